@@ -1,0 +1,74 @@
+/**
+ * Where each MAC address is: at which peer, and when it was last seen there. MACs and peers are 48-bit numbers; time is in
+ * milliseconds on a monotonic clock.
+ */
+
+/** As the original: ten minutes, the usual ageing time of a large switch. */
+export const AGE_MS = 10 * 60_000;
+/**
+ * A MAC seen on our own bridge this recently is ours, whatever the network says. Longer than the gap between a
+ * container's ARP refreshes; short enough for a container that moved to another host to be found there.
+ */
+export const OWN_HOLD_MS = 60_000;
+/** A flood of forged sources must not eat the memory: past this the table takes no more until entries age. */
+export const CAPACITY = 65_536;
+
+export interface MacEntry {
+  peer: number;
+  seen: number;
+}
+
+export type Learned = "known" | "new" | "moved" | "refused" | "full";
+
+export class MacTable {
+  readonly #self: number;
+  readonly #entries = new Map<number, MacEntry>();
+  /** After {@link learn} answered "moved": where the MAC was. */
+  movedFrom = 0;
+
+  constructor(self: number) {
+    this.#self = self;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** The peer that has `mac`, or undefined. */
+  lookup(mac: number): number | undefined {
+    return this.#entries.get(mac)?.peer;
+  }
+
+  /** Notes that a frame from `mac` came from `peer`. "refused": the MAC is one of our own, and the frame is to be dropped. */
+  learn(mac: number, peer: number, now: number): Learned {
+    const entry = this.#entries.get(mac);
+    if (entry === undefined) {
+      if (this.#entries.size >= CAPACITY) return "full";
+      this.#entries.set(mac, { peer, seen: now });
+      return "new";
+    }
+    if (entry.peer === peer) {
+      entry.seen = now;
+      return "known";
+    }
+    if (entry.peer === this.#self && now - entry.seen < OWN_HOLD_MS) return "refused";
+    this.movedFrom = entry.peer;
+    entry.peer = peer;
+    entry.seen = now;
+    return "moved";
+  }
+
+  /** Drops what was not seen for {@link AGE_MS}. */
+  age(now: number): void {
+    for (const [mac, entry] of this.#entries) if (now - entry.seen >= AGE_MS) this.#entries.delete(mac);
+  }
+
+  /** Drops all that is at `peer`, which is gone. */
+  forget(peer: number): void {
+    for (const [mac, entry] of this.#entries) if (entry.peer === peer) this.#entries.delete(mac);
+  }
+
+  entries(): IterableIterator<[number, MacEntry]> {
+    return this.#entries.entries();
+  }
+}

@@ -1,0 +1,90 @@
+import type { Endpoint } from "#src/host/native/udp.js";
+
+/**
+ * What the event loop and the datapath thread say to one another. Commands go through a message port and are announced by
+ * an eventfd, since the thread blocks in poll(2) and not in Node's event loop.
+ */
+export type Command =
+  | { readonly do: "open"; readonly session: number; readonly peer: number; readonly encrypted: boolean }
+  | { readonly do: "key"; readonly session: number; readonly direction: "seal" | "open"; readonly epoch: number; readonly key: Uint8Array; readonly salt: Uint8Array }
+  | { readonly do: "path"; readonly session: number; readonly remoteSession: number; readonly address: Endpoint; readonly datagramBytes: number }
+  | { readonly do: "control"; readonly session: number; readonly message: Uint8Array; readonly datagramBytes: number }
+  | { readonly do: "close"; readonly session: number }
+  | { readonly do: "routes"; readonly routes: RouteTable }
+  | { readonly do: "forget"; readonly peer: number }
+  | { readonly do: "report"; readonly ticket: number }
+  | { readonly do: "stop" };
+
+/** Next hops by peer: sessions for what is sent to a peer, and for what a peer floods. */
+export interface RouteTable {
+  readonly unicast: ReadonlyMap<number, number>;
+  readonly flood: ReadonlyMap<number, readonly number[]>;
+}
+
+export type DatapathEvent =
+  | { readonly event: "control"; readonly session: number; readonly message: Uint8Array; readonly datagramBytes: number }
+  | { readonly event: "address-changed"; readonly session: number; readonly address: Endpoint }
+  | { readonly event: "too-big"; readonly session: number }
+  | { readonly event: "mac-moved"; readonly mac: number; readonly from: number; readonly to: number }
+  | { readonly event: "mac-refused"; readonly mac: number; readonly peer: number }
+  | { readonly event: "fault"; readonly message: string }
+  | { readonly event: "report"; readonly ticket: number; readonly report: DatapathReport };
+
+export interface DatapathReport {
+  readonly macs: readonly { readonly mac: number; readonly peer: number; readonly idleMs: number }[];
+  readonly counters: Counters;
+  readonly drops: Record<Drop, number>;
+}
+
+/** Why a frame, record or datagram went no further. Every drop is counted under one of these. */
+export const DROPS = [
+  "datagram-malformed",
+  "session-unknown",
+  "epoch-unknown",
+  "authentication-failed",
+  "replayed",
+  "record-malformed",
+  "reassembly-evicted",
+  "frame-malformed",
+  "no-route",
+  "hops-exceeded",
+  "own-mac",
+  "mac-table-full",
+  "key-missing",
+  "address-unknown",
+  "send-failed",
+  "datagram-too-big",
+  "tap-write-failed",
+] as const;
+export type Drop = (typeof DROPS)[number];
+
+export interface Counters {
+  framesCaptured: number;
+  framesDelivered: number;
+  recordsSent: number;
+  recordsReceived: number;
+  recordsRelayed: number;
+  datagramsSent: number;
+  datagramsReceived: number;
+  bytesSent: number;
+  bytesReceived: number;
+}
+
+export class Tally {
+  readonly counters: Counters = {
+    framesCaptured: 0,
+    framesDelivered: 0,
+    recordsSent: 0,
+    recordsReceived: 0,
+    recordsRelayed: 0,
+    datagramsSent: 0,
+    datagramsReceived: 0,
+    bytesSent: 0,
+    bytesReceived: 0,
+  };
+  readonly drops = Object.fromEntries(DROPS.map((reason) => [reason, 0])) as Record<Drop, number>;
+
+  drop(reason: Drop): void {
+    this.drops[reason]++;
+  }
+}

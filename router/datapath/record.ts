@@ -1,0 +1,92 @@
+import { AAD_BYTES, NONCE_BYTES, TAG_BYTES } from "#src/host/native/aead.js";
+
+/**
+ * The wire format of sleeve: self-standing records of one or a few datagrams. Multi-byte numbers are little-endian, except
+ * the nonce, the peer names and what is inside frames. A lost datagram costs its record and nothing else.
+ *
+ *   datagram   ┌──────┬───────┬───────┬───────┬─────────┬───────────┬───────┐
+ *              │ type │ index │ count │ epoch │ session │ counter32 │ piece │
+ *              │ u8   │ u8    │ u8    │ u8    │ u32     │ u32       │       │
+ *              └──────┴───────┴───────┴───────┴─────────┴───────────┴───────┘
+ *                `index` of `count` pieces; `session` is the receiver's own number for the sender; `epoch` tells the key.
+ *
+ *   record     ┌─────────┬──────┬──────┬───────────┬───────────┬──────────┬──────┬─────┐
+ *   (pieces    │ counter │ kind │ hops │ source    │ dest      │ reserved │ body │ tag │
+ *    joined)   │ u64 BE  │ u8   │ u8   │ peer, 6 B │ peer, 6 B │ u16      │      │ 16 B│
+ *              └─────────┴──────┴──────┴───────────┴───────────┴──────────┴──────┴─────┘
+ *                sealed from `kind` to the end of `body`; a zero `dest` means: flood.
+ *
+ *   body of kind FRAMES   { length u16, virtio header 10 B, Ethernet frame } repeated, each at an even offset
+ *   body of kind PIECE    descriptor 16 B, frame headers, payload: a run of whole segments of one super-frame
+ *   body of kind CONTROL  one message of the sleeve (see control.ts), never relayed
+ *
+ * Authenticated with each record: the session, the epoch and the count of its datagrams. The index is proven by the tag
+ * (a wrong order fails), counter32 by comparison with the counter.
+ */
+export const DATAGRAM_TYPE = 0x57;
+export const DATAGRAM_HEADER = 12;
+
+export const RECORD_HEADER = NONCE_BYTES + 16;
+export const RECORD_OVERHEAD = RECORD_HEADER + TAG_BYTES;
+
+export const KIND_FRAMES = 0;
+export const KIND_PIECE = 1;
+export const KIND_CONTROL = 2;
+
+/** Offsets in a record. */
+export const AT_KIND = NONCE_BYTES;
+export const AT_HOPS = NONCE_BYTES + 1;
+export const AT_SOURCE = NONCE_BYTES + 2;
+export const AT_DEST = NONCE_BYTES + 8;
+export const AT_BODY = RECORD_HEADER;
+
+/** Frames may pass this many peers: more than any sane topology, few enough to end a loop during a change of routes. */
+export const MAX_HOPS = 32;
+
+/** `index` and `count` are a byte each. */
+export const MAX_PIECES = 255;
+
+/** Datagrams of a record that carries segments. A loss of 1 % then costs 4 % of the records (docs/performance.md). */
+export const DATAGRAMS_PER_RECORD = 4;
+
+/** An Ethernet frame as large as a TAP can give, with its virtio header. */
+export const MAX_FRAME = 10 + 14 + 4 + 65_535;
+export const MAX_RECORD = RECORD_OVERHEAD + 2 + MAX_FRAME + 2;
+
+/** Fills the additional data of a record. */
+export function writeAad(aad: Uint8Array, session: number, epoch: number, count: number): void {
+  aad[0] = session;
+  aad[1] = session >>> 8;
+  aad[2] = session >>> 16;
+  aad[3] = session >>> 24;
+  aad[4] = epoch;
+  aad[5] = count;
+  for (let i = 6; i < AAD_BYTES; i++) aad[i] = 0;
+}
+
+/** Reads a 64-bit big-endian counter. Counters stay far below 2^53: at ten million records a second for 28 years. */
+export function readCounter(view: DataView, offset: number): number {
+  return view.getUint32(offset, false) * 0x1_0000_0000 + view.getUint32(offset + 4, false);
+}
+
+export function writeCounter(view: DataView, offset: number, counter: number): void {
+  view.setUint32(offset, Math.floor(counter / 0x1_0000_0000), false);
+  view.setUint32(offset + 4, counter >>> 0, false);
+}
+
+/** Reads six bytes in network order: a MAC or a peer name as a number. */
+export function readMac(view: DataView, offset: number): number {
+  return view.getUint16(offset, false) * 0x1_0000_0000 + view.getUint32(offset + 2, false);
+}
+
+export function writeMac(view: DataView, offset: number, value: number): void {
+  view.setUint16(offset, Math.floor(value / 0x1_0000_0000), false);
+  view.setUint32(offset + 2, value >>> 0, false);
+}
+
+/** The largest IP packet that fits one datagram of `datagramBytes` as a frame of its own: the `mtu` that status shows. */
+export function innerMtu(datagramBytes: number): number {
+  const FRAME_PREFIX = 2 + 10;
+  const ETHERNET_HEADER = 14;
+  return datagramBytes - DATAGRAM_HEADER - RECORD_OVERHEAD - FRAME_PREFIX - ETHERNET_HEADER;
+}

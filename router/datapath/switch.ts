@@ -1,0 +1,185 @@
+import type { Memory } from "#src/host/native/memory.js";
+import { type TapDevice, VNET_HEADER_BYTES } from "#src/host/native/tap.js";
+import { writeFrom } from "#src/host/native/files.js";
+import { Joiner } from "#router/datapath/joiner.js";
+import { MacTable } from "#router/datapath/mac-table.js";
+import type { DatapathEvent, RouteTable, Tally } from "#router/datapath/protocol.js";
+import { AT_BODY, AT_DEST, AT_HOPS, AT_KIND, AT_SOURCE, KIND_CONTROL, KIND_FRAMES, KIND_PIECE, RECORD_OVERHEAD, readMac } from "#router/datapath/record.js";
+import type { Session } from "#router/datapath/session.js";
+import { DESCRIPTOR_BYTES, GSO_ECN, GSO_NONE, GSO_TCPV4, GSO_TCPV6, layoutOf, MAX_HEADERS } from "#router/datapath/super-frame.js";
+import type { Transmitter } from "#router/datapath/transmit.js";
+
+const ETHERNET_HEADER = 14;
+const SHORTEST = VNET_HEADER_BYTES + ETHERNET_HEADER;
+/** 01:80:c2:00:00:0x: spanning tree, pause, LLDP. IEEE 802.1Q keeps these on one link, and so do we. */
+const LINK_LOCAL_FIRST = 0x0180c2000000;
+const LINK_LOCAL_LAST = 0x0180c200000f;
+const MULTICAST_BIT = 0x010000000000;
+/** The largest control message; the rest of the datagram is padding. */
+const CONTROL_BYTES = 64;
+
+const isMulticast = (mac: number) => Math.floor(mac / MULTICAST_BIT) % 2 === 1;
+
+/**
+ * Decides where frames go: learns MACs, forwards to the peer that has one, floods what nobody is known to have, and
+ * relays what is for others.
+ *
+ *   captured (TAP)    known MAC ──▶ its peer          unknown, multicast ──▶ our branches of the broadcast tree
+ *   received (UDP)    for us    ──▶ TAP               flood ──▶ TAP and the source's branches        else ──▶ relay
+ */
+export class Switch {
+  readonly macs: MacTable;
+  readonly sessions = new Map<number, Session>();
+  routes: RouteTable = { unicast: new Map(), flood: new Map() };
+
+  readonly #self: number;
+  readonly #tap: TapDevice;
+  readonly #transmitter: Transmitter;
+  readonly #tally: Tally;
+  readonly #tell: (event: DatapathEvent) => void;
+  readonly #joiner: Joiner;
+  #now = 0;
+
+  constructor(self: number, tap: TapDevice, transmitter: Transmitter, tally: Tally, tell: (event: DatapathEvent) => void) {
+    this.#self = self;
+    this.#tap = tap;
+    this.#transmitter = transmitter;
+    this.#tally = tally;
+    this.#tell = tell;
+    this.macs = new MacTable(self);
+    this.#joiner = new Joiner((memory, offset, length) => this.#write(memory, offset, length));
+  }
+
+  tick(now: number): void {
+    this.#now = now;
+  }
+
+  /** A frame from our bridge: `length` bytes, virtio header first. */
+  captured(memory: Memory, offset: number, length: number): void {
+    if (length < SHORTEST) return this.#tally.drop("frame-malformed");
+    this.#tally.counters.framesCaptured++;
+    const { view } = memory;
+    const frame = offset + VNET_HEADER_BYTES;
+    const dest = readMac(view, frame);
+    this.#learn(readMac(view, frame + 6), this.#self);
+    if (!isMulticast(dest)) {
+      const peer = this.macs.lookup(dest);
+      if (peer === this.#self) return;
+      if (peer !== undefined) {
+        const session = this.#next(peer);
+        if (session === undefined) return this.#tally.drop("no-route");
+        return this.#send(session, peer, memory, offset, length);
+      }
+    } else if (dest >= LINK_LOCAL_FIRST && dest <= LINK_LOCAL_LAST) return;
+    for (const local of this.routes.flood.get(this.#self) ?? []) {
+      const session = this.sessions.get(local);
+      if (session !== undefined) this.#send(session, 0, memory, offset, length);
+    }
+  }
+
+  /** An opened record of `length` bytes (nonce and tag included) from `session`. */
+  received(session: Session, memory: Memory, offset: number, length: number, datagramBytes: number): void {
+    if (length < RECORD_OVERHEAD) return this.#tally.drop("record-malformed");
+    const { view } = memory;
+    const kind = view.getUint8(offset + AT_KIND);
+    const body = offset + AT_BODY;
+    const bodyBytes = length - RECORD_OVERHEAD;
+    if (kind === KIND_CONTROL) {
+      const message = memory.u8.slice(body, body + Math.min(bodyBytes, CONTROL_BYTES));
+      return this.#tell({ event: "control", session: session.local, message, datagramBytes });
+    }
+    if (kind !== KIND_FRAMES && kind !== KIND_PIECE) return this.#tally.drop("record-malformed");
+    const source = readMac(view, offset + AT_SOURCE);
+    const dest = readMac(view, offset + AT_DEST);
+    const hops = view.getUint8(offset + AT_HOPS);
+    if (source === this.#self) return this.#tally.drop("hops-exceeded");
+    // Relay first: delivery may change the record in place.
+    if (dest === 0) {
+      for (const local of this.routes.flood.get(source) ?? []) {
+        const next = this.sessions.get(local);
+        if (next !== undefined && next !== session) this.#relay(next, memory, offset, length, hops);
+      }
+    } else if (dest !== this.#self) {
+      const next = this.#next(dest);
+      if (next === undefined) return this.#tally.drop("no-route");
+      return this.#relay(next, memory, offset, length, hops);
+    }
+    if (kind === KIND_PIECE) {
+      const headers = body + DESCRIPTOR_BYTES;
+      if (bodyBytes < DESCRIPTOR_BYTES + ETHERNET_HEADER) return this.#tally.drop("record-malformed");
+      if (!this.#learn(readMac(view, headers + 6), source)) return;
+      if (!this.#joiner.add(source, memory, body, bodyBytes)) this.#tally.drop("record-malformed");
+      return;
+    }
+    this.#joiner.close();
+    this.#deliverFrames(source, memory, body, bodyBytes);
+  }
+
+  /** Nothing more to receive for now: what waits for a next piece goes out as it is. */
+  settle(): void {
+    this.#joiner.close();
+  }
+
+  #deliverFrames(source: number, memory: Memory, body: number, bodyBytes: number): void {
+    const { view } = memory;
+    const end = body + bodyBytes;
+    for (let at = body; at < end; ) {
+      const length = at + 2 <= end ? view.getUint16(at, true) : 0;
+      if (length < SHORTEST || at + 2 + length > end) return this.#tally.drop("frame-malformed");
+      if (this.#learn(readMac(view, at + 2 + VNET_HEADER_BYTES + 6), source)) this.#write(memory, at + 2, length);
+      at += 2 + ((length + 1) & ~1);
+    }
+  }
+
+  #write(memory: Memory, offset: number, length: number): void {
+    if (writeFrom(this.#tap.fd, memory, offset, length) < 0) this.#tally.drop("tap-write-failed");
+    else this.#tally.counters.framesDelivered++;
+  }
+
+  #next(peer: number): Session | undefined {
+    const local = this.routes.unicast.get(peer);
+    return local === undefined ? undefined : this.sessions.get(local);
+  }
+
+  #relay(next: Session, memory: Memory, offset: number, length: number, hops: number): void {
+    if (hops <= 1) return this.#tally.drop("hops-exceeded");
+    this.#transmitter.relay(next, memory, offset, length, hops - 1);
+  }
+
+  #send(session: Session, dest: number, memory: Memory, offset: number, length: number): void {
+    const type = memory.view.getUint8(offset + 1);
+    if (type !== GSO_NONE) {
+      const plain = type & ~GSO_ECN;
+      const start = offset + VNET_HEADER_BYTES;
+      const csumStart = memory.view.getUint16(offset + 6, true);
+      const gsoSize = memory.view.getUint16(offset + 4, true);
+      const layout = layoutOf(memory.u8.subarray(start, Math.min(start + MAX_HEADERS, offset + length)), csumStart);
+      if (layout === undefined || gsoSize === 0 || (plain !== GSO_TCPV4 && plain !== GSO_TCPV6)) return this.#tally.drop("frame-malformed");
+      return this.#transmitter.superFrame(session, this.#self, dest, memory, offset, length, layout, type, gsoSize);
+    }
+    this.#transmitter.frame(session, this.#self, dest, memory, offset, length);
+  }
+
+  /** False: the frame is to be dropped. */
+  #learn(mac: number, peer: number): boolean {
+    if (isMulticast(mac)) {
+      this.#tally.drop("frame-malformed");
+      return false;
+    }
+    switch (this.macs.learn(mac, peer, this.#now)) {
+      case "moved":
+        this.#tell({ event: "mac-moved", mac, from: this.macs.movedFrom, to: peer });
+        return true;
+      case "refused":
+        this.#tally.drop("own-mac");
+        this.#tell({ event: "mac-refused", mac, peer });
+        return false;
+      case "full":
+        // It can still be reached by flooding.
+        this.#tally.drop("mac-table-full");
+        return true;
+      default:
+        return true;
+    }
+  }
+}

@@ -1,0 +1,35 @@
+/** Time as the cores see it: injected, so that a simulation can run hours in milliseconds. */
+export interface Clock {
+  /** Milliseconds on a monotonic clock. */
+  now(): number;
+  /** Milliseconds since the Unix epoch: for people and for incarnations, never for intervals. */
+  wall(): number;
+  /** Calls `run` once, `ms` from now. */
+  after(ms: number, run: () => void): Timer;
+}
+
+export interface Timer {
+  cancel(): void;
+}
+
+/** The machine's own clock. Its timers do not keep the process alive. */
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  wall: () => Date.now(),
+  after(ms, run) {
+    const timer = setTimeout(run, ms);
+    timer.unref();
+    return { cancel: () => clearTimeout(timer) };
+  },
+};
+
+/** Calls `run` every `ms` until cancelled. The next turn is set before `run`, so that an error in it stops nothing. */
+export function every(clock: Clock, ms: number, run: () => void): Timer {
+  let timer: Timer;
+  const turn = () => {
+    timer = clock.after(ms, turn);
+    run();
+  };
+  timer = clock.after(ms, turn);
+  return { cancel: () => timer.cancel() };
+}

@@ -1,0 +1,30 @@
+import { Packr } from "msgpackr";
+import type { ZodMiniType } from "zod/mini";
+import { WeaveError } from "#src/errors.js";
+
+/** Plain MessagePack: no shared record structures, so that every message stands for itself. */
+const packr = new Packr({ useRecords: false, variableMapSize: true });
+
+/** Encodes plain data (null, booleans, numbers, strings, byte arrays, arrays, objects) as MessagePack. */
+export function encode(value: unknown): Uint8Array {
+  return packr.pack(value);
+}
+
+/**
+ * Decodes and validates one message from outside.
+ *
+ * @throws WEAVE_MESSAGE_MALFORMED when it is not MessagePack or not of the given shape
+ */
+export function decode<T>(shape: ZodMiniType<T>, bytes: Uint8Array, what: string): T {
+  let raw: unknown;
+  try {
+    raw = packr.unpack(bytes);
+  } catch (cause) {
+    throw new WeaveError("WEAVE_MESSAGE_MALFORMED", `${what} is not MessagePack`, { cause });
+  }
+  const parsed = shape.safeParse(raw);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const where = issue?.path.length ? ` at ${issue.path.join(".")}` : "";
+  throw new WeaveError("WEAVE_MESSAGE_MALFORMED", `${what} is malformed${where}: ${issue?.code ?? "unknown"}`);
+}

@@ -1,0 +1,89 @@
+import { WeaveError } from "#src/errors.js";
+import { libcrypto } from "#src/host/native/libc.js";
+import { Memory } from "#src/host/native/memory.js";
+
+/**
+ * AES-256-GCM on records in place, by OpenSSL's TLS mode: two native calls a record, nonce handling inside.
+ *
+ *   ┌──────────────┬───────────────────────┬─────────┐
+ *   │ nonce, 8 B   │ text, n B             │ tag 16 B│   a record of n + 24 bytes
+ *   └──────────────┴───────────────────────┴─────────┘
+ *
+ * The nonce is the sender's counter, big-endian, written by the cipher and counted on by it. The 13 bytes of additional
+ * data are authenticated and not sent; their last two hold the length, which TLS mode demands (RFC 5288 section 3,
+ * RFC 5246 section 6.2.3.3; EVP_EncryptInit(3), "GCM mode in TLS").
+ */
+export const NONCE_BYTES = 8;
+export const TAG_BYTES = 16;
+export const KEY_BYTES = 32;
+export const SALT_BYTES = 4;
+/** Additional data that the caller fills: 13 bytes less the length. */
+export const AAD_BYTES = 11;
+
+const EVP_CTRL_GCM_SET_IV_FIXED = 0x12;
+const EVP_CTRL_AEAD_TLS1_AAD = 0x16;
+const TLS_AAD_BYTES = 13;
+
+// Places in the scratch memory of a context.
+const KEY_AT = 0;
+const IV_AT = 64;
+const AAD_AT = 128;
+
+/** One key in one direction. Not to be shared between threads. */
+export class AeadContext {
+  readonly #scratch = new Memory(256);
+  readonly #sealing: boolean;
+  #context: number;
+
+  /**
+   * @param key 32 bytes; never used for the other direction, another thread or another channel
+   * @param salt 4 bytes, the fixed part of the nonce
+   * @throws WEAVE_CRYPTO when this process has no OpenSSL to call
+   */
+  constructor(direction: "seal" | "open", key: Uint8Array, salt: Uint8Array) {
+    if (libcrypto === undefined) {
+      throw new WeaveError("WEAVE_CRYPTO", "this build of Node does not export OpenSSL's cipher functions", {
+        next: "Use a Node from nodejs.org or from Debian.",
+      });
+    }
+    if (key.length !== KEY_BYTES || salt.length !== SALT_BYTES) {
+      throw new WeaveError("WEAVE_CRYPTO", `a data key is ${KEY_BYTES} bytes with ${SALT_BYTES} bytes of salt`);
+    }
+    this.#sealing = direction === "seal";
+    const scratch = this.#scratch;
+    scratch.u8.set(key, KEY_AT);
+    scratch.u8.set(salt, IV_AT);
+    this.#context = Number(libcrypto.newContext());
+    const ready =
+      this.#context !== 0 &&
+      libcrypto.init(this.#context, libcrypto.aes256gcm(), 0, scratch.at(KEY_AT, KEY_BYTES), 0, this.#sealing ? 1 : 0) === 1 &&
+      libcrypto.control(this.#context, EVP_CTRL_GCM_SET_IV_FIXED, -1, scratch.at(IV_AT, SALT_BYTES + NONCE_BYTES)) > 0;
+    scratch.u8.fill(0, 0, AAD_AT);
+    if (!ready) throw new WeaveError("WEAVE_CRYPTO", "OpenSSL refused AES-256-GCM");
+  }
+
+  /** The additional data of the next record: the caller writes its {@link AAD_BYTES} here. */
+  get aad(): Uint8Array {
+    return this.#scratch.u8.subarray(AAD_AT, AAD_AT + AAD_BYTES);
+  }
+
+  /** Seals or opens `length` bytes (nonce and tag included) at `offset`, in place. False: the tag was wrong. */
+  run(memory: Memory, offset: number, length: number): boolean {
+    if (length < NONCE_BYTES + TAG_BYTES) return false;
+    const record = memory.at(offset, length);
+    const scratch = this.#scratch;
+    // The sealer counts the tag out and the opener counts it in: both then authenticate the same length.
+    const counted = this.#sealing ? length - TAG_BYTES : length;
+    scratch.u8[AAD_AT + 11] = counted >>> 8;
+    scratch.u8[AAD_AT + 12] = counted;
+    if (libcrypto!.control(this.#context, EVP_CTRL_AEAD_TLS1_AAD, TLS_AAD_BYTES, scratch.at(AAD_AT, TLS_AAD_BYTES)) <= 0) return false;
+    return libcrypto!.cipher(this.#context, record, record, length) >= 0;
+  }
+
+  free(): void {
+    if (this.#context === 0) return;
+    libcrypto!.freeContext(this.#context);
+    this.#context = 0;
+    this.#scratch.free();
+  }
+}

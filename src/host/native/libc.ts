@@ -1,0 +1,79 @@
+import koffi from "koffi";
+
+/**
+ * The native functions that the frame path needs, bound once. Addresses travel as JavaScript numbers (`uintptr_t`, below
+ * 2^53): the cheapest form that koffi has. Nothing outside this folder calls these: the modules beside check every
+ * address against the memory it belongs to first.
+ */
+const lib = koffi.load(null);
+const PTR = "uintptr_t";
+
+export const libc = {
+  mmap: lib.func("mmap", PTR, [PTR, PTR, "int", "int", "int", PTR]),
+  munmap: lib.func("munmap", "int", [PTR, PTR]),
+  open: lib.func("open", "int", ["str", "int"]),
+  close: lib.func("close", "int", ["int"]),
+  read: lib.func("read", "long", ["int", PTR, PTR]),
+  write: lib.func("write", "long", ["int", PTR, PTR]),
+  ioctl: lib.func("ioctl", "int", ["int", "uint32_t", PTR]),
+  poll: lib.func("poll", "int", [PTR, "uint32_t", "int"]),
+  eventfd: lib.func("eventfd", "int", ["uint32_t", "int"]),
+  socket: lib.func("socket", "int", ["int", "int", "int"]),
+  bind: lib.func("bind", "int", ["int", PTR, "uint32_t"]),
+  setsockopt: lib.func("setsockopt", "int", ["int", "int", "int", PTR, "uint32_t"]),
+  sendmsg: lib.func("sendmsg", "long", ["int", PTR, "int"]),
+  recvmsg: lib.func("recvmsg", "long", ["int", PTR, "int"]),
+} as const;
+
+/**
+ * OpenSSL's cipher functions, from the copy inside the Node executable (or the shared one that it was linked with).
+ * Undefined where the process has no such symbols.
+ */
+export const libcrypto = bindCrypto();
+
+function bindCrypto() {
+  try {
+    return {
+      newContext: lib.func("EVP_CIPHER_CTX_new", PTR, []),
+      freeContext: lib.func("EVP_CIPHER_CTX_free", "void", [PTR]),
+      aes256gcm: lib.func("EVP_aes_256_gcm", PTR, []),
+      init: lib.func("EVP_CipherInit_ex", "int", [PTR, PTR, PTR, PTR, PTR, "int"]),
+      control: lib.func("EVP_CIPHER_CTX_ctrl", "int", [PTR, "int", "int", PTR]),
+      cipher: lib.func("EVP_Cipher", "int", [PTR, PTR, PTR, "uint32_t"]),
+    } as const;
+  } catch {
+    return undefined;
+  }
+}
+
+/** errno of the native call made just before. */
+export function errno(): number {
+  return koffi.errno();
+}
+
+/** The bytes at an address, as an ArrayBuffer over the same memory. */
+export function viewOf(address: number, size: number): ArrayBuffer {
+  return koffi.view(BigInt(address), size) as ArrayBuffer;
+}
+
+/** Linux errno values that we tell apart (asm-generic/errno-base.h, asm-generic/errno.h). */
+export const Errno = {
+  EPERM: 1,
+  ENOENT: 2,
+  EINTR: 4,
+  EAGAIN: 11,
+  EACCES: 13,
+  EBUSY: 16,
+  ENODEV: 19,
+  EINVAL: 22,
+  EMSGSIZE: 90,
+  EADDRINUSE: 98,
+  EADDRNOTAVAIL: 99,
+  ENOBUFS: 105,
+} as const;
+
+const NAMES = new Map<number, string>(Object.entries(Errno).map(([name, value]) => [value, name]));
+
+export function errnoName(value: number): string {
+  return NAMES.get(value) ?? `errno ${value}`;
+}

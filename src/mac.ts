@@ -1,0 +1,48 @@
+import { WeaveError } from "#src/errors.js";
+
+/** A MAC address, or a peer name, in canonical text: six lower-case octets, `8a:3e:00:00:00:01`. */
+export type MacText = string;
+
+const FULL = /^[0-9a-f]{1,2}(:[0-9a-f]{1,2}){5}$/;
+
+/**
+ * Reads six hexadecimal octets separated by colons; one `::` may stand for a run of zero octets (`::1`, `1::`, `1::1`).
+ *
+ * @throws WEAVE_PEER_INVALID
+ */
+export function parseMac(text: string): MacText {
+  const lower = text.toLowerCase();
+  const halves = lower.split("::");
+  let full = lower;
+  if (halves.length === 2) {
+    const left = halves[0] === "" ? [] : halves[0].split(":");
+    const right = halves[1] === "" ? [] : halves[1].split(":");
+    const zeros = 6 - left.length - right.length;
+    if (zeros >= 1) full = [...left, ...Array(zeros).fill("00"), ...right].join(":");
+  }
+  if (!FULL.test(full)) {
+    throw new WeaveError("WEAVE_PEER_INVALID", `invalid peer name format: ${JSON.stringify(text.slice(0, 64))}`, {
+      next: "A peer name is six hexadecimal octets, such as 8a:3e:00:00:00:01.",
+    });
+  }
+  return full
+    .split(":")
+    .map((octet) => octet.padStart(2, "0"))
+    .join(":");
+}
+
+/** Six bytes at `offset` to text. */
+export function macText(bytes: Uint8Array, offset = 0): MacText {
+  let text = "";
+  for (let i = 0; i < 6; i++) text += (i === 0 ? "" : ":") + bytes[offset + i].toString(16).padStart(2, "0");
+  return text;
+}
+
+/** A MAC as a whole number below 2^48: the form that the frame path uses as a key. */
+export function macNumber(text: MacText): number {
+  return Number.parseInt(text.replaceAll(":", ""), 16);
+}
+
+export function macFromNumber(value: number): MacText {
+  return value.toString(16).padStart(12, "0").replace(/(..)(?=.)/g, "$1:");
+}

@@ -1,0 +1,48 @@
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import { open } from "lmdb";
+import { textOf, WeaveError } from "#src/errors.js";
+import type { Store } from "#src/store.js";
+
+/** Format of the stored values. A newer one on disk is refused: an older program would misread it. */
+const FORMAT = 1;
+/** Address space that the file may grow to; our state is far below a megabyte. */
+const MAP_BYTES = 64 << 20;
+
+/**
+ * Opens the database file, made if missing. Each `put` is one synchronous LMDB transaction (http://www.lmdb.tech/doc/).
+ *
+ * @throws WEAVE_STORE when it cannot be read or written, or was written by a newer version
+ */
+export function lmdbStore(path: string): Store {
+  const wrap = <T>(doing: string, run: () => T): T => {
+    try {
+      return run();
+    } catch (cause) {
+      if (cause instanceof WeaveError) throw cause;
+      throw new WeaveError("WEAVE_STORE", `cannot ${doing} the database ${path}: ${textOf(cause)}`, {
+        cause,
+        next: `Check the disk. If the file is damaged, move it away (mv ${path} ${path}.bad) and launch again: the peer then starts as a new one.`,
+      });
+    }
+  };
+  const db = wrap("open", () => {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    return open<unknown, string>({ path, noSubdir: true, mapSize: MAP_BYTES, maxReaders: 16, compression: false });
+  });
+  wrap("read", () => {
+    const format = db.get("format");
+    if (format === undefined) db.putSync("format", FORMAT);
+    else if (format !== FORMAT) {
+      throw new WeaveError("WEAVE_STORE", `mismatched version of the database ${path}: ${format}, expected ${FORMAT}`, {
+        next: "Run the version of weave that wrote it, or 'weave reset' to start anew.",
+      });
+    }
+  });
+  return {
+    get: (key) => wrap("read", () => db.get(key)),
+    put: (key, value) => wrap("write", () => void db.putSync(key, value)),
+    remove: (key) => wrap("write", () => void db.removeSync(key)),
+    close: () => db.close(),
+  };
+}

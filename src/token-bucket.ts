@@ -1,0 +1,32 @@
+import type { Clock } from "#src/clock.js";
+
+/** Sources remembered by a {@link RateLimiter}; past that the least recently used is forgotten. */
+const SOURCES = 4_096;
+
+/** A token bucket for each source: `burst` at once, then `perSecond`. Bounded in memory whatever the sources do. */
+export class RateLimiter {
+  readonly #clock: Clock;
+  readonly #perSecond: number;
+  readonly #burst: number;
+  readonly #buckets = new Map<string, { tokens: number; at: number }>();
+
+  constructor(clock: Clock, options: { perSecond: number; burst: number }) {
+    this.#clock = clock;
+    this.#perSecond = options.perSecond;
+    this.#burst = options.burst;
+  }
+
+  /** Takes a token of `source`; false when there is none. */
+  admit(source: string): boolean {
+    const now = this.#clock.now();
+    const bucket = this.#buckets.get(source) ?? { tokens: this.#burst, at: now };
+    bucket.tokens = Math.min(this.#burst, bucket.tokens + ((now - bucket.at) / 1000) * this.#perSecond);
+    bucket.at = now;
+    this.#buckets.delete(source);
+    this.#buckets.set(source, bucket);
+    if (this.#buckets.size > SOURCES) this.#buckets.delete(this.#buckets.keys().next().value as string);
+    if (bucket.tokens < 1) return false;
+    bucket.tokens--;
+    return true;
+  }
+}
