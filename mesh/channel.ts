@@ -1,0 +1,269 @@
+import { z } from "zod/mini";
+import { decode, encode } from "#src/codec.js";
+import { textOf, WeaveError } from "#src/errors.js";
+import { COOKIE_BYTES, type CookieJar } from "#mesh/cookie.js";
+import { HandshakeState, KEY_BYTES, type KeyPair, TAG_BYTES, type Transport } from "#mesh/noise.js";
+import { identityShape, type PeerIdentity } from "#mesh/peer.js";
+
+/**
+ * A secured channel over one message-oriented connection (WebSocket): a Noise handshake, then encrypted messages.
+ * No I/O: bytes go in, effects come out. Any error is final.
+ *
+ *   initiator                                responder
+ *   connecting   ── INIT (e) ──────────────▶ listening
+ *                ◀── COOKIE ────────────────              only when many handshakes are under way; INIT again, with it
+ *                ◀── RESPONSE (e, ee, s, es)
+ *                ── FINISH (s, se, [psk], hello) ─▶ awaiting-finish
+ *   awaiting-hello ◀── DATA (hello) ─────── open
+ *   open
+ *
+ * The identities (hello) travel encrypted, the initiator's only after it has seen the responder's key, the responder's
+ * only after the password was proven.
+ */
+export type ChannelState = "listening" | "connecting" | "awaiting-finish" | "awaiting-hello" | "open" | "closed";
+
+const INIT = 1;
+const RESPONSE = 2;
+const FINISH = 3;
+const COOKIE = 4;
+const REFUSED = 5;
+const DATA = 0x10;
+/** More of the same message follows in the next DATA. */
+const DATA_MORE = 0x11;
+
+export const PROTOCOL_MIN = 1;
+export const PROTOCOL_MAX = 1;
+
+const FLAG_PASSWORD = 1;
+/** Handshake messages are tiny: this is generous for a hello with the longest nickname. */
+const MAX_HANDSHAKE_BYTES = 2_048;
+/** Noise's own limit of a message, tag included (section 3). */
+const MAX_NOISE_BYTES = 65_535;
+const CHUNK_BYTES = 64_000;
+/** As the original: one message may be this long, no longer. */
+export const MAX_MESSAGE_BYTES = 10 << 20;
+/** What a single WebSocket message may bring at most. */
+export const MAX_FRAME_BYTES = MAX_NOISE_BYTES + 1;
+
+const NOTHING: Uint8Array = new Uint8Array(0);
+
+/** Why a handshake was refused, as a byte on the wire and as words: the same words at both ends. */
+const REFUSALS = [
+  "the handshake is malformed",
+  "one end has a password and the other has none: give all peers the same --password, or none",
+  "the passwords differ: give all peers the same --password",
+  "the protocol versions have nothing in common: upgrade the older end",
+] as const;
+const MALFORMED = 0;
+const PASSWORD_MISSING = 1;
+const PASSWORD_WRONG = 2;
+const VERSION = 3;
+
+/** What each end tells of itself. */
+export interface Hello extends PeerIdentity {
+  /** Random for each connection: decides which of two connections between the same peers stays. */
+  readonly connectionId: number;
+  /** Frames may go in clear, as far as this end is concerned. */
+  readonly clear: boolean;
+  /** Overlays that this end can use, best first. */
+  readonly overlays: readonly string[];
+}
+
+const helloShape = z.object({
+  ...identityShape.shape,
+  connectionId: z.number().check(z.int(), z.gte(0), z.lte(0xffffffff)),
+  clear: z.boolean(),
+  overlays: z.array(z.string().check(z.maxLength(16))).check(z.maxLength(8)),
+});
+
+export type ChannelEffect =
+  | { readonly do: "send"; readonly bytes: Uint8Array }
+  | { readonly do: "opened"; readonly remote: Hello; readonly transport: Transport }
+  | { readonly do: "message"; readonly bytes: Uint8Array }
+  | { readonly do: "failed"; readonly error: WeaveError };
+
+export interface ChannelOptions {
+  readonly role: "initiator" | "responder";
+  readonly staticKey: KeyPair;
+  readonly ephemeralKey: KeyPair;
+  /** 32 bytes made from the password; undefined without one. */
+  readonly psk?: Uint8Array;
+  readonly hello: Hello;
+  /** Responder, under load: demand a cookie. `address` is the remote IP address. */
+  readonly cookies?: { readonly jar: CookieJar; readonly address: string };
+}
+
+export class Channel {
+  readonly #options: ChannelOptions;
+  readonly #noise: HandshakeState;
+  #state: ChannelState;
+  #transport: Transport | undefined;
+  #partial: Uint8Array[] = [];
+  #partialBytes = 0;
+  /** Our first message, kept as it must be sent again with a cookie. */
+  #init: Uint8Array = NOTHING;
+  #cookieSent = false;
+
+  constructor(options: ChannelOptions) {
+    this.#options = options;
+    this.#state = options.role === "initiator" ? "connecting" : "listening";
+    this.#noise = new HandshakeState({
+      initiator: options.role === "initiator",
+      prologue: Buffer.from(`weave mesh ${PROTOCOL_MIN}-${PROTOCOL_MAX}${options.psk ? " password" : ""}`),
+      staticKey: options.staticKey,
+      ephemeralKey: options.ephemeralKey,
+      ...(options.psk ? { psk: options.psk } : {}),
+    });
+  }
+
+  get state(): ChannelState {
+    return this.#state;
+  }
+
+  /** The initiator's first message. */
+  start(): ChannelEffect[] {
+    this.#init = this.#noise.write(NOTHING);
+    return [this.#sendInit(NOTHING)];
+  }
+
+  receive(bytes: Uint8Array): ChannelEffect[] {
+    if (this.#state === "closed") return [];
+    try {
+      if (this.#state === "open") return this.#data(bytes);
+      if (bytes.length > MAX_HANDSHAKE_BYTES) throw new WeaveError("WEAVE_MESSAGE_TOO_LARGE", `a handshake message of ${bytes.length} bytes`);
+      return this.#handshake(bytes);
+    } catch (error) {
+      return this.#fail(error);
+    }
+  }
+
+  /** Encrypts one message; long ones go in several pieces. @throws WEAVE_MESSAGE_TOO_LARGE */
+  send(message: Uint8Array): ChannelEffect[] {
+    if (this.#state !== "open") return [];
+    if (message.length > MAX_MESSAGE_BYTES) {
+      throw new WeaveError("WEAVE_MESSAGE_TOO_LARGE", `a message of ${message.length} bytes; the limit is ${MAX_MESSAGE_BYTES}`);
+    }
+    const effects: ChannelEffect[] = [];
+    let at = 0;
+    do {
+      const chunk = message.subarray(at, at + CHUNK_BYTES);
+      at += CHUNK_BYTES;
+      effects.push(send(at < message.length ? DATA_MORE : DATA, this.#transport!.send.encrypt(NOTHING, chunk)));
+    } while (at < message.length);
+    return effects;
+  }
+
+  #handshake(bytes: Uint8Array): ChannelEffect[] {
+    const body = bytes.subarray(1);
+    const step = `${this.#state} ${bytes[0]}`;
+    switch (step) {
+      case `listening ${INIT}`:
+        return this.#onInit(body);
+      case `connecting ${COOKIE}`:
+        if (this.#cookieSent || body.length !== COOKIE_BYTES) throw new WeaveError("WEAVE_HANDSHAKE", REFUSALS[MALFORMED]);
+        this.#cookieSent = true;
+        return [this.#sendInit(body)];
+      case `connecting ${RESPONSE}`: {
+        this.#noise.read(body);
+        const finish = this.#noise.write(encode(this.#options.hello));
+        this.#transport = this.#noise.finish();
+        this.#state = "awaiting-hello";
+        return [send(FINISH, finish)];
+      }
+      case `awaiting-finish ${FINISH}`:
+        return this.#onFinish(body);
+      case `awaiting-hello ${DATA}`: {
+        const remote = this.#identify(this.#transport!.receive.decrypt(NOTHING, body));
+        this.#state = "open";
+        return [{ do: "opened", remote, transport: this.#transport! }];
+      }
+      case `connecting ${REFUSED}`:
+      case `awaiting-hello ${REFUSED}`:
+        throw new WeaveError("WEAVE_CONNECTION", REFUSALS[body[0]] ?? "the peer refused the handshake");
+      default:
+        throw new WeaveError("WEAVE_HANDSHAKE", `${REFUSALS[MALFORMED]}: message ${bytes[0]} while ${this.#state}`);
+    }
+  }
+
+  #sendInit(cookie: Uint8Array): ChannelEffect {
+    const head = Uint8Array.of(PROTOCOL_MIN, PROTOCOL_MAX, this.#options.psk ? FLAG_PASSWORD : 0, cookie.length);
+    return send(INIT, Buffer.concat([head, cookie, this.#init]));
+  }
+
+  #onInit(body: Uint8Array): ChannelEffect[] {
+    const [min, max, flags, cookieBytes] = body;
+    if (body.length < 4) throw new WeaveError("WEAVE_HANDSHAKE", REFUSALS[MALFORMED]);
+    if (min > PROTOCOL_MAX || max < PROTOCOL_MIN) return this.#refuse(VERSION);
+    if (((flags & FLAG_PASSWORD) !== 0) !== (this.#options.psk !== undefined)) return this.#refuse(PASSWORD_MISSING);
+    // With a pre-shared key even the empty payload of the first message has a tag.
+    const initBytes = KEY_BYTES + (this.#options.psk ? TAG_BYTES : 0);
+    if (cookieBytes > COOKIE_BYTES || body.length !== 4 + cookieBytes + initBytes) throw new WeaveError("WEAVE_HANDSHAKE", REFUSALS[MALFORMED]);
+    const init = body.subarray(4 + cookieBytes);
+    const { cookies } = this.#options;
+    if (cookies !== undefined) {
+      const binding = Buffer.concat([Buffer.from(cookies.address), init]);
+      if (cookieBytes === 0) return [send(COOKIE, cookies.jar.make(binding))];
+      if (!cookies.jar.check(body.subarray(4, 4 + cookieBytes), binding)) throw new WeaveError("WEAVE_HANDSHAKE", "the cookie is wrong");
+    }
+    this.#noise.read(init);
+    const response = this.#noise.write(NOTHING);
+    this.#state = "awaiting-finish";
+    return [send(RESPONSE, response)];
+  }
+
+  #onFinish(body: Uint8Array): ChannelEffect[] {
+    let payload: Uint8Array;
+    try {
+      payload = this.#noise.read(body);
+    } catch (error) {
+      // The password is mixed in with this message: it is what fails when the passwords differ.
+      if (this.#options.psk !== undefined) return this.#refuse(PASSWORD_WRONG);
+      throw error;
+    }
+    this.#transport = this.#noise.finish();
+    const remote = this.#identify(payload);
+    this.#state = "open";
+    return [...this.send(encode(this.#options.hello)), { do: "opened", remote, transport: this.#transport }];
+  }
+
+  /** The hello must name the key that the handshake has proven. */
+  #identify(payload: Uint8Array): Hello {
+    const hello = decode(helloShape, payload, "the peer's hello");
+    if (hello.key !== Buffer.from(this.#transport!.remoteStatic).toString("hex")) {
+      throw new WeaveError("WEAVE_HANDSHAKE", `${hello.name}(${hello.nickname}) names a key that is not its own`);
+    }
+    return hello;
+  }
+
+  #data(bytes: Uint8Array): ChannelEffect[] {
+    const type = bytes[0];
+    if (type !== DATA && type !== DATA_MORE) throw new WeaveError("WEAVE_MESSAGE_MALFORMED", `message of unknown type ${type}`);
+    const chunk = this.#transport!.receive.decrypt(NOTHING, bytes.subarray(1));
+    this.#partialBytes += chunk.length;
+    if (this.#partialBytes > MAX_MESSAGE_BYTES) throw new WeaveError("WEAVE_MESSAGE_TOO_LARGE", `a message of more than ${MAX_MESSAGE_BYTES} bytes`);
+    this.#partial.push(chunk);
+    if (type === DATA_MORE) return [];
+    const message = this.#partial.length === 1 ? chunk : Buffer.concat(this.#partial);
+    this.#partial = [];
+    this.#partialBytes = 0;
+    return [{ do: "message", bytes: message }];
+  }
+
+  #refuse(reason: number): ChannelEffect[] {
+    this.#state = "closed";
+    return [send(REFUSED, Uint8Array.of(reason)), { do: "failed", error: new WeaveError("WEAVE_CONNECTION", REFUSALS[reason]) }];
+  }
+
+  #fail(error: unknown): ChannelEffect[] {
+    const tell = this.#state === "listening" || this.#state === "awaiting-finish" ? [send(REFUSED, Uint8Array.of(MALFORMED))] : [];
+    this.#state = "closed";
+    return [...tell, { do: "failed", error: error instanceof WeaveError ? error : new WeaveError("WEAVE_HANDSHAKE", textOf(error), { cause: error }) }];
+  }
+}
+
+function send(type: number, body: Uint8Array): ChannelEffect {
+  const bytes = new Uint8Array(1 + body.length);
+  bytes[0] = type;
+  bytes.set(body, 1);
+  return { do: "send", bytes };
+}

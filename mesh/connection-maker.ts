@@ -1,0 +1,189 @@
+import type { Random } from "#src/random.js";
+import type { PeerName, PeerRecord } from "#mesh/peer.js";
+import { hostOf } from "#mesh/transport.js";
+
+/** Retry rules of the original: first after 2 s give or take half, then 1.5 times as long each time, up to 6 min. */
+export const FIRST_RETRY_MS = 2_000;
+export const LAST_RETRY_MS = 6 * 60_000;
+const GROWTH = 1.5;
+/** A connection that lasted longer than this beyond its last attempt was sound: it is tried again at once. */
+const SOUND_AFTER_MS = 60_000;
+
+/** A peer that the operator named. */
+export interface Target {
+  /** As typed: what `forget` must be given, and `status targets` shows. */
+  readonly text: string;
+  /** Resolved, `ip:port`. */
+  readonly address: string;
+  /** Whether a port was typed. Without one, an inbound connection from that host will do. */
+  readonly port: boolean;
+}
+
+/** A connection as far as dialling is concerned. */
+export interface ConnectionView {
+  readonly remoteAddress: string;
+  readonly outbound: boolean;
+  readonly peer: PeerName;
+}
+
+interface Attempt {
+  readonly direct: boolean;
+  state: "waiting" | "attempting" | "connected";
+  /** When it may be tried; Infinity: never again. */
+  tryAfter: number;
+  retryMs: number;
+  lastTry: number;
+  lastError: string | undefined;
+  /** The peer that turned out to be there: while we have another connection to it, there is nothing to dial. */
+  peer: PeerName | undefined;
+}
+
+export interface AttemptStatus {
+  readonly address: string;
+  readonly state: "connecting" | "retrying" | "waiting" | "failed";
+  readonly error: string | undefined;
+  /** Monotonic milliseconds; Infinity: never. */
+  readonly retryAt: number;
+}
+
+/**
+ * Decides whom to dial, and when: the operator's targets for ever, and with discovery every address at which some peer
+ * says it reaches a peer that we do not. Pure: the caller brings the time and dials.
+ */
+export class ConnectionMaker {
+  readonly #random: Random;
+  readonly #discovery: boolean;
+  readonly #limit: number;
+  readonly #port: number;
+  readonly #attempts = new Map<string, Attempt>();
+  #targets: readonly Target[] = [];
+
+  /** @param options.limit connections at most, 0 for no limit; `port` is our own, and taken for peers behind inbound ones */
+  constructor(random: Random, options: { discovery: boolean; limit: number; port: number }) {
+    this.#random = random;
+    this.#discovery = options.discovery;
+    this.#limit = options.limit;
+    this.#port = options.port;
+  }
+
+  get targets(): readonly Target[] {
+    return this.#targets;
+  }
+
+  /** Adds targets, or puts them in the place of all others. What is named again is tried at once. */
+  connect(targets: readonly Target[], replace: boolean, now: number): void {
+    const kept = replace ? [] : this.#targets.filter((old) => !targets.some(({ text }) => text === old.text));
+    this.#targets = [...kept, ...targets];
+    for (const { address } of targets) {
+      const attempt = this.#attempts.get(address);
+      if (attempt === undefined || !attempt.direct) this.#attempts.set(address, fresh(true, now, attempt?.state));
+      else if (attempt.state === "waiting") Object.assign(attempt, { tryAfter: now, retryMs: FIRST_RETRY_MS });
+    }
+  }
+
+  /** Drops targets, exactly as they were typed. Live connections stay. */
+  forget(texts: readonly string[]): void {
+    this.#targets = this.#targets.filter(({ text }) => !texts.includes(text));
+  }
+
+  /** What to dial now. Marks it as being attempted. */
+  due(now: number, connections: readonly ConnectionView[], records: readonly PeerRecord[], self: PeerName): { address: string; direct: boolean }[] {
+    const connected = new Set(connections.filter((c) => c.outbound).map((c) => c.remoteAddress));
+    const peers = new Set(connections.map((c) => c.peer));
+    const inboundHosts = new Set(connections.filter((c) => !c.outbound).map((c) => hostOf(c.remoteAddress)));
+    const wanted = new Set<string>();
+    for (const { address, port } of this.#targets) if (port || !inboundHosts.has(hostOf(address))) wanted.add(address);
+    const direct = new Set(this.#targets.map(({ address }) => address));
+    if (this.#discovery) for (const address of this.#discovered(records, peers, self)) wanted.add(address);
+
+    for (const address of wanted) {
+      if (!this.#attempts.has(address)) this.#attempts.set(address, fresh(direct.has(address), now));
+    }
+    for (const [address, attempt] of this.#attempts) {
+      if (attempt.state === "attempting") continue;
+      attempt.state = connected.has(address) ? "connected" : "waiting";
+      if (attempt.state === "waiting" && !wanted.has(address) && !direct.has(address)) this.#attempts.delete(address);
+    }
+
+    let room = this.#limit === 0 ? Number.POSITIVE_INFINITY : this.#limit - connections.length;
+    for (const attempt of this.#attempts.values()) if (attempt.state === "attempting") room--;
+    const due: { address: string; direct: boolean }[] = [];
+    for (const [address, attempt] of this.#attempts) {
+      if (room <= 0) break;
+      const reached = attempt.peer !== undefined && peers.has(attempt.peer);
+      if (attempt.state !== "waiting" || !wanted.has(address) || attempt.tryAfter > now || reached) continue;
+      attempt.state = "attempting";
+      attempt.lastTry = now;
+      room--;
+      due.push({ address, direct: direct.has(address) });
+    }
+    return due;
+  }
+
+  /** The next time at which something becomes due by itself; Infinity: nothing. */
+  nextAt(): number {
+    let next = Number.POSITIVE_INFINITY;
+    for (const attempt of this.#attempts.values()) if (attempt.state === "waiting") next = Math.min(next, attempt.tryAfter);
+    return next;
+  }
+
+  /** The handshake has succeeded. */
+  succeeded(address: string, peer: PeerName): void {
+    const attempt = this.#attempts.get(address);
+    if (attempt === undefined) return;
+    attempt.state = "connected";
+    attempt.lastError = undefined;
+    attempt.peer = peer;
+  }
+
+  /**
+   * An attempt failed, or a connection that came of one ended.
+   *
+   * @param options.never it is pointless to try again (ourselves, a name collision)
+   * @param options.peer who was found there, if that is known
+   */
+  failed(address: string, error: string, now: number, options: { never?: boolean; peer?: PeerName } = {}): void {
+    const attempt = this.#attempts.get(address);
+    if (attempt === undefined) return;
+    const wasSound = attempt.state === "connected" && now - attempt.lastTry > SOUND_AFTER_MS;
+    attempt.state = "waiting";
+    attempt.lastError = error;
+    if (options.peer !== undefined) attempt.peer = options.peer;
+    if (options.never) attempt.tryAfter = Number.POSITIVE_INFINITY;
+    else if (wasSound) {
+      attempt.retryMs = FIRST_RETRY_MS;
+      attempt.tryAfter = now;
+    } else {
+      const spread = 0.5 + this.#random.below(1_000) / 1_000;
+      attempt.tryAfter = now + attempt.retryMs * spread;
+      attempt.retryMs = Math.min(LAST_RETRY_MS, attempt.retryMs * GROWTH);
+    }
+  }
+
+  /** The attempts that are no connections: what `status connections` shows below those. */
+  status(): AttemptStatus[] {
+    const direct = new Set(this.#targets.map(({ address }) => address));
+    const result: AttemptStatus[] = [];
+    for (const [address, { state, lastError, tryAfter }] of this.#attempts) {
+      if (state === "connected" || (lastError === undefined && state === "waiting" && !direct.has(address))) continue;
+      const shown = state === "attempting" ? (lastError === undefined ? "connecting" : "retrying") : lastError === undefined ? "waiting" : "failed";
+      result.push({ address, state: shown, error: lastError, retryAt: tryAfter });
+    }
+    return result;
+  }
+
+  /** Addresses of peers that others reach and we do not. Behind an inbound link we guess our own port. */
+  *#discovered(records: readonly PeerRecord[], connected: ReadonlySet<PeerName>, self: PeerName): Iterable<string> {
+    for (const record of records) {
+      if (record.name === self) continue;
+      for (const { to, address, outbound } of record.links) {
+        if (to === self || connected.has(to)) continue;
+        yield outbound ? address : `${hostOf(address)}:${this.#port}`;
+      }
+    }
+  }
+}
+
+function fresh(direct: boolean, now: number, state: Attempt["state"] = "waiting"): Attempt {
+  return { direct, state, tryAfter: now, retryMs: FIRST_RETRY_MS, lastTry: now, lastError: undefined, peer: undefined };
+}

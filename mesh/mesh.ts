@@ -1,0 +1,525 @@
+import { type Clock, every, type Timer } from "#src/clock.js";
+import { Coalescer } from "#src/coalesce.js";
+import { textOf, WeaveError } from "#src/errors.js";
+import { toHex } from "#src/hex.js";
+import type { Log } from "#src/log.js";
+import { type Random, sample } from "#src/random.js";
+import { RateLimiter } from "#src/token-bucket.js";
+import type { ChannelOptions, Hello } from "#mesh/channel.js";
+import { Connection } from "#mesh/connection.js";
+import { type AttemptStatus, ConnectionMaker, type Target } from "#mesh/connection-maker.js";
+import { CookieJar } from "#mesh/cookie.js";
+import { type GossipChannel, type Gossiper, surrogate } from "#mesh/gossip.js";
+import type { Message } from "#mesh/messages.js";
+import { type KeyPair, keyPair, type Transport as Secured } from "#mesh/noise.js";
+import type { Overlay } from "#mesh/overlay.js";
+import { type PeerDelta, type PeerName, type PeerRecord, peerText } from "#mesh/peer.js";
+import { Routes } from "#mesh/routes.js";
+import { isDelta, Topology } from "#mesh/topology.js";
+import { type Dial, hostOf, portOf, type Wire } from "#mesh/transport.js";
+
+/** Periodic repair with one random neighbour, as often as the original gossips. */
+export const REPAIR_MS = 30_000;
+/** Handshakes from one address: the original's accept rate. */
+const ACCEPT = { perSecond: 20, burst: 20 };
+/** Handshakes under way at once before a cookie is asked for, and before any more are turned away. */
+const COOKIES_ABOVE = 32;
+const MAX_HANDSHAKES = 256;
+/** Links and routes settle within this; a burst of changes is one change. */
+const ANNOUNCE_MS = 50;
+const ROUTES_MS = 20;
+/** Unicasts and broadcasts may pass this many peers while routes change. */
+const MAX_HOPS = 32;
+const DIAL_MS = 10_000;
+
+export interface MeshOptions {
+  readonly name: PeerName;
+  readonly nickname: string;
+  /** Grows with each start. */
+  readonly incarnation: number;
+  readonly staticKey: KeyPair;
+  readonly psk?: Uint8Array;
+  /** Our TCP and UDP port. */
+  readonly port: number;
+  readonly discovery: boolean;
+  /** 0: no limit. */
+  readonly connectionLimit: number;
+  /** Whether frames to and from this address may go in clear, if the other end agrees. */
+  readonly clear: (remoteHost: string) => boolean;
+  readonly overlay: Overlay;
+  readonly dial: Dial;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly events: MeshEvents;
+}
+
+export interface MeshEvents {
+  /** Routes or connections have changed. */
+  routes(): void;
+  /** No way leads to the peer now; what it told us is kept. */
+  suspended(peer: PeerName): void;
+  resumed(peer: PeerName): void;
+  /** Out of reach for so long that it is dropped. */
+  forgotten(peer: PeerName): void;
+  /** The operator's targets changed: to be persisted. */
+  targets(targets: readonly Target[]): void;
+}
+
+export interface MeshStatus {
+  readonly self: PeerRecord;
+  readonly peers: readonly PeerRecord[];
+  readonly suspended: readonly PeerRecord[];
+  readonly connections: readonly Connection[];
+  readonly attempts: readonly AttemptStatus[];
+  readonly targets: readonly Target[];
+  readonly conflicts: readonly string[];
+  readonly terminations: number;
+  /** Messages that were set aside because they made no sense, or because a gossiper failed on them. */
+  readonly quarantined: number;
+}
+
+/** An error that makes another attempt pointless. */
+class Final extends WeaveError {}
+
+/**
+ * One peer's part of the mesh: connections to neighbours, what is known of all peers, routes, and gossip. No I/O of its
+ * own: wires, time and randomness are given.
+ */
+export class Mesh {
+  readonly #options: MeshOptions;
+  readonly #clock: Clock;
+  readonly #topology: Topology;
+  readonly #maker: ConnectionMaker;
+  readonly #cookies: CookieJar;
+  readonly #accepts: RateLimiter;
+  readonly #handshakes = new Set<Connection>();
+  readonly #connections = new Map<PeerName, Connection>();
+  /** The id that both ends give a connection; of two to the same peer, the lower one stays. */
+  readonly #ranks = new WeakMap<Connection, number>();
+  readonly #gossipers = new Map<string, Gossiper>();
+  readonly #announce: Coalescer;
+  readonly #reroute: Coalescer;
+  readonly #repair: Timer;
+  readonly #stopping = new AbortController();
+  #dialTimer: Timer | undefined;
+  #gossipRoutes: Routes;
+  #frameRoutes: Routes;
+  #terminations = 0;
+  #quarantined = 0;
+
+  constructor(options: MeshOptions) {
+    this.#options = options;
+    this.#clock = options.clock;
+    this.#topology = new Topology({
+      name: options.name,
+      nickname: options.nickname,
+      key: toHex(options.staticKey.public),
+      uid: toHex(options.random.bytes(8)),
+      incarnation: options.incarnation,
+    });
+    this.#maker = new ConnectionMaker(options.random, { discovery: options.discovery, limit: options.connectionLimit, port: options.port });
+    this.#cookies = new CookieJar(options.clock, options.random);
+    this.#accepts = new RateLimiter(options.clock, ACCEPT);
+    this.#gossipRoutes = this.#frameRoutes = new Routes(options.name, [], "all");
+    this.#announce = new Coalescer(options.clock, ANNOUNCE_MS, () => this.#announceLinks());
+    this.#reroute = new Coalescer(options.clock, ROUTES_MS, () => this.#recomputeRoutes());
+    this.#repair = every(options.clock, REPAIR_MS, () => this.#repairOnce());
+    this.#recomputeRoutes();
+  }
+
+  // ── Operator ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  connect(targets: readonly Target[], replace: boolean): void {
+    this.#maker.connect(targets, replace, this.#clock.now());
+    this.#options.events.targets(this.#maker.targets);
+    this.#dialDue();
+  }
+
+  forget(texts: readonly string[]): void {
+    this.#maker.forget(texts);
+    this.#options.events.targets(this.#maker.targets);
+  }
+
+  /** Registers the receiving end of a channel; names are shared by all peers. */
+  channel(name: string, gossiper: Gossiper): GossipChannel {
+    this.#gossipers.set(name, gossiper);
+    const from = this.#options.name;
+    return {
+      unicast: (to, payload) => this.#relayUnicast({ kind: "unicast", channel: name, from, to, hops: MAX_HOPS, payload }),
+      broadcast: (payload) => this.#relayBroadcast({ kind: "broadcast", channel: name, from, hops: MAX_HOPS, payload }),
+      gossip: (payload) => this.#spreadGossip({ kind: "gossip", channel: name, from, payload }),
+    };
+  }
+
+  /** The neighbour on the way of frames to each peer. */
+  get frameRoutes(): Routes {
+    return this.#frameRoutes;
+  }
+
+  get gossipRoutes(): Routes {
+    return this.#gossipRoutes;
+  }
+
+  connectionTo(peer: PeerName): Connection | undefined {
+    return this.#connections.get(peer);
+  }
+
+  peer(name: PeerName): PeerRecord | undefined {
+    return this.#topology.get(name);
+  }
+
+  /** Equal at two peers that know the same topology. */
+  digest(): string {
+    return this.#topology.digest();
+  }
+
+  status(): MeshStatus {
+    return {
+      self: this.#topology.self,
+      peers: this.#topology.reachable(),
+      suspended: this.#topology.suspended(),
+      connections: [...this.#connections.values()],
+      attempts: this.#maker.status(),
+      targets: this.#maker.targets,
+      conflicts: this.#topology.conflicts().map(({ kept, refused }) => collisionText(kept, refused)),
+      terminations: this.#terminations,
+      quarantined: this.#quarantined,
+    };
+  }
+
+  stop(): void {
+    this.#stopping.abort();
+    this.#repair.cancel();
+    this.#dialTimer?.cancel();
+    this.#announce.cancel();
+    this.#reroute.cancel();
+    const error = new WeaveError("WEAVE_CONNECTION", `${peerText(this.#topology.self)} is stopping`);
+    for (const connection of [...this.#handshakes, ...this.#connections.values()]) connection.close(error);
+  }
+
+  // ── Connections ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Takes an inbound wire. */
+  accept(wire: Wire): void {
+    const host = hostOf(wire.remoteAddress);
+    if (this.#stopping.signal.aborted || this.#handshakes.size >= MAX_HANDSHAKES || !this.#accepts.admit(host)) {
+      wire.close();
+      this.#options.log.warn("too many connection attempts; some are turned away", { from: host });
+      return;
+    }
+    const underLoad = this.#handshakes.size >= COOKIES_ABOVE;
+    this.#start(wire, undefined, underLoad ? { jar: this.#cookies, address: host } : undefined);
+  }
+
+  #start(wire: Wire, dialled: string | undefined, cookies?: ChannelOptions["cookies"]): void {
+    const { random, staticKey, psk, clear, overlay } = this.#options;
+    const { name, nickname, key, uid, incarnation } = this.#topology.self;
+    const hello: Hello = {
+      name,
+      nickname,
+      key,
+      uid,
+      incarnation,
+      connectionId: random.below(2 ** 32),
+      clear: clear(hostOf(wire.remoteAddress)),
+      overlays: [overlay.name],
+    };
+    const options: ChannelOptions = {
+      role: dialled === undefined ? "responder" : "initiator",
+      staticKey,
+      ephemeralKey: keyPair(random.bytes(32)),
+      hello,
+      ...(psk ? { psk } : {}),
+      ...(cookies ? { cookies } : {}),
+    };
+    const connection = new Connection(this.#clock, wire, dialled, options, {
+      opened: (opened, secured) => this.#opened(opened, secured, hello),
+      message: (from, message) => this.#onMessage(from, message),
+      malformed: (from, error) => this.#setAside(from, "unknown", error),
+      closed: (closed, error) => this.#closed(closed, error),
+    });
+    this.#handshakes.add(connection);
+    connection.start();
+  }
+
+  #opened(connection: Connection, secured: Secured, hello: Hello): void {
+    this.#handshakes.delete(connection);
+    const remote = connection.remote!;
+    try {
+      this.#admit(connection, remote, hello);
+    } catch (error) {
+      connection.close(error as Error);
+      return;
+    }
+    this.#connections.set(remote.name, connection);
+    if (connection.dialled !== undefined) this.#maker.succeeded(connection.dialled, remote.name);
+    connection.encrypted = !(hello.clear && remote.clear);
+    const { log, overlay } = this.#options;
+    log.info("connected", { peer: peerText(remote), address: connection.wire.remoteAddress, outbound: connection.outbound });
+    // Version 0: whatever the peer says of itself replaces it.
+    const { name, nickname, key, uid, incarnation } = remote;
+    this.#hear(connection, [{ name, nickname, key, uid, incarnation, version: 0, links: [] }], []);
+    this.#announceLinks();
+    connection.send({ kind: "topology", records: [this.#topology.self], deltas: [] });
+    connection.send({ kind: "digest", digest: this.#topology.digest() });
+    for (const [channel, gossiper] of this.#gossipers) this.#sendState(connection, channel, gossiper);
+    connection.overlay = overlay.open({
+      remote,
+      outbound: connection.outbound,
+      remoteHost: hostOf(connection.wire.remoteAddress),
+      remotePort: connection.outbound ? portOf(connection.wire.remoteAddress) : undefined,
+      encrypted: connection.encrypted,
+      secret: secured.exporter,
+      send: (payload) => connection.send({ kind: "overlay", payload }),
+      established: () => {
+        if (connection.state !== "pending") return;
+        connection.established();
+        log.info("frames pass", { peer: peerText(remote), overlay: overlay.name });
+        this.#announce.request();
+        this.#dialDue();
+      },
+      failed: (error) => connection.close(error),
+    });
+    this.#dialDue();
+  }
+
+  /** Decides whether a connection may stay; of two to the same peer, both ends keep the same one. @throws why not */
+  #admit(connection: Connection, remote: Hello, hello: Hello): void {
+    const self = this.#topology.self;
+    if (remote.uid === self.uid) throw new Final("WEAVE_CONNECTION", "cannot connect to ourself");
+    if (remote.name === self.name || remote.key === self.key) throw new Final("WEAVE_CONNECTION", collisionText(self, remote));
+    const known = this.#topology.get(remote.name);
+    if (known !== undefined && known.key !== remote.key && !this.#topology.isSuspended(remote.name)) {
+      throw new Final("WEAVE_CONNECTION", collisionText(known, remote));
+    }
+    const { dialled } = connection;
+    const direct = dialled === undefined || this.#maker.targets.some(({ address }) => address === dialled);
+    if (!direct && known === undefined) throw new WeaveError("WEAVE_CONNECTION", `Found unknown remote name: ${remote.name} at ${dialled}`);
+    const other = this.#connections.get(remote.name);
+    if (other !== undefined) {
+      const duplicate = new WeaveError("WEAVE_CONNECTION", `Multiple connections to ${peerText(remote)} added to ${peerText(self)}`);
+      if (other.remote!.uid === remote.uid && sharedId(hello, remote) >= this.#ranks.get(other)!) throw duplicate;
+      // The other one loses, or belongs to an earlier life of the peer.
+      other.close(duplicate);
+    }
+    const limit = this.#options.connectionLimit;
+    if (limit > 0 && this.#connections.size >= limit) throw new WeaveError("WEAVE_CONNECTION", `Connection limit reached (${limit})`);
+    this.#ranks.set(connection, sharedId(hello, remote));
+  }
+
+  #closed(connection: Connection, error: Error): void {
+    this.#handshakes.delete(connection);
+    const { remote, dialled } = connection;
+    const self = remote !== undefined && remote.uid === this.#topology.self.uid;
+    const peer = remote === undefined ? connection.wire.remoteAddress : peerText(remote);
+    if (!this.#stopping.signal.aborted && !self) {
+      this.#terminations++;
+      this.#options.log.info("connection ended", { peer, why: textOf(error) });
+    }
+    if (remote !== undefined && this.#connections.get(remote.name) === connection) {
+      this.#connections.delete(remote.name);
+      this.#announce.request();
+      this.#options.events.routes();
+    }
+    if (dialled !== undefined) {
+      this.#maker.failed(dialled, textOf(error), this.#clock.now(), {
+        never: error instanceof Final,
+        ...(remote ? { peer: remote.name } : {}),
+      });
+    }
+    if (!this.#stopping.signal.aborted) this.#dialDue();
+  }
+
+  #dialDue(): void {
+    if (this.#stopping.signal.aborted) return;
+    const now = this.#clock.now();
+    const views = [...this.#connections.values()].map((c) => ({ remoteAddress: c.wire.remoteAddress, outbound: c.outbound, peer: c.remote!.name }));
+    const due = this.#maker.due(now, views, this.#topology.reachable(), this.#options.name);
+    for (const { address } of due) void this.#dial(address);
+    this.#dialTimer?.cancel();
+    const next = this.#maker.nextAt();
+    // Never in a tight loop: what is due but barred (by the limit, say) waits for a change, or for a second.
+    if (Number.isFinite(next)) this.#dialTimer = this.#clock.after(Math.max(1_000, next - now), () => this.#dialDue());
+  }
+
+  async #dial(address: string): Promise<void> {
+    const attempt = new AbortController();
+    const timer = this.#clock.after(DIAL_MS, () => attempt.abort());
+    try {
+      const wire = await this.#options.dial(address, AbortSignal.any([attempt.signal, this.#stopping.signal]));
+      if (this.#stopping.signal.aborted) wire.close();
+      else this.#start(wire, address);
+    } catch (error) {
+      const why = attempt.signal.aborted ? `dial tcp ${address}: timed out` : textOf(error);
+      this.#options.log.debug("dialling failed", { address, why });
+      this.#maker.failed(address, why, this.#clock.now());
+      this.#dialDue();
+    } finally {
+      timer.cancel();
+    }
+  }
+
+  // ── Topology ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #announceLinks(): void {
+    const delta = this.#topology.setLinks([...this.#connections.values()].map((connection) => connection.link()));
+    if (delta === undefined) return;
+    this.#spreadTopology([delta], undefined);
+    this.#reroute.request();
+  }
+
+  #hear(from: Connection, records: readonly PeerRecord[], deltas: readonly PeerDelta[]): void {
+    const { news, wanted } = this.#topology.merge([...records, ...deltas]);
+    if (wanted.length > 0) from.send({ kind: "want", names: wanted });
+    if (news.length === 0) return;
+    this.#spreadTopology(news, from);
+    this.#reroute.request();
+  }
+
+  #spreadTopology(news: readonly (PeerRecord | PeerDelta)[], except: Connection | undefined): void {
+    const deltas = news.filter(isDelta);
+    const records = news.filter((item): item is PeerRecord => !isDelta(item));
+    for (const connection of this.#someNeighbours(except)) {
+      // Repair tells a slow neighbour later.
+      if (!connection.congested) connection.send({ kind: "topology", records, deltas });
+    }
+  }
+
+  /** Enough random neighbours for news to reach all peers with near certainty; repair sees to the rest. */
+  #someNeighbours(except: Connection | undefined): Connection[] {
+    const all = [...this.#connections.values()].filter((connection) => connection !== except);
+    return sample(this.#options.random, all, Math.ceil(Math.log2(this.#topology.reachable().length + 1)) + 2);
+  }
+
+  #recomputeRoutes(): void {
+    const { suspended, resumed, forgotten } = this.#topology.updateReach(this.#clock.now());
+    const reachable = this.#topology.reachable();
+    this.#gossipRoutes = new Routes(this.#options.name, reachable, "all");
+    this.#frameRoutes = new Routes(this.#options.name, reachable, "established");
+    const { events } = this.#options;
+    for (const peer of suspended) events.suspended(peer);
+    for (const peer of resumed) events.resumed(peer);
+    for (const peer of forgotten) events.forgotten(peer);
+    events.routes();
+    this.#dialDue();
+  }
+
+  #repairOnce(): void {
+    this.#reroute.request();
+    const [neighbour] = sample(this.#options.random, [...this.#connections.values()], 1);
+    if (neighbour === undefined || neighbour.congested) return;
+    neighbour.send({ kind: "digest", digest: this.#topology.digest() });
+    for (const [channel, gossiper] of this.#gossipers) this.#sendState(neighbour, channel, gossiper);
+    for (const connection of this.#connections.values()) this.#catchUp(connection);
+  }
+
+  // ── Messages ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #onMessage(from: Connection, message: Message): void {
+    try {
+      this.#handle(from, message);
+    } catch (error) {
+      this.#setAside(from, message.kind, error);
+    }
+  }
+
+  /** Data never closes a connection: the bad part is dropped, counted and named. */
+  #setAside(from: Connection, kind: string, error: unknown): void {
+    this.#quarantined++;
+    this.#options.log.warn("a message was set aside", { from: peerText(from.remote!), kind, why: textOf(error) });
+  }
+
+  #handle(from: Connection, message: Message): void {
+    switch (message.kind) {
+      case "topology":
+        return this.#hear(from, message.records, message.deltas);
+      case "digest":
+        if (message.digest !== this.#topology.digest()) from.send({ kind: "summary", entries: this.#topology.summary() });
+        return;
+      case "summary": {
+        const { lacking, wanted } = this.#topology.compare(message.entries);
+        if (lacking.length > 0) from.send({ kind: "topology", records: lacking, deltas: [] });
+        if (wanted.length > 0) from.send({ kind: "want", names: wanted });
+        return;
+      }
+      case "want": {
+        const records = message.names.map((name) => this.#topology.get(name)).filter((record) => record !== undefined);
+        if (records.length > 0) from.send({ kind: "topology", records, deltas: [] });
+        return;
+      }
+      case "unicast":
+        if (message.to === this.#options.name) this.#gossiper(message.channel).onUnicast(message.from, message.payload);
+        else this.#relayUnicast(message);
+        return;
+      case "broadcast":
+        if (message.from === this.#options.name) return;
+        this.#relayBroadcast(message);
+        this.#gossiper(message.channel).onBroadcast(message.from, message.payload);
+        return;
+      case "gossip": {
+        const news = this.#gossiper(message.channel).onGossip(message.from, message.payload);
+        if (news !== undefined) this.#spreadGossip({ ...message, payload: news }, from);
+        return;
+      }
+      case "overlay":
+        from.overlay?.receive(message.payload);
+        return;
+    }
+  }
+
+  // ── Gossip ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #gossiper(channel: string): Gossiper {
+    let gossiper = this.#gossipers.get(channel);
+    if (gossiper === undefined) {
+      // Channels are few; a peer that makes up names must not fill our memory.
+      if (this.#gossipers.size >= 32) throw new WeaveError("WEAVE_MESSAGE_MALFORMED", `too many channels; ${channel} is not relayed`);
+      gossiper = surrogate(this.#clock);
+      this.#gossipers.set(channel, gossiper);
+    }
+    return gossiper;
+  }
+
+  #relayUnicast(message: Extract<Message, { kind: "unicast" }>): boolean {
+    const next = this.#gossipRoutes.unicast(message.to);
+    const connection = next === undefined ? undefined : this.#connections.get(next);
+    if (connection === undefined || message.hops <= 0 || connection.congested) return false;
+    connection.send({ ...message, hops: message.hops - 1 });
+    return true;
+  }
+
+  #relayBroadcast(message: Extract<Message, { kind: "broadcast" }>): void {
+    if (message.hops <= 0) return;
+    for (const next of this.#gossipRoutes.flood(message.from)) this.#sendOrMark(next, message.channel, { ...message, hops: message.hops - 1 });
+  }
+
+  #spreadGossip(message: Extract<Message, { kind: "gossip" }>, except?: Connection): void {
+    for (const connection of this.#someNeighbours(except)) this.#sendOrMark(connection.remote!.name, message.channel, message);
+  }
+
+  /** A slow neighbour does not get a queue that grows; it gets the whole state once it has caught up. */
+  #sendOrMark(peer: PeerName, channel: string, message: Message): void {
+    const connection = this.#connections.get(peer);
+    if (connection === undefined) return;
+    if (connection.congested) connection.behind.add(channel);
+    else connection.send(message);
+  }
+
+  #catchUp(connection: Connection): void {
+    if (connection.congested) return;
+    for (const channel of connection.behind) this.#sendState(connection, channel, this.#gossiper(channel));
+    connection.behind.clear();
+  }
+
+  #sendState(connection: Connection, channel: string, gossiper: Gossiper): void {
+    const payload = gossiper.state();
+    if (payload !== undefined) connection.send({ kind: "gossip", channel, from: this.#options.name, payload });
+  }
+}
+
+function collisionText(local: { name: PeerName; nickname: string }, remote: { name: PeerName; nickname: string }): string {
+  return `local "${peerText(local)}" and remote "${peerText(remote)}" peer names collision`;
+}
+
+const sharedId = (ours: Hello, theirs: Hello): number => (ours.connectionId ^ theirs.connectionId) >>> 0;

@@ -1,0 +1,247 @@
+import { createCipheriv, createDecipheriv, createHash, createHmac } from "node:crypto";
+import nacl from "tweetnacl";
+import { WeaveError } from "#src/errors.js";
+
+/**
+ * The Noise Protocol Framework, revision 34 (https://noiseprotocol.org/noise.html), as far as we need it: the patterns XX
+ * and XXpsk3 with Curve25519, ChaCha20-Poly1305 and SHA-256. No I/O and no randomness of its own. Section numbers are
+ * those of the specification.
+ */
+export const KEY_BYTES = 32;
+const HASH_BYTES = 32;
+export const TAG_BYTES = 16;
+
+export interface KeyPair {
+  readonly secret: Uint8Array;
+  readonly public: Uint8Array;
+}
+
+/** @param secret 32 random bytes */
+export function keyPair(secret: Uint8Array): KeyPair {
+  return { secret, public: nacl.scalarMult.base(secret) };
+}
+
+/** X25519. @throws WEAVE_HANDSHAKE when the public key is one of the few of low order */
+export function diffieHellman(secret: Uint8Array, publicKey: Uint8Array): Uint8Array {
+  const shared = nacl.scalarMult(secret, publicKey);
+  if (shared.every((byte) => byte === 0)) throw new WeaveError("WEAVE_HANDSHAKE", "the remote public key is of low order");
+  return shared;
+}
+
+const sha256 = (...parts: Uint8Array[]): Uint8Array => {
+  const hash = createHash("sha256");
+  for (const part of parts) hash.update(part);
+  return hash.digest();
+};
+
+const hmac = (key: Uint8Array, ...parts: Uint8Array[]): Uint8Array => {
+  const mac = createHmac("sha256", key);
+  for (const part of parts) mac.update(part);
+  return mac.digest();
+};
+
+/** HKDF as Noise defines it (section 4.3): `count` outputs of 32 bytes. */
+export function hkdf(chainingKey: Uint8Array, input: Uint8Array, count: number): Uint8Array[] {
+  const temp = hmac(chainingKey, input);
+  const outputs: Uint8Array[] = [];
+  for (let i = 1; i <= count; i++) outputs.push(hmac(temp, outputs[i - 2] ?? new Uint8Array(0), Uint8Array.of(i)));
+  return outputs;
+}
+
+/** A key with its counter (section 5.1). Nonces are implicit: a lost, repeated or reordered message fails. */
+export class CipherState {
+  readonly #key: Uint8Array;
+  #nonce = 0;
+
+  constructor(key: Uint8Array) {
+    this.#key = key;
+  }
+
+  encrypt(ad: Uint8Array, plaintext: Uint8Array): Uint8Array {
+    const cipher = createCipheriv("chacha20-poly1305", this.#key, this.#next(), { authTagLength: TAG_BYTES });
+    cipher.setAAD(ad, { plaintextLength: plaintext.length });
+    return Buffer.concat([cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]);
+  }
+
+  /** @throws WEAVE_HANDSHAKE when the message is not authentic, or not the next one */
+  decrypt(ad: Uint8Array, message: Uint8Array): Uint8Array {
+    if (message.length < TAG_BYTES) throw new WeaveError("WEAVE_HANDSHAKE", "an encrypted message is too short");
+    const text = message.subarray(0, message.length - TAG_BYTES);
+    const cipher = createDecipheriv("chacha20-poly1305", this.#key, this.#next(), { authTagLength: TAG_BYTES });
+    cipher.setAAD(ad, { plaintextLength: text.length });
+    cipher.setAuthTag(message.subarray(message.length - TAG_BYTES));
+    try {
+      return Buffer.concat([cipher.update(text), cipher.final()]);
+    } catch (cause) {
+      throw new WeaveError("WEAVE_HANDSHAKE", "Unable to decrypt TCP msg", { cause });
+    }
+  }
+
+  /** 32 zero bits and the counter, little-endian (section 12.3). A JavaScript number counts far enough: 2^53. */
+  #next(): Uint8Array {
+    const nonce = Buffer.alloc(12);
+    nonce.writeUInt32LE(this.#nonce >>> 0, 4);
+    nonce.writeUInt32LE(Math.floor(this.#nonce / 0x1_0000_0000), 8);
+    this.#nonce++;
+    return nonce;
+  }
+}
+
+/** Section 5.2. */
+class SymmetricState {
+  chainingKey: Uint8Array;
+  hash: Uint8Array;
+  #cipher: CipherState | undefined;
+
+  constructor(protocolName: string) {
+    const name = Buffer.from(protocolName);
+    this.hash = name.length <= HASH_BYTES ? Buffer.concat([name, Buffer.alloc(HASH_BYTES - name.length)]) : sha256(name);
+    this.chainingKey = this.hash;
+  }
+
+  mixKey(input: Uint8Array): void {
+    const [chainingKey, key] = hkdf(this.chainingKey, input, 2);
+    this.chainingKey = chainingKey;
+    this.#cipher = new CipherState(key);
+  }
+
+  mixHash(data: Uint8Array): void {
+    this.hash = sha256(this.hash, data);
+  }
+
+  mixKeyAndHash(input: Uint8Array): void {
+    const [chainingKey, hash, key] = hkdf(this.chainingKey, input, 3);
+    this.chainingKey = chainingKey;
+    this.mixHash(hash);
+    this.#cipher = new CipherState(key);
+  }
+
+  get keyed(): boolean {
+    return this.#cipher !== undefined;
+  }
+
+  encryptAndHash(plaintext: Uint8Array): Uint8Array {
+    const message = this.#cipher?.encrypt(this.hash, plaintext) ?? plaintext;
+    this.mixHash(message);
+    return message;
+  }
+
+  decryptAndHash(message: Uint8Array): Uint8Array {
+    const plaintext = this.#cipher?.decrypt(this.hash, message) ?? message;
+    this.mixHash(message);
+    return plaintext;
+  }
+
+  split(): [CipherState, CipherState] {
+    const [first, second] = hkdf(this.chainingKey, new Uint8Array(0), 2);
+    return [new CipherState(first), new CipherState(second)];
+  }
+}
+
+type Token = "e" | "s" | "ee" | "es" | "se" | "psk";
+
+/** Section 7.5 and, for psk3, section 9: the key is mixed in at the end of the third message. */
+const MESSAGES: readonly (readonly Token[])[] = [["e"], ["e", "ee", "s", "es"], ["s", "se"]];
+
+export interface HandshakeOptions {
+  readonly initiator: boolean;
+  readonly prologue: Uint8Array;
+  readonly staticKey: KeyPair;
+  /** Made for this handshake alone. */
+  readonly ephemeralKey: KeyPair;
+  /** 32 bytes: selects XXpsk3. */
+  readonly psk?: Uint8Array;
+}
+
+/** What a finished handshake leaves: a cipher for each direction, and a hash that both ends share and nobody else can steer. */
+export interface Transport {
+  readonly send: CipherState;
+  readonly receive: CipherState;
+  readonly handshakeHash: Uint8Array;
+  /** A secret of this handshake alone, for further keys (not part of Noise's transport keys). */
+  readonly exporter: Uint8Array;
+  readonly remoteStatic: Uint8Array;
+}
+
+/** Section 5.3: three messages, written and read in turn. Any error is final for the handshake. */
+export class HandshakeState {
+  readonly #options: HandshakeOptions;
+  readonly #symmetric: SymmetricState;
+  #turn = 0;
+  #remoteEphemeral: Uint8Array | undefined;
+  #remoteStatic: Uint8Array | undefined;
+
+  constructor(options: HandshakeOptions) {
+    this.#options = options;
+    this.#symmetric = new SymmetricState(`Noise_XX${options.psk ? "psk3" : ""}_25519_ChaChaPoly_SHA256`);
+    this.#symmetric.mixHash(options.prologue);
+  }
+
+  write(payload: Uint8Array): Uint8Array {
+    const { staticKey, ephemeralKey, psk } = this.#options;
+    const symmetric = this.#symmetric;
+    const parts: Uint8Array[] = [];
+    for (const token of this.#tokens()) {
+      if (token === "e") {
+        parts.push(ephemeralKey.public);
+        symmetric.mixHash(ephemeralKey.public);
+        // Section 9.2: with a psk the ephemeral key is mixed in too, so that it can't be reused unseen.
+        if (psk) symmetric.mixKey(ephemeralKey.public);
+      } else if (token === "s") parts.push(symmetric.encryptAndHash(staticKey.public));
+      else this.#mix(token);
+    }
+    parts.push(symmetric.encryptAndHash(payload));
+    return Buffer.concat(parts);
+  }
+
+  /** @throws WEAVE_HANDSHAKE */
+  read(message: Uint8Array): Uint8Array {
+    const symmetric = this.#symmetric;
+    let rest = message;
+    const take = (count: number): Uint8Array => {
+      if (rest.length < count) throw new WeaveError("WEAVE_HANDSHAKE", "a handshake message is too short");
+      const part = rest.subarray(0, count);
+      rest = rest.subarray(count);
+      return part;
+    };
+    for (const token of this.#tokens()) {
+      if (token === "e") {
+        this.#remoteEphemeral = Uint8Array.from(take(KEY_BYTES));
+        symmetric.mixHash(this.#remoteEphemeral);
+        if (this.#options.psk) symmetric.mixKey(this.#remoteEphemeral);
+      } else if (token === "s") {
+        this.#remoteStatic = symmetric.decryptAndHash(take(symmetric.keyed ? KEY_BYTES + TAG_BYTES : KEY_BYTES));
+      } else this.#mix(token);
+    }
+    return symmetric.decryptAndHash(rest);
+  }
+
+  /** The keys, when all three messages have passed. */
+  finish(): Transport {
+    if (this.#turn !== MESSAGES.length) throw new WeaveError("WEAVE_HANDSHAKE", "the handshake is not finished");
+    const [first, second] = this.#symmetric.split();
+    const { initiator } = this.#options;
+    return {
+      send: initiator ? first : second,
+      receive: initiator ? second : first,
+      handshakeHash: this.#symmetric.hash,
+      exporter: hkdf(this.#symmetric.chainingKey, Buffer.from("weave exporter"), 1)[0],
+      remoteStatic: this.#remoteStatic!,
+    };
+  }
+
+  #tokens(): readonly Token[] {
+    const turn = this.#turn++;
+    if (turn >= MESSAGES.length) throw new WeaveError("WEAVE_HANDSHAKE", "a handshake has three messages");
+    return turn === 2 && this.#options.psk ? [...MESSAGES[2], "psk"] : MESSAGES[turn];
+  }
+
+  #mix(token: Exclude<Token, "e" | "s">): void {
+    const { initiator, staticKey, ephemeralKey, psk } = this.#options;
+    if (token === "psk") return this.#symmetric.mixKeyAndHash(psk!);
+    // "es" names the initiator's key first; the responder holds the other halves.
+    const ours = (initiator ? token[0] : token[1]) === "e" ? ephemeralKey : staticKey;
+    const theirs = (initiator ? token[1] : token[0]) === "e" ? this.#remoteEphemeral : this.#remoteStatic;
+    this.#symmetric.mixKey(diffieHellman(ours.secret, theirs!));
+  }
+}

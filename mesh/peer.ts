@@ -1,0 +1,94 @@
+import { z } from "zod/mini";
+import { type MacText, macText } from "#src/mac.js";
+
+/** A peer's name: 48 bits, written as a MAC address. Also the MAC of its bridge. */
+export type PeerName = MacText;
+
+/** One end's view of a connection, as it is gossiped. */
+export interface PeerLink {
+  readonly to: PeerName;
+  /** The remote end's TCP address as this end sees it, `ip:port`. */
+  readonly address: string;
+  readonly outbound: boolean;
+  readonly established: boolean;
+}
+
+/** Who a peer is, for as long as its process lives. */
+export interface PeerIdentity {
+  readonly name: PeerName;
+  readonly nickname: string;
+  /** Static X25519 public key, 64 hexadecimal digits. A name is bound to it. */
+  readonly key: string;
+  /** Random for each start, 16 hexadecimal digits. */
+  readonly uid: string;
+  /** Grows with each start of the peer, so that of two records of one peer the later life wins. */
+  readonly incarnation: number;
+}
+
+/** What is known of a peer: its identity and its links, versioned by the peer alone. */
+export interface PeerRecord extends PeerIdentity {
+  readonly version: number;
+  readonly links: readonly PeerLink[];
+}
+
+/** What changed in a record between two versions: a link is a hundred bytes, a record can be many kilobytes. */
+export interface PeerDelta {
+  readonly name: PeerName;
+  readonly incarnation: number;
+  readonly from: number;
+  readonly to: number;
+  readonly set: readonly PeerLink[];
+  readonly drop: readonly PeerName[];
+}
+
+/** Links that one record may have; the original's hard limit of peers. */
+export const MAX_LINKS = 4_096;
+export const MAX_NICKNAME = 255;
+
+const NAME = z.string().check(z.regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/));
+const COUNT = z.number().check(z.int(), z.gte(0));
+
+export const peerNameShape = NAME;
+export const countShape = COUNT;
+
+const linkShape = z.object({
+  to: NAME,
+  address: z.string().check(z.maxLength(64)),
+  outbound: z.boolean(),
+  established: z.boolean(),
+});
+
+export const identityShape = z.object({
+  name: NAME,
+  nickname: z.string().check(z.maxLength(MAX_NICKNAME)),
+  key: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
+  uid: z.string().check(z.regex(/^[0-9a-f]{16}$/)),
+  incarnation: COUNT,
+});
+
+export const recordShape = z.object({
+  ...identityShape.shape,
+  version: COUNT,
+  links: z.array(linkShape).check(z.maxLength(MAX_LINKS)),
+});
+
+export const deltaShape = z.object({
+  name: NAME,
+  incarnation: COUNT,
+  from: COUNT,
+  to: COUNT,
+  set: z.array(linkShape).check(z.maxLength(MAX_LINKS)),
+  drop: z.array(NAME).check(z.maxLength(MAX_LINKS)),
+});
+
+/** `name(nickname)`, as status and messages show a peer. */
+export function peerText(peer: { readonly name: PeerName; readonly nickname: string }): string {
+  return `${peer.name}(${peer.nickname})`;
+}
+
+/** Six hash bytes as a name: unicast and locally administered, as IEEE 802 wants of an address made up. */
+export function peerNameFromBytes(bytes: Uint8Array): PeerName {
+  const octets = Uint8Array.from(bytes.subarray(0, 6));
+  octets[0] = (octets[0] & ~0x01) | 0x02;
+  return macText(octets);
+}

@@ -1,0 +1,88 @@
+import type { PeerName, PeerRecord } from "#mesh/peer.js";
+
+/**
+ * Routes over the known topology, worked out breadth-first with neighbours in the order of their names: all peers that
+ * know the same topology choose the same trees, so a flood reaches each peer once.
+ */
+export class Routes {
+  readonly #self: PeerName;
+  readonly #neighbours: ReadonlyMap<PeerName, readonly PeerName[]>;
+  readonly #unicast: ReadonlyMap<PeerName, PeerName>;
+  readonly #flood = new Map<PeerName, readonly PeerName[]>();
+
+  /**
+   * @param records the peers within reach
+   * @param links "all" for gossip; "established" for frames: only links that both ends call established
+   */
+  constructor(self: PeerName, records: readonly PeerRecord[], links: "all" | "established") {
+    this.#self = self;
+    this.#neighbours = adjacency(records, links);
+    this.#unicast = firstHops(self, this.#neighbours);
+  }
+
+  /** The neighbour to hand to what is for `dest`; undefined when there is no way. */
+  unicast(dest: PeerName): PeerName | undefined {
+    return this.#unicast.get(dest);
+  }
+
+  /** All destinations and the neighbour on the way to each. */
+  unicasts(): ReadonlyMap<PeerName, PeerName> {
+    return this.#unicast;
+  }
+
+  /** Our branches of the broadcast tree of `source`: the neighbours to pass its floods to. */
+  flood(source: PeerName): readonly PeerName[] {
+    let branches = this.#flood.get(source);
+    if (branches === undefined) {
+      branches = children(source, this.#self, this.#neighbours);
+      this.#flood.set(source, branches);
+    }
+    return branches;
+  }
+
+  /** Everyone that a flood can start from. */
+  sources(): Iterable<PeerName> {
+    return this.#neighbours.keys();
+  }
+}
+
+function adjacency(records: readonly PeerRecord[], mode: "all" | "established"): Map<PeerName, PeerName[]> {
+  const established = new Map(records.map((record) => [record.name, new Set(record.links.filter((link) => link.established).map((link) => link.to))]));
+  const result = new Map<PeerName, PeerName[]>();
+  for (const record of records) {
+    const usable = record.links.filter(({ to, established: up }) => established.has(to) && (mode === "all" || (up && established.get(to)!.has(record.name))));
+    result.set(record.name, usable.map((link) => link.to).sort());
+  }
+  return result;
+}
+
+function firstHops(self: PeerName, neighbours: ReadonlyMap<PeerName, readonly PeerName[]>): Map<PeerName, PeerName> {
+  const hops = new Map<PeerName, PeerName>();
+  const queue: PeerName[] = [self];
+  for (let head = 0; head < queue.length; head++) {
+    const at = queue[head];
+    for (const next of neighbours.get(at) ?? []) {
+      if (next === self || hops.has(next)) continue;
+      hops.set(next, at === self ? next : hops.get(at)!);
+      queue.push(next);
+    }
+  }
+  return hops;
+}
+
+/** The children of `self` in the breadth-first tree that begins at `source`. */
+function children(source: PeerName, self: PeerName, neighbours: ReadonlyMap<PeerName, readonly PeerName[]>): PeerName[] {
+  const seen = new Set<PeerName>([source]);
+  const queue: PeerName[] = [source];
+  for (let head = 0; head < queue.length; head++) {
+    const found: PeerName[] = [];
+    for (const next of neighbours.get(queue[head]) ?? []) {
+      if (seen.has(next)) continue;
+      seen.add(next);
+      found.push(next);
+      queue.push(next);
+    }
+    if (queue[head] === self) return found;
+  }
+  return [];
+}

@@ -1,0 +1,31 @@
+/** One message-oriented connection, as the mesh sees it: WebSocket in the router, memory in the simulator. */
+export interface Wire {
+  /** The other end, `ip:port`. */
+  readonly remoteAddress: string;
+  /** Our end, `ip:port`. */
+  readonly localAddress: string;
+  /** Bytes accepted by {@link send} that are not sent yet. */
+  readonly buffered: number;
+  send(bytes: Uint8Array): void;
+  /** Ends the connection; what was sent before still goes out. `closed` is not called for it. */
+  close(): void;
+  /** To be called once, before anything can arrive. */
+  listen(handlers: WireHandlers): void;
+}
+
+export interface WireHandlers {
+  message(bytes: Uint8Array): void;
+  /** The other end closed, or the connection failed. Nothing comes after it. */
+  closed(reason: string): void;
+}
+
+/** Opens a connection to `ip:port`. Rejects with a message that a person can read. */
+export type Dial = (address: string, signal: AbortSignal) => Promise<Wire>;
+
+export function hostOf(address: string): string {
+  return address.slice(0, address.lastIndexOf(":"));
+}
+
+export function portOf(address: string): number {
+  return Number(address.slice(address.lastIndexOf(":") + 1));
+}

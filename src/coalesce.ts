@@ -1,0 +1,40 @@
+import type { Clock, Timer } from "#src/clock.js";
+
+/**
+ * Runs a task at once when it is asked for after a pause, and at most once an interval when it is asked for often. The
+ * interval grows with what the task costs, so that it never takes more than a tenth of the time.
+ */
+export class Coalescer {
+  readonly #clock: Clock;
+  readonly #leastMs: number;
+  readonly #run: () => void;
+  #cooling: Timer | undefined;
+  #wanted = false;
+
+  constructor(clock: Clock, leastMs: number, run: () => void) {
+    this.#clock = clock;
+    this.#leastMs = leastMs;
+    this.#run = run;
+  }
+
+  request(): void {
+    if (this.#cooling !== undefined) {
+      this.#wanted = true;
+      return;
+    }
+    const began = this.#clock.now();
+    this.#wanted = false;
+    this.#run();
+    const interval = Math.max(this.#leastMs, 10 * (this.#clock.now() - began));
+    this.#cooling = this.#clock.after(interval, () => {
+      this.#cooling = undefined;
+      if (this.#wanted) this.request();
+    });
+  }
+
+  cancel(): void {
+    this.#cooling?.cancel();
+    this.#cooling = undefined;
+    this.#wanted = false;
+  }
+}

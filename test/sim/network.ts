@@ -1,0 +1,177 @@
+import { WeaveError } from "#src/errors.js";
+import { type Log, silentLog } from "#src/log.js";
+import type { Random } from "#src/random.js";
+import { Mesh, type MeshEvents, type MeshOptions } from "#mesh/mesh.js";
+import { keyPair } from "#mesh/noise.js";
+import type { Overlay } from "#mesh/overlay.js";
+import type { PeerName } from "#mesh/peer.js";
+import type { Wire, WireHandlers } from "#mesh/transport.js";
+import { seededRandom, VirtualClock } from "./virtual-time.js";
+
+/** An overlay that passes frames as soon as it is open. */
+const instant: Overlay = {
+  name: "instant",
+  open(link) {
+    link.established();
+    return { receive() {}, attributes: () => ({}), stop() {} };
+  },
+};
+
+/** One end of a connection in memory: ordered, with a delay, cut when a partition comes between. */
+class MemoryWire implements Wire {
+  readonly localAddress: string;
+  readonly remoteAddress: string;
+  readonly buffered = 0;
+  other!: MemoryWire;
+  readonly #network: Network;
+  #handlers: WireHandlers | undefined;
+  #open = true;
+
+  constructor(network: Network, localAddress: string, remoteAddress: string) {
+    this.#network = network;
+    this.localAddress = localAddress;
+    this.remoteAddress = remoteAddress;
+  }
+
+  listen(handlers: WireHandlers): void {
+    this.#handlers = handlers;
+  }
+
+  send(bytes: Uint8Array): void {
+    if (!this.#open) return;
+    this.#network.bytes += bytes.length;
+    this.#network.messages++;
+    this.#later(() => this.other.#handlers?.message(bytes));
+  }
+
+  close(): void {
+    if (!this.#open) return;
+    this.#later(() => this.other.#closed("connection reset by peer"));
+    this.#open = false;
+  }
+
+  #later(run: () => void): void {
+    const { network } = { network: this.#network };
+    // In a partition nothing arrives; the ends find out by their heartbeats.
+    network.clock.after(network.delayMs, () => {
+      if (network.connected(this.localAddress, this.remoteAddress)) run();
+    });
+  }
+
+  #closed(reason: string): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#handlers?.closed(reason);
+  }
+}
+
+export interface SimulatedPeer {
+  readonly mesh: Mesh;
+  readonly host: string;
+  readonly name: PeerName;
+  /** What the mesh told about other peers, in order. */
+  readonly seen: string[];
+}
+
+/** Any number of peers in one process, on a virtual clock. The seed decides everything that is left to chance. */
+export class Network {
+  readonly clock = new VirtualClock();
+  readonly random: Random;
+  readonly delayMs: number;
+  readonly peers = new Map<string, SimulatedPeer>();
+  bytes = 0;
+  messages = 0;
+  #port = 40_000;
+  #starts = 0;
+  #group: (host: string) => number = () => 0;
+
+  constructor(seed: number, delayMs = 2) {
+    this.random = seededRandom(seed);
+    this.delayMs = delayMs;
+  }
+
+  /** Starts peer `index`, at 10.0.x.y:6783. The same index again is the same host with the same key. */
+  start(index: number, options: Partial<MeshOptions> = {}, log: Log = silentLog): SimulatedPeer {
+    const host = hostAddress(index);
+    const name = options.name ?? `02:00:00:00:${hex(index >> 8)}:${hex(index & 255)}`;
+    const seen: string[] = [];
+    const events: MeshEvents = {
+      routes() {},
+      targets() {},
+      suspended: (peer) => void seen.push(`suspended ${peer}`),
+      resumed: (peer) => void seen.push(`resumed ${peer}`),
+      forgotten: (peer) => void seen.push(`forgotten ${peer}`),
+    };
+    const mesh = new Mesh({
+      name,
+      nickname: `h${index}`,
+      incarnation: this.clock.wall() + this.#starts++,
+      staticKey: keyPair(seededRandom(index + 1_000_000).bytes(32)),
+      port: 6783,
+      discovery: true,
+      connectionLimit: 0,
+      clear: () => false,
+      overlay: instant,
+      dial: (address) => this.#dial(host, address),
+      clock: this.clock,
+      random: this.random,
+      log,
+      events,
+      ...options,
+    });
+    const peer = { mesh, host, name, seen };
+    this.peers.set(`${host}:6783`, peer);
+    return peer;
+  }
+
+  /** Ends a peer without a word, as a power cut does. */
+  kill(peer: SimulatedPeer): void {
+    this.peers.delete(`${peer.host}:6783`);
+    const before = this.#group;
+    // Nothing it still says arrives.
+    this.#group = (host) => (host === peer.host ? -1 : before(host));
+    peer.mesh.stop();
+    this.clock.after(this.delayMs + 1, () => void (this.#group = before));
+  }
+
+  /** Hosts of different groups cannot hear one another. */
+  partition(group: (index: number) => number): void {
+    this.#group = (host) => group(indexOf(host));
+  }
+
+  heal(): void {
+    this.#group = () => 0;
+  }
+
+  connected(a: string, b: string): boolean {
+    const [ga, gb] = [this.#group(a.split(":")[0]), this.#group(b.split(":")[0])];
+    return ga === gb && ga !== -1;
+  }
+
+  connect(from: SimulatedPeer, ...to: SimulatedPeer[]): void {
+    from.mesh.connect(
+      to.map(({ host }) => ({ text: host, address: `${host}:6783`, port: false })),
+      false,
+    );
+  }
+
+  async #dial(from: string, address: string): Promise<Wire> {
+    const local = `${from}:${this.#port++}`;
+    await new Promise<void>((resolve) => this.clock.after(this.delayMs, resolve));
+    const peer = this.peers.get(address);
+    if (peer === undefined || !this.connected(from, address)) throw new WeaveError("WEAVE_CONNECTION", `dial tcp ${address}: no route to host`);
+    const [a, b] = [new MemoryWire(this, local, address), new MemoryWire(this, address, local)];
+    a.other = b;
+    b.other = a;
+    peer.mesh.accept(b);
+    return a;
+  }
+}
+
+const hex = (value: number) => value.toString(16).padStart(2, "0");
+const hostAddress = (index: number) => `10.0.${index >> 8}.${index & 255}`;
+
+function indexOf(host: string): number {
+  const [, , high, low] = host.split(".").map(Number);
+  return high * 256 + low;
+}
