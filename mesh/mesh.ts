@@ -121,11 +121,11 @@ export class Mesh {
     this.#maker = new ConnectionMaker(options.random, { discovery: options.discovery, limit: options.connectionLimit, port: options.port });
     this.#cookies = new CookieJar(options.clock, options.random);
     this.#accepts = new RateLimiter(options.clock, ACCEPT);
-    this.#gossipRoutes = this.#frameRoutes = new Routes(options.name, [], "all");
+    this.#topology.updateReach(options.clock.now());
+    this.#gossipRoutes = this.#frameRoutes = new Routes(options.name, this.#topology.reachable(), "all");
     this.#announce = new Coalescer(options.clock, ANNOUNCE_MS, () => this.#announceLinks());
     this.#reroute = new Coalescer(options.clock, ROUTES_MS, () => this.#recomputeRoutes());
     this.#repair = every(options.clock, REPAIR_MS, () => this.#repairOnce());
-    this.#recomputeRoutes();
   }
 
   // ── Operator ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,16 @@
+import { readFileSync } from "node:fs";
+import { launchFile, paths } from "#src/paths.js";
+import type { RouterOptions } from "#router/options.js";
+
+/** What the router was launched with, if it ever was. */
+export function launched(): Partial<RouterOptions> {
+  try {
+    return JSON.parse(readFileSync(launchFile(paths().run), "utf8")) as Partial<RouterOptions>;
+  } catch {
+    return {};
+  }
+}
+
+export function launchedBridge(): string {
+  return launched().bridge ?? "weave";
+}

@@ -1,0 +1,41 @@
+import { existsSync, rmdirSync, rmSync } from "node:fs";
+import { dirname } from "node:path";
+import { OUTSIDE_PREFIX } from "#src/host/attach.js";
+import { findBridge } from "#src/host/bridge.js";
+import { hostFirewall } from "#src/host/firewall.js";
+import { deleteLink, listLinks } from "#src/host/links.js";
+import { controlSocket, databaseFile, failureFile, launchFile, paths, routerFile, supervisorFile } from "#src/paths.js";
+import { Exit, usage } from "./exit.js";
+import { launched } from "./launched.js";
+import { running, stopRouter } from "./processes.js";
+import { needRoot } from "./root.js";
+
+/** `weave reset [--force]`: stops the router and removes all that weave ever made on this host. */
+export async function run(args: readonly string[]): Promise<void> {
+  const force = args[0] === "--force";
+  if (args.length > (force ? 1 : 0)) throw usage();
+  needRoot();
+  const { run, log, dbPrefix: usual } = paths();
+  const { bridge = "weave", dbPrefix = usual } = launched();
+  const { supervisor, router } = running();
+  const present = existsSync(databaseFile(dbPrefix));
+  if (supervisor === undefined && router === undefined && present && !force) {
+    throw new Exit(1, "ERROR: weave is not running; unable to remove from cluster.\nRe-launch weave before reset or use --force to override.");
+  }
+  await stopRouter();
+  for (const { ifname } of await listLinks()) if (ifname.startsWith(OUTSIDE_PREFIX)) await deleteLink(ifname);
+  if ((await findBridge(bridge)) !== undefined) await deleteLink(bridge);
+  await hostFirewall()?.remove();
+  const database = databaseFile(dbPrefix);
+  const files = [database, `${database}-lock`, log, `${log}.1`, controlSocket(run), launchFile(run), failureFile(run), supervisorFile(run), routerFile(run)];
+  for (const file of files) rmSync(file, { force: true });
+  for (const folder of new Set(files.map(dirname))) removeIfEmpty(folder);
+}
+
+function removeIfEmpty(folder: string): void {
+  try {
+    rmdirSync(folder);
+  } catch {
+    // Not empty, so not ours alone; or not there.
+  }
+}

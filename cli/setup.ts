@@ -1,0 +1,59 @@
+import { release } from "node:os";
+import { textOf } from "#src/errors.js";
+import { hasTool } from "#src/host/exec.js";
+import { hostFirewall } from "#src/host/firewall.js";
+import { usage } from "./exit.js";
+
+interface Check {
+  readonly what: string;
+  /** Returns what was found; throws why it is not good. */
+  readonly look: () => string | Promise<string>;
+  /** Weave runs without it. */
+  readonly optional?: boolean;
+}
+
+const CHECKS: readonly Check[] = [
+  { what: "root", look: () => must(process.getuid?.() === 0, "uid 0", "weave must be run as 'root' when run locally") },
+  { what: "kernel", look: () => must(Number.parseFloat(release()) >= 4.18, release(), `Linux ${release()} is too old: 4.18 or later has all that we use`) },
+  { what: "node", look: () => process.version },
+  { what: "ip", look: () => must(hasTool("ip"), "found", "ip utility is missing. Please install it: apt-get install iproute2") },
+  { what: "nsenter", look: () => must(hasTool("nsenter"), "found", "nsenter is missing: apt-get install util-linux") },
+  {
+    what: "TAP",
+    async look() {
+      const { openTap } = await import("#src/host/native/tap.js");
+      openTap("weave-check").close();
+      return "opens, with offloads";
+    },
+  },
+  {
+    what: "cipher",
+    async look() {
+      const { AeadContext } = await import("#src/host/native/aead.js");
+      new AeadContext("seal", new Uint8Array(32), new Uint8Array(4)).free();
+      return "AES-256-GCM by OpenSSL";
+    },
+  },
+  { what: "firewall", optional: true, look: () => hostFirewall()?.kind ?? fail("neither nft nor iptables: 'weave expose' needs --without-masquerade. apt-get install nftables") },
+];
+
+/** `weave setup`: looks whether this host has what weave needs, and changes nothing. */
+export async function run(args: readonly string[]): Promise<void> {
+  if (args.length > 0) throw usage();
+  for (const { what, look, optional } of CHECKS) {
+    try {
+      console.log(`${what.padEnd(9)} ok       ${await look()}`);
+    } catch (error) {
+      if (!optional) process.exitCode = 1;
+      console.log(`${what.padEnd(9)} ${optional ? "limited" : "MISSING"}  ${textOf(error).replaceAll("\n", " ")}`);
+    }
+  }
+}
+
+function must(good: boolean, found: string, why: string): string {
+  return good ? found : fail(why);
+}
+
+function fail(why: string): never {
+  throw new Error(why);
+}

@@ -1,0 +1,110 @@
+import { chmodSync, rmSync } from "node:fs";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { systemCode, textOf, WeaveError } from "#src/errors.js";
+import type { Log } from "#src/log.js";
+
+/** A form with a thousand peer names fits; nothing that we take is larger. */
+const MAX_BODY = 256 << 10;
+const REQUEST_MS = 30_000;
+
+export interface Request {
+  readonly method: string;
+  readonly path: string;
+  /** Groups of the route's pattern, decoded. */
+  readonly params: readonly string[];
+  /** Query and form body together. */
+  readonly form: URLSearchParams;
+  readonly accept: string;
+}
+
+export interface Answer {
+  readonly status?: number;
+  readonly type?: string;
+  readonly body?: string;
+}
+
+export interface Route {
+  readonly method: string;
+  readonly pattern: RegExp;
+  handle(request: Request): Answer | Promise<Answer>;
+}
+
+/** A plain HTTP server over a table of routes: unknown paths are 404, known ones with another method 405. */
+export function createApi(routes: readonly Route[], log: Log): Server {
+  const server = createServer({ requestTimeout: REQUEST_MS, headersTimeout: REQUEST_MS }, (request, response) => {
+    void serve(routes, request, log).then((answer) => reply(response, answer));
+  });
+  server.maxHeadersCount = 64;
+  return server;
+}
+
+async function serve(routes: readonly Route[], incoming: IncomingMessage, log: Log): Promise<Answer> {
+  try {
+    const url = new URL(incoming.url ?? "/", "http://weave");
+    const matching = routes.filter(({ pattern }) => pattern.test(url.pathname));
+    if (matching.length === 0) return { status: 404, body: "404 page not found\n" };
+    const method = incoming.method === "HEAD" ? "GET" : incoming.method;
+    const route = matching.find((candidate) => candidate.method === method);
+    if (route === undefined) return { status: 405, body: "Method Not Allowed\n" };
+    const form = new URLSearchParams(url.search);
+    for (const [key, value] of new URLSearchParams(await readBody(incoming))) form.append(key, value);
+    const params = route.pattern.exec(url.pathname)!.slice(1).map(decodeURIComponent);
+    return await route.handle({ method: route.method, path: url.pathname, params, form, accept: incoming.headers.accept ?? "" });
+  } catch (error) {
+    if (error instanceof WeaveError) return { status: error.http, body: `${error.text}\n` };
+    if (error instanceof URIError || systemCode(error) === "ERR_INVALID_URL") return { status: 400, body: "the path is not valid\n" };
+    log.error("a request failed", { url: incoming.url?.slice(0, 200), why: textOf(error) });
+    return { status: 500, body: `${textOf(error)}\n` };
+  }
+}
+
+function readBody(incoming: IncomingMessage): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    incoming.on("data", (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes > MAX_BODY) {
+        reject(new WeaveError("WEAVE_MESSAGE_TOO_LARGE", `the request body is longer than ${MAX_BODY} bytes`));
+        incoming.pause();
+      } else chunks.push(chunk);
+    });
+    incoming.on("end", () => resolve(Buffer.concat(chunks).toString("utf8")));
+    incoming.on("error", reject);
+  });
+}
+
+function reply(response: ServerResponse, { status = 200, type = "text/plain; charset=utf-8", body = "" }: Answer): void {
+  if (status === 413) response.setHeader("Connection", "close");
+  response.writeHead(status, body === "" ? {} : { "Content-Type": type });
+  response.end(body);
+}
+
+/**
+ * Listens at `host:port`, or at a Unix socket when the address is an absolute path (a stale one is replaced).
+ *
+ * @throws WEAVE_PORT_IN_USE, WEAVE_FLAG_INVALID
+ */
+export async function listen(server: Server, address: string): Promise<void> {
+  const socket = address.startsWith("/");
+  const match = /^(.*):(\d{1,5})$/.exec(address);
+  if (!socket && match === null) {
+    throw new WeaveError("WEAVE_FLAG_INVALID", `'${address}' is no address to listen at`, { next: "Give host:port, such as 127.0.0.1:6784, or the absolute path of a Unix socket." });
+  }
+  if (socket) rmSync(address, { force: true });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error) => {
+      const busy = systemCode(error) === "EADDRINUSE";
+      reject(
+        new WeaveError(busy ? "WEAVE_PORT_IN_USE" : "WEAVE_API", `cannot listen on ${address}: ${busy ? "another process uses it" : error.message}`, {
+          cause: error,
+          ...(busy ? { next: "Find it with 'ss -ltnp', or choose another address with --http-addr or --status-addr." } : {}),
+        }),
+      );
+    });
+    const done = () => resolve();
+    if (socket) server.listen(address, done);
+    else server.listen(Number(match![2]), match![1] || "0.0.0.0", done);
+  });
+  if (socket) chmodSync(address, 0o600);
+}

@@ -1,0 +1,147 @@
+import { macFromNumber } from "#src/mac.js";
+import { VERSION } from "#src/version.js";
+import { PROTOCOL_MAX, PROTOCOL_MIN } from "#mesh/channel.js";
+import type { Connection } from "#mesh/connection.js";
+import type { AttemptStatus } from "#mesh/connection-maker.js";
+import { type PeerRecord, peerText } from "#mesh/peer.js";
+import type { Router } from "#router/router.js";
+import { SleeveConnection } from "#router/sleeve/sleeve.js";
+
+/** A connection, or an attempt at one, as status and report show it. */
+export interface ConnectionReport {
+  readonly Address: string;
+  readonly Outbound: boolean;
+  readonly State: string;
+  readonly Info: string;
+  readonly Attrs: Readonly<Record<string, unknown>> | null;
+}
+
+export interface PeerReport {
+  readonly Name: string;
+  readonly NickName: string;
+  readonly UID: bigint;
+  readonly ShortID: number;
+  readonly Version: number;
+  readonly Connections: readonly { Name: string; NickName: string; Address: string; Outbound: boolean; Established: boolean }[];
+}
+
+/** What the router knows of itself, under the original's names. */
+export interface Report {
+  readonly Ready: boolean;
+  readonly Version: string;
+  readonly VersionCheck: { readonly Enabled: boolean; readonly Success: boolean; readonly NewVersion: string; readonly NextCheckAt: string };
+  readonly Router: RouterReport;
+}
+
+export interface RouterReport {
+  readonly Protocol: string;
+  readonly ProtocolMinVersion: number;
+  readonly ProtocolMaxVersion: number;
+  readonly Encryption: boolean;
+  /** Peers have shown the password, beside their keys. */
+  readonly PeersAuthenticated: boolean;
+  readonly PeerDiscovery: boolean;
+  readonly Name: string;
+  readonly NickName: string;
+  readonly Port: number;
+  readonly Peers: readonly PeerReport[];
+  readonly SuspendedPeers: readonly string[];
+  readonly NameConflicts: readonly string[];
+  readonly UnicastRoutes: readonly { Dest: string; Via: string }[];
+  readonly BroadcastRoutes: readonly { Source: string; Via: readonly string[] | null }[];
+  readonly Connections: readonly ConnectionReport[];
+  readonly TerminationCount: number;
+  readonly QuarantinedMessages: number;
+  readonly Targets: readonly string[];
+  readonly OverlayDiagnostics: { readonly sleeve: unknown; readonly fastdp: null };
+  readonly TrustedSubnets: readonly string[];
+  readonly Interface: string;
+  readonly CaptureStats: Readonly<Record<string, number>>;
+  readonly Drops: Readonly<Record<string, number>>;
+  readonly MACs: readonly { Mac: string; Name: string; NickName: string; LastSeen: string }[];
+}
+
+const NO_PEER = "00:00:00:00:00:00";
+
+/** @param withDatapath ask the datapath thread too: its counters and MAC table */
+export async function makeReport(router: Router, withDatapath = true): Promise<Report> {
+  const { mesh, options, datapath } = router;
+  const status = mesh.status();
+  const nickOf = (name: string) => mesh.peer(name)?.nickname ?? "";
+  const routes = mesh.frameRoutes;
+  const frames = withDatapath ? await datapath.report() : undefined;
+  const now = Date.now();
+  const peers = status.peers.map((record) => peerReport(record, nickOf));
+  return {
+    Ready: true,
+    Version: VERSION,
+    // Nothing is ever asked of anybody outside; the fields are there for scripts that read them.
+    VersionCheck: { Enabled: false, Success: false, NewVersion: "", NextCheckAt: "" },
+    Router: {
+      Protocol: "weave",
+      ProtocolMinVersion: PROTOCOL_MIN,
+      ProtocolMaxVersion: PROTOCOL_MAX,
+      Encryption: options.encryption,
+      PeersAuthenticated: options.password !== undefined,
+      PeerDiscovery: options.discovery,
+      Name: status.self.name,
+      NickName: status.self.nickname,
+      Port: options.port,
+      Peers: peers,
+      SuspendedPeers: status.suspended.map(peerText),
+      NameConflicts: status.conflicts,
+      UnicastRoutes: [{ Dest: status.self.name, Via: NO_PEER }, ...[...routes.unicasts()].map(([Dest, Via]) => ({ Dest, Via }))],
+      BroadcastRoutes: [...routes.sources()].map((Source) => {
+        const Via = routes.flood(Source);
+        return { Source, Via: Via.length > 0 ? Via : null };
+      }),
+      Connections: [...status.connections.map(connectionReport), ...status.attempts.map((attempt) => attemptReport(attempt))],
+      TerminationCount: status.terminations,
+      QuarantinedMessages: status.quarantined,
+      Targets: status.targets.map(({ text }) => text),
+      OverlayDiagnostics: { sleeve: sleeveDiagnostics(status.connections), fastdp: null },
+      TrustedSubnets: options.trustedSubnets,
+      Interface: `${options.bridge} (via TAP)`,
+      CaptureStats: { ...frames?.counters },
+      Drops: { ...frames?.drops },
+      MACs: (frames?.macs ?? []).map(({ mac, peer, idleMs }) => {
+        const Name = macFromNumber(peer);
+        return { Mac: macFromNumber(mac), Name, NickName: nickOf(Name), LastSeen: new Date(now - idleMs).toISOString() };
+      }),
+    },
+  };
+}
+
+function peerReport(record: PeerRecord, nickOf: (name: string) => string): PeerReport {
+  return {
+    Name: record.name,
+    NickName: record.nickname,
+    UID: BigInt(`0x${record.uid}`),
+    ShortID: 0,
+    Version: record.version,
+    Connections: record.links.map(({ to, address, outbound, established }) => ({ Name: to, NickName: nickOf(to), Address: address, Outbound: outbound, Established: established })),
+  };
+}
+
+function connectionReport(connection: Connection): ConnectionReport {
+  const encryption = connection.encrypted ? "encrypted" : "unencrypted";
+  return {
+    Address: connection.wire.remoteAddress,
+    Outbound: connection.outbound,
+    State: connection.state,
+    Info: `${encryption.padEnd(11)} ${"sleeve".padEnd(6)} ${peerText(connection.remote!)}`,
+    Attrs: { name: "sleeve", ...connection.overlay?.attributes() },
+  };
+}
+
+function attemptReport({ address, state, error, retryAt }: AttemptStatus): ConnectionReport {
+  // The clock that counts is monotonic; people want the time of day.
+  const at = Number.isFinite(retryAt) ? new Date(Date.now() + retryAt - performance.now()).toISOString() : "never";
+  const Info = state === "failed" ? `${error}, retry: ${at}` : state === "waiting" ? `until: ${at}` : (error ?? "");
+  return { Address: address, Outbound: true, State: state, Info, Attrs: null };
+}
+
+function sleeveDiagnostics(connections: readonly Connection[]): unknown {
+  const entries = connections.filter(({ overlay }) => overlay instanceof SleeveConnection);
+  return entries.length === 0 ? null : entries.map(({ remote, overlay }) => ({ Name: remote!.name, NickName: remote!.nickname, ...(overlay as SleeveConnection).diagnostics() }));
+}

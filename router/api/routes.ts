@@ -1,0 +1,79 @@
+import { parseCidr } from "#src/address.js";
+import { textOf, WeaveError } from "#src/errors.js";
+import type { Answer, Route } from "#router/api/http.js";
+import { Metrics } from "#router/api/metrics.js";
+import { makeReport } from "#router/api/report.js";
+import { connectionsText, peersText, statusText, targetsText } from "#router/api/status.js";
+import { renderTemplate, stringify } from "#router/api/template.js";
+import type { Router } from "#router/router.js";
+
+/** What may be read by anybody who reaches the status port. */
+export function statusRoutes(router: Router): Route[] {
+  const metrics = new Metrics(router);
+  const get = (pattern: RegExp, handle: Route["handle"]): Route => ({ method: "GET", pattern, handle });
+  const text = (pattern: RegExp, make: () => Promise<string>): Route => get(pattern, async () => ({ body: await make() }));
+  const report = async () => (await makeReport(router, false)).Router;
+  return [
+    text(/^\/status$/, async () => statusText(await makeReport(router, false))),
+    text(/^\/status\/targets$/, async () => targetsText(await report())),
+    text(/^\/status\/connections$/, async () => connectionsText(await report())),
+    text(/^\/status\/peers$/, async () => peersText(await report())),
+    get(/^\/report$/, async ({ accept, form }): Promise<Answer> => {
+      if (accept === "application/json") return { type: "application/json", body: `${stringify(await makeReport(router), 4)}\n` };
+      const formats = form.getAll("format");
+      if (formats.length !== 1) throw new WeaveError("WEAVE_TEMPLATE", "error: must supply one format parameter");
+      return { body: renderTemplate(formats[0], await makeReport(router)) };
+    }),
+    metricsRoute(metrics),
+  ];
+}
+
+export function metricsRoutes(router: Router): Route[] {
+  return [metricsRoute(new Metrics(router))];
+}
+
+function metricsRoute(metrics: Metrics): Route {
+  return { method: "GET", pattern: /^\/metrics$/, handle: async () => ({ type: "text/plain; version=0.0.4; charset=utf-8", body: await metrics.text() }) };
+}
+
+/** What changes the router: on the control port alone. */
+export function controlRoutes(router: Router): Route[] {
+  const post = (pattern: RegExp, handle: Route["handle"], method = "POST"): Route => ({ method, pattern, handle });
+  const address = /^\/expose\/([^/]+)\/([^/]+)$/;
+  return [
+    ...statusRoutes(router),
+    post(/^\/connect$/, async ({ form }) => {
+      const errors = await router.connect(form.getAll("peer"), form.get("replace") === "true");
+      return errors.length > 0 ? { status: 400, body: `${errors.join("\n")}\n` } : {};
+    }),
+    post(/^\/forget$/, ({ form }) => {
+      router.mesh.forget(form.getAll("peer"));
+      return {};
+    }),
+    post(address, async ({ params: [ip, prefix], form }) => {
+      const cidr = parseAddress(ip, prefix);
+      try {
+        await router.exposure.expose(cidr, form.get("skipNAT") !== "true");
+      } catch (error) {
+        throw new WeaveError("WEAVE_API", `unable to expose: ${textOf(error)}`, { cause: error });
+      }
+      return { status: 204 };
+    }),
+    post(
+      address,
+      async ({ params: [ip, prefix] }) => {
+        await router.exposure.hide(parseAddress(ip, prefix));
+        return { status: 204 };
+      },
+      "DELETE",
+    ),
+  ];
+}
+
+function parseAddress(ip: string, prefix: string) {
+  try {
+    return parseCidr(`${ip}/${prefix}`);
+  } catch (cause) {
+    throw new WeaveError("WEAVE_ADDRESS_INVALID", `unable to parse ip addr: ${textOf(cause)}`, { cause });
+  }
+}

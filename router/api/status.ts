@@ -1,0 +1,67 @@
+import type { Report, RouterReport } from "#router/api/report.js";
+
+/** Labels end in column 16, as in the original. */
+const line = (label: string, value: string | number): string => `${label.padStart(15)}: ${value}\n`;
+
+/** States in the order in which they are counted. */
+const STATES = ["established", "pending", "retrying", "failed", "connecting"];
+
+/** The text of `weave status`. */
+export function statusText(report: Report): string {
+  const router = report.Router;
+  return line("Version", `${report.Version} (version check update disabled)`) + "\n" + routerText(router);
+}
+
+function routerText(router: RouterReport): string {
+  const counts = STATES.map((state) => [state, router.Connections.filter(({ State }) => State === state).length] as const).filter(([, count]) => count > 0);
+  const links = router.Peers.flatMap(({ Connections }) => Connections);
+  const established = links.filter(({ Established }) => Established).length;
+  const peers = [established > 0 ? `${established} established` : "", links.length > established ? `${links.length - established} pending` : ""].filter((part) => part !== "");
+  const protocol = router.ProtocolMinVersion === router.ProtocolMaxVersion ? `${router.ProtocolMaxVersion}` : `${router.ProtocolMinVersion}..${router.ProtocolMaxVersion}`;
+  return [
+    line("Service", "router"),
+    line("Protocol", `${router.Protocol} ${protocol}`),
+    line("Name", `${router.Name}(${router.NickName})`),
+    line("Encryption", encryptionText(router)),
+    line("PeerDiscovery", router.PeerDiscovery ? "enabled" : "disabled"),
+    line("Targets", router.Targets.length),
+    line("Connections", router.Connections.length + bracket(counts.map(([state, count]) => `${count} ${state}`))),
+    line("Peers", router.Peers.length + (peers.length > 0 ? ` (with ${peers.join(", ")} connections)` : "")),
+    ...(router.SuspendedPeers.length > 0 ? [line("OutOfReach", router.SuspendedPeers.join(", "))] : []),
+    ...router.NameConflicts.map((conflict) => line("NameConflict", conflict)),
+    line("TrustedSubnets", router.TrustedSubnets.length > 0 ? router.TrustedSubnets.join(" ") : "none"),
+  ].join("");
+}
+
+function encryptionText({ Encryption, PeersAuthenticated }: RouterReport): string {
+  if (!Encryption) return "disabled";
+  return PeersAuthenticated ? "enabled" : "enabled (encrypted, peers not authenticated: no password)";
+}
+
+const bracket = (parts: readonly string[]): string => (parts.length > 0 ? ` (${parts.join(", ")})` : "");
+
+export function targetsText({ Targets }: RouterReport): string {
+  return Targets.map((target) => `${target}\n`).join("");
+}
+
+export function connectionsText({ Connections }: RouterReport): string {
+  return Connections.map(({ Address, Outbound, State, Info, Attrs }) => {
+    const attrs = Object.entries(Attrs ?? {})
+      .filter(([key]) => key !== "name")
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, value]) => `${key}=${value}`)
+      .join(" ");
+    return `${arrow(Outbound)} ${Address.padEnd(21)} ${State.padEnd(11)} ${Info} ${attrs}\n`;
+  }).join("");
+}
+
+export function peersText({ Peers }: RouterReport): string {
+  return Peers.map((peer) => {
+    const links = peer.Connections.map(
+      ({ Outbound, Address, Name, NickName, Established }) => `   ${arrow(Outbound)} ${Address.padEnd(21)} ${`${Name}(${NickName})`.padEnd(37)} ${Established ? "established" : "pending"}\n`,
+    );
+    return `${peer.Name}(${peer.NickName})\n${links.join("")}`;
+  }).join("");
+}
+
+const arrow = (outbound: boolean): string => (outbound ? "->" : "<-");

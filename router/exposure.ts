@@ -1,0 +1,79 @@
+import { z } from "zod/mini";
+import { type Cidr, parseCidr } from "#src/address.js";
+import { WeaveError } from "#src/errors.js";
+import { addAddress, removeAddress } from "#src/host/bridge.js";
+import { type Firewall, firewallMissing } from "#src/host/firewall.js";
+import { findLink, ipv4Of } from "#src/host/links.js";
+import type { Store } from "#src/store.js";
+
+const KEY = "exposed";
+const MAX_EXPOSED = 256;
+const shape = z.array(z.object({ cidr: z.string(), masquerade: z.boolean() })).check(z.maxLength(MAX_EXPOSED));
+
+type Entry = z.infer<typeof shape>[number];
+
+/** The host's own addresses on the overlay. Kept on disk, so that they are there again after a reboot. */
+export class Exposure {
+  readonly #store: Store;
+  readonly #bridge: string;
+  readonly #controlPort: number | undefined;
+  readonly #firewall: Firewall | undefined;
+  #entries: Entry[];
+  /** One change at a time: each is several steps on the host. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(options: { store: Store; bridge: string; controlPort: number | undefined; firewall: Firewall | undefined }) {
+    this.#store = options.store;
+    this.#bridge = options.bridge;
+    this.#controlPort = options.controlPort;
+    this.#firewall = options.firewall;
+    const parsed = shape.safeParse(options.store.get(KEY) ?? []);
+    this.#entries = parsed.success ? parsed.data : [];
+  }
+
+  /** Puts back what was exposed before, and the firewall rules that are always there. */
+  restore(): Promise<void> {
+    return this.#queue(async () => {
+      for (const { cidr } of this.#entries) await addAddress(this.#bridge, cidr);
+      await this.#applyRules();
+    });
+  }
+
+  /** Gives the host an address on the bridge. Repeating it changes nothing. @throws WEAVE_TOOL_MISSING, WEAVE_FIREWALL, WEAVE_ADDRESS_INVALID */
+  expose(cidr: Cidr, masquerade: boolean): Promise<void> {
+    return this.#queue(async () => {
+      if (masquerade && this.#firewall === undefined) throw firewallMissing();
+      const others = this.#entries.filter((entry) => entry.cidr !== cidr.text);
+      if (others.length >= MAX_EXPOSED) throw new WeaveError("WEAVE_ADDRESS_INVALID", `more than ${MAX_EXPOSED} addresses are exposed`);
+      this.#save([...others, { cidr: cidr.text, masquerade }]);
+      await addAddress(this.#bridge, cidr.text);
+      await this.#applyRules();
+    });
+  }
+
+  /** Takes an address off the bridge. One that is not there is no error. */
+  hide(cidr: Cidr): Promise<void> {
+    return this.#queue(async () => {
+      this.#save(this.#entries.filter((entry) => entry.cidr !== cidr.text));
+      const link = await findLink(this.#bridge);
+      if (link !== undefined && ipv4Of(link).includes(cidr.text)) await removeAddress(this.#bridge, cidr.text);
+      await this.#applyRules();
+    });
+  }
+
+  #save(entries: Entry[]): void {
+    this.#store.put(KEY, entries);
+    this.#entries = entries;
+  }
+
+  async #applyRules(): Promise<void> {
+    const exposed = this.#entries.map(({ cidr, masquerade }) => ({ subnet: parseCidr(cidr).subnet, masquerade }));
+    await this.#firewall?.apply({ bridge: this.#bridge, controlPort: this.#controlPort, exposed });
+  }
+
+  #queue(task: () => Promise<void>): Promise<void> {
+    const turn = this.#last.then(task, task);
+    this.#last = turn.catch(() => {});
+    return turn;
+  }
+}

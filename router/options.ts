@@ -1,0 +1,68 @@
+import { z } from "zod/mini";
+import { parseCidr } from "#src/address.js";
+import { WeaveError } from "#src/errors.js";
+import { parseMac } from "#src/mac.js";
+
+/** What a router is started with. `weave launch` writes it to a file that only root can read; every restart reads it. */
+const shape = z.object({
+  name: z.optional(z.string()),
+  nickname: z.string().check(z.minLength(1), z.maxLength(255)),
+  /** Address to listen at and to dial from; "" for all. */
+  host: z.string(),
+  port: z.number().check(z.int(), z.gte(1), z.lte(65_535)),
+  password: z.optional(z.string().check(z.minLength(1))),
+  encryption: z.boolean(),
+  trustedSubnets: z.array(z.string()),
+  discovery: z.boolean(),
+  /** Take up the stored targets in place of `peers`. */
+  resume: z.boolean(),
+  /** 0: no limit. */
+  connectionLimit: z.number().check(z.int(), z.gte(0), z.lte(4_096)),
+  /** `host:port`, an absolute path of a Unix socket, or "" for none. */
+  httpAddr: z.string(),
+  statusAddr: z.string(),
+  metricsAddr: z.string(),
+  bridge: z.string().check(z.regex(/^[A-Za-z][\w.-]{0,10}$/)),
+  /** Of the bridge and so of containers, in bytes. */
+  mtu: z.number().check(z.int(), z.gte(576), z.lte(65_535)),
+  logLevel: z.enum(["debug", "info", "warn", "error"]),
+  dbPrefix: z.string().check(z.startsWith("/")),
+  restart: z.boolean(),
+  peers: z.array(z.string()),
+});
+
+export type RouterOptions = z.infer<typeof shape>;
+
+/** Checks options that come from a file. @throws WEAVE_FLAG_INVALID */
+export function parseOptions(raw: unknown): RouterOptions {
+  const parsed = shape.safeParse(raw);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    throw new WeaveError("WEAVE_FLAG_INVALID", `invalid option ${issue?.path.join(".")}: ${issue?.message}`, { next: "Launch again with 'weave launch'." });
+  }
+  return parsed.data;
+}
+
+/**
+ * What the types cannot say.
+ *
+ * @throws WEAVE_FLAG_INVALID, WEAVE_PEER_INVALID
+ */
+export function checkOptions(options: RouterOptions): void {
+  if (options.name !== undefined) parseMac(options.name);
+  for (const subnet of options.trustedSubnets) {
+    try {
+      parseCidr(subnet);
+    } catch (cause) {
+      throw new WeaveError("WEAVE_FLAG_INVALID", `Unable to parse trusted subnets: invalid CIDR address: ${subnet}`, { cause });
+    }
+  }
+  if (options.resume && options.peers.length > 0) {
+    throw new WeaveError("WEAVE_FLAG_INVALID", "You must not specify an initial peer list in conjunction with --resume");
+  }
+  if (options.password !== undefined && !options.encryption) {
+    throw new WeaveError("WEAVE_FLAG_INVALID", "a password was given and encryption is off: the password could not protect anything", {
+      next: "Leave out --password, or --encryption=off (and WEAVE_ENCRYPTION).",
+    });
+  }
+}

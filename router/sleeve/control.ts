@@ -1,0 +1,30 @@
+/**
+ * Messages between the two ends of a path, sealed inside datagrams of their own: `type u8 · reserved u8 · size u16 ·
+ * id u32`, little-endian. A ping is as large as the path is asked to carry; a pong is small, and names the size that came.
+ */
+export interface PathMessage {
+  readonly type: "ping" | "pong";
+  readonly id: number;
+  /** UDP payload of the ping, in bytes. */
+  readonly datagramBytes: number;
+}
+
+const PING = 1;
+const PONG = 2;
+const BYTES = 8;
+
+export function encodePathMessage({ type, id, datagramBytes }: PathMessage): Uint8Array {
+  const bytes = new Uint8Array(BYTES);
+  const view = new DataView(bytes.buffer);
+  bytes[0] = type === "ping" ? PING : PONG;
+  view.setUint16(2, datagramBytes, true);
+  view.setUint32(4, id, true);
+  return bytes;
+}
+
+/** Undefined when it is no message of ours. */
+export function decodePathMessage(bytes: Uint8Array): PathMessage | undefined {
+  if (bytes.length < BYTES || (bytes[0] !== PING && bytes[0] !== PONG)) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  return { type: bytes[0] === PING ? "ping" : "pong", datagramBytes: view.getUint16(2, true), id: view.getUint32(4, true) };
+}

@@ -1,0 +1,97 @@
+import { z } from "zod/mini";
+import { diffieHellman, hkdf, type KeyPair, keyPair } from "#mesh/noise.js";
+import type { Random } from "#src/random.js";
+import { WeaveError } from "#src/errors.js";
+
+/** As WireGuard's REKEY_AFTER_TIME. The datapath refuses a key after 180 s (session.ts). */
+export const REKEY_MS = 120_000;
+
+/**
+ * Data keys of one connection, in generations ("epochs"). The first comes from the handshake; each further one adds a new
+ * Diffie-Hellman, so that who steals a key can read neither what was before nor what comes after.
+ *
+ *   dialler                                      other end
+ *     ── offer (epoch n, ephemeral key) ────────▶  opens n
+ *     ◀─ answer (epoch n, ephemeral key) ────────
+ *   opens n, seals with n
+ *     ── done (epoch n) ────────────────────────▶  seals with n
+ *
+ * The messages travel over the connection's own channel, in order: each end can open before the other seals.
+ */
+export type RekeyMessage =
+  | { readonly kind: "rekey-offer"; readonly epoch: number; readonly key: Uint8Array }
+  | { readonly kind: "rekey-answer"; readonly epoch: number; readonly key: Uint8Array }
+  | { readonly kind: "rekey-done"; readonly epoch: number };
+
+const key = z.instanceof(Uint8Array).check(z.refine((bytes) => (bytes as Uint8Array).length === 32));
+const epoch = z.number().check(z.int(), z.gte(1), z.lte(2 ** 32));
+export const rekeyShapes = [
+  z.object({ kind: z.literal("rekey-offer"), epoch, key }),
+  z.object({ kind: z.literal("rekey-answer"), epoch, key }),
+  z.object({ kind: z.literal("rekey-done"), epoch }),
+] as const;
+
+export type KeyEffect =
+  | { readonly do: "send"; readonly message: RekeyMessage }
+  | { readonly do: "install"; readonly direction: "seal" | "open"; readonly epoch: number; readonly key: Uint8Array; readonly salt: Uint8Array };
+
+export class DataKeys {
+  readonly #dialler: boolean;
+  readonly #random: Random;
+  #secret: Uint8Array;
+  #epoch = 0;
+  /** The dialler's offer under way, or the other end's key to seal with once it is told "done". */
+  #offer: { epoch: number; pair: KeyPair } | undefined;
+
+  /** @param secret shared by both ends of this connection and nobody else */
+  constructor(dialler: boolean, secret: Uint8Array, random: Random) {
+    this.#dialler = dialler;
+    this.#random = random;
+    this.#secret = hkdf(secret, Buffer.from("weave sleeve"), 1)[0];
+  }
+
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  /** The keys of epoch 0, for both directions. */
+  start(): KeyEffect[] {
+    return [this.#install("open", 0), this.#install("seal", 0)];
+  }
+
+  /** The dialler's part, every {@link REKEY_MS}. An offer that was not answered is made again. */
+  rekey(): KeyEffect[] {
+    if (!this.#dialler) return [];
+    this.#offer = { epoch: this.#epoch + 1, pair: keyPair(this.#random.bytes(32)) };
+    return [{ do: "send", message: { kind: "rekey-offer", epoch: this.#offer.epoch, key: this.#offer.pair.public } }];
+  }
+
+  /** @throws WEAVE_MESSAGE_MALFORMED when the message does not fit the state */
+  receive(message: RekeyMessage): KeyEffect[] {
+    const next = this.#epoch + 1;
+    if (message.kind === "rekey-offer" && !this.#dialler && message.epoch === next) {
+      const pair = keyPair(this.#random.bytes(32));
+      this.#advance(pair, message.key);
+      return [this.#install("open", next), { do: "send", message: { kind: "rekey-answer", epoch: next, key: pair.public } }];
+    }
+    if (message.kind === "rekey-answer" && this.#dialler && message.epoch === next && this.#offer?.epoch === next) {
+      this.#advance(this.#offer.pair, message.key);
+      this.#offer = undefined;
+      return [this.#install("open", next), this.#install("seal", next), { do: "send", message: { kind: "rekey-done", epoch: next } }];
+    }
+    if (message.kind === "rekey-done" && !this.#dialler && message.epoch === this.#epoch) return [this.#install("seal", this.#epoch)];
+    throw new WeaveError("WEAVE_MESSAGE_MALFORMED", `${message.kind} of epoch ${message.epoch} while in epoch ${this.#epoch}`);
+  }
+
+  #advance(pair: KeyPair, theirs: Uint8Array): void {
+    this.#secret = hkdf(this.#secret, diffieHellman(pair.secret, theirs), 1)[0];
+    this.#epoch++;
+  }
+
+  /** A key for each direction: what one end seals with, the other opens with. */
+  #install(direction: "seal" | "open", epoch: number): KeyEffect {
+    const fromDialler = this.#dialler === (direction === "seal");
+    const [dataKey, salt] = hkdf(this.#secret, Buffer.from(fromDialler ? "dialler to other" : "other to dialler"), 2);
+    return { do: "install", direction, epoch, key: Uint8Array.from(dataKey), salt: Uint8Array.from(salt.subarray(0, 4)) };
+  }
+}

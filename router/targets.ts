@@ -1,0 +1,48 @@
+import { lookup } from "node:dns/promises";
+import { z } from "zod/mini";
+import { isIpv4 } from "#src/address.js";
+import { WeaveError } from "#src/errors.js";
+import type { Store } from "#src/store.js";
+import type { Target } from "#mesh/connection-maker.js";
+
+const KEY = "directPeers";
+/** Peers one call may name, and targets a router may have. */
+export const MAX_TARGETS = 1_024;
+
+const shape = z.array(z.object({ text: z.string(), address: z.string(), port: z.boolean() })).check(z.maxLength(MAX_TARGETS));
+
+/**
+ * Resolves `host[:port]` once, as the original does.
+ *
+ * @param ourPort taken where no port is given
+ * @throws WEAVE_PEER_INVALID
+ */
+export async function resolveTarget(text: string, ourPort: number): Promise<Target> {
+  const match = /^([^\s:/]{1,253})(?::(\d{1,5}))?$/.exec(text);
+  const port = match?.[2] === undefined ? ourPort : Number(match[2]);
+  if (match === null || port < 1 || port > 65_535) {
+    throw new WeaveError("WEAVE_PEER_INVALID", `invalid peer name ${JSON.stringify(text.slice(0, 300))}, should be host[:port]`);
+  }
+  return { text, address: `${await resolve(match[1])}:${port}`, port: match[2] !== undefined };
+}
+
+async function resolve(host: string): Promise<string> {
+  if (isIpv4(host)) return host;
+  // All digits and dots, and no address: a name server would be asked in vain.
+  if (/^[\d.]+$/.test(host)) throw new WeaveError("WEAVE_PEER_INVALID", `lookup ${host}: no such host`);
+  try {
+    return (await lookup(host, { family: 4 })).address;
+  } catch (cause) {
+    throw new WeaveError("WEAVE_PEER_INVALID", `lookup ${host}: no such host`, { cause });
+  }
+}
+
+export function loadTargets(store: Store): Target[] {
+  const parsed = shape.safeParse(store.get(KEY) ?? []);
+  if (parsed.success) return parsed.data;
+  throw new WeaveError("WEAVE_STORE", "the database holds a damaged list of targets", { next: "Launch with the peers on the command line, without --resume." });
+}
+
+export function saveTargets(store: Store, targets: readonly Target[]): void {
+  store.put(KEY, targets.map(({ text, address, port }) => ({ text, address, port })));
+}

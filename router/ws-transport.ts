@@ -1,0 +1,162 @@
+import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
+import { type RawData, WebSocket, WebSocketServer } from "ws";
+import { systemCode, textOf, WeaveError } from "#src/errors.js";
+import { MAX_FRAME_BYTES } from "#mesh/channel.js";
+import type { Wire, WireHandlers } from "#mesh/transport.js";
+
+/** Long enough for a far, busy peer; the mesh gives up earlier where it wants to. */
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+const SUBPROTOCOL = "weave-mesh";
+/** The original's limits are on TCP; an HTTP head of more than this is no peer of ours. */
+const MAX_HEADER_BYTES = 4_096;
+
+/** A WebSocket (RFC 6455) as the mesh's {@link Wire}. */
+class WebSocketWire implements Wire {
+  readonly remoteAddress: string;
+  readonly localAddress: string;
+  readonly #socket: WebSocket;
+  #handlers: WireHandlers | undefined;
+  #reason = "connection closed by the peer";
+
+  constructor(socket: WebSocket, tcp: Socket) {
+    this.#socket = socket;
+    this.remoteAddress = `${plain(tcp.remoteAddress)}:${tcp.remotePort}`;
+    this.localAddress = `${plain(tcp.localAddress)}:${tcp.localPort}`;
+    tcp.setNoDelay(true);
+    socket.on("error", (error) => {
+      this.#reason = explain(error);
+    });
+    socket.on("message", (data: RawData, binary: boolean) => {
+      if (binary) this.#handlers?.message(data as Buffer);
+      else this.#socket.terminate();
+    });
+    socket.on("close", () => {
+      const handlers = this.#handlers;
+      this.#handlers = undefined;
+      handlers?.closed(this.#reason);
+    });
+  }
+
+  get buffered(): number {
+    return this.#socket.bufferedAmount;
+  }
+
+  listen(handlers: WireHandlers): void {
+    this.#handlers = handlers;
+    this.#socket.resume();
+  }
+
+  send(bytes: Uint8Array): void {
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(bytes);
+  }
+
+  close(): void {
+    this.#handlers = undefined;
+    this.#socket.close();
+  }
+}
+
+/**
+ * Dials a peer.
+ *
+ * @param localAddress the address to dial from; undefined for any
+ */
+export function dialWebSocket(address: string, localAddress: string | undefined, signal: AbortSignal): Promise<Wire> {
+  return new Promise((resolve, reject) => {
+    const socket = new WebSocket(`ws://${address}/`, SUBPROTOCOL, {
+      handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+      maxPayload: MAX_FRAME_BYTES,
+      perMessageDeflate: false,
+      ...(localAddress ? { localAddress } : {}),
+    });
+    const abort = () => socket.terminate();
+    signal.addEventListener("abort", abort, { once: true });
+    let tcp: Socket | undefined;
+    socket.once("upgrade", (response) => {
+      tcp = response.socket;
+    });
+    const failed = (error: Error) => {
+      signal.removeEventListener("abort", abort);
+      reject(new WeaveError("WEAVE_CONNECTION", `dial tcp ${address}: ${explain(error)}`, { cause: error }));
+    };
+    socket.once("error", failed);
+    socket.once("open", () => {
+      signal.removeEventListener("abort", abort);
+      socket.off("error", failed);
+      // Nothing is read before the mesh listens.
+      socket.pause();
+      resolve(new WebSocketWire(socket, tcp!));
+    });
+  });
+}
+
+export interface WebSocketListener {
+  close(): Promise<void>;
+}
+
+/**
+ * Listens for peers.
+ *
+ * @param host "" for all addresses
+ * @throws WEAVE_PORT_IN_USE, WEAVE_CONNECTION
+ */
+export function listenWebSocket(host: string, port: number, accept: (wire: Wire) => void): Promise<WebSocketListener> {
+  return new Promise((resolve, reject) => {
+    const server = new WebSocketServer({
+      host: host === "" ? "0.0.0.0" : host,
+      port,
+      maxPayload: MAX_FRAME_BYTES,
+      perMessageDeflate: false,
+      clientTracking: true,
+      handleProtocols: (protocols) => (protocols.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
+      verifyClient: ({ req }: { req: IncomingMessage }) => req.url === "/" && req.rawHeaders.join("").length < MAX_HEADER_BYTES,
+    });
+    server.once("error", (error) => reject(explainListen(host, port, error)));
+    server.once("listening", () => {
+      server.on("error", () => {});
+      resolve({
+        close: () =>
+          new Promise((done) => {
+            for (const client of server.clients) client.terminate();
+            server.close(() => done());
+          }),
+      });
+    });
+    server.on("connection", (socket, request) => {
+      socket.pause();
+      accept(new WebSocketWire(socket, request.socket));
+    });
+  });
+}
+
+/** IPv4 addresses that Node shows as mapped into IPv6. */
+const plain = (address: string | undefined) => (address ?? "").replace(/^::ffff:/, "");
+
+function explain(error: unknown): string {
+  switch (systemCode(error)) {
+    case "ECONNREFUSED":
+      return "connect: connection refused";
+    case "ENETUNREACH":
+      return "connect: network is unreachable";
+    case "EHOSTUNREACH":
+      return "connect: no route to host";
+    case "ETIMEDOUT":
+      return "connect: connection timed out";
+    case "ECONNRESET":
+      return "connection reset by peer";
+    default:
+      return textOf(error);
+  }
+}
+
+function explainListen(host: string, port: number, error: Error): WeaveError {
+  const where = `TCP ${host || "0.0.0.0"}:${port}`;
+  if (systemCode(error) === "EADDRINUSE") {
+    return new WeaveError("WEAVE_PORT_IN_USE", `cannot listen on ${where}: another process uses it`, {
+      cause: error,
+      next: `Find it with 'ss -ltnp sport = :${port}', or choose another port on all hosts with --port.`,
+    });
+  }
+  return new WeaveError("WEAVE_CONNECTION", `cannot listen on ${where}: ${error.message}`, { cause: error });
+}

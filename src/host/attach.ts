@@ -1,0 +1,95 @@
+import { WeaveError } from "#src/errors.js";
+import { findBridge, sysctl } from "#src/host/bridge.js";
+import { CommandError, run } from "#src/host/exec.js";
+import { deleteLink, findLink, ipBatch, ipv4Of } from "#src/host/links.js";
+import type { Netns } from "#src/host/netns.js";
+
+/** The interface's name inside a container, as in the original. */
+export const INSIDE = "ethwe";
+/** Host ends begin with this: `reset` finds them by it. */
+export const OUTSIDE_PREFIX = "vethwe";
+
+export interface AttachOptions {
+  readonly bridge: string;
+  /** In CIDR notation. */
+  readonly addresses: readonly string[];
+  /** Send all multicast into the overlay, unless another route is there. */
+  readonly multicastRoute: boolean;
+}
+
+/** Name of the host end for a namespace: its inode is as good as a container's id, and fits in what the kernel allows. */
+export function outsideName(netns: Netns): string {
+  return `${OUTSIDE_PREFIX}pl${(netns.inode % 36 ** 7).toString(36).padStart(7, "0")}`;
+}
+
+/**
+ * Gives a network namespace an interface on the bridge, and addresses. Repeating it changes nothing; other addresses are
+ * added to the same interface.
+ *
+ * @throws WEAVE_ATTACH, WEAVE_COMMAND_FAILED; then nothing is left behind
+ */
+export async function attach(netns: Netns, options: AttachOptions): Promise<void> {
+  const bridge = await findBridge(options.bridge);
+  if (bridge === undefined) throw new WeaveError("WEAVE_ATTACH", "Weave bridge not found. Please run 'weave launch' and try again");
+  const inside = { netns: netns.path };
+  const outside = outsideName(netns);
+  const isNew = (await findLink(INSIDE, inside)) === undefined;
+  try {
+    if (isNew) await makePair(netns, outside, options.bridge, bridge.mtu);
+    const commands = options.addresses.map((cidr) => `address replace ${cidr} dev ${INSIDE}`);
+    commands.push(`link set dev ${INSIDE} up`);
+    // Appended: a route that is there already wins, and doing it twice is no error.
+    if (options.multicastRoute) commands.push(`route replace 224.0.0.0/4 dev ${INSIDE}`);
+    await ipBatch(commands, inside);
+  } catch (error) {
+    if (isNew) await deleteLink(outside).catch(() => {});
+    throw error;
+  }
+}
+
+async function makePair(netns: Netns, outside: string, bridge: string, mtu: number): Promise<void> {
+  // The inner end has a name of its own until it is inside: the host may have an `ethwe` too.
+  const passing = outside.replace("pl", "pg");
+  // A host end without its namespace's interface is left from a crash.
+  await deleteLink(outside);
+  await ipBatch([
+    `link add name ${outside} mtu ${mtu} type veth peer name ${passing} mtu ${mtu}`,
+    `link set dev ${outside} master ${bridge}`,
+    `link set dev ${outside} up`,
+  ]);
+  sysctl(`net/ipv6/conf/${outside}/disable_ipv6`, "1");
+  try {
+    await run("ip", ["link", "set", "dev", passing, "netns", netns.path]);
+    await ipBatch([`link set dev ${passing} name ${INSIDE}`], { netns: netns.path });
+  } catch (error) {
+    await deleteLink(outside).catch(() => {});
+    throw error;
+  }
+  // Says at once where an address now is, and finds out soon when a neighbour's has moved (as the original).
+  const settings = [
+    `conf/${INSIDE}/arp_notify=1`,
+    `neigh/${INSIDE}/base_reachable_time_ms=5000`,
+    `neigh/${INSIDE}/delay_first_probe_time=2`,
+    `neigh/${INSIDE}/ucast_solicit=1`,
+  ];
+  const script = settings.map((setting) => `echo ${setting.split("=")[1]} > /proc/sys/net/ipv4/${setting.split("=")[0]}`).join("; ");
+  await run("sh", ["-c", `${script}; true`], { netns: netns.path });
+}
+
+/** Takes addresses away, and the interface when none is left. Addresses that are not there are no error. */
+export async function detach(netns: Netns, addresses: readonly string[]): Promise<void> {
+  const inside = { netns: netns.path };
+  const link = await findLink(INSIDE, inside);
+  if (link === undefined) return;
+  const present = new Set(ipv4Of(link));
+  for (const cidr of addresses) {
+    if (!present.delete(cidr)) continue;
+    try {
+      await run("ip", ["address", "delete", cidr, "dev", INSIDE], inside);
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error;
+      throw new WeaveError("WEAVE_ATTACH", `cannot remove ${cidr}: ${error.stderr}`, { cause: error });
+    }
+  }
+  if (present.size === 0 || addresses.length === 0) await run("ip", ["link", "delete", "dev", INSIDE], inside);
+}

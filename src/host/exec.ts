@@ -1,0 +1,56 @@
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import { systemCode, WeaveError } from "#src/errors.js";
+
+/** Longer than any `ip` or `nft` call on a loaded host; a tool that hangs must not hang us. */
+const TIMEOUT_MS = 20_000;
+const MAX_OUTPUT = 16 << 20;
+
+export interface RunOptions {
+  readonly input?: string;
+  /** Run inside this network namespace: a path such as `/run/netns/red` or `/proc/17/ns/net`. */
+  readonly netns?: string;
+}
+
+/** A host tool ended with an error. `stderr` tells why. */
+export class CommandError extends WeaveError {
+  readonly stderr: string;
+
+  constructor(command: string, stderr: string) {
+    super("WEAVE_COMMAND_FAILED", `'${command}' failed: ${stderr}`);
+    this.stderr = stderr;
+  }
+}
+
+const PACKAGES: Readonly<Record<string, string>> = { ip: "iproute2", bridge: "iproute2", nft: "nftables", nsenter: "util-linux" };
+
+/**
+ * Runs a host tool, never through a shell, and returns its standard output.
+ *
+ * @throws WEAVE_TOOL_MISSING, WEAVE_COMMAND_FAILED
+ */
+export function run(tool: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
+  const [file, argv] = options.netns === undefined ? [tool, args] : ["nsenter", [`--net=${options.netns}`, "--", tool, ...args]];
+  return new Promise((resolve, reject) => {
+    const child = execFile(file, [...argv], { timeout: TIMEOUT_MS, maxBuffer: MAX_OUTPUT, env: { ...process.env, LC_ALL: "C" } }, (error, stdout, stderr) => {
+      if (error === null) return resolve(stdout);
+      if (systemCode(error) === "ENOENT") {
+        return reject(
+          new WeaveError("WEAVE_TOOL_MISSING", `${tool} utility is missing. Please install it.`, {
+            next: `On Debian and Ubuntu: apt-get install ${PACKAGES[tool] ?? tool}`,
+          }),
+        );
+      }
+      reject(new CommandError([tool, ...args].join(" ").slice(0, 200), stderr.trim() || error.message));
+    });
+    // A tool that ends before it has read all closes the pipe: its exit status tells.
+    child.stdin?.on("error", () => {});
+    child.stdin?.end(options.input ?? "");
+  });
+}
+
+/** Whether a tool is on the host, looked for where root's tools are. */
+export function hasTool(tool: string): boolean {
+  const path = `${process.env.PATH ?? ""}:/usr/sbin:/sbin:/usr/bin:/bin`;
+  return path.split(":").some((folder) => folder !== "" && existsSync(`${folder}/${tool}`));
+}

@@ -1,0 +1,48 @@
+import { CommandError, type RunOptions, run } from "#src/host/exec.js";
+
+/** A network interface as `ip -json` shows it; what we use of it. */
+export interface Link {
+  readonly ifindex: number;
+  readonly ifname: string;
+  readonly mtu: number;
+  readonly address: string;
+  readonly ifalias?: string;
+  readonly master?: string;
+  readonly flags: readonly string[];
+  readonly link_index?: number;
+  readonly linkinfo?: { readonly info_kind?: string };
+  readonly addr_info?: readonly { readonly family: string; readonly local: string; readonly prefixlen: number }[];
+}
+
+/** The longest name of an interface (IFNAMSIZ less the closing zero). */
+export const MAX_NAME = 15;
+
+/** All interfaces with their addresses. */
+export async function listLinks(options: RunOptions = {}): Promise<Link[]> {
+  return JSON.parse((await run("ip", ["-json", "-details", "address", "show"], options)) || "[]") as Link[];
+}
+
+/** One interface, or undefined where there is none of that name. */
+export async function findLink(name: string, options: RunOptions = {}): Promise<Link | undefined> {
+  try {
+    return (JSON.parse(await run("ip", ["-json", "-details", "address", "show", "dev", name], options)) as Link[])[0];
+  } catch (error) {
+    if (error instanceof CommandError && /does not exist|Cannot find device/.test(error.stderr)) return undefined;
+    throw error;
+  }
+}
+
+/** Runs several `ip` commands in one process; the first that fails ends it. */
+export async function ipBatch(commands: readonly string[], options: RunOptions = {}): Promise<void> {
+  await run("ip", ["-batch", "-"], { ...options, input: `${commands.join("\n")}\n` });
+}
+
+/** Deletes an interface; one that is not there is as good as deleted. */
+export async function deleteLink(name: string, options: RunOptions = {}): Promise<void> {
+  if ((await findLink(name, options)) !== undefined) await run("ip", ["link", "delete", "dev", name], options);
+}
+
+/** IPv4 addresses of an interface, in CIDR notation. */
+export function ipv4Of(link: Link): string[] {
+  return (link.addr_info ?? []).filter(({ family }) => family === "inet").map(({ local, prefixlen }) => `${local}/${prefixlen}`);
+}

@@ -1,0 +1,48 @@
+import { existsSync, statSync } from "node:fs";
+import { WeaveError } from "#src/errors.js";
+
+/** A network namespace to attach: where it is, and its inode, which is its identity. */
+export interface Netns {
+  readonly path: string;
+  readonly inode: number;
+}
+
+const NAMED = "/run/netns";
+
+/**
+ * Finds a network namespace by what a user types: `netns:NAME` (of `ip netns`), a path, or the id of a process in it.
+ *
+ * @throws WEAVE_NAMESPACE when there is none, or when it is the host's own
+ */
+export function findNetns(text: string): Netns {
+  const path = pathOf(text);
+  let inode: number;
+  try {
+    inode = statSync(path).ino;
+  } catch (cause) {
+    throw new WeaveError("WEAVE_NAMESPACE", `network namespace ${text} not found: there is no ${path}`, {
+      cause,
+      next: "'ip netns list' shows the named ones; 'lsns -t net' all that processes use.",
+    });
+  }
+  if (inode === statSync("/proc/self/ns/net").ino) {
+    throw new WeaveError("WEAVE_NAMESPACE", "Container is running in the host network namespace, and therefore cannot be\nconnected to weave - perhaps the container was started with --net=host");
+  }
+  return { path, inode };
+}
+
+function pathOf(text: string): string {
+  if (text.startsWith("netns:")) {
+    const name = text.slice("netns:".length);
+    if (!/^[\w.@:-]{1,255}$/.test(name) || name === "." || name === "..") throw new WeaveError("WEAVE_NAMESPACE", `invalid name of a network namespace: '${name}'`);
+    return `${NAMED}/${name}`;
+  }
+  if (text.startsWith("/")) return text;
+  if (/^[1-9]\d{0,9}$/.test(text)) {
+    if (!existsSync(`/proc/${text}`)) throw new WeaveError("WEAVE_NAMESPACE", `there is no process ${text}`);
+    return `/proc/${text}/ns/net`;
+  }
+  throw new WeaveError("WEAVE_NAMESPACE", `'${text}' names no network namespace`, {
+    next: "Give netns:NAME, a path such as /run/netns/NAME, or the id of a process. Container names come with the Docker part.",
+  });
+}

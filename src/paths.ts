@@ -1,0 +1,28 @@
+/**
+ * Where a host's router keeps its things. Each can be moved by the environment, so that several hosts can live on one
+ * machine (in network namespaces, as the tests and the demo do).
+ */
+export interface Paths {
+  /** Gone at reboot: sockets, the launch options, process ids. */
+  readonly run: string;
+  /** Prefix of the database's file name. */
+  readonly dbPrefix: string;
+  readonly log: string;
+}
+
+export function paths(env: NodeJS.ProcessEnv = process.env): Paths {
+  return {
+    run: env.WEAVE_RUN_DIR || "/run/weave",
+    dbPrefix: `${env.WEAVE_STATE_DIR || "/var/lib/weave"}/weave`,
+    log: `${env.WEAVE_LOG_DIR || "/var/log/weave"}/router.log`,
+  };
+}
+
+export const controlSocket = (run: string) => `${run}/control.sock`;
+/** What `weave launch` was given: read by every start of the router. */
+export const launchFile = (run: string) => `${run}/launch.json`;
+/** Why the router could not start, in words for the user. */
+export const failureFile = (run: string) => `${run}/failure`;
+export const supervisorFile = (run: string) => `${run}/supervisor.pid`;
+export const routerFile = (run: string) => `${run}/router.pid`;
+export const databaseFile = (dbPrefix: string) => `${dbPrefix}data.db`;
