@@ -12,27 +12,31 @@ export interface Log {
 
 export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
-/** One line a second for one kind of event is news; more would bury the rest. */
-const REPEAT_AFTER_MS = 1_000;
+/** Lines of one kind in a second that are news; more would bury the rest. */
+const BURST = 10;
+const INTERVAL_MS = 1_000;
 /** Distinct messages whose time is kept; past that the oldest is forgotten. */
 const REMEMBERED = 256;
 
 /**
- * Passes warnings and errors on at most once a second for each message text; the next one that passes carries `repeated`,
- * the count that was held back. What outsiders can provoke at will must be logged through this.
+ * Passes at most {@link BURST} lines a second of each message text; the next one that passes carries `repeated`, the count
+ * that was held back. What outsiders can provoke at will must be logged through this.
  */
 export function limited(log: Log, clock: Clock): Log {
-  const seen = new Map<string, { at: number; held: number }>();
+  const seen = new Map<string, { since: number; passed: number; held: number }>();
   const pass = (level: LogLevel, message: string, fields?: object) => {
     const now = clock.now();
-    const last = seen.get(message);
-    if (last !== undefined && now - last.at < REPEAT_AFTER_MS) {
+    let last = seen.get(message);
+    if (last !== undefined && now - last.since < INTERVAL_MS && last.passed >= BURST) {
       last.held++;
       return;
     }
     const repeated = last?.held ?? 0;
+    if (last === undefined || now - last.since >= INTERVAL_MS) last = { since: now, passed: 0, held: 0 };
+    last.passed++;
+    last.held = 0;
     seen.delete(message);
-    seen.set(message, { at: now, held: 0 });
+    seen.set(message, last);
     if (seen.size > REMEMBERED) seen.delete(seen.keys().next().value as string);
     log[level](message, repeated > 0 ? { ...fields, repeated } : fields);
   };

@@ -1,7 +1,7 @@
 import { WeaveError } from "#src/errors.js";
 import { findBridge, sysctl } from "#src/host/bridge.js";
 import { CommandError, run } from "#src/host/exec.js";
-import { deleteLink, findLink, ipBatch, ipv4Of } from "#src/host/links.js";
+import { addressCommands, deleteLink, findLink, ipBatch, ipv4Of } from "#src/host/links.js";
 import type { Netns } from "#src/host/netns.js";
 
 /** The interface's name inside a container, as in the original. */
@@ -36,8 +36,7 @@ export async function attach(netns: Netns, options: AttachOptions): Promise<void
   const isNew = (await findLink(INSIDE, inside)) === undefined;
   try {
     if (isNew) await makePair(netns, outside, options.bridge, bridge.mtu);
-    const commands = options.addresses.map((cidr) => `address replace ${cidr} dev ${INSIDE}`);
-    commands.push(`link set dev ${INSIDE} up`);
+    const commands = [`link set dev ${INSIDE} up`, ...options.addresses.flatMap((cidr) => addressCommands(cidr, INSIDE, bridge.mtu))];
     // Appended: a route that is there already wins, and doing it twice is no error.
     if (options.multicastRoute) commands.push(`route replace 224.0.0.0/4 dev ${INSIDE}`);
     await ipBatch(commands, inside);

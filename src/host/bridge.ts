@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { WeaveError } from "#src/errors.js";
 import { run } from "#src/host/exec.js";
-import { findLink, ipBatch, type Link } from "#src/host/links.js";
+import { addressCommands, findLink, ipBatch, type Link, TAP_MAX_MTU } from "#src/host/links.js";
 import type { MacText } from "#src/mac.js";
 
 /** How we know a bridge as ours: `ip link` shows it as the alias. */
@@ -37,11 +37,12 @@ export async function ensureBridge(name: string, mac: MacText, mtu: number): Pro
 /** Makes the router's TAP a port of the bridge. Isolated ports never forward to one another: only the router relays. */
 export async function addRouterPort(bridge: string, tap: string, mtu: number): Promise<void> {
   sysctl(`net/ipv6/conf/${tap}/disable_ipv6`, "1");
-  await ipBatch([`link set dev ${tap} mtu ${mtu} master ${bridge}`, `link set dev ${tap} up`, `link set dev ${tap} type bridge_slave isolated on`]);
+  await ipBatch([`link set dev ${tap} mtu ${Math.min(mtu, TAP_MAX_MTU)} master ${bridge}`, `link set dev ${tap} up`, `link set dev ${tap} type bridge_slave isolated on`]);
 }
 
 export async function addAddress(name: string, cidr: string): Promise<void> {
-  await run("ip", ["address", "replace", cidr, "dev", name]);
+  const link = await findLink(name);
+  await ipBatch(addressCommands(cidr, name, link?.mtu ?? 0));
 }
 
 export async function removeAddress(name: string, cidr: string): Promise<void> {

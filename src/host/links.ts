@@ -1,3 +1,4 @@
+import { parseCidr } from "#src/address.js";
 import { CommandError, type RunOptions, run } from "#src/host/exec.js";
 
 /** A network interface as `ip -json` shows it; what we use of it. */
@@ -45,4 +46,17 @@ export async function deleteLink(name: string, options: RunOptions = {}): Promis
 /** IPv4 addresses of an interface, in CIDR notation. */
 export function ipv4Of(link: Link): string[] {
   return (link.addr_info ?? []).filter(({ family }) => family === "inet").map(({ local, prefixlen }) => `${local}/${prefixlen}`);
+}
+
+/** What a TAP device carries at most: 64 KB less the Ethernet header (drivers/net/tun.c). */
+export const TAP_MAX_MTU = 65_535 - 14;
+
+/**
+ * The `ip` commands that give an interface an IPv4 address. Where the interface takes larger packets than a TAP, the route
+ * to the subnet says so: else the largest would vanish between the two.
+ */
+export function addressCommands(cidr: string, device: string, mtu: number): string[] {
+  if (mtu <= TAP_MAX_MTU) return [`address replace ${cidr} dev ${device}`];
+  const { address, subnet } = parseCidr(cidr);
+  return [`address replace ${cidr} dev ${device} noprefixroute`, `route replace ${subnet} dev ${device} proto kernel scope link src ${address} mtu ${TAP_MAX_MTU}`];
 }

@@ -1,0 +1,159 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { connected, type Host, hostTestsImpossible, Lab, type Namespace, until } from "../lab/lab.js";
+
+const skip = hostTestsImpossible() ?? false;
+
+test("two hosts share one encrypted Ethernet", { skip, timeout: 300_000 }, async (t) => {
+  let lab: Lab;
+  let h1: Host;
+  let h2: Host;
+  let c1: Namespace;
+  let c2: Namespace;
+  before(async () => {
+    lab = await Lab.create(2);
+    [h1, h2] = lab.hosts;
+    await h1.launch("--password", "s3cret");
+    await h2.launch("--password", "s3cret");
+    await h2.ok("connect", h1.address);
+    await connected(h1, 1);
+    c1 = await h1.attach("c1", "10.32.0.1/12");
+    c2 = await h2.attach("c2", "10.32.0.2/12");
+  });
+  after(() => lab?.dispose());
+
+  await t.test("containers ping one another", async () => {
+    await until("a ping is answered", async () => (await c1.ping("10.32.0.2")) > 0);
+    assert.equal(await c2.ping("10.32.0.1", { count: 10 }), 10);
+  });
+
+  await t.test("pings of 60 KB pass, in fragments", async () => {
+    assert.equal(await c1.ping("10.32.0.2", { count: 5, size: 60_000 }), 5);
+  });
+
+  await t.test("100 MB by TCP arrive unchanged, in both directions at once", async () => {
+    const bytes = String(100 << 20);
+    const [there, back] = [await c2.background("receive", "5001"), await c1.background("receive", "5001")];
+    const sent = await Promise.all([c1.program("send", "10.32.0.2", "5001", bytes), c2.program("send", "10.32.0.1", "5001", bytes)]);
+    assert.deepEqual([await there.result, await back.result], sent.map(({ stdout }) => stdout.trim()));
+    assert.ok(sent[0].stdout.startsWith(`${bytes} `));
+    assert.equal(JSON.parse(await h2.report("{{json .Router.Drops}}"))["authentication-failed"], 0);
+  });
+
+  await t.test("IPv6 passes, too", async () => {
+    await c1.must("ip", "address", "add", "fd00::1/64", "dev", "ethwe", "nodad");
+    await c2.must("ip", "address", "add", "fd00::2/64", "dev", "ethwe", "nodad");
+    await until("an IPv6 ping is answered", async () => (await c1.ping("fd00::2")) > 0);
+    const receiver = await c2.background("receive", "5002");
+    const { stdout } = await c1.program("send", "fd00::2", "5002", String(20 << 20));
+    assert.equal(await receiver.result, stdout.trim());
+  });
+
+  await t.test("status has the original's shape", async () => {
+    const status = await h1.ok("status");
+    assert.ok(status.startsWith("\n        Version: ") && status.endsWith("\n\n"));
+    assert.match(status, /\n {8}Service: router\n/);
+    assert.match(status, /\n {5}Encryption: enabled\n/);
+    assert.match(status, /\n {4}Connections: 1 \(1 established\)\n/);
+    assert.match(status, /\n {10}Peers: 2 \(with 2 established connections\)\n/);
+    assert.match(await h1.ok("status", "connections"), /^<- 10\.99\.0\.2:\d+ +established encrypted {3}sleeve 02:00:00:00:00:02\(h2\) encrypted=true mtu=1394\n$/);
+    assert.equal(await h2.ok("status", "targets"), `${h1.address}\n`);
+    assert.match(await h2.ok("status", "peers"), /02:00:00:00:00:02\(h2\)\n {3}-> 10\.99\.0\.1:6783 {8}02:00:00:00:00:01\(h1\) +established\n/);
+    const wrong = await h1.weave("status", "nothing");
+    assert.deepEqual([wrong.code, wrong.stderr.split("\n")[0]], [1, "Invalid 'weave status' sub-command: nothing"]);
+  });
+
+  await t.test("report gives JSON and renders templates", async () => {
+    const report = JSON.parse(await h1.ok("report")) as { Router: { Name: string; Peers: unknown[]; MACs: { NickName: string }[] } };
+    assert.equal(report.Router.Name, h1.peerName);
+    assert.equal(report.Router.Peers.length, 2);
+    assert.ok(report.Router.MACs.some(({ NickName }) => NickName === "h2"));
+    assert.equal(await h1.report('{{range .Router.Peers}}{{.NickName}}{{"\\n"}}{{end}}{{len .Router.Peers}}'), "h1\nh2\n2");
+    const bad = await h1.weave("report", "-f", "{{.Router");
+    assert.equal(bad.code, 1);
+    assert.match(bad.stderr, /unclosed action/);
+  });
+
+  await t.test("metrics are served on the status port", async () => {
+    const metrics = await h1.must("sh", "-c", `${process.execPath} -e "fetch('http://127.0.0.1:6782/metrics').then(r=>r.text()).then(console.log)"`);
+    assert.match(metrics, /weave_connections\{encryption="yes",state="established",type="sleeve"\} 1/);
+    assert.match(metrics, /weave_datapath_drops_total\{reason="replayed"\} 0/);
+  });
+
+  await t.test("a peer that changes its address keeps its network", async () => {
+    const move = async (from: string, to: string) => {
+      await h2.must("ip", "address", "delete", `${from}/24`, "dev", h2.device);
+      await h2.must("ip", "address", "add", `${to}/24`, "dev", h2.device);
+    };
+    await move("10.99.0.2", "10.99.0.77");
+    await until("pings are answered from the new address", async () => (await c2.ping("10.32.0.1")) > 0, 30_000);
+    await until("the datapath follows", async () => (await h1.report("{{json .Router.OverlayDiagnostics}}")).includes("10.99.0.77"), 30_000);
+    await move("10.99.0.77", "10.99.0.2");
+    await until("pings are answered from the old address again", async () => (await c2.ping("10.32.0.1")) > 0, 90_000);
+  });
+
+  await t.test("UDP garbage and nonsense on TCP are counted, and hurt nobody", async () => {
+    const pid = h1.routerPid;
+    await h2.program("garbage", h1.address, "6783", "3000");
+    await h2.program("nonsense", h1.address, "6783");
+    const drops = JSON.parse(await h1.report("{{json .Router.Drops}}")) as Record<string, number>;
+    assert.ok(drops["datagram-malformed"] + drops["session-unknown"] >= 2_500, JSON.stringify(drops));
+    assert.equal(h1.routerPid, pid);
+    await until("pings still pass", async () => (await c1.ping("10.32.0.2")) > 0, 90_000);
+  });
+
+  await t.test("expose gives the host an address, hide takes it, and both may be repeated", async () => {
+    assert.equal(await h1.ok("expose", "10.32.0.100/12", "--without-masquerade"), "10.32.0.100\n");
+    await h1.ok("expose", "10.32.0.100/12", "--without-masquerade");
+    await until("the other container reaches the host", async () => (await c2.ping("10.32.0.100")) > 0);
+    assert.ok((await h1.ping("10.32.0.2")) > 0);
+    assert.equal(await h1.ok("hide", "10.32.0.100/12"), "10.32.0.100\n");
+    await h1.ok("hide", "10.32.0.100/12");
+    assert.equal(await c2.ping("10.32.0.100"), 0);
+  });
+
+  await t.test("detach takes the address, and the interface with the last one", async () => {
+    await h1.ok("attach", "10.40.0.1/24", `netns:${c1.ns}`);
+    assert.match(await c1.must("ip", "-br", "address", "show", "ethwe"), /10\.32\.0\.1\/12 10\.40\.0\.1\/24/);
+    assert.equal(await h1.ok("detach", "10.40.0.1/24", `netns:${c1.ns}`), "10.40.0.1\n");
+    await h1.ok("detach", "10.32.0.1/12", `netns:${c1.ns}`);
+    assert.notEqual((await c1.run("ip", "link", "show", "ethwe")).code, 0);
+  });
+});
+
+for (const encryption of ["on", "off"] as const) {
+  const what = encryption === "on" ? "nothing goes over the wire in clear" : "with encryption off at both ends the frames are in clear, and status says so";
+  test(what, { skip, timeout: 120_000 }, async () => {
+    const lab = await Lab.create(2);
+    try {
+      const [h1, h2] = lab.hosts;
+      await h1.launch("--encryption", encryption);
+      await h2.launch("--encryption", encryption, h1.address);
+      await connected(h1, 1);
+      const c1 = await h1.attach("c1", "10.32.0.1/12");
+      const c2 = await h2.attach("c2", "10.32.0.2/12");
+      await until("a ping is answered", async () => (await c1.ping("10.32.0.2")) > 0);
+      const capture = join(lab.folder, "wire.pcap");
+      const tcpdump = lab.wire.spawn(["tcpdump", "-Z", "root", "--immediate-mode", "-i", "p1", "-U", "-w", capture]);
+      await sleep(1_000);
+      const marker = "the-marker-of-this-very-test";
+      const hearing = await c2.background("hear", "7000");
+      await c1.program("tell", "10.32.0.2", "7000", marker, "20");
+      assert.equal(await hearing.result, marker);
+      await sleep(300);
+      tcpdump.kill("SIGINT");
+      await new Promise((resolve) => tcpdump.once("exit", resolve));
+      const bytes = readFileSync(capture);
+      assert.ok(bytes.length > 2_000, "the capture holds traffic");
+      assert.equal(bytes.includes(marker), encryption === "off");
+      // The names that peers tell one another are hidden as well, with or without encrypted frames.
+      assert.equal(bytes.includes(c1.ns), false);
+      assert.match(await h1.ok("status", "connections"), encryption === "on" ? / encrypted {3}sleeve / : / unencrypted sleeve /);
+    } finally {
+      await lab.dispose();
+    }
+  });
+}

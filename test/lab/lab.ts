@@ -1,0 +1,298 @@
+import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { routerFile, supervisorFile } from "#src/paths.js";
+import { livePid } from "#src/pid-file.js";
+
+/** The command under test, as a user has it. */
+export const WEAVE = new URL("../../../bin/weave", import.meta.url).pathname;
+const PROGRAM = new URL("./program.js", import.meta.url).pathname;
+const COMMAND_MS = 60_000;
+
+export interface Result {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a program to its end, whatever that is. */
+export function execute(file: string, args: readonly string[], env: NodeJS.ProcessEnv = {}, timeout = COMMAND_MS): Promise<Result> {
+  return new Promise((resolve) => {
+    execFile(file, [...args], { timeout, killSignal: "SIGKILL", maxBuffer: 64 << 20, env: { ...process.env, ...env } }, (error, stdout, stderr) => {
+      const code = error === null ? 0 : typeof error.code === "number" ? error.code : -1;
+      resolve({ code, stdout, stderr: stderr || (code === -1 ? String(error) : "") });
+    });
+  });
+}
+
+async function must(file: string, ...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await execute(file, args);
+  if (code !== 0) throw new Error(`${file} ${args.join(" ")}: ${stderr || `exit status ${code}`}`);
+  return stdout;
+}
+
+/** A network namespace with programs in it. */
+export class Namespace {
+  readonly ns: string;
+
+  constructor(ns: string) {
+    this.ns = ns;
+  }
+
+  run(...command: string[]): Promise<Result> {
+    return execute("ip", ["netns", "exec", this.ns, ...command]);
+  }
+
+  async must(...command: string[]): Promise<string> {
+    const { code, stdout, stderr } = await this.run(...command);
+    if (code !== 0) throw new Error(`${command.join(" ")}: ${stderr || stdout || `exit status ${code}`}`);
+    return stdout;
+  }
+
+  spawn(command: readonly string[]): ChildProcess {
+    return spawn("ip", ["netns", "exec", this.ns, ...command], { stdio: ["ignore", "pipe", "pipe"] });
+  }
+
+  /** One of the small programs of program.ts. */
+  program(...args: string[]): Promise<Result> {
+    return this.run(process.execPath, PROGRAM, ...args);
+  }
+
+  /** As {@link program}, in the background; resolves when it has said that it is ready. */
+  async background(...args: string[]): Promise<Background> {
+    const child = this.spawn([process.execPath, PROGRAM, ...args]);
+    const background = new Background(child);
+    await background.ready;
+    return background;
+  }
+
+  /** Sends `count` echo requests; returns how many were answered. */
+  async ping(address: string, options: { count?: number; size?: number; wait?: number } = {}): Promise<number> {
+    const { count = 3, size = 56, wait = 1 } = options;
+    const { stdout } = await this.run("ping", "-n", "-q", "-c", String(count), "-i", "0.1", "-W", String(wait), "-s", String(size), address);
+    return Number(/(\d+) received/.exec(stdout)?.[1] ?? 0);
+  }
+}
+
+/** A program that prints "ready", works, and prints its result. */
+export class Background {
+  readonly ready: Promise<void>;
+  readonly result: Promise<string>;
+  readonly #child: ChildProcess;
+
+  constructor(child: ChildProcess) {
+    this.#child = child;
+    let output = "";
+    let errors = "";
+    child.stderr!.on("data", (chunk: Buffer) => {
+      errors += chunk;
+    });
+    this.ready = new Promise((resolve, reject) => {
+      child.stdout!.on("data", (chunk: Buffer) => {
+        output += chunk;
+        if (output.startsWith("ready\n")) resolve();
+      });
+      child.once("exit", (code) => reject(new Error(`ended with ${code} before it was ready: ${errors}`)));
+    });
+    this.result = new Promise((resolve, reject) => {
+      child.once("close", (code) => (code === 0 ? resolve(output.slice("ready\n".length).trim()) : reject(new Error(`ended with ${code}: ${errors}`))));
+    });
+    this.result.catch(() => {});
+  }
+
+  kill(): void {
+    this.#child.kill("SIGKILL");
+  }
+}
+
+/** A host: a network namespace on the lab's wire, with a weave of its own. */
+export class Host extends Namespace {
+  readonly name: string;
+  /** On the wire, `10.99.0.n`. */
+  address: string;
+  readonly device: string;
+  readonly runDir: string;
+  readonly logFile: string;
+  readonly #env: Record<string, string>;
+  readonly #containers: (name: string) => Promise<Namespace>;
+
+  constructor(options: { ns: string; name: string; address: string; device: string; folder: string; container: (name: string) => Promise<Namespace> }) {
+    super(options.ns);
+    this.name = options.name;
+    this.address = options.address;
+    this.device = options.device;
+    this.runDir = join(options.folder, "run");
+    this.logFile = join(options.folder, "log", "router.log");
+    this.#env = { WEAVE_RUN_DIR: this.runDir, WEAVE_STATE_DIR: join(options.folder, "state"), WEAVE_LOG_DIR: join(options.folder, "log") };
+    this.#containers = options.container;
+  }
+
+  /** Runs the `weave` command on this host. */
+  weave(...args: string[]): Promise<Result> {
+    return this.weaveWith({}, ...args);
+  }
+
+  weaveWith(env: NodeJS.ProcessEnv, ...args: string[]): Promise<Result> {
+    return execute("ip", ["netns", "exec", this.ns, WEAVE, ...args], { ...this.#env, ...env });
+  }
+
+  /** As {@link weave}, but a failure ends the test. */
+  async ok(...args: string[]): Promise<string> {
+    const { code, stdout, stderr } = await this.weave(...args);
+    if (code !== 0) throw new Error(`${this.name}: weave ${args.join(" ")} ended with ${code}: ${stderr}`);
+    return stdout;
+  }
+
+  /** Launches with a name and nickname of its own: all hosts of a lab are one machine. */
+  launch(...args: string[]): Promise<string> {
+    return this.ok("launch", "--name", this.peerName, "--nickname", this.name, ...args);
+  }
+
+  get peerName(): string {
+    return `02:00:00:00:00:${Number(this.address.split(".")[3]).toString(16).padStart(2, "0")}`;
+  }
+
+  /** Makes a container (a namespace) and attaches it. */
+  async attach(name: string, cidr: string): Promise<Namespace> {
+    const container = await this.#containers(name);
+    await this.ok("attach", cidr, `netns:${container.ns}`);
+    return container;
+  }
+
+  async container(name: string): Promise<Namespace> {
+    return this.#containers(name);
+  }
+
+  async report(format: string): Promise<string> {
+    return this.ok("report", "-f", format);
+  }
+
+  log(): string {
+    return existsSync(this.logFile) ? readFileSync(this.logFile, "utf8") : "";
+  }
+
+  get routerPid(): number | undefined {
+    return livePid(routerFile(this.runDir));
+  }
+
+  get supervisorPid(): number | undefined {
+    return livePid(supervisorFile(this.runDir));
+  }
+}
+
+let labs = 0;
+
+/** Several hosts on one wire, on one machine. Everything has names of its own, and is gone after {@link dispose}. */
+export class Lab {
+  readonly folder: string;
+  readonly #prefix: string;
+  readonly #namespaces: string[] = [];
+  readonly hosts: Host[] = [];
+  readonly #onExit = () => this.#clean();
+
+  private constructor(prefix: string) {
+    this.#prefix = prefix;
+    this.folder = mkdtempSync(join(tmpdir(), "weave-lab-"));
+    // Also when the test itself crashes.
+    process.once("exit", this.#onExit);
+  }
+
+  /** A wire, and `count` hosts on it: h1 at 10.99.0.1 and so on. */
+  static async create(count: number, options: { mtu?: number } = {}): Promise<Lab> {
+    // Short, as it begins the names of namespaces; its own for each lab, so that what one leaves does not hurt the next.
+    const lab = new Lab(`wl${(process.pid % 46_656).toString(36)}${(labs++).toString(36)}`);
+    const wire = await lab.#namespace("wire");
+    await must("ip", "-n", wire, "link", "add", "wire", "type", "bridge");
+    await must("ip", "-n", wire, "link", "set", "wire", "up");
+    for (let i = 1; i <= count; i++) await lab.#host(i, wire, options.mtu ?? 1_500);
+    return lab;
+  }
+
+  async #host(index: number, wire: string, mtu: number): Promise<void> {
+    const name = `h${index}`;
+    const ns = await this.#namespace(name);
+    const address = `10.99.0.${index}`;
+    const [port, device] = [`p${index}`, "eth0"];
+    await must("ip", "link", "add", port, "netns", wire, "mtu", String(mtu), "type", "veth", "peer", "name", device, "netns", ns, "mtu", String(mtu));
+    await must("ip", "-n", wire, "link", "set", port, "master", "wire", "up");
+    // Addresses that IPv6 makes by itself, seconds later, would blur what a test compares.
+    await must("ip", "netns", "exec", ns, "sysctl", "-qw", `net.ipv6.conf.${device}.disable_ipv6=1`);
+    await must("ip", "-n", ns, "link", "set", device, "up");
+    await must("ip", "-n", ns, "address", "add", `${address}/24`, "dev", device);
+    const folder = join(this.folder, name);
+    mkdirSync(folder);
+    this.hosts.push(new Host({ ns, name, address, device, folder, container: async (label) => new Namespace(await this.#namespace(`${name}${label}`)) }));
+  }
+
+  async #namespace(label: string): Promise<string> {
+    const ns = `${this.#prefix}-${label}`;
+    await must("ip", "netns", "add", ns);
+    this.#namespaces.push(ns);
+    await must("ip", "-n", ns, "link", "set", "lo", "up");
+    return ns;
+  }
+
+  /** The wire's own namespace, to watch it or to cut it: the port of host n is `pN`. */
+  get wire(): Namespace {
+    return new Namespace(`${this.#prefix}-wire`);
+  }
+
+  async dispose(): Promise<void> {
+    process.off("exit", this.#onExit);
+    for (const host of this.hosts) await host.weave("stop");
+    this.#clean();
+  }
+
+  #clean(): void {
+    for (const host of this.hosts) {
+      for (const pid of [host.supervisorPid, host.routerPid]) {
+        if (pid !== undefined) process.kill(pid, "SIGKILL");
+      }
+    }
+    for (const ns of this.#namespaces.splice(0)) {
+      // Programs of the test that still run in it; they were started by us.
+      const pids = spawnSync("ip", ["netns", "pids", ns], { encoding: "utf8" }).stdout ?? "";
+      for (const pid of pids.split("\n").filter((line) => line !== "")) {
+        try {
+          process.kill(Number(pid), "SIGKILL");
+        } catch {
+          // Gone by itself.
+        }
+      }
+      spawnSync("ip", ["netns", "delete", ns]);
+    }
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** Waits until `condition` holds. @throws with `what` when it does not in time */
+export async function until(what: string, condition: () => Promise<boolean> | boolean, timeoutMs = 15_000): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error(`waited ${timeoutMs / 1000} s in vain: ${what}`);
+    await sleep(50);
+  }
+}
+
+/** Waits until `host` has `count` established connections. */
+export async function connected(host: Host, count: number, timeoutMs?: number): Promise<void> {
+  await until(
+    `${host.name} has ${count} established connections`,
+    async () => {
+      const { stdout } = await host.weave("status", "connections");
+      return stdout.split("\n").filter((line) => line.includes(" established ")).length === count;
+    },
+    timeoutMs,
+  );
+}
+
+/** Why tests that need real interfaces cannot run here; undefined where they can. */
+export function hostTestsImpossible(): string | undefined {
+  if (process.getuid?.() !== 0) return "needs root: network namespaces and TAP devices";
+  if (!existsSync("/dev/net/tun")) return "needs /dev/net/tun";
+  if (spawnSync("ip", ["netns", "add", "weave-probe"]).status !== 0) return "needs the right to make network namespaces";
+  spawnSync("ip", ["netns", "delete", "weave-probe"]);
+  return undefined;
+}

@@ -1,0 +1,127 @@
+/**
+ * Small programs that tests run inside namespaces: `node program.js NAME ARGS…`. Those that wait print "ready" first.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import { createSocket } from "node:dgram";
+import { connect, createServer } from "node:net";
+
+const [name, ...args] = process.argv.slice(2);
+const ready = () => process.stdout.write("ready\n");
+const done = (text: string) => {
+  process.stdout.write(`${text}\n`);
+  process.exit(0);
+};
+
+const programs: Record<string, () => void> = {
+  /** receive PORT: takes one TCP connection; prints the count of bytes and their SHA-256. */
+  receive() {
+    createServer((socket) => {
+      const hash = createHash("sha256");
+      let bytes = 0;
+      socket.on("data", (chunk) => {
+        bytes += chunk.length;
+        hash.update(chunk);
+      });
+      socket.on("end", () => done(`${bytes} ${hash.digest("hex")}`));
+    }).listen(Number(args[0]), ready);
+  },
+
+  /** send ADDRESS PORT BYTES: sends random bytes; prints the same as the receiver. */
+  send() {
+    const total = Number(args[2]);
+    const hash = createHash("sha256");
+    const socket = connect({ host: args[0], port: Number(args[1]) }, () => {
+      let sent = 0;
+      const more = () => {
+        while (sent < total) {
+          const chunk = randomBytes(Math.min(65_536, total - sent));
+          sent += chunk.length;
+          hash.update(chunk);
+          if (!socket.write(chunk)) return void socket.once("drain", more);
+        }
+        socket.end(() => done(`${sent} ${hash.digest("hex")}`));
+      };
+      more();
+    });
+    socket.on("error", (error) => {
+      console.error(error.message);
+      process.exit(1);
+    });
+  },
+
+  /** hear PORT [GROUP INTERFACE]: prints the first UDP datagram that comes. */
+  hear() {
+    const socket = createSocket({ type: "udp4", reuseAddr: true });
+    socket.on("message", (message) => done(message.toString()));
+    socket.bind(Number(args[0]), () => {
+      if (args[1] !== undefined) socket.addMembership(args[1], args[2]);
+      ready();
+    });
+    setTimeout(() => process.exit(1), 20_000);
+  },
+
+  /** tell ADDRESS PORT TEXT [COUNT]: sends TEXT as a UDP datagram, to all if ADDRESS is a broadcast address. */
+  tell() {
+    const socket = createSocket("udp4");
+    socket.bind(0, () => {
+      socket.setBroadcast(true);
+      let left = Number(args[3] ?? 1);
+      const next = () => {
+        if (left-- === 0) return done("sent");
+        socket.send(args[2], Number(args[1]), args[0], () => setTimeout(next, 2));
+      };
+      next();
+    });
+  },
+
+  /** garbage ADDRESS PORT COUNT: random datagrams, some that begin like ours. */
+  garbage() {
+    const socket = createSocket("udp4");
+    let left = Number(args[2]);
+    const next = () => {
+      if (left-- === 0) return done("sent");
+      const bytes = randomBytes(1 + (left % 1_400));
+      if (left % 2 === 0) bytes[0] = 0x57;
+      socket.send(bytes, Number(args[1]), args[0], next);
+    };
+    next();
+  },
+
+  /** listen PORT: holds a TCP port. */
+  listen() {
+    createServer().listen(Number(args[0]), ready);
+  },
+
+  /** echo-udp PORT: answers datagrams. */
+  "hold-udp"() {
+    createSocket("udp4").bind(Number(args[0]), ready);
+  },
+
+  /** nonsense ADDRESS PORT: raw bytes, then HTTP, then WebSockets that talk rubbish. */
+  async nonsense() {
+    for (const first of [randomBytes(500), Buffer.from("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), Buffer.alloc(100_000, 65)]) {
+      await new Promise<void>((resolve) => {
+        const socket = connect({ host: args[0], port: Number(args[1]) }, () => socket.write(first));
+        socket.on("error", () => resolve());
+        socket.on("close", () => resolve());
+        setTimeout(() => socket.destroy(), 200);
+      });
+    }
+    const { WebSocket } = await import("ws");
+    const messages = [Buffer.alloc(0), randomBytes(1), randomBytes(2_000), randomBytes(70_000), Buffer.from([1]), Buffer.from([1, 1, 1, 0, 0, ...randomBytes(32)]), Buffer.from([3, 9]), Buffer.from([16, 1, 2, 3])];
+    for (const message of messages) {
+      await new Promise<void>((resolve) => {
+        const socket = new WebSocket(`ws://${args[0]}:${args[1]}/`, "weave-mesh");
+        socket.on("open", () => socket.send(message));
+        socket.on("error", () => resolve());
+        socket.on("close", () => resolve());
+        setTimeout(() => socket.terminate(), 300);
+      });
+    }
+    done("sent");
+  },
+};
+
+const program = programs[name];
+if (program === undefined) throw new Error(`no program ${name}`);
+program();

@@ -1,0 +1,176 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { AeadContext } from "#src/host/native/aead.js";
+import { Memory } from "#src/host/native/memory.js";
+import { endpoint, endpointText, IoVector } from "#src/host/native/udp.js";
+import { AGE_MS, CAPACITY, MacTable, OWN_HOLD_MS } from "#router/datapath/mac-table.js";
+import { Reassembly } from "#router/datapath/reassembly.js";
+import { DATAGRAM_HEADER, innerMtu, MAX_RECORD } from "#router/datapath/record.js";
+import { ReplayWindow, WINDOW } from "#router/datapath/replay.js";
+import { REJECT_AFTER_MS, Session } from "#router/datapath/session.js";
+
+test("memory gives no address of a span that is not wholly inside", () => {
+  const memory = new Memory(4_096);
+  assert.equal(memory.at(0, 4_096) + 4_095, memory.at(4_095, 1));
+  for (const [offset, length] of [
+    [0, 4_097],
+    [4_096, 1],
+    [-1, 1],
+    [1, -1],
+    [0.5, 1],
+    [Number.NaN, 1],
+    [0, Number.POSITIVE_INFINITY],
+  ]) {
+    assert.throws(() => memory.at(offset, length), { code: "WEAVE_BOUNDS" });
+  }
+  assert.throws(() => memory.copy(4_000, 0, 97), { code: "WEAVE_BOUNDS" });
+  const vector = new IoVector(memory, 0, 1);
+  assert.throws(() => vector.push(4_000, 97), { code: "WEAVE_BOUNDS" });
+  vector.push(64, 64);
+  assert.throws(() => vector.push(128, 1), { code: "WEAVE_BOUNDS" });
+  memory.free();
+  assert.throws(() => memory.at(0, 0), { code: "WEAVE_BOUNDS" });
+});
+
+test("a record that one key seals the same key opens, and nothing that was changed", () => {
+  const memory = new Memory(8_192);
+  const key = new Uint8Array(32).fill(7);
+  const salt = Uint8Array.of(1, 2, 3, 4);
+  fc.assert(
+    fc.property(fc.uint8Array({ minLength: 1, maxLength: 2_000 }), fc.nat(), fc.boolean(), (text, where, inAad) => {
+      const [sealer, opener] = [new AeadContext("seal", key, salt), new AeadContext("open", key, salt)];
+      const length = text.length + 24;
+      memory.u8.set(text, 8);
+      sealer.aad.fill(5);
+      assert.ok(sealer.run(memory, 0, length));
+      assert.notDeepEqual(memory.u8.slice(8, 8 + text.length + 16), text);
+      const sealed = memory.u8.slice(0, length);
+      opener.aad.fill(5);
+      assert.ok(opener.run(memory, 0, length));
+      assert.deepEqual(memory.u8.slice(8, 8 + text.length), text);
+      memory.u8.set(sealed);
+      if (inAad) opener.aad[where % opener.aad.length] ^= 1;
+      else memory.u8[where % length] ^= 1;
+      assert.equal(opener.run(memory, 0, length), false);
+      sealer.free();
+      opener.free();
+    }),
+    { numRuns: 200 },
+  );
+});
+
+test("the replay window accepts each counter once, in any order within it, and nothing older", () => {
+  fc.assert(
+    fc.property(fc.array(fc.oneof(fc.nat(200), fc.nat(3 * WINDOW), fc.integer({ min: 2 ** 40, max: 2 ** 40 + WINDOW })), { maxLength: 300 }), (counters) => {
+      const window = new ReplayWindow();
+      const seen = new Set<number>();
+      let newest = -1;
+      for (const counter of counters) {
+        const expected = !seen.has(counter) && newest - counter < WINDOW;
+        assert.equal(window.accept(counter), expected);
+        if (!expected) continue;
+        seen.add(counter);
+        newest = Math.max(newest, counter);
+      }
+    }),
+  );
+});
+
+test("a record is opened by its own session and epoch alone, and once", () => {
+  const memory = new Memory(4_096);
+  const make = () => {
+    const session = new Session(5, 1, true);
+    session.remote = 5;
+    for (const direction of ["seal", "open"] as const) session.setKey(direction, 0, new Uint8Array(32).fill(1), new Uint8Array(4), 0);
+    return session;
+  };
+  const [a, b] = [make(), make()];
+  memory.u8.fill(9, 8, 100);
+  assert.equal(a.seal(memory, 0, 116, 2), 0);
+  const sealed = memory.u8.slice(0, 116);
+  assert.equal(b.open(memory, 0, 116, 1, 2), "epoch-unknown");
+  assert.equal(b.open(memory, 0, 116, 0, 3), "authentication-failed");
+  memory.u8.set(sealed);
+  assert.equal(b.open(memory, 0, 116, 0, 2), "ok");
+  memory.u8.set(sealed);
+  assert.equal(b.open(memory, 0, 116, 0, 2), "replayed");
+  assert.equal(a.canSeal(REJECT_AFTER_MS - 1), true);
+  assert.equal(a.canSeal(REJECT_AFTER_MS), false);
+  // Three generations can be opened: the one before, for what is still under way, and the next.
+  for (const epoch of [1, 2, 3]) b.setKey("open", epoch, new Uint8Array(32).fill(epoch), new Uint8Array(4), 0);
+  memory.u8.set(sealed);
+  assert.equal(b.open(memory, 0, 116, 0, 2), "epoch-unknown");
+});
+
+test("our own MACs are never learned from the network, until they have been silent", () => {
+  const table = new MacTable(1);
+  assert.equal(table.learn(0xaa, 1, 0), "new");
+  assert.equal(table.learn(0xaa, 2, OWN_HOLD_MS - 1), "refused");
+  assert.equal(table.lookup(0xaa), 1);
+  assert.equal(table.learn(0xaa, 2, OWN_HOLD_MS), "moved");
+  assert.equal(table.movedFrom, 1);
+  assert.equal(table.learn(0xaa, 3, OWN_HOLD_MS), "moved");
+  assert.equal(table.learn(0xaa, 1, OWN_HOLD_MS), "moved");
+});
+
+test("MACs age, go with their peer, and are bounded", () => {
+  const table = new MacTable(1);
+  table.learn(1, 2, 0);
+  table.learn(2, 3, AGE_MS - 1);
+  table.age(AGE_MS);
+  assert.equal(table.lookup(1), undefined);
+  assert.equal(table.lookup(2), 3);
+  table.forget(3);
+  assert.equal(table.size, 0);
+  for (let mac = 0; mac < CAPACITY; mac++) table.learn(mac, 2, 0);
+  assert.equal(table.learn(CAPACITY, 2, 0), "full");
+});
+
+test("records are put together from pieces in any order, with duplicates, and mixed with others", () => {
+  const source = new Memory(4_096);
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 400 }), fc.integer({ min: 2, max: 20 }), fc.integer({ min: 1, max: 400 }), fc.integer(), (piece, count, rest, seed) => {
+      const last = Math.min(rest, piece);
+      const length = piece * (count - 1) + last;
+      const record = Uint8Array.from({ length }, (_, i) => i * 7 + (i >>> 8));
+      const order = Array.from({ length: count }, (_, i) => [i, (Math.imul(i + 1, seed | 1) >>> 0) % 1_000]).sort((x, y) => x[1] - y[1]);
+      const reassembly = new Reassembly();
+      let complete = 0;
+      for (const [n, [index]] of order.entries()) {
+        const bytes = record.subarray(index * piece, Math.min(length, (index + 1) * piece));
+        source.u8.set([0x57, index, count, 0], 0);
+        source.u8.set(bytes, DATAGRAM_HEADER);
+        // Another record's piece in between.
+        assert.equal(reassembly.add(2, source, 0, DATAGRAM_HEADER + 1), false);
+        if (reassembly.add(1, source, 0, DATAGRAM_HEADER + bytes.length)) complete++;
+        if (n < count - 1) assert.equal(reassembly.add(1, source, 0, DATAGRAM_HEADER + bytes.length), false);
+      }
+      assert.equal(complete, 1);
+      assert.equal(reassembly.length, length);
+      assert.deepEqual(reassembly.memory.u8.slice(reassembly.at, reassembly.at + length), record);
+      reassembly.memory.free();
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test("forged pieces take no more than the fixed memory, and lie about no length", () => {
+  const source = new Memory(65_536 + 4_096);
+  const reassembly = new Reassembly();
+  fc.assert(
+    fc.property(fc.nat(40), fc.nat(255), fc.nat(255), fc.integer({ min: 1, max: 65_000 }), (key, index, count, bytes) => {
+      if (index >= count) return;
+      source.u8.set([0x57, index, count, 0], 0);
+      if (reassembly.add(key, source, 0, DATAGRAM_HEADER + bytes)) assert.ok(reassembly.length <= MAX_RECORD);
+    }),
+    { numRuns: 5_000 },
+  );
+  assert.ok(reassembly.evicted > 0);
+});
+
+test("endpoints and sizes are what they look like", () => {
+  assert.equal(endpointText(endpoint("10.99.0.1", 6783)), "10.99.0.1:6783");
+  assert.equal(endpointText(endpoint("255.255.255.255", 65_535)), "255.255.255.255:65535");
+  assert.equal(innerMtu(1_472), 1_394);
+});

@@ -1,0 +1,153 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { FLOOR_DATAGRAM } from "#router/datapath/session.js";
+import { decodePathMessage, encodePathMessage } from "#router/sleeve/control.js";
+import { DataKeys, type KeyEffect, type RekeyMessage } from "#router/sleeve/keys.js";
+import { CONNECTING_MS, DEAD_MS, HEARTBEAT_MS, Path, type PathEffect } from "#router/sleeve/path.js";
+import { seededRandom } from "../../sim/virtual-time.js";
+
+/** Runs a path against a network that answers pings of at most `carries(now)` bytes, until `ms` have passed. */
+function drive(path: Path, carries: (now: number) => number, from: number, ms: number, onEffect: (effect: PathEffect, now: number) => void = () => {}): number {
+  let now = from;
+  const follow = (effects: readonly PathEffect[]) => {
+    for (const effect of effects) {
+      onEffect(effect, now);
+      if (effect.do === "ping" && effect.datagramBytes <= carries(now)) follow(path.pong(effect.id, effect.datagramBytes, now));
+    }
+  };
+  while (now < from + ms) {
+    follow(path.tick(now));
+    if (path.state === "dead") break;
+    now = Math.max(now + 1, Math.min(path.wakeAt, from + ms));
+  }
+  return now;
+}
+
+test("a path that carries all is established by one answer, and its full size known by the next", () => {
+  const path = new Path(0);
+  const seen: string[] = [];
+  path.limit(1_472, 0);
+  drive(path, () => 1_472, 0, 100, (effect) => void seen.push(effect.do));
+  assert.deepEqual(seen, ["ping", "established", "ping", "size"]);
+  assert.equal(path.datagramBytes, 1_472);
+  assert.equal(path.reason, "the size of our own link");
+});
+
+test("any size of path is found to within a few bytes, whatever the ceiling", () => {
+  fc.assert(
+    fc.property(fc.integer({ min: FLOOR_DATAGRAM, max: 9_188 }), fc.integer({ min: FLOOR_DATAGRAM, max: 9_188 }), (carries, ceiling) => {
+      const path = new Path(0);
+      path.limit(ceiling, 0);
+      drive(path, () => carries, 0, 30_000);
+      const best = Math.min(carries, ceiling);
+      assert.ok(path.datagramBytes <= best && path.datagramBytes >= best - 8, `${path.datagramBytes} of ${best}`);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test("a path that shrinks falls back within some heartbeats, and one that grows again is found", () => {
+  const path = new Path(0);
+  path.limit(1_472, 0);
+  let now = drive(path, () => 1_472, 0, 1_000);
+  now = drive(path, () => 1_000, now, 6 * HEARTBEAT_MS);
+  assert.ok(path.datagramBytes <= 1_000 && path.datagramBytes > 980, String(path.datagramBytes));
+  assert.equal(path.state, "established");
+  drive(path, () => 1_472, now, 11 * 60_000);
+  assert.equal(path.datagramBytes, 1_472);
+});
+
+test("a path without answers asks twice a second, and is dead after a minute", () => {
+  const path = new Path(0);
+  let pings = 0;
+  const ended = drive(path, () => 0, 0, 10 * DEAD_MS, (effect) => {
+    if (effect.do === "ping") pings++;
+    if (effect.do === "dead") assert.equal(effect.reason, "timed out waiting for UDP heartbeat");
+  });
+  assert.equal(ended, DEAD_MS);
+  assert.equal(pings, DEAD_MS / CONNECTING_MS);
+});
+
+test("a link that shrinks under us is followed at once", () => {
+  const path = new Path(0);
+  path.limit(1_472, 0);
+  drive(path, () => 1_472, 0, 1_000);
+  const sizes = path.limit(1_172, 1_000).filter((effect) => effect.do === "size");
+  assert.deepEqual(sizes, [{ do: "size", datagramBytes: FLOOR_DATAGRAM }]);
+  drive(path, () => 1_172, 1_000, 1_000);
+  assert.equal(path.datagramBytes, 1_172);
+});
+
+test("path messages survive the wire, and rubbish is none", () => {
+  const message = { type: "ping", id: 0xdeadbeef, datagramBytes: 1_472 } as const;
+  assert.deepEqual(decodePathMessage(encodePathMessage(message)), message);
+  for (const bytes of [new Uint8Array(0), new Uint8Array(7), new Uint8Array(64), new Uint8Array(64).fill(9)]) assert.equal(decodePathMessage(bytes), undefined);
+});
+
+type Installed = { direction: string; epoch: number; key: string; salt: string };
+
+/** Two ends, and the messages between them. */
+function ends() {
+  const secret = new Uint8Array(32).fill(3);
+  const [a, b] = [new DataKeys(true, secret, seededRandom(1)), new DataKeys(false, secret, seededRandom(2))];
+  const installed: Installed[][] = [[], []];
+  const apply = (end: 0 | 1, effects: readonly KeyEffect[]): RekeyMessage[] => {
+    const messages: RekeyMessage[] = [];
+    for (const effect of effects) {
+      if (effect.do === "send") messages.push(effect.message);
+      else installed[end].push({ direction: effect.direction, epoch: effect.epoch, key: Buffer.from(effect.key).toString("hex"), salt: Buffer.from(effect.salt).toString("hex") });
+    }
+    return messages;
+  };
+  return { a, b, installed, apply };
+}
+
+test("both ends have the same keys, one for each direction and generation, and no two alike", () => {
+  const { a, b, installed, apply } = ends();
+  apply(0, a.start());
+  apply(1, b.start());
+  for (let round = 0; round < 3; round++) {
+    const [offer] = apply(0, a.rekey());
+    const [answer] = apply(1, b.receive(offer));
+    const [done] = apply(0, a.receive(answer));
+    apply(1, b.receive(done));
+  }
+  const pick = (end: number, direction: string) => installed[end].filter((key) => key.direction === direction).map(({ epoch, key, salt }) => ({ epoch, key, salt }));
+  assert.deepEqual(pick(0, "seal"), pick(1, "open"));
+  assert.deepEqual(pick(1, "seal"), pick(0, "open"));
+  const keys = installed[0].map(({ key }) => key);
+  assert.equal(new Set(keys).size, 8);
+});
+
+test("no end seals with a generation before the other can open it", () => {
+  const { a, b, installed, apply } = ends();
+  apply(0, a.start());
+  apply(1, b.start());
+  const [offer] = apply(0, a.rekey());
+  const [answer] = apply(1, b.receive(offer));
+  assert.equal(installed[1].filter(({ direction, epoch }) => direction === "seal" && epoch === 1).length, 0);
+  const [done] = apply(0, a.receive(answer));
+  assert.equal(installed[0].filter(({ direction, epoch }) => direction === "open" && epoch === 1).length, 1);
+  apply(1, b.receive(done));
+  assert.equal(installed[1].filter(({ direction, epoch }) => direction === "seal" && epoch === 1).length, 1);
+});
+
+test("rekey messages out of turn are refused and change nothing; an offer that was lost is made again", () => {
+  const { a, b, apply } = ends();
+  const key = new Uint8Array(32).fill(9);
+  for (const message of [
+    { kind: "rekey-answer", epoch: 1, key },
+    { kind: "rekey-offer", epoch: 2, key },
+    { kind: "rekey-done", epoch: 7 },
+  ] as const) {
+    assert.throws(() => a.receive(message), { code: "WEAVE_MESSAGE_MALFORMED" });
+    assert.throws(() => b.receive(message), { code: "WEAVE_MESSAGE_MALFORMED" });
+  }
+  apply(0, a.rekey());
+  const [offer] = apply(0, a.rekey());
+  const [answer] = apply(1, b.receive(offer));
+  apply(0, a.receive(answer));
+  assert.equal(a.epoch, 1);
+  assert.equal(b.epoch, 1);
+});
