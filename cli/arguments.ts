@@ -21,11 +21,11 @@ export function takeAddresses(args: readonly string[]): { addresses: string[]; r
 
 /** Addresses must be named as long as nobody allocates them. */
 export function needAddresses(addresses: readonly string[], example: string): void {
-  if (addresses.length === 0) throw new Exit(1, `no address was given, and IP address allocation is not enabled\nName one: ${example}`);
+  if (addresses.length === 0)
+    throw new Exit(1, `no address was given, and IP address allocation is not enabled\nName one: ${example}`);
 }
 
 /** What `attach`, `detach`, `expose` and `hide` print: the addresses without prefix, on one line. */
 export function printAddresses(addresses: readonly string[]): void {
   process.stdout.write(`${addresses.map((cidr) => cidr.split("/")[0]).join(" ")}\n`);
 }
-

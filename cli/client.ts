@@ -20,18 +20,31 @@ export interface Reply {
 }
 
 /** One call of the router's control API. @throws WEAVE_NOT_RUNNING when nothing answers */
-export function call({ method = "GET", path, form, accept, address = process.env.WEAVE_HTTP_ADDR || "127.0.0.1:6784" }: Call): Promise<Reply> {
+export function call({
+  method = "GET",
+  path,
+  form,
+  accept,
+  address = process.env.WEAVE_HTTP_ADDR || "127.0.0.1:6784",
+}: Call): Promise<Reply> {
   const socket = address.startsWith("/");
   const colon = address.lastIndexOf(":");
-  const where = socket ? { socketPath: address } : { host: address.slice(0, colon) || "127.0.0.1", port: Number(address.slice(colon + 1)) };
+  const where = socket
+    ? { socketPath: address }
+    : { host: address.slice(0, colon) || "127.0.0.1", port: Number(address.slice(colon + 1)) };
   const body = form?.toString() ?? "";
-  const headers = { ...(accept ? { Accept: accept } : {}), ...(form ? { "Content-Type": "application/x-www-form-urlencoded", "Content-Length": Buffer.byteLength(body) } : {}) };
+  const headers = {
+    ...(accept ? { Accept: accept } : {}),
+    ...(form ? { "Content-Type": "application/x-www-form-urlencoded", "Content-Length": Buffer.byteLength(body) } : {}),
+  };
   return new Promise((resolve, reject) => {
     const outgoing = request({ ...where, method, path, headers, agent: false }, (incoming) => {
       clearTimeout(timer);
       const chunks: Buffer[] = [];
       incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
-      incoming.on("end", () => resolve({ status: incoming.statusCode ?? 0, body: Buffer.concat(chunks).toString("utf8") }));
+      incoming.on("end", () =>
+        resolve({ status: incoming.statusCode ?? 0, body: Buffer.concat(chunks).toString("utf8") }),
+      );
       incoming.on("error", reject);
     });
     const timer = setTimeout(() => outgoing.destroy(new Error(`no answer from ${address}`)), CONNECT_MS);
@@ -39,7 +52,9 @@ export function call({ method = "GET", path, form, accept, address = process.env
     outgoing.on("error", (cause) => {
       clearTimeout(timer);
       const gone = ["ECONNREFUSED", "ENOENT"].includes(systemCode(cause) ?? "");
-      const why = gone ? "weave is not running. Have you launched it?" : `cannot reach the weave router: ${textOf(cause)}`;
+      const why = gone
+        ? "weave is not running. Have you launched it?"
+        : `cannot reach the weave router: ${textOf(cause)}`;
       reject(new WeaveError("WEAVE_NOT_RUNNING", why, { cause }));
     });
     outgoing.end(body);

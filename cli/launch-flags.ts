@@ -1,8 +1,8 @@
 import { hostname } from "node:os";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import type { RouterOptions } from "#router/options.js";
 import { WeaveError } from "#src/errors.js";
 import { paths } from "#src/paths.js";
-import type { RouterOptions } from "#router/options.js";
 
 /** As the original: low enough for VXLAN with encryption on every cloud; and a bridge without fast datapath needs no limit. */
 const MTU = 1_376;
@@ -14,11 +14,37 @@ export interface Launch {
 }
 
 /** Of the original, for parts that this version does not have: taken without effect where that is harmless. */
-const HARMLESS = ["--bufsz <mb>", "--datapath <name>", "--no-bridged-fastdp", "--pkt-debug", "--profile <path>", "--proc-path <path>", "--host-root <path>"];
+const HARMLESS = [
+  "--bufsz <mb>",
+  "--datapath <name>",
+  "--no-bridged-fastdp",
+  "--pkt-debug",
+  "--profile <path>",
+  "--proc-path <path>",
+  "--host-root <path>",
+];
 /** Of the original, for parts that this version does not have: asking for them and not getting them would be a surprise. */
-const LATER = ["--ipalloc-range", "--ipalloc-init", "--ipalloc-default-subnet", "--dns-domain", "--plugin", "--proxy", "--token", "--awsvpc"];
+const LATER = [
+  "--ipalloc-range",
+  "--ipalloc-init",
+  "--ipalloc-default-subnet",
+  "--dns-domain",
+  "--plugin",
+  "--proxy",
+  "--token",
+  "--awsvpc",
+];
 
-const BOOLEANS = ["--no-discovery", "--resume", "--no-restart", "--no-fastdp", "--no-bridged-fastdp", "--foreground", "--pkt-debug", "--no-dns"];
+const BOOLEANS = [
+  "--no-discovery",
+  "--resume",
+  "--no-restart",
+  "--no-fastdp",
+  "--no-bridged-fastdp",
+  "--foreground",
+  "--pkt-debug",
+  "--no-dns",
+];
 
 /**
  * Reads the arguments of `weave launch`.
@@ -64,7 +90,8 @@ export function parseLaunch(args: readonly string[], env: NodeJS.ProcessEnv): La
     throw explain(error, args);
   }
   const given = command.opts();
-  if (given.encryption !== "on" && given.encryption !== "off") throw invalid("WEAVE_ENCRYPTION", given.encryption, "on or off");
+  if (given.encryption !== "on" && given.encryption !== "off")
+    throw invalid("WEAVE_ENCRYPTION", given.encryption, "on or off");
   const noFastdp = given.fastdp === false || Boolean(env.WEAVE_NO_FASTDP);
   const password = (given.password ?? env.WEAVE_PASSWORD) as string | undefined;
   const options: RouterOptions = {
@@ -75,7 +102,9 @@ export function parseLaunch(args: readonly string[], env: NodeJS.ProcessEnv): La
     // An empty password is none, as an unset variable is.
     ...(password ? { password } : {}),
     encryption: given.encryption === "on",
-    trustedSubnets: String(given.trustedSubnets).split(",").filter((text) => text !== ""),
+    trustedSubnets: String(given.trustedSubnets)
+      .split(",")
+      .filter((text) => text !== ""),
     discovery: given.discovery,
     resume: given.resume ?? false,
     connectionLimit: given.connLimit,
@@ -111,10 +140,15 @@ function explain(error: unknown, args: readonly string[]): unknown {
   if (error.code === "commander.unknownOption") {
     const flag = /'(-[^']+)'/.exec(error.message)?.[1] ?? args.find((arg) => arg.startsWith("-")) ?? "";
     const name = flag.split("=")[0];
-    const next = LATER.includes(name) ? `${name} belongs to a part of weave that this version does not have yet.` : "See 'weave launch --help'.";
+    const next = LATER.includes(name)
+      ? `${name} belongs to a part of weave that this version does not have yet.`
+      : "See 'weave launch --help'.";
     return new WeaveError("WEAVE_FLAG_UNKNOWN", `flag provided but not defined: ${name}`, { cause: error, next });
   }
-  return new WeaveError("WEAVE_FLAG_INVALID", error.message.replace(/^error: /, ""), { cause: error, next: "See 'weave launch --help'." });
+  return new WeaveError("WEAVE_FLAG_INVALID", error.message.replace(/^error: /, ""), {
+    cause: error,
+    next: "See 'weave launch --help'.",
+  });
 }
 
 function numberFrom(env: NodeJS.ProcessEnv, name: string, otherwise: number): number {
@@ -130,4 +164,5 @@ function levelOf(text: string): RouterOptions["logLevel"] {
   throw invalid("--log-level", text, "debug, info, warning or error");
 }
 
-const invalid = (what: string, value: unknown, expected: string) => new WeaveError("WEAVE_FLAG_INVALID", `invalid value ${JSON.stringify(value)} for ${what}: it must be ${expected}`);
+const invalid = (what: string, value: unknown, expected: string) =>
+  new WeaveError("WEAVE_FLAG_INVALID", `invalid value ${JSON.stringify(value)} for ${what}: it must be ${expected}`);

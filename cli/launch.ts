@@ -33,7 +33,10 @@ export async function run(args: readonly string[]): Promise<void> {
     return;
   }
   const program = new URL("../router/supervisor.js", import.meta.url).pathname;
-  const child = spawn(process.execPath, [program, ...(options.restart ? [] : ["--no-restart"])], { detached: true, stdio: "ignore" });
+  const child = spawn(process.execPath, [program, ...(options.restart ? [] : ["--no-restart"])], {
+    detached: true,
+    stdio: "ignore",
+  });
   await ready(child, run);
   child.unref();
   process.stdout.write(`${child.pid}\n`);
@@ -47,7 +50,8 @@ async function ready(child: ChildProcess, run: string): Promise<void> {
     const reply = await call({ path: "/status", address }).catch(() => undefined);
     if (reply?.status === 200) return;
     if (child.exitCode !== null || child.signalCode !== null) throw new Exit(1, failure(run));
-    if (Date.now() > deadline) throw new Exit(1, `The router does not answer.\nSee its log, ${paths().log}; 'weave stop' ends it.`);
+    if (Date.now() > deadline)
+      throw new Exit(1, `The router does not answer.\nSee its log, ${paths().log}; 'weave stop' ends it.`);
     await sleep(POLL_MS);
   }
 }

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
-import { launchFile, paths } from "#src/paths.js";
 import type { RouterOptions } from "#router/options.js";
+import { launchFile, paths } from "#src/paths.js";
 
 /** What the router was launched with, if it ever was. */
 export function launched(): Partial<RouterOptions> {

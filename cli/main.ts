@@ -21,7 +21,17 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
 };
 
 /** Commands that Weave Net dropped with 2.0. */
-const REMOVED = ["run", "start", "restart", "launch-plugin", "stop-plugin", "launch-proxy", "stop-proxy", "launch-router", "stop-router"];
+const REMOVED = [
+  "run",
+  "start",
+  "restart",
+  "launch-plugin",
+  "stop-plugin",
+  "launch-proxy",
+  "stop-proxy",
+  "launch-router",
+  "stop-router",
+];
 
 /** The `weave` command. */
 export async function main(argv: readonly string[]): Promise<void> {
@@ -41,9 +51,14 @@ async function dispatch(name: string | undefined, args: readonly string[]): Prom
     return;
   }
   if (REMOVED.includes(name)) {
-    throw new Exit(1, `The 'weave ${name}' command has been removed as of Weave Net version 2.0\nPlease see release notes for further information`);
+    throw new Exit(
+      1,
+      `The 'weave ${name}' command has been removed as of Weave Net version 2.0\nPlease see release notes for further information`,
+    );
   }
-  const command = Object.hasOwn(COMMANDS, name === "--version" ? "version" : name) ? COMMANDS[name === "--version" ? "version" : name] : undefined;
+  const command = Object.hasOwn(COMMANDS, name === "--version" ? "version" : name)
+    ? COMMANDS[name === "--version" ? "version" : name]
+    : undefined;
   if (command === undefined) throw usage(`Unknown weave command '${name.slice(0, 64)}'`);
   const { run } = await command();
   await run(args);

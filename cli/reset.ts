@@ -20,14 +20,27 @@ export async function run(args: readonly string[]): Promise<void> {
   const { supervisor, router } = running();
   const present = existsSync(databaseFile(dbPrefix));
   if (supervisor === undefined && router === undefined && present && !force) {
-    throw new Exit(1, "ERROR: weave is not running; unable to remove from cluster.\nRe-launch weave before reset or use --force to override.");
+    throw new Exit(
+      1,
+      "ERROR: weave is not running; unable to remove from cluster.\nRe-launch weave before reset or use --force to override.",
+    );
   }
   await stopRouter();
   for (const { ifname } of await listLinks()) if (ifname.startsWith(OUTSIDE_PREFIX)) await deleteLink(ifname);
   if ((await findBridge(bridge)) !== undefined) await deleteLink(bridge);
   await hostFirewall()?.remove();
   const database = databaseFile(dbPrefix);
-  const files = [database, `${database}-lock`, log, `${log}.1`, controlSocket(run), launchFile(run), failureFile(run), supervisorFile(run), routerFile(run)];
+  const files = [
+    database,
+    `${database}-lock`,
+    log,
+    `${log}.1`,
+    controlSocket(run),
+    launchFile(run),
+    failureFile(run),
+    supervisorFile(run),
+    routerFile(run),
+  ];
   for (const file of files) rmSync(file, { force: true });
   for (const folder of new Set(files.map(dirname))) removeIfEmpty(folder);
 }

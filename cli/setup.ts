@@ -14,9 +14,20 @@ interface Check {
 
 const CHECKS: readonly Check[] = [
   { what: "root", look: () => must(process.getuid?.() === 0, "uid 0", "weave must be run as 'root' when run locally") },
-  { what: "kernel", look: () => must(Number.parseFloat(release()) >= 4.18, release(), `Linux ${release()} is too old: 4.18 or later has all that we use`) },
+  {
+    what: "kernel",
+    look: () =>
+      must(
+        Number.parseFloat(release()) >= 4.18,
+        release(),
+        `Linux ${release()} is too old: 4.18 or later has all that we use`,
+      ),
+  },
   { what: "node", look: () => process.version },
-  { what: "ip", look: () => must(hasTool("ip"), "found", "ip utility is missing. Please install it: apt-get install iproute2") },
+  {
+    what: "ip",
+    look: () => must(hasTool("ip"), "found", "ip utility is missing. Please install it: apt-get install iproute2"),
+  },
   { what: "nsenter", look: () => must(hasTool("nsenter"), "found", "nsenter is missing: apt-get install util-linux") },
   {
     what: "TAP",
@@ -34,7 +45,13 @@ const CHECKS: readonly Check[] = [
       return "AES-256-GCM by OpenSSL";
     },
   },
-  { what: "firewall", optional: true, look: () => hostFirewall()?.kind ?? fail("neither nft nor iptables: 'weave expose' needs --without-masquerade. apt-get install nftables") },
+  {
+    what: "firewall",
+    optional: true,
+    look: () =>
+      hostFirewall()?.kind ??
+      fail("neither nft nor iptables: 'weave expose' needs --without-masquerade. apt-get install nftables"),
+  },
 ];
 
 /** `weave setup`: looks whether this host has what weave needs, and changes nothing. */

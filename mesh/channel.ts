@@ -1,9 +1,9 @@
 import { z } from "zod/mini";
-import { decode, encode } from "#src/codec.js";
-import { textOf, WeaveError } from "#src/errors.js";
 import { COOKIE_BYTES, type CookieJar } from "#mesh/cookie.js";
 import { HandshakeState, KEY_BYTES, type KeyPair, TAG_BYTES, type Transport } from "#mesh/noise.js";
 import { identityShape, type PeerIdentity } from "#mesh/peer.js";
+import { decode, encode } from "#src/codec.js";
+import { textOf, WeaveError } from "#src/errors.js";
 
 /**
  * A secured channel over one message-oriented connection (WebSocket): a Noise handshake, then encrypted messages.
@@ -130,7 +130,8 @@ export class Channel {
     if (this.#state === "closed") return [];
     try {
       if (this.#state === "open") return this.#data(bytes);
-      if (bytes.length > MAX_HANDSHAKE_BYTES) throw new WeaveError("WEAVE_MESSAGE_TOO_LARGE", `a handshake message of ${bytes.length} bytes`);
+      if (bytes.length > MAX_HANDSHAKE_BYTES)
+        throw new WeaveError("WEAVE_MESSAGE_TOO_LARGE", `a handshake message of ${bytes.length} bytes`);
       return this.#handshake(bytes);
     } catch (error) {
       return this.#fail(error);
@@ -141,7 +142,10 @@ export class Channel {
   send(message: Uint8Array): ChannelEffect[] {
     if (this.#state !== "open") return [];
     if (message.length > MAX_MESSAGE_BYTES) {
-      throw new WeaveError("WEAVE_MESSAGE_TOO_LARGE", `a message of ${message.length} bytes; the limit is ${MAX_MESSAGE_BYTES}`);
+      throw new WeaveError(
+        "WEAVE_MESSAGE_TOO_LARGE",
+        `a message of ${message.length} bytes; the limit is ${MAX_MESSAGE_BYTES}`,
+      );
     }
     const effects: ChannelEffect[] = [];
     let at = 0;
@@ -160,7 +164,8 @@ export class Channel {
       case `listening ${INIT}`:
         return this.#onInit(body);
       case `connecting ${COOKIE}`:
-        if (this.#cookieSent || body.length !== COOKIE_BYTES) throw new WeaveError("WEAVE_HANDSHAKE", REFUSALS[MALFORMED]);
+        if (this.#cookieSent || body.length !== COOKIE_BYTES)
+          throw new WeaveError("WEAVE_HANDSHAKE", REFUSALS[MALFORMED]);
         this.#cookieSent = true;
         return [this.#sendInit(body)];
       case `connecting ${RESPONSE}`: {
@@ -197,13 +202,15 @@ export class Channel {
     if (((flags & FLAG_PASSWORD) !== 0) !== (this.#options.psk !== undefined)) return this.#refuse(PASSWORD_MISSING);
     // With a pre-shared key even the empty payload of the first message has a tag.
     const initBytes = KEY_BYTES + (this.#options.psk ? TAG_BYTES : 0);
-    if (cookieBytes > COOKIE_BYTES || body.length !== 4 + cookieBytes + initBytes) throw new WeaveError("WEAVE_HANDSHAKE", REFUSALS[MALFORMED]);
+    if (cookieBytes > COOKIE_BYTES || body.length !== 4 + cookieBytes + initBytes)
+      throw new WeaveError("WEAVE_HANDSHAKE", REFUSALS[MALFORMED]);
     const init = body.subarray(4 + cookieBytes);
     const { cookies } = this.#options;
     if (cookies !== undefined) {
       const binding = Buffer.concat([Buffer.from(cookies.address), init]);
       if (cookieBytes === 0) return [send(COOKIE, cookies.jar.make(binding))];
-      if (!cookies.jar.check(body.subarray(4, 4 + cookieBytes), binding)) throw new WeaveError("WEAVE_HANDSHAKE", "the cookie is wrong");
+      if (!cookies.jar.check(body.subarray(4, 4 + cookieBytes), binding))
+        throw new WeaveError("WEAVE_HANDSHAKE", "the cookie is wrong");
     }
     this.#noise.read(init);
     const response = this.#noise.write(NOTHING);
@@ -237,10 +244,12 @@ export class Channel {
 
   #data(bytes: Uint8Array): ChannelEffect[] {
     const type = bytes[0];
-    if (type !== DATA && type !== DATA_MORE) throw new WeaveError("WEAVE_MESSAGE_MALFORMED", `message of unknown type ${type}`);
+    if (type !== DATA && type !== DATA_MORE)
+      throw new WeaveError("WEAVE_MESSAGE_MALFORMED", `message of unknown type ${type}`);
     const chunk = this.#transport!.receive.decrypt(NOTHING, bytes.subarray(1));
     this.#partialBytes += chunk.length;
-    if (this.#partialBytes > MAX_MESSAGE_BYTES) throw new WeaveError("WEAVE_MESSAGE_TOO_LARGE", `a message of more than ${MAX_MESSAGE_BYTES} bytes`);
+    if (this.#partialBytes > MAX_MESSAGE_BYTES)
+      throw new WeaveError("WEAVE_MESSAGE_TOO_LARGE", `a message of more than ${MAX_MESSAGE_BYTES} bytes`);
     this.#partial.push(chunk);
     if (type === DATA_MORE) return [];
     const message = this.#partial.length === 1 ? chunk : Buffer.concat(this.#partial);
@@ -251,13 +260,23 @@ export class Channel {
 
   #refuse(reason: number): ChannelEffect[] {
     this.#state = "closed";
-    return [send(REFUSED, Uint8Array.of(reason)), { do: "failed", error: new WeaveError("WEAVE_CONNECTION", REFUSALS[reason]) }];
+    return [
+      send(REFUSED, Uint8Array.of(reason)),
+      { do: "failed", error: new WeaveError("WEAVE_CONNECTION", REFUSALS[reason]) },
+    ];
   }
 
   #fail(error: unknown): ChannelEffect[] {
-    const tell = this.#state === "listening" || this.#state === "awaiting-finish" ? [send(REFUSED, Uint8Array.of(MALFORMED))] : [];
+    const tell =
+      this.#state === "listening" || this.#state === "awaiting-finish" ? [send(REFUSED, Uint8Array.of(MALFORMED))] : [];
     this.#state = "closed";
-    return [...tell, { do: "failed", error: error instanceof WeaveError ? error : new WeaveError("WEAVE_HANDSHAKE", textOf(error), { cause: error }) }];
+    return [
+      ...tell,
+      {
+        do: "failed",
+        error: error instanceof WeaveError ? error : new WeaveError("WEAVE_HANDSHAKE", textOf(error), { cause: error }),
+      },
+    ];
   }
 }
 

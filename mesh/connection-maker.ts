@@ -1,6 +1,6 @@
-import type { Random } from "#src/random.js";
 import type { PeerName, PeerRecord } from "#mesh/peer.js";
 import { hostOf } from "#mesh/transport.js";
+import type { Random } from "#src/random.js";
 
 /** Retry rules of the original: first after 2 s give or take half, then 1.5 times as long each time, up to 6 min. */
 export const FIRST_RETRY_MS = 2_000;
@@ -87,7 +87,12 @@ export class ConnectionMaker {
   }
 
   /** What to dial now. Marks it as being attempted. */
-  due(now: number, connections: readonly ConnectionView[], records: readonly PeerRecord[], self: PeerName): { address: string; direct: boolean }[] {
+  due(
+    now: number,
+    connections: readonly ConnectionView[],
+    records: readonly PeerRecord[],
+    self: PeerName,
+  ): { address: string; direct: boolean }[] {
     const connected = new Set(connections.filter((c) => c.outbound).map((c) => c.remoteAddress));
     const peers = new Set(connections.map((c) => c.peer));
     const inboundHosts = new Set(connections.filter((c) => !c.outbound).map((c) => hostOf(c.remoteAddress)));
@@ -123,7 +128,8 @@ export class ConnectionMaker {
   /** The next time at which something becomes due by itself; Infinity: nothing. */
   nextAt(): number {
     let next = Number.POSITIVE_INFINITY;
-    for (const attempt of this.#attempts.values()) if (attempt.state === "waiting") next = Math.min(next, attempt.tryAfter);
+    for (const attempt of this.#attempts.values())
+      if (attempt.state === "waiting") next = Math.min(next, attempt.tryAfter);
     return next;
   }
 
@@ -166,7 +172,14 @@ export class ConnectionMaker {
     const result: AttemptStatus[] = [];
     for (const [address, { state, lastError, tryAfter }] of this.#attempts) {
       if (state === "connected" || (lastError === undefined && state === "waiting" && !direct.has(address))) continue;
-      const shown = state === "attempting" ? (lastError === undefined ? "connecting" : "retrying") : lastError === undefined ? "waiting" : "failed";
+      const shown =
+        state === "attempting"
+          ? lastError === undefined
+            ? "connecting"
+            : "retrying"
+          : lastError === undefined
+            ? "waiting"
+            : "failed";
       result.push({ address, state: shown, error: lastError, retryAt: tryAfter });
     }
     return result;

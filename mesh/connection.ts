@@ -1,11 +1,11 @@
-import { type Clock, every, type Timer } from "#src/clock.js";
-import { textOf, WeaveError } from "#src/errors.js";
 import { Channel, type ChannelEffect, type ChannelOptions, type Hello } from "#mesh/channel.js";
 import { decodeMessage, encodeMessage, type Message } from "#mesh/messages.js";
 import type { Transport as Secured } from "#mesh/noise.js";
 import type { OverlayConnection } from "#mesh/overlay.js";
 import type { PeerLink } from "#mesh/peer.js";
 import type { Wire } from "#mesh/transport.js";
+import { type Clock, every, type Timer } from "#src/clock.js";
+import { textOf, WeaveError } from "#src/errors.js";
 
 /** As the original: one heartbeat may be lost, two in a row end the connection. */
 export const HEARTBEAT_MS = 30_000;
@@ -51,7 +51,13 @@ export class Connection {
   #state: ConnectionState = "handshaking";
   #heard: number;
 
-  constructor(clock: Clock, wire: Wire, dialled: string | undefined, options: ChannelOptions, events: ConnectionEvents) {
+  constructor(
+    clock: Clock,
+    wire: Wire,
+    dialled: string | undefined,
+    options: ChannelOptions,
+    events: ConnectionEvents,
+  ) {
     this.#clock = clock;
     this.wire = wire;
     this.dialled = dialled;
@@ -75,10 +81,12 @@ export class Connection {
     });
     this.#timers.push(
       this.#clock.after(HANDSHAKE_MS, () => {
-        if (this.#state === "handshaking") this.close(new WeaveError("WEAVE_CONNECTION", "the handshake took too long"));
+        if (this.#state === "handshaking")
+          this.close(new WeaveError("WEAVE_CONNECTION", "the handshake took too long"));
       }),
       every(this.#clock, HEARTBEAT_MS, () => {
-        if (this.#clock.now() - this.#heard >= SILENCE_MS) this.close(new WeaveError("WEAVE_CONNECTION", "timed out waiting for a heartbeat"));
+        if (this.#clock.now() - this.#heard >= SILENCE_MS)
+          this.close(new WeaveError("WEAVE_CONNECTION", "timed out waiting for a heartbeat"));
         else this.send({ kind: "heartbeat" });
       }),
     );
@@ -100,7 +108,12 @@ export class Connection {
 
   /** This end's view, as it is gossiped. */
   link(): PeerLink {
-    return { to: this.remote!.name, address: this.wire.remoteAddress, outbound: this.outbound, established: this.#state === "established" };
+    return {
+      to: this.remote!.name,
+      address: this.wire.remoteAddress,
+      outbound: this.outbound,
+      established: this.#state === "established",
+    };
   }
 
   /** Ends the connection and, where it is open, tells the other end why. Repeated calls do nothing. */

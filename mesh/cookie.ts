@@ -31,7 +31,9 @@ export class CookieJar {
 
   check(cookie: Uint8Array, binding: Uint8Array): boolean {
     this.#turn();
-    return cookie.length === COOKIE_BYTES && this.#secrets.some((secret) => timingSafeEqual(seal(secret, binding), cookie));
+    return (
+      cookie.length === COOKIE_BYTES && this.#secrets.some((secret) => timingSafeEqual(seal(secret, binding), cookie))
+    );
   }
 
   #turn(): void {

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import type { Clock } from "#src/clock.js";
 import type { PeerName } from "#mesh/peer.js";
+import type { Clock } from "#src/clock.js";
 
 /**
  * The receiving end of a named channel. Payloads come from other peers: they are validated by the gossiper. An error that

@@ -1,10 +1,3 @@
-import { type Clock, every, type Timer } from "#src/clock.js";
-import { Coalescer } from "#src/coalesce.js";
-import { textOf, WeaveError } from "#src/errors.js";
-import { toHex } from "#src/hex.js";
-import type { Log } from "#src/log.js";
-import { type Random, sample } from "#src/random.js";
-import { RateLimiter } from "#src/token-bucket.js";
 import type { ChannelOptions, Hello } from "#mesh/channel.js";
 import { Connection } from "#mesh/connection.js";
 import { type AttemptStatus, ConnectionMaker, type Target } from "#mesh/connection-maker.js";
@@ -17,6 +10,13 @@ import { type PeerDelta, type PeerName, type PeerRecord, peerText } from "#mesh/
 import { Routes } from "#mesh/routes.js";
 import { isDelta, Topology } from "#mesh/topology.js";
 import { type Dial, hostOf, portOf, type Wire } from "#mesh/transport.js";
+import { type Clock, every, type Timer } from "#src/clock.js";
+import { Coalescer } from "#src/coalesce.js";
+import { textOf, WeaveError } from "#src/errors.js";
+import { toHex } from "#src/hex.js";
+import type { Log } from "#src/log.js";
+import { type Random, sample } from "#src/random.js";
+import { RateLimiter } from "#src/token-bucket.js";
 
 /** Periodic repair with one random neighbour, as often as the original gossips. */
 export const REPAIR_MS = 30_000;
@@ -118,7 +118,11 @@ export class Mesh {
       uid: toHex(options.random.bytes(8)),
       incarnation: options.incarnation,
     });
-    this.#maker = new ConnectionMaker(options.random, { discovery: options.discovery, limit: options.connectionLimit, port: options.port });
+    this.#maker = new ConnectionMaker(options.random, {
+      discovery: options.discovery,
+      limit: options.connectionLimit,
+      port: options.port,
+    });
     this.#cookies = new CookieJar(options.clock, options.random);
     this.#accepts = new RateLimiter(options.clock, ACCEPT);
     this.#topology.updateReach(options.clock.now());
@@ -146,7 +150,8 @@ export class Mesh {
     this.#gossipers.set(name, gossiper);
     const from = this.#options.name;
     return {
-      unicast: (to, payload) => this.#relayUnicast({ kind: "unicast", channel: name, from, to, hops: MAX_HOPS, payload }),
+      unicast: (to, payload) =>
+        this.#relayUnicast({ kind: "unicast", channel: name, from, to, hops: MAX_HOPS, payload }),
       broadcast: (payload) => this.#relayBroadcast({ kind: "broadcast", channel: name, from, hops: MAX_HOPS, payload }),
       gossip: (payload) => this.#spreadGossip({ kind: "gossip", channel: name, from, payload }),
     };
@@ -256,7 +261,11 @@ export class Mesh {
     if (connection.dialled !== undefined) this.#maker.succeeded(connection.dialled, remote.name);
     connection.encrypted = !(hello.clear && remote.clear);
     const { log, overlay } = this.#options;
-    log.info("connected", { peer: peerText(remote), address: connection.wire.remoteAddress, outbound: connection.outbound });
+    log.info("connected", {
+      peer: peerText(remote),
+      address: connection.wire.remoteAddress,
+      outbound: connection.outbound,
+    });
     // Version 0: whatever the peer says of itself replaces it.
     const { name, nickname, key, uid, incarnation } = remote;
     this.#hear(connection, [{ name, nickname, key, uid, incarnation, version: 0, links: [] }], []);
@@ -288,23 +297,29 @@ export class Mesh {
   #admit(connection: Connection, remote: Hello, hello: Hello): void {
     const self = this.#topology.self;
     if (remote.uid === self.uid) throw new Final("WEAVE_CONNECTION", "cannot connect to ourself");
-    if (remote.name === self.name || remote.key === self.key) throw new Final("WEAVE_CONNECTION", collisionText(self, remote));
+    if (remote.name === self.name || remote.key === self.key)
+      throw new Final("WEAVE_CONNECTION", collisionText(self, remote));
     const known = this.#topology.get(remote.name);
     if (known !== undefined && known.key !== remote.key && !this.#topology.isSuspended(remote.name)) {
       throw new Final("WEAVE_CONNECTION", collisionText(known, remote));
     }
     const { dialled } = connection;
     const direct = dialled === undefined || this.#maker.targets.some(({ address }) => address === dialled);
-    if (!direct && known === undefined) throw new WeaveError("WEAVE_CONNECTION", `Found unknown remote name: ${remote.name} at ${dialled}`);
+    if (!direct && known === undefined)
+      throw new WeaveError("WEAVE_CONNECTION", `Found unknown remote name: ${remote.name} at ${dialled}`);
     const other = this.#connections.get(remote.name);
     if (other !== undefined) {
-      const duplicate = new WeaveError("WEAVE_CONNECTION", `Multiple connections to ${peerText(remote)} added to ${peerText(self)}`);
+      const duplicate = new WeaveError(
+        "WEAVE_CONNECTION",
+        `Multiple connections to ${peerText(remote)} added to ${peerText(self)}`,
+      );
       if (other.remote!.uid === remote.uid && sharedId(hello, remote) >= this.#ranks.get(other)!) throw duplicate;
       // The other one loses, or belongs to an earlier life of the peer.
       other.close(duplicate);
     }
     const limit = this.#options.connectionLimit;
-    if (limit > 0 && this.#connections.size >= limit) throw new WeaveError("WEAVE_CONNECTION", `Connection limit reached (${limit})`);
+    if (limit > 0 && this.#connections.size >= limit)
+      throw new WeaveError("WEAVE_CONNECTION", `Connection limit reached (${limit})`);
     this.#ranks.set(connection, sharedId(hello, remote));
   }
 
@@ -334,7 +349,11 @@ export class Mesh {
   #dialDue(): void {
     if (this.#stopping.signal.aborted) return;
     const now = this.#clock.now();
-    const views = [...this.#connections.values()].map((c) => ({ remoteAddress: c.wire.remoteAddress, outbound: c.outbound, peer: c.remote!.name }));
+    const views = [...this.#connections.values()].map((c) => ({
+      remoteAddress: c.wire.remoteAddress,
+      outbound: c.outbound,
+      peer: c.remote!.name,
+    }));
     const due = this.#maker.due(now, views, this.#topology.reachable(), this.#options.name);
     for (const { address } of due) void this.#dial(address);
     this.#dialTimer?.cancel();
@@ -435,7 +454,8 @@ export class Mesh {
       case "topology":
         return this.#hear(from, message.records, message.deltas);
       case "digest":
-        if (message.digest !== this.#topology.digest()) from.send({ kind: "summary", entries: this.#topology.summary() });
+        if (message.digest !== this.#topology.digest())
+          from.send({ kind: "summary", entries: this.#topology.summary() });
         return;
       case "summary": {
         const { lacking, wanted } = this.#topology.compare(message.entries);
@@ -474,7 +494,8 @@ export class Mesh {
     let gossiper = this.#gossipers.get(channel);
     if (gossiper === undefined) {
       // Channels are few; a peer that makes up names must not fill our memory.
-      if (this.#gossipers.size >= 32) throw new WeaveError("WEAVE_MESSAGE_MALFORMED", `too many channels; ${channel} is not relayed`);
+      if (this.#gossipers.size >= 32)
+        throw new WeaveError("WEAVE_MESSAGE_MALFORMED", `too many channels; ${channel} is not relayed`);
       gossiper = surrogate(this.#clock);
       this.#gossipers.set(channel, gossiper);
     }
@@ -491,11 +512,13 @@ export class Mesh {
 
   #relayBroadcast(message: Extract<Message, { kind: "broadcast" }>): void {
     if (message.hops <= 0) return;
-    for (const next of this.#gossipRoutes.flood(message.from)) this.#sendOrMark(next, message.channel, { ...message, hops: message.hops - 1 });
+    for (const next of this.#gossipRoutes.flood(message.from))
+      this.#sendOrMark(next, message.channel, { ...message, hops: message.hops - 1 });
   }
 
   #spreadGossip(message: Extract<Message, { kind: "gossip" }>, except?: Connection): void {
-    for (const connection of this.#someNeighbours(except)) this.#sendOrMark(connection.remote!.name, message.channel, message);
+    for (const connection of this.#someNeighbours(except))
+      this.#sendOrMark(connection.remote!.name, message.channel, message);
   }
 
   /** A slow neighbour does not get a queue that grows; it gets the whole state once it has caught up. */
@@ -518,7 +541,10 @@ export class Mesh {
   }
 }
 
-function collisionText(local: { name: PeerName; nickname: string }, remote: { name: PeerName; nickname: string }): string {
+function collisionText(
+  local: { name: PeerName; nickname: string },
+  remote: { name: PeerName; nickname: string },
+): string {
   return `local "${peerText(local)}" and remote "${peerText(remote)}" peer names collision`;
 }
 

@@ -1,7 +1,16 @@
 import { z } from "zod/mini";
-import { decode, encode } from "#src/codec.js";
-import { countShape, deltaShape, MAX_LINKS, type PeerDelta, type PeerName, type PeerRecord, peerNameShape, recordShape } from "#mesh/peer.js";
+import {
+  countShape,
+  deltaShape,
+  MAX_LINKS,
+  type PeerDelta,
+  type PeerName,
+  type PeerRecord,
+  peerNameShape,
+  recordShape,
+} from "#mesh/peer.js";
 import { MAX_RECORDS, type SummaryEntry } from "#mesh/topology.js";
+import { decode, encode } from "#src/codec.js";
 
 /** What neighbours say to one another inside a {@link Channel}. Arrays: the first element is the kind. */
 export type Message =
@@ -12,8 +21,21 @@ export type Message =
   | { readonly kind: "digest"; readonly digest: string }
   | { readonly kind: "summary"; readonly entries: readonly SummaryEntry[] }
   | { readonly kind: "want"; readonly names: readonly PeerName[] }
-  | { readonly kind: "unicast"; readonly channel: string; readonly from: PeerName; readonly to: PeerName; readonly hops: number; readonly payload: Uint8Array }
-  | { readonly kind: "broadcast"; readonly channel: string; readonly from: PeerName; readonly hops: number; readonly payload: Uint8Array }
+  | {
+      readonly kind: "unicast";
+      readonly channel: string;
+      readonly from: PeerName;
+      readonly to: PeerName;
+      readonly hops: number;
+      readonly payload: Uint8Array;
+    }
+  | {
+      readonly kind: "broadcast";
+      readonly channel: string;
+      readonly from: PeerName;
+      readonly hops: number;
+      readonly payload: Uint8Array;
+    }
   | { readonly kind: "gossip"; readonly channel: string; readonly from: PeerName; readonly payload: Uint8Array }
   | { readonly kind: "overlay"; readonly payload: Uint8Array };
 
@@ -22,16 +44,30 @@ const payload = z.instanceof(Uint8Array);
 
 const shape = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("heartbeat") }),
-  z.object({ kind: z.literal("bye"), code: z.string().check(z.maxLength(64)), text: z.string().check(z.maxLength(512)) }),
+  z.object({
+    kind: z.literal("bye"),
+    code: z.string().check(z.maxLength(64)),
+    text: z.string().check(z.maxLength(512)),
+  }),
   z.object({
     kind: z.literal("topology"),
     records: z.array(recordShape).check(z.maxLength(MAX_RECORDS)),
     deltas: z.array(deltaShape).check(z.maxLength(MAX_RECORDS)),
   }),
   z.object({ kind: z.literal("digest"), digest: z.string().check(z.maxLength(64)) }),
-  z.object({ kind: z.literal("summary"), entries: z.array(z.tuple([peerNameShape, countShape, countShape])).check(z.maxLength(MAX_RECORDS)) }),
+  z.object({
+    kind: z.literal("summary"),
+    entries: z.array(z.tuple([peerNameShape, countShape, countShape])).check(z.maxLength(MAX_RECORDS)),
+  }),
   z.object({ kind: z.literal("want"), names: z.array(peerNameShape).check(z.maxLength(MAX_LINKS)) }),
-  z.object({ kind: z.literal("unicast"), channel: channelName, from: peerNameShape, to: peerNameShape, hops: countShape, payload }),
+  z.object({
+    kind: z.literal("unicast"),
+    channel: channelName,
+    from: peerNameShape,
+    to: peerNameShape,
+    hops: countShape,
+    payload,
+  }),
   z.object({ kind: z.literal("broadcast"), channel: channelName, from: peerNameShape, hops: countShape, payload }),
   z.object({ kind: z.literal("gossip"), channel: channelName, from: peerNameShape, payload }),
   z.object({ kind: z.literal("overlay"), payload }),

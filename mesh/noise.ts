@@ -24,7 +24,8 @@ export function keyPair(secret: Uint8Array): KeyPair {
 /** X25519. @throws WEAVE_HANDSHAKE when the public key is one of the few of low order */
 export function diffieHellman(secret: Uint8Array, publicKey: Uint8Array): Uint8Array {
   const shared = nacl.scalarMult(secret, publicKey);
-  if (shared.every((byte) => byte === 0)) throw new WeaveError("WEAVE_HANDSHAKE", "the remote public key is of low order");
+  if (shared.every((byte) => byte === 0))
+    throw new WeaveError("WEAVE_HANDSHAKE", "the remote public key is of low order");
   return shared;
 }
 
@@ -95,7 +96,8 @@ class SymmetricState {
 
   constructor(protocolName: string) {
     const name = Buffer.from(protocolName);
-    this.hash = name.length <= HASH_BYTES ? Buffer.concat([name, Buffer.alloc(HASH_BYTES - name.length)]) : sha256(name);
+    this.hash =
+      name.length <= HASH_BYTES ? Buffer.concat([name, Buffer.alloc(HASH_BYTES - name.length)]) : sha256(name);
     this.chainingKey = this.hash;
   }
 

@@ -47,10 +47,18 @@ export class Routes {
 }
 
 function adjacency(records: readonly PeerRecord[], mode: "all" | "established"): Map<PeerName, PeerName[]> {
-  const established = new Map(records.map((record) => [record.name, new Set(record.links.filter((link) => link.established).map((link) => link.to))]));
+  const established = new Map(
+    records.map((record) => [
+      record.name,
+      new Set(record.links.filter((link) => link.established).map((link) => link.to)),
+    ]),
+  );
   const result = new Map<PeerName, PeerName[]>();
   for (const record of records) {
-    const usable = record.links.filter(({ to, established: up }) => established.has(to) && (mode === "all" || (up && established.get(to)!.has(record.name))));
+    const usable = record.links.filter(
+      ({ to, established: up }) =>
+        established.has(to) && (mode === "all" || (up && established.get(to)!.has(record.name))),
+    );
     result.set(record.name, usable.map((link) => link.to).sort());
   }
   return result;
@@ -71,7 +79,11 @@ function firstHops(self: PeerName, neighbours: ReadonlyMap<PeerName, readonly Pe
 }
 
 /** The children of `self` in the breadth-first tree that begins at `source`. */
-function children(source: PeerName, self: PeerName, neighbours: ReadonlyMap<PeerName, readonly PeerName[]>): PeerName[] {
+function children(
+  source: PeerName,
+  self: PeerName,
+  neighbours: ReadonlyMap<PeerName, readonly PeerName[]>,
+): PeerName[] {
   const seen = new Set<PeerName>([source]);
   const queue: PeerName[] = [source];
   for (let head = 0; head < queue.length; head++) {

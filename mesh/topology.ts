@@ -174,7 +174,11 @@ export class Topology {
     const wanted = theirs
       .filter(([name, incarnation, version]) => {
         const ours = this.#records.get(name);
-        return ours === undefined || incarnation > ours.incarnation || (incarnation === ours.incarnation && version > ours.version);
+        return (
+          ours === undefined ||
+          incarnation > ours.incarnation ||
+          (incarnation === ours.incarnation && version > ours.version)
+        );
       })
       .map(([name]) => name);
     return { lacking, wanted };
@@ -195,8 +199,17 @@ export class Topology {
 
   #mergeDelta(delta: PeerDelta, news: (PeerRecord | PeerDelta)[], wanted: PeerName[]): void {
     const ours = this.#records.get(delta.name);
-    if (ours !== undefined && (delta.incarnation < ours.incarnation || (delta.incarnation === ours.incarnation && delta.to <= ours.version))) return;
-    if (ours === undefined || delta.incarnation !== ours.incarnation || delta.from !== ours.version || delta.to !== delta.from + 1) {
+    if (
+      ours !== undefined &&
+      (delta.incarnation < ours.incarnation || (delta.incarnation === ours.incarnation && delta.to <= ours.version))
+    )
+      return;
+    if (
+      ours === undefined ||
+      delta.incarnation !== ours.incarnation ||
+      delta.from !== ours.version ||
+      delta.to !== delta.from + 1
+    ) {
       wanted.push(delta.name);
       return;
     }

@@ -22,7 +22,12 @@ export class Exposure {
   /** One change at a time: each is several steps on the host. */
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(options: { store: Store; bridge: string; controlPort: number | undefined; firewall: Firewall | undefined }) {
+  constructor(options: {
+    store: Store;
+    bridge: string;
+    controlPort: number | undefined;
+    firewall: Firewall | undefined;
+  }) {
     this.#store = options.store;
     this.#bridge = options.bridge;
     this.#controlPort = options.controlPort;
@@ -44,7 +49,8 @@ export class Exposure {
     return this.#queue(async () => {
       if (masquerade && this.#firewall === undefined) throw firewallMissing();
       const others = this.#entries.filter((entry) => entry.cidr !== cidr.text);
-      if (others.length >= MAX_EXPOSED) throw new WeaveError("WEAVE_ADDRESS_INVALID", `more than ${MAX_EXPOSED} addresses are exposed`);
+      if (others.length >= MAX_EXPOSED)
+        throw new WeaveError("WEAVE_ADDRESS_INVALID", `more than ${MAX_EXPOSED} addresses are exposed`);
       this.#save([...others, { cidr: cidr.text, masquerade }]);
       await addAddress(this.#bridge, cidr.text);
       await this.#applyRules();

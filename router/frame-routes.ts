@@ -1,7 +1,7 @@
-import { macNumber } from "#src/mac.js";
 import type { PeerName } from "#mesh/peer.js";
 import type { Routes } from "#mesh/routes.js";
 import type { RouteTable } from "#router/datapath/protocol.js";
+import { macNumber } from "#src/mac.js";
 
 /**
  * Routes between peers as the datapath thread needs them: peers as numbers, neighbours as sessions.

@@ -1,11 +1,11 @@
 import { z } from "zod/mini";
+import { type KeyPair, keyPair } from "#mesh/noise.js";
+import { peerNameFromBytes } from "#mesh/peer.js";
 import type { Clock } from "#src/clock.js";
 import { WeaveError } from "#src/errors.js";
 import { type MacText, parseMac } from "#src/mac.js";
 import type { Random } from "#src/random.js";
 import type { Store } from "#src/store.js";
-import { type KeyPair, keyPair } from "#mesh/noise.js";
-import { peerNameFromBytes } from "#mesh/peer.js";
 
 export interface Identity {
   readonly name: MacText;
@@ -41,7 +41,9 @@ export function loadIdentity({ store, clock, random, name, bridgeMac, machine }:
     if (value === undefined) return undefined;
     const parsed = shape.safeParse(value);
     if (parsed.success) return parsed.data;
-    throw new WeaveError("WEAVE_STORE", `the database holds a damaged '${key}'`, { next: "'weave reset' starts anew with another identity." });
+    throw new WeaveError("WEAVE_STORE", `the database holds a damaged '${key}'`, {
+      next: "'weave reset' starts anew with another identity.",
+    });
   };
   let secret = stored("secret", secretShape) as Uint8Array | undefined;
   if (secret === undefined) {
@@ -49,7 +51,8 @@ export function loadIdentity({ store, clock, random, name, bridgeMac, machine }:
     store.put("secret", secret);
   }
   const kept = stored("peername", textShape);
-  const chosen = name === undefined ? (bridgeMac ?? kept ?? peerNameFromBytes(machine ?? random.bytes(6))) : parseMac(name);
+  const chosen =
+    name === undefined ? (bridgeMac ?? kept ?? peerNameFromBytes(machine ?? random.bytes(6))) : parseMac(name);
   if (chosen !== kept) store.put("peername", chosen);
   // Later than every earlier life, even if the clock was set back; later than a lost database's lives by the clock.
   const incarnation = Math.max(clock.wall(), (stored("incarnation", countShape) ?? 0) + 1);

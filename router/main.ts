@@ -1,13 +1,13 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import type { Server } from "node:http";
+import { createApi, listen, type Route } from "#router/api/http.js";
+import { controlRoutes, metricsRoutes, statusRoutes } from "#router/api/routes.js";
+import { parseOptions, type RouterOptions } from "#router/options.js";
+import { Router } from "#router/router.js";
 import { textOf } from "#src/errors.js";
 import { type LogTarget, pinoLog } from "#src/log-pino.js";
 import { controlSocket, failureFile, launchFile, paths, routerFile } from "#src/paths.js";
 import { removePid, writePid } from "#src/pid-file.js";
-import { createApi, listen } from "#router/api/http.js";
-import { controlRoutes, metricsRoutes, statusRoutes } from "#router/api/routes.js";
-import { parseOptions, type RouterOptions } from "#router/options.js";
-import { Router } from "#router/router.js";
 
 /** Tells the supervisor that the router never came up. */
 const EXIT_START = 78;
@@ -35,16 +35,11 @@ async function main(): Promise<void> {
   process.on("uncaughtException", fatal);
   process.on("unhandledRejection", fatal);
 
+  let router: Router | undefined;
   const servers: Server[] = [];
-  let router: Router;
   try {
+    await openApi(() => router, options, run, log, servers);
     router = await Router.start({ options, restarted: process.argv.includes("--restarted"), log, onFatal: fatal });
-    try {
-      servers.push(...(await openApi(router, options, run, log)));
-    } catch (error) {
-      await router.stop();
-      throw error;
-    }
   } catch (error) {
     const text = textOf(error);
     log.error("the router cannot start", { why: text });
@@ -63,7 +58,7 @@ async function main(): Promise<void> {
       server.close();
       server.closeAllConnections();
     }
-    await router.stop();
+    await router?.stop();
     rmSync(controlSocket(run), { force: true });
     removePid(routerFile(run));
     process.exit(0);
@@ -72,26 +67,32 @@ async function main(): Promise<void> {
   process.on("SIGINT", () => void stop());
 }
 
-/** Control API, status and metrics, each where it was asked for; the control API always at its Unix socket too. */
-async function openApi(router: Router, options: RouterOptions, run: string, log: LogTarget): Promise<Server[]> {
-  const servers: Server[] = [];
-  const open = async (address: string, routes: Parameters<typeof createApi>[0]) => {
+/**
+ * Control API, status and metrics, each where it was asked for; the control API always at its Unix socket too. They
+ * listen before the router exists, so that a port in use is found out before anything is made on the host.
+ */
+async function openApi(
+  router: () => Router | undefined,
+  options: RouterOptions,
+  run: string,
+  log: LogTarget,
+  servers: Server[],
+): Promise<void> {
+  const open = async (address: string, make: (router: Router) => Route[]) => {
     if (address === "") return;
-    const server = createApi(routes, log);
+    let routes: Route[] | undefined;
+    const server = createApi(() => {
+      const started = router();
+      if (routes === undefined && started !== undefined) routes = make(started);
+      return routes;
+    }, log);
     servers.push(server);
     await listen(server, address);
   };
-  try {
-    const control = controlRoutes(router);
-    await open(controlSocket(run), control);
-    if (options.httpAddr !== controlSocket(run)) await open(options.httpAddr, control);
-    await open(options.statusAddr, statusRoutes(router));
-    await open(options.metricsAddr, metricsRoutes(router));
-    return servers;
-  } catch (error) {
-    for (const server of servers) server.close();
-    throw error;
-  }
+  await open(controlSocket(run), controlRoutes);
+  if (options.httpAddr !== controlSocket(run)) await open(options.httpAddr, controlRoutes);
+  await open(options.statusAddr, statusRoutes);
+  await open(options.metricsAddr, metricsRoutes);
 }
 
 function rotate(file: string, log: LogTarget): void {

@@ -38,7 +38,9 @@ export function parseOptions(raw: unknown): RouterOptions {
   const parsed = shape.safeParse(raw);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
-    throw new WeaveError("WEAVE_FLAG_INVALID", `invalid option ${issue?.path.join(".")}: ${issue?.message}`, { next: "Launch again with 'weave launch'." });
+    throw new WeaveError("WEAVE_FLAG_INVALID", `invalid option ${issue?.path.join(".")}: ${issue?.message}`, {
+      next: "Launch again with 'weave launch'.",
+    });
   }
   return parsed.data;
 }
@@ -54,15 +56,24 @@ export function checkOptions(options: RouterOptions): void {
     try {
       parseCidr(subnet);
     } catch (cause) {
-      throw new WeaveError("WEAVE_FLAG_INVALID", `Unable to parse trusted subnets: invalid CIDR address: ${subnet}`, { cause });
+      throw new WeaveError("WEAVE_FLAG_INVALID", `Unable to parse trusted subnets: invalid CIDR address: ${subnet}`, {
+        cause,
+      });
     }
   }
   if (options.resume && options.peers.length > 0) {
-    throw new WeaveError("WEAVE_FLAG_INVALID", "You must not specify an initial peer list in conjunction with --resume");
+    throw new WeaveError(
+      "WEAVE_FLAG_INVALID",
+      "You must not specify an initial peer list in conjunction with --resume",
+    );
   }
   if (options.password !== undefined && !options.encryption) {
-    throw new WeaveError("WEAVE_FLAG_INVALID", "a password was given and encryption is off: the password could not protect anything", {
-      next: "Leave out --password, or --encryption=off (and WEAVE_ENCRYPTION).",
-    });
+    throw new WeaveError(
+      "WEAVE_FLAG_INVALID",
+      "a password was given and encryption is off: the password could not protect anything",
+      {
+        next: "Leave out --password, or --encryption=off (and WEAVE_ENCRYPTION).",
+      },
+    );
   }
 }

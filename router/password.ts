@@ -11,6 +11,8 @@ const COST = { N: 2 ** 15, r: 8, p: 1, maxmem: 64 << 20 };
 /** Stretches the network's password into the 32-byte pre-shared key of the handshake. */
 export function passwordKey(password: string): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
-    scrypt(password.normalize("NFC"), SALT, 32, COST, (error, key) => (error ? reject(error) : resolve(new Uint8Array(key))));
+    scrypt(password.normalize("NFC"), SALT, 32, COST, (error, key) =>
+      error ? reject(error) : resolve(new Uint8Array(key)),
+    );
   });
 }

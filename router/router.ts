@@ -1,3 +1,17 @@
+import type { Target } from "#mesh/connection-maker.js";
+import { Mesh } from "#mesh/mesh.js";
+import { type PeerName, peerText } from "#mesh/peer.js";
+import type { Wire } from "#mesh/transport.js";
+import { Datapath } from "#router/datapath/datapath.js";
+import type { DatapathEvent } from "#router/datapath/protocol.js";
+import { Exposure } from "#router/exposure.js";
+import { frameRouteTable } from "#router/frame-routes.js";
+import { loadIdentity } from "#router/identity.js";
+import { checkOptions, type RouterOptions } from "#router/options.js";
+import { passwordKey } from "#router/password.js";
+import { Sleeve, SleeveConnection } from "#router/sleeve/sleeve.js";
+import { loadTargets, MAX_TARGETS, resolveTarget, saveTargets } from "#router/targets.js";
+import { dialWebSocket, listenWebSocket, type WebSocketListener } from "#router/ws-transport.js";
 import { inSubnets, parseCidr } from "#src/address.js";
 import { systemClock } from "#src/clock.js";
 import { textOf, WeaveError } from "#src/errors.js";
@@ -11,23 +25,10 @@ import { openUdp } from "#src/host/native/udp.js";
 import { linkMtuTo } from "#src/host/routes.js";
 import { type Log, limited } from "#src/log.js";
 import { macFromNumber, macNumber } from "#src/mac.js";
+import { databaseFile } from "#src/paths.js";
 import { systemRandom } from "#src/random.js";
 import type { Store } from "#src/store.js";
 import { lmdbStore } from "#src/store-lmdb.js";
-import { databaseFile } from "#src/paths.js";
-import type { Target } from "#mesh/connection-maker.js";
-import { Mesh } from "#mesh/mesh.js";
-import { type PeerName, peerText } from "#mesh/peer.js";
-import { Datapath } from "#router/datapath/datapath.js";
-import type { DatapathEvent } from "#router/datapath/protocol.js";
-import { Exposure } from "#router/exposure.js";
-import { frameRouteTable } from "#router/frame-routes.js";
-import { loadIdentity } from "#router/identity.js";
-import { checkOptions, type RouterOptions } from "#router/options.js";
-import { passwordKey } from "#router/password.js";
-import { Sleeve, SleeveConnection } from "#router/sleeve/sleeve.js";
-import { loadTargets, MAX_TARGETS, resolveTarget, saveTargets } from "#router/targets.js";
-import { dialWebSocket, listenWebSocket, type WebSocketListener } from "#router/ws-transport.js";
 
 export interface RouterStart {
   readonly options: RouterOptions;
@@ -51,9 +52,19 @@ export class Router {
   readonly #store: Store;
   readonly #tap: TapDevice;
   readonly #udpFd: number;
-  #listener: WebSocketListener | undefined;
+  readonly #listener: WebSocketListener;
 
-  private constructor(parts: { options: RouterOptions; mesh: Mesh; datapath: Datapath; exposure: Exposure; log: Log; store: Store; tap: TapDevice; udpFd: number }) {
+  private constructor(parts: {
+    options: RouterOptions;
+    mesh: Mesh;
+    datapath: Datapath;
+    exposure: Exposure;
+    log: Log;
+    store: Store;
+    tap: TapDevice;
+    udpFd: number;
+    listener: WebSocketListener;
+  }) {
     this.options = parts.options;
     this.mesh = parts.mesh;
     this.datapath = parts.datapath;
@@ -62,6 +73,7 @@ export class Router {
     this.#store = parts.store;
     this.#tap = parts.tap;
     this.#udpFd = parts.udpFd;
+    this.#listener = parts.listener;
   }
 
   /**
@@ -71,7 +83,8 @@ export class Router {
    */
   static async start({ options, restarted, log: fullLog, onFatal }: RouterStart): Promise<Router> {
     checkOptions(options);
-    if (process.getuid?.() !== 0) throw new WeaveError("WEAVE_NOT_ROOT", "weave must be run as 'root' when run locally");
+    if (process.getuid?.() !== 0)
+      throw new WeaveError("WEAVE_NOT_ROOT", "weave must be run as 'root' when run locally");
     const undo: (() => void | Promise<void>)[] = [];
     try {
       return await Router.#assemble(options, restarted, limited(fullLog, systemClock), onFatal, undo);
@@ -81,24 +94,50 @@ export class Router {
     }
   }
 
-  static async #assemble(options: RouterOptions, restarted: boolean, log: Log, onFatal: (error: Error) => void, undo: (() => void | Promise<void>)[]): Promise<Router> {
+  static async #assemble(
+    options: RouterOptions,
+    restarted: boolean,
+    log: Log,
+    onFatal: (error: Error) => void,
+    undo: (() => void | Promise<void>)[],
+  ): Promise<Router> {
     const store = lmdbStore(databaseFile(options.dbPrefix));
     undo.push(() => store.close());
-    const targets = restarted || options.resume ? loadTargets(store) : await Promise.all(options.peers.map((peer) => resolveTarget(peer, options.port)));
+    const targets =
+      restarted || options.resume
+        ? loadTargets(store)
+        : await Promise.all(options.peers.map((peer) => resolveTarget(peer, options.port)));
     const bridgeMac = (await findBridge(options.bridge))?.address;
-    const identity = loadIdentity({ store, clock: systemClock, random: systemRandom, name: options.name, bridgeMac, machine: machineBytes() });
+    const identity = loadIdentity({
+      store,
+      clock: systemClock,
+      random: systemRandom,
+      name: options.name,
+      bridgeMac,
+      machine: machineBytes(),
+    });
     const psk = options.password === undefined ? undefined : await passwordKey(options.password);
 
     const udpFd = openUdp(options.host || "0.0.0.0", options.port);
     undo.push(() => closeFd(udpFd));
+    // Before anything is made on the host: a port in use is the commonest reason to fail.
+    let accept: (wire: Wire) => void = (wire) => wire.close();
+    const listener = await listenWebSocket(options.host, options.port, (wire) => accept(wire));
+    undo.push(() => listener.close());
     const tap = openTap(TAP_NAME);
     undo.push(() => tap.close());
-    await ensureBridge(options.bridge, identity.name, options.mtu);
+    if (await ensureBridge(options.bridge, identity.name, options.mtu)) undo.push(() => deleteLink(options.bridge));
     await addRouterPort(options.bridge, TAP_NAME, options.mtu);
 
     let sleeve: Sleeve | undefined;
     let onEvent: (event: DatapathEvent) => void = () => {};
-    const datapath = new Datapath({ self: macNumber(identity.name), tap, udpFd, onEvent: (event) => onEvent(event), onFailure: onFatal });
+    const datapath = new Datapath({
+      self: macNumber(identity.name),
+      tap,
+      udpFd,
+      onEvent: (event) => onEvent(event),
+      onFailure: onFatal,
+    });
     undo.push(() => datapath.stop());
     sleeve = new Sleeve({ datapath, linkMtu: linkMtuTo, clock: systemClock, random: systemRandom, log });
 
@@ -119,7 +158,8 @@ export class Router {
       random: systemRandom,
       log,
       events: {
-        routes: () => datapath.send({ do: "routes", routes: frameRouteTable(mesh.frameRoutes, (peer) => sessionOf(mesh, peer)) }),
+        routes: () =>
+          datapath.send({ do: "routes", routes: frameRouteTable(mesh.frameRoutes, (peer) => sessionOf(mesh, peer)) }),
         suspended: (peer) => {
           log.info("peer out of reach", { peer });
           datapath.send({ do: "forget", peer: macNumber(peer) });
@@ -133,22 +173,42 @@ export class Router {
     onEvent = (event) => onDatapathEvent(event, sleeve, mesh, log);
 
     const control = options.httpAddr.startsWith("/") ? undefined : Number(options.httpAddr.split(":").pop());
-    const exposure = new Exposure({ store, bridge: options.bridge, controlPort: control || undefined, firewall: hostFirewall() });
-    await exposure.restore().catch((error) => log.warn("the firewall rules or exposed addresses could not be restored", { why: textOf(error) }));
+    const exposure = new Exposure({
+      store,
+      bridge: options.bridge,
+      controlPort: control || undefined,
+      firewall: hostFirewall(),
+    });
+    await exposure
+      .restore()
+      .catch((error) =>
+        log.warn("the firewall rules or exposed addresses could not be restored", { why: textOf(error) }),
+      );
 
-    const router = new Router({ options, mesh, datapath, exposure, log, store, tap, udpFd });
-    router.#listener = await listenWebSocket(options.host, options.port, (wire) => mesh.accept(wire));
+    const router = new Router({ options, mesh, datapath, exposure, log, store, tap, udpFd, listener });
+    accept = (wire) => mesh.accept(wire);
     mesh.connect(targets, true);
-    log.info("router started", { peer: peerText(mesh.status().self), port: options.port, password: options.password !== undefined, mtu: options.mtu });
+    log.info("router started", {
+      peer: peerText(mesh.status().self),
+      port: options.port,
+      password: options.password !== undefined,
+      mtu: options.mtu,
+    });
     return router;
   }
 
   /** Adds targets. Those that cannot be resolved are named in the answer; the others count all the same. */
   async connect(peers: readonly string[], replace: boolean): Promise<string[]> {
-    const results = await Promise.allSettled(peers.slice(0, MAX_TARGETS).map((peer) => resolveTarget(peer, this.options.port)));
-    const targets = results.filter((result): result is PromiseFulfilledResult<Target> => result.status === "fulfilled").map((result) => result.value);
+    const results = await Promise.allSettled(
+      peers.slice(0, MAX_TARGETS).map((peer) => resolveTarget(peer, this.options.port)),
+    );
+    const targets = results
+      .filter((result): result is PromiseFulfilledResult<Target> => result.status === "fulfilled")
+      .map((result) => result.value);
     this.mesh.connect(targets, replace);
-    return results.filter((result): result is PromiseRejectedResult => result.status === "rejected").map((result) => textOf(result.reason));
+    return results
+      .filter((result): result is PromiseRejectedResult => result.status === "rejected")
+      .map((result) => textOf(result.reason));
   }
 
   /** Ends everything, in an order that loses nothing. The bridge and the containers on it stay as they are. */
@@ -156,7 +216,7 @@ export class Router {
     this.mesh.stop();
     // A breath for the farewells to leave before their sockets do.
     await new Promise((resolve) => setTimeout(resolve, 20));
-    await this.#listener?.close();
+    await this.#listener.close();
     await this.datapath.stop();
     this.#tap.close();
     closeFd(this.#udpFd);
@@ -169,7 +229,9 @@ export class Router {
 /** The datapath session of an established neighbour. */
 export function sessionOf(mesh: Mesh, peer: PeerName): number | undefined {
   const connection = mesh.connectionTo(peer);
-  return connection?.state === "established" && connection.overlay instanceof SleeveConnection ? connection.overlay.session : undefined;
+  return connection?.state === "established" && connection.overlay instanceof SleeveConnection
+    ? connection.overlay.session
+    : undefined;
 }
 
 function onDatapathEvent(event: DatapathEvent, sleeve: Sleeve, mesh: Mesh, log: Log): void {
@@ -184,9 +246,16 @@ function onDatapathEvent(event: DatapathEvent, sleeve: Sleeve, mesh: Mesh, log: 
     case "too-big":
       return sleeve.onEvent(event);
     case "mac-moved":
-      return log.info("Discovered remote MAC", { mac: macFromNumber(event.mac), at: nameOf(event.to), was: nameOf(event.from) });
+      return log.info("Discovered remote MAC", {
+        mac: macFromNumber(event.mac),
+        at: nameOf(event.to),
+        was: nameOf(event.from),
+      });
     case "mac-refused":
-      return log.warn("a frame from the network has the MAC of a local container; it was dropped", { mac: macFromNumber(event.mac), from: nameOf(event.peer) });
+      return log.warn("a frame from the network has the MAC of a local container; it was dropped", {
+        mac: macFromNumber(event.mac),
+        from: nameOf(event.peer),
+      });
     case "fault":
       return log.error("a fault in the frame path; the packet was dropped", { why: event.message });
   }

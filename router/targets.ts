@@ -1,15 +1,17 @@
 import { lookup } from "node:dns/promises";
 import { z } from "zod/mini";
+import type { Target } from "#mesh/connection-maker.js";
 import { isIpv4 } from "#src/address.js";
 import { WeaveError } from "#src/errors.js";
 import type { Store } from "#src/store.js";
-import type { Target } from "#mesh/connection-maker.js";
 
 const KEY = "directPeers";
 /** Peers one call may name, and targets a router may have. */
 export const MAX_TARGETS = 1_024;
 
-const shape = z.array(z.object({ text: z.string(), address: z.string(), port: z.boolean() })).check(z.maxLength(MAX_TARGETS));
+const shape = z
+  .array(z.object({ text: z.string(), address: z.string(), port: z.boolean() }))
+  .check(z.maxLength(MAX_TARGETS));
 
 /**
  * Resolves `host[:port]` once, as the original does.
@@ -21,7 +23,10 @@ export async function resolveTarget(text: string, ourPort: number): Promise<Targ
   const match = /^([^\s:/]{1,253})(?::(\d{1,5}))?$/.exec(text);
   const port = match?.[2] === undefined ? ourPort : Number(match[2]);
   if (match === null || port < 1 || port > 65_535) {
-    throw new WeaveError("WEAVE_PEER_INVALID", `invalid peer name ${JSON.stringify(text.slice(0, 300))}, should be host[:port]`);
+    throw new WeaveError(
+      "WEAVE_PEER_INVALID",
+      `invalid peer name ${JSON.stringify(text.slice(0, 300))}, should be host[:port]`,
+    );
   }
   return { text, address: `${await resolve(match[1])}:${port}`, port: match[2] !== undefined };
 }
@@ -40,9 +45,14 @@ async function resolve(host: string): Promise<string> {
 export function loadTargets(store: Store): Target[] {
   const parsed = shape.safeParse(store.get(KEY) ?? []);
   if (parsed.success) return parsed.data;
-  throw new WeaveError("WEAVE_STORE", "the database holds a damaged list of targets", { next: "Launch with the peers on the command line, without --resume." });
+  throw new WeaveError("WEAVE_STORE", "the database holds a damaged list of targets", {
+    next: "Launch with the peers on the command line, without --resume.",
+  });
 }
 
 export function saveTargets(store: Store, targets: readonly Target[]): void {
-  store.put(KEY, targets.map(({ text, address, port }) => ({ text, address, port })));
+  store.put(
+    KEY,
+    targets.map(({ text, address, port }) => ({ text, address, port })),
+  );
 }

@@ -1,9 +1,9 @@
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import { type RawData, WebSocket, WebSocketServer } from "ws";
-import { systemCode, textOf, WeaveError } from "#src/errors.js";
 import { MAX_FRAME_BYTES } from "#mesh/channel.js";
 import type { Wire, WireHandlers } from "#mesh/transport.js";
+import { systemCode, textOf, WeaveError } from "#src/errors.js";
 
 /** Long enough for a far, busy peer; the mesh gives up earlier where it wants to. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
@@ -110,7 +110,8 @@ export function listenWebSocket(host: string, port: number, accept: (wire: Wire)
       perMessageDeflate: false,
       clientTracking: true,
       handleProtocols: (protocols) => (protocols.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
-      verifyClient: ({ req }: { req: IncomingMessage }) => req.url === "/" && req.rawHeaders.join("").length < MAX_HEADER_BYTES,
+      verifyClient: ({ req }: { req: IncomingMessage }) =>
+        req.url === "/" && req.rawHeaders.join("").length < MAX_HEADER_BYTES,
     });
     server.once("error", (error) => reject(explainListen(host, port, error)));
     server.once("listening", () => {

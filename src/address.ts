@@ -18,7 +18,9 @@ export function parseCidr(text: string): Cidr {
     const subnet = `${ipaddr.IPv4.networkAddressFromCIDR(text).toString()}/${prefix}`;
     return { address: address.toString(), prefix, text: `${address.toString()}/${prefix}`, subnet };
   }
-  throw new WeaveError("WEAVE_ADDRESS_INVALID", `invalid CIDR address: ${text.slice(0, 64)}`, { next: "An address is a dotted quad with a prefix length, such as 10.2.1.1/24." });
+  throw new WeaveError("WEAVE_ADDRESS_INVALID", `invalid CIDR address: ${text.slice(0, 64)}`, {
+    next: "An address is a dotted quad with a prefix length, such as 10.2.1.1/24.",
+  });
 }
 
 /** Whether an IPv4 address is in one of the networks. Anything that is no IPv4 address is in none. */

@@ -44,5 +44,8 @@ export function macNumber(text: MacText): number {
 }
 
 export function macFromNumber(value: number): MacText {
-  return value.toString(16).padStart(12, "0").replace(/(..)(?=.)/g, "$1:");
+  return value
+    .toString(16)
+    .padStart(12, "0")
+    .replace(/(..)(?=.)/g, "$1:");
 }

@@ -29,16 +29,21 @@ export interface Route {
   handle(request: Request): Answer | Promise<Answer>;
 }
 
-/** A plain HTTP server over a table of routes: unknown paths are 404, known ones with another method 405. */
-export function createApi(routes: readonly Route[], log: Log): Server {
+/**
+ * A plain HTTP server over a table of routes: unknown paths are 404, known ones with another method 405.
+ *
+ * @param routes undefined while the router is starting: the answer is 503 then
+ */
+export function createApi(routes: () => readonly Route[] | undefined, log: Log): Server {
   const server = createServer({ requestTimeout: REQUEST_MS, headersTimeout: REQUEST_MS }, (request, response) => {
-    void serve(routes, request, log).then((answer) => reply(response, answer));
+    void serve(routes(), request, log).then((answer) => reply(response, answer));
   });
   server.maxHeadersCount = 64;
   return server;
 }
 
-async function serve(routes: readonly Route[], incoming: IncomingMessage, log: Log): Promise<Answer> {
+async function serve(routes: readonly Route[] | undefined, incoming: IncomingMessage, log: Log): Promise<Answer> {
+  if (routes === undefined) return { status: 503, body: "weave is starting\n" };
   try {
     const url = new URL(incoming.url ?? "/", "http://weave");
     const matching = routes.filter(({ pattern }) => pattern.test(url.pathname));
@@ -49,10 +54,17 @@ async function serve(routes: readonly Route[], incoming: IncomingMessage, log: L
     const form = new URLSearchParams(url.search);
     for (const [key, value] of new URLSearchParams(await readBody(incoming))) form.append(key, value);
     const params = route.pattern.exec(url.pathname)!.slice(1).map(decodeURIComponent);
-    return await route.handle({ method: route.method, path: url.pathname, params, form, accept: incoming.headers.accept ?? "" });
+    return await route.handle({
+      method: route.method,
+      path: url.pathname,
+      params,
+      form,
+      accept: incoming.headers.accept ?? "",
+    });
   } catch (error) {
     if (error instanceof WeaveError) return { status: error.http, body: `${error.text}\n` };
-    if (error instanceof URIError || systemCode(error) === "ERR_INVALID_URL") return { status: 400, body: "the path is not valid\n" };
+    if (error instanceof URIError || systemCode(error) === "ERR_INVALID_URL")
+      return { status: 400, body: "the path is not valid\n" };
     log.error("a request failed", { url: incoming.url?.slice(0, 200), why: textOf(error) });
     return { status: 500, body: `${textOf(error)}\n` };
   }
@@ -74,7 +86,10 @@ function readBody(incoming: IncomingMessage): Promise<string> {
   });
 }
 
-function reply(response: ServerResponse, { status = 200, type = "text/plain; charset=utf-8", body = "" }: Answer): void {
+function reply(
+  response: ServerResponse,
+  { status = 200, type = "text/plain; charset=utf-8", body = "" }: Answer,
+): void {
   if (status === 413) response.setHeader("Connection", "close");
   response.writeHead(status, body === "" ? {} : { "Content-Type": type });
   response.end(body);
@@ -89,17 +104,25 @@ export async function listen(server: Server, address: string): Promise<void> {
   const socket = address.startsWith("/");
   const match = /^(.*):(\d{1,5})$/.exec(address);
   if (!socket && match === null) {
-    throw new WeaveError("WEAVE_FLAG_INVALID", `'${address}' is no address to listen at`, { next: "Give host:port, such as 127.0.0.1:6784, or the absolute path of a Unix socket." });
+    throw new WeaveError("WEAVE_FLAG_INVALID", `'${address}' is no address to listen at`, {
+      next: "Give host:port, such as 127.0.0.1:6784, or the absolute path of a Unix socket.",
+    });
   }
   if (socket) rmSync(address, { force: true });
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error) => {
       const busy = systemCode(error) === "EADDRINUSE";
       reject(
-        new WeaveError(busy ? "WEAVE_PORT_IN_USE" : "WEAVE_API", `cannot listen on ${address}: ${busy ? "another process uses it" : error.message}`, {
-          cause: error,
-          ...(busy ? { next: "Find it with 'ss -ltnp', or choose another address with --http-addr or --status-addr." } : {}),
-        }),
+        new WeaveError(
+          busy ? "WEAVE_PORT_IN_USE" : "WEAVE_API",
+          `cannot listen on ${address}: ${busy ? "another process uses it" : error.message}`,
+          {
+            cause: error,
+            ...(busy
+              ? { next: "Find it with 'ss -ltnp', or choose another address with --http-addr or --status-addr." }
+              : {}),
+          },
+        ),
       );
     });
     const done = () => resolve();

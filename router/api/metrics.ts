@@ -42,17 +42,34 @@ export class Metrics {
       },
     });
     void connections;
-    const gauge = (name: string, help: string, read: () => number) => new Gauge({ name, help, registers, collect() { this.set(read()); } });
-    gauge("weave_connection_terminations_total", "Number of peer-to-peer connections terminated.", () => router.mesh.status().terminations);
+    const gauge = (name: string, help: string, read: () => number) =>
+      new Gauge({
+        name,
+        help,
+        registers,
+        collect() {
+          this.set(read());
+        },
+      });
+    gauge(
+      "weave_connection_terminations_total",
+      "Number of peer-to-peer connections terminated.",
+      () => router.mesh.status().terminations,
+    );
     gauge("weave_peers", "Number of peers within reach, this one included.", () => router.mesh.status().peers.length);
-    gauge("weave_messages_quarantined_total", "Messages of peers that were set aside.", () => router.mesh.status().quarantined);
+    gauge(
+      "weave_messages_quarantined_total",
+      "Messages of peers that were set aside.",
+      () => router.mesh.status().quarantined,
+    );
     new Gauge({
       name: "weave_datapath_drops_total",
       help: "Frames, records and datagrams dropped, by reason.",
       labelNames: ["reason"] as const,
       registers,
       async collect() {
-        for (const [reason, count] of Object.entries((await router.datapath.report())?.drops ?? {})) this.set({ reason }, count);
+        for (const [reason, count] of Object.entries((await router.datapath.report())?.drops ?? {}))
+          this.set({ reason }, count);
       },
     });
     new Gauge({
@@ -61,7 +78,8 @@ export class Metrics {
       labelNames: ["kind"] as const,
       registers,
       async collect() {
-        for (const [kind, count] of Object.entries((await router.datapath.report())?.counters ?? {})) this.set({ kind }, count);
+        for (const [kind, count] of Object.entries((await router.datapath.report())?.counters ?? {}))
+          this.set({ kind }, count);
       },
     });
     return registry;

@@ -1,11 +1,11 @@
-import { macFromNumber } from "#src/mac.js";
-import { VERSION } from "#src/version.js";
 import { PROTOCOL_MAX, PROTOCOL_MIN } from "#mesh/channel.js";
 import type { Connection } from "#mesh/connection.js";
 import type { AttemptStatus } from "#mesh/connection-maker.js";
 import { type PeerRecord, peerText } from "#mesh/peer.js";
 import type { Router } from "#router/router.js";
 import { SleeveConnection } from "#router/sleeve/sleeve.js";
+import { macFromNumber } from "#src/mac.js";
+import { VERSION } from "#src/version.js";
 
 /** A connection, or an attempt at one, as status and report show it. */
 export interface ConnectionReport {
@@ -22,14 +22,25 @@ export interface PeerReport {
   readonly UID: bigint;
   readonly ShortID: number;
   readonly Version: number;
-  readonly Connections: readonly { Name: string; NickName: string; Address: string; Outbound: boolean; Established: boolean }[];
+  readonly Connections: readonly {
+    Name: string;
+    NickName: string;
+    Address: string;
+    Outbound: boolean;
+    Established: boolean;
+  }[];
 }
 
 /** What the router knows of itself, under the original's names. */
 export interface Report {
   readonly Ready: boolean;
   readonly Version: string;
-  readonly VersionCheck: { readonly Enabled: boolean; readonly Success: boolean; readonly NewVersion: string; readonly NextCheckAt: string };
+  readonly VersionCheck: {
+    readonly Enabled: boolean;
+    readonly Success: boolean;
+    readonly NewVersion: string;
+    readonly NextCheckAt: string;
+  };
   readonly Router: RouterReport;
 }
 
@@ -90,12 +101,18 @@ export async function makeReport(router: Router, withDatapath = true): Promise<R
       Peers: peers,
       SuspendedPeers: status.suspended.map(peerText),
       NameConflicts: status.conflicts,
-      UnicastRoutes: [{ Dest: status.self.name, Via: NO_PEER }, ...[...routes.unicasts()].map(([Dest, Via]) => ({ Dest, Via }))],
+      UnicastRoutes: [
+        { Dest: status.self.name, Via: NO_PEER },
+        ...[...routes.unicasts()].map(([Dest, Via]) => ({ Dest, Via })),
+      ],
       BroadcastRoutes: [...routes.sources()].map((Source) => {
         const Via = routes.flood(Source);
         return { Source, Via: Via.length > 0 ? Via : null };
       }),
-      Connections: [...status.connections.map(connectionReport), ...status.attempts.map((attempt) => attemptReport(attempt))],
+      Connections: [
+        ...status.connections.map(connectionReport),
+        ...status.attempts.map((attempt) => attemptReport(attempt)),
+      ],
       TerminationCount: status.terminations,
       QuarantinedMessages: status.quarantined,
       Targets: status.targets.map(({ text }) => text),
@@ -106,7 +123,12 @@ export async function makeReport(router: Router, withDatapath = true): Promise<R
       Drops: { ...frames?.drops },
       MACs: (frames?.macs ?? []).map(({ mac, peer, idleMs }) => {
         const Name = macFromNumber(peer);
-        return { Mac: macFromNumber(mac), Name, NickName: nickOf(Name), LastSeen: new Date(now - idleMs).toISOString() };
+        return {
+          Mac: macFromNumber(mac),
+          Name,
+          NickName: nickOf(Name),
+          LastSeen: new Date(now - idleMs).toISOString(),
+        };
       }),
     },
   };
@@ -119,7 +141,13 @@ function peerReport(record: PeerRecord, nickOf: (name: string) => string): PeerR
     UID: BigInt(`0x${record.uid}`),
     ShortID: 0,
     Version: record.version,
-    Connections: record.links.map(({ to, address, outbound, established }) => ({ Name: to, NickName: nickOf(to), Address: address, Outbound: outbound, Established: established })),
+    Connections: record.links.map(({ to, address, outbound, established }) => ({
+      Name: to,
+      NickName: nickOf(to),
+      Address: address,
+      Outbound: outbound,
+      Established: established,
+    })),
   };
 }
 
@@ -143,5 +171,11 @@ function attemptReport({ address, state, error, retryAt }: AttemptStatus): Conne
 
 function sleeveDiagnostics(connections: readonly Connection[]): unknown {
   const entries = connections.filter(({ overlay }) => overlay instanceof SleeveConnection);
-  return entries.length === 0 ? null : entries.map(({ remote, overlay }) => ({ Name: remote!.name, NickName: remote!.nickname, ...(overlay as SleeveConnection).diagnostics() }));
+  return entries.length === 0
+    ? null
+    : entries.map(({ remote, overlay }) => ({
+        Name: remote!.name,
+        NickName: remote!.nickname,
+        ...(overlay as SleeveConnection).diagnostics(),
+      }));
 }

@@ -1,17 +1,18 @@
-import { parseCidr } from "#src/address.js";
-import { textOf, WeaveError } from "#src/errors.js";
 import type { Answer, Route } from "#router/api/http.js";
 import { Metrics } from "#router/api/metrics.js";
 import { makeReport } from "#router/api/report.js";
 import { connectionsText, peersText, statusText, targetsText } from "#router/api/status.js";
 import { renderTemplate, stringify } from "#router/api/template.js";
 import type { Router } from "#router/router.js";
+import { parseCidr } from "#src/address.js";
+import { textOf, WeaveError } from "#src/errors.js";
 
 /** What may be read by anybody who reaches the status port. */
 export function statusRoutes(router: Router): Route[] {
   const metrics = new Metrics(router);
   const get = (pattern: RegExp, handle: Route["handle"]): Route => ({ method: "GET", pattern, handle });
-  const text = (pattern: RegExp, make: () => Promise<string>): Route => get(pattern, async () => ({ body: await make() }));
+  const text = (pattern: RegExp, make: () => Promise<string>): Route =>
+    get(pattern, async () => ({ body: await make() }));
   const report = async () => (await makeReport(router, false)).Router;
   return [
     text(/^\/status$/, async () => statusText(await makeReport(router, false))),
@@ -19,7 +20,8 @@ export function statusRoutes(router: Router): Route[] {
     text(/^\/status\/connections$/, async () => connectionsText(await report())),
     text(/^\/status\/peers$/, async () => peersText(await report())),
     get(/^\/report$/, async ({ accept, form }): Promise<Answer> => {
-      if (accept === "application/json") return { type: "application/json", body: `${stringify(await makeReport(router), 4)}\n` };
+      if (accept === "application/json")
+        return { type: "application/json", body: `${stringify(await makeReport(router), 4)}\n` };
       const formats = form.getAll("format");
       if (formats.length !== 1) throw new WeaveError("WEAVE_TEMPLATE", "error: must supply one format parameter");
       return { body: renderTemplate(formats[0], await makeReport(router)) };
@@ -33,7 +35,11 @@ export function metricsRoutes(router: Router): Route[] {
 }
 
 function metricsRoute(metrics: Metrics): Route {
-  return { method: "GET", pattern: /^\/metrics$/, handle: async () => ({ type: "text/plain; version=0.0.4; charset=utf-8", body: await metrics.text() }) };
+  return {
+    method: "GET",
+    pattern: /^\/metrics$/,
+    handle: async () => ({ type: "text/plain; version=0.0.4; charset=utf-8", body: await metrics.text() }),
+  };
 }
 
 /** What changes the router: on the control port alone. */

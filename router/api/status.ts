@@ -9,15 +9,23 @@ const STATES = ["established", "pending", "retrying", "failed", "connecting"];
 /** The text of `weave status`. */
 export function statusText(report: Report): string {
   const router = report.Router;
-  return line("Version", `${report.Version} (version check update disabled)`) + "\n" + routerText(router);
+  return `${line("Version", `${report.Version} (version check update disabled)`)}\n${routerText(router)}`;
 }
 
 function routerText(router: RouterReport): string {
-  const counts = STATES.map((state) => [state, router.Connections.filter(({ State }) => State === state).length] as const).filter(([, count]) => count > 0);
+  const counts = STATES.map(
+    (state) => [state, router.Connections.filter(({ State }) => State === state).length] as const,
+  ).filter(([, count]) => count > 0);
   const links = router.Peers.flatMap(({ Connections }) => Connections);
   const established = links.filter(({ Established }) => Established).length;
-  const peers = [established > 0 ? `${established} established` : "", links.length > established ? `${links.length - established} pending` : ""].filter((part) => part !== "");
-  const protocol = router.ProtocolMinVersion === router.ProtocolMaxVersion ? `${router.ProtocolMaxVersion}` : `${router.ProtocolMinVersion}..${router.ProtocolMaxVersion}`;
+  const peers = [
+    established > 0 ? `${established} established` : "",
+    links.length > established ? `${links.length - established} pending` : "",
+  ].filter((part) => part !== "");
+  const protocol =
+    router.ProtocolMinVersion === router.ProtocolMaxVersion
+      ? `${router.ProtocolMaxVersion}`
+      : `${router.ProtocolMinVersion}..${router.ProtocolMaxVersion}`;
   return [
     line("Service", "router"),
     line("Protocol", `${router.Protocol} ${protocol}`),
@@ -58,7 +66,8 @@ export function connectionsText({ Connections }: RouterReport): string {
 export function peersText({ Peers }: RouterReport): string {
   return Peers.map((peer) => {
     const links = peer.Connections.map(
-      ({ Outbound, Address, Name, NickName, Established }) => `   ${arrow(Outbound)} ${Address.padEnd(21)} ${`${Name}(${NickName})`.padEnd(37)} ${Established ? "established" : "pending"}\n`,
+      ({ Outbound, Address, Name, NickName, Established }) =>
+        `   ${arrow(Outbound)} ${Address.padEnd(21)} ${`${Name}(${NickName})`.padEnd(37)} ${Established ? "established" : "pending"}\n`,
     );
     return `${peer.Name}(${peer.NickName})\n${links.join("")}`;
   }).join("");

@@ -110,7 +110,9 @@ function show(call: "show" | "len" | "json", value: unknown): string {
 /** JSON in which a BigInt is a plain number: identifiers of 64 bits, as the original prints them. */
 export function stringify(value: unknown, indent?: number): string {
   const MARK = "\u0000bigint:";
-  const text = JSON.stringify(value, (_key, item: unknown) => (typeof item === "bigint" ? `${MARK}${item}` : item), indent) ?? "null";
+  const text =
+    JSON.stringify(value, (_key, item: unknown) => (typeof item === "bigint" ? `${MARK}${item}` : item), indent) ??
+    "null";
   return text.replace(/"\\u0000bigint:(\d+)"/g, "$1");
 }
 

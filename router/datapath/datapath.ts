@@ -1,8 +1,8 @@
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
-import { closeFd, WakeUp } from "#src/host/native/files.js";
-import type { TapDevice } from "#src/host/native/tap.js";
 import type { Command, DatapathEvent, DatapathReport } from "#router/datapath/protocol.js";
 import type { WorkerStart } from "#router/datapath/worker.js";
+import { closeFd, WakeUp } from "#src/host/native/files.js";
+import type { TapDevice } from "#src/host/native/tap.js";
 
 /** The thread allocates nothing for a frame: a small heap keeps it from growing on what commands leave behind. */
 const THREAD_HEAP_MB = 32;

@@ -1,6 +1,3 @@
-import type { Memory } from "#src/host/native/memory.js";
-import { Memory as NativeMemory } from "#src/host/native/memory.js";
-import { VNET_HEADER_BYTES } from "#src/host/native/tap.js";
 import { MAX_FRAME } from "#router/datapath/record.js";
 import {
   cutHeaders,
@@ -12,6 +9,9 @@ import {
   readDescriptor,
   writeVnetHeader,
 } from "#router/datapath/super-frame.js";
+import type { Memory } from "#src/host/native/memory.js";
+import { Memory as NativeMemory } from "#src/host/native/memory.js";
+import { VNET_HEADER_BYTES } from "#src/host/native/tap.js";
 
 /**
  * Joins neighbouring pieces of a super-frame into one write to the TAP. A run is closed by its last piece, by a gap, by
@@ -48,7 +48,11 @@ export class Joiner {
     const payloadAt = headersAt + piece.headers;
     const payload = body + bodyBytes - payloadAt;
     const continues =
-      this.#layout !== undefined && this.#source === source && this.#id === piece.id && this.#next === piece.offset && this.#layout.headers === piece.headers;
+      this.#layout !== undefined &&
+      this.#source === source &&
+      this.#id === piece.id &&
+      this.#next === piece.offset &&
+      this.#layout.headers === piece.headers;
     if (!continues) {
       this.close();
       const layout = layoutOf(from.u8.subarray(headersAt, payloadAt), piece.csumStart);

@@ -6,8 +6,21 @@ import type { Endpoint } from "#src/host/native/udp.js";
  */
 export type Command =
   | { readonly do: "open"; readonly session: number; readonly peer: number; readonly encrypted: boolean }
-  | { readonly do: "key"; readonly session: number; readonly direction: "seal" | "open"; readonly epoch: number; readonly key: Uint8Array; readonly salt: Uint8Array }
-  | { readonly do: "path"; readonly session: number; readonly remoteSession: number; readonly address: Endpoint; readonly datagramBytes: number }
+  | {
+      readonly do: "key";
+      readonly session: number;
+      readonly direction: "seal" | "open";
+      readonly epoch: number;
+      readonly key: Uint8Array;
+      readonly salt: Uint8Array;
+    }
+  | {
+      readonly do: "path";
+      readonly session: number;
+      readonly remoteSession: number;
+      readonly address: Endpoint;
+      readonly datagramBytes: number;
+    }
   | { readonly do: "control"; readonly session: number; readonly message: Uint8Array; readonly datagramBytes: number }
   | { readonly do: "close"; readonly session: number }
   | { readonly do: "routes"; readonly routes: RouteTable }
@@ -22,7 +35,12 @@ export interface RouteTable {
 }
 
 export type DatapathEvent =
-  | { readonly event: "control"; readonly session: number; readonly message: Uint8Array; readonly datagramBytes: number }
+  | {
+      readonly event: "control";
+      readonly session: number;
+      readonly message: Uint8Array;
+      readonly datagramBytes: number;
+    }
   | { readonly event: "address-changed"; readonly session: number; readonly address: Endpoint }
   | { readonly event: "too-big"; readonly session: number }
   | { readonly event: "mac-moved"; readonly mac: number; readonly from: number; readonly to: number }

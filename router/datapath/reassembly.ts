@@ -1,5 +1,5 @@
-import { Memory } from "#src/host/native/memory.js";
 import { DATAGRAM_HEADER, MAX_RECORD } from "#router/datapath/record.js";
+import { Memory } from "#src/host/native/memory.js";
 
 /** Records under reassembly at once. Pieces of a record follow one another closely; reordering mixes a few neighbours. */
 const SLOTS = 32;
@@ -33,7 +33,16 @@ export class Reassembly {
 
   constructor() {
     for (let i = 0; i < SLOTS; i++) {
-      this.#slots.push({ key: -1, count: 0, have: 0, pieceBytes: 0, lastBytes: 0, stamp: 0, seen: new Uint8Array(256), at: i * SLOT_BYTES });
+      this.#slots.push({
+        key: -1,
+        count: 0,
+        have: 0,
+        pieceBytes: 0,
+        lastBytes: 0,
+        stamp: 0,
+        seen: new Uint8Array(256),
+        at: i * SLOT_BYTES,
+      });
     }
   }
 

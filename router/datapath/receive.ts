@@ -1,10 +1,10 @@
-import { Memory } from "#src/host/native/memory.js";
-import { IoVector, type UdpSocket } from "#src/host/native/udp.js";
 import type { DatapathEvent, Tally } from "#router/datapath/protocol.js";
 import { Reassembly } from "#router/datapath/reassembly.js";
 import { DATAGRAM_HEADER, DATAGRAM_TYPE, RECORD_OVERHEAD } from "#router/datapath/record.js";
 import type { Session } from "#router/datapath/session.js";
 import type { Switch } from "#router/datapath/switch.js";
+import { Memory } from "#src/host/native/memory.js";
+import { IoVector, type UdpSocket } from "#src/host/native/udp.js";
 
 /** What one receive may bring: UDP_GRO joins datagrams up to 64 KB. */
 const BUFFER_BYTES = 65_536;
@@ -95,7 +95,12 @@ export class Receiver {
     for (let i = 1; i < pieces; i++) {
       const p = at + i * stride;
       // The first word is type, index, count, epoch: the same but for the index.
-      if (view.getUint32(p, true) !== word + i * 256 || view.getUint32(p + 4, true) !== session || view.getUint32(p + 8, true) !== counter) return 0;
+      if (
+        view.getUint32(p, true) !== word + i * 256 ||
+        view.getUint32(p + 4, true) !== session ||
+        view.getUint32(p + 8, true) !== counter
+      )
+        return 0;
     }
     const piece = stride - DATAGRAM_HEADER;
     let to = at + stride;
@@ -108,7 +113,15 @@ export class Receiver {
     return to - at - DATAGRAM_HEADER;
   }
 
-  #record(session: Session, memory: Memory, offset: number, length: number, epoch: number, pieces: number, datagramBytes: number): void {
+  #record(
+    session: Session,
+    memory: Memory,
+    offset: number,
+    length: number,
+    epoch: number,
+    pieces: number,
+    datagramBytes: number,
+  ): void {
     if (length < RECORD_OVERHEAD) return this.#tally.drop("record-malformed");
     const result = session.open(memory, offset, length, epoch, pieces);
     if (result !== "ok") return this.#tally.drop(result);

@@ -1,8 +1,8 @@
+import { readCounter, writeAad, writeCounter } from "#router/datapath/record.js";
+import { ReplayWindow } from "#router/datapath/replay.js";
 import { AAD_BYTES, AeadContext, NONCE_BYTES, TAG_BYTES } from "#src/host/native/aead.js";
 import type { Memory } from "#src/host/native/memory.js";
 import type { Endpoint } from "#src/host/native/udp.js";
-import { readCounter, writeAad, writeCounter } from "#router/datapath/record.js";
-import { ReplayWindow } from "#router/datapath/replay.js";
 
 /** A key is not used for longer, even if the other end never agrees to a new one (as WireGuard's REJECT_AFTER_TIME). */
 export const REJECT_AFTER_MS = 180_000;

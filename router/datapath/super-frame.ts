@@ -60,7 +60,8 @@ export function layoutOf(frame: Uint8Array, tcp: number): Layout | undefined {
   }
   if (tcp + 20 > frame.length || tcp < ip + 20) return undefined;
   const v6 = type === ETHERTYPE_IPV6;
-  if (!v6 && (type !== ETHERTYPE_IPV4 || frame[ip + 9] !== TCP || ip + ((frame[ip] & 15) << 2) !== tcp)) return undefined;
+  if (!v6 && (type !== ETHERTYPE_IPV4 || frame[ip + 9] !== TCP || ip + ((frame[ip] & 15) << 2) !== tcp))
+    return undefined;
   if (v6 && tcp < ip + 40) return undefined;
   const headers = tcp + ((frame[tcp + 12] >>> 4) << 2);
   if (headers < MIN_HEADERS || headers > MAX_HEADERS || headers < tcp + 20) return undefined;
@@ -126,7 +127,14 @@ function adjusted(sum: number, was: number, is: number): number {
  * @param frame the headers, `layout.headers` bytes or more
  * @throws WEAVE_MESSAGE_MALFORMED when the part does not fit an IP packet
  */
-export function cutHeaders(frame: Uint8Array, layout: Layout, offset: number, length: number, gsoSize: number, last: boolean): void {
+export function cutHeaders(
+  frame: Uint8Array,
+  layout: Layout,
+  offset: number,
+  length: number,
+  gsoSize: number,
+  last: boolean,
+): void {
   const { ip, v6, tcp, headers } = layout;
   const get = (at: number) => (frame[at] << 8) | frame[at + 1];
   const put = (at: number, value: number) => {
@@ -134,7 +142,8 @@ export function cutHeaders(frame: Uint8Array, layout: Layout, offset: number, le
     frame[at + 1] = value;
   };
   const total = headers - ip + length;
-  if (total > 65_535) throw new WeaveError("WEAVE_MESSAGE_MALFORMED", `a part of ${length} bytes does not fit an IP packet`);
+  if (total > 65_535)
+    throw new WeaveError("WEAVE_MESSAGE_MALFORMED", `a part of ${length} bytes does not fit an IP packet`);
   const lengthAt = v6 ? ip + 4 : ip + 2;
   const was = get(lengthAt);
   const is = v6 ? total - 40 : total;
@@ -160,7 +169,14 @@ export function cutHeaders(frame: Uint8Array, layout: Layout, offset: number, le
  * Writes the virtio header of a super-frame or a part of one: a part of one segment is a plain frame whose checksum is
  * still to be completed.
  */
-export function writeVnetHeader(view: DataView, at: number, layout: Layout, gsoType: number, gsoSize: number, payload: number): void {
+export function writeVnetHeader(
+  view: DataView,
+  at: number,
+  layout: Layout,
+  gsoType: number,
+  gsoSize: number,
+  payload: number,
+): void {
   const segmented = payload > gsoSize;
   view.setUint8(at, VNET_NEEDS_CSUM);
   view.setUint8(at + 1, segmented ? gsoType : GSO_NONE);

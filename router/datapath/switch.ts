@@ -1,13 +1,32 @@
-import type { Memory } from "#src/host/native/memory.js";
-import { type TapDevice, VNET_HEADER_BYTES } from "#src/host/native/tap.js";
-import { writeFrom } from "#src/host/native/files.js";
 import { Joiner } from "#router/datapath/joiner.js";
 import { MacTable } from "#router/datapath/mac-table.js";
 import type { DatapathEvent, RouteTable, Tally } from "#router/datapath/protocol.js";
-import { AT_BODY, AT_DEST, AT_HOPS, AT_KIND, AT_SOURCE, KIND_CONTROL, KIND_FRAMES, KIND_PIECE, RECORD_OVERHEAD, readMac } from "#router/datapath/record.js";
+import {
+  AT_BODY,
+  AT_DEST,
+  AT_HOPS,
+  AT_KIND,
+  AT_SOURCE,
+  KIND_CONTROL,
+  KIND_FRAMES,
+  KIND_PIECE,
+  RECORD_OVERHEAD,
+  readMac,
+} from "#router/datapath/record.js";
 import type { Session } from "#router/datapath/session.js";
-import { DESCRIPTOR_BYTES, GSO_ECN, GSO_NONE, GSO_TCPV4, GSO_TCPV6, layoutOf, MAX_HEADERS } from "#router/datapath/super-frame.js";
+import {
+  DESCRIPTOR_BYTES,
+  GSO_ECN,
+  GSO_NONE,
+  GSO_TCPV4,
+  GSO_TCPV6,
+  layoutOf,
+  MAX_HEADERS,
+} from "#router/datapath/super-frame.js";
 import type { Transmitter } from "#router/datapath/transmit.js";
+import { writeFrom } from "#src/host/native/files.js";
+import type { Memory } from "#src/host/native/memory.js";
+import { type TapDevice, VNET_HEADER_BYTES } from "#src/host/native/tap.js";
 
 const ETHERNET_HEADER = 14;
 const SHORTEST = VNET_HEADER_BYTES + ETHERNET_HEADER;
@@ -40,7 +59,13 @@ export class Switch {
   readonly #joiner: Joiner;
   #now = 0;
 
-  constructor(self: number, tap: TapDevice, transmitter: Transmitter, tally: Tally, tell: (event: DatapathEvent) => void) {
+  constructor(
+    self: number,
+    tap: TapDevice,
+    transmitter: Transmitter,
+    tally: Tally,
+    tell: (event: DatapathEvent) => void,
+  ) {
     this.#self = self;
     this.#tap = tap;
     this.#transmitter = transmitter;
@@ -154,7 +179,8 @@ export class Switch {
       const csumStart = memory.view.getUint16(offset + 6, true);
       const gsoSize = memory.view.getUint16(offset + 4, true);
       const layout = layoutOf(memory.u8.subarray(start, Math.min(start + MAX_HEADERS, offset + length)), csumStart);
-      if (layout === undefined || gsoSize === 0 || (plain !== GSO_TCPV4 && plain !== GSO_TCPV6)) return this.#tally.drop("frame-malformed");
+      if (layout === undefined || gsoSize === 0 || (plain !== GSO_TCPV4 && plain !== GSO_TCPV6))
+        return this.#tally.drop("frame-malformed");
       return this.#transmitter.superFrame(session, this.#self, dest, memory, offset, length, layout, type, gsoSize);
     }
     this.#transmitter.frame(session, this.#self, dest, memory, offset, length);

@@ -1,15 +1,15 @@
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
+import { type Command, type DatapathEvent, Tally } from "#router/datapath/protocol.js";
+import { Receiver } from "#router/datapath/receive.js";
+import { MAX_FRAME } from "#router/datapath/record.js";
+import { Session } from "#router/datapath/session.js";
+import { Switch } from "#router/datapath/switch.js";
+import { Transmitter } from "#router/datapath/transmit.js";
 import { textOf } from "#src/errors.js";
 import { PollSet, readInto, WakeUp } from "#src/host/native/files.js";
 import { Memory } from "#src/host/native/memory.js";
 import type { TapDevice } from "#src/host/native/tap.js";
 import { UdpSocket } from "#src/host/native/udp.js";
-import { type Command, type DatapathEvent, Tally } from "#router/datapath/protocol.js";
-import { MAX_FRAME } from "#router/datapath/record.js";
-import { Receiver } from "#router/datapath/receive.js";
-import { Session } from "#router/datapath/session.js";
-import { Switch } from "#router/datapath/switch.js";
-import { Transmitter } from "#router/datapath/transmit.js";
 
 /** Receives and reads before the other side has its turn: long enough to batch, short enough for both to flow. */
 const TURN = 16;
@@ -48,7 +48,9 @@ export class DatapathThread {
     this.#options = options;
     const udp = new UdpSocket(options.udpFd);
     const tell = (event: DatapathEvent) => this.#tell(event);
-    this.#transmitter = new Transmitter(udp, this.#tally, (session) => this.#tell({ event: "too-big", session: session.local }));
+    this.#transmitter = new Transmitter(udp, this.#tally, (session) =>
+      this.#tell({ event: "too-big", session: session.local }),
+    );
     this.#switch = new Switch(options.self, options.tap, this.#transmitter, this.#tally, tell);
     this.#receiver = new Receiver(udp, this.#switch, this.#tally, tell);
   }
@@ -147,7 +149,8 @@ export class DatapathThread {
       }
       case "control": {
         const session = sessions.get(command.session);
-        if (session !== undefined) this.#transmitter.control(session, this.#options.self, command.message, command.datagramBytes);
+        if (session !== undefined)
+          this.#transmitter.control(session, this.#options.self, command.message, command.datagramBytes);
         return;
       }
       case "close": {
@@ -164,8 +167,16 @@ export class DatapathThread {
         this.#switch.macs.forget(command.peer);
         return;
       case "report": {
-        const macs = [...this.#switch.macs.entries()].map(([mac, { peer, seen }]) => ({ mac, peer, idleMs: now - seen }));
-        this.#tell({ event: "report", ticket: command.ticket, report: { macs, counters: this.#tally.counters, drops: this.#tally.drops } });
+        const macs = [...this.#switch.macs.entries()].map(([mac, { peer, seen }]) => ({
+          mac,
+          peer,
+          idleMs: now - seen,
+        }));
+        this.#tell({
+          event: "report",
+          ticket: command.ticket,
+          report: { macs, counters: this.#tally.counters, drops: this.#tally.drops },
+        });
         return;
       }
       case "stop":

@@ -1,7 +1,3 @@
-import { Errno } from "#src/host/native/libc.js";
-import { Memory } from "#src/host/native/memory.js";
-import { VNET_HEADER_BYTES } from "#src/host/native/tap.js";
-import { IoVector, MAX_SEGMENTS, MAX_SEND_BYTES, type UdpSocket } from "#src/host/native/udp.js";
 import type { Tally } from "#router/datapath/protocol.js";
 import {
   AT_BODY,
@@ -22,7 +18,18 @@ import {
   writeMac,
 } from "#router/datapath/record.js";
 import type { Session } from "#router/datapath/session.js";
-import { DESCRIPTOR_BYTES, type Descriptor, FLAG_FIRST, FLAG_LAST, type Layout, writeDescriptor } from "#router/datapath/super-frame.js";
+import {
+  DESCRIPTOR_BYTES,
+  type Descriptor,
+  FLAG_FIRST,
+  FLAG_LAST,
+  type Layout,
+  writeDescriptor,
+} from "#router/datapath/super-frame.js";
+import { Errno } from "#src/host/native/libc.js";
+import { Memory } from "#src/host/native/memory.js";
+import { VNET_HEADER_BYTES } from "#src/host/native/tap.js";
+import { IoVector, MAX_SEGMENTS, MAX_SEND_BYTES, type UdpSocket } from "#src/host/native/udp.js";
 
 /** Records wait here until they are sent: what one segmented send takes, and one more record of the largest size. */
 const ARENA_BYTES = 128 * 1024 + MAX_RECORD;
@@ -78,7 +85,8 @@ export class Transmitter {
     if (!this.#ready(session)) return;
     const room = DATAGRAMS_PER_RECORD * (session.datagramBytes - DATAGRAM_HEADER) - 16;
     const open = this.#bundleSession === session && this.#bundleSource === source && this.#bundleDest === dest;
-    if (this.#bundleSession !== undefined && (!open || this.#end - this.#bundleStart + 2 + length > room)) this.#closeBundle();
+    if (this.#bundleSession !== undefined && (!open || this.#end - this.#bundleStart + 2 + length > room))
+      this.#closeBundle();
     if (this.#bundleSession === undefined) {
       this.#makeRoom(RECORD_OVERHEAD + length + 4);
       this.#bundleSession = session;
@@ -98,7 +106,17 @@ export class Transmitter {
    *
    * @param layout where its headers are; `gsoSize` bytes of payload make a segment
    */
-  superFrame(session: Session, source: number, dest: number, from: Memory, offset: number, length: number, layout: Layout, gsoType: number, gsoSize: number): void {
+  superFrame(
+    session: Session,
+    source: number,
+    dest: number,
+    from: Memory,
+    offset: number,
+    length: number,
+    layout: Layout,
+    gsoType: number,
+    gsoSize: number,
+  ): void {
     if (!this.#ready(session)) return;
     const headersAt = offset + VNET_HEADER_BYTES;
     const payloadAt = headersAt + layout.headers;
@@ -209,7 +227,8 @@ export class Transmitter {
     this.#end = start + ((length + 7) & ~7);
     if (this.#batchCount > 0 && (this.#batchSession !== session || this.#batchClosed)) this.#send();
     const largest = session.datagramBytes - DATAGRAM_HEADER;
-    if (this.#batchCount > 0 && (this.#batchPiece > largest || !this.#fits(Math.ceil(length / this.#batchPiece)))) this.#send();
+    if (this.#batchCount > 0 && (this.#batchPiece > largest || !this.#fits(Math.ceil(length / this.#batchPiece))))
+      this.#send();
     // The first record of a batch sets the size: even pieces, so that records of one length leave no short datagram.
     if (this.#batchCount === 0) this.#batchPiece = Math.ceil(length / Math.ceil(length / largest));
     const piece = this.#batchPiece;

@@ -26,5 +26,9 @@ export function encodePathMessage({ type, id, datagramBytes }: PathMessage): Uin
 export function decodePathMessage(bytes: Uint8Array): PathMessage | undefined {
   if (bytes.length < BYTES || (bytes[0] !== PING && bytes[0] !== PONG)) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset);
-  return { type: bytes[0] === PING ? "ping" : "pong", datagramBytes: view.getUint16(2, true), id: view.getUint32(4, true) };
+  return {
+    type: bytes[0] === PING ? "ping" : "pong",
+    datagramBytes: view.getUint16(2, true),
+    id: view.getUint32(4, true),
+  };
 }

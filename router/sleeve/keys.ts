@@ -1,7 +1,7 @@
 import { z } from "zod/mini";
 import { diffieHellman, hkdf, type KeyPair, keyPair } from "#mesh/noise.js";
-import type { Random } from "#src/random.js";
 import { WeaveError } from "#src/errors.js";
+import type { Random } from "#src/random.js";
 
 /** As WireGuard's REKEY_AFTER_TIME. The datapath refuses a key after 180 s (session.ts). */
 export const REKEY_MS = 120_000;
@@ -33,7 +33,13 @@ export const rekeyShapes = [
 
 export type KeyEffect =
   | { readonly do: "send"; readonly message: RekeyMessage }
-  | { readonly do: "install"; readonly direction: "seal" | "open"; readonly epoch: number; readonly key: Uint8Array; readonly salt: Uint8Array };
+  | {
+      readonly do: "install";
+      readonly direction: "seal" | "open";
+      readonly epoch: number;
+      readonly key: Uint8Array;
+      readonly salt: Uint8Array;
+    };
 
 export class DataKeys {
   readonly #dialler: boolean;
@@ -72,15 +78,26 @@ export class DataKeys {
     if (message.kind === "rekey-offer" && !this.#dialler && message.epoch === next) {
       const pair = keyPair(this.#random.bytes(32));
       this.#advance(pair, message.key);
-      return [this.#install("open", next), { do: "send", message: { kind: "rekey-answer", epoch: next, key: pair.public } }];
+      return [
+        this.#install("open", next),
+        { do: "send", message: { kind: "rekey-answer", epoch: next, key: pair.public } },
+      ];
     }
     if (message.kind === "rekey-answer" && this.#dialler && message.epoch === next && this.#offer?.epoch === next) {
       this.#advance(this.#offer.pair, message.key);
       this.#offer = undefined;
-      return [this.#install("open", next), this.#install("seal", next), { do: "send", message: { kind: "rekey-done", epoch: next } }];
+      return [
+        this.#install("open", next),
+        this.#install("seal", next),
+        { do: "send", message: { kind: "rekey-done", epoch: next } },
+      ];
     }
-    if (message.kind === "rekey-done" && !this.#dialler && message.epoch === this.#epoch) return [this.#install("seal", this.#epoch)];
-    throw new WeaveError("WEAVE_MESSAGE_MALFORMED", `${message.kind} of epoch ${message.epoch} while in epoch ${this.#epoch}`);
+    if (message.kind === "rekey-done" && !this.#dialler && message.epoch === this.#epoch)
+      return [this.#install("seal", this.#epoch)];
+    throw new WeaveError(
+      "WEAVE_MESSAGE_MALFORMED",
+      `${message.kind} of epoch ${message.epoch} while in epoch ${this.#epoch}`,
+    );
   }
 
   #advance(pair: KeyPair, theirs: Uint8Array): void {
@@ -92,6 +109,12 @@ export class DataKeys {
   #install(direction: "seal" | "open", epoch: number): KeyEffect {
     const fromDialler = this.#dialler === (direction === "seal");
     const [dataKey, salt] = hkdf(this.#secret, Buffer.from(fromDialler ? "dialler to other" : "other to dialler"), 2);
-    return { do: "install", direction, epoch, key: Uint8Array.from(dataKey), salt: Uint8Array.from(salt.subarray(0, 4)) };
+    return {
+      do: "install",
+      direction,
+      epoch,
+      key: Uint8Array.from(dataKey),
+      salt: Uint8Array.from(salt.subarray(0, 4)),
+    };
   }
 }

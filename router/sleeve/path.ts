@@ -72,7 +72,9 @@ export class Path {
   /** Why datagrams are not larger; for status. */
   get reason(): string {
     if (this.#proven >= this.#ceiling) return "the size of our own link";
-    return this.#probe !== undefined || this.#refused - this.#proven > PROBE_STEP ? "being probed" : `datagrams of ${this.#refused} bytes do not pass`;
+    return this.#probe !== undefined || this.#refused - this.#proven > PROBE_STEP
+      ? "being probed"
+      : `datagrams of ${this.#refused} bytes do not pass`;
   }
 
   /** Milliseconds at which {@link tick} is due. */

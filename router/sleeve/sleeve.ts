@@ -1,11 +1,4 @@
 import { z } from "zod/mini";
-import { type Clock, every, type Timer } from "#src/clock.js";
-import { decode, encode } from "#src/codec.js";
-import { WeaveError } from "#src/errors.js";
-import { endpoint, endpointText } from "#src/host/native/udp.js";
-import type { Log } from "#src/log.js";
-import { macNumber } from "#src/mac.js";
-import type { Random } from "#src/random.js";
 import type { Overlay, OverlayConnection, OverlayLink } from "#mesh/overlay.js";
 import { peerText } from "#mesh/peer.js";
 import type { Command, DatapathEvent } from "#router/datapath/protocol.js";
@@ -14,6 +7,13 @@ import { FLOOR_DATAGRAM } from "#router/datapath/session.js";
 import { decodePathMessage, encodePathMessage } from "#router/sleeve/control.js";
 import { DataKeys, type KeyEffect, REKEY_MS, rekeyShapes } from "#router/sleeve/keys.js";
 import { Path, type PathEffect } from "#router/sleeve/path.js";
+import { type Clock, every, type Timer } from "#src/clock.js";
+import { decode, encode } from "#src/codec.js";
+import { WeaveError } from "#src/errors.js";
+import { endpoint, endpointText } from "#src/host/native/udp.js";
+import type { Log } from "#src/log.js";
+import { macNumber } from "#src/mac.js";
+import type { Random } from "#src/random.js";
 
 /** IPv4 and UDP headers. */
 const HEADERS = 28;
@@ -119,7 +119,13 @@ export class SleeveConnection implements OverlayConnection {
   /** For the report: what stands behind the figure in status. */
   diagnostics(): Record<string, string | number> {
     const { datagramBytes = FLOOR_DATAGRAM, reason = "not probed yet", state = "connecting" } = this.#path ?? {};
-    return { State: state, RemoteAddr: this.#address === 0 ? "" : endpointText(this.#address), DatagramBytes: datagramBytes, DatagramReason: reason, KeyEpoch: this.#keys.epoch };
+    return {
+      State: state,
+      RemoteAddr: this.#address === 0 ? "" : endpointText(this.#address),
+      DatagramBytes: datagramBytes,
+      DatagramReason: reason,
+      KeyEpoch: this.#keys.epoch,
+    };
   }
 
   onControl(bytes: Uint8Array, datagramBytes: number): void {
@@ -141,7 +147,11 @@ export class SleeveConnection implements OverlayConnection {
   onAddress(address: number): void {
     const was = this.#address;
     this.#address = address;
-    if (was !== 0) this.#options.log.info("Peer UDP address changed", { peer: peerText(this.#link.remote), to: endpointText(address) });
+    if (was !== 0)
+      this.#options.log.info("Peer UDP address changed", {
+        peer: peerText(this.#link.remote),
+        to: endpointText(address),
+      });
   }
 
   /** The kernel refused a datagram of the size in use. */
@@ -191,7 +201,10 @@ export class SleeveConnection implements OverlayConnection {
           break;
         case "size":
           this.#tellPath(0);
-          log.info("Effective MTU verified", { peer: peerText(this.#link.remote), mtu: innerMtu(effect.datagramBytes) });
+          log.info("Effective MTU verified", {
+            peer: peerText(this.#link.remote),
+            mtu: innerMtu(effect.datagramBytes),
+          });
           break;
         case "established":
           this.#link.established();

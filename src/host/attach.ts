@@ -30,13 +30,17 @@ export function outsideName(netns: Netns): string {
  */
 export async function attach(netns: Netns, options: AttachOptions): Promise<void> {
   const bridge = await findBridge(options.bridge);
-  if (bridge === undefined) throw new WeaveError("WEAVE_ATTACH", "Weave bridge not found. Please run 'weave launch' and try again");
+  if (bridge === undefined)
+    throw new WeaveError("WEAVE_ATTACH", "Weave bridge not found. Please run 'weave launch' and try again");
   const inside = { netns: netns.path };
   const outside = outsideName(netns);
   const isNew = (await findLink(INSIDE, inside)) === undefined;
   try {
     if (isNew) await makePair(netns, outside, options.bridge, bridge.mtu);
-    const commands = [`link set dev ${INSIDE} up`, ...options.addresses.flatMap((cidr) => addressCommands(cidr, INSIDE, bridge.mtu))];
+    const commands = [
+      `link set dev ${INSIDE} up`,
+      ...options.addresses.flatMap((cidr) => addressCommands(cidr, INSIDE, bridge.mtu)),
+    ];
     // Appended: a route that is there already wins, and doing it twice is no error.
     if (options.multicastRoute) commands.push(`route replace 224.0.0.0/4 dev ${INSIDE}`);
     await ipBatch(commands, inside);
@@ -71,7 +75,9 @@ async function makePair(netns: Netns, outside: string, bridge: string, mtu: numb
     `neigh/${INSIDE}/delay_first_probe_time=2`,
     `neigh/${INSIDE}/ucast_solicit=1`,
   ];
-  const script = settings.map((setting) => `echo ${setting.split("=")[1]} > /proc/sys/net/ipv4/${setting.split("=")[0]}`).join("; ");
+  const script = settings
+    .map((setting) => `echo ${setting.split("=")[1]} > /proc/sys/net/ipv4/${setting.split("=")[0]}`)
+    .join("; ");
   await run("sh", ["-c", `${script}; true`], { netns: netns.path });
 }
 

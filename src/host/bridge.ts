@@ -24,20 +24,31 @@ export async function findBridge(name: string): Promise<Link | undefined> {
  *
  * @param mac its address: the peer's name
  * @param mtu in bytes: what containers get
+ * @returns whether it was made now
+ * @throws WEAVE_BRIDGE_FOREIGN
  */
-export async function ensureBridge(name: string, mac: MacText, mtu: number): Promise<void> {
+export async function ensureBridge(name: string, mac: MacText, mtu: number): Promise<boolean> {
   const commands: string[] = [];
-  if ((await findBridge(name)) === undefined) commands.push(`link add name ${name} type bridge`, `link set dev ${name} alias "${ALIAS}"`);
+  const isNew = (await findBridge(name)) === undefined;
+  if (isNew) commands.push(`link add name ${name} type bridge`, `link set dev ${name} alias "${ALIAS}"`);
   // Snooping would need a querier on the overlay; multicast is flooded, as the original does.
-  commands.push(`link set dev ${name} address ${mac} mtu ${mtu} type bridge forward_delay 0 mcast_snooping 0`, `link set dev ${name} up`);
+  commands.push(
+    `link set dev ${name} address ${mac} mtu ${mtu} type bridge forward_delay 0 mcast_snooping 0`,
+    `link set dev ${name} up`,
+  );
   await ipBatch(commands);
   sysctl(`net/ipv6/conf/${name}/accept_ra`, "0");
+  return isNew;
 }
 
 /** Makes the router's TAP a port of the bridge. Isolated ports never forward to one another: only the router relays. */
 export async function addRouterPort(bridge: string, tap: string, mtu: number): Promise<void> {
   sysctl(`net/ipv6/conf/${tap}/disable_ipv6`, "1");
-  await ipBatch([`link set dev ${tap} mtu ${Math.min(mtu, TAP_MAX_MTU)} master ${bridge}`, `link set dev ${tap} up`, `link set dev ${tap} type bridge_slave isolated on`]);
+  await ipBatch([
+    `link set dev ${tap} mtu ${Math.min(mtu, TAP_MAX_MTU)} master ${bridge}`,
+    `link set dev ${tap} up`,
+    `link set dev ${tap} type bridge_slave isolated on`,
+  ]);
 }
 
 export async function addAddress(name: string, cidr: string): Promise<void> {

@@ -22,7 +22,12 @@ export class CommandError extends WeaveError {
   }
 }
 
-const PACKAGES: Readonly<Record<string, string>> = { ip: "iproute2", bridge: "iproute2", nft: "nftables", nsenter: "util-linux" };
+const PACKAGES: Readonly<Record<string, string>> = {
+  ip: "iproute2",
+  bridge: "iproute2",
+  nft: "nftables",
+  nsenter: "util-linux",
+};
 
 /**
  * Runs a host tool, never through a shell, and returns its standard output.
@@ -30,19 +35,25 @@ const PACKAGES: Readonly<Record<string, string>> = { ip: "iproute2", bridge: "ip
  * @throws WEAVE_TOOL_MISSING, WEAVE_COMMAND_FAILED
  */
 export function run(tool: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
-  const [file, argv] = options.netns === undefined ? [tool, args] : ["nsenter", [`--net=${options.netns}`, "--", tool, ...args]];
+  const [file, argv] =
+    options.netns === undefined ? [tool, args] : ["nsenter", [`--net=${options.netns}`, "--", tool, ...args]];
   return new Promise((resolve, reject) => {
-    const child = execFile(file, [...argv], { timeout: TIMEOUT_MS, maxBuffer: MAX_OUTPUT, env: { ...process.env, LC_ALL: "C" } }, (error, stdout, stderr) => {
-      if (error === null) return resolve(stdout);
-      if (systemCode(error) === "ENOENT") {
-        return reject(
-          new WeaveError("WEAVE_TOOL_MISSING", `${tool} utility is missing. Please install it.`, {
-            next: `On Debian and Ubuntu: apt-get install ${PACKAGES[tool] ?? tool}`,
-          }),
-        );
-      }
-      reject(new CommandError([tool, ...args].join(" ").slice(0, 200), stderr.trim() || error.message));
-    });
+    const child = execFile(
+      file,
+      [...argv],
+      { timeout: TIMEOUT_MS, maxBuffer: MAX_OUTPUT, env: { ...process.env, LC_ALL: "C" } },
+      (error, stdout, stderr) => {
+        if (error === null) return resolve(stdout);
+        if (systemCode(error) === "ENOENT") {
+          return reject(
+            new WeaveError("WEAVE_TOOL_MISSING", `${tool} utility is missing. Please install it.`, {
+              next: `On Debian and Ubuntu: apt-get install ${PACKAGES[tool] ?? tool}`,
+            }),
+          );
+        }
+        reject(new CommandError([tool, ...args].join(" ").slice(0, 200), stderr.trim() || error.message));
+      },
+    );
     // A tool that ends before it has read all closes the pipe: its exit status tells.
     child.stdin?.on("error", () => {});
     child.stdin?.end(options.input ?? "");

@@ -25,9 +25,13 @@ export function hostFirewall(): Firewall | undefined {
 }
 
 export function firewallMissing(): WeaveError {
-  return new WeaveError("WEAVE_TOOL_MISSING", "neither nft nor iptables is on this host: packets cannot be masqueraded", {
-    next: "Install one ('apt-get install nftables'), or use --without-masquerade.",
-  });
+  return new WeaveError(
+    "WEAVE_TOOL_MISSING",
+    "neither nft nor iptables is on this host: packets cannot be masqueraded",
+    {
+      next: "Install one ('apt-get install nftables'), or use --without-masquerade.",
+    },
+  );
 }
 
 const TABLE = "inet weave";
@@ -41,7 +45,10 @@ function nftFirewall(): Firewall {
       await run("nft", ["-f", "-"], { input: script });
     } catch (cause) {
       const why = cause instanceof CommandError ? cause.stderr : String(cause);
-      throw new WeaveError("WEAVE_FIREWALL", `nft refused our rules: ${why}`, { cause, next: "Check that the kernel has nf_tables ('modprobe nf_tables')." });
+      throw new WeaveError("WEAVE_FIREWALL", `nft refused our rules: ${why}`, {
+        cause,
+        next: "Check that the kernel has nf_tables ('modprobe nf_tables').",
+      });
     }
   };
   return {
@@ -52,10 +59,16 @@ function nftFirewall(): Firewall {
 }
 
 export function nftTable({ bridge, controlPort, exposed }: FirewallState): string {
-  const control = controlPort === undefined ? "" : `ip daddr 127.0.0.1 tcp dport ${controlPort} iifname != "lo" drop comment "weave: control port"`;
+  const control =
+    controlPort === undefined
+      ? ""
+      : `ip daddr 127.0.0.1 tcp dport ${controlPort} iifname != "lo" drop comment "weave: control port"`;
   const nat = exposed
     .filter(({ masquerade }) => masquerade)
-    .flatMap(({ subnet }) => [`ip saddr ${subnet} ip daddr != ${subnet} masquerade`, `ip saddr != ${subnet} ip daddr ${subnet} oifname "${bridge}" masquerade`]);
+    .flatMap(({ subnet }) => [
+      `ip saddr ${subnet} ip daddr != ${subnet} masquerade`,
+      `ip saddr != ${subnet} ip daddr ${subnet} oifname "${bridge}" masquerade`,
+    ]);
   return `table ${TABLE} {
   chain input {
     type filter hook input priority -10; policy accept;
@@ -83,13 +96,18 @@ function iptablesFirewall(): Firewall {
     ["filter", "FORWARD", "WEAVE-EXPOSE"],
     ["nat", "POSTROUTING", "WEAVE"],
   ] as const;
-  const succeeds = (args: readonly string[]) => run("iptables", ["-w", ...args]).then(() => true, () => false);
+  const succeeds = (args: readonly string[]) =>
+    run("iptables", ["-w", ...args]).then(
+      () => true,
+      () => false,
+    );
   return {
     kind: "iptables",
     async apply(state) {
       await run("iptables-restore", ["--noflush", "-w"], { input: iptablesRules(state) });
       for (const [table, from, to] of jumps) {
-        if (!(await succeeds(["-t", table, "-C", from, "-j", to]))) await run("iptables", ["-w", "-t", table, "-I", from, "-j", to]);
+        if (!(await succeeds(["-t", table, "-C", from, "-j", to])))
+          await run("iptables", ["-w", "-t", table, "-I", from, "-j", to]);
       }
     },
     async remove() {
@@ -103,7 +121,8 @@ function iptablesFirewall(): Firewall {
 }
 
 export function iptablesRules({ bridge, controlPort, exposed }: FirewallState): string {
-  const control = controlPort === undefined ? [] : [`-A WEAVE-CONTROL ! -i lo -d 127.0.0.1 -p tcp --dport ${controlPort} -j DROP`];
+  const control =
+    controlPort === undefined ? [] : [`-A WEAVE-CONTROL ! -i lo -d 127.0.0.1 -p tcp --dport ${controlPort} -j DROP`];
   const forward = [
     `-A WEAVE-EXPOSE -i ${bridge} -j ACCEPT`,
     `-A WEAVE-EXPOSE -o ${bridge} -m state --state RELATED,ESTABLISHED -j ACCEPT`,
@@ -111,7 +130,23 @@ export function iptablesRules({ bridge, controlPort, exposed }: FirewallState): 
   ];
   const nat = exposed
     .filter(({ masquerade }) => masquerade)
-    .flatMap(({ subnet }) => [`-A WEAVE -s ${subnet} ! -d ${subnet} -j MASQUERADE`, `-A WEAVE ! -s ${subnet} -d ${subnet} -o ${bridge} -j MASQUERADE`]);
+    .flatMap(({ subnet }) => [
+      `-A WEAVE -s ${subnet} ! -d ${subnet} -j MASQUERADE`,
+      `-A WEAVE ! -s ${subnet} -d ${subnet} -o ${bridge} -j MASQUERADE`,
+    ]);
   // A chain line in restore format makes the chain, or empties it.
-  return ["*filter", ":WEAVE-CONTROL - [0:0]", ":WEAVE-EXPOSE - [0:0]", ...control, ...forward, "COMMIT", "*nat", ":WEAVE - [0:0]", "-A WEAVE -d 224.0.0.0/4 -j RETURN", ...nat, "COMMIT", ""].join("\n");
+  return [
+    "*filter",
+    ":WEAVE-CONTROL - [0:0]",
+    ":WEAVE-EXPOSE - [0:0]",
+    ...control,
+    ...forward,
+    "COMMIT",
+    "*nat",
+    ":WEAVE - [0:0]",
+    "-A WEAVE -d 224.0.0.0/4 -j RETURN",
+    ...nat,
+    "COMMIT",
+    "",
+  ].join("\n");
 }

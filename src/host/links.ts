@@ -45,7 +45,9 @@ export async function deleteLink(name: string, options: RunOptions = {}): Promis
 
 /** IPv4 addresses of an interface, in CIDR notation. */
 export function ipv4Of(link: Link): string[] {
-  return (link.addr_info ?? []).filter(({ family }) => family === "inet").map(({ local, prefixlen }) => `${local}/${prefixlen}`);
+  return (link.addr_info ?? [])
+    .filter(({ family }) => family === "inet")
+    .map(({ local, prefixlen }) => `${local}/${prefixlen}`);
 }
 
 /** What a TAP device carries at most: 64 KB less the Ethernet header (drivers/net/tun.c). */
@@ -58,5 +60,8 @@ export const TAP_MAX_MTU = 65_535 - 14;
 export function addressCommands(cidr: string, device: string, mtu: number): string[] {
   if (mtu <= TAP_MAX_MTU) return [`address replace ${cidr} dev ${device}`];
   const { address, subnet } = parseCidr(cidr);
-  return [`address replace ${cidr} dev ${device} noprefixroute`, `route replace ${subnet} dev ${device} proto kernel scope link src ${address} mtu ${TAP_MAX_MTU}`];
+  return [
+    `address replace ${cidr} dev ${device} noprefixroute`,
+    `route replace ${subnet} dev ${device} proto kernel scope link src ${address} mtu ${TAP_MAX_MTU}`,
+  ];
 }

@@ -26,7 +26,10 @@ export function findNetns(text: string): Netns {
     });
   }
   if (inode === statSync("/proc/self/ns/net").ino) {
-    throw new WeaveError("WEAVE_NAMESPACE", "Container is running in the host network namespace, and therefore cannot be\nconnected to weave - perhaps the container was started with --net=host");
+    throw new WeaveError(
+      "WEAVE_NAMESPACE",
+      "Container is running in the host network namespace, and therefore cannot be\nconnected to weave - perhaps the container was started with --net=host",
+    );
   }
   return { path, inode };
 }
@@ -34,7 +37,8 @@ export function findNetns(text: string): Netns {
 function pathOf(text: string): string {
   if (text.startsWith("netns:")) {
     const name = text.slice("netns:".length);
-    if (!/^[\w.@:-]{1,255}$/.test(name) || name === "." || name === "..") throw new WeaveError("WEAVE_NAMESPACE", `invalid name of a network namespace: '${name}'`);
+    if (!/^[\w.@:-]{1,255}$/.test(name) || name === "." || name === "..")
+      throw new WeaveError("WEAVE_NAMESPACE", `invalid name of a network namespace: '${name}'`);
     return `${NAMED}/${name}`;
   }
   if (text.startsWith("/")) return text;

@@ -46,80 +46,115 @@ test("reset leaves nothing: links, addresses, routes, rules and files are as bef
     await h2.ok("reset");
     assert.equal(await stateOf(lab, h1), before);
     await h1.ok("reset");
-  }));
+  }),
+);
 
-test("after stop the bridge and what is on it stay; a stopped weave is reset only by force", { skip, timeout: 120_000 }, () =>
-  inLab(1, async ({ hosts: [h1] }) => {
-    await h1.launch();
-    const container = await h1.attach("c", "10.32.0.1/12");
-    await h1.ok("stop");
-    assert.equal(h1.routerPid, undefined);
-    assert.equal((await container.run("ip", "link", "show", "ethwe")).code, 0);
-    assert.equal((await h1.run("ip", "link", "show", "weave")).code, 0);
-    assert.notEqual((await h1.run("ip", "link", "show", "weave-tap")).code, 0);
-    const again = await h1.weave("stop");
-    assert.deepEqual([again.code, again.stderr], [0, "Weave is not running (ignore on Kubernetes).\n"]);
-    const refused = await h1.weave("reset");
-    assert.deepEqual([refused.code, refused.stderr.split("\n")[0]], [1, "ERROR: weave is not running; unable to remove from cluster."]);
-    await h1.ok("reset", "--force");
-  }));
+test(
+  "after stop the bridge and what is on it stay; a stopped weave is reset only by force",
+  { skip, timeout: 120_000 },
+  () =>
+    inLab(1, async ({ hosts: [h1] }) => {
+      await h1.launch();
+      const container = await h1.attach("c", "10.32.0.1/12");
+      await h1.ok("stop");
+      assert.equal(h1.routerPid, undefined);
+      assert.equal((await container.run("ip", "link", "show", "ethwe")).code, 0);
+      assert.equal((await h1.run("ip", "link", "show", "weave")).code, 0);
+      assert.notEqual((await h1.run("ip", "link", "show", "weave-tap")).code, 0);
+      const again = await h1.weave("stop");
+      assert.deepEqual([again.code, again.stderr], [0, "Weave is not running (ignore on Kubernetes).\n"]);
+      const refused = await h1.weave("reset");
+      assert.deepEqual(
+        [refused.code, refused.stderr.split("\n")[0]],
+        [1, "ERROR: weave is not running; unable to remove from cluster."],
+      );
+      await h1.ok("reset", "--force");
+    }),
+);
 
-test("a router that is killed comes back with its targets, its key and its name; its network works again", { skip, timeout: 120_000 }, () =>
-  inLab(2, async ({ hosts: [h1, h2] }) => {
-    await h1.launch();
-    await h2.ok("launch", "--nickname", "h2", "--name", h2.peerName);
-    await h2.ok("connect", h1.address);
-    await connected(h2, 1);
-    const c1 = await h1.attach("c", "10.32.0.1/12");
-    await h2.attach("c", "10.32.0.2/12");
-    await until("a ping is answered", async () => (await c1.ping("10.32.0.2")) > 0);
-    for (let round = 0; round < 3; round++) {
-      const pid = h2.routerPid!;
-      process.kill(pid, "SIGKILL");
-      await until("another router runs", () => h2.routerPid !== undefined && h2.routerPid !== pid);
-      await until("it has its target", async () => (await h2.weave("status", "targets")).stdout === `${h1.address}\n`);
-      await until("a ping is answered again", async () => (await c1.ping("10.32.0.2")) > 0, 30_000);
-    }
-    await connected(h1, 1);
-    assert.match(await h1.ok("status", "connections"), new RegExp(`${h2.peerName}\\(h2\\)`));
-  }));
+test(
+  "a router that is killed comes back with its targets, its key and its name; its network works again",
+  { skip, timeout: 120_000 },
+  () =>
+    inLab(2, async ({ hosts: [h1, h2] }) => {
+      await h1.launch();
+      await h2.ok("launch", "--nickname", "h2", "--name", h2.peerName);
+      await h2.ok("connect", h1.address);
+      await connected(h2, 1);
+      const c1 = await h1.attach("c", "10.32.0.1/12");
+      await h2.attach("c", "10.32.0.2/12");
+      await until("a ping is answered", async () => (await c1.ping("10.32.0.2")) > 0);
+      for (let round = 0; round < 3; round++) {
+        const pid = h2.routerPid!;
+        process.kill(pid, "SIGKILL");
+        await until("another router runs", () => h2.routerPid !== undefined && h2.routerPid !== pid);
+        await until(
+          "it has its target",
+          async () => (await h2.weave("status", "targets")).stdout === `${h1.address}\n`,
+        );
+        await until("a ping is answered again", async () => (await c1.ping("10.32.0.2")) > 0, 30_000);
+      }
+      await connected(h1, 1);
+      assert.match(await h1.ok("status", "connections"), new RegExp(`${h2.peerName}\\(h2\\)`));
+    }),
+);
 
-test("with --no-restart a killed router stays dead; --resume takes up the targets of the last one", { skip, timeout: 120_000 }, () =>
-  inLab(2, async ({ hosts: [h1, h2] }) => {
-    await h1.launch();
-    await h2.launch("--no-restart", h1.address);
-    await connected(h2, 1);
-    process.kill(h2.routerPid!, "SIGKILL");
-    await until("its supervisor ends, too", () => h2.supervisorPid === undefined);
-    await sleep(500);
-    assert.equal(h2.routerPid, undefined);
-    const status = await h2.weave("status");
-    assert.deepEqual([status.code, status.stderr], [1, "weave is not running. Have you launched it?\n"]);
-    await h2.launch("--resume");
-    assert.equal(await h2.ok("status", "targets"), `${h1.address}\n`);
-    await connected(h2, 1);
-    await h2.ok("stop");
-    await h2.launch();
-    assert.equal(await h2.ok("status", "targets"), "");
-  }));
+test(
+  "with --no-restart a killed router stays dead; --resume takes up the targets of the last one",
+  { skip, timeout: 120_000 },
+  () =>
+    inLab(2, async ({ hosts: [h1, h2] }) => {
+      await h1.launch();
+      await h2.launch("--no-restart", h1.address);
+      await connected(h2, 1);
+      process.kill(h2.routerPid!, "SIGKILL");
+      await until("its supervisor ends, too", () => h2.supervisorPid === undefined);
+      await sleep(500);
+      assert.equal(h2.routerPid, undefined);
+      const status = await h2.weave("status");
+      assert.deepEqual([status.code, status.stderr], [1, "weave is not running. Have you launched it?\n"]);
+      await h2.launch("--resume");
+      assert.equal(await h2.ok("status", "targets"), `${h1.address}\n`);
+      await connected(h2, 1);
+      await h2.ok("stop");
+      await h2.launch();
+      assert.equal(await h2.ok("status", "targets"), "");
+    }),
+);
 
-test("launch prints one line, refuses to run twice, and keeps an address exposed over a restart", { skip, timeout: 120_000 }, () =>
-  inLab(1, async ({ hosts: [h1] }) => {
-    assert.match(await h1.launch(), /^\d+\n$/);
-    const again = await h1.weave("launch");
-    assert.deepEqual([again.code, again.stderr], [3, "weave is already running; you can stop it with 'weave stop'.\n"]);
-    await h1.ok("expose", "10.32.0.5/12");
-    await h1.ok("stop");
-    await h1.must("nft", "delete", "table", "inet", "weave");
-    await h1.must("ip", "address", "flush", "dev", "weave");
-    await h1.launch();
-    assert.match(await h1.must("ip", "-br", "-4", "address", "show", "weave"), /10\.32\.0\.5\/12/);
-    assert.match(await h1.must("nft", "list", "ruleset"), /10\.32\.0\.0\/12 masquerade|masquerade/);
-  }));
+test(
+  "launch prints one line, refuses to run twice, and keeps an address exposed over a restart",
+  { skip, timeout: 120_000 },
+  () =>
+    inLab(1, async ({ hosts: [h1] }) => {
+      assert.match(await h1.launch(), /^\d+\n$/);
+      const again = await h1.weave("launch");
+      assert.deepEqual(
+        [again.code, again.stderr],
+        [3, "weave is already running; you can stop it with 'weave stop'.\n"],
+      );
+      await h1.ok("expose", "10.32.0.5/12");
+      await h1.ok("stop");
+      await h1.must("nft", "delete", "table", "inet", "weave");
+      await h1.must("ip", "address", "flush", "dev", "weave");
+      await h1.launch();
+      assert.match(await h1.must("ip", "-br", "-4", "address", "show", "weave"), /10\.32\.0\.5\/12/);
+      assert.match(await h1.must("nft", "list", "ruleset"), /10\.32\.0\.0\/12 masquerade|masquerade/);
+    }),
+);
 
 test("in the foreground the router logs to standard output, and ends when told", { skip, timeout: 60_000 }, () =>
   inLab(1, async ({ hosts: [h1], folder }) => {
-    const child = h1.spawn(["env", `WEAVE_RUN_DIR=${folder}/fg`, `WEAVE_STATE_DIR=${folder}/fgs`, WEAVE, "launch", "--foreground", "--name", "::9"]);
+    const child = h1.spawn([
+      "env",
+      `WEAVE_RUN_DIR=${folder}/fg`,
+      `WEAVE_STATE_DIR=${folder}/fgs`,
+      WEAVE,
+      "launch",
+      "--foreground",
+      "--name",
+      "::9",
+    ]);
     let output = "";
     child.stdout!.on("data", (chunk: Buffer) => {
       output += chunk;
@@ -129,39 +164,54 @@ test("in the foreground the router logs to standard output, and ends when told",
     const code = await new Promise((resolve) => child.once("exit", resolve));
     assert.equal(code, 0);
     assert.match(output, /router stopped/);
-  }));
+  }),
+);
 
-test("MTU of containers: 1376, WEAVE_MTU, and 65535 with WEAVE_NO_FASTDP, where 60 KB go in one frame", { skip, timeout: 120_000 }, () =>
-  inLab(2, async ({ hosts: [h1, h2] }) => {
-    const mtu = async () => Number(await (await h1.attach(`m${cases++}`, "10.32.0.1/12")).must("cat", "/sys/class/net/ethwe/mtu"));
-    let cases = 0;
-    for (const [env, expected] of [
-      [{}, 1_376],
-      [{ WEAVE_MTU: "1200" }, 1_200],
-      [{ WEAVE_NO_FASTDP: "1" }, 65_535],
-    ] as const) {
-      assert.equal((await h1.weaveWith(env, "launch", "--name", h1.peerName, "--nickname", "h1")).code, 0);
-      assert.equal(await mtu(), expected);
-      if (expected < 65_535) await h1.ok("reset");
-    }
-    await h2.weaveWith({ WEAVE_NO_FASTDP: "1" }, "launch", "--name", h2.peerName, "--nickname", "h2", h1.address);
-    await connected(h1, 1);
-    const far = await h2.attach("far", "10.32.0.2/12");
-    await until("a ping is answered", async () => (await far.ping("10.32.0.1")) > 0);
-    assert.equal(await far.ping("10.32.0.1", { count: 3, size: 60_000 }), 3);
-  }));
+test(
+  "MTU of containers: 1376, WEAVE_MTU, and 65535 with WEAVE_NO_FASTDP, where 60 KB go in one frame",
+  { skip, timeout: 120_000 },
+  () =>
+    inLab(2, async ({ hosts: [h1, h2] }) => {
+      const mtu = async () =>
+        Number(await (await h1.attach(`m${cases++}`, "10.32.0.1/12")).must("cat", "/sys/class/net/ethwe/mtu"));
+      let cases = 0;
+      for (const [env, expected] of [
+        [{}, 1_376],
+        [{ WEAVE_MTU: "1200" }, 1_200],
+        [{ WEAVE_NO_FASTDP: "1" }, 65_535],
+      ] as const) {
+        assert.equal((await h1.weaveWith(env, "launch", "--name", h1.peerName, "--nickname", "h1")).code, 0);
+        assert.equal(await mtu(), expected);
+        if (expected < 65_535) await h1.ok("reset");
+      }
+      await h2.weaveWith({ WEAVE_NO_FASTDP: "1" }, "launch", "--name", h2.peerName, "--nickname", "h2", h1.address);
+      await connected(h1, 1);
+      const far = await h2.attach("far", "10.32.0.2/12");
+      await until("a ping is answered", async () => (await far.ping("10.32.0.1")) > 0);
+      assert.equal(await far.ping("10.32.0.1", { count: 3, size: 60_000 }), 3);
+    }),
+);
 
 test("a path of a smaller MTU is found by probing, and bulk still passes", { skip, timeout: 120_000 }, async () => {
   const lab = await Lab.create(2);
   try {
     const [h1, h2] = lab.hosts;
     // The wire in the middle drops datagrams longer than 1000 bytes, and says nothing (a black hole).
-    await lab.wire.must("nft", "add table bridge hole; add chain bridge hole pass { type filter hook forward priority 0; }; add rule bridge hole pass ip protocol udp ip length > 1000 drop");
+    await lab.wire.must(
+      "nft",
+      "add table bridge hole; add chain bridge hole pass { type filter hook forward priority 0; }; add rule bridge hole pass ip protocol udp ip length > 1000 drop",
+    );
+    // Datagrams must be on the wire one by one, as behind a real network card: the rule looks at each.
+    for (const host of lab.hosts) await host.must("ethtool", "-K", host.device, "tx-udp-segmentation", "off");
     await h1.launch();
     await h2.launch(h1.address);
     await connected(h1, 1);
     const [c1, c2] = [await h1.attach("c", "10.32.0.1/12"), await h2.attach("c", "10.32.0.2/12")];
-    await until("the size is found", async () => /mtu=(8\d\d|9\d\d)\n/.test(await h1.ok("status", "connections")), 30_000);
+    await until(
+      "the size is found",
+      async () => /mtu=(8\d\d|9\d\d)\n/.test(await h1.ok("status", "connections")),
+      30_000,
+    );
     const receiver = await c2.background("receive", "5001");
     const { stdout } = await c1.program("send", "10.32.0.2", "5001", String(5 << 20));
     assert.equal(await receiver.result, stdout.trim());
@@ -182,12 +232,28 @@ test("bad input of launch: each a clear error, and nothing is left behind", { sk
       assert.equal(h1.supervisorPid, undefined);
     };
     await refuse(/^flag provided but not defined: --bogus\nSee 'weave launch --help'\.\n$/, 125, "--bogus");
-    await refuse(/^flag provided but not defined: --ipalloc-range\n--ipalloc-range belongs to a part of weave that this version does not have yet/, 125, "--ipalloc-range=10.2.0.0/16");
+    await refuse(
+      /^flag provided but not defined: --ipalloc-range\n--ipalloc-range belongs to a part of weave that this version does not have yet/,
+      125,
+      "--ipalloc-range=10.2.0.0/16",
+    );
     await refuse(/^lookup no\.such\.host\.invalid: no such host\n$/, 1, "no.such.host.invalid");
     await refuse(/^invalid peer name format: "zz"/, 1, "--name", "zz");
     await refuse(/^Unable to parse trusted subnets: invalid CIDR address: X\n$/, 1, "--trusted-subnets", "X");
-    await refuse(/^You must not specify an initial peer list in conjunction with --resume\n$/, 1, "--resume", "10.99.0.9");
-    await refuse(/encryption is off: the password could not protect anything/, 1, "--password", "x", "--encryption", "off");
+    await refuse(
+      /^You must not specify an initial peer list in conjunction with --resume\n$/,
+      1,
+      "--resume",
+      "10.99.0.9",
+    );
+    await refuse(
+      /encryption is off: the password could not protect anything/,
+      1,
+      "--password",
+      "x",
+      "--encryption",
+      "off",
+    );
     await refuse(/whole number/, 1, "--port", "many");
     await refuse(/'nowhere' is no address to listen at/, 1, "--status-addr", "nowhere");
     await refuse(/no such address on this host/, 1, "--host", "192.0.2.1");
@@ -203,17 +269,29 @@ test("bad input of launch: each a clear error, and nothing is left behind", { sk
     await refuse(/^there is an interface weave that weave did not make\nRemove it/, 1);
     await h1.must("ip", "link", "delete", "weave");
 
-    const hidden = await h1.run("unshare", "--mount", "sh", "-c", `mount -t tmpfs none /dev/net && WEAVE_RUN_DIR=${lab.folder}/nt WEAVE_STATE_DIR=${lab.folder}/nts WEAVE_LOG_DIR=${lab.folder}/ntl exec ${WEAVE} launch --name ::1`);
+    const hidden = await h1.run(
+      "unshare",
+      "--mount",
+      "sh",
+      "-c",
+      `mount -t tmpfs none /dev/net && WEAVE_RUN_DIR=${lab.folder}/nt WEAVE_STATE_DIR=${lab.folder}/nts WEAVE_LOG_DIR=${lab.folder}/ntl exec ${WEAVE} launch --name ::1`,
+    );
     assert.equal(hidden.code, 1);
-    assert.match(hidden.stderr, /cannot open the TAP device weave-tap: ENOENT: there is no \/dev\/net\/tun\nLoad the driver with 'modprobe tun'/);
+    assert.match(
+      hidden.stderr,
+      /cannot open the TAP device weave-tap: ENOENT: there is no \/dev\/net\/tun\nLoad the driver with 'modprobe tun'/,
+    );
 
-    const nobody = await execute("setpriv", ["--reuid", "65534", "--clear-groups", process.execPath, WEAVE, "launch"], { WEAVE_RUN_DIR: "/tmp/none" });
+    const nobody = await execute("setpriv", ["--reuid", "65534", "--clear-groups", process.execPath, WEAVE, "launch"], {
+      WEAVE_RUN_DIR: "/tmp/none",
+    });
     assert.deepEqual([nobody.code, nobody.stderr.split("\n")[0]], [1, "weave must be run as 'root' when run locally"]);
 
     await h1.weave("reset", "--force");
     for (const left of ["nt", "nts", "ntl"]) await execute("rm", ["-rf", `${lab.folder}/${left}`]);
     assert.equal(await stateOf(lab, h1), before);
-  }));
+  }),
+);
 
 test("bad input of the other commands", { skip, timeout: 120_000 }, () =>
   inLab(1, async ({ hosts: [h1] }) => {
@@ -226,7 +304,11 @@ test("bad input of the other commands", { skip, timeout: 120_000 }, () =>
     await expect(0, /^Usage:/, "help");
     await expect(0, /^Usage:/, "connect", "--help");
     await expect(1, /^Unknown weave command 'fly'\n\nUsage:/, "fly");
-    await expect(1, /^The 'weave launch-router' command has been removed as of Weave Net version 2\.0\n/, "launch-router");
+    await expect(
+      1,
+      /^The 'weave launch-router' command has been removed as of Weave Net version 2\.0\n/,
+      "launch-router",
+    );
     await expect(1, /^weave is not running\. Have you launched it\?\n$/, "connect", "10.99.0.2");
     await expect(1, /network namespace netns:none not found/, "attach", "10.32.0.1/12", "netns:none");
     await expect(1, /and therefore cannot be\nconnected to weave/, "attach", "10.32.0.1/12", "/proc/self/ns/net");
@@ -234,7 +316,14 @@ test("bad input of the other commands", { skip, timeout: 120_000 }, () =>
     await expect(1, /invalid CIDR address: 10\.32\.0\.1\/99/, "attach", "10.32.0.1/99", "netns:x");
     await expect(1, /IP address allocation must be enabled to use 'net:'/, "attach", "net:10.2.0.0/16", "netns:x");
     const container = await h1.container("c");
-    await expect(1, /Weave bridge not found\. Please run 'weave launch' and try again/, "attach", "10.32.0.1/12", `netns:${container.ns}`);
+    await expect(
+      1,
+      /Weave bridge not found\. Please run 'weave launch' and try again/,
+      "attach",
+      "10.32.0.1/12",
+      `netns:${container.ns}`,
+    );
     assert.match(await h1.ok("version"), /^weave script \d+\.\d+\.\d+\nweave \d+\.\d+\.\d+\n$/);
     assert.match(await h1.ok("setup"), /TAP +ok/);
-  }));
+  }),
+);

@@ -10,7 +10,10 @@ async function withContainers(lab: Lab): Promise<Namespace[]> {
 
 const pings = (from: Namespace, to: string) => async () => (await from.ping(to, { count: 1 })) > 0;
 
-test("three hosts: discovery makes a full mesh; broadcast and multicast reach all", { skip, timeout: 120_000 }, async () => {
+test("three hosts: discovery makes a full mesh; broadcast and multicast reach all", {
+  skip,
+  timeout: 120_000,
+}, async () => {
   const lab = await Lab.create(3);
   try {
     const [h1, h2, h3] = lab.hosts;
@@ -19,13 +22,21 @@ test("three hosts: discovery makes a full mesh; broadcast and multicast reach al
     await h3.ok("connect", h2.address);
     for (const host of lab.hosts) await connected(host, 2, 30_000);
     const [c1, c2, c3] = await withContainers(lab);
-    await until("all pings are answered", async () => (await pings(c1, "10.32.0.2")()) && (await pings(c1, "10.32.0.3")()) && (await pings(c2, "10.32.0.3")()), 30_000);
+    await until(
+      "all pings are answered",
+      async () =>
+        (await pings(c1, "10.32.0.2")()) && (await pings(c1, "10.32.0.3")()) && (await pings(c2, "10.32.0.3")()),
+      30_000,
+    );
 
     const heard = [await c2.background("hear", "7001"), await c3.background("hear", "7001")];
     await c1.program("tell", "10.47.255.255", "7001", "to everyone", "3");
     assert.deepEqual(await Promise.all(heard.map(({ result }) => result)), ["to everyone", "to everyone"]);
 
-    const members = [await c2.background("hear", "7002", "239.1.2.3", "10.32.0.2"), await c3.background("hear", "7002", "239.1.2.3", "10.32.0.3")];
+    const members = [
+      await c2.background("hear", "7002", "239.1.2.3", "10.32.0.2"),
+      await c3.background("hear", "7002", "239.1.2.3", "10.32.0.3"),
+    ];
     await c1.program("tell", "239.1.2.3", "7002", "to the group", "3");
     assert.deepEqual(await Promise.all(members.map(({ result }) => result)), ["to the group", "to the group"]);
   } finally {
@@ -33,7 +44,10 @@ test("three hosts: discovery makes a full mesh; broadcast and multicast reach al
   }
 });
 
-test("three hosts in a line without discovery: the middle one relays, and its death and return are survived", { skip, timeout: 180_000 }, async () => {
+test("three hosts in a line without discovery: the middle one relays, and its death and return are survived", {
+  skip,
+  timeout: 180_000,
+}, async () => {
   const lab = await Lab.create(3);
   try {
     const [h1, h2, h3] = lab.hosts;
@@ -47,7 +61,10 @@ test("three hosts in a line without discovery: the middle one relays, and its de
     const receiver = await c3.background("receive", "5003");
     const { stdout } = await c1.program("send", "10.32.0.3", "5003", String(50 << 20));
     assert.equal(await receiver.result, stdout.trim());
-    assert.ok(Number(await h2.report("{{.Router.CaptureStats.recordsRelayed}}")) > 100, "the middle host did not relay");
+    assert.ok(
+      Number(await h2.report("{{.Router.CaptureStats.recordsRelayed}}")) > 100,
+      "the middle host did not relay",
+    );
 
     await h2.ok("stop");
     await until("the middle one's death ends the way", async () => !(await pings(c1, "10.32.0.3")()));
@@ -73,14 +90,20 @@ test("forget and connect --replace change the targets; live connections stay", {
     assert.equal(await h1.ok("status", "targets"), `${h3.address}\n`);
     await connected(h1, 2);
     const wrong = await h1.weave("connect", h2.address, "a:b:c", "no.such.host.invalid");
-    assert.deepEqual([wrong.code, wrong.stderr], [1, 'invalid peer name "a:b:c", should be host[:port]\nlookup no.such.host.invalid: no such host\n']);
+    assert.deepEqual(
+      [wrong.code, wrong.stderr],
+      [1, 'invalid peer name "a:b:c", should be host[:port]\nlookup no.such.host.invalid: no such host\n'],
+    );
     assert.ok((await h1.ok("status", "targets")).includes(h2.address), "the good peer of the call counts");
   } finally {
     await lab.dispose();
   }
 });
 
-test("a wrong password, and one at one end only, are refused in the same words at both ends", { skip, timeout: 120_000 }, async () => {
+test("a wrong password, and one at one end only, are refused in the same words at both ends", {
+  skip,
+  timeout: 120_000,
+}, async () => {
   const lab = await Lab.create(3);
   try {
     const [h1, h2, h3] = lab.hosts;
@@ -88,11 +111,16 @@ test("a wrong password, and one at one end only, are refused in the same words a
     await h2.launch("--password", "wrong", h1.address);
     await h3.launch(h1.address);
     const expectRefusal = async (host: Host, words: string) => {
-      await until(`${host.name} says why`, async () => (await host.ok("status", "connections")).includes(`failed      ${words}, retry: `));
+      await until(`${host.name} says why`, async () =>
+        (await host.ok("status", "connections")).includes(`failed      ${words}, retry: `),
+      );
       await until("so does the other end", () => h1.log().includes(words));
     };
     await expectRefusal(h2, "the passwords differ: give all peers the same --password");
-    await expectRefusal(h3, "one end has a password and the other has none: give all peers the same --password, or none");
+    await expectRefusal(
+      h3,
+      "one end has a password and the other has none: give all peers the same --password, or none",
+    );
     assert.ok((await h1.ok("status", "connections")) === "", "nobody was let in");
   } finally {
     await lab.dispose();
@@ -108,7 +136,9 @@ test("two hosts with one name: the collision is named, and never retried", { ski
     const words = `local "${h1.peerName}(twin)" and remote "${h1.peerName}(h1)" peer names collision, retry: never`;
     await until("the collision is shown", async () => (await h2.ok("status", "connections")).includes(words));
     await h1.ok("connect", h1.address);
-    await until("so is a connection to ourselves", async () => (await h1.ok("status", "connections")).includes("cannot connect to ourself, retry: never"));
+    await until("so is a connection to ourselves", async () =>
+      (await h1.ok("status", "connections")).includes("cannot connect to ourself, retry: never"),
+    );
   } finally {
     await lab.dispose();
   }

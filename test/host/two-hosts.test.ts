@@ -37,8 +37,14 @@ test("two hosts share one encrypted Ethernet", { skip, timeout: 300_000 }, async
   await t.test("100 MB by TCP arrive unchanged, in both directions at once", async () => {
     const bytes = String(100 << 20);
     const [there, back] = [await c2.background("receive", "5001"), await c1.background("receive", "5001")];
-    const sent = await Promise.all([c1.program("send", "10.32.0.2", "5001", bytes), c2.program("send", "10.32.0.1", "5001", bytes)]);
-    assert.deepEqual([await there.result, await back.result], sent.map(({ stdout }) => stdout.trim()));
+    const sent = await Promise.all([
+      c1.program("send", "10.32.0.2", "5001", bytes),
+      c2.program("send", "10.32.0.1", "5001", bytes),
+    ]);
+    assert.deepEqual(
+      [await there.result, await back.result],
+      sent.map(({ stdout }) => stdout.trim()),
+    );
     assert.ok(sent[0].stdout.startsWith(`${bytes} `));
     assert.equal(JSON.parse(await h2.report("{{json .Router.Drops}}"))["authentication-failed"], 0);
   });
@@ -59,26 +65,41 @@ test("two hosts share one encrypted Ethernet", { skip, timeout: 300_000 }, async
     assert.match(status, /\n {5}Encryption: enabled\n/);
     assert.match(status, /\n {4}Connections: 1 \(1 established\)\n/);
     assert.match(status, /\n {10}Peers: 2 \(with 2 established connections\)\n/);
-    assert.match(await h1.ok("status", "connections"), /^<- 10\.99\.0\.2:\d+ +established encrypted {3}sleeve 02:00:00:00:00:02\(h2\) encrypted=true mtu=1394\n$/);
+    assert.match(
+      await h1.ok("status", "connections"),
+      /^<- 10\.99\.0\.2:\d+ +established encrypted {3}sleeve 02:00:00:00:00:02\(h2\) encrypted=true mtu=1394\n$/,
+    );
     assert.equal(await h2.ok("status", "targets"), `${h1.address}\n`);
-    assert.match(await h2.ok("status", "peers"), /02:00:00:00:00:02\(h2\)\n {3}-> 10\.99\.0\.1:6783 {8}02:00:00:00:00:01\(h1\) +established\n/);
+    assert.match(
+      await h2.ok("status", "peers"),
+      /02:00:00:00:00:02\(h2\)\n {3}-> 10\.99\.0\.1:6783 {8}02:00:00:00:00:01\(h1\) +established\n/,
+    );
     const wrong = await h1.weave("status", "nothing");
     assert.deepEqual([wrong.code, wrong.stderr.split("\n")[0]], [1, "Invalid 'weave status' sub-command: nothing"]);
   });
 
   await t.test("report gives JSON and renders templates", async () => {
-    const report = JSON.parse(await h1.ok("report")) as { Router: { Name: string; Peers: unknown[]; MACs: { NickName: string }[] } };
+    const report = JSON.parse(await h1.ok("report")) as {
+      Router: { Name: string; Peers: unknown[]; MACs: { NickName: string }[] };
+    };
     assert.equal(report.Router.Name, h1.peerName);
     assert.equal(report.Router.Peers.length, 2);
     assert.ok(report.Router.MACs.some(({ NickName }) => NickName === "h2"));
-    assert.equal(await h1.report('{{range .Router.Peers}}{{.NickName}}{{"\\n"}}{{end}}{{len .Router.Peers}}'), "h1\nh2\n2");
+    assert.equal(
+      await h1.report('{{range .Router.Peers}}{{.NickName}}{{"\\n"}}{{end}}{{len .Router.Peers}}'),
+      "h1\nh2\n2",
+    );
     const bad = await h1.weave("report", "-f", "{{.Router");
     assert.equal(bad.code, 1);
     assert.match(bad.stderr, /unclosed action/);
   });
 
   await t.test("metrics are served on the status port", async () => {
-    const metrics = await h1.must("sh", "-c", `${process.execPath} -e "fetch('http://127.0.0.1:6782/metrics').then(r=>r.text()).then(console.log)"`);
+    const metrics = await h1.must(
+      "sh",
+      "-c",
+      `${process.execPath} -e "fetch('http://127.0.0.1:6782/metrics').then(r=>r.text()).then(console.log)"`,
+    );
     assert.match(metrics, /weave_connections\{encryption="yes",state="established",type="sleeve"\} 1/);
     assert.match(metrics, /weave_datapath_drops_total\{reason="replayed"\} 0/);
   });
@@ -90,7 +111,11 @@ test("two hosts share one encrypted Ethernet", { skip, timeout: 300_000 }, async
     };
     await move("10.99.0.2", "10.99.0.77");
     await until("pings are answered from the new address", async () => (await c2.ping("10.32.0.1")) > 0, 30_000);
-    await until("the datapath follows", async () => (await h1.report("{{json .Router.OverlayDiagnostics}}")).includes("10.99.0.77"), 30_000);
+    await until(
+      "the datapath follows",
+      async () => (await h1.report("{{json .Router.OverlayDiagnostics}}")).includes("10.99.0.77"),
+      30_000,
+    );
     await move("10.99.0.77", "10.99.0.2");
     await until("pings are answered from the old address again", async () => (await c2.ping("10.32.0.1")) > 0, 90_000);
   });
@@ -125,7 +150,10 @@ test("two hosts share one encrypted Ethernet", { skip, timeout: 300_000 }, async
 });
 
 for (const encryption of ["on", "off"] as const) {
-  const what = encryption === "on" ? "nothing goes over the wire in clear" : "with encryption off at both ends the frames are in clear, and status says so";
+  const what =
+    encryption === "on"
+      ? "nothing goes over the wire in clear"
+      : "with encryption off at both ends the frames are in clear, and status says so";
   test(what, { skip, timeout: 120_000 }, async () => {
     const lab = await Lab.create(2);
     try {
@@ -151,7 +179,10 @@ for (const encryption of ["on", "off"] as const) {
       assert.equal(bytes.includes(marker), encryption === "off");
       // The names that peers tell one another are hidden as well, with or without encrypted frames.
       assert.equal(bytes.includes(c1.ns), false);
-      assert.match(await h1.ok("status", "connections"), encryption === "on" ? / encrypted {3}sleeve / : / unencrypted sleeve /);
+      assert.match(
+        await h1.ok("status", "connections"),
+        encryption === "on" ? / encrypted {3}sleeve / : / unencrypted sleeve /,
+      );
     } finally {
       await lab.dispose();
     }

@@ -18,12 +18,22 @@ export interface Result {
 }
 
 /** Runs a program to its end, whatever that is. */
-export function execute(file: string, args: readonly string[], env: NodeJS.ProcessEnv = {}, timeout = COMMAND_MS): Promise<Result> {
+export function execute(
+  file: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+  timeout = COMMAND_MS,
+): Promise<Result> {
   return new Promise((resolve) => {
-    execFile(file, [...args], { timeout, killSignal: "SIGKILL", maxBuffer: 64 << 20, env: { ...process.env, ...env } }, (error, stdout, stderr) => {
-      const code = error === null ? 0 : typeof error.code === "number" ? error.code : -1;
-      resolve({ code, stdout, stderr: stderr || (code === -1 ? String(error) : "") });
-    });
+    execFile(
+      file,
+      [...args],
+      { timeout, killSignal: "SIGKILL", maxBuffer: 64 << 20, env: { ...process.env, ...env } },
+      (error, stdout, stderr) => {
+        const code = error === null ? 0 : typeof error.code === "number" ? error.code : -1;
+        resolve({ code, stdout, stderr: stderr || (code === -1 ? String(error) : "") });
+      },
+    );
   });
 }
 
@@ -71,7 +81,20 @@ export class Namespace {
   /** Sends `count` echo requests; returns how many were answered. */
   async ping(address: string, options: { count?: number; size?: number; wait?: number } = {}): Promise<number> {
     const { count = 3, size = 56, wait = 1 } = options;
-    const { stdout } = await this.run("ping", "-n", "-q", "-c", String(count), "-i", "0.1", "-W", String(wait), "-s", String(size), address);
+    const { stdout } = await this.run(
+      "ping",
+      "-n",
+      "-q",
+      "-c",
+      String(count),
+      "-i",
+      "0.1",
+      "-W",
+      String(wait),
+      "-s",
+      String(size),
+      address,
+    );
     return Number(/(\d+) received/.exec(stdout)?.[1] ?? 0);
   }
 }
@@ -97,7 +120,11 @@ export class Background {
       child.once("exit", (code) => reject(new Error(`ended with ${code} before it was ready: ${errors}`)));
     });
     this.result = new Promise((resolve, reject) => {
-      child.once("close", (code) => (code === 0 ? resolve(output.slice("ready\n".length).trim()) : reject(new Error(`ended with ${code}: ${errors}`))));
+      child.once("close", (code) =>
+        code === 0
+          ? resolve(output.slice("ready\n".length).trim())
+          : reject(new Error(`ended with ${code}: ${errors}`)),
+      );
     });
     this.result.catch(() => {});
   }
@@ -118,14 +145,25 @@ export class Host extends Namespace {
   readonly #env: Record<string, string>;
   readonly #containers: (name: string) => Promise<Namespace>;
 
-  constructor(options: { ns: string; name: string; address: string; device: string; folder: string; container: (name: string) => Promise<Namespace> }) {
+  constructor(options: {
+    ns: string;
+    name: string;
+    address: string;
+    device: string;
+    folder: string;
+    container: (name: string) => Promise<Namespace>;
+  }) {
     super(options.ns);
     this.name = options.name;
     this.address = options.address;
     this.device = options.device;
     this.runDir = join(options.folder, "run");
     this.logFile = join(options.folder, "log", "router.log");
-    this.#env = { WEAVE_RUN_DIR: this.runDir, WEAVE_STATE_DIR: join(options.folder, "state"), WEAVE_LOG_DIR: join(options.folder, "log") };
+    this.#env = {
+      WEAVE_RUN_DIR: this.runDir,
+      WEAVE_STATE_DIR: join(options.folder, "state"),
+      WEAVE_LOG_DIR: join(options.folder, "log"),
+    };
     this.#containers = options.container;
   }
 
@@ -215,7 +253,25 @@ export class Lab {
     const ns = await this.#namespace(name);
     const address = `10.99.0.${index}`;
     const [port, device] = [`p${index}`, "eth0"];
-    await must("ip", "link", "add", port, "netns", wire, "mtu", String(mtu), "type", "veth", "peer", "name", device, "netns", ns, "mtu", String(mtu));
+    await must(
+      "ip",
+      "link",
+      "add",
+      port,
+      "netns",
+      wire,
+      "mtu",
+      String(mtu),
+      "type",
+      "veth",
+      "peer",
+      "name",
+      device,
+      "netns",
+      ns,
+      "mtu",
+      String(mtu),
+    );
     await must("ip", "-n", wire, "link", "set", port, "master", "wire", "up");
     // Addresses that IPv6 makes by itself, seconds later, would blur what a test compares.
     await must("ip", "netns", "exec", ns, "sysctl", "-qw", `net.ipv6.conf.${device}.disable_ipv6=1`);
@@ -223,7 +279,16 @@ export class Lab {
     await must("ip", "-n", ns, "address", "add", `${address}/24`, "dev", device);
     const folder = join(this.folder, name);
     mkdirSync(folder);
-    this.hosts.push(new Host({ ns, name, address, device, folder, container: async (label) => new Namespace(await this.#namespace(`${name}${label}`)) }));
+    this.hosts.push(
+      new Host({
+        ns,
+        name,
+        address,
+        device,
+        folder,
+        container: async (label) => new Namespace(await this.#namespace(`${name}${label}`)),
+      }),
+    );
   }
 
   async #namespace(label: string): Promise<string> {
@@ -268,7 +333,11 @@ export class Lab {
 }
 
 /** Waits until `condition` holds. @throws with `what` when it does not in time */
-export async function until(what: string, condition: () => Promise<boolean> | boolean, timeoutMs = 15_000): Promise<void> {
+export async function until(
+  what: string,
+  condition: () => Promise<boolean> | boolean,
+  timeoutMs = 15_000,
+): Promise<void> {
   const deadline = Date.now() + timeoutMs;
   while (!(await condition())) {
     if (Date.now() > deadline) throw new Error(`waited ${timeoutMs / 1000} s in vain: ${what}`);
@@ -292,7 +361,8 @@ export async function connected(host: Host, count: number, timeoutMs?: number): 
 export function hostTestsImpossible(): string | undefined {
   if (process.getuid?.() !== 0) return "needs root: network namespaces and TAP devices";
   if (!existsSync("/dev/net/tun")) return "needs /dev/net/tun";
-  if (spawnSync("ip", ["netns", "add", "weave-probe"]).status !== 0) return "needs the right to make network namespaces";
+  if (spawnSync("ip", ["netns", "add", "weave-probe"]).status !== 0)
+    return "needs the right to make network namespaces";
   spawnSync("ip", ["netns", "delete", "weave-probe"]);
   return undefined;
 }

@@ -99,7 +99,11 @@ const programs: Record<string, () => void> = {
 
   /** nonsense ADDRESS PORT: raw bytes, then HTTP, then WebSockets that talk rubbish. */
   async nonsense() {
-    for (const first of [randomBytes(500), Buffer.from("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), Buffer.alloc(100_000, 65)]) {
+    for (const first of [
+      randomBytes(500),
+      Buffer.from("GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+      Buffer.alloc(100_000, 65),
+    ]) {
       await new Promise<void>((resolve) => {
         const socket = connect({ host: args[0], port: Number(args[1]) }, () => socket.write(first));
         socket.on("error", () => resolve());
@@ -108,7 +112,16 @@ const programs: Record<string, () => void> = {
       });
     }
     const { WebSocket } = await import("ws");
-    const messages = [Buffer.alloc(0), randomBytes(1), randomBytes(2_000), randomBytes(70_000), Buffer.from([1]), Buffer.from([1, 1, 1, 0, 0, ...randomBytes(32)]), Buffer.from([3, 9]), Buffer.from([16, 1, 2, 3])];
+    const messages = [
+      Buffer.alloc(0),
+      randomBytes(1),
+      randomBytes(2_000),
+      randomBytes(70_000),
+      Buffer.from([1]),
+      Buffer.from([1, 1, 1, 0, 0, ...randomBytes(32)]),
+      Buffer.from([3, 9]),
+      Buffer.from([16, 1, 2, 3]),
+    ];
     for (const message of messages) {
       await new Promise<void>((resolve) => {
         const socket = new WebSocket(`ws://${args[0]}:${args[1]}/`, "weave-mesh");

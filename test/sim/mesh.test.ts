@@ -8,7 +8,8 @@ function assertWhole(peers: readonly SimulatedPeer[]): void {
   assert.equal(digests.size, 1, "the peers know different topologies");
   for (const { mesh, name } of peers) {
     assert.equal(mesh.status().peers.length, peers.length);
-    for (const other of peers) if (other.name !== name) assert.ok(mesh.frameRoutes.unicast(other.name), `${name} has no way to ${other.name}`);
+    for (const other of peers)
+      if (other.name !== name) assert.ok(mesh.frameRoutes.unicast(other.name), `${name} has no way to ${other.name}`);
   }
   const byName = new Map(peers.map((peer) => [peer.name, peer]));
   for (const { name } of peers) {
@@ -21,7 +22,10 @@ function assertWhole(peers: readonly SimulatedPeer[]): void {
       }
     }
     assert.equal(reached.size, peers.length - 1, `a flood from ${name} does not reach all`);
-    assert.ok([...reached.values()].every((times) => times === 1), `a flood from ${name} reaches somebody twice`);
+    assert.ok(
+      [...reached.values()].every((times) => times === 1),
+      `a flood from ${name} reaches somebody twice`,
+    );
   }
 }
 
@@ -66,7 +70,10 @@ test("a peer that connects to itself gives up for ever, and counts no terminatio
   network.connect(a, a);
   await network.clock.run(600_000);
   const [attempt] = a.mesh.status().attempts;
-  assert.deepEqual([attempt.state, attempt.error, attempt.retryAt], ["failed", "cannot connect to ourself", Number.POSITIVE_INFINITY]);
+  assert.deepEqual(
+    [attempt.state, attempt.error, attempt.retryAt],
+    ["failed", "cannot connect to ourself", Number.POSITIVE_INFINITY],
+  );
   assert.equal(a.mesh.status().terminations, 0);
 });
 
@@ -145,13 +152,21 @@ test("a wrong password, or one at one end only, is refused in the same words at 
   ] as const) {
     const network = new Network(8);
     const logged: string[] = [];
-    const log = { debug() {}, info: (message: string, fields?: object) => void logged.push(`${message} ${JSON.stringify(fields)}`), warn() {}, error() {} };
+    const log = {
+      debug() {},
+      info: (message: string, fields?: object) => void logged.push(`${message} ${JSON.stringify(fields)}`),
+      warn() {},
+      error() {},
+    };
     const a = network.start(0, { psk: new Uint8Array(32).fill(1) }, log);
     const b = network.start(1, theirs ? { psk: theirs } : {});
     network.connect(b, a);
     await network.clock.run(1_000);
     assert.equal(b.mesh.status().attempts[0].error, expected);
-    assert.ok(logged.some((line) => line.includes(expected)), "the accepting end does not say it");
+    assert.ok(
+      logged.some((line) => line.includes(expected)),
+      "the accepting end does not say it",
+    );
     assert.equal(a.mesh.status().connections.length, 0);
   }
 });
@@ -213,7 +228,12 @@ test("a gossiper that throws closes nothing; it is counted", async () => {
     throw new Error("bad data");
   };
   b.mesh.channel("test", { onUnicast: throws, onBroadcast: throws, onGossip: throws, state: () => undefined });
-  const channel = a.mesh.channel("test", { onUnicast() {}, onBroadcast() {}, onGossip: () => undefined, state: () => undefined });
+  const channel = a.mesh.channel("test", {
+    onUnicast() {},
+    onBroadcast() {},
+    onGossip: () => undefined,
+    state: () => undefined,
+  });
   network.connect(a, b);
   await network.clock.run(1_000);
   channel.broadcast(new Uint8Array(1));

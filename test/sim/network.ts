@@ -1,11 +1,11 @@
-import { WeaveError } from "#src/errors.js";
-import { type Log, silentLog } from "#src/log.js";
-import type { Random } from "#src/random.js";
 import { Mesh, type MeshEvents, type MeshOptions } from "#mesh/mesh.js";
 import { keyPair } from "#mesh/noise.js";
 import type { Overlay } from "#mesh/overlay.js";
 import type { PeerName } from "#mesh/peer.js";
 import type { Wire, WireHandlers } from "#mesh/transport.js";
+import { WeaveError } from "#src/errors.js";
+import { type Log, silentLog } from "#src/log.js";
+import type { Random } from "#src/random.js";
 import { seededRandom, VirtualClock } from "./virtual-time.js";
 
 /** An overlay that passes frames as soon as it is open. */
@@ -131,7 +131,9 @@ export class Network {
     // Nothing it still says arrives.
     this.#group = (host) => (host === peer.host ? -1 : before(host));
     peer.mesh.stop();
-    this.clock.after(this.delayMs + 1, () => void (this.#group = before));
+    this.clock.after(this.delayMs + 1, () => {
+      this.#group = before;
+    });
   }
 
   /** Hosts of different groups cannot hear one another. */
@@ -159,7 +161,8 @@ export class Network {
     const local = `${from}:${this.#port++}`;
     await new Promise<void>((resolve) => this.clock.after(this.delayMs, resolve));
     const peer = this.peers.get(address);
-    if (peer === undefined || !this.connected(from, address)) throw new WeaveError("WEAVE_CONNECTION", `dial tcp ${address}: no route to host`);
+    if (peer === undefined || !this.connected(from, address))
+      throw new WeaveError("WEAVE_CONNECTION", `dial tcp ${address}: no route to host`);
     const [a, b] = [new MemoryWire(this, local, address), new MemoryWire(this, address, local)];
     a.other = b;
     b.other = a;

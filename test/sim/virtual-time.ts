@@ -24,7 +24,11 @@ export class VirtualClock implements Clock {
   after(ms: number, run: () => void): { cancel(): void } {
     const due: Due = { at: this.#now + Math.max(0, ms), order: this.#order++, run };
     this.#push(due);
-    return { cancel: () => void (due.run = () => {}) };
+    return {
+      cancel: () => {
+        due.run = () => {};
+      },
+    };
   }
 
   /** Lets `ms` pass. Promises settle between timers. */

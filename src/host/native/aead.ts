@@ -56,7 +56,14 @@ export class AeadContext {
     this.#context = Number(libcrypto.newContext());
     const ready =
       this.#context !== 0 &&
-      libcrypto.init(this.#context, libcrypto.aes256gcm(), 0, scratch.at(KEY_AT, KEY_BYTES), 0, this.#sealing ? 1 : 0) === 1 &&
+      libcrypto.init(
+        this.#context,
+        libcrypto.aes256gcm(),
+        0,
+        scratch.at(KEY_AT, KEY_BYTES),
+        0,
+        this.#sealing ? 1 : 0,
+      ) === 1 &&
       libcrypto.control(this.#context, EVP_CTRL_GCM_SET_IV_FIXED, -1, scratch.at(IV_AT, SALT_BYTES + NONCE_BYTES)) > 0;
     scratch.u8.fill(0, 0, AAD_AT);
     if (!ready) throw new WeaveError("WEAVE_CRYPTO", "OpenSSL refused AES-256-GCM");
@@ -76,7 +83,10 @@ export class AeadContext {
     const counted = this.#sealing ? length - TAG_BYTES : length;
     scratch.u8[AAD_AT + 11] = counted >>> 8;
     scratch.u8[AAD_AT + 12] = counted;
-    if (libcrypto!.control(this.#context, EVP_CTRL_AEAD_TLS1_AAD, TLS_AAD_BYTES, scratch.at(AAD_AT, TLS_AAD_BYTES)) <= 0) return false;
+    if (
+      libcrypto!.control(this.#context, EVP_CTRL_AEAD_TLS1_AAD, TLS_AAD_BYTES, scratch.at(AAD_AT, TLS_AAD_BYTES)) <= 0
+    )
+      return false;
     return libcrypto!.cipher(this.#context, record, record, length) >= 0;
   }
 

@@ -68,7 +68,8 @@ export class IoVector {
   }
 
   push(offset: number, length: number): void {
-    if (this.count >= this.#capacity) throw new WeaveError("WEAVE_BOUNDS", `more than ${this.#capacity} spans in one call`);
+    if (this.count >= this.#capacity)
+      throw new WeaveError("WEAVE_BOUNDS", `more than ${this.#capacity} spans in one call`);
     const entry = this.#at + this.count * 16;
     this.memory.pointer(entry, offset, length);
     this.memory.view.setUint32(entry + 8, length, true);

@@ -20,7 +20,9 @@ interface Vector {
 }
 
 /** Published vectors of the Haskell (cacophony) and Rust (snow) implementations, for our two patterns. */
-const vectors = JSON.parse(readFileSync(new URL("../../../../test/unit/mesh/vectors/noise.json", import.meta.url), "utf8")) as Vector[];
+const vectors = JSON.parse(
+  readFileSync(new URL("../../../../test/unit/mesh/vectors/noise.json", import.meta.url), "utf8"),
+) as Vector[];
 const bytes = (hex: string) => Uint8Array.from(Buffer.from(hex, "hex"));
 
 for (const vector of vectors) {
@@ -81,7 +83,12 @@ test("a remote key of low order is refused", () => {
   const ephemeralKey = { secret: new Uint8Array(32).fill(3), public: new Uint8Array(32) };
   const staticKey = keyPair(new Uint8Array(32).fill(4));
   const evil = new HandshakeState({ initiator: true, prologue: new Uint8Array(0), staticKey, ephemeralKey });
-  const good = new HandshakeState({ initiator: false, prologue: new Uint8Array(0), staticKey, ephemeralKey: keyPair(new Uint8Array(32).fill(5)) });
+  const good = new HandshakeState({
+    initiator: false,
+    prologue: new Uint8Array(0),
+    staticKey,
+    ephemeralKey: keyPair(new Uint8Array(32).fill(5)),
+  });
   good.read(evil.write(new Uint8Array(0)));
   assert.throws(() => good.write(new Uint8Array(0)), { code: "WEAVE_HANDSHAKE" });
 });

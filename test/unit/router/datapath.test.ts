@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { AeadContext } from "#src/host/native/aead.js";
-import { Memory } from "#src/host/native/memory.js";
-import { endpoint, endpointText, IoVector } from "#src/host/native/udp.js";
 import { AGE_MS, CAPACITY, MacTable, OWN_HOLD_MS } from "#router/datapath/mac-table.js";
 import { Reassembly } from "#router/datapath/reassembly.js";
 import { DATAGRAM_HEADER, innerMtu, MAX_RECORD } from "#router/datapath/record.js";
 import { ReplayWindow, WINDOW } from "#router/datapath/replay.js";
 import { REJECT_AFTER_MS, Session } from "#router/datapath/session.js";
+import { AeadContext } from "#src/host/native/aead.js";
+import { Memory } from "#src/host/native/memory.js";
+import { endpoint, endpointText, IoVector } from "#src/host/native/udp.js";
 
 test("memory gives no address of a span that is not wholly inside", () => {
   const memory = new Memory(4_096);
@@ -62,18 +62,23 @@ test("a record that one key seals the same key opens, and nothing that was chang
 
 test("the replay window accepts each counter once, in any order within it, and nothing older", () => {
   fc.assert(
-    fc.property(fc.array(fc.oneof(fc.nat(200), fc.nat(3 * WINDOW), fc.integer({ min: 2 ** 40, max: 2 ** 40 + WINDOW })), { maxLength: 300 }), (counters) => {
-      const window = new ReplayWindow();
-      const seen = new Set<number>();
-      let newest = -1;
-      for (const counter of counters) {
-        const expected = !seen.has(counter) && newest - counter < WINDOW;
-        assert.equal(window.accept(counter), expected);
-        if (!expected) continue;
-        seen.add(counter);
-        newest = Math.max(newest, counter);
-      }
-    }),
+    fc.property(
+      fc.array(fc.oneof(fc.nat(200), fc.nat(3 * WINDOW), fc.integer({ min: 2 ** 40, max: 2 ** 40 + WINDOW })), {
+        maxLength: 300,
+      }),
+      (counters) => {
+        const window = new ReplayWindow();
+        const seen = new Set<number>();
+        let newest = -1;
+        for (const counter of counters) {
+          const expected = !seen.has(counter) && newest - counter < WINDOW;
+          assert.equal(window.accept(counter), expected);
+          if (!expected) continue;
+          seen.add(counter);
+          newest = Math.max(newest, counter);
+        }
+      },
+    ),
   );
 });
 
@@ -82,7 +87,8 @@ test("a record is opened by its own session and epoch alone, and once", () => {
   const make = () => {
     const session = new Session(5, 1, true);
     session.remote = 5;
-    for (const direction of ["seal", "open"] as const) session.setKey(direction, 0, new Uint8Array(32).fill(1), new Uint8Array(4), 0);
+    for (const direction of ["seal", "open"] as const)
+      session.setKey(direction, 0, new Uint8Array(32).fill(1), new Uint8Array(4), 0);
     return session;
   };
   const [a, b] = [make(), make()];
@@ -130,27 +136,36 @@ test("MACs age, go with their peer, and are bounded", () => {
 test("records are put together from pieces in any order, with duplicates, and mixed with others", () => {
   const source = new Memory(4_096);
   fc.assert(
-    fc.property(fc.integer({ min: 1, max: 400 }), fc.integer({ min: 2, max: 20 }), fc.integer({ min: 1, max: 400 }), fc.integer(), (piece, count, rest, seed) => {
-      const last = Math.min(rest, piece);
-      const length = piece * (count - 1) + last;
-      const record = Uint8Array.from({ length }, (_, i) => i * 7 + (i >>> 8));
-      const order = Array.from({ length: count }, (_, i) => [i, (Math.imul(i + 1, seed | 1) >>> 0) % 1_000]).sort((x, y) => x[1] - y[1]);
-      const reassembly = new Reassembly();
-      let complete = 0;
-      for (const [n, [index]] of order.entries()) {
-        const bytes = record.subarray(index * piece, Math.min(length, (index + 1) * piece));
-        source.u8.set([0x57, index, count, 0], 0);
-        source.u8.set(bytes, DATAGRAM_HEADER);
-        // Another record's piece in between.
-        assert.equal(reassembly.add(2, source, 0, DATAGRAM_HEADER + 1), false);
-        if (reassembly.add(1, source, 0, DATAGRAM_HEADER + bytes.length)) complete++;
-        if (n < count - 1) assert.equal(reassembly.add(1, source, 0, DATAGRAM_HEADER + bytes.length), false);
-      }
-      assert.equal(complete, 1);
-      assert.equal(reassembly.length, length);
-      assert.deepEqual(reassembly.memory.u8.slice(reassembly.at, reassembly.at + length), record);
-      reassembly.memory.free();
-    }),
+    fc.property(
+      fc.integer({ min: 1, max: 400 }),
+      fc.integer({ min: 2, max: 20 }),
+      fc.integer({ min: 1, max: 400 }),
+      fc.integer(),
+      (piece, count, rest, seed) => {
+        const last = Math.min(rest, piece);
+        const length = piece * (count - 1) + last;
+        const record = Uint8Array.from({ length }, (_, i) => i * 7 + (i >>> 8));
+        const order = Array.from({ length: count }, (_, i) => [i, (Math.imul(i + 1, seed | 1) >>> 0) % 1_000]).sort(
+          (x, y) => x[1] - y[1],
+        );
+        const reassembly = new Reassembly();
+        let complete = 0;
+        for (const [n, [index]] of order.entries()) {
+          const bytes = record.subarray(index * piece, Math.min(length, (index + 1) * piece));
+          source.u8.set(bytes, DATAGRAM_HEADER);
+          // Another record's piece in between: that one never gets its last.
+          source.u8.set([0x57, index, count + 1, 0], 0);
+          assert.equal(reassembly.add(2, source, 0, DATAGRAM_HEADER + 1), false);
+          source.u8.set([0x57, index, count, 0], 0);
+          if (reassembly.add(1, source, 0, DATAGRAM_HEADER + bytes.length)) complete++;
+          if (n < count - 1) assert.equal(reassembly.add(1, source, 0, DATAGRAM_HEADER + bytes.length), false);
+        }
+        assert.equal(complete, 1);
+        assert.equal(reassembly.length, length);
+        assert.deepEqual(reassembly.memory.u8.slice(reassembly.at, reassembly.at + length), record);
+        reassembly.memory.free();
+      },
+    ),
     { numRuns: 60 },
   );
 });
@@ -159,11 +174,17 @@ test("forged pieces take no more than the fixed memory, and lie about no length"
   const source = new Memory(65_536 + 4_096);
   const reassembly = new Reassembly();
   fc.assert(
-    fc.property(fc.nat(40), fc.nat(255), fc.nat(255), fc.integer({ min: 1, max: 65_000 }), (key, index, count, bytes) => {
-      if (index >= count) return;
-      source.u8.set([0x57, index, count, 0], 0);
-      if (reassembly.add(key, source, 0, DATAGRAM_HEADER + bytes)) assert.ok(reassembly.length <= MAX_RECORD);
-    }),
+    fc.property(
+      fc.nat(40),
+      fc.nat(255),
+      fc.nat(255),
+      fc.integer({ min: 1, max: 65_000 }),
+      (key, index, count, bytes) => {
+        if (index >= count) return;
+        source.u8.set([0x57, index, count, 0], 0);
+        if (reassembly.add(key, source, 0, DATAGRAM_HEADER + bytes)) assert.ok(reassembly.length <= MAX_RECORD);
+      },
+    ),
     { numRuns: 5_000 },
   );
   assert.ok(reassembly.evicted > 0);

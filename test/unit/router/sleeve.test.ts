@@ -8,12 +8,19 @@ import { CONNECTING_MS, DEAD_MS, HEARTBEAT_MS, Path, type PathEffect } from "#ro
 import { seededRandom } from "../../sim/virtual-time.js";
 
 /** Runs a path against a network that answers pings of at most `carries(now)` bytes, until `ms` have passed. */
-function drive(path: Path, carries: (now: number) => number, from: number, ms: number, onEffect: (effect: PathEffect, now: number) => void = () => {}): number {
+function drive(
+  path: Path,
+  carries: (now: number) => number,
+  from: number,
+  ms: number,
+  onEffect: (effect: PathEffect, now: number) => void = () => {},
+): number {
   let now = from;
   const follow = (effects: readonly PathEffect[]) => {
     for (const effect of effects) {
       onEffect(effect, now);
-      if (effect.do === "ping" && effect.datagramBytes <= carries(now)) follow(path.pong(effect.id, effect.datagramBytes, now));
+      if (effect.do === "ping" && effect.datagramBytes <= carries(now))
+        follow(path.pong(effect.id, effect.datagramBytes, now));
     }
   };
   while (now < from + ms) {
@@ -28,7 +35,13 @@ test("a path that carries all is established by one answer, and its full size kn
   const path = new Path(0);
   const seen: string[] = [];
   path.limit(1_472, 0);
-  drive(path, () => 1_472, 0, 100, (effect) => void seen.push(effect.do));
+  drive(
+    path,
+    () => 1_472,
+    0,
+    100,
+    (effect) => void seen.push(effect.do),
+  );
   assert.deepEqual(seen, ["ping", "established", "ping", "size"]);
   assert.equal(path.datagramBytes, 1_472);
   assert.equal(path.reason, "the size of our own link");
@@ -36,13 +49,17 @@ test("a path that carries all is established by one answer, and its full size kn
 
 test("any size of path is found to within a few bytes, whatever the ceiling", () => {
   fc.assert(
-    fc.property(fc.integer({ min: FLOOR_DATAGRAM, max: 9_188 }), fc.integer({ min: FLOOR_DATAGRAM, max: 9_188 }), (carries, ceiling) => {
-      const path = new Path(0);
-      path.limit(ceiling, 0);
-      drive(path, () => carries, 0, 30_000);
-      const best = Math.min(carries, ceiling);
-      assert.ok(path.datagramBytes <= best && path.datagramBytes >= best - 8, `${path.datagramBytes} of ${best}`);
-    }),
+    fc.property(
+      fc.integer({ min: FLOOR_DATAGRAM, max: 9_188 }),
+      fc.integer({ min: FLOOR_DATAGRAM, max: 9_188 }),
+      (carries, ceiling) => {
+        const path = new Path(0);
+        path.limit(ceiling, 0);
+        drive(path, () => carries, 0, 30_000);
+        const best = Math.min(carries, ceiling);
+        assert.ok(path.datagramBytes <= best && path.datagramBytes >= best - 8, `${path.datagramBytes} of ${best}`);
+      },
+    ),
     { numRuns: 300 },
   );
 });
@@ -61,10 +78,16 @@ test("a path that shrinks falls back within some heartbeats, and one that grows 
 test("a path without answers asks twice a second, and is dead after a minute", () => {
   const path = new Path(0);
   let pings = 0;
-  const ended = drive(path, () => 0, 0, 10 * DEAD_MS, (effect) => {
-    if (effect.do === "ping") pings++;
-    if (effect.do === "dead") assert.equal(effect.reason, "timed out waiting for UDP heartbeat");
-  });
+  const ended = drive(
+    path,
+    () => 0,
+    0,
+    10 * DEAD_MS,
+    (effect) => {
+      if (effect.do === "ping") pings++;
+      if (effect.do === "dead") assert.equal(effect.reason, "timed out waiting for UDP heartbeat");
+    },
+  );
   assert.equal(ended, DEAD_MS);
   assert.equal(pings, DEAD_MS / CONNECTING_MS);
 });
@@ -82,7 +105,8 @@ test("a link that shrinks under us is followed at once", () => {
 test("path messages survive the wire, and rubbish is none", () => {
   const message = { type: "ping", id: 0xdeadbeef, datagramBytes: 1_472 } as const;
   assert.deepEqual(decodePathMessage(encodePathMessage(message)), message);
-  for (const bytes of [new Uint8Array(0), new Uint8Array(7), new Uint8Array(64), new Uint8Array(64).fill(9)]) assert.equal(decodePathMessage(bytes), undefined);
+  for (const bytes of [new Uint8Array(0), new Uint8Array(7), new Uint8Array(64), new Uint8Array(64).fill(9)])
+    assert.equal(decodePathMessage(bytes), undefined);
 });
 
 type Installed = { direction: string; epoch: number; key: string; salt: string };
@@ -96,7 +120,13 @@ function ends() {
     const messages: RekeyMessage[] = [];
     for (const effect of effects) {
       if (effect.do === "send") messages.push(effect.message);
-      else installed[end].push({ direction: effect.direction, epoch: effect.epoch, key: Buffer.from(effect.key).toString("hex"), salt: Buffer.from(effect.salt).toString("hex") });
+      else
+        installed[end].push({
+          direction: effect.direction,
+          epoch: effect.epoch,
+          key: Buffer.from(effect.key).toString("hex"),
+          salt: Buffer.from(effect.salt).toString("hex"),
+        });
     }
     return messages;
   };
@@ -113,7 +143,8 @@ test("both ends have the same keys, one for each direction and generation, and n
     const [done] = apply(0, a.receive(answer));
     apply(1, b.receive(done));
   }
-  const pick = (end: number, direction: string) => installed[end].filter((key) => key.direction === direction).map(({ epoch, key, salt }) => ({ epoch, key, salt }));
+  const pick = (end: number, direction: string) =>
+    installed[end].filter((key) => key.direction === direction).map(({ epoch, key, salt }) => ({ epoch, key, salt }));
   assert.deepEqual(pick(0, "seal"), pick(1, "open"));
   assert.deepEqual(pick(1, "seal"), pick(0, "open"));
   const keys = installed[0].map(({ key }) => key);

@@ -1,9 +1,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { Memory } from "#src/host/native/memory.js";
 import { Joiner } from "#router/datapath/joiner.js";
-import { DESCRIPTOR_BYTES, type Descriptor, FLAG_FIRST, FLAG_LAST, GSO_TCPV4, GSO_TCPV6, type Layout, layoutOf, readDescriptor, writeDescriptor } from "#router/datapath/super-frame.js";
+import {
+  DESCRIPTOR_BYTES,
+  type Descriptor,
+  FLAG_FIRST,
+  FLAG_LAST,
+  GSO_TCPV4,
+  GSO_TCPV6,
+  type Layout,
+  layoutOf,
+  readDescriptor,
+  writeDescriptor,
+} from "#router/datapath/super-frame.js";
+import { Memory } from "#src/host/native/memory.js";
 
 const be16 = (bytes: Uint8Array, at: number) => (bytes[at] << 8) | bytes[at + 1];
 const put16 = (bytes: Uint8Array, at: number, value: number) => {
@@ -33,7 +44,9 @@ interface Shape {
 
 /** Sum of the pseudo-header: addresses, protocol and TCP length (RFC 9293, RFC 8200 section 8.1). */
 function pseudo(frame: Uint8Array, layout: Layout, tcpLength: number): number {
-  const addresses = layout.v6 ? frame.subarray(layout.ip + 8, layout.ip + 40) : frame.subarray(layout.ip + 12, layout.ip + 20);
+  const addresses = layout.v6
+    ? frame.subarray(layout.ip + 8, layout.ip + 40)
+    : frame.subarray(layout.ip + 12, layout.ip + 20);
   return sum(addresses, 6 + tcpLength);
 }
 
@@ -113,50 +126,67 @@ const shapes: fc.Arbitrary<Shape> = fc.record({
 test("whatever records are lost, what is delivered is exactly the segments of the others, checksums and all", () => {
   const record = new Memory(80_000);
   fc.assert(
-    fc.property(shapes, fc.integer({ min: 1, max: 5 }), fc.array(fc.boolean(), { minLength: 60, maxLength: 60 }), (shape, perRecord, lost) => {
-      const { frame, layout } = superFrame(shape);
-      const all = segments(frame, layout, shape.gsoSize);
-      const delivered: Uint8Array[] = [];
-      const joiner = new Joiner((memory, offset, length) => {
-        const vnet = new DataView(memory.u8.buffer, memory.u8.byteOffset + offset, 10);
-        const joined = Uint8Array.from(memory.u8.subarray(offset + 10, offset + length));
-        const found = layoutOf(joined, vnet.getUint16(6, true));
-        assert.deepEqual(found, layout);
-        const gso = vnet.getUint8(1) === 0 ? joined.length : vnet.getUint16(4, true);
-        delivered.push(...segments(joined, layout, gso));
-      });
-      const expected: Uint8Array[] = [];
-      const step = perRecord * shape.gsoSize;
-      const payload = frame.length - layout.headers;
-      for (let at = 0, n = 0; at < payload; at += step, n++) {
-        if (lost[n % 60]) continue;
-        const length = Math.min(step, payload - at);
-        const descriptor: Descriptor = {
-          flags: (at === 0 ? FLAG_FIRST : 0) | (at + length === payload ? FLAG_LAST : 0),
-          gsoType: shape.v6 ? GSO_TCPV6 : GSO_TCPV4,
-          headers: layout.headers,
-          gsoSize: shape.gsoSize,
-          csumStart: layout.tcp,
-          id: 7,
-          offset: at,
-        };
-        writeDescriptor(record.view, 64, descriptor);
-        record.u8.set(frame.subarray(0, layout.headers), 64 + DESCRIPTOR_BYTES);
-        record.u8.set(frame.subarray(layout.headers + at, layout.headers + at + length), 64 + DESCRIPTOR_BYTES + layout.headers);
-        assert.ok(joiner.add(1, record, 64, DESCRIPTOR_BYTES + layout.headers + length));
-        const first = at / shape.gsoSize;
-        expected.push(...all.slice(first, first + Math.ceil(length / shape.gsoSize)));
-      }
-      joiner.close();
-      assert.deepEqual(delivered, expected);
-    }),
+    fc.property(
+      shapes,
+      fc.integer({ min: 1, max: 5 }),
+      fc.array(fc.boolean(), { minLength: 60, maxLength: 60 }),
+      (shape, perRecord, lost) => {
+        const { frame, layout } = superFrame(shape);
+        const all = segments(frame, layout, shape.gsoSize);
+        const delivered: Uint8Array[] = [];
+        const joiner = new Joiner((memory, offset, length) => {
+          const vnet = new DataView(memory.u8.buffer, memory.u8.byteOffset + offset, 10);
+          const joined = Uint8Array.from(memory.u8.subarray(offset + 10, offset + length));
+          const found = layoutOf(joined, vnet.getUint16(6, true));
+          assert.deepEqual(found, layout);
+          const gso = vnet.getUint8(1) === 0 ? joined.length : vnet.getUint16(4, true);
+          delivered.push(...segments(joined, layout, gso));
+        });
+        const expected: Uint8Array[] = [];
+        const step = perRecord * shape.gsoSize;
+        const payload = frame.length - layout.headers;
+        for (let at = 0, n = 0; at < payload; at += step, n++) {
+          if (lost[n % 60]) continue;
+          const length = Math.min(step, payload - at);
+          const descriptor: Descriptor = {
+            flags: (at === 0 ? FLAG_FIRST : 0) | (at + length === payload ? FLAG_LAST : 0),
+            gsoType: shape.v6 ? GSO_TCPV6 : GSO_TCPV4,
+            headers: layout.headers,
+            gsoSize: shape.gsoSize,
+            csumStart: layout.tcp,
+            id: 7,
+            offset: at,
+          };
+          writeDescriptor(record.view, 64, descriptor);
+          record.u8.set(frame.subarray(0, layout.headers), 64 + DESCRIPTOR_BYTES);
+          record.u8.set(
+            frame.subarray(layout.headers + at, layout.headers + at + length),
+            64 + DESCRIPTOR_BYTES + layout.headers,
+          );
+          assert.ok(joiner.add(1, record, 64, DESCRIPTOR_BYTES + layout.headers + length));
+          const first = at / shape.gsoSize;
+          expected.push(...all.slice(first, first + Math.ceil(length / shape.gsoSize)));
+        }
+        joiner.close();
+        assert.deepEqual(delivered, expected);
+      },
+    ),
     { numRuns: 400 },
   );
 });
 
 test("pieces of two sources that come mixed are not joined", () => {
   const record = new Memory(8_192);
-  const { frame, layout } = superFrame({ v6: false, vlan: false, options: 0, payload: 400, gsoSize: 100, flags: 0x10, sequence: 1, id: 1 });
+  const { frame, layout } = superFrame({
+    v6: false,
+    vlan: false,
+    options: 0,
+    payload: 400,
+    gsoSize: 100,
+    flags: 0x10,
+    sequence: 1,
+    id: 1,
+  });
   const lengths: number[] = [];
   const joiner = new Joiner((_memory, _offset, length) => void lengths.push(length - 10 - layout.headers));
   for (const [source, offset] of [
@@ -165,7 +195,15 @@ test("pieces of two sources that come mixed are not joined", () => {
     [1, 200],
     [2, 200],
   ]) {
-    writeDescriptor(record.view, 0, { flags: offset === 0 ? FLAG_FIRST : FLAG_LAST, gsoType: GSO_TCPV4, headers: layout.headers, gsoSize: 100, csumStart: layout.tcp, id: 1, offset });
+    writeDescriptor(record.view, 0, {
+      flags: offset === 0 ? FLAG_FIRST : FLAG_LAST,
+      gsoType: GSO_TCPV4,
+      headers: layout.headers,
+      gsoSize: 100,
+      csumStart: layout.tcp,
+      id: 1,
+      offset,
+    });
     record.u8.set(frame.subarray(0, layout.headers + 200), DESCRIPTOR_BYTES);
     joiner.add(source, record, 0, DESCRIPTOR_BYTES + layout.headers + 200);
   }
@@ -178,14 +216,18 @@ test("descriptors that no sender of ours makes are refused, and never lead outsi
   const joiner = new Joiner(() => {});
   const into: Descriptor = { flags: 0, gsoType: 0, headers: 0, gsoSize: 0, csumStart: 0, id: 0, offset: 0 };
   fc.assert(
-    fc.property(fc.uint8Array({ minLength: 0, maxLength: 2_000 }), fc.integer({ min: 0, max: 2_000 }), (bytes, length) => {
-      record.u8.fill(0);
-      record.u8.set(bytes);
-      // Half of them get past the first check.
-      if (bytes.length % 2 === 0) record.u8.set([FLAG_FIRST, GSO_TCPV4, 54, 0, 100, 0, 34, 0], 0);
-      joiner.add(1, record, 0, length);
-      if (readDescriptor(record.view, 0, length, into)) assert.ok(into.headers + DESCRIPTOR_BYTES < length);
-    }),
+    fc.property(
+      fc.uint8Array({ minLength: 0, maxLength: 2_000 }),
+      fc.integer({ min: 0, max: 2_000 }),
+      (bytes, length) => {
+        record.u8.fill(0);
+        record.u8.set(bytes);
+        // Half of them get past the first check.
+        if (bytes.length % 2 === 0) record.u8.set([FLAG_FIRST, GSO_TCPV4, 54, 0, 100, 0, 34, 0], 0);
+        joiner.add(1, record, 0, length);
+        if (readDescriptor(record.view, 0, length, into)) assert.ok(into.headers + DESCRIPTOR_BYTES < length);
+      },
+    ),
     { numRuns: 3_000 },
   );
   joiner.close();

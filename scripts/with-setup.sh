@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Makes a fresh Debian or Ubuntu with Node ready, then runs the command given: system packages, `npm ci`, build.
+# What is there already is not installed again.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf '%s\n' "$*" >&2; }
+
+node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' ||
+  { say "weave needs Node 20.19 or later; this is $(node --version)"; exit 1; }
+
+# tool:package
+needed=(ip:iproute2 nsenter:util-linux nft:nftables iptables:iptables ping:iputils-ping tcpdump:tcpdump ethtool:ethtool iperf3:iperf3 ps:procps sysctl:procps setpriv:util-linux)
+missing=()
+PATH="$PATH:/usr/sbin:/sbin"
+for entry in "${needed[@]}"; do
+  command -v "${entry%%:*}" >/dev/null || missing+=("${entry##*:}")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    say "installing: ${missing[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq >&2
+    apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
+  else
+    say "missing: ${missing[*]} (run as root on Debian or Ubuntu, or install them yourself)"
+  fi
+fi
+
+stamp=node_modules/.weave-installed
+if [ ! -f "$stamp" ] || ! cmp -s package-lock.json "$stamp"; then
+  say "npm ci"
+  npm ci --no-audit --no-fund --loglevel=error >&2
+  cp package-lock.json "$stamp"
+fi
+npm run --silent build >&2
+
+exec "$@"
