@@ -95,7 +95,8 @@ export interface ChannelOptions {
 
 export class Channel {
   readonly #options: ChannelOptions;
-  readonly #noise: HandshakeState;
+  /** The responder's is made when it knows what the initiator's first message began with. */
+  #noise: HandshakeState | undefined;
   #state: ChannelState;
   #transport: Transport | undefined;
   #partial: Uint8Array[] = [];
@@ -107,13 +108,6 @@ export class Channel {
   constructor(options: ChannelOptions) {
     this.#options = options;
     this.#state = options.role === "initiator" ? "connecting" : "listening";
-    this.#noise = new HandshakeState({
-      initiator: options.role === "initiator",
-      prologue: Buffer.from(`weave mesh ${PROTOCOL_MIN}-${PROTOCOL_MAX}${options.psk ? " password" : ""}`),
-      staticKey: options.staticKey,
-      ephemeralKey: options.ephemeralKey,
-      ...(options.psk ? { psk: options.psk } : {}),
-    });
   }
 
   get state(): ChannelState {
@@ -122,6 +116,7 @@ export class Channel {
 
   /** The initiator's first message. */
   start(): ChannelEffect[] {
+    this.#noise = this.#begin(this.#head());
     this.#init = this.#noise.write(NOTHING);
     return [this.#sendInit(NOTHING)];
   }
@@ -169,9 +164,9 @@ export class Channel {
         this.#cookieSent = true;
         return [this.#sendInit(body)];
       case `connecting ${RESPONSE}`: {
-        this.#noise.read(body);
-        const finish = this.#noise.write(encode(this.#options.hello));
-        this.#transport = this.#noise.finish();
+        this.#noise!.read(body);
+        const finish = this.#noise!.write(encode(this.#options.hello));
+        this.#transport = this.#noise!.finish();
         this.#state = "awaiting-hello";
         return [send(FINISH, finish)];
       }
@@ -190,9 +185,24 @@ export class Channel {
     }
   }
 
+  /** What the first message says in clear: bound to the handshake, so that nobody can change it on the way. */
+  #head(): Uint8Array {
+    return Uint8Array.of(PROTOCOL_MIN, PROTOCOL_MAX, this.#options.psk ? FLAG_PASSWORD : 0);
+  }
+
+  #begin(head: Uint8Array): HandshakeState {
+    const { role, staticKey, ephemeralKey, psk } = this.#options;
+    return new HandshakeState({
+      initiator: role === "initiator",
+      prologue: Buffer.concat([Buffer.from("weave mesh"), head]),
+      staticKey,
+      ephemeralKey,
+      ...(psk ? { psk } : {}),
+    });
+  }
+
   #sendInit(cookie: Uint8Array): ChannelEffect {
-    const head = Uint8Array.of(PROTOCOL_MIN, PROTOCOL_MAX, this.#options.psk ? FLAG_PASSWORD : 0, cookie.length);
-    return send(INIT, Buffer.concat([head, cookie, this.#init]));
+    return send(INIT, Buffer.concat([this.#head(), Uint8Array.of(cookie.length), cookie, this.#init]));
   }
 
   #onInit(body: Uint8Array): ChannelEffect[] {
@@ -212,6 +222,7 @@ export class Channel {
       if (!cookies.jar.check(body.subarray(4, 4 + cookieBytes), binding))
         throw new WeaveError("WEAVE_HANDSHAKE", "the cookie is wrong");
     }
+    this.#noise = this.#begin(body.subarray(0, 3));
     this.#noise.read(init);
     const response = this.#noise.write(NOTHING);
     this.#state = "awaiting-finish";
@@ -221,13 +232,13 @@ export class Channel {
   #onFinish(body: Uint8Array): ChannelEffect[] {
     let payload: Uint8Array;
     try {
-      payload = this.#noise.read(body);
+      payload = this.#noise!.read(body);
     } catch (error) {
       // The password is mixed in with this message: it is what fails when the passwords differ.
       if (this.#options.psk !== undefined) return this.#refuse(PASSWORD_WRONG);
       throw error;
     }
-    this.#transport = this.#noise.finish();
+    this.#transport = this.#noise!.finish();
     const remote = this.#identify(payload);
     this.#state = "open";
     return [...this.send(encode(this.#options.hello)), { do: "opened", remote, transport: this.#transport }];

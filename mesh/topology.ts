@@ -75,7 +75,7 @@ export class Topology {
       set,
       drop,
     };
-    this.#setSelf({ ...this.#self, version: delta.to, links: [...links] });
+    this.#setSelf({ ...this.#self, version: delta.to, links: inOrder(links) });
     return delta;
   }
 
@@ -216,7 +216,7 @@ export class Topology {
     const links = new Map(ours.links.map((link) => [link.to, link]));
     for (const name of delta.drop) links.delete(name);
     for (const link of delta.set) links.set(link.to, link);
-    this.#records.set(delta.name, { ...ours, version: delta.to, links: [...links.values()] });
+    this.#records.set(delta.name, { ...ours, version: delta.to, links: inOrder(links.values()) });
     this.#digest = undefined;
     news.push(delta);
   }
@@ -244,6 +244,11 @@ export class Topology {
     this.#records.set(record.name, record);
     this.#digest = undefined;
   }
+}
+
+/** By name: the same links are then the same record, whatever way they came. */
+function inOrder(links: Iterable<PeerLink>): PeerLink[] {
+  return [...links].sort((a, b) => (a.to < b.to ? -1 : 1));
 }
 
 function sameLink(a: PeerLink | undefined, b: PeerLink): boolean {

@@ -1,0 +1,198 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { Channel, type ChannelEffect, type ChannelOptions, MAX_MESSAGE_BYTES } from "#mesh/channel.js";
+import { CookieJar } from "#mesh/cookie.js";
+import { keyPair } from "#mesh/noise.js";
+import { toHex } from "#src/hex.js";
+import { seededRandom, VirtualClock } from "../../sim/virtual-time.js";
+
+function options(role: "initiator" | "responder", seed: number, psk?: Uint8Array): ChannelOptions {
+  const random = seededRandom(seed);
+  const staticKey = keyPair(random.bytes(32));
+  const hello = {
+    name: `02:00:00:00:00:0${seed}`,
+    nickname: `h${seed}`,
+    key: toHex(staticKey.public),
+    uid: toHex(random.bytes(8)),
+    incarnation: 1,
+    connectionId: seed,
+    clear: false,
+    overlays: ["sleeve"],
+  };
+  return { role, staticKey, ephemeralKey: keyPair(random.bytes(32)), hello, ...(psk ? { psk } : {}) };
+}
+
+/** Carries what two channels send, until neither has anything to say; `change` may alter each message. */
+function talk(
+  a: Channel,
+  b: Channel,
+  change: (bytes: Uint8Array, index: number) => Uint8Array = (bytes) => bytes,
+): ChannelEffect[][] {
+  const seen: ChannelEffect[][] = [[], []];
+  const queue: { to: 0 | 1; bytes: Uint8Array }[] = [];
+  let index = 0;
+  const take = (end: 0 | 1, effects: ChannelEffect[]) => {
+    for (const effect of effects) {
+      if (effect.do === "send") queue.push({ to: end === 0 ? 1 : 0, bytes: change(effect.bytes, index++) });
+      else seen[end].push(effect);
+    }
+  };
+  take(0, a.start());
+  for (let next = queue.shift(); next !== undefined; next = queue.shift())
+    take(next.to, [a, b][next.to].receive(next.bytes));
+  return seen;
+}
+
+const opened = (effects: ChannelEffect[]) => effects.some((effect) => effect.do === "opened");
+
+test("two ends open, know each other's names and keys, and carry messages of every size in both directions", () => {
+  for (const psk of [undefined, new Uint8Array(32).fill(1)]) {
+    const [a, b] = [new Channel(options("initiator", 1, psk)), new Channel(options("responder", 2, psk))];
+    const [atA, atB] = talk(a, b);
+    assert.deepEqual(
+      atA.map((e) => e.do === "opened" && e.remote.nickname),
+      ["h2"],
+    );
+    assert.deepEqual(
+      atB.map((e) => e.do === "opened" && e.remote.nickname),
+      ["h1"],
+    );
+    for (const [from, to] of [
+      [a, b],
+      [b, a],
+    ]) {
+      for (const size of [0, 1, 63_999, 64_000, 64_001, 300_000]) {
+        const message = Uint8Array.from({ length: size }, (_, i) => i);
+        const heard = from.send(message).flatMap((effect) => (effect.do === "send" ? to.receive(effect.bytes) : []));
+        assert.deepEqual(
+          heard.map((e) => e.do),
+          ["message"],
+        );
+        assert.equal(Buffer.compare((heard[0] as { bytes: Uint8Array }).bytes, message), 0);
+      }
+    }
+    assert.throws(() => a.send(new Uint8Array(MAX_MESSAGE_BYTES + 1)), { code: "WEAVE_MESSAGE_TOO_LARGE" });
+  }
+});
+
+test("no changed, cut or lengthened handshake message opens either end falsely, and none makes it throw", () => {
+  fc.assert(
+    fc.property(
+      fc.nat(3),
+      fc.nat(300),
+      fc.integer({ min: 1, max: 255 }),
+      fc.constantFrom("flip", "cut", "add"),
+      fc.boolean(),
+      (which, where, mask, how, withPassword) => {
+        const psk = withPassword ? new Uint8Array(32).fill(1) : undefined;
+        const [a, b] = [new Channel(options("initiator", 1, psk)), new Channel(options("responder", 2, psk))];
+        let changed = false;
+        const seen = talk(a, b, (bytes, index) => {
+          if (index !== which) return bytes;
+          changed = true;
+          const copy = Uint8Array.from(bytes);
+          if (how === "cut") return copy.subarray(0, where % copy.length);
+          if (how === "add") return Uint8Array.from([...copy, mask]);
+          copy[where % copy.length] ^= mask;
+          return copy;
+        });
+        assert.ok(changed);
+        // The last message (the responder's hello) may reach only the initiator: the responder is open by right before it.
+        assert.ok(!opened(seen[0]));
+        if (which < 3) assert.ok(!opened(seen[1]));
+      },
+    ),
+    { numRuns: 400 },
+  );
+});
+
+test("replayed, reordered and lost session messages end the session, with an error that says so", () => {
+  for (const disturb of ["replay", "reorder", "lose"]) {
+    const [a, b] = [new Channel(options("initiator", 1)), new Channel(options("responder", 2))];
+    talk(a, b);
+    const bytes = [1, 2, 3].map((n) => a.send(Uint8Array.of(n)).map((e) => (e as { bytes: Uint8Array }).bytes)[0]);
+    const order = { replay: [0, 0], reorder: [1, 0], lose: [0, 2] }[disturb]!;
+    const effects = order.flatMap((i) => b.receive(bytes[i]));
+    const failed = effects.filter((effect) => effect.do === "failed");
+    assert.equal(failed.length, 1);
+    assert.equal(failed[0].error.message, "Unable to decrypt TCP msg");
+    assert.equal(b.state, "closed");
+    assert.deepEqual(b.receive(bytes[2]), []);
+  }
+});
+
+test("random bytes at any moment never throw, and never open anything", () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.uint8Array({ maxLength: 3_000 }), { maxLength: 5 }),
+      fc.boolean(),
+      (messages, initiator) => {
+        const channel = new Channel(options(initiator ? "initiator" : "responder", 1));
+        if (initiator) channel.start();
+        for (const message of messages) {
+          if (message.length > 0) message[0] = [1, 2, 3, 4, 5, 16, 17, message[0]][message[0] % 8];
+          for (const effect of channel.receive(message)) assert.notEqual(effect.do, "opened");
+        }
+      },
+    ),
+    { numRuns: 500 },
+  );
+});
+
+test("a message that never ends is cut off at the limit", () => {
+  const [a, b] = [new Channel(options("initiator", 1)), new Channel(options("responder", 2))];
+  talk(a, b);
+  let failed = false;
+  // Each piece says that more follows.
+  for (let i = 0; i < 200 && !failed; i++) {
+    const [first] = a.send(new Uint8Array(64_001)) as { bytes: Uint8Array }[];
+    failed = b.receive(first.bytes).some((effect) => effect.do === "failed");
+    if (i === 0) assert.equal(first.bytes[0], 0x11);
+  }
+  assert.ok(failed);
+});
+
+test("under load a cookie is asked for before anything is computed; it is good for its address and key, for a while", () => {
+  const clock = new VirtualClock();
+  const jar = new CookieJar(clock, seededRandom(5));
+  const responder = () => new Channel({ ...options("responder", 2), cookies: { jar, address: "10.0.0.1" } });
+  const [a, b] = [new Channel(options("initiator", 1)), responder()];
+  const seen = talk(a, b);
+  assert.ok(opened(seen[0]) && opened(seen[1]));
+  const wrong = new Channel(options("initiator", 1));
+  const [init] = wrong.start() as { bytes: Uint8Array }[];
+  const forged = Uint8Array.from([...init.bytes.subarray(0, 4), 16, ...new Uint8Array(16), ...init.bytes.subarray(5)]);
+  const effects = responder().receive(forged);
+  assert.ok(effects.some((effect) => effect.do === "failed" && effect.error.message === "the cookie is wrong"));
+});
+
+test("cookies expire, and are bound to what they were made for", async () => {
+  const clock = new VirtualClock();
+  const jar = new CookieJar(clock, seededRandom(5));
+  const [mine, other] = [Buffer.from("10.0.0.1 key"), Buffer.from("10.0.0.2 key")];
+  const cookie = jar.make(mine);
+  assert.ok(jar.check(cookie, mine));
+  assert.ok(!jar.check(cookie, other));
+  assert.ok(!jar.check(cookie.subarray(1), mine));
+  await clock.run(120_000);
+  assert.ok(jar.check(cookie, mine));
+  await clock.run(120_000);
+  assert.ok(jar.check(jar.make(mine), mine));
+  await clock.run(120_000);
+  assert.ok(!jar.check(cookie, mine));
+});
+
+test("a peer that names a key that is not its own is refused", () => {
+  const liar = options("initiator", 1);
+  const [a, b] = [
+    new Channel({ ...liar, hello: { ...liar.hello, key: "a".repeat(64) } }),
+    new Channel(options("responder", 2)),
+  ];
+  const seen = talk(a, b);
+  assert.ok(
+    seen[1].some(
+      (effect) => effect.do === "failed" && effect.error.message.includes("names a key that is not its own"),
+    ),
+  );
+});
