@@ -1,0 +1,131 @@
+/**
+ * `npm run demo`: three hosts that have nothing but IP between them, in network namespaces of this machine, get one
+ * encrypted Ethernet by `weave launch` and `weave connect`. Leaves the machine as it was.
+ */
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { textOf } from "#src/errors.js";
+import { connected, type Host, Lab, type Namespace, until } from "../lab/lab.js";
+import { median, pingTimes, tcpGbits } from "../lab/measure.js";
+
+const INSIDE = "WEAVE_DEMO_INSIDE";
+let step = 0;
+
+const say = (text = "") => console.log(text);
+const next = (text: string) => say(`\n[${++step}] ${text}`);
+
+/** Shows a command and what it prints, as a user would see it. */
+async function show(host: Host, ...args: string[]): Promise<void> {
+  say(`    ${host.name}# weave ${args.join(" ")}`);
+  const output = await host.ok(...args);
+  for (const line of output.split("\n").filter((text) => text !== "")) say(`      ${line}`);
+}
+
+async function demo(lab: Lab): Promise<void> {
+  const { hosts } = lab;
+  const [h1, h2, h3] = hosts;
+
+  next("Three hosts: h1 10.99.0.1, h2 10.99.0.2, h3 10.99.0.3. Between them there is IP, and nothing else.");
+  for (const host of hosts) await host.must("ping", "-c", "1", "-W", "1", h1.address);
+
+  next("A router on each, all with one password.");
+  for (const host of hosts) {
+    const began = performance.now();
+    await show(host, "launch", "--name", host.peerName, "--nickname", host.name, "--password", "open sesame");
+    say(`      (ready after ${((performance.now() - began) / 1000).toFixed(2)} s)`);
+  }
+
+  next("h2 and h3 are told of one peer each; they find the rest by themselves.");
+  await show(h2, "connect", h1.address);
+  await show(h3, "connect", h2.address);
+  for (const host of hosts) await connected(host, 2, 30_000);
+  await show(h1, "status", "connections");
+
+  next("Two containers on each host (network namespaces here), on one subnet.");
+  const containers: Namespace[] = [];
+  for (const [i, host] of hosts.entries()) {
+    for (const n of [1, 2]) {
+      const cidr = `10.32.${i + 1}.${n}/12`;
+      containers.push(await host.attach(`c${n}`, cidr));
+      say(`    ${host.name}# weave attach ${cidr} netns:c${n}`);
+    }
+  }
+
+  next("Each pings each, across the hosts.");
+  for (const from of containers) {
+    for (const i of [1, 2, 3]) {
+      for (const n of [1, 2])
+        await until(`10.32.${i}.${n} answers`, async () => (await from.ping(`10.32.${i}.${n}`, { count: 1 })) === 1);
+    }
+  }
+  say("    36 of 36 answered");
+  await show(h1, "status");
+
+  next("How fast is it? Encrypted between containers on h1 and h2, against the bare wire between the hosts.");
+  const bare = await tcpGbits(h1, h2, h2.address, { seconds: 3 });
+  const overlay = await tcpGbits(containers[0], containers[2], "10.32.2.1", { seconds: 3 });
+  const ping = median(await pingTimes(containers[0], "10.32.2.1", 100));
+  say(`    bare wire  ${bare.toFixed(2)} Gbit/s`);
+  say(
+    `    weave      ${overlay.toFixed(2)} Gbit/s, encrypted, in user space; a ping takes ${ping.toFixed(2)} ms (median)`,
+  );
+
+  next("The router of h2 is killed, without warning.");
+  const pid = h2.routerPid!;
+  process.kill(pid, "SIGKILL");
+  const began = performance.now();
+  say(`    kill -9 ${pid}`);
+  await until("h2 is back", async () => (await containers[0].ping("10.32.2.1", { count: 1, wait: 0.2 })) === 1, 60_000);
+  say(
+    `    back after ${((performance.now() - began) / 1000).toFixed(2)} s, with the same identity and the same peers:`,
+  );
+  for (const host of hosts) await connected(host, 2, 60_000);
+  await show(h2, "status", "connections");
+
+  next("Everything goes away again.");
+  for (const host of hosts) await show(host, "reset");
+}
+
+/** Without root: the same in a user namespace, where this user is root. */
+function inUserNamespace(): number {
+  const self = fileURLToPath(import.meta.url);
+  say("Not root: trying an unprivileged user namespace.");
+  const script = `mount -t tmpfs tmpfs /run && exec "${process.execPath}" "${self}"`;
+  const { status } = spawnSync("unshare", ["--user", "--map-root-user", "--net", "--mount", "sh", "-c", script], {
+    stdio: "inherit",
+    env: { ...process.env, [INSIDE]: "1" },
+  });
+  if (status === 0) return 0;
+  say("\nThe demo makes network interfaces, and could not do so here. It needs one of:");
+  say("  - root:  sudo npm run demo");
+  say("  - unprivileged user namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone,");
+  say("    kernel.apparmor_restrict_unprivileged_userns) and a /dev/net/tun that this user may open.");
+  return status ?? 1;
+}
+
+async function main(): Promise<number> {
+  if (process.getuid?.() !== 0) return inUserNamespace();
+  if (!existsSync("/dev/net/tun")) {
+    say("There is no /dev/net/tun: load the driver with 'modprobe tun', or give this container --device /dev/net/tun.");
+    return 1;
+  }
+  let lab: Lab | undefined;
+  // Leaving by process.exit lets the lab clean up: see Lab.
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => process.exit(130));
+  try {
+    lab = await Lab.create(3);
+    await demo(lab);
+    await lab.dispose();
+    say("\nDone. The machine is as it was.");
+    return 0;
+  } catch (error) {
+    say(`\nThe demo failed: ${textOf(error)}`);
+    for (const host of lab?.hosts ?? [])
+      if (host.log() !== "") say(`--- log of ${host.name}\n${host.log().trimEnd().split("\n").slice(-8).join("\n")}`);
+    await lab?.dispose();
+    return 1;
+  }
+}
+
+process.exit(await main());

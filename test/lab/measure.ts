@@ -1,0 +1,54 @@
+import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Namespace } from "./lab.js";
+
+/** TCP throughput in Gbit/s, by iperf3, as the receiver counts it. */
+export async function tcpGbits(
+  from: Namespace,
+  to: Namespace,
+  address: string,
+  options: { seconds?: number; streams?: number } = {},
+): Promise<number> {
+  const { seconds = 4, streams = 1 } = options;
+  const server = to.spawn(["iperf3", "-s", "-1", "-p", "5201"]);
+  try {
+    await sleep(300);
+    const output = await from.must(
+      "timeout",
+      String(seconds + 15),
+      "iperf3",
+      "-J",
+      "-c",
+      address,
+      "-t",
+      String(seconds),
+      "-P",
+      String(streams),
+    );
+    const report = JSON.parse(output) as { end: { sum_received: { bits_per_second: number } } };
+    return report.end.sum_received.bits_per_second / 1e9;
+  } finally {
+    server.kill("SIGKILL");
+  }
+}
+
+/** Round-trip times in milliseconds, sorted. */
+export async function pingTimes(from: Namespace, address: string, count = 200): Promise<number[]> {
+  const output = await from.must("ping", "-n", "-c", String(count), "-i", "0.01", "-W", "1", address);
+  return [...output.matchAll(/time=([\d.]+) ms/g)].map((match) => Number(match[1])).sort((a, b) => a - b);
+}
+
+export const median = (sorted: readonly number[]): number => sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+
+/** CPU time that a process has used, in seconds (proc(5): fields 14 and 15, in hundredths). */
+export function cpuSeconds(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+/** Resident memory of a process in MB. */
+export function rssMegabytes(pid: number): number {
+  const [, kilobytes] = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
+  return Number(kilobytes) / 1024;
+}
