@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { open } from "lmdb";
 import { textOf, WeaveError } from "#src/errors.js";
@@ -8,6 +8,29 @@ import type { Store } from "#src/store.js";
 const FORMAT = 1;
 /** Address space that the file may grow to; our state is far below a megabyte. */
 const MAP_BYTES = 64 << 20;
+
+/** In LMDB's meta pages, the first two of the file: what they are, and the size of a page (MDB_meta in mdb.c). */
+const MAGIC = 0xbeefc0de;
+const MAGIC_AT = 24;
+const PAGE_SIZE_AT = 48;
+const META_BYTES = 64;
+
+/** LMDB trusts its file and crashes on one that is none: look before it does. */
+function looksLikeLmdb(path: string): boolean {
+  if (!existsSync(path) || statSync(path).size === 0) return true;
+  const fd = openSync(path, "r");
+  try {
+    const meta = (at: number): Buffer | undefined => {
+      const bytes = Buffer.alloc(META_BYTES);
+      const whole = readSync(fd, bytes, 0, META_BYTES, at) === META_BYTES;
+      return whole && bytes.readUInt32LE(MAGIC_AT) === MAGIC ? bytes : undefined;
+    };
+    const first = meta(0);
+    return first !== undefined && meta(first.readUInt32LE(PAGE_SIZE_AT)) !== undefined;
+  } finally {
+    closeSync(fd);
+  }
+}
 
 /**
  * Opens the database file, made if missing. Each `put` is one synchronous LMDB transaction (http://www.lmdb.tech/doc/).
@@ -28,6 +51,7 @@ export function lmdbStore(path: string): Store {
   };
   const db = wrap("open", () => {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    if (!looksLikeLmdb(path)) throw new Error("it is damaged, or no database of ours");
     return open<unknown, string>({ path, noSubdir: true, mapSize: MAP_BYTES, maxReaders: 16, compression: false });
   });
   wrap("read", () => {

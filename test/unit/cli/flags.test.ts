@@ -1,0 +1,113 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { takeAddresses } from "#cli/arguments.js";
+import { parseLaunch } from "#cli/launch-flags.js";
+import { checkOptions, parseOptions } from "#router/options.js";
+
+const launch = (args: string[], env: NodeJS.ProcessEnv = {}) => parseLaunch(args, env).options;
+
+test("defaults are the original's, but for encryption", () => {
+  const options = launch([]);
+  assert.deepEqual(
+    {
+      port: options.port,
+      discovery: options.discovery,
+      limit: options.connectionLimit,
+      http: options.httpAddr,
+      status: options.statusAddr,
+      mtu: options.mtu,
+      encryption: options.encryption,
+      restart: options.restart,
+    },
+    {
+      port: 6783,
+      discovery: true,
+      limit: 200,
+      http: "127.0.0.1:6784",
+      status: "127.0.0.1:6782",
+      mtu: 1376,
+      encryption: true,
+      restart: true,
+    },
+  );
+  assert.deepEqual(parseOptions(JSON.parse(JSON.stringify(options))), options);
+});
+
+test("flags come with one dash or two, with a space or an equals sign, before and after peers", () => {
+  const options = launch([
+    "-password=x",
+    "host1",
+    "--port",
+    "7000",
+    "-no-discovery=true",
+    "--resume=false",
+    "--connlimit=5",
+    "host2:1",
+  ]);
+  assert.equal(options.password, "x");
+  assert.equal(options.port, 7000);
+  assert.equal(options.discovery, false);
+  assert.equal(options.resume, false);
+  assert.equal(options.connectionLimit, 5);
+  assert.deepEqual(options.peers, ["host1", "host2:1"]);
+});
+
+test("the environment gives what flags do not; flags win", () => {
+  const env = {
+    WEAVE_PASSWORD: "secret",
+    WEAVE_PORT: "7001",
+    WEAVE_MTU: "1400",
+    WEAVE_ENCRYPTION: "on",
+    CHECKPOINT_DISABLE: "1",
+  };
+  assert.deepEqual([launch([], env).password, launch([], env).port, launch([], env).mtu], ["secret", 7001, 1400]);
+  assert.equal(launch(["--password", "other"], env).password, "other");
+  assert.equal(launch(["--password="], {}).password, undefined);
+  assert.equal(launch([], { WEAVE_NO_FASTDP: "1" }).mtu, 65535);
+  assert.equal(launch(["--no-fastdp"]).mtu, 65535);
+  assert.equal(launch(["--no-fastdp"], { WEAVE_MTU: "9000" }).mtu, 9000);
+});
+
+test("what is no flag, and what is no value, is refused", () => {
+  assert.throws(() => launch(["--bogus=1"]), {
+    code: "WEAVE_FLAG_UNKNOWN",
+    message: "flag provided but not defined: --bogus",
+  });
+  assert.throws(() => launch(["--proxy"]), { code: "WEAVE_FLAG_UNKNOWN", next: /does not have yet/ });
+  for (const args of [["--port", "x"], ["--port"], ["--encryption", "maybe"], ["--log-level", "loud"], ["--mtu=1k"]]) {
+    assert.throws(() => launch(args), { code: "WEAVE_FLAG_INVALID" }, args.join(" "));
+  }
+  for (const env of [{ WEAVE_PORT: "x" }, { WEAVE_MTU: "-1" }, { WEAVE_ENCRYPTION: "perhaps" }]) {
+    assert.throws(() => launch([], env), { code: "WEAVE_FLAG_INVALID" });
+  }
+});
+
+test("options that contradict one another, or are out of bounds, are refused before anything starts", () => {
+  assert.throws(() => checkOptions(launch(["--password", "x", "--encryption", "off"])), { code: "WEAVE_FLAG_INVALID" });
+  assert.throws(() => checkOptions(launch(["--trusted-subnets", "10.0.0.0/8,X"])), {
+    message: "Unable to parse trusted subnets: invalid CIDR address: X",
+  });
+  assert.throws(() => checkOptions(launch(["--resume", "host1"])), { code: "WEAVE_FLAG_INVALID" });
+  for (const change of [
+    { port: 0 },
+    { mtu: 500 },
+    { bridge: "a b" },
+    { bridge: "much-too-long-name" },
+    { dbPrefix: "relative" },
+    { peers: "x" },
+  ]) {
+    assert.throws(
+      () => parseOptions({ ...launch([]), ...change }),
+      { code: "WEAVE_FLAG_INVALID" },
+      JSON.stringify(change),
+    );
+  }
+});
+
+test("addresses come first; the first other word ends them", () => {
+  assert.deepEqual(takeAddresses(["ip:10.2.1.1/24", "10.2.1.2/24", "netns:x", "10.2.1.3/24"]), {
+    addresses: ["10.2.1.1/24", "10.2.1.2/24"],
+    rest: ["netns:x", "10.2.1.3/24"],
+  });
+  assert.throws(() => takeAddresses(["ip:nonsense"]), { code: "WEAVE_ADDRESS_INVALID" });
+});

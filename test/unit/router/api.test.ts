@@ -1,0 +1,182 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { request, type Server } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import fc from "fast-check";
+import { createApi, listen, type Route } from "#router/api/http.js";
+import { renderTemplate, stringify } from "#router/api/template.js";
+import { loadIdentity } from "#router/identity.js";
+import { passwordKey } from "#router/password.js";
+import { loadTargets, resolveTarget, saveTargets } from "#router/targets.js";
+import { WeaveError } from "#src/errors.js";
+import { silentLog } from "#src/log.js";
+import { memoryStore } from "#src/store.js";
+import { seededRandom, VirtualClock } from "../../sim/virtual-time.js";
+
+const folder = mkdtempSync(join(tmpdir(), "weave-api-"));
+const servers: Server[] = [];
+after(() => {
+  for (const server of servers) server.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+test("templates: paths, len, range, literals and json", () => {
+  const data = { Router: { Name: "a", Peers: [{ N: 1 }, { N: 2 }], UID: 17138577346899872704n, None: null } };
+  for (const [template, expected] of [
+    ["{{.Router.Name}}", "a"],
+    ["{{len .Router.Peers}}{{len .Router.Name}}", "21"],
+    ['{{range .Router.Peers}}<{{.N}}>{{"\\n"}}{{end}}', "<1>\n<2>\n"],
+    ["{{json .Router.Peers}}", '[{"N":1},{"N":2}]'],
+    ["{{.Router.UID}}", "17138577346899872704"],
+    ["{{range .Router.None}}x{{end}}{{len .Router.None}}", "0"],
+    ["plain }} text", "plain }} text"],
+  ]) {
+    assert.equal(renderTemplate(template, data), expected);
+  }
+  assert.equal(stringify(data.Router.UID), "17138577346899872704");
+});
+
+test("bad templates are refused: at parsing with 400, at execution with 500", () => {
+  for (const template of ["{{.A", "{{end}}", "{{range .A}}", "{{foo .A}}", "{{.A.}}", '{{"x}}', "{{$x := 1}}"]) {
+    assert.throws(() => renderTemplate(template, {}), { code: "WEAVE_TEMPLATE" }, template);
+  }
+  for (const template of [
+    "{{.Missing}}",
+    "{{.A.B}}",
+    "{{range .A}}{{end}}",
+    "{{len .A}}",
+    "{{.constructor}}",
+    "{{.__proto__}}",
+  ]) {
+    assert.throws(
+      () => renderTemplate(template, { A: 1 }),
+      { code: "WEAVE_API", message: "error during template execution" },
+      template,
+    );
+  }
+  fc.assert(
+    fc.property(fc.string(), (template) => {
+      try {
+        renderTemplate(template, { A: [1] });
+      } catch (error) {
+        assert.ok(error instanceof WeaveError);
+      }
+    }),
+  );
+});
+
+async function ask(
+  path: string,
+  method: string,
+  url: string,
+  body?: Buffer,
+): Promise<{ status: number; body: string }> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request(
+      { socketPath: path, path: url, method, headers: body ? { "Content-Length": body.length } : {} },
+      (incoming) => {
+        let text = "";
+        incoming.on("data", (chunk: Buffer) => {
+          text += chunk;
+        });
+        incoming.on("end", () => resolve({ status: incoming.statusCode!, body: text }));
+      },
+    );
+    outgoing.on("error", reject);
+    outgoing.end(body);
+  });
+}
+
+test("the API: 404, 405, forms in query and body, its own errors, 503 while starting, and a limit for bodies", async () => {
+  const routes: Route[] = [
+    {
+      method: "POST",
+      pattern: /^\/echo\/([^/]+)$/,
+      handle: ({ params, form }) => ({ body: `${params[0]} ${form.getAll("peer")}` }),
+    },
+    {
+      method: "GET",
+      pattern: /^\/fail$/,
+      handle: () => {
+        throw new WeaveError("WEAVE_ADDRESS_INVALID", "no address", { next: "give one" });
+      },
+    },
+  ];
+  let ready = false;
+  const server = createApi(() => (ready ? routes : undefined), silentLog);
+  servers.push(server);
+  const path = join(folder, "api.sock");
+  await listen(server, path);
+  assert.deepEqual(await ask(path, "GET", "/fail"), { status: 503, body: "weave is starting\n" });
+  ready = true;
+  assert.deepEqual(await ask(path, "GET", "/none"), { status: 404, body: "404 page not found\n" });
+  assert.equal((await ask(path, "DELETE", "/echo/x")).status, 405);
+  assert.deepEqual(await ask(path, "POST", "/echo/a%2Fb?peer=1", Buffer.from("peer=2")), {
+    status: 200,
+    body: "a/b 1,2",
+  });
+  assert.deepEqual(await ask(path, "GET", "/fail"), { status: 400, body: "no address\ngive one\n" });
+  assert.equal((await ask(path, "POST", "/echo/%zz")).status, 400);
+  assert.equal((await ask(path, "POST", "/echo/x", Buffer.alloc(300_000, 97))).status, 413);
+});
+
+test("addresses to listen at: nonsense is refused, a port in use is named", async () => {
+  const make = () => {
+    const server = createApi(() => [], silentLog);
+    servers.push(server);
+    return server;
+  };
+  await assert.rejects(listen(make(), "nowhere"), { code: "WEAVE_FLAG_INVALID" });
+  const first = make();
+  await listen(first, "127.0.0.1:0");
+  const { port } = first.address() as { port: number };
+  await assert.rejects(listen(make(), `127.0.0.1:${port}`), { code: "WEAVE_PORT_IN_USE" });
+});
+
+test("an identity is made once and kept; the name by the rules, the incarnation ever later", () => {
+  const contents = new Map<string, unknown>();
+  const clock = new VirtualClock();
+  const load = (name?: string, bridgeMac?: string, machine?: Uint8Array) =>
+    loadIdentity({ store: memoryStore(contents), clock, random: seededRandom(1), name, bridgeMac, machine });
+  const first = load(undefined, undefined, Uint8Array.of(0xff, 1, 2, 3, 4, 5));
+  assert.equal(first.name, "fe:01:02:03:04:05");
+  const second = load(undefined, undefined, Uint8Array.of(9, 9, 9, 9, 9, 9));
+  assert.equal(second.name, first.name);
+  assert.deepEqual(second.staticKey, first.staticKey);
+  assert.ok(second.incarnation > first.incarnation);
+  assert.equal(load(undefined, "02:00:00:00:00:09").name, "02:00:00:00:00:09");
+  assert.equal(load("::7", "02:00:00:00:00:09").name, "00:00:00:00:00:07");
+  contents.set("secret", "short");
+  assert.throws(() => load(), { code: "WEAVE_STORE" });
+});
+
+test("targets are resolved, kept, and refused when they are none", async () => {
+  assert.deepEqual(await resolveTarget("10.0.0.2", 6783), { text: "10.0.0.2", address: "10.0.0.2:6783", port: false });
+  assert.deepEqual(await resolveTarget("10.0.0.2:7000", 6783), {
+    text: "10.0.0.2:7000",
+    address: "10.0.0.2:7000",
+    port: true,
+  });
+  for (const text of ["", "a:b:c", "host:99999", "host:0", "with space", "10.0.0.2/24"])
+    await assert.rejects(resolveTarget(text, 6783), { code: "WEAVE_PEER_INVALID" }, text);
+  await assert.rejects(resolveTarget("10.0.0.999", 6783), { message: "lookup 10.0.0.999: no such host" });
+  const store = memoryStore();
+  const targets = [{ text: "a", address: "10.0.0.2:6783", port: false }];
+  saveTargets(store, targets);
+  assert.deepEqual(loadTargets(store), targets);
+  store.put("directPeers", [{ text: 1 }]);
+  assert.throws(() => loadTargets(store), { code: "WEAVE_STORE" });
+});
+
+test("the password's key is the same everywhere, whatever way its letters were typed", async () => {
+  const [composed, decomposed, other] = await Promise.all([
+    passwordKey("gr\u00fcn"),
+    passwordKey("gru\u0308n"),
+    passwordKey("grun"),
+  ]);
+  assert.deepEqual(composed, decomposed);
+  assert.notDeepEqual(composed, other);
+  assert.equal(composed.length, 32);
+});

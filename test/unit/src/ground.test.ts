@@ -1,0 +1,243 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import fc from "fast-check";
+import { z } from "zod/mini";
+import { inSubnets, parseCidr } from "#src/address.js";
+import { Coalescer } from "#src/coalesce.js";
+import { decode, encode } from "#src/codec.js";
+import { ERRORS, WeaveError } from "#src/errors.js";
+import { iptablesRules, nftTable } from "#src/host/firewall.js";
+import { addressCommands } from "#src/host/links.js";
+import { limited } from "#src/log.js";
+import { macFromNumber, macNumber, parseMac } from "#src/mac.js";
+import { livePid, writePid } from "#src/pid-file.js";
+import { sample } from "#src/random.js";
+import { memoryStore } from "#src/store.js";
+import { lmdbStore } from "#src/store-lmdb.js";
+import { RateLimiter } from "#src/token-bucket.js";
+import { VERSION } from "#src/version.js";
+import { seededRandom, VirtualClock } from "../../sim/virtual-time.js";
+
+const folder = mkdtempSync(join(tmpdir(), "weave-unit-"));
+after(() => rmSync(folder, { recursive: true, force: true }));
+const root = new URL("../../../../", import.meta.url);
+
+test("the version is that of the package", () => {
+  assert.equal(
+    VERSION,
+    (JSON.parse(readFileSync(new URL("package.json", root), "utf8")) as { version: string }).version,
+  );
+});
+
+test("names are read with one run of zeros left out, and nothing else is a name", () => {
+  for (const [text, expected] of [
+    ["8A:3e:0:0:0:1", "8a:3e:00:00:00:01"],
+    ["::1", "00:00:00:00:00:01"],
+    ["1::", "01:00:00:00:00:00"],
+    ["1::2:3", "01:00:00:00:02:03"],
+  ]) {
+    assert.equal(parseMac(text), expected);
+  }
+  for (const text of ["", "zz", "1:2:3:4:5", "1:2:3:4:5:6:7", "1::2::3", "1:2:3:4:5:6::", "100::", "::", "1.2.3.4"]) {
+    if (text !== "::") assert.throws(() => parseMac(text), { code: "WEAVE_PEER_INVALID" }, text);
+  }
+  fc.assert(
+    fc.property(fc.integer({ min: 0, max: 2 ** 48 - 1 }), (value) =>
+      assert.equal(macNumber(macFromNumber(value)), value),
+    ),
+  );
+});
+
+test("addresses are dotted quads with a prefix", () => {
+  assert.deepEqual(parseCidr("10.32.5.1/12"), {
+    address: "10.32.5.1",
+    prefix: 12,
+    text: "10.32.5.1/12",
+    subnet: "10.32.0.0/12",
+  });
+  for (const text of [
+    "10.0.0.1",
+    "10.0.0.1/33",
+    "10.0.0.256/8",
+    "10.0.1/8",
+    "::1/64",
+    "10.0.0.1/08x",
+    "0x7f.0.0.1/8",
+    "",
+  ]) {
+    assert.throws(() => parseCidr(text), { code: "WEAVE_ADDRESS_INVALID" }, text);
+  }
+  const subnets = [parseCidr("192.168.1.0/24")];
+  assert.deepEqual(
+    ["192.168.1.200", "192.168.2.1", "fe80::1", "nonsense"].map((host) => inSubnets(host, subnets)),
+    [true, false, false, false],
+  );
+});
+
+test("an interface that takes more than a TAP gets a route that says so", () => {
+  assert.deepEqual(addressCommands("10.32.0.1/12", "ethwe", 1_376), ["address replace 10.32.0.1/12 dev ethwe"]);
+  assert.match(
+    addressCommands("10.32.0.1/12", "ethwe", 65_535)[1],
+    /^route replace 10\.32\.0\.0\/12 .* src 10\.32\.0\.1 mtu 65521$/,
+  );
+});
+
+test("decoding validates: rubbish and wrong shapes are told apart from data, and never throw anything else", () => {
+  const shape = z.object({ kind: z.literal("x"), bytes: z.instanceof(Uint8Array) });
+  const value = { kind: "x" as const, bytes: Uint8Array.of(1, 2) };
+  assert.deepEqual([...decode(shape, encode(value), "a message").bytes], [1, 2]);
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+      try {
+        decode(shape, bytes, "a message");
+      } catch (error) {
+        assert.ok(error instanceof WeaveError && error.code === "WEAVE_MESSAGE_MALFORMED");
+      }
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
+test("every error has an exit status and an HTTP status that make sense", () => {
+  for (const { http, exit } of Object.values(ERRORS)) assert.ok(http >= 400 && http < 600 && exit >= 1 && exit <= 125);
+  assert.equal(new WeaveError("WEAVE_API", "what", { next: "do this" }).text, "what\ndo this");
+});
+
+test("a source gets its burst, then its rate; others are not touched", async () => {
+  const clock = new VirtualClock();
+  const limiter = new RateLimiter(clock, { perSecond: 20, burst: 20 });
+  const admitted = () => Array.from({ length: 100 }, () => limiter.admit("a")).filter(Boolean).length;
+  assert.equal(admitted(), 20);
+  assert.ok(limiter.admit("b"));
+  await clock.run(500);
+  assert.equal(admitted(), 10);
+});
+
+test("a burst of requests is one run at once and one later", async () => {
+  const clock = new VirtualClock();
+  const runs: number[] = [];
+  const coalescer = new Coalescer(clock, 50, () => void runs.push(clock.now()));
+  for (let i = 0; i < 10; i++) coalescer.request();
+  await clock.run(1_000);
+  assert.deepEqual(runs, [0, 50]);
+  coalescer.request();
+  coalescer.request();
+  coalescer.cancel();
+  await clock.run(1_000);
+  assert.deepEqual(runs, [0, 50, 1_000]);
+});
+
+test("repeated warnings are held back, and counted in the next that passes", async () => {
+  const clock = new VirtualClock();
+  const lines: (object | undefined)[] = [];
+  const log = limited(
+    { debug() {}, info() {}, error() {}, warn: (_message, fields) => void lines.push(fields) },
+    clock,
+  );
+  for (let i = 0; i < 100; i++) log.warn("the same", { i });
+  assert.equal(lines.length, 10);
+  await clock.run(1_000);
+  log.warn("the same", { i: 100 });
+  assert.deepEqual(lines.at(-1), { i: 100, repeated: 90 });
+});
+
+test("a sample has different members, and no more than there are", () => {
+  const picked = sample(seededRandom(1), [1, 2, 3, 4, 5], 3);
+  assert.equal(new Set(picked).size, 3);
+  assert.equal(sample(seededRandom(1), [1], 3).length, 1);
+});
+
+test("a pid file names a process only as long as it is that very process", () => {
+  const path = join(folder, "pid");
+  writePid(path, process.pid);
+  assert.equal(livePid(path), process.pid);
+  writeFileSync(path, JSON.stringify({ pid: process.pid, started: "1" }));
+  assert.equal(livePid(path), undefined);
+  writeFileSync(path, "rubbish");
+  assert.equal(livePid(path), undefined);
+  assert.equal(livePid(join(folder, "none")), undefined);
+});
+
+test("both stores keep what was put, forget what was removed, and hand out copies", async () => {
+  for (const store of [memoryStore(), lmdbStore(join(folder, "both.db"))]) {
+    const value = { list: [1, 2], bytes: Uint8Array.of(3) };
+    store.put("a", value);
+    value.list.push(3);
+    assert.deepEqual((store.get("a") as { list: number[] }).list, [1, 2]);
+    store.remove("a");
+    assert.equal(store.get("a"), undefined);
+    await store.close();
+  }
+});
+
+test("a database of a newer format, and a file that is none, are refused with the next step", async () => {
+  const path = join(folder, "newer.db");
+  const store = lmdbStore(path);
+  store.put("format", 99);
+  await store.close();
+  assert.throws(
+    () => lmdbStore(path),
+    (error: WeaveError) =>
+      error.code === "WEAVE_STORE" && /mismatched version/.test(error.message) && error.next !== undefined,
+  );
+  const rubbish = join(folder, "rubbish.db");
+  writeFileSync(rubbish, Buffer.alloc(100_000, 7));
+  assert.throws(() => lmdbStore(rubbish), { code: "WEAVE_STORE" });
+  writeFileSync(join(folder, "file"), "");
+  assert.throws(() => lmdbStore(join(folder, "file", "x.db")), { code: "WEAVE_STORE" });
+});
+
+test("what was put is there after kill -9, to the last write that returned", { timeout: 60_000 }, async () => {
+  const path = join(folder, "killed.db");
+  const program = `
+    const { lmdbStore } = await import(${JSON.stringify(new URL("dist/src/store-lmdb.js", root).href)});
+    const store = lmdbStore(${JSON.stringify(path)});
+    for (let i = 1; ; i++) { store.put("count", i); if (i % 10 === 0) await new Promise((r) => process.stdout.write(i + "\\n", r)); }`;
+  for (let round = 0; round < 3; round++) {
+    const child = spawn(process.execPath, ["--input-type=module", "-e", program], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    let output = "";
+    await new Promise<void>((resolve) => {
+      child.stdout.on("data", (chunk: Buffer) => {
+        output += chunk;
+        if (output.split("\n").length > 20) resolve();
+      });
+    });
+    child.kill("SIGKILL");
+    await new Promise((resolve) => child.once("close", resolve));
+    const told = Number(
+      output
+        .trimEnd()
+        .split("\n")
+        .filter((line) => /^\d+$/.test(line))
+        .at(-1),
+    );
+    const store = lmdbStore(path);
+    assert.ok((store.get("count") as number) >= told - 9, `${store.get("count")} after ${told}`);
+    await store.close();
+  }
+});
+
+test("firewall rules name the subnet both ways, only where masquerading was asked for", () => {
+  const state = {
+    bridge: "weave",
+    controlPort: 6784,
+    exposed: [
+      { subnet: "10.32.0.0/12", masquerade: true },
+      { subnet: "10.99.0.0/16", masquerade: false },
+    ],
+  };
+  const nft = nftTable(state);
+  assert.match(nft, /ip saddr 10\.32\.0\.0\/12 ip daddr != 10\.32\.0\.0\/12 masquerade/);
+  assert.match(nft, /ip saddr != 10\.32\.0\.0\/12 ip daddr 10\.32\.0\.0\/12 oifname "weave" masquerade/);
+  assert.match(nft, /tcp dport 6784 iifname != "lo" drop/);
+  assert.doesNotMatch(nft, /10\.99\.0\.0\/16 masquerade/);
+  const legacy = iptablesRules(state);
+  assert.match(legacy, /-A WEAVE -s 10\.32\.0\.0\/12 ! -d 10\.32\.0\.0\/12 -j MASQUERADE/);
+  assert.doesNotMatch(legacy, /10\.99\.0\.0\/16 .*MASQUERADE/);
+});
