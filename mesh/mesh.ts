@@ -1,8 +1,10 @@
 import type { ChannelOptions, Hello } from "#mesh/channel.js";
 import { Connection } from "#mesh/connection.js";
-import { type AttemptStatus, ConnectionMaker, type Target } from "#mesh/connection-maker.js";
+import { type AttemptStatus, ConnectionMaker, type ConnectionView, type Target } from "#mesh/connection-maker.js";
 import { CookieJar } from "#mesh/cookie.js";
-import { type GossipChannel, type Gossiper, surrogate } from "#mesh/gossip.js";
+import { Dialler } from "#mesh/dialler.js";
+import type { GossipChannel, Gossiper } from "#mesh/gossip.js";
+import { GossipRelay } from "#mesh/gossip-relay.js";
 import type { Message } from "#mesh/messages.js";
 import { type KeyPair, keyPair, type Transport as Secured } from "#mesh/noise.js";
 import type { Overlay } from "#mesh/overlay.js";
@@ -28,9 +30,6 @@ const MAX_HANDSHAKES = 256;
 /** Links and routes settle within this; a burst of changes is one change. */
 const ANNOUNCE_MS = 50;
 const ROUTES_MS = 20;
-/** Unicasts and broadcasts may pass this many peers while routes change. */
-const MAX_HOPS = 32;
-const DIAL_MS = 10_000;
 
 export interface MeshOptions {
   readonly name: PeerName;
@@ -97,12 +96,12 @@ export class Mesh {
   readonly #connections = new Map<PeerName, Connection>();
   /** The id that both ends give a connection; of two to the same peer, the lower one stays. */
   readonly #ranks = new WeakMap<Connection, number>();
-  readonly #gossipers = new Map<string, Gossiper>();
+  readonly #gossip: GossipRelay;
+  readonly #dialler: Dialler;
   readonly #announce: Coalescer;
   readonly #reroute: Coalescer;
   readonly #repair: Timer;
   readonly #stopping = new AbortController();
-  #dialTimer: Timer | undefined;
   #gossipRoutes: Routes;
   #frameRoutes: Routes;
   #terminations = 0;
@@ -123,6 +122,23 @@ export class Mesh {
       limit: options.connectionLimit,
       port: options.port,
     });
+    this.#dialler = new Dialler({
+      maker: this.#maker,
+      clock: options.clock,
+      log: options.log,
+      dial: options.dial,
+      self: options.name,
+      connections: () => [...this.#connections.values()].map(viewOf),
+      records: () => this.#topology.reachable(),
+      opened: (wire, address) => this.#start(wire, address),
+    });
+    this.#gossip = new GossipRelay({
+      self: options.name,
+      clock: options.clock,
+      routes: () => this.#gossipRoutes,
+      connectionTo: (peer) => this.#connections.get(peer),
+      someNeighbours: (except) => this.#someNeighbours(except),
+    });
     this.#cookies = new CookieJar(options.clock, options.random);
     this.#accepts = new RateLimiter(options.clock, ACCEPT);
     this.#topology.updateReach(options.clock.now());
@@ -137,7 +153,7 @@ export class Mesh {
   connect(targets: readonly Target[], replace: boolean): void {
     this.#maker.connect(targets, replace, this.#clock.now());
     this.#options.events.targets(this.#maker.targets);
-    this.#dialDue();
+    this.#dialler.wake();
   }
 
   forget(texts: readonly string[]): void {
@@ -147,23 +163,12 @@ export class Mesh {
 
   /** Registers the receiving end of a channel; names are shared by all peers. */
   channel(name: string, gossiper: Gossiper): GossipChannel {
-    this.#gossipers.set(name, gossiper);
-    const from = this.#options.name;
-    return {
-      unicast: (to, payload) =>
-        this.#relayUnicast({ kind: "unicast", channel: name, from, to, hops: MAX_HOPS, payload }),
-      broadcast: (payload) => this.#relayBroadcast({ kind: "broadcast", channel: name, from, hops: MAX_HOPS, payload }),
-      gossip: (payload) => this.#spreadGossip({ kind: "gossip", channel: name, from, payload }),
-    };
+    return this.#gossip.channel(name, gossiper);
   }
 
   /** The neighbour on the way of frames to each peer. */
   get frameRoutes(): Routes {
     return this.#frameRoutes;
-  }
-
-  get gossipRoutes(): Routes {
-    return this.#gossipRoutes;
   }
 
   connectionTo(peer: PeerName): Connection | undefined {
@@ -196,7 +201,7 @@ export class Mesh {
   stop(): void {
     this.#stopping.abort();
     this.#repair.cancel();
-    this.#dialTimer?.cancel();
+    this.#dialler.stop();
     this.#announce.cancel();
     this.#reroute.cancel();
     const error = new WeaveError("WEAVE_CONNECTION", `${peerText(this.#topology.self)} is stopping`);
@@ -272,7 +277,7 @@ export class Mesh {
     this.#announceLinks();
     connection.send({ kind: "topology", records: [this.#topology.self], deltas: [] });
     connection.send({ kind: "digest", digest: this.#topology.digest() });
-    for (const [channel, gossiper] of this.#gossipers) this.#sendState(connection, channel, gossiper);
+    this.#gossip.sendStates(connection);
     connection.overlay = overlay.open({
       remote,
       outbound: connection.outbound,
@@ -286,11 +291,11 @@ export class Mesh {
         connection.established();
         log.info("frames pass", { peer: peerText(remote), overlay: overlay.name });
         this.#announce.request();
-        this.#dialDue();
+        this.#dialler.wake();
       },
       failed: (error) => connection.close(error),
     });
-    this.#dialDue();
+    this.#dialler.wake();
   }
 
   /** Decides whether a connection may stay; of two to the same peer, both ends keep the same one. @throws why not */
@@ -343,40 +348,7 @@ export class Mesh {
         ...(remote ? { peer: remote.name } : {}),
       });
     }
-    if (!this.#stopping.signal.aborted) this.#dialDue();
-  }
-
-  #dialDue(): void {
-    if (this.#stopping.signal.aborted) return;
-    const now = this.#clock.now();
-    const views = [...this.#connections.values()].map((c) => ({
-      remoteAddress: c.wire.remoteAddress,
-      outbound: c.outbound,
-      peer: c.remote!.name,
-    }));
-    const due = this.#maker.due(now, views, this.#topology.reachable(), this.#options.name);
-    for (const { address } of due) void this.#dial(address);
-    this.#dialTimer?.cancel();
-    const next = this.#maker.nextAt();
-    // Never in a tight loop: what is due but barred (by the limit, say) waits for a change, or for a second.
-    if (Number.isFinite(next)) this.#dialTimer = this.#clock.after(Math.max(1_000, next - now), () => this.#dialDue());
-  }
-
-  async #dial(address: string): Promise<void> {
-    const attempt = new AbortController();
-    const timer = this.#clock.after(DIAL_MS, () => attempt.abort());
-    try {
-      const wire = await this.#options.dial(address, AbortSignal.any([attempt.signal, this.#stopping.signal]));
-      if (this.#stopping.signal.aborted) wire.close();
-      else this.#start(wire, address);
-    } catch (error) {
-      const why = attempt.signal.aborted ? `dial tcp ${address}: timed out` : textOf(error);
-      this.#options.log.debug("dialling failed", { address, why });
-      this.#maker.failed(address, why, this.#clock.now());
-      this.#dialDue();
-    } finally {
-      timer.cancel();
-    }
+    if (!this.#stopping.signal.aborted) this.#dialler.wake();
   }
 
   // ── Topology ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -421,7 +393,7 @@ export class Mesh {
     for (const peer of resumed) events.resumed(peer);
     for (const peer of forgotten) events.forgotten(peer);
     events.routes();
-    this.#dialDue();
+    this.#dialler.wake();
   }
 
   #repairOnce(): void {
@@ -429,8 +401,8 @@ export class Mesh {
     const [neighbour] = sample(this.#options.random, [...this.#connections.values()], 1);
     if (neighbour === undefined || neighbour.congested) return;
     neighbour.send({ kind: "digest", digest: this.#topology.digest() });
-    for (const [channel, gossiper] of this.#gossipers) this.#sendState(neighbour, channel, gossiper);
-    for (const connection of this.#connections.values()) this.#catchUp(connection);
+    this.#gossip.sendStates(neighbour);
+    for (const connection of this.#connections.values()) this.#gossip.catchUp(connection);
   }
 
   // ── Messages ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -469,77 +441,21 @@ export class Mesh {
         return;
       }
       case "unicast":
-        if (message.to === this.#options.name) this.#gossiper(message.channel).onUnicast(message.from, message.payload);
-        else this.#relayUnicast(message);
-        return;
       case "broadcast":
-        if (message.from === this.#options.name) return;
-        this.#relayBroadcast(message);
-        this.#gossiper(message.channel).onBroadcast(message.from, message.payload);
-        return;
-      case "gossip": {
-        const news = this.#gossiper(message.channel).onGossip(message.from, message.payload);
-        if (news !== undefined) this.#spreadGossip({ ...message, payload: news }, from);
-        return;
-      }
+      case "gossip":
+        return this.#gossip.receive(from, message);
       case "overlay":
         from.overlay?.receive(message.payload);
         return;
     }
   }
-
-  // ── Gossip ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  #gossiper(channel: string): Gossiper {
-    let gossiper = this.#gossipers.get(channel);
-    if (gossiper === undefined) {
-      // Channels are few; a peer that makes up names must not fill our memory.
-      if (this.#gossipers.size >= 32)
-        throw new WeaveError("WEAVE_MESSAGE_MALFORMED", `too many channels; ${channel} is not relayed`);
-      gossiper = surrogate(this.#clock);
-      this.#gossipers.set(channel, gossiper);
-    }
-    return gossiper;
-  }
-
-  #relayUnicast(message: Extract<Message, { kind: "unicast" }>): boolean {
-    const next = this.#gossipRoutes.unicast(message.to);
-    const connection = next === undefined ? undefined : this.#connections.get(next);
-    if (connection === undefined || message.hops <= 0 || connection.congested) return false;
-    connection.send({ ...message, hops: message.hops - 1 });
-    return true;
-  }
-
-  #relayBroadcast(message: Extract<Message, { kind: "broadcast" }>): void {
-    if (message.hops <= 0) return;
-    for (const next of this.#gossipRoutes.flood(message.from))
-      this.#sendOrMark(next, message.channel, { ...message, hops: message.hops - 1 });
-  }
-
-  #spreadGossip(message: Extract<Message, { kind: "gossip" }>, except?: Connection): void {
-    for (const connection of this.#someNeighbours(except))
-      this.#sendOrMark(connection.remote!.name, message.channel, message);
-  }
-
-  /** A slow neighbour does not get a queue that grows; it gets the whole state once it has caught up. */
-  #sendOrMark(peer: PeerName, channel: string, message: Message): void {
-    const connection = this.#connections.get(peer);
-    if (connection === undefined) return;
-    if (connection.congested) connection.behind.add(channel);
-    else connection.send(message);
-  }
-
-  #catchUp(connection: Connection): void {
-    if (connection.congested) return;
-    for (const channel of connection.behind) this.#sendState(connection, channel, this.#gossiper(channel));
-    connection.behind.clear();
-  }
-
-  #sendState(connection: Connection, channel: string, gossiper: Gossiper): void {
-    const payload = gossiper.state();
-    if (payload !== undefined) connection.send({ kind: "gossip", channel, from: this.#options.name, payload });
-  }
 }
+
+const viewOf = (connection: Connection): ConnectionView => ({
+  remoteAddress: connection.wire.remoteAddress,
+  outbound: connection.outbound,
+  peer: connection.remote!.name,
+});
 
 function collisionText(
   local: { name: PeerName; nickname: string },
