@@ -2,7 +2,7 @@ import { Channel, type ChannelEffect, type ChannelOptions, type Hello } from "#m
 import { decodeMessage, encodeMessage, type Message } from "#mesh/messages.js";
 import type { Transport as Secured } from "#mesh/noise.js";
 import type { OverlayConnection } from "#mesh/overlay.js";
-import type { PeerLink } from "#mesh/peer.js";
+import { type PeerLink, visible } from "#mesh/peer.js";
 import type { Wire } from "#mesh/transport.js";
 import { type Clock, every, type Timer } from "#src/clock.js";
 import { textOf, WeaveError } from "#src/errors.js";
@@ -161,7 +161,7 @@ export class Connection {
       return;
     }
     if (message.kind === "bye") {
-      this.close(new WeaveError("WEAVE_CONNECTION", message.text));
+      this.close(new WeaveError("WEAVE_CONNECTION", visible(message.text)));
       return;
     }
     if (message.kind !== "heartbeat") this.#events.message(this, message);

@@ -45,22 +45,32 @@ export interface PeerDelta {
 export const MAX_LINKS = 4_096;
 export const MAX_NICKNAME = 255;
 
+/** Other peers' words are shown on our terminal: no control characters, nor others that cannot be seen. */
+const VISIBLE = /^[^\p{C}]*$/u;
+
 const NAME = z.string().check(z.regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/));
 const COUNT = z.number().check(z.int(), z.gte(0));
 
 export const peerNameShape = NAME;
 export const countShape = COUNT;
 
+export const nicknameShape = z.string().check(z.minLength(1), z.maxLength(MAX_NICKNAME), z.regex(VISIBLE));
+
+/** Words of another peer, fit for a terminal and a log. */
+export function visible(text: string): string {
+  return text.replace(/\p{C}/gu, "?");
+}
+
 const linkShape = z.object({
   to: NAME,
-  address: z.string().check(z.maxLength(64)),
+  address: z.string().check(z.maxLength(64), z.regex(/^[\w.:[\]-]*$/)),
   outbound: z.boolean(),
   established: z.boolean(),
 });
 
 export const identityShape = z.object({
   name: NAME,
-  nickname: z.string().check(z.maxLength(MAX_NICKNAME)),
+  nickname: nicknameShape,
   key: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
   uid: z.string().check(z.regex(/^[0-9a-f]{16}$/)),
   incarnation: COUNT,

@@ -1,4 +1,5 @@
 import { z } from "zod/mini";
+import { nicknameShape } from "#mesh/peer.js";
 import { parseCidr } from "#src/address.js";
 import { WeaveError } from "#src/errors.js";
 import { parseMac } from "#src/mac.js";
@@ -6,7 +7,7 @@ import { parseMac } from "#src/mac.js";
 /** What a router is started with. `weave launch` writes it to a file that only root can read; every restart reads it. */
 const shape = z.object({
   name: z.optional(z.string()),
-  nickname: z.string().check(z.minLength(1), z.maxLength(255)),
+  nickname: nicknameShape,
   /** Address to listen at and to dial from; "" for all. */
   host: z.string(),
   port: z.number().check(z.int(), z.gte(1), z.lte(65_535)),

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from "node:http";
+import { createServer } from "node:http";
 import type { Socket } from "node:net";
 import { type RawData, WebSocket, WebSocketServer } from "ws";
 import { MAX_FRAME_BYTES } from "#mesh/channel.js";
@@ -10,6 +10,8 @@ const HANDSHAKE_TIMEOUT_MS = 10_000;
 const SUBPROTOCOL = "weave-mesh";
 /** The original's limits are on TCP; an HTTP head of more than this is no peer of ours. */
 const MAX_HEADER_BYTES = 4_096;
+/** Twice the links that a peer can have (MAX_LINKS): strangers must not use up our descriptors. */
+const MAX_CONNECTIONS = 8_192;
 
 /** A WebSocket (RFC 6455) as the mesh's {@link Wire}. */
 class WebSocketWire implements Wire {
@@ -103,30 +105,33 @@ export interface WebSocketListener {
  */
 export function listenWebSocket(host: string, port: number, accept: (wire: Wire) => void): Promise<WebSocketListener> {
   return new Promise((resolve, reject) => {
+    const http = createServer(
+      { headersTimeout: HANDSHAKE_TIMEOUT_MS, requestTimeout: HANDSHAKE_TIMEOUT_MS, maxHeaderSize: MAX_HEADER_BYTES },
+      (_request, response) => response.writeHead(426, { Connection: "close" }).end("this port is for weave peers\n"),
+    );
+    http.maxConnections = MAX_CONNECTIONS;
     const server = new WebSocketServer({
-      host: host === "" ? "0.0.0.0" : host,
-      port,
+      server: http,
+      path: "/",
       maxPayload: MAX_FRAME_BYTES,
       perMessageDeflate: false,
-      clientTracking: true,
       handleProtocols: (protocols) => (protocols.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
-      verifyClient: ({ req }: { req: IncomingMessage }) =>
-        req.url === "/" && req.rawHeaders.join("").length < MAX_HEADER_BYTES,
+    });
+    server.on("connection", (socket, request) => {
+      socket.pause();
+      accept(new WebSocketWire(socket, request.socket));
     });
     server.once("error", (error) => reject(explainListen(host, port, error)));
-    server.once("listening", () => {
+    http.listen({ host: host === "" ? "0.0.0.0" : host, port }, () => {
       server.on("error", () => {});
       resolve({
         close: () =>
           new Promise((done) => {
             for (const client of server.clients) client.terminate();
-            server.close(() => done());
+            http.close(() => done());
+            http.closeAllConnections();
           }),
       });
-    });
-    server.on("connection", (socket, request) => {
-      socket.pause();
-      accept(new WebSocketWire(socket, request.socket));
     });
   });
 }

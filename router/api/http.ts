@@ -44,6 +44,8 @@ export function createApi(routes: () => readonly Route[] | undefined, log: Log):
 
 async function serve(routes: readonly Route[] | undefined, incoming: IncomingMessage, log: Log): Promise<Answer> {
   if (routes === undefined) return { status: 503, body: "weave is starting\n" };
+  // Browsers send it, our clients never do: a page that a user happens to look at must not steer the router.
+  if (incoming.headers.origin !== undefined) return { status: 403, body: "requests from web pages are refused\n" };
   try {
     const url = new URL(incoming.url ?? "/", "http://weave");
     const matching = routes.filter(({ pattern }) => pattern.test(url.pathname));

@@ -20,12 +20,12 @@ export class Metrics {
   }
 
   async #make(): Promise<Registry> {
-    const { collectDefaultMetrics, Gauge, Registry } = await import("prom-client");
+    const { collectDefaultMetrics, Counter, Gauge, Registry } = await import("prom-client");
     const registry = new Registry();
     collectDefaultMetrics({ register: registry });
     const router = this.#router;
     const registers = [registry];
-    const connections = new Gauge({
+    new Gauge({
       name: "weave_connections",
       help: "Number of peer-to-peer connections.",
       labelNames: ["encryption", "state", "type"] as const,
@@ -41,47 +41,39 @@ export class Metrics {
         }
       },
     });
-    void connections;
-    const gauge = (name: string, help: string, read: () => number) =>
-      new Gauge({
+    new Gauge({
+      name: "weave_peers",
+      help: "Number of peers within reach, this one included.",
+      registers,
+      collect() {
+        this.set(router.mesh.status().peers.length);
+      },
+    });
+    /** A counter that is kept elsewhere: one value for each label, or one in all. */
+    const counter = (name: string, help: string, label: string, read: () => Promise<Record<string, number>>) =>
+      new Counter({
         name,
         help,
+        labelNames: label === "" ? [] : [label],
         registers,
-        collect() {
-          this.set(read());
+        async collect() {
+          this.reset();
+          for (const [key, count] of Object.entries(await read()))
+            this.inc(label === "" ? {} : { [label]: key }, count);
         },
       });
-    gauge(
-      "weave_connection_terminations_total",
-      "Number of peer-to-peer connections terminated.",
-      () => router.mesh.status().terminations,
-    );
-    gauge("weave_peers", "Number of peers within reach, this one included.", () => router.mesh.status().peers.length);
-    gauge(
-      "weave_messages_quarantined_total",
-      "Messages of peers that were set aside.",
-      () => router.mesh.status().quarantined,
-    );
-    new Gauge({
-      name: "weave_datapath_drops_total",
-      help: "Frames, records and datagrams dropped, by reason.",
-      labelNames: ["reason"] as const,
-      registers,
-      async collect() {
-        for (const [reason, count] of Object.entries((await router.datapath.report())?.drops ?? {}))
-          this.set({ reason }, count);
-      },
-    });
-    new Gauge({
-      name: "weave_datapath_total",
-      help: "Work of the frame path, by kind.",
-      labelNames: ["kind"] as const,
-      registers,
-      async collect() {
-        for (const [kind, count] of Object.entries((await router.datapath.report())?.counters ?? {}))
-          this.set({ kind }, count);
-      },
-    });
+    counter("weave_connection_terminations_total", "Number of peer-to-peer connections terminated.", "", async () => ({
+      all: router.mesh.status().terminations,
+    }));
+    counter("weave_messages_quarantined_total", "Messages of peers that were set aside.", "", async () => ({
+      all: router.mesh.status().quarantined,
+    }));
+    counter("weave_datapath_drops_total", "Frames, records and datagrams dropped, by reason.", "reason", async () => ({
+      ...(await router.datapath.report())?.drops,
+    }));
+    counter("weave_datapath_total", "Work of the frame path, by kind.", "kind", async () => ({
+      ...(await router.datapath.report())?.counters,
+    }));
     return registry;
   }
 }

@@ -66,6 +66,7 @@ export const DROPS = [
   "frame-malformed",
   "no-route",
   "hops-exceeded",
+  "looped",
   "own-mac",
   "mac-table-full",
   "key-missing",

@@ -117,7 +117,7 @@ export class Switch {
     const source = readMac(view, offset + AT_SOURCE);
     const dest = readMac(view, offset + AT_DEST);
     const hops = view.getUint8(offset + AT_HOPS);
-    if (source === this.#self) return this.#tally.drop("hops-exceeded");
+    if (source === this.#self) return this.#tally.drop("looped");
     // Relay first: delivery may change the record in place.
     if (dest === 0) {
       for (const local of this.routes.flood.get(source) ?? []) {

@@ -143,3 +143,27 @@ test("two hosts with one name: the collision is named, and never retried", { ski
     await lab.dispose();
   }
 });
+
+test("frames go in clear between hosts that both trust each other's subnet, and only there", {
+  skip,
+  timeout: 60_000,
+}, async () => {
+  const lab = await Lab.create(3);
+  try {
+    const [h1, h2, h3] = lab.hosts;
+    await h1.launch("--password", "x", "--trusted-subnets", "10.99.0.0/24");
+    await h2.launch("--password", "x", "--trusted-subnets", "192.168.0.0/16,10.99.0.0/24", h1.address);
+    await h3.launch("--password", "x", h1.address);
+    for (const host of lab.hosts) await connected(host, 2, 30_000);
+    const lines = (await h1.ok("status", "connections")).split("\n");
+    assert.match(lines.find((line) => line.includes("(h2)"))!, / unencrypted sleeve /);
+    assert.match(lines.find((line) => line.includes("(h3)"))!, / encrypted {3}sleeve /);
+    const [c1, c2] = await withContainers(lab);
+    await until("a ping is answered", pings(c1, "10.32.0.2"));
+    const receiver = await c2.background("receive", "5004");
+    const { stdout } = await c1.program("send", "10.32.0.2", "5004", String(20 << 20));
+    assert.equal(await receiver.result, stdout.trim());
+  } finally {
+    await lab.dispose();
+  }
+});

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { Channel, type ChannelEffect, type ChannelOptions, MAX_MESSAGE_BYTES } from "#mesh/channel.js";
 import { CookieJar } from "#mesh/cookie.js";
 import { keyPair } from "#mesh/noise.js";
+import { visible } from "#mesh/peer.js";
 import { toHex } from "#src/hex.js";
 import { seededRandom, VirtualClock } from "../../sim/virtual-time.js";
 
@@ -195,4 +196,12 @@ test("a peer that names a key that is not its own is refused", () => {
       (effect) => effect.do === "failed" && effect.error.message.includes("names a key that is not its own"),
     ),
   );
+});
+
+test("a peer whose nickname would play with our terminal is refused", () => {
+  const rude = options("initiator", 1);
+  const a = new Channel({ ...rude, hello: { ...rude.hello, nickname: "h\u001b[2J" } });
+  const seen = talk(a, new Channel(options("responder", 2)));
+  assert.ok(!opened(seen[1]));
+  assert.equal(visible("a\u001b[31mb\u202e"), "a?[31mb?");
 });

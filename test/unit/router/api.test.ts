@@ -72,10 +72,12 @@ async function ask(
   method: string,
   url: string,
   body?: Buffer,
+  headers: Record<string, string> = {},
 ): Promise<{ status: number; body: string }> {
   return new Promise((resolve, reject) => {
+    const length = body ? { "Content-Length": body.length } : {};
     const outgoing = request(
-      { socketPath: path, path: url, method, headers: body ? { "Content-Length": body.length } : {} },
+      { socketPath: path, path: url, method, headers: { ...headers, ...length } },
       (incoming) => {
         let text = "";
         incoming.on("data", (chunk: Buffer) => {
@@ -117,6 +119,7 @@ test("the API: 404, 405, forms in query and body, its own errors, 503 while star
     status: 200,
     body: "a/b 1,2",
   });
+  assert.equal((await ask(path, "GET", "/fail", undefined, { Origin: "http://evil.example" })).status, 403);
   assert.deepEqual(await ask(path, "GET", "/fail"), { status: 400, body: "no address\ngive one\n" });
   assert.equal((await ask(path, "POST", "/echo/%zz")).status, 400);
   assert.equal((await ask(path, "POST", "/echo/x", Buffer.alloc(300_000, 97))).status, 413);
