@@ -1,23 +1,22 @@
 import type { ChannelOptions, Hello } from "#mesh/channel.js";
 import { Connection } from "#mesh/connection.js";
-import { type AttemptStatus, ConnectionMaker, type ConnectionView, type Target } from "#mesh/connection-maker.js";
+import { ConnectionMaker, type ConnectionView, type Target } from "#mesh/connection-maker.js";
 import { CookieJar } from "#mesh/cookie.js";
 import { Dialler } from "#mesh/dialler.js";
 import type { GossipChannel, Gossiper } from "#mesh/gossip.js";
 import { GossipRelay } from "#mesh/gossip-relay.js";
 import type { Message } from "#mesh/messages.js";
-import { type KeyPair, keyPair, type Transport as Secured } from "#mesh/noise.js";
-import type { Overlay } from "#mesh/overlay.js";
+import { keyPair, type Transport as Secured } from "#mesh/noise.js";
+import type { MeshOptions, MeshStatus } from "#mesh/options.js";
 import { type PeerDelta, type PeerName, type PeerRecord, peerText } from "#mesh/peer.js";
 import { Routes } from "#mesh/routes.js";
 import { isDelta, Topology } from "#mesh/topology.js";
-import { type Dial, hostOf, portOf, type Wire } from "#mesh/transport.js";
+import { hostOf, portOf, type Wire } from "#mesh/transport.js";
 import { type Clock, every, type Timer } from "#src/clock.js";
 import { Coalescer } from "#src/coalesce.js";
 import { textOf, WeaveError } from "#src/errors.js";
 import { toHex } from "#src/hex.js";
-import type { Log } from "#src/log.js";
-import { type Random, sample } from "#src/random.js";
+import { sample } from "#src/random.js";
 import { RateLimiter } from "#src/token-bucket.js";
 
 /** Periodic repair with one random neighbour, as often as the original gossips. */
@@ -30,53 +29,6 @@ const MAX_HANDSHAKES = 256;
 /** Links and routes settle within this; a burst of changes is one change. */
 const ANNOUNCE_MS = 50;
 const ROUTES_MS = 20;
-
-export interface MeshOptions {
-  readonly name: PeerName;
-  readonly nickname: string;
-  /** Grows with each start. */
-  readonly incarnation: number;
-  readonly staticKey: KeyPair;
-  readonly psk?: Uint8Array;
-  /** Our TCP and UDP port. */
-  readonly port: number;
-  readonly discovery: boolean;
-  /** 0: no limit. */
-  readonly connectionLimit: number;
-  /** Whether frames to and from this address may go in clear, if the other end agrees. */
-  readonly clear: (remoteHost: string) => boolean;
-  readonly overlay: Overlay;
-  readonly dial: Dial;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
-  readonly events: MeshEvents;
-}
-
-export interface MeshEvents {
-  /** Routes or connections have changed. */
-  routes(): void;
-  /** No way leads to the peer now; what it told us is kept. */
-  suspended(peer: PeerName): void;
-  resumed(peer: PeerName): void;
-  /** Out of reach for so long that it is dropped. */
-  forgotten(peer: PeerName): void;
-  /** The operator's targets changed: to be persisted. */
-  targets(targets: readonly Target[]): void;
-}
-
-export interface MeshStatus {
-  readonly self: PeerRecord;
-  readonly peers: readonly PeerRecord[];
-  readonly suspended: readonly PeerRecord[];
-  readonly connections: readonly Connection[];
-  readonly attempts: readonly AttemptStatus[];
-  readonly targets: readonly Target[];
-  readonly conflicts: readonly string[];
-  readonly terminations: number;
-  /** Messages that were set aside because they made no sense, or because a gossiper failed on them. */
-  readonly quarantined: number;
-}
 
 /** An error that makes another attempt pointless. */
 class Final extends WeaveError {}

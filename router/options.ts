@@ -1,6 +1,6 @@
 import { z } from "zod/mini";
 import { nicknameShape } from "#mesh/peer.js";
-import { parseCidr } from "#src/address.js";
+import { isIpv4, parseCidr } from "#src/address.js";
 import { WeaveError } from "#src/errors.js";
 import { parseMac } from "#src/mac.js";
 
@@ -53,6 +53,12 @@ export function parseOptions(raw: unknown): RouterOptions {
  */
 export function checkOptions(options: RouterOptions): void {
   if (options.name !== undefined) parseMac(options.name);
+  if (options.host !== "" && !isIpv4(options.host)) {
+    throw new WeaveError(
+      "WEAVE_FLAG_INVALID",
+      `--host must be an IPv4 address of this host, and is ${JSON.stringify(options.host)}`,
+    );
+  }
   for (const subnet of options.trustedSubnets) {
     try {
       parseCidr(subnet);

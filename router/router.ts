@@ -129,7 +129,6 @@ export class Router {
     if (await ensureBridge(options.bridge, identity.name, options.mtu)) undo.push(() => deleteLink(options.bridge));
     await addRouterPort(options.bridge, TAP_NAME, options.mtu);
 
-    let sleeve: Sleeve | undefined;
     let onEvent: (event: DatapathEvent) => void = () => {};
     const datapath = new Datapath({
       self: macNumber(identity.name),
@@ -139,7 +138,7 @@ export class Router {
       onFailure: onFatal,
     });
     undo.push(() => datapath.stop());
-    sleeve = new Sleeve({ datapath, linkMtu: linkMtuTo, clock: systemClock, random: systemRandom, log });
+    const sleeve = new Sleeve({ datapath, linkMtu: linkMtuTo, clock: systemClock, random: systemRandom, log });
 
     const trusted = options.trustedSubnets.map(parseCidr);
     const mesh: Mesh = new Mesh({

@@ -1,4 +1,5 @@
-import { Mesh, type MeshEvents, type MeshOptions } from "#mesh/mesh.js";
+import { Mesh } from "#mesh/mesh.js";
+import type { MeshEvents, MeshOptions } from "#mesh/options.js";
 import { keyPair } from "#mesh/noise.js";
 import type { Overlay } from "#mesh/overlay.js";
 import type { PeerName } from "#mesh/peer.js";

@@ -88,6 +88,7 @@ test("options that contradict one another, or are out of bounds, are refused bef
     message: "Unable to parse trusted subnets: invalid CIDR address: X",
   });
   assert.throws(() => checkOptions(launch(["--resume", "host1"])), { code: "WEAVE_FLAG_INVALID" });
+  assert.throws(() => checkOptions(launch(["--host", "localhost"])), { code: "WEAVE_FLAG_INVALID" });
   for (const change of [
     { port: 0 },
     { mtu: 500 },

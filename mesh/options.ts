@@ -1,0 +1,57 @@
+import type { Connection } from "#mesh/connection.js";
+import type { AttemptStatus, Target } from "#mesh/connection-maker.js";
+import type { KeyPair } from "#mesh/noise.js";
+import type { Overlay } from "#mesh/overlay.js";
+import type { PeerName, PeerRecord } from "#mesh/peer.js";
+import type { Dial } from "#mesh/transport.js";
+import type { Clock } from "#src/clock.js";
+import type { Log } from "#src/log.js";
+import type { Random } from "#src/random.js";
+
+/** What a mesh is made of, and whom it tells: everything that touches the world is given to it. */
+export interface MeshOptions {
+  readonly name: PeerName;
+  readonly nickname: string;
+  /** Grows with each start. */
+  readonly incarnation: number;
+  readonly staticKey: KeyPair;
+  readonly psk?: Uint8Array;
+  /** Our TCP and UDP port. */
+  readonly port: number;
+  readonly discovery: boolean;
+  /** 0: no limit. */
+  readonly connectionLimit: number;
+  /** Whether frames to and from this address may go in clear, if the other end agrees. */
+  readonly clear: (remoteHost: string) => boolean;
+  readonly overlay: Overlay;
+  readonly dial: Dial;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly events: MeshEvents;
+}
+
+export interface MeshEvents {
+  /** Routes or connections have changed. */
+  routes(): void;
+  /** No way leads to the peer now; what it told us is kept. */
+  suspended(peer: PeerName): void;
+  resumed(peer: PeerName): void;
+  /** Out of reach for so long that it is dropped. */
+  forgotten(peer: PeerName): void;
+  /** The operator's targets changed: to be persisted. */
+  targets(targets: readonly Target[]): void;
+}
+
+export interface MeshStatus {
+  readonly self: PeerRecord;
+  readonly peers: readonly PeerRecord[];
+  readonly suspended: readonly PeerRecord[];
+  readonly connections: readonly Connection[];
+  readonly attempts: readonly AttemptStatus[];
+  readonly targets: readonly Target[];
+  readonly conflicts: readonly string[];
+  readonly terminations: number;
+  /** Messages that were set aside because they made no sense, or because a gossiper failed on them. */
+  readonly quarantined: number;
+}
