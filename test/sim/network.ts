@@ -1,6 +1,6 @@
 import { Mesh } from "#mesh/mesh.js";
-import type { MeshEvents, MeshOptions } from "#mesh/options.js";
 import { keyPair } from "#mesh/noise.js";
+import type { MeshEvents, MeshOptions } from "#mesh/options.js";
 import type { Overlay } from "#mesh/overlay.js";
 import type { PeerName } from "#mesh/peer.js";
 import type { Wire, WireHandlers } from "#mesh/transport.js";
