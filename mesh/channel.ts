@@ -85,7 +85,8 @@ export type ChannelEffect =
 export interface ChannelOptions {
   readonly role: "initiator" | "responder";
   readonly staticKey: KeyPair;
-  readonly ephemeralKey: KeyPair;
+  /** Makes a key pair for this channel alone: called once, and by a responder not before a cookie was shown. */
+  readonly makeEphemeralKey: () => KeyPair;
   /** 32 bytes made from the password; undefined without one. */
   readonly psk?: Uint8Array;
   readonly hello: Hello;
@@ -191,12 +192,12 @@ export class Channel {
   }
 
   #begin(head: Uint8Array): HandshakeState {
-    const { role, staticKey, ephemeralKey, psk } = this.#options;
+    const { role, staticKey, makeEphemeralKey, psk } = this.#options;
     return new HandshakeState({
       initiator: role === "initiator",
       prologue: Buffer.concat([Buffer.from("weave mesh"), head]),
       staticKey,
-      ephemeralKey,
+      ephemeralKey: makeEphemeralKey(),
       ...(psk ? { psk } : {}),
     });
   }

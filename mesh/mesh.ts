@@ -190,7 +190,7 @@ export class Mesh {
     const options: ChannelOptions = {
       role: dialled === undefined ? "responder" : "initiator",
       staticKey,
-      ephemeralKey: keyPair(random.bytes(32)),
+      makeEphemeralKey: () => keyPair(random.bytes(32)),
       hello,
       ...(psk ? { psk } : {}),
       ...(cookies ? { cookies } : {}),

@@ -15,7 +15,7 @@ import { dialWebSocket, listenWebSocket, type WebSocketListener } from "#router/
 import { inSubnets, parseCidr } from "#src/address.js";
 import { systemClock } from "#src/clock.js";
 import { textOf, WeaveError } from "#src/errors.js";
-import { addRouterPort, ensureBridge, findBridge } from "#src/host/bridge.js";
+import { addRouterPort, ensureBridge, findBridge, portsOf } from "#src/host/bridge.js";
 import { hostFirewall } from "#src/host/firewall.js";
 import { machineBytes } from "#src/host/identity.js";
 import { deleteLink } from "#src/host/links.js";
@@ -169,7 +169,10 @@ export class Router {
       },
     });
     undo.push(() => mesh.stop());
-    onEvent = (event) => onDatapathEvent(event, sleeve, mesh, log);
+    onEvent = (event) => {
+      onDatapathEvent(event, sleeve, mesh, log);
+      if (event.event === "mac-refused") void releaseIfGone(event.mac, options.bridge, datapath, log);
+    };
 
     const control = options.httpAddr.startsWith("/") ? undefined : Number(options.httpAddr.split(":").pop());
     const exposure = new Exposure({
@@ -231,6 +234,15 @@ export function sessionOf(mesh: Mesh, peer: PeerName): number | undefined {
   return connection?.state === "established" && connection.overlay instanceof SleeveConnection
     ? connection.overlay.session
     : undefined;
+}
+
+/** A container may have moved to another host with its MAC: then the bridge knows it no more, and the network is right. */
+async function releaseIfGone(mac: number, bridge: string, datapath: Datapath, log: Log): Promise<void> {
+  const text = macFromNumber(mac);
+  const ports = await portsOf(bridge, text).catch(() => undefined);
+  if (ports === undefined || ports.some((port) => port !== TAP_NAME)) return;
+  log.info("a MAC has left our bridge", { mac: text });
+  datapath.send({ do: "release", mac });
 }
 
 function onDatapathEvent(event: DatapathEvent, sleeve: Sleeve, mesh: Mesh, log: Log): void {

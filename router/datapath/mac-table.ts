@@ -6,8 +6,8 @@
 /** As the original: ten minutes, the usual ageing time of a large switch. */
 export const AGE_MS = 10 * 60_000;
 /**
- * A MAC seen on our own bridge this recently is ours, whatever the network says. Longer than the gap between a
- * container's ARP refreshes; short enough for a container that moved to another host to be found there.
+ * A MAC seen on our own bridge this recently is ours, whatever the network says: longer than the gap between a
+ * container's ARP refreshes. One whose container has gone is released before (see `release`).
  */
 export const OWN_HOLD_MS = 60_000;
 /** A flood of forged sources must not eat the memory: past this the table takes no more until entries age. */
@@ -61,6 +61,11 @@ export class MacTable {
   /** Drops what was not seen for {@link AGE_MS}. */
   age(now: number): void {
     for (const [mac, entry] of this.#entries) if (now - entry.seen >= AGE_MS) this.#entries.delete(mac);
+  }
+
+  /** Drops a MAC of our own that has left our bridge. */
+  release(mac: number): void {
+    if (this.lookup(mac) === this.#self) this.#entries.delete(mac);
   }
 
   /** Drops all that is at `peer`, which is gone. */

@@ -25,6 +25,8 @@ export type Command =
   | { readonly do: "close"; readonly session: number }
   | { readonly do: "routes"; readonly routes: RouteTable }
   | { readonly do: "forget"; readonly peer: number }
+  /** The MAC is no longer behind our own bridge: it may be learned from the network again. */
+  | { readonly do: "release"; readonly mac: number }
   | { readonly do: "report"; readonly ticket: number }
   | { readonly do: "stop" };
 

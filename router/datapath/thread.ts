@@ -166,6 +166,9 @@ export class DatapathThread {
       case "forget":
         this.#switch.macs.forget(command.peer);
         return;
+      case "release":
+        this.#switch.macs.release(command.mac);
+        return;
       case "report": {
         const macs = [...this.#switch.macs.entries()].map(([mac, { peer, seen }]) => ({
           mac,

@@ -51,6 +51,15 @@ export async function addRouterPort(bridge: string, tap: string, mtu: number): P
   ]);
 }
 
+/** The ports of the bridge behind which it has lately seen `mac`. A port that is deleted takes its entries with it. */
+export async function portsOf(bridge: string, mac: MacText): Promise<string[]> {
+  const entries = JSON.parse((await run("bridge", ["-json", "fdb", "show", "br", bridge])) || "[]") as {
+    mac?: string;
+    ifname?: string;
+  }[];
+  return entries.filter((entry) => entry.mac === mac && entry.ifname !== undefined).map((entry) => entry.ifname!);
+}
+
 export async function addAddress(name: string, cidr: string): Promise<void> {
   const link = await findLink(name);
   await ipBatch(addressCommands(cidr, name, link?.mtu ?? 0));

@@ -167,3 +167,38 @@ test("frames go in clear between hosts that both trust each other's subnet, and 
     await lab.dispose();
   }
 });
+
+test("a container that moves to another host with its MAC and address is found there within seconds", {
+  skip,
+  timeout: 60_000,
+}, async () => {
+  const lab = await Lab.create(3);
+  try {
+    const [h1, h2, h3] = lab.hosts;
+    await Promise.all(lab.hosts.map((host) => host.launch()));
+    await h2.ok("connect", h1.address);
+    await h3.ok("connect", h1.address);
+    for (const host of lab.hosts) await connected(host, 2, 30_000);
+    const [, , c3] = await withContainers(lab);
+    const stays = await h1.attach("s", "10.32.0.9/12");
+    const mac = "02:00:00:aa:bb:cc";
+    const settle = async (host: Host, label: string) => {
+      const container = await host.container(label);
+      await host.ok("attach", "10.32.0.50/12", `netns:${container.ns}`);
+      await container.must("ip", "link", "set", "ethwe", "address", mac);
+      return container;
+    };
+    const before = await settle(h1, "old");
+    await until(
+      "it is reached from far and near",
+      async () => (await pings(c3, "10.32.0.50")()) && (await pings(stays, "10.32.0.50")()),
+    );
+    await h1.ok("detach", "10.32.0.50/12", `netns:${before.ns}`);
+    const after = await settle(h2, "new");
+    await until("it speaks from its new host", async () => pings(after, "10.32.0.9")(), 20_000);
+    await until("it is reached there from where it was", pings(stays, "10.32.0.50"), 20_000);
+    await until("and from the third host", pings(c3, "10.32.0.50"), 20_000);
+  } finally {
+    await lab.dispose();
+  }
+});

@@ -190,6 +190,16 @@ test("the connection limit is kept by both ends", async () => {
   assert.equal(refused.filter((error) => error === "Connection limit reached (3)").length, 3);
 });
 
+test("a crowd that arrives at once is asked for cookies, and all get in", async () => {
+  const network = new Network(13, 20);
+  const hub = network.start(0, { discovery: false });
+  const crowd = Array.from({ length: 60 }, (_, i) => network.start(i + 1, { discovery: false }));
+  for (const peer of crowd) network.connect(peer, hub);
+  await network.clock.run(1_000);
+  assert.equal(hub.mesh.status().connections.length, 60);
+  assert.equal(crowd.filter(({ mesh }) => mesh.status().attempts.length > 0).length, 0);
+});
+
 test("gossip, broadcast and unicast reach their peers, also through one that does not know the channel", async () => {
   const network = new Network(10);
   const [a, b, c] = [0, 1, 2].map((i) => network.start(i, { discovery: false }));

@@ -21,7 +21,7 @@ function options(role: "initiator" | "responder", seed: number, psk?: Uint8Array
     clear: false,
     overlays: ["sleeve"],
   };
-  return { role, staticKey, ephemeralKey: keyPair(random.bytes(32)), hello, ...(psk ? { psk } : {}) };
+  return { role, staticKey, makeEphemeralKey: () => keyPair(random.bytes(32)), hello, ...(psk ? { psk } : {}) };
 }
 
 /** Carries what two channels send, until neither has anything to say; `change` may alter each message. */
@@ -161,6 +161,16 @@ test("under load a cookie is asked for before anything is computed; it is good f
   const [a, b] = [new Channel(options("initiator", 1)), responder()];
   const seen = talk(a, b);
   assert.ok(opened(seen[0]) && opened(seen[1]));
+  const idle = new Channel({
+    ...options("responder", 2),
+    makeEphemeralKey: () => assert.fail("a key was computed before the cookie"),
+    cookies: { jar, address: "10.0.0.1" },
+  });
+  const [first] = new Channel(options("initiator", 1)).start() as { bytes: Uint8Array }[];
+  assert.deepEqual(
+    idle.receive(first.bytes).map((effect) => effect.do),
+    ["send"],
+  );
   const wrong = new Channel(options("initiator", 1));
   const [init] = wrong.start() as { bytes: Uint8Array }[];
   const forged = Uint8Array.from([...init.bytes.subarray(0, 4), 16, ...new Uint8Array(16), ...init.bytes.subarray(5)]);

@@ -120,6 +120,16 @@ test("our own MACs are never learned from the network, until they have been sile
   assert.equal(table.learn(0xaa, 1, OWN_HOLD_MS), "moved");
 });
 
+test("a MAC that has left our bridge is learned elsewhere at once; one of another peer is not touched", () => {
+  const table = new MacTable(1);
+  table.learn(0xaa, 1, 0);
+  table.learn(0xbb, 2, 0);
+  table.release(0xaa);
+  table.release(0xbb);
+  assert.equal(table.learn(0xaa, 2, 1), "new");
+  assert.equal(table.lookup(0xbb), 2);
+});
+
 test("MACs age, go with their peer, and are bounded", () => {
   const table = new MacTable(1);
   table.learn(1, 2, 0);
