@@ -5,8 +5,9 @@ import { MAX_FRAME } from "#router/datapath/record.js";
 import { Session } from "#router/datapath/session.js";
 import { Switch } from "#router/datapath/switch.js";
 import { Transmitter } from "#router/datapath/transmit.js";
-import { textOf } from "#src/errors.js";
-import { PollSet, readInto, WakeUp } from "#src/host/native/files.js";
+import { textOf, WeaveError } from "#src/errors.js";
+import { AGAIN, PollSet, readInto, WakeUp } from "#src/host/native/files.js";
+import { Errno, errnoName } from "#src/host/native/libc.js";
 import { Memory } from "#src/host/native/memory.js";
 import type { TapDevice } from "#src/host/native/tap.js";
 import { UdpSocket } from "#src/host/native/udp.js";
@@ -43,6 +44,8 @@ export class DatapathThread {
   readonly #frame = new Memory(MAX_FRAME);
   readonly #told = new Map<string, number>();
   #stopped = false;
+  /** errno of a read that cannot succeed again; 0: none. */
+  #tapError = 0;
 
   constructor(options: ThreadOptions) {
     this.#options = options;
@@ -55,7 +58,7 @@ export class DatapathThread {
     this.#receiver = new Receiver(udp, this.#switch, this.#tally, tell);
   }
 
-  /** Runs until told to stop. */
+  /** Runs until told to stop. @throws WEAVE_NATIVE when the TAP device is gone */
   run(): void {
     const { tap, udpFd, wakeFd, raised } = this.#options;
     const wake = new WakeUp(wakeFd);
@@ -67,6 +70,10 @@ export class DatapathThread {
       this.#switch.tick(now);
       this.#transmitter.tick(now);
       const busy = this.#guard(() => this.#turn());
+      if (this.#tapError !== 0) {
+        // Somebody deleted it. A new process makes a new one.
+        throw new WeaveError("WEAVE_NATIVE", `the TAP device ${tap.name} is gone: ${errnoName(this.#tapError)}`);
+      }
       const count = Atomics.load(raised, 0);
       if (count !== seen) {
         seen = count;
@@ -99,7 +106,10 @@ export class DatapathThread {
     let frames = 0;
     while (frames < FRAMES_PER_FLUSH) {
       const length = readInto(tap.fd, this.#frame, 0, MAX_FRAME);
-      if (length < 0) break;
+      if (length < 0) {
+        if (length !== AGAIN && length !== -Errno.EINTR) this.#tapError = -length;
+        break;
+      }
       frames++;
       this.#switch.captured(this.#frame, 0, length);
       // A super-frame fills a send by itself.

@@ -99,6 +99,22 @@ test(
     }),
 );
 
+test("a TAP device that somebody deletes is made again, and the network works again", { skip, timeout: 60_000 }, () =>
+  inLab(2, async ({ hosts: [h1, h2] }) => {
+    await h1.launch();
+    await h2.launch(h1.address);
+    await connected(h1, 1);
+    const c1 = await h1.attach("c", "10.32.0.1/12");
+    await h2.attach("c", "10.32.0.2/12");
+    await until("a ping is answered", async () => (await c1.ping("10.32.0.2")) > 0);
+    const pid = h2.routerPid;
+    await h2.must("ip", "link", "delete", "weave-tap");
+    await until("another router runs", () => h2.routerPid !== undefined && h2.routerPid !== pid);
+    await until("a ping is answered again", async () => (await c1.ping("10.32.0.2")) > 0, 30_000);
+    assert.match(h2.log(), /the TAP device weave-tap is gone/);
+  }),
+);
+
 test(
   "with --no-restart a killed router stays dead; --resume takes up the targets of the last one",
   { skip, timeout: 120_000 },
