@@ -4,8 +4,8 @@
  */
 import { writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Host, hostTestsImpossible, Lab, type Namespace, until } from "../lab/lab.js";
-import { cpuSeconds, median, pingTimes, rssMegabytes, tcpGbits } from "../lab/measure.js";
+import { type Host, hostTestsImpossible, Lab, type Namespace, until } from "#test/lab/lab.js";
+import { cpuSeconds, median, pingTimes, rssMegabytes, tcpGbits } from "#test/lab/measure.js";
 
 const SECONDS = 4;
 const ROUNDS = 3;

@@ -6,8 +6,8 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { textOf } from "#src/errors.js";
-import { connected, type Host, Lab, type Namespace, until } from "../lab/lab.js";
-import { median, pingTimes, tcpGbits } from "../lab/measure.js";
+import { connected, type Host, Lab, type Namespace, until } from "#test/lab/lab.js";
+import { median, pingTimes, tcpGbits } from "#test/lab/measure.js";
 
 const INSIDE = "WEAVE_DEMO_INSIDE";
 let step = 0;

@@ -20,7 +20,7 @@ import { Transmitter } from "#router/datapath/transmit.js";
 import { Memory } from "#src/host/native/memory.js";
 import { endpoint, openUdp, UdpSocket } from "#src/host/native/udp.js";
 import type { Random } from "#src/random.js";
-import { seededRandom } from "../sim/virtual-time.js";
+import { seededRandom } from "#test/sim/virtual-time.js";
 
 const RUNS = Number(process.env.FUZZ_RUNS ?? 20_000);
 const SEED = Number(process.env.FUZZ_SEED ?? 1);

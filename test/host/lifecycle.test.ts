@@ -2,18 +2,9 @@ import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { connected, execute, type Host, hostTestsImpossible, Lab, until, WEAVE } from "../lab/lab.js";
+import { connected, execute, type Host, hostTestsImpossible, inLab, type Lab, until, WEAVE } from "#test/lab/lab.js";
 
 const skip = hostTestsImpossible() ?? false;
-
-async function inLab(hosts: number, run: (lab: Lab) => Promise<void>): Promise<void> {
-  const lab = await Lab.create(hosts);
-  try {
-    await run(lab);
-  } finally {
-    await lab.dispose();
-  }
-}
 
 /** All that weave could leave on a host: interfaces, addresses, routes, rules, files. */
 async function stateOf(lab: Lab, host: Host): Promise<string> {
@@ -208,9 +199,8 @@ test(
     }),
 );
 
-test("a path of a smaller MTU is found by probing, and bulk still passes", { skip, timeout: 120_000 }, async () => {
-  const lab = await Lab.create(2);
-  try {
+test("a path of a smaller MTU is found by probing, and bulk still passes", { skip, timeout: 120_000 }, () =>
+  inLab(2, async (lab) => {
     const [h1, h2] = lab.hosts;
     // The wire in the middle drops datagrams longer than 1000 bytes, and says nothing (a black hole).
     await lab.wire.must(
@@ -231,10 +221,8 @@ test("a path of a smaller MTU is found by probing, and bulk still passes", { ski
     const receiver = await c2.background("receive", "5001");
     const { stdout } = await c1.program("send", "10.32.0.2", "5001", String(5 << 20));
     assert.equal(await receiver.result, stdout.trim());
-  } finally {
-    await lab.dispose();
-  }
-});
+  }),
+);
 
 test("bad input of launch: each a clear error, and nothing is left behind", { skip, timeout: 180_000 }, () =>
   inLab(1, async (lab) => {

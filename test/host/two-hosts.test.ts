@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { connected, type Host, hostTestsImpossible, Lab, type Namespace, until } from "../lab/lab.js";
+import { connected, type Host, hostTestsImpossible, inLab, Lab, type Namespace, until } from "#test/lab/lab.js";
 
 const skip = hostTestsImpossible() ?? false;
 
@@ -154,9 +154,8 @@ for (const encryption of ["on", "off"] as const) {
     encryption === "on"
       ? "nothing goes over the wire in clear"
       : "with encryption off at both ends the frames are in clear, and status says so";
-  test(what, { skip, timeout: 120_000 }, async () => {
-    const lab = await Lab.create(2);
-    try {
+  test(what, { skip, timeout: 120_000 }, () =>
+    inLab(2, async (lab) => {
       const [h1, h2] = lab.hosts;
       await h1.launch("--encryption", encryption);
       await h2.launch("--encryption", encryption, h1.address);
@@ -183,8 +182,6 @@ for (const encryption of ["on", "off"] as const) {
         await h1.ok("status", "connections"),
         encryption === "on" ? / encrypted {3}sleeve / : / unencrypted sleeve /,
       );
-    } finally {
-      await lab.dispose();
-    }
-  });
+    }),
+  );
 }

@@ -332,6 +332,16 @@ export class Lab {
   }
 }
 
+/** Runs a test in a lab of `count` hosts, which is gone afterwards, whatever happens. */
+export async function inLab(count: number, run: (lab: Lab) => Promise<void>): Promise<void> {
+  const lab = await Lab.create(count);
+  try {
+    await run(lab);
+  } finally {
+    await lab.dispose();
+  }
+}
+
 /** Waits until `condition` holds. @throws with `what` when it does not in time */
 export async function until(
   what: string,

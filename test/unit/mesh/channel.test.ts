@@ -6,7 +6,7 @@ import { CookieJar } from "#mesh/cookie.js";
 import { keyPair } from "#mesh/noise.js";
 import { visible } from "#mesh/peer.js";
 import { toHex } from "#src/hex.js";
-import { seededRandom, VirtualClock } from "../../sim/virtual-time.js";
+import { seededRandom, VirtualClock } from "#test/sim/virtual-time.js";
 
 function options(role: "initiator" | "responder", seed: number, psk?: Uint8Array): ChannelOptions {
   const random = seededRandom(seed);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ConnectionMaker, type ConnectionView, FIRST_RETRY_MS, LAST_RETRY_MS } from "#mesh/connection-maker.js";
 import { parseMac } from "#src/mac.js";
-import { seededRandom } from "../../sim/virtual-time.js";
+import { seededRandom } from "#test/sim/virtual-time.js";
 
 const self = "02:00:00:00:00:01";
 const target = (host: string, port = 6783, given = false) => ({

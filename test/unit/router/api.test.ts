@@ -13,7 +13,7 @@ import { loadTargets, resolveTarget, saveTargets } from "#router/targets.js";
 import { WeaveError } from "#src/errors.js";
 import { silentLog } from "#src/log.js";
 import { memoryStore } from "#src/store.js";
-import { seededRandom, VirtualClock } from "../../sim/virtual-time.js";
+import { seededRandom, VirtualClock } from "#test/sim/virtual-time.js";
 
 const folder = mkdtempSync(join(tmpdir(), "weave-api-"));
 const servers: Server[] = [];

@@ -5,7 +5,7 @@ import { FLOOR_DATAGRAM } from "#router/datapath/session.js";
 import { decodePathMessage, encodePathMessage } from "#router/sleeve/control.js";
 import { DataKeys, type KeyEffect, type RekeyMessage } from "#router/sleeve/keys.js";
 import { CONNECTING_MS, DEAD_MS, HEARTBEAT_MS, Path, type PathEffect } from "#router/sleeve/path.js";
-import { seededRandom } from "../../sim/virtual-time.js";
+import { seededRandom } from "#test/sim/virtual-time.js";
 
 /** Runs a path against a network that answers pings of at most `carries(now)` bytes, until `ms` have passed. */
 function drive(

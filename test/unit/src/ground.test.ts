@@ -20,7 +20,7 @@ import { memoryStore } from "#src/store.js";
 import { lmdbStore } from "#src/store-lmdb.js";
 import { RateLimiter } from "#src/token-bucket.js";
 import { VERSION } from "#src/version.js";
-import { seededRandom, VirtualClock } from "../../sim/virtual-time.js";
+import { seededRandom, VirtualClock } from "#test/sim/virtual-time.js";
 
 const folder = mkdtempSync(join(tmpdir(), "weave-unit-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
