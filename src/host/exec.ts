@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { existsSync } from "node:fs";
+import { accessSync, constants } from "node:fs";
 import { systemCode, WeaveError } from "#src/errors.js";
 
 /** Longer than any `ip` or `nft` call on a loaded host; a tool that hangs must not hang us. */
@@ -60,8 +60,17 @@ export function run(tool: string, args: readonly string[], options: RunOptions =
   });
 }
 
-/** Whether a tool is on the host, looked for where root's tools are. */
+/** Whether a tool is on the host and may be run, looked for where root's tools are. */
 export function hasTool(tool: string): boolean {
   const path = `${process.env.PATH ?? ""}:/usr/sbin:/sbin:/usr/bin:/bin`;
-  return path.split(":").some((folder) => folder !== "" && existsSync(`${folder}/${tool}`));
+  return path.split(":").some((folder) => folder !== "" && isExecutable(`${folder}/${tool}`));
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }

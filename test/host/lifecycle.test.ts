@@ -150,6 +150,28 @@ test(
     }),
 );
 
+test("on a host without nft, expose and reset use its iptables, and leave none of it", { skip, timeout: 60_000 }, () =>
+  inLab(1, async (lab) => {
+    const [h1] = lab.hosts;
+    const nft = (await h1.must("sh", "-c", "command -v nft")).trim();
+    const withoutNft = (...args: string[]) =>
+      h1.weaveVia(
+        ["unshare", "--mount", "sh", "-c", `mount --bind /dev/null $(readlink -f ${nft}) && exec "$@"`, "sh"],
+        ...args,
+      );
+    const rules = () => h1.must("sh", "-c", "iptables-save | grep -v '^[#:]' | grep -i weave; true");
+    assert.equal((await withoutNft("launch", "--name", "::1")).stderr, "");
+    const exposed = await withoutNft("expose", "10.32.0.5/12");
+    assert.deepEqual([exposed.code, exposed.stderr], [0, ""]);
+    assert.match(await rules(), /-A WEAVE -s 10\.32\.0\.0\/12 ! -d 10\.32\.0\.0\/12 -j MASQUERADE/);
+    assert.match(await rules(), /-A FORWARD -j WEAVE-EXPOSE/);
+    assert.equal((await withoutNft("hide", "10.32.0.5/12")).code, 0);
+    assert.doesNotMatch(await rules(), /MASQUERADE/);
+    assert.equal((await withoutNft("reset")).stderr, "");
+    assert.equal(await rules(), "");
+  }),
+);
+
 test("in the foreground the router logs to standard output, and ends when told", { skip, timeout: 60_000 }, () =>
   inLab(1, async ({ hosts: [h1], folder }) => {
     const child = h1.spawn([

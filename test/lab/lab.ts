@@ -176,6 +176,11 @@ export class Host extends Namespace {
     return execute("ip", ["netns", "exec", this.ns, WEAVE, ...args], { ...this.#env, ...env });
   }
 
+  /** As {@link weave}, run by another program: one that changes what the command sees, say. */
+  weaveVia(program: readonly string[], ...args: string[]): Promise<Result> {
+    return execute("ip", ["netns", "exec", this.ns, ...program, WEAVE, ...args], this.#env);
+  }
+
   /** As {@link weave}, but a failure ends the test. */
   async ok(...args: string[]): Promise<string> {
     const { code, stdout, stderr } = await this.weave(...args);
