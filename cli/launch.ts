@@ -37,8 +37,9 @@ export async function run(args: readonly string[]): Promise<void> {
     detached: true,
     stdio: "ignore",
   });
-  await ready(child, run);
+  // It outlives us, also where we give up waiting for it.
   child.unref();
+  await ready(child, run);
   process.stdout.write(`${child.pid}\n`);
 }
 

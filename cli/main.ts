@@ -56,9 +56,8 @@ async function dispatch(name: string | undefined, args: readonly string[]): Prom
       `The 'weave ${name}' command has been removed as of Weave Net version 2.0\nPlease see release notes for further information`,
     );
   }
-  const command = Object.hasOwn(COMMANDS, name === "--version" ? "version" : name)
-    ? COMMANDS[name === "--version" ? "version" : name]
-    : undefined;
+  const plain = name === "--version" ? "version" : name;
+  const command = Object.hasOwn(COMMANDS, plain) ? COMMANDS[plain] : undefined;
   if (command === undefined) throw usage(`Unknown weave command '${name.slice(0, 64)}'`);
   const { run } = await command();
   await run(args);

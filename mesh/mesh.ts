@@ -292,7 +292,6 @@ export class Mesh {
     if (remote !== undefined && this.#connections.get(remote.name) === connection) {
       this.#connections.delete(remote.name);
       this.#announce.request();
-      this.#options.events.routes();
     }
     if (dialled !== undefined) {
       this.#maker.failed(dialled, textOf(error), this.#clock.now(), {

@@ -4,7 +4,7 @@ import { WeaveError } from "#src/errors.js";
 import { addAddress, removeAddress } from "#src/host/bridge.js";
 import { type Firewall, firewallMissing } from "#src/host/firewall.js";
 import { findLink, ipv4Of } from "#src/host/links.js";
-import type { Store } from "#src/store.js";
+import { readStored, type Store } from "#src/store.js";
 
 const KEY = "exposed";
 const MAX_EXPOSED = 256;
@@ -22,6 +22,7 @@ export class Exposure {
   /** One change at a time: each is several steps on the host. */
   #last: Promise<unknown> = Promise.resolve();
 
+  /** @throws WEAVE_STORE */
   constructor(options: {
     store: Store;
     bridge: string;
@@ -32,8 +33,7 @@ export class Exposure {
     this.#bridge = options.bridge;
     this.#controlPort = options.controlPort;
     this.#firewall = options.firewall;
-    const parsed = shape.safeParse(options.store.get(KEY) ?? []);
-    this.#entries = parsed.success ? parsed.data : [];
+    this.#entries = readStored(options.store, KEY, shape, "'weave reset' starts anew.") ?? [];
   }
 
   /** Puts back what was exposed before, and the firewall rules that are always there. */

@@ -2,10 +2,9 @@ import { z } from "zod/mini";
 import { type KeyPair, keyPair } from "#mesh/noise.js";
 import { peerNameFromBytes } from "#mesh/peer.js";
 import type { Clock } from "#src/clock.js";
-import { WeaveError } from "#src/errors.js";
 import { type MacText, parseMac } from "#src/mac.js";
 import type { Random } from "#src/random.js";
-import type { Store } from "#src/store.js";
+import { readStored, type Store } from "#src/store.js";
 
 export interface Identity {
   readonly name: MacText;
@@ -36,15 +35,8 @@ const countShape = z.number().check(z.int(), z.gte(0));
  * @throws WEAVE_STORE when what is stored makes no sense
  */
 export function loadIdentity({ store, clock, random, name, bridgeMac, machine }: IdentitySources): Identity {
-  const stored = <T>(key: string, shape: z.ZodMiniType<T>): T | undefined => {
-    const value = store.get(key);
-    if (value === undefined) return undefined;
-    const parsed = shape.safeParse(value);
-    if (parsed.success) return parsed.data;
-    throw new WeaveError("WEAVE_STORE", `the database holds a damaged '${key}'`, {
-      next: "'weave reset' starts anew with another identity.",
-    });
-  };
+  const stored = <T>(key: string, shape: z.ZodMiniType<T>) =>
+    readStored(store, key, shape, "'weave reset' starts anew with another identity.");
   let secret = stored("secret", secretShape) as Uint8Array | undefined;
   if (secret === undefined) {
     secret = random.bytes(32);

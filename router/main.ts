@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } 
 import type { Server } from "node:http";
 import { createApi, listen, type Route } from "#router/api/http.js";
 import { controlRoutes, metricsRoutes, statusRoutes } from "#router/api/routes.js";
+import { EXIT_START } from "#router/exit-start.js";
 import { parseOptions, type RouterOptions } from "#router/options.js";
 import { Router } from "#router/router.js";
 import { textOf } from "#src/errors.js";
@@ -9,8 +10,6 @@ import { type LogTarget, pinoLog } from "#src/log-pino.js";
 import { controlSocket, failureFile, launchFile, paths, routerFile } from "#src/paths.js";
 import { removePid, writePid } from "#src/pid-file.js";
 
-/** Tells the supervisor that the router never came up. */
-const EXIT_START = 78;
 /** A log file that has grown past this is put aside as `.1`, in the place of the one before. */
 const LOG_BYTES = 16 << 20;
 const LOG_CHECK_MS = 60_000;

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { EXIT_START } from "#router/exit-start.js";
 import { paths, supervisorFile } from "#src/paths.js";
 import { removePid, writePid } from "#src/pid-file.js";
 
@@ -7,8 +8,7 @@ import { removePid, writePid } from "#src/pid-file.js";
  * is started again, at once the first time and then ever later. One that fails at its first start is not: `weave launch`
  * waits for it, and tells why.
  */
-/** As in main.ts: the router never came up. */
-const EXIT_START = 78;
+
 const FIRST_DELAY_MS = 50;
 const LAST_DELAY_MS = 30_000;
 /** A router that ran this long was sound: its next failure is a first one. */

@@ -3,7 +3,7 @@ import { z } from "zod/mini";
 import type { Target } from "#mesh/connection-maker.js";
 import { isIpv4 } from "#src/address.js";
 import { WeaveError } from "#src/errors.js";
-import type { Store } from "#src/store.js";
+import { readStored, type Store } from "#src/store.js";
 
 const KEY = "directPeers";
 /** Peers one call may name, and targets a router may have. */
@@ -42,12 +42,9 @@ async function resolve(host: string): Promise<string> {
   }
 }
 
+/** @throws WEAVE_STORE */
 export function loadTargets(store: Store): Target[] {
-  const parsed = shape.safeParse(store.get(KEY) ?? []);
-  if (parsed.success) return parsed.data;
-  throw new WeaveError("WEAVE_STORE", "the database holds a damaged list of targets", {
-    next: "Launch with the peers on the command line, without --resume.",
-  });
+  return readStored(store, KEY, shape, "Launch with the peers on the command line, without --resume.") ?? [];
 }
 
 export function saveTargets(store: Store, targets: readonly Target[]): void {

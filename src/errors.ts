@@ -30,7 +30,6 @@ export const ERRORS = {
   WEAVE_STORE: { http: 500, exit: 1 },
   WEAVE_TEMPLATE: { http: 400, exit: 1 },
   WEAVE_TOOL_MISSING: { http: 500, exit: 1 },
-  WEAVE_USAGE: { http: 400, exit: 1 },
 } as const;
 
 export type ErrorCode = keyof typeof ERRORS;

@@ -1,3 +1,6 @@
+import type { ZodMiniType } from "zod/mini";
+import { WeaveError } from "#src/errors.js";
+
 /**
  * What a peer must still know after a power cut. Values are plain data. When `put` or `remove` returns, the change is on
  * disk: persist first, then tell.
@@ -17,4 +20,18 @@ export function memoryStore(contents: Map<string, unknown> = new Map()): Store {
     remove: (key) => void contents.delete(key),
     close: async () => {},
   };
+}
+
+/**
+ * Reads a value and checks it; undefined where there is none.
+ *
+ * @param next what helps when it is damaged
+ * @throws WEAVE_STORE when what is stored is not of the given shape
+ */
+export function readStored<T>(store: Store, key: string, shape: ZodMiniType<T>, next: string): T | undefined {
+  const value = store.get(key);
+  if (value === undefined) return undefined;
+  const parsed = shape.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new WeaveError("WEAVE_STORE", `the database holds a damaged '${key}'`, { next });
 }

@@ -9,8 +9,7 @@ import {
   readDescriptor,
   writeVnetHeader,
 } from "#router/datapath/super-frame.js";
-import type { Memory } from "#src/host/native/memory.js";
-import { Memory as NativeMemory } from "#src/host/native/memory.js";
+import { Memory } from "#src/host/native/memory.js";
 import { VNET_HEADER_BYTES } from "#src/host/native/tap.js";
 
 /**
@@ -18,7 +17,7 @@ import { VNET_HEADER_BYTES } from "#src/host/native/tap.js";
  * anything else from the network, and when there is nothing more to receive.
  */
 export class Joiner {
-  readonly #memory = new NativeMemory(2 * MAX_FRAME);
+  readonly #memory = new Memory(2 * MAX_FRAME);
   readonly #deliver: (memory: Memory, offset: number, length: number) => void;
   readonly #piece: Descriptor = { flags: 0, gsoType: 0, headers: 0, gsoSize: 0, csumStart: 0, id: 0, offset: 0 };
 

@@ -26,14 +26,15 @@ import {
   type Layout,
   writeDescriptor,
 } from "#router/datapath/super-frame.js";
+import { TAG_BYTES } from "#src/host/native/aead.js";
 import { Errno } from "#src/host/native/libc.js";
 import { Memory } from "#src/host/native/memory.js";
 import { VNET_HEADER_BYTES } from "#src/host/native/tap.js";
 import { IoVector, MAX_SEGMENTS, MAX_SEND_BYTES, type UdpSocket } from "#src/host/native/udp.js";
 
-/** Records wait here until they are sent: what one segmented send takes, and one more record of the largest size. */
-const ARENA_BYTES = 128 * 1024 + MAX_RECORD;
+/** Records wait here until they are sent: twice what one segmented send takes, and one more record of the largest size. */
 const ARENA_SOFT_END = 128 * 1024;
+const ARENA_BYTES = ARENA_SOFT_END + MAX_RECORD;
 const HEADER_SLOT = 16;
 
 /**
@@ -83,7 +84,7 @@ export class Transmitter {
   /** Sends one frame with its virtio header, `length` bytes at `offset` of `from`. */
   frame(session: Session, source: number, dest: number, from: Memory, offset: number, length: number): void {
     if (!this.#ready(session)) return;
-    const room = DATAGRAMS_PER_RECORD * (session.datagramBytes - DATAGRAM_HEADER) - 16;
+    const room = DATAGRAMS_PER_RECORD * (session.datagramBytes - DATAGRAM_HEADER) - TAG_BYTES;
     const open = this.#bundleSession === session && this.#bundleSource === source && this.#bundleDest === dest;
     if (this.#bundleSession !== undefined && (!open || this.#end - this.#bundleStart + 2 + length > room))
       this.#closeBundle();

@@ -15,9 +15,6 @@ export interface Link {
   readonly addr_info?: readonly { readonly family: string; readonly local: string; readonly prefixlen: number }[];
 }
 
-/** The longest name of an interface (IFNAMSIZ less the closing zero). */
-export const MAX_NAME = 15;
-
 /** All interfaces with their addresses. */
 export async function listLinks(options: RunOptions = {}): Promise<Link[]> {
   return JSON.parse((await run("ip", ["-json", "-details", "address", "show"], options)) || "[]") as Link[];
