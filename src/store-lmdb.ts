@@ -67,6 +67,10 @@ export function lmdbStore(path: string): Store {
     get: (key) => wrap("read", () => db.get(key)),
     put: (key, value) => wrap("write", () => void db.putSync(key, value)),
     remove: (key) => wrap("write", () => void db.removeSync(key)),
+    list: (prefix) =>
+      wrap("read", () =>
+        [...db.getRange({ start: prefix, end: `${prefix}\uffff` })].map(({ key, value }) => [key, value]),
+      ),
     close: () => db.close(),
   };
 }

@@ -9,6 +9,8 @@ export interface Store {
   get(key: string): unknown;
   put(key: string, value: unknown): void;
   remove(key: string): void;
+  /** All entries whose key begins with `prefix`, in the order of their keys. */
+  list(prefix: string): [key: string, value: unknown][];
   close(): Promise<void>;
 }
 
@@ -18,6 +20,11 @@ export function memoryStore(contents: Map<string, unknown> = new Map()): Store {
     get: (key) => structuredClone(contents.get(key)),
     put: (key, value) => void contents.set(key, structuredClone(value)),
     remove: (key) => void contents.delete(key),
+    list: (prefix) =>
+      [...contents]
+        .filter(([key]) => key.startsWith(prefix))
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([key, value]) => [key, structuredClone(value)]),
     close: async () => {},
   };
 }
@@ -30,7 +37,11 @@ export function memoryStore(contents: Map<string, unknown> = new Map()): Store {
  */
 export function readStored<T>(store: Store, key: string, shape: ZodMiniType<T>, next: string): T | undefined {
   const value = store.get(key);
-  if (value === undefined) return undefined;
+  return value === undefined ? undefined : checkStored(key, value, shape, next);
+}
+
+/** Checks a value that was read. @throws WEAVE_STORE when it is not of the given shape */
+export function checkStored<T>(key: string, value: unknown, shape: ZodMiniType<T>, next: string): T {
   const parsed = shape.safeParse(value);
   if (parsed.success) return parsed.data;
   throw new WeaveError("WEAVE_STORE", `the database holds a damaged '${key}'`, { next });

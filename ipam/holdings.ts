@@ -1,0 +1,148 @@
+import { z } from "zod/mini";
+import { IntervalSet } from "#ipam/interval.js";
+import { addressText, type Lease, leaseText, parseLease } from "#ipam/subnet.js";
+import { WeaveError } from "#src/errors.js";
+import { checkStored, type Store } from "#src/store.js";
+
+/** Keys are `ipam/held/` and the holder's id. */
+const PREFIX = "ipam/held/";
+const MAX_LEASES = 256;
+/** One host does not run this many containers; a caller that makes up ids must not fill memory and disk. */
+const MAX_HOLDERS = 65_536;
+/** LMDB's keys are bounded; container ids have 64 characters. */
+export const MAX_IDENT = 255;
+
+/** After it has died a container keeps its addresses for this long: it may only be restarting. As the original. */
+export const GRACE_MS = 30_000;
+
+const shape = z.object({
+  container: z.boolean(),
+  leases: z.array(z.string().check(z.regex(/^[\d./]{9,18}$/))).check(z.maxLength(MAX_LEASES)),
+});
+
+export interface Holder {
+  readonly ident: string;
+  /** Its death frees what it holds. What is no container (`weave:expose`) holds until it is told otherwise. */
+  readonly container: boolean;
+  readonly leases: readonly Lease[];
+  /** When it was seen dead, on the clock; undefined while it lives. */
+  readonly died: number | undefined;
+}
+
+/** Who on this host holds which addresses. Every change is on disk before it is in memory. */
+export class Holdings {
+  readonly #store: Store;
+  readonly #holders = new Map<string, Holder>();
+  readonly #byAddress = new Map<bigint, string>();
+  /** All held addresses. */
+  readonly used = new IntervalSet();
+
+  /** @throws WEAVE_STORE when what is stored is damaged */
+  constructor(store: Store) {
+    this.#store = store;
+    for (const [key, value] of store.list(PREFIX)) {
+      const { container, leases } = checkStored(key, value, shape, "'weave reset' starts anew.");
+      this.#keep({
+        ident: key.slice(PREFIX.length),
+        container,
+        leases: leases.map((text) => parseLease(text)),
+        died: undefined,
+      });
+    }
+  }
+
+  get(ident: string): Holder | undefined {
+    return this.#holders.get(ident);
+  }
+
+  all(): IterableIterator<Holder> {
+    return this.#holders.values();
+  }
+
+  /** Who holds an address. */
+  holderOf(address: bigint): Holder | undefined {
+    const ident = this.#byAddress.get(address);
+    return ident === undefined ? undefined : this.#holders.get(ident);
+  }
+
+  /** Held addresses and their holders. */
+  addresses(): IterableIterator<[bigint, string]> {
+    return this.#byAddress.entries();
+  }
+
+  /** What a holder has in one subnet. */
+  leaseIn(ident: string, subnet: { readonly start: bigint; readonly end: bigint }): Lease | undefined {
+    return this.#holders.get(ident)?.leases.find(({ address }) => subnet.start <= address && address < subnet.end);
+  }
+
+  /**
+   * Gives an address that nobody holds to a holder, who thereby lives.
+   *
+   * @throws WEAVE_STORE when it cannot be written; then nothing has changed
+   */
+  add(ident: string, lease: Lease, container: boolean): void {
+    const was = this.#holders.get(ident);
+    if ((was?.leases.length ?? 0) >= MAX_LEASES || (was === undefined && this.#holders.size >= MAX_HOLDERS)) {
+      throw new WeaveError("WEAVE_IPAM", `${ident} cannot get ${leaseText(lease)}: too many addresses are held here`);
+    }
+    this.#save({
+      ident,
+      container: container || (was?.container ?? false),
+      leases: [...(was?.leases ?? []), lease],
+      died: undefined,
+    });
+  }
+
+  /** Takes an address from its holder. @throws WEAVE_STORE */
+  remove(ident: string, address: bigint): void {
+    const was = this.#holders.get(ident);
+    const leases = was?.leases.filter((lease) => lease.address !== address) ?? [];
+    if (was === undefined || leases.length === was.leases.length)
+      throw new WeaveError("WEAVE_IPAM", `Free: address ${addressText(address)} not found for ${ident}`);
+    if (leases.length === 0) this.#drop(was);
+    else this.#save({ ...was, leases });
+  }
+
+  /** @throws WEAVE_STORE; WEAVE_IPAM when the holder has nothing */
+  removeAll(ident: string): void {
+    const was = this.#holders.get(ident);
+    if (was === undefined) throw new WeaveError("WEAVE_IPAM", `Delete: no addresses for ${ident}`);
+    this.#drop(was);
+  }
+
+  /** A container was seen dead, or alive again. */
+  mark(ident: string, died: number | undefined): void {
+    const was = this.#holders.get(ident);
+    if (was === undefined || !was.container || (was.died === undefined) === (died === undefined)) return;
+    this.#holders.set(ident, { ...was, died });
+  }
+
+  #save(holder: Holder): void {
+    const { ident, container, leases } = holder;
+    this.#store.put(PREFIX + ident, { container, leases: leases.map(leaseText) });
+    this.#keep(holder);
+  }
+
+  #drop(was: Holder): void {
+    this.#store.remove(PREFIX + was.ident);
+    this.#forget(was);
+  }
+
+  #keep(holder: Holder): void {
+    const was = this.#holders.get(holder.ident);
+    if (was !== undefined) this.#forget(was);
+    this.#holders.set(holder.ident, holder);
+    for (const { address } of holder.leases) {
+      this.#byAddress.set(address, holder.ident);
+      this.used.add(address);
+    }
+  }
+
+  #forget({ ident, leases }: Holder): void {
+    this.#holders.delete(ident);
+    for (const { address } of leases) {
+      this.#byAddress.delete(address);
+      this.used.delete(address);
+    }
+  }
+}

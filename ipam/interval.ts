@@ -1,0 +1,121 @@
+/** Whole addresses from `start` up to, and without, `end`. Integers of any width: IPv4 now, IPv6 by the same code. */
+export interface Interval {
+  readonly start: bigint;
+  readonly end: bigint;
+}
+
+export const sizeOf = ({ start, end }: Interval): bigint => end - start;
+
+export const contains = ({ start, end }: Interval, address: bigint): boolean => start <= address && address < end;
+
+/** What two intervals have in common; undefined when that is nothing. */
+export function overlap(a: Interval, b: Interval): Interval | undefined {
+  const start = a.start > b.start ? a.start : b.start;
+  const end = a.end < b.end ? a.end : b.end;
+  return start < end ? { start, end } : undefined;
+}
+
+/** The part of `whole` that no interval of `parts` covers. @param parts sorted, not overlapping */
+export function subtract(whole: Interval, parts: Iterable<Interval>): Interval[] {
+  const left: Interval[] = [];
+  let { start } = whole;
+  for (const part of parts) {
+    if (part.end <= start) continue;
+    if (part.start >= whole.end) break;
+    if (part.start > start) left.push({ start, end: part.start });
+    start = part.end;
+  }
+  if (start < whole.end) left.push({ start, end: whole.end });
+  return left;
+}
+
+/**
+ * The largest block in an interval that one CIDR can name: a power of two of addresses, aligned to its size. Of several the
+ * lowest. It is always larger than a quarter of the interval.
+ */
+export function largestBlock({ start, end }: Interval): Interval {
+  for (let bits = BigInt((end - start).toString(2).length - 1); ; bits--) {
+    const size = 1n << bits;
+    const aligned = ((start + size - 1n) >> bits) << bits;
+    if (aligned + size <= end) return { start: aligned, end: aligned + size };
+  }
+}
+
+/** A set of integers as sorted intervals that neither overlap nor touch: small when what it holds is dense. */
+export class IntervalSet implements Iterable<Interval> {
+  readonly #intervals: { start: bigint; end: bigint }[] = [];
+  #size = 0n;
+
+  get size(): bigint {
+    return this.#size;
+  }
+
+  [Symbol.iterator](): Iterator<Interval> {
+    return this.#intervals[Symbol.iterator]();
+  }
+
+  has(value: bigint): boolean {
+    const found = this.#intervals[this.#firstEndingAfter(value)];
+    return found !== undefined && found.start <= value;
+  }
+
+  /** Adds one value. False: it was there. */
+  add(value: bigint): boolean {
+    const at = this.#firstEndingAfter(value);
+    const [before, after] = [this.#intervals[at - 1], this.#intervals[at]];
+    if (after !== undefined && after.start <= value) return false;
+    this.#size++;
+    const joinsBefore = before !== undefined && before.end === value;
+    const joinsAfter = after !== undefined && after.start === value + 1n;
+    if (joinsBefore && joinsAfter) {
+      before.end = after.end;
+      this.#intervals.splice(at, 1);
+    } else if (joinsBefore) before.end = value + 1n;
+    else if (joinsAfter) after.start = value;
+    else this.#intervals.splice(at, 0, { start: value, end: value + 1n });
+    return true;
+  }
+
+  /** Takes one value out. False: it was not there. */
+  delete(value: bigint): boolean {
+    const at = this.#firstEndingAfter(value);
+    const found = this.#intervals[at];
+    if (found === undefined || found.start > value) return false;
+    this.#size--;
+    const rest = [
+      { start: found.start, end: value },
+      { start: value + 1n, end: found.end },
+    ].filter(({ start, end }) => start < end);
+    this.#intervals.splice(at, 1, ...rest);
+    return true;
+  }
+
+  /** The members within an interval, as intervals. */
+  *within(bounds: Interval): Generator<Interval> {
+    for (let at = this.#firstEndingAfter(bounds.start); at < this.#intervals.length; at++) {
+      const common = overlap(this.#intervals[at], bounds);
+      if (common === undefined) return;
+      yield common;
+    }
+  }
+
+  /** The lowest integer within an interval that is not a member. */
+  lowestGap(bounds: Interval): bigint | undefined {
+    let candidate = bounds.start;
+    const found = this.#intervals[this.#firstEndingAfter(candidate)];
+    // Intervals never touch, so that what follows one is a gap.
+    if (found !== undefined && found.start <= candidate) candidate = found.end;
+    return candidate < bounds.end ? candidate : undefined;
+  }
+
+  /** Index of the first interval that ends after `value`. */
+  #firstEndingAfter(value: bigint): number {
+    let [low, high] = [0, this.#intervals.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#intervals[middle].end > value) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+}

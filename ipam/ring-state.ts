@@ -1,0 +1,148 @@
+import { z } from "zod/mini";
+import type { IntervalSet } from "#ipam/interval.js";
+import { ringFromWire, ringShape, ringToWire } from "#ipam/messages.js";
+import { compareGenesis, type Ownership, Ring, type Span } from "#ipam/ring.js";
+import { Space } from "#ipam/space.js";
+import { type Surroundings, unixSeconds } from "#ipam/surroundings.js";
+import { readStored } from "#src/store.js";
+
+const KEY = "ipam/ring";
+
+const shape = z.object({ name: z.string(), range: z.string(), ...ringShape.shape });
+
+/**
+ * The ring as this peer knows it. What we decide is written to disk, then taken, then told; what we hear is written at
+ * once when it changes what is ours, else with the next {@link flush}: what others own, others remember.
+ */
+export class RingState {
+  readonly #env: Surroundings;
+  readonly #used: IntervalSet;
+  readonly #changed: () => void;
+  #ring: Ring | undefined;
+  #space: Space;
+  #dirty = false;
+
+  /** @param changed called after each change @throws WEAVE_STORE */
+  constructor(env: Surroundings, used: IntervalSet, changed: () => void) {
+    this.#env = env;
+    this.#used = used;
+    this.#changed = changed;
+    this.#ring = this.#load();
+    this.#space = this.#makeSpace();
+  }
+
+  get ring(): Ring | undefined {
+    return this.#ring;
+  }
+
+  /** What is ours to hand out, at this moment. */
+  get space(): Space {
+    return this.#space;
+  }
+
+  /** Spans that are ours, those whose take-over is pending too. */
+  get own(): Span[] {
+    return this.#ring?.ownedBy(this.#env.self) ?? [];
+  }
+
+  /** Whether another ring holds against ours. */
+  losesTo(ring: Ring): boolean {
+    return this.#ring === undefined || compareGenesis(ring.genesis, this.#ring.genesis) > 0;
+  }
+
+  /** Takes a ring that ours loses to. @throws WEAVE_STORE */
+  adopt(ring: Ring): void {
+    if (this.#ring !== undefined) {
+      this.#env.log.warn("another ring holds against ours; what our containers hold is asked for there", {
+        ours: this.#ring.genesis.peers,
+        theirs: ring.genesis.peers,
+      });
+    }
+    this.#take(ring);
+  }
+
+  /** Merges spans of our own ring's id that others told. @returns what was news @throws WEAVE_STORE */
+  hear(spans: readonly Span[]): Span[] {
+    if (this.#ring === undefined) return [];
+    const { ring, news } = this.#ring.join(spans);
+    if (news.length > 0) this.#take(ring);
+    return news;
+  }
+
+  /**
+   * Carries out a decision about spans that are ours to decide on: on disk first, then to all, and to `to` directly.
+   *
+   * @throws WEAVE_STORE; then nothing has changed
+   */
+  decide(spans: readonly Span[], to?: string): void {
+    const { ring, news } = this.#ring!.join(spans);
+    if (news.length === 0) return;
+    this.#write(ring);
+    const message = { kind: "news", ring: ring.id, spans: news } as const;
+    if (to !== undefined) this.#env.unicast(to, message);
+    this.#env.gossip(message);
+    this.#set(ring);
+  }
+
+  /** A value that follows another, by the owner's or an operator's will. */
+  successor(value: Ownership, change: Partial<Ownership> & Pick<Ownership, "owner" | "cause">): Ownership {
+    return { ...value, version: value.version + 1, since: unixSeconds(this.#env.clock), from: value.owner, ...change };
+  }
+
+  /** Writes what was not yet written. @throws WEAVE_STORE */
+  flush(): void {
+    if (this.#dirty && this.#ring !== undefined) this.#write(this.#ring);
+  }
+
+  #take(ring: Ring): void {
+    const before = this.#ring?.ownedBy(this.#env.self) ?? [];
+    if (sameSpans(before, ring.ownedBy(this.#env.self))) this.#dirty = true;
+    else this.#write(ring);
+    this.#set(ring);
+  }
+
+  #set(ring: Ring): void {
+    this.#ring = ring;
+    this.#space = this.#makeSpace();
+    this.#changed();
+  }
+
+  #makeSpace(): Space {
+    return new Space(
+      this.own.filter(({ value }) => !value.pending),
+      this.#used,
+    );
+  }
+
+  #write(ring: Ring): void {
+    const { self, range, store } = this.#env;
+    store.put(KEY, { name: self, range: range.text, ...ringToWire(ring.genesis, ring.spans) });
+    this.#dirty = false;
+  }
+
+  /** A ring of another name or range is of no use: the original starts anew then, and so do we. */
+  #load(): Ring | undefined {
+    const { self, range, store, log } = this.#env;
+    const stored = readStored(store, KEY, shape, "'weave reset' starts anew.");
+    if (stored === undefined) return undefined;
+    if (stored.name !== self) {
+      log.warn("Deleting persisted data for peername", { stored: stored.name, ours: self });
+      return undefined;
+    }
+    if (stored.range !== range.text) {
+      log.warn("Deleting persisted data for IPAM range", { stored: stored.range, ours: range.text });
+      return undefined;
+    }
+    const { genesis, spans } = ringFromWire(stored, range);
+    return Ring.whole(range, genesis, spans);
+  }
+}
+
+function sameSpans(a: readonly Span[], b: readonly Span[]): boolean {
+  return (
+    a.length === b.length &&
+    a.every(
+      (span, i) => span.start === b[i].start && span.end === b[i].end && span.value.pending === b[i].value.pending,
+    )
+  );
+}

@@ -1,0 +1,46 @@
+import type { Message } from "#ipam/messages.js";
+import type { Subnet } from "#ipam/subnet.js";
+import type { PeerName } from "#mesh/peer.js";
+import type { Clock } from "#src/clock.js";
+import type { Log } from "#src/log.js";
+import type { Random } from "#src/random.js";
+import type { Store } from "#src/store.js";
+
+/** What is known of the other peers: the mesh tells. */
+export interface Directory {
+  /** Peers to which there is a way now, without ourselves. */
+  reachable(): ReadonlySet<PeerName>;
+  /** Undefined for a peer that nobody here has heard of. */
+  nickname(peer: PeerName): string | undefined;
+}
+
+/** What the parts of an allocator share: everything that touches the world is given to it. */
+export interface Surroundings {
+  readonly self: PeerName;
+  /** The range that the whole network allocates from. */
+  readonly range: Subnet;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly store: Store;
+  readonly peers: Directory;
+  /** False: there is no way to the peer now. */
+  unicast(to: PeerName, message: Message): boolean;
+  gossip(message: Message): void;
+}
+
+/** `name(nickname)`, as status and messages show a peer. */
+export function peerText({ peers }: Pick<Surroundings, "peers">, peer: PeerName): string {
+  return `${peer}(${peers.nickname(peer) ?? "?"})`;
+}
+
+/** Unix time in whole seconds. */
+export const unixSeconds = (clock: Clock): number => Math.floor(clock.wall() / 1_000);
+
+/** A span of time as people say it. */
+export function durationText(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1_000));
+  if (seconds < 120) return `${seconds} s`;
+  const minutes = Math.round(seconds / 60);
+  return minutes < 120 ? `${minutes} min` : `${Math.round(minutes / 60)} h`;
+}
