@@ -1,31 +1,53 @@
 import { parseCidr } from "#src/address.js";
 import { Exit } from "./exit.js";
 
-/**
- * Splits off the addresses that come first, as in the original: `[ip:]a.b.c.d/n`. Parsing stops at the first other word.
- *
- * @throws Exit 1 for addresses that need IPAM; WEAVE_ADDRESS_INVALID
- */
-export function takeAddresses(args: readonly string[]): { addresses: string[]; rest: string[] } {
-  const addresses: string[] = [];
-  let at = 0;
-  for (; at < args.length; at++) {
-    const word = args[at];
-    if (word.startsWith("net:")) throw new Exit(1, "IP address allocation must be enabled to use 'net:'");
-    const text = word.startsWith("ip:") ? word.slice(3) : word;
-    if (!word.startsWith("ip:") && !/^\d+\.\d+\.\d+\.\d+\/\d+$/.test(text)) break;
-    addresses.push(parseCidr(text).text);
-  }
-  return { addresses, rest: args.slice(at) };
+/** An address argument: one that the user names, or one to be allocated, in a subnet or (`""`) in the default one. */
+export type AddressArgument =
+  | { readonly kind: "ip"; readonly cidr: string }
+  | { readonly kind: "net"; readonly subnet: string };
+
+export interface Taken {
+  readonly addresses: readonly AddressArgument[];
+  readonly rest: readonly string[];
 }
 
-/** Addresses must be named as long as nobody allocates them. */
-export function needAddresses(addresses: readonly string[], example: string): void {
-  if (addresses.length === 0)
-    throw new Exit(1, `no address was given, and IP address allocation is not enabled\nName one: ${example}`);
+/**
+ * Splits off the addresses that come first, as in the original: `[ip:]a.b.c.d/n`, `net:a.b.c.d/n`, `net:default`. Parsing
+ * stops at the first other word. None at all is `net:default`.
+ *
+ * @throws WEAVE_ADDRESS_INVALID
+ */
+export function takeAddresses(args: readonly string[]): Taken {
+  const addresses: AddressArgument[] = [];
+  let at = 0;
+  for (; at < args.length; at++) {
+    const address = addressOf(args[at]);
+    if (address === undefined) break;
+    addresses.push(address);
+  }
+  return { addresses: addresses.length > 0 ? addresses : [{ kind: "net", subnet: "" }], rest: args.slice(at) };
+}
+
+function addressOf(word: string): AddressArgument | undefined {
+  if (word === "net:default") return { kind: "net", subnet: "" };
+  if (word.startsWith("net:")) return { kind: "net", subnet: parseCidr(word.slice("net:".length)).text };
+  if (word.startsWith("ip:")) return { kind: "ip", cidr: parseCidr(word.slice("ip:".length)).text };
+  return /^\d+\.\d+\.\d+\.\d+\/\d+$/.test(word) ? { kind: "ip", cidr: parseCidr(word).text } : undefined;
+}
+
+/** Takes `--timeout SECONDS` out of the arguments. @throws Exit */
+export function takeTimeout(args: readonly string[]): { timeout: string | undefined; rest: string[] } {
+  const rest = [...args];
+  const at = rest.findIndex((word) => word === "--timeout" || word.startsWith("--timeout="));
+  if (at === -1) return { timeout: undefined, rest };
+  const [word, next] = rest.splice(at, rest[at].includes("=") ? 1 : 2);
+  const timeout = word.includes("=") ? word.slice(word.indexOf("=") + 1) : next;
+  if (timeout === undefined || !/^\d{1,5}$/.test(timeout))
+    throw new Exit(1, `invalid value ${JSON.stringify(timeout ?? "")} for --timeout: it must be a number of seconds`);
+  return { timeout, rest };
 }
 
 /** What `attach`, `detach`, `expose` and `hide` print: the addresses without prefix, on one line. */
 export function printAddresses(addresses: readonly string[]): void {
-  process.stdout.write(`${addresses.map((cidr) => cidr.split("/")[0]).join(" ")}\n`);
+  if (addresses.length > 0) process.stdout.write(`${addresses.map((cidr) => cidr.split("/")[0]).join(" ")}\n`);
 }

@@ -1,18 +1,26 @@
 import { attach } from "#src/host/attach.js";
-import { findNetns } from "#src/host/netns.js";
-import { needAddresses, printAddresses, takeAddresses } from "./arguments.js";
+import { findNetns, netnsIdent } from "#src/host/netns.js";
+import { printAddresses, takeAddresses, takeTimeout } from "./arguments.js";
 import { usage } from "./exit.js";
+import { obtain } from "./ipam.js";
 import { launchedBridge } from "./launched.js";
 import { needRoot } from "./root.js";
 
-/** `weave attach [addr…] [--no-multicast-route] <netns>` */
+/** `weave attach [addr…] [--no-multicast-route] [--timeout seconds] <netns>` */
 export async function run(args: readonly string[]): Promise<void> {
-  const { addresses, rest } = takeAddresses(args);
-  const multicastRoute = !rest.includes("--no-multicast-route");
-  const [target, ...more] = rest.filter((word) => word !== "--no-multicast-route");
+  const { addresses: wanted, rest } = takeAddresses(args);
+  const { timeout, rest: words } = takeTimeout(rest);
+  const multicastRoute = !words.includes("--no-multicast-route");
+  const [target, ...more] = words.filter((word) => word !== "--no-multicast-route");
   if (target === undefined || more.length > 0 || target.startsWith("-")) throw usage();
   needRoot();
-  needAddresses(addresses, `weave attach 10.32.0.1/12 ${target}`);
-  await attach(findNetns(target), { bridge: launchedBridge(), addresses, multicastRoute });
+  const netns = findNetns(target);
+  const { addresses, undo } = await obtain(netnsIdent(netns), wanted, { container: true, timeout });
+  try {
+    await attach(netns, { bridge: launchedBridge(), addresses, multicastRoute });
+  } catch (error) {
+    await undo();
+    throw error;
+  }
   printAddresses(addresses);
 }

@@ -1,12 +1,14 @@
-import { needAddresses, printAddresses, takeAddresses } from "./arguments.js";
+import { printAddresses, takeAddresses } from "./arguments.js";
 import { mustCall } from "./client.js";
 import { usage } from "./exit.js";
+import { EXPOSED, held, release } from "./ipam.js";
 
 /** `weave hide [addr…]` */
 export async function run(args: readonly string[]): Promise<void> {
-  const { addresses, rest } = takeAddresses(args);
+  const { addresses: wanted, rest } = takeAddresses(args);
   if (rest.length > 0) throw usage();
-  needAddresses(addresses, "weave hide 10.32.0.1/12");
+  const addresses = await held(EXPOSED, wanted);
   for (const cidr of addresses) await mustCall({ method: "DELETE", path: `/expose/${cidr}` });
+  await release(EXPOSED, addresses);
   printAddresses(addresses);
 }

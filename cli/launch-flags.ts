@@ -13,6 +13,9 @@ export interface Launch {
   readonly foreground: boolean;
 }
 
+/** What IPAM hands out unless told otherwise: as the original, outside of what most networks use. */
+export const DEFAULT_RANGE = "10.32.0.0/12";
+
 /** Of the original, for parts that this version does not have: taken without effect where that is harmless. */
 const HARMLESS = [
   "--bufsz <mb>",
@@ -24,16 +27,7 @@ const HARMLESS = [
   "--host-root <path>",
 ];
 /** Of the original, for parts that this version does not have: asking for them and not getting them would be a surprise. */
-const LATER = [
-  "--ipalloc-range",
-  "--ipalloc-init",
-  "--ipalloc-default-subnet",
-  "--dns-domain",
-  "--plugin",
-  "--proxy",
-  "--token",
-  "--awsvpc",
-];
+const LATER = ["--dns-domain", "--plugin", "--proxy", "--token", "--awsvpc"];
 
 const BOOLEANS = [
   "--no-discovery",
@@ -82,6 +76,9 @@ export function parseLaunch(args: readonly string[], env: NodeJS.ProcessEnv): La
     .option("--db-prefix <path>", "", paths(env).dbPrefix)
     .option("--log-level <level>", "", "info")
     .option("--min-protocol-version <version>", "", whole, 1)
+    .option("--ipalloc-range <cidr>", "", DEFAULT_RANGE)
+    .option("--ipalloc-default-subnet <cidr>", "", "")
+    .option("--ipalloc-init <mode>", "", "")
     .option("--no-dns");
   for (const flag of HARMLESS) command.addOption(new Option(flag).hideHelp());
   try {
@@ -116,6 +113,9 @@ export function parseLaunch(args: readonly string[], env: NodeJS.ProcessEnv): La
     logLevel: levelOf(given.logLevel),
     dbPrefix: given.dbPrefix,
     restart: given.restart,
+    ipallocRange: given.ipallocRange,
+    ipallocDefaultSubnet: given.ipallocDefaultSubnet,
+    ipallocInit: given.ipallocInit,
     peers: command.args,
   };
   return { options, foreground: given.foreground ?? false };
@@ -128,7 +128,8 @@ function normalized(args: readonly string[]): string[] {
     if (arg === "--") return [...result, ...args.slice(index)];
     const long = /^-[a-z][a-z-]+/.test(arg) ? `-${arg}` : arg;
     const [flag, value] = [long.split("=")[0], long.split("=")[1]];
-    if (flag === "--connlimit") result.push(long.replace("--connlimit", "--conn-limit"));
+    if (flag === "--iprange") result.push(long.replace("--iprange", "--ipalloc-range"));
+    else if (flag === "--connlimit") result.push(long.replace("--connlimit", "--conn-limit"));
     else if (!BOOLEANS.includes(flag) || value === undefined || !["true", "false"].includes(value)) result.push(long);
     else if (value === "true") result.push(flag);
   }

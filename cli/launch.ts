@@ -1,11 +1,13 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { RouterOptions } from "#router/options.js";
 import { WeaveError } from "#src/errors.js";
+import { overlappingRoute } from "#src/host/routes.js";
 import { controlSocket, failureFile, launchFile, paths } from "#src/paths.js";
 import { call } from "./client.js";
 import { Exit } from "./exit.js";
-import { parseLaunch } from "./launch-flags.js";
+import { DEFAULT_RANGE, parseLaunch } from "./launch-flags.js";
 import { running } from "./processes.js";
 import { needRoot } from "./root.js";
 
@@ -22,6 +24,7 @@ export async function run(args: readonly string[]): Promise<void> {
   if (supervisor !== undefined || router !== undefined) {
     throw new WeaveError("WEAVE_RUNNING", "weave is already running; you can stop it with 'weave stop'.");
   }
+  await checkRange(options);
   mkdirSync(run, { recursive: true, mode: 0o700 });
   rmSync(failureFile(run), { force: true });
   // It may hold the password: only root may read it.
@@ -41,6 +44,23 @@ export async function run(args: readonly string[]): Promise<void> {
   child.unref();
   await ready(child, run);
   process.stdout.write(`${child.pid}\n`);
+}
+
+/** A range that clashes with a network of this host would take it away from its users. @throws Exit for the default one */
+async function checkRange({ ipallocRange: range, bridge }: RouterOptions): Promise<void> {
+  // Whether it is a range at all is for the router to say.
+  const route = range === "" ? undefined : await overlappingRoute(range, bridge).catch(() => undefined);
+  if (route === undefined) return;
+  process.stderr.write(`Network ${range} overlaps with existing route ${route} on host\n`);
+  if (range === DEFAULT_RANGE) {
+    throw new Exit(
+      1,
+      `ERROR: Default --ipalloc-range ${range} overlaps with existing route on host.\nYou must pick another range and set it on all hosts.`,
+    );
+  }
+  process.stderr.write(
+    `WARNING: Specified --ipalloc-range ${range} overlaps with existing route on host.\nUnless this is deliberate, you should pick another range and set it on all hosts.\n`,
+  );
 }
 
 /** Waits until the router answers. @throws Exit with its own words when it cannot start */

@@ -1,14 +1,19 @@
 import { existsSync, rmdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { OUTSIDE_PREFIX } from "#src/host/attach.js";
 import { findBridge } from "#src/host/bridge.js";
 import { hostFirewall } from "#src/host/firewall.js";
 import { deleteLink, listLinks } from "#src/host/links.js";
 import { controlSocket, databaseFile, failureFile, launchFile, paths, routerFile, supervisorFile } from "#src/paths.js";
+import { call } from "./client.js";
 import { Exit, usage } from "./exit.js";
 import { launched } from "./launched.js";
 import { running, stopRouter } from "./processes.js";
 import { needRoot } from "./root.js";
+
+/** As the original. */
+const SPREAD_MS = 500;
 
 /** `weave reset [--force]`: stops the router and removes all that weave ever made on this host. */
 export async function run(args: readonly string[]): Promise<void> {
@@ -25,6 +30,7 @@ export async function run(args: readonly string[]): Promise<void> {
       "ERROR: weave is not running; unable to remove from cluster.\nRe-launch weave before reset or use --force to override.",
     );
   }
+  if (router !== undefined) await handOver(run);
   await stopRouter();
   for (const { ifname } of await listLinks()) if (ifname.startsWith(OUTSIDE_PREFIX)) await deleteLink(ifname);
   if ((await findBridge(bridge)) !== undefined) await deleteLink(bridge);
@@ -43,6 +49,14 @@ export async function run(args: readonly string[]): Promise<void> {
   ];
   for (const file of files) rmSync(file, { force: true });
   for (const folder of new Set(files.map(dirname))) removeIfEmpty(folder);
+}
+
+/** Gives our addresses to another peer, and some time for the word to spread. Nobody to tell is no reason to stay. */
+async function handOver(runDir: string): Promise<void> {
+  const { status } = await call({ method: "DELETE", path: "/peer", address: controlSocket(runDir) }).catch(() => ({
+    status: 0,
+  }));
+  if (status === 204) await sleep(SPREAD_MS);
 }
 
 function removeIfEmpty(folder: string): void {

@@ -1,12 +1,15 @@
-import { mustCall } from "./client.js";
-import { usage } from "./exit.js";
+import { call } from "./client.js";
+import { Exit, usage } from "./exit.js";
 
-const SECTIONS = ["targets", "connections", "peers"];
+const SECTIONS = ["targets", "connections", "peers", "ipam"];
 
-/** `weave status [targets|connections|peers]` */
+/** `weave status [targets|connections|peers|ipam]` */
 export async function run(args: readonly string[]): Promise<void> {
   if (args.length > 1 || (args.length === 1 && !SECTIONS.includes(args[0])))
     throw usage(`Invalid 'weave status' sub-command: ${args.join(" ")}`);
-  const text = await mustCall({ path: ["/status", ...args].join("/") });
+  const { status, body: text } = await call({ path: ["/status", ...args].join("/") });
+  // The parts are there only where the service is on.
+  if (status === 404) throw new Exit(1, `${args[0]} is off on this host`);
+  if (status !== 200) throw new Exit(1, text.trimEnd());
   process.stdout.write(args.length === 0 ? `\n${text}\n` : text);
 }

@@ -10,6 +10,8 @@ weave launch      [--password <pass>] [--trusted-subnets <cidr>,...]
                   [--name <mac>] [--nickname <nickname>]
                   [--no-restart] [--foreground] [--resume] [--no-discovery]
                   [--conn-limit <count>] [--mtu <bytes>] [--no-fastdp]
+                  [--ipalloc-range <cidr> [--ipalloc-default-subnet <cidr>]]
+                  [--ipalloc-init <mode>]
                   [--weave-bridge <name>] [--http-addr <addr>]
                   [--status-addr <addr>] [--metrics-addr <addr>]
                   [--db-prefix <path>] [--log-level=debug|info|warning|error]
@@ -18,21 +20,29 @@ weave launch      [--password <pass>] [--trusted-subnets <cidr>,...]
 weave connect     [--replace] [<peer> ...]
       forget      <peer> ...
 
-weave attach      [<addr> ...] [--no-multicast-route] <netns>
+weave prime       [--timeout <seconds>]
+
+weave attach      [<addr> ...] [--no-multicast-route] [--timeout <seconds>]
+                  <netns>
       detach      [<addr> ...] <netns>
 
-weave expose      [<addr> ...] [--without-masquerade]
+weave expose      [<addr> ...] [--without-masquerade] [--timeout <seconds>]
       hide        [<addr> ...]
 
-weave status      [targets | connections | peers]
+weave status      [targets | connections | peers | ipam]
       report      [-f <format>]
+      ps          [<netns> ...]
+      ipam        explain [<ip_address> | <peer_id>]
 
 weave stop
       reset       [--force]
+      rmpeer      [--force] <peer_id> ...
 
 where <peer>    = <ip_address_or_fqdn>[:<port>]
       <cidr>    = <ip_address>/<routing_prefix_length>
-      <addr>    = [ip:]<cidr>
+      <addr>    = [ip:]<cidr> | net:<cidr> | net:default
+      <peer_id> = <nickname> | <peer_name>
+      <mode>    = consensus[=<count>] | seed=<peer_name>,... | observer
       <netns>   = netns:<name> | /path/of/a/network/namespace | <pid>
       <format>  = a template such as {{.Router.Name}}, or {{json .Router}}
 `;

@@ -288,6 +288,10 @@ export class Allocator implements Gossiper {
 
   // ── What is shown ─────────────────────────────────────────────────────────────────────────────────────────────────
 
+  get self(): PeerName {
+    return this.#env.self;
+  }
+
   get ring(): Ring | undefined {
     return this.#state.ring;
   }
@@ -320,6 +324,11 @@ export class Allocator implements Gossiper {
 
   get settledWithout(): ReadonlySet<PeerName> {
     return this.#takeovers.settledWithout;
+  }
+
+  /** Whether this peer came back, heard nobody, and hands out all the same. */
+  get unheard(): boolean {
+    return this.#rollCall.unheard;
   }
 
   /** Held addresses within the range. */
@@ -437,7 +446,7 @@ export class Allocator implements Gossiper {
     if (takeover !== undefined) {
       return {
         why: `${this.#names(takeover.waiting)} to agree that addresses were taken over ('weave rmpeer')`,
-        next: "Those that do not answer are given up after 30 s.",
+        next: `A peer that is dead for good: 'weave rmpeer ${takeover.waiting[0]}'. One that is alive answers by itself.`,
       };
     }
     const spans = ring.within(bounds);
@@ -491,7 +500,7 @@ export class Allocator implements Gossiper {
 
   /** Reads a message of a peer that allocates from the same range; others are noted. @throws WEAVE_MESSAGE_MALFORMED */
   #open(from: PeerName, payload: Uint8Array): Message | undefined {
-    if (this.#left || from === this.#env.self) return undefined;
+    if (from === this.#env.self) return undefined;
     const { range, body } = decodeMessage(payload);
     if (range !== this.range.text) {
       if (body.kind === "digest") this.#rivals.note(from, range, body.ring ?? undefined);
@@ -616,6 +625,11 @@ export class Allocator implements Gossiper {
     // Not as long as we may have lost it ourselves.
     if (ring === undefined || this.#rollCall.running) return;
     const chunk = space.donation(bounds);
+    if (chunk === undefined && ring.within(bounds).every(({ value }) => value.owner !== this.#env.self)) {
+      // It asks the wrong one, because it knows less.
+      this.#tellRing(to, true);
+      return;
+    }
     if (chunk === undefined) {
       this.#env.unicast(to, { kind: "denied", bounds, free: Number(space.freeIn(this.range)) });
       return;
@@ -643,6 +657,8 @@ export class Allocator implements Gossiper {
   #begin(genesis: Genesis): void {
     if (this.#state.ring !== undefined) return;
     this.#env.log.info("the range is divided", { range: this.range.text, among: genesis.peers });
+    // With the peers named by the operator this may be the hundredth start, on a new disk.
+    if (this.#init.mode === "seed" && genesis.peers.some((peer) => peer !== this.#env.self)) this.#rollCall.begin();
     this.#state.adopt(Ring.first(this.range, genesis));
     this.#env.gossip(this.#digest());
   }
@@ -709,10 +725,11 @@ export class Allocator implements Gossiper {
     this.#env.gossip({ kind: "hint", peer: this.#env.self, version: this.#env.clock.wall(), free });
   }
 
-  /** Peers that answer: those that own something, and those that have spoken. */
+  /** Peers that answer: those that own something, and those that have spoken. Not those with another range. */
   #known(): Set<PeerName> {
     const known = new Set([...(this.#state.ring?.shares().keys() ?? []), ...this.#participants]);
     known.delete(this.#env.self);
+    for (const peer of this.#rivals.peers()) known.delete(peer);
     return known;
   }
 

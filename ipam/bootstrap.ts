@@ -40,7 +40,9 @@ export class Bootstrap {
     const stored = readStored(env.store, KEY, shape, "'weave reset' starts anew.");
     const ours = stored?.name === env.self && stored.range === env.range.text;
     this.#election = new Election(env.self, ours ? votesFromWire(stored) : undefined);
-    this.#tell = new Coalescer(env.clock, TELL_MS, () => env.gossip({ kind: "election", votes: this.#election.takeNews() }));
+    this.#tell = new Coalescer(env.clock, TELL_MS, () =>
+      env.gossip({ kind: "election", votes: this.#election.takeNews() }),
+    );
   }
 
   get votes(): Votes {

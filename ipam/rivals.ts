@@ -41,6 +41,10 @@ export class Rivals {
     this.#rivals.set(peer, { range: subnet, ring });
   }
 
+  peers(): Iterable<PeerName> {
+    return this.#rivals.keys();
+  }
+
   forget(peer: PeerName): void {
     this.#rivals.delete(peer);
   }

@@ -31,6 +31,9 @@ export class RollCall {
     this.#over = over;
   }
 
+  /** Whether the last one ended without any answer: what was not heard may be held against what is handed out now. */
+  unheard = false;
+
   get running(): boolean {
     return this.#answered !== undefined;
   }
@@ -45,6 +48,7 @@ export class RollCall {
   }
 
   answered(from: PeerName, id: number): void {
+    this.unheard = false;
     if (id !== this.#id || this.#answered === undefined) return;
     this.#answered.add(from);
   }
@@ -59,6 +63,8 @@ export class RollCall {
     const all = missing.length === 0 && answered.size > 0 && now - this.#began >= SETTLE_MS;
     if (all || now - this.#began >= LONGEST_MS) {
       this.#answered = undefined;
+      this.unheard = answered.size === 0;
+      if (this.unheard) this.#env.log.warn("no other peer was heard; addresses are handed out all the same");
       this.#over();
       return;
     }

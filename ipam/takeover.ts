@@ -1,24 +1,30 @@
+import { z } from "zod/mini";
 import type { Holdings } from "#ipam/holdings.js";
 import { contains, subtract } from "#ipam/interval.js";
 import type { Message } from "#ipam/messages.js";
 import type { Span } from "#ipam/ring.js";
 import type { RingState } from "#ipam/ring-state.js";
 import { peerText, type Surroundings, unixSeconds } from "#ipam/surroundings.js";
-import type { PeerName } from "#mesh/peer.js";
+import { type PeerName, peerNameShape } from "#mesh/peer.js";
+import { readStored } from "#src/store.js";
 
-/** Who has not answered is asked again this often, */
+/** Who has not answered is asked again this often. */
 const REPEAT_MS = 2_000;
-/** and is given up after this long: it may have no IPAM, or be dying. Then the log and `status` name it. */
-const GIVE_UP_MS = 30_000;
+/** A peer that owns nothing, and is away for this long, was a passer-by. */
+const PASSED_BY_MS = 60_000;
+
+const KEY = "ipam/takeover";
+const shape = z.array(peerNameShape).check(z.maxLength(4_096));
 
 interface Takeover {
   readonly id: number;
   readonly since: number;
   asked: number;
-  readonly waiting: Set<PeerName>;
+  /** Whose answer is awaited, and since when each is out of reach. */
+  readonly waiting: Map<PeerName, number | undefined>;
   /** What containers elsewhere hold of it: theirs to keep. */
   readonly held: Map<bigint, PeerName>;
-  /** Were not within reach, or did not answer. */
+  /** Were out of reach when it began: the operator was told. */
   readonly without: Set<PeerName>;
   readonly done: (() => void)[];
 }
@@ -32,9 +38,10 @@ interface Takeover {
  *                 order has decided by then, and its answer says so; it makes none after that. It names the addresses
  *                 in it that its own containers hold.
  *     settled     when all have answered: what is still ours is ours to hand out; what is held elsewhere goes to the
- *                 holders.
+ *                 holders. A peer that was asked and is lost before it answers is waited for, until it comes back or is
+ *                 removed itself.
  *
- * Two claims are never both settled, as long as their makers can reach each other: each needs the other's answer.
+ * Of two claims whose makers could reach each other at the time only one is ever settled: each needs the other's answer.
  */
 export class Takeovers {
   readonly #env: Surroundings;
@@ -43,7 +50,7 @@ export class Takeovers {
   /** Peers that take part in IPAM, as far as is known: others never answer. */
   readonly #participants: () => ReadonlySet<PeerName>;
   #current: Takeover | undefined;
-  /** Did not answer, or could not be asked, when something was settled: if they claim it too, addresses may be double. */
+  /** Could not be asked when something was settled: if they claim it too, addresses may be held twice. */
   readonly settledWithout = new Set<PeerName>();
 
   constructor(env: Surroundings, state: RingState, holdings: Holdings, participants: () => ReadonlySet<PeerName>) {
@@ -55,9 +62,12 @@ export class Takeovers {
 
   /** Claims all that a peer owns. @returns the number of addresses claimed @throws WEAVE_STORE */
   claim(peer: PeerName): bigint {
-    const { self } = this.#env;
+    const { self, clock, store } = this.#env;
     const spans = this.#state.ring?.ownedBy(peer) ?? [];
-    const since = unixSeconds(this.#env.clock);
+    // First of all: with the claim on disk and this not, a power cut would make us forget whom to wait for.
+    const waiting = this.#whomToAsk(peer);
+    store.put(KEY, waiting);
+    const since = unixSeconds(clock);
     this.#state.decide(
       spans.map(({ start, end, value }) => ({
         start,
@@ -65,7 +75,7 @@ export class Takeovers {
         value: { owner: self, epoch: value.epoch + 1, version: 0, pending: true, since, cause: "rmpeer", from: peer },
       })),
     );
-    this.#begin();
+    this.#begin(waiting);
     return spans.reduce((sum, { start, end }) => sum + end - start, 0n);
   }
 
@@ -81,22 +91,26 @@ export class Takeovers {
   get status(): { waiting: readonly PeerName[]; since: number } | undefined {
     return this.#current === undefined
       ? undefined
-      : { waiting: [...this.#current.waiting], since: this.#current.since };
+      : { waiting: [...this.#current.waiting.keys()], since: this.#current.since };
   }
 
   /** Asks on, takes up what was pending before a restart, and gives up those who do not answer. @throws WEAVE_STORE */
   tick(): void {
     if (this.#current === undefined) {
-      if (this.#pending().length > 0) this.#begin();
+      if (this.#pending().length > 0) this.#begin(this.#whomToAsk());
       return;
     }
     const takeover = this.#current;
     const now = this.#env.clock.now();
     const reachable = this.#env.peers.reachable();
-    for (const peer of takeover.waiting) {
-      if (reachable.has(peer) && now - takeover.since < GIVE_UP_MS) continue;
-      takeover.waiting.delete(peer);
-      takeover.without.add(peer);
+    const owners = this.#state.ring?.shares();
+    const participants = this.#participants();
+    for (const [peer, awaySince] of takeover.waiting) {
+      // It was launched again with another range: what it says is not about ours.
+      if (reachable.has(peer) && !participants.has(peer)) takeover.waiting.delete(peer);
+      else if (reachable.has(peer)) takeover.waiting.set(peer, undefined);
+      else if (awaySince === undefined) takeover.waiting.set(peer, now);
+      else if (!owners?.has(peer) && now - awaySince > PASSED_BY_MS) takeover.waiting.delete(peer);
     }
     if (now - takeover.asked >= REPEAT_MS) this.#ask(takeover);
     this.#settle(takeover);
@@ -126,22 +140,28 @@ export class Takeovers {
     return this.#state.own.filter(({ value }) => value.pending);
   }
 
-  #begin(): void {
+  /** Every peer within reach, and those whose answer is still awaited. @param removed whom nobody waits for any more */
+  #whomToAsk(removed?: PeerName): PeerName[] {
+    const { self, store, peers } = this.#env;
+    const reachable = peers.reachable();
+    const asked = [...this.#participants()].filter((peer) => reachable.has(peer));
+    const before = this.#current?.waiting.keys() ?? readStored(store, KEY, shape, "'weave reset' starts anew.") ?? [];
+    return [...new Set([...asked, ...before])].filter((peer) => peer !== removed && peer !== self);
+  }
+
+  #begin(waiting: readonly PeerName[]): void {
     const pending = this.#pending();
     if (pending.length === 0) return;
-    const removed = new Set(pending.map(({ value }) => value.from));
-    const reachable = this.#env.peers.reachable();
+    const { self, clock, random } = this.#env;
+    const removed = pending.map(({ value }) => value.from);
+    const owners = [...(this.#state.ring?.shares().keys() ?? [])];
     const takeover: Takeover = {
-      id: this.#env.random.below(2 ** 32),
-      since: this.#env.clock.now(),
+      id: random.below(2 ** 32),
+      since: clock.now(),
       asked: 0,
-      waiting: new Set([...this.#participants()].filter((peer) => reachable.has(peer))),
+      waiting: new Map(waiting.map((peer) => [peer, undefined])),
       held: new Map(),
-      without: new Set(
-        [...(this.#state.ring?.shares().keys() ?? [])].filter(
-          (peer) => peer !== this.#env.self && !reachable.has(peer) && !removed.has(peer),
-        ),
-      ),
+      without: new Set(owners.filter((peer) => peer !== self && !waiting.includes(peer) && !removed.includes(peer))),
       done: this.#current?.done ?? [],
     };
     this.#current = takeover;
@@ -154,7 +174,7 @@ export class Takeovers {
     const { ring } = this.#state;
     if (ring === undefined) return;
     const message = { kind: "agree", ring: ring.id, id: takeover.id, spans: this.#pending() } as const;
-    for (const peer of takeover.waiting) this.#env.unicast(peer, message);
+    for (const peer of takeover.waiting.keys()) this.#env.unicast(peer, message);
   }
 
   #settle(takeover: Takeover): void {
@@ -163,6 +183,7 @@ export class Takeovers {
     // Before the ring changes: on that whoever waits tries again.
     this.#current = undefined;
     this.#state.decide(settled);
+    this.#env.store.remove(KEY);
     for (const peer of takeover.without) this.settledWithout.add(peer);
     if (takeover.without.size > 0) {
       this.#env.log.warn("addresses were taken over without the word of peers that could not be asked", {

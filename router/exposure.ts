@@ -36,6 +36,11 @@ export class Exposure {
     this.#entries = readStored(options.store, KEY, shape, "'weave reset' starts anew.") ?? [];
   }
 
+  /** What is exposed, in CIDR notation. */
+  get addresses(): string[] {
+    return this.#entries.map(({ cidr }) => cidr);
+  }
+
   /** Puts back what was exposed before, and the firewall rules that are always there. */
   restore(): Promise<void> {
     return this.#queue(async () => {

@@ -1,5 +1,6 @@
 import { z } from "zod/mini";
 import { nicknameShape } from "#mesh/peer.js";
+import { parseIpamOptions } from "#router/ipam-options.js";
 import { isIpv4, parseCidr } from "#src/address.js";
 import { WeaveError } from "#src/errors.js";
 import { parseMac } from "#src/mac.js";
@@ -29,6 +30,12 @@ const shape = z.object({
   logLevel: z.enum(["debug", "info", "warn", "error"]),
   dbPrefix: z.string().check(z.startsWith("/")),
   restart: z.boolean(),
+  /** What IPAM hands out, in CIDR notation; "" for no IPAM. */
+  ipallocRange: z.string(),
+  /** "" for the whole range. */
+  ipallocDefaultSubnet: z.string(),
+  /** As on the command line. */
+  ipallocInit: z.string(),
   peers: z.array(z.string()),
 });
 
@@ -68,6 +75,7 @@ export function checkOptions(options: RouterOptions): void {
       });
     }
   }
+  parseIpamOptions(options);
   if (options.resume && options.peers.length > 0) {
     throw new WeaveError(
       "WEAVE_FLAG_INVALID",

@@ -7,6 +7,8 @@ import type { DatapathEvent } from "#router/datapath/protocol.js";
 import { Exposure } from "#router/exposure.js";
 import { frameRouteTable } from "#router/frame-routes.js";
 import { loadIdentity } from "#router/identity.js";
+import { Ipam } from "#router/ipam.js";
+import { parseIpamOptions } from "#router/ipam-options.js";
 import { checkOptions, type RouterOptions } from "#router/options.js";
 import { passwordKey } from "#router/password.js";
 import { Sleeve, SleeveConnection } from "#router/sleeve/sleeve.js";
@@ -48,6 +50,8 @@ export class Router {
   readonly mesh: Mesh;
   readonly datapath: Datapath;
   readonly exposure: Exposure;
+  /** Undefined when it is off. */
+  readonly ipam: Ipam | undefined;
   readonly log: Log;
   readonly #store: Store;
   readonly #tap: TapDevice;
@@ -59,6 +63,7 @@ export class Router {
     mesh: Mesh;
     datapath: Datapath;
     exposure: Exposure;
+    ipam: Ipam | undefined;
     log: Log;
     store: Store;
     tap: TapDevice;
@@ -69,6 +74,7 @@ export class Router {
     this.mesh = parts.mesh;
     this.datapath = parts.datapath;
     this.exposure = parts.exposure;
+    this.ipam = parts.ipam;
     this.log = parts.log;
     this.#store = parts.store;
     this.#tap = parts.tap;
@@ -130,6 +136,7 @@ export class Router {
     await addRouterPort(options.bridge, TAP_NAME, options.mtu);
 
     let onEvent: (event: DatapathEvent) => void = () => {};
+    let onRoutes: () => void = () => {};
     const datapath = new Datapath({
       self: macNumber(identity.name),
       tap,
@@ -157,8 +164,10 @@ export class Router {
       random: systemRandom,
       log,
       events: {
-        routes: () =>
-          datapath.send({ do: "routes", routes: frameRouteTable(mesh.frameRoutes, (peer) => sessionOf(mesh, peer)) }),
+        routes: () => {
+          datapath.send({ do: "routes", routes: frameRouteTable(mesh.frameRoutes, (peer) => sessionOf(mesh, peer)) });
+          onRoutes();
+        },
         suspended: (peer) => {
           log.info("peer out of reach", { peer });
           datapath.send({ do: "forget", peer: macNumber(peer) });
@@ -187,7 +196,13 @@ export class Router {
         log.warn("the firewall rules or exposed addresses could not be restored", { why: textOf(error) }),
       );
 
-    const router = new Router({ options, mesh, datapath, exposure, log, store, tap, udpFd, listener });
+    const ipamOptions = parseIpamOptions(options);
+    const ipam = ipamOptions && new Ipam({ options: ipamOptions, self: identity.name, mesh, store, log });
+    undo.push(() => ipam?.stop());
+    onRoutes = () => ipam?.directory.update();
+    await ipam?.reclaim(exposure.addresses);
+
+    const router = new Router({ options, mesh, datapath, exposure, ipam, log, store, tap, udpFd, listener });
     accept = (wire) => mesh.accept(wire);
     mesh.connect(targets, true);
     log.info("router started", {
@@ -215,6 +230,7 @@ export class Router {
 
   /** Ends everything, in an order that loses nothing. The bridge and the containers on it stay as they are. */
   async stop(): Promise<void> {
+    this.ipam?.stop();
     this.mesh.stop();
     // A breath for the farewells to leave before their sockets do.
     await new Promise((resolve) => setTimeout(resolve, 20));

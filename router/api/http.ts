@@ -15,6 +15,8 @@ export interface Request {
   /** Query and form body together. */
   readonly form: URLSearchParams;
   readonly accept: string;
+  /** Aborted when the caller has gone: what it waited for is of no use any more. */
+  readonly signal: AbortSignal;
 }
 
 export interface Answer {
@@ -36,13 +38,20 @@ export interface Route {
  */
 export function createApi(routes: () => readonly Route[] | undefined, log: Log): Server {
   const server = createServer({ requestTimeout: REQUEST_MS, headersTimeout: REQUEST_MS }, (request, response) => {
-    void serve(routes(), request, log).then((answer) => reply(response, answer));
+    const gone = new AbortController();
+    response.on("close", () => gone.abort());
+    void serve(routes(), request, log, gone.signal).then((answer) => reply(response, answer));
   });
   server.maxHeadersCount = 64;
   return server;
 }
 
-async function serve(routes: readonly Route[] | undefined, incoming: IncomingMessage, log: Log): Promise<Answer> {
+async function serve(
+  routes: readonly Route[] | undefined,
+  incoming: IncomingMessage,
+  log: Log,
+  signal: AbortSignal,
+): Promise<Answer> {
   if (routes === undefined) return { status: 503, body: "weave is starting\n" };
   // Browsers send it, our clients never do: a page that a user happens to look at must not steer the router.
   if (incoming.headers.origin !== undefined) return { status: 403, body: "requests from web pages are refused\n" };
@@ -62,6 +71,7 @@ async function serve(routes: readonly Route[] | undefined, incoming: IncomingMes
       params,
       form,
       accept: incoming.headers.accept ?? "",
+      signal,
     });
   } catch (error) {
     if (error instanceof WeaveError) return { status: error.http, body: `${error.text}\n` };

@@ -62,6 +62,7 @@ export class Metrics {
             this.inc(label === "" ? {} : { [label]: key }, count);
         },
       });
+    this.#ipam(registers, Gauge);
     counter("weave_connection_terminations_total", "Number of peer-to-peer connections terminated.", "", async () => ({
       all: router.mesh.status().terminations,
     }));
@@ -75,5 +76,39 @@ export class Metrics {
       ...(await router.datapath.report())?.counters,
     }));
     return registry;
+  }
+
+  #ipam(registers: Registry[], Gauge: typeof import("prom-client").Gauge): void {
+    const { ipam } = this.#router;
+    if (ipam === undefined) return;
+    const { allocator } = ipam;
+    const gauge = (name: string, help: string, read: () => number, labels: Record<string, string> = {}) =>
+      new Gauge({
+        name,
+        help,
+        labelNames: Object.keys(labels),
+        registers,
+        collect() {
+          this.set(labels, read());
+        },
+      });
+    const away = () => [...(allocator.ring?.shares() ?? [])].filter(([peer]) => !allocator.isReachable(peer));
+    const waiting = (kind: string) => allocator.waiters.filter((waiter) => waiter.kind === kind).length;
+    const size = Number(allocator.range.end - allocator.range.start);
+    gauge("weave_ips", "Number of IP addresses in use here.", () => allocator.activeCount, { state: "local-used" });
+    gauge("weave_max_ips", "Size of IP address space used by allocator.", () => size);
+    gauge("weave_ipam_unreachable_count", "Number of unreachable peers that own IP ranges.", () => away().length);
+    gauge(
+      "weave_ipam_unreachable_percentage",
+      "Percentage of the range that unreachable peers own.",
+      () => (100 * away().reduce((sum, [, owned]) => sum + Number(owned), 0)) / size,
+    );
+    gauge("weave_ipam_pending_allocates", "Number of allocations that wait.", () => waiting("allocate"));
+    gauge("weave_ipam_pending_claims", "Number of claims that wait.", () => waiting("claim"));
+    gauge(
+      "weave_ipam_contested_ips",
+      "Number of addresses in use here that belong to other peers.",
+      () => allocator.contested.length,
+    );
   }
 }

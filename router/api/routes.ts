@@ -1,4 +1,6 @@
 import type { Answer, Route } from "#router/api/http.js";
+import { ipamReport, ipamText } from "#router/api/ipam-report.js";
+import { ipamRoutes } from "#router/api/ipam-routes.js";
 import { Metrics } from "#router/api/metrics.js";
 import { makeReport } from "#router/api/report.js";
 import { connectionsText, peersText, statusText, targetsText } from "#router/api/status.js";
@@ -10,6 +12,7 @@ import { textOf, WeaveError } from "#src/errors.js";
 /** What may be read by anybody who reaches the status port. */
 export function statusRoutes(router: Router): Route[] {
   const metrics = new Metrics(router);
+  const { ipam } = router;
   const get = (pattern: RegExp, handle: Route["handle"]): Route => ({ method: "GET", pattern, handle });
   const text = (pattern: RegExp, make: () => Promise<string>): Route =>
     get(pattern, async () => ({ body: await make() }));
@@ -19,6 +22,9 @@ export function statusRoutes(router: Router): Route[] {
     text(/^\/status\/targets$/, async () => targetsText(await report())),
     text(/^\/status\/connections$/, async () => connectionsText(await report())),
     text(/^\/status\/peers$/, async () => peersText(await report())),
+    ...(ipam === undefined
+      ? []
+      : [text(/^\/status\/ipam$/, async () => ipamText(ipam, ipamReport(ipam, performance.now())))]),
     get(/^\/report$/, async ({ accept, form }): Promise<Answer> => {
       if (accept === "application/json")
         return { type: "application/json", body: `${stringify(await makeReport(router), 4)}\n` };
@@ -48,6 +54,7 @@ export function controlRoutes(router: Router): Route[] {
   const address = /^\/expose\/([^/]+)\/([^/]+)$/;
   return [
     ...statusRoutes(router),
+    ...ipamRoutes(router),
     post(/^\/connect$/, async ({ form }) => {
       const errors = await router.connect(form.getAll("peer"), form.get("replace") === "true");
       return errors.length > 0 ? { status: 400, body: `${errors.join("\n")}\n` } : {};

@@ -8,8 +8,30 @@ const STATES = ["established", "pending", "retrying", "failed", "connecting"];
 
 /** The text of `weave status`. */
 export function statusText(report: Report): string {
-  const router = report.Router;
-  return `${line("Version", `${report.Version} (version check update disabled)`)}\n${routerText(router)}`;
+  const version = line("Version", `${report.Version} (version check update disabled)`);
+  const ipam = report.IPAM === undefined ? [] : [ipamText(report.IPAM)];
+  return [version, routerText(report.Router), ...ipam].join("\n");
+}
+
+function ipamText({
+  Status,
+  Range,
+  DefaultSubnet,
+  Waits,
+  Contested,
+  OtherRanges,
+}: NonNullable<Report["IPAM"]>): string {
+  // In full they are under `status ipam`; here the oldest of each says that there is something.
+  const [wait, contested, other] = [Waits[0], Contested[0], OtherRanges[0]];
+  return [
+    line("Service", "ipam"),
+    line("Status", Status),
+    ...(wait ? [line("Waiting", `for ${wait.For}`), line("Next", wait.Next)] : []),
+    ...(contested ? [line("Contested", `${Contested.length} (${contested.Why})`)] : []),
+    ...(other ? [line("OtherRange", other.Why)] : []),
+    line("Range", Range),
+    line("DefaultSubnet", DefaultSubnet),
+  ].join("");
 }
 
 function routerText(router: RouterReport): string {

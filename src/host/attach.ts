@@ -18,8 +18,8 @@ export interface AttachOptions {
 }
 
 /** Name of the host end for a namespace: its inode is as good as a container's id, and fits in what the kernel allows. */
-export function outsideName(netns: Netns): string {
-  return `${OUTSIDE_PREFIX}pl${(netns.inode % 36 ** 7).toString(36).padStart(7, "0")}`;
+export function outsideName({ inode }: Pick<Netns, "inode">): string {
+  return `${OUTSIDE_PREFIX}pl${(inode % 36 ** 7).toString(36).padStart(7, "0")}`;
 }
 
 /**
@@ -96,5 +96,5 @@ export async function detach(netns: Netns, addresses: readonly string[]): Promis
       throw new WeaveError("WEAVE_ATTACH", `cannot remove ${cidr}: ${error.stderr}`, { cause: error });
     }
   }
-  if (present.size === 0 || addresses.length === 0) await run("ip", ["link", "delete", "dev", INSIDE], inside);
+  if (present.size === 0) await run("ip", ["link", "delete", "dev", INSIDE], inside);
 }

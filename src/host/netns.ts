@@ -7,7 +7,16 @@ export interface Netns {
   readonly inode: number;
 }
 
-const NAMED = "/run/netns";
+/** Where `ip netns` keeps them. */
+export const NAMED = "/run/netns";
+
+/** Under which IPAM knows what a namespace holds: short enough for the columns of `weave ps`. */
+export const netnsIdent = ({ inode }: Pick<Netns, "inode">): string => `ns${inode.toString(16)}`;
+
+/** The namespace's inode from {@link netnsIdent}; undefined for the id of something else. */
+export function inodeOfIdent(ident: string): number | undefined {
+  return /^ns[0-9a-f]{1,12}$/.test(ident) ? Number.parseInt(ident.slice(2), 16) : undefined;
+}
 
 /**
  * Finds a network namespace by what a user types: `netns:NAME` (of `ip netns`), a path, or the id of a process in it.

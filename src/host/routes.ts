@@ -1,3 +1,4 @@
+import { inSubnets, parseCidr } from "#src/address.js";
 import { run } from "#src/host/exec.js";
 import { findLink } from "#src/host/links.js";
 
@@ -9,4 +10,23 @@ export async function linkMtuTo(host: string): Promise<number | undefined> {
   } catch {
     return undefined;
   }
+}
+
+/**
+ * A route of this host that a network would clash with, as `a.b.c.d/n`; undefined where there is none. Routes of `bridge`
+ * are our own, and the default route is no network. As the original: either contains the other's first address.
+ */
+export async function overlappingRoute(network: string, bridge: string): Promise<string | undefined> {
+  const ours = parseCidr(network);
+  const routes = JSON.parse((await run("ip", ["-json", "-4", "route", "show"])) || "[]") as {
+    dst?: string;
+    dev?: string;
+  }[];
+  for (const { dst = "default", dev } of routes) {
+    if (dst === "default" || dev === bridge) continue;
+    const theirs = parseCidr(dst.includes("/") ? dst : `${dst}/32`);
+    if (inSubnets(theirs.subnet.split("/")[0], [ours]) || inSubnets(ours.subnet.split("/")[0], [theirs]))
+      return theirs.text;
+  }
+  return undefined;
 }

@@ -158,8 +158,10 @@ export class IpamNetwork {
     this.#noticeAll();
   }
 
-  heal(): void {
+  /** @param noticed whether all know it at once */
+  heal(noticed = false): void {
     this.partition(() => 0);
+    if (noticed) for (const host of this.hosts) if (host.allocator !== undefined) this.#look(host);
   }
 
   connected(a: SimHost, b: SimHost): boolean {

@@ -2,6 +2,7 @@ import type { Allocator } from "#ipam/allocator.js";
 import { overlap, sizeOf } from "#ipam/interval.js";
 import { addressText, parseSubnet } from "#ipam/subnet.js";
 import { textOf } from "#src/errors.js";
+import type { Random } from "#src/random.js";
 import { IpamNetwork, type SimHost } from "./ipam-network.js";
 
 /**
@@ -37,6 +38,8 @@ export class Schedule {
   /** Hosts that are off, and whether an operator has removed them. */
   readonly #off = new Map<SimHost, boolean>();
   readonly #gone = new Set<SimHost>();
+  readonly #removed = new Set<SimHost>();
+  readonly #excused = new Set<bigint>();
   #containers = 0;
   #violation: Violation | undefined;
   grants = 0;
@@ -51,7 +54,7 @@ export class Schedule {
       ? { lost: 0, doubled: 0, delay: 5 }
       : { lost: random.below(200), doubled: random.below(100), delay: 1 + random.below(400) };
     this.network.noticeMs = calm ? 0 : random.below(4_000);
-    const count = peers ?? (random.below(40) === 0 ? 100 : 3 + random.below(8));
+    const count = peers ?? peerCount(random);
     const range = RANGES[random.below(RANGES.length)];
     const seeded = random.below(4) === 0;
     const quorum = Math.floor(count / 2) + 1;
@@ -117,7 +120,9 @@ export class Schedule {
     for (const [ident, addresses] of host.containers) {
       for (const address of addresses) {
         if (allocator.holdings.holderOf(address)?.ident === ident) continue;
-        allocator.claim(ident, { address, prefix: prefixOf(host) }, { container: true }).catch(() => {});
+        allocator
+          .claim(ident, { address, prefix: prefixOf(host) }, { container: true })
+          .catch((error) => this.#say(`${host.name} cannot claim ${addressText(address)}: ${textOf(error)}`));
       }
     }
   }
@@ -162,6 +167,8 @@ export class Schedule {
         this.#say(`${host.name} gives ${addressText(value)} to ${ident}`);
         host.containers.get(ident)!.add(value);
         this.grants++;
+        // It was removed, came back, and found nobody to tell it so: the operator let two of them live.
+        if (this.#removed.has(host) && host.allocator?.unheard) this.#excused.add(value);
         this.#checkHolders(value);
       },
       (error) => {
@@ -218,7 +225,8 @@ export class Schedule {
     if (host === undefined) return;
     // One that was removed obeys if it hears of it. Where it cannot, the operator let two of them live.
     if (this.#off.get(host) === true && this.#kind !== "mistakes") this.network.heal();
-    if (this.#kind === "disks" && random.below(2) === 0) {
+    const others = this.network.hosts.filter((other) => other !== host && !this.#gone.has(other));
+    if (this.#kind === "disks" && random.below(2) === 0 && others.every(({ allocator }) => allocator !== undefined)) {
       this.network.heal();
       this.#say(`${host.name} has a new disk`);
       host.disk.contents = new Map();
@@ -243,16 +251,15 @@ export class Schedule {
     const peer = dead[random.below(dead.length)];
     const issuers = hosts.filter(({ allocator }) => allocator !== undefined).slice(0, 1 + random.below(3));
     if (peer === undefined || issuers.length === 0) return;
-    // Nobody should do this in a partition; who does is told so.
-    if (this.#kind !== "mistakes") {
-      this.network.heal();
-      for (const host of hosts)
-        if (host.allocator !== undefined)
-          host.view = new Set(
-            hosts.filter((o) => o !== host && this.network.connected(host, o)).map(({ name }) => name),
-          );
-    }
+    // Who does this while others are out of reach is warned; see `mistakes`.
+    if (
+      this.#kind !== "mistakes" &&
+      hosts.some((host) => host.allocator === undefined && host !== peer && !this.#gone.has(host))
+    )
+      return;
+    if (this.#kind !== "mistakes") this.network.heal(true);
     this.#off.set(peer, true);
+    this.#removed.add(peer);
     for (const { allocator, name } of issuers) {
       this.#say(`rmpeer ${peer.name} at ${name}`);
       this.#quietly(() => allocator?.removePeer(peer.name, this.#kind === "mistakes"));
@@ -341,7 +348,8 @@ export class Schedule {
     const holders = this.#holdersOf(address);
     if (holders.length < 2) return;
     this.doubles.add(address);
-    if (this.#kind !== "mistakes") this.#fail(`${addressText(address)} is held by ${holders.join(" and ")}`);
+    if (this.#kind !== "mistakes" && !this.#excused.has(address))
+      this.#fail(`${addressText(address)} is held by ${holders.join(" and ")}`);
   }
 
   #holdersOf(address: bigint): string[] {
@@ -363,9 +371,10 @@ export class Schedule {
             this.#fail(`${name} has forgotten ${addressText(address)} of ${ident}`);
       for (const { ident } of allocator!.holdings.all())
         if (!containers.has(ident)) this.#fail(`${name} has leaked what ${ident} held`);
-      if (this.#kind !== "mistakes" && allocator!.contested.length > 0)
+      if (this.#kind !== "mistakes" && this.#excused.size === 0 && allocator!.contested.length > 0)
         this.#fail(`${name}: ${allocator!.contested[0].why}`);
-      if (allocator!.takeover !== undefined) this.#fail(`${name} waits for agreement for ever`);
+      const awaited = running.filter((host) => allocator!.takeover?.waiting.includes(host.name));
+      if (awaited.length > 0) this.#fail(`${name} waits for ever for the word of ${awaited[0].name}`);
       for (const waiter of allocator!.waiters) {
         if (waiter.kind !== "allocate") continue;
         const free = this.#freeFor(running);
@@ -423,6 +432,13 @@ export class Schedule {
   #fail(why: string): void {
     this.#violation ??= new Violation(`${why}\n${this.#trace.slice(-60).join("\n")}`);
   }
+}
+
+/** Mostly few, as few are enough for most that can go wrong; some tens now and then, and seldom a hundred. */
+function peerCount(random: Random): number {
+  const point = random.below(1_000);
+  if (point === 0) return 100;
+  return point < 20 ? 10 + random.below(30) : 3 + random.below(8);
 }
 
 const prefixOf = ({ range }: SimHost): number => Number(range.split("/")[1]);

@@ -1,0 +1,113 @@
+import { overlappingRoute } from "#src/host/routes.js";
+import type { AddressArgument } from "./arguments.js";
+import { type Call, call } from "./client.js";
+import { Exit } from "./exit.js";
+import { launchedBridge } from "./launched.js";
+
+/** What the original calls the host itself, as a holder of addresses. */
+export const EXPOSED = "weave:expose";
+/** Somebody who waits is told for what, after this long, and again when it changes. */
+const EXPLAIN_MS = 3_000;
+
+const pathOf = (ident: string, cidr = ""): string => `/ip/${encodeURIComponent(ident)}${cidr === "" ? "" : `/${cidr}`}`;
+
+export interface ObtainOptions {
+  /** Whether the death of the holder frees the address. */
+  readonly container: boolean;
+  /** Seconds to wait; without end if left out. */
+  readonly timeout: string | undefined;
+}
+
+/** Addresses that were given to a holder, and how to give back those that it did not have before. */
+export interface Obtained {
+  readonly addresses: readonly string[];
+  undo(): Promise<void>;
+}
+
+/**
+ * Gets addresses for a holder: allocates those to be allocated, claims those that are named. Without IPAM named ones are
+ * taken as they are.
+ *
+ * @throws Exit; then nothing new is held
+ */
+export async function obtain(
+  ident: string,
+  wanted: readonly AddressArgument[],
+  { container, timeout }: ObtainOptions,
+): Promise<Obtained> {
+  const before = new Set(await heldBy(ident));
+  const addresses: string[] = [];
+  const undo = async () => {
+    for (const cidr of addresses) if (!before.has(cidr)) await release(ident, [cidr]);
+  };
+  const form = new URLSearchParams(timeout === undefined ? {} : { timeout });
+  if (container) form.set("check-alive", "true");
+  try {
+    for (const address of wanted) addresses.push(await obtainOne(ident, address, form));
+  } catch (error) {
+    await undo();
+    throw error;
+  }
+  return { addresses, undo };
+}
+
+async function obtainOne(ident: string, address: AddressArgument, form: URLSearchParams): Promise<string> {
+  if (address.kind === "net") {
+    const { status, body } = await patiently(ident, { method: "POST", path: pathOf(ident, address.subnet), form });
+    if (status === 404) throw new Exit(1, "IP address allocation must be enabled to use 'net:'");
+    if (status !== 200) throw new Exit(1, body.trimEnd());
+    return body;
+  }
+  const route = await overlappingRoute(address.cidr, launchedBridge()).catch(() => undefined);
+  if (route !== undefined)
+    process.stderr.write(`Network ${address.cidr} overlaps with existing route ${route} on host\n`);
+  const { status, body } = await patiently(ident, { method: "PUT", path: pathOf(ident, address.cidr), form });
+  if (status !== 204 && status !== 404) throw new Exit(1, body.trimEnd());
+  return address.cidr;
+}
+
+/** What a holder has of what was named: never waits, never allocates. */
+export async function held(ident: string, wanted: readonly AddressArgument[]): Promise<string[]> {
+  const found: string[] = [];
+  for (const address of wanted) {
+    if (address.kind === "ip") found.push(address.cidr);
+    else {
+      const { status, body } = await call({ path: pathOf(ident, address.subnet) });
+      if (status === 404) throw new Exit(1, "IP address allocation must be enabled to use 'net:'");
+      if (status !== 200) throw new Exit(1, body.trimEnd());
+      found.push(...body.split(" ").filter((cidr) => cidr !== ""));
+    }
+  }
+  return found;
+}
+
+/** Gives addresses back. What IPAM does not know is no error: it was never allocated. */
+export async function release(ident: string, addresses: readonly string[]): Promise<void> {
+  for (const cidr of addresses) await call({ method: "DELETE", path: `${pathOf(ident)}/${cidr.split("/")[0]}` });
+}
+
+async function heldBy(ident: string): Promise<string[]> {
+  const { status, body } = await call({ path: "/ip" });
+  if (status !== 200) return [];
+  const { owned } = JSON.parse(body) as { owned: { containerid: string; addrs: string[] }[] };
+  return owned.find(({ containerid }) => containerid === ident)?.addrs ?? [];
+}
+
+/** A call that may take long: tells on standard error what it waits for. @param ident "" for all that waits */
+export async function patiently(ident: string, options: Call): Promise<{ status: number; body: string }> {
+  let told = "";
+  const timer = setInterval(async () => {
+    const path = `/ipinfo/waiting?${new URLSearchParams(ident === "" ? {} : { ident })}`;
+    const { body } = await call({ path }).catch(() => ({ body: "" }));
+    // The time that has passed is no news.
+    const gist = body.replace(/\(for [^)]*\)/g, "");
+    if (gist === "" || gist === told) return;
+    told = gist;
+    process.stderr.write(body);
+  }, EXPLAIN_MS);
+  try {
+    return await call(options);
+  } finally {
+    clearInterval(timer);
+  }
+}

@@ -1,0 +1,166 @@
+import type { HolderOptions } from "#ipam/allocator.js";
+import { explainAddress, explainPeer } from "#ipam/explain.js";
+import { type Lease, leaseText, parseAddress, parseLease, parseSubnet } from "#ipam/subnet.js";
+import { subjectText } from "#ipam/waiting.js";
+import type { Answer, Request, Route } from "#router/api/http.js";
+import type { Ipam } from "#router/ipam.js";
+import type { Router } from "#router/router.js";
+import { isIpv4 } from "#src/address.js";
+import { textOf, WeaveError } from "#src/errors.js";
+
+/** Longest wait a caller may ask for. */
+const MAX_WAIT_S = 24 * 3_600;
+/** `DELETE /peer/{id}` answers after this long also where not all have agreed yet. */
+const AGREEMENT_MS = 5_000;
+
+/** The control API of IPAM. Without IPAM its paths do not exist. */
+export function ipamRoutes(router: Router): Route[] {
+  const { ipam } = router;
+  if (ipam === undefined) return [];
+  const { allocator, defaultSubnet } = ipam;
+  const route = (method: string, pattern: RegExp, handle: (request: Request) => Answer | Promise<Answer>): Route => ({
+    method,
+    pattern,
+    handle,
+  });
+  const byId = /^\/ip\/([^/]+)$/;
+  const bySubnet = /^\/ip\/([^/]+)\/([^/]+)\/([^/]+)$/;
+  const subnetOf = ([, ip, prefix]: readonly string[]) =>
+    ip === undefined ? defaultSubnet : parseSubnet(`${ip}/${prefix}`);
+
+  const lookup = ({ params }: Request): Answer => ({
+    body: allocator.lookup(params[0], subnetOf(params)).map(leaseText).join(" "),
+  });
+  const allocate = async (request: Request): Promise<Answer> => {
+    const { params } = request;
+    return { body: leaseText(await allocator.allocate(params[0], subnetOf(params), holderOptions(request))) };
+  };
+  return [
+    route("GET", /^\/ring$/, async (request) => {
+      await allocator.prime(holderOptions(request));
+      return {};
+    }),
+    route("GET", /^\/ipinfo\/defaultsubnet$/, () => ({ body: defaultSubnet.text })),
+    route("GET", /^\/ipinfo\/tracker$/, () => ({ body: "\n" })),
+    route("GET", /^\/ipinfo\/waiting$/, ({ form }) => ({ body: waitingText(ipam, form.get("ident")) })),
+    route("GET", /^\/ipinfo\/explain$/, ({ form }) => ({ body: explain(ipam, form.get("what") ?? "") })),
+    route("GET", /^\/ip$/, () => ({ type: "application/json", body: ownedJson(ipam) })),
+    route("GET", byId, lookup),
+    route("GET", bySubnet, lookup),
+    route("POST", byId, allocate),
+    route("POST", bySubnet, allocate),
+    route("PUT", bySubnet, (request) => claim(router, ipam, request)),
+    route("DELETE", byId, ({ params: [ident] }) => {
+      allocator.freeAll(ident);
+      return { status: 204 };
+    }),
+    route("DELETE", /^\/ip\/([^/]+)\/([^/]+)$/, ({ params: [ident, ip] }) => {
+      try {
+        allocator.free(ident, parseAddress(ip));
+      } catch (error) {
+        throw new WeaveError("WEAVE_IPAM", `Unable to free: ${textOf(error)}`, { cause: error });
+      }
+      return { status: 204 };
+    }),
+    route("DELETE", /^\/peer$/, () => {
+      allocator.leave();
+      return { status: 204 };
+    }),
+    route("DELETE", /^\/peer\/([^/]+)$/, ({ params: [who], form }) =>
+      removePeer(ipam, who, form.get("force") === "true"),
+    ),
+  ];
+}
+
+function holderOptions({ form, signal }: Request): HolderOptions {
+  const text = form.get("timeout");
+  const seconds = Number(text);
+  if (text !== null && !(seconds >= 0 && seconds <= MAX_WAIT_S)) {
+    throw new WeaveError("WEAVE_API", `invalid timeout: ${JSON.stringify(text.slice(0, 64))}`, {
+      next: `Give seconds from 0 to ${MAX_WAIT_S}.`,
+    });
+  }
+  return {
+    signal,
+    container: form.get("check-alive") === "true",
+    ...(text === null ? {} : { timeoutMs: seconds * 1_000 }),
+  };
+}
+
+async function claim(router: Router, { allocator }: Ipam, request: Request): Promise<Answer> {
+  const [ident, ip, prefix] = request.params;
+  try {
+    const lease: Lease = parseLease(`${ip}/${prefix}`);
+    // The caller does not want to wait for the ring: what comes of it is in the log.
+    const patient = request.form.get("noErrorOnUnknown") === "true" && allocator.ring === undefined;
+    const { signal, ...options } = holderOptions(request);
+    const claimed = allocator.claim(ident, lease, patient ? options : { ...options, signal });
+    if (patient) {
+      claimed.catch((error) => router.log.warn("an address could not be claimed", { ident, why: textOf(error) }));
+      return { status: 204 };
+    }
+    await claimed;
+  } catch (error) {
+    if (!(error instanceof WeaveError)) throw error;
+    throw new WeaveError(error.code, `Unable to claim: ${error.message}`, {
+      cause: error,
+      ...(error.next === undefined ? {} : { next: error.next }),
+    });
+  }
+  return { status: 204 };
+}
+
+async function removePeer({ allocator }: Ipam, who: string, force: boolean): Promise<Answer> {
+  const { count, agreed } = allocator.removePeer(who, force);
+  let timer: NodeJS.Timeout | undefined;
+  await Promise.race([
+    agreed,
+    new Promise((resolve) => {
+      timer = setTimeout(resolve, AGREEMENT_MS);
+    }),
+  ]);
+  clearTimeout(timer);
+  const names = (peers: Iterable<string>) => [...peers].map((peer) => allocator.peerText(peer)).join(", ");
+  const lines = [`${count} IPs taken over from ${who}`];
+  if (count > 0n && allocator.takeover !== undefined)
+    lines.push(
+      `They are handed out as soon as these agree: ${names(allocator.takeover.waiting)} (see 'weave status ipam')`,
+    );
+  if (count > 0n && allocator.settledWithout.size > 0) {
+    lines.push(
+      `Out of reach, and not asked: ${names(allocator.settledWithout)}. If they are alive, addresses that ${who} gave them last may be given twice.`,
+    );
+  }
+  return { body: `${lines.join("\n")}\n` };
+}
+
+function waitingText({ allocator }: Ipam, ident: string | null): string {
+  return allocator.waiters
+    .filter((waiter) => ident === null || waiter.ident === ident)
+    .map((waiter) => {
+      const { why, next } = waiter.reason();
+      return `${subjectText(waiter)}: waits for ${why}\n${next}\n`;
+    })
+    .join("");
+}
+
+function explain({ allocator }: Ipam, what: string): string {
+  if (isIpv4(what)) return text(explainAddress(allocator, parseAddress(what)));
+  const peer = what === "" ? allocator.self : allocator.ownerCalled(what);
+  if (peer === undefined) {
+    throw new WeaveError("WEAVE_IPAM", `nobody called ${JSON.stringify(what.slice(0, 64))} owns any addresses`, {
+      next: "Give an IP address, or a peer's name or nickname as 'weave status ipam' shows it.",
+    });
+  }
+  return text(explainPeer(allocator, peer));
+}
+
+const text = (lines: readonly string[]): string => lines.map((line) => `${line}\n`).join("");
+
+function ownedJson({ allocator }: Ipam): string {
+  const owned = [...allocator.holdings.all()].map(({ ident, leases }) => ({
+    containerid: ident,
+    addrs: leases.map(leaseText),
+  }));
+  return JSON.stringify({ owned });
+}

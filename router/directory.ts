@@ -1,0 +1,52 @@
+import { z } from "zod/mini";
+import type { Directory } from "#ipam/surroundings.js";
+import type { Mesh } from "#mesh/mesh.js";
+import { nicknameShape, type PeerName, peerNameShape } from "#mesh/peer.js";
+import { readStored, type Store } from "#src/store.js";
+
+const KEY = "nicknames";
+/** The oldest is forgotten first. */
+const REMEMBERED = 4_096;
+const shape = z.array(z.tuple([peerNameShape, nicknameShape])).check(z.maxLength(REMEMBERED));
+
+/**
+ * Who is within reach, and what every peer that was ever seen is called: an operator removes a dead peer by its nickname,
+ * also long after the mesh has forgotten it.
+ */
+export class PeerDirectory implements Directory {
+  readonly #mesh: Mesh;
+  readonly #store: Store;
+  readonly #nicknames: Map<PeerName, string>;
+  #reachable: ReadonlySet<PeerName> = new Set();
+
+  /** @throws WEAVE_STORE */
+  constructor(mesh: Mesh, store: Store) {
+    this.#mesh = mesh;
+    this.#store = store;
+    this.#nicknames = new Map(readStored(store, KEY, shape, "'weave reset' starts anew.") ?? []);
+    this.update();
+  }
+
+  reachable(): ReadonlySet<PeerName> {
+    return this.#reachable;
+  }
+
+  nickname(peer: PeerName): string | undefined {
+    return this.#mesh.peer(peer)?.nickname ?? this.#nicknames.get(peer);
+  }
+
+  /** To be called when routes have changed. */
+  update(): void {
+    const { self, peers } = this.#mesh.status();
+    this.#reachable = new Set(peers.map(({ name }) => name).filter((name) => name !== self.name));
+    let news = false;
+    for (const { name, nickname } of peers) {
+      if (this.#nicknames.get(name) === nickname) continue;
+      this.#nicknames.delete(name);
+      this.#nicknames.set(name, nickname);
+      news = true;
+    }
+    while (this.#nicknames.size > REMEMBERED) this.#nicknames.delete(this.#nicknames.keys().next().value as PeerName);
+    if (news) this.#store.put(KEY, [...this.#nicknames]);
+  }
+}
