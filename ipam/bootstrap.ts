@@ -45,6 +45,10 @@ export class Bootstrap {
     );
   }
 
+  get mode(): Init["mode"] {
+    return this.#init.mode;
+  }
+
   get votes(): Votes {
     return this.#election.votes;
   }

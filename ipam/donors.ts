@@ -1,4 +1,5 @@
 import { type Interval, sizeOf } from "#ipam/interval.js";
+import { MAX_PEERS } from "#ipam/messages.js";
 import type { Ring } from "#ipam/ring.js";
 import type { Surroundings } from "#ipam/surroundings.js";
 import type { PeerName } from "#mesh/peer.js";
@@ -30,7 +31,8 @@ export class Donors {
 
   /** What a peer says of its free space. @returns whether it was news */
   hint(peer: PeerName, version: number, free: number): boolean {
-    if ((this.#hints.get(peer)?.version ?? -1) >= version) return false;
+    const known = this.#hints.get(peer);
+    if (known === undefined ? this.#hints.size >= MAX_PEERS : known.version >= version) return false;
     this.#hints.set(peer, { version, free });
     if (free > 0) for (const ask of this.#asks.values()) ask.passed.delete(peer);
     return true;

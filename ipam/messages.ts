@@ -1,7 +1,7 @@
 import { z } from "zod/mini";
 import type { Ballot, Vote, Votes } from "#ipam/election.js";
 import type { Interval } from "#ipam/interval.js";
-import { CAUSES, type Genesis, type Ownership, type Span } from "#ipam/ring.js";
+import { CAUSES, type Genesis, type Ownership, type Ring, type Span } from "#ipam/ring.js";
 import { addressBytes, addressFromBytes } from "#ipam/subnet.js";
 import { countShape, type PeerName, peerNameShape } from "#mesh/peer.js";
 import { decode, encode } from "#src/codec.js";
@@ -46,9 +46,14 @@ export interface RingSummary {
   readonly digest: string;
 }
 
+export function ringSummary(ring: Ring | undefined): RingSummary | undefined {
+  return ring && { peers: ring.genesis.peers.length, at: ring.genesis.at, digest: ring.digest };
+}
+
 /** Spans of one message: far above any sound ring, and a few megabytes. */
 const MAX_SPANS = 100_000;
-const MAX_PEERS = 4_096;
+/** Names in one message, and peers that are remembered: as many as the mesh has at most. */
+export const MAX_PEERS = 4_096;
 const MAX_ADDRESSES = 65_536;
 
 /** Counts and versions stay far below 2^53, so that adding to one from outside never loses a bit. */

@@ -7,6 +7,8 @@ import { type Surroundings, unixSeconds } from "#ipam/surroundings.js";
 import { readStored } from "#src/store.js";
 
 const KEY = "ipam/ring";
+/** Own neighbours that differ only in their history are made one when there are so many: not for each gift. */
+const TIDY_FROM = 4;
 
 const shape = z.object({ name: z.string(), range: z.string(), ...ringShape.shape });
 
@@ -87,6 +89,28 @@ export class RingState {
   /** A value that follows another, by the owner's or an operator's will. */
   successor(value: Ownership, change: Partial<Ownership> & Pick<Ownership, "owner" | "cause">): Ownership {
     return { ...value, version: value.version + 1, since: unixSeconds(this.#env.clock), from: value.owner, ...change };
+  }
+
+  /** Makes own neighbours in the ring one span, so that it stays small however often space changes hands. @throws WEAVE_STORE */
+  tidy(): void {
+    const runs: Span[][] = [];
+    for (const span of this.own) {
+      const run = runs.at(-1);
+      if (span.value.pending) runs.push([]);
+      else if (run?.at(-1)?.end === span.start) run.push(span);
+      else runs.push([span]);
+    }
+    const many = runs.filter((run) => run.length > 1);
+    if (many.reduce((sum, run) => sum + run.length, 0) < TIDY_FROM) return;
+    this.decide(
+      many.map((run) => {
+        const values = run.map(({ value }) => value);
+        const epoch = Math.max(...values.map((value) => value.epoch));
+        const version = Math.max(...values.map((value) => value.version)) + 1;
+        const value = this.successor(values[0], { owner: this.#env.self, cause: "tidied", epoch, version });
+        return { start: run[0].start, end: run.at(-1)!.end, value };
+      }),
+    );
   }
 
   /** Writes what was not yet written. @throws WEAVE_STORE */

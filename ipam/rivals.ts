@@ -1,5 +1,5 @@
 import { overlap } from "#ipam/interval.js";
-import type { RingSummary } from "#ipam/messages.js";
+import { MAX_PEERS, type RingSummary } from "#ipam/messages.js";
 import { parseSubnet, type Subnet } from "#ipam/subnet.js";
 import { peerText, type Surroundings } from "#ipam/surroundings.js";
 import type { Reason } from "#ipam/waiting.js";
@@ -32,6 +32,7 @@ export class Rivals {
       return;
     }
     if (!this.#rivals.has(peer)) {
+      if (this.#rivals.size >= MAX_PEERS) return;
       this.#env.log.warn("a peer allocates from another range", {
         peer: peerText(this.#env, peer),
         theirs: subnet.text,

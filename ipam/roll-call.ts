@@ -68,7 +68,11 @@ export class RollCall {
       this.#over();
       return;
     }
-    if (now - this.#asked >= REPEAT_MS) this.#ask(missing, now);
+    if (now - this.#asked >= REPEAT_MS)
+      this.#ask(
+        [...reachable].filter((peer) => !answered.has(peer)),
+        now,
+      );
     clock.after(SETTLE_MS / 5, () => this.#look());
   }
 

@@ -12,6 +12,8 @@ import { readStored } from "#src/store.js";
 const REPEAT_MS = 2_000;
 /** A peer that owns nothing, and is away for this long, was a passer-by. */
 const PASSED_BY_MS = 60_000;
+/** A peer that has never said anything of IPAM has none, if it does not answer in this time either. */
+const NO_IPAM_MS = 10_000;
 
 const KEY = "ipam/takeover";
 const shape = z.array(peerNameShape).check(z.maxLength(4_096));
@@ -24,7 +26,7 @@ interface Takeover {
   readonly waiting: Map<PeerName, number | undefined>;
   /** What containers elsewhere hold of it: theirs to keep. */
   readonly held: Map<bigint, PeerName>;
-  /** Were out of reach when it began: the operator was told. */
+  /** Were out of reach when it began, or never answered: the operator is told. */
   readonly without: Set<PeerName>;
   readonly done: (() => void)[];
 }
@@ -47,7 +49,7 @@ export class Takeovers {
   readonly #env: Surroundings;
   readonly #state: RingState;
   readonly #holdings: Holdings;
-  /** Peers that take part in IPAM, as far as is known: others never answer. */
+  /** Peers that take part in IPAM, as far as is known: others need not answer. */
   readonly #participants: () => ReadonlySet<PeerName>;
   #current: Takeover | undefined;
   /** Could not be asked when something was settled: if they claim it too, addresses may be held twice. */
@@ -106,9 +108,11 @@ export class Takeovers {
     const owners = this.#state.ring?.shares();
     const participants = this.#participants();
     for (const [peer, awaySince] of takeover.waiting) {
-      // It was launched again with another range: what it says is not about ours.
-      if (reachable.has(peer) && !participants.has(peer)) takeover.waiting.delete(peer);
-      else if (reachable.has(peer)) takeover.waiting.set(peer, undefined);
+      if (!participants.has(peer)) {
+        if (now - takeover.since < NO_IPAM_MS) continue;
+        takeover.waiting.delete(peer);
+        takeover.without.add(peer);
+      } else if (reachable.has(peer)) takeover.waiting.set(peer, undefined);
       else if (awaySince === undefined) takeover.waiting.set(peer, now);
       else if (!owners?.has(peer) && now - awaySince > PASSED_BY_MS) takeover.waiting.delete(peer);
     }
@@ -143,8 +147,7 @@ export class Takeovers {
   /** Every peer within reach, and those whose answer is still awaited. @param removed whom nobody waits for any more */
   #whomToAsk(removed?: PeerName): PeerName[] {
     const { self, store, peers } = this.#env;
-    const reachable = peers.reachable();
-    const asked = [...this.#participants()].filter((peer) => reachable.has(peer));
+    const asked = peers.reachable();
     const before = this.#current?.waiting.keys() ?? readStored(store, KEY, shape, "'weave reset' starts anew.") ?? [];
     return [...new Set([...asked, ...before])].filter((peer) => peer !== removed && peer !== self);
   }

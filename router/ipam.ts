@@ -42,28 +42,27 @@ export class Ipam {
       store,
       peers: this.directory,
     });
-    this.allocator.open(mesh.channel(CHANNEL, this.allocator));
+    this.allocator.open(mesh.channel(CHANNEL, this.allocator.gossiper));
     this.#watch = setInterval(() => void this.#lookForTheDead(), WATCH_MS).unref();
   }
 
   /**
-   * Claims what is in use on this host and not noted: containers outlive the router, and its disk. What cannot be had is
-   * logged, and stays as it is.
+   * Notes what is in use on this host: containers outlive the router, and its disk. What belongs to others is asked for.
    *
    * @param exposed in CIDR notation
    */
   async reclaim(exposed: readonly string[]): Promise<void> {
-    const claim = (ident: string, cidr: string, container: boolean) => {
-      const lease = parseLease(cidr);
-      if (this.allocator.holdings.holderOf(lease.address)?.ident === ident) return;
-      this.allocator.claim(ident, lease, { container }).catch((error) => {
-        this.#log.warn("an address in use could not be claimed", { ident, address: cidr, why: textOf(error) });
-      });
+    const note = (ident: string, cidr: string, container: boolean) => {
+      try {
+        this.allocator.requests.found(ident, parseLease(cidr), container);
+      } catch (error) {
+        this.#log.warn("an address is in use twice on this host", { ident, address: cidr, why: textOf(error) });
+      }
     };
-    for (const cidr of exposed) claim(EXPOSED, cidr, false);
+    for (const cidr of exposed) note(EXPOSED, cidr, false);
     await this.#lookForTheDead();
     for (const { netns, addresses } of await attachedNamespaces())
-      for (const cidr of addresses) claim(netnsIdent(netns), cidr, true);
+      for (const cidr of addresses) note(netnsIdent(netns), cidr, true);
   }
 
   /** The router ends; what is held stays held. */
@@ -79,8 +78,8 @@ export class Ipam {
     try {
       const present = await outsideNames();
       for (const { ident } of holders) {
-        if (present.has(outsideName({ inode: inodeOfIdent(ident)! }))) this.allocator.alive(ident);
-        else this.allocator.died(ident);
+        if (present.has(outsideName({ inode: inodeOfIdent(ident)! }))) this.allocator.requests.alive(ident);
+        else this.allocator.requests.died(ident);
       }
     } catch (error) {
       this.#log.warn("cannot look which containers are still there", { why: textOf(error) });

@@ -1,5 +1,5 @@
-import type { HolderOptions } from "#ipam/allocator.js";
 import { explainAddress, explainPeer } from "#ipam/explain.js";
+import type { HolderOptions } from "#ipam/requests.js";
 import { type Lease, leaseText, parseAddress, parseLease, parseSubnet } from "#ipam/subnet.js";
 import { subjectText } from "#ipam/waiting.js";
 import type { Answer, Request, Route } from "#router/api/http.js";
@@ -29,15 +29,15 @@ export function ipamRoutes(router: Router): Route[] {
     ip === undefined ? defaultSubnet : parseSubnet(`${ip}/${prefix}`);
 
   const lookup = ({ params }: Request): Answer => ({
-    body: allocator.lookup(params[0], subnetOf(params)).map(leaseText).join(" "),
+    body: allocator.requests.lookup(params[0], subnetOf(params)).map(leaseText).join(" "),
   });
   const allocate = async (request: Request): Promise<Answer> => {
     const { params } = request;
-    return { body: leaseText(await allocator.allocate(params[0], subnetOf(params), holderOptions(request))) };
+    return { body: leaseText(await allocator.requests.allocate(params[0], subnetOf(params), holderOptions(request))) };
   };
   return [
     route("GET", /^\/ring$/, async (request) => {
-      await allocator.prime(holderOptions(request));
+      await allocator.requests.prime(holderOptions(request));
       return {};
     }),
     route("GET", /^\/ipinfo\/defaultsubnet$/, () => ({ body: defaultSubnet.text })),
@@ -51,12 +51,12 @@ export function ipamRoutes(router: Router): Route[] {
     route("POST", bySubnet, allocate),
     route("PUT", bySubnet, (request) => claim(router, ipam, request)),
     route("DELETE", byId, ({ params: [ident] }) => {
-      allocator.freeAll(ident);
+      allocator.requests.freeAll(ident);
       return { status: 204 };
     }),
     route("DELETE", /^\/ip\/([^/]+)\/([^/]+)$/, ({ params: [ident, ip] }) => {
       try {
-        allocator.free(ident, parseAddress(ip));
+        allocator.requests.free(ident, parseAddress(ip));
       } catch (error) {
         throw new WeaveError("WEAVE_IPAM", `Unable to free: ${textOf(error)}`, { cause: error });
       }
@@ -76,7 +76,7 @@ function holderOptions({ form, signal }: Request): HolderOptions {
   const text = form.get("timeout");
   const seconds = Number(text);
   if (text !== null && !(seconds >= 0 && seconds <= MAX_WAIT_S)) {
-    throw new WeaveError("WEAVE_API", `invalid timeout: ${JSON.stringify(text.slice(0, 64))}`, {
+    throw new WeaveError("WEAVE_FLAG_INVALID", `invalid timeout: ${JSON.stringify(text.slice(0, 64))}`, {
       next: `Give seconds from 0 to ${MAX_WAIT_S}.`,
     });
   }
@@ -94,7 +94,7 @@ async function claim(router: Router, { allocator }: Ipam, request: Request): Pro
     // The caller does not want to wait for the ring: what comes of it is in the log.
     const patient = request.form.get("noErrorOnUnknown") === "true" && allocator.ring === undefined;
     const { signal, ...options } = holderOptions(request);
-    const claimed = allocator.claim(ident, lease, patient ? options : { ...options, signal });
+    const claimed = allocator.requests.claim(ident, lease, patient ? options : { ...options, signal });
     if (patient) {
       claimed.catch((error) => router.log.warn("an address could not be claimed", { ident, why: textOf(error) }));
       return { status: 204 };

@@ -3,7 +3,8 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { routerFile, supervisorFile } from "#src/paths.js";
+import { call, type Reply } from "#cli/client.js";
+import { controlSocket, routerFile, supervisorFile } from "#src/paths.js";
 import { livePid } from "#src/pid-file.js";
 
 /** The command under test, as a user has it. */
@@ -204,6 +205,31 @@ export class Host extends Namespace {
     return container;
   }
 
+  /** Makes a container with an address from IPAM. */
+  async attachAny(name: string, subnet = "net:default"): Promise<{ container: Namespace; address: string }> {
+    const container = await this.#containers(name);
+    return { container, address: (await this.ok("attach", subnet, `netns:${container.ns}`)).trim() };
+  }
+
+  /** One call of the control API. */
+  api(method: string, path: string): Promise<Reply> {
+    return call({ method, path, address: controlSocket(this.runDir) });
+  }
+
+  /** Cuts this host off from others, both ways and without a word, or joins it again (none). */
+  async cutOff(...others: Host[]): Promise<void> {
+    const rules = others.flatMap(({ address }) => [
+      `add rule inet cut input ip saddr ${address} drop`,
+      `add rule inet cut output ip daddr ${address} drop`,
+    ]);
+    const chains = ["input", "output"].map(
+      (hook) => `add chain inet cut ${hook} { type filter hook ${hook} priority -300; }`,
+    );
+    const script = ["add table inet cut", "delete table inet cut"];
+    if (others.length > 0) script.push("add table inet cut", ...chains, ...rules);
+    await this.must("nft", script.join("; "));
+  }
+
   async container(name: string): Promise<Namespace> {
     return this.#containers(name);
   }
@@ -307,6 +333,12 @@ export class Lab {
   /** The wire's own namespace, to watch it or to cut it: the port of host n is `pN`. */
   get wire(): Namespace {
     return new Namespace(`${this.#prefix}-wire`);
+  }
+
+  /** A container ends. */
+  async removeNamespace(ns: string): Promise<void> {
+    this.#namespaces.splice(this.#namespaces.indexOf(ns), 1);
+    await execute("ip", ["netns", "delete", ns]);
   }
 
   async dispose(): Promise<void> {

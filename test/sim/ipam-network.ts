@@ -3,7 +3,7 @@ import type { Init } from "#ipam/bootstrap.js";
 import { parseSubnet } from "#ipam/subnet.js";
 import type { GossipChannel } from "#mesh/gossip.js";
 import type { PeerName } from "#mesh/peer.js";
-import { textOf } from "#src/errors.js";
+import { textOf, WeaveError } from "#src/errors.js";
 import { silentLog } from "#src/log.js";
 import { type Random, sample } from "#src/random.js";
 import { memoryStore, type Store } from "#src/store.js";
@@ -24,6 +24,7 @@ class PowerCut extends Error {}
 /** A disk whose host may lose power before or after a write. */
 class Disk {
   contents = new Map<string, unknown>();
+  full = false;
   /** Writes until the power goes, and whether the last one is still made. */
   cut: { writes: number; after: boolean } | undefined;
 
@@ -31,6 +32,7 @@ class Disk {
     const inner = memoryStore(this.contents);
     const write = (run: () => void): void => {
       if (!alive()) throw new PowerCut();
+      if (this.full) throw new WeaveError("WEAVE_STORE", "the disk is full");
       const cut = this.cut;
       if (cut === undefined || --cut.writes > 0) return run();
       this.cut = undefined;
@@ -105,7 +107,7 @@ export class IpamNetwork {
       unicast: (to, payload) => {
         const target = this.hosts.find(({ name }) => name === to);
         if (target === undefined || !alive() || !host.view.has(to)) return false;
-        this.#send(host, target, payload, (allocator) => allocator.onUnicast(host.name, payload));
+        this.#send(host, target, payload, (allocator) => allocator.gossiper.onUnicast(host.name, payload));
         return true;
       },
       broadcast: () => {},
@@ -202,7 +204,7 @@ export class IpamNetwork {
 
   #tellState(host: SimHost, to: PeerName): void {
     const target = this.hosts.find(({ name }) => name === to)!;
-    const payload = host.allocator!.state();
+    const payload = host.allocator!.gossiper.state();
     this.#send(host, target, payload, (allocator) => void this.#gossip(target, host, host, payload, allocator));
   }
 
@@ -215,7 +217,7 @@ export class IpamNetwork {
   }
 
   #gossip(at: SimHost, from: SimHost, origin: SimHost, payload: Uint8Array, allocator: Allocator): void {
-    const news = allocator.onGossip(origin.name, payload);
+    const news = allocator.gossiper.onGossip(origin.name, payload);
     if (news !== undefined) this.#spread(at, origin, news, from);
   }
 

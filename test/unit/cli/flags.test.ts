@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { takeAddresses } from "#cli/arguments.js";
 import { parseLaunch } from "#cli/launch-flags.js";
+import { parseIpamOptions, quorumOf } from "#router/ipam-options.js";
 import { checkOptions, parseOptions } from "#router/options.js";
 
 const launch = (args: string[], env: NodeJS.ProcessEnv = {}) => parseLaunch(args, env).options;
@@ -107,8 +108,72 @@ test("options that contradict one another, or are out of bounds, are refused bef
 
 test("addresses come first; the first other word ends them", () => {
   assert.deepEqual(takeAddresses(["ip:10.2.1.1/24", "10.2.1.2/24", "netns:x", "10.2.1.3/24"]), {
-    addresses: ["10.2.1.1/24", "10.2.1.2/24"],
+    addresses: [
+      { kind: "ip", cidr: "10.2.1.1/24" },
+      { kind: "ip", cidr: "10.2.1.2/24" },
+    ],
     rest: ["netns:x", "10.2.1.3/24"],
   });
+  assert.deepEqual(takeAddresses(["net:10.2.0.0/16", "net:default", "c"]).addresses, [
+    { kind: "net", subnet: "10.2.0.0/16" },
+    { kind: "net", subnet: "" },
+  ]);
+  assert.deepEqual(takeAddresses(["c"]).addresses, [{ kind: "net", subnet: "" }]);
   assert.throws(() => takeAddresses(["ip:nonsense"]), { code: "WEAVE_ADDRESS_INVALID" });
+});
+
+test("--ipalloc-init and the ranges are read and refused in the original's words", () => {
+  const read = (...args: string[]) => parseIpamOptions(launch(args));
+  const { range, defaultSubnet, init } = read()!;
+  assert.deepEqual(
+    [range.text, defaultSubnet.text, init],
+    ["10.32.0.0/12", "10.32.0.0/12", { mode: "consensus", count: 0 }],
+  );
+  assert.equal(read("-iprange", "10.2.0.0/16")!.range.text, "10.2.0.0/16");
+  assert.equal(read("--ipalloc-range="), undefined);
+  assert.equal(
+    read("--ipalloc-range=10.2.0.0/16", "--ipalloc-default-subnet", "10.0.0.0/8")!.defaultSubnet.text,
+    "10.0.0.0/8",
+  );
+  assert.deepEqual(read("--ipalloc-init", "consensus=5")!.init, { mode: "consensus", count: 5 });
+  assert.deepEqual(read("--ipalloc-init=seed=::2,::1")!.init, {
+    mode: "seed",
+    peers: ["00:00:00:00:00:01", "00:00:00:00:00:02"],
+  });
+  assert.deepEqual(read("--ipalloc-init=observer")!.init, { mode: "observer" });
+  const refused = (words: string, ...args: string[]) =>
+    assert.throws(() => checkOptions(launch(args)), { message: words });
+  refused(
+    "--ipalloc-default-subnet specified without --ipalloc-range.",
+    "--ipalloc-range=",
+    "--ipalloc-default-subnet=10.0.0.0/8",
+  );
+  refused("--ipalloc-init specified without --ipalloc-range.", "--ipalloc-range=", "--ipalloc-init=observer");
+  for (const [mode, why] of [
+    ["paxos", "unknown mode: paxos"],
+    ["seed", "seed mode requires peer name list"],
+    ["observer=1", "observer mode takes no parameter"],
+    ["consensus=x", "bad consensus parameter: x"],
+    ["consensus=0", "bad consensus parameter: 0"],
+    ["seed=::1,zz", "bad seed parameter: zz"],
+  ])
+    refused(`Unable to parse --ipalloc-init: ${why}`, "--ipalloc-init", mode);
+  refused("invalid subnet - bits after network prefix are not all zero: 10.2.0.1/16", "--ipalloc-range=10.2.0.1/16");
+  refused("invalid subnet - smaller than minimum size 4: 10.2.0.0/31", "--ipalloc-range=10.2.0.0/31");
+  refused(
+    "IP address allocation default subnet 10.3.0.0/16 does not overlap with allocation range 10.2.0.0/16",
+    "--ipalloc-range=10.2.0.0/16",
+    "--ipalloc-default-subnet=10.3.0.0/16",
+  );
+});
+
+test("the quorum is a majority of ourselves and the targets that are not ourselves", () => {
+  const target = (address: string) => ({ text: address, address, port: true });
+  const quorum = (addresses: string[], never: string[] = []) =>
+    quorumOf({
+      targets: addresses.map(target),
+      attempts: never.map((address) => ({ address, state: "failed", error: "", retryAt: Number.POSITIVE_INFINITY })),
+    });
+  assert.deepEqual([quorum([]), quorum(["a"]), quorum(["a", "b"]), quorum(["a", "b", "c"])], [1, 2, 2, 3]);
+  assert.equal(quorum(["a", "self"], ["self"]), 2);
 });
