@@ -1,5 +1,5 @@
 import { z } from "zod/mini";
-import { Election, type Votes } from "#ipam/election.js";
+import { Election, type Vote, type Votes } from "#ipam/election.js";
 import { votesFromWire, votesShape, votesToWire } from "#ipam/messages.js";
 import type { Genesis } from "#ipam/ring.js";
 import { durationText, type Surroundings } from "#ipam/surroundings.js";
@@ -40,22 +40,25 @@ export class Bootstrap {
     const stored = readStored(env.store, KEY, shape, "'weave reset' starts anew.");
     const ours = stored?.name === env.self && stored.range === env.range.text;
     this.#election = new Election(env.self, ours ? votesFromWire(stored) : undefined);
-    this.#tell = new Coalescer(env.clock, TELL_MS, () =>
-      env.gossip({ kind: "election", votes: this.#election.takeNews() }),
-    );
+    this.#tell = new Coalescer(env.clock, TELL_MS, () => this.#tellOwn());
   }
 
   get mode(): Init["mode"] {
     return this.#init.mode;
   }
 
+  /** What a new neighbour should know: what we have said, and what the leader has. */
   get votes(): Votes {
-    return this.#election.votes;
+    const { own, leader } = this.#election;
+    const votes = new Map<PeerName, Vote>();
+    if (own !== undefined) votes.set(this.#env.self, own);
+    if (leader !== undefined) votes.set(leader.peer, leader.vote);
+    return votes;
   }
 
   /** Whether this peer remembers that it took part. */
   get voted(): boolean {
-    return this.#election.votes.has(this.#env.self);
+    return this.#election.own !== undefined;
   }
 
   /** Somebody here waits for a ring. Called again as long as that is so. */
@@ -67,7 +70,7 @@ export class Bootstrap {
       return;
     }
     if (now < this.#nextProposal) return;
-    this.#nextProposal = now + REPEAT_MS + this.#env.random.below(REPEAT_MS);
+    this.#waitBeforeProposing();
     if (this.#init.mode === "observer") {
       this.#env.gossip({ kind: "need" });
       return;
@@ -76,10 +79,15 @@ export class Bootstrap {
     this.#advance();
   }
 
-  /** @throws WEAVE_STORE */
-  hear(votes: Votes): void {
-    const elector = this.#init.mode === "consensus";
-    if (this.#election.merge(votes, elector)) this.#advance();
+  /** @returns whether it is to be passed on: the proposal that holds against all others that we know @throws WEAVE_STORE */
+  hear(votes: Votes): boolean {
+    const before = this.#election.leader;
+    if (!this.#election.merge(votes, this.#init.mode === "consensus")) return false;
+    const { leader } = this.#election;
+    // Somebody else has begun: two that outbid each other never end.
+    if (leader?.peer !== before?.peer) this.#waitBeforeProposing();
+    this.#advance();
+    return leader !== undefined && leader.peer !== this.#env.self && votes.has(leader.peer);
   }
 
   /** An observer asks for a ring. */
@@ -117,6 +125,21 @@ export class Bootstrap {
 
   #quorum(): number {
     return this.#init.mode === "consensus" ? this.#init.quorum() : 0;
+  }
+
+  #waitBeforeProposing(): void {
+    const { clock, random } = this.#env;
+    this.#nextProposal = clock.now() + REPEAT_MS + random.below(REPEAT_MS);
+  }
+
+  /** A proposer tells all; who follows one tells that one. */
+  #tellOwn(): void {
+    const { self } = this.#env;
+    const { own } = this.#election;
+    if (own === undefined) return;
+    const message = { kind: "election", votes: new Map([[self, own]]) } as const;
+    if (own.promised.proposer === self) this.#env.gossip(message);
+    else this.#env.unicast(own.promised.proposer, message);
   }
 
   #advance(): void {

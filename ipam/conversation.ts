@@ -80,8 +80,9 @@ export class Conversation implements Gossiper {
       case "news":
         return this.#hearNews(from, message);
       case "election":
-        if (this.#parts.state.ring === undefined) this.#parts.bootstrap.hear(message.votes);
-        else this.#tellRing(from, false);
+        if (this.#parts.state.ring === undefined)
+          return this.#parts.bootstrap.hear(message.votes) ? message : undefined;
+        this.#tellRing(from, false);
         return undefined;
       case "need":
         if (this.#parts.state.ring === undefined) this.#parts.bootstrap.needed();

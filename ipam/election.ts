@@ -36,8 +36,9 @@ const equal = (a: Vote, b: Vote): boolean =>
   compareBallots(a.accepted?.ballot ?? NO_BALLOT, b.accepted?.ballot ?? NO_BALLOT) === 0;
 
 /**
- * The election of the first ring: single-decree Paxos (Lamport, Paxos Made Simple, 2001) by gossip. What every peer has
- * said is one map that all merge, and each peer adds to its own entry alone; there are no messages to lose or to double.
+ * The election of the first ring: single-decree Paxos (Lamport, Paxos Made Simple, 2001). What every peer has said is one
+ * map that all merge, as far as they hear of it, and each peer adds to its own entry alone: entries may be lost, doubled or
+ * late. A proposer's entry goes to all; the others tell theirs to the proposer, who counts.
  *
  *     propose     own entry promises a ballot higher than any seen
  *     hear        a higher promise is promised too; a higher acceptance, unless promised away, is accepted too
@@ -50,7 +51,6 @@ const equal = (a: Vote, b: Vote): boolean =>
 export class Election {
   readonly #self: PeerName;
   readonly #votes: Map<PeerName, Vote>;
-  readonly #news = new Set<PeerName>();
 
   /** @param votes what was stored */
   constructor(self: PeerName, votes: Votes = new Map()) {
@@ -70,10 +70,10 @@ export class Election {
   /** Begins a ballot of our own. */
   propose(): void {
     const round = Math.max(0, ...[...this.#votes.values()].map(({ promised }) => promised.round)) + 1;
-    this.#say({ ...this.#own, promised: { round, proposer: this.#self } });
+    this.#say({ ...(this.own ?? NONE), promised: { round, proposer: this.#self } });
   }
 
-  /** Merges what others know. @param elector whether we vote; an observer only listens @returns whether anything was new */
+  /** Merges what others say. @param elector whether we vote; an observer only listens @returns whether anything was new */
   merge(votes: Votes, elector: boolean): boolean {
     let news = false;
     for (const [peer, vote] of votes) {
@@ -81,22 +81,28 @@ export class Election {
       const was = this.#votes.get(peer) ?? NONE;
       const now = later(was, vote);
       if (equal(was, now)) continue;
-      this.#set(peer, now);
+      this.#votes.set(peer, now);
       news = true;
     }
     return (elector && this.#follow()) || news;
   }
 
-  /** Votes that are new since the last call. */
-  takeNews(): Votes {
-    const news = new Map([...this.#news].map((peer) => [peer, this.#votes.get(peer)!]));
-    this.#news.clear();
-    return news;
+  /** Our own part; undefined as long as we have said nothing. */
+  get own(): Vote | undefined {
+    return this.#votes.get(this.#self);
+  }
+
+  /** Who proposed the highest ballot that is known, and what it said of it; undefined when there is none. */
+  get leader(): { peer: PeerName; vote: Vote } | undefined {
+    let highest = NO_BALLOT;
+    for (const { promised } of this.#votes.values()) if (compareBallots(promised, highest) > 0) highest = promised;
+    const vote = this.#votes.get(highest.proposer);
+    return vote === undefined ? undefined : { peer: highest.proposer, vote };
   }
 
   /** Moves our own part on where the votes allow it. @returns whether our entry has changed */
   lead(quorum: number, now: number): boolean {
-    const { promised, accepted } = this.#own;
+    const { promised, accepted } = this.own ?? NONE;
     if (promised.proposer !== this.#self || compareBallots(accepted?.ballot ?? NO_BALLOT, promised) >= 0) return false;
     const promises = [...this.#votes].filter(([, vote]) => compareBallots(vote.promised, promised) === 0);
     if (promises.length < quorum) return false;
@@ -124,7 +130,7 @@ export class Election {
 
   /** Promises and accepts what the highest of the others does. */
   #follow(): boolean {
-    const own = this.#own;
+    const own = this.own ?? NONE;
     let { promised, accepted } = own;
     for (const vote of this.#votes.values()) if (compareBallots(vote.promised, promised) > 0) promised = vote.promised;
     for (const vote of this.#votes.values()) {
@@ -137,16 +143,7 @@ export class Election {
     return true;
   }
 
-  get #own(): Vote {
-    return this.#votes.get(this.#self) ?? NONE;
-  }
-
   #say(vote: Vote): void {
-    this.#set(this.#self, vote);
-  }
-
-  #set(peer: PeerName, vote: Vote): void {
-    this.#votes.set(peer, vote);
-    this.#news.add(peer);
+    this.#votes.set(this.#self, vote);
   }
 }
