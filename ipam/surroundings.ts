@@ -1,18 +1,11 @@
 import type { Message } from "#ipam/messages.js";
 import type { Subnet } from "#ipam/subnet.js";
+import type { Directory } from "#mesh/directory.js";
 import type { PeerName } from "#mesh/peer.js";
 import type { Clock } from "#src/clock.js";
 import type { Log } from "#src/log.js";
 import type { Random } from "#src/random.js";
 import type { Store } from "#src/store.js";
-
-/** What is known of the other peers: the mesh tells. */
-export interface Directory {
-  /** Peers to which there is a way now, without ourselves. */
-  reachable(): ReadonlySet<PeerName>;
-  /** Undefined for a peer that nobody here has heard of. */
-  nickname(peer: PeerName): string | undefined;
-}
 
 /** What the parts of an allocator share: everything that touches the world is given to it. */
 export interface Surroundings {

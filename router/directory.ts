@@ -1,5 +1,5 @@
 import { z } from "zod/mini";
-import type { Directory } from "#ipam/surroundings.js";
+import type { Directory } from "#mesh/directory.js";
 import type { Mesh } from "#mesh/mesh.js";
 import { nicknameShape, type PeerName, peerNameShape } from "#mesh/peer.js";
 import { readStored, type Store } from "#src/store.js";

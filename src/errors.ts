@@ -14,6 +14,8 @@ export const ERRORS = {
   WEAVE_COMMAND_FAILED: { http: 500, exit: 1 },
   WEAVE_CONNECTION: { http: 500, exit: 1 },
   WEAVE_CRYPTO: { http: 500, exit: 1 },
+  WEAVE_DNS_MESSAGE: { http: 400, exit: 1 },
+  WEAVE_DNS_NAME: { http: 400, exit: 1 },
   WEAVE_FIREWALL: { http: 500, exit: 1 },
   WEAVE_FLAG_INVALID: { http: 400, exit: 1 },
   WEAVE_FLAG_UNKNOWN: { http: 400, exit: 125 },

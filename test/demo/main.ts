@@ -42,30 +42,32 @@ async function demo(lab: Lab): Promise<void> {
   for (const host of hosts) await connected(host, 2, 30_000);
   await show(h1, "status", "connections");
 
-  next("Two containers on each host (network namespaces here), on one subnet.");
-  const containers: Namespace[] = [];
-  for (const [i, host] of hosts.entries()) {
+  next("Two containers on each host (network namespaces here). Their addresses come from the peers, without a server.");
+  const containers: { host: Host; container: Namespace; address: string }[] = [];
+  for (const host of hosts) {
     for (const n of [1, 2]) {
-      const cidr = `10.32.${i + 1}.${n}/12`;
-      containers.push(await host.attach(`c${n}`, cidr));
-      say(`    ${host.name}# weave attach ${cidr} netns:c${n}`);
+      const began = performance.now();
+      const made = await host.attachAny(`c${n}`);
+      containers.push({ host, ...made });
+      say(`    ${host.name}# weave attach netns:c${n}`);
+      say(`      ${made.address}   (${((performance.now() - began) / 1000).toFixed(2)} s)`);
     }
   }
+  await show(h1, "status", "ipam");
 
   next("Each pings each, across the hosts.");
-  for (const from of containers) {
-    for (const i of [1, 2, 3]) {
-      for (const n of [1, 2])
-        await until(`10.32.${i}.${n} answers`, async () => (await from.ping(`10.32.${i}.${n}`, { count: 1 })) === 1);
-    }
+  for (const { container } of containers) {
+    for (const { address } of containers)
+      await until(`${address} answers`, async () => (await container.ping(address, { count: 1 })) === 1);
   }
   say("    36 of 36 answered");
   await show(h1, "status");
 
   next("How fast is it? Encrypted between containers on h1 and h2, against the bare wire between the hosts.");
   const bare = await tcpGbits(h1, h2, h2.address, { seconds: 3 });
-  const overlay = await tcpGbits(containers[0], containers[2], "10.32.2.1", { seconds: 3 });
-  const ping = median(await pingTimes(containers[0], "10.32.2.1", 100));
+  const [{ container: here }, , { container: there, address: far }] = containers;
+  const overlay = await tcpGbits(here, there, far, { seconds: 3 });
+  const ping = median(await pingTimes(here, far, 100));
   say(`    bare wire  ${bare.toFixed(2)} Gbit/s`);
   say(
     `    weave      ${overlay.toFixed(2)} Gbit/s, encrypted, in user space; a ping takes ${ping.toFixed(2)} ms (median)`,
@@ -76,15 +78,22 @@ async function demo(lab: Lab): Promise<void> {
   process.kill(pid, "SIGKILL");
   const began = performance.now();
   say(`    kill -9 ${pid}`);
-  await until("h2 is back", async () => (await containers[0].ping("10.32.2.1", { count: 1, wait: 0.2 })) === 1, 60_000);
+  await until("h2 is back", async () => (await here.ping(far, { count: 1, wait: 0.2 })) === 1, 60_000);
   say(
     `    back after ${((performance.now() - began) / 1000).toFixed(2)} s, with the same identity and the same peers:`,
   );
   for (const host of hosts) await connected(host, 2, 60_000);
   await show(h2, "status", "connections");
 
+  next("h3 dies for good. What it owned is taken over; who owns what, and why, can be asked.");
+  for (const id of [h3.supervisorPid, h3.routerPid]) process.kill(id!, "SIGKILL");
+  await until("h3 is out of reach", async () => (await h1.ok("status", "ipam")).includes("- unreachable!"), 60_000);
+  await show(h1, "status", "ipam");
+  await show(h2, "rmpeer", "h3");
+  await show(h1, "ipam", "explain", containers[4].address);
+
   next("Everything goes away again.");
-  for (const host of hosts) await show(host, "reset");
+  for (const host of hosts) await show(host, "reset", ...(host === h3 ? ["--force"] : []));
 }
 
 /** Without root: the same in a user namespace, where this user is root. */

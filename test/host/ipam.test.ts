@@ -264,7 +264,7 @@ test(
       const end = Date.now() + STORM_SECONDS * 1_000;
       const trouble = async () => {
         while (Date.now() < end) {
-          await sleep(500 + random.below(2_500));
+          await sleep(1_000 + random.below(4_000));
           const host = pick(lab.hosts);
           if (random.below(2) === 0 && host.routerPid !== undefined) {
             kills++;
@@ -277,7 +277,7 @@ test(
       };
       const work = async (worker: number) => {
         while (Date.now() < end) {
-          if (running.length >= STORM_CONTAINERS || (running.length > 4 && random.below(4) === 0)) {
+          if (running.length >= STORM_CONTAINERS || (running.length > 4 && random.below(6) === 0)) {
             const [{ host, container }] = running.splice(random.below(running.length), 1);
             const gone = await host.weave("detach", `netns:${container.ns}`);
             // The router was down: what the container held is freed when its namespace is seen to be gone.
@@ -292,6 +292,8 @@ test(
           else {
             refused++;
             await lab.removeNamespace(container.ns);
+            // A router that was killed is away for a moment: it would be asked in vain many times.
+            await sleep(500);
           }
         }
       };
