@@ -37,14 +37,24 @@ function addressOf(word: string): AddressArgument | undefined {
 
 /** Takes `--timeout SECONDS` out of the arguments. @throws Exit */
 export function takeTimeout(args: readonly string[]): { timeout: string | undefined; rest: string[] } {
-  const rest = [...args];
-  const at = rest.findIndex((word) => word === "--timeout" || word.startsWith("--timeout="));
-  if (at === -1) return { timeout: undefined, rest };
-  const [word, next] = rest.splice(at, rest[at].includes("=") ? 1 : 2);
-  const timeout = word.includes("=") ? word.slice(word.indexOf("=") + 1) : next;
-  if (timeout === undefined || !/^\d{1,5}$/.test(timeout))
-    throw new Exit(1, `invalid value ${JSON.stringify(timeout ?? "")} for --timeout: it must be a number of seconds`);
+  const { value: timeout, rest } = takeFlag(args, "--timeout");
+  if (timeout !== undefined && !/^\d{1,5}$/.test(timeout))
+    throw new Exit(1, `invalid value ${JSON.stringify(timeout)} for --timeout: it must be a number of seconds`);
   return { timeout, rest };
+}
+
+/** Takes `--name NAME` out of the arguments: what others shall call the container. */
+export function takeName(args: readonly string[]): { name: string | undefined; rest: string[] } {
+  const { value: name, rest } = takeFlag(args, "--name");
+  return { name, rest };
+}
+
+function takeFlag(args: readonly string[], flag: string): { value: string | undefined; rest: string[] } {
+  const rest = [...args];
+  const at = rest.findIndex((word) => word === flag || word.startsWith(`${flag}=`));
+  if (at === -1) return { value: undefined, rest };
+  const [word, next] = rest.splice(at, rest[at].includes("=") ? 1 : 2);
+  return { value: word.includes("=") ? word.slice(word.indexOf("=") + 1) : (next ?? ""), rest };
 }
 
 /** What `attach`, `detach`, `expose` and `hide` print: the addresses without prefix, on one line. */

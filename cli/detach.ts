@@ -3,6 +3,7 @@ import { findNetns, netnsIdent } from "#src/host/netns.js";
 import { printAddresses, takeAddresses } from "./arguments.js";
 import { usage } from "./exit.js";
 import { held, release } from "./ipam.js";
+import { unregister } from "./names.js";
 import { needRoot } from "./root.js";
 
 /** `weave detach [addr…] <netns>` */
@@ -14,6 +15,7 @@ export async function run(args: readonly string[]): Promise<void> {
   const netns = findNetns(target);
   const addresses = await held(netnsIdent(netns), wanted);
   await detach(netns, addresses);
+  await unregister(netnsIdent(netns), addresses);
   await release(netnsIdent(netns), addresses);
   printAddresses(addresses);
 }

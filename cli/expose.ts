@@ -1,18 +1,23 @@
 import { printAddresses, takeAddresses, takeTimeout } from "./arguments.js";
 import { mustCall } from "./client.js";
-import { Exit, usage } from "./exit.js";
+import { usage } from "./exit.js";
 import { EXPOSED, obtain } from "./ipam.js";
+import { qualified, register } from "./names.js";
 
-/** `weave expose [addr…] [--without-masquerade] [--timeout seconds]` */
+/** `weave expose [addr…] [-h name] [--without-masquerade] [--timeout seconds]` */
 export async function run(args: readonly string[]): Promise<void> {
   const { addresses: wanted, rest } = takeAddresses(args);
   const { timeout, rest: words } = takeTimeout(rest);
-  if (words.includes("-h")) throw new Exit(1, "'-h' needs weaveDNS, which this version does not have yet");
+  const flag = words.indexOf("-h");
+  const [, name] = flag === -1 ? [] : words.splice(flag, 2);
+  if (flag !== -1 && name === undefined) throw usage();
   if (words.some((word) => word !== "--without-masquerade")) throw usage();
+  const fqdn = name === undefined ? undefined : await qualified(name);
   const form = new URLSearchParams({ skipNAT: String(words.length > 0) });
   const { addresses, undo } = await obtain(EXPOSED, wanted, { container: false, timeout });
   try {
     for (const cidr of addresses) await mustCall({ method: "POST", path: `/expose/${cidr}`, form });
+    if (fqdn !== undefined) await register(EXPOSED, addresses, fqdn);
   } catch (error) {
     await undo();
     throw error;

@@ -79,7 +79,12 @@ export function parseLaunch(args: readonly string[], env: NodeJS.ProcessEnv): La
     .option("--ipalloc-range <cidr>", "", DEFAULT_RANGE)
     .option("--ipalloc-default-subnet <cidr>", "", "")
     .option("--ipalloc-init <mode>", "", "")
-    .option("--no-dns");
+    .option("--no-dns")
+    .option("--dns-domain <domain>", "", "weave.local.")
+    .option("--dns-listen-address <address>", "", "")
+    .option("--dns-ttl <seconds>", "", whole, 1)
+    .option("--dns-fallback-timeout <duration>", "", "5s")
+    .option("--resolv-conf <path>", "", "/etc/resolv.conf");
   for (const flag of HARMLESS) command.addOption(new Option(flag).hideHelp());
   try {
     command.parse(normalized(args), { from: "user" });
@@ -113,6 +118,12 @@ export function parseLaunch(args: readonly string[], env: NodeJS.ProcessEnv): La
     logLevel: levelOf(given.logLevel),
     dbPrefix: given.dbPrefix,
     restart: given.restart,
+    dns: given.dns,
+    dnsDomain: given.dnsDomain,
+    dnsListenAddress: given.dnsListenAddress,
+    dnsTtl: given.dnsTtl,
+    dnsFallbackTimeout: given.dnsFallbackTimeout,
+    resolvConf: given.resolvConf,
     ipallocRange: given.ipallocRange,
     ipallocDefaultSubnet: given.ipallocDefaultSubnet,
     ipallocInit: given.ipallocInit,

@@ -7,6 +7,10 @@ type Run = (args: readonly string[]) => Promise<void>;
 const COMMANDS: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
   attach: () => import("./attach.js"),
   connect: () => import("./connect.js"),
+  "dns-add": () => import("./dns-add.js"),
+  "dns-args": () => import("./dns-args.js"),
+  "dns-lookup": () => import("./dns-lookup.js"),
+  "dns-remove": () => import("./dns-remove.js"),
   detach: () => import("./detach.js"),
   expose: () => import("./expose.js"),
   forget: () => import("./forget.js"),

@@ -1,9 +1,9 @@
 import { call } from "./client.js";
 import { Exit, usage } from "./exit.js";
 
-const SECTIONS = ["targets", "connections", "peers", "ipam"];
+const SECTIONS = ["targets", "connections", "peers", "ipam", "dns"];
 
-/** `weave status [targets|connections|peers|ipam]` */
+/** `weave status [targets|connections|peers|ipam|dns]` */
 export async function run(args: readonly string[]): Promise<void> {
   if (args.length > 1 || (args.length === 1 && !SECTIONS.includes(args[0])))
     throw usage(`Invalid 'weave status' sub-command: ${args.join(" ")}`);

@@ -12,6 +12,9 @@ weave launch      [--password <pass>] [--trusted-subnets <cidr>,...]
                   [--conn-limit <count>] [--mtu <bytes>] [--no-fastdp]
                   [--ipalloc-range <cidr> [--ipalloc-default-subnet <cidr>]]
                   [--ipalloc-init <mode>]
+                  [--no-dns] [--dns-domain <fqdn>] [--dns-ttl <seconds>]
+                  [--dns-listen-address <ip_address>:<port>]
+                  [--dns-fallback-timeout <duration>] [--resolv-conf <path>]
                   [--weave-bridge <name>] [--http-addr <addr>]
                   [--status-addr <addr>] [--metrics-addr <addr>]
                   [--db-prefix <path>] [--log-level=debug|info|warning|error]
@@ -22,14 +25,22 @@ weave connect     [--replace] [<peer> ...]
 
 weave prime       [--timeout <seconds>]
 
-weave attach      [<addr> ...] [--no-multicast-route] [--timeout <seconds>]
-                  <netns>
+weave attach      [<addr> ...] [--name <name>] [--no-multicast-route]
+                  [--timeout <seconds>] <netns>
       detach      [<addr> ...] <netns>
 
-weave expose      [<addr> ...] [--without-masquerade] [--timeout <seconds>]
+weave expose      [<addr> ...] [-h <name>] [--without-masquerade]
+                  [--timeout <seconds>]
       hide        [<addr> ...]
 
-weave status      [targets | connections | peers | ipam]
+weave dns-args
+      dns-add     [<ip_address> ...] <netns> -h <name>
+      dns-add     <ip_address> ... -h <name>
+      dns-remove  [<ip_address> ...] <netns> [-h <name>]
+      dns-remove  <ip_address> ... -h <name>
+      dns-lookup  <name>
+
+weave status      [targets | connections | peers | ipam | dns]
       report      [-f <format>]
       ps          [<netns> ...]
       ipam        explain [<ip_address> | <peer_id>]

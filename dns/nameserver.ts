@@ -148,6 +148,12 @@ export class Nameserver implements Gossiper {
     return [...this.#records.all()].sort(compareRecords);
   }
 
+  /** Containers that have names here. */
+  get ownIdents(): Set<string> {
+    const own = this.#records.stateOf(this.#options.self)?.records ?? [];
+    return new Set(own.filter(({ tombstone }) => tombstone === 0).map(({ ident }) => ident));
+  }
+
   /** Live records of this peer. */
   get ownSize(): number {
     const own = this.#records.stateOf(this.#options.self)?.records ?? [];

@@ -208,6 +208,11 @@ export class Allocator {
     return this.#parts.takeovers.settledWithout;
   }
 
+  /** Of these, those of the last time. */
+  get notAsked(): readonly PeerName[] {
+    return this.#parts.takeovers.notAsked;
+  }
+
   /** Whether this peer came back, heard nobody, and hands out all the same. */
   get unheard(): boolean {
     return this.#parts.rollCall.unheard;

@@ -54,6 +54,8 @@ export class Takeovers {
   #current: Takeover | undefined;
   /** Could not be asked when something was settled: if they claim it too, addresses may be held twice. */
   readonly settledWithout = new Set<PeerName>();
+  /** Of these, those of the last time. */
+  notAsked: readonly PeerName[] = [];
 
   constructor(env: Surroundings, state: RingState, holdings: Holdings, participants: () => ReadonlySet<PeerName>) {
     this.#env = env;
@@ -187,6 +189,7 @@ export class Takeovers {
     this.#current = undefined;
     this.#state.decide(settled);
     this.#env.store.remove(KEY);
+    this.notAsked = [...takeover.without];
     for (const peer of takeover.without) this.settledWithout.add(peer);
     if (takeover.without.size > 0) {
       this.#env.log.warn("addresses were taken over without the word of peers that could not be asked", {

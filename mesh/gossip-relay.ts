@@ -88,7 +88,8 @@ export class GossipRelay {
 
   #unicast(message: Extract<Message, { kind: "unicast" }>): boolean {
     const next = this.#network.routes().unicast(message.to);
-    const connection = next === undefined ? undefined : this.#network.connectionTo(next);
+    // A new neighbour is there before the routes know: what it says first is answered at once.
+    const connection = this.#network.connectionTo(message.to) ?? this.#network.connectionTo(next ?? message.to);
     if (connection === undefined || message.hops <= 0 || connection.congested) return false;
     connection.send({ ...message, hops: message.hops - 1 });
     return true;

@@ -1,5 +1,6 @@
 import { z } from "zod/mini";
 import { nicknameShape } from "#mesh/peer.js";
+import { parseDnsOptions } from "#router/dns/options.js";
 import { parseIpamOptions } from "#router/ipam-options.js";
 import { isIpv4, parseCidr } from "#src/address.js";
 import { WeaveError } from "#src/errors.js";
@@ -30,6 +31,15 @@ const shape = z.object({
   logLevel: z.enum(["debug", "info", "warn", "error"]),
   dbPrefix: z.string().check(z.startsWith("/")),
   restart: z.boolean(),
+  dns: z.boolean(),
+  dnsDomain: z.string(),
+  /** `host:port`; "" for what the host offers. */
+  dnsListenAddress: z.string(),
+  /** Seconds. */
+  dnsTtl: z.number(),
+  /** A duration such as `5s`. */
+  dnsFallbackTimeout: z.string(),
+  resolvConf: z.string(),
   /** What IPAM hands out, in CIDR notation; "" for no IPAM. */
   ipallocRange: z.string(),
   /** "" for the whole range. */
@@ -76,6 +86,7 @@ export function checkOptions(options: RouterOptions): void {
     }
   }
   parseIpamOptions(options);
+  parseDnsOptions(options);
   if (options.resume && options.peers.length > 0) {
     throw new WeaveError(
       "WEAVE_FLAG_INVALID",

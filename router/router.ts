@@ -4,11 +4,15 @@ import { type PeerName, peerText } from "#mesh/peer.js";
 import type { Wire } from "#mesh/transport.js";
 import { Datapath } from "#router/datapath/datapath.js";
 import type { DatapathEvent } from "#router/datapath/protocol.js";
+import { PeerDirectory } from "#router/directory.js";
+import { Dns } from "#router/dns/dns.js";
+import { parseDnsOptions } from "#router/dns/options.js";
 import { Exposure } from "#router/exposure.js";
 import { frameRouteTable } from "#router/frame-routes.js";
 import { loadIdentity } from "#router/identity.js";
 import { Ipam } from "#router/ipam.js";
 import { parseIpamOptions } from "#router/ipam-options.js";
+import { NamespaceWatch } from "#router/namespaces.js";
 import { checkOptions, type RouterOptions } from "#router/options.js";
 import { passwordKey } from "#router/password.js";
 import { Sleeve, SleeveConnection } from "#router/sleeve/sleeve.js";
@@ -52,7 +56,9 @@ export class Router {
   readonly exposure: Exposure;
   /** Undefined when it is off. */
   readonly ipam: Ipam | undefined;
+  readonly dns: Dns | undefined;
   readonly log: Log;
+  readonly #watch: NamespaceWatch;
   readonly #store: Store;
   readonly #tap: TapDevice;
   readonly #udpFd: number;
@@ -64,6 +70,8 @@ export class Router {
     datapath: Datapath;
     exposure: Exposure;
     ipam: Ipam | undefined;
+    dns: Dns | undefined;
+    watch: NamespaceWatch;
     log: Log;
     store: Store;
     tap: TapDevice;
@@ -75,6 +83,8 @@ export class Router {
     this.datapath = parts.datapath;
     this.exposure = parts.exposure;
     this.ipam = parts.ipam;
+    this.dns = parts.dns;
+    this.#watch = parts.watch;
     this.log = parts.log;
     this.#store = parts.store;
     this.#tap = parts.tap;
@@ -137,6 +147,7 @@ export class Router {
 
     let onEvent: (event: DatapathEvent) => void = () => {};
     let onRoutes: () => void = () => {};
+    let onForgotten: (peer: PeerName) => void = () => {};
     const datapath = new Datapath({
       self: macNumber(identity.name),
       tap,
@@ -173,7 +184,10 @@ export class Router {
           datapath.send({ do: "forget", peer: macNumber(peer) });
         },
         resumed: (peer) => log.info("peer within reach again", { peer }),
-        forgotten: (peer) => log.info("peer forgotten", { peer }),
+        forgotten: (peer) => {
+          log.info("peer forgotten", { peer });
+          onForgotten(peer);
+        },
         targets: (now) => saveTargets(store, now),
       },
     });
@@ -196,13 +210,38 @@ export class Router {
         log.warn("the firewall rules or exposed addresses could not be restored", { why: textOf(error) }),
       );
 
+    const directory = new PeerDirectory(mesh, store);
+    onRoutes = () => directory.update();
+    const common = { self: identity.name, mesh, directory, store, log };
     const ipamOptions = parseIpamOptions(options);
-    const ipam = ipamOptions && new Ipam({ options: ipamOptions, self: identity.name, mesh, store, log });
+    const ipam = ipamOptions && new Ipam({ options: ipamOptions, ...common });
     undo.push(() => ipam?.stop());
-    onRoutes = () => ipam?.directory.update();
+    const dnsOptions = parseDnsOptions(options);
+    const dns = dnsOptions && (await Dns.start({ options: dnsOptions, incarnation: identity.incarnation, ...common }));
+    undo.push(() => dns?.stop());
+    onForgotten = (peer) => dns?.names.forgotten(peer);
+    const watch = new NamespaceWatch(
+      [ipam, dns].filter((holder) => holder !== undefined),
+      log,
+    );
+    undo.push(() => watch.stop());
+    await watch.look();
     await ipam?.reclaim(exposure.addresses);
 
-    const router = new Router({ options, mesh, datapath, exposure, ipam, log, store, tap, udpFd, listener });
+    const router = new Router({
+      options,
+      mesh,
+      datapath,
+      exposure,
+      ipam,
+      dns,
+      watch,
+      log,
+      store,
+      tap,
+      udpFd,
+      listener,
+    });
     accept = (wire) => mesh.accept(wire);
     mesh.connect(targets, true);
     log.info("router started", {
@@ -230,7 +269,9 @@ export class Router {
 
   /** Ends everything, in an order that loses nothing. The bridge and the containers on it stay as they are. */
   async stop(): Promise<void> {
+    this.#watch.stop();
     this.ipam?.stop();
+    await this.dns?.stop();
     this.mesh.stop();
     // A breath for the farewells to leave before their sockets do.
     await new Promise((resolve) => setTimeout(resolve, 20));

@@ -10,7 +10,7 @@ node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.ex
   { say "weave needs Node 20.19 or later; this is $(node --version)"; exit 1; }
 
 # tool:package
-needed=(ip:iproute2 nsenter:util-linux nft:nftables iptables:iptables ping:iputils-ping tcpdump:tcpdump ethtool:ethtool iperf3:iperf3 ps:procps sysctl:procps)
+needed=(ip:iproute2 nsenter:util-linux nft:nftables iptables:iptables ping:iputils-ping tcpdump:tcpdump ethtool:ethtool iperf3:iperf3 ps:procps sysctl:procps dig:bind9-dnsutils drill:ldnsutils dnsmasq:dnsmasq-base musl-gcc:musl-tools)
 missing=()
 PATH="$PATH:/usr/sbin:/sbin"
 for entry in "${needed[@]}"; do

@@ -126,9 +126,9 @@ async function removePeer({ allocator }: Ipam, who: string, force: boolean): Pro
     lines.push(
       `They are handed out as soon as these agree: ${names(allocator.takeover.waiting)} (see 'weave status ipam')`,
     );
-  if (count > 0n && allocator.settledWithout.size > 0) {
+  if (count > 0n && allocator.takeover === undefined && allocator.notAsked.length > 0) {
     lines.push(
-      `Out of reach, and not asked: ${names(allocator.settledWithout)}. If they are alive, addresses that ${who} gave them last may be given twice.`,
+      `Out of reach, and not asked: ${names(allocator.notAsked)}. If they are alive, addresses that ${who} gave them last may be given twice.`,
     );
   }
   return { body: `${lines.join("\n")}\n` };

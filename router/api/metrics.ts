@@ -66,6 +66,20 @@ export class Metrics {
     counter("weave_connection_terminations_total", "Number of peer-to-peer connections terminated.", "", async () => ({
       all: router.mesh.status().terminations,
     }));
+    const { dns } = router;
+    if (dns !== undefined) {
+      new Gauge({
+        name: "weave_dns_entries",
+        help: "Number of DNS entries that this peer gives.",
+        registers,
+        collect() {
+          this.set(dns.names.ownSize);
+        },
+      });
+      counter("weave_dns_queries_total", "DNS queries, by what became of them.", "result", async () => ({
+        ...dns.server?.counts,
+      }));
+    }
     counter("weave_messages_quarantined_total", "Messages of peers that were set aside.", "", async () => ({
       all: router.mesh.status().quarantined,
     }));

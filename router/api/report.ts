@@ -2,6 +2,7 @@ import { PROTOCOL_MAX, PROTOCOL_MIN } from "#mesh/channel.js";
 import type { Connection } from "#mesh/connection.js";
 import type { AttemptStatus } from "#mesh/connection-maker.js";
 import { type PeerRecord, peerText } from "#mesh/peer.js";
+import { type DnsReport, dnsReport } from "#router/api/dns-report.js";
 import { type IpamReport, ipamReport, ipamStatusWord } from "#router/api/ipam-report.js";
 import type { Router } from "#router/router.js";
 import { SleeveConnection } from "#router/sleeve/sleeve.js";
@@ -43,7 +44,8 @@ export interface Report {
     readonly NextCheckAt: string;
   };
   readonly Router: RouterReport;
-  /** Absent when IPAM is off. */
+  /** Absent when it is off; so is the next. */
+  readonly DNS?: DnsReport;
   readonly IPAM?: IpamReport & { readonly Status: string };
 }
 
@@ -79,7 +81,7 @@ const NO_PEER = "00:00:00:00:00:00";
 
 /** @param withDatapath ask the datapath thread too: its counters and MAC table */
 export async function makeReport(router: Router, withDatapath = true): Promise<Report> {
-  const { mesh, options, datapath, ipam } = router;
+  const { mesh, options, datapath, ipam, dns } = router;
   const status = mesh.status();
   const nickOf = (name: string) => mesh.peer(name)?.nickname ?? "";
   const routes = mesh.frameRoutes;
@@ -134,6 +136,7 @@ export async function makeReport(router: Router, withDatapath = true): Promise<R
         };
       }),
     },
+    ...(dns === undefined ? {} : { DNS: dnsReport(dns) }),
     ...(ipam === undefined ? {} : { IPAM: { ...ipamReport(ipam, performance.now()), Status: ipamStatusWord(ipam) } }),
   };
 }

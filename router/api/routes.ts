@@ -1,3 +1,5 @@
+import { dnsReport, dnsText } from "#router/api/dns-report.js";
+import { dnsRoutes } from "#router/api/dns-routes.js";
 import type { Answer, Route } from "#router/api/http.js";
 import { ipamReport, ipamText } from "#router/api/ipam-report.js";
 import { ipamRoutes } from "#router/api/ipam-routes.js";
@@ -12,7 +14,7 @@ import { textOf, WeaveError } from "#src/errors.js";
 /** What may be read by anybody who reaches the status port. */
 export function statusRoutes(router: Router): Route[] {
   const metrics = new Metrics(router);
-  const { ipam } = router;
+  const { ipam, dns } = router;
   const get = (pattern: RegExp, handle: Route["handle"]): Route => ({ method: "GET", pattern, handle });
   const text = (pattern: RegExp, make: () => Promise<string>): Route =>
     get(pattern, async () => ({ body: await make() }));
@@ -25,6 +27,7 @@ export function statusRoutes(router: Router): Route[] {
     ...(ipam === undefined
       ? []
       : [text(/^\/status\/ipam$/, async () => ipamText(ipam, ipamReport(ipam, performance.now())))]),
+    ...(dns === undefined ? [] : [text(/^\/status\/dns$/, async () => dnsText(dnsReport(dns)))]),
     get(/^\/report$/, async ({ accept, form }): Promise<Answer> => {
       if (accept === "application/json")
         return { type: "application/json", body: `${stringify(await makeReport(router), 4)}\n` };
@@ -55,6 +58,7 @@ export function controlRoutes(router: Router): Route[] {
   return [
     ...statusRoutes(router),
     ...ipamRoutes(router),
+    ...dnsRoutes(router),
     post(/^\/connect$/, async ({ form }) => {
       const errors = await router.connect(form.getAll("peer"), form.get("replace") === "true");
       return errors.length > 0 ? { status: 400, body: `${errors.join("\n")}\n` } : {};

@@ -10,7 +10,19 @@ const STATES = ["established", "pending", "retrying", "failed", "connecting"];
 export function statusText(report: Report): string {
   const version = line("Version", `${report.Version} (version check update disabled)`);
   const ipam = report.IPAM === undefined ? [] : [ipamText(report.IPAM)];
-  return [version, routerText(report.Router), ...ipam].join("\n");
+  const dns = report.DNS === undefined ? [] : [dnsText(report.DNS)];
+  return [version, routerText(report.Router), ...ipam, ...dns].join("\n");
+}
+
+function dnsText({ Domain, Upstream, TTL, Entries, Problem }: NonNullable<Report["DNS"]>): string {
+  return [
+    line("Service", "dns"),
+    ...(Problem === "" ? [] : [line("Problem", Problem.replaceAll("\n", " "))]),
+    line("Domain", Domain),
+    line("Upstream", Upstream.length > 0 ? Upstream.join(", ") : "none"),
+    line("TTL", TTL),
+    line("Entries", Entries.filter(({ Tombstone }) => Tombstone === 0).length),
+  ].join("");
 }
 
 function ipamText({

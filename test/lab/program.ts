@@ -49,6 +49,11 @@ const programs: Record<string, () => void> = {
     });
   },
 
+  /** udp-bind PORT: keeps a UDP port to itself. */
+  "udp-bind"() {
+    createSocket("udp4").bind(Number(args[0]), ready);
+  },
+
   /** hear PORT [GROUP INTERFACE]: prints the first UDP datagram that comes. */
   hear() {
     const socket = createSocket({ type: "udp4", reuseAddr: true });

@@ -8,6 +8,7 @@ const SOCK_DGRAM_NONBLOCK_CLOEXEC = 2 | 0x800 | 0x80000;
 const SOL_SOCKET = 1;
 const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
+const SO_REUSEPORT = 15;
 const SOL_IP = 0;
 const IP_MTU_DISCOVER = 10;
 /** Always set "don't fragment", but never trust ICMP: sizes are proven by our own probes (ip(7)). */
@@ -19,6 +20,8 @@ const MSG_DONTWAIT = 0x40;
 
 /** Kernel buffer in each direction: 8 MB hold some 10 ms at 6 Gbit/s, longer than the scheduler keeps us waiting. */
 const SOCKET_BUFFER_BYTES = 8 << 20;
+/** Small packets, and several sockets. */
+const SHARED_BUFFER_BYTES = 1 << 20;
 
 /** The kernel takes at most this much in one segmented send (UDP_MAX_SEGMENTS, and an IP packet of 64 KB). */
 export const MAX_SEGMENTS = 64;
@@ -150,29 +153,58 @@ export class UdpSocket {
   }
 }
 
+/** Sets an integer option of a socket; what the kernel does not take is left as it is. */
+type SetOption = (level: number, name: number, value: number) => void;
+
 /**
- * Opens a bound, non-blocking UDP socket.
+ * Opens a bound, non-blocking UDP socket for frames.
  *
  * @param host dotted quad; `0.0.0.0` for all addresses
  * @throws WEAVE_PORT_IN_USE, WEAVE_NATIVE
  */
 export function openUdp(host: string, port: number): number {
+  return bindUdp(host, port, {
+    after(option) {
+      option(SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER_BYTES);
+      option(SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER_BYTES);
+      option(SOL_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
+      option(SOL_UDP, UDP_GRO, 1);
+    },
+  });
+}
+
+/**
+ * Opens one of several UDP sockets of one address. The kernel gives each client to one of them (SO_REUSEPORT, socket(7)),
+ * so that one who floods fills only the queue of that one.
+ *
+ * @throws WEAVE_PORT_IN_USE, WEAVE_NATIVE
+ */
+export function openSharedUdp(host: string, port: number): number {
+  return bindUdp(host, port, {
+    before: (option) => option(SOL_SOCKET, SO_REUSEPORT, 1),
+    after: (option) => option(SOL_SOCKET, SO_RCVBUFFORCE, SHARED_BUFFER_BYTES),
+  });
+}
+
+function bindUdp(
+  host: string,
+  port: number,
+  { before, after }: { before?: (option: SetOption) => void; after?: (option: SetOption) => void },
+): number {
   const fd = libc.socket(AF_INET, SOCK_DGRAM_NONBLOCK_CLOEXEC, 0);
   if (fd < 0) throw new WeaveError("WEAVE_NATIVE", `cannot make a UDP socket: ${errnoName(errno())}`);
   const memory = new Memory(64);
-  const option = (level: number, name: number, value: number) => {
+  const option: SetOption = (level, name, value) => {
     memory.view.setInt32(32, value, true);
-    return libc.setsockopt(fd, level, name, memory.at(32, 4), 4);
+    libc.setsockopt(fd, level, name, memory.at(32, 4), 4);
   };
   try {
+    before?.(option);
     memory.view.setUint16(0, AF_INET, true);
     memory.view.setUint16(2, port, false);
     memory.view.setUint32(4, Math.floor(endpoint(host, 0) / 65536), false);
     if (libc.bind(fd, memory.at(0, 16), 16) < 0) throw explainBind(host, port, errno());
-    option(SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER_BYTES);
-    option(SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER_BYTES);
-    option(SOL_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
-    option(SOL_UDP, UDP_GRO, 1);
+    after?.(option);
     return fd;
   } catch (error) {
     libc.close(fd);

@@ -1,0 +1,38 @@
+import { call, mustCall } from "./client.js";
+import { Exit } from "./exit.js";
+
+/** What the original files names under that belong to no container. */
+export const EXTERN = "weave:extern";
+
+/** The domain of the running router, with a dot at its end; undefined when DNS is off. */
+export async function domain(): Promise<string | undefined> {
+  const { status, body } = await call({ path: "/domain" });
+  return status === 200 ? body : undefined;
+}
+
+/** A name as users give it: one without a dot is in our domain. @throws Exit when DNS is off */
+export async function qualified(name: string): Promise<string> {
+  if (name.includes(".")) return name;
+  const ours = await domain();
+  if (ours === undefined)
+    throw new Exit(1, "weaveDNS is off on this host: a name has no use\nLaunch without --no-dns.");
+  return `${name}.${ours}`;
+}
+
+/** Gives a name to addresses of a container. @param addresses with or without prefix length */
+export async function register(ident: string, addresses: readonly string[], fqdn: string): Promise<void> {
+  const form = new URLSearchParams({ fqdn });
+  for (const address of addresses) await mustCall({ method: "PUT", path: pathOf(ident, address), form });
+}
+
+/** Takes names of a container away: one, or (without `fqdn`) all, at those addresses. DNS that is off has none. */
+export async function unregister(ident: string, addresses: readonly string[], fqdn?: string): Promise<void> {
+  const query = fqdn === undefined ? "" : `?${new URLSearchParams({ fqdn })}`;
+  for (const address of addresses) {
+    const { status, body } = await call({ method: "DELETE", path: `${pathOf(ident, address)}${query}` });
+    if (status !== 204 && status !== 404) throw new Exit(1, body.trimEnd());
+  }
+}
+
+const pathOf = (ident: string, address: string): string =>
+  `/name/${encodeURIComponent(ident)}/${address.split("/")[0]}`;

@@ -1,0 +1,69 @@
+import type { Match } from "#dns/nameserver.js";
+import type { Answer, Request, Route } from "#router/api/http.js";
+import type { Router } from "#router/router.js";
+import { isIpv4 } from "#src/address.js";
+import { WeaveError } from "#src/errors.js";
+
+/** The control API of weaveDNS. Without it its paths do not exist. */
+export function dnsRoutes(router: Router): Route[] {
+  const { dns, options } = router;
+  if (dns === undefined) return [];
+  const { names } = dns;
+  const route = (method: string, pattern: RegExp, handle: (request: Request) => Answer | Promise<Answer>): Route => ({
+    method,
+    pattern,
+    handle,
+  });
+  const remove = ({ params: [ident, address], form }: Request): Answer => {
+    const hostname = form.get("fqdn") ?? undefined;
+    const match: Match = {
+      ...(ident === undefined ? {} : { ident }),
+      ...(address === undefined ? {} : { address: checkAddress(address) }),
+      ...(hostname === undefined ? {} : { hostname }),
+    };
+    names.remove(match);
+    return { status: 204 };
+  };
+  return [
+    route("GET", /^\/domain$/, () => ({ body: names.domain })),
+    route("GET", /^\/dns-address$/, async () => ({ body: (await dns.address(options.bridge)).host })),
+    route("GET", /^\/dns-address-port$/, async () => {
+      const { host, port } = await dns.address(options.bridge);
+      return { body: `${host}:${port}` };
+    }),
+    route("GET", /^\/name$/, () => ({
+      type: "application/json",
+      body: JSON.stringify(
+        names.records.map(({ ident, origin, address, hostname, version, tombstone }) => ({
+          ContainerID: ident,
+          // A number, as in the original.
+          Origin: Number.parseInt(origin.replaceAll(":", ""), 16),
+          Addr: address,
+          Hostname: hostname,
+          Version: version,
+          Tombstone: tombstone,
+        })),
+      ),
+    })),
+    route("PUT", /^\/name\/([^/]+)\/([^/]+)$/, ({ params: [ident, address], form }) => {
+      const fqdn = form.get("fqdn");
+      if (fqdn === null) throw new WeaveError("WEAVE_DNS_NAME", "no name was given: add fqdn=NAME");
+      names.add(checkIdent(ident), checkAddress(address), fqdn);
+      return { status: 204 };
+    }),
+    route("DELETE", /^\/name$/, remove),
+    route("DELETE", /^\/name\/([^/]+)$/, remove),
+    route("DELETE", /^\/name\/([^/]+)\/([^/]+)$/, remove),
+  ];
+}
+
+function checkAddress(text: string): string {
+  if (!isIpv4(text)) throw new WeaveError("WEAVE_ADDRESS_INVALID", `invalid IP Address: ${text.slice(0, 64)}`);
+  return text;
+}
+
+function checkIdent(text: string): string {
+  if (!/^[\x21-\x7e]{1,255}$/.test(text))
+    throw new WeaveError("WEAVE_DNS_NAME", `invalid container id: ${JSON.stringify(text.slice(0, 64))}`);
+  return text;
+}

@@ -1,0 +1,131 @@
+import { networkInterfaces } from "node:os";
+import { CHANNEL, Nameserver } from "#dns/nameserver.js";
+import type { Directory } from "#mesh/directory.js";
+import type { Mesh } from "#mesh/mesh.js";
+import type { PeerName } from "#mesh/peer.js";
+import { DNS_PORT, type DnsOptions } from "#router/dns/options.js";
+import { ResolvConf } from "#router/dns/resolv-conf.js";
+import { DnsServer } from "#router/dns/server.js";
+import { Upstream } from "#router/dns/upstream.js";
+import type { NamespaceHolder } from "#router/namespaces.js";
+import { systemClock } from "#src/clock.js";
+import { textOf } from "#src/errors.js";
+import { findLink, ipv4Of } from "#src/host/links.js";
+import type { Log } from "#src/log.js";
+import { systemRandom } from "#src/random.js";
+import type { Store } from "#src/store.js";
+
+const ANY = "0.0.0.0";
+/** Where Docker's containers look for a name server, if the host has it. */
+const DOCKER_BRIDGE = "docker0";
+
+/** weaveDNS of a router: the names on the mesh, and the server that answers for them. */
+export class Dns implements NamespaceHolder {
+  readonly names: Nameserver;
+  readonly upstream: Upstream;
+  readonly options: DnsOptions;
+  /** Undefined when the address is not to be had; {@link problem} says why. */
+  readonly server: DnsServer | undefined;
+  readonly problem: string | undefined;
+  readonly #host: string;
+  readonly #port: number;
+
+  private constructor(parts: {
+    names: Nameserver;
+    upstream: Upstream;
+    options: DnsOptions;
+    server: DnsServer | undefined;
+    problem: string | undefined;
+    host: string;
+    port: number;
+  }) {
+    this.names = parts.names;
+    this.upstream = parts.upstream;
+    this.options = parts.options;
+    this.server = parts.server;
+    this.problem = parts.problem;
+    this.#host = parts.host;
+    this.#port = parts.port;
+  }
+
+  /**
+   * Starts answering. An address that the user named must be to be had; where we chose it, names are kept and told all the
+   * same when it is not.
+   *
+   * @throws WEAVE_PORT_IN_USE, WEAVE_STORE
+   */
+  static async start(parts: {
+    options: DnsOptions;
+    self: PeerName;
+    incarnation: number;
+    mesh: Mesh;
+    directory: Directory;
+    store: Store;
+    log: Log;
+  }): Promise<Dns> {
+    const { options, self, incarnation, mesh, directory: peers, store, log } = parts;
+    const names = new Nameserver({
+      self,
+      incarnation,
+      domain: options.domain,
+      clock: systemClock,
+      random: systemRandom,
+      log,
+      store,
+      peers,
+    });
+    const { host, port } = options.listen ?? { host: (await dockerAddress()) ?? ANY, port: DNS_PORT };
+    const ourselves = (address: string) =>
+      port === DNS_PORT && (address === host || (host === ANY && isLocal(address)));
+    const resolvConf = new ResolvConf(options.resolvConf, ourselves);
+    const upstream = new Upstream({ resolvConf, random: systemRandom, timeoutMs: options.fallbackTimeoutMs });
+    let server: DnsServer | undefined;
+    let problem: string | undefined;
+    try {
+      server = await DnsServer.listen(host, port, { names, upstream, ttl: options.ttl, clock: systemClock, log });
+    } catch (error) {
+      if (options.listen !== undefined) throw error;
+      problem = textOf(error);
+      log.warn("names are kept, and not answered", { why: problem });
+    }
+    names.open(mesh.channel(CHANNEL, names));
+    return new Dns({ names, upstream, options, server, problem, host, port });
+  }
+
+  /** Where containers of this host can ask. @param bridge ours, whose address serves when we listen everywhere */
+  async address(bridge: string): Promise<{ host: string; port: number }> {
+    const port = this.server?.port ?? this.#port;
+    if (this.#host !== ANY) return { host: this.#host, port };
+    const link = await findLink(bridge);
+    return { host: (link && ipv4Of(link)[0]?.split("/")[0]) ?? "127.0.0.1", port };
+  }
+
+  /** For the watch: whose names end with them, at once. */
+  idents(): Iterable<string> {
+    return this.names.ownIdents;
+  }
+
+  died(ident: string): void {
+    this.names.remove({ ident });
+  }
+
+  alive(): void {}
+
+  get listening(): string {
+    return `${this.#host}:${this.server?.port ?? this.#port}`;
+  }
+
+  async stop(): Promise<void> {
+    this.names.stop();
+    await this.server?.close();
+  }
+}
+
+async function dockerAddress(): Promise<string | undefined> {
+  const link = await findLink(DOCKER_BRIDGE);
+  return link && ipv4Of(link)[0]?.split("/")[0];
+}
+
+function isLocal(address: string): boolean {
+  return Object.values(networkInterfaces()).some((list) => list?.some((each) => each.address === address));
+}

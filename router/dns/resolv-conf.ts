@@ -1,0 +1,50 @@
+import { readFileSync, statSync } from "node:fs";
+import { isIP } from "node:net";
+
+/** Looked at again at most this often. As the original. */
+const CHECK_MS = 5_000;
+/** As resolv.conf(5): more are not used. */
+const MAX_SERVERS = 3;
+
+/** The servers of a resolv.conf file, read again when it changes. */
+export class ResolvConf {
+  readonly #path: string;
+  readonly #own: (address: string) => boolean;
+  #checked = Number.NEGATIVE_INFINITY;
+  #stamp = "";
+  #servers: readonly string[] = [];
+
+  /** @param own whether an address is ours: asking ourselves would never end */
+  constructor(path: string, own: (address: string) => boolean) {
+    this.#path = path;
+    this.#own = own;
+  }
+
+  /** Addresses in the order of the file. None when it cannot be read. */
+  get servers(): readonly string[] {
+    const now = performance.now();
+    if (now - this.#checked < CHECK_MS) return this.#servers;
+    this.#checked = now;
+    try {
+      const { mtimeMs, ino, size } = statSync(this.#path);
+      const stamp = `${mtimeMs} ${ino} ${size}`;
+      if (stamp === this.#stamp) return this.#servers;
+      this.#stamp = stamp;
+      this.#servers = parseResolvConf(readFileSync(this.#path, "utf8")).filter((address) => !this.#own(address));
+    } catch {
+      this.#stamp = "";
+      this.#servers = [];
+    }
+    return this.#servers;
+  }
+}
+
+/** The `nameserver` lines of resolv.conf(5). */
+export function parseResolvConf(text: string): string[] {
+  return text
+    .split("\n")
+    .map((line) => /^nameserver\s+(\S+)/.exec(line)?.[1])
+    .filter((address) => address !== undefined)
+    .filter((address) => isIP(address.split("%")[0]) !== 0)
+    .slice(0, MAX_SERVERS);
+}

@@ -1,0 +1,159 @@
+import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
+import { createServer, type Server, type Socket as TcpSocket } from "node:net";
+import { decide } from "#dns/answer.js";
+import type { Nameserver } from "#dns/nameserver.js";
+import { type Query, RCODE, type Reply, readQuery, truncate, writeError, writeReply } from "#dns/packet.js";
+import { framed, TcpReader, type Transport, type Upstream } from "#router/dns/upstream.js";
+import type { Clock } from "#src/clock.js";
+import { systemCode, textOf, WeaveError } from "#src/errors.js";
+import { openSharedUdp } from "#src/host/native/udp.js";
+import type { Log } from "#src/log.js";
+import { RateLimiter } from "#src/token-bucket.js";
+
+/** Queries of one client in a second: more than a container asks, and a fraction of what we answer, so that others get in. */
+const CLIENT = { perSecond: 10_000, burst: 10_000 };
+/** Queues that clients are spread over: one that floods fills its own. */
+const UDP_SOCKETS = 8;
+const MAX_TCP_CONNECTIONS = 256;
+/** Silent connections are closed (RFC 7766, 6.2.3: some seconds). */
+const TCP_IDLE_MS = 10_000;
+const MAX_TCP_MESSAGE = 65_535;
+
+export interface DnsServerOptions {
+  readonly names: Nameserver;
+  readonly upstream: Upstream;
+  /** Of our answers, in seconds. */
+  readonly ttl: number;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Answers DNS over UDP and TCP at one address. */
+export class DnsServer {
+  readonly #options: DnsServerOptions;
+  readonly #udp: readonly Socket[];
+  readonly #tcp: Server;
+  readonly #connections = new Set<TcpSocket>();
+  readonly #clients: RateLimiter;
+  #closed = false;
+  /** Queries by what became of them. */
+  readonly counts = { answered: 0, forwarded: 0, failed: 0, malformed: 0, limited: 0 };
+
+  private constructor(options: DnsServerOptions, udp: readonly Socket[], tcp: Server) {
+    this.#options = options;
+    this.#udp = udp;
+    this.#tcp = tcp;
+    this.#clients = new RateLimiter(options.clock, CLIENT);
+    for (const socket of udp) {
+      socket.on("message", (message, from) => void this.#onDatagram(socket, message, from));
+      // An answer that cannot be delivered is the asker's loss alone.
+      socket.on("error", (error) => options.log.warn("DNS over UDP has a problem", { why: textOf(error) }));
+    }
+    tcp.on("connection", (socket) => this.#onConnection(socket));
+    tcp.on("error", (error) => options.log.warn("DNS over TCP has a problem", { why: textOf(error) }));
+  }
+
+  /** @throws WEAVE_PORT_IN_USE when the address is not to be had */
+  static async listen(host: string, port: number, options: DnsServerOptions): Promise<DnsServer> {
+    const udp: Socket[] = [];
+    const tcp = createServer();
+    try {
+      // Port 0 is for tests: all get the same one.
+      for (let i = 0; i < UDP_SOCKETS; i++) udp.push(await bindUdp(host, udp[0]?.address().port ?? port));
+      const { port: bound } = udp[0].address();
+      await new Promise<void>((resolve, reject) => tcp.once("error", reject).listen(bound, host, resolve));
+    } catch (cause) {
+      for (const socket of udp) socket.close();
+      tcp.close();
+      const busy =
+        systemCode(cause) === "EADDRINUSE" || (cause instanceof WeaveError && cause.code === "WEAVE_PORT_IN_USE");
+      throw new WeaveError(
+        "WEAVE_PORT_IN_USE",
+        `cannot answer DNS at ${host}:${port}: ${busy ? "another process uses it" : textOf(cause)}`,
+        { cause, next: "Choose another address with --dns-listen-address, or launch with --no-dns." },
+      );
+    }
+    tcp.removeAllListeners("error");
+    return new DnsServer(options, udp, tcp);
+  }
+
+  get port(): number {
+    return this.#udp[0].address().port;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const socket of this.#connections) socket.destroy();
+    await Promise.all([
+      ...this.#udp.map((socket) => new Promise<void>((resolve) => socket.close(() => resolve()))),
+      new Promise<void>((resolve) => this.#tcp.close(() => resolve())),
+    ]);
+  }
+
+  async #onDatagram(socket: Socket, message: Buffer, from: RemoteInfo): Promise<void> {
+    if (!this.#clients.admit(from.address)) {
+      this.counts.limited++;
+      return;
+    }
+    const answer = this.#answer(message, "udp", from.address);
+    // What we know is answered in the same turn of the event loop.
+    const response = answer instanceof Promise ? await answer : answer;
+    // Upstream may have taken longer than we were there.
+    if (response !== undefined && !this.#closed) socket.send(response, from.port, from.address, () => {});
+  }
+
+  #onConnection(socket: TcpSocket): void {
+    if (this.#connections.size >= MAX_TCP_CONNECTIONS) {
+      socket.destroy();
+      return;
+    }
+    this.#connections.add(socket);
+    const client = socket.remoteAddress ?? "";
+    const reader = new TcpReader(async (message) => {
+      const response = await this.#answer(Uint8Array.from(message), "tcp", client);
+      if (response !== undefined && !socket.destroyed) socket.write(framed(response));
+    });
+    socket.setTimeout(TCP_IDLE_MS, () => socket.destroy());
+    socket.on("data", (chunk) => reader.push(chunk));
+    socket.on("error", () => socket.destroy());
+    socket.on("close", () => this.#connections.delete(socket));
+  }
+
+  #answer(message: Uint8Array, transport: Transport, client: string): Uint8Array | undefined | Promise<Uint8Array> {
+    let query: Query;
+    try {
+      query = readQuery(message);
+    } catch {
+      this.counts.malformed++;
+      return writeError(message, RCODE.FORMERR);
+    }
+    const { names, ttl } = this.#options;
+    const decision = decide(query, names, ttl);
+    if (decision.do === "forward") return this.#forward(message, query, transport, client);
+    this.counts.answered++;
+    return this.#write(query, decision.reply, transport);
+  }
+
+  #write(query: Query, reply: Reply, transport: Transport): Uint8Array {
+    return writeReply(query, reply, transport === "udp" ? query.udpSize : MAX_TCP_MESSAGE);
+  }
+
+  async #forward(message: Uint8Array, query: Query, transport: Transport, client: string): Promise<Uint8Array> {
+    const response = await this.#options.upstream.ask(message, query.question, transport, client);
+    if (response === undefined) {
+      this.counts.failed++;
+      const reply = { rcode: RCODE.SERVFAIL, authoritative: false, answers: [], ttl: 0 };
+      return this.#write(query, reply, transport);
+    }
+    this.counts.forwarded++;
+    return transport === "udp" && response.length > query.udpSize ? truncate(response, query) : response;
+  }
+}
+
+async function bindUdp(host: string, port: number): Promise<Socket> {
+  const socket = createSocket("udp4");
+  const fd = openSharedUdp(host, port);
+  await new Promise<void>((resolve, reject) => socket.once("error", reject).bind({ fd, exclusive: true }, resolve));
+  socket.removeAllListeners("error");
+  return socket;
+}

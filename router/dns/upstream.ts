@@ -1,0 +1,161 @@
+import { createSocket } from "node:dgram";
+import { connect, isIPv6 } from "node:net";
+import { answersQuery } from "#dns/packet.js";
+import type { ResolvConf } from "#router/dns/resolv-conf.js";
+import type { Random } from "#src/random.js";
+
+/** Queries under way at once, in all and from one client: more wait for nobody. */
+const MAX_PENDING = 1_000;
+const MAX_PENDING_CLIENT = 200;
+const PORT = 53;
+
+export type Transport = "udp" | "tcp";
+
+/**
+ * Asks the servers that the host uses, in their order, with what the client sent, to the octet: flags, DNSSEC bits and
+ * options of EDNS are theirs. Only the id is our own, random, on a port of its own, and only an answer from the server
+ * asked, with that id, to that question, is taken (RFC 5452).
+ */
+export class Upstream {
+  readonly #resolvConf: ResolvConf;
+  readonly #random: Random;
+  readonly #timeoutMs: number;
+  readonly #port: number;
+  readonly #pending = new Map<string, number>();
+  #total = 0;
+
+  /** @param timeoutMs for each server */
+  constructor(options: { resolvConf: ResolvConf; random: Random; timeoutMs: number; port?: number }) {
+    this.#resolvConf = options.resolvConf;
+    this.#random = options.random;
+    this.#timeoutMs = options.timeoutMs;
+    this.#port = options.port ?? PORT;
+  }
+
+  get servers(): readonly string[] {
+    return this.#resolvConf.servers;
+  }
+
+  /**
+   * @param query as it came @param question its question, to the octet
+   * @returns the response under the client's id; undefined when no server has answered
+   */
+  async ask(
+    query: Uint8Array,
+    question: Uint8Array,
+    transport: Transport,
+    client: string,
+  ): Promise<Uint8Array | undefined> {
+    const pending = this.#pending.get(client) ?? 0;
+    if (this.#total >= MAX_PENDING || pending >= MAX_PENDING_CLIENT) return undefined;
+    this.#total++;
+    this.#pending.set(client, pending + 1);
+    try {
+      for (const server of this.#resolvConf.servers) {
+        const response = await this.#askOne(server, query, question, transport);
+        if (response === undefined) continue;
+        response[0] = query[0];
+        response[1] = query[1];
+        return response;
+      }
+      return undefined;
+    } finally {
+      this.#total--;
+      const left = this.#pending.get(client)! - 1;
+      if (left === 0) this.#pending.delete(client);
+      else this.#pending.set(client, left);
+    }
+  }
+
+  #askOne(
+    server: string,
+    query: Uint8Array,
+    question: Uint8Array,
+    transport: Transport,
+  ): Promise<Uint8Array | undefined> {
+    const id = this.#random.below(65_536);
+    const sent = Uint8Array.from(query);
+    sent[0] = id >> 8;
+    sent[1] = id & 255;
+    const isAnswer = (response: Uint8Array) => answersQuery(response, id, question);
+    return transport === "udp" ? this.#askUdp(server, sent, isAnswer) : this.#askTcp(server, sent, isAnswer);
+  }
+
+  #askUdp(
+    server: string,
+    query: Uint8Array,
+    isAnswer: (response: Uint8Array) => boolean,
+  ): Promise<Uint8Array | undefined> {
+    return new Promise((resolve) => {
+      const socket = createSocket(isIPv6(server.split("%")[0]) ? "udp6" : "udp4");
+      let ended = false;
+      const end = (response?: Uint8Array) => {
+        if (ended) return;
+        ended = true;
+        clearTimeout(timer);
+        socket.close();
+        resolve(response);
+      };
+      const timer = setTimeout(end, this.#timeoutMs);
+      socket.on("error", () => end());
+      // Others than the server asked are filtered by the kernel: the socket is connected.
+      socket.on("message", (response) => {
+        if (isAnswer(response)) end(Uint8Array.from(response));
+      });
+      socket.connect(this.#port, server, () => {
+        if (!ended) socket.send(query);
+      });
+    });
+  }
+
+  #askTcp(
+    server: string,
+    query: Uint8Array,
+    isAnswer: (response: Uint8Array) => boolean,
+  ): Promise<Uint8Array | undefined> {
+    return new Promise((resolve) => {
+      const socket = connect({ host: server, port: this.#port });
+      const end = (response?: Uint8Array) => {
+        clearTimeout(timer);
+        socket.destroy();
+        resolve(response);
+      };
+      const timer = setTimeout(end, this.#timeoutMs);
+      const reader = new TcpReader((response) => end(isAnswer(response) ? Uint8Array.from(response) : undefined));
+      socket.on("connect", () => socket.write(framed(query)));
+      socket.on("data", (chunk) => reader.push(chunk));
+      socket.on("error", () => end());
+      socket.on("close", () => end());
+    });
+  }
+}
+
+/** Messages over TCP have their length before them (RFC 1035, 4.2.2). */
+export function framed(message: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(2 + message.length);
+  bytes[0] = message.length >> 8;
+  bytes[1] = message.length & 255;
+  bytes.set(message, 2);
+  return bytes;
+}
+
+/** Takes a TCP stream apart into messages. Never holds more than one message and a chunk. */
+export class TcpReader {
+  readonly #onMessage: (message: Uint8Array) => void;
+  #rest: Buffer = Buffer.alloc(0);
+
+  constructor(onMessage: (message: Uint8Array) => void) {
+    this.#onMessage = onMessage;
+  }
+
+  push(chunk: Uint8Array): void {
+    let rest = this.#rest.length === 0 ? Buffer.from(chunk) : Buffer.concat([this.#rest, chunk]);
+    while (rest.length >= 2) {
+      const length = rest.readUInt16BE(0);
+      if (rest.length < 2 + length) break;
+      this.#onMessage(rest.subarray(2, 2 + length));
+      rest = rest.subarray(2 + length);
+    }
+    this.#rest = rest;
+  }
+}

@@ -1,0 +1,82 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { textOf } from "#src/errors.js";
+import { OUTSIDE_PREFIX, outsideName } from "#src/host/attach.js";
+import { outsideNames } from "#src/host/attached.js";
+import { inodeOfIdent } from "#src/host/netns.js";
+import type { Log } from "#src/log.js";
+
+/** We are told when an interface goes; should that fail, we look this often. As often as the original. */
+const LOOK_MS = 5_000;
+/** Several interfaces often go together. */
+const GATHER_MS = 20;
+const RESTART_MS = 1_000;
+
+export interface NamespaceHolder {
+  /** Ids that something is kept for; those of namespaces are looked after. */
+  idents(): Iterable<string>;
+  died(ident: string): void;
+  alive(ident: string): void;
+}
+
+/** Knows which of the attached namespaces have ended: the kernel then removes their interface, and says so. */
+export class NamespaceWatch {
+  readonly #holders: readonly NamespaceHolder[];
+  readonly #log: Log;
+  readonly #poll: NodeJS.Timeout;
+  #monitor: ChildProcess | undefined;
+  #soon: NodeJS.Timeout | undefined;
+  #stopped = false;
+
+  constructor(holders: readonly NamespaceHolder[], log: Log) {
+    this.#holders = holders;
+    this.#log = log;
+    this.#poll = setInterval(() => void this.look(), LOOK_MS).unref();
+    this.#startMonitor();
+  }
+
+  /** Tells every holder which of its namespaces are there. */
+  async look(): Promise<void> {
+    const wanted = this.#holders.map((holder) => ({
+      holder,
+      namespaces: [...holder.idents()].filter((ident) => inodeOfIdent(ident) !== undefined),
+    }));
+    if (wanted.every(({ namespaces }) => namespaces.length === 0)) return;
+    try {
+      const present = await outsideNames();
+      if (this.#stopped) return;
+      for (const { holder, namespaces } of wanted) {
+        for (const ident of namespaces) {
+          if (present.has(outsideName({ inode: inodeOfIdent(ident)! }))) holder.alive(ident);
+          else holder.died(ident);
+        }
+      }
+    } catch (error) {
+      this.#log.warn("cannot look which containers are still there", { why: textOf(error) });
+    }
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearInterval(this.#poll);
+    clearTimeout(this.#soon);
+    this.#monitor?.kill();
+  }
+
+  #startMonitor(): void {
+    if (this.#stopped) return;
+    const monitor = spawn("ip", ["-oneline", "monitor", "link"], { stdio: ["ignore", "pipe", "ignore"] });
+    this.#monitor = monitor;
+    monitor.stdout.setEncoding("utf8").on("data", (text: string) => {
+      if (!text.includes("Deleted") || !text.includes(OUTSIDE_PREFIX)) return;
+      this.#soon ??= setTimeout(() => {
+        this.#soon = undefined;
+        void this.look();
+      }, GATHER_MS).unref();
+    });
+    monitor.on("error", () => {});
+    monitor.once("close", () => setTimeout(() => this.#startMonitor(), RESTART_MS).unref());
+    // It must not keep us alive.
+    monitor.unref();
+    (monitor.stdout as unknown as { unref?: () => void }).unref?.();
+  }
+}

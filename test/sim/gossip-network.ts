@@ -1,0 +1,190 @@
+import type { GossipChannel, Gossiper } from "#mesh/gossip.js";
+import type { PeerName } from "#mesh/peer.js";
+import { textOf } from "#src/errors.js";
+import { type Random, sample } from "#src/random.js";
+import { seededRandom, VirtualClock } from "./virtual-time.js";
+
+/** How bad the network is. */
+export interface Weather {
+  /** Of 1,000 messages. */
+  readonly lost: number;
+  readonly doubled: number;
+  /** Milliseconds; a message takes from 1 to this, so that later ones overtake. */
+  readonly delay: number;
+}
+
+/** A host's process ends here, as by a power cut. */
+export class PowerCut extends Error {}
+
+/** A peer: its gossiper, while its process runs, and what it believes of the others. */
+export class SimNode {
+  readonly index: number;
+  readonly name: PeerName;
+  gossiper: Gossiper | undefined;
+  /** Whom it believes within reach: some time behind the truth. */
+  view: Set<PeerName> = new Set();
+  group = 0;
+  /** Grows with each start: what belongs to an earlier life is dropped. */
+  life = 0;
+
+  constructor(index: number) {
+    this.index = index;
+    this.name = `02:00:00:00:${hex(index >> 8)}:${hex(index & 255)}`;
+  }
+}
+
+/**
+ * Gossipers on a network in memory, on a virtual clock; their messages are relayed as the mesh does it, and are lost,
+ * doubled and late as the weather is. The seed decides all that is left to chance.
+ */
+export class GossipNetwork<Node extends SimNode> {
+  readonly clock = new VirtualClock();
+  readonly random: Random;
+  readonly hosts: Node[] = [];
+  weather: Weather;
+  /** Milliseconds until peers notice who is within reach and who is not. */
+  noticeMs = 0;
+  repairMs = 5_000;
+  bytes = 0;
+  messages = 0;
+  /** What gossipers threw while hearing a message; the mesh would set the message aside. */
+  readonly errors: string[] = [];
+  /** Called after every event at a host. */
+  check: (host: Node) => void = () => {};
+
+  constructor(seed: number, weather: Weather) {
+    this.random = seededRandom(seed);
+    this.weather = weather;
+  }
+
+  /** The sending end of a host's channel, for this life of it. */
+  channel(host: Node): GossipChannel {
+    const { life } = host;
+    const alive = () => host.life === life && host.gossiper !== undefined;
+    return {
+      unicast: (to, payload) => {
+        const target = this.hosts.find(({ name }) => name === to);
+        if (target === undefined || !alive() || !host.view.has(to)) return false;
+        this.#send(host, target, payload, (gossiper) => gossiper.onUnicast(host.name, payload));
+        return true;
+      },
+      broadcast: () => {},
+      gossip: (payload) => {
+        if (alive()) this.#spread(host, host, payload, undefined);
+      },
+    };
+  }
+
+  /** To be called when a host's process has begun, with its gossiper set. */
+  protected began(host: Node): void {
+    this.#repairLater(host, host.life);
+    this.#noticeAll();
+  }
+
+  /** Ends the process of a host without a word. */
+  kill(host: Node): void {
+    host.life++;
+    host.gossiper = undefined;
+    host.view = new Set();
+    this.#noticeAll();
+  }
+
+  /** Hosts of different groups cannot hear one another. */
+  partition(group: (index: number) => number): void {
+    for (const host of this.hosts) host.group = group(host.index);
+    this.#noticeAll();
+  }
+
+  /** @param noticed whether all know it at once */
+  heal(noticed = false): void {
+    this.partition(() => 0);
+    if (noticed) for (const host of this.hosts) if (host.gossiper !== undefined) this.#look(host);
+  }
+
+  connected(a: Node, b: Node): boolean {
+    return a.gossiper !== undefined && b.gossiper !== undefined && a.group === b.group;
+  }
+
+  async run(ms: number): Promise<void> {
+    await this.clock.run(ms);
+  }
+
+  /** Runs something at a host; a power cut ends there. */
+  protected guarded(host: Node, run: () => void): void {
+    try {
+      run();
+    } catch (error) {
+      if (!(error instanceof PowerCut)) this.errors.push(`${host.name}: ${textOf(error)}`);
+    }
+    this.check(host);
+  }
+
+  /** Who notices a change does so after a while, each in its own time. */
+  #noticeAll(): void {
+    for (const host of this.hosts) {
+      const life = host.life;
+      const look = () => {
+        if (host.life === life && host.gossiper !== undefined) this.#look(host);
+      };
+      if (this.noticeMs === 0) look();
+      else this.clock.after(this.random.below(this.noticeMs), look);
+    }
+  }
+
+  #look(host: Node): void {
+    const before = host.view;
+    host.view = new Set(this.hosts.filter((other) => other !== host && this.connected(host, other)).map((o) => o.name));
+    this.viewChanged(host, before);
+    // New neighbours tell each other what they have.
+    for (const name of host.view) if (!before.has(name)) this.#tellState(host, name);
+  }
+
+  protected viewChanged(_host: Node, _before: ReadonlySet<PeerName>): void {}
+
+  #repairLater(host: Node, life: number): void {
+    this.clock.after(1 + this.random.below(this.repairMs), () => {
+      if (host.life !== life) return;
+      const [name] = sample(this.random, [...host.view], 1);
+      if (name !== undefined) this.#tellState(host, name);
+      this.#repairLater(host, life);
+    });
+  }
+
+  #tellState(host: Node, to: PeerName): void {
+    const target = this.hosts.find(({ name }) => name === to)!;
+    const payload = host.gossiper!.state();
+    if (payload === undefined) return;
+    this.#send(host, target, payload, (gossiper) => this.#gossip(target, host, host, payload, gossiper));
+  }
+
+  /** As the mesh does: to some neighbours, who pass on what is news to them. */
+  #spread(from: Node, origin: Node, payload: Uint8Array, except: Node | undefined): void {
+    const neighbours = this.hosts.filter(({ name }) => from.view.has(name) && name !== except?.name);
+    const count = Math.ceil(Math.log2(from.view.size + 2)) + 2;
+    for (const next of sample(this.random, neighbours, count))
+      this.#send(from, next, payload, (gossiper) => this.#gossip(next, from, origin, payload, gossiper));
+  }
+
+  #gossip(at: Node, from: Node, origin: Node, payload: Uint8Array, gossiper: Gossiper): void {
+    const news = gossiper.onGossip(origin.name, payload);
+    if (news !== undefined) this.#spread(at, origin, news, from);
+  }
+
+  #send(from: Node, to: Node, payload: Uint8Array, deliver: (gossiper: Gossiper) => void): void {
+    this.bytes += payload.length;
+    this.messages++;
+    const { lost, doubled, delay } = this.weather;
+    if (this.random.below(1_000) < lost) return;
+    const copies = this.random.below(1_000) < doubled ? 2 : 1;
+    const lives = [from.life, to.life];
+    for (let i = 0; i < copies; i++) {
+      this.clock.after(1 + this.random.below(delay), () => {
+        if (from.life !== lives[0] || to.life !== lives[1] || !this.connected(from, to)) return;
+        const { gossiper } = to;
+        if (gossiper !== undefined) this.guarded(to, () => deliver(gossiper));
+      });
+    }
+  }
+}
+
+const hex = (value: number) => value.toString(16).padStart(2, "0");
