@@ -79,7 +79,7 @@ export class Allocator {
       state,
       holdings,
       waiting,
-      bootstrap: new Bootstrap(env, init, (genesis) => this.gossiper.begin(genesis)),
+      bootstrap: new Bootstrap(env, init, participants, (genesis) => this.gossiper.begin(genesis)),
       donors: new Donors(env),
       takeovers: new Takeovers(env, state, holdings, participants),
       contested: new ContestedAddresses(env, state, holdings),

@@ -26,16 +26,18 @@ export type Init =
 export class Bootstrap {
   readonly #env: Surroundings;
   readonly #init: Init;
+  readonly #participants: () => Iterable<PeerName>;
   readonly #made: (genesis: Genesis) => void;
   readonly #election: Election;
   readonly #tell: Coalescer;
   #wantedSince: number | undefined;
   #nextProposal = 0;
 
-  /** @param made called when the first ring is decided @throws WEAVE_STORE */
-  constructor(env: Surroundings, init: Init, made: (genesis: Genesis) => void) {
+  /** @param participants peers that take part in IPAM @param made called when the first ring is decided @throws WEAVE_STORE */
+  constructor(env: Surroundings, init: Init, participants: () => Iterable<PeerName>, made: (genesis: Genesis) => void) {
     this.#env = env;
     this.#init = init;
+    this.#participants = participants;
     this.#made = made;
     const stored = readStored(env.store, KEY, shape, "'weave reset' starts anew.");
     const ours = stored?.name === env.self && stored.range === env.range.text;
@@ -143,8 +145,12 @@ export class Bootstrap {
   }
 
   #advance(): void {
-    const { clock, store, self, range } = this.#env;
-    if (this.#init.mode === "consensus") this.#election.lead(this.#quorum(), clock.wall());
+    const { clock, store, self, range, peers } = this.#env;
+    if (this.#init.mode === "consensus") {
+      const reachable = peers.reachable();
+      const others = [...this.#participants()].filter((peer) => reachable.has(peer));
+      this.#election.lead(this.#quorum(), clock.wall(), others);
+    }
     // A promise that a crash could undo must not be told.
     store.put(KEY, { name: self, range: range.text, ...votesToWire(this.#election.votes) });
     this.#tell.request();

@@ -100,8 +100,13 @@ export class Election {
     return vote === undefined ? undefined : { peer: highest.proposer, vote };
   }
 
-  /** Moves our own part on where the votes allow it. @returns whether our entry has changed */
-  lead(quorum: number, now: number): boolean {
+  /**
+   * Moves our own part on where the votes allow it.
+   *
+   * @param others peers that take part in IPAM too, though they have not voted: they get a share
+   * @returns whether our entry has changed
+   */
+  lead(quorum: number, now: number, others: Iterable<PeerName>): boolean {
     const { promised, accepted } = this.own ?? NONE;
     if (promised.proposer !== this.#self || compareBallots(accepted?.ballot ?? NO_BALLOT, promised) >= 0) return false;
     const promises = [...this.#votes].filter(([, vote]) => compareBallots(vote.promised, promised) === 0);
@@ -110,7 +115,7 @@ export class Election {
     for (const [, vote] of promises)
       if (vote.accepted !== undefined && compareBallots(vote.accepted.ballot, highest?.ballot ?? NO_BALLOT) > 0)
         highest = vote.accepted;
-    const value = highest?.value ?? { peers: [...this.#votes.keys()].sort(), at: now };
+    const value = highest?.value ?? { peers: [...new Set([...this.#votes.keys(), ...others])].sort(), at: now };
     this.#say({ promised, accepted: { ballot: promised, value } });
     return true;
   }

@@ -259,9 +259,9 @@ test("bad input of launch: each a clear error, and nothing is left behind", { sk
     };
     await refuse(/^flag provided but not defined: --bogus\nSee 'weave launch --help'\.\n$/, 125, "--bogus");
     await refuse(
-      /^flag provided but not defined: --dns-domain\n--dns-domain belongs to a part of weave that this version does not have yet/,
+      /^flag provided but not defined: --proxy\n--proxy belongs to a part of weave that this version does not have yet/,
       125,
-      "--dns-domain=weave.local.",
+      "--proxy",
     );
     await refuse(/^invalid subnet - smaller than minimum size 4: 10\.2\.0\.0\/31\n$/, 1, "--ipalloc-range=10.2.0.0/31");
     await h1.must("ip", "route", "add", "blackhole", "10.40.0.0/16");

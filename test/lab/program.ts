@@ -3,6 +3,7 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import { createSocket } from "node:dgram";
+import { Resolver } from "node:dns";
 import { connect, createServer } from "node:net";
 
 const [name, ...args] = process.argv.slice(2);
@@ -52,6 +53,23 @@ const programs: Record<string, () => void> = {
   /** udp-bind PORT: keeps a UDP port to itself. */
   "udp-bind"() {
     createSocket("udp4").bind(Number(args[0]), ready);
+  },
+
+  /** dns-await SERVER NAME…: asks for one name after the other until it is there; prints the time of each, in ms of Unix. */
+  "dns-await"() {
+    const resolver = new Resolver({ timeout: 1_000, tries: 1 });
+    resolver.setServers([args[0]]);
+    const times: number[] = [];
+    ready();
+    const next = () => {
+      const name = args[1 + times.length];
+      if (name === undefined) return done(times.join(" "));
+      resolver.resolve4(name, (error) => {
+        if (error === null) times.push(performance.timeOrigin + performance.now());
+        setTimeout(next, error === null ? 0 : 1);
+      });
+    };
+    next();
   },
 
   /** hear PORT [GROUP INTERFACE]: prints the first UDP datagram that comes. */
