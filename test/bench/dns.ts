@@ -10,16 +10,16 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Nameserver } from "#dns/nameserver.js";
+import type { Nameserver } from "#dns/nameserver.js";
 import { ResolvConf } from "#router/dns/resolv-conf.js";
 import { DnsServer } from "#router/dns/server.js";
 import { framed, TcpReader, Upstream } from "#router/dns/upstream.js";
 import { systemClock } from "#src/clock.js";
 import { silentLog } from "#src/log.js";
 import { systemRandom } from "#src/random.js";
-import { memoryStore } from "#src/store.js";
 import { connected, hostTestsImpossible, inLab } from "#test/lab/lab.js";
 import { median } from "#test/lab/measure.js";
+import { lonelyNameserver } from "#test/lab/names.js";
 
 const NAMES = 10_000;
 const SECONDS = 3;
@@ -34,16 +34,7 @@ const addressOf = (i: number) => `10.32.${i >> 8}.${i & 255}`;
 const say = (what: string, value: string) => console.log(`${what.padEnd(52)} ${value}`);
 
 function makeNames(): Nameserver {
-  const names = new Nameserver({
-    self: "02:00:00:00:00:01",
-    incarnation: 1,
-    domain: "weave.local.",
-    clock: systemClock,
-    random: systemRandom,
-    log: silentLog,
-    store: memoryStore(),
-    peers: { reachable: () => new Set(), nickname: () => undefined },
-  });
+  const names = lonelyNameserver();
   for (let i = 0; i < NAMES; i++) names.add(`c${i}`, addressOf(i), nameOf(i));
   return names;
 }

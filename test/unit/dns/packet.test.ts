@@ -135,7 +135,7 @@ test("what is no query is refused by code, and a header is answered with FORMERR
   assert.equal(writeError(good.subarray(0, 11), RCODE.FORMERR), undefined);
 });
 
-test("a hundred thousand damaged and random packets: an answer or an error, nothing else, and no answer larger than taken", () => {
+test("a million damaged and random packets: an answer or an error, nothing else, and no answer larger than taken", () => {
   const seeds = [
     ask("web.weave.local"),
     ask("1.0.32.10.in-addr.arpa", "PTR"),
@@ -153,7 +153,7 @@ test("a hundred thousand damaged and random packets: an answer or an error, noth
     }
     writeError(bytes, RCODE.FORMERR);
   };
-  const runs = Number(process.env.FUZZ_RUNS ?? 100_000);
+  const runs = Number(process.env.FUZZ_RUNS ?? 1_000_000);
   fc.assert(
     fc.property(
       fc.constantFrom(...seeds),

@@ -1,0 +1,19 @@
+import { Nameserver } from "#dns/nameserver.js";
+import { systemClock } from "#src/clock.js";
+import { silentLog } from "#src/log.js";
+import { systemRandom } from "#src/random.js";
+import { memoryStore } from "#src/store.js";
+
+/** A name server without peers, for those who look at how it answers. */
+export function lonelyNameserver(): Nameserver {
+  return new Nameserver({
+    self: "02:00:00:00:00:01",
+    incarnation: 1,
+    domain: "weave.local.",
+    clock: systemClock,
+    random: systemRandom,
+    log: silentLog,
+    store: memoryStore(),
+    peers: { reachable: () => new Set(), nickname: () => undefined },
+  });
+}
