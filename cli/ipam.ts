@@ -86,11 +86,10 @@ export async function release(ident: string, addresses: readonly string[]): Prom
   for (const cidr of addresses) await call({ method: "DELETE", path: `${pathOf(ident)}/${cidr.split("/")[0]}` });
 }
 
+/** All that a holder has, wherever it is. */
 async function heldBy(ident: string): Promise<string[]> {
-  const { status, body } = await call({ path: "/ip" });
-  if (status !== 200) return [];
-  const { owned } = JSON.parse(body) as { owned: { containerid: string; addrs: string[] }[] };
-  return owned.find(({ containerid }) => containerid === ident)?.addrs ?? [];
+  const { status, body } = await call({ path: pathOf(ident, "0.0.0.0/0") });
+  return status === 200 ? body.split(" ") : [];
 }
 
 /** A call that may take long: tells on standard error what it waits for. @param ident "" for all that waits */

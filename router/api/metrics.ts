@@ -1,5 +1,5 @@
 import type { Registry } from "prom-client";
-import { makeReport } from "#router/api/report.js";
+import { makeRouterReport } from "#router/api/report.js";
 import type { Router } from "#router/router.js";
 
 /**
@@ -32,7 +32,7 @@ export class Metrics {
       registers,
       async collect() {
         this.reset();
-        for (const { State, Attrs, Info } of (await makeReport(router, false)).Router.Connections) {
+        for (const { State, Attrs, Info } of (await makeRouterReport(router, false)).Connections) {
           const type = Attrs === null ? "unknown" : "sleeve";
           // Both values for every state seen: a graph then shows zero, not a gap.
           const encrypted = Attrs !== null && Info.startsWith("encrypted");

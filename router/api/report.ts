@@ -81,7 +81,21 @@ const NO_PEER = "00:00:00:00:00:00";
 
 /** @param withDatapath ask the datapath thread too: its counters and MAC table */
 export async function makeReport(router: Router, withDatapath = true): Promise<Report> {
-  const { mesh, options, datapath, ipam, dns } = router;
+  const { ipam, dns } = router;
+  return {
+    Ready: true,
+    Version: VERSION,
+    // Nothing is ever asked of anybody outside; the fields are there for scripts that read them.
+    VersionCheck: { Enabled: false, Success: false, NewVersion: "", NextCheckAt: "" },
+    Router: await makeRouterReport(router, withDatapath),
+    ...(dns === undefined ? {} : { DNS: dnsReport(dns) }),
+    ...(ipam === undefined ? {} : { IPAM: { ...ipamReport(ipam, performance.now()), Status: ipamStatusWord(ipam) } }),
+  };
+}
+
+/** The router's part alone: who asks often need not have all names sorted. */
+export async function makeRouterReport(router: Router, withDatapath: boolean): Promise<RouterReport> {
+  const { mesh, options, datapath } = router;
   const status = mesh.status();
   const nickOf = (name: string) => mesh.peer(name)?.nickname ?? "";
   const routes = mesh.frameRoutes;
@@ -89,55 +103,47 @@ export async function makeReport(router: Router, withDatapath = true): Promise<R
   const now = Date.now();
   const peers = status.peers.map((record) => peerReport(record, nickOf));
   return {
-    Ready: true,
-    Version: VERSION,
-    // Nothing is ever asked of anybody outside; the fields are there for scripts that read them.
-    VersionCheck: { Enabled: false, Success: false, NewVersion: "", NextCheckAt: "" },
-    Router: {
-      Protocol: "weave",
-      ProtocolMinVersion: PROTOCOL_MIN,
-      ProtocolMaxVersion: PROTOCOL_MAX,
-      Encryption: options.encryption,
-      PeersAuthenticated: options.password !== undefined,
-      PeerDiscovery: options.discovery,
-      Name: status.self.name,
-      NickName: status.self.nickname,
-      Port: options.port,
-      Peers: peers,
-      SuspendedPeers: status.suspended.map(peerText),
-      NameConflicts: status.conflicts,
-      UnicastRoutes: [
-        { Dest: status.self.name, Via: NO_PEER },
-        ...[...routes.unicasts()].map(([Dest, Via]) => ({ Dest, Via })),
-      ],
-      BroadcastRoutes: [...routes.sources()].map((Source) => {
-        const Via = routes.flood(Source);
-        return { Source, Via: Via.length > 0 ? Via : null };
-      }),
-      Connections: [
-        ...status.connections.map(connectionReport),
-        ...status.attempts.map((attempt) => attemptReport(attempt)),
-      ],
-      TerminationCount: status.terminations,
-      QuarantinedMessages: status.quarantined,
-      Targets: status.targets.map(({ text }) => text),
-      OverlayDiagnostics: { sleeve: sleeveDiagnostics(status.connections), fastdp: null },
-      TrustedSubnets: options.trustedSubnets,
-      Interface: `${options.bridge} (via TAP)`,
-      CaptureStats: { ...frames?.counters },
-      Drops: { ...frames?.drops },
-      MACs: (frames?.macs ?? []).map(({ mac, peer, idleMs }) => {
-        const Name = macFromNumber(peer);
-        return {
-          Mac: macFromNumber(mac),
-          Name,
-          NickName: nickOf(Name),
-          LastSeen: new Date(now - idleMs).toISOString(),
-        };
-      }),
-    },
-    ...(dns === undefined ? {} : { DNS: dnsReport(dns) }),
-    ...(ipam === undefined ? {} : { IPAM: { ...ipamReport(ipam, performance.now()), Status: ipamStatusWord(ipam) } }),
+    Protocol: "weave",
+    ProtocolMinVersion: PROTOCOL_MIN,
+    ProtocolMaxVersion: PROTOCOL_MAX,
+    Encryption: options.encryption,
+    PeersAuthenticated: options.password !== undefined,
+    PeerDiscovery: options.discovery,
+    Name: status.self.name,
+    NickName: status.self.nickname,
+    Port: options.port,
+    Peers: peers,
+    SuspendedPeers: status.suspended.map(peerText),
+    NameConflicts: status.conflicts,
+    UnicastRoutes: [
+      { Dest: status.self.name, Via: NO_PEER },
+      ...[...routes.unicasts()].map(([Dest, Via]) => ({ Dest, Via })),
+    ],
+    BroadcastRoutes: [...routes.sources()].map((Source) => {
+      const Via = routes.flood(Source);
+      return { Source, Via: Via.length > 0 ? Via : null };
+    }),
+    Connections: [
+      ...status.connections.map(connectionReport),
+      ...status.attempts.map((attempt) => attemptReport(attempt)),
+    ],
+    TerminationCount: status.terminations,
+    QuarantinedMessages: status.quarantined,
+    Targets: status.targets.map(({ text }) => text),
+    OverlayDiagnostics: { sleeve: sleeveDiagnostics(status.connections), fastdp: null },
+    TrustedSubnets: options.trustedSubnets,
+    Interface: `${options.bridge} (via TAP)`,
+    CaptureStats: { ...frames?.counters },
+    Drops: { ...frames?.drops },
+    MACs: (frames?.macs ?? []).map(({ mac, peer, idleMs }) => {
+      const Name = macFromNumber(peer);
+      return {
+        Mac: macFromNumber(mac),
+        Name,
+        NickName: nickOf(Name),
+        LastSeen: new Date(now - idleMs).toISOString(),
+      };
+    }),
   };
 }
 

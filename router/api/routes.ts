@@ -4,7 +4,7 @@ import type { Answer, Route } from "#router/api/http.js";
 import { ipamReport, ipamText } from "#router/api/ipam-report.js";
 import { ipamRoutes } from "#router/api/ipam-routes.js";
 import { Metrics } from "#router/api/metrics.js";
-import { makeReport } from "#router/api/report.js";
+import { makeReport, makeRouterReport } from "#router/api/report.js";
 import { connectionsText, peersText, statusText, targetsText } from "#router/api/status.js";
 import { renderTemplate, stringify } from "#router/api/template.js";
 import type { Router } from "#router/router.js";
@@ -18,7 +18,7 @@ export function statusRoutes(router: Router): Route[] {
   const get = (pattern: RegExp, handle: Route["handle"]): Route => ({ method: "GET", pattern, handle });
   const text = (pattern: RegExp, make: () => Promise<string>): Route =>
     get(pattern, async () => ({ body: await make() }));
-  const report = async () => (await makeReport(router, false)).Router;
+  const report = () => makeRouterReport(router, false);
   return [
     text(/^\/status$/, async () => statusText(await makeReport(router, false))),
     text(/^\/status\/targets$/, async () => targetsText(await report())),
