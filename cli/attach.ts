@@ -1,4 +1,4 @@
-import { attach } from "#src/host/attach.js";
+import { attach, detach } from "#src/host/attach.js";
 import { findNetns, netnsIdent } from "#src/host/netns.js";
 import { printAddresses, takeAddresses, takeName, takeTimeout } from "./arguments.js";
 import { usage } from "./exit.js";
@@ -19,11 +19,12 @@ export async function run(args: readonly string[]): Promise<void> {
   const netns = findNetns(target);
   // Before anything is made: a name that cannot be had is a mistake.
   const fqdn = name === undefined ? undefined : await qualified(name);
-  const { addresses, undo } = await obtain(netnsIdent(netns), wanted, { container: true, timeout });
+  const { addresses, fresh, undo } = await obtain(netnsIdent(netns), wanted, { container: true, timeout });
   try {
     await attach(netns, { bridge: launchedBridge(), addresses, multicastRoute });
     if (fqdn !== undefined) await register(netnsIdent(netns), addresses, fqdn);
   } catch (error) {
+    await detach(netns, fresh).catch(() => {});
     await undo();
     throw error;
   }

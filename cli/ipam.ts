@@ -21,6 +21,8 @@ export interface ObtainOptions {
 /** Addresses that were given to a holder, and how to give back those that it did not have before. */
 export interface Obtained {
   readonly addresses: readonly string[];
+  /** Those of them that it did not have before. */
+  readonly fresh: readonly string[];
   undo(): Promise<void>;
 }
 
@@ -37,18 +39,21 @@ export async function obtain(
 ): Promise<Obtained> {
   const before = new Set(await heldBy(ident));
   const addresses: string[] = [];
-  const undo = async () => {
-    for (const cidr of addresses) if (!before.has(cidr)) await release(ident, [cidr]);
-  };
+  const fresh: string[] = [];
+  const undo = () => release(ident, fresh);
   const form = new URLSearchParams(timeout === undefined ? {} : { timeout });
   if (container) form.set("check-alive", "true");
   try {
-    for (const address of wanted) addresses.push(await obtainOne(ident, address, form));
+    for (const address of wanted) {
+      const cidr = await obtainOne(ident, address, form);
+      addresses.push(cidr);
+      if (!before.has(cidr)) fresh.push(cidr);
+    }
   } catch (error) {
     await undo();
     throw error;
   }
-  return { addresses, undo };
+  return { addresses, fresh, undo };
 }
 
 async function obtainOne(ident: string, address: AddressArgument, form: URLSearchParams): Promise<string> {
