@@ -1,5 +1,5 @@
 import { parseCidr } from "#src/address.js";
-import { Exit } from "./exit.js";
+import { Exit, usage } from "./exit.js";
 
 /** An address argument: one that the user names, or one to be allocated, in a subnet or (`""`) in the default one. */
 export type AddressArgument =
@@ -46,6 +46,15 @@ export function takeTimeout(args: readonly string[]): { timeout: string | undefi
 /** Takes `--name NAME` out of the arguments: what others shall call the container. */
 export function takeName(args: readonly string[]): { name: string | undefined; rest: string[] } {
   const { value: name, rest } = takeFlag(args, "--name");
+  return { name, rest };
+}
+
+/** Takes the first `-h NAME` out of the arguments. @throws Exit with the usage when the name is missing */
+export function takeHostname(args: readonly string[]): { name: string | undefined; rest: string[] } {
+  const rest = [...args];
+  const at = rest.indexOf("-h");
+  const [, name] = at === -1 ? [] : rest.splice(at, 2);
+  if (at !== -1 && name === undefined) throw usage();
   return { name, rest };
 }
 

@@ -1,16 +1,15 @@
-import { printAddresses, takeAddresses, takeTimeout } from "./arguments.js";
+import { EXPOSED } from "#src/ident.js";
+import { printAddresses, takeAddresses, takeHostname, takeTimeout } from "./arguments.js";
 import { mustCall } from "./client.js";
 import { usage } from "./exit.js";
-import { EXPOSED, obtain } from "./ipam.js";
+import { obtain } from "./ipam.js";
 import { qualified, register } from "./names.js";
 
 /** `weave expose [addr…] [-h name] [--without-masquerade] [--timeout seconds]` */
 export async function run(args: readonly string[]): Promise<void> {
   const { addresses: wanted, rest } = takeAddresses(args);
-  const { timeout, rest: words } = takeTimeout(rest);
-  const flag = words.indexOf("-h");
-  const [, name] = flag === -1 ? [] : words.splice(flag, 2);
-  if (flag !== -1 && name === undefined) throw usage();
+  const { timeout, rest: timed } = takeTimeout(rest);
+  const { name, rest: words } = takeHostname(timed);
   if (words.some((word) => word !== "--without-masquerade")) throw usage();
   const fqdn = name === undefined ? undefined : await qualified(name);
   const form = new URLSearchParams({ skipNAT: String(words.length > 0) });

@@ -1,7 +1,8 @@
+import { EXPOSED } from "#src/ident.js";
 import { printAddresses, takeAddresses } from "./arguments.js";
 import { mustCall } from "./client.js";
 import { usage } from "./exit.js";
-import { EXPOSED, held, release } from "./ipam.js";
+import { held, release } from "./ipam.js";
 import { unregister } from "./names.js";
 
 /** `weave hide [addr…]` */

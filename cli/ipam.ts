@@ -4,8 +4,6 @@ import { type Call, call } from "./client.js";
 import { Exit } from "./exit.js";
 import { launchedBridge } from "./launched.js";
 
-/** What the original calls the host itself, as a holder of addresses. */
-export const EXPOSED = "weave:expose";
 /** Somebody who waits is told for what, after this long, and again when it changes. */
 const EXPLAIN_MS = 3_000;
 

@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import type { RouterOptions } from "#router/options.js";
-import { WeaveError } from "#src/errors.js";
+import { invalidValue, WeaveError } from "#src/errors.js";
 import { paths } from "#src/paths.js";
 
 /** As the original: low enough for VXLAN with encryption on every cloud; and a bridge without fast datapath needs no limit. */
@@ -27,7 +27,7 @@ const HARMLESS = [
   "--host-root <path>",
 ];
 /** Of the original, for parts that this version does not have: asking for them and not getting them would be a surprise. */
-const LATER = ["--dns-domain", "--plugin", "--proxy", "--token", "--awsvpc"];
+const LATER = ["--plugin", "--proxy", "--token", "--awsvpc"];
 
 const BOOLEANS = [
   "--no-discovery",
@@ -93,7 +93,7 @@ export function parseLaunch(args: readonly string[], env: NodeJS.ProcessEnv): La
   }
   const given = command.opts();
   if (given.encryption !== "on" && given.encryption !== "off")
-    throw invalid("WEAVE_ENCRYPTION", given.encryption, "on or off");
+    throw invalidValue("WEAVE_ENCRYPTION", given.encryption, "on or off");
   const noFastdp = given.fastdp === false || Boolean(env.WEAVE_NO_FASTDP);
   const password = (given.password ?? env.WEAVE_PASSWORD) as string | undefined;
   const options: RouterOptions = {
@@ -166,15 +166,12 @@ function explain(error: unknown, args: readonly string[]): unknown {
 function numberFrom(env: NodeJS.ProcessEnv, name: string, otherwise: number): number {
   const text = env[name];
   if (text === undefined || text === "") return otherwise;
-  if (!/^\d+$/.test(text)) throw invalid(name, text, "a whole number");
+  if (!/^\d+$/.test(text)) throw invalidValue(name, text, "a whole number");
   return Number(text);
 }
 
 function levelOf(text: string): RouterOptions["logLevel"] {
   const level = text === "warning" ? "warn" : text;
   if (level === "debug" || level === "info" || level === "warn" || level === "error") return level;
-  throw invalid("--log-level", text, "debug, info, warning or error");
+  throw invalidValue("--log-level", text, "debug, info, warning or error");
 }
-
-const invalid = (what: string, value: unknown, expected: string) =>
-  new WeaveError("WEAVE_FLAG_INVALID", `invalid value ${JSON.stringify(value)} for ${what}: it must be ${expected}`);

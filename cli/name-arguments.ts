@@ -1,8 +1,9 @@
 import { isIpv4 } from "#src/address.js";
 import { lookInside } from "#src/host/attached.js";
 import { findNetns, netnsIdent } from "#src/host/netns.js";
+import { EXTERN } from "#src/ident.js";
+import { takeHostname } from "./arguments.js";
 import { Exit, usage } from "./exit.js";
-import { EXTERN } from "./names.js";
 
 export interface NameArguments {
   readonly ident: string;
@@ -17,10 +18,7 @@ export interface NameArguments {
  * @throws Exit with the usage; WEAVE_NAMESPACE
  */
 export async function takeNameArguments(args: readonly string[]): Promise<NameArguments> {
-  const words = [...args];
-  const flag = words.indexOf("-h");
-  const [, name] = flag === -1 ? [] : words.splice(flag, 2);
-  if (flag !== -1 && name === undefined) throw usage();
+  const { name, rest: words } = takeHostname(args);
   const count = words.findIndex((word) => !isIpv4(word));
   const addresses = count === -1 ? words : words.slice(0, count);
   const [target, ...more] = count === -1 ? [] : words.slice(count);

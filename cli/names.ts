@@ -1,8 +1,6 @@
+import { parseName } from "#dns/name.js";
 import { call, mustCall } from "./client.js";
 import { Exit } from "./exit.js";
-
-/** What the original files names under that belong to no container. */
-export const EXTERN = "weave:extern";
 
 /** The domain of the running router, with a dot at its end; undefined when DNS is off. */
 export async function domain(): Promise<string | undefined> {
@@ -10,8 +8,9 @@ export async function domain(): Promise<string | undefined> {
   return status === 200 ? body : undefined;
 }
 
-/** A name as users give it: one without a dot is in our domain. @throws Exit when DNS is off */
+/** A name as users give it: one without a dot is in our domain. @throws WEAVE_DNS_NAME; Exit when DNS is off */
 export async function qualified(name: string): Promise<string> {
+  parseName(name);
   if (name.includes(".")) return name;
   const ours = await domain();
   if (ours === undefined)

@@ -2,7 +2,7 @@ import { type Attached, attachedNamespaces, lookInside } from "#src/host/attache
 import { findBridge } from "#src/host/bridge.js";
 import { ipv4Of } from "#src/host/links.js";
 import { findNetns, NAMED, netnsIdent } from "#src/host/netns.js";
-import { EXPOSED } from "./ipam.js";
+import { EXPOSED } from "#src/ident.js";
 import { launchedBridge } from "./launched.js";
 import { needRoot } from "./root.js";
 

@@ -11,6 +11,7 @@ import { WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 import type { Random } from "#src/random.js";
 import { checkStored, type Store } from "#src/store.js";
+import { compareText, shortHash } from "#src/text.js";
 
 /** The mesh's channel that name servers talk on. */
 export const CHANNEL = "nameserver";
@@ -197,7 +198,7 @@ export class Nameserver implements Gossiper {
   get digest(): string {
     const hash = createHash("sha256");
     for (const [origin, incarnation, digest] of this.#summary()) hash.update(`${origin} ${incarnation} ${digest}\n`);
-    return hash.digest("base64url").slice(0, 22);
+    return shortHash(hash);
   }
 
   /** @returns what of it was news, to be passed on */
@@ -284,7 +285,7 @@ export class Nameserver implements Gossiper {
       const hash = createHash("sha256").update(`${state.horizon}\n`);
       for (const record of [...state.records].sort(compareRecords))
         hash.update(`${record.hostname} ${record.address} ${record.ident} ${record.version}\n`);
-      digest = hash.digest("base64url").slice(0, 22);
+      digest = shortHash(hash);
       this.#digests.set(state.origin, digest);
     }
     return digest;
@@ -319,5 +320,3 @@ function compareRecords(a: DnsRecord, b: DnsRecord): number {
     compareText(a.hostname, b.hostname)
   );
 }
-
-const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);

@@ -13,7 +13,6 @@ const REFUSED_REPEAT_MS = 30_000;
 
 interface Contested {
   readonly ident: string;
-  readonly since: number;
   asked: number;
   /** Who holds it at the owner's, if that is why it does not leave it to us. */
   refused: { readonly owner: PeerName; readonly ident: string } | undefined;
@@ -54,7 +53,7 @@ export class ContestedAddresses {
         if (!contains(range, address)) continue;
         const { owner } = ring.at(address).value;
         if (owner === self) continue;
-        const contested = this.#contested.get(address) ?? { ident, since: now, asked: -1e9, refused: undefined };
+        const contested = this.#contested.get(address) ?? { ident, asked: -1e9, refused: undefined };
         next.set(address, contested);
         if (contested.refused !== undefined && contested.refused.owner !== owner) contested.refused = undefined;
         const pause = contested.refused === undefined ? REPEAT_MS : REFUSED_REPEAT_MS;
@@ -101,10 +100,6 @@ export class ContestedAddresses {
       const contested = this.#contested.get(address);
       if (contested !== undefined) contested.refused = { owner: from, ident };
     }
-  }
-
-  get size(): number {
-    return this.#contested.size;
   }
 
   status(): ContestedAddress[] {

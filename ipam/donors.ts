@@ -11,7 +11,6 @@ const DENIED_MS = 30_000;
 const SILENT_MS = 10_000;
 
 interface Ask {
-  readonly bounds: Interval;
   /** Whose answer is awaited. */
   peer: PeerName | undefined;
   at: number;
@@ -46,7 +45,7 @@ export class Donors {
       if (now - ask.at < ANSWER_MS) return;
       ask.passed.set(ask.peer, { until: now + SILENT_MS, denied: false });
     }
-    ask.peer = this.#choose(ask, ring, now);
+    ask.peer = this.#choose(bounds, ask, ring, now);
     ask.at = now;
     if (ask.peer !== undefined) this.#env.unicast(ask.peer, { kind: "request", bounds });
   }
@@ -85,14 +84,14 @@ export class Donors {
     const key = keyOf(bounds);
     let ask = this.#asks.get(key);
     if (ask === undefined) {
-      ask = { bounds, peer: undefined, at: this.#env.clock.now(), passed: new Map() };
+      ask = { peer: undefined, at: this.#env.clock.now(), passed: new Map() };
       this.#asks.set(key, ask);
     }
     return ask;
   }
 
   /** At random, weighted by what they say is free, so that not all ask the same. As the original. */
-  #choose({ bounds, passed }: Ask, ring: Ring, now: number): PeerName | undefined {
+  #choose(bounds: Interval, { passed }: Ask, ring: Ring, now: number): PeerName | undefined {
     const reachable = this.#env.peers.reachable();
     const shares = new Map<PeerName, number>();
     for (const span of ring.within(bounds)) {

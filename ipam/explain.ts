@@ -1,7 +1,7 @@
 import type { Allocator } from "#ipam/allocator.js";
 import { contains, sizeOf } from "#ipam/interval.js";
 import type { Ownership, Span } from "#ipam/ring.js";
-import { addressText, leaseText } from "#ipam/subnet.js";
+import { addressText, intervalText, leaseText } from "#ipam/subnet.js";
 import type { PeerName } from "#mesh/peer.js";
 
 /** Lines of a peer's history that are shown; the rest is counted. */
@@ -71,5 +71,4 @@ function reachText(allocator: Allocator, peer: PeerName): string {
     : `${allocator.peerText(peer)} is out of reach; if it is dead for good: 'weave rmpeer ${peer}'`;
 }
 
-const spanText = ({ start, end }: Span): string =>
-  `${addressText(start)}-${addressText(end - 1n)} (${sizeOf({ start, end })} IPs)`;
+const spanText = (span: Span): string => `${intervalText(span)} (${sizeOf(span)} IPs)`;

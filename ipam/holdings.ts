@@ -9,8 +9,6 @@ const PREFIX = "ipam/held/";
 const MAX_LEASES = 256;
 /** One host does not run this many containers; a caller that makes up ids must not fill memory and disk. */
 const MAX_HOLDERS = 65_536;
-/** LMDB's keys are bounded; container ids have 64 characters. */
-export const MAX_IDENT = 255;
 
 /** After it has died a container keeps its addresses for this long: it may only be restarting. As the original. */
 export const GRACE_MS = 30_000;

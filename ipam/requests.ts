@@ -1,13 +1,14 @@
-import { GRACE_MS, type Holder, MAX_IDENT } from "#ipam/holdings.js";
+import { GRACE_MS, type Holder } from "#ipam/holdings.js";
 import { contains, type Interval, overlap } from "#ipam/interval.js";
 import { ringSummary } from "#ipam/messages.js";
 import type { Parts } from "#ipam/parts.js";
 import type { Ring } from "#ipam/ring.js";
-import { addressText, hostsOf, type Lease, leaseText, type Subnet, subnetOf } from "#ipam/subnet.js";
+import { addressText, hostsOf, intervalText, type Lease, leaseText, type Subnet, subnetOf } from "#ipam/subnet.js";
 import { peerText } from "#ipam/surroundings.js";
 import type { Reason, WaitOptions } from "#ipam/waiting.js";
 import type { PeerName } from "#mesh/peer.js";
 import { WeaveError } from "#src/errors.js";
+import { isIdent } from "#src/ident.js";
 
 /** Tries to get one certain address from an owner that is not within reach. As the original. */
 const CLAIM_TRIES = 5;
@@ -294,13 +295,9 @@ export class Requests {
 }
 
 function checkIdent(ident: string): void {
-  if (ident === "" || ident.length > MAX_IDENT || !/^[\x21-\x7e]+$/.test(ident)) {
+  if (!isIdent(ident)) {
     throw new WeaveError("WEAVE_IPAM", `invalid container id: ${JSON.stringify(ident.slice(0, 64))}`, {
-      next: `An id is at most ${MAX_IDENT} visible ASCII characters.`,
+      next: "An id is 1 to 255 visible ASCII characters.",
     });
   }
-}
-
-function intervalText({ start, end }: Interval): string {
-  return `${addressText(start)}-${addressText(end - 1n)}`;
 }

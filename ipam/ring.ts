@@ -1,7 +1,8 @@
-import { createHash, type Hash } from "node:crypto";
+import { createHash } from "node:crypto";
 import { type Interval, overlap, sizeOf } from "#ipam/interval.js";
 import type { Subnet } from "#ipam/subnet.js";
 import type { PeerName } from "#mesh/peer.js";
+import { compareText, shortHash } from "#src/text.js";
 
 /** Why a span belongs to its owner. The order is the wire's: add at the end. */
 export const CAUSES = ["first division", "donation", "rmpeer", "reset", "kept", "tidied"] as const;
@@ -48,8 +49,6 @@ export function compareGenesis(a: Genesis, b: Genesis): number {
   return compareText(b.peers.join(), a.peers.join());
 }
 
-const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
-
 /** A total order, so that the higher of two is the same everywhere. */
 export function compareOwnership(a: Ownership, b: Ownership): number {
   return (
@@ -62,9 +61,6 @@ export function compareOwnership(a: Ownership, b: Ownership): number {
     compareText(a.from ?? "", b.from ?? "")
   );
 }
-
-/** 132 bits: nobody makes two alike by chance. */
-const shortHash = (hash: Hash): string => hash.digest("base64url").slice(0, 22);
 
 const same = (a: Ownership, b: Ownership): boolean => a === b || compareOwnership(a, b) === 0;
 

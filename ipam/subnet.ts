@@ -35,6 +35,9 @@ export function addressText(address: bigint): string {
 
 export const leaseText = ({ address, prefix }: Lease): string => `${addressText(address)}/${prefix}`;
 
+/** `10.32.0.0-10.32.0.255`: the first address and the last. */
+export const intervalText = ({ start, end }: Interval): string => `${addressText(start)}-${addressText(end - 1n)}`;
+
 /** Big-endian, as on the wire: 4 bytes. */
 export function addressBytes(address: bigint): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(BITS / 8);

@@ -1,7 +1,7 @@
 import type { Message } from "#ipam/messages.js";
 import type { Subnet } from "#ipam/subnet.js";
 import type { Directory } from "#mesh/directory.js";
-import type { PeerName } from "#mesh/peer.js";
+import { peerText as knownPeerText, type PeerName } from "#mesh/peer.js";
 import type { Clock } from "#src/clock.js";
 import type { Log } from "#src/log.js";
 import type { Random } from "#src/random.js";
@@ -24,7 +24,7 @@ export interface Surroundings {
 
 /** `name(nickname)`, as status and messages show a peer. */
 export function peerText({ peers }: Pick<Surroundings, "peers">, peer: PeerName): string {
-  return `${peer}(${peers.nickname(peer) ?? "?"})`;
+  return knownPeerText({ name: peer, nickname: peers.nickname(peer) ?? "?" });
 }
 
 /** Unix time in whole seconds. */

@@ -10,12 +10,10 @@ import { systemClock } from "#src/clock.js";
 import { textOf } from "#src/errors.js";
 import { attachedNamespaces } from "#src/host/attached.js";
 import { netnsIdent } from "#src/host/netns.js";
+import { EXPOSED } from "#src/ident.js";
 import type { Log } from "#src/log.js";
 import { systemRandom } from "#src/random.js";
 import type { Store } from "#src/store.js";
-
-/** The holder of what `weave expose` gives to the host itself. */
-export const EXPOSED = "weave:expose";
 
 /** Address allocation of a router: the allocator on the mesh, and the namespaces of this host as its containers. */
 export class Ipam implements NamespaceHolder {

@@ -21,7 +21,6 @@ export const ERRORS = {
   WEAVE_FLAG_UNKNOWN: { http: 400, exit: 125 },
   WEAVE_HANDSHAKE: { http: 500, exit: 1 },
   WEAVE_IPAM: { http: 400, exit: 1 },
-  WEAVE_IPAM_OFF: { http: 404, exit: 4 },
   WEAVE_IPAM_RANGE: { http: 400, exit: 1 },
   WEAVE_IPAM_WAIT: { http: 503, exit: 1 },
   WEAVE_MESSAGE_MALFORMED: { http: 400, exit: 1 },
@@ -71,6 +70,14 @@ export class WeaveError extends Error {
   get text(): string {
     return this.next === undefined ? this.message : `${this.message}\n${this.next}`;
   }
+}
+
+/** A flag or variable with a value that it cannot have. */
+export function invalidValue(what: string, value: unknown, expected: string): WeaveError {
+  return new WeaveError(
+    "WEAVE_FLAG_INVALID",
+    `invalid value ${JSON.stringify(value)} for ${what}: it must be ${expected}`,
+  );
 }
 
 /** What to print or log of anything that was thrown. */

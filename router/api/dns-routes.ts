@@ -1,19 +1,15 @@
 import type { Match } from "#dns/nameserver.js";
-import type { Answer, Request, Route } from "#router/api/http.js";
+import { type Answer, type Request, type Route, route } from "#router/api/http.js";
 import type { Router } from "#router/router.js";
 import { isIpv4 } from "#src/address.js";
 import { WeaveError } from "#src/errors.js";
+import { isIdent } from "#src/ident.js";
 
 /** The control API of weaveDNS. Without it its paths do not exist. */
 export function dnsRoutes(router: Router): Route[] {
   const { dns, options } = router;
   if (dns === undefined) return [];
   const { names } = dns;
-  const route = (method: string, pattern: RegExp, handle: (request: Request) => Answer | Promise<Answer>): Route => ({
-    method,
-    pattern,
-    handle,
-  });
   const remove = ({ params: [ident, address], form }: Request): Answer => {
     const hostname = form.get("fqdn") ?? undefined;
     const match: Match = {
@@ -63,7 +59,7 @@ function checkAddress(text: string): string {
 }
 
 function checkIdent(text: string): string {
-  if (!/^[\x21-\x7e]{1,255}$/.test(text))
+  if (!isIdent(text))
     throw new WeaveError("WEAVE_DNS_NAME", `invalid container id: ${JSON.stringify(text.slice(0, 64))}`);
   return text;
 }

@@ -31,6 +31,8 @@ export interface Route {
   handle(request: Request): Answer | Promise<Answer>;
 }
 
+export const route = (method: string, pattern: RegExp, handle: Route["handle"]): Route => ({ method, pattern, handle });
+
 /**
  * A plain HTTP server over a table of routes: unknown paths are 404, known ones with another method 405.
  *

@@ -2,7 +2,7 @@ import { explainAddress, explainPeer } from "#ipam/explain.js";
 import type { HolderOptions } from "#ipam/requests.js";
 import { type Lease, leaseText, parseAddress, parseLease, parseSubnet } from "#ipam/subnet.js";
 import { subjectText } from "#ipam/waiting.js";
-import type { Answer, Request, Route } from "#router/api/http.js";
+import { type Answer, type Request, type Route, route } from "#router/api/http.js";
 import type { Ipam } from "#router/ipam.js";
 import type { Router } from "#router/router.js";
 import { isIpv4 } from "#src/address.js";
@@ -18,11 +18,6 @@ export function ipamRoutes(router: Router): Route[] {
   const { ipam } = router;
   if (ipam === undefined) return [];
   const { allocator, defaultSubnet } = ipam;
-  const route = (method: string, pattern: RegExp, handle: (request: Request) => Answer | Promise<Answer>): Route => ({
-    method,
-    pattern,
-    handle,
-  });
   const byId = /^\/ip\/([^/]+)$/;
   const bySubnet = /^\/ip\/([^/]+)\/([^/]+)\/([^/]+)$/;
   const subnetOf = ([, ip, prefix]: readonly string[]) =>

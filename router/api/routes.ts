@@ -1,6 +1,6 @@
 import { dnsReport, dnsText } from "#router/api/dns-report.js";
 import { dnsRoutes } from "#router/api/dns-routes.js";
-import type { Answer, Route } from "#router/api/http.js";
+import { type Answer, type Route, route } from "#router/api/http.js";
 import { ipamReport, ipamText } from "#router/api/ipam-report.js";
 import { ipamRoutes } from "#router/api/ipam-routes.js";
 import { Metrics } from "#router/api/metrics.js";
@@ -15,7 +15,7 @@ import { textOf, WeaveError } from "#src/errors.js";
 export function statusRoutes(router: Router): Route[] {
   const metrics = new Metrics(router);
   const { ipam, dns } = router;
-  const get = (pattern: RegExp, handle: Route["handle"]): Route => ({ method: "GET", pattern, handle });
+  const get = (pattern: RegExp, handle: Route["handle"]): Route => route("GET", pattern, handle);
   const text = (pattern: RegExp, make: () => Promise<string>): Route =>
     get(pattern, async () => ({ body: await make() }));
   const report = () => makeRouterReport(router, false);
@@ -44,16 +44,15 @@ export function metricsRoutes(router: Router): Route[] {
 }
 
 function metricsRoute(metrics: Metrics): Route {
-  return {
-    method: "GET",
-    pattern: /^\/metrics$/,
-    handle: async () => ({ type: "text/plain; version=0.0.4; charset=utf-8", body: await metrics.text() }),
-  };
+  return route("GET", /^\/metrics$/, async () => ({
+    type: "text/plain; version=0.0.4; charset=utf-8",
+    body: await metrics.text(),
+  }));
 }
 
 /** What changes the router: on the control port alone. */
 export function controlRoutes(router: Router): Route[] {
-  const post = (pattern: RegExp, handle: Route["handle"], method = "POST"): Route => ({ method, pattern, handle });
+  const post = (pattern: RegExp, handle: Route["handle"], method = "POST"): Route => route(method, pattern, handle);
   const address = /^\/expose\/([^/]+)\/([^/]+)$/;
   return [
     ...statusRoutes(router),

@@ -1,6 +1,6 @@
 import { fold, parseName } from "#dns/name.js";
 import { isIpv4 } from "#src/address.js";
-import { WeaveError } from "#src/errors.js";
+import { invalidValue } from "#src/errors.js";
 
 export interface DnsOptions {
   /** Folded, with a dot at its end. */
@@ -34,11 +34,15 @@ export function parseDnsOptions(flags: {
 }): DnsOptions | undefined {
   if (!flags.dns) return undefined;
   if (!(flags.dnsTtl >= 0 && flags.dnsTtl <= MAX_TTL_S))
-    throw invalid("--dns-ttl", flags.dnsTtl, `seconds from 0 to ${MAX_TTL_S}`);
+    throw invalidValue("--dns-ttl", flags.dnsTtl, `seconds from 0 to ${MAX_TTL_S}`);
   const duration = /^(\d{1,6})(ms|s|m)$/.exec(flags.dnsFallbackTimeout);
   const fallbackTimeoutMs = duration === null ? 0 : Number(duration[1]) * UNITS[duration[2]];
   if (!(fallbackTimeoutMs > 0 && fallbackTimeoutMs <= MAX_FALLBACK_MS))
-    throw invalid("--dns-fallback-timeout", flags.dnsFallbackTimeout, "a duration such as 5s or 500ms, at most 60s");
+    throw invalidValue(
+      "--dns-fallback-timeout",
+      flags.dnsFallbackTimeout,
+      "a duration such as 5s or 500ms, at most 60s",
+    );
   return {
     domain: fold(parseName(flags.dnsDomain)),
     listen: flags.dnsListenAddress === "" ? undefined : parseListen(flags.dnsListenAddress),
@@ -53,9 +57,6 @@ function parseListen(text: string): { host: string; port: number } {
   const host = match?.[1] || "0.0.0.0";
   const port = Number(match?.[2] ?? DNS_PORT);
   if (match === null || !isIpv4(host) || port > 65_535)
-    throw invalid("--dns-listen-address", text, "an IPv4 address with a port, such as 172.17.0.1:53");
+    throw invalidValue("--dns-listen-address", text, "an IPv4 address with a port, such as 172.17.0.1:53");
   return { host, port };
 }
-
-const invalid = (flag: string, value: unknown, expected: string): WeaveError =>
-  new WeaveError("WEAVE_FLAG_INVALID", `invalid value ${JSON.stringify(value)} for ${flag}: it must be ${expected}`);
