@@ -98,7 +98,7 @@ export class Takeovers {
       : { waiting: [...this.#current.waiting.keys()], since: this.#current.since };
   }
 
-  /** Asks on, takes up what was pending before a restart, and gives up those who do not answer. @throws WEAVE_STORE */
+  /** Asks on, takes up what was pending before a restart, and lets go of those who have no part in it. @throws WEAVE_STORE */
   tick(): void {
     if (this.#current === undefined) {
       if (this.#pending().length > 0) this.#begin(this.#whomToAsk());
