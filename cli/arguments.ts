@@ -1,10 +1,5 @@
-import { parseCidr } from "#src/address.js";
+import { type AddressArgument, DEFAULT_SUBNET, parseAddressArgument } from "#src/address-argument.js";
 import { Exit, usage } from "./exit.js";
-
-/** An address argument: one that the user names, or one to be allocated, in a subnet or (`""`) in the default one. */
-export type AddressArgument =
-  | { readonly kind: "ip"; readonly cidr: string }
-  | { readonly kind: "net"; readonly subnet: string };
 
 export interface Taken {
   readonly addresses: readonly AddressArgument[];
@@ -21,18 +16,11 @@ export function takeAddresses(args: readonly string[]): Taken {
   const addresses: AddressArgument[] = [];
   let at = 0;
   for (; at < args.length; at++) {
-    const address = addressOf(args[at]);
+    const address = parseAddressArgument(args[at]);
     if (address === undefined) break;
     addresses.push(address);
   }
-  return { addresses: addresses.length > 0 ? addresses : [{ kind: "net", subnet: "" }], rest: args.slice(at) };
-}
-
-function addressOf(word: string): AddressArgument | undefined {
-  if (word === "net:default") return { kind: "net", subnet: "" };
-  if (word.startsWith("net:")) return { kind: "net", subnet: parseCidr(word.slice("net:".length)).text };
-  if (word.startsWith("ip:")) return { kind: "ip", cidr: parseCidr(word.slice("ip:".length)).text };
-  return /^\d+\.\d+\.\d+\.\d+\/\d+$/.test(word) ? { kind: "ip", cidr: parseCidr(word).text } : undefined;
+  return { addresses: addresses.length > 0 ? addresses : [DEFAULT_SUBNET], rest: args.slice(at) };
 }
 
 /** Takes `--timeout SECONDS` out of the arguments. @throws Exit */
@@ -47,6 +35,20 @@ export function takeTimeout(args: readonly string[]): { timeout: string | undefi
 export function takeName(args: readonly string[]): { name: string | undefined; rest: string[] } {
   const { value: name, rest } = takeFlag(args, "--name");
   return { name, rest };
+}
+
+/** Takes every `--add-host HOST:ADDRESS` out of the arguments. */
+export function takeAddHosts(args: readonly string[]): { hosts: string[]; rest: readonly string[] } {
+  const hosts: string[] = [];
+  let rest = args;
+  for (;;) {
+    const { value, rest: others } = takeFlag(rest, "--add-host");
+    if (value === undefined) return { hosts, rest };
+    if (!/^[^:\s]+:[\d.:a-fA-F]+$/.test(value))
+      throw new Exit(1, `invalid value ${JSON.stringify(value)} for --add-host: it must be host:address`);
+    hosts.push(value);
+    rest = others;
+  }
 }
 
 /** Takes the first `-h NAME` out of the arguments. @throws Exit with the usage when the name is missing */

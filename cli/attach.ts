@@ -1,32 +1,48 @@
+import { writeFileSync } from "node:fs";
+import { hostsFile } from "#docker/hosts-file.js";
 import { attach, detach } from "#src/host/attach.js";
-import { findNetns, netnsIdent } from "#src/host/netns.js";
-import { printAddresses, takeAddresses, takeName, takeTimeout } from "./arguments.js";
+import { printAddresses, takeAddHosts, takeAddresses, takeName, takeTimeout } from "./arguments.js";
 import { usage } from "./exit.js";
 import { obtain } from "./ipam.js";
 import { launchedBridge } from "./launched.js";
 import { qualified, register } from "./names.js";
 import { needRoot } from "./root.js";
+import { findTarget, type Target } from "./target.js";
 
-/** `weave attach [addr…] [--name name] [--no-multicast-route] [--timeout seconds] <netns>` */
+const FLAGS = ["--no-multicast-route", "--without-dns", "--rewrite-hosts"];
+
+/**
+ * `weave attach [addr…] [--without-dns] [--rewrite-hosts] [--add-host host:ip…] [--no-multicast-route] [--name name]
+ * [--timeout seconds] <container|netns>`
+ */
 export async function run(args: readonly string[]): Promise<void> {
   const { addresses: wanted, rest } = takeAddresses(args);
   const { timeout, rest: timed } = takeTimeout(rest);
-  const { name, rest: words } = takeName(timed);
-  const multicastRoute = !words.includes("--no-multicast-route");
-  const [target, ...more] = words.filter((word) => word !== "--no-multicast-route");
-  if (target === undefined || more.length > 0 || target.startsWith("-")) throw usage();
+  const { name, rest: named } = takeName(timed);
+  const { hosts, rest: words } = takeAddHosts(named);
+  const given = new Set(words.filter((word) => FLAGS.includes(word)));
+  const [text, ...more] = words.filter((word) => !FLAGS.includes(word));
+  if (text === undefined || more.length > 0 || text.startsWith("-")) throw usage();
   needRoot();
-  const netns = findNetns(target);
-  // Before anything is made: a name that cannot be had is a mistake.
-  const fqdn = name === undefined ? undefined : await qualified(name);
-  const { addresses, fresh, undo } = await obtain(netnsIdent(netns), wanted, { container: true, timeout });
+  const target = await findTarget(text);
+  // Before anything is made: a name that cannot be had is a mistake. A container's own is only tried.
+  const fqdn = name === undefined ? (given.has("--without-dns") ? undefined : target.fqdn) : await qualified(name);
+  const { addresses, fresh, undo } = await obtain(target.ident, wanted, { container: true, timeout });
   try {
-    await attach(netns, { bridge: launchedBridge(), addresses, multicastRoute });
-    if (fqdn !== undefined) await register(netnsIdent(netns), addresses, fqdn);
+    if (given.has("--rewrite-hosts")) rewriteHosts(target, addresses, hosts);
+    const multicastRoute = !given.has("--no-multicast-route");
+    await attach(target.netns, { bridge: launchedBridge(), addresses, multicastRoute });
+    if (fqdn !== undefined) await register(target.ident, addresses, fqdn, name !== undefined);
   } catch (error) {
-    await detach(netns, fresh).catch(() => {});
+    await detach(target.netns, fresh).catch(() => {});
     await undo();
     throw error;
   }
   printAddresses(addresses);
+}
+
+/** In place: the container has this very file, not its name. */
+function rewriteHosts({ container, fqdn }: Target, addresses: readonly string[], extra: readonly string[]): void {
+  if (container === undefined) throw usage("--rewrite-hosts is for containers: a namespace has no /etc/hosts");
+  writeFileSync(container.HostsPath, hostsFile(addresses, fqdn ?? container.Config.Hostname, extra));
 }

@@ -1,8 +1,8 @@
 import { takeNameArguments } from "./name-arguments.js";
 import { qualified, unregister } from "./names.js";
 
-/** `weave dns-remove [ip…] <netns> [-h <name>]` or `weave dns-remove ip… -h <name>` */
+/** `weave dns-remove [ip…] <container|netns> [-h <name>]` or `weave dns-remove ip… -h <name>` */
 export async function run(args: readonly string[]): Promise<void> {
-  const { ident, addresses, name } = await takeNameArguments(args);
-  await unregister(ident, addresses, name === undefined ? undefined : await qualified(name));
+  const { ident, addresses, name, given } = await takeNameArguments(args);
+  await unregister(ident, addresses, given && name !== undefined ? await qualified(name) : undefined);
 }

@@ -1,5 +1,5 @@
+import type { AddressArgument } from "#src/address-argument.js";
 import { overlappingRoute } from "#src/host/routes.js";
-import type { AddressArgument } from "./arguments.js";
 import { type Call, call } from "./client.js";
 import { Exit } from "./exit.js";
 import { launchedBridge } from "./launched.js";

@@ -3,6 +3,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from "commander
 import type { RouterOptions } from "#router/options.js";
 import { invalidValue, WeaveError } from "#src/errors.js";
 import { paths } from "#src/paths.js";
+import { addDockerFlags, dockerOptionsOf } from "./docker-flags.js";
 
 /** As the original: low enough for VXLAN with encryption on every cloud; and a bridge without fast datapath needs no limit. */
 const MTU = 1_376;
@@ -27,7 +28,7 @@ const HARMLESS = [
   "--host-root <path>",
 ];
 /** Of the original, for parts that this version does not have: asking for them and not getting them would be a surprise. */
-const LATER = ["--plugin", "--proxy", "--token", "--awsvpc"];
+const LATER = ["--token", "--awsvpc", "--plugin-v2"];
 
 const BOOLEANS = [
   "--no-discovery",
@@ -38,7 +39,19 @@ const BOOLEANS = [
   "--foreground",
   "--pkt-debug",
   "--no-dns",
+  "--plugin",
+  "--proxy",
+  "--rewrite-inspect",
+  "--no-default-ipalloc",
+  "--no-rewrite-hosts",
+  "--without-dns",
+  "--no-multicast-route",
+  "--tls",
+  "--tlsverify",
+  "--no-detect-tls",
 ];
+/** Those that are on unless told otherwise. */
+const ON = ["--plugin", "--proxy"];
 
 /**
  * Reads the arguments of `weave launch`.
@@ -85,6 +98,7 @@ export function parseLaunch(args: readonly string[], env: NodeJS.ProcessEnv): La
     .option("--dns-ttl <seconds>", "", whole, 1)
     .option("--dns-fallback-timeout <duration>", "", "5s")
     .option("--resolv-conf <path>", "", "/etc/resolv.conf");
+  addDockerFlags(command, env);
   for (const flag of HARMLESS) command.addOption(new Option(flag).hideHelp());
   try {
     command.parse(normalized(args), { from: "user" });
@@ -127,6 +141,7 @@ export function parseLaunch(args: readonly string[], env: NodeJS.ProcessEnv): La
     ipallocRange: given.ipallocRange,
     ipallocDefaultSubnet: given.ipallocDefaultSubnet,
     ipallocInit: given.ipallocInit,
+    docker: dockerOptionsOf(given, env),
     peers: command.args,
   };
   return { options, foreground: given.foreground ?? false };
@@ -143,6 +158,7 @@ function normalized(args: readonly string[]): string[] {
     else if (flag === "--connlimit") result.push(long.replace("--connlimit", "--conn-limit"));
     else if (!BOOLEANS.includes(flag) || value === undefined || !["true", "false"].includes(value)) result.push(long);
     else if (value === "true") result.push(flag);
+    else if (ON.includes(flag)) result.push(flag.replace("--", "--no-"));
   }
   return result;
 }

@@ -25,7 +25,9 @@ export async function run(args: readonly string[]): Promise<void> {
     throw new WeaveError("WEAVE_RUNNING", "weave is already running; you can stop it with 'weave stop'.");
   }
   await checkRange(options);
-  mkdirSync(run, { recursive: true, mode: 0o700 });
+  // Docker's users must be able to reach the proxy's socket in it; what is ours alone has modes of its own.
+  mkdirSync(run, { recursive: true, mode: 0o755 });
+  chmodSync(run, 0o755);
   rmSync(failureFile(run), { force: true });
   // It may hold the password: only root may read it.
   writeFileSync(launchFile(run), JSON.stringify(options), { mode: 0o600 });

@@ -6,12 +6,14 @@ type Run = (args: readonly string[]) => Promise<void>;
 /** Each command is loaded when it is called: `weave status` must not wait for what `launch` needs. */
 const COMMANDS: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
   attach: () => import("./attach.js"),
+  config: () => import("./config.js"),
   connect: () => import("./connect.js"),
   "dns-add": () => import("./dns-add.js"),
   "dns-args": () => import("./dns-args.js"),
   "dns-lookup": () => import("./dns-lookup.js"),
   "dns-remove": () => import("./dns-remove.js"),
   detach: () => import("./detach.js"),
+  env: () => import("./env.js"),
   expose: () => import("./expose.js"),
   forget: () => import("./forget.js"),
   hide: () => import("./hide.js"),
@@ -19,6 +21,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
   launch: () => import("./launch.js"),
   prime: () => import("./prime.js"),
   ps: () => import("./ps.js"),
+  "proxy-env": () => import("./env.js"),
   report: () => import("./report.js"),
   reset: () => import("./reset.js"),
   rmpeer: () => import("./rmpeer.js"),

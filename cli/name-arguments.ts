@@ -1,18 +1,23 @@
 import { isIpv4 } from "#src/address.js";
-import { lookInside } from "#src/host/attached.js";
-import { findNetns, netnsIdent } from "#src/host/netns.js";
+import { interfacesIn, portIndexes } from "#src/host/attached.js";
 import { EXTERN } from "#src/ident.js";
 import { takeHostname } from "./arguments.js";
 import { Exit, usage } from "./exit.js";
+import { launchedBridge } from "./launched.js";
+import { findTarget } from "./target.js";
 
 export interface NameArguments {
   readonly ident: string;
   readonly addresses: readonly string[];
+  /** As given, else the container's own. */
   readonly name: string | undefined;
+  readonly given: boolean;
+  /** A bare namespace has no name of its own to fall back on. */
+  readonly container: boolean;
 }
 
 /**
- * The grammar of `dns-add` and `dns-remove`: `[ip…] <container> [-h fqdn]` or `ip… -h fqdn`. Without addresses those are
+ * The grammar of `dns-add` and `dns-remove`: `[ip…] <container|netns> [-h fqdn]` or `ip… -h fqdn`. Without addresses those are
  * meant that the container has.
  *
  * @throws Exit with the usage; WEAVE_NAMESPACE
@@ -25,11 +30,12 @@ export async function takeNameArguments(args: readonly string[]): Promise<NameAr
   if (more.length > 0 || target?.startsWith("-")) throw usage();
   if (target === undefined) {
     if (addresses.length === 0 || name === undefined) throw usage();
-    return { ident: EXTERN, addresses, name };
+    return { ident: EXTERN, addresses, name, given: true, container: false };
   }
-  const netns = findNetns(target);
-  if (addresses.length > 0) return { ident: netnsIdent(netns), addresses, name };
-  const attached = await lookInside(netns);
-  if (attached === undefined) throw new Exit(1, `${target} is not attached: it has no addresses on the overlay`);
-  return { ident: netnsIdent(netns), addresses: attached.addresses, name };
+  const { ident, netns, fqdn, container } = await findTarget(target);
+  const found = { ident, name: name ?? fqdn, given: name !== undefined, container: container !== undefined };
+  if (addresses.length > 0) return { ...found, addresses };
+  const interfaces = await interfacesIn(netns, await portIndexes(launchedBridge()));
+  if (interfaces.length === 0) throw new Exit(1, `${target} is not attached: it has no addresses on the overlay`);
+  return { ...found, addresses: interfaces.flatMap((each) => each.addresses) };
 }

@@ -1,5 +1,5 @@
 import { parseName } from "#dns/name.js";
-import { call, mustCall } from "./client.js";
+import { type Call, call, mustCall } from "./client.js";
 import { Exit } from "./exit.js";
 
 /** The domain of the running router, with a dot at its end; undefined when DNS is off. */
@@ -18,19 +18,33 @@ export async function qualified(name: string): Promise<string> {
   return `${name}.${ours}`;
 }
 
-/** Gives a name to addresses of a container. @param addresses with or without prefix length */
-export async function register(ident: string, addresses: readonly string[], fqdn: string): Promise<void> {
+/**
+ * Gives a name to addresses of a container.
+ *
+ * @param addresses with or without prefix length
+ * @param must whether DNS that is off is an error
+ */
+export async function register(ident: string, addresses: readonly string[], fqdn: string, must = true): Promise<void> {
   const form = new URLSearchParams({ fqdn });
-  for (const address of addresses) await mustCall({ method: "PUT", path: pathOf(ident, address), form });
+  for (const address of addresses) {
+    const call = { method: "PUT", path: pathOf(ident, address), form };
+    if (must) await mustCall(call);
+    else await mayCall(call);
+  }
 }
 
 /** Takes names of a container away: one, or (without `fqdn`) all, at those addresses. DNS that is off has none. */
 export async function unregister(ident: string, addresses: readonly string[], fqdn?: string): Promise<void> {
   const query = fqdn === undefined ? "" : `?${new URLSearchParams({ fqdn })}`;
   for (const address of addresses) {
-    const { status, body } = await call({ method: "DELETE", path: `${pathOf(ident, address)}${query}` });
-    if (status !== 204 && status !== 404) throw new Exit(1, body.trimEnd());
+    await mayCall({ method: "DELETE", path: `${pathOf(ident, address)}${query}` });
   }
+}
+
+/** A call that DNS which is off need not answer. */
+async function mayCall(options: Call): Promise<void> {
+  const { status, body } = await call(options);
+  if (status !== 204 && status !== 404) throw new Exit(1, body.trimEnd());
 }
 
 const pathOf = (ident: string, address: string): string =>

@@ -1,48 +1,59 @@
-import { type Attached, attachedNamespaces, lookInside } from "#src/host/attached.js";
+import { type Interface, interfacesIn, type Place, places, portIndexes } from "#src/host/attached.js";
 import { findBridge } from "#src/host/bridge.js";
 import { ipv4Of } from "#src/host/links.js";
-import { findNetns, NAMED, netnsIdent } from "#src/host/netns.js";
+import { NAMED, netnsIdent } from "#src/host/netns.js";
 import { EXPOSED } from "#src/ident.js";
 import { launchedBridge } from "./launched.js";
 import { needRoot } from "./root.js";
+import { findTarget } from "./target.js";
 
 /** Ids are cut to this length, as in the original. */
 const ID_LENGTH = 12;
+/** Namespaces that are looked into at the same time. */
+const AT_ONCE = 8;
 
 /** `weave ps [container…]`: what is on the bridge, with its addresses. Unknown containers print nothing. */
 export async function run(args: readonly string[]): Promise<void> {
   needRoot();
   const bridge = await findBridge(launchedBridge());
   if (bridge === undefined) return;
-  const host = { id: EXPOSED, mac: bridge.address, addresses: ipv4Of(bridge) };
+  const ports = await portIndexes(bridge.ifname);
+  const host = { mac: bridge.address, addresses: ipv4Of(bridge) };
   if (args.length === 0) {
-    print(host);
-    for (const attached of await attachedNamespaces()) print({ id: nameOf(attached), ...attached });
+    print(EXPOSED, [host]);
+    const all = places();
+    for (let at = 0; at < all.length; at += AT_ONCE) {
+      const some = all.slice(at, at + AT_ONCE);
+      const found = await Promise.all(some.map(({ netns }) => interfacesIn(netns, ports)));
+      for (const [index, interfaces] of found.entries()) print(nameOf(some[index]), interfaces);
+    }
   }
   for (const word of args) {
-    if (word === EXPOSED) print(host);
+    if (word === EXPOSED) print(EXPOSED, [host]);
     else {
-      const attached = await find(word);
-      if (attached !== undefined) print({ id: word, ...attached });
+      const netns = await find(word);
+      if (netns !== undefined) print(word, await interfacesIn(netns, ports));
     }
   }
 }
 
-function print({ id, mac, addresses }: { id: string; mac: string; addresses: readonly string[] }): void {
-  process.stdout.write(`${[id.slice(0, ID_LENGTH), mac, ...addresses].join(" ")}\n`);
+function print(id: string, interfaces: readonly Interface[]): void {
+  for (const { mac, addresses } of interfaces)
+    process.stdout.write(`${[id.slice(0, ID_LENGTH), mac, ...addresses].join(" ")}\n`);
 }
 
 /** As a user would call it, where it has a name that is short enough; else as IPAM does. */
-function nameOf({ netns }: Attached): string {
+function nameOf({ netns, container }: Place): string {
+  if (container !== undefined) return container;
   const name = netns.path.startsWith(`${NAMED}/`) ? netns.path.slice(NAMED.length + 1) : undefined;
   return name !== undefined && name.length <= ID_LENGTH ? name : netnsIdent(netns);
 }
 
-async function find(word: string): Promise<Attached | undefined> {
-  const known = (await attachedNamespaces()).find((each) => nameOf(each) === word || netnsIdent(each.netns) === word);
-  if (known !== undefined) return known;
+async function find(word: string): Promise<Place["netns"] | undefined> {
+  const known = places().find((place) => nameOf(place) === word || netnsIdent(place.netns) === word);
+  if (known !== undefined) return known.netns;
   try {
-    return await lookInside(findNetns(word));
+    return (await findTarget(word)).netns;
   } catch {
     return undefined;
   }

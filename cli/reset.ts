@@ -3,15 +3,28 @@ import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { OUTSIDE_PREFIX } from "#src/host/attach.js";
 import { findBridge } from "#src/host/bridge.js";
+import { ENDPOINT_PREFIX } from "#src/host/endpoint.js";
 import { hostFirewall } from "#src/host/firewall.js";
 import { deleteLink, listLinks } from "#src/host/links.js";
-import { controlSocket, databaseFile, failureFile, launchFile, paths, routerFile, supervisorFile } from "#src/paths.js";
+import {
+  controlSocket,
+  databaseFile,
+  failureFile,
+  helperFolder,
+  launchFile,
+  paths,
+  routerFile,
+  supervisorFile,
+} from "#src/paths.js";
 import { call } from "./client.js";
 import { Exit, usage } from "./exit.js";
 import { launched } from "./launched.js";
 import { running, stopRouter } from "./processes.js";
 import { needRoot } from "./root.js";
+import { leaveDocker } from "./stop.js";
 
+/** Of containers that were attached, and of Docker's endpoints. */
+const OURS = [OUTSIDE_PREFIX, ENDPOINT_PREFIX];
 /** As the original. */
 const SPREAD_MS = 500;
 
@@ -30,9 +43,13 @@ export async function run(args: readonly string[]): Promise<void> {
       "ERROR: weave is not running; unable to remove from cluster.\nRe-launch weave before reset or use --force to override.",
     );
   }
-  if (router !== undefined) await handOver(run);
+  if (router !== undefined) {
+    await leaveDocker();
+    await handOver(run);
+  }
   await stopRouter();
-  for (const { ifname } of await listLinks()) if (ifname.startsWith(OUTSIDE_PREFIX)) await deleteLink(ifname);
+  for (const { ifname } of await listLinks())
+    if (OURS.some((prefix) => ifname.startsWith(prefix))) await deleteLink(ifname);
   if ((await findBridge(bridge)) !== undefined) await deleteLink(bridge);
   await hostFirewall()?.remove();
   const database = databaseFile(dbPrefix);
@@ -48,6 +65,7 @@ export async function run(args: readonly string[]): Promise<void> {
     routerFile(run),
   ];
   for (const file of files) rmSync(file, { force: true });
+  rmSync(helperFolder(dbPrefix), { recursive: true, force: true });
   for (const folder of new Set(files.map(dirname))) removeIfEmpty(folder);
 }
 

@@ -18,7 +18,6 @@ export const CHANNEL = "nameserver";
 /** Longer than any gossip is under way: a peer that was away for longer than this hears the horizon. As the original. */
 const TOMBSTONE_S = 30 * 60;
 const TICK_MS = 60_000;
-const PREFIX = "dns/own/";
 
 const stored = z.object({ hostname: z.string(), address: z.string(), ident: z.string() });
 
@@ -35,6 +34,8 @@ export interface NameserverOptions {
   readonly random: Random;
   readonly log: Log;
   readonly store: Store;
+  /** What the keys in the store begin with. */
+  readonly prefix: string;
   readonly peers: Directory;
 }
 
@@ -54,7 +55,7 @@ export class Nameserver implements Gossiper {
   constructor(options: NameserverOptions) {
     this.#options = options;
     this.domain = options.domain;
-    const records = options.store.list(PREFIX).map(([key, value]): DnsRecord => {
+    const records = options.store.list(options.prefix).map(([key, value]): DnsRecord => {
       const { hostname, address, ident } = checkStored(key, value, stored, "'weave reset' starts anew.");
       return { hostname, address, ident, origin: options.self, version: ++this.#version, tombstone: 0 };
     });
@@ -94,7 +95,7 @@ export class Nameserver implements Gossiper {
     if (was?.tombstone === 0) return true;
     if (was === undefined && this.#records.countOf(self) >= MAX_RECORDS)
       throw new WeaveError("WEAVE_DNS_NAME", `this peer gives more than ${MAX_RECORDS} names already`);
-    this.#options.store.put(storeKey(key), key);
+    this.#options.store.put(this.#storeKey(key), key);
     this.#change([{ ...key, origin: self, version: ++this.#version, tombstone: 0 }]);
     return true;
   }
@@ -111,7 +112,7 @@ export class Nameserver implements Gossiper {
         (hostname === undefined || fold(hostname) === fold(record.hostname)),
     );
     const tombstone = Math.floor(this.#options.clock.wall() / 1_000);
-    for (const record of found) this.#options.store.remove(storeKey(record));
+    for (const record of found) this.#options.store.remove(this.#storeKey(record));
     this.#change(found.map((record) => ({ ...record, version: ++this.#version, tombstone })));
     return found.length;
   }
@@ -137,6 +138,11 @@ export class Nameserver implements Gossiper {
     const records = [...this.#records.at(address)];
     const near = records.filter(({ origin }) => !this.isAway(origin));
     return (near.length > 0 ? near : records).sort(compareRecords)[0]?.hostname;
+  }
+
+  /** Live records of an address, of all peers. */
+  at(address: string): DnsRecord[] {
+    return [...this.#records.at(address)];
   }
 
   /** Live records of all peers. */
@@ -291,6 +297,10 @@ export class Nameserver implements Gossiper {
     return digest;
   }
 
+  #storeKey({ hostname, address, ident }: RecordKey): string {
+    return `${this.#options.prefix}${hostname}/${address}/${ident}`;
+  }
+
   #gossip(message: Message): void {
     this.#channel?.gossip(encodeMessage(message));
   }
@@ -307,8 +317,6 @@ export class Nameserver implements Gossiper {
     return list;
   }
 }
-
-const storeKey = ({ hostname, address, ident }: RecordKey): string => `${PREFIX}${hostname}/${address}/${ident}`;
 
 /** By folded name, then origin, id and address: as the original lists them. */
 function compareRecords(a: DnsRecord, b: DnsRecord): number {

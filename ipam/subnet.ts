@@ -89,3 +89,6 @@ export function subnetOf({ address, prefix }: Lease): Subnet {
 export function hostsOf({ start, end }: Interval): Interval {
   return { start: start + 1n, end: end - 1n };
 }
+
+/** All addresses of the family. */
+export const EVERYTHING: Subnet = { start: 0n, end: 1n << BigInt(BITS), prefix: 0, text: "0.0.0.0/0" };

@@ -5,9 +5,9 @@ import type { Directory } from "#mesh/directory.js";
 import type { Mesh } from "#mesh/mesh.js";
 import type { PeerName } from "#mesh/peer.js";
 import { type IpamOptions, quorumOf } from "#router/ipam-options.js";
-import type { NamespaceHolder } from "#router/namespaces.js";
 import { systemClock } from "#src/clock.js";
 import { textOf } from "#src/errors.js";
+import type { Holder } from "#src/holder.js";
 import { attachedNamespaces } from "#src/host/attached.js";
 import { netnsIdent } from "#src/host/netns.js";
 import { EXPOSED } from "#src/ident.js";
@@ -16,7 +16,7 @@ import { systemRandom } from "#src/random.js";
 import type { Store } from "#src/store.js";
 
 /** Address allocation of a router: the allocator on the mesh, and the namespaces of this host as its containers. */
-export class Ipam implements NamespaceHolder {
+export class Ipam implements Holder {
   readonly allocator: Allocator;
   readonly defaultSubnet: Subnet;
   readonly directory: Directory;
@@ -51,8 +51,9 @@ export class Ipam implements NamespaceHolder {
    * Notes what is in use on this host: containers outlive the router, and its disk. What belongs to others is asked for.
    *
    * @param exposed in CIDR notation
+   * @param docker whether containers are known by Docker's ids
    */
-  async reclaim(exposed: readonly string[]): Promise<void> {
+  async reclaim(exposed: readonly string[], docker: boolean): Promise<void> {
     const note = (ident: string, cidr: string, container: boolean) => {
       try {
         this.allocator.requests.found(ident, parseLease(cidr), container);
@@ -61,8 +62,8 @@ export class Ipam implements NamespaceHolder {
       }
     };
     for (const cidr of exposed) note(EXPOSED, cidr, false);
-    for (const { netns, addresses } of await attachedNamespaces())
-      for (const cidr of addresses) note(netnsIdent(netns), cidr, true);
+    for (const { netns, container, addresses } of await attachedNamespaces())
+      for (const cidr of addresses) note(docker && container ? container : netnsIdent(netns), cidr, true);
   }
 
   /** For the watch: whose addresses end with them. */

@@ -1,13 +1,16 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import type { Server } from "node:http";
+import { Docker } from "#docker/docker.js";
 import { createApi, listen, type Route } from "#router/api/http.js";
 import { controlRoutes, metricsRoutes, statusRoutes } from "#router/api/routes.js";
 import { EXIT_START } from "#router/exit-start.js";
 import { parseOptions, type RouterOptions } from "#router/options.js";
 import { Router } from "#router/router.js";
+import { systemClock } from "#src/clock.js";
 import { textOf } from "#src/errors.js";
+import { limited } from "#src/log.js";
 import { type LogTarget, pinoLog } from "#src/log-pino.js";
-import { controlSocket, failureFile, launchFile, paths, routerFile } from "#src/paths.js";
+import { controlSocket, failureFile, helperFolder, launchFile, paths, routerFile } from "#src/paths.js";
 import { removePid, writePid } from "#src/pid-file.js";
 
 /** A log file that has grown past this is put aside as `.1`, in the place of the one before. */
@@ -35,13 +38,24 @@ async function main(): Promise<void> {
   process.on("unhandledRejection", fatal);
 
   let router: Router | undefined;
+  let docker: Docker | undefined;
   const servers: Server[] = [];
   try {
+    // The first of all: Docker may be waiting, and hold its locks meanwhile.
+    if (options.docker.api !== "")
+      docker = await Docker.open(options.docker, helperFolder(options.dbPrefix), limited(log, systemClock));
     await openApi(() => router, options, run, log, servers);
-    router = await Router.start({ options, restarted: process.argv.includes("--restarted"), log, onFatal: fatal });
+    router = await Router.start({
+      options,
+      docker,
+      restarted: process.argv.includes("--restarted"),
+      log,
+      onFatal: fatal,
+    });
   } catch (error) {
     const text = textOf(error);
     log.error("the router cannot start", { why: text });
+    await docker?.stop();
     writeFileSync(failureFile(run), `${text}\n`);
     process.exit(EXIT_START);
   }

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { textOf } from "#src/errors.js";
+import type { Holder } from "#src/holder.js";
 import { OUTSIDE_PREFIX, outsideName } from "#src/host/attach.js";
 import { outsideNames } from "#src/host/attached.js";
 import { inodeOfIdent } from "#src/host/netns.js";
@@ -11,23 +12,16 @@ const LOOK_MS = 5_000;
 const GATHER_MS = 20;
 const RESTART_MS = 1_000;
 
-export interface NamespaceHolder {
-  /** Ids that something is kept for; those of namespaces are looked after. */
-  idents(): Iterable<string>;
-  died(ident: string): void;
-  alive(ident: string): void;
-}
-
 /** Knows which of the attached namespaces have ended: the kernel then removes their interface, and says so. */
 export class NamespaceWatch {
-  readonly #holders: readonly NamespaceHolder[];
+  readonly #holders: readonly Holder[];
   readonly #log: Log;
   readonly #poll: NodeJS.Timeout;
   #monitor: ChildProcess | undefined;
   #soon: NodeJS.Timeout | undefined;
   #stopped = false;
 
-  constructor(holders: readonly NamespaceHolder[], log: Log) {
+  constructor(holders: readonly Holder[], log: Log) {
     this.#holders = holders;
     this.#log = log;
     this.#poll = setInterval(() => void this.look(), LOOK_MS).unref();

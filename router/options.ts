@@ -1,4 +1,5 @@
 import { z } from "zod/mini";
+import { checkDockerOptions, dockerOptionsShape } from "#docker/options.js";
 import { nicknameShape } from "#mesh/peer.js";
 import { parseDnsOptions } from "#router/dns/options.js";
 import { parseIpamOptions } from "#router/ipam-options.js";
@@ -46,6 +47,7 @@ const shape = z.object({
   ipallocDefaultSubnet: z.string(),
   /** As on the command line. */
   ipallocInit: z.string(),
+  docker: dockerOptionsShape,
   peers: z.array(z.string()),
 });
 
@@ -87,6 +89,7 @@ export function checkOptions(options: RouterOptions): void {
   }
   parseIpamOptions(options);
   parseDnsOptions(options);
+  checkDockerOptions(options.docker);
   if (options.resume && options.peers.length > 0) {
     throw new WeaveError(
       "WEAVE_FLAG_INVALID",

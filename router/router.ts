@@ -1,3 +1,4 @@
+import type { Docker } from "#docker/docker.js";
 import type { Target } from "#mesh/connection-maker.js";
 import { Mesh } from "#mesh/mesh.js";
 import { type PeerName, peerText } from "#mesh/peer.js";
@@ -38,6 +39,8 @@ import { lmdbStore } from "#src/store-lmdb.js";
 
 export interface RouterStart {
   readonly options: RouterOptions;
+  /** Listens already; undefined without Docker. */
+  readonly docker: Docker | undefined;
   /** The supervisor starts us again after a crash: the targets are the stored ones. */
   readonly restarted: boolean;
   readonly log: Log;
@@ -57,6 +60,7 @@ export class Router {
   /** Undefined when it is off. */
   readonly ipam: Ipam | undefined;
   readonly dns: Dns | undefined;
+  readonly docker: Docker | undefined;
   readonly log: Log;
   readonly #watch: NamespaceWatch;
   readonly #store: Store;
@@ -71,6 +75,7 @@ export class Router {
     exposure: Exposure;
     ipam: Ipam | undefined;
     dns: Dns | undefined;
+    docker: Docker | undefined;
     watch: NamespaceWatch;
     log: Log;
     store: Store;
@@ -84,6 +89,7 @@ export class Router {
     this.exposure = parts.exposure;
     this.ipam = parts.ipam;
     this.dns = parts.dns;
+    this.docker = parts.docker;
     this.#watch = parts.watch;
     this.log = parts.log;
     this.#store = parts.store;
@@ -97,13 +103,13 @@ export class Router {
    *
    * @throws WeaveError, with words for the user
    */
-  static async start({ options, restarted, log: fullLog, onFatal }: RouterStart): Promise<Router> {
+  static async start({ options, docker, restarted, log: fullLog, onFatal }: RouterStart): Promise<Router> {
     checkOptions(options);
     if (process.getuid?.() !== 0)
       throw new WeaveError("WEAVE_NOT_ROOT", "weave must be run as 'root' when run locally");
     const undo: (() => void | Promise<void>)[] = [];
     try {
-      return await Router.#assemble(options, restarted, limited(fullLog, systemClock), onFatal, undo);
+      return await Router.#assemble(options, docker, restarted, limited(fullLog, systemClock), onFatal, undo);
     } catch (error) {
       for (const step of undo.reverse()) await Promise.resolve(step()).catch(() => {});
       throw error;
@@ -112,6 +118,7 @@ export class Router {
 
   static async #assemble(
     options: RouterOptions,
+    docker: Docker | undefined,
     restarted: boolean,
     log: Log,
     onFatal: (error: Error) => void,
@@ -217,16 +224,31 @@ export class Router {
     const ipam = ipamOptions && new Ipam({ options: ipamOptions, ...common });
     undo.push(() => ipam?.stop());
     const dnsOptions = parseDnsOptions(options);
-    const dns = dnsOptions && (await Dns.start({ options: dnsOptions, incarnation: identity.incarnation, ...common }));
+    const { incarnation } = identity;
+    const dockerBridge = options.docker.bridge;
+    const dns = dnsOptions && (await Dns.start({ options: dnsOptions, incarnation, dockerBridge, ...common }));
     undo.push(() => dns?.stop());
     onForgotten = (peer) => dns?.names.forgotten(peer);
-    const watch = new NamespaceWatch(
-      [ipam, dns].filter((holder) => holder !== undefined),
-      log,
-    );
+    const holders = [ipam, dns].filter((holder) => holder !== undefined);
+    const watch = new NamespaceWatch(holders, log);
     undo.push(() => watch.stop());
     await watch.look();
-    await ipam?.reclaim(exposure.addresses);
+    await ipam?.reclaim(exposure.addresses, docker !== undefined);
+    docker?.start({
+      self: identity.name,
+      incarnation,
+      mesh,
+      directory,
+      store,
+      bridge: options.bridge,
+      ipam: ipam && {
+        requests: ipam.allocator.requests,
+        range: ipam.allocator.range,
+        defaultSubnet: ipam.defaultSubnet,
+      },
+      dns: dns && { names: dns.names, address: async () => (await dns.address(options.bridge)).host },
+      holders,
+    });
 
     const router = new Router({
       options,
@@ -235,6 +257,7 @@ export class Router {
       exposure,
       ipam,
       dns,
+      docker,
       watch,
       log,
       store,
@@ -270,6 +293,7 @@ export class Router {
   /** Ends everything, in an order that loses nothing. The bridge and the containers on it stay as they are. */
   async stop(): Promise<void> {
     this.#watch.stop();
+    await this.docker?.stop();
     this.ipam?.stop();
     await this.dns?.stop();
     this.mesh.stop();

@@ -19,10 +19,14 @@ export function paths(env: NodeJS.ProcessEnv = process.env): Paths {
 }
 
 export const controlSocket = (run: string) => `${run}/control.sock`;
+/** Where the Docker API proxy listens. */
+export const proxySocket = (run: string) => `${run}/weave.sock`;
 /** What `weave launch` was given: read by every start of the router. */
 export const launchFile = (run: string) => `${run}/launch.json`;
 /** Why the router could not start, in words for the user. */
 export const failureFile = (run: string) => `${run}/failure`;
 export const supervisorFile = (run: string) => `${run}/supervisor.pid`;
 export const routerFile = (run: string) => `${run}/router.pid`;
+/** Beside the database: what containers wait with (docker/wait). */
+export const helperFolder = (dbPrefix: string) => `${dbPrefix.slice(0, dbPrefix.lastIndexOf("/"))}/w`;
 export const databaseFile = (dbPrefix: string) => `${dbPrefix}data.db`;

@@ -27,7 +27,8 @@ export function ipamRoutes(router: Router): Route[] {
     body: allocator.requests.lookup(params[0], subnetOf(params)).map(leaseText).join(" "),
   });
   const allocate = async (request: Request): Promise<Answer> => {
-    const { params } = request;
+    const { params, form } = request;
+    if (form.get("check-alive") === "true") router.docker?.checkAlive(params[0]);
     return { body: leaseText(await allocator.requests.allocate(params[0], subnetOf(params), holderOptions(request))) };
   };
   return [
@@ -84,6 +85,7 @@ function holderOptions({ form, signal }: Request): HolderOptions {
 
 async function claim(router: Router, { allocator }: Ipam, request: Request): Promise<Answer> {
   const [ident, ip, prefix] = request.params;
+  if (request.form.get("check-alive") === "true") router.docker?.checkAlive(ident);
   try {
     const lease: Lease = parseLease(`${ip}/${prefix}`);
     // The caller does not want to wait for the ring: what comes of it is in the log.

@@ -3,6 +3,7 @@ import type { Connection } from "#mesh/connection.js";
 import type { AttemptStatus } from "#mesh/connection-maker.js";
 import { type PeerRecord, peerText } from "#mesh/peer.js";
 import { type DnsReport, dnsReport } from "#router/api/dns-report.js";
+import { type DockerReport, dockerReports, type PluginReport, type ProxyReport } from "#router/api/docker-report.js";
 import { type IpamReport, ipamReport, ipamStatusWord } from "#router/api/ipam-report.js";
 import type { Router } from "#router/router.js";
 import { SleeveConnection } from "#router/sleeve/sleeve.js";
@@ -47,6 +48,9 @@ export interface Report {
   /** Absent when it is off; so is the next. */
   readonly DNS?: DnsReport;
   readonly IPAM?: IpamReport & { readonly Status: string };
+  readonly Docker?: DockerReport;
+  readonly Proxy?: ProxyReport;
+  readonly Plugin?: PluginReport;
 }
 
 export interface RouterReport {
@@ -81,7 +85,7 @@ const NO_PEER = "00:00:00:00:00:00";
 
 /** @param withDatapath ask the datapath thread too: its counters and MAC table */
 export async function makeReport(router: Router, withDatapath = true): Promise<Report> {
-  const { ipam, dns } = router;
+  const { ipam, dns, docker } = router;
   return {
     Ready: true,
     Version: VERSION,
@@ -90,6 +94,7 @@ export async function makeReport(router: Router, withDatapath = true): Promise<R
     Router: await makeRouterReport(router, withDatapath),
     ...(dns === undefined ? {} : { DNS: dnsReport(dns) }),
     ...(ipam === undefined ? {} : { IPAM: { ...ipamReport(ipam, performance.now()), Status: ipamStatusWord(ipam) } }),
+    ...(docker === undefined ? {} : dockerReports(docker, ipam, dns)),
   };
 }
 

@@ -1,5 +1,6 @@
 import { dnsReport, dnsText } from "#router/api/dns-report.js";
 import { dnsRoutes } from "#router/api/dns-routes.js";
+import { dockerRoutes } from "#router/api/docker-routes.js";
 import { type Answer, type Route, route } from "#router/api/http.js";
 import { ipamReport, ipamText } from "#router/api/ipam-report.js";
 import { ipamRoutes } from "#router/api/ipam-routes.js";
@@ -58,6 +59,7 @@ export function controlRoutes(router: Router): Route[] {
     ...statusRoutes(router),
     ...ipamRoutes(router),
     ...dnsRoutes(router),
+    ...dockerRoutes(router),
     post(/^\/connect$/, async ({ form }) => {
       const errors = await router.connect(form.getAll("peer"), form.get("replace") === "true");
       return errors.length > 0 ? { status: 400, body: `${errors.join("\n")}\n` } : {};

@@ -1,7 +1,6 @@
+import { pluginText, proxyText } from "#router/api/docker-report.js";
 import type { Report, RouterReport } from "#router/api/report.js";
-
-/** Labels end in column 16, as in the original. */
-const line = (label: string, value: string | number): string => `${label.padStart(15)}: ${value}\n`;
+import { line } from "#router/api/text.js";
 
 /** States in the order in which they are counted. */
 const STATES = ["established", "pending", "retrying", "failed", "connecting"];
@@ -11,7 +10,10 @@ export function statusText(report: Report): string {
   const version = line("Version", `${report.Version} (version check update disabled)`);
   const ipam = report.IPAM === undefined ? [] : [ipamText(report.IPAM)];
   const dns = report.DNS === undefined ? [] : [dnsText(report.DNS)];
-  return [version, routerText(report.Router), ...ipam, ...dns].join("\n");
+  const proxy = report.Proxy === undefined ? [] : [proxyText(report.Proxy)];
+  const { Docker, Plugin } = report;
+  const plugin = Plugin === undefined || Docker === undefined ? [] : [pluginText(Plugin, Docker)];
+  return [version, routerText(report.Router), ...ipam, ...dns, ...proxy, ...plugin].join("\n");
 }
 
 function dnsText({ Domain, Upstream, TTL, Entries, Problem }: NonNullable<Report["DNS"]>): string {

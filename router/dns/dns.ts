@@ -7,20 +7,18 @@ import { DNS_PORT, type DnsOptions } from "#router/dns/options.js";
 import { ResolvConf } from "#router/dns/resolv-conf.js";
 import { DnsServer } from "#router/dns/server.js";
 import { Upstream } from "#router/dns/upstream.js";
-import type { NamespaceHolder } from "#router/namespaces.js";
 import { systemClock } from "#src/clock.js";
 import { textOf } from "#src/errors.js";
+import type { Holder } from "#src/holder.js";
 import { findLink, ipv4Of } from "#src/host/links.js";
 import type { Log } from "#src/log.js";
 import { systemRandom } from "#src/random.js";
 import type { Store } from "#src/store.js";
 
 const ANY = "0.0.0.0";
-/** Where Docker's containers look for a name server, if the host has it. */
-const DOCKER_BRIDGE = "docker0";
 
 /** weaveDNS of a router: the names on the mesh, and the server that answers for them. */
-export class Dns implements NamespaceHolder {
+export class Dns implements Holder {
   readonly names: Nameserver;
   readonly upstream: Upstream;
   readonly options: DnsOptions;
@@ -29,6 +27,7 @@ export class Dns implements NamespaceHolder {
   readonly problem: string | undefined;
   readonly #host: string;
   readonly #port: number;
+  readonly #dockerBridge: string;
 
   private constructor(parts: {
     names: Nameserver;
@@ -38,6 +37,7 @@ export class Dns implements NamespaceHolder {
     problem: string | undefined;
     host: string;
     port: number;
+    dockerBridge: string;
   }) {
     this.names = parts.names;
     this.upstream = parts.upstream;
@@ -46,6 +46,7 @@ export class Dns implements NamespaceHolder {
     this.problem = parts.problem;
     this.#host = parts.host;
     this.#port = parts.port;
+    this.#dockerBridge = parts.dockerBridge;
   }
 
   /**
@@ -61,9 +62,11 @@ export class Dns implements NamespaceHolder {
     mesh: Mesh;
     directory: Directory;
     store: Store;
+    /** Where Docker's containers look for a name server, if the host has it. */
+    dockerBridge: string;
     log: Log;
   }): Promise<Dns> {
-    const { options, self, incarnation, mesh, directory: peers, store, log } = parts;
+    const { options, self, incarnation, mesh, directory: peers, store, dockerBridge, log } = parts;
     const names = new Nameserver({
       self,
       incarnation,
@@ -72,9 +75,10 @@ export class Dns implements NamespaceHolder {
       random: systemRandom,
       log,
       store,
+      prefix: "dns/own/",
       peers,
     });
-    const { host, port } = options.listen ?? { host: (await dockerAddress()) ?? ANY, port: DNS_PORT };
+    const { host, port } = options.listen ?? { host: (await addressOf(dockerBridge)) ?? ANY, port: DNS_PORT };
     const ourselves = (address: string) =>
       port === DNS_PORT && (address === host || (host === ANY && isLocal(address)));
     const resolvConf = new ResolvConf(options.resolvConf, ourselves);
@@ -89,15 +93,15 @@ export class Dns implements NamespaceHolder {
       log.warn("names are kept, and not answered", { why: problem });
     }
     names.open(mesh.channel(CHANNEL, names));
-    return new Dns({ names, upstream, options, server, problem, host, port });
+    return new Dns({ names, upstream, options, server, problem, host, port, dockerBridge });
   }
 
   /** Where containers of this host can ask. @param bridge ours, whose address serves when we listen everywhere */
   async address(bridge: string): Promise<{ host: string; port: number }> {
     const port = this.server?.port ?? this.#port;
     if (this.#host !== ANY) return { host: this.#host, port };
-    const link = await findLink(bridge);
-    return { host: (link && ipv4Of(link)[0]?.split("/")[0]) ?? "127.0.0.1", port };
+    // Docker may have come after us.
+    return { host: (await addressOf(this.#dockerBridge)) ?? (await addressOf(bridge)) ?? "127.0.0.1", port };
   }
 
   /** For the watch: whose names end with them, at once. */
@@ -121,8 +125,8 @@ export class Dns implements NamespaceHolder {
   }
 }
 
-async function dockerAddress(): Promise<string | undefined> {
-  const link = await findLink(DOCKER_BRIDGE);
+async function addressOf(bridge: string): Promise<string | undefined> {
+  const link = await findLink(bridge);
   return link && ipv4Of(link)[0]?.split("/")[0];
 }
 

@@ -32,53 +32,55 @@ export async function attach(netns: Netns, options: AttachOptions): Promise<void
   const bridge = await findBridge(options.bridge);
   if (bridge === undefined)
     throw new WeaveError("WEAVE_ATTACH", "Weave bridge not found. Please run 'weave launch' and try again");
-  const inside = { netns: netns.path };
   const outside = outsideName(netns);
-  const isNew = (await findLink(INSIDE, inside)) === undefined;
+  const isNew = await makePair(netns, outside, options.bridge, bridge.mtu);
+  const commands = [
+    `link set dev ${INSIDE} up`,
+    ...options.addresses.flatMap((cidr) => addressCommands(cidr, INSIDE, bridge.mtu)),
+    ...(options.multicastRoute ? [`route replace 224.0.0.0/4 dev ${INSIDE}`] : []),
+    // The last: a container's program may be waiting for it (docker/wait/wait.c).
+    `link set dev ${INSIDE} dynamic on`,
+  ];
   try {
-    if (isNew) await makePair(netns, outside, options.bridge, bridge.mtu);
-    const commands = [
-      `link set dev ${INSIDE} up`,
-      ...options.addresses.flatMap((cidr) => addressCommands(cidr, INSIDE, bridge.mtu)),
-    ];
-    // Appended: a route that is there already wins, and doing it twice is no error.
-    if (options.multicastRoute) commands.push(`route replace 224.0.0.0/4 dev ${INSIDE}`);
-    await ipBatch(commands, inside);
+    await run("sh", ["-c", `${SETTINGS}; exec ip -batch -`], {
+      netns: netns.path,
+      input: `${commands.join("\n")}\n`,
+    });
   } catch (error) {
     if (isNew) await deleteLink(outside).catch(() => {});
     throw error;
   }
 }
 
-async function makePair(netns: Netns, outside: string, bridge: string, mtu: number): Promise<void> {
-  // The inner end has a name of its own until it is inside: the host may have an `ethwe` too.
-  const passing = outside.replace("pl", "pg");
-  // A host end without its namespace's interface is left from a crash.
-  await deleteLink(outside);
-  await ipBatch([
-    `link add name ${outside} mtu ${mtu} type veth peer name ${passing} mtu ${mtu}`,
-    `link set dev ${outside} master ${bridge}`,
-    `link set dev ${outside} up`,
-  ]);
-  sysctl(`net/ipv6/conf/${outside}/disable_ipv6`, "1");
+/** Says at once where an address now is, and finds out soon when a neighbour's has moved (as the original). */
+const SETTINGS = [
+  `conf/${INSIDE}/arp_notify=1`,
+  `neigh/${INSIDE}/base_reachable_time_ms=5000`,
+  `neigh/${INSIDE}/delay_first_probe_time=2`,
+  `neigh/${INSIDE}/ucast_solicit=1`,
+]
+  .map((setting) => setting.split("="))
+  .map(([path, value]) => `{ echo ${value} > /proc/sys/net/ipv4/${path}; } 2>/dev/null`)
+  .join("; ");
+
+/** @returns whether it was made now */
+async function makePair(netns: Netns, outside: string, bridge: string, mtu: number): Promise<boolean> {
   try {
-    await run("ip", ["link", "set", "dev", passing, "netns", netns.path]);
-    await ipBatch([`link set dev ${passing} name ${INSIDE}`], { netns: netns.path });
+    await ipBatch([
+      `link add name ${outside} mtu ${mtu} type veth peer name ${INSIDE} mtu ${mtu} netns ${netns.path}`,
+      `link set dev ${outside} master ${bridge}`,
+      `link set dev ${outside} up`,
+    ]);
   } catch (error) {
+    // Both ends are made at once, and go at once: one that is there is the whole.
+    if (error instanceof CommandError && error.stderr.includes("File exists")) {
+      if ((await findLink(INSIDE, { netns: netns.path })) !== undefined) return false;
+    }
     await deleteLink(outside).catch(() => {});
     throw error;
   }
-  // Says at once where an address now is, and finds out soon when a neighbour's has moved (as the original).
-  const settings = [
-    `conf/${INSIDE}/arp_notify=1`,
-    `neigh/${INSIDE}/base_reachable_time_ms=5000`,
-    `neigh/${INSIDE}/delay_first_probe_time=2`,
-    `neigh/${INSIDE}/ucast_solicit=1`,
-  ];
-  const script = settings
-    .map((setting) => `echo ${setting.split("=")[1]} > /proc/sys/net/ipv4/${setting.split("=")[0]}`)
-    .join("; ");
-  await run("sh", ["-c", `${script}; true`], { netns: netns.path });
+  sysctl(`net/ipv6/conf/${outside}/disable_ipv6`, "1");
+  return true;
 }
 
 /** Takes addresses away, and the interface when none is left. Addresses that are not there are no error. */

@@ -1,15 +1,20 @@
-import { readdirSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { INSIDE, outsideName } from "#src/host/attach.js";
 import { findLink, ipv4Of, listLinks } from "#src/host/links.js";
 import { NAMED, type Netns } from "#src/host/netns.js";
+import { networkFiles } from "#src/host/proc-net.js";
 
 /** A namespace that is on the bridge, and what it has there. */
-export interface Attached {
-  readonly netns: Netns;
-  /** Of its end of the pair. */
-  readonly mac: string;
+export interface Attached extends Place {
   /** In CIDR notation. */
   readonly addresses: readonly string[];
+}
+
+/** A network namespace, and whose it is. */
+export interface Place {
+  readonly netns: Netns;
+  /** Full id, where a process of a Docker container is in it. */
+  readonly container: string | undefined;
 }
 
 /** Names of the host ends that are there now: a namespace that ends takes its own with it. */
@@ -21,34 +26,72 @@ export async function outsideNames(): Promise<Set<string>> {
 export async function attachedNamespaces(): Promise<Attached[]> {
   const outside = await outsideNames();
   const found: Attached[] = [];
-  for (const netns of namespaces()) {
-    if (!outside.has(outsideName(netns))) continue;
-    const attached = await lookInside(netns);
-    if (attached !== undefined) found.push(attached);
+  for (const place of places()) {
+    if (!outside.has(outsideName(place.netns))) continue;
+    const addresses = await addressesIn(place.netns);
+    if (addresses !== undefined) found.push({ ...place, addresses });
   }
   return found;
 }
 
-/** What a namespace has on the bridge; undefined when it is not attached, or has just ended. */
-export async function lookInside(netns: Netns): Promise<Attached | undefined> {
-  const link = await findLink(INSIDE, { netns: netns.path }).catch(() => undefined);
-  return link === undefined ? undefined : { netns, mac: link.address, addresses: ipv4Of(link) };
+/** An interface of a namespace that is on the bridge. */
+export interface Interface {
+  readonly mac: string;
+  /** In CIDR notation. */
+  readonly addresses: readonly string[];
 }
 
-/** Every network namespace that has a name or a process, once. */
-function namespaces(): Iterable<Netns> {
-  const found = new Map<number, Netns>();
-  const look = (path: string) => {
+/** What a namespace has on the bridge by attaching; undefined when it is not attached, or has just ended. */
+export async function lookInside(netns: Netns): Promise<Interface | undefined> {
+  const link = await findLink(INSIDE, { netns: netns.path }).catch(() => undefined);
+  return link === undefined ? undefined : { mac: link.address, addresses: ipv4Of(link) };
+}
+
+/** Index of each port of the bridge: an interface in a namespace is on it when its other end is one of these. */
+export async function portIndexes(bridge: string): Promise<Set<number>> {
+  return new Set((await listLinks()).filter(({ master }) => master === bridge).map(({ ifindex }) => ifindex));
+}
+
+/** All interfaces of a namespace that are on the bridge, however they came there. */
+export async function interfacesIn(netns: Netns, ports: ReadonlySet<number>): Promise<Interface[]> {
+  const links = await listLinks({ netns: netns.path }).catch(() => []);
+  return links
+    .filter(({ link_index, linkinfo }) => linkinfo?.info_kind === "veth" && ports.has(link_index ?? 0))
+    .map((link) => ({ mac: link.address, addresses: ipv4Of(link) }));
+}
+
+/** Hundreds are looked into when a router starts: files tell as much as a process inside would, and in no time. */
+async function addressesIn(netns: Netns): Promise<readonly string[] | undefined> {
+  const pid = /^\/proc\/(\d+)\/ns\/net$/.exec(netns.path)?.[1];
+  if (pid === undefined) return (await lookInside(netns))?.addresses;
+  try {
+    return networkFiles(Number(pid)).addressesOf(INSIDE);
+  } catch {
+    // The process has ended meanwhile.
+    return undefined;
+  }
+}
+
+/** Every network namespace that has a name or a process, once; without the host's own. */
+export function places(): Place[] {
+  const found = new Map<number, Place>();
+  const look = (path: string, pid?: string) => {
     try {
       const inode = statSync(path).ino;
-      if (!found.has(inode)) found.set(inode, { path, inode });
+      if (!found.has(inode)) found.set(inode, { netns: { path, inode }, container: pid && containerOf(pid) });
     } catch {
       // The process has ended meanwhile.
     }
   };
   for (const name of list(NAMED)) look(`${NAMED}/${name}`);
-  for (const pid of list("/proc")) if (/^\d+$/.test(pid)) look(`/proc/${pid}/ns/net`);
-  return found.values();
+  for (const pid of list("/proc")) if (/^\d+$/.test(pid)) look(`/proc/${pid}/ns/net`, pid);
+  found.delete(statSync("/proc/self/ns/net").ino);
+  return [...found.values()];
+}
+
+/** The Docker container that a process is in: its cgroup is named after it, whatever the driver (cgroups(7)). */
+function containerOf(pid: string): string | undefined {
+  return /\/(?:docker-)?([0-9a-f]{64})(?:\.scope)?$/m.exec(readFileSync(`/proc/${pid}/cgroup`, "utf8"))?.[1];
 }
 
 function list(folder: string): string[] {

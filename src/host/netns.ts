@@ -18,6 +18,9 @@ export function inodeOfIdent(ident: string): number | undefined {
   return /^ns[0-9a-f]{1,12}$/.test(ident) ? Number.parseInt(ident.slice(2), 16) : undefined;
 }
 
+/** Whether a user can only mean a namespace: `netns:NAME` or a path. */
+export const isNetnsText = (text: string): boolean => text.startsWith("netns:") || text.startsWith("/");
+
 /**
  * Finds a network namespace by what a user types: `netns:NAME` (of `ip netns`), a path, or the id of a process in it.
  *
@@ -56,6 +59,6 @@ function pathOf(text: string): string {
     return `/proc/${text}/ns/net`;
   }
   throw new WeaveError("WEAVE_NAMESPACE", `'${text}' names no network namespace`, {
-    next: "Give netns:NAME, a path such as /run/netns/NAME, or the id of a process. Container names come with the Docker part.",
+    next: "Give netns:NAME, a path such as /run/netns/NAME, or the id of a process. Containers are found by Docker, where weave was launched with it.",
   });
 }

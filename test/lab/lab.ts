@@ -52,8 +52,18 @@ export class Namespace {
     this.ns = ns;
   }
 
+  /** What a command must begin with to run inside. */
+  protected get enter(): readonly string[] {
+    return ["ip", "netns", "exec", this.ns];
+  }
+
   run(...command: string[]): Promise<Result> {
-    return execute("ip", ["netns", "exec", this.ns, ...command]);
+    return this.runWith({}, ...command);
+  }
+
+  runWith(env: NodeJS.ProcessEnv, ...command: string[]): Promise<Result> {
+    const [file, ...args] = [...this.enter, ...command];
+    return execute(file, args, env);
   }
 
   async must(...command: string[]): Promise<string> {
@@ -63,7 +73,8 @@ export class Namespace {
   }
 
   spawn(command: readonly string[]): ChildProcess {
-    return spawn("ip", ["netns", "exec", this.ns, ...command], { stdio: ["ignore", "pipe", "pipe"] });
+    const [file, ...args] = [...this.enter, ...command];
+    return spawn(file, args, { stdio: ["ignore", "pipe", "pipe"] });
   }
 
   /** One of the small programs of program.ts. */
@@ -135,37 +146,48 @@ export class Background {
   }
 }
 
+export interface HostOptions {
+  readonly ns: string;
+  readonly name: string;
+  readonly address: string;
+  readonly device: string;
+  readonly folder: string;
+  readonly container: (name: string) => Promise<Namespace>;
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
 /** A host: a network namespace on the lab's wire, with a weave of its own. */
 export class Host extends Namespace {
   readonly name: string;
   /** On the wire, `10.99.0.n`. */
   address: string;
   readonly device: string;
-  readonly runDir: string;
-  readonly logFile: string;
-  readonly #env: Record<string, string>;
+  readonly folder: string;
+  /** Moves weave's folders, as all hosts share one file system. */
+  readonly environment: Readonly<Record<string, string>>;
   readonly #containers: (name: string) => Promise<Namespace>;
 
-  constructor(options: {
-    ns: string;
-    name: string;
-    address: string;
-    device: string;
-    folder: string;
-    container: (name: string) => Promise<Namespace>;
-  }) {
+  constructor(options: HostOptions) {
     super(options.ns);
     this.name = options.name;
     this.address = options.address;
     this.device = options.device;
-    this.runDir = join(options.folder, "run");
-    this.logFile = join(options.folder, "log", "router.log");
-    this.#env = {
-      WEAVE_RUN_DIR: this.runDir,
+    this.folder = options.folder;
+    this.environment = options.environment ?? {
+      WEAVE_RUN_DIR: join(options.folder, "run"),
       WEAVE_STATE_DIR: join(options.folder, "state"),
       WEAVE_LOG_DIR: join(options.folder, "log"),
     };
     this.#containers = options.container;
+  }
+
+  /** Where its weave keeps its sockets, as this process sees it. */
+  get runDir(): string {
+    return join(this.folder, "run");
+  }
+
+  get logFile(): string {
+    return join(this.folder, "log", "router.log");
   }
 
   /** Runs the `weave` command on this host. */
@@ -174,12 +196,12 @@ export class Host extends Namespace {
   }
 
   weaveWith(env: NodeJS.ProcessEnv, ...args: string[]): Promise<Result> {
-    return execute("ip", ["netns", "exec", this.ns, WEAVE, ...args], { ...this.#env, ...env });
+    return this.runWith({ ...this.environment, ...env }, WEAVE, ...args);
   }
 
   /** As {@link weave}, run by another program: one that changes what the command sees, say. */
   weaveVia(program: readonly string[], ...args: string[]): Promise<Result> {
-    return execute("ip", ["netns", "exec", this.ns, ...program, WEAVE, ...args], this.#env);
+    return this.runWith(this.environment, ...program, WEAVE, ...args);
   }
 
   /** As {@link weave}, but a failure ends the test. */
@@ -189,9 +211,9 @@ export class Host extends Namespace {
     return stdout;
   }
 
-  /** Launches with a name and nickname of its own: all hosts of a lab are one machine. */
+  /** Launches with a name and nickname of its own: all hosts of a lab are one machine, and so has one Docker at most. */
   launch(...args: string[]): Promise<string> {
-    return this.ok("launch", "--name", this.peerName, "--nickname", this.name, ...args);
+    return this.ok("launch", "--name", this.peerName, "--nickname", this.name, "--docker-api=", ...args);
   }
 
   get peerName(): string {
@@ -242,6 +264,9 @@ export class Host extends Namespace {
     return existsSync(this.logFile) ? readFileSync(this.logFile, "utf8") : "";
   }
 
+  /** Ends what runs on it beside weave. */
+  end(): void {}
+
   get routerPid(): number | undefined {
     return livePid(routerFile(this.runDir));
   }
@@ -254,11 +279,11 @@ export class Host extends Namespace {
 let labs = 0;
 
 /** Several hosts on one wire, on one machine. Everything has names of its own, and is gone after {@link dispose}. */
-export class Lab {
+export class Lab<H extends Host = Host> {
   readonly folder: string;
   readonly #prefix: string;
   readonly #namespaces: string[] = [];
-  readonly hosts: Host[] = [];
+  readonly hosts: H[] = [];
   readonly #onExit = () => this.#clean();
 
   private constructor(prefix: string) {
@@ -269,17 +294,26 @@ export class Lab {
   }
 
   /** A wire, and `count` hosts on it: h1 at 10.99.0.1 and so on. */
-  static async create(count: number, options: { mtu?: number } = {}): Promise<Lab> {
+  static create(count: number, options: { mtu?: number } = {}): Promise<Lab> {
+    return Lab.createWith(count, (host) => new Host(host), options);
+  }
+
+  /** As {@link create}, with hosts of another kind. */
+  static async createWith<H extends Host>(
+    count: number,
+    make: (options: HostOptions) => H,
+    options: { mtu?: number } = {},
+  ): Promise<Lab<H>> {
     // Short, as it begins the names of namespaces; its own for each lab, so that what one leaves does not hurt the next.
-    const lab = new Lab(`wl${(process.pid % 46_656).toString(36)}${(labs++).toString(36)}`);
+    const lab = new Lab<H>(`wl${(process.pid % 46_656).toString(36)}${(labs++).toString(36)}`);
     const wire = await lab.#namespace("wire");
     await must("ip", "-n", wire, "link", "add", "wire", "type", "bridge");
     await must("ip", "-n", wire, "link", "set", "wire", "up");
-    for (let i = 1; i <= count; i++) await lab.#host(i, wire, options.mtu ?? 1_500);
+    for (let i = 1; i <= count; i++) await lab.#host(i, wire, options.mtu ?? 1_500, make);
     return lab;
   }
 
-  async #host(index: number, wire: string, mtu: number): Promise<void> {
+  async #host(index: number, wire: string, mtu: number, make: (options: HostOptions) => H): Promise<void> {
     const name = `h${index}`;
     const ns = await this.#namespace(name);
     const address = `10.99.0.${index}`;
@@ -311,7 +345,7 @@ export class Lab {
     const folder = join(this.folder, name);
     mkdirSync(folder);
     this.hosts.push(
-      new Host({
+      make({
         ns,
         name,
         address,
@@ -349,6 +383,7 @@ export class Lab {
 
   #clean(): void {
     for (const host of this.hosts) {
+      host.end();
       for (const pid of [host.supervisorPid, host.routerPid]) {
         if (pid !== undefined) process.kill(pid, "SIGKILL");
       }

@@ -14,6 +14,7 @@ export function lonelyNameserver(): Nameserver {
     random: systemRandom,
     log: silentLog,
     store: memoryStore(),
+    prefix: "names/",
     peers: { reachable: () => new Set(), nickname: () => undefined },
   });
 }

@@ -39,6 +39,7 @@ class DnsNetwork extends GossipNetwork<DnsHost> {
       random: this.random,
       log: silentLog,
       store: memoryStore(host.disk),
+      prefix: "names/",
       peers: { reachable: () => host.view, nickname: () => undefined },
     });
     host.names = names;

@@ -1,0 +1,10 @@
+import { Exit, usage } from "./exit.js";
+import { proxyAddress } from "./proxy-address.js";
+
+/** `weave config`: the argument that sends one call of `docker` through the proxy. */
+export async function run(args: readonly string[]): Promise<void> {
+  if (args.length > 0) throw usage();
+  const address = await proxyAddress(process.env);
+  if (address === undefined) throw new Exit(1, "weave runs without its Docker proxy on this host.");
+  process.stdout.write(`-H=${address}\n`);
+}

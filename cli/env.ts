@@ -1,0 +1,33 @@
+import { textOf } from "#src/errors.js";
+import { Exit, usage } from "./exit.js";
+import { proxyAddress } from "./proxy-address.js";
+
+/**
+ * `weave env [--restore]`: for `eval $(weave env)`. A router that does not run gives no output and no error status: a shell
+ * that starts with it must not break.
+ */
+export async function run(args: readonly string[]): Promise<void> {
+  if (args.length > 1 || (args.length === 1 && args[0] !== "--restore")) throw usage();
+  if (args[0] === "--restore") return restore();
+  let address: string | undefined;
+  try {
+    address = await proxyAddress(process.env);
+    if (address === undefined) process.stderr.write("weave runs without its Docker proxy on this host.\n");
+  } catch (error) {
+    process.stderr.write(`${textOf(error)}\n`);
+  }
+  if (address === undefined) return;
+  const before = process.env.DOCKER_HOST ?? "";
+  process.stdout.write(`export DOCKER_HOST=${address} ${before === address ? "" : `ORIG_DOCKER_HOST=${before}`}\n`);
+}
+
+function restore(): void {
+  const before = process.env.ORIG_DOCKER_HOST;
+  if (before === undefined) {
+    throw new Exit(
+      1,
+      "Nothing to restore. This is most likely because there was no preceding invocation of 'eval $(weave env)' in this shell.",
+    );
+  }
+  process.stdout.write(`DOCKER_HOST=${before}\n`);
+}

@@ -1,0 +1,146 @@
+import { writeFileSync } from "node:fs";
+import type { ContainerObserver } from "#docker/containers.js";
+import { type Container, wordsOf } from "#docker/engine/shapes.js";
+import { hostsFile } from "#docker/hosts-file.js";
+import { fqdnOf } from "#docker/names.js";
+import { WAIT_COMMAND } from "#docker/wait/helper.js";
+import type { Requests } from "#ipam/requests.js";
+import { leaseText, parseLease, parseSubnet, type Subnet } from "#ipam/subnet.js";
+import { type AddressArgument, DEFAULT_SUBNET, parseAddressArgument } from "#src/address-argument.js";
+import { textOf, WeaveError } from "#src/errors.js";
+import { attach } from "#src/host/attach.js";
+import { findNetns } from "#src/host/netns.js";
+import type { Log } from "#src/log.js";
+
+/** A wait for an address has an end: somebody waits for `docker run`. */
+const WAIT_MS = 20_000;
+const VARIABLE = "WEAVE_CIDR";
+
+export interface AttacherParts {
+  readonly bridge: string;
+  /** Undefined where IPAM is off: then containers have the addresses that they name. */
+  readonly ipam: { readonly requests: Requests; readonly defaultSubnet: Subnet } | undefined;
+  readonly rewriteHosts: boolean;
+  readonly multicastRoute: boolean;
+  readonly log: Log;
+}
+
+/** Puts containers that were created through the proxy on the network when they start: they wait for it. */
+export class Attacher implements ContainerObserver {
+  readonly #parts: AttacherParts;
+  /** When each container that is attached was started, and what it has. */
+  readonly #attached = new Map<string, { readonly since: string; readonly addresses: readonly string[] }>();
+  /** Containers whose start somebody waits for, and why it failed. */
+  readonly #expected = new Map<string, { error: unknown }>();
+
+  constructor(parts: AttacherParts) {
+    this.#parts = parts;
+  }
+
+  async running(container: Container, signal: AbortSignal): Promise<void> {
+    const { Id, State } = container;
+    if (!isWrapped(container) || this.#attached.get(Id)?.since === State.StartedAt) return;
+    try {
+      this.#attached.set(Id, { since: State.StartedAt, addresses: await this.#attach(container, signal) });
+    } catch (error) {
+      if (signal.aborted) return;
+      const expected = this.#expected.get(Id);
+      if (expected !== undefined) expected.error = error;
+      // Nobody is there to tell: its restart policy may try again. It has done nothing yet.
+      else kill(State.Pid);
+      throw error;
+    }
+  }
+
+  ended(id: string): void {
+    this.#attached.delete(id);
+  }
+
+  /** From now on a failure is kept for {@link outcome}, and does not end the container. */
+  expect(id: string): void {
+    this.#expected.set(id, { error: undefined });
+  }
+
+  /** @throws why the container could not be attached */
+  outcome(id: string): void {
+    const error = this.#expected.get(id)?.error;
+    this.#expected.delete(id);
+    if (error !== undefined) throw error;
+  }
+
+  /** Without prefix lengths. */
+  addressesOf(id: string): string[] {
+    return (this.#attached.get(id)?.addresses ?? []).map((cidr) => cidr.split("/")[0]);
+  }
+
+  /** @returns its addresses, in CIDR notation */
+  async #attach(container: Container, signal: AbortSignal): Promise<readonly string[]> {
+    const { bridge, multicastRoute, rewriteHosts, log } = this.#parts;
+    const wanted = wantedAddresses(container.Config.Env, true);
+    if (wanted === undefined) return [];
+    const addresses: string[] = [];
+    for (const each of wanted) addresses.push(await this.#obtain(container.Id, each, signal));
+    if (rewriteHosts) {
+      try {
+        // In place: the container has this very file, not its name.
+        const { Config, HostConfig, HostsPath } = container;
+        writeFileSync(HostsPath, hostsFile(addresses, fqdnOf(container) ?? Config.Hostname, HostConfig.ExtraHosts));
+      } catch (error) {
+        log.warn("/etc/hosts of a container was not rewritten", { container: container.Id, why: textOf(error) });
+      }
+    }
+    await attach(findNetns(String(container.State.Pid)), { bridge, addresses, multicastRoute });
+    log.info("a container is on the network", { container: container.Id.slice(0, 12), addresses });
+    return addresses;
+  }
+
+  async #obtain(id: string, wanted: AddressArgument, signal: AbortSignal): Promise<string> {
+    const { ipam } = this.#parts;
+    const options = { container: true, signal, timeoutMs: WAIT_MS };
+    if (wanted.kind === "ip") {
+      await ipam?.requests.claim(id, parseLease(wanted.cidr), options);
+      return wanted.cidr;
+    }
+    if (ipam === undefined) {
+      throw new WeaveError("WEAVE_DOCKER", "IP address allocation is off on this host: a container needs WEAVE_CIDR", {
+        next: `Run it with '-e ${VARIABLE}=10.2.1.1/24', say; or launch weave with a range.`,
+      });
+    }
+    const subnet = wanted.subnet === "" ? ipam.defaultSubnet : parseSubnet(wanted.subnet);
+    return leaseText(await ipam.requests.allocate(id, subnet, options));
+  }
+}
+
+/** Whether a container was created through the proxy. */
+export function isWrapped({ Config }: Pick<Container, "Config">): boolean {
+  return wordsOf(Config.Entrypoint)[0] === WAIT_COMMAND;
+}
+
+/**
+ * What `WEAVE_CIDR` asks for; undefined when the container is to be left alone.
+ *
+ * @param byDefault whether containers that do not say get an address
+ * @throws WEAVE_ADDRESS_INVALID
+ */
+export function wantedAddresses(env: readonly string[], byDefault: boolean): AddressArgument[] | undefined {
+  const value = env.findLast((each) => each.startsWith(`${VARIABLE}=`))?.slice(VARIABLE.length + 1);
+  if (value === undefined) return byDefault ? [DEFAULT_SUBNET] : undefined;
+  if (value === "none") return undefined;
+  const words = value.split(/\s+/).filter((word) => word !== "");
+  if (words.length === 0) return [DEFAULT_SUBNET];
+  return words.map((word) => {
+    const parsed = parseAddressArgument(word);
+    if (parsed !== undefined) return parsed;
+    throw new WeaveError("WEAVE_ADDRESS_INVALID", `${VARIABLE}: ${JSON.stringify(word.slice(0, 64))} is no address`, {
+      next: "Give [ip:]a.b.c.d/n, net:a.b.c.d/n, net:default or none, separated by spaces.",
+    });
+  });
+}
+
+function kill(pid: number): void {
+  try {
+    if (pid > 1) process.kill(pid, "SIGKILL");
+  } catch {
+    // It has ended by itself.
+  }
+}

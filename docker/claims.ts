@@ -1,0 +1,92 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Nameserver } from "#dns/nameserver.js";
+import type { Directory } from "#mesh/directory.js";
+import type { PeerName } from "#mesh/peer.js";
+import { WeaveError } from "#src/errors.js";
+import { compareText } from "#src/text.js";
+
+/** The mesh's channel for them. */
+export const CLAIMS_CHANNEL = "claims";
+/** All claims are filed under one name: what counts is the address. */
+export const CLAIMS_DOMAIN = "claims.";
+const NAME = `held.${CLAIMS_DOMAIN}`;
+/** Two hosts that claim at the same moment hear of each other within this: twice what gossip takes over 5 slow links. */
+const SETTLE_MS = 100;
+
+/**
+ * Addresses outside our range that a Docker engine's own IPAM has chosen, for all hosts to see: engines do not know one
+ * another, and begin with the same address. They are kept and told as names are: only the origin changes its entries.
+ */
+export class Claims {
+  readonly #records: Nameserver;
+  readonly #self: PeerName;
+  readonly #peers: Directory;
+
+  constructor(records: Nameserver, self: PeerName, peers: Directory) {
+    this.#records = records;
+    this.#self = self;
+    this.#peers = peers;
+  }
+
+  /**
+   * Claims an address for an endpoint. Of two hosts that claim it at once one is refused.
+   *
+   * @throws WEAVE_PLUGIN naming the other host
+   */
+  async claim(address: string, endpoint: string): Promise<void> {
+    this.#refuse(address, this.#others(address));
+    this.#records.add(endpoint, address, NAME);
+    if (this.#peers.reachable().size === 0) return;
+    await sleep(SETTLE_MS);
+    try {
+      // Both may hear of each other: the lower name stays.
+      this.#refuse(
+        address,
+        this.#others(address).filter((origin) => compareText(origin, this.#self) < 0),
+      );
+    } catch (error) {
+      this.release(address, endpoint);
+      throw error;
+    }
+  }
+
+  release(address: string, endpoint: string): void {
+    this.#records.remove({ ident: endpoint, address });
+  }
+
+  /** Addresses that more than one host holds: claimed while they could not hear each other. */
+  get contested(): { address: string; peers: PeerName[] }[] {
+    const holders = new Map<string, Set<PeerName>>();
+    for (const { address, origin, tombstone } of this.#records.records) {
+      if (tombstone !== 0) continue;
+      if (!holders.has(address)) holders.set(address, new Set());
+      holders.get(address)!.add(origin);
+    }
+    return [...holders]
+      .filter(([, peers]) => peers.size > 1)
+      .map(([address, peers]) => ({ address, peers: [...peers].sort() }));
+  }
+
+  stop(): void {
+    this.#records.stop();
+  }
+
+  #others(address: string): PeerName[] {
+    const reachable = this.#peers.reachable();
+    return this.#records
+      .at(address)
+      .map(({ origin }) => origin)
+      .filter((origin) => origin !== this.#self && reachable.has(origin));
+  }
+
+  #refuse(address: string, [other]: readonly PeerName[]): void {
+    if (other === undefined) return;
+    throw new WeaveError(
+      "WEAVE_PLUGIN",
+      `address ${address} is in use on another host, ${other}(${this.#peers.nickname(other) ?? "?"}): each engine's own IPAM begins with the same addresses`,
+      {
+        next: "Let weave allocate ('docker network create --driver weave --ipam-driver weavemesh'), or give each host its own --ip-range.",
+      },
+    );
+  }
+}

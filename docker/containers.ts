@@ -1,0 +1,157 @@
+import type { Engine } from "#docker/engine/engine.js";
+import { EngineError } from "#docker/engine/engine.js";
+import { type EngineListener, followEngine } from "#docker/engine/events.js";
+import { type Container, type EngineEvent, isContainerId } from "#docker/engine/shapes.js";
+import { textOf } from "#src/errors.js";
+import type { Holder } from "#src/holder.js";
+import type { Log } from "#src/log.js";
+
+/** Containers that are looked at at the same time, when an engine has come up: it answers each from its memory. */
+const AT_ONCE = 8;
+
+/** Is told of containers, in order for each one. */
+export interface ContainerObserver {
+  /** It runs. Told again whenever something of it may have changed. */
+  running(container: Container, signal: AbortSignal): Promise<void> | void;
+  /** It has ended, or it was found that it has. */
+  ended(id: string): void;
+}
+
+export interface ContainersParts {
+  readonly engine: Engine;
+  readonly holders: readonly Holder[];
+  readonly observers: readonly ContainerObserver[];
+  /** The engine has come up, and all its containers have been looked at. */
+  readonly onReady: () => Promise<void>;
+  readonly log: Log;
+}
+
+/** Knows which containers run on this host, and tells those who keep something for them. */
+export class Containers implements EngineListener {
+  readonly #parts: ContainersParts;
+  readonly #stop = new AbortController();
+  /** Containers that run, each with what ends the work for it. Undefined while no engine answers. */
+  #running: Map<string, AbortController> | undefined;
+  /** The last piece of work for each container. */
+  readonly #work = new Map<string, Promise<void>>();
+  #problem: string | undefined;
+
+  constructor(parts: ContainersParts) {
+    this.#parts = parts;
+  }
+
+  follow(): void {
+    void followEngine(this.#parts.engine, this, this.#parts.log, this.#stop.signal);
+  }
+
+  stop(): void {
+    this.#stop.abort();
+    for (const work of this.#running?.values() ?? []) work.abort();
+  }
+
+  /** Undefined while the engine is away: nobody knows. */
+  isRunning(id: string): boolean | undefined {
+    return this.#running?.has(id);
+  }
+
+  /** Those that run; undefined before an engine has answered. */
+  get count(): number | undefined {
+    return this.#running?.size;
+  }
+
+  /** Why no engine answers; undefined while one does. */
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
+  async connected(): Promise<void> {
+    const { engine, log } = this.#parts;
+    const ids = await engine.running();
+    log.info("the Docker engine answers", { api: engine.version, containers: ids.length });
+    this.#problem = undefined;
+    const before = this.#running ?? new Map<string, AbortController>();
+    const running = new Map(ids.map((id) => [id, before.get(id) ?? new AbortController()]));
+    this.#running = running;
+    for (const id of before.keys()) if (!running.has(id)) this.#ended(id);
+    for (const holder of this.#parts.holders)
+      for (const id of [...holder.idents()].filter(isContainerId)) {
+        if (running.has(id)) holder.alive(id);
+        else holder.died(id);
+      }
+    const queue = [...ids];
+    const worker = async () => {
+      for (let id = queue.pop(); id !== undefined; id = queue.pop()) await this.look(id);
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, worker));
+    await this.#parts.onReady();
+  }
+
+  happened({ Type, Action, Actor }: EngineEvent): void {
+    if (Type === "network") {
+      const id = Actor.Attributes.container ?? "";
+      // A start and an end tell of their own networks.
+      if (["connect", "disconnect"].includes(Action) && this.isRunning(id)) void this.look(id);
+      return;
+    }
+    if (Type !== "container" || !isContainerId(Actor.ID)) return;
+    switch (Action) {
+      case "start":
+        this.#running?.set(Actor.ID, this.#running.get(Actor.ID) ?? new AbortController());
+        for (const holder of this.#parts.holders) holder.alive(Actor.ID);
+        void this.look(Actor.ID);
+        return;
+      case "rename":
+        if (this.isRunning(Actor.ID)) void this.look(Actor.ID);
+        return;
+      case "die":
+        this.#ended(Actor.ID);
+        return;
+    }
+  }
+
+  lost(why: string): void {
+    if (this.#problem !== why) this.#parts.log.info("the Docker engine does not answer", { why });
+    this.#problem = why;
+    // What runs goes on running, it may be; it will be looked up.
+  }
+
+  /**
+   * Has observers look at a container, after what is being done for it. Resolves when they are done with it.
+   *
+   * @throws what an observer threw
+   */
+  look(id: string): Promise<void> {
+    const before = this.#work.get(id) ?? Promise.resolve();
+    const work = before.catch(() => {}).then(() => this.#look(id));
+    this.#work.set(id, work);
+    const done = () => {
+      if (this.#work.get(id) === work) this.#work.delete(id);
+    };
+    work.then(done, done);
+    work.catch((error) =>
+      this.#parts.log.warn("a container could not be served", { container: id, why: textOf(error) }),
+    );
+    return work;
+  }
+
+  async #look(id: string): Promise<void> {
+    const signal = this.#running?.get(id)?.signal ?? this.#stop.signal;
+    if (signal.aborted) return;
+    let container: Container;
+    try {
+      container = await this.#parts.engine.container(id, signal);
+    } catch (error) {
+      if (signal.aborted || (error instanceof EngineError && error.status === 404)) return;
+      throw error;
+    }
+    if (!container.State.Running) return;
+    for (const observer of this.#parts.observers) await observer.running(container, signal);
+  }
+
+  #ended(id: string): void {
+    this.#running?.get(id)?.abort();
+    this.#running?.delete(id);
+    for (const holder of this.#parts.holders) holder.died(id);
+    for (const observer of this.#parts.observers) observer.ended(id);
+  }
+}

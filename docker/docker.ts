@@ -1,0 +1,205 @@
+import { Nameserver } from "#dns/nameserver.js";
+import { Attacher } from "#docker/attacher.js";
+import { CLAIMS_CHANNEL, CLAIMS_DOMAIN, Claims } from "#docker/claims.js";
+import { Containers } from "#docker/containers.js";
+import { parseEndpoint } from "#docker/engine/endpoint.js";
+import { Engine } from "#docker/engine/engine.js";
+import { isContainerId } from "#docker/engine/shapes.js";
+import { ContainerNames } from "#docker/names.js";
+import { Networks } from "#docker/networks.js";
+import { type DockerOptions, parseHostname } from "#docker/options.js";
+import { Book } from "#docker/plugin/book.js";
+import { IpamDriver } from "#docker/plugin/ipam-driver.js";
+import { NetworkDriver } from "#docker/plugin/network-driver.js";
+import { Plugin } from "#docker/plugin/plugin.js";
+import { ApiProxy } from "#docker/proxy/proxy.js";
+import { Rewriter } from "#docker/proxy/rewriter.js";
+import { reviveContainers } from "#docker/revive.js";
+import { installHelper } from "#docker/wait/helper.js";
+import type { Requests } from "#ipam/requests.js";
+import { addressText, EVERYTHING, type Subnet } from "#ipam/subnet.js";
+import type { Directory } from "#mesh/directory.js";
+import type { Mesh } from "#mesh/mesh.js";
+import type { PeerName } from "#mesh/peer.js";
+import { systemClock } from "#src/clock.js";
+import { textOf, WeaveError } from "#src/errors.js";
+import type { Holder } from "#src/holder.js";
+import { overlappingRoute } from "#src/host/routes.js";
+import type { Log } from "#src/log.js";
+import { systemRandom } from "#src/random.js";
+import type { Store } from "#src/store.js";
+
+/** What Docker's part needs of a router that has started. */
+export interface Surroundings {
+  readonly self: PeerName;
+  readonly incarnation: number;
+  readonly mesh: Mesh;
+  readonly directory: Directory;
+  readonly store: Store;
+  readonly bridge: string;
+  /** Undefined when it is off; so is the next. */
+  readonly ipam: { readonly requests: Requests; readonly range: Subnet; readonly defaultSubnet: Subnet } | undefined;
+  readonly dns: { readonly names: Nameserver; address(): Promise<string> } | undefined;
+  readonly holders: readonly Holder[];
+}
+
+/** What status says of Docker's part. */
+export interface DockerStatus {
+  readonly engine: {
+    readonly api: string | undefined;
+    readonly containers: number | undefined;
+    readonly problem: string;
+  };
+  /** Where the proxy listens; undefined when it is off. */
+  readonly proxy: readonly string[] | undefined;
+  readonly plugin: boolean;
+  readonly contested: readonly { readonly address: string; readonly peers: readonly PeerName[] }[];
+}
+
+/** Everything of a router that faces Docker. */
+export class Docker {
+  readonly options: DockerOptions;
+  readonly engine: Engine;
+  readonly #log: Log;
+  readonly #helper: string | undefined;
+  #plugin: Plugin | undefined;
+  #proxy: ApiProxy | undefined;
+  #containers: Containers | undefined;
+  #claims: Claims | undefined;
+  #rewriter: Rewriter | undefined;
+
+  private constructor(options: DockerOptions, helper: string | undefined, log: Log) {
+    this.options = options;
+    this.engine = new Engine(parseEndpoint(options.api, process.env));
+    this.#helper = helper;
+    this.#log = log;
+  }
+
+  /**
+   * Listens for Docker and for its clients, before anything else of the router is there.
+   *
+   * @param helperFolder where the waiting helper is to lie
+   * @throws WEAVE_PLUGIN, WEAVE_PORT_IN_USE, WEAVE_API; then nothing listens
+   */
+  static async open(options: DockerOptions, helperFolder: string, log: Log): Promise<Docker> {
+    const docker = new Docker(options, options.proxy ? installHelper(helperFolder) : undefined, log);
+    try {
+      if (options.plugin) docker.#plugin = await Plugin.open(options, log);
+      if (options.proxy) {
+        if (docker.#helper === undefined)
+          log.warn("no waiting helper for this architecture: containers may start before their network", {
+            architecture: process.arch,
+          });
+        docker.#proxy = await ApiProxy.open({
+          engine: docker.engine.endpoint,
+          options,
+          rewriter: () => docker.#rewriter,
+          log,
+        });
+      }
+      return docker;
+    } catch (error) {
+      await docker.stop();
+      throw error;
+    }
+  }
+
+  /** The router is there. Whether an engine answers now or later makes no difference. */
+  start(around: Surroundings): void {
+    const { self, incarnation, mesh, directory, store, bridge, ipam, dns } = around;
+    const records = new Nameserver({
+      self,
+      incarnation,
+      domain: CLAIMS_DOMAIN,
+      clock: systemClock,
+      random: systemRandom,
+      log: this.#log,
+      store,
+      prefix: "claims/own/",
+      peers: directory,
+    });
+    records.open(mesh.channel(CLAIMS_CHANNEL, records));
+    const claims = new Claims(records, self, directory);
+    this.#claims = claims;
+    const book = new Book(store);
+    const network = new NetworkDriver({ bridge, book, ipam, claims, log: this.#log });
+    const driver = new IpamDriver({
+      ipam,
+      book,
+      overlappingRoute: (cidr) => overlappingRoute(cidr, ""),
+      log: this.#log,
+    });
+    this.#plugin?.serve({ network, ipam: driver });
+
+    const { multicastRoute, rewriteHosts } = this.options;
+    const attacher = new Attacher({ bridge, ipam, rewriteHosts, multicastRoute, log: this.#log });
+    const attachedAt = (id: string) =>
+      ipam === undefined
+        ? attacher.addressesOf(id)
+        : ipam.requests.lookup(id, EVERYTHING).map(({ address }) => addressText(address));
+    const names =
+      dns &&
+      new ContainerNames({ names: dns.names, isOurs: (id) => book.networks.has(id), attachedAt, log: this.#log });
+    const networks = new Networks({ engine: this.engine, book, network, ipam, driver, log: this.#log });
+    const containers = new Containers({
+      engine: this.engine,
+      holders: around.holders,
+      observers: [attacher, ...(names === undefined ? [] : [names])],
+      onReady: async () => {
+        if (this.#plugin === undefined) return;
+        await networks.settle();
+        await reviveContainers(this.engine, this.#log);
+      },
+      log: this.#log,
+    });
+    this.#containers = containers;
+    const { defaultIpalloc, hostnameFromLabel, rewriteInspect } = this.options;
+    const toHostname = parseHostname(this.options);
+    if (this.#helper !== undefined) {
+      const helper = this.#helper;
+      this.#rewriter = new Rewriter({
+        engine: this.engine,
+        containers,
+        attacher,
+        rewriteInspect,
+        create: async () => ({
+          helper,
+          defaultIpalloc: defaultIpalloc && ipam !== undefined,
+          dns: dns && this.options.dns ? { address: await dns.address(), domain: dns.names.domain } : undefined,
+          hostnameFromLabel,
+          toHostname,
+          image: (name) => this.engine.image(name),
+          isOurNetwork: async (name) => book.networks.has((await this.engine.network(name)).Id),
+        }),
+        log: this.#log,
+      });
+    }
+    containers.follow();
+  }
+
+  /** Refuses what is for a container that has ended. Where the engine cannot say, it may go on. @throws WEAVE_DOCKER */
+  checkAlive(ident: string): void {
+    if (!isContainerId(ident) || this.#containers?.isRunning(ident) !== false) return;
+    throw new WeaveError("WEAVE_DOCKER", `Container ${ident.slice(0, 12)} died`);
+  }
+
+  get status(): DockerStatus {
+    return {
+      engine: {
+        api: this.engine.version,
+        containers: this.#containers?.count,
+        problem: this.#containers?.problem ?? "",
+      },
+      proxy: this.#proxy?.addresses,
+      plugin: this.#plugin !== undefined,
+      contested: this.#claims?.contested ?? [],
+    };
+  }
+
+  async stop(): Promise<void> {
+    this.#containers?.stop();
+    this.#claims?.stop();
+    this.#plugin?.close();
+    await this.#proxy?.close().catch((error) => this.#log.warn("the proxy did not close", { why: textOf(error) }));
+  }
+}

@@ -1,0 +1,255 @@
+import { request as httpRequest, type IncomingMessage, type RequestOptions } from "node:http";
+import { request as httpsRequest } from "node:https";
+import { type ZodMiniType, z } from "zod/mini";
+import { type Endpoint, endpointText } from "#docker/engine/endpoint.js";
+import {
+  type Container,
+  containerShape,
+  type Image,
+  imageShape,
+  type Network,
+  networkShape,
+  summaryShape,
+  versionShape,
+} from "#docker/engine/shapes.js";
+import { systemCode, textOf, WeaveError } from "#src/errors.js";
+
+/** The newest API that we know; every engine from 25 to 29 and later takes it, older ones say what they take. */
+const NEWEST = "1.44";
+const OLDEST = "1.24";
+const TIMEOUT_MS = 10_000;
+/** Longer than any list of containers: 10,000 of them with all their labels. */
+const MAX_ANSWER = 64 << 20;
+
+export interface Call {
+  readonly method?: string;
+  /** Without the version. */
+  readonly path: string;
+  readonly body?: unknown;
+  /** Undefined for {@link TIMEOUT_MS}; 0 for none. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** The engine said no. */
+export class EngineError extends WeaveError {
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super("WEAVE_DOCKER", message);
+    this.status = status;
+  }
+}
+
+/** Client of a Docker engine's API, as much of it as we need. The version is agreed on with each engine anew. */
+export class Engine {
+  readonly endpoint: Endpoint;
+  #version: string | undefined;
+
+  constructor(endpoint: Endpoint) {
+    this.endpoint = endpoint;
+  }
+
+  /** The API version agreed on, once there was an answer. */
+  get version(): string | undefined {
+    return this.#version;
+  }
+
+  /**
+   * Agrees on a version with whatever engine answers now: after a restart it may be another.
+   *
+   * @throws WEAVE_DOCKER
+   */
+  async negotiate(): Promise<string> {
+    const response = await this.#send({ path: "/_ping", timeoutMs: 3_000 }, "");
+    await readAll(response);
+    const offered = String(response.headers["api-version"] ?? OLDEST);
+    this.#version = compareVersions(offered, NEWEST) <= 0 ? offered : await this.#notTooOld();
+    if (compareVersions(this.#version, OLDEST) < 0) {
+      const found = this.#version;
+      this.#version = undefined;
+      throw new WeaveError("WEAVE_DOCKER", `the Docker engine's API ${found} is too old: ${OLDEST} is needed`, {
+        next: "Upgrade Docker to 1.12 or later.",
+      });
+    }
+    return this.#version;
+  }
+
+  /** Engines drop old versions; should {@link NEWEST} be among them, what they call their oldest serves as well. */
+  async #notTooOld(): Promise<string> {
+    const { MinAPIVersion } = await this.#json({ path: "/version" }, versionShape, "");
+    return MinAPIVersion !== "" && compareVersions(MinAPIVersion, NEWEST) > 0 ? MinAPIVersion : NEWEST;
+  }
+
+  /** @throws EngineError with status 404 when there is none of that id or name */
+  container(id: string, signal?: AbortSignal): Promise<Container> {
+    return this.#json({ path: `/containers/${encodeURIComponent(id)}/json`, signal }, containerShape);
+  }
+
+  /** Ids of all containers that run. */
+  async running(): Promise<string[]> {
+    return (await this.#json({ path: "/containers/json" }, z.array(summaryShape))).map(({ Id }) => Id);
+  }
+
+  /** Ids of containers that have ended, or never ran. */
+  async ended(): Promise<string[]> {
+    const filters = encodeURIComponent(JSON.stringify({ status: ["exited", "created"] }));
+    return (await this.#json({ path: `/containers/json?all=1&filters=${filters}` }, z.array(summaryShape))).map(
+      ({ Id }) => Id,
+    );
+  }
+
+  start(id: string): Promise<void> {
+    return this.#done({ method: "POST", path: `/containers/${id}/start`, timeoutMs: 60_000 });
+  }
+
+  kill(id: string): Promise<void> {
+    return this.#done({ method: "POST", path: `/containers/${id}/kill` });
+  }
+
+  image(name: string): Promise<Image> {
+    // Slashes are part of a name.
+    return this.#json({ path: `/images/${encodeURIComponent(name).replaceAll("%2F", "/")}/json` }, imageShape);
+  }
+
+  networks(): Promise<Network[]> {
+    return this.#json({ path: "/networks" }, z.array(networkShape));
+  }
+
+  /** @param id or name */
+  network(id: string): Promise<Network> {
+    return this.#json({ path: `/networks/${encodeURIComponent(id)}` }, networkShape);
+  }
+
+  createNetwork(body: object): Promise<void> {
+    // The engine calls our plugin meanwhile, and may wait for it.
+    return this.#done({ method: "POST", path: "/networks/create", body, timeoutMs: 60_000 });
+  }
+
+  removeNetwork(id: string): Promise<void> {
+    return this.#done({ method: "DELETE", path: `/networks/${encodeURIComponent(id)}`, timeoutMs: 60_000 });
+  }
+
+  /** The stream of events of containers and networks, as it comes. */
+  events(signal: AbortSignal): Promise<IncomingMessage> {
+    const filters = encodeURIComponent(JSON.stringify({ type: ["container", "network"] }));
+    return this.#good({ path: `/events?filters=${filters}`, timeoutMs: 0, signal });
+  }
+
+  async #json<T>(call: Call, shape: ZodMiniType<T>, prefix?: string): Promise<T> {
+    const response = await this.#good(call, prefix);
+    let value: unknown;
+    try {
+      value = JSON.parse((await readAll(response)).toString("utf8"));
+    } catch (cause) {
+      if (cause instanceof WeaveError) throw cause;
+      throw new WeaveError("WEAVE_DOCKER", `the Docker engine's answer to ${call.path} is no JSON`, { cause });
+    }
+    const parsed = shape.safeParse(value);
+    if (parsed.success) return parsed.data;
+    const { path, message } = parsed.error.issues[0];
+    throw new WeaveError("WEAVE_DOCKER", `the Docker engine's answer to ${call.path}: ${path.join(".")}: ${message}`);
+  }
+
+  async #done(call: Call): Promise<void> {
+    await readAll(await this.#good(call));
+  }
+
+  async #good(call: Call, prefix?: string): Promise<IncomingMessage> {
+    if (prefix === undefined && this.#version === undefined) await this.negotiate();
+    const response = await this.#send(call, prefix ?? `/v${this.#version}`);
+    const status = response.statusCode ?? 0;
+    if (status < 400) return response;
+    const body = (await readAll(response)).toString("utf8");
+    throw new EngineError(status, messageOf(body) || `the Docker engine answered ${status}`);
+  }
+
+  /** Resolves with the head of the answer. */
+  #send(
+    { method = "GET", path, body, timeoutMs = TIMEOUT_MS, signal }: Call,
+    prefix: string,
+  ): Promise<IncomingMessage> {
+    const text = body === undefined ? undefined : JSON.stringify(body);
+    const options: RequestOptions = {
+      ...connectionTo(this.endpoint),
+      method,
+      path: `${prefix}${path}`,
+      agent: false,
+      headers: {
+        Host: "docker",
+        ...(text === undefined
+          ? {}
+          : { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(text) }),
+      },
+      ...(signal ? { signal } : {}),
+    };
+    return new Promise((resolve, reject) => {
+      const send = isSecure(this.endpoint) ? httpsRequest : httpRequest;
+      const outgoing = send(options, (response) => {
+        // An answer that stops midway must not be waited for.
+        if (timeoutMs > 0) response.once("close", () => clearTimeout(timer));
+        else clearTimeout(timer);
+        resolve(response);
+      });
+      const timer =
+        timeoutMs > 0
+          ? setTimeout(() => outgoing.destroy(new Error(`no answer within ${timeoutMs / 1_000} s`)), timeoutMs)
+          : undefined;
+      outgoing.on("error", (cause) => {
+        clearTimeout(timer);
+        reject(unreachable(this.endpoint, cause));
+      });
+      outgoing.end(text);
+    });
+  }
+}
+
+/** What `net.connect`, `http.request` and their kin need to reach an engine. */
+export function connectionTo(endpoint: Endpoint): object {
+  if ("socketPath" in endpoint) return { socketPath: endpoint.socketPath };
+  return { host: endpoint.host, port: endpoint.port, ...endpoint.tls };
+}
+
+export const isSecure = (endpoint: Endpoint): boolean => "host" in endpoint && endpoint.tls !== undefined;
+
+export function unreachable(endpoint: Endpoint, cause: unknown): WeaveError {
+  const gone = ["ECONNREFUSED", "ENOENT"].includes(systemCode(cause) ?? "");
+  return new WeaveError(
+    "WEAVE_DOCKER_AWAY",
+    `Cannot connect to the Docker engine at ${endpointText(endpoint)}: ${gone ? "nothing answers there" : textOf(cause)}`,
+    { cause, next: "Is Docker running? Another address is given by --docker-api of 'weave launch', or DOCKER_HOST." },
+  );
+}
+
+async function readAll(response: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  try {
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      if (bytes > MAX_ANSWER)
+        throw new WeaveError("WEAVE_DOCKER", `the Docker engine's answer is longer than ${MAX_ANSWER} bytes`);
+      chunks.push(chunk);
+    }
+  } catch (cause) {
+    if (cause instanceof WeaveError) throw cause;
+    throw new WeaveError("WEAVE_DOCKER_AWAY", `the Docker engine broke off its answer: ${textOf(cause)}`, { cause });
+  }
+  return Buffer.concat(chunks);
+}
+
+function messageOf(body: string): string {
+  try {
+    const { message } = JSON.parse(body) as { message?: unknown };
+    if (typeof message === "string") return message;
+  } catch {
+    // Old engines answer in plain text.
+  }
+  return body.trim().slice(0, 1_000);
+}
+
+/** Of two API versions, such as 1.9 and 1.44. Below 0: `a` is older. */
+export function compareVersions(a: string, b: string): number {
+  const [x, y] = [a, b].map((version) => version.split(".").map(Number));
+  return x[0] - y[0] || (x[1] ?? 0) - (y[1] ?? 0);
+}

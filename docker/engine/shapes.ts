@@ -1,0 +1,111 @@
+import { type ZodMiniType, z } from "zod/mini";
+
+/**
+ * What we read of the engine's answers. Fields that some engine between API 1.24 and today leaves out, or answers with
+ * `null`, are optional; what we do not use is not checked.
+ */
+
+/** A field that may be absent or null. */
+const or = <T>(shape: ZodMiniType<T>, otherwise: T) =>
+  z.pipe(
+    z.nullish(shape),
+    z.transform((value: T | null | undefined): T => value ?? otherwise),
+  );
+
+const text = or(z.string(), "");
+const texts = or(z.array(z.string()), []);
+const labels = or(z.record(z.string(), z.string()), {});
+/** A command: one word, several, or none. */
+const words = or<string | string[]>(z.union([z.string(), z.array(z.string())]), []);
+
+/** A container's end on one network. Since 1.52 the only place where addresses are. */
+export const networkEndShape = z.object({
+  NetworkID: text,
+  EndpointID: text,
+  IPAddress: text,
+  IPPrefixLen: or(z.number(), 0),
+  MacAddress: text,
+  Aliases: texts,
+});
+
+export const containerShape = z.object({
+  Id: z.string(),
+  Name: text,
+  HostsPath: text,
+  State: z.object({
+    Running: z.boolean(),
+    /** 0 when it does not run. */
+    Pid: or(z.number(), 0),
+    StartedAt: text,
+    Error: text,
+  }),
+  Config: z.object({
+    Hostname: text,
+    Domainname: text,
+    Env: texts,
+    Entrypoint: words,
+    Labels: labels,
+  }),
+  HostConfig: z.object({
+    NetworkMode: text,
+    Binds: texts,
+    ExtraHosts: texts,
+    RestartPolicy: or<{ Name: string }>(z.object({ Name: text }), { Name: "" }),
+  }),
+  NetworkSettings: z.object({ Networks: or(z.record(z.string(), networkEndShape), {}) }),
+});
+
+export const summaryShape = z.object({
+  Id: z.string(),
+  State: text,
+  HostConfig: z.nullish(z.object({ NetworkMode: text })),
+});
+
+export const networkShape = z.object({
+  Id: z.string(),
+  Name: text,
+  Driver: text,
+  Scope: text,
+  IPAM: z.nullish(
+    z.object({
+      Driver: text,
+      Config: or(z.array(z.object({ Subnet: text, IPRange: text, Gateway: text })), []),
+    }),
+  ),
+  Options: labels,
+  Containers: or(
+    z.record(z.string(), z.object({ Name: text, EndpointID: text, MacAddress: text, IPv4Address: text })),
+    {},
+  ),
+});
+
+export const imageShape = z.object({
+  Config: z.nullish(
+    z.object({
+      Entrypoint: words,
+      Cmd: words,
+    }),
+  ),
+});
+
+export const versionShape = z.object({ Version: text, ApiVersion: z.string(), MinAPIVersion: text });
+
+/** What an event is about. `status`, `id` and `from` of old are not read: engines since 1.52 leave them out. */
+export const eventShape = z.object({
+  Type: z.string(),
+  Action: z.string(),
+  Actor: z.object({ ID: text, Attributes: labels }),
+});
+
+export type Container = z.infer<typeof containerShape>;
+export type NetworkEnd = z.infer<typeof networkEndShape>;
+export type Network = z.infer<typeof networkShape>;
+export type Image = z.infer<typeof imageShape>;
+export type EngineEvent = z.infer<typeof eventShape>;
+
+/** Full id of a container: what Docker never reuses. */
+export const isContainerId = (text: string): boolean => /^[0-9a-f]{64}$/.test(text);
+
+/** A command that may be one word or several, or none. */
+export const wordsOf = (value: string | readonly string[]): readonly string[] =>
+  typeof value === "string" ? (value === "" ? [] : [value]) : value;

@@ -1,0 +1,26 @@
+const LOCAL = [
+  "127.0.0.1\tlocalhost",
+  "::1\tip6-localhost ip6-loopback",
+  "fe00::0\tip6-localnet",
+  "ff00::0\tip6-mcastprefix",
+  "ff02::1\tip6-allnodes",
+  "ff02::2\tip6-allrouters",
+];
+
+/**
+ * What a container's /etc/hosts shall say: its own names are at its addresses on the overlay, not at those of Docker's bridge.
+ *
+ * @param addresses in CIDR notation
+ * @param name with its domain, if it has one
+ * @param extra as Docker has them, `host:address`
+ */
+export function hostsFile(addresses: readonly string[], name: string, extra: readonly string[] = []): string {
+  const short = name.split(".")[0];
+  const names = name === short ? name : `${name} ${short}`;
+  const own = name === "" ? [] : addresses.map((cidr) => `${cidr.split("/")[0]}\t${names}`);
+  const others = extra.map((entry) => {
+    const colon = entry.indexOf(":");
+    return `${entry.slice(colon + 1)}\t${entry.slice(0, colon)}`;
+  });
+  return `# Begin: weave\n${[...own, ...others, ...LOCAL].join("\n")}\n# End: weave\n`;
+}

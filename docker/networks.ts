@@ -1,0 +1,101 @@
+import type { Engine } from "#docker/engine/engine.js";
+import type { Network } from "#docker/engine/shapes.js";
+import type { Book } from "#docker/plugin/book.js";
+import type { IpamDriver } from "#docker/plugin/ipam-driver.js";
+import type { NetworkDriver } from "#docker/plugin/network-driver.js";
+import { DRIVER, MESH_DRIVER } from "#docker/plugin/plugin.js";
+import type { Subnet } from "#ipam/subnet.js";
+import { systemClock } from "#src/clock.js";
+import { textOf } from "#src/errors.js";
+import { pairNames } from "#src/host/endpoint.js";
+import { listLinks } from "#src/host/links.js";
+import type { Log } from "#src/log.js";
+
+/** Docker's network that is there without anybody's doing. As the original. */
+export const NETWORK = "weave";
+/** What Docker has asked for in this time it may not show yet. */
+const FRESH_MS = 60_000;
+
+/** Keeps Docker's list of our networks and ours of Docker's the same, each time an engine comes up. */
+export class Networks {
+  readonly #engine: Engine;
+  readonly #book: Book;
+  readonly #network: NetworkDriver;
+  readonly #ipam: { readonly defaultSubnet: Subnet } | undefined;
+  readonly #driver: IpamDriver;
+  readonly #log: Log;
+
+  constructor(parts: {
+    engine: Engine;
+    book: Book;
+    network: NetworkDriver;
+    ipam: { readonly defaultSubnet: Subnet } | undefined;
+    driver: IpamDriver;
+    log: Log;
+  }) {
+    this.#engine = parts.engine;
+    this.#book = parts.book;
+    this.#network = parts.network;
+    this.#ipam = parts.ipam;
+    this.#driver = parts.driver;
+    this.#log = parts.log;
+  }
+
+  /** A failure is logged: what could not be settled now is at the next start of an engine. */
+  async settle(): Promise<void> {
+    try {
+      const networks = (await this.#engine.networks()).filter(({ Driver }) => [DRIVER, MESH_DRIVER].includes(Driver));
+      for (const { Id, IPAM, Options } of networks)
+        this.#network.learnNetwork(Id, IPAM?.Driver === MESH_DRIVER, Options);
+      await this.#forget(networks);
+      await this.#ensure(networks.find(({ Name }) => Name === NETWORK));
+    } catch (error) {
+      this.#log.warn("Docker's networks could not be looked at", { why: textOf(error) });
+    }
+  }
+
+  /** What Docker had of us and has no more: it died, or we were away, when it gave it back. */
+  async #forget(networks: readonly Network[]): Promise<void> {
+    const ids = new Set(networks.map(({ Id }) => Id));
+    for (const [id] of this.#book.networks.all) if (!ids.has(id)) this.#book.networks.remove(id);
+    // The list has no containers; each network by itself has.
+    const inUse = new Set<string>();
+    const endpoints = new Set<string>();
+    for (const { Id } of networks) {
+      for (const { EndpointID, IPv4Address } of Object.values((await this.#engine.network(Id)).Containers)) {
+        endpoints.add(EndpointID);
+        inUse.add(IPv4Address.split("/")[0]);
+      }
+    }
+    const links = new Set((await listLinks()).map(({ ifname }) => ifname));
+    for (const [EndpointID, { network: NetworkID, address }] of this.#book.endpoints.all) {
+      if (endpoints.has(EndpointID) || links.has(pairNames(EndpointID).outside)) inUse.add(address.split("/")[0]);
+      else await this.#network.deleteEndpoint({ NetworkID, EndpointID });
+    }
+    const before = systemClock.wall() - FRESH_MS;
+    for (const [address, asked] of this.#book.addresses.all) {
+      if (inUse.has(address) || asked > before) continue;
+      this.#log.info("an address that Docker no longer knows of is free again", { address });
+      this.#driver.release(address);
+    }
+  }
+
+  /** Makes the network `weave`, if it is not there. Its subnet is given in words: so Docker does not look for overlaps. */
+  async #ensure(existing: Network | undefined): Promise<void> {
+    const subnet = this.#ipam?.defaultSubnet.text;
+    if (subnet === undefined) return;
+    if (existing !== undefined) {
+      const [config] = existing.IPAM?.Config ?? [];
+      if (config === undefined || config.Subnet === subnet) return;
+      this.#log.info("Docker's network has another subnet than ours; it is made anew", { subnet: config.Subnet });
+      await this.#engine.removeNetwork(existing.Id);
+    }
+    await this.#engine.createNetwork({
+      Name: NETWORK,
+      CheckDuplicate: true,
+      Driver: MESH_DRIVER,
+      IPAM: { Driver: MESH_DRIVER, Config: [{ Subnet: subnet }] },
+      Options: { "works.weave.multicast": "true" },
+    });
+  }
+}

@@ -1,0 +1,73 @@
+import { z } from "zod/mini";
+import { checkStored, type Store } from "#src/store.js";
+
+const networkShape = z.object({
+  /** Whether its addresses come from our IPAM. */
+  ours: z.boolean(),
+  multicast: z.boolean(),
+});
+const endpointShape = z.object({
+  network: z.string(),
+  /** In CIDR notation; "" when Docker gave none. */
+  address: z.string(),
+  /** We claimed the address ourselves, and must release it. */
+  claimed: z.enum(["no", "range", "outside"]),
+});
+/** Unix time in ms at which Docker asked for an address. */
+const addressShape = z.number();
+
+export type NetworkEntry = z.infer<typeof networkShape>;
+export type EndpointEntry = z.infer<typeof endpointShape>;
+
+const DAMAGED = "'weave reset' starts anew.";
+
+/** What the plugin must still know after a restart of the router: Docker does not tell it again. */
+export class Book {
+  readonly networks: Shelf<NetworkEntry>;
+  readonly endpoints: Shelf<EndpointEntry>;
+  readonly addresses: Shelf<number>;
+
+  /** @throws WEAVE_STORE when what is stored is damaged */
+  constructor(store: Store) {
+    this.networks = new Shelf(store, "docker/network/", networkShape);
+    this.endpoints = new Shelf(store, "docker/endpoint/", endpointShape);
+    this.addresses = new Shelf(store, "docker/address/", addressShape);
+  }
+}
+
+/** Entries of one kind, on disk before they are in memory. */
+export class Shelf<T> {
+  readonly #store: Store;
+  readonly #prefix: string;
+  readonly #entries = new Map<string, T>();
+
+  constructor(store: Store, prefix: string, shape: z.ZodMiniType<T>) {
+    this.#store = store;
+    this.#prefix = prefix;
+    for (const [key, value] of store.list(prefix))
+      this.#entries.set(key.slice(prefix.length), checkStored(key, value, shape, DAMAGED));
+  }
+
+  get(id: string): T | undefined {
+    return this.#entries.get(id);
+  }
+
+  has(id: string): boolean {
+    return this.#entries.has(id);
+  }
+
+  put(id: string, entry: T): void {
+    this.#store.put(this.#prefix + id, entry);
+    this.#entries.set(id, entry);
+  }
+
+  remove(id: string): void {
+    if (!this.#entries.has(id)) return;
+    this.#store.remove(this.#prefix + id);
+    this.#entries.delete(id);
+  }
+
+  get all(): [id: string, entry: T][] {
+    return [...this.#entries];
+  }
+}

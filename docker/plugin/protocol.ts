@@ -1,0 +1,59 @@
+import { z } from "zod/mini";
+
+/**
+ * What Docker sends to a network or IPAM driver (moby, daemon/libnetwork/drivers/remote/api and ipams/remote/api). Bodies
+ * may be empty, and fields absent or null.
+ */
+
+const MAX_TEXT = 4_096;
+const text = z.pipe(
+  z.nullish(z.string().check(z.maxLength(MAX_TEXT))),
+  z.transform((value) => value ?? ""),
+);
+/** 64 hexadecimal digits, or in a swarm 25 others: never a path, never empty. */
+const id = z.string().check(z.regex(/^[\w.-]{1,128}$/));
+const options = z.pipe(
+  z.nullish(z.record(z.string(), z.unknown())),
+  z.transform((value) => value ?? {}),
+);
+
+const ipData = z.pipe(
+  z.nullish(z.array(z.object({ AddressSpace: text, Pool: text, Gateway: text })).check(z.maxLength(16))),
+  z.transform((value) => value ?? []),
+);
+
+export const createNetworkShape = z.object({ NetworkID: id, Options: options, IPv4Data: ipData, IPv6Data: ipData });
+export const networkShape = z.object({ NetworkID: id });
+export const allocateNetworkShape = z.object({ NetworkID: id, Options: options });
+export const createEndpointShape = z.object({
+  NetworkID: id,
+  EndpointID: id,
+  Interface: z.nullish(z.object({ Address: text, AddressIPv6: text, MacAddress: text })),
+});
+export const endpointShape = z.object({ NetworkID: id, EndpointID: id });
+export const joinShape = z.object({ NetworkID: id, EndpointID: id, SandboxKey: text });
+export const anythingShape = z.unknown();
+
+export const requestPoolShape = z.object({
+  AddressSpace: text,
+  Pool: text,
+  SubPool: text,
+  V6: z.optional(z.nullish(z.boolean())),
+});
+export const poolShape = z.object({ PoolID: text });
+export const requestAddressShape = z.object({ PoolID: text, Address: text, Options: options });
+export const releaseAddressShape = z.object({ PoolID: text, Address: text });
+
+export type CreateNetwork = z.infer<typeof createNetworkShape>;
+export type CreateEndpoint = z.infer<typeof createEndpointShape>;
+export type EndpointRef = z.infer<typeof endpointShape>;
+export type RequestPool = z.infer<typeof requestPoolShape>;
+export type RequestAddress = z.infer<typeof requestAddressShape>;
+export type ReleaseAddress = z.infer<typeof releaseAddressShape>;
+
+/** `com.docker.network.gateway`: Docker wants an address for a gateway. */
+export const isGateway = ({ Options }: RequestAddress): boolean =>
+  Options.RequestAddressType === "com.docker.network.gateway";
+
+/** What our IPAM driver calls its address spaces; a network that came from another one has other names here. */
+export const SPACES = { LocalDefaultAddressSpace: "weavelocal", GlobalDefaultAddressSpace: "weaveglobal" } as const;

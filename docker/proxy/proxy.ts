@@ -1,0 +1,187 @@
+import { chmodSync, chownSync, lstatSync, mkdirSync, rmSync, statSync } from "node:fs";
+import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer, type Server as NetServer, type Socket } from "node:net";
+import { dirname } from "node:path";
+import { createServer as createTlsServer } from "node:tls";
+import { type Endpoint, readPem } from "#docker/engine/endpoint.js";
+import type { DockerOptions, Listen } from "#docker/options.js";
+import { listenText, parseListen } from "#docker/options.js";
+import { answers } from "#docker/plugin/socket.js";
+import { answerError, answerWith, joinRaw, sendOn } from "#docker/proxy/pipe.js";
+import type { Rewriter } from "#docker/proxy/rewriter.js";
+import { textOf, WeaveError } from "#src/errors.js";
+import type { Log } from "#src/log.js";
+
+/** A registry's credentials travel in a header, and may be long. */
+const MAX_HEAD = 1 << 20;
+/** Who says nothing for so long after connecting is no client. */
+const HEAD_MS = 60_000;
+/** Calls after which client and engine leave HTTP on the same connection; others do so by an `Upgrade` header. */
+const HIJACKED = /^POST (?:\/v[\d.]+)?\/(?:containers\/[^/ ]+\/attach|exec\/[^/ ]+\/start)[? ]/;
+const UPGRADE = /^upgrade:/im;
+
+export interface ProxyParts {
+  readonly engine: Endpoint;
+  readonly options: DockerOptions;
+  /** Undefined while the router is starting: then everything passes as it is. */
+  readonly rewriter: () => Rewriter | undefined;
+  readonly log: Log;
+}
+
+/**
+ * Docker's API, with containers put on our network on the way. What is not about that passes untouched, and so does
+ * everything while we cannot help: a user's `docker run` must not fail because of us.
+ */
+export class ApiProxy {
+  readonly #parts: ProxyParts;
+  readonly #http: Server;
+  readonly #servers: NetServer[] = [];
+  readonly #sockets = new Set<Socket>();
+  /** Where it listens, the first as `weave env` gives it. */
+  readonly addresses: string[] = [];
+
+  private constructor(parts: ProxyParts) {
+    this.#parts = parts;
+    this.#http = createHttpServer(
+      // Old clients give a path as their Host; a build may send for hours.
+      { maxHeaderSize: MAX_HEAD, requireHostHeader: false, requestTimeout: 0, headersTimeout: HEAD_MS },
+      (request, response) => void this.#serve(request, response),
+    );
+    this.#http.timeout = 0;
+    this.#http.on("upgrade", (request: IncomingMessage, socket: Socket, head: Buffer) =>
+      joinRaw(socket, this.#parts.engine, Buffer.concat([Buffer.from(headText(request)), head])),
+    );
+    this.#http.on("clientError", (_error, socket) => {
+      if (socket.writable) socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+    });
+  }
+
+  /** @throws WEAVE_PORT_IN_USE, WEAVE_FLAG_INVALID, WEAVE_API; then it listens nowhere */
+  static async open(parts: ProxyParts): Promise<ApiProxy> {
+    const proxy = new ApiProxy(parts);
+    try {
+      for (const text of parts.options.listen) await proxy.#listen(parseListen(text));
+    } catch (error) {
+      await proxy.close();
+      throw error;
+    }
+    return proxy;
+  }
+
+  async close(): Promise<void> {
+    for (const server of this.#servers) server.close();
+    for (const socket of this.#sockets) socket.destroy();
+    for (const text of this.addresses) {
+      const listen = parseListen(text);
+      if ("path" in listen) rmSync(listen.path, { force: true });
+    }
+  }
+
+  async #listen(listen: Listen): Promise<void> {
+    const { options, engine } = this.#parts;
+    const accept = (socket: Socket) => this.#accept(socket);
+    const secure = "host" in listen && options.tls !== "off";
+    const server: NetServer = secure
+      ? createTlsServer({ ...tlsOf(options), allowHalfOpen: true }, accept)
+      : createServer({ allowHalfOpen: true }, accept);
+    if ("path" in listen) await makeWay(listen.path);
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", (cause) =>
+        reject(
+          new WeaveError("WEAVE_PORT_IN_USE", `the proxy cannot listen on ${listenText(listen)}: ${cause.message}`, {
+            cause,
+            next: "Choose another address with -H, or launch with --proxy=false.",
+          }),
+        ),
+      );
+      if ("path" in listen) server.listen(listen.path, resolve);
+      else server.listen(listen.port, listen.host, resolve);
+    });
+    this.#servers.push(server);
+    this.addresses.push(listenText(listen));
+    // Who may talk to Docker may talk to us.
+    if ("path" in listen && "socketPath" in engine) copyRights(engine.socketPath, listen.path);
+  }
+
+  /** Looks at the head of a connection's first request; only what leaves HTTP is not given to the HTTP server. */
+  #accept(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.once("close", () => this.#sockets.delete(socket));
+    socket.on("error", () => socket.destroy());
+    const chunks: Buffer[] = [];
+    const timer = setTimeout(() => socket.destroy(), HEAD_MS);
+    const onData = (chunk: Buffer) => {
+      chunks.push(chunk);
+      const seen = Buffer.concat(chunks);
+      const end = seen.indexOf("\r\n\r\n");
+      if (end === -1 && seen.length < MAX_HEAD) return;
+      done();
+      const head = seen.subarray(0, Math.max(end, 0)).toString("latin1");
+      if (HIJACKED.test(head) || UPGRADE.test(head)) return joinRaw(socket, this.#parts.engine, seen);
+      socket.unshift(seen);
+      this.#http.emit("connection", socket);
+      socket.resume();
+    };
+    const onEnd = () => {
+      done();
+      socket.destroy();
+    };
+    const done = () => {
+      clearTimeout(timer);
+      socket.off("data", onData);
+      socket.off("end", onEnd);
+      socket.pause();
+    };
+    socket.on("data", onData);
+    socket.on("end", onEnd);
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { engine, rewriter, log } = this.#parts;
+    // HTTP's own server closes its half when the client does; an answer that is under way is for the client to refuse.
+    response.on("error", () => {});
+    try {
+      const served = await rewriter()?.serve(request, response);
+      if (served) return;
+      answerWith(await sendOn({ endpoint: engine, request }), response);
+    } catch (error) {
+      log.info("a call of the Docker API failed", { call: `${request.method} ${request.url}`, why: textOf(error) });
+      const status = error instanceof WeaveError ? error.http : 500;
+      answerError(response, status, textOf(error));
+    }
+  }
+}
+
+function headText({ method, url, httpVersion, rawHeaders }: IncomingMessage): string {
+  let text = `${method} ${url} HTTP/${httpVersion}\r\n`;
+  for (let i = 0; i < rawHeaders.length; i += 2) text += `${rawHeaders[i]}: ${rawHeaders[i + 1]}\r\n`;
+  return `${text}\r\n`;
+}
+
+function tlsOf({ tls, tlsCa, tlsCert, tlsKey }: DockerOptions): object {
+  return {
+    cert: readPem(tlsCert),
+    key: readPem(tlsKey),
+    minVersion: "TLSv1.2",
+    ...(tls === "verify" ? { ca: readPem(tlsCa), requestCert: true, rejectUnauthorized: true } : {}),
+  };
+}
+
+/** What a crash has left is removed; what lives, or is no socket, is not ours. */
+async function makeWay(path: string): Promise<void> {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) return;
+  if (!stat.isSocket() || (await answers(path))) {
+    throw new WeaveError("WEAVE_API", `${path} is taken: the proxy cannot listen there`, {
+      next: "Choose another path with -H, or remove what is there if nobody needs it.",
+    });
+  }
+  rmSync(path, { force: true });
+}
+
+function copyRights(from: string, to: string): void {
+  const stat = statSync(from, { throwIfNoEntry: false });
+  chmodSync(to, stat === undefined ? 0o600 : stat.mode & 0o777);
+  if (stat !== undefined) chownSync(to, stat.uid, stat.gid);
+}

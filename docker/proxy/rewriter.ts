@@ -1,0 +1,216 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Attacher } from "#docker/attacher.js";
+import type { Containers } from "#docker/containers.js";
+import type { Engine } from "#docker/engine/engine.js";
+import type { Container } from "#docker/engine/shapes.js";
+import { type CreateContext, rewriteCreate, withDns, withHelper } from "#docker/proxy/create.js";
+import { isObject, type JsonObject, parseExact, stringifyExact, stringsOf } from "#docker/proxy/json.js";
+import { answerError, answerWith, sendOn } from "#docker/proxy/pipe.js";
+import { WAIT_COMMAND, WAIT_FOLDER } from "#docker/wait/helper.js";
+import { textOf, WeaveError } from "#src/errors.js";
+import { lookInside } from "#src/host/attached.js";
+import { findNetns } from "#src/host/netns.js";
+import type { Log } from "#src/log.js";
+
+/** Longer bodies of calls that we change do not exist; should there be one, it passes as it is. */
+const MAX_BODY = 4 << 20;
+const PREFIX = "(?:/v[\\d.]+)?";
+const CREATE = new RegExp(`^${PREFIX}/containers/create$`);
+const START = new RegExp(`^${PREFIX}/containers/([^/]+)/(?:start|restart)$`);
+const INSPECT = new RegExp(`^${PREFIX}/containers/([^/]+)/json$`);
+const EXEC = new RegExp(`^${PREFIX}/containers/([^/]+)/exec$`);
+const INSPECT_EXEC = new RegExp(`^${PREFIX}/exec/([^/]+)/json$`);
+
+export interface RewriterParts {
+  readonly engine: Engine;
+  readonly containers: Containers;
+  readonly attacher: Attacher;
+  readonly create: () => Promise<CreateContext>;
+  readonly rewriteInspect: boolean;
+  readonly log: Log;
+}
+
+/** The calls that are changed on their way to the engine, or back. */
+export class Rewriter {
+  readonly #parts: RewriterParts;
+
+  constructor(parts: RewriterParts) {
+    this.#parts = parts;
+  }
+
+  /** @returns false: the call is none of ours; nothing of it was read */
+  async serve(request: IncomingMessage, response: ServerResponse): Promise<boolean> {
+    const { method } = request;
+    const path = (request.url ?? "").split("?")[0];
+    const inspects = this.#parts.rewriteInspect && method === "GET";
+    if (method === "POST" && CREATE.test(path)) await this.#create(request, response);
+    else if (method === "POST" && START.test(path))
+      await this.#start(request, response, decodeURIComponent(START.exec(path)![1]));
+    else if (method === "POST" && EXEC.test(path))
+      await this.#exec(request, response, decodeURIComponent(EXEC.exec(path)![1]));
+    else if (inspects && INSPECT.test(path)) await this.#inspect(request, response, (answer) => answer);
+    else if (inspects && INSPECT_EXEC.test(path)) await this.#inspect(request, response, ({ Container }) => Container);
+    else return false;
+    return true;
+  }
+
+  async #create(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const name = new URL(request.url ?? "/", "http://docker").searchParams.get("name") ?? "";
+    let warnings: readonly string[] = [];
+    const body = await this.#changed(request, async (given) => {
+      const created = await rewriteCreate(given, name, await this.#parts.create());
+      warnings = created.warnings;
+      return created.body;
+    });
+    const incoming = await sendOn({ endpoint: this.#parts.engine.endpoint, request, ...body });
+    const all = [...warnings, ...(body.warning === undefined ? [] : [body.warning])];
+    if (all.length === 0 || incoming.statusCode !== 201) return answerWith(incoming, response);
+    const answer = await readJson(incoming);
+    if (answer.json !== undefined) answer.json.Warnings = [...stringsOf(answer.json.Warnings), ...all];
+    answerWith(incoming, response, answer.json === undefined ? answer.bytes : bytesOf(answer.json));
+  }
+
+  /** The answer is held until the container is on the network, or cannot be. */
+  async #start(request: IncomingMessage, response: ServerResponse, name: string): Promise<void> {
+    const { engine, containers, attacher } = this.#parts;
+    // Engines before 1.24 take a HostConfig here, which replaces that of the creation.
+    const body = await this.#changed(request, async (given) => {
+      if (Object.keys(given).length === 0) return undefined;
+      const { helper, dns } = await this.#parts.create();
+      return withDns(withHelper(given, helper), { dns }, true);
+    });
+    const container = await engine.container(name).catch(() => undefined);
+    if (container !== undefined) attacher.expect(container.Id);
+    let incoming: IncomingMessage;
+    try {
+      incoming = await sendOn({ endpoint: engine.endpoint, request, ...body });
+      if (container !== undefined && incoming.statusCode === 204) await containers.look(container.Id).catch(() => {});
+    } finally {
+      if (container !== undefined) await this.#settle(container, response);
+    }
+    if (!response.headersSent) answerWith(incoming, response);
+  }
+
+  async #settle({ Id }: Container, response: ServerResponse): Promise<void> {
+    try {
+      this.#parts.attacher.outcome(Id);
+    } catch (error) {
+      await this.#parts.engine.kill(Id).catch(() => {});
+      answerError(response, 500, `the container could not be put on the weave network: ${textOf(error)}`);
+    }
+  }
+
+  /** A command in a container that waits must wait too. */
+  async #exec(request: IncomingMessage, response: ServerResponse, name: string): Promise<void> {
+    const { engine } = this.#parts;
+    const body = await this.#changed(request, async (given) => {
+      const container = await engine.container(name).catch(() => undefined);
+      const has = container?.HostConfig.Binds.some((bind) => bind.split(":")[1] === WAIT_FOLDER);
+      return has ? { ...given, Cmd: [WAIT_COMMAND, ...stringsOf(given.Cmd)] } : undefined;
+    });
+    answerWith(await sendOn({ endpoint: engine.endpoint, request, ...body }), response);
+  }
+
+  async #inspect(
+    request: IncomingMessage,
+    response: ServerResponse,
+    containerOf: (answer: JsonObject) => unknown,
+  ): Promise<void> {
+    const incoming = await sendOn({ endpoint: this.#parts.engine.endpoint, request });
+    if (incoming.statusCode !== 200) return answerWith(incoming, response);
+    const { json, bytes } = await readJson(incoming);
+    const container = json === undefined ? undefined : containerOf(json);
+    const rewritten = isObject(container) && (await rewriteAddresses(container).catch(() => false));
+    answerWith(incoming, response, rewritten ? bytesOf(json!) : bytes);
+  }
+
+  /**
+   * The body of a call, changed; or as it was, when there is nothing to change or it cannot be.
+   *
+   * @param change what to send in its place; undefined for what came
+   */
+  async #changed(
+    request: IncomingMessage,
+    change: (given: JsonObject) => Promise<JsonObject | undefined>,
+  ): Promise<{ body?: Buffer; warning?: string }> {
+    const { bytes, json, whole } = await readJson(request);
+    if (!whole) {
+      this.#parts.log.warn("the body of a call was too long to be changed; it was passed on", { call: request.url });
+      request.unshift(bytes);
+      return {};
+    }
+    if (json === undefined) return { body: bytes };
+    try {
+      const changed = await change(json);
+      return { body: changed === undefined ? bytes : bytesOf(changed) };
+    } catch (error) {
+      // The user's own mistake is for the user to mend.
+      if (error instanceof WeaveError && error.code === "WEAVE_ADDRESS_INVALID") throw error;
+      const why = textOf(error);
+      this.#parts.log.warn("a call was passed on as it came", { call: request.url, why });
+      return { body: bytes, warning: `this container is not on the weave network: ${why.replaceAll("\n", " ")}` };
+    }
+  }
+}
+
+const bytesOf = (value: JsonObject): Buffer => Buffer.from(stringifyExact(value));
+
+/** @returns `whole` false: it is longer than we take, and `bytes` is its beginning; `json` undefined: it is no object */
+async function readJson(
+  message: IncomingMessage,
+): Promise<{ bytes: Buffer; json: JsonObject | undefined; whole: boolean }> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  const whole = await new Promise<boolean>((resolve, reject) => {
+    const onData = (chunk: Buffer) => {
+      chunks.push(chunk);
+      length += chunk.length;
+      if (length > MAX_BODY) {
+        message.pause();
+        done();
+        resolve(false);
+      }
+    };
+    const onEnd = () => {
+      done();
+      resolve(true);
+    };
+    const onGone = () => {
+      done();
+      reject(new Error("it broke off midway"));
+    };
+    const done = () => {
+      message.off("data", onData);
+      message.off("end", onEnd);
+      message.off("close", onGone);
+      message.off("error", onGone);
+    };
+    message.on("data", onData);
+    message.on("end", onEnd);
+    message.on("close", onGone);
+    message.on("error", onGone);
+  });
+  const bytes = Buffer.concat(chunks);
+  if (!whole) return { bytes, json: undefined, whole };
+  try {
+    const json = parseExact(bytes.toString("utf8"));
+    return { bytes, json: isObject(json) ? json : undefined, whole };
+  } catch {
+    return { bytes, json: undefined, whole };
+  }
+}
+
+/** Old tools look for a container's address here. @returns whether it is on the network */
+async function rewriteAddresses(container: JsonObject): Promise<boolean> {
+  const { State, NetworkSettings } = container;
+  if (!isObject(State) || !isObject(NetworkSettings) || typeof State.Pid !== "number" || State.Pid === 0) return false;
+  const attached = await lookInside(findNetns(String(State.Pid)));
+  const first = attached?.addresses[0]?.split("/");
+  if (attached === undefined || first === undefined) return false;
+  Object.assign(NetworkSettings, {
+    MacAddress: attached.mac,
+    IPAddress: first[0],
+    IPPrefixLen: Number(first[1]),
+  });
+  return true;
+}

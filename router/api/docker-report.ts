@@ -1,0 +1,92 @@
+import type { Docker } from "#docker/docker.js";
+import { DRIVER, MESH_DRIVER } from "#docker/plugin/plugin.js";
+import { line } from "#router/api/text.js";
+import type { Dns } from "#router/dns/dns.js";
+import type { Ipam } from "#router/ipam.js";
+
+/** The proxy as the report shows it: as the original. */
+export interface ProxyReport {
+  readonly Addresses: readonly string[];
+}
+
+/** The plugin as the report shows it: as the original. */
+export interface PluginReport {
+  readonly Config: {
+    readonly Socket: string;
+    readonly MeshSocket: string;
+    readonly Enable: boolean;
+    readonly EnableV2: boolean;
+    readonly EnableV2Multicast: boolean;
+    readonly DNS: boolean;
+    readonly DefaultSubnet: string;
+    readonly ProcPath: string;
+  };
+  readonly DriverName: string;
+  readonly MeshDriverName: string;
+}
+
+/** Docker itself, as far as we know it. */
+export interface DockerReport {
+  readonly Engine: string;
+  /** API version agreed on; "" before there was an answer. */
+  readonly ApiVersion: string;
+  readonly Containers: number | null;
+  /** Why it does not answer; "" when it does. */
+  readonly Problem: string;
+  /** Addresses that engines' own IPAMs have given on several hosts. */
+  readonly Contested: readonly { readonly Address: string; readonly Peers: readonly string[] }[];
+}
+
+export function dockerReports(
+  { options, status }: Docker,
+  ipam: Ipam | undefined,
+  dns: Dns | undefined,
+): { Docker: DockerReport; Proxy?: ProxyReport; Plugin?: PluginReport } {
+  const { engine, proxy, plugin, contested } = status;
+  return {
+    Docker: {
+      Engine: options.api,
+      ApiVersion: engine.api ?? "",
+      Containers: engine.containers ?? null,
+      Problem: engine.problem,
+      Contested: contested.map(({ address, peers }) => ({ Address: address, Peers: peers })),
+    },
+    ...(proxy === undefined ? {} : { Proxy: { Addresses: proxy } }),
+    ...(plugin
+      ? {
+          Plugin: {
+            Config: {
+              Socket: options.pluginSocket,
+              MeshSocket: options.meshSocket,
+              Enable: true,
+              EnableV2: false,
+              EnableV2Multicast: false,
+              DNS: dns !== undefined,
+              DefaultSubnet: ipam?.defaultSubnet.text ?? "",
+              ProcPath: "/proc",
+            },
+            DriverName: DRIVER,
+            MeshDriverName: MESH_DRIVER,
+          },
+        }
+      : {}),
+  };
+}
+
+export function proxyText({ Addresses }: ProxyReport): string {
+  return [line("Service", "proxy"), ...Addresses.map((address) => line("Address", address))].join("");
+}
+
+export function pluginText({ DriverName }: PluginReport, { Problem, Contested }: DockerReport): string {
+  const [contested] = Contested;
+  return [
+    line("Service", "plugin (legacy)"),
+    line("DriverName", DriverName),
+    ...(Problem === "" ? [] : [line("Problem", Problem.replaceAll("\n", " "))]),
+    ...(contested === undefined
+      ? []
+      : [
+          line("Contested", `${Contested.length} (${contested.Address} is in use at ${contested.Peers.join(" and ")})`),
+        ]),
+  ].join("");
+}

@@ -1,0 +1,9 @@
+/** Keeps something for containers, under their ids: addresses, or names. */
+export interface Holder {
+  /** Ids that something is kept for. */
+  idents(): Iterable<string>;
+  /** Its container has ended. */
+  died(ident: string): void;
+  /** Its container runs (again). */
+  alive(ident: string): void;
+}

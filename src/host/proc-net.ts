@@ -1,0 +1,50 @@
+import { readFileSync } from "node:fs";
+
+/** What /proc/PID/net says of the network namespace of a process (proc(5)), without entering it. */
+export interface NetworkFiles {
+  /** IPv4 addresses of an interface, in CIDR notation; undefined where there is no such interface. */
+  addressesOf(device: string): string[] | undefined;
+}
+
+/** @throws when the process has ended */
+export function networkFiles(pid: number): NetworkFiles {
+  const read = (name: string) => readFileSync(`/proc/${pid}/net/${name}`, "utf8");
+  return {
+    addressesOf(device) {
+      if (!new RegExp(`^\\s*${device}:`, "m").test(read("dev"))) return undefined;
+      return addressesFrom(read("fib_trie"), read("route"), device);
+    },
+  };
+}
+
+/**
+ * Joins two files: fib_trie knows all local addresses, but not whose; route knows the network of each device.
+ *
+ * @param trie of /proc/net/fib_trie
+ * @param routes of /proc/net/route: addresses in hexadecimal, in the machine's byte order
+ */
+export function addressesFrom(trie: string, routes: string, device: string): string[] {
+  const local = new Set([...trie.matchAll(/\|-- ([\d.]+)\n\s+\/32 host LOCAL/g)].map(([, address]) => address));
+  const networks = routes
+    .split("\n")
+    .map((line) => line.split("\t"))
+    .filter(([name, , gateway]) => name === device && Number.parseInt(gateway, 16) === 0)
+    .map((fields) => ({ network: numberOf(fields[1]), mask: numberOf(fields[7]) }))
+    // The longest first: an address belongs to the narrowest network that holds it.
+    .sort((a, b) => b.mask - a.mask);
+  return [...local].flatMap((address) => {
+    const value = address.split(".").reduce((sum, octet) => sum * 256 + Number(octet), 0);
+    const found = networks.find(({ network, mask }) => (value & mask) >>> 0 === network);
+    return found === undefined ? [] : [`${address}/${prefixOf(found.mask)}`];
+  });
+}
+
+const LITTLE = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
+
+function numberOf(hex: string): number {
+  const octets = Buffer.from(hex, "hex");
+  return LITTLE ? octets.readUInt32LE() : octets.readUInt32BE();
+}
+
+/** A mask is ones, then zeros. */
+const prefixOf = (mask: number): number => (mask === 0 ? 0 : 1 + Math.clz32(mask & -mask));

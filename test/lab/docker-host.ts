@@ -1,0 +1,215 @@
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { closeSync, cpSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { hasTool } from "#src/host/exec.js";
+import { execute, Host, type HostOptions, hostTestsImpossible, Lab, type Result, until, WEAVE } from "./lab.js";
+
+const SET_UP = new URL("../../../test/lab/docker-host.sh", import.meta.url).pathname;
+const START_MS = 60_000;
+
+/** A host with a real Docker engine of its own: network, mount, UTS and process namespaces. */
+export class DockerHost extends Host {
+  #first: ChildProcess | undefined;
+  #engine: ChildProcess | undefined;
+  /** Of its first process, as this machine counts. */
+  #pid = 0;
+  readonly #cgroup: string;
+
+  constructor(options: HostOptions) {
+    // It has a file system of its own: all is where users have it.
+    super({ ...options, environment: { PATH: `${dirname(WEAVE)}:${process.env.PATH}` } });
+    this.#cgroup = options.ns;
+  }
+
+  override get runDir(): string {
+    return `/proc/${this.#pid}/root/run/weave`;
+  }
+
+  override get logFile(): string {
+    return `/proc/${this.#pid}/root/var/log/weave/router.log`;
+  }
+
+  protected override get enter(): readonly string[] {
+    return ["nsenter", "-t", String(this.#pid), "-m", "-u", "-n", "-p", "--"];
+  }
+
+  /** Makes the host, without an engine yet. */
+  async begin(): Promise<void> {
+    const args = [`--net=/run/netns/${this.ns}`, "unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child"];
+    const child = spawn("nsenter", [...args, "--", SET_UP, this.folder, this.name], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    this.#first = child;
+    let errors = "";
+    child.stderr.on("data", (text) => {
+      errors += text;
+    });
+    await new Promise<void>((resolve, reject) => {
+      child.stdout.on("data", (text) => String(text).includes("ready") && resolve());
+      child.once("exit", (code) => reject(new Error(`${this.name} could not be made (${code}): ${errors}`)));
+    });
+    const children = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8");
+    this.#pid = Number(children.trim());
+  }
+
+  /** Starts the engine, and waits until it answers. @param args more of dockerd's flags */
+  async startEngine(...args: string[]): Promise<void> {
+    this.bootEngine(...args);
+    await this.engineAnswers();
+  }
+
+  /** Starts the engine, and does not wait. */
+  bootEngine(...args: string[]): void {
+    const log = openSync(join(this.folder, "dockerd.log"), "a");
+    const [file, ...enter] = this.enter;
+    const flags = ["--cgroup-parent", `/${this.#cgroup}`, "--exec-opt", "native.cgroupdriver=cgroupfs"];
+    this.#engine = spawn(file, [...enter, "dockerd", ...flags, ...args], { stdio: ["ignore", log, log] });
+    closeSync(log);
+  }
+
+  async engineAnswers(): Promise<void> {
+    await until(
+      `${this.name}'s engine answers`,
+      async () => (await this.run("docker", "version")).code === 0,
+      START_MS,
+    );
+  }
+
+  /** Ends the engine: in peace, or by `SIGKILL`. */
+  async stopEngine(signal: "TERM" | "KILL" = "TERM"): Promise<void> {
+    const ended = new Promise((resolve) => this.#engine?.once("exit", resolve));
+    await this.run("sh", "-c", `kill -${signal} $(cat /var/run/docker.pid)`);
+    await ended;
+    if (signal === "KILL") await this.run("sh", "-c", "rm -f /var/run/docker.pid; pkill -9 containerd; true");
+  }
+
+  /** The image `busybox`, made of the machine's own busybox. */
+  async loadImage(archive: string): Promise<void> {
+    await this.must("docker", "import", "-c", 'CMD ["/bin/sh"]', archive, "busybox");
+  }
+
+  /** Docker's client, as a user has it. A failure ends the test. */
+  async docker(...args: string[]): Promise<string> {
+    return (await this.must("docker", ...args)).trim();
+  }
+
+  /** A line of shell, as a user would type it. */
+  shell(line: string): Promise<Result> {
+    return this.runWith(this.environment, "bash", "-c", line);
+  }
+
+  /** As {@link shell}, but a failure ends the test. */
+  async type(line: string): Promise<string> {
+    const { code, stdout, stderr } = await this.shell(line);
+    if (code !== 0) throw new Error(`${this.name}$ ${line}: ${stderr || stdout || `exit status ${code}`}`);
+    return stdout.trim();
+  }
+
+  /** Kills the router as a fault would; its supervisor starts it again. */
+  async killRouter(): Promise<void> {
+    await this.must("sh", "-c", `kill -9 $(sed 's/.*"pid":\\([0-9]*\\).*/\\1/' /run/weave/router.pid)`);
+  }
+
+  override launch(...args: string[]): Promise<string> {
+    return this.ok("launch", "--name", this.peerName, ...args);
+  }
+
+  engineLog(): string {
+    const path = join(this.folder, "dockerd.log");
+    return existsSync(path) ? readFileSync(path, "utf8") : "";
+  }
+
+  // What the host's own files call a process is another one on this machine.
+  override get routerPid(): undefined {
+    return undefined;
+  }
+
+  override get supervisorPid(): undefined {
+    return undefined;
+  }
+
+  /** All processes of the host end with its first one. */
+  override end(): void {
+    if (this.#pid !== 0) {
+      try {
+        process.kill(this.#pid, "SIGKILL");
+      } catch {
+        // Gone already.
+      }
+    }
+    this.#first?.kill("SIGKILL");
+    // The kernel takes a moment to end them all; only then can their cgroups go.
+    for (let tries = 0; tries < 50 && !this.#removeCgroups(); tries++) spawnSync("sleep", ["0.05"]);
+  }
+
+  #removeCgroups(): boolean {
+    let gone = true;
+    for (const hierarchy of readdirSync("/sys/fs/cgroup")) {
+      for (const top of [`/sys/fs/cgroup/${hierarchy}/${this.#cgroup}`, `/sys/fs/cgroup/${this.#cgroup}`]) {
+        if (!existsSync(top)) continue;
+        for (const folder of [...foldersIn(top), top]) {
+          try {
+            rmdirSync(folder);
+          } catch {
+            gone = false;
+          }
+        }
+      }
+    }
+    return gone;
+  }
+}
+
+/** All folders below one, the deepest first. */
+function foldersIn(top: string): string[] {
+  return readdirSync(top, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .flatMap((entry) => [...foldersIn(join(top, entry.name)), join(top, entry.name)]);
+}
+
+/** Hosts with engines that run, and the image `busybox` in each. */
+export async function dockerLab(count: number): Promise<Lab<DockerHost>> {
+  const lab = await Lab.createWith(count, (options) => new DockerHost(options));
+  try {
+    const archive = join(lab.folder, "busybox.tar");
+    await makeImage(lab.folder, archive);
+    await Promise.all(
+      lab.hosts.map(async (host) => {
+        await host.begin();
+        await host.startEngine();
+        await host.loadImage(archive);
+      }),
+    );
+    return lab;
+  } catch (error) {
+    const logs = lab.hosts.map((host) => host.engineLog().slice(-2_000)).join("\n");
+    await lab.dispose();
+    throw new Error(`${error instanceof Error ? error.message : error}\n${logs}`);
+  }
+}
+
+async function makeImage(folder: string, archive: string): Promise<void> {
+  const root = join(folder, "root");
+  for (const name of ["bin", "etc", "tmp", "proc", "sys", "dev"]) mkdirSync(join(root, name), { recursive: true });
+  cpSync(busyboxPath()!, join(root, "bin/busybox"));
+  const script = `cd ${root}/bin && for a in $(./busybox --list); do [ -e $a ] || ln -s busybox $a; done; tar -C ${root} -cf ${archive} .`;
+  const { code, stderr } = await execute("sh", ["-c", script]);
+  if (code !== 0) throw new Error(`the image could not be made: ${stderr}`);
+}
+
+/** A busybox that needs no libraries. */
+function busyboxPath(): string | undefined {
+  const { stdout } = spawnSync("sh", ["-c", "command -v busybox"], { encoding: "utf8" });
+  const path = stdout.trim();
+  if (path === "" || spawnSync("ldd", [path], { encoding: "utf8" }).status === 0) return undefined;
+  return path;
+}
+
+/** Why tests with a real engine cannot run here; undefined where they can. */
+export function dockerTestsImpossible(): string | undefined {
+  const general = hostTestsImpossible();
+  if (general !== undefined) return general;
+  for (const tool of ["dockerd", "docker", "containerd", "runc", "tini-static", "iptables"])
+    if (!hasTool(tool)) return `needs ${tool} (apt-get install docker.io tini iptables)`;
+  return busyboxPath() === undefined ? "needs a static busybox (apt-get install busybox-static)" : undefined;
+}
