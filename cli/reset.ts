@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { OUTSIDE_PREFIX } from "#src/host/attach.js";
 import { findBridge } from "#src/host/bridge.js";
 import { ENDPOINT_PREFIX } from "#src/host/endpoint.js";
-import { hostFirewall } from "#src/host/firewall.js";
+import { hostFirewall } from "#src/host/host-firewall.js";
 import { deleteLink, listLinks } from "#src/host/links.js";
 import {
   controlSocket,
@@ -34,7 +34,7 @@ export async function run(args: readonly string[]): Promise<void> {
   if (args.length > (force ? 1 : 0)) throw usage();
   needRoot();
   const { run, log, dbPrefix: usual } = paths();
-  const { bridge = "weave", dbPrefix = usual } = launched();
+  const { bridge = "weave", dbPrefix = usual, docker } = launched();
   const { supervisor, router } = running();
   const present = existsSync(databaseFile(dbPrefix));
   if (supervisor === undefined && router === undefined && present && !force) {
@@ -51,7 +51,7 @@ export async function run(args: readonly string[]): Promise<void> {
   for (const { ifname } of await listLinks())
     if (OURS.some((prefix) => ifname.startsWith(prefix))) await deleteLink(ifname);
   if ((await findBridge(bridge)) !== undefined) await deleteLink(bridge);
-  await hostFirewall()?.remove();
+  await hostFirewall(Boolean(docker?.api))?.remove();
   const database = databaseFile(dbPrefix);
   const files = [
     database,

@@ -1,7 +1,7 @@
 import { release } from "node:os";
 import { textOf } from "#src/errors.js";
 import { hasTool } from "#src/host/exec.js";
-import { hostFirewall } from "#src/host/firewall.js";
+import { hostFirewall } from "#src/host/host-firewall.js";
 import { usage } from "./exit.js";
 
 interface Check {
@@ -49,7 +49,7 @@ const CHECKS: readonly Check[] = [
     what: "firewall",
     optional: true,
     look: () =>
-      hostFirewall()?.kind ??
+      hostFirewall(hasTool("dockerd"))?.kind ??
       fail("neither nft nor iptables: 'weave expose' needs --without-masquerade. apt-get install nftables"),
   },
 ];

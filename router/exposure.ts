@@ -1,12 +1,15 @@
 import { z } from "zod/mini";
 import { type Cidr, parseCidr } from "#src/address.js";
-import { WeaveError } from "#src/errors.js";
+import { textOf, WeaveError } from "#src/errors.js";
 import { addAddress, removeAddress } from "#src/host/bridge.js";
-import { type Firewall, firewallMissing } from "#src/host/firewall.js";
+import { type Firewall, type FirewallState, firewallMissing } from "#src/host/firewall.js";
 import { findLink, ipv4Of } from "#src/host/links.js";
+import type { Log } from "#src/log.js";
 import { readStored, type Store } from "#src/store.js";
 
 const KEY = "exposed";
+/** As the original. */
+const GUARD_MS = 10_000;
 const MAX_EXPOSED = 256;
 const shape = z.array(z.object({ cidr: z.string(), masquerade: z.boolean() })).check(z.maxLength(MAX_EXPOSED));
 
@@ -16,8 +19,10 @@ type Entry = z.infer<typeof shape>[number];
 export class Exposure {
   readonly #store: Store;
   readonly #bridge: string;
-  readonly #controlPort: number | undefined;
+  readonly #rules: Omit<FirewallState, "exposed">;
   readonly #firewall: Firewall | undefined;
+  readonly #log: Log;
+  readonly #guard: NodeJS.Timeout;
   #entries: Entry[];
   /** One change at a time: each is several steps on the host. */
   #last: Promise<unknown> = Promise.resolve();
@@ -25,14 +30,16 @@ export class Exposure {
   /** @throws WEAVE_STORE */
   constructor(options: {
     store: Store;
-    bridge: string;
-    controlPort: number | undefined;
+    rules: Omit<FirewallState, "exposed">;
     firewall: Firewall | undefined;
+    log: Log;
   }) {
     this.#store = options.store;
-    this.#bridge = options.bridge;
-    this.#controlPort = options.controlPort;
+    this.#rules = options.rules;
+    this.#bridge = options.rules.bridge;
     this.#firewall = options.firewall;
+    this.#log = options.log;
+    this.#guard = setInterval(() => void this.#lookAfter(), GUARD_MS).unref();
     this.#entries = readStored(options.store, KEY, shape, "'weave reset' starts anew.") ?? [];
   }
 
@@ -72,6 +79,19 @@ export class Exposure {
     });
   }
 
+  stop(): void {
+    clearInterval(this.#guard);
+  }
+
+  /** `firewalld --reload`, `iptables -F` and `nft flush ruleset` take away what is not theirs. */
+  #lookAfter(): Promise<void> {
+    return this.#queue(async () => {
+      if (this.#firewall === undefined || (await this.#firewall.intact())) return;
+      this.#log.warn("somebody has changed our firewall rules; they are made anew");
+      await this.#applyRules();
+    }).catch((error) => this.#log.warn("the firewall rules could not be made anew", { why: textOf(error) }));
+  }
+
   #save(entries: Entry[]): void {
     this.#store.put(KEY, entries);
     this.#entries = entries;
@@ -79,7 +99,7 @@ export class Exposure {
 
   async #applyRules(): Promise<void> {
     const exposed = this.#entries.map(({ cidr, masquerade }) => ({ subnet: parseCidr(cidr).subnet, masquerade }));
-    await this.#firewall?.apply({ bridge: this.#bridge, controlPort: this.#controlPort, exposed });
+    await this.#firewall?.apply({ ...this.#rules, exposed });
   }
 
   #queue(task: () => Promise<void>): Promise<void> {

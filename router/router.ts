@@ -23,7 +23,7 @@ import { inSubnets, parseCidr } from "#src/address.js";
 import { systemClock } from "#src/clock.js";
 import { textOf, WeaveError } from "#src/errors.js";
 import { addRouterPort, ensureBridge, findBridge, portsOf } from "#src/host/bridge.js";
-import { hostFirewall } from "#src/host/firewall.js";
+import { hostFirewall } from "#src/host/host-firewall.js";
 import { machineBytes } from "#src/host/identity.js";
 import { deleteLink } from "#src/host/links.js";
 import { closeFd } from "#src/host/native/files.js";
@@ -207,10 +207,16 @@ export class Router {
     const control = options.httpAddr.startsWith("/") ? undefined : Number(options.httpAddr.split(":").pop());
     const exposure = new Exposure({
       store,
-      bridge: options.bridge,
-      controlPort: control || undefined,
-      firewall: hostFirewall(),
+      rules: {
+        bridge: options.bridge,
+        controlPort: control || undefined,
+        meshPort: options.port,
+        dockerBridge: docker && options.docker.bridge,
+      },
+      firewall: hostFirewall(docker !== undefined),
+      log,
     });
+    undo.push(() => exposure.stop());
     await exposure
       .restore()
       .catch((error) =>
@@ -293,6 +299,7 @@ export class Router {
   /** Ends everything, in an order that loses nothing. The bridge and the containers on it stay as they are. */
   async stop(): Promise<void> {
     this.#watch.stop();
+    this.exposure.stop();
     await this.docker?.stop();
     this.ipam?.stop();
     await this.dns?.stop();

@@ -17,6 +17,9 @@ const WAIT_MS = 15_000;
  */
 const LOOP = { calls: 8, withinMs: 2_000 };
 
+/** Between asking for an address and making an endpoint with it Docker takes less than this. */
+const FRESH_MS = 30_000;
+
 export interface IpamDriverParts {
   /** Undefined where IPAM is off. */
   readonly ipam: { readonly requests: Requests; readonly defaultSubnet: Subnet } | undefined;
@@ -63,6 +66,7 @@ export class IpamDriver {
     let address: bigint;
     if (call.Address !== "") {
       address = parseAddress(call.Address);
+      this.#refuseTaken(call.Address);
       await requests.claim(ANONYMOUS, { address, prefix: subnet.prefix }, options);
     } else {
       address = (await requests.allocate(ANONYMOUS, range, options)).address;
@@ -96,6 +100,20 @@ export class IpamDriver {
       this.#parts.log.info("an address that Docker gives back was not held", { address, why: textOf(error) });
     }
     this.#parts.book.addresses.remove(address);
+  }
+
+  /** IPAM does not tell one endpoint from another. What Docker has asked for and made nothing of may be had again. */
+  #refuseTaken(address: string): void {
+    const { addresses, endpoints } = this.#parts.book;
+    const asked = addresses.get(address);
+    if (asked === undefined) return;
+    const fresh = this.#clock.wall() - asked < FRESH_MS;
+    const used = endpoints.all.some(([, endpoint]) => endpoint.address.split("/")[0] === address);
+    if (fresh || used) {
+      throw new WeaveError("WEAVE_PLUGIN", `address ${address} already in use on this host`, {
+        next: `'docker network inspect' shows by which container.`,
+      });
+    }
   }
 
   async #refuseToLoop(subnet: Subnet): Promise<void> {

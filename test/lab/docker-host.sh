@@ -27,6 +27,7 @@ mount --make-rshared /
 rm -rf /etc/docker
 mkdir -p /etc/docker
 echo '{"tls": false}' > /etc/docker/daemon.json
+for i in 1 2 3; do echo "10.99.0.$i node0$i ubuntu-node0$i h$i"; done >> /etc/hosts
 hostname "$name"
 printf '%s' "$name$folder" | md5sum | cut -c1-32 > /etc/machine-id
 echo ready

@@ -188,6 +188,13 @@ export async function dockerLab(count: number): Promise<Lab<DockerHost>> {
   }
 }
 
+/** Waits for Docker's network `weave`, which the router makes when the engine answers. */
+export function networkThere(host: DockerHost): Promise<void> {
+  return until(`${host.name}'s Docker has the network weave`, async () =>
+    (await host.type("docker network ls --format '{{.Name}} {{.Driver}}'")).includes("weave weavemesh"),
+  );
+}
+
 async function makeImage(folder: string, archive: string): Promise<void> {
   const root = join(folder, "root");
   for (const name of ["bin", "etc", "tmp", "proc", "sys", "dev"]) mkdirSync(join(root, name), { recursive: true });

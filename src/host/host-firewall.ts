@@ -1,0 +1,32 @@
+import { hasTool } from "#src/host/exec.js";
+import type { Firewall } from "#src/host/firewall.js";
+import { iptablesFirewall } from "#src/host/firewall-iptables.js";
+import { nftFirewall } from "#src/host/firewall-nft.js";
+
+/**
+ * By `nft` where the host has it, else by its own iptables; undefined without either.
+ *
+ * Next to Docker both: it has a rule that drops what is forwarded, in iptables, which no rule elsewhere can overrule. With
+ * br_netfilter, which it loads, that is also every frame from one port of a bridge to another. So what is refused and what is
+ * masqueraded is in a table of ours, and what must pass is in iptables too.
+ */
+export function hostFirewall(docker: boolean): Firewall | undefined {
+  const iptables = hasTool("iptables-restore");
+  if (!hasTool("nft")) return iptables ? iptablesFirewall("everything") : undefined;
+  return docker && iptables ? both(nftFirewall(), iptablesFirewall("passage")) : nftFirewall();
+}
+
+function both(a: Firewall, b: Firewall): Firewall {
+  return {
+    kind: `${a.kind}, and ${b.kind} next to Docker`,
+    async apply(state) {
+      await Promise.all([a.apply(state), b.apply(state)]);
+    },
+    async intact() {
+      return (await Promise.all([a.intact(), b.intact()])).every((each) => each);
+    },
+    async remove() {
+      await Promise.all([a.remove(), b.remove()]);
+    },
+  };
+}

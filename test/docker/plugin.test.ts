@@ -1,0 +1,192 @@
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { type DockerHost, dockerLab, dockerTestsImpossible, networkThere } from "#test/lab/docker-host.js";
+import { connected, type Lab, until } from "#test/lab/lab.js";
+
+const skip = dockerTestsImpossible();
+const MESH = "--driver weavemesh --ipam-driver weavemesh";
+let lab: Lab<DockerHost>;
+let h1: DockerHost;
+let h2: DockerHost;
+
+before(async () => {
+  if (skip !== undefined) return;
+  lab = await dockerLab(2);
+  [h1, h2] = lab.hosts;
+  const subnet = ["--ipalloc-default-subnet", "10.32.0.0/16"];
+  await h1.launch(...subnet);
+  await h2.launch(...subnet, "10.99.0.1");
+  await connected(h1, 1);
+  for (const host of lab.hosts) await networkThere(host);
+});
+
+after(() => lab?.dispose());
+
+const addressOf = (host: DockerHost, container: string, network = "weave"): Promise<string> =>
+  host.type(`docker inspect -f '{{(index .NetworkSettings.Networks "${network}").IPAddress}}' ${container}`);
+
+/** On every host, one after the other. */
+async function everywhere(line: string): Promise<void> {
+  for (const host of lab.hosts) await host.type(line);
+}
+
+async function refused(host: DockerHost, line: string): Promise<string> {
+  const { code, stderr } = await host.shell(line);
+  assert.notEqual(code, 0, line);
+  return stderr;
+}
+
+test("docker run --network weave: containers of two hosts reach one another by address and by name", {
+  skip,
+}, async () => {
+  await h1.type(
+    "docker run -d --name web --hostname www.weave.local --network weave --network-alias shop busybox sleep 600",
+  );
+  const address = await addressOf(h1, "web");
+  assert.match(address, /^10\.32\./);
+  for (const name of [address, "web", "www", "shop"]) {
+    const output = await h2.type(`docker run --rm --network weave $(weave dns-args) busybox ping -c 1 -W 5 ${name}`);
+    assert.match(output, new RegExp(`PING ${name} \\(${address}\\)`));
+  }
+  // What Docker gives beside: a way out; and multicast into the overlay.
+  const routes = await h1.type("docker exec web ip route");
+  assert.match(routes, /224\.0\.0\.0\/4 dev ethwe0/);
+  assert.match(routes, /default via 172\.\d+\.0\.1 dev eth0/);
+  assert.match(await h1.type("weave ps web"), new RegExp(`^web 0a:57:[0-9a-f:]{11} ${address}/16$`));
+  await h1.type("docker rename web store");
+  await until("its new name is known there", async () => (await h2.ok("dns-lookup", "store")) === `${address}\n`);
+  assert.equal(await h2.ok("dns-lookup", "web"), "");
+  await h1.type("docker rm -f store");
+  await until("its names are gone everywhere", async () => (await h2.ok("status", "dns")) === "");
+});
+
+test("networks with subnet, range, gateway, options and addresses of the user's choice", { skip }, async () => {
+  await h1.type(
+    `docker network create ${MESH} --subnet 10.40.0.0/16 --ip-range 10.40.7.0/24 --gateway 10.40.0.9 specifics`,
+  );
+  assert.deepEqual(JSON.parse(await h1.type("docker network inspect -f '{{json .IPAM.Config}}' specifics")), [
+    { Subnet: "10.40.0.0/16", IPRange: "10.40.7.0/24", Gateway: "10.40.0.9" },
+  ]);
+  await h1.type("docker run -d --name ranged --network specifics busybox sleep 600");
+  assert.match(await addressOf(h1, "ranged", "specifics"), /^10\.40\.7\./);
+  await h1.type("docker run -d --name chosen --network specifics --ip 10.40.200.1 busybox sleep 600");
+  assert.equal(await addressOf(h1, "chosen", "specifics"), "10.40.200.1");
+  assert.doesNotMatch(
+    await h1.type("docker exec chosen ip route"),
+    /224\.0\.0\.0/,
+    "multicast is off unless asked for",
+  );
+
+  const again = "docker run --rm --network specifics --ip 10.40.200.1 busybox true";
+  assert.match(await refused(h1, again), /10\.40\.200\.1 already in use/);
+  // Of another host too: the same network there, the same address.
+  await h2.type(`docker network create ${MESH} --subnet 10.40.0.0/16 specifics`);
+  assert.match(await refused(h2, again), /10\.40\.200\.1 is owned by other peer/);
+
+  await h1.type(`docker network create ${MESH} --subnet 10.41.0.0/16 --opt works.weave.multicast= --internal closed`);
+  await h1.type("docker run -d --name inside --network closed busybox sleep 600");
+  const routes = await h1.type("docker exec inside ip route");
+  assert.match(routes, /224\.0\.0\.0\/4 dev ethwe0/);
+  assert.doesNotMatch(routes, /default/, "an internal network has no way out");
+
+  const odd = `docker network create ${MESH} --opt works.weave.multicast=perhaps --subnet 10.42.0.0/16 odd`;
+  assert.match(await refused(h1, odd), /unrecognized value "perhaps" for option works\.weave\.multicast/);
+
+  await h1.type("docker rm -f ranged chosen inside && docker network rm specifics closed");
+  await h2.type("docker network rm specifics");
+});
+
+test("docker network connect and disconnect on a running container; several networks in one", { skip }, async () => {
+  await everywhere(`docker network create ${MESH} --subnet 10.43.0.0/16 second`);
+  await h1.type("docker run -d --name two --network weave busybox sleep 600");
+  await h1.type("docker network connect --alias other second two");
+  const [first, second] = [await addressOf(h1, "two"), await addressOf(h1, "two", "second")];
+  assert.match(second, /^10\.43\./);
+  await until(
+    "both addresses have its name",
+    async () => (await h2.ok("dns-lookup", "two")).trim().split("\n").sort().join() === [first, second].sort().join(),
+  );
+  assert.equal(await h2.ok("dns-lookup", "other"), `${second}\n`);
+  await h2.type(`docker run --rm --network second busybox ping -c 1 -W 5 ${second}`);
+  assert.equal((await h1.type("weave ps two")).split("\n").length, 2);
+  await h1.type("docker network disconnect second two");
+  await until("one address has its name", async () => (await h2.ok("dns-lookup", "two")) === `${first}\n`);
+  assert.equal(await h2.ok("dns-lookup", "other"), "");
+  assert.match(await h1.type("docker exec two ip addr"), /ethwe0/);
+  await h1.type("docker rm -f two");
+  await everywhere("docker network rm second");
+});
+
+test("--driver weave with Docker's own addresses: a duplicate on another host is an error that says where", {
+  skip,
+}, async () => {
+  await everywhere("docker network create --driver weave --subnet 192.168.77.0/24 mynet");
+  await h1.type("docker run -d --name one --network=mynet busybox top");
+  assert.equal(await addressOf(h1, "one", "mynet"), "192.168.77.2");
+  const why = await refused(h2, "docker run --rm --network=mynet busybox true");
+  assert.match(why, /192\.168\.77\.2 is in use on another host, 02:00:00:00:00:01\(h1\)/);
+  assert.match(why, /--ipam-driver weavemesh/);
+  const output = await h2.type("docker run --rm --network=mynet --ip 192.168.77.9 busybox ping -c 1 -W 5 192.168.77.2");
+  assert.match(output, /1 packets received/);
+  await h1.type("docker rm -f one");
+  await until(
+    "it is free for the other host",
+    async () => (await h2.shell("docker run --rm --network=mynet busybox true")).code === 0,
+  );
+  await everywhere("docker network rm mynet");
+});
+
+test("two hosts that claim one address at the same moment: one has it", { skip }, async () => {
+  await everywhere("docker network create --driver weave --subnet 192.168.78.0/24 race");
+  for (let round = 0; round < 5; round++) {
+    const results = await Promise.all(
+      lab.hosts.map((host) => host.shell(`docker run -d --name r${round} --network race busybox sleep 600`)),
+    );
+    assert.deepEqual(results.map(({ code }) => code === 0).sort(), [false, true], JSON.stringify(results));
+    await everywhere(`docker rm -f r${round}`);
+    await until("the address is free", async () => (await h1.report("{{json .Docker.Contested}}")) === "[]");
+  }
+  await everywhere("docker network rm race");
+});
+
+test("a default pool that overlaps a route of the host is refused at once: Docker would ask for ever", {
+  skip,
+}, async () => {
+  await h1.ok("expose");
+  const began = Date.now();
+  const why = await refused(h1, `docker network create ${MESH} loop`);
+  assert.match(why, /10\.32\.0\.0\/16 overlaps the route 10\.32\.0\.0\/16 .*--subnet 10\.32\.0\.0\/16/);
+  assert.ok(Date.now() - began < 10_000);
+  await h1.type(`docker network create ${MESH} --subnet 10.32.0.0/16 loop && docker network rm loop`);
+  await h1.ok("hide");
+  // A name server in the range is no route, and makes Docker ask again just the same.
+  await h1.type("cp /etc/resolv.conf /tmp/resolv.$$; echo nameserver 10.32.0.53 > /etc/resolv.conf");
+  assert.match(await refused(h1, `docker network create ${MESH} loop`), /overlaps this host's routes or name servers/);
+});
+
+test("published ports work, and containers reach neither the control API nor peers' ports", { skip }, async () => {
+  const answer = "'while true; do echo hello | nc -l -p 80; done'";
+  await h1.type(`docker run -d --name server -p 8080:80 --network weave busybox sh -c ${answer}`);
+  await until("the published port answers", async () =>
+    (await h2.shell("busybox nc -w 2 10.99.0.1 8080 < /dev/null")).stdout.includes("hello"),
+  );
+  await h1.type("docker rm -f server");
+  const reach = async (port: number) =>
+    (await h1.shell(`docker run --rm busybox sh -c 'nc -w 2 172.17.0.1 ${port} </dev/null'`)).code === 0;
+  assert.deepEqual([await reach(6783), await reach(6784)], [false, false]);
+  assert.ok(await reach(53), "weaveDNS they do reach");
+  // From plain Docker's bridge there is no way to the overlay; from the host there is, when it is exposed.
+  await h1.type("docker run -d --name target --network weave busybox sleep 600");
+  const address = await addressOf(h1, "target");
+  await h1.ok("expose");
+  await h1.type(`ping -c 1 -W 2 ${address}`);
+  assert.notEqual((await h1.shell(`docker run --rm busybox ping -c 1 -W 1 ${address}`)).code, 0);
+  await h1.ok("hide");
+  await h1.type("docker rm -f target");
+});
+
+test("flushed firewall rules are made again", { skip, timeout: 60_000 }, async () => {
+  await h1.type("nft delete table inet weave && iptables -D FORWARD -j WEAVE-EXPOSE");
+  await until("the table is there", async () => (await h1.shell("nft list table inet weave")).code === 0, 30_000);
+  await until("the jump is there", async () => (await h1.shell("iptables -C FORWARD -j WEAVE-EXPOSE")).code === 0);
+});
