@@ -6,6 +6,7 @@ import { parseEndpoint } from "#docker/engine/endpoint.js";
 import { Engine } from "#docker/engine/engine.js";
 import { isContainerId } from "#docker/engine/shapes.js";
 import { ContainerNames } from "#docker/names.js";
+import { Neighbours } from "#docker/neighbours.js";
 import { Networks } from "#docker/networks.js";
 import { type DockerOptions, parseHostname } from "#docker/options.js";
 import { Book } from "#docker/plugin/book.js";
@@ -137,14 +138,13 @@ export class Docker {
       ipam === undefined
         ? attacher.addressesOf(id)
         : ipam.requests.lookup(id, EVERYTHING).map(({ address }) => addressText(address));
-    const names =
-      dns &&
-      new ContainerNames({ names: dns.names, isOurs: (id) => book.networks.has(id), attachedAt, log: this.#log });
+    const isOurs = (id: string) => book.networks.has(id);
+    const names = dns && new ContainerNames({ names: dns.names, isOurs, attachedAt, log: this.#log });
     const networks = new Networks({ engine: this.engine, book, network, ipam, driver, log: this.#log });
     const containers = new Containers({
       engine: this.engine,
       holders: around.holders,
-      observers: [attacher, ...(names === undefined ? [] : [names])],
+      observers: [attacher, ...(names === undefined ? [] : [names]), new Neighbours(isOurs)],
       onReady: async () => {
         if (this.#plugin === undefined) return;
         await networks.settle();

@@ -1,7 +1,7 @@
 import { WeaveError } from "#src/errors.js";
 import { findBridge, sysctl } from "#src/host/bridge.js";
 import { CommandError, run } from "#src/host/exec.js";
-import { addressCommands, deleteLink, findLink, ipBatch, ipv4Of } from "#src/host/links.js";
+import { addressCommands, deleteLink, findLink, ipBatch, ipv4Of, type Link } from "#src/host/links.js";
 import type { Netns } from "#src/host/netns.js";
 
 /** The interface's name inside a container, as in the original. */
@@ -33,38 +33,46 @@ export async function attach(netns: Netns, options: AttachOptions): Promise<void
   if (bridge === undefined)
     throw new WeaveError("WEAVE_ATTACH", "Weave bridge not found. Please run 'weave launch' and try again");
   const outside = outsideName(netns);
-  const isNew = await makePair(netns, outside, options.bridge, bridge.mtu);
-  const commands = [
-    `link set dev ${INSIDE} up`,
-    ...options.addresses.flatMap((cidr) => addressCommands(cidr, INSIDE, bridge.mtu)),
+  const existing = await makePair(netns, outside, options.bridge, bridge.mtu);
+  const commands = options.addresses.map((cidr) => addressCommands(cidr, INSIDE, bridge.mtu));
+  const script = [
+    ...commands.flatMap(({ addresses }) => addresses),
+    // Either makes the kernel say to all where the addresses now are (arp_notify): it does not when one is added.
+    existing === undefined ? `link set dev ${INSIDE} up` : `link set dev ${INSIDE} address ${existing.address}`,
+    ...commands.flatMap(({ routes }) => routes),
     ...(options.multicastRoute ? [`route replace 224.0.0.0/4 dev ${INSIDE}`] : []),
     // The last: a container's program may be waiting for it (docker/wait/wait.c).
     `link set dev ${INSIDE} dynamic on`,
   ];
   try {
-    await run("sh", ["-c", `${SETTINGS}; exec ip -batch -`], {
+    await run("sh", ["-c", `${neighbourSettings(INSIDE)}; exec ip -batch -`], {
       netns: netns.path,
-      input: `${commands.join("\n")}\n`,
+      input: `${script.join("\n")}\n`,
     });
   } catch (error) {
-    if (isNew) await deleteLink(outside).catch(() => {});
+    if (existing === undefined) await deleteLink(outside).catch(() => {});
     throw error;
   }
 }
 
-/** Says at once where an address now is, and finds out soon when a neighbour's has moved (as the original). */
-const SETTINGS = [
-  `conf/${INSIDE}/arp_notify=1`,
-  `neigh/${INSIDE}/base_reachable_time_ms=5000`,
-  `neigh/${INSIDE}/delay_first_probe_time=2`,
-  `neigh/${INSIDE}/ucast_solicit=1`,
-]
-  .map((setting) => setting.split("="))
-  .map(([path, value]) => `{ echo ${value} > /proc/sys/net/ipv4/${path}; } 2>/dev/null`)
-  .join("; ");
+/**
+ * Shell that has an interface say at once where its addresses are, and find out soon when a neighbour's has moved: as the
+ * original. To be run in its namespace.
+ */
+export function neighbourSettings(device: string): string {
+  return [
+    `conf/${device}/arp_notify=1`,
+    `neigh/${device}/base_reachable_time_ms=5000`,
+    `neigh/${device}/delay_first_probe_time=2`,
+    `neigh/${device}/ucast_solicit=1`,
+  ]
+    .map((setting) => setting.split("="))
+    .map(([path, value]) => `{ echo ${value} > /proc/sys/net/ipv4/${path}; } 2>/dev/null`)
+    .join("; ");
+}
 
-/** @returns whether it was made now */
-async function makePair(netns: Netns, outside: string, bridge: string, mtu: number): Promise<boolean> {
+/** @returns the inner end when it was there before */
+async function makePair(netns: Netns, outside: string, bridge: string, mtu: number): Promise<Link | undefined> {
   try {
     await ipBatch([
       `link add name ${outside} mtu ${mtu} type veth peer name ${INSIDE} mtu ${mtu} netns ${netns.path}`,
@@ -74,13 +82,14 @@ async function makePair(netns: Netns, outside: string, bridge: string, mtu: numb
   } catch (error) {
     // Both ends are made at once, and go at once: one that is there is the whole.
     if (error instanceof CommandError && error.stderr.includes("File exists")) {
-      if ((await findLink(INSIDE, { netns: netns.path })) !== undefined) return false;
+      const existing = await findLink(INSIDE, { netns: netns.path });
+      if (existing !== undefined) return existing;
     }
     await deleteLink(outside).catch(() => {});
     throw error;
   }
   sysctl(`net/ipv6/conf/${outside}/disable_ipv6`, "1");
-  return true;
+  return undefined;
 }
 
 /** Takes addresses away, and the interface when none is left. Addresses that are not there are no error. */

@@ -62,7 +62,8 @@ export async function portsOf(bridge: string, mac: MacText): Promise<string[]> {
 
 export async function addAddress(name: string, cidr: string): Promise<void> {
   const link = await findLink(name);
-  await ipBatch(addressCommands(cidr, name, link?.mtu ?? 0));
+  const { addresses, routes } = addressCommands(cidr, name, link?.mtu ?? 0);
+  await ipBatch([...addresses, ...routes]);
 }
 
 export async function removeAddress(name: string, cidr: string): Promise<void> {

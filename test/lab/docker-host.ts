@@ -80,7 +80,9 @@ export class DockerHost extends Host {
     const ended = new Promise((resolve) => this.#engine?.once("exit", resolve));
     await this.run("sh", "-c", `kill -${signal} $(cat /var/run/docker.pid)`);
     await ended;
-    if (signal === "KILL") await this.run("sh", "-c", "rm -f /var/run/docker.pid; pkill -9 containerd; true");
+    // Its containerd dies with it; the containers' own keepers do not.
+    if (signal === "KILL")
+      await this.run("sh", "-c", "rm -f /var/run/docker.pid /var/run/docker/containerd/containerd.pid");
   }
 
   /** The image `busybox`, made of the machine's own busybox. */

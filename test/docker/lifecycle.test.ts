@@ -1,0 +1,157 @@
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { type DockerHost, dockerLab, dockerTestsImpossible, networkThere } from "#test/lab/docker-host.js";
+import { connected, type Lab, until } from "#test/lab/lab.js";
+
+const skip = dockerTestsImpossible();
+let lab: Lab<DockerHost>;
+let h1: DockerHost;
+let h2: DockerHost;
+
+before(async () => {
+  if (skip !== undefined) return;
+  lab = await dockerLab(2);
+  [h1, h2] = lab.hosts;
+  await h1.launch();
+  await h2.launch("10.99.0.1");
+  await connected(h1, 1);
+  for (const host of lab.hosts) await networkThere(host);
+  await h2.type("docker run -d --name peer --network weave busybox sleep 6000");
+});
+
+after(() => lab?.dispose());
+
+const stateOf = (host: DockerHost, container: string) =>
+  host.type(`docker inspect -f '{{.State.Status}}' ${container}`);
+
+/** A container that Docker starts by itself, on the network as it should be: named, and in reach of the other host. */
+async function works(name: string): Promise<void> {
+  await until(`${name} runs`, async () => (await stateOf(h1, name)) === "running", 40_000);
+  await until(
+    `${name} is reached by its name from the other host`,
+    async () => {
+      const address = (await h2.shell(`weave dns-lookup ${name}`)).stdout.trim();
+      return address !== "" && (await h2.shell(`docker exec peer ping -c 1 -W 1 ${address}`)).code === 0;
+    },
+    30_000,
+  );
+}
+
+async function relaunch(): Promise<void> {
+  await h1.launch("10.99.0.2");
+  await connected(h1, 1);
+}
+
+/** What could be left over: links, addresses held, names. */
+async function traces(): Promise<string> {
+  const links = await h1.type("ip -o link | sed 's/^[0-9]*: //; s/@.*//; s/:.*//' | grep vethw | sort");
+  const owned = (await h1.api("GET", "/ip")).body;
+  const names = await h1.ok("status", "dns");
+  return JSON.stringify({ links, owned: JSON.parse(owned), names: names.split("\n").sort() });
+}
+
+test("both kinds of containers come back after a restart of the container, of the router, and of the engine", {
+  skip,
+  timeout: 240_000,
+}, async (t) => {
+  await h1.type("docker run -d --name plug --restart always --network weave busybox sleep 6000");
+  await h1.type("eval $(weave env); docker run -d --name prox --restart always busybox sleep 6000");
+  const both = async () => {
+    await works("plug");
+    await works("prox");
+  };
+  await both();
+  const addresses = async () => `${await h1.ok("dns-lookup", "plug")}${await h1.ok("dns-lookup", "prox")}`;
+  const first = await addresses();
+
+  await t.test("docker restart, without the proxy", async () => {
+    await h1.type("docker restart -t 0 plug prox");
+    await both();
+    assert.equal(await addresses(), first, "the addresses stay");
+  });
+  await t.test("the router is killed", async () => {
+    await h1.killRouter();
+    await both();
+    assert.equal(await addresses(), first);
+  });
+  await t.test("the router is stopped and launched again", async () => {
+    const stopped = await h1.weave("stop");
+    assert.match(stopped.stderr, /still attached to network "weave":\n {2}plug\n/);
+    assert.equal(
+      (await h1.shell("ls /run/docker/plugins/*.sock /run/weave/weave.sock")).stdout,
+      "",
+      "the sockets are gone",
+    );
+    await relaunch();
+    await both();
+    assert.equal(await addresses(), first);
+  });
+  await t.test("a container that ended while the router was away is noticed", async () => {
+    await h1.type("docker run -d --name brief --network weave busybox sleep 6000");
+    await until("it has a name", async () => (await h2.ok("dns-lookup", "brief")) !== "");
+    await h1.weave("stop");
+    // Without the driver's answer Docker waits, and forgets the container all the same.
+    await h1.type("docker rm -f brief");
+    await relaunch();
+    await until("its name is gone", async () => (await h2.ok("dns-lookup", "brief")) === "");
+    await both();
+  });
+  await t.test("the engine is stopped and started", async () => {
+    await h1.stopEngine("TERM");
+    await h1.startEngine();
+    await both();
+  });
+  await t.test("the engine is killed and started", async () => {
+    await h1.stopEngine("KILL");
+    await h1.startEngine();
+    await both();
+  });
+  await t.test("both are stopped; the engine first, as after a reboot", async () => {
+    await h1.stopEngine("TERM");
+    await h1.weave("stop");
+    await h1.startEngine();
+    await relaunch();
+    await both();
+  });
+  await t.test("both are stopped; the router first", async () => {
+    await h1.stopEngine("TERM");
+    await h1.weave("stop");
+    await relaunch();
+    await h1.startEngine();
+    await both();
+  });
+  await t.test("the engine is killed while the router is away", async () => {
+    await h1.weave("stop");
+    await h1.stopEngine("KILL");
+    await relaunch();
+    await h1.startEngine();
+    await both();
+  });
+  await h1.type("docker rm -f plug prox");
+});
+
+test("100 containers come and go in a /27, and leave nothing", { skip, timeout: 240_000 }, async () => {
+  await h1.type("docker network create --driver weavemesh --ipam-driver weavemesh --subnet 10.33.0.0/27 small");
+  await until("the engine is quiet", async () => !/plug|prox/.test(await h1.ok("status", "dns")));
+  const before = await traces();
+  const run = (i: number) => {
+    const line = "docker run --rm busybox true".replace(
+      "run",
+      i % 2 === 0 ? "run --network small" : "run -e WEAVE_CIDR=net:10.34.0.0/27",
+    );
+    return h1.type(i % 2 === 0 ? line : `eval $(weave env); ${line}`);
+  };
+  for (let i = 0; i < 100; i += 4) await Promise.all([run(i), run(i + 1), run(i + 2), run(i + 3)]);
+  // Addresses of containers that the proxy put on the network are kept for 30 s: one that is started again has its own.
+  await until("nothing is left", async () => (await traces()) === before, 45_000);
+  await h1.type("docker network rm small");
+});
+
+test("weave reset leaves nothing of Docker's part", { skip, timeout: 60_000 }, async () => {
+  await h1.ok("reset");
+  assert.equal((await h1.shell("nft list ruleset | grep -ci weave")).stdout, "0\n");
+  assert.equal((await h1.shell("iptables-save | grep -ci weave")).stdout, "0\n");
+  assert.equal((await h1.shell("ip -o link | grep -c vethw")).stdout, "0\n");
+  assert.equal((await h1.shell("ls /var/lib/weave /run/docker/plugins/*.sock")).stdout, "");
+  assert.doesNotMatch(await h1.type("docker network ls --format '{{.Name}}'"), /weave/);
+});
