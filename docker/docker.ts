@@ -63,6 +63,7 @@ export class Docker {
   readonly engine: Engine;
   readonly #log: Log;
   readonly #helper: string | undefined;
+  readonly #stop = new AbortController();
   #plugin: Plugin | undefined;
   #proxy: ApiProxy | undefined;
   #containers: Containers | undefined;
@@ -174,6 +175,7 @@ export class Docker {
         log: this.#log,
       });
     }
+    if (this.#plugin !== undefined) networks.watch(this.#stop.signal);
     containers.follow();
   }
 
@@ -197,6 +199,7 @@ export class Docker {
   }
 
   async stop(): Promise<void> {
+    this.#stop.abort();
     this.#containers?.stop();
     this.#claims?.stop();
     this.#plugin?.close();

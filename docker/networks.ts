@@ -7,14 +7,14 @@ import { DRIVER, MESH_DRIVER } from "#docker/plugin/plugin.js";
 import type { Subnet } from "#ipam/subnet.js";
 import { systemClock } from "#src/clock.js";
 import { textOf } from "#src/errors.js";
-import { pairNames } from "#src/host/endpoint.js";
-import { listLinks } from "#src/host/links.js";
 import type { Log } from "#src/log.js";
 
 /** Docker's network that is there without anybody's doing. As the original. */
 export const NETWORK = "weave";
 /** What Docker has asked for in this time it may not show yet. */
-const FRESH_MS = 60_000;
+const FRESH_MS = 30_000;
+/** Docker may have gone away before it had our answer: what it does not know of is looked for this often. */
+const LOOK_MS = 15_000;
 
 /** Keeps Docker's list of our networks and ours of Docker's the same, each time an engine comes up. */
 export class Networks {
@@ -24,6 +24,8 @@ export class Networks {
   readonly #ipam: { readonly defaultSubnet: Subnet } | undefined;
   readonly #driver: IpamDriver;
   readonly #log: Log;
+  /** Endpoints that Docker has shown. */
+  #seen: ReadonlySet<string> = new Set();
 
   constructor(parts: {
     engine: Engine;
@@ -39,6 +41,25 @@ export class Networks {
     this.#ipam = parts.ipam;
     this.#driver = parts.driver;
     this.#log = parts.log;
+  }
+
+  /** Looks for what Docker has forgotten, until `signal` is aborted. */
+  watch(signal: AbortSignal): void {
+    const timer = setInterval(() => {
+      if (this.#isSuspicious()) void this.settle();
+    }, LOOK_MS).unref();
+    signal.addEventListener("abort", () => clearInterval(timer), { once: true });
+  }
+
+  /** Whether there is an address without an endpoint: Docker need not be asked otherwise. */
+  #isSuspicious(): boolean {
+    const { addresses, endpoints } = this.#book;
+    const used = new Set(endpoints.all.map(([, { address }]) => address.split("/")[0]));
+    const before = systemClock.wall() - FRESH_MS;
+    return (
+      addresses.all.some(([address, asked]) => asked <= before && !used.has(address)) ||
+      endpoints.all.some(([id, { made }]) => made <= before && !this.#seen.has(id))
+    );
   }
 
   /** A failure is logged: what could not be settled now is at the next start of an engine. */
@@ -67,12 +88,12 @@ export class Networks {
         inUse.add(IPv4Address.split("/")[0]);
       }
     }
-    const links = new Set((await listLinks()).map(({ ifname }) => ifname));
-    for (const [EndpointID, { network: NetworkID, address }] of this.#book.endpoints.all) {
-      if (endpoints.has(EndpointID) || links.has(pairNames(EndpointID).outside)) inUse.add(address.split("/")[0]);
+    this.#seen = endpoints;
+    const before = systemClock.wall() - FRESH_MS;
+    for (const [EndpointID, { network: NetworkID, address, made }] of this.#book.endpoints.all) {
+      if (endpoints.has(EndpointID) || made > before) inUse.add(address.split("/")[0]);
       else await this.#network.deleteEndpoint({ NetworkID, EndpointID });
     }
-    const before = systemClock.wall() - FRESH_MS;
     for (const [address, asked] of this.#book.addresses.all) {
       if (inUse.has(address) || asked > before) continue;
       this.#log.info("an address that Docker no longer knows of is free again", { address });

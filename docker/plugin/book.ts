@@ -12,6 +12,8 @@ const endpointShape = z.object({
   address: z.string(),
   /** We claimed the address ourselves, and must release it. */
   claimed: z.enum(["no", "range", "outside"]),
+  /** Unix time in ms at which it was made. */
+  made: z.number(),
 });
 /** Unix time in ms at which Docker asked for an address. */
 const addressShape = z.number();

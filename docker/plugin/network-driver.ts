@@ -5,6 +5,7 @@ import { contains } from "#ipam/interval.js";
 import type { Requests } from "#ipam/requests.js";
 import { addressText, parseLease, type Subnet } from "#ipam/subnet.js";
 import { parseCidr } from "#src/address.js";
+import { systemClock } from "#src/clock.js";
 import { WeaveError } from "#src/errors.js";
 import { makeEndpointPair, pairNames, removeEndpointPair } from "#src/host/endpoint.js";
 import type { Log } from "#src/log.js";
@@ -62,7 +63,7 @@ export class NetworkDriver {
     const mac = given || macOf(address);
     const claimed = network.ours || address === "" ? "no" : await this.#claim(address, EndpointID, signal);
     try {
-      this.#parts.book.endpoints.put(EndpointID, { network: NetworkID, address, claimed });
+      this.#parts.book.endpoints.put(EndpointID, { network: NetworkID, address, claimed, made: systemClock.wall() });
       await makeEndpointPair(EndpointID, this.#parts.bridge, mac);
     } catch (error) {
       this.#forget(EndpointID, address, claimed);

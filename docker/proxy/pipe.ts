@@ -9,6 +9,10 @@ import { systemCode } from "#src/errors.js";
 /** Headers that are about one connection, not about what it carries (RFC 9110, 7.6.1). */
 const HOP_BY_HOP = ["connection", "keep-alive", "proxy-connection"];
 
+/** Any name will do on a Unix socket. */
+const HOST = "docker";
+const PATH_AS_HOST = /^(host: *)\S*\/\S*$/im;
+
 export interface Forward {
   readonly endpoint: Endpoint;
   readonly request: IncomingMessage;
@@ -19,7 +23,7 @@ export interface Forward {
 /** Sends a request on to the engine, and resolves with the head of its answer. The body follows as it comes. */
 export function sendOn({ endpoint, request, body }: Forward): Promise<IncomingMessage> {
   const drop = body === undefined ? HOP_BY_HOP : [...HOP_BY_HOP, "content-length", "transfer-encoding"];
-  const headers = withoutHeaders(request.rawHeaders, drop);
+  const headers = withSoundHost(withoutHeaders(request.rawHeaders, drop));
   if (body !== undefined) headers.push("Content-Length", String(body.length));
   const options: RequestOptions = {
     ...connectionTo(endpoint),
@@ -85,7 +89,7 @@ export function joinRaw(client: Socket, endpoint: Endpoint, head: Buffer): void 
     else client.destroy();
   });
   engine.once(ready, () => {
-    engine.write(head);
+    engine.write(soundHead(head));
     client.pipe(engine);
     engine.pipe(client);
     for (const socket of [client, engine]) socket.setNoDelay(true);
@@ -108,6 +112,18 @@ export function answerError(response: ServerResponse, status: number, text: stri
   const body = `${JSON.stringify({ message: text })}\n`;
   response.writeHead(status, { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(body) });
   response.end(body);
+}
+
+function soundHead(seen: Buffer): Buffer {
+  const end = seen.indexOf("\r\n\r\n");
+  if (end === -1) return seen;
+  const head = seen.subarray(0, end).toString("latin1").replace(PATH_AS_HOST, `$1${HOST}`);
+  return Buffer.concat([Buffer.from(head, "latin1"), seen.subarray(end)]);
+}
+
+/** Old clients give the path of Docker's socket as their host, which today's engines refuse. */
+function withSoundHost(raw: readonly string[]): string[] {
+  return raw.map((text, i) => (i % 2 === 1 && raw[i - 1].toLowerCase() === "host" && text.includes("/") ? HOST : text));
 }
 
 function withoutHeaders(raw: readonly string[], names: readonly string[]): string[] {

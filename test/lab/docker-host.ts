@@ -21,12 +21,17 @@ export class DockerHost extends Host {
     this.#cgroup = options.ns;
   }
 
+  /** A path of the host's, as this machine finds it. */
+  path(path: string): string {
+    return `/proc/${this.#pid}/root${path}`;
+  }
+
   override get runDir(): string {
-    return `/proc/${this.#pid}/root/run/weave`;
+    return this.path("/run/weave");
   }
 
   override get logFile(): string {
-    return `/proc/${this.#pid}/root/var/log/weave/router.log`;
+    return this.path("/var/log/weave/router.log");
   }
 
   protected override get enter(): readonly string[] {

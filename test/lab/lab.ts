@@ -52,6 +52,11 @@ export class Namespace {
     this.ns = ns;
   }
 
+  /** A command as this machine must run it, to run inside. */
+  command(...command: string[]): string[] {
+    return [...this.enter, ...command];
+  }
+
   /** What a command must begin with to run inside. */
   protected get enter(): readonly string[] {
     return ["ip", "netns", "exec", this.ns];
@@ -62,7 +67,7 @@ export class Namespace {
   }
 
   runWith(env: NodeJS.ProcessEnv, ...command: string[]): Promise<Result> {
-    const [file, ...args] = [...this.enter, ...command];
+    const [file, ...args] = this.command(...command);
     return execute(file, args, env);
   }
 
@@ -73,7 +78,7 @@ export class Namespace {
   }
 
   spawn(command: readonly string[]): ChildProcess {
-    const [file, ...args] = [...this.enter, ...command];
+    const [file, ...args] = this.command(...command);
     return spawn(file, args, { stdio: ["ignore", "pipe", "pipe"] });
   }
 

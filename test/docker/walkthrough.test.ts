@@ -1,0 +1,72 @@
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { type DockerHost, dockerLab, dockerTestsImpossible } from "#test/lab/docker-host.js";
+import type { Lab } from "#test/lab/lab.js";
+
+/** What books on Docker tell their readers to type, word by word, on two hosts with real engines. */
+
+const skip = dockerTestsImpossible();
+let lab: Lab<DockerHost>;
+let node01: DockerHost;
+let node02: DockerHost;
+
+before(async () => {
+  if (skip !== undefined) return;
+  lab = await dockerLab(2);
+  [node01, node02] = lab.hosts;
+  for (const host of lab.hosts) await host.type("docker tag busybox alpine; docker tag busybox ubuntu");
+});
+
+after(() => lab?.dispose());
+
+test("launch on each node, connect, and app01 and app02 ping each other by name", {
+  skip,
+  timeout: 60_000,
+}, async () => {
+  const prepare = "export CHECKPOINT_DISABLE=1\nweave launch\neval $(weave env)";
+  await node01.type(`${prepare}\nweave connect ubuntu-node02`).catch(async (error) => {
+    throw error;
+  });
+  await node02.type(prepare);
+  assert.match(await node01.type("docker network ls"), /weave +weavemesh +local/);
+  const environment = "eval $(weave env)\n";
+  await node01.type(`${environment}docker container run -d --name app01 alpine tail -f /dev/null`);
+  await node02.type(`${environment}docker container run -d --name app02 alpine tail -f /dev/null`);
+  const ping = (from: string, to: string) =>
+    `${environment}script -qec 'docker container exec -it ${from} ping -c 4 ${to}' /dev/null`;
+  for (const output of [await node02.type(ping("app02", "app01")), await node01.type(ping("app01", "app02"))])
+    assert.match(output, /4 packets transmitted, 4 packets received, 0% packet loss/);
+});
+
+test("docker network create --driver weave mynet, and docker run --network=mynet", { skip }, async () => {
+  await node01.type("docker network create --driver weave mynet");
+  assert.equal(
+    await node01.type(
+      "docker run -d --network=mynet busybox top > /tmp/id && docker exec $(cat /tmp/id) ip -o link | grep -c ethwe0",
+    ),
+    "1",
+  );
+  assert.equal(
+    await node01
+      .type(
+        "docker network create -d weave --subnet=172.30.0.0/24 --ip-range=172.30.0.0/28 --gateway=172.30.0.254 specifics-over && docker network inspect specifics-over --format '{{json .IPAM.Config}}' | jq -c . 2>/dev/null || docker network inspect specifics-over --format '{{json .IPAM.Config}}'",
+      )
+      .then((text) => text.split("\n").pop()),
+    '[{"Subnet":"172.30.0.0/24","IPRange":"172.30.0.0/28","Gateway":"172.30.0.254"}]',
+  );
+  const address = await node01.type("docker run --rm --network specifics-over busybox ip -o -4 addr show ethwe0");
+  assert.match(address, /inet 172\.30\.0\.(\d|1[0-5])\/24/);
+});
+
+test("launch with the first node's name, weave proxy-env, and ifconfig shows ethwe", { skip }, async () => {
+  await node01.type("weave reset");
+  await node02.type("weave reset");
+  const [HOST1] = ["10.99.0.1"];
+  const run = (name: string) => `docker run --name ${name} -ti ubuntu ifconfig`;
+  const c1 = await node01.type(`weave launch\neval $(weave proxy-env)\nscript -qec '${run("c1")}' /dev/null`);
+  const c2 = await node02.type(`weave launch ${HOST1}\neval $(weave proxy-env)\nscript -qec '${run("c2")}' /dev/null`);
+  for (const output of [c1, c2]) {
+    assert.match(output, /eth0 +Link encap:Ethernet/);
+    assert.match(output, /ethwe +Link encap:Ethernet[\s\S]*inet addr:10\.\d+\.\d+\.\d+ .*Mask:255\.240\.0\.0/);
+  }
+});
