@@ -1,8 +1,10 @@
+import { randomBytes } from "node:crypto";
 import { WeaveError } from "#src/errors.js";
 import { findBridge, sysctl } from "#src/host/bridge.js";
 import { CommandError, run } from "#src/host/exec.js";
-import { addressCommands, deleteLink, findLink, ipBatch, ipv4Of, type Link } from "#src/host/links.js";
+import { addressCommands, deleteLink, findLink, ipBatch, ipv4Of } from "#src/host/links.js";
 import type { Netns } from "#src/host/netns.js";
+import { macText } from "#src/mac.js";
 
 /** The interface's name inside a container, as in the original. */
 export const INSIDE = "ethwe";
@@ -33,24 +35,23 @@ export async function attach(netns: Netns, options: AttachOptions): Promise<void
   if (bridge === undefined)
     throw new WeaveError("WEAVE_ATTACH", "Weave bridge not found. Please run 'weave launch' and try again");
   const outside = outsideName(netns);
-  const existing = await makePair(netns, outside, options.bridge, bridge.mtu);
-  const commands = options.addresses.map((cidr) => addressCommands(cidr, INSIDE, bridge.mtu));
+  const { isNew, mac } = await makePair(netns, outside, options.bridge, bridge.mtu);
   const script = [
-    ...commands.flatMap(({ addresses }) => addresses),
-    // Either makes the kernel say to all where the addresses now are (arp_notify): it does not when one is added.
-    existing === undefined ? `link set dev ${INSIDE} up` : `link set dev ${INSIDE} address ${existing.address}`,
-    ...commands.flatMap(({ routes }) => routes),
+    ...options.addresses.flatMap((cidr) => addressCommands(cidr, INSIDE, bridge.mtu)),
     ...(options.multicastRoute ? [`route replace 224.0.0.0/4 dev ${INSIDE}`] : []),
+    // The address that it has: so the kernel says to all where its IP addresses now are (arp_notify).
+    `link set dev ${INSIDE} address ${mac}`,
     // The last: a container's program may be waiting for it (docker/wait/wait.c).
     `link set dev ${INSIDE} dynamic on`,
   ];
   try {
-    await run("sh", ["-c", `${neighbourSettings(INSIDE)}; exec ip -batch -`], {
+    // Up by itself, before the rest: a bridge takes a moment until it forwards for a new port.
+    await run("sh", ["-c", `ip link set dev ${INSIDE} up; ${neighbourSettings(INSIDE)}; exec ip -batch -`], {
       netns: netns.path,
       input: `${script.join("\n")}\n`,
     });
   } catch (error) {
-    if (existing === undefined) await deleteLink(outside).catch(() => {});
+    if (isNew) await deleteLink(outside).catch(() => {});
     throw error;
   }
 }
@@ -71,25 +72,34 @@ export function neighbourSettings(device: string): string {
     .join("; ");
 }
 
-/** @returns the inner end when it was there before */
-async function makePair(netns: Netns, outside: string, bridge: string, mtu: number): Promise<Link | undefined> {
+async function makePair(
+  netns: Netns,
+  outside: string,
+  bridge: string,
+  mtu: number,
+): Promise<{ isNew: boolean; mac: string }> {
+  const mac = randomMac();
+  const inner = `name ${INSIDE} address ${mac} mtu ${mtu} netns ${netns.path}`;
   try {
-    await ipBatch([
-      `link add name ${outside} mtu ${mtu} type veth peer name ${INSIDE} mtu ${mtu} netns ${netns.path}`,
-      `link set dev ${outside} master ${bridge}`,
-      `link set dev ${outside} up`,
-    ]);
+    await ipBatch([`link add name ${outside} mtu ${mtu} master ${bridge} up type veth peer ${inner}`]);
   } catch (error) {
     // Both ends are made at once, and go at once: one that is there is the whole.
     if (error instanceof CommandError && error.stderr.includes("File exists")) {
       const existing = await findLink(INSIDE, { netns: netns.path });
-      if (existing !== undefined) return existing;
+      if (existing !== undefined) return { isNew: false, mac: existing.address };
     }
     await deleteLink(outside).catch(() => {});
     throw error;
   }
   sysctl(`net/ipv6/conf/${outside}/disable_ipv6`, "1");
-  return undefined;
+  return { isNew: true, mac };
+}
+
+/** Locally administered, and of one host (IEEE 802, 8.2.2). */
+function randomMac(): string {
+  const bytes = randomBytes(6);
+  bytes[0] = (bytes[0] & 0xfc) | 0x02;
+  return macText(bytes);
 }
 
 /** Takes addresses away, and the interface when none is left. Addresses that are not there are no error. */

@@ -62,8 +62,7 @@ export async function portsOf(bridge: string, mac: MacText): Promise<string[]> {
 
 export async function addAddress(name: string, cidr: string): Promise<void> {
   const link = await findLink(name);
-  const { addresses, routes } = addressCommands(cidr, name, link?.mtu ?? 0);
-  await ipBatch([...addresses, ...routes]);
+  await ipBatch(addressCommands(cidr, name, link?.mtu ?? 0));
 }
 
 export async function removeAddress(name: string, cidr: string): Promise<void> {

@@ -25,9 +25,7 @@ export async function makeEndpointPair(endpoint: string, bridgeName: string, mac
   const { mtu } = bridge;
   try {
     await ipBatch([
-      `link add name ${outside} mtu ${mtu} type veth peer name ${inside} mtu ${mtu}${mac ? ` address ${mac}` : ""}`,
-      `link set dev ${outside} master ${bridgeName}`,
-      `link set dev ${outside} up`,
+      `link add name ${outside} mtu ${mtu} master ${bridgeName} up type veth peer name ${inside} mtu ${mtu}${mac ? ` address ${mac}` : ""}`,
     ]);
     sysctl(`net/ipv6/conf/${outside}/disable_ipv6`, "1");
   } catch (error) {

@@ -51,18 +51,14 @@ export function ipv4Of(link: Link): string[] {
 export const TAP_MAX_MTU = 65_535 - 14;
 
 /**
- * The `ip` commands that give an interface an IPv4 address: `addresses`, and `routes` for when it is up. Where the interface
- * takes larger packets than a TAP, the route to the subnet says so: else the largest would vanish between the two.
+ * The `ip` commands that give an interface which is up an IPv4 address. Where the interface takes larger packets than a TAP,
+ * the route to the subnet says so: else the largest would vanish between the two.
  */
-export function addressCommands(
-  cidr: string,
-  device: string,
-  mtu: number,
-): { readonly addresses: readonly string[]; readonly routes: readonly string[] } {
-  if (mtu <= TAP_MAX_MTU) return { addresses: [`address replace ${cidr} dev ${device}`], routes: [] };
+export function addressCommands(cidr: string, device: string, mtu: number): string[] {
+  if (mtu <= TAP_MAX_MTU) return [`address replace ${cidr} dev ${device}`];
   const { address, subnet } = parseCidr(cidr);
-  return {
-    addresses: [`address replace ${cidr} dev ${device} noprefixroute`],
-    routes: [`route replace ${subnet} dev ${device} proto kernel scope link src ${address} mtu ${TAP_MAX_MTU}`],
-  };
+  return [
+    `address replace ${cidr} dev ${device} noprefixroute`,
+    `route replace ${subnet} dev ${device} proto kernel scope link src ${address} mtu ${TAP_MAX_MTU}`,
+  ];
 }
