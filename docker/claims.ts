@@ -50,6 +50,11 @@ export class Claims {
     }
   }
 
+  /** An endpoint is there with an address that nobody here had noted: it is noted as it is. */
+  found(address: string, endpoint: string): void {
+    this.#records.add(endpoint, address, NAME);
+  }
+
   release(address: string, endpoint: string): void {
     this.#records.remove({ ident: endpoint, address });
   }

@@ -21,7 +21,9 @@ export interface ContainersParts {
   readonly engine: Engine;
   readonly holders: readonly Holder[];
   readonly observers: readonly ContainerObserver[];
-  /** The engine has come up, and all its containers have been looked at. */
+  /** The engine has come up; its containers will be looked at next. */
+  readonly onConnected: () => Promise<void>;
+  /** All its containers have been looked at. */
   readonly onReady: () => Promise<void>;
   readonly log: Log;
 }
@@ -78,6 +80,7 @@ export class Containers implements EngineListener {
         if (running.has(id)) holder.alive(id);
         else holder.died(id);
       }
+    await this.#parts.onConnected();
     const queue = [...ids];
     const worker = async () => {
       for (let id = queue.pop(); id !== undefined; id = queue.pop()) await this.look(id);

@@ -38,6 +38,8 @@ export interface Surroundings {
   readonly directory: Directory;
   readonly store: Store;
   readonly bridge: string;
+  /** Of the bridge, in bytes. */
+  readonly mtu: number;
   /** Undefined when it is off; so is the next. */
   readonly ipam: { readonly requests: Requests; readonly range: Subnet; readonly defaultSubnet: Subnet } | undefined;
   readonly dns: { readonly names: Nameserver; address(): Promise<string> } | undefined;
@@ -108,7 +110,7 @@ export class Docker {
 
   /** The router is there. Whether an engine answers now or later makes no difference. */
   start(around: Surroundings): void {
-    const { self, incarnation, mesh, directory, store, bridge, ipam, dns } = around;
+    const { self, incarnation, mesh, directory, store, bridge, mtu, ipam, dns } = around;
     const records = new Nameserver({
       self,
       incarnation,
@@ -124,7 +126,7 @@ export class Docker {
     const claims = new Claims(records, self, directory);
     this.#claims = claims;
     const book = new Book(store);
-    const network = new NetworkDriver({ bridge, book, ipam, claims, log: this.#log });
+    const network = new NetworkDriver({ bridge, mtu, book, ipam, claims, log: this.#log });
     const driver = new IpamDriver({
       ipam,
       book,
@@ -146,10 +148,11 @@ export class Docker {
       engine: this.engine,
       holders: around.holders,
       observers: [attacher, ...(names === undefined ? [] : [names]), new Neighbours(isOurs)],
+      onConnected: async () => {
+        if (this.#plugin !== undefined) await networks.settle();
+      },
       onReady: async () => {
-        if (this.#plugin === undefined) return;
-        await networks.settle();
-        await reviveContainers(this.engine, this.#log);
+        if (this.#plugin !== undefined) await reviveContainers(this.engine, this.#log);
       },
       log: this.#log,
     });

@@ -20,7 +20,8 @@ export class Neighbours implements ContainerObserver {
     // Numbers are Docker's, and those of networks left are not used again at once: one too many costs nothing.
     const devices = Array.from({ length: Math.min(ends.length + 1, MAX_INTERFACES) }, (_, index) => `ethwe${index}`);
     const script = devices.map(neighbourSettings).join("; ");
-    await run("sh", ["-c", `${script}; true`], { netns: `/proc/${State.Pid}/ns/net` });
+    // A container that has ended meanwhile needs nothing any more.
+    await run("sh", ["-c", `${script}; true`], { netns: `/proc/${State.Pid}/ns/net` }).catch(() => {});
   }
 
   ended(): void {}

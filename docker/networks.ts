@@ -68,15 +68,15 @@ export class Networks {
       const networks = (await this.#engine.networks()).filter(({ Driver }) => [DRIVER, MESH_DRIVER].includes(Driver));
       for (const { Id, IPAM, Options } of networks)
         this.#network.learnNetwork(Id, IPAM?.Driver === MESH_DRIVER, Options);
-      await this.#forget(networks);
+      await this.#compare(networks);
       await this.#ensure(networks.find(({ Name }) => Name === NETWORK));
     } catch (error) {
       this.#log.warn("Docker's networks could not be looked at", { why: textOf(error) });
     }
   }
 
-  /** What Docker had of us and has no more: it died, or we were away, when it gave it back. */
-  async #forget(networks: readonly Network[]): Promise<void> {
+  /** What Docker has of us that we do not know, and what it has no more: somebody died, or was away, at the time. */
+  async #compare(networks: readonly Network[]): Promise<void> {
     const ids = new Set(networks.map(({ Id }) => Id));
     for (const [id] of this.#book.networks.all) if (!ids.has(id)) this.#book.networks.remove(id);
     // The list has no containers; each network by itself has.
@@ -86,6 +86,7 @@ export class Networks {
       for (const { EndpointID, IPv4Address } of Object.values((await this.#engine.network(Id)).Containers)) {
         endpoints.add(EndpointID);
         inUse.add(IPv4Address.split("/")[0]);
+        this.#learn(Id, EndpointID, IPv4Address);
       }
     }
     this.#seen = endpoints;
@@ -98,6 +99,14 @@ export class Networks {
       if (inUse.has(address) || asked > before) continue;
       this.#log.info("an address that Docker no longer knows of is free again", { address });
       this.#driver.release(address);
+    }
+  }
+
+  #learn(network: string, endpoint: string, address: string): void {
+    try {
+      this.#network.learnEndpoint(network, endpoint, address);
+    } catch (error) {
+      this.#log.warn("an address is in use twice on this host", { endpoint, address, why: textOf(error) });
     }
   }
 

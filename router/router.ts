@@ -247,6 +247,7 @@ export class Router {
       directory,
       store,
       bridge: options.bridge,
+      mtu: options.mtu,
       ipam: ipam && {
         requests: ipam.allocator.requests,
         range: ipam.allocator.range,

@@ -12,7 +12,8 @@ node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.ex
 # tool:package
 needed=(ip:iproute2 nsenter:util-linux nft:nftables iptables:iptables ping:iputils-ping tcpdump:tcpdump ethtool:ethtool iperf3:iperf3 ps:procps sysctl:procps dig:bind9-dnsutils)
 # What some tests compare with: without it they say so.
-wanted=(drill:ldnsutils dnsmasq:dnsmasq-base musl-gcc:musl-tools)
+wanted=(drill:ldnsutils dnsmasq:dnsmasq-base musl-gcc:musl-tools gcc:gcc qemu-aarch64-static:qemu-user-static
+  dockerd:docker.io docker:docker.io tini-static:tini busybox:busybox-static script:bsdutils openssl:openssl curl:curl)
 PATH="$PATH:/usr/sbin:/sbin"
 lacking() {
   for entry in "$@"; do command -v "${entry%%:*}" >/dev/null || printf '%s\n' "${entry##*:}"; done

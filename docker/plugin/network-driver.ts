@@ -20,6 +20,8 @@ const CLAIM_MS = 10_000;
 
 export interface NetworkDriverParts {
   readonly bridge: string;
+  /** Of the bridge, in bytes. */
+  readonly mtu: number;
   readonly book: Book;
   /** Undefined where IPAM is off. */
   readonly ipam: { readonly requests: Requests; readonly range: Subnet } | undefined;
@@ -50,6 +52,21 @@ export class NetworkDriver {
     this.#parts.book.networks.put(id, { ours, multicast: multicastOf(options, this.#parts.log) });
   }
 
+  /** As {@link learnNetwork}, an endpoint: what it holds is noted as held, so that nobody else gets it. */
+  learnEndpoint(network: string, endpoint: string, cidr: string): void {
+    const { book, ipam, claims } = this.#parts;
+    if (book.endpoints.has(endpoint) || cidr === "") return;
+    const lease = parseLease(cidr);
+    const ours = book.networks.get(network)?.ours ?? false;
+    const inRange = ipam !== undefined && contains(ipam.range, lease.address);
+    if (ours) ipam?.requests.found(addressText(lease.address), lease, false);
+    else if (inRange) ipam.requests.found(holderOf(endpoint), lease, false);
+    else claims.found(addressText(lease.address), endpoint);
+    if (ours) book.addresses.put(addressText(lease.address), systemClock.wall());
+    const claimed = ours ? "no" : inRange ? "range" : "outside";
+    book.endpoints.put(endpoint, { network, address: cidr, claimed, made: systemClock.wall() });
+  }
+
   deleteNetwork({ NetworkID }: { NetworkID: string }): object {
     this.#parts.book.networks.remove(NetworkID);
     return {};
@@ -64,7 +81,7 @@ export class NetworkDriver {
     const claimed = network.ours || address === "" ? "no" : await this.#claim(address, EndpointID, signal);
     try {
       this.#parts.book.endpoints.put(EndpointID, { network: NetworkID, address, claimed, made: systemClock.wall() });
-      await makeEndpointPair(EndpointID, this.#parts.bridge, mac);
+      await makeEndpointPair(EndpointID, this.#parts, mac);
     } catch (error) {
       this.#forget(EndpointID, address, claimed);
       throw error;

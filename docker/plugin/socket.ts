@@ -117,8 +117,10 @@ async function serve(
   const found = Object.hasOwn(methods, name) ? methods[name] : undefined;
   if (found === undefined) return send(response, 404, { Err: `weave has no ${name.slice(0, 100)}` });
   if (request.method !== "POST") return send(response, 405, { [found.errorKey]: "plugin calls are POST" });
+  const began = performance.now();
   try {
     const { body, undo } = await found.handle(parseBody(await readBody(request)), signal);
+    log.debug("Docker called", { call: name, ms: Math.round(10 * (performance.now() - began)) / 10 });
     if (signal.aborted && undo !== undefined) {
       log.info("Docker did not wait for an answer; it was taken back", { call: name });
       await undo();

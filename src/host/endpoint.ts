@@ -1,6 +1,6 @@
-import { WeaveError } from "#src/errors.js";
-import { findBridge, sysctl } from "#src/host/bridge.js";
-import { deleteLink, ipBatch } from "#src/host/links.js";
+import { sysctl } from "#src/host/bridge.js";
+import { CommandError, run } from "#src/host/exec.js";
+import { ipBatch } from "#src/host/links.js";
 
 /** Names of the pair for a Docker endpoint, as in the original: 15 characters are all that the kernel allows. */
 export function pairNames(endpoint: string): { outside: string; inside: string } {
@@ -14,27 +14,26 @@ export const ENDPOINT_PREFIX = "vethwl";
 /**
  * Makes a pair of interfaces, one end on the bridge; Docker moves the other into a container.
  *
+ * @param mtu of the bridge, in bytes
  * @param mac of the inner end; undefined: the kernel chooses
- * @throws WEAVE_ATTACH, WEAVE_COMMAND_FAILED; then nothing is left of it
+ * @throws WEAVE_COMMAND_FAILED; then nothing is left of it
  */
-export async function makeEndpointPair(endpoint: string, bridgeName: string, mac: string | undefined): Promise<void> {
-  const bridge = await findBridge(bridgeName);
-  if (bridge === undefined)
-    throw new WeaveError("WEAVE_ATTACH", `there is no bridge ${bridgeName}`, { next: "Launch weave again." });
+export async function makeEndpointPair(
+  endpoint: string,
+  { bridge, mtu }: { readonly bridge: string; readonly mtu: number },
+  mac: string | undefined,
+): Promise<void> {
   const { outside, inside } = pairNames(endpoint);
-  const { mtu } = bridge;
-  try {
-    await ipBatch([
-      `link add name ${outside} mtu ${mtu} master ${bridgeName} up type veth peer name ${inside} mtu ${mtu}${mac ? ` address ${mac}` : ""}`,
-    ]);
-    sysctl(`net/ipv6/conf/${outside}/disable_ipv6`, "1");
-  } catch (error) {
-    await removeEndpointPair(endpoint).catch(() => {});
-    throw error;
-  }
+  const peer = `name ${inside} mtu ${mtu}${mac === undefined ? "" : ` address ${mac}`}`;
+  await ipBatch([`link add name ${outside} mtu ${mtu} master ${bridge} up type veth peer ${peer}`]);
+  sysctl(`net/ipv6/conf/${outside}/disable_ipv6`, "1");
 }
 
-/** One end takes the other along, wherever it is. */
+/** One end takes the other along, wherever it is. One that is not there is as good as removed. */
 export async function removeEndpointPair(endpoint: string): Promise<void> {
-  await deleteLink(pairNames(endpoint).outside);
+  try {
+    await run("ip", ["link", "delete", "dev", pairNames(endpoint).outside]);
+  } catch (error) {
+    if (!(error instanceof CommandError && error.stderr.includes("Cannot find device"))) throw error;
+  }
 }

@@ -74,7 +74,7 @@ test("what is no flag, and what is no value, is refused", () => {
     code: "WEAVE_FLAG_UNKNOWN",
     message: "flag provided but not defined: --bogus",
   });
-  assert.throws(() => launch(["--proxy"]), { code: "WEAVE_FLAG_UNKNOWN", next: /does not have yet/ });
+  assert.throws(() => launch(["--awsvpc"]), { code: "WEAVE_FLAG_UNKNOWN", next: /does not have yet/ });
   for (const args of [["--port", "x"], ["--port"], ["--encryption", "maybe"], ["--log-level", "loud"], ["--mtu=1k"]]) {
     assert.throws(() => launch(args), { code: "WEAVE_FLAG_INVALID" }, args.join(" "));
   }
@@ -176,4 +176,26 @@ test("the quorum is a majority of ourselves and the targets that are not ourselv
     });
   assert.deepEqual([quorum([]), quorum(["a"]), quorum(["a", "b"]), quorum(["a", "b", "c"])], [1, 2, 2, 3]);
   assert.equal(quorum(["a", "self"], ["self"]), 2);
+});
+
+test("flags about Docker: what is on by default, engines and listeners; never ourselves as the engine", () => {
+  const docker = (args: string[], env: NodeJS.ProcessEnv = {}) => launch(args, env).docker;
+  const usual = docker(["--docker-api", "unix:///var/run/docker.sock"]);
+  assert.deepEqual(
+    [usual.plugin, usual.proxy, usual.defaultIpalloc, usual.rewriteHosts, usual.multicastRoute, usual.rewriteInspect],
+    [true, true, true, true, true, false],
+  );
+  assert.deepEqual(usual.listen, ["unix:///var/run/weave/weave.sock"]);
+  assert.equal(docker(["--plugin=false"]).plugin, false);
+  assert.equal(docker(["--no-proxy"]).proxy, false);
+  assert.deepEqual(docker(["--docker-api=tcp://10.0.0.1:2375"]).listen, ["tcp://0.0.0.0:12375"]);
+  assert.deepEqual(docker(["-H", "/a.sock", "-H", "tcp://127.0.0.1:1"]).listen, ["/a.sock", "tcp://127.0.0.1:1"]);
+  const own = "unix:///var/run/weave/weave.sock";
+  assert.equal(docker([], { DOCKER_HOST: own, ORIG_DOCKER_HOST: "tcp://10.0.0.1:2375" }).api, "tcp://10.0.0.1:2375");
+  assert.notEqual(docker([], { DOCKER_HOST: own }).api, own);
+  assert.equal(docker(["--docker-api="]).api, "");
+  assert.equal(docker(["--tlsverify", "--tlscert=/c.pem"]).tls, "verify");
+  assert.equal(docker(["--tlsverify", "--tlscert=/c.pem"]).tlsCert, "/c.pem");
+  assert.throws(() => checkOptions(launch(["--docker-api=nonsense"])), { code: "WEAVE_FLAG_INVALID" });
+  assert.throws(() => checkOptions(launch(["--docker-api=/x.sock", "-H", "unix://x"])), { code: "WEAVE_FLAG_INVALID" });
 });

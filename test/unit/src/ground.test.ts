@@ -13,6 +13,7 @@ import { ERRORS, WeaveError } from "#src/errors.js";
 import { iptablesRules } from "#src/host/firewall-iptables.js";
 import { nftTable } from "#src/host/firewall-nft.js";
 import { addressCommands } from "#src/host/links.js";
+import { addressesFrom } from "#src/host/proc-net.js";
 import { limited } from "#src/log.js";
 import { macFromNumber, macNumber, parseMac } from "#src/mac.js";
 import { livePid, writePid } from "#src/pid-file.js";
@@ -255,4 +256,38 @@ test("next to Docker, its bridges are kept off peers' ports, the control port an
   assert.match(passage, /-A WEAVE-EXPOSE -i weave -j ACCEPT/);
   assert.match(passage, /-A WEAVE-CONTROL -i docker0 -p udp --dport 53 -j ACCEPT/);
   assert.doesNotMatch(passage, /\*nat|6784/);
+});
+
+test("addresses of an interface are read from /proc as the kernel writes it", () => {
+  const trie = [
+    "Main:",
+    "  +-- 0.0.0.0/0 3 0 5",
+    "     |-- 10.32.0.0",
+    "        /12 link UNICAST",
+    "Local:",
+    "  +-- 0.0.0.0/0 3 0 5",
+    "     |-- 10.32.0.1",
+    "        /32 host LOCAL",
+    "     |-- 10.2.1.7",
+    "        /32 host LOCAL",
+    "     |-- 127.0.0.1",
+    "        /32 host LOCAL",
+    "     |-- 172.17.0.2",
+    "        /32 host LOCAL",
+    "     |-- 10.47.255.255",
+    "        /32 link BROADCAST",
+  ].join("\n");
+  const route = (device: string, network: string, gateway: string, mask: string) =>
+    [device, network, gateway, "0001", "0", "0", "0", mask, "0", "0", "0"].join("\t");
+  const routes = [
+    "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT",
+    route("eth0", "00000000", "010011AC", "00000000"),
+    route("ethwe", "0000200A", "00000000", "0000F0FF"),
+    route("ethwe", "0001020A", "00000000", "00FFFFFF"),
+    route("eth0", "000011AC", "00000000", "0000FFFF"),
+    route("ethwe", "000000E0", "00000000", "000000F0"),
+  ].join("\n");
+  assert.deepEqual(addressesFrom(trie, routes, "ethwe"), ["10.32.0.1/12", "10.2.1.7/24"]);
+  assert.deepEqual(addressesFrom(trie, routes, "eth0"), ["172.17.0.2/16"]);
+  assert.deepEqual(addressesFrom(trie, routes, "eth1"), []);
 });

@@ -1,0 +1,152 @@
+/**
+ * `npm run bench:docker`: what the plugin and the proxy add to `docker run`, beside plain Docker in the same run; how soon a
+ * container's name is known on the other host; and 200 containers on one host.
+ */
+import { type DockerHost, dockerLab, dockerTestsImpossible, networkThere } from "#test/lab/docker-host.js";
+import { connected, type Lab, until } from "#test/lab/lab.js";
+import { median } from "#test/lab/measure.js";
+
+const RUNS = 20;
+const MANY = Number(process.env.WEAVE_BENCH_CONTAINERS ?? 200);
+/** `docker run` commands at the same time: as many as there are cores on a small host. */
+const AT_ONCE = 4;
+const PROXY = "docker -H unix:///var/run/weave/weave.sock";
+const RUN = {
+  plain: "docker run --rm busybox true",
+  plugin: "docker run --rm --network weave busybox true",
+  proxy: `${PROXY} run --rm busybox true`,
+};
+
+const say = (what: string, value: string) => console.log(`${what.padEnd(64)} ${value}`);
+const ms = (value: number) => `${value.toFixed(0)} ms`;
+
+async function timed(run: () => Promise<unknown>): Promise<number> {
+  const began = performance.now();
+  await run();
+  return performance.now() - began;
+}
+
+async function added(h1: DockerHost): Promise<void> {
+  const times: Record<string, number[]> = { plain: [], plugin: [], proxy: [] };
+  // In turns, so that a slow moment of the machine hits all alike.
+  for (let i = 0; i <= RUNS; i++) {
+    for (const [kind, line] of Object.entries(RUN)) {
+      const time = await timed(() => h1.type(line));
+      if (i > 0) times[kind].push(time);
+    }
+  }
+  const [plain, plugin, proxy] = Object.values(times).map((list) => median(list.sort((a, b) => a - b)));
+  say(`docker run --rm busybox true, median of ${RUNS}: plain bridge`, ms(plain));
+  say("  by the plugin (--network weave); more than plain", `${ms(plugin)}; ${ms(plugin - plain)}`);
+  say("  by the proxy; more than plain", `${ms(proxy)}; ${ms(proxy - plain)}`);
+}
+
+async function names(h1: DockerHost, h2: DockerHost): Promise<void> {
+  const server = (await h2.ok("dns-args")).split(/[ =]/)[1];
+  for (const [kind, line] of [
+    ["plugin", "docker run -d --network weave"],
+    ["proxy", `${PROXY} run -d`],
+  ]) {
+    const since: number[] = [];
+    for (let i = 0; i < RUNS; i++) {
+      const name = `${kind}${i}`;
+      const asking = await h2.background("dns-await", server, `${name}.weave.local`);
+      const id = await h1.type(`${line} --name ${name} busybox sleep 600`);
+      const known = Number(await asking.result);
+      // The engine and this process read one clock.
+      since.push(known - Date.parse(await h1.type(`docker inspect -f '{{.State.StartedAt}}' ${id}`)));
+      await h1.type(`docker rm -f ${id}`);
+    }
+    const sorted = since.sort((a, b) => a - b);
+    say(
+      `a container's start until its name resolves on the other host, ${kind}`,
+      `${ms(median(sorted))} median, ${ms(sorted[sorted.length - 1])} longest of ${RUNS}`,
+    );
+  }
+}
+
+async function inTurns(count: number, run: (i: number) => Promise<unknown>): Promise<void> {
+  let next = 0;
+  const worker = async () => {
+    while (next < count) await run(next++);
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+}
+
+const memory = async (host: DockerHost) =>
+  Number(
+    await host.type(
+      `awk '/VmRSS/ {print $2}' /proc/$(sed 's/.*"pid":\\([0-9]*\\).*/\\1/' /run/weave/router.pid)/status`,
+    ),
+  ) / 1_024;
+
+/** Addresses held, and names, in one order. */
+async function state(host: DockerHost): Promise<string> {
+  const { owned } = JSON.parse((await host.api("GET", "/ip")).body) as { owned: object[] };
+  const names = (await host.ok("status", "dns")).split("\n");
+  return [...owned.map((each) => JSON.stringify(each)), ...names].sort().join("\n");
+}
+
+async function many(h1: DockerHost, h2: DockerHost): Promise<void> {
+  for (const [kind, line] of [
+    ["plain", "docker run -d"],
+    ["plugin", "docker run -d --network weave"],
+    ["proxy", `${PROXY} run -d`],
+  ]) {
+    const before = await memory(h1);
+    const time = await timed(() => inTurns(MANY, (i) => h1.type(`${line} --name ${kind}-${i} busybox sleep 6000`)));
+    say(`${MANY} containers started, ${AT_ONCE} at once: ${kind}`, `${(time / 1_000).toFixed(1)} s`);
+    if (kind !== "plain") {
+      const count = async () =>
+        (await h2.ok("status", "dns")).split("\n").filter((name) => name.startsWith(`${kind}-`)).length;
+      await until("all names are known on the other host", async () => (await count()) === MANY, 60_000);
+      say("  router's memory before and after", `${before.toFixed(0)} and ${(await memory(h1)).toFixed(0)} MB`);
+      const all = await state(h1);
+      const relaunch = () => h1.launch("10.99.0.2");
+      await h1.weave("stop");
+      const launch = await timed(relaunch);
+      say("  router stopped and launched again: until it answers", ms(launch));
+      const reclaim = await timed(() =>
+        until("addresses and names are as before", async () => (await state(h1)) === all, 60_000),
+      );
+      say("  from then until it has all addresses and names", ms(reclaim));
+      await connected(h1, 1);
+      // The disk is lost too: what is in use is found on the containers themselves.
+      await h1.weave("stop");
+      await h1.type("rm /var/lib/weave/weavedata.db*");
+      const found = await timed(async () => {
+        await relaunch();
+        await until(
+          "all addresses are found",
+          async () => (JSON.parse((await h1.api("GET", "/ip")).body) as { owned: unknown[] }).owned.length >= MANY,
+          60_000,
+        );
+        await until("all names are known again", async () => (await count()) === MANY, 60_000);
+      });
+      say("  the same without its database: until all is found", ms(found));
+      await connected(h1, 1);
+      await networkThere(h1);
+    }
+    await inTurns(MANY, (i) => h1.type(`docker rm -f ${kind}-${i}`));
+  }
+}
+
+const impossible = dockerTestsImpossible();
+if (impossible !== undefined) {
+  console.error(`not possible here: ${impossible}`);
+  process.exit(1);
+}
+const lab: Lab<DockerHost> = await dockerLab(2);
+try {
+  const [h1, h2] = lab.hosts;
+  await h1.launch();
+  await h2.launch("10.99.0.1");
+  await connected(h1, 1);
+  await networkThere(h1);
+  await h1.ok("prime");
+  await added(h1);
+  await names(h1, h2);
+  await many(h1, h2);
+} finally {
+  await lab.dispose();
+}

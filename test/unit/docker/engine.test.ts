@@ -1,0 +1,297 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import fc from "fast-check";
+import { type ContainerObserver, Containers } from "#docker/containers.js";
+import { parseEndpoint } from "#docker/engine/endpoint.js";
+import { compareVersions, Engine } from "#docker/engine/engine.js";
+import { JsonStream } from "#docker/engine/json-stream.js";
+import { type Container, containerShape } from "#docker/engine/shapes.js";
+import { silentLog } from "#src/log.js";
+import { until } from "#test/lab/lab.js";
+
+/**
+ * Engines of versions that cannot be installed here, as their published API has them (moby, api/docs and api/swagger.yaml):
+ * which versions they take, which fields they leave out, and how they write their events.
+ */
+interface FakeEngine {
+  readonly api: string;
+  readonly min: string;
+  /** Fields of an inspected container that came and went. */
+  readonly inspect: (id: string) => object;
+  /** One event, as written on the stream. */
+  readonly event: (action: string, id: string) => string;
+}
+
+const common = (id: string) => ({
+  Id: id,
+  Name: "/web",
+  State: { Running: true, Pid: 4711, StartedAt: "2026-01-01T00:00:00Z", Error: "" },
+  Config: { Hostname: "web", Domainname: "weave.local", Env: null, Entrypoint: ["/w/w"], Labels: {} },
+  HostConfig: { NetworkMode: "weave", Binds: null, ExtraHosts: null, RestartPolicy: { Name: "always" } },
+});
+const end = {
+  NetworkID: "n",
+  EndpointID: "e",
+  IPAddress: "10.32.0.1",
+  IPPrefixLen: 12,
+  MacAddress: "0a:57:0a:20:00:01",
+};
+
+const ENGINES: Readonly<Record<string, FakeEngine>> = {
+  "1.12, of 2016": {
+    api: "1.24",
+    min: "1.12",
+    inspect: (id) => ({
+      ...common(id),
+      NetworkSettings: { IPAddress: "10.32.0.1", Networks: { weave: { ...end, Aliases: null, Links: null } } },
+    }),
+    // One after the other, without anything between.
+    event: (action, id) =>
+      JSON.stringify({
+        status: action,
+        id,
+        from: "busybox",
+        Type: "container",
+        Action: action,
+        Actor: { ID: id, Attributes: { name: "web" } },
+      }),
+  },
+  "20.10": {
+    api: "1.41",
+    min: "1.12",
+    inspect: (id) => ({
+      ...common(id),
+      NetworkSettings: { IPAddress: "", Networks: { weave: { ...end, Aliases: ["shop"] } } },
+    }),
+    event: (action, id) =>
+      `${JSON.stringify({ status: action, id, from: "busybox", Type: "container", Action: action, Actor: { ID: id, Attributes: {} } })}\n`,
+  },
+  "25.0": {
+    api: "1.44",
+    min: "1.24",
+    inspect: (id) => ({
+      ...common(id),
+      NetworkSettings: { IPAddress: "", Networks: { weave: { ...end, Aliases: ["shop"], DNSNames: ["web", "shop"] } } },
+    }),
+    event: (action, id) =>
+      `${JSON.stringify({ status: action, id, Type: "container", Action: action, Actor: { ID: id, Attributes: {} } })}\n`,
+  },
+  "29.0, which takes nothing before 1.44": {
+    api: "1.52",
+    min: "1.44",
+    // No top-level addresses, no MacAddress; no status, id and from in events; json-seq.
+    inspect: (id) => ({
+      ...common(id),
+      NetworkSettings: { Networks: { weave: { ...end, DNSNames: ["web"], GwPriority: 0 } } },
+    }),
+    event: (action, id) =>
+      `\x1e${JSON.stringify({ Type: "container", Action: action, Actor: { ID: id, Attributes: {} }, scope: "local" })}\n`,
+  },
+  "one that takes nothing before 1.60": {
+    api: "1.62",
+    min: "1.60",
+    inspect: (id) => ({ ...common(id), NetworkSettings: { Networks: { weave: end } } }),
+    event: (action, id) =>
+      `${JSON.stringify({ Type: "container", Action: action, Actor: { ID: id, Attributes: null } })}\n`,
+  },
+};
+
+const folder = mkdtempSync(join(tmpdir(), "weave-engine-"));
+const servers: Server[] = [];
+after(() => {
+  for (const server of servers) {
+    server.closeAllConnections();
+    server.close();
+  }
+  rmSync(folder, { recursive: true, force: true });
+});
+
+let sockets = 0;
+
+/** A server that answers as the engine does, with `running` as its containers. */
+async function serve(fake: FakeEngine, running: Set<string>) {
+  const path = join(folder, `${sockets++}.sock`);
+  const streams = new Set<ServerResponse>();
+  const versions = new Set<string>();
+  const answer = (request: IncomingMessage, response: ServerResponse) => {
+    const json = (body: unknown, status = 200) => {
+      response.writeHead(status, { "Content-Type": "application/json" }).end(JSON.stringify(body));
+    };
+    const url = request.url ?? "";
+    if (url === "/_ping") return void response.writeHead(200, { "Api-Version": fake.api }).end("OK");
+    if (url === "/version") return json({ Version: "x", ApiVersion: fake.api, MinAPIVersion: fake.min });
+    const [, version, rest] = /^\/v([\d.]+)(\/.*)$/.exec(url) ?? ["", "", ""];
+    versions.add(version);
+    if (compareVersions(version, fake.min) < 0)
+      return json(
+        { message: `client version ${version} is too old. Minimum supported API version is ${fake.min}` },
+        400,
+      );
+    if (compareVersions(version, fake.api) > 0) return json({ message: `client version ${version} is too new` }, 400);
+    if (rest.startsWith("/events")) {
+      response.writeHead(200).flushHeaders();
+      streams.add(response);
+      return;
+    }
+    if (rest === "/containers/json") return json([...running].map((Id) => ({ Id, State: "running" })));
+    const id = /^\/containers\/(\w+)\/json$/.exec(rest)?.[1];
+    if (id === undefined || !running.has(id)) return json({ message: `No such container: ${id}` }, 404);
+    return json(fake.inspect(id));
+  };
+  const server = createServer(answer);
+  servers.push(server);
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  return {
+    path,
+    versions,
+    say: (text: string) => {
+      for (const stream of streams) stream.write(text);
+    },
+    /** As when the daemon restarts. */
+    cut: () => {
+      for (const stream of streams) stream.destroy();
+      streams.clear();
+    },
+    listening: () => streams.size > 0,
+  };
+}
+
+const id = (text: string) => text.padEnd(64, "0");
+
+for (const [name, fake] of Object.entries(ENGINES)) {
+  test(`engine ${name}: a version is agreed on, containers are found, starts and deaths are heard, also those missed`, async () => {
+    const running = new Set([id("a"), id("b")]);
+    const server = await serve(fake, running);
+    const seen: string[] = [];
+    const observer: ContainerObserver = {
+      running: (container: Container) =>
+        void seen.push(`+${container.Id[0]} ${container.NetworkSettings.Networks.weave.IPAddress}`),
+      ended: (ended) => void seen.push(`-${ended[0]}`),
+    };
+    const held = new Set([id("b"), id("e"), "weave:expose", "ns1234"]);
+    const died: string[] = [];
+    const holder = { idents: () => held, died: (ident: string) => void died.push(ident), alive: () => {} };
+    const containers = new Containers({
+      engine: new Engine(parseEndpoint(`unix://${server.path}`)),
+      holders: [holder],
+      observers: [observer],
+      onConnected: async () => {},
+      onReady: async () => void seen.push("ready"),
+      log: silentLog,
+    });
+    try {
+      containers.follow();
+      await until("it is ready", () => seen.includes("ready"));
+      assert.deepEqual(seen.splice(0).sort(), ["+a 10.32.0.1", "+b 10.32.0.1", "ready"]);
+      assert.deepEqual(
+        died.splice(0),
+        [id("e")],
+        "one that holds something and does not run; what is no container is left alone",
+      );
+
+      running.add(id("c"));
+      server.say(fake.event("start", id("c")));
+      await until("the start is heard", () => seen.includes("+c 10.32.0.1"));
+      running.delete(id("a"));
+      const death = fake.event("die", id("a"));
+      server.say(death.slice(0, 20));
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      server.say(death.slice(20));
+      await until("the death is heard", () => seen.includes("-a"));
+
+      seen.splice(0);
+      died.splice(0);
+      // The engine goes away; meanwhile one ends, and one begins.
+      running.delete(id("b"));
+      running.add(id("d"));
+      server.cut();
+      await until("it has looked again", () => seen.includes("ready"));
+      assert.ok(seen.includes("-b") && seen.includes("+d 10.32.0.1"), seen.join());
+      assert.deepEqual([...new Set(died)].sort(), [id("b"), id("e")]);
+      assert.deepEqual([containers.isRunning(id("b")), containers.isRunning(id("d"))], [false, true]);
+    } finally {
+      containers.stop();
+    }
+    for (const version of server.versions)
+      assert.ok(compareVersions(version, fake.min) >= 0 && compareVersions(version, fake.api) <= 0, version);
+  });
+}
+
+test("an engine that is too old, away, or talks rubbish is an error that says so", async () => {
+  const old = await serve({ ...ENGINES["20.10"], api: "1.23" }, new Set());
+  await assert.rejects(new Engine({ socketPath: old.path }).running(), /API 1\.23 is too old: 1\.24 is needed/);
+  const away = new Engine({ socketPath: join(folder, "none.sock") });
+  await assert.rejects(away.running(), { code: "WEAVE_DOCKER_AWAY" });
+  const path = join(folder, "rubbish.sock");
+  const answers = ["<html>", '{"Id": 7}', "[]", '{"Id":"x","State":null}'];
+  const server = createServer((request, response) => {
+    response.setHeader("Api-Version", "1.41");
+    response.end(request.url === "/_ping" ? "OK" : answers[Number(/\d+(?=\/json)/.exec(request.url ?? "")?.[0] ?? 0)]);
+  });
+  servers.push(server);
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  for (let i = 0; i < answers.length; i++)
+    await assert.rejects(new Engine({ socketPath: path }).container(String(i)), { code: "WEAVE_DOCKER" });
+});
+
+test("addresses of engines", () => {
+  assert.deepEqual(parseEndpoint("unix:///var/run/docker.sock"), { socketPath: "/var/run/docker.sock" });
+  assert.deepEqual(parseEndpoint("tcp://10.0.0.1:2375"), { host: "10.0.0.1", port: 2375 });
+  assert.deepEqual(parseEndpoint("tcp://host"), { host: "host", port: 2375 });
+  for (const text of ["", "http://x", "tcp://", "tcp://x:99999", "ssh://user@host", "docker.sock"])
+    assert.throws(() => parseEndpoint(text), { code: "WEAVE_FLAG_INVALID" }, text);
+  assert.throws(() => parseEndpoint("tcp://x", { DOCKER_TLS_VERIFY: "1", DOCKER_CERT_PATH: folder }), /ca\.pem/);
+});
+
+test("versions are compared by their numbers", () => {
+  const sorted = ["1.44", "1.9", "1.24", "2.0", "1.100"].sort(compareVersions);
+  assert.deepEqual(sorted, ["1.9", "1.24", "1.44", "1.100", "2.0"]);
+});
+
+test("a stream of JSON objects is cut right wherever it is broken, and whatever joins them", () => {
+  const objects = fc.array(fc.dictionary(fc.string(), fc.jsonValue()), { maxLength: 6 });
+  fc.assert(
+    fc.property(
+      objects,
+      fc.constantFrom("", "\n", "\r\n", "\n\x1e"),
+      fc.infiniteStream(fc.integer({ min: 1, max: 9 })),
+      (values, joint, sizes) => {
+        const bytes = Buffer.from(values.map((value) => joint + JSON.stringify(value)).join("") + joint);
+        const stream = new JsonStream();
+        const found: unknown[] = [];
+        for (let at = 0; at < bytes.length; ) {
+          const size = sizes.next().value as number;
+          found.push(...stream.push(bytes.subarray(at, at + size)).map((text) => JSON.parse(text)));
+          at += size;
+        }
+        assert.deepEqual(
+          JSON.stringify(found),
+          JSON.stringify(values.map((value) => JSON.parse(JSON.stringify(value)))),
+        );
+      },
+    ),
+    { numRuns: 500 },
+  );
+  const stream = new JsonStream();
+  assert.throws(() => {
+    for (;;) stream.push(Buffer.from(`{"x":"${"y".repeat(100_000)}`));
+  }, /more than/);
+});
+
+test("fields that are null or absent are taken as empty", () => {
+  const least = containerShape.parse({
+    Id: "x",
+    State: { Running: false },
+    Config: {},
+    HostConfig: {},
+    NetworkSettings: {},
+  });
+  assert.deepEqual(
+    [least.Name, least.State.Pid, least.Config.Env, least.HostConfig.RestartPolicy, least.NetworkSettings.Networks],
+    ["", 0, [], { Name: "" }, {}],
+  );
+});

@@ -1,0 +1,87 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { Book } from "#docker/plugin/book.js";
+import { IpamDriver, parsePool } from "#docker/plugin/ipam-driver.js";
+import { macOf, multicastOf } from "#docker/plugin/network-driver.js";
+import { createEndpointShape, createNetworkShape, requestAddressShape } from "#docker/plugin/protocol.js";
+import { method } from "#docker/plugin/socket.js";
+import { parseSubnet } from "#ipam/subnet.js";
+import { WeaveError } from "#src/errors.js";
+import { silentLog } from "#src/log.js";
+import { memoryStore } from "#src/store.js";
+import { VirtualClock } from "#test/sim/virtual-time.js";
+
+const signal = new AbortController().signal;
+
+test("bodies of any shape are answered or refused, and never throw anything unforeseen", async () => {
+  const methods = [
+    method("Err", createNetworkShape, () => ({})),
+    method("Err", createEndpointShape, () => ({})),
+    method("Error", requestAddressShape, () => ({})),
+  ];
+  for (const called of methods) {
+    await fc.assert(
+      fc.asyncProperty(fc.jsonValue(), async (body) => {
+        try {
+          await called.handle(body, signal);
+        } catch (error) {
+          assert.ok(error instanceof WeaveError && error.code === "WEAVE_PLUGIN_CALL", String(error));
+        }
+      }),
+      { numRuns: 500 },
+    );
+  }
+});
+
+test("a pool is its own id, and nothing else is a pool", () => {
+  const { subnet, range } = parsePool("weave-10.32.0.0/12-10.40.7.0/24");
+  assert.deepEqual([subnet.text, range.text], ["10.32.0.0/12", "10.40.7.0/24"]);
+  for (const id of [
+    "",
+    "weave",
+    "weave-10.32.0.0/12",
+    "x-10.32.0.0/12-10.32.0.0/12",
+    "weave-10.32.0.1/12-10.32.0.0/12",
+  ])
+    assert.throws(() => parsePool(id), WeaveError, id);
+});
+
+test("Docker's endless question for a default pool is answered with an error; people's are not", async () => {
+  const clock = new VirtualClock();
+  let route: string | undefined;
+  const driver = new IpamDriver({
+    ipam: { requests: undefined as never, defaultSubnet: parseSubnet("10.32.0.0/12") },
+    book: new Book(memoryStore()),
+    overlappingRoute: async () => route,
+    clock,
+    log: silentLog,
+  });
+  const ask = (Pool = "") => driver.requestPool({ AddressSpace: "weavelocal", Pool, SubPool: "", V6: false });
+  for (let i = 0; i < 20; i++) {
+    await ask();
+    await clock.run(1_000);
+  }
+  let asked = 0;
+  await assert.rejects(async () => {
+    for (; asked < 1_000; asked++) await ask();
+  }, /overlaps this host's routes or name servers/);
+  assert.ok(asked < 20, `${asked} questions`);
+  await ask("10.32.0.0/12");
+  await clock.run(10_000);
+  await ask();
+  route = "10.32.0.0/12";
+  await assert.rejects(ask(), /overlaps the route 10\.32\.0\.0\/12 of this host/);
+});
+
+test("the multicast option, in the original's words", () => {
+  const option = (value?: string) =>
+    multicastOf(value === undefined ? {} : { "works.weave.multicast": value }, silentLog);
+  assert.deepEqual([option(), option(""), option("true"), option("0")], [false, true, true, false]);
+  assert.throws(() => option("maybe"), /^WeaveError: unrecognized value "maybe" for option works\.weave\.multicast/);
+});
+
+test("a MAC follows from the address, so that whoever has it next has the same", () => {
+  assert.equal(macOf("10.32.0.255/12"), "0a:57:0a:20:00:ff");
+  assert.equal(macOf(""), undefined);
+});
