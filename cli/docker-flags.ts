@@ -1,14 +1,11 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
-import { DEFAULT_ENGINE } from "#docker/engine/endpoint.js";
 import type { DockerOptions } from "#docker/options.js";
-import { hasTool } from "#src/host/exec.js";
-import { paths, proxySocket } from "#src/paths.js";
+import { engineOf, ownProxy } from "./engine-of.js";
 
 /** Where the proxy listens for clients that reach Docker by TCP. As the original. */
 const PROXY_TCP = "tcp://0.0.0.0:12375";
-const ENGINE_SOCKET = "/var/run/docker.sock";
 
 /** Adds the flags about Docker to `weave launch`. */
 export function addDockerFlags(command: Command, env: NodeJS.ProcessEnv): void {
@@ -67,16 +64,6 @@ export function dockerOptionsOf(given: Record<string, unknown>, env: NodeJS.Proc
   };
   const listensOnTcp = options.listen.some((each) => !/^(unix:\/\/)?\//.test(each));
   return given.detectTls !== false && options.tls === "off" && listensOnTcp ? { ...options, ...engineTls() } : options;
-}
-
-/** Where the proxy listens: by the name that the original's users know it by. */
-const ownProxy = (env: NodeJS.ProcessEnv): string =>
-  `unix://${proxySocket(paths(env).run).replace(/^\/run\//, "/var/run/")}`;
-
-/** The engine that the user's own Docker client talks to; "" where this host has none. Never ourselves. */
-function engineOf(env: NodeJS.ProcessEnv): string {
-  for (const host of [env.DOCKER_HOST, env.ORIG_DOCKER_HOST]) if (host && host !== ownProxy(env)) return host;
-  return existsSync(ENGINE_SOCKET) || hasTool("dockerd") ? DEFAULT_ENGINE : "";
 }
 
 const certificates = (env: NodeJS.ProcessEnv): string => env.DOCKER_CERT_PATH || join(env.HOME || "/root", ".docker");

@@ -3,6 +3,7 @@ import { textOf } from "#src/errors.js";
 import { hasTool } from "#src/host/exec.js";
 import { hostFirewall } from "#src/host/host-firewall.js";
 import { usage } from "./exit.js";
+import { engine } from "./target.js";
 
 interface Check {
   readonly what: string;
@@ -51,6 +52,15 @@ const CHECKS: readonly Check[] = [
     look: () =>
       hostFirewall(hasTool("dockerd"))?.kind ??
       fail("neither nft nor iptables: 'weave expose' needs --without-masquerade. apt-get install nftables"),
+  },
+  {
+    what: "Docker",
+    optional: true,
+    async look() {
+      const docker = engine();
+      if (docker === undefined) return fail("no engine on this host: containers are attached as namespaces");
+      return `API ${await docker.negotiate()}`;
+    },
   },
 ];
 

@@ -4,6 +4,7 @@ import type { Container } from "#docker/engine/shapes.js";
 import { fqdnOf } from "#docker/names.js";
 import { WeaveError } from "#src/errors.js";
 import { findNetns, isNetnsText, type Netns, netnsIdent } from "#src/host/netns.js";
+import { engineOf } from "./engine-of.js";
 import { Exit } from "./exit.js";
 import { launched } from "./launched.js";
 
@@ -40,7 +41,7 @@ export async function findTarget(text: string): Promise<Target> {
 
 /** The engine that the router faces; undefined where there is none. */
 export function engine(): Engine | undefined {
-  const api = launched().docker?.api ?? process.env.DOCKER_HOST ?? "";
+  const api = launched().docker?.api ?? engineOf(process.env);
   return api === "" ? undefined : new Engine(parseEndpoint(api, process.env));
 }
 

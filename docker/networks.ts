@@ -93,7 +93,7 @@ export class Networks {
     const before = systemClock.wall() - FRESH_MS;
     for (const [EndpointID, { network: NetworkID, address, made }] of this.#book.endpoints.all) {
       if (endpoints.has(EndpointID) || made > before) inUse.add(address.split("/")[0]);
-      else await this.#network.deleteEndpoint({ NetworkID, EndpointID });
+      else this.#network.deleteEndpoint({ NetworkID, EndpointID });
     }
     for (const [address, asked] of this.#book.addresses.all) {
       if (inUse.has(address) || asked > before) continue;

@@ -6,7 +6,7 @@ import type { Requests } from "#ipam/requests.js";
 import { addressText, parseLease, type Subnet } from "#ipam/subnet.js";
 import { parseCidr } from "#src/address.js";
 import { systemClock } from "#src/clock.js";
-import { WeaveError } from "#src/errors.js";
+import { textOf, WeaveError } from "#src/errors.js";
 import { makeEndpointPair, pairNames, removeEndpointPair } from "#src/host/endpoint.js";
 import type { Log } from "#src/log.js";
 
@@ -87,12 +87,15 @@ export class NetworkDriver {
       throw error;
     }
     const body = { Interface: given === "" && mac !== undefined ? { MacAddress: mac } : {} };
-    return { body, undo: async () => void (await this.deleteEndpoint({ NetworkID, EndpointID })) };
+    return { body, undo: () => void this.deleteEndpoint({ NetworkID, EndpointID }) };
   }
 
   /** One that is not there is as good as deleted: Docker could not be rid of it otherwise. */
-  async deleteEndpoint({ EndpointID }: EndpointRef): Promise<object> {
-    await removeEndpointPair(EndpointID);
+  deleteEndpoint({ EndpointID }: EndpointRef): object {
+    // The kernel takes its time, and nobody needs to wait: the name is not used again, and the address has the same MAC.
+    removeEndpointPair(EndpointID).catch((error) =>
+      this.#parts.log.warn("an interface was not removed", { endpoint: EndpointID, why: textOf(error) }),
+    );
     const entry = this.#parts.book.endpoints.get(EndpointID);
     if (entry !== undefined) this.#forget(EndpointID, entry.address, entry.claimed);
     return {};

@@ -1,16 +1,12 @@
-import { lstatSync, mkdirSync, rmSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { connect } from "node:net";
-import { dirname } from "node:path";
 import type { ZodMiniType } from "zod/mini";
-import { systemCode, textOf, WeaveError } from "#src/errors.js";
+import { textOf, WeaveError } from "#src/errors.js";
+import { freeSocketPath } from "#src/host/unix-socket.js";
 import type { Log } from "#src/log.js";
 
 /** The largest call, a network with thousands of auxiliary addresses, stays far below. */
 const MAX_BODY = 1 << 20;
 const CONTENT_TYPE = "application/vnd.docker.plugins.v1.2+json";
-/** A plugin that is alive answers a connection at once. */
-const PROBE_MS = 1_000;
 
 export interface PluginAnswer {
   readonly body: object;
@@ -74,36 +70,19 @@ export async function openPluginSocket(path: string, methods: Methods, log: Log)
   return server;
 }
 
-/** A socket that a crash has left is removed; anything else is not ours to remove. */
 async function makeWay(path: string): Promise<void> {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-  const stat = lstatSync(path, { throwIfNoEntry: false });
-  if (stat === undefined) return;
-  if (!stat.isSocket()) {
-    throw new WeaveError("WEAVE_PLUGIN", `there is something at ${path} that is no socket`, {
-      next: "Remove it, or choose another path with --plugin-socket and --plugin-mesh-socket.",
-    });
+  switch (await freeSocketPath(path)) {
+    case "free":
+      return;
+    case "no socket":
+      throw new WeaveError("WEAVE_PLUGIN", `there is something at ${path} that is no socket`, {
+        next: "Remove it, or choose another path with --plugin-socket and --plugin-mesh-socket.",
+      });
+    case "in use":
+      throw new WeaveError("WEAVE_PLUGIN", `another process serves the plugin socket ${path}`, {
+        next: "Is another weave running on this host? See 'ss -lxp'; --docker-api= launches without Docker.",
+      });
   }
-  if (await answers(path)) {
-    throw new WeaveError("WEAVE_PLUGIN", `another process serves the plugin socket ${path}`, {
-      next: "Is another weave running on this host? See 'ss -lxp'; --docker-api= launches without Docker.",
-    });
-  }
-  rmSync(path, { force: true });
-}
-
-export function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    const done = (alive: boolean) => {
-      clearTimeout(timer);
-      socket.destroy();
-      resolve(alive);
-    };
-    const timer = setTimeout(() => done(true), PROBE_MS);
-    socket.on("connect", () => done(true));
-    socket.on("error", (error) => done(systemCode(error) !== "ECONNREFUSED" && systemCode(error) !== "ENOENT"));
-  });
 }
 
 async function serve(

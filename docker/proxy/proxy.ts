@@ -1,15 +1,14 @@
-import { chmodSync, chownSync, lstatSync, mkdirSync, rmSync, statSync } from "node:fs";
+import { chmodSync, chownSync, rmSync, statSync } from "node:fs";
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer, type Server as NetServer, type Socket } from "node:net";
-import { dirname } from "node:path";
 import { createServer as createTlsServer } from "node:tls";
 import { type Endpoint, readPem } from "#docker/engine/endpoint.js";
 import type { DockerOptions, Listen } from "#docker/options.js";
 import { listenText, parseListen } from "#docker/options.js";
-import { answers } from "#docker/plugin/socket.js";
 import { answerError, answerWith, joinRaw, sendOn } from "#docker/proxy/pipe.js";
 import type { Rewriter } from "#docker/proxy/rewriter.js";
 import { textOf, WeaveError } from "#src/errors.js";
+import { freeSocketPath } from "#src/host/unix-socket.js";
 import type { Log } from "#src/log.js";
 
 /** A registry's credentials travel in a header, and may be long. */
@@ -84,7 +83,11 @@ export class ApiProxy {
     const server: NetServer = secure
       ? createTlsServer({ ...tlsOf(options), allowHalfOpen: true }, accept)
       : createServer({ allowHalfOpen: true }, accept);
-    if ("path" in listen) await makeWay(listen.path);
+    if ("path" in listen && (await freeSocketPath(listen.path)) !== "free") {
+      throw new WeaveError("WEAVE_API", `${listen.path} is taken: the proxy cannot listen there`, {
+        next: "Choose another path with -H, or remove what is there if nobody needs it.",
+      });
+    }
     await new Promise<void>((resolve, reject) => {
       server.once("error", (cause) =>
         reject(
@@ -165,19 +168,6 @@ function tlsOf({ tls, tlsCa, tlsCert, tlsKey }: DockerOptions): object {
     minVersion: "TLSv1.2",
     ...(tls === "verify" ? { ca: readPem(tlsCa), requestCert: true, rejectUnauthorized: true } : {}),
   };
-}
-
-/** What a crash has left is removed; what lives, or is no socket, is not ours. */
-async function makeWay(path: string): Promise<void> {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-  const stat = lstatSync(path, { throwIfNoEntry: false });
-  if (stat === undefined) return;
-  if (!stat.isSocket() || (await answers(path))) {
-    throw new WeaveError("WEAVE_API", `${path} is taken: the proxy cannot listen there`, {
-      next: "Choose another path with -H, or remove what is there if nobody needs it.",
-    });
-  }
-  rmSync(path, { force: true });
 }
 
 function copyRights(from: string, to: string): void {

@@ -252,3 +252,9 @@ test("attach, detach, ps, dns-add and dns-remove take containers", { skip }, asy
   }
   await h1.type("docker rm -f still bare sound");
 });
+
+test("every Docker client that is installed works through the proxy", { skip }, async () => {
+  const clients = (await h1.type("which -a docker")).split("\n");
+  for (const client of clients)
+    assert.match(await h1.type(`${ENV} ${client} run --rm busybox ip -o link show ethwe`), /ethwe/, client);
+});

@@ -182,6 +182,8 @@ export class Host extends Namespace {
       WEAVE_RUN_DIR: join(options.folder, "run"),
       WEAVE_STATE_DIR: join(options.folder, "state"),
       WEAVE_LOG_DIR: join(options.folder, "log"),
+      // The machine's own engine is none of the lab's business.
+      WEAVE_DOCKER_API: "",
     };
     this.#containers = options.container;
   }
@@ -216,9 +218,9 @@ export class Host extends Namespace {
     return stdout;
   }
 
-  /** Launches with a name and nickname of its own: all hosts of a lab are one machine, and so has one Docker at most. */
+  /** Launches with a name and nickname of its own: all hosts of a lab are one machine. */
   launch(...args: string[]): Promise<string> {
-    return this.ok("launch", "--name", this.peerName, "--nickname", this.name, "--docker-api=", ...args);
+    return this.ok("launch", "--name", this.peerName, "--nickname", this.name, ...args);
   }
 
   get peerName(): string {

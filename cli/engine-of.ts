@@ -1,0 +1,17 @@
+import { existsSync } from "node:fs";
+import { DEFAULT_ENGINE } from "#docker/engine/endpoint.js";
+import { hasTool } from "#src/host/exec.js";
+import { paths, proxySocket } from "#src/paths.js";
+
+const ENGINE_SOCKET = "/var/run/docker.sock";
+
+/** Where the proxy listens: by the name that the original's users know it by. */
+export const ownProxy = (env: NodeJS.ProcessEnv): string =>
+  `unix://${proxySocket(paths(env).run).replace(/^\/run\//, "/var/run/")}`;
+
+/** The engine that the user's own Docker client talks to; "" where this host has none. Never ourselves. */
+export function engineOf(env: NodeJS.ProcessEnv): string {
+  if (env.WEAVE_DOCKER_API !== undefined) return env.WEAVE_DOCKER_API;
+  for (const host of [env.DOCKER_HOST, env.ORIG_DOCKER_HOST]) if (host && host !== ownProxy(env)) return host;
+  return existsSync(ENGINE_SOCKET) || hasTool("dockerd") ? DEFAULT_ENGINE : "";
+}
