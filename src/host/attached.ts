@@ -47,16 +47,17 @@ export async function lookInside(netns: Netns): Promise<Interface | undefined> {
   return link === undefined ? undefined : { mac: link.address, addresses: ipv4Of(link) };
 }
 
-/** Index of each port of the bridge: an interface in a namespace is on it when its other end is one of these. */
-export async function portIndexes(bridge: string): Promise<Set<number>> {
-  return new Set((await listLinks()).filter(({ master }) => master === bridge).map(({ ifindex }) => ifindex));
+/** Index of each port of the bridge, with that of its other end: by the pair an interface elsewhere is known as the other end. */
+export async function portIndexes(bridge: string): Promise<Map<number, number>> {
+  const ports = (await listLinks()).filter(({ master }) => master === bridge);
+  return new Map(ports.map(({ ifindex, link_index }) => [ifindex, link_index ?? 0]));
 }
 
 /** All interfaces of a namespace that are on the bridge, however they came there. */
-export async function interfacesIn(netns: Netns, ports: ReadonlySet<number>): Promise<Interface[]> {
+export async function interfacesIn(netns: Netns, ports: ReadonlyMap<number, number>): Promise<Interface[]> {
   const links = await listLinks({ netns: netns.path }).catch(() => []);
   return links
-    .filter(({ link_index, linkinfo }) => linkinfo?.info_kind === "veth" && ports.has(link_index ?? 0))
+    .filter(({ ifindex, link_index }) => link_index !== undefined && ports.get(link_index) === ifindex)
     .map((link) => ({ mac: link.address, addresses: ipv4Of(link) }));
 }
 
