@@ -1,5 +1,5 @@
 import { isIpv4 } from "#src/address.js";
-import { interfacesIn, portIndexes } from "#src/host/attached.js";
+import { bridgePorts, interfacesIn } from "#src/host/attached.js";
 import { EXTERN } from "#src/ident.js";
 import { takeHostname } from "./arguments.js";
 import { Exit, usage } from "./exit.js";
@@ -35,7 +35,7 @@ export async function takeNameArguments(args: readonly string[]): Promise<NameAr
   const { ident, netns, fqdn, container } = await findTarget(target);
   const found = { ident, name: name ?? fqdn, given: name !== undefined, container: container !== undefined };
   if (addresses.length > 0) return { ...found, addresses };
-  const interfaces = await interfacesIn(netns, await portIndexes(launchedBridge()));
+  const interfaces = await interfacesIn(netns, await bridgePorts(launchedBridge()));
   if (interfaces.length === 0) throw new Exit(1, `${target} is not attached: it has no addresses on the overlay`);
   return { ...found, addresses: interfaces.flatMap((each) => each.addresses) };
 }

@@ -1,4 +1,4 @@
-import { type Interface, interfacesIn, type Place, places, portIndexes } from "#src/host/attached.js";
+import { bridgePorts, type Interface, interfacesIn, type Place, places } from "#src/host/attached.js";
 import { findBridge } from "#src/host/bridge.js";
 import { ipv4Of } from "#src/host/links.js";
 import { NAMED, netnsIdent } from "#src/host/netns.js";
@@ -17,7 +17,7 @@ export async function run(args: readonly string[]): Promise<void> {
   needRoot();
   const bridge = await findBridge(launchedBridge());
   if (bridge === undefined) return;
-  const ports = await portIndexes(bridge.ifname);
+  const ports = await bridgePorts(bridge.ifname);
   const host = { mac: bridge.address, addresses: ipv4Of(bridge) };
   if (args.length === 0) {
     print(EXPOSED, [host]);

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { INSIDE, outsideName } from "#src/host/attach.js";
-import { findLink, ipv4Of, listLinks } from "#src/host/links.js";
+import { findLink, ipv4Of, type Link, listLinks } from "#src/host/links.js";
 import { NAMED, type Netns } from "#src/host/netns.js";
 import { networkFiles } from "#src/host/proc-net.js";
 
@@ -47,17 +47,23 @@ export async function lookInside(netns: Netns): Promise<Interface | undefined> {
   return link === undefined ? undefined : { mac: link.address, addresses: ipv4Of(link) };
 }
 
-/** Index of each port of the bridge, with that of its other end: by the pair an interface elsewhere is known as the other end. */
-export async function portIndexes(bridge: string): Promise<Map<number, number>> {
-  const ports = (await listLinks()).filter(({ master }) => master === bridge);
-  return new Map(ports.map(({ ifindex, link_index }) => [ifindex, link_index ?? 0]));
+/** The bridge's ports, for {@link interfacesIn}. */
+export async function bridgePorts(bridge: string): Promise<readonly Link[]> {
+  return (await listLinks()).filter(({ master }) => master === bridge);
 }
 
-/** All interfaces of a namespace that are on the bridge, however they came there. */
-export async function interfacesIn(netns: Netns, ports: ReadonlyMap<number, number>): Promise<Interface[]> {
+/** All interfaces of a namespace that are on the bridge, by attaching or by Docker's plugin. */
+export async function interfacesIn(netns: Netns, ports: readonly Link[]): Promise<Interface[]> {
   const links = await listLinks({ netns: netns.path }).catch(() => []);
   return links
-    .filter(({ ifindex, link_index }) => link_index !== undefined && ports.get(link_index) === ifindex)
+    .filter(({ ifname, ifindex, link_index }) =>
+      ports.some((port) =>
+        ifname === INSIDE
+          ? port.ifname === outsideName(netns)
+          : // Indexes are each namespace's own: other pairs may have the same two.
+            ifname.startsWith(INSIDE) && port.ifindex === link_index && port.link_index === ifindex,
+      ),
+    )
     .map((link) => ({ mac: link.address, addresses: ipv4Of(link) }));
 }
 
