@@ -1,4 +1,5 @@
 import { writeFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { ContainerObserver } from "#docker/containers.js";
 import { type Container, wordsOf } from "#docker/engine/shapes.js";
 import { hostsFile } from "#docker/hosts-file.js";
@@ -8,12 +9,15 @@ import type { Requests } from "#ipam/requests.js";
 import { leaseText, parseLease, parseSubnet, type Subnet } from "#ipam/subnet.js";
 import { type AddressArgument, DEFAULT_SUBNET, parseAddressArgument } from "#src/address-argument.js";
 import { textOf, WeaveError } from "#src/errors.js";
-import { attach } from "#src/host/attach.js";
+import { attach, INSIDE } from "#src/host/attach.js";
 import { findNetns } from "#src/host/netns.js";
+import { networkFiles } from "#src/host/proc-net.js";
 import type { Log } from "#src/log.js";
 
-/** A wait for an address has an end: somebody waits for `docker run`. */
+/** A wait for an address has an end where somebody waits for `docker run`. */
 const WAIT_MS = 20_000;
+/** A container that nobody waits for is tried again, ever later: it waits too, and has done nothing yet. As the original. */
+const RETRY_MS = { first: 2_000, factor: 1.5, last: 60_000 };
 const VARIABLE = "WEAVE_CIDR";
 
 export interface AttacherParts {
@@ -40,15 +44,23 @@ export class Attacher implements ContainerObserver {
   async running(container: Container, signal: AbortSignal): Promise<void> {
     const { Id, State } = container;
     if (!isWrapped(container) || this.#attached.get(Id)?.since === State.StartedAt) return;
-    try {
-      this.#attached.set(Id, { since: State.StartedAt, addresses: await this.#attach(container, signal) });
-    } catch (error) {
-      if (signal.aborted) return;
-      const expected = this.#expected.get(Id);
-      if (expected !== undefined) expected.error = error;
-      // Nobody is there to tell: its restart policy may try again. It has done nothing yet.
-      else kill(State.Pid);
-      throw error;
+    for (let delay = RETRY_MS.first; !signal.aborted; delay = Math.min(delay * RETRY_MS.factor, RETRY_MS.last)) {
+      try {
+        this.#attached.set(Id, { since: State.StartedAt, addresses: await this.#attach(container, signal) });
+        return;
+      } catch (error) {
+        if (signal.aborted) return;
+        const expected = this.#expected.get(Id);
+        if (expected !== undefined) {
+          expected.error = error;
+          return;
+        }
+        this.#parts.log.warn("a container could not be put on the network; it is tried again", {
+          container: Id.slice(0, 12),
+          why: textOf(error),
+        });
+      }
+      await sleep(delay, undefined, { signal, ref: false }).catch(() => {});
     }
   }
 
@@ -56,7 +68,7 @@ export class Attacher implements ContainerObserver {
     this.#attached.delete(id);
   }
 
-  /** From now on a failure is kept for {@link outcome}, and does not end the container. */
+  /** Somebody waits for its start: a failure is kept for {@link outcome}, and it is not tried again. */
   expect(id: string): void {
     this.#expected.set(id, { error: undefined });
   }
@@ -89,6 +101,9 @@ export class Attacher implements ContainerObserver {
         log.warn("/etc/hosts of a container was not rewritten", { container: container.Id, why: textOf(error) });
       }
     }
+    // After a restart of the router all is as it was.
+    const present = networkFiles(container.State.Pid).addressesOf(INSIDE) ?? [];
+    if (addresses.every((cidr) => present.includes(cidr))) return addresses;
     await attach(findNetns(String(container.State.Pid)), { bridge, addresses, multicastRoute });
     log.info("a container is on the network", { container: container.Id.slice(0, 12), addresses });
     return addresses;
@@ -96,7 +111,7 @@ export class Attacher implements ContainerObserver {
 
   async #obtain(id: string, wanted: AddressArgument, signal: AbortSignal): Promise<string> {
     const { ipam } = this.#parts;
-    const options = { container: true, signal, timeoutMs: WAIT_MS };
+    const options = { container: true, signal, ...(this.#expected.has(id) ? { timeoutMs: WAIT_MS } : {}) };
     if (wanted.kind === "ip") {
       await ipam?.requests.claim(id, parseLease(wanted.cidr), options);
       return wanted.cidr;
@@ -135,12 +150,4 @@ export function wantedAddresses(env: readonly string[], byDefault: boolean): Add
       next: "Give [ip:]a.b.c.d/n, net:a.b.c.d/n, net:default or none, separated by spaces.",
     });
   });
-}
-
-function kill(pid: number): void {
-  try {
-    if (pid > 1) process.kill(pid, "SIGKILL");
-  } catch {
-    // It has ended by itself.
-  }
 }

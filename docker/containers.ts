@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Engine } from "#docker/engine/engine.js";
 import { EngineError } from "#docker/engine/engine.js";
 import { type EngineListener, followEngine } from "#docker/engine/events.js";
@@ -8,6 +9,8 @@ import type { Log } from "#src/log.js";
 
 /** Containers that are looked at at the same time, when an engine has come up: it answers each from its memory. */
 const AT_ONCE = 8;
+/** One that takes longer waits for something, and does not hold up the others. */
+const TURN_MS = 2_000;
 
 /** Is told of containers, in order for each one. */
 export interface ContainerObserver {
@@ -24,7 +27,7 @@ export interface ContainersParts {
   /** The engine has come up; its containers will be looked at next. */
   readonly onConnected: () => Promise<void>;
   /** All its containers have been looked at. */
-  readonly onReady: () => Promise<void>;
+  readonly onReady: () => void;
   readonly log: Log;
 }
 
@@ -81,12 +84,17 @@ export class Containers implements EngineListener {
         else holder.died(id);
       }
     await this.#parts.onConnected();
+    // Not waited for: one of them may wait for an address, and what happens to the others must be heard.
+    void this.#lookAtAll(ids).then(() => this.#parts.onReady());
+  }
+
+  async #lookAtAll(ids: readonly string[]): Promise<void> {
     const queue = [...ids];
     const worker = async () => {
-      for (let id = queue.pop(); id !== undefined; id = queue.pop()) await this.look(id);
+      for (let id = queue.pop(); id !== undefined; id = queue.pop())
+        await Promise.race([this.look(id).catch(() => {}), sleep(TURN_MS, undefined, { ref: false })]);
     };
     await Promise.all(Array.from({ length: AT_ONCE }, worker));
-    await this.#parts.onReady();
   }
 
   happened({ Type, Action, Actor }: EngineEvent): void {

@@ -151,8 +151,8 @@ export class Docker {
       onConnected: async () => {
         if (this.#plugin !== undefined) await networks.settle();
       },
-      onReady: async () => {
-        if (this.#plugin !== undefined) await reviveContainers(this.engine, this.#log);
+      onReady: () => {
+        if (this.#plugin !== undefined) void reviveContainers(this.engine, this.#log);
       },
       log: this.#log,
     });

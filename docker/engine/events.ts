@@ -32,14 +32,18 @@ export async function followEngine(
       await engine.negotiate();
       const stream = await engine.events(signal);
       delay = RETRY_MS.first;
-      let last: Promise<void> = listener.connected();
-      // A failure to look is a failure of the connection: both begin anew.
-      last.catch((error) => stream.destroy(error as Error));
+      let last: Promise<void> = Promise.resolve();
+      const then = (run: () => Promise<void> | void) => {
+        last = last.then(run);
+        // A failure to look or to note is a failure of the connection: looking begins anew.
+        last.catch((error) => stream.destroy(error as Error));
+      };
+      then(() => listener.connected());
       const json = new JsonStream();
       for await (const chunk of stream as AsyncIterable<Buffer>) {
         for (const text of json.push(chunk)) {
           const event = parseEvent(text, log);
-          if (event !== undefined) last = last.then(() => listener.happened(event));
+          if (event !== undefined) then(() => listener.happened(event));
         }
       }
       await last;

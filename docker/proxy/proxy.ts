@@ -47,6 +47,8 @@ export class ApiProxy {
       (request, response) => void this.#serve(request, response),
     );
     this.#http.timeout = 0;
+    // As the engine, which closes no connection by itself.
+    this.#http.keepAliveTimeout = 0;
     this.#http.on("upgrade", (request: IncomingMessage, socket: Socket, head: Buffer) =>
       joinRaw(socket, this.#parts.engine, Buffer.concat([Buffer.from(headText(request)), head])),
     );

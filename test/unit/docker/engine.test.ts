@@ -180,7 +180,7 @@ for (const [name, fake] of Object.entries(ENGINES)) {
       holders: [holder],
       observers: [observer],
       onConnected: async () => {},
-      onReady: async () => void seen.push("ready"),
+      onReady: () => void seen.push("ready"),
       log: silentLog,
     });
     try {

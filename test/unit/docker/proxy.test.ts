@@ -45,7 +45,7 @@ test("a container that is created gets the helper, a host name and name servers;
   });
   const unnamed = await create({}, "");
   assert.equal(unnamed?.Hostname, undefined);
-  assert.deepEqual((unnamed?.HostConfig as JsonObject).DnsSearch, ["weave.local."]);
+  assert.deepEqual((unnamed!.HostConfig as JsonObject).DnsSearch, ["weave.local."]);
 });
 
 test("entrypoints and commands, by Docker's own rules", async () => {
@@ -100,7 +100,7 @@ test("host names by Go's patterns", () => {
     parseHostname({ hostnameMatch, hostnameReplacement })(from);
   assert.equal(name("(.*)", "$1", "web"), "web");
   assert.equal(name("^aws-[0-9]+-(.*)$", "my-app-$1", "aws-12798186823-foo"), "my-app-foo");
-  assert.equal(name("^(?P<base>\\w+)_\\d$", "${base}-x", "web_1"), "web-x");
+  assert.equal(name("^(?P<base>\\w+)_\\d$", "$" + "{base}-x", "web_1"), "web-x");
   assert.throws(() => name("(", "", ""), { code: "WEAVE_FLAG_INVALID" });
 });
 
@@ -150,8 +150,8 @@ test("a container's full name is one with a domain; whose entrypoint is the help
 });
 
 test("only what Docker should have started, and could not for want of a network, is started", () => {
-  const container = (Running: boolean, policy: string, Error: string) => ({
-    State: { Running, Pid: 0, StartedAt: "", Error },
+  const container = (Running: boolean, policy: string, why: string) => ({
+    State: { Running, Pid: 0, StartedAt: "", Error: why },
     HostConfig: { NetworkMode: "weave", Binds: [], ExtraHosts: [], RestartPolicy: { Name: policy } },
   });
   const missing = 'error while looking up "weavemesh": dial unix /run/docker/plugins/weavemesh.sock: plugin not found';
