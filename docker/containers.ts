@@ -54,9 +54,14 @@ export class Containers implements EngineListener {
     for (const work of this.#running?.values() ?? []) work.abort();
   }
 
-  /** Undefined while the engine is away: nobody knows. */
-  isRunning(id: string): boolean | undefined {
-    return this.#running?.has(id);
+  /** Asks the engine about one that we have not heard of: it may have started this moment. True while nobody knows. */
+  async isRunning(id: string): Promise<boolean> {
+    if (this.#running?.has(id) ?? true) return true;
+    try {
+      return (await this.#parts.engine.container(id)).State.Running;
+    } catch (error) {
+      return !(error instanceof EngineError && error.status === 404);
+    }
   }
 
   /** Those that run; undefined before an engine has answered. */
@@ -101,7 +106,7 @@ export class Containers implements EngineListener {
     if (Type === "network") {
       const id = Actor.Attributes.container ?? "";
       // A start and an end tell of their own networks.
-      if (["connect", "disconnect"].includes(Action) && this.isRunning(id)) void this.look(id);
+      if (["connect", "disconnect"].includes(Action) && this.#running?.has(id)) void this.look(id);
       return;
     }
     if (Type !== "container" || !isContainerId(Actor.ID)) return;
@@ -112,7 +117,7 @@ export class Containers implements EngineListener {
         void this.look(Actor.ID);
         return;
       case "rename":
-        if (this.isRunning(Actor.ID)) void this.look(Actor.ID);
+        if (this.#running?.has(Actor.ID)) void this.look(Actor.ID);
         return;
       case "die":
         this.#ended(Actor.ID);

@@ -91,7 +91,7 @@ export class Docker {
       if (options.plugin) docker.#plugin = await Plugin.open(options, log);
       if (options.proxy) {
         if (docker.#helper === undefined)
-          log.warn("no waiting helper for this architecture: containers may start before their network", {
+          log.warn("no waiting helper for this architecture: the proxy puts no containers on the network", {
             architecture: process.arch,
           });
         docker.#proxy = await ApiProxy.open({
@@ -183,8 +183,8 @@ export class Docker {
   }
 
   /** Refuses what is for a container that has ended. Where the engine cannot say, it may go on. @throws WEAVE_DOCKER */
-  checkAlive(ident: string): void {
-    if (!isContainerId(ident) || this.#containers?.isRunning(ident) !== false) return;
+  async checkAlive(ident: string): Promise<void> {
+    if (!isContainerId(ident) || this.#containers === undefined || (await this.#containers.isRunning(ident))) return;
     throw new WeaveError("WEAVE_DOCKER", `Container ${ident.slice(0, 12)} died`);
   }
 

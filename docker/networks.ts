@@ -78,7 +78,9 @@ export class Networks {
   /** What Docker has of us that we do not know, and what it has no more: somebody died, or was away, at the time. */
   async #compare(networks: readonly Network[]): Promise<void> {
     const ids = new Set(networks.map(({ Id }) => Id));
-    for (const [id] of this.#book.networks.all) if (!ids.has(id)) this.#book.networks.remove(id);
+    const before = systemClock.wall() - FRESH_MS;
+    for (const [id, { made }] of this.#book.networks.all)
+      if (!ids.has(id) && made <= before) this.#book.networks.remove(id);
     // The list has no containers; each network by itself has.
     const inUse = new Set<string>();
     const endpoints = new Set<string>();
@@ -90,7 +92,6 @@ export class Networks {
       }
     }
     this.#seen = endpoints;
-    const before = systemClock.wall() - FRESH_MS;
     for (const [EndpointID, { network: NetworkID, address, made }] of this.#book.endpoints.all) {
       if (endpoints.has(EndpointID) || made > before) inUse.add(address.split("/")[0]);
       else this.#network.deleteEndpoint({ NetworkID, EndpointID });

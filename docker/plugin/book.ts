@@ -5,6 +5,8 @@ const networkShape = z.object({
   /** Whether its addresses come from our IPAM. */
   ours: z.boolean(),
   multicast: z.boolean(),
+  /** Unix time in ms at which we heard of it. */
+  made: z.number(),
 });
 const endpointShape = z.object({
   network: z.string(),

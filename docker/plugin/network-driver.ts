@@ -42,6 +42,7 @@ export class NetworkDriver {
     this.#parts.book.networks.put(NetworkID, {
       ours: IPv4Data.some(({ AddressSpace }) => isOurSpace(AddressSpace)),
       multicast: multicastOf(genericOptions(Options), this.#parts.log),
+      made: systemClock.wall(),
     });
     return {};
   }
@@ -49,7 +50,8 @@ export class NetworkDriver {
   /** What Docker shows of a network that we do not know: our disk was lost, say. */
   learnNetwork(id: string, ours: boolean, options: Readonly<Record<string, string>>): void {
     if (this.#parts.book.networks.has(id)) return;
-    this.#parts.book.networks.put(id, { ours, multicast: multicastOf(options, this.#parts.log) });
+    const multicast = multicastOf(options, this.#parts.log);
+    this.#parts.book.networks.put(id, { ours, multicast, made: systemClock.wall() });
   }
 
   /** As {@link learnNetwork}, an endpoint: what it holds is noted as held, so that nobody else gets it. */

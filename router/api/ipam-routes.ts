@@ -28,7 +28,7 @@ export function ipamRoutes(router: Router): Route[] {
   });
   const allocate = async (request: Request): Promise<Answer> => {
     const { params, form } = request;
-    if (form.get("check-alive") === "true") router.docker?.checkAlive(params[0]);
+    if (form.get("check-alive") === "true") await router.docker?.checkAlive(params[0]);
     return { body: leaseText(await allocator.requests.allocate(params[0], subnetOf(params), holderOptions(request))) };
   };
   return [
@@ -85,7 +85,7 @@ function holderOptions({ form, signal }: Request): HolderOptions {
 
 async function claim(router: Router, { allocator }: Ipam, request: Request): Promise<Answer> {
   const [ident, ip, prefix] = request.params;
-  if (request.form.get("check-alive") === "true") router.docker?.checkAlive(ident);
+  if (request.form.get("check-alive") === "true") await router.docker?.checkAlive(ident);
   try {
     const lease: Lease = parseLease(`${ip}/${prefix}`);
     // The caller does not want to wait for the ring: what comes of it is in the log.
