@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { hostsFile } from "#docker/hosts-file.js";
 import { attach, detach } from "#src/host/attach.js";
+import { lookInside } from "#src/host/attached.js";
 import { printAddresses, takeAddHosts, takeAddresses, takeName, takeTimeout } from "./arguments.js";
 import { usage } from "./exit.js";
 import { obtain } from "./ipam.js";
@@ -27,13 +28,16 @@ export async function run(args: readonly string[]): Promise<void> {
   const target = await findTarget(text);
   // Before anything is made: a name that cannot be had is a mistake. A container's own is only tried.
   const fqdn = name === undefined ? (given.has("--without-dns") ? undefined : target.fqdn) : await qualified(name);
-  const { addresses, fresh, undo } = await obtain(target.ident, wanted, { container: true, timeout });
+  const before = (await lookInside(target.netns))?.addresses ?? [];
+  const { addresses, undo } = await obtain(target.ident, wanted, { container: true, timeout });
   try {
     if (given.has("--rewrite-hosts")) rewriteHosts(target, addresses, hosts);
     const multicastRoute = !given.has("--no-multicast-route");
     await attach(target.netns, { bridge: launchedBridge(), addresses, multicastRoute });
     if (fqdn !== undefined) await register(target.ident, addresses, fqdn, name !== undefined);
   } catch (error) {
+    // Without IPAM nobody else knows what it had.
+    const fresh = addresses.filter((cidr) => !before.includes(cidr));
     await detach(target.netns, fresh).catch(() => {});
     await undo();
     throw error;

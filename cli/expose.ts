@@ -1,6 +1,6 @@
 import { EXPOSED } from "#src/ident.js";
 import { printAddresses, takeAddresses, takeHostname, takeTimeout } from "./arguments.js";
-import { mustCall } from "./client.js";
+import { call, mustCall } from "./client.js";
 import { usage } from "./exit.js";
 import { obtain } from "./ipam.js";
 import { qualified, register } from "./names.js";
@@ -13,11 +13,12 @@ export async function run(args: readonly string[]): Promise<void> {
   if (words.some((word) => word !== "--without-masquerade")) throw usage();
   const fqdn = name === undefined ? undefined : await qualified(name);
   const form = new URLSearchParams({ skipNAT: String(words.length > 0) });
-  const { addresses, undo } = await obtain(EXPOSED, wanted, { container: false, timeout });
+  const { addresses, fresh, undo } = await obtain(EXPOSED, wanted, { container: false, timeout });
   try {
     for (const cidr of addresses) await mustCall({ method: "POST", path: `/expose/${cidr}`, form });
     if (fqdn !== undefined) await register(EXPOSED, addresses, fqdn);
   } catch (error) {
+    for (const cidr of fresh) await call({ method: "DELETE", path: `/expose/${cidr}` }).catch(() => {});
     await undo();
     throw error;
   }

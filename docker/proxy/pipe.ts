@@ -17,7 +17,7 @@ export interface Forward {
   readonly endpoint: Endpoint;
   readonly request: IncomingMessage;
   /** In place of the request's own body. */
-  readonly body?: Buffer;
+  readonly body?: Buffer | undefined;
 }
 
 /** Sends a request on to the engine, and resolves with the head of its answer. The body follows as it comes. */

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Attacher } from "#docker/attacher.js";
+import { type Attacher, isWrapped } from "#docker/attacher.js";
 import type { Containers } from "#docker/containers.js";
 import type { Engine } from "#docker/engine/engine.js";
 import type { Container } from "#docker/engine/shapes.js";
@@ -62,7 +62,7 @@ export class Rewriter {
       warnings = created.warnings;
       return created.body;
     });
-    const incoming = await sendOn({ endpoint: this.#parts.engine.endpoint, request, ...body });
+    const incoming = await sendOn({ endpoint: this.#parts.engine.endpoint, request, body: body.body });
     const all = [...warnings, ...(body.warning === undefined ? [] : [body.warning])];
     if (all.length === 0 || incoming.statusCode !== 201) return answerWith(incoming, response);
     const answer = await readJson(incoming);
@@ -73,17 +73,17 @@ export class Rewriter {
   /** The answer is held until the container is on the network, or cannot be. */
   async #start(request: IncomingMessage, response: ServerResponse, name: string): Promise<void> {
     const { engine, containers, attacher } = this.#parts;
-    // Engines before 1.24 take a HostConfig here, which replaces that of the creation.
+    const container = await engine.container(name).catch(() => undefined);
+    // Clients before API 1.24 give a HostConfig here, which replaces that of the creation.
     const body = await this.#changed(request, async (given) => {
-      if (Object.keys(given).length === 0) return undefined;
+      if (Object.keys(given).length === 0 || container === undefined || !isWrapped(container)) return undefined;
       const { helper, dns } = await this.#parts.create();
       return withDns(withHelper(given, helper), { dns }, true);
     });
-    const container = await engine.container(name).catch(() => undefined);
     if (container !== undefined) attacher.expect(container.Id);
     let incoming: IncomingMessage;
     try {
-      incoming = await sendOn({ endpoint: engine.endpoint, request, ...body });
+      incoming = await sendOn({ endpoint: engine.endpoint, request, body: body.body });
       if (container !== undefined && incoming.statusCode === 204) await containers.look(container.Id).catch(() => {});
     } finally {
       if (container !== undefined) await this.#settle(container, response);
@@ -108,7 +108,7 @@ export class Rewriter {
       const has = container?.HostConfig.Binds.some((bind) => bind.split(":")[1] === WAIT_FOLDER);
       return has ? { ...given, Cmd: [WAIT_COMMAND, ...stringsOf(given.Cmd)] } : undefined;
     });
-    answerWith(await sendOn({ endpoint: engine.endpoint, request, ...body }), response);
+    answerWith(await sendOn({ endpoint: engine.endpoint, request, body: body.body }), response);
   }
 
   async #inspect(
@@ -137,7 +137,9 @@ export class Rewriter {
     if (!whole) {
       this.#parts.log.warn("the body of a call was too long to be changed; it was passed on", { call: request.url });
       request.unshift(bytes);
-      return {};
+      return {
+        warning: `this container is not on the weave network: its description is longer than ${MAX_BODY} bytes`,
+      };
     }
     if (json === undefined) return { body: bytes };
     try {

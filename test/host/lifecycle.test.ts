@@ -259,10 +259,12 @@ test("bad input of launch: each a clear error, and nothing is left behind", { sk
     };
     await refuse(/^flag provided but not defined: --bogus\nSee 'weave launch --help'\.\n$/, 125, "--bogus");
     await refuse(
-      /^flag provided but not defined: --proxy\n--proxy belongs to a part of weave that this version does not have yet/,
+      /^flag provided but not defined: --awsvpc\n--awsvpc belongs to a part of weave that this version does not have yet/,
       125,
-      "--proxy",
+      "--awsvpc",
     );
+    await refuse(/^'nonsense' is no address of a Docker engine\n/, 1, "--docker-api", "nonsense");
+    await refuse(/^invalid value "unix:\/\/relative" for -H: /, 1, "--docker-api=/x.sock", "-H", "unix://relative");
     await refuse(/^invalid subnet - smaller than minimum size 4: 10\.2\.0\.0\/31\n$/, 1, "--ipalloc-range=10.2.0.0/31");
     await h1.must("ip", "route", "add", "blackhole", "10.40.0.0/16");
     await refuse(
