@@ -22,6 +22,8 @@ const VARIABLE = "WEAVE_CIDR";
 
 export interface AttacherParts {
   readonly bridge: string;
+  /** Of the bridge, in bytes. */
+  readonly mtu: number;
   /** Undefined where IPAM is off: then containers have the addresses that they name. */
   readonly ipam: { readonly requests: Requests; readonly defaultSubnet: Subnet } | undefined;
   readonly rewriteHosts: boolean;
@@ -87,7 +89,7 @@ export class Attacher implements ContainerObserver {
 
   /** @returns its addresses, in CIDR notation */
   async #attach(container: Container, signal: AbortSignal): Promise<readonly string[]> {
-    const { bridge, multicastRoute, rewriteHosts, log } = this.#parts;
+    const { bridge, mtu, multicastRoute, rewriteHosts, log } = this.#parts;
     const wanted = wantedAddresses(container.Config.Env, true);
     if (wanted === undefined) return [];
     const addresses: string[] = [];
@@ -104,7 +106,7 @@ export class Attacher implements ContainerObserver {
     // After a restart of the router all is as it was.
     const present = networkFiles(container.State.Pid).addressesOf(INSIDE) ?? [];
     if (addresses.every((cidr) => present.includes(cidr))) return addresses;
-    await attach(findNetns(String(container.State.Pid)), { bridge, addresses, multicastRoute });
+    await attach(findNetns(String(container.State.Pid)), { bridge, mtu, addresses, multicastRoute });
     log.info("a container is on the network", { container: container.Id.slice(0, 12), addresses });
     return addresses;
   }

@@ -136,7 +136,7 @@ export class Docker {
     this.#plugin?.serve({ network, ipam: driver });
 
     const { multicastRoute, rewriteHosts } = this.options;
-    const attacher = new Attacher({ bridge, ipam, rewriteHosts, multicastRoute, log: this.#log });
+    const attacher = new Attacher({ bridge, mtu, ipam, rewriteHosts, multicastRoute, log: this.#log });
     const attachedAt = (id: string) =>
       ipam === undefined
         ? attacher.addressesOf(id)

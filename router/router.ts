@@ -253,7 +253,7 @@ export class Router {
         range: ipam.allocator.range,
         defaultSubnet: ipam.defaultSubnet,
       },
-      dns: dns && { names: dns.names, address: async () => (await dns.address(options.bridge)).host },
+      dns: dns && { names: dns.names, address: () => dns.recentAddress(options.bridge) },
       holders,
     });
 

@@ -16,6 +16,7 @@ import { systemRandom } from "#src/random.js";
 import type { Store } from "#src/store.js";
 
 const ANY = "0.0.0.0";
+const RECENT_MS = 5_000;
 
 /** weaveDNS of a router: the names on the mesh, and the server that answers for them. */
 export class Dns implements Holder {
@@ -28,6 +29,7 @@ export class Dns implements Holder {
   readonly #host: string;
   readonly #port: number;
   readonly #dockerBridge: string;
+  #recent: { readonly at: number; readonly host: string } | undefined;
 
   private constructor(parts: {
     names: Nameserver;
@@ -94,6 +96,14 @@ export class Dns implements Holder {
     }
     names.open(mesh.channel(CHANNEL, names));
     return new Dns({ names, upstream, options, server, problem, host, port, dockerBridge });
+  }
+
+  /** Where containers of this host can ask, as it was some seconds ago at most: every container that is created asks this. */
+  async recentAddress(bridge: string): Promise<string> {
+    const now = systemClock.now();
+    if (this.#recent === undefined || now - this.#recent.at > RECENT_MS)
+      this.#recent = { at: now, host: (await this.address(bridge)).host };
+    return this.#recent.host;
   }
 
   /** Where containers of this host can ask. @param bridge ours, whose address serves when we listen everywhere */

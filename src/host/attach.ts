@@ -13,6 +13,8 @@ export const OUTSIDE_PREFIX = "vethwe";
 
 export interface AttachOptions {
   readonly bridge: string;
+  /** Of the bridge, in bytes, where it is known to be there: it is looked up otherwise. */
+  readonly mtu?: number;
   /** In CIDR notation. */
   readonly addresses: readonly string[];
   /** Send all multicast into the overlay, unless another route is there. */
@@ -31,13 +33,11 @@ export function outsideName({ inode }: Pick<Netns, "inode">): string {
  * @throws WEAVE_ATTACH, WEAVE_COMMAND_FAILED; then nothing is left behind
  */
 export async function attach(netns: Netns, options: AttachOptions): Promise<void> {
-  const bridge = await findBridge(options.bridge);
-  if (bridge === undefined)
-    throw new WeaveError("WEAVE_ATTACH", "Weave bridge not found. Please run 'weave launch' and try again");
+  const mtu = options.mtu ?? (await mtuOf(options.bridge));
   const outside = outsideName(netns);
-  const { isNew, mac } = await makePair(netns, outside, options.bridge, bridge.mtu);
+  const { isNew, mac } = await makePair(netns, outside, options.bridge, mtu);
   const script = [
-    ...options.addresses.flatMap((cidr) => addressCommands(cidr, INSIDE, bridge.mtu)),
+    ...options.addresses.flatMap((cidr) => addressCommands(cidr, INSIDE, mtu)),
     ...(options.multicastRoute ? [`route replace 224.0.0.0/4 dev ${INSIDE}`] : []),
     // The address that it has: so the kernel says to all where its IP addresses now are (arp_notify).
     `link set dev ${INSIDE} address ${mac}`,
@@ -54,6 +54,12 @@ export async function attach(netns: Netns, options: AttachOptions): Promise<void
     if (isNew) await deleteLink(outside).catch(() => {});
     throw error;
   }
+}
+
+async function mtuOf(name: string): Promise<number> {
+  const bridge = await findBridge(name);
+  if (bridge !== undefined) return bridge.mtu;
+  throw new WeaveError("WEAVE_ATTACH", "Weave bridge not found. Please run 'weave launch' and try again");
 }
 
 /**
