@@ -149,6 +149,11 @@ export class Docker {
       holders: around.holders,
       observers: [attacher, ...(names === undefined ? [] : [names]), new Neighbours(isOurs)],
       onConnected: async () => {
+        try {
+          this.#proxy?.takeRights();
+        } catch (error) {
+          this.#log.warn("the proxy's socket is not as it was", { why: textOf(error) });
+        }
         if (this.#plugin !== undefined) await networks.settle();
       },
       onReady: () => {

@@ -78,8 +78,15 @@ export class ApiProxy {
     }
   }
 
+  /** Who may talk to Docker may talk to us: to be called again when an engine has come up. */
+  takeRights(): void {
+    const { engine } = this.#parts;
+    for (const listen of this.addresses.map(parseListen))
+      if ("path" in listen && "socketPath" in engine) copyRights(engine.socketPath, listen.path);
+  }
+
   async #listen(listen: Listen): Promise<void> {
-    const { options, engine } = this.#parts;
+    const { options } = this.#parts;
     const accept = (socket: Socket) => this.#accept(socket);
     const secure = "host" in listen && options.tls !== "off";
     const server: NetServer = secure
@@ -104,8 +111,7 @@ export class ApiProxy {
     });
     this.#servers.push(server);
     this.addresses.push(listenText(listen));
-    // Who may talk to Docker may talk to us.
-    if ("path" in listen && "socketPath" in engine) copyRights(engine.socketPath, listen.path);
+    this.takeRights();
   }
 
   /** Looks at the head of a connection's first request; only what leaves HTTP is not given to the HTTP server. */

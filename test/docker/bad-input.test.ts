@@ -238,8 +238,9 @@ test("a socket path that is taken: by something else, by a living process, by wh
   const living = await host.weave("launch");
   assert.equal(living.code, 1);
   assert.match(living.stderr, /another process serves the plugin socket/);
+  const ended = new Promise((resolve) => other.once("close", resolve));
   await host.shell("pkill -9 -f weavemesh.sock");
-  await new Promise((resolve) => other.once("close", resolve));
+  await ended;
   await host.launch();
   await networkThere(host);
 });

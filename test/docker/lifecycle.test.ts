@@ -134,6 +134,8 @@ test("both kinds of containers come back after a restart of the container, of th
     await relaunch();
     await h1.startEngine();
     await both();
+    const rights = (socket: string) => h1.type(`stat -c '%a %u %g' ${socket}`);
+    assert.equal(await rights("/run/weave/weave.sock"), await rights("/run/docker.sock"));
   });
   await t.test("the engine is killed while the router is away", async () => {
     await h1.weave("stop");
