@@ -24,9 +24,7 @@ test("launch on each node, connect, and app01 and app02 ping each other by name"
   timeout: 60_000,
 }, async () => {
   const prepare = "export CHECKPOINT_DISABLE=1\nweave launch\neval $(weave env)";
-  await node01.type(`${prepare}\nweave connect ubuntu-node02`).catch(async (error) => {
-    throw error;
-  });
+  await node01.type(`${prepare}\nweave connect ubuntu-node02`);
   await node02.type(prepare);
   assert.match(await node01.type("docker network ls"), /weave +weavemesh +local/);
   const environment = "eval $(weave env)\n";
@@ -41,17 +39,14 @@ test("launch on each node, connect, and app01 and app02 ping each other by name"
 test("docker network create --driver weave mynet, and docker run --network=mynet", { skip }, async () => {
   await node01.type("docker network create --driver weave mynet");
   assert.equal(
-    await node01.type(
-      "docker run -d --network=mynet busybox top > /tmp/id && docker exec $(cat /tmp/id) ip -o link | grep -c ethwe0",
-    ),
+    await node01.type("docker exec $(docker run -d --network=mynet busybox top) ip -o link | grep -c ethwe0"),
     "1",
   );
+  await node01.type(
+    "docker network create -d weave --subnet=172.30.0.0/24 --ip-range=172.30.0.0/28 --gateway=172.30.0.254 specifics-over",
+  );
   assert.equal(
-    await node01
-      .type(
-        "docker network create -d weave --subnet=172.30.0.0/24 --ip-range=172.30.0.0/28 --gateway=172.30.0.254 specifics-over && docker network inspect specifics-over --format '{{json .IPAM.Config}}' | jq -c . 2>/dev/null || docker network inspect specifics-over --format '{{json .IPAM.Config}}'",
-      )
-      .then((text) => text.split("\n").pop()),
+    await node01.type("docker network inspect specifics-over --format '{{json .IPAM.Config}}'"),
     '[{"Subnet":"172.30.0.0/24","IPRange":"172.30.0.0/28","Gateway":"172.30.0.254"}]',
   );
   const address = await node01.type("docker run --rm --network specifics-over busybox ip -o -4 addr show ethwe0");
@@ -61,7 +56,7 @@ test("docker network create --driver weave mynet, and docker run --network=mynet
 test("launch with the first node's name, weave proxy-env, and ifconfig shows ethwe", { skip }, async () => {
   await node01.type("weave reset");
   await node02.type("weave reset");
-  const [HOST1] = ["10.99.0.1"];
+  const HOST1 = "10.99.0.1";
   const run = (name: string) => `docker run --name ${name} -ti ubuntu ifconfig`;
   const c1 = await node01.type(`weave launch\neval $(weave proxy-env)\nscript -qec '${run("c1")}' /dev/null`);
   const c2 = await node02.type(`weave launch ${HOST1}\neval $(weave proxy-env)\nscript -qec '${run("c2")}' /dev/null`);
