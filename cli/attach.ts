@@ -1,5 +1,4 @@
-import { writeFileSync } from "node:fs";
-import { hostsFile } from "#docker/hosts-file.js";
+import { writeHostsFile } from "#docker/hosts-file.js";
 import { attach, detach } from "#src/host/attach.js";
 import { lookInside } from "#src/host/attached.js";
 import { printAddresses, takeAddHosts, takeAddresses, takeName, takeTimeout } from "./arguments.js";
@@ -8,7 +7,7 @@ import { obtain } from "./ipam.js";
 import { launchedBridge } from "./launched.js";
 import { qualified, register } from "./names.js";
 import { needRoot } from "./root.js";
-import { findTarget, type Target } from "./target.js";
+import { findTarget } from "./target.js";
 
 const FLAGS = ["--no-multicast-route", "--without-dns", "--rewrite-hosts"];
 
@@ -28,25 +27,21 @@ export async function run(args: readonly string[]): Promise<void> {
   const target = await findTarget(text);
   // Before anything is made: a name that cannot be had is a mistake. A container's own is only tried.
   const fqdn = name === undefined ? (given.has("--without-dns") ? undefined : target.fqdn) : await qualified(name);
-  const before = (await lookInside(target.netns))?.addresses ?? [];
-  const { addresses, undo } = await obtain(target.ident, wanted, { container: true, timeout });
+  const present = async () => (await lookInside(target.netns))?.addresses ?? [];
+  const { addresses, fresh, undo } = await obtain(target.ident, wanted, { container: true, timeout, present });
   try {
-    if (given.has("--rewrite-hosts")) rewriteHosts(target, addresses, hosts);
+    if (given.has("--rewrite-hosts")) {
+      if (target.container === undefined)
+        throw usage("--rewrite-hosts is for containers: a namespace has no /etc/hosts");
+      writeHostsFile(target.container, addresses, hosts);
+    }
     const multicastRoute = !given.has("--no-multicast-route");
     await attach(target.netns, { bridge: launchedBridge(), addresses, multicastRoute });
     if (fqdn !== undefined) await register(target.ident, addresses, fqdn, name !== undefined);
   } catch (error) {
-    // Without IPAM nobody else knows what it had.
-    const fresh = addresses.filter((cidr) => !before.includes(cidr));
     await detach(target.netns, fresh).catch(() => {});
     await undo();
     throw error;
   }
   printAddresses(addresses);
-}
-
-/** In place: the container has this very file, not its name. */
-function rewriteHosts({ container, fqdn }: Target, addresses: readonly string[], extra: readonly string[]): void {
-  if (container === undefined) throw usage("--rewrite-hosts is for containers: a namespace has no /etc/hosts");
-  writeFileSync(container.HostsPath, hostsFile(addresses, fqdn ?? container.Config.Hostname, extra));
 }

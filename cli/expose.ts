@@ -1,8 +1,11 @@
+import { findBridge } from "#src/host/bridge.js";
+import { ipv4Of } from "#src/host/links.js";
 import { EXPOSED } from "#src/ident.js";
 import { printAddresses, takeAddresses, takeHostname, takeTimeout } from "./arguments.js";
 import { call, mustCall } from "./client.js";
 import { usage } from "./exit.js";
 import { obtain } from "./ipam.js";
+import { launchedBridge } from "./launched.js";
 import { qualified, register } from "./names.js";
 
 /** `weave expose [addr…] [-h name] [--without-masquerade] [--timeout seconds]` */
@@ -13,7 +16,11 @@ export async function run(args: readonly string[]): Promise<void> {
   if (words.some((word) => word !== "--without-masquerade")) throw usage();
   const fqdn = name === undefined ? undefined : await qualified(name);
   const form = new URLSearchParams({ skipNAT: String(words.length > 0) });
-  const { addresses, fresh, undo } = await obtain(EXPOSED, wanted, { container: false, timeout });
+  const present = async () => {
+    const bridge = await findBridge(launchedBridge());
+    return bridge === undefined ? [] : ipv4Of(bridge);
+  };
+  const { addresses, fresh, undo } = await obtain(EXPOSED, wanted, { container: false, timeout, present });
   try {
     for (const cidr of addresses) await mustCall({ method: "POST", path: `/expose/${cidr}`, form });
     if (fqdn !== undefined) await register(EXPOSED, addresses, fqdn);

@@ -14,6 +14,8 @@ export interface ObtainOptions {
   readonly container: boolean;
   /** Seconds to wait; without end if left out. */
   readonly timeout: string | undefined;
+  /** What it has on its interface, in CIDR notation: asked for where IPAM is off, and cannot say. */
+  present(): Promise<readonly string[]>;
 }
 
 /** Addresses that were given to a holder, and how to give back those that it did not have before. */
@@ -33,9 +35,9 @@ export interface Obtained {
 export async function obtain(
   ident: string,
   wanted: readonly AddressArgument[],
-  { container, timeout }: ObtainOptions,
+  { container, timeout, present }: ObtainOptions,
 ): Promise<Obtained> {
-  const before = new Set(await heldBy(ident));
+  const before = new Set((await heldBy(ident)) ?? (await present()));
   const addresses: string[] = [];
   const fresh: string[] = [];
   const undo = () => release(ident, fresh);
@@ -89,10 +91,10 @@ export async function release(ident: string, addresses: readonly string[]): Prom
   for (const cidr of addresses) await call({ method: "DELETE", path: `${pathOf(ident)}/${cidr.split("/")[0]}` });
 }
 
-/** All that a holder has, wherever it is. */
-async function heldBy(ident: string): Promise<string[]> {
+/** All that a holder has, wherever it is; undefined where IPAM is off. */
+async function heldBy(ident: string): Promise<string[] | undefined> {
   const { status, body } = await call({ path: pathOf(ident, "0.0.0.0/0") });
-  return status === 200 ? body.split(" ") : [];
+  return status === 200 ? body.split(" ") : undefined;
 }
 
 /** A call that may take long: tells on standard error what it waits for. @param ident "" for all that waits */

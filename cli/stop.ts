@@ -18,25 +18,25 @@ export async function run(args: readonly string[]): Promise<void> {
 
 /** Docker waits long for the driver of a network that has none any more: the network goes while we still answer. */
 export async function leaveDocker(): Promise<void> {
-  if (!launched().docker?.api) return;
+  const { docker } = launched();
+  const client = engine();
+  if (!docker?.api || client === undefined) return;
   const address = await proxyAddress(process.env).catch(() => undefined);
   if (address !== undefined && process.env.DOCKER_HOST === address) {
     process.stdout.write(
       'WARNING: It appears that your environment is configured to use the Weave Docker API proxy.\nDocker commands will fail while it is stopped. Restore it with: eval "$(weave env --restore)"\n',
     );
   }
-  if (launched().docker?.plugin === false) return;
+  if (!docker.plugin) return;
   try {
-    const network = (await engine()?.networks())?.find(
-      ({ Name, Driver }) => Name === NETWORK && Driver === MESH_DRIVER,
-    );
+    const network = (await client.networks()).find(({ Name, Driver }) => Name === NETWORK && Driver === MESH_DRIVER);
     if (network === undefined) return;
-    const attached = Object.values((await engine()!.network(network.Id)).Containers).map(({ Name }) => Name);
+    const attached = Object.values((await client.network(network.Id)).Containers).map(({ Name }) => Name);
     if (attached.length > 0) {
       process.stderr.write(
         `WARNING: the following containers are still attached to network "${NETWORK}":\n${attached.map((name) => `  ${name}\n`).join("")}Docker operations on those containers may pause or fail while weave is stopped.\n`,
       );
-    } else await engine()!.removeNetwork(network.Id);
+    } else await client.removeNetwork(network.Id);
   } catch (error) {
     process.stderr.write(`WARNING: Docker's network "${NETWORK}" was not removed: ${textOf(error)}\n`);
   }

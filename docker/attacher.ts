@@ -1,9 +1,7 @@
-import { writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ContainerObserver } from "#docker/containers.js";
 import { type Container, wordsOf } from "#docker/engine/shapes.js";
-import { hostsFile } from "#docker/hosts-file.js";
-import { fqdnOf } from "#docker/names.js";
+import { writeHostsFile } from "#docker/hosts-file.js";
 import { WAIT_COMMAND } from "#docker/wait/helper.js";
 import type { Requests } from "#ipam/requests.js";
 import { leaseText, parseLease, parseSubnet, type Subnet } from "#ipam/subnet.js";
@@ -96,9 +94,7 @@ export class Attacher implements ContainerObserver {
     for (const each of wanted) addresses.push(await this.#obtain(container.Id, each, signal));
     if (rewriteHosts) {
       try {
-        // In place: the container has this very file, not its name.
-        const { Config, HostConfig, HostsPath } = container;
-        writeFileSync(HostsPath, hostsFile(addresses, fqdnOf(container) ?? Config.Hostname, HostConfig.ExtraHosts));
+        writeHostsFile(container, addresses, container.HostConfig.ExtraHosts);
       } catch (error) {
         log.warn("/etc/hosts of a container was not rewritten", { container: container.Id, why: textOf(error) });
       }

@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Engine } from "#docker/engine/engine.js";
-import { EngineError } from "#docker/engine/engine.js";
+import { type Engine, EngineError } from "#docker/engine/engine.js";
 import { type EngineListener, followEngine } from "#docker/engine/events.js";
 import { type Container, type EngineEvent, isContainerId } from "#docker/engine/shapes.js";
 import { textOf } from "#src/errors.js";

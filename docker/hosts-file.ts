@@ -1,3 +1,7 @@
+import { writeFileSync } from "node:fs";
+import type { Container } from "#docker/engine/shapes.js";
+import { fqdnOf } from "#docker/names.js";
+
 const LOCAL = [
   "127.0.0.1\tlocalhost",
   "::1\tip6-localhost ip6-loopback",
@@ -23,4 +27,10 @@ export function hostsFile(addresses: readonly string[], name: string, extra: rea
     return `${entry.slice(colon + 1)}\t${entry.slice(0, colon)}`;
   });
   return `# Begin: weave\n${[...own, ...others, ...LOCAL].join("\n")}\n# End: weave\n`;
+}
+
+/** Writes a container's /etc/hosts in place: it has this very file, not its name. @throws what the file system says */
+export function writeHostsFile(container: Container, addresses: readonly string[], extra: readonly string[]): void {
+  const name = fqdnOf(container) ?? container.Config.Hostname;
+  writeFileSync(container.HostsPath, hostsFile(addresses, name, extra));
 }

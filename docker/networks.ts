@@ -1,6 +1,6 @@
 import type { Engine } from "#docker/engine/engine.js";
 import type { Network } from "#docker/engine/shapes.js";
-import type { Book } from "#docker/plugin/book.js";
+import { type Book, FRESH_MS } from "#docker/plugin/book.js";
 import type { IpamDriver } from "#docker/plugin/ipam-driver.js";
 import type { NetworkDriver } from "#docker/plugin/network-driver.js";
 import { DRIVER, MESH_DRIVER } from "#docker/plugin/plugin.js";
@@ -11,36 +11,27 @@ import type { Log } from "#src/log.js";
 
 /** Docker's network that is there without anybody's doing. As the original. */
 export const NETWORK = "weave";
-/** What Docker has asked for in this time it may not show yet. */
-const FRESH_MS = 30_000;
 /** Docker may have gone away before it had our answer: what it does not know of is looked for this often. */
 const LOOK_MS = 15_000;
 
+export interface NetworksParts {
+  readonly engine: Engine;
+  readonly book: Book;
+  readonly network: NetworkDriver;
+  /** Undefined where IPAM is off: then there is no network that is always there. */
+  readonly ipam: { readonly defaultSubnet: Subnet } | undefined;
+  readonly driver: IpamDriver;
+  readonly log: Log;
+}
+
 /** Keeps Docker's list of our networks and ours of Docker's the same, each time an engine comes up. */
 export class Networks {
-  readonly #engine: Engine;
-  readonly #book: Book;
-  readonly #network: NetworkDriver;
-  readonly #ipam: { readonly defaultSubnet: Subnet } | undefined;
-  readonly #driver: IpamDriver;
-  readonly #log: Log;
+  readonly #parts: NetworksParts;
   /** Endpoints that Docker has shown. */
   #seen: ReadonlySet<string> = new Set();
 
-  constructor(parts: {
-    engine: Engine;
-    book: Book;
-    network: NetworkDriver;
-    ipam: { readonly defaultSubnet: Subnet } | undefined;
-    driver: IpamDriver;
-    log: Log;
-  }) {
-    this.#engine = parts.engine;
-    this.#book = parts.book;
-    this.#network = parts.network;
-    this.#ipam = parts.ipam;
-    this.#driver = parts.driver;
-    this.#log = parts.log;
+  constructor(parts: NetworksParts) {
+    this.#parts = parts;
   }
 
   /** Looks for what Docker has forgotten, until `signal` is aborted. */
@@ -53,8 +44,7 @@ export class Networks {
 
   /** Whether there is an address without an endpoint: Docker need not be asked otherwise. */
   #isSuspicious(): boolean {
-    const { addresses, endpoints } = this.#book;
-    const used = new Set(endpoints.all.map(([, { address }]) => address.split("/")[0]));
+    const { addresses, endpoints, usedAddresses: used } = this.#parts.book;
     const before = systemClock.wall() - FRESH_MS;
     return (
       addresses.all.some(([address, asked]) => asked <= before && !used.has(address)) ||
@@ -65,13 +55,15 @@ export class Networks {
   /** A failure is logged: what could not be settled now is at the next start of an engine. */
   async settle(): Promise<void> {
     try {
-      const networks = (await this.#engine.networks()).filter(({ Driver }) => [DRIVER, MESH_DRIVER].includes(Driver));
+      const networks = (await this.#parts.engine.networks()).filter(({ Driver }) =>
+        [DRIVER, MESH_DRIVER].includes(Driver),
+      );
       for (const { Id, IPAM, Options } of networks)
-        this.#network.learnNetwork(Id, IPAM?.Driver === MESH_DRIVER, Options);
+        this.#parts.network.learnNetwork(Id, IPAM?.Driver === MESH_DRIVER, Options);
       await this.#compare(networks);
       await this.#ensure(networks.find(({ Name }) => Name === NETWORK));
     } catch (error) {
-      this.#log.warn("Docker's networks could not be looked at", { why: textOf(error) });
+      this.#parts.log.warn("Docker's networks could not be looked at", { why: textOf(error) });
     }
   }
 
@@ -79,49 +71,49 @@ export class Networks {
   async #compare(networks: readonly Network[]): Promise<void> {
     const ids = new Set(networks.map(({ Id }) => Id));
     const before = systemClock.wall() - FRESH_MS;
-    for (const [id, { made }] of this.#book.networks.all)
-      if (!ids.has(id) && made <= before) this.#book.networks.remove(id);
+    for (const [id, { made }] of this.#parts.book.networks.all)
+      if (!ids.has(id) && made <= before) this.#parts.book.networks.remove(id);
     // The list has no containers; each network by itself has.
     const inUse = new Set<string>();
     const endpoints = new Set<string>();
     for (const { Id } of networks) {
-      for (const { EndpointID, IPv4Address } of Object.values((await this.#engine.network(Id)).Containers)) {
+      for (const { EndpointID, IPv4Address } of Object.values((await this.#parts.engine.network(Id)).Containers)) {
         endpoints.add(EndpointID);
         inUse.add(IPv4Address.split("/")[0]);
         this.#learn(Id, EndpointID, IPv4Address);
       }
     }
     this.#seen = endpoints;
-    for (const [EndpointID, { network: NetworkID, address, made }] of this.#book.endpoints.all) {
+    for (const [EndpointID, { network: NetworkID, address, made }] of this.#parts.book.endpoints.all) {
       if (endpoints.has(EndpointID) || made > before) inUse.add(address.split("/")[0]);
-      else this.#network.deleteEndpoint({ NetworkID, EndpointID });
+      else this.#parts.network.deleteEndpoint({ NetworkID, EndpointID });
     }
-    for (const [address, asked] of this.#book.addresses.all) {
+    for (const [address, asked] of this.#parts.book.addresses.all) {
       if (inUse.has(address) || asked > before) continue;
-      this.#log.info("an address that Docker no longer knows of is free again", { address });
-      this.#driver.release(address);
+      this.#parts.log.info("an address that Docker no longer knows of is free again", { address });
+      this.#parts.driver.release(address);
     }
   }
 
   #learn(network: string, endpoint: string, address: string): void {
     try {
-      this.#network.learnEndpoint(network, endpoint, address);
+      this.#parts.network.learnEndpoint(network, endpoint, address);
     } catch (error) {
-      this.#log.warn("an address is in use twice on this host", { endpoint, address, why: textOf(error) });
+      this.#parts.log.warn("an address is in use twice on this host", { endpoint, address, why: textOf(error) });
     }
   }
 
   /** Makes the network `weave`, if it is not there. Its subnet is given in words: so Docker does not look for overlaps. */
   async #ensure(existing: Network | undefined): Promise<void> {
-    const subnet = this.#ipam?.defaultSubnet.text;
+    const subnet = this.#parts.ipam?.defaultSubnet.text;
     if (subnet === undefined) return;
     if (existing !== undefined) {
       const [config] = existing.IPAM?.Config ?? [];
       if (config === undefined || config.Subnet === subnet) return;
-      this.#log.info("Docker's network has another subnet than ours; it is made anew", { subnet: config.Subnet });
-      await this.#engine.removeNetwork(existing.Id);
+      this.#parts.log.info("Docker's network has another subnet than ours; it is made anew", { subnet: config.Subnet });
+      await this.#parts.engine.removeNetwork(existing.Id);
     }
-    await this.#engine.createNetwork({
+    await this.#parts.engine.createNetwork({
       Name: NETWORK,
       CheckDuplicate: true,
       Driver: MESH_DRIVER,

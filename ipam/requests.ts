@@ -14,7 +14,7 @@ import { isIdent } from "#src/ident.js";
 const CLAIM_TRIES = 5;
 const CLAIM_RETRY_MS = 1_000;
 /** "No container": the address is filed under its own text. */
-const ANONYMOUS = "_";
+export const ANONYMOUS = "_";
 
 export interface HolderOptions extends WaitOptions {
   /** Whether the death of the holder frees the address. */

@@ -21,10 +21,7 @@ const words = or<string | string[]>(z.union([z.string(), z.array(z.string())]), 
 /** A container's end on one network. Since 1.52 the only place where addresses are. */
 export const networkEndShape = z.object({
   NetworkID: text,
-  EndpointID: text,
   IPAddress: text,
-  IPPrefixLen: or(z.number(), 0),
-  MacAddress: text,
   Aliases: texts,
 });
 
@@ -44,10 +41,8 @@ export const containerShape = z.object({
     Domainname: text,
     Env: texts,
     Entrypoint: words,
-    Labels: labels,
   }),
   HostConfig: z.object({
-    NetworkMode: text,
     Binds: texts,
     ExtraHosts: texts,
     RestartPolicy: or<{ Name: string }>(z.object({ Name: text }), { Name: "" }),
@@ -55,28 +50,20 @@ export const containerShape = z.object({
   NetworkSettings: z.object({ Networks: or(z.record(z.string(), networkEndShape), {}) }),
 });
 
-export const summaryShape = z.object({
-  Id: z.string(),
-  State: text,
-  HostConfig: z.nullish(z.object({ NetworkMode: text })),
-});
+export const summaryShape = z.object({ Id: z.string() });
 
 export const networkShape = z.object({
   Id: z.string(),
   Name: text,
   Driver: text,
-  Scope: text,
   IPAM: z.nullish(
     z.object({
       Driver: text,
-      Config: or(z.array(z.object({ Subnet: text, IPRange: text, Gateway: text })), []),
+      Config: or(z.array(z.object({ Subnet: text })), []),
     }),
   ),
   Options: labels,
-  Containers: or(
-    z.record(z.string(), z.object({ Name: text, EndpointID: text, MacAddress: text, IPv4Address: text })),
-    {},
-  ),
+  Containers: or(z.record(z.string(), z.object({ Name: text, EndpointID: text, IPv4Address: text })), {}),
 });
 
 export const imageShape = z.object({
@@ -88,7 +75,7 @@ export const imageShape = z.object({
   ),
 });
 
-export const versionShape = z.object({ Version: text, ApiVersion: z.string(), MinAPIVersion: text });
+export const versionShape = z.object({ MinAPIVersion: text });
 
 /** What an event is about. `status`, `id` and `from` of old are not read: engines since 1.52 leave them out. */
 export const eventShape = z.object({

@@ -37,7 +37,15 @@ export class Book {
     this.endpoints = new Shelf(store, "docker/endpoint/", endpointShape);
     this.addresses = new Shelf(store, "docker/address/", addressShape);
   }
+
+  /** Addresses that endpoints have, without prefix length. */
+  get usedAddresses(): Set<string> {
+    return new Set(this.endpoints.all.map(([, { address }]) => address.split("/")[0]));
+  }
 }
+
+/** What Docker has asked for in this time it may neither show nor have made anything of yet. */
+export const FRESH_MS = 30_000;
 
 /** Entries of one kind, on disk before they are in memory. */
 export class Shelf<T> {

@@ -1,14 +1,12 @@
-import type { Book } from "#docker/plugin/book.js";
+import { type Book, FRESH_MS } from "#docker/plugin/book.js";
 import { isGateway, type ReleaseAddress, type RequestAddress, type RequestPool } from "#docker/plugin/protocol.js";
 import type { PluginAnswer } from "#docker/plugin/socket.js";
-import type { Requests } from "#ipam/requests.js";
+import { ANONYMOUS, type Requests } from "#ipam/requests.js";
 import { addressText, leaseText, parseAddress, parseSubnet, type Subnet } from "#ipam/subnet.js";
 import { type Clock, systemClock } from "#src/clock.js";
 import { textOf, WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 
-/** No container: IPAM files the address under its own text. */
-const ANONYMOUS = "_";
 /** A wait for space or for a first ring has an end: Docker holds locks meanwhile. */
 const WAIT_MS = 15_000;
 /**
@@ -16,9 +14,6 @@ const WAIT_MS = 15_000;
  * People do not create this many networks in this time.
  */
 const LOOP = { calls: 8, withinMs: 2_000 };
-
-/** Between asking for an address and making an endpoint with it Docker takes less than this. */
-const FRESH_MS = 30_000;
 
 export interface IpamDriverParts {
   /** Undefined where IPAM is off. */
@@ -104,12 +99,11 @@ export class IpamDriver {
 
   /** IPAM does not tell one endpoint from another. What Docker has asked for and made nothing of may be had again. */
   #refuseTaken(address: string): void {
-    const { addresses, endpoints } = this.#parts.book;
-    const asked = addresses.get(address);
+    const { book } = this.#parts;
+    const asked = book.addresses.get(address);
     if (asked === undefined) return;
     const fresh = this.#clock.wall() - asked < FRESH_MS;
-    const used = endpoints.all.some(([, endpoint]) => endpoint.address.split("/")[0] === address);
-    if (fresh || used) {
+    if (fresh || book.usedAddresses.has(address)) {
       throw new WeaveError("WEAVE_PLUGIN", `address ${address} already in use on this host`, {
         next: `'docker network inspect' shows by which container.`,
       });

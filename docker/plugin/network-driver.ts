@@ -60,12 +60,11 @@ export class NetworkDriver {
     if (book.endpoints.has(endpoint) || cidr === "") return;
     const lease = parseLease(cidr);
     const ours = book.networks.get(network)?.ours ?? false;
-    const inRange = ipam !== undefined && contains(ipam.range, lease.address);
-    if (ours) ipam?.requests.found(addressText(lease.address), lease, false);
-    else if (inRange) ipam.requests.found(holderOf(endpoint), lease, false);
-    else claims.found(addressText(lease.address), endpoint);
-    if (ours) book.addresses.put(addressText(lease.address), systemClock.wall());
-    const claimed = ours ? "no" : inRange ? "range" : "outside";
+    const address = addressText(lease.address);
+    const claimed = ours ? "no" : this.#claimedAs(lease.address);
+    if (claimed === "outside") claims.found(address, endpoint);
+    else ipam?.requests.found(ours ? address : holderOf(endpoint), lease, false);
+    if (ours) book.addresses.put(address, systemClock.wall());
     book.endpoints.put(endpoint, { network, address: cidr, claimed, made: systemClock.wall() });
   }
 
@@ -134,12 +133,16 @@ export class NetworkDriver {
   async #claim(cidr: string, endpoint: string, signal: AbortSignal): Promise<"range" | "outside"> {
     const lease = parseLease(parseCidr(cidr).text);
     const { ipam, claims } = this.#parts;
-    if (ipam !== undefined && contains(ipam.range, lease.address)) {
-      await ipam.requests.claim(holderOf(endpoint), lease, { signal, timeoutMs: CLAIM_MS });
-      return "range";
-    }
-    await claims.claim(addressText(lease.address), endpoint);
-    return "outside";
+    const as = this.#claimedAs(lease.address);
+    if (as === "outside") await claims.claim(addressText(lease.address), endpoint);
+    else await ipam?.requests.claim(holderOf(endpoint), lease, { signal, timeoutMs: CLAIM_MS });
+    return as;
+  }
+
+  /** In our range IPAM knows every holder; outside of it the claims do. */
+  #claimedAs(address: bigint): "range" | "outside" {
+    const { ipam } = this.#parts;
+    return ipam !== undefined && contains(ipam.range, address) ? "range" : "outside";
   }
 
   #forget(endpoint: string, address: string, claimed: "no" | "range" | "outside"): void {

@@ -3,6 +3,7 @@ import type { ZodMiniType } from "zod/mini";
 import { textOf, WeaveError } from "#src/errors.js";
 import { freeSocketPath } from "#src/host/unix-socket.js";
 import type { Log } from "#src/log.js";
+import { readBody } from "#src/request-body.js";
 
 /** The largest call, a network with thousands of auxiliary addresses, stays far below. */
 const MAX_BODY = 1 << 20;
@@ -98,7 +99,7 @@ async function serve(
   if (request.method !== "POST") return send(response, 405, { [found.errorKey]: "plugin calls are POST" });
   const began = performance.now();
   try {
-    const { body, undo } = await found.handle(parseBody(await readBody(request)), signal);
+    const { body, undo } = await found.handle(parseBody(await readBody(request, MAX_BODY)), signal);
     log.debug("Docker called", { call: name, ms: Math.round(10 * (performance.now() - began)) / 10 });
     if (signal.aborted && undo !== undefined) {
       log.info("Docker did not wait for an answer; it was taken back", { call: name });
@@ -121,17 +122,6 @@ function send(response: ServerResponse, status: number, body: object): void {
   if (status === 413) response.setHeader("Connection", "close");
   response.writeHead(status, { "Content-Type": CONTENT_TYPE, "Content-Length": Buffer.byteLength(text) });
   response.end(text);
-}
-
-async function readBody(request: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > MAX_BODY) throw new WeaveError("WEAVE_MESSAGE_TOO_LARGE", `the call is longer than ${MAX_BODY} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString("utf8");
 }
 
 function parseBody(text: string): unknown {

@@ -1,8 +1,7 @@
 import { wantedAddresses } from "#docker/attacher.js";
-import type { Image } from "#docker/engine/shapes.js";
-import { wordsOf } from "#docker/engine/shapes.js";
+import { type Image, wordsOf } from "#docker/engine/shapes.js";
 import { isObject, type JsonObject, stringsOf } from "#docker/proxy/json.js";
-import { WAIT_COMMAND, WAIT_FOLDER } from "#docker/wait/helper.js";
+import { isHelperBind, WAIT_COMMAND, WAIT_FOLDER } from "#docker/wait/helper.js";
 
 /** Linux has no longer host names: 64 with the domain. */
 const MAX_HOSTNAME = 64;
@@ -61,7 +60,7 @@ export async function rewriteCreate(body: JsonObject, name: string, context: Cre
 }
 
 export function withHelper(host: JsonObject, helper: string): JsonObject {
-  const others = stringsOf(host.Binds).filter((bind) => bind.split(":")[1] !== WAIT_FOLDER);
+  const others = stringsOf(host.Binds).filter((bind) => !isHelperBind(bind));
   return { ...host, Binds: [...others, `${helper}:${WAIT_FOLDER}:ro`] };
 }
 

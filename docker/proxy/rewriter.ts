@@ -6,7 +6,7 @@ import type { Container } from "#docker/engine/shapes.js";
 import { type CreateContext, rewriteCreate, withDns, withHelper } from "#docker/proxy/create.js";
 import { isObject, type JsonObject, parseExact, stringifyExact, stringsOf } from "#docker/proxy/json.js";
 import { answerError, answerWith, sendOn } from "#docker/proxy/pipe.js";
-import { WAIT_COMMAND, WAIT_FOLDER } from "#docker/wait/helper.js";
+import { isHelperBind, WAIT_COMMAND } from "#docker/wait/helper.js";
 import { textOf, WeaveError } from "#src/errors.js";
 import { lookInside } from "#src/host/attached.js";
 import { findNetns } from "#src/host/netns.js";
@@ -105,7 +105,7 @@ export class Rewriter {
     const { engine } = this.#parts;
     const body = await this.#changed(request, async (given) => {
       const container = await engine.container(name).catch(() => undefined);
-      const has = container?.HostConfig.Binds.some((bind) => bind.split(":")[1] === WAIT_FOLDER);
+      const has = container?.HostConfig.Binds.some(isHelperBind);
       return has ? { ...given, Cmd: [WAIT_COMMAND, ...stringsOf(given.Cmd)] } : undefined;
     });
     answerWith(await sendOn({ endpoint: engine.endpoint, request, body: body.body }), response);

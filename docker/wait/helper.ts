@@ -6,6 +6,9 @@ import { PROGRAMS } from "#docker/wait/programs.js";
 export const WAIT_FOLDER = "/w";
 export const WAIT_COMMAND = "/w/w";
 
+/** Whether a bind of a container is where the helper is. */
+export const isHelperBind = (bind: string): boolean => bind.split(":")[1] === WAIT_FOLDER;
+
 /**
  * Puts the waiting helper on this host's disk, for containers to have it as a volume.
  *

@@ -2,6 +2,7 @@ import { chmodSync, rmSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { systemCode, textOf, WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
+import { readBody } from "#src/request-body.js";
 
 /** A form with a thousand peer names fits; nothing that we take is larger. */
 const MAX_BODY = 256 << 10;
@@ -65,7 +66,7 @@ async function serve(
     const route = matching.find((candidate) => candidate.method === method);
     if (route === undefined) return { status: 405, body: "Method Not Allowed\n" };
     const form = new URLSearchParams(url.search);
-    for (const [key, value] of new URLSearchParams(await readBody(incoming))) form.append(key, value);
+    for (const [key, value] of new URLSearchParams(await readBody(incoming, MAX_BODY))) form.append(key, value);
     const params = route.pattern.exec(url.pathname)!.slice(1).map(decodeURIComponent);
     return await route.handle({
       method: route.method,
@@ -82,22 +83,6 @@ async function serve(
     log.error("a request failed", { url: incoming.url?.slice(0, 200), why: textOf(error) });
     return { status: 500, body: `${textOf(error)}\n` };
   }
-}
-
-function readBody(incoming: IncomingMessage): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    incoming.on("data", (chunk: Buffer) => {
-      bytes += chunk.length;
-      if (bytes > MAX_BODY) {
-        reject(new WeaveError("WEAVE_MESSAGE_TOO_LARGE", `the request body is longer than ${MAX_BODY} bytes`));
-        incoming.pause();
-      } else chunks.push(chunk);
-    });
-    incoming.on("end", () => resolve(Buffer.concat(chunks).toString("utf8")));
-    incoming.on("error", reject);
-  });
 }
 
 function reply(
