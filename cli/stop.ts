@@ -19,8 +19,7 @@ export async function run(args: readonly string[]): Promise<void> {
 /** Docker waits long for the driver of a network that has none any more: the network goes while we still answer. */
 export async function leaveDocker(): Promise<void> {
   const { docker } = launched();
-  const client = engine();
-  if (!docker?.api || client === undefined) return;
+  if (!docker?.api) return;
   const address = await proxyAddress(process.env).catch(() => undefined);
   if (address !== undefined && process.env.DOCKER_HOST === address) {
     process.stdout.write(
@@ -29,6 +28,8 @@ export async function leaveDocker(): Promise<void> {
   }
   if (!docker.plugin) return;
   try {
+    const client = engine();
+    if (client === undefined) return;
     const network = (await client.networks()).find(({ Name, Driver }) => Name === NETWORK && Driver === MESH_DRIVER);
     if (network === undefined) return;
     const attached = Object.values((await client.network(network.Id)).Containers).map(({ Name }) => Name);
