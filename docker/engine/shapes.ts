@@ -85,7 +85,6 @@ export const eventShape = z.object({
 });
 
 export type Container = z.infer<typeof containerShape>;
-export type NetworkEnd = z.infer<typeof networkEndShape>;
 export type Network = z.infer<typeof networkShape>;
 export type Image = z.infer<typeof imageShape>;
 export type EngineEvent = z.infer<typeof eventShape>;
