@@ -1,5 +1,6 @@
 import { hostname } from "node:os";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { parseOffloads } from "#router/datapath/offloads.js";
 import type { RouterOptions } from "#router/options.js";
 import { invalidValue, WeaveError } from "#src/errors.js";
 import { paths } from "#src/paths.js";
@@ -85,6 +86,8 @@ export function parseLaunch(args: readonly string[], env: NodeJS.ProcessEnv): La
     .option("--metrics-addr <address>", "", "")
     .option("--weave-bridge <name>", "", "weave")
     .option("--mtu <bytes>", "", whole, numberFrom(env, "WEAVE_MTU", 0))
+    .option("--datapath-threads <count>", "", whole, 0)
+    .option("--offloads-off <names>", "", env.WEAVE_OFFLOADS_OFF ?? "")
     .option("--no-fastdp")
     .option("--db-prefix <path>", "", paths(env).dbPrefix)
     .option("--log-level <level>", "", "info")
@@ -129,6 +132,8 @@ export function parseLaunch(args: readonly string[], env: NodeJS.ProcessEnv): La
     metricsAddr: given.metricsAddr,
     bridge: given.weaveBridge,
     mtu: given.mtu || (noFastdp ? MTU_NO_FASTDP : MTU),
+    datapathThreads: given.datapathThreads,
+    offloadsOff: parseOffloads(given.offloadsOff),
     logLevel: levelOf(given.logLevel),
     dbPrefix: given.dbPrefix,
     restart: given.restart,

@@ -1,6 +1,8 @@
 import { z } from "zod/mini";
 import { checkDockerOptions, dockerOptionsShape } from "#docker/options.js";
 import { nicknameShape } from "#mesh/peer.js";
+import { OFFLOADS } from "#router/datapath/protocol.js";
+import { MAX_LANES } from "#router/datapath/record.js";
 import { parseDnsOptions } from "#router/dns/options.js";
 import { parseIpamOptions } from "#router/ipam-options.js";
 import { isIpv4, parseCidr } from "#src/address.js";
@@ -29,6 +31,10 @@ const shape = z.object({
   bridge: z.string().check(z.regex(/^[A-Za-z][\w.-]{0,10}$/)),
   /** Of the bridge and so of containers, in bytes. */
   mtu: z.number().check(z.int(), z.gte(576), z.lte(65_535)),
+  /** 0: what suits the machine. */
+  datapathThreads: z.number().check(z.int(), z.gte(0), z.lte(MAX_LANES)),
+  /** Not to be used, though the kernel has them. */
+  offloadsOff: z.array(z.enum(OFFLOADS)),
   logLevel: z.enum(["debug", "info", "warn", "error"]),
   dbPrefix: z.string().check(z.startsWith("/")),
   restart: z.boolean(),

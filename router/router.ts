@@ -1,9 +1,11 @@
+import { availableParallelism } from "node:os";
 import type { Docker } from "#docker/docker.js";
 import type { Target } from "#mesh/connection-maker.js";
 import { Mesh } from "#mesh/mesh.js";
 import { type PeerName, peerText } from "#mesh/peer.js";
 import type { Wire } from "#mesh/transport.js";
-import { Datapath } from "#router/datapath/datapath.js";
+import { Datapath, LANE_AT, threadsFor } from "#router/datapath/datapath.js";
+import { allowedOffloads } from "#router/datapath/offloads.js";
 import type { DatapathEvent } from "#router/datapath/protocol.js";
 import { PeerDirectory } from "#router/directory.js";
 import { Dns } from "#router/dns/dns.js";
@@ -28,7 +30,7 @@ import { machineBytes } from "#src/host/identity.js";
 import { deleteLink } from "#src/host/links.js";
 import { closeFd } from "#src/host/native/files.js";
 import { openTap, type TapDevice } from "#src/host/native/tap.js";
-import { openUdp } from "#src/host/native/udp.js";
+import { type FrameSockets, openFrameSockets } from "#src/host/native/udp.js";
 import { linkMtuTo } from "#src/host/routes.js";
 import { type Log, limited } from "#src/log.js";
 import { macFromNumber, macNumber } from "#src/mac.js";
@@ -65,7 +67,7 @@ export class Router {
   readonly #watch: NamespaceWatch;
   readonly #store: Store;
   readonly #tap: TapDevice;
-  readonly #udpFd: number;
+  readonly #sockets: FrameSockets;
   readonly #listener: WebSocketListener;
 
   private constructor(parts: {
@@ -80,7 +82,7 @@ export class Router {
     log: Log;
     store: Store;
     tap: TapDevice;
-    udpFd: number;
+    sockets: FrameSockets;
     listener: WebSocketListener;
   }) {
     this.options = parts.options;
@@ -94,7 +96,7 @@ export class Router {
     this.log = parts.log;
     this.#store = parts.store;
     this.#tap = parts.tap;
-    this.#udpFd = parts.udpFd;
+    this.#sockets = parts.sockets;
     this.#listener = parts.listener;
   }
 
@@ -141,13 +143,15 @@ export class Router {
     });
     const psk = options.password === undefined ? undefined : await passwordKey(options.password);
 
-    const udpFd = openUdp(options.host || "0.0.0.0", options.port);
-    undo.push(() => closeFd(udpFd));
+    const lanes = options.datapathThreads || threadsFor(availableParallelism());
+    const allowed = allowedOffloads(options.offloadsOff);
+    const sockets = openFrameSockets(options.host || "0.0.0.0", options.port, lanes, LANE_AT, allowed);
+    undo.push(() => sockets.fds.forEach(closeFd));
     // Before anything is made on the host: a port in use is the commonest reason to fail.
     let accept: (wire: Wire) => void = (wire) => wire.close();
     const listener = await listenWebSocket(options.host, options.port, (wire) => accept(wire));
     undo.push(() => listener.close());
-    const tap = openTap(TAP_NAME);
+    const tap = openTap(TAP_NAME, lanes, allowed);
     undo.push(() => tap.close());
     if (await ensureBridge(options.bridge, identity.name, options.mtu)) undo.push(() => deleteLink(options.bridge));
     await addRouterPort(options.bridge, TAP_NAME, options.mtu);
@@ -158,7 +162,8 @@ export class Router {
     const datapath = new Datapath({
       self: macNumber(identity.name),
       tap,
-      udpFd,
+      sockets,
+      openssl: allowed.openssl,
       onEvent: (event) => onEvent(event),
       onFailure: onFatal,
     });
@@ -269,7 +274,7 @@ export class Router {
       log,
       store,
       tap,
-      udpFd,
+      sockets,
       listener,
     });
     accept = (wire) => mesh.accept(wire);
@@ -310,7 +315,7 @@ export class Router {
     await this.#listener.close();
     await this.datapath.stop();
     this.#tap.close();
-    closeFd(this.#udpFd);
+    this.#sockets.fds.forEach(closeFd);
     await deleteLink(TAP_NAME).catch(() => {});
     await this.#store.close();
     this.log.info("router stopped");

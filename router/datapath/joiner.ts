@@ -1,4 +1,4 @@
-import { MAX_FRAME } from "#router/datapath/record.js";
+import { BUFFERS, MAX_CAPTURE } from "#router/datapath/record.js";
 import {
   cutHeaders,
   DESCRIPTOR_BYTES,
@@ -9,20 +9,27 @@ import {
   readDescriptor,
   writeVnetHeader,
 } from "#router/datapath/super-frame.js";
-import { Memory } from "#src/host/native/memory.js";
+import { IoVector } from "#src/host/native/io-vector.js";
+import type { Memory } from "#src/host/native/memory.js";
 import { VNET_HEADER_BYTES } from "#src/host/native/tap.js";
 
+/** Records of one segment each make the longest list; then the run is delivered and another begins. */
+const MAX_SPANS = 256;
+
 /**
- * Joins neighbouring pieces of a super-frame into one write to the TAP. A run is closed by its last piece, by a gap, by
- * anything else from the network, and when there is nothing more to receive.
+ * Joins neighbouring pieces of a super-frame into one write to the TAP, from where they were received: nothing is copied,
+ * so a run must be closed before its memory is used again. It is also closed by its last piece, by a gap, by anything else
+ * from the network, and when there is nothing more to receive.
  */
 export class Joiner {
-  readonly #memory = new Memory(2 * MAX_FRAME);
-  readonly #deliver: (memory: Memory, offset: number, length: number) => void;
+  readonly #deliver: (parts: IoVector, gsoType: number) => void;
+  readonly #parts = new IoVector(MAX_SPANS);
   readonly #piece: Descriptor = { flags: 0, gsoType: 0, headers: 0, gsoSize: 0, csumStart: 0, id: 0, offset: 0 };
 
   /** Of the open run; `#layout` is undefined when there is none. */
   #layout: Layout | undefined;
+  #memory: Memory | undefined;
+  #headersAt = 0;
   #source = 0;
   #id = 0;
   #from = 0;
@@ -30,13 +37,16 @@ export class Joiner {
   #last = false;
   #gsoType = 0;
   #gsoSize = 0;
+  /** The receive that is under way, and the one that the run began in. */
+  #turn = 0;
+  #began = 0;
 
-  /** @param deliver is given each joined frame with its virtio header */
-  constructor(deliver: (memory: Memory, offset: number, length: number) => void) {
+  /** @param deliver is given each joined frame with its virtio header, as spans */
+  constructor(deliver: (parts: IoVector, gsoType: number) => void) {
     this.#deliver = deliver;
   }
 
-  /** Takes the body of a PIECE record. False: it is malformed. */
+  /** Takes the body of a PIECE record, which stays where it is until the run is closed. False: it is malformed. */
   add(source: number, from: Memory, body: number, bodyBytes: number): boolean {
     const piece = this.#piece;
     if (!readDescriptor(from.view, body, bodyBytes, piece)) {
@@ -46,31 +56,44 @@ export class Joiner {
     const headersAt = body + DESCRIPTOR_BYTES;
     const payloadAt = headersAt + piece.headers;
     const payload = body + bodyBytes - payloadAt;
-    const continues =
-      this.#layout !== undefined &&
+    const layout = this.#layout;
+    if (
+      layout !== undefined &&
       this.#source === source &&
       this.#id === piece.id &&
       this.#next === piece.offset &&
-      this.#layout.headers === piece.headers;
-    if (!continues) {
+      layout.headers === piece.headers &&
+      this.#parts.count < MAX_SPANS &&
+      this.#parts.bytes + payload <= MAX_CAPTURE
+    ) {
+      this.#parts.push(from, payloadAt, payload);
+    } else {
       this.close();
-      const layout = layoutOf(from.u8.subarray(headersAt, payloadAt), piece.csumStart);
-      if (layout === undefined || layout.headers !== piece.headers) return false;
-      this.#layout = layout;
+      const found = layoutOf(from.u8.subarray(headersAt, payloadAt), piece.gsoType, piece.csumStart);
+      if (found === undefined || found.headers !== piece.headers) return false;
+      this.#layout = found;
+      this.#memory = from;
+      this.#headersAt = headersAt;
       this.#source = source;
       this.#id = piece.id;
       this.#from = this.#next = piece.offset;
       this.#gsoType = piece.gsoType;
       this.#gsoSize = piece.gsoSize;
-      this.#memory.u8.set(from.u8.subarray(headersAt, payloadAt), VNET_HEADER_BYTES);
+      // The virtio header takes the place of the descriptor, which has been read.
+      const start = headersAt - VNET_HEADER_BYTES;
+      this.#began = this.#turn;
+      this.#parts.push(from, start, body + bodyBytes - start);
     }
-    const to = VNET_HEADER_BYTES + piece.headers + (this.#next - this.#from);
-    this.#memory.at(to, payload);
-    this.#memory.u8.set(from.u8.subarray(payloadAt, payloadAt + payload), to);
     this.#next += payload;
     this.#last = (piece.flags & FLAG_LAST) !== 0;
     if (this.#last) this.close();
     return true;
+  }
+
+  /** Receive number `turn` is about to use the memory of the one {@link BUFFERS} before. */
+  turn(turn: number): void {
+    if (this.#began + BUFFERS <= turn) this.close();
+    this.#turn = turn;
   }
 
   /** Delivers the open run, if there is one. */
@@ -78,11 +101,17 @@ export class Joiner {
     const layout = this.#layout;
     if (layout === undefined) return;
     this.#layout = undefined;
+    const { u8, view } = this.#memory!;
+    const at = this.#headersAt;
     const payload = this.#next - this.#from;
-    const whole = this.#from === 0 && this.#last;
-    const headers = this.#memory.u8.subarray(VNET_HEADER_BYTES, VNET_HEADER_BYTES + layout.headers);
-    if (!whole) cutHeaders(headers, layout, this.#from, payload, this.#gsoSize, this.#last);
-    writeVnetHeader(this.#memory.view, 0, layout, this.#gsoType, this.#gsoSize, payload);
-    this.#deliver(this.#memory, 0, VNET_HEADER_BYTES + layout.headers + payload);
+    try {
+      const whole = this.#from === 0 && this.#last;
+      if (!whole)
+        cutHeaders(u8.subarray(at, at + layout.headers), layout, this.#from, payload, this.#gsoSize, this.#last);
+      writeVnetHeader(view, at - VNET_HEADER_BYTES, layout, this.#gsoType, this.#gsoSize, payload);
+      this.#deliver(this.#parts, view.getUint8(at - VNET_HEADER_BYTES + 1));
+    } finally {
+      this.#parts.clear();
+    }
   }
 }

@@ -1,4 +1,6 @@
-import type { Endpoint } from "#src/host/native/udp.js";
+import type { Arrivals } from "#router/datapath/session.js";
+import type { TapOffloads } from "#src/host/native/tap.js";
+import type { Endpoint, UdpOffloads } from "#src/host/native/udp.js";
 
 /**
  * What the event loop and the datapath thread say to one another. Commands go through a message port and are announced by
@@ -20,15 +22,36 @@ export type Command =
       readonly remoteSession: number;
       readonly address: Endpoint;
       readonly datagramBytes: number;
+      readonly datagramsPerRecord: number;
+      /** Frames go over the connection's own channel. */
+      readonly stream: boolean;
     }
+  /** A record came over the connection's own channel. */
+  | { readonly do: "record"; readonly session: number; readonly record: Uint8Array }
+  /** So many bytes of a lane have left by it. */
+  | { readonly do: "streamed"; readonly session: number; readonly lane: number; readonly bytes: number }
+  /** Another thread has seen the peer move. */
+  | { readonly do: "address"; readonly session: number; readonly address: Endpoint }
   | { readonly do: "control"; readonly session: number; readonly message: Uint8Array; readonly datagramBytes: number }
   | { readonly do: "close"; readonly session: number }
   | { readonly do: "routes"; readonly routes: RouteTable }
+  /** Another thread has learnt where a MAC is. */
+  | { readonly do: "learn"; readonly mac: number; readonly peer: number }
   | { readonly do: "forget"; readonly peer: number }
   /** The MAC is no longer behind our own bridge: it may be learned from the network again. */
   | { readonly do: "release"; readonly mac: number }
   | { readonly do: "report"; readonly ticket: number }
   | { readonly do: "stop" };
+
+/** What the kernel, the devices and the processor do for us. What they do not, we do, slower. */
+export interface Offloads extends TapOffloads, UdpOffloads {
+  /** OpenSSL is called directly; else node:crypto. */
+  readonly openssl: boolean;
+}
+
+/** Their names on the command line and in status. */
+export const OFFLOADS = ["vnet-header", "tso", "uso", "udp-segment", "udp-gro", "openssl"] as const;
+export type OffloadName = (typeof OFFLOADS)[number];
 
 /** Next hops by peer: sessions for what is sent to a peer, and for what a peer floods. */
 export interface RouteTable {
@@ -44,6 +67,9 @@ export type DatapathEvent =
       readonly datagramBytes: number;
     }
   | { readonly event: "address-changed"; readonly session: number; readonly address: Endpoint }
+  | { readonly event: "stream"; readonly session: number; readonly record: Uint8Array }
+  | ({ readonly event: "arrivals"; readonly session: number } & Arrivals)
+  | { readonly event: "mac-learnt"; readonly mac: number; readonly peer: number }
   | { readonly event: "too-big"; readonly session: number }
   | { readonly event: "mac-moved"; readonly mac: number; readonly from: number; readonly to: number }
   | { readonly event: "mac-refused"; readonly mac: number; readonly peer: number }
@@ -74,6 +100,9 @@ export const DROPS = [
   "key-missing",
   "address-unknown",
   "send-failed",
+  "send-queue-full",
+  "stream-queue-full",
+  "receive-queue-full",
   "datagram-too-big",
   "tap-write-failed",
 ] as const;
@@ -105,7 +134,8 @@ export class Tally {
   };
   readonly drops = Object.fromEntries(DROPS.map((reason) => [reason, 0])) as Record<Drop, number>;
 
-  drop(reason: Drop): void {
-    this.drops[reason]++;
+  /** @param count frames, records or datagrams: what the reason is about */
+  drop(reason: Drop, count = 1): void {
+    this.drops[reason] += count;
   }
 }

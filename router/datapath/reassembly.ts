@@ -1,5 +1,6 @@
-import { DATAGRAM_HEADER, MAX_RECORD } from "#router/datapath/record.js";
+import { MAX_RECORD } from "#router/datapath/record.js";
 import { Memory } from "#src/host/native/memory.js";
+import type { Endpoint } from "#src/host/native/udp.js";
 
 /** Records under reassembly at once. Pieces of a record follow one another closely; reordering mixes a few neighbours. */
 const SLOTS = 32;
@@ -8,6 +9,7 @@ const SLOT_BYTES = MAX_RECORD + 9_216;
 
 interface Slot {
   key: number;
+  source: Endpoint;
   count: number;
   have: number;
   pieceBytes: number;
@@ -35,6 +37,7 @@ export class Reassembly {
     for (let i = 0; i < SLOTS; i++) {
       this.#slots.push({
         key: -1,
+        source: 0,
         count: 0,
         have: 0,
         pieceBytes: 0,
@@ -47,16 +50,22 @@ export class Reassembly {
   }
 
   /**
-   * Adds one datagram of `length` bytes at `offset` of `from`.
+   * Adds one piece, the `index`th of `count`: `bytes` at `offset` of `from`.
    *
-   * @param key tells the record apart: session, epoch and counter
+   * @param key tells the record apart: session, lane, epoch and counter
+   * @param source where it came from: pieces of different senders never mix
    * @returns true when the record is complete; it stays valid until the next call
    */
-  add(key: number, from: Memory, offset: number, length: number): boolean {
-    const index = from.u8[offset + 1];
-    const count = from.u8[offset + 2];
-    const bytes = length - DATAGRAM_HEADER;
-    const slot = this.#find(key, count);
+  add(
+    key: number,
+    source: Endpoint,
+    index: number,
+    count: number,
+    from: Memory,
+    offset: number,
+    bytes: number,
+  ): boolean {
+    const slot = this.#find(key, source, count);
     if (slot === undefined || slot.seen[index] || bytes <= 0) return false;
     const last = index === count - 1;
     if (last) slot.lastBytes = bytes;
@@ -66,7 +75,7 @@ export class Reassembly {
     slot.seen[index] = 1;
     slot.have++;
     const to = last ? slot.at + MAX_RECORD : slot.at + index * bytes;
-    this.memory.u8.set(from.u8.subarray(offset + DATAGRAM_HEADER, offset + length), to);
+    this.memory.copyFrom(to, from, offset, bytes);
     if (slot.have < count) return false;
     this.memory.copy(slot.at + slot.pieceBytes * (count - 1), slot.at + MAX_RECORD, slot.lastBytes);
     slot.key = -1;
@@ -75,10 +84,10 @@ export class Reassembly {
     return true;
   }
 
-  #find(key: number, count: number): Slot | undefined {
+  #find(key: number, source: Endpoint, count: number): Slot | undefined {
     let oldest = this.#slots[0];
     for (const slot of this.#slots) {
-      if (slot.key === key) {
+      if (slot.key === key && slot.source === source) {
         slot.stamp = ++this.#stamp;
         return slot.count === count ? slot : undefined;
       }
@@ -86,6 +95,7 @@ export class Reassembly {
     }
     if (oldest.key !== -1) this.evicted++;
     oldest.key = key;
+    oldest.source = source;
     oldest.count = count;
     oldest.have = oldest.pieceBytes = oldest.lastBytes = 0;
     oldest.stamp = ++this.#stamp;

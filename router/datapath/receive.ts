@@ -1,135 +1,249 @@
 import type { DatapathEvent, Tally } from "#router/datapath/protocol.js";
 import { Reassembly } from "#router/datapath/reassembly.js";
-import { DATAGRAM_HEADER, DATAGRAM_TYPE, RECORD_OVERHEAD } from "#router/datapath/record.js";
+import { AT_LANE, BUFFERS, DATAGRAM_HEADER, DATAGRAM_TYPE, MAX_RECORD, RECORD_OVERHEAD } from "#router/datapath/record.js";
 import type { Session } from "#router/datapath/session.js";
 import type { Switch } from "#router/datapath/switch.js";
+import { IoVector } from "#src/host/native/io-vector.js";
 import { Memory } from "#src/host/native/memory.js";
-import { IoVector, type UdpSocket } from "#src/host/native/udp.js";
+import type { UdpSocket } from "#src/host/native/udp.js";
 
 /** What one receive may bring: UDP_GRO joins datagrams up to 64 KB. */
-const BUFFER_BYTES = 65_536;
-const VECTOR_AT = BUFFER_BYTES;
+const RECEIVE_BYTES = 65_536;
+/** Pieces smaller than this are not worth a layout of their own. */
+const SMALLEST_PIECE = 512;
+const LARGEST_PIECE = 9_216;
+const MAX_DATAGRAMS = Math.ceil(RECEIVE_BYTES / (SMALLEST_PIECE + DATAGRAM_HEADER));
+const HEADER_SLOT = 16;
+/** Pieces lie one after the other; the last may reach beyond. */
+const PIECES_BYTES = RECEIVE_BYTES + LARGEST_PIECE;
+/** The datagrams of one receive as they came: for those that do not fit the layout. */
+const AS_CAME_AT = PIECES_BYTES + MAX_DATAGRAMS * HEADER_SLOT;
+const BUFFER_BYTES = AS_CAME_AT + RECEIVE_BYTES;
 
-/** Datagrams in, opened records out. */
+/**
+ * Datagrams in, opened records out.
+ *
+ * A receive is scattered: headers to slots of their own, so that the pieces of a record lie together and it is opened where
+ * it arrived. That takes knowing how long pieces are; the last size is the guess, and in bulk traffic it is right. Where it
+ * is wrong the datagrams are copied together again.
+ */
 export class Receiver {
   readonly #udp: UdpSocket;
   readonly #switch: Switch;
   readonly #tally: Tally;
   readonly #tell: (event: DatapathEvent) => void;
-  readonly #memory = new Memory(BUFFER_BYTES + 16);
-  readonly #buffer: IoVector;
+  readonly #buffers: { memory: Memory; parts: IoVector; piece: number }[] = [];
   readonly #reassembly = new Reassembly();
+  #turn = 0;
+  #piece = 1_460;
+  /** The size that was guessed wrong last. */
+  #missed = 0;
+  #overflowed = 0;
 
   constructor(udp: UdpSocket, to: Switch, tally: Tally, tell: (event: DatapathEvent) => void) {
     this.#udp = udp;
     this.#switch = to;
     this.#tally = tally;
     this.#tell = tell;
-    this.#buffer = new IoVector(this.#memory, VECTOR_AT, 1);
-    this.#buffer.push(0, BUFFER_BYTES);
+    for (let i = 0; i < BUFFERS; i++)
+      this.#buffers.push({ memory: new Memory(BUFFER_BYTES), parts: new IoVector(2 * MAX_DATAGRAMS), piece: 0 });
   }
 
   /** One receive, with all that follows from it. False: there was nothing. */
   pump(): boolean {
-    const count = this.#udp.receive(this.#buffer);
+    const buffer = this.#buffers[this.#turn % BUFFERS];
+    if (buffer.piece !== this.#piece) this.#layOut(buffer);
+    // The oldest buffer is used again: nothing may still lie in it.
+    this.#switch.turn(this.#turn);
+    const count = this.#udp.receive(buffer.parts);
     if (count < 0) return false;
-    const { counters } = this.#tally;
-    counters.bytesReceived += count;
-    const stride = this.#udp.segmentBytes;
-    for (let at = 0; at < count; ) {
-      counters.datagramsReceived++;
-      at += this.#datagram(at, Math.min(stride, count - at), stride, count);
+    this.#turn++;
+    this.#tally.counters.bytesReceived += count;
+    if (this.#udp.overflowed !== this.#overflowed) {
+      this.#tally.drop("receive-queue-full", (this.#udp.overflowed - this.#overflowed) >>> 0);
+      this.#overflowed = this.#udp.overflowed;
     }
+    const stride = this.#udp.segmentBytes;
+    const { memory, piece } = buffer;
+    if (stride === piece + DATAGRAM_HEADER || (stride === count && count <= piece + DATAGRAM_HEADER))
+      this.#inPlace(memory, piece, count, stride);
+    else this.#asTheyCame(memory, buffer.parts, count, stride);
     return true;
   }
 
-  /**
-   * Takes the datagram at `at`, and with it the rest of its record when that follows in order. Returns how far the
-   * next one is.
-   */
-  #datagram(at: number, length: number, stride: number, end: number): number {
-    const { u8, view } = this.#memory;
-    const index = u8[at + 1];
-    const pieces = u8[at + 2];
-    if (length <= DATAGRAM_HEADER || u8[at] !== DATAGRAM_TYPE || index >= pieces) {
-      this.#tally.drop("datagram-malformed");
-      return length;
-    }
-    const session = this.#switch.sessions.get(view.getUint32(at + 4, true));
-    if (session === undefined) {
-      this.#tally.drop("session-unknown");
-      return length;
-    }
-    const epoch = u8[at + 3];
-    const record = at + DATAGRAM_HEADER;
-    if (pieces === 1) {
-      this.#record(session, this.#memory, record, length - DATAGRAM_HEADER, epoch, 1, length);
-      return length;
-    }
-    if (index === 0) {
-      const joined = this.#joinInPlace(at, pieces, stride, end);
-      if (joined > 0) {
-        this.#record(session, this.#memory, record, joined, epoch, pieces, stride);
-        this.#tally.counters.datagramsReceived += pieces - 1;
-        return joined + pieces * DATAGRAM_HEADER;
-      }
-    }
-    const before = this.#reassembly.evicted;
-    const key = (view.getUint32(at + 4, true) * 256 + epoch) * 2 ** 13 + (view.getUint32(at + 8, true) % 2 ** 13);
-    if (this.#reassembly.add(key, this.#memory, at, length)) {
-      const { memory } = this.#reassembly;
-      this.#record(session, memory, this.#reassembly.at, this.#reassembly.length, epoch, pieces, length);
-    }
-    if (this.#reassembly.evicted > before) this.#tally.drop("reassembly-evicted");
-    return length;
+  /** Datagrams counted as thrown away by the kernel, since the beginning. */
+  get overflowed(): number {
+    return this.#overflowed;
   }
 
-  /** Moves the pieces of a record together over their headers, if all are here and in order. Returns its length, or 0. */
-  #joinInPlace(at: number, pieces: number, stride: number, end: number): number {
-    const { u8, view } = this.#memory;
-    const lastAt = at + (pieces - 1) * stride;
-    if (lastAt + DATAGRAM_HEADER >= end) return 0;
-    const word = view.getUint32(at, true);
-    const session = view.getUint32(at + 4, true);
-    const counter = view.getUint32(at + 8, true);
-    for (let i = 1; i < pieces; i++) {
-      const p = at + i * stride;
-      // The first word is type, index, count, epoch: the same but for the index.
-      if (
-        view.getUint32(p, true) !== word + i * 256 ||
-        view.getUint32(p + 4, true) !== session ||
-        view.getUint32(p + 8, true) !== counter
-      )
-        return 0;
+  #layOut(buffer: { memory: Memory; parts: IoVector; piece: number }): void {
+    const { memory, parts } = buffer;
+    const piece = this.#piece;
+    parts.clear();
+    const datagrams = Math.ceil(RECEIVE_BYTES / (piece + DATAGRAM_HEADER));
+    for (let i = 0; i < datagrams; i++) {
+      parts.push(memory, PIECES_BYTES + i * HEADER_SLOT, DATAGRAM_HEADER);
+      parts.push(memory, i * piece, piece);
     }
-    const piece = stride - DATAGRAM_HEADER;
+    buffer.piece = piece;
+  }
+
+  /** The guess was right: header i is in slot i, and its piece at i × piece. */
+  #inPlace(memory: Memory, piece: number, count: number, stride: number): void {
+    const datagrams = Math.ceil(count / stride);
+    const lastBytes = count - (datagrams - 1) * stride - DATAGRAM_HEADER;
+    for (let i = 0; i < datagrams; ) {
+      const header = PIECES_BYTES + i * HEADER_SLOT;
+      const bytes = i === datagrams - 1 ? lastBytes : piece;
+      const session = this.#accept(memory, header, bytes);
+      if (session === undefined) {
+        i++;
+        continue;
+      }
+      const pieces = memory.u8[header + 2];
+      if (pieces === 1) {
+        this.#open(session, memory, i * piece, bytes, memory.u8[header + AT_LANE], 1, bytes + DATAGRAM_HEADER);
+        i++;
+      } else if (this.#follow(memory, header, HEADER_SLOT, pieces, datagrams - i)) {
+        const whole = (pieces - 1) * piece + (i + pieces === datagrams ? lastBytes : piece);
+        this.#open(session, memory, i * piece, whole, memory.u8[header + AT_LANE], pieces, stride);
+        this.#tally.counters.datagramsReceived += pieces - 1;
+        i += pieces;
+      } else {
+        this.#reassemble(session, memory, header, i * piece, bytes);
+        i++;
+      }
+    }
+  }
+
+  /** The guess was wrong: the datagrams are put one after the other, and their pieces moved together over the headers. */
+  #asTheyCame(memory: Memory, parts: IoVector, count: number, stride: number): void {
+    // Twice the same: it is the new guess.
+    if (stride === this.#missed && stride >= SMALLEST_PIECE + DATAGRAM_HEADER && stride <= LARGEST_PIECE)
+      this.#piece = stride - DATAGRAM_HEADER;
+    this.#missed = stride;
+    parts.gather(memory, AS_CAME_AT, count);
+    const end = AS_CAME_AT + count;
+    for (let at = AS_CAME_AT; at < end; ) {
+      const bytes = Math.min(stride, end - at) - DATAGRAM_HEADER;
+      const session = this.#accept(memory, at, bytes);
+      if (session === undefined) {
+        at += stride;
+        continue;
+      }
+      const pieces = memory.u8[at + 2];
+      const laneEpoch = memory.u8[at + AT_LANE];
+      const record = at + DATAGRAM_HEADER;
+      const datagrams = Math.ceil((end - at) / stride);
+      if (pieces === 1) {
+        this.#open(session, memory, record, bytes, laneEpoch, 1, bytes + DATAGRAM_HEADER);
+        at += stride;
+      } else if (this.#follow(memory, at, stride, pieces, datagrams)) {
+        const whole = this.#moveTogether(memory, at, stride, pieces, end);
+        this.#open(session, memory, record, whole, laneEpoch, pieces, stride);
+        this.#tally.counters.datagramsReceived += pieces - 1;
+        at += pieces * stride;
+      } else {
+        this.#reassemble(session, memory, at, record, bytes);
+        at += stride;
+      }
+    }
+  }
+
+  #moveTogether(memory: Memory, at: number, stride: number, pieces: number, end: number): number {
     let to = at + stride;
     for (let i = 1; i < pieces; i++) {
       const from = at + i * stride + DATAGRAM_HEADER;
-      const bytes = Math.min(piece, end - from);
-      u8.copyWithin(to, from, from + bytes);
+      const bytes = Math.min(stride - DATAGRAM_HEADER, end - from);
+      memory.copy(to, from, bytes);
       to += bytes;
     }
     return to - at - DATAGRAM_HEADER;
   }
 
-  #record(
+  /** The session of the datagram whose header is at `header`; undefined when it is nobody's. */
+  #accept(memory: Memory, header: number, bytes: number): Session | undefined {
+    this.#tally.counters.datagramsReceived++;
+    const { u8, view } = memory;
+    if (bytes <= 0 || u8[header] !== DATAGRAM_TYPE || u8[header + 1] >= u8[header + 2]) {
+      this.#tally.drop("datagram-malformed");
+      return undefined;
+    }
+    const session = this.#switch.sessions.get(view.getUint32(header + 4, true));
+    if (session === undefined) this.#tally.drop("session-unknown");
+    return session;
+  }
+
+  /** Whether all pieces of the record that begins with the header at `first` are here, in order. */
+  #follow(memory: Memory, first: number, step: number, pieces: number, available: number): boolean {
+    if (pieces > available || memory.u8[first + 1] !== 0) return false;
+    const { view } = memory;
+    const word = view.getUint32(first, true);
+    const session = view.getUint32(first + 4, true);
+    const counter = view.getUint32(first + 8, true);
+    for (let i = 1; i < pieces; i++) {
+      const header = first + i * step;
+      // The first word is type, index, count, lane and epoch: the same but for the index.
+      if (
+        view.getUint32(header, true) !== word + i * 256 ||
+        view.getUint32(header + 4, true) !== session ||
+        view.getUint32(header + 8, true) !== counter
+      )
+        return false;
+    }
+    return true;
+  }
+
+  #reassemble(session: Session, memory: Memory, header: number, piece: number, bytes: number): void {
+    const reassembly = this.#reassembly;
+    const { u8, view } = memory;
+    const before = reassembly.evicted;
+    const laneEpoch = u8[header + AT_LANE];
+    const key = (view.getUint32(header + 4, true) * 256 + laneEpoch) * 2 ** 13 + (view.getUint32(header + 8, true) % 2 ** 13);
+    const pieces = u8[header + 2];
+    if (reassembly.add(key, this.#udp.from, u8[header + 1], pieces, memory, piece, bytes)) {
+      const { at, length } = reassembly;
+      this.#open(session, reassembly.memory, at, length, laneEpoch, pieces, bytes + DATAGRAM_HEADER);
+      // Its memory is used again by the next one.
+      this.#switch.settle();
+    }
+    if (reassembly.evicted > before) this.#tally.drop("reassembly-evicted");
+  }
+
+  /** A record that came over the connection's own channel, whole, after the byte that tells lane and epoch. */
+  streamed(session: Session, bytes: Uint8Array): void {
+    const length = bytes.length - 1;
+    if (length < RECORD_OVERHEAD || length > MAX_RECORD) return this.#tally.drop("record-malformed");
+    // No run may lie in the memory that is used here.
+    this.#switch.settle();
+    const { memory } = this.#buffers[0];
+    memory.u8.set(bytes);
+    this.#tally.counters.bytesReceived += length;
+    this.#open(session, memory, 1, length, bytes[0], 1, 0);
+    this.#switch.settle();
+  }
+
+  /** Opens a record and hands it on. False: it is none. */
+  #open(
     session: Session,
     memory: Memory,
     offset: number,
     length: number,
-    epoch: number,
+    laneEpoch: number,
     pieces: number,
     datagramBytes: number,
-  ): void {
-    if (length < RECORD_OVERHEAD) return this.#tally.drop("record-malformed");
-    const result = session.open(memory, offset, length, epoch, pieces);
-    if (result !== "ok") return this.#tally.drop(result);
+  ): boolean {
+    const result = length < RECORD_OVERHEAD ? "record-malformed" : session.open(memory, offset, length, laneEpoch, pieces);
+    if (result !== "ok") {
+      this.#tally.drop(result);
+      return false;
+    }
     this.#tally.counters.recordsReceived++;
-    if (session.newest && session.address !== this.#udp.from) {
+    if (datagramBytes > 0 && session.newest && session.address !== this.#udp.from) {
       session.address = this.#udp.from;
       this.#tell({ event: "address-changed", session: session.local, address: session.address });
     }
     this.#switch.received(session, memory, offset, length, datagramBytes);
+    return true;
   }
 }

@@ -4,23 +4,25 @@ import { AAD_BYTES, NONCE_BYTES, TAG_BYTES } from "#src/host/native/aead.js";
  * The wire format of sleeve: self-standing records of one or a few datagrams. Multi-byte numbers are little-endian, except
  * the nonce, the peer names and what is inside frames. A lost datagram costs its record and nothing else.
  *
- *   datagram   ┌──────┬───────┬───────┬───────┬─────────┬───────────┬───────┐
- *              │ type │ index │ count │ epoch │ session │ counter32 │ piece │
- *              │ u8   │ u8    │ u8    │ u8    │ u32     │ u32       │       │
- *              └──────┴───────┴───────┴───────┴─────────┴───────────┴───────┘
- *                `index` of `count` pieces; `session` is the receiver's own number for the sender; `epoch` tells the key.
+ *   datagram   ┌──────┬───────┬───────┬─────────────┬─────────┬───────────┬───────┐
+ *              │ type │ index │ count │ lane, epoch │ session │ counter32 │ piece │
+ *              │ u8   │ u8    │ u8    │ u4, u4      │ u32     │ u32       │       │
+ *              └──────┴───────┴───────┴─────────────┴─────────┴───────────┴───────┘
+ *                `index` of `count` pieces; `session` is the receiver's own number for the sender; `lane` is the sender's
+ *                thread and `epoch` the generation of keys: together they tell the key.
  *
- *   record     ┌─────────┬──────┬──────┬───────────┬───────────┬──────────┬──────┬─────┐
- *   (pieces    │ counter │ kind │ hops │ source    │ dest      │ reserved │ body │ tag │
- *    joined)   │ u64 BE  │ u8   │ u8   │ peer, 6 B │ peer, 6 B │ u16      │      │ 16 B│
- *              └─────────┴──────┴──────┴───────────┴───────────┴──────────┴──────┴─────┘
- *                sealed from `kind` to the end of `body`; a zero `dest` means: flood.
+ *   record     ┌─────────┬──────┬──────┬───────────┬───────────┬─────────┬──────┬─────────┬─────┐
+ *   (pieces    │ counter │ kind │ hops │ source    │ dest      │ padding │ body │ padding │ tag │
+ *    joined)   │ u64 BE  │ u8   │ u8   │ peer, 6 B │ peer, 6 B │ u16     │      │         │ 16 B│
+ *              └─────────┴──────┴──────┴───────────┴───────────┴─────────┴──────┴─────────┴─────┘
+ *                sealed from `kind` to the end of the padding; a zero `dest` means: flood. The padding makes pieces equal,
+ *                which is what lets the kernel cut many records with one call.
  *
  *   body of kind FRAMES   { length u16, virtio header 10 B, Ethernet frame } repeated, each at an even offset
  *   body of kind PIECE    descriptor 16 B, frame headers, payload: a run of whole segments of one super-frame
  *   body of kind CONTROL  one message of the sleeve (see control.ts), never relayed
  *
- * Authenticated with each record: the session, the epoch and the count of its datagrams. The index is proven by the tag
+ * Authenticated with each record: the session, the lane, the epoch and the count of its datagrams. The index is proven by the tag
  * (a wrong order fails), counter32 by comparison with the counter.
  */
 export const DATAGRAM_TYPE = 0x57;
@@ -38,7 +40,16 @@ export const AT_KIND = NONCE_BYTES;
 export const AT_HOPS = NONCE_BYTES + 1;
 export const AT_SOURCE = NONCE_BYTES + 2;
 export const AT_DEST = NONCE_BYTES + 8;
+export const AT_PADDING = NONCE_BYTES + 14;
 export const AT_BODY = RECORD_HEADER;
+
+/** Where a datagram says its lane (upper half) and epoch (lower half). */
+export const AT_LANE = 3;
+/** Lanes are half a byte. */
+export const MAX_LANES = 16;
+/** Epochs too; three are in use at once. */
+export const EPOCHS = 16;
+
 
 /** Frames may pass this many peers: more than any sane topology, few enough to end a loop during a change of routes. */
 export const MAX_HOPS = 32;
@@ -46,20 +57,24 @@ export const MAX_HOPS = 32;
 /** `index` and `count` are a byte each. */
 export const MAX_PIECES = 255;
 
-/** Datagrams of a record that carries segments. A loss of 1 % then costs 4 % of the records (docs/performance.md). */
-export const DATAGRAMS_PER_RECORD = 4;
-
 /** An Ethernet frame as large as a TAP can give, with its virtio header. */
 export const MAX_FRAME = 10 + 14 + 4 + 65_535;
-export const MAX_RECORD = RECORD_OVERHEAD + 2 + MAX_FRAME + 2;
+/** One such frame in a record, and room for padding. */
+export const MAX_RECORD = 65_664;
+
+/** What a TAP may bring in one read: a super-frame is cut into records, and may be as large as an IP packet. */
+export const MAX_CAPTURE = 10 + 14 + 8 + 65_535;
+
+/** Receives that what arrived stays in memory for: a super-frame may lie in so many until it is delivered. */
+export const BUFFERS = 4;
 
 /** Fills the additional data of a record. */
-export function writeAad(aad: Uint8Array, session: number, epoch: number, count: number): void {
+export function writeAad(aad: Uint8Array, session: number, laneEpoch: number, count: number): void {
   aad[0] = session;
   aad[1] = session >>> 8;
   aad[2] = session >>> 16;
   aad[3] = session >>> 24;
-  aad[4] = epoch;
+  aad[4] = laneEpoch;
   aad[5] = count;
   for (let i = 6; i < AAD_BYTES; i++) aad[i] = 0;
 }

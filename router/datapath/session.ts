@@ -1,6 +1,17 @@
-import { readCounter, writeAad, writeCounter } from "#router/datapath/record.js";
+import { hkdfSync } from "node:crypto";
+import { EPOCHS, readCounter, writeAad, writeCounter } from "#router/datapath/record.js";
 import { ReplayWindow } from "#router/datapath/replay.js";
-import { AAD_BYTES, AeadContext, NONCE_BYTES, TAG_BYTES } from "#src/host/native/aead.js";
+import {
+  AAD_BYTES,
+  AeadContext,
+  CryptoContext,
+  type Direction,
+  KEY_BYTES,
+  NONCE_BYTES,
+  type RecordCipher,
+  SALT_BYTES,
+  TAG_BYTES,
+} from "#src/host/native/aead.js";
 import type { Memory } from "#src/host/native/memory.js";
 import type { Endpoint } from "#src/host/native/udp.js";
 
@@ -13,13 +24,8 @@ const OPEN_KEYS = 3;
 
 /** UDP payload that every path carries: the smallest MTU we accept (576, RFC 791) less IP and UDP headers. */
 export const FLOOR_DATAGRAM = 576 - 28;
-
-/** Seals or opens records in place; what {@link AeadContext} does with a key, and {@link ClearContext} without. */
-interface RecordCipher {
-  readonly aad: Uint8Array;
-  run(memory: Memory, offset: number, length: number): boolean;
-  free(): void;
-}
+/** Datagrams of a record on a path that nobody knows yet: a loss of 1 % then costs 4 % of the records. */
+export const SAFE_DATAGRAMS = 4;
 
 /** For the networks that asked for clear frames: the same layout, counter included, with a tag of zeros. */
 class ClearContext implements RecordCipher {
@@ -27,7 +33,7 @@ class ClearContext implements RecordCipher {
   readonly #sealing: boolean;
   #counter = 0;
 
-  constructor(direction: "seal" | "open") {
+  constructor(direction: Direction) {
     this.#sealing = direction === "seal";
   }
 
@@ -45,42 +51,100 @@ class ClearContext implements RecordCipher {
 
 export type OpenResult = "ok" | "epoch-unknown" | "authentication-failed" | "replayed";
 
-/** One remote peer as the datapath thread knows it: keys, counters, and where its datagrams go. */
-export class Session {
+/** How a session came by what it lost; counted on, in records and datagrams. */
+export interface Arrivals {
+  /** Records that the other end has sealed, as their counters tell. */
+  expected: number;
+  accepted: number;
+  /** Of the accepted records. */
+  datagrams: number;
+}
+
+interface Sealer {
+  readonly epoch: number;
+  readonly cipher: RecordCipher;
+  readonly aad: Uint8Array;
+  readonly since: number;
+  sealed: number;
+}
+
+interface Opener {
+  readonly cipher: RecordCipher;
+  readonly aad: Uint8Array;
+  readonly window: ReplayWindow;
+}
+
+/** The keys of one epoch for what comes in, one for each lane of the sender: made when a lane is first heard of. */
+interface OpenerSet {
+  readonly epoch: number;
+  readonly key: Uint8Array;
+  readonly salt: Uint8Array;
+  readonly lanes: (Opener | undefined)[];
+}
+
+/**
+ * The key of one lane, from the one that the two ends agreed on for a direction and an epoch (HKDF, RFC 5869): threads
+ * share no counter, so they must share no key.
+ */
+export function laneKey(key: Uint8Array, salt: Uint8Array, lane: number): { key: Uint8Array; salt: Uint8Array } {
+  const bytes = new Uint8Array(hkdfSync("sha256", key, salt, `weave lane ${lane}`, KEY_BYTES + SALT_BYTES));
+  return { key: bytes.subarray(0, KEY_BYTES), salt: bytes.subarray(KEY_BYTES) };
+}
+
+export interface SessionOptions {
   /** Our number for it, which the peer writes into its datagrams. */
   readonly local: number;
   readonly peer: number;
-  readonly #encrypted: boolean;
+  readonly encrypted: boolean;
+  /** Of this thread: what it sends travels in this lane. */
+  readonly lane: number;
+  /** Call OpenSSL directly; else node:crypto. */
+  readonly openssl: boolean;
+}
+
+/** One remote peer as a datapath thread knows it: keys, counters, and where its datagrams go. */
+export class Session {
+  readonly local: number;
+  readonly peer: number;
+  readonly #options: SessionOptions;
   /** The peer's number for us. */
   remote = 0;
   /** 0: not known yet; it is learnt from the first authentic datagram. */
   address: Endpoint = 0;
   /** UDP payload that the path has been proven to carry. */
   datagramBytes = FLOOR_DATAGRAM;
+  /** How many datagrams a record may fill: fewer when more are lost (see sleeve/record-size.ts). */
+  datagramsPerRecord = SAFE_DATAGRAMS;
+  /** Frames do not go by UDP now, but over the connection's own channel. */
+  stream = false;
+  /** Bytes handed to that channel which it has not sent yet. */
+  streamQueued = 0;
+  readonly arrivals: Arrivals = { expected: 0, accepted: 0, datagrams: 0 };
 
-  #sealer: { epoch: number; cipher: RecordCipher; aad: Uint8Array; sealed: number; since: number } | undefined;
-  readonly #openers: { epoch: number; cipher: RecordCipher; aad: Uint8Array; window: ReplayWindow }[] = [];
+  #sealer: Sealer | undefined;
+  readonly #openers: OpenerSet[] = [];
 
-  constructor(local: number, peer: number, encrypted: boolean) {
-    this.local = local;
-    this.peer = peer;
-    this.#encrypted = encrypted;
+  constructor(options: SessionOptions) {
+    this.local = options.local;
+    this.peer = options.peer;
+    this.#options = options;
   }
 
-  setKey(direction: "seal" | "open", epoch: number, key: Uint8Array, salt: Uint8Array, now: number): void {
-    const cipher = this.#encrypted ? new AeadContext(direction, key, salt) : new ClearContext(direction);
-    const aad = cipher.aad;
+  setKey(direction: Direction, epoch: number, key: Uint8Array, salt: Uint8Array, now: number): void {
+    epoch %= EPOCHS;
     if (direction === "seal") {
+      const cipher = this.#cipher("seal", key, salt, this.#options.lane);
       this.#sealer?.cipher.free();
-      this.#sealer = { epoch: epoch & 255, cipher, aad, sealed: 0, since: now };
+      this.#sealer = { epoch, cipher, aad: cipher.aad, sealed: 0, since: now };
       return;
     }
-    this.#openers.unshift({ epoch: epoch & 255, cipher, aad, window: new ReplayWindow() });
-    while (this.#openers.length > OPEN_KEYS) this.#openers.pop()?.cipher.free();
+    this.#openers.unshift({ epoch, key: Uint8Array.from(key), salt: Uint8Array.from(salt), lanes: [] });
+    while (this.#openers.length > OPEN_KEYS) this.#close(this.#openers.pop()!);
   }
 
-  get epoch(): number {
-    return this.#sealer?.epoch ?? 0;
+  /** Lane and epoch, as they stand in a datagram. */
+  get laneEpoch(): number {
+    return (this.#options.lane << 4) | (this.#sealer?.epoch ?? 0);
   }
 
   /** Whether there is a key that may still seal. */
@@ -92,20 +156,28 @@ export class Session {
   /** Seals the record of `length` bytes at `offset`, that will travel in `count` datagrams. Returns its counter. */
   seal(memory: Memory, offset: number, length: number, count: number): number {
     const sealer = this.#sealer!;
-    writeAad(sealer.aad, this.remote, sealer.epoch, count);
+    writeAad(sealer.aad, this.remote, this.laneEpoch, count);
     sealer.cipher.run(memory, offset, length);
     return sealer.sealed++;
   }
 
   /** Opens a record in place and checks that it is new. */
-  open(memory: Memory, offset: number, length: number, epoch: number, count: number): OpenResult {
-    for (const opener of this.#openers) {
-      if (opener.epoch !== epoch) continue;
-      writeAad(opener.aad, this.local, epoch, count);
+  open(memory: Memory, offset: number, length: number, laneEpoch: number, count: number): OpenResult {
+    for (const set of this.#openers) {
+      if (set.epoch !== (laneEpoch & 15)) continue;
+      const lane = laneEpoch >>> 4;
+      const opener = (set.lanes[lane] ??= this.#opener(set, lane));
+      writeAad(opener.aad, this.local, laneEpoch, count);
       if (!opener.cipher.run(memory, offset, length)) return "authentication-failed";
+      const { window } = opener;
       const counter = readCounter(memory.view, offset);
-      this.newest = counter > opener.window.newest && opener === this.#openers[0];
-      return opener.window.accept(counter) ? "ok" : "replayed";
+      const ahead = counter - window.newest;
+      this.newest = ahead > 0 && set === this.#openers[0];
+      if (!window.accept(counter)) return "replayed";
+      if (ahead > 0) this.arrivals.expected += ahead;
+      this.arrivals.accepted++;
+      this.arrivals.datagrams += count;
+      return "ok";
     }
     return "epoch-unknown";
   }
@@ -116,6 +188,22 @@ export class Session {
   close(): void {
     this.#sealer?.cipher.free();
     this.#sealer = undefined;
-    for (const opener of this.#openers.splice(0)) opener.cipher.free();
+    for (const set of this.#openers.splice(0)) this.#close(set);
+  }
+
+  #opener(set: OpenerSet, lane: number): Opener {
+    const cipher = this.#cipher("open", set.key, set.salt, lane);
+    return { cipher, aad: cipher.aad, window: new ReplayWindow() };
+  }
+
+  #cipher(direction: Direction, base: Uint8Array, baseSalt: Uint8Array, lane: number): RecordCipher {
+    if (!this.#options.encrypted) return new ClearContext(direction);
+    const { key, salt } = laneKey(base, baseSalt, lane);
+    return this.#options.openssl ? new AeadContext(direction, key, salt) : new CryptoContext(direction, key, salt);
+  }
+
+  #close(set: OpenerSet): void {
+    set.key.fill(0);
+    for (const opener of set.lanes) opener?.cipher.free();
   }
 }

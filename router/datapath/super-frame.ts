@@ -1,8 +1,8 @@
 import { WeaveError } from "#src/errors.js";
 
 /**
- * A super-frame: one TCP segment of up to 64 KB that the sender's kernel left unsegmented (TSO), with the size of its
- * segments in the virtio header. It travels in records of whole segments, each with the frame's headers and a descriptor.
+ * A super-frame: one TCP segment, or a run of UDP datagrams, of up to 64 KB that the sender's kernel left unsegmented (TSO,
+ * USO), with the size of its segments in the virtio header. It travels in records of whole segments, each with the frame's headers and a descriptor.
  * The receiver joins neighbours again; when a record is missing, what is left on each side of the gap is delivered as a
  * shorter super-frame of its own, with the headers that the kernel would have given those segments.
  *
@@ -10,7 +10,7 @@ import { WeaveError } from "#src/errors.js";
  *   (16 bytes)   u16 checksum start · u32 super-frame id · u32 offset of the payload in the super-frame
  *
  * Sources: struct virtio_net_hdr (linux/virtio_net.h); incremental checksums, RFC 1624; TSO field rules as in
- * tcp_gso_segment (net/ipv4/tcp_offload.c).
+ * tcp_gso_segment (net/ipv4/tcp_offload.c) and, for UDP, __udp_gso_segment (net/ipv4/udp_offload.c).
  */
 export const DESCRIPTOR_BYTES = 16;
 export const FLAG_FIRST = 1;
@@ -21,6 +21,7 @@ export const VNET_NEEDS_CSUM = 1;
 export const GSO_NONE = 0;
 export const GSO_TCPV4 = 1;
 export const GSO_TCPV6 = 4;
+export const GSO_UDP_L4 = 5;
 export const GSO_ECN = 0x80;
 
 const ETHERTYPE_IPV4 = 0x0800;
@@ -28,6 +29,10 @@ const ETHERTYPE_IPV6 = 0x86dd;
 const ETHERTYPE_VLAN = 0x8100;
 const ETHERTYPE_QINQ = 0x88a8;
 const TCP = 6;
+const UDP = 17;
+const UDP_HEADER = 8;
+const UDP_LENGTH_AT = 4;
+const UDP_CHECKSUM_AT = 6;
 const TCP_CHECKSUM_AT = 16;
 const TCP_FLAGS_AT = 13;
 const FIN = 0x01;
@@ -36,36 +41,63 @@ const CWR = 0x80;
 
 /** Ethernet with two VLAN tags, IPv6 with some extension headers, TCP with all options. */
 export const MAX_HEADERS = 256;
-const MIN_HEADERS = 14 + 20 + 20;
+const MIN_HEADERS = 14 + 20 + UDP_HEADER;
 
-/** Where the headers of a TCP frame are, relative to the start of the frame. */
+/** Where the headers of a TCP or UDP frame are, relative to the start of the frame. */
 export interface Layout {
   readonly ip: number;
   readonly v6: boolean;
-  readonly tcp: number;
-  /** Bytes before the TCP payload. */
+  readonly l4: number;
+  readonly udp: boolean;
+  /** Bytes before the payload. */
   readonly headers: number;
 }
 
+/** Whether `gsoType` is a kind of super-frame that we know. */
+export function isSuperFrame(gsoType: number): boolean {
+  const type = gsoType & ~GSO_ECN;
+  return type === GSO_TCPV4 || type === GSO_TCPV6 || type === GSO_UDP_L4;
+}
+
+/** Where the checksum is, from the start of the TCP or UDP header. */
+export function checksumAt(layout: Layout): number {
+  return layout.udp ? UDP_CHECKSUM_AT : TCP_CHECKSUM_AT;
+}
+
 /**
- * Finds IP and TCP in the first bytes of a frame; `tcp` is where the virtio header says that the checksum starts.
- * Undefined when they do not agree.
+ * Finds IP and what it carries in the first bytes of a frame. Undefined when they do not agree with the virtio header.
+ *
+ * @param gsoType of the virtio header
+ * @param l4 where the virtio header says that the checksum starts
  */
-export function layoutOf(frame: Uint8Array, tcp: number): Layout | undefined {
+export function layoutOf(frame: Uint8Array, gsoType: number, l4: number): Layout | undefined {
+  const type = gsoType & ~GSO_ECN;
+  const ip = ipOffset(frame);
+  const etherType = (frame[ip - 2] << 8) | frame[ip - 1];
+  const v6 = etherType === ETHERTYPE_IPV6;
+  const udp = type === GSO_UDP_L4;
+  if (l4 + (udp ? UDP_HEADER : 20) > frame.length || l4 < ip + (v6 ? 40 : 20)) return undefined;
+  if (type === GSO_TCPV4 && v6) return undefined;
+  if (type === GSO_TCPV6 && !v6) return undefined;
+  if (!v6) {
+    const protocol = frame[ip + 9];
+    if (etherType !== ETHERTYPE_IPV4 || protocol !== (udp ? UDP : TCP) || ip + ((frame[ip] & 15) << 2) !== l4)
+      return undefined;
+  }
+  const headers = udp ? l4 + UDP_HEADER : l4 + ((frame[l4 + 12] >>> 4) << 2);
+  if (headers < MIN_HEADERS || headers > MAX_HEADERS || headers < l4 + (udp ? UDP_HEADER : 20)) return undefined;
+  return { ip, v6, l4, udp, headers };
+}
+
+/** Where the IP header of a frame begins: after Ethernet's own and at most two VLAN tags. */
+function ipOffset(frame: Uint8Array): number {
   let ip = 14;
   let type = (frame[12] << 8) | frame[13];
   while ((type === ETHERTYPE_VLAN || type === ETHERTYPE_QINQ) && ip < 22) {
     type = (frame[ip + 2] << 8) | frame[ip + 3];
     ip += 4;
   }
-  if (tcp + 20 > frame.length || tcp < ip + 20) return undefined;
-  const v6 = type === ETHERTYPE_IPV6;
-  if (!v6 && (type !== ETHERTYPE_IPV4 || frame[ip + 9] !== TCP || ip + ((frame[ip] & 15) << 2) !== tcp))
-    return undefined;
-  if (v6 && tcp < ip + 40) return undefined;
-  const headers = tcp + ((frame[tcp + 12] >>> 4) << 2);
-  if (headers < MIN_HEADERS || headers > MAX_HEADERS || headers < tcp + 20) return undefined;
-  return { ip, v6, tcp, headers };
+  return ip;
 }
 
 export interface Descriptor {
@@ -98,14 +130,13 @@ export function readDescriptor(view: DataView, at: number, bodyBytes: number, in
   into.csumStart = view.getUint16(at + 6, true);
   into.id = view.getUint32(at + 8, true);
   into.offset = view.getUint32(at + 12, true);
-  const type = into.gsoType & ~GSO_ECN;
   const payload = bodyBytes - DESCRIPTOR_BYTES - into.headers;
   return (
-    (type === GSO_TCPV4 || type === GSO_TCPV6) &&
+    isSuperFrame(into.gsoType) &&
     into.headers >= MIN_HEADERS &&
     into.headers <= MAX_HEADERS &&
     into.gsoSize > 0 &&
-    into.csumStart + 20 <= into.headers &&
+    into.csumStart + UDP_HEADER <= into.headers &&
     payload > 0 &&
     into.offset + payload + into.headers <= 14 + 8 + 65_535 &&
     into.offset % into.gsoSize === 0
@@ -121,8 +152,8 @@ function adjusted(sum: number, was: number, is: number): number {
 
 /**
  * Turns the headers of a super-frame, in place, into those of its part that begins `offset` bytes into the payload and is
- * `length` bytes long. The TCP checksum field holds the sum of the pseudo-header (it is completed later), which counts the
- * length.
+ * `length` bytes long. The checksum field of TCP or UDP holds the sum of the pseudo-header (it is completed later), which
+ * counts the length.
  *
  * @param frame the headers, `layout.headers` bytes or more
  * @throws WEAVE_MESSAGE_MALFORMED when the part does not fit an IP packet
@@ -135,7 +166,7 @@ export function cutHeaders(
   gsoSize: number,
   last: boolean,
 ): void {
-  const { ip, v6, tcp, headers } = layout;
+  const { ip, v6, l4, udp, headers } = layout;
   const get = (at: number) => (frame[at] << 8) | frame[at + 1];
   const put = (at: number, value: number) => {
     frame[at] = value >>> 8;
@@ -148,21 +179,23 @@ export function cutHeaders(
   const was = get(lengthAt);
   const is = v6 ? total - 40 : total;
   put(lengthAt, is);
-  put(tcp + TCP_CHECKSUM_AT, adjusted(get(tcp + TCP_CHECKSUM_AT), was, is));
+  const sumAt = l4 + checksumAt(layout);
+  put(sumAt, adjusted(get(sumAt), was, is));
   if (!v6) {
     const id = get(ip + 4);
     const newId = (id + Math.floor(offset / gsoSize)) & 0xffff;
     put(ip + 4, newId);
     put(ip + 10, adjusted(adjusted(get(ip + 10) ^ 0xffff, was, is), id, newId) ^ 0xffff);
   }
-  const at = tcp + 4;
+  if (udp) return put(l4 + UDP_LENGTH_AT, UDP_HEADER + length);
+  const at = l4 + 4;
   const sequence = (((frame[at] << 24) | (frame[at + 1] << 16) | (frame[at + 2] << 8) | frame[at + 3]) + offset) >>> 0;
   put(at, sequence >>> 16);
   put(at + 2, sequence & 0xffff);
-  let flags = frame[tcp + TCP_FLAGS_AT];
+  let flags = frame[l4 + TCP_FLAGS_AT];
   if (!last) flags &= ~(FIN | PSH);
   if (offset > 0) flags &= ~CWR;
-  frame[tcp + TCP_FLAGS_AT] = flags;
+  frame[l4 + TCP_FLAGS_AT] = flags;
 }
 
 /**
@@ -182,6 +215,22 @@ export function writeVnetHeader(
   view.setUint8(at + 1, segmented ? gsoType : GSO_NONE);
   view.setUint16(at + 2, segmented ? layout.headers : 0, true);
   view.setUint16(at + 4, segmented ? gsoSize : 0, true);
-  view.setUint16(at + 6, layout.tcp, true);
-  view.setUint16(at + 8, TCP_CHECKSUM_AT, true);
+  view.setUint16(at + 6, layout.l4, true);
+  view.setUint16(at + 8, checksumAt(layout), true);
+}
+
+/**
+ * Completes a checksum that the sender left partial: `start` is where the sum begins, and the field at `start + field`
+ * holds the sum of the pseudo-header.
+ */
+export function completeChecksum(frame: Uint8Array, start: number, field: number): void {
+  let sum = 0;
+  let at = start;
+  for (; at + 1 < frame.length; at += 2) sum += (frame[at] << 8) | frame[at + 1];
+  if (at < frame.length) sum += frame[at] << 8;
+  while (sum > 0xffff) sum = (sum % 0x10000) + Math.floor(sum / 0x10000);
+  // UDP says by zero that there is none; the other form of zero means the same sum (RFC 768).
+  const checksum = ~sum & 0xffff || 0xffff;
+  frame[start + field] = checksum >>> 8;
+  frame[start + field + 1] = checksum;
 }

@@ -1,3 +1,4 @@
+import type { FramePort } from "#router/datapath/frame-port.js";
 import { Joiner } from "#router/datapath/joiner.js";
 import { MacTable } from "#router/datapath/mac-table.js";
 import type { DatapathEvent, RouteTable, Tally } from "#router/datapath/protocol.js";
@@ -9,24 +10,16 @@ import {
   AT_SOURCE,
   KIND_CONTROL,
   KIND_FRAMES,
+  AT_PADDING,
   KIND_PIECE,
   RECORD_OVERHEAD,
   readMac,
 } from "#router/datapath/record.js";
 import type { Session } from "#router/datapath/session.js";
-import {
-  DESCRIPTOR_BYTES,
-  GSO_ECN,
-  GSO_NONE,
-  GSO_TCPV4,
-  GSO_TCPV6,
-  layoutOf,
-  MAX_HEADERS,
-} from "#router/datapath/super-frame.js";
+import { DESCRIPTOR_BYTES, GSO_NONE, isSuperFrame, layoutOf, MAX_HEADERS } from "#router/datapath/super-frame.js";
 import type { Transmitter } from "#router/datapath/transmit.js";
-import { writeFrom } from "#src/host/native/files.js";
 import type { Memory } from "#src/host/native/memory.js";
-import { type TapDevice, VNET_HEADER_BYTES } from "#src/host/native/tap.js";
+import { VNET_HEADER_BYTES } from "#src/host/native/tap.js";
 
 const ETHERNET_HEADER = 14;
 const SHORTEST = VNET_HEADER_BYTES + ETHERNET_HEADER;
@@ -52,7 +45,7 @@ export class Switch {
   routes: RouteTable = { unicast: new Map(), flood: new Map() };
 
   readonly #self: number;
-  readonly #tap: TapDevice;
+  readonly #port: FramePort;
   readonly #transmitter: Transmitter;
   readonly #tally: Tally;
   readonly #tell: (event: DatapathEvent) => void;
@@ -61,18 +54,18 @@ export class Switch {
 
   constructor(
     self: number,
-    tap: TapDevice,
+    port: FramePort,
     transmitter: Transmitter,
     tally: Tally,
     tell: (event: DatapathEvent) => void,
   ) {
     this.#self = self;
-    this.#tap = tap;
+    this.#port = port;
     this.#transmitter = transmitter;
     this.#tally = tally;
     this.#tell = tell;
     this.macs = new MacTable(self);
-    this.#joiner = new Joiner((memory, offset, length) => this.#write(memory, offset, length));
+    this.#joiner = new Joiner((parts, gsoType) => this.#count(port.writeParts(parts, gsoType)));
   }
 
   tick(now: number): void {
@@ -108,7 +101,8 @@ export class Switch {
     const { view } = memory;
     const kind = view.getUint8(offset + AT_KIND);
     const body = offset + AT_BODY;
-    const bodyBytes = length - RECORD_OVERHEAD;
+    const bodyBytes = length - RECORD_OVERHEAD - view.getUint16(offset + AT_PADDING, true);
+    if (bodyBytes < 0) return this.#tally.drop("record-malformed");
     if (kind === KIND_CONTROL) {
       const message = memory.u8.slice(body, body + Math.min(bodyBytes, CONTROL_BYTES));
       return this.#tell({ event: "control", session: session.local, message, datagramBytes });
@@ -145,6 +139,11 @@ export class Switch {
     this.#joiner.close();
   }
 
+  /** The memory of receive number `turn - BUFFERS` is about to be used again. */
+  turn(turn: number): void {
+    this.#joiner.turn(turn);
+  }
+
   #deliverFrames(source: number, memory: Memory, body: number, bodyBytes: number): void {
     const { view } = memory;
     const end = body + bodyBytes;
@@ -157,8 +156,12 @@ export class Switch {
   }
 
   #write(memory: Memory, offset: number, length: number): void {
-    if (writeFrom(this.#tap.fd, memory, offset, length) < 0) this.#tally.drop("tap-write-failed");
-    else this.#tally.counters.framesDelivered++;
+    this.#count(this.#port.write(memory, offset, length));
+  }
+
+  #count(written: boolean): void {
+    if (written) this.#tally.counters.framesDelivered++;
+    else this.#tally.drop("tap-write-failed");
   }
 
   #next(peer: number): Session | undefined {
@@ -174,12 +177,12 @@ export class Switch {
   #send(session: Session, dest: number, memory: Memory, offset: number, length: number): void {
     const type = memory.view.getUint8(offset + 1);
     if (type !== GSO_NONE) {
-      const plain = type & ~GSO_ECN;
       const start = offset + VNET_HEADER_BYTES;
       const csumStart = memory.view.getUint16(offset + 6, true);
       const gsoSize = memory.view.getUint16(offset + 4, true);
-      const layout = layoutOf(memory.u8.subarray(start, Math.min(start + MAX_HEADERS, offset + length)), csumStart);
-      if (layout === undefined || gsoSize === 0 || (plain !== GSO_TCPV4 && plain !== GSO_TCPV6))
+      const headers = memory.u8.subarray(start, Math.min(start + MAX_HEADERS, offset + length));
+      const layout = isSuperFrame(type) ? layoutOf(headers, type, csumStart) : undefined;
+      if (layout === undefined || gsoSize === 0 || VNET_HEADER_BYTES + layout.headers >= length)
         return this.#tally.drop("frame-malformed");
       return this.#transmitter.superFrame(session, this.#self, dest, memory, offset, length, layout, type, gsoSize);
     }
@@ -193,7 +196,11 @@ export class Switch {
       return false;
     }
     switch (this.macs.learn(mac, peer, this.#now)) {
+      case "new":
+        this.#tell({ event: "mac-learnt", mac, peer });
+        return true;
       case "moved":
+        this.#tell({ event: "mac-learnt", mac, peer });
         this.#tell({ event: "mac-moved", mac, from: this.macs.movedFrom, to: peer });
         return true;
       case "refused":

@@ -1,29 +1,43 @@
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
-import { type Command, type DatapathEvent, Tally } from "#router/datapath/protocol.js";
+import { FramePort, isTransient } from "#router/datapath/frame-port.js";
+import { type Command, type DatapathEvent, type Offloads, Tally } from "#router/datapath/protocol.js";
 import { Receiver } from "#router/datapath/receive.js";
-import { MAX_FRAME } from "#router/datapath/record.js";
+import { MAX_CAPTURE } from "#router/datapath/record.js";
 import { Session } from "#router/datapath/session.js";
 import { Switch } from "#router/datapath/switch.js";
 import { Transmitter } from "#router/datapath/transmit.js";
 import { textOf, WeaveError } from "#src/errors.js";
-import { AGAIN, PollSet, readInto, WakeUp } from "#src/host/native/files.js";
-import { Errno, errnoName } from "#src/host/native/libc.js";
+import { PollSet, WakeUp } from "#src/host/native/files.js";
+import { errnoName } from "#src/host/native/libc.js";
 import { Memory } from "#src/host/native/memory.js";
-import type { TapDevice } from "#src/host/native/tap.js";
 import { UdpSocket } from "#src/host/native/udp.js";
 
-/** Receives and reads before the other side has its turn: long enough to batch, short enough for both to flow. */
-const TURN = 16;
+/**
+ * Receives before the TAP has its turn, and super-frames before the network has: enough to batch, few enough for a small
+ * packet that waits on the other side (64 KB take some 50 µs).
+ */
+const TURN = 4;
 /** Frames captured before what waits is sent, however many more there are: bounds the delay of the first. */
 const FRAMES_PER_FLUSH = 256;
+/** A frame of this size fills a send by itself. */
+const LARGE_FRAME = 32_768;
 const AGE_EVERY_MS = 60_000;
 /** An event of one kind is told at most this often: the network must not be able to flood the event loop. */
 const TELL_EVERY_MS = 1_000;
+/** Except for MACs, which the other threads must know: so many a second. */
+const MACS_PER_TELL = 256;
+/** What arrived is told this often where something did. */
+const ARRIVALS_EVERY_MS = 500;
 
 export interface ThreadOptions {
   readonly self: number;
-  readonly tap: TapDevice;
+  /** Of this thread, and how many there are. */
+  readonly lane: number;
+  readonly lanes: number;
+  readonly tapFd: number;
+  readonly tapName: string;
   readonly udpFd: number;
+  readonly offloads: Offloads;
   readonly wakeFd: number;
   readonly commands: MessagePort;
   /** One shared integer: raised with each command, so that a busy loop sees them without a system call. */
@@ -33,99 +47,136 @@ export interface ThreadOptions {
 
 /**
  * The frame path: a loop that blocks in poll(2) and works both directions until there is nothing left. It shares no
- * objects with the event loop, and allocates nothing for a frame.
+ * objects with the event loop or other threads, and allocates nothing for a frame.
  */
 export class DatapathThread {
   readonly #options: ThreadOptions;
   readonly #tally = new Tally();
   readonly #switch: Switch;
+  readonly #port: FramePort;
   readonly #transmitter: Transmitter;
   readonly #receiver: Receiver;
-  readonly #frame = new Memory(MAX_FRAME);
+  readonly #frame = new Memory(MAX_CAPTURE);
   readonly #told = new Map<string, number>();
+  #macsTold = 0;
+  #arrivalsAt = 0;
+  /** Something arrived lately: the last of it is to be told as well. */
+  #arriving = false;
+  #overflowed = 0;
   #stopped = false;
   /** errno of a read that cannot succeed again; 0: none. */
   #tapError = 0;
 
   constructor(options: ThreadOptions) {
     this.#options = options;
-    const udp = new UdpSocket(options.udpFd);
+    const udp = new UdpSocket(options.udpFd, options.offloads);
     const tell = (event: DatapathEvent) => this.#tell(event);
-    this.#transmitter = new Transmitter(udp, this.#tally, (session) =>
-      this.#tell({ event: "too-big", session: session.local }),
-    );
-    this.#switch = new Switch(options.self, options.tap, this.#transmitter, this.#tally, tell);
+    this.#transmitter = new Transmitter(udp, this.#tally, {
+      tooBig: (session) => this.#tell({ event: "too-big", session: session.local }),
+      stream: (session, record) => this.#tell({ event: "stream", session: session.local, record }),
+    });
+    this.#port = new FramePort(options.tapFd, options.offloads);
+    this.#switch = new Switch(options.self, this.#port, this.#transmitter, this.#tally, tell);
     this.#receiver = new Receiver(udp, this.#switch, this.#tally, tell);
   }
 
   /** Runs until told to stop. @throws WEAVE_NATIVE when the TAP device is gone */
   run(): void {
-    const { tap, udpFd, wakeFd, raised } = this.#options;
+    const { tapFd, tapName, udpFd, wakeFd, raised } = this.#options;
     const wake = new WakeUp(wakeFd);
-    const poll = new PollSet([udpFd, tap.fd, wakeFd]);
+    const poll = new PollSet([udpFd, tapFd, wakeFd]);
     let seen = 0;
     let agedAt = performance.now();
+    let now = agedAt;
+    let [datagrams, frames] = [true, true];
     while (!this.#stopped) {
-      const now = performance.now();
       this.#switch.tick(now);
       this.#transmitter.tick(now);
-      const busy = this.#guard(() => this.#turn());
+      this.#guard(() => {
+        if (datagrams) datagrams = this.#receive();
+        if (frames) frames = this.#capture();
+      });
       if (this.#tapError !== 0) {
         // Somebody deleted it. A new process makes a new one.
-        throw new WeaveError("WEAVE_NATIVE", `the TAP device ${tap.name} is gone: ${errnoName(this.#tapError)}`);
+        throw new WeaveError("WEAVE_NATIVE", `the TAP device ${tapName} is gone: ${errnoName(this.#tapError)}`);
       }
+      // One that was left with work to do looks again, without waiting; the other only when there is something.
+      const waiting = !datagrams && !frames && Atomics.load(raised, 0) === seen;
+      poll.wait(waiting ? (this.#arriving ? ARRIVALS_EVERY_MS : AGE_EVERY_MS) : 0);
+      datagrams ||= poll.ready(0);
+      frames ||= poll.ready(1);
+      if (poll.ready(2)) wake.lower();
+      now = performance.now();
       const count = Atomics.load(raised, 0);
       if (count !== seen) {
         seen = count;
         this.#obey(now);
-      } else if (!busy) {
-        if (now - agedAt >= AGE_EVERY_MS) {
-          this.#switch.macs.age(now);
-          agedAt = now;
-        }
-        poll.wait(AGE_EVERY_MS);
-        if (poll.ready(2)) wake.lower();
+      }
+      if (now >= this.#arrivalsAt) this.#tellArrivals(now);
+      if (now - agedAt >= AGE_EVERY_MS) {
+        this.#switch.macs.age(now);
+        agedAt = now;
       }
     }
     for (const session of this.#switch.sessions.values()) session.close();
   }
 
-  #turn(): boolean {
-    let busy = false;
-    for (let i = 0; i < TURN && this.#receiver.pump(); i++) busy = true;
-    this.#switch.settle();
+  /** Takes datagrams until there are none, or it is the other side's turn. True: there may be more. */
+  #receive(): boolean {
+    let more = true;
+    for (let i = 0; i < TURN && more; i++) more = this.#receiver.pump();
+    if (!more) this.#switch.settle();
     // What was relayed goes out before frames of our own are read.
     this.#transmitter.flush();
-    for (let i = 0; i < TURN && this.#capture(); i++) busy = true;
-    return busy;
+    return more;
   }
 
-  /** Reads frames until there are none, or many. False: there were none. */
+  /** Reads frames until there are none, or many. True: there may be more. */
   #capture(): boolean {
-    const { tap } = this.#options;
-    let frames = 0;
-    while (frames < FRAMES_PER_FLUSH) {
-      const length = readInto(tap.fd, this.#frame, 0, MAX_FRAME);
+    let large = 0;
+    for (let i = 0; i < FRAMES_PER_FLUSH && large < TURN; i++) {
+      const length = this.#port.read(this.#frame, 0, MAX_CAPTURE);
       if (length < 0) {
-        if (length !== AGAIN && length !== -Errno.EINTR) this.#tapError = -length;
-        break;
+        if (!isTransient(length)) this.#tapError = -length;
+        this.#transmitter.flush();
+        return false;
       }
-      frames++;
       this.#switch.captured(this.#frame, 0, length);
-      // A super-frame fills a send by itself.
-      if (length > 32_768) break;
+      if (length > LARGE_FRAME) {
+        this.#transmitter.flush();
+        large++;
+      }
     }
-    if (frames > 0) this.#transmitter.flush();
-    return frames > 0;
+    this.#transmitter.flush();
+    return true;
+  }
+
+  /** What each peer lost on the way to us. What our own queue lost is no fault of the way. */
+  #tellArrivals(now: number): void {
+    let own = this.#receiver.overflowed - this.#overflowed;
+    this.#overflowed = this.#receiver.overflowed;
+    let any = false;
+    for (const session of this.#switch.sessions.values()) {
+      const { expected, accepted, datagrams } = session.arrivals;
+      if (accepted === 0) continue;
+      any = true;
+      const pieces = datagrams / accepted;
+      const ours = Math.min(Math.max(0, expected - accepted), Math.ceil(own / pieces));
+      own -= ours * pieces;
+      this.#tell({ event: "arrivals", session: session.local, expected: expected - ours, accepted, datagrams });
+      Object.assign(session.arrivals, { expected: 0, accepted: 0, datagrams: 0 });
+    }
+    this.#arrivalsAt = now + ARRIVALS_EVERY_MS;
+    this.#arriving = any;
+    this.#macsTold = 0;
   }
 
   /** A fault in one packet must not end the thread; it is counted by being told. */
-  #guard(turn: () => boolean): boolean {
+  #guard(work: () => void): void {
     try {
-      return turn();
+      work();
     } catch (error) {
       this.#tell({ event: "fault", message: textOf(error) });
-      return true;
     }
   }
 
@@ -133,10 +184,7 @@ export class DatapathThread {
     for (;;) {
       const received = receiveMessageOnPort(this.#options.commands);
       if (received === undefined) return;
-      this.#guard(() => {
-        this.#execute(received.message as Command, now);
-        return true;
-      });
+      this.#guard(() => this.#execute(received.message as Command, now));
     }
   }
 
@@ -144,7 +192,16 @@ export class DatapathThread {
     const { sessions } = this.#switch;
     switch (command.do) {
       case "open":
-        sessions.set(command.session, new Session(command.session, command.peer, command.encrypted));
+        sessions.set(
+          command.session,
+          new Session({
+            local: command.session,
+            peer: command.peer,
+            encrypted: command.encrypted,
+            lane: this.#options.lane,
+            openssl: this.#options.offloads.openssl,
+          }),
+        );
         return;
       case "key":
         sessions.get(command.session)?.setKey(command.direction, command.epoch, command.key, command.salt, now);
@@ -155,6 +212,23 @@ export class DatapathThread {
         session.remote = command.remoteSession;
         if (command.address !== 0) session.address = command.address;
         session.datagramBytes = command.datagramBytes;
+        session.datagramsPerRecord = command.datagramsPerRecord;
+        session.stream = command.stream;
+        return;
+      }
+      case "address": {
+        const session = sessions.get(command.session);
+        if (session !== undefined) session.address = command.address;
+        return;
+      }
+      case "record": {
+        const session = sessions.get(command.session);
+        if (session !== undefined) this.#receiver.streamed(session, command.record);
+        return;
+      }
+      case "streamed": {
+        const session = sessions.get(command.session);
+        if (session !== undefined) session.streamQueued = Math.max(0, session.streamQueued - command.bytes);
         return;
       }
       case "control": {
@@ -172,6 +246,9 @@ export class DatapathThread {
       }
       case "routes":
         this.#switch.routes = command.routes;
+        return;
+      case "learn":
+        this.#switch.macs.learn(command.mac, command.peer, now);
         return;
       case "forget":
         this.#switch.macs.forget(command.peer);
@@ -198,10 +275,18 @@ export class DatapathThread {
   }
 
   #tell(event: DatapathEvent): void {
-    if (event.event !== "control" && event.event !== "report" && event.event !== "address-changed") {
-      const now = performance.now();
-      if (now - (this.#told.get(event.event) ?? Number.NEGATIVE_INFINITY) < TELL_EVERY_MS) return;
-      this.#told.set(event.event, now);
+    switch (event.event) {
+      case "mac-learnt":
+        if (this.#options.lanes === 1 || ++this.#macsTold > MACS_PER_TELL) return;
+        break;
+      case "too-big":
+      case "mac-moved":
+      case "mac-refused":
+      case "fault": {
+        const now = performance.now();
+        if (now - (this.#told.get(event.event) ?? Number.NEGATIVE_INFINITY) < TELL_EVERY_MS) return;
+        this.#told.set(event.event, now);
+      }
     }
     this.#options.tell(event);
   }

@@ -1,13 +1,13 @@
-import type { Tally } from "#router/datapath/protocol.js";
+import type { Drop, Tally } from "#router/datapath/protocol.js";
 import {
   AT_BODY,
   AT_DEST,
   AT_HOPS,
   AT_KIND,
+  AT_PADDING,
   AT_SOURCE,
   DATAGRAM_HEADER,
   DATAGRAM_TYPE,
-  DATAGRAMS_PER_RECORD,
   KIND_CONTROL,
   KIND_FRAMES,
   KIND_PIECE,
@@ -27,15 +27,37 @@ import {
   writeDescriptor,
 } from "#router/datapath/super-frame.js";
 import { TAG_BYTES } from "#src/host/native/aead.js";
+import { IoVector } from "#src/host/native/io-vector.js";
 import { Errno } from "#src/host/native/libc.js";
 import { Memory } from "#src/host/native/memory.js";
 import { VNET_HEADER_BYTES } from "#src/host/native/tap.js";
-import { IoVector, MAX_SEGMENTS, MAX_SEND_BYTES, type UdpSocket } from "#src/host/native/udp.js";
+import { MAX_SEGMENTS, MAX_SEND_BYTES, type UdpSocket } from "#src/host/native/udp.js";
 
+/** A record is padded by up to this much where that keeps pieces equal: cheaper than a system call more. */
+const MAX_PADDING = 128;
+/**
+ * The cipher's TLS mode counts a record's bytes in 16 bits, and refuses one whose count has just wrapped to less than its
+ * own overhead: such a record is padded beyond.
+ */
+const COUNT_WRAPS = 65_536;
+const BEYOND_WRAP = COUNT_WRAPS + 32;
 /** Records wait here until they are sent: twice what one segmented send takes, and one more record of the largest size. */
 const ARENA_SOFT_END = 128 * 1024;
-const ARENA_BYTES = ARENA_SOFT_END + MAX_RECORD;
+const ARENA_BYTES = ARENA_SOFT_END + MAX_RECORD + MAX_PADDING + 8;
 const HEADER_SLOT = 16;
+/** Header and piece. */
+const SPANS_PER_DATAGRAM = 2;
+/** Over the connection's own channel a record need not fit a datagram; small ones keep small packets between large ones. */
+const STREAM_RECORD_BYTES = 16_384;
+/** What may wait in that channel, per peer: some tens of milliseconds on a slow line. Past it frames are dropped. */
+const STREAM_QUEUE_BYTES = 256 * 1024;
+
+export interface TransmitterEvents {
+  /** The kernel refused a datagram for its size: the path has shrunk. */
+  tooBig(session: Session): void;
+  /** A sealed record for the connection's own channel. */
+  stream(session: Session, record: Uint8Array): void;
+}
 
 /**
  * Frames in, datagrams out. Small frames for the same peer share a record; records for the same next hop share one system
@@ -45,9 +67,9 @@ const HEADER_SLOT = 16;
 export class Transmitter {
   readonly #udp: UdpSocket;
   readonly #tally: Tally;
-  readonly #tooBig: (session: Session) => void;
-  readonly #memory = new Memory(ARENA_BYTES + MAX_SEGMENTS * (HEADER_SLOT + 32));
-  readonly #parts: IoVector;
+  readonly #events: TransmitterEvents;
+  readonly #memory = new Memory(ARENA_BYTES + MAX_SEGMENTS * HEADER_SLOT);
+  readonly #parts = new IoVector(SPANS_PER_DATAGRAM * MAX_SEGMENTS);
   #now = 0;
 
   /** End of the records in the arena. */
@@ -69,12 +91,10 @@ export class Transmitter {
   #superFrame = 0;
   readonly #descriptor: Descriptor = { flags: 0, gsoType: 0, headers: 0, gsoSize: 0, csumStart: 0, id: 0, offset: 0 };
 
-  /** @param tooBig called when the kernel refused a datagram for its size: the path has shrunk */
-  constructor(udp: UdpSocket, tally: Tally, tooBig: (session: Session) => void) {
+  constructor(udp: UdpSocket, tally: Tally, events: TransmitterEvents) {
     this.#udp = udp;
     this.#tally = tally;
-    this.#tooBig = tooBig;
-    this.#parts = new IoVector(this.#memory, ARENA_BYTES + MAX_SEGMENTS * HEADER_SLOT, 2 * MAX_SEGMENTS);
+    this.#events = events;
   }
 
   tick(now: number): void {
@@ -84,9 +104,12 @@ export class Transmitter {
   /** Sends one frame with its virtio header, `length` bytes at `offset` of `from`. */
   frame(session: Session, source: number, dest: number, from: Memory, offset: number, length: number): void {
     if (!this.#ready(session)) return;
-    const room = DATAGRAMS_PER_RECORD * (session.datagramBytes - DATAGRAM_HEADER) - TAG_BYTES;
+    if (RECORD_OVERHEAD + 2 + length + 1 > MAX_RECORD) return this.#tally.drop("datagram-too-big");
     const open = this.#bundleSession === session && this.#bundleSource === source && this.#bundleDest === dest;
-    if (this.#bundleSession !== undefined && (!open || this.#end - this.#bundleStart + 2 + length > room))
+    if (
+      this.#bundleSession !== undefined &&
+      (!open || this.#end - this.#bundleStart + 2 + length + TAG_BYTES > roomOf(session))
+    )
       this.#closeBundle();
     if (this.#bundleSession === undefined) {
       this.#makeRoom(RECORD_OVERHEAD + length + 4);
@@ -98,7 +121,7 @@ export class Transmitter {
       this.#end += AT_BODY;
     }
     this.#memory.view.setUint16(this.#end, length, true);
-    this.#put(this.#end + 2, from, offset, length);
+    this.#memory.copyFrom(this.#end + 2, from, offset, length);
     this.#end += 2 + ((length + 1) & ~1);
   }
 
@@ -123,13 +146,13 @@ export class Transmitter {
     const payloadAt = headersAt + layout.headers;
     const payload = offset + length - payloadAt;
     const fixed = RECORD_OVERHEAD + DESCRIPTOR_BYTES + layout.headers;
-    const room = DATAGRAMS_PER_RECORD * (session.datagramBytes - DATAGRAM_HEADER) - fixed;
+    const room = roomOf(session) - fixed;
     const perRecord = Math.max(1, Math.floor(room / gsoSize)) * gsoSize;
     const d = this.#descriptor;
     d.gsoType = gsoType;
     d.headers = layout.headers;
     d.gsoSize = gsoSize;
-    d.csumStart = layout.tcp;
+    d.csumStart = layout.l4;
     d.id = this.#superFrame = (this.#superFrame + 1) >>> 0;
     for (let done = 0; done < payload; done += perRecord) {
       const part = Math.min(perRecord, payload - done);
@@ -139,8 +162,8 @@ export class Transmitter {
       d.offset = done;
       const body = start + AT_BODY;
       writeDescriptor(this.#memory.view, body, d);
-      this.#put(body + DESCRIPTOR_BYTES, from, headersAt, layout.headers);
-      this.#put(body + DESCRIPTOR_BYTES + layout.headers, from, payloadAt + done, part);
+      this.#memory.copyFrom(body + DESCRIPTOR_BYTES, from, headersAt, layout.headers);
+      this.#memory.copyFrom(body + DESCRIPTOR_BYTES + layout.headers, from, payloadAt + done, part);
       this.#append(session, start, fixed + part);
     }
   }
@@ -151,24 +174,21 @@ export class Transmitter {
     this.#makeRoom(length);
     this.#closeBundle();
     const start = this.#end;
-    this.#put(start, from, offset, length);
+    this.#memory.copyFrom(start, from, offset, length);
     this.#memory.view.setUint8(start + AT_HOPS, hops);
     this.#append(session, start, length);
     this.#tally.counters.recordsRelayed++;
   }
 
-  /** Sends a control message alone in one datagram, padded to `datagramBytes`. */
+  /** Sends a control message alone in one datagram, padded to `datagramBytes`; by UDP, whatever frames do. */
   control(session: Session, self: number, message: Uint8Array, datagramBytes: number): void {
-    if (!this.#ready(session)) return;
+    if (!this.#sealable(session) || !this.#addressed(session)) return;
     this.flush();
     const start = this.#begin(KIND_CONTROL, self, session.peer, 0);
     const length = Math.max(datagramBytes - DATAGRAM_HEADER, RECORD_OVERHEAD + message.length);
     this.#memory.u8.fill(0, start + AT_BODY, start + length);
     this.#memory.u8.set(message, start + AT_BODY);
-    const proven = session.datagramBytes;
-    session.datagramBytes = length + DATAGRAM_HEADER;
-    this.#append(session, start, length);
-    session.datagramBytes = proven;
+    this.#cut(session, start, length, length);
     this.flush();
   }
 
@@ -179,16 +199,24 @@ export class Transmitter {
     this.#end = 0;
   }
 
+  #sealable(session: Session): boolean {
+    if (session.canSeal(this.#now)) return true;
+    this.#tally.drop("key-missing");
+    return false;
+  }
+
+  #addressed(session: Session): boolean {
+    if (session.address !== 0) return true;
+    this.#tally.drop("address-unknown");
+    return false;
+  }
+
   #ready(session: Session): boolean {
-    if (!session.canSeal(this.#now)) {
-      this.#tally.drop("key-missing");
-      return false;
-    }
-    if (session.address === 0) {
-      this.#tally.drop("address-unknown");
-      return false;
-    }
-    return true;
+    if (!this.#sealable(session)) return false;
+    if (!session.stream) return this.#addressed(session);
+    if (session.streamQueued <= STREAM_QUEUE_BYTES) return true;
+    this.#tally.drop("stream-queue-full");
+    return false;
   }
 
   #makeRoom(bytes: number): void {
@@ -207,12 +235,7 @@ export class Transmitter {
     view.setUint8(at + AT_HOPS, hops);
     writeMac(view, at + AT_SOURCE, source);
     writeMac(view, at + AT_DEST, dest);
-    view.setUint16(at + AT_BODY - 2, 0, true);
-  }
-
-  #put(to: number, from: Memory, offset: number, length: number): void {
-    this.#memory.at(to, length);
-    this.#memory.u8.set(from.u8.subarray(offset, offset + length), to);
+    view.setUint16(at + AT_PADDING, 0, true);
   }
 
   #closeBundle(): void {
@@ -223,40 +246,81 @@ export class Transmitter {
     this.#append(session, start, this.#end - start + RECORD_OVERHEAD - AT_BODY);
   }
 
-  /** Seals the record of `length` bytes (tag included) at `start` and cuts it into datagrams of the batch. */
+  /** Seals the record of `length` bytes (tag included) at `start`, and adds its datagrams to the batch. */
   #append(session: Session, start: number, length: number): void {
-    this.#end = start + ((length + 7) & ~7);
-    if (this.#batchCount > 0 && (this.#batchSession !== session || this.#batchClosed)) this.#send();
-    const largest = session.datagramBytes - DATAGRAM_HEADER;
-    if (this.#batchCount > 0 && (this.#batchPiece > largest || !this.#fits(Math.ceil(length / this.#batchPiece))))
-      this.#send();
-    // The first record of a batch sets the size: even pieces, so that records of one length leave no short datagram.
-    if (this.#batchCount === 0) this.#batchPiece = Math.ceil(length / Math.ceil(length / largest));
-    const piece = this.#batchPiece;
-    const count = Math.ceil(length / piece);
+    if (length >= COUNT_WRAPS && length < BEYOND_WRAP) {
+      this.#pad(start, BEYOND_WRAP, BEYOND_WRAP - length);
+      length = BEYOND_WRAP;
+    }
+    if (session.stream) return this.#stream(session, start, length);
+    this.#cut(session, start, length, session.datagramBytes - DATAGRAM_HEADER);
+  }
+
+  /** @param largest bytes of a piece at most */
+  #cut(session: Session, start: number, length: number, largest: number): void {
+    let count = Math.ceil(length / largest);
+    // Even pieces, so that records of one length leave no short datagram.
+    let piece = Math.ceil(length / count);
+    if (this.#batchCount > 0) {
+      if (this.#batchSession !== session || this.#batchClosed || this.#batchPiece > largest) this.#send();
+      else {
+        const inBatch = Math.ceil(length / this.#batchPiece);
+        if (this.#fits(inBatch)) {
+          count = inBatch;
+          piece = this.#batchPiece;
+        } else this.#send();
+      }
+    }
     if (count > MAX_PIECES) {
       this.#tally.drop("datagram-too-big");
       return;
     }
+    if (this.#batchCount === 0) this.#batchPiece = piece;
+    const padding = count * piece - length;
+    if (padding > 0 && padding <= MAX_PADDING && length + padding <= MAX_RECORD) {
+      length += padding;
+      this.#pad(start, length, padding);
+    }
+    this.#end = start + ((length + 7) & ~7);
     const counter = session.seal(this.#memory, start, length, count);
     this.#batchSession = session;
     const { view } = this.#memory;
+    const { laneEpoch } = session;
     for (let index = 0; index < count; index++) {
       if (!this.#fits(1)) this.#send();
       const slot = ARENA_BYTES + this.#batchCount * HEADER_SLOT;
-      view.setUint8(slot, DATAGRAM_TYPE);
-      view.setUint8(slot + 1, index);
-      view.setUint8(slot + 2, count);
-      view.setUint8(slot + 3, session.epoch);
+      view.setUint32(slot, DATAGRAM_TYPE | (index << 8) | (count << 16) | (laneEpoch << 24), true);
       view.setUint32(slot + 4, session.remote, true);
       view.setUint32(slot + 8, counter >>> 0, true);
       const done = index * piece;
-      this.#parts.push(slot, DATAGRAM_HEADER);
-      this.#parts.push(start + done, Math.min(piece, length - done));
+      this.#parts.push(this.#memory, slot, DATAGRAM_HEADER);
+      this.#parts.push(this.#memory, start + done, Math.min(piece, length - done));
       this.#batchCount++;
     }
     this.#batchClosed = length % piece !== 0;
     this.#tally.counters.recordsSent++;
+  }
+
+  /** Makes a record `length` bytes long by zeros before the tag. A relayed one may have some already. */
+  #pad(start: number, length: number, padding: number): void {
+    const { view, u8 } = this.#memory;
+    const end = start + length - TAG_BYTES;
+    this.#memory.at(start, length);
+    u8.fill(0, end - padding, end);
+    view.setUint16(start + AT_PADDING, view.getUint16(start + AT_PADDING, true) + padding, true);
+  }
+
+  #stream(session: Session, start: number, length: number): void {
+    // What waits in the arena keeps its place: this record leaves at once.
+    session.seal(this.#memory, start, length, 1);
+    session.streamQueued += length;
+    this.#end = start;
+    const bytes = new Uint8Array(1 + length);
+    bytes[0] = session.laneEpoch;
+    bytes.set(this.#memory.u8.subarray(start, start + length), 1);
+    this.#events.stream(session, bytes);
+    this.#tally.counters.recordsSent++;
+    this.#tally.counters.bytesSent += length;
   }
 
   #fits(datagrams: number): boolean {
@@ -267,17 +331,43 @@ export class Transmitter {
   #send(): void {
     if (this.#batchCount === 0) return;
     const { bytes } = this.#parts;
-    const result = this.#udp.send(this.#parts, this.#batchPiece + DATAGRAM_HEADER, this.#batchSession!.address);
+    const session = this.#batchSession!;
+    const result = this.#udp.send(
+      this.#parts,
+      this.#batchPiece + DATAGRAM_HEADER,
+      SPANS_PER_DATAGRAM,
+      session.address,
+    );
     const { counters } = this.#tally;
     if (result >= 0) {
       counters.datagramsSent += this.#batchCount;
       counters.bytesSent += bytes;
-    } else if (result === -Errno.EMSGSIZE || result === -Errno.EINVAL) {
-      this.#tally.drop("datagram-too-big");
-      this.#tooBig(this.#batchSession!);
-    } else this.#tally.drop("send-failed");
+    } else {
+      this.#tally.drop(reasonOf(-result), this.#batchCount);
+      if (result === -Errno.EMSGSIZE || result === -Errno.EINVAL) this.#events.tooBig(session);
+    }
     this.#parts.clear();
     this.#batchCount = 0;
     this.#batchClosed = false;
+  }
+}
+
+/** Bytes that a record for this peer should have at most. */
+function roomOf(session: Session): number {
+  if (session.stream) return STREAM_RECORD_BYTES;
+  return Math.min(session.datagramsPerRecord * (session.datagramBytes - DATAGRAM_HEADER), MAX_RECORD - MAX_PADDING);
+}
+
+function reasonOf(errno: number): Drop {
+  switch (errno) {
+    case Errno.EMSGSIZE:
+    case Errno.EINVAL:
+      return "datagram-too-big";
+    // The socket's buffer or the device's queue is full. To wait for it would stall all other peers.
+    case Errno.EAGAIN:
+    case Errno.ENOBUFS:
+      return "send-queue-full";
+    default:
+      return "send-failed";
   }
 }

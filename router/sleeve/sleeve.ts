@@ -183,6 +183,8 @@ export class SleeveConnection implements OverlayConnection {
       remoteSession: this.#remoteSession,
       address,
       datagramBytes: this.#path!.datagramBytes,
+      datagramsPerRecord: 4,
+      stream: false,
     });
   }
 

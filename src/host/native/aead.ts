@@ -1,3 +1,4 @@
+import { createCipheriv, createDecipheriv } from "node:crypto";
 import { WeaveError } from "#src/errors.js";
 import { libcrypto } from "#src/host/native/libc.js";
 import { Memory } from "#src/host/native/memory.js";
@@ -10,7 +11,7 @@ import { Memory } from "#src/host/native/memory.js";
  *   └──────────────┴───────────────────────┴─────────┘
  *
  * The nonce is the sender's counter, big-endian, written by the cipher and counted on by it. The 13 bytes of additional
- * data are authenticated and not sent; their last two hold the length, which TLS mode demands (RFC 5288 section 3,
+ * data are authenticated and not sent; their last two hold the length of the text, as TLS mode demands (RFC 5288 section 3,
  * RFC 5246 section 6.2.3.3; EVP_EncryptInit(3), "GCM mode in TLS").
  */
 export const NONCE_BYTES = 8;
@@ -19,6 +20,20 @@ export const KEY_BYTES = 32;
 export const SALT_BYTES = 4;
 /** Additional data that the caller fills: 13 bytes less the length. */
 export const AAD_BYTES = 11;
+
+export type Direction = "seal" | "open";
+
+/** One key in one direction, at work on records in place. Not to be shared between threads. */
+export interface RecordCipher {
+  /** The additional data of the next record: the caller writes its {@link AAD_BYTES} here. */
+  readonly aad: Uint8Array;
+  /** Seals or opens `length` bytes (nonce and tag included) at `offset`, in place. False: the tag was wrong. */
+  run(memory: Memory, offset: number, length: number): boolean;
+  free(): void;
+}
+
+/** Whether this process lets us call OpenSSL directly; else {@link CryptoContext} does the same, slower. */
+export const opensslAtHand = libcrypto !== undefined;
 
 const EVP_CTRL_GCM_SET_IV_FIXED = 0x12;
 const EVP_CTRL_AEAD_TLS1_AAD = 0x16;
@@ -29,8 +44,14 @@ const KEY_AT = 0;
 const IV_AT = 64;
 const AAD_AT = 128;
 
-/** One key in one direction. Not to be shared between threads. */
-export class AeadContext {
+function checkKey(key: Uint8Array, salt: Uint8Array): void {
+  if (key.length !== KEY_BYTES || salt.length !== SALT_BYTES)
+    throw new WeaveError("WEAVE_CRYPTO", `a data key is ${KEY_BYTES} bytes with ${SALT_BYTES} bytes of salt`);
+}
+
+/** By OpenSSL's own functions, in the Node executable or the library that it was linked with. */
+export class AeadContext implements RecordCipher {
+  readonly aad: Uint8Array;
   readonly #scratch = new Memory(256);
   readonly #sealing: boolean;
   #context: number;
@@ -40,17 +61,13 @@ export class AeadContext {
    * @param salt 4 bytes, the fixed part of the nonce
    * @throws WEAVE_CRYPTO when this process has no OpenSSL to call
    */
-  constructor(direction: "seal" | "open", key: Uint8Array, salt: Uint8Array) {
-    if (libcrypto === undefined) {
-      throw new WeaveError("WEAVE_CRYPTO", "this build of Node does not export OpenSSL's cipher functions", {
-        next: "Use a Node from nodejs.org or from Debian.",
-      });
-    }
-    if (key.length !== KEY_BYTES || salt.length !== SALT_BYTES) {
-      throw new WeaveError("WEAVE_CRYPTO", `a data key is ${KEY_BYTES} bytes with ${SALT_BYTES} bytes of salt`);
-    }
+  constructor(direction: Direction, key: Uint8Array, salt: Uint8Array) {
+    if (libcrypto === undefined)
+      throw new WeaveError("WEAVE_CRYPTO", "this build of Node does not export OpenSSL's cipher functions");
+    checkKey(key, salt);
     this.#sealing = direction === "seal";
     const scratch = this.#scratch;
+    this.aad = scratch.u8.subarray(AAD_AT, AAD_AT + AAD_BYTES);
     scratch.u8.set(key, KEY_AT);
     scratch.u8.set(salt, IV_AT);
     this.#context = Number(libcrypto.newContext());
@@ -69,12 +86,6 @@ export class AeadContext {
     if (!ready) throw new WeaveError("WEAVE_CRYPTO", "OpenSSL refused AES-256-GCM");
   }
 
-  /** The additional data of the next record: the caller writes its {@link AAD_BYTES} here. */
-  get aad(): Uint8Array {
-    return this.#scratch.u8.subarray(AAD_AT, AAD_AT + AAD_BYTES);
-  }
-
-  /** Seals or opens `length` bytes (nonce and tag included) at `offset`, in place. False: the tag was wrong. */
   run(memory: Memory, offset: number, length: number): boolean {
     if (length < NONCE_BYTES + TAG_BYTES) return false;
     const record = memory.at(offset, length);
@@ -95,5 +106,57 @@ export class AeadContext {
     libcrypto!.freeContext(this.#context);
     this.#context = 0;
     this.#scratch.free();
+  }
+}
+
+/** The same records by node:crypto: for a Node that does not export OpenSSL's functions. Copies, and leaves garbage. */
+export class CryptoContext implements RecordCipher {
+  readonly aad: Uint8Array;
+  readonly #sealing: boolean;
+  readonly #key: Uint8Array;
+  readonly #nonce = Buffer.alloc(SALT_BYTES + NONCE_BYTES);
+  readonly #tlsAad = Buffer.alloc(TLS_AAD_BYTES);
+  #counter = 0n;
+
+  /** As {@link AeadContext}. @throws WEAVE_CRYPTO */
+  constructor(direction: Direction, key: Uint8Array, salt: Uint8Array) {
+    checkKey(key, salt);
+    this.#sealing = direction === "seal";
+    this.#key = Uint8Array.from(key);
+    this.#nonce.set(salt);
+    this.aad = this.#tlsAad.subarray(0, AAD_BYTES);
+  }
+
+  run(memory: Memory, offset: number, length: number): boolean {
+    const text = length - NONCE_BYTES - TAG_BYTES;
+    if (text < 0) return false;
+    memory.at(offset, length);
+    if (this.#sealing) memory.view.setBigUint64(offset, this.#counter++, false);
+    const nonceAt = offset + NONCE_BYTES;
+    const tagAt = nonceAt + text;
+    this.#nonce.set(memory.u8.subarray(offset, nonceAt), SALT_BYTES);
+    this.#tlsAad.writeUInt16BE(text & 0xffff, AAD_BYTES);
+    const body = memory.u8.subarray(nonceAt, tagAt);
+    const tag = memory.u8.subarray(tagAt, tagAt + TAG_BYTES);
+    try {
+      if (this.#sealing) {
+        const cipher = createCipheriv("aes-256-gcm", this.#key, this.#nonce).setAAD(this.#tlsAad);
+        body.set(cipher.update(body));
+        cipher.final();
+        tag.set(cipher.getAuthTag());
+      } else {
+        const decipher = createDecipheriv("aes-256-gcm", this.#key, this.#nonce, { authTagLength: TAG_BYTES });
+        const opened = decipher.setAAD(this.#tlsAad).setAuthTag(tag).update(body);
+        decipher.final();
+        body.set(opened);
+      }
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  free(): void {
+    this.#key.fill(0);
   }
 }

@@ -1,4 +1,5 @@
 import { WeaveError } from "#src/errors.js";
+import type { IoVector } from "#src/host/native/io-vector.js";
 import { Errno, errno, errnoName, libc } from "#src/host/native/libc.js";
 import { Memory } from "#src/host/native/memory.js";
 
@@ -14,6 +15,12 @@ export function readInto(fd: number, memory: Memory, offset: number, length: num
 /** write(2) of `length` bytes at `offset`. Returns the count, or minus errno. */
 export function writeFrom(fd: number, memory: Memory, offset: number, length: number): number {
   const count = libc.write(fd, memory.at(offset, length), length);
+  return count < 0 ? -errno() : count;
+}
+
+/** writev(2): the spans of `parts` as one write. Returns the count, or minus errno. */
+export function writeParts(fd: number, parts: IoVector): number {
+  const count = libc.writev(fd, parts.address(), parts.count);
   return count < 0 ? -errno() : count;
 }
 

@@ -59,6 +59,11 @@ export class Memory {
     this.u8.copyWithin(to, from, from + length);
   }
 
+  /** Copies `length` bytes from another memory. One native call and no garbage, unlike `set` with a `subarray`. */
+  copyFrom(to: number, from: Memory, offset: number, length: number): void {
+    libc.memmove(this.at(to, length), from.at(offset, length), length);
+  }
+
   free(): void {
     if (this.#base === 0) return;
     libc.munmap(this.#base, this.size);

@@ -5,10 +5,21 @@ import { Memory } from "#src/host/native/memory.js";
 /** Bytes of the virtio header before each frame (struct virtio_net_hdr, linux/virtio_net.h). */
 export const VNET_HEADER_BYTES = 10;
 
-/** A TAP device as the frame path needs it: a descriptor whose reads and writes are [virtio header][Ethernet frame]. */
+/** What the kernel does at the TAP device; each is tried, and done without where it is missing. */
+export interface TapOffloads {
+  /** Reads and writes carry a virtio header: checksums may be left to others. */
+  readonly vnetHeader: boolean;
+  /** TCP comes and goes in up to 64 KB at once. */
+  readonly tso: boolean;
+  /** UDP too (Linux 6.2). */
+  readonly uso: boolean;
+}
+
+/** A TAP device as the frame path needs it: one descriptor (queue) for each thread. */
 export interface TapDevice {
-  readonly fd: number;
+  readonly fds: readonly number[];
   readonly name: string;
+  readonly offloads: TapOffloads;
   close(): void;
 }
 
@@ -18,36 +29,73 @@ const TUNSETIFF = 0x400454ca;
 const TUNSETOFFLOAD = 0x400454d0;
 const TUNSETVNETHDRSZ = 0x400454d8;
 const IFF_TAP = 0x0002;
+const IFF_MULTI_QUEUE = 0x0100;
 const IFF_NO_PI = 0x1000;
 const IFF_VNET_HDR = 0x4000;
 const IFF_NAME_BYTES = 16;
-/** Checksums and TCP segmentation are left to whoever needs them: one read then brings up to 64 KB. */
-const TUN_F_CSUM_TSO4_TSO6 = 0x01 | 0x02 | 0x04;
+const TUN_F_CSUM = 0x01;
+const TUN_F_TSO = 0x02 | 0x04;
+const TUN_F_USO = 0x20 | 0x40;
 
 /**
- * Opens (and thereby makes) the TAP device `name`. It lives as long as the descriptor.
+ * Opens (and thereby makes) the TAP device `name`. It lives as long as its descriptors.
  *
+ * @param queues how many descriptors to open; the kernel spreads flows over them
+ * @param allowed offloads that may be used
  * @throws WEAVE_NO_TUN, WEAVE_NOT_ROOT, WEAVE_NATIVE
  */
-export function openTap(name: string): TapDevice {
-  const fd = libc.open("/dev/net/tun", O_RDWR_NONBLOCK_CLOEXEC);
-  if (fd < 0) throw explain(name, errno());
-  const memory = new Memory(64);
+export function openTap(name: string, queues: number, allowed: TapOffloads): TapDevice {
+  const fds: number[] = [];
+  const close = () => fds.forEach((fd) => libc.close(fd));
   try {
-    memory.u8.set(Buffer.from(name).subarray(0, IFF_NAME_BYTES - 1), 0);
-    memory.view.setUint16(IFF_NAME_BYTES, IFF_TAP | IFF_NO_PI | IFF_VNET_HDR, true);
-    if (libc.ioctl(fd, TUNSETIFF, memory.at(0, 40)) < 0) throw explain(name, errno());
-    memory.view.setInt32(0, VNET_HEADER_BYTES, true);
-    if (libc.ioctl(fd, TUNSETVNETHDRSZ, memory.at(0, 4)) < 0) throw explain(name, errno());
-    // The third argument is the flag word itself, not an address.
-    if (libc.ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM_TSO4_TSO6) < 0) throw explain(name, errno());
+    let { vnetHeader } = allowed;
+    for (let i = 0; i < queues; i++) {
+      const fd = libc.open("/dev/net/tun", O_RDWR_NONBLOCK_CLOEXEC);
+      if (fd < 0) throw explain(name, errno());
+      fds.push(fd);
+      const flags = IFF_TAP | IFF_NO_PI | (queues > 1 ? IFF_MULTI_QUEUE : 0);
+      let failure = vnetHeader ? attach(fd, name, flags | IFF_VNET_HDR) : 0;
+      // Only then may the flag be the reason.
+      if (failure === Errno.EINVAL && i === 0) vnetHeader = false;
+      if (!vnetHeader) failure = attach(fd, name, flags);
+      if (failure !== 0) throw explain(name, failure);
+      if (vnetHeader) setHeaderBytes(fd, name);
+    }
+    return { fds, name, offloads: { vnetHeader, ...segmentation(fds[0], vnetHeader, allowed) }, close };
   } catch (error) {
-    libc.close(fd);
+    close();
     throw error;
-  } finally {
-    memory.free();
   }
-  return { fd, name, close: () => void libc.close(fd) };
+}
+
+/** TUNSETIFF. Returns 0, or errno. */
+function attach(fd: number, name: string, flags: number): number {
+  const memory = new Memory(64);
+  memory.u8.set(Buffer.from(name).subarray(0, IFF_NAME_BYTES - 1), 0);
+  memory.view.setUint16(IFF_NAME_BYTES, flags, true);
+  const code = libc.ioctl(fd, TUNSETIFF, memory.at(0, 40)) < 0 ? errno() : 0;
+  memory.free();
+  return code;
+}
+
+function setHeaderBytes(fd: number, name: string): void {
+  const memory = new Memory(16);
+  memory.view.setInt32(0, VNET_HEADER_BYTES, true);
+  const done = libc.ioctl(fd, TUNSETVNETHDRSZ, memory.at(0, 4)) >= 0;
+  const code = errno();
+  memory.free();
+  if (!done) throw explain(name, code);
+}
+
+/** The most that the kernel agrees to leave to us. The third argument is the flag word itself, not an address. */
+function segmentation(fd: number, vnetHeader: boolean, allowed: TapOffloads): { tso: boolean; uso: boolean } {
+  const accepts = (flags: number) => libc.ioctl(fd, TUNSETOFFLOAD, flags) >= 0;
+  if (vnetHeader && allowed.tso) {
+    if (allowed.uso && accepts(TUN_F_CSUM | TUN_F_TSO | TUN_F_USO)) return { tso: true, uso: true };
+    if (accepts(TUN_F_CSUM | TUN_F_TSO)) return { tso: true, uso: false };
+  }
+  if (vnetHeader) accepts(TUN_F_CSUM);
+  return { tso: false, uso: false };
 }
 
 function explain(name: string, code: number): WeaveError {

@@ -1,4 +1,5 @@
 import { WeaveError } from "#src/errors.js";
+import type { IoVector } from "#src/host/native/io-vector.js";
 import { Errno, errno, errnoName, libc } from "#src/host/native/libc.js";
 import { Memory } from "#src/host/native/memory.js";
 
@@ -9,6 +10,7 @@ const SOL_SOCKET = 1;
 const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
 const SO_REUSEPORT = 15;
+const SO_RXQ_OVFL = 40;
 const SOL_IP = 0;
 const IP_MTU_DISCOVER = 10;
 /** Always set "don't fragment", but never trust ICMP: sizes are proven by our own probes (ip(7)). */
@@ -23,9 +25,10 @@ const SOCKET_BUFFER_BYTES = 8 << 20;
 /** Small packets, and several sockets. */
 const SHARED_BUFFER_BYTES = 1 << 20;
 
-/** The kernel takes at most this much in one segmented send (UDP_MAX_SEGMENTS, and an IP packet of 64 KB). */
+/** The kernel takes at most this much in one segmented send (UDP_MAX_SEGMENTS, and what an IPv4 packet
+ * of 65,535 bytes leaves). */
 export const MAX_SEGMENTS = 64;
-export const MAX_SEND_BYTES = 65_000;
+export const MAX_SEND_BYTES = 65_507;
 
 /** An IPv4 address and port as one number, address × 65536 + port: a key for maps and comparisons. */
 export type Endpoint = number;
@@ -47,56 +50,37 @@ const MSG_AT = 64;
 const CONTROL_AT = 128;
 const CONTROL_BYTES = 64;
 /** struct cmsghdr (16 bytes) and a 16-bit size, without and with padding. */
+const CMSG_HEADER = 16;
 const CMSG_UDP_SEGMENT_LENGTH = 18;
 const CMSG_UDP_SEGMENT_BYTES = 24;
+/** A device without checksum offload refuses segments with EIO; then one call carries one datagram for so many sends. */
+const SENDS_BEFORE_RETRY = 10_000;
 
-/** A list of spans for one scattered system call (struct iovec), in the memory that the spans are in. */
-export class IoVector {
-  readonly memory: Memory;
-  readonly #at: number;
-  readonly #capacity: number;
-  count = 0;
-  bytes = 0;
-
-  constructor(memory: Memory, at: number, capacity: number) {
-    memory.at(at, capacity * 16);
-    this.memory = memory;
-    this.#at = at;
-    this.#capacity = capacity;
-  }
-
-  clear(): void {
-    this.count = 0;
-    this.bytes = 0;
-  }
-
-  push(offset: number, length: number): void {
-    if (this.count >= this.#capacity)
-      throw new WeaveError("WEAVE_BOUNDS", `more than ${this.#capacity} spans in one call`);
-    const entry = this.#at + this.count * 16;
-    this.memory.pointer(entry, offset, length);
-    this.memory.view.setUint32(entry + 8, length, true);
-    this.memory.view.setUint32(entry + 12, 0, true);
-    this.count++;
-    this.bytes += length;
-  }
-
-  address(): number {
-    return this.memory.at(this.#at, this.count * 16);
-  }
+/** What this kernel does for UDP sockets. */
+export interface UdpOffloads {
+  /** One call sends many datagrams (UDP_SEGMENT, Linux 4.18). */
+  readonly segment: boolean;
+  /** One call receives many (UDP_GRO, Linux 5.0). */
+  readonly gro: boolean;
 }
 
-/** A UDP socket with segmentation offload both ways: one call carries up to 64 KB of equal datagrams. */
+/** A UDP socket with segmentation offload both ways, where there is such: one call carries up to 64 KB of equal datagrams. */
 export class UdpSocket {
   readonly fd: number;
   readonly #scratch = new Memory(256);
+  readonly #segment: boolean;
+  #singly = 0;
+  #to: Endpoint = -1;
   /** Of the last receive: the size of each datagram but the last, and where they came from. */
   segmentBytes = 0;
   from: Endpoint = 0;
+  /** Datagrams that the kernel threw away because we did not come to read them (SO_RXQ_OVFL); counts on, modulo 2^32. */
+  overflowed = 0;
 
   /** @param fd an open socket, of {@link openUdp} */
-  constructor(fd: number) {
+  constructor(fd: number, offloads: UdpOffloads) {
     this.fd = fd;
+    this.#segment = offloads.segment;
     const { view } = this.#scratch;
     view.setUint16(NAME_AT, AF_INET, true);
     this.#scratch.pointer(MSG_AT, NAME_AT, 16);
@@ -106,15 +90,37 @@ export class UdpSocket {
   /**
    * Sends the spans of `parts` as datagrams of `segmentBytes` each, the last one perhaps shorter.
    * Returns the count of bytes, or minus errno.
+   *
+   * @param spans how many spans make one datagram
    */
-  send(parts: IoVector, segmentBytes: number, to: Endpoint): number {
+  send(parts: IoVector, segmentBytes: number, spans: number, to: Endpoint): number {
     const { view } = this.#scratch;
-    const address = Math.floor(to / 65536);
-    view.setUint16(NAME_AT + 2, to % 65536, false);
-    view.setUint32(NAME_AT + 4, address, false);
+    if (to !== this.#to) {
+      this.#to = to;
+      view.setUint16(NAME_AT + 2, to % 65536, false);
+      view.setUint32(NAME_AT + 4, Math.floor(to / 65536), false);
+    }
     view.setUint32(MSG_AT + 8, 16, true);
-    this.#vector(parts);
-    if (parts.bytes > segmentBytes) {
+    if (parts.bytes <= segmentBytes) return this.#sendSpans(parts, 0, parts.count, 0);
+    if (this.#singly > 0) this.#singly--;
+    else if (this.#segment) {
+      const sent = this.#sendSpans(parts, 0, parts.count, segmentBytes);
+      if (sent !== -Errno.EIO) return sent;
+      this.#singly = SENDS_BEFORE_RETRY;
+    }
+    let total = 0;
+    for (let first = 0; first < parts.count; first += spans) {
+      const sent = this.#sendSpans(parts, first, Math.min(spans, parts.count - first), 0);
+      if (sent < 0) return sent;
+      total += sent;
+    }
+    return total;
+  }
+
+  #sendSpans(parts: IoVector, first: number, count: number, segmentBytes: number): number {
+    const { view } = this.#scratch;
+    this.#vector(parts, first, count);
+    if (segmentBytes > 0) {
       view.setUint32(CONTROL_AT, CMSG_UDP_SEGMENT_LENGTH, true);
       view.setUint32(CONTROL_AT + 4, 0, true);
       view.setInt32(CONTROL_AT + 8, SOL_UDP, true);
@@ -129,48 +135,125 @@ export class UdpSocket {
   /** Receives datagrams of one sender into the spans of `parts`. Returns the count of bytes, or minus errno. */
   receive(parts: IoVector): number {
     const { view } = this.#scratch;
+    this.#to = -1;
     view.setUint32(MSG_AT + 8, 16, true);
     view.setUint32(MSG_AT + 40, CONTROL_BYTES, true);
-    this.#vector(parts);
+    this.#vector(parts, 0, parts.count);
     const count = libc.recvmsg(this.fd, this.#scratch.at(MSG_AT, 56), MSG_DONTWAIT);
     if (count < 0) return -errno();
     this.segmentBytes = count;
-    const groControl = view.getUint32(MSG_AT + 40, true) >= 20 && view.getInt32(CONTROL_AT + 8, true) === SOL_UDP;
-    if (groControl && view.getInt32(CONTROL_AT + 12, true) === UDP_GRO) {
-      const size = view.getInt32(CONTROL_AT + 16, true);
-      if (size > 0 && size <= count) this.segmentBytes = size;
-    }
+    this.#control(Math.min(view.getUint32(MSG_AT + 40, true), CONTROL_BYTES), count);
     this.from = view.getUint32(NAME_AT + 4, false) * 65536 + view.getUint16(NAME_AT + 2, false);
     return count;
   }
 
-  #vector(parts: IoVector): void {
+  /** Reads the control messages (cmsg(3)): at most two, each with one 32-bit number. */
+  #control(bytes: number, count: number): void {
     const { view } = this.#scratch;
-    const address = parts.address();
+    for (let at = CONTROL_AT; at + CMSG_HEADER + 4 <= CONTROL_AT + bytes; ) {
+      const length = view.getUint32(at, true);
+      if (length < CMSG_HEADER + 4) return;
+      const level = view.getInt32(at + 8, true);
+      const type = view.getInt32(at + 12, true);
+      const value = view.getUint32(at + CMSG_HEADER, true);
+      if (level === SOL_UDP && type === UDP_GRO && value > 0 && value <= count) this.segmentBytes = value;
+      else if (level === SOL_SOCKET && type === SO_RXQ_OVFL) this.overflowed = value;
+      at += (length + 7) & ~7;
+    }
+  }
+
+  #vector(parts: IoVector, first: number, count: number): void {
+    const { view } = this.#scratch;
+    const address = parts.address(first);
     view.setUint32(MSG_AT + 16, address >>> 0, true);
     view.setUint32(MSG_AT + 20, Math.floor(address / 0x1_0000_0000), true);
-    view.setUint32(MSG_AT + 24, parts.count, true);
+    view.setUint32(MSG_AT + 24, count, true);
   }
 }
 
-/** Sets an integer option of a socket; what the kernel does not take is left as it is. */
-type SetOption = (level: number, name: number, value: number) => void;
+/** Sets an integer option of a socket. False: the kernel did not take it. */
+type SetOption = (level: number, name: number, value: number) => boolean;
+
+/** Bound sockets for frames, and what the kernel does for them. */
+export interface FrameSockets {
+  readonly fds: readonly number[];
+  readonly offloads: UdpOffloads;
+}
 
 /**
- * Opens a bound, non-blocking UDP socket for frames.
+ * Opens bound, non-blocking UDP sockets for frames: `count` of them on one address. A datagram goes to the socket that its
+ * lane names, by a filter in the kernel (SO_ATTACH_REUSEPORT_CBPF, socket(7)).
  *
  * @param host dotted quad; `0.0.0.0` for all addresses
+ * @param laneAt where in a datagram the byte is whose upper half is the lane
+ * @param allowed offloads that may be used
  * @throws WEAVE_PORT_IN_USE, WEAVE_NATIVE
  */
-export function openUdp(host: string, port: number): number {
-  return bindUdp(host, port, {
-    after(option) {
-      option(SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER_BYTES);
-      option(SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER_BYTES);
-      option(SOL_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
-      option(SOL_UDP, UDP_GRO, 1);
-    },
+export function openFrameSockets(
+  host: string,
+  port: number,
+  count: number,
+  laneAt: number,
+  allowed: UdpOffloads,
+): FrameSockets {
+  const fds: number[] = [];
+  let [segment, gro] = [allowed.segment, allowed.gro];
+  try {
+    for (let i = 0; i < count; i++) {
+      fds.push(
+        bindUdp(host, port, {
+          before: (option) => count > 1 && option(SOL_SOCKET, SO_REUSEPORT, 1),
+          after: (option) => {
+            option(SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER_BYTES);
+            option(SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER_BYTES);
+            option(SOL_SOCKET, SO_RXQ_OVFL, 1);
+            option(SOL_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
+            // Zero is the value that sends each datagram as it is; an old kernel does not know the option.
+            segment &&= option(SOL_UDP, UDP_SEGMENT, 0);
+            gro &&= option(SOL_UDP, UDP_GRO, 1);
+          },
+        }),
+      );
+    }
+    if (count > 1) steerByLane(fds[0], count, laneAt);
+    return { fds, offloads: { segment, gro } };
+  } catch (error) {
+    for (const fd of fds) libc.close(fd);
+    throw error;
+  }
+}
+
+// linux/filter.h, linux/bpf_common.h: one instruction is u16 code, u8 jt, u8 jf, u32 k.
+const BPF_LOAD_BYTE = 0x30;
+const BPF_SHIFT_RIGHT = 0x74;
+const BPF_MODULO = 0x94;
+const BPF_RETURN_A = 0x16;
+const SO_ATTACH_REUSEPORT_CBPF = 51;
+
+/** Gives each datagram to the socket of number "lane modulo count". @throws WEAVE_NATIVE on kernels before 4.5 */
+function steerByLane(fd: number, count: number, laneAt: number): void {
+  const program = [
+    [BPF_LOAD_BYTE, laneAt],
+    [BPF_SHIFT_RIGHT, 4],
+    [BPF_MODULO, count],
+    [BPF_RETURN_A, 0],
+  ];
+  const memory = new Memory(64);
+  program.forEach(([code, k], i) => {
+    memory.view.setUint16(16 + i * 8, code, true);
+    memory.view.setUint32(16 + i * 8 + 4, k, true);
   });
+  // struct sock_fprog: u16 count, padding, pointer.
+  memory.view.setUint16(0, program.length, true);
+  memory.pointer(8, 16, program.length * 8);
+  const result = libc.setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, memory.at(0, 16), 16);
+  const code = errno();
+  memory.free();
+  if (result < 0) {
+    throw new WeaveError("WEAVE_NATIVE", `cannot share datagrams among ${count} sockets: ${errnoName(code)}`, {
+      next: "Launch with --datapath-threads=1.",
+    });
+  }
 }
 
 /**
@@ -189,22 +272,22 @@ export function openSharedUdp(host: string, port: number): number {
 function bindUdp(
   host: string,
   port: number,
-  { before, after }: { before?: (option: SetOption) => void; after?: (option: SetOption) => void },
+  { before, after }: { before: (option: SetOption) => void; after: (option: SetOption) => void },
 ): number {
   const fd = libc.socket(AF_INET, SOCK_DGRAM_NONBLOCK_CLOEXEC, 0);
   if (fd < 0) throw new WeaveError("WEAVE_NATIVE", `cannot make a UDP socket: ${errnoName(errno())}`);
   const memory = new Memory(64);
   const option: SetOption = (level, name, value) => {
     memory.view.setInt32(32, value, true);
-    libc.setsockopt(fd, level, name, memory.at(32, 4), 4);
+    return libc.setsockopt(fd, level, name, memory.at(32, 4), 4) === 0;
   };
   try {
-    before?.(option);
+    before(option);
     memory.view.setUint16(0, AF_INET, true);
     memory.view.setUint16(2, port, false);
     memory.view.setUint32(4, Math.floor(endpoint(host, 0) / 65536), false);
     if (libc.bind(fd, memory.at(0, 16), 16) < 0) throw explainBind(host, port, errno());
-    after?.(option);
+    after(option);
     return fd;
   } catch (error) {
     libc.close(fd);

@@ -1,0 +1,69 @@
+import { WeaveError } from "#src/errors.js";
+import { libc } from "#src/host/native/libc.js";
+import { Memory } from "#src/host/native/memory.js";
+
+const ENTRY_BYTES = 16;
+const TWO_32 = 0x1_0000_0000;
+
+/**
+ * A list of spans for one scattered system call (struct iovec, readv(2)). Spans may be in several memories; each is checked
+ * against its own. An entry that is the same as in the call before is not written again: in steady traffic nearly all are.
+ */
+export class IoVector {
+  readonly #entries: Memory;
+  readonly #capacity: number;
+  readonly #addresses: Float64Array;
+  readonly #lengths: Int32Array;
+  count = 0;
+  bytes = 0;
+
+  /** @param capacity spans at most; the kernel takes 1024 (UIO_MAXIOV) */
+  constructor(capacity: number) {
+    this.#entries = new Memory(capacity * ENTRY_BYTES);
+    this.#capacity = capacity;
+    this.#addresses = new Float64Array(capacity);
+    this.#lengths = new Int32Array(capacity);
+  }
+
+  clear(): void {
+    this.count = 0;
+    this.bytes = 0;
+  }
+
+  /** @throws WEAVE_BOUNDS when the span is not inside `memory`, or the list is full */
+  push(memory: Memory, offset: number, length: number): void {
+    const i = this.count;
+    if (i >= this.#capacity) throw new WeaveError("WEAVE_BOUNDS", `more than ${this.#capacity} spans in one call`);
+    const address = memory.at(offset, length);
+    if (this.#addresses[i] !== address || this.#lengths[i] !== length) {
+      this.#addresses[i] = address;
+      this.#lengths[i] = length;
+      const { view } = this.#entries;
+      const entry = i * ENTRY_BYTES;
+      view.setUint32(entry, address >>> 0, true);
+      view.setUint32(entry + 4, Math.floor(address / TWO_32), true);
+      view.setUint32(entry + 8, length, true);
+      view.setUint32(entry + 12, 0, true);
+    }
+    this.count = i + 1;
+    this.bytes += length;
+  }
+
+  /** Copies the first `length` bytes of the spans, one after the other, to `offset` of `to`. @throws WEAVE_BOUNDS */
+  gather(to: Memory, offset: number, length = this.bytes): number {
+    let at = to.at(offset, length);
+    let left = length;
+    for (let i = 0; i < this.count && left > 0; i++) {
+      const part = Math.min(left, this.#lengths[i]);
+      libc.memmove(at, this.#addresses[i], part);
+      at += part;
+      left -= part;
+    }
+    return length - left;
+  }
+
+  /** The address of the entries from `first` on, for the call itself. */
+  address(first = 0): number {
+    return this.#entries.at(first * ENTRY_BYTES, (this.count - first) * ENTRY_BYTES);
+  }
+}
