@@ -97,9 +97,14 @@ export class Connection {
     return this.wire.buffered > CONGESTED_BYTES;
   }
 
-  send(message: Message): void {
-    if (this.#state === "closed" || this.#channel.state !== "open") return;
-    this.#apply(this.#channel.send(encodeMessage(message)));
+  /** @param sent called when the message has left this process, or never will */
+  send(message: Message, sent?: () => void): void {
+    if (this.#state === "closed" || this.#channel.state !== "open") return sent?.();
+    const effects = this.#channel.send(encodeMessage(message));
+    const last = effects.at(-1);
+    if (last?.do !== "send") return this.#apply(effects);
+    this.#apply(effects.slice(0, -1));
+    this.wire.send(last.bytes, sent);
   }
 
   established(): void {

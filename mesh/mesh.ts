@@ -237,11 +237,11 @@ export class Mesh {
       remotePort: connection.outbound ? portOf(connection.wire.remoteAddress) : undefined,
       encrypted: connection.encrypted,
       secret: secured.exporter,
-      send: (payload) => connection.send({ kind: "overlay", payload }),
+      send: (payload, sent) => connection.send({ kind: "overlay", payload }, sent),
       established: () => {
         if (connection.state !== "pending") return;
         connection.established();
-        log.info("frames pass", { peer: peerText(remote), overlay: overlay.name });
+        log.info("frames pass", { peer: peerText(remote), overlay: connection.overlay?.name ?? overlay.name });
         this.#announce.request();
         this.#dialler.wake();
       },

@@ -20,9 +20,13 @@ export interface OverlayLink {
   readonly encrypted: boolean;
   /** A secret that only both ends of this connection have. */
   readonly secret: Uint8Array;
-  /** Carries a message to the other end's overlay, in order. */
-  send(message: Uint8Array): void;
-  /** Frames pass both ways. */
+  /**
+   * Carries a message to the other end's overlay, in order.
+   *
+   * @param sent called when the message has left this process, or never will
+   */
+  send(message: Uint8Array, sent?: () => void): void;
+  /** Frames pass both ways. Repeated calls do nothing. */
   established(): void;
   /** Frames do not pass, or no longer: ends the connection. */
   failed(error: Error): void;
@@ -31,7 +35,9 @@ export interface OverlayLink {
 export interface OverlayConnection {
   /** A message of the other end's overlay. @throws when it is malformed */
   receive(message: Uint8Array): void;
-  /** For status, beside the overlay's name: `mtu=1394` and the like. */
+  /** By which of its ways frames travel now; for status. */
+  readonly name: string;
+  /** For status, beside the name: `mtu=1394` and the like. */
   attributes(): Readonly<Record<string, string | number | boolean>>;
   stop(): void;
 }

@@ -349,6 +349,8 @@ function onDatapathEvent(event: DatapathEvent, sleeve: Sleeve, mesh: Mesh, log: 
     case "control":
     case "address-changed":
     case "too-big":
+    case "stream":
+    case "arrivals":
       return sleeve.onEvent(event);
     case "mac-moved":
       return log.info("Discovered remote MAC", {

@@ -49,8 +49,9 @@ class WebSocketWire implements Wire {
     this.#socket.resume();
   }
 
-  send(bytes: Uint8Array): void {
-    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(bytes);
+  send(bytes: Uint8Array, sent?: () => void): void {
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(bytes, sent);
+    else sent?.();
   }
 
   close(): void {

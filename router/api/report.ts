@@ -170,13 +170,14 @@ function peerReport(record: PeerRecord, nickOf: (name: string) => string): PeerR
 }
 
 function connectionReport(connection: Connection): ConnectionReport {
+  const overlay = connection.overlay?.name ?? "sleeve";
   const encryption = connection.encrypted ? "encrypted" : "unencrypted";
   return {
     Address: connection.wire.remoteAddress,
     Outbound: connection.outbound,
     State: connection.state,
-    Info: `${encryption.padEnd(11)} ${"sleeve".padEnd(6)} ${peerText(connection.remote!)}`,
-    Attrs: { name: "sleeve", ...connection.overlay?.attributes() },
+    Info: `${encryption.padEnd(11)} ${overlay.padEnd(6)} ${peerText(connection.remote!)}`,
+    Attrs: { name: overlay, ...connection.overlay?.attributes() },
   };
 }
 

@@ -3,17 +3,29 @@ import { FLOOR_DATAGRAM } from "#router/datapath/session.js";
 /**
  * Whether datagrams pass to one peer and back, and how large they may be. Pure: pings and pongs go in and out as data.
  *
- *   connecting ──a ping is answered──▶ established ──60 s of silence──▶ dead (final)
- *        └─────────────────60 s─────────────────────────────────────────▶ dead
+ *   connecting ──a ping is answered──▶ established ──12 s without an answer──▶ lost
+ *        └──3 s──▶ lost                     ◀──three answers in a row──────────┘
  *
- * Sizes are found by our own pings, padded and never fragmented; ICMP is not trusted. Frames flow from the first answer,
- * in datagrams of the floor; the largest size is tried at once, and between what passes and what does not the search halves.
+ * While it is not established, frames go over the connection's own channel. Sizes are found by our own pings, padded and
+ * never fragmented; ICMP is not trusted. Frames flow from the first answer, in datagrams of the floor; the largest size is
+ * tried at once, and between what passes and what does not the search halves.
  */
 
-/** As the original: twice a second until the first answer, then every ten seconds. */
+/** As the original: twice a second until the first answer. */
 export const CONNECTING_MS = 500;
-export const HEARTBEAT_MS = 10_000;
-export const DEAD_MS = 60_000;
+/** The first frames need not wait for longer than this. */
+export const CONNECTING_PATIENCE_MS = 3_000;
+/** Each at the full size: what passes now may not pass in a moment. */
+export const HEARTBEAT_MS = 3_000;
+/** A heartbeat that is not answered by then is asked again, twice a second. */
+const ANSWER_MS = 1_000;
+/** Some twenty pings without an answer: even a path that loses a third of them does not come to that by chance. */
+export const LOST_MS = 12_000;
+/** A lost path is asked this often, and is back after so many answers in a row: one that comes and goes stays lost. */
+export const RETURN_MS = 2_000;
+const RETURN_ANSWERS = 3;
+/** Full-size heartbeats without an answer, while small ones are answered, until the size is given up. */
+const FULL_SIZE_TRIES = 4;
 
 /** A size is given up when three pings of it, each given longer, are not answered. */
 const PROBE_TRIES = 3;
@@ -25,10 +37,12 @@ const RETRY_MS = 5 * 60_000;
 
 export type PathEffect =
   | { readonly do: "ping"; readonly id: number; readonly datagramBytes: number }
+  /** Frames may go this way. */
   | { readonly do: "established" }
+  /** Frames must go another way. */
+  | { readonly do: "lost"; readonly reason: string }
   /** Datagrams may be this large. */
-  | { readonly do: "size"; readonly datagramBytes: number }
-  | { readonly do: "dead"; readonly reason: string };
+  | { readonly do: "size"; readonly datagramBytes: number };
 
 interface Probe {
   readonly id: number;
@@ -37,13 +51,14 @@ interface Probe {
   until: number;
 }
 
-export type PathState = "connecting" | "established" | "dead";
+export type PathState = "connecting" | "established" | "lost";
 
 export class Path {
   #state: PathState = "connecting";
   /** The largest UDP payload that our own link takes; the floor until {@link limit} tells. */
   #ceiling = FLOOR_DATAGRAM;
-  #heard: number;
+  /** When a ping was answered last, or the path began. */
+  #answered: number;
   #nextBeat: number;
   #id = 0;
   #proven = FLOOR_DATAGRAM;
@@ -54,9 +69,13 @@ export class Path {
   /** Full-size heartbeats without an answer, in a row. */
   #unanswered = 0;
   #beat: number | undefined;
+  /** When the first of them was sent: answers to small ones since then mean that the size is the trouble. */
+  #beatAt = 0;
+  /** Answers in a row on a path that was lost. */
+  #returned = 0;
 
   constructor(now: number) {
-    this.#heard = now;
+    this.#answered = now;
     this.#nextBeat = now;
     this.#searchAt = now;
   }
@@ -79,18 +98,19 @@ export class Path {
 
   /** Milliseconds at which {@link tick} is due. */
   get wakeAt(): number {
-    const times = [this.#nextBeat, this.#heard + DEAD_MS];
+    const times = [this.#nextBeat];
+    if (this.#state !== "lost") times.push(this.#answered + this.#patience);
     if (this.#state === "established") times.push(this.#probe?.until ?? this.#searchAt);
     return Math.min(...times);
   }
 
+  get #patience(): number {
+    return this.#state === "connecting" ? CONNECTING_PATIENCE_MS : LOST_MS;
+  }
+
   tick(now: number): PathEffect[] {
-    if (this.#state === "dead") return [];
-    if (now - this.#heard >= DEAD_MS) {
-      this.#state = "dead";
-      return [{ do: "dead", reason: "timed out waiting for UDP heartbeat" }];
-    }
     const effects: PathEffect[] = [];
+    if (this.#state !== "lost" && now - this.#answered >= this.#patience) effects.push(...this.#lose());
     if (now >= this.#nextBeat) effects.push(...this.#heartbeat(now));
     if (this.#state === "established") effects.push(...this.#search(now));
     return effects;
@@ -98,22 +118,26 @@ export class Path {
 
   /** A ping came: the other end is there, and its address is known. Ours need not wait for its turn. */
   pinged(now: number): PathEffect[] {
-    this.#heard = now;
-    return this.#state === "connecting" ? this.#heartbeat(now) : [];
+    if (this.#state === "established" || this.#nextBeat - now <= CONNECTING_MS / 2) return [];
+    return this.#heartbeat(now);
   }
 
   pong(id: number, datagramBytes: number, now: number): PathEffect[] {
-    if (this.#state === "dead") return [];
-    this.#heard = now;
+    this.#answered = now;
     const effects: PathEffect[] = [];
-    if (this.#state === "connecting") {
+    if (this.#state === "connecting" || (this.#state === "lost" && ++this.#returned >= RETURN_ANSWERS)) {
       this.#state = "established";
       this.#nextBeat = now + HEARTBEAT_MS;
+      this.#searchAt = now;
       effects.push({ do: "established" });
+    } else if (this.#state === "lost") {
+      this.#nextBeat = Math.min(this.#nextBeat, now + CONNECTING_MS);
+      return [];
     }
     if (id === this.#beat) {
       this.#beat = undefined;
       this.#unanswered = 0;
+      this.#nextBeat = now + HEARTBEAT_MS;
     }
     if (this.#probe?.id === id && this.#probe.datagramBytes === datagramBytes) {
       this.#probe = undefined;
@@ -134,18 +158,33 @@ export class Path {
 
   #heartbeat(now: number): PathEffect[] {
     const id = ++this.#id;
-    if (this.#state === "connecting") {
-      this.#nextBeat = now + CONNECTING_MS;
+    if (this.#state !== "established") {
+      // The answers must follow one another: one that is missing begins the count again.
+      if (this.#state === "lost" && now - this.#answered > RETURN_MS) this.#returned = 0;
+      this.#nextBeat = now + (this.#state === "connecting" || this.#returned > 0 ? CONNECTING_MS : RETURN_MS);
       return [{ do: "ping", id, datagramBytes: FLOOR_DATAGRAM }];
     }
-    this.#nextBeat = now + HEARTBEAT_MS;
     const effects: PathEffect[] = [];
-    if (this.#beat !== undefined && ++this.#unanswered >= PROBE_TRIES) effects.push(...this.#shrink(now));
+    if (this.#beat === undefined) this.#beatAt = now;
+    else if (++this.#unanswered >= FULL_SIZE_TRIES && this.#answered > this.#beatAt) effects.push(...this.#shrink(now));
     this.#beat = id;
+    this.#nextBeat = now + (this.#unanswered > 0 ? CONNECTING_MS : ANSWER_MS);
     effects.push({ do: "ping", id, datagramBytes: this.#proven });
-    // A full one that is lost must not look like a dead path.
+    // A full one that is lost must not look like a lost path.
     if (this.#unanswered > 0) effects.push({ do: "ping", id: ++this.#id, datagramBytes: FLOOR_DATAGRAM });
     return effects;
+  }
+
+  #lose(): PathEffect[] {
+    const seconds = this.#patience / 1_000;
+    this.#state = "lost";
+    this.#returned = 0;
+    this.#unanswered = 0;
+    this.#beat = undefined;
+    this.#probe = undefined;
+    this.#proven = FLOOR_DATAGRAM;
+    this.#refused = this.#ceiling + 1;
+    return [{ do: "lost", reason: `UDP does not pass: no answer for ${seconds} s` }];
   }
 
   #shrink(now: number): PathEffect[] {

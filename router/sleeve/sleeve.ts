@@ -2,11 +2,12 @@ import { z } from "zod/mini";
 import type { Overlay, OverlayConnection, OverlayLink } from "#mesh/overlay.js";
 import { peerText } from "#mesh/peer.js";
 import type { Command, DatapathEvent } from "#router/datapath/protocol.js";
-import { innerMtu } from "#router/datapath/record.js";
-import { FLOOR_DATAGRAM } from "#router/datapath/session.js";
+import { innerMtu, MAX_RECORD } from "#router/datapath/record.js";
+import { type Arrivals, FLOOR_DATAGRAM } from "#router/datapath/session.js";
 import { decodePathMessage, encodePathMessage } from "#router/sleeve/control.js";
 import { DataKeys, type KeyEffect, REKEY_MS, rekeyShapes } from "#router/sleeve/keys.js";
 import { Path, type PathEffect } from "#router/sleeve/path.js";
+import { RecordSize } from "#router/sleeve/record-size.js";
 import { type Clock, every, type Timer } from "#src/clock.js";
 import { decode, encode } from "#src/codec.js";
 import { WeaveError } from "#src/errors.js";
@@ -21,11 +22,21 @@ const HEADERS = 28;
 const USUAL_MTU = 1_500;
 const LARGEST_MTU = 9_216;
 
+const MAX_IP_PACKET = 65_535;
+
 const openShape = z.object({
   kind: z.literal("open"),
   session: z.number().check(z.int(), z.gte(1), z.lte(0xffffffff)),
 });
-const shape = z.discriminatedUnion("kind", [openShape, ...rekeyShapes]);
+const count = z.number().check(z.int(), z.gte(0), z.lte(0xffffffff));
+const arrivalsShape = z.object({ kind: z.literal("arrivals"), expected: count, accepted: count, datagrams: count });
+const recordShape = z.object({
+  kind: z.literal("record"),
+  record: z
+    .instanceof(Uint8Array)
+    .check(z.refine((bytes) => (bytes as Uint8Array).length > 1 && (bytes as Uint8Array).length <= 1 + MAX_RECORD)),
+});
+const shape = z.discriminatedUnion("kind", [openShape, arrivalsShape, recordShape, ...rekeyShapes]);
 
 export interface SleeveOptions {
   readonly datapath: { send(command: Command): void };
@@ -36,7 +47,10 @@ export interface SleeveOptions {
   readonly log: Log;
 }
 
-/** The user-space overlay over UDP: decides what the datapath thread carries out. */
+/**
+ * The user-space overlays: decides what the datapath threads carry out. Frames go by UDP ("sleeve") where it passes, and
+ * over the connection's own channel ("stream") where it does not.
+ */
 export class Sleeve implements Overlay {
   readonly name = "sleeve";
   readonly #options: SleeveOptions;
@@ -66,6 +80,10 @@ export class Sleeve implements Overlay {
         return connection.onAddress(event.address);
       case "too-big":
         return connection.onTooBig();
+      case "stream":
+        return connection.onStream(event.record);
+      case "arrivals":
+        return connection.onArrivals(event);
     }
   }
 }
@@ -85,6 +103,9 @@ export class SleeveConnection implements OverlayConnection {
   /** 0 until it is known: for the end that was dialled, until the first datagram comes. */
   #address: number;
   #stopped = false;
+  #recordSize: RecordSize;
+  /** Why frames do not go by UDP, and since when (milliseconds of the day's clock). */
+  #streaming: { readonly reason: string; readonly since: number } | undefined;
 
   constructor(options: SleeveOptions, link: OverlayLink, session: number, forget: () => void) {
     this.#options = options;
@@ -92,6 +113,7 @@ export class SleeveConnection implements OverlayConnection {
     this.session = session;
     this.#forget = forget;
     this.#address = link.remotePort === undefined ? 0 : endpoint(link.remoteHost, link.remotePort);
+    this.#recordSize = new RecordSize(options.clock.now());
     this.#keys = new DataKeys(link.outbound, link.secret, options.random);
     options.datapath.send({ do: "open", session, peer: macNumber(link.remote.name), encrypted: link.encrypted });
     this.#carryOut(this.#keys.start());
@@ -101,9 +123,22 @@ export class SleeveConnection implements OverlayConnection {
 
   receive(bytes: Uint8Array): void {
     const message = decode(shape, bytes, "an overlay message");
-    if (message.kind !== "open") return this.#carryOut(this.#keys.receive(message));
+    switch (message.kind) {
+      case "open":
+        return this.#open(message.session);
+      case "record":
+        return this.#options.datapath.send({ do: "record", session: this.session, record: message.record });
+      case "arrivals":
+        if (this.#recordSize.report(message, this.#options.clock.now())) this.#tellPath(0);
+        return;
+      default:
+        return this.#carryOut(this.#keys.receive(message));
+    }
+  }
+
+  #open(session: number): void {
     if (this.#remoteSession !== 0) throw new WeaveError("WEAVE_MESSAGE_MALFORMED", "the overlay is open already");
-    this.#remoteSession = message.session;
+    this.#remoteSession = session;
     this.#path = new Path(this.#options.clock.now());
     this.#tellPath(this.#address);
     this.#follow([]);
@@ -111,9 +146,21 @@ export class SleeveConnection implements OverlayConnection {
     this.#learnCeiling();
   }
 
+  get name(): string {
+    return this.#streaming === undefined ? "sleeve" : "stream";
+  }
+
   attributes(): Record<string, string | number | boolean> {
-    const mtu = innerMtu(this.#path?.datagramBytes ?? FLOOR_DATAGRAM);
-    return this.#link.encrypted ? { encrypted: true, mtu } : { mtu };
+    // Over TCP no packet is too large.
+    const mtu = this.#streaming ? MAX_IP_PACKET : innerMtu(this.#path?.datagramBytes ?? FLOOR_DATAGRAM);
+    return {
+      ...(this.#link.encrypted ? { encrypted: true } : {}),
+      mtu,
+      ...(this.#streaming && {
+        reason: `"${this.#streaming.reason}"`,
+        since: new Date(this.#streaming.since).toISOString(),
+      }),
+    };
   }
 
   /** For the report: what stands behind the figure in status. */
@@ -125,6 +172,8 @@ export class SleeveConnection implements OverlayConnection {
       DatagramBytes: datagramBytes,
       DatagramReason: reason,
       KeyEpoch: this.#keys.epoch,
+      DatagramsPerRecord: this.#recordSize.datagrams,
+      LossPercent: Number((this.#recordSize.loss * 100).toFixed(3)),
     };
   }
 
@@ -159,6 +208,20 @@ export class SleeveConnection implements OverlayConnection {
     this.#learnCeiling();
   }
 
+  /** A sealed record that is to go over the connection's own channel. */
+  onStream(record: Uint8Array): void {
+    const lane = record[0] >>> 4;
+    const bytes = record.length - 1;
+    this.#link.send(encode({ kind: "record", record }), () =>
+      this.#options.datapath.send({ do: "streamed", session: this.session, lane, bytes }),
+    );
+  }
+
+  /** What has come from the other end: it decides by that how large its records are. */
+  onArrivals({ expected, accepted, datagrams }: Arrivals): void {
+    this.#link.send(encode({ kind: "arrivals", expected, accepted, datagrams }));
+  }
+
   stop(): void {
     if (this.#stopped) return;
     this.#stopped = true;
@@ -183,8 +246,8 @@ export class SleeveConnection implements OverlayConnection {
       remoteSession: this.#remoteSession,
       address,
       datagramBytes: this.#path!.datagramBytes,
-      datagramsPerRecord: 4,
-      stream: false,
+      datagramsPerRecord: this.#recordSize.datagrams,
+      stream: this.#streaming !== undefined,
     });
   }
 
@@ -209,14 +272,21 @@ export class SleeveConnection implements OverlayConnection {
           });
           break;
         case "established":
+          if (this.#streaming !== undefined)
+            log.info("UDP passes again", { peer: peerText(this.#link.remote), after: this.#streaming.reason });
+          this.#streaming = undefined;
+          this.#tellPath(0);
           this.#link.established();
           break;
-        case "dead":
-          this.#link.failed(new WeaveError("WEAVE_CONNECTION", effect.reason));
+        case "lost":
+          log.warn("frames go over the TCP connection", { peer: peerText(this.#link.remote), why: effect.reason });
+          this.#streaming = { reason: effect.reason, since: Date.now() };
+          this.#tellPath(0);
+          this.#link.established();
       }
     }
     this.#wake?.cancel();
-    if (this.#stopped || this.#path === undefined || this.#path.state === "dead") return;
+    if (this.#stopped || this.#path === undefined) return;
     const now = clock.now();
     this.#wake = clock.after(Math.max(0, this.#path.wakeAt - now), () => this.#follow(this.#path!.tick(clock.now())));
   }

@@ -14,7 +14,7 @@ const instant: Overlay = {
   name: "instant",
   open(link) {
     link.established();
-    return { receive() {}, attributes: () => ({}), stop() {} };
+    return { name: "memory", receive() {}, attributes: () => ({}), stop() {} };
   },
 };
 

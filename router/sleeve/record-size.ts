@@ -1,0 +1,87 @@
+/**
+ * How many datagrams a record to one peer should fill, from what the peer says of its losses. A lost datagram costs its
+ * whole record, so large records are for clean paths; small ones cost more cipher calls (docs/performance.md).
+ *
+ * What counts is the loss of datagrams. The peer counts records; a record arrives when all of its n datagrams do, so
+ * p(datagram) = 1 − (1 − p(record))^(1/n).
+ */
+import { SAFE_DATAGRAMS } from "#router/datapath/session.js";
+
+/** Most first. Each is for losses below its bound. */
+const LEVELS = [
+  { datagrams: 8, below: 0.0018 },
+  { datagrams: SAFE_DATAGRAMS, below: 0.006 },
+  { datagrams: 1, below: 1 },
+] as const;
+/** Back to larger records only when the loss is well below the bound, for so long. */
+const HYSTERESIS = 0.6;
+const CALM_MS = 5_000;
+/** Fewer datagrams than this say nothing about some thousandths. */
+const ENOUGH_DATAGRAMS = 3_000;
+/** A path that is not known yet and loses nothing of so many may have the largest. */
+const KNOWN_DATAGRAMS = 20_000;
+/** What was seen counts for half after so long. */
+const HALF_LIFE_MS = 3_000;
+
+/** What a peer has received since its last report, of one session. */
+export interface ArrivalReport {
+  /** Records that we sealed. */
+  readonly expected: number;
+  readonly accepted: number;
+  /** Of the accepted records. */
+  readonly datagrams: number;
+}
+
+export class RecordSize {
+  #level = 1;
+  #sent = 0;
+  #lost = 0;
+  #total = 0;
+  #at: number;
+  /** Since when the loss is low enough for larger records. */
+  #calmSince: number | undefined;
+
+  constructor(now: number) {
+    this.#at = now;
+  }
+
+  get datagrams(): number {
+    return LEVELS[this.#level].datagrams;
+  }
+
+  /** The share of datagrams lost lately, 0 to 1. */
+  get loss(): number {
+    return this.#sent > 0 ? this.#lost / this.#sent : 0;
+  }
+
+  /** Takes a report. True: {@link datagrams} has changed. */
+  report({ expected, accepted, datagrams }: ArrivalReport, now: number): boolean {
+    if (accepted <= 0 || datagrams < accepted) return false;
+    const fade = 0.5 ** ((now - this.#at) / HALF_LIFE_MS);
+    this.#at = now;
+    const each = datagrams / accepted;
+    // Late ones of the report before make it more than one.
+    const arrived = Math.min(1, accepted / Math.max(expected, 1));
+    const sent = Math.max(expected, accepted) * each;
+    this.#sent = this.#sent * fade + sent;
+    this.#lost = this.#lost * fade + sent * (1 - arrived ** (1 / each));
+    this.#total += sent;
+    return this.#sent >= ENOUGH_DATAGRAMS && this.#decide(now);
+  }
+
+  #decide(now: number): boolean {
+    const was = this.#level;
+    const wanted = LEVELS.findIndex(({ below }) => this.loss < below);
+    if (wanted > this.#level) this.#level = wanted;
+    if (this.#level === 0 || this.loss >= LEVELS[this.#level - 1].below * HYSTERESIS) this.#calmSince = undefined;
+    else {
+      this.#calmSince ??= now;
+      const calm = now - this.#calmSince >= CALM_MS || (this.#total <= 4 * KNOWN_DATAGRAMS && this.loss === 0);
+      if (calm && this.#total >= KNOWN_DATAGRAMS) {
+        this.#level--;
+        this.#calmSince = undefined;
+      }
+    }
+    return this.#level !== was;
+  }
+}
