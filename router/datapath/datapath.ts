@@ -1,5 +1,11 @@
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
-import { type Command, type DatapathEvent, type DatapathReport, DROPS, type Offloads } from "#router/datapath/protocol.js";
+import {
+  type Command,
+  type DatapathEvent,
+  type DatapathReport,
+  DROPS,
+  type Offloads,
+} from "#router/datapath/protocol.js";
 import { AT_LANE, MAX_LANES } from "#router/datapath/record.js";
 import type { WorkerStart } from "#router/datapath/worker.js";
 import { WeaveError } from "#src/errors.js";

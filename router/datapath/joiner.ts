@@ -1,4 +1,4 @@
-import { BUFFERS, MAX_CAPTURE } from "#router/datapath/record.js";
+import { BUFFERS } from "#router/datapath/record.js";
 import {
   cutHeaders,
   DESCRIPTOR_BYTES,
@@ -15,6 +15,10 @@ import { VNET_HEADER_BYTES } from "#src/host/native/tap.js";
 
 /** Records of one segment each make the longest list; then the run is delivered and another begins. */
 const MAX_SPANS = 256;
+const MAX_IP_PACKET = 65_535;
+
+/** Whether so much payload makes an IP packet. */
+const fits = (layout: Layout, payload: number) => layout.headers - layout.ip + payload <= MAX_IP_PACKET;
 
 /**
  * Joins neighbouring pieces of a super-frame into one write to the TAP, from where they were received: nothing is copied,
@@ -59,18 +63,18 @@ export class Joiner {
     const layout = this.#layout;
     if (
       layout !== undefined &&
+      fits(layout, this.#next - this.#from + payload) &&
       this.#source === source &&
       this.#id === piece.id &&
       this.#next === piece.offset &&
       layout.headers === piece.headers &&
-      this.#parts.count < MAX_SPANS &&
-      this.#parts.bytes + payload <= MAX_CAPTURE
+      this.#parts.count < MAX_SPANS
     ) {
       this.#parts.push(from, payloadAt, payload);
     } else {
       this.close();
       const found = layoutOf(from.u8.subarray(headersAt, payloadAt), piece.gsoType, piece.csumStart);
-      if (found === undefined || found.headers !== piece.headers) return false;
+      if (found === undefined || found.headers !== piece.headers || !fits(found, payload)) return false;
       this.#layout = found;
       this.#memory = from;
       this.#headersAt = headersAt;

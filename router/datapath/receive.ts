@@ -1,6 +1,13 @@
 import type { DatapathEvent, Tally } from "#router/datapath/protocol.js";
 import { Reassembly } from "#router/datapath/reassembly.js";
-import { AT_LANE, BUFFERS, DATAGRAM_HEADER, DATAGRAM_TYPE, MAX_RECORD, RECORD_OVERHEAD } from "#router/datapath/record.js";
+import {
+  AT_LANE,
+  BUFFERS,
+  DATAGRAM_HEADER,
+  DATAGRAM_TYPE,
+  MAX_RECORD,
+  RECORD_OVERHEAD,
+} from "#router/datapath/record.js";
 import type { Session } from "#router/datapath/session.js";
 import type { Switch } from "#router/datapath/switch.js";
 import { IoVector } from "#src/host/native/io-vector.js";
@@ -199,7 +206,8 @@ export class Receiver {
     const { u8, view } = memory;
     const before = reassembly.evicted;
     const laneEpoch = u8[header + AT_LANE];
-    const key = (view.getUint32(header + 4, true) * 256 + laneEpoch) * 2 ** 13 + (view.getUint32(header + 8, true) % 2 ** 13);
+    const key =
+      (view.getUint32(header + 4, true) * 256 + laneEpoch) * 2 ** 13 + (view.getUint32(header + 8, true) % 2 ** 13);
     const pieces = u8[header + 2];
     if (reassembly.add(key, this.#udp.from, u8[header + 1], pieces, memory, piece, bytes)) {
       const { at, length } = reassembly;
@@ -233,7 +241,8 @@ export class Receiver {
     pieces: number,
     datagramBytes: number,
   ): boolean {
-    const result = length < RECORD_OVERHEAD ? "record-malformed" : session.open(memory, offset, length, laneEpoch, pieces);
+    const result =
+      length < RECORD_OVERHEAD ? "record-malformed" : session.open(memory, offset, length, laneEpoch, pieces);
     if (result !== "ok") {
       this.#tally.drop(result);
       return false;

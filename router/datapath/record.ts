@@ -50,7 +50,6 @@ export const MAX_LANES = 16;
 /** Epochs too; three are in use at once. */
 export const EPOCHS = 16;
 
-
 /** Frames may pass this many peers: more than any sane topology, few enough to end a loop during a change of routes. */
 export const MAX_HOPS = 32;
 

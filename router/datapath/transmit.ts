@@ -332,12 +332,7 @@ export class Transmitter {
     if (this.#batchCount === 0) return;
     const { bytes } = this.#parts;
     const session = this.#batchSession!;
-    const result = this.#udp.send(
-      this.#parts,
-      this.#batchPiece + DATAGRAM_HEADER,
-      SPANS_PER_DATAGRAM,
-      session.address,
-    );
+    const result = this.#udp.send(this.#parts, this.#batchPiece + DATAGRAM_HEADER, SPANS_PER_DATAGRAM, session.address);
     const { counters } = this.#tally;
     if (result >= 0) {
       counters.datagramsSent += this.#batchCount;

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { FLOOR_DATAGRAM } from "#router/datapath/session.js";
+import { FLOOR_DATAGRAM, SAFE_DATAGRAMS } from "#router/datapath/session.js";
 import { decodePathMessage, encodePathMessage } from "#router/sleeve/control.js";
 import { DataKeys, type KeyEffect, type RekeyMessage } from "#router/sleeve/keys.js";
-import { CONNECTING_MS, DEAD_MS, HEARTBEAT_MS, Path, type PathEffect } from "#router/sleeve/path.js";
+import { CONNECTING_PATIENCE_MS, HEARTBEAT_MS, LOST_MS, Path, type PathEffect } from "#router/sleeve/path.js";
+import { RecordSize } from "#router/sleeve/record-size.js";
 import { seededRandom } from "#test/sim/virtual-time.js";
 
 /** Runs a path against a network that answers pings of at most `carries(now)` bytes, until `ms` have passed. */
@@ -25,7 +26,6 @@ function drive(
   };
   while (now < from + ms) {
     follow(path.tick(now));
-    if (path.state === "dead") break;
     now = Math.max(now + 1, Math.min(path.wakeAt, from + ms));
   }
   return now;
@@ -75,21 +75,119 @@ test("a path that shrinks falls back within some heartbeats, and one that grows 
   assert.equal(path.datagramBytes, 1_472);
 });
 
-test("a path without answers asks twice a second, and is dead after a minute", () => {
+test("a path without answers is lost within three seconds, and asked on for ever", () => {
   const path = new Path(0);
+  const seen: [string, number][] = [];
   let pings = 0;
-  const ended = drive(
+  drive(
     path,
     () => 0,
     0,
-    10 * DEAD_MS,
+    10 * 60_000,
+    (effect, now) => (effect.do === "ping" ? void pings++ : void seen.push([effect.do, now])),
+  );
+  assert.deepEqual(seen, [["lost", CONNECTING_PATIENCE_MS]]);
+  assert.ok(pings > 250 && pings < 400, `${pings} pings in ten minutes`);
+});
+
+test("a path that falls silent is lost within 15 s, and back within 30 s when it answers again", () => {
+  for (const offset of [0, 700, 1_500, 2_900]) {
+    const path = new Path(0);
+    path.limit(1_472, 0);
+    const blockedAt = 60_000 + offset;
+    const againAt = blockedAt + 90_000;
+    const seen: [string, number][] = [];
+    drive(
+      path,
+      (now) => (now >= blockedAt && now < againAt ? 0 : 1_472),
+      0,
+      300_000,
+      (effect, now) => effect.do !== "ping" && now > 1_000 && seen.push([effect.do, now]),
+    );
+    const [lost, back, size] = seen;
+    assert.deepEqual([lost[0], back[0], size[0], seen.length], ["lost", "established", "size", 3]);
+    assert.ok(lost[1] - blockedAt <= LOST_MS, `${lost[1] - blockedAt} ms`);
+    assert.ok(back[1] - againAt <= 5_000, `${back[1] - againAt} ms`);
+    assert.equal(path.datagramBytes, 1_472);
+  }
+});
+
+test("a path that loses a third of what it carries is never given up, nor its size for long", () => {
+  const random = seededRandom(5);
+  const path = new Path(0);
+  path.limit(1_472, 0);
+  let full = 0;
+  let beats = 0;
+  drive(
+    path,
+    () => (random.below(100) < 33 ? 0 : 1_472),
+    0,
+    3_600_000,
     (effect) => {
-      if (effect.do === "ping") pings++;
-      if (effect.do === "dead") assert.equal(effect.reason, "timed out waiting for UDP heartbeat");
+      assert.notEqual(effect.do, "lost");
+      if (effect.do !== "ping") return;
+      beats++;
+      if (path.datagramBytes === 1_472) full++;
     },
   );
-  assert.equal(ended, DEAD_MS);
-  assert.equal(pings, DEAD_MS / CONNECTING_MS);
+  assert.ok(full / beats > 0.5, `${full} of ${beats}`);
+});
+
+test("one answer on a lost path does not bring it back; three in a row do", () => {
+  const path = new Path(0);
+  path.tick(CONNECTING_PATIENCE_MS);
+  assert.equal(path.state, "lost");
+  const now = 10_000;
+  path.pong(1, FLOOR_DATAGRAM, now);
+  path.pong(2, FLOOR_DATAGRAM, now + 500);
+  assert.equal(path.state, "lost");
+  path.pong(3, FLOOR_DATAGRAM, now + 1_000);
+  assert.equal(path.state, "established");
+});
+
+test("records shrink under loss, by the loss of datagrams, and grow again when it has gone", () => {
+  const random = seededRandom(9);
+  const run = (size: RecordSize, from: number, seconds: number, loss: number): number => {
+    let now = from;
+    for (; now < from + seconds * 1_000; now += 500) {
+      // 20,000 datagrams in half a second, each lost by chance; a record needs all of its own.
+      const expected = Math.floor(20_000 / size.datagrams);
+      let accepted = 0;
+      for (let i = 0; i < expected; i++) {
+        let whole = true;
+        for (let n = 0; n < size.datagrams; n++) whole = random.below(100_000) >= loss * 100_000 && whole;
+        if (whole) accepted++;
+      }
+      size.report({ expected, accepted, datagrams: accepted * size.datagrams }, now);
+    }
+    return now;
+  };
+  const size = new RecordSize(0);
+  assert.equal(size.datagrams, SAFE_DATAGRAMS);
+  let now = run(size, 0, 4, 0);
+  assert.equal(size.datagrams, 8);
+  now = run(size, now, 4, 0.003);
+  assert.equal(size.datagrams, 4);
+  now = run(size, now, 4, 0.01);
+  assert.equal(size.datagrams, 1);
+  assert.ok(Math.abs(size.loss - 0.01) < 0.003, String(size.loss));
+  now = run(size, now, 15, 0.05);
+  assert.ok(Math.abs(size.loss - 0.05) < 0.01, String(size.loss));
+  now = run(size, now, 60, 0.0003);
+  assert.equal(size.datagrams, 8);
+});
+
+test("reports that cannot be true change nothing", () => {
+  const size = new RecordSize(0);
+  for (const report of [
+    { expected: 0, accepted: 0, datagrams: 0 },
+    { expected: 10, accepted: 5, datagrams: 2 },
+    { expected: 100_000, accepted: 0, datagrams: 100_000 },
+  ])
+    assert.equal(size.report(report, 1), false);
+  // More than was sent: the late ones of the report before.
+  size.report({ expected: 10_000, accepted: 40_000, datagrams: 40_000 }, 2);
+  assert.equal(size.loss, 0);
 });
 
 test("a link that shrinks under us is followed at once", () => {

@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, truncateSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
+import { FramePort } from "#router/datapath/frame-port.js";
 import { Joiner } from "#router/datapath/joiner.js";
 import {
   DESCRIPTOR_BYTES,
@@ -9,10 +13,12 @@ import {
   FLAG_LAST,
   GSO_TCPV4,
   GSO_TCPV6,
+  GSO_UDP_L4,
   type Layout,
   layoutOf,
   readDescriptor,
   writeDescriptor,
+  writeVnetHeader,
 } from "#router/datapath/super-frame.js";
 import { Memory } from "#src/host/native/memory.js";
 
@@ -32,6 +38,7 @@ function sum(bytes: Uint8Array, initial = 0): number {
 }
 
 interface Shape {
+  udp: boolean;
   v6: boolean;
   vlan: boolean;
   options: number;
@@ -42,19 +49,19 @@ interface Shape {
   id: number;
 }
 
-/** Sum of the pseudo-header: addresses, protocol and TCP length (RFC 9293, RFC 8200 section 8.1). */
-function pseudo(frame: Uint8Array, layout: Layout, tcpLength: number): number {
+/** Sum of the pseudo-header: addresses, protocol and length (RFC 9293, RFC 768, RFC 8200 section 8.1). */
+function pseudo(frame: Uint8Array, layout: Layout, length: number): number {
   const addresses = layout.v6
     ? frame.subarray(layout.ip + 8, layout.ip + 40)
     : frame.subarray(layout.ip + 12, layout.ip + 20);
-  return sum(addresses, 6 + tcpLength);
+  return sum(addresses, (layout.udp ? 17 : 6) + length);
 }
 
-/** A super-frame as a sender's kernel would hand it over: the TCP checksum field holds the pseudo-header's sum. */
+/** A super-frame as a sender's kernel would hand it over: the checksum field holds the pseudo-header's sum. */
 function superFrame(shape: Shape): { frame: Uint8Array; layout: Layout } {
   const ip = shape.vlan ? 18 : 14;
-  const tcp = ip + (shape.v6 ? 40 : 20);
-  const headers = tcp + 20 + shape.options * 4;
+  const l4 = ip + (shape.v6 ? 40 : 20);
+  const headers = l4 + (shape.udp ? 8 : 20 + shape.options * 4);
   const frame = new Uint8Array(headers + shape.payload);
   for (let i = 0; i < 12; i++) frame[i] = i * 2;
   if (shape.vlan) put16(frame, 12, 0x8100);
@@ -62,30 +69,36 @@ function superFrame(shape: Shape): { frame: Uint8Array; layout: Layout } {
   if (shape.v6) {
     frame[ip] = 0x60;
     put16(frame, ip + 4, frame.length - ip - 40);
-    frame[ip + 6] = 6;
+    frame[ip + 6] = shape.udp ? 17 : 6;
     for (let i = 8; i < 40; i++) frame[ip + i] = i * 7;
   } else {
     frame[ip] = 0x45;
     put16(frame, ip + 2, frame.length - ip);
     put16(frame, ip + 4, shape.id);
     frame[ip + 8] = 64;
-    frame[ip + 9] = 6;
+    frame[ip + 9] = shape.udp ? 17 : 6;
     for (let i = 12; i < 20; i++) frame[ip + i] = i * 11;
     put16(frame, ip + 10, sum(frame.subarray(ip, ip + 20)) ^ 0xffff);
   }
-  put16(frame, tcp + 4, shape.sequence >>> 16);
-  put16(frame, tcp + 6, shape.sequence & 0xffff);
-  frame[tcp + 12] = (5 + shape.options) << 4;
-  frame[tcp + 13] = shape.flags;
+  if (shape.udp) put16(frame, l4 + 4, frame.length - l4);
+  else {
+    put16(frame, l4 + 4, shape.sequence >>> 16);
+    put16(frame, l4 + 6, shape.sequence & 0xffff);
+    frame[l4 + 12] = (5 + shape.options) << 4;
+    frame[l4 + 13] = shape.flags;
+  }
   for (let i = headers; i < frame.length; i++) frame[i] = (i * 31) ^ (i >>> 8);
-  const layout: Layout = { ip, v6: shape.v6, tcp, headers };
-  put16(frame, tcp + 16, pseudo(frame, layout, frame.length - tcp));
+  const layout: Layout = { ip, v6: shape.v6, l4, udp: shape.udp, headers };
+  put16(frame, l4 + sumAt(layout), pseudo(frame, layout, frame.length - l4));
   return { frame, layout };
 }
 
+const sumAt = (layout: Layout) => (layout.udp ? 6 : 16);
+const gsoTypeOf = (shape: Shape) => (shape.udp ? GSO_UDP_L4 : shape.v6 ? GSO_TCPV6 : GSO_TCPV4);
+
 /** What the network card would send: one packet a segment, all fields and checksums complete. */
 function segments(frame: Uint8Array, layout: Layout, gsoSize: number): Uint8Array[] {
-  const { ip, tcp, headers, v6 } = layout;
+  const { ip, l4, headers, v6, udp } = layout;
   const payload = frame.length - headers;
   const result: Uint8Array[] = [];
   for (let at = 0; at < payload || (at === 0 && payload === 0); at += gsoSize) {
@@ -93,26 +106,32 @@ function segments(frame: Uint8Array, layout: Layout, gsoSize: number): Uint8Arra
     const segment = new Uint8Array(headers + length);
     segment.set(frame.subarray(0, headers));
     segment.set(frame.subarray(headers + at, headers + at + length), headers);
-    const sequence = (be32(frame, tcp + 4) + at) >>> 0;
-    put16(segment, tcp + 4, sequence >>> 16);
-    put16(segment, tcp + 6, sequence & 0xffff);
-    if (at + length < payload) segment[tcp + 13] &= ~0x09;
-    if (at > 0) segment[tcp + 13] &= ~0x80;
+    if (udp) put16(segment, l4 + 4, 8 + length);
+    else {
+      const sequence = (be32(frame, l4 + 4) + at) >>> 0;
+      put16(segment, l4 + 4, sequence >>> 16);
+      put16(segment, l4 + 6, sequence & 0xffff);
+      if (at + length < payload) segment[l4 + 13] &= ~0x09;
+      if (at > 0) segment[l4 + 13] &= ~0x80;
+    }
     if (v6) put16(segment, ip + 4, segment.length - ip - 40);
     else {
       put16(segment, ip + 2, segment.length - ip);
       put16(segment, ip + 4, be16(frame, ip + 4) + at / gsoSize);
       put16(segment, ip + 10, 0);
-      put16(segment, ip + 10, sum(segment.subarray(ip, tcp)) ^ 0xffff);
+      put16(segment, ip + 10, sum(segment.subarray(ip, l4)) ^ 0xffff);
     }
-    put16(segment, tcp + 16, 0);
-    put16(segment, tcp + 16, sum(segment.subarray(tcp), pseudo(segment, layout, segment.length - tcp)) ^ 0xffff);
+    const field = l4 + sumAt(layout);
+    put16(segment, field, 0);
+    // Zero stands for "no checksum" in UDP, and its other form means the same sum.
+    put16(segment, field, sum(segment.subarray(l4), pseudo(segment, layout, segment.length - l4)) ^ 0xffff || 0xffff);
     result.push(segment);
   }
   return result;
 }
 
 const shapes: fc.Arbitrary<Shape> = fc.record({
+  udp: fc.boolean(),
   v6: fc.boolean(),
   vlan: fc.boolean(),
   options: fc.constantFrom(0, 3, 10),
@@ -124,7 +143,9 @@ const shapes: fc.Arbitrary<Shape> = fc.record({
 });
 
 test("whatever records are lost, what is delivered is exactly the segments of the others, checksums and all", () => {
-  const record = new Memory(80_000);
+  // Pieces stay where they arrived until they are delivered: each has a place of its own.
+  const record = new Memory(1 << 20);
+  const joined = new Memory(80_000);
   fc.assert(
     fc.property(
       shapes,
@@ -134,36 +155,37 @@ test("whatever records are lost, what is delivered is exactly the segments of th
         const { frame, layout } = superFrame(shape);
         const all = segments(frame, layout, shape.gsoSize);
         const delivered: Uint8Array[] = [];
-        const joiner = new Joiner((memory, offset, length) => {
-          const vnet = new DataView(memory.u8.buffer, memory.u8.byteOffset + offset, 10);
-          const joined = Uint8Array.from(memory.u8.subarray(offset + 10, offset + length));
-          const found = layoutOf(joined, vnet.getUint16(6, true));
-          assert.deepEqual(found, layout);
-          const gso = vnet.getUint8(1) === 0 ? joined.length : vnet.getUint16(4, true);
-          delivered.push(...segments(joined, layout, gso));
+        const joiner = new Joiner((parts) => {
+          const length = parts.gather(joined, 0);
+          const frame = Uint8Array.from(joined.u8.subarray(10, length));
+          const { view } = joined;
+          assert.deepEqual(layoutOf(frame, gsoTypeOf(shape), view.getUint16(6, true)), layout);
+          const gso = view.getUint8(1) === 0 ? frame.length : view.getUint16(4, true);
+          delivered.push(...segments(frame, layout, gso));
         });
         const expected: Uint8Array[] = [];
         const step = perRecord * shape.gsoSize;
         const payload = frame.length - layout.headers;
-        for (let at = 0, n = 0; at < payload; at += step, n++) {
+        for (let at = 0, n = 0, place = 64; at < payload; at += step, n++) {
           if (lost[n % 60]) continue;
           const length = Math.min(step, payload - at);
           const descriptor: Descriptor = {
             flags: (at === 0 ? FLAG_FIRST : 0) | (at + length === payload ? FLAG_LAST : 0),
-            gsoType: shape.v6 ? GSO_TCPV6 : GSO_TCPV4,
+            gsoType: gsoTypeOf(shape),
             headers: layout.headers,
             gsoSize: shape.gsoSize,
-            csumStart: layout.tcp,
+            csumStart: layout.l4,
             id: 7,
             offset: at,
           };
-          writeDescriptor(record.view, 64, descriptor);
-          record.u8.set(frame.subarray(0, layout.headers), 64 + DESCRIPTOR_BYTES);
+          writeDescriptor(record.view, place, descriptor);
+          record.u8.set(frame.subarray(0, layout.headers), place + DESCRIPTOR_BYTES);
           record.u8.set(
             frame.subarray(layout.headers + at, layout.headers + at + length),
-            64 + DESCRIPTOR_BYTES + layout.headers,
+            place + DESCRIPTOR_BYTES + layout.headers,
           );
-          assert.ok(joiner.add(1, record, 64, DESCRIPTOR_BYTES + layout.headers + length));
+          assert.ok(joiner.add(1, record, place, DESCRIPTOR_BYTES + layout.headers + length));
+          place += DESCRIPTOR_BYTES + layout.headers + length;
           const first = at / shape.gsoSize;
           expected.push(...all.slice(first, first + Math.ceil(length / shape.gsoSize)));
         }
@@ -175,9 +197,42 @@ test("whatever records are lost, what is delivered is exactly the segments of th
   );
 });
 
+test("what the kernel does not do is done here: segments and checksums are those of a network card", () => {
+  const folder = mkdtempSync(join(tmpdir(), "weave-port-"));
+  const file = join(folder, "tap");
+  const fd = openSync(file, "a");
+  const memory = new Memory(80_000);
+  try {
+    for (const vnetHeader of [false, true]) {
+      const port = new FramePort(fd, { vnetHeader, tso: false, uso: false });
+      fc.assert(
+        fc.property(shapes, (shape) => {
+          // With virtio headers the kernel segments TCP itself; UDP it may not know.
+          shape.udp ||= vnetHeader;
+          const { frame, layout } = superFrame(shape);
+          memory.u8.set(frame, 10);
+          writeVnetHeader(memory.view, 0, layout, gsoTypeOf(shape), shape.gsoSize, shape.payload);
+          assert.ok(port.write(memory, 0, 10 + frame.length));
+          const expected = segments(frame, layout, shape.payload > shape.gsoSize ? shape.gsoSize : shape.payload);
+          const header = vnetHeader ? [new Uint8Array(10)] : [];
+          const written = Uint8Array.from(readFileSync(file));
+          if (vnetHeader && shape.payload <= shape.gsoSize) assert.equal(written.length, 10 + frame.length);
+          else assert.deepEqual(written, Uint8Array.from(Buffer.concat(expected.flatMap((part) => [...header, part]))));
+          truncateSync(file);
+        }),
+        { numRuns: 200 },
+      );
+    }
+  } finally {
+    closeSync(fd);
+    rmSync(folder, { recursive: true });
+  }
+});
+
 test("pieces of two sources that come mixed are not joined", () => {
   const record = new Memory(8_192);
   const { frame, layout } = superFrame({
+    udp: false,
     v6: false,
     vlan: false,
     options: 0,
@@ -188,24 +243,24 @@ test("pieces of two sources that come mixed are not joined", () => {
     id: 1,
   });
   const lengths: number[] = [];
-  const joiner = new Joiner((_memory, _offset, length) => void lengths.push(length - 10 - layout.headers));
-  for (const [source, offset] of [
-    [1, 0],
-    [2, 0],
-    [1, 200],
-    [2, 200],
+  const joiner = new Joiner((parts) => void lengths.push(parts.bytes - 10 - layout.headers));
+  for (const [source, offset, place] of [
+    [1, 0, 0],
+    [2, 0, 1_000],
+    [1, 200, 2_000],
+    [2, 200, 3_000],
   ]) {
-    writeDescriptor(record.view, 0, {
+    writeDescriptor(record.view, place, {
       flags: offset === 0 ? FLAG_FIRST : FLAG_LAST,
       gsoType: GSO_TCPV4,
       headers: layout.headers,
       gsoSize: 100,
-      csumStart: layout.tcp,
+      csumStart: layout.l4,
       id: 1,
       offset,
     });
-    record.u8.set(frame.subarray(0, layout.headers + 200), DESCRIPTOR_BYTES);
-    joiner.add(source, record, 0, DESCRIPTOR_BYTES + layout.headers + 200);
+    record.u8.set(frame.subarray(0, layout.headers + 200), place + DESCRIPTOR_BYTES);
+    joiner.add(source, record, place, DESCRIPTOR_BYTES + layout.headers + 200);
   }
   joiner.close();
   assert.deepEqual(lengths, [200, 200, 200, 200]);
