@@ -14,6 +14,8 @@ needed=(ip:iproute2 nsenter:util-linux nft:nftables iptables:iptables ping:iputi
 # What some tests compare with: without it they say so.
 wanted=(drill:ldnsutils dnsmasq:dnsmasq-base musl-gcc:musl-tools gcc:gcc qemu-aarch64-static:qemu-user-static
   dockerd:docker.io docker:docker.io tini-static:tini busybox:busybox-static script:bsdutils openssl:openssl curl:curl)
+# What the bench measures beside us.
+[ "${WITH_PEERS:-}" = "" ] || wanted+=(nebula:nebula fastd:fastd tincd:tinc openvpn:openvpn wireguard-go:wireguard-go wg:wireguard-tools)
 PATH="$PATH:/usr/sbin:/sbin"
 lacking() {
   for entry in "$@"; do command -v "${entry%%:*}" >/dev/null || printf '%s\n' "${entry##*:}"; done

@@ -166,7 +166,7 @@ export class Session {
     for (const set of this.#openers) {
       if (set.epoch !== (laneEpoch & 15)) continue;
       const lane = laneEpoch >>> 4;
-      const opener = (set.lanes[lane] ??= this.#opener(set, lane));
+      const opener = set.lanes[lane] ?? this.#opener(set, lane);
       writeAad(opener.aad, this.local, laneEpoch, count);
       if (!opener.cipher.run(memory, offset, length)) return "authentication-failed";
       const { window } = opener;
@@ -193,7 +193,9 @@ export class Session {
 
   #opener(set: OpenerSet, lane: number): Opener {
     const cipher = this.#cipher("open", set.key, set.salt, lane);
-    return { cipher, aad: cipher.aad, window: new ReplayWindow() };
+    const opener = { cipher, aad: cipher.aad, window: new ReplayWindow() };
+    set.lanes[lane] = opener;
+    return opener;
   }
 
   #cipher(direction: Direction, base: Uint8Array, baseSalt: Uint8Array, lane: number): RecordCipher {

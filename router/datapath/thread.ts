@@ -89,19 +89,26 @@ export class DatapathThread {
     let agedAt = performance.now();
     let now = agedAt;
     let [datagrams, frames] = [true, true];
+    /** Woken after a wait: whatever it was goes on its way before there is a look for more. */
+    let woken = false;
     while (!this.#stopped) {
       this.#switch.tick(now);
       this.#transmitter.tick(now);
-      this.#guard(() => {
-        if (datagrams) datagrams = this.#receive();
-        if (frames) frames = this.#capture();
-      });
+      try {
+        const delivered = this.#tally.counters.framesDelivered;
+        if (datagrams) datagrams = this.#receive(woken ? 1 : TURN);
+        // The answer to what was just delivered is often there already.
+        if (frames || this.#tally.counters.framesDelivered !== delivered) frames = this.#capture(woken);
+      } catch (error) {
+        this.#fault(error);
+      }
       if (this.#tapError !== 0) {
         // Somebody deleted it. A new process makes a new one.
         throw new WeaveError("WEAVE_NATIVE", `the TAP device ${tapName} is gone: ${errnoName(this.#tapError)}`);
       }
       // One that was left with work to do looks again, without waiting; the other only when there is something.
       const waiting = !datagrams && !frames && Atomics.load(raised, 0) === seen;
+      woken = waiting;
       poll.wait(waiting ? (this.#arriving ? ARRIVALS_EVERY_MS : AGE_EVERY_MS) : 0);
       datagrams ||= poll.ready(0);
       frames ||= poll.ready(1);
@@ -122,9 +129,9 @@ export class DatapathThread {
   }
 
   /** Takes datagrams until there are none, or it is the other side's turn. True: there may be more. */
-  #receive(): boolean {
+  #receive(turns: number): boolean {
     let more = true;
-    for (let i = 0; i < TURN && more; i++) more = this.#receiver.pump();
+    for (let i = 0; i < turns && more; i++) more = this.#receiver.pump();
     if (!more) this.#switch.settle();
     // What was relayed goes out before frames of our own are read.
     this.#transmitter.flush();
@@ -132,7 +139,7 @@ export class DatapathThread {
   }
 
   /** Reads frames until there are none, or many. True: there may be more. */
-  #capture(): boolean {
+  #capture(firstAtOnce: boolean): boolean {
     let large = 0;
     for (let i = 0; i < FRAMES_PER_FLUSH && large < TURN; i++) {
       const length = this.#port.read(this.#frame, 0, MAX_CAPTURE);
@@ -142,10 +149,8 @@ export class DatapathThread {
         return false;
       }
       this.#switch.captured(this.#frame, 0, length);
-      if (length > LARGE_FRAME) {
-        this.#transmitter.flush();
-        large++;
-      }
+      if (length > LARGE_FRAME) large++;
+      if (length > LARGE_FRAME || (firstAtOnce && i === 0)) this.#transmitter.flush();
     }
     this.#transmitter.flush();
     return true;
@@ -172,19 +177,19 @@ export class DatapathThread {
   }
 
   /** A fault in one packet must not end the thread; it is counted by being told. */
-  #guard(work: () => void): void {
-    try {
-      work();
-    } catch (error) {
-      this.#tell({ event: "fault", message: textOf(error) });
-    }
+  #fault(error: unknown): void {
+    this.#tell({ event: "fault", message: textOf(error) });
   }
 
   #obey(now: number): void {
     for (;;) {
       const received = receiveMessageOnPort(this.#options.commands);
       if (received === undefined) return;
-      this.#guard(() => this.#execute(received.message as Command, now));
+      try {
+        this.#execute(received.message as Command, now);
+      } catch (error) {
+        this.#fault(error);
+      }
     }
   }
 

@@ -7,9 +7,9 @@ export async function tcpGbits(
   from: Namespace,
   to: Namespace,
   address: string,
-  options: { seconds?: number; streams?: number } = {},
+  options: { seconds?: number; streams?: number; congestion?: string } = {},
 ): Promise<number> {
-  const { seconds = 4, streams = 1 } = options;
+  const { seconds = 4, streams = 1, congestion } = options;
   const server = to.spawn(["iperf3", "-s", "-1", "-p", "5201"]);
   try {
     await sleep(300);
@@ -24,9 +24,32 @@ export async function tcpGbits(
       String(seconds),
       "-P",
       String(streams),
+      ...(congestion === undefined ? [] : ["-C", congestion]),
     );
     const report = JSON.parse(output) as { end: { sum_received: { bits_per_second: number } } };
     return report.end.sum_received.bits_per_second / 1e9;
+  } finally {
+    server.kill("SIGKILL");
+  }
+}
+
+/** A flood of UDP datagrams of `bytes` each: how many a second arrive, in thousands. */
+export async function udpKpps(
+  from: Namespace,
+  to: Namespace,
+  address: string,
+  bytes: number,
+  seconds = 3,
+): Promise<number> {
+  const server = to.spawn(["iperf3", "-s", "-1", "-p", "5201"]);
+  try {
+    await sleep(300);
+    const timeout = String(seconds + 15);
+    const flood = ["iperf3", "-J", "-c", address, "-u", "-b", "0", "-l", String(bytes), "-t", String(seconds)];
+    const output = await from.must("timeout", timeout, ...flood);
+    const { sum } = (JSON.parse(output) as { end: { sum: { packets: number; lost_packets: number; seconds: number } } })
+      .end;
+    return (sum.packets - sum.lost_packets) / sum.seconds / 1_000;
   } finally {
     server.kill("SIGKILL");
   }

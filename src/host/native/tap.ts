@@ -46,7 +46,9 @@ const TUN_F_USO = 0x20 | 0x40;
  */
 export function openTap(name: string, queues: number, allowed: TapOffloads): TapDevice {
   const fds: number[] = [];
-  const close = () => fds.forEach((fd) => libc.close(fd));
+  const close = () => {
+    for (const fd of fds) libc.close(fd);
+  };
   try {
     let { vnetHeader } = allowed;
     for (let i = 0; i < queues; i++) {
