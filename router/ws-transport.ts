@@ -4,6 +4,7 @@ import { type RawData, WebSocket, WebSocketServer } from "ws";
 import { MAX_FRAME_BYTES } from "#mesh/channel.js";
 import type { Wire, WireHandlers } from "#mesh/transport.js";
 import { systemCode, textOf, WeaveError } from "#src/errors.js";
+import { bindTcp } from "#src/host/native/tcp.js";
 
 /** Long enough for a far, busy peer; the mesh gives up earlier where it wants to. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
@@ -123,7 +124,7 @@ export function listenWebSocket(host: string, port: number, accept: (wire: Wire)
       accept(new WebSocketWire(socket, request.socket));
     });
     server.once("error", (error) => reject(explainListen(host, port, error)));
-    http.listen({ host: host === "" ? "0.0.0.0" : host, port }, () => {
+    http.listen({ fd: bindTcp(host || "0.0.0.0", port) }, () => {
       server.on("error", () => {});
       resolve({
         close: () =>

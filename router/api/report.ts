@@ -5,6 +5,7 @@ import { type PeerRecord, peerText } from "#mesh/peer.js";
 import { type DnsReport, dnsReport } from "#router/api/dns-report.js";
 import { type DockerReport, dockerReports, type PluginReport, type ProxyReport } from "#router/api/docker-report.js";
 import { type IpamReport, ipamReport, ipamStatusWord } from "#router/api/ipam-report.js";
+import { offloadNames } from "#router/datapath/offloads.js";
 import type { Router } from "#router/router.js";
 import { SleeveConnection } from "#router/sleeve/sleeve.js";
 import { macFromNumber } from "#src/mac.js";
@@ -76,6 +77,12 @@ export interface RouterReport {
   readonly OverlayDiagnostics: { readonly sleeve: unknown; readonly fastdp: null };
   readonly TrustedSubnets: readonly string[];
   readonly Interface: string;
+  readonly Datapath: {
+    readonly Threads: number;
+    readonly Offloads: readonly string[];
+    /** What the kernel, the processor or an option denies: done in software. */
+    readonly OffloadsOff: readonly string[];
+  };
   readonly CaptureStats: Readonly<Record<string, number>>;
   readonly Drops: Readonly<Record<string, number>>;
   readonly MACs: readonly { Mac: string; Name: string; NickName: string; LastSeen: string }[];
@@ -105,6 +112,7 @@ export async function makeRouterReport(router: Router, withDatapath: boolean): P
   const nickOf = (name: string) => mesh.peer(name)?.nickname ?? "";
   const routes = mesh.frameRoutes;
   const frames = withDatapath ? await datapath.report() : undefined;
+  const offloads = offloadNames(datapath.offloads);
   const now = Date.now();
   const peers = status.peers.map((record) => peerReport(record, nickOf));
   return {
@@ -138,6 +146,7 @@ export async function makeRouterReport(router: Router, withDatapath: boolean): P
     OverlayDiagnostics: { sleeve: sleeveDiagnostics(status.connections), fastdp: null },
     TrustedSubnets: options.trustedSubnets,
     Interface: `${options.bridge} (via TAP)`,
+    Datapath: { Threads: datapath.threads, Offloads: offloads.on, OffloadsOff: offloads.off },
     CaptureStats: { ...frames?.counters },
     Drops: { ...frames?.drops },
     MACs: (frames?.macs ?? []).map(({ mac, peer, idleMs }) => {

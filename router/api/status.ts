@@ -67,6 +67,8 @@ function routerText(router: RouterReport): string {
     line("Protocol", `${router.Protocol} ${protocol}`),
     line("Name", `${router.Name}(${router.NickName})`),
     line("Encryption", encryptionText(router)),
+    line("Threads", router.Datapath.Threads),
+    line("Offloads", offloadsText(router.Datapath)),
     line("PeerDiscovery", router.PeerDiscovery ? "enabled" : "disabled"),
     line("Targets", router.Targets.length),
     line("Connections", router.Connections.length + bracket(counts.map(([state, count]) => `${count} ${state}`))),
@@ -80,6 +82,11 @@ function routerText(router: RouterReport): string {
 function encryptionText({ Encryption, PeersAuthenticated }: RouterReport): string {
   if (!Encryption) return "disabled";
   return PeersAuthenticated ? "enabled" : "enabled (encrypted, peers not authenticated: no password)";
+}
+
+function offloadsText({ Offloads, OffloadsOff }: RouterReport["Datapath"]): string {
+  const without = OffloadsOff.length > 0 ? `without ${OffloadsOff.join(", ")}` : "";
+  return [Offloads.join(", ") || "none", without].filter((part) => part !== "").join("; ");
 }
 
 const bracket = (parts: readonly string[]): string => (parts.length > 0 ? ` (${parts.join(", ")})` : "");
