@@ -40,6 +40,10 @@ export class FramePort {
     }
   }
 
+  get takesUdpSuperFrames(): boolean {
+    return this.#offloads.vnetHeader && this.#offloads.uso;
+  }
+
   /** Reads one frame to `offset`, header first. Returns its length with the header, or minus errno. */
   read(memory: Memory, offset: number, room: number): number {
     if (this.#offloads.vnetHeader) return readInto(this.#fd, memory, offset, room);
@@ -51,8 +55,7 @@ export class FramePort {
 
   /** Writes a frame whose header is first. False: the kernel did not take it. */
   write(memory: Memory, offset: number, length: number): boolean {
-    if (this.#offloads.vnetHeader && (this.#offloads.uso || !isUdpSuperFrame(memory.view.getUint8(offset + 1))))
-      return writeFrom(this.#fd, memory, offset, length) >= 0;
+    if (this.#kernelTakes(memory.view.getUint8(offset + 1))) return writeFrom(this.#fd, memory, offset, length) >= 0;
     this.#single.clear();
     this.#single.push(memory, offset, length);
     return this.#software(this.#single);
@@ -60,9 +63,12 @@ export class FramePort {
 
   /** As {@link write}, of a frame in several spans; the first has all headers. */
   writeParts(parts: IoVector, gsoType: number): boolean {
-    if (this.#offloads.vnetHeader && (this.#offloads.uso || !isUdpSuperFrame(gsoType)))
-      return writeParts(this.#fd, parts) >= 0;
+    if (this.#kernelTakes(gsoType)) return writeParts(this.#fd, parts) >= 0;
     return this.#software(parts);
+  }
+
+  #kernelTakes(gsoType: number): boolean {
+    return this.#offloads.vnetHeader && (this.#offloads.uso || (gsoType & ~GSO_ECN) !== GSO_UDP_L4);
   }
 
   /** Segments and completes the checksums of a frame, and writes what comes of it. */
@@ -112,8 +118,6 @@ export class FramePort {
     return writeFrom(this.#fd, memory, VNET_HEADER_BYTES, length - VNET_HEADER_BYTES) >= 0;
   }
 }
-
-const isUdpSuperFrame = (gsoType: number) => (gsoType & ~GSO_ECN) === GSO_UDP_L4;
 
 /** Whether a read that failed may succeed later. */
 export const isTransient = (result: number) => result === -Errno.EAGAIN || result === -Errno.EINTR;

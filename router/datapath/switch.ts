@@ -1,3 +1,4 @@
+import { Coalescer } from "#router/datapath/coalescer.js";
 import type { FramePort } from "#router/datapath/frame-port.js";
 import { Joiner } from "#router/datapath/joiner.js";
 import { MacTable } from "#router/datapath/mac-table.js";
@@ -50,6 +51,7 @@ export class Switch {
   readonly #tally: Tally;
   readonly #tell: (event: DatapathEvent) => void;
   readonly #joiner: Joiner;
+  readonly #coalescer: Coalescer;
   #now = 0;
 
   constructor(
@@ -65,7 +67,8 @@ export class Switch {
     this.#tally = tally;
     this.#tell = tell;
     this.macs = new MacTable(self);
-    this.#joiner = new Joiner((parts, gsoType) => this.#count(port.writeParts(parts, gsoType)));
+    this.#joiner = new Joiner((parts, gsoType) => this.#count(port.writeParts(parts, gsoType), 1));
+    this.#coalescer = new Coalescer((parts, gsoType, frames) => this.#count(port.writeParts(parts, gsoType), frames));
   }
 
   tick(now: number): void {
@@ -124,6 +127,7 @@ export class Switch {
       return this.#relay(next, memory, offset, length, hops);
     }
     if (kind === KIND_PIECE) {
+      this.#coalescer.close();
       const headers = body + DESCRIPTOR_BYTES;
       if (bodyBytes < DESCRIPTOR_BYTES + ETHERNET_HEADER) return this.#tally.drop("record-malformed");
       if (!this.#learn(readMac(view, headers + 6), source)) return;
@@ -137,11 +141,13 @@ export class Switch {
   /** Nothing more to receive for now: what waits for a next piece goes out as it is. */
   settle(): void {
     this.#joiner.close();
+    this.#coalescer.close();
   }
 
   /** The memory of receive number `turn - BUFFERS` is about to be used again. */
   turn(turn: number): void {
     this.#joiner.turn(turn);
+    this.#coalescer.turn(turn);
   }
 
   #deliverFrames(source: number, memory: Memory, body: number, bodyBytes: number): void {
@@ -156,12 +162,13 @@ export class Switch {
   }
 
   #write(memory: Memory, offset: number, length: number): void {
-    this.#count(this.#port.write(memory, offset, length));
+    if (this.#port.takesUdpSuperFrames && this.#coalescer.add(memory, offset, length)) return;
+    this.#count(this.#port.write(memory, offset, length), 1);
   }
 
-  #count(written: boolean): void {
-    if (written) this.#tally.counters.framesDelivered++;
-    else this.#tally.drop("tap-write-failed");
+  #count(written: boolean, frames: number): void {
+    if (written) this.#tally.counters.framesDelivered += frames;
+    else this.#tally.drop("tap-write-failed", frames);
   }
 
   #next(peer: number): Session | undefined {

@@ -156,20 +156,19 @@ export class DatapathThread {
     return true;
   }
 
-  /** What each peer lost on the way to us. What our own queue lost is no fault of the way. */
+  /**
+   * What each peer lost on the way to us. A time in which our own queue overflowed says nothing of the way: the kernel does
+   * not tell whose datagrams it threw away, nor how many were in one.
+   */
   #tellArrivals(now: number): void {
-    let own = this.#receiver.overflowed - this.#overflowed;
+    const own = this.#receiver.overflowed !== this.#overflowed;
     this.#overflowed = this.#receiver.overflowed;
     let any = false;
-    for (const session of this.#switch.sessions.values()) {
-      const { expected, accepted, datagrams } = session.arrivals;
-      if (accepted === 0) continue;
+    for (const { local, arrivals } of this.#switch.sessions.values()) {
+      if (arrivals.accepted === 0) continue;
       any = true;
-      const pieces = datagrams / accepted;
-      const ours = Math.min(Math.max(0, expected - accepted), Math.ceil(own / pieces));
-      own -= ours * pieces;
-      this.#tell({ event: "arrivals", session: session.local, expected: expected - ours, accepted, datagrams });
-      Object.assign(session.arrivals, { expected: 0, accepted: 0, datagrams: 0 });
+      if (!own) this.#tell({ event: "arrivals", session: local, ...arrivals });
+      arrivals.expected = arrivals.accepted = arrivals.datagrams = 0;
     }
     this.#arrivalsAt = now + ARRIVALS_EVERY_MS;
     this.#arriving = any;

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
+import { Coalescer } from "#router/datapath/coalescer.js";
 import { FramePort } from "#router/datapath/frame-port.js";
 import { Joiner } from "#router/datapath/joiner.js";
 import {
@@ -75,6 +76,7 @@ function superFrame(shape: Shape): { frame: Uint8Array; layout: Layout } {
     frame[ip] = 0x45;
     put16(frame, ip + 2, frame.length - ip);
     put16(frame, ip + 4, shape.id);
+    put16(frame, ip + 6, 0x4000);
     frame[ip + 8] = 64;
     frame[ip + 9] = shape.udp ? 17 : 6;
     for (let i = 12; i < 20; i++) frame[ip + i] = i * 11;
@@ -195,6 +197,56 @@ test("whatever records are lost, what is delivered is exactly the segments of th
     ),
     { numRuns: 400 },
   );
+});
+
+test("datagrams that are joined on the way to the TAP are cut by the kernel into what was sent", () => {
+  const place = new Memory(1 << 20);
+  const joined = new Memory(80_000);
+  const sizes = fc.constantFrom(1, 64, 64, 64, 1_350, 1_350);
+  const flows = fc.record({ flow: fc.nat(2), v6: fc.boolean(), tcp: fc.nat(9), size: sizes, proven: fc.nat(9) });
+  let most = 0;
+  fc.assert(
+    fc.property(fc.array(flows, { minLength: 100, maxLength: 200 }), fc.nat(100), (frames, stay) => {
+      const delivered: Uint8Array[] = [];
+      const expected: Uint8Array[] = [];
+      let counted = 0;
+      const take = (bytes: Uint8Array, type: number, size: number) => {
+        const layout = layoutOf(bytes, GSO_UDP_L4, bytes[12] === 0x86 ? 54 : 34)!;
+        delivered.push(...segments(bytes, layout, type === 0 ? bytes.length - layout.headers : size));
+      };
+      const coalescer = new Coalescer((parts, gsoType, count) => {
+        const length = parts.gather(joined, 0);
+        assert.equal(joined.u8[1], gsoType);
+        most = Math.max(most, count);
+        counted += count;
+        take(Uint8Array.from(joined.u8.subarray(10, length)), gsoType, joined.view.getUint16(4, true));
+      });
+      let at = 0;
+      for (const [id, { flow, v6, tcp, size, proven }] of frames.entries()) {
+        // Long runs of one flow, as in a flood; now and then something else.
+        const same = id % 100 < stay;
+        const shape = { v6: same ? false : v6, vlan: false, options: 0, payload: same ? 64 : size, gsoSize: 9_000 };
+        const rest = { udp: same || tcp > 0, flags: 0x10, sequence: 7, id };
+        const { frame, layout } = superFrame({ ...shape, ...rest });
+        frame[layout.l4] = same ? 0 : flow;
+        put16(frame, layout.l4 + sumAt(layout), pseudo(frame, layout, frame.length - layout.l4));
+        place.u8.set(frame, at + 10);
+        writeVnetHeader(place.view, at, layout, GSO_UDP_L4, 9_000, layout.udp ? frame.length - layout.headers : 1);
+        // A checksum that is finished is the sender's proof, and is left alone.
+        const finished = !same && proven === 0;
+        if (finished) place.u8[at] = 0;
+        const taken = coalescer.add(place, at, 10 + frame.length);
+        assert.equal(taken, layout.udp && !finished);
+        if (taken) expected.push(...segments(frame, layout, 9_000));
+        at += 12 + frame.length + (frame.length % 2);
+      }
+      coalescer.close();
+      assert.deepEqual(delivered, expected);
+      assert.equal(counted, expected.length);
+    }),
+    { numRuns: 300 },
+  );
+  assert.ok(most === 64, `at most ${most} were joined`);
 });
 
 test("what the kernel does not do is done here: segments and checksums are those of a network card", () => {

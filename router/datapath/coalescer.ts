@@ -1,0 +1,152 @@
+import { BUFFERS } from "#router/datapath/record.js";
+import {
+  cutHeaders,
+  GSO_NONE,
+  GSO_UDP_L4,
+  type Layout,
+  layoutOf,
+  VNET_NEEDS_CSUM,
+  writeVnetHeader,
+} from "#router/datapath/super-frame.js";
+import { IoVector } from "#src/host/native/io-vector.js";
+import type { Memory } from "#src/host/native/memory.js";
+import { VNET_HEADER_BYTES } from "#src/host/native/tap.js";
+
+/** As many as the kernel cuts one into (UDP_MAX_SEGMENTS, net/udp.h; later kernels take twice as many). */
+const MAX_DATAGRAMS = 64;
+const MAX_BYTES = 60_000;
+const UDP = 17;
+const IPV4_UDP_HEADERS = 14 + 20 + 8;
+const IPV6_UDP_HEADERS = 14 + 40 + 8;
+const DONT_FRAGMENT = 0x4000;
+
+/**
+ * Joins UDP datagrams of one flow and one size that follow one another into one write to the TAP (a super-frame of UDP): the
+ * way through bridge, veth and netfilter is then gone once for all of them, and the receiver's kernel cuts them again.
+ *
+ * Only datagrams whose checksum the sender's kernel has left to be completed are joined: a finished one is the sender's own
+ * proof, and stays as it is. Frames lie where they were received: as in {@link Joiner}, a run ends before its memory is
+ * used again.
+ */
+export class Coalescer {
+  readonly #deliver: (parts: IoVector, gsoType: number, frames: number) => void;
+  readonly #parts = new IoVector(MAX_DATAGRAMS);
+  #memory: Memory | undefined;
+  /** Of the first frame, with its virtio header. */
+  #first = 0;
+  #headers = 0;
+  /** Payload of each datagram but perhaps the last. */
+  #size = 0;
+  #payload = 0;
+  #turn = 0;
+  #began = 0;
+
+  /** @param deliver is given each joined run, or single frame, with its virtio header, as spans */
+  constructor(deliver: (parts: IoVector, gsoType: number, frames: number) => void) {
+    this.#deliver = deliver;
+  }
+
+  /** Takes a frame with its virtio header. False: it is not of a kind that is joined; what was open has been delivered. */
+  add(memory: Memory, offset: number, length: number): boolean {
+    const headers = udpHeaders(memory, offset, length);
+    if (headers === 0) {
+      this.close();
+      return false;
+    }
+    const payload = length - VNET_HEADER_BYTES - headers;
+    if (
+      this.#memory !== undefined &&
+      headers === this.#headers &&
+      payload <= this.#size &&
+      this.#parts.count < MAX_DATAGRAMS &&
+      this.#payload + payload <= MAX_BYTES &&
+      sameFlow(this.#memory, this.#first, memory, offset, headers)
+    ) {
+      this.#parts.push(memory, offset + VNET_HEADER_BYTES + headers, payload);
+      this.#payload += payload;
+      if (payload < this.#size) this.close();
+      return true;
+    }
+    this.close();
+    this.#memory = memory;
+    this.#first = offset;
+    this.#headers = headers;
+    this.#size = this.#payload = payload;
+    this.#began = this.#turn;
+    this.#parts.push(memory, offset, length);
+    return true;
+  }
+
+  /** Receive number `turn` is about to use the memory of the one {@link BUFFERS} before. */
+  turn(turn: number): void {
+    if (this.#began + BUFFERS <= turn) this.close();
+    this.#turn = turn;
+  }
+
+  /** Delivers the open run, if there is one. */
+  close(): void {
+    const memory = this.#memory;
+    if (memory === undefined) return;
+    this.#memory = undefined;
+    const frames = this.#parts.count;
+    try {
+      if (frames > 1) {
+        const frame = this.#first + VNET_HEADER_BYTES;
+        const headers = memory.u8.subarray(frame, frame + this.#headers);
+        const layout = layoutOf(headers, GSO_UDP_L4, this.#headers - 8) as Layout;
+        cutHeaders(headers, layout, 0, this.#payload, this.#size, true);
+        writeVnetHeader(memory.view, this.#first, layout, GSO_UDP_L4, this.#size, this.#payload);
+      }
+      this.#deliver(this.#parts, frames > 1 ? GSO_UDP_L4 : GSO_NONE, frames);
+    } finally {
+      this.#parts.clear();
+    }
+  }
+}
+
+/** Bytes before the payload of a datagram that may be joined; 0: it may not. */
+function udpHeaders(memory: Memory, offset: number, length: number): number {
+  const { u8, view } = memory;
+  const frame = offset + VNET_HEADER_BYTES;
+  const bytes = length - VNET_HEADER_BYTES;
+  if (bytes <= IPV4_UDP_HEADERS || u8[offset] !== VNET_NEEDS_CSUM || u8[offset + 1] !== GSO_NONE) return 0;
+  let headers = 0;
+  switch (view.getUint16(frame + 12)) {
+    case 0x0800:
+      // No options, not a fragment, and the number of the packet means nothing (RFC 6864).
+      if (
+        u8[frame + 14] !== 0x45 ||
+        view.getUint16(frame + 20) !== DONT_FRAGMENT ||
+        u8[frame + 23] !== UDP ||
+        view.getUint16(frame + 16) !== bytes - 14
+      )
+        return 0;
+      headers = IPV4_UDP_HEADERS;
+      break;
+    case 0x86dd:
+      if (bytes <= IPV6_UDP_HEADERS || u8[frame + 20] !== UDP || view.getUint16(frame + 18) !== bytes - 54) return 0;
+      headers = IPV6_UDP_HEADERS;
+      break;
+    default:
+      return 0;
+  }
+  const l4 = headers - 8;
+  const fits =
+    view.getUint16(frame + l4 + 4) === bytes - l4 &&
+    view.getUint16(offset + 6, true) === l4 &&
+    view.getUint16(offset + 8, true) === 6;
+  return fits ? headers : 0;
+}
+
+/** Whether two frames that passed {@link udpHeaders} differ in nothing but lengths, checksums and the packet's number. */
+function sameFlow(a: Memory, aAt: number, b: Memory, bAt: number, headers: number): boolean {
+  const [x, y] = [a.view, b.view];
+  const [i, j] = [aAt + VNET_HEADER_BYTES, bAt + VNET_HEADER_BYTES];
+  const same = (at: number) => x.getUint32(i + at) === y.getUint32(j + at);
+  if (!same(0) || !same(4) || !same(8) || !same(12)) return false;
+  if (headers === IPV4_UDP_HEADERS)
+    return x.getUint16(i + 22) === y.getUint16(j + 22) && same(26) && same(30) && same(34);
+  if (x.getUint16(i + 16) !== y.getUint16(j + 16) || x.getUint16(i + 20) !== y.getUint16(j + 20)) return false;
+  for (let at = 22; at <= 54; at += 4) if (!same(at)) return false;
+  return true;
+}
