@@ -12,6 +12,7 @@ import type { Session } from "#router/datapath/session.js";
 import type { Switch } from "#router/datapath/switch.js";
 import { IoVector } from "#src/host/native/io-vector.js";
 import { Memory } from "#src/host/native/memory.js";
+import { MessageBatch } from "#src/host/native/message-batch.js";
 import type { UdpSocket } from "#src/host/native/udp.js";
 
 /** What one receive may bring: UDP_GRO joins datagrams up to 64 KB. */
@@ -27,8 +28,30 @@ const PIECES_BYTES = RECEIVE_BYTES + LARGEST_PIECE;
 const AS_CAME_AT = PIECES_BYTES + MAX_DATAGRAMS * HEADER_SLOT;
 const BUFFER_BYTES = AS_CAME_AT + RECEIVE_BYTES;
 
+/** Datagrams that one call brings where the kernel does not join them. */
+const MANY = 48;
+const SPANS = 3;
+/** So many full datagrams in a row that came alone: the kernel joins nothing on this way. */
+const ALONE = 64;
+const FULL_BYTES = 1_000;
+/** After so long it is tried whether it does now. */
+const RETRY_MS = 5_000;
+
+interface Buffer {
+  readonly memory: Memory;
+  /** For datagrams that the kernel has joined. */
+  readonly joined: IoVector;
+  /** For those that it has not. */
+  readonly many: MessageBatch;
+  /** The size of pieces that these are laid out for. */
+  piece: number;
+}
+
 /**
  * Datagrams in, opened records out.
+ *
+ * Where the kernel joins datagrams (UDP_GRO) one call brings up to 64 KB of them; where it does not (no such kernel, or no
+ * GRO at the network card) one call brings many, each by itself (recvmmsg). Which way is better is seen from what comes.
  *
  * A receive is scattered: headers to slots of their own, so that the pieces of a record lie together and it is opened where
  * it arrived. That takes knowing how long pieces are; the last size is the guess, and in bulk traffic it is right. Where it
@@ -39,7 +62,14 @@ export class Receiver {
   readonly #switch: Switch;
   readonly #tally: Tally;
   readonly #tell: (event: DatapathEvent) => void;
-  readonly #buffers: { memory: Memory; parts: IoVector; piece: number }[] = [];
+  readonly #buffers: Buffer[] = [];
+  /** Of each datagram of one call, what does not fit its place. */
+  readonly #beyond = new Memory(MANY * LARGEST_PIECE);
+  readonly #canJoin: boolean;
+  #joining: boolean;
+  #alone = 0;
+  #retryAt = 0;
+  #now = 0;
   readonly #reassembly = new Reassembly();
   #turn = 0;
   #piece = 1_460;
@@ -47,13 +77,24 @@ export class Receiver {
   #missed = 0;
   #overflowed = 0;
 
-  constructor(udp: UdpSocket, to: Switch, tally: Tally, tell: (event: DatapathEvent) => void) {
+  /** @param joining the socket has UDP_GRO */
+  constructor(udp: UdpSocket, joining: boolean, to: Switch, tally: Tally, tell: (event: DatapathEvent) => void) {
     this.#udp = udp;
+    this.#canJoin = this.#joining = joining;
     this.#switch = to;
     this.#tally = tally;
     this.#tell = tell;
     for (let i = 0; i < BUFFERS; i++)
-      this.#buffers.push({ memory: new Memory(BUFFER_BYTES), parts: new IoVector(2 * MAX_DATAGRAMS), piece: 0 });
+      this.#buffers.push({
+        memory: new Memory(BUFFER_BYTES),
+        joined: new IoVector(2 * MAX_DATAGRAMS),
+        many: new MessageBatch(MANY, SPANS),
+        piece: 0,
+      });
+  }
+
+  tick(now: number): void {
+    this.#now = now;
   }
 
   /** One receive, with all that follows from it. False: there was nothing. */
@@ -62,20 +103,97 @@ export class Receiver {
     if (buffer.piece !== this.#piece) this.#layOut(buffer);
     // The oldest buffer is used again: nothing may still lie in it.
     this.#switch.turn(this.#turn);
-    const count = this.#udp.receive(buffer.parts);
+    const received = this.#joining ? this.#receiveJoined(buffer) : this.#receiveMany(buffer);
+    if (received) this.#turn++;
+    return received;
+  }
+
+  #receiveJoined({ memory, joined, piece }: Buffer): boolean {
+    const count = this.#udp.receive(joined);
     if (count < 0) return false;
-    this.#turn++;
     this.#tally.counters.bytesReceived += count;
     if (this.#udp.overflowed !== this.#overflowed) {
       this.#tally.drop("receive-queue-full", (this.#udp.overflowed - this.#overflowed) >>> 0);
       this.#overflowed = this.#udp.overflowed;
     }
     const stride = this.#udp.segmentBytes;
-    const { memory, piece } = buffer;
+    if (stride < count) this.#alone = 0;
+    else if (count > FULL_BYTES && ++this.#alone >= ALONE) this.#join(false);
     if (stride === piece + DATAGRAM_HEADER || (stride === count && count <= piece + DATAGRAM_HEADER))
       this.#inPlace(memory, piece, count, stride);
-    else this.#asTheyCame(memory, buffer.parts, count, stride);
+    else this.#asTheyCame(memory, joined, count, stride);
     return true;
+  }
+
+  #receiveMany({ memory, many, piece }: Buffer): boolean {
+    const count = this.#udp.receiveMany(many);
+    if (count < 0) return false;
+    for (let i = 0; i < count; ) i += this.#oneOfMany(memory, many, piece, i, count);
+    if (this.#canJoin && this.#now >= this.#retryAt) this.#join(true);
+    return true;
+  }
+
+  #join(on: boolean): void {
+    this.#udp.gro = on;
+    this.#joining = on;
+    this.#alone = 0;
+    this.#retryAt = this.#now + RETRY_MS;
+  }
+
+  /** Takes datagram `i`, with the rest of its record where that follows. Returns how many it was. */
+  #oneOfMany(memory: Memory, many: MessageBatch, piece: number, i: number, count: number): number {
+    const header = PIECES_BYTES + i * HEADER_SLOT;
+    const length = many.lengthOf(i);
+    const bytes = length - DATAGRAM_HEADER;
+    this.#tally.counters.bytesReceived += length;
+    this.#udp.from = many.fromOf(i);
+    const session = this.#accept(memory, header, bytes);
+    if (session === undefined) return 1;
+    const laneEpoch = memory.u8[header + AT_LANE];
+    const pieces = memory.u8[header + 2];
+    if (memory.u8[header + 1] === 0) this.#guess(bytes);
+    let at = i * piece;
+    if (bytes > piece) {
+      // Its end lies elsewhere.
+      memory.copy(AS_CAME_AT, at, piece);
+      memory.copyFrom(AS_CAME_AT + piece, this.#beyond, i * LARGEST_PIECE, bytes - piece);
+      at = AS_CAME_AT;
+    } else if (pieces > 1 && this.#follow(memory, header, HEADER_SLOT, pieces, count - i)) {
+      const whole = this.#closeGaps(memory, many, piece, i, pieces);
+      if (whole > 0) {
+        this.#tally.counters.datagramsReceived += pieces - 1;
+        this.#open(session, memory, at, whole, laneEpoch, pieces, length);
+        return pieces;
+      }
+    }
+    if (pieces === 1) this.#open(session, memory, at, bytes, laneEpoch, 1, length);
+    else this.#reassemble(session, memory, header, at, bytes);
+    // What lies there is used again by the next one.
+    if (at === AS_CAME_AT) this.#switch.settle();
+    return 1;
+  }
+
+  /** Moves the pieces of a record together where they are shorter than their places. 0: one is longer. */
+  #closeGaps(memory: Memory, many: MessageBatch, piece: number, first: number, pieces: number): number {
+    let end = first * piece;
+    for (let i = first; i < first + pieces; i++) {
+      const length = many.lengthOf(i);
+      if (length <= DATAGRAM_HEADER || length > piece + DATAGRAM_HEADER) return 0;
+    }
+    for (let i = first; i < first + pieces; i++) {
+      const bytes = many.lengthOf(i) - DATAGRAM_HEADER;
+      if (end !== i * piece) memory.copy(end, i * piece, bytes);
+      end += bytes;
+      if (i > first) this.#tally.counters.bytesReceived += bytes + DATAGRAM_HEADER;
+    }
+    return end - first * piece;
+  }
+
+  /** A size that was not expected twice in a row is the one to expect. */
+  #guess(bytes: number): void {
+    if (bytes === this.#piece || bytes < SMALLEST_PIECE || bytes > LARGEST_PIECE) return;
+    if (bytes === this.#missed) this.#piece = bytes;
+    this.#missed = bytes;
   }
 
   /** Datagrams counted as thrown away by the kernel, since the beginning. */
@@ -83,15 +201,20 @@ export class Receiver {
     return this.#overflowed;
   }
 
-  #layOut(buffer: { memory: Memory; parts: IoVector; piece: number }): void {
-    const { memory, parts } = buffer;
+  #layOut(buffer: Buffer): void {
+    const { memory, joined, many } = buffer;
     const piece = this.#piece;
-    parts.clear();
-    const datagrams = Math.ceil(RECEIVE_BYTES / (piece + DATAGRAM_HEADER));
-    for (let i = 0; i < datagrams; i++) {
+    const place = (parts: IoVector, i: number) => {
       parts.push(memory, PIECES_BYTES + i * HEADER_SLOT, DATAGRAM_HEADER);
       parts.push(memory, i * piece, piece);
-    }
+    };
+    joined.clear();
+    const datagrams = Math.ceil(RECEIVE_BYTES / (piece + DATAGRAM_HEADER));
+    for (let i = 0; i < datagrams; i++) place(joined, i);
+    many.layOut(Math.min(MANY, Math.floor(PIECES_BYTES / piece)), (parts, i) => {
+      place(parts, i);
+      parts.push(this.#beyond, i * LARGEST_PIECE, LARGEST_PIECE - piece);
+    });
     buffer.piece = piece;
   }
 
@@ -125,10 +248,7 @@ export class Receiver {
 
   /** The guess was wrong: the datagrams are put one after the other, and their pieces moved together over the headers. */
   #asTheyCame(memory: Memory, parts: IoVector, count: number, stride: number): void {
-    // Twice the same: it is the new guess.
-    if (stride === this.#missed && stride >= SMALLEST_PIECE + DATAGRAM_HEADER && stride <= LARGEST_PIECE)
-      this.#piece = stride - DATAGRAM_HEADER;
-    this.#missed = stride;
+    this.#guess(stride - DATAGRAM_HEADER);
     parts.gather(memory, AS_CAME_AT, count);
     const end = AS_CAME_AT + count;
     for (let at = AS_CAME_AT; at < end; ) {

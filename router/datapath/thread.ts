@@ -77,7 +77,7 @@ export class DatapathThread {
     });
     this.#port = new FramePort(options.tapFd, options.offloads);
     this.#switch = new Switch(options.self, this.#port, this.#transmitter, this.#tally, tell);
-    this.#receiver = new Receiver(udp, this.#switch, this.#tally, tell);
+    this.#receiver = new Receiver(udp, options.offloads.gro, this.#switch, this.#tally, tell);
   }
 
   /** Runs until told to stop. @throws WEAVE_NATIVE when the TAP device is gone */
@@ -94,6 +94,7 @@ export class DatapathThread {
     while (!this.#stopped) {
       this.#switch.tick(now);
       this.#transmitter.tick(now);
+      this.#receiver.tick(now);
       try {
         const delivered = this.#tally.counters.framesDelivered;
         if (datagrams) datagrams = this.#receive(woken ? 1 : TURN);

@@ -11,6 +11,8 @@ export class NativeGuard {
   violation: string | undefined;
   /** Start and end of each mapping. */
   readonly #mapped = new Map<number, number>();
+  /** The mapping that was found last: the next span is mostly in the same one. */
+  #last: readonly [number, number] = [0, 0];
   #views = new Map<number, DataView>();
 
   constructor(viewOf: (address: number, size: number) => ArrayBuffer) {
@@ -25,6 +27,7 @@ export class NativeGuard {
     };
     calls.munmap = (address, size) => {
       this.#mapped.delete(address);
+      this.#last = [0, 0];
       this.#views.delete(address);
       return munmap(address, size);
     };
@@ -39,6 +42,9 @@ export class NativeGuard {
     this.#watch(calls, "bind", (_fd, at, length) => this.#inside("bind", at, length));
     this.#watch(calls, "setsockopt", (_fd, _level, _name, at, length) => this.#inside("setsockopt", at, length));
     for (const name of ["sendmsg", "recvmsg"]) this.#watch(calls, name, (_fd, at) => this.#message(name, at));
+    this.#watch(calls, "recvmmsg", (_fd, at, count) => {
+      for (let i = 0; i < count; i++) this.#message("recvmmsg", at + i * 64);
+    });
     if (crypto === undefined) return;
     this.#watch(crypto, "cipher", (_context, to, from, length) => {
       this.#inside("cipher to", to, length);
@@ -61,7 +67,13 @@ export class NativeGuard {
   }
 
   #inside(what: string, at: number, length: number): number {
-    for (const [start, end] of this.#mapped) if (at >= start && length >= 0 && at + length <= end) return start;
+    const [start, end] = this.#last;
+    if (at >= start && length >= 0 && at + length <= end) return start;
+    for (const mapping of this.#mapped) {
+      if (at < mapping[0] || length < 0 || at + length > mapping[1]) continue;
+      this.#last = mapping;
+      return mapping[0];
+    }
     this.violation ??= `${what}: ${length} bytes at ${at}`;
     throw new Error(`outside all mapped memory: ${this.violation}`);
   }

@@ -25,6 +25,7 @@ export const libc = {
   setsockopt: lib.func("setsockopt", "int", ["int", "int", "int", PTR, "uint32_t"]),
   sendmsg: lib.func("sendmsg", "long", ["int", PTR, "int"]),
   recvmsg: lib.func("recvmsg", "long", ["int", PTR, "int"]),
+  recvmmsg: lib.func("recvmmsg", "int", ["int", PTR, "uint32_t", "int", PTR]),
 } as const;
 
 /**

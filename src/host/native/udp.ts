@@ -2,6 +2,7 @@ import { WeaveError } from "#src/errors.js";
 import type { IoVector } from "#src/host/native/io-vector.js";
 import { Errno, errno, errnoName, libc } from "#src/host/native/libc.js";
 import { Memory } from "#src/host/native/memory.js";
+import type { MessageBatch } from "#src/host/native/message-batch.js";
 
 // linux/socket.h, linux/in.h, linux/udp.h
 const AF_INET = 2;
@@ -145,6 +146,18 @@ export class UdpSocket {
     this.#control(Math.min(view.getUint32(MSG_AT + 40, true), CONTROL_BYTES), count);
     this.from = view.getUint32(NAME_AT + 4, false) * 65536 + view.getUint16(NAME_AT + 2, false);
     return count;
+  }
+
+  /** Receives datagrams, each by itself, into the places of `batch`. Returns how many, or minus errno. */
+  receiveMany(batch: MessageBatch): number {
+    const count = libc.recvmmsg(this.fd, batch.address(), batch.count, MSG_DONTWAIT, 0);
+    return count < 0 ? -errno() : count;
+  }
+
+  /** Whether the kernel may hand over several datagrams as one. */
+  set gro(on: boolean) {
+    this.#scratch.view.setInt32(CONTROL_AT, on ? 1 : 0, true);
+    libc.setsockopt(this.fd, SOL_UDP, UDP_GRO, this.#scratch.at(CONTROL_AT, 4), 4);
   }
 
   /** Reads the control messages (cmsg(3)): at most two, each with one 32-bit number. */

@@ -1,0 +1,71 @@
+import { IoVector } from "#src/host/native/io-vector.js";
+import { Memory } from "#src/host/native/memory.js";
+import type { Endpoint } from "#src/host/native/udp.js";
+
+// struct mmsghdr (recvmmsg(2)): a struct msghdr of 56 bytes, the length received, padding.
+const MESSAGE_BYTES = 64;
+const NAME_BYTES = 16;
+const VECTOR_AT = 16;
+const VECTOR_COUNT_AT = 24;
+const LENGTH_AT = 56;
+const TWO_32 = 0x1_0000_0000;
+
+/** Room for several datagrams that one call receives, each in spans of its own. */
+export class MessageBatch {
+  /** Datagrams that one call may bring. */
+  count = 0;
+  readonly #headers: Memory;
+  readonly #names: number;
+  readonly #spans: number;
+  readonly #parts: IoVector;
+
+  /**
+   * @param capacity datagrams
+   * @param spans of each datagram
+   */
+  constructor(capacity: number, spans: number) {
+    this.#spans = spans;
+    this.#names = capacity * MESSAGE_BYTES;
+    this.#headers = new Memory(this.#names + capacity * NAME_BYTES);
+    this.#parts = new IoVector(capacity * spans);
+  }
+
+  /**
+   * Says where everything goes: the spans of the first datagram, of the second, and so on.
+   *
+   * @param count how many datagrams one call may bring from now on
+   * @throws WEAVE_BOUNDS
+   */
+  layOut(count: number, push: (parts: IoVector, datagram: number) => void): void {
+    const parts = this.#parts;
+    parts.clear();
+    this.count = count;
+    for (let i = 0; i < count; i++) push(parts, i);
+    const { view } = this.#headers;
+    for (let i = 0; i < count; i++) {
+      const at = i * MESSAGE_BYTES;
+      this.#headers.pointer(at, this.#names + i * NAME_BYTES, NAME_BYTES);
+      view.setUint32(at + 8, NAME_BYTES, true);
+      const vector = parts.address(i * this.#spans);
+      view.setUint32(at + VECTOR_AT, vector >>> 0, true);
+      view.setUint32(at + VECTOR_AT + 4, Math.floor(vector / TWO_32), true);
+      view.setUint32(at + VECTOR_COUNT_AT, this.#spans, true);
+    }
+  }
+
+  /** The address of the headers, for the call itself. */
+  address(): number {
+    return this.#headers.at(0, this.count * MESSAGE_BYTES);
+  }
+
+  /** Bytes of datagram `i` of the last call. */
+  lengthOf(i: number): number {
+    return this.#headers.view.getUint32(i * MESSAGE_BYTES + LENGTH_AT, true);
+  }
+
+  fromOf(i: number): Endpoint {
+    const { view } = this.#headers;
+    const at = this.#names + i * NAME_BYTES;
+    return view.getUint32(at + 4, false) * 65536 + view.getUint16(at + 2, false);
+  }
+}
