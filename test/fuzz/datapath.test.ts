@@ -34,10 +34,11 @@ import { DESCRIPTOR_BYTES, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, writeDescriptor } f
 import { Switch } from "#router/datapath/switch.js";
 import { Transmitter } from "#router/datapath/transmit.js";
 import { TAG_BYTES } from "#src/host/native/aead.js";
+import { endpoint } from "#src/host/native/endpoint.js";
 import { IoVector } from "#src/host/native/io-vector.js";
 import { libc, viewOf } from "#src/host/native/libc.js";
 import { Memory } from "#src/host/native/memory.js";
-import { endpoint, MAX_SEGMENTS, openFrameSockets, UdpSocket } from "#src/host/native/udp.js";
+import { MAX_SEGMENTS, openFrameSockets, UdpSocket } from "#src/host/native/udp.js";
 import type { Random } from "#src/random.js";
 import { NativeGuard } from "#test/fuzz/native-guard.js";
 import { seededRandom } from "#test/sim/virtual-time.js";

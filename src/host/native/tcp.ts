@@ -1,7 +1,7 @@
 import { WeaveError } from "#src/errors.js";
+import { endpoint } from "#src/host/native/endpoint.js";
 import { Errno, errno, errnoName, libc } from "#src/host/native/libc.js";
 import { Memory } from "#src/host/native/memory.js";
-import { endpoint } from "#src/host/native/udp.js";
 
 // linux/socket.h, linux/in.h, linux/tcp.h
 const AF_INET = 2;

@@ -1,4 +1,5 @@
 import { WeaveError } from "#src/errors.js";
+import { type Endpoint, endpoint } from "#src/host/native/endpoint.js";
 import type { IoVector } from "#src/host/native/io-vector.js";
 import { Errno, errno, errnoName, libc } from "#src/host/native/libc.js";
 import { Memory } from "#src/host/native/memory.js";
@@ -30,20 +31,6 @@ const SHARED_BUFFER_BYTES = 1 << 20;
  * of 65,535 bytes leaves). */
 export const MAX_SEGMENTS = 64;
 export const MAX_SEND_BYTES = 65_507;
-
-/** An IPv4 address and port as one number, address × 65536 + port: a key for maps and comparisons. */
-export type Endpoint = number;
-
-/** @param host dotted quad, already validated */
-export function endpoint(host: string, port: number): Endpoint {
-  const [a, b, c, d] = host.split(".").map(Number);
-  return (((a << 24) | (b << 16) | (c << 8) | d) >>> 0) * 65536 + port;
-}
-
-export function endpointText(value: Endpoint): string {
-  const address = Math.floor(value / 65536);
-  return `${address >>> 24}.${(address >>> 16) & 255}.${(address >>> 8) & 255}.${address & 255}:${value % 65536}`;
-}
 
 // Places in the scratch memory of a socket (struct msghdr: 56 bytes on 64-bit Linux).
 const NAME_AT = 0;
