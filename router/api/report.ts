@@ -5,7 +5,7 @@ import { type PeerRecord, peerText } from "#mesh/peer.js";
 import { type DnsReport, dnsReport } from "#router/api/dns-report.js";
 import { type DockerReport, dockerReports, type PluginReport, type ProxyReport } from "#router/api/docker-report.js";
 import { type IpamReport, ipamReport, ipamStatusWord } from "#router/api/ipam-report.js";
-import { offloadNames } from "#router/datapath/offloads.js";
+import { cipherText, offloadNames } from "#router/datapath/offloads.js";
 import type { Router } from "#router/router.js";
 import { SleeveConnection } from "#router/sleeve/sleeve.js";
 import { macFromNumber } from "#src/mac.js";
@@ -82,6 +82,7 @@ export interface RouterReport {
     readonly Offloads: readonly string[];
     /** What the kernel, the processor or an option denies: done in software. */
     readonly OffloadsOff: readonly string[];
+    readonly Cipher: string;
   };
   readonly CaptureStats: Readonly<Record<string, number>>;
   readonly Drops: Readonly<Record<string, number>>;
@@ -146,7 +147,12 @@ export async function makeRouterReport(router: Router, withDatapath: boolean): P
     OverlayDiagnostics: { sleeve: sleeveDiagnostics(status.connections), fastdp: null },
     TrustedSubnets: options.trustedSubnets,
     Interface: `${options.bridge} (via TAP)`,
-    Datapath: { Threads: datapath.threads, Offloads: offloads.on, OffloadsOff: offloads.off },
+    Datapath: {
+      Threads: datapath.threads,
+      Offloads: offloads.on,
+      OffloadsOff: offloads.off,
+      Cipher: cipherText(datapath.offloads),
+    },
     CaptureStats: { ...frames?.counters },
     Drops: { ...frames?.drops },
     MACs: (frames?.macs ?? []).map(({ mac, peer, idleMs }) => {

@@ -67,8 +67,6 @@ function routerText(router: RouterReport): string {
     line("Protocol", `${router.Protocol} ${protocol}`),
     line("Name", `${router.Name}(${router.NickName})`),
     line("Encryption", encryptionText(router)),
-    line("Threads", router.Datapath.Threads),
-    line("Offloads", offloadsText(router.Datapath)),
     line("PeerDiscovery", router.PeerDiscovery ? "enabled" : "disabled"),
     line("Targets", router.Targets.length),
     line("Connections", router.Connections.length + bracket(counts.map(([state, count]) => `${count} ${state}`))),
@@ -76,6 +74,9 @@ function routerText(router: RouterReport): string {
     ...(router.SuspendedPeers.length > 0 ? [line("OutOfReach", router.SuspendedPeers.join(", "))] : []),
     ...router.NameConflicts.map((conflict) => line("NameConflict", conflict)),
     line("TrustedSubnets", router.TrustedSubnets.length > 0 ? router.TrustedSubnets.join(" ") : "none"),
+    line("Threads", router.Datapath.Threads),
+    line("Offloads", offloadsText(router.Datapath)),
+    line("Cipher", router.Datapath.Cipher),
   ].join("");
 }
 

@@ -28,6 +28,7 @@ const TELL_EVERY_MS = 1_000;
 const MACS_PER_TELL = 256;
 /** What arrived is told this often where something did. */
 const ARRIVALS_EVERY_MS = 500;
+const TELLING_RECORDS = 50;
 
 export interface ThreadOptions {
   readonly self: number;
@@ -166,7 +167,8 @@ export class DatapathThread {
     this.#overflowed = this.#receiver.overflowed;
     let any = false;
     for (const { local, arrivals } of this.#switch.sessions.values()) {
-      if (arrivals.accepted === 0) continue;
+      // A few tell nothing, and heartbeats alone are few.
+      if (arrivals.accepted < TELLING_RECORDS) continue;
       any = true;
       if (!own) this.#tell({ event: "arrivals", session: local, ...arrivals });
       arrivals.expected = arrivals.accepted = arrivals.datagrams = 0;
