@@ -75,7 +75,6 @@ export class Receiver {
   #piece = 1_460;
   /** The size that was guessed wrong last. */
   #missed = 0;
-  #overflowed = 0;
 
   /** @param joining the socket has UDP_GRO */
   constructor(udp: UdpSocket, joining: boolean, to: Switch, tally: Tally, tell: (event: DatapathEvent) => void) {
@@ -112,9 +111,9 @@ export class Receiver {
     const count = this.#udp.receive(joined);
     if (count < 0) return false;
     this.#tally.counters.bytesReceived += count;
-    if (this.#udp.overflowed !== this.#overflowed) {
-      this.#tally.drop("receive-queue-full", (this.#udp.overflowed - this.#overflowed) >>> 0);
-      this.#overflowed = this.#udp.overflowed;
+    if (count === 0) {
+      this.#tally.drop("datagram-malformed");
+      return true;
     }
     const stride = this.#udp.segmentBytes;
     if (stride < count) this.#alone = 0;
@@ -194,11 +193,6 @@ export class Receiver {
     if (bytes === this.#piece || bytes < SMALLEST_PIECE || bytes > LARGEST_PIECE) return;
     if (bytes === this.#missed) this.#piece = bytes;
     this.#missed = bytes;
-  }
-
-  /** Datagrams counted as thrown away by the kernel, since the beginning. */
-  get overflowed(): number {
-    return this.#overflowed;
   }
 
   #layOut(buffer: Buffer): void {

@@ -53,6 +53,7 @@ export interface ThreadOptions {
 export class DatapathThread {
   readonly #options: ThreadOptions;
   readonly #tally = new Tally();
+  readonly #udp: UdpSocket;
   readonly #switch: Switch;
   readonly #port: FramePort;
   readonly #transmitter: Transmitter;
@@ -63,7 +64,8 @@ export class DatapathThread {
   #arrivalsAt = 0;
   /** Something arrived lately: the last of it is to be told as well. */
   #arriving = false;
-  #overflowed = 0;
+  /** By our own queue, as of the last look. */
+  #dropped = 0;
   #stopped = false;
   /** errno of a read that cannot succeed again; 0: none. */
   #tapError = 0;
@@ -71,6 +73,7 @@ export class DatapathThread {
   constructor(options: ThreadOptions) {
     this.#options = options;
     const udp = new UdpSocket(options.udpFd, options.offloads);
+    this.#udp = udp;
     const tell = (event: DatapathEvent) => this.#tell(event);
     this.#transmitter = new Transmitter(udp, this.#tally, {
       tooBig: (session) => this.#tell({ event: "too-big", session: session.local }),
@@ -163,14 +166,16 @@ export class DatapathThread {
    * not tell whose datagrams it threw away, nor how many were in one.
    */
   #tellArrivals(now: number): void {
-    const own = this.#receiver.overflowed !== this.#overflowed;
-    this.#overflowed = this.#receiver.overflowed;
+    const dropped = this.#udp.dropped();
+    const own = (dropped - this.#dropped) >>> 0;
+    this.#dropped = dropped;
+    if (own > 0) this.#tally.drop("receive-queue-full", own);
     let any = false;
     for (const { local, arrivals } of this.#switch.sessions.values()) {
       // A few tell nothing, and heartbeats alone are few.
       if (arrivals.accepted < TELLING_RECORDS) continue;
       any = true;
-      if (!own) this.#tell({ event: "arrivals", session: local, ...arrivals });
+      if (own === 0) this.#tell({ event: "arrivals", session: local, ...arrivals });
       arrivals.expected = arrivals.accepted = arrivals.datagrams = 0;
     }
     this.#arrivalsAt = now + ARRIVALS_EVERY_MS;

@@ -480,6 +480,24 @@ test("keys that change in the middle of a flow lose nothing, two hundred times",
   );
 });
 
+test("a datagram of no bytes is counted, and a full queue is told from a lossy path", async () => {
+  const [a, b] = await pair(1_472);
+  const spy = createSocket("udp4");
+  await new Promise((resolve) => spy.send(new Uint8Array(0), b.port, "127.0.0.1", resolve));
+  b.pump();
+  assert.equal(b.tally.drops["datagram-malformed"], 1);
+  spy.close();
+  assert.equal(b.udp.dropped(), 0);
+  const memory = new Memory(70_000);
+  memory.u8.set(randomFrame(seededRandom(SEED), 1, 60_000));
+  // Nobody reads: the kernel's queue of 16 MB (twice what was asked for) fills.
+  for (let i = 0; i < 1_000; i++) {
+    a.switch.captured(memory, 0, 60_010);
+    a.transmitter.flush();
+  }
+  assert.ok(b.udp.dropped() > 0);
+});
+
 test("a datagram that is sent again delivers nothing again", async () => {
   const random = seededRandom(SEED);
   const [a, b] = await pair(1_472);

@@ -41,6 +41,10 @@ export class NativeGuard {
     this.#watch(calls, "poll", (at, count) => this.#inside("poll", at, count * 8));
     this.#watch(calls, "bind", (_fd, at, length) => this.#inside("bind", at, length));
     this.#watch(calls, "setsockopt", (_fd, _level, _name, at, length) => this.#inside("setsockopt", at, length));
+    this.#watch(calls, "getsockopt", (_fd, _level, _name, at, length) => {
+      this.#inside("getsockopt", at, 36);
+      this.#inside("getsockopt length", length, 4);
+    });
     for (const name of ["sendmsg", "recvmsg"]) this.#watch(calls, name, (_fd, at) => this.#message(name, at));
     this.#watch(calls, "recvmmsg", (_fd, at, count) => {
       for (let i = 0; i < count; i++) this.#message("recvmmsg", at + i * 64);

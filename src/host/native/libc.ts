@@ -23,6 +23,7 @@ export const libc = {
   socket: lib.func("socket", "int", ["int", "int", "int"]),
   bind: lib.func("bind", "int", ["int", PTR, "uint32_t"]),
   setsockopt: lib.func("setsockopt", "int", ["int", "int", "int", PTR, "uint32_t"]),
+  getsockopt: lib.func("getsockopt", "int", ["int", "int", "int", PTR, PTR]),
   sendmsg: lib.func("sendmsg", "long", ["int", PTR, "int"]),
   recvmsg: lib.func("recvmsg", "long", ["int", PTR, "int"]),
   recvmmsg: lib.func("recvmmsg", "int", ["int", PTR, "uint32_t", "int", PTR]),

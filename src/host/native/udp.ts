@@ -12,7 +12,10 @@ const SOL_SOCKET = 1;
 const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
 const SO_REUSEPORT = 15;
-const SO_RXQ_OVFL = 40;
+const SO_MEMINFO = 55;
+/** linux/sock_diag.h: nine 32-bit numbers, the last is of drops. */
+const MEMINFO_BYTES = 36;
+const SK_MEMINFO_DROPS = 8;
 const SOL_IP = 0;
 const IP_MTU_DISCOVER = 10;
 /** Always set "don't fragment", but never trust ICMP: sizes are proven by our own probes (ip(7)). */
@@ -37,6 +40,8 @@ const NAME_AT = 0;
 const MSG_AT = 64;
 const CONTROL_AT = 128;
 const CONTROL_BYTES = 64;
+const MEMINFO_AT = 192;
+const MEMINFO_LENGTH_AT = 240;
 /** struct cmsghdr (16 bytes) and a 16-bit size, without and with padding. */
 const CMSG_HEADER = 16;
 const CMSG_UDP_SEGMENT_LENGTH = 18;
@@ -62,8 +67,6 @@ export class UdpSocket {
   /** Of the last receive: the size of each datagram but the last, and where they came from. */
   segmentBytes = 0;
   from: Endpoint = 0;
-  /** Datagrams that the kernel threw away because we did not come to read them (SO_RXQ_OVFL); counts on, modulo 2^32. */
-  overflowed = 0;
 
   /** @param fd an open socket, of {@link openUdp} */
   constructor(fd: number, offloads: UdpOffloads) {
@@ -147,19 +150,22 @@ export class UdpSocket {
     libc.setsockopt(this.fd, SOL_UDP, UDP_GRO, this.#scratch.at(CONTROL_AT, 4), 4);
   }
 
-  /** Reads the control messages (cmsg(3)): at most two, each with one 32-bit number. */
+  /** Reads the control messages (cmsg(3)); the only one that is asked for is the size of joined datagrams. */
   #control(bytes: number, count: number): void {
     const { view } = this.#scratch;
-    for (let at = CONTROL_AT; at + CMSG_HEADER + 4 <= CONTROL_AT + bytes; ) {
-      const length = view.getUint32(at, true);
-      if (length < CMSG_HEADER + 4) return;
-      const level = view.getInt32(at + 8, true);
-      const type = view.getInt32(at + 12, true);
-      const value = view.getUint32(at + CMSG_HEADER, true);
-      if (level === SOL_UDP && type === UDP_GRO && value > 0 && value <= count) this.segmentBytes = value;
-      else if (level === SOL_SOCKET && type === SO_RXQ_OVFL) this.overflowed = value;
-      at += (length + 7) & ~7;
-    }
+    if (bytes < CMSG_HEADER + 4) return;
+    const value = view.getInt32(CONTROL_AT + CMSG_HEADER, true);
+    const gro = view.getInt32(CONTROL_AT + 8, true) === SOL_UDP && view.getInt32(CONTROL_AT + 12, true) === UDP_GRO;
+    if (gro && value > 0 && value <= count) this.segmentBytes = value;
+  }
+
+  /** Times that the kernel threw away what came because the queue was full, since the beginning (SO_MEMINFO, Linux 4.12). */
+  dropped(): number {
+    const { view } = this.#scratch;
+    view.setUint32(MEMINFO_LENGTH_AT, MEMINFO_BYTES, true);
+    const length = this.#scratch.at(MEMINFO_LENGTH_AT, 4);
+    const result = libc.getsockopt(this.fd, SOL_SOCKET, SO_MEMINFO, this.#scratch.at(MEMINFO_AT, MEMINFO_BYTES), length);
+    return result < 0 ? 0 : view.getUint32(MEMINFO_AT + SK_MEMINFO_DROPS * 4, true);
   }
 
   #vector(parts: IoVector, first: number, count: number): void {
@@ -206,7 +212,6 @@ export function openFrameSockets(
           after: (option) => {
             option(SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER_BYTES);
             option(SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER_BYTES);
-            option(SOL_SOCKET, SO_RXQ_OVFL, 1);
             option(SOL_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
             // Zero is the value that sends each datagram as it is; an old kernel does not know the option.
             segment &&= option(SOL_UDP, UDP_SEGMENT, 0);
