@@ -43,7 +43,7 @@ import type { Random } from "#src/random.js";
 import { NativeGuard } from "#test/fuzz/native-guard.js";
 import { seededRandom } from "#test/sim/virtual-time.js";
 
-const RUNS = Number(process.env.FUZZ_RUNS ?? 100_000);
+const RUNS = Number(process.env.FUZZ_RUNS ?? 50_000);
 const SEED = Number(process.env.FUZZ_SEED ?? 1);
 const ALL = { vnetHeader: true, tso: true, uso: true, segment: true, gro: true, openssl: true };
 const guard = new NativeGuard(viewOf);
