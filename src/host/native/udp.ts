@@ -164,7 +164,13 @@ export class UdpSocket {
     const { view } = this.#scratch;
     view.setUint32(MEMINFO_LENGTH_AT, MEMINFO_BYTES, true);
     const length = this.#scratch.at(MEMINFO_LENGTH_AT, 4);
-    const result = libc.getsockopt(this.fd, SOL_SOCKET, SO_MEMINFO, this.#scratch.at(MEMINFO_AT, MEMINFO_BYTES), length);
+    const result = libc.getsockopt(
+      this.fd,
+      SOL_SOCKET,
+      SO_MEMINFO,
+      this.#scratch.at(MEMINFO_AT, MEMINFO_BYTES),
+      length,
+    );
     return result < 0 ? 0 : view.getUint32(MEMINFO_AT + SK_MEMINFO_DROPS * 4, true);
   }
 
