@@ -64,6 +64,8 @@ export class Path {
   #proven = FLOOR_DATAGRAM;
   /** The smallest size known not to pass, or one more than the ceiling. */
   #refused = FLOOR_DATAGRAM + 1;
+  /** Of the last search that came to its end: the smallest size that did not pass. */
+  #found: number | undefined;
   #probe: Probe | undefined;
   #searchAt: number;
   /** Full-size heartbeats without an answer, in a row. */
@@ -91,9 +93,9 @@ export class Path {
   /** Why datagrams are not larger; for status. */
   get reason(): string {
     if (this.#proven >= this.#ceiling) return "the size of our own link";
-    return this.#probe !== undefined || this.#refused - this.#proven > PROBE_STEP
+    return this.#probe !== undefined || this.#found === undefined
       ? "being probed"
-      : `datagrams of ${this.#refused} bytes do not pass`;
+      : `datagrams of ${this.#found} bytes do not pass`;
   }
 
   /** Milliseconds at which {@link tick} is due. */
@@ -182,6 +184,7 @@ export class Path {
     this.#unanswered = 0;
     this.#beat = undefined;
     this.#probe = undefined;
+    this.#found = undefined;
     this.#proven = FLOOR_DATAGRAM;
     this.#refused = this.#ceiling + 1;
     return [{ do: "lost", reason: `UDP does not pass: no answer for ${seconds} s` }];
@@ -191,6 +194,7 @@ export class Path {
     this.#unanswered = 0;
     this.#beat = undefined;
     this.#probe = undefined;
+    this.#found = undefined;
     this.#proven = FLOOR_DATAGRAM;
     this.#refused = this.#ceiling + 1;
     this.#searchAt = now;
@@ -211,6 +215,7 @@ export class Path {
     if (this.#proven >= this.#ceiling || this.#refused - this.#proven <= PROBE_STEP) {
       // Found. Later the whole of it is tried again.
       this.#searchAt = now + RETRY_MS;
+      this.#found = this.#refused;
       this.#refused = this.#ceiling + 1;
       return [];
     }
