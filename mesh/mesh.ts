@@ -245,7 +245,6 @@ export class Mesh {
         this.#announce.request();
         this.#dialler.wake();
       },
-      failed: (error) => connection.close(error),
     });
     this.#dialler.wake();
   }

@@ -28,8 +28,6 @@ export interface OverlayLink {
   send(message: Uint8Array, sent?: () => void): void;
   /** Frames pass both ways. Repeated calls do nothing. */
   established(): void;
-  /** Frames do not pass, or no longer: ends the connection. */
-  failed(error: Error): void;
 }
 
 export interface OverlayConnection {

@@ -4,9 +4,10 @@ import type { Target } from "#mesh/connection-maker.js";
 import { Mesh } from "#mesh/mesh.js";
 import { type PeerName, peerText } from "#mesh/peer.js";
 import type { Wire } from "#mesh/transport.js";
-import { Datapath, LANE_AT, threadsFor } from "#router/datapath/datapath.js";
+import { Datapath, threadsFor } from "#router/datapath/datapath.js";
 import { allowedOffloads } from "#router/datapath/offloads.js";
 import type { DatapathEvent } from "#router/datapath/protocol.js";
+import { AT_LANE } from "#router/datapath/record.js";
 import { PeerDirectory } from "#router/directory.js";
 import { Dns } from "#router/dns/dns.js";
 import { parseDnsOptions } from "#router/dns/options.js";
@@ -145,7 +146,7 @@ export class Router {
 
     const lanes = options.datapathThreads || threadsFor(availableParallelism());
     const allowed = allowedOffloads(options.offloadsOff);
-    const sockets = openFrameSockets(options.host || "0.0.0.0", options.port, lanes, LANE_AT, allowed);
+    const sockets = openFrameSockets(options.host || "0.0.0.0", options.port, lanes, AT_LANE, allowed);
     undo.push(() => sockets.fds.forEach(closeFd));
     // Before anything is made on the host: a port in use is the commonest reason to fail.
     let accept: (wire: Wire) => void = (wire) => wire.close();

@@ -4,7 +4,7 @@ import { type RawData, WebSocket, WebSocketServer } from "ws";
 import { MAX_FRAME_BYTES } from "#mesh/channel.js";
 import type { Wire, WireHandlers } from "#mesh/transport.js";
 import { systemCode, textOf, WeaveError } from "#src/errors.js";
-import { bindTcp } from "#src/host/native/tcp.js";
+import { bindTcp, cannotListen } from "#src/host/native/tcp.js";
 
 /** Long enough for a far, busy peer; the mesh gives up earlier where it wants to. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
@@ -123,8 +123,11 @@ export function listenWebSocket(host: string, port: number, accept: (wire: Wire)
       socket.pause();
       accept(new WebSocketWire(socket, request.socket));
     });
-    server.once("error", (error) => reject(explainListen(host, port, error)));
-    http.listen({ fd: bindTcp(host || "0.0.0.0", port) }, () => {
+    const address = host || "0.0.0.0";
+    server.once("error", (error) =>
+      reject(cannotListen(address, port, error.message, systemCode(error) === "EADDRINUSE", error)),
+    );
+    http.listen({ fd: bindTcp(address, port) }, () => {
       server.on("error", () => {});
       resolve({
         close: () =>
@@ -156,15 +159,4 @@ function explain(error: unknown): string {
     default:
       return textOf(error);
   }
-}
-
-function explainListen(host: string, port: number, error: Error): WeaveError {
-  const where = `TCP ${host || "0.0.0.0"}:${port}`;
-  if (systemCode(error) === "EADDRINUSE") {
-    return new WeaveError("WEAVE_PORT_IN_USE", `cannot listen on ${where}: another process uses it`, {
-      cause: error,
-      next: `Find it with 'ss -ltnp sport = :${port}', or choose another port on all hosts with --port.`,
-    });
-  }
-  return new WeaveError("WEAVE_CONNECTION", `cannot listen on ${where}: ${error.message}`, { cause: error });
 }

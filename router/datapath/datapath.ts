@@ -6,7 +6,7 @@ import {
   DROPS,
   type Offloads,
 } from "#router/datapath/protocol.js";
-import { AT_LANE, MAX_LANES } from "#router/datapath/record.js";
+import { MAX_LANES } from "#router/datapath/record.js";
 import type { WorkerStart } from "#router/datapath/worker.js";
 import { WeaveError } from "#src/errors.js";
 import { closeFd, WakeUp } from "#src/host/native/files.js";
@@ -16,9 +16,6 @@ import type { FrameSockets } from "#src/host/native/udp.js";
 /** A thread allocates nothing for a frame: a small heap keeps it from growing on what commands leave behind. */
 const THREAD_HEAP_MB = 32;
 const REPORT_TIMEOUT_MS = 2_000;
-
-/** Where {@link FrameSockets} find the lane of a datagram. */
-export const LANE_AT = AT_LANE;
 
 /**
  * How many threads a machine of `cores` should give to frames. On two, the containers and the other end of a connection

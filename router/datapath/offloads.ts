@@ -14,15 +14,9 @@ const FIELDS: Readonly<Record<OffloadName, keyof Offloads>> = {
 
 /** All that may be tried, less what is named in `off`. */
 export function allowedOffloads(off: readonly OffloadName[]): Offloads {
-  const allowed = (name: OffloadName) => !off.includes(name);
-  return {
-    vnetHeader: allowed("vnet-header"),
-    tso: allowed("tso"),
-    uso: allowed("uso"),
-    segment: allowed("udp-segment"),
-    gro: allowed("udp-gro"),
-    openssl: allowed("openssl") && opensslAtHand,
-  };
+  const names = OFFLOADS.map((name) => [FIELDS[name], !off.includes(name)]);
+  const allowed = Object.fromEntries(names) as Record<keyof Offloads, boolean>;
+  return { ...allowed, openssl: allowed.openssl && opensslAtHand };
 }
 
 /** Names of those in use, and of the others. */

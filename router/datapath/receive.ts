@@ -345,7 +345,7 @@ export class Receiver {
     this.#switch.settle();
   }
 
-  /** Opens a record and hands it on. False: it is none. */
+  /** Opens a record and hands it on. */
   #open(
     session: Session,
     memory: Memory,
@@ -354,19 +354,15 @@ export class Receiver {
     laneEpoch: number,
     pieces: number,
     datagramBytes: number,
-  ): boolean {
+  ): void {
     const result =
       length < RECORD_OVERHEAD ? "record-malformed" : session.open(memory, offset, length, laneEpoch, pieces);
-    if (result !== "ok") {
-      this.#tally.drop(result);
-      return false;
-    }
+    if (result !== "ok") return this.#tally.drop(result);
     this.#tally.counters.recordsReceived++;
     if (datagramBytes > 0 && session.newest && session.address !== this.#udp.from) {
       session.address = this.#udp.from;
       this.#tell({ event: "address-changed", session: session.local, address: session.address });
     }
     this.#switch.received(session, memory, offset, length, datagramBytes);
-    return true;
   }
 }

@@ -56,9 +56,7 @@ export const MAX_HOPS = 32;
 /** `index` and `count` are a byte each. */
 export const MAX_PIECES = 255;
 
-/** An Ethernet frame as large as a TAP can give, with its virtio header. */
-export const MAX_FRAME = 10 + 14 + 4 + 65_535;
-/** One such frame in a record, and room for padding. */
+/** An Ethernet frame as large as a TAP can give, with its virtio header (65,563 bytes), and room for padding. */
 export const MAX_RECORD = 65_664;
 
 /** What a TAP may bring in one read: a super-frame is cut into records, and may be as large as an IP packet. */

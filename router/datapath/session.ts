@@ -63,14 +63,12 @@ export interface Arrivals {
 interface Sealer {
   readonly epoch: number;
   readonly cipher: RecordCipher;
-  readonly aad: Uint8Array;
   readonly since: number;
   sealed: number;
 }
 
 interface Opener {
   readonly cipher: RecordCipher;
-  readonly aad: Uint8Array;
   readonly window: ReplayWindow;
 }
 
@@ -86,7 +84,7 @@ interface OpenerSet {
  * The key of one lane, from the one that the two ends agreed on for a direction and an epoch (HKDF, RFC 5869): threads
  * share no counter, so they must share no key.
  */
-export function laneKey(key: Uint8Array, salt: Uint8Array, lane: number): { key: Uint8Array; salt: Uint8Array } {
+function laneKey(key: Uint8Array, salt: Uint8Array, lane: number): { key: Uint8Array; salt: Uint8Array } {
   const bytes = new Uint8Array(hkdfSync("sha256", key, salt, `weave lane ${lane}`, KEY_BYTES + SALT_BYTES));
   return { key: bytes.subarray(0, KEY_BYTES), salt: bytes.subarray(KEY_BYTES) };
 }
@@ -135,7 +133,7 @@ export class Session {
     if (direction === "seal") {
       const cipher = this.#cipher("seal", key, salt, this.#options.lane);
       this.#sealer?.cipher.free();
-      this.#sealer = { epoch, cipher, aad: cipher.aad, sealed: 0, since: now };
+      this.#sealer = { epoch, cipher, sealed: 0, since: now };
       return;
     }
     this.#openers.unshift({ epoch, key: Uint8Array.from(key), salt: Uint8Array.from(salt), lanes: [] });
@@ -156,7 +154,7 @@ export class Session {
   /** Seals the record of `length` bytes at `offset`, that will travel in `count` datagrams. Returns its counter. */
   seal(memory: Memory, offset: number, length: number, count: number): number {
     const sealer = this.#sealer!;
-    writeAad(sealer.aad, this.remote, this.laneEpoch, count);
+    writeAad(sealer.cipher.aad, this.remote, this.laneEpoch, count);
     sealer.cipher.run(memory, offset, length);
     return sealer.sealed++;
   }
@@ -167,7 +165,7 @@ export class Session {
       if (set.epoch !== (laneEpoch & 15)) continue;
       const lane = laneEpoch >>> 4;
       const opener = set.lanes[lane] ?? this.#opener(set, lane);
-      writeAad(opener.aad, this.local, laneEpoch, count);
+      writeAad(opener.cipher.aad, this.local, laneEpoch, count);
       if (!opener.cipher.run(memory, offset, length)) return "authentication-failed";
       const { window } = opener;
       const counter = readCounter(memory.view, offset);
@@ -193,7 +191,7 @@ export class Session {
 
   #opener(set: OpenerSet, lane: number): Opener {
     const cipher = this.#cipher("open", set.key, set.salt, lane);
-    const opener = { cipher, aad: cipher.aad, window: new ReplayWindow() };
+    const opener = { cipher, window: new ReplayWindow() };
     set.lanes[lane] = opener;
     return opener;
   }

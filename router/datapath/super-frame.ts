@@ -2,9 +2,9 @@ import { WeaveError } from "#src/errors.js";
 
 /**
  * A super-frame: one TCP segment, or a run of UDP datagrams, of up to 64 KB that the sender's kernel left unsegmented (TSO,
- * USO), with the size of its segments in the virtio header. It travels in records of whole segments, each with the frame's headers and a descriptor.
- * The receiver joins neighbours again; when a record is missing, what is left on each side of the gap is delivered as a
- * shorter super-frame of its own, with the headers that the kernel would have given those segments.
+ * USO), with the size of its segments in the virtio header. It travels in records of whole segments, each with the frame's
+ * headers and a descriptor. The receiver joins neighbours again; when a record is missing, what is left on each side of the
+ * gap is delivered as a shorter super-frame of its own, with the headers that the kernel would have given those segments.
  *
  *   descriptor   u8 flags (FIRST, LAST, virtio flags << 4) · u8 gso type · u16 header bytes · u16 gso size
  *   (16 bytes)   u16 checksum start · u32 super-frame id · u32 offset of the payload in the super-frame

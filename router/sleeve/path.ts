@@ -181,24 +181,23 @@ export class Path {
     const seconds = this.#patience / 1_000;
     this.#state = "lost";
     this.#returned = 0;
-    this.#unanswered = 0;
-    this.#beat = undefined;
-    this.#probe = undefined;
-    this.#found = undefined;
-    this.#proven = FLOOR_DATAGRAM;
-    this.#refused = this.#ceiling + 1;
+    this.#forgetSize();
     return [{ do: "lost", reason: `UDP does not pass: no answer for ${seconds} s` }];
   }
 
   #shrink(now: number): PathEffect[] {
+    this.#forgetSize();
+    this.#searchAt = now;
+    return [{ do: "size", datagramBytes: FLOOR_DATAGRAM }, ...this.#search(now)];
+  }
+
+  #forgetSize(): void {
     this.#unanswered = 0;
     this.#beat = undefined;
     this.#probe = undefined;
     this.#found = undefined;
     this.#proven = FLOOR_DATAGRAM;
     this.#refused = this.#ceiling + 1;
-    this.#searchAt = now;
-    return [{ do: "size", datagramBytes: FLOOR_DATAGRAM }, ...this.#search(now)];
   }
 
   #search(now: number): PathEffect[] {

@@ -5,6 +5,7 @@
  */
 import { writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import { option } from "#test/bench/options.js";
 import { vxlan } from "#test/bench/overlays.js";
 import { hostTestsImpossible, Lab, until } from "#test/lab/lab.js";
 import { median, tcpGbits } from "#test/lab/measure.js";
@@ -13,11 +14,6 @@ import { lose, withoutOffloads } from "#test/lab/transfer.js";
 const LOSSES = [0, 0.1, 0.3, 1, 5];
 const SECONDS = 4;
 const PORTS = [6783, 4789];
-
-const option = (name: string): string | undefined => {
-  const at = process.argv.indexOf(name);
-  return at > 0 ? process.argv[at + 1] : undefined;
-};
 
 async function main(): Promise<void> {
   const impossible = hostTestsImpossible();

@@ -5,6 +5,7 @@
  */
 import { writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import { option } from "#test/bench/options.js";
 import { type Overlay, otherOverlays, vxlan } from "#test/bench/overlays.js";
 import { hostTestsImpossible, Lab, type Namespace, until } from "#test/lab/lab.js";
 import { cpuSeconds, median, pingTimes, rssMegabytes, tcpGbits, udpKpps } from "#test/lab/measure.js";
@@ -40,11 +41,6 @@ const TITLES: Readonly<Record<Column, string>> = {
   rssMb: "RSS MB",
 };
 type Row = Record<Column, number>;
-
-const option = (name: string): string | undefined => {
-  const at = process.argv.indexOf(name);
-  return at > 0 ? process.argv[at + 1] : undefined;
-};
 
 /** Ping while one TCP stream takes all that there is. */
 async function loadedPing({ from, to, address }: Overlay): Promise<number> {

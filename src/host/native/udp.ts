@@ -1,14 +1,12 @@
 import { WeaveError } from "#src/errors.js";
-import { type Endpoint, endpoint } from "#src/host/native/endpoint.js";
+import type { Endpoint } from "#src/host/native/endpoint.js";
 import type { IoVector } from "#src/host/native/io-vector.js";
 import { Errno, errno, errnoName, libc } from "#src/host/native/libc.js";
 import { Memory } from "#src/host/native/memory.js";
 import type { MessageBatch } from "#src/host/native/message-batch.js";
+import { AF_INET, type BindOptions, bindSocket, SOL_SOCKET } from "#src/host/native/socket.js";
 
 // linux/socket.h, linux/in.h, linux/udp.h
-const AF_INET = 2;
-const SOCK_DGRAM_NONBLOCK_CLOEXEC = 2 | 0x800 | 0x80000;
-const SOL_SOCKET = 1;
 const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
 const SO_REUSEPORT = 15;
@@ -183,9 +181,6 @@ export class UdpSocket {
   }
 }
 
-/** Sets an integer option of a socket. False: the kernel did not take it. */
-type SetOption = (level: number, name: number, value: number) => boolean;
-
 /** Bound sockets for frames, and what the kernel does for them. */
 export interface FrameSockets {
   readonly fds: readonly number[];
@@ -280,32 +275,8 @@ export function openSharedUdp(host: string, port: number): number {
   });
 }
 
-function bindUdp(
-  host: string,
-  port: number,
-  { before, after }: { before: (option: SetOption) => void; after: (option: SetOption) => void },
-): number {
-  const fd = libc.socket(AF_INET, SOCK_DGRAM_NONBLOCK_CLOEXEC, 0);
-  if (fd < 0) throw new WeaveError("WEAVE_NATIVE", `cannot make a UDP socket: ${errnoName(errno())}`);
-  const memory = new Memory(64);
-  const option: SetOption = (level, name, value) => {
-    memory.view.setInt32(32, value, true);
-    return libc.setsockopt(fd, level, name, memory.at(32, 4), 4) === 0;
-  };
-  try {
-    before(option);
-    memory.view.setUint16(0, AF_INET, true);
-    memory.view.setUint16(2, port, false);
-    memory.view.setUint32(4, Math.floor(endpoint(host, 0) / 65536), false);
-    if (libc.bind(fd, memory.at(0, 16), 16) < 0) throw explainBind(host, port, errno());
-    after(option);
-    return fd;
-  } catch (error) {
-    libc.close(fd);
-    throw error;
-  } finally {
-    memory.free();
-  }
+function bindUdp(host: string, port: number, options: Pick<Required<BindOptions>, "before" | "after">): number {
+  return bindSocket({ type: "UDP", host, port, ...options, refused: (code) => explainBind(host, port, code) });
 }
 
 function explainBind(host: string, port: number, code: number): WeaveError {
