@@ -73,6 +73,7 @@ export class Datapath {
         tapFd,
         tapName: tap.name,
         udpFd: sockets.fds[lane],
+        address: sockets.address,
         offloads: this.offloads,
         wakeFd: wake.fd,
         commands: port2,

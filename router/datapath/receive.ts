@@ -13,7 +13,7 @@ import type { Switch } from "#router/datapath/switch.js";
 import { IoVector } from "#src/host/native/io-vector.js";
 import { Memory } from "#src/host/native/memory.js";
 import { MessageBatch } from "#src/host/native/message-batch.js";
-import type { UdpSocket } from "#src/host/native/udp.js";
+import type { UdpReceiver } from "#src/host/native/udp-receiver.js";
 
 /** What one receive may bring: UDP_GRO joins datagrams up to 64 KB. */
 const RECEIVE_BYTES = 65_536;
@@ -58,7 +58,7 @@ interface Buffer {
  * is wrong the datagrams are copied together again.
  */
 export class Receiver {
-  readonly #udp: UdpSocket;
+  readonly #udp: UdpReceiver;
   readonly #switch: Switch;
   readonly #tally: Tally;
   readonly #tell: (event: DatapathEvent) => void;
@@ -77,7 +77,7 @@ export class Receiver {
   #missed = 0;
 
   /** @param joining the socket has UDP_GRO */
-  constructor(udp: UdpSocket, joining: boolean, to: Switch, tally: Tally, tell: (event: DatapathEvent) => void) {
+  constructor(udp: UdpReceiver, joining: boolean, to: Switch, tally: Tally, tell: (event: DatapathEvent) => void) {
     this.#udp = udp;
     this.#canJoin = this.#joining = joining;
     this.#switch = to;

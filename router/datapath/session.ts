@@ -14,6 +14,7 @@ import {
 } from "#src/host/native/aead.js";
 import type { Endpoint } from "#src/host/native/endpoint.js";
 import type { Memory } from "#src/host/native/memory.js";
+import type { UdpSender } from "#src/host/native/udp-sender.js";
 
 /** A key is not used for longer, even if the other end never agrees to a new one (as WireGuard's REJECT_AFTER_TIME). */
 export const REJECT_AFTER_MS = 180_000;
@@ -98,12 +99,15 @@ export interface SessionOptions {
   readonly lane: number;
   /** Call OpenSSL directly; else node:crypto. */
   readonly openssl: boolean;
+  /** What its datagrams leave by. */
+  readonly sender: UdpSender;
 }
 
 /** One remote peer as a datapath thread knows it: keys, counters, and where its datagrams go. */
 export class Session {
   readonly local: number;
   readonly peer: number;
+  readonly sender: UdpSender;
   readonly #options: SessionOptions;
   /** The peer's number for us. */
   remote = 0;
@@ -125,6 +129,7 @@ export class Session {
   constructor(options: SessionOptions) {
     this.local = options.local;
     this.peer = options.peer;
+    this.sender = options.sender;
     this.#options = options;
   }
 

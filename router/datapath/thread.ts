@@ -10,7 +10,9 @@ import { textOf, WeaveError } from "#src/errors.js";
 import { PollSet, WakeUp } from "#src/host/native/files.js";
 import { errnoName } from "#src/host/native/libc.js";
 import { Memory } from "#src/host/native/memory.js";
-import { UdpSocket } from "#src/host/native/udp.js";
+import { type FrameAddress, openPeerSocket } from "#src/host/native/udp.js";
+import { UdpReceiver } from "#src/host/native/udp-receiver.js";
+import { UdpSender } from "#src/host/native/udp-sender.js";
 
 /**
  * Receives before the TAP has its turn, and super-frames before the network has: enough to batch, few enough for a small
@@ -38,6 +40,8 @@ export interface ThreadOptions {
   readonly tapFd: number;
   readonly tapName: string;
   readonly udpFd: number;
+  /** Where each peer can have a socket of its own to send by. */
+  readonly address: FrameAddress | undefined;
   readonly offloads: Offloads;
   readonly wakeFd: number;
   readonly commands: MessagePort;
@@ -53,7 +57,9 @@ export interface ThreadOptions {
 export class DatapathThread {
   readonly #options: ThreadOptions;
   readonly #tally = new Tally();
-  readonly #udp: UdpSocket;
+  readonly #udp: UdpReceiver;
+  /** For peers that cannot have one of their own. */
+  readonly #shared: UdpSender;
   readonly #switch: Switch;
   readonly #port: FramePort;
   readonly #transmitter: Transmitter;
@@ -72,10 +78,11 @@ export class DatapathThread {
 
   constructor(options: ThreadOptions) {
     this.#options = options;
-    const udp = new UdpSocket(options.udpFd, options.offloads);
+    const udp = new UdpReceiver(options.udpFd);
     this.#udp = udp;
+    this.#shared = new UdpSender(options.udpFd, options.offloads.segment);
     const tell = (event: DatapathEvent) => this.#tell(event);
-    this.#transmitter = new Transmitter(udp, this.#tally, {
+    this.#transmitter = new Transmitter(this.#tally, {
       tooBig: (session) => this.#tell({ event: "too-big", session: session.local }),
       stream: (session, record) => this.#tell({ event: "stream", session: session.local, record }),
     });
@@ -130,7 +137,7 @@ export class DatapathThread {
         agedAt = now;
       }
     }
-    for (const session of this.#switch.sessions.values()) session.close();
+    for (const session of this.#switch.sessions.values()) this.#close(session);
   }
 
   /** Takes datagrams until there are none, or it is the other side's turn. True: there may be more. */
@@ -212,6 +219,7 @@ export class DatapathThread {
             encrypted: command.encrypted,
             lane: this.#options.lane,
             openssl: this.#options.offloads.openssl,
+            sender: this.#openSender(),
           }),
         );
         return;
@@ -252,7 +260,8 @@ export class DatapathThread {
       case "close": {
         // Frames that wait for this session must not outlive its key.
         this.#transmitter.flush();
-        sessions.get(command.session)?.close();
+        const session = sessions.get(command.session);
+        if (session !== undefined) this.#close(session);
         sessions.delete(command.session);
         return;
       }
@@ -284,6 +293,23 @@ export class DatapathThread {
       case "stop":
         this.#stopped = true;
     }
+  }
+
+  #openSender(): UdpSender {
+    const { address, offloads } = this.#options;
+    if (address === undefined) return this.#shared;
+    try {
+      return new UdpSender(openPeerSocket(address, offloads.gro), offloads.segment);
+    } catch (error) {
+      // Too many open files, perhaps: this peer shares what all have.
+      this.#fault(error);
+      return this.#shared;
+    }
+  }
+
+  #close(session: Session): void {
+    session.close();
+    if (session.sender !== this.#shared) session.sender.close();
   }
 
   #tell(event: DatapathEvent): void {

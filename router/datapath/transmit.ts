@@ -31,7 +31,7 @@ import { IoVector } from "#src/host/native/io-vector.js";
 import { Errno } from "#src/host/native/libc.js";
 import { Memory } from "#src/host/native/memory.js";
 import { VNET_HEADER_BYTES } from "#src/host/native/tap.js";
-import { MAX_SEGMENTS, MAX_SEND_BYTES, type UdpSocket } from "#src/host/native/udp.js";
+import { MAX_SEGMENTS, MAX_SEND_BYTES } from "#src/host/native/udp.js";
 
 /** A record is padded by up to this much where that keeps pieces equal: cheaper than a system call more. */
 const MAX_PADDING = 128;
@@ -65,7 +65,6 @@ export interface TransmitterEvents {
  * back: {@link flush} is called whenever there is nothing more to read.
  */
 export class Transmitter {
-  readonly #udp: UdpSocket;
   readonly #tally: Tally;
   readonly #events: TransmitterEvents;
   readonly #memory = new Memory(ARENA_BYTES + MAX_SEGMENTS * HEADER_SLOT);
@@ -91,8 +90,7 @@ export class Transmitter {
   #superFrame = 0;
   readonly #descriptor: Descriptor = { flags: 0, gsoType: 0, headers: 0, gsoSize: 0, csumStart: 0, id: 0, offset: 0 };
 
-  constructor(udp: UdpSocket, tally: Tally, events: TransmitterEvents) {
-    this.#udp = udp;
+  constructor(tally: Tally, events: TransmitterEvents) {
     this.#tally = tally;
     this.#events = events;
   }
@@ -332,7 +330,12 @@ export class Transmitter {
     if (this.#batchCount === 0) return;
     const { bytes } = this.#parts;
     const session = this.#batchSession!;
-    const result = this.#udp.send(this.#parts, this.#batchPiece + DATAGRAM_HEADER, SPANS_PER_DATAGRAM, session.address);
+    const result = session.sender.send(
+      this.#parts,
+      this.#batchPiece + DATAGRAM_HEADER,
+      SPANS_PER_DATAGRAM,
+      session.address,
+    );
     const { counters } = this.#tally;
     if (result >= 0) {
       counters.datagramsSent += this.#batchCount;

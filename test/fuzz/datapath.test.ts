@@ -38,7 +38,9 @@ import { endpoint } from "#src/host/native/endpoint.js";
 import { IoVector } from "#src/host/native/io-vector.js";
 import { libc, viewOf } from "#src/host/native/libc.js";
 import { Memory } from "#src/host/native/memory.js";
-import { MAX_SEGMENTS, openFrameSockets, UdpSocket } from "#src/host/native/udp.js";
+import { MAX_SEGMENTS, openFrameSockets } from "#src/host/native/udp.js";
+import { UdpReceiver } from "#src/host/native/udp-receiver.js";
+import { UdpSender } from "#src/host/native/udp-sender.js";
 import type { Random } from "#src/random.js";
 import { NativeGuard } from "#test/fuzz/native-guard.js";
 import { seededRandom } from "#test/sim/virtual-time.js";
@@ -59,17 +61,19 @@ class End {
   readonly events: DatapathEvent[] = [];
   readonly file: string;
   readonly fd: number;
-  readonly udp: UdpSocket;
+  readonly udp: UdpReceiver;
+  readonly sender: UdpSender;
 
   constructor(self: number, port: number, file = join(folder, `tap-${port}`), joining = true) {
     this.port = port;
     const sockets = openFrameSockets("127.0.0.1", port, 1, AT_LANE, ALL);
-    const udp = new UdpSocket(sockets.fds[0], sockets.offloads);
+    const udp = new UdpReceiver(sockets.fds[0]);
     this.udp = udp;
+    this.sender = new UdpSender(sockets.fds[0], sockets.offloads.segment);
     udp.gro = joining;
     this.file = file;
     this.fd = openSync(this.file, "a");
-    this.transmitter = new Transmitter(udp, this.tally, { tooBig: () => {}, stream: () => {} });
+    this.transmitter = new Transmitter(this.tally, { tooBig: () => {}, stream: () => {} });
     this.switch = new Switch(self, new FramePort(this.fd, ALL), this.transmitter, this.tally, (event) =>
       this.events.push(event),
     );
@@ -77,7 +81,8 @@ class End {
   }
 
   join(other: End, self: number, peer: number, datagramBytes: number): void {
-    const session = new Session({ local: self, peer, encrypted: true, lane: 0, openssl: true });
+    const { sender } = this;
+    const session = new Session({ local: self, peer, encrypted: true, lane: 0, openssl: true, sender });
     session.remote = peer;
     session.address = endpoint("127.0.0.1", other.port);
     session.datagramBytes = datagramBytes;
@@ -207,7 +212,7 @@ function tcpSuperFrame(random: Random, payload: number): Uint8Array {
 /** Sends a buffer to B in datagrams of `size` bytes with one call, as the kernel's segmentation makes it. */
 function sender(port: number): (bytes: Uint8Array, size: number) => void {
   const sockets = openFrameSockets("127.0.0.1", 0, 1, AT_LANE, ALL);
-  const udp = new UdpSocket(sockets.fds[0], sockets.offloads);
+  const udp = new UdpSender(sockets.fds[0], sockets.offloads.segment);
   const memory = new Memory(70_000);
   const parts = new IoVector(1);
   return (bytes, size) => {

@@ -62,6 +62,14 @@ export class IoVector {
     return length - left;
   }
 
+  /** Stores where `count` entries from `first` on are, and how many, as a struct msghdr holds it (msg_iov, msg_iovlen). */
+  writeTo(view: DataView, at: number, first: number, count: number): void {
+    const address = this.address(first);
+    view.setUint32(at, address >>> 0, true);
+    view.setUint32(at + 4, Math.floor(address / TWO_32), true);
+    view.setUint32(at + 8, count, true);
+  }
+
   /** The address of the entries from `first` on, for the call itself. */
   address(first = 0): number {
     return this.#entries.at(first * ENTRY_BYTES, (this.count - first) * ENTRY_BYTES);

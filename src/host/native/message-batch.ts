@@ -6,9 +6,7 @@ import { Memory } from "#src/host/native/memory.js";
 const MESSAGE_BYTES = 64;
 const NAME_BYTES = 16;
 const VECTOR_AT = 16;
-const VECTOR_COUNT_AT = 24;
 const LENGTH_AT = 56;
-const TWO_32 = 0x1_0000_0000;
 
 /** Room for several datagrams that one call receives, each in spans of its own. */
 export class MessageBatch {
@@ -46,10 +44,7 @@ export class MessageBatch {
       const at = i * MESSAGE_BYTES;
       this.#headers.pointer(at, this.#names + i * NAME_BYTES, NAME_BYTES);
       view.setUint32(at + 8, NAME_BYTES, true);
-      const vector = parts.address(i * this.#spans);
-      view.setUint32(at + VECTOR_AT, vector >>> 0, true);
-      view.setUint32(at + VECTOR_AT + 4, Math.floor(vector / TWO_32), true);
-      view.setUint32(at + VECTOR_COUNT_AT, this.#spans, true);
+      parts.writeTo(view, at + VECTOR_AT, i * this.#spans, this.#spans);
     }
   }
 

@@ -10,6 +10,7 @@ import { AeadContext } from "#src/host/native/aead.js";
 import { endpoint, endpointText } from "#src/host/native/endpoint.js";
 import { IoVector } from "#src/host/native/io-vector.js";
 import { Memory } from "#src/host/native/memory.js";
+import { UdpSender } from "#src/host/native/udp-sender.js";
 
 test("memory gives no address of a span that is not wholly inside", () => {
   const memory = new Memory(4_096);
@@ -86,7 +87,8 @@ test("the replay window accepts each counter once, in any order within it, and n
 test("a record is opened by its own session and epoch alone, and once", () => {
   const memory = new Memory(4_096);
   const make = () => {
-    const session = new Session({ local: 5, peer: 1, encrypted: true, lane: 0, openssl: true });
+    const sender = new UdpSender(-1, false);
+    const session = new Session({ local: 5, peer: 1, encrypted: true, lane: 0, openssl: true, sender });
     session.remote = 5;
     for (const direction of ["seal", "open"] as const)
       session.setKey(direction, 0, new Uint8Array(32).fill(1), new Uint8Array(4), 0);

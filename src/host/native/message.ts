@@ -1,0 +1,72 @@
+import type { IoVector } from "#src/host/native/io-vector.js";
+import { Memory } from "#src/host/native/memory.js";
+
+// struct msghdr (recvmsg(2)): 56 bytes on 64-bit Linux; struct cmsghdr: 16, and a value.
+const HEADER_BYTES = 56;
+const NAME_LENGTH_AT = 8;
+const VECTOR_AT = 16;
+const CONTROL_POINTER_AT = 32;
+const CONTROL_LENGTH_AT = 40;
+const SOCKADDR_BYTES = 16;
+const CMSG_HEADER = 16;
+const CMSG_ALIGNMENT = 8;
+
+// Places in its memory.
+const HEADER_AT = 0;
+const NAME_AT = 64;
+const CONTROL_AT = 80;
+const CONTROL_BYTES = 64;
+
+/** What sendmsg(2) and recvmsg(2) take: an IPv4 address, spans, and one control message. */
+export class Message {
+  readonly #memory = new Memory(CONTROL_AT + CONTROL_BYTES);
+  /** struct sockaddr_in. */
+  readonly name = new DataView(this.#memory.view.buffer, this.#memory.view.byteOffset + NAME_AT, SOCKADDR_BYTES);
+
+  constructor() {
+    const memory = this.#memory;
+    memory.pointer(HEADER_AT, NAME_AT, SOCKADDR_BYTES);
+    memory.pointer(HEADER_AT + CONTROL_POINTER_AT, CONTROL_AT, CONTROL_BYTES);
+  }
+
+  /** Sets the spans. */
+  vector(parts: IoVector, first: number, count: number): void {
+    parts.writeTo(this.#memory.view, HEADER_AT + VECTOR_AT, first, count);
+    this.#memory.view.setUint32(HEADER_AT + NAME_LENGTH_AT, SOCKADDR_BYTES, true);
+  }
+
+  /** Sets a control message with a value of 16 bits; none for zero (cmsg(3)). */
+  control(level: number, type: number, value: number): void {
+    const { view } = this.#memory;
+    if (value > 0) {
+      view.setUint32(CONTROL_AT, CMSG_HEADER + 2, true);
+      view.setUint32(CONTROL_AT + 4, 0, true);
+      view.setInt32(CONTROL_AT + 8, level, true);
+      view.setInt32(CONTROL_AT + 12, type, true);
+      view.setUint16(CONTROL_AT + CMSG_HEADER, value, true);
+    }
+    view.setUint32(HEADER_AT + CONTROL_LENGTH_AT, value > 0 ? CMSG_HEADER + CMSG_ALIGNMENT : 0, true);
+  }
+
+  /** Gives the kernel room for control messages. */
+  expectControl(): void {
+    this.#memory.view.setUint32(HEADER_AT + CONTROL_LENGTH_AT, CONTROL_BYTES, true);
+  }
+
+  /** The value, of 32 bits, of the control message that the kernel has put there; 0: it put none, or another. */
+  received(level: number, type: number): number {
+    const { view } = this.#memory;
+    if (view.getUint32(HEADER_AT + CONTROL_LENGTH_AT, true) < CMSG_HEADER + 4) return 0;
+    const wanted = view.getInt32(CONTROL_AT + 8, true) === level && view.getInt32(CONTROL_AT + 12, true) === type;
+    return wanted ? view.getInt32(CONTROL_AT + CMSG_HEADER, true) : 0;
+  }
+
+  /** The address of the header, for the call itself. */
+  address(): number {
+    return this.#memory.at(HEADER_AT, HEADER_BYTES);
+  }
+
+  free(): void {
+    this.#memory.free();
+  }
+}

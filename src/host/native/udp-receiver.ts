@@ -1,0 +1,68 @@
+import type { Endpoint } from "#src/host/native/endpoint.js";
+import type { IoVector } from "#src/host/native/io-vector.js";
+import { errno, libc } from "#src/host/native/libc.js";
+import { Memory } from "#src/host/native/memory.js";
+import { Message } from "#src/host/native/message.js";
+import type { MessageBatch } from "#src/host/native/message-batch.js";
+import { SOL_SOCKET } from "#src/host/native/socket.js";
+import { MSG_DONTWAIT, SOL_UDP, UDP_GRO } from "#src/host/native/udp.js";
+
+const SO_MEMINFO = 55;
+/** linux/sock_diag.h: nine 32-bit numbers, the last is of drops. */
+const MEMINFO_BYTES = 36;
+const SK_MEMINFO_DROPS = 8;
+
+// Places in the scratch memory.
+const MEMINFO_AT = 0;
+const LENGTH_AT = 48;
+const OPTION_AT = 56;
+
+/** The receiving side of a UDP socket: one call brings up to 64 KB of joined datagrams, or many that are not joined. */
+export class UdpReceiver {
+  readonly #fd: number;
+  readonly #message = new Message();
+  readonly #scratch = new Memory(64);
+  /** Of the last receive: the size of each datagram but the last, and where they came from. */
+  segmentBytes = 0;
+  from: Endpoint = 0;
+
+  /** @param fd a socket of udp.ts */
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  /** Receives datagrams of one sender into the spans of `parts`. Returns the count of bytes, or minus errno. */
+  receive(parts: IoVector): number {
+    const message = this.#message;
+    message.vector(parts, 0, parts.count);
+    message.expectControl();
+    const count = libc.recvmsg(this.#fd, message.address(), MSG_DONTWAIT);
+    if (count < 0) return -errno();
+    // The only control message that is asked for.
+    const segment = message.received(SOL_UDP, UDP_GRO);
+    this.segmentBytes = segment > 0 && segment <= count ? segment : count;
+    this.from = message.name.getUint32(4, false) * 65536 + message.name.getUint16(2, false);
+    return count;
+  }
+
+  /** Receives datagrams, each by itself, into the places of `batch`. Returns how many, or minus errno. */
+  receiveMany(batch: MessageBatch): number {
+    const count = libc.recvmmsg(this.#fd, batch.address(), batch.count, MSG_DONTWAIT, 0);
+    return count < 0 ? -errno() : count;
+  }
+
+  /** Whether the kernel may hand over several datagrams as one. */
+  set gro(on: boolean) {
+    this.#scratch.view.setInt32(OPTION_AT, on ? 1 : 0, true);
+    libc.setsockopt(this.#fd, SOL_UDP, UDP_GRO, this.#scratch.at(OPTION_AT, 4), 4);
+  }
+
+  /** Times that the kernel threw away what came because the queue was full, since the beginning (SO_MEMINFO, Linux 4.12). */
+  dropped(): number {
+    const scratch = this.#scratch;
+    scratch.view.setUint32(LENGTH_AT, MEMINFO_BYTES, true);
+    const [info, length] = [scratch.at(MEMINFO_AT, MEMINFO_BYTES), scratch.at(LENGTH_AT, 4)];
+    const result = libc.getsockopt(this.#fd, SOL_SOCKET, SO_MEMINFO, info, length);
+    return result < 0 ? 0 : scratch.view.getUint32(MEMINFO_AT + SK_MEMINFO_DROPS * 4, true);
+  }
+}

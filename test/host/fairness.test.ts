@@ -1,0 +1,82 @@
+/** One peer that is slow, or does not listen at all, costs the others nothing. */
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { connected, type Host, hostTestsImpossible, Lab, type Namespace, until } from "#test/lab/lab.js";
+import { transfer } from "#test/lab/transfer.js";
+
+const skip = hostTestsImpossible() ?? false;
+const MB = 1 << 20;
+
+test("what one peer cannot take is lost to that peer alone", { skip, timeout: 120_000 }, async (t) => {
+  let lab: Lab;
+  let containers: Namespace[];
+  before(async () => {
+    lab = await Lab.create(3);
+    for (const host of lab.hosts) await host.launch();
+    containers = await Promise.all(lab.hosts.map((host, i) => host.attach("c", `10.32.0.${i + 1}/12`)));
+    const [h1, h2, h3] = lab.hosts;
+    await h1.ok("connect", h2.address, h3.address);
+    await connected(h1, 2);
+    for (const address of ["10.32.0.2", "10.32.0.3"])
+      await until(`${address} answers`, async () => (await containers[0].ping(address, { count: 1 })) === 1);
+  });
+  after(() => lab?.dispose());
+
+  const drops = async (): Promise<number> =>
+    JSON.parse(await lab.hosts[0].report("{{json .Router.Drops}}"))["send-queue-full"];
+
+  /** Sends to the second container far more than fits the way there, and meanwhile uses the third. */
+  const othersWork = async (flooded: () => Promise<boolean>) => {
+    const [c1, c2, c3] = containers;
+    const sink = c2.spawn(["iperf3", "-s", "-1", "-p", "5201"]);
+    await until("the sink listens", async () => (await c2.must("ss", "-ltn")).includes(":5201"));
+    const flood = c1.spawn(["iperf3", "-c", "10.32.0.2", "-u", "-b", "400M", "-l", "1300", "-t", "60"]);
+    try {
+      await until("the flood is on", flooded);
+      assert.equal(await c1.ping("10.32.0.3", { count: 20 }), 20);
+      await transfer(c1, c3, "10.32.0.3", 20 * MB);
+      await transfer(c3, c1, "10.32.0.1", 20 * MB);
+      assert.equal(flood.exitCode, null);
+    } finally {
+      flood.kill("SIGKILL");
+      sink.kill("SIGKILL");
+    }
+  };
+
+  await t.test("it does not listen", async () => {
+    const pid = lab.hosts[1].routerPid!;
+    const sent = async () => Number(await lab.hosts[0].report("{{.Router.CaptureStats.datagramsSent}}"));
+    const before = await sent();
+    try {
+      await othersWork(async () => {
+        if ((await sent()) - before < 1_000) return false;
+        process.kill(pid, "SIGSTOP");
+        return true;
+      });
+    } finally {
+      process.kill(pid, "SIGCONT");
+    }
+  });
+
+  await t.test("its line is slow", async () => {
+    const [h1, h2] = lab.hosts;
+    await until("it is back", async () => (await containers[0].ping("10.32.0.2", { count: 1 })) === 1);
+    await slowLine(h1, h2);
+    const before = await drops();
+    await othersWork(async () => (await drops()) > before);
+    // Slow, and not dead: what tells that the way is open gets through.
+    assert.match(await h1.ok("status", "connections"), new RegExp(`${h2.address}.* sleeve `));
+  });
+});
+
+/** Frames from `host` to `peer` wait for a line of 2 Mbit/s, in a queue of their own that is deeper than any buffer. */
+async function slowLine(host: Host, peer: Host): Promise<void> {
+  const tc = (...args: string[]) => host.must("tc", ...args);
+  const at = ["dev", host.device];
+  await tc("qdisc", "add", ...at, "root", "handle", "1:", "htb", "default", "10");
+  await tc("class", "add", ...at, "parent", "1:", "classid", "1:10", "htb", "rate", "10gbit");
+  await tc("class", "add", ...at, "parent", "1:", "classid", "1:20", "htb", "rate", "2mbit");
+  await tc("qdisc", "add", ...at, "parent", "1:20", "pfifo", "limit", "100000");
+  const match = ["u32", "match", "ip", "dst", peer.address, "match", "ip", "protocol", "17", "0xff"];
+  await tc("filter", "add", ...at, "parent", "1:", "protocol", "ip", ...match, "flowid", "1:20");
+}
