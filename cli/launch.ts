@@ -13,7 +13,7 @@ import { needRoot } from "./root.js";
 
 const POLL_MS = 10;
 /** A router that has not answered by then is stuck: say so, rather than wait for ever. */
-const READY_MS = 30_000;
+const READY_MS = 60_000;
 
 /** `weave launch [flags] [peer…]`: returns when the router answers; prints the id of the process that keeps it running. */
 export async function run(args: readonly string[]): Promise<void> {

@@ -77,7 +77,7 @@ cat >/root/run/command <<'RUN'
 export HOME=/root TERM=dumb LANG=C.UTF-8 PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin
 cd "$PWD"
 ip link set lo up
-for module in bridge br_netfilter; do modprobe -q \$module; done
+for module in tun bridge br_netfilter; do modprobe -q \$module; done
 $command
 echo "guest: ended with \$?"
 sync
@@ -91,15 +91,16 @@ chmod +x "$work/root/init"
 (cd "$work/root" && find . | cpio -o -H newc --quiet | gzip -1 >"$work/initramfs")
 
 case $virtiofsd in
-  /usr/libexec/*) "$virtiofsd" --socket-path "$work/fs" --shared-dir / --sandbox none --log-level error & ;;
-  *) "$virtiofsd" --socket-path="$work/fs" -o source=/ -o cache=auto -o sandbox=chroot -o log_level=err & ;;
+  /usr/libexec/*) "$virtiofsd" --socket-path "$work/fs" --shared-dir / --sandbox none --cache always --log-level error 2>"$work/files.log" & ;;
+  *) "$virtiofsd" --socket-path="$work/fs" -o source=/ -o cache=always -o sandbox=chroot -o log_level=err 2>"$work/files.log" & ;;
 esac
 for _ in $(seq 50); do [ -S "$work/fs" ] && break; sleep 0.1; done
 
 timeout "$SECONDS_AT_MOST" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m "$MEMORY" \
   -object memory-backend-memfd,id=memory,size="$MEMORY",share=on -numa node,memdev=memory \
   -chardev socket,id=fs,path="$work/fs" -device vhost-user-fs-pci,chardev=fs,tag=host \
-  -kernel "$cache"/boot/vmlinuz-* -initrd "$work/initramfs" -append "console=ttyS0 quiet panic=-1" \
-  -nodefaults -no-reboot -display none -serial stdio </dev/null | tr -d '\r' | tee "$work/output"
+  -kernel "$cache"/boot/vmlinuz-* -initrd "$work/initramfs" -append "console=ttyS0 loglevel=0 panic=-1" \
+  -nodefaults -no-reboot -display none -serial stdio </dev/null | sed -u 's/\r$//' | tee "$work/output"
 status=$(sed -n 's/^guest: ended with //p' "$work/output" | tail -1)
+[ -n "$status" ] || { echo "guest.sh: the guest ended without a word, or was ended after $SECONDS_AT_MOST s" >&2; cat "$work/files.log" >&2; }
 exit "${status:-1}"

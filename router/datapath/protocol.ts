@@ -106,6 +106,7 @@ export const DROPS = [
   "receive-queue-full",
   "datagram-too-big",
   "tap-write-failed",
+  "congested",
 ] as const;
 export type Drop = (typeof DROPS)[number];
 

@@ -63,7 +63,8 @@ export class Receiver {
   readonly #tally: Tally;
   readonly #tell: (event: DatapathEvent) => void;
   readonly #buffers: Buffer[] = [];
-  /** Of each datagram of one call, what does not fit its place. */
+  /** Of each datagram of one call, its length, and what does not fit its place. */
+  readonly #lengths = new Int32Array(RECEIVE_BYTES);
   readonly #beyond = new Memory(MANY * LARGEST_PIECE);
   readonly #canJoin: boolean;
   #joining: boolean;
@@ -118,16 +119,31 @@ export class Receiver {
     const stride = this.#udp.segmentBytes;
     if (stride < count) this.#alone = 0;
     else if (count > FULL_BYTES && ++this.#alone >= ALONE) this.#join(false);
-    if (stride === piece + DATAGRAM_HEADER || (stride === count && count <= piece + DATAGRAM_HEADER))
-      this.#inPlace(memory, piece, count, stride);
-    else this.#asTheyCame(memory, joined, count, stride);
+    const datagrams = Math.ceil(count / stride);
+    this.#lengths.fill(stride, 0, datagrams);
+    this.#lengths[datagrams - 1] = count - (datagrams - 1) * stride;
+    if (stride === piece + DATAGRAM_HEADER || (datagrams === 1 && count <= piece + DATAGRAM_HEADER)) {
+      this.#walk(memory, datagrams, PIECES_BYTES, HEADER_SLOT, 0, piece);
+    } else {
+      this.#guess(stride - DATAGRAM_HEADER);
+      joined.gather(memory, AS_CAME_AT, count);
+      this.#walk(memory, datagrams, AS_CAME_AT, stride, AS_CAME_AT + DATAGRAM_HEADER, stride);
+    }
     return true;
   }
 
   #receiveMany({ memory, many, piece }: Buffer): boolean {
     const count = this.#udp.receiveMany(many);
     if (count < 0) return false;
-    for (let i = 0; i < count; ) i += this.#oneOfMany(memory, many, piece, i, count);
+    let longest = 0;
+    for (let i = 0; i < count; i++) {
+      const length = many.lengthOf(i);
+      this.#lengths[i] = length;
+      longest = Math.max(longest, length);
+      this.#tally.counters.bytesReceived += length;
+    }
+    this.#guess(longest - DATAGRAM_HEADER);
+    this.#walk(memory, count, PIECES_BYTES, HEADER_SLOT, 0, piece, many);
     if (this.#canJoin && this.#now >= this.#retryAt) this.#join(true);
     return true;
   }
@@ -137,55 +153,6 @@ export class Receiver {
     this.#joining = on;
     this.#alone = 0;
     this.#retryAt = this.#now + RETRY_MS;
-  }
-
-  /** Takes datagram `i`, with the rest of its record where that follows. Returns how many it was. */
-  #oneOfMany(memory: Memory, many: MessageBatch, piece: number, i: number, count: number): number {
-    const header = PIECES_BYTES + i * HEADER_SLOT;
-    const length = many.lengthOf(i);
-    const bytes = length - DATAGRAM_HEADER;
-    this.#tally.counters.bytesReceived += length;
-    this.#udp.from = many.fromOf(i);
-    const session = this.#accept(memory, header, bytes);
-    if (session === undefined) return 1;
-    const laneEpoch = memory.u8[header + AT_LANE];
-    const pieces = memory.u8[header + 2];
-    if (memory.u8[header + 1] === 0) this.#guess(bytes);
-    let at = i * piece;
-    if (bytes > piece) {
-      // Its end lies elsewhere.
-      memory.copy(AS_CAME_AT, at, piece);
-      memory.copyFrom(AS_CAME_AT + piece, this.#beyond, i * LARGEST_PIECE, bytes - piece);
-      at = AS_CAME_AT;
-    } else if (pieces > 1 && this.#follow(memory, header, HEADER_SLOT, pieces, count - i)) {
-      const whole = this.#closeGaps(memory, many, piece, i, pieces);
-      if (whole > 0) {
-        this.#tally.counters.datagramsReceived += pieces - 1;
-        this.#open(session, memory, at, whole, laneEpoch, pieces, length);
-        return pieces;
-      }
-    }
-    if (pieces === 1) this.#open(session, memory, at, bytes, laneEpoch, 1, length);
-    else this.#reassemble(session, memory, header, at, bytes);
-    // What lies there is used again by the next one.
-    if (at === AS_CAME_AT) this.#switch.settle();
-    return 1;
-  }
-
-  /** Moves the pieces of a record together where they are shorter than their places. 0: one is longer. */
-  #closeGaps(memory: Memory, many: MessageBatch, piece: number, first: number, pieces: number): number {
-    let end = first * piece;
-    for (let i = first; i < first + pieces; i++) {
-      const length = many.lengthOf(i);
-      if (length <= DATAGRAM_HEADER || length > piece + DATAGRAM_HEADER) return 0;
-    }
-    for (let i = first; i < first + pieces; i++) {
-      const bytes = many.lengthOf(i) - DATAGRAM_HEADER;
-      if (end !== i * piece) memory.copy(end, i * piece, bytes);
-      end += bytes;
-      if (i > first) this.#tally.counters.bytesReceived += bytes + DATAGRAM_HEADER;
-    }
-    return end - first * piece;
   }
 
   /** A size that was not expected twice in a row is the one to expect. */
@@ -212,74 +179,80 @@ export class Receiver {
     buffer.piece = piece;
   }
 
-  /** The guess was right: header i is in slot i, and its piece at i × piece. */
-  #inPlace(memory: Memory, piece: number, count: number, stride: number): void {
-    const datagrams = Math.ceil(count / stride);
-    const lastBytes = count - (datagrams - 1) * stride - DATAGRAM_HEADER;
-    for (let i = 0; i < datagrams; ) {
-      const header = PIECES_BYTES + i * HEADER_SLOT;
-      const bytes = i === datagrams - 1 ? lastBytes : piece;
+  /**
+   * Opens what came: the header of datagram i is at `headers + i * headerStep`, its piece at `pieces + i * pieceStep`.
+   *
+   * @param many says who sent each, where they need not have one sender
+   */
+  #walk(
+    memory: Memory,
+    count: number,
+    headers: number,
+    headerStep: number,
+    pieces: number,
+    pieceStep: number,
+    many?: MessageBatch,
+  ): void {
+    for (let i = 0; i < count; ) {
+      const header = headers + i * headerStep;
+      const bytes = this.#lengths[i] - DATAGRAM_HEADER;
+      if (many !== undefined) this.#udp.from = many.fromOf(i);
       const session = this.#accept(memory, header, bytes);
       if (session === undefined) {
         i++;
         continue;
       }
-      const pieces = memory.u8[header + 2];
-      if (pieces === 1) {
-        this.#open(session, memory, i * piece, bytes, memory.u8[header + AT_LANE], 1, bytes + DATAGRAM_HEADER);
-        i++;
-      } else if (this.#follow(memory, header, HEADER_SLOT, pieces, datagrams - i)) {
-        const whole = (pieces - 1) * piece + (i + pieces === datagrams ? lastBytes : piece);
-        this.#open(session, memory, i * piece, whole, memory.u8[header + AT_LANE], pieces, stride);
-        this.#tally.counters.datagramsReceived += pieces - 1;
-        i += pieces;
+      let at = pieces + i * pieceStep;
+      const apart = bytes > pieceStep;
+      if (apart) {
+        // Its end lies elsewhere.
+        memory.copy(AS_CAME_AT, at, pieceStep);
+        memory.copyFrom(AS_CAME_AT + pieceStep, this.#beyond, i * LARGEST_PIECE, bytes - pieceStep);
+        at = AS_CAME_AT;
+      }
+      const wanted = memory.u8[header + 2];
+      const whole =
+        wanted === 1 ? bytes : apart ? 0 : this.#together(memory, i, wanted, count, header, headerStep, at, pieceStep);
+      if (whole > 0) {
+        this.#open(session, memory, at, whole, memory.u8[header + AT_LANE], wanted, bytes + DATAGRAM_HEADER);
+        this.#tally.counters.datagramsReceived += wanted - 1;
+        i += wanted;
       } else {
-        this.#reassemble(session, memory, header, i * piece, bytes);
+        this.#reassemble(session, memory, header, at, bytes);
         i++;
       }
+      // What lies there is used again by the next one.
+      if (apart) this.#switch.settle();
     }
   }
 
-  /** The guess was wrong: the datagrams are put one after the other, and their pieces moved together over the headers. */
-  #asTheyCame(memory: Memory, parts: IoVector, count: number, stride: number): void {
-    this.#guess(stride - DATAGRAM_HEADER);
-    parts.gather(memory, AS_CAME_AT, count);
-    const end = AS_CAME_AT + count;
-    for (let at = AS_CAME_AT; at < end; ) {
-      const bytes = Math.min(stride, end - at) - DATAGRAM_HEADER;
-      const session = this.#accept(memory, at, bytes);
-      if (session === undefined) {
-        at += stride;
-        continue;
-      }
-      const pieces = memory.u8[at + 2];
-      const laneEpoch = memory.u8[at + AT_LANE];
-      const record = at + DATAGRAM_HEADER;
-      const datagrams = Math.ceil((end - at) / stride);
-      if (pieces === 1) {
-        this.#open(session, memory, record, bytes, laneEpoch, 1, bytes + DATAGRAM_HEADER);
-        at += stride;
-      } else if (this.#follow(memory, at, stride, pieces, datagrams)) {
-        const whole = this.#moveTogether(memory, at, stride, pieces, end);
-        this.#open(session, memory, record, whole, laneEpoch, pieces, stride);
-        this.#tally.counters.datagramsReceived += pieces - 1;
-        at += pieces * stride;
-      } else {
-        this.#reassemble(session, memory, at, record, bytes);
-        at += stride;
-      }
+  /**
+   * Moves the `wanted` pieces of a record that begins with datagram `first` together, where they do not lie so already.
+   * Returns the length of the record; 0: not all of them are here, one after the other.
+   */
+  #together(
+    memory: Memory,
+    first: number,
+    wanted: number,
+    count: number,
+    header: number,
+    headerStep: number,
+    at: number,
+    pieceStep: number,
+  ): number {
+    if (!this.#follow(memory, header, headerStep, wanted, count - first)) return 0;
+    for (let i = 0; i < wanted; i++) {
+      const bytes = this.#lengths[first + i] - DATAGRAM_HEADER;
+      if (bytes <= 0 || bytes > pieceStep) return 0;
     }
-  }
-
-  #moveTogether(memory: Memory, at: number, stride: number, pieces: number, end: number): number {
-    let to = at + stride;
-    for (let i = 1; i < pieces; i++) {
-      const from = at + i * stride + DATAGRAM_HEADER;
-      const bytes = Math.min(stride - DATAGRAM_HEADER, end - from);
-      memory.copy(to, from, bytes);
-      to += bytes;
+    let end = at;
+    for (let i = 0; i < wanted; i++) {
+      const bytes = this.#lengths[first + i] - DATAGRAM_HEADER;
+      const from = at + i * pieceStep;
+      if (end !== from) memory.copy(end, from, bytes);
+      end += bytes;
     }
-    return to - at - DATAGRAM_HEADER;
+    return end - at;
   }
 
   /** The session of the datagram whose header is at `header`; undefined when it is nobody's. */

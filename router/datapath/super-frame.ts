@@ -16,6 +16,9 @@ export const DESCRIPTOR_BYTES = 16;
 export const FLAG_FIRST = 1;
 export const FLAG_LAST = 2;
 
+/** Where in a descriptor, and in a virtio header, the kind of super-frame is. */
+export const AT_GSO_TYPE = 1;
+
 /** struct virtio_net_hdr: flags and types. */
 export const VNET_NEEDS_CSUM = 1;
 export const GSO_NONE = 0;
@@ -53,10 +56,15 @@ export interface Layout {
   readonly headers: number;
 }
 
+/** Whether `gsoType` is one of TCP. */
+export function isTcp(gsoType: number): boolean {
+  const type = gsoType & ~GSO_ECN;
+  return type === GSO_TCPV4 || type === GSO_TCPV6;
+}
+
 /** Whether `gsoType` is a kind of super-frame that we know. */
 export function isSuperFrame(gsoType: number): boolean {
-  const type = gsoType & ~GSO_ECN;
-  return type === GSO_TCPV4 || type === GSO_TCPV6 || type === GSO_UDP_L4;
+  return isTcp(gsoType) || (gsoType & ~GSO_ECN) === GSO_UDP_L4;
 }
 
 /** Where the checksum is, from the start of the TCP or UDP header. */
@@ -112,7 +120,7 @@ export interface Descriptor {
 
 export function writeDescriptor(view: DataView, at: number, d: Descriptor): void {
   view.setUint8(at, d.flags);
-  view.setUint8(at + 1, d.gsoType);
+  view.setUint8(at + AT_GSO_TYPE, d.gsoType);
   view.setUint16(at + 2, d.headers, true);
   view.setUint16(at + 4, d.gsoSize, true);
   view.setUint16(at + 6, d.csumStart, true);
@@ -124,7 +132,7 @@ export function writeDescriptor(view: DataView, at: number, d: Descriptor): void
 export function readDescriptor(view: DataView, at: number, bodyBytes: number, into: Descriptor): boolean {
   if (bodyBytes < DESCRIPTOR_BYTES + MIN_HEADERS) return false;
   into.flags = view.getUint8(at);
-  into.gsoType = view.getUint8(at + 1);
+  into.gsoType = view.getUint8(at + AT_GSO_TYPE);
   into.headers = view.getUint16(at + 2, true);
   into.gsoSize = view.getUint16(at + 4, true);
   into.csumStart = view.getUint16(at + 6, true);

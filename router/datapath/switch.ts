@@ -1,3 +1,4 @@
+import { Backlog } from "#router/datapath/backlog.js";
 import { Coalescer } from "#router/datapath/coalescer.js";
 import type { FramePort } from "#router/datapath/frame-port.js";
 import { Joiner } from "#router/datapath/joiner.js";
@@ -17,7 +18,15 @@ import {
   readMac,
 } from "#router/datapath/record.js";
 import type { Session } from "#router/datapath/session.js";
-import { DESCRIPTOR_BYTES, GSO_NONE, isSuperFrame, layoutOf, MAX_HEADERS } from "#router/datapath/super-frame.js";
+import {
+  AT_GSO_TYPE,
+  DESCRIPTOR_BYTES,
+  GSO_NONE,
+  isSuperFrame,
+  isTcp,
+  layoutOf,
+  MAX_HEADERS,
+} from "#router/datapath/super-frame.js";
 import type { Transmitter } from "#router/datapath/transmit.js";
 import type { Memory } from "#src/host/native/memory.js";
 import { VNET_HEADER_BYTES } from "#src/host/native/tap.js";
@@ -43,6 +52,9 @@ const isMulticast = (mac: number) => Math.floor(mac / MULTICAST_BIT) % 2 === 1;
 export class Switch {
   readonly macs: MacTable;
   readonly sessions = new Map<number, Session>();
+  /** What waits in the TAP, and in the UDP socket. */
+  readonly outbound = new Backlog();
+  readonly inbound = new Backlog();
   routes: RouteTable = { unicast: new Map(), flood: new Map() };
 
   readonly #self: number;
@@ -80,6 +92,8 @@ export class Switch {
     if (length < SHORTEST) return this.#tally.drop("frame-malformed");
     this.#tally.counters.framesCaptured++;
     const { view } = memory;
+    if (isTcp(view.getUint8(offset + AT_GSO_TYPE)) && this.outbound.excess(this.#now))
+      return this.#tally.drop("congested");
     const frame = offset + VNET_HEADER_BYTES;
     const dest = readMac(view, frame);
     this.#learn(readMac(view, frame + 6), this.#self);
@@ -115,6 +129,8 @@ export class Switch {
     const dest = readMac(view, offset + AT_DEST);
     const hops = view.getUint8(offset + AT_HOPS);
     if (source === this.#self) return this.#tally.drop("looped");
+    if (kind === KIND_PIECE && isTcp(view.getUint8(body + AT_GSO_TYPE)) && this.inbound.excess(this.#now))
+      return this.#tally.drop("congested");
     // Relay first: delivery may change the record in place.
     if (dest === 0) {
       for (const local of this.routes.flood.get(source) ?? []) {
@@ -182,7 +198,7 @@ export class Switch {
   }
 
   #send(session: Session, dest: number, memory: Memory, offset: number, length: number): void {
-    const type = memory.view.getUint8(offset + 1);
+    const type = memory.view.getUint8(offset + AT_GSO_TYPE);
     if (type !== GSO_NONE) {
       const start = offset + VNET_HEADER_BYTES;
       const csumStart = memory.view.getUint16(offset + 6, true);

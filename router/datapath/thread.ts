@@ -122,10 +122,13 @@ export class DatapathThread {
       const waiting = !datagrams && !frames && Atomics.load(raised, 0) === seen;
       woken = waiting;
       poll.wait(waiting ? (this.#arriving ? ARRIVALS_EVERY_MS : AGE_EVERY_MS) : 0);
+      now = performance.now();
+      // As far as was looked, and until a wait ended.
+      if (!datagrams) this.#switch.inbound.empty(now);
+      if (!frames) this.#switch.outbound.empty(now);
       datagrams ||= poll.ready(0);
       frames ||= poll.ready(1);
       if (poll.ready(2)) wake.lower();
-      now = performance.now();
       const count = Atomics.load(raised, 0);
       if (count !== seen) {
         seen = count;

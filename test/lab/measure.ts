@@ -73,7 +73,9 @@ export async function pingTimes(from: Namespace, address: string, count = 200): 
   return [...output.matchAll(/time=([\d.]+) ms/g)].map((match) => Number(match[1])).sort((a, b) => a - b);
 }
 
-export const median = (sorted: readonly number[]): number => sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+/** Of an even count, the mean of the two in the middle; of none, NaN. */
+export const median = (sorted: readonly number[]): number =>
+  (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
 
 /** CPU time that a process has used, in seconds (proc(5): fields 14 and 15, in hundredths). */
 export function cpuSeconds(pid: number): number {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { Backlog } from "#router/datapath/backlog.js";
 import { AGE_MS, CAPACITY, MacTable, OWN_HOLD_MS } from "#router/datapath/mac-table.js";
 import { Reassembly } from "#router/datapath/reassembly.js";
 import { innerMtu, MAX_RECORD } from "#router/datapath/record.js";
@@ -205,4 +206,55 @@ test("endpoints and sizes are what they look like", () => {
   assert.equal(endpointText(endpoint("10.99.0.1", 6783)), "10.99.0.1:6783");
   assert.equal(endpointText(endpoint("255.255.255.255", 65_535)), "255.255.255.255:65535");
   assert.equal(innerMtu(1_472), 1_394);
+});
+
+test("a queue that is empty now and then loses nothing; one that stands loses ever more, until it has been empty once", () => {
+  const backlog = new Backlog();
+  for (let now = 0; now < 1_000; now++) {
+    if (now % 20 === 0) backlog.empty(now);
+    assert.equal(backlog.excess(now), false, `at ${now} ms`);
+  }
+  const drops = (from: number, to: number) => {
+    let count = 0;
+    for (let now = from; now < to; now++) if (backlog.excess(now)) count++;
+    return count;
+  };
+  backlog.empty(1_000);
+  assert.equal(drops(1_000, 1_020), 0);
+  const first = drops(1_020, 1_120);
+  const later = drops(1_120, 1_220);
+  assert.ok(first > 4 && later > first, `${first}, then ${later}`);
+  // It stands again soon: the rate is nearly what it was. Much later it begins anew.
+  backlog.empty(1_220);
+  const again = drops(1_240, 1_340);
+  assert.ok(again > first, `${again} after ${first}`);
+  backlog.empty(9_000);
+  assert.equal(drops(9_020, 9_120), first);
+});
+
+test("senders that halve at a drop keep the queue short and the line full, however many there are", () => {
+  for (const flows of [1, 4, 64]) {
+    // A line of 50 frames a millisecond, and 1 ms of way; each sender adds one frame in each round trip.
+    const backlog = new Backlog();
+    const windows = new Float64Array(flows).fill(2_000 / flows);
+    let [queue, sent, waited] = [0, 0, 0];
+    let turn = 0;
+    for (let now = 0; now < 20_000; now++) {
+      const inFlight = windows.reduce((sum, each) => sum + each, 0);
+      queue = Math.max(0, inFlight - 50);
+      const served = Math.min(50, inFlight);
+      if (queue === 0) backlog.empty(now);
+      const roundTrip = 1 + queue / 50;
+      for (let i = 0; i < flows; i++) windows[i] += 1 / roundTrip;
+      if (backlog.excess(now)) {
+        const i = turn++ % flows;
+        windows[i] = Math.max(1, windows[i] * 0.7);
+      }
+      if (now < 5_000) continue;
+      sent += served;
+      waited += queue / 50;
+    }
+    assert.ok(sent / 15_000 > 0.9 * 50, `${flows} flows: ${sent / 15_000} frames a millisecond`);
+    assert.ok(waited / 15_000 < 20, `${flows} flows: ${waited / 15_000} ms in the queue`);
+  }
 });
