@@ -100,7 +100,7 @@ timeout "$SECONDS_AT_MOST" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -
   -object memory-backend-memfd,id=memory,size="$MEMORY",share=on -numa node,memdev=memory \
   -chardev socket,id=fs,path="$work/fs" -device vhost-user-fs-pci,chardev=fs,tag=host \
   -kernel "$cache"/boot/vmlinuz-* -initrd "$work/initramfs" -append "console=ttyS0 loglevel=0 panic=-1" \
-  -nodefaults -no-reboot -display none -serial stdio </dev/null | sed -u 's/\r$//' | tee "$work/output"
+  -nodefaults -no-reboot -display none -serial stdio </dev/null | sed -u 's/\r$//' | tee "$work/output" || true
 status=$(sed -n 's/^guest: ended with //p' "$work/output" | tail -1)
 [ -n "$status" ] || { echo "guest.sh: the guest ended without a word, or was ended after $SECONDS_AT_MOST s" >&2; cat "$work/files.log" >&2; }
 exit "${status:-1}"

@@ -92,7 +92,8 @@ export class Switch {
     if (length < SHORTEST) return this.#tally.drop("frame-malformed");
     this.#tally.counters.framesCaptured++;
     const { view } = memory;
-    if (isTcp(view.getUint8(offset + AT_GSO_TYPE)) && this.outbound.excess(this.#now))
+    // Of bulk alone: its sender notices at once, and sends less.
+    if (this.outbound.excess(this.#now) && isTcp(view.getUint8(offset + AT_GSO_TYPE)))
       return this.#tally.drop("congested");
     const frame = offset + VNET_HEADER_BYTES;
     const dest = readMac(view, frame);
@@ -129,7 +130,7 @@ export class Switch {
     const dest = readMac(view, offset + AT_DEST);
     const hops = view.getUint8(offset + AT_HOPS);
     if (source === this.#self) return this.#tally.drop("looped");
-    if (kind === KIND_PIECE && isTcp(view.getUint8(body + AT_GSO_TYPE)) && this.inbound.excess(this.#now))
+    if (this.inbound.excess(this.#now) && kind === KIND_PIECE && isTcp(view.getUint8(body + AT_GSO_TYPE)))
       return this.#tally.drop("congested");
     // Relay first: delivery may change the record in place.
     if (dest === 0) {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { Backlog } from "#router/datapath/backlog.js";
+import { Backlog, INTERVAL_MS } from "#router/datapath/backlog.js";
 import { AGE_MS, CAPACITY, MacTable, OWN_HOLD_MS } from "#router/datapath/mac-table.js";
 import { Reassembly } from "#router/datapath/reassembly.js";
 import { innerMtu, MAX_RECORD } from "#router/datapath/record.js";
@@ -210,26 +210,26 @@ test("endpoints and sizes are what they look like", () => {
 
 test("a queue that is empty now and then loses nothing; one that stands loses ever more, until it has been empty once", () => {
   const backlog = new Backlog();
-  for (let now = 0; now < 1_000; now++) {
-    if (now % 20 === 0) backlog.empty(now);
+  for (let now = 0; now < 10 * INTERVAL_MS; now++) {
+    if (now % INTERVAL_MS === 0) backlog.empty(now);
     assert.equal(backlog.excess(now), false, `at ${now} ms`);
   }
   const drops = (from: number, to: number) => {
     let count = 0;
-    for (let now = from; now < to; now++) if (backlog.excess(now)) count++;
+    for (let now = from * INTERVAL_MS; now < to * INTERVAL_MS; now++) if (backlog.excess(now)) count++;
     return count;
   };
-  backlog.empty(1_000);
-  assert.equal(drops(1_000, 1_020), 0);
-  const first = drops(1_020, 1_120);
-  const later = drops(1_120, 1_220);
+  backlog.empty(10 * INTERVAL_MS);
+  assert.equal(drops(10, 11), 0);
+  const first = drops(11, 16);
+  const later = drops(16, 21);
   assert.ok(first > 4 && later > first, `${first}, then ${later}`);
-  // It stands again soon: the rate is nearly what it was. Much later it begins anew.
-  backlog.empty(1_220);
-  const again = drops(1_240, 1_340);
+  // It stands again soon: the rate is what it was. Much later it begins anew.
+  backlog.empty(21 * INTERVAL_MS);
+  const again = drops(22, 27);
   assert.ok(again > first, `${again} after ${first}`);
-  backlog.empty(9_000);
-  assert.equal(drops(9_020, 9_120), first);
+  backlog.empty(100 * INTERVAL_MS);
+  assert.equal(drops(101, 106), first);
 });
 
 test("senders that halve at a drop keep the queue short and the line full, however many there are", () => {
@@ -255,6 +255,6 @@ test("senders that halve at a drop keep the queue short and the line full, howev
       waited += queue / 50;
     }
     assert.ok(sent / 15_000 > 0.9 * 50, `${flows} flows: ${sent / 15_000} frames a millisecond`);
-    assert.ok(waited / 15_000 < 20, `${flows} flows: ${waited / 15_000} ms in the queue`);
+    assert.ok(waited / 15_000 < INTERVAL_MS / 2, `${flows} flows: ${waited / 15_000} ms in the queue`);
   }
 });
