@@ -1,0 +1,89 @@
+import assert from "node:assert/strict";
+import { createSocket, type Socket } from "node:dgram";
+import { once } from "node:events";
+import { test } from "node:test";
+import { WeaveError } from "#src/errors.js";
+import { endpoint } from "#src/host/native/endpoint.js";
+import { closeFd } from "#src/host/native/files.js";
+import { IoVector } from "#src/host/native/io-vector.js";
+import { Memory } from "#src/host/native/memory.js";
+import { openFrameSockets, openPeerSocket } from "#src/host/native/udp.js";
+import { UdpReceiver } from "#src/host/native/udp-receiver.js";
+import { UdpSender } from "#src/host/native/udp-sender.js";
+
+const HOST = "127.0.0.1";
+const ALL = { segment: true, gro: true };
+const LANE_AT = 3;
+const DATAGRAMS = 64;
+
+async function bound(): Promise<Socket> {
+  const socket = createSocket("udp4");
+  socket.bind(0, HOST);
+  await once(socket, "listening");
+  return socket;
+}
+
+async function freePort(): Promise<number> {
+  const socket = await bound();
+  const { port } = socket.address();
+  await new Promise<void>((resolve) => socket.close(() => resolve()));
+  return port;
+}
+
+test("the port of frames belongs to one router: a second is refused, with one socket or several", async () => {
+  for (const count of [1, 2]) {
+    const port = await freePort();
+    const { fds } = openFrameSockets(HOST, port, count, LANE_AT, ALL);
+    for (const again of [1, 2]) {
+      assert.throws(
+        () => openFrameSockets(HOST, port, again, LANE_AT, ALL),
+        (error) => error instanceof WeaveError && error.code === "WEAVE_PORT_IN_USE",
+      );
+    }
+    for (const fd of fds) closeFd(fd);
+  }
+});
+
+test("a peer's socket sends from the port of frames and receives nothing, whichever of them come and go", async () => {
+  const port = await freePort();
+  const { fds, address } = openFrameSockets(HOST, port, 2, LANE_AT, ALL);
+  assert.ok(address);
+  const receivers = fds.map((fd) => new UdpReceiver(fd));
+  const memory = new Memory(65_536);
+  const into = new IoVector(1);
+  into.push(memory, 0, 65_536);
+  const other = await bound();
+  const open = () => new UdpSender(openPeerSocket(address, true), true);
+
+  /** Lanes of what each receiver was given of a number of datagrams. */
+  const received = async (): Promise<number[][]> => {
+    const sent = Array.from({ length: DATAGRAMS }, (_, i) => {
+      const lane = (i % 2) << 4;
+      return new Promise((resolve) => other.send(Uint8Array.of(0, 0, 0, lane, i), port, HOST, resolve));
+    });
+    await Promise.all(sent);
+    return receivers.map((udp) => {
+      const lanes: number[] = [];
+      for (let count = udp.receive(into); count >= 0; count = udp.receive(into))
+        for (let at = 0; at < count; at += udp.segmentBytes) lanes.push(memory.u8[at + LANE_AT] >> 4);
+      return lanes;
+    });
+  };
+  const expected = [0, 1].map((lane) => new Array(DATAGRAMS / 2).fill(lane));
+  const senders = [open(), open(), open(), open()];
+  assert.deepEqual(await received(), expected);
+  for (const i of [0, 2]) senders[i].close();
+  assert.deepEqual(await received(), expected);
+  const late = open();
+  assert.deepEqual(await received(), expected);
+
+  const parts = new IoVector(1);
+  parts.push(memory, 0, 3_000);
+  assert.equal(late.send(parts, 1_000, 1, endpoint(HOST, other.address().port)), 3_000);
+  const [message, from] = await once(other, "message");
+  assert.deepEqual([message.length, from.port], [1_000, port]);
+
+  for (const sender of [senders[1], senders[3], late]) sender.close();
+  for (const fd of fds) closeFd(fd);
+  other.close();
+});
