@@ -1,5 +1,5 @@
 /**
- * `npm run bench:netem [-- --rounds N]`: as bench:loss, on a line of 8 Mbit/s that delays, reorders and loses, as
+ * `npm run bench:netem [-- --rounds N]`: as bench:loss, on a line of 4 Mbit/s that delays, reorders and loses, as
  * tc-netem(8) makes it. It runs in an emulated machine (scripts/guest.sh), too slow for more; there the line is the limit.
  */
 import { setTimeout as sleep } from "node:timers/promises";
@@ -8,10 +8,10 @@ import { option } from "#test/bench/options.js";
 import { hostTestsImpossible, Lab } from "#test/lab/lab.js";
 import { impair } from "#test/lab/transfer.js";
 
-const SECONDS = 8;
+const SECONDS = 6;
 const MBIT = 1e-3;
-/** A queue of 40 packets: 60 ms of this line. */
-const LINE = ["rate", "8mbit", "limit", "40"];
+/** A queue of 20 packets: 60 ms of this line. */
+const LINE = ["rate", "4mbit", "limit", "20"];
 const WIRES: readonly [name: string, ...netem: string[]][] = [
   ["no delay"],
   ["20 ms", "delay", "10ms"],
