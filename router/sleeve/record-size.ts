@@ -60,11 +60,11 @@ export class RecordSize {
     const fade = 0.5 ** ((now - this.#at) / HALF_LIFE_MS);
     this.#at = now;
     const each = datagrams / accepted;
-    // Late ones of the report before make it more than one.
-    const arrived = Math.min(1, accepted / Math.max(expected, 1));
+    // Late ones of the report before make it more than one: what was called lost then is taken back.
+    const arrived = accepted / Math.max(expected, 1);
     const sent = Math.max(expected, accepted) * each;
     this.#sent = this.#sent * fade + sent;
-    this.#lost = this.#lost * fade + sent * (1 - arrived ** (1 / each));
+    this.#lost = Math.max(0, this.#lost * fade + sent * (1 - arrived ** (1 / each)));
     this.#total += sent;
     return this.#sent >= ENOUGH_DATAGRAMS && this.#decide(now);
   }

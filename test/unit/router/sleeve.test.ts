@@ -192,6 +192,24 @@ test("reports that cannot be true change nothing", () => {
   assert.equal(size.loss, 0);
 });
 
+test("records that come late, after the report that misses them, are not lost", () => {
+  const size = new RecordSize(0);
+  let now = 0;
+  const report = (accepted: number) => {
+    now += 500;
+    size.report({ expected: 2_000, accepted, datagrams: 4 * accepted }, now);
+  };
+  for (let i = 0; i < 60; i++) {
+    // Others have overtaken thirty; at the next report they have come.
+    report(1_970);
+    report(2_030);
+    assert.ok(size.loss < 0.0001, `${size.loss} at ${now} ms`);
+  }
+  assert.equal(size.datagrams, 8);
+  for (let i = 0; i < 60; i++) report(1_970);
+  assert.ok(Math.abs(size.loss - 0.00375) < 0.0003, `${size.loss} of what did not come at all`);
+});
+
 test("a link that shrinks under us is followed at once", () => {
   const path = new Path(0);
   path.limit(1_472, 0);
