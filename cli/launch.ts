@@ -12,7 +12,7 @@ import { running } from "./processes.js";
 import { needRoot } from "./root.js";
 
 const POLL_MS = 10;
-/** A router that has not answered by then is stuck: say so, rather than wait for ever. */
+/** A router that has not answered by then is stuck: say so, rather than wait for ever. An emulated machine takes 21 s. */
 const READY_MS = 60_000;
 
 /** `weave launch [flags] [peer…]`: returns when the router answers; prints the id of the process that keeps it running. */

@@ -59,16 +59,10 @@ export class Beside {
     return { congestion, kernel, sleeve, ratio: sleeve / kernel };
   }
 
-  /** What the sender knows of the path: the size of its records, and the loss that the receiver reports, in percent. */
-  async path(): Promise<{ datagramsPerRecord: number; lossPercent: number }> {
-    const [path] = JSON.parse(await this.#lab.hosts[0].report("{{json .Router.OverlayDiagnostics.sleeve}}"));
-    return { datagramsPerRecord: path.DatagramsPerRecord, lossPercent: path.LossPercent };
-  }
-
   /** One line of a table: what the wire does, both overlays in `unit`s of so many Gbit/s, what the sender knows. */
   async line(wire: string, { congestion, kernel, sleeve, ratio }: Goodput, unit: number): Promise<string> {
-    const { datagramsPerRecord, lossPercent } = await this.path();
+    const [path] = JSON.parse(await this.#lab.hosts[0].report("{{json .Router.OverlayDiagnostics.sleeve}}"));
     const figures = [kernel, sleeve].map((value) => (value / unit).toFixed(unit < 1 ? 1 : 3).padStart(12)).join("   ");
-    return `  ${congestion.padEnd(10)} ${wire}   ${figures}   ${ratio.toFixed(2).padStart(5)}   ${datagramsPerRecord} (loss seen: ${lossPercent} %)`;
+    return `  ${congestion.padEnd(10)} ${wire}   ${figures}   ${ratio.toFixed(2).padStart(5)}   ${path.DatagramsPerRecord} (loss seen: ${path.LossPercent} %)`;
   }
 }

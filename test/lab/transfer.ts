@@ -52,9 +52,10 @@ export async function lose(share: number, ports: readonly number[], ...hosts: Ho
   for (const host of hosts) await host.must("nft", script.join("; "));
 }
 
-/** Sends what leaves a host through tc-netem(8), with these of its arguments; with none, it leaves as it is. */
+/** Sends what leaves a host through tc-netem(8), with these of its arguments and no others. */
 export async function impair(host: Host, ...netem: string[]): Promise<void> {
   const root = ["dev", host.device, "root"];
-  if (netem.length > 0) await host.must("tc", "qdisc", "replace", ...root, "netem", ...netem);
-  else await host.run("tc", "qdisc", "delete", ...root);
+  // Not "replace": that keeps what is not named again, the share of damaged packets for one. There may be none to delete.
+  await host.run("tc", "qdisc", "delete", ...root);
+  await host.must("tc", "qdisc", "add", ...root, "netem", ...netem);
 }

@@ -73,7 +73,7 @@ export function openFrameSockets(
   const fds: number[] = [];
   let [segment, gro] = [allowed.segment, allowed.gro];
   // Alone for once: with SO_REUSEPORT a second router would share the port with the first, and neither would notice.
-  libc.close(bindUdp(host, port, { before: () => {}, after: () => {} }));
+  libc.close(bindUdp(host, port, { before: () => {} }));
   try {
     for (let i = 0; i < count; i++) {
       fds.push(
@@ -163,7 +163,7 @@ export function openSharedUdp(host: string, port: number): number {
   });
 }
 
-function bindUdp(host: string, port: number, options: Pick<Required<BindOptions>, "before" | "after">): number {
+function bindUdp(host: string, port: number, options: Pick<BindOptions, "before" | "after">): number {
   return bindSocket({ type: "UDP", host, port, ...options, refused: (code) => explainBind(host, port, code) });
 }
 
