@@ -12,6 +12,7 @@ import { limited } from "#src/log.js";
 import { type LogTarget, pinoLog } from "#src/log-pino.js";
 import { controlSocket, failureFile, helperFolder, launchFile, paths, routerFile } from "#src/paths.js";
 import { removePid, writePid } from "#src/pid-file.js";
+import { Problems } from "#src/problems.js";
 
 /** A log file that has grown past this is put aside as `.1`, in the place of the one before. */
 const LOG_BYTES = 16 << 20;
@@ -37,6 +38,7 @@ async function main(): Promise<void> {
   process.on("uncaughtException", fatal);
   process.on("unhandledRejection", fatal);
 
+  const problems = new Problems();
   let router: Router | undefined;
   let docker: Docker | undefined;
   const servers: Server[] = [];
@@ -50,6 +52,7 @@ async function main(): Promise<void> {
       docker,
       restarted: process.argv.includes("--restarted"),
       log,
+      problems,
       onFatal: fatal,
     });
   } catch (error) {

@@ -36,6 +36,7 @@ import { linkMtuTo } from "#src/host/routes.js";
 import { type Log, limited } from "#src/log.js";
 import { macFromNumber, macNumber } from "#src/mac.js";
 import { databaseFile } from "#src/paths.js";
+import type { Problems } from "#src/problems.js";
 import { systemRandom } from "#src/random.js";
 import type { Store } from "#src/store.js";
 import { lmdbStore } from "#src/store-lmdb.js";
@@ -47,6 +48,7 @@ export interface RouterStart {
   /** The supervisor starts us again after a crash: the targets are the stored ones. */
   readonly restarted: boolean;
   readonly log: Log;
+  readonly problems: Problems;
   /** The frame path is gone: the process must end, to be started again. */
   readonly onFatal: (error: Error) => void;
 }
@@ -65,6 +67,7 @@ export class Router {
   readonly dns: Dns | undefined;
   readonly docker: Docker | undefined;
   readonly log: Log;
+  readonly problems: Problems;
   readonly #watch: NamespaceWatch;
   readonly #store: Store;
   readonly #tap: TapDevice;
@@ -81,6 +84,7 @@ export class Router {
     docker: Docker | undefined;
     watch: NamespaceWatch;
     log: Log;
+    problems: Problems;
     store: Store;
     tap: TapDevice;
     sockets: FrameSockets;
@@ -95,6 +99,7 @@ export class Router {
     this.docker = parts.docker;
     this.#watch = parts.watch;
     this.log = parts.log;
+    this.problems = parts.problems;
     this.#store = parts.store;
     this.#tap = parts.tap;
     this.#sockets = parts.sockets;
@@ -106,13 +111,13 @@ export class Router {
    *
    * @throws WeaveError, with words for the user
    */
-  static async start({ options, docker, restarted, log: fullLog, onFatal }: RouterStart): Promise<Router> {
-    checkOptions(options);
+  static async start(start: RouterStart): Promise<Router> {
+    checkOptions(start.options);
     if (process.getuid?.() !== 0)
       throw new WeaveError("WEAVE_NOT_ROOT", "weave must be run as 'root' when run locally");
     const undo: (() => void | Promise<void>)[] = [];
     try {
-      return await Router.#assemble(options, docker, restarted, limited(fullLog, systemClock), onFatal, undo);
+      return await Router.#assemble({ ...start, log: limited(start.log, systemClock) }, undo);
     } catch (error) {
       for (const step of undo.reverse()) await Promise.resolve(step()).catch(() => {});
       throw error;
@@ -120,11 +125,7 @@ export class Router {
   }
 
   static async #assemble(
-    options: RouterOptions,
-    docker: Docker | undefined,
-    restarted: boolean,
-    log: Log,
-    onFatal: (error: Error) => void,
+    { options, docker, restarted, log, problems, onFatal }: RouterStart,
     undo: (() => void | Promise<void>)[],
   ): Promise<Router> {
     const store = lmdbStore(databaseFile(options.dbPrefix));
@@ -273,6 +274,7 @@ export class Router {
       docker,
       watch,
       log,
+      problems,
       store,
       tap,
       sockets,

@@ -45,6 +45,8 @@ export interface Report {
     readonly NewVersion: string;
     readonly NextCheckAt: string;
   };
+  /** What is wrong on this host, a line each; empty when all is well. */
+  readonly Problems: readonly string[];
   readonly Router: RouterReport;
   /** Absent when it is off; so is the next. */
   readonly DNS?: DnsReport;
@@ -99,6 +101,7 @@ export async function makeReport(router: Router, withDatapath = true): Promise<R
     Version: VERSION,
     // Nothing is ever asked of anybody outside; the fields are there for scripts that read them.
     VersionCheck: { Enabled: false, Success: false, NewVersion: "", NextCheckAt: "" },
+    Problems: router.problems.list(),
     Router: await makeRouterReport(router, withDatapath),
     ...(dns === undefined ? {} : { DNS: dnsReport(dns) }),
     ...(ipam === undefined ? {} : { IPAM: { ...ipamReport(ipam, performance.now()), Status: ipamStatusWord(ipam) } }),

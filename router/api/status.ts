@@ -13,7 +13,8 @@ export function statusText(report: Report): string {
   const proxy = report.Proxy === undefined ? [] : [proxyText(report.Proxy)];
   const { Docker, Plugin } = report;
   const plugin = Plugin === undefined || Docker === undefined ? [] : [pluginText(Plugin, Docker)];
-  return [version, routerText(report.Router), ...ipam, ...dns, ...proxy, ...plugin].join("\n");
+  const problems = report.Problems.map((problem) => line("Problem", problem)).join("");
+  return [version + problems, routerText(report.Router), ...ipam, ...dns, ...proxy, ...plugin].join("\n");
 }
 
 function dnsText({ Domain, Upstream, TTL, Entries, Problem }: NonNullable<Report["DNS"]>): string {

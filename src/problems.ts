@@ -1,0 +1,27 @@
+/** Characters of one problem at most: a line of `weave status`. */
+const MAX_TEXT = 512;
+
+/**
+ * What is wrong on this host and cannot be put right by the router alone, for `weave status`. One line for each key; the part
+ * that found a problem clears it when it is over.
+ */
+export class Problems {
+  readonly #texts = new Map<string, string>();
+
+  /**
+   * @param key names the part and the thing, as in `log` or `bridge weave`; a second text for a key replaces the first
+   * @param text what is wrong, why, and the command that helps
+   */
+  set(key: string, text: string): void {
+    this.#texts.set(key, text.replace(/\s+/g, " ").slice(0, MAX_TEXT));
+  }
+
+  clear(key: string): void {
+    this.#texts.delete(key);
+  }
+
+  /** In the order of their first report. */
+  list(): string[] {
+    return [...this.#texts.values()];
+  }
+}
