@@ -451,8 +451,8 @@ export async function connected(host: Host, count: number, timeoutMs?: number): 
 export function hostTestsImpossible(): string | undefined {
   if (process.getuid?.() !== 0) return "needs root: network namespaces and TAP devices";
   if (!existsSync("/dev/net/tun")) return "needs /dev/net/tun";
-  if (spawnSync("ip", ["netns", "add", "weave-probe"]).status !== 0)
-    return "needs the right to make network namespaces";
-  spawnSync("ip", ["netns", "delete", "weave-probe"]);
+  const probe = `weave-probe-${process.pid}`;
+  if (spawnSync("ip", ["netns", "add", probe]).status !== 0) return "needs the right to make network namespaces";
+  spawnSync("ip", ["netns", "delete", probe]);
   return undefined;
 }
