@@ -1,8 +1,9 @@
 import { z } from "zod/mini";
 import { type Cidr, parseCidr } from "#src/address.js";
 import { textOf, WeaveError } from "#src/errors.js";
+import { outsideNames } from "#src/host/attached.js";
 import { addAddress, removeAddress } from "#src/host/bridge.js";
-import { type Firewall, type FirewallState, firewallMissing } from "#src/host/firewall.js";
+import { type Firewall, type FirewallState, firewallMissing, notDockerBridges } from "#src/host/firewall.js";
 import { findLink, ipv4Of } from "#src/host/links.js";
 import type { Log } from "#src/log.js";
 import { readStored, type Store } from "#src/store.js";
@@ -13,24 +14,28 @@ const GUARD_MS = 10_000;
 const MAX_EXPOSED = 256;
 const shape = z.array(z.object({ cidr: z.string(), masquerade: z.boolean() })).check(z.maxLength(MAX_EXPOSED));
 
+/** What does not change while the router runs. */
+export type FixedRules = Omit<FirewallState, "exposed" | "notDocker">;
 type Entry = z.infer<typeof shape>[number];
 
 /** The host's own addresses on the overlay. Kept on disk, so that they are there again after a reboot. */
 export class Exposure {
   readonly #store: Store;
   readonly #bridge: string;
-  readonly #rules: Omit<FirewallState, "exposed">;
+  readonly #rules: FixedRules;
   readonly #firewall: Firewall | undefined;
   readonly #log: Log;
   readonly #guard: NodeJS.Timeout;
   #entries: Entry[];
+  /** As in the rules that were applied last. */
+  #notDocker: readonly string[] = [];
   /** One change at a time: each is several steps on the host. */
   #last: Promise<unknown> = Promise.resolve();
 
   /** @throws WEAVE_STORE */
   constructor(options: {
     store: Store;
-    rules: Omit<FirewallState, "exposed">;
+    rules: FixedRules;
     firewall: Firewall | undefined;
     log: Log;
   }) {
@@ -86,10 +91,12 @@ export class Exposure {
   /** `firewalld --reload`, `iptables -F` and `nft flush ruleset` take away what is not theirs. */
   #lookAfter(): Promise<void> {
     return this.#queue(async () => {
-      if (this.#firewall === undefined || (await this.#firewall.intact())) return;
-      this.#log.warn("somebody has changed our firewall rules; they are made anew");
+      if (this.#firewall === undefined) return;
+      if (!(await this.#firewall.intact()))
+        this.#log.warn("the firewall rules of weave were changed by another program; they are restored");
+      else if ((await this.#findNotDocker()).join() === this.#notDocker.join()) return;
       await this.#applyRules();
-    }).catch((error) => this.#log.warn("the firewall rules could not be made anew", { why: textOf(error) }));
+    }).catch((error) => this.#log.warn("the firewall rules could not be restored", { why: textOf(error) }));
   }
 
   #save(entries: Entry[]): void {
@@ -99,7 +106,12 @@ export class Exposure {
 
   async #applyRules(): Promise<void> {
     const exposed = this.#entries.map(({ cidr, masquerade }) => ({ subnet: parseCidr(cidr).subnet, masquerade }));
-    await this.#firewall?.apply({ ...this.#rules, exposed });
+    this.#notDocker = await this.#findNotDocker();
+    await this.#firewall?.apply({ ...this.#rules, exposed, notDocker: this.#notDocker });
+  }
+
+  async #findNotDocker(): Promise<string[]> {
+    return this.#rules.dockerBridge === undefined ? [] : notDockerBridges([...(await outsideNames())]);
   }
 
   #queue(task: () => Promise<void>): Promise<void> {

@@ -1,5 +1,5 @@
 import { z } from "zod/mini";
-import { checkDockerOptions, dockerOptionsShape } from "#docker/options.js";
+import { checkDockerOptions, dockerOptionsShape, parseListen } from "#docker/options.js";
 import { nicknameShape } from "#mesh/peer.js";
 import { OFFLOADS } from "#router/datapath/protocol.js";
 import { MAX_LANES } from "#router/datapath/record.js";
@@ -111,4 +111,20 @@ export function checkOptions(options: RouterOptions): void {
       },
     );
   }
+}
+
+/**
+ * TCP ports that this host's own users alone may reach: control API, status, Docker API proxy. Not `--metrics-addr`: collectors
+ * of metrics run in containers, too.
+ */
+export function hostPorts({ httpAddr, statusAddr, docker }: RouterOptions, withDocker: boolean): number[] {
+  const api = [httpAddr, statusAddr]
+    .filter((address) => !address.startsWith("/"))
+    .map((address) => Number(address.split(":").pop()));
+  const proxy =
+    withDocker && docker.proxy
+      ? docker.listen.map(parseListen).flatMap((listen) => ("port" in listen ? [listen.port] : []))
+      : [];
+  // An address of "" is none.
+  return [...new Set([...api, ...proxy])].filter((port) => port > 0);
 }

@@ -17,7 +17,7 @@ import { loadIdentity } from "#router/identity.js";
 import { Ipam } from "#router/ipam.js";
 import { parseIpamOptions } from "#router/ipam-options.js";
 import { NamespaceWatch } from "#router/namespaces.js";
-import { checkOptions, type RouterOptions } from "#router/options.js";
+import { checkOptions, hostPorts, type RouterOptions } from "#router/options.js";
 import { passwordKey } from "#router/password.js";
 import { Sleeve, SleeveConnection } from "#router/sleeve/sleeve.js";
 import { loadTargets, MAX_TARGETS, resolveTarget, saveTargets } from "#router/targets.js";
@@ -211,12 +211,11 @@ export class Router {
       if (event.event === "mac-refused") void releaseIfGone(event.mac, options.bridge, datapath, log);
     };
 
-    const control = options.httpAddr.startsWith("/") ? undefined : Number(options.httpAddr.split(":").pop());
     const exposure = new Exposure({
       store,
       rules: {
         bridge: options.bridge,
-        controlPort: control || undefined,
+        hostPorts: hostPorts(options, docker !== undefined),
         meshPort: options.port,
         dockerBridge: docker && options.docker.bridge,
       },

@@ -1,5 +1,5 @@
 import { run } from "#src/host/exec.js";
-import type { Firewall, FirewallState } from "#src/host/firewall.js";
+import { type Firewall, type FirewallState, meshUdpPorts } from "#src/host/firewall.js";
 
 /** All that we want, or only what lets packets through where others would drop them. */
 export type Extent = "everything" | "passage";
@@ -51,27 +51,32 @@ export function iptablesFirewall(extent: Extent): Firewall {
 }
 
 export function iptablesRules(state: FirewallState, extent: Extent): string {
-  const { bridge, controlPort, meshPort, exposed, dockerBridge } = state;
+  const { bridge, hostPorts, meshPort, exposed, dockerBridge, notDocker } = state;
   const everything = extent === "everything";
   const docker = dockerBridge === undefined ? [] : [dockerBridge, "br-+", "docker_gwbridge"];
-  const control =
-    controlPort === undefined || !everything
-      ? []
-      : [
-          `! -i lo -d 127.0.0.1 -p tcp --dport ${controlPort} -j DROP`,
-          ...[bridge, ...docker].map((name) => `-i ${name} -p tcp --dport ${controlPort} -j DROP`),
-        ];
-  const peers = !everything
-    ? []
-    : docker.flatMap((name) => [
-        `-i ${name} -p tcp --dport ${meshPort} -j DROP`,
-        `-i ${name} -p udp --dport ${meshPort}:${meshPort + 1} -j DROP`,
-      ]);
+  // A pattern has no exceptions: what it must not hit leaves the chain before. No rule that follows is for these.
+  const spared = docker.length === 0 ? [] : notDocker;
+  const udp = meshUdpPorts(meshPort);
+  const local = hostPorts.map((port) => `! -i lo -d 127.0.0.0/8 -p tcp --dport ${port} -j DROP`);
+  // A container must neither speak as a peer nor steer the router, on whichever bridge of this host or of another it is.
+  const closed = [bridge, ...docker].flatMap((name) => [
+    ...new Set([...hostPorts, meshPort].map((port) => `-i ${name} -p tcp --dport ${port} -j DROP`)),
+    `-i ${name} -p udp --dport ${udp.first}:${udp.last} -j DROP`,
+  ]);
+  // The same by way of another host: masqueraded, a container would look like this host. Frames inside the bridge pass.
+  const beyond = [
+    `-i ${bridge} ! -o ${bridge} -p tcp --dport ${meshPort} -j DROP`,
+    `-i ${bridge} ! -o ${bridge} -p udp --dport ${udp.first}:${udp.last} -j DROP`,
+  ];
   // Containers ask weaveDNS at the address of Docker's bridge, from whichever bridge they are on.
   const dns = docker.flatMap((name) =>
     ["udp", "tcp"].map((protocol) => `-i ${name} -p ${protocol} --dport 53 -j ACCEPT`),
   );
   const isolation = docker.map((name) => `-i ${name} -o ${bridge} -j DROP`);
+  const accept = [
+    `-o ${bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`,
+    ...exposed.map(({ subnet }) => `-o ${bridge} -d ${subnet} -j ACCEPT`),
+  ];
   const nat = exposed
     .filter(({ masquerade }) => masquerade)
     .flatMap(({ subnet }) => [
@@ -84,12 +89,18 @@ export function iptablesRules(state: FirewallState, extent: Extent): string {
     "*filter",
     ":WEAVE-CONTROL - [0:0]",
     ":WEAVE-EXPOSE - [0:0]",
-    ...chain("WEAVE-CONTROL", [...control, ...peers, ...dns]),
+    ...chain("WEAVE-CONTROL", [
+      ...(everything ? local : []),
+      ...spared.map((name) => `-i ${name} -j RETURN`),
+      ...(everything ? closed : []),
+      ...dns,
+    ]),
     ...chain("WEAVE-EXPOSE", [
+      ...spared.flatMap((name) => [...accept.map((rule) => `-i ${name} ${rule}`), `-i ${name} -j RETURN`]),
       ...isolation,
+      ...(everything ? beyond : []),
       `-i ${bridge} -j ACCEPT`,
-      `-o ${bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`,
-      ...exposed.map(({ subnet }) => `-o ${bridge} -d ${subnet} -j ACCEPT`),
+      ...accept,
     ]),
     "COMMIT",
     ...(everything

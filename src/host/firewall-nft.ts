@@ -1,6 +1,6 @@
 import { WeaveError } from "#src/errors.js";
 import { CommandError, run } from "#src/host/exec.js";
-import type { Firewall, FirewallState } from "#src/host/firewall.js";
+import { type Firewall, type FirewallState, meshUdpPorts } from "#src/host/firewall.js";
 
 const TABLE = "inet weave";
 
@@ -32,24 +32,32 @@ export function nftFirewall(): Firewall {
   };
 }
 
-/** Other bridges of Docker's: of networks that users make, and of its way out. */
-const DOCKER_BRIDGES = ['"br-*"', '"docker_gwbridge"'];
+/** Matches what comes from Docker's bridges: its own, those of networks that users make, and its way out. */
+function fromDocker({ dockerBridge, notDocker }: FirewallState): string[] {
+  if (dockerBridge === undefined) return [];
+  const except = notDocker.length === 0 ? "" : ` iifname != { ${notDocker.map((name) => `"${name}"`).join(", ")} }`;
+  return [`iifname "${dockerBridge}"`, `iifname "br-*"${except}`, 'iifname "docker_gwbridge"'];
+}
 
-export function nftTable({ bridge, controlPort, meshPort, exposed, dockerBridge }: FirewallState): string {
-  const docker = dockerBridge === undefined ? [] : [`"${dockerBridge}"`, ...DOCKER_BRIDGES];
-  const control =
-    controlPort === undefined
-      ? []
-      : [
-          `ip daddr 127.0.0.1 tcp dport ${controlPort} iifname != "lo" drop comment "weave: control port"`,
-          ...[`"${bridge}"`, ...docker].map((name) => `iifname ${name} tcp dport ${controlPort} drop`),
-        ];
-  // A container on Docker's bridge must neither speak as a peer nor reach the overlay past its own interface.
-  const peers = docker.flatMap((name) => [
-    `iifname ${name} tcp dport ${meshPort} drop`,
-    `iifname ${name} udp dport ${meshPort}-${meshPort + 1} drop`,
+export function nftTable(state: FirewallState): string {
+  const { bridge, hostPorts, meshPort, exposed } = state;
+  const docker = fromDocker(state);
+  const { first, last } = meshUdpPorts(meshPort);
+  // A range of one port is none to nft.
+  const udp = first === last ? `${first}` : `${first}-${last}`;
+  const set = (ports: readonly number[]) => `{ ${[...new Set(ports)].join(", ")} }`;
+  const local = hostPorts.length === 0 ? [] : [`ip daddr 127.0.0.0/8 tcp dport ${set(hostPorts)} iifname != "lo" drop`];
+  // A container must neither speak as a peer nor steer the router, on whichever bridge of this host or of another it is.
+  const closed = [`iifname "${bridge}"`, ...docker].flatMap((from) => [
+    `${from} tcp dport ${set([...hostPorts, meshPort])} drop`,
+    `${from} udp dport ${udp} drop`,
   ]);
-  const isolation = docker.map((name) => `iifname ${name} oifname "${bridge}" drop`);
+  // The same by way of another host: masqueraded, a container would look like this host. Frames inside the bridge pass.
+  const beyond = [
+    `iifname "${bridge}" oifname != "${bridge}" tcp dport ${meshPort} drop`,
+    `iifname "${bridge}" oifname != "${bridge}" udp dport ${udp} drop`,
+  ];
+  const isolation = docker.map((from) => `${from} oifname "${bridge}" drop`);
   const nat = exposed
     .filter(({ masquerade }) => masquerade)
     .flatMap(({ subnet }) => [
@@ -60,11 +68,12 @@ export function nftTable({ bridge, controlPort, meshPort, exposed, dockerBridge 
   return `table ${TABLE} {
   chain input {
     type filter hook input priority -10; policy accept;
-${lines([...control, ...peers])}  }
+${lines([...local, ...closed])}  }
   chain forward {
     type filter hook forward priority -10; policy accept;
 ${lines([
   ...isolation,
+  ...beyond,
   `iifname "${bridge}" accept`,
   `oifname "${bridge}" ct state established,related accept`,
   ...exposed.map(({ subnet }) => `oifname "${bridge}" ip daddr ${subnet} accept`),

@@ -10,8 +10,6 @@ import { inSubnets, parseCidr } from "#src/address.js";
 import { Coalescer } from "#src/coalesce.js";
 import { decode, encode } from "#src/codec.js";
 import { ERRORS, WeaveError } from "#src/errors.js";
-import { iptablesRules } from "#src/host/firewall-iptables.js";
-import { nftTable } from "#src/host/firewall-nft.js";
 import { addressCommands } from "#src/host/links.js";
 import { addressesFrom } from "#src/host/proc-net.js";
 import { limited } from "#src/log.js";
@@ -223,39 +221,6 @@ test("what was put is there after kill -9, to the last write that returned", { t
     assert.ok((store.get("count") as number) >= told - 9, `${store.get("count")} after ${told}`);
     await store.close();
   }
-});
-
-test("firewall rules name the subnet both ways, only where masquerading was asked for", () => {
-  const state = {
-    bridge: "weave",
-    controlPort: 6784,
-    meshPort: 6783,
-    dockerBridge: undefined,
-    exposed: [
-      { subnet: "10.32.0.0/12", masquerade: true },
-      { subnet: "10.99.0.0/16", masquerade: false },
-    ],
-  };
-  const nft = nftTable(state);
-  assert.match(nft, /ip saddr 10\.32\.0\.0\/12 ip daddr != 10\.32\.0\.0\/12 masquerade/);
-  assert.match(nft, /ip saddr != 10\.32\.0\.0\/12 ip daddr 10\.32\.0\.0\/12 oifname "weave" masquerade/);
-  assert.match(nft, /tcp dport 6784 iifname != "lo" drop/);
-  assert.doesNotMatch(nft, /10\.99\.0\.0\/16 masquerade/);
-  const legacy = iptablesRules(state, "everything");
-  assert.match(legacy, /-A WEAVE -s 10\.32\.0\.0\/12 ! -d 10\.32\.0\.0\/12 -j MASQUERADE/);
-  assert.doesNotMatch(legacy, /10\.99\.0\.0\/16 .*MASQUERADE/);
-});
-
-test("next to Docker, its bridges are kept off peers' ports, the control port and the overlay", () => {
-  const state = { bridge: "weave", controlPort: 6784, meshPort: 6783, dockerBridge: "docker0", exposed: [] };
-  const nft = nftTable(state);
-  assert.match(nft, /iifname "docker0" udp dport 6783-6784 drop/);
-  assert.match(nft, /iifname "br-\*" tcp dport 6784 drop/);
-  assert.match(nft, /iifname "docker0" oifname "weave" drop/);
-  const passage = iptablesRules(state, "passage");
-  assert.match(passage, /-A WEAVE-EXPOSE -i weave -j ACCEPT/);
-  assert.match(passage, /-A WEAVE-CONTROL -i docker0 -p udp --dport 53 -j ACCEPT/);
-  assert.doesNotMatch(passage, /\*nat|6784/);
 });
 
 test("addresses of an interface are read from /proc as the kernel writes it", () => {

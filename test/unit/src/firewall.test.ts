@@ -1,0 +1,76 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type FirewallState, notDockerBridges } from "#src/host/firewall.js";
+import { iptablesRules } from "#src/host/firewall-iptables.js";
+import { nftTable } from "#src/host/firewall-nft.js";
+
+const STATE: FirewallState = {
+  bridge: "weave",
+  hostPorts: [6784, 6782],
+  meshPort: 6783,
+  dockerBridge: undefined,
+  notDocker: [],
+  exposed: [],
+};
+const NEXT_TO_DOCKER: FirewallState = { ...STATE, dockerBridge: "docker0" };
+
+test("firewall rules name the subnet both ways, only where masquerading was asked for", () => {
+  const state = {
+    ...STATE,
+    exposed: [
+      { subnet: "10.32.0.0/12", masquerade: true },
+      { subnet: "10.99.0.0/16", masquerade: false },
+    ],
+  };
+  const nft = nftTable(state);
+  assert.match(nft, /ip saddr 10\.32\.0\.0\/12 ip daddr != 10\.32\.0\.0\/12 masquerade/);
+  assert.match(nft, /ip saddr != 10\.32\.0\.0\/12 ip daddr 10\.32\.0\.0\/12 oifname "weave" masquerade/);
+  assert.doesNotMatch(nft, /10\.99\.0\.0\/16 masquerade/);
+  const legacy = iptablesRules(state, "everything");
+  assert.match(legacy, /-A WEAVE -s 10\.32\.0\.0\/12 ! -d 10\.32\.0\.0\/12 -j MASQUERADE/);
+  assert.doesNotMatch(legacy, /10\.99\.0\.0\/16 .*MASQUERADE/);
+});
+
+test("without Docker, too, the bridge is kept off the mesh and off the ports of this host's own users", () => {
+  const nft = nftTable(STATE);
+  assert.match(nft, /iifname "weave" tcp dport \{ 6784, 6782, 6783 \} drop/);
+  assert.match(nft, /iifname "weave" udp dport 6783-6784 drop/);
+  assert.match(nft, /iifname "weave" oifname != "weave" tcp dport 6783 drop/);
+  assert.match(nft, /ip daddr 127\.0\.0\.0\/8 tcp dport \{ 6784, 6782 \} iifname != "lo" drop/);
+  assert.doesNotMatch(nft, /docker|br-/);
+  const legacy = iptablesRules(STATE, "everything");
+  for (const port of [6782, 6783, 6784])
+    assert.match(legacy, new RegExp(`-A WEAVE-CONTROL -i weave -p tcp --dport ${port} -j DROP`));
+  assert.match(legacy, /-A WEAVE-CONTROL -i weave -p udp --dport 6783:6784 -j DROP/);
+  assert.match(legacy, /-A WEAVE-EXPOSE -i weave ! -o weave -p udp --dport 6783:6784 -j DROP/);
+});
+
+test("next to Docker, its bridges are kept off the same ports and off the overlay", () => {
+  const nft = nftTable(NEXT_TO_DOCKER);
+  assert.match(nft, /iifname "docker0" udp dport 6783-6784 drop/);
+  assert.match(nft, /iifname "br-\*" tcp dport \{ 6784, 6782, 6783 \} drop/);
+  assert.match(nft, /iifname "docker0" oifname "weave" drop/);
+  const passage = iptablesRules(NEXT_TO_DOCKER, "passage");
+  assert.match(passage, /-A WEAVE-EXPOSE -i weave -j ACCEPT/);
+  assert.match(passage, /-A WEAVE-CONTROL -i docker0 -p udp --dport 53 -j ACCEPT/);
+  assert.doesNotMatch(passage, /\*nat|678\d/);
+});
+
+test("a bridge of the user's own that begins with br- is not taken for Docker's", () => {
+  const notDocker = notDockerBridges(["br-lan", "br-0123456789ab", "docker0", "br-ex", 'br-"}', "eth0"]);
+  assert.deepEqual(notDocker, ["br-ex", "br-lan"]);
+  const nft = nftTable({ ...NEXT_TO_DOCKER, notDocker });
+  assert.match(nft, /iifname "br-\*" iifname != \{ "br-ex", "br-lan" \} tcp dport/);
+  const rules = iptablesRules({ ...NEXT_TO_DOCKER, notDocker }, "everything").split("\n");
+  const before = (first: string, second: string) => {
+    const places = [first, second].map((rule) => rules.indexOf(rule));
+    assert.ok(places[0] !== -1 && places[0] < places[1], `${first} is before ${second}: ${rules.join("\n")}`);
+  };
+  before("-A WEAVE-CONTROL -i br-lan -j RETURN", "-A WEAVE-CONTROL -i br-+ -p tcp --dport 6783 -j DROP");
+  before("-A WEAVE-EXPOSE -i br-lan -j RETURN", "-A WEAVE-EXPOSE -i br-+ -o weave -j DROP");
+});
+
+test("the last port of all has no next one", () => {
+  assert.match(nftTable({ ...STATE, meshPort: 65_535 }), /udp dport 65535 drop/);
+  assert.match(iptablesRules({ ...STATE, meshPort: 65_535 }, "everything"), /udp --dport 65535:65535 /);
+});
