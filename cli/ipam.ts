@@ -1,3 +1,4 @@
+import { parseCidr } from "#src/address.js";
 import type { AddressArgument } from "#src/address-argument.js";
 import { overlappingRoute } from "#src/host/routes.js";
 import { type Call, call } from "./client.js";
@@ -68,6 +69,11 @@ async function obtainOne(ident: string, address: AddressArgument, form: URLSearc
     process.stderr.write(`Network ${address.cidr} overlaps with existing route ${route} on host\n`);
   const { status, body } = await patiently(ident, { method: "PUT", path: pathOf(ident, address.cidr), form });
   if (status !== 204 && status !== 404) throw new Exit(1, body.trimEnd());
+  const { subnet, prefix } = parseCidr(address.cidr);
+  if (prefix < 31 && address.cidr === subnet)
+    process.stderr.write(
+      `Note: ${address.cidr.split("/")[0]} is the network address of ${subnet}; some programs treat it as a broadcast address\n`,
+    );
   return address.cidr;
 }
 

@@ -12,6 +12,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
   "dns-args": () => import("./dns-args.js"),
   "dns-lookup": () => import("./dns-lookup.js"),
   "dns-remove": () => import("./dns-remove.js"),
+  "docker-bridge-ip": () => import("./docker-bridge-ip.js"),
   detach: () => import("./detach.js"),
   env: () => import("./env.js"),
   expose: () => import("./expose.js"),

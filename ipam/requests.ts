@@ -63,7 +63,9 @@ export class Requests {
     checkIdent(ident);
     const { address, prefix } = lease;
     const subnet = subnetOf(lease);
-    if (prefix < 31 && !contains(hostsOf(subnet), address)) {
+    // Scripts for Weave Net attach the first address of a prefix of their own, and Linux takes it: outside the range that is theirs to decide.
+    const foreign = address === subnet.start && !contains(this.#parts.env.range, address);
+    if (prefix < 31 && !contains(hostsOf(subnet), address) && !foreign) {
       const what = address === subnet.start ? "the network's own address" : "the broadcast address";
       throw new WeaveError("WEAVE_IPAM", `address ${addressText(address)} is ${what} of ${subnet.text}`, {
         next: "Choose one between the two.",

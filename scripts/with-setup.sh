@@ -1,57 +1,109 @@
 #!/usr/bin/env bash
-# Makes a fresh Debian or Ubuntu with Node ready, then runs the command given: system packages, `npm ci`, build.
-# What is there already is not installed again.
+# with-setup.sh PROFILE COMMAND...: makes a fresh Debian or Ubuntu with Node ready, then runs the command: system packages,
+# `npm ci`, build. Each profile installs what its command needs and no more; what is there is not installed again. No
+# service that a package brings is started, or enabled for the next boot.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+PATH="$PATH:/usr/sbin:/sbin"
 
 say() { printf '%s\n' "$*" >&2; }
 
+# tool:package, or tool:package|other for the first that this release has.
+demo=(ip:iproute2 nsenter:util-linux nft:nftables ping:iputils-ping sysctl:procps iperf3:iperf3)
+# `docker.io` brings the client on some releases, on others it is a package of its own.
+tests=("${demo[@]}" iptables:iptables tcpdump:tcpdump ethtool:ethtool ps:procps dig:bind9-dnsutils curl:curl openssl:openssl
+  script:bsdutils drill:ldnsutils dnsmasq:dnsmasq-base gcc:gcc musl-gcc:musl-tools qemu-aarch64-static:qemu-user-static
+  dockerd:docker.io 'docker:docker-cli|docker.io' tini-static:tini busybox:busybox-static)
+# The overlays that the benchmark measures beside this one.
+peers=(nebula:nebula fastd:fastd tincd:tinc openvpn:openvpn wireguard-go:wireguard-go wg:wireguard-tools)
+profile=$1
+shift
+case $profile in
+  build) programs=() ;;
+  demo) programs=("${demo[@]}") ;;
+  test) programs=("${tests[@]}") ;;
+  bench) programs=("${tests[@]}" "${peers[@]}") ;;
+  *) say "with-setup.sh: '$profile' is no profile: build, demo, test or bench"; exit 2 ;;
+esac
+
+command -v node >/dev/null || { say "weave needs Node 20.19 or later; there is no 'node' on the path"; exit 1; }
 node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' ||
   { say "weave needs Node 20.19 or later; this is $(node --version)"; exit 1; }
 
-# tool:package
-needed=(ip:iproute2 nsenter:util-linux nft:nftables iptables:iptables ping:iputils-ping tcpdump:tcpdump ethtool:ethtool iperf3:iperf3 ps:procps sysctl:procps dig:bind9-dnsutils)
-# What some tests compare with: without it they say so.
-wanted=(drill:ldnsutils dnsmasq:dnsmasq-base musl-gcc:musl-tools gcc:gcc qemu-aarch64-static:qemu-user-static
-  dockerd:docker.io docker:docker.io tini-static:tini busybox:busybox-static script:bsdutils openssl:openssl curl:curl)
-# What the bench measures beside us.
-[ "${WITH_PEERS:-}" = "" ] || wanted+=(nebula:nebula fastd:fastd tincd:tinc openvpn:openvpn wireguard-go:wireguard-go wg:wireguard-tools)
-PATH="$PATH:/usr/sbin:/sbin"
-lacking() {
-  for entry in "$@"; do command -v "${entry%%:*}" >/dev/null || printf '%s\n' "${entry##*:}"; done
+log=$(mktemp)
+policy=
+trap 'rm -f "$log" $policy' EXIT
+
+# Runs one step without its output, which is shown when the step fails.
+quietly() {
+  "$@" >"$log" 2>&1 || { local status=$?; cat "$log" >&2; say "failed ($status): $*"; return "$status"; }
 }
-mapfile -t missing < <(lacking "${needed[@]}" | sort -u)
-mapfile -t lesser < <(lacking "${wanted[@]}" | sort -u)
-if [ $((${#missing[@]} + ${#lesser[@]})) -gt 0 ]; then
-  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    say "installing: ${missing[*]} ${lesser[*]}"
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq >&2
-    [ ${#missing[@]} = 0 ] || apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
-    # Docker is installed for its programs: tests start engines of their own.
-    policy=/usr/sbin/policy-rc.d
-    if [ ! -e "$policy" ]; then
-      trap 'rm -f "$policy"' EXIT
-      printf '#!/bin/sh\nexit 101\n' >"$policy"
-      chmod +x "$policy"
-    else
-      policy=
-    fi
-    for package in "${lesser[@]}"; do
-      apt-get install -y -qq --no-install-recommends "$package" >&2 || say "not to be had: $package"
+
+missing() {
+  for entry in "${programs[@]}"; do command -v "${entry%%:*}" >/dev/null || printf '%s\n' "$entry"; done
+}
+
+# Links by which an init system starts services at boot.
+enabled() { find /etc/systemd/system /etc/rc[2-5].d -type l \( -path '*.wants/*' -o -name 'S*' \) 2>/dev/null | sort; }
+
+# A package may enable its service: docker.io does. The programs are wanted here, the services are not.
+disable_new() {
+  local link name
+  while read -r link; do
+    name=$(basename "$link")
+    case $link in
+      /etc/systemd/*) { command -v systemctl >/dev/null && systemctl disable "$name" >/dev/null 2>&1; } || rm -f "$link" ;;
+      *) update-rc.d "${name#S[0-9][0-9]}" disable >/dev/null 2>&1 || true ;;
+    esac
+  done < <(comm -13 <(printf '%s\n' "$1") <(enabled))
+}
+
+install_packages() {
+  local entry alternative packages=() before
+  export DEBIAN_FRONTEND=noninteractive
+  quietly apt-get update -qq
+  for entry in "$@"; do
+    for alternative in $(tr '|' ' ' <<<"${entry#*:}"); do
+      [ -n "$(apt-cache madison "$alternative" 2>/dev/null)" ] && { packages+=("$alternative"); break; }
     done
-    [ -z "$policy" ] || rm -f "$policy"
-  elif [ ${#missing[@]} -gt 0 ]; then
-    say "missing: ${missing[*]} (run as root on Debian or Ubuntu, or install them yourself)"
+  done
+  mapfile -t packages < <(printf '%s\n' "${packages[@]}" | sort -u)
+  say "installing ${#packages[@]} packages: ${packages[*]}"
+  before=$(enabled)
+  # Debian's way to keep a service that is installed from being started (invoke-rc.d(8)).
+  if [ ! -e /usr/sbin/policy-rc.d ]; then
+    policy=/usr/sbin/policy-rc.d
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod +x "$policy"
+  fi
+  # All at once is fast; one that cannot be installed must not keep the others out.
+  apt-get install -y -qq --no-install-recommends "${packages[@]}" >"$log" 2>&1 ||
+    for package in "${packages[@]}"; do quietly apt-get install -y -qq --no-install-recommends "$package" || true; done
+  [ -z "$policy" ] || { rm -f "$policy"; policy=; }
+  disable_new "$before"
+  export WEAVE_SETUP_PACKAGES="${packages[*]}"
+}
+
+mapfile -t lacking < <(missing)
+if [ ${#lacking[@]} -gt 0 ]; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then install_packages "${lacking[@]}"; fi
+  mapfile -t lacking < <(missing)
+  if [ ${#lacking[@]} -gt 0 ]; then
+    say "not found: ${lacking[*]%%:*}; install ${lacking[*]#*:} (as root, on Debian or Ubuntu, this script does)"
+    # Elsewhere the tests that need one of them are skipped, and say so.
+    [ -z "${CI:-}" ] || exit 1
   fi
 fi
 
 stamp=node_modules/.weave-installed
 if [ ! -f "$stamp" ] || ! cmp -s package-lock.json "$stamp"; then
-  say "npm ci"
-  npm ci --no-audit --no-fund --loglevel=error >&2
+  say "installing the packages of package-lock.json"
+  quietly npm ci --no-audit --no-fund --loglevel=error
   cp package-lock.json "$stamp"
 fi
-npm run --silent build >&2
+say "building"
+quietly npm run --silent build
+rm -f "$log"
+trap - EXIT
 
 exec "$@"

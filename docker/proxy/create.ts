@@ -1,3 +1,4 @@
+import { fold, inDomain } from "#dns/name.js";
 import { wantedAddresses } from "#docker/attacher.js";
 import { type Image, wordsOf } from "#docker/engine/shapes.js";
 import { isObject, type JsonObject, stringsOf } from "#docker/proxy/json.js";
@@ -39,7 +40,7 @@ export async function rewriteCreate(body: JsonObject, name: string, context: Cre
   if (!["", "default", "bridge", "none"].includes(mode)) {
     // On a network of ours names are weaveDNS's too, once somebody says where it is.
     if (mode === "host" || mode.startsWith("container:") || !(await context.isOurNetwork(mode))) return untouched;
-    return { body: { ...body, HostConfig: withDns(host, context, false) }, warnings: [] };
+    return { body: { ...body, HostConfig: withDns(host, context, searchOf(body, false, context)) }, warnings: [] };
   }
   if (wantedAddresses(stringsOf(body.Env), context.defaultIpalloc) === undefined) return untouched;
   const command = await commandOf(body, context);
@@ -53,7 +54,11 @@ export async function rewriteCreate(body: JsonObject, name: string, context: Cre
       Entrypoint: command.Entrypoint,
       Cmd: command.Cmd,
       ...hostname,
-      HostConfig: withDns(withHelper(host, context.helper), context, Object.keys(hostname).length > 0),
+      HostConfig: withDns(
+        withHelper(host, context.helper),
+        context,
+        searchOf(body, Object.keys(hostname).length > 0, context),
+      ),
     },
     warnings,
   };
@@ -64,15 +69,23 @@ export function withHelper(host: JsonObject, helper: string): JsonObject {
   return { ...host, Binds: [...others, `${helper}:${WAIT_FOLDER}:ro`] };
 }
 
-/** @param ownDomain the container has a host name in our domain: searched first by itself */
-export function withDns(host: JsonObject, { dns }: Pick<CreateContext, "dns">, ownDomain: boolean): JsonObject {
+/** @param search what to search for short names, unless the user says */
+export function withDns(host: JsonObject, { dns }: Pick<CreateContext, "dns">, search: readonly string[]): JsonObject {
   if (dns === undefined) return host;
-  const search = stringsOf(host.DnsSearch);
-  return {
-    ...host,
-    Dns: [...stringsOf(host.Dns), dns.address],
-    DnsSearch: search.length > 0 ? search : [ownDomain ? "." : dns.domain],
-  };
+  const given = stringsOf(host.DnsSearch);
+  return { ...host, Dns: [...stringsOf(host.Dns), dns.address], DnsSearch: given.length > 0 ? given : search };
+}
+
+/**
+ * The domains in which a container's short names are searched: its own, where that is a sub-domain of ours, then ours. With a
+ * host name that we gave it, none are written down, as in Weave Net: libraries then take the host name's own domain.
+ */
+function searchOf(body: JsonObject, hostnameIsOurs: boolean, { dns }: Pick<CreateContext, "dns">): string[] {
+  if (hostnameIsOurs) return ["."];
+  if (dns === undefined) return [];
+  const fqdn = [body.Hostname, body.Domainname].filter((part) => typeof part === "string" && part !== "").join(".");
+  const own = `${fqdn.slice(fqdn.indexOf(".") + 1).replace(/\.$/, "")}.`;
+  return inDomain(fold(own), fold(dns.domain)) && fold(own) !== fold(dns.domain) ? [own, dns.domain] : [dns.domain];
 }
 
 /**

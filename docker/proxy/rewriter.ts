@@ -78,7 +78,7 @@ export class Rewriter {
     const body = await this.#changed(request, async (given) => {
       if (Object.keys(given).length === 0 || container === undefined || !isWrapped(container)) return undefined;
       const { helper, dns } = await this.#parts.create();
-      return withDns(withHelper(given, helper), { dns }, true);
+      return withDns(withHelper(given, helper), { dns }, ["."]);
     });
     if (container !== undefined) attacher.expect(container.Id);
     let incoming: IncomingMessage;

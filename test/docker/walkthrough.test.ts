@@ -36,6 +36,20 @@ test("launch on each node, connect, and app01 and app02 ping each other by name"
     assert.match(output, /4 packets transmitted, 4 packets received, 0% packet loss/);
 });
 
+test("docker-bridge-ip, and short names of a sub-domain", { skip, timeout: 60_000 }, async () => {
+  assert.equal(
+    await node01.type("weave docker-bridge-ip"),
+    await node01.type("ip -4 -o addr show docker0 | sed 's/.*inet \\([0-9.]*\\).*/\\1/'"),
+  );
+  const environment = "eval $(weave env)\n";
+  await node01.type(`${environment}docker run -d --name tre -h tre.sub1.weave.local alpine tail -f /dev/null`);
+  await node02.type(`${environment}docker run -d --name foo -h foo.sub1.weave.local alpine tail -f /dev/null`);
+  const pings = await node02.type(`${environment}docker exec foo sh -c 'ping -c 1 tre && ping -c 1 app01'`);
+  assert.equal(pings.match(/ 0% packet loss/g)?.length, 2);
+  await node01.type("docker rm -f tre");
+  await node02.type("docker rm -f foo");
+});
+
 test("docker network create --driver weave mynet, and docker run --network=mynet", { skip }, async () => {
   await node01.type("docker network create --driver weave mynet");
   assert.equal(

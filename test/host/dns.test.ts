@@ -1,12 +1,19 @@
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { connected, type Host, hostTestsImpossible, inLab, type Lab, type Namespace, until } from "#test/lab/lab.js";
+import {
+  connected,
+  type Host,
+  hostTestsImpossible,
+  inLab,
+  type Lab,
+  type Namespace,
+  programMissing,
+  until,
+} from "#test/lab/lab.js";
 
 const skip = hostTestsImpossible() ?? false;
-const has = (tool: string) => spawnSync("which", [tool]).status === 0;
 
 /** Two hosts whose containers can ask their own host: it is exposed. */
 async function launchTwo(lab: Lab, ...args: string[]): Promise<{ host: Host; server: string }[]> {
@@ -71,12 +78,13 @@ test(
       ])
         assert.equal(await dig("+short", ...odd, "app01.weave.local"), address, odd.join(" "));
       assert.match(await dig("+opcode=update", "app01.weave.local"), /status: NOTIMP/);
-      if (has("drill")) {
+      const drillMissing = programMissing("drill", "ldnsutils");
+      if (drillMissing === undefined) {
         assert.match(
           (await client.run("drill", `@${s2}`, "app01.weave.local")).stdout,
           new RegExp(`IN\\s+A\\s+${address}`),
         );
-      } else console.log("drill is not installed (Debian: ldnsutils): not tried");
+      } else console.log(`drill is not tried: ${drillMissing}`);
 
       // As programs do: the short name, through the search list of resolv.conf.
       const glibc = await withResolver(lab, client, s2, "getent", "ahostsv4", "app01");
@@ -199,7 +207,7 @@ test("DNS off, or its port in use: said, and never in the way", { skip, timeout:
 
 test(
   "musl's resolver finds names too",
-  { skip: skip || (has("musl-gcc") ? false : "needs musl-gcc (Debian: musl-tools)"), timeout: 120_000 },
+  { skip: skip || (programMissing("musl-gcc", "musl-tools") ?? false), timeout: 120_000 },
   () =>
     inLab(2, async (lab) => {
       const [{ host: h1 }, { host: h2, server }] = await launchTwo(lab);

@@ -178,6 +178,17 @@ test(
       await expect("DELETE", "/ip/abc", 400, "Delete: no addresses for abc\n");
       await expect("PATCH", "/ip/abc", 405, "Method Not Allowed\n");
       await expect("DELETE", "/peer/nobody", 200, "0 IPs taken over from nobody\n");
+
+      // As scripts for Weave Net do: the first address of a prefix outside the range.
+      const [first, second] = [await h1.container("first"), await h1.container("second")];
+      const noted = await h1.weave("attach", "10.22.1.0/24", `netns:${first.ns}`);
+      assert.deepEqual([noted.code, noted.stdout.trim()], [0, "10.22.1.0"]);
+      assert.match(noted.stderr, /^Note: 10\.22\.1\.0 is the network address of 10\.22\.1\.0\/24; /);
+      await h1.ok("attach", "10.22.1.1/24", `netns:${second.ns}`);
+      assert.equal(await second.ping("10.22.1.0", { count: 2 }), 2);
+      const inRange = await h1.weave("attach", "10.2.1.0/24", `netns:${first.ns}`);
+      assert.equal(inRange.code, 1);
+      assert.match(inRange.stderr, /10\.2\.1\.0 is the network's own address of 10\.2\.1\.0\/24/);
       await h1.ok("stop");
 
       await h1.launch("--ipalloc-range", "");

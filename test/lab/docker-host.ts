@@ -1,8 +1,17 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { closeSync, cpSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { hasTool } from "#src/host/exec.js";
-import { execute, Host, type HostOptions, hostTestsImpossible, Lab, type Result, until, WEAVE } from "./lab.js";
+import {
+  execute,
+  Host,
+  type HostOptions,
+  hostTestsImpossible,
+  Lab,
+  programMissing,
+  type Result,
+  until,
+  WEAVE,
+} from "./lab.js";
 
 const SET_UP = new URL("../../../test/lab/docker-host.sh", import.meta.url).pathname;
 const START_MS = 60_000;
@@ -219,11 +228,24 @@ function busyboxPath(): string | undefined {
   return path;
 }
 
+/** What an engine and its tests consist of, and where it comes from. Newer releases of Debian package the client apart. */
+const TOOLS = [
+  ["dockerd", "docker.io"],
+  ["docker", "docker-cli"],
+  ["containerd", "containerd"],
+  ["runc", "runc"],
+  ["tini-static", "tini"],
+  ["iptables", "iptables"],
+  ["busybox", "busybox-static"],
+] as const;
+
 /** Why tests with a real engine cannot run here; undefined where they can. */
 export function dockerTestsImpossible(): string | undefined {
   const general = hostTestsImpossible();
   if (general !== undefined) return general;
-  for (const tool of ["dockerd", "docker", "containerd", "runc", "tini-static", "iptables"])
-    if (!hasTool(tool)) return `needs ${tool} (apt-get install docker.io tini iptables)`;
+  for (const [tool, from] of TOOLS) {
+    const missing = programMissing(tool, from);
+    if (missing !== undefined) return missing;
+  }
   return busyboxPath() === undefined ? "needs a static busybox (apt-get install busybox-static)" : undefined;
 }

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { call, type Reply } from "#cli/client.js";
+import { hasTool } from "#src/host/exec.js";
 import { controlSocket, routerFile, supervisorFile } from "#src/paths.js";
 import { livePid } from "#src/pid-file.js";
 
@@ -445,6 +446,20 @@ export async function connected(host: Host, count: number, timeoutMs?: number): 
     },
     timeoutMs,
   );
+}
+
+/**
+ * Why a test that needs a program cannot run here; undefined where it can. The set-up installs such programs: under CI one that
+ * is missing is a failure, lest tests be skipped unseen.
+ *
+ * @param tool the program, as found on the path
+ * @param from the Debian package that has it
+ */
+export function programMissing(tool: string, from: string): string | undefined {
+  if (hasTool(tool)) return undefined;
+  const reason = `needs ${tool} (apt-get install ${from})`;
+  if (process.env.CI) throw new Error(`${reason}: scripts/with-setup.sh should have installed it`);
+  return reason;
 }
 
 /** Why tests that need real interfaces cannot run here; undefined where they can. */

@@ -48,6 +48,16 @@ test("a container that is created gets the helper, a host name and name servers;
   assert.deepEqual((unnamed!.HostConfig as JsonObject).DnsSearch, ["weave.local."]);
 });
 
+test("a host name in a sub-domain of ours: short names are searched there first, then in our domain", async () => {
+  const search = async (body: JsonObject) => ((await create(body))!.HostConfig as JsonObject).DnsSearch;
+  const both = ["sub1.weave.local.", "weave.local."];
+  assert.deepEqual(await search({ Hostname: "foo.sub1.weave.local" }), both);
+  assert.deepEqual(await search({ Hostname: "foo", Domainname: "sub1.weave.local." }), both);
+  assert.deepEqual(await search({ Hostname: "foo.sub1.weave.local", HostConfig: { NetworkMode: "weave" } }), both);
+  for (const Hostname of ["foo", "foo.weave.local", "foo.elsewhere.example", "foo.notweave.local"])
+    assert.deepEqual(await search({ Hostname }), ["weave.local."], Hostname);
+});
+
 test("entrypoints and commands, by Docker's own rules", async () => {
   const cases: [JsonObject, string[], string[]][] = [
     [{}, ["/w/w", "/entry"], ["image", "command"]],

@@ -5,8 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { PROGRAMS } from "#docker/wait/programs.js";
-import { hasTool } from "#src/host/exec.js";
-import { hostTestsImpossible } from "#test/lab/lab.js";
+import { hostTestsImpossible, programMissing } from "#test/lab/lab.js";
 
 /** How a program of another architecture is run on this one. */
 const EMULATORS: Readonly<Record<string, string>> = {
@@ -67,8 +66,7 @@ async function check(command: readonly string[]): Promise<void> {
 for (const [architecture, program] of Object.entries(PROGRAMS)) {
   const own = architecture === process.arch;
   const emulator = EMULATORS[architecture];
-  const cannot =
-    skip ?? (own || hasTool(emulator) ? undefined : `needs ${emulator} (apt-get install qemu-user-static)`);
+  const cannot = skip ?? (own ? undefined : programMissing(emulator, "qemu-user-static"));
   test(`the waiting helper for ${architecture} waits for the interface, then becomes the command`, {
     skip: cannot,
   }, async () => {
@@ -80,7 +78,7 @@ for (const [architecture, program] of Object.entries(PROGRAMS)) {
 }
 
 test("the waiting helper built from its source does the same", {
-  skip: skip ?? (hasTool("gcc") && hasTool("strip") ? undefined : "needs gcc (apt-get install gcc)"),
+  skip: skip ?? programMissing("gcc", "gcc") ?? programMissing("strip", "binutils"),
 }, async () => {
   const file = join(folder, "built");
   const built = spawnSync(SOURCE, ["--native", file], { encoding: "utf8" });

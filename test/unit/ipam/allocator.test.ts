@@ -125,6 +125,9 @@ test("claims: free, own, another's, in use, network and broadcast address, outsi
     /is the network's own address of 10\.32\.0\.0\/24/,
   );
   await failsWith(put(network, a, "y", "10.32.0.255/24"), "WEAVE_IPAM", /is the broadcast address/);
+  // Outside the range a prefix's first address is the user's to give; its last would reach everybody.
+  await put(network, a, "y", "192.168.8.0/24");
+  await failsWith(put(network, a, "y", "192.168.8.255/24"), "WEAVE_IPAM", /is the broadcast address/);
   await put(network, a, "y", "192.168.7.7/24");
   await failsWith(put(network, a, "w", "192.168.7.7/24"), "WEAVE_IPAM", /already owned by y/);
   await put(network, a, "_", "10.32.0.20/24");

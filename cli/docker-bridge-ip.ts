@@ -1,0 +1,17 @@
+import { findLink, ipv4Of } from "#src/host/links.js";
+import { Exit, usage } from "./exit.js";
+import { launched } from "./launched.js";
+
+/** `weave docker-bridge-ip`: the first IPv4 address of Docker's bridge, without a newline: scripts put it into `--dns`. */
+export async function run(args: readonly string[]): Promise<void> {
+  if (args.length > 0) throw usage();
+  const bridge = launched().docker?.bridge ?? (process.env.DOCKER_BRIDGE || "docker0");
+  const link = await findLink(bridge);
+  const address = link && ipv4Of(link)[0]?.split("/")[0];
+  if (address === undefined)
+    throw new Exit(
+      1,
+      `Docker's bridge ${bridge} ${link === undefined ? "does not exist" : "has no IPv4 address"} on this host`,
+    );
+  process.stdout.write(address);
+}
