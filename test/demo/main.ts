@@ -1,12 +1,14 @@
 /**
  * `npm run demo`: three hosts that have nothing but IP between them, in network namespaces of this machine, get one
- * encrypted Ethernet by `weave launch` and `weave connect`. Leaves the machine as it was.
+ * encrypted Ethernet by `weave launch` and `weave connect`; where Docker's programs are installed, a fourth host with an
+ * engine of its own joins them. All hosts, processes and interfaces are gone at the end.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { textOf } from "#src/errors.js";
-import { connected, type Host, Lab, type Namespace, until } from "#test/lab/lab.js";
+import { DockerHost, dockerTestsImpossible, makeImage } from "#test/lab/docker-host.js";
+import { connected, Host, Lab, type Namespace, until } from "#test/lab/lab.js";
 import { median, pingTimes, tcpGbits } from "#test/lab/measure.js";
 
 const INSIDE = "WEAVE_DEMO_INSIDE";
@@ -15,15 +17,24 @@ let step = 0;
 const say = (text = "") => console.log(text);
 const next = (text: string) => say(`\n[${++step}] ${text}`);
 
-/** Shows a command and what it prints, as a user would see it. */
-async function show(host: Host, ...args: string[]): Promise<void> {
-  say(`    ${host.name}# weave ${args.join(" ")}`);
-  const output = await host.ok(...args);
+const dockerImpossible = () =>
+  process.env[INSIDE] === undefined ? dockerTestsImpossible(false) : "an engine needs root outside of user namespaces";
+
+const quoted = (word: string) => (/^[\w./:=-]+$/.test(word) ? word : `'${word}'`);
+
+function print(output: string): void {
   for (const line of output.split("\n").filter((text) => text !== "")) say(`      ${line}`);
 }
 
-async function demo(lab: Lab): Promise<void> {
-  const { hosts } = lab;
+/** Shows a command as a user would type it, and what it prints. */
+async function show(host: Host, ...args: string[]): Promise<void> {
+  say(`    ${host.name}# weave ${args.map(quoted).join(" ")}`);
+  print(await host.ok(...args));
+}
+
+/** @param docker the host with an engine of its own; undefined without Docker's programs */
+async function demo(lab: Lab, docker: DockerHost | undefined): Promise<void> {
+  const hosts = lab.hosts.slice(0, 3);
   const [h1, h2, h3] = hosts;
 
   next("Three hosts: h1 10.99.0.1, h2 10.99.0.2, h3 10.99.0.3. Between them there is IP, and nothing else.");
@@ -63,6 +74,11 @@ async function demo(lab: Lab): Promise<void> {
   say("    36 of 36 answered");
   await show(h1, "status");
 
+  next("A name is given on one host, and known on all.");
+  await show(h1, "dns-add", containers[0].address, "-h", "web");
+  await until("h3 knows the name", async () => (await h3.ok("dns-lookup", "web")) !== "");
+  await show(h3, "dns-lookup", "web");
+
   next("How fast is it? Encrypted between containers on h1 and h2, against the bare wire between the hosts.");
   const bare = await tcpGbits(h1, h2, h2.address, { seconds: 3 });
   const [{ container: here }, , { container: there, address: far }] = containers;
@@ -92,8 +108,24 @@ async function demo(lab: Lab): Promise<void> {
   await show(h2, "rmpeer", "h3");
   await show(h1, "ipam", "explain", containers[4].address);
 
+  if (docker === undefined) say(`\nThe step with Docker is left out: ${dockerImpossible()}`);
+  else await dockerJoins(docker, h1, await makeImage(lab.folder));
+
   next("Everything goes away again.");
-  for (const host of hosts) await show(host, "reset", ...(host === h3 ? ["--force"] : []));
+  for (const host of [...hosts, ...(docker === undefined ? [] : [docker])])
+    await show(host, "reset", ...(host === h3 ? ["--force"] : []));
+}
+
+/** A fourth host, with Docker: its containers are on the network with nothing said but `weave env`. */
+async function dockerJoins(docker: DockerHost, peer: Host, image: string): Promise<void> {
+  next(`A fourth host, ${docker.name}, has a Docker engine. Its containers join by themselves.`);
+  await docker.boot(image);
+  await show(docker, "launch", "--name", docker.peerName, "--password", "open sesame", peer.address);
+  await connected(docker, 2, 60_000);
+  for (const line of ["docker run -d --name app busybox top", "docker exec app ping -c 2 web"]) {
+    say(`    ${docker.name}# eval $(weave env); ${line}`);
+    print(await docker.type(`eval $(weave env); ${line}`));
+  }
 }
 
 /** Without root: the same in a user namespace, where this user is root. */
@@ -123,10 +155,18 @@ async function main(): Promise<number> {
   // Leaving by process.exit lets the lab clean up: see Lab.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => process.exit(130));
   try {
-    lab = await Lab.create(3);
-    await demo(lab);
+    const withDocker = dockerImpossible() === undefined;
+    let docker: DockerHost | undefined;
+    lab = await Lab.createWith(withDocker ? 4 : 3, (options) => {
+      if (options.name !== "h4") return new Host(options);
+      docker = new DockerHost(options);
+      return docker;
+    });
+    await demo(lab, docker);
     await lab.dispose();
-    say("\nDone. The machine is as it was.");
+    const installed = process.env.WEAVE_SETUP_PACKAGES;
+    say("\nDone. All hosts, their interfaces and their processes are gone.");
+    if (installed) say(`These packages were installed for the demo, and stay: ${installed}`);
     return 0;
   } catch (error) {
     say(`\nThe demo failed: ${textOf(error)}`);

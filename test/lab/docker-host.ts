@@ -66,6 +66,13 @@ export class DockerHost extends Host {
     this.#pid = Number(children.trim());
   }
 
+  /** Makes the host, starts its engine and imports the image `busybox`. @param archive of {@link makeImage} */
+  async boot(archive: string): Promise<void> {
+    await this.begin();
+    await this.startEngine();
+    await this.loadImage(archive);
+  }
+
   /** Starts the engine, and waits until it answers. @param args more of dockerd's flags */
   async startEngine(...args: string[]): Promise<void> {
     this.bootEngine(...args);
@@ -187,15 +194,8 @@ function foldersIn(top: string): string[] {
 export async function dockerLab(count: number): Promise<Lab<DockerHost>> {
   const lab = await Lab.createWith(count, (options) => new DockerHost(options));
   try {
-    const archive = join(lab.folder, "busybox.tar");
-    await makeImage(lab.folder, archive);
-    await Promise.all(
-      lab.hosts.map(async (host) => {
-        await host.begin();
-        await host.startEngine();
-        await host.loadImage(archive);
-      }),
-    );
+    const archive = await makeImage(lab.folder);
+    await Promise.all(lab.hosts.map((host) => host.boot(archive)));
     return lab;
   } catch (error) {
     const logs = lab.hosts.map((host) => host.engineLog().slice(-2_000)).join("\n");
@@ -211,13 +211,16 @@ export function networkThere(host: DockerHost): Promise<void> {
   );
 }
 
-async function makeImage(folder: string, archive: string): Promise<void> {
+/** Makes an image of the machine's own busybox, as no registry is needed then. Returns the path of its archive. */
+export async function makeImage(folder: string): Promise<string> {
+  const archive = join(folder, "busybox.tar");
   const root = join(folder, "root");
   for (const name of ["bin", "etc", "tmp", "proc", "sys", "dev"]) mkdirSync(join(root, name), { recursive: true });
   cpSync(busyboxPath()!, join(root, "bin/busybox"));
   const script = `cd ${root}/bin && for a in $(./busybox --list); do [ -e $a ] || ln -s busybox $a; done; tar -C ${root} -cf ${archive} .`;
   const { code, stderr } = await execute("sh", ["-c", script]);
   if (code !== 0) throw new Error(`the image could not be made: ${stderr}`);
+  return archive;
 }
 
 /** A busybox that needs no libraries. */
@@ -239,12 +242,12 @@ const TOOLS = [
   ["busybox", "busybox-static"],
 ] as const;
 
-/** Why tests with a real engine cannot run here; undefined where they can. */
-export function dockerTestsImpossible(): string | undefined {
+/** Why tests with a real engine cannot run here; undefined where they can. @param required as of {@link programMissing} */
+export function dockerTestsImpossible(required?: boolean): string | undefined {
   const general = hostTestsImpossible();
   if (general !== undefined) return general;
   for (const [tool, from] of TOOLS) {
-    const missing = programMissing(tool, from);
+    const missing = programMissing(tool, from, required);
     if (missing !== undefined) return missing;
   }
   return busyboxPath() === undefined ? "needs a static busybox (apt-get install busybox-static)" : undefined;
