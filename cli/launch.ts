@@ -1,13 +1,14 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import { DEFAULT_RANGE } from "#router/flags.js";
 import type { RouterOptions } from "#router/options.js";
 import { WeaveError } from "#src/errors.js";
 import { overlappingRoute } from "#src/host/routes.js";
 import { controlSocket, failureFile, launchFile, paths } from "#src/paths.js";
 import { call } from "./client.js";
 import { Exit } from "./exit.js";
-import { DEFAULT_RANGE, parseLaunch } from "./launch-flags.js";
+import { parseLaunch } from "./launch-flags.js";
 import { running } from "./processes.js";
 import { needRoot } from "./root.js";
 

@@ -1,10 +1,10 @@
 import { parseEndpoint } from "#docker/engine/endpoint.js";
 import { Engine, EngineError } from "#docker/engine/engine.js";
 import type { Container } from "#docker/engine/shapes.js";
+import { engineOf } from "#docker/engine-of.js";
 import { fqdnOf } from "#docker/names.js";
 import { WeaveError } from "#src/errors.js";
 import { findNetns, isNetnsText, type Netns, netnsIdent } from "#src/host/netns.js";
-import { engineOf } from "./engine-of.js";
 import { Exit } from "./exit.js";
 import { launched } from "./launched.js";
 

@@ -18,9 +18,9 @@ export interface IpamOptions {
 }
 
 /**
- * Reads the IPAM flags of `weave launch`; undefined when IPAM is off (`--ipalloc-range ""`).
+ * Reads the IPAM flags of `weave launch`, which are valid one by one; undefined when IPAM is off (`--ipalloc-range ""`).
  *
- * @throws WEAVE_FLAG_INVALID, WEAVE_ADDRESS_INVALID, with the original's words
+ * @throws WEAVE_FLAG_INVALID when they contradict one another, in Weave Net's words
  */
 export function parseIpamOptions(flags: {
   readonly ipallocRange: string;
@@ -43,36 +43,35 @@ export function parseIpamOptions(flags: {
   return { range, defaultSubnet, init: parseInit(ipallocInit) };
 }
 
-/** `consensus[=n]`, `seed=NAME,…`, `observer`, or "" for consensus. @throws WEAVE_FLAG_INVALID */
+/** `consensus[=n]`, `seed=NAME,…`, `observer`, or "" for consensus. @throws WEAVE_FLAG_INVALID, with Weave Net's reasons */
 export function parseInit(text: string): InitOption {
   const [mode, ...rest] = text.split("=");
   const value = text.includes("=") ? rest.join("=") : undefined;
-  const bad = (why: string) => invalid(`Unable to parse --ipalloc-init: ${why}`);
   switch (mode) {
     case "":
       return { mode: "consensus", count: 0 };
     case "consensus": {
       if (value === undefined) return { mode: "consensus", count: 0 };
       const count = Number(value);
-      if (!/^\d{1,4}$/.test(value) || count === 0) throw bad(`bad consensus parameter: ${value.slice(0, 64)}`);
+      if (!/^\d{1,4}$/.test(value) || count === 0) throw invalid(`bad consensus parameter: ${value.slice(0, 64)}`);
       return { mode: "consensus", count };
     }
     case "seed": {
-      if (value === undefined || value === "") throw bad("seed mode requires peer name list");
+      if (value === undefined || value === "") throw invalid("seed mode requires peer name list");
       const peers = value.split(",").map((name) => {
         try {
           return parseMac(name.trim());
         } catch {
-          throw bad(`bad seed parameter: ${name.slice(0, 64)}`);
+          throw invalid(`bad seed parameter: ${name.slice(0, 64)}`);
         }
       });
       return { mode: "seed", peers: [...new Set(peers)].sort() };
     }
     case "observer":
-      if (value !== undefined) throw bad("observer mode takes no parameter");
+      if (value !== undefined) throw invalid("observer mode takes no parameter");
       return { mode: "observer" };
     default:
-      throw bad(`unknown mode: ${text.slice(0, 64)}`);
+      throw invalid(`unknown mode: ${text.slice(0, 64)}`);
   }
 }
 

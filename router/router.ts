@@ -17,7 +17,7 @@ import { loadIdentity } from "#router/identity.js";
 import { Ipam } from "#router/ipam.js";
 import { parseIpamOptions } from "#router/ipam-options.js";
 import { NamespaceWatch } from "#router/namespaces.js";
-import { checkOptions, hostPorts, type RouterOptions } from "#router/options.js";
+import { hostPorts, type RouterOptions } from "#router/options.js";
 import { passwordKey } from "#router/password.js";
 import { Sleeve, SleeveConnection } from "#router/sleeve/sleeve.js";
 import { loadTargets, MAX_TARGETS, resolveTarget, saveTargets } from "#router/targets.js";
@@ -112,7 +112,6 @@ export class Router {
    * @throws WeaveError, with words for the user
    */
   static async start(start: RouterStart): Promise<Router> {
-    checkOptions(start.options);
     if (process.getuid?.() !== 0)
       throw new WeaveError("WEAVE_NOT_ROOT", "weave must be run as 'root' when run locally");
     const undo: (() => void | Promise<void>)[] = [];

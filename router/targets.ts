@@ -3,6 +3,7 @@ import { z } from "zod/mini";
 import type { Target } from "#mesh/connection-maker.js";
 import { isIpv4 } from "#src/address.js";
 import { WeaveError } from "#src/errors.js";
+import { isPort } from "#src/flag-shapes.js";
 import { readStored, type Store } from "#src/store.js";
 
 const KEY = "directPeers";
@@ -14,21 +15,30 @@ const shape = z
   .check(z.maxLength(MAX_TARGETS));
 
 /**
- * Resolves `host[:port]` once, as the original does.
+ * Reads `host[:port]`. Whether the host exists is found out by resolving it.
  *
- * @param ourPort taken where no port is given
  * @throws WEAVE_PEER_INVALID
  */
-export async function resolveTarget(text: string, ourPort: number): Promise<Target> {
+export function parsePeer(text: string): { readonly host: string; readonly port: number | undefined } {
   const match = /^([^\s:/]{1,253})(?::(\d{1,5}))?$/.exec(text);
-  const port = match?.[2] === undefined ? ourPort : Number(match[2]);
-  if (match === null || port < 1 || port > 65_535) {
+  if (match === null || !(match[2] === undefined || isPort(match[2]))) {
     throw new WeaveError(
       "WEAVE_PEER_INVALID",
       `invalid peer name ${JSON.stringify(text.slice(0, 300))}, should be host[:port]`,
     );
   }
-  return { text, address: `${await resolve(match[1])}:${port}`, port: match[2] !== undefined };
+  return { host: match[1], port: match[2] === undefined ? undefined : Number(match[2]) };
+}
+
+/**
+ * Resolves `host[:port]` once, as Weave Net does.
+ *
+ * @param ourPort taken where no port is given
+ * @throws WEAVE_PEER_INVALID
+ */
+export async function resolveTarget(text: string, ourPort: number): Promise<Target> {
+  const { host, port } = parsePeer(text);
+  return { text, address: `${await resolve(host)}:${port ?? ourPort}`, port: port !== undefined };
 }
 
 async function resolve(host: string): Promise<string> {

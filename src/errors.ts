@@ -76,12 +76,20 @@ export class WeaveError extends Error {
   }
 }
 
-/** A flag or variable with a value that it cannot have. */
-export function invalidValue(what: string, value: unknown, expected: string): WeaveError {
-  return new WeaveError(
-    "WEAVE_FLAG_INVALID",
-    `invalid value ${JSON.stringify(value)} for ${what}: it must be ${expected}`,
-  );
+/** Characters of a bad value that are shown. */
+const SHOWN = 80;
+
+/**
+ * A flag or variable with a value that it cannot have, on one line.
+ *
+ * @param reason why it cannot have this value, where `expected` does not say it
+ */
+export function invalidValue(what: string, value: unknown, expected: string, reason = ""): WeaveError {
+  const text = typeof value === "string" ? value : (JSON.stringify(value) ?? "nothing");
+  const short = text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text;
+  const shown = typeof value === "string" ? JSON.stringify(short) : short;
+  const why = reason === "" ? "" : ` (${reason})`;
+  return new WeaveError("WEAVE_FLAG_INVALID", `invalid value ${shown} for ${what}: it must be ${expected}${why}`);
 }
 
 /** What to print or log of anything that was thrown. */

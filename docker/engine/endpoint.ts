@@ -31,7 +31,7 @@ export function parseEndpoint(text: string, env: NodeJS.ProcessEnv = {}): Endpoi
   const match = /^tcp:\/\/([\w.-]+)(?::(\d{1,5}))?\/?$/.exec(text);
   const secure = Boolean(env.DOCKER_TLS_VERIFY);
   const port = Number(match?.[2] ?? (secure ? PORT_TLS : PORT));
-  if (match === null || port > 65_535) {
+  if (match === null || port < 1 || port > 65_535) {
     throw new WeaveError("WEAVE_FLAG_INVALID", `'${text.slice(0, 200)}' is no address of a Docker engine`, {
       next: "Give unix:///var/run/docker.sock or tcp://host:port, by --docker-api or DOCKER_HOST.",
     });

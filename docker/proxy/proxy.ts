@@ -3,7 +3,8 @@ import { createServer as createHttpServer, type IncomingMessage, type Server, ty
 import { createServer, type Server as NetServer, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
 import { type Endpoint, readPem } from "#docker/engine/endpoint.js";
-import { type DockerOptions, type Listen, listenText, parseListen } from "#docker/options.js";
+import type { DockerOptions } from "#docker/flags.js";
+import { type Listen, listenText, parseListen } from "#docker/options.js";
 import { answerError, answerWith, joinRaw, sendOn } from "#docker/proxy/pipe.js";
 import type { Rewriter } from "#docker/proxy/rewriter.js";
 import { textOf, WeaveError } from "#src/errors.js";

@@ -1,5 +1,4 @@
 import { OFFLOADS, type OffloadName, type Offloads } from "#router/datapath/protocol.js";
-import { WeaveError } from "#src/errors.js";
 import { AeadContext, KEY_BYTES, opensslAtHand, SALT_BYTES } from "#src/host/native/aead.js";
 import { Memory } from "#src/host/native/memory.js";
 
@@ -53,16 +52,4 @@ export function cipherText({ openssl }: Offloads): string {
   if (!openssl) return "AES-256-GCM by node:crypto (slow)";
   hardware ??= aesInHardware();
   return `AES-256-GCM by OpenSSL${hardware ? "" : ", without AES instructions (slow)"}`;
-}
-
-/** Reads a list of names, with commas between. @throws WEAVE_FLAG_INVALID */
-export function parseOffloads(text: string): OffloadName[] {
-  const names = text.split(",").filter((name) => name !== "");
-  const unknown = names.find((name) => !(OFFLOADS as readonly string[]).includes(name));
-  if (unknown !== undefined) {
-    throw new WeaveError("WEAVE_FLAG_INVALID", `there is no offload ${JSON.stringify(unknown)}`, {
-      next: `They are ${OFFLOADS.join(", ")}.`,
-    });
-  }
-  return names as OffloadName[];
 }

@@ -1,6 +1,6 @@
 import { fold, parseName } from "#dns/name.js";
 import { isIpv4 } from "#src/address.js";
-import { invalidValue } from "#src/errors.js";
+import { isPort } from "#src/flag-shapes.js";
 
 export interface DnsOptions {
   /** Folded, with a dot at its end. */
@@ -15,15 +15,10 @@ export interface DnsOptions {
 }
 
 export const DNS_PORT = 53;
-const MAX_TTL_S = 7 * 86_400;
-const MAX_FALLBACK_MS = 60_000;
+export const MAX_FALLBACK_MS = 60_000;
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000 };
 
-/**
- * Reads the DNS flags of `weave launch`; undefined with `--no-dns`.
- *
- * @throws WEAVE_FLAG_INVALID, WEAVE_DNS_NAME
- */
+/** Reads the DNS flags of `weave launch`, which are valid one by one; undefined with `--no-dns`. */
 export function parseDnsOptions(flags: {
   readonly dns: boolean;
   readonly dnsDomain: string;
@@ -33,30 +28,28 @@ export function parseDnsOptions(flags: {
   readonly resolvConf: string;
 }): DnsOptions | undefined {
   if (!flags.dns) return undefined;
-  if (!(flags.dnsTtl >= 0 && flags.dnsTtl <= MAX_TTL_S))
-    throw invalidValue("--dns-ttl", flags.dnsTtl, `seconds from 0 to ${MAX_TTL_S}`);
-  const duration = /^(\d{1,6})(ms|s|m)$/.exec(flags.dnsFallbackTimeout);
-  const fallbackTimeoutMs = duration === null ? 0 : Number(duration[1]) * UNITS[duration[2]];
-  if (!(fallbackTimeoutMs > 0 && fallbackTimeoutMs <= MAX_FALLBACK_MS))
-    throw invalidValue(
-      "--dns-fallback-timeout",
-      flags.dnsFallbackTimeout,
-      "a duration such as 5s or 500ms, at most 60s",
-    );
   return {
     domain: fold(parseName(flags.dnsDomain)),
     listen: flags.dnsListenAddress === "" ? undefined : parseListen(flags.dnsListenAddress),
     ttl: flags.dnsTtl,
     resolvConf: flags.resolvConf,
-    fallbackTimeoutMs,
+    fallbackTimeoutMs: parseDuration(flags.dnsFallbackTimeout),
   };
 }
 
-function parseListen(text: string): { host: string; port: number } {
+/** Milliseconds of a duration such as `5s` or `500ms`, at most {@link MAX_FALLBACK_MS}. @throws RangeError */
+export function parseDuration(text: string): number {
+  const match = /^(\d{1,6})(ms|s|m)$/.exec(text);
+  const duration = match === null ? 0 : Number(match[1]) * UNITS[match[2]];
+  if (duration > 0 && duration <= MAX_FALLBACK_MS) return duration;
+  throw new RangeError(`no duration: ${text}`);
+}
+
+/** An IPv4 address and a port, of which one may be missing. @throws RangeError */
+export function parseListen(text: string): { host: string; port: number } {
   const match = /^([\d.]*)(?::(\d{1,5}))?$/.exec(text);
   const host = match?.[1] || "0.0.0.0";
-  const port = Number(match?.[2] ?? DNS_PORT);
-  if (match === null || !isIpv4(host) || port > 65_535)
-    throw invalidValue("--dns-listen-address", text, "an IPv4 address with a port, such as 172.17.0.1:53");
-  return { host, port };
+  const port = match?.[2] ?? String(DNS_PORT);
+  if (match === null || !isIpv4(host) || !isPort(port)) throw new RangeError(`no address to listen at: ${text}`);
+  return { host, port: Number(port) };
 }

@@ -1,0 +1,25 @@
+import { type Flag, flagText, type Rows } from "#src/flag.js";
+
+export type Row = Flag<unknown>;
+
+/** Rows by section, in the order of their first. */
+export function sectionsOf(rows: Rows): Map<string, Row[]> {
+  const sections = new Map<string, Row[]>();
+  for (const row of Object.values(rows)) sections.set(row.section, [...(sections.get(row.section) ?? []), row]);
+  return sections;
+}
+
+/** A flag without a meaning is only listed. */
+export const isShown = ({ meaning }: Row): boolean => meaning !== "";
+
+/** As it is typed: `--port <port>`. */
+export const typed = (row: Row): string =>
+  row.placeholder === undefined ? flagText(row) : `${flagText(row)} <${row.placeholder}>`;
+
+/** The default as people read it; "" for a switch that is off. */
+export function defaultWords(row: Row): string {
+  if (row.defaultText !== undefined) return row.defaultText;
+  const { default: value } = row;
+  if (row.given !== undefined) return row.given === value ? "on" : "";
+  return value === "" || typeof value === "function" ? "" : String(value);
+}

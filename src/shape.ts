@@ -1,0 +1,125 @@
+/** What a value may be: read from text (a flag, a variable), or checked as it came from a file. */
+export interface Shape<T> {
+  /** Completes "it must be …": form, unit and range. */
+  readonly expected: string;
+  /** @throws Error: the text is no such value; its message is the reason, and may be empty */
+  parse(text: string): T;
+  /** @throws Error: the value is none of this shape */
+  check(value: unknown): T;
+}
+
+/** A whole number from `min` to `max`. @param also one more number, outside of the range, with a meaning of its own */
+export function whole(
+  min: number,
+  max: number,
+  unit = "a whole number",
+  also?: readonly [number, string],
+): Shape<number> {
+  const check = (value: unknown): number => {
+    const fits = Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max;
+    return fits || (also !== undefined && value === also[0]) ? (value as number) : misfit();
+  };
+  return {
+    expected: `${unit} from ${min} to ${max}${also === undefined ? "" : `, or ${also[0]} for ${also[1]}`}`,
+    parse: (text) => (/^\d{1,15}$/.test(text) ? check(Number(text)) : misfit()),
+    check,
+  };
+}
+
+/** Text that `test` accepts: it returns false, or throws why not. @param read what is kept of the text */
+export function text(
+  expected: string,
+  test: (text: string) => unknown = () => true,
+  read: (text: string) => string = (given) => given,
+): Shape<string> {
+  const check = (value: unknown): string => (typeof value === "string" && test(value) !== false ? value : misfit());
+  return { expected, parse: (given) => check(read(given)), check };
+}
+
+/** A test out of a parser, where `expected` says all that its errors could. */
+export const accepts =
+  (parse: (text: string) => unknown) =>
+  (given: string): boolean => {
+    try {
+      parse(given);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+
+/** One of some words. @param words each word, with the value that it stands for */
+export function choice<const T extends string>(words: Readonly<Record<string, T>>): Shape<T> {
+  const values: readonly unknown[] = Object.values(words);
+  const names = [...new Map(Object.entries(words).map(([word, value]) => [value, word])).values()];
+  return {
+    expected: `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`,
+    parse: (given) => (Object.hasOwn(words, given) ? words[given] : misfit()),
+    check: (value) => (values.includes(value) ? (value as T) : misfit()),
+  };
+}
+
+/** One word for yes, another for no. */
+function boolean(yes: string, no: string): Shape<boolean> {
+  return {
+    expected: `${yes} or ${no}`,
+    parse: (given) => (given === yes ? true : given === no ? false : misfit()),
+    check: (value) => (typeof value === "boolean" ? value : misfit()),
+  };
+}
+
+export const trueFalse = boolean("true", "false");
+export const onOff = boolean("on", "off");
+
+/** Several of a shape, with commas between; none at all is the empty text. */
+export function commaList<T>(expected: string, of: Shape<T>): Shape<readonly T[]> {
+  const each = <V>(values: readonly V[], read: (value: V) => T): T[] =>
+    values.map((value) => {
+      try {
+        return read(value);
+      } catch {
+        throw new Error(`${JSON.stringify(value)} is none`);
+      }
+    });
+  return {
+    expected,
+    parse: (given) =>
+      each(
+        given.split(",").filter((part) => part !== ""),
+        of.parse,
+      ),
+    check: (value) => (Array.isArray(value) ? each(value, of.check) : misfit()),
+  };
+}
+
+/** Of a flag that may be repeated: each gives one more. */
+export function repeated<T>(of: Shape<T>): Shape<readonly T[]> {
+  return {
+    expected: of.expected,
+    parse: (given) => [of.parse(given)],
+    check: (value) => (Array.isArray(value) ? value.map(of.check) : misfit()),
+  };
+}
+
+/** A value that may be missing: the empty text is none. */
+export function optional<T>(of: Shape<T>): Shape<T | undefined> {
+  return {
+    expected: of.expected,
+    parse: (given) => (given === "" ? undefined : of.parse(given)),
+    check: (value) => (value === undefined ? undefined : of.check(value)),
+  };
+}
+
+/** The empty text stands for what `means` says; any other is of the shape. */
+export function orEmpty(of: Shape<string>, means: string): Shape<string> {
+  return {
+    expected: `${of.expected}, or "" for ${means}`,
+    parse: (given) => (given === "" ? "" : of.parse(given)),
+    check: (value) => (value === "" ? "" : of.check(value)),
+  };
+}
+
+/** The reason of a misfit is in what is expected. */
+function misfit(): never {
+  throw new Error("");
+}
