@@ -1,6 +1,6 @@
 import { request as httpRequest, type IncomingMessage, type RequestOptions } from "node:http";
-import { request as httpsRequest } from "node:https";
 import { type ZodMiniType, z } from "zod/mini";
+import { EngineAgent } from "#docker/engine/connection.js";
 import { type Endpoint, endpointText } from "#docker/engine/endpoint.js";
 import {
   type Container,
@@ -44,10 +44,12 @@ export class EngineError extends WeaveError {
 /** Client of a Docker engine's API, as much of it as we need. The version is agreed on with each engine anew. */
 export class Engine {
   readonly endpoint: Endpoint;
+  readonly #agent: EngineAgent;
   #version: string | undefined;
 
   constructor(endpoint: Endpoint) {
     this.endpoint = endpoint;
+    this.#agent = new EngineAgent(endpoint, { keepAlive: false });
   }
 
   /** The API version agreed on, once there was an answer. */
@@ -171,10 +173,9 @@ export class Engine {
   ): Promise<IncomingMessage> {
     const text = body === undefined ? undefined : JSON.stringify(body);
     const options: RequestOptions = {
-      ...connectionTo(this.endpoint),
       method,
       path: `${prefix}${path}`,
-      agent: false,
+      agent: this.#agent,
       headers: {
         Host: "docker",
         ...(text === undefined
@@ -184,8 +185,7 @@ export class Engine {
       ...(signal ? { signal } : {}),
     };
     return new Promise((resolve, reject) => {
-      const send = isSecure(this.endpoint) ? httpsRequest : httpRequest;
-      const outgoing = send(options, (response) => {
+      const outgoing = httpRequest(options, (response) => {
         // An answer that stops midway must not be waited for.
         if (timeoutMs > 0) response.once("close", () => clearTimeout(timer));
         else clearTimeout(timer);
@@ -203,14 +203,6 @@ export class Engine {
     });
   }
 }
-
-/** What `net.connect`, `http.request` and their kin need to reach an engine. */
-export function connectionTo(endpoint: Endpoint): object {
-  if ("socketPath" in endpoint) return { socketPath: endpoint.socketPath };
-  return { host: endpoint.host, port: endpoint.port, ...endpoint.tls };
-}
-
-export const isSecure = (endpoint: Endpoint): boolean => "host" in endpoint && endpoint.tls !== undefined;
 
 export function unreachable(endpoint: Endpoint, cause: unknown): WeaveError {
   const gone = ["ECONNREFUSED", "ENOENT"].includes(systemCode(cause) ?? "");

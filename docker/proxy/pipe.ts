@@ -1,17 +1,26 @@
 import { request as httpRequest, type IncomingMessage, type RequestOptions, type ServerResponse } from "node:http";
-import { request as httpsRequest } from "node:https";
-import { connect, type Socket } from "node:net";
-import { connect as tlsConnect } from "node:tls";
+import type { Socket } from "node:net";
+import { EngineAgent, openConnection } from "#docker/engine/connection.js";
 import type { Endpoint } from "#docker/engine/endpoint.js";
-import { connectionTo, isSecure, unreachable } from "#docker/engine/engine.js";
-import { systemCode } from "#src/errors.js";
+import { unreachable } from "#docker/engine/engine.js";
 
 /** Headers that are about one connection, not about what it carries (RFC 9110, 7.6.1). */
 const HOP_BY_HOP = ["connection", "keep-alive", "proxy-connection"];
+const LENGTHS = ["content-length", "transfer-encoding"];
+/** Methods of requests that have a body, if only an empty one. */
+const WITH_BODY = ["POST", "PUT", "PATCH"];
+/** Methods that change nothing: such a call may be sent twice (RFC 9110, 9.2.1). */
+const SAFE = ["GET", "HEAD", "OPTIONS"];
+/** The longest head of a message, in bytes: a registry's credentials travel in a header. */
+export const MAX_HEAD = 1 << 20;
 
 /** Any name will do on a Unix socket. */
 const HOST = "docker";
-const PATH_AS_HOST = /^(host: *)\S*\/\S*$/im;
+const PATH_AS_HOST = /^(host: *)\S*\/\S*$/i;
+const CONNECTION = /^connection: */i;
+
+/** A client's connection has one of its own to the engine, which lives as long: what the engine keeps for a connection stays apart. */
+const agents = new WeakMap<Socket, EngineAgent>();
 
 export interface Forward {
   readonly endpoint: Endpoint;
@@ -20,43 +29,75 @@ export interface Forward {
   readonly body?: Buffer | undefined;
 }
 
-/** Sends a request on to the engine, and resolves with the head of its answer. The body follows as it comes. */
-export function sendOn({ endpoint, request, body }: Forward): Promise<IncomingMessage> {
-  const drop = body === undefined ? HOP_BY_HOP : [...HOP_BY_HOP, "content-length", "transfer-encoding"];
-  const headers = withSoundHost(withoutHeaders(request.rawHeaders, drop));
+/**
+ * Sends a request on to the engine, and resolves with the head of its answer, which may come before the request's body is
+ * complete. The answer's body follows as it comes; it must be read, or the answer be destroyed.
+ *
+ * @throws WEAVE_DOCKER_AWAY when there was no answer
+ */
+export async function sendOn(forward: Forward): Promise<IncomingMessage> {
+  const agent = agentOf(forward.request.socket, forward.endpoint);
+  const first = attempt(forward, agent);
+  try {
+    return await first.answer;
+  } catch (error) {
+    // The engine closed a connection that was at rest while this call was under way to it. Nobody knows whether it did what
+    // it was asked: only a call that changes nothing is repeated.
+    if (!first.repeatable()) throw error;
+    return attempt(forward, agent).answer;
+  }
+}
+
+function attempt(
+  { endpoint, request, body }: Forward,
+  agent: EngineAgent,
+): { answer: Promise<IncomingMessage>; repeatable: () => boolean } {
+  const headers = withSoundHost(withoutHeaders(request.rawHeaders, [...HOP_BY_HOP, ...(body ? LENGTHS : [])]));
+  const { "content-length": length, "transfer-encoding": encoding } = request.headers;
+  const empty = body === undefined && length === undefined && encoding === undefined;
   if (body !== undefined) headers.push("Content-Length", String(body.length));
+  // Node would send an empty body in chunks, which the engine takes for one of unknown length.
+  else if (empty && WITH_BODY.includes(request.method ?? "")) headers.push("Content-Length", "0");
   const options: RequestOptions = {
-    ...connectionTo(endpoint),
     method: request.method,
     path: request.url,
     headers: headers as unknown as NonNullable<RequestOptions["headers"]>,
-    agent: false,
+    agent,
     setHost: false,
+    maxHeaderSize: MAX_HEAD,
   };
-  return new Promise((resolve, reject) => {
-    const outgoing = (isSecure(endpoint) ? httpsRequest : httpRequest)(options);
-    let answered = false;
-    outgoing.on("response", (response) => {
-      answered = true;
-      resolve(response);
-    });
-    outgoing.on("error", (cause) => {
-      // An engine that has answered may close before it has read all that it was sent.
-      if (!answered) reject(unreachable(endpoint, cause));
-    });
-    if (body !== undefined) outgoing.end(body);
+  const outgoing = httpRequest(options);
+  const answer = new Promise<IncomingMessage>((resolve, reject) => {
+    outgoing.on("response", resolve);
+    // After the answer's head this settles nothing: the answer itself says how it ended.
+    outgoing.on("error", (cause) => reject(unreachable(endpoint, cause)));
+    if (body !== undefined || empty) outgoing.end(body);
     else request.pipe(outgoing);
+    // An engine that has answered may take no more: what the client still sends must not block its connection.
+    outgoing.once("close", () => {
+      request.unpipe(outgoing);
+      request.resume();
+    });
     // Who has gone away does not want the answer; the engine must learn that, as for `docker logs -f`.
     const gone = () => outgoing.destroy();
     request.socket.once("close", gone);
     outgoing.once("close", () => request.socket.off("close", gone));
   });
+  return { answer, repeatable: () => empty && outgoing.reusedSocket && SAFE.includes(request.method ?? "") };
+}
+
+function agentOf(client: Socket, endpoint: Endpoint): EngineAgent {
+  const known = agents.get(client);
+  if (known !== undefined) return known;
+  const agent = new EngineAgent(endpoint, { keepAlive: true });
+  agents.set(client, agent);
+  client.once("close", () => agent.close());
+  return agent;
 }
 
 /** Gives the engine's answer to the client as it comes, byte for byte. */
 export function answerWith(incoming: IncomingMessage, response: ServerResponse, body?: Buffer): void {
-  const drop = body === undefined ? HOP_BY_HOP : [...HOP_BY_HOP, "content-length", "transfer-encoding"];
-  const headers = withoutHeaders(incoming.rawHeaders, drop);
+  const headers = withoutHeaders(incoming.rawHeaders, [...HOP_BY_HOP, ...(body ? LENGTHS : [])]);
   response.sendDate = false;
   if (body !== undefined) headers.push("Content-Length", String(body.length));
   response.writeHead(incoming.statusCode ?? 502, incoming.statusMessage ?? "", headers);
@@ -76,26 +117,24 @@ export function answerWith(incoming: IncomingMessage, response: ServerResponse, 
  *
  * @param head what the client has sent already
  */
-export function joinRaw(client: Socket, endpoint: Endpoint, head: Buffer): void {
-  const options = { ...connectionTo(endpoint), allowHalfOpen: true };
-  const where = "socketPath" in endpoint ? { path: endpoint.socketPath } : {};
-  const engine: Socket = isSecure(endpoint) ? tlsConnect(options as never) : connect({ ...options, ...where } as never);
-  const ready = isSecure(endpoint) ? "secureConnect" : "connect";
-  client.on("error", () => engine.destroy());
-  engine.once("error", (cause) => {
-    // Nothing was said yet: the client is owed an answer in its own language.
-    if (engine.bytesRead === 0 && ["ECONNREFUSED", "ENOENT"].includes(systemCode(cause) ?? ""))
-      client.end(rawAnswer(502, unreachable(endpoint, cause).text));
-    else client.destroy();
-  });
-  engine.once(ready, () => {
-    engine.write(soundHead(head));
-    client.pipe(engine);
-    engine.pipe(client);
-    for (const socket of [client, engine]) socket.setNoDelay(true);
-  });
-  client.once("close", () => engine.destroySoon());
-  engine.once("close", (failed) => (failed ? client.destroy() : client.end()));
+export async function joinRaw(client: Socket, endpoint: Endpoint, head: Buffer): Promise<void> {
+  let engine: Socket | undefined;
+  client.on("error", () => engine?.destroy());
+  client.once("close", () => engine?.destroySoon());
+  try {
+    engine = await openConnection(endpoint, true);
+  } catch (cause) {
+    client.end(rawAnswer(502, unreachable(endpoint, cause).text));
+    return;
+  }
+  if (client.destroyed) return void engine.destroy();
+  // What has arrived still goes out.
+  engine.once("error", () => client.destroySoon());
+  engine.once("close", (failed) => (failed ? client.destroySoon() : client.end()));
+  engine.write(soundHead(head));
+  client.pipe(engine);
+  engine.pipe(client);
+  client.setNoDelay(true);
 }
 
 export function rawAnswer(status: number, text: string): string {
@@ -114,10 +153,18 @@ export function answerError(response: ServerResponse, status: number, text: stri
   response.end(body);
 }
 
+/** The engine closes the connection after an answer with which it does not leave HTTP: what would follow needs our look again. */
 function soundHead(seen: Buffer): Buffer {
   const end = seen.indexOf("\r\n\r\n");
   if (end === -1) return seen;
-  const head = seen.subarray(0, end).toString("latin1").replace(PATH_AS_HOST, `$1${HOST}`);
+  const [line, ...fields] = seen.subarray(0, end).toString("latin1").split("\r\n");
+  const options = fields.filter((field) => CONNECTION.test(field)).map((field) => field.replace(CONNECTION, ""));
+  const others = fields
+    .filter((field) => !CONNECTION.test(field))
+    .map((field) => field.replace(PATH_AS_HOST, `$1${HOST}`));
+  const kept = options.flatMap((value) => value.split(",")).map((value) => value.trim());
+  const connection = [...kept.filter((value) => value.toLowerCase() !== "keep-alive"), "close"].join(", ");
+  const head = [line, ...others, `Connection: ${connection}`].join("\r\n");
   return Buffer.concat([Buffer.from(head, "latin1"), seen.subarray(end)]);
 }
 

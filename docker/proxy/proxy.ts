@@ -5,16 +5,16 @@ import { createServer as createTlsServer } from "node:tls";
 import { type Endpoint, readPem } from "#docker/engine/endpoint.js";
 import type { DockerOptions } from "#docker/flags.js";
 import { type Listen, listenText, parseListen } from "#docker/options.js";
-import { answerError, answerWith, joinRaw, sendOn } from "#docker/proxy/pipe.js";
+import { answerError, answerWith, joinRaw, MAX_HEAD, sendOn } from "#docker/proxy/pipe.js";
 import type { Rewriter } from "#docker/proxy/rewriter.js";
 import { textOf, WeaveError } from "#src/errors.js";
 import { freeSocketPath } from "#src/host/unix-socket.js";
 import type { Log } from "#src/log.js";
 
-/** A registry's credentials travel in a header, and may be long. */
-const MAX_HEAD = 1 << 20;
 /** Who says nothing for so long after connecting is no client. */
 const HEAD_MS = 60_000;
+/** Clients that connect at the same time and are not accepted yet: as many as the engine itself lets wait. */
+const BACKLOG = 4_096;
 /** Calls after which client and engine leave HTTP on the same connection; others do so by an `Upgrade` header. */
 const HIJACKED = /^POST (?:\/v[\d.]+)?\/(?:containers\/[^/ ]+\/attach|exec\/[^/ ]+\/start)[? ]/;
 const UPGRADE = /^upgrade:/im;
@@ -49,8 +49,10 @@ export class ApiProxy {
     this.#http.timeout = 0;
     // As the engine, which closes no connection by itself.
     this.#http.keepAliveTimeout = 0;
-    this.#http.on("upgrade", (request: IncomingMessage, socket: Socket, head: Buffer) =>
-      joinRaw(socket, this.#parts.engine, Buffer.concat([Buffer.from(headText(request)), head])),
+    this.#http.on(
+      "upgrade",
+      (request: IncomingMessage, socket: Socket, head: Buffer) =>
+        void joinRaw(socket, this.#parts.engine, Buffer.concat([Buffer.from(headText(request)), head])),
     );
     this.#http.on("clientError", (_error, socket) => {
       if (socket.writable) socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
@@ -106,8 +108,8 @@ export class ApiProxy {
           }),
         ),
       );
-      if ("path" in listen) server.listen(listen.path, resolve);
-      else server.listen(listen.port, listen.host, resolve);
+      const where = "path" in listen ? listen : { port: listen.port, host: listen.host };
+      server.listen({ ...where, backlog: BACKLOG }, resolve);
     });
     this.#servers.push(server);
     this.addresses.push(listenText(listen));
@@ -128,7 +130,7 @@ export class ApiProxy {
       if (end === -1 && seen.length < MAX_HEAD) return;
       done();
       const head = seen.subarray(0, Math.max(end, 0)).toString("latin1");
-      if (HIJACKED.test(head) || UPGRADE.test(head)) return joinRaw(socket, this.#parts.engine, seen);
+      if (HIJACKED.test(head) || UPGRADE.test(head)) return void joinRaw(socket, this.#parts.engine, seen);
       socket.unshift(seen);
       this.#http.emit("connection", socket);
       socket.resume();

@@ -88,7 +88,8 @@ export class Rewriter {
     } finally {
       if (container !== undefined) await this.#settle(container, response);
     }
-    if (!response.headersSent) answerWith(incoming, response);
+    if (response.headersSent) incoming.resume();
+    else answerWith(incoming, response);
   }
 
   async #settle({ Id }: Container, response: ServerResponse): Promise<void> {

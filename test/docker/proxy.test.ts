@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { after, before, test } from "node:test";
 import { type DockerHost, dockerLab, dockerTestsImpossible, networkThere } from "#test/lab/docker-host.js";
+import { EngineClient, kindsOfCalls, repeat } from "#test/lab/engine-calls.js";
 import { connected, type Lab, until } from "#test/lab/lab.js";
 
 const skip = dockerTestsImpossible();
@@ -155,6 +156,17 @@ test("stdin with half-close, exec, attach, logs -f, cp, events, build and its la
   const [here, there] = built.split("\n").map((line) => line.split(" ")[0]);
   assert.equal(here, there);
   await h1.type(`${ENV} docker rm -f long`);
+});
+
+test("no call of any kind fails: what is passed on is as sound as without us", { skip, timeout: 180_000 }, async () => {
+  const count = 200;
+  await h1.type(`${ENV} docker run -d --name calls busybox sh -c 'echo hello; sleep 600'`);
+  const client = new EngineClient(h1.path("/run/weave/weave.sock"));
+  for (const { name, call, dear = 1 } of kindsOfCalls("calls"))
+    assert.deepEqual((await repeat(count / dear, (i) => call(client, i))).failures, [], name);
+  client.close();
+  // As users make them: each with a connection of its own, head and body in two pieces.
+  await h1.type(`${ENV} for i in $(seq 50); do docker volume create vv >/dev/null || exit 1; done; docker rm -f calls`);
 });
 
 test("one connection may carry many calls; an upgrade on it is passed on as well", { skip }, async () => {

@@ -1,0 +1,178 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { connect, createServer, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import type { DockerOptions } from "#docker/flags.js";
+import { ApiProxy } from "#docker/proxy/proxy.js";
+import { silentLog } from "#src/log.js";
+import { EngineClient, repeat } from "#test/lab/engine-calls.js";
+
+const folder = mkdtempSync(join(tmpdir(), "weave-pipe-"));
+const closers: (() => void)[] = [];
+after(() => {
+  for (const close of closers) close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+let count = 0;
+
+/** What a fake engine does with a connection, from its first byte on; it sees bytes, and may close whenever it likes. */
+type Behaviour = (socket: Socket, seen: () => string) => void;
+
+/** An engine that behaves badly, and the proxy in front of it. */
+async function behind(behaviour: (connection: number) => Behaviour) {
+  const engine = join(folder, `engine${count}.sock`);
+  const path = join(folder, `proxy${count++}.sock`);
+  let connections = 0;
+  const sockets = new Set<Socket>();
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    sockets.add(socket);
+    const behave = behaviour(connections++);
+    let text = "";
+    socket.on("error", () => {});
+    socket.on("data", (chunk) => {
+      text += chunk.toString("latin1");
+      behave(socket, () => text);
+    });
+    socket.on("end", () => socket.end());
+  });
+  server.listen(engine);
+  await once(server, "listening");
+  const options = { listen: [path], tls: "off" } as unknown as DockerOptions;
+  const proxy = await ApiProxy.open({
+    engine: { socketPath: engine },
+    options,
+    rewriter: () => undefined,
+    log: silentLog,
+  });
+  const client = new EngineClient(path);
+  closers.push(() => {
+    client.close();
+    void proxy.close();
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return { client, path, connections: () => connections };
+}
+
+const answer = (body: string, status = "200 OK", more = "") =>
+  `HTTP/1.1 ${status}\r\nContent-Length: ${body.length}\r\n${more}\r\n${body}`;
+const CLOSE = "Connection: close\r\n";
+/** How many whole requests of `POST /x` with the body `{"a":1}` there are. */
+const requests = (text: string) => text.split('{"a":1}').length - 1;
+const post = (client: EngineClient) => client.call("POST", "/x", { a: 1 });
+
+test("an engine that answers and closes as soon as it has the body loses no answer", async () => {
+  const { client } = await behind(() => (socket, seen) => {
+    if (requests(seen()) === 1) socket.end(answer("done", "201 Created", CLOSE), () => socket.destroy());
+  });
+  const { failures } = await repeat(300, async () => {
+    const { status, body } = await post(client);
+    assert.deepEqual([status, body.toString()], [201, "done"]);
+  });
+  assert.deepEqual(failures, []);
+});
+
+test("an engine that answers before it has read all, and resets the connection, loses no answer", async () => {
+  const { client } = await behind(() => (socket) => {
+    socket.pause();
+    socket.removeAllListeners("data");
+    // What is not read makes the kernel reset the connection.
+    socket.write(answer("no such thing", "404 Not Found", CLOSE), () => socket.destroy());
+  });
+  const large = Buffer.alloc(3 << 20);
+  const { failures } = await repeat(100, async (i) => {
+    const body = i % 2 === 0 ? large : Array.from({ length: 64 }, () => Buffer.alloc(32_768));
+    assert.equal((await client.call("PUT", "/archive", body)).status, 404);
+  });
+  assert.deepEqual(failures, []);
+});
+
+test("a body that comes in pieces, long after its head, arrives as it is", async () => {
+  const { path } = await behind(() => (socket, seen) => {
+    if (seen().endsWith("the end")) socket.write(answer(String(seen().length - seen().indexOf("\r\n\r\n") - 4)));
+  });
+  const socket = connect(path);
+  socket.write("POST /load HTTP/1.1\r\nHost: x\r\nContent-Length: 17\r\n\r\n");
+  for (const piece of ["0123456789", "the", " end"]) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    socket.write(piece);
+  }
+  const [text] = await once(socket, "data");
+  assert.match(String(text), /200 OK[\s\S]*\r\n\r\n17$/);
+  socket.destroy();
+});
+
+test("a client's connection has one to the engine, which is used again and ends with it", async () => {
+  let ended = false;
+  const { client, connections } = await behind(() => (socket, seen) => {
+    if (socket.listenerCount("close") === 0)
+      socket.once("close", () => {
+        ended = true;
+      });
+    assert.match(seen(), /Connection: keep-alive/);
+    assert.doesNotMatch(seen(), /chunked/, "without a body there are no chunks");
+    socket.write(answer("ok"));
+  });
+  for (let i = 0; i < 20; i++) assert.equal((await client.call("POST", "/x")).status, 200);
+  assert.equal(connections(), 1);
+  client.close();
+  for (let tries = 0; !ended && tries < 500; tries++) await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.ok(ended);
+});
+
+test("an engine that has closed a connection at rest is connected to again, for calls of any kind", async () => {
+  const { client, connections } = await behind(() => (socket, seen) => {
+    // Says nothing of it, as an engine that ends.
+    if (requests(seen()) === 1) socket.write(answer("ok"), () => setTimeout(() => socket.destroy(), 5));
+  });
+  for (let i = 0; i < 10; i++) {
+    assert.equal((await post(client)).status, 200);
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+  assert.equal(connections(), 10);
+});
+
+test("a call that an engine may have carried out is not sent twice; one that changes nothing is", async () => {
+  let received = 0;
+  const { client } = await behind(() => (socket, seen) => {
+    const whole = seen().split("\r\n\r\n").length - 1;
+    received++;
+    if (whole > 1) socket.destroy();
+    else socket.write(answer("ok"));
+  });
+  assert.equal((await client.call("GET", "/x")).status, 200);
+  received = 0;
+  assert.equal((await client.call("GET", "/x")).status, 200, "sent again, by another connection");
+  assert.equal(received, 2);
+  received = 0;
+  const { status, body } = await client.call("DELETE", "/x");
+  assert.equal(status, 502);
+  assert.match(body.toString(), /Cannot connect to the Docker engine/);
+  assert.equal(received, 1);
+});
+
+test("an answer that breaks off does not look whole", async () => {
+  const { client } = await behind(() => (socket) => {
+    socket.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", () => socket.destroy());
+  });
+  await assert.rejects(client.call("GET", "/logs"));
+});
+
+test("a call that stays within HTTP, where it need not, ends the connection: the next call is looked at", async () => {
+  const { path } = await behind(() => (socket, seen) => {
+    assert.match(seen(), /^Connection: Upgrade, close\r$/m);
+    assert.equal(seen().match(/^connection:/gim)?.length, 1);
+    socket.end(answer("", "200 OK", CLOSE));
+  });
+  const socket = connect(path);
+  socket.resume();
+  socket.write(
+    "POST /exec/1/start HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n",
+  );
+  await once(socket, "end");
+  socket.destroy();
+});
