@@ -99,6 +99,7 @@ export const DROPS = [
   "own-mac",
   "mac-table-full",
   "key-missing",
+  "seal-refused",
   "address-unknown",
   "send-failed",
   "send-queue-full",

@@ -1,3 +1,4 @@
+import { LARGEST_PIECE, PieceSize, SMALLEST_PIECE } from "#router/datapath/piece-size.js";
 import type { DatapathEvent, Tally } from "#router/datapath/protocol.js";
 import { Reassembly } from "#router/datapath/reassembly.js";
 import {
@@ -17,9 +18,6 @@ import type { UdpReceiver } from "#src/host/native/udp-receiver.js";
 
 /** What one receive may bring: UDP_GRO joins datagrams up to 64 KB. */
 const RECEIVE_BYTES = 65_536;
-/** Pieces smaller than this are not worth a layout of their own. */
-const SMALLEST_PIECE = 512;
-const LARGEST_PIECE = 9_216;
 const MAX_DATAGRAMS = Math.ceil(RECEIVE_BYTES / (SMALLEST_PIECE + DATAGRAM_HEADER));
 const HEADER_SLOT = 16;
 /** Pieces lie one after the other; the last may reach beyond. */
@@ -73,9 +71,7 @@ export class Receiver {
   #now = 0;
   readonly #reassembly = new Reassembly();
   #turn = 0;
-  #piece = 1_460;
-  /** The size that was guessed wrong last. */
-  #missed = 0;
+  readonly #expected = new PieceSize();
 
   /** @param joining the socket has UDP_GRO */
   constructor(udp: UdpReceiver, joining: boolean, to: Switch, tally: Tally, tell: (event: DatapathEvent) => void) {
@@ -100,7 +96,7 @@ export class Receiver {
   /** One receive, with all that follows from it. False: there was nothing. */
   pump(): boolean {
     const buffer = this.#buffers[this.#turn % BUFFERS];
-    if (buffer.piece !== this.#piece) this.#layOut(buffer);
+    if (buffer.piece !== this.#expected.bytes) this.#layOut(buffer);
     // The oldest buffer is used again: nothing may still lie in it.
     this.#switch.turn(this.#turn);
     const received = this.#joining ? this.#receiveJoined(buffer) : this.#receiveMany(buffer);
@@ -122,10 +118,11 @@ export class Receiver {
     const datagrams = Math.ceil(count / stride);
     this.#lengths.fill(stride, 0, datagrams);
     this.#lengths[datagrams - 1] = count - (datagrams - 1) * stride;
+    // A short one that came alone says nothing of the others.
+    if (datagrams > 1 || stride >= piece + DATAGRAM_HEADER) this.#expected.came(stride - DATAGRAM_HEADER);
     if (stride === piece + DATAGRAM_HEADER || (datagrams === 1 && count <= piece + DATAGRAM_HEADER)) {
       this.#walk(memory, datagrams, PIECES_BYTES, HEADER_SLOT, 0, piece);
     } else {
-      this.#guess(stride - DATAGRAM_HEADER);
       joined.gather(memory, AS_CAME_AT, count);
       this.#walk(memory, datagrams, AS_CAME_AT, stride, AS_CAME_AT + DATAGRAM_HEADER, stride);
     }
@@ -142,7 +139,7 @@ export class Receiver {
       longest = Math.max(longest, length);
       this.#tally.counters.bytesReceived += length;
     }
-    this.#guess(longest - DATAGRAM_HEADER);
+    this.#expected.came(longest - DATAGRAM_HEADER);
     this.#walk(memory, count, PIECES_BYTES, HEADER_SLOT, 0, piece, many);
     if (this.#canJoin && this.#now >= this.#retryAt) this.#join(true);
     return true;
@@ -155,16 +152,9 @@ export class Receiver {
     this.#retryAt = this.#now + RETRY_MS;
   }
 
-  /** A size that was not expected twice in a row is the one to expect. */
-  #guess(bytes: number): void {
-    if (bytes === this.#piece || bytes < SMALLEST_PIECE || bytes > LARGEST_PIECE) return;
-    if (bytes === this.#missed) this.#piece = bytes;
-    this.#missed = bytes;
-  }
-
   #layOut(buffer: Buffer): void {
     const { memory, joined, many } = buffer;
-    const piece = this.#piece;
+    const piece = this.#expected.bytes;
     const place = (parts: IoVector, i: number) => {
       parts.push(memory, PIECES_BYTES + i * HEADER_SLOT, DATAGRAM_HEADER);
       parts.push(memory, i * piece, piece);

@@ -18,7 +18,8 @@ import { AAD_BYTES, NONCE_BYTES, TAG_BYTES } from "#src/host/native/aead.js";
  *                sealed from `kind` to the end of the padding; a zero `dest` means: flood. The padding makes pieces equal,
  *                which is what lets the kernel cut many records with one call.
  *
- *   body of kind FRAMES   { length u16, virtio header 10 B, Ethernet frame } repeated, each at an even offset
+ *   body of kind FRAMES   { length u16, virtio header 10 B, Ethernet frame } repeated, each at an even offset; length 0: the
+ *                         rest of the body, for a frame that 16 bits do not count
  *   body of kind PIECE    descriptor 16 B, frame headers, payload: a run of whole segments of one super-frame
  *   body of kind CONTROL  one message of the sleeve (see control.ts), never relayed
  *
@@ -55,6 +56,9 @@ export const MAX_HOPS = 32;
 
 /** `index` and `count` are a byte each. */
 export const MAX_PIECES = 255;
+
+/** The longest frame, virtio header included, whose length is in its record. */
+export const MAX_COUNTED = 0xffff;
 
 /** An Ethernet frame as large as a TAP can give, with its virtio header (65,563 bytes), and room for padding. */
 export const MAX_RECORD = 65_664;

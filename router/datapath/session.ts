@@ -7,9 +7,9 @@ import {
   CryptoContext,
   type Direction,
   KEY_BYTES,
-  NONCE_BYTES,
   type RecordCipher,
   SALT_BYTES,
+  sealableLength,
   TAG_BYTES,
 } from "#src/host/native/aead.js";
 import type { Endpoint } from "#src/host/native/endpoint.js";
@@ -39,7 +39,7 @@ class ClearContext implements RecordCipher {
   }
 
   run(memory: Memory, offset: number, length: number): boolean {
-    if (length < NONCE_BYTES + TAG_BYTES) return false;
+    if (sealableLength(length) !== length) return false;
     memory.at(offset, length);
     if (!this.#sealing) return true;
     writeCounter(memory.view, offset, this.#counter++);
@@ -49,6 +49,9 @@ class ClearContext implements RecordCipher {
 
   free(): void {}
 }
+
+/** What {@link Session.seal} returns for a record that must not leave this host: it may be clear. */
+export const SEAL_REFUSED = -1;
 
 export type OpenResult = "ok" | "epoch-unknown" | "authentication-failed" | "replayed";
 
@@ -156,12 +159,19 @@ export class Session {
     return sealer !== undefined && now - sealer.since < REJECT_AFTER_MS && sealer.sealed < REJECT_AFTER_RECORDS;
   }
 
-  /** Seals the record of `length` bytes at `offset`, that will travel in `count` datagrams. Returns its counter. */
+  /**
+   * Seals the record of `length` bytes at `offset`, that will travel in `count` datagrams. Returns its counter, or
+   * {@link SEAL_REFUSED}: without a key, with a length that the cipher cannot do ({@link sealableLength}), or when the cipher
+   * fails. A cipher that has failed may have used its counter or not, so its key seals nothing more.
+   */
   seal(memory: Memory, offset: number, length: number, count: number): number {
-    const sealer = this.#sealer!;
+    const sealer = this.#sealer;
+    if (sealer === undefined || sealableLength(length) !== length) return SEAL_REFUSED;
     writeAad(sealer.cipher.aad, this.remote, this.laneEpoch, count);
-    sealer.cipher.run(memory, offset, length);
-    return sealer.sealed++;
+    if (sealer.cipher.run(memory, offset, length)) return sealer.sealed++;
+    sealer.cipher.free();
+    this.#sealer = undefined;
+    return SEAL_REFUSED;
   }
 
   /** Opens a record in place and checks that it is new. */

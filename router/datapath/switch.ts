@@ -171,7 +171,7 @@ export class Switch {
     const { view } = memory;
     const end = body + bodyBytes;
     for (let at = body; at < end; ) {
-      const length = at + 2 <= end ? view.getUint16(at, true) : 0;
+      const length = at + 2 <= end ? view.getUint16(at, true) || end - at - 2 : 0;
       if (length < SHORTEST || at + 2 + length > end) return this.#tally.drop("frame-malformed");
       if (this.#learn(readMac(view, at + 2 + VNET_HEADER_BYTES + 6), source)) this.#write(memory, at + 2, length);
       at += 2 + ((length + 1) & ~1);

@@ -11,13 +11,14 @@ import {
   KIND_CONTROL,
   KIND_FRAMES,
   KIND_PIECE,
+  MAX_COUNTED,
   MAX_HOPS,
   MAX_PIECES,
   MAX_RECORD,
   RECORD_OVERHEAD,
   writeMac,
 } from "#router/datapath/record.js";
-import type { Session } from "#router/datapath/session.js";
+import { SEAL_REFUSED, type Session } from "#router/datapath/session.js";
 import {
   DESCRIPTOR_BYTES,
   type Descriptor,
@@ -26,7 +27,7 @@ import {
   type Layout,
   writeDescriptor,
 } from "#router/datapath/super-frame.js";
-import { TAG_BYTES } from "#src/host/native/aead.js";
+import { sealableLength, TAG_BYTES } from "#src/host/native/aead.js";
 import { IoVector } from "#src/host/native/io-vector.js";
 import { Errno } from "#src/host/native/libc.js";
 import { Memory } from "#src/host/native/memory.js";
@@ -35,12 +36,6 @@ import { MAX_SEGMENTS, MAX_SEND_BYTES } from "#src/host/native/udp.js";
 
 /** A record is padded by up to this much where that keeps pieces equal: cheaper than a system call more. */
 const MAX_PADDING = 128;
-/**
- * The cipher's TLS mode counts a record's bytes in 16 bits, and refuses one whose count has just wrapped to less than its
- * own overhead: such a record is padded beyond.
- */
-const COUNT_WRAPS = 65_536;
-const BEYOND_WRAP = COUNT_WRAPS + 32;
 /** Records wait here until they are sent: twice what one segmented send takes, and one more record of the largest size. */
 const ARENA_SOFT_END = 128 * 1024;
 const ARENA_BYTES = ARENA_SOFT_END + MAX_RECORD + MAX_PADDING + 8;
@@ -118,9 +113,11 @@ export class Transmitter {
       this.#header(this.#end, KIND_FRAMES, source, dest, MAX_HOPS);
       this.#end += AT_BODY;
     }
-    this.#memory.view.setUint16(this.#end, length, true);
+    // One that 16 bits do not count is longer than what a record should have, so that it is alone in its own.
+    const counted = length <= MAX_COUNTED;
+    this.#memory.view.setUint16(this.#end, counted ? length : 0, true);
     this.#memory.copyFrom(this.#end + 2, from, offset, length);
-    this.#end += 2 + ((length + 1) & ~1);
+    this.#end += 2 + (counted ? (length + 1) & ~1 : length);
   }
 
   /**
@@ -244,43 +241,42 @@ export class Transmitter {
     this.#append(session, start, this.#end - start + RECORD_OVERHEAD - AT_BODY);
   }
 
-  /** Seals the record of `length` bytes (tag included) at `start`, and adds its datagrams to the batch. */
+  /** Seals the record of `length` bytes (tag included) at `start`, and sends it by the way of the session. */
   #append(session: Session, start: number, length: number): void {
-    if (length >= COUNT_WRAPS && length < BEYOND_WRAP) {
-      this.#pad(start, BEYOND_WRAP, BEYOND_WRAP - length);
-      length = BEYOND_WRAP;
-    }
-    if (session.stream) return this.#stream(session, start, length);
-    this.#cut(session, start, length, session.datagramBytes - DATAGRAM_HEADER);
+    if (session.stream) this.#stream(session, start, length);
+    else this.#cut(session, start, length, session.datagramBytes - DATAGRAM_HEADER);
   }
 
-  /** @param largest bytes of a piece at most */
+  /**
+   * Seals a record and adds its datagrams to the batch.
+   *
+   * @param largest bytes of a piece at most
+   */
   #cut(session: Session, start: number, length: number, largest: number): void {
-    let count = Math.ceil(length / largest);
+    // Until it is sealed its place in the arena is free for the next one.
+    this.#end = start;
+    const shortest = sealableLength(length);
+    let count = Math.ceil(shortest / largest);
     // Even pieces, so that records of one length leave no short datagram.
-    let piece = Math.ceil(length / count);
+    let piece = Math.ceil(shortest / count);
     if (this.#batchCount > 0) {
       if (this.#batchSession !== session || this.#batchClosed || this.#batchPiece > largest) this.#send();
       else {
-        const inBatch = Math.ceil(length / this.#batchPiece);
+        const inBatch = Math.ceil(shortest / this.#batchPiece);
         if (this.#fits(inBatch)) {
           count = inBatch;
           piece = this.#batchPiece;
         } else this.#send();
       }
     }
-    if (count > MAX_PIECES) {
-      this.#tally.drop("datagram-too-big");
-      return;
-    }
+    if (count > MAX_PIECES) return this.#tally.drop("datagram-too-big");
+    const even = count * piece;
+    const padded = even - shortest <= MAX_PADDING && even <= MAX_RECORD && sealableLength(even) === even;
+    const sealed = padded ? even : shortest;
+    const counter = this.#seal(session, start, length, sealed, count);
+    if (counter === SEAL_REFUSED) return;
+    this.#end = start + ((sealed + 7) & ~7);
     if (this.#batchCount === 0) this.#batchPiece = piece;
-    const padding = count * piece - length;
-    if (padding > 0 && padding <= MAX_PADDING && length + padding <= MAX_RECORD) {
-      length += padding;
-      this.#pad(start, length, padding);
-    }
-    this.#end = start + ((length + 7) & ~7);
-    const counter = session.seal(this.#memory, start, length, count);
     this.#batchSession = session;
     const { view } = this.#memory;
     const { laneEpoch } = session;
@@ -292,33 +288,42 @@ export class Transmitter {
       view.setUint32(slot + 8, counter >>> 0, true);
       const done = index * piece;
       this.#parts.push(this.#memory, slot, DATAGRAM_HEADER);
-      this.#parts.push(this.#memory, start + done, Math.min(piece, length - done));
+      this.#parts.push(this.#memory, start + done, Math.min(piece, sealed - done));
       this.#batchCount++;
     }
-    this.#batchClosed = length % piece !== 0;
+    this.#batchClosed = sealed % piece !== 0;
     this.#tally.counters.recordsSent++;
   }
 
-  /** Makes a record `length` bytes long by zeros before the tag. A relayed one may have some already. */
-  #pad(start: number, length: number, padding: number): void {
+  /**
+   * Pads the record of `length` bytes at `start` to its final `sealed` bytes, by zeros before the tag, and seals it. Returns
+   * its counter, or {@link SEAL_REFUSED} after having counted that: then no byte of it may leave.
+   */
+  #seal(session: Session, start: number, length: number, sealed: number, count: number): number {
     const { view, u8 } = this.#memory;
-    const end = start + length - TAG_BYTES;
-    this.#memory.at(start, length);
-    u8.fill(0, end - padding, end);
-    view.setUint16(start + AT_PADDING, view.getUint16(start + AT_PADDING, true) + padding, true);
+    this.#memory.at(start, sealed);
+    if (sealed > length) {
+      u8.fill(0, start + length - TAG_BYTES, start + sealed - TAG_BYTES);
+      // A relayed record may have some padding already.
+      view.setUint16(start + AT_PADDING, view.getUint16(start + AT_PADDING, true) + sealed - length, true);
+    }
+    const counter = session.seal(this.#memory, start, sealed, count);
+    if (counter === SEAL_REFUSED) this.#tally.drop("seal-refused");
+    return counter;
   }
 
   #stream(session: Session, start: number, length: number): void {
     // What waits in the arena keeps its place: this record leaves at once.
-    session.seal(this.#memory, start, length, 1);
-    session.streamQueued += length;
     this.#end = start;
-    const bytes = new Uint8Array(1 + length);
+    const sealed = sealableLength(length);
+    if (this.#seal(session, start, length, sealed, 1) === SEAL_REFUSED) return;
+    session.streamQueued += sealed;
+    const bytes = new Uint8Array(1 + sealed);
     bytes[0] = session.laneEpoch;
-    bytes.set(this.#memory.u8.subarray(start, start + length), 1);
+    bytes.set(this.#memory.u8.subarray(start, start + sealed), 1);
     this.#events.stream(session, bytes);
     this.#tally.counters.recordsSent++;
-    this.#tally.counters.bytesSent += length;
+    this.#tally.counters.bytesSent += sealed;
   }
 
   #fits(datagrams: number): boolean {
@@ -337,7 +342,7 @@ export class Transmitter {
       session.address,
     );
     const { counters } = this.#tally;
-    if (result >= 0) {
+    if (result === bytes) {
       counters.datagramsSent += this.#batchCount;
       counters.bytesSent += bytes;
     } else {

@@ -29,7 +29,7 @@ import {
   RECORD_OVERHEAD,
   writeMac,
 } from "#router/datapath/record.js";
-import { Session } from "#router/datapath/session.js";
+import { FLOOR_DATAGRAM, Session } from "#router/datapath/session.js";
 import { DESCRIPTOR_BYTES, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, writeDescriptor } from "#router/datapath/super-frame.js";
 import { Switch } from "#router/datapath/switch.js";
 import { Transmitter } from "#router/datapath/transmit.js";
@@ -48,6 +48,8 @@ import { seededRandom } from "#test/sim/virtual-time.js";
 const RUNS = Number(process.env.FUZZ_RUNS ?? 50_000);
 const SEED = Number(process.env.FUZZ_SEED ?? 1);
 const ALL = { vnetHeader: true, tso: true, uso: true, segment: true, gro: true, openssl: true };
+/** Of a TAP with its largest MTU, and a VLAN tag. */
+const LARGEST_FRAME = 65_521 + 18;
 const guard = new NativeGuard(viewOf);
 const folder = mkdtempSync(join(tmpdir(), "weave-fuzz-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -135,24 +137,29 @@ function randomFrame(random: Random, source: number, length: number): Uint8Array
   return bytes;
 }
 
+/** Of a frame: small, of any size, or about the largest that there is, where lengths come near 2^16. */
+function frameBytes(random: Random): number {
+  if (random.below(10) > 0) return 14 + random.below(1_400);
+  return random.below(2) === 0 ? 14 + random.below(65_000) : LARGEST_FRAME - random.below(300);
+}
+
 for (const joining of [true, false])
   test(`frames of every size come out as they went in, in order; datagrams ${joining ? "joined" : "one by one"}`, async () => {
-    for (const datagramBytes of [548, 1_472, 8_972]) {
-      const random = seededRandom(SEED);
+    const random = seededRandom(SEED);
+    const any = Array.from({ length: 6 }, () => FLOOR_DATAGRAM + random.below(9_188 - FLOOR_DATAGRAM));
+    for (const datagramBytes of [FLOOR_DATAGRAM, 1_452, 1_472, 8_972, ...any]) {
       const [a, b] = await pair(datagramBytes, joining);
       const memory = new Memory(70_000);
-      for (let round = 0; round < 60; round++) {
-        const frames = Array.from({ length: 1 + random.below(40) }, () =>
-          randomFrame(random, 1, random.below(10) === 0 ? 14 + random.below(65_000) : 14 + random.below(1_400)),
-        );
-        for (const frame of frames.slice(0, 20)) {
+      for (let round = 0; round < 30; round++) {
+        const frames = Array.from({ length: 1 + random.below(20) }, () => randomFrame(random, 1, frameBytes(random)));
+        for (const frame of frames) {
           memory.u8.set(frame);
           a.switch.captured(memory, 0, frame.length);
         }
         a.transmitter.flush();
         b.pump();
         assert.ok(
-          b.taken().equals(Buffer.concat(frames.slice(0, 20))),
+          b.taken().equals(Buffer.concat(frames)),
           `seed ${SEED}, datagrams of ${datagramBytes}, round ${round}`,
         );
       }
@@ -181,7 +188,8 @@ async function caught(a: End, datagramBytes: number, random: Random): Promise<Ui
     const frame =
       i % 3 === 0
         ? tcpSuperFrame(random, 2_000 + random.below(40_000))
-        : randomFrame(random, 1, 14 + random.below(9_000));
+        : randomFrame(random, 1, i % 50 === 1 ? LARGEST_FRAME - random.below(300) : 14 + random.below(9_000));
+    session.datagramBytes = FLOOR_DATAGRAM + random.below(datagramBytes - FLOOR_DATAGRAM + 1);
     memory.u8.set(frame);
     a.switch.captured(memory, 0, frame.length);
     a.transmitter.flush();
@@ -191,6 +199,7 @@ async function caught(a: End, datagramBytes: number, random: Random): Promise<Ui
     }
   }
   session.address = address;
+  session.datagramBytes = datagramBytes;
   assert.ok(datagrams.length >= 600, `only ${datagrams.length} datagrams were caught`);
   assert.ok(datagrams.every(({ length }) => length <= datagramBytes));
   return datagrams;

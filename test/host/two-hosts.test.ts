@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { connected, type Host, hostTestsImpossible, inLab, Lab, type Namespace, until } from "#test/lab/lab.js";
+import { connected, type Host, hostTestsImpossible, inLab, Lab, Namespace, until } from "#test/lab/lab.js";
 
 const skip = hostTestsImpossible() ?? false;
 
@@ -149,6 +149,24 @@ test("two hosts share one encrypted Ethernet", { skip, timeout: 300_000 }, async
   });
 });
 
+/** What crosses the wire while `work` is under way. */
+async function captured(lab: Lab, work: () => Promise<void>): Promise<Buffer> {
+  const file = join(lab.folder, "wire.pcap");
+  const tcpdump = lab.wire.spawn(["tcpdump", "-Z", "root", "--immediate-mode", "-i", "p1", "-U", "-w", file]);
+  const ended = new Promise((resolve) => tcpdump.once("exit", resolve));
+  try {
+    await sleep(1_000);
+    await work();
+    await sleep(300);
+  } finally {
+    tcpdump.kill("SIGINT");
+    await ended;
+  }
+  const bytes = readFileSync(file);
+  assert.ok(bytes.length > 2_000, "the capture holds traffic");
+  return bytes;
+}
+
 for (const encryption of ["on", "off"] as const) {
   const what =
     encryption === "on"
@@ -163,18 +181,12 @@ for (const encryption of ["on", "off"] as const) {
       const c1 = await h1.attach("c1", "10.32.0.1/12");
       const c2 = await h2.attach("c2", "10.32.0.2/12");
       await until("a ping is answered", async () => (await c1.ping("10.32.0.2")) > 0);
-      const capture = join(lab.folder, "wire.pcap");
-      const tcpdump = lab.wire.spawn(["tcpdump", "-Z", "root", "--immediate-mode", "-i", "p1", "-U", "-w", capture]);
-      await sleep(1_000);
       const marker = "the-marker-of-this-very-test";
-      const hearing = await c2.background("hear", "7000");
-      await c1.program("tell", "10.32.0.2", "7000", marker, "20");
-      assert.equal(await hearing.result, marker);
-      await sleep(300);
-      tcpdump.kill("SIGINT");
-      await new Promise((resolve) => tcpdump.once("exit", resolve));
-      const bytes = readFileSync(capture);
-      assert.ok(bytes.length > 2_000, "the capture holds traffic");
+      const bytes = await captured(lab, async () => {
+        const hearing = await c2.background("hear", "7000");
+        await c1.program("tell", "10.32.0.2", "7000", marker, "20");
+        assert.equal(await hearing.result, marker);
+      });
       assert.equal(bytes.includes(marker), encryption === "off");
       // The names that peers tell one another are hidden as well, with or without encrypted frames.
       assert.equal(bytes.includes(c1.ns), false);
@@ -185,3 +197,86 @@ for (const encryption of ["on", "off"] as const) {
     }),
   );
 }
+
+/**
+ * Echo requests that become frames, and records, of the lengths around 64 KB where a cipher may refuse: from the size that
+ * even datagrams of a path would round up to one of these, to the largest that there is.
+ */
+const LARGE_PINGS = [...Array.from({ length: 16 }, (_, i) => 65_280 + i * 8), ...[65_440, 65_460, 65_475, 65_485]];
+
+test("large frames are sealed and answered on paths of every size, by UDP and over TCP", {
+  skip,
+  timeout: 240_000,
+}, async (t) => {
+  const lab = await Lab.create(2, { mtu: 9_000 });
+  try {
+    const [h1, h2] = lab.hosts;
+    await h1.launch("--password", "s3cret", "--no-fastdp");
+    await h2.launch("--password", "s3cret", "--no-fastdp", h1.address);
+    await connected(h1, 1);
+    const c1 = await h1.attach("c1", "10.32.0.1/12");
+    await h2.attach("c2", "10.32.0.2/12");
+    await until("a ping is answered", async () => (await c1.ping("10.32.0.2")) > 0);
+    const marker = "weave-clear-text";
+    const pattern = Buffer.from(marker).toString("hex");
+    const answers = async (size: number) => {
+      const options = ["-nq", "-c2", "-i0.2", "-W3", "-p", pattern, "-s", `${size}`];
+      const { stdout } = await c1.run("ping", ...options, "10.32.0.2");
+      return [size, Number(/(\d+) received/.exec(stdout)?.[1] ?? 0)] as const;
+    };
+    const largePings = () =>
+      captured(lab, async () => {
+        const results: (readonly [number, number])[] = [];
+        // Few at once: what waits for the stream is bounded, to some 256 KB.
+        for (let i = 0; i < LARGE_PINGS.length; i += 3)
+          results.push(...(await Promise.all(LARGE_PINGS.slice(i, i + 3).map(answers))));
+        assert.deepEqual(
+          results.filter(([, received]) => received === 0),
+          [],
+        );
+      });
+    const drops = async (host: Host) =>
+      JSON.parse(await host.report("{{json .Router.Drops}}")) as Record<string, number>;
+    const unharmed = async (bytes: Buffer) => {
+      assert.equal(bytes.includes(marker), false);
+      for (const host of [h1, h2]) {
+        const { "authentication-failed": failed, "seal-refused": refused } = await drops(host);
+        assert.deepEqual([failed, refused], [0, 0]);
+      }
+    };
+    // The link becomes smaller under the path, which follows at once.
+    for (const mtu of [9_000, 1_492, 650, 576]) {
+      await t.test(`a wire of MTU ${mtu}`, async () => {
+        for (const [i, { ns }] of [h1, h2].entries()) {
+          await lab.wire.must("ip", "link", "set", `p${i + 1}`, "mtu", `${mtu}`);
+          await new Namespace(ns).must("ip", "link", "set", "eth0", "mtu", `${mtu}`);
+        }
+        await until(
+          "the path has the size of the wire",
+          async () => {
+            // Something large makes the path notice.
+            await c1.ping("10.32.0.2", { count: 1, size: 20_000, wait: 0.3 });
+            return (await h1.ok("status", "connections")).includes(`mtu=${mtu - 106} `.trim());
+          },
+          30_000,
+        );
+        await unharmed(await largePings());
+      });
+    }
+    await t.test("over TCP", async () => {
+      for (const host of [h1, h2])
+        await host.must(
+          "nft",
+          "add table inet block; add chain inet block in { type filter hook input priority -300; }; add rule inet block in udp dport 6783 drop",
+        );
+      await until(
+        "frames go over TCP",
+        async () => (await h1.ok("status", "connections")).includes(" stream "),
+        30_000,
+      );
+      await unharmed(await largePings());
+    });
+  } finally {
+    await lab.dispose();
+  }
+});

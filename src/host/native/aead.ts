@@ -21,13 +21,31 @@ export const SALT_BYTES = 4;
 /** Additional data that the caller fills: 13 bytes less the length. */
 export const AAD_BYTES = 11;
 
+/** TLS mode keeps the length of a record in 16 bits. */
+const LENGTH_WRAPS = 65_536;
+const OVERHEAD = NONCE_BYTES + TAG_BYTES;
+
+/**
+ * The shortest record of at least `length` bytes that can be sealed and opened. TLS mode subtracts its overhead from the
+ * length modulo 2^16, and refuses a result below zero (gcm_tls_init in OpenSSL's ciphercommon_gcm.c): the sealer refuses
+ * 65,552 to 65,559 bytes, the opener 65,536 to 65,559. A caller makes a record longer by padding.
+ */
+export function sealableLength(length: number): number {
+  const counted = length % LENGTH_WRAPS;
+  return counted < OVERHEAD ? length - counted + OVERHEAD : length;
+}
+
 export type Direction = "seal" | "open";
 
 /** One key in one direction, at work on records in place. Not to be shared between threads. */
 export interface RecordCipher {
   /** The additional data of the next record: the caller writes its {@link AAD_BYTES} here. */
   readonly aad: Uint8Array;
-  /** Seals or opens `length` bytes (nonce and tag included) at `offset`, in place. False: the tag was wrong. */
+  /**
+   * Seals or opens `length` bytes (nonce and tag included) at `offset`, in place. False: the record must not be used. To open,
+   * its tag was wrong; to seal, it may still be clear. A length that {@link sealableLength} would change is refused before
+   * anything is touched, the counter included.
+   */
   run(memory: Memory, offset: number, length: number): boolean;
   free(): void;
 }
@@ -87,7 +105,7 @@ export class AeadContext implements RecordCipher {
   }
 
   run(memory: Memory, offset: number, length: number): boolean {
-    if (length < NONCE_BYTES + TAG_BYTES) return false;
+    if (sealableLength(length) !== length) return false;
     const record = memory.at(offset, length);
     const scratch = this.#scratch;
     // The sealer counts the tag out and the opener counts it in: both then authenticate the same length.
@@ -98,7 +116,9 @@ export class AeadContext implements RecordCipher {
       libcrypto!.control(this.#context, EVP_CTRL_AEAD_TLS1_AAD, TLS_AAD_BYTES, scratch.at(AAD_AT, TLS_AAD_BYTES)) <= 0
     )
       return false;
-    return libcrypto!.cipher(this.#context, record, record, length) >= 0;
+    const written = libcrypto!.cipher(this.#context, record, record, length);
+    // The opener of some versions counts the text alone.
+    return this.#sealing ? written === length : written >= 0;
   }
 
   free(): void {
@@ -128,8 +148,8 @@ export class CryptoContext implements RecordCipher {
   }
 
   run(memory: Memory, offset: number, length: number): boolean {
-    const text = length - NONCE_BYTES - TAG_BYTES;
-    if (text < 0) return false;
+    if (sealableLength(length) !== length) return false;
+    const text = length - OVERHEAD;
     memory.at(offset, length);
     if (this.#sealing) memory.view.setBigUint64(offset, this.#counter++, false);
     const nonceAt = offset + NONCE_BYTES;

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { Backlog, INTERVAL_MS } from "#router/datapath/backlog.js";
 import { AGE_MS, CAPACITY, MacTable, OWN_HOLD_MS } from "#router/datapath/mac-table.js";
+import { PieceSize } from "#router/datapath/piece-size.js";
 import { Reassembly } from "#router/datapath/reassembly.js";
 import { innerMtu, MAX_RECORD } from "#router/datapath/record.js";
 import { ReplayWindow, WINDOW } from "#router/datapath/replay.js";
@@ -200,6 +201,22 @@ test("forged pieces take no more than the fixed memory, and lie about no length"
     { numRuns: 5_000 },
   );
   assert.ok(reassembly.evicted > 0);
+});
+
+test("a receive is laid out for the size that came twice in a row, and sizes that take turns do not change that", () => {
+  const size = new PieceSize();
+  for (let i = 0; i < 10; i++) {
+    size.came(1_460);
+    size.came(1_400);
+    assert.equal(size.bytes, 1_460);
+  }
+  size.came(1_400);
+  assert.equal(size.bytes, 1_400);
+  // Neither small datagrams nor what nobody sends.
+  for (const bytes of [40, 40, 40, 9_300, 9_300, 1_460]) size.came(bytes);
+  assert.equal(size.bytes, 1_400);
+  size.came(1_460);
+  assert.equal(size.bytes, 1_460);
 });
 
 test("endpoints and sizes are what they look like", () => {
