@@ -102,9 +102,11 @@ export class Upstream {
       socket.on("message", (response) => {
         if (isAnswer(response)) end(Uint8Array.from(response));
       });
-      socket.connect(this.#port, server, () => {
+      // Not as an argument of connect(), which calls it for an error too: a server that there is no route to.
+      socket.once("connect", () => {
         if (!ended) socket.send(query);
       });
+      socket.connect(this.#port, server);
     });
   }
 

@@ -165,6 +165,15 @@ test("what is not ours is asked of the servers in their order, to the octet; a s
   assert.notEqual(seen[0].readUInt16BE(0), 99);
 });
 
+test("a server that cannot be reached is passed over at once", async (context) => {
+  const port = await fakeUpstream(context, "127.0.0.3", 0, (asked, _raw, reply) =>
+    reply(responseTo(asked, "192.0.2.1")),
+  );
+  // The kernel refuses to connect to the address of a broadcast, as it does where there is no route.
+  const server = await start(context, ["255.255.255.255", "127.0.0.3"], port);
+  assert.deepEqual(dataOf(await askUdp(server.port, query("example.com"))), ["192.0.2.1"]);
+});
+
 test("upstream servers that lie, answer something else, or from another port are not believed", async (context) => {
   const liar = createSocket("udp4");
   await new Promise<void>((resolve) => liar.bind(0, "127.0.0.1", resolve));
