@@ -1,5 +1,6 @@
+import { isIpv4 } from "#src/address.js";
 import { type AddressArgument, DEFAULT_SUBNET, parseAddressArgument } from "#src/address-argument.js";
-import { Exit, usage } from "./exit.js";
+import { noMore, usage } from "./exit.js";
 
 export interface Taken {
   readonly addresses: readonly AddressArgument[];
@@ -23,49 +24,17 @@ export function takeAddresses(args: readonly string[]): Taken {
   return { addresses: addresses.length > 0 ? addresses : [DEFAULT_SUBNET], rest: args.slice(at) };
 }
 
-/** Takes `--timeout SECONDS` out of the arguments. @throws Exit */
-export function takeTimeout(args: readonly string[]): { timeout: string | undefined; rest: string[] } {
-  const { value: timeout, rest } = takeFlag(args, "--timeout");
-  if (timeout !== undefined && !/^\d{1,5}$/.test(timeout))
-    throw new Exit(1, `invalid value ${JSON.stringify(timeout)} for --timeout: it must be a number of seconds`);
-  return { timeout, rest };
-}
-
-/** Takes `--name NAME` out of the arguments: what others shall call the container. */
-export function takeName(args: readonly string[]): { name: string | undefined; rest: string[] } {
-  const { value: name, rest } = takeFlag(args, "--name");
-  return { name, rest };
-}
-
-/** Takes every `--add-host HOST:ADDRESS` out of the arguments. */
-export function takeAddHosts(args: readonly string[]): { hosts: string[]; rest: readonly string[] } {
-  const hosts: string[] = [];
-  let rest = args;
-  for (;;) {
-    const { value, rest: others } = takeFlag(rest, "--add-host");
-    if (value === undefined) return { hosts, rest };
-    if (!/^[^:\s]+:[\d.:a-fA-F]+$/.test(value))
-      throw new Exit(1, `invalid value ${JSON.stringify(value)} for --add-host: it must be host:address`);
-    hosts.push(value);
-    rest = others;
-  }
-}
-
-/** Takes the first `-h NAME` out of the arguments. @throws Exit with the usage when the name is missing */
-export function takeHostname(args: readonly string[]): { name: string | undefined; rest: string[] } {
-  const rest = [...args];
-  const at = rest.indexOf("-h");
-  const [, name] = at === -1 ? [] : rest.splice(at, 2);
-  if (at !== -1 && name === undefined) throw usage();
-  return { name, rest };
-}
-
-function takeFlag(args: readonly string[], flag: string): { value: string | undefined; rest: string[] } {
-  const rest = [...args];
-  const at = rest.findIndex((word) => word === flag || word.startsWith(`${flag}=`));
-  if (at === -1) return { value: undefined, rest };
-  const [word, next] = rest.splice(at, rest[at].includes("=") ? 1 : 2);
-  return { value: word.includes("=") ? word.slice(word.indexOf("=") + 1) : (next ?? ""), rest };
+/** The container of `attach` and `detach`: the one word that follows the addresses. @throws UsageError */
+export function oneContainer(words: readonly string[]): string {
+  const [container, ...more] = words;
+  if (container === undefined)
+    throw usage("a container is missing: its name or id, netns:NAME, the path of a namespace or the id of a process");
+  const late = more.find((word) => /^(ip:|net:)|^[\d.]+\/\d+$/.test(word));
+  if (late !== undefined) throw usage(`addresses come before the container: ${late}`);
+  if (isIpv4(container) && more.length > 0)
+    throw usage(`${container} has no prefix length: an address is given as ${container}/12, say`);
+  noMore(more);
+  return container;
 }
 
 /** What `attach`, `detach`, `expose` and `hide` print: the addresses without prefix, on one line. */

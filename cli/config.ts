@@ -1,9 +1,10 @@
-import { Exit, usage } from "./exit.js";
+import { Exit, noMore } from "./exit.js";
 import { proxyAddress } from "./proxy-address.js";
+import { readFlags } from "./read-flags.js";
 
 /** `weave config`: the argument that sends one call of `docker` through the proxy. */
 export async function run(args: readonly string[]): Promise<void> {
-  if (args.length > 0) throw usage();
+  noMore(readFlags("config", args).words);
   const address = await proxyAddress(process.env);
   if (address === undefined) throw new Exit(1, "weave runs without its Docker proxy on this host.");
   process.stdout.write(`-H=${address}\n`);

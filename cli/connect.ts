@@ -1,12 +1,29 @@
+import { networkInterfaces } from "node:os";
 import { mustCall } from "./client.js";
 import { usage } from "./exit.js";
+import { launched } from "./launched.js";
+import { readFlags } from "./read-flags.js";
+
+const DEFAULT_PORT = 6_783;
+
+/** Whether an address and port are those of this host's router. */
+function isOurselves(peer: string): boolean {
+  const [host, port] = peer.split(":");
+  const ours = launched().port ?? DEFAULT_PORT;
+  if (port !== undefined && Number(port) !== ours) return false;
+  return (
+    host === "localhost" ||
+    Object.values(networkInterfaces()).some((each) => each?.some(({ address }) => address === host))
+  );
+}
 
 /** `weave connect [--replace] [peer…]` */
 export async function run(args: readonly string[]): Promise<void> {
-  const replace = args[0] === "--replace";
-  const peers = replace ? args.slice(1) : args;
-  if (args.length === 0 || peers.some((peer) => peer.startsWith("-"))) throw usage();
+  const { values, words: peers } = readFlags("connect", args);
+  if (peers.length === 0 && !values.replace) throw usage("a peer is missing: its address or name");
   const form = new URLSearchParams(peers.map((peer): [string, string] => ["peer", peer]));
-  if (replace) form.set("replace", "true");
+  if (values.replace) form.set("replace", "true");
   await mustCall({ method: "POST", path: "/connect", form });
+  for (const peer of peers.filter(isOurselves))
+    process.stderr.write(`WARNING: ${peer} is this host itself; weave does not connect to itself.\n`);
 }

@@ -1,16 +1,15 @@
 import { detach } from "#src/host/attach.js";
-import { printAddresses, takeAddresses } from "./arguments.js";
-import { usage } from "./exit.js";
+import { oneContainer, printAddresses, takeAddresses } from "./arguments.js";
 import { held, release } from "./ipam.js";
 import { unregister } from "./names.js";
+import { readFlags } from "./read-flags.js";
 import { needRoot } from "./root.js";
 import { findTarget } from "./target.js";
 
 /** `weave detach [addr…] <container|netns>` */
 export async function run(args: readonly string[]): Promise<void> {
   const { addresses: wanted, rest } = takeAddresses(args);
-  const [text, ...more] = rest;
-  if (text === undefined || more.length > 0 || text.startsWith("-")) throw usage();
+  const text = oneContainer(readFlags("detach", rest).words);
   needRoot();
   const { ident, netns } = await findTarget(text);
   const addresses = await held(ident, wanted);

@@ -1,10 +1,11 @@
 import { findLink, ipv4Of } from "#src/host/links.js";
-import { Exit, usage } from "./exit.js";
+import { Exit, noMore } from "./exit.js";
 import { launched } from "./launched.js";
+import { readFlags } from "./read-flags.js";
 
 /** `weave docker-bridge-ip`: the first IPv4 address of Docker's bridge, without a newline: scripts put it into `--dns`. */
 export async function run(args: readonly string[]): Promise<void> {
-  if (args.length > 0) throw usage();
+  noMore(readFlags("docker-bridge-ip", args).words);
   const bridge = launched().docker?.bridge ?? (process.env.DOCKER_BRIDGE || "docker0");
   const link = await findLink(bridge);
   const address = link && ipv4Of(link)[0]?.split("/")[0];

@@ -1,14 +1,16 @@
 import { textOf } from "#src/errors.js";
-import { Exit, usage } from "./exit.js";
+import { Exit, noMore } from "./exit.js";
 import { proxyAddress } from "./proxy-address.js";
+import { readFlags } from "./read-flags.js";
 
 /**
  * `weave env [--restore]`: for `eval $(weave env)`. A router that does not run gives no output and no error status: a shell
  * that starts with it must not break.
  */
 export async function run(args: readonly string[]): Promise<void> {
-  if (args.length > 1 || (args.length === 1 && args[0] !== "--restore")) throw usage();
-  if (args[0] === "--restore") return restore();
+  const { values, words } = readFlags("env", args);
+  noMore(words);
+  if (values.restore) return restore();
   let address: string | undefined;
   try {
     address = await proxyAddress(process.env);

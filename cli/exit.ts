@@ -1,5 +1,4 @@
 import { WeaveError } from "#src/errors.js";
-import { USAGE } from "./usage.js";
 
 /** Ends a command with an exit status; `text` goes to standard error. */
 export class Exit extends Error {
@@ -11,9 +10,14 @@ export class Exit extends Error {
   }
 }
 
-/** Wrong arguments: the usage, and status 1. */
-export function usage(first?: string): Exit {
-  return new Exit(1, first === undefined ? USAGE.trimEnd() : `${first}\n\n${USAGE.trimEnd()}`);
+/** Wrong arguments: the reason, the usage of the command that was called, and status 1. */
+export class UsageError extends Error {}
+
+export const usage = (reason: string): UsageError => new UsageError(reason);
+
+/** For a command that takes no more arguments. @throws UsageError */
+export function noMore(args: readonly string[]): void {
+  if (args.length > 0) throw usage(`unexpected argument: ${args[0].slice(0, 64)}`);
 }
 
 /** Prints what ended a command, and returns its exit status. */

@@ -1,9 +1,11 @@
 import { mustCall } from "./client.js";
-import { usage } from "./exit.js";
+import { noMore, usage } from "./exit.js";
+import { readFlags } from "./read-flags.js";
 
 /** `weave ipam explain [address|peer]`: who owns it, since when, and why. */
 export async function run(args: readonly string[]): Promise<void> {
-  const [word, what = "", ...more] = args;
-  if (word !== "explain" || more.length > 0 || what.startsWith("-")) throw usage();
+  const [word, what = "", ...more] = readFlags("ipam", args).words;
+  if (word !== "explain") throw usage(word === undefined ? "a sub-command is missing" : `unknown sub-command: ${word}`);
+  noMore(more);
   process.stdout.write(await mustCall({ path: `/ipinfo/explain?${new URLSearchParams({ what })}` }));
 }

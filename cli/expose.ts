@@ -1,21 +1,22 @@
 import { findBridge } from "#src/host/bridge.js";
 import { ipv4Of } from "#src/host/links.js";
 import { EXPOSED } from "#src/ident.js";
-import { printAddresses, takeAddresses, takeHostname, takeTimeout } from "./arguments.js";
+import { printAddresses, takeAddresses } from "./arguments.js";
 import { call, mustCall } from "./client.js";
-import { usage } from "./exit.js";
+import { noMore } from "./exit.js";
 import { obtain } from "./ipam.js";
 import { launchedBridge } from "./launched.js";
 import { qualified, register } from "./names.js";
+import { readFlags } from "./read-flags.js";
 
 /** `weave expose [addr…] [-h name] [--without-masquerade] [--timeout seconds]` */
 export async function run(args: readonly string[]): Promise<void> {
   const { addresses: wanted, rest } = takeAddresses(args);
-  const { timeout, rest: timed } = takeTimeout(rest);
-  const { name, rest: words } = takeHostname(timed);
-  if (words.some((word) => word !== "--without-masquerade")) throw usage();
+  const { values, words } = readFlags("expose", rest);
+  noMore(words);
+  const { name, timeout } = values;
   const fqdn = name === undefined ? undefined : await qualified(name);
-  const form = new URLSearchParams({ skipNAT: String(words.length > 0) });
+  const form = new URLSearchParams({ skipNAT: String(values.withoutMasquerade) });
   const present = async () => {
     const bridge = await findBridge(launchedBridge());
     return bridge === undefined ? [] : ipv4Of(bridge);

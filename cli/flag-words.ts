@@ -21,5 +21,5 @@ export function defaultWords(row: Row): string {
   if (row.defaultText !== undefined) return row.defaultText;
   const { default: value } = row;
   if (row.given !== undefined) return row.given === value ? "on" : "";
-  return value === "" || typeof value === "function" ? "" : String(value);
+  return value === undefined || typeof value === "function" ? "" : String(value);
 }

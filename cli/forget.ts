@@ -1,12 +1,14 @@
 import { mustCall } from "./client.js";
 import { usage } from "./exit.js";
+import { readFlags } from "./read-flags.js";
 
 /** `weave forget peer…` */
 export async function run(args: readonly string[]): Promise<void> {
-  if (args.length === 0) throw usage();
+  const { words } = readFlags("forget", args);
+  if (words.length === 0) throw usage("a peer is missing: exactly as it was given to launch or connect");
   await mustCall({
     method: "POST",
     path: "/forget",
-    form: new URLSearchParams(args.map((peer): [string, string] => ["peer", peer])),
+    form: new URLSearchParams(words.map((peer): [string, string] => ["peer", peer])),
   });
 }

@@ -14,7 +14,7 @@ export interface ObtainOptions {
   /** Whether the death of the holder frees the address. */
   readonly container: boolean;
   /** Seconds to wait; without end if left out. */
-  readonly timeout: string | undefined;
+  readonly timeout: number | undefined;
   /** What it has on its interface, in CIDR notation: asked for where IPAM is off, and cannot say. */
   present(): Promise<readonly string[]>;
 }
@@ -42,7 +42,7 @@ export async function obtain(
   const addresses: string[] = [];
   const fresh: string[] = [];
   const undo = () => release(ident, fresh);
-  const form = new URLSearchParams(timeout === undefined ? {} : { timeout });
+  const form = timeoutForm(timeout);
   if (container) form.set("check-alive", "true");
   try {
     for (const address of wanted) {
@@ -56,6 +56,10 @@ export async function obtain(
   }
   return { addresses, fresh, undo };
 }
+
+/** @param timeout in seconds */
+export const timeoutForm = (timeout: number | undefined): URLSearchParams =>
+  new URLSearchParams(timeout === undefined ? {} : { timeout: String(timeout) });
 
 async function obtainOne(ident: string, address: AddressArgument, form: URLSearchParams): Promise<string> {
   if (address.kind === "net") {

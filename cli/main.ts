@@ -1,10 +1,10 @@
-import { Exit, report, usage } from "./exit.js";
-import { USAGE } from "./usage.js";
+import { Exit, report, UsageError } from "./exit.js";
+import { nearest } from "./nearest.js";
 
 type Run = (args: readonly string[]) => Promise<void>;
 
 /** Each command is loaded when it is called: `weave status` must not wait for what `launch` needs. */
-const COMMANDS: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
+export const COMMANDS: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
   attach: () => import("./attach.js"),
   config: () => import("./config.js"),
   connect: () => import("./connect.js"),
@@ -22,7 +22,6 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
   launch: () => import("./launch.js"),
   prime: () => import("./prime.js"),
   ps: () => import("./ps.js"),
-  "proxy-env": () => import("./env.js"),
   report: () => import("./report.js"),
   reset: () => import("./reset.js"),
   rmpeer: () => import("./rmpeer.js"),
@@ -31,6 +30,12 @@ const COMMANDS: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
   stop: () => import("./stop.js"),
   version: () => import("./version.js"),
 };
+
+const help = () => import("./help.js");
+
+const WORDS_FOR_HELP = ["help", "--help", "-h"];
+/** To these `-h` gives a host name. */
+const HAS_OWN_H = ["expose", "dns-add", "dns-remove"];
 
 /** Commands that Weave Net dropped with 2.0. */
 const REMOVED = [
@@ -57,20 +62,43 @@ export async function main(argv: readonly string[]): Promise<void> {
 }
 
 async function dispatch(name: string | undefined, args: readonly string[]): Promise<void> {
-  if (name === undefined) throw usage();
-  if (name === "help" || name === "--help" || name === "-h" || args.includes("--help")) {
-    process.stderr.write(USAGE);
+  if (name === undefined) throw new Exit(1, (await (await help()).allUsage()).trimEnd());
+  const [first] = args;
+  if (name === "help" && first !== undefined && !WORDS_FOR_HELP.includes(first)) return explain(nameOf(first));
+  if (WORDS_FOR_HELP.includes(name)) {
+    process.stdout.write(await (await help()).allUsage());
     return;
   }
-  if (REMOVED.includes(name)) {
+  const command = nameOf(name);
+  if (args.includes("--help") || (args.includes("-h") && !HAS_OWN_H.includes(command))) return explain(command);
+  try {
+    const { run } = await COMMANDS[command]();
+    await run(args);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    throw new Exit(1, `${error.message}\n\n${(await help()).usageOf(command).trimEnd()}`);
+  }
+}
+
+async function explain(command: string): Promise<void> {
+  process.stdout.write(await (await help()).helpOf(command));
+}
+
+/** The command that a word means. @throws Exit: there is none */
+function nameOf(word: string): string {
+  if (word === "--version") return "version";
+  // Its name before Weave Net 2.0.
+  if (word === "proxy-env") return "env";
+  if (Object.hasOwn(COMMANDS, word)) return word;
+  if (REMOVED.includes(word)) {
     throw new Exit(
       1,
-      `The 'weave ${name}' command has been removed as of Weave Net version 2.0\nPlease see release notes for further information`,
+      `The 'weave ${word}' command has been removed as of Weave Net version 2.0\nPlease see release notes for further information`,
     );
   }
-  const plain = name === "--version" ? "version" : name;
-  const command = Object.hasOwn(COMMANDS, plain) ? COMMANDS[plain] : undefined;
-  if (command === undefined) throw usage(`Unknown weave command '${name.slice(0, 64)}'`);
-  const { run } = await command();
-  await run(args);
+  const meant = nearest(word, [...Object.keys(COMMANDS), "help"]);
+  throw new Exit(
+    1,
+    `Unknown weave command '${word.slice(0, 64)}'\n${meant === undefined ? "" : `Did you mean 'weave ${meant}'? `}See 'weave help'.`,
+  );
 }

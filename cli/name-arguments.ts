@@ -1,9 +1,9 @@
 import { isIpv4 } from "#src/address.js";
 import { bridgePorts, interfacesIn } from "#src/host/attached.js";
 import { EXTERN } from "#src/ident.js";
-import { takeHostname } from "./arguments.js";
-import { Exit, usage } from "./exit.js";
+import { Exit, noMore, usage } from "./exit.js";
 import { launchedBridge } from "./launched.js";
+import { readFlags } from "./read-flags.js";
 import { findTarget } from "./target.js";
 
 export interface NameArguments {
@@ -20,16 +20,21 @@ export interface NameArguments {
  * The grammar of `dns-add` and `dns-remove`: `[ip…] <container|netns> [-h fqdn]` or `ip… -h fqdn`. Without addresses those are
  * meant that the container has.
  *
- * @throws Exit with the usage; WEAVE_NAMESPACE
+ * @throws UsageError; WEAVE_NAMESPACE
  */
-export async function takeNameArguments(args: readonly string[]): Promise<NameArguments> {
-  const { name, rest: words } = takeHostname(args);
+export async function takeNameArguments(
+  command: "dns-add" | "dns-remove",
+  args: readonly string[],
+): Promise<NameArguments> {
+  const { values, words } = readFlags(command, args);
+  const { name } = values;
   const count = words.findIndex((word) => !isIpv4(word));
   const addresses = count === -1 ? words : words.slice(0, count);
   const [target, ...more] = count === -1 ? [] : words.slice(count);
-  if (more.length > 0 || target?.startsWith("-")) throw usage();
+  noMore(more);
   if (target === undefined) {
-    if (addresses.length === 0 || name === undefined) throw usage();
+    if (addresses.length === 0) throw usage("a container or an address is missing");
+    if (name === undefined) throw usage("addresses without a container need a name: -h NAME");
     return { ident: EXTERN, addresses, name, given: true, container: false };
   }
   const { ident, netns, fqdn, container } = await findTarget(target);

@@ -7,8 +7,8 @@ import { nearest } from "./nearest.js";
 export interface Parsed<R extends Rows> {
   /** Of each row: what was given, else its variable's value, else its default. */
   readonly values: Values<R>;
-  /** Keys of the rows whose flag was given. */
-  readonly given: ReadonlySet<string>;
+  /** Flags that were given more than once, and may not: the last one counts. */
+  readonly doubled: readonly string[];
   /** The words that are no flags. */
   readonly words: readonly string[];
 }
@@ -36,6 +36,7 @@ export function parseFlags<R extends Rows>(
   });
   const given = new Map<string, unknown>();
   const words: string[] = [];
+  const doubled: string[] = [];
   for (const token of tokens) {
     if (token.kind === "positional") words.push(token.value);
     if (token.kind !== "option") continue;
@@ -43,13 +44,14 @@ export function parseFlags<R extends Rows>(
     if (spelling === undefined) throw unknown(token.rawName, suggestionFor(token.name, spellings));
     const { key, row, negated } = spelling;
     const value = readToken(row, token.value, negated);
+    if (given.has(key) && !row.repeatable) doubled.push(token.rawName);
     given.set(key, row.repeatable ? [...((given.get(key) as unknown[]) ?? []), ...(value as unknown[])] : value);
   }
   const values = Object.entries(rows).map(([key, row]) => [
     key,
     given.has(key) ? given.get(key) : defaultValue(row, env),
   ]);
-  return { values: Object.fromEntries(values) as Values<R>, given: new Set(given.keys()), words };
+  return { values: Object.fromEntries(values) as Values<R>, doubled, words };
 }
 
 interface Spelling {

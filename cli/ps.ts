@@ -1,9 +1,11 @@
+import { textOf } from "#src/errors.js";
 import { bridgePorts, type Interface, interfacesIn, type Place, places } from "#src/host/attached.js";
 import { findBridge } from "#src/host/bridge.js";
 import { ipv4Of } from "#src/host/links.js";
 import { NAMED, netnsIdent } from "#src/host/netns.js";
 import { EXPOSED } from "#src/ident.js";
 import { launchedBridge } from "./launched.js";
+import { readFlags } from "./read-flags.js";
 import { needRoot } from "./root.js";
 import { findTarget } from "./target.js";
 
@@ -12,14 +14,15 @@ const ID_LENGTH = 12;
 /** Namespaces that are looked into at the same time. */
 const AT_ONCE = 8;
 
-/** `weave ps [container…]`: what is on the bridge, with its addresses. Unknown containers print nothing. */
+/** `weave ps [container…]`: what is on the bridge, with its addresses. A container that is not attached has no line. */
 export async function run(args: readonly string[]): Promise<void> {
   needRoot();
+  const { words } = readFlags("ps", args);
   const bridge = await findBridge(launchedBridge());
   if (bridge === undefined) return;
   const ports = await bridgePorts(bridge.ifname);
   const host = { mac: bridge.address, addresses: ipv4Of(bridge) };
-  if (args.length === 0) {
+  if (words.length === 0) {
     print(EXPOSED, [host]);
     const all = places();
     for (let at = 0; at < all.length; at += AT_ONCE) {
@@ -28,7 +31,7 @@ export async function run(args: readonly string[]): Promise<void> {
       for (const [index, interfaces] of found.entries()) print(nameOf(some[index]), interfaces);
     }
   }
-  for (const word of args) {
+  for (const word of words) {
     if (word === EXPOSED) print(EXPOSED, [host]);
     else {
       const netns = await find(word);
@@ -54,7 +57,9 @@ async function find(word: string): Promise<Place["netns"] | undefined> {
   if (known !== undefined) return known.netns;
   try {
     return (await findTarget(word)).netns;
-  } catch {
+  } catch (error) {
+    // Said, but no failure: scripts of Weave Net's time list what may be gone.
+    process.stderr.write(`${textOf(error)}\n`);
     return undefined;
   }
 }

@@ -1,10 +1,17 @@
 import { mustCall } from "./client.js";
-import { usage } from "./exit.js";
+import { noMore } from "./exit.js";
+import { readFlags } from "./read-flags.js";
 
 /** `weave report [-f format]` */
 export async function run(args: readonly string[]): Promise<void> {
-  if (args.length === 0) process.stdout.write(await mustCall({ path: "/report", accept: "application/json" }));
-  else if (args.length === 2 && args[0] === "-f")
-    process.stdout.write(await mustCall({ path: `/report?${new URLSearchParams({ format: args[1] })}` }));
-  else throw usage();
+  const { values, words } = readFlags("report", args);
+  noMore(words);
+  const { format } = values;
+  if (format === undefined) {
+    process.stdout.write(await mustCall({ path: "/report", accept: "application/json" }));
+    return;
+  }
+  const text = await mustCall({ path: `/report?${new URLSearchParams({ format })}` });
+  // Scripts get what the template says and not a byte more, as from Weave Net; a prompt must not stand behind it.
+  process.stdout.write(process.stdout.isTTY && !text.endsWith("\n") ? `${text}\n` : text);
 }

@@ -17,9 +17,10 @@ import {
   supervisorFile,
 } from "#src/paths.js";
 import { call } from "./client.js";
-import { Exit, usage } from "./exit.js";
+import { Exit, noMore } from "./exit.js";
 import { launched } from "./launched.js";
 import { running, stopRouter } from "./processes.js";
+import { readFlags } from "./read-flags.js";
 import { needRoot } from "./root.js";
 import { leaveDocker } from "./stop.js";
 
@@ -30,14 +31,14 @@ const SPREAD_MS = 500;
 
 /** `weave reset [--force]`: stops the router and removes all that weave ever made on this host. */
 export async function run(args: readonly string[]): Promise<void> {
-  const force = args[0] === "--force";
-  if (args.length > (force ? 1 : 0)) throw usage();
+  const { values, words } = readFlags("reset", args);
+  noMore(words);
   needRoot();
   const { run, log, dbPrefix: usual } = paths();
   const { bridge = "weave", dbPrefix = usual, docker } = launched();
   const { supervisor, router } = running();
   const present = existsSync(databaseFile(dbPrefix));
-  if (supervisor === undefined && router === undefined && present && !force) {
+  if (supervisor === undefined && router === undefined && present && !values.force) {
     throw new Exit(
       1,
       "ERROR: weave is not running; unable to remove from cluster.\nRe-launch weave before reset or use --force to override.",

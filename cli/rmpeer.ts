@@ -1,13 +1,13 @@
 import { call } from "./client.js";
 import { usage } from "./exit.js";
+import { readFlags } from "./read-flags.js";
 
 /** `weave rmpeer [--force] <peer_id>…`: takes over the addresses of peers that are dead for good. */
 export async function run(args: readonly string[]): Promise<void> {
-  const force = args[0] === "--force";
-  const peers = force ? args.slice(1) : args;
-  if (peers.length === 0 || peers.some((peer) => peer.startsWith("-"))) throw usage();
+  const { values, words: peers } = readFlags("rmpeer", args);
+  if (peers.length === 0) throw usage("a peer is missing: its name or nickname");
   for (const peer of peers) {
-    const path = `/peer/${encodeURIComponent(peer)}${force ? "?force=true" : ""}`;
+    const path = `/peer/${encodeURIComponent(peer)}${values.force ? "?force=true" : ""}`;
     const { status, body } = await call({ method: "DELETE", path });
     if (status === 200) process.stdout.write(body);
     else {

@@ -2,7 +2,8 @@ import { release } from "node:os";
 import { textOf } from "#src/errors.js";
 import { hasTool } from "#src/host/exec.js";
 import { hostFirewall } from "#src/host/host-firewall.js";
-import { usage } from "./exit.js";
+import { noMore } from "./exit.js";
+import { readFlags } from "./read-flags.js";
 import { engine } from "./target.js";
 
 interface Check {
@@ -68,7 +69,7 @@ const CHECKS: readonly Check[] = [
 
 /** `weave setup`: looks whether this host has what weave needs, and changes nothing. */
 export async function run(args: readonly string[]): Promise<void> {
-  if (args.length > 0) throw usage();
+  noMore(readFlags("setup", args).words);
   for (const { what, look, optional } of CHECKS) {
     try {
       console.log(`${what.padEnd(9)} ok       ${await look()}`);

@@ -1,12 +1,17 @@
 import { call } from "./client.js";
 import { Exit, usage } from "./exit.js";
+import { nearest } from "./nearest.js";
 
 const SECTIONS = ["targets", "connections", "peers", "ipam", "dns"];
 
 /** `weave status [targets|connections|peers|ipam|dns]` */
 export async function run(args: readonly string[]): Promise<void> {
-  if (args.length > 1 || (args.length === 1 && !SECTIONS.includes(args[0])))
-    throw usage(`Invalid 'weave status' sub-command: ${args.join(" ")}`);
+  if (args.length > 1 || (args.length === 1 && !SECTIONS.includes(args[0]))) {
+    const meant = nearest(args[0], SECTIONS);
+    throw usage(
+      `Invalid 'weave status' sub-command: ${args.join(" ")}${meant === undefined || args.length > 1 ? "" : `; did you mean ${meant}?`}`,
+    );
+  }
   const { status, body: text } = await call({ path: ["/status", ...args].join("/") });
   // The parts are there only where the service is on.
   if (status === 404) throw new Exit(1, `${args[0]} is off on this host`);

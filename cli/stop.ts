@@ -1,19 +1,20 @@
 import { NETWORK } from "#docker/networks.js";
 import { MESH_DRIVER } from "#docker/plugin/plugin.js";
 import { textOf } from "#src/errors.js";
-import { usage } from "./exit.js";
+import { noMore } from "./exit.js";
 import { launched } from "./launched.js";
 import { running, stopRouter } from "./processes.js";
 import { proxyAddress } from "./proxy-address.js";
+import { readFlags } from "./read-flags.js";
 import { needRoot } from "./root.js";
 import { engine } from "./target.js";
 
 /** `weave stop`: the bridge, what is attached to it, and the database stay. */
 export async function run(args: readonly string[]): Promise<void> {
-  if (args.length > 0) throw usage();
+  noMore(readFlags("stop", args).words);
   needRoot();
   if (running().router !== undefined) await leaveDocker();
-  if (!(await stopRouter())) process.stderr.write("Weave is not running (ignore on Kubernetes).\n");
+  if (!(await stopRouter())) process.stderr.write("Weave is not running.\n");
 }
 
 /** Docker waits long for the driver of a network that has none any more: the network goes while we still answer. */

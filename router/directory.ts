@@ -35,6 +35,11 @@ export class PeerDirectory implements Directory {
     return this.#mesh.peer(peer)?.nickname ?? this.#nicknames.get(peer);
   }
 
+  /** Whether a peer of this name or nickname was ever seen. */
+  isKnown(who: string): boolean {
+    return [...this.#nicknames].some(([name, nickname]) => name === who || nickname === who);
+  }
+
   /** To be called when routes have changed. */
   update(): void {
     const { self, peers } = this.#mesh.status();

@@ -1,9 +1,9 @@
 import { Allocator, CHANNEL } from "#ipam/allocator.js";
 import type { Init } from "#ipam/bootstrap.js";
 import { parseLease, type Subnet } from "#ipam/subnet.js";
-import type { Directory } from "#mesh/directory.js";
 import type { Mesh } from "#mesh/mesh.js";
 import type { PeerName } from "#mesh/peer.js";
+import type { PeerDirectory } from "#router/directory.js";
 import { type IpamOptions, quorumOf } from "#router/ipam-options.js";
 import { systemClock } from "#src/clock.js";
 import { textOf } from "#src/errors.js";
@@ -19,14 +19,14 @@ import type { Store } from "#src/store.js";
 export class Ipam implements Holder {
   readonly allocator: Allocator;
   readonly defaultSubnet: Subnet;
-  readonly directory: Directory;
+  readonly directory: PeerDirectory;
   readonly #log: Log;
 
   constructor(parts: {
     options: IpamOptions;
     self: PeerName;
     mesh: Mesh;
-    directory: Directory;
+    directory: PeerDirectory;
     store: Store;
     log: Log;
   }) {

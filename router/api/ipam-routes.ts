@@ -107,7 +107,18 @@ async function claim(router: Router, { allocator }: Ipam, request: Request): Pro
   return { status: 204 };
 }
 
-async function removePeer({ allocator }: Ipam, who: string, force: boolean): Promise<Answer> {
+async function removePeer({ allocator, directory }: Ipam, who: string, force: boolean): Promise<Answer> {
+  const shown = JSON.stringify(who.slice(0, 64));
+  if (who === allocator.self || who === directory.nickname(allocator.self)) {
+    throw new WeaveError("WEAVE_PEER_INVALID", `${shown} is this peer itself, and not dead`, {
+      next: "'weave reset' hands its addresses over and removes it.",
+    });
+  }
+  if (allocator.ownerCalled(who) === undefined && !directory.isKnown(who)) {
+    throw new WeaveError("WEAVE_PEER_INVALID", `no peer called ${shown} was ever seen here`, {
+      next: "'weave status ipam' lists the peers that own addresses.",
+    });
+  }
   const { count, agreed } = allocator.removePeer(who, force);
   let timer: NodeJS.Timeout | undefined;
   await Promise.race([

@@ -65,8 +65,16 @@ export function controlRoutes(router: Router): Route[] {
       return errors.length > 0 ? { status: 400, body: `${errors.join("\n")}\n` } : {};
     }),
     post(/^\/forget$/, ({ form }) => {
-      router.mesh.forget(form.getAll("peer"));
-      return {};
+      const peers = form.getAll("peer");
+      const targets = new Set(router.mesh.status().targets.map(({ text }) => text));
+      router.mesh.forget(peers);
+      const unknown = peers.filter((peer) => !targets.has(peer)).map((peer) => JSON.stringify(peer.slice(0, 300)));
+      return unknown.length === 0
+        ? {}
+        : {
+            status: 400,
+            body: unknown.map((peer) => `${peer} is no target; 'weave status targets' lists them\n`).join(""),
+          };
     }),
     post(address, async ({ params: [ip, prefix], form }) => {
       const cidr = parseAddress(ip, prefix);

@@ -7,7 +7,7 @@ const STATES = ["established", "pending", "retrying", "failed", "connecting"];
 
 /** The text of `weave status`. */
 export function statusText(report: Report): string {
-  const version = line("Version", `${report.Version} (version check update disabled)`);
+  const version = line("Version", report.Version);
   const ipam = report.IPAM === undefined ? [] : [ipamText(report.IPAM)];
   const dns = report.DNS === undefined ? [] : [dnsText(report.DNS)];
   const proxy = report.Proxy === undefined ? [] : [proxyText(report.Proxy)];

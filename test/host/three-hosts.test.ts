@@ -81,7 +81,11 @@ test("forget and connect --replace change the targets; live connections stay", {
     await Promise.all(lab.hosts.map((host) => host.launch("--no-discovery")));
     await h1.ok("connect", h2.address);
     await connected(h1, 1);
-    await h1.ok("forget", h2.address, "never-heard-of");
+    const forgotten = await h1.weave("forget", h2.address, "never-heard-of");
+    assert.deepEqual(
+      [forgotten.code, forgotten.stderr],
+      [1, "\"never-heard-of\" is no target; 'weave status targets' lists them\n"],
+    );
     assert.equal(await h1.ok("status", "targets"), "");
     await connected(h1, 1);
     await h1.ok("connect", h2.address);

@@ -1,0 +1,232 @@
+import { offSwitch, type Rows, flag as row, toggle } from "#src/flag.js";
+import { repeated, type Shape, text, whole } from "#src/shape.js";
+
+/** One row a command: what `weave help` says of it, and which flags it reads. */
+export interface Command {
+  /** What it does, without a full stop. */
+  readonly summary: string;
+  /** What follows its name, one line a form; `{flags}` stands for its flags. */
+  readonly forms: readonly string[];
+  readonly flags?: Rows;
+  readonly examples?: readonly string[];
+}
+
+const DAY_S = 86_400;
+
+const FLAGS = "Flags";
+const value = <T>(flag: string, placeholder: string, shape: Shape<T>, meaning: string) =>
+  row<T | undefined>({
+    flag,
+    placeholder,
+    shape: shape as Shape<T | undefined>,
+    default: undefined,
+    section: FLAGS,
+    meaning,
+  });
+const on = (flag: string, meaning: string) => toggle(flag, FLAGS, meaning);
+const off = (flag: string, meaning: string) => offSwitch(flag, FLAGS, meaning);
+
+const timeout = value(
+  "timeout",
+  "seconds",
+  whole(0, DAY_S, "seconds"),
+  "how long to wait for an address; without it: no limit",
+);
+const hostName = (meaning: string) =>
+  value(
+    "h",
+    "name",
+    text("a host name", (name) => name !== ""),
+    meaning,
+  );
+
+/** In the order of `weave help`; groups are separated by an empty line there. */
+export const GROUPS = [
+  {
+    launch: {
+      summary: "Start the router; return when it answers, and print the id of its supervisor",
+      forms: ["[<flag> ...] [<peer> ...]"],
+      examples: ["weave launch --password secret 192.0.2.10 192.0.2.11", "weave launch --ipalloc-range 10.2.0.0/16"],
+    },
+  },
+  {
+    connect: {
+      summary: "Add peers to connect to",
+      forms: ["{flags} [<peer> ...]"],
+      flags: { replace: on("replace", "in place of all that were added before") },
+      examples: ["weave connect host2.example.org", "weave connect --replace 192.0.2.11 192.0.2.12:7000"],
+    },
+    forget: {
+      summary: "Connect to peers no more; live connections stay",
+      forms: ["<peer> ..."],
+      examples: ["weave forget host2.example.org"],
+    },
+  },
+  {
+    env: {
+      summary: "Print shell commands that send Docker's client through the proxy",
+      forms: ["{flags}"],
+      flags: { restore: on("restore", "print those that undo it") },
+      examples: ['eval "$(weave env)"', 'eval "$(weave env --restore)"'],
+    },
+    config: {
+      summary: "Print the argument that sends one call of docker through the proxy",
+      forms: [""],
+      examples: ["docker $(weave config) run -ti alpine"],
+    },
+  },
+  {
+    prime: {
+      summary: "Wait until addresses can be allocated",
+      forms: ["{flags}"],
+      flags: { timeout },
+      examples: ["weave prime --timeout 60"],
+    },
+  },
+  {
+    attach: {
+      summary: "Give a container or a network namespace an interface and addresses on the overlay; print them",
+      forms: ["[<addr> ...] {flags} <container>"],
+      flags: {
+        withoutDns: on("without-dns", "do not register the container's own name"),
+        rewriteHosts: on("rewrite-hosts", "write the container's /etc/hosts"),
+        addHosts: row<readonly string[]>({
+          flag: "add-host",
+          placeholder: "host:ip_address",
+          shape: repeated(text("host:ip_address", (entry) => /^[^:\s]+:[\d.:a-fA-F]+$/.test(entry))),
+          default: [],
+          repeatable: true,
+          section: FLAGS,
+          meaning: "one more entry for that file; may be repeated",
+        }),
+        name: value(
+          "name",
+          "name",
+          text("a host name", (name) => name !== ""),
+          "a name for the addresses in weaveDNS",
+        ),
+        multicastRoute: off("no-multicast-route", "no route for multicast"),
+        timeout,
+      },
+      examples: [
+        "weave attach web1",
+        "weave attach 10.32.0.9/12 --name db netns:red",
+        "weave attach net:10.2.0.0/16 web1",
+      ],
+    },
+    detach: {
+      summary: "Take addresses, and with the last one the interface, from a container; print them",
+      forms: ["[<addr> ...] <container>"],
+      examples: ["weave detach web1", "weave detach net:10.2.0.0/16 web1"],
+    },
+  },
+  {
+    expose: {
+      summary: "Give this host addresses on the overlay; print them",
+      forms: ["[<addr> ...] {flags}"],
+      flags: {
+        name: hostName("a name for the addresses in weaveDNS"),
+        withoutMasquerade: on("without-masquerade", "packets keep their source address on the way in and out"),
+        timeout,
+      },
+      examples: ["weave expose", "weave expose 10.32.0.1/12 -h host1.weave.local"],
+    },
+    hide: {
+      summary: "Take addresses on the overlay from this host; print them",
+      forms: ["[<addr> ...]"],
+      examples: ["weave hide"],
+    },
+  },
+  {
+    "dns-args": {
+      summary: "Print the arguments that point a container to weaveDNS, for docker run",
+      forms: [""],
+      examples: ["docker run $(weave dns-args) -ti alpine"],
+    },
+    "dns-add": {
+      summary: "Give a name to the addresses of a container, or to any addresses",
+      forms: ["[<ip_address> ...] <container> [-h <name>]", "<ip_address> ... -h <name>"],
+      flags: { name: hostName("the name; without it the container's own") },
+      examples: ["weave dns-add web1 -h www", "weave dns-add 192.0.2.80 -h printer"],
+    },
+    "dns-remove": {
+      summary: "Take names away",
+      forms: ["[<ip_address> ...] <container> [-h <name>]", "<ip_address> ... -h <name>"],
+      flags: { name: hostName("the name; without it all names of the container at those addresses") },
+      examples: ["weave dns-remove web1 -h www"],
+    },
+    "dns-lookup": {
+      summary: "Print the addresses of a name, one a line",
+      forms: ["<name>"],
+      examples: ["weave dns-lookup www"],
+    },
+    "docker-bridge-ip": {
+      summary: "Print the address of Docker's bridge, without a newline",
+      forms: [""],
+      examples: ["docker run --dns $(weave docker-bridge-ip) -ti alpine"],
+    },
+  },
+  {
+    status: {
+      summary: "Show what the router does, or one part of it",
+      forms: ["[targets | connections | peers | ipam | dns]"],
+      examples: ["weave status", "weave status connections"],
+    },
+    report: {
+      summary: "Print all that the router knows of itself, in JSON or by a template",
+      forms: ["[-f <format>]"],
+      flags: { format: value("f", "format", text("a template"), "template of Go's form, in place of all in JSON") },
+      examples: [
+        "weave report | jq .Router.Peers",
+        "weave report -f '{{range .Router.Peers}}{{.NickName}}{{\"\\n\"}}{{end}}'",
+      ],
+    },
+    ps: {
+      summary: "List what is attached on this host: id, MAC and addresses, one line an interface",
+      forms: ["[<container> ...]"],
+      examples: ["weave ps", "weave ps web1"],
+    },
+    ipam: {
+      summary: "Explain who owns an address, or what a peer owns, since when and why",
+      forms: ["explain [<ip_address> | <peer_id>]"],
+      examples: ["weave ipam explain 10.32.0.9", "weave ipam explain host2"],
+    },
+  },
+  {
+    stop: { summary: "Stop the router; the bridge, what is attached and the database stay", forms: [""] },
+    reset: {
+      summary: "Stop the router, hand its addresses over and remove all that weave made on this host",
+      forms: ["{flags}"],
+      flags: { force: on("force", "also when the router does not run, and cannot hand over") },
+    },
+    rmpeer: {
+      summary: "Take over the addresses of peers that are dead for good",
+      forms: ["{flags} <peer_id> ..."],
+      flags: { force: on("force", "also peers that are reachable") },
+      examples: ["weave rmpeer host3"],
+    },
+  },
+  {
+    setup: { summary: "Check whether this host has what weave needs; change nothing", forms: [""] },
+    version: { summary: "Print the versions of this command and of the router that runs", forms: [""] },
+    help: { summary: "Show all commands, or how one is used", forms: ["[<command>]"], examples: ["weave help attach"] },
+  },
+] as const satisfies readonly Readonly<Record<string, Command>>[];
+
+type UnionOf<T> = T extends readonly (infer U)[] ? U : never;
+type Merged<U> = (U extends unknown ? (each: U) => void : never) extends (all: infer A) => void ? A : never;
+
+/** All commands by their names. */
+export const COMMANDS = Object.assign({}, ...GROUPS) as Merged<UnionOf<typeof GROUPS>>;
+
+/** What stands for what in the forms. */
+export const TERMS: Readonly<Record<string, string>> = {
+  peer: "<ip_address_or_fqdn>[:<port>]",
+  addr: "[ip:]<cidr> | net:<cidr> | net:default",
+  cidr: "<ip_address>/<routing_prefix_length>",
+  peer_id: "<nickname> | <peer_name>",
+  mode: "consensus[=<count>] | seed=<peer_name>,... | observer",
+  container: "<name> | <id> | netns:<name> | /path/of/a/netns | <pid>",
+  endpoint: "[tcp://][<ip_address>]:<port> | [unix://]/path",
+  format: "a template such as {{.Router.Name}}, or {{json .Router}}",
+};

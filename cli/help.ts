@@ -1,0 +1,104 @@
+import type { Rows } from "#src/flag.js";
+import { COMMANDS, type Command, GROUPS, TERMS } from "./commands.js";
+import { defaultWords, isShown, type Row, sectionsOf, typed } from "./flag-words.js";
+
+const WIDTH = 80;
+/** Columns of the names of commands, where all are listed. */
+const NAMES = 17;
+/** Columns before what is said of a flag. */
+const INDENT = 6;
+const NO_FLAGS: Rows = {};
+
+const byName: Readonly<Record<string, Command>> = COMMANDS;
+
+/** The flags of a command; those of `launch` are many, and loaded when they are asked for. */
+async function flagsOf(name: string): Promise<Rows> {
+  return name === "launch" ? (await import("./launch-flags.js")).ALL_FLAGS : (byName[name].flags ?? NO_FLAGS);
+}
+
+/** What `weave help` prints: every command with its flags. */
+export async function allUsage(): Promise<string> {
+  const groups: string[] = [];
+  for (const group of GROUPS) {
+    const lines = [];
+    for (const name of Object.keys(group)) lines.push(...formsOf(name, await flagsOf(name), true));
+    groups.push(lines.join("\n"));
+  }
+  const terms = Object.entries(TERMS).map(([term, form]) => `${`<${term}>`.padStart(13)} = ${form}`);
+  return `Usage:\n\n${groups.join("\n\n")}\n\nwhere\n${terms.join("\n")}\n\n'weave help <command>' explains a command and its flags.\n`;
+}
+
+/** How one command is used, in a few lines. */
+export function usageOf(name: string): string {
+  const lines = formsOf(name, byName[name].flags ?? NO_FLAGS, false).join("\n");
+  return `${lines.replaceAll("\nUsage:", "\n      ")}\n`;
+}
+
+/** What `weave help NAME` prints: use, arguments, flags and examples. */
+export async function helpOf(name: string): Promise<string> {
+  const { summary, forms, examples = [] } = byName[name];
+  const flags = await flagsOf(name);
+  const used = `${forms.join(" ")} ${Object.values(flags).map(typed).join(" ")}`;
+  const terms = Object.entries(TERMS).filter(([term]) => used.includes(`<${term}>`));
+  const parts = [usageOf(name), `${summary}.\n`];
+  if (terms.length > 0) parts.push(terms.map(([term, form]) => `  <${term}> = ${form}\n`).join(""));
+  for (const [section, rows] of sectionsOf(flags)) parts.push(sectionText(section, rows));
+  if (examples.length > 0) parts.push(`Examples:\n${examples.map((line) => `  ${line}\n`).join("")}`);
+  return parts.join("\n");
+}
+
+function sectionText(section: string, rows: readonly Row[]): string {
+  const listed = rows.filter((row) => !isShown(row)).map(typed);
+  const shown = rows.filter(isShown).map(flagHelp).join("");
+  return `${section}:\n${shown}${listed.length > 0 ? wrap(listed.join(", "), 2) : ""}`;
+}
+
+/** A flag, its meaning, and below it what it may be, its default and its variable. */
+function flagHelp(row: Row): string {
+  const fallback = defaultWords(row);
+  const variable = row.env ?? row.defaultFrom;
+  const facts = [
+    row.given === undefined ? row.shape.expected : "",
+    fallback === "" ? "" : `default: ${fallback}`,
+    variable === undefined ? "" : `environment: ${variable}`,
+  ].filter((fact) => fact !== "");
+  return `  ${typed(row)}\n${wrap(row.meaning, INDENT)}${facts.length === 0 ? "" : wrap(`(${facts.join("; ")})`, INDENT)}`;
+}
+
+/** A word of a form: in brackets, or not; with the dots that follow it. */
+const WORD = /(?:\[[^\]]*\]|\S+)(?: \.\.\.)?/g;
+
+/** The lines of a command's forms. @param full with every flag of `launch` */
+function formsOf(name: string, flags: Rows, full: boolean): string[] {
+  const given = Object.values(flags).filter(isShown).map(bracketed);
+  const marker = full && name === "launch" ? "[<flag> ...]" : "{flags}";
+  return byName[name].forms.flatMap((form) => {
+    const words = (form.match(WORD) ?? []).flatMap((word) => (word === marker ? given : [word]));
+    const head = `${full ? "" : "Usage: "}weave ${name}`;
+    return folded(head, full ? NAMES : head.length, words);
+  });
+}
+
+const bracketed = (row: Row): string => {
+  const word = row.given === true && row.default === true ? `${typed(row)}=false` : typed(row);
+  return `[${word}]${row.repeatable ? " ..." : ""}`;
+};
+
+/** Words after a head, on lines of {@link WIDTH} columns, below one another. @param indent columns of the head */
+function folded(head: string, indent: number, words: readonly string[]): string[] {
+  const lines: string[] = [];
+  let line = head.padEnd(indent);
+  for (const word of words) {
+    const space = line.length === indent && line.trim() === "" ? "" : " ";
+    if (line.length + space.length + word.length > WIDTH && space !== "") {
+      lines.push(line);
+      line = " ".repeat(indent) + (head === "" ? "" : " ") + word;
+    } else line += space + word;
+  }
+  return [...lines, line].map((each) => each.trimEnd());
+}
+
+const wrap = (text: string, indent: number): string =>
+  folded("", indent, text.split(" "))
+    .map((line) => `${line}\n`)
+    .join("");

@@ -1,0 +1,35 @@
+import { WeaveError } from "#src/errors.js";
+import type { Rows } from "#src/flag.js";
+import { COMMANDS, type Command } from "./commands.js";
+import { usage } from "./exit.js";
+import { type Parsed, parseFlags } from "./parse-flags.js";
+
+type FlagsOf<C> = C extends { readonly flags: infer R extends Rows } ? R : Record<never, never>;
+
+/**
+ * Reads the flags of a command by its rows; what is no flag is left over.
+ *
+ * @throws UsageError
+ */
+export function readFlags<N extends keyof typeof COMMANDS>(
+  name: N,
+  args: readonly string[],
+): Parsed<FlagsOf<(typeof COMMANDS)[N]>> {
+  const { flags = {} }: Command = COMMANDS[name];
+  const unknown = (typed: string, meant: string | undefined) =>
+    usage(`unknown flag: ${typed}${meant === undefined ? "" : `; did you mean ${meant}?`}`);
+  const parsed = parsedOr(
+    (error) => usage(error.message),
+    () => parseFlags(flags, args, {}, unknown),
+  );
+  if (parsed.doubled.length > 0) throw usage(`${parsed.doubled[0]} is given more than once`);
+  return parsed as Parsed<FlagsOf<(typeof COMMANDS)[N]>>;
+}
+
+function parsedOr<T>(wrong: (error: WeaveError) => Error, parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    throw error instanceof WeaveError ? wrong(error) : error;
+  }
+}

@@ -1,0 +1,109 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { type Command, COMMANDS as DESCRIBED } from "#cli/commands.js";
+import { allUsage, helpOf, usageOf } from "#cli/help.js";
+import { ALL_FLAGS } from "#cli/launch-flags.js";
+import { COMMANDS as RUN } from "#cli/main.js";
+import { nearest } from "#cli/nearest.js";
+import { type Flag, flagText } from "#src/flag.js";
+
+/** Runs the command itself. Nothing that is called here touches the host. */
+function weave(...args: string[]): { code: number | null; stdout: string; stderr: string } {
+  const { status, stdout, stderr } = spawnSync(process.execPath, ["bin/weave", ...args], { encoding: "utf8" });
+  return { code: status, stdout, stderr };
+}
+
+const described: [string, Command][] = Object.entries(DESCRIBED);
+
+test("every command is described, and every described command is there, in help and in docs/commands.md", async () => {
+  assert.deepEqual(described.map(([name]) => name).sort(), [...Object.keys(RUN), "help"].sort());
+  const [all, page] = [await allUsage(), readFileSync("docs/commands.md", "utf8")];
+  for (const [name] of described) {
+    assert.match(all, new RegExp(`^weave ${name}\\b`, "m"), name);
+    assert.ok(page.includes(`weave ${name}`) || page.includes(`· ${name}`) || page.includes(`\`${name}`), name);
+  }
+});
+
+test("help of a command has the meaning of each flag, what it may be, its default and its variable", async () => {
+  const launch = await helpOf("launch");
+  for (const row of Object.values(ALL_FLAGS) as Flag<unknown>[]) {
+    assert.ok(launch.includes(flagText(row)), flagText(row));
+    if (row.env !== undefined) assert.ok(launch.includes(row.env), row.env);
+  }
+  assert.match(
+    launch,
+    / --port <port>\n +TCP for the mesh[^\n]*\n +\(a whole number from 1 to 65535; default: 6783; environment:\n? +WEAVE_PORT\)/,
+  );
+  for (const [name, { flags = {} }] of described) {
+    const help = await helpOf(name);
+    for (const row of Object.values(flags) as Flag<unknown>[])
+      assert.ok(help.includes(`  ${flagText(row)}`) && row.meaning.length > 5, `${name} ${row.flag}`);
+    assert.doesNotMatch(help, /undefined|\{flags\}/, name);
+    for (const line of usageOf(name).split("\n")) assert.ok(line.length <= 80, line);
+  }
+});
+
+test("help goes to standard output with status 0, by whatever words it is asked for", () => {
+  const attach = weave("help", "attach");
+  assert.deepEqual([attach.code, attach.stderr], [0, ""]);
+  assert.match(attach.stdout, /^Usage: weave attach \[<addr> \.\.\.\]/);
+  for (const words of [
+    ["attach", "--help"],
+    ["attach", "-h"],
+    ["attach", "x", "--help"],
+  ])
+    assert.deepEqual(weave(...words), attach, words.join(" "));
+  assert.match(weave("launch", "-h").stdout, /^Usage: weave launch/);
+  const all = weave("help");
+  assert.deepEqual([all.code, all.stderr, all.stdout.split("\n")[0]], [0, "", "Usage:"]);
+  assert.deepEqual(weave("--help"), all);
+});
+
+test("a wrong argument of any command: one line of reason, that command's usage alone, on standard error, status 1", () => {
+  for (const [reason, ...args] of [
+    ["unknown flag: --bogus", "attach", "x", "--bogus"],
+    ["unexpected argument: extra", "attach", "x", "extra"],
+    ["a container is missing: .*", "attach"],
+    ["10\\.32\\.0\\.99 has no prefix length: .*", "attach", "10.32.0.99", "netns:a"],
+    ["addresses come before the container: 10\\.32\\.0\\.7/12", "attach", "netns:a", "10.32.0.7/12"],
+    ['invalid value "soon" for --timeout: it must be seconds from 0 to 86400', "attach", "--timeout", "soon", "x"],
+    ["unknown flag: --relpace; did you mean --replace\\?", "connect", "--relpace"],
+    ["a peer is missing: .*", "connect"],
+    ["a sub-command is missing", "ipam"],
+    ["unknown sub-command: list", "ipam", "list"],
+    ["a peer is missing: .*", "rmpeer", "--force"],
+    ["a name is missing", "dns-lookup"],
+    ["unknown flag: --json", "report", "--json"],
+    ["flag needs an argument: -f; .*", "report", "-f"],
+    ["-h is given more than once", "expose", "-h", "a", "-h", "b"],
+    ["Invalid 'weave status' sub-command: conections; did you mean connections\\?", "status", "conections"],
+    ["unexpected argument: now", "stop", "now"],
+  ]) {
+    const { code, stdout, stderr } = weave(...args);
+    assert.deepEqual([code, stdout], [1, ""], args.join(" "));
+    assert.match(stderr, new RegExp(`^${reason}\n\nUsage: weave ${args[0]}( |$)`, "m"), args.join(" "));
+    assert.ok(stderr.split("\n").length <= 7, stderr);
+  }
+});
+
+test("a command that does not exist is answered with the one that was probably meant", () => {
+  for (const [typed, meant] of [
+    ["statsu", "status"],
+    ["lauch", "launch"],
+    ["hlep", "help"],
+    ["dnslookup", "dns-lookup"],
+  ])
+    assert.deepEqual(weave(typed), {
+      code: 1,
+      stdout: "",
+      stderr: `Unknown weave command '${typed}'\nDid you mean 'weave ${meant}'? See 'weave help'.\n`,
+    });
+  assert.equal(weave("fly").stderr, "Unknown weave command 'fly'\nSee 'weave help'.\n");
+  assert.equal(nearest("ps", ["ip", "ab"]), undefined);
+  const { code, stderr } = weave("launch-router");
+  assert.equal(code, 1);
+  assert.match(stderr, /^The 'weave launch-router' command has been removed as of Weave Net version 2\.0\n/);
+  assert.match(weave().stderr, /^Usage:\n/);
+});
