@@ -24,7 +24,8 @@ cp "$certificates" "$root$certificates"
 mkdir "$root/weave"
 git ls-files -z --cached --others --exclude-standard | tar -c --null --verbatim-files-from --ignore-failed-read -T - | tar -x -C "$root/weave"
 
-# A container's root is pivoted into, so that the new system's root must be a mount of its own.
+# The new system becomes the root of a mount namespace, not a mere chroot: the tests' hosts enter each other's mount namespaces,
+# and containers pivot into roots of their own.
 cat >"$work/enter" <<'ENTER'
 set -euo pipefail
 mount --make-rprivate /
@@ -35,11 +36,19 @@ mount -t proc proc proc
 mount --rbind /sys sys
 mount --rbind /dev dev
 mount -t tmpfs tmpfs run
-chroot . sh -c 'export DEBIAN_FRONTEND=noninteractive; apt-get update -qq; apt-get install -y -qq --no-install-recommends nodejs npm' >log 2>&1 ||
-  { cat log >&2; exit 1; }
-exec chroot . /usr/bin/env -i ${CI:+CI="$CI"} ${TEST_REPORTER:+TEST_REPORTER="$TEST_REPORTER"} \
-  NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt HOME=/root TERM=dumb LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-  sh -c 'cd /weave && exec "$@"' sh "$@"
+mkdir .old
+pivot_root . .old
+exec chroot . /bin/sh /enter "$@"
+ENTER
+cat >"$root/enter" <<'ENTER'
+set -eu
+umount -l /.old
+export DEBIAN_FRONTEND=noninteractive
+{ apt-get update -qq && apt-get install -y -qq --no-install-recommends nodejs npm; } >/log 2>&1 || { cat /log >&2; exit 1; }
+cd /weave
+exec env -i ${CI:+CI="$CI"} ${TEST_REPORTER:+TEST_REPORTER="$TEST_REPORTER"} \
+  NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt HOME=/root TERM=dumb LANG=C.UTF-8 \
+  PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
 ENTER
 status=0
 unshare --mount --pid --fork --kill-child bash "$work/enter" "$root" "$@" || status=$?
