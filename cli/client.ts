@@ -1,9 +1,14 @@
+import { existsSync } from "node:fs";
 import { request } from "node:http";
 import { systemCode, textOf, WeaveError } from "#src/errors.js";
+import { paths, routerFile } from "#src/paths.js";
 import { Exit } from "./exit.js";
+import { lastFailure, running } from "./processes.js";
 
 /** As the original's curl: a router that does not answer a connection in this time is not there. */
 const CONNECT_MS = 3_000;
+/** A report of a large mesh on a busy machine takes seconds; a router that needs more than this hangs. */
+export const REPORT_MS = 15_000;
 
 export interface Call {
   readonly method?: string;
@@ -12,6 +17,8 @@ export interface Call {
   readonly accept?: string;
   /** In place of `WEAVE_HTTP_ADDR`. */
   readonly address?: string;
+  /** What is not answered in this time never is; undefined for what may have to wait. */
+  readonly answerMs?: number;
 }
 
 export interface Reply {
@@ -25,6 +32,7 @@ export function call({
   path,
   form,
   accept,
+  answerMs,
   address = process.env.WEAVE_HTTP_ADDR || "127.0.0.1:6784",
 }: Call): Promise<Reply> {
   const socket = address.startsWith("/");
@@ -39,26 +47,53 @@ export function call({
   };
   return new Promise((resolve, reject) => {
     const outgoing = request({ ...where, method, path, headers, agent: false }, (incoming) => {
-      clearTimeout(timer);
+      if (answerMs === undefined) clearTimeout(timer);
       const chunks: Buffer[] = [];
       incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
-      incoming.on("end", () =>
-        resolve({ status: incoming.statusCode ?? 0, body: Buffer.concat(chunks).toString("utf8") }),
-      );
+      incoming.on("end", () => {
+        clearTimeout(timer);
+        resolve({ status: incoming.statusCode ?? 0, body: Buffer.concat(chunks).toString("utf8") });
+      });
       incoming.on("error", reject);
     });
-    const timer = setTimeout(() => outgoing.destroy(new Error(`no answer from ${address}`)), CONNECT_MS);
-    outgoing.on("socket", (tcp) => tcp.once("connect", () => clearTimeout(timer)));
+    const timer = setTimeout(() => outgoing.destroy(new Error(`no answer from ${address}`)), answerMs ?? CONNECT_MS);
+    if (answerMs === undefined) outgoing.on("socket", (tcp) => tcp.once("connect", () => clearTimeout(timer)));
     outgoing.on("error", (cause) => {
       clearTimeout(timer);
-      const gone = ["ECONNREFUSED", "ENOENT"].includes(systemCode(cause) ?? "");
-      const why = gone
-        ? "weave is not running. Have you launched it?"
-        : `cannot reach the weave router: ${textOf(cause)}`;
-      reject(new WeaveError("WEAVE_NOT_RUNNING", why, { cause }));
+      reject(notAnswered(address, cause));
     });
     outgoing.end(body);
   });
+}
+
+/** What is true of the router that did not answer: it is not there, it starts, it is between two starts, or it hangs. */
+function notAnswered(address: string, cause: Error): WeaveError {
+  const { supervisor, router } = running();
+  const { run, log } = paths();
+  const error = (message: string, next?: string) =>
+    new WeaveError("WEAVE_NOT_RUNNING", message, { cause, ...(next === undefined ? {} : { next }) });
+  const gone = ["ECONNREFUSED", "ENOENT"].includes(systemCode(cause) ?? "");
+  if (router !== undefined) {
+    return gone
+      ? error(
+          `the weave router runs (process ${router}), but nothing listens at ${address}`,
+          "Set WEAVE_HTTP_ADDR to the --http-addr that it was launched with.",
+        )
+      : error(
+          `the weave router runs (process ${router}), but does not answer: ${textOf(cause)}`,
+          `Its log is ${log}; 'weave stop' ends it.`,
+        );
+  }
+  if (supervisor === undefined)
+    return error(
+      gone ? "weave is not running. Have you launched it?" : `cannot reach the weave router: ${textOf(cause)}`,
+    );
+  const why = lastFailure();
+  if (why === undefined && !existsSync(routerFile(run))) return error("weave is starting");
+  return error(
+    `the weave router has ended${why === undefined ? "" : `: ${why}`}`,
+    `It is started again after a while; its log is ${log}; 'weave stop' ends the attempts.`,
+  );
 }
 
 /** As {@link call}; any answer but a good one ends the command as in the original: 404 with status 4, others with 1. */

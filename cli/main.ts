@@ -1,3 +1,4 @@
+import { systemCode } from "#src/errors.js";
 import { Exit, report, UsageError } from "./exit.js";
 import { nearest } from "./nearest.js";
 
@@ -52,6 +53,9 @@ const REMOVED = [
 
 /** The `weave` command. */
 export async function main(argv: readonly string[]): Promise<void> {
+  // Who reads only the first lines of what a command prints (`head -1`) has what he wants.
+  for (const stream of [process.stdout, process.stderr])
+    stream.on("error", (error) => process.exit(systemCode(error) === "EPIPE" ? 0 : 1));
   // The original runs in a container unless told otherwise; we always run in place.
   const [name, ...args] = argv[0] === "--local" ? argv.slice(1) : argv;
   try {

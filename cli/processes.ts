@@ -1,15 +1,25 @@
+import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { paths, routerFile, supervisorFile } from "#src/paths.js";
+import { failureFile, paths, routerFile, supervisorFile } from "#src/paths.js";
 import { livePid, removePid } from "#src/pid-file.js";
 
-/** As `docker stop`: this long to end in peace, then by force. */
-const GRACE_MS = 10_000;
+/** Longer than a supervisor gives its router; then by force. */
+const GRACE_MS = 6_000;
 const POLL_MS = 10;
 
 /** Ids of the supervisor and the router, as far as they run. */
 export function running(): { supervisor: number | undefined; router: number | undefined } {
   const { run } = paths();
   return { supervisor: livePid(supervisorFile(run)), router: livePid(routerFile(run)) };
+}
+
+/** Why the router could not start, or why the last one ended; undefined when that is not known, or one is ready. */
+export function lastFailure(): string | undefined {
+  try {
+    return readFileSync(failureFile(paths().run), "utf8").trimEnd() || undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Stops the router, and its supervisor first. False: neither was running. */

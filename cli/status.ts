@@ -1,4 +1,4 @@
-import { call } from "./client.js";
+import { call, REPORT_MS } from "./client.js";
 import { Exit, usage } from "./exit.js";
 import { nearest } from "./nearest.js";
 
@@ -12,7 +12,7 @@ export async function run(args: readonly string[]): Promise<void> {
       `Invalid 'weave status' sub-command: ${args.join(" ")}${meant === undefined || args.length > 1 ? "" : `; did you mean ${meant}?`}`,
     );
   }
-  const { status, body: text } = await call({ path: ["/status", ...args].join("/") });
+  const { status, body: text } = await call({ path: ["/status", ...args].join("/"), answerMs: REPORT_MS });
   // The parts are there only where the service is on.
   if (status === 404) throw new Exit(1, `${args[0]} is off on this host`);
   if (status !== 200) throw new Exit(1, text.trimEnd());

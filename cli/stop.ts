@@ -1,6 +1,8 @@
 import { NETWORK } from "#docker/networks.js";
 import { MESH_DRIVER } from "#docker/plugin/plugin.js";
 import { textOf } from "#src/errors.js";
+import { controlSocket, paths } from "#src/paths.js";
+import { call } from "./client.js";
 import { noMore } from "./exit.js";
 import { launched } from "./launched.js";
 import { running, stopRouter } from "./processes.js";
@@ -9,12 +11,22 @@ import { readFlags } from "./read-flags.js";
 import { needRoot } from "./root.js";
 import { engine } from "./target.js";
 
+const ANSWER_MS = 3_000;
+
 /** `weave stop`: the bridge, what is attached to it, and the database stay. */
 export async function run(args: readonly string[]): Promise<void> {
   noMore(readFlags("stop", args).words);
   needRoot();
-  if (running().router !== undefined) await leaveDocker();
+  if (running().router !== undefined && (await answers())) await leaveDocker();
   if (!(await stopRouter())) process.stderr.write("Weave is not running.\n");
+}
+
+/** A router that hangs would keep Docker waiting, and Docker us. */
+async function answers(): Promise<boolean> {
+  const { status } = await call({ path: "/status", address: controlSocket(paths().run), answerMs: ANSWER_MS }).catch(
+    () => ({ status: 0 }),
+  );
+  return status !== 0;
 }
 
 /** Docker waits long for the driver of a network that has none any more: the network goes while we still answer. */

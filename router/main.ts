@@ -1,124 +1,183 @@
-import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import type { Server } from "node:http";
 import { Docker } from "#docker/docker.js";
 import { createApi, listen, type Route } from "#router/api/http.js";
 import { controlRoutes, metricsRoutes, statusRoutes } from "#router/api/routes.js";
-import { EXIT_START } from "#router/exit-start.js";
 import { parseOptions, type RouterOptions } from "#router/options.js";
 import { Router } from "#router/router.js";
 import { systemClock } from "#src/clock.js";
 import { textOf } from "#src/errors.js";
+import { exitNow } from "#src/host/native/process.js";
 import { limited } from "#src/log.js";
 import { type LogTarget, pinoLog } from "#src/log-pino.js";
+import { lastWords } from "#src/log-sink.js";
 import { controlSocket, failureFile, helperFolder, launchFile, paths, routerFile } from "#src/paths.js";
 import { removePid, writePid } from "#src/pid-file.js";
 import { Problems } from "#src/problems.js";
+import { settledWithin } from "#src/time-limit.js";
 
-/** A log file that has grown past this is put aside as `.1`, in the place of the one before. */
-const LOG_BYTES = 16 << 20;
-const LOG_CHECK_MS = 60_000;
-/** What is still open after this long is cut off. */
-const STOP_MS = 5_000;
+/** A part that has not stopped by then is left behind: whatever must not be lost is on disk already. */
+const STOP_MS = 2_000;
+/** What a failed start made is removed in this time, or left: the next start, or `weave reset`, deals with it. */
+const UNDO_MS = 1_000;
+const PARENT_CHECK_MS = 10_000;
 
 /**
  * The router process: `node router/main.js [--foreground] [--restarted]`. Options come from the launch file. The log goes
- * to a file or, in the foreground, to standard output.
+ * to a file or, in the foreground, to standard output; why it ends goes to standard error as well, for whoever started it.
+ *
+ * Its states: starting → running → ending. Every end is by {@link exitNow}: `process.exit` would wait for threads that wait for frames,
+ * with all sockets open.
  */
-async function main(): Promise<void> {
-  const { run, log: logFile } = paths();
-  const foreground = process.argv.includes("--foreground");
-  const options = parseOptions(JSON.parse(readFileSync(launchFile(run), "utf8")));
-  if (!foreground) mkdirSync(logFile.slice(0, logFile.lastIndexOf("/")), { recursive: true });
-  const log = pinoLog({ level: options.logLevel, ...(foreground ? {} : { file: logFile }) });
-  rmSync(failureFile(run), { force: true });
-  const fatal = (error: unknown) => {
-    log.error("the router ends", { why: textOf(error), stack: error instanceof Error ? error.stack : undefined });
-    process.exit(1);
-  };
-  process.on("uncaughtException", fatal);
-  process.on("unhandledRejection", fatal);
+class RouterProcess {
+  readonly #run = paths().run;
+  readonly #foreground = process.argv.includes("--foreground");
+  readonly #restarted = process.argv.includes("--restarted");
+  readonly #problems = new Problems();
+  readonly #servers: Server[] = [];
+  readonly #log: LogTarget;
+  #state: "starting" | "running" | "ending" = "starting";
+  #router: Router | undefined;
+  #docker: Docker | undefined;
 
-  const problems = new Problems();
-  let router: Router | undefined;
-  let docker: Docker | undefined;
-  const servers: Server[] = [];
-  try {
+  constructor() {
+    // All that we make is ours alone, unless a file says otherwise by a mode of its own.
+    process.umask(0o077);
+    this.#log = pinoLog({
+      level: "info",
+      ...(this.#foreground ? {} : { file: paths().log }),
+      onProblem: (problem) =>
+        problem === undefined ? this.#problems.clear("log") : this.#problems.set("log", problem),
+    });
+    process.on("uncaughtException", (error) => this.#fatal(error));
+    process.on("unhandledRejection", (error) => this.#fatal(error));
+    // By default Node writes them to standard error, which may be a pipe that nobody reads.
+    process.removeAllListeners("warning");
+    process.on("warning", (warning) => this.#log.warn("Node.js warns", { why: `${warning.name}: ${warning.message}` }));
+    process.on("SIGTERM", () => void this.#stop());
+    process.on("SIGINT", () => void this.#stop());
+    process.on("SIGHUP", () => {
+      // In the background there is no terminal that could close.
+      if (this.#foreground) void this.#stop();
+    });
+  }
+
+  async start(): Promise<void> {
+    try {
+      mkdirSync(this.#run, { recursive: true, mode: 0o755 });
+      const options = parseOptions(JSON.parse(readFileSync(launchFile(this.#run), "utf8")));
+      this.#log.setLevel(options.logLevel);
+      await this.#open(options);
+      writePid(routerFile(this.#run), process.pid);
+      rmSync(failureFile(this.#run), { force: true });
+      if (!this.#foreground && options.restart) this.#watchParent();
+    } catch (error) {
+      await this.#fail(error);
+      return;
+    }
+    if (this.#state === "starting") this.#state = "running";
+  }
+
+  async #open(options: RouterOptions): Promise<void> {
     // The first of all: Docker may be waiting, and hold its locks meanwhile.
     if (options.docker.api !== "")
-      docker = await Docker.open(options.docker, helperFolder(options.dbPrefix), limited(log, systemClock));
-    await openApi(() => router, options, run, log, servers);
-    router = await Router.start({
+      this.#docker = await Docker.open(options.docker, helperFolder(options.dbPrefix), limited(this.#log, systemClock));
+    await this.#openApi(options);
+    this.#router = await Router.start({
       options,
-      docker,
-      restarted: process.argv.includes("--restarted"),
-      log,
-      problems,
-      onFatal: fatal,
+      docker: this.#docker,
+      restarted: this.#restarted,
+      log: this.#log,
+      problems: this.#problems,
+      onFatal: (error) => this.#fatal(error),
     });
-  } catch (error) {
-    const text = textOf(error);
-    log.error("the router cannot start", { why: text });
-    await docker?.stop();
-    writeFileSync(failureFile(run), `${text}\n`);
-    process.exit(EXIT_START);
   }
-  writePid(routerFile(run), process.pid);
-  if (!foreground) setInterval(() => rotate(logFile, log), LOG_CHECK_MS).unref();
 
-  let stopping = false;
-  const stop = async () => {
-    if (stopping) return;
-    stopping = true;
-    setTimeout(() => process.exit(0), STOP_MS).unref();
-    for (const server of servers) {
-      server.close();
-      server.closeAllConnections();
+  /**
+   * Control API, status and metrics, each where it was asked for; the control API always at its Unix socket too. They
+   * listen before the router exists, so that a port in use is found out before anything is made on the host.
+   */
+  async #openApi(options: RouterOptions): Promise<void> {
+    const open = async (address: string, make: (router: Router) => Route[]) => {
+      if (address === "") return;
+      let routes: Route[] | undefined;
+      const server = createApi(() => {
+        if (routes === undefined && this.#router !== undefined) routes = make(this.#router);
+        return routes;
+      }, this.#log);
+      this.#servers.push(server);
+      await listen(server, address);
+    };
+    const control = controlSocket(this.#run);
+    await open(control, controlRoutes);
+    if (options.httpAddr !== control) await open(options.httpAddr, controlRoutes);
+    await open(options.statusAddr, statusRoutes);
+    await open(options.metricsAddr, metricsRoutes);
+  }
+
+  /** Without its supervisor a router works, but the next crash is its last. */
+  #watchParent(): void {
+    const parent = process.ppid;
+    setInterval(() => {
+      if (process.ppid !== parent)
+        this.#problems.set(
+          "supervisor",
+          `the process ${parent}, which starts the router again after a crash, is gone; 'weave stop' and 'weave launch --resume' start both.`,
+        );
+    }, PARENT_CHECK_MS).unref();
+  }
+
+  /** The start failed. */
+  async #fail(error: unknown): Promise<void> {
+    if (this.#state === "ending") return;
+    this.#state = "ending";
+    this.#log.error("the router cannot start", { why: textOf(error) });
+    lastWords(`${textOf(error)}\n`);
+    if (this.#docker !== undefined) await settledWithin(this.#docker.stop(), UNDO_MS);
+    this.#end(1);
+  }
+
+  /** Something happened that the router must not go on after: a new process starts from what is on disk. */
+  #fatal(error: unknown): void {
+    // The first error is the cause.
+    if (this.#state === "ending") return;
+    this.#state = "ending";
+    this.#log.error("the router ends", {
+      why: textOf(error),
+      stack: error instanceof Error ? error.stack : undefined,
+    });
+    lastWords(`${textOf(error)}\n`);
+    this.#end(1);
+  }
+
+  async #stop(): Promise<void> {
+    if (this.#state === "ending") return;
+    this.#state = "ending";
+    const stopping = async () => {
+      for (const server of this.#servers) {
+        server.close();
+        server.closeAllConnections();
+      }
+      await this.#router?.stop();
+    };
+    const stopped = stopping().catch((error) =>
+      this.#log.error("the router did not stop well", { why: textOf(error) }),
+    );
+    if (!(await settledWithin(stopped, STOP_MS)))
+      this.#log.warn("the router was ended before all of its parts had stopped", { ms: STOP_MS });
+    removePid(routerFile(this.#run));
+    this.#end(0);
+  }
+
+  #end(status: number): never {
+    try {
+      // Unless it is another router's.
+      if (this.#servers.length > 0) rmSync(controlSocket(this.#run), { force: true });
+    } finally {
+      this.#log.flush();
+      exitNow(status);
     }
-    await router?.stop();
-    rmSync(controlSocket(run), { force: true });
-    removePid(routerFile(run));
-    process.exit(0);
-  };
-  process.on("SIGTERM", () => void stop());
-  process.on("SIGINT", () => void stop());
-}
-
-/**
- * Control API, status and metrics, each where it was asked for; the control API always at its Unix socket too. They
- * listen before the router exists, so that a port in use is found out before anything is made on the host.
- */
-async function openApi(
-  router: () => Router | undefined,
-  options: RouterOptions,
-  run: string,
-  log: LogTarget,
-  servers: Server[],
-): Promise<void> {
-  const open = async (address: string, make: (router: Router) => Route[]) => {
-    if (address === "") return;
-    let routes: Route[] | undefined;
-    const server = createApi(() => {
-      const started = router();
-      if (routes === undefined && started !== undefined) routes = make(started);
-      return routes;
-    }, log);
-    servers.push(server);
-    await listen(server, address);
-  };
-  await open(controlSocket(run), controlRoutes);
-  if (options.httpAddr !== controlSocket(run)) await open(options.httpAddr, controlRoutes);
-  await open(options.statusAddr, statusRoutes);
-  await open(options.metricsAddr, metricsRoutes);
-}
-
-function rotate(file: string, log: LogTarget): void {
-  try {
-    if (statSync(file).size < LOG_BYTES) return;
-    renameSync(file, `${file}.1`);
-  } catch {
-    // The file was moved away: a new one is as good.
   }
-  log.reopen();
 }
 
-await main();
+await new RouterProcess().start();

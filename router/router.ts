@@ -34,12 +34,14 @@ import { openTap, type TapDevice } from "#src/host/native/tap.js";
 import { type FrameSockets, openFrameSockets } from "#src/host/native/udp.js";
 import { linkMtuTo } from "#src/host/routes.js";
 import { type Log, limited } from "#src/log.js";
+import type { LogTarget } from "#src/log-pino.js";
 import { macFromNumber, macNumber } from "#src/mac.js";
 import { databaseFile } from "#src/paths.js";
 import type { Problems } from "#src/problems.js";
 import { systemRandom } from "#src/random.js";
 import type { Store } from "#src/store.js";
 import { lmdbStore } from "#src/store-lmdb.js";
+import { settledWithin } from "#src/time-limit.js";
 
 export interface RouterStart {
   readonly options: RouterOptions;
@@ -47,7 +49,7 @@ export interface RouterStart {
   readonly docker: Docker | undefined;
   /** The supervisor starts us again after a crash: the targets are the stored ones. */
   readonly restarted: boolean;
-  readonly log: Log;
+  readonly log: LogTarget;
   readonly problems: Problems;
   /** The frame path is gone: the process must end, to be started again. */
   readonly onFatal: (error: Error) => void;
@@ -55,6 +57,8 @@ export interface RouterStart {
 
 /** The TAP's name; one router, one TAP, in one network namespace. */
 export const TAP_NAME = "weave-tap";
+/** What a failed start made is removed in this time, or left: the reason must get to the user. */
+const UNDO_MS = 1_000;
 
 /** Everything of a running router, put together. */
 export class Router {
@@ -68,6 +72,7 @@ export class Router {
   readonly docker: Docker | undefined;
   readonly log: Log;
   readonly problems: Problems;
+  readonly #target: LogTarget;
   readonly #watch: NamespaceWatch;
   readonly #store: Store;
   readonly #tap: TapDevice;
@@ -84,6 +89,7 @@ export class Router {
     docker: Docker | undefined;
     watch: NamespaceWatch;
     log: Log;
+    target: LogTarget;
     problems: Problems;
     store: Store;
     tap: TapDevice;
@@ -99,6 +105,7 @@ export class Router {
     this.docker = parts.docker;
     this.#watch = parts.watch;
     this.log = parts.log;
+    this.#target = parts.target;
     this.problems = parts.problems;
     this.#store = parts.store;
     this.#tap = parts.tap;
@@ -116,15 +123,16 @@ export class Router {
       throw new WeaveError("WEAVE_NOT_ROOT", "weave must be run as 'root' when run locally");
     const undo: (() => void | Promise<void>)[] = [];
     try {
-      return await Router.#assemble({ ...start, log: limited(start.log, systemClock) }, undo);
+      return await Router.#assemble(start, limited(start.log, systemClock), undo);
     } catch (error) {
-      for (const step of undo.reverse()) await Promise.resolve(step()).catch(() => {});
+      await settledWithin(undoAll(undo), UNDO_MS);
       throw error;
     }
   }
 
   static async #assemble(
-    { options, docker, restarted, log, problems, onFatal }: RouterStart,
+    { options, docker, restarted, log: target, problems, onFatal }: RouterStart,
+    log: Log,
     undo: (() => void | Promise<void>)[],
   ): Promise<Router> {
     const store = lmdbStore(databaseFile(options.dbPrefix));
@@ -272,6 +280,7 @@ export class Router {
       docker,
       watch,
       log,
+      target,
       problems,
       store,
       tap,
@@ -287,6 +296,11 @@ export class Router {
       mtu: options.mtu,
     });
     return router;
+  }
+
+  /** Lines of the log that were lost since the start, for want of a disk or a reader that takes them. */
+  get logLinesLost(): number {
+    return this.#target.lost;
   }
 
   /** Adds targets. Those that cannot be resolved are named in the answer; the others count all the same. */
@@ -321,6 +335,13 @@ export class Router {
     await this.#store.close();
     this.log.info("router stopped");
   }
+}
+
+async function undoAll(steps: (() => void | Promise<void>)[]): Promise<void> {
+  for (const step of steps.reverse())
+    await Promise.resolve()
+      .then(step)
+      .catch(() => {});
 }
 
 /** The datapath session of an established neighbour. */

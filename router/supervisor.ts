@@ -1,52 +1,144 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { EXIT_START } from "#router/exit-start.js";
-import { paths, supervisorFile } from "#src/paths.js";
-import { removePid, writePid } from "#src/pid-file.js";
+import { writeFileSync } from "node:fs";
+import { textOf } from "#src/errors.js";
+import { LogSink, logLine } from "#src/log-sink.js";
+import { failureFile, paths, routerFile, supervisorFile } from "#src/paths.js";
+import { namesPid, removePid, writePid } from "#src/pid-file.js";
 
 /**
- * Keeps a router running: `node router/supervisor.js`, started by `weave launch` and detached from it. A router that dies
- * is started again, at once the first time and then ever later. One that fails at its first start is not: `weave launch`
- * waits for it, and tells why.
+ * Keeps a router running: `node router/supervisor.js [--no-restart]`, started by `weave launch` and detached from it. A router that
+ * ends is started again, at once the first time and then after longer and longer waits; so is one that could not be started for want of
+ * its program (during an upgrade), of memory or of processes. One that was never ready at its first start is not: `weave launch` waits
+ * for it, and prints why.
  */
 
 const FIRST_DELAY_MS = 50;
 const LAST_DELAY_MS = 30_000;
 /** A router that ran this long was sound: its next failure is a first one. */
 const SOUND_MS = 60_000;
+/** A router ends by itself within two seconds of SIGTERM; one that does not is ended. */
+const STOP_MS = 4_000;
+/** The last words of a router: of an error that Node prints, the end says the most. */
+const WORDS_CHARS = 2_048;
+/** What a router said just before its end may arrive after the news of it. */
+const WORDS_MS = 200;
 
-const { run } = paths();
-const restart = !process.argv.includes("--no-restart");
-const router = new URL("./main.js", import.meta.url).pathname;
+class Supervisor {
+  readonly #run = paths().run;
+  readonly #log = new LogSink({ file: paths().log });
+  readonly #restart = !process.argv.includes("--no-restart");
+  readonly #router = new URL("./main.js", import.meta.url).pathname;
+  #child: ChildProcess | undefined;
+  #delay = FIRST_DELAY_MS;
+  #stopping = false;
 
-let child: ChildProcess;
-let delay = FIRST_DELAY_MS;
-let stopping = false;
+  begin(): void {
+    process.umask(0o077);
+    process.on("SIGTERM", () => this.#stop());
+    process.on("SIGINT", () => this.#stop());
+    // The terminal that launched us may close.
+    process.on("SIGHUP", () => {});
+    writePid(supervisorFile(this.#run), process.pid);
+    this.#start(false);
+  }
 
-function start(restarted: boolean): void {
-  const began = Date.now();
-  child = spawn(process.execPath, [router, ...(restarted ? ["--restarted"] : [])], { stdio: "ignore" });
-  child.once("exit", (code) => {
-    if (stopping || code === 0 || (code === EXIT_START && !restarted) || !restart) return end(code ?? 1);
-    if (Date.now() - began >= SOUND_MS) delay = FIRST_DELAY_MS;
-    setTimeout(() => start(true), delay);
-    delay = Math.min(LAST_DELAY_MS, delay * 2);
-  });
+  #start(restarted: boolean): void {
+    const began = Date.now();
+    const args = [this.#router, ...(restarted ? ["--restarted"] : [])];
+    const cannot = (error: unknown) =>
+      this.#ended({ restarted, began, code: 1, why: `cannot start ${process.execPath}: ${textOf(error)}` });
+    let child: ChildProcess;
+    try {
+      child = spawn(process.execPath, args, { stdio: ["ignore", "ignore", "pipe"] });
+    } catch (error) {
+      // Node throws some errors (ENOMEM), and emits others (ENOENT, EAGAIN).
+      return cannot(error);
+    }
+    this.#child = child;
+    let words = "";
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      words = (words + text).slice(-WORDS_CHARS);
+    });
+    child.stderr?.on("error", () => {});
+    child.on("error", (error) => {
+      // Also emitted when a signal could not be sent: the process is there then.
+      if (child.pid === undefined) cannot(error);
+    });
+    child.once("exit", (code, signal) => {
+      this.#child = undefined;
+      const timer = setTimeout(() => done(), WORDS_MS);
+      const done = () => {
+        clearTimeout(timer);
+        child.off("close", done);
+        const how = signal === null ? `it ended with status ${code}` : `it was ended by ${signal}`;
+        this.#ended({ restarted, began, pid: child.pid, code: code ?? 1, why: words.trim() || how });
+      };
+      child.once("close", done);
+    });
+  }
+
+  #ended(end: { restarted: boolean; began: number; pid?: number | undefined; code: number; why: string }): void {
+    this.#child = undefined;
+    const { restarted, began, pid, code, why } = end;
+    if (this.#stopping) return this.#exit(0);
+    // Somebody ended the router itself, and it ended well.
+    if (code === 0) return this.#exit(0);
+    const ready = pid !== undefined && this.#wasReady(pid);
+    if (!this.#restart || !(restarted || ready)) {
+      this.#say("error", ready ? "the router has ended" : "the router did not start", { why });
+      this.#note(ready ? `The router has ended: ${why}` : why);
+      return this.#exit(code);
+    }
+    if (Date.now() - began >= SOUND_MS) this.#delay = FIRST_DELAY_MS;
+    const delay = this.#delay;
+    this.#delay = Math.min(LAST_DELAY_MS, delay * 2);
+    this.#say("error", "the router has ended; it is started again", { why, afterMs: delay });
+    this.#note(why);
+    setTimeout(() => {
+      if (!this.#stopping) this.#start(true);
+    }, delay);
+  }
+
+  /** A router writes its file when it is ready. */
+  #wasReady(pid: number): boolean {
+    try {
+      return namesPid(routerFile(this.#run), pid);
+    } catch {
+      // No descriptors, say: it is better to try once too often.
+      return true;
+    }
+  }
+
+  #stop(): void {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    const child = this.#child;
+    if (child === undefined) return this.#exit(0);
+    child.kill("SIGTERM");
+    setTimeout(() => {
+      this.#say("warn", "the router did not end in time; it was killed", { ms: STOP_MS });
+      child.kill("SIGKILL");
+    }, STOP_MS);
+  }
+
+  /** For `weave launch` and `weave status`. */
+  #note(why: string): void {
+    try {
+      writeFileSync(failureFile(this.#run), `${why}\n`, { mode: 0o600 });
+    } catch (error) {
+      this.#say("warn", "cannot write why the router ended", { why: textOf(error) });
+    }
+  }
+
+  #say(level: "warn" | "error", message: string, fields: object): void {
+    this.#log.write(logLine(level, message, fields));
+  }
+
+  #exit(code: number): void {
+    this.#log.flush();
+    removePid(supervisorFile(this.#run));
+    process.exit(code);
+  }
 }
 
-function end(code: number): void {
-  removePid(supervisorFile(run));
-  process.exit(stopping ? 0 : code);
-}
-
-function stop(): void {
-  stopping = true;
-  if (child.exitCode !== null || child.signalCode !== null) return end(0);
-  child.kill("SIGTERM");
-}
-
-process.on("SIGTERM", stop);
-process.on("SIGINT", stop);
-// The terminal that launched us may close.
-process.on("SIGHUP", () => {});
-writePid(supervisorFile(run), process.pid);
-start(false);
+new Supervisor().begin();

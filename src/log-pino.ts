@@ -1,25 +1,26 @@
 import { pino } from "pino";
 import type { Log, LogLevel } from "#src/log.js";
+import { LogSink, type LogSinkOptions } from "#src/log-sink.js";
 
 export interface LogTarget extends Log {
-  /** Opens the file anew, after it was renamed. No effect on standard output. */
-  reopen(): void;
+  /** Lines that could not be written, since the start. */
+  readonly lost: number;
+  setLevel(level: LogLevel): void;
+  /** Tries once more to write what waits: before the process ends. */
+  flush(): void;
 }
 
-/**
- * JSON lines by pino, to `file` or, without one, to standard output (the journal's, under systemd). Written
- * synchronously: the line before a crash is the one that matters.
- */
-export function pinoLog(options: { level: LogLevel; file?: string }): LogTarget {
-  const destination = pino.destination({ dest: options.file ?? 1, sync: true, mkdir: true });
+/** JSON lines by pino, to a file or, without one, to standard output (the journal's, under systemd). */
+export function pinoLog({ level, ...to }: { level: LogLevel } & LogSinkOptions): LogTarget {
+  const sink = new LogSink(to);
   const logger = pino(
     {
-      level: options.level,
+      level,
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    destination,
+    sink,
   );
   const write = (level: LogLevel) => (message: string, fields?: object) => logger[level](fields ?? {}, message);
   return {
@@ -27,8 +28,12 @@ export function pinoLog(options: { level: LogLevel; file?: string }): LogTarget 
     info: write("info"),
     warn: write("warn"),
     error: write("error"),
-    reopen: () => {
-      if (options.file !== undefined) destination.reopen();
+    get lost() {
+      return sink.lost;
     },
+    setLevel: (level) => {
+      logger.level = level;
+    },
+    flush: () => sink.flush(),
   };
 }

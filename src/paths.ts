@@ -23,7 +23,9 @@ export const controlSocket = (run: string) => `${run}/control.sock`;
 export const proxySocket = (run: string) => `${run}/weave.sock`;
 /** What `weave launch` was given: read by every start of the router. */
 export const launchFile = (run: string) => `${run}/launch.json`;
-/** Why the router could not start, in words for the user. */
+/** The `weave launch` that is at work: there is one at a time. */
+export const launchingFile = (run: string) => `${run}/launch.pid`;
+/** Why the router could not start, or why the last one ended, in words for the user. Gone when one is ready. */
 export const failureFile = (run: string) => `${run}/failure`;
 export const supervisorFile = (run: string) => `${run}/supervisor.pid`;
 export const routerFile = (run: string) => `${run}/router.pid`;

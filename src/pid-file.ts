@@ -1,4 +1,5 @@
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, linkSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { systemCode } from "#src/errors.js";
 
 /**
  * A process named on disk by its id and the time it started (field 22 of /proc/PID/stat, proc(5)): an id alone may have
@@ -20,9 +21,34 @@ function startTime(pid: number): string | undefined {
   }
 }
 
-export function writePid(path: string, pid: number): void {
+function entryOf(pid: number): string {
   const entry: Entry = { pid, started: startTime(pid) ?? "" };
-  writeFileSync(path, JSON.stringify(entry), { mode: 0o600 });
+  return JSON.stringify(entry);
+}
+
+export function writePid(path: string, pid: number): void {
+  writeFileSync(path, entryOf(pid), { mode: 0o600 });
+}
+
+/** Makes the file in the name of this process. False: a process that runs has made it before. */
+export function claimPid(path: string): boolean {
+  // It must never be there and empty.
+  const draft = `${path}.${process.pid}`;
+  writePid(draft, process.pid);
+  try {
+    for (;;) {
+      try {
+        linkSync(draft, path);
+        return true;
+      } catch (error) {
+        if (systemCode(error) !== "EEXIST") throw error;
+        if (livePid(path) !== undefined) return false;
+        rmSync(path, { force: true });
+      }
+    }
+  } finally {
+    rmSync(draft, { force: true });
+  }
 }
 
 /** The id of the process that the file names, if it is still running. */
@@ -35,6 +61,11 @@ export function livePid(path: string): number | undefined {
   }
   const { pid, started } = entry;
   return Number.isInteger(pid) && pid > 1 && started !== "" && startTime(pid) === started ? pid : undefined;
+}
+
+/** Whether the file names that process, be it running or not. @throws a system error when the file cannot be read */
+export function namesPid(path: string, pid: number): boolean {
+  return existsSync(path) && readFileSync(path, "utf8").startsWith(`{"pid":${pid},`);
 }
 
 export function removePid(path: string): void {

@@ -83,6 +83,9 @@ export class Metrics {
     counter("weave_messages_quarantined_total", "Messages of peers that were set aside.", "", async () => ({
       all: router.mesh.status().quarantined,
     }));
+    counter("weave_log_lines_lost_total", "Lines of the log that could not be written.", "", async () => ({
+      all: router.logLinesLost,
+    }));
     counter("weave_datapath_drops_total", "Frames, records and datagrams dropped, by reason.", "reason", async () => ({
       ...(await router.datapath.report())?.drops,
     }));

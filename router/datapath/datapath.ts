@@ -41,6 +41,7 @@ export class Datapath {
   readonly #onEvent: (event: DatapathEvent) => void;
   readonly #reports = new Map<number, (report: DatapathReport) => void>();
   #ticket = 0;
+  #stopping = false;
 
   /**
    * @param options.self our own peer name
@@ -86,7 +87,13 @@ export class Datapath {
       });
       worker.on("message", (event: DatapathEvent) => this.#hear(lane, event));
       worker.on("error", options.onFailure);
-      const exited = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
+      const exited = new Promise<void>((resolve) =>
+        worker.once("exit", (code) => {
+          if (!this.#stopping)
+            options.onFailure(new WeaveError("WEAVE_NATIVE", `a thread of the frame path ended with status ${code}`));
+          resolve();
+        }),
+      );
       return { worker, commands: port1, wake, raised: new Int32Array(raised), exited };
     });
   }
@@ -118,6 +125,7 @@ export class Datapath {
 
   /** Ends the threads and waits for them. Their descriptors are the caller's to close, afterwards. */
   async stop(): Promise<void> {
+    this.#stopping = true;
     this.send({ do: "stop" });
     for (const { exited, commands, wake } of this.#threads) {
       await exited;

@@ -28,6 +28,17 @@ export function closeFd(fd: number): void {
   libc.close(fd);
 }
 
+/** linux: asm-generic/ioctls.h. */
+const FIONBIO = 0x5421;
+
+/** Calls on `fd` fail with EAGAIN from now on where they would wait. It holds for all who share the open file. */
+export function setNonBlocking(fd: number): void {
+  const on = new Memory(4);
+  on.view.setInt32(0, 1, true);
+  libc.ioctl(fd, FIONBIO, on.at(0, 4));
+  on.free();
+}
+
 const EFD_NONBLOCK = 0x800;
 const EFD_CLOEXEC = 0x80000;
 

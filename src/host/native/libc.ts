@@ -26,6 +26,9 @@ export const libc = {
   getsockopt: lib.func("getsockopt", "int", ["int", "int", "int", PTR, PTR]),
   sendmsg: lib.func("sendmsg", "long", ["int", PTR, "int"]),
   recvmsg: lib.func("recvmsg", "long", ["int", PTR, "int"]),
+  _exit: lib.func("_exit", "void", ["int"]),
+  /** Lists of strings end with null. */
+  execve: lib.func("int execve(const char *path, const char **argv, const char **envp)"),
   recvmmsg: lib.func("recvmmsg", "int", ["int", PTR, "uint32_t", "int", PTR]),
 } as const;
 

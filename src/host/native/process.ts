@@ -1,0 +1,26 @@
+import { WeaveError } from "#src/errors.js";
+import { errno, errnoName, libc } from "#src/host/native/libc.js";
+
+/** linux: asm-generic/ioctls.h. */
+const FIONCLEX = 0x5450;
+const STANDARD_FDS = [0, 1, 2];
+
+/** Ends this process at once (_exit(2)), whatever its threads wait for; `process.exit` waits for each of them. */
+export function exitNow(status: number): never {
+  libc._exit(status);
+  throw new Error("_exit returned");
+}
+
+/**
+ * Runs another program in the place of this one, as the same process (execve(2)): with arguments and an environment that others on the
+ * host may read.
+ *
+ * @throws WEAVE_NATIVE when the program cannot be run; this one then goes on
+ */
+export function replaceProcess(file: string, args: readonly string[], env: NodeJS.ProcessEnv): never {
+  // Node marks them to be closed.
+  for (const fd of STANDARD_FDS) libc.ioctl(fd, FIONCLEX, 0);
+  const variables = Object.entries(env).map(([name, value]) => `${name}=${value ?? ""}`);
+  libc.execve(file, [file, ...args, null], [...variables, null]);
+  throw new WeaveError("WEAVE_NATIVE", `cannot run ${file}: ${errnoName(errno())}`);
+}

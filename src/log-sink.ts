@@ -1,0 +1,210 @@
+import { closeSync, constants, fstatSync, mkdirSync, openSync, renameSync, statSync, writeSync } from "node:fs";
+import { dirname } from "node:path";
+import { systemCode, textOf } from "#src/errors.js";
+import { setNonBlocking } from "#src/host/native/files.js";
+import type { LogLevel } from "#src/log.js";
+
+/** Bytes that wait for a disk or a reader; further lines are dropped and counted. A pipe holds 64 KB by itself (pipe(7)). */
+const PENDING_BYTES = 256 << 10;
+/** A reader that is slow is tried again this soon; */
+const SLOW_RETRY_MS = 100;
+/** a log that cannot be written, this often. */
+const FAILED_RETRY_MS = 1_000;
+/** A file that has grown past this is renamed to `.1`, in the place of the one before. */
+const ROTATE_BYTES = 16 << 20;
+const CHECK_MS = 10_000;
+const STDOUT = 1;
+const STDERR = 2;
+/** Never waits: a pipe without a reader, or with a full buffer, is an error instead (open(2), fifo(7)). */
+const WRITE_FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_NONBLOCK;
+/** Names, addresses and peers are the operator's business alone. */
+const MODE = 0o600;
+
+/** One line of the log, as pino writes them. */
+export function logLine(level: LogLevel, message: string, fields: object = {}): string {
+  return `${JSON.stringify({ level, time: new Date().toISOString(), ...fields, msg: message })}\n`;
+}
+
+export interface LogSinkOptions {
+  /** Undefined: standard output. */
+  readonly file?: string;
+  /** What is wrong with the log, whenever that changes; undefined: nothing any more. */
+  readonly onProblem?: (problem: string | undefined) => void;
+}
+
+/**
+ * Where log lines go: a file, or standard output. A line is written at once where that is possible: the line before a crash is
+ * the one that matters. Nothing here throws, waits, or ends the process:
+ *
+ * - after an error (disk full, reader gone, folder deleted) lines wait and are tried again each second;
+ * - a reader that does not read makes lines wait, too;
+ * - when more than {@link PENDING_BYTES} wait, further lines are dropped and counted; a line says how many once the log is
+ *   written again.
+ */
+export class LogSink {
+  readonly #file: string | undefined;
+  readonly #onProblem: (problem: string | undefined) => void;
+  readonly #check: NodeJS.Timeout | undefined;
+  #fd: number | undefined;
+  #pending: Buffer[] = [];
+  #pendingBytes = 0;
+  #retry: NodeJS.Timeout | undefined;
+  /** Why lines cannot be written at present. */
+  #failure: string | undefined;
+  /** Why a large file cannot be put aside. */
+  #rotationFailure: string | undefined;
+  #lost = 0;
+  /** Since the log was last in order. */
+  #lostNow = 0;
+
+  constructor({ file, onProblem = () => {} }: LogSinkOptions) {
+    this.#file = file;
+    this.#onProblem = onProblem;
+    if (file !== undefined) this.#check = setInterval(() => this.check(), CHECK_MS).unref();
+  }
+
+  /** Lines that were dropped, since the start. */
+  get lost(): number {
+    return this.#lost;
+  }
+
+  /** Takes one line, with its line break. */
+  write(line: string): void {
+    const bytes = Buffer.from(line);
+    if (this.#pendingBytes + bytes.length > PENDING_BYTES) {
+      this.#lost++;
+      this.#lostNow++;
+      if (this.#failure === undefined) this.#failed("its reader does not read");
+      return;
+    }
+    this.#push(bytes);
+    if (this.#retry === undefined) this.#write();
+  }
+
+  /** Tries what waits, although its time has not come: before the process ends. */
+  flush(): void {
+    this.#write();
+  }
+
+  /** Looks after the file: a large one is put aside; one that was moved or deleted is made again. */
+  check(): void {
+    if (this.#file === undefined || this.#fd === undefined) return;
+    try {
+      const [named, open] = [statSync(this.#file, { throwIfNoEntry: false }), fstatSync(this.#fd)];
+      const same = named !== undefined && named.ino === open.ino && named.dev === open.dev;
+      const large = open.isFile() && open.size >= ROTATE_BYTES;
+      if (same && large) renameSync(this.#file, `${this.#file}.1`);
+      if (!same || large) this.#close();
+      this.#rotated(undefined);
+    } catch (error) {
+      this.#rotated(`cannot put the log ${this.#file} aside: ${textOf(error)}`);
+    }
+  }
+
+  close(): void {
+    clearInterval(this.#check);
+    clearTimeout(this.#retry);
+    this.#close();
+  }
+
+  #push(bytes: Buffer): void {
+    this.#pending.push(bytes);
+    this.#pendingBytes += bytes.length;
+  }
+
+  /** Writes what waits, as far as it goes. */
+  #write(): void {
+    clearTimeout(this.#retry);
+    this.#retry = undefined;
+    try {
+      this.#drain();
+      if (this.#failure === undefined) return;
+      const [why, lost] = [this.#failure, this.#lostNow];
+      this.#failure = undefined;
+      this.#lostNow = 0;
+      this.#tellProblem();
+      this.#push(Buffer.from(logLine("warn", "the log could not be written for a while", { why, lost })));
+      this.#drain();
+    } catch (error) {
+      const slow = systemCode(error) === "EAGAIN";
+      if (!slow) {
+        // It is opened again: the file may be another one by then.
+        this.#close();
+        this.#failed(textOf(error));
+      }
+      this.#retry = setTimeout(() => this.#write(), slow ? SLOW_RETRY_MS : FAILED_RETRY_MS).unref();
+    }
+  }
+
+  #drain(): void {
+    while (this.#pending.length > 0) {
+      this.#fd ??= this.#open();
+      const [next] = this.#pending;
+      const count = writeSync(this.#fd, next);
+      this.#pendingBytes -= count;
+      if (count < next.length) this.#pending[0] = next.subarray(count);
+      else this.#pending.shift();
+    }
+  }
+
+  #open(): number {
+    if (this.#file === undefined) return openAgain(STDOUT);
+    mkdirSync(dirname(this.#file), { recursive: true, mode: 0o700 });
+    return openSync(this.#file, WRITE_FLAGS | constants.O_CREAT, MODE);
+  }
+
+  #close(): void {
+    const fd = this.#fd;
+    this.#fd = undefined;
+    if (fd === undefined || fd === STDOUT) return;
+    try {
+      closeSync(fd);
+    } catch {
+      // A full disk may say so once more (close(2)).
+    }
+  }
+
+  #failed(why: string): void {
+    const known = this.#failure !== undefined;
+    // What the first error said is the cause; later ones are often of the attempt to open it again.
+    this.#failure ??= why;
+    if (!known) this.#tellProblem();
+  }
+
+  #rotated(failure: string | undefined): void {
+    const changed = this.#rotationFailure !== failure;
+    this.#rotationFailure = failure;
+    if (changed) this.#tellProblem();
+  }
+
+  #tellProblem(): void {
+    const where = this.#file ?? "on standard output";
+    this.#onProblem(
+      this.#failure === undefined ? this.#rotationFailure : `the log ${where} cannot be written: ${this.#failure}`,
+    );
+  }
+}
+
+/** Writes to standard error what can be written without waiting: the last words of a process. */
+export function lastWords(text: string): void {
+  try {
+    writeSync(openAgain(STDERR), text);
+  } catch {
+    // Nobody is there to read it.
+  }
+}
+
+/**
+ * Standard output or standard error, in a form that never waits. A pipe, a file or a terminal is opened once more: the flag belongs to
+ * the open file, which others (a shell) share. A socket (the journal's) cannot be opened, and is ours alone.
+ */
+function openAgain(fd: number): number {
+  try {
+    return openSync(`/proc/self/fd/${fd}`, WRITE_FLAGS);
+  } catch (error) {
+    // A pipe without a reader cannot be opened either.
+    if (!fstatSync(fd).isSocket()) throw error;
+    setNonBlocking(fd);
+    return fd;
+  }
+}
