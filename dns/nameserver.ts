@@ -155,6 +155,12 @@ export class Nameserver implements Gossiper {
     return [...this.#records.all()].sort(compareRecords);
   }
 
+  /** Live records of a container on this peer. */
+  namesOf(ident: string): DnsRecord[] {
+    const own = this.#records.stateOf(this.#options.self)?.records ?? [];
+    return own.filter((record) => record.tombstone === 0 && record.ident === ident);
+  }
+
   /** Containers that have names here. */
   get ownIdents(): Set<string> {
     const own = this.#records.stateOf(this.#options.self)?.records ?? [];

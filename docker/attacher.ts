@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { ContainerObserver } from "#docker/containers.js";
 import { type Container, wordsOf } from "#docker/engine/shapes.js";
 import { writeHostsFile } from "#docker/hosts-file.js";
-import { WAIT_COMMAND } from "#docker/wait/helper.js";
+import { bindTarget, waitFolderOf } from "#docker/wait/helper.js";
 import type { Requests } from "#ipam/requests.js";
 import { leaseText, parseLease, parseSubnet, type Subnet } from "#ipam/subnet.js";
 import { type AddressArgument, DEFAULT_SUBNET, parseAddressArgument } from "#src/address-argument.js";
@@ -36,6 +36,8 @@ export class Attacher implements ContainerObserver {
   readonly #attached = new Map<string, { readonly since: string; readonly addresses: readonly string[] }>();
   /** Containers whose start somebody waits for, and why it failed. */
   readonly #expected = new Map<string, { error: unknown }>();
+  /** Those who wait until a container has been tried to be attached, once, since it was started. */
+  readonly #waiting = new Map<string, (() => void)[]>();
 
   constructor(parts: AttacherParts) {
     this.#parts = parts;
@@ -43,12 +45,14 @@ export class Attacher implements ContainerObserver {
 
   async running(container: Container, signal: AbortSignal): Promise<void> {
     const { Id, State } = container;
-    if (!isWrapped(container) || this.#attached.get(Id)?.since === State.StartedAt) return;
+    if (!isWrapped(container) || this.#isAttached(container)) return;
     for (let delay = RETRY_MS.first; !signal.aborted; delay = Math.min(delay * RETRY_MS.factor, RETRY_MS.last)) {
       try {
         this.#attached.set(Id, { since: State.StartedAt, addresses: await this.#attach(container, signal) });
+        this.#tried(Id);
         return;
       } catch (error) {
+        this.#tried(Id);
         if (signal.aborted) return;
         const expected = this.#expected.get(Id);
         if (expected !== undefined) {
@@ -66,6 +70,26 @@ export class Attacher implements ContainerObserver {
 
   ended(id: string): void {
     this.#attached.delete(id);
+    this.#tried(id);
+  }
+
+  #isAttached({ Id, State }: Container): boolean {
+    return this.#attached.get(Id)?.since === State.StartedAt;
+  }
+
+  #tried(id: string): void {
+    const waiting = this.#waiting.get(id) ?? [];
+    this.#waiting.delete(id);
+    for (const resolve of waiting) resolve();
+  }
+
+  /** Waits until a container of ours that has just started is on the network, or cannot be. @param limitMs at most so long */
+  async settled(container: Container, limitMs: number): Promise<void> {
+    if (!isWrapped(container) || this.#isAttached(container)) return;
+    await new Promise<void>((resolve) => {
+      this.#waiting.set(container.Id, [...(this.#waiting.get(container.Id) ?? []), resolve]);
+      setTimeout(resolve, limitMs).unref();
+    });
   }
 
   /** Somebody waits for its start: a failure is kept for {@link outcome}, and it is not tried again. */
@@ -78,6 +102,16 @@ export class Attacher implements ContainerObserver {
     const error = this.#expected.get(id)?.error;
     this.#expected.delete(id);
     if (error !== undefined) throw error;
+  }
+
+  /** Resolves after so long; a container of ours that is not on the network by then has failed to start. */
+  async givenUp(id: string, limitMs: number): Promise<void> {
+    const expected = this.#expected.get(id);
+    await sleep(limitMs, undefined, { ref: false });
+    if (expected !== undefined && !this.#attached.has(id))
+      expected.error ??= new WeaveError("WEAVE_DOCKER", `it was not on the network within ${limitMs / 1_000} s`, {
+        next: "'weave status' shows what the router waits for, and its log why.",
+      });
   }
 
   /** Without prefix lengths. */
@@ -124,9 +158,16 @@ export class Attacher implements ContainerObserver {
   }
 }
 
-/** Whether a container was created through the proxy. */
-export function isWrapped({ Config }: Pick<Container, "Config">): boolean {
-  return wordsOf(Config.Entrypoint)[0] === WAIT_COMMAND;
+/** Whether a container was created through the proxy: it begins with the helper, and has it. */
+export function isWrapped({
+  Config,
+  HostConfig,
+}: {
+  readonly Config: Pick<Container["Config"], "Entrypoint" | "Cmd">;
+  readonly HostConfig: Pick<Container["HostConfig"], "Binds">;
+}): boolean {
+  const folder = waitFolderOf(wordsOf(Config.Entrypoint));
+  return folder !== undefined && HostConfig.Binds.some((bind) => bindTarget(bind) === folder);
 }
 
 /**

@@ -149,24 +149,42 @@ export class Containers implements EngineListener {
     return work;
   }
 
+  /**
+   * As {@link look}, of a container that the engine has just started, whether or not its event has come. What is still done for
+   * an earlier run of it ends.
+   */
+  started(id: string): Promise<void> {
+    this.#running?.get(id)?.abort();
+    this.#running?.set(id, new AbortController());
+    return this.look(id);
+  }
+
   async #look(id: string): Promise<void> {
-    const signal = this.#running?.get(id)?.signal ?? this.#stop.signal;
+    const work = this.#running?.get(id);
+    const signal = work?.signal ?? this.#stop.signal;
     if (signal.aborted) return;
     let container: Container;
     try {
       container = await this.#parts.engine.container(id, signal);
     } catch (error) {
-      if (signal.aborted || (error instanceof EngineError && error.status === 404)) return;
-      throw error;
+      if (signal.aborted) return;
+      if (!(error instanceof EngineError && error.status === 404)) throw error;
+      return this.#notRunning(id, work);
     }
-    if (!container.State.Running) return;
+    if (!container.State.Running) return this.#notRunning(id, work);
     for (const observer of this.#parts.observers) await observer.running(container, signal);
+  }
+
+  /** Its end came before we looked: should the event have come before we knew of its start, it will not come again. */
+  #notRunning(id: string, work: AbortController | undefined): void {
+    if (work !== undefined && this.#running?.get(id) === work) this.#ended(id);
   }
 
   #ended(id: string): void {
     this.#running?.get(id)?.abort();
     this.#running?.delete(id);
-    for (const holder of this.#parts.holders) holder.died(id);
+    // First those who look at what the holders still have of it.
     for (const observer of this.#parts.observers) observer.ended(id);
+    for (const holder of this.#parts.holders) holder.died(id);
   }
 }

@@ -143,7 +143,8 @@ export class Docker {
         ? attacher.addressesOf(id)
         : ipam.requests.lookup(id, EVERYTHING).map(({ address }) => addressText(address));
     const isOurs = (id: string) => book.networks.has(id);
-    const names = dns && new ContainerNames({ names: dns.names, isOurs, attachedAt, log: this.#log });
+    const names =
+      dns && new ContainerNames({ names: dns.names, isOurs, attachedAt, clock: systemClock, log: this.#log });
     const networks = new Networks({ engine: this.engine, book, network, ipam, driver, log: this.#log });
     const containers = new Containers({
       engine: this.engine,
@@ -179,7 +180,11 @@ export class Docker {
           hostnameFromLabel,
           toHostname,
           image: (name) => this.engine.image(name),
-          isOurNetwork: async (name) => book.networks.has((await this.engine.network(name)).Id),
+          ourNetwork: async (name) => {
+            const { Id, Internal } = await this.engine.network(name);
+            return book.networks.has(Id) ? { internal: Internal } : undefined;
+          },
+          userNamespaces: () => this.engine.userNamespaces(),
         }),
         log: this.#log,
       });

@@ -17,10 +17,16 @@ const LOCAL = [
  * @param addresses in CIDR notation
  * @param name with its domain, if it has one
  * @param extra as Docker has them, `host:address`
+ * @param hostname what the container calls itself
  */
-export function hostsFile(addresses: readonly string[], name: string, extra: readonly string[] = []): string {
-  const short = name.split(".")[0];
-  const names = name === short ? name : `${name} ${short}`;
+export function hostsFile(
+  addresses: readonly string[],
+  name: string,
+  extra: readonly string[] = [],
+  hostname: string = name,
+): string {
+  // A container's name may have dots of its own, and is its host name then.
+  const names = [...new Set([name, hostname, name.split(".")[0]])].join(" ");
   const own = name === "" ? [] : addresses.map((cidr) => `${cidr.split("/")[0]}\t${names}`);
   const others = extra.map((entry) => {
     const colon = entry.indexOf(":");
@@ -31,6 +37,6 @@ export function hostsFile(addresses: readonly string[], name: string, extra: rea
 
 /** Writes a container's /etc/hosts in place: it has this very file, not its name. @throws what the file system says */
 export function writeHostsFile(container: Container, addresses: readonly string[], extra: readonly string[]): void {
-  const name = fqdnOf(container) ?? container.Config.Hostname;
-  writeFileSync(container.HostsPath, hostsFile(addresses, name, extra));
+  const { Hostname } = container.Config;
+  writeFileSync(container.HostsPath, hostsFile(addresses, fqdnOf(container) ?? Hostname, extra, Hostname));
 }

@@ -1,9 +1,18 @@
-import { parseName } from "#dns/name.js";
+import { fold, parseName } from "#dns/name.js";
 import type { Nameserver } from "#dns/nameserver.js";
 import type { ContainerObserver } from "#docker/containers.js";
 import type { Container } from "#docker/engine/shapes.js";
+import type { Clock } from "#src/clock.js";
 import { textOf } from "#src/errors.js";
 import type { Log } from "#src/log.js";
+
+/** As long as a container that restarts keeps its addresses. */
+const KEEP_MS = 30_000;
+
+interface Name {
+  readonly address: string;
+  readonly hostname: string;
+}
 
 /** What containers on our networks are called: by their host name, their container name, and their aliases. */
 export class ContainerNames implements ContainerObserver {
@@ -12,7 +21,15 @@ export class ContainerNames implements ContainerObserver {
   readonly #isOurs: (network: string) => boolean;
   /** Addresses that we gave a container otherwise than by a Docker network. */
   readonly #attachedAt: (id: string) => readonly string[];
+  readonly #clock: Clock;
   readonly #log: Log;
+  /** The addresses of each container that runs. */
+  readonly #addresses = new Map<string, ReadonlySet<string>>();
+  /** Names that users gave containers that have ended, and may only restart. */
+  readonly #kept = new Map<
+    string,
+    { readonly until: number; readonly names: readonly Name[]; readonly had: ReadonlySet<string> }
+  >();
   /** What was registered for each container: what it has no more is taken away. */
   readonly #given = new Map<string, Map<string, { address: string; fqdn: string }>>();
 
@@ -20,11 +37,13 @@ export class ContainerNames implements ContainerObserver {
     names: Nameserver;
     isOurs: (network: string) => boolean;
     attachedAt: (id: string) => readonly string[];
+    clock: Clock;
     log: Log;
   }) {
     this.#names = parts.names;
     this.#isOurs = parts.isOurs;
     this.#attachedAt = parts.attachedAt;
+    this.#clock = parts.clock;
     this.#log = parts.log;
   }
 
@@ -32,9 +51,11 @@ export class ContainerNames implements ContainerObserver {
     const wanted = new Map<string, { address: string; fqdn: string }>();
     const want = (address: string, fqdn: string) => wanted.set(`${fqdn} ${address}`, { address, fqdn });
     const fqdn = fqdnOf(container);
-    for (const address of this.#attachedAt(container.Id)) if (fqdn !== undefined) want(address, fqdn);
+    const addresses = new Set(this.#attachedAt(container.Id));
+    for (const address of addresses) if (fqdn !== undefined) want(address, fqdn);
     for (const { NetworkID, IPAddress, Aliases } of Object.values(container.NetworkSettings.Networks)) {
       if (IPAddress === "" || !this.#isOurs(NetworkID)) continue;
+      addresses.add(IPAddress);
       if (fqdn !== undefined) want(IPAddress, fqdn);
       for (const name of [nameOf(container), ...Aliases]) want(IPAddress, `${name}.${this.#names.domain}`);
     }
@@ -43,11 +64,29 @@ export class ContainerNames implements ContainerObserver {
     for (const [key, { address, fqdn: hostname }] of before)
       if (!wanted.has(key)) this.#names.remove({ ident: container.Id, address, hostname });
     for (const { address, fqdn: hostname } of wanted.values()) this.#add(container.Id, address, hostname);
+    this.#addresses.set(container.Id, addresses);
+    this.#giveBack(container.Id, addresses);
   }
 
   ended(id: string): void {
+    const ours = new Set([...(this.#given.get(id)?.values() ?? [])].map(({ address, fqdn }) => keyOf(address, fqdn)));
+    const others = this.#names.namesOf(id).filter(({ address, hostname }) => !ours.has(keyOf(address, hostname)));
+    const now = this.#clock.now();
+    for (const [each, { until }] of this.#kept) if (until < now) this.#kept.delete(each);
+    if (others.length > 0)
+      this.#kept.set(id, { until: now + KEEP_MS, names: others, had: this.#addresses.get(id) ?? new Set() });
     this.#given.delete(id);
+    this.#addresses.delete(id);
     this.#names.remove({ ident: id });
+  }
+
+  /** A container has restarted: what users called it, it is called again, but not at an address that it has lost. */
+  #giveBack(id: string, addresses: ReadonlySet<string>): void {
+    const kept = this.#kept.get(id);
+    this.#kept.delete(id);
+    if (kept === undefined || kept.until < this.#clock.now()) return;
+    for (const { address, hostname } of kept.names)
+      if (addresses.has(address) || !kept.had.has(address)) this.#add(id, address, hostname);
   }
 
   /** A name that can be none (Docker allows underscores and more) spoils nothing else. */
@@ -60,6 +99,8 @@ export class ContainerNames implements ContainerObserver {
     }
   }
 }
+
+const keyOf = (address: string, hostname: string): string => `${fold(hostname).replace(/\.$/, "")} ${address}`;
 
 /** Without Docker's leading slash. */
 export const nameOf = ({ Name }: Pick<Container, "Name">): string => Name.replace(/^\//, "");

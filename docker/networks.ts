@@ -29,6 +29,8 @@ export class Networks {
   readonly #parts: NetworksParts;
   /** Endpoints that Docker has shown. */
   #seen: ReadonlySet<string> = new Set();
+  /** The last comparison, or the one that goes on. */
+  #settled: Promise<void> = Promise.resolve();
 
   constructor(parts: NetworksParts) {
     this.#parts = parts;
@@ -52,8 +54,13 @@ export class Networks {
     );
   }
 
-  /** A failure is logged: what could not be settled now is at the next start of an engine. */
-  async settle(): Promise<void> {
+  /** Never twice at once. A failure is logged: what could not be settled now is at the next start of an engine. */
+  settle(): Promise<void> {
+    this.#settled = this.#settled.then(() => this.#settle());
+    return this.#settled;
+  }
+
+  async #settle(): Promise<void> {
     try {
       const networks = (await this.#parts.engine.networks()).filter(({ Driver }) =>
         [DRIVER, MESH_DRIVER].includes(Driver),

@@ -7,6 +7,7 @@ import {
   containerShape,
   type Image,
   imageShape,
+  infoShape,
   type Network,
   networkShape,
   summaryShape,
@@ -46,6 +47,7 @@ export class Engine {
   readonly endpoint: Endpoint;
   readonly #agent: EngineAgent;
   #version: string | undefined;
+  #mapped: Promise<boolean> | undefined;
 
   constructor(endpoint: Endpoint) {
     this.endpoint = endpoint;
@@ -65,6 +67,7 @@ export class Engine {
   async negotiate(): Promise<string> {
     const response = await this.#send({ path: "/_ping", timeoutMs: 3_000 }, "");
     await readAll(response);
+    this.#mapped = undefined;
     const offered = String(response.headers["api-version"] ?? OLDEST);
     this.#version = compareVersions(offered, NEWEST) <= 0 ? offered : await this.#notTooOld();
     if (compareVersions(this.#version, OLDEST) < 0) {
@@ -99,6 +102,18 @@ export class Engine {
     return (await this.#json({ path: `/containers/json?all=1&filters=${filters}` }, z.array(summaryShape))).map(
       ({ Id }) => Id,
     );
+  }
+
+  /** Whether containers have a user namespace of their own (`userns-remap`, rootless). Asked of each engine once. */
+  async userNamespaces(): Promise<boolean> {
+    this.#mapped ??= this.#json({ path: "/info" }, infoShape).then(({ SecurityOptions }) =>
+      SecurityOptions.some((each) => /^name=(userns|rootless)\b/.test(each)),
+    );
+    const asked = this.#mapped;
+    return asked.catch((error) => {
+      if (this.#mapped === asked) this.#mapped = undefined;
+      throw error;
+    });
   }
 
   start(id: string): Promise<void> {

@@ -41,6 +41,7 @@ export const containerShape = z.object({
     Domainname: text,
     Env: texts,
     Entrypoint: words,
+    Cmd: words,
   }),
   HostConfig: z.object({
     Binds: texts,
@@ -56,6 +57,7 @@ export const networkShape = z.object({
   Id: z.string(),
   Name: text,
   Driver: text,
+  Internal: or(z.boolean(), false),
   IPAM: z.nullish(
     z.object({
       Driver: text,
@@ -71,9 +73,13 @@ export const imageShape = z.object({
     z.object({
       Entrypoint: words,
       Cmd: words,
+      Volumes: or(z.record(z.string(), z.unknown()), {}),
     }),
   ),
 });
+
+/** What the engine says of itself. */
+export const infoShape = z.object({ SecurityOptions: texts });
 
 export const versionShape = z.object({ MinAPIVersion: text });
 

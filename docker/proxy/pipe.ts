@@ -25,7 +25,7 @@ const agents = new WeakMap<Socket, EngineAgent>();
 export interface Forward {
   readonly endpoint: Endpoint;
   readonly request: IncomingMessage;
-  /** In place of the request's own body. */
+  /** JSON in place of the request's own body. */
   readonly body?: Buffer | undefined;
 }
 
@@ -56,8 +56,9 @@ function attempt(
   const { "content-length": length, "transfer-encoding": encoding } = request.headers;
   const empty = body === undefined && length === undefined && encoding === undefined;
   if (body !== undefined) headers.push("Content-Length", String(body.length));
+  if (body?.length && request.headers["content-type"] === undefined) headers.push("Content-Type", "application/json");
   // Node would send an empty body in chunks, which the engine takes for one of unknown length.
-  else if (empty && WITH_BODY.includes(request.method ?? "")) headers.push("Content-Length", "0");
+  if (empty && WITH_BODY.includes(request.method ?? "")) headers.push("Content-Length", "0");
   const options: RequestOptions = {
     method: request.method,
     path: request.url,

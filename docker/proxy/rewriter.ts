@@ -1,12 +1,20 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Attacher, isWrapped } from "#docker/attacher.js";
 import type { Containers } from "#docker/containers.js";
 import type { Engine } from "#docker/engine/engine.js";
-import type { Container } from "#docker/engine/shapes.js";
-import { type CreateContext, rewriteCreate, withDns, withHelper } from "#docker/proxy/create.js";
+import { type Container, wordsOf } from "#docker/engine/shapes.js";
+import {
+  type CreateContext,
+  rewriteCommit,
+  rewriteCreate,
+  searchOf,
+  withDns,
+  withHelper,
+} from "#docker/proxy/create.js";
 import { isObject, type JsonObject, parseExact, stringifyExact, stringsOf } from "#docker/proxy/json.js";
 import { answerError, answerWith, sendOn } from "#docker/proxy/pipe.js";
-import { isHelperBind, WAIT_COMMAND } from "#docker/wait/helper.js";
+import { waitFolderOf } from "#docker/wait/helper.js";
 import { textOf, WeaveError } from "#src/errors.js";
 import { lookInside } from "#src/host/attached.js";
 import { findNetns } from "#src/host/netns.js";
@@ -14,11 +22,16 @@ import type { Log } from "#src/log.js";
 
 /** Longer bodies of calls that we change do not exist; should there be one, it passes as it is. */
 const MAX_BODY = 4 << 20;
+/** Longer than any wait for an address; the answer to a start has an end also where an engine does not answer our own calls. */
+const START_MS = 40_000;
+/** The wait of `docker exec` for the network of its container has an end: after a failure one wants to look around in there. */
+const EXEC_MS = 20_000;
 const PREFIX = "(?:/v[\\d.]+)?";
 const CREATE = new RegExp(`^${PREFIX}/containers/create$`);
 const START = new RegExp(`^${PREFIX}/containers/([^/]+)/(?:start|restart)$`);
 const INSPECT = new RegExp(`^${PREFIX}/containers/([^/]+)/json$`);
 const EXEC = new RegExp(`^${PREFIX}/containers/([^/]+)/exec$`);
+const COMMIT = new RegExp(`^${PREFIX}/commit$`);
 const INSPECT_EXEC = new RegExp(`^${PREFIX}/exec/([^/]+)/json$`);
 
 export interface RewriterParts {
@@ -48,6 +61,7 @@ export class Rewriter {
       await this.#start(request, response, decodeURIComponent(START.exec(path)![1]));
     else if (method === "POST" && EXEC.test(path))
       await this.#exec(request, response, decodeURIComponent(EXEC.exec(path)![1]));
+    else if (method === "POST" && COMMIT.test(path)) await this.#commit(request, response);
     else if (inspects && INSPECT.test(path)) await this.#inspect(request, response, (answer) => answer);
     else if (inspects && INSPECT_EXEC.test(path)) await this.#inspect(request, response, ({ Container }) => Container);
     else return false;
@@ -77,14 +91,19 @@ export class Rewriter {
     // Clients before API 1.24 give a HostConfig here, which replaces that of the creation.
     const body = await this.#changed(request, async (given) => {
       if (Object.keys(given).length === 0 || container === undefined || !isWrapped(container)) return undefined;
-      const { helper, dns } = await this.#parts.create();
-      return withDns(withHelper(given, helper), { dns }, ["."]);
+      const context = await this.#parts.create();
+      const folder = waitFolderOf(wordsOf(container.Config.Entrypoint))!;
+      return withDns(withHelper(given, context.helper, folder), context, searchOf({ ...container.Config }, context));
     });
     if (container !== undefined) attacher.expect(container.Id);
     let incoming: IncomingMessage;
     try {
       incoming = await sendOn({ endpoint: engine.endpoint, request, body: body.body });
-      if (container !== undefined && incoming.statusCode === 204) await containers.look(container.Id).catch(() => {});
+      if (container !== undefined && incoming.statusCode === 204)
+        await Promise.race([
+          containers.started(container.Id).catch(() => {}),
+          isWrapped(container) ? attacher.givenUp(container.Id, START_MS) : sleep(START_MS, undefined, { ref: false }),
+        ]);
     } finally {
       if (container !== undefined) await this.#settle(container, response);
     }
@@ -101,13 +120,21 @@ export class Rewriter {
     }
   }
 
-  /** A command in a container that waits must wait too. */
+  /** A command in a container that waits must wait too; but not for a network that does not come. */
   async #exec(request: IncomingMessage, response: ServerResponse, name: string): Promise<void> {
+    const { engine, attacher } = this.#parts;
+    const container = await engine.container(name).catch(() => undefined);
+    if (container?.State.Running) await attacher.settled(container, EXEC_MS);
+    answerWith(await sendOn({ endpoint: engine.endpoint, request }), response);
+  }
+
+  /** What is made of a container of ours runs without us. */
+  async #commit(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { engine } = this.#parts;
+    const name = new URL(request.url ?? "/", "http://docker").searchParams.get("container") ?? "";
     const body = await this.#changed(request, async (given) => {
       const container = await engine.container(name).catch(() => undefined);
-      const has = container?.HostConfig.Binds.some(isHelperBind);
-      return has ? { ...given, Cmd: [WAIT_COMMAND, ...stringsOf(given.Cmd)] } : undefined;
+      return container && rewriteCommit(given, container);
     });
     answerWith(await sendOn({ endpoint: engine.endpoint, request, body: body.body }), response);
   }
@@ -196,7 +223,8 @@ async function readJson(
   const bytes = Buffer.concat(chunks);
   if (!whole) return { bytes, json: undefined, whole };
   try {
-    const json = parseExact(bytes.toString("utf8"));
+    // Clients leave out a body in which nothing stands, or write `null`.
+    const json = bytes.length === 0 ? {} : (parseExact(bytes.toString("utf8")) ?? {});
     return { bytes, json: isObject(json) ? json : undefined, whole };
   } catch {
     return { bytes, json: undefined, whole };

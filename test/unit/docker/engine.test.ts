@@ -222,6 +222,52 @@ for (const [name, fake] of Object.entries(ENGINES)) {
   });
 }
 
+test("a start that we carried out is served before its event; what is still done for an earlier run ends", async () => {
+  const fake = ENGINES["20.10"];
+  const running = new Set<string>();
+  const server = await serve(fake, running);
+  const signals: AbortSignal[] = [];
+  const ended: string[] = [];
+  const containers = new Containers({
+    engine: new Engine(parseEndpoint(`unix://${server.path}`)),
+    holders: [],
+    observers: [
+      {
+        // As one who waits for an address that does not come.
+        running: (_container, signal) => {
+          signals.push(signal);
+          return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+        },
+        ended: (each) => void ended.push(each),
+      },
+    ],
+    onConnected: async () => {},
+    onReady: () => {},
+    log: silentLog,
+  });
+  try {
+    containers.follow();
+    await until("it listens", () => containers.count === 0 && server.listening());
+    running.add(id("a"));
+    const first = containers.started(id("a"));
+    await until("it is looked at", () => signals.length === 1);
+    // The engine's events stall: its end, and its next start, are heard from nobody.
+    const second = containers.started(id("a"));
+    await first;
+    await until("it is looked at again", () => signals.length === 2);
+    assert.ok(signals[0].aborted && !signals[1].aborted);
+    server.say(fake.event("die", id("a")));
+    await second;
+    assert.ok(signals[1].aborted, "its end ends the work for it");
+    // One that has ended before we could look at it.
+    ended.splice(0);
+    await containers.started(id("b"));
+    assert.deepEqual([ended, containers.count], [[id("b")], 0]);
+  } finally {
+    containers.stop();
+  }
+});
+
 test("an engine that is too old, away, or talks rubbish is an error that says so", async () => {
   const old = await serve({ ...ENGINES["20.10"], api: "1.23" }, new Set());
   await assert.rejects(new Engine({ socketPath: old.path }).running(), /API 1\.23 is too old: 1\.24 is needed/);

@@ -5,7 +5,7 @@ import { isWrapped, wantedAddresses } from "#docker/attacher.js";
 import { hostsFile } from "#docker/hosts-file.js";
 import { fqdnOf } from "#docker/names.js";
 import { parseHostname, parseListen } from "#docker/options.js";
-import { type CreateContext, rewriteCreate } from "#docker/proxy/create.js";
+import { type CreateContext, rewriteCommit, rewriteCreate } from "#docker/proxy/create.js";
 import { type JsonObject, parseExact, stringifyExact } from "#docker/proxy/json.js";
 import { mustRevive } from "#docker/revive.js";
 
@@ -15,8 +15,9 @@ const context: CreateContext = {
   dns: { address: "172.17.0.1", domain: "weave.local." },
   hostnameFromLabel: "",
   toHostname: (name) => name,
-  image: async () => ({ Config: { Entrypoint: ["/entry"], Cmd: ["image", "command"] } }),
-  isOurNetwork: async (name) => name === "weave",
+  image: async () => ({ Config: { Entrypoint: ["/entry"], Cmd: ["image", "command"], Volumes: {} } }),
+  ourNetwork: async (name) => (["weave", "closed"].includes(name) ? { internal: name === "closed" } : undefined),
+  userNamespaces: async () => false,
 };
 
 const create = async (body: JsonObject, name = "web", more: Partial<CreateContext> = {}) =>
@@ -26,11 +27,11 @@ test("a container that is created gets the helper, a host name and name servers;
   assert.deepEqual(await create({ Cmd: ["run"], Env: ["A=1"], HostConfig: { Memory: 5 } }), {
     Image: "x",
     Env: ["A=1"],
-    Entrypoint: ["/w/w", "/entry"],
+    Entrypoint: ["/.weave/w", "/entry"],
     Cmd: ["run"],
     Hostname: "web",
     Domainname: "weave.local",
-    HostConfig: { Memory: 5, Binds: ["/var/lib/weave/w:/w:ro"], Dns: ["172.17.0.1"], DnsSearch: ["."] },
+    HostConfig: { Memory: 5, Binds: ["/var/lib/weave/w:/.weave:ro"], Dns: ["172.17.0.1"], DnsSearch: ["weave.local."] },
   });
   const given = await create({
     Hostname: "own.example",
@@ -39,7 +40,7 @@ test("a container that is created gets the helper, a host name and name servers;
   assert.equal(given?.Hostname, "own.example");
   assert.equal(given?.Domainname, undefined);
   assert.deepEqual(given?.HostConfig, {
-    Binds: ["/data:/data", "/var/lib/weave/w:/w:ro"],
+    Binds: ["/data:/data", "/old:/w", "/var/lib/weave/w:/.weave:ro"],
     Dns: ["9.9.9.9", "172.17.0.1"],
     DnsSearch: ["example"],
   });
@@ -60,18 +61,85 @@ test("a host name in a sub-domain of ours: short names are searched there first,
 
 test("entrypoints and commands, by Docker's own rules", async () => {
   const cases: [JsonObject, string[], string[]][] = [
-    [{}, ["/w/w", "/entry"], ["image", "command"]],
-    [{ Cmd: ["x"] }, ["/w/w", "/entry"], ["x"]],
-    [{ Cmd: "one" }, ["/w/w", "/entry"], ["one"]],
-    [{ Entrypoint: ["mine"] }, ["/w/w", "mine"], []],
-    [{ Entrypoint: "mine", Cmd: ["x"] }, ["/w/w", "mine"], ["x"]],
-    [{ Entrypoint: [""], Cmd: ["x"] }, ["/w/w"], ["x"]],
-    [{ Entrypoint: ["/w/w", "mine"] }, ["/w/w", "mine"], []],
+    [{}, ["/.weave/w", "/entry"], ["image", "command"]],
+    [{ Cmd: ["x"] }, ["/.weave/w", "/entry"], ["x"]],
+    [{ Cmd: "one" }, ["/.weave/w", "/entry"], ["one"]],
+    [{ Entrypoint: ["mine"] }, ["/.weave/w", "mine"], []],
+    [{ Entrypoint: "mine", Cmd: ["x"] }, ["/.weave/w", "mine"], ["x"]],
+    [{ Entrypoint: [""], Cmd: ["x"] }, ["/.weave/w"], ["x"]],
+    // A copy of a container of ours, or of Weave Net's.
+    [{ Entrypoint: ["/.weave/w", "mine"] }, ["/.weave/w", "mine"], []],
+    [{ Entrypoint: ["/w/w", "mine"] }, ["/.weave/w", "mine"], []],
   ];
   for (const [given, entrypoint, command] of cases) {
     const body = await create(given);
     assert.deepEqual([body?.Entrypoint, body?.Cmd], [entrypoint, command], JSON.stringify(given));
   }
+});
+
+test("what the container has of its own at the helper's place stays there", async () => {
+  const image = async () => ({ Config: { Entrypoint: [], Cmd: ["x"], Volumes: { "/.weave": {} } } });
+  const cases: [JsonObject, string][] = [
+    [{}, "/.weave1"],
+    [{ Volumes: { "/.weave1/deep": {} } }, "/.weave2"],
+    [
+      { HostConfig: { Binds: ["data:/.weave1/:rw"], Mounts: [{ Target: "/.weave2" }], Tmpfs: { "/.weave3": "" } } },
+      "/.weave4",
+    ],
+  ];
+  for (const [body, folder] of cases) {
+    const changed = await create(body, "web", { image });
+    assert.deepEqual(changed?.Entrypoint, [`${folder}/w`]);
+    assert.ok(((changed!.HostConfig as JsonObject).Binds as string[]).includes(`/var/lib/weave/w:${folder}:ro`));
+  }
+});
+
+test("an image that was made of a container of ours runs, on our network or not; so does a copy of one", async () => {
+  const image = async () => ({ Config: { Entrypoint: ["/w/w", "/entry"], Cmd: ["c"], Volumes: {} } });
+  assert.deepEqual((await create({}, "web", { image }))?.Entrypoint, ["/.weave/w", "/entry"]);
+  const alone = await create({ HostConfig: { NetworkMode: "host" } }, "web", { image });
+  assert.deepEqual(alone, { Image: "x", Entrypoint: ["/entry"], Cmd: ["c"], HostConfig: { NetworkMode: "host" } });
+  const copy = await create({ Entrypoint: ["/w/w", "mine"], HostConfig: { Binds: ["/volume:/w:ro", "/a:/b"] } });
+  assert.deepEqual((copy!.HostConfig as JsonObject).Binds, ["/a:/b", "/var/lib/weave/w:/.weave:ro"]);
+});
+
+test("an image of a container of ours has the container's own entrypoint, unless the user gives another", () => {
+  const container = (Entrypoint: string[], Binds = ["/var/lib/weave/w:/.weave:ro"]) => ({
+    Config: { Entrypoint, Cmd: ["c"] },
+    HostConfig: { Binds },
+  });
+  const ours = container(["/.weave/w", "/entry"]);
+  assert.deepEqual(rewriteCommit({ Env: ["A=1"] }, ours), { Env: ["A=1"], Entrypoint: ["/entry"], Cmd: ["c"] });
+  assert.deepEqual(rewriteCommit({ Cmd: ["own"] }, container(["/.weave/w"])), { Entrypoint: [], Cmd: ["own"] });
+  assert.deepEqual(rewriteCommit({ Entrypoint: ["/.weave/w", "x"] }, ours)?.Entrypoint, ["x"]);
+  assert.equal(rewriteCommit({ Entrypoint: ["own"] }, ours), undefined);
+  assert.equal(rewriteCommit({}, container(["/entry"])), undefined);
+  assert.equal(rewriteCommit({}, container(["/w/w", "x"], ["/own:/elsewhere"])), undefined, "a program of its own");
+});
+
+test("warnings: name servers that come first, WEAVE_CIDR where it has no effect, an internal network", async () => {
+  const warnings = async (body: JsonObject) => (await rewriteCreate({ Image: "x", ...body }, "web", context)).warnings;
+  assert.deepEqual(await warnings({}), []);
+  assert.deepEqual(await warnings({ HostConfig: { Dns: ["172.17.0.1", "8.8.8.8"] } }), []);
+  assert.match(
+    String(await warnings({ HostConfig: { Dns: ["8.8.8.8"] } })),
+    /asks 8\.8\.8\.8 \(--dns\) before weaveDNS/,
+  );
+  for (const NetworkMode of ["mine", "host", "weave", "container:x"]) {
+    const HostConfig = { NetworkMode };
+    assert.match(String(await warnings({ Env: ["WEAVE_CIDR=10.2.1.1/24"], HostConfig })), /WEAVE_CIDR has no effect/);
+    assert.deepEqual(await warnings({ Env: ["WEAVE_CIDR=none"], HostConfig }), []);
+    assert.deepEqual(await warnings({ HostConfig }), []);
+  }
+  assert.match(String(await warnings({ HostConfig: { NetworkMode: "closed" } })), /do not resolve on closed/);
+});
+
+test("in a user namespace the host name holds the domain, which cannot be set there", async () => {
+  const userNamespaces = async () => true;
+  const mapped = await create({}, "web", { userNamespaces });
+  assert.deepEqual([mapped?.Hostname, mapped?.Domainname], ["web.weave.local", undefined]);
+  const host = await create({ HostConfig: { UsernsMode: "host" } }, "web", { userNamespaces });
+  assert.deepEqual([host?.Hostname, host?.Domainname], ["web", "weave.local"]);
 });
 
 test("what is left alone: other networks, WEAVE_CIDR=none, no default, nothing to run, an image that is not there", async () => {
@@ -144,18 +212,21 @@ test("/etc/hosts has the overlay's addresses, the user's entries, and the usual 
   assert.match(text, /^fe80::1\tsix$/m);
   assert.match(text, /^127\.0\.0\.1\tlocalhost$/m);
   assert.match(hostsFile(["10.2.0.1/24"], "alone"), /^10\.2\.0\.1\talone$/m);
+  const dotted = hostsFile(["10.2.0.1/24"], "www.app.weave.local", [], "www.app");
+  assert.match(dotted, /^10\.2\.0\.1\twww\.app\.weave\.local www\.app www$/m);
 });
 
 test("a container's full name is one with a domain; whose entrypoint is the helper was created through the proxy", () => {
   const config = (Hostname: string, Domainname = "", Entrypoint: string | string[] = []) => ({
-    Config: { Hostname, Domainname, Entrypoint, Env: [], Labels: {} },
+    Config: { Hostname, Domainname, Entrypoint, Cmd: [], Env: [] },
+    HostConfig: { Binds: ["/var/lib/weave/w:/.weave:ro"], ExtraHosts: [], RestartPolicy: { Name: "" } },
   });
   assert.equal(fqdnOf(config("web", "weave.local")), "web.weave.local");
   assert.equal(fqdnOf(config("web.weave.local")), "web.weave.local");
   assert.equal(fqdnOf(config("web")), undefined);
   assert.equal(fqdnOf(config("")), undefined);
-  assert.ok(isWrapped(config("", "", ["/w/w", "x"])));
-  assert.ok(!isWrapped(config("", "", ["x", "/w/w"])));
+  assert.ok(isWrapped(config("", "", ["/.weave/w", "x"])));
+  assert.ok(!isWrapped(config("", "", ["x", "/.weave/w"])));
   assert.ok(!isWrapped(config("")));
 });
 

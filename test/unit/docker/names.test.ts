@@ -1,0 +1,52 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type Container, containerShape } from "#docker/engine/shapes.js";
+import { ContainerNames } from "#docker/names.js";
+import { silentLog } from "#src/log.js";
+import { lonelyNameserver } from "#test/lab/names.js";
+import { VirtualClock } from "#test/sim/virtual-time.js";
+
+const KEPT_MS = 30_000;
+
+const container = (Id: string, IPAddress: string): Container =>
+  containerShape.parse({
+    Id,
+    Name: "/web",
+    State: { Running: true },
+    Config: { Hostname: "web", Domainname: "weave.local" },
+    HostConfig: {},
+    NetworkSettings: { Networks: { weave: { NetworkID: "n", IPAddress } } },
+  });
+
+test("names that a user gave a container survive its restart within 30 s, at addresses that it still has", async (context) => {
+  const names = lonelyNameserver();
+  context.after(() => names.stop());
+  const clock = new VirtualClock();
+  const observer = new ContainerNames({
+    names,
+    isOurs: (network) => network === "n",
+    attachedAt: () => [],
+    clock,
+    log: silentLog,
+  });
+  const start = (address: string) => observer.running(container("c", address));
+  const look = (name: string) => names.lookup(`${name}.weave.local.`);
+  start("10.32.0.1");
+  names.add("c", "10.32.0.1", "shop.weave.local");
+  names.add("c", "192.0.2.1", "outside.weave.local");
+  observer.ended("c");
+  assert.deepEqual([look("web"), look("shop"), look("outside")], [undefined, undefined, undefined]);
+
+  await clock.run(KEPT_MS);
+  start("10.32.0.1");
+  assert.deepEqual([look("web"), look("shop"), look("outside")], [["10.32.0.1"], ["10.32.0.1"], ["192.0.2.1"]]);
+
+  observer.ended("c");
+  start("10.32.0.9");
+  assert.deepEqual([look("web"), look("shop"), look("outside")], [["10.32.0.9"], undefined, ["192.0.2.1"]]);
+
+  observer.ended("c");
+  await clock.run(KEPT_MS + 1);
+  start("10.32.0.9");
+  assert.deepEqual([look("web"), look("outside")], [["10.32.0.9"], undefined]);
+});

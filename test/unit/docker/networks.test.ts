@@ -1,0 +1,22 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Networks, type NetworksParts } from "#docker/networks.js";
+import { silentLog } from "#src/log.js";
+
+test("networks are compared by one at a time, and once for each who asks", async () => {
+  let now = 0;
+  let most = 0;
+  let times = 0;
+  const engine = {
+    networks: async () => {
+      most = Math.max(most, ++now);
+      times++;
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      now--;
+      throw new Error("away");
+    },
+  };
+  const networks = new Networks({ engine, log: silentLog } as unknown as NetworksParts);
+  await Promise.all([networks.settle(), networks.settle(), networks.settle()]);
+  assert.deepEqual([most, times], [1, 3]);
+});
