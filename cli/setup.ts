@@ -1,6 +1,6 @@
 import { release } from "node:os";
 import { textOf } from "#src/errors.js";
-import { hasTool } from "#src/host/exec.js";
+import { hasTool, run as runTool } from "#src/host/exec.js";
 import { hostFirewall } from "#src/host/host-firewall.js";
 import { noMore } from "./exit.js";
 import { readFlags } from "./read-flags.js";
@@ -26,11 +26,9 @@ const CHECKS: readonly Check[] = [
       ),
   },
   { what: "node", look: () => process.version },
-  {
-    what: "ip",
-    look: () => must(hasTool("ip"), "found", "ip utility is missing. Please install it: apt-get install iproute2"),
-  },
-  { what: "nsenter", look: () => must(hasTool("nsenter"), "found", "nsenter is missing: apt-get install util-linux") },
+  // Those of BusyBox have the same names, and do not know these options either.
+  { what: "ip", look: async () => (await runTool("ip", ["-V"])).trim() },
+  { what: "nsenter", look: async () => (await runTool("nsenter", ["--version"])).trim() },
   {
     what: "TAP",
     async look() {

@@ -16,5 +16,8 @@ export async function run(args: readonly string[]): Promise<void> {
   // The parts are there only where the service is on.
   if (status === 404) throw new Exit(1, `${args[0]} is off on this host`);
   if (status !== 200) throw new Exit(1, text.trimEnd());
+  // Each line is a name, for scripts that count them: none is said beside the output.
+  if (args[0] === "dns" && text === "")
+    process.stderr.write("No names are registered. 'weave status' shows whether weaveDNS answers.\n");
   process.stdout.write(args.length === 0 ? `\n${text}\n` : text);
 }

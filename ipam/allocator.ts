@@ -189,6 +189,11 @@ export class Allocator {
     return this.ring === undefined ? this.#parts.bootstrap.status() : undefined;
   }
 
+  /** What the first division of the range waits for; undefined when it is made, or when nobody has asked for an address. */
+  get awaited(): Reason | undefined {
+    return this.election === undefined ? undefined : this.#parts.bootstrap.reason();
+  }
+
   get contested(): ReturnType<ContestedAddresses["status"]> {
     return this.#parts.contested.status();
   }

@@ -106,8 +106,12 @@ export function ipamStatusWord({ allocator }: Ipam): string {
   return election.elector ? `awaiting consensus (quorum: ${election.quorum}, known: ${election.known})` : "priming";
 }
 
-/** The text of `weave status ipam`: owners, and then, where there is any, trouble. */
-export function ipamText(ipam: Ipam, report: IpamReport): string {
+/**
+ * The text of `weave status ipam`: owners or why there are none, and then, where there is any, trouble.
+ *
+ * @param unconnected addresses of peers that this one tries to connect to
+ */
+export function ipamText(ipam: Ipam, report: IpamReport, unconnected: readonly string[]): string {
   const { allocator } = ipam;
   const { self } = allocator;
   const total = Number(sizeOf(allocator.range));
@@ -117,7 +121,19 @@ export function ipamText(ipam: Ipam, report: IpamReport): string {
     const info = peer === self ? `(${report.ActiveIPs} active)` : allocator.isReachable(peer) ? "" : "- unreachable!";
     return `${allocator.peerText(peer).padEnd(37)} ${String(size).padStart(8)} IPs (${share}% of total) ${info}`;
   });
-  return [...lines, ...troubleOf(report)].map((line) => `${line}\n`).join("");
+  return [...lines, ...emptyReason(ipam, unconnected), ...troubleOf(report)].map((line) => `${line}\n`).join("");
+}
+
+/** Why nobody owns addresses yet. */
+function emptyReason({ allocator }: Ipam, unconnected: readonly string[]): string[] {
+  if (allocator.ring !== undefined) return [];
+  const { awaited } = allocator;
+  if (awaited === undefined)
+    return [
+      `idle: ${allocator.range.text} is divided among the peers when the first address is asked for ('weave attach', 'weave expose', 'weave prime')`,
+    ];
+  const peers = unconnected.length === 0 ? "" : ` Not connected: ${unconnected.join(", ")}.`;
+  return [`waits for ${awaited.why}. ${awaited.next}${peers}`];
 }
 
 function troubleOf(report: IpamReport): string[] {

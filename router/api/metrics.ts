@@ -1,6 +1,8 @@
 import type { Registry } from "prom-client";
-import { makeRouterReport } from "#router/api/report.js";
 import type { Router } from "#router/router.js";
+
+/** The type of a connection over which no frames can travel yet. */
+const NO_CARRIER = "unknown";
 
 /**
  * Metrics in Prometheus' text format, under the original's names where it had them. The library is loaded with the first
@@ -30,15 +32,16 @@ export class Metrics {
       help: "Number of peer-to-peer connections.",
       labelNames: ["encryption", "state", "type"] as const,
       registers,
-      async collect() {
+      collect() {
         this.reset();
-        for (const { State, Attrs, Info } of (await makeRouterReport(router, false)).Connections) {
-          const type = Attrs === null ? "unknown" : "sleeve";
+        const { connections, attempts } = router.mesh.status();
+        const count = (state: string, type: string, encrypted: boolean) => {
           // Both values for every state seen: a graph then shows zero, not a gap.
-          const encrypted = Attrs !== null && Info.startsWith("encrypted");
-          this.inc({ encryption: encrypted ? "yes" : "", state: State, type }, 1);
-          this.inc({ encryption: encrypted ? "" : "yes", state: State, type }, 0);
-        }
+          this.inc({ encryption: encrypted ? "yes" : "", state, type }, 1);
+          this.inc({ encryption: encrypted ? "" : "yes", state, type }, 0);
+        };
+        for (const { state, overlay, encrypted } of connections) count(state, overlay?.name ?? NO_CARRIER, encrypted);
+        for (const { state } of attempts) count(state, NO_CARRIER, false);
       },
     });
     new Gauge({

@@ -27,18 +27,27 @@ export function statusRoutes(router: Router): Route[] {
     text(/^\/status\/peers$/, async () => peersText(await report())),
     ...(ipam === undefined
       ? []
-      : [text(/^\/status\/ipam$/, async () => ipamText(ipam, ipamReport(ipam, performance.now())))]),
+      : [
+          text(/^\/status\/ipam$/, async () =>
+            ipamText(ipam, ipamReport(ipam, performance.now()), unconnected(router)),
+          ),
+        ]),
     ...(dns === undefined ? [] : [text(/^\/status\/dns$/, async () => dnsText(dnsReport(dns)))]),
     get(/^\/report$/, async ({ accept, form }): Promise<Answer> => {
-      if (accept === "application/json")
+      if (accept.split(/[,;]/).some((type) => type.trim() === "application/json"))
         return { type: "application/json", body: `${stringify(await makeReport(router), 4)}\n` };
       const formats = form.getAll("format");
-      if (formats.length !== 1) throw new WeaveError("WEAVE_TEMPLATE", "error: must supply one format parameter");
+      if (formats.length !== 1)
+        throw new WeaveError("WEAVE_TEMPLATE", "error: must supply one format parameter", {
+          next: "Give ?format=TEMPLATE, or the header 'Accept: application/json' for all of it.",
+        });
       return { body: renderTemplate(formats[0], await makeReport(router)) };
     }),
     metricsRoute(metrics),
   ];
 }
+
+const unconnected = (router: Router): string[] => router.mesh.status().attempts.map(({ address }) => address);
 
 export function metricsRoutes(router: Router): Route[] {
   return [metricsRoute(new Metrics(router))];

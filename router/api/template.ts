@@ -18,7 +18,7 @@ export function renderTemplate(source: string, data: unknown): string {
   let length = 0;
   execute(parse(source), data, (text) => {
     length += text.length;
-    if (length > MAX_OUTPUT) throw executionError();
+    if (length > MAX_OUTPUT) throw executionError(`the output exceeds ${MAX_OUTPUT} bytes`);
     output.push(text);
   });
   return output.join("");
@@ -79,29 +79,30 @@ function execute(nodes: readonly Node[], data: unknown, put: (text: string) => v
       const value = follow(data, node.path);
       if (node.kind === "range") {
         if (value === null || value === undefined) continue;
-        if (typeof value !== "object") throw executionError();
+        if (typeof value !== "object") throw executionError(`${pathText(node.path)} is no list`);
         for (const item of Object.values(value)) execute(node.body, item, put);
-      } else put(show(node.call, value));
+      } else put(show(node, value));
     }
   }
 }
 
 function follow(data: unknown, path: readonly string[]): unknown {
   let value = data;
-  for (const step of path) {
-    if (typeof value !== "object" || value === null || !Object.hasOwn(value, step)) throw executionError();
+  for (const [depth, step] of path.entries()) {
+    if (typeof value !== "object" || value === null || !Object.hasOwn(value, step))
+      throw executionError(`${pathText(path.slice(0, depth))} has no field ${step}`);
     value = (value as Record<string, unknown>)[step];
   }
   return value;
 }
 
-function show(call: "show" | "len" | "json", value: unknown): string {
+function show({ call, path }: Extract<Node, { kind: "value" }>, value: unknown): string {
   if (call === "json") return stringify(value);
   if (call === "len") {
     if (typeof value === "string") return String(Buffer.byteLength(value));
     if (value === null || value === undefined) return "0";
     if (typeof value === "object") return String(Object.keys(value).length);
-    throw executionError();
+    throw executionError(`${pathText(path)} has no length`);
   }
   if (value === null || value === undefined) return "<nil>";
   return typeof value === "object" ? stringify(value) : String(value);
@@ -117,4 +118,5 @@ export function stringify(value: unknown, indent?: number): string {
 }
 
 const parseError = (why: string) => new WeaveError("WEAVE_TEMPLATE", `template: format:1: ${why}`);
-const executionError = () => new WeaveError("WEAVE_API", "error during template execution");
+const executionError = (why: string) => new WeaveError("WEAVE_API", `error during template execution: ${why}`);
+const pathText = (path: readonly string[]): string => (path.length === 0 ? "the report" : `.${path.join(".")}`);

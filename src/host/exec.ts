@@ -29,6 +29,9 @@ const PACKAGES: Readonly<Record<string, string>> = {
   nsenter: "util-linux",
 };
 
+/** How BusyBox answers arguments that its small versions of the tools do not know. */
+const BUSYBOX = /^BusyBox v\d/m;
+
 /**
  * Runs a host tool, never through a shell, and returns its standard output.
  *
@@ -44,12 +47,10 @@ export function run(tool: string, args: readonly string[], options: RunOptions =
       { timeout: TIMEOUT_MS, maxBuffer: MAX_OUTPUT, env: { ...process.env, LC_ALL: "C" } },
       (error, stdout, stderr) => {
         if (error === null) return resolve(stdout);
-        if (systemCode(error) === "ENOENT") {
-          return reject(
-            new WeaveError("WEAVE_TOOL_MISSING", `${tool} utility is missing. Please install it.`, {
-              next: `On Debian and Ubuntu: apt-get install ${PACKAGES[tool] ?? tool}`,
-            }),
-          );
+        if (systemCode(error) === "ENOENT") return reject(missing(file, `${file} utility is missing`));
+        if (BUSYBOX.test(stderr)) {
+          const applet = stderr.startsWith("nsenter") ? "nsenter" : tool;
+          return reject(missing(applet, `${applet} is BusyBox's, which lacks options that weave needs`));
         }
         reject(new CommandError([tool, ...args].join(" ").slice(0, 200), stderr.trim() || error.message));
       },
@@ -57,6 +58,13 @@ export function run(tool: string, args: readonly string[], options: RunOptions =
     // A tool that ends before it has read all closes the pipe: its exit status tells.
     child.stdin?.on("error", () => {});
     child.stdin?.end(options.input ?? "");
+  });
+}
+
+function missing(tool: string, what: string): WeaveError {
+  const name = PACKAGES[tool] ?? tool;
+  return new WeaveError("WEAVE_TOOL_MISSING", `${what}. Please install ${name}.`, {
+    next: `On Debian and Ubuntu: apt-get install ${name}; on Alpine: apk add ${name}`,
   });
 }
 

@@ -139,6 +139,9 @@ test("where UDP does not pass, frames go over TCP within 15 s, and back when it 
         },
         16_000 - (Date.now() - began),
       );
+      const metrics = (await h1.api("GET", "/metrics")).body;
+      assert.match(metrics, /weave_connections\{encryption="yes",state="established",type="stream"\} 1/);
+      assert.doesNotMatch(metrics, /type="sleeve"/);
       await transfer(c1, c2, "10.32.0.2", 8 * MB);
       await transfer(c2, c1, "fd00::1", 2 * MB);
       for (const i of hosts) await unblock(lab.hosts[i]);

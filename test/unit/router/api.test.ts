@@ -42,17 +42,18 @@ test("bad templates are refused: at parsing with 400, at execution with 500", ()
   for (const template of ["{{.A", "{{end}}", "{{range .A}}", "{{foo .A}}", "{{.A.}}", '{{"x}}', "{{$x := 1}}"]) {
     assert.throws(() => renderTemplate(template, {}), { code: "WEAVE_TEMPLATE" }, template);
   }
-  for (const template of [
-    "{{.Missing}}",
-    "{{.A.B}}",
-    "{{range .A}}{{end}}",
-    "{{len .A}}",
-    "{{.constructor}}",
-    "{{.__proto__}}",
+  for (const [template, why] of [
+    ["{{.Missing}}", "the report has no field Missing"],
+    ["{{.O.B}}", ".O has no field B"],
+    ["{{.A.B}}", ".A has no field B"],
+    ["{{range .A}}{{end}}", ".A is no list"],
+    ["{{len .A}}", ".A has no length"],
+    ["{{.constructor}}", "the report has no field constructor"],
+    ["{{.__proto__}}", "the report has no field __proto__"],
   ]) {
     assert.throws(
-      () => renderTemplate(template, { A: 1 }),
-      { code: "WEAVE_API", message: "error during template execution" },
+      () => renderTemplate(template, { A: 1, O: {} }),
+      { code: "WEAVE_API", message: `error during template execution: ${why}` },
       template,
     );
   }
