@@ -1,15 +1,13 @@
 import { Channel, type ChannelEffect, type ChannelOptions, type Hello } from "#mesh/channel.js";
+import { Liveness, type LivenessEffect } from "#mesh/liveness.js";
 import { decodeMessage, encodeMessage, type Message } from "#mesh/messages.js";
 import type { Transport as Secured } from "#mesh/noise.js";
 import type { OverlayConnection } from "#mesh/overlay.js";
 import { type PeerLink, visible } from "#mesh/peer.js";
 import type { Wire } from "#mesh/transport.js";
-import { type Clock, every, type Timer } from "#src/clock.js";
+import type { Clock, Timer } from "#src/clock.js";
 import { textOf, WeaveError } from "#src/errors.js";
 
-/** As the original: one heartbeat may be lost, two in a row end the connection. */
-export const HEARTBEAT_MS = 30_000;
-export const SILENCE_MS = 60_000;
 /** The handshake is five short messages. */
 export const HANDSHAKE_MS = 10_000;
 /** Past this a neighbour is too slow for gossip; it gets the whole state when it has caught up. */
@@ -19,7 +17,8 @@ export const CONGESTED_BYTES = 1 << 20;
  * One connection to a neighbour.
  *
  *   handshaking ──opened──▶ pending ──overlay passes frames──▶ established
- *        └────────────────────┴──────────────┴──▶ closed (final)
+ *        │                     │  ◀──other end is silent────────   │
+ *        └─────────────────────┴──────────────▶ closed (final) ◀───┘
  */
 export type ConnectionState = "handshaking" | "pending" | "established" | "closed";
 
@@ -28,6 +27,8 @@ export interface ConnectionEvents {
   message(connection: Connection, message: Message): void;
   /** An authentic message made no sense. */
   malformed(connection: Connection, error: unknown): void;
+  /** The other end does not answer, or does again: {@link Connection.state} may be another now. */
+  responsive(connection: Connection, responsive: boolean): void;
   /** Final. `error` says why. */
   closed(connection: Connection, error: Error): void;
 }
@@ -47,9 +48,12 @@ export class Connection {
   readonly #clock: Clock;
   readonly #channel: Channel;
   readonly #events: ConnectionEvents;
-  readonly #timers: Timer[] = [];
-  #state: ConnectionState = "handshaking";
-  #heard: number;
+  readonly #liveness: Liveness;
+  #state: "handshaking" | "open" | "closed" = "handshaking";
+  /** The overlay says that frames pass. */
+  #passes = false;
+  #handshakeTimer: Timer | undefined;
+  #wake: Timer | undefined;
 
   constructor(
     clock: Clock,
@@ -64,32 +68,31 @@ export class Connection {
     this.outbound = dialled !== undefined;
     this.#events = events;
     this.#channel = new Channel(options);
-    this.#heard = clock.now();
+    this.#liveness = new Liveness(clock.now());
   }
 
   get state(): ConnectionState {
-    return this.#state;
+    if (this.#state !== "open") return this.#state;
+    return this.#passes && !this.#liveness.silent ? "established" : "pending";
+  }
+
+  /** Whether the other end does not answer. */
+  get silent(): boolean {
+    return this.#liveness.silent;
   }
 
   start(): void {
     this.wire.listen({
       message: (bytes) => {
-        this.#heard = this.#clock.now();
+        this.#follow(this.#liveness.heard(this.wire.received, this.#clock.now()));
         this.#apply(this.#channel.receive(bytes));
       },
       closed: (reason) => this.close(new WeaveError("WEAVE_CONNECTION", reason)),
     });
-    this.#timers.push(
-      this.#clock.after(HANDSHAKE_MS, () => {
-        if (this.#state === "handshaking")
-          this.close(new WeaveError("WEAVE_CONNECTION", "the handshake took too long"));
-      }),
-      every(this.#clock, HEARTBEAT_MS, () => {
-        if (this.#clock.now() - this.#heard >= SILENCE_MS)
-          this.close(new WeaveError("WEAVE_CONNECTION", "timed out waiting for a heartbeat"));
-        else this.send({ kind: "heartbeat" });
-      }),
-    );
+    this.#handshakeTimer = this.#clock.after(HANDSHAKE_MS, () => {
+      if (this.#state === "handshaking") this.close(new WeaveError("WEAVE_CONNECTION", "the handshake took too long"));
+    });
+    this.#rest();
     if (this.outbound) this.#apply(this.#channel.start());
   }
 
@@ -107,8 +110,17 @@ export class Connection {
     this.wire.send(last.bytes, sent);
   }
 
-  established(): void {
-    if (this.#state === "pending") this.#state = "established";
+  /** The overlay passes frames. False: that is known already. */
+  established(): boolean {
+    if (this.#state !== "open" || this.#passes) return false;
+    this.#passes = true;
+    return true;
+  }
+
+  /** The overlay has no proof of its own that the other end is there (true), or has it again. */
+  doubt(doubtful: boolean): void {
+    this.#follow(this.#liveness.doubt(doubtful, this.#clock.now()));
+    this.#rest();
   }
 
   /** This end's view, as it is gossiped. */
@@ -117,7 +129,7 @@ export class Connection {
       to: this.remote!.name,
       address: this.wire.remoteAddress,
       outbound: this.outbound,
-      established: this.#state === "established",
+      established: this.state === "established",
     };
   }
 
@@ -129,7 +141,8 @@ export class Connection {
       this.send({ kind: "bye", code, text: textOf(error).slice(0, 512) });
     }
     this.#state = "closed";
-    for (const timer of this.#timers) timer.cancel();
+    this.#handshakeTimer?.cancel();
+    this.#wake?.cancel();
     this.overlay?.stop();
     this.wire.close();
     this.#events.closed(this, error);
@@ -143,7 +156,7 @@ export class Connection {
           this.wire.send(effect.bytes);
           break;
         case "opened":
-          this.#state = "pending";
+          this.#state = "open";
           this.remote = effect.remote;
           this.#events.opened(this, effect.transport);
           break;
@@ -169,6 +182,27 @@ export class Connection {
       this.close(new WeaveError("WEAVE_CONNECTION", visible(message.text)));
       return;
     }
+    if (message.kind === "probe") return this.send({ kind: "heartbeat" });
     if (message.kind !== "heartbeat") this.#events.message(this, message);
+  }
+
+  #follow(effects: readonly LivenessEffect[]): void {
+    for (const effect of effects) {
+      if (this.#state === "closed") return;
+      if (effect === "dead") this.close(new WeaveError("WEAVE_CONNECTION", "timed out waiting for a heartbeat"));
+      else if (effect === "silent" || effect === "responsive") this.#events.responsive(this, effect === "responsive");
+      else this.send({ kind: effect });
+    }
+  }
+
+  /** Sleeps until the liveness wants something. */
+  #rest(): void {
+    this.#wake?.cancel();
+    if (this.#state === "closed") return;
+    const now = this.#clock.now();
+    this.#wake = this.#clock.after(Math.max(0, this.#liveness.wakeAt - now), () => {
+      this.#follow(this.#liveness.tick(this.wire.received, this.#clock.now()));
+      this.#rest();
+    });
   }
 }

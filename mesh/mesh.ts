@@ -199,6 +199,7 @@ export class Mesh {
       opened: (opened, secured) => this.#opened(opened, secured, hello),
       message: (from, message) => this.#onMessage(from, message),
       malformed: (from, error) => this.#setAside(from, "unknown", error),
+      responsive: (changed, responsive) => this.#responsive(changed, responsive),
       closed: (closed, error) => this.#closed(closed, error),
     });
     this.#handshakes.add(connection);
@@ -239,14 +240,22 @@ export class Mesh {
       secret: secured.exporter,
       send: (payload, sent) => connection.send({ kind: "overlay", payload }, sent),
       established: () => {
-        if (connection.state !== "pending") return;
-        connection.established();
+        if (!connection.established()) return;
         log.info("frames pass", { peer: peerText(remote), overlay: connection.overlay?.name ?? overlay.name });
         this.#announce.request();
         this.#dialler.wake();
       },
+      doubt: (doubtful) => connection.doubt(doubtful),
     });
     this.#dialler.wake();
+  }
+
+  /** A link without an answer is announced as one that passes no frames, so that all peers route around it. */
+  #responsive(connection: Connection, responsive: boolean): void {
+    const peer = peerText(connection.remote!);
+    if (responsive) this.#options.log.info("the peer answers again", { peer });
+    else this.#options.log.warn("the peer does not answer; frames take other ways", { peer });
+    this.#announce.request();
   }
 
   /** Decides whether a connection may stay; of two to the same peer, both ends keep the same one. @throws why not */
@@ -269,7 +278,9 @@ export class Mesh {
         "WEAVE_CONNECTION",
         `Multiple connections to ${peerText(remote)} added to ${peerText(self)}`,
       );
-      if (other.remote!.uid === remote.uid && sharedId(hello, remote) >= this.#ranks.get(other)!) throw duplicate;
+      // One that is silent has ended at the other side, which would not dial otherwise.
+      const both = other.remote!.uid === remote.uid && !other.silent;
+      if (both && sharedId(hello, remote) >= this.#ranks.get(other)!) throw duplicate;
       // The other one loses, or belongs to an earlier life of the peer.
       other.close(duplicate);
     }

@@ -15,6 +15,8 @@ import { decode, encode } from "#src/codec.js";
 /** What neighbours say to one another inside a {@link Channel}. Arrays: the first element is the kind. */
 export type Message =
   | { readonly kind: "heartbeat" }
+  /** Answered at once, by a heartbeat. */
+  | { readonly kind: "probe" }
   /** The sender closes, and says why. */
   | { readonly kind: "bye"; readonly code: string; readonly text: string }
   | { readonly kind: "topology"; readonly records: readonly PeerRecord[]; readonly deltas: readonly PeerDelta[] }
@@ -44,6 +46,7 @@ const payload = z.instanceof(Uint8Array);
 
 const shape = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("heartbeat") }),
+  z.object({ kind: z.literal("probe") }),
   z.object({
     kind: z.literal("bye"),
     code: z.string().check(z.maxLength(64)),

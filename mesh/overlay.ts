@@ -28,6 +28,11 @@ export interface OverlayLink {
   send(message: Uint8Array, sent?: () => void): void;
   /** Frames pass both ways. Repeated calls do nothing. */
   established(): void;
+  /**
+   * The overlay has no answers of its own from the other end: the connection itself must show that the other end is there
+   * (true); or it has them again (false). Repeated calls do nothing.
+   */
+  doubt(doubtful: boolean): void;
 }
 
 export interface OverlayConnection {

@@ -6,6 +6,8 @@ export interface Wire {
   readonly localAddress: string;
   /** Bytes accepted by {@link send} that are not sent yet. */
   readonly buffered: number;
+  /** Bytes that have come from the other end, also those of a message that is not whole yet. */
+  readonly received: number;
   /** @param sent called when the bytes have left this process, or never will */
   send(bytes: Uint8Array, sent?: () => void): void;
   /** Ends the connection; what was sent before still goes out. `closed` is not called for it. */

@@ -32,6 +32,7 @@ import { deleteLink } from "#src/host/links.js";
 import { closeFd } from "#src/host/native/files.js";
 import { openTap, type TapDevice } from "#src/host/native/tap.js";
 import { type FrameSockets, openFrameSockets } from "#src/host/native/udp.js";
+import { RouteWatch } from "#src/host/route-watch.js";
 import { linkMtuTo } from "#src/host/routes.js";
 import { type Log, limited } from "#src/log.js";
 import type { LogTarget } from "#src/log-pino.js";
@@ -74,6 +75,7 @@ export class Router {
   readonly problems: Problems;
   readonly #target: LogTarget;
   readonly #watch: NamespaceWatch;
+  readonly #routeWatch: RouteWatch;
   readonly #store: Store;
   readonly #tap: TapDevice;
   readonly #sockets: FrameSockets;
@@ -88,6 +90,7 @@ export class Router {
     dns: Dns | undefined;
     docker: Docker | undefined;
     watch: NamespaceWatch;
+    routeWatch: RouteWatch;
     log: Log;
     target: LogTarget;
     problems: Problems;
@@ -104,6 +107,7 @@ export class Router {
     this.dns = parts.dns;
     this.docker = parts.docker;
     this.#watch = parts.watch;
+    this.#routeWatch = parts.routeWatch;
     this.log = parts.log;
     this.#target = parts.target;
     this.problems = parts.problems;
@@ -178,6 +182,8 @@ export class Router {
     });
     undo.push(() => datapath.stop());
     const sleeve = new Sleeve({ datapath, linkMtu: linkMtuTo, clock: systemClock, random: systemRandom, log });
+    const routeWatch = new RouteWatch(() => sleeve.linksChanged());
+    undo.push(() => routeWatch.stop());
 
     const trusted = options.trustedSubnets.map(parseCidr);
     const mesh: Mesh = new Mesh({
@@ -279,6 +285,7 @@ export class Router {
       dns,
       docker,
       watch,
+      routeWatch,
       log,
       target,
       problems,
@@ -320,6 +327,7 @@ export class Router {
   /** Ends everything, in an order that loses nothing. The bridge and the containers on it stay as they are. */
   async stop(): Promise<void> {
     this.#watch.stop();
+    this.#routeWatch.stop();
     this.exposure.stop();
     await this.docker?.stop();
     this.ipam?.stop();
@@ -369,6 +377,7 @@ function onDatapathEvent(event: DatapathEvent, sleeve: Sleeve, mesh: Mesh, log: 
   };
   switch (event.event) {
     case "control":
+    case "frames":
     case "address-changed":
     case "too-big":
     case "stream":

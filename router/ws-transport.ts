@@ -19,11 +19,13 @@ class WebSocketWire implements Wire {
   readonly remoteAddress: string;
   readonly localAddress: string;
   readonly #socket: WebSocket;
+  readonly #tcp: Socket;
   #handlers: WireHandlers | undefined;
   #reason = "connection closed by the peer";
 
   constructor(socket: WebSocket, tcp: Socket) {
     this.#socket = socket;
+    this.#tcp = tcp;
     this.remoteAddress = `${plain(tcp.remoteAddress)}:${tcp.remotePort}`;
     this.localAddress = `${plain(tcp.localAddress)}:${tcp.localPort}`;
     tcp.setNoDelay(true);
@@ -43,6 +45,10 @@ class WebSocketWire implements Wire {
 
   get buffered(): number {
     return this.#socket.bufferedAmount;
+  }
+
+  get received(): number {
+    return this.#tcp.bytesRead;
   }
 
   listen(handlers: WireHandlers): void {

@@ -195,7 +195,11 @@ function connectionReport(connection: Connection): ConnectionReport {
     Outbound: connection.outbound,
     State: connection.state,
     Info: `${encryption.padEnd(11)} ${overlay.padEnd(6)} ${peerText(connection.remote!)}`,
-    Attrs: { name: overlay, ...connection.overlay?.attributes() },
+    Attrs: {
+      name: overlay,
+      ...connection.overlay?.attributes(),
+      ...(connection.silent && { reason: '"the peer does not answer"' }),
+    },
   };
 }
 

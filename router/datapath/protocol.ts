@@ -66,7 +66,11 @@ export type DatapathEvent =
       readonly session: number;
       readonly message: Uint8Array;
       readonly datagramBytes: number;
+      /** It was a ping, and has its answer. */
+      readonly answered: boolean;
     }
+  /** Frames are being sent by UDP; `large`: in datagrams that not every path carries. */
+  | { readonly event: "frames"; readonly session: number; readonly large: boolean }
   | { readonly event: "address-changed"; readonly session: number; readonly address: Endpoint }
   | { readonly event: "stream"; readonly session: number; readonly record: Uint8Array }
   | ({ readonly event: "arrivals"; readonly session: number } & Arrivals)

@@ -124,6 +124,9 @@ export class Session {
   stream = false;
   /** Bytes handed to that channel which it has not sent yet. */
   streamQueued = 0;
+  /** When it may be told again that frames, and large ones, are being sent. */
+  framesToldAfter = 0;
+  largeToldAfter = 0;
   readonly arrivals: Arrivals = { expected: 0, accepted: 0, datagrams: 0 };
 
   #sealer: Sealer | undefined;

@@ -1,5 +1,6 @@
 import { Backlog } from "#router/datapath/backlog.js";
 import { Coalescer } from "#router/datapath/coalescer.js";
+import { decodePathMessage, encodePathMessage } from "#router/datapath/control.js";
 import type { FramePort } from "#router/datapath/frame-port.js";
 import { Joiner } from "#router/datapath/joiner.js";
 import { MacTable } from "#router/datapath/mac-table.js";
@@ -123,7 +124,8 @@ export class Switch {
     if (bodyBytes < 0) return this.#tally.drop("record-malformed");
     if (kind === KIND_CONTROL) {
       const message = memory.u8.slice(body, body + Math.min(bodyBytes, CONTROL_BYTES));
-      return this.#tell({ event: "control", session: session.local, message, datagramBytes });
+      const answered = this.#answer(session, message, datagramBytes);
+      return this.#tell({ event: "control", session: session.local, message, datagramBytes, answered });
     }
     if (kind !== KIND_FRAMES && kind !== KIND_PIECE) return this.#tally.drop("record-malformed");
     const source = readMac(view, offset + AT_SOURCE);
@@ -153,6 +155,15 @@ export class Switch {
     }
     this.#joiner.close();
     this.#deliverFrames(source, memory, body, bodyBytes);
+  }
+
+  /** Answers a ping here: whether frames pass is a matter of this thread, and not of how busy the event loop is. */
+  #answer(session: Session, message: Uint8Array, datagramBytes: number): boolean {
+    const ping = session.remote === 0 ? undefined : decodePathMessage(message);
+    if (ping?.type !== "ping") return false;
+    const pong = encodePathMessage({ type: "pong", id: ping.id, datagramBytes });
+    this.#transmitter.control(session, this.#self, pong, 0);
+    return true;
   }
 
   /** Nothing more to receive for now: what waits for a next piece goes out as it is. */

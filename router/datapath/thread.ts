@@ -85,6 +85,7 @@ export class DatapathThread {
     this.#transmitter = new Transmitter(this.#tally, {
       tooBig: (session) => this.#tell({ event: "too-big", session: session.local }),
       stream: (session, record) => this.#tell({ event: "stream", session: session.local, record }),
+      frames: (session, large) => this.#tell({ event: "frames", session: session.local, large }),
     });
     this.#port = new FramePort(options.tapFd, options.offloads);
     this.#switch = new Switch(options.self, this.#port, this.#transmitter, this.#tally, tell);

@@ -18,7 +18,7 @@ import {
   RECORD_OVERHEAD,
   writeMac,
 } from "#router/datapath/record.js";
-import { SEAL_REFUSED, type Session } from "#router/datapath/session.js";
+import { FLOOR_DATAGRAM, SEAL_REFUSED, type Session } from "#router/datapath/session.js";
 import {
   DESCRIPTOR_BYTES,
   type Descriptor,
@@ -46,12 +46,16 @@ const SPANS_PER_DATAGRAM = 2;
 const STREAM_RECORD_BYTES = 16_384;
 /** What may wait in that channel, per peer: some tens of milliseconds on a slow line. Past it frames are dropped. */
 const STREAM_QUEUE_BYTES = 256 * 1024;
+/** So often the path is told that it is in use: a small part of the time between two heartbeats. */
+const TELL_FRAMES_MS = 1_000;
 
 export interface TransmitterEvents {
   /** The kernel refused a datagram for its size: the path has shrunk. */
   tooBig(session: Session): void;
   /** A sealed record for the connection's own channel. */
   stream(session: Session, record: Uint8Array): void;
+  /** Frames are being sent by UDP; once a second while they are. @param large in datagrams above the floor */
+  frames(session: Session, large: boolean): void;
 }
 
 /**
@@ -243,8 +247,16 @@ export class Transmitter {
 
   /** Seals the record of `length` bytes (tag included) at `start`, and sends it by the way of the session. */
   #append(session: Session, start: number, length: number): void {
-    if (session.stream) this.#stream(session, start, length);
-    else this.#cut(session, start, length, session.datagramBytes - DATAGRAM_HEADER);
+    if (session.stream) return this.#stream(session, start, length);
+    this.#tellFrames(session, length > FLOOR_DATAGRAM - DATAGRAM_HEADER);
+    this.#cut(session, start, length, session.datagramBytes - DATAGRAM_HEADER);
+  }
+
+  #tellFrames(session: Session, large: boolean): void {
+    if (this.#now < (large ? session.largeToldAfter : session.framesToldAfter)) return;
+    session.framesToldAfter = this.#now + TELL_FRAMES_MS;
+    if (large) session.largeToldAfter = session.framesToldAfter;
+    this.#events.frames(session, large);
   }
 
   /**

@@ -1,85 +1,102 @@
+import { PATH_MESSAGE_BYTES } from "#router/datapath/control.js";
+import { DATAGRAM_HEADER, RECORD_OVERHEAD } from "#router/datapath/record.js";
 import { FLOOR_DATAGRAM } from "#router/datapath/session.js";
+import { PathSize } from "#router/sleeve/path-size.js";
 
 /**
  * Whether datagrams pass to one peer and back, and how large they may be. Pure: pings and pongs go in and out as data.
  *
- *   connecting ──a ping is answered──▶ established ──12 s without an answer──▶ lost
- *        └──3 s──▶ lost                     ◀──three answers in a row──────────┘
+ *   connecting ──a ping is answered──▶ established ──12 s without a proof──▶ lost
+ *        └──3 s──▶ lost                     ◀──three answers in a row─────────┘
  *
- * While it is not established, frames go over the connection's own channel. Sizes are found by our own pings, padded and
- * never fragmented; ICMP is not trusted. Frames flow from the first answer, in datagrams of the floor; the largest size is
- * tried at once, and between what passes and what does not the search halves.
+ * While it is not established, frames go over the connection's own channel. Frames flow from the first answer, in datagrams
+ * of the floor, until a larger size is known (path-size.ts).
+ *
+ * A proof is an answer to a ping of ours, or a ping of the other end that says that the one before was answered: one
+ * exchange proves the path to both ends. So on an idle path only the leader pings, and the follower answers. While frames
+ * flow proofs are more frequent, and while large ones do, pings are as large as they.
  */
 
-/** As the original: twice a second until the first answer. */
+/** As Weave Net: twice a second until the first answer. */
 export const CONNECTING_MS = 500;
 /** The first frames need not wait for longer than this. */
 export const CONNECTING_PATIENCE_MS = 3_000;
-/** Each at the full size: what passes now may not pass in a moment. */
-export const HEARTBEAT_MS = 3_000;
-/** A heartbeat that is not answered by then is asked again, twice a second. */
+/** Between proofs, while frames flow. */
+export const BUSY_BEAT_MS = 3_000;
+/** While none do: 18 bytes a second, and often enough for a NAT, which forgets after 30 s. */
+export const IDLE_BEAT_MS = 5_000;
+/** The follower waits so much longer for the leader's ping before it sends its own: a round trip, with room. */
+const FOLLOW_MS = 1_500;
+/** A heartbeat that is not answered by then is repeated: small ones four times a second, with a full one twice. */
 const ANSWER_MS = 1_000;
+const AGAIN_MS = 250;
+const AGAIN_FULL_MS = 500;
+/** So long after a heartbeat without an answer (four pings) it is asked whether the other end is there at all. */
+export const DOUBT_MS = 1_500;
 /** Some twenty pings without an answer: even a path that loses a third of them does not come to that by chance. */
 export const LOST_MS = 12_000;
-/** A lost path is asked this often, and is back after so many answers in a row: one that comes and goes stays lost. */
+const TWENTY_PINGS_MS = 20 * AGAIN_MS;
+/** A lost path is probed this often at first, and is back after so many answers in a row: one that comes and goes stays lost. */
 export const RETURN_MS = 2_000;
 const RETURN_ANSWERS = 3;
+/** After a minute UDP is probably blocked: it is probed less often. */
+const BLOCKED_AFTER_MS = 60_000;
+export const BLOCKED_MS = 10_000;
 /** Full-size heartbeats without an answer, while small ones are answered, until the size is given up. */
 const FULL_SIZE_TRIES = 4;
+/** A turn that comes this late: this process stood still, and the answers of that time are not read yet. */
+const LATE_MS = 1_000;
 
-/** A size is given up when three pings of it, each given longer, are not answered. */
-const PROBE_TRIES = 3;
-const PROBE_MS = 150;
-/** Closer than this is close enough: a few bytes more would not save a datagram. */
-const PROBE_STEP = 8;
-/** Paths change: what did not pass is tried again after this long (the original re-tests fragmentation as often). */
-const RETRY_MS = 5 * 60_000;
+/** The smallest ping, in bytes of UDP payload. */
+export const SMALL_PING = DATAGRAM_HEADER + RECORD_OVERHEAD + PATH_MESSAGE_BYTES;
 
 export type PathEffect =
-  | { readonly do: "ping"; readonly id: number; readonly datagramBytes: number }
+  | {
+      readonly do: "ping";
+      readonly id: number;
+      readonly datagramBytes: number;
+      readonly before?: "answered" | "unanswered";
+    }
   /** Frames may go this way. */
   | { readonly do: "established" }
   /** Frames must go another way. */
   | { readonly do: "lost"; readonly reason: string }
+  /** Answers are missing: the other end may be gone altogether (true); or they are there again (false). */
+  | { readonly do: "doubt"; readonly doubtful: boolean }
   /** Datagrams may be this large. */
   | { readonly do: "size"; readonly datagramBytes: number };
-
-interface Probe {
-  readonly id: number;
-  readonly datagramBytes: number;
-  tries: number;
-  until: number;
-}
 
 export type PathState = "connecting" | "established" | "lost";
 
 export class Path {
+  readonly #leader: boolean;
   #state: PathState = "connecting";
-  /** The largest UDP payload that our own link takes; the floor until {@link limit} tells. */
-  #ceiling = FLOOR_DATAGRAM;
-  /** When a ping was answered last, or the path began. */
-  #answered: number;
-  #nextBeat: number;
   #id = 0;
-  #proven = FLOOR_DATAGRAM;
-  /** The smallest size known not to pass, or one more than the ceiling. */
-  #refused = FLOOR_DATAGRAM + 1;
-  /** Of the last search that came to its end: the smallest size that did not pass. */
-  #found: number | undefined;
-  #probe: Probe | undefined;
-  #searchAt: number;
-  /** Full-size heartbeats without an answer, in a row. */
-  #unanswered = 0;
-  #beat: number | undefined;
-  /** When the first of them was sent: answers to small ones since then mean that the size is the trouble. */
-  #beatAt = 0;
+  readonly #size = new PathSize(() => ++this.#id);
+  /** When the last proof came, or the path began. */
+  #provenAt: number;
+  /** Up to when our pongs certainly arrived: what the other end says of them is a beat old. */
+  #pongsArrivedAt: number;
+  #pongAt: number;
+  #nextBeat: number;
+  /** When the first heartbeat since the last proof was sent. */
+  #askedAt: number | undefined;
+  #doubtful = false;
+  #lostAt = 0;
   /** Answers in a row on a path that was lost. */
   #returned = 0;
+  /** When frames were sent last, and such as need datagrams above the floor. */
+  #framesAt = Number.NEGATIVE_INFINITY;
+  #largeAt = Number.NEGATIVE_INFINITY;
+  /** When a heartbeat of full size was sent last. */
+  #fullAt = Number.NEGATIVE_INFINITY;
+  /** The first of those that are not answered yet, and how many there are. */
+  #full: { readonly id: number; readonly at: number; tries: number } | undefined;
 
-  constructor(now: number) {
-    this.#answered = now;
-    this.#nextBeat = now;
-    this.#searchAt = now;
+  /** @param leader whether we are the one of the two ends that pings while the path is idle */
+  constructor(leader: boolean, now: number) {
+    this.#leader = leader;
+    this.#provenAt = this.#pongsArrivedAt = this.#pongAt = this.#nextBeat = now;
   }
 
   get state(): PathState {
@@ -87,22 +104,22 @@ export class Path {
   }
 
   get datagramBytes(): number {
-    return this.#proven;
+    return this.#size.datagramBytes;
   }
 
   /** Why datagrams are not larger; for status. */
   get reason(): string {
-    if (this.#proven >= this.#ceiling) return "the size of our own link";
-    return this.#probe !== undefined || this.#found === undefined
-      ? "being probed"
-      : `datagrams of ${this.#found} bytes do not pass`;
+    return this.#size.reason;
   }
 
   /** Milliseconds at which {@link tick} is due. */
   get wakeAt(): number {
     const times = [this.#nextBeat];
-    if (this.#state !== "lost") times.push(this.#answered + this.#patience);
-    if (this.#state === "established") times.push(this.#probe?.until ?? this.#searchAt);
+    if (this.#state !== "lost") times.push(this.#provenAt + this.#patience);
+    if (this.#state === "established") {
+      times.push(this.#size.wakeAt);
+      if (this.#askedAt !== undefined && !this.#doubtful) times.push(this.#askedAt + DOUBT_MS);
+    }
     return Math.min(...times);
   }
 
@@ -111,116 +128,150 @@ export class Path {
   }
 
   tick(now: number): PathEffect[] {
+    const late = now - this.wakeAt;
+    if (late >= LATE_MS) {
+      this.#provenAt += late;
+      if (this.#askedAt !== undefined) this.#askedAt += late;
+    }
     const effects: PathEffect[] = [];
-    if (this.#state !== "lost" && now - this.#answered >= this.#patience) effects.push(...this.#lose());
+    if (this.#state !== "lost" && now - this.#provenAt >= this.#patience) effects.push(...this.#lose(now));
+    if (this.#state === "established" && this.#askedAt !== undefined && now - this.#askedAt >= DOUBT_MS)
+      effects.push(...this.#doubt(true));
     if (now >= this.#nextBeat) effects.push(...this.#heartbeat(now));
     if (this.#state === "established") effects.push(...this.#search(now));
     return effects;
   }
 
-  /** A ping came: the other end is there, and its address is known. Ours need not wait for its turn. */
-  pinged(now: number): PathEffect[] {
-    if (this.#state === "established" || this.#nextBeat - now <= CONNECTING_MS / 2) return [];
-    return this.#heartbeat(now);
+  /** Frames are being sent; to be called once a second or more often while they are. @param large above the floor */
+  frames(large: boolean, now: number): PathEffect[] {
+    this.#framesAt = now;
+    if (large) this.#largeAt = now;
+    if (this.#state !== "established") return [];
+    if (large) this.#size.used(now);
+    if (this.#askedAt === undefined) this.#nextBeat = Math.min(this.#nextBeat, this.#beatAfter(this.#provenAt, now));
+    return [...(now >= this.#nextBeat ? this.#heartbeat(now) : []), ...this.#search(now)];
+  }
+
+  /** A ping came, and was answered: the other end is there, and its address is known. Ours need not wait for its turn. */
+  pinged(before: "answered" | "unanswered" | undefined, now: number): PathEffect[] {
+    const pongAt = this.#pongAt;
+    this.#pongAt = now;
+    if (this.#state !== "established") {
+      return this.#nextBeat - now <= CONNECTING_MS / 2 ? [] : this.#heartbeat(now);
+    }
+    if (before === "answered") {
+      this.#pongsArrivedAt = Math.max(this.#pongsArrivedAt, pongAt);
+      // Pings of ours that are unanswered since then are later news.
+      return this.#askedAt === undefined || pongAt >= this.#askedAt ? this.#prove(now) : [];
+    }
+    if (before === "unanswered") {
+      this.#provenAt = Math.min(this.#provenAt, Math.max(this.#pongsArrivedAt, now + TWENTY_PINGS_MS - LOST_MS));
+      if (this.#askedAt === undefined) return this.#heartbeat(now);
+    }
+    return [];
   }
 
   pong(id: number, datagramBytes: number, now: number): PathEffect[] {
-    this.#answered = now;
     const effects: PathEffect[] = [];
-    if (this.#state === "connecting" || (this.#state === "lost" && ++this.#returned >= RETURN_ANSWERS)) {
+    const back = this.#state === "lost" && ++this.#returned >= RETURN_ANSWERS;
+    if (this.#state === "connecting" || back) {
       this.#state = "established";
-      this.#nextBeat = now + HEARTBEAT_MS;
-      this.#searchAt = now;
+      this.#size.seek(now);
       effects.push({ do: "established" });
     } else if (this.#state === "lost") {
+      this.#provenAt = now;
       this.#nextBeat = Math.min(this.#nextBeat, now + CONNECTING_MS);
       return [];
     }
-    if (id === this.#beat) {
-      this.#beat = undefined;
-      this.#unanswered = 0;
-      this.#nextBeat = now + HEARTBEAT_MS;
-    }
-    if (this.#probe?.id === id && this.#probe.datagramBytes === datagramBytes) {
-      this.#probe = undefined;
-      this.#proven = datagramBytes;
-      effects.push({ do: "size", datagramBytes }, ...this.#search(now));
-    } else if (effects.length > 0) effects.push(...this.#search(now));
+    if (this.#full !== undefined && id >= this.#full.id && datagramBytes >= this.#size.datagramBytes)
+      this.#full = undefined;
+    this.#pongsArrivedAt = now;
+    effects.push(...this.#prove(now));
+    if (this.#size.answered(id, datagramBytes)) effects.push({ do: "size", datagramBytes });
+    effects.push(...this.#search(now));
     return effects;
   }
 
   /** What our own link takes is now known, or has changed: a new search, from the floor if the size in use is too large. */
   limit(ceiling: number, now: number): PathEffect[] {
-    this.#ceiling = Math.max(FLOOR_DATAGRAM, ceiling);
-    if (this.#proven > this.#ceiling) return this.#shrink(now);
-    this.#refused = this.#ceiling + 1;
-    this.#searchAt = now;
+    if (!this.#size.limit(ceiling, now)) return this.#shrink(now);
     return this.#state === "established" ? this.#search(now) : [];
   }
 
+  /** Datagrams pass both ways. */
+  #prove(now: number): PathEffect[] {
+    this.#provenAt = now;
+    this.#askedAt = undefined;
+    if (this.#full === undefined) this.#nextBeat = this.#beatAfter(now, now);
+    return this.#doubt(false);
+  }
+
+  /** When the next heartbeat is due after a proof. */
+  #beatAfter(provenAt: number, now: number): number {
+    const interval = provenAt - this.#framesAt < BUSY_BEAT_MS ? BUSY_BEAT_MS : IDLE_BEAT_MS;
+    const at = provenAt + interval + (this.#leader ? 0 : FOLLOW_MS);
+    // The other end's pings prove nothing of the size of ours.
+    return Math.max(now, this.#largeAt > this.#fullAt ? Math.min(at, this.#fullAt + BUSY_BEAT_MS) : at);
+  }
+
+  #doubt(doubtful: boolean): PathEffect[] {
+    if (doubtful === this.#doubtful) return [];
+    this.#doubtful = doubtful;
+    return [{ do: "doubt", doubtful }];
+  }
+
   #heartbeat(now: number): PathEffect[] {
-    const id = ++this.#id;
-    if (this.#state !== "established") {
-      // The answers must follow one another: one that is missing begins the count again.
-      if (this.#state === "lost" && now - this.#answered > RETURN_MS) this.#returned = 0;
-      this.#nextBeat = now + (this.#state === "connecting" || this.#returned > 0 ? CONNECTING_MS : RETURN_MS);
-      return [{ do: "ping", id, datagramBytes: FLOOR_DATAGRAM }];
-    }
+    if (this.#state !== "established") return this.#knock(now);
     const effects: PathEffect[] = [];
-    if (this.#beat === undefined) this.#beatAt = now;
-    else if (++this.#unanswered >= FULL_SIZE_TRIES && this.#answered > this.#beatAt) effects.push(...this.#shrink(now));
-    this.#beat = id;
-    this.#nextBeat = now + (this.#unanswered > 0 ? CONNECTING_MS : ANSWER_MS);
-    effects.push({ do: "ping", id, datagramBytes: this.#proven });
+    const before = this.#askedAt === undefined ? "answered" : "unanswered";
+    this.#askedAt ??= now;
+    const ping = (datagramBytes: number) =>
+      effects.push({ do: "ping", id: ++this.#id, datagramBytes, before } as const);
+    if (this.#full !== undefined) {
+      if (++this.#full.tries >= FULL_SIZE_TRIES && this.#provenAt > this.#full.at) effects.push(...this.#shrink(now));
+    } else if (this.#largeAt > this.#fullAt) this.#full = { id: this.#id + 1, at: now, tries: 0 };
+    const again = before === "unanswered" || (this.#full !== undefined && this.#full.tries > 0);
+    this.#nextBeat = now + (again ? (this.#full === undefined ? AGAIN_MS : AGAIN_FULL_MS) : ANSWER_MS);
+    if (this.#full !== undefined) {
+      this.#fullAt = now;
+      ping(this.#size.datagramBytes);
+    }
     // A full one that is lost must not look like a lost path.
-    if (this.#unanswered > 0) effects.push({ do: "ping", id: ++this.#id, datagramBytes: FLOOR_DATAGRAM });
+    if (this.#full === undefined || again) ping(SMALL_PING);
     return effects;
   }
 
-  #lose(): PathEffect[] {
+  /** A heartbeat of a path that is not established. */
+  #knock(now: number): PathEffect[] {
+    // The answers must follow one another: one that is missing begins the count again.
+    if (this.#state === "lost" && now - this.#provenAt > RETURN_MS) this.#returned = 0;
+    const often = this.#state === "connecting" || this.#returned > 0;
+    const blocked = this.#state === "lost" && now - this.#lostAt >= BLOCKED_AFTER_MS;
+    this.#nextBeat = now + (often ? CONNECTING_MS : blocked ? BLOCKED_MS : RETURN_MS);
+    const datagramBytes = often ? FLOOR_DATAGRAM : SMALL_PING;
+    return [{ do: "ping", id: ++this.#id, datagramBytes }];
+  }
+
+  #lose(now: number): PathEffect[] {
     const seconds = this.#patience / 1_000;
     this.#state = "lost";
+    this.#lostAt = now;
     this.#returned = 0;
-    this.#forgetSize();
-    return [{ do: "lost", reason: `UDP does not pass: no answer for ${seconds} s` }];
+    this.#askedAt = undefined;
+    this.#full = undefined;
+    this.#size.forget();
+    return [{ do: "lost", reason: `UDP does not pass: no answer for ${seconds} s` }, ...this.#doubt(true)];
   }
 
   #shrink(now: number): PathEffect[] {
-    this.#forgetSize();
-    this.#searchAt = now;
+    this.#full = undefined;
+    this.#size.forget();
+    this.#size.seek(now);
     return [{ do: "size", datagramBytes: FLOOR_DATAGRAM }, ...this.#search(now)];
   }
 
-  #forgetSize(): void {
-    this.#unanswered = 0;
-    this.#beat = undefined;
-    this.#probe = undefined;
-    this.#found = undefined;
-    this.#proven = FLOOR_DATAGRAM;
-    this.#refused = this.#ceiling + 1;
-  }
-
   #search(now: number): PathEffect[] {
-    if (this.#probe !== undefined) {
-      if (now < this.#probe.until) return [];
-      if (++this.#probe.tries < PROBE_TRIES) {
-        this.#probe.until = now + PROBE_MS * 2 ** this.#probe.tries;
-        return [{ do: "ping", id: this.#probe.id, datagramBytes: this.#probe.datagramBytes }];
-      }
-      this.#refused = this.#probe.datagramBytes;
-      this.#probe = undefined;
-    }
-    if (now < this.#searchAt) return [];
-    if (this.#proven >= this.#ceiling || this.#refused - this.#proven <= PROBE_STEP) {
-      // Found. Later the whole of it is tried again.
-      this.#searchAt = now + RETRY_MS;
-      this.#found = this.#refused;
-      this.#refused = this.#ceiling + 1;
-      return [];
-    }
-    const whole = this.#refused > this.#ceiling;
-    const datagramBytes = whole ? this.#ceiling : Math.floor((this.#proven + this.#refused) / 2);
-    this.#probe = { id: ++this.#id, datagramBytes, tries: 0, until: now + PROBE_MS };
-    return [{ do: "ping", id: this.#probe.id, datagramBytes }];
+    const probe = this.#size.search(now);
+    return probe === undefined ? [] : [{ do: "ping", id: probe.id, datagramBytes: probe.datagramBytes }];
   }
 }

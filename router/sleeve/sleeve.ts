@@ -1,10 +1,10 @@
 import { z } from "zod/mini";
 import type { Overlay, OverlayConnection, OverlayLink } from "#mesh/overlay.js";
 import { peerText } from "#mesh/peer.js";
+import { decodePathMessage, encodePathMessage, type PathMessage } from "#router/datapath/control.js";
 import type { Command, DatapathEvent } from "#router/datapath/protocol.js";
 import { innerMtu, MAX_RECORD } from "#router/datapath/record.js";
 import { type Arrivals, FLOOR_DATAGRAM } from "#router/datapath/session.js";
-import { decodePathMessage, encodePathMessage } from "#router/sleeve/control.js";
 import { DataKeys, type KeyEffect, REKEY_MS, rekeyShapes } from "#router/sleeve/keys.js";
 import { Path, type PathEffect } from "#router/sleeve/path.js";
 import { RecordSize } from "#router/sleeve/record-size.js";
@@ -38,6 +38,8 @@ const recordShape = z.object({
 });
 const shape = z.discriminatedUnion("kind", [openShape, arrivalsShape, recordShape, ...rekeyShapes]);
 
+type ControlEvent = Extract<DatapathEvent, { event: "control" }>;
+
 export interface SleeveOptions {
   readonly datapath: { send(command: Command): void };
   /** MTU of our own link towards a host, in bytes; undefined when unknown. */
@@ -69,13 +71,20 @@ export class Sleeve implements Overlay {
     return connection;
   }
 
+  /** Links or routes of this host have changed: the size of a path may be another. */
+  linksChanged(): void {
+    for (const connection of this.#connections.values()) connection.onLinksChanged();
+  }
+
   /** What the datapath thread says of a session. */
   onEvent(event: Extract<DatapathEvent, { session: number }>): void {
     const connection = this.#connections.get(event.session);
     if (connection === undefined) return;
     switch (event.event) {
       case "control":
-        return connection.onControl(event.message, event.datagramBytes);
+        return connection.onControl(event);
+      case "frames":
+        return connection.onFrames(event.large);
       case "address-changed":
         return connection.onAddress(event.address);
       case "too-big":
@@ -99,7 +108,9 @@ export class SleeveConnection implements OverlayConnection {
   #path: Path | undefined;
   #wake: Timer | undefined;
   #remoteSession = 0;
-  #early: { readonly message: Uint8Array; readonly datagramBytes: number } | undefined;
+  #early: ControlEvent | undefined;
+  /** UDP payload that our own link takes towards the peer, as far as it is known. */
+  #ceiling = 0;
   /** 0 until it is known: for the end that was dialled, until the first datagram comes. */
   #address: number;
   #stopped = false;
@@ -139,11 +150,11 @@ export class SleeveConnection implements OverlayConnection {
   #open(session: number): void {
     if (this.#remoteSession !== 0) throw new WeaveError("WEAVE_MESSAGE_MALFORMED", "the overlay is open already");
     this.#remoteSession = session;
-    this.#path = new Path(this.#options.clock.now());
+    this.#path = new Path(this.#link.outbound, this.#options.clock.now());
     this.#tellPath(this.#address);
     this.#follow([]);
-    if (this.#early !== undefined) this.onControl(this.#early.message, this.#early.datagramBytes);
-    this.#learnCeiling();
+    if (this.#early !== undefined) this.onControl(this.#early);
+    this.#learnCeiling(true);
   }
 
   get name(): string {
@@ -177,20 +188,28 @@ export class SleeveConnection implements OverlayConnection {
     };
   }
 
-  onControl(bytes: Uint8Array, datagramBytes: number): void {
-    const message = decodePathMessage(bytes);
+  onControl(event: ControlEvent): void {
+    const message = decodePathMessage(event.message);
     const path = this.#path;
     if (message === undefined) return;
     if (path === undefined) {
       // UDP overtook the connection: the ping waits for the session that it is to be answered with.
-      this.#early = { message: bytes, datagramBytes };
+      this.#early = event;
       return;
     }
     const now = this.#options.clock.now();
     if (message.type === "pong") return this.#follow(path.pong(message.id, message.datagramBytes, now));
-    const pong = encodePathMessage({ type: "pong", id: message.id, datagramBytes });
-    this.#options.datapath.send({ do: "control", session: this.session, message: pong, datagramBytes: 0 });
-    this.#follow(path.pinged(now));
+    if (!event.answered) this.#control({ type: "pong", id: message.id, datagramBytes: event.datagramBytes }, 0);
+    this.#follow(path.pinged(message.before, now));
+  }
+
+  /** Frames are being sent by UDP. */
+  onFrames(large: boolean): void {
+    if (this.#path !== undefined) this.#follow(this.#path.frames(large, this.#options.clock.now()));
+  }
+
+  onLinksChanged(): void {
+    this.#learnCeiling(false);
   }
 
   onAddress(address: number): void {
@@ -205,7 +224,7 @@ export class SleeveConnection implements OverlayConnection {
 
   /** The kernel refused a datagram of the size in use. */
   onTooBig(): void {
-    this.#learnCeiling();
+    this.#learnCeiling(true);
   }
 
   /** A sealed record that is to go over the connection's own channel. */
@@ -231,11 +250,24 @@ export class SleeveConnection implements OverlayConnection {
     this.#forget();
   }
 
-  #learnCeiling(): void {
+  /** @param search look for the size of the path also when our own link is as it was */
+  #learnCeiling(search: boolean): void {
     void this.#options.linkMtu(this.#link.remoteHost).then((mtu = USUAL_MTU) => {
-      if (this.#stopped || this.#path === undefined) return;
-      this.#follow(this.#path.limit(Math.min(mtu, LARGEST_MTU) - HEADERS, this.#options.clock.now()));
+      const ceiling = Math.min(mtu, LARGEST_MTU) - HEADERS;
+      if (this.#stopped || this.#path === undefined || (ceiling === this.#ceiling && !search)) return;
+      this.#ceiling = ceiling;
+      this.#follow(this.#path.limit(ceiling, this.#options.clock.now()));
     });
+  }
+
+  #control(message: PathMessage, datagramBytes: number): void {
+    const control = {
+      do: "control",
+      session: this.session,
+      message: encodePathMessage(message),
+      datagramBytes,
+    } as const;
+    this.#options.datapath.send(control);
   }
 
   /** @param address 0 leaves it to the datapath, which follows the peer */
@@ -253,16 +285,14 @@ export class SleeveConnection implements OverlayConnection {
 
   /** Carries out what the path wants, and wakes it when it next wants something. */
   #follow(effects: readonly PathEffect[]): void {
-    const { clock, datapath, log } = this.#options;
+    const { clock, log } = this.#options;
     for (const effect of effects) {
       switch (effect.do) {
         case "ping":
-          datapath.send({
-            do: "control",
-            session: this.session,
-            message: encodePathMessage({ type: "ping", id: effect.id, datagramBytes: effect.datagramBytes }),
-            datagramBytes: effect.datagramBytes,
-          });
+          this.#control({ ...effect, type: "ping" }, effect.datagramBytes);
+          break;
+        case "doubt":
+          this.#link.doubt(effect.doubtful);
           break;
         case "size":
           this.#tellPath(0);

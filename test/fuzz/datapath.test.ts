@@ -75,7 +75,7 @@ class End {
     udp.gro = joining;
     this.file = file;
     this.fd = openSync(this.file, "a");
-    this.transmitter = new Transmitter(this.tally, { tooBig: () => {}, stream: () => {} });
+    this.transmitter = new Transmitter(this.tally, { tooBig: () => {}, stream: () => {}, frames: () => {} });
     this.switch = new Switch(self, new FramePort(this.fd, ALL), this.transmitter, this.tally, (event) =>
       this.events.push(event),
     );

@@ -414,8 +414,12 @@ export class Lab<H extends Host = Host> {
 }
 
 /** Runs a test in a lab of `count` hosts, which is gone afterwards, whatever happens. */
-export async function inLab(count: number, run: (lab: Lab) => Promise<void>): Promise<void> {
-  const lab = await Lab.create(count);
+export async function inLab(
+  count: number,
+  run: (lab: Lab) => Promise<void>,
+  options: { mtu?: number } = {},
+): Promise<void> {
+  const lab = await Lab.create(count, options);
   try {
     await run(lab);
   } finally {

@@ -18,15 +18,22 @@ const instant: Overlay = {
   },
 };
 
+/** RFC 6298, as Linux has it. */
+const FIRST_RETRY_MS = 200;
+
 /** One end of a connection in memory: ordered, with a delay, cut when a partition comes between. */
 class MemoryWire implements Wire {
   readonly localAddress: string;
   readonly remoteAddress: string;
   readonly buffered = 0;
+  received = 0;
   other!: MemoryWire;
   readonly #network: Network;
   #handlers: WireHandlers | undefined;
   #open = true;
+  readonly #waiting: (() => void)[] = [];
+  #retrying = false;
+  #retryMs = FIRST_RETRY_MS / 2;
 
   constructor(network: Network, localAddress: string, remoteAddress: string) {
     this.#network = network;
@@ -42,7 +49,10 @@ class MemoryWire implements Wire {
     if (!this.#open) return;
     this.#network.bytes += bytes.length;
     this.#network.messages++;
-    this.#later(() => this.other.#handlers?.message(bytes));
+    this.#later(() => {
+      this.other.received += bytes.length;
+      this.other.#handlers?.message(bytes);
+    });
   }
 
   close(): void {
@@ -51,12 +61,30 @@ class MemoryWire implements Wire {
     this.#open = false;
   }
 
+  /** As TCP: in order, and what is blocked on its way is sent again, each time after twice as long. */
   #later(run: () => void): void {
-    const { network } = { network: this.#network };
-    // In a partition nothing arrives; the ends find out by their heartbeats.
-    network.clock.after(network.delayMs, () => {
-      if (network.connected(this.localAddress, this.remoteAddress)) run();
+    const { clock, delayMs } = this.#network;
+    clock.after(delayMs, () => {
+      this.#waiting.push(run);
+      if (!this.#retrying) this.#deliver();
     });
+  }
+
+  #deliver(): void {
+    const network = this.#network;
+    this.#retrying = false;
+    while (this.#waiting.length > 0) {
+      if (network.blocked("tcp", this.localAddress, this.remoteAddress)) {
+        this.#retrying = true;
+        this.#retryMs = Math.min(60_000, this.#retryMs * 2);
+        network.clock.after(this.#retryMs, () => this.#deliver());
+        return;
+      }
+      this.#retryMs = FIRST_RETRY_MS / 2;
+      const run = this.#waiting.shift()!;
+      // In a partition nothing arrives; the ends find out by their heartbeats.
+      if (network.connected(this.localAddress, this.remoteAddress)) run();
+    }
   }
 
   #closed(reason: string): void {
@@ -85,6 +113,8 @@ export class Network {
   #port = 40_000;
   #starts = 0;
   #group: (host: string) => number = () => 0;
+  /** What is dropped on its way between hosts, without a word. */
+  drops: (protocol: "tcp" | "udp", from: string, to: string) => boolean = () => false;
 
   constructor(seed: number, delayMs = 2) {
     this.random = seededRandom(seed);
@@ -93,7 +123,7 @@ export class Network {
 
   /** Starts peer `index`, at 10.0.x.y:6783. The same index again is the same host with the same key. */
   start(index: number, options: Partial<MeshOptions> = {}, log: Log = silentLog): SimulatedPeer {
-    const host = hostAddress(index);
+    const host = simulatedHost(index);
     const name = options.name ?? `02:00:00:00:${hex(index >> 8)}:${hex(index & 255)}`;
     const seen: string[] = [];
     const events: MeshEvents = {
@@ -151,6 +181,11 @@ export class Network {
     return ga === gb && ga !== -1;
   }
 
+  /** @param from `ip` or `ip:port`, as `to` */
+  blocked(protocol: "tcp" | "udp", from: string, to: string): boolean {
+    return this.drops(protocol, from.split(":")[0], to.split(":")[0]);
+  }
+
   connect(from: SimulatedPeer, ...to: SimulatedPeer[]): void {
     from.mesh.connect(
       to.map(({ host }) => ({ text: host, address: `${host}:6783`, port: false })),
@@ -162,6 +197,10 @@ export class Network {
     const local = `${from}:${this.#port++}`;
     await new Promise<void>((resolve) => this.clock.after(this.delayMs, resolve));
     const peer = this.peers.get(address);
+    if (this.blocked("tcp", from, address) || this.blocked("tcp", address, from)) {
+      await new Promise<void>((resolve) => this.clock.after(10_000, resolve));
+      throw new WeaveError("WEAVE_CONNECTION", `dial tcp ${address}: timed out`);
+    }
     if (peer === undefined || !this.connected(from, address))
       throw new WeaveError("WEAVE_CONNECTION", `dial tcp ${address}: no route to host`);
     const [a, b] = [new MemoryWire(this, local, address), new MemoryWire(this, address, local)];
@@ -173,7 +212,7 @@ export class Network {
 }
 
 const hex = (value: number) => value.toString(16).padStart(2, "0");
-const hostAddress = (index: number) => `10.0.${index >> 8}.${index & 255}`;
+export const simulatedHost = (index: number) => `10.0.${index >> 8}.${index & 255}`;
 
 function indexOf(host: string): number {
   const [, , high, low] = host.split(".").map(Number);

@@ -1,5 +1,5 @@
 /**
- * Messages between the two ends of a path, sealed inside datagrams of their own: `type u8 · reserved u8 · size u16 ·
+ * Messages between the two ends of a path, sealed inside datagrams of their own: `type u8 · before u8 · size u16 ·
  * id u32`, little-endian. A ping is as large as the path is asked to carry; a pong is small, and names the size that came.
  */
 export interface PathMessage {
@@ -7,16 +7,21 @@ export interface PathMessage {
   readonly id: number;
   /** UDP payload of the ping, in bytes. */
   readonly datagramBytes: number;
+  /** Of a ping: whether the one before was answered, so that the other end knows it too. */
+  readonly before?: "answered" | "unanswered" | undefined;
 }
 
 const PING = 1;
 const PONG = 2;
-const BYTES = 8;
+const ANSWERED = 1;
+const UNANSWERED = 2;
+export const PATH_MESSAGE_BYTES = 8;
 
-export function encodePathMessage({ type, id, datagramBytes }: PathMessage): Uint8Array {
-  const bytes = new Uint8Array(BYTES);
+export function encodePathMessage({ type, id, datagramBytes, before }: PathMessage): Uint8Array {
+  const bytes = new Uint8Array(PATH_MESSAGE_BYTES);
   const view = new DataView(bytes.buffer);
   bytes[0] = type === "ping" ? PING : PONG;
+  bytes[1] = before === undefined ? 0 : before === "answered" ? ANSWERED : UNANSWERED;
   view.setUint16(2, datagramBytes, true);
   view.setUint32(4, id, true);
   return bytes;
@@ -24,10 +29,11 @@ export function encodePathMessage({ type, id, datagramBytes }: PathMessage): Uin
 
 /** Undefined when it is no message of ours. */
 export function decodePathMessage(bytes: Uint8Array): PathMessage | undefined {
-  if (bytes.length < BYTES || (bytes[0] !== PING && bytes[0] !== PONG)) return undefined;
+  if (bytes.length < PATH_MESSAGE_BYTES || (bytes[0] !== PING && bytes[0] !== PONG)) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   return {
     type: bytes[0] === PING ? "ping" : "pong",
+    before: bytes[1] === ANSWERED ? "answered" : bytes[1] === UNANSWERED ? "unanswered" : undefined,
     datagramBytes: view.getUint16(2, true),
     id: view.getUint32(4, true),
   };

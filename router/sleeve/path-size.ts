@@ -1,0 +1,127 @@
+import { FLOOR_DATAGRAM } from "#router/datapath/session.js";
+
+/**
+ * How large the datagrams to one peer may be. Sizes are found by pings of our own, padded and never fragmented; ICMP is
+ * not trusted. The largest size is tried at once, and between what passes and what does not the search halves. Pure.
+ */
+
+/** A size is given up when three pings of it, each given longer, are not answered. */
+const PROBE_TRIES = 3;
+const PROBE_MS = 150;
+/** Closer than this is close enough: a few bytes more would not save a datagram. */
+const PROBE_STEP = 8;
+/** Paths change: what did not pass is tried again after this long (Weave Net re-tests fragmentation as often), if it is needed. */
+const RETRY_MS = 5 * 60_000;
+
+export interface SizeProbe {
+  readonly id: number;
+  readonly datagramBytes: number;
+}
+
+interface Probe extends SizeProbe {
+  tries: number;
+  until: number;
+}
+
+export class PathSize {
+  readonly #nextId: () => number;
+  /** The largest UDP payload that our own link takes; the floor until it is known. */
+  #ceiling = FLOOR_DATAGRAM;
+  #proven = FLOOR_DATAGRAM;
+  /** The smallest size known not to pass, or one more than the ceiling. */
+  #refused = FLOOR_DATAGRAM + 1;
+  /** Of the last search that came to its end: the smallest size that did not pass. */
+  #found: number | undefined;
+  #probe: Probe | undefined;
+  /** When a search begins; Infinity: none is due. */
+  #searchAt = Number.POSITIVE_INFINITY;
+  /** From when on traffic is a reason for another search. */
+  #retryAt = Number.POSITIVE_INFINITY;
+
+  constructor(nextId: () => number) {
+    this.#nextId = nextId;
+  }
+
+  get datagramBytes(): number {
+    return this.#proven;
+  }
+
+  /** Why datagrams are not larger; for status. */
+  get reason(): string {
+    if (this.#proven >= this.#ceiling) return "the size of our own link";
+    return this.#probe !== undefined || this.#found === undefined
+      ? "being probed"
+      : `datagrams of ${this.#found} bytes do not pass`;
+  }
+
+  get wakeAt(): number {
+    return this.#probe?.until ?? this.#searchAt;
+  }
+
+  /** A search is to begin. */
+  seek(now: number): void {
+    this.#searchAt = now;
+  }
+
+  /** Datagrams larger than the floor are being sent: a larger size would be of use. */
+  used(now: number): void {
+    if (now < this.#retryAt) return;
+    this.#retryAt = Number.POSITIVE_INFINITY;
+    this.#searchAt = now;
+  }
+
+  /** What our own link takes is now known, or has changed. False: the size in use is too large. */
+  limit(ceiling: number, now: number): boolean {
+    this.#ceiling = Math.max(FLOOR_DATAGRAM, ceiling);
+    if (this.#proven > this.#ceiling) return false;
+    this.#refused = this.#ceiling + 1;
+    this.#found = this.#probe = undefined;
+    this.#searchAt = now;
+    return true;
+  }
+
+  /** Back to the floor: nothing more is known of the path. */
+  forget(): void {
+    this.#probe = undefined;
+    this.#found = undefined;
+    this.#proven = FLOOR_DATAGRAM;
+    this.#refused = this.#ceiling + 1;
+    this.#searchAt = this.#retryAt = Number.POSITIVE_INFINITY;
+  }
+
+  /** A ping was answered. True: {@link datagramBytes} has grown. */
+  answered(id: number, datagramBytes: number): boolean {
+    if (this.#probe?.id !== id || this.#probe.datagramBytes !== datagramBytes) return false;
+    this.#probe = undefined;
+    this.#proven = datagramBytes;
+    this.#searchAt = 0;
+    return true;
+  }
+
+  /** The ping that the search wants to send now. */
+  search(now: number): SizeProbe | undefined {
+    if (this.#probe !== undefined) {
+      if (now < this.#probe.until) return undefined;
+      if (++this.#probe.tries < PROBE_TRIES) {
+        this.#probe.until = now + PROBE_MS * 2 ** this.#probe.tries;
+        return this.#probe;
+      }
+      this.#refused = this.#probe.datagramBytes;
+      this.#probe = undefined;
+      this.#searchAt = now;
+    }
+    if (now < this.#searchAt) return undefined;
+    this.#searchAt = Number.POSITIVE_INFINITY;
+    if (this.#proven >= this.#ceiling || this.#refused - this.#proven <= PROBE_STEP) {
+      // Found. Later the whole of it is tried again.
+      if (this.#proven < this.#ceiling) this.#retryAt = now + RETRY_MS;
+      this.#found = this.#refused;
+      this.#refused = this.#ceiling + 1;
+      return undefined;
+    }
+    const whole = this.#refused > this.#ceiling;
+    const datagramBytes = whole ? this.#ceiling : Math.floor((this.#proven + this.#refused) / 2);
+    this.#probe = { id: this.#nextId(), datagramBytes, tries: 0, until: now + PROBE_MS };
+    return this.#probe;
+  }
+}
