@@ -72,6 +72,7 @@ class Ends {
   readonly transmitter = new Transmitter(this.tally, {
     tooBig: () => assert.fail("nothing is too big for this wire"),
     stream: (_session, record) => this.streamed.push(record),
+    frames: () => {},
   });
   readonly to: Session;
   readonly #at: Session;
