@@ -1,4 +1,5 @@
 import { systemCode } from "#src/errors.js";
+import { checkEnvironment } from "./environment.js";
 import { Exit, report, UsageError } from "./exit.js";
 import { nearest } from "./nearest.js";
 
@@ -75,6 +76,7 @@ async function dispatch(name: string | undefined, args: readonly string[]): Prom
   }
   const command = nameOf(name);
   if (args.includes("--help") || (args.includes("-h") && !HAS_OWN_H.includes(command))) return explain(command);
+  checkEnvironment(process.env);
   try {
     const { run } = await COMMANDS[command]();
     await run(args);
@@ -90,7 +92,7 @@ async function explain(command: string): Promise<void> {
 
 /** The command that a word means. @throws Exit: there is none */
 function nameOf(word: string): string {
-  if (word === "--version") return "version";
+  if (word === "--version" || word === "-v") return "version";
   // Its name before Weave Net 2.0.
   if (word === "proxy-env") return "env";
   if (Object.hasOwn(COMMANDS, word)) return word;

@@ -11,7 +11,12 @@ import { type Flag, flagText } from "#src/flag.js";
 
 /** Runs the command itself. Nothing that is called here touches the host. */
 function weave(...args: string[]): { code: number | null; stdout: string; stderr: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, ["bin/weave", ...args], { encoding: "utf8" });
+  return weaveWith({}, ...args);
+}
+
+function weaveWith(env: NodeJS.ProcessEnv, ...args: string[]): ReturnType<typeof weave> {
+  const options = { encoding: "utf8", env: { ...process.env, ...env } } as const;
+  const { status, stdout, stderr } = spawnSync(process.execPath, ["bin/weave", ...args], options);
   return { code: status, stdout, stderr };
 }
 
@@ -85,6 +90,20 @@ test("a wrong argument of any command: one line of reason, that command's usage 
     assert.deepEqual([code, stdout], [1, ""], args.join(" "));
     assert.match(stderr, new RegExp(`^${reason}\n\nUsage: weave ${args[0]}( |$)`, "m"), args.join(" "));
     assert.ok(stderr.split("\n").length <= 7, stderr);
+  }
+});
+
+test("a variable that every command goes by is checked before anything else, by one line", () => {
+  for (const [name, value] of [
+    ["WEAVE_HTTP_ADDR", "nonsense"],
+    ["WEAVE_HTTP_ADDR", "127.0.0.1:99999"],
+    ["WEAVE_HTTP_ADDR", "rel.sock"],
+    ["WEAVE_RUN_DIR", "rel"],
+    ["WEAVE_LOG_DIR", "rel"],
+  ]) {
+    const { code, stderr } = weaveWith({ [name]: value }, "status");
+    assert.equal(code, 1);
+    assert.match(stderr, new RegExp(`^invalid value "${value}" for ${name}: it must be [^\n]+\n$`));
   }
 });
 
