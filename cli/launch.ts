@@ -16,6 +16,7 @@ import {
   supervisorFile,
 } from "#src/paths.js";
 import { claimPid, removePid, writePid } from "#src/pid-file.js";
+import { checkEngine } from "./check-engine.js";
 import { call } from "./client.js";
 import { Exit } from "./exit.js";
 import { parseLaunch } from "./launch-flags.js";
@@ -57,6 +58,7 @@ async function launch(options: RouterOptions, foreground: boolean, run: string):
     throw new WeaveError("WEAVE_RUNNING", "weave is already running; you can stop it with 'weave stop'.");
   }
   await checkRange(options);
+  await checkEngine(options.docker.api, process.env);
   // Of the last run: what is there later is of this one.
   for (const file of [failureFile(run), routerFile(run)]) rmSync(file, { force: true });
   // It may hold the password: only root may read it.

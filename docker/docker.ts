@@ -9,11 +9,12 @@ import type { DockerOptions } from "#docker/flags.js";
 import { ContainerNames } from "#docker/names.js";
 import { Neighbours } from "#docker/neighbours.js";
 import { Networks } from "#docker/networks.js";
-import { parseHostname } from "#docker/options.js";
+import { listenText, parseHostname, parseListen } from "#docker/options.js";
 import { Book } from "#docker/plugin/book.js";
 import { IpamDriver } from "#docker/plugin/ipam-driver.js";
 import { NetworkDriver } from "#docker/plugin/network-driver.js";
 import { Plugin } from "#docker/plugin/plugin.js";
+import { openListeners } from "#docker/proxy/exposure.js";
 import { ApiProxy } from "#docker/proxy/proxy.js";
 import { Rewriter } from "#docker/proxy/rewriter.js";
 import { reviveContainers } from "#docker/revive.js";
@@ -56,6 +57,8 @@ export interface DockerStatus {
   };
   /** Where the proxy listens; undefined when it is off. */
   readonly proxy: readonly string[] | undefined;
+  /** Those of them that take whoever reaches them. */
+  readonly open: readonly string[];
   readonly plugin: boolean;
   readonly contested: readonly { readonly address: string; readonly peers: readonly PeerName[] }[];
 }
@@ -207,6 +210,10 @@ export class Docker {
         problem: this.#containers?.problem ?? "",
       },
       proxy: this.#proxy?.addresses,
+      open:
+        this.#proxy === undefined
+          ? []
+          : openListeners(this.options, this.engine.endpoint).map((text) => listenText(parseListen(text))),
       plugin: this.#plugin !== undefined,
       contested: this.#claims?.contested ?? [],
     };

@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { clientFlag } from "#docker/engine/client-tls.js";
 import { DEFAULT_ENGINE } from "#docker/engine/endpoint.js";
 import { hasTool } from "#src/host/exec.js";
 import { paths, proxySocket } from "#src/paths.js";
@@ -12,6 +13,7 @@ export const ownProxy = (env: NodeJS.ProcessEnv): string =>
 /** The engine that the user's own Docker client talks to; "" where this host has none. Never ourselves. */
 export function engineOf(env: NodeJS.ProcessEnv): string {
   if (env.WEAVE_DOCKER_API !== undefined) return env.WEAVE_DOCKER_API;
-  for (const host of [env.DOCKER_HOST, env.ORIG_DOCKER_HOST]) if (host && host !== ownProxy(env)) return host;
+  const named = clientFlag(env, "H") ?? clientFlag(env, "host");
+  for (const host of [named, env.DOCKER_HOST, env.ORIG_DOCKER_HOST]) if (host && host !== ownProxy(env)) return host;
   return existsSync(ENGINE_SOCKET) || hasTool("dockerd") ? DEFAULT_ENGINE : "";
 }

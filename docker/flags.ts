@@ -83,7 +83,7 @@ export const DOCKER_FLAGS = {
     flag: "H",
     shape: repeated(text("[tcp://][host]:port with a port from 1 to 65535, or [unix://]/path", parseListen)),
     default: [],
-    defaultText: "unix:///var/run/weave/weave.sock",
+    defaultText: "unix:///var/run/weave/weave.sock; tcp://127.0.0.1:12375 for an engine on such an address without TLS",
     placeholder: "endpoint",
     repeatable: true,
     section: PROXY,
@@ -131,6 +131,11 @@ export const DOCKER_FLAGS = {
     section: PROXY,
     meaning: "TCP listeners of the proxy use TLS",
   }),
+  insecureProxy: toggle(
+    "insecure-proxy",
+    PROXY,
+    "TCP listeners take anyone who reaches them, without --tlsverify: whoever connects is root on this host",
+  ),
   tlsCa: pem("tlscacert", "ca.pem", "certificates of those who may connect"),
   tlsCert: pem("tlscert", "cert.pem", "the proxy's certificate"),
   tlsKey: pem("tlskey", "key.pem", "the proxy's private key"),
@@ -142,5 +147,5 @@ export type DockerOptions = Values<typeof DOCKER_FLAGS>;
 /** Flags that decide about others, and are no option of the router. */
 export const DOCKER_LAUNCH_FLAGS = {
   tlsVerify: toggle("tlsverify", PROXY, "as --tls, and clients must show a certificate of --tlscacert"),
-  detectTls: offSwitch("no-detect-tls", PROXY, "do not take the TLS flags of the dockerd that runs here"),
+  detectTls: offSwitch("no-detect-tls", PROXY, "do not take the TLS settings of the dockerd that runs here"),
 };

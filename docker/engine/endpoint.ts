@@ -1,5 +1,5 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
+import { type ClientTls, clientTls } from "#docker/engine/client-tls.js";
 import { WeaveError } from "#src/errors.js";
 
 /** Where a Docker engine answers. */
@@ -7,11 +7,13 @@ export type Endpoint =
   | { readonly socketPath: string }
   | { readonly host: string; readonly port: number; readonly tls?: TlsFiles };
 
-/** PEM, as read from the files that Docker's own client uses. */
+/** PEM, as read from the files that Docker's own client uses; as `tls.connect` takes it. */
 export interface TlsFiles {
-  readonly ca: Buffer;
-  readonly cert: Buffer;
-  readonly key: Buffer;
+  readonly ca?: Buffer;
+  readonly cert?: Buffer;
+  readonly key?: Buffer;
+  /** False: the engine's certificate is not checked. */
+  readonly rejectUnauthorized: boolean;
 }
 
 export const DEFAULT_ENGINE = "unix:///var/run/docker.sock";
@@ -20,8 +22,8 @@ const PORT = 2375;
 const PORT_TLS = 2376;
 
 /**
- * Reads what `DOCKER_HOST` and `--docker-api` take: `unix:///path`, `tcp://host[:port]`. TLS as Docker's client has it:
- * with `DOCKER_TLS_VERIFY`, by the files in `DOCKER_CERT_PATH`.
+ * Reads what `DOCKER_HOST` and `--docker-api` take: `unix:///path`, `tcp://host[:port]`. TLS as Docker's client has it
+ * ({@link clientTls}).
  *
  * @throws WEAVE_FLAG_INVALID
  */
@@ -29,25 +31,24 @@ export function parseEndpoint(text: string, env: NodeJS.ProcessEnv = {}): Endpoi
   const path = /^(?:unix:\/\/)?(\/.+)$/.exec(text)?.[1];
   if (path !== undefined) return { socketPath: path };
   const match = /^tcp:\/\/([\w.-]+)(?::(\d{1,5}))?\/?$/.exec(text);
-  const secure = Boolean(env.DOCKER_TLS_VERIFY);
-  const port = Number(match?.[2] ?? (secure ? PORT_TLS : PORT));
+  const tls = clientTls(env);
+  const port = Number(match?.[2] ?? (tls ? PORT_TLS : PORT));
   if (match === null || port < 1 || port > 65_535) {
     throw new WeaveError("WEAVE_FLAG_INVALID", `'${text.slice(0, 200)}' is no address of a Docker engine`, {
       next: "Give unix:///var/run/docker.sock or tcp://host:port, by --docker-api or DOCKER_HOST.",
     });
   }
-  return { host: match[1], port, ...(secure ? { tls: readTlsFiles(env.DOCKER_CERT_PATH ?? "/root/.docker") } : {}) };
+  return { host: match[1], port, ...(tls ? { tls: readTlsFiles(tls) } : {}) };
 }
 
-/** @throws WEAVE_FLAG_INVALID naming the file that cannot be read */
-export function readTlsFiles(folder: string): TlsFiles {
-  return {
-    ca: readPem(join(folder, "ca.pem")),
-    cert: readPem(join(folder, "cert.pem")),
-    key: readPem(join(folder, "key.pem")),
-  };
+/** Without verification the files may be absent, as for Docker's client. @throws WEAVE_FLAG_INVALID naming the file that cannot be read */
+function readTlsFiles({ verify, ca, cert, key }: ClientTls): TlsFiles {
+  const pair = () => ({ cert: readPem(cert), key: readPem(key) });
+  if (verify) return { ca: readPem(ca), ...pair(), rejectUnauthorized: true };
+  return { ...(existsSync(cert) && existsSync(key) ? pair() : {}), rejectUnauthorized: false };
 }
 
+/** @throws WEAVE_FLAG_INVALID */
 export function readPem(path: string): Buffer {
   try {
     return readFileSync(path);

@@ -5,6 +5,7 @@ import { createServer as createTlsServer } from "node:tls";
 import { type Endpoint, readPem } from "#docker/engine/endpoint.js";
 import type { DockerOptions } from "#docker/flags.js";
 import { type Listen, listenText, parseListen } from "#docker/options.js";
+import { checkListeners } from "#docker/proxy/exposure.js";
 import { answerError, answerWith, joinRaw, MAX_HEAD, sendOn } from "#docker/proxy/pipe.js";
 import type { Rewriter } from "#docker/proxy/rewriter.js";
 import { textOf, WeaveError } from "#src/errors.js";
@@ -61,6 +62,7 @@ export class ApiProxy {
 
   /** @throws WEAVE_PORT_IN_USE, WEAVE_FLAG_INVALID, WEAVE_API; then it listens nowhere */
   static async open(parts: ProxyParts): Promise<ApiProxy> {
+    checkListeners({ ...parts.options, proxy: true }, parts.engine);
     const proxy = new ApiProxy(parts);
     try {
       for (const text of parts.options.listen) await proxy.#listen(parseListen(text));
@@ -83,8 +85,12 @@ export class ApiProxy {
   /** Who may talk to Docker may talk to us: to be called again when an engine has come up. */
   takeRights(): void {
     const { engine } = this.#parts;
-    for (const listen of this.addresses.map(parseListen))
-      if ("path" in listen && "socketPath" in engine) copyRights(engine.socketPath, listen.path);
+    for (const listen of this.addresses.map(parseListen)) {
+      if (!("path" in listen)) continue;
+      if ("socketPath" in engine) copyRights(engine.socketPath, listen.path);
+      // Who may use an engine on TCP is said by no file: root may.
+      else chmodSync(listen.path, 0o600);
+    }
   }
 
   async #listen(listen: Listen): Promise<void> {

@@ -1,5 +1,6 @@
 import type { Docker } from "#docker/docker.js";
 import { DRIVER, MESH_DRIVER } from "#docker/plugin/plugin.js";
+import { INSECURE } from "#docker/proxy/exposure.js";
 import { line } from "#router/api/text.js";
 import type { Dns } from "#router/dns/dns.js";
 import type { Ipam } from "#router/ipam.js";
@@ -7,6 +8,8 @@ import type { Ipam } from "#router/ipam.js";
 /** The proxy as the report shows it: as the original. */
 export interface ProxyReport {
   readonly Addresses: readonly string[];
+  /** Those of them that take whoever reaches them: see `--insecure-proxy`. */
+  readonly Open: readonly string[];
 }
 
 /** The plugin as the report shows it: as the original. */
@@ -42,7 +45,7 @@ export function dockerReports(
   ipam: Ipam | undefined,
   dns: Dns | undefined,
 ): { Docker: DockerReport; Proxy?: ProxyReport; Plugin?: PluginReport } {
-  const { engine, proxy, plugin, contested } = status;
+  const { engine, proxy, open, plugin, contested } = status;
   return {
     Docker: {
       Engine: options.api,
@@ -51,7 +54,7 @@ export function dockerReports(
       Problem: engine.problem,
       Contested: contested.map(({ address, peers }) => ({ Address: address, Peers: peers })),
     },
-    ...(proxy === undefined ? {} : { Proxy: { Addresses: proxy } }),
+    ...(proxy === undefined ? {} : { Proxy: { Addresses: proxy, Open: open } }),
     ...(plugin
       ? {
           Plugin: {
@@ -73,8 +76,10 @@ export function dockerReports(
   };
 }
 
-export function proxyText({ Addresses }: ProxyReport): string {
-  return [line("Service", "proxy"), ...Addresses.map((address) => line("Address", address))].join("");
+export function proxyText({ Addresses, Open }: ProxyReport): string {
+  const text = (address: string) =>
+    Open.includes(address) ? `${address} (open to whoever reaches it: ${INSECURE})` : address;
+  return [line("Service", "proxy"), ...Addresses.map((address) => line("Address", text(address)))].join("");
 }
 
 export function pluginText({ DriverName }: PluginReport, { Problem, Contested }: DockerReport): string {

@@ -180,7 +180,10 @@ test("flags about Docker: what is on by default, engines and listeners; never ou
   assert.deepEqual(usual.listen, ["unix:///var/run/weave/weave.sock"]);
   assert.equal(docker(["--plugin=false"]).plugin, false);
   assert.equal(docker(["--no-proxy"]).proxy, false);
-  assert.deepEqual(docker(["--docker-api=tcp://10.0.0.1:2375"]).listen, ["tcp://0.0.0.0:12375"]);
+  // An engine that all users of this host reach is served to them; another one to root alone.
+  assert.deepEqual(docker(["--docker-api=tcp://127.0.0.1:2375"]).listen, ["tcp://127.0.0.1:12375"]);
+  assert.deepEqual(docker(["--docker-api=tcp://10.0.0.1:2375"]).listen, ["unix:///var/run/weave/weave.sock"]);
+  assert.equal(docker([], { DOCKER_CLIENT_ARGS: "--debug -H tcp://127.0.0.1:99" }).api, "tcp://127.0.0.1:99");
   assert.deepEqual(docker(["-H", "/a.sock", "-H", "tcp://127.0.0.1:1"]).listen, ["/a.sock", "tcp://127.0.0.1:1"]);
   const own = "unix:///var/run/weave/weave.sock";
   assert.equal(docker([], { DOCKER_HOST: own, ORIG_DOCKER_HOST: "tcp://10.0.0.1:2375" }).api, "tcp://10.0.0.1:2375");

@@ -1,0 +1,32 @@
+import { clientTls } from "#docker/engine/client-tls.js";
+import { parseEndpoint } from "#docker/engine/endpoint.js";
+import { Engine } from "#docker/engine/engine.js";
+import { systemCode, textOf, WeaveError } from "#src/errors.js";
+
+/** An engine that is not there yet may come later: with these connect(2) fails for want of one. */
+const AWAY = ["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", "ETIMEDOUT"];
+
+/**
+ * Where the user asks for TLS, an engine that answers must speak it. As Weave Net, which was launched by Docker's own client.
+ *
+ * @throws WEAVE_DOCKER
+ */
+export async function checkEngine(api: string, env: NodeJS.ProcessEnv): Promise<void> {
+  const wanted = clientTls(env);
+  if (wanted === undefined || !api.startsWith("tcp://")) return;
+  try {
+    await new Engine(parseEndpoint(api, env)).negotiate();
+  } catch (error) {
+    const cause = error instanceof WeaveError ? error.cause : error;
+    const code = systemCode(cause) ?? "";
+    if (AWAY.includes(code)) return;
+    throw new WeaveError(
+      "WEAVE_DOCKER",
+      `the engine at ${api} does not answer by TLS, which ${wanted.source} asks for: ${textOf(cause ?? error)}`,
+      {
+        cause: error,
+        next: "Unset it for an engine without TLS; else look at its certificates and those in DOCKER_CERT_PATH.",
+      },
+    );
+  }
+}
