@@ -235,6 +235,7 @@ export class Mesh {
       remote,
       outbound: connection.outbound,
       remoteHost: hostOf(connection.wire.remoteAddress),
+      localHost: hostOf(connection.wire.localAddress),
       remotePort: connection.outbound ? portOf(connection.wire.remoteAddress) : undefined,
       encrypted: connection.encrypted,
       secret: secured.exporter,

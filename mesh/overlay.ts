@@ -15,6 +15,8 @@ export interface OverlayLink {
   /** We dialled. */
   readonly outbound: boolean;
   readonly remoteHost: string;
+  /** Our own address of the connection: the one by which the other end reaches us. */
+  readonly localHost: string;
   /** Where the other end listens, when we dialled it. */
   readonly remotePort: number | undefined;
   readonly encrypted: boolean;

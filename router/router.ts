@@ -33,7 +33,7 @@ import { closeFd } from "#src/host/native/files.js";
 import { openTap, type TapDevice } from "#src/host/native/tap.js";
 import { type FrameSockets, openFrameSockets } from "#src/host/native/udp.js";
 import { RouteWatch } from "#src/host/route-watch.js";
-import { linkMtuTo } from "#src/host/routes.js";
+import { linkMtuTo, sourceTo } from "#src/host/routes.js";
 import { type Log, limited } from "#src/log.js";
 import type { LogTarget } from "#src/log-pino.js";
 import { macFromNumber, macNumber } from "#src/mac.js";
@@ -181,7 +181,14 @@ export class Router {
       onFailure: onFatal,
     });
     undo.push(() => datapath.stop());
-    const sleeve = new Sleeve({ datapath, linkMtu: linkMtuTo, clock: systemClock, random: systemRandom, log });
+    const sleeve = new Sleeve({
+      datapath,
+      linkMtu: linkMtuTo,
+      sourceTo,
+      clock: systemClock,
+      random: systemRandom,
+      log,
+    });
     const routeWatch = new RouteWatch(() => sleeve.linksChanged());
     undo.push(() => routeWatch.stop());
 

@@ -22,6 +22,7 @@ export type Command =
       readonly session: number;
       readonly remoteSession: number;
       readonly address: Endpoint;
+      readonly source: Endpoint;
       readonly datagramBytes: number;
       readonly datagramsPerRecord: number;
       /** Frames go over the connection's own channel. */

@@ -116,6 +116,8 @@ export class Session {
   remote = 0;
   /** 0: not known yet; it is learnt from the first authentic datagram. */
   address: Endpoint = 0;
+  /** Our address that datagrams leave from (its port says nothing); 0: as the kernel chooses by the route. */
+  source: Endpoint = 0;
   /** UDP payload that the path has been proven to carry. */
   datagramBytes = FLOOR_DATAGRAM;
   /** How many datagrams a record may fill: fewer when more are lost (see sleeve/record-size.ts). */

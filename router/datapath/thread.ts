@@ -235,6 +235,7 @@ export class DatapathThread {
         if (session === undefined) return;
         session.remote = command.remoteSession;
         if (command.address !== 0) session.address = command.address;
+        session.source = command.source;
         session.datagramBytes = command.datagramBytes;
         session.datagramsPerRecord = command.datagramsPerRecord;
         session.stream = command.stream;

@@ -28,6 +28,7 @@ import {
   writeDescriptor,
 } from "#router/datapath/super-frame.js";
 import { sealableLength, TAG_BYTES } from "#src/host/native/aead.js";
+import type { Endpoint } from "#src/host/native/endpoint.js";
 import { IoVector } from "#src/host/native/io-vector.js";
 import { Errno } from "#src/host/native/libc.js";
 import { Memory } from "#src/host/native/memory.js";
@@ -347,12 +348,7 @@ export class Transmitter {
     if (this.#batchCount === 0) return;
     const { bytes } = this.#parts;
     const session = this.#batchSession!;
-    const result = session.sender.send(
-      this.#parts,
-      this.#batchPiece + DATAGRAM_HEADER,
-      SPANS_PER_DATAGRAM,
-      session.address,
-    );
+    const result = this.#sendBatch(session);
     const { counters } = this.#tally;
     if (result === bytes) {
       counters.datagramsSent += this.#batchCount;
@@ -364,6 +360,20 @@ export class Transmitter {
     this.#parts.clear();
     this.#batchCount = 0;
     this.#batchClosed = false;
+  }
+
+  /** Sends the batch. Returns the count of bytes, or minus errno. */
+  #sendBatch(session: Session): number {
+    const result = this.#sendFrom(session, session.source);
+    if (session.source === 0 || (result !== -Errno.EINVAL && result !== -Errno.ENETUNREACH)) return result;
+    // This host has that address no more; or what is wrong is another thing, and so it is from any.
+    const unbound = this.#sendFrom(session, 0);
+    if (unbound >= 0) session.source = 0;
+    return unbound;
+  }
+
+  #sendFrom({ sender, address }: Session, source: Endpoint): number {
+    return sender.send(this.#parts, this.#batchPiece + DATAGRAM_HEADER, SPANS_PER_DATAGRAM, address, source);
   }
 }
 

@@ -1,3 +1,4 @@
+import { isIPv4 } from "node:net";
 import { z } from "zod/mini";
 import type { Overlay, OverlayConnection, OverlayLink } from "#mesh/overlay.js";
 import { peerText } from "#mesh/peer.js";
@@ -11,7 +12,7 @@ import { RecordSize } from "#router/sleeve/record-size.js";
 import { type Clock, every, type Timer } from "#src/clock.js";
 import { decode, encode } from "#src/codec.js";
 import { WeaveError } from "#src/errors.js";
-import { endpoint, endpointText } from "#src/host/native/endpoint.js";
+import { type Endpoint, endpoint, endpointText } from "#src/host/native/endpoint.js";
 import type { Log } from "#src/log.js";
 import { macNumber } from "#src/mac.js";
 import type { Random } from "#src/random.js";
@@ -44,6 +45,8 @@ export interface SleeveOptions {
   readonly datapath: { send(command: Command): void };
   /** MTU of our own link towards a host, in bytes; undefined when unknown. */
   readonly linkMtu: (host: string) => Promise<number | undefined>;
+  /** The address of this host that packets to another leave from, as the kernel chooses; undefined: there is no way. */
+  readonly sourceTo: (host: string) => Promise<string | undefined>;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -113,6 +116,11 @@ export class SleeveConnection implements OverlayConnection {
   #ceiling = 0;
   /** 0 until it is known: for the end that was dialled, until the first datagram comes. */
   #address: number;
+  /**
+   * Where our datagrams leave from: the address by which the peer reaches us, since it, and the firewalls between, expect
+   * answers from there. 0 where that is the kernel's own choice, which then follows when the host moves.
+   */
+  #source: Endpoint;
   #stopped = false;
   #recordSize: RecordSize;
   /** Why frames do not go by UDP, and since when (milliseconds of the day's clock). */
@@ -124,6 +132,7 @@ export class SleeveConnection implements OverlayConnection {
     this.session = session;
     this.#forget = forget;
     this.#address = link.remotePort === undefined ? 0 : endpoint(link.remoteHost, link.remotePort);
+    this.#source = isIPv4(link.localHost) ? endpoint(link.localHost, 0) : 0;
     this.#recordSize = new RecordSize(options.clock.now());
     this.#keys = new DataKeys(link.outbound, link.secret, options.random);
     options.datapath.send({ do: "open", session, peer: macNumber(link.remote.name), encrypted: link.encrypted });
@@ -155,6 +164,7 @@ export class SleeveConnection implements OverlayConnection {
     this.#follow([]);
     if (this.#early !== undefined) this.onControl(this.#early);
     this.#learnCeiling(true);
+    this.#learnSource();
   }
 
   get name(): string {
@@ -180,6 +190,7 @@ export class SleeveConnection implements OverlayConnection {
     return {
       State: state,
       RemoteAddr: this.#address === 0 ? "" : endpointText(this.#address),
+      SourceAddr: this.#source === 0 ? "" : endpointText(this.#source).replace(/:.*/, ""),
       DatagramBytes: datagramBytes,
       DatagramReason: reason,
       KeyEpoch: this.#keys.epoch,
@@ -270,6 +281,17 @@ export class SleeveConnection implements OverlayConnection {
     this.#options.datapath.send(control);
   }
 
+  /** Whether the kernel would choose the source that the peer expects: asked at first, and when nothing comes back. */
+  #learnSource(): void {
+    const { remoteHost, localHost } = this.#link;
+    void this.#options.sourceTo(remoteHost).then((chosen) => {
+      const source = chosen === localHost || !isIPv4(localHost) ? 0 : endpoint(localHost, 0);
+      if (this.#stopped || source === this.#source) return;
+      this.#source = source;
+      this.#tellPath(0);
+    });
+  }
+
   /** @param address 0 leaves it to the datapath, which follows the peer */
   #tellPath(address: number): void {
     this.#options.datapath.send({
@@ -277,6 +299,7 @@ export class SleeveConnection implements OverlayConnection {
       session: this.session,
       remoteSession: this.#remoteSession,
       address,
+      source: this.#source,
       datagramBytes: this.#path!.datagramBytes,
       datagramsPerRecord: this.#recordSize.datagrams,
       stream: this.#streaming !== undefined,
@@ -311,6 +334,7 @@ export class SleeveConnection implements OverlayConnection {
         case "lost":
           log.warn("frames go over the TCP connection", { peer: peerText(this.#link.remote), why: effect.reason });
           this.#streaming = { reason: effect.reason, since: Date.now() };
+          this.#learnSource();
           this.#tellPath(0);
           this.#link.established();
       }

@@ -2,11 +2,25 @@ import { inSubnets, parseCidr } from "#src/address.js";
 import { run } from "#src/host/exec.js";
 import { findLink } from "#src/host/links.js";
 
+/** How the kernel sends packets to `host`. @throws when there is no route */
+async function routeTo(host: string): Promise<{ dev?: string; prefsrc?: string } | undefined> {
+  return JSON.parse(await run("ip", ["-json", "route", "get", host]))[0];
+}
+
 /** MTU in bytes of the interface that packets to `host` leave by; undefined when there is no route. */
 export async function linkMtuTo(host: string): Promise<number | undefined> {
   try {
-    const [route] = JSON.parse(await run("ip", ["-json", "route", "get", host])) as { dev?: string }[];
+    const route = await routeTo(host);
     return route?.dev === undefined ? undefined : (await findLink(route.dev))?.mtu;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The address that packets to `host` leave from, as the kernel chooses; undefined when there is no route. */
+export async function sourceTo(host: string): Promise<string | undefined> {
+  try {
+    return (await routeTo(host))?.prefsrc;
   } catch {
     return undefined;
   }

@@ -33,6 +33,7 @@ export class Datagrams {
     const sleeve: Sleeve = new Sleeve({
       datapath: { send: (command) => this.#execute(host, sleeve, command) },
       linkMtu: () => Promise.resolve(1_500),
+      sourceTo: () => Promise.resolve(undefined),
       clock,
       random,
       log: silentLog,

@@ -77,6 +77,7 @@ export const Errno = {
   EMSGSIZE: 90,
   EADDRINUSE: 98,
   EADDRNOTAVAIL: 99,
+  ENETUNREACH: 101,
   ENOBUFS: 105,
 } as const;
 

@@ -3,7 +3,7 @@ import type { IoVector } from "#src/host/native/io-vector.js";
 import { Errno, errno, libc } from "#src/host/native/libc.js";
 import { Message } from "#src/host/native/message.js";
 import { AF_INET } from "#src/host/native/socket.js";
-import { MSG_DONTWAIT, SOL_UDP, UDP_SEGMENT } from "#src/host/native/udp.js";
+import { MSG_DONTWAIT } from "#src/host/native/udp.js";
 
 /** A device without checksum offload refuses segments with EIO; then one call carries one datagram for so many sends. */
 const SENDS_BEFORE_RETRY = 10_000;
@@ -15,6 +15,7 @@ export class UdpSender {
   readonly #segment: boolean;
   #singly = 0;
   #to: Endpoint = -1;
+  #from: Endpoint = 0;
 
   /**
    * @param fd a socket of udp.ts
@@ -31,8 +32,11 @@ export class UdpSender {
    * Returns the count of bytes, or minus errno.
    *
    * @param spans how many spans make one datagram
+   * @param from the address of this host that they leave from, whatever its port; 0: as the kernel chooses. When this
+   *   host has no such address, kernels answer ENETUNREACH, or EINVAL
    */
-  send(parts: IoVector, segmentBytes: number, spans: number, to: Endpoint): number {
+  send(parts: IoVector, segmentBytes: number, spans: number, to: Endpoint, from: Endpoint = 0): number {
+    this.#from = from;
     if (to !== this.#to) {
       this.#to = to;
       this.#message.name.setUint16(2, to % 65536, false);
@@ -56,7 +60,7 @@ export class UdpSender {
 
   #sendSpans(parts: IoVector, first: number, count: number, segmentBytes: number): number {
     this.#message.vector(parts, first, count);
-    this.#message.control(SOL_UDP, UDP_SEGMENT, segmentBytes);
+    this.#message.control(this.#from, segmentBytes);
     const sent = libc.sendmsg(this.#fd, this.#message.address(), MSG_DONTWAIT);
     return sent < 0 ? -errno() : sent;
   }

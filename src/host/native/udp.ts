@@ -7,7 +7,7 @@ import { type BindOptions, bindSocket, SOL_SOCKET } from "#src/host/native/socke
 const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
 const SO_REUSEPORT = 15;
-const SOL_IP = 0;
+export const SOL_IP = 0;
 const IP_MTU_DISCOVER = 10;
 /** Always set "don't fragment", but never trust ICMP: sizes are proven by our own probes (ip(7)). */
 const IP_PMTUDISC_PROBE = 3;

@@ -6,6 +6,7 @@ import { WeaveError } from "#src/errors.js";
 import { endpoint } from "#src/host/native/endpoint.js";
 import { closeFd } from "#src/host/native/files.js";
 import { IoVector } from "#src/host/native/io-vector.js";
+import { Errno } from "#src/host/native/libc.js";
 import { Memory } from "#src/host/native/memory.js";
 import { openFrameSockets, openPeerSocket } from "#src/host/native/udp.js";
 import { UdpReceiver } from "#src/host/native/udp-receiver.js";
@@ -85,5 +86,33 @@ test("a peer's socket sends from the port of frames and receives nothing, whiche
 
   for (const sender of [senders[1], senders[3], late]) sender.close();
   for (const fd of fds) closeFd(fd);
+  other.close();
+});
+
+test("datagrams leave from the address that is asked for, one or a batch; one that the host does not have is refused", async () => {
+  const other = await bound();
+  const to = endpoint(HOST, other.address().port);
+  const { fds } = openFrameSockets("0.0.0.0", await freePort(), 1, LANE_AT, ALL);
+  const sender = new UdpSender(fds[0], true);
+  const memory = new Memory(4_096);
+  const parts = new IoVector(1);
+  parts.push(memory, 0, 3_000);
+  const received: { bytes: number; from: string }[] = [];
+  other.on("message", ({ length }, { address }) => received.push({ bytes: length, from: address }));
+  const from = async (source: string | undefined, segmentBytes: number) => {
+    const sent = sender.send(parts, segmentBytes, 1, to, source === undefined ? 0 : endpoint(source, 0));
+    if (sent < 0) return sent;
+    while (received.reduce((sum, { bytes }) => sum + bytes, 0) < sent) await once(other, "message");
+    return received.splice(0).map(({ bytes, from }) => `${from} ${bytes}`);
+  };
+  assert.deepEqual(await from("127.0.0.2", 3_000), ["127.0.0.2 3000"]);
+  assert.deepEqual(await from("127.0.0.2", 1_000), new Array(3).fill("127.0.0.2 1000"));
+  assert.deepEqual(await from(undefined, 1_000), new Array(3).fill("127.0.0.1 1000"));
+  for (const segmentBytes of [3_000, 1_000]) {
+    // TEST-NET-1 (RFC 5737).
+    const refused = await from("192.0.2.1", segmentBytes);
+    assert.ok(refused === -Errno.EINVAL || refused === -Errno.ENETUNREACH, String(refused));
+  }
+  sender.close();
   other.close();
 });
