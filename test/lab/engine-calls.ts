@@ -128,7 +128,7 @@ export function kindsOfCalls(container: string): readonly Kind[] {
     get("GET /version", "/version", /"ApiVersion".*\}\n$/),
     get("GET /info", "/info", /"Containers".*\}\n$/),
     get("list of containers", "/containers/json", /^\[\{.*\}\]\n$/),
-    get("inspect", `/containers/${container}/json`, /^\{.*\}\n$/),
+    get("inspect", `/containers/${container}/json`, /^\{.*\}\n?$/),
     {
       name: "volume create, inspect, remove",
       call: async (client, i) => {
