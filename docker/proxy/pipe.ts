@@ -79,10 +79,18 @@ function attempt(
       request.unpipe(outgoing);
       request.resume();
     });
-    // Who has gone away does not want the answer; the engine must learn that, as for `docker logs -f`.
+    // Who has gone away does not want the answer; the engine must learn that, as for `docker logs -f`. Who only ends to send
+    // may want it: what that means is for the engine to say.
+    const client = request.socket;
     const gone = () => outgoing.destroy();
-    request.socket.once("close", gone);
-    outgoing.once("close", () => request.socket.off("close", gone));
+    const ended = () => {
+      if (outgoing.writableFinished) outgoing.socket?.end();
+      else outgoing.once("finish", () => outgoing.socket?.end());
+    };
+    client.once("close", gone);
+    if (client.readableEnded) ended();
+    else client.once("end", ended);
+    outgoing.once("close", () => client.off("close", gone).off("end", ended));
   });
   return { answer, repeatable: () => empty && outgoing.reusedSocket && SAFE.includes(request.method ?? "") };
 }

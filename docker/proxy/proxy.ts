@@ -48,6 +48,8 @@ export class ApiProxy {
       (request, response) => void this.#serve(request, response),
     );
     this.#http.timeout = 0;
+    // Node's own switch, which its types lack: a client that ends its side still gets its answer.
+    Object.assign(this.#http, { httpAllowHalfOpen: true });
     // As the engine, which closes no connection by itself.
     this.#http.keepAliveTimeout = 0;
     this.#http.on(
@@ -157,7 +159,7 @@ export class ApiProxy {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { engine, rewriter, log } = this.#parts;
-    // HTTP's own server closes its half when the client does; an answer that is under way is for the client to refuse.
+    // An answer that is under way is for the client to refuse.
     response.on("error", () => {});
     try {
       const served = await rewriter()?.serve(request, response);

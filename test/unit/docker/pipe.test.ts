@@ -56,7 +56,8 @@ async function behind(behaviour: (connection: number) => Behaviour) {
       text += chunk.toString("latin1");
       behave(socket, () => text);
     });
-    socket.on("end", () => socket.end());
+    // After what it still has to say.
+    socket.on("end", () => setTimeout(() => socket.end(), 100));
   });
   server.listen(engine);
   await once(server, "listening");
@@ -179,6 +180,25 @@ test("a call that an engine may have carried out is not sent twice; one that cha
   assert.equal(status, 502);
   assert.match(body.toString(), /Cannot connect to the Docker engine/);
   assert.equal(received, 1);
+});
+
+test("a client that ends its side gets its answer, and the engine hears of it", async () => {
+  let heard = 0;
+  const { path } = await behind(() => (socket, seen) => {
+    if (!seen().endsWith("\r\n\r\n")) return;
+    // As Go's server: it answers what it has been asked, and then sees that nobody asks more.
+    socket.once("end", () => heard++);
+    setTimeout(() => socket.write(answer("late")), 20);
+  });
+  for (let i = 1; i <= 10; i++) {
+    const socket = connect(path);
+    const chunks: Buffer[] = [];
+    socket.on("data", (chunk: Buffer) => chunks.push(chunk));
+    socket.end("GET /info HTTP/1.1\r\nHost: x\r\n\r\n");
+    await once(socket, "close");
+    assert.match(Buffer.concat(chunks).toString(), /200 OK[\s\S]*late$/);
+    assert.equal(heard, i);
+  }
 });
 
 test("an answer that breaks off does not look whole", async () => {
