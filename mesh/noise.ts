@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, createHash, createHmac } from "node:crypto";
-import nacl from "tweetnacl";
+import { x25519, x25519Public } from "#mesh/x25519.js";
 import { WeaveError } from "#src/errors.js";
 
 /**
@@ -18,14 +18,13 @@ export interface KeyPair {
 
 /** @param secret 32 random bytes */
 export function keyPair(secret: Uint8Array): KeyPair {
-  return { secret, public: nacl.scalarMult.base(secret) };
+  return { secret, public: x25519Public(secret) };
 }
 
 /** X25519. @throws WEAVE_HANDSHAKE when the public key is one of the few of low order */
 export function diffieHellman(secret: Uint8Array, publicKey: Uint8Array): Uint8Array {
-  const shared = nacl.scalarMult(secret, publicKey);
-  if (shared.every((byte) => byte === 0))
-    throw new WeaveError("WEAVE_HANDSHAKE", "the remote public key is of low order");
+  const shared = x25519(secret, publicKey);
+  if (shared === undefined) throw new WeaveError("WEAVE_HANDSHAKE", "the remote public key is of low order");
   return shared;
 }
 
