@@ -1,6 +1,6 @@
 import { z } from "zod/mini";
-import type { OriginState } from "#dns/records.js";
-import { countShape, type PeerName, peerNameShape } from "#mesh/peer.js";
+import { MAX_RECORDS, type OriginState } from "#dns/records.js";
+import { countShape, MAX_PEERS, type PeerName, peerNameShape } from "#mesh/peer.js";
 import { decode, encode } from "#src/codec.js";
 
 /** What name servers say to one another. */
@@ -14,10 +14,6 @@ export type Message =
   | { readonly kind: "states"; readonly states: readonly OriginState[] };
 
 export type OriginSummary = readonly [origin: PeerName, incarnation: number, digest: string];
-
-const MAX_ORIGINS = 4_096;
-/** Names of one peer. */
-export const MAX_RECORDS = 65_536;
 
 const text = (max: number) => z.string().check(z.maxLength(max));
 const record = z.object({
@@ -33,16 +29,16 @@ const state = z.object({
   horizon: countShape,
   records: z.array(record).check(z.maxLength(MAX_RECORDS)),
 });
-const origins = z.array(peerNameShape).check(z.maxLength(MAX_ORIGINS));
+const origins = z.array(peerNameShape).check(z.maxLength(MAX_PEERS));
 
 const shape = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("digest"), digest: text(32) }),
   z.object({
     kind: z.literal("summary"),
-    origins: z.array(z.tuple([peerNameShape, countShape, text(32)])).check(z.maxLength(MAX_ORIGINS)),
+    origins: z.array(z.tuple([peerNameShape, countShape, text(32)])).check(z.maxLength(MAX_PEERS)),
   }),
   z.object({ kind: z.literal("want"), origins }),
-  z.object({ kind: z.literal("states"), states: z.array(state).check(z.maxLength(MAX_ORIGINS)) }),
+  z.object({ kind: z.literal("states"), states: z.array(state).check(z.maxLength(MAX_PEERS)) }),
 ]);
 
 export function encodeMessage(message: Message): Uint8Array {

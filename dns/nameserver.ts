@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto";
 import { z } from "zod/mini";
-import { decodeMessage, encodeMessage, MAX_RECORDS, type Message, type OriginSummary } from "#dns/messages.js";
+import { decodeMessage, encodeMessage, type Message, type OriginSummary } from "#dns/messages.js";
 import { fold, inDomain, parseName } from "#dns/name.js";
-import { type DnsRecord, type OriginState, type RecordKey, Records } from "#dns/records.js";
+import { type DnsRecord, MAX_ORIGIN_BYTES, type OriginState, type RecordKey, Records } from "#dns/records.js";
+import { AHEAD_MS, successor } from "#mesh/counter.js";
 import type { Directory } from "#mesh/directory.js";
 import type { GossipChannel, Gossiper } from "#mesh/gossip.js";
-import type { PeerName } from "#mesh/peer.js";
+import { MAX_PEERS, type PeerName } from "#mesh/peer.js";
 import { type Clock, every, type Timer } from "#src/clock.js";
 import { WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
@@ -18,6 +19,9 @@ export const CHANNEL = "nameserver";
 /** Longer than any gossip is under way: a peer that was away for longer than this hears the horizon. As the original. */
 const TOMBSTONE_S = 30 * 60;
 const TICK_MS = 60_000;
+/** Peers that the mesh does not know (yet), of which names are kept, and for how long. */
+const MAX_UNKNOWN = 256;
+const UNKNOWN_MS = 15 * 60_000;
 
 const stored = z.object({ hostname: z.string(), address: z.string(), ident: z.string() });
 
@@ -37,6 +41,8 @@ export interface NameserverOptions {
   /** What the keys in the store begin with. */
   readonly prefix: string;
   readonly peers: Directory;
+  /** Milliseconds since the Unix epoch as the network has it; our own clock's by default. */
+  readonly time?: () => number;
 }
 
 /** The names that this peer gives, those of all others, and the gossip that keeps them equal everywhere. No I/O. */
@@ -48,13 +54,19 @@ export class Nameserver implements Gossiper {
   readonly #forgotten = new Set<PeerName>();
   readonly #digests = new Map<PeerName, string>();
   readonly #timer: Timer;
+  /** Origins that the mesh does not know, and since when. */
+  readonly #unknown = new Map<PeerName, number>();
   #channel: GossipChannel | undefined;
+  #incarnation: number;
   #version = 0;
+  /** States of peers that were refused: what they say cannot be true, or there is no room. */
+  rejected = 0;
 
   /** @throws WEAVE_STORE when what is stored is damaged */
   constructor(options: NameserverOptions) {
     this.#options = options;
     this.domain = options.domain;
+    this.#incarnation = options.incarnation;
     const records = options.store.list(options.prefix).map(([key, value]): DnsRecord => {
       const { hostname, address, ident } = checkStored(key, value, stored, "'weave reset' starts anew.");
       return { hostname, address, ident, origin: options.self, version: ++this.#version, tombstone: 0 };
@@ -93,8 +105,8 @@ export class Nameserver implements Gossiper {
     const { self } = this.#options;
     const was = this.#records.get(self, key);
     if (was?.tombstone === 0) return true;
-    if (was === undefined && this.#records.countOf(self) >= MAX_RECORDS)
-      throw new WeaveError("WEAVE_DNS_NAME", `this peer gives more than ${MAX_RECORDS} names already`);
+    if (was === undefined && !this.#records.hasRoom(self, key))
+      throw new WeaveError("WEAVE_DNS_NAME", "this peer, or the network, gives as many names as can be kept already");
     this.#options.store.put(this.#storeKey(key), key);
     this.#change([{ ...key, origin: self, version: ++this.#version, tombstone: 0 }]);
     return true;
@@ -184,6 +196,7 @@ export class Nameserver implements Gossiper {
     this.#records.drop(peer);
     this.#digests.delete(peer);
     this.#forgotten.add(peer);
+    if (this.#forgotten.size > MAX_PEERS) this.#forgotten.delete(this.#forgotten.keys().next().value as PeerName);
   }
 
   // ── Gossip ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -250,41 +263,116 @@ export class Nameserver implements Gossiper {
     for (const [origin, incarnation, digest] of theirs) {
       const own = ours.get(origin);
       if (own !== undefined && own[1] === incarnation && own[2] === digest) differ.delete(origin);
-      // What we say of ourselves nobody knows better.
-      else if (origin !== this.#options.self) lacking.push(origin);
+      else if (origin === this.#options.self && incarnation > this.#incarnation) this.#outlive(incarnation);
+      // Of ourselves an older state is no news; a forged one is found out when we see it.
+      else if (origin !== this.#options.self || incarnation === this.#incarnation) lacking.push(origin);
     }
     return { differ: [...differ], lacking };
   }
 
   #tell(to: PeerName, origins: readonly PeerName[]): void {
-    const states = origins.map((origin) => this.#records.stateOf(origin)).filter((state) => state !== undefined);
+    let states: OriginState[] = [];
+    let bytes = 0;
+    for (const origin of origins) {
+      const state = this.#records.stateOf(origin);
+      if (state === undefined) continue;
+      bytes += this.#records.bytesOf(origin);
+      if (states.length > 0 && bytes > MAX_ORIGIN_BYTES) {
+        this.#unicast(to, { kind: "states", states });
+        states = [];
+        bytes = this.#records.bytesOf(origin);
+      }
+      states.push(state);
+    }
     if (states.length > 0) this.#unicast(to, { kind: "states", states });
   }
 
   /** @returns what of it was news */
   #merge(state: OriginState): OriginState | undefined {
-    const { self, incarnation } = this.#options;
-    // An echo of an earlier life of ours, or of somebody who uses our name.
-    if (state.origin === self && (this.#channel !== undefined || state.incarnation !== incarnation)) return undefined;
+    const { self } = this.#options;
+    const { origin, incarnation } = state;
+    if (origin === self && this.#channel !== undefined) {
+      if (incarnation > this.#incarnation || this.#records.isForged(state)) this.#outlive(incarnation);
+      return undefined;
+    }
     // Others, who forget it later, still tell of it.
-    if (this.#forgotten.has(state.origin) && this.isAway(state.origin)) return undefined;
-    this.#forgotten.delete(state.origin);
+    if (this.#forgotten.has(origin) && this.isAway(origin)) return undefined;
+    if (incarnation > this.#latest() || !this.#hasRoomFor(origin)) {
+      this.rejected++;
+      return undefined;
+    }
+    this.#forgotten.delete(origin);
     const news = this.#records.merge(state);
-    if (news !== undefined) this.#digests.delete(state.origin);
+    if (news !== undefined) this.#digests.delete(origin);
     return news;
+  }
+
+  /**
+   * Others have names of ours that we do not give: from a life before our clock was set back, or forged. With a later
+   * incarnation ours count again.
+   */
+  #outlive(incarnation: number): void {
+    if (incarnation > this.#latest()) {
+      this.rejected++;
+      return;
+    }
+    const { self, log } = this.#options;
+    this.#incarnation = successor(incarnation);
+    const records = this.#records.stateOf(self)!.records.filter(({ tombstone }) => tombstone === 0);
+    const state = { origin: self, incarnation: this.#incarnation, horizon: 0, records };
+    this.#records.merge(state);
+    this.#digests.delete(self);
+    log.warn("others had names of this peer that it does not give; they are replaced", { domain: this.domain });
+    this.#gossip({ kind: "states", states: [state] });
+  }
+
+  /** The latest incarnation that can be true now. */
+  #latest(): number {
+    const { time, clock } = this.#options;
+    return (time?.() ?? clock.wall()) + AHEAD_MS;
+  }
+
+  #isKnown(origin: PeerName): boolean {
+    const { self, peers } = this.#options;
+    return origin === self || peers.reachable().has(origin) || peers.nickname(origin) !== undefined;
+  }
+
+  /** Names may come before the mesh knows their peer: of a few such they are kept. */
+  #hasRoomFor(origin: PeerName): boolean {
+    if (this.#records.has(origin)) return true;
+    if (this.#records.originCount >= MAX_PEERS) return false;
+    if (this.#isKnown(origin)) return true;
+    if (this.#unknown.size >= MAX_UNKNOWN) this.#dropUnknown();
+    if (this.#unknown.size >= MAX_UNKNOWN) return false;
+    this.#unknown.set(origin, this.#options.clock.now());
+    return true;
+  }
+
+  /** Forgets origins that the mesh has not got to know in time. */
+  #dropUnknown(): void {
+    const now = this.#options.clock.now();
+    for (const [origin, since] of this.#unknown) {
+      const known = this.#isKnown(origin);
+      if (!known && now - since < UNKNOWN_MS) continue;
+      this.#unknown.delete(origin);
+      if (known) continue;
+      this.#records.drop(origin);
+      this.#digests.delete(origin);
+    }
   }
 
   /** Our own records change: told to all. */
   #change(records: readonly DnsRecord[]): void {
     if (records.length === 0) return;
-    const { self, incarnation } = this.#options;
-    const state = { origin: self, incarnation, horizon: 0, records };
+    const { self } = this.#options;
+    const state = { origin: self, incarnation: this.#incarnation, horizon: 0, records };
     this.#records.merge(state);
     this.#digests.delete(self);
     this.#gossip({ kind: "states", states: [state] });
   }
 
   #expire(): void {
+    this.#dropUnknown();
     const before = Math.floor(this.#options.clock.wall() / 1_000) - TOMBSTONE_S;
     if (!this.#records.expire(this.#options.self, before)) return;
     this.#digests.delete(this.#options.self);

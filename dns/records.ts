@@ -28,11 +28,23 @@ export interface OriginState {
   readonly records: readonly DnsRecord[];
 }
 
+/** Records of one peer, tombstones too, and what they may take in a message: its limit is 10 MB. */
+export const MAX_RECORDS = 65_536;
+export const MAX_ORIGIN_BYTES = 8 << 20;
+/** Records of all peers: some hundred megabytes, if a hostile peer gives all the longest names. */
+export const MAX_TOTAL = 262_144;
+/** What a record takes in a message beside its name and id: the names of its fields, the address, two counters. */
+const FIXED_BYTES = 96;
+
 interface Origin {
+  bytes: number;
   incarnation: number;
   horizon: number;
   readonly records: Map<string, DnsRecord>;
 }
+
+const bytesOf = ({ hostname, ident }: RecordKey): number =>
+  FIXED_BYTES + Buffer.byteLength(hostname) + Buffer.byteLength(ident);
 
 const keyOf = ({ hostname, address, ident }: RecordKey): string => `${hostname} ${address} ${ident}`;
 
@@ -48,6 +60,7 @@ export class Records {
   readonly #byName = new Map<string, Set<DnsRecord>>();
   readonly #byAddress = new Map<string, Set<DnsRecord>>();
   #live = 0;
+  #total = 0;
 
   /** Live records of all peers. */
   get size(): number {
@@ -74,9 +87,38 @@ export class Records {
     return this.#origins.get(origin)?.records.get(keyOf(key));
   }
 
-  /** Records of a peer, tombstones too. */
-  countOf(origin: PeerName): number {
-    return this.#origins.get(origin)?.records.size ?? 0;
+  has(origin: PeerName): boolean {
+    return this.#origins.has(origin);
+  }
+
+  /** Peers that records are kept of. */
+  get originCount(): number {
+    return this.#origins.size;
+  }
+
+  /** Whether one more record of a peer can be kept, and sent to others. */
+  hasRoom(origin: PeerName, key: RecordKey): boolean {
+    const known = this.#origins.get(origin);
+    return known === undefined || this.#fits(known, key);
+  }
+
+  /** What the records of a peer take in a message. */
+  bytesOf(origin: PeerName): number {
+    return FIXED_BYTES + (this.#origins.get(origin)?.bytes ?? 0);
+  }
+
+  /** Whether another peer's word on us contradicts ours: nobody but us makes such records. */
+  isForged(own: OriginState): boolean {
+    const known = this.#origins.get(own.origin);
+    if (known === undefined || own.incarnation !== known.incarnation) return false;
+    return (
+      own.horizon > known.horizon ||
+      own.records.some((record) => {
+        const was = known.records.get(keyOf(record));
+        if (was === undefined) return record.version > known.horizon;
+        return record.version > was.version || (record.version === was.version && record.tombstone !== was.tombstone);
+      })
+    );
   }
 
   stateOf(origin: PeerName): OriginState | undefined {
@@ -94,7 +136,7 @@ export class Records {
     const isNew = known === undefined || known.incarnation < incarnation;
     if (isNew) {
       this.drop(origin);
-      known = { incarnation, horizon: 0, records: new Map() };
+      known = { bytes: 0, incarnation, horizon: 0, records: new Map() };
       this.#origins.set(origin, known);
     }
     const { records, horizon } = known!;
@@ -103,14 +145,15 @@ export class Records {
       const key = keyOf(record);
       const was = records.get(key);
       if (was === undefined ? record.version <= horizon : was.version >= record.version) continue;
-      this.#set(records, key, { ...record, origin });
+      if (was === undefined && !this.#fits(known!, record)) continue;
+      this.#set(known!, key, { ...record, origin });
       news.push(record);
     }
     const raised = state.horizon > horizon;
     if (raised) {
       const theirs = new Set(state.records.map(keyOf));
       for (const [key, record] of records)
-        if (record.version <= state.horizon && !theirs.has(key)) this.#unset(records, key);
+        if (record.version <= state.horizon && !theirs.has(key)) this.#unset(known!, key);
       known!.horizon = state.horizon;
     }
     // A raised horizon makes sense only with all that is still there.
@@ -122,7 +165,7 @@ export class Records {
   drop(origin: PeerName): void {
     const known = this.#origins.get(origin);
     if (known === undefined) return;
-    for (const key of [...known.records.keys()]) this.#unset(known.records, key);
+    for (const key of [...known.records.keys()]) this.#unset(known, key);
     this.#origins.delete(origin);
   }
 
@@ -133,26 +176,34 @@ export class Records {
     let any = false;
     for (const [key, { tombstone, version }] of known.records) {
       if (tombstone === 0 || tombstone >= before) continue;
-      known.records.delete(key);
+      this.#unset(known, key);
       known.horizon = Math.max(known.horizon, version);
       any = true;
     }
     return any;
   }
 
-  #set(records: Map<string, DnsRecord>, key: string, record: DnsRecord): void {
-    this.#unset(records, key);
-    records.set(key, record);
+  #fits({ records, bytes }: Origin, key: RecordKey): boolean {
+    return records.size < MAX_RECORDS && bytes + bytesOf(key) <= MAX_ORIGIN_BYTES && this.#total < MAX_TOTAL;
+  }
+
+  #set(origin: Origin, key: string, record: DnsRecord): void {
+    this.#unset(origin, key);
+    origin.records.set(key, record);
+    origin.bytes += bytesOf(record);
+    this.#total++;
     if (record.tombstone !== 0) return;
     this.#live++;
     index(this.#byName, fold(record.hostname), record);
     index(this.#byAddress, record.address, record);
   }
 
-  #unset(records: Map<string, DnsRecord>, key: string): void {
-    const was = records.get(key);
+  #unset(origin: Origin, key: string): void {
+    const was = origin.records.get(key);
     if (was === undefined) return;
-    records.delete(key);
+    origin.records.delete(key);
+    origin.bytes -= bytesOf(was);
+    this.#total--;
     if (was.tombstone !== 0) return;
     this.#live--;
     unindex(this.#byName, fold(was.hostname), was);

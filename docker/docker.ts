@@ -125,6 +125,7 @@ export class Docker {
       store,
       prefix: "claims/own/",
       peers: directory,
+      time: () => mesh.time(),
     });
     records.open(mesh.channel(CLAIMS_CHANNEL, records));
     const claims = new Claims(records, self, directory);

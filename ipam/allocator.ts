@@ -40,6 +40,8 @@ export interface AllocatorOptions {
   readonly log: Log;
   readonly store: Store;
   readonly peers: Directory;
+  /** Milliseconds since the Unix epoch as the network has it; our own clock's by default. */
+  readonly time?: () => number;
 }
 
 /**
@@ -65,6 +67,7 @@ export class Allocator {
   constructor(options: AllocatorOptions) {
     const { range, clock, store, init } = options;
     const env: Surroundings = {
+      time: () => clock.wall(),
       ...options,
       unicast: (to, message) => this.#channel?.unicast(to, encodeMessage(range.text, message)) ?? false,
       gossip: (message) => this.#channel?.gossip(encodeMessage(range.text, message)),

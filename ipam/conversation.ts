@@ -3,15 +3,16 @@ import {
   decodeMessage,
   encodeMessage,
   fromWire,
-  MAX_PEERS,
+  highestCounter,
   type Message,
   type RingSummary,
   ringSummary,
 } from "#ipam/messages.js";
 import type { Parts } from "#ipam/parts.js";
 import { type Genesis, Ring, type Span } from "#ipam/ring.js";
+import { AHEAD_MS, successor } from "#mesh/counter.js";
 import type { Gossiper } from "#mesh/gossip.js";
-import type { PeerName } from "#mesh/peer.js";
+import { MAX_PEERS, type PeerName } from "#mesh/peer.js";
 import { WeaveError } from "#src/errors.js";
 import { RateLimiter } from "#src/token-bucket.js";
 
@@ -27,6 +28,8 @@ export class Conversation implements Gossiper {
   /** Peers that have said something on our channel. */
   readonly participants = new Set<PeerName>();
   #toldFree: number | undefined;
+  /** Of our last hint. */
+  #hintVersion = 0;
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -65,7 +68,11 @@ export class Conversation implements Gossiper {
     }
     this.#parts.rivals.forget(from);
     if (this.participants.size < MAX_PEERS) this.participants.add(from);
-    return fromWire(body, this.#parts.env.range);
+    const message = fromWire(body, this.#parts.env.range);
+    // Each step of an honest peer takes more than a millisecond: no counter of its own is ever above the time.
+    if (highestCounter(message) > this.#parts.env.time() + AHEAD_MS)
+      throw new WeaveError("WEAVE_MESSAGE_MALFORMED", `counters of an IPAM message (${message.kind}) cannot be true`);
+    return message;
   }
 
   /** @returns what of it was news to us, to be passed on @throws WEAVE_STORE, WEAVE_MESSAGE_MALFORMED */
@@ -96,8 +103,11 @@ export class Conversation implements Gossiper {
         this.#parts.waiting.retry();
         return undefined;
       case "hint": {
-        const news =
-          message.peer !== this.#parts.env.self && this.#parts.donors.hint(message.peer, message.version, message.free);
+        if (message.peer === this.#parts.env.self) {
+          this.#hearOwnHint(message.version);
+          return undefined;
+        }
+        const news = this.#parts.donors.hint(message.peer, message.version, message.free);
         if (news) this.#parts.waiting.retry();
         return news ? message : undefined;
       }
@@ -228,6 +238,13 @@ export class Conversation implements Gossiper {
     this.#behind.clear();
   }
 
+  /** Somebody says for us how much we have free: the next thing that we say must count more. */
+  #hearOwnHint(version: number): void {
+    if (version <= this.#hintVersion) return;
+    this.#hintVersion = version;
+    this.#toldFree = undefined;
+  }
+
   /** Tells how much is free when that has doubled or halved: enough to choose whom to ask, and seldom. */
   #tellFree(): void {
     const { ring, space } = this.#parts.state;
@@ -237,7 +254,8 @@ export class Conversation implements Gossiper {
     const told = this.#toldFree ?? Number(ring.shares().get(this.#parts.env.self) ?? 0n);
     if (free === told || (free > told / 2 && free < told * 2)) return;
     this.#toldFree = free;
-    this.#parts.env.gossip({ kind: "hint", peer: this.#parts.env.self, version: this.#parts.env.clock.wall(), free });
+    this.#hintVersion = Math.max(this.#parts.env.time(), successor(this.#hintVersion));
+    this.#parts.env.gossip({ kind: "hint", peer: this.#parts.env.self, version: this.#hintVersion, free });
   }
 
   #digest(): Message {

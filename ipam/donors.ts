@@ -1,8 +1,7 @@
 import { type Interval, sizeOf } from "#ipam/interval.js";
-import { MAX_PEERS } from "#ipam/messages.js";
 import type { Ring } from "#ipam/ring.js";
 import type { Surroundings } from "#ipam/surroundings.js";
-import type { PeerName } from "#mesh/peer.js";
+import { MAX_PEERS, type PeerName } from "#mesh/peer.js";
 
 /** A peer that has not answered by then is passed over for a while. */
 const ANSWER_MS = 3_000;

@@ -1,5 +1,6 @@
 import type { Genesis } from "#ipam/ring.js";
-import type { PeerName } from "#mesh/peer.js";
+import { successor } from "#mesh/counter.js";
+import { MAX_PEERS, type PeerName } from "#mesh/peer.js";
 
 /** A proposal's number. Of two the higher round counts, then the higher name: no two peers ever use the same. */
 export interface Ballot {
@@ -69,7 +70,7 @@ export class Election {
 
   /** Begins a ballot of our own. */
   propose(): void {
-    const round = Math.max(0, ...[...this.#votes.values()].map(({ promised }) => promised.round)) + 1;
+    const round = successor(Math.max(0, ...[...this.#votes.values()].map(({ promised }) => promised.round)));
     this.#say({ ...(this.own ?? NONE), promised: { round, proposer: this.#self } });
   }
 
@@ -79,6 +80,7 @@ export class Election {
     for (const [peer, vote] of votes) {
       // Our own entry too: after the loss of a disk others know better what we said.
       const was = this.#votes.get(peer) ?? NONE;
+      if (was === NONE && this.#votes.size >= MAX_PEERS) continue;
       const now = later(was, vote);
       if (equal(was, now)) continue;
       this.#votes.set(peer, now);

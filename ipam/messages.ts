@@ -3,7 +3,7 @@ import type { Ballot, Vote, Votes } from "#ipam/election.js";
 import type { Interval } from "#ipam/interval.js";
 import { CAUSES, type Genesis, type Ownership, type Ring, type Span } from "#ipam/ring.js";
 import { addressBytes, addressFromBytes } from "#ipam/subnet.js";
-import { countShape, type PeerName, peerNameShape } from "#mesh/peer.js";
+import { countShape, MAX_PEERS, type PeerName, peerNameShape } from "#mesh/peer.js";
 import { decode, encode } from "#src/codec.js";
 import { WeaveError } from "#src/errors.js";
 
@@ -51,13 +51,9 @@ export function ringSummary(ring: Ring | undefined): RingSummary | undefined {
 }
 
 /** Spans of one message: far above any sound ring, and a few megabytes. */
-const MAX_SPANS = 100_000;
-/** Names in one message, and peers that are remembered: as many as the mesh has at most. */
-export const MAX_PEERS = 4_096;
+export const MAX_SPANS = 100_000;
 const MAX_ADDRESSES = 65_536;
 
-/** Counts and versions stay far below 2^53, so that adding to one from outside never loses a bit. */
-const count = z.number().check(z.int(), z.gte(0), z.lte(2 ** 48));
 const address = z
   .instanceof(Uint8Array<ArrayBufferLike>)
   .check(z.refine((bytes) => (bytes as Uint8Array).length === 4));
@@ -65,19 +61,19 @@ const address = z
 const interval = z.tuple([address, address]);
 const addresses = z.array(address).check(z.maxLength(MAX_ADDRESSES));
 const names = z.array(peerNameShape).check(z.maxLength(MAX_PEERS));
-const genesis = z.object({ peers: names.check(z.minLength(1)), at: count });
+const genesis = z.object({ peers: names.check(z.minLength(1)), at: countShape });
 const ballot = z.object({ round: countShape, proposer: z.union([peerNameShape, z.literal("")]) });
 /** peer, what it promised, what it accepted: a ballot, and the index of its value; or nothing */
-const vote = z.tuple([peerNameShape, ballot, z.nullable(z.tuple([ballot, count]))]);
+const vote = z.tuple([peerNameShape, ballot, z.nullable(z.tuple([ballot, countShape]))]);
 /** start, last, owner's index, epoch, version, pending, since, cause's index, previous owner's index or -1 */
 const span = z.tuple([
   address,
   address,
-  count,
-  count,
-  count,
+  countShape,
+  countShape,
+  countShape,
   z.boolean(),
-  count,
+  countShape,
   z.number().check(z.int(), z.gte(0), z.lt(CAUSES.length)),
   z.number().check(z.int(), z.gte(-1)),
 ]);
@@ -93,16 +89,19 @@ export const votesShape = z.object({
 });
 
 const bodyShape = z.discriminatedUnion("kind", [
-  z.object({ kind: z.literal("digest"), ring: z.nullable(z.object({ peers: count, at: count, digest: hash })) }),
+  z.object({
+    kind: z.literal("digest"),
+    ring: z.nullable(z.object({ peers: countShape, at: countShape, digest: hash })),
+  }),
   z.object({ kind: z.literal("ring"), genesis, part: partShape, ask: z.boolean() }),
   z.object({ kind: z.literal("news"), ring: hash, part: partShape }),
   z.object({ kind: z.literal("election"), votes: votesShape }),
   z.object({ kind: z.literal("need") }),
   z.object({ kind: z.literal("request"), bounds: interval }),
-  z.object({ kind: z.literal("denied"), bounds: interval, free: count }),
-  z.object({ kind: z.literal("hint"), peer: peerNameShape, version: count, free: count }),
-  z.object({ kind: z.literal("agree"), ring: hash, id: count, part: partShape }),
-  z.object({ kind: z.literal("agreed"), ring: hash, id: count, part: partShape, held: addresses }),
+  z.object({ kind: z.literal("denied"), bounds: interval, free: countShape }),
+  z.object({ kind: z.literal("hint"), peer: peerNameShape, version: countShape, free: countShape }),
+  z.object({ kind: z.literal("agree"), ring: hash, id: countShape, part: partShape }),
+  z.object({ kind: z.literal("agreed"), ring: hash, id: countShape, part: partShape, held: addresses }),
   z.object({ kind: z.literal("keep"), addresses }),
   z.object({
     kind: z.literal("kept"),
@@ -196,6 +195,29 @@ export function fromWire(body: WireBody, range: Interval): Message {
     case "hint":
       return body;
   }
+}
+
+/**
+ * The highest of the counters in a message that decide between two claims. Others may exceed them, and never take them
+ * back: so they must be believable.
+ */
+export function highestCounter(message: Message): number {
+  let highest = 0;
+  const see = (count: number) => {
+    highest = Math.max(highest, count);
+  };
+  if ("spans" in message) {
+    for (const { value } of message.spans) {
+      see(value.epoch);
+      see(value.version);
+    }
+  } else if (message.kind === "election") {
+    for (const { promised, accepted } of message.votes.values()) {
+      see(promised.round);
+      see(accepted?.ballot.round ?? 0);
+    }
+  } else if (message.kind === "hint") see(message.version);
+  return highest;
 }
 
 // ── Parts ───────────────────────────────────────────────────────────────────────────────────────────────────────────

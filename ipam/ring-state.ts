@@ -1,9 +1,11 @@
 import { z } from "zod/mini";
 import type { IntervalSet } from "#ipam/interval.js";
-import { ringFromWire, ringShape, ringToWire } from "#ipam/messages.js";
+import { MAX_SPANS, ringFromWire, ringShape, ringToWire } from "#ipam/messages.js";
 import { compareGenesis, type Ownership, Ring, type Span } from "#ipam/ring.js";
 import { Space } from "#ipam/space.js";
 import { type Surroundings, unixSeconds } from "#ipam/surroundings.js";
+import { successor } from "#mesh/counter.js";
+import { WeaveError } from "#src/errors.js";
 import { readStored } from "#src/store.js";
 
 const KEY = "ipam/ring";
@@ -63,10 +65,13 @@ export class RingState {
     this.#take(ring);
   }
 
-  /** Merges spans of our own ring's id that others told. @returns what was news @throws WEAVE_STORE */
+  /** Merges spans of our own ring's id that others sent. @returns what was news @throws WEAVE_STORE, WEAVE_MESSAGE_MALFORMED */
   hear(spans: readonly Span[]): Span[] {
     if (this.#ring === undefined) return [];
     const { ring, news } = this.#ring.join(spans);
+    // Longer than what a message or the disk takes: it could be neither repaired nor read again.
+    if (ring.spans.length > MAX_SPANS)
+      throw new WeaveError("WEAVE_MESSAGE_MALFORMED", `a ring of more than ${MAX_SPANS} parts`);
     if (news.length > 0) this.#take(ring);
     return news;
   }
@@ -88,7 +93,13 @@ export class RingState {
 
   /** A value that follows another, by the owner's or an operator's will. */
   successor(value: Ownership, change: Partial<Ownership> & Pick<Ownership, "owner" | "cause">): Ownership {
-    return { ...value, version: value.version + 1, since: unixSeconds(this.#env.clock), from: value.owner, ...change };
+    return {
+      ...value,
+      version: successor(value.version),
+      since: unixSeconds(this.#env.clock),
+      from: value.owner,
+      ...change,
+    };
   }
 
   /** Makes own neighbours in the ring one span, so that it stays small however often space changes hands. @throws WEAVE_STORE */
@@ -106,7 +117,7 @@ export class RingState {
       many.map((run) => {
         const values = run.map(({ value }) => value);
         const epoch = Math.max(...values.map((value) => value.epoch));
-        const version = Math.max(...values.map((value) => value.version)) + 1;
+        const version = successor(Math.max(...values.map((value) => value.version)));
         const value = this.successor(values[0], { owner: this.#env.self, cause: "tidied", epoch, version });
         return { start: run[0].start, end: run.at(-1)!.end, value };
       }),

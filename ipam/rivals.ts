@@ -1,9 +1,9 @@
 import { overlap } from "#ipam/interval.js";
-import { MAX_PEERS, type RingSummary } from "#ipam/messages.js";
+import type { RingSummary } from "#ipam/messages.js";
 import { parseSubnet, type Subnet } from "#ipam/subnet.js";
 import { peerText, type Surroundings } from "#ipam/surroundings.js";
 import type { Reason } from "#ipam/waiting.js";
-import type { PeerName } from "#mesh/peer.js";
+import { MAX_PEERS, type PeerName } from "#mesh/peer.js";
 import { WeaveError } from "#src/errors.js";
 
 interface Rival {

@@ -17,6 +17,8 @@ export interface Surroundings {
   readonly log: Log;
   readonly store: Store;
   readonly peers: Directory;
+  /** Milliseconds since the Unix epoch as the network has it: what other peers' counters are judged by. */
+  readonly time: () => number;
   /** False: there is no way to the peer now. */
   unicast(to: PeerName, message: Message): boolean;
   gossip(message: Message): void;

@@ -5,6 +5,7 @@ import type { Message } from "#ipam/messages.js";
 import type { Span } from "#ipam/ring.js";
 import type { RingState } from "#ipam/ring-state.js";
 import { peerText, type Surroundings, unixSeconds } from "#ipam/surroundings.js";
+import { successor } from "#mesh/counter.js";
 import { type PeerName, peerNameShape } from "#mesh/peer.js";
 import { readStored } from "#src/store.js";
 
@@ -16,7 +17,7 @@ const PASSED_BY_MS = 60_000;
 const NO_IPAM_MS = 10_000;
 
 const KEY = "ipam/takeover";
-const shape = z.array(peerNameShape).check(z.maxLength(4_096));
+const shape = z.array(peerNameShape);
 
 interface Takeover {
   readonly id: number;
@@ -76,7 +77,15 @@ export class Takeovers {
       spans.map(({ start, end, value }) => ({
         start,
         end,
-        value: { owner: self, epoch: value.epoch + 1, version: 0, pending: true, since, cause: "rmpeer", from: peer },
+        value: {
+          owner: self,
+          epoch: successor(value.epoch),
+          version: 0,
+          pending: true,
+          since,
+          cause: "rmpeer",
+          from: peer,
+        },
       })),
     );
     this.#begin(waiting);
@@ -202,7 +211,7 @@ export class Takeovers {
   /** Ours, but for the addresses that containers elsewhere hold: in one step, so that no crash comes between. */
   #settledParts({ start, end, value }: Span, { held }: Takeover): Span[] {
     const { self } = this.#env;
-    const ours = { ...value, version: value.version + 1, pending: false };
+    const ours = { ...value, version: successor(value.version), pending: false };
     const kept = [...held]
       .filter(([address, owner]) => contains({ start, end }, address) && owner !== self)
       .map(([address, owner]): Span => {

@@ -1,7 +1,9 @@
 import { z } from "zod/mini";
 import { COOKIE_BYTES, type CookieJar } from "#mesh/cookie.js";
+import { MAX_COUNT } from "#mesh/counter.js";
 import { HandshakeState, KEY_BYTES, type KeyPair, TAG_BYTES, type Transport } from "#mesh/noise.js";
 import { identityShape, type PeerIdentity } from "#mesh/peer.js";
+import { Refusal, type RefusalReason } from "#mesh/refusals.js";
 import { decode, encode } from "#src/codec.js";
 import { textOf, WeaveError } from "#src/errors.js";
 
@@ -47,13 +49,13 @@ export const MAX_FRAME_BYTES = MAX_NOISE_BYTES + 1;
 
 const NOTHING: Uint8Array = new Uint8Array(0);
 
-/** Why a handshake was refused, as a byte on the wire and as words: the same words at both ends. */
-const REFUSALS = [
-  "the handshake is malformed",
-  "one end has a password and the other has none: give all peers the same --password, or none",
-  "the passwords differ: give all peers the same --password",
-  "the protocol versions have nothing in common: upgrade the older end",
-] as const;
+/** Why a handshake was refused, as a byte on the wire (the index) and as words: the same words at both ends. */
+const REFUSALS: readonly (readonly [RefusalReason, string])[] = [
+  ["handshake", "the handshake is malformed"],
+  ["password", "one end has a password and the other has none: give all peers the same --password, or none"],
+  ["password", "the passwords differ: give all peers the same --password"],
+  ["protocol", "the protocol versions have nothing in common: upgrade the older end"],
+];
 const MALFORMED = 0;
 const PASSWORD_MISSING = 1;
 const PASSWORD_WRONG = 2;
@@ -63,6 +65,8 @@ const VERSION = 3;
 export interface Hello extends PeerIdentity {
   /** Random for each connection: decides which of two connections between the same peers stays. */
   readonly connectionId: number;
+  /** The sender's clock: milliseconds since the Unix epoch. */
+  readonly clock: number;
   /** Frames may go in clear, as far as this end is concerned. */
   readonly clear: boolean;
   /** Overlays that this end can use, best first. */
@@ -72,6 +76,7 @@ export interface Hello extends PeerIdentity {
 const helloShape = z.object({
   ...identityShape.shape,
   connectionId: z.number().check(z.int(), z.gte(0), z.lte(0xffffffff)),
+  clock: z.number().check(z.int(), z.gte(0), z.lte(MAX_COUNT)),
   clear: z.boolean(),
   overlays: z.array(z.string().check(z.maxLength(16))).check(z.maxLength(8)),
 });
@@ -160,8 +165,7 @@ export class Channel {
       case `listening ${INIT}`:
         return this.#onInit(body);
       case `connecting ${COOKIE}`:
-        if (this.#cookieSent || body.length !== COOKIE_BYTES)
-          throw new WeaveError("WEAVE_HANDSHAKE", REFUSALS[MALFORMED]);
+        if (this.#cookieSent || body.length !== COOKIE_BYTES) throw malformed();
         this.#cookieSent = true;
         return [this.#sendInit(body)];
       case `connecting ${RESPONSE}`: {
@@ -180,9 +184,9 @@ export class Channel {
       }
       case `connecting ${REFUSED}`:
       case `awaiting-hello ${REFUSED}`:
-        throw new WeaveError("WEAVE_CONNECTION", REFUSALS[body[0]] ?? "the peer refused the handshake");
+        throw refusal(body[0]);
       default:
-        throw new WeaveError("WEAVE_HANDSHAKE", `${REFUSALS[MALFORMED]}: message ${bytes[0]} while ${this.#state}`);
+        throw malformed(`: message ${bytes[0]} while ${this.#state}`);
     }
   }
 
@@ -208,13 +212,12 @@ export class Channel {
 
   #onInit(body: Uint8Array): ChannelEffect[] {
     const [min, max, flags, cookieBytes] = body;
-    if (body.length < 4) throw new WeaveError("WEAVE_HANDSHAKE", REFUSALS[MALFORMED]);
+    if (body.length < 4) throw malformed();
     if (min > PROTOCOL_MAX || max < PROTOCOL_MIN) return this.#refuse(VERSION);
     if (((flags & FLAG_PASSWORD) !== 0) !== (this.#options.psk !== undefined)) return this.#refuse(PASSWORD_MISSING);
     // With a pre-shared key even the empty payload of the first message has a tag.
     const initBytes = KEY_BYTES + (this.#options.psk ? TAG_BYTES : 0);
-    if (cookieBytes > COOKIE_BYTES || body.length !== 4 + cookieBytes + initBytes)
-      throw new WeaveError("WEAVE_HANDSHAKE", REFUSALS[MALFORMED]);
+    if (cookieBytes > COOKIE_BYTES || body.length !== 4 + cookieBytes + initBytes) throw malformed();
     const init = body.subarray(4 + cookieBytes);
     const { cookies } = this.#options;
     if (cookies !== undefined) {
@@ -272,10 +275,7 @@ export class Channel {
 
   #refuse(reason: number): ChannelEffect[] {
     this.#state = "closed";
-    return [
-      send(REFUSED, Uint8Array.of(reason)),
-      { do: "failed", error: new WeaveError("WEAVE_CONNECTION", REFUSALS[reason]) },
-    ];
+    return [send(REFUSED, Uint8Array.of(reason)), { do: "failed", error: refusal(reason) }];
   }
 
   #fail(error: unknown): ChannelEffect[] {
@@ -291,6 +291,12 @@ export class Channel {
     ];
   }
 }
+
+function refusal(index: number): Refusal {
+  const [reason, text] = REFUSALS[index] ?? REFUSALS[MALFORMED];
+  return new Refusal(reason, text);
+}
+const malformed = (how = ""): WeaveError => new WeaveError("WEAVE_HANDSHAKE", REFUSALS[MALFORMED][1] + how);
 
 function send(type: number, body: Uint8Array): ChannelEffect {
   const bytes = new Uint8Array(1 + body.length);

@@ -1,3 +1,4 @@
+import { discover } from "#mesh/discovery.js";
 import type { PeerName, PeerRecord } from "#mesh/peer.js";
 import { hostOf } from "#mesh/transport.js";
 import type { Random } from "#src/random.js";
@@ -9,11 +10,14 @@ const GROWTH = 1.5;
 /** A connection that lasted longer than this beyond its last attempt was sound: it is tried again at once. */
 const SOUND_AFTER_MS = 60_000;
 
+/** Discovered addresses that are dialled at once: other peers name them, and may name anything. */
+export const DISCOVERY_DIALS = 16;
+
 /** A peer that the operator named. */
 export interface Target {
   /** As typed: what `forget` must be given, and `status targets` shows. */
   readonly text: string;
-  /** Resolved, `ip:port`. */
+  /** `host:port`, with the host as typed: a name is resolved at each attempt, as addresses change. */
   readonly address: string;
   /** Whether a port was typed. Without one, an inbound connection from that host will do. */
   readonly port: boolean;
@@ -23,7 +27,18 @@ export interface Target {
 export interface ConnectionView {
   readonly remoteAddress: string;
   readonly outbound: boolean;
+  /** What was dialled for it: the address of a target, or a discovered one. */
+  readonly dialled: string | undefined;
   readonly peer: PeerName;
+}
+
+/** What the mesh knows when it asks what to dial. */
+export interface Situation {
+  readonly connections: readonly ConnectionView[];
+  readonly records: readonly PeerRecord[];
+  readonly self: PeerName;
+  /** IPv4 addresses of this host. */
+  readonly own: () => ReadonlySet<string>;
 }
 
 interface Attempt {
@@ -36,6 +51,8 @@ interface Attempt {
   lastError: string | undefined;
   /** The peer that turned out to be there: while we have another connection to it, there is nothing to dial. */
   peer: PeerName | undefined;
+  /** Addresses that the name had at the last attempt. */
+  hosts: readonly string[];
 }
 
 export interface AttemptStatus {
@@ -87,19 +104,16 @@ export class ConnectionMaker {
   }
 
   /** What to dial now. Marks it as being attempted. */
-  due(
-    now: number,
-    connections: readonly ConnectionView[],
-    records: readonly PeerRecord[],
-    self: PeerName,
-  ): { address: string; direct: boolean }[] {
-    const connected = new Set(connections.filter((c) => c.outbound).map((c) => c.remoteAddress));
+  due(now: number, { connections, records, self, own }: Situation): { address: string; direct: boolean }[] {
+    const connected = new Set(connections.flatMap((c) => (c.outbound ? [c.remoteAddress, c.dialled] : [])));
     const peers = new Set(connections.map((c) => c.peer));
     const inboundHosts = new Set(connections.filter((c) => !c.outbound).map((c) => hostOf(c.remoteAddress)));
     const wanted = new Set<string>();
-    for (const { address, port } of this.#targets) if (port || !inboundHosts.has(hostOf(address))) wanted.add(address);
+    for (const { address, port } of this.#targets)
+      if (port || !this.#hostsOf(address).some((host) => inboundHosts.has(host))) wanted.add(address);
     const direct = new Set(this.#targets.map(({ address }) => address));
-    if (this.#discovery) for (const address of this.#discovered(records, peers, self)) wanted.add(address);
+    if (this.#discovery)
+      for (const address of discover(records, { self, connected: peers, port: this.#port, own })) wanted.add(address);
 
     for (const address of wanted) {
       if (!this.#attempts.has(address)) this.#attempts.set(address, fresh(direct.has(address), now));
@@ -111,18 +125,33 @@ export class ConnectionMaker {
     }
 
     let room = this.#limit === 0 ? Number.POSITIVE_INFINITY : this.#limit - connections.length;
-    for (const attempt of this.#attempts.values()) if (attempt.state === "attempting") room--;
-    const due: { address: string; direct: boolean }[] = [];
+    let discoveries = DISCOVERY_DIALS;
     for (const [address, attempt] of this.#attempts) {
+      if (attempt.state !== "attempting") continue;
+      room--;
+      if (!direct.has(address)) discoveries--;
+    }
+    const due: { address: string; direct: boolean }[] = [];
+    // In the order in which they are wanted: targets, then what most peers name.
+    for (const address of wanted) {
+      const attempt = this.#attempts.get(address)!;
+      const isDirect = direct.has(address);
       if (room <= 0) break;
       const reached = attempt.peer !== undefined && peers.has(attempt.peer);
-      if (attempt.state !== "waiting" || !wanted.has(address) || attempt.tryAfter > now || reached) continue;
+      if (attempt.state !== "waiting" || attempt.tryAfter > now || reached) continue;
+      if (!isDirect && discoveries-- <= 0) break;
       attempt.state = "attempting";
       attempt.lastTry = now;
       room--;
-      due.push({ address, direct: direct.has(address) });
+      due.push({ address, direct: isDirect });
     }
     return due;
+  }
+
+  /** The name of a target was resolved. */
+  resolved(address: string, hosts: readonly string[]): void {
+    const attempt = this.#attempts.get(address);
+    if (attempt !== undefined) attempt.hosts = hosts;
   }
 
   /** The next time at which something becomes due by itself; Infinity: nothing. */
@@ -145,7 +174,7 @@ export class ConnectionMaker {
   /**
    * An attempt failed, or a connection that came of one ended.
    *
-   * @param options.never it is pointless to try again (ourselves, a name collision)
+   * @param options.never it is pointless to try again (we found ourselves)
    * @param options.peer who was found there, if that is known
    */
   failed(address: string, error: string, now: number, options: { never?: boolean; peer?: PeerName } = {}): void {
@@ -185,18 +214,21 @@ export class ConnectionMaker {
     return result;
   }
 
-  /** Addresses of peers that others reach and we do not. Behind an inbound link we guess our own port. */
-  *#discovered(records: readonly PeerRecord[], connected: ReadonlySet<PeerName>, self: PeerName): Iterable<string> {
-    for (const record of records) {
-      if (record.name === self) continue;
-      for (const { to, address, outbound } of record.links) {
-        if (to === self || connected.has(to)) continue;
-        yield outbound ? address : `${hostOf(address)}:${this.#port}`;
-      }
-    }
+  /** A target by address has one host, one by name those that it had when it was last resolved. */
+  #hostsOf(address: string): readonly string[] {
+    return [hostOf(address), ...(this.#attempts.get(address)?.hosts ?? [])];
   }
 }
 
 function fresh(direct: boolean, now: number, state: Attempt["state"] = "waiting"): Attempt {
-  return { direct, state, tryAfter: now, retryMs: FIRST_RETRY_MS, lastTry: now, lastError: undefined, peer: undefined };
+  return {
+    direct,
+    state,
+    tryAfter: now,
+    retryMs: FIRST_RETRY_MS,
+    lastTry: now,
+    lastError: undefined,
+    peer: undefined,
+    hosts: [],
+  };
 }

@@ -3,7 +3,8 @@ import { Liveness, type LivenessEffect } from "#mesh/liveness.js";
 import { decodeMessage, encodeMessage, type Message } from "#mesh/messages.js";
 import type { Transport as Secured } from "#mesh/noise.js";
 import type { OverlayConnection } from "#mesh/overlay.js";
-import { type PeerLink, visible } from "#mesh/peer.js";
+import { keyStart, type PeerLink, visible } from "#mesh/peer.js";
+import { Refusal } from "#mesh/refusals.js";
 import type { Wire } from "#mesh/transport.js";
 import type { Clock, Timer } from "#src/clock.js";
 import { textOf, WeaveError } from "#src/errors.js";
@@ -54,6 +55,7 @@ export class Connection {
   #passes = false;
   #handshakeTimer: Timer | undefined;
   #wake: Timer | undefined;
+  #opened = 0;
 
   constructor(
     clock: Clock,
@@ -90,10 +92,15 @@ export class Connection {
       closed: (reason) => this.close(new WeaveError("WEAVE_CONNECTION", reason)),
     });
     this.#handshakeTimer = this.#clock.after(HANDSHAKE_MS, () => {
-      if (this.#state === "handshaking") this.close(new WeaveError("WEAVE_CONNECTION", "the handshake took too long"));
+      if (this.#state === "handshaking") this.close(new Refusal("handshake", "the handshake took too long"));
     });
     this.#rest();
     if (this.outbound) this.#apply(this.#channel.start());
+  }
+
+  /** The other end's clock: what it was when the connection opened, and the time since. @param now monotonic */
+  remoteTime(now: number): number {
+    return this.remote!.clock + (now - this.#opened);
   }
 
   get congested(): boolean {
@@ -127,6 +134,7 @@ export class Connection {
   link(): PeerLink {
     return {
       to: this.remote!.name,
+      key: keyStart(this.remote!.key),
       address: this.wire.remoteAddress,
       outbound: this.outbound,
       established: this.state === "established",
@@ -144,7 +152,8 @@ export class Connection {
     this.#handshakeTimer?.cancel();
     this.#wake?.cancel();
     this.overlay?.stop();
-    this.wire.close();
+    if (this.remote === undefined) this.wire.terminate();
+    else this.wire.close();
     this.#events.closed(this, error);
   }
 
@@ -157,6 +166,7 @@ export class Connection {
           break;
         case "opened":
           this.#state = "open";
+          this.#opened = this.#clock.now();
           this.remote = effect.remote;
           this.#events.opened(this, effect.transport);
           break;

@@ -6,7 +6,7 @@ import type { Routes } from "#mesh/routes.js";
 import type { Clock } from "#src/clock.js";
 import { WeaveError } from "#src/errors.js";
 
-/** Unicasts and broadcasts may pass this many peers while routes change. */
+/** Unicasts and broadcasts may pass this many peers while routes change. What others say is cut to it. */
 const MAX_HOPS = 32;
 /** Channels are few; a peer that makes up names must not fill our memory. */
 const MAX_CHANNELS = 32;
@@ -91,13 +91,13 @@ export class GossipRelay {
     // A new neighbour is there before the routes know: what it says first is answered at once.
     const connection = this.#network.connectionTo(message.to) ?? this.#network.connectionTo(next ?? message.to);
     if (connection === undefined || message.hops <= 0 || connection.congested) return false;
-    connection.send({ ...message, hops: message.hops - 1 });
+    connection.send(oneHopOn(message));
     return true;
   }
 
   #broadcast(message: Extract<Message, { kind: "broadcast" }>): void {
     if (message.hops <= 0) return;
-    const passed = { ...message, hops: message.hops - 1 };
+    const passed = oneHopOn(message);
     for (const next of this.#network.routes().flood(message.from)) {
       const connection = this.#network.connectionTo(next);
       if (connection !== undefined) sendOrMark(connection, passed);
@@ -113,6 +113,11 @@ export class GossipRelay {
     if (payload !== undefined) to.send({ kind: "gossip", channel, from: this.#network.self, payload });
   }
 }
+
+const oneHopOn = <T extends { readonly hops: number }>(message: T): T => ({
+  ...message,
+  hops: Math.min(message.hops, MAX_HOPS) - 1,
+});
 
 /** A slow neighbour does not get a queue that grows: what it misses is noted. */
 function sendOrMark(connection: Connection, message: GossipMessage): void {

@@ -1,16 +1,21 @@
+import { Admission, collisionText } from "#mesh/admission.js";
 import type { ChannelOptions, Hello } from "#mesh/channel.js";
 import { Connection } from "#mesh/connection.js";
 import { ConnectionMaker, type ConnectionView, type Target } from "#mesh/connection-maker.js";
 import { CookieJar } from "#mesh/cookie.js";
+import { AHEAD_MS, meshTime } from "#mesh/counter.js";
 import { Dialler } from "#mesh/dialler.js";
+import { FairSlots } from "#mesh/fair-slots.js";
 import type { GossipChannel, Gossiper } from "#mesh/gossip.js";
 import { GossipRelay } from "#mesh/gossip-relay.js";
 import type { Message } from "#mesh/messages.js";
 import { keyPair, type Transport as Secured } from "#mesh/noise.js";
 import type { MeshOptions, MeshStatus } from "#mesh/options.js";
-import { type PeerDelta, type PeerName, type PeerRecord, peerText } from "#mesh/peer.js";
+import { type PeerName, type PeerRecord, peerText } from "#mesh/peer.js";
+import { Refusal, Refusals } from "#mesh/refusals.js";
 import { Routes } from "#mesh/routes.js";
-import { isDelta, Topology } from "#mesh/topology.js";
+import { Topology } from "#mesh/topology.js";
+import { sendRecords, TopologyGossip } from "#mesh/topology-gossip.js";
 import { hostOf, portOf, type Wire } from "#mesh/transport.js";
 import { type Clock, every, type Timer } from "#src/clock.js";
 import { Coalescer } from "#src/coalesce.js";
@@ -23,15 +28,13 @@ import { RateLimiter } from "#src/token-bucket.js";
 export const REPAIR_MS = 30_000;
 /** Handshakes from one address: the original's accept rate. */
 const ACCEPT = { perSecond: 20, burst: 20 };
-/** Handshakes under way at once before a cookie is asked for, and before any more are turned away. */
+/** Handshakes under way at once before a cookie is asked for. */
 const COOKIES_ABOVE = 32;
-const MAX_HANDSHAKES = 256;
+/** Handshakes of others under way at once, in all and of one address: a site behind one address restarts at once. */
+const HANDSHAKES = { total: 256, each: 64 };
 /** Links and routes settle within this; a burst of changes is one change. */
 const ANNOUNCE_MS = 50;
 const ROUTES_MS = 20;
-
-/** An error that makes another attempt pointless. */
-class Final extends WeaveError {}
 
 /**
  * One peer's part of the mesh: connections to neighbours, what is known of all peers, routes, and gossip. No I/O of its
@@ -44,11 +47,13 @@ export class Mesh {
   readonly #maker: ConnectionMaker;
   readonly #cookies: CookieJar;
   readonly #accepts: RateLimiter;
-  readonly #handshakes = new Set<Connection>();
+  readonly #dialled = new Set<Connection>();
+  readonly #accepted: FairSlots<Connection>;
+  readonly #refusals = new Refusals();
   readonly #connections = new Map<PeerName, Connection>();
-  /** The id that both ends give a connection; of two to the same peer, the lower one stays. */
-  readonly #ranks = new WeakMap<Connection, number>();
+  readonly #admission: Admission;
   readonly #gossip: GossipRelay;
+  readonly #topologyGossip: TopologyGossip;
   readonly #dialler: Dialler;
   readonly #announce: Coalescer;
   readonly #reroute: Coalescer;
@@ -62,13 +67,22 @@ export class Mesh {
   constructor(options: MeshOptions) {
     this.#options = options;
     this.#clock = options.clock;
-    this.#topology = new Topology({
+    const identity = {
       name: options.name,
       nickname: options.nickname,
       key: toHex(options.staticKey.public),
       uid: toHex(options.random.bytes(8)),
       incarnation: options.incarnation,
+    };
+    this.#topology = new Topology(identity, () => this.time() + AHEAD_MS);
+    this.#admission = new Admission({
+      clock: options.clock,
+      topology: this.#topology,
+      connections: this.#connections,
+      isTarget: (dialled) => this.#maker.targets.some(({ address }) => address === dialled),
+      limit: options.connectionLimit,
     });
+    this.#accepted = new FairSlots(options.random, HANDSHAKES);
     this.#maker = new ConnectionMaker(options.random, {
       discovery: options.discovery,
       limit: options.connectionLimit,
@@ -78,10 +92,15 @@ export class Mesh {
       maker: this.#maker,
       clock: options.clock,
       log: options.log,
+      random: options.random,
       dial: options.dial,
-      self: options.name,
-      connections: () => [...this.#connections.values()].map(viewOf),
-      records: () => this.#topology.reachable(),
+      resolve: options.resolve,
+      situation: () => ({
+        connections: [...this.#connections.values()].map(viewOf),
+        records: this.#topology.reachable(),
+        self: options.name,
+        own: options.ownAddresses,
+      }),
       opened: (wire, address) => this.#start(wire, address),
     });
     this.#gossip = new GossipRelay({
@@ -90,6 +109,16 @@ export class Mesh {
       routes: () => this.#gossipRoutes,
       connectionTo: (peer) => this.#connections.get(peer),
       someNeighbours: (except) => this.#someNeighbours(except),
+    });
+    this.#topologyGossip = new TopologyGossip({
+      topology: this.#topology,
+      someNeighbours: (except) => this.#someNeighbours(except),
+      changed: () => this.#reroute.request(),
+      outlived: (incarnation) => this.#outlived(incarnation),
+      refused: (from, count) => {
+        const why = `${count} records have an incarnation more than a day ahead of the clocks here`;
+        this.#setAside(from, "topology", new WeaveError("WEAVE_MESSAGE_MALFORMED", why));
+      },
     });
     this.#cookies = new CookieJar(options.clock, options.random);
     this.#accepts = new RateLimiter(options.clock, ACCEPT);
@@ -123,6 +152,13 @@ export class Mesh {
     return this.#frameRoutes;
   }
 
+  /** Milliseconds since the Unix epoch, as this network has it: see {@link meshTime}. */
+  time(): number {
+    const now = this.#clock.now();
+    const clocks = [...this.#connections.values()].map((connection) => connection.remoteTime(now));
+    return Math.floor(meshTime(this.#clock.wall(), clocks));
+  }
+
   connectionTo(peer: PeerName): Connection | undefined {
     return this.#connections.get(peer);
   }
@@ -145,6 +181,8 @@ export class Mesh {
       attempts: this.#maker.status(),
       targets: this.#maker.targets,
       conflicts: this.#topology.conflicts().map(({ kept, refused }) => collisionText(kept, refused)),
+      refused: this.#refusals.list(this.#clock.now()),
+      refusals: this.#refusals.counts,
       terminations: this.#terminations,
       quarantined: this.#quarantined,
     };
@@ -157,7 +195,8 @@ export class Mesh {
     this.#announce.cancel();
     this.#reroute.cancel();
     const error = new WeaveError("WEAVE_CONNECTION", `${peerText(this.#topology.self)} is stopping`);
-    for (const connection of [...this.#handshakes, ...this.#connections.values()]) connection.close(error);
+    for (const connection of [...this.#dialled, ...this.#accepted, ...this.#connections.values()])
+      connection.close(error);
   }
 
   // ── Connections ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -165,13 +204,20 @@ export class Mesh {
   /** Takes an inbound wire. */
   accept(wire: Wire): void {
     const host = hostOf(wire.remoteAddress);
-    if (this.#stopping.signal.aborted || this.#handshakes.size >= MAX_HANDSHAKES || !this.#accepts.admit(host)) {
-      wire.close();
-      this.#options.log.warn("too many connection attempts; some are turned away", { from: host });
+    if (this.#stopping.signal.aborted) return wire.terminate();
+    if (!this.#accepts.admit(host)) {
+      wire.terminate();
+      this.#refuse(wire.remoteAddress, tooMany());
       return;
     }
-    const underLoad = this.#handshakes.size >= COOKIES_ABOVE;
+    const underLoad = this.#accepted.size >= COOKIES_ABOVE;
     this.#start(wire, undefined, underLoad ? { jar: this.#cookies, address: host } : undefined);
+  }
+
+  /** The operator of this end should know whom it keeps out. */
+  #refuse(address: string, refusal: Refusal): void {
+    this.#refusals.note(address, refusal, this.#clock.now());
+    this.#options.log.warn("a connection was refused", { from: address, why: textOf(refusal) });
   }
 
   #start(wire: Wire, dialled: string | undefined, cookies?: ChannelOptions["cookies"]): void {
@@ -184,6 +230,7 @@ export class Mesh {
       uid,
       incarnation,
       connectionId: random.below(2 ** 32),
+      clock: this.#clock.wall(),
       clear: clear(hostOf(wire.remoteAddress)),
       overlays: [overlay.name],
     };
@@ -202,20 +249,22 @@ export class Mesh {
       responsive: (changed, responsive) => this.#responsive(changed, responsive),
       closed: (closed, error) => this.#closed(closed, error),
     });
-    this.#handshakes.add(connection);
+    if (dialled !== undefined) this.#dialled.add(connection);
+    else this.#accepted.add(hostOf(wire.remoteAddress), connection)?.close(tooMany());
     connection.start();
   }
 
   #opened(connection: Connection, secured: Secured, hello: Hello): void {
-    this.#handshakes.delete(connection);
+    this.#endHandshake(connection);
     const remote = connection.remote!;
     try {
-      this.#admit(connection, remote, hello);
+      this.#admission.admit(connection, hello);
     } catch (error) {
       connection.close(error as Error);
       return;
     }
     this.#connections.set(remote.name, connection);
+    this.#refusals.forgive(hostOf(connection.wire.remoteAddress));
     if (connection.dialled !== undefined) this.#maker.succeeded(connection.dialled, remote.name);
     connection.encrypted = !(hello.clear && remote.clear);
     const { log, overlay } = this.#options;
@@ -226,8 +275,11 @@ export class Mesh {
     });
     // Version 0: whatever the peer says of itself replaces it.
     const { name, nickname, key, uid, incarnation } = remote;
-    this.#hear(connection, [{ name, nickname, key, uid, incarnation, version: 0, links: [] }], []);
+    this.#topologyGossip.merge(connection, [{ name, nickname, key, uid, incarnation, version: 0, links: [] }], []);
     this.#announceLinks();
+    // Its clock was set back, or its disk restored: it goes beyond what we show it.
+    const known = this.#topology.get(name);
+    if (known !== undefined && known.incarnation > incarnation) sendRecords(connection, [known]);
     connection.send({ kind: "topology", records: [this.#topology.self], deltas: [] });
     connection.send({ kind: "digest", digest: this.#topology.digest() });
     this.#gossip.sendStates(connection);
@@ -259,42 +311,15 @@ export class Mesh {
     this.#announce.request();
   }
 
-  /** Decides whether a connection may stay; of two to the same peer, both ends keep the same one. @throws why not */
-  #admit(connection: Connection, remote: Hello, hello: Hello): void {
-    const self = this.#topology.self;
-    if (remote.uid === self.uid) throw new Final("WEAVE_CONNECTION", "cannot connect to ourself");
-    if (remote.name === self.name || remote.key === self.key)
-      throw new Final("WEAVE_CONNECTION", collisionText(self, remote));
-    const known = this.#topology.get(remote.name);
-    if (known !== undefined && known.key !== remote.key && !this.#topology.isSuspended(remote.name)) {
-      throw new Final("WEAVE_CONNECTION", collisionText(known, remote));
-    }
-    const { dialled } = connection;
-    const direct = dialled === undefined || this.#maker.targets.some(({ address }) => address === dialled);
-    if (!direct && known === undefined)
-      throw new WeaveError("WEAVE_CONNECTION", `Found unknown remote name: ${remote.name} at ${dialled}`);
-    const other = this.#connections.get(remote.name);
-    if (other !== undefined) {
-      const duplicate = new WeaveError(
-        "WEAVE_CONNECTION",
-        `Multiple connections to ${peerText(remote)} added to ${peerText(self)}`,
-      );
-      // One that is silent has ended at the other side, which would not dial otherwise.
-      const both = other.remote!.uid === remote.uid && !other.silent;
-      if (both && sharedId(hello, remote) >= this.#ranks.get(other)!) throw duplicate;
-      // The other one loses, or belongs to an earlier life of the peer.
-      other.close(duplicate);
-    }
-    const limit = this.#options.connectionLimit;
-    if (limit > 0 && this.#connections.size >= limit)
-      throw new WeaveError("WEAVE_CONNECTION", `Connection limit reached (${limit})`);
-    this.#ranks.set(connection, sharedId(hello, remote));
+  #endHandshake(connection: Connection): void {
+    this.#dialled.delete(connection);
+    this.#accepted.delete(hostOf(connection.wire.remoteAddress), connection);
   }
 
   #closed(connection: Connection, error: Error): void {
-    this.#handshakes.delete(connection);
+    this.#endHandshake(connection);
     const { remote, dialled } = connection;
-    const self = remote !== undefined && remote.uid === this.#topology.self.uid;
+    const self = error instanceof Refusal && error.reason === "self";
     const peer = remote === undefined ? connection.wire.remoteAddress : peerText(remote);
     if (!this.#stopping.signal.aborted && !self) {
       this.#terminations++;
@@ -306,10 +331,12 @@ export class Mesh {
     }
     if (dialled !== undefined) {
       this.#maker.failed(dialled, textOf(error), this.#clock.now(), {
-        never: error instanceof Final,
+        never: self,
         ...(remote ? { peer: remote.name } : {}),
       });
-    }
+    } else if (error instanceof Refusal && !self) this.#refuse(connection.wire.remoteAddress, error);
+    else if (error instanceof WeaveError && error.code === "WEAVE_HANDSHAKE")
+      this.#refuse(connection.wire.remoteAddress, new Refusal("handshake", error.message));
     if (!this.#stopping.signal.aborted) this.#dialler.wake();
   }
 
@@ -318,25 +345,15 @@ export class Mesh {
   #announceLinks(): void {
     const delta = this.#topology.setLinks([...this.#connections.values()].map((connection) => connection.link()));
     if (delta === undefined) return;
-    this.#spreadTopology([delta], undefined);
+    this.#topologyGossip.spread([delta], undefined);
     this.#reroute.request();
   }
 
-  #hear(from: Connection, records: readonly PeerRecord[], deltas: readonly PeerDelta[]): void {
-    const { news, wanted } = this.#topology.merge([...records, ...deltas]);
-    if (wanted.length > 0) from.send({ kind: "want", names: wanted });
-    if (news.length === 0) return;
-    this.#spreadTopology(news, from);
-    this.#reroute.request();
-  }
-
-  #spreadTopology(news: readonly (PeerRecord | PeerDelta)[], except: Connection | undefined): void {
-    const deltas = news.filter(isDelta);
-    const records = news.filter((item): item is PeerRecord => !isDelta(item));
-    for (const connection of this.#someNeighbours(except)) {
-      // Repair tells a slow neighbour later.
-      if (!connection.congested) connection.send({ kind: "topology", records, deltas });
-    }
+  /** Others held a record of ours that was later than ours, or forged. */
+  #outlived(incarnation: number): void {
+    const { log, events } = this.#options;
+    log.warn("others held a later record of this peer; it goes by a later one now", { incarnation });
+    events.incarnation(incarnation);
   }
 
   /** Enough random neighbours for news to reach all peers with near certainty; repair sees to the rest. */
@@ -386,22 +403,10 @@ export class Mesh {
   #handle(from: Connection, message: Message): void {
     switch (message.kind) {
       case "topology":
-        return this.#hear(from, message.records, message.deltas);
       case "digest":
-        if (message.digest !== this.#topology.digest())
-          from.send({ kind: "summary", entries: this.#topology.summary() });
-        return;
-      case "summary": {
-        const { lacking, wanted } = this.#topology.compare(message.entries);
-        if (lacking.length > 0) from.send({ kind: "topology", records: lacking, deltas: [] });
-        if (wanted.length > 0) from.send({ kind: "want", names: wanted });
-        return;
-      }
-      case "want": {
-        const records = message.names.map((name) => this.#topology.get(name)).filter((record) => record !== undefined);
-        if (records.length > 0) from.send({ kind: "topology", records, deltas: [] });
-        return;
-      }
+      case "summary":
+      case "want":
+        return this.#topologyGossip.receive(from, message);
       case "unicast":
       case "broadcast":
       case "gossip":
@@ -416,14 +421,8 @@ export class Mesh {
 const viewOf = (connection: Connection): ConnectionView => ({
   remoteAddress: connection.wire.remoteAddress,
   outbound: connection.outbound,
+  dialled: connection.dialled,
   peer: connection.remote!.name,
 });
 
-function collisionText(
-  local: { name: PeerName; nickname: string },
-  remote: { name: PeerName; nickname: string },
-): string {
-  return `local "${peerText(local)}" and remote "${peerText(remote)}" peer names collision`;
-}
-
-const sharedId = (ours: Hello, theirs: Hello): number => (ours.connectionId ^ theirs.connectionId) >>> 0;
+const tooMany = (): Refusal => new Refusal("busy", "too many connection attempts from this address");

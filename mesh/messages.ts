@@ -2,14 +2,14 @@ import { z } from "zod/mini";
 import {
   countShape,
   deltaShape,
-  MAX_LINKS,
+  MAX_PEERS,
   type PeerDelta,
   type PeerName,
   type PeerRecord,
   peerNameShape,
   recordShape,
 } from "#mesh/peer.js";
-import { MAX_RECORDS, type SummaryEntry } from "#mesh/topology.js";
+import type { SummaryEntry } from "#mesh/topology.js";
 import { decode, encode } from "#src/codec.js";
 
 /** What neighbours say to one another inside a {@link Channel}. Arrays: the first element is the kind. */
@@ -54,15 +54,17 @@ const shape = z.discriminatedUnion("kind", [
   }),
   z.object({
     kind: z.literal("topology"),
-    records: z.array(recordShape).check(z.maxLength(MAX_RECORDS)),
-    deltas: z.array(deltaShape).check(z.maxLength(MAX_RECORDS)),
+    records: z.array(recordShape).check(z.maxLength(MAX_PEERS)),
+    deltas: z.array(deltaShape).check(z.maxLength(MAX_PEERS)),
   }),
   z.object({ kind: z.literal("digest"), digest: z.string().check(z.maxLength(64)) }),
   z.object({
     kind: z.literal("summary"),
-    entries: z.array(z.tuple([peerNameShape, countShape, countShape])).check(z.maxLength(MAX_RECORDS)),
+    entries: z
+      .array(z.tuple([peerNameShape, countShape, countShape, z.string().check(z.maxLength(16))]))
+      .check(z.maxLength(MAX_PEERS)),
   }),
-  z.object({ kind: z.literal("want"), names: z.array(peerNameShape).check(z.maxLength(MAX_LINKS)) }),
+  z.object({ kind: z.literal("want"), names: z.array(peerNameShape).check(z.maxLength(MAX_PEERS)) }),
   z.object({
     kind: z.literal("unicast"),
     channel: channelName,
@@ -75,6 +77,30 @@ const shape = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("gossip"), channel: channelName, from: peerNameShape, payload }),
   z.object({ kind: z.literal("overlay"), payload }),
 ]);
+
+/** Topology is sent in messages of about this size: one of all records of a large network would be above the limit. */
+const TOPOLOGY_BYTES = 1 << 20;
+/** Upper bounds of what a record, and each link in it, takes when encoded. */
+const RECORD_BYTES = 1_500;
+const LINK_BYTES = 192;
+
+/** Records and deltas as messages that each stay far below the limit of a message. */
+export function topologyMessages(records: readonly PeerRecord[], deltas: readonly PeerDelta[]): Message[] {
+  const messages: { kind: "topology"; records: PeerRecord[]; deltas: PeerDelta[] }[] = [];
+  let room = 0;
+  const place = (links: number) => {
+    const bytes = RECORD_BYTES + links * LINK_BYTES;
+    if (messages.length === 0 || bytes > room) {
+      messages.push({ kind: "topology", records: [], deltas: [] });
+      room = TOPOLOGY_BYTES;
+    }
+    room -= bytes;
+    return messages[messages.length - 1];
+  };
+  for (const record of records) place(record.links.length).records.push(record);
+  for (const delta of deltas) place(delta.set.length + delta.drop.length).deltas.push(delta);
+  return messages;
+}
 
 export function encodeMessage(message: Message): Uint8Array {
   return encode(message);

@@ -3,7 +3,8 @@ import type { AttemptStatus, Target } from "#mesh/connection-maker.js";
 import type { KeyPair } from "#mesh/noise.js";
 import type { Overlay } from "#mesh/overlay.js";
 import type { PeerName, PeerRecord } from "#mesh/peer.js";
-import type { Dial } from "#mesh/transport.js";
+import type { RefusalReason, Refused } from "#mesh/refusals.js";
+import type { Dial, Resolve } from "#mesh/transport.js";
 import type { Clock } from "#src/clock.js";
 import type { Log } from "#src/log.js";
 import type { Random } from "#src/random.js";
@@ -25,6 +26,9 @@ export interface MeshOptions {
   readonly clear: (remoteHost: string) => boolean;
   readonly overlay: Overlay;
   readonly dial: Dial;
+  readonly resolve: Resolve;
+  /** IPv4 addresses of this host: never dialled on the word of another peer. */
+  readonly ownAddresses: () => ReadonlySet<string>;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -39,6 +43,8 @@ export interface MeshEvents {
   resumed(peer: PeerName): void;
   /** Out of reach for so long that it is dropped. */
   forgotten(peer: PeerName): void;
+  /** We had to begin a later life: to be persisted, so that the next start begins after it. */
+  incarnation(incarnation: number): void;
   /** The operator's targets changed: to be persisted. */
   targets(targets: readonly Target[]): void;
 }
@@ -51,6 +57,9 @@ export interface MeshStatus {
   readonly attempts: readonly AttemptStatus[];
   readonly targets: readonly Target[];
   readonly conflicts: readonly string[];
+  /** Connections of others that were refused of late. */
+  readonly refused: readonly Refused[];
+  readonly refusals: Readonly<Record<RefusalReason, number>>;
   readonly terminations: number;
   /** Messages that were set aside because they made no sense, or because a gossiper failed on them. */
   readonly quarantined: number;

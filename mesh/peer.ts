@@ -1,4 +1,5 @@
 import { z } from "zod/mini";
+import { MAX_COUNT } from "#mesh/counter.js";
 import { type MacText, macText } from "#src/mac.js";
 
 /** A peer's name: 48 bits, written as a MAC address. Also the MAC of its bridge. */
@@ -7,6 +8,8 @@ export type PeerName = MacText;
 /** One end's view of a connection, as it is gossiped. */
 export interface PeerLink {
   readonly to: PeerName;
+  /** How the remote end's key begins ({@link keyStart}): a name may have belonged to another machine before. */
+  readonly key: string;
   /** The remote end's TCP address as this end sees it, `ip:port`. */
   readonly address: string;
   readonly outbound: boolean;
@@ -41,15 +44,18 @@ export interface PeerDelta {
   readonly drop: readonly PeerName[];
 }
 
-/** Links that one record may have; the original's hard limit of peers. */
-export const MAX_LINKS = 4_096;
+/**
+ * Peers of one network, and so links of one record: the highest --conn-limit, and Weave Net's hard limit. Everything that
+ * is kept or sent for each peer has this bound, so that no peer ever sends what others must refuse.
+ */
+export const MAX_PEERS = 4_096;
 export const MAX_NICKNAME = 255;
 
 /** Other peers' words are shown on our terminal: no control characters, nor others that cannot be seen. */
 const VISIBLE = /^[^\p{C}]*$/u;
 
 const NAME = z.string().check(z.regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/));
-const COUNT = z.number().check(z.int(), z.gte(0));
+const COUNT = z.number().check(z.int(), z.gte(0), z.lte(MAX_COUNT));
 
 export const peerNameShape = NAME;
 export const countShape = COUNT;
@@ -63,6 +69,7 @@ export function visible(text: string): string {
 
 const linkShape = z.object({
   to: NAME,
+  key: z.string().check(z.regex(/^[0-9a-f]{16}$/)),
   address: z.string().check(z.maxLength(64), z.regex(/^[\w.:[\]-]*$/)),
   outbound: z.boolean(),
   established: z.boolean(),
@@ -79,7 +86,7 @@ export const identityShape = z.object({
 export const recordShape = z.object({
   ...identityShape.shape,
   version: COUNT,
-  links: z.array(linkShape).check(z.maxLength(MAX_LINKS)),
+  links: z.array(linkShape).check(z.maxLength(MAX_PEERS)),
 });
 
 export const deltaShape = z.object({
@@ -87,9 +94,19 @@ export const deltaShape = z.object({
   incarnation: COUNT,
   from: COUNT,
   to: COUNT,
-  set: z.array(linkShape).check(z.maxLength(MAX_LINKS)),
-  drop: z.array(NAME).check(z.maxLength(MAX_LINKS)),
+  set: z.array(linkShape).check(z.maxLength(MAX_PEERS)),
+  drop: z.array(NAME).check(z.maxLength(MAX_PEERS)),
 });
+
+/** The part of a key that a link carries: enough to tell machines apart by chance, a quarter of its bytes. */
+export function keyStart(key: string): string {
+  return key.slice(0, 16);
+}
+
+/** Whether a link leads to the machine of a record, and not to an earlier or later one of the same name. */
+export function leadsTo(link: PeerLink, record: PeerRecord): boolean {
+  return link.key === keyStart(record.key);
+}
 
 /** `name(nickname)`, as status and messages show a peer. */
 export function peerText(peer: { readonly name: PeerName; readonly nickname: string }): string {

@@ -1,4 +1,4 @@
-import type { PeerName, PeerRecord } from "#mesh/peer.js";
+import { leadsTo, type PeerName, type PeerRecord } from "#mesh/peer.js";
 
 /**
  * Routes over the known topology, worked out breadth-first with neighbours in the order of their names: all peers that
@@ -47,6 +47,7 @@ export class Routes {
 }
 
 function adjacency(records: readonly PeerRecord[], mode: "all" | "established"): Map<PeerName, PeerName[]> {
+  const byName = new Map(records.map((record) => [record.name, record]));
   const established = new Map(
     records.map((record) => [
       record.name,
@@ -55,10 +56,13 @@ function adjacency(records: readonly PeerRecord[], mode: "all" | "established"):
   );
   const result = new Map<PeerName, PeerName[]>();
   for (const record of records) {
-    const usable = record.links.filter(
-      ({ to, established: up }) =>
-        established.has(to) && (mode === "all" || (up && established.get(to)!.has(record.name))),
-    );
+    const usable = record.links.filter((link) => {
+      const { to, established: up } = link;
+      const other = byName.get(to);
+      return (
+        other !== undefined && leadsTo(link, other) && (mode === "all" || (up && established.get(to)!.has(record.name)))
+      );
+    });
     result.set(record.name, usable.map((link) => link.to).sort());
   }
   return result;

@@ -1,24 +1,34 @@
 import { createHash } from "node:crypto";
-import type { PeerDelta, PeerIdentity, PeerLink, PeerName, PeerRecord } from "#mesh/peer.js";
+import { MAX_COUNT, successor } from "#mesh/counter.js";
+import {
+  leadsTo,
+  MAX_PEERS,
+  type PeerDelta,
+  type PeerIdentity,
+  type PeerLink,
+  type PeerName,
+  type PeerRecord,
+} from "#mesh/peer.js";
+import { compareText } from "#src/text.js";
 
 /** A peer out of reach is kept this long: longer than a reboot with a disk check. Its addresses and names wait with it. */
 export const FORGET_AFTER_MS = 15 * 60_000;
-/** Records kept at all, those of peers out of reach included: what a hostile peer can make us hold. */
-export const MAX_RECORDS = 8_192;
 /** Conflicts remembered for status; the oldest goes first. */
 const MAX_CONFLICTS = 64;
 
-/** [name, incarnation, version] */
-export type SummaryEntry = readonly [PeerName, number, number];
+/** [name, incarnation, version, {@link contentHash}] */
+export type SummaryEntry = readonly [PeerName, number, number, string];
 
 export interface Merged {
   /** Records and deltas that were new to us: to be passed on. */
   readonly news: readonly (PeerRecord | PeerDelta)[];
   /** Peers whose delta does not follow what we have: their whole record is needed. */
   readonly wanted: readonly PeerName[];
+  /** Items whose counters cannot be true. */
+  readonly refused: number;
 }
 
-/** Two keys for one live name: what was heard is set aside. */
+/** Two keys for one live name: what was received is set aside. */
 export interface NameConflict {
   readonly kept: PeerIdentity;
   readonly refused: PeerIdentity;
@@ -34,7 +44,9 @@ export const isDelta = (item: PeerRecord | PeerDelta): item is PeerDelta => "fro
 
 /**
  * What is known of all peers. Each peer alone writes its record, with a version; of two records of one peer the later
- * incarnation wins, then the higher version. So merging is commutative and idempotent, whatever the order of arrival.
+ * incarnation wins, then the higher version, then (where somebody has forged one) the higher hash of the contents. So
+ * merging is commutative and idempotent, whatever the order of arrival. Records of different keys are of different machines,
+ * whose lives cannot be compared: of these the one that links lead to stays.
  *
  *                 links lead to it                    15 min out of reach
  *   (unknown) ──▶ reachable ◀────────▶ suspended ──────────────────────────▶ forgotten
@@ -48,11 +60,16 @@ export class Topology {
   readonly #suspended = new Map<PeerName, number>();
   /** Were within reach at some time: only their going and coming is news. */
   readonly #reached = new Set<PeerName>();
-  readonly #conflicts = new Map<string, NameConflict>();
+  readonly #conflicts = new Map<string, NameConflict & { readonly at: number }>();
+  readonly #latest: () => number;
   #self: PeerRecord;
   #digest: string | undefined;
+  /** Of the last {@link updateReach}. */
+  #now = 0;
 
-  constructor(self: PeerIdentity) {
+  /** @param latest the latest incarnation that can be true now */
+  constructor(self: PeerIdentity, latest: () => number = () => MAX_COUNT) {
+    this.#latest = latest;
     this.#self = { ...self, version: 1, links: [] };
     this.#records.set(self.name, this.#self);
   }
@@ -62,7 +79,8 @@ export class Topology {
   }
 
   /** Changes our own links. Undefined when nothing changed; else the delta to announce. */
-  setLinks(links: readonly PeerLink[]): PeerDelta | undefined {
+  setLinks(all: readonly PeerLink[]): PeerDelta | undefined {
+    const links = all.slice(0, MAX_PEERS);
     const before = new Map(this.#self.links.map((link) => [link.to, link]));
     const set = links.filter((link) => !sameLink(before.get(link.to), link));
     const drop = this.#self.links.filter((link) => !links.some((now) => now.to === link.to)).map((link) => link.to);
@@ -71,7 +89,7 @@ export class Topology {
       name: this.#self.name,
       incarnation: this.#self.incarnation,
       from: this.#self.version,
-      to: this.#self.version + 1,
+      to: successor(this.#self.version),
       set,
       drop,
     };
@@ -79,16 +97,19 @@ export class Topology {
     return delta;
   }
 
-  /** Takes what was heard. Nothing that is heard makes it fail: what contradicts is set aside and counted. */
+  /** Merges what was received. Nothing that is received makes it fail: what contradicts is set aside and counted. */
   merge(items: readonly (PeerRecord | PeerDelta)[]): Merged {
     const news: (PeerRecord | PeerDelta)[] = [];
     const wanted: PeerName[] = [];
+    const latest = this.#latest();
+    let refused = 0;
     for (const item of items) {
-      if (item.name === this.#self.name) this.#heardOfSelf(item, news);
+      if (item.incarnation > latest) refused++;
+      else if (item.name === this.#self.name) this.#heardOfSelf(item, news);
       else if (isDelta(item)) this.#mergeDelta(item, news, wanted);
-      else this.#mergeRecord(item, news);
+      else this.#mergeRecord(item, news, latest);
     }
-    return { news, wanted };
+    return { news, wanted, refused };
   }
 
   get(name: PeerName): PeerRecord | undefined {
@@ -112,15 +133,17 @@ export class Topology {
     return [...this.#conflicts.values()];
   }
 
-  /** Works out anew who can be reached, and forgets who could not for long. To be called after every change. */
+  /** Computes which peers can be reached, and forgets those that could not for long. To be called after every change. */
   updateReach(now: number): Reach {
+    this.#now = now;
+    for (const [key, { at }] of this.#conflicts) if (now - at >= FORGET_AFTER_MS) this.#conflicts.delete(key);
     const found = new Set<PeerName>([this.#self.name]);
     const queue: PeerRecord[] = [this.#self];
     for (let record = queue.pop(); record !== undefined; record = queue.pop()) {
-      for (const { to } of record.links) {
-        const next = this.#records.get(to);
-        if (next === undefined || found.has(to)) continue;
-        found.add(to);
+      for (const link of record.links) {
+        const next = this.#records.get(link.to);
+        if (next === undefined || found.has(link.to) || !leadsTo(link, next)) continue;
+        found.add(link.to);
         queue.push(next);
       }
     }
@@ -157,41 +180,41 @@ export class Topology {
     return this.#digest;
   }
 
-  /** What we have, sorted by name. */
+  /** What we have, sorted by name. Without what time has shown to be false since. */
   summary(): SummaryEntry[] {
+    const latest = this.#latest();
     return this.reachable()
-      .map((record): SummaryEntry => [record.name, record.incarnation, record.version])
+      .filter(({ incarnation }) => incarnation <= latest)
+      .map((record): SummaryEntry => [record.name, record.incarnation, record.version, contentHash(record)])
       .sort(([a], [b]) => (a < b ? -1 : 1));
   }
 
   /** Compares with another's summary: the records that it lacks, and the names of those that we lack. */
   compare(theirs: readonly SummaryEntry[]): { lacking: PeerRecord[]; wanted: PeerName[] } {
     const known = new Map(theirs.map((entry) => [entry[0], entry]));
+    const latest = this.#latest();
     const lacking = this.reachable().filter((record) => {
       const entry = known.get(record.name);
-      return entry === undefined || isNewer(record, entry[1], entry[2]);
+      return record.incarnation <= latest && (entry === undefined || order(entryOf(record), entry) > 0);
     });
     const wanted = theirs
-      .filter(([name, incarnation, version]) => {
-        const ours = this.#records.get(name);
-        return (
-          ours === undefined ||
-          incarnation > ours.incarnation ||
-          (incarnation === ours.incarnation && version > ours.version)
-        );
+      .filter((entry) => {
+        if (entry[1] > latest) return false;
+        const ours = this.#records.get(entry[0]);
+        return ours === undefined || ours.incarnation > latest || order(entry, entryOf(ours)) > 0;
       })
       .map(([name]) => name);
     return { lacking, wanted };
   }
 
-  #mergeRecord(record: PeerRecord, news: (PeerRecord | PeerDelta)[]): void {
+  #mergeRecord(record: PeerRecord, news: (PeerRecord | PeerDelta)[], latest: number): void {
     const ours = this.#records.get(record.name);
-    if (ours !== undefined && ours.key !== record.key && !this.#suspended.has(record.name)) {
-      this.#setAside(ours, record);
-      return;
-    }
-    if (ours !== undefined && !isNewer(record, ours.incarnation, ours.version)) return;
-    if (ours === undefined && this.#records.size >= MAX_RECORDS) return;
+    if (ours === undefined) {
+      if (this.#records.size >= MAX_PEERS && !this.#makeRoom()) return;
+    } else if (ours.key !== record.key) {
+      // A machine with another key has the name now, and perhaps a clock that is behind: the lives are not compared.
+      if (!this.#suspended.has(record.name)) return this.#setAside(ours, record);
+    } else if (ours.incarnation <= latest && order(entryOf(record), entryOf(ours)) <= 0) return;
     this.#records.set(record.name, record);
     this.#digest = undefined;
     news.push(record);
@@ -216,26 +239,39 @@ export class Topology {
     const links = new Map(ours.links.map((link) => [link.to, link]));
     for (const name of delta.drop) links.delete(name);
     for (const link of delta.set) links.set(link.to, link);
+    if (links.size > MAX_PEERS) return;
     this.#records.set(delta.name, { ...ours, version: delta.to, links: inOrder(links.values()) });
     this.#digest = undefined;
     news.push(delta);
   }
 
-  /** Somebody holds a record of ourselves that is not behind ours: from an earlier life. We go beyond it. */
+  /**
+   * Somebody holds a record of ourselves that ours does not supersede: from an earlier life (perhaps the clock was set back,
+   * or a disk restored), or forged. We begin a later life, so that ours holds everywhere.
+   */
   #heardOfSelf(item: PeerRecord | PeerDelta, news: (PeerRecord | PeerDelta)[]): void {
-    if (!isDelta(item) && item.key !== this.#self.key) {
-      this.#setAside(this.#self, item);
-      return;
+    const self = this.#self;
+    if (!isDelta(item) && item.key !== self.key) return this.#setAside(self, item);
+    if (item.incarnation < self.incarnation) return;
+    if (item.incarnation === self.incarnation) {
+      if (isDelta(item) ? item.to <= self.version : item.uid === self.uid && item.version < self.version) return;
+      if (!isDelta(item) && item.version === self.version && contentHash(item) === contentHash(self)) return;
     }
-    const version = isDelta(item) ? item.to : item.version;
-    const same = item.incarnation === this.#self.incarnation && version <= this.#self.version;
-    if (item.incarnation < this.#self.incarnation || (same && (isDelta(item) || item.uid === this.#self.uid))) return;
-    this.#setSelf({ ...this.#self, incarnation: Math.max(item.incarnation, this.#self.incarnation) + 1, version: 1 });
+    this.#setSelf({ ...self, incarnation: successor(item.incarnation), version: 1 });
     news.push(this.#self);
   }
 
+  /** Forgets a peer out of reach in favour of one that is there. */
+  #makeRoom(): boolean {
+    const [name] = this.#suspended.keys();
+    if (name === undefined) return false;
+    this.#records.delete(name);
+    this.#suspended.delete(name);
+    return true;
+  }
+
   #setAside(kept: PeerIdentity, refused: PeerIdentity): void {
-    this.#conflicts.set(`${kept.name} ${refused.key}`, { kept, refused });
+    this.#conflicts.set(`${kept.name} ${refused.key}`, { kept, refused, at: this.#now });
     if (this.#conflicts.size > MAX_CONFLICTS) this.#conflicts.delete(this.#conflicts.keys().next().value as string);
   }
 
@@ -252,9 +288,38 @@ function inOrder(links: Iterable<PeerLink>): PeerLink[] {
 }
 
 function sameLink(a: PeerLink | undefined, b: PeerLink): boolean {
-  return a !== undefined && a.address === b.address && a.outbound === b.outbound && a.established === b.established;
+  return (
+    a !== undefined &&
+    a.key === b.key &&
+    a.address === b.address &&
+    a.outbound === b.outbound &&
+    a.established === b.established
+  );
 }
 
-function isNewer(record: { incarnation: number; version: number }, incarnation: number, version: number): boolean {
-  return record.incarnation > incarnation || (record.incarnation === incarnation && record.version > version);
+const entryOf = (record: PeerRecord): SummaryEntry => [
+  record.name,
+  record.incarnation,
+  record.version,
+  contentHash(record),
+];
+
+/** Positive when `a` supersedes `b`. */
+function order(a: SummaryEntry, b: SummaryEntry): number {
+  return a[1] - b[1] || a[2] - b[2] || compareText(a[3], b[3]);
+}
+
+const hashes = new WeakMap<PeerRecord, string>();
+
+/** Of all that a record says: two that differ under one version are found out by it. 16 hexadecimal digits. */
+export function contentHash(record: PeerRecord): string {
+  let hash = hashes.get(record);
+  if (hash === undefined) {
+    const { name, nickname, key, uid, incarnation, version, links } = record;
+    const rows = links.map((link) => [link.to, link.key, link.address, link.outbound, link.established]);
+    const text = JSON.stringify([name, nickname, key, uid, incarnation, version, rows]);
+    hash = createHash("sha256").update(text).digest("hex").slice(0, 16);
+    hashes.set(record, hash);
+  }
+  return hash;
 }

@@ -12,6 +12,8 @@ export interface Wire {
   send(bytes: Uint8Array, sent?: () => void): void;
   /** Ends the connection; what was sent before still goes out. `closed` is not called for it. */
   close(): void;
+  /** As {@link close}, at once: nothing is waited for, and nothing is left of it. For those who are not peers (yet). */
+  terminate(): void;
   /** To be called once, before anything can arrive. */
   listen(handlers: WireHandlers): void;
 }
@@ -24,6 +26,9 @@ export interface WireHandlers {
 
 /** Opens a connection to `ip:port`. Rejects with a message that a person can read. */
 export type Dial = (address: string, signal: AbortSignal) => Promise<Wire>;
+
+/** Finds the IPv4 addresses of a name: one at least. Rejects with a message that a person can read. */
+export type Resolve = (host: string) => Promise<readonly string[]>;
 
 export function hostOf(address: string): string {
   return address.slice(0, address.lastIndexOf(":"));

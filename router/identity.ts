@@ -1,6 +1,8 @@
 import { z } from "zod/mini";
-import { type KeyPair, keyPair } from "#mesh/noise.js";
-import { peerNameFromBytes } from "#mesh/peer.js";
+import { AHEAD_MS } from "#mesh/counter.js";
+import type { KeyPair } from "#mesh/noise.js";
+import { countShape, peerNameFromBytes } from "#mesh/peer.js";
+import { checkedPublic } from "#mesh/x25519.js";
 import type { Clock } from "#src/clock.js";
 import { type MacText, parseMac } from "#src/mac.js";
 import type { Random } from "#src/random.js";
@@ -26,7 +28,12 @@ export interface IdentitySources {
 
 const secretShape = z.instanceof(Uint8Array).check(z.refine((bytes) => (bytes as Uint8Array).length === 32));
 const textShape = z.string();
-const countShape = z.number().check(z.int(), z.gte(0));
+const KEY = "incarnation";
+
+/** Notes that this life goes by a later incarnation. @throws WEAVE_STORE */
+export function saveIncarnation(store: Store, incarnation: number): void {
+  store.put(KEY, incarnation);
+}
 
 /**
  * Who we are, made at the first start and kept. The name is the first of: what was asked for, the MAC of our bridge, what
@@ -46,8 +53,13 @@ export function loadIdentity({ store, clock, random, name, bridgeMac, machine }:
   const chosen =
     name === undefined ? (bridgeMac ?? kept ?? peerNameFromBytes(machine ?? random.bytes(6))) : parseMac(name);
   if (chosen !== kept) store.put("peername", chosen);
-  // Later than every earlier life, even if the clock was set back; later than a lost database's lives by the clock.
-  const incarnation = Math.max(clock.wall(), (stored("incarnation", countShape) ?? 0) + 1);
-  store.put("incarnation", incarnation);
-  return { name: chosen, staticKey: keyPair(Uint8Array.from(secret)), incarnation };
+  const now = clock.wall();
+  const next = (stored(KEY, countShape) ?? 0) + 1;
+  // Later than every earlier life, even if the clock was set back. Not where it would be so far ahead that others refuse
+  // it: if our own clock is behind, they show us our last life's record, and the mesh goes beyond it.
+  const incarnation = next <= now + AHEAD_MS ? Math.max(now, next) : now;
+  saveIncarnation(store, incarnation);
+  const secretBytes = Uint8Array.from(secret);
+  const staticKey = { secret: secretBytes, public: checkedPublic(secretBytes) };
+  return { name: chosen, staticKey, incarnation };
 }

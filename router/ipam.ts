@@ -43,6 +43,7 @@ export class Ipam implements Holder {
       log,
       store,
       peers: this.directory,
+      time: () => mesh.time(),
     });
     this.allocator.open(mesh.channel(CHANNEL, this.allocator.gossiper));
   }

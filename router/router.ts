@@ -1,9 +1,9 @@
-import { availableParallelism } from "node:os";
+import { availableParallelism, networkInterfaces } from "node:os";
 import type { Docker } from "#docker/docker.js";
 import type { Target } from "#mesh/connection-maker.js";
 import { Mesh } from "#mesh/mesh.js";
 import { type PeerName, peerText } from "#mesh/peer.js";
-import type { Wire } from "#mesh/transport.js";
+import { hostOf, type Wire } from "#mesh/transport.js";
 import { Datapath, threadsFor } from "#router/datapath/datapath.js";
 import { allowedOffloads } from "#router/datapath/offloads.js";
 import type { DatapathEvent } from "#router/datapath/protocol.js";
@@ -13,14 +13,14 @@ import { Dns } from "#router/dns/dns.js";
 import { parseDnsOptions } from "#router/dns/options.js";
 import { Exposure } from "#router/exposure.js";
 import { frameRouteTable } from "#router/frame-routes.js";
-import { loadIdentity } from "#router/identity.js";
+import { loadIdentity, saveIncarnation } from "#router/identity.js";
 import { Ipam } from "#router/ipam.js";
 import { parseIpamOptions } from "#router/ipam-options.js";
 import { NamespaceWatch } from "#router/namespaces.js";
 import { hostPorts, type RouterOptions } from "#router/options.js";
 import { passwordKey } from "#router/password.js";
 import { Sleeve, SleeveConnection } from "#router/sleeve/sleeve.js";
-import { loadTargets, MAX_TARGETS, resolveTarget, saveTargets } from "#router/targets.js";
+import { loadTargets, MAX_TARGETS, parseTarget, resolveHost, saveTargets } from "#router/targets.js";
 import { dialWebSocket, listenWebSocket, type WebSocketListener } from "#router/ws-transport.js";
 import { inSubnets, parseCidr } from "#src/address.js";
 import { systemClock } from "#src/clock.js";
@@ -143,8 +143,8 @@ export class Router {
     undo.push(() => store.close());
     const targets =
       restarted || options.resume
-        ? loadTargets(store)
-        : await Promise.all(options.peers.map((peer) => resolveTarget(peer, options.port)));
+        ? loadTargets(store, options.port)
+        : options.peers.map((peer) => parseTarget(peer, options.port));
     const bridgeMac = (await findBridge(options.bridge))?.address;
     const identity = loadIdentity({
       store,
@@ -205,6 +205,8 @@ export class Router {
       clear: (host) => !options.encryption || inSubnets(host, trusted),
       overlay: sleeve,
       dial: (address, signal) => dialWebSocket(address, options.host || undefined, signal),
+      resolve: resolveHost,
+      ownAddresses,
       clock: systemClock,
       random: systemRandom,
       log,
@@ -222,6 +224,7 @@ export class Router {
           log.info("peer forgotten", { peer });
           onForgotten(peer);
         },
+        incarnation: (now) => saveIncarnation(store, now),
         targets: (now) => saveTargets(store, now),
       },
     });
@@ -317,18 +320,31 @@ export class Router {
     return this.#target.lost;
   }
 
-  /** Adds targets. Those that cannot be resolved are named in the answer; the others count all the same. */
+  /**
+   * Adds targets. What is no target at all is named in the answer, and so are names that cannot be resolved now: these are
+   * tried again, like everything that does not answer.
+   */
   async connect(peers: readonly string[], replace: boolean): Promise<string[]> {
-    const results = await Promise.allSettled(
-      peers.slice(0, MAX_TARGETS).map((peer) => resolveTarget(peer, this.options.port)),
-    );
-    const targets = results
-      .filter((result): result is PromiseFulfilledResult<Target> => result.status === "fulfilled")
-      .map((result) => result.value);
+    const errors: string[] = [];
+    const targets: Target[] = [];
+    for (const peer of peers) {
+      try {
+        targets.push(parseTarget(peer, this.options.port));
+      } catch (error) {
+        errors.push(textOf(error));
+      }
+    }
+    const kept = replace ? 0 : this.mesh.status().targets.length;
+    if (kept + targets.length > MAX_TARGETS) {
+      throw new WeaveError("WEAVE_PEER_INVALID", `a router has at most ${MAX_TARGETS} targets`, {
+        next: "Peers find one another: one or two targets are enough. 'weave forget' drops some.",
+      });
+    }
     this.mesh.connect(targets, replace);
-    return results
-      .filter((result): result is PromiseRejectedResult => result.status === "rejected")
-      .map((result) => textOf(result.reason));
+    const lookups = targets.map(({ address }) => resolveHost(hostOf(address)));
+    for (const result of await Promise.allSettled(lookups))
+      if (result.status === "rejected") errors.push(`${textOf(result.reason)}; it is tried again`);
+    return errors;
   }
 
   /** Ends everything, in an order that loses nothing. The bridge and the containers on it stay as they are. */
@@ -365,6 +381,10 @@ export function sessionOf(mesh: Mesh, peer: PeerName): number | undefined {
   return connection?.state === "established" && connection.overlay instanceof SleeveConnection
     ? connection.overlay.session
     : undefined;
+}
+
+function ownAddresses(): ReadonlySet<string> {
+  return new Set(Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address)));
 }
 
 /** A container may have moved to another host with its MAC: then the bridge knows it no more, and the network is right. */

@@ -2,17 +2,19 @@ import { lookup } from "node:dns/promises";
 import { z } from "zod/mini";
 import type { Target } from "#mesh/connection-maker.js";
 import { isIpv4 } from "#src/address.js";
-import { WeaveError } from "#src/errors.js";
+import { systemCode, WeaveError } from "#src/errors.js";
 import { isPort } from "#src/flag-shapes.js";
+import { Semaphore } from "#src/semaphore.js";
 import { readStored, type Store } from "#src/store.js";
 
 const KEY = "directPeers";
 /** Peers one call may name, and targets a router may have. */
 export const MAX_TARGETS = 1_024;
 
-const shape = z
-  .array(z.object({ text: z.string(), address: z.string(), port: z.boolean() }))
-  .check(z.maxLength(MAX_TARGETS));
+const shape = z.array(z.object({ text: z.string() })).check(z.maxLength(MAX_TARGETS));
+
+/** Look-ups at once: each holds one of the few threads that Node has for all such work, for as long as a server is silent. */
+const LOOKUPS = 2;
 
 /**
  * Reads `host[:port]`. Whether the host exists is found out by resolving it.
@@ -27,39 +29,47 @@ export function parsePeer(text: string): { readonly host: string; readonly port:
       `invalid peer name ${JSON.stringify(text.slice(0, 300))}, should be host[:port]`,
     );
   }
-  return { host: match[1], port: match[2] === undefined ? undefined : Number(match[2]) };
+  const [, host, port] = match;
+  // All digits and dots, and no address: a name server would be asked in vain.
+  if (/^[\d.]+$/.test(host) && !isIpv4(host))
+    throw new WeaveError("WEAVE_PEER_INVALID", `lookup ${host}: no such host`);
+  return { host, port: port === undefined ? undefined : Number(port) };
 }
 
 /**
- * Resolves `host[:port]` once, as Weave Net does.
+ * A target as it was typed. A name stays a name: it is resolved at each attempt.
  *
  * @param ourPort taken where no port is given
  * @throws WEAVE_PEER_INVALID
  */
-export async function resolveTarget(text: string, ourPort: number): Promise<Target> {
+export function parseTarget(text: string, ourPort: number): Target {
   const { host, port } = parsePeer(text);
-  return { text, address: `${await resolve(host)}:${port ?? ourPort}`, port: port !== undefined };
+  return { text, address: `${host}:${port ?? ourPort}`, port: port !== undefined };
 }
 
-async function resolve(host: string): Promise<string> {
-  if (isIpv4(host)) return host;
-  // All digits and dots, and no address: a name server would be asked in vain.
-  if (/^[\d.]+$/.test(host)) throw new WeaveError("WEAVE_PEER_INVALID", `lookup ${host}: no such host`);
+const running = new Semaphore(LOOKUPS);
+
+/** The IPv4 addresses of a name, by the host's own rules (hosts file, name servers). @throws WEAVE_PEER_INVALID */
+export async function resolveHost(host: string): Promise<string[]> {
+  if (isIpv4(host)) return [host];
   try {
-    return (await lookup(host, { family: 4 })).address;
+    const found = await running.run(() => lookup(host, { family: 4, all: true }));
+    return found.map(({ address }) => address);
   } catch (cause) {
-    throw new WeaveError("WEAVE_PEER_INVALID", `lookup ${host}: no such host`, { cause });
+    const why = systemCode(cause) === "EAI_AGAIN" ? "the name server does not answer" : "no such host";
+    throw new WeaveError("WEAVE_PEER_INVALID", `lookup ${host}: ${why}`, { cause });
   }
 }
 
 /** @throws WEAVE_STORE */
-export function loadTargets(store: Store): Target[] {
-  return readStored(store, KEY, shape, "Launch with the peers on the command line, without --resume.") ?? [];
+export function loadTargets(store: Store, ourPort: number): Target[] {
+  const stored = readStored(store, KEY, shape, "Launch with the peers on the command line, without --resume.") ?? [];
+  return stored.map(({ text }) => parseTarget(text, ourPort));
 }
 
 export function saveTargets(store: Store, targets: readonly Target[]): void {
   store.put(
     KEY,
-    targets.map(({ text, address, port }) => ({ text, address, port })),
+    targets.map(({ text }) => ({ text })),
   );
 }

@@ -2,17 +2,25 @@ import { createServer } from "node:http";
 import type { Socket } from "node:net";
 import { type RawData, WebSocket, WebSocketServer } from "ws";
 import { MAX_FRAME_BYTES } from "#mesh/channel.js";
+import { FairSlots } from "#mesh/fair-slots.js";
 import type { Wire, WireHandlers } from "#mesh/transport.js";
 import { systemCode, textOf, WeaveError } from "#src/errors.js";
 import { bindTcp, cannotListen } from "#src/host/native/tcp.js";
+import { systemRandom } from "#src/random.js";
 
 /** Long enough for a far, busy peer; the mesh gives up earlier where it wants to. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** A peer sends its request, one packet, as soon as it is connected. */
+const REQUEST_TIMEOUT_MS = 5_000;
+/** Node looks for those that are late this often; by default each 30 s. */
+const LATE_CHECK_MS = 1_000;
+/** What was sent before a connection is closed has this long to arrive. An option that the package's types lack. */
+const CLOSING: object = { closeTimeout: 2_000 };
 const SUBPROTOCOL = "weave-mesh";
 /** The original's limits are on TCP; an HTTP head of more than this is no peer of ours. */
 const MAX_HEADER_BYTES = 4_096;
-/** Twice the links that a peer can have (MAX_LINKS): strangers must not use up our descriptors. */
-const MAX_CONNECTIONS = 8_192;
+/** TCP connections that have not become WebSockets yet, in all and of one address. */
+const STRANGERS = { total: 1_024, each: 128 };
 
 /** A WebSocket (RFC 6455) as the mesh's {@link Wire}. */
 class WebSocketWire implements Wire {
@@ -65,6 +73,11 @@ class WebSocketWire implements Wire {
     this.#handlers = undefined;
     this.#socket.close();
   }
+
+  terminate(): void {
+    this.#handlers = undefined;
+    this.#socket.terminate();
+  }
 }
 
 /**
@@ -76,6 +89,7 @@ export function dialWebSocket(address: string, localAddress: string | undefined,
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(`ws://${address}/`, SUBPROTOCOL, {
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+      ...CLOSING,
       maxPayload: MAX_FRAME_BYTES,
       perMessageDeflate: false,
       ...(localAddress ? { localAddress } : {}),
@@ -114,18 +128,30 @@ export interface WebSocketListener {
 export function listenWebSocket(host: string, port: number, accept: (wire: Wire) => void): Promise<WebSocketListener> {
   return new Promise((resolve, reject) => {
     const http = createServer(
-      { headersTimeout: HANDSHAKE_TIMEOUT_MS, requestTimeout: HANDSHAKE_TIMEOUT_MS, maxHeaderSize: MAX_HEADER_BYTES },
+      {
+        headersTimeout: REQUEST_TIMEOUT_MS,
+        requestTimeout: REQUEST_TIMEOUT_MS,
+        connectionsCheckingInterval: LATE_CHECK_MS,
+        maxHeaderSize: MAX_HEADER_BYTES,
+      },
       (_request, response) => response.writeHead(426, { Connection: "close" }).end("this port is for weave peers\n"),
     );
-    http.maxConnections = MAX_CONNECTIONS;
+    const strangers = new FairSlots<Socket>(systemRandom, STRANGERS);
+    http.on("connection", (socket) => {
+      const source = plain(socket.remoteAddress);
+      strangers.add(source, socket)?.destroy();
+      socket.once("close", () => strangers.delete(source, socket));
+    });
     const server = new WebSocketServer({
       server: http,
       path: "/",
       maxPayload: MAX_FRAME_BYTES,
       perMessageDeflate: false,
+      ...CLOSING,
       handleProtocols: (protocols) => (protocols.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
     });
     server.on("connection", (socket, request) => {
+      strangers.delete(plain(request.socket.remoteAddress), request.socket);
       socket.pause();
       accept(new WebSocketWire(socket, request.socket));
     });

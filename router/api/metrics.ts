@@ -1,4 +1,5 @@
 import type { Registry } from "prom-client";
+import { quarantined } from "#router/api/report.js";
 import type { Router } from "#router/router.js";
 
 /** The type of a connection over which no frames can travel yet. */
@@ -84,11 +85,19 @@ export class Metrics {
       }));
     }
     counter("weave_messages_quarantined_total", "Messages of peers that were set aside.", "", async () => ({
-      all: router.mesh.status().quarantined,
+      all: quarantined(router),
     }));
     counter("weave_log_lines_lost_total", "Lines of the log that could not be written.", "", async () => ({
       all: router.logLinesLost,
     }));
+    counter(
+      "weave_connections_refused_total",
+      "Connections of others that were refused, by reason.",
+      "reason",
+      async () => ({
+        ...router.mesh.status().refusals,
+      }),
+    );
     counter("weave_datapath_drops_total", "Frames, records and datagrams dropped, by reason.", "reason", async () => ({
       ...(await router.datapath.report())?.drops,
     }));

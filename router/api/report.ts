@@ -2,6 +2,7 @@ import { PROTOCOL_MAX, PROTOCOL_MIN } from "#mesh/channel.js";
 import type { Connection } from "#mesh/connection.js";
 import type { AttemptStatus } from "#mesh/connection-maker.js";
 import { type PeerRecord, peerText } from "#mesh/peer.js";
+import type { Refused } from "#mesh/refusals.js";
 import { type DnsReport, dnsReport } from "#router/api/dns-report.js";
 import { type DockerReport, dockerReports, type PluginReport, type ProxyReport } from "#router/api/docker-report.js";
 import { type IpamReport, ipamReport, ipamStatusWord } from "#router/api/ipam-report.js";
@@ -109,6 +110,11 @@ export async function makeReport(router: Router, withDatapath = true): Promise<R
   };
 }
 
+/** Messages of peers that were set aside, and parts of them. */
+export function quarantined({ mesh, dns }: Router): number {
+  return mesh.status().quarantined + (dns?.names.rejected ?? 0);
+}
+
 /** The router's part alone: who asks often need not have all names sorted. */
 export async function makeRouterReport(router: Router, withDatapath: boolean): Promise<RouterReport> {
   const { mesh, options, datapath } = router;
@@ -143,9 +149,10 @@ export async function makeRouterReport(router: Router, withDatapath: boolean): P
     Connections: [
       ...status.connections.map(connectionReport),
       ...status.attempts.map((attempt) => attemptReport(attempt)),
+      ...status.refused.map(refusedReport),
     ],
     TerminationCount: status.terminations,
-    QuarantinedMessages: status.quarantined,
+    QuarantinedMessages: quarantined(router),
     Targets: status.targets.map(({ text }) => text),
     OverlayDiagnostics: { sleeve: sleeveDiagnostics(status.connections), fastdp: null },
     TrustedSubnets: options.trustedSubnets,
@@ -203,9 +210,23 @@ function connectionReport(connection: Connection): ConnectionReport {
   };
 }
 
+/** The time of day of a moment on the clock that counts, which is monotonic. */
+const timeText = (at: number): string => new Date(Date.now() + at - performance.now()).toISOString();
+
+/** Others' attempts at us. */
+function refusedReport({ address, text, count, at }: Refused): ConnectionReport {
+  const times = count === 1 ? "once" : `${count} times`;
+  return {
+    Address: address,
+    Outbound: false,
+    State: "failed",
+    Info: `${text}, refused ${times}, last: ${timeText(at)}`,
+    Attrs: null,
+  };
+}
+
 function attemptReport({ address, state, error, retryAt }: AttemptStatus): ConnectionReport {
-  // The clock that counts is monotonic; people want the time of day.
-  const at = Number.isFinite(retryAt) ? new Date(Date.now() + retryAt - performance.now()).toISOString() : "never";
+  const at = Number.isFinite(retryAt) ? timeText(retryAt) : "never";
   const Info = state === "failed" ? `${error}, retry: ${at}` : state === "waiting" ? `until: ${at}` : (error ?? "");
   return { Address: address, Outbound: true, State: state, Info, Attrs: null };
 }

@@ -79,6 +79,7 @@ export class Dns implements Holder {
       store,
       prefix: "dns/own/",
       peers,
+      time: () => mesh.time(),
     });
     const { host, port } = options.listen ?? { host: (await addressOf(dockerBridge)) ?? ANY, port: DNS_PORT };
     const ourselves = (address: string) =>

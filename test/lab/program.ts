@@ -50,6 +50,42 @@ const programs: Record<string, () => void> = {
     });
   },
 
+  /**
+   * strangers ADDRESS PORT KIND PER-SECOND TOTAL SOURCE…: opens connections from the sources in turn and says nothing more
+   * on them; KIND "websocket" first asks for a WebSocket, as a peer does. Prints how many were opened.
+   */
+  strangers() {
+    const [host, port, kind, perSecond, total, ...sources] = args;
+    const request = [
+      "GET / HTTP/1.1",
+      `Host: ${host}:${port}`,
+      "Connection: Upgrade",
+      "Upgrade: websocket",
+      "Sec-WebSocket-Version: 13",
+      "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+      "Sec-WebSocket-Protocol: weave-mesh",
+      "\r\n",
+    ].join("\r\n");
+    let opened = 0;
+    const began = Date.now();
+    ready();
+    const timer = setInterval(() => {
+      // As many as are due: a machine that is busy makes up for it, in bursts.
+      const due = Math.min(Number(total), ((Date.now() - began) * Number(perSecond)) / 1_000);
+      for (let burst = 0; opened < due && burst < 500; burst++) {
+        const localAddress = sources[opened++ % sources.length];
+        const socket = connect({ host, port: Number(port), localAddress }, () => {
+          if (kind === "websocket") socket.write(request);
+        });
+        socket.on("error", () => {});
+        socket.resume();
+      }
+      if (opened < Number(total)) return;
+      clearInterval(timer);
+      done(String(opened));
+    }, 20);
+  },
+
   /** udp-bind PORT: keeps a UDP port to itself. */
   "udp-bind"() {
     createSocket("udp4").bind(Number(args[0]), ready);

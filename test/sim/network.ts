@@ -61,6 +61,10 @@ class MemoryWire implements Wire {
     this.#open = false;
   }
 
+  terminate(): void {
+    this.close();
+  }
+
   /** As TCP: in order, and what is blocked on its way is sent again, each time after twice as long. */
   #later(run: () => void): void {
     const { clock, delayMs } = this.#network;
@@ -108,6 +112,8 @@ export class Network {
   readonly random: Random;
   readonly delayMs: number;
   readonly peers = new Map<string, SimulatedPeer>();
+  /** What the hosts' name servers know. */
+  readonly names = new Map<string, string[]>();
   bytes = 0;
   messages = 0;
   #port = 40_000;
@@ -128,6 +134,7 @@ export class Network {
     const seen: string[] = [];
     const events: MeshEvents = {
       routes() {},
+      incarnation() {},
       targets() {},
       suspended: (peer) => void seen.push(`suspended ${peer}`),
       resumed: (peer) => void seen.push(`resumed ${peer}`),
@@ -143,7 +150,9 @@ export class Network {
       connectionLimit: 0,
       clear: () => false,
       overlay: instant,
-      dial: (address) => this.#dial(host, address),
+      dial: (address) => this.dial(host, address),
+      resolve: async (target) => this.names.get(target) ?? fail(`lookup ${target}: no such host`),
+      ownAddresses: () => new Set([host]),
       clock: this.clock,
       random: this.random,
       log,
@@ -193,7 +202,7 @@ export class Network {
     );
   }
 
-  async #dial(from: string, address: string): Promise<Wire> {
+  async dial(from: string, address: string): Promise<Wire> {
     const local = `${from}:${this.#port++}`;
     await new Promise<void>((resolve) => this.clock.after(this.delayMs, resolve));
     const peer = this.peers.get(address);
@@ -209,6 +218,10 @@ export class Network {
     peer.mesh.accept(b);
     return a;
   }
+}
+
+function fail(message: string): never {
+  throw new WeaveError("WEAVE_CONNECTION", message);
 }
 
 const hex = (value: number) => value.toString(16).padStart(2, "0");

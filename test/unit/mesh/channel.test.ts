@@ -18,6 +18,7 @@ function options(role: "initiator" | "responder", seed: number, psk?: Uint8Array
     uid: toHex(random.bytes(8)),
     incarnation: 1,
     connectionId: seed,
+    clock: 1,
     clear: false,
     overlays: ["sleeve"],
   };

@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ConnectionMaker, type ConnectionView, FIRST_RETRY_MS, LAST_RETRY_MS } from "#mesh/connection-maker.js";
+import {
+  ConnectionMaker,
+  type ConnectionView,
+  DISCOVERY_DIALS,
+  FIRST_RETRY_MS,
+  LAST_RETRY_MS,
+} from "#mesh/connection-maker.js";
+import { MAX_DISCOVERED } from "#mesh/discovery.js";
+import type { PeerRecord } from "#mesh/peer.js";
 import { parseMac } from "#src/mac.js";
 import { seededRandom } from "#test/sim/virtual-time.js";
 
@@ -12,8 +20,30 @@ const target = (host: string, port = 6783, given = false) => ({
 });
 const make = (options: Partial<{ discovery: boolean; limit: number }> = {}) =>
   new ConnectionMaker(seededRandom(1), { discovery: true, limit: 0, port: 6783, ...options });
-const due = (maker: ConnectionMaker, now: number, connections: ConnectionView[] = []) =>
-  maker.due(now, connections, [], self).map(({ address }) => address);
+const due = (maker: ConnectionMaker, now: number, connections: ConnectionView[] = [], records: PeerRecord[] = []) =>
+  maker.due(now, { connections, records, self, own: () => new Set(["10.0.0.1"]) }).map(({ address }) => address);
+const inboundFrom = (host: number, peer: number): ConnectionView => ({
+  remoteAddress: `10.0.0.${host}:40000`,
+  outbound: false,
+  dialled: undefined,
+  peer: parseMac(`::${peer}`),
+});
+/** A record of peer `from` that names where it reaches others. */
+const naming = (from: string, links: readonly (readonly [to: string, address: string, outbound?: boolean])[]) => ({
+  name: parseMac(from),
+  nickname: "",
+  key: "",
+  uid: "",
+  incarnation: 1,
+  version: 1,
+  links: links.map(([to, address, outbound = true]) => ({
+    to: parseMac(to),
+    key: "",
+    address,
+    outbound,
+    established: true,
+  })),
+});
 
 test("a failing target is tried at once, then after about 2 s, then ever later, up to 6 min and a half more", () => {
   const maker = make();
@@ -58,7 +88,7 @@ test("what is pointless is never tried again", () => {
 });
 
 test("a target without a port is not dialled while its host has connected to us; one with a port is", () => {
-  const inbound = [{ remoteAddress: "10.0.0.2:40000", outbound: false, peer: "02:00:00:00:00:02" }];
+  const inbound = [inboundFrom(2, 2)];
   for (const [given, expected] of [
     [false, []],
     [true, ["10.0.0.2:6783"]],
@@ -71,38 +101,95 @@ test("a target without a port is not dialled while its host has connected to us;
 
 test("addresses that others reach are discovered; behind an inbound link our own port is guessed; without discovery none is", () => {
   const records = [
-    {
-      name: parseMac("::2"),
-      nickname: "",
-      key: "",
-      uid: "",
-      incarnation: 1,
-      version: 1,
-      links: [
-        { to: parseMac("::3"), address: "10.0.0.3:7000", outbound: true, established: true },
-        { to: parseMac("::4"), address: "10.0.0.4:51000", outbound: false, established: true },
-        { to: self, address: "10.0.0.1:6783", outbound: true, established: true },
-      ],
-    },
+    naming("::2", [
+      ["::3", "10.0.0.3:7000"],
+      ["::4", "10.0.0.4:51000", false],
+      [self, "10.0.0.1:6783"],
+    ]),
   ];
-  const connected = [{ remoteAddress: "10.0.0.2:6783", outbound: true, peer: parseMac("::2") }];
-  assert.deepEqual(
-    make()
-      .due(0, connected, records, self)
-      .map(({ address }) => address),
-    ["10.0.0.3:7000", "10.0.0.4:6783"],
+  const connected = [{ ...inboundFrom(2, 2), remoteAddress: "10.0.0.2:6783", outbound: true }];
+  assert.deepEqual(due(make(), 0, connected, records), ["10.0.0.3:7000", "10.0.0.4:6783"]);
+  assert.deepEqual(due(make({ discovery: false }), 0, connected, records), []);
+});
+
+test("what other peers name is dialled only when it is an address of another host", () => {
+  const addresses = [
+    "localhost:80",
+    "db.example.org:5432",
+    "127.0.0.1:9999",
+    "127.8.8.8:80",
+    "0.0.0.0:80",
+    "0.1.2.3:80",
+    "169.254.169.254:80",
+    "224.0.0.1:80",
+    "255.255.255.255:80",
+    "10.0.0.1:22",
+    "10.0.0.256:80",
+    "10.0.0.5:0",
+    "10.0.0.5:65536",
+    "[::1]:80",
+    ":undefined",
+    "10.0.0.5:6783",
+  ];
+  const record = naming(
+    "::2",
+    addresses.map((address, i) => [`02:00:00:00:01:${i.toString(16).padStart(2, "0")}`, address]),
   );
-  assert.deepEqual(make({ discovery: false }).due(0, connected, records, self), []);
+  assert.deepEqual(due(make(), 0, [], [record]), ["10.0.0.5:6783"]);
+});
+
+test("of any number of addresses that peers name few are dialled at once, a bounded number is kept, and true ones come first", () => {
+  const far = (i: number) => `10.${1 + (i >> 16)}.${(i >> 8) & 255}.${i & 255}:80`;
+  const hostile = naming(
+    "::66",
+    Array.from({ length: 4_000 }, (_, i) => [`02:00:00:00:${(i >> 8).toString(16)}:${(i & 255).toString(16)}`, far(i)]),
+  );
+  const honest = ["::2", "::3"].map((name) => naming(name, [["::4", "10.0.0.4:6783"]]));
+  const maker = make();
+  const first = due(maker, 0, [], [hostile, ...honest]);
+  assert.equal(first.length, DISCOVERY_DIALS);
+  assert.equal(first[0], "10.0.0.4:6783");
+  assert.deepEqual(due(maker, 0, [], [hostile, ...honest]), []);
+  maker.failed(first[1], "refused", 0);
+  assert.equal(due(maker, 1, [], [hostile, ...honest]).length, 1);
+  // With one witness each, a record has its turn beside the others.
+  assert.ok(due(make(), 0, [], [hostile, honest[0]]).includes("10.0.0.4:6783"));
+  let now = 0;
+  const tried = new Set<string>();
+  for (let i = 0; i < 1_000; i++) {
+    for (const address of due(maker, now, [], [hostile, ...honest])) {
+      tried.add(address);
+      maker.failed(address, "refused", now);
+    }
+    now += 1_000;
+  }
+  assert.ok(tried.size <= MAX_DISCOVERED, `${tried.size} addresses`);
+  assert.ok(maker.status().length <= MAX_DISCOVERED);
+});
+
+test("targets of the operator are dialled whatever they are", () => {
+  const maker = make();
+  maker.connect([target("127.0.0.1"), target("host.example")], false, 0);
+  assert.deepEqual(due(maker, 0), ["127.0.0.1:6783", "host.example:6783"]);
+});
+
+test("a target by name is not dialled while one of its hosts has connected to us", () => {
+  const maker = make();
+  maker.connect([target("h2")], false, 0);
+  assert.deepEqual(due(maker, 0), ["h2:6783"]);
+  maker.resolved("h2:6783", ["10.0.0.8", "10.0.0.2"]);
+  maker.failed("h2:6783", "refused", 0);
+  assert.deepEqual(due(maker, 10_000, [inboundFrom(2, 2)]), []);
+  assert.deepEqual(due(maker, 10_000), ["h2:6783"]);
 });
 
 test("a discovered address is forgotten when nobody reaches it any more; a target never", () => {
-  const links = [{ to: parseMac("::3"), address: "10.0.0.3:6783", outbound: true, established: true }];
-  const record = { name: parseMac("::2"), nickname: "", key: "", uid: "", incarnation: 1, version: 1, links };
+  const record = naming("::2", [["::3", "10.0.0.3:6783"]]);
   const maker = make();
   maker.connect([target("10.0.0.9")], false, 0);
-  maker.due(0, [], [record], self);
+  due(maker, 0, [], [record]);
   for (const address of ["10.0.0.3:6783", "10.0.0.9:6783"]) maker.failed(address, "refused", 0);
-  maker.due(1, [], [], self);
+  due(maker, 1);
   assert.deepEqual(
     maker.status().map(({ address }) => address),
     ["10.0.0.9:6783"],
@@ -112,7 +199,7 @@ test("a discovered address is forgotten when nobody reaches it any more; a targe
 test("the limit counts connections and attempts together", () => {
   const maker = make({ limit: 2 });
   maker.connect([target("10.0.0.2"), target("10.0.0.3"), target("10.0.0.4")], false, 0);
-  const one = [{ remoteAddress: "10.0.0.9:40000", outbound: false, peer: "02:00:00:00:00:09" }];
+  const one = [inboundFrom(9, 9)];
   assert.equal(due(maker, 0, one).length, 1);
   assert.equal(due(maker, 0, one).length, 0);
 });
@@ -138,8 +225,8 @@ test("two addresses of one peer: while one is connected, the other is left alone
   const maker = make();
   maker.connect([target("10.0.0.2", 6783, true)], false, 0);
   due(maker, 0);
-  maker.failed("10.0.0.2:6783", "Multiple connections", 0, { peer: "02:00:00:00:00:02" });
-  const other = [{ remoteAddress: "10.9.9.9:40000", outbound: false, peer: "02:00:00:00:00:02" }];
+  maker.failed("10.0.0.2:6783", "Multiple connections", 0, { peer: parseMac("::2") });
+  const other = [inboundFrom(99, 2)];
   assert.deepEqual(due(maker, 1e9, other), []);
   assert.deepEqual(due(maker, 1e9), ["10.0.0.2:6783"]);
 });

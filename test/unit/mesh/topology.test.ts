@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import type { PeerDelta, PeerLink, PeerRecord } from "#mesh/peer.js";
+import { keyStart, type PeerDelta, type PeerLink, type PeerRecord } from "#mesh/peer.js";
 import { Routes } from "#mesh/routes.js";
 import { FORGET_AFTER_MS, Topology } from "#mesh/topology.js";
 
 const name = (index: number) => `02:00:00:00:00:${index.toString(16).padStart(2, "0")}`;
 const link = (to: number, established = true): PeerLink => ({
   to: name(to),
+  key: keyStart(identity(to).key),
   address: `10.0.0.${to}:6783`,
   outbound: true,
   established,
@@ -15,7 +16,7 @@ const link = (to: number, established = true): PeerLink => ({
 const identity = (index: number, incarnation = 1) => ({
   name: name(index),
   nickname: `h${index}`,
-  key: index.toString(16).padStart(64, "0"),
+  key: index.toString(16).padEnd(64, "0"),
   uid: incarnation.toString(16).padStart(16, "0"),
   incarnation,
 });
@@ -84,11 +85,11 @@ test("comparing summaries makes two peers equal in one exchange", () => {
 test("a delta that does not follow asks for the whole record", () => {
   const a = new Topology(identity(1));
   const delta: PeerDelta = { name: name(2), incarnation: 1, from: 4, to: 5, set: [], drop: [] };
-  assert.deepEqual(a.merge([delta]), { news: [], wanted: [name(2)] });
+  assert.deepEqual(a.merge([delta]), { news: [], wanted: [name(2)], refused: 0 });
   a.merge([record(2, 4, [link(1)])]);
   assert.equal(a.merge([delta]).news.length, 1);
   assert.equal(a.get(name(2))?.version, 5);
-  assert.deepEqual(a.merge([delta]), { news: [], wanted: [] });
+  assert.deepEqual(a.merge([delta]), { news: [], wanted: [], refused: 0 });
 });
 
 test("an older life of ourselves that others still tell of is outlived", () => {

@@ -9,7 +9,7 @@ import { createApi, listen, type Route } from "#router/api/http.js";
 import { renderTemplate, stringify } from "#router/api/template.js";
 import { loadIdentity } from "#router/identity.js";
 import { passwordKey } from "#router/password.js";
-import { loadTargets, resolveTarget, saveTargets } from "#router/targets.js";
+import { loadTargets, parseTarget, resolveHost, saveTargets } from "#router/targets.js";
 import { WeaveError } from "#src/errors.js";
 import { silentLog } from "#src/log.js";
 import { memoryStore } from "#src/store.js";
@@ -156,22 +156,31 @@ test("an identity is made once and kept; the name by the rules, the incarnation 
   assert.throws(() => load(), { code: "WEAVE_STORE" });
 });
 
-test("targets are resolved, kept, and refused when they are none", async () => {
-  assert.deepEqual(await resolveTarget("10.0.0.2", 6783), { text: "10.0.0.2", address: "10.0.0.2:6783", port: false });
-  assert.deepEqual(await resolveTarget("10.0.0.2:7000", 6783), {
-    text: "10.0.0.2:7000",
-    address: "10.0.0.2:7000",
-    port: true,
-  });
+test("targets are read, kept as they were typed, and refused when they are none", async () => {
+  const target = { text: "10.0.0.2", address: "10.0.0.2:6783", port: false };
+  assert.deepEqual(parseTarget("10.0.0.2", 6783), target);
+  assert.deepEqual(parseTarget("h2:7000", 6783), { text: "h2:7000", address: "h2:7000", port: true });
   for (const text of ["", "a:b:c", "host:99999", "host:0", "with space", "10.0.0.2/24"])
-    await assert.rejects(resolveTarget(text, 6783), { code: "WEAVE_PEER_INVALID" }, text);
-  await assert.rejects(resolveTarget("10.0.0.999", 6783), { message: "lookup 10.0.0.999: no such host" });
+    assert.throws(() => parseTarget(text, 6783), { code: "WEAVE_PEER_INVALID" }, text);
+  assert.throws(() => parseTarget("10.0.0.999", 6783), { message: "lookup 10.0.0.999: no such host" });
   const store = memoryStore();
-  const targets = [{ text: "a", address: "10.0.0.2:6783", port: false }];
+  const targets = [parseTarget("a", 6783), parseTarget("10.0.0.2:7000", 6783)];
   saveTargets(store, targets);
-  assert.deepEqual(loadTargets(store), targets);
+  assert.deepEqual(loadTargets(store, 6783), targets);
+  // As it was stored before names were kept.
+  store.put("directPeers", [target]);
+  assert.deepEqual(loadTargets(store, 6783), [target]);
   store.put("directPeers", [{ text: 1 }]);
-  assert.throws(() => loadTargets(store), { code: "WEAVE_STORE" });
+  assert.throws(() => loadTargets(store, 6783), { code: "WEAVE_STORE" });
+});
+
+test("names are resolved by the host's own rules, and one that has no address is named", async () => {
+  assert.deepEqual(await resolveHost("10.0.0.2"), ["10.0.0.2"]);
+  assert.deepEqual(await resolveHost("localhost"), ["127.0.0.1"]);
+  await assert.rejects(resolveHost("nosuch.invalid"), {
+    code: "WEAVE_PEER_INVALID",
+    message: /^lookup nosuch.invalid: /,
+  });
 });
 
 test("the password's key is the same everywhere, whatever way its letters were typed", async () => {

@@ -1,0 +1,66 @@
+import type { PeerName, PeerRecord } from "#mesh/peer.js";
+import { hostOf } from "#mesh/transport.js";
+
+/** Addresses that are tried at a time, of all that other peers name; of a large network we need a few hundred. */
+export const MAX_DISCOVERED = 1_024;
+/** Addresses that are looked at for this: more only a hostile peer names. */
+const CONSIDERED = 16 * MAX_DISCOVERED;
+
+/** Octets that are never the address of another host: this network, loopback, and all from multicast on (RFC 6890). */
+const HERE = 0;
+const LOOPBACK = 127;
+const MULTICAST = 224;
+
+/**
+ * Whether an address that another peer names may be dialled at all: an IPv4 address and a port, no name, and nothing that
+ * leads to ourselves or to the cloud's metadata (link-local). The peer's word must not make us call services of this host.
+ */
+export function isDialable(address: string): boolean {
+  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3}):(\d{1,5})$/.exec(address);
+  if (match === null) return false;
+  const [a, b, c, d, port] = match.slice(1).map(Number);
+  if ([a, b, c, d].some((octet) => octet > 255) || port < 1 || port > 65_535) return false;
+  return a !== HERE && a !== LOOPBACK && a < MULTICAST && !(a === 169 && b === 254);
+}
+
+export interface DiscoveryOptions {
+  readonly self: PeerName;
+  /** Peers that we have a connection to. */
+  readonly connected: ReadonlySet<PeerName>;
+  /** Our own port: taken for peers behind inbound links, whose port is none that listens. */
+  readonly port: number;
+  /** Addresses of this host. */
+  readonly own: () => ReadonlySet<string>;
+}
+
+/**
+ * Addresses of peers that others reach and we do not: those first that most records name. Of equals each record has its
+ * turn, so that a record full of useless addresses keeps no other out.
+ */
+export function discover(records: readonly PeerRecord[], options: DiscoveryOptions): string[] {
+  const lists = records.map((record) => namedBy(record, options)).filter((list) => list.length > 0);
+  if (lists.length === 0) return [];
+  const own = options.own();
+  const witnesses = new Map<string, number>();
+  const longest = Math.max(...lists.map((list) => list.length));
+  for (let turn = 0; turn < longest; turn++) {
+    for (const list of lists) {
+      const address = list[turn];
+      if (address === undefined || own.has(hostOf(address))) continue;
+      const count = witnesses.get(address);
+      if (count !== undefined || witnesses.size < CONSIDERED) witnesses.set(address, (count ?? 0) + 1);
+    }
+  }
+  return [...witnesses]
+    .sort(([, a], [, b]) => b - a)
+    .slice(0, MAX_DISCOVERED)
+    .map(([address]) => address);
+}
+
+function namedBy(record: PeerRecord, { self, connected, port }: DiscoveryOptions): string[] {
+  if (record.name === self) return [];
+  return record.links
+    .filter(({ to }) => to !== self && !connected.has(to))
+    .map(({ address, outbound }) => (outbound ? address : `${hostOf(address)}:${port}`))
+    .filter(isDialable);
+}

@@ -1,0 +1,59 @@
+import type { Random } from "#src/random.js";
+
+/**
+ * Room for what strangers may open, shared among the addresses that they come from. When it is full, the source that has
+ * most loses one of its own at random: whoever floods displaces itself, and a newcomer from elsewhere gets in.
+ */
+export class FairSlots<T> {
+  readonly #random: Random;
+  readonly #total: number;
+  readonly #each: number;
+  readonly #sources = new Map<string, Set<T>>();
+  #size = 0;
+
+  /** @param limits `total` of all sources together, `each` of one */
+  constructor(random: Random, limits: { total: number; each: number }) {
+    this.#random = random;
+    this.#total = limits.total;
+    this.#each = limits.each;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** @returns the item that had to make room, and must be closed by the caller */
+  add(source: string, item: T): T | undefined {
+    const own = this.#sources.get(source);
+    let from: [string, ReadonlySet<T>] | undefined;
+    if (own !== undefined && own.size >= this.#each) from = [source, own];
+    else if (this.#size >= this.#total) from = this.#heaviest();
+    let dropped: T | undefined;
+    if (from !== undefined) {
+      dropped = [...from[1]][this.#random.below(from[1].size)];
+      this.delete(from[0], dropped);
+    }
+    const items = this.#sources.get(source) ?? new Set<T>();
+    this.#sources.set(source, items.add(item));
+    this.#size++;
+    return dropped;
+  }
+
+  /** Harmless when it is not there. */
+  delete(source: string, item: T): void {
+    const items = this.#sources.get(source);
+    if (items?.delete(item) !== true) return;
+    this.#size--;
+    if (items.size === 0) this.#sources.delete(source);
+  }
+
+  *[Symbol.iterator](): Generator<T> {
+    for (const items of this.#sources.values()) yield* items;
+  }
+
+  #heaviest(): [string, ReadonlySet<T>] | undefined {
+    let heaviest: [string, ReadonlySet<T>] | undefined;
+    for (const entry of this.#sources) if (entry[1].size > (heaviest?.[1].size ?? 0)) heaviest = entry;
+    return heaviest;
+  }
+}

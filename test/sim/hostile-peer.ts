@@ -1,0 +1,85 @@
+import { Connection } from "#mesh/connection.js";
+import type { Message } from "#mesh/messages.js";
+import { keyPair } from "#mesh/noise.js";
+import type { PeerName, PeerRecord } from "#mesh/peer.js";
+import type { Wire } from "#mesh/transport.js";
+import { toHex } from "#src/hex.js";
+import type { Network, SimulatedPeer } from "./network.js";
+import { seededRandom } from "./virtual-time.js";
+
+/** A peer that speaks the protocol and says in it whatever a test wants. It keeps no topology of its own. */
+export class HostilePeer {
+  readonly name: PeerName;
+  readonly key: string;
+  readonly uid: string;
+  readonly received: Message[] = [];
+  readonly #network: Network;
+  readonly #index: number;
+  readonly #connections: Connection[] = [];
+
+  constructor(network: Network, index: number) {
+    this.#network = network;
+    this.#index = index;
+    this.name = `02:00:00:00:66:${index.toString(16).padStart(2, "0")}`;
+    this.key = toHex(this.#keys.public);
+    this.uid = toHex(seededRandom(index).bytes(8));
+  }
+
+  get #keys() {
+    return keyPair(seededRandom(2_000_000 + this.#index).bytes(32));
+  }
+
+  /** Connects to a peer. @param clock what it says that its clock shows */
+  join(to: SimulatedPeer, clock = this.#network.clock.wall()): void {
+    void this.#network.dial(`10.1.0.${this.#index}`, `${to.host}:6783`).then((wire) => this.#shakeHands(wire, clock));
+  }
+
+  #shakeHands(wire: Wire, clock: number): void {
+    const { clock: time, random } = this.#network;
+    const hello = {
+      name: this.name,
+      nickname: "mallory",
+      key: this.key,
+      uid: this.uid,
+      incarnation: this.#network.clock.wall(),
+      connectionId: random.below(2 ** 32),
+      clock,
+      clear: false,
+      overlays: [],
+    };
+    const options = {
+      role: "initiator" as const,
+      staticKey: this.#keys,
+      makeEphemeralKey: () => keyPair(random.bytes(32)),
+      hello,
+    };
+    const connection = new Connection(time, wire, wire.remoteAddress, options, {
+      opened() {},
+      message: (_, message) => void this.received.push(message),
+      malformed() {},
+      responsive() {},
+      closed() {},
+    });
+    this.#connections.push(connection);
+    connection.start();
+  }
+
+  /** Says the same to all that it is connected to, or different things to each. */
+  say(...messages: Message[]): void {
+    this.#connections.forEach((connection, i) => {
+      connection.send(messages[i % messages.length]);
+    });
+  }
+
+  topology(...records: PeerRecord[]): Message {
+    return { kind: "topology", records, deltas: [] };
+  }
+
+  get open(): number {
+    return this.#connections.filter(({ state }) => state === "pending").length;
+  }
+
+  leave(): void {
+    for (const connection of this.#connections) connection.close(new Error("done"));
+  }
+}
