@@ -31,7 +31,7 @@ const FOLLOW_MS = 1_500;
 const ANSWER_MS = 1_000;
 const AGAIN_MS = 250;
 const AGAIN_FULL_MS = 500;
-/** So long after a heartbeat without an answer (four pings) it is asked whether the other end is there at all. */
+/** So long after a heartbeat without an answer (four pings) the other end itself is in doubt, and is probed by TCP. */
 export const DOUBT_MS = 1_500;
 /** Some twenty pings without an answer: even a path that loses a third of them does not come to that by chance. */
 export const LOST_MS = 12_000;
@@ -221,7 +221,7 @@ export class Path {
   }
 
   #heartbeat(now: number): PathEffect[] {
-    if (this.#state !== "established") return this.#knock(now);
+    if (this.#state !== "established") return this.#pingAgain(now);
     const effects: PathEffect[] = [];
     const before = this.#askedAt === undefined ? "answered" : "unanswered";
     this.#askedAt ??= now;
@@ -242,7 +242,7 @@ export class Path {
   }
 
   /** A heartbeat of a path that is not established. */
-  #knock(now: number): PathEffect[] {
+  #pingAgain(now: number): PathEffect[] {
     // The answers must follow one another: one that is missing begins the count again.
     if (this.#state === "lost" && now - this.#provenAt > RETURN_MS) this.#returned = 0;
     const often = this.#state === "connecting" || this.#returned > 0;
