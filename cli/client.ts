@@ -1,8 +1,9 @@
-import { existsSync } from "node:fs";
+import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { request } from "node:http";
 import { systemCode, textOf, WeaveError } from "#src/errors.js";
-import { paths, routerFile } from "#src/paths.js";
+import { controlSocket, paths, routerFile, tokenFile } from "#src/paths.js";
 import { Exit } from "./exit.js";
+import { launched } from "./launched.js";
 import { lastFailure, running } from "./processes.js";
 
 /** As the original's curl: a router that does not answer a connection in this time is not there. */
@@ -26,22 +27,29 @@ export interface Reply {
   readonly body: string;
 }
 
-/** One call of the router's control API. @throws WEAVE_NOT_RUNNING when nothing answers */
-export function call({
-  method = "GET",
-  path,
-  form,
-  accept,
-  answerMs,
-  address = process.env.WEAVE_HTTP_ADDR || "127.0.0.1:6784",
-}: Call): Promise<Reply> {
+/**
+ * One call of the router's control API: at `WEAVE_HTTP_ADDR` if it is set, else at the Unix socket, where everything is
+ * allowed, or for those who may not open it at the usual TCP port.
+ *
+ * @throws WEAVE_NOT_RUNNING when nothing answers
+ */
+export async function call(options: Call): Promise<Reply> {
+  const { run } = paths();
+  const { address = process.env.WEAVE_HTTP_ADDR } = options;
+  if (address) return callAt(address === launched().httpAddr ? controlSocket(run) : address, options);
+  return isReadable(controlSocket(run)) ? callAt(controlSocket(run), options) : callAt("127.0.0.1:6784", options);
+}
+
+function callAt(address: string, { method = "GET", path, form, accept, answerMs }: Call): Promise<Reply> {
   const socket = address.startsWith("/");
   const colon = address.lastIndexOf(":");
-  const where = socket
-    ? { socketPath: address }
-    : { host: address.slice(0, colon) || "127.0.0.1", port: Number(address.slice(colon + 1)) };
+  const host = address.slice(0, colon) || "127.0.0.1";
+  const where = socket ? { socketPath: address } : { host, port: Number(address.slice(colon + 1)) };
+  // The token is for this host's router alone.
+  const token = !socket && /^(127\.[\d.]+|localhost)$/.test(host) ? tokenOf(paths().run) : undefined;
   const body = form?.toString() ?? "";
   const headers = {
+    ...(token === undefined ? {} : { Authorization: `Bearer ${token}` }),
     ...(accept ? { Accept: accept } : {}),
     ...(form ? { "Content-Type": "application/x-www-form-urlencoded", "Content-Length": Buffer.byteLength(body) } : {}),
   };
@@ -94,6 +102,24 @@ function notAnswered(address: string, cause: Error): WeaveError {
     `the weave router has ended${why === undefined ? "" : `: ${why}`}`,
     `It is started again after a while; its log is ${log}; 'weave stop' ends the attempts.`,
   );
+}
+
+function isReadable(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Undefined for those who may not read it. */
+function tokenOf(run: string): string | undefined {
+  try {
+    return readFileSync(tokenFile(run), "utf8").trim();
+  } catch {
+    return undefined;
+  }
 }
 
 /** As {@link call}; any answer but a good one ends the command as in the original: 404 with status 4, others with 1. */

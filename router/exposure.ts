@@ -5,7 +5,9 @@ import { outsideNames } from "#src/host/attached.js";
 import { addAddress, removeAddress } from "#src/host/bridge.js";
 import { type Firewall, type FirewallState, firewallMissing, notDockerBridges } from "#src/host/firewall.js";
 import { findLink, ipv4Of } from "#src/host/links.js";
+import { checkTakesNothing } from "#src/host/routes.js";
 import type { Log } from "#src/log.js";
+import type { Problems } from "#src/problems.js";
 import { readStored, type Store } from "#src/store.js";
 
 const KEY = "exposed";
@@ -18,6 +20,8 @@ const shape = z.array(z.object({ cidr: z.string(), masquerade: z.boolean() })).c
 export type FixedRules = Omit<FirewallState, "exposed" | "notDocker">;
 type Entry = z.infer<typeof shape>[number];
 
+const problemOf = (cidr: Cidr): string => `exposed ${cidr.text}`;
+
 /** The host's own addresses on the overlay. Kept on disk, so that they are there again after a reboot. */
 export class Exposure {
   readonly #store: Store;
@@ -25,6 +29,7 @@ export class Exposure {
   readonly #rules: FixedRules;
   readonly #firewall: Firewall | undefined;
   readonly #log: Log;
+  readonly #problems: Problems;
   readonly #guard: NodeJS.Timeout;
   #entries: Entry[];
   /** As in the rules that were applied last. */
@@ -38,12 +43,14 @@ export class Exposure {
     rules: FixedRules;
     firewall: Firewall | undefined;
     log: Log;
+    problems: Problems;
   }) {
     this.#store = options.store;
     this.#rules = options.rules;
     this.#bridge = options.rules.bridge;
     this.#firewall = options.firewall;
     this.#log = options.log;
+    this.#problems = options.problems;
     this.#guard = setInterval(() => void this.#lookAfter(), GUARD_MS).unref();
     this.#entries = readStored(options.store, KEY, shape, "'weave reset' starts anew.") ?? [];
   }
@@ -56,20 +63,27 @@ export class Exposure {
   /** Puts back what was exposed before, and the firewall rules that are always there. */
   restore(): Promise<void> {
     return this.#queue(async () => {
-      for (const { cidr } of this.#entries) await addAddress(this.#bridge, cidr);
+      for (const { cidr } of this.#entries) await this.#restoreAddress(parseCidr(cidr));
       await this.#applyRules();
     });
   }
 
-  /** Gives the host an address on the bridge. Repeating it changes nothing. @throws WEAVE_TOOL_MISSING, WEAVE_FIREWALL, WEAVE_ADDRESS_INVALID */
-  expose(cidr: Cidr, masquerade: boolean): Promise<void> {
+  /**
+   * Gives the host an address on the bridge. Repeating it changes nothing.
+   *
+   * @param hosts addresses that must stay reachable as they are
+   * @throws WEAVE_TOOL_MISSING, WEAVE_FIREWALL, WEAVE_ADDRESS_INVALID
+   */
+  expose(cidr: Cidr, masquerade: boolean, hosts: readonly string[]): Promise<void> {
     return this.#queue(async () => {
+      await checkTakesNothing(cidr, this.#bridge, hosts);
       if (masquerade && this.#firewall === undefined) throw firewallMissing();
       const others = this.#entries.filter((entry) => entry.cidr !== cidr.text);
       if (others.length >= MAX_EXPOSED)
         throw new WeaveError("WEAVE_ADDRESS_INVALID", `more than ${MAX_EXPOSED} addresses are exposed`);
       this.#save([...others, { cidr: cidr.text, masquerade }]);
       await addAddress(this.#bridge, cidr.text);
+      this.#problems.clear(problemOf(cidr));
       await this.#applyRules();
     });
   }
@@ -78,6 +92,7 @@ export class Exposure {
   hide(cidr: Cidr): Promise<void> {
     return this.#queue(async () => {
       this.#save(this.#entries.filter((entry) => entry.cidr !== cidr.text));
+      this.#problems.clear(problemOf(cidr));
       const link = await findLink(this.#bridge);
       if (link !== undefined && ipv4Of(link).includes(cidr.text)) await removeAddress(this.#bridge, cidr.text);
       await this.#applyRules();
@@ -97,6 +112,20 @@ export class Exposure {
       else if ((await this.#findNotDocker()).join() === this.#notDocker.join()) return;
       await this.#applyRules();
     }).catch((error) => this.#log.warn("the firewall rules could not be restored", { why: textOf(error) }));
+  }
+
+  /** The host's networks may have changed since: then the address stays away, and status says so. */
+  async #restoreAddress(cidr: Cidr): Promise<void> {
+    try {
+      await checkTakesNothing(cidr, this.#bridge, []);
+      await addAddress(this.#bridge, cidr.text);
+      this.#problems.clear(problemOf(cidr));
+    } catch (error) {
+      this.#problems.set(
+        problemOf(cidr),
+        `the exposed address is not there: ${textOf(error)} 'weave hide ${cidr.text}' gives it up.`,
+      );
+    }
   }
 
   #save(entries: Entry[]): void {

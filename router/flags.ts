@@ -239,6 +239,11 @@ export const ROUTER_FLAGS = {
     section: PROCESS,
     meaning: "control API",
   }),
+  httpInsecure: toggle(
+    "http-insecure",
+    PROCESS,
+    "whoever reaches the control API by TCP may change everything, as in Weave Net; status says so",
+  ),
   statusAddr: flag({
     flag: "status-addr",
     env: "WEAVE_STATUS_ADDR",

@@ -1,8 +1,7 @@
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import type { Server } from "node:http";
 import { Docker } from "#docker/docker.js";
-import { createApi, listen, type Route } from "#router/api/http.js";
-import { controlRoutes, metricsRoutes, statusRoutes } from "#router/api/routes.js";
+import { openListeners } from "#router/api/listeners.js";
 import { parseOptions, type RouterOptions } from "#router/options.js";
 import { Router } from "#router/router.js";
 import { systemClock } from "#src/clock.js";
@@ -82,7 +81,14 @@ class RouterProcess {
     // The first of all: Docker may be waiting, and hold its locks meanwhile.
     if (options.docker.api !== "")
       this.#docker = await Docker.open(options.docker, helperFolder(options.dbPrefix), limited(this.#log, systemClock));
-    await this.#openApi(options);
+    await openListeners({
+      router: () => this.#router,
+      options,
+      run: this.#run,
+      log: this.#log,
+      problems: this.#problems,
+      servers: this.#servers,
+    });
     this.#router = await Router.start({
       options,
       docker: this.#docker,
@@ -91,28 +97,6 @@ class RouterProcess {
       problems: this.#problems,
       onFatal: (error) => this.#fatal(error),
     });
-  }
-
-  /**
-   * Control API, status and metrics, each where it was asked for; the control API always at its Unix socket too. They
-   * listen before the router exists, so that a port in use is found out before anything is made on the host.
-   */
-  async #openApi(options: RouterOptions): Promise<void> {
-    const open = async (address: string, make: (router: Router) => Route[]) => {
-      if (address === "") return;
-      let routes: Route[] | undefined;
-      const server = createApi(() => {
-        if (routes === undefined && this.#router !== undefined) routes = make(this.#router);
-        return routes;
-      }, this.#log);
-      this.#servers.push(server);
-      await listen(server, address);
-    };
-    const control = controlSocket(this.#run);
-    await open(control, controlRoutes);
-    if (options.httpAddr !== control) await open(options.httpAddr, controlRoutes);
-    await open(options.statusAddr, statusRoutes);
-    await open(options.metricsAddr, metricsRoutes);
   }
 
   /** Without its supervisor a router works, but the next crash is its last. */

@@ -244,6 +244,7 @@ export class Router {
       },
       firewall: hostFirewall(docker !== undefined),
       log,
+      problems,
     });
     undo.push(() => exposure.stop());
     await exposure

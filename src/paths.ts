@@ -19,6 +19,8 @@ export function paths(env: NodeJS.ProcessEnv = process.env): Paths {
 }
 
 export const controlSocket = (run: string) => `${run}/control.sock`;
+/** What callers of the control API show to change something over TCP. */
+export const tokenFile = (run: string) => `${run}/control.token`;
 /** Where the Docker API proxy listens. */
 export const proxySocket = (run: string) => `${run}/weave.sock`;
 /** What `weave launch` was given: read by every start of the router. */

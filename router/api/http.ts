@@ -1,5 +1,6 @@
 import { chmodSync, rmSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Access } from "#router/api/access.js";
 import { systemCode, textOf, WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 import { readBody } from "#src/request-body.js";
@@ -29,21 +30,29 @@ export interface Answer {
 export interface Route {
   readonly method: string;
   readonly pattern: RegExp;
+  /** Whether it changes anything: every method but GET does, unless said otherwise. */
+  readonly changes?: boolean;
   handle(request: Request): Answer | Promise<Answer>;
 }
 
 export const route = (method: string, pattern: RegExp, handle: Route["handle"]): Route => ({ method, pattern, handle });
+/** A GET that changes something, as Weave Net has it. */
+export const changingGet = (pattern: RegExp, handle: Route["handle"]): Route => ({
+  ...route("GET", pattern, handle),
+  changes: true,
+});
 
 /**
  * A plain HTTP server over a table of routes: unknown paths are 404, known ones with another method 405.
  *
  * @param routes undefined while the router is starting: the answer is 503 then
+ * @param access who may do what
  */
-export function createApi(routes: () => readonly Route[] | undefined, log: Log): Server {
+export function createApi(routes: () => readonly Route[] | undefined, log: Log, access: Access): Server {
   const server = createServer({ requestTimeout: REQUEST_MS, headersTimeout: REQUEST_MS }, (request, response) => {
     const gone = new AbortController();
     response.on("close", () => gone.abort());
-    void serve(routes(), request, log, gone.signal).then((answer) => reply(response, answer));
+    void serve(routes(), request, log, access, gone.signal).then((answer) => reply(response, answer));
   });
   server.maxHeadersCount = 64;
   return server;
@@ -53,8 +62,11 @@ async function serve(
   routes: readonly Route[] | undefined,
   incoming: IncomingMessage,
   log: Log,
+  access: Access,
   signal: AbortSignal,
 ): Promise<Answer> {
+  const refused = access(incoming.headers, false);
+  if (refused !== undefined) return refused;
   if (routes === undefined) return { status: 503, body: "weave is starting\n" };
   // Browsers send it, our clients never do: a page that a user happens to look at must not steer the router.
   if (incoming.headers.origin !== undefined) return { status: 403, body: "requests from web pages are refused\n" };
@@ -65,6 +77,8 @@ async function serve(
     const method = incoming.method === "HEAD" ? "GET" : incoming.method;
     const route = matching.find((candidate) => candidate.method === method);
     if (route === undefined) return { status: 405, body: "Method Not Allowed\n" };
+    const forbidden = access(incoming.headers, route.changes ?? route.method !== "GET");
+    if (forbidden !== undefined) return forbidden;
     const form = new URLSearchParams(url.search);
     for (const [key, value] of new URLSearchParams(await readBody(incoming, MAX_BODY))) form.append(key, value);
     const params = route.pattern.exec(url.pathname)!.slice(1).map(decodeURIComponent);

@@ -2,7 +2,7 @@ import { explainAddress, explainPeer } from "#ipam/explain.js";
 import type { HolderOptions } from "#ipam/requests.js";
 import { type Lease, leaseText, parseAddress, parseLease, parseSubnet } from "#ipam/subnet.js";
 import { subjectText } from "#ipam/waiting.js";
-import { type Answer, type Request, type Route, route } from "#router/api/http.js";
+import { type Answer, changingGet, type Request, type Route, route } from "#router/api/http.js";
 import type { Ipam } from "#router/ipam.js";
 import type { Router } from "#router/router.js";
 import { isIpv4 } from "#src/address.js";
@@ -32,7 +32,8 @@ export function ipamRoutes(router: Router): Route[] {
     return { body: leaseText(await allocator.requests.allocate(params[0], subnetOf(params), holderOptions(request))) };
   };
   return [
-    route("GET", /^\/ring$/, async (request) => {
+    // It starts the election.
+    changingGet(/^\/ring$/, async (request) => {
       await allocator.requests.prime(holderOptions(request));
       return {};
     }),

@@ -1,3 +1,4 @@
+import { hostOf } from "#mesh/transport.js";
 import { dnsReport, dnsText } from "#router/api/dns-report.js";
 import { dnsRoutes } from "#router/api/dns-routes.js";
 import { dockerRoutes } from "#router/api/docker-routes.js";
@@ -87,10 +88,12 @@ export function controlRoutes(router: Router): Route[] {
     }),
     post(address, async ({ params: [ip, prefix], form }) => {
       const cidr = parseAddress(ip, prefix);
+      const hosts = router.mesh.status().connections.map(({ wire }) => hostOf(wire.remoteAddress));
       try {
-        await router.exposure.expose(cidr, form.get("skipNAT") !== "true");
+        await router.exposure.expose(cidr, form.get("skipNAT") !== "true", hosts);
       } catch (error) {
-        throw new WeaveError("WEAVE_API", `unable to expose: ${textOf(error)}`, { cause: error });
+        const code = error instanceof WeaveError ? error.code : "WEAVE_API";
+        throw new WeaveError(code, `unable to expose: ${textOf(error)}`, { cause: error });
       }
       return { status: 204 };
     }),

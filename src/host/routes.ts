@@ -1,10 +1,30 @@
-import { inSubnets, parseCidr } from "#src/address.js";
+import { type Cidr, inSubnets, parseCidr } from "#src/address.js";
+import { WeaveError } from "#src/errors.js";
 import { run } from "#src/host/exec.js";
 import { findLink } from "#src/host/links.js";
 
 /** How the kernel sends packets to `host`. @throws when there is no route */
 async function routeTo(host: string): Promise<{ dev?: string; prefsrc?: string } | undefined> {
   return JSON.parse(await run("ip", ["-json", "route", "get", host]))[0];
+}
+
+/** A route as `ip -json route show` has it; what we use of it. */
+interface Route {
+  readonly dst?: string;
+  readonly dev?: string;
+  readonly gateway?: string;
+  /** Our own address in a network that an interface is in. */
+  readonly prefsrc?: string;
+  readonly nexthops?: readonly { readonly gateway?: string; readonly dev?: string }[];
+}
+
+const listRoutes = async (): Promise<Route[]> =>
+  JSON.parse((await run("ip", ["-json", "-4", "route", "show"])) || "[]") as Route[];
+
+/** The network of a route; undefined for the default route. */
+function networkOf({ dst = "default" }: Route): Cidr | undefined {
+  if (dst === "default") return undefined;
+  return parseCidr(dst.includes("/") ? dst : `${dst}/32`);
 }
 
 /** MTU in bytes of the interface that packets to `host` leave by; undefined when there is no route. */
@@ -32,15 +52,48 @@ export async function sourceTo(host: string): Promise<string | undefined> {
  */
 export async function overlappingRoute(network: string, bridge: string): Promise<string | undefined> {
   const ours = parseCidr(network);
-  const routes = JSON.parse((await run("ip", ["-json", "-4", "route", "show"])) || "[]") as {
-    dst?: string;
-    dev?: string;
-  }[];
-  for (const { dst = "default", dev } of routes) {
-    if (dst === "default" || dev === bridge) continue;
-    const theirs = parseCidr(dst.includes("/") ? dst : `${dst}/32`);
+  for (const route of await listRoutes()) {
+    const theirs = networkOf(route);
+    if (theirs === undefined || route.dev === bridge) continue;
     if (inSubnets(theirs.subnet.split("/")[0], [ours]) || inSubnets(ours.subnet.split("/")[0], [theirs]))
       return theirs.text;
   }
   return undefined;
+}
+
+/** Shorter prefixes are no network of anybody's: two of length 1 replace the default route. */
+const SHORTEST_PREFIX = 8;
+
+/**
+ * Refuses an address whose network, once it is on `bridge`, would take away what this host reaches by other interfaces: its
+ * gateways, its own networks, and `hosts`. A network that has a longer prefix elsewhere stays where it is.
+ *
+ * @param hosts IPv4 addresses of other hosts that must stay reachable
+ * @throws WEAVE_ADDRESS_INVALID
+ */
+export async function checkTakesNothing(cidr: Cidr, bridge: string, hosts: readonly string[]): Promise<void> {
+  const refuse = (why: string) =>
+    new WeaveError("WEAVE_ADDRESS_INVALID", `${cidr.text} cannot be given to the host: ${why}`, {
+      next: "Choose a network that nothing else on this host uses, such as one of the range of 'weave status ipam'.",
+    });
+  if (cidr.prefix < SHORTEST_PREFIX)
+    throw refuse(`a prefix shorter than /${SHORTEST_PREFIX} would replace the default route`);
+  const routes = (await listRoutes()).filter(({ dev }) => dev !== bridge);
+  const taken = (address: string) =>
+    inSubnets(address, [cidr]) &&
+    routes.every((route) => {
+      const theirs = networkOf(route);
+      return theirs === undefined || theirs.prefix <= cidr.prefix || !inSubnets(address, [theirs]);
+    });
+  for (const { dst = "default", prefsrc, gateway, nexthops = [] } of routes) {
+    for (const router of [gateway, ...nexthops.map((hop) => hop.gateway)])
+      if (router !== undefined && taken(router))
+        throw refuse(
+          `it contains ${router}, the gateway of the route to ${dst === "default" ? "everywhere (default)" : dst}`,
+        );
+    if (prefsrc !== undefined && taken(prefsrc))
+      throw refuse(`it contains ${prefsrc}, an address of this host in ${dst}`);
+  }
+  const host = hosts.find(taken);
+  if (host !== undefined) throw refuse(`it contains ${host}, where this host reaches another peer`);
 }

@@ -20,6 +20,99 @@ async function strayDatagrams(host: Host): Promise<number> {
   return drops["datagram-malformed"] + drops["session-unknown"];
 }
 
+/** Prints the status of an HTTP request: METHOD URL [TOKEN [HOST]]. As text: nobody may not read this folder. */
+const REQUEST = `
+const [method, url, token, host] = process.argv.slice(1);
+const headers = { ...(token ? { Authorization: "Bearer " + token } : {}), ...(host ? { Host: host } : {}) };
+require("node:http").request(url, { method, headers, agent: false }, (answer) => console.log(answer.resume().statusCode)).end();
+`;
+const NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+
+async function ask(host: Host, user: readonly string[], ...args: string[]): Promise<number> {
+  return Number(await host.must(...user, process.execPath, "-e", REQUEST, ...args));
+}
+
+test("over TCP everybody reads, and root alone changes something", { skip, timeout: 120_000 }, () =>
+  inLab(1, async ({ hosts: [h1] }) => {
+    await h1.launch();
+    const control = "http://127.0.0.1:6784";
+    for (const path of ["/status", "/report?format=x", "/ip"])
+      assert.equal(await ask(h1, NOBODY, "GET", control + path), 200);
+    const changes = [
+      "POST /connect",
+      "POST /forget",
+      "POST /expose/10.32.0.9/12",
+      "DELETE /ip/weave:expose",
+      "GET /ring",
+    ];
+    for (const [method, path] of changes.map((each) => each.split(" ")))
+      assert.equal(await ask(h1, NOBODY, method, control + path), 403, path);
+    const file = `${h1.runDir}/control.token`;
+    assert.notEqual((await h1.run(...NOBODY, "cat", file)).code, 0);
+    const token = (await h1.must("cat", file)).trim();
+    assert.equal(await ask(h1, [], "POST", `${control}/expose/10.32.0.9/12`, token), 204);
+    // Whatever the command is told of the address, it finds its way.
+    for (const address of ["127.0.0.1:6784", "localhost:6784", `${h1.runDir}/control.sock`]) {
+      const { code, stderr } = await h1.weaveWith({ WEAVE_HTTP_ADDR: address }, "hide", "10.32.0.9/12");
+      assert.deepEqual([code, stderr], [0, ""], address);
+    }
+    for (const port of [6784, 6782])
+      assert.equal(await ask(h1, [], "GET", `http://127.0.0.1:${port}/report?format=x`, "", "evil.example"), 421);
+    assert.doesNotMatch(await h1.ok("status"), /Problem/);
+    await h1.ok("stop");
+    await h1.launch("--http-insecure");
+    assert.equal(await ask(h1, NOBODY, "POST", `${control}/expose/10.32.0.9/12`), 204);
+    assert.match(await h1.ok("status"), /Problem: everybody who reaches the control API .* \(--http-insecure\)/);
+  }),
+);
+
+test("expose refuses what would take the host's own network away", { skip, timeout: 120_000 }, () =>
+  inLab(2, async ({ hosts: [h1, h2] }) => {
+    await h1.must("ip", "route", "add", "default", "via", h2.address);
+    await h1.must("ip", "route", "add", "10.60.0.0/16", "via", h2.address);
+    await h1.launch();
+    await h2.launch(h1.address);
+    await connected(h1, 1);
+    const routes = await h1.must("ip", "route", "show");
+    for (const [cidr, why] of [
+      ["100.64.0.1/1", /a prefix shorter than \/8 would replace the default route/],
+      ["10.1.2.3/7", /a prefix shorter than \/8/],
+      ["10.99.0.77/24", /it contains 10\.99\.0\.2, the gateway of the route to everywhere \(default\)/],
+      ["10.99.0.77/25", /it contains 10\.99\.0\.2, the gateway/],
+    ] as const) {
+      for (const { code, stderr } of [
+        await h1.weave("expose", cidr),
+        await h1.weave("expose", cidr, "--without-masquerade"),
+      ]) {
+        assert.match(stderr, why);
+        assert.equal(code, 1);
+      }
+      assert.equal((await h1.api("POST", `/expose/${cidr}`)).status, 400);
+      assert.equal(await h1.must("ip", "route", "show"), routes);
+    }
+    await h1.must("ip", "route", "delete", "default");
+    await h1.must("ip", "route", "delete", "10.60.0.0/16");
+    assert.match(
+      (await h1.weave("expose", "10.99.0.77/24")).stderr,
+      /it contains 10\.99\.0\.1, an address of this host/,
+    );
+    // A longer prefix elsewhere stays where it is.
+    await h1.ok("expose", "10.77.0.1/8");
+    assert.equal(await h1.ping(h2.address), 3);
+    await h1.ok("hide", "10.77.0.1/8");
+    // A host moves to a network that clashes with what it had exposed before.
+    await h1.ok("expose", "10.70.0.1/16");
+    await h1.ok("stop");
+    await h1.must("ip", "address", "delete", "10.70.0.1/16", "dev", "weave");
+    await h1.must("ip", "address", "add", "10.70.0.5/16", "dev", h1.device);
+    await h1.launch();
+    assert.match(await h1.ok("status"), /Problem: the exposed address is not there: 10\.70\.0\.1\/16 cannot be given/);
+    assert.doesNotMatch(await h1.must("ip", "address", "show", "dev", "weave"), /10\.70/);
+    await h1.ok("hide", "10.70.0.1/16");
+    assert.doesNotMatch(await h1.ok("status"), /Problem/);
+  }),
+);
+
 for (const kind of ["nft", "iptables"] as const) {
   test(`containers reach no port of weave on any host, and all others (${kind})`, { skip, timeout: 120_000 }, () =>
     inLab(2, async ({ hosts: [h1, h2] }) => {

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
-import { request, type Server } from "node:http";
-import { tmpdir } from "node:os";
+import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { type IncomingHttpHeaders, request, type Server } from "node:http";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import fc from "fast-check";
-import { createApi, listen, type Route } from "#router/api/http.js";
+import { fullAccess, makeToken, tcpAccess } from "#router/api/access.js";
+import { changingGet, createApi, listen, type Route } from "#router/api/http.js";
 import { renderTemplate, stringify } from "#router/api/template.js";
 import { loadIdentity } from "#router/identity.js";
 import { passwordKey } from "#router/password.js";
@@ -108,7 +109,7 @@ test("the API: 404, 405, forms in query and body, its own errors, 503 while star
     },
   ];
   let ready = false;
-  const server = createApi(() => (ready ? routes : undefined), silentLog);
+  const server = createApi(() => (ready ? routes : undefined), silentLog, fullAccess);
   servers.push(server);
   const path = join(folder, "api.sock");
   await listen(server, path);
@@ -126,9 +127,92 @@ test("the API: 404, 405, forms in query and body, its own errors, 503 while star
   assert.equal((await ask(path, "POST", "/echo/x", Buffer.alloc(300_000, 97))).status, 413);
 });
 
+test("over TCP everybody reads, who shows the token changes, and a name that is not the server's is refused", () => {
+  const token = makeToken(folder);
+  const file = join(folder, "control.token");
+  assert.equal(statSync(file).mode & 0o777, 0o600);
+  assert.equal(readFileSync(file, "utf8"), `${token}\n`);
+  assert.notEqual(makeToken(folder), token, "each start has its own");
+  const access = tcpAccess({ address: "Box.example:6784", token, run: folder });
+  const status = (headers: IncomingHttpHeaders, changes = false) => access(headers, changes)?.status ?? 200;
+  for (const host of [
+    "127.0.0.1:6784",
+    "localhost:6784",
+    "LOCALHOST",
+    "10.0.0.7",
+    "[::1]:6784",
+    "box.example:6784",
+    hostname(),
+  ])
+    assert.equal(status({ host }), 200, host);
+  for (const host of [
+    "evil.example",
+    "evil.example:6784",
+    "127.0.0.1.evil.example",
+    "",
+    "a:b:c",
+    "[evil.example]:1",
+    "localhost.evil.example:80",
+  ])
+    assert.equal(status({ host }), 421, host);
+  // HTTP/1.0 has no such header, and no browser speaks it.
+  assert.equal(status({}), 200);
+  assert.equal(status({ host: "evil.example", authorization: `Bearer ${token}` }, true), 421);
+  assert.equal(status({}, true), 403);
+  for (const authorization of [
+    "",
+    "Bearer",
+    "Bearer ",
+    `Bearer ${token}x`,
+    `Bearer ${token.slice(1)}`,
+    `Basic ${token}`,
+    token,
+  ])
+    assert.equal(status({ authorization }, true), 403, authorization);
+  assert.equal(status({ authorization: `Bearer ${token}` }, true), 200);
+  const insecure = tcpAccess({ address: ":6784", token: undefined, run: folder });
+  assert.equal(insecure({ host: "127.0.0.1" }, true), undefined);
+  assert.equal(insecure({ host: "evil.example" }, true)?.status, 421);
+});
+
+test("what changes something is refused before its body is read: every method but GET, and a GET that says so", async () => {
+  let calls = 0;
+  const handle = () => {
+    calls++;
+    return {};
+  };
+  const routes = [
+    ...["GET", "POST", "PUT", "DELETE"].map((method) => ({ method, pattern: /^\/x$/, handle })),
+    changingGet(/^\/ring$/, handle),
+  ];
+  const server = createApi(
+    () => routes,
+    silentLog,
+    tcpAccess({ address: "127.0.0.1:1", token: "secret", run: folder }),
+  );
+  servers.push(server);
+  const path = join(folder, "closed.sock");
+  await listen(server, path);
+  assert.equal((await ask(path, "GET", "/x")).status, 200);
+  assert.equal((await ask(path, "HEAD", "/x")).status, 200);
+  for (const [method, url] of [
+    ["POST", "/x"],
+    ["PUT", "/x"],
+    ["DELETE", "/x"],
+    ["GET", "/ring"],
+    ["HEAD", "/ring"],
+  ]) {
+    const { status, body } = await ask(path, method, url, method === "POST" ? Buffer.alloc(300_000) : undefined);
+    assert.equal(status, 403, `${method} ${url}`);
+    if (method !== "HEAD") assert.match(body, /read-only over TCP.*\n.*control\.sock.*--http-insecure/);
+  }
+  assert.equal(calls, 2);
+  assert.equal((await ask(path, "PUT", "/x", undefined, { Authorization: "Bearer secret" })).status, 200);
+});
+
 test("addresses to listen at: nonsense is refused, a port in use is named", async () => {
   const make = () => {
-    const server = createApi(() => [], silentLog);
+    const server = createApi(() => [], silentLog, fullAccess);
     servers.push(server);
     return server;
   };

@@ -1,0 +1,84 @@
+import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { rmSync, writeFileSync } from "node:fs";
+import { type IncomingHttpHeaders, STATUS_CODES } from "node:http";
+import { isIP } from "node:net";
+import { hostname } from "node:os";
+import type { Answer } from "#router/api/http.js";
+import { controlSocket, tokenFile } from "#src/paths.js";
+
+const TOKEN_BYTES = 32;
+
+/**
+ * Decides about one request, before its body is read.
+ *
+ * @param changes whether the request would change anything
+ * @returns the answer that refuses it, or undefined
+ */
+export type Access = (headers: IncomingHttpHeaders, changes: boolean) => Answer | undefined;
+
+/** For Unix sockets: the mode of the file decides who connects. */
+export const fullAccess: Access = () => undefined;
+
+/**
+ * For TCP, where every local user and every container in the host's network connects.
+ *
+ * @param options.address `host:port` as the user gave it: its host may be a name, which callers may then use
+ * @param options.token what a caller shows to change something; undefined: everybody may
+ * @param options.run folder of the router's sockets, for messages
+ */
+export function tcpAccess({ address, token, run }: TcpAccessOptions): Access {
+  const named = address.slice(0, address.lastIndexOf(":")).toLowerCase();
+  const names = ["localhost", hostname().toLowerCase(), named].filter((name) => name !== "");
+  return (headers, changes) => {
+    const host = hostOf(headers.host);
+    // A page whose name was made to point here (DNS rebinding) counts as its own server's to the browser: no Origin is sent.
+    if (host !== undefined && isIP(host) === 0 && !names.includes(host)) {
+      return refuse(
+        421,
+        `this server is not called ${JSON.stringify(host.slice(0, 64))}`,
+        `Use its IP address, or 'localhost' on the host itself; or launch with the name in the address to listen at.`,
+      );
+    }
+    if (!changes || token === undefined || showsToken(headers.authorization, token)) return undefined;
+    return refuse(
+      403,
+      "the control API is read-only over TCP for those who do not show its token",
+      `As root use the Unix socket ${controlSocket(run)}, or send 'Authorization: Bearer' and the contents of ${tokenFile(run)}; 'weave launch --http-insecure' lets everybody change everything.`,
+    );
+  };
+}
+
+export interface TcpAccessOptions {
+  readonly address: string;
+  readonly token: string | undefined;
+  readonly run: string;
+}
+
+/** Makes a new token, which root alone can read from {@link tokenFile}. */
+export function makeToken(run: string): string {
+  const token = randomBytes(TOKEN_BYTES).toString("hex");
+  // Never into a file that was there: it could be open to others.
+  rmSync(tokenFile(run), { force: true });
+  writeFileSync(tokenFile(run), `${token}\n`, { mode: 0o600, flag: "wx" });
+  return token;
+}
+
+/** Of a `Host` header (RFC 9110, 7.2), without the port and brackets; undefined without one: no browser leaves it out. */
+function hostOf(header: string | undefined): string | undefined {
+  if (header === undefined) return undefined;
+  const match = /^(?:\[([^\]]*)\]|([^:]*))(?::\d*)?$/.exec(header);
+  // What is neither a name nor an address is no name of ours.
+  return (match?.[1] ?? match?.[2] ?? header).toLowerCase();
+}
+
+function showsToken(authorization: string | undefined, token: string): boolean {
+  const shown = /^Bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
+  const digest = (text: string) => createHash("sha256").update(text).digest();
+  // Of equal length, and compared in a time that says nothing about where they differ.
+  return shown !== undefined && timingSafeEqual(digest(shown), digest(token));
+}
+
+const refuse = (status: number, why: string, next: string): Answer => ({
+  status,
+  body: `${STATUS_CODES[status]}: ${why}\n${next}\n`,
+});
