@@ -16,6 +16,7 @@ import {
   paths,
   routerFile,
   supervisorFile,
+  tokenFile,
 } from "#src/paths.js";
 import { call } from "./client.js";
 import { Exit, noMore } from "./exit.js";
@@ -61,6 +62,7 @@ export async function run(args: readonly string[]): Promise<void> {
     log,
     `${log}.1`,
     controlSocket(run),
+    tokenFile(run),
     launchFile(run),
     launchingFile(run),
     failureFile(run),
