@@ -50,7 +50,11 @@ export async function leaveDocker(): Promise<void> {
       process.stderr.write(
         `WARNING: the following containers are still attached to network "${NETWORK}":\n${attached.map((name) => `  ${name}\n`).join("")}Docker operations on those containers may pause or fail while weave is stopped.\n`,
       );
-    } else await client.removeNetwork(network.Id);
+    } else {
+      // The router would make it again.
+      await call({ method: "POST", path: "/docker/leave", address: controlSocket(paths().run) }).catch(() => {});
+      await client.removeNetwork(network.Id);
+    }
   } catch (error) {
     process.stderr.write(`WARNING: Docker's network "${NETWORK}" was not removed: ${textOf(error)}\n`);
   }

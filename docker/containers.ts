@@ -25,6 +25,8 @@ export interface ContainersParts {
   readonly observers: readonly ContainerObserver[];
   /** The engine has come up; its containers will be looked at next. */
   readonly onConnected: () => Promise<void>;
+  /** A network was removed, by somebody or by `docker network prune`. */
+  readonly onNetworkGone: () => void;
   /** All its containers have been looked at. */
   readonly onReady: () => void;
   readonly log: Log;
@@ -103,6 +105,7 @@ export class Containers implements EngineListener {
 
   happened({ Type, Action, Actor }: EngineEvent): void {
     if (Type === "network") {
+      if (Action === "destroy") this.#parts.onNetworkGone();
       const id = Actor.Attributes.container ?? "";
       // A start and an end tell of their own networks.
       if (["connect", "disconnect"].includes(Action) && this.#running?.has(id)) void this.look(id);

@@ -29,6 +29,7 @@ import { textOf, WeaveError } from "#src/errors.js";
 import type { Holder } from "#src/holder.js";
 import { overlappingRoute } from "#src/host/routes.js";
 import type { Log } from "#src/log.js";
+import type { Problems } from "#src/problems.js";
 import { systemRandom } from "#src/random.js";
 import type { Store } from "#src/store.js";
 
@@ -46,6 +47,7 @@ export interface Surroundings {
   readonly ipam: { readonly requests: Requests; readonly range: Subnet; readonly defaultSubnet: Subnet } | undefined;
   readonly dns: { readonly names: Nameserver; address(): Promise<string> } | undefined;
   readonly holders: readonly Holder[];
+  readonly problems: Problems;
 }
 
 /** What status says of Docker's part. */
@@ -75,6 +77,7 @@ export class Docker {
   #containers: Containers | undefined;
   #claims: Claims | undefined;
   #rewriter: Rewriter | undefined;
+  #networks: Networks | undefined;
 
   private constructor(options: DockerOptions, helper: string | undefined, log: Log) {
     this.options = options;
@@ -149,7 +152,16 @@ export class Docker {
     const isOurs = (id: string) => book.networks.has(id);
     const names =
       dns && new ContainerNames({ names: dns.names, isOurs, attachedAt, clock: systemClock, log: this.#log });
-    const networks = new Networks({ engine: this.engine, book, network, ipam, driver, log: this.#log });
+    const networks = new Networks({
+      engine: this.engine,
+      book,
+      network,
+      ipam,
+      driver,
+      log: this.#log,
+      problems: around.problems,
+    });
+    this.#networks = networks;
     const containers = new Containers({
       engine: this.engine,
       holders: around.holders,
@@ -161,6 +173,9 @@ export class Docker {
           this.#log.warn("the proxy's socket is not as it was", { why: textOf(error) });
         }
         if (this.#plugin !== undefined) await networks.settle();
+      },
+      onNetworkGone: () => {
+        if (this.#plugin !== undefined) networks.lookSoon();
       },
       onReady: () => {
         if (this.#plugin !== undefined) void reviveContainers(this.engine, this.#log);
@@ -201,6 +216,11 @@ export class Docker {
   async checkAlive(ident: string): Promise<void> {
     if (!isContainerId(ident) || this.#containers === undefined || (await this.#containers.isRunning(ident))) return;
     throw new WeaveError("WEAVE_DOCKER", `Container ${ident.slice(0, 12)} died`);
+  }
+
+  /** The router is about to stop for good: Docker's network is the caller's to remove now. */
+  leave(): void {
+    this.#networks?.leave();
   }
 
   get status(): DockerStatus {

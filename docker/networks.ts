@@ -8,11 +8,14 @@ import type { Subnet } from "#ipam/subnet.js";
 import { systemClock } from "#src/clock.js";
 import { textOf } from "#src/errors.js";
 import type { Log } from "#src/log.js";
+import type { Problems } from "#src/problems.js";
 
 /** Docker's network that is there without anybody's doing. As the original. */
 export const NETWORK = "weave";
 /** Docker may have gone away before it had our answer: what it does not know of is looked for this often. */
 const LOOK_MS = 15_000;
+/** `docker network prune` removes several, one after the other. */
+const GATHER_MS = 500;
 
 export interface NetworksParts {
   readonly engine: Engine;
@@ -22,6 +25,7 @@ export interface NetworksParts {
   readonly ipam: { readonly defaultSubnet: Subnet } | undefined;
   readonly driver: IpamDriver;
   readonly log: Log;
+  readonly problems: Problems;
 }
 
 /** Keeps Docker's list of our networks and ours of Docker's the same, each time an engine comes up. */
@@ -31,6 +35,10 @@ export class Networks {
   #seen: ReadonlySet<string> = new Set();
   /** The last comparison, or the one that goes on. */
   #settled: Promise<void> = Promise.resolve();
+  #soon: NodeJS.Timeout | undefined;
+  /** The network that is always there could not be made. */
+  #missing = false;
+  #leaving = false;
 
   constructor(parts: NetworksParts) {
     this.#parts = parts;
@@ -41,7 +49,24 @@ export class Networks {
     const timer = setInterval(() => {
       if (this.#isSuspicious()) void this.settle();
     }, LOOK_MS).unref();
-    signal.addEventListener("abort", () => clearInterval(timer), { once: true });
+    const stop = () => {
+      clearInterval(timer);
+      clearTimeout(this.#soon);
+    };
+    signal.addEventListener("abort", stop, { once: true });
+  }
+
+  /** One of Docker's networks was removed: it may be the one that is always there. */
+  lookSoon(): void {
+    this.#soon ??= setTimeout(() => {
+      this.#soon = undefined;
+      void this.settle();
+    }, GATHER_MS).unref();
+  }
+
+  /** From now on a network that is removed stays so: the router is about to stop. */
+  leave(): void {
+    this.#leaving = true;
   }
 
   /** Whether there is an address without an endpoint: Docker need not be asked otherwise. */
@@ -49,6 +74,7 @@ export class Networks {
     const { addresses, endpoints, usedAddresses: used } = this.#parts.book;
     const before = systemClock.wall() - FRESH_MS;
     return (
+      this.#missing ||
       addresses.all.some(([address, asked]) => asked <= before && !used.has(address)) ||
       endpoints.all.some(([id, { made }]) => made <= before && !this.#seen.has(id))
     );
@@ -113,14 +139,32 @@ export class Networks {
   /** Makes the network `weave`, if it is not there. Its subnet is given in words: so Docker does not look for overlaps. */
   async #ensure(existing: Network | undefined): Promise<void> {
     const subnet = this.#parts.ipam?.defaultSubnet.text;
-    if (subnet === undefined) return;
+    if (subnet === undefined || this.#leaving) return;
     if (existing !== undefined) {
       const [config] = existing.IPAM?.Config ?? [];
-      if (config === undefined || config.Subnet === subnet) return;
+      if (config === undefined || config.Subnet === subnet) return this.#made();
       this.#parts.log.info("Docker's network has another subnet than ours; it is made anew", { subnet: config.Subnet });
       await this.#parts.engine.removeNetwork(existing.Id);
     }
-    await this.#parts.engine.createNetwork({
+    try {
+      await this.#create(subnet);
+      this.#parts.log.info("Docker's network is made", { network: NETWORK, subnet });
+      this.#made();
+    } catch (error) {
+      const why = `Docker's network ${NETWORK} cannot be made: ${textOf(error)}`;
+      if (!this.#missing) this.#parts.log.warn(why);
+      this.#missing = true;
+      this.#parts.problems.set("docker network", why);
+    }
+  }
+
+  #made(): void {
+    this.#missing = false;
+    this.#parts.problems.clear("docker network");
+  }
+
+  #create(subnet: string): Promise<void> {
+    return this.#parts.engine.createNetwork({
       Name: NETWORK,
       CheckDuplicate: true,
       Driver: MESH_DRIVER,

@@ -1,18 +1,15 @@
 import { z } from "zod/mini";
 import { type Cidr, parseCidr } from "#src/address.js";
 import { textOf, WeaveError } from "#src/errors.js";
-import { outsideNames } from "#src/host/attached.js";
 import { addAddress, removeAddress } from "#src/host/bridge.js";
 import { type Firewall, type FirewallState, firewallMissing, notDockerBridges } from "#src/host/firewall.js";
-import { findLink, ipv4Of } from "#src/host/links.js";
-import { checkTakesNothing } from "#src/host/routes.js";
+import { findLink, ipBatch, ipv4Of, type Link, listLinks, networkRoute } from "#src/host/links.js";
+import { checkTakesNothing, networksAt } from "#src/host/routes.js";
 import type { Log } from "#src/log.js";
 import type { Problems } from "#src/problems.js";
 import { readStored, type Store } from "#src/store.js";
 
 const KEY = "exposed";
-/** As the original. */
-const GUARD_MS = 10_000;
 const MAX_EXPOSED = 256;
 const shape = z.array(z.object({ cidr: z.string(), masquerade: z.boolean() })).check(z.maxLength(MAX_EXPOSED));
 
@@ -30,7 +27,6 @@ export class Exposure {
   readonly #firewall: Firewall | undefined;
   readonly #log: Log;
   readonly #problems: Problems;
-  readonly #guard: NodeJS.Timeout;
   #entries: Entry[];
   /** As in the rules that were applied last. */
   #notDocker: readonly string[] = [];
@@ -51,7 +47,6 @@ export class Exposure {
     this.#firewall = options.firewall;
     this.#log = options.log;
     this.#problems = options.problems;
-    this.#guard = setInterval(() => void this.#lookAfter(), GUARD_MS).unref();
     this.#entries = readStored(options.store, KEY, shape, "'weave reset' starts anew.") ?? [];
   }
 
@@ -64,8 +59,12 @@ export class Exposure {
   restore(): Promise<void> {
     return this.#queue(async () => {
       for (const { cidr } of this.#entries) await this.#restoreAddress(parseCidr(cidr));
+      if (this.#firewall === undefined) {
+        const why = "neither nft nor iptables is on this host: containers can reach the ports of weave";
+        this.#problems.set("firewall", `${why}. Install one ('apt-get install nftables') and launch again.`);
+      }
       await this.#applyRules();
-    });
+    }).catch((error) => this.#problems.set("firewall", `the firewall rules of weave cannot be made: ${textOf(error)}`));
   }
 
   /**
@@ -99,32 +98,70 @@ export class Exposure {
     });
   }
 
-  stop(): void {
-    clearInterval(this.#guard);
+  /**
+   * Puts back what others took away: addresses, routes, firewall rules (`firewalld --reload`, `iptables -F`, `nft flush
+   * ruleset`). What cannot be put back is a problem. Never fails.
+   *
+   * @param links all interfaces, as they are now
+   */
+  lookAfter(links: readonly Link[]): Promise<void> {
+    return this.#queue(async () => {
+      const bridge = links.find(({ ifname }) => ifname === this.#bridge);
+      if (bridge !== undefined && this.#entries.length > 0) await this.#lookAfterAddresses(bridge);
+      await this.#lookAfterRules(links);
+    }).catch((error) =>
+      this.#problems.set("firewall", `the firewall rules of weave cannot be restored: ${textOf(error)}`),
+    );
   }
 
-  /** `firewalld --reload`, `iptables -F` and `nft flush ruleset` take away what is not theirs. */
-  #lookAfter(): Promise<void> {
-    return this.#queue(async () => {
-      if (this.#firewall === undefined) return;
-      if (!(await this.#firewall.intact()))
-        this.#log.warn("the firewall rules of weave were changed by another program; they are restored");
-      else if ((await this.#findNotDocker()).join() === this.#notDocker.join()) return;
-      await this.#applyRules();
-    }).catch((error) => this.#log.warn("the firewall rules could not be restored", { why: textOf(error) }));
+  async #lookAfterAddresses(bridge: Link): Promise<void> {
+    const present = ipv4Of(bridge);
+    const missing = this.#entries.filter(({ cidr }) => !present.includes(cidr));
+    for (const { cidr } of missing)
+      if (await this.#restoreAddress(parseCidr(cidr)))
+        this.#log.warn("an exposed address was taken off the bridge; it is put back", { address: cidr });
+    const networks = await networksAt(this.#bridge);
+    for (const { cidr } of this.#entries.filter((entry) => !missing.includes(entry))) {
+      const { subnet, prefix } = parseCidr(cidr);
+      if (prefix === 32 || networks.includes(subnet)) this.#problems.clear(`route ${subnet}`);
+      else await this.#restoreRoute(cidr, bridge.mtu);
+    }
+  }
+
+  /** Never in place of a route of the user's. */
+  async #restoreRoute(cidr: string, mtu: number): Promise<void> {
+    const { subnet } = parseCidr(cidr);
+    try {
+      await ipBatch([`route add ${networkRoute(cidr, this.#bridge, mtu)}`]);
+      this.#problems.clear(`route ${subnet}`);
+      this.#log.warn("the route to an exposed network was removed; it is put back", { network: subnet });
+    } catch (error) {
+      this.#problems.set(`route ${subnet}`, `there is no route to ${subnet} by ${this.#bridge}: ${textOf(error)}`);
+    }
+  }
+
+  async #lookAfterRules(links: readonly Link[]): Promise<void> {
+    if (this.#firewall === undefined) return;
+    if (!(await this.#firewall.intact()))
+      this.#log.warn("the firewall rules of weave were changed by another program; they are restored");
+    else if (this.#findNotDocker(links).join() === this.#notDocker.join()) return;
+    await this.#applyRules(links);
+    this.#problems.clear("firewall");
   }
 
   /** The host's networks may have changed since: then the address stays away, and status says so. */
-  async #restoreAddress(cidr: Cidr): Promise<void> {
+  async #restoreAddress(cidr: Cidr): Promise<boolean> {
     try {
       await checkTakesNothing(cidr, this.#bridge, []);
       await addAddress(this.#bridge, cidr.text);
       this.#problems.clear(problemOf(cidr));
+      return true;
     } catch (error) {
       this.#problems.set(
         problemOf(cidr),
         `the exposed address is not there: ${textOf(error)} 'weave hide ${cidr.text}' gives it up.`,
       );
+      return false;
     }
   }
 
@@ -133,14 +170,15 @@ export class Exposure {
     this.#entries = entries;
   }
 
-  async #applyRules(): Promise<void> {
+  async #applyRules(links?: readonly Link[]): Promise<void> {
+    if (this.#firewall === undefined) return;
     const exposed = this.#entries.map(({ cidr, masquerade }) => ({ subnet: parseCidr(cidr).subnet, masquerade }));
-    this.#notDocker = await this.#findNotDocker();
-    await this.#firewall?.apply({ ...this.#rules, exposed, notDocker: this.#notDocker });
+    this.#notDocker = this.#findNotDocker(links ?? (await listLinks()));
+    await this.#firewall.apply({ ...this.#rules, exposed, notDocker: this.#notDocker });
   }
 
-  async #findNotDocker(): Promise<string[]> {
-    return this.#rules.dockerBridge === undefined ? [] : notDockerBridges([...(await outsideNames())]);
+  #findNotDocker(links: readonly Link[]): string[] {
+    return this.#rules.dockerBridge === undefined ? [] : notDockerBridges(links.map(({ ifname }) => ifname));
   }
 
   #queue(task: () => Promise<void>): Promise<void> {

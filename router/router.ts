@@ -13,6 +13,7 @@ import { Dns } from "#router/dns/dns.js";
 import { parseDnsOptions } from "#router/dns/options.js";
 import { Exposure } from "#router/exposure.js";
 import { frameRouteTable } from "#router/frame-routes.js";
+import { HostWatch } from "#router/host-watch.js";
 import { loadIdentity, saveIncarnation } from "#router/identity.js";
 import { Ipam } from "#router/ipam.js";
 import { parseIpamOptions } from "#router/ipam-options.js";
@@ -76,6 +77,7 @@ export class Router {
   readonly #target: LogTarget;
   readonly #watch: NamespaceWatch;
   readonly #routeWatch: RouteWatch;
+  readonly #hostWatch: HostWatch;
   readonly #store: Store;
   readonly #tap: TapDevice;
   readonly #sockets: FrameSockets;
@@ -91,6 +93,7 @@ export class Router {
     docker: Docker | undefined;
     watch: NamespaceWatch;
     routeWatch: RouteWatch;
+    hostWatch: HostWatch;
     log: Log;
     target: LogTarget;
     problems: Problems;
@@ -108,6 +111,7 @@ export class Router {
     this.docker = parts.docker;
     this.#watch = parts.watch;
     this.#routeWatch = parts.routeWatch;
+    this.#hostWatch = parts.hostWatch;
     this.log = parts.log;
     this.#target = parts.target;
     this.problems = parts.problems;
@@ -246,12 +250,17 @@ export class Router {
       log,
       problems,
     });
-    undo.push(() => exposure.stop());
-    await exposure
-      .restore()
-      .catch((error) =>
-        log.warn("the firewall rules or exposed addresses could not be restored", { why: textOf(error) }),
-      );
+    await exposure.restore();
+    const hostWatch = new HostWatch({
+      made: { bridge: options.bridge, mac: identity.name, mtu: options.mtu, tap: TAP_NAME },
+      others: (links) => exposure.lookAfter(links),
+      onTapGone: (what) => onFatal(new WeaveError("WEAVE_NATIVE", what)),
+      problems,
+      log,
+    });
+    undo.push(() => hostWatch.stop());
+    // Containers may have been taken off the bridge while no router ran.
+    await hostWatch.look();
 
     const directory = new PeerDirectory(mesh, store);
     onRoutes = () => directory.update();
@@ -285,6 +294,7 @@ export class Router {
       },
       dns: dns && { names: dns.names, address: () => dns.recentAddress(options.bridge) },
       holders,
+      problems,
     });
 
     const router = new Router({
@@ -297,6 +307,7 @@ export class Router {
       docker,
       watch,
       routeWatch,
+      hostWatch,
       log,
       target,
       problems,
@@ -352,7 +363,7 @@ export class Router {
   async stop(): Promise<void> {
     this.#watch.stop();
     this.#routeWatch.stop();
-    this.exposure.stop();
+    await this.#hostWatch.stop();
     await this.docker?.stop();
     this.ipam?.stop();
     await this.dns?.stop();

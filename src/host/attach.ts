@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { WeaveError } from "#src/errors.js";
-import { findBridge, sysctl } from "#src/host/bridge.js";
+import { findBridge, portSysctls, sysctl } from "#src/host/bridge.js";
 import { CommandError, run } from "#src/host/exec.js";
 import { addressCommands, deleteLink, findLink, ipBatch, ipv4Of } from "#src/host/links.js";
 import type { Netns } from "#src/host/netns.js";
@@ -97,7 +97,7 @@ async function makePair(
     await deleteLink(outside).catch(() => {});
     throw error;
   }
-  sysctl(`net/ipv6/conf/${outside}/disable_ipv6`, "1");
+  for (const { path, value } of portSysctls(outside)) sysctl(path, value);
   return { isNew: true, mac };
 }
 

@@ -1,22 +1,31 @@
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { WeaveError } from "#src/errors.js";
 import { run } from "#src/host/exec.js";
-import { addressCommands, findLink, ipBatch, type Link, TAP_MAX_MTU } from "#src/host/links.js";
+import { addressCommands, findLink, ipBatch, type Link, tapMtu } from "#src/host/links.js";
 import type { MacText } from "#src/mac.js";
 
 /** How we know a bridge as ours: `ip link` shows it as the alias. */
 const ALIAS = "made by weave";
 
+/** A kernel parameter: its path below /proc/sys, and its value. */
+export interface Sysctl {
+  readonly path: string;
+  readonly value: string;
+}
+
 /** The bridge `name`, if there is one and it is ours. @throws WEAVE_BRIDGE_FOREIGN when something else has the name */
 export async function findBridge(name: string): Promise<Link | undefined> {
   const link = await findLink(name);
-  if (link === undefined) return undefined;
-  if (link.linkinfo?.info_kind !== "bridge" || link.ifalias !== ALIAS) {
-    throw new WeaveError("WEAVE_BRIDGE_FOREIGN", `there is an interface ${name} that weave did not make`, {
-      next: `Remove it if nobody needs it ('ip link delete dev ${name}'), or choose another name with --weave-bridge.`,
-    });
-  }
+  if (link !== undefined) checkOurs(link);
   return link;
+}
+
+/** @throws WEAVE_BRIDGE_FOREIGN when it is no bridge that we made */
+export function checkOurs({ ifname: name, ifalias, linkinfo }: Link): void {
+  if (linkinfo?.info_kind === "bridge" && ifalias === ALIAS) return;
+  throw new WeaveError("WEAVE_BRIDGE_FOREIGN", `there is an interface ${name} that weave did not make`, {
+    next: `Remove it if nobody needs it ('ip link delete dev ${name}'), or choose another name with --weave-bridge.`,
+  });
 }
 
 /**
@@ -28,28 +37,42 @@ export async function findBridge(name: string): Promise<Link | undefined> {
  * @throws WEAVE_BRIDGE_FOREIGN
  */
 export async function ensureBridge(name: string, mac: MacText, mtu: number): Promise<boolean> {
-  const commands: string[] = [];
   const isNew = (await findBridge(name)) === undefined;
-  if (isNew) commands.push(`link add name ${name} type bridge`, `link set dev ${name} alias "${ALIAS}"`);
-  // Snooping would need a querier on the overlay; multicast is flooded, as the original does.
-  commands.push(
-    `link set dev ${name} address ${mac} mtu ${mtu} type bridge forward_delay 0 mcast_snooping 0`,
-    `link set dev ${name} up`,
-  );
-  await ipBatch(commands);
-  sysctl(`net/ipv6/conf/${name}/accept_ra`, "0");
+  await ipBatch(bridgeCommands(name, mac, mtu, isNew));
+  for (const { path, value } of bridgeSysctls(name)) sysctl(path, value);
   return isNew;
 }
 
-/** Makes the router's TAP a port of the bridge. Isolated ports never forward to one another: only the router relays. */
+/** The `ip` commands that bring the bridge into the wanted state. @param isNew whether it is yet to be made */
+export function bridgeCommands(name: string, mac: string, mtu: number, isNew: boolean): string[] {
+  return [
+    ...(isNew ? [`link add name ${name} type bridge`, `link set dev ${name} alias "${ALIAS}"`] : []),
+    // Snooping would need a querier on the overlay; multicast is flooded, as Weave Net does.
+    `link set dev ${name} address ${mac} mtu ${mtu} type bridge forward_delay 0 mcast_snooping 0`,
+    `link set dev ${name} up`,
+  ];
+}
+
+/** No address or route comes from what containers announce. */
+export const bridgeSysctls = (name: string): Sysctl[] => [{ path: `net/ipv6/conf/${name}/accept_ra`, value: "0" }];
+
+/** Makes the router's TAP a port of the bridge. */
 export async function addRouterPort(bridge: string, tap: string, mtu: number): Promise<void> {
-  sysctl(`net/ipv6/conf/${tap}/disable_ipv6`, "1");
-  await ipBatch([
-    `link set dev ${tap} mtu ${Math.min(mtu, TAP_MAX_MTU)} master ${bridge}`,
+  for (const { path, value } of portSysctls(tap)) sysctl(path, value);
+  await ipBatch(portCommands(bridge, tap, mtu));
+}
+
+/** The `ip` commands for the router's port. Isolated ports never forward to one another: only the router relays. */
+export function portCommands(bridge: string, tap: string, mtu: number): string[] {
+  return [
+    `link set dev ${tap} mtu ${tapMtu(mtu)} master ${bridge}`,
     `link set dev ${tap} up`,
     `link set dev ${tap} type bridge_slave isolated on`,
-  ]);
+  ];
 }
+
+/** A port of the bridge has no IPv6 address of its own. */
+export const portSysctls = (port: string): Sysctl[] => [{ path: `net/ipv6/conf/${port}/disable_ipv6`, value: "1" }];
 
 /** The ports of the bridge behind which it has lately seen `mac`. A port that is deleted takes its entries with it. */
 export async function portsOf(bridge: string, mac: MacText): Promise<string[]> {
@@ -75,5 +98,14 @@ export function sysctl(path: string, value: string): void {
     writeFileSync(`/proc/sys/${path}`, value);
   } catch {
     // Not fatal: these settings only spare some noise.
+  }
+}
+
+/** A kernel parameter's value; undefined where the kernel has none of that name. */
+export function readSysctl(path: string): string | undefined {
+  try {
+    return readFileSync(`/proc/sys/${path}`, "utf8").trim();
+  } catch {
+    return undefined;
   }
 }

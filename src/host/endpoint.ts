@@ -1,4 +1,4 @@
-import { sysctl } from "#src/host/bridge.js";
+import { portSysctls, sysctl } from "#src/host/bridge.js";
 import { CommandError, run } from "#src/host/exec.js";
 import { ipBatch } from "#src/host/links.js";
 
@@ -26,7 +26,7 @@ export async function makeEndpointPair(
   const { outside, inside } = pairNames(endpoint);
   const peer = `name ${inside} mtu ${mtu}${mac === undefined ? "" : ` address ${mac}`}`;
   await ipBatch([`link add name ${outside} mtu ${mtu} master ${bridge} up type veth peer ${peer}`]);
-  sysctl(`net/ipv6/conf/${outside}/disable_ipv6`, "1");
+  for (const { path, value } of portSysctls(outside)) sysctl(path, value);
 }
 
 /** One end takes the other along, wherever it is. One that is not there is as good as removed. */

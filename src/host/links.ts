@@ -11,7 +11,13 @@ export interface Link {
   readonly master?: string;
   readonly flags: readonly string[];
   readonly link_index?: number;
-  readonly linkinfo?: { readonly info_kind?: string };
+  readonly linkinfo?: {
+    readonly info_kind?: string;
+    /** Of a bridge. */
+    readonly info_data?: { readonly mcast_snooping?: number };
+    /** Of a port of a bridge. */
+    readonly info_slave_data?: { readonly isolated?: boolean };
+  };
   readonly addr_info?: readonly { readonly family: string; readonly local: string; readonly prefixlen: number }[];
 }
 
@@ -30,9 +36,16 @@ export async function findLink(name: string, options: RunOptions = {}): Promise<
   }
 }
 
-/** Runs several `ip` commands in one process; the first that fails ends it. */
-export async function ipBatch(commands: readonly string[], options: RunOptions = {}): Promise<void> {
-  await run("ip", ["-batch", "-"], { ...options, input: `${commands.join("\n")}\n` });
+/**
+ * Runs several `ip` commands in one process; the first that fails ends it, or with `force` is passed over.
+ *
+ * @throws WEAVE_COMMAND_FAILED when one failed
+ */
+export async function ipBatch(
+  commands: readonly string[],
+  { force = false, ...options }: RunOptions & { readonly force?: boolean } = {},
+): Promise<void> {
+  await run("ip", [...(force ? ["-force"] : []), "-batch", "-"], { ...options, input: `${commands.join("\n")}\n` });
 }
 
 /** Deletes an interface; one that is not there is as good as deleted. */
@@ -50,15 +63,21 @@ export function ipv4Of(link: Link): string[] {
 /** What a TAP device carries at most: 64 KB less the Ethernet header (drivers/net/tun.c). */
 export const TAP_MAX_MTU = 65_535 - 14;
 
+/** Of the TAP, for a bridge of `mtu`; both in bytes. */
+export const tapMtu = (mtu: number): number => Math.min(mtu, TAP_MAX_MTU);
+
 /**
  * The `ip` commands that give an interface which is up an IPv4 address. Where the interface takes larger packets than a TAP,
  * the route to the subnet says so: else the largest would vanish between the two.
  */
 export function addressCommands(cidr: string, device: string, mtu: number): string[] {
   if (mtu <= TAP_MAX_MTU) return [`address replace ${cidr} dev ${device}`];
+  return [`address replace ${cidr} dev ${device} noprefixroute`, `route replace ${networkRoute(cidr, device, mtu)}`];
+}
+
+/** The route to an address's network, as the kernel makes it, but for what a TAP carries. */
+export function networkRoute(cidr: string, device: string, mtu: number): string {
   const { address, subnet } = parseCidr(cidr);
-  return [
-    `address replace ${cidr} dev ${device} noprefixroute`,
-    `route replace ${subnet} dev ${device} proto kernel scope link src ${address} mtu ${TAP_MAX_MTU}`,
-  ];
+  const limit = mtu <= TAP_MAX_MTU ? "" : ` mtu ${TAP_MAX_MTU}`;
+  return `${subnet} dev ${device} proto kernel scope link src ${address}${limit}`;
 }

@@ -21,6 +21,12 @@ interface Route {
 const listRoutes = async (): Promise<Route[]> =>
   JSON.parse((await run("ip", ["-json", "-4", "route", "show"])) || "[]") as Route[];
 
+/** Networks that an interface has a route to, as `a.b.c.d/n`. */
+export async function networksAt(device: string): Promise<string[]> {
+  const routes = JSON.parse((await run("ip", ["-json", "-4", "route", "show", "dev", device])) || "[]") as Route[];
+  return routes.map(networkOf).flatMap((network) => (network === undefined ? [] : [network.subnet]));
+}
+
 /** The network of a route; undefined for the default route. */
 function networkOf({ dst = "default" }: Route): Cidr | undefined {
   if (dst === "default") return undefined;

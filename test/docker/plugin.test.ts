@@ -185,6 +185,22 @@ test("published ports work, and containers reach neither the control API nor pee
   await h1.type("docker rm -f target");
 });
 
+test("a network that is pruned is made again, and not by a router that stops", { skip, timeout: 120_000 }, async () => {
+  const id = async () => (await h1.shell("docker network inspect -f '{{.Id}}' weave")).stdout.trim();
+  for (const remove of ["docker network prune -f", "docker network rm weave"]) {
+    const before = await id();
+    assert.notEqual(before, "");
+    await h1.type(remove);
+    await until(`the network is there again after '${remove}'`, async () => !["", before].includes(await id()), 30_000);
+    await h1.type("docker run --rm --network weave busybox true");
+  }
+  await h1.ok("stop");
+  assert.equal(await id(), "");
+  await h1.launch("10.99.0.2");
+  await until("a launch makes it", async () => (await id()) !== "", 30_000);
+  await connected(h1, 1);
+});
+
 test("flushed firewall rules are made again", { skip, timeout: 60_000 }, async () => {
   await h1.type("nft delete table inet weave && iptables -D FORWARD -j WEAVE-EXPOSE");
   await until("the table is there", async () => (await h1.shell("nft list table inet weave")).code === 0, 30_000);

@@ -180,6 +180,7 @@ for (const [name, fake] of Object.entries(ENGINES)) {
       holders: [holder],
       observers: [observer],
       onConnected: async () => {},
+      onNetworkGone: () => {},
       onReady: () => void seen.push("ready"),
       log: silentLog,
     });
@@ -242,6 +243,7 @@ test("a start that we carried out is served before its event; what is still done
       },
     ],
     onConnected: async () => {},
+    onNetworkGone: () => {},
     onReady: () => {},
     log: silentLog,
   });

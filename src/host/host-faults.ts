@@ -1,0 +1,118 @@
+import { OUTSIDE_PREFIX } from "#src/host/attach.js";
+import { bridgeCommands, bridgeSysctls, checkOurs, portCommands, portSysctls, type Sysctl } from "#src/host/bridge.js";
+import { ENDPOINT_PREFIX } from "#src/host/endpoint.js";
+import { type Link, tapMtu } from "#src/host/links.js";
+
+/** What the router made on the host, as it must be. */
+export interface Made {
+  readonly bridge: string;
+  /** Of the bridge. */
+  readonly mac: string;
+  /** Of the bridge, in bytes. */
+  readonly mtu: number;
+  readonly tap: string;
+}
+
+/** A difference between what is there and what was made. */
+export interface Fault {
+  /** The same for the same fault at the next look. */
+  readonly key: string;
+  /** A sentence about it, for log and status. */
+  readonly what: string;
+  /** For `ip -batch`, in this order. */
+  readonly commands: readonly string[];
+  readonly sysctls: readonly Sysctl[];
+}
+
+/** Names of the host ends of containers: of `weave attach` and the proxy, and of Docker's endpoints. */
+const END = new RegExp(`^(${OUTSIDE_PREFIX}pl[0-9a-z]{7}|${ENDPOINT_PREFIX}[0-9a-z]{9})$`);
+/** Names in a sentence; hundreds may be off the bridge when it was deleted. */
+const NAMED = 5;
+
+/**
+ * Compares the host's interfaces with what was made, and says how to put each difference right. A TAP device that is gone is
+ * a fault that no command repairs.
+ *
+ * @param links all interfaces
+ * @param sysctl reads a kernel parameter; undefined where the kernel has none of that name
+ * @throws WEAVE_BRIDGE_FOREIGN when the bridge's name is another interface's now
+ */
+export function faultsOf(
+  links: readonly Link[],
+  made: Made,
+  sysctl: (path: string) => string | undefined,
+): readonly Fault[] {
+  const { bridge, tap } = made;
+  const byName = new Map(links.map((link) => [link.ifname, link]));
+  const port = byName.get(tap);
+  const ends = links.filter(({ ifname, linkinfo }) => linkinfo?.info_kind === "veth" && END.test(ifname));
+  const parameters = [...bridgeSysctls(bridge), ...(port ? portSysctls(tap) : []), ...ends.flatMap(endSysctls)];
+  return [
+    ...bridgeFaults(byName.get(bridge), made),
+    ...tapFaults(port, made),
+    ...endFaults(ends, bridge),
+    ...sysctlFaults(parameters, sysctl),
+  ];
+}
+
+const endSysctls = ({ ifname }: Link): Sysctl[] => portSysctls(ifname);
+
+function bridgeFaults(link: Link | undefined, { bridge, mac, mtu }: Made): Fault[] {
+  const fault = (what: string, isNew: boolean): Fault => ({
+    key: "bridge",
+    what: `the bridge ${bridge} ${what}`,
+    commands: bridgeCommands(bridge, mac, mtu, isNew),
+    sysctls: bridgeSysctls(bridge),
+  });
+  if (link === undefined) return [fault("is gone", true)];
+  checkOurs(link);
+  const wrong = [
+    ...(isUp(link) ? [] : ["is down"]),
+    ...(link.address === mac ? [] : [`has the MAC ${link.address} instead of ${mac}`]),
+    ...(link.mtu === mtu ? [] : [`has an MTU of ${link.mtu} instead of ${mtu}`]),
+    ...((link.linkinfo?.info_data?.mcast_snooping ?? 0) === 0 ? [] : ["drops multicast (mcast_snooping is on)"]),
+  ];
+  return wrong.length === 0 ? [] : [fault(wrong.join(" and "), false)];
+}
+
+function tapFaults(link: Link | undefined, { bridge, mtu, tap }: Made): Fault[] {
+  if (link === undefined) return [{ key: "tap", what: `the TAP device ${tap} is gone`, commands: [], sysctls: [] }];
+  const wrong = [
+    ...(isUp(link) ? [] : ["is down"]),
+    ...(link.master === bridge ? [] : [`is not on the bridge ${bridge}`]),
+    ...(link.mtu === tapMtu(mtu) ? [] : [`has an MTU of ${link.mtu} instead of ${tapMtu(mtu)}`]),
+    ...(link.master === undefined || link.linkinfo?.info_slave_data?.isolated === true ? [] : ["is not isolated"]),
+  ];
+  if (wrong.length === 0) return [];
+  return [
+    {
+      key: "tap",
+      what: `the TAP device ${tap} ${wrong.join(" and ")}`,
+      commands: portCommands(bridge, tap, mtu),
+      sysctls: portSysctls(tap),
+    },
+  ];
+}
+
+function endFaults(ends: readonly Link[], bridge: string): Fault[] {
+  const off = ends.filter((end) => end.master !== bridge || !isUp(end)).map(({ ifname }) => ifname);
+  if (off.length === 0) return [];
+  const names = off.length <= NAMED ? off.join(", ") : `${off.slice(0, NAMED).join(", ")} and others`;
+  return [
+    {
+      key: "containers",
+      what: `${off.length} interface${off.length === 1 ? "" : "s"} of containers ${off.length === 1 ? "is" : "are"} down or not on the bridge ${bridge}: ${names}`,
+      commands: off.map((name) => `link set dev ${name} master ${bridge} up`),
+      sysctls: [],
+    },
+  ];
+}
+
+function sysctlFaults(parameters: readonly Sysctl[], read: (path: string) => string | undefined): Fault[] {
+  const wrong = parameters.filter(({ path, value }) => ![undefined, value].includes(read(path)));
+  if (wrong.length === 0) return [];
+  const names = wrong.slice(0, NAMED).map(({ path, value }) => `${path.replaceAll("/", ".")} is not ${value}`);
+  return [{ key: "sysctl", what: `kernel parameters were changed: ${names.join(", ")}`, commands: [], sysctls: wrong }];
+}
+
+const isUp = ({ flags }: Link): boolean => flags.includes("UP");
