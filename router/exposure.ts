@@ -14,7 +14,13 @@ const MAX_EXPOSED = 256;
 const shape = z.array(z.object({ cidr: z.string(), masquerade: z.boolean() })).check(z.maxLength(MAX_EXPOSED));
 
 /** What does not change while the router runs. */
-export type FixedRules = Omit<FirewallState, "exposed" | "notDocker">;
+export type FixedRules = Omit<FirewallState, "exposed" | "notDocker" | "untracked">;
+/** What the rules depend on, and others change. */
+interface Around {
+  readonly notDocker: readonly string[];
+  /** Why our datagrams are tracked; undefined: they are not. */
+  readonly tracked: string | undefined;
+}
 type Entry = z.infer<typeof shape>[number];
 
 const problemOf = (cidr: Cidr): string => `exposed ${cidr.text}`;
@@ -28,8 +34,8 @@ export class Exposure {
   readonly #log: Log;
   readonly #problems: Problems;
   #entries: Entry[];
-  /** As in the rules that were applied last. */
-  #notDocker: readonly string[] = [];
+  /** What the rules that were applied last went by. */
+  #around: Around | undefined;
   /** One change at a time: each is several steps on the host. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -92,6 +98,7 @@ export class Exposure {
     return this.#queue(async () => {
       this.#save(this.#entries.filter((entry) => entry.cidr !== cidr.text));
       this.#problems.clear(problemOf(cidr));
+      this.#problems.clear(`route ${cidr.subnet}`);
       const link = await findLink(this.#bridge);
       if (link !== undefined && ipv4Of(link).includes(cidr.text)) await removeAddress(this.#bridge, cidr.text);
       await this.#applyRules();
@@ -106,8 +113,9 @@ export class Exposure {
    */
   lookAfter(links: readonly Link[]): Promise<void> {
     return this.#queue(async () => {
-      const bridge = links.find(({ ifname }) => ifname === this.#bridge);
-      if (bridge !== undefined && this.#entries.length > 0) await this.#lookAfterAddresses(bridge);
+      // As it is at this turn: an address may have been exposed since.
+      const bridge = this.#entries.length > 0 ? await findLink(this.#bridge) : undefined;
+      if (bridge !== undefined) await this.#lookAfterAddresses(bridge);
       await this.#lookAfterRules(links);
     }).catch((error) =>
       this.#problems.set("firewall", `the firewall rules of weave cannot be restored: ${textOf(error)}`),
@@ -142,10 +150,11 @@ export class Exposure {
 
   async #lookAfterRules(links: readonly Link[]): Promise<void> {
     if (this.#firewall === undefined) return;
-    if (!(await this.#firewall.intact()))
-      this.#log.warn("the firewall rules of weave were changed by another program; they are restored");
-    else if (this.#findNotDocker(links).join() === this.#notDocker.join()) return;
-    await this.#applyRules(links);
+    const intact = await this.#firewall.intact();
+    if (!intact) this.#log.warn("the firewall rules of weave were changed by another program; they are restored");
+    const around = await this.#lookAround(this.#firewall, links);
+    if (intact && JSON.stringify(around) === JSON.stringify(this.#around)) return;
+    await this.#applyRules(around);
     this.#problems.clear("firewall");
   }
 
@@ -170,15 +179,21 @@ export class Exposure {
     this.#entries = entries;
   }
 
-  async #applyRules(links?: readonly Link[]): Promise<void> {
-    if (this.#firewall === undefined) return;
+  async #applyRules(around?: Around): Promise<void> {
+    const firewall = this.#firewall;
+    if (firewall === undefined) return;
+    const { notDocker, tracked } = around ?? (await this.#lookAround(firewall, await listLinks()));
+    if (this.#around === undefined || tracked !== this.#around.tracked)
+      this.#log.info(`our datagrams are ${tracked === undefined ? "not " : ""}tracked by the kernel`, { why: tracked });
     const exposed = this.#entries.map(({ cidr, masquerade }) => ({ subnet: parseCidr(cidr).subnet, masquerade }));
-    this.#notDocker = this.#findNotDocker(links ?? (await listLinks()));
-    await this.#firewall.apply({ ...this.#rules, exposed, notDocker: this.#notDocker });
+    await firewall.apply({ ...this.#rules, exposed, notDocker, untracked: tracked === undefined });
+    // Not before: what failed is tried again at the next look.
+    this.#around = { notDocker, tracked };
   }
 
-  #findNotDocker(links: readonly Link[]): string[] {
-    return this.#rules.dockerBridge === undefined ? [] : notDockerBridges(links.map(({ ifname }) => ifname));
+  async #lookAround(firewall: Firewall, links: readonly Link[]): Promise<Around> {
+    const names = this.#rules.dockerBridge === undefined ? [] : links.map(({ ifname }) => ifname);
+    return { notDocker: notDockerBridges(names), tracked: await firewall.trackingNeeded() };
   }
 
   #queue(task: () => Promise<void>): Promise<void> {

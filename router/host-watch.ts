@@ -5,8 +5,10 @@ import { ipBatch, type Link, listLinks } from "#src/host/links.js";
 import type { Log } from "#src/log.js";
 import type { Problems } from "#src/problems.js";
 
-/** Whatever is changed is right again within 10 s. One look is one `ip` process. */
+/** What is changed is right again within 10 s. One look is one `ip` process. */
 const LOOK_MS = 5_000;
+/** Looks without a fault from one look at the others to the next: that takes several processes. */
+const OTHERS_EVERY = 2;
 
 export interface HostWatchParts {
   readonly made: Made;
@@ -29,6 +31,7 @@ export class HostWatch {
   #open: ReadonlySet<string> = new Set();
   #looking: Promise<void> | undefined;
   #stopped = false;
+  #quiet = OTHERS_EVERY;
 
   constructor(parts: HostWatchParts) {
     this.#parts = parts;
@@ -73,6 +76,9 @@ export class HostWatch {
     if (this.#stopped) return;
     const tap = left.find(({ key }) => key === "tap" && !links.some(({ ifname }) => ifname === made.tap));
     if (tap !== undefined) return onTapGone(tap.what);
+    this.#quiet = faults.length > 0 ? OTHERS_EVERY : this.#quiet + 1;
+    if (this.#quiet < OTHERS_EVERY) return;
+    this.#quiet = 0;
     await others(links);
   }
 

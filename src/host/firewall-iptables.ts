@@ -1,5 +1,6 @@
 import { run } from "#src/host/exec.js";
 import { type Firewall, type FirewallState, meshUdpPorts } from "#src/host/firewall.js";
+import { iptablesTrackingNeeded } from "#src/host/tracking.js";
 
 /** All that we want, or only what lets packets through where others would drop them. */
 export type Extent = "everything" | "passage";
@@ -9,10 +10,17 @@ const FILTER = [
   ["filter", "FORWARD", "WEAVE-EXPOSE"],
 ] as const;
 const JUMPS = { passage: FILTER, everything: [...FILTER, ["nat", "POSTROUTING", "WEAVE"] as const] } as const;
+/** Apart, as a kernel without the table `raw` has all the others. */
+const UNTRACKED = [
+  ["raw", "PREROUTING", "WEAVE-UNTRACKED"],
+  ["raw", "OUTPUT", "WEAVE-UNTRACKED"],
+] as const;
+type Jump = readonly [table: string, from: string, to: string];
 
 /** Chains of our own, reached by one jump from each of the host's. */
 export function iptablesFirewall(extent: Extent): Firewall {
-  const jumps = JUMPS[extent];
+  /** Those of the last `apply`. */
+  let jumps: readonly Jump[] = JUMPS[extent];
   const succeeds = (args: readonly string[]) =>
     run("iptables", ["-w", ...args]).then(
       () => true,
@@ -29,9 +37,20 @@ export function iptablesFirewall(extent: Extent): Firewall {
     );
     return parts.flat().join("\n");
   };
+  /** Takes away jumps and the chains that they go to; those that are not there are no error. */
+  const take = async (chains: readonly Jump[]): Promise<void> => {
+    for (const [table, from, to] of chains) while (await succeeds(["-t", table, "-D", from, "-j", to]));
+    for (const [table, , to] of chains) {
+      await succeeds(["-t", table, "-F", to]);
+      await succeeds(["-t", table, "-X", to]);
+    }
+  };
   return {
     kind: "iptables",
     async apply(state) {
+      const untracked = extent === "everything" && state.untracked;
+      if (!untracked) await take(UNTRACKED);
+      jumps = [...JUMPS[extent], ...(untracked ? UNTRACKED : [])];
       await run("iptables-restore", ["--noflush", "-w"], { input: iptablesRules(state, extent) });
       for (const [table, from, to] of jumps) {
         if (!(await succeeds(["-t", table, "-C", from, "-j", to])))
@@ -40,13 +59,8 @@ export function iptablesFirewall(extent: Extent): Firewall {
       made = await list();
     },
     intact: async () => made === undefined || (await list()) === made,
-    async remove() {
-      for (const [table, from, to] of jumps) {
-        while (await succeeds(["-t", table, "-D", from, "-j", to]));
-        await succeeds(["-t", table, "-F", to]);
-        await succeeds(["-t", table, "-X", to]);
-      }
-    },
+    trackingNeeded: iptablesTrackingNeeded,
+    remove: () => take([...JUMPS[extent], ...UNTRACKED]),
   };
 }
 
@@ -106,6 +120,16 @@ export function iptablesRules(state: FirewallState, extent: Extent): string {
     ...(everything
       ? ["*nat", ":WEAVE - [0:0]", ...chain("WEAVE", ["-d 224.0.0.0/4 -j RETURN", ...nat]), "COMMIT"]
       : []),
+    ...(everything && state.untracked ? untrackedRules(meshPort) : []),
     "",
   ].join("\n");
 }
+
+/** Before connection tracking sees them. What is only passed on, to a virtual machine say, is tracked. */
+const untrackedRules = (port: number): string[] => [
+  "*raw",
+  ":WEAVE-UNTRACKED - [0:0]",
+  `-A WEAVE-UNTRACKED -p udp --dport ${port} -m addrtype --dst-type LOCAL -j CT --notrack`,
+  `-A WEAVE-UNTRACKED -p udp --sport ${port} -m addrtype --src-type LOCAL -j CT --notrack`,
+  "COMMIT",
+];

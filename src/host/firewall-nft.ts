@@ -1,6 +1,7 @@
 import { WeaveError } from "#src/errors.js";
 import { CommandError, run } from "#src/host/exec.js";
 import { type Firewall, type FirewallState, meshUdpPorts } from "#src/host/firewall.js";
+import { nftTrackingNeeded } from "#src/host/tracking.js";
 
 const TABLE = "inet weave";
 
@@ -28,9 +29,21 @@ export function nftFirewall(): Firewall {
       made = await list();
     },
     intact: async () => made === undefined || (await list()) === made,
+    trackingNeeded: nftTrackingNeeded,
     remove: () => load(clear),
   };
 }
+
+/** Before connection tracking sees them. What is only passed on, to a virtual machine say, is tracked. */
+const untrackedChains = (port: number): string => `  chain prerouting {
+    type filter hook prerouting priority -300; policy accept;
+    udp dport ${port} fib daddr type local notrack
+  }
+  chain output {
+    type filter hook output priority -300; policy accept;
+    udp sport ${port} notrack
+  }
+`;
 
 /** Matches what comes from Docker's bridges: its own, those of networks that users make, and its way out. */
 function fromDocker({ dockerBridge, notDocker }: FirewallState): string[] {
@@ -40,7 +53,7 @@ function fromDocker({ dockerBridge, notDocker }: FirewallState): string[] {
 }
 
 export function nftTable(state: FirewallState): string {
-  const { bridge, hostPorts, meshPort, exposed } = state;
+  const { bridge, hostPorts, meshPort, exposed, untracked } = state;
   const docker = fromDocker(state);
   const { first, last } = meshUdpPorts(meshPort);
   // A range of one port is none to nft.
@@ -66,7 +79,7 @@ export function nftTable(state: FirewallState): string {
     ]);
   const lines = (rules: readonly string[]) => rules.map((rule) => `    ${rule}\n`).join("");
   return `table ${TABLE} {
-  chain input {
+${untracked ? untrackedChains(meshPort) : ""}  chain input {
     type filter hook input priority -10; policy accept;
 ${lines([...local, ...closed])}  }
   chain forward {

@@ -16,6 +16,8 @@ export interface FirewallState {
   readonly dockerBridge: string | undefined;
   /** Interfaces whose names begin as those of Docker's bridges (`br-`) and which are not Docker's: the way to the LAN, it may be. */
   readonly notDocker: readonly string[];
+  /** Our own datagrams are not tracked by the kernel: only where nobody needs it, see {@link Firewall.trackingNeeded}. */
+  readonly untracked: boolean;
 }
 
 /** UDP ports of the mesh: the last port of all has no next one. */
@@ -36,6 +38,8 @@ export interface Firewall {
   apply(state: FirewallState): Promise<void>;
   /** Whether all rules of the last `apply` are there still: others flush what is not theirs. */
   intact(): Promise<boolean>;
+  /** Why the kernel must track our own datagrams: rules of others may judge by it. Undefined where none do. */
+  trackingNeeded(): Promise<string | undefined>;
   remove(): Promise<void>;
 }
 

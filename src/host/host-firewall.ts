@@ -25,6 +25,8 @@ function both(a: Firewall, b: Firewall): Firewall {
     async intact() {
       return (await Promise.all([a.intact(), b.intact()])).every((each) => each);
     },
+    // It shows the rules of iptables, too.
+    trackingNeeded: () => a.trackingNeeded(),
     async remove() {
       await Promise.all([a.remove(), b.remove()]);
     },

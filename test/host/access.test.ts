@@ -1,18 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { connected, type Host, hostTestsImpossible, inLab, type Namespace, until } from "#test/lab/lab.js";
+import { connected, type Host, hostTestsImpossible, inLab, type Namespace, until, withoutNft } from "#test/lab/lab.js";
 
 const skip = hostTestsImpossible() ?? false;
 
 /** Whether a TCP connection comes up: a port that is closed towards the caller does not answer at all. */
 const reaches = async (from: Namespace, address: string, port: number): Promise<boolean> =>
   (await from.run("timeout", "2", "bash", "-c", `exec 3<>/dev/tcp/${address}/${port}`)).code === 0;
-
-/** What a command must begin with so that it finds no nft. */
-async function withoutNft(host: Host): Promise<string[]> {
-  const nft = (await host.must("sh", "-c", "readlink -f $(command -v nft)")).trim();
-  return ["unshare", "--mount", "sh", "-c", `mount --bind /dev/null ${nft} && exec "$@"`, "sh"];
-}
 
 /** Datagrams of no session of ours that the router has received. */
 async function strayDatagrams(host: Host): Promise<number> {

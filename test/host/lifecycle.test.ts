@@ -3,7 +3,17 @@ import { existsSync, readdirSync } from "node:fs";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { launchFile } from "#src/paths.js";
-import { connected, execute, type Host, hostTestsImpossible, inLab, type Lab, until, WEAVE } from "#test/lab/lab.js";
+import {
+  connected,
+  execute,
+  type Host,
+  hostTestsImpossible,
+  inLab,
+  type Lab,
+  until,
+  WEAVE,
+  withoutNft,
+} from "#test/lab/lab.js";
 
 const skip = hostTestsImpossible() ?? false;
 
@@ -154,21 +164,17 @@ test(
 test("on a host without nft, expose and reset use its iptables, and leave none of it", { skip, timeout: 60_000 }, () =>
   inLab(1, async (lab) => {
     const [h1] = lab.hosts;
-    const nft = (await h1.must("sh", "-c", "command -v nft")).trim();
-    const withoutNft = (...args: string[]) =>
-      h1.weaveVia(
-        ["unshare", "--mount", "sh", "-c", `mount --bind /dev/null $(readlink -f ${nft}) && exec "$@"`, "sh"],
-        ...args,
-      );
+    const via = await withoutNft(h1);
+    const hidden = (...args: string[]) => h1.weaveVia(via, ...args);
     const rules = () => h1.must("sh", "-c", "iptables-save | grep -v '^[#:]' | grep -i weave; true");
-    assert.equal((await withoutNft("launch", "--name", "::1")).stderr, "");
-    const exposed = await withoutNft("expose", "10.32.0.5/12");
+    assert.equal((await hidden("launch", "--name", "::1")).stderr, "");
+    const exposed = await hidden("expose", "10.32.0.5/12");
     assert.deepEqual([exposed.code, exposed.stderr], [0, ""]);
     assert.match(await rules(), /-A WEAVE -s 10\.32\.0\.0\/12 ! -d 10\.32\.0\.0\/12 -j MASQUERADE/);
     assert.match(await rules(), /-A FORWARD -j WEAVE-EXPOSE/);
-    assert.equal((await withoutNft("hide", "10.32.0.5/12")).code, 0);
+    assert.equal((await hidden("hide", "10.32.0.5/12")).code, 0);
     assert.doesNotMatch(await rules(), /MASQUERADE/);
-    assert.equal((await withoutNft("reset")).stderr, "");
+    assert.equal((await hidden("reset")).stderr, "");
     assert.equal(await rules(), "");
   }),
 );

@@ -427,6 +427,12 @@ export async function inLab(
   }
 }
 
+/** What a command must begin with so that it finds no nft on `host`. */
+export async function withoutNft(host: Host): Promise<string[]> {
+  const nft = (await host.must("sh", "-c", "readlink -f $(command -v nft)")).trim();
+  return ["unshare", "--mount", "sh", "-c", `mount --bind /dev/null ${nft} && exec "$@"`, "sh"];
+}
+
 /** Waits until `condition` holds. @throws with `what` when it does not in time */
 export async function until(
   what: string,

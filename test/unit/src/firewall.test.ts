@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { type FirewallState, notDockerBridges } from "#src/host/firewall.js";
 import { iptablesRules } from "#src/host/firewall-iptables.js";
 import { nftTable } from "#src/host/firewall-nft.js";
+import { judgement, judgingChains } from "#src/host/tracking.js";
 
 const STATE: FirewallState = {
   bridge: "weave",
@@ -10,6 +11,7 @@ const STATE: FirewallState = {
   meshPort: 6783,
   dockerBridge: undefined,
   notDocker: [],
+  untracked: false,
   exposed: [],
 };
 const NEXT_TO_DOCKER: FirewallState = { ...STATE, dockerBridge: "docker0" };
@@ -73,4 +75,63 @@ test("a bridge of the user's own that begins with br- is not taken for Docker's"
 test("the last port of all has no next one", () => {
   assert.match(nftTable({ ...STATE, meshPort: 65_535 }), /udp dport 65535 drop/);
   assert.match(iptablesRules({ ...STATE, meshPort: 65_535 }, "everything"), /udp --dport 65535:65535 /);
+});
+
+test("only our own datagrams are untracked, in both directions, and only where it was asked for", () => {
+  assert.doesNotMatch(nftTable(STATE) + iptablesRules(STATE, "everything"), /notrack/);
+  const untracked = { ...STATE, untracked: true };
+  const nft = nftTable(untracked);
+  assert.match(nft, /udp dport 6783 fib daddr type local notrack/);
+  assert.match(nft, /hook output[^}]*udp sport 6783 notrack/);
+  const legacy = iptablesRules(untracked, "everything");
+  assert.match(legacy, /-p udp --dport 6783 -m addrtype --dst-type LOCAL -j CT --notrack/);
+  assert.doesNotMatch(iptablesRules(untracked, "passage"), /notrack/);
+});
+
+test("chains that packets of the host pass can judge by tracking, as soon as they have a rule or a policy", () => {
+  const chain = (table: string, type: string, hook: string, prio: number, family = "ip") => ({
+    chain: { family, table, name: hook.toUpperCase(), handle: 1, type, hook, prio, policy: "accept" },
+  });
+  const listed = {
+    nftables: [
+      { metainfo: { version: "1.0.6" } },
+      chain("filter", "filter", "input", 0),
+      chain("filter", "filter", "forward", 0),
+      chain("filter", "filter", "output", 0),
+      chain("raw", "filter", "prerouting", -300),
+      chain("mangle", "filter", "prerouting", -150),
+      chain("nat", "nat", "postrouting", 100),
+      chain("nat", "nat", "prerouting", -100),
+      chain("filter", "filter", "input", 0, "ip6"),
+      chain("weave", "filter", "input", -10, "inet"),
+      { chain: { family: "ip", table: "filter", name: "DOCKER", handle: 2 } },
+    ],
+  };
+  const names = judgingChains(listed).map(({ table, hook }) => `${table} ${hook}`);
+  assert.deepEqual(names, ["filter input", "filter output", "mangle prerouting", "nat postrouting"]);
+  const filter = { type: "filter", family: "ip", table: "filter", name: "INPUT" };
+  const nat = { type: "nat", family: "ip", table: "nat", name: "POSTROUTING" };
+  const listing = (...rules: string[]) => [
+    "table ip x {",
+    "\tchain Y {",
+    "\t\ttype z hook y priority 0; policy accept;",
+    ...rules,
+    "\t}",
+    "}",
+  ];
+  assert.equal(judgement(filter, listing("\t\tcounter packets 0 bytes 0 jump WEAVE-CONTROL")), undefined);
+  assert.match(judgement({ ...filter, policy: "drop" }, listing()) ?? "", /policy of chain INPUT .* is drop/);
+  assert.match(judgement(filter, listing("\t\ttcp dport 22 accept")) ?? "", /chain INPUT .* has rules: tcp dport 22/);
+  assert.match(judgement(filter, ["-A INPUT -j ufw-before-input"]) ?? "", /has rules/);
+  assert.equal(
+    judgement(nat, listing('\t\tip saddr 172.17.0.0/16 oifname != "docker0" counter masquerade')),
+    undefined,
+  );
+  assert.equal(judgement(nat, ["-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE"]), undefined);
+  for (const rule of [
+    "-A POSTROUTING -o eth0 -j MASQUERADE",
+    "-A POSTROUTING ! -s 10.0.0.0/8 -j MASQUERADE",
+    "\t\tip saddr != 10.0.0.0/8 masquerade",
+  ])
+    assert.match(judgement(nat, [rule]) ?? "", /has rules/, rule);
 });
