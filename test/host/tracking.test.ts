@@ -21,7 +21,8 @@ const FIREWALL = {
 };
 const OPEN = {
   nft: "nft delete table inet fw",
-  iptables: "iptables -P INPUT ACCEPT; iptables -D INPUT 1; iptables -D INPUT 1; true",
+  iptables:
+    "iptables -P INPUT ACCEPT; iptables -D INPUT -i lo -j ACCEPT; iptables -D INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT",
 };
 
 /** Whether the kernel tracks the mesh's connections of a protocol. */
