@@ -239,8 +239,8 @@ export const ROUTER_FLAGS = {
     section: PROCESS,
     meaning: "control API",
   }),
-  httpInsecure: toggle(
-    "http-insecure",
+  insecureHttp: toggle(
+    "insecure-http",
     PROCESS,
     "whoever reaches the control API by TCP may change everything, as in Weave Net; status says so",
   ),

@@ -43,7 +43,7 @@ export function tcpAccess({ address, token, run }: TcpAccessOptions): Access {
     return refuse(
       403,
       "the control API is read-only over TCP for those who do not show its token",
-      `As root use the Unix socket ${controlSocket(run)}, or send 'Authorization: Bearer' and the contents of ${tokenFile(run)}; 'weave launch --http-insecure' lets everybody change everything.`,
+      `As root use the Unix socket ${controlSocket(run)}, or send 'Authorization: Bearer' and the contents of ${tokenFile(run)}; 'weave launch --insecure-http' lets everybody change everything.`,
     );
   };
 }

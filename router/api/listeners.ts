@@ -42,13 +42,13 @@ export async function openListeners({ router, options, run, log, problems, serve
     if (/^(0\.0\.0\.0)?:/.test(address))
       log.warn("the API listens at all addresses of this host; whoever reaches one of them can read it", { address });
   };
-  const { httpAddr, httpInsecure, statusAddr, metricsAddr } = options;
+  const { httpAddr, insecureHttp, statusAddr, metricsAddr } = options;
   const socket = controlSocket(run);
   const token = makeToken(run);
   await open(socket, controlRoutes, token);
-  if (httpAddr !== socket) await open(httpAddr, controlRoutes, httpInsecure ? undefined : token);
-  if (httpInsecure && httpAddr !== "" && !httpAddr.startsWith("/")) {
-    const why = `everybody who reaches the control API at ${httpAddr} can change everything (--http-insecure); 'weave stop' and a launch without that flag close it.`;
+  if (httpAddr !== socket) await open(httpAddr, controlRoutes, insecureHttp ? undefined : token);
+  if (insecureHttp && httpAddr !== "" && !httpAddr.startsWith("/")) {
+    const why = `everybody who reaches the control API at ${httpAddr} can change everything (--insecure-http); 'weave stop' and a launch without that flag close it.`;
     log.warn(why);
     problems.set("control API", why);
   }

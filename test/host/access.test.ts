@@ -54,9 +54,9 @@ test("over TCP everybody reads, and root alone changes something", { skip, timeo
       assert.equal(await ask(h1, [], "GET", `http://127.0.0.1:${port}/report?format=x`, "", "evil.example"), 421);
     assert.doesNotMatch(await h1.ok("status"), /Problem/);
     await h1.ok("stop");
-    await h1.launch("--http-insecure");
+    await h1.launch("--insecure-http");
     assert.equal(await ask(h1, NOBODY, "POST", `${control}/expose/10.32.0.9/12`), 204);
-    assert.match(await h1.ok("status"), /Problem: everybody who reaches the control API .* \(--http-insecure\)/);
+    assert.match(await h1.ok("status"), /Problem: everybody who reaches the control API .* \(--insecure-http\)/);
   }),
 );
 

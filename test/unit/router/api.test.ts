@@ -204,7 +204,7 @@ test("what changes something is refused before its body is read: every method bu
   ]) {
     const { status, body } = await ask(path, method, url, method === "POST" ? Buffer.alloc(300_000) : undefined);
     assert.equal(status, 403, `${method} ${url}`);
-    if (method !== "HEAD") assert.match(body, /read-only over TCP.*\n.*control\.sock.*--http-insecure/);
+    if (method !== "HEAD") assert.match(body, /read-only over TCP.*\n.*control\.sock.*--insecure-http/);
   }
   assert.equal(calls, 2);
   assert.equal((await ask(path, "PUT", "/x", undefined, { Authorization: "Bearer secret" })).status, 200);
