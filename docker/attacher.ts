@@ -37,7 +37,7 @@ export class Attacher implements ContainerObserver {
   /** Containers whose start somebody waits for, and why it failed. */
   readonly #expected = new Map<string, { error: unknown }>();
   /** Those who wait until a container has been tried to be attached, once, since it was started. */
-  readonly #waiting = new Map<string, (() => void)[]>();
+  readonly #waiting = new Map<string, Set<() => void>>();
 
   constructor(parts: AttacherParts) {
     this.#parts = parts;
@@ -78,17 +78,20 @@ export class Attacher implements ContainerObserver {
   }
 
   #tried(id: string): void {
-    const waiting = this.#waiting.get(id) ?? [];
+    for (const resolve of this.#waiting.get(id) ?? []) resolve();
     this.#waiting.delete(id);
-    for (const resolve of waiting) resolve();
   }
 
   /** Waits until a container of ours that has just started is on the network, or cannot be. @param limitMs at most so long */
   async settled(container: Container, limitMs: number): Promise<void> {
     if (!isWrapped(container) || this.#isAttached(container)) return;
     await new Promise<void>((resolve) => {
-      this.#waiting.set(container.Id, [...(this.#waiting.get(container.Id) ?? []), resolve]);
-      setTimeout(resolve, limitMs).unref();
+      const waiting = this.#waiting.get(container.Id) ?? new Set();
+      this.#waiting.set(container.Id, waiting.add(resolve));
+      setTimeout(() => {
+        waiting.delete(resolve);
+        resolve();
+      }, limitMs).unref();
     });
   }
 

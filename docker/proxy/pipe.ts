@@ -100,7 +100,9 @@ function agentOf(client: Socket, endpoint: Endpoint): EngineAgent {
   if (known !== undefined) return known;
   const agent = new EngineAgent(endpoint, { keepAlive: true });
   agents.set(client, agent);
-  client.once("close", () => agent.close());
+  // It may have gone while we looked at what it asks for.
+  if (client.destroyed) agent.close();
+  else client.once("close", () => agent.close());
   return agent;
 }
 

@@ -12,6 +12,7 @@ import { clientTls } from "#docker/engine/client-tls.js";
 import { parseEndpoint } from "#docker/engine/endpoint.js";
 import { openListeners } from "#docker/proxy/exposure.js";
 import { ApiProxy } from "#docker/proxy/proxy.js";
+import { proxyText } from "#router/api/docker-report.js";
 import { silentLog } from "#src/log.js";
 
 const folder = mkdtempSync(join(tmpdir(), "weave-flags-"));
@@ -39,6 +40,13 @@ test("the proxy is open to the network only behind --tlsverify, or when the user
   for (const address of ["tcp://127.0.0.1:12375", "localhost:1", "127.9.9.9:1", "unix:///a.sock"])
     assert.deepEqual(openListeners(docker([...SOCKET, "-H", address]), { socketPath: "/x" }), []);
   assert.ok(docker([...SOCKET, "-H", ":12375", "--no-proxy"]));
+});
+
+test("status shows which addresses are open", () => {
+  const [open, own] = ["tcp://0.0.0.0:12375", "unix:///var/run/weave/weave.sock"];
+  const lines = proxyText({ Addresses: [own, open], Open: [open] }).split("\n");
+  assert.match(lines[1], /weave\.sock$/);
+  assert.match(lines[2], /12375 \(open to whoever reaches it: --insecure-proxy\)$/);
 });
 
 test("the router itself opens no such proxy either", async () => {

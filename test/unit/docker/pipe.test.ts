@@ -8,8 +8,10 @@ import { after, test } from "node:test";
 import { Worker } from "node:worker_threads";
 import type { DockerOptions } from "#docker/flags.js";
 import { ApiProxy } from "#docker/proxy/proxy.js";
+import type { Rewriter } from "#docker/proxy/rewriter.js";
 import { silentLog } from "#src/log.js";
 import { EngineClient, repeat } from "#test/lab/engine-calls.js";
+import { until } from "#test/lab/lab.js";
 
 const folder = mkdtempSync(join(tmpdir(), "weave-pipe-"));
 const closers: (() => void)[] = [];
@@ -42,13 +44,14 @@ const QUICK = `
 type Behaviour = (socket: Socket, seen: () => string) => void;
 
 /** An engine that behaves badly, and the proxy in front of it. */
-async function behind(behaviour: (connection: number) => Behaviour) {
+async function behind(behaviour: (connection: number) => Behaviour, look?: Rewriter["serve"]) {
   const engine = join(folder, `engine${count}.sock`);
   const path = join(folder, `proxy${count++}.sock`);
   let connections = 0;
   const sockets = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
     const behave = behaviour(connections++);
     let text = "";
     socket.on("error", () => {});
@@ -65,14 +68,15 @@ async function behind(behaviour: (connection: number) => Behaviour) {
     for (const socket of sockets) socket.destroy();
     server.close();
   });
-  const client = await proxyOf(engine, path);
-  return { client, path, connections: () => connections };
+  const client = await proxyOf(engine, path, look);
+  return { client, path, connections: () => connections, open: () => sockets.size };
 }
 
-/** A client of a proxy at `path` in front of an engine. */
-async function proxyOf(engine: string, path: string): Promise<EngineClient> {
+/** A client of a proxy at `path` in front of an engine. @param look what it does with a call first */
+async function proxyOf(engine: string, path: string, look?: Rewriter["serve"]): Promise<EngineClient> {
   const options = { listen: [path], tls: "off" } as unknown as DockerOptions;
-  const parts = { engine: { socketPath: engine }, options, rewriter: () => undefined, log: silentLog };
+  const rewriter = () => look && ({ serve: look } as Rewriter);
+  const parts = { engine: { socketPath: engine }, options, rewriter, log: silentLog };
   const proxy = await ApiProxy.open(parts);
   const client = new EngineClient(path);
   closers.push(() => {
@@ -134,21 +138,15 @@ test("a body that comes in pieces, long after its head, arrives as it is", async
 });
 
 test("a client's connection has one to the engine, which is used again and ends with it", async () => {
-  let ended = false;
-  const { client, connections } = await behind(() => (socket, seen) => {
-    if (socket.listenerCount("close") === 0)
-      socket.once("close", () => {
-        ended = true;
-      });
+  const { client, connections, open } = await behind(() => (socket, seen) => {
     assert.match(seen(), /Connection: keep-alive/);
     assert.doesNotMatch(seen(), /chunked/, "without a body there are no chunks");
     socket.write(answer("ok"));
   });
   for (let i = 0; i < 20; i++) assert.equal((await client.call("POST", "/x")).status, 200);
-  assert.equal(connections(), 1);
+  assert.deepEqual([connections(), open()], [1, 1]);
   client.close();
-  for (let tries = 0; !ended && tries < 500; tries++) await new Promise((resolve) => setTimeout(resolve, 10));
-  assert.ok(ended);
+  await until("the engine's connection has ended", () => open() === 0);
 });
 
 test("an engine that has closed a connection at rest is connected to again, for calls of any kind", async () => {
@@ -199,6 +197,22 @@ test("a client that ends its side gets its answer, and the engine hears of it", 
     assert.match(Buffer.concat(chunks).toString(), /200 OK[\s\S]*late$/);
     assert.equal(heard, i);
   }
+});
+
+test("a call whose client has gone while we looked at it leaves nothing open", async () => {
+  const { path, open } = await behind(
+    () => () => {},
+    async ({ socket }) => {
+      socket.destroy();
+      await once(socket, "close");
+      return false;
+    },
+  );
+  const socket = connect(path);
+  socket.write("GET /x HTTP/1.1\r\nHost: x\r\n\r\n");
+  await once(socket.resume(), "close");
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  await until("nothing is open", () => open() === 0);
 });
 
 test("an answer that breaks off does not look whole", async () => {
