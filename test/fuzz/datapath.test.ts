@@ -11,6 +11,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { decodePathMessage, encodePathMessage } from "#router/datapath/control.js";
 import { FramePort } from "#router/datapath/frame-port.js";
 import { type DatapathEvent, Tally } from "#router/datapath/protocol.js";
 import { Receiver } from "#router/datapath/receive.js";
@@ -33,6 +34,7 @@ import { FLOOR_DATAGRAM, Session } from "#router/datapath/session.js";
 import { DESCRIPTOR_BYTES, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, writeDescriptor } from "#router/datapath/super-frame.js";
 import { Switch } from "#router/datapath/switch.js";
 import { Transmitter } from "#router/datapath/transmit.js";
+import { SMALL_PING } from "#router/sleeve/path.js";
 import { TAG_BYTES } from "#src/host/native/aead.js";
 import { endpoint } from "#src/host/native/endpoint.js";
 import { IoVector } from "#src/host/native/io-vector.js";
@@ -61,6 +63,8 @@ class End {
   readonly receiver: Receiver;
   readonly tally = new Tally();
   readonly events: DatapathEvent[] = [];
+  /** Of each time that the path was told of frames, whether they were large. */
+  readonly used: boolean[] = [];
   readonly file: string;
   readonly fd: number;
   readonly udp: UdpReceiver;
@@ -75,7 +79,11 @@ class End {
     udp.gro = joining;
     this.file = file;
     this.fd = openSync(this.file, "a");
-    this.transmitter = new Transmitter(this.tally, { tooBig: () => {}, stream: () => {}, frames: () => {} });
+    this.transmitter = new Transmitter(this.tally, {
+      tooBig: () => {},
+      stream: () => {},
+      frames: (_session, large) => this.used.push(large),
+    });
     this.switch = new Switch(self, new FramePort(this.fd, ALL), this.transmitter, this.tally, (event) =>
       this.events.push(event),
     );
@@ -171,6 +179,61 @@ for (const joining of [true, false])
       closeSync(b.fd);
     }
   });
+
+test("a ping is answered where it arrives, with the size that came, while other frames are on their way", async () => {
+  const random = seededRandom(SEED);
+  const [a, b] = await pair(1_472);
+  const memory = new Memory(70_000);
+  const frame = randomFrame(random, 1, 1_000);
+  memory.u8.set(frame);
+  for (const datagramBytes of [SMALL_PING, 548, 1_472, 8_972]) {
+    a.events.length = b.events.length = 0;
+    a.switch.captured(memory, 0, frame.length);
+    const ping = encodePathMessage({ type: "ping", id: 7, datagramBytes, before: "unanswered" });
+    a.transmitter.control(a.switch.sessions.get(1)!, 1, ping, datagramBytes);
+    b.pump();
+    a.pump();
+    assert.ok(b.taken().equals(Buffer.from(frame)));
+    const heard = (end: End) =>
+      end.events
+        .filter((event) => event.event === "control")
+        .map(({ message, answered }) => ({ ...decodePathMessage(message), answered }));
+    assert.deepEqual(heard(b), [{ type: "ping", id: 7, datagramBytes, before: "unanswered", answered: true }]);
+    assert.deepEqual(heard(a), [{ type: "pong", id: 7, datagramBytes, before: undefined, answered: false }]);
+  }
+  // One whose session the other end does not know yet is left to the event loop.
+  b.switch.sessions.get(2)!.remote = 0;
+  b.events.length = 0;
+  a.transmitter.control(a.switch.sessions.get(1)!, 1, encodePathMessage({ type: "ping", id: 8, datagramBytes: 60 }), 0);
+  b.pump();
+  assert.deepEqual(
+    b.events.map((event) => event.event === "control" && event.answered),
+    [false],
+  );
+  closeSync(a.fd);
+  closeSync(b.fd);
+});
+
+test("the path is told once a second that frames are sent, and at once when the first large one is", async () => {
+  const random = seededRandom(SEED);
+  const [a, b] = await pair(1_472);
+  const memory = new Memory(70_000);
+  const send = (bytes: number, at: number) => {
+    a.transmitter.tick(at);
+    memory.u8.set(randomFrame(random, 1, bytes));
+    a.switch.captured(memory, 0, 10 + bytes);
+    a.transmitter.flush();
+    return a.used.splice(0);
+  };
+  assert.deepEqual(send(100, 5_000), [false]);
+  assert.deepEqual(send(100, 5_900), []);
+  assert.deepEqual(send(1_000, 5_950), [true]);
+  assert.deepEqual(send(1_000, 5_960), []);
+  assert.deepEqual(send(100, 6_940), []);
+  assert.deepEqual(send(100, 6_960), [false]);
+  closeSync(a.fd);
+  closeSync(b.fd);
+});
 
 /** What A sends to B, caught on the way and never delivered. */
 async function caught(a: End, datagramBytes: number, random: Random): Promise<Uint8Array[]> {
