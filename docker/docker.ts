@@ -59,7 +59,7 @@ export interface DockerStatus {
   };
   /** Where the proxy listens; undefined when it is off. */
   readonly proxy: readonly string[] | undefined;
-  /** Those of them that take whoever reaches them. */
+  /** Those of them that serve everyone who reaches them. */
   readonly open: readonly string[];
   readonly plugin: boolean;
   readonly contested: readonly { readonly address: string; readonly peers: readonly PeerName[] }[];

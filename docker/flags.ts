@@ -33,7 +33,7 @@ export const DOCKER_FLAGS = {
     shape: orEmpty(text("unix:///path or tcp://host[:port]", accepts(parseEndpoint)), "no Docker"),
     default: engineOf,
     defaultText: "the engine of this host's own client",
-    defaultFrom: "WEAVE_DOCKER_API or DOCKER_HOST",
+    defaultFrom: "WEAVE_DOCKER_API, -H in DOCKER_CLIENT_ARGS, or DOCKER_HOST",
     placeholder: "endpoint",
     section: DOCKER,
     meaning: "where the Docker engine answers",
@@ -134,7 +134,7 @@ export const DOCKER_FLAGS = {
   insecureProxy: toggle(
     "insecure-proxy",
     PROXY,
-    "TCP listeners take anyone who reaches them, without --tlsverify: whoever connects is root on this host",
+    "TCP listeners without --tlsverify may be reached from the network: everyone who connects is root on this host",
   ),
   tlsCa: pem("tlscacert", "ca.pem", "certificates of those who may connect"),
   tlsCert: pem("tlscert", "cert.pem", "the proxy's certificate"),

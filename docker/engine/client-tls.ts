@@ -12,7 +12,7 @@ export interface ClientTls {
 }
 
 /**
- * Reads what Docker's client is told about TLS: `DOCKER_TLS_VERIFY` with `DOCKER_CERT_PATH`, and the flags in
+ * Reads the TLS settings of Docker's client: `DOCKER_TLS_VERIFY` with `DOCKER_CERT_PATH`, and the flags in
  * `DOCKER_CLIENT_ARGS`, which users of Weave Net set.
  *
  * @returns undefined when nothing asks for TLS

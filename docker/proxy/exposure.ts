@@ -7,8 +7,8 @@ import { WeaveError } from "#src/errors.js";
 export const INSECURE = "--insecure-proxy";
 
 /**
- * Listeners of the proxy that let in whoever reaches them, from other hosts or past an engine that asks its own clients for a
- * certificate.
+ * Listeners of the proxy that serve everyone who reaches them: from other hosts, or without the certificate that the engine asks its
+ * own clients for.
  */
 export function openListeners(
   { listen, tls }: Pick<DockerOptions, "listen" | "tls">,
@@ -34,7 +34,7 @@ export function checkListeners(
   if (open === undefined) return;
   throw new WeaveError(
     "WEAVE_FLAG_INVALID",
-    `-H ${open}: the proxy would serve Docker's API, and with it root on this host, to whoever can connect there`,
+    `-H ${open}: the proxy would serve Docker's API, and with it root on this host, to everyone who can connect there`,
     {
       next: `Add --tlsverify (with --tlscacert, --tlscert and --tlskey), or listen on a Unix socket or on 127.0.0.1; ${INSECURE} opens it all the same.`,
     },

@@ -41,8 +41,8 @@ export async function sendOn(forward: Forward): Promise<IncomingMessage> {
   try {
     return await first.answer;
   } catch (error) {
-    // The engine closed a connection that was at rest while this call was under way to it. Nobody knows whether it did what
-    // it was asked: only a call that changes nothing is repeated.
+    // The engine closed a connection that was at rest while this call was under way to it. It may have carried
+    // out the call: only one that changes nothing is repeated.
     if (!first.repeatable()) throw error;
     return attempt(forward, agent).answer;
   }

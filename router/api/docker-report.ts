@@ -8,7 +8,7 @@ import type { Ipam } from "#router/ipam.js";
 /** The proxy as the report shows it: as the original. */
 export interface ProxyReport {
   readonly Addresses: readonly string[];
-  /** Those of them that take whoever reaches them: see `--insecure-proxy`. */
+  /** Those of them that serve everyone who reaches them: see `--insecure-proxy`. */
   readonly Open: readonly string[];
 }
 
@@ -78,7 +78,7 @@ export function dockerReports(
 
 export function proxyText({ Addresses, Open }: ProxyReport): string {
   const text = (address: string) =>
-    Open.includes(address) ? `${address} (open to whoever reaches it: ${INSECURE})` : address;
+    Open.includes(address) ? `${address} (open to everyone who reaches it: ${INSECURE})` : address;
   return [line("Service", "proxy"), ...Addresses.map((address) => line("Address", text(address)))].join("");
 }
 

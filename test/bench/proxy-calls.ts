@@ -25,7 +25,7 @@ try {
   const straight = new EngineClient(host.path("/run/docker.sock"));
   const proxied = new EngineClient(host.path("/run/weave/weave.sock"));
   console.log(`${"kind".padEnd(42)}   calls  failures  without us   ms each  without us  ratio`);
-  for (const { name, call, dear = 1 } of kindsOfCalls("calls")) {
+  for (const { name, call, divisor = 1 } of kindsOfCalls("calls")) {
     const total = {
       proxied: { failures: [] as string[], seconds: 0 },
       straight: { failures: [] as string[], seconds: 0 },
@@ -34,7 +34,7 @@ try {
       to.failures.push(...failures);
       to.seconds += seconds;
     };
-    const each = Math.ceil(CALLS / dear / TURNS);
+    const each = Math.ceil(CALLS / divisor / TURNS);
     for (let turn = 0; turn < TURNS; turn++) {
       add(total.straight, await repeat(each, (i) => call(straight, i)));
       add(total.proxied, await repeat(each, (i) => call(proxied, i)));

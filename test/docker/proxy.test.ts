@@ -162,8 +162,8 @@ test("no call of any kind fails: what is passed on is as sound as without us", {
   const count = 200;
   await h1.type(`${ENV} docker run -d --name calls busybox sh -c 'echo hello; sleep 600'`);
   const client = new EngineClient(h1.path("/run/weave/weave.sock"));
-  for (const { name, call, dear = 1 } of kindsOfCalls("calls"))
-    assert.deepEqual((await repeat(count / dear, (i) => call(client, i))).failures, [], name);
+  for (const { name, call, divisor = 1 } of kindsOfCalls("calls"))
+    assert.deepEqual((await repeat(count / divisor, (i) => call(client, i))).failures, [], name);
   client.close();
   // As users make them: each with a connection of its own, head and body in two pieces.
   await h1.type(`${ENV} for i in $(seq 50); do docker volume create vv >/dev/null || exit 1; done; docker rm -f calls`);

@@ -90,8 +90,8 @@ export async function repeat(count: number, call: (i: number) => Promise<void>):
 
 export interface Kind {
   readonly name: string;
-  /** One of so many calls is enough: the engine makes a container or a process for each. */
-  readonly dear?: number;
+  /** The number of calls is divided by this: the engine works or waits long for each. */
+  readonly divisor?: number;
   /** Makes one call, the `i`th of its kind. @throws where the answer is not what the engine gives, whole */
   readonly call: (client: EngineClient, i: number) => Promise<void>;
 }
@@ -153,7 +153,7 @@ export function kindsOfCalls(container: string): readonly Kind[] {
     },
     {
       name: "container create, remove",
-      dear: 20,
+      divisor: 20,
       call: async (client) => {
         const created = await client.call("POST", "/containers/create", { Image: "busybox", Cmd: ["true"] });
         check(created, 201, /"Id"/);
@@ -163,7 +163,7 @@ export function kindsOfCalls(container: string): readonly Kind[] {
     },
     {
       name: "exec create, start (leaves HTTP)",
-      dear: 20,
+      divisor: 20,
       call: async (client) => {
         const exec = { Cmd: ["echo", "from exec"], AttachStdout: true };
         const created = await client.call("POST", `/containers/${container}/exec`, exec);
@@ -188,7 +188,9 @@ export function kindsOfCalls(container: string): readonly Kind[] {
     },
     get("not found", "/containers/nobody/json", /No such container/, 404),
     {
+      // Straight to the engine each costs half a second: so long it waits before it closes a connection whose body it has not read.
       name: "1 MB for a container that is not there",
+      divisor: 20,
       call: async (client) =>
         check(await client.call("PUT", "/containers/nobody/archive?path=/", LARGE), 404, /No such container/),
     },

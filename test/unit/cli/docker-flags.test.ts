@@ -46,7 +46,7 @@ test("status shows which addresses are open", () => {
   const [open, own] = ["tcp://0.0.0.0:12375", "unix:///var/run/weave/weave.sock"];
   const lines = proxyText({ Addresses: [own, open], Open: [open] }).split("\n");
   assert.match(lines[1], /weave\.sock$/);
-  assert.match(lines[2], /12375 \(open to whoever reaches it: --insecure-proxy\)$/);
+  assert.match(lines[2], /12375 \(open to everyone who reaches it: --insecure-proxy\)$/);
 });
 
 test("the router itself opens no such proxy either", async () => {

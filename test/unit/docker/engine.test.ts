@@ -253,7 +253,7 @@ test("a start that we carried out is served before its event; what is still done
     running.add(id("a"));
     const first = containers.started(id("a"));
     await until("it is looked at", () => signals.length === 1);
-    // The engine's events stall: its end, and its next start, are heard from nobody.
+    // The engine's events stall: no event comes for its end and its next start.
     const second = containers.started(id("a"));
     await first;
     await until("it is looked at again", () => signals.length === 2);

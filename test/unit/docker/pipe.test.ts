@@ -180,12 +180,12 @@ test("a call that an engine may have carried out is not sent twice; one that cha
   assert.equal(received, 1);
 });
 
-test("a client that ends its side gets its answer, and the engine hears of it", async () => {
-  let heard = 0;
+test("a client that ends its side gets its answer, and the engine sees the end", async () => {
+  let ends = 0;
   const { path } = await behind(() => (socket, seen) => {
     if (!seen().endsWith("\r\n\r\n")) return;
-    // As Go's server: it answers what it has been asked, and then sees that nobody asks more.
-    socket.once("end", () => heard++);
+    // As Go's server: it answers what it has been asked, and then sees that no more is asked.
+    socket.once("end", () => ends++);
     setTimeout(() => socket.write(answer("late")), 20);
   });
   for (let i = 1; i <= 10; i++) {
@@ -195,7 +195,7 @@ test("a client that ends its side gets its answer, and the engine hears of it", 
     socket.end("GET /info HTTP/1.1\r\nHost: x\r\n\r\n");
     await once(socket, "close");
     assert.match(Buffer.concat(chunks).toString(), /200 OK[\s\S]*late$/);
-    assert.equal(heard, i);
+    assert.equal(ends, i);
   }
 });
 
