@@ -75,7 +75,7 @@ export class Allocator {
     const waiting = new Waiting(clock);
     const retry = () => waiting.retry();
     const holdings = new Holdings(store);
-    const state = new RingState(env, holdings.used, retry);
+    const state = new RingState(env, holdings, retry);
     const participants = () => this.#participants();
     this.#parts = {
       env,

@@ -25,6 +25,8 @@ export interface Holder {
   readonly leases: readonly Lease[];
   /** When it was seen dead, on the clock; undefined while it lives. */
   readonly died: number | undefined;
+  /** It has ended, and an interface may still have its addresses: until that is known they are nobody else's. */
+  readonly inDoubt: boolean;
 }
 
 /** Who on this host holds which addresses. Every change is on disk before it is in memory. */
@@ -34,6 +36,8 @@ export class Holdings {
   readonly #byAddress = new Map<bigint, string>();
   /** All held addresses. */
   readonly used = new IntervalSet();
+  /** Addresses that are handed out last, wherever they are: what has asked for them by name does not run now. */
+  readonly avoided = new IntervalSet();
 
   /** @throws WEAVE_STORE when what is stored is damaged */
   constructor(store: Store) {
@@ -45,6 +49,7 @@ export class Holdings {
         container,
         leases: leases.map((text) => parseLease(text)),
         died: undefined,
+        inDoubt: false,
       });
     }
   }
@@ -88,6 +93,7 @@ export class Holdings {
       container: container || (was?.container ?? false),
       leases: [...(was?.leases ?? []), lease],
       died: undefined,
+      inDoubt: false,
     });
   }
 
@@ -108,11 +114,22 @@ export class Holdings {
     this.#drop(was);
   }
 
-  /** A container was seen dead, or alive again. */
-  mark(ident: string, died: number | undefined): void {
+  /**
+   * A container was seen dead, or alive again. The time of its first death counts until it lives again.
+   *
+   * @param inDoubt whether an interface may still have its addresses
+   */
+  mark(ident: string, died: number | undefined, inDoubt = false): void {
     const was = this.#holders.get(ident);
-    if (was === undefined || !was.container || (was.died === undefined) === (died === undefined)) return;
-    this.#holders.set(ident, { ...was, died });
+    if (was === undefined || !was.container) return;
+    this.#holders.set(ident, { ...was, died: died === undefined ? undefined : (was.died ?? died), inDoubt });
+  }
+
+  /** Replaces the addresses that are handed out last. Those that are held are none the less held. */
+  avoid(addresses: ReadonlySet<bigint>): void {
+    for (const { start, end } of [...this.avoided])
+      for (let address = start; address < end; address++) if (!addresses.has(address)) this.avoided.delete(address);
+    for (const address of addresses) this.avoided.add(address);
   }
 
   #save(holder: Holder): void {

@@ -13,6 +13,8 @@ import { isIdent } from "#src/ident.js";
 /** Tries to get one certain address from an owner that is not within reach. As the original. */
 const CLAIM_TRIES = 5;
 const CLAIM_RETRY_MS = 1_000;
+/** An address that a stopped container has asked for is given to another one when no peer has given space by then. */
+const LAST_RESORT_MS = 2_000;
 /** "No container": the address is filed under its own text. */
 export const ANONYMOUS = "_";
 
@@ -42,12 +44,13 @@ export class Requests {
       throw new WeaveError("WEAVE_IPAM_RANGE", `range ${subnet.text} out of bounds: ${this.#parts.env.range.text}`, {
         next: "Ask for a subnet within the range that all hosts were launched with (--ipalloc-range).",
       });
+    const since = this.#parts.env.clock.now();
     return this.#parts.waiting.run(
       {
         kind: "allocate",
         ident,
         subject: subnet.text,
-        attempt: () => this.#tryAllocate(ident, subnet, bounds, options.container ?? false),
+        attempt: () => this.#tryAllocate(ident, subnet, bounds, { container: options.container ?? false, since }),
         reason: () => this.#reason(bounds),
       },
       options,
@@ -105,7 +108,7 @@ export class Requests {
     checkIdent(ident);
     const holder = this.#parts.holdings.holderOf(lease.address);
     if (holder?.ident === ident) return;
-    if (holder !== undefined && holder.died === undefined)
+    if (holder !== undefined && (holder.died === undefined || holder.inDoubt))
       throw new WeaveError("WEAVE_IPAM", `address ${addressText(lease.address)} is already owned by ${holder.ident}`);
     this.#take(ident, lease, container, holder);
   }
@@ -129,10 +132,32 @@ export class Requests {
     this.#parts.waiting.retry();
   }
 
+  /** Who holds an address on this host; undefined for nobody, and for a container that has died for certain. */
+  holderOf(address: bigint): string | undefined {
+    const holder = this.#parts.holdings.holderOf(address);
+    return holder === undefined || (holder.died !== undefined && !holder.inDoubt) ? undefined : holder.ident;
+  }
+
+  /** Addresses that containers which do not run have asked for by name: others get them last. */
+  avoid(addresses: ReadonlySet<bigint>): void {
+    this.#parts.holdings.avoid(addresses);
+  }
+
+  /**
+   * A container has ended, and it is not known yet whether an interface still has its addresses: nobody gets them before
+   * {@link died} or {@link alive} is called.
+   */
+  ended(ident: string): void {
+    this.#parts.waiting.cancel("the container died", ident);
+    this.#parts.holdings.mark(ident, this.#parts.env.clock.now(), true);
+  }
+
   /** A container has died: what it waits for is cancelled, what it holds is freed after {@link GRACE_MS}. */
   died(ident: string): void {
     this.#parts.waiting.cancel("the container died", ident);
     this.#parts.holdings.mark(ident, this.#parts.env.clock.now());
+    // Somebody may wait for exactly one of its addresses.
+    this.#parts.waiting.retry();
   }
 
   /** A container runs (again). */
@@ -156,7 +181,12 @@ export class Requests {
 
   // ── Trying ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #tryAllocate(ident: string, subnet: Subnet, bounds: Interval, container: boolean): Lease | undefined {
+  #tryAllocate(
+    ident: string,
+    subnet: Subnet,
+    bounds: Interval,
+    { container, since }: { readonly container: boolean; readonly since: number },
+  ): Lease | undefined {
     const existing = this.#parts.holdings.leaseIn(ident, hostsOf(subnet));
     if (existing !== undefined) {
       this.#parts.holdings.mark(ident, undefined);
@@ -164,11 +194,14 @@ export class Requests {
     }
     const ring = this.#ready();
     if (ring === undefined) return undefined;
-    const address = this.#parts.state.space.lowest(bounds);
+    const { state, donors, env } = this.#parts;
+    let address = state.space.lowest(bounds);
     if (address === undefined) {
-      this.#parts.donors.ask(bounds, ring);
-      return undefined;
+      donors.ask(bounds, ring);
+      const hope = donors.progress(bounds).asked !== undefined && env.clock.now() - since < LAST_RESORT_MS;
+      address = hope ? undefined : state.space.lowestOfAll(bounds);
     }
+    if (address === undefined) return undefined;
     const lease = { address, prefix: subnet.prefix };
     this.#parts.holdings.add(ident === ANONYMOUS ? addressText(address) : ident, lease, container);
     return lease;
@@ -183,6 +216,7 @@ export class Requests {
     const { address } = lease;
     const text = addressText(address);
     const holder = this.#parts.holdings.holderOf(address);
+    if (holder?.inDoubt && holder.ident !== ident) return undefined;
     if (holder !== undefined && !this.#yields(holder, ident, text)) {
       this.#parts.holdings.mark(holder.ident, undefined);
       return true;
@@ -207,7 +241,7 @@ export class Requests {
 
   /** Whether the holder of an address gives way to another one. False: they are the same. @throws WEAVE_IPAM */
   #yields(holder: Holder, ident: string, text: string): boolean {
-    if (holder.ident === ident || ident === ANONYMOUS) return false;
+    if (holder.ident === (ident === ANONYMOUS ? text : ident)) return false;
     if (holder.died !== undefined) return true;
     if (holder.ident === text) throw new WeaveError("WEAVE_IPAM", `address ${text} already in use`);
     throw new WeaveError("WEAVE_IPAM", `address ${text} is already owned by ${holder.ident}`, {
@@ -282,8 +316,8 @@ export class Requests {
   tick(): void {
     const { env, holdings } = this.#parts;
     const now = env.clock.now();
-    for (const { ident, died } of [...holdings.all()]) {
-      if (died === undefined || now - died < GRACE_MS) continue;
+    for (const { ident, died, inDoubt } of [...holdings.all()]) {
+      if (died === undefined || inDoubt || now - died < GRACE_MS) continue;
       env.log.info("the addresses of a dead container are free again", { ident });
       holdings.removeAll(ident);
     }

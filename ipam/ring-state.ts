@@ -1,5 +1,5 @@
 import { z } from "zod/mini";
-import type { IntervalSet } from "#ipam/interval.js";
+import type { Holdings } from "#ipam/holdings.js";
 import { MAX_SPANS, ringFromWire, ringShape, ringToWire } from "#ipam/messages.js";
 import { compareGenesis, type Ownership, Ring, type Span } from "#ipam/ring.js";
 import { Space } from "#ipam/space.js";
@@ -20,16 +20,16 @@ const shape = z.object({ name: z.string(), range: z.string(), ...ringShape.shape
  */
 export class RingState {
   readonly #env: Surroundings;
-  readonly #used: IntervalSet;
+  readonly #holdings: Pick<Holdings, "used" | "avoided">;
   readonly #changed: () => void;
   #ring: Ring | undefined;
   #space: Space;
   #dirty = false;
 
   /** @param changed called after each change @throws WEAVE_STORE */
-  constructor(env: Surroundings, used: IntervalSet, changed: () => void) {
+  constructor(env: Surroundings, holdings: Pick<Holdings, "used" | "avoided">, changed: () => void) {
     this.#env = env;
-    this.#used = used;
+    this.#holdings = holdings;
     this.#changed = changed;
     this.#ring = this.#load();
     this.#space = this.#makeSpace();
@@ -145,7 +145,8 @@ export class RingState {
   #makeSpace(): Space {
     return new Space(
       this.own.filter(({ value }) => !value.pending),
-      this.#used,
+      this.#holdings.used,
+      this.#holdings.avoided,
     );
   }
 

@@ -131,9 +131,10 @@ test("claims: free, own, another's, in use, network and broadcast address, outsi
   await put(network, a, "y", "192.168.7.7/24");
   await failsWith(put(network, a, "w", "192.168.7.7/24"), "WEAVE_IPAM", /already owned by y/);
   await put(network, a, "_", "10.32.0.20/24");
+  await put(network, a, "_", "10.32.0.20/24");
   assert.equal(a.allocator!.holdings.holderOf(parseAddress("10.32.0.20"))?.ident, "10.32.0.20");
   await failsWith(put(network, a, "q", "10.32.0.20/24"), "WEAVE_IPAM", /address 10\.32\.0\.20 already in use/);
-  await put(network, a, "_", "10.32.0.9/24");
+  await failsWith(put(network, a, "_", "10.32.0.9/24"), "WEAVE_IPAM", /address 10\.32\.0\.9 is already owned by x/);
   await failsWith(
     get(network, a, "q", "172.16.0.0/16"),
     "WEAVE_IPAM_RANGE",
@@ -167,6 +168,63 @@ test("a dead container keeps its address for 30 s; a start or a claim brings it 
   // Its successor may claim the address of a dead one at once.
   allocator.requests.died("b");
   await put(network, host, "b2", "10.32.0.2/24");
+});
+
+test("what has ended is nobody's before it is known that no interface has its addresses", async () => {
+  const network = make(1);
+  const [host] = network.hosts;
+  const { requests, holdings } = host.allocator!;
+  await get(network, host, "a");
+  await get(network, host, "b");
+  requests.ended("a");
+  requests.ended("b");
+  const claimed = put(network, host, "c", "10.32.0.1/24");
+  await network.run(60_000);
+  assert.equal(
+    holdings.holderOf(parseAddress("10.32.0.1"))?.ident,
+    "a",
+    "neither given away nor free, however long it takes",
+  );
+  assert.equal(requests.holderOf(parseAddress("10.32.0.1")), "a");
+  assert.throws(() => requests.found("c", parseLease("10.32.0.1/24"), true), /already owned by a/);
+  requests.died("a");
+  await claimed;
+  // The other one turns out to be in use still: claims are refused, and the grace begins when it is free.
+  const second = put(network, host, "d", "10.32.0.2/24");
+  requests.alive("b");
+  await failsWith(second, "WEAVE_IPAM", /10\.32\.0\.2 is already owned by b/);
+  requests.ended("b");
+  requests.died("b");
+  await network.run(25_000);
+  assert.ok(holdings.get("b") !== undefined);
+  await network.run(6_000);
+  assert.equal(holdings.get("b"), undefined);
+});
+
+test("addresses that are to be avoided are handed out when nobody has others, and given away last", async () => {
+  const network = make(2, "10.32.0.0/28");
+  const [a, b] = network.hosts;
+  await get(network, a, "first");
+  const avoid = [2, 3, 4].map((octet) => parseAddress(`10.32.0.${octet}`));
+  a.allocator!.requests.avoid(new Set(avoid));
+  const last = (lease: string) => Number(/\.(\d+)\//.exec(lease)![1]);
+  const others: number[] = [];
+  for (let i = 0; i < 10; i++) others.push(last(await get(network, i % 2 === 0 ? a : b, `other${i}`)));
+  assert.deepEqual(
+    others.filter((octet) => octet >= 2 && octet <= 4),
+    [],
+    `${others}`,
+  );
+  const rest = [];
+  for (const name of ["x", "y", "z"]) rest.push(last(await get(network, a, name)));
+  assert.deepEqual(rest.sort(), [2, 3, 4]);
+  // What is not asked for any more is like any other; one that is claimed is given at once.
+  a.allocator!.requests.free("x", parseAddress("10.32.0.2"));
+  a.allocator!.requests.avoid(new Set());
+  assert.equal(last(await get(network, a, "again")), 2);
+  a.allocator!.requests.avoid(new Set(avoid));
+  a.allocator!.requests.freeAll("y");
+  await put(network, b, "claimer", "10.32.0.3/28");
 });
 
 test("a wait ends when its caller goes, and when its container dies", async () => {

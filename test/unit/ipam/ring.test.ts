@@ -199,6 +199,29 @@ test("a donation is free, aligned, and not more than about half", () => {
   );
 });
 
+test("what is to be avoided is found and given last", () => {
+  const values = fc.array(fc.bigInt(0n, 63n));
+  fc.assert(
+    fc.property(values, values, (taken, shunned) => {
+      const [used, avoided] = [new IntervalSet(), new IntervalSet()];
+      for (const value of taken) used.add(RANGE.start + value);
+      for (const value of shunned) avoided.add(RANGE.start + value);
+      const space = new Space([RANGE], used, avoided);
+      const all = Array.from({ length: Number(sizeOf(RANGE)) }, (_, index) => RANGE.start + BigInt(index));
+      const welcome = all.filter((address) => !used.has(address) && !avoided.has(address));
+      assert.equal(space.lowest(RANGE), welcome[0]);
+      assert.equal(
+        space.lowestOfAll(RANGE),
+        all.find((address) => !used.has(address)),
+      );
+      const gift = space.donation(RANGE);
+      for (const address of all)
+        if (gift !== undefined && gift.start <= address && address < gift.end)
+          assert.ok(space.isFree(address) && (welcome.length === 0 || !avoided.has(address)));
+    }),
+  );
+});
+
 test("subtracting what is used from what is owned leaves what is free", () => {
   assert.deepEqual(
     subtract({ start: 0n, end: 10n }, [
