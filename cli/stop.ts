@@ -1,5 +1,5 @@
 import { NETWORK } from "#docker/networks.js";
-import { MESH_DRIVER } from "#docker/plugin/plugin.js";
+import { driverNames } from "#docker/plugin/plugin.js";
 import { textOf } from "#src/errors.js";
 import { controlSocket, paths } from "#src/paths.js";
 import { call } from "./client.js";
@@ -43,7 +43,8 @@ export async function leaveDocker(): Promise<void> {
   try {
     const client = engine();
     if (client === undefined) return;
-    const network = (await client.networks()).find(({ Name, Driver }) => Name === NETWORK && Driver === MESH_DRIVER);
+    const { mesh } = driverNames(docker);
+    const network = (await client.networks()).find(({ Name, Driver }) => Name === NETWORK && Driver === mesh);
     if (network === undefined) return;
     const attached = Object.values((await client.network(network.Id)).Containers).map(({ Name }) => Name);
     if (attached.length > 0) {

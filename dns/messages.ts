@@ -18,7 +18,8 @@ export type OriginSummary = readonly [origin: PeerName, incarnation: number, dig
 const text = (max: number) => z.string().check(z.maxLength(max));
 const record = z.object({
   hostname: text(254),
-  address: z.string().check(z.regex(/^\d{1,3}(\.\d{1,3}){3}$/)),
+  // IPv6 addresses are claimed in the same messages (docker/claims.ts); names have none.
+  address: z.string().check(z.regex(/^(\d{1,3}(\.\d{1,3}){3}|[\da-f:.]{2,45})$/)),
   ident: text(255),
   version: countShape,
   tombstone: countShape,

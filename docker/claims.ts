@@ -14,7 +14,7 @@ const NAME = `held.${CLAIMS_DOMAIN}`;
 const SETTLE_MS = 100;
 
 /**
- * Addresses outside our range that a Docker engine's own IPAM has chosen, for all hosts to see: engines do not know one
+ * Addresses outside our range, IPv4 and IPv6, that a Docker engine's own IPAM has chosen, for all hosts to see: engines do not know one
  * another, and begin with the same address. They are kept and told as names are: only the origin changes its entries.
  */
 export class Claims {
@@ -29,23 +29,24 @@ export class Claims {
   }
 
   /**
-   * Claims an address for an endpoint. Of two hosts that claim it at once one is refused.
+   * Claims addresses for an endpoint: all or none. Of two hosts that claim one at once one is refused.
    *
    * @throws WEAVE_PLUGIN naming the other host
    */
-  async claim(address: string, endpoint: string): Promise<void> {
-    this.#refuse(address, this.#others(address));
-    this.#records.add(endpoint, address, NAME);
-    if (this.#peers.reachable().size === 0) return;
+  async claim(addresses: readonly string[], endpoint: string): Promise<void> {
+    for (const address of addresses) this.#refuse(address, this.#others(address));
+    for (const address of addresses) this.#records.add(endpoint, address, NAME);
+    if (addresses.length === 0 || this.#peers.reachable().size === 0) return;
     await sleep(SETTLE_MS);
     try {
-      // Both may hear of each other: the lower name stays.
-      this.#refuse(
-        address,
-        this.#others(address).filter((origin) => compareText(origin, this.#self) < 0),
-      );
+      // Both may have learned of each other: the lower name stays.
+      for (const address of addresses)
+        this.#refuse(
+          address,
+          this.#others(address).filter((origin) => compareText(origin, this.#self) < 0),
+        );
     } catch (error) {
-      this.release(address, endpoint);
+      for (const address of addresses) this.release(address, endpoint);
       throw error;
     }
   }
@@ -90,7 +91,9 @@ export class Claims {
       "WEAVE_PLUGIN",
       `address ${address} is in use on another host, ${other}(${this.#peers.nickname(other) ?? "?"}): each engine's own IPAM begins with the same addresses`,
       {
-        next: "Let weave allocate ('docker network create --driver weave --ipam-driver weavemesh'), or give each host its own --ip-range.",
+        next: address.includes(":")
+          ? "Give each host its own part of the subnet ('docker network create --ipv6 --subnet fd00:90::/64 --ip-range fd00:90::1:0:0/96 …'), or the container its own --ip6."
+          : "Let weave allocate ('docker network create --driver weave --ipam-driver weavemesh'), or give each host its own --ip-range.",
       },
     );
   }

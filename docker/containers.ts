@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Engine, EngineError } from "#docker/engine/engine.js";
 import { type EngineListener, followEngine } from "#docker/engine/events.js";
-import { type Container, type EngineEvent, isContainerId } from "#docker/engine/shapes.js";
+import { type Container, type EngineEvent, isContainerId, nameOf } from "#docker/engine/shapes.js";
 import { textOf } from "#src/errors.js";
 import type { Holder } from "#src/holder.js";
 import type { Log } from "#src/log.js";
@@ -10,6 +10,12 @@ import type { Log } from "#src/log.js";
 const AT_ONCE = 8;
 /** One that takes longer waits for something, and does not hold up the others. */
 const TURN_MS = 2_000;
+
+/** Events after which there are other containers, or containers with other networks. */
+const MEMBERSHIP: ReadonlySet<string> = new Set([
+  ...["create", "start", "die", "destroy"].map((action) => `container ${action}`),
+  ...["connect", "disconnect"].map((action) => `network ${action}`),
+]);
 
 /** Is told of containers, in order for each one. */
 export interface ContainerObserver {
@@ -27,6 +33,10 @@ export interface ContainersParts {
   readonly onConnected: () => Promise<void>;
   /** A network was removed, by somebody or by `docker network prune`. */
   readonly onNetworkGone: () => void;
+  /** Containers or their networks have changed, it may be. */
+  readonly onChanged: () => void;
+  /** A network was made, by a driver. */
+  readonly onNetworkMade: (name: string, driver: string) => void;
   /** All its containers have been looked at. */
   readonly onReady: () => void;
   readonly log: Log;
@@ -40,6 +50,8 @@ export class Containers implements EngineListener {
   #running: Map<string, AbortController> | undefined;
   /** The last piece of work for each container. */
   readonly #work = new Map<string, Promise<void>>();
+  /** What those that run are called, by id. */
+  readonly #names = new Map<string, string>();
   #problem: string | undefined;
 
   constructor(parts: ContainersParts) {
@@ -63,6 +75,13 @@ export class Containers implements EngineListener {
     } catch (error) {
       return !(error instanceof EngineError && error.status === 404);
     }
+  }
+
+  /** What users call a holder of addresses, a container or something else. */
+  describe(ident: string): string {
+    const name = this.#names.get(ident);
+    if (name !== undefined) return `container ${name} (${ident.slice(0, 12)})`;
+    return isContainerId(ident) ? `container ${ident.slice(0, 12)}` : ident;
   }
 
   /** Those that run; undefined before an engine has answered. */
@@ -104,8 +123,11 @@ export class Containers implements EngineListener {
   }
 
   happened({ Type, Action, Actor }: EngineEvent): void {
+    // Healthchecks alone make several events a second.
+    if (MEMBERSHIP.has(`${Type} ${Action}`)) this.#parts.onChanged();
     if (Type === "network") {
       if (Action === "destroy") this.#parts.onNetworkGone();
+      if (Action === "create") this.#parts.onNetworkMade(Actor.Attributes.name ?? "", Actor.Attributes.type ?? "");
       const id = Actor.Attributes.container ?? "";
       // A start and an end tell of their own networks.
       if (["connect", "disconnect"].includes(Action) && this.#running?.has(id)) void this.look(id);
@@ -175,6 +197,7 @@ export class Containers implements EngineListener {
       return this.#notRunning(id, work);
     }
     if (!container.State.Running) return this.#notRunning(id, work);
+    if (this.#running?.has(id)) this.#names.set(id, nameOf(container));
     for (const observer of this.#parts.observers) await observer.running(container, signal);
   }
 
@@ -186,6 +209,7 @@ export class Containers implements EngineListener {
   #ended(id: string): void {
     this.#running?.get(id)?.abort();
     this.#running?.delete(id);
+    this.#names.delete(id);
     // First those who look at what the holders still have of it.
     for (const observer of this.#parts.observers) observer.ended(id);
     for (const holder of this.#parts.holders) holder.died(id);

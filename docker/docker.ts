@@ -6,6 +6,7 @@ import { parseEndpoint } from "#docker/engine/endpoint.js";
 import { Engine } from "#docker/engine/engine.js";
 import { isContainerId } from "#docker/engine/shapes.js";
 import type { DockerOptions } from "#docker/flags.js";
+import { LeftBehind } from "#docker/left-behind.js";
 import { ContainerNames } from "#docker/names.js";
 import { Neighbours } from "#docker/neighbours.js";
 import { Networks } from "#docker/networks.js";
@@ -13,12 +14,14 @@ import { listenText, parseHostname, parseListen } from "#docker/options.js";
 import { Book } from "#docker/plugin/book.js";
 import { IpamDriver } from "#docker/plugin/ipam-driver.js";
 import { NetworkDriver } from "#docker/plugin/network-driver.js";
-import { Plugin } from "#docker/plugin/plugin.js";
+import { driverNames, Plugin } from "#docker/plugin/plugin.js";
 import { openListeners } from "#docker/proxy/exposure.js";
 import { ApiProxy } from "#docker/proxy/proxy.js";
 import { Rewriter } from "#docker/proxy/rewriter.js";
 import { reviveContainers } from "#docker/revive.js";
+import { Swarm } from "#docker/swarm.js";
 import { installHelper } from "#docker/wait/helper.js";
+import { Wished } from "#docker/wished.js";
 import type { Requests } from "#ipam/requests.js";
 import { addressText, EVERYTHING, type Subnet } from "#ipam/subnet.js";
 import type { Directory } from "#mesh/directory.js";
@@ -27,6 +30,7 @@ import type { PeerName } from "#mesh/peer.js";
 import { systemClock } from "#src/clock.js";
 import { textOf, WeaveError } from "#src/errors.js";
 import type { Holder } from "#src/holder.js";
+import type { Netns } from "#src/host/netns.js";
 import { overlappingRoute } from "#src/host/routes.js";
 import type { Log } from "#src/log.js";
 import type { Problems } from "#src/problems.js";
@@ -44,7 +48,15 @@ export interface Surroundings {
   /** Of the bridge, in bytes. */
   readonly mtu: number;
   /** Undefined when it is off; so is the next. */
-  readonly ipam: { readonly requests: Requests; readonly range: Subnet; readonly defaultSubnet: Subnet } | undefined;
+  readonly ipam:
+    | {
+        readonly requests: Requests;
+        readonly range: Subnet;
+        readonly defaultSubnet: Subnet;
+        /** The namespace that had a container's addresses when it started, once; it may be its own. */
+        takeLeft(ident: string): Netns | undefined;
+      }
+    | undefined;
   readonly dns: { readonly names: Nameserver; address(): Promise<string> } | undefined;
   readonly holders: readonly Holder[];
   readonly problems: Problems;
@@ -62,6 +74,8 @@ export interface DockerStatus {
   /** Those of them that serve everyone who reaches them. */
   readonly open: readonly string[];
   readonly plugin: boolean;
+  /** What the engine is in a swarm; undefined where it is in none. */
+  readonly swarm: "manager" | "worker" | undefined;
   readonly contested: readonly { readonly address: string; readonly peers: readonly PeerName[] }[];
 }
 
@@ -76,6 +90,7 @@ export class Docker {
   #proxy: ApiProxy | undefined;
   #containers: Containers | undefined;
   #claims: Claims | undefined;
+  #swarm: Swarm | undefined;
   #rewriter: Rewriter | undefined;
   #networks: Networks | undefined;
 
@@ -134,11 +149,13 @@ export class Docker {
     const claims = new Claims(records, self, directory);
     this.#claims = claims;
     const book = new Book(store);
-    const network = new NetworkDriver({ bridge, mtu, book, ipam, claims, log: this.#log });
+    const engineApi = () => this.engine.offered;
+    const network = new NetworkDriver({ bridge, mtu, book, ipam, claims, engineApi, log: this.#log });
     const driver = new IpamDriver({
       ipam,
       book,
       overlappingRoute: (cidr) => overlappingRoute(cidr, ""),
+      describe: (ident) => this.#containers?.describe(ident) ?? ident,
       log: this.#log,
     });
     this.#plugin?.serve({ network, ipam: driver });
@@ -150,32 +167,49 @@ export class Docker {
         ? attacher.addressesOf(id)
         : ipam.requests.lookup(id, EVERYTHING).map(({ address }) => addressText(address));
     const isOurs = (id: string) => book.networks.has(id);
-    const names =
+    const containerNames =
       dns && new ContainerNames({ names: dns.names, isOurs, attachedAt, clock: systemClock, log: this.#log });
+    const names = driverNames(this.options);
     const networks = new Networks({
       engine: this.engine,
       book,
       network,
+      names,
       ipam,
       driver,
       log: this.#log,
       problems: around.problems,
     });
     this.#networks = networks;
+    const wished = ipam && new Wished(this.engine, ipam.requests, this.#log);
+    this.#stop.signal.addEventListener("abort", () => wished?.stop(), { once: true });
+    const swarm = new Swarm(this.engine, this.#log);
+    this.#swarm = swarm;
     const containers = new Containers({
       engine: this.engine,
       holders: around.holders,
-      observers: [attacher, ...(names === undefined ? [] : [names]), new Neighbours(isOurs)],
+      observers: [
+        ...(ipam === undefined ? [] : [new LeftBehind(ipam, this.#log)]),
+        attacher,
+        ...(containerNames === undefined ? [] : [containerNames]),
+        new Neighbours(isOurs),
+      ],
       onConnected: async () => {
         try {
           this.#proxy?.takeRights();
         } catch (error) {
           this.#log.warn("the proxy's socket is not as it was", { why: textOf(error) });
         }
+        wished?.changed();
+        void swarm.look();
         if (this.#plugin !== undefined) await networks.settle();
       },
       onNetworkGone: () => {
         if (this.#plugin !== undefined) networks.lookSoon();
+      },
+      onChanged: () => wished?.changed(),
+      onNetworkMade: (name, driver) => {
+        if ([names.network, names.mesh].includes(driver)) void swarm.networkMade(name);
       },
       onReady: () => {
         if (this.#plugin !== undefined) void reviveContainers(this.engine, this.#log);
@@ -208,7 +242,10 @@ export class Docker {
         log: this.#log,
       });
     }
-    if (this.#plugin !== undefined) networks.watch(this.#stop.signal);
+    if (this.#plugin !== undefined) {
+      networks.watch(this.#stop.signal);
+      swarm.watch(this.#stop.signal);
+    }
     containers.follow();
   }
 
@@ -236,6 +273,7 @@ export class Docker {
           ? []
           : openListeners(this.options, this.engine.endpoint).map((text) => listenText(parseListen(text))),
       plugin: this.#plugin !== undefined,
+      swarm: this.#swarm?.role,
       contested: this.#claims?.contested ?? [],
     };
   }

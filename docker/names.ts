@@ -1,7 +1,7 @@
 import { fold, parseName } from "#dns/name.js";
 import type { Nameserver } from "#dns/nameserver.js";
 import type { ContainerObserver } from "#docker/containers.js";
-import type { Container } from "#docker/engine/shapes.js";
+import { type Container, nameOf } from "#docker/engine/shapes.js";
 import type { Clock } from "#src/clock.js";
 import { textOf } from "#src/errors.js";
 import type { Log } from "#src/log.js";
@@ -101,9 +101,6 @@ export class ContainerNames implements ContainerObserver {
 }
 
 const keyOf = (address: string, hostname: string): string => `${fold(hostname).replace(/\.$/, "")} ${address}`;
-
-/** Without Docker's leading slash. */
-export const nameOf = ({ Name }: Pick<Container, "Name">): string => Name.replace(/^\//, "");
 
 /** The container's host name with its domain; undefined when it has no domain. */
 export function fqdnOf({ Config: { Hostname, Domainname } }: Pick<Container, "Config">): string | undefined {

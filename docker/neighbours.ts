@@ -2,11 +2,12 @@ import type { ContainerObserver } from "#docker/containers.js";
 import type { Container } from "#docker/engine/shapes.js";
 import { neighbourSettings } from "#src/host/attach.js";
 import { run } from "#src/host/exec.js";
+import { listLinks } from "#src/host/links.js";
 
-/** Interfaces of one container that are on networks of ours, at most. */
-const MAX_INTERFACES = 8;
-
-/** Containers on Docker networks of ours find out soon when a neighbour has moved. Docker itself sets nothing of this. */
+/**
+ * Containers on Docker networks of ours announce their addresses, which others had before with another MAC, it may be; and they
+ * find out soon when a neighbour has moved. Docker itself sets nothing of this, and announces nothing before version 28.
+ */
 export class Neighbours implements ContainerObserver {
   readonly #isOurs: (network: string) => boolean;
 
@@ -17,11 +18,18 @@ export class Neighbours implements ContainerObserver {
   async running({ State, NetworkSettings }: Container): Promise<void> {
     const ends = Object.values(NetworkSettings.Networks).filter(({ NetworkID }) => this.#isOurs(NetworkID));
     if (ends.length === 0) return;
-    // Numbers are Docker's, and those of networks left are not used again at once: one too many costs nothing.
-    const devices = Array.from({ length: Math.min(ends.length + 1, MAX_INTERFACES) }, (_, index) => `ethwe${index}`);
-    const script = devices.map(neighbourSettings).join("; ");
-    // A container that has ended meanwhile needs nothing any more.
-    await run("sh", ["-c", `${script}; true`], { netns: `/proc/${State.Pid}/ns/net` }).catch(() => {});
+    const macs = new Set(ends.map(({ MacAddress }) => MacAddress.toLowerCase()));
+    const netns = `/proc/${State.Pid}/ns/net`;
+    try {
+      const links = (await listLinks({ netns })).filter(({ address }) => macs.has(address));
+      // The address that it has: so the kernel announces its IP addresses (arp_notify).
+      const script = links.map(
+        ({ ifname, address }) => `${neighbourSettings(ifname)}; ip link set dev "${ifname}" address ${address}`,
+      );
+      if (script.length > 0) await run("sh", ["-c", script.join("; ")], { netns });
+    } catch {
+      // A container that has ended meanwhile needs nothing any more.
+    }
   }
 
   ended(): void {}

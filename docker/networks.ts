@@ -1,12 +1,13 @@
 import type { Engine } from "#docker/engine/engine.js";
 import type { Network } from "#docker/engine/shapes.js";
-import { type Book, FRESH_MS } from "#docker/plugin/book.js";
+import { type Book, FRESH_MS, type Use } from "#docker/plugin/book.js";
 import type { IpamDriver } from "#docker/plugin/ipam-driver.js";
 import type { NetworkDriver } from "#docker/plugin/network-driver.js";
-import { DRIVER, MESH_DRIVER } from "#docker/plugin/plugin.js";
-import type { Subnet } from "#ipam/subnet.js";
+import type { DriverNames } from "#docker/plugin/plugin.js";
+import { parseLease, type Subnet } from "#ipam/subnet.js";
 import { systemClock } from "#src/clock.js";
 import { textOf } from "#src/errors.js";
+import { endpointsInContainers } from "#src/host/endpoint.js";
 import type { Log } from "#src/log.js";
 import type { Problems } from "#src/problems.js";
 
@@ -17,10 +18,14 @@ const LOOK_MS = 15_000;
 /** `docker network prune` removes several, one after the other. */
 const GATHER_MS = 500;
 
+/** A gateway that another host holds is tried this often: it may have given it up. */
+const GATEWAYS_MS = 60_000;
+
 export interface NetworksParts {
   readonly engine: Engine;
   readonly book: Book;
   readonly network: NetworkDriver;
+  readonly names: DriverNames;
   /** Undefined where IPAM is off: then there is no network that is always there. */
   readonly ipam: { readonly defaultSubnet: Subnet } | undefined;
   readonly driver: IpamDriver;
@@ -39,6 +44,8 @@ export class Networks {
   /** The network that is always there could not be made. */
   #missing = false;
   #leaving = false;
+  /** Endpoints that Docker does not show, and that are in containers. */
+  #hidden: ReadonlySet<string> = new Set();
 
   constructor(parts: NetworksParts) {
     this.#parts = parts;
@@ -46,11 +53,15 @@ export class Networks {
 
   /** Looks for what Docker has forgotten, until `signal` is aborted. */
   watch(signal: AbortSignal): void {
-    const timer = setInterval(() => {
-      if (this.#isSuspicious()) void this.settle();
-    }, LOOK_MS).unref();
+    const timers = [
+      setInterval(() => {
+        if (this.#isSuspicious()) void this.settle();
+      }, LOOK_MS),
+      setInterval(() => this.#parts.driver.holdGateways(), GATEWAYS_MS),
+    ];
+    for (const timer of timers) timer.unref();
     const stop = () => {
-      clearInterval(timer);
+      for (const timer of timers) clearInterval(timer);
       clearTimeout(this.#soon);
     };
     signal.addEventListener("abort", stop, { once: true });
@@ -75,7 +86,7 @@ export class Networks {
     const before = systemClock.wall() - FRESH_MS;
     return (
       this.#missing ||
-      addresses.all.some(([address, asked]) => asked <= before && !used.has(address)) ||
+      addresses.all.some(([text, { asked, use }]) => use === "container" && asked <= before && !used.has(text)) ||
       endpoints.all.some(([id, { made }]) => made <= before && !this.#seen.has(id))
     );
   }
@@ -88,49 +99,116 @@ export class Networks {
 
   async #settle(): Promise<void> {
     try {
-      const networks = (await this.#parts.engine.networks()).filter(({ Driver }) =>
-        [DRIVER, MESH_DRIVER].includes(Driver),
-      );
-      for (const { Id, IPAM, Options } of networks)
-        this.#parts.network.learnNetwork(Id, IPAM?.Driver === MESH_DRIVER, Options);
-      await this.#compare(networks);
-      await this.#ensure(networks.find(({ Name }) => Name === NETWORK));
+      const all = await this.#parts.engine.networks();
+      const { driven, addressed } = this.#ours(all);
+      for (const { Id, Options } of driven)
+        this.#parts.network.learnNetwork(
+          Id,
+          addressed.some((each) => each.Id === Id),
+          Options,
+        );
+      await this.#compare(all, driven, addressed);
+      await this.#ensure(all.find(({ Name }) => Name === NETWORK));
     } catch (error) {
       this.#parts.log.warn("Docker's networks could not be looked at", { why: textOf(error) });
     }
   }
 
+  /**
+   * Networks of our drivers, and those (of other drivers, too) whose addresses are ours. Docker calls a driver by its socket,
+   * or as it was installed; it is certain of a network that it made by calling us.
+   */
+  #ours(all: readonly Network[]): { driven: Network[]; addressed: Network[] } {
+    const { names, book } = this.#parts;
+    const made = all.filter(({ Id }) => book.networks.has(Id));
+    const drivers = new Set([names.network, names.mesh, ...made.map(({ Driver }) => Driver)]);
+    const addressing = new Set<string | undefined>([
+      names.mesh,
+      ...made.filter(({ Id }) => book.networks.get(Id)?.ours).map(({ IPAM }) => IPAM?.Driver),
+    ]);
+    return {
+      driven: all.filter(({ Driver }) => drivers.has(Driver)),
+      addressed: all.filter(({ IPAM }) => IPAM != null && addressing.has(IPAM.Driver)),
+    };
+  }
+
   /** What Docker has of us that we do not know, and what it has no more: somebody died, or was away, at the time. */
-  async #compare(networks: readonly Network[]): Promise<void> {
-    const ids = new Set(networks.map(({ Id }) => Id));
+  async #compare(all: readonly Network[], driven: readonly Network[], addressed: readonly Network[]): Promise<void> {
+    const { book, engine } = this.#parts;
+    const ids = new Set(all.map(({ Id }) => Id));
     const before = systemClock.wall() - FRESH_MS;
-    for (const [id, { made }] of this.#parts.book.networks.all)
-      if (!ids.has(id) && made <= before) this.#parts.book.networks.remove(id);
-    // The list has no containers; each network by itself has.
-    const inUse = new Set<string>();
+    for (const [id, { made }] of book.networks.all) if (!ids.has(id) && made <= before) book.networks.remove(id);
+    const inUse = new Map<string, Use>();
     const endpoints = new Set<string>();
-    for (const { Id } of networks) {
-      for (const { EndpointID, IPv4Address } of Object.values((await this.#parts.engine.network(Id)).Containers)) {
-        endpoints.add(EndpointID);
-        inUse.add(IPv4Address.split("/")[0]);
-        this.#learn(Id, EndpointID, IPv4Address);
+    for (const network of new Set([...driven, ...addressed])) {
+      // The list has no containers; each network by itself has.
+      const containers = Object.values((await engine.network(network.Id)).Containers);
+      if (driven.includes(network)) {
+        for (const { EndpointID, IPv4Address, IPv6Address } of containers) {
+          endpoints.add(EndpointID);
+          this.#learn(network.Id, EndpointID, IPv4Address, IPv6Address);
+        }
+      }
+      if (addressed.includes(network)) {
+        const use = driven.includes(network) ? "container" : "other driver";
+        for (const { IPv4Address } of containers) this.#learnAddress(IPv4Address, use, inUse);
+        this.#learnFixed(network, inUse);
       }
     }
     this.#seen = endpoints;
-    for (const [EndpointID, { network: NetworkID, address, made }] of this.#parts.book.endpoints.all) {
-      if (endpoints.has(EndpointID) || made > before) inUse.add(address.split("/")[0]);
-      else this.#parts.network.deleteEndpoint({ NetworkID, EndpointID });
-    }
-    for (const [address, asked] of this.#parts.book.addresses.all) {
+    await this.#deleteEndpoints(endpoints, before, inUse);
+    for (const [address, { asked }] of book.addresses.all) {
       if (inUse.has(address) || asked > before) continue;
       this.#parts.log.info("an address that Docker no longer knows of is free again", { address });
       this.#parts.driver.release(address);
     }
   }
 
-  #learn(network: string, endpoint: string, address: string): void {
+  /** Endpoints that Docker no longer shows go, unless a container has their interface: then it is Docker that errs. */
+  async #deleteEndpoints(shown: ReadonlySet<string>, before: number, inUse: Map<string, Use>): Promise<void> {
+    const { book, network, log } = this.#parts;
+    const gone = book.endpoints.all.filter(([id, { made }]) => !shown.has(id) && made <= before).map(([id]) => id);
+    const inContainers = gone.length === 0 ? new Set<string>() : await endpointsInContainers(gone);
+    for (const [EndpointID, { network: NetworkID, address }] of book.endpoints.all) {
+      if (gone.includes(EndpointID) && !inContainers.has(EndpointID)) {
+        network.deleteEndpoint({ NetworkID, EndpointID });
+        continue;
+      }
+      inUse.set(address.split("/")[0], "container");
+      if (inContainers.has(EndpointID) && !this.#hidden.has(EndpointID))
+        log.warn("Docker does not show an endpoint whose interface is in a container; it is left as it is", {
+          endpoint: EndpointID,
+          address,
+        });
+    }
+    this.#hidden = inContainers;
+  }
+
+  /** The addresses that a network itself holds. */
+  #learnFixed({ IPAM }: Network, inUse: Map<string, Use>): void {
+    for (const { Subnet, Gateway, AuxiliaryAddresses } of IPAM?.Config ?? []) {
+      const prefix = Subnet.split("/")[1];
+      for (const address of Object.values(AuxiliaryAddresses))
+        this.#learnAddress(`${address.split("/")[0]}/${prefix}`, "auxiliary", inUse);
+      const gateway = `${Gateway.split("/")[0]}/${prefix}`;
+      // The network's own address stands for no gateway: see the IPAM driver.
+      if (Gateway !== "" && gateway !== Subnet) this.#learnAddress(gateway, "gateway", inUse);
+    }
+  }
+
+  #learnAddress(cidr: string, use: Use, inUse: Map<string, Use>): void {
+    if (cidr === "") return;
+    inUse.set(cidr.split("/")[0], use);
     try {
-      this.#parts.network.learnEndpoint(network, endpoint, address);
+      this.#parts.driver.learn(parseLease(cidr), use);
+    } catch (error) {
+      this.#parts.log.warn("an address is in use twice on this host", { address: cidr, use, why: textOf(error) });
+    }
+  }
+
+  #learn(network: string, endpoint: string, address: string, address6: string): void {
+    try {
+      this.#parts.network.learnEndpoint(network, endpoint, { address, address6 });
     } catch (error) {
       this.#parts.log.warn("an address is in use twice on this host", { endpoint, address, why: textOf(error) });
     }
@@ -138,24 +216,33 @@ export class Networks {
 
   /** Makes the network `weave`, if it is not there. Its subnet is given in words: so Docker does not look for overlaps. */
   async #ensure(existing: Network | undefined): Promise<void> {
-    const subnet = this.#parts.ipam?.defaultSubnet.text;
+    const { ipam, names, engine, log } = this.#parts;
+    const subnet = ipam?.defaultSubnet.text;
     if (subnet === undefined || this.#leaving) return;
     if (existing !== undefined) {
+      if (existing.Driver !== names.mesh) {
+        this.#cannot(`it has one of driver ${existing.Driver}, and ours is ${names.mesh}: 'docker network rm ${NETWORK}'`);
+        return;
+      }
       const [config] = existing.IPAM?.Config ?? [];
       if (config === undefined || config.Subnet === subnet) return this.#made();
-      this.#parts.log.info("Docker's network has another subnet than ours; it is made anew", { subnet: config.Subnet });
-      await this.#parts.engine.removeNetwork(existing.Id);
+      log.info("Docker's network has another subnet than ours; it is made again", { subnet: config.Subnet });
+      await engine.removeNetwork(existing.Id);
     }
     try {
       await this.#create(subnet);
-      this.#parts.log.info("Docker's network is made", { network: NETWORK, subnet });
+      log.info("Docker's network is made", { network: NETWORK, subnet });
       this.#made();
     } catch (error) {
-      const why = `Docker's network ${NETWORK} cannot be made: ${textOf(error)}`;
-      if (!this.#missing) this.#parts.log.warn(why);
-      this.#missing = true;
-      this.#parts.problems.set("docker network", why);
+      this.#cannot(textOf(error));
     }
+  }
+
+  #cannot(reason: string): void {
+    const why = `Docker's network ${NETWORK} cannot be made: ${reason}`;
+    if (!this.#missing) this.#parts.log.warn(why);
+    this.#missing = true;
+    this.#parts.problems.set("docker network", why);
   }
 
   #made(): void {
@@ -164,11 +251,12 @@ export class Networks {
   }
 
   #create(subnet: string): Promise<void> {
-    return this.#parts.engine.createNetwork({
+    const { engine, names } = this.#parts;
+    return engine.createNetwork({
       Name: NETWORK,
       CheckDuplicate: true,
-      Driver: MESH_DRIVER,
-      IPAM: { Driver: MESH_DRIVER, Config: [{ Subnet: subnet }] },
+      Driver: names.mesh,
+      IPAM: { Driver: names.mesh, Config: [{ Subnet: subnet }] },
       Options: { "works.weave.multicast": "true" },
     });
   }

@@ -1,3 +1,4 @@
+import { isContainerId } from "#docker/engine/shapes.js";
 import { Allocator, CHANNEL } from "#ipam/allocator.js";
 import type { Init } from "#ipam/bootstrap.js";
 import { parseLease, type Subnet } from "#ipam/subnet.js";
@@ -5,11 +6,12 @@ import type { Mesh } from "#mesh/mesh.js";
 import type { PeerName } from "#mesh/peer.js";
 import type { PeerDirectory } from "#router/directory.js";
 import { type IpamOptions, quorumOf } from "#router/ipam-options.js";
+import { Outliving } from "#router/outliving.js";
 import { systemClock } from "#src/clock.js";
 import { textOf } from "#src/errors.js";
 import type { Holder } from "#src/holder.js";
 import { attachedNamespaces } from "#src/host/attached.js";
-import { netnsIdent } from "#src/host/netns.js";
+import { type Netns, netnsIdent } from "#src/host/netns.js";
 import { EXPOSED } from "#src/ident.js";
 import type { Log } from "#src/log.js";
 import { systemRandom } from "#src/random.js";
@@ -20,6 +22,7 @@ export class Ipam implements Holder {
   readonly allocator: Allocator;
   readonly defaultSubnet: Subnet;
   readonly directory: PeerDirectory;
+  readonly #outliving: Outliving;
   readonly #log: Log;
 
   constructor(parts: {
@@ -45,6 +48,8 @@ export class Ipam implements Holder {
       peers: this.directory,
       time: () => mesh.time(),
     });
+    const { requests, holdings } = this.allocator;
+    this.#outliving = new Outliving({ requests, holdings, log });
     this.allocator.open(mesh.channel(CHANNEL, this.allocator.gossiper));
   }
 
@@ -55,16 +60,34 @@ export class Ipam implements Holder {
    * @param docker whether containers are known by Docker's ids
    */
   async reclaim(exposed: readonly string[], docker: boolean): Promise<void> {
+    const { requests } = this.allocator;
     const note = (ident: string, cidr: string, container: boolean) => {
       try {
-        this.allocator.requests.found(ident, parseLease(cidr), container);
+        requests.found(ident, parseLease(cidr), container);
       } catch (error) {
         this.#log.warn("an address is in use twice on this host", { ident, address: cidr, why: textOf(error) });
       }
     };
     for (const cidr of exposed) note(EXPOSED, cidr, false);
-    for (const { netns, container, addresses } of await attachedNamespaces())
-      for (const cidr of addresses) note(docker && container ? container : netnsIdent(netns), cidr, true);
+    /** In which namespace each address was found. */
+    const found = new Map<string, Netns>();
+    for (const { netns, container, addresses } of await attachedNamespaces()) {
+      const ident = docker && container ? container : netnsIdent(netns);
+      for (const cidr of addresses) {
+        const address = cidr.split("/")[0];
+        const holder = requests.holderOf(parseLease(cidr).address);
+        // Several containers may share a namespace, of which it is known by one alone; the holder may have ended, too.
+        const shared = holder !== undefined && holder !== ident && isContainerId(holder) && !found.has(address);
+        if (shared) this.#outliving.found(holder, netns);
+        else note(ident, cidr, true);
+        found.set(address, netns);
+      }
+    }
+  }
+
+  /** The namespace that had a container's addresses when it started: see {@link Outliving.takeLeft}. */
+  takeLeft(ident: string): Netns | undefined {
+    return this.#outliving.takeLeft(ident);
   }
 
   /** For the watch: whose addresses end with them. */
@@ -73,15 +96,23 @@ export class Ipam implements Holder {
   }
 
   died(ident: string): void {
-    this.allocator.requests.died(ident);
+    // A namespace ends with its interface; several containers may be in one.
+    if (isContainerId(ident)) this.#outliving.ended(ident);
+    else this.allocator.requests.died(ident);
   }
 
   alive(ident: string): void {
+    this.#outliving.started(ident);
     this.allocator.requests.alive(ident);
+  }
+
+  look(): Promise<void> {
+    return this.#outliving.look();
   }
 
   /** The router ends; what is held stays held. */
   stop(): void {
+    this.#outliving.stop();
     this.allocator.stop();
   }
 }

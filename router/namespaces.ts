@@ -30,6 +30,7 @@ export class NamespaceWatch {
 
   /** Tells every holder which of its namespaces are there. */
   async look(): Promise<void> {
+    for (const holder of this.#holders) void holder.look?.();
     const wanted = this.#holders.map((holder) => ({
       holder,
       namespaces: [...holder.idents()].filter((ident) => inodeOfIdent(ident) !== undefined),

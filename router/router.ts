@@ -291,6 +291,7 @@ export class Router {
         requests: ipam.allocator.requests,
         range: ipam.allocator.range,
         defaultSubnet: ipam.defaultSubnet,
+        takeLeft: (ident) => ipam.takeLeft(ident),
       },
       dns: dns && { names: dns.names, address: () => dns.recentAddress(options.bridge) },
       holders,

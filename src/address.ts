@@ -1,3 +1,4 @@
+import { isIPv6 } from "node:net";
 import ipaddr from "ipaddr.js";
 import { WeaveError } from "#src/errors.js";
 
@@ -32,4 +33,9 @@ export function inSubnets(address: string, subnets: readonly Cidr[]): boolean {
 
 export function isIpv4(text: string): boolean {
   return ipaddr.IPv4.isValidFourPartDecimal(text);
+}
+
+/** An IPv6 address in the form of RFC 5952, in which two are equal if their texts are; undefined for anything else. */
+export function canonicalIpv6(text: string): string | undefined {
+  return isIPv6(text) && !text.includes("%") ? ipaddr.IPv6.parse(text).toRFC5952String() : undefined;
 }

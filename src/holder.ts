@@ -6,4 +6,6 @@ export interface Holder {
   died(ident: string): void;
   /** Its container runs (again). */
   alive(ident: string): void;
+  /** Interfaces of this host have gone, or some seconds have passed. */
+  look?(): Promise<void>;
 }

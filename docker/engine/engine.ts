@@ -3,6 +3,7 @@ import { type ZodMiniType, z } from "zod/mini";
 import { EngineAgent } from "#docker/engine/connection.js";
 import { type Endpoint, endpointText } from "#docker/engine/endpoint.js";
 import {
+  askedShape,
   type Container,
   containerShape,
   type Image,
@@ -48,6 +49,7 @@ export class Engine {
   readonly #agent: EngineAgent;
   #version: string | undefined;
   #mapped: Promise<boolean> | undefined;
+  #offered: string | undefined;
 
   constructor(endpoint: Endpoint) {
     this.endpoint = endpoint;
@@ -57,6 +59,11 @@ export class Engine {
   /** The API version agreed on, once there was an answer. */
   get version(): string | undefined {
     return this.#version;
+  }
+
+  /** The newest version that the engine offers, once there was an answer. */
+  get offered(): string | undefined {
+    return this.#offered;
   }
 
   /**
@@ -69,6 +76,7 @@ export class Engine {
     await readAll(response);
     this.#mapped = undefined;
     const offered = String(response.headers["api-version"] ?? OLDEST);
+    this.#offered = offered;
     this.#version = compareVersions(offered, NEWEST) <= 0 ? offered : await this.#notTooOld();
     if (compareVersions(this.#version, OLDEST) < 0) {
       const found = this.#version;
@@ -114,6 +122,24 @@ export class Engine {
       if (this.#mapped === asked) this.#mapped = undefined;
       throw error;
     });
+  }
+
+  /** All containers, whether they run or not, and the IPv4 addresses that each asks for by `--ip`. */
+  async addressesAskedFor(): Promise<{ id: string; addresses: string[] }[]> {
+    const containers = await this.#json({ path: "/containers/json?all=1" }, z.array(askedShape));
+    return containers.map(({ Id, NetworkSettings }) => ({
+      id: Id,
+      addresses: Object.values(NetworkSettings?.Networks ?? {})
+        .map((end) => end?.IPAMConfig?.IPv4Address ?? "")
+        .filter((address) => address !== ""),
+    }));
+  }
+
+  /** What this engine is in a swarm; undefined where it is in none. */
+  async swarm(): Promise<"manager" | "worker" | undefined> {
+    const { Swarm } = await this.#json({ path: "/info" }, infoShape);
+    if (!["active", "pending", "locked"].includes(Swarm.LocalNodeState)) return undefined;
+    return Swarm.ControlAvailable ? "manager" : "worker";
   }
 
   start(id: string): Promise<void> {

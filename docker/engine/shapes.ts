@@ -22,6 +22,7 @@ const words = or<string | string[]>(z.union([z.string(), z.array(z.string())]), 
 export const networkEndShape = z.object({
   NetworkID: text,
   IPAddress: text,
+  MacAddress: text,
   Aliases: texts,
 });
 
@@ -53,6 +54,27 @@ export const containerShape = z.object({
 
 export const summaryShape = z.object({ Id: z.string() });
 
+/** Of a list of containers: which addresses each asks for by name (`--ip`). */
+export const askedShape = z.object({
+  Id: z.string(),
+  NetworkSettings: z.nullish(
+    z.object({
+      Networks: or(
+        z.record(z.string(), z.nullish(z.object({ IPAMConfig: z.nullish(z.object({ IPv4Address: text })) }))),
+        {},
+      ),
+    }),
+  ),
+});
+
+export const infoShape = z.object({
+  SecurityOptions: texts,
+  Swarm: or<{ LocalNodeState: string; ControlAvailable: boolean }>(
+    z.object({ LocalNodeState: text, ControlAvailable: or(z.boolean(), false) }),
+    { LocalNodeState: "", ControlAvailable: false },
+  ),
+});
+
 export const networkShape = z.object({
   Id: z.string(),
   Name: text,
@@ -61,11 +83,14 @@ export const networkShape = z.object({
   IPAM: z.nullish(
     z.object({
       Driver: text,
-      Config: or(z.array(z.object({ Subnet: text })), []),
+      Config: or(z.array(z.object({ Subnet: text, Gateway: text, AuxiliaryAddresses: labels })), []),
     }),
   ),
   Options: labels,
-  Containers: or(z.record(z.string(), z.object({ Name: text, EndpointID: text, IPv4Address: text })), {}),
+  Containers: or(
+    z.record(z.string(), z.object({ Name: text, EndpointID: text, IPv4Address: text, IPv6Address: text })),
+    {},
+  ),
 });
 
 export const imageShape = z.object({
@@ -79,8 +104,6 @@ export const imageShape = z.object({
 });
 
 /** What the engine says of itself. */
-export const infoShape = z.object({ SecurityOptions: texts });
-
 export const versionShape = z.object({ MinAPIVersion: text });
 
 /** What an event is about. `status`, `id` and `from` of old are not read: engines since 1.52 leave them out. */
@@ -94,6 +117,9 @@ export type Container = z.infer<typeof containerShape>;
 export type Network = z.infer<typeof networkShape>;
 export type Image = z.infer<typeof imageShape>;
 export type EngineEvent = z.infer<typeof eventShape>;
+
+/** A container's name without Docker's leading slash. */
+export const nameOf = ({ Name }: Pick<Container, "Name">): string => Name.replace(/^\//, "");
 
 /** Full id of a container: what Docker never reuses. */
 export const isContainerId = (text: string): boolean => /^[0-9a-f]{64}$/.test(text);

@@ -12,16 +12,38 @@ const endpointShape = z.object({
   network: z.string(),
   /** In CIDR notation; "" when Docker gave none. */
   address: z.string(),
+  /** In CIDR notation; "" when Docker gave none. */
+  address6: z.optional(z.string()),
+  /** Of its interface; absent where the kernel chooses. */
+  mac: z.optional(z.string()),
+  /** What the interface shall be called in the container, where the user has said so. */
+  ifname: z.optional(z.string()),
   /** We claimed the address ourselves, and must release it. */
   claimed: z.enum(["no", "range", "outside"]),
   /** Unix time in ms at which it was made. */
   made: z.number(),
 });
-/** Unix time in ms at which Docker asked for an address. */
-const addressShape = z.number();
+/**
+ * What an address of our IPAM is for, which decides when it is free again:
+ * - `container`: for an endpoint of ours, or for something that Docker has not shown yet;
+ * - `gateway` and `auxiliary`: of a network, which holds it as long as it exists;
+ * - `other driver`: for a container on a network of another driver. Only Docker knows whether it is still there.
+ */
+const useShape = z.enum(["container", "gateway", "auxiliary", "other driver"]);
+const addressShape = z.pipe(
+  // Version 0.1.0 before its release wrote the time alone.
+  z.union([z.number(), z.object({ asked: z.number(), use: useShape })]),
+  z.transform((value) => (typeof value === "number" ? { asked: value, use: "container" as const } : value)),
+);
 
 export type NetworkEntry = z.infer<typeof networkShape>;
 export type EndpointEntry = z.infer<typeof endpointShape>;
+export type Use = z.infer<typeof useShape>;
+export interface AddressEntry {
+  /** Unix time in ms at which Docker asked for it. */
+  readonly asked: number;
+  readonly use: Use;
+}
 
 const DAMAGED = "'weave reset' starts anew.";
 
@@ -29,7 +51,7 @@ const DAMAGED = "'weave reset' starts anew.";
 export class Book {
   readonly networks: Shelf<NetworkEntry>;
   readonly endpoints: Shelf<EndpointEntry>;
-  readonly addresses: Shelf<number>;
+  readonly addresses: Shelf<AddressEntry>;
 
   /** @throws WEAVE_STORE when what is stored is damaged */
   constructor(store: Store) {
@@ -38,7 +60,7 @@ export class Book {
     this.addresses = new Shelf(store, "docker/address/", addressShape);
   }
 
-  /** Addresses that endpoints have, without prefix length. */
+  /** IPv4 addresses that endpoints have, without prefix length. */
   get usedAddresses(): Set<string> {
     return new Set(this.endpoints.all.map(([, { address }]) => address.split("/")[0]));
   }

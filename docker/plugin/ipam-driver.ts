@@ -1,8 +1,8 @@
-import { type Book, FRESH_MS } from "#docker/plugin/book.js";
+import type { Book, Use } from "#docker/plugin/book.js";
 import { isGateway, type ReleaseAddress, type RequestAddress, type RequestPool } from "#docker/plugin/protocol.js";
 import type { PluginAnswer } from "#docker/plugin/socket.js";
 import { ANONYMOUS, type Requests } from "#ipam/requests.js";
-import { addressText, leaseText, parseAddress, parseSubnet, type Subnet } from "#ipam/subnet.js";
+import { addressText, type Lease, leaseText, parseAddress, parseSubnet, type Subnet } from "#ipam/subnet.js";
 import { type Clock, systemClock } from "#src/clock.js";
 import { textOf, WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
@@ -15,12 +15,22 @@ const WAIT_MS = 15_000;
  */
 const LOOP = { calls: 8, withinMs: 2_000 };
 
+/** In errors: by what an address is in use. */
+const USED_BY: Readonly<Record<Use, string>> = {
+  container: "by a container on a network of weave's",
+  gateway: "as the gateway of a network",
+  auxiliary: "as an auxiliary address of a network (--aux-address)",
+  "other driver": "by a container on a network that takes its addresses from weave",
+};
+
 export interface IpamDriverParts {
   /** Undefined where IPAM is off. */
   readonly ipam: { readonly requests: Requests; readonly defaultSubnet: Subnet } | undefined;
   readonly book: Book;
   /** A route of the host that overlaps a network; undefined where there is none. */
   readonly overlappingRoute: (cidr: string) => Promise<string | undefined>;
+  /** What users call a holder of addresses. */
+  readonly describe: (ident: string) => string;
   readonly clock?: Clock;
   readonly log: Log;
 }
@@ -53,31 +63,51 @@ export class IpamDriver {
   async requestAddress(call: RequestAddress, signal: AbortSignal): Promise<PluginAnswer> {
     const { requests } = this.#ipam();
     const { subnet, range } = parsePool(call.PoolID);
-    if (isGateway(call)) {
-      // No gateway is made: Docker wants one, and the network's own address will never be a container's (as the original).
-      return { body: { Address: call.Address === "" ? subnet.text : `${call.Address}/${subnet.prefix}`, Data: {} } };
-    }
+    if (isGateway(call)) return this.#requestGateway(call.Address, subnet);
     const options = { signal, timeoutMs: WAIT_MS };
     let address: bigint;
     if (call.Address !== "") {
       address = parseAddress(call.Address);
-      this.#refuseTaken(call.Address);
+      this.#refuseTaken(address);
       await requests.claim(ANONYMOUS, { address, prefix: subnet.prefix }, options);
+      // Two calls at once are the same to IPAM: the first to be here has it.
+      this.#refuseTaken(address);
     } else {
       address = (await requests.allocate(ANONYMOUS, range, options)).address;
     }
+    this.#note(address, "container");
     const text = addressText(address);
-    const undo = () => {
-      this.#parts.book.addresses.remove(text);
-      requests.free(ANONYMOUS, address);
+    return {
+      body: { Address: leaseText({ address, prefix: subnet.prefix }), Data: {} },
+      undo: () => this.release(text),
     };
+  }
+
+  /**
+   * No gateway is made: Docker wants one, and the network's own address will never be a container's (as the original). One
+   * that the user names is held as long as the network is there. Each host has the same: another host's does as well.
+   */
+  #requestGateway(given: string, subnet: Subnet): PluginAnswer {
+    if (given === "") return { body: { Address: subnet.text, Data: {} } };
+    const address = parseAddress(given);
+    const body = { Address: leaseText({ address, prefix: subnet.prefix }), Data: {} };
+    if (this.#parts.book.addresses.get(given)?.use === "gateway") return { body };
+    this.#refuseTaken(address);
+    this.#parts.book.addresses.put(given, { asked: this.#clock.wall(), use: "gateway" });
+    void this.#holdGateway(given);
+    return { body, undo: () => this.release(given) };
+  }
+
+  /** Docker does not wait for it: there may be no ring yet, and another host may hold it for the same network. */
+  async #holdGateway(given: string): Promise<void> {
+    const address = parseAddress(given);
     try {
-      this.#parts.book.addresses.put(text, this.#clock.wall());
+      await this.#ipam().requests.claim(ANONYMOUS, { address, prefix: 32 }, { timeoutMs: WAIT_MS });
+      // Its network may have been removed while it was waited for.
+      if (!this.#parts.book.addresses.has(given)) this.#ipam().requests.free(ANONYMOUS, address);
     } catch (error) {
-      undo();
-      throw error;
+      this.#parts.log.debug("the gateway's address is not held by this host", { address: given, why: textOf(error) });
     }
-    return { body: { Address: leaseText({ address, prefix: subnet.prefix }), Data: {} }, undo };
   }
 
   /** An address that is not held (a gateway's, or one given back before) is no error. */
@@ -97,17 +127,48 @@ export class IpamDriver {
     this.#parts.book.addresses.remove(address);
   }
 
-  /** IPAM does not tell one endpoint from another. What Docker has asked for and made nothing of may be had again. */
-  #refuseTaken(address: string): void {
-    const { book } = this.#parts;
-    const asked = book.addresses.get(address);
-    if (asked === undefined) return;
-    const fresh = this.#clock.wall() - asked < FRESH_MS;
-    if (fresh || book.usedAddresses.has(address)) {
-      throw new WeaveError("WEAVE_PLUGIN", `address ${address} already in use on this host`, {
-        next: `'docker network inspect' shows by which container.`,
-      });
+  /**
+   * What Docker shows of an address of ours: what it is for. One that we do not know (our disk was lost, say) is noted as held,
+   * and so is a gateway that another host held before.
+   */
+  learn({ address, prefix }: Lease, use: Use): void {
+    const text = addressText(address);
+    const known = this.#parts.book.addresses.get(text);
+    if (known?.use !== use) this.#parts.book.addresses.put(text, { asked: known?.asked ?? this.#clock.wall(), use });
+    // A gateway is claimed from the peer that has it now: see holdGateways.
+    if (use !== "gateway") this.#parts.ipam?.requests.found(text, { address, prefix }, false);
+  }
+
+  /** Gateways that another host held, or that no ring was there for: they may be had now. */
+  holdGateways(): void {
+    for (const [text, { use }] of this.#parts.book.addresses.all)
+      if (use === "gateway" && this.#parts.ipam?.requests.holderOf(parseAddress(text)) === undefined)
+        void this.#holdGateway(text);
+  }
+
+  /** On disk before Docker has the answer; else it is nobody's. @throws WEAVE_STORE */
+  #note(address: bigint, use: Use): void {
+    try {
+      this.#parts.book.addresses.put(addressText(address), { asked: this.#clock.wall(), use });
+    } catch (error) {
+      this.#ipam().requests.free(ANONYMOUS, address);
+      throw error;
     }
+  }
+
+  /** IPAM does not tell one address without a container from another, and Docker looks at its own networks alone. */
+  #refuseTaken(address: bigint): void {
+    const text = addressText(address);
+    const use = this.#parts.book.addresses.get(text)?.use;
+    const holder = this.#ipam().requests.holderOf(address);
+    if (use === undefined && (holder === undefined || holder === text)) return;
+    const by = use === undefined ? `by ${this.#parts.describe(holder ?? "")}` : USED_BY[use];
+    throw new WeaveError("WEAVE_PLUGIN", `address ${text} already in use on this host, ${by}`, {
+      next:
+        use === undefined
+          ? "'weave ps' shows who has which addresses."
+          : "'docker network inspect' shows what the networks' containers have.",
+    });
   }
 
   async #refuseToLoop(subnet: Subnet): Promise<void> {

@@ -1,20 +1,27 @@
 import type { Claims } from "#docker/claims.js";
-import type { Book, NetworkEntry } from "#docker/plugin/book.js";
+import { compareVersions } from "#docker/engine/engine.js";
+import type { Book, EndpointEntry, NetworkEntry } from "#docker/plugin/book.js";
 import { type CreateEndpoint, type CreateNetwork, type EndpointRef, SPACES } from "#docker/plugin/protocol.js";
 import { contains } from "#ipam/interval.js";
 import type { Requests } from "#ipam/requests.js";
 import { addressText, parseLease, type Subnet } from "#ipam/subnet.js";
-import { parseCidr } from "#src/address.js";
+import { canonicalIpv6, parseCidr } from "#src/address.js";
 import { systemClock } from "#src/clock.js";
 import { textOf, WeaveError } from "#src/errors.js";
+import { announce } from "#src/host/announce.js";
 import { makeEndpointPair, pairNames, removeEndpointPair } from "#src/host/endpoint.js";
 import type { Log } from "#src/log.js";
+import { parseMac } from "#src/mac.js";
 
 /** Interfaces in containers are called this and a number. */
 const PREFIX = "ethwe";
 const MULTICAST = "224.0.0.0/4";
 const MULTICAST_OPTION = "works.weave.multicast";
 const GENERIC = "com.docker.network.generic";
+/** `--network name=weave,driver-opt=com.docker.network.endpoint.ifname=eth9` */
+const IFNAME_OPTION = "com.docker.network.endpoint.ifname";
+/** The first version of Docker's API whose engine gives an interface the name that a driver answers (Docker 29). */
+const IFNAME_API = "1.52";
 /** How long an address may take to be claimed: Docker's users wait for it. */
 const CLAIM_MS = 10_000;
 
@@ -26,6 +33,8 @@ export interface NetworkDriverParts {
   /** Undefined where IPAM is off. */
   readonly ipam: { readonly requests: Requests; readonly range: Subnet } | undefined;
   readonly claims: Claims;
+  /** The newest version of its API that the engine offers; undefined while it is not known. */
+  readonly engineApi: () => string | undefined;
   readonly log: Log;
 }
 
@@ -55,17 +64,14 @@ export class NetworkDriver {
   }
 
   /** As {@link learnNetwork}, an endpoint: what it holds is noted as held, so that nobody else gets it. */
-  learnEndpoint(network: string, endpoint: string, cidr: string): void {
+  learnEndpoint(network: string, endpoint: string, { address, address6 }: Addresses): void {
     const { book, ipam, claims } = this.#parts;
-    if (book.endpoints.has(endpoint) || cidr === "") return;
-    const lease = parseLease(cidr);
-    const ours = book.networks.get(network)?.ours ?? false;
-    const address = addressText(lease.address);
-    const claimed = ours ? "no" : this.#claimedAs(lease.address);
-    if (claimed === "outside") claims.found(address, endpoint);
-    else ipam?.requests.found(ours ? address : holderOf(endpoint), lease, false);
-    if (ours) book.addresses.put(address, systemClock.wall());
-    book.endpoints.put(endpoint, { network, address: cidr, claimed, made: systemClock.wall() });
+    if (book.endpoints.has(endpoint) || (address === "" && address6 === "")) return;
+    const claimed = this.#claimedAs(network, address);
+    if (claimed === "outside") claims.found(bare(address), endpoint);
+    if (claimed === "range") ipam?.requests.found(holderOf(endpoint), parseLease(address), false);
+    if (address6 !== "") claims.found(bare6(address6), endpoint);
+    book.endpoints.put(endpoint, { network, address, address6, claimed, made: systemClock.wall() });
   }
 
   deleteNetwork({ NetworkID }: { NetworkID: string }): object {
@@ -74,17 +80,29 @@ export class NetworkDriver {
   }
 
   /** Makes the pair of interfaces. @throws WEAVE_PLUGIN; then nothing is left of it */
-  async createEndpoint({ NetworkID, EndpointID, Interface }: CreateEndpoint, signal: AbortSignal): Promise<object> {
-    const network = this.#network(NetworkID);
-    const address = Interface?.Address ?? "";
+  async createEndpoint(
+    { NetworkID, EndpointID, Interface, Options }: CreateEndpoint,
+    signal: AbortSignal,
+  ): Promise<object> {
+    this.#network(NetworkID);
+    const addresses = { address: Interface?.Address ?? "", address6: Interface?.AddressIPv6 ?? "" };
     const given = Interface?.MacAddress ?? "";
-    const mac = given || macOf(address);
-    const claimed = network.ours || address === "" ? "no" : await this.#claim(address, EndpointID, signal);
+    const mac = given || macOf(addresses.address);
+    const ifname = ifnameOf(Options);
+    const claimed = await this.#claim(NetworkID, EndpointID, addresses, signal);
+    const entry: EndpointEntry = {
+      network: NetworkID,
+      ...addresses,
+      claimed,
+      made: systemClock.wall(),
+      ...(mac === undefined ? {} : { mac }),
+      ...(ifname === undefined ? {} : { ifname }),
+    };
     try {
-      this.#parts.book.endpoints.put(EndpointID, { network: NetworkID, address, claimed, made: systemClock.wall() });
+      this.#parts.book.endpoints.put(EndpointID, entry);
       await makeEndpointPair(EndpointID, this.#parts, mac);
     } catch (error) {
-      this.#forget(EndpointID, address, claimed);
+      this.#forget(EndpointID, entry);
       throw error;
     }
     const body = { Interface: given === "" && mac !== undefined ? { MacAddress: mac } : {} };
@@ -98,21 +116,29 @@ export class NetworkDriver {
       this.#parts.log.warn("an interface was not removed", { endpoint: EndpointID, why: textOf(error) }),
     );
     const entry = this.#parts.book.endpoints.get(EndpointID);
-    if (entry !== undefined) this.#forget(EndpointID, entry.address, entry.claimed);
+    if (entry !== undefined) this.#forget(EndpointID, entry);
     return {};
   }
 
   /** What Docker is to move into the container. It gives no gateway: Docker adds its own way out, unless `--internal`. */
   join({ NetworkID, EndpointID }: EndpointRef): object {
     const network = this.#network(NetworkID);
-    if (!this.#parts.book.endpoints.has(EndpointID)) {
+    const endpoint = this.#parts.book.endpoints.get(EndpointID);
+    if (endpoint === undefined) {
       throw new WeaveError("WEAVE_PLUGIN_CALL", `weave has no endpoint ${EndpointID}: it was not created`, {
         next: "Start the container again.",
       });
     }
     const routes = network.multicast ? [{ Destination: MULTICAST, RouteType: 1, NextHop: "" }] : [];
+    this.#announce(endpoint);
+    const { ifname } = endpoint;
+    if (ifname !== undefined) this.#checkNaming(ifname);
     return {
-      InterfaceName: { SrcName: pairNames(EndpointID).inside, DstPrefix: PREFIX },
+      InterfaceName: {
+        SrcName: pairNames(EndpointID).inside,
+        DstPrefix: PREFIX,
+        ...(ifname === undefined ? {} : { DstName: ifname }),
+      },
       StaticRoutes: routes,
     };
   }
@@ -129,27 +155,83 @@ export class NetworkDriver {
     );
   }
 
-  /** Docker's own IPAM chose it, and knows nothing of other hosts. */
-  async #claim(cidr: string, endpoint: string, signal: AbortSignal): Promise<"range" | "outside"> {
-    const lease = parseLease(parseCidr(cidr).text);
+  /**
+   * Another container may have had the address this moment, with another MAC. It is said before Docker starts the container, so
+   * that its first packets are answered; engines before 28 say nothing themselves.
+   */
+  #announce({ address, mac }: EndpointEntry): void {
+    if (address === "" || mac === undefined) return;
+    try {
+      announce(this.#parts.bridge, bare(address), parseMac(mac));
+    } catch (error) {
+      this.#parts.log.info("an address was not announced", { address, why: textOf(error) });
+    }
+  }
+
+  /** The engine takes no name from a driver before Docker 29, and says nothing. */
+  #checkNaming(ifname: string): void {
+    const api = this.#parts.engineApi();
+    if (api !== undefined && compareVersions(api, IFNAME_API) >= 0) return;
+    this.#parts.log.warn("this Docker engine names the interface itself: the name asked for has no effect", {
+      option: IFNAME_OPTION,
+      name: ifname,
+      api: api ?? "unknown",
+      needed: IFNAME_API,
+    });
+  }
+
+  /** Docker's own IPAM chose them, and knows nothing of other hosts. @throws WEAVE_PLUGIN; then nothing is claimed */
+  async #claim(
+    network: string,
+    endpoint: string,
+    { address, address6 }: Addresses,
+    signal: AbortSignal,
+  ): Promise<EndpointEntry["claimed"]> {
     const { ipam, claims } = this.#parts;
-    const as = this.#claimedAs(lease.address);
-    if (as === "outside") await claims.claim(addressText(lease.address), endpoint);
-    else await ipam?.requests.claim(holderOf(endpoint), lease, { signal, timeoutMs: CLAIM_MS });
-    return as;
+    const claimed = this.#claimedAs(network, address);
+    const outside = [claimed === "outside" ? bare(address) : "", address6 === "" ? "" : bare6(address6)].filter(
+      (each) => each !== "",
+    );
+    if (claimed === "range")
+      await ipam?.requests.claim(holderOf(endpoint), parseLease(address), { signal, timeoutMs: CLAIM_MS });
+    try {
+      await claims.claim(outside, endpoint);
+    } catch (error) {
+      if (claimed === "range") ipam?.requests.freeAll(holderOf(endpoint));
+      throw error;
+    }
+    return claimed;
   }
 
-  /** In our range IPAM knows every holder; outside of it the claims do. */
-  #claimedAs(address: bigint): "range" | "outside" {
-    const { ipam } = this.#parts;
-    return ipam !== undefined && contains(ipam.range, address) ? "range" : "outside";
+  /** Who knows who holds an IPv4 address: for networks of our IPAM that, for others in our range as well, else the claims. */
+  #claimedAs(network: string, cidr: string): EndpointEntry["claimed"] {
+    const { ipam, book } = this.#parts;
+    if (cidr === "" || book.networks.get(network)?.ours) return "no";
+    return ipam !== undefined && contains(ipam.range, parseLease(cidr).address) ? "range" : "outside";
   }
 
-  #forget(endpoint: string, address: string, claimed: "no" | "range" | "outside"): void {
-    this.#parts.book.endpoints.remove(endpoint);
-    if (claimed === "range") this.#parts.ipam?.requests.freeAll(holderOf(endpoint));
-    if (claimed === "outside") this.#parts.claims.release(address.split("/")[0], endpoint);
+  #forget(endpoint: string, { address, address6 = "", claimed }: EndpointEntry): void {
+    const { book, ipam, claims } = this.#parts;
+    book.endpoints.remove(endpoint);
+    if (claimed === "range") ipam?.requests.freeAll(holderOf(endpoint));
+    if (claimed === "outside") claims.release(bare(address), endpoint);
+    if (address6 !== "") claims.release(bare6(address6), endpoint);
   }
+}
+
+/** What Docker gives an endpoint, in CIDR notation; "" for none. */
+interface Addresses {
+  readonly address: string;
+  readonly address6: string;
+}
+
+const bare = (cidr: string): string => addressText(parseLease(cidr).address);
+
+/** An IPv6 address without its prefix length, in the one form of RFC 5952. @throws WEAVE_ADDRESS_INVALID */
+function bare6(cidr: string): string {
+  const text = canonicalIpv6(cidr.split("/")[0]);
+  if (text !== undefined) return text;
+  throw new WeaveError("WEAVE_ADDRESS_INVALID", `invalid IPv6 address: ${JSON.stringify(cidr.slice(0, 64))}`);
 }
 
 /** Under which IPAM knows an endpoint: its bare id could be taken for a container's. */
@@ -160,6 +242,19 @@ export const isOurSpace = (space: string): boolean => (Object.values(SPACES) as 
 function genericOptions(options: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
   const generic = options[GENERIC];
   return typeof generic === "object" && generic !== null ? (generic as Record<string, unknown>) : {};
+}
+
+/** What the user wants the interface to be called. @throws WEAVE_PLUGIN_CALL for what no interface can be called */
+function ifnameOf(options: Readonly<Record<string, unknown>>): string | undefined {
+  const value = options[IFNAME_OPTION] ?? genericOptions(options)[IFNAME_OPTION];
+  if (value === undefined || value === "") return undefined;
+  // IFNAMSIZ, and what the kernel refuses in a name (net/core/dev.c, dev_valid_name).
+  if (typeof value === "string" && /^[^\s/:]{1,15}$/.test(value) && value !== "." && value !== "..") return value;
+  throw new WeaveError(
+    "WEAVE_PLUGIN_CALL",
+    `${IFNAME_OPTION}: ${JSON.stringify(value).slice(0, 64)} cannot be the name of an interface`,
+    { next: "Give up to 15 characters without spaces, '/' and ':'." },
+  );
 }
 
 /** Absent: off; empty: on; else a boolean as Go reads them. @throws WEAVE_PLUGIN_CALL, in the original's words */

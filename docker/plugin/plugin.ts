@@ -1,5 +1,6 @@
 import { rmSync } from "node:fs";
 import type { Server } from "node:http";
+import { basename } from "node:path";
 import type { IpamDriver } from "#docker/plugin/ipam-driver.js";
 import type { NetworkDriver } from "#docker/plugin/network-driver.js";
 import {
@@ -20,9 +21,16 @@ import { type Methods, method, openPluginSocket } from "#docker/plugin/socket.js
 import { WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 
-/** The drivers' names, which are those of their sockets. As the original. */
-export const DRIVER = "weave";
-export const MESH_DRIVER = "weavemesh";
+/** The drivers' names, by which Docker knows them: those of their sockets (moby, pkg/plugins/discovery.go). */
+export interface DriverNames {
+  readonly network: string;
+  /** Of networks and of IPAM. */
+  readonly mesh: string;
+}
+
+export function driverNames({ pluginSocket, meshSocket }: { pluginSocket: string; meshSocket: string }): DriverNames {
+  return { network: basename(pluginSocket, ".sock"), mesh: basename(meshSocket, ".sock") };
+}
 
 /** A call that comes while the router is starting waits this long: it starts in less than one second. */
 const START_MS = 10_000;

@@ -29,6 +29,7 @@ export const createEndpointShape = z.object({
   NetworkID: id,
   EndpointID: id,
   Interface: z.nullish(z.object({ Address: text, AddressIPv6: text, MacAddress: text })),
+  Options: options,
 });
 export const endpointShape = z.object({ NetworkID: id, EndpointID: id });
 export const joinShape = z.object({ NetworkID: id, EndpointID: id, SandboxKey: text });

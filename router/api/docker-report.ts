@@ -1,5 +1,5 @@
 import type { Docker } from "#docker/docker.js";
-import { DRIVER, MESH_DRIVER } from "#docker/plugin/plugin.js";
+import { driverNames } from "#docker/plugin/plugin.js";
 import { INSECURE } from "#docker/proxy/exposure.js";
 import { line } from "#router/api/text.js";
 import type { Dns } from "#router/dns/dns.js";
@@ -36,6 +36,8 @@ export interface DockerReport {
   readonly Containers: number | null;
   /** Why it does not answer; "" when it does. */
   readonly Problem: string;
+  /** What the engine is in a swarm: manager, worker, or "". */
+  readonly Swarm: string;
   /** Addresses that engines' own IPAMs have given on several hosts. */
   readonly Contested: readonly { readonly Address: string; readonly Peers: readonly string[] }[];
 }
@@ -45,13 +47,14 @@ export function dockerReports(
   ipam: Ipam | undefined,
   dns: Dns | undefined,
 ): { Docker: DockerReport; Proxy?: ProxyReport; Plugin?: PluginReport } {
-  const { engine, proxy, open, plugin, contested } = status;
+  const { engine, proxy, open, plugin, swarm, contested } = status;
   return {
     Docker: {
       Engine: options.api,
       ApiVersion: engine.api ?? "",
       Containers: engine.containers ?? null,
       Problem: engine.problem,
+      Swarm: swarm ?? "",
       Contested: contested.map(({ address, peers }) => ({ Address: address, Peers: peers })),
     },
     ...(proxy === undefined ? {} : { Proxy: { Addresses: proxy, Open: open } }),
@@ -68,8 +71,8 @@ export function dockerReports(
               DefaultSubnet: ipam?.defaultSubnet.text ?? "",
               ProcPath: "/proc",
             },
-            DriverName: DRIVER,
-            MeshDriverName: MESH_DRIVER,
+            DriverName: driverNames(options).network,
+            MeshDriverName: driverNames(options).mesh,
           },
         }
       : {}),
@@ -82,12 +85,13 @@ export function proxyText({ Addresses, Open }: ProxyReport): string {
   return [line("Service", "proxy"), ...Addresses.map((address) => line("Address", text(address)))].join("");
 }
 
-export function pluginText({ DriverName }: PluginReport, { Problem, Contested }: DockerReport): string {
+export function pluginText({ DriverName }: PluginReport, { Problem, Swarm, Contested }: DockerReport): string {
   const [contested] = Contested;
   return [
     line("Service", "plugin (legacy)"),
     line("DriverName", DriverName),
     ...(Problem === "" ? [] : [line("Problem", Problem.replaceAll("\n", " "))]),
+    ...(Swarm === "" ? [] : [line("Swarm", `${Swarm} (networks of this plugin are local to each host)`)]),
     ...(contested === undefined
       ? []
       : [

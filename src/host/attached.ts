@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { INSIDE, outsideName } from "#src/host/attach.js";
+import { ENDPOINT_PREFIX } from "#src/host/endpoint.js";
 import { findLink, ipv4Of, type Link, listLinks } from "#src/host/links.js";
 import { NAMED, type Netns } from "#src/host/netns.js";
 import { networkFiles } from "#src/host/proc-net.js";
@@ -61,7 +62,7 @@ export async function interfacesIn(netns: Netns, ports: readonly Link[]): Promis
         ifname === INSIDE
           ? port.ifname === outsideName(netns)
           : // Indexes are each namespace's own: other pairs may have the same two.
-            ifname.startsWith(INSIDE) && port.ifindex === link_index && port.link_index === ifindex,
+            port.ifname.startsWith(ENDPOINT_PREFIX) && port.ifindex === link_index && port.link_index === ifindex,
       ),
     )
     .map((link) => ({ mac: link.address, addresses: ipv4Of(link) }));
@@ -96,9 +97,9 @@ export function places(): Place[] {
   return [...found.values()];
 }
 
-/** The Docker container that a process is in: its cgroup is named after it, whatever the driver (cgroups(7)). */
+/** The Docker or podman container that a process is in: its cgroup is named after it, whatever the driver (cgroups(7)). */
 function containerOf(pid: string): string | undefined {
-  return /\/(?:docker-)?([0-9a-f]{64})(?:\.scope)?$/m.exec(readFileSync(`/proc/${pid}/cgroup`, "utf8"))?.[1];
+  return /\/(?:docker-|libpod-)?([0-9a-f]{64})(?:\.scope)?$/m.exec(readFileSync(`/proc/${pid}/cgroup`, "utf8"))?.[1];
 }
 
 function list(folder: string): string[] {

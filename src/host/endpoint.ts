@@ -1,6 +1,6 @@
 import { portSysctls, sysctl } from "#src/host/bridge.js";
 import { CommandError, run } from "#src/host/exec.js";
-import { ipBatch } from "#src/host/links.js";
+import { ipBatch, listLinks } from "#src/host/links.js";
 
 /** Names of the pair for a Docker endpoint, as in the original: 15 characters are all that the kernel allows. */
 export function pairNames(endpoint: string): { outside: string; inside: string } {
@@ -27,6 +27,20 @@ export async function makeEndpointPair(
   const peer = `name ${inside} mtu ${mtu}${mac === undefined ? "" : ` address ${mac}`}`;
   await ipBatch([`link add name ${outside} mtu ${mtu} master ${bridge} up type veth peer ${peer}`]);
   for (const { path, value } of portSysctls(outside)) sysctl(path, value);
+}
+
+/**
+ * Endpoints whose inner end is in a container: the outer end is there, and the inner one is not on the host. When a container's
+ * namespace ends, the kernel removes both.
+ */
+export async function endpointsInContainers(endpoints: readonly string[]): Promise<Set<string>> {
+  const names = new Set((await listLinks()).map(({ ifname }) => ifname));
+  return new Set(
+    endpoints.filter((endpoint) => {
+      const { outside, inside } = pairNames(endpoint);
+      return names.has(outside) && !names.has(inside);
+    }),
+  );
 }
 
 /** One end takes the other along, wherever it is. One that is not there is as good as removed. */

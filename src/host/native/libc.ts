@@ -21,6 +21,7 @@ export const libc = {
   poll: lib.func("poll", "int", [PTR, "uint32_t", "int"]),
   eventfd: lib.func("eventfd", "int", ["uint32_t", "int"]),
   socket: lib.func("socket", "int", ["int", "int", "int"]),
+  interfaceIndex: lib.func("if_nametoindex", "uint32_t", ["str"]),
   bind: lib.func("bind", "int", ["int", PTR, "uint32_t"]),
   setsockopt: lib.func("setsockopt", "int", ["int", "int", "int", PTR, "uint32_t"]),
   getsockopt: lib.func("getsockopt", "int", ["int", "int", "int", PTR, PTR]),

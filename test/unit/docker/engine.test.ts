@@ -181,6 +181,8 @@ for (const [name, fake] of Object.entries(ENGINES)) {
       observers: [observer],
       onConnected: async () => {},
       onNetworkGone: () => {},
+      onChanged: () => {},
+      onNetworkMade: () => {},
       onReady: () => void seen.push("ready"),
       log: silentLog,
     });

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { Book } from "#docker/plugin/book.js";
 import { IpamDriver, parsePool } from "#docker/plugin/ipam-driver.js";
 import { macOf, multicastOf } from "#docker/plugin/network-driver.js";
+import { driverNames } from "#docker/plugin/plugin.js";
 import { createEndpointShape, createNetworkShape, requestAddressShape } from "#docker/plugin/protocol.js";
 import { method } from "#docker/plugin/socket.js";
 import { parseSubnet } from "#ipam/subnet.js";
@@ -54,6 +55,7 @@ test("Docker's endless question for a default pool is answered with an error; pe
     ipam: { requests: undefined as never, defaultSubnet: parseSubnet("10.32.0.0/12") },
     book: new Book(memoryStore()),
     overlappingRoute: async () => route,
+    describe: (ident) => ident,
     clock,
     log: silentLog,
   });
@@ -84,4 +86,21 @@ test("the multicast option, in the original's words", () => {
 test("a MAC follows from the address, so that whoever has it next has the same", () => {
   assert.equal(macOf("10.32.0.255/12"), "0a:57:0a:20:00:ff");
   assert.equal(macOf(""), undefined);
+});
+
+test("what earlier versions have stored of an address is read, and what is stored now too", () => {
+  const store = memoryStore(new Map<string, unknown>([["docker/address/10.32.0.1", 1_700_000_000_000]]));
+  const book = new Book(store);
+  assert.deepEqual(book.addresses.all, [["10.32.0.1", { asked: 1_700_000_000_000, use: "container" }]]);
+  book.addresses.put("10.32.0.2", { asked: 5, use: "auxiliary" });
+  assert.deepEqual(new Book(store).addresses.get("10.32.0.2"), { asked: 5, use: "auxiliary" });
+  assert.throws(
+    () => new Book(memoryStore(new Map([["docker/address/10.32.0.3", { asked: 5, use: "?" }]]))),
+    WeaveError,
+  );
+});
+
+test("drivers are called what their sockets are", () => {
+  const sockets = { pluginSocket: "/run/docker/plugins/wv.sock", meshSocket: "/srv/plugins/wv.mesh.sock" };
+  assert.deepEqual(driverNames(sockets), { network: "wv", mesh: "wv.mesh" });
 });

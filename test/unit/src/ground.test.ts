@@ -6,10 +6,11 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import fc from "fast-check";
 import { z } from "zod/mini";
-import { inSubnets, parseCidr } from "#src/address.js";
+import { canonicalIpv6, inSubnets, parseCidr } from "#src/address.js";
 import { Coalescer } from "#src/coalesce.js";
 import { decode, encode } from "#src/codec.js";
 import { ERRORS, WeaveError } from "#src/errors.js";
+import { announcement } from "#src/host/announce.js";
 import { addressCommands } from "#src/host/links.js";
 import { addressesFrom } from "#src/host/proc-net.js";
 import { limited } from "#src/log.js";
@@ -255,4 +256,23 @@ test("addresses of an interface are read from /proc as the kernel writes it", ()
   assert.deepEqual(addressesFrom(trie, routes, "ethwe"), ["10.32.0.1/12", "10.2.1.7/24"]);
   assert.deepEqual(addressesFrom(trie, routes, "eth0"), ["172.17.0.2/16"]);
   assert.deepEqual(addressesFrom(trie, routes, "eth1"), []);
+});
+
+test("an ARP announcement names the address and the MAC as sender and as target (RFC 5227)", () => {
+  const frame = Buffer.from(announcement("10.32.0.7", "0a:57:0a:20:00:07")).toString("hex");
+  const arp = "0001080006040001";
+  assert.equal(frame, `ffffffffffff0a570a2000070806${arp}0a570a2000070a2000070000000000000a200007`);
+});
+
+test("IPv6 addresses have one form each; what is none has none", () => {
+  const forms = ["fd00:90::2", "FD00:0090:0:0::0002", "::ffff:10.0.0.1", "10.0.0.1", "fe80::1%eth0", "fd00::/64", ""];
+  assert.deepEqual(forms.map(canonicalIpv6), [
+    "fd00:90::2",
+    "fd00:90::2",
+    "::ffff:a00:1",
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+  ]);
 });

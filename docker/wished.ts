@@ -1,0 +1,74 @@
+import { isWrapped, wantedAddresses } from "#docker/attacher.js";
+import type { Engine } from "#docker/engine/engine.js";
+import type { Requests } from "#ipam/requests.js";
+import { parseAddress } from "#ipam/subnet.js";
+import { isIpv4 } from "#src/address.js";
+import { type Clock, systemClock } from "#src/clock.js";
+import { Coalescer } from "#src/coalesce.js";
+import { textOf } from "#src/errors.js";
+import type { Log } from "#src/log.js";
+
+/** Containers are listed at most this often: the list is long on some hosts, and events come in bursts. */
+const LOOK_MS = 1_000;
+/** As many addresses are avoided at most: one host does not have this many containers. */
+const MAX_WISHED = 65_536;
+
+/**
+ * Addresses that containers ask for by name (`--ip`, or `WEAVE_CIDR` through the proxy). One that does not run now will ask again when it is started: until then its address
+ * is handed to others last.
+ */
+export class Wished {
+  readonly #engine: Engine;
+  readonly #requests: Requests;
+  readonly #log: Log;
+  readonly #soon: Coalescer;
+  /** What containers of the proxy ask for, which the list does not show. A container's environment never changes. */
+  readonly #byVariable = new Map<string, readonly string[]>();
+  #looking: Promise<void> = Promise.resolve();
+
+  constructor(engine: Engine, requests: Requests, log: Log, clock: Clock = systemClock) {
+    this.#engine = engine;
+    this.#requests = requests;
+    this.#log = log;
+    this.#soon = new Coalescer(clock, LOOK_MS, () => {
+      this.#looking = this.#looking.then(() => this.#look());
+    });
+  }
+
+  /** Containers were made or removed, it may be. */
+  changed(): void {
+    this.#soon.request();
+  }
+
+  stop(): void {
+    this.#soon.cancel();
+  }
+
+  async #look(): Promise<void> {
+    try {
+      const containers = await this.#engine.addressesAskedFor();
+      const ids = new Set(containers.map(({ id }) => id));
+      for (const id of this.#byVariable.keys()) if (!ids.has(id)) this.#byVariable.delete(id);
+      const asked: string[] = [];
+      for (const { id, addresses } of containers) asked.push(...addresses, ...(await this.#askedByVariable(id)));
+      this.#requests.avoid(new Set(asked.filter(isIpv4).slice(0, MAX_WISHED).map(parseAddress)));
+    } catch (error) {
+      this.#log.debug("it is not known which addresses containers ask for", { why: textOf(error) });
+    }
+  }
+
+  async #askedByVariable(id: string): Promise<readonly string[]> {
+    const known = this.#byVariable.get(id);
+    if (known !== undefined) return known;
+    try {
+      const container = await this.#engine.container(id);
+      const wanted = isWrapped(container) ? wantedAddresses(container.Config.Env, false) : undefined;
+      const asked = (wanted ?? []).flatMap((each) => (each.kind === "ip" ? [each.cidr.split("/")[0]] : []));
+      this.#byVariable.set(id, asked);
+      return asked;
+    } catch {
+      // It has been removed meanwhile, or asks for what is no address: its start will fail.
+      return [];
+    }
+  }
+}

@@ -1,0 +1,126 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Holdings } from "#ipam/holdings.js";
+import type { Requests } from "#ipam/requests.js";
+import { addressText } from "#ipam/subnet.js";
+import { textOf } from "#src/errors.js";
+import { type Attached, attachedNamespaces } from "#src/host/attached.js";
+import type { Netns } from "#src/host/netns.js";
+import type { Log } from "#src/log.js";
+
+/** After the host could not be looked at: nothing is freed meanwhile. */
+const RETRY_MS = 2_000;
+
+export interface OutlivingParts {
+  readonly requests: Requests;
+  readonly holdings: Holdings;
+  /** All attached namespaces with their addresses. Undefined for this host's. */
+  readonly namespaces?: () => Promise<readonly Attached[]>;
+  readonly log: Log;
+}
+
+/**
+ * Addresses of containers that have ended, in network namespaces that have not: a sidecar (`--network container:app`), a pod,
+ * or a container that was attached to another one's namespace. They are held until the namespace has them no more.
+ */
+export class Outliving {
+  readonly #parts: OutlivingParts;
+  /** Containers that have ended since the host was last looked at. */
+  readonly #ended = new Set<string>();
+  /** Containers for which it is looked at now. */
+  #judged = new Set<string>();
+  /** Containers that have ended, and the namespace that still has their addresses. */
+  readonly #kept = new Map<string, Netns>();
+  /** Namespaces with addresses of containers that run, it may be in another namespace. */
+  readonly #left = new Map<string, Netns>();
+  #looking = false;
+  #stopped = false;
+
+  constructor(parts: OutlivingParts) {
+    this.#parts = parts;
+  }
+
+  /** A container has ended. Its addresses are free after the grace, or held as long as a namespace has them. */
+  ended(ident: string): void {
+    if (this.#kept.has(ident)) return;
+    this.#parts.requests.ended(ident);
+    if (this.#parts.holdings.get(ident) === undefined) return;
+    this.#ended.add(ident);
+    void this.look();
+  }
+
+  /** A container runs (again): what an older namespace has of it is to be asked for by {@link takeLeft}. */
+  started(ident: string): void {
+    this.#ended.delete(ident);
+    this.#judged.delete(ident);
+    const netns = this.#kept.get(ident);
+    if (netns === undefined) return;
+    this.#kept.delete(ident);
+    this.#left.set(ident, netns);
+  }
+
+  /** At the start of the router: this namespace has addresses of a container, and it is not known yet whether it is its own. */
+  found(ident: string, netns: Netns): void {
+    this.#left.set(ident, netns);
+  }
+
+  /** The namespace that had a container's addresses when it started, once. It may be the container's own. */
+  takeLeft(ident: string): Netns | undefined {
+    const netns = this.#left.get(ident);
+    this.#left.delete(ident);
+    return netns;
+  }
+
+  /** Looks at the host when there is something to look for. Called again when an interface has gone, and every few seconds. */
+  async look(): Promise<void> {
+    if (this.#looking) return;
+    this.#looking = true;
+    try {
+      do await this.#lookOnce();
+      while (this.#ended.size > 0 && !this.#stopped);
+    } finally {
+      this.#looking = false;
+    }
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  async #lookOnce(): Promise<void> {
+    this.#judged = new Set([...this.#ended, ...this.#kept.keys()]);
+    this.#ended.clear();
+    if (this.#judged.size === 0) return;
+    let namespaces: readonly Attached[];
+    try {
+      namespaces = await (this.#parts.namespaces ?? attachedNamespaces)();
+    } catch (error) {
+      this.#parts.log.warn("it is not known whether a namespace still has the addresses of ended containers", {
+        why: textOf(error),
+      });
+      for (const ident of this.#judged) this.#ended.add(ident);
+      await sleep(RETRY_MS, undefined, { ref: false });
+      return;
+    }
+    if (this.#stopped) return;
+    // What has run and ended again meanwhile is not judged by what was seen before.
+    for (const ident of this.#judged) if (!this.#ended.has(ident)) this.#judge(ident, namespaces);
+  }
+
+  #judge(ident: string, namespaces: readonly Attached[]): void {
+    const { requests, holdings, log } = this.#parts;
+    const held = new Set((holdings.get(ident)?.leases ?? []).map(({ address }) => addressText(address)));
+    const place = namespaces.find(({ addresses }) => addresses.some((cidr) => held.has(cidr.split("/")[0])));
+    if (place === undefined) {
+      this.#kept.delete(ident);
+      requests.died(ident);
+      return;
+    }
+    if (!this.#kept.has(ident))
+      log.info("a container has ended, and its network namespace has not: the addresses stay held", {
+        container: ident,
+        addresses: [...held],
+      });
+    this.#kept.set(ident, place.netns);
+    requests.alive(ident);
+  }
+}

@@ -1,0 +1,90 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseAddress, parseLease } from "#ipam/subnet.js";
+import { Outliving } from "#router/outliving.js";
+import type { Attached } from "#src/host/attached.js";
+import { silentLog } from "#src/log.js";
+import { IpamNetwork } from "#test/sim/ipam-network.js";
+
+const ADDRESS = "10.32.0.1";
+const NETNS = { path: "/proc/1/ns/net", inode: 77 };
+const sidecar: Attached = { netns: NETNS, container: undefined, addresses: [`${ADDRESS}/24`] };
+
+/** A peer where `app` holds an address, and a host with these namespaces. */
+async function make() {
+  const network = new IpamNetwork(1, { lost: 0, doubled: 0, delay: 2 });
+  const host = network.add({ mode: "consensus", quorum: () => 1 });
+  const { requests, holdings } = network.start(host);
+  requests.found("app", parseLease(`${ADDRESS}/24`), true);
+  let namespaces: () => Promise<Attached[]> = async () => [];
+  const outliving = new Outliving({ requests, holdings, namespaces: () => namespaces(), log: silentLog });
+  const turns = async () => {
+    for (let i = 0; i < 20; i++) await Promise.resolve();
+  };
+  return {
+    network,
+    outliving,
+    isHeld: () => holdings.holderOf(parseAddress(ADDRESS)) !== undefined,
+    isAlive: () => holdings.get("app")?.died === undefined,
+    holds: async (look: () => Promise<Attached[]>) => {
+      namespaces = look;
+      await turns();
+    },
+    turns,
+  };
+}
+
+test("an address that a namespace still has is held until it has it no more, and then for the grace", async () => {
+  const { network, outliving, isHeld, isAlive, holds, turns } = await make();
+  await holds(async () => [sidecar]);
+  outliving.ended("app");
+  await turns();
+  await network.run(120_000);
+  assert.ok(isHeld() && isAlive());
+  // Docker says it again each time that it comes up.
+  outliving.ended("app");
+  await turns();
+  assert.ok(isAlive());
+  await holds(async () => [{ ...sidecar, addresses: [] }]);
+  await outliving.look();
+  await network.run(25_000);
+  assert.ok(isHeld() && !isAlive());
+  await network.run(6_000);
+  assert.ok(!isHeld());
+});
+
+test("an address that no namespace has is free after the grace; nothing is while the host cannot be looked at", async () => {
+  const { network, outliving, isHeld, holds, turns } = await make();
+  let fail: (error: Error) => void = () => {};
+  await holds(
+    () =>
+      new Promise((_, reject) => {
+        fail = reject;
+      }),
+  );
+  outliving.ended("app");
+  await network.run(120_000);
+  assert.ok(isHeld(), "nobody has looked yet");
+  fail(new Error("no ip"));
+  await turns();
+  await network.run(120_000);
+  assert.ok(isHeld(), "it could not be looked at");
+  outliving.stop();
+});
+
+test("a container that is started meanwhile lives; its old namespace is named once", async () => {
+  const { network, outliving, isHeld, isAlive, holds, turns } = await make();
+  await holds(async () => [sidecar]);
+  outliving.ended("app");
+  await turns();
+  outliving.started("app");
+  await holds(async () => []);
+  await outliving.look();
+  assert.ok(isAlive(), "it runs: what other namespaces have says nothing");
+  assert.deepEqual(outliving.takeLeft("app"), NETNS);
+  assert.equal(outliving.takeLeft("app"), undefined);
+  outliving.ended("app");
+  await turns();
+  await network.run(31_000);
+  assert.ok(!isHeld());
+});
