@@ -205,9 +205,9 @@ export async function dockerLab(count: number): Promise<Lab<DockerHost>> {
 }
 
 /** Waits for Docker's network `weave`, which the router makes when the engine answers. */
-export function networkThere(host: DockerHost): Promise<void> {
+export function networkThere(host: DockerHost, driver = "weavemesh"): Promise<void> {
   return until(`${host.name}'s Docker has the network weave`, async () =>
-    (await host.type("docker network ls --format '{{.Name}} {{.Driver}}'")).includes("weave weavemesh"),
+    (await host.type("docker network ls --format '{{.Name}} {{.Driver}}'")).includes(`weave ${driver}`),
   );
 }
 
