@@ -176,12 +176,14 @@ export class Schedule {
   }
 
   #stopContainer(host: SimHost): void {
-    const [ident] = [...host.containers.keys()].slice(-1);
-    if (ident === undefined) return;
+    const [[ident, addresses] = []] = [...host.containers].slice(-1);
+    if (ident === undefined || addresses === undefined) return;
     this.#say(`stop ${ident} at ${host.name}`);
     host.containers.delete(ident);
     const { allocator } = host;
     if (allocator === undefined) return;
+    // It may have asked for its addresses by name, and will again: others get them last.
+    if (this.network.random.below(3) === 0) allocator.requests.avoid(addresses);
     if (this.network.random.below(2) === 0) allocator.requests.died(ident);
     else this.#quietly(() => allocator.requests.freeAll(ident));
   }
