@@ -14,8 +14,8 @@ const NAME = `held.${CLAIMS_DOMAIN}`;
 const SETTLE_MS = 100;
 
 /**
- * Addresses outside our range, IPv4 and IPv6, that a Docker engine's own IPAM has chosen, for all hosts to see: engines do not know one
- * another, and begin with the same address. They are kept and told as names are: only the origin changes its entries.
+ * Addresses that a Docker engine's own IPAM has chosen, IPv4 outside our range and IPv6, for all hosts to see: engines do not know
+ * one another, and begin with the same address. They are kept and told as names are: only the origin changes its entries.
  */
 export class Claims {
   readonly #records: Nameserver;
@@ -35,10 +35,10 @@ export class Claims {
    */
   async claim(addresses: readonly string[], endpoint: string): Promise<void> {
     for (const address of addresses) this.#refuse(address, this.#others(address));
-    for (const address of addresses) this.#records.add(endpoint, address, NAME);
-    if (addresses.length === 0 || this.#peers.reachable().size === 0) return;
-    await sleep(SETTLE_MS);
     try {
+      for (const address of addresses) this.#records.add(endpoint, address, NAME);
+      if (addresses.length === 0 || this.#peers.reachable().size === 0) return;
+      await sleep(SETTLE_MS);
       // Both may have learned of each other: the lower name stays.
       for (const address of addresses)
         this.#refuse(

@@ -14,8 +14,8 @@ const LOOK_MS = 1_000;
 const MAX_WISHED = 65_536;
 
 /**
- * Addresses that containers ask for by name (`--ip`, or `WEAVE_CIDR` through the proxy). One that does not run now will ask again when it is started: until then its address
- * is handed to others last.
+ * Addresses that containers ask for by name (`--ip`, or `WEAVE_CIDR` through the proxy). One that does not run now will ask again
+ * when it is started: until then its address is handed to others last.
  */
 export class Wished {
   readonly #engine: Engine;
