@@ -221,7 +221,9 @@ export class Networks {
     if (subnet === undefined || this.#leaving) return;
     if (existing !== undefined) {
       if (existing.Driver !== names.mesh) {
-        this.#cannot(`it has one of driver ${existing.Driver}, and ours is ${names.mesh}: 'docker network rm ${NETWORK}'`);
+        this.#cannot(
+          `it has one of driver ${existing.Driver}, and ours is ${names.mesh}: 'docker network rm ${NETWORK}'`,
+        );
         return;
       }
       const [config] = existing.IPAM?.Config ?? [];

@@ -246,6 +246,8 @@ test("a start that we carried out is served before its event; what is still done
     ],
     onConnected: async () => {},
     onNetworkGone: () => {},
+    onChanged: () => {},
+    onNetworkMade: () => {},
     onReady: () => {},
     log: silentLog,
   });
