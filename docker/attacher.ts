@@ -36,6 +36,8 @@ export class Attacher implements ContainerObserver {
   readonly #attached = new Map<string, { readonly since: string; readonly addresses: readonly string[] }>();
   /** Containers whose start somebody waits for, and why it failed. */
   readonly #expected = new Map<string, { error: unknown }>();
+  /** Containers that could not be attached since they were started. */
+  readonly #failed = new Set<string>();
   /** Those who wait until a container has been tried to be attached, once, since it was started. */
   readonly #waiting = new Map<string, Set<() => void>>();
 
@@ -49,11 +51,13 @@ export class Attacher implements ContainerObserver {
     for (let delay = RETRY_MS.first; !signal.aborted; delay = Math.min(delay * RETRY_MS.factor, RETRY_MS.last)) {
       try {
         this.#attached.set(Id, { since: State.StartedAt, addresses: await this.#attach(container, signal) });
+        this.#failed.delete(Id);
         this.#tried(Id);
         return;
       } catch (error) {
-        this.#tried(Id);
         if (signal.aborted) return;
+        this.#failed.add(Id);
+        this.#tried(Id);
         const expected = this.#expected.get(Id);
         if (expected !== undefined) {
           expected.error = error;
@@ -70,6 +74,7 @@ export class Attacher implements ContainerObserver {
 
   ended(id: string): void {
     this.#attached.delete(id);
+    this.#failed.delete(id);
     this.#tried(id);
   }
 
@@ -84,7 +89,7 @@ export class Attacher implements ContainerObserver {
 
   /** Waits until a container of ours that has just started is on the network, or cannot be. @param limitMs at most so long */
   async settled(container: Container, limitMs: number): Promise<void> {
-    if (!isWrapped(container) || this.#isAttached(container)) return;
+    if (!isWrapped(container) || this.#isAttached(container) || this.#failed.has(container.Id)) return;
     await new Promise<void>((resolve) => {
       const waiting = this.#waiting.get(container.Id) ?? new Set();
       this.#waiting.set(container.Id, waiting.add(resolve));
