@@ -1,14 +1,16 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { DEFAULT_RANGE } from "#router/flags.js";
-import type { RouterOptions } from "#router/options.js";
+import { checkOptions, type RouterOptions } from "#router/options.js";
 import { textOf, WeaveError } from "#src/errors.js";
 import { replaceProcess } from "#src/host/native/process.js";
 import { overlappingRoute } from "#src/host/routes.js";
 import {
   controlSocket,
   failureFile,
+  lastLaunchFile,
   launchFile,
   launchingFile,
   paths,
@@ -20,7 +22,9 @@ import { checkEngine } from "./check-engine.js";
 import { call } from "./client.js";
 import { Exit } from "./exit.js";
 import { parseLaunch } from "./launch-flags.js";
+import { withPassword } from "./password-file.js";
 import { lastFailure, running } from "./processes.js";
+import { lastLaunchText, resumed } from "./resume.js";
 import { needRoot } from "./root.js";
 
 const POLL_MS = 10;
@@ -33,10 +37,14 @@ const INTERRUPTED = { SIGINT: 130, SIGTERM: 143 } as const;
 
 /** `weave launch [flags] [peer…]`: returns when the router answers; prints the id of the process that keeps it running. */
 export async function run(args: readonly string[]): Promise<void> {
-  const { options, foreground } = parseLaunch(args, process.env);
+  const { options: given, foreground } = parseLaunch(args, process.env);
   // Others on this host may read our arguments, and a password may be among them.
   process.title = "weave launch";
   needRoot();
+  const say = (text: string) => void process.stderr.write(`${text}\n`);
+  const complete = given.resume ? resumed(given, parseLaunch([], process.env).options, say) : given;
+  const options = withPassword(complete, say);
+  checkOptions(options);
   const { run } = paths();
   // Docker's users must be able to reach the proxy's socket in it; what is ours alone has modes of its own.
   mkdirSync(run, { recursive: true, mode: 0o755 });
@@ -65,11 +73,26 @@ async function launch(options: RouterOptions, foreground: boolean, run: string):
   writeFileSync(launchFile(run), JSON.stringify(options), { mode: 0o600 });
   chmodSync(launchFile(run), 0o600);
   const { WEAVE_PASSWORD: _, ...env } = process.env;
-  if (foreground) replaceProcess(process.execPath, [program("main"), "--foreground"], env);
+  if (foreground) {
+    remember(options);
+    replaceProcess(process.execPath, [program("main"), "--foreground"], env);
+  }
   const child = await started(options.restart ? [] : ["--no-restart"], env);
   writePid(supervisorFile(run), child.pid!);
   await ready(child, run);
+  remember(options);
   process.stdout.write(`${child.pid}\n`);
+}
+
+/** For `--resume` of the next launch. */
+function remember(options: RouterOptions): void {
+  const file = lastLaunchFile(options.dbPrefix);
+  try {
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    writeFileSync(file, lastLaunchText(options), { mode: 0o600 });
+  } catch (error) {
+    process.stderr.write(`WARNING: 'launch --resume' will not know of this launch: ${textOf(error)}\n`);
+  }
 }
 
 const program = (name: "main" | "supervisor") => new URL(`../router/${name}.js`, import.meta.url).pathname;

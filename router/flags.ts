@@ -26,7 +26,7 @@ const MTU = 1_376;
 const MTU_NO_FASTDP = 65_535;
 /** What IPAM hands out unless told otherwise: as Weave Net, outside of what most networks use. */
 export const DEFAULT_RANGE = "10.32.0.0/12";
-const MAX_PASSWORD = 1_024;
+export const MAX_PASSWORD = 1_024;
 /** Names of links are made of the bridge's, and Linux has 15 characters for them. */
 const MAX_BRIDGE = 11;
 const WEEK_S = 7 * 86_400;
@@ -87,6 +87,16 @@ export const ROUTER_FLAGS = {
     secret: true,
     section: PEERS,
     meaning: "only peers with the same password get in",
+  }),
+  passwordFile: flag({
+    flag: "password-file",
+    env: "WEAVE_PASSWORD_FILE",
+    shape: optional(filePath),
+    default: undefined,
+    defaultText: "none",
+    placeholder: "file",
+    section: PEERS,
+    meaning: "its first line is the password, which then is in no list of processes; --resume reads it again",
   }),
   encryption: flag({
     flag: "encryption",

@@ -59,19 +59,32 @@ export class NamespaceWatch {
 
   #startMonitor(): void {
     if (this.#stopped) return;
-    const monitor = spawn("ip", ["-oneline", "monitor", "link"], { stdio: ["ignore", "pipe", "ignore"] });
+    let ended = false;
+    const again = () => {
+      if (ended) return;
+      ended = true;
+      setTimeout(() => this.#startMonitor(), RESTART_MS).unref();
+    };
+    let monitor: ChildProcess;
+    try {
+      monitor = spawn("ip", ["-oneline", "monitor", "link"], { stdio: ["ignore", "pipe", "ignore"] });
+    } catch {
+      // No memory: some errors are thrown.
+      return again();
+    }
     this.#monitor = monitor;
-    monitor.stdout.setEncoding("utf8").on("data", (text: string) => {
+    // Others are emitted. A process that was never there may have no output and never close.
+    monitor.on("error", again);
+    monitor.once("close", again);
+    monitor.stdout?.setEncoding("utf8").on("data", (text: string) => {
       if (!text.includes("Deleted") || !text.includes(OUTSIDE_PREFIX)) return;
       this.#soon ??= setTimeout(() => {
         this.#soon = undefined;
         void this.look();
       }, GATHER_MS).unref();
     });
-    monitor.on("error", () => {});
-    monitor.once("close", () => setTimeout(() => this.#startMonitor(), RESTART_MS).unref());
     // It must not keep us alive.
     monitor.unref();
-    (monitor.stdout as unknown as { unref?: () => void }).unref?.();
+    (monitor.stdout as { unref?: () => void } | null | undefined)?.unref?.();
   }
 }

@@ -104,10 +104,10 @@ export function dialWebSocket(address: string, localAddress: string | undefined,
       signal.removeEventListener("abort", abort);
       reject(new WeaveError("WEAVE_CONNECTION", `dial tcp ${address}: ${explain(error)}`, { cause: error }));
     };
-    socket.once("error", failed);
+    // Also what comes after the first: an error without a listener ends the process.
+    socket.on("error", failed);
     socket.once("open", () => {
       signal.removeEventListener("abort", abort);
-      socket.off("error", failed);
       // Nothing is read before the mesh listens.
       socket.pause();
       resolve(new WebSocketWire(socket, tcp!));

@@ -33,4 +33,6 @@ export const supervisorFile = (run: string) => `${run}/supervisor.pid`;
 export const routerFile = (run: string) => `${run}/router.pid`;
 /** Beside the database: what containers wait with (docker/wait). */
 export const helperFolder = (dbPrefix: string) => `${dbPrefix.slice(0, dbPrefix.lastIndexOf("/"))}/w`;
+/** Beside the database: what the last launch was, for `--resume`. */
+export const lastLaunchFile = (dbPrefix: string) => `${dbPrefix}launch.json`;
 export const databaseFile = (dbPrefix: string) => `${dbPrefix}data.db`;

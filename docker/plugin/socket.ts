@@ -4,6 +4,7 @@ import { textOf, WeaveError } from "#src/errors.js";
 import { freeSocketPath } from "#src/host/unix-socket.js";
 import type { Log } from "#src/log.js";
 import { readBody } from "#src/request-body.js";
+import { surviveErrors } from "#src/server-errors.js";
 
 /** The largest call, a network with thousands of auxiliary addresses, stays far below. */
 const MAX_BODY = 1 << 20;
@@ -59,9 +60,11 @@ export async function openPluginSocket(path: string, methods: Methods, log: Log)
     response.on("close", () => {
       if (!response.writableFinished) gone.abort();
     });
+    response.on("error", () => {});
     void serve(methods, request, response, gone.signal, log);
   });
   server.maxHeadersCount = 64;
+  surviveErrors(server, "the plugin's socket", log);
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause) =>
       reject(new WeaveError("WEAVE_PLUGIN", `cannot listen on the plugin socket ${path}: ${cause.message}`, { cause })),

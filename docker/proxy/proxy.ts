@@ -5,12 +5,14 @@ import { createServer as createTlsServer } from "node:tls";
 import { type Endpoint, readPem } from "#docker/engine/endpoint.js";
 import type { DockerOptions } from "#docker/flags.js";
 import { type Listen, listenText, parseListen } from "#docker/options.js";
+import { callText } from "#docker/proxy/call-text.js";
 import { checkListeners } from "#docker/proxy/exposure.js";
 import { answerError, answerWith, joinRaw, MAX_HEAD, sendOn } from "#docker/proxy/pipe.js";
 import type { Rewriter } from "#docker/proxy/rewriter.js";
 import { textOf, WeaveError } from "#src/errors.js";
 import { freeSocketPath } from "#src/host/unix-socket.js";
 import type { Log } from "#src/log.js";
+import { surviveErrors } from "#src/server-errors.js";
 
 /** Who says nothing for so long after connecting is no client. */
 const HEAD_MS = 60_000;
@@ -96,12 +98,13 @@ export class ApiProxy {
   }
 
   async #listen(listen: Listen): Promise<void> {
-    const { options } = this.#parts;
+    const { options, log } = this.#parts;
     const accept = (socket: Socket) => this.#accept(socket);
     const secure = "host" in listen && options.tls !== "off";
     const server: NetServer = secure
       ? createTlsServer({ ...tlsOf(options), allowHalfOpen: true }, accept)
       : createServer({ allowHalfOpen: true }, accept);
+    surviveErrors(server, "the proxy", log);
     if ("path" in listen && (await freeSocketPath(listen.path)) !== "free") {
       throw new WeaveError("WEAVE_API", `${listen.path} is taken: the proxy cannot listen there`, {
         next: "Choose another path with -H, or remove what is there if nobody needs it.",
@@ -166,7 +169,7 @@ export class ApiProxy {
       if (served) return;
       answerWith(await sendOn({ endpoint: engine, request }), response);
     } catch (error) {
-      log.info("a call of the Docker API failed", { call: `${request.method} ${request.url}`, why: textOf(error) });
+      log.info("a call of the Docker API failed", { call: callText(request), why: textOf(error) });
       const status = error instanceof WeaveError ? error.http : 500;
       answerError(response, status, textOf(error));
     }

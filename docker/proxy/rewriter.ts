@@ -4,6 +4,7 @@ import { type Attacher, isWrapped } from "#docker/attacher.js";
 import type { Containers } from "#docker/containers.js";
 import type { Engine } from "#docker/engine/engine.js";
 import { type Container, wordsOf } from "#docker/engine/shapes.js";
+import { callText } from "#docker/proxy/call-text.js";
 import {
   type CreateContext,
   rewriteCommit,
@@ -163,7 +164,9 @@ export class Rewriter {
   ): Promise<{ body?: Buffer; warning?: string }> {
     const { bytes, json, whole } = await readJson(request);
     if (!whole) {
-      this.#parts.log.warn("the body of a call was too long to be changed; it was passed on", { call: request.url });
+      this.#parts.log.warn("the body of a call was too long to be changed; it was passed on", {
+        call: callText(request),
+      });
       request.unshift(bytes);
       return {
         warning: `this container is not on the weave network: its description is longer than ${MAX_BODY} bytes`,
@@ -177,7 +180,7 @@ export class Rewriter {
       // The user's own mistake is for the user to mend.
       if (error instanceof WeaveError && error.code === "WEAVE_ADDRESS_INVALID") throw error;
       const why = textOf(error);
-      this.#parts.log.warn("a call was passed on as it came", { call: request.url, why });
+      this.#parts.log.warn("a call was passed on as it came", { call: callText(request), why });
       return { body: bytes, warning: `this container is not on the weave network: ${why.replaceAll("\n", " ")}` };
     }
   }

@@ -4,6 +4,7 @@ import type { Access } from "#router/api/access.js";
 import { systemCode, textOf, WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 import { readBody } from "#src/request-body.js";
+import { surviveErrors } from "#src/server-errors.js";
 
 /** A form with a thousand peer names fits; nothing that we take is larger. */
 const MAX_BODY = 256 << 10;
@@ -52,9 +53,12 @@ export function createApi(routes: () => readonly Route[] | undefined, log: Log, 
   const server = createServer({ requestTimeout: REQUEST_MS, headersTimeout: REQUEST_MS }, (request, response) => {
     const gone = new AbortController();
     response.on("close", () => gone.abort());
+    // Whoever asked has gone.
+    response.on("error", () => {});
     void serve(routes(), request, log, access, gone.signal).then((answer) => reply(response, answer));
   });
   server.maxHeadersCount = 64;
+  surviveErrors(server, "the control API", log);
   return server;
 }
 
@@ -94,7 +98,7 @@ async function serve(
     if (error instanceof WeaveError) return { status: error.http, body: `${error.text}\n` };
     if (error instanceof URIError || systemCode(error) === "ERR_INVALID_URL")
       return { status: 400, body: "the path is not valid\n" };
-    log.error("a request failed", { url: incoming.url?.slice(0, 200), why: textOf(error) });
+    log.error("a request failed", { path: incoming.url?.split("?")[0].slice(0, 200), why: textOf(error) });
     return { status: 500, body: `${textOf(error)}\n` };
   }
 }

@@ -175,6 +175,29 @@ test("a router that hangs is told from one that is away, and stopped all the sam
   }),
 );
 
+test("a router without descriptors refuses what it must, and goes on", { skip, timeout: 60_000 }, () =>
+  inLab(1, async ({ hosts: [h1] }) => {
+    await h1.launch();
+    // Its threads have loaded what they need.
+    await until("its threads answer", async () => (await h1.report("{{json .Router.Drops}}")).startsWith('{"'));
+    const pid = h1.routerPid!;
+    const monitor = async () => (await execute("pgrep", ["-P", String(pid), "ip"])).stdout.trim();
+    const first = await monitor();
+    const limit = (count: number) => h1.must("prlimit", "--pid", String(pid), `--nofile=${count}:20000`);
+    await limit(3);
+    const callers = [6782, 6783, 6784].map((port) => h1.program("connect-many", String(port), "50"));
+    // What watches the host must be started again, and cannot be.
+    process.kill(Number(first), "SIGKILL");
+    await Promise.all(callers);
+    await sleep(3_000);
+    assert.equal(h1.routerPid, pid);
+    await limit(20_000);
+    await until("the host is watched again", async () => !["", first].includes(await monitor()));
+    assert.match(await h1.ok("status"), /Service: router/);
+    assert.equal(h1.routerPid, pid);
+  }),
+);
+
 test(
   "a supervisor that cannot start a router goes on trying, says so, and succeeds when it can",
   { skip, timeout: 120_000 },
@@ -323,5 +346,34 @@ test(
       assert.doesNotMatch(await shown(), /open-sesame/);
       child.kill("SIGTERM");
       await new Promise((resolve) => child.once("exit", resolve));
+
+      const file = join(h1.folder, "password");
+      writeFileSync(file, "open-sesame-file\nanother line\n", { mode: 0o644 });
+      const launched = await h1.weave("launch", "--password-file", file, ...common);
+      assert.equal(
+        launched.stderr,
+        `WARNING: others than its owner may read the password file ${file}; 'chmod 600 ${file}' ends that.\n`,
+      );
+      assert.doesNotMatch(await shown(), /open-sesame/);
+      const authenticated = () => h1.report("{{.Router.PeersAuthenticated}} {{.Router.NickName}}");
+      assert.equal(await authenticated(), "true h1");
+      await h1.ok("stop");
+      await h1.must("chmod", "600", file);
+      const resumed = await h1.weave("launch", "--resume", "--name", h1.peerName);
+      assert.equal(
+        resumed.stderr,
+        `--resume takes up the peers of the last launch, and not its other flags: --nickname h1\n--resume reads the password from ${file}, as the last launch did\n`,
+      );
+      assert.match(await authenticated(), /^true /);
+      await h1.ok("stop");
+      await h1.ok("launch", "--password", "open-sesame-arg", ...common);
+      await h1.ok("stop");
+      assert.doesNotMatch(readFileSync(join(h1.folder, "state/weavelaunch.json"), "utf8"), /open-sesame/);
+      const refused = await h1.weave("launch", "--resume", ...common);
+      assert.deepEqual(
+        [refused.code, refused.stderr.split("\n")[0]],
+        [1, "the last launch had a password, which is not kept on disk"],
+      );
+      assert.equal(h1.supervisorPid, undefined);
     }),
 );

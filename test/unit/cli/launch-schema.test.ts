@@ -15,6 +15,7 @@ const BAD: Readonly<Record<string, { readonly texts: readonly string[]; readonly
   host: { texts: ["localhost", "10.0.0", "10.0.0.256", "::1"], raw: [7] },
   port: { texts: ["0", "99999", "65536", "-1", "abc", "1e3", ""], raw: [0, 65_536, 1.5, "6783", null] },
   password: { texts: ["x".repeat(1_025)], raw: ["", 7] },
+  passwordFile: { texts: ["x".repeat(5_000)], raw: ["", 7] },
   encryption: { texts: ["maybe", "true"], raw: ["on", 1] },
   trustedSubnets: { texts: ["10.0.0.0/8,X", "10.0.0.0/33", "10.0.0.0"], raw: ["10.0.0.0/8", [7]] },
   connectionLimit: { texts: ["-1", "4097", "9999", "x"], raw: [-1, 9_999, "5"] },

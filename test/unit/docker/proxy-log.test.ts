@@ -1,0 +1,42 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { DockerOptions } from "#docker/flags.js";
+import { ApiProxy } from "#docker/proxy/proxy.js";
+import { silentLog } from "#src/log.js";
+
+test("a call that fails is logged without its query: build arguments may be secrets", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "weave-proxy-"));
+  const lines: string[] = [];
+  const keep = (message: string, fields?: object) => void lines.push(`${message} ${JSON.stringify(fields)}`);
+  const path = join(folder, "proxy.sock");
+  const proxy = await ApiProxy.open({
+    // Nobody is there.
+    engine: { socketPath: join(folder, "engine.sock") },
+    options: { listen: [path], tls: "off" } as unknown as DockerOptions,
+    rewriter: () => undefined,
+    log: { ...silentLog, info: keep, warn: keep, error: keep },
+  });
+  try {
+    const status = await new Promise((resolve, reject) => {
+      const call = {
+        socketPath: path,
+        method: "POST",
+        path: "/v1.44/build?buildargs=%7B%22TOKEN%22%3A%22s3cret%22%7D",
+        agent: false,
+      };
+      request(call, (response) => resolve(response.resume().statusCode))
+        .on("error", reject)
+        .end();
+    });
+    assert.equal(status, 502);
+    assert.match(lines.join("\n"), /"call":"POST \/v1\.44\/build"/);
+    assert.doesNotMatch(lines.join("\n"), /s3cret|buildargs/);
+  } finally {
+    await proxy.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
