@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import type { Server } from "node:http";
 import { Docker } from "#docker/docker.js";
 import { openListeners } from "#router/api/listeners.js";
@@ -13,6 +13,7 @@ import { lastWords } from "#src/log-sink.js";
 import { controlSocket, failureFile, helperFolder, launchFile, paths, routerFile } from "#src/paths.js";
 import { removePid, writePid } from "#src/pid-file.js";
 import { Problems } from "#src/problems.js";
+import { makePublicFolder } from "#src/public-folder.js";
 import { settledWithin } from "#src/time-limit.js";
 
 /** A part that has not stopped by then is left behind: whatever must not be lost is on disk already. */
@@ -63,7 +64,7 @@ class RouterProcess {
 
   async start(): Promise<void> {
     try {
-      mkdirSync(this.#run, { recursive: true, mode: 0o755 });
+      makePublicFolder(this.#run);
       const options = parseOptions(JSON.parse(readFileSync(launchFile(this.#run), "utf8")));
       this.#log.setLevel(options.logLevel);
       await this.#open(options);

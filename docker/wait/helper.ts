@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { PROGRAMS } from "#docker/wait/programs.js";
 
@@ -47,10 +47,11 @@ export function installHelper(folder: string): string | undefined {
   const bytes = Buffer.from(program, "base64");
   const file = `${folder}/${PROGRAM}`;
   mkdirSync(dirname(folder), { recursive: true, mode: 0o700 });
-  // Containers of any user run it.
-  mkdirSync(folder, { recursive: true, mode: 0o755 });
+  mkdirSync(folder, { recursive: true });
   // One that is being run cannot be written to, and need not be.
-  if (!sameBytes(file, bytes)) writeFileSync(file, bytes, { mode: 0o755 });
+  if (!sameBytes(file, bytes)) writeFileSync(file, bytes);
+  // Containers of any user run it, whatever our umask is.
+  for (const path of [folder, file]) chmodSync(path, 0o755);
   return folder;
 }
 

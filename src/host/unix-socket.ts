@@ -1,7 +1,8 @@
-import { lstatSync, mkdirSync, rmSync } from "node:fs";
+import { lstatSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { dirname } from "node:path";
 import { systemCode } from "#src/errors.js";
+import { makePublicFolder } from "#src/public-folder.js";
 
 /** Who listens takes a connection at once. */
 const PROBE_MS = 1_000;
@@ -11,7 +12,7 @@ const PROBE_MS = 1_000;
  * socket, is not ours to remove.
  */
 export async function freeSocketPath(path: string): Promise<"free" | "no socket" | "in use"> {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  makePublicFolder(dirname(path));
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat === undefined) return "free";
   if (!stat.isSocket()) return "no socket";

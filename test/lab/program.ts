@@ -84,6 +84,8 @@ const programs: Record<string, () => void> = {
       clearInterval(timer);
       done(String(opened));
     }, 20);
+  },
+
   /** connect-many PORT COUNT: so many TCP connections at once, which say nothing, for two seconds. */
   "connect-many"() {
     for (let i = 0; i < Number(args[1]); i++) connect(Number(args[0]), "127.0.0.1").on("error", () => {});

@@ -1,0 +1,23 @@
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { installHelper } from "#docker/wait/helper.js";
+import { freeSocketPath } from "#src/host/unix-socket.js";
+
+test("what containers and Docker's users need is open to them, though the router's files are its owner's alone", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "weave-rights-"));
+  const before = process.umask(0o077);
+  try {
+    const modeOf = (path: string) => (statSync(join(folder, path)).mode & 0o777).toString(8);
+    assert.equal(installHelper(join(folder, "state/w")), join(folder, "state/w"));
+    assert.deepEqual([modeOf("state/w"), modeOf("state/w/w"), modeOf("state")], ["755", "755", "700"]);
+    mkdirSync(join(folder, "there"));
+    assert.equal(await freeSocketPath(join(folder, "there/new/deep/weave.sock")), "free");
+    assert.deepEqual([modeOf("there/new"), modeOf("there/new/deep"), modeOf("there")], ["755", "755", "700"]);
+  } finally {
+    process.umask(before);
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
