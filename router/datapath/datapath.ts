@@ -106,6 +106,7 @@ export class Datapath {
   send(command: Command): void {
     switch (command.do) {
       case "control":
+      case "batch":
         return this.#tell(0, command);
       // The thread that has the lane's replay window.
       case "record":

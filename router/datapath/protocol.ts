@@ -25,6 +25,8 @@ export type Command =
       readonly source: Endpoint;
       readonly datagramBytes: number;
       readonly datagramsPerRecord: number;
+      /** Datagrams may leave in batches: many with one call. */
+      readonly batches: boolean;
       /** Frames go over the connection's own channel. */
       readonly stream: boolean;
     }
@@ -35,6 +37,13 @@ export type Command =
   /** Another thread has seen the peer move. */
   | { readonly do: "address"; readonly session: number; readonly address: Endpoint }
   | { readonly do: "control"; readonly session: number; readonly message: Uint8Array; readonly datagramBytes: number }
+  /** Control messages that leave with one call, each in a datagram of its own. */
+  | {
+      readonly do: "batch";
+      readonly session: number;
+      readonly messages: readonly Uint8Array[];
+      readonly datagramBytes: number;
+    }
   | { readonly do: "close"; readonly session: number }
   | { readonly do: "routes"; readonly routes: RouteTable }
   /** Another thread has learnt where a MAC is. */

@@ -122,6 +122,8 @@ export class Session {
   datagramBytes = FLOOR_DATAGRAM;
   /** How many datagrams a record may fill: fewer when more are lost (see sleeve/record-size.ts). */
   datagramsPerRecord = SAFE_DATAGRAMS;
+  /** The kernel may be given many datagrams with one call; else each leaves with its own. */
+  batches = true;
   /** Frames do not go by UDP now, but over the connection's own channel. */
   stream = false;
   /** Bytes handed to that channel which it has not sent yet. */

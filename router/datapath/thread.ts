@@ -238,6 +238,7 @@ export class DatapathThread {
         session.source = command.source;
         session.datagramBytes = command.datagramBytes;
         session.datagramsPerRecord = command.datagramsPerRecord;
+        session.batches = command.batches;
         session.stream = command.stream;
         return;
       }
@@ -260,6 +261,12 @@ export class DatapathThread {
         const session = sessions.get(command.session);
         if (session !== undefined)
           this.#transmitter.control(session, this.#options.self, command.message, command.datagramBytes);
+        return;
+      }
+      case "batch": {
+        const session = sessions.get(command.session);
+        if (session !== undefined)
+          this.#transmitter.batch(session, this.#options.self, command.messages, command.datagramBytes);
         return;
       }
       case "close": {

@@ -1,4 +1,4 @@
-import type { Drop, Tally } from "#router/datapath/protocol.js";
+import type { Tally } from "#router/datapath/protocol.js";
 import {
   AT_BODY,
   AT_DEST,
@@ -18,6 +18,7 @@ import {
   RECORD_OVERHEAD,
   writeMac,
 } from "#router/datapath/record.js";
+import { dropOf } from "#router/datapath/send-failure.js";
 import { FLOOR_DATAGRAM, SEAL_REFUSED, type Session } from "#router/datapath/session.js";
 import {
   DESCRIPTOR_BYTES,
@@ -182,14 +183,28 @@ export class Transmitter {
 
   /** Sends a control message alone in one datagram, padded to `datagramBytes`; by UDP, whatever frames do. */
   control(session: Session, self: number, message: Uint8Array, datagramBytes: number): void {
-    if (!this.#sealable(session) || !this.#addressed(session)) return;
     this.flush();
+    this.#control(session, self, message, datagramBytes);
+    this.flush();
+  }
+
+  /** As {@link control}, of several messages with one call: also to a peer whose datagrams do not leave so otherwise. */
+  batch(session: Session, self: number, messages: readonly Uint8Array[], datagramBytes: number): void {
+    this.flush();
+    for (const message of messages) this.#control(session, self, message, datagramBytes);
+    const { batches } = session;
+    session.batches = true;
+    this.flush();
+    session.batches = batches;
+  }
+
+  #control(session: Session, self: number, message: Uint8Array, datagramBytes: number): void {
+    if (!this.#sealable(session) || !this.#addressed(session)) return;
     const start = this.#begin(KIND_CONTROL, self, session.peer, 0);
     const length = Math.max(datagramBytes - DATAGRAM_HEADER, RECORD_OVERHEAD + message.length);
     this.#memory.u8.fill(0, start + AT_BODY, start + length);
     this.#memory.u8.set(message, start + AT_BODY);
     this.#cut(session, start, length, length);
-    this.flush();
   }
 
   /** Sends all that waits. */
@@ -354,7 +369,7 @@ export class Transmitter {
       counters.datagramsSent += this.#batchCount;
       counters.bytesSent += bytes;
     } else {
-      this.#tally.drop(reasonOf(-result), this.#batchCount);
+      this.#tally.drop(dropOf(-result), this.#batchCount);
       if (result === -Errno.EMSGSIZE || result === -Errno.EINVAL) this.#events.tooBig(session);
     }
     this.#parts.clear();
@@ -372,8 +387,9 @@ export class Transmitter {
     return unbound;
   }
 
-  #sendFrom({ sender, address }: Session, source: Endpoint): number {
-    return sender.send(this.#parts, this.#batchPiece + DATAGRAM_HEADER, SPANS_PER_DATAGRAM, address, source);
+  #sendFrom({ sender, address, batches }: Session, source: Endpoint): number {
+    const datagramBytes = this.#batchPiece + DATAGRAM_HEADER;
+    return sender.send(this.#parts, datagramBytes, SPANS_PER_DATAGRAM, address, source, batches);
   }
 }
 
@@ -381,18 +397,4 @@ export class Transmitter {
 function roomOf(session: Session): number {
   if (session.stream) return STREAM_RECORD_BYTES;
   return Math.min(session.datagramsPerRecord * (session.datagramBytes - DATAGRAM_HEADER), MAX_RECORD - MAX_PADDING);
-}
-
-function reasonOf(errno: number): Drop {
-  switch (errno) {
-    case Errno.EMSGSIZE:
-    case Errno.EINVAL:
-      return "datagram-too-big";
-    // The socket's buffer or the device's queue is full. To wait for it would stall all other peers.
-    case Errno.EAGAIN:
-    case Errno.ENOBUFS:
-      return "send-queue-full";
-    default:
-      return "send-failed";
-  }
 }

@@ -6,6 +6,7 @@ import { decodePathMessage, encodePathMessage, type PathMessage } from "#router/
 import type { Command, DatapathEvent } from "#router/datapath/protocol.js";
 import { innerMtu, MAX_RECORD } from "#router/datapath/record.js";
 import { type Arrivals, FLOOR_DATAGRAM } from "#router/datapath/session.js";
+import { type BatchEffect, BatchProbe } from "#router/sleeve/batch-probe.js";
 import { DataKeys, type KeyEffect, REKEY_MS, rekeyShapes } from "#router/sleeve/keys.js";
 import { Path, type PathEffect } from "#router/sleeve/path.js";
 import { RecordSize } from "#router/sleeve/record-size.js";
@@ -123,6 +124,8 @@ export class SleeveConnection implements OverlayConnection {
   #source: Endpoint;
   #stopped = false;
   #recordSize: RecordSize;
+  readonly #batchProbe = new BatchProbe();
+  #batchWake: Timer | undefined;
   /** Why frames do not go by UDP, and since when (milliseconds of the day's clock). */
   #streaming: { readonly reason: string; readonly since: number } | undefined;
 
@@ -181,6 +184,8 @@ export class SleeveConnection implements OverlayConnection {
         reason: `"${this.#streaming.reason}"`,
         since: new Date(this.#streaming.since).toISOString(),
       }),
+      ...(!this.#streaming &&
+        !this.#batchProbe.pass && { batches: false, reason: '"datagrams pass one by one, but not in batches"' }),
     };
   }
 
@@ -194,6 +199,7 @@ export class SleeveConnection implements OverlayConnection {
       DatagramBytes: datagramBytes,
       DatagramReason: reason,
       KeyEpoch: this.#keys.epoch,
+      Batches: this.#batchProbe.pass ? "yes" : "no",
       DatagramsPerRecord: this.#recordSize.datagrams,
       LossPercent: Number((this.#recordSize.loss * 100).toFixed(3)),
     };
@@ -209,6 +215,8 @@ export class SleeveConnection implements OverlayConnection {
       return;
     }
     const now = this.#options.clock.now();
+    if (message.type === "pong" && BatchProbe.owns(message.id))
+      return this.#followBatches(this.#batchProbe.pong(message.id, now));
     if (message.type === "pong") return this.#follow(path.pong(message.id, message.datagramBytes, now));
     if (!event.answered) this.#control({ type: "pong", id: message.id, datagramBytes: event.datagramBytes }, 0);
     this.#follow(path.pinged(message.before, now));
@@ -216,7 +224,10 @@ export class SleeveConnection implements OverlayConnection {
 
   /** Frames are being sent by UDP. */
   onFrames(large: boolean): void {
-    if (this.#path !== undefined) this.#follow(this.#path.frames(large, this.#options.clock.now()));
+    if (this.#path === undefined) return;
+    const now = this.#options.clock.now();
+    this.#follow(this.#path.frames(large, now));
+    if (large && this.#path.state === "established") this.#followBatches(this.#batchProbe.used(now));
   }
 
   onLinksChanged(): void {
@@ -257,6 +268,7 @@ export class SleeveConnection implements OverlayConnection {
     this.#stopped = true;
     this.#rekeying.cancel();
     this.#wake?.cancel();
+    this.#batchWake?.cancel();
     this.#options.datapath.send({ do: "close", session: this.session });
     this.#forget();
   }
@@ -302,6 +314,7 @@ export class SleeveConnection implements OverlayConnection {
       source: this.#source,
       datagramBytes: this.#path!.datagramBytes,
       datagramsPerRecord: this.#recordSize.datagrams,
+      batches: this.#batchProbe.pass,
       stream: this.#streaming !== undefined,
     });
   }
@@ -319,6 +332,7 @@ export class SleeveConnection implements OverlayConnection {
           break;
         case "size":
           this.#tellPath(0);
+          if (effect.datagramBytes === FLOOR_DATAGRAM) this.#followBatches(this.#batchProbe.shrunk(clock.now()));
           log.info("Effective MTU verified", {
             peer: peerText(this.#link.remote),
             mtu: innerMtu(effect.datagramBytes),
@@ -335,6 +349,7 @@ export class SleeveConnection implements OverlayConnection {
           log.warn("frames go over the TCP connection", { peer: peerText(this.#link.remote), why: effect.reason });
           this.#streaming = { reason: effect.reason, since: Date.now() };
           this.#learnSource();
+          this.#batchProbe.forget();
           this.#tellPath(0);
           this.#link.established();
       }
@@ -343,6 +358,32 @@ export class SleeveConnection implements OverlayConnection {
     if (this.#stopped || this.#path === undefined) return;
     const now = clock.now();
     this.#wake = clock.after(Math.max(0, this.#path.wakeAt - now), () => this.#follow(this.#path!.tick(clock.now())));
+  }
+
+  /** As {@link #follow}, for what the probe of batches wants. */
+  #followBatches(effects: readonly BatchEffect[]): void {
+    const { clock, datapath, log } = this.#options;
+    const { datagramBytes } = this.#path!;
+    for (const effect of effects) {
+      if (effect.do === "batches") {
+        const remote = { peer: peerText(this.#link.remote) };
+        if (effect.pass) log.info("datagrams pass in batches again", remote);
+        else log.warn("datagrams pass one by one, but not in batches: each is sent alone", remote);
+        this.#tellPath(0);
+        continue;
+      }
+      const pings = effect.ids.map((id) => ({ type: "ping", id, datagramBytes }) as const);
+      if (!effect.batch) for (const ping of pings) this.#control(ping, datagramBytes);
+      else {
+        const messages = pings.map((ping) => encodePathMessage(ping));
+        datapath.send({ do: "batch", session: this.session, messages, datagramBytes });
+      }
+    }
+    this.#batchWake?.cancel();
+    const { wakeAt } = this.#batchProbe;
+    if (this.#stopped || wakeAt === undefined) return;
+    const wait = Math.max(0, wakeAt - clock.now());
+    this.#batchWake = clock.after(wait, () => this.#followBatches(this.#batchProbe.tick(clock.now())));
   }
 
   #carryOut(effects: readonly KeyEffect[]): void {

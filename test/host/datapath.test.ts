@@ -205,6 +205,32 @@ test("a path that begins to drop large packets without a word is noticed, and TC
   }
 });
 
+test("where a filter sees a batch of datagrams as one packet and drops it, each datagram is sent alone, and status says so", {
+  skip,
+  timeout: 180_000,
+}, async () => {
+  const pair = await Pair.create();
+  try {
+    const { h1, h2, c1, c2 } = pair;
+    // On a virtual wire nobody cuts a batch up before the filter has seen it.
+    for (const host of [h1, h2])
+      await host.must(
+        "nft",
+        "add table inet hole; add chain inet hole in { type filter hook prerouting priority -350; }; add rule inet hole in iifname eth0 udp dport 6783 ip length > 900 drop",
+      );
+    await transfer(c1, c2, "10.32.0.2", 4 * MB);
+    await transfer(c2, c1, "10.32.0.1", 4 * MB);
+    for (const host of [h1, h2])
+      assert.match(
+        await pair.connections(host),
+        / established .* sleeve .* batches=false .* reason="datagrams pass one by one, but not in batches"/,
+      );
+    await pair.carries(4 * MB);
+  } finally {
+    await pair.lab.dispose();
+  }
+});
+
 for (const [mtu, launch, shown] of [
   [9_000, ["--mtu", "8890"], 8_894],
   [1_280, [], 1_174],

@@ -73,6 +73,9 @@ export class Datagrams {
         return;
       case "control":
         return this.#send(command.session, command.message, command.datagramBytes);
+      case "batch":
+        for (const message of command.messages) this.#send(command.session, message, command.datagramBytes);
+        return;
       case "close":
         this.#sessions.delete(command.session);
     }

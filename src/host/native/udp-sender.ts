@@ -34,8 +34,9 @@ export class UdpSender {
    * @param spans how many spans make one datagram
    * @param from the address of this host that they leave from, whatever its port; 0: as the kernel chooses. When this
    *   host has no such address, kernels answer ENETUNREACH, or EINVAL
+   * @param batches the kernel may cut one call's bytes into datagrams; else each datagram is a call
    */
-  send(parts: IoVector, segmentBytes: number, spans: number, to: Endpoint, from: Endpoint = 0): number {
+  send(parts: IoVector, segmentBytes: number, spans: number, to: Endpoint, from: Endpoint = 0, batches = true): number {
     this.#from = from;
     if (to !== this.#to) {
       this.#to = to;
@@ -44,7 +45,7 @@ export class UdpSender {
     }
     if (parts.bytes <= segmentBytes) return this.#sendSpans(parts, 0, parts.count, 0);
     if (this.#singly > 0) this.#singly--;
-    else if (this.#segment) {
+    else if (this.#segment && batches) {
       const sent = this.#sendSpans(parts, 0, parts.count, segmentBytes);
       if (sent !== -Errno.EIO) return sent;
       this.#singly = SENDS_BEFORE_RETRY;

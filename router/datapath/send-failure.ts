@@ -1,0 +1,17 @@
+import type { Drop } from "#router/datapath/protocol.js";
+import { Errno } from "#src/host/native/libc.js";
+
+/** Under what a send that failed is counted. */
+export function dropOf(errno: number): Drop {
+  switch (errno) {
+    case Errno.EMSGSIZE:
+    case Errno.EINVAL:
+      return "datagram-too-big";
+    // The socket's buffer or the device's queue is full. To wait for it would stall all other peers.
+    case Errno.EAGAIN:
+    case Errno.ENOBUFS:
+      return "send-queue-full";
+    default:
+      return "send-failed";
+  }
+}
