@@ -1,5 +1,5 @@
 /*
- * /w/w COMMAND ARGS…: waits until the container's interface `ethwe` is ready, then becomes COMMAND.
+ * /.weave/w COMMAND ARGS…: waits until the container's interface `ethwe` is ready, then becomes COMMAND.
  *
  * It runs in containers of any kind, so it needs nothing: no libc, no dynamic linker, no /proc, no /sys, no privileges.
  * "Ready" is one flag of the interface (IFF_DYNAMIC), which weave sets after addresses and routes. Built by build.sh for
