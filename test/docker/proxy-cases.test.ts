@@ -27,6 +27,10 @@ test("mounts of the user's at /w, and where the helper is usually, stay the user
   assert.match(output, /^\/w\/hostname\n\d+: ethwe/);
 });
 
+test("a container's program may have any user", { skip }, async () => {
+  assert.equal(await host.type(`${ENV} docker run --rm --user 1234:1234 busybox id -u`), "1234");
+});
+
 test("docker exec waits for nothing after detach, nor in a container that cannot be attached", { skip }, async () => {
   await host.type(`${ENV} docker run -d --name detached busybox sleep 600; weave detach detached`);
   assert.equal(await host.type(`${ENV} timeout 15 docker exec detached echo there`), "there");

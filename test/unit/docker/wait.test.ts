@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { installHelper } from "#docker/wait/helper.js";
 import { PROGRAMS } from "#docker/wait/programs.js";
 import { hostTestsImpossible, programMissing } from "#test/lab/lab.js";
 
@@ -31,6 +32,20 @@ after(() => {
 });
 
 const link = (...args: string[]) => spawnSync("ip", ["-n", NETNS, "link", "set", "ethwe", ...args]);
+
+test("the helper can be run by all, whatever the router's umask is, also where an earlier one was not", () => {
+  const umask = process.umask(0o077);
+  try {
+    const installed = installHelper(join(folder, "state", "w"))!;
+    const modes = () => [installed, join(installed, "w")].map((path) => statSync(path).mode & 0o777);
+    assert.deepEqual(modes(), [0o755, 0o755]);
+    for (const path of [installed, join(installed, "w")]) chmodSync(path, 0o700);
+    installHelper(installed);
+    assert.deepEqual(modes(), [0o755, 0o755]);
+  } finally {
+    process.umask(umask);
+  }
+});
 
 /** What the helper must do, whatever it was built by. */
 async function check(command: readonly string[]): Promise<void> {
