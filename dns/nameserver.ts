@@ -3,10 +3,11 @@ import { z } from "zod/mini";
 import { decodeMessage, encodeMessage, type Message, type OriginSummary } from "#dns/messages.js";
 import { fold, inDomain, parseName } from "#dns/name.js";
 import { type DnsRecord, MAX_ORIGIN_BYTES, type OriginState, type RecordKey, Records } from "#dns/records.js";
+import { Room } from "#dns/room.js";
 import { AHEAD_MS, successor } from "#mesh/counter.js";
 import type { Directory } from "#mesh/directory.js";
 import type { GossipChannel, Gossiper } from "#mesh/gossip.js";
-import { MAX_PEERS, type PeerName } from "#mesh/peer.js";
+import type { PeerName } from "#mesh/peer.js";
 import { type Clock, every, type Timer } from "#src/clock.js";
 import { WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
@@ -19,9 +20,6 @@ export const CHANNEL = "nameserver";
 /** Longer than any gossip is under way: a peer that was away for longer than this hears the horizon. As the original. */
 const TOMBSTONE_S = 30 * 60;
 const TICK_MS = 60_000;
-/** Peers that the mesh does not know (yet), of which names are kept, and for how long. */
-const MAX_UNKNOWN = 256;
-const UNKNOWN_MS = 15 * 60_000;
 
 const stored = z.object({ hostname: z.string(), address: z.string(), ident: z.string() });
 
@@ -50,12 +48,9 @@ export class Nameserver implements Gossiper {
   readonly domain: string;
   readonly #options: NameserverOptions;
   readonly #records = new Records();
-  /** Peers that were out of reach for so long that their names were dropped. */
-  readonly #forgotten = new Set<PeerName>();
+  readonly #room: Room;
   readonly #digests = new Map<PeerName, string>();
   readonly #timer: Timer;
-  /** Origins that the mesh does not know, and since when. */
-  readonly #unknown = new Map<PeerName, number>();
   #channel: GossipChannel | undefined;
   #incarnation: number;
   #version = 0;
@@ -67,6 +62,8 @@ export class Nameserver implements Gossiper {
     this.#options = options;
     this.domain = options.domain;
     this.#incarnation = options.incarnation;
+    const { self, clock, peers } = options;
+    this.#room = new Room({ self, clock, peers, origins: this.#records, drop: (origin) => this.#drop(origin) });
     const records = options.store.list(options.prefix).map(([key, value]): DnsRecord => {
       const { hostname, address, ident } = checkStored(key, value, stored, "'weave reset' starts anew.");
       return { hostname, address, ident, origin: options.self, version: ++this.#version, tombstone: 0 };
@@ -193,10 +190,8 @@ export class Nameserver implements Gossiper {
 
   /** A peer is gone for so long that its names are dropped. It tells them again when it returns. */
   forgotten(peer: PeerName): void {
-    this.#records.drop(peer);
-    this.#digests.delete(peer);
-    this.#forgotten.add(peer);
-    if (this.#forgotten.size > MAX_PEERS) this.#forgotten.delete(this.#forgotten.keys().next().value as PeerName);
+    this.#drop(peer);
+    this.#room.forget(peer);
   }
 
   // ── Gossip ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -296,12 +291,11 @@ export class Nameserver implements Gossiper {
       return undefined;
     }
     // Others, who forget it later, still tell of it.
-    if (this.#forgotten.has(origin) && this.isAway(origin)) return undefined;
-    if (incarnation > this.#latest() || !this.#hasRoomFor(origin)) {
+    if (this.#room.wasForgotten(origin) && this.isAway(origin)) return undefined;
+    if (incarnation > this.#latest() || !this.#room.admits(origin)) {
       this.rejected++;
       return undefined;
     }
-    this.#forgotten.delete(origin);
     const news = this.#records.merge(state);
     if (news !== undefined) this.#digests.delete(origin);
     return news;
@@ -332,33 +326,9 @@ export class Nameserver implements Gossiper {
     return (time?.() ?? clock.wall()) + AHEAD_MS;
   }
 
-  #isKnown(origin: PeerName): boolean {
-    const { self, peers } = this.#options;
-    return origin === self || peers.reachable().has(origin) || peers.nickname(origin) !== undefined;
-  }
-
-  /** Names may come before the mesh knows their peer: of a few such they are kept. */
-  #hasRoomFor(origin: PeerName): boolean {
-    if (this.#records.has(origin)) return true;
-    if (this.#records.originCount >= MAX_PEERS) return false;
-    if (this.#isKnown(origin)) return true;
-    if (this.#unknown.size >= MAX_UNKNOWN) this.#dropUnknown();
-    if (this.#unknown.size >= MAX_UNKNOWN) return false;
-    this.#unknown.set(origin, this.#options.clock.now());
-    return true;
-  }
-
-  /** Forgets origins that the mesh has not got to know in time. */
-  #dropUnknown(): void {
-    const now = this.#options.clock.now();
-    for (const [origin, since] of this.#unknown) {
-      const known = this.#isKnown(origin);
-      if (!known && now - since < UNKNOWN_MS) continue;
-      this.#unknown.delete(origin);
-      if (known) continue;
-      this.#records.drop(origin);
-      this.#digests.delete(origin);
-    }
+  #drop(origin: PeerName): void {
+    this.#records.drop(origin);
+    this.#digests.delete(origin);
   }
 
   /** Our own records change: told to all. */
@@ -372,7 +342,7 @@ export class Nameserver implements Gossiper {
   }
 
   #expire(): void {
-    this.#dropUnknown();
+    this.#room.tidy();
     const before = Math.floor(this.#options.clock.wall() / 1_000) - TOMBSTONE_S;
     if (!this.#records.expire(this.#options.self, before)) return;
     this.#digests.delete(this.#options.self);

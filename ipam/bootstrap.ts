@@ -84,7 +84,9 @@ export class Bootstrap {
   /** @returns whether it is to be passed on: the proposal that holds against all others that we know @throws WEAVE_STORE */
   hear(votes: Votes): boolean {
     const before = this.#election.leader;
-    if (!this.#election.merge(votes, this.#init.mode === "consensus")) return false;
+    const reachable = this.#env.peers.reachable();
+    const isElector = this.#init.mode === "consensus";
+    if (!this.#election.merge(votes, isElector, (peer) => reachable.has(peer))) return false;
     const { leader } = this.#election;
     // Somebody else has begun: two that outbid each other never end.
     if (leader?.peer !== before?.peer) this.#waitBeforeProposing();
@@ -149,7 +151,7 @@ export class Bootstrap {
     if (this.#init.mode === "consensus") {
       const reachable = peers.reachable();
       const others = [...this.#participants()].filter((peer) => reachable.has(peer));
-      this.#election.lead(this.#quorum(), clock.wall(), others);
+      this.#election.lead(this.#quorum(), clock.wall(), others, (peer) => reachable.has(peer));
     }
     // A promise that a crash could undo must not be told.
     store.put(KEY, { name: self, range: range.text, ...votesToWire(this.#election.votes) });

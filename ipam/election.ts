@@ -74,13 +74,19 @@ export class Election {
     this.#say({ ...(this.own ?? NONE), promised: { round, proposer: this.#self } });
   }
 
-  /** Merges what others say. @param elector whether we vote; an observer only listens @returns whether anything was new */
-  merge(votes: Votes, elector: boolean): boolean {
+  /**
+   * Merges what others say.
+   *
+   * @param elector whether we vote; an observer only listens
+   * @param isPeer whether somebody is within reach: made-up voters must not take the room of real ones
+   * @returns whether anything was new
+   */
+  merge(votes: Votes, elector: boolean, isPeer: (peer: PeerName) => boolean): boolean {
     let news = false;
     for (const [peer, vote] of votes) {
       // Our own entry too: after the loss of a disk others know better what we said.
       const was = this.#votes.get(peer) ?? NONE;
-      if (was === NONE && this.#votes.size >= MAX_PEERS) continue;
+      if (was === NONE && this.#votes.size >= MAX_PEERS && !this.#makeRoom(peer, isPeer)) continue;
       const now = later(was, vote);
       if (equal(was, now)) continue;
       this.#votes.set(peer, now);
@@ -106,9 +112,10 @@ export class Election {
    * Moves our own part on where the votes allow it.
    *
    * @param others peers that take part in IPAM too, though they have not voted: they get a share
+   * @param isPeer whether somebody is within reach: of the voters these get a share; who made up voters gets none
    * @returns whether our entry has changed
    */
-  lead(quorum: number, now: number, others: Iterable<PeerName>): boolean {
+  lead(quorum: number, now: number, others: Iterable<PeerName>, isPeer: (peer: PeerName) => boolean): boolean {
     const { promised, accepted } = this.own ?? NONE;
     if (promised.proposer !== this.#self || compareBallots(accepted?.ballot ?? NO_BALLOT, promised) >= 0) return false;
     const promises = [...this.#votes].filter(([, vote]) => compareBallots(vote.promised, promised) === 0);
@@ -117,7 +124,8 @@ export class Election {
     for (const [, vote] of promises)
       if (vote.accepted !== undefined && compareBallots(vote.accepted.ballot, highest?.ballot ?? NO_BALLOT) > 0)
         highest = vote.accepted;
-    const value = highest?.value ?? { peers: [...new Set([...this.#votes.keys(), ...others])].sort(), at: now };
+    const voters = [...this.#votes.keys()].filter((peer) => peer === this.#self || isPeer(peer));
+    const value = highest?.value ?? { peers: [...new Set([...voters, ...others])].sort(), at: now };
     this.#say({ promised, accepted: { ballot: promised, value } });
     return true;
   }
@@ -150,7 +158,17 @@ export class Election {
     return true;
   }
 
+  #makeRoom(newcomer: PeerName, isPeer: (peer: PeerName) => boolean): boolean {
+    if (!isPeer(newcomer)) return false;
+    for (const voter of this.#votes.keys())
+      if (voter !== this.#self && !isPeer(voter)) return this.#votes.delete(voter);
+    return false;
+  }
+
   #say(vote: Vote): void {
+    // One more than the bound would be refused by all.
+    if (this.#votes.size >= MAX_PEERS && this.own === undefined)
+      this.#votes.delete(this.#votes.keys().next().value as PeerName);
     this.#votes.set(this.#self, vote);
   }
 }

@@ -2,17 +2,16 @@ import { Admission, collisionText } from "#mesh/admission.js";
 import type { ChannelOptions, Hello } from "#mesh/channel.js";
 import { Connection } from "#mesh/connection.js";
 import { ConnectionMaker, type ConnectionView, type Target } from "#mesh/connection-maker.js";
-import { CookieJar } from "#mesh/cookie.js";
 import { AHEAD_MS, meshTime } from "#mesh/counter.js";
 import { Dialler } from "#mesh/dialler.js";
-import { FairSlots } from "#mesh/fair-slots.js";
 import type { GossipChannel, Gossiper } from "#mesh/gossip.js";
 import { GossipRelay } from "#mesh/gossip-relay.js";
 import type { Message } from "#mesh/messages.js";
 import { keyPair, type Transport as Secured } from "#mesh/noise.js";
 import type { MeshOptions, MeshStatus } from "#mesh/options.js";
 import { type PeerName, type PeerRecord, peerText } from "#mesh/peer.js";
-import { Refusal, Refusals } from "#mesh/refusals.js";
+import { Reception } from "#mesh/reception.js";
+import { Refusal } from "#mesh/refusals.js";
 import { Routes } from "#mesh/routes.js";
 import { Topology } from "#mesh/topology.js";
 import { sendRecords, TopologyGossip } from "#mesh/topology-gossip.js";
@@ -22,16 +21,9 @@ import { Coalescer } from "#src/coalesce.js";
 import { textOf, WeaveError } from "#src/errors.js";
 import { toHex } from "#src/hex.js";
 import { sample } from "#src/random.js";
-import { RateLimiter } from "#src/token-bucket.js";
 
 /** Periodic repair with one random neighbour, as often as the original gossips. */
 export const REPAIR_MS = 30_000;
-/** Handshakes from one address: the original's accept rate. */
-const ACCEPT = { perSecond: 20, burst: 20 };
-/** Handshakes under way at once before a cookie is asked for. */
-const COOKIES_ABOVE = 32;
-/** Handshakes of others under way at once, in all and of one address: a site behind one address restarts at once. */
-const HANDSHAKES = { total: 256, each: 64 };
 /** Links and routes settle within this; a burst of changes is one change. */
 const ANNOUNCE_MS = 50;
 const ROUTES_MS = 20;
@@ -45,11 +37,7 @@ export class Mesh {
   readonly #clock: Clock;
   readonly #topology: Topology;
   readonly #maker: ConnectionMaker;
-  readonly #cookies: CookieJar;
-  readonly #accepts: RateLimiter;
-  readonly #dialled = new Set<Connection>();
-  readonly #accepted: FairSlots<Connection>;
-  readonly #refusals = new Refusals();
+  readonly #reception: Reception;
   readonly #connections = new Map<PeerName, Connection>();
   readonly #admission: Admission;
   readonly #gossip: GossipRelay;
@@ -82,7 +70,7 @@ export class Mesh {
       isTarget: (dialled) => this.#maker.targets.some(({ address }) => address === dialled),
       limit: options.connectionLimit,
     });
-    this.#accepted = new FairSlots(options.random, HANDSHAKES);
+    this.#reception = new Reception(options.clock, options.random, options.log);
     this.#maker = new ConnectionMaker(options.random, {
       discovery: options.discovery,
       limit: options.connectionLimit,
@@ -120,8 +108,6 @@ export class Mesh {
         this.#setAside(from, "topology", new WeaveError("WEAVE_MESSAGE_MALFORMED", why));
       },
     });
-    this.#cookies = new CookieJar(options.clock, options.random);
-    this.#accepts = new RateLimiter(options.clock, ACCEPT);
     this.#topology.updateReach(options.clock.now());
     this.#gossipRoutes = this.#frameRoutes = new Routes(options.name, this.#topology.reachable(), "all");
     this.#announce = new Coalescer(options.clock, ANNOUNCE_MS, () => this.#announceLinks());
@@ -181,8 +167,8 @@ export class Mesh {
       attempts: this.#maker.status(),
       targets: this.#maker.targets,
       conflicts: this.#topology.conflicts().map(({ kept, refused }) => collisionText(kept, refused)),
-      refused: this.#refusals.list(this.#clock.now()),
-      refusals: this.#refusals.counts,
+      refused: this.#reception.refusals.list(this.#clock.now()),
+      refusals: this.#reception.refusals.counts,
       terminations: this.#terminations,
       quarantined: this.#quarantined,
     };
@@ -195,32 +181,18 @@ export class Mesh {
     this.#announce.cancel();
     this.#reroute.cancel();
     const error = new WeaveError("WEAVE_CONNECTION", `${peerText(this.#topology.self)} is stopping`);
-    for (const connection of [...this.#dialled, ...this.#accepted, ...this.#connections.values()])
-      connection.close(error);
+    for (const connection of [...this.#reception.connections(), ...this.#connections.values()]) connection.close(error);
   }
 
   // ── Connections ───────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Takes an inbound wire. */
   accept(wire: Wire): void {
-    const host = hostOf(wire.remoteAddress);
-    if (this.#stopping.signal.aborted) return wire.terminate();
-    if (!this.#accepts.admit(host)) {
-      wire.terminate();
-      this.#refuse(wire.remoteAddress, tooMany());
-      return;
-    }
-    const underLoad = this.#accepted.size >= COOKIES_ABOVE;
-    this.#start(wire, undefined, underLoad ? { jar: this.#cookies, address: host } : undefined);
+    if (this.#stopping.signal.aborted) wire.terminate();
+    else if (this.#reception.admit(wire)) this.#start(wire, undefined);
   }
 
-  /** The operator of this end should know whom it keeps out. */
-  #refuse(address: string, refusal: Refusal): void {
-    this.#refusals.note(address, refusal, this.#clock.now());
-    this.#options.log.warn("a connection was refused", { from: address, why: textOf(refusal) });
-  }
-
-  #start(wire: Wire, dialled: string | undefined, cookies?: ChannelOptions["cookies"]): void {
+  #start(wire: Wire, dialled: string | undefined): void {
     const { random, staticKey, psk, clear, overlay } = this.#options;
     const { name, nickname, key, uid, incarnation } = this.#topology.self;
     const hello: Hello = {
@@ -240,7 +212,7 @@ export class Mesh {
       makeEphemeralKey: () => keyPair(random.bytes(32)),
       hello,
       ...(psk ? { psk } : {}),
-      ...(cookies ? { cookies } : {}),
+      ...(dialled === undefined ? this.#reception.demand(wire) : {}),
     };
     const connection = new Connection(this.#clock, wire, dialled, options, {
       opened: (opened, secured) => this.#opened(opened, secured, hello),
@@ -249,13 +221,12 @@ export class Mesh {
       responsive: (changed, responsive) => this.#responsive(changed, responsive),
       closed: (closed, error) => this.#closed(closed, error),
     });
-    if (dialled !== undefined) this.#dialled.add(connection);
-    else this.#accepted.add(hostOf(wire.remoteAddress), connection)?.close(tooMany());
+    this.#reception.begin(connection);
     connection.start();
   }
 
   #opened(connection: Connection, secured: Secured, hello: Hello): void {
-    this.#endHandshake(connection);
+    this.#reception.end(connection);
     const remote = connection.remote!;
     try {
       this.#admission.admit(connection, hello);
@@ -264,7 +235,7 @@ export class Mesh {
       return;
     }
     this.#connections.set(remote.name, connection);
-    this.#refusals.forgive(hostOf(connection.wire.remoteAddress));
+    this.#reception.welcome(connection);
     if (connection.dialled !== undefined) this.#maker.succeeded(connection.dialled, remote.name);
     connection.encrypted = !(hello.clear && remote.clear);
     const { log, overlay } = this.#options;
@@ -311,13 +282,8 @@ export class Mesh {
     this.#announce.request();
   }
 
-  #endHandshake(connection: Connection): void {
-    this.#dialled.delete(connection);
-    this.#accepted.delete(hostOf(connection.wire.remoteAddress), connection);
-  }
-
   #closed(connection: Connection, error: Error): void {
-    this.#endHandshake(connection);
+    this.#reception.end(connection);
     const { remote, dialled } = connection;
     const self = error instanceof Refusal && error.reason === "self";
     const peer = remote === undefined ? connection.wire.remoteAddress : peerText(remote);
@@ -334,9 +300,8 @@ export class Mesh {
         never: self,
         ...(remote ? { peer: remote.name } : {}),
       });
-    } else if (error instanceof Refusal && !self) this.#refuse(connection.wire.remoteAddress, error);
-    else if (error instanceof WeaveError && error.code === "WEAVE_HANDSHAKE")
-      this.#refuse(connection.wire.remoteAddress, new Refusal("handshake", error.message));
+    }
+    this.#reception.ended(connection, error);
     if (!this.#stopping.signal.aborted) this.#dialler.wake();
   }
 
@@ -424,5 +389,3 @@ const viewOf = (connection: Connection): ConnectionView => ({
   dialled: connection.dialled,
   peer: connection.remote!.name,
 });
-
-const tooMany = (): Refusal => new Refusal("busy", "too many connection attempts from this address");

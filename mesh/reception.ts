@@ -1,0 +1,91 @@
+import type { ChannelOptions } from "#mesh/channel.js";
+import type { Connection } from "#mesh/connection.js";
+import { CookieJar } from "#mesh/cookie.js";
+import { FairSlots } from "#mesh/fair-slots.js";
+import { Refusal, Refusals } from "#mesh/refusals.js";
+import { hostOf, type Wire } from "#mesh/transport.js";
+import type { Clock } from "#src/clock.js";
+import { WeaveError } from "#src/errors.js";
+import type { Log } from "#src/log.js";
+import type { Random } from "#src/random.js";
+import { RateLimiter } from "#src/token-bucket.js";
+
+/** Handshakes from one address: Weave Net's accept rate. */
+const ACCEPT = { perSecond: 20, burst: 20 };
+/** Handshakes under way at once before a cookie is asked for. */
+const COOKIES_ABOVE = 32;
+/** Handshakes of others under way at once, in all and of one address: a site behind one address restarts at once. */
+const HANDSHAKES = { total: 256, each: 64 };
+
+/** What is between us and those who are no peers yet: their handshakes, and who was refused. */
+export class Reception {
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #cookies: CookieJar;
+  readonly #rate: RateLimiter;
+  readonly #inbound: FairSlots<Connection>;
+  readonly #outbound = new Set<Connection>();
+  readonly refusals = new Refusals();
+
+  constructor(clock: Clock, random: Random, log: Log) {
+    this.#clock = clock;
+    this.#log = log;
+    this.#cookies = new CookieJar(clock, random);
+    this.#rate = new RateLimiter(clock, ACCEPT);
+    this.#inbound = new FairSlots(random, HANDSHAKES);
+  }
+
+  /** @returns whether a handshake may begin on an inbound wire; one that may not is closed */
+  admit(wire: Wire): boolean {
+    if (this.#rate.admit(hostOf(wire.remoteAddress))) return true;
+    wire.terminate();
+    this.#refuse(wire.remoteAddress, tooMany());
+    return false;
+  }
+
+  /** What an inbound handshake must show before anything is computed for it. */
+  demand(wire: Wire): Pick<ChannelOptions, "cookies"> {
+    if (this.#inbound.size < COOKIES_ABOVE) return {};
+    return { cookies: { jar: this.#cookies, address: hostOf(wire.remoteAddress) } };
+  }
+
+  /** A handshake begins; another may have to end for it. */
+  begin(connection: Connection): void {
+    if (connection.outbound) this.#outbound.add(connection);
+    else this.#inbound.add(hostOf(connection.wire.remoteAddress), connection)?.close(tooMany());
+  }
+
+  /** A handshake is over, whatever came of it. */
+  end(connection: Connection): void {
+    if (connection.outbound) this.#outbound.delete(connection);
+    else this.#inbound.delete(hostOf(connection.wire.remoteAddress), connection);
+  }
+
+  /** Handshakes under way. */
+  *connections(): Generator<Connection> {
+    yield* this.#outbound;
+    yield* this.#inbound;
+  }
+
+  /** The peer at the other end was let in. */
+  welcome({ wire }: Connection): void {
+    this.refusals.forgive(hostOf(wire.remoteAddress));
+  }
+
+  /** A connection has ended: if we refused another's, the operator of this end is told, too. */
+  ended({ outbound, wire }: Connection, error: Error): void {
+    if (outbound) return;
+    if (error instanceof Refusal) this.#refuse(wire.remoteAddress, error);
+    else if (error instanceof WeaveError && error.code === "WEAVE_HANDSHAKE")
+      this.#refuse(wire.remoteAddress, new Refusal("handshake", error.message));
+  }
+
+  #refuse(address: string, refusal: Refusal): void {
+    // The end that dials itself shows it.
+    if (refusal.reason === "self") return;
+    this.refusals.note(address, refusal, this.#clock.now());
+    this.#log.warn("a connection was refused", { from: address, why: refusal.message });
+  }
+}
+
+const tooMany = (): Refusal => new Refusal("busy", "too many connection attempts");

@@ -1,0 +1,160 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { decodeMessage, encodeMessage } from "#dns/messages.js";
+import { Nameserver } from "#dns/nameserver.js";
+import { MAX_RECORDS, type OriginState } from "#dns/records.js";
+import { MAX_MESSAGE_BYTES } from "#mesh/channel.js";
+import { AHEAD_MS } from "#mesh/counter.js";
+import { MAX_PEERS, type PeerName } from "#mesh/peer.js";
+import { silentLog } from "#src/log.js";
+import { memoryStore } from "#src/store.js";
+import { seededRandom, VirtualClock } from "#test/sim/virtual-time.js";
+
+const name = (index: number): PeerName =>
+  `02:00:00:00:${(index >> 8).toString(16).padStart(2, "0")}:${(index & 255).toString(16).padStart(2, "0")}`;
+
+/** Name servers whose messages arrive at once, and go to all others. */
+class Peers {
+  readonly clock = new VirtualClock();
+  readonly servers = new Map<PeerName, Nameserver>();
+  readonly sizes: number[] = [];
+
+  start(index: number, incarnation = this.clock.wall(), time?: () => number): Nameserver {
+    const self = name(index);
+    const server = new Nameserver({
+      self,
+      incarnation,
+      domain: "weave.local.",
+      clock: this.clock,
+      random: seededRandom(index),
+      log: silentLog,
+      store: memoryStore(),
+      prefix: "names/",
+      peers: { reachable: () => new Set(this.servers.keys()), nickname: () => undefined },
+      ...(time ? { time } : {}),
+    });
+    this.servers.set(self, server);
+    server.open({
+      unicast: (to, payload) => {
+        this.sizes.push(payload.length);
+        this.servers.get(to)?.onUnicast(self, payload);
+        return true;
+      },
+      broadcast() {},
+      gossip: (payload) => this.spread(self, payload),
+    });
+    return server;
+  }
+
+  /** As gossip does: whoever finds news in it passes them on. */
+  spread(from: PeerName, payload: Uint8Array): void {
+    for (const [to, server] of this.servers) {
+      if (to === from) continue;
+      const news = server.onGossip(from, payload);
+      if (news !== undefined) this.spread(to, news);
+    }
+  }
+
+  /** Each compares with each, as repair does in time. */
+  repair(): void {
+    for (const [from, server] of this.servers)
+      for (const [to, other] of this.servers) if (to !== from) other.onGossip(from, server.state());
+  }
+}
+
+const forged = (origin: PeerName, incarnation: number, change: Partial<OriginState> = {}): OriginState => ({
+  origin,
+  incarnation,
+  horizon: 0,
+  records: [{ hostname: "db.weave.local.", address: "6.6.6.6", ident: "x", origin, version: 1e9, tombstone: 0 }],
+  ...change,
+});
+
+for (const [what, attack] of [
+  ["the largest incarnation", () => forged(name(1), 2 ** 48)],
+  ["the latest incarnation that is believed", (_: number, now: number) => forged(name(1), now + AHEAD_MS)],
+  ["a record under the owner's own incarnation", (own: number) => forged(name(1), own)],
+  ["a horizon that buries all names", (own: number) => forged(name(1), own, { horizon: 2 ** 48, records: [] })],
+] as const) {
+  for (const hidden of [false, true]) {
+    test(`forged names (${what}${hidden ? ", not shown to the owner" : ""}) are replaced by the owner's`, async () => {
+      const peers = new Peers();
+      const incarnation = peers.clock.wall();
+      const [owner, other] = [peers.start(1, incarnation), peers.start(2)];
+      owner.add("c1", "10.32.0.1", "db.weave.local");
+      const state = attack(incarnation, peers.clock.wall());
+      const payload = encodeMessage({ kind: "states", states: [state] });
+      if (hidden) other.onGossip(name(9), payload);
+      else peers.spread(name(9), payload);
+      await peers.clock.run(10);
+      peers.repair();
+      await peers.clock.run(10);
+      peers.repair();
+      for (const server of [owner, other]) assert.deepEqual(server.lookup("db.weave.local."), ["10.32.0.1"]);
+      assert.equal(owner.digest, other.digest);
+      // And it can change them on.
+      owner.remove({ ident: "c1" });
+      owner.add("c2", "10.32.0.2", "db.weave.local");
+      for (const server of [owner, other]) assert.deepEqual(server.lookup("db.weave.local."), ["10.32.0.2"]);
+    });
+  }
+}
+
+test("a counter of more than 48 bits is refused by its shape", () => {
+  assert.throws(() => decodeMessage(encodeMessage({ kind: "states", states: [forged(name(1), 2 ** 48 + 1)] })), {
+    code: "WEAVE_MESSAGE_MALFORMED",
+  });
+});
+
+test("an owner whose disk was lost and whose clock is a week behind has its names heard, and the old ones gone", () => {
+  const peers = new Peers();
+  const now = peers.clock.wall();
+  const old = peers.start(1, now);
+  const other = peers.start(2);
+  old.add("c1", "10.32.0.1", "old.weave.local");
+  assert.deepEqual(other.lookup("old.weave.local."), ["10.32.0.1"]);
+  old.stop();
+  peers.servers.delete(name(1));
+  const back = peers.start(1, now - 7 * 24 * 3_600_000, () => now);
+  back.add("c2", "10.32.0.2", "new.weave.local");
+  peers.repair();
+  assert.deepEqual(other.lookup("new.weave.local."), ["10.32.0.2"]);
+  assert.equal(other.lookup("old.weave.local."), undefined);
+});
+
+test("origins that the mesh does not know are few and forgotten in time, and no summary is too long for its shape", async () => {
+  const peers = new Peers();
+  const [a, b] = [peers.start(1), peers.start(2)];
+  for (let i = 0; i < 2 * MAX_PEERS; i++) {
+    const payload = encodeMessage({ kind: "states", states: [forged(name(0x1000 + i), 1)] });
+    for (const server of [a, b]) server.onGossip(name(9), payload);
+  }
+  assert.ok(a.size <= 256, `${a.size} names of nobody`);
+  assert.ok(a.rejected > MAX_PEERS);
+  a.add("c", "10.32.0.1", "c.weave.local");
+  peers.repair();
+  assert.equal(a.digest, b.digest);
+  await peers.clock.run(17 * 60_000);
+  assert.equal(a.size, 1);
+});
+
+test("peers that give very many long names are told whole, in messages below the limit; more are refused in words", () => {
+  const peers = new Peers();
+  const [a, b] = [peers.start(1), peers.start(2)];
+  peers.servers.delete(name(2));
+  const label = "x".repeat(60);
+  const ident = "c".repeat(64);
+  let count = 0;
+  assert.throws(
+    () => {
+      for (; count <= MAX_RECORDS; count++)
+        a.add(ident, `10.${32 + (count >> 16)}.${(count >> 8) & 255}.${count & 255}`, `${label}.${label}.weave.local`);
+    },
+    { code: "WEAVE_DNS_NAME" },
+  );
+  assert.ok(count > 20_000, `only ${count} names`);
+  peers.servers.set(name(2), b);
+  peers.repair();
+  assert.equal(b.size, count);
+  assert.ok(Math.max(...peers.sizes) < MAX_MESSAGE_BYTES);
+});
