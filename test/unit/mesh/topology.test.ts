@@ -116,6 +116,24 @@ test("a second key for a live name is set aside and named; for a name out of rea
   assert.equal(a.merge([other]).news.length, 1);
 });
 
+test("a link leads to the machine whose key it names: the name's new owner, and not what was known of the old one", () => {
+  const c = new Topology(identity(1));
+  c.setLinks([link(2)]);
+  c.merge([record(2, 1, [link(3)]), record(3, 1, [], 9)]);
+  c.updateReach(0);
+  c.merge([record(2, 2, [])]);
+  assert.deepEqual(c.updateReach(1).suspended, [name(3)]);
+  // A neighbour has connected to another machine of that name, whose clock is behind: the link is heard of first.
+  const newKey = "d".repeat(64);
+  c.merge([record(2, 3, [{ ...link(3), key: keyStart(newKey) }])]);
+  assert.deepEqual(c.updateReach(2).resumed, []);
+  assert.equal(new Routes(name(1), [c.self, c.get(name(2))!, c.get(name(3))!], "all").unicast(name(3)), undefined);
+  const returned = { ...record(3, 1, [], 4), key: newKey };
+  assert.equal(c.merge([returned]).news.length, 1);
+  assert.deepEqual(c.updateReach(3).resumed, [name(3)]);
+  assert.deepEqual(c.conflicts(), []);
+});
+
 test("who is out of reach is suspended, comes back, and is forgotten only after the full time", () => {
   const a = new Topology(identity(1));
   a.setLinks([link(2)]);
