@@ -84,21 +84,24 @@ const bracketed = (row: Row): string => {
   return `[${word}]${row.repeatable ? " ..." : ""}`;
 };
 
-/** Words after a head, on lines of {@link WIDTH} columns, below one another. @param indent columns of the head */
+/** Words after a head, on lines that are aligned behind it. @param indent columns of the head */
 function folded(head: string, indent: number, words: readonly string[]): string[] {
-  const lines: string[] = [];
-  let line = head.padEnd(indent);
-  for (const word of words) {
-    const space = line.length === indent && line.trim() === "" ? "" : " ";
-    if (line.length + space.length + word.length > WIDTH && space !== "") {
-      lines.push(line);
-      line = " ".repeat(indent) + (head === "" ? "" : " ") + word;
-    } else line += space + word;
-  }
-  return [...lines, line].map((each) => each.trimEnd());
+  const [first = "", ...more] = linesOf(words, WIDTH - indent - 1);
+  return [`${head.padEnd(indent)} ${first}`.trimEnd(), ...more.map((line) => `${" ".repeat(indent)} ${line}`)];
 }
 
 const wrap = (text: string, indent: number): string =>
-  folded("", indent, text.split(" "))
-    .map((line) => `${line}\n`)
+  linesOf(text.split(" "), WIDTH - indent)
+    .map((line) => `${" ".repeat(indent)}${line}\n`)
     .join("");
+
+/** Words in lines of at most `width` columns; a longer word has its own line. */
+function linesOf(words: readonly string[], width: number): string[] {
+  const lines: string[] = [];
+  for (const word of words) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines;
+}

@@ -18,18 +18,11 @@ export function readFlags<N extends keyof typeof COMMANDS>(
   const { flags = {} }: Command = COMMANDS[name];
   const unknown = (typed: string, meant: string | undefined) =>
     usage(`unknown flag: ${typed}${meant === undefined ? "" : `; did you mean ${meant}?`}`);
-  const parsed = parsedOr(
-    (error) => usage(error.message),
-    () => parseFlags(flags, args, {}, unknown),
-  );
-  if (parsed.doubled.length > 0) throw usage(`${parsed.doubled[0]} is given more than once`);
-  return parsed as Parsed<FlagsOf<(typeof COMMANDS)[N]>>;
-}
-
-function parsedOr<T>(wrong: (error: WeaveError) => Error, parse: () => T): T {
   try {
-    return parse();
+    const parsed = parseFlags(flags, args, {}, unknown);
+    if (parsed.doubled.length > 0) throw usage(`${parsed.doubled[0]} is given more than once`);
+    return parsed as Parsed<FlagsOf<(typeof COMMANDS)[N]>>;
   } catch (error) {
-    throw error instanceof WeaveError ? wrong(error) : error;
+    throw error instanceof WeaveError ? usage(error.message) : error;
   }
 }

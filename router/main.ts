@@ -2,7 +2,7 @@ import { readFileSync, rmSync } from "node:fs";
 import type { Server } from "node:http";
 import { Docker } from "#docker/docker.js";
 import { openListeners } from "#router/api/listeners.js";
-import { parseOptions, type RouterOptions } from "#router/options.js";
+import { type RouterOptions, readOptions } from "#router/options.js";
 import { Router } from "#router/router.js";
 import { systemClock } from "#src/clock.js";
 import { textOf } from "#src/errors.js";
@@ -65,7 +65,7 @@ class RouterProcess {
   async start(): Promise<void> {
     try {
       makePublicFolder(this.#run);
-      const options = parseOptions(JSON.parse(readFileSync(launchFile(this.#run), "utf8")));
+      const options = readOptions(readFileSync(launchFile(this.#run), "utf8"));
       this.#log.setLevel(options.logLevel);
       await this.#open(options);
       writePid(routerFile(this.#run), process.pid);

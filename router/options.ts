@@ -3,7 +3,7 @@ import { parseListen } from "#docker/options.js";
 import { mtuOf, ROUTER_FLAGS } from "#router/flags.js";
 import { parseIpamOptions } from "#router/ipam-options.js";
 import { parsePeer } from "#router/targets.js";
-import { WeaveError } from "#src/errors.js";
+import { textOf, WeaveError } from "#src/errors.js";
 import { checkValues, type Values } from "#src/flag.js";
 
 /** What a router is started with. `weave launch` writes it to a file that only root can read; every restart reads it. */
@@ -12,6 +12,17 @@ export type RouterOptions = Values<typeof ROUTER_FLAGS> & {
   /** As typed: `host[:port]`. */
   readonly peers: readonly string[];
 };
+
+/** Reads the text of a launch file. @throws as {@link parseOptions} */
+export function readOptions(text: string): RouterOptions {
+  let raw: unknown;
+  try {
+    raw = JSON.parse(text);
+  } catch (error) {
+    throw broken(`the launch file is not valid JSON: ${textOf(error)}`);
+  }
+  return parseOptions(raw);
+}
 
 /**
  * Reads options that come from a file: by the rows that `weave launch` reads its flags by.

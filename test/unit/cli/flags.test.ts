@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { takeAddresses } from "#cli/arguments.js";
 import { parseLaunch } from "#cli/launch-flags.js";
 import { parseIpamOptions, quorumOf } from "#router/ipam-options.js";
-import { parseOptions } from "#router/options.js";
+import { parseOptions, readOptions } from "#router/options.js";
 
 const launch = (args: string[], env: NodeJS.ProcessEnv = {}) => parseLaunch(args, env).options;
 
@@ -92,6 +92,10 @@ test("options that contradict one another, or are out of bounds, are refused bef
   }
   for (const broken of [null, [], "x", { peers: "x" }, { docker: 1 }])
     assert.throws(() => parseOptions(broken), { code: "WEAVE_FLAG_INVALID", next: /'weave launch'/ });
+  assert.throws(() => readOptions('{"port":'), {
+    code: "WEAVE_FLAG_INVALID",
+    message: /^the launch file is not valid JSON/,
+  });
 });
 
 test("addresses come first; the first other word ends them", () => {
