@@ -211,7 +211,7 @@ export class Connection {
     if (this.#state === "closed") return;
     const now = this.#clock.now();
     this.#wake = this.#clock.after(Math.max(0, this.#liveness.wakeAt - now), () => {
-      this.#follow(this.#liveness.tick(this.wire.received, this.#clock.now()));
+      this.#follow(this.#liveness.tick(this.wire, this.#clock.now()));
       this.#rest();
     });
   }

@@ -8,6 +8,11 @@ export interface Wire {
   readonly buffered: number;
   /** Bytes that have come from the other end, also those of a message that is not whole yet. */
   readonly received: number;
+  /**
+   * Milliseconds since the other end's kernel has sent anything, an acknowledgement for instance; undefined where that is
+   * not known. On a lossy line that is much sooner than a message is whole.
+   */
+  readonly quietMs: number | undefined;
   /** @param sent called when the bytes have left this process, or never will */
   send(bytes: Uint8Array, sent?: () => void): void;
   /** Ends the connection; what was sent before still goes out. `closed` is not called for it. */

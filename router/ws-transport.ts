@@ -5,7 +5,7 @@ import { MAX_FRAME_BYTES } from "#mesh/channel.js";
 import { FairSlots } from "#mesh/fair-slots.js";
 import type { Wire, WireHandlers } from "#mesh/transport.js";
 import { systemCode, textOf, WeaveError } from "#src/errors.js";
-import { bindTcp, cannotListen } from "#src/host/native/tcp.js";
+import { bindTcp, cannotListen, tcpQuietMs } from "#src/host/native/tcp.js";
 import { systemRandom } from "#src/random.js";
 
 /** Long enough for a far, busy peer; the mesh gives up earlier where it wants to. */
@@ -57,6 +57,12 @@ class WebSocketWire implements Wire {
 
   get received(): number {
     return this.#tcp.bytesRead;
+  }
+
+  get quietMs(): number | undefined {
+    // Node has no public way to the descriptor; without it the kernel is not asked.
+    const { _handle } = this.#tcp as Socket & { _handle?: { fd?: number } | null };
+    return typeof _handle?.fd === "number" && _handle.fd >= 0 ? tcpQuietMs(_handle.fd) : undefined;
   }
 
   listen(handlers: WireHandlers): void {

@@ -155,18 +155,22 @@ test("where TCP alone is lost, frames go on by UDP until the connection ends, an
   assert.equal(triangle.a.mesh.connectionTo(triangle.b.name), undefined);
 });
 
-test("a loss of 30 % each way ends no link and takes none out of the routes", async () => {
-  const triangle = new Triangle(7);
-  await triangle.run(30_000);
-  const before = triangle.terminations();
-  triangle.network.drops = () => triangle.network.random.below(100) < 30;
-  let pending = 0;
-  await triangle.run(600_000, () => {
-    for (const { mesh } of [triangle.a, triangle.b])
-      pending += mesh.status().connections.filter(({ state }) => state !== "established").length;
-  });
-  assert.equal(pending, 0);
-  assert.equal(triangle.terminations(), before);
+test("a loss of 30 % each way ends no link and takes none out of the routes, also where UDP is blocked", async () => {
+  for (const udp of [true, false]) {
+    const triangle = new Triangle(7);
+    if (!udp) triangle.cut(["udp"]);
+    await triangle.run(60_000);
+    const before = triangle.terminations();
+    const { random } = triangle.network;
+    triangle.network.drops = (protocol) => random.below(100) < 30 || (protocol === "udp" && !udp);
+    let pending = 0;
+    await triangle.run(600_000, () => {
+      for (const { mesh } of [triangle.a, triangle.b])
+        pending += mesh.status().connections.filter(({ state }) => state !== "established").length;
+    });
+    assert.equal(pending, 0, `UDP ${udp ? "passes" : "is blocked"}`);
+    assert.equal(triangle.terminations(), before);
+  }
 });
 
 test("an idle router with 30 peers sends less than 1 kB/s, headers of TCP and its answers included", async () => {

@@ -27,6 +27,8 @@ class MemoryWire implements Wire {
   readonly remoteAddress: string;
   readonly buffered = 0;
   received = 0;
+  /** When a packet came last, data or acknowledgement. */
+  packetAt = 0;
   other!: MemoryWire;
   readonly #network: Network;
   #handlers: WireHandlers | undefined;
@@ -39,6 +41,10 @@ class MemoryWire implements Wire {
     this.#network = network;
     this.localAddress = localAddress;
     this.remoteAddress = remoteAddress;
+  }
+
+  get quietMs(): number {
+    return this.#network.clock.now() - this.packetAt;
   }
 
   listen(handlers: WireHandlers): void {
@@ -85,6 +91,8 @@ class MemoryWire implements Wire {
         return;
       }
       this.#retryMs = FIRST_RETRY_MS / 2;
+      this.other.packetAt = network.clock.now();
+      if (!network.blocked("tcp", this.remoteAddress, this.localAddress)) this.packetAt = network.clock.now();
       const run = this.#waiting.shift()!;
       // In a partition nothing arrives; the ends find out by their heartbeats.
       if (network.connected(this.localAddress, this.remoteAddress)) run();

@@ -1,11 +1,17 @@
 import { WeaveError } from "#src/errors.js";
-import { Errno, errnoName } from "#src/host/native/libc.js";
+import { Errno, errnoName, libc } from "#src/host/native/libc.js";
+import { Memory } from "#src/host/native/memory.js";
 import { bindSocket, SOL_SOCKET } from "#src/host/native/socket.js";
 
 // linux/socket.h, linux/in.h, linux/tcp.h
 const SO_REUSEADDR = 2;
 const IPPROTO_TCP = 6;
 const TCP_MAXSEG = 2;
+const TCP_INFO = 11;
+/** struct tcp_info, up to the last field that is read. */
+const TCP_INFO_BYTES = 60;
+const AT_LAST_DATA_RECEIVED = 52;
+const AT_LAST_ACK_RECEIVED = 56;
 
 /**
  * What every IPv4 path carries (RFC 9293, section 3.7.1). Set on the listening socket, it bounds both directions of what is
@@ -30,6 +36,24 @@ export function bindTcp(host: string, port: number): number {
     },
     refused: (code) => cannotListen(host, port, errnoName(code), code === Errno.EADDRINUSE),
   });
+}
+
+const scratch = new Memory(64);
+
+/**
+ * Milliseconds since a packet of this connection came from the other end's kernel, data or acknowledgement (TCP_INFO,
+ * tcp(7)): also one that its program knows nothing of.
+ *
+ * @returns undefined when `fd` is no TCP socket
+ */
+export function tcpQuietMs(fd: number): number | undefined {
+  const at = scratch.at(0, TCP_INFO_BYTES);
+  const lengthAt = scratch.at(TCP_INFO_BYTES, 4);
+  scratch.view.setUint32(TCP_INFO_BYTES, TCP_INFO_BYTES, true);
+  if (libc.getsockopt(fd, IPPROTO_TCP, TCP_INFO, at, lengthAt) < 0) return undefined;
+  if (scratch.view.getUint32(TCP_INFO_BYTES, true) < TCP_INFO_BYTES) return undefined;
+  const ago = (offset: number) => scratch.view.getUint32(offset, true);
+  return Math.min(ago(AT_LAST_DATA_RECEIVED), ago(AT_LAST_ACK_RECEIVED));
 }
 
 /** Why nobody can connect to us. @param inUse another process has the port */

@@ -8,10 +8,11 @@ function drive(
   from: number,
   ms: number,
   receives: (now: number) => number,
+  quiet: (now: number) => number | undefined = () => undefined,
 ): [LivenessEffect, number][] {
   const seen: [LivenessEffect, number][] = [];
   for (let now = from; now < from + ms; now = Math.max(now + 1, Math.min(liveness.wakeAt, from + ms)))
-    for (const effect of liveness.tick(receives(now), now)) {
+    for (const effect of liveness.tick({ received: receives(now), quietMs: quiet(now) }, now)) {
       seen.push([effect, now]);
       if (effect === "dead") return seen;
     }
@@ -93,9 +94,35 @@ test("a process that stood still does not take its own sleep for the other end's
     liveness.doubt(doubtful, 0);
     drive(liveness, 0, 2_000, () => 5);
     // It wakes after 70 s; what came meanwhile is read a moment later.
-    const woken = liveness.tick(5, 72_000);
+    const woken = liveness.tick({ received: 5 }, 72_000);
     assert.ok(!woken.includes("dead") && !woken.includes("silent"), woken.join());
     const seen = drive(liveness, 72_001, 2_000, () => 9);
     assert.ok(!kinds(seen).includes("dead") && !kinds(seen).includes("silent"));
   }
+});
+
+test("while the other end's kernel sends something, a probe may go unanswered for 20 s, and no longer", () => {
+  for (const [until, silentAt] of [
+    [Number.POSITIVE_INFINITY, 20_000],
+    [8_000, 13_000],
+  ]) {
+    const liveness = new Liveness(0);
+    liveness.doubt(true, 0);
+    const quiet = (now: number) => (now < until ? now % 900 : now - until);
+    const [silent] = drive(liveness, 0, 24_000, () => 0, quiet).filter(([kind]) => kind === "silent");
+    assert.ok(silent[1] >= silentAt && silent[1] <= silentAt + 1_000, `silent at ${silent[1]}, not ${silentAt}`);
+  }
+  const answered = new Liveness(0);
+  answered.doubt(true, 0);
+  assert.ok(
+    !kinds(
+      drive(
+        answered,
+        0,
+        60_000,
+        (now) => Math.floor(now / 14_000),
+        () => 200,
+      ),
+    ).includes("silent"),
+  );
 });
