@@ -186,7 +186,14 @@ export class Exposure {
     if (this.#around === undefined || tracked !== this.#around.tracked)
       this.#log.info(`our datagrams are ${tracked === undefined ? "not " : ""}tracked by the kernel`, { why: tracked });
     const exposed = this.#entries.map(({ cidr, masquerade }) => ({ subnet: parseCidr(cidr).subnet, masquerade }));
-    await firewall.apply({ ...this.#rules, exposed, notDocker, untracked: tracked === undefined });
+    const rules = { ...this.#rules, exposed, notDocker };
+    try {
+      await firewall.apply({ ...rules, untracked: tracked === undefined });
+    } catch (error) {
+      if (tracked !== undefined) throw error;
+      this.#log.info("our datagrams stay tracked: the kernel may be without 'notrack'", { why: textOf(error) });
+      await firewall.apply({ ...rules, untracked: false });
+    }
     // Not before: what failed is tried again at the next look.
     this.#around = { notDocker, tracked };
   }

@@ -10,7 +10,7 @@ const FILTER = [
   ["filter", "FORWARD", "WEAVE-EXPOSE"],
 ] as const;
 const JUMPS = { passage: FILTER, everything: [...FILTER, ["nat", "POSTROUTING", "WEAVE"] as const] } as const;
-/** Apart, as a kernel without the table `raw` has all the others. */
+/** Only where datagrams are not to be tracked: not every kernel has the table `raw`. */
 const UNTRACKED = [
   ["raw", "PREROUTING", "WEAVE-UNTRACKED"],
   ["raw", "OUTPUT", "WEAVE-UNTRACKED"],
