@@ -212,7 +212,7 @@ export class Mesh {
       makeEphemeralKey: () => keyPair(random.bytes(32)),
       hello,
       ...(psk ? { psk } : {}),
-      ...(dialled === undefined ? this.#reception.demand(wire) : {}),
+      ...(dialled === undefined ? this.#reception.challenge(wire) : {}),
     };
     const connection = new Connection(this.#clock, wire, dialled, options, {
       opened: (opened, secured) => this.#opened(opened, secured, hello),
@@ -235,7 +235,7 @@ export class Mesh {
       return;
     }
     this.#connections.set(remote.name, connection);
-    this.#reception.welcome(connection);
+    this.#reception.admitted(connection);
     if (connection.dialled !== undefined) this.#maker.succeeded(connection.dialled, remote.name);
     connection.encrypted = !(hello.clear && remote.clear);
     const { log, overlay } = this.#options;

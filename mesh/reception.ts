@@ -17,7 +17,7 @@ const COOKIES_ABOVE = 32;
 /** Handshakes of others under way at once, in all and of one address: a site behind one address restarts at once. */
 const HANDSHAKES = { total: 256, each: 64 };
 
-/** What is between us and those who are no peers yet: their handshakes, and who was refused. */
+/** Handshakes with hosts that are no peers yet, and what was refused of them. */
 export class Reception {
   readonly #clock: Clock;
   readonly #log: Log;
@@ -44,7 +44,7 @@ export class Reception {
   }
 
   /** What an inbound handshake must show before anything is computed for it. */
-  demand(wire: Wire): Pick<ChannelOptions, "cookies"> {
+  challenge(wire: Wire): Pick<ChannelOptions, "cookies"> {
     if (this.#inbound.size < COOKIES_ABOVE) return {};
     return { cookies: { jar: this.#cookies, address: hostOf(wire.remoteAddress) } };
   }
@@ -67,12 +67,12 @@ export class Reception {
     yield* this.#inbound;
   }
 
-  /** The peer at the other end was let in. */
-  welcome({ wire }: Connection): void {
-    this.refusals.forgive(hostOf(wire.remoteAddress));
+  /** The peer at the other end was admitted. */
+  admitted({ wire }: Connection): void {
+    this.refusals.clear(hostOf(wire.remoteAddress));
   }
 
-  /** A connection has ended: if we refused another's, the operator of this end is told, too. */
+  /** A connection has ended: if we refused one of others, the operator of this end sees it too. */
   ended({ outbound, wire }: Connection, error: Error): void {
     if (outbound) return;
     if (error instanceof Refusal) this.#refuse(wire.remoteAddress, error);

@@ -41,7 +41,7 @@ const REMEMBERED = 32;
 /** Peers try again after nine minutes at most: what was not repeated for longer is over. */
 const SHOWN_MS = 15 * 60_000;
 
-/** What we refused of others' connections: the operator of the accepting end is told too. */
+/** Connections of others that we refused: the operator of the accepting end sees them too. */
 export class Refusals {
   readonly counts: Record<RefusalReason, number> = Object.fromEntries(
     REFUSAL_REASONS.map((reason) => [reason, 0]),
@@ -57,8 +57,8 @@ export class Refusals {
     if (this.#last.size > REMEMBERED) this.#last.delete(this.#last.keys().next().value as string);
   }
 
-  /** A peer at that host was let in. */
-  forgive(host: string): void {
+  /** A peer at that host was admitted: what was refused before is over. */
+  clear(host: string): void {
     for (const reason of REFUSAL_REASONS) this.#last.delete(`${host} ${reason}`);
   }
 

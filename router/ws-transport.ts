@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import { type RawData, WebSocket, WebSocketServer } from "ws";
 import { MAX_FRAME_BYTES } from "#mesh/channel.js";
 import { FairSlots } from "#mesh/fair-slots.js";
+import { MAX_PEERS } from "#mesh/peer.js";
 import type { Wire, WireHandlers } from "#mesh/transport.js";
 import { systemCode, textOf, WeaveError } from "#src/errors.js";
 import { bindTcp, cannotListen, tcpQuietMs } from "#src/host/native/tcp.js";
@@ -19,6 +20,8 @@ const CLOSING: object = { closeTimeout: 2_000 };
 const SUBPROTOCOL = "weave-mesh";
 /** The original's limits are on TCP; an HTTP head of more than this is no peer of ours. */
 const MAX_HEADER_BYTES = 4_096;
+/** Twice the links that a peer can have: WebSockets too have an end where there is no --conn-limit. */
+const MAX_CONNECTIONS = 2 * MAX_PEERS;
 /** TCP connections that have not become WebSockets yet, in all and of one address. */
 const STRANGERS = { total: 1_024, each: 128 };
 
@@ -142,6 +145,7 @@ export function listenWebSocket(host: string, port: number, accept: (wire: Wire)
       },
       (_request, response) => response.writeHead(426, { Connection: "close" }).end("this port is for weave peers\n"),
     );
+    http.maxConnections = MAX_CONNECTIONS;
     const strangers = new FairSlots<Socket>(systemRandom, STRANGERS);
     http.on("connection", (socket) => {
       const source = plain(socket.remoteAddress);

@@ -141,7 +141,7 @@ test("refusals are few, counted by host and reason, over after a quarter of an h
   assert.deepEqual(refusals.list(10), [
     { address: "10.0.0.1:3", reason: "password", text: "the passwords differ", count: 3, at: 2 },
   ]);
-  refusals.forgive("10.0.0.1");
+  refusals.clear("10.0.0.1");
   assert.deepEqual(refusals.list(10), []);
   for (let i = 0; i < 1_000; i++) refusals.note(`10.0.${i >> 8}.${i & 255}:1`, wrong, i);
   assert.equal(refusals.list(1_000).length, 32);
