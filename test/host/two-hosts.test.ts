@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { TAP_MAX_MTU } from "#src/host/links.js";
 import { connected, type Host, hostTestsImpossible, inLab, Lab, Namespace, until } from "#test/lab/lab.js";
 
 const skip = hostTestsImpossible() ?? false;
@@ -215,7 +216,7 @@ test("large frames are sealed and answered on paths of every size, by UDP and ov
     await h2.launch("--password", "s3cret", "--no-fastdp", h1.address);
     await connected(h1, 1);
     const c1 = await h1.attach("c1", "10.32.0.1/12");
-    await h2.attach("c2", "10.32.0.2/12");
+    const c2 = await h2.attach("c2", "10.32.0.2/12");
     await until("a ping is answered", async () => (await c1.ping("10.32.0.2")) > 0);
     const marker = "weave-clear-text";
     const pattern = Buffer.from(marker).toString("hex");
@@ -244,6 +245,21 @@ test("large frames are sealed and answered on paths of every size, by UDP and ov
         assert.deepEqual([failed, refused], [0, 0]);
       }
     };
+    await t.test("IP packets of every length arrive as they were sent, to the largest that a TAP takes", async () => {
+      const largest = TAP_MAX_MTU - 28;
+      // All of the smallest and the largest, and one of 61 between these.
+      const lengths = Array.from({ length: largest - 17 }, (_, i) => 18 + i).filter(
+        (length) => length < 700 || length > largest - 300 || length % 61 === 0,
+      );
+      const answering = await c2.background("digests", "7100");
+      try {
+        const { stdout } = await c1.program("lengths", "10.32.0.2", "7100", ...lengths.map(String));
+        assert.equal(stdout.trim(), "", "lengths that never arrived");
+      } finally {
+        answering.kill();
+      }
+      assert.equal((await drops(h2))["frame-malformed"], 0);
+    });
     // The link becomes smaller under the path, which follows at once.
     for (const mtu of [9_000, 1_492, 650, 576]) {
       await t.test(`a wire of MTU ${mtu}`, async () => {

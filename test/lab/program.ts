@@ -13,6 +13,13 @@ const done = (text: string) => {
   process.exit(0);
 };
 
+/** What tells one datagram from another. */
+function digestOf(bytes: Buffer): Buffer {
+  const digest = createHash("sha256").update(bytes).digest().subarray(0, 8);
+  digest.writeUInt32LE(bytes.length);
+  return digest;
+}
+
 const programs: Record<string, () => void> = {
   /** receive PORT: takes one TCP connection; prints the count of bytes and their SHA-256. */
   receive() {
@@ -152,12 +159,49 @@ const programs: Record<string, () => void> = {
     next();
   },
 
+  /** digests PORT: answers each UDP datagram with its length and the beginning of its SHA-256. */
+  digests() {
+    const socket = createSocket("udp4");
+    socket.on("message", (message, { address, port }) => socket.send(digestOf(message), port, address));
+    socket.bind(Number(args[0]), ready);
+  },
+
+  /** lengths ADDRESS PORT LENGTH…: sends datagrams of these lengths to "digests"; prints the lengths that are not answered. */
+  async lengths() {
+    const socket = createSocket("udp4");
+    const expected = new Map<string, () => void>();
+    socket.on("message", (digest) => expected.get(digest.toString("hex"))?.());
+    const answered = async (bytes: Buffer) => {
+      const digest = digestOf(bytes).toString("hex");
+      for (let tries = 0; tries < 4; tries++) {
+        const answer = new Promise<boolean>((resolve) => {
+          const timer = setTimeout(() => resolve(false), 1_000);
+          expected.set(digest, () => {
+            clearTimeout(timer);
+            resolve(true);
+          });
+        });
+        socket.send(bytes, Number(args[1]), args[0]);
+        if (await answer) return true;
+      }
+      return false;
+    };
+    const lengths = args.slice(2).map(Number);
+    const missing: number[] = [];
+    const one = async () => {
+      for (let length = lengths.pop(); length !== undefined; length = lengths.pop())
+        if (!(await answered(randomBytes(length)))) missing.push(length);
+    };
+    await Promise.all([one(), one(), one(), one()]);
+    done(missing.sort((a, b) => a - b).join(" "));
+  },
+
   /** listen PORT: holds a TCP port. */
   listen() {
     createServer().listen(Number(args[0]), ready);
   },
 
-  /** echo-udp PORT: answers datagrams. */
+  /** hold-udp PORT: holds a UDP port, and answers nothing. */
   "hold-udp"() {
     createSocket("udp4").bind(Number(args[0]), ready);
   },
