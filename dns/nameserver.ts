@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { z } from "zod/mini";
-import { decodeMessage, encodeMessage, type Message, type OriginSummary } from "#dns/messages.js";
+import { type AddressFamilies, decodeMessage, encodeMessage, type Message, type OriginSummary } from "#dns/messages.js";
 import { fold, inDomain, parseName } from "#dns/name.js";
 import { type DnsRecord, MAX_ORIGIN_BYTES, type OriginState, type RecordKey, Records } from "#dns/records.js";
 import { Room } from "#dns/room.js";
@@ -39,6 +39,8 @@ export interface NameserverOptions {
   /** What the keys in the store begin with. */
   readonly prefix: string;
   readonly peers: Directory;
+  /** Which addresses records may have; IPv4 ones by default. */
+  readonly families?: AddressFamilies;
   /** Milliseconds since the Unix epoch as the network has it; our own clock's by default. */
   readonly time?: () => number;
 }
@@ -197,7 +199,7 @@ export class Nameserver implements Gossiper {
   // ── Gossip ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   onUnicast(from: PeerName, payload: Uint8Array): void {
-    const news = this.#hear(from, decodeMessage(payload));
+    const news = this.#hear(from, decodeMessage(payload, this.#options.families ?? "ipv4"));
     if (news !== undefined) this.#gossip(news);
   }
 
@@ -206,7 +208,7 @@ export class Nameserver implements Gossiper {
   }
 
   onGossip(from: PeerName, payload: Uint8Array): Uint8Array | undefined {
-    const news = this.#hear(from, decodeMessage(payload));
+    const news = this.#hear(from, decodeMessage(payload, this.#options.families ?? "ipv4"));
     return news && encodeMessage(news);
   }
 

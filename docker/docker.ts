@@ -142,6 +142,7 @@ export class Docker {
       log: this.#log,
       store,
       prefix: "claims/own/",
+      families: "both",
       peers: directory,
       time: () => mesh.time(),
     });
