@@ -1,5 +1,6 @@
 import { type Interval, sizeOf } from "#ipam/interval.js";
 import type { Ring } from "#ipam/ring.js";
+import { addressText } from "#ipam/subnet.js";
 import type { Surroundings } from "#ipam/surroundings.js";
 import { MAX_PEERS, type PeerName } from "#mesh/peer.js";
 
@@ -46,7 +47,9 @@ export class Donors {
     }
     ask.peer = this.#choose(bounds, ask, ring, now);
     ask.at = now;
-    if (ask.peer !== undefined) this.#env.unicast(ask.peer, { kind: "request", bounds });
+    if (ask.peer === undefined) return;
+    this.#env.log.debug("a peer is asked for addresses", { peer: ask.peer, from: addressText(bounds.start) });
+    this.#env.unicast(ask.peer, { kind: "request", bounds });
   }
 
   denied(peer: PeerName, bounds: Interval): void {

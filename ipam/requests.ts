@@ -121,6 +121,7 @@ export class Requests {
 
   /** @throws WEAVE_IPAM when the holder does not have it; WEAVE_STORE */
   free(ident: string, address: bigint): void {
+    this.#parts.env.log.debug("an address is freed", { address: addressText(address), ident });
     this.#parts.holdings.remove(ident === ANONYMOUS ? addressText(address) : ident, address);
     this.#parts.waiting.retry();
   }
@@ -236,6 +237,7 @@ export class Requests {
   #take(ident: string, lease: Lease, container: boolean, dead: Holder | undefined): true {
     if (dead !== undefined) this.#parts.holdings.remove(dead.ident, lease.address);
     this.#parts.holdings.add(ident === ANONYMOUS ? addressText(lease.address) : ident, lease, container);
+    this.#parts.env.log.debug("an address is given", { address: leaseText(lease), ident });
     return true;
   }
 

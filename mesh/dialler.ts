@@ -53,6 +53,7 @@ export class Dialler {
   async #attempt(target: string): Promise<void> {
     const { maker, clock, log, random, resolve, opened } = this.#options;
     const host = hostOf(target);
+    log.debug("dialling", { address: target });
     try {
       let hosts: readonly string[] = [host];
       if (!isIpv4(host)) {

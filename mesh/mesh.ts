@@ -193,7 +193,11 @@ export class Mesh {
   }
 
   #start(wire: Wire, dialled: string | undefined): void {
-    const { random, staticKey, psk, clear, overlay } = this.#options;
+    const { random, staticKey, psk, clear, overlay, log } = this.#options;
+    log.debug("a handshake begins", {
+      with: wire.remoteAddress,
+      role: dialled === undefined ? "responder" : "initiator",
+    });
     const { name, nickname, key, uid, incarnation } = this.#topology.self;
     const hello: Hello = {
       name,
@@ -337,6 +341,7 @@ export class Mesh {
     for (const peer of resumed) events.resumed(peer);
     for (const peer of forgotten) events.forgotten(peer);
     events.routes();
+    this.#options.log.debug("routes were computed", { reachable: reachable.length, suspended, resumed, forgotten });
     this.#dialler.wake();
   }
 
@@ -344,6 +349,7 @@ export class Mesh {
     this.#reroute.request();
     const [neighbour] = sample(this.#options.random, [...this.#connections.values()], 1);
     if (neighbour === undefined || neighbour.congested) return;
+    this.#options.log.debug("what is known is compared with a neighbour", { peer: peerText(neighbour.remote!) });
     neighbour.send({ kind: "digest", digest: this.#topology.digest() });
     this.#gossip.sendStates(neighbour);
     for (const connection of this.#connections.values()) this.#gossip.catchUp(connection);
@@ -369,8 +375,10 @@ export class Mesh {
     switch (message.kind) {
       case "topology":
       case "digest":
+        return this.#topologyGossip.receive(from, message);
       case "summary":
       case "want":
+        this.#options.log.debug("records are repaired", { peer: peerText(from.remote!), kind: message.kind });
         return this.#topologyGossip.receive(from, message);
       case "unicast":
       case "broadcast":

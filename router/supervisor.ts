@@ -17,7 +17,7 @@ const LAST_DELAY_MS = 30_000;
 /** A router that ran this long was sound: its next failure is a first one. */
 const SOUND_MS = 60_000;
 /** A router ends by itself within two seconds of SIGTERM; one that does not is ended. */
-const STOP_MS = 4_000;
+const STOP_MS = 3_000;
 /** The last words of a router: of an error that Node prints, the end says the most. */
 const WORDS_CHARS = 2_048;
 /** What a router said just before its end may arrive after the news of it. */

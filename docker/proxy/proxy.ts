@@ -165,7 +165,9 @@ export class ApiProxy {
     // An answer that is under way is for the client to refuse.
     response.on("error", () => {});
     try {
-      const served = await rewriter()?.serve(request, response);
+      const rewriting = rewriter();
+      const served = await rewriting?.serve(request, response);
+      log.debug("a call of the Docker API", { call: callText(request), changed: served ?? "the router is starting" });
       if (served) return;
       answerWith(await sendOn({ endpoint: engine, request }), response);
     } catch (error) {

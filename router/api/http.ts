@@ -55,7 +55,13 @@ export function createApi(routes: () => readonly Route[] | undefined, log: Log, 
     response.on("close", () => gone.abort());
     // Whoever asked has gone.
     response.on("error", () => {});
-    void serve(routes(), request, log, access, gone.signal).then((answer) => reply(response, answer));
+    void serve(routes(), request, log, access, gone.signal).then((answer) => {
+      log.debug("the control API was called", {
+        call: `${request.method} ${request.url?.split("?")[0].slice(0, 200)}`,
+        status: answer.status ?? 200,
+      });
+      reply(response, answer);
+    });
   });
   server.maxHeadersCount = 64;
   surviveErrors(server, "the control API", log);

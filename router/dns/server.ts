@@ -18,6 +18,8 @@ const MAX_TCP_CONNECTIONS = 256;
 /** Silent connections are closed (RFC 7766, 6.2.3: some seconds). */
 const TCP_IDLE_MS = 10_000;
 const MAX_TCP_MESSAGE = 65_535;
+/** At debug level the counts are logged this often, when there were queries. */
+const COUNTS_MS = 10_000;
 
 export interface DnsServerOptions {
   readonly names: Nameserver;
@@ -35,6 +37,8 @@ export class DnsServer {
   readonly #tcp: Server;
   readonly #connections = new Set<TcpSocket>();
   readonly #clients: RateLimiter;
+  readonly #counting: NodeJS.Timeout;
+  #counted = "";
   #closed = false;
   /** Queries by what became of them. */
   readonly counts = { answered: 0, forwarded: 0, failed: 0, malformed: 0, limited: 0 };
@@ -50,6 +54,7 @@ export class DnsServer {
       socket.on("error", (error) => options.log.warn("DNS over UDP has a problem", { why: textOf(error) }));
     }
     tcp.on("connection", (socket) => this.#onConnection(socket));
+    this.#counting = setInterval(() => this.#logCounts(), COUNTS_MS).unref();
     tcp.on("error", (error) => options.log.warn("DNS over TCP has a problem", { why: textOf(error) }));
   }
 
@@ -83,11 +88,18 @@ export class DnsServer {
 
   async close(): Promise<void> {
     this.#closed = true;
+    clearInterval(this.#counting);
     for (const socket of this.#connections) socket.destroy();
     await Promise.all([
       ...this.#udp.map((socket) => new Promise<void>((resolve) => socket.close(() => resolve()))),
       new Promise<void>((resolve) => this.#tcp.close(() => resolve())),
     ]);
+  }
+
+  #logCounts(): void {
+    const counts = JSON.stringify(this.counts);
+    if (counts !== this.#counted) this.#options.log.debug("queries, since the start", this.counts);
+    this.#counted = counts;
   }
 
   async #onDatagram(socket: Socket, message: Buffer, from: RemoteInfo): Promise<void> {
@@ -142,6 +154,7 @@ export class DnsServer {
     const response = await this.#options.upstream.ask(message, query.question, transport, client);
     if (response === undefined) {
       this.counts.failed++;
+      this.#options.log.debug("no name server answered a query", { client });
       const reply = { rcode: RCODE.SERVFAIL, authoritative: false, answers: [], ttl: 0 };
       return this.#write(query, reply, transport);
     }

@@ -325,6 +325,12 @@ export class SleeveConnection implements OverlayConnection {
     for (const effect of effects) {
       switch (effect.do) {
         case "ping":
+          log.debug("a path is probed", {
+            peer: peerText(this.#link.remote),
+            id: effect.id,
+            datagramBytes: effect.datagramBytes,
+            state: this.#path?.state,
+          });
           this.#control({ ...effect, type: "ping" }, effect.datagramBytes);
           break;
         case "doubt":

@@ -172,6 +172,12 @@ test("a router that hangs is told from one that is away, and stopped all the sam
       await h1.ok("stop");
       await nothingRuns(h1);
     }
+    // A part that never stops: the listener for peers.
+    const stuck = `(await import("node:net")).Server.prototype.close = function () { return this; };`;
+    assert.equal((await launchWith(h1, inRouter(stuck))).stderr, "");
+    await h1.ok("stop");
+    await nothingRuns(h1);
+    assert.match(h1.log(), /"msg":"the router was ended before all of its parts had stopped"/);
   }),
 );
 
@@ -376,4 +382,28 @@ test(
       );
       assert.equal(h1.supervisorPid, undefined);
     }),
+);
+
+test("at debug level each part logs what it does; at the usual one none of it", { skip, timeout: 90_000 }, () =>
+  inLab(2, async ({ hosts: [h1, h2] }) => {
+    await h1.launch("--log-level", "debug");
+    await h2.launch(h1.address);
+    await connected(h1, 1);
+    const { container } = await h1.attachAny("c");
+    await h2.attachAny("c");
+    await h1.ok("connect", "10.99.0.77");
+    await h1.ok("detach", `netns:${container.ns}`);
+    const parts = {
+      dialling: /"msg":"dialling"/,
+      handshake: /"role":"responder","msg":"a handshake begins"/,
+      path: /"msg":"a path is probed"/,
+      routes: /"msg":"routes were computed"/,
+      gossip: /"msg":"what is known is compared with a neighbour"/,
+      ipam: /"msg":"an address is given"/,
+      "ipam's end": /"msg":"an address is freed"/,
+      api: /"call":"GET \/status\/connections","status":200,"msg":"the control API was called"/,
+    };
+    for (const [part, line] of Object.entries(parts)) await until(`${part} logs`, () => line.test(h1.log()), 40_000);
+    assert.doesNotMatch(h2.log(), /"level":"debug"/);
+  }),
 );

@@ -18,7 +18,7 @@ test("a call that fails is logged without its query: build arguments may be secr
     engine: { socketPath: join(folder, "engine.sock") },
     options: { listen: [path], tls: "off" } as unknown as DockerOptions,
     rewriter: () => undefined,
-    log: { ...silentLog, info: keep, warn: keep, error: keep },
+    log: { ...silentLog, debug: keep, info: keep, warn: keep, error: keep },
   });
   try {
     const status = await new Promise((resolve, reject) => {
@@ -34,6 +34,7 @@ test("a call that fails is logged without its query: build arguments may be secr
     });
     assert.equal(status, 502);
     assert.match(lines.join("\n"), /"call":"POST \/v1\.44\/build"/);
+    assert.match(lines.join("\n"), /a call of the Docker API {"call":"POST \/v1\.44\/build",/);
     assert.doesNotMatch(lines.join("\n"), /s3cret|buildargs/);
   } finally {
     await proxy.close();
