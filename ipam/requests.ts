@@ -204,7 +204,7 @@ export class Requests {
     }
     if (address === undefined) return undefined;
     const lease = { address, prefix: subnet.prefix };
-    this.#parts.holdings.add(ident === ANONYMOUS ? addressText(address) : ident, lease, container);
+    this.#hold(ident, lease, container);
     return lease;
   }
 
@@ -236,9 +236,13 @@ export class Requests {
 
   #take(ident: string, lease: Lease, container: boolean, dead: Holder | undefined): true {
     if (dead !== undefined) this.#parts.holdings.remove(dead.ident, lease.address);
+    this.#hold(ident, lease, container);
+    return true;
+  }
+
+  #hold(ident: string, lease: Lease, container: boolean): void {
     this.#parts.holdings.add(ident === ANONYMOUS ? addressText(lease.address) : ident, lease, container);
     this.#parts.env.log.debug("an address is given", { address: leaseText(lease), ident });
-    return true;
   }
 
   /** Whether the holder of an address gives way to another one. False: they are the same. @throws WEAVE_IPAM */

@@ -26,7 +26,7 @@ const PARENT_CHECK_MS = 10_000;
  * The router process: `node router/main.js [--foreground] [--restarted]`. Options come from the launch file. The log goes
  * to a file or, in the foreground, to standard output; why it ends goes to standard error as well, for whoever started it.
  *
- * Its states: starting → running → ending. Every end is by {@link exitNow}: `process.exit` would wait for threads that wait for frames,
+ * Every end is by {@link exitNow}: `process.exit` would wait for threads that wait for frames,
  * with all sockets open.
  */
 class RouterProcess {
@@ -36,7 +36,7 @@ class RouterProcess {
   readonly #problems = new Problems();
   readonly #servers: Server[] = [];
   readonly #log: LogTarget;
-  #state: "starting" | "running" | "ending" = "starting";
+  #ending = false;
   #router: Router | undefined;
   #docker: Docker | undefined;
 
@@ -73,9 +73,7 @@ class RouterProcess {
       if (!this.#foreground && options.restart) this.#watchParent();
     } catch (error) {
       await this.#fail(error);
-      return;
     }
-    if (this.#state === "starting") this.#state = "running";
   }
 
   async #open(options: RouterOptions): Promise<void> {
@@ -114,8 +112,8 @@ class RouterProcess {
 
   /** The start failed. */
   async #fail(error: unknown): Promise<void> {
-    if (this.#state === "ending") return;
-    this.#state = "ending";
+    if (this.#ending) return;
+    this.#ending = true;
     this.#log.error("the router cannot start", { why: textOf(error) });
     lastWords(`${textOf(error)}\n`);
     if (this.#docker !== undefined) await settledWithin(this.#docker.stop(), UNDO_MS);
@@ -125,8 +123,8 @@ class RouterProcess {
   /** Something happened that the router must not go on after: a new process starts from what is on disk. */
   #fatal(error: unknown): void {
     // The first error is the cause.
-    if (this.#state === "ending") return;
-    this.#state = "ending";
+    if (this.#ending) return;
+    this.#ending = true;
     this.#log.error("the router ends", {
       why: textOf(error),
       stack: error instanceof Error ? error.stack : undefined,
@@ -136,8 +134,8 @@ class RouterProcess {
   }
 
   async #stop(): Promise<void> {
-    if (this.#state === "ending") return;
-    this.#state = "ending";
+    if (this.#ending) return;
+    this.#ending = true;
     const stopping = async () => {
       for (const server of this.#servers) {
         server.close();

@@ -178,6 +178,14 @@ test("a router that hangs is told from one that is away, and stopped all the sam
     await h1.ok("stop");
     await nothingRuns(h1);
     assert.match(h1.log(), /"msg":"the router was ended before all of its parts had stopped"/);
+    // A router whose supervisor is gone works, but the next crash would be its last.
+    await h1.launch();
+    process.kill(h1.supervisorPid!, "SIGKILL");
+    await until("it is shown", async () =>
+      /Problem: the process \d+, which starts the router again/.test(await h1.ok("status")),
+    );
+    await h1.ok("stop");
+    await nothingRuns(h1);
   }),
 );
 
