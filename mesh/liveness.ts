@@ -12,7 +12,7 @@
  */
 
 /** As Weave Net: one heartbeat may be lost, two in a row end the connection. */
-export const HEARTBEAT_MS = 30_000;
+const HEARTBEAT_MS = 30_000;
 export const SILENCE_MS = 60_000;
 /** In doubt: a heartbeat this often, and a probe when nothing has come for somewhat longer. */
 const DOUBTFUL_BEAT_MS = 4_000;
