@@ -24,7 +24,7 @@ for (const { what, kind, rate, sources } of FLOODS) {
         await attacker.must("ip", "address", "add", `${address}/24`, "dev", attacker.device);
       await h1.launch();
       await h2.launch();
-      const total = kind === "tcp" ? 8_200 : rate * 30;
+      const total = kind === "tcp" ? 8_400 : rate * 30;
       const flood = await attacker.background(
         "strangers",
         h1.address,
@@ -36,7 +36,7 @@ for (const { what, kind, rate, sources } of FLOODS) {
       );
       try {
         // Until it has filled what it can fill.
-        await sleep(kind === "tcp" ? 2_500 : 6_000);
+        await sleep(8_000);
         const began = performance.now();
         await h2.ok("connect", h1.address);
         await connected(h2, 1, GENEROUS_MS);

@@ -59,7 +59,7 @@ const programs: Record<string, () => void> = {
 
   /**
    * strangers ADDRESS PORT KIND PER-SECOND TOTAL SOURCE…: opens connections from the sources in turn and says nothing more
-   * on them; KIND "websocket" first asks for a WebSocket, as a peer does. Prints how many were opened.
+   * on them; KIND "websocket" first asks for a WebSocket, as a peer does. Keeps them open until it is killed.
    */
   strangers() {
     const [host, port, kind, perSecond, total, ...sources] = args;
@@ -87,9 +87,7 @@ const programs: Record<string, () => void> = {
         socket.on("error", () => {});
         socket.resume();
       }
-      if (opened < Number(total)) return;
-      clearInterval(timer);
-      done(String(opened));
+      if (opened >= Number(total)) clearInterval(timer);
     }, 20);
   },
 
