@@ -8,6 +8,7 @@ import { Datapath, threadsFor } from "#router/datapath/datapath.js";
 import { allowedOffloads } from "#router/datapath/offloads.js";
 import type { DatapathEvent } from "#router/datapath/protocol.js";
 import { AT_LANE } from "#router/datapath/record.js";
+import { handleDatapathEvent, sessionOf } from "#router/datapath-events.js";
 import { PeerDirectory } from "#router/directory.js";
 import { Dns } from "#router/dns/dns.js";
 import { parseDnsOptions } from "#router/dns/options.js";
@@ -20,13 +21,13 @@ import { parseIpamOptions } from "#router/ipam-options.js";
 import { NamespaceWatch } from "#router/namespaces.js";
 import { hostPorts, type RouterOptions } from "#router/options.js";
 import { passwordKey } from "#router/password.js";
-import { Sleeve, SleeveConnection } from "#router/sleeve/sleeve.js";
+import { Sleeve } from "#router/sleeve/sleeve.js";
 import { loadTargets, MAX_TARGETS, parseTarget, resolveHost, saveTargets } from "#router/targets.js";
 import { dialWebSocket, listenWebSocket, type WebSocketListener } from "#router/ws-transport.js";
 import { inSubnets, parseCidr } from "#src/address.js";
 import { systemClock } from "#src/clock.js";
 import { textOf, WeaveError } from "#src/errors.js";
-import { addRouterPort, ensureBridge, findBridge, portsOf } from "#src/host/bridge.js";
+import { addRouterPort, ensureBridge, findBridge } from "#src/host/bridge.js";
 import { hostFirewall } from "#src/host/host-firewall.js";
 import { machineBytes } from "#src/host/identity.js";
 import { deleteLink } from "#src/host/links.js";
@@ -37,7 +38,7 @@ import { RouteWatch } from "#src/host/route-watch.js";
 import { linkMtuTo, sourceTo } from "#src/host/routes.js";
 import { type Log, limited } from "#src/log.js";
 import type { LogTarget } from "#src/log-pino.js";
-import { macFromNumber, macNumber } from "#src/mac.js";
+import { macNumber } from "#src/mac.js";
 import { databaseFile } from "#src/paths.js";
 import type { Problems } from "#src/problems.js";
 import { systemRandom } from "#src/random.js";
@@ -233,10 +234,8 @@ export class Router {
       },
     });
     undo.push(() => mesh.stop());
-    onEvent = (event) => {
-      onDatapathEvent(event, sleeve, mesh, log);
-      if (event.event === "mac-refused") void releaseIfGone(event.mac, options.bridge, datapath, log);
-    };
+    onEvent = (event) =>
+      handleDatapathEvent(event, { sleeve, mesh, datapath, bridge: options.bridge, tap: TAP_NAME, log });
 
     const exposure = new Exposure({
       store,
@@ -388,53 +387,6 @@ async function undoAll(steps: (() => void | Promise<void>)[]): Promise<void> {
       .catch(() => {});
 }
 
-/** The datapath session of an established neighbour. */
-export function sessionOf(mesh: Mesh, peer: PeerName): number | undefined {
-  const connection = mesh.connectionTo(peer);
-  return connection?.state === "established" && connection.overlay instanceof SleeveConnection
-    ? connection.overlay.session
-    : undefined;
-}
-
 function ownAddresses(): ReadonlySet<string> {
   return new Set(Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address)));
-}
-
-/** A container may have moved to another host with its MAC: then the bridge knows it no more, and the network is right. */
-async function releaseIfGone(mac: number, bridge: string, datapath: Datapath, log: Log): Promise<void> {
-  const text = macFromNumber(mac);
-  const ports = await portsOf(bridge, text).catch(() => undefined);
-  if (ports === undefined || ports.some((port) => port !== TAP_NAME)) return;
-  log.info("a MAC has left our bridge", { mac: text });
-  datapath.send({ do: "release", mac });
-}
-
-function onDatapathEvent(event: DatapathEvent, sleeve: Sleeve, mesh: Mesh, log: Log): void {
-  const nameOf = (peer: number) => {
-    const name = macFromNumber(peer);
-    const record = mesh.peer(name);
-    return record === undefined ? name : peerText(record);
-  };
-  switch (event.event) {
-    case "control":
-    case "frames":
-    case "address-changed":
-    case "too-big":
-    case "stream":
-    case "arrivals":
-      return sleeve.onEvent(event);
-    case "mac-moved":
-      return log.info("Discovered remote MAC", {
-        mac: macFromNumber(event.mac),
-        at: nameOf(event.to),
-        was: nameOf(event.from),
-      });
-    case "mac-refused":
-      return log.warn("a frame from the network has the MAC of a local container; it was dropped", {
-        mac: macFromNumber(event.mac),
-        from: nameOf(event.peer),
-      });
-    case "fault":
-      return log.error("a fault in the frame path; the packet was dropped", { why: event.message });
-  }
 }

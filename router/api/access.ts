@@ -1,20 +1,12 @@
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { rmSync, writeFileSync } from "node:fs";
-import { type IncomingHttpHeaders, STATUS_CODES } from "node:http";
+import { STATUS_CODES } from "node:http";
 import { isIP } from "node:net";
 import { hostname } from "node:os";
-import type { Answer } from "#router/api/http.js";
+import type { Access, Answer } from "#router/api/http.js";
 import { controlSocket, tokenFile } from "#src/paths.js";
 
 const TOKEN_BYTES = 32;
-
-/**
- * Decides about one request, before its body is read.
- *
- * @param changes whether the request would change anything
- * @returns the answer that refuses it, or undefined
- */
-export type Access = (headers: IncomingHttpHeaders, changes: boolean) => Answer | undefined;
 
 /** For Unix sockets: the mode of the file decides who connects. */
 export const fullAccess: Access = () => undefined;

@@ -1,6 +1,11 @@
 import { chmodSync, rmSync } from "node:fs";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { Access } from "#router/api/access.js";
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from "node:http";
 import { systemCode, textOf, WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 import { readBody } from "#src/request-body.js";
@@ -35,6 +40,14 @@ export interface Route {
   readonly changes?: boolean;
   handle(request: Request): Answer | Promise<Answer>;
 }
+
+/**
+ * Decides about one request, before its body is read.
+ *
+ * @param changes whether the request would change anything
+ * @returns the answer that refuses it, or undefined
+ */
+export type Access = (headers: IncomingHttpHeaders, changes: boolean) => Answer | undefined;
 
 export const route = (method: string, pattern: RegExp, handle: Route["handle"]): Route => ({ method, pattern, handle });
 /** A GET that changes something, as Weave Net has it. */

@@ -1,6 +1,6 @@
 import type { Server } from "node:http";
-import { type Access, fullAccess, makeToken, tcpAccess } from "#router/api/access.js";
-import { createApi, listen, type Route } from "#router/api/http.js";
+import { fullAccess, makeToken, tcpAccess } from "#router/api/access.js";
+import { type Access, createApi, listen, type Route } from "#router/api/http.js";
 import { controlRoutes, metricsRoutes, statusRoutes } from "#router/api/routes.js";
 import type { RouterOptions } from "#router/options.js";
 import type { Router } from "#router/router.js";

@@ -1,0 +1,68 @@
+import type { Mesh } from "#mesh/mesh.js";
+import { type PeerName, peerText } from "#mesh/peer.js";
+import type { Datapath } from "#router/datapath/datapath.js";
+import type { DatapathEvent } from "#router/datapath/protocol.js";
+import { type Sleeve, SleeveConnection } from "#router/sleeve/sleeve.js";
+import { portsOf } from "#src/host/bridge.js";
+import type { Log } from "#src/log.js";
+import { macFromNumber } from "#src/mac.js";
+
+/** The datapath session of an established neighbour. */
+export function sessionOf(mesh: Mesh, peer: PeerName): number | undefined {
+  const connection = mesh.connectionTo(peer);
+  return connection?.state === "established" && connection.overlay instanceof SleeveConnection
+    ? connection.overlay.session
+    : undefined;
+}
+
+export interface DatapathEventDeps {
+  readonly sleeve: Sleeve;
+  readonly mesh: Mesh;
+  readonly datapath: Datapath;
+  /** Names of the bridge and of the router's TAP. */
+  readonly bridge: string;
+  readonly tap: string;
+  readonly log: Log;
+}
+
+/** Passes what the threads report about paths to the sleeve, logs what they report about MACs and faults. */
+export function handleDatapathEvent(event: DatapathEvent, deps: DatapathEventDeps): void {
+  const { sleeve, mesh, log } = deps;
+  const nameOf = (peer: number) => {
+    const name = macFromNumber(peer);
+    const record = mesh.peer(name);
+    return record === undefined ? name : peerText(record);
+  };
+  switch (event.event) {
+    case "control":
+    case "frames":
+    case "address-changed":
+    case "too-big":
+    case "stream":
+    case "arrivals":
+      return sleeve.onEvent(event);
+    case "mac-moved":
+      return log.info("Discovered remote MAC", {
+        mac: macFromNumber(event.mac),
+        at: nameOf(event.to),
+        was: nameOf(event.from),
+      });
+    case "mac-refused":
+      log.warn("a frame from the network has the MAC of a local container; it was dropped", {
+        mac: macFromNumber(event.mac),
+        from: nameOf(event.peer),
+      });
+      return void releaseIfGone(event.mac, deps);
+    case "fault":
+      return log.error("a fault in the frame path; the packet was dropped", { why: event.message });
+  }
+}
+
+/** A container may have moved to another host with its MAC: then the bridge no longer has it, and the network is right. */
+async function releaseIfGone(mac: number, { bridge, tap, datapath, log }: DatapathEventDeps): Promise<void> {
+  const text = macFromNumber(mac);
+  const ports = await portsOf(bridge, text).catch(() => undefined);
+  if (ports === undefined || ports.some((port) => port !== tap)) return;
+  log.info("a MAC has left our bridge", { mac: text });
+  datapath.send({ do: "release", mac });
+}

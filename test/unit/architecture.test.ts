@@ -1,0 +1,69 @@
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { test } from "node:test";
+
+/** What ARCHITECTURE.md says of folders and imports, checked against the sources. */
+
+const root = new URL("../../../", import.meta.url).pathname;
+/** A folder imports from itself and from those with a lower number. */
+const FLOORS: Readonly<Record<string, number>> = { cli: 5, router: 4, docker: 3, ipam: 2, dns: 2, mesh: 1, src: 0 };
+const PURE = ["mesh", "ipam", "dns"];
+const IMPURE =
+  /\bDate\.now|\bperformance\.now|\bset(?:Timeout|Interval|Immediate)\b|\bMath\.random|\bprocess\.|"node:(?:net|fs|dgram|http|https|tls|dns|os|timers|child_process|worker_threads)/;
+
+const folderOf = (file: string): string => file.split("/")[0];
+
+const sources = new Map(
+  Object.keys(FLOORS).flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+      .filter((name) => name.endsWith(".ts"))
+      .map((name) => join(folder, name))
+      .map((file) => [file, readFileSync(join(root, file), "utf8")] as const),
+  ),
+);
+
+/** Files of the project that a file imports, also for their types alone, and when they are called for. */
+function importsOf(file: string): string[] {
+  const specifiers = sources.get(file)!.matchAll(/(?:from\s+|import\s*\(?\s*)"([#.][^"]+)\.js"/g);
+  return [...specifiers].map(([, path]) => `${path.startsWith("#") ? path.slice(1) : join(dirname(file), path)}.ts`);
+}
+
+const graph = new Map([...sources.keys()].map((file) => [file, importsOf(file)]));
+
+test("imports are found, and name files that exist", () => {
+  const all = [...graph].flatMap(([file, targets]) => targets.map((target) => [file, target]));
+  assert.ok(all.length > 2 * graph.size, `${all.length} imports of ${graph.size} files`);
+  assert.deepEqual(
+    all.filter(([, target]) => !graph.has(target)),
+    [],
+  );
+});
+
+test("no folder imports one above it, or beside it", () => {
+  const upward = [...graph].flatMap(([file, targets]) =>
+    targets
+      .filter((target) => folderOf(target) !== folderOf(file) && FLOORS[folderOf(target)] >= FLOORS[folderOf(file)])
+      .map((target) => `${file} -> ${target}`),
+  );
+  assert.deepEqual(upward, []);
+});
+
+test("no file imports itself by way of others", () => {
+  const done = new Set<string>();
+  const visit = (file: string, path: readonly string[]): void => {
+    if (path.includes(file)) assert.fail([...path.slice(path.indexOf(file)), file].join(" -> "));
+    if (done.has(file)) return;
+    for (const target of graph.get(file) ?? []) visit(target, [...path, file]);
+    done.add(file);
+  };
+  for (const file of graph.keys()) visit(file, []);
+});
+
+test("mesh, ipam and dns use no clock, timer, randomness or socket of their own", () => {
+  const impure = [...sources]
+    .filter(([file]) => PURE.includes(folderOf(file)))
+    .flatMap(([file, text]) => text.split("\n").map((line, index) => ({ line, at: `${file}:${index + 1}` })))
+    .filter(({ line }) => !/^\s*(?:\/?\*|\/\/)/.test(line) && IMPURE.test(line));
+  assert.deepEqual(impure, []);
+});
