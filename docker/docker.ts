@@ -152,9 +152,12 @@ export class Docker {
     const book = new Book(store);
     const engineApi = () => this.engine.offered;
     const network = new NetworkDriver({ bridge, mtu, book, ipam, claims, engineApi, log: this.#log });
+    const wished = ipam && new Wished(this.engine, ipam.requests, this.#log);
+    this.#stop.signal.addEventListener("abort", () => wished?.stop(), { once: true });
     const driver = new IpamDriver({
       ipam,
       book,
+      onAsked: (address) => wished?.asked(address),
       overlappingRoute: (cidr) => overlappingRoute(cidr, ""),
       describe: (ident) => this.#containers?.describe(ident) ?? ident,
       log: this.#log,
@@ -182,8 +185,6 @@ export class Docker {
       problems: around.problems,
     });
     this.#networks = networks;
-    const wished = ipam && new Wished(this.engine, ipam.requests, this.#log);
-    this.#stop.signal.addEventListener("abort", () => wished?.stop(), { once: true });
     const swarm = new Swarm(this.engine, this.#log);
     this.#swarm = swarm;
     const containers = new Containers({

@@ -1,5 +1,6 @@
 import { isWrapped, wantedAddresses } from "#docker/attacher.js";
 import type { Engine } from "#docker/engine/engine.js";
+import { FRESH_MS } from "#docker/plugin/book.js";
 import type { Requests } from "#ipam/requests.js";
 import { parseAddress } from "#ipam/subnet.js";
 import { isIpv4 } from "#src/address.js";
@@ -18,18 +19,29 @@ const MAX_WISHED = 65_536;
  * when it is started: until then its address is handed to others last.
  */
 export class Wished {
-  readonly #engine: Engine;
-  readonly #requests: Requests;
+  readonly #engine: Pick<Engine, "addressesAskedFor" | "container">;
+  readonly #requests: Pick<Requests, "avoid">;
   readonly #log: Log;
+  readonly #clock: Clock;
   readonly #soon: Coalescer;
+  /** What containers asked for when they were last listed. */
+  #listed: ReadonlySet<bigint> = new Set();
+  /** What Docker has asked for since, and when: a container may end before it is listed. */
+  readonly #recent = new Map<bigint, number>();
   /** What containers of the proxy ask for, which the list does not show. A container's environment never changes. */
   readonly #byVariable = new Map<string, readonly string[]>();
   #looking: Promise<void> = Promise.resolve();
 
-  constructor(engine: Engine, requests: Requests, log: Log, clock: Clock = systemClock) {
+  constructor(
+    engine: Pick<Engine, "addressesAskedFor" | "container">,
+    requests: Pick<Requests, "avoid">,
+    log: Log,
+    clock: Clock = systemClock,
+  ) {
     this.#engine = engine;
     this.#requests = requests;
     this.#log = log;
+    this.#clock = clock;
     this.#soon = new Coalescer(clock, LOOK_MS, () => {
       this.#looking = this.#looking.then(() => this.#look());
     });
@@ -38,6 +50,12 @@ export class Wished {
   /** Containers were made or removed, it may be. */
   changed(): void {
     this.#soon.request();
+  }
+
+  /** Docker asks for an address by name. */
+  asked(address: bigint): void {
+    this.#recent.set(address, this.#clock.now());
+    this.#avoid();
   }
 
   stop(): void {
@@ -51,10 +69,17 @@ export class Wished {
       for (const id of this.#byVariable.keys()) if (!ids.has(id)) this.#byVariable.delete(id);
       const asked: string[] = [];
       for (const { id, addresses } of containers) asked.push(...addresses, ...(await this.#askedByVariable(id)));
-      this.#requests.avoid(new Set(asked.filter(isIpv4).slice(0, MAX_WISHED).map(parseAddress)));
+      this.#listed = new Set(asked.filter(isIpv4).slice(0, MAX_WISHED).map(parseAddress));
+      this.#avoid();
     } catch (error) {
       this.#log.debug("it is not known which addresses containers ask for", { why: textOf(error) });
     }
+  }
+
+  #avoid(): void {
+    const now = this.#clock.now();
+    for (const [address, at] of this.#recent) if (now - at >= FRESH_MS) this.#recent.delete(address);
+    this.#requests.avoid(new Set([...this.#listed, ...this.#recent.keys()]));
   }
 
   async #askedByVariable(id: string): Promise<readonly string[]> {

@@ -31,6 +31,8 @@ export interface IpamDriverParts {
   readonly overlappingRoute: (cidr: string) => Promise<string | undefined>;
   /** What users call a holder of addresses. */
   readonly describe: (ident: string) => string;
+  /** An address was asked for by name, and given. */
+  readonly onAsked?: (address: bigint) => void;
   readonly clock?: Clock;
   readonly log: Log;
 }
@@ -72,6 +74,7 @@ export class IpamDriver {
       await requests.claim(ANONYMOUS, { address, prefix: subnet.prefix }, options);
       // Two calls at once are the same to IPAM: the first to be here has it.
       this.#refuseTaken(address);
+      this.#parts.onAsked?.(address);
     } else {
       address = (await requests.allocate(ANONYMOUS, range, options)).address;
     }

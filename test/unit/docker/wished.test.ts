@@ -1,0 +1,42 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { FRESH_MS } from "#docker/plugin/book.js";
+import { Wished } from "#docker/wished.js";
+import { addressText, parseAddress } from "#ipam/subnet.js";
+import { silentLog } from "#src/log.js";
+import { VirtualClock } from "#test/sim/virtual-time.js";
+
+test("an address asked for by name is avoided at once, before its container is listed, and for as long as it is", async () => {
+  const clock = new VirtualClock();
+  let listed: string[] = [];
+  let avoided: string[] = [];
+  const wished = new Wished(
+    {
+      addressesAskedFor: async () => [{ id: "c", addresses: listed }],
+      container: () => Promise.reject(new Error("no such container")),
+    },
+    {
+      avoid: (addresses) => {
+        avoided = [...addresses].map(addressText);
+      },
+    },
+    silentLog,
+    clock,
+  );
+  const look = async (ms: number) => {
+    await clock.run(ms);
+    wished.changed();
+    await clock.run(1);
+  };
+  wished.asked(parseAddress("10.36.0.1"));
+  assert.deepEqual(avoided, ["10.36.0.1"]);
+  // A list that was begun before the container was made does not have it.
+  await look(0);
+  assert.deepEqual(avoided, ["10.36.0.1"]);
+  listed = ["10.36.0.1"];
+  await look(FRESH_MS);
+  assert.deepEqual(avoided, ["10.36.0.1"]);
+  listed = [];
+  await look(2_000);
+  assert.deepEqual(avoided, []);
+});
