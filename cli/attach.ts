@@ -1,6 +1,6 @@
 import { writeHostsFile } from "#docker/hosts-file.js";
-import { attach, detach } from "#src/host/attach.js";
-import { lookInside } from "#src/host/attached.js";
+import { attach, detach } from "#src/linux/attach.js";
+import { lookInside } from "#src/linux/attached.js";
 import { oneContainer, printAddresses, takeAddresses } from "./arguments.js";
 import { Exit } from "./exit.js";
 import { obtain } from "./ipam.js";

@@ -1,7 +1,7 @@
 import { clientTls } from "#docker/engine/client-tls.js";
 import { parseEndpoint } from "#docker/engine/endpoint.js";
 import { Engine } from "#docker/engine/engine.js";
-import { systemCode, textOf, WeaveError } from "#src/errors.js";
+import { errorText, systemCode, WeaveError } from "#src/errors.js";
 
 /** An engine that is not there yet may come later: with these connect(2) fails for want of one. */
 const AWAY = ["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", "ETIMEDOUT"];
@@ -22,7 +22,7 @@ export async function checkEngine(api: string, env: NodeJS.ProcessEnv): Promise<
     if (AWAY.includes(code)) return;
     throw new WeaveError(
       "WEAVE_DOCKER",
-      `the engine at ${api} does not answer by TLS, which ${wanted.source} asks for: ${textOf(cause ?? error)}`,
+      `the engine at ${api} does not answer by TLS, which ${wanted.source} asks for: ${errorText(cause ?? error)}`,
       {
         cause: error,
         next: "Unset it for an engine without TLS; else look at its certificates and those in DOCKER_CERT_PATH.",

@@ -1,6 +1,6 @@
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { request } from "node:http";
-import { systemCode, textOf, WeaveError } from "#src/errors.js";
+import { errorText, systemCode, WeaveError } from "#src/errors.js";
 import { controlSocket, paths, routerFile, tokenFile } from "#src/paths.js";
 import { Exit } from "./exit.js";
 import { launched } from "./launched.js";
@@ -88,13 +88,13 @@ function notAnswered(address: string, cause: Error): WeaveError {
           "Set WEAVE_HTTP_ADDR to the --http-addr that it was launched with.",
         )
       : error(
-          `the weave router runs (process ${router}), but does not answer: ${textOf(cause)}`,
+          `the weave router runs (process ${router}), but does not answer: ${errorText(cause)}`,
           `Its log is ${log}; 'weave stop' ends it.`,
         );
   }
   if (supervisor === undefined)
     return error(
-      gone ? "weave is not running. Have you launched it?" : `cannot reach the weave router: ${textOf(cause)}`,
+      gone ? "weave is not running. Have you launched it?" : `cannot reach the weave router: ${errorText(cause)}`,
     );
   const why = lastFailure();
   if (why === undefined && !existsSync(routerFile(run))) return error("weave is starting");

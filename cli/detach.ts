@@ -1,4 +1,4 @@
-import { detach } from "#src/host/attach.js";
+import { detach } from "#src/linux/attach.js";
 import { oneContainer, printAddresses, takeAddresses } from "./arguments.js";
 import { held, release } from "./ipam.js";
 import { unregister } from "./names.js";

@@ -1,4 +1,4 @@
-import { textOf } from "#src/errors.js";
+import { errorText } from "#src/errors.js";
 import { Exit, noMore } from "./exit.js";
 import { proxyAddress } from "./proxy-address.js";
 import { readFlags } from "./read-flags.js";
@@ -16,7 +16,7 @@ export async function run(args: readonly string[]): Promise<void> {
     address = await proxyAddress(process.env);
     if (address === undefined) process.stderr.write("weave runs without its Docker proxy on this host.\n");
   } catch (error) {
-    process.stderr.write(`${textOf(error)}\n`);
+    process.stderr.write(`${errorText(error)}\n`);
   }
   if (address === undefined) return;
   const before = process.env.DOCKER_HOST ?? "";

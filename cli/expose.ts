@@ -1,6 +1,6 @@
-import { findBridge } from "#src/host/bridge.js";
-import { ipv4Of } from "#src/host/links.js";
 import { EXPOSED } from "#src/ident.js";
+import { findBridge } from "#src/linux/bridge.js";
+import { ipv4Of } from "#src/linux/links.js";
 import { printAddresses, takeAddresses } from "./arguments.js";
 import { call, mustCall } from "./client.js";
 import { noMore } from "./exit.js";

@@ -4,9 +4,9 @@ import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { DEFAULT_RANGE } from "#router/flags.js";
 import { checkOptions, type RouterOptions } from "#router/options.js";
-import { textOf, WeaveError } from "#src/errors.js";
-import { replaceProcess } from "#src/host/native/process.js";
-import { overlappingRoute } from "#src/host/routes.js";
+import { errorText, WeaveError } from "#src/errors.js";
+import { replaceProcess } from "#src/linux/native/process.js";
+import { overlappingRoute } from "#src/linux/routes.js";
 import {
   controlSocket,
   failureFile,
@@ -91,7 +91,7 @@ function remember(options: RouterOptions): void {
     mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
     writeFileSync(file, lastLaunchText(options), { mode: 0o600 });
   } catch (error) {
-    process.stderr.write(`WARNING: 'launch --resume' will not know of this launch: ${textOf(error)}\n`);
+    process.stderr.write(`WARNING: 'launch --resume' will not know of this launch: ${errorText(error)}\n`);
   }
 }
 
@@ -106,7 +106,7 @@ async function started(args: readonly string[], env: NodeJS.ProcessEnv): Promise
     child.unref();
     return child;
   } catch (error) {
-    throw new Exit(1, `cannot start ${process.execPath}: ${textOf(error)}`);
+    throw new Exit(1, `cannot start ${process.execPath}: ${errorText(error)}`);
   }
 }
 

@@ -1,6 +1,6 @@
 import { isIpv4 } from "#src/address.js";
-import { bridgePorts, interfacesIn } from "#src/host/attached.js";
 import { EXTERN } from "#src/ident.js";
+import { bridgePorts, interfacesIn } from "#src/linux/attached.js";
 import { Exit, noMore, usage } from "./exit.js";
 import { launchedBridge } from "./launched.js";
 import { readFlags } from "./read-flags.js";

@@ -1,7 +1,7 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { MAX_PASSWORD } from "#router/flags.js";
 import type { RouterOptions } from "#router/options.js";
-import { textOf, WeaveError } from "#src/errors.js";
+import { errorText, WeaveError } from "#src/errors.js";
 
 /** UTF-8 needs four bytes for a character at most, and the line has an end. */
 const MAX_BYTES = 4 * MAX_PASSWORD + 2;
@@ -34,7 +34,7 @@ function readPassword(file: string, warn: (text: string) => void): string {
       closeSync(fd);
     }
   } catch (cause) {
-    throw new WeaveError("WEAVE_FLAG_INVALID", `cannot read the password file: ${textOf(cause)}`, { cause });
+    throw new WeaveError("WEAVE_FLAG_INVALID", `cannot read the password file: ${errorText(cause)}`, { cause });
   }
   const [password] = text.split(/\r?\n/);
   if (password === "" || password.length > MAX_PASSWORD)

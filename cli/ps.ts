@@ -1,9 +1,9 @@
-import { textOf } from "#src/errors.js";
-import { bridgePorts, type Interface, interfacesIn, type Place, places } from "#src/host/attached.js";
-import { findBridge } from "#src/host/bridge.js";
-import { ipv4Of } from "#src/host/links.js";
-import { NAMED, netnsIdent } from "#src/host/netns.js";
+import { errorText } from "#src/errors.js";
 import { EXPOSED } from "#src/ident.js";
+import { bridgePorts, type Interface, interfacesIn, type Place, places } from "#src/linux/attached.js";
+import { findBridge } from "#src/linux/bridge.js";
+import { ipv4Of } from "#src/linux/links.js";
+import { NAMED, netnsIdent } from "#src/linux/netns.js";
 import { launchedBridge } from "./launched.js";
 import { readFlags } from "./read-flags.js";
 import { needRoot } from "./root.js";
@@ -59,7 +59,7 @@ async function find(word: string): Promise<Place["netns"] | undefined> {
     return (await findTarget(word)).netns;
   } catch (error) {
     // Said, but no failure: scripts of Weave Net's time list what may be gone.
-    process.stderr.write(`${textOf(error)}\n`);
+    process.stderr.write(`${errorText(error)}\n`);
     return undefined;
   }
 }

@@ -1,11 +1,11 @@
 import { existsSync, rmdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { OUTSIDE_PREFIX } from "#src/host/attach.js";
-import { findBridge } from "#src/host/bridge.js";
-import { ENDPOINT_PREFIX } from "#src/host/endpoint.js";
-import { hostFirewall } from "#src/host/host-firewall.js";
-import { deleteLink, listLinks } from "#src/host/links.js";
+import { OUTSIDE_PREFIX } from "#src/linux/attach.js";
+import { findBridge } from "#src/linux/bridge.js";
+import { ENDPOINT_PREFIX } from "#src/linux/endpoint.js";
+import { hostFirewall } from "#src/linux/host-firewall.js";
+import { deleteLink, listLinks } from "#src/linux/links.js";
 import {
   controlSocket,
   databaseFile,

@@ -27,7 +27,7 @@ export function resumed(options: RouterOptions, defaults: RouterOptions, say: (t
   const differ = Object.entries(ROUTER_FLAGS as Readonly<Record<string, Flag<unknown>>>).flatMap(([key, row]) => {
     const [now, then, usual] = [options, last, defaults].map((each) => (each as Record<string, unknown>)[key]);
     const left = !APART.includes(key) && key in last && !same(now, then) && same(now, usual);
-    return left ? [textOf(row, then)] : [];
+    return left ? [errorText(row, then)] : [];
   });
   if (differ.length > 0)
     say(`--resume takes up the peers of the last launch, and not its other flags: ${differ.join(" ")}`);
@@ -53,7 +53,7 @@ function lastLaunch(dbPrefix: string): LastLaunch {
 const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
 
 /** A flag as it would be typed. */
-function textOf(row: Flag<unknown>, value: unknown): string {
+function errorText(row: Flag<unknown>, value: unknown): string {
   if (row.given !== undefined) return value === row.given ? flagText(row) : `${flagText(row)}=${value}`;
   const text = typeof value === "boolean" ? (value ? "on" : "off") : String(value ?? "");
   return `${flagText(row)} ${/^[\w.:/,-]+$/.test(text) ? text : JSON.stringify(text)}`;

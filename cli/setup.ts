@@ -1,7 +1,7 @@
 import { release } from "node:os";
-import { textOf } from "#src/errors.js";
-import { hasTool, run as runTool } from "#src/host/exec.js";
-import { hostFirewall } from "#src/host/host-firewall.js";
+import { errorText } from "#src/errors.js";
+import { hasTool, run as runTool } from "#src/linux/exec.js";
+import { hostFirewall } from "#src/linux/host-firewall.js";
 import { noMore } from "./exit.js";
 import { readFlags } from "./read-flags.js";
 import { engine } from "./target.js";
@@ -32,7 +32,7 @@ const CHECKS: readonly Check[] = [
   {
     what: "TAP",
     async look() {
-      const { openTap } = await import("#src/host/native/tap.js");
+      const { openTap } = await import("#src/linux/native/tap.js");
       const tap = openTap("weave-check", 1, { vnetHeader: true, tso: true, uso: true });
       tap.close();
       const { vnetHeader, tso, uso } = tap.offloads;
@@ -43,7 +43,7 @@ const CHECKS: readonly Check[] = [
   {
     what: "cipher",
     async look() {
-      const { opensslAtHand } = await import("#src/host/native/aead.js");
+      const { opensslAtHand } = await import("#src/linux/native/aead.js");
       return `AES-256-GCM by ${opensslAtHand ? "OpenSSL" : "node:crypto: slow, as this Node does not export OpenSSL"}`;
     },
   },
@@ -73,7 +73,7 @@ export async function run(args: readonly string[]): Promise<void> {
       console.log(`${what.padEnd(9)} ok       ${await look()}`);
     } catch (error) {
       if (!optional) process.exitCode = 1;
-      console.log(`${what.padEnd(9)} ${optional ? "limited" : "MISSING"}  ${textOf(error).replaceAll("\n", " ")}`);
+      console.log(`${what.padEnd(9)} ${optional ? "limited" : "MISSING"}  ${errorText(error).replaceAll("\n", " ")}`);
     }
   }
 }

@@ -1,6 +1,6 @@
 import { NETWORK } from "#docker/networks.js";
 import { driverNames } from "#docker/plugin/plugin.js";
-import { textOf } from "#src/errors.js";
+import { errorText } from "#src/errors.js";
 import { controlSocket, paths } from "#src/paths.js";
 import { call } from "./client.js";
 import { noMore } from "./exit.js";
@@ -58,6 +58,6 @@ export async function leaveDocker(): Promise<void> {
       await client.removeNetwork(network.Id);
     }
   } catch (error) {
-    process.stderr.write(`WARNING: Docker's network "${NETWORK}" was not removed: ${textOf(error)}\n`);
+    process.stderr.write(`WARNING: Docker's network "${NETWORK}" was not removed: ${errorText(error)}\n`);
   }
 }

@@ -4,7 +4,7 @@ import type { Container } from "#docker/engine/shapes.js";
 import { engineOf } from "#docker/engine-of.js";
 import { fqdnOf } from "#docker/names.js";
 import { WeaveError } from "#src/errors.js";
-import { findNetns, isNetnsText, type Netns, netnsIdent } from "#src/host/netns.js";
+import { findNetns, isNetnsText, type Netns, netnsIdent } from "#src/linux/netns.js";
 import { Exit } from "./exit.js";
 import { launched } from "./launched.js";
 
@@ -22,7 +22,7 @@ export interface Target {
  * Finds a container by its name or id; or a namespace by `netns:NAME`, a path, or the id of a process, when no container is
  * called that.
  *
- * @throws Exit when it does not run; WEAVE_NAMESPACE, WEAVE_DOCKER_AWAY
+ * @throws Exit when it does not run; WEAVE_NAMESPACE, WEAVE_DOCKER_UNAVAILABLE
  */
 export async function findTarget(text: string): Promise<Target> {
   const container = isNetnsText(text) ? undefined : await findContainer(text);
@@ -57,7 +57,8 @@ async function findContainer(text: string): Promise<Container | undefined> {
       });
     }
     // Docker is away: a process is found without it.
-    if (error instanceof WeaveError && error.code === "WEAVE_DOCKER_AWAY" && /^\d+$/.test(text)) return undefined;
+    if (error instanceof WeaveError && error.code === "WEAVE_DOCKER_UNAVAILABLE" && /^\d+$/.test(text))
+      return undefined;
     throw error;
   }
 }

@@ -6,10 +6,10 @@ import { bindTarget, waitFolderOf } from "#docker/wait/helper.js";
 import type { Requests } from "#ipam/requests.js";
 import { leaseText, parseLease, parseSubnet, type Subnet } from "#ipam/subnet.js";
 import { type AddressArgument, DEFAULT_SUBNET, parseAddressArgument } from "#src/address-argument.js";
-import { textOf, WeaveError } from "#src/errors.js";
-import { attach, INSIDE } from "#src/host/attach.js";
-import { findNetns } from "#src/host/netns.js";
-import { networkFiles } from "#src/host/proc-net.js";
+import { errorText, WeaveError } from "#src/errors.js";
+import { attach, INSIDE } from "#src/linux/attach.js";
+import { findNetns } from "#src/linux/netns.js";
+import { networkFiles } from "#src/linux/proc-net.js";
 import type { Log } from "#src/log.js";
 
 /** A wait for an address has an end where somebody waits for `docker run`. */
@@ -65,7 +65,7 @@ export class Attacher implements ContainerObserver {
         }
         this.#parts.log.warn("a container could not be put on the network; it is tried again", {
           container: Id.slice(0, 12),
-          why: textOf(error),
+          why: errorText(error),
         });
       }
       await sleep(delay, undefined, { signal, ref: false }).catch(() => {});
@@ -138,7 +138,7 @@ export class Attacher implements ContainerObserver {
       try {
         writeHostsFile(container, addresses, container.HostConfig.ExtraHosts);
       } catch (error) {
-        log.warn("/etc/hosts of a container was not rewritten", { container: container.Id, why: textOf(error) });
+        log.warn("/etc/hosts of a container was not rewritten", { container: container.Id, why: errorText(error) });
       }
     }
     // After a restart of the router all is as it was.

@@ -2,8 +2,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Engine, EngineError } from "#docker/engine/engine.js";
 import { type EngineListener, followEngine } from "#docker/engine/events.js";
 import { type Container, type EngineEvent, isContainerId, nameOf } from "#docker/engine/shapes.js";
-import { textOf } from "#src/errors.js";
-import type { Holder } from "#src/holder.js";
+import type { ContainerLifecycle } from "#src/container-lifecycle.js";
+import { errorText } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 
 /** Containers that are looked at at the same time, when an engine has come up: it answers each from its memory. */
@@ -27,7 +27,7 @@ export interface ContainerObserver {
 
 export interface ContainersParts {
   readonly engine: Engine;
-  readonly holders: readonly Holder[];
+  readonly holders: readonly ContainerLifecycle[];
   readonly observers: readonly ContainerObserver[];
   /** The engine has come up; its containers will be looked at next. */
   readonly onConnected: () => Promise<void>;
@@ -169,7 +169,7 @@ export class Containers implements EngineListener {
     };
     work.then(done, done);
     work.catch((error) =>
-      this.#parts.log.warn("a container could not be served", { container: id, why: textOf(error) }),
+      this.#parts.log.warn("a container could not be served", { container: id, why: errorText(error) }),
     );
     return work;
   }

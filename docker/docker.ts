@@ -28,10 +28,10 @@ import type { Directory } from "#mesh/directory.js";
 import type { Mesh } from "#mesh/mesh.js";
 import type { PeerName } from "#mesh/peer.js";
 import { systemClock } from "#src/clock.js";
-import { textOf, WeaveError } from "#src/errors.js";
-import type { Holder } from "#src/holder.js";
-import type { Netns } from "#src/host/netns.js";
-import { overlappingRoute } from "#src/host/routes.js";
+import type { ContainerLifecycle } from "#src/container-lifecycle.js";
+import { errorText, WeaveError } from "#src/errors.js";
+import type { Netns } from "#src/linux/netns.js";
+import { overlappingRoute } from "#src/linux/routes.js";
 import type { Log } from "#src/log.js";
 import type { Problems } from "#src/problems.js";
 import { systemRandom } from "#src/random.js";
@@ -58,7 +58,7 @@ export interface Surroundings {
       }
     | undefined;
   readonly dns: { readonly names: Nameserver; address(): Promise<string> } | undefined;
-  readonly holders: readonly Holder[];
+  readonly holders: readonly ContainerLifecycle[];
   readonly problems: Problems;
 }
 
@@ -200,7 +200,7 @@ export class Docker {
         try {
           this.#proxy?.takeRights();
         } catch (error) {
-          this.#log.warn("the proxy's socket is not as it was", { why: textOf(error) });
+          this.#log.warn("the proxy's socket is not as it was", { why: errorText(error) });
         }
         wished?.changed();
         void swarm.look();
@@ -285,6 +285,6 @@ export class Docker {
     this.#containers?.stop();
     this.#claims?.stop();
     this.#plugin?.close();
-    await this.#proxy?.close().catch((error) => this.#log.warn("the proxy did not close", { why: textOf(error) }));
+    await this.#proxy?.close().catch((error) => this.#log.warn("the proxy did not close", { why: errorText(error) }));
   }
 }

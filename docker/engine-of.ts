@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { clientFlag } from "#docker/engine/client-tls.js";
 import { DEFAULT_ENGINE } from "#docker/engine/endpoint.js";
-import { hasTool } from "#src/host/exec.js";
+import { hasTool } from "#src/linux/exec.js";
 import { paths, proxySocket } from "#src/paths.js";
 
 const ENGINE_SOCKET = "/var/run/docker.sock";

@@ -3,9 +3,9 @@ import type { ContainerObserver } from "#docker/containers.js";
 import type { Container } from "#docker/engine/shapes.js";
 import type { Requests } from "#ipam/requests.js";
 import { EVERYTHING, leaseText } from "#ipam/subnet.js";
-import { textOf } from "#src/errors.js";
-import { detach } from "#src/host/attach.js";
-import { findNetns, type Netns } from "#src/host/netns.js";
+import { errorText } from "#src/errors.js";
+import { detach } from "#src/linux/attach.js";
+import { findNetns, type Netns } from "#src/linux/netns.js";
 import type { Log } from "#src/log.js";
 
 /**
@@ -36,7 +36,7 @@ export class LeftBehind implements ContainerObserver {
     } catch (error) {
       this.#log.info("the old network namespace of a container could not be looked at", {
         container: Id.slice(0, 12),
-        why: textOf(error),
+        why: errorText(error),
       });
     }
   }

@@ -3,7 +3,7 @@ import type { Nameserver } from "#dns/nameserver.js";
 import type { ContainerObserver } from "#docker/containers.js";
 import { type Container, nameOf } from "#docker/engine/shapes.js";
 import type { Clock } from "#src/clock.js";
-import { textOf } from "#src/errors.js";
+import { errorText } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 
 /** As long as a container that restarts keeps its addresses. */
@@ -95,7 +95,11 @@ export class ContainerNames implements ContainerObserver {
       parseName(hostname);
       this.#names.add(id, address, hostname);
     } catch (error) {
-      this.#log.warn("a name of a container was not registered", { container: id, name: hostname, why: textOf(error) });
+      this.#log.warn("a name of a container was not registered", {
+        container: id,
+        name: hostname,
+        why: errorText(error),
+      });
     }
   }
 }

@@ -1,8 +1,8 @@
 import type { ContainerObserver } from "#docker/containers.js";
 import type { Container } from "#docker/engine/shapes.js";
-import { neighbourSettings } from "#src/host/attach.js";
-import { run } from "#src/host/exec.js";
-import { listLinks } from "#src/host/links.js";
+import { neighbourSettings } from "#src/linux/attach.js";
+import { run } from "#src/linux/exec.js";
+import { listLinks } from "#src/linux/links.js";
 
 /**
  * Containers on Docker networks of ours announce their addresses, which others had before with another MAC, it may be; and they

@@ -6,8 +6,8 @@ import type { NetworkDriver } from "#docker/plugin/network-driver.js";
 import type { DriverNames } from "#docker/plugin/plugin.js";
 import { parseLease, type Subnet } from "#ipam/subnet.js";
 import { systemClock } from "#src/clock.js";
-import { textOf } from "#src/errors.js";
-import { endpointsInContainers } from "#src/host/endpoint.js";
+import { errorText } from "#src/errors.js";
+import { endpointsInContainers } from "#src/linux/endpoint.js";
 import type { Log } from "#src/log.js";
 import type { Problems } from "#src/problems.js";
 
@@ -110,7 +110,7 @@ export class Networks {
       await this.#compare(all, driven, addressed);
       await this.#ensure(all.find(({ Name }) => Name === NETWORK));
     } catch (error) {
-      this.#parts.log.warn("Docker's networks could not be looked at", { why: textOf(error) });
+      this.#parts.log.warn("Docker's networks could not be looked at", { why: errorText(error) });
     }
   }
 
@@ -202,7 +202,7 @@ export class Networks {
     try {
       this.#parts.driver.learn(parseLease(cidr), use);
     } catch (error) {
-      this.#parts.log.warn("an address is in use twice on this host", { address: cidr, use, why: textOf(error) });
+      this.#parts.log.warn("an address is in use twice on this host", { address: cidr, use, why: errorText(error) });
     }
   }
 
@@ -210,7 +210,7 @@ export class Networks {
     try {
       this.#parts.network.learnEndpoint(network, endpoint, { address, address6 });
     } catch (error) {
-      this.#parts.log.warn("an address is in use twice on this host", { endpoint, address, why: textOf(error) });
+      this.#parts.log.warn("an address is in use twice on this host", { endpoint, address, why: errorText(error) });
     }
   }
 
@@ -236,7 +236,7 @@ export class Networks {
       log.info("Docker's network is made", { network: NETWORK, subnet });
       this.#made();
     } catch (error) {
-      this.#cannot(textOf(error));
+      this.#cannot(errorText(error));
     }
   }
 

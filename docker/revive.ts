@@ -1,6 +1,6 @@
 import type { Engine } from "#docker/engine/engine.js";
 import type { Container } from "#docker/engine/shapes.js";
-import { textOf } from "#src/errors.js";
+import { errorText } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 
 /** An error of Docker's that has to do with a network or its driver: ours was not there when the engine came up. */
@@ -18,10 +18,10 @@ export async function reviveContainers(engine: Engine, log: Log): Promise<void> 
       log.info("a container that could not start without us is started", { container: id.slice(0, 12) });
       await engine
         .start(id)
-        .catch((error) => log.warn("a container could not be started", { container: id, why: textOf(error) }));
+        .catch((error) => log.warn("a container could not be started", { container: id, why: errorText(error) }));
     }
   } catch (error) {
-    log.warn("Docker's containers could not be looked at", { why: textOf(error) });
+    log.warn("Docker's containers could not be looked at", { why: errorText(error) });
   }
 }
 

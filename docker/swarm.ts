@@ -1,5 +1,5 @@
 import type { Engine } from "#docker/engine/engine.js";
-import { textOf } from "#src/errors.js";
+import { errorText } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 
 /** An engine enters and leaves a swarm without an event that we receive. */
@@ -31,7 +31,7 @@ export class Swarm {
     try {
       this.#role = await this.#engine.swarm();
     } catch (error) {
-      this.#log.debug("it is not known whether the engine is in a swarm", { why: textOf(error) });
+      this.#log.debug("it is not known whether the engine is in a swarm", { why: errorText(error) });
     }
   }
 

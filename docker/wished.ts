@@ -6,7 +6,7 @@ import { parseAddress } from "#ipam/subnet.js";
 import { isIpv4 } from "#src/address.js";
 import { type Clock, systemClock } from "#src/clock.js";
 import { Coalescer } from "#src/coalesce.js";
-import { textOf } from "#src/errors.js";
+import { errorText } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 
 /** Containers are listed at most this often: the list is long on some hosts, and events come in bursts. */
@@ -72,7 +72,7 @@ export class Wished {
       this.#listed = new Set(asked.filter(isIpv4).slice(0, MAX_WISHED).map(parseAddress));
       this.#avoid();
     } catch (error) {
-      this.#log.debug("it is not known which addresses containers ask for", { why: textOf(error) });
+      this.#log.debug("it is not known which addresses containers ask for", { why: errorText(error) });
     }
   }
 

@@ -20,7 +20,7 @@ import type { Directory } from "#mesh/directory.js";
 import type { GossipChannel } from "#mesh/gossip.js";
 import type { PeerName } from "#mesh/peer.js";
 import { type Clock, every, type Timer } from "#src/clock.js";
-import { textOf, WeaveError } from "#src/errors.js";
+import { errorText, WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 import type { Random } from "#src/random.js";
 import type { Store } from "#src/store.js";
@@ -110,7 +110,7 @@ export class Allocator {
     try {
       state.flush();
     } catch (error) {
-      env.log.warn("the ring could not be written", { why: textOf(error) });
+      env.log.warn("the ring could not be written", { why: errorText(error) });
     }
   }
 
@@ -264,7 +264,7 @@ export class Allocator {
       this.gossiper.tick();
     } catch (error) {
       // A full disk, say: what could not be written has not happened, and is tried again.
-      env.log.error("IPAM could not do its regular work", { why: textOf(error) });
+      env.log.error("IPAM could not do its regular work", { why: errorText(error) });
     }
     waiting.retry();
   }

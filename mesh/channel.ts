@@ -5,7 +5,7 @@ import { HandshakeState, KEY_BYTES, type KeyPair, TAG_BYTES, type Transport } fr
 import { identityShape, type PeerIdentity } from "#mesh/peer.js";
 import { Refusal, type RefusalReason } from "#mesh/refusals.js";
 import { decode, encode } from "#src/codec.js";
-import { textOf, WeaveError } from "#src/errors.js";
+import { errorText, WeaveError } from "#src/errors.js";
 
 /**
  * A secured channel over one message-oriented connection (WebSocket): a Noise handshake, then encrypted messages.
@@ -286,7 +286,8 @@ export class Channel {
       ...tell,
       {
         do: "failed",
-        error: error instanceof WeaveError ? error : new WeaveError("WEAVE_HANDSHAKE", textOf(error), { cause: error }),
+        error:
+          error instanceof WeaveError ? error : new WeaveError("WEAVE_HANDSHAKE", errorText(error), { cause: error }),
       },
     ];
   }

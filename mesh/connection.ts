@@ -7,7 +7,7 @@ import { keyStart, type PeerLink, visible } from "#mesh/peer.js";
 import { Refusal } from "#mesh/refusals.js";
 import type { Wire } from "#mesh/transport.js";
 import type { Clock, Timer } from "#src/clock.js";
-import { textOf, WeaveError } from "#src/errors.js";
+import { errorText, WeaveError } from "#src/errors.js";
 
 /** The handshake is five short messages. */
 export const HANDSHAKE_MS = 10_000;
@@ -146,7 +146,7 @@ export class Connection {
     if (this.#state === "closed") return;
     if (this.#channel.state === "open") {
       const code = error instanceof WeaveError ? error.code : "WEAVE_CONNECTION";
-      this.send({ kind: "bye", code, text: textOf(error).slice(0, 512) });
+      this.send({ kind: "bye", code, text: errorText(error).slice(0, 512) });
     }
     this.#state = "closed";
     this.#handshakeTimer?.cancel();

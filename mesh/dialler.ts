@@ -2,7 +2,7 @@ import type { ConnectionMaker, Situation } from "#mesh/connection-maker.js";
 import { type Dial, hostOf, portOf, type Resolve, type Wire } from "#mesh/transport.js";
 import { isIpv4 } from "#src/address.js";
 import type { Clock, Timer } from "#src/clock.js";
-import { textOf, WeaveError } from "#src/errors.js";
+import { errorText, WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 import { type Random, sample } from "#src/random.js";
 
@@ -74,7 +74,7 @@ export class Dialler {
       }
       throw failure;
     } catch (error) {
-      const why = textOf(error);
+      const why = errorText(error);
       log.debug("dialling failed", { address: target, why });
       maker.failed(target, why, clock.now());
       this.wake();

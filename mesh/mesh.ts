@@ -18,7 +18,7 @@ import { sendRecords, TopologyGossip } from "#mesh/topology-gossip.js";
 import { hostOf, portOf, type Wire } from "#mesh/transport.js";
 import { type Clock, every, type Timer } from "#src/clock.js";
 import { Coalescer } from "#src/coalesce.js";
-import { textOf, WeaveError } from "#src/errors.js";
+import { errorText, WeaveError } from "#src/errors.js";
 import { toHex } from "#src/hex.js";
 import { sample } from "#src/random.js";
 
@@ -293,14 +293,14 @@ export class Mesh {
     const peer = remote === undefined ? connection.wire.remoteAddress : peerText(remote);
     if (!this.#stopping.signal.aborted && !self) {
       this.#terminations++;
-      this.#options.log.info("connection ended", { peer, why: textOf(error) });
+      this.#options.log.info("connection ended", { peer, why: errorText(error) });
     }
     if (remote !== undefined && this.#connections.get(remote.name) === connection) {
       this.#connections.delete(remote.name);
       this.#announce.request();
     }
     if (dialled !== undefined) {
-      this.#maker.failed(dialled, textOf(error), this.#clock.now(), {
+      this.#maker.failed(dialled, errorText(error), this.#clock.now(), {
         never: self,
         ...(remote ? { peer: remote.name } : {}),
       });
@@ -368,7 +368,7 @@ export class Mesh {
   /** Data never closes a connection: the bad part is dropped, counted and named. */
   #setAside(from: Connection, kind: string, error: unknown): void {
     this.#quarantined++;
-    this.#options.log.warn("a message was set aside", { from: peerText(from.remote!), kind, why: textOf(error) });
+    this.#options.log.warn("a message was set aside", { from: peerText(from.remote!), kind, why: errorText(error) });
   }
 
   #handle(from: Connection, message: Message): void {

@@ -3,7 +3,7 @@ import { type PeerName, peerText } from "#mesh/peer.js";
 import type { Datapath } from "#router/datapath/datapath.js";
 import type { DatapathEvent } from "#router/datapath/protocol.js";
 import { type Sleeve, SleeveConnection } from "#router/sleeve/sleeve.js";
-import { portsOf } from "#src/host/bridge.js";
+import { portsOf } from "#src/linux/bridge.js";
 import type { Log } from "#src/log.js";
 import { macFromNumber } from "#src/mac.js";
 

@@ -1,10 +1,10 @@
 import { z } from "zod/mini";
 import { type Cidr, parseCidr } from "#src/address.js";
-import { textOf, WeaveError } from "#src/errors.js";
-import { addAddress, removeAddress } from "#src/host/bridge.js";
-import { type Firewall, type FirewallState, firewallMissing, notDockerBridges } from "#src/host/firewall.js";
-import { findLink, ipBatch, ipv4Of, type Link, listLinks, networkRoute } from "#src/host/links.js";
-import { checkTakesNothing, networksAt } from "#src/host/routes.js";
+import { errorText, WeaveError } from "#src/errors.js";
+import { addAddress, removeAddress } from "#src/linux/bridge.js";
+import { type Firewall, type FirewallState, firewallMissing, notDockerBridges } from "#src/linux/firewall.js";
+import { findLink, ipBatch, ipv4Of, type Link, listLinks, networkRoute } from "#src/linux/links.js";
+import { checkTakesNothing, networksAt } from "#src/linux/routes.js";
 import type { Log } from "#src/log.js";
 import type { Problems } from "#src/problems.js";
 import { readStored, type Store } from "#src/store.js";
@@ -70,7 +70,9 @@ export class Exposure {
         this.#problems.set("firewall", `${why}. Install one ('apt-get install nftables') and launch again.`);
       }
       await this.#applyRules();
-    }).catch((error) => this.#problems.set("firewall", `the firewall rules of weave cannot be made: ${textOf(error)}`));
+    }).catch((error) =>
+      this.#problems.set("firewall", `the firewall rules of weave cannot be made: ${errorText(error)}`),
+    );
   }
 
   /**
@@ -118,7 +120,7 @@ export class Exposure {
       if (bridge !== undefined) await this.#lookAfterAddresses(bridge);
       await this.#lookAfterRules(links);
     }).catch((error) =>
-      this.#problems.set("firewall", `the firewall rules of weave cannot be restored: ${textOf(error)}`),
+      this.#problems.set("firewall", `the firewall rules of weave cannot be restored: ${errorText(error)}`),
     );
   }
 
@@ -144,7 +146,7 @@ export class Exposure {
       this.#problems.clear(`route ${subnet}`);
       this.#log.warn("the route to an exposed network was removed; it is put back", { network: subnet });
     } catch (error) {
-      this.#problems.set(`route ${subnet}`, `there is no route to ${subnet} by ${this.#bridge}: ${textOf(error)}`);
+      this.#problems.set(`route ${subnet}`, `there is no route to ${subnet} by ${this.#bridge}: ${errorText(error)}`);
     }
   }
 
@@ -168,7 +170,7 @@ export class Exposure {
     } catch (error) {
       this.#problems.set(
         problemOf(cidr),
-        `the exposed address is not there: ${textOf(error)} 'weave hide ${cidr.text}' gives it up.`,
+        `the exposed address is not there: ${errorText(error)} 'weave hide ${cidr.text}' gives it up.`,
       );
       return false;
     }
@@ -191,7 +193,7 @@ export class Exposure {
       await firewall.apply({ ...rules, untracked: tracked === undefined });
     } catch (error) {
       if (tracked !== undefined) throw error;
-      this.#log.info("our datagrams stay tracked: the kernel may be without 'notrack'", { why: textOf(error) });
+      this.#log.info("our datagrams stay tracked: the kernel may be without 'notrack'", { why: errorText(error) });
       await firewall.apply({ ...rules, untracked: false });
     }
     // Not before: what failed is tried again at the next look.

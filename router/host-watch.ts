@@ -1,7 +1,7 @@
-import { textOf } from "#src/errors.js";
-import { readSysctl, sysctl } from "#src/host/bridge.js";
-import { type Fault, faultsOf, type Made } from "#src/host/host-faults.js";
-import { ipBatch, type Link, listLinks } from "#src/host/links.js";
+import { errorText } from "#src/errors.js";
+import { readSysctl, sysctl } from "#src/linux/bridge.js";
+import { type Fault, faultsOf, type Made } from "#src/linux/host-faults.js";
+import { ipBatch, type Link, listLinks } from "#src/linux/links.js";
 import type { Log } from "#src/log.js";
 import type { Problems } from "#src/problems.js";
 
@@ -41,7 +41,7 @@ export class HostWatch {
   /** Looks once, or waits for the look that is under way. Never fails. */
   look(): Promise<void> {
     this.#looking ??= this.#look()
-      .catch((error) => this.#fail("host", `what weave made on this host cannot be looked at: ${textOf(error)}`))
+      .catch((error) => this.#fail("host", `what weave made on this host cannot be looked at: ${errorText(error)}`))
       .finally(() => {
         this.#looking = undefined;
       });
@@ -96,7 +96,7 @@ async function repair(faults: readonly Fault[]): Promise<string> {
     // One that fails must not keep the others from being tried: a container may end at this moment.
     if (commands.length > 0) await ipBatch(commands, { force: true });
   } catch (error) {
-    why = textOf(error);
+    why = errorText(error);
   }
   for (const { path, value } of faults.flatMap((fault) => fault.sysctls)) sysctl(path, value);
   return why;

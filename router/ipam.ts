@@ -8,17 +8,17 @@ import type { PeerDirectory } from "#router/directory.js";
 import { type IpamOptions, quorumOf } from "#router/ipam-options.js";
 import { Outliving } from "#router/outliving.js";
 import { systemClock } from "#src/clock.js";
-import { textOf } from "#src/errors.js";
-import type { Holder } from "#src/holder.js";
-import { attachedNamespaces } from "#src/host/attached.js";
-import { type Netns, netnsIdent } from "#src/host/netns.js";
+import type { ContainerLifecycle } from "#src/container-lifecycle.js";
+import { errorText } from "#src/errors.js";
 import { EXPOSED } from "#src/ident.js";
+import { attachedNamespaces } from "#src/linux/attached.js";
+import { type Netns, netnsIdent } from "#src/linux/netns.js";
 import type { Log } from "#src/log.js";
 import { systemRandom } from "#src/random.js";
 import type { Store } from "#src/store.js";
 
 /** Address allocation of a router: the allocator on the mesh, and the namespaces of this host as its containers. */
-export class Ipam implements Holder {
+export class Ipam implements ContainerLifecycle {
   readonly allocator: Allocator;
   readonly defaultSubnet: Subnet;
   readonly directory: PeerDirectory;
@@ -65,7 +65,7 @@ export class Ipam implements Holder {
       try {
         requests.found(ident, parseLease(cidr), container);
       } catch (error) {
-        this.#log.warn("an address is in use twice on this host", { ident, address: cidr, why: textOf(error) });
+        this.#log.warn("an address is in use twice on this host", { ident, address: cidr, why: errorText(error) });
       }
     };
     for (const cidr of exposed) note(EXPOSED, cidr, false);

@@ -5,8 +5,8 @@ import { openListeners } from "#router/api/listeners.js";
 import { type RouterOptions, readOptions } from "#router/options.js";
 import { Router } from "#router/router.js";
 import { systemClock } from "#src/clock.js";
-import { textOf } from "#src/errors.js";
-import { exitNow } from "#src/host/native/process.js";
+import { errorText } from "#src/errors.js";
+import { exitNow } from "#src/linux/native/process.js";
 import { limited } from "#src/log.js";
 import { type LogTarget, pinoLog } from "#src/log-pino.js";
 import { lastWords } from "#src/log-sink.js";
@@ -114,8 +114,8 @@ class RouterProcess {
   async #fail(error: unknown): Promise<void> {
     if (this.#ending) return;
     this.#ending = true;
-    this.#log.error("the router cannot start", { why: textOf(error) });
-    lastWords(`${textOf(error)}\n`);
+    this.#log.error("the router cannot start", { why: errorText(error) });
+    lastWords(`${errorText(error)}\n`);
     if (this.#docker !== undefined) await settledWithin(this.#docker.stop(), UNDO_MS);
     this.#end(1);
   }
@@ -126,10 +126,10 @@ class RouterProcess {
     if (this.#ending) return;
     this.#ending = true;
     this.#log.error("the router ends", {
-      why: textOf(error),
+      why: errorText(error),
       stack: error instanceof Error ? error.stack : undefined,
     });
-    lastWords(`${textOf(error)}\n`);
+    lastWords(`${errorText(error)}\n`);
     this.#end(1);
   }
 
@@ -144,7 +144,7 @@ class RouterProcess {
       await this.#router?.stop();
     };
     const stopped = stopping().catch((error) =>
-      this.#log.error("the router did not stop well", { why: textOf(error) }),
+      this.#log.error("the router did not stop well", { why: errorText(error) }),
     );
     if (!(await settledWithin(stopped, STOP_MS)))
       this.#log.warn("the router was ended before all of its parts had stopped", { ms: STOP_MS });

@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { textOf } from "#src/errors.js";
-import type { Holder } from "#src/holder.js";
-import { OUTSIDE_PREFIX, outsideName } from "#src/host/attach.js";
-import { outsideNames } from "#src/host/attached.js";
-import { inodeOfIdent } from "#src/host/netns.js";
+import type { ContainerLifecycle } from "#src/container-lifecycle.js";
+import { errorText } from "#src/errors.js";
+import { OUTSIDE_PREFIX, outsideName } from "#src/linux/attach.js";
+import { outsideNames } from "#src/linux/attached.js";
+import { inodeOfIdent } from "#src/linux/netns.js";
 import type { Log } from "#src/log.js";
 
 /** We are told when an interface goes; should that fail, we look this often. As often as the original. */
@@ -14,14 +14,14 @@ const RESTART_MS = 1_000;
 
 /** Knows which of the attached namespaces have ended: the kernel then removes their interface, and says so. */
 export class NamespaceWatch {
-  readonly #holders: readonly Holder[];
+  readonly #holders: readonly ContainerLifecycle[];
   readonly #log: Log;
   readonly #poll: NodeJS.Timeout;
   #monitor: ChildProcess | undefined;
   #soon: NodeJS.Timeout | undefined;
   #stopped = false;
 
-  constructor(holders: readonly Holder[], log: Log) {
+  constructor(holders: readonly ContainerLifecycle[], log: Log) {
     this.#holders = holders;
     this.#log = log;
     this.#poll = setInterval(() => void this.look(), LOOK_MS).unref();
@@ -46,7 +46,7 @@ export class NamespaceWatch {
         }
       }
     } catch (error) {
-      this.#log.warn("cannot look which containers are still there", { why: textOf(error) });
+      this.#log.warn("cannot look which containers are still there", { why: errorText(error) });
     }
   }
 

@@ -3,7 +3,7 @@ import { parseListen } from "#docker/options.js";
 import { mtuOf, ROUTER_FLAGS } from "#router/flags.js";
 import { parseIpamOptions } from "#router/ipam-options.js";
 import { parsePeer } from "#router/targets.js";
-import { textOf, WeaveError } from "#src/errors.js";
+import { errorText, WeaveError } from "#src/errors.js";
 import { checkValues, type Values } from "#src/flag.js";
 
 /** What a router is started with. `weave launch` writes it to a file that only root can read; every restart reads it. */
@@ -19,7 +19,7 @@ export function readOptions(text: string): RouterOptions {
   try {
     raw = JSON.parse(text);
   } catch (error) {
-    throw broken(`the launch file is not valid JSON: ${textOf(error)}`);
+    throw broken(`the launch file is not valid JSON: ${errorText(error)}`);
   }
   return parseOptions(raw);
 }

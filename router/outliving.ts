@@ -2,9 +2,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Holdings } from "#ipam/holdings.js";
 import type { Requests } from "#ipam/requests.js";
 import { addressText } from "#ipam/subnet.js";
-import { textOf } from "#src/errors.js";
-import { type Attached, attachedNamespaces } from "#src/host/attached.js";
-import type { Netns } from "#src/host/netns.js";
+import { errorText } from "#src/errors.js";
+import { type Attached, attachedNamespaces } from "#src/linux/attached.js";
+import type { Netns } from "#src/linux/netns.js";
 import type { Log } from "#src/log.js";
 
 /** After the host could not be looked at: nothing is freed meanwhile. */
@@ -95,7 +95,7 @@ export class Outliving {
       namespaces = await (this.#parts.namespaces ?? attachedNamespaces)();
     } catch (error) {
       this.#parts.log.warn("it is not known whether a namespace still has the addresses of ended containers", {
-        why: textOf(error),
+        why: errorText(error),
       });
       for (const ident of this.#judged) this.#ended.add(ident);
       await sleep(RETRY_MS, undefined, { ref: false });

@@ -26,16 +26,16 @@ import { loadTargets, MAX_TARGETS, parseTarget, resolveHost, saveTargets } from 
 import { dialWebSocket, listenWebSocket, type WebSocketListener } from "#router/ws-transport.js";
 import { inSubnets, parseCidr } from "#src/address.js";
 import { systemClock } from "#src/clock.js";
-import { textOf, WeaveError } from "#src/errors.js";
-import { addRouterPort, ensureBridge, findBridge } from "#src/host/bridge.js";
-import { hostFirewall } from "#src/host/host-firewall.js";
-import { machineBytes } from "#src/host/identity.js";
-import { deleteLink } from "#src/host/links.js";
-import { closeFd } from "#src/host/native/files.js";
-import { openTap, type TapDevice } from "#src/host/native/tap.js";
-import { type FrameSockets, openFrameSockets } from "#src/host/native/udp.js";
-import { RouteWatch } from "#src/host/route-watch.js";
-import { linkMtuTo, sourceTo } from "#src/host/routes.js";
+import { errorText, WeaveError } from "#src/errors.js";
+import { addRouterPort, ensureBridge, findBridge } from "#src/linux/bridge.js";
+import { hostFirewall } from "#src/linux/host-firewall.js";
+import { machineIdBytes } from "#src/linux/identity.js";
+import { deleteLink } from "#src/linux/links.js";
+import { closeFd } from "#src/linux/native/files.js";
+import { openTap, type TapDevice } from "#src/linux/native/tap.js";
+import { type FrameSockets, openFrameSockets } from "#src/linux/native/udp.js";
+import { RouteWatch } from "#src/linux/route-watch.js";
+import { linkMtuTo, sourceTo } from "#src/linux/routes.js";
 import { type Log, limited } from "#src/log.js";
 import type { LogTarget } from "#src/log-pino.js";
 import { macNumber } from "#src/mac.js";
@@ -157,7 +157,7 @@ export class Router {
       random: systemRandom,
       name: options.name,
       bridgeMac,
-      machine: machineBytes(),
+      machine: machineIdBytes(),
     });
     const psk = options.password === undefined ? undefined : await passwordKey(options.password);
 
@@ -343,7 +343,7 @@ export class Router {
       try {
         targets.push(parseTarget(peer, this.options.port));
       } catch (error) {
-        errors.push(textOf(error));
+        errors.push(errorText(error));
       }
     }
     const kept = replace ? 0 : this.mesh.status().targets.length;
@@ -355,7 +355,7 @@ export class Router {
     this.mesh.connect(targets, replace);
     const lookups = targets.map(({ address }) => resolveHost(hostOf(address)));
     for (const result of await Promise.allSettled(lookups))
-      if (result.status === "rejected") errors.push(`${textOf(result.reason)}; it is tried again`);
+      if (result.status === "rejected") errors.push(`${errorText(result.reason)}; it is tried again`);
     return errors;
   }
 

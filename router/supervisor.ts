@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
-import { textOf } from "#src/errors.js";
+import { errorText } from "#src/errors.js";
 import { LogSink, logLine } from "#src/log-sink.js";
 import { failureFile, paths, routerFile, supervisorFile } from "#src/paths.js";
 import { namesPid, removePid, writePid } from "#src/pid-file.js";
@@ -46,7 +46,7 @@ class Supervisor {
     const began = Date.now();
     const args = [this.#router, ...(restarted ? ["--restarted"] : [])];
     const cannot = (error: unknown) =>
-      this.#ended({ restarted, began, code: 1, why: `cannot start ${process.execPath}: ${textOf(error)}` });
+      this.#ended({ restarted, began, code: 1, why: `cannot start ${process.execPath}: ${errorText(error)}` });
     let child: ChildProcess;
     try {
       child = spawn(process.execPath, args, { stdio: ["ignore", "ignore", "pipe"] });
@@ -126,7 +126,7 @@ class Supervisor {
     try {
       writeFileSync(failureFile(this.#run), `${why}\n`, { mode: 0o600 });
     } catch (error) {
-      this.#say("warn", "cannot write why the router ended", { why: textOf(error) });
+      this.#say("warn", "cannot write why the router ended", { why: errorText(error) });
     }
   }
 

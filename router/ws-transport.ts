@@ -5,8 +5,8 @@ import { MAX_FRAME_BYTES } from "#mesh/channel.js";
 import { FairSlots } from "#mesh/fair-slots.js";
 import { MAX_PEERS } from "#mesh/peer.js";
 import type { Wire, WireHandlers } from "#mesh/transport.js";
-import { systemCode, textOf, WeaveError } from "#src/errors.js";
-import { bindTcp, cannotListen, tcpQuietMs } from "#src/host/native/tcp.js";
+import { errorText, systemCode, WeaveError } from "#src/errors.js";
+import { bindTcp, cannotListen, tcpQuietMs } from "#src/linux/native/tcp.js";
 import { systemRandom } from "#src/random.js";
 
 /** Long enough for a far, busy peer; the mesh gives up earlier where it wants to. */
@@ -199,6 +199,6 @@ function explain(error: unknown): string {
     case "ECONNRESET":
       return "connection reset by peer";
     default:
-      return textOf(error);
+      return errorText(error);
   }
 }

@@ -17,7 +17,7 @@ export const ERRORS = {
   WEAVE_DNS_MESSAGE: { http: 400, exit: 1 },
   WEAVE_DNS_NAME: { http: 400, exit: 1 },
   WEAVE_DOCKER: { http: 500, exit: 1 },
-  WEAVE_DOCKER_AWAY: { http: 502, exit: 1 },
+  WEAVE_DOCKER_UNAVAILABLE: { http: 502, exit: 1 },
   WEAVE_FIREWALL: { http: 500, exit: 1 },
   WEAVE_FLAG_INVALID: { http: 400, exit: 1 },
   WEAVE_FLAG_UNKNOWN: { http: 400, exit: 125 },
@@ -93,7 +93,7 @@ export function invalidValue(what: string, value: unknown, expected: string, rea
 }
 
 /** What to print or log of anything that was thrown. */
-export function textOf(error: unknown): string {
+export function errorText(error: unknown): string {
   if (error instanceof WeaveError) return error.text;
   return error instanceof Error ? error.message : String(error);
 }

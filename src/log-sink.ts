@@ -1,7 +1,7 @@
 import { closeSync, constants, fstatSync, mkdirSync, openSync, renameSync, statSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
-import { systemCode, textOf } from "#src/errors.js";
-import { setNonBlocking } from "#src/host/native/files.js";
+import { errorText, systemCode } from "#src/errors.js";
+import { setNonBlocking } from "#src/linux/native/files.js";
 import type { LogLevel } from "#src/log.js";
 
 /** Bytes that wait for a disk or a reader; further lines are dropped and counted. A pipe holds 64 KB by itself (pipe(7)). */
@@ -97,7 +97,7 @@ export class LogSink {
       if (!same || large) this.#close();
       this.#rotated(undefined);
     } catch (error) {
-      this.#rotated(`cannot put the log ${this.#file} aside: ${textOf(error)}`);
+      this.#rotated(`cannot put the log ${this.#file} aside: ${errorText(error)}`);
     }
   }
 
@@ -130,7 +130,7 @@ export class LogSink {
       if (!slow) {
         // It is opened again: the file may be another one by then.
         this.#close();
-        this.#failed(textOf(error));
+        this.#failed(errorText(error));
       }
       this.#retry = setTimeout(() => this.#write(), slow ? SLOW_RETRY_MS : FAILED_RETRY_MS).unref();
     }

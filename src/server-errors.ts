@@ -1,5 +1,5 @@
 import type { Server } from "node:net";
-import { textOf } from "#src/errors.js";
+import { errorText } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 
 /**
@@ -8,6 +8,6 @@ import type { Log } from "#src/log.js";
  */
 export function surviveErrors(server: Server, name: string, log: Log): void {
   server.once("listening", () => {
-    server.on("error", (error) => log.warn(`${name} cannot accept a connection`, { why: textOf(error) }));
+    server.on("error", (error) => log.warn(`${name} cannot accept a connection`, { why: errorText(error) }));
   });
 }

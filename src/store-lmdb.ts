@@ -1,7 +1,7 @@
 import { closeSync, existsSync, mkdirSync, openSync, readSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { open } from "lmdb";
-import { textOf, WeaveError } from "#src/errors.js";
+import { errorText, WeaveError } from "#src/errors.js";
 import type { Store } from "#src/store.js";
 
 /** Format of the stored values. A newer one on disk is refused: an older program would misread it. */
@@ -43,7 +43,7 @@ export function lmdbStore(path: string): Store {
       return run();
     } catch (cause) {
       if (cause instanceof WeaveError) throw cause;
-      throw new WeaveError("WEAVE_STORE", `cannot ${doing} the database ${path}: ${textOf(cause)}`, {
+      throw new WeaveError("WEAVE_STORE", `cannot ${doing} the database ${path}: ${errorText(cause)}`, {
         cause,
         next: `Check the disk. If the file is damaged, move it away (mv ${path} ${path}.bad) and launch again: the peer then starts as a new one.`,
       });

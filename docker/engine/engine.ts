@@ -14,7 +14,7 @@ import {
   summaryShape,
   versionShape,
 } from "#docker/engine/shapes.js";
-import { systemCode, textOf, WeaveError } from "#src/errors.js";
+import { errorText, systemCode, WeaveError } from "#src/errors.js";
 
 /** The newest API that we know; every engine from 25 to 29 and later takes it, older ones say what they take. */
 const NEWEST = "1.44";
@@ -248,8 +248,8 @@ export class Engine {
 export function unreachable(endpoint: Endpoint, cause: unknown): WeaveError {
   const gone = ["ECONNREFUSED", "ENOENT"].includes(systemCode(cause) ?? "");
   return new WeaveError(
-    "WEAVE_DOCKER_AWAY",
-    `Cannot connect to the Docker engine at ${endpointText(endpoint)}: ${gone ? "nothing answers there" : textOf(cause)}`,
+    "WEAVE_DOCKER_UNAVAILABLE",
+    `Cannot connect to the Docker engine at ${endpointText(endpoint)}: ${gone ? "nothing answers there" : errorText(cause)}`,
     { cause, next: "Is Docker running? Another address is given by --docker-api of 'weave launch', or DOCKER_HOST." },
   );
 }
@@ -266,7 +266,9 @@ async function readAll(response: IncomingMessage): Promise<Buffer> {
     }
   } catch (cause) {
     if (cause instanceof WeaveError) throw cause;
-    throw new WeaveError("WEAVE_DOCKER_AWAY", `the Docker engine broke off its answer: ${textOf(cause)}`, { cause });
+    throw new WeaveError("WEAVE_DOCKER_UNAVAILABLE", `the Docker engine broke off its answer: ${errorText(cause)}`, {
+      cause,
+    });
   }
   return Buffer.concat(chunks);
 }

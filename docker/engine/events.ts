@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Engine } from "#docker/engine/engine.js";
 import { JsonStream } from "#docker/engine/json-stream.js";
 import { type EngineEvent, eventShape } from "#docker/engine/shapes.js";
-import { textOf } from "#src/errors.js";
+import { errorText } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 
 /** An engine that is away is looked for this often: at first soon, as it may only restart. */
@@ -50,7 +50,7 @@ export async function followEngine(
       throw new Error("the engine ended the stream of events");
     } catch (error) {
       if (signal.aborted) return;
-      listener.lost(textOf(error));
+      listener.lost(errorText(error));
     }
     await sleep(delay, undefined, { signal, ref: false }).catch(() => {});
     delay = Math.min(delay * 2, RETRY_MS.last);
@@ -61,7 +61,7 @@ function parseEvent(text: string, log: Log): EngineEvent | undefined {
   try {
     return eventShape.parse(JSON.parse(text));
   } catch (error) {
-    log.warn("an event of the Docker engine was not understood", { event: text.slice(0, 200), why: textOf(error) });
+    log.warn("an event of the Docker engine was not understood", { event: text.slice(0, 200), why: errorText(error) });
     return undefined;
   }
 }

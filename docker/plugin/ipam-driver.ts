@@ -4,7 +4,7 @@ import type { PluginAnswer } from "#docker/plugin/socket.js";
 import { ANONYMOUS, type Requests } from "#ipam/requests.js";
 import { addressText, type Lease, leaseText, parseAddress, parseSubnet, type Subnet } from "#ipam/subnet.js";
 import { type Clock, systemClock } from "#src/clock.js";
-import { textOf, WeaveError } from "#src/errors.js";
+import { errorText, WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 
 /** A wait for space or for a first ring has an end: Docker holds locks meanwhile. */
@@ -109,7 +109,10 @@ export class IpamDriver {
       // Its network may have been removed while it was waited for.
       if (!this.#parts.book.addresses.has(given)) this.#ipam().requests.free(ANONYMOUS, address);
     } catch (error) {
-      this.#parts.log.debug("the gateway's address is not held by this host", { address: given, why: textOf(error) });
+      this.#parts.log.debug("the gateway's address is not held by this host", {
+        address: given,
+        why: errorText(error),
+      });
     }
   }
 
@@ -125,7 +128,7 @@ export class IpamDriver {
     try {
       this.#ipam().requests.free(ANONYMOUS, parseAddress(address));
     } catch (error) {
-      this.#parts.log.info("an address that Docker gives back was not held", { address, why: textOf(error) });
+      this.#parts.log.info("an address that Docker gives back was not held", { address, why: errorText(error) });
     }
     this.#parts.book.addresses.remove(address);
   }

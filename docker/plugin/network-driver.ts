@@ -7,9 +7,9 @@ import type { Requests } from "#ipam/requests.js";
 import { addressText, parseLease, type Subnet } from "#ipam/subnet.js";
 import { canonicalIpv6, parseCidr } from "#src/address.js";
 import { systemClock } from "#src/clock.js";
-import { textOf, WeaveError } from "#src/errors.js";
-import { announce } from "#src/host/announce.js";
-import { makeEndpointPair, pairNames, removeEndpointPair } from "#src/host/endpoint.js";
+import { errorText, WeaveError } from "#src/errors.js";
+import { announce } from "#src/linux/announce.js";
+import { makeEndpointPair, pairNames, removeEndpointPair } from "#src/linux/endpoint.js";
 import type { Log } from "#src/log.js";
 import { parseMac } from "#src/mac.js";
 
@@ -113,7 +113,7 @@ export class NetworkDriver {
   deleteEndpoint({ EndpointID }: EndpointRef): object {
     // The kernel takes its time, and nobody needs to wait: the name is not used again, and the address has the same MAC.
     removeEndpointPair(EndpointID).catch((error) =>
-      this.#parts.log.warn("an interface was not removed", { endpoint: EndpointID, why: textOf(error) }),
+      this.#parts.log.warn("an interface was not removed", { endpoint: EndpointID, why: errorText(error) }),
     );
     const entry = this.#parts.book.endpoints.get(EndpointID);
     if (entry !== undefined) this.#forget(EndpointID, entry);
@@ -164,7 +164,7 @@ export class NetworkDriver {
     try {
       announce(this.#parts.bridge, bare(address), parseMac(mac));
     } catch (error) {
-      this.#parts.log.info("an address was not announced", { address, why: textOf(error) });
+      this.#parts.log.info("an address was not announced", { address, why: errorText(error) });
     }
   }
 

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { ZodMiniType } from "zod/mini";
-import { textOf, WeaveError } from "#src/errors.js";
-import { freeSocketPath } from "#src/host/unix-socket.js";
+import { errorText, WeaveError } from "#src/errors.js";
+import { freeSocketPath } from "#src/linux/unix-socket.js";
 import type { Log } from "#src/log.js";
 import { readBody } from "#src/request-body.js";
 import { surviveErrors } from "#src/server-errors.js";
@@ -111,9 +111,9 @@ async function serve(
     send(response, 200, body);
   } catch (error) {
     if (signal.aborted) return;
-    log.warn("a call of Docker's failed", { call: name, why: textOf(error) });
+    log.warn("a call of Docker's failed", { call: name, why: errorText(error) });
     const status = error instanceof WeaveError ? error.http : 500;
-    const text = textOf(error).replaceAll("\n", " ");
+    const text = errorText(error).replaceAll("\n", " ");
     // Docker reads the driver's own key from an answer of 200 alone, and `Err` from all others.
     send(response, status, { Err: text, [found.errorKey]: text });
   }

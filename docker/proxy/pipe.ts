@@ -33,7 +33,7 @@ export interface Forward {
  * Sends a request on to the engine, and resolves with the head of its answer, which may come before the request's body is
  * complete. The answer's body follows as it comes; it must be read, or the answer be destroyed.
  *
- * @throws WEAVE_DOCKER_AWAY when there was no answer
+ * @throws WEAVE_DOCKER_UNAVAILABLE when there was no answer
  */
 export async function sendOn(forward: Forward): Promise<IncomingMessage> {
   const agent = agentOf(forward.request.socket, forward.endpoint);

@@ -9,8 +9,8 @@ import { callText } from "#docker/proxy/call-text.js";
 import { checkListeners } from "#docker/proxy/exposure.js";
 import { answerError, answerWith, joinRaw, MAX_HEAD, sendOn } from "#docker/proxy/pipe.js";
 import type { Rewriter } from "#docker/proxy/rewriter.js";
-import { textOf, WeaveError } from "#src/errors.js";
-import { freeSocketPath } from "#src/host/unix-socket.js";
+import { errorText, WeaveError } from "#src/errors.js";
+import { freeSocketPath } from "#src/linux/unix-socket.js";
 import type { Log } from "#src/log.js";
 import { surviveErrors } from "#src/server-errors.js";
 
@@ -171,9 +171,9 @@ export class ApiProxy {
       if (served) return;
       answerWith(await sendOn({ endpoint: engine, request }), response);
     } catch (error) {
-      log.info("a call of the Docker API failed", { call: callText(request), why: textOf(error) });
+      log.info("a call of the Docker API failed", { call: callText(request), why: errorText(error) });
       const status = error instanceof WeaveError ? error.http : 500;
-      answerError(response, status, textOf(error));
+      answerError(response, status, errorText(error));
     }
   }
 }

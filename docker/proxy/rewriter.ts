@@ -16,9 +16,9 @@ import {
 import { isObject, type JsonObject, parseExact, stringifyExact, stringsOf } from "#docker/proxy/json.js";
 import { answerError, answerWith, sendOn } from "#docker/proxy/pipe.js";
 import { waitFolderOf } from "#docker/wait/helper.js";
-import { textOf, WeaveError } from "#src/errors.js";
-import { lookInside } from "#src/host/attached.js";
-import { findNetns } from "#src/host/netns.js";
+import { errorText, WeaveError } from "#src/errors.js";
+import { lookInside } from "#src/linux/attached.js";
+import { findNetns } from "#src/linux/netns.js";
 import type { Log } from "#src/log.js";
 
 /** Longer bodies of calls that we change do not exist; should there be one, it passes as it is. */
@@ -117,7 +117,7 @@ export class Rewriter {
       this.#parts.attacher.outcome(Id);
     } catch (error) {
       await this.#parts.engine.kill(Id).catch(() => {});
-      answerError(response, 500, `the container could not be put on the weave network: ${textOf(error)}`);
+      answerError(response, 500, `the container could not be put on the weave network: ${errorText(error)}`);
     }
   }
 
@@ -179,7 +179,7 @@ export class Rewriter {
     } catch (error) {
       // The user's own mistake is for the user to mend.
       if (error instanceof WeaveError && error.code === "WEAVE_ADDRESS_INVALID") throw error;
-      const why = textOf(error);
+      const why = errorText(error);
       this.#parts.log.warn("a call was passed on as it came", { call: callText(request), why });
       return { body: bytes, warning: `this container is not on the weave network: ${why.replaceAll("\n", " ")}` };
     }

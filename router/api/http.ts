@@ -6,7 +6,7 @@ import {
   type Server,
   type ServerResponse,
 } from "node:http";
-import { systemCode, textOf, WeaveError } from "#src/errors.js";
+import { errorText, systemCode, WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 import { readBody } from "#src/request-body.js";
 import { surviveErrors } from "#src/server-errors.js";
@@ -117,8 +117,8 @@ async function serve(
     if (error instanceof WeaveError) return { status: error.http, body: `${error.text}\n` };
     if (error instanceof URIError || systemCode(error) === "ERR_INVALID_URL")
       return { status: 400, body: "the path is not valid\n" };
-    log.error("a request failed", { path: incoming.url?.split("?")[0].slice(0, 200), why: textOf(error) });
-    return { status: 500, body: `${textOf(error)}\n` };
+    log.error("a request failed", { path: incoming.url?.split("?")[0].slice(0, 200), why: errorText(error) });
+    return { status: 500, body: `${errorText(error)}\n` };
   }
 }
 

@@ -6,7 +6,7 @@ import { type Answer, changingGet, type Request, type Route, route } from "#rout
 import type { Ipam } from "#router/ipam.js";
 import type { Router } from "#router/router.js";
 import { isIpv4 } from "#src/address.js";
-import { textOf, WeaveError } from "#src/errors.js";
+import { errorText, WeaveError } from "#src/errors.js";
 
 /** Longest wait a caller may ask for. */
 const MAX_WAIT_S = 24 * 3_600;
@@ -55,7 +55,7 @@ export function ipamRoutes(router: Router): Route[] {
       try {
         allocator.requests.free(ident, parseAddress(ip));
       } catch (error) {
-        throw new WeaveError("WEAVE_IPAM", `Unable to free: ${textOf(error)}`, { cause: error });
+        throw new WeaveError("WEAVE_IPAM", `Unable to free: ${errorText(error)}`, { cause: error });
       }
       return { status: 204 };
     }),
@@ -94,7 +94,7 @@ async function claim(router: Router, { allocator }: Ipam, request: Request): Pro
     const { signal, ...options } = holderOptions(request);
     const claimed = allocator.requests.claim(ident, lease, patient ? options : { ...options, signal });
     if (patient) {
-      claimed.catch((error) => router.log.warn("an address could not be claimed", { ident, why: textOf(error) }));
+      claimed.catch((error) => router.log.warn("an address could not be claimed", { ident, why: errorText(error) }));
       return { status: 204 };
     }
     await claimed;

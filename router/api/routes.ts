@@ -11,7 +11,7 @@ import { connectionsText, peersText, statusText, targetsText } from "#router/api
 import { renderTemplate, stringify } from "#router/api/template.js";
 import type { Router } from "#router/router.js";
 import { parseCidr } from "#src/address.js";
-import { textOf, WeaveError } from "#src/errors.js";
+import { errorText, WeaveError } from "#src/errors.js";
 
 /** What may be read by anybody who reaches the status port. */
 export function statusRoutes(router: Router): Route[] {
@@ -93,7 +93,7 @@ export function controlRoutes(router: Router): Route[] {
         await router.exposure.expose(cidr, form.get("skipNAT") !== "true", hosts);
       } catch (error) {
         const code = error instanceof WeaveError ? error.code : "WEAVE_API";
-        throw new WeaveError(code, `unable to expose: ${textOf(error)}`, { cause: error });
+        throw new WeaveError(code, `unable to expose: ${errorText(error)}`, { cause: error });
       }
       return { status: 204 };
     }),
@@ -112,6 +112,6 @@ function parseAddress(ip: string, prefix: string) {
   try {
     return parseCidr(`${ip}/${prefix}`);
   } catch (cause) {
-    throw new WeaveError("WEAVE_ADDRESS_INVALID", `unable to parse ip addr: ${textOf(cause)}`, { cause });
+    throw new WeaveError("WEAVE_ADDRESS_INVALID", `unable to parse ip addr: ${errorText(cause)}`, { cause });
   }
 }

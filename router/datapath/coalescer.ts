@@ -8,9 +8,9 @@ import {
   VNET_NEEDS_CSUM,
   writeVnetHeader,
 } from "#router/datapath/super-frame.js";
-import { IoVector } from "#src/host/native/io-vector.js";
-import type { Memory } from "#src/host/native/memory.js";
-import { VNET_HEADER_BYTES } from "#src/host/native/tap.js";
+import { IoVector } from "#src/linux/native/io-vector.js";
+import type { Memory } from "#src/linux/native/memory.js";
+import { VNET_HEADER_BYTES } from "#src/linux/native/tap.js";
 
 /** As many as the kernel cuts one into (UDP_MAX_SEGMENTS, net/udp.h; later kernels take twice as many). */
 const MAX_DATAGRAMS = 64;

@@ -9,9 +9,9 @@ import {
 import { MAX_LANES } from "#router/datapath/record.js";
 import type { WorkerStart } from "#router/datapath/worker.js";
 import { WeaveError } from "#src/errors.js";
-import { closeFd, WakeUp } from "#src/host/native/files.js";
-import type { TapDevice } from "#src/host/native/tap.js";
-import type { FrameSockets } from "#src/host/native/udp.js";
+import { closeFd, WakeUp } from "#src/linux/native/files.js";
+import type { TapDevice } from "#src/linux/native/tap.js";
+import type { FrameSockets } from "#src/linux/native/udp.js";
 
 /** A thread allocates nothing for a frame: a small heap keeps it from growing on what commands leave behind. */
 const THREAD_HEAP_MB = 32;

@@ -10,11 +10,11 @@ import {
   MAX_HEADERS,
   VNET_NEEDS_CSUM,
 } from "#router/datapath/super-frame.js";
-import { readInto, writeFrom, writeParts } from "#src/host/native/files.js";
-import { IoVector } from "#src/host/native/io-vector.js";
-import { Errno } from "#src/host/native/libc.js";
-import { Memory } from "#src/host/native/memory.js";
-import { type TapOffloads, VNET_HEADER_BYTES } from "#src/host/native/tap.js";
+import { readInto, writeFrom, writeParts } from "#src/linux/native/files.js";
+import { IoVector } from "#src/linux/native/io-vector.js";
+import { Errno } from "#src/linux/native/libc.js";
+import { Memory } from "#src/linux/native/memory.js";
+import { type TapOffloads, VNET_HEADER_BYTES } from "#src/linux/native/tap.js";
 
 /** A super-frame of more segments than this is nobody's: 64 KB at TCP's smallest segment (TCP_MIN_MSS). */
 const MAX_PARTS = 65_535 / 48;

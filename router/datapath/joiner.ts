@@ -9,9 +9,9 @@ import {
   readDescriptor,
   writeVnetHeader,
 } from "#router/datapath/super-frame.js";
-import { IoVector } from "#src/host/native/io-vector.js";
-import type { Memory } from "#src/host/native/memory.js";
-import { VNET_HEADER_BYTES } from "#src/host/native/tap.js";
+import { IoVector } from "#src/linux/native/io-vector.js";
+import type { Memory } from "#src/linux/native/memory.js";
+import { VNET_HEADER_BYTES } from "#src/linux/native/tap.js";
 
 /** Records of one segment each make the longest list; then the run is delivered and another begins. */
 const MAX_SPANS = 256;

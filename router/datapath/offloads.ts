@@ -1,6 +1,6 @@
 import { OFFLOADS, type OffloadName, type Offloads } from "#router/datapath/protocol.js";
-import { AeadContext, KEY_BYTES, opensslAtHand, SALT_BYTES } from "#src/host/native/aead.js";
-import { Memory } from "#src/host/native/memory.js";
+import { AeadContext, KEY_BYTES, opensslAtHand, SALT_BYTES } from "#src/linux/native/aead.js";
+import { Memory } from "#src/linux/native/memory.js";
 
 const FIELDS: Readonly<Record<OffloadName, keyof Offloads>> = {
   "vnet-header": "vnetHeader",

@@ -1,7 +1,7 @@
 import type { Arrivals } from "#router/datapath/session.js";
-import type { Endpoint } from "#src/host/native/endpoint.js";
-import type { TapOffloads } from "#src/host/native/tap.js";
-import type { UdpOffloads } from "#src/host/native/udp.js";
+import type { Endpoint } from "#src/linux/native/endpoint.js";
+import type { TapOffloads } from "#src/linux/native/tap.js";
+import type { UdpOffloads } from "#src/linux/native/udp.js";
 
 /**
  * What the event loop and the datapath thread say to one another. Commands go through a message port and are announced by

@@ -1,6 +1,6 @@
 import { MAX_RECORD } from "#router/datapath/record.js";
-import type { Endpoint } from "#src/host/native/endpoint.js";
-import { Memory } from "#src/host/native/memory.js";
+import type { Endpoint } from "#src/linux/native/endpoint.js";
+import { Memory } from "#src/linux/native/memory.js";
 
 /** Records under reassembly at once. Pieces of a record follow one another closely; reordering mixes a few neighbours. */
 const SLOTS = 32;

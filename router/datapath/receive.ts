@@ -11,10 +11,10 @@ import {
 } from "#router/datapath/record.js";
 import type { Session } from "#router/datapath/session.js";
 import type { Switch } from "#router/datapath/switch.js";
-import { IoVector } from "#src/host/native/io-vector.js";
-import { Memory } from "#src/host/native/memory.js";
-import { MessageBatch } from "#src/host/native/message-batch.js";
-import type { UdpReceiver } from "#src/host/native/udp-receiver.js";
+import { IoVector } from "#src/linux/native/io-vector.js";
+import { Memory } from "#src/linux/native/memory.js";
+import { MessageBatch } from "#src/linux/native/message-batch.js";
+import type { UdpReceiver } from "#src/linux/native/udp-receiver.js";
 
 /** What one receive may bring: UDP_GRO joins datagrams up to 64 KB. */
 const RECEIVE_BYTES = 65_536;

@@ -1,4 +1,4 @@
-import { AAD_BYTES, NONCE_BYTES, TAG_BYTES } from "#src/host/native/aead.js";
+import { AAD_BYTES, NONCE_BYTES, TAG_BYTES } from "#src/linux/native/aead.js";
 
 /**
  * The wire format of sleeve: self-standing records of one or a few datagrams. Multi-byte numbers are little-endian, except

@@ -1,5 +1,5 @@
 import type { Drop } from "#router/datapath/protocol.js";
-import { Errno } from "#src/host/native/libc.js";
+import { Errno } from "#src/linux/native/libc.js";
 
 /** Under what a send that failed is counted. */
 export function dropOf(errno: number): Drop {

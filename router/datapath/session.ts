@@ -11,10 +11,10 @@ import {
   SALT_BYTES,
   sealableLength,
   TAG_BYTES,
-} from "#src/host/native/aead.js";
-import type { Endpoint } from "#src/host/native/endpoint.js";
-import type { Memory } from "#src/host/native/memory.js";
-import type { UdpSender } from "#src/host/native/udp-sender.js";
+} from "#src/linux/native/aead.js";
+import type { Endpoint } from "#src/linux/native/endpoint.js";
+import type { Memory } from "#src/linux/native/memory.js";
+import type { UdpSender } from "#src/linux/native/udp-sender.js";
 
 /** A key is not used for longer, even if the other end never agrees to a new one (as WireGuard's REJECT_AFTER_TIME). */
 export const REJECT_AFTER_MS = 180_000;

@@ -29,8 +29,8 @@ import {
   MAX_HEADERS,
 } from "#router/datapath/super-frame.js";
 import type { Transmitter } from "#router/datapath/transmit.js";
-import type { Memory } from "#src/host/native/memory.js";
-import { VNET_HEADER_BYTES } from "#src/host/native/tap.js";
+import type { Memory } from "#src/linux/native/memory.js";
+import { VNET_HEADER_BYTES } from "#src/linux/native/tap.js";
 
 const ETHERNET_HEADER = 14;
 const SHORTEST = VNET_HEADER_BYTES + ETHERNET_HEADER;

@@ -6,13 +6,13 @@ import { MAX_CAPTURE } from "#router/datapath/record.js";
 import { Session } from "#router/datapath/session.js";
 import { Switch } from "#router/datapath/switch.js";
 import { Transmitter } from "#router/datapath/transmit.js";
-import { textOf, WeaveError } from "#src/errors.js";
-import { PollSet, WakeUp } from "#src/host/native/files.js";
-import { errnoName } from "#src/host/native/libc.js";
-import { Memory } from "#src/host/native/memory.js";
-import { type FrameAddress, openPeerSocket } from "#src/host/native/udp.js";
-import { UdpReceiver } from "#src/host/native/udp-receiver.js";
-import { UdpSender } from "#src/host/native/udp-sender.js";
+import { errorText, WeaveError } from "#src/errors.js";
+import { PollSet, WakeUp } from "#src/linux/native/files.js";
+import { errnoName } from "#src/linux/native/libc.js";
+import { Memory } from "#src/linux/native/memory.js";
+import { type FrameAddress, openPeerSocket } from "#src/linux/native/udp.js";
+import { UdpReceiver } from "#src/linux/native/udp-receiver.js";
+import { UdpSender } from "#src/linux/native/udp-sender.js";
 
 /**
  * Receives before the TAP has its turn, and super-frames before the network has: enough to batch, few enough for a small
@@ -196,7 +196,7 @@ export class DatapathThread {
 
   /** A fault in one packet must not end the thread; it is counted by being told. */
   #fault(error: unknown): void {
-    this.#tell({ event: "fault", message: textOf(error) });
+    this.#tell({ event: "fault", message: errorText(error) });
   }
 
   #obey(now: number): void {

@@ -28,13 +28,13 @@ import {
   type Layout,
   writeDescriptor,
 } from "#router/datapath/super-frame.js";
-import { sealableLength, TAG_BYTES } from "#src/host/native/aead.js";
-import type { Endpoint } from "#src/host/native/endpoint.js";
-import { IoVector } from "#src/host/native/io-vector.js";
-import { Errno } from "#src/host/native/libc.js";
-import { Memory } from "#src/host/native/memory.js";
-import { VNET_HEADER_BYTES } from "#src/host/native/tap.js";
-import { MAX_SEGMENTS, MAX_SEND_BYTES } from "#src/host/native/udp.js";
+import { sealableLength, TAG_BYTES } from "#src/linux/native/aead.js";
+import type { Endpoint } from "#src/linux/native/endpoint.js";
+import { IoVector } from "#src/linux/native/io-vector.js";
+import { Errno } from "#src/linux/native/libc.js";
+import { Memory } from "#src/linux/native/memory.js";
+import { VNET_HEADER_BYTES } from "#src/linux/native/tap.js";
+import { MAX_SEGMENTS, MAX_SEND_BYTES } from "#src/linux/native/udp.js";
 
 /** A record is padded by up to this much where that keeps pieces equal: cheaper than a system call more. */
 const MAX_PADDING = 128;

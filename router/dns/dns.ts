@@ -8,9 +8,9 @@ import { ResolvConf } from "#router/dns/resolv-conf.js";
 import { DnsServer } from "#router/dns/server.js";
 import { Upstream } from "#router/dns/upstream.js";
 import { systemClock } from "#src/clock.js";
-import { textOf } from "#src/errors.js";
-import type { Holder } from "#src/holder.js";
-import { findLink, ipv4Of } from "#src/host/links.js";
+import type { ContainerLifecycle } from "#src/container-lifecycle.js";
+import { errorText } from "#src/errors.js";
+import { findLink, ipv4Of } from "#src/linux/links.js";
 import type { Log } from "#src/log.js";
 import { systemRandom } from "#src/random.js";
 import type { Store } from "#src/store.js";
@@ -19,7 +19,7 @@ const ANY = "0.0.0.0";
 const RECENT_MS = 5_000;
 
 /** weaveDNS of a router: the names on the mesh, and the server that answers for them. */
-export class Dns implements Holder {
+export class Dns implements ContainerLifecycle {
   readonly names: Nameserver;
   readonly upstream: Upstream;
   readonly options: DnsOptions;
@@ -92,7 +92,7 @@ export class Dns implements Holder {
       server = await DnsServer.listen(host, port, { names, upstream, ttl: options.ttl, clock: systemClock, log });
     } catch (error) {
       if (options.listen !== undefined) throw error;
-      problem = textOf(error);
+      problem = errorText(error);
       log.warn("names are kept, and not answered", { why: problem });
     }
     names.open(mesh.channel(CHANNEL, names));

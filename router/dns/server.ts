@@ -5,8 +5,8 @@ import type { Nameserver } from "#dns/nameserver.js";
 import { type Query, RCODE, type Reply, readQuery, truncate, writeError, writeReply } from "#dns/packet.js";
 import { framed, TcpReader, type Transport, type Upstream } from "#router/dns/upstream.js";
 import type { Clock } from "#src/clock.js";
-import { systemCode, textOf, WeaveError } from "#src/errors.js";
-import { openSharedUdp } from "#src/host/native/udp.js";
+import { errorText, systemCode, WeaveError } from "#src/errors.js";
+import { openSharedUdp } from "#src/linux/native/udp.js";
 import type { Log } from "#src/log.js";
 import { RateLimiter } from "#src/token-bucket.js";
 
@@ -51,11 +51,11 @@ export class DnsServer {
     for (const socket of udp) {
       socket.on("message", (message, from) => void this.#onDatagram(socket, message, from));
       // An answer that cannot be delivered is the asker's loss alone.
-      socket.on("error", (error) => options.log.warn("DNS over UDP has a problem", { why: textOf(error) }));
+      socket.on("error", (error) => options.log.warn("DNS over UDP has a problem", { why: errorText(error) }));
     }
     tcp.on("connection", (socket) => this.#onConnection(socket));
     this.#counting = setInterval(() => this.#logCounts(), COUNTS_MS).unref();
-    tcp.on("error", (error) => options.log.warn("DNS over TCP has a problem", { why: textOf(error) }));
+    tcp.on("error", (error) => options.log.warn("DNS over TCP has a problem", { why: errorText(error) }));
   }
 
   /** @throws WEAVE_PORT_IN_USE when the address is not to be had */
@@ -74,7 +74,7 @@ export class DnsServer {
         systemCode(cause) === "EADDRINUSE" || (cause instanceof WeaveError && cause.code === "WEAVE_PORT_IN_USE");
       throw new WeaveError(
         "WEAVE_PORT_IN_USE",
-        `cannot answer DNS at ${host}:${port}: ${busy ? "another process uses it" : textOf(cause)}`,
+        `cannot answer DNS at ${host}:${port}: ${busy ? "another process uses it" : errorText(cause)}`,
         { cause, next: "Choose another address with --dns-listen-address, or launch with --no-dns." },
       );
     }

@@ -13,7 +13,7 @@ import { RecordSize } from "#router/sleeve/record-size.js";
 import { type Clock, every, type Timer } from "#src/clock.js";
 import { decode, encode } from "#src/codec.js";
 import { WeaveError } from "#src/errors.js";
-import { type Endpoint, endpoint, endpointText } from "#src/host/native/endpoint.js";
+import { type Endpoint, endpoint, endpointText } from "#src/linux/native/endpoint.js";
 import type { Log } from "#src/log.js";
 import { macNumber } from "#src/mac.js";
 import type { Random } from "#src/random.js";

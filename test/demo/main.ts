@@ -6,7 +6,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { textOf } from "#src/errors.js";
+import { errorText } from "#src/errors.js";
 import { DockerHost, dockerTestsImpossible, makeImage } from "#test/lab/docker-host.js";
 import { connected, Host, Lab, type Namespace, until } from "#test/lab/lab.js";
 import { median, pingTimes, tcpGbits } from "#test/lab/measure.js";
@@ -169,7 +169,7 @@ async function main(): Promise<number> {
     if (installed) say(`These packages were installed for the demo, and stay: ${installed}`);
     return 0;
   } catch (error) {
-    say(`\nThe demo failed: ${textOf(error)}`);
+    say(`\nThe demo failed: ${errorText(error)}`);
     for (const host of lab?.hosts ?? [])
       if (host.log() !== "") say(`--- log of ${host.name}\n${host.log().trimEnd().split("\n").slice(-8).join("\n")}`);
     await lab?.dispose();

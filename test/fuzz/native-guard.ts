@@ -1,4 +1,4 @@
-import { libc, libcrypto } from "#src/host/native/libc.js";
+import { libc, libcrypto } from "#src/linux/native/libc.js";
 
 /**
  * Stands between our code and the kernel: every address that a native call is given must lie, with all the bytes that the

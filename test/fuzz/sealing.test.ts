@@ -23,11 +23,11 @@ import {
 import { FLOOR_DATAGRAM, Session } from "#router/datapath/session.js";
 import { DESCRIPTOR_BYTES, GSO_TCPV4, type Layout } from "#router/datapath/super-frame.js";
 import { Transmitter } from "#router/datapath/transmit.js";
-import { AeadContext, CryptoContext, sealableLength } from "#src/host/native/aead.js";
-import type { IoVector } from "#src/host/native/io-vector.js";
-import { Memory } from "#src/host/native/memory.js";
-import { MAX_SEND_BYTES } from "#src/host/native/udp.js";
-import { UdpSender } from "#src/host/native/udp-sender.js";
+import { AeadContext, CryptoContext, sealableLength } from "#src/linux/native/aead.js";
+import type { IoVector } from "#src/linux/native/io-vector.js";
+import { Memory } from "#src/linux/native/memory.js";
+import { MAX_SEND_BYTES } from "#src/linux/native/udp.js";
+import { UdpSender } from "#src/linux/native/udp-sender.js";
 import { seededRandom } from "#test/sim/virtual-time.js";
 
 const SEED = Number(process.env.FUZZ_SEED ?? 1);

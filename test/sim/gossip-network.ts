@@ -1,6 +1,6 @@
 import type { GossipChannel, Gossiper } from "#mesh/gossip.js";
 import type { PeerName } from "#mesh/peer.js";
-import { textOf } from "#src/errors.js";
+import { errorText } from "#src/errors.js";
 import { type Random, sample } from "#src/random.js";
 import { seededRandom, VirtualClock } from "./virtual-time.js";
 
@@ -114,7 +114,7 @@ export class GossipNetwork<Node extends SimNode> {
     try {
       run();
     } catch (error) {
-      if (!(error instanceof PowerCut)) this.errors.push(`${host.name}: ${textOf(error)}`);
+      if (!(error instanceof PowerCut)) this.errors.push(`${host.name}: ${errorText(error)}`);
     }
     this.check(host);
   }

@@ -1,7 +1,7 @@
 import type { Allocator } from "#ipam/allocator.js";
 import { overlap, sizeOf } from "#ipam/interval.js";
 import { addressText, parseSubnet } from "#ipam/subnet.js";
-import { textOf } from "#src/errors.js";
+import { errorText } from "#src/errors.js";
 import type { Random } from "#src/random.js";
 import { IpamNetwork, type SimHost } from "./ipam-network.js";
 
@@ -169,7 +169,7 @@ export class Schedule {
         this.#checkHolders(value);
       },
       (error) => {
-        this.#say(`${ident} at ${host.name} gets nothing: ${textOf(error)}`);
+        this.#say(`${ident} at ${host.name} gets nothing: ${errorText(error)}`);
         if (host.containers.get(ident)?.size === 0) host.containers.delete(ident);
       },
     );

@@ -278,7 +278,7 @@ test("an engine that is too old, away, or talks rubbish is an error that says so
   const old = await serve({ ...ENGINES["20.10"], api: "1.23" }, new Set());
   await assert.rejects(new Engine({ socketPath: old.path }).running(), /API 1\.23 is too old: 1\.24 is needed/);
   const away = new Engine({ socketPath: join(folder, "none.sock") });
-  await assert.rejects(away.running(), { code: "WEAVE_DOCKER_AWAY" });
+  await assert.rejects(away.running(), { code: "WEAVE_DOCKER_UNAVAILABLE" });
   const path = join(folder, "rubbish.sock");
   const answers = ["<html>", '{"Id": 7}', "[]", '{"Id":"x","State":null}'];
   const server = createServer((request, response) => {

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { installHelper } from "#docker/wait/helper.js";
-import { freeSocketPath } from "#src/host/unix-socket.js";
+import { freeSocketPath } from "#src/linux/unix-socket.js";
 
 test("what containers and Docker's users need is open to them, though the router's files are its owner's alone", async () => {
   const folder = mkdtempSync(join(tmpdir(), "weave-rights-"));

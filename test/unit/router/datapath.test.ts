@@ -8,11 +8,11 @@ import { Reassembly } from "#router/datapath/reassembly.js";
 import { innerMtu, MAX_RECORD } from "#router/datapath/record.js";
 import { ReplayWindow, WINDOW } from "#router/datapath/replay.js";
 import { REJECT_AFTER_MS, Session } from "#router/datapath/session.js";
-import { AeadContext } from "#src/host/native/aead.js";
-import { endpoint, endpointText } from "#src/host/native/endpoint.js";
-import { IoVector } from "#src/host/native/io-vector.js";
-import { Memory } from "#src/host/native/memory.js";
-import { UdpSender } from "#src/host/native/udp-sender.js";
+import { AeadContext } from "#src/linux/native/aead.js";
+import { endpoint, endpointText } from "#src/linux/native/endpoint.js";
+import { IoVector } from "#src/linux/native/io-vector.js";
+import { Memory } from "#src/linux/native/memory.js";
+import { UdpSender } from "#src/linux/native/udp-sender.js";
 
 test("memory gives no address of a span that is not wholly inside", () => {
   const memory = new Memory(4_096);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseAddress, parseLease } from "#ipam/subnet.js";
 import { Outliving } from "#router/outliving.js";
-import type { Attached } from "#src/host/attached.js";
+import type { Attached } from "#src/linux/attached.js";
 import { silentLog } from "#src/log.js";
 import { IpamNetwork } from "#test/sim/ipam-network.js";
 

@@ -21,7 +21,7 @@ import {
   writeDescriptor,
   writeVnetHeader,
 } from "#router/datapath/super-frame.js";
-import { Memory } from "#src/host/native/memory.js";
+import { Memory } from "#src/linux/native/memory.js";
 
 const be16 = (bytes: Uint8Array, at: number) => (bytes[at] << 8) | bytes[at + 1];
 const put16 = (bytes: Uint8Array, at: number, value: number) => {

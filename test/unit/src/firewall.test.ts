@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type FirewallState, notDockerBridges } from "#src/host/firewall.js";
-import { iptablesRules } from "#src/host/firewall-iptables.js";
-import { nftTable } from "#src/host/firewall-nft.js";
-import { judgement, judgingChains } from "#src/host/tracking.js";
+import { type FirewallState, notDockerBridges } from "#src/linux/firewall.js";
+import { iptablesRules } from "#src/linux/firewall-iptables.js";
+import { nftTable } from "#src/linux/firewall-nft.js";
+import { judgement, judgingChains } from "#src/linux/tracking.js";
 
 const STATE: FirewallState = {
   bridge: "weave",

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { faultsOf, type Made } from "#src/host/host-faults.js";
-import type { Link } from "#src/host/links.js";
+import { faultsOf, type Made } from "#src/linux/host-faults.js";
+import type { Link } from "#src/linux/links.js";
 
 const MADE: Made = { bridge: "weave", mac: "02:00:00:00:00:01", mtu: 1_376, tap: "weave-tap" };
 const END = "vethwepl00abcde";

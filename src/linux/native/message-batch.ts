@@ -1,6 +1,6 @@
-import type { Endpoint } from "#src/host/native/endpoint.js";
-import { IoVector } from "#src/host/native/io-vector.js";
-import { Memory } from "#src/host/native/memory.js";
+import type { Endpoint } from "#src/linux/native/endpoint.js";
+import { IoVector } from "#src/linux/native/io-vector.js";
+import { Memory } from "#src/linux/native/memory.js";
 
 // struct mmsghdr (recvmmsg(2)): a struct msghdr of 56 bytes, the length received, padding.
 const MESSAGE_BYTES = 64;

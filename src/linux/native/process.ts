@@ -1,5 +1,5 @@
 import { WeaveError } from "#src/errors.js";
-import { errno, errnoName, libc } from "#src/host/native/libc.js";
+import { errno, errnoName, libc } from "#src/linux/native/libc.js";
 
 /** linux: asm-generic/ioctls.h. */
 const FIONCLEX = 0x5450;

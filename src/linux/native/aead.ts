@@ -1,7 +1,7 @@
 import { createCipheriv, createDecipheriv } from "node:crypto";
 import { WeaveError } from "#src/errors.js";
-import { libcrypto } from "#src/host/native/libc.js";
-import { Memory } from "#src/host/native/memory.js";
+import { libcrypto } from "#src/linux/native/libc.js";
+import { Memory } from "#src/linux/native/memory.js";
 
 /**
  * AES-256-GCM on records in place, by OpenSSL's TLS mode: two native calls a record, nonce handling inside.

@@ -11,7 +11,7 @@ const PRODUCT_IDS = ["/sys/class/dmi/id/product_uuid", "/sys/hypervisor/uuid"];
  * Six bytes that are the same at every start of this machine: a hash of what the system and the hypervisor call it.
  * Undefined where nothing does.
  */
-export function machineBytes(root = ""): Uint8Array | undefined {
+export function machineIdBytes(root = ""): Uint8Array | undefined {
   const ids = [MACHINE_IDS, PRODUCT_IDS].map((paths) => firstContents(paths.map((path) => root + path)));
   if (ids.every((id) => id === "")) return undefined;
   return createHash("sha256").update(SALT).update(ids.join("")).digest().subarray(0, 6);

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { WeaveError } from "#src/errors.js";
-import { run } from "#src/host/exec.js";
-import { addressCommands, findLink, ipBatch, type Link, tapMtu } from "#src/host/links.js";
+import { run } from "#src/linux/exec.js";
+import { addressCommands, findLink, ipBatch, type Link, tapMtu } from "#src/linux/links.js";
 import type { MacText } from "#src/mac.js";
 
 /** How we know a bridge as ours: `ip link` shows it as the alias. */

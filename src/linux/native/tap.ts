@@ -1,6 +1,6 @@
 import { WeaveError } from "#src/errors.js";
-import { Errno, errno, errnoName, libc } from "#src/host/native/libc.js";
-import { Memory } from "#src/host/native/memory.js";
+import { Errno, errno, errnoName, libc } from "#src/linux/native/libc.js";
+import { Memory } from "#src/linux/native/memory.js";
 
 /** Bytes of the virtio header before each frame (struct virtio_net_hdr, linux/virtio_net.h). */
 export const VNET_HEADER_BYTES = 10;

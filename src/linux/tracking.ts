@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { z } from "zod/mini";
-import { textOf } from "#src/errors.js";
-import { run } from "#src/host/exec.js";
+import { errorText } from "#src/errors.js";
+import { run } from "#src/linux/exec.js";
 
 /**
  * Whether this host's firewall needs connection tracking for our own datagrams.
@@ -43,7 +43,7 @@ export async function nftTrackingNeeded(): Promise<string | undefined> {
     }
     return legacyTables();
   } catch (error) {
-    return `the rules of this host cannot be looked at: ${textOf(error)}`;
+    return `the rules of this host cannot be looked at: ${errorText(error)}`;
   }
 }
 
@@ -63,7 +63,7 @@ export async function iptablesTrackingNeeded(): Promise<string | undefined> {
     }
     return undefined;
   } catch (error) {
-    return `the rules of this host cannot be looked at: ${textOf(error)}`;
+    return `the rules of this host cannot be looked at: ${errorText(error)}`;
   }
 }
 

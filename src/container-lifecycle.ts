@@ -1,5 +1,5 @@
 /** Keeps something for containers, under their ids: addresses, or names. */
-export interface Holder {
+export interface ContainerLifecycle {
   /** Ids that something is kept for. */
   idents(): Iterable<string>;
   /** Its container has ended. */

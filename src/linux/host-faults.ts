@@ -1,7 +1,7 @@
-import { OUTSIDE_PREFIX } from "#src/host/attach.js";
-import { bridgeCommands, bridgeSysctls, checkOurs, portCommands, portSysctls, type Sysctl } from "#src/host/bridge.js";
-import { ENDPOINT_PREFIX } from "#src/host/endpoint.js";
-import { type Link, tapMtu } from "#src/host/links.js";
+import { OUTSIDE_PREFIX } from "#src/linux/attach.js";
+import { bridgeCommands, bridgeSysctls, checkOurs, portCommands, portSysctls, type Sysctl } from "#src/linux/bridge.js";
+import { ENDPOINT_PREFIX } from "#src/linux/endpoint.js";
+import { type Link, tapMtu } from "#src/linux/links.js";
 
 /** What the router made on the host, as it must be. */
 export interface Made {

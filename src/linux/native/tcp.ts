@@ -1,7 +1,7 @@
 import { WeaveError } from "#src/errors.js";
-import { Errno, errnoName, libc } from "#src/host/native/libc.js";
-import { Memory } from "#src/host/native/memory.js";
-import { bindSocket, SOL_SOCKET } from "#src/host/native/socket.js";
+import { Errno, errnoName, libc } from "#src/linux/native/libc.js";
+import { Memory } from "#src/linux/native/memory.js";
+import { bindSocket, SOL_SOCKET } from "#src/linux/native/socket.js";
 
 // linux/socket.h, linux/in.h, linux/tcp.h
 const SO_REUSEADDR = 2;

@@ -1,5 +1,5 @@
 import { parseCidr } from "#src/address.js";
-import { CommandError, type RunOptions, run } from "#src/host/exec.js";
+import { CommandError, type RunOptions, run } from "#src/linux/exec.js";
 
 /** A network interface as `ip -json` shows it; what we use of it. */
 export interface Link {

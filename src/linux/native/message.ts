@@ -1,7 +1,7 @@
-import type { Endpoint } from "#src/host/native/endpoint.js";
-import type { IoVector } from "#src/host/native/io-vector.js";
-import { Memory } from "#src/host/native/memory.js";
-import { SOL_IP, SOL_UDP, UDP_SEGMENT } from "#src/host/native/udp.js";
+import type { Endpoint } from "#src/linux/native/endpoint.js";
+import type { IoVector } from "#src/linux/native/io-vector.js";
+import { Memory } from "#src/linux/native/memory.js";
+import { SOL_IP, SOL_UDP, UDP_SEGMENT } from "#src/linux/native/udp.js";
 
 // struct msghdr (recvmsg(2)): 56 bytes on 64-bit Linux; struct cmsghdr: 16, and a value.
 const HEADER_BYTES = 56;

@@ -1,6 +1,6 @@
 import { WeaveError } from "#src/errors.js";
-import { libc } from "#src/host/native/libc.js";
-import { Memory } from "#src/host/native/memory.js";
+import { libc } from "#src/linux/native/libc.js";
+import { Memory } from "#src/linux/native/memory.js";
 
 const ENTRY_BYTES = 16;
 const TWO_32 = 0x1_0000_0000;

@@ -1,9 +1,9 @@
-import type { Endpoint } from "#src/host/native/endpoint.js";
-import type { IoVector } from "#src/host/native/io-vector.js";
-import { Errno, errno, libc } from "#src/host/native/libc.js";
-import { Message } from "#src/host/native/message.js";
-import { AF_INET } from "#src/host/native/socket.js";
-import { MSG_DONTWAIT } from "#src/host/native/udp.js";
+import type { Endpoint } from "#src/linux/native/endpoint.js";
+import type { IoVector } from "#src/linux/native/io-vector.js";
+import { Errno, errno, libc } from "#src/linux/native/libc.js";
+import { Message } from "#src/linux/native/message.js";
+import { AF_INET } from "#src/linux/native/socket.js";
+import { MSG_DONTWAIT } from "#src/linux/native/udp.js";
 
 /** A device without checksum offload refuses segments with EIO; then one call carries one datagram for so many sends. */
 const SENDS_BEFORE_RETRY = 10_000;

@@ -1,4 +1,4 @@
-import { sendFrame } from "#src/host/native/packet.js";
+import { sendFrame } from "#src/linux/native/packet.js";
 import { macNumber } from "#src/mac.js";
 
 const ETHERTYPE_ARP = 0x0806;

@@ -1,7 +1,7 @@
-import { hasTool } from "#src/host/exec.js";
-import type { Firewall } from "#src/host/firewall.js";
-import { iptablesFirewall } from "#src/host/firewall-iptables.js";
-import { nftFirewall } from "#src/host/firewall-nft.js";
+import { hasTool } from "#src/linux/exec.js";
+import type { Firewall } from "#src/linux/firewall.js";
+import { iptablesFirewall } from "#src/linux/firewall-iptables.js";
+import { nftFirewall } from "#src/linux/firewall-nft.js";
 
 /**
  * By `nft` where the host has it, else by its own iptables; undefined without either.

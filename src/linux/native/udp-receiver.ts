@@ -1,11 +1,11 @@
-import type { Endpoint } from "#src/host/native/endpoint.js";
-import type { IoVector } from "#src/host/native/io-vector.js";
-import { errno, libc } from "#src/host/native/libc.js";
-import { Memory } from "#src/host/native/memory.js";
-import { Message } from "#src/host/native/message.js";
-import type { MessageBatch } from "#src/host/native/message-batch.js";
-import { SOL_SOCKET } from "#src/host/native/socket.js";
-import { MSG_DONTWAIT, SOL_UDP, UDP_GRO } from "#src/host/native/udp.js";
+import type { Endpoint } from "#src/linux/native/endpoint.js";
+import type { IoVector } from "#src/linux/native/io-vector.js";
+import { errno, libc } from "#src/linux/native/libc.js";
+import { Memory } from "#src/linux/native/memory.js";
+import { Message } from "#src/linux/native/message.js";
+import type { MessageBatch } from "#src/linux/native/message-batch.js";
+import { SOL_SOCKET } from "#src/linux/native/socket.js";
+import { MSG_DONTWAIT, SOL_UDP, UDP_GRO } from "#src/linux/native/udp.js";
 
 const SO_MEMINFO = 55;
 /** linux/sock_diag.h: nine 32-bit numbers, the last is of drops. */

@@ -1,6 +1,6 @@
 import { WeaveError } from "#src/errors.js";
-import { errno, errnoName, libc } from "#src/host/native/libc.js";
-import { Memory } from "#src/host/native/memory.js";
+import { errno, errnoName, libc } from "#src/linux/native/libc.js";
+import { Memory } from "#src/linux/native/memory.js";
 
 // linux/socket.h, linux/net.h
 const AF_PACKET = 17;

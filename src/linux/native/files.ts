@@ -1,7 +1,7 @@
 import { WeaveError } from "#src/errors.js";
-import type { IoVector } from "#src/host/native/io-vector.js";
-import { Errno, errno, errnoName, libc } from "#src/host/native/libc.js";
-import { Memory } from "#src/host/native/memory.js";
+import type { IoVector } from "#src/linux/native/io-vector.js";
+import { Errno, errno, errnoName, libc } from "#src/linux/native/libc.js";
+import { Memory } from "#src/linux/native/memory.js";
 
 /** Results below zero of {@link readInto} and {@link writeFrom}: the errno, negated, as the kernel itself returns it. */
 export const AGAIN = -Errno.EAGAIN;

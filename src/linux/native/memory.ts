@@ -1,5 +1,5 @@
 import { WeaveError } from "#src/errors.js";
-import { errno, errnoName, libc, viewOf } from "#src/host/native/libc.js";
+import { errno, errnoName, libc, viewOf } from "#src/linux/native/libc.js";
 
 const PROT_READ_WRITE = 3;
 const MAP_PRIVATE_ANONYMOUS = 0x22;

@@ -1,7 +1,7 @@
 import { WeaveError } from "#src/errors.js";
-import { Errno, errno, errnoName, libc } from "#src/host/native/libc.js";
-import { Memory } from "#src/host/native/memory.js";
-import { type BindOptions, bindSocket, SOL_SOCKET } from "#src/host/native/socket.js";
+import { Errno, errno, errnoName, libc } from "#src/linux/native/libc.js";
+import { Memory } from "#src/linux/native/memory.js";
+import { type BindOptions, bindSocket, SOL_SOCKET } from "#src/linux/native/socket.js";
 
 // linux/socket.h, linux/in.h, linux/udp.h
 const SO_SNDBUFFORCE = 32;

@@ -1,7 +1,7 @@
 import { WeaveError } from "#src/errors.js";
-import { CommandError, run } from "#src/host/exec.js";
-import { type Firewall, type FirewallState, meshUdpPorts } from "#src/host/firewall.js";
-import { nftTrackingNeeded } from "#src/host/tracking.js";
+import { CommandError, run } from "#src/linux/exec.js";
+import { type Firewall, type FirewallState, meshUdpPorts } from "#src/linux/firewall.js";
+import { nftTrackingNeeded } from "#src/linux/tracking.js";
 
 const TABLE = "inet weave";
 

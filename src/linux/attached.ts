@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
-import { INSIDE, outsideName } from "#src/host/attach.js";
-import { ENDPOINT_PREFIX } from "#src/host/endpoint.js";
-import { findLink, ipv4Of, type Link, listLinks } from "#src/host/links.js";
-import { NAMED, type Netns } from "#src/host/netns.js";
-import { networkFiles } from "#src/host/proc-net.js";
+import { INSIDE, outsideName } from "#src/linux/attach.js";
+import { ENDPOINT_PREFIX } from "#src/linux/endpoint.js";
+import { findLink, ipv4Of, type Link, listLinks } from "#src/linux/links.js";
+import { NAMED, type Netns } from "#src/linux/netns.js";
+import { networkFiles } from "#src/linux/proc-net.js";
 
 /** A namespace that is on the bridge, and what it has there. */
 export interface Attached extends Place {

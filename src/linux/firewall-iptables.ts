@@ -1,6 +1,6 @@
-import { run } from "#src/host/exec.js";
-import { type Firewall, type FirewallState, meshUdpPorts } from "#src/host/firewall.js";
-import { iptablesTrackingNeeded } from "#src/host/tracking.js";
+import { run } from "#src/linux/exec.js";
+import { type Firewall, type FirewallState, meshUdpPorts } from "#src/linux/firewall.js";
+import { iptablesTrackingNeeded } from "#src/linux/tracking.js";
 
 /** All that we want, or only what lets packets through where others would drop them. */
 export type Extent = "everything" | "passage";

@@ -1,7 +1,7 @@
 import { type Cidr, inSubnets, parseCidr } from "#src/address.js";
 import { WeaveError } from "#src/errors.js";
-import { run } from "#src/host/exec.js";
-import { findLink } from "#src/host/links.js";
+import { run } from "#src/linux/exec.js";
+import { findLink } from "#src/linux/links.js";
 
 /** How the kernel sends packets to `host`. @throws when there is no route */
 async function routeTo(host: string): Promise<{ dev?: string; prefsrc?: string } | undefined> {

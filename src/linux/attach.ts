@@ -1,9 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { WeaveError } from "#src/errors.js";
-import { findBridge, portSysctls, sysctl } from "#src/host/bridge.js";
-import { CommandError, run } from "#src/host/exec.js";
-import { addressCommands, deleteLink, findLink, ipBatch, ipv4Of } from "#src/host/links.js";
-import type { Netns } from "#src/host/netns.js";
+import { findBridge, portSysctls, sysctl } from "#src/linux/bridge.js";
+import { CommandError, run } from "#src/linux/exec.js";
+import { addressCommands, deleteLink, findLink, ipBatch, ipv4Of } from "#src/linux/links.js";
+import type { Netns } from "#src/linux/netns.js";
 import { macText } from "#src/mac.js";
 
 /** The interface's name inside a container, as in the original. */

@@ -1,7 +1,7 @@
 import { WeaveError } from "#src/errors.js";
-import { endpoint } from "#src/host/native/endpoint.js";
-import { errno, errnoName, libc } from "#src/host/native/libc.js";
-import { Memory } from "#src/host/native/memory.js";
+import { endpoint } from "#src/linux/native/endpoint.js";
+import { errno, errnoName, libc } from "#src/linux/native/libc.js";
+import { Memory } from "#src/linux/native/memory.js";
 
 // linux/socket.h, linux/in.h
 export const AF_INET = 2;
