@@ -6,9 +6,9 @@ import type { Refused } from "#mesh/refusals.js";
 import { type DnsReport, dnsReport } from "#router/api/dns-report.js";
 import { type DockerReport, dockerReports, type PluginReport, type ProxyReport } from "#router/api/docker-report.js";
 import { type IpamReport, ipamReport, ipamStatusWord } from "#router/api/ipam-report.js";
+import { SleeveConnection } from "#router/carriers/sleeve.js";
 import { cipherText, offloadNames } from "#router/datapath/offloads.js";
 import type { Router } from "#router/router.js";
-import { SleeveConnection } from "#router/sleeve/sleeve.js";
 import { macFromNumber } from "#src/mac.js";
 import { VERSION } from "#src/version.js";
 

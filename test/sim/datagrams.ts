@@ -1,7 +1,7 @@
+import { SMALL_PING } from "#router/carriers/sleeve/path.js";
+import { Sleeve, SleeveConnection } from "#router/carriers/sleeve.js";
 import { decodePathMessage, encodePathMessage } from "#router/datapath/control.js";
 import type { Command } from "#router/datapath/protocol.js";
-import { SMALL_PING } from "#router/sleeve/path.js";
-import { Sleeve, SleeveConnection } from "#router/sleeve/sleeve.js";
 import { silentLog } from "#src/log.js";
 import { type Network, type SimulatedPeer, simulatedHost } from "./network.js";
 

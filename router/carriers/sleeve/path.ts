@@ -1,7 +1,7 @@
+import { PathSize } from "#router/carriers/sleeve/path-size.js";
 import { PATH_MESSAGE_BYTES } from "#router/datapath/control.js";
 import { DATAGRAM_HEADER, RECORD_OVERHEAD } from "#router/datapath/record.js";
 import { FLOOR_DATAGRAM } from "#router/datapath/session.js";
-import { PathSize } from "#router/sleeve/path-size.js";
 
 /**
  * Whether datagrams pass to one peer and back, and how large they may be. Pure: pings and pongs go in and out as data.

@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { decodePathMessage, encodePathMessage } from "#router/datapath/control.js";
-import { FLOOR_DATAGRAM, SAFE_DATAGRAMS } from "#router/datapath/session.js";
-import { DataKeys, type KeyEffect, type RekeyMessage } from "#router/sleeve/keys.js";
+import { DataKeys, type KeyEffect, type RekeyMessage } from "#router/carriers/keys.js";
+import { RecordSize } from "#router/carriers/record-size.js";
 import {
   BLOCKED_MS,
   BUSY_BEAT_MS,
@@ -13,8 +12,9 @@ import {
   Path,
   type PathEffect,
   SMALL_PING,
-} from "#router/sleeve/path.js";
-import { RecordSize } from "#router/sleeve/record-size.js";
+} from "#router/carriers/sleeve/path.js";
+import { decodePathMessage, encodePathMessage } from "#router/datapath/control.js";
+import { FLOOR_DATAGRAM, SAFE_DATAGRAMS } from "#router/datapath/session.js";
 import { seededRandom } from "#test/sim/virtual-time.js";
 
 /** What happens to a path beside its pings. */

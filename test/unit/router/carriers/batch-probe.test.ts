@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type BatchEffect, BatchProbe } from "#router/sleeve/batch-probe.js";
+import { type BatchEffect, BatchProbe } from "#router/carriers/sleeve/batch-probe.js";
 import { seededRandom } from "#test/sim/virtual-time.js";
 
 const MINUTE = 60_000;
