@@ -18,7 +18,7 @@ trap 'rm -rf --one-file-system "$work"' EXIT
 root=$work/root
 debootstrap --variant=minbase --include=ca-certificates trixie "$root" >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
 cp /etc/resolv.conf /etc/hosts "$root/etc/"
-# Whom this machine trusts for its registries (a company's proxy, say), the new system must trust as well.
+# The new system must trust the same certificates as this one, for example those of a company's registry proxy.
 certificates=/etc/ssl/certs/ca-certificates.crt
 cp "$certificates" "$root$certificates"
 mkdir "$root/weave"

@@ -102,5 +102,5 @@ timeout "$SECONDS_AT_MOST" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -
   -kernel "$cache"/boot/vmlinuz-* -initrd "$work/initramfs" -append "console=ttyS0 loglevel=0 panic=-1" \
   -nodefaults -no-reboot -display none -serial stdio </dev/null | sed -u 's/\r$//' | tee "$work/output" || true
 status=$(sed -n 's/^guest: ended with //p' "$work/output" | tail -1)
-[ -n "$status" ] || { echo "guest.sh: the guest ended without a word, or was ended after $SECONDS_AT_MOST s" >&2; cat "$work/files.log" >&2; }
+[ -n "$status" ] || { echo "guest.sh: the guest ended without a status, or was stopped after $SECONDS_AT_MOST s" >&2; cat "$work/files.log" >&2; }
 exit "${status:-1}"

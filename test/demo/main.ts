@@ -47,7 +47,7 @@ async function demo(lab: Lab, docker: DockerHost | undefined): Promise<void> {
     say(`      (ready after ${((performance.now() - began) / 1000).toFixed(2)} s)`);
   }
 
-  next("h2 and h3 are told of one peer each; they find the rest by themselves.");
+  next("h2 and h3 get one target each; they discover the rest.");
   await show(h2, "connect", h1.address);
   await show(h3, "connect", h2.address);
   for (const host of hosts) await connected(host, 2, 30_000);
@@ -101,9 +101,9 @@ async function demo(lab: Lab, docker: DockerHost | undefined): Promise<void> {
   for (const host of hosts) await connected(host, 2, 60_000);
   await show(h2, "status", "connections");
 
-  next("h3 dies for good. What it owned is taken over; who owns what, and why, can be asked.");
+  next("h3 dies for good. A takeover recovers its addresses; ipam explain shows owners and reasons.");
   for (const id of [h3.supervisorPid, h3.routerPid]) process.kill(id!, "SIGKILL");
-  await until("h3 is out of reach", async () => (await h1.ok("status", "ipam")).includes("- unreachable!"), 60_000);
+  await until("h3 is unreachable", async () => (await h1.ok("status", "ipam")).includes("- unreachable!"), 60_000);
   await show(h1, "status", "ipam");
   await show(h2, "rmpeer", "h3");
   await show(h1, "ipam", "explain", containers[4].address);
