@@ -1,6 +1,6 @@
 import { writeHostsFile } from "#docker/hosts-file.js";
-import { attach, detach } from "#src/linux/attach.js";
-import { lookInside } from "#src/linux/attached.js";
+import { inspectNamespace } from "#src/linux/netns/inspect.js";
+import { attachNamespace, detachNamespace } from "#src/linux/netns/veth.js";
 import { oneContainer, printAddresses, takeAddresses } from "./arguments.js";
 import { Exit } from "./exit.js";
 import { obtain } from "./ipam.js";
@@ -23,7 +23,7 @@ export async function run(args: readonly string[]): Promise<void> {
   const target = await findTarget(text);
   // Before anything is made: a name that cannot be had is a mistake. A container's own is only tried.
   const fqdn = name === undefined ? (values.withoutDns ? undefined : target.fqdn) : await qualified(name);
-  const present = async () => (await lookInside(target.netns))?.addresses ?? [];
+  const present = async () => (await inspectNamespace(target.netns))?.addresses ?? [];
   const { addresses, fresh, undo } = await obtain(target.ident, wanted, { container: true, timeout, present });
   try {
     if (values.rewriteHosts) {
@@ -32,10 +32,10 @@ export async function run(args: readonly string[]): Promise<void> {
       writeHostsFile(target.container, addresses, values.addHosts);
     }
     const { multicastRoute } = values;
-    await attach(target.netns, { bridge: launchedBridge(), addresses, multicastRoute });
+    await attachNamespace(target.netns, { bridge: launchedBridge(), addresses, multicastRoute });
     if (fqdn !== undefined) await register(target.ident, addresses, fqdn, name !== undefined);
   } catch (error) {
-    await detach(target.netns, fresh).catch(() => {});
+    await detachNamespace(target.netns, fresh).catch(() => {});
     await undo();
     throw error;
   }

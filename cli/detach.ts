@@ -1,4 +1,4 @@
-import { detach } from "#src/linux/attach.js";
+import { detachNamespace } from "#src/linux/netns/veth.js";
 import { oneContainer, printAddresses, takeAddresses } from "./arguments.js";
 import { held, release } from "./ipam.js";
 import { unregister } from "./names.js";
@@ -13,7 +13,7 @@ export async function run(args: readonly string[]): Promise<void> {
   needRoot();
   const { ident, netns } = await findTarget(text);
   const addresses = await held(ident, wanted);
-  await detach(netns, addresses);
+  await detachNamespace(netns, addresses);
   await unregister(ident, addresses);
   await release(ident, addresses);
   printAddresses(addresses);

@@ -1,4 +1,4 @@
-import { findLink, ipv4Of } from "#src/linux/links.js";
+import { findLink, ipv4Of } from "#src/linux/links/links.js";
 import { Exit, noMore } from "./exit.js";
 import { launched } from "./launched.js";
 import { readFlags } from "./read-flags.js";

@@ -1,6 +1,6 @@
 import { EXPOSED } from "#src/ident.js";
-import { findBridge } from "#src/linux/bridge.js";
-import { ipv4Of } from "#src/linux/links.js";
+import { findBridge } from "#src/linux/links/bridge.js";
+import { ipv4Of } from "#src/linux/links/links.js";
 import { printAddresses, takeAddresses } from "./arguments.js";
 import { call, mustCall } from "./client.js";
 import { noMore } from "./exit.js";

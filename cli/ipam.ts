@@ -1,6 +1,6 @@
 import { parseCidr } from "#src/address.js";
 import type { AddressArgument } from "#src/address-argument.js";
-import { overlappingRoute } from "#src/linux/routes.js";
+import { overlappingRoute } from "#src/linux/routes/routes.js";
 import { type Call, call } from "./client.js";
 import { Exit } from "./exit.js";
 import { launchedBridge } from "./launched.js";

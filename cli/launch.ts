@@ -6,7 +6,7 @@ import { DEFAULT_RANGE } from "#router/flags.js";
 import { checkOptions, type RouterOptions } from "#router/options.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import { replaceProcess } from "#src/linux/native/process.js";
-import { overlappingRoute } from "#src/linux/routes.js";
+import { overlappingRoute } from "#src/linux/routes/routes.js";
 import {
   controlSocket,
   failureFile,

@@ -1,6 +1,6 @@
 import { isIpv4 } from "#src/address.js";
 import { EXTERN } from "#src/ident.js";
-import { bridgePorts, interfacesIn } from "#src/linux/attached.js";
+import { bridgeInterfacesIn, bridgePorts } from "#src/linux/netns/inspect.js";
 import { Exit, noMore, usage } from "./exit.js";
 import { launchedBridge } from "./launched.js";
 import { readFlags } from "./read-flags.js";
@@ -40,7 +40,7 @@ export async function takeNameArguments(
   const { ident, netns, fqdn, container } = await findTarget(target);
   const found = { ident, name: name ?? fqdn, given: name !== undefined, container: container !== undefined };
   if (addresses.length > 0) return { ...found, addresses };
-  const interfaces = await interfacesIn(netns, await bridgePorts(launchedBridge()));
+  const interfaces = await bridgeInterfacesIn(netns, await bridgePorts(launchedBridge()));
   if (interfaces.length === 0) throw new Exit(1, `${target} is not attached: it has no addresses on the overlay`);
   return { ...found, addresses: interfaces.flatMap((each) => each.addresses) };
 }

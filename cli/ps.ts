@@ -1,9 +1,15 @@
 import { errorText } from "#src/errors.js";
 import { EXPOSED } from "#src/ident.js";
-import { bridgePorts, type Interface, interfacesIn, type Place, places } from "#src/linux/attached.js";
-import { findBridge } from "#src/linux/bridge.js";
-import { ipv4Of } from "#src/linux/links.js";
-import { NAMED, netnsIdent } from "#src/linux/netns.js";
+import { findBridge } from "#src/linux/links/bridge.js";
+import { ipv4Of } from "#src/linux/links/links.js";
+import {
+  type BridgeInterface,
+  bridgeInterfacesIn,
+  bridgePorts,
+  listNamespaces,
+  type OwnedNetns,
+} from "#src/linux/netns/inspect.js";
+import { NETNS_FOLDER, netnsIdent } from "#src/linux/netns/netns.js";
 import { launchedBridge } from "./launched.js";
 import { readFlags } from "./read-flags.js";
 import { needRoot } from "./root.js";
@@ -24,10 +30,10 @@ export async function run(args: readonly string[]): Promise<void> {
   const host = { mac: bridge.address, addresses: ipv4Of(bridge) };
   if (words.length === 0) {
     print(EXPOSED, [host]);
-    const all = places();
+    const all = listNamespaces();
     for (let at = 0; at < all.length; at += AT_ONCE) {
       const some = all.slice(at, at + AT_ONCE);
-      const found = await Promise.all(some.map(({ netns }) => interfacesIn(netns, ports)));
+      const found = await Promise.all(some.map(({ netns }) => bridgeInterfacesIn(netns, ports)));
       for (const [index, interfaces] of found.entries()) print(nameOf(some[index]), interfaces);
     }
   }
@@ -35,25 +41,25 @@ export async function run(args: readonly string[]): Promise<void> {
     if (word === EXPOSED) print(EXPOSED, [host]);
     else {
       const netns = await find(word);
-      if (netns !== undefined) print(word, await interfacesIn(netns, ports));
+      if (netns !== undefined) print(word, await bridgeInterfacesIn(netns, ports));
     }
   }
 }
 
-function print(id: string, interfaces: readonly Interface[]): void {
+function print(id: string, interfaces: readonly BridgeInterface[]): void {
   for (const { mac, addresses } of interfaces)
     process.stdout.write(`${[id.slice(0, ID_LENGTH), mac, ...addresses].join(" ")}\n`);
 }
 
 /** As a user would call it, where it has a name that is short enough; else as IPAM does. */
-function nameOf({ netns, container }: Place): string {
+function nameOf({ netns, container }: OwnedNetns): string {
   if (container !== undefined) return container;
-  const name = netns.path.startsWith(`${NAMED}/`) ? netns.path.slice(NAMED.length + 1) : undefined;
+  const name = netns.path.startsWith(`${NETNS_FOLDER}/`) ? netns.path.slice(NETNS_FOLDER.length + 1) : undefined;
   return name !== undefined && name.length <= ID_LENGTH ? name : netnsIdent(netns);
 }
 
-async function find(word: string): Promise<Place["netns"] | undefined> {
-  const known = places().find((place) => nameOf(place) === word || netnsIdent(place.netns) === word);
+async function find(word: string): Promise<OwnedNetns["netns"] | undefined> {
+  const known = listNamespaces().find((place) => nameOf(place) === word || netnsIdent(place.netns) === word);
   if (known !== undefined) return known.netns;
   try {
     return (await findTarget(word)).netns;

@@ -1,11 +1,11 @@
 import { existsSync, rmdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { OUTSIDE_PREFIX } from "#src/linux/attach.js";
-import { findBridge } from "#src/linux/bridge.js";
 import { ENDPOINT_PREFIX } from "#src/linux/endpoint.js";
-import { hostFirewall } from "#src/linux/host-firewall.js";
-import { deleteLink, listLinks } from "#src/linux/links.js";
+import { hostFirewall } from "#src/linux/firewall/host-firewall.js";
+import { findBridge } from "#src/linux/links/bridge.js";
+import { deleteLink, listLinks } from "#src/linux/links/links.js";
+import { HOST_IFNAME_PREFIX } from "#src/linux/netns/veth.js";
 import {
   controlSocket,
   databaseFile,
@@ -28,7 +28,7 @@ import { needRoot } from "./root.js";
 import { leaveDocker } from "./stop.js";
 
 /** Of containers that were attached, and of Docker's endpoints. */
-const OURS = [OUTSIDE_PREFIX, ENDPOINT_PREFIX];
+const OURS = [HOST_IFNAME_PREFIX, ENDPOINT_PREFIX];
 /** As the original. */
 const SPREAD_MS = 500;
 

@@ -1,7 +1,7 @@
 import { release } from "node:os";
 import { errorText } from "#src/errors.js";
 import { hasTool, run as runTool } from "#src/linux/exec.js";
-import { hostFirewall } from "#src/linux/host-firewall.js";
+import { hostFirewall } from "#src/linux/firewall/host-firewall.js";
 import { noMore } from "./exit.js";
 import { readFlags } from "./read-flags.js";
 import { engine } from "./target.js";

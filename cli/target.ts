@@ -4,7 +4,7 @@ import type { Container } from "#docker/engine/shapes.js";
 import { engineOf } from "#docker/engine-of.js";
 import { fqdnOf } from "#docker/names.js";
 import { WeaveError } from "#src/errors.js";
-import { findNetns, isNetnsText, type Netns, netnsIdent } from "#src/linux/netns.js";
+import { findNetns, isNetnsText, type Netns, netnsIdent } from "#src/linux/netns/netns.js";
 import { Exit } from "./exit.js";
 import { launched } from "./launched.js";
 

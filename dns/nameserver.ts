@@ -4,10 +4,9 @@ import { type AddressFamilies, decodeMessage, encodeMessage, type Message, type 
 import { fold, inDomain, parseName } from "#dns/name.js";
 import { type DnsRecord, MAX_ORIGIN_BYTES, type OriginState, type RecordKey, Records } from "#dns/records.js";
 import { Room } from "#dns/room.js";
-import { AHEAD_MS, successor } from "#mesh/counter.js";
-import type { Directory } from "#mesh/directory.js";
+import { MAX_AHEAD_MS, successor } from "#mesh/counter.js";
 import type { GossipChannel, Gossiper } from "#mesh/gossip.js";
-import type { PeerName } from "#mesh/peer.js";
+import type { KnownPeers, PeerName } from "#mesh/peer.js";
 import { type Clock, every, type Timer } from "#src/clock.js";
 import { WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
@@ -38,7 +37,7 @@ export interface NameserverOptions {
   readonly store: Store;
   /** What the keys in the store begin with. */
   readonly prefix: string;
-  readonly peers: Directory;
+  readonly peers: KnownPeers;
   /** Which addresses records may have; IPv4 ones by default. */
   readonly families?: AddressFamilies;
   /** Milliseconds since the Unix epoch as the network has it; our own clock's by default. */
@@ -325,7 +324,7 @@ export class Nameserver implements Gossiper {
   /** The latest incarnation that can be true now. */
   #latest(): number {
     const { time, clock } = this.#options;
-    return (time?.() ?? clock.wall()) + AHEAD_MS;
+    return (time?.() ?? clock.wall()) + MAX_AHEAD_MS;
   }
 
   #drop(origin: PeerName): void {

@@ -1,4 +1,4 @@
-import type { Directory } from "#mesh/directory.js";
+import type { KnownPeers } from "#mesh/peer.js";
 import { MAX_PEERS, type PeerName } from "#mesh/peer.js";
 import type { Clock } from "#src/clock.js";
 
@@ -9,7 +9,7 @@ const UNKNOWN_MS = 15 * 60_000;
 export interface RoomOptions {
   readonly self: PeerName;
   readonly clock: Clock;
-  readonly peers: Directory;
+  readonly peers: KnownPeers;
   /** Peers that records are kept of now. */
   readonly origins: { readonly originCount: number; has(origin: PeerName): boolean };
   readonly drop: (origin: PeerName) => void;

@@ -7,9 +7,9 @@ import type { Requests } from "#ipam/requests.js";
 import { leaseText, parseLease, parseSubnet, type Subnet } from "#ipam/subnet.js";
 import { type AddressArgument, DEFAULT_SUBNET, parseAddressArgument } from "#src/address-argument.js";
 import { errorText, WeaveError } from "#src/errors.js";
-import { attach, INSIDE } from "#src/linux/attach.js";
-import { findNetns } from "#src/linux/netns.js";
-import { networkFiles } from "#src/linux/proc-net.js";
+import { findNetns } from "#src/linux/netns/netns.js";
+import { networkFiles } from "#src/linux/netns/proc-net.js";
+import { attachNamespace, CONTAINER_IFNAME } from "#src/linux/netns/veth.js";
 import type { Log } from "#src/log.js";
 
 /** A wait for an address has an end where somebody waits for `docker run`. */
@@ -142,9 +142,9 @@ export class Attacher implements ContainerObserver {
       }
     }
     // After a restart of the router all is as it was.
-    const present = networkFiles(container.State.Pid).addressesOf(INSIDE) ?? [];
+    const present = networkFiles(container.State.Pid).addressesOf(CONTAINER_IFNAME) ?? [];
     if (addresses.every((cidr) => present.includes(cidr))) return addresses;
-    await attach(findNetns(String(container.State.Pid)), { bridge, mtu, addresses, multicastRoute });
+    await attachNamespace(findNetns(String(container.State.Pid)), { bridge, mtu, addresses, multicastRoute });
     log.info("a container is on the network", { container: container.Id.slice(0, 12), addresses });
     return addresses;
   }

@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Nameserver } from "#dns/nameserver.js";
-import type { Directory } from "#mesh/directory.js";
-import type { PeerName } from "#mesh/peer.js";
+import type { KnownPeers, PeerName } from "#mesh/peer.js";
 import { WeaveError } from "#src/errors.js";
 import { compareText } from "#src/text.js";
 
@@ -20,9 +19,9 @@ const SETTLE_MS = 100;
 export class Claims {
   readonly #records: Nameserver;
   readonly #self: PeerName;
-  readonly #peers: Directory;
+  readonly #peers: KnownPeers;
 
-  constructor(records: Nameserver, self: PeerName, peers: Directory) {
+  constructor(records: Nameserver, self: PeerName, peers: KnownPeers) {
     this.#records = records;
     this.#self = self;
     this.#peers = peers;

@@ -24,14 +24,13 @@ import { installHelper } from "#docker/wait/helper.js";
 import { Wished } from "#docker/wished.js";
 import type { Requests } from "#ipam/requests.js";
 import { addressText, EVERYTHING, type Subnet } from "#ipam/subnet.js";
-import type { Directory } from "#mesh/directory.js";
 import type { Mesh } from "#mesh/mesh.js";
-import type { PeerName } from "#mesh/peer.js";
+import type { KnownPeers, PeerName } from "#mesh/peer.js";
 import { systemClock } from "#src/clock.js";
 import type { ContainerLifecycle } from "#src/container-lifecycle.js";
 import { errorText, WeaveError } from "#src/errors.js";
-import type { Netns } from "#src/linux/netns.js";
-import { overlappingRoute } from "#src/linux/routes.js";
+import type { Netns } from "#src/linux/netns/netns.js";
+import { overlappingRoute } from "#src/linux/routes/routes.js";
 import type { Log } from "#src/log.js";
 import type { Problems } from "#src/problems.js";
 import { systemRandom } from "#src/random.js";
@@ -42,7 +41,7 @@ export interface Surroundings {
   readonly self: PeerName;
   readonly incarnation: number;
   readonly mesh: Mesh;
-  readonly directory: Directory;
+  readonly directory: KnownPeers;
   readonly store: Store;
   readonly bridge: string;
   /** Of the bridge, in bytes. */

@@ -4,8 +4,8 @@ import type { Container } from "#docker/engine/shapes.js";
 import type { Requests } from "#ipam/requests.js";
 import { EVERYTHING, leaseText } from "#ipam/subnet.js";
 import { errorText } from "#src/errors.js";
-import { detach } from "#src/linux/attach.js";
-import { findNetns, type Netns } from "#src/linux/netns.js";
+import { findNetns, type Netns } from "#src/linux/netns/netns.js";
+import { detachNamespace } from "#src/linux/netns/veth.js";
 import type { Log } from "#src/log.js";
 
 /**
@@ -28,7 +28,7 @@ export class LeftBehind implements ContainerObserver {
     try {
       // Its path is that of a process, which may have ended: then another one may have its number.
       if (statSync(old.path).ino !== old.inode || findNetns(String(State.Pid)).inode === old.inode) return;
-      await detach(old, addresses);
+      await detachNamespace(old, addresses);
       this.#log.warn("a container was started again, and its old network namespace has lost its addresses", {
         container: Id.slice(0, 12),
         addresses,

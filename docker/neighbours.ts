@@ -1,8 +1,8 @@
 import type { ContainerObserver } from "#docker/containers.js";
 import type { Container } from "#docker/engine/shapes.js";
-import { neighbourSettings } from "#src/linux/attach.js";
 import { run } from "#src/linux/exec.js";
-import { listLinks } from "#src/linux/links.js";
+import { listLinks } from "#src/linux/links/links.js";
+import { arpSettingsScript } from "#src/linux/netns/veth.js";
 
 /**
  * Containers on Docker networks of ours announce their addresses, which others had before with another MAC, it may be; and they
@@ -24,7 +24,7 @@ export class Neighbours implements ContainerObserver {
       const links = (await listLinks({ netns })).filter(({ address }) => macs.has(address));
       // The address that it has: so the kernel announces its IP addresses (arp_notify).
       const script = links.map(
-        ({ ifname, address }) => `${neighbourSettings(ifname)}; ip link set dev "${ifname}" address ${address}`,
+        ({ ifname, address }) => `${arpSettingsScript(ifname)}; ip link set dev "${ifname}" address ${address}`,
       );
       if (script.length > 0) await run("sh", ["-c", script.join("; ")], { netns });
     } catch {

@@ -5,9 +5,9 @@ import type { Requests } from "#ipam/requests.js";
 import { parseAddress } from "#ipam/subnet.js";
 import { isIpv4 } from "#src/address.js";
 import { type Clock, systemClock } from "#src/clock.js";
-import { Coalescer } from "#src/coalesce.js";
 import { errorText } from "#src/errors.js";
 import type { Log } from "#src/log.js";
+import { ThrottledTask } from "#src/throttled-task.js";
 
 /** Containers are listed at most this often: the list is long on some hosts, and events come in bursts. */
 const LOOK_MS = 1_000;
@@ -23,7 +23,7 @@ export class Wished {
   readonly #requests: Pick<Requests, "avoid">;
   readonly #log: Log;
   readonly #clock: Clock;
-  readonly #soon: Coalescer;
+  readonly #soon: ThrottledTask;
   /** What containers asked for when they were last listed. */
   #listed: ReadonlySet<bigint> = new Set();
   /** What Docker has asked for since, and when: a container may end before it is listed. */
@@ -42,7 +42,7 @@ export class Wished {
     this.#requests = requests;
     this.#log = log;
     this.#clock = clock;
-    this.#soon = new Coalescer(clock, LOOK_MS, () => {
+    this.#soon = new ThrottledTask(clock, LOOK_MS, () => {
       this.#looking = this.#looking.then(() => this.#look());
     });
   }

@@ -16,9 +16,8 @@ import type { Subnet } from "#ipam/subnet.js";
 import { peerText, type Surroundings } from "#ipam/surroundings.js";
 import { Takeovers } from "#ipam/takeover.js";
 import { type Reason, type Waiter, Waiting } from "#ipam/waiting.js";
-import type { Directory } from "#mesh/directory.js";
 import type { GossipChannel } from "#mesh/gossip.js";
-import type { PeerName } from "#mesh/peer.js";
+import type { KnownPeers, PeerName } from "#mesh/peer.js";
 import { type Clock, every, type Timer } from "#src/clock.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
@@ -39,7 +38,7 @@ export interface AllocatorOptions {
   readonly random: Random;
   readonly log: Log;
   readonly store: Store;
-  readonly peers: Directory;
+  readonly peers: KnownPeers;
   /** Milliseconds since the Unix epoch as the network has it; our own clock's by default. */
   readonly time?: () => number;
 }

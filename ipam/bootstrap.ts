@@ -5,8 +5,8 @@ import type { Genesis } from "#ipam/ring.js";
 import { durationText, type Surroundings } from "#ipam/surroundings.js";
 import type { Reason } from "#ipam/waiting.js";
 import type { PeerName } from "#mesh/peer.js";
-import { Coalescer } from "#src/coalesce.js";
 import { readStored } from "#src/store.js";
+import { ThrottledTask } from "#src/throttled-task.js";
 
 const KEY = "ipam/election";
 const shape = z.object({ name: z.string(), range: z.string(), ...votesShape.shape });
@@ -29,7 +29,7 @@ export class Bootstrap {
   readonly #participants: () => Iterable<PeerName>;
   readonly #made: (genesis: Genesis) => void;
   readonly #election: Election;
-  readonly #tell: Coalescer;
+  readonly #tell: ThrottledTask;
   #wantedSince: number | undefined;
   #nextProposal = 0;
 
@@ -42,7 +42,7 @@ export class Bootstrap {
     const stored = readStored(env.store, KEY, shape, "'weave reset' starts anew.");
     const ours = stored?.name === env.self && stored.range === env.range.text;
     this.#election = new Election(env.self, ours ? votesFromWire(stored) : undefined);
-    this.#tell = new Coalescer(env.clock, TELL_MS, () => this.#tellOwn());
+    this.#tell = new ThrottledTask(env.clock, TELL_MS, () => this.#tellOwn());
   }
 
   get mode(): Init["mode"] {

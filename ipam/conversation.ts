@@ -10,11 +10,11 @@ import {
 } from "#ipam/messages.js";
 import type { Parts } from "#ipam/parts.js";
 import { type Genesis, Ring, type Span } from "#ipam/ring.js";
-import { AHEAD_MS, successor } from "#mesh/counter.js";
+import { MAX_AHEAD_MS, successor } from "#mesh/counter.js";
 import type { Gossiper } from "#mesh/gossip.js";
 import { MAX_PEERS, type PeerName } from "#mesh/peer.js";
 import { WeaveError } from "#src/errors.js";
-import { RateLimiter } from "#src/token-bucket.js";
+import { RateLimiter } from "#src/rate-limiter.js";
 
 /** Whole rings that are sent because another peer's differs: they are large, and what one brings all get as news. */
 const TELLINGS = { perSecond: 3, burst: 3 };
@@ -70,7 +70,7 @@ export class Conversation implements Gossiper {
     if (this.participants.size < MAX_PEERS) this.participants.add(from);
     const message = fromWire(body, this.#parts.env.range);
     // Each step of an honest peer takes more than a millisecond: no counter of its own is ever above the time.
-    if (highestCounter(message) > this.#parts.env.time() + AHEAD_MS)
+    if (highestCounter(message) > this.#parts.env.time() + MAX_AHEAD_MS)
       throw new WeaveError("WEAVE_MESSAGE_MALFORMED", `counters of an IPAM message (${message.kind}) cannot be true`);
     return message;
   }

@@ -1,6 +1,6 @@
 import type { Message } from "#ipam/messages.js";
 import type { Subnet } from "#ipam/subnet.js";
-import type { Directory } from "#mesh/directory.js";
+import type { KnownPeers } from "#mesh/peer.js";
 import { peerText as knownPeerText, type PeerName } from "#mesh/peer.js";
 import type { Clock } from "#src/clock.js";
 import type { Log } from "#src/log.js";
@@ -16,7 +16,7 @@ export interface Surroundings {
   readonly random: Random;
   readonly log: Log;
   readonly store: Store;
-  readonly peers: Directory;
+  readonly peers: KnownPeers;
   /** Milliseconds since the Unix epoch as the network has it: what other peers' counters are judged by. */
   readonly time: () => number;
   /** False: there is no way to the peer now. */

@@ -1,6 +1,6 @@
 import type { Hello } from "#mesh/channel.js";
 import type { Connection } from "#mesh/connection.js";
-import { AHEAD_MS, meshTime } from "#mesh/counter.js";
+import { MAX_AHEAD_MS, meshTime } from "#mesh/counter.js";
 import { type PeerIdentity, type PeerName, peerText } from "#mesh/peer.js";
 import { Refusal } from "#mesh/refusals.js";
 import type { Topology } from "#mesh/topology.js";
@@ -74,10 +74,10 @@ export class Admission {
     const now = clock.now();
     const clocks = [...connections.values(), connection].map((each) => each.remoteTime(now));
     const ahead = remote.incarnation - meshTime(clock.wall(), clocks);
-    if (ahead <= AHEAD_MS) return;
+    if (ahead <= MAX_AHEAD_MS) return;
     throw new Refusal(
       "clock",
-      `the clock of ${peerText(remote)} was ${Math.floor(ahead / AHEAD_MS)} days ahead when it started: set the clocks right and launch it again`,
+      `the clock of ${peerText(remote)} was ${Math.floor(ahead / MAX_AHEAD_MS)} days ahead when it started: set the clocks right and launch it again`,
     );
   }
 }

@@ -1,7 +1,7 @@
 import { z } from "zod/mini";
 import { COOKIE_BYTES, type CookieJar } from "#mesh/cookie.js";
 import { MAX_COUNT } from "#mesh/counter.js";
-import { HandshakeState, KEY_BYTES, type KeyPair, TAG_BYTES, type Transport } from "#mesh/noise.js";
+import { type HandshakeResult, HandshakeState, type KeyPair, NOISE_KEY_BYTES, NOISE_TAG_BYTES } from "#mesh/noise.js";
 import { identityShape, type PeerIdentity } from "#mesh/peer.js";
 import { Refusal, type RefusalReason } from "#mesh/refusals.js";
 import { decode, encode } from "#src/codec.js";
@@ -83,7 +83,7 @@ const helloShape = z.object({
 
 export type ChannelEffect =
   | { readonly do: "send"; readonly bytes: Uint8Array }
-  | { readonly do: "opened"; readonly remote: Hello; readonly transport: Transport }
+  | { readonly do: "opened"; readonly remote: Hello; readonly transport: HandshakeResult }
   | { readonly do: "message"; readonly bytes: Uint8Array }
   | { readonly do: "failed"; readonly error: WeaveError };
 
@@ -104,7 +104,7 @@ export class Channel {
   /** The responder's is made when it knows what the initiator's first message began with. */
   #noise: HandshakeState | undefined;
   #state: ChannelState;
-  #transport: Transport | undefined;
+  #transport: HandshakeResult | undefined;
   #partial: Uint8Array[] = [];
   #partialBytes = 0;
   /** Our first message, kept as it must be sent again with a cookie. */
@@ -216,7 +216,7 @@ export class Channel {
     if (min > PROTOCOL_MAX || max < PROTOCOL_MIN) return this.#refuse(VERSION);
     if (((flags & FLAG_PASSWORD) !== 0) !== (this.#options.psk !== undefined)) return this.#refuse(PASSWORD_MISSING);
     // With a pre-shared key even the empty payload of the first message has a tag.
-    const initBytes = KEY_BYTES + (this.#options.psk ? TAG_BYTES : 0);
+    const initBytes = NOISE_KEY_BYTES + (this.#options.psk ? NOISE_TAG_BYTES : 0);
     if (cookieBytes > COOKIE_BYTES || body.length !== 4 + cookieBytes + initBytes) throw malformed();
     const init = body.subarray(4 + cookieBytes);
     const { cookies } = this.#options;

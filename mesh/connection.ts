@@ -1,7 +1,7 @@
 import { Channel, type ChannelEffect, type ChannelOptions, type Hello } from "#mesh/channel.js";
 import { Liveness, type LivenessEffect } from "#mesh/liveness.js";
-import { decodeMessage, encodeMessage, type Message } from "#mesh/messages.js";
-import type { Transport as Secured } from "#mesh/noise.js";
+import { decodeMessage, encodeMessage, type MeshMessage } from "#mesh/messages.js";
+import type { HandshakeResult } from "#mesh/noise.js";
 import type { OverlayConnection } from "#mesh/overlay.js";
 import { keyStart, type PeerLink, visible } from "#mesh/peer.js";
 import { Refusal } from "#mesh/refusals.js";
@@ -24,8 +24,8 @@ export const CONGESTED_BYTES = 1 << 20;
 export type ConnectionState = "handshaking" | "pending" | "established" | "closed";
 
 export interface ConnectionEvents {
-  opened(connection: Connection, secured: Secured): void;
-  message(connection: Connection, message: Message): void;
+  opened(connection: Connection, secured: HandshakeResult): void;
+  message(connection: Connection, message: MeshMessage): void;
   /** An authentic message made no sense. */
   malformed(connection: Connection, error: unknown): void;
   /** The other end does not answer, or does again: {@link Connection.state} may be another now. */
@@ -108,7 +108,7 @@ export class Connection {
   }
 
   /** @param sent called when the message has left this process, or never will */
-  send(message: Message, sent?: () => void): void {
+  send(message: MeshMessage, sent?: () => void): void {
     if (this.#state === "closed" || this.#channel.state !== "open") return sent?.();
     const effects = this.#channel.send(encodeMessage(message));
     const last = effects.at(-1);
@@ -180,7 +180,7 @@ export class Connection {
   }
 
   #onMessage(bytes: Uint8Array): void {
-    let message: Message;
+    let message: MeshMessage;
     try {
       message = decodeMessage(bytes);
     } catch (error) {

@@ -8,7 +8,7 @@ export const MAX_COUNT = 2 ** 48;
  * How far ahead of our time a counter of another peer may be. Clocks of sound hosts differ by less. As this bound moves
  * with time, whatever a hostile peer sends can be exceeded a moment later by the peer that owns the counter.
  */
-export const AHEAD_MS = 24 * 3_600_000;
+export const MAX_AHEAD_MS = 24 * 3_600_000;
 
 /** The next value; at the limit it stays there, as a larger one would be refused by all. */
 export function successor(count: number): number {

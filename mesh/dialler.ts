@@ -1,4 +1,4 @@
-import type { ConnectionMaker, Situation } from "#mesh/connection-maker.js";
+import type { DialContext, DialSchedule } from "#mesh/dial-schedule.js";
 import { type Dial, hostOf, portOf, type Resolve, type Wire } from "#mesh/transport.js";
 import { isIpv4 } from "#src/address.js";
 import type { Clock, Timer } from "#src/clock.js";
@@ -12,18 +12,18 @@ const DIAL_MS = 10_000;
 const LEAST_WAIT_MS = 1_000;
 
 export interface DiallerOptions {
-  readonly maker: ConnectionMaker;
+  readonly maker: DialSchedule;
   readonly clock: Clock;
   readonly log: Log;
   readonly random: Random;
   readonly dial: Dial;
   readonly resolve: Resolve;
-  readonly situation: () => Situation;
+  readonly situation: () => DialContext;
   /** A dialled wire is open. */
   readonly opened: (wire: Wire, address: string) => void;
 }
 
-/** Carries out what the {@link ConnectionMaker} decides. */
+/** Carries out what the {@link DialSchedule} decides. */
 export class Dialler {
   readonly #options: DiallerOptions;
   readonly #stopping = new AbortController();

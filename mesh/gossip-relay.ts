@@ -1,6 +1,6 @@
 import type { Connection } from "#mesh/connection.js";
-import { type GossipChannel, type Gossiper, surrogate } from "#mesh/gossip.js";
-import type { Message } from "#mesh/messages.js";
+import { type GossipChannel, type Gossiper, relayOnlyGossiper } from "#mesh/gossip.js";
+import type { MeshMessage } from "#mesh/messages.js";
 import type { PeerName } from "#mesh/peer.js";
 import type { Routes } from "#mesh/routes.js";
 import type { Clock } from "#src/clock.js";
@@ -11,7 +11,7 @@ const MAX_HOPS = 32;
 /** Channels are few; a peer that makes up names must not fill our memory. */
 const MAX_CHANNELS = 32;
 
-export type GossipMessage = Extract<Message, { channel: string }>;
+export type GossipMessage = Extract<MeshMessage, { channel: string }>;
 
 /** What the relay needs of the mesh that it is part of. */
 export interface GossipNetwork {
@@ -80,13 +80,13 @@ export class GossipRelay {
       if (this.#gossipers.size >= MAX_CHANNELS) {
         throw new WeaveError("WEAVE_MESSAGE_MALFORMED", `too many channels; ${channel} is not relayed`);
       }
-      gossiper = surrogate(this.#network.clock);
+      gossiper = relayOnlyGossiper(this.#network.clock);
       this.#gossipers.set(channel, gossiper);
     }
     return gossiper;
   }
 
-  #unicast(message: Extract<Message, { kind: "unicast" }>): boolean {
+  #unicast(message: Extract<MeshMessage, { kind: "unicast" }>): boolean {
     const next = this.#network.routes().unicast(message.to);
     // A new neighbour is there before the routes know: what it says first is answered at once.
     const connection = this.#network.connectionTo(message.to) ?? this.#network.connectionTo(next ?? message.to);
@@ -95,7 +95,7 @@ export class GossipRelay {
     return true;
   }
 
-  #broadcast(message: Extract<Message, { kind: "broadcast" }>): void {
+  #broadcast(message: Extract<MeshMessage, { kind: "broadcast" }>): void {
     if (message.hops <= 0) return;
     const passed = oneHopOn(message);
     for (const next of this.#network.routes().flood(message.from)) {
@@ -104,7 +104,7 @@ export class GossipRelay {
     }
   }
 
-  #spread(message: Extract<Message, { kind: "gossip" }>, except: Connection | undefined): void {
+  #spread(message: Extract<MeshMessage, { kind: "gossip" }>, except: Connection | undefined): void {
     for (const connection of this.#network.someNeighbours(except)) sendOrMark(connection, message);
   }
 

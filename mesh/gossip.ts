@@ -32,7 +32,7 @@ const REMEMBERED = 4_096;
 /**
  * Stands in for a channel that this peer has no use for, so that it is relayed all the same: gossip is passed on once.
  */
-export function surrogate(clock: Clock): Gossiper {
+export function relayOnlyGossiper(clock: Clock): Gossiper {
   const seen = new Map<string, number>();
   return {
     onUnicast() {},

@@ -1,26 +1,26 @@
 import { Admission, collisionText } from "#mesh/admission.js";
 import type { ChannelOptions, Hello } from "#mesh/channel.js";
 import { Connection } from "#mesh/connection.js";
-import { ConnectionMaker, type ConnectionView, type Target } from "#mesh/connection-maker.js";
-import { AHEAD_MS, meshTime } from "#mesh/counter.js";
+import { MAX_AHEAD_MS, meshTime } from "#mesh/counter.js";
+import { type ConnectionView, DialSchedule, type DialTarget } from "#mesh/dial-schedule.js";
 import { Dialler } from "#mesh/dialler.js";
 import type { GossipChannel, Gossiper } from "#mesh/gossip.js";
 import { GossipRelay } from "#mesh/gossip-relay.js";
-import type { Message } from "#mesh/messages.js";
-import { keyPair, type Transport as Secured } from "#mesh/noise.js";
+import type { MeshMessage } from "#mesh/messages.js";
+import { type HandshakeResult, keyPair } from "#mesh/noise.js";
 import type { MeshOptions, MeshStatus } from "#mesh/options.js";
 import { type PeerName, type PeerRecord, peerText } from "#mesh/peer.js";
-import { Reception } from "#mesh/reception.js";
+import { PendingHandshakes } from "#mesh/pending-handshakes.js";
 import { Refusal } from "#mesh/refusals.js";
 import { Routes } from "#mesh/routes.js";
 import { Topology } from "#mesh/topology.js";
 import { sendRecords, TopologyGossip } from "#mesh/topology-gossip.js";
 import { hostOf, portOf, type Wire } from "#mesh/transport.js";
 import { type Clock, every, type Timer } from "#src/clock.js";
-import { Coalescer } from "#src/coalesce.js";
 import { errorText, WeaveError } from "#src/errors.js";
-import { toHex } from "#src/hex.js";
 import { sample } from "#src/random.js";
+import { toHex } from "#src/text.js";
+import { ThrottledTask } from "#src/throttled-task.js";
 
 /** Periodic repair with one random neighbour, as often as the original gossips. */
 export const REPAIR_MS = 30_000;
@@ -36,15 +36,15 @@ export class Mesh {
   readonly #options: MeshOptions;
   readonly #clock: Clock;
   readonly #topology: Topology;
-  readonly #maker: ConnectionMaker;
-  readonly #reception: Reception;
+  readonly #maker: DialSchedule;
+  readonly #reception: PendingHandshakes;
   readonly #connections = new Map<PeerName, Connection>();
   readonly #admission: Admission;
   readonly #gossip: GossipRelay;
   readonly #topologyGossip: TopologyGossip;
   readonly #dialler: Dialler;
-  readonly #announce: Coalescer;
-  readonly #reroute: Coalescer;
+  readonly #announce: ThrottledTask;
+  readonly #reroute: ThrottledTask;
   readonly #repair: Timer;
   readonly #stopping = new AbortController();
   #gossipRoutes: Routes;
@@ -62,7 +62,7 @@ export class Mesh {
       uid: toHex(options.random.bytes(8)),
       incarnation: options.incarnation,
     };
-    this.#topology = new Topology(identity, () => this.time() + AHEAD_MS);
+    this.#topology = new Topology(identity, () => this.time() + MAX_AHEAD_MS);
     this.#admission = new Admission({
       clock: options.clock,
       topology: this.#topology,
@@ -70,8 +70,8 @@ export class Mesh {
       isTarget: (dialled) => this.#maker.targets.some(({ address }) => address === dialled),
       limit: options.connectionLimit,
     });
-    this.#reception = new Reception(options.clock, options.random, options.log);
-    this.#maker = new ConnectionMaker(options.random, {
+    this.#reception = new PendingHandshakes(options.clock, options.random, options.log);
+    this.#maker = new DialSchedule(options.random, {
       discovery: options.discovery,
       limit: options.connectionLimit,
       port: options.port,
@@ -110,14 +110,14 @@ export class Mesh {
     });
     this.#topology.updateReach(options.clock.now());
     this.#gossipRoutes = this.#frameRoutes = new Routes(options.name, this.#topology.reachable(), "all");
-    this.#announce = new Coalescer(options.clock, ANNOUNCE_MS, () => this.#announceLinks());
-    this.#reroute = new Coalescer(options.clock, ROUTES_MS, () => this.#recomputeRoutes());
+    this.#announce = new ThrottledTask(options.clock, ANNOUNCE_MS, () => this.#announceLinks());
+    this.#reroute = new ThrottledTask(options.clock, ROUTES_MS, () => this.#recomputeRoutes());
     this.#repair = every(options.clock, REPAIR_MS, () => this.#repairOnce());
   }
 
   // ── Operator ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  connect(targets: readonly Target[], replace: boolean): void {
+  connect(targets: readonly DialTarget[], replace: boolean): void {
     this.#maker.connect(targets, replace, this.#clock.now());
     this.#options.events.targets(this.#maker.targets);
     this.#dialler.wake();
@@ -229,7 +229,7 @@ export class Mesh {
     connection.start();
   }
 
-  #opened(connection: Connection, secured: Secured, hello: Hello): void {
+  #opened(connection: Connection, secured: HandshakeResult, hello: Hello): void {
     this.#reception.end(connection);
     const remote = connection.remote!;
     try {
@@ -357,7 +357,7 @@ export class Mesh {
 
   // ── Messages ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #onMessage(from: Connection, message: Message): void {
+  #onMessage(from: Connection, message: MeshMessage): void {
     try {
       this.#handle(from, message);
     } catch (error) {
@@ -371,7 +371,7 @@ export class Mesh {
     this.#options.log.warn("a message was set aside", { from: peerText(from.remote!), kind, why: errorText(error) });
   }
 
-  #handle(from: Connection, message: Message): void {
+  #handle(from: Connection, message: MeshMessage): void {
     switch (message.kind) {
       case "topology":
       case "digest":

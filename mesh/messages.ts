@@ -13,7 +13,7 @@ import type { SummaryEntry } from "#mesh/topology.js";
 import { decode, encode } from "#src/codec.js";
 
 /** What neighbours say to one another inside a {@link Channel}. Arrays: the first element is the kind. */
-export type Message =
+export type MeshMessage =
   | { readonly kind: "heartbeat" }
   /** Answered at once, by a heartbeat. */
   | { readonly kind: "probe" }
@@ -85,7 +85,7 @@ const RECORD_BYTES = 1_500;
 const LINK_BYTES = 192;
 
 /** Records and deltas as messages that each stay far below the limit of a message. */
-export function topologyMessages(records: readonly PeerRecord[], deltas: readonly PeerDelta[]): Message[] {
+export function topologyMessages(records: readonly PeerRecord[], deltas: readonly PeerDelta[]): MeshMessage[] {
   const messages: { kind: "topology"; records: PeerRecord[]; deltas: PeerDelta[] }[] = [];
   let room = 0;
   const place = (links: number) => {
@@ -102,11 +102,11 @@ export function topologyMessages(records: readonly PeerRecord[], deltas: readonl
   return messages;
 }
 
-export function encodeMessage(message: Message): Uint8Array {
+export function encodeMessage(message: MeshMessage): Uint8Array {
   return encode(message);
 }
 
 /** @throws WEAVE_MESSAGE_MALFORMED */
-export function decodeMessage(bytes: Uint8Array): Message {
-  return decode(shape, bytes, "a peer's message") as Message;
+export function decodeMessage(bytes: Uint8Array): MeshMessage {
+  return decode(shape, bytes, "a peer's message") as MeshMessage;
 }

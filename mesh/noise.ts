@@ -7,9 +7,9 @@ import { WeaveError } from "#src/errors.js";
  * and XXpsk3 with Curve25519, ChaCha20-Poly1305 and SHA-256. No I/O and no randomness of its own. Section numbers are
  * those of the specification.
  */
-export const KEY_BYTES = 32;
+export const NOISE_KEY_BYTES = 32;
 const HASH_BYTES = 32;
-export const TAG_BYTES = 16;
+export const NOISE_TAG_BYTES = 16;
 
 export interface KeyPair {
   readonly secret: Uint8Array;
@@ -58,18 +58,18 @@ export class CipherState {
   }
 
   encrypt(ad: Uint8Array, plaintext: Uint8Array): Uint8Array {
-    const cipher = createCipheriv("chacha20-poly1305", this.#key, this.#next(), { authTagLength: TAG_BYTES });
+    const cipher = createCipheriv("chacha20-poly1305", this.#key, this.#next(), { authTagLength: NOISE_TAG_BYTES });
     cipher.setAAD(ad, { plaintextLength: plaintext.length });
     return Buffer.concat([cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]);
   }
 
   /** @throws WEAVE_HANDSHAKE when the message is not authentic, or not the next one */
   decrypt(ad: Uint8Array, message: Uint8Array): Uint8Array {
-    if (message.length < TAG_BYTES) throw new WeaveError("WEAVE_HANDSHAKE", "an encrypted message is too short");
-    const text = message.subarray(0, message.length - TAG_BYTES);
-    const cipher = createDecipheriv("chacha20-poly1305", this.#key, this.#next(), { authTagLength: TAG_BYTES });
+    if (message.length < NOISE_TAG_BYTES) throw new WeaveError("WEAVE_HANDSHAKE", "an encrypted message is too short");
+    const text = message.subarray(0, message.length - NOISE_TAG_BYTES);
+    const cipher = createDecipheriv("chacha20-poly1305", this.#key, this.#next(), { authTagLength: NOISE_TAG_BYTES });
     cipher.setAAD(ad, { plaintextLength: text.length });
-    cipher.setAuthTag(message.subarray(message.length - TAG_BYTES));
+    cipher.setAuthTag(message.subarray(message.length - NOISE_TAG_BYTES));
     try {
       return Buffer.concat([cipher.update(text), cipher.final()]);
     } catch (cause) {
@@ -155,7 +155,7 @@ export interface HandshakeOptions {
 }
 
 /** What a finished handshake leaves: a cipher for each direction, and a hash that both ends share and nobody else can steer. */
-export interface Transport {
+export interface HandshakeResult {
   readonly send: CipherState;
   readonly receive: CipherState;
   readonly handshakeHash: Uint8Array;
@@ -207,18 +207,20 @@ export class HandshakeState {
     };
     for (const token of this.#tokens()) {
       if (token === "e") {
-        this.#remoteEphemeral = Uint8Array.from(take(KEY_BYTES));
+        this.#remoteEphemeral = Uint8Array.from(take(NOISE_KEY_BYTES));
         symmetric.mixHash(this.#remoteEphemeral);
         if (this.#options.psk) symmetric.mixKey(this.#remoteEphemeral);
       } else if (token === "s") {
-        this.#remoteStatic = symmetric.decryptAndHash(take(symmetric.keyed ? KEY_BYTES + TAG_BYTES : KEY_BYTES));
+        this.#remoteStatic = symmetric.decryptAndHash(
+          take(symmetric.keyed ? NOISE_KEY_BYTES + NOISE_TAG_BYTES : NOISE_KEY_BYTES),
+        );
       } else this.#mix(token);
     }
     return symmetric.decryptAndHash(rest);
   }
 
   /** The keys, when all three messages have passed. */
-  finish(): Transport {
+  finish(): HandshakeResult {
     if (this.#turn !== MESSAGES.length) throw new WeaveError("WEAVE_HANDSHAKE", "the handshake is not finished");
     const [first, second] = this.#symmetric.split();
     const { initiator } = this.#options;

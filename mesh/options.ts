@@ -1,5 +1,5 @@
 import type { Connection } from "#mesh/connection.js";
-import type { AttemptStatus, Target } from "#mesh/connection-maker.js";
+import type { AttemptStatus, DialTarget } from "#mesh/dial-schedule.js";
 import type { KeyPair } from "#mesh/noise.js";
 import type { Overlay } from "#mesh/overlay.js";
 import type { PeerName, PeerRecord } from "#mesh/peer.js";
@@ -46,7 +46,7 @@ export interface MeshEvents {
   /** We had to begin a later life: to be persisted, so that the next start begins after it. */
   incarnation(incarnation: number): void;
   /** The operator's targets changed: to be persisted. */
-  targets(targets: readonly Target[]): void;
+  targets(targets: readonly DialTarget[]): void;
 }
 
 export interface MeshStatus {
@@ -55,7 +55,7 @@ export interface MeshStatus {
   readonly suspended: readonly PeerRecord[];
   readonly connections: readonly Connection[];
   readonly attempts: readonly AttemptStatus[];
-  readonly targets: readonly Target[];
+  readonly targets: readonly DialTarget[];
   readonly conflicts: readonly string[];
   /** Connections of others that were refused of late. */
   readonly refused: readonly Refused[];

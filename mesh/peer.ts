@@ -44,6 +44,14 @@ export interface PeerDelta {
   readonly drop: readonly PeerName[];
 }
 
+/** What is known of the other peers, for services that keep data of them. */
+export interface KnownPeers {
+  /** Peers to which there is a route now, without this peer itself. */
+  reachable(): ReadonlySet<PeerName>;
+  /** Undefined for an unknown peer. */
+  nickname(peer: PeerName): string | undefined;
+}
+
 /**
  * Peers of one network, and so links of one record: the highest --conn-limit, and Weave Net's hard limit. Everything that
  * is kept or sent for each peer has this bound, so that no peer ever sends what others must refuse.

@@ -1,9 +1,9 @@
 import type { Connection } from "#mesh/connection.js";
-import { type Message, topologyMessages } from "#mesh/messages.js";
+import { type MeshMessage, topologyMessages } from "#mesh/messages.js";
 import { MAX_PEERS, type PeerDelta, type PeerRecord } from "#mesh/peer.js";
 import { isDelta, type Topology } from "#mesh/topology.js";
 
-export type TopologyMessage = Extract<Message, { kind: "topology" | "digest" | "summary" | "want" }>;
+export type TopologyMessage = Extract<MeshMessage, { kind: "topology" | "digest" | "summary" | "want" }>;
 
 /** What the gossip of the topology needs of the mesh that it is part of. */
 export interface TopologyNetwork {

@@ -3,7 +3,7 @@ import { type PeerName, peerText } from "#mesh/peer.js";
 import { type Sleeve, SleeveConnection } from "#router/carriers/sleeve.js";
 import type { Datapath } from "#router/datapath/datapath.js";
 import type { DatapathEvent } from "#router/datapath/protocol.js";
-import { portsOf } from "#src/linux/bridge.js";
+import { portsOf } from "#src/linux/links/bridge.js";
 import type { Log } from "#src/log.js";
 import { macFromNumber } from "#src/mac.js";
 

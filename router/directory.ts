@@ -1,6 +1,6 @@
 import { z } from "zod/mini";
-import type { Directory } from "#mesh/directory.js";
 import type { Mesh } from "#mesh/mesh.js";
+import type { KnownPeers } from "#mesh/peer.js";
 import { nicknameShape, type PeerName, peerNameShape } from "#mesh/peer.js";
 import { readStored, type Store } from "#src/store.js";
 
@@ -13,7 +13,7 @@ const shape = z.array(z.tuple([peerNameShape, nicknameShape])).check(z.maxLength
  * Who is within reach, and what every peer that was ever seen is called: an operator removes a dead peer by its nickname,
  * also long after the mesh has forgotten it.
  */
-export class PeerDirectory implements Directory {
+export class PeerDirectory implements KnownPeers {
   readonly #mesh: Mesh;
   readonly #store: Store;
   readonly #nicknames: Map<PeerName, string>;

@@ -1,10 +1,10 @@
 import { z } from "zod/mini";
 import { type Cidr, parseCidr } from "#src/address.js";
 import { errorText, WeaveError } from "#src/errors.js";
-import { addAddress, removeAddress } from "#src/linux/bridge.js";
-import { type Firewall, type FirewallState, firewallMissing, notDockerBridges } from "#src/linux/firewall.js";
-import { findLink, ipBatch, ipv4Of, type Link, listLinks, networkRoute } from "#src/linux/links.js";
-import { checkTakesNothing, networksAt } from "#src/linux/routes.js";
+import { type Firewall, type FirewallState, firewallMissing, notDockerBridges } from "#src/linux/firewall/firewall.js";
+import { addAddress, removeAddress } from "#src/linux/links/bridge.js";
+import { findLink, ipBatch, ipv4Of, type Link, listLinks, networkRoute } from "#src/linux/links/links.js";
+import { checkKeepsRoutes, networksAt } from "#src/linux/routes/routes.js";
 import type { Log } from "#src/log.js";
 import type { Problems } from "#src/problems.js";
 import { readStored, type Store } from "#src/store.js";
@@ -83,7 +83,7 @@ export class Exposure {
    */
   expose(cidr: Cidr, masquerade: boolean, hosts: readonly string[]): Promise<void> {
     return this.#queue(async () => {
-      await checkTakesNothing(cidr, this.#bridge, hosts);
+      await checkKeepsRoutes(cidr, this.#bridge, hosts);
       if (masquerade && this.#firewall === undefined) throw firewallMissing();
       const others = this.#entries.filter((entry) => entry.cidr !== cidr.text);
       if (others.length >= MAX_EXPOSED)
@@ -163,7 +163,7 @@ export class Exposure {
   /** The host's networks may have changed since: then the address stays away, and status says so. */
   async #restoreAddress(cidr: Cidr): Promise<boolean> {
     try {
-      await checkTakesNothing(cidr, this.#bridge, []);
+      await checkKeepsRoutes(cidr, this.#bridge, []);
       await addAddress(this.#bridge, cidr.text);
       this.#problems.clear(problemOf(cidr));
       return true;

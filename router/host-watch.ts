@@ -1,7 +1,7 @@
 import { errorText } from "#src/errors.js";
-import { readSysctl, sysctl } from "#src/linux/bridge.js";
-import { type Fault, faultsOf, type Made } from "#src/linux/host-faults.js";
-import { ipBatch, type Link, listLinks } from "#src/linux/links.js";
+import { readSysctl, sysctl } from "#src/linux/links/bridge.js";
+import { type ExpectedLinks, type LinkFault, linkFaults } from "#src/linux/links/link-faults.js";
+import { ipBatch, type Link, listLinks } from "#src/linux/links/links.js";
 import type { Log } from "#src/log.js";
 import type { Problems } from "#src/problems.js";
 
@@ -11,7 +11,7 @@ const LOOK_MS = 5_000;
 const OTHERS_EVERY = 2;
 
 export interface HostWatchParts {
-  readonly made: Made;
+  readonly made: ExpectedLinks;
   /** Looks after the rest, with the interfaces as they are now: exposed addresses, firewall. */
   readonly others: (links: readonly Link[]) => Promise<void>;
   /** Only a new process makes a new one. */
@@ -58,12 +58,12 @@ export class HostWatch {
   async #look(): Promise<void> {
     const { made, others, onTapGone, problems, log } = this.#parts;
     let links = await listLinks();
-    const faults = faultsOf(links, made, readSysctl);
-    let left: readonly Fault[] = [];
+    const faults = linkFaults(links, made, readSysctl);
+    let left: readonly LinkFault[] = [];
     if (faults.length > 0 && !this.#stopped) {
       const why = await repair(faults);
       links = await listLinks();
-      left = faultsOf(links, made, readSysctl);
+      left = linkFaults(links, made, readSysctl);
       const keys = new Set(left.map(({ key }) => key));
       for (const { key, what } of faults)
         if (!keys.has(key)) log.warn("what weave made on this host was changed; it is put right", { was: what });
@@ -89,7 +89,7 @@ export class HostWatch {
 }
 
 /** @returns why some of it failed; "" when nothing did */
-async function repair(faults: readonly Fault[]): Promise<string> {
+async function repair(faults: readonly LinkFault[]): Promise<string> {
   const commands = faults.flatMap((fault) => fault.commands);
   let why = "";
   try {

@@ -1,5 +1,5 @@
 import { z } from "zod/mini";
-import { AHEAD_MS } from "#mesh/counter.js";
+import { MAX_AHEAD_MS } from "#mesh/counter.js";
 import type { KeyPair } from "#mesh/noise.js";
 import { countShape, peerNameFromBytes } from "#mesh/peer.js";
 import { checkedPublic } from "#mesh/x25519.js";
@@ -57,7 +57,7 @@ export function loadIdentity({ store, clock, random, name, bridgeMac, machine }:
   const next = (stored(KEY, countShape) ?? 0) + 1;
   // Later than every earlier life, even if the clock was set back. Not where it would be so far ahead that others refuse
   // it: if our own clock is behind, they show us our last life's record, and the mesh goes beyond it.
-  const incarnation = next <= now + AHEAD_MS ? Math.max(now, next) : now;
+  const incarnation = next <= now + MAX_AHEAD_MS ? Math.max(now, next) : now;
   saveIncarnation(store, incarnation);
   const secretBytes = Uint8Array.from(secret);
   const staticKey = { secret: secretBytes, public: checkedPublic(secretBytes) };

@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import type { ContainerLifecycle } from "#src/container-lifecycle.js";
 import { errorText } from "#src/errors.js";
-import { OUTSIDE_PREFIX, outsideName } from "#src/linux/attach.js";
-import { outsideNames } from "#src/linux/attached.js";
-import { inodeOfIdent } from "#src/linux/netns.js";
+import { interfaceNames } from "#src/linux/netns/inspect.js";
+import { inodeOfIdent } from "#src/linux/netns/netns.js";
+import { HOST_IFNAME_PREFIX, hostIfname } from "#src/linux/netns/veth.js";
 import type { Log } from "#src/log.js";
 
 /** We are told when an interface goes; should that fail, we look this often. As often as the original. */
@@ -37,11 +37,11 @@ export class NamespaceWatch {
     }));
     if (wanted.every(({ namespaces }) => namespaces.length === 0)) return;
     try {
-      const present = await outsideNames();
+      const present = await interfaceNames();
       if (this.#stopped) return;
       for (const { holder, namespaces } of wanted) {
         for (const ident of namespaces) {
-          if (present.has(outsideName({ inode: inodeOfIdent(ident)! }))) holder.alive(ident);
+          if (present.has(hostIfname({ inode: inodeOfIdent(ident)! }))) holder.alive(ident);
           else holder.died(ident);
         }
       }
@@ -77,7 +77,7 @@ export class NamespaceWatch {
     monitor.on("error", again);
     monitor.once("close", again);
     monitor.stdout?.setEncoding("utf8").on("data", (text: string) => {
-      if (!text.includes("Deleted") || !text.includes(OUTSIDE_PREFIX)) return;
+      if (!text.includes("Deleted") || !text.includes(HOST_IFNAME_PREFIX)) return;
       this.#soon ??= setTimeout(() => {
         this.#soon = undefined;
         void this.look();

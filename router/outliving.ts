@@ -3,8 +3,8 @@ import type { Holdings } from "#ipam/holdings.js";
 import type { Requests } from "#ipam/requests.js";
 import { addressText } from "#ipam/subnet.js";
 import { errorText } from "#src/errors.js";
-import { type Attached, attachedNamespaces } from "#src/linux/attached.js";
-import type { Netns } from "#src/linux/netns.js";
+import { type AttachedNetns, attachedNamespaces } from "#src/linux/netns/inspect.js";
+import type { Netns } from "#src/linux/netns/netns.js";
 import type { Log } from "#src/log.js";
 
 /** After the host could not be looked at: nothing is freed meanwhile. */
@@ -14,7 +14,7 @@ export interface OutlivingParts {
   readonly requests: Requests;
   readonly holdings: Holdings;
   /** All attached namespaces with their addresses. Undefined for this host's. */
-  readonly namespaces?: () => Promise<readonly Attached[]>;
+  readonly namespaces?: () => Promise<readonly AttachedNetns[]>;
   readonly log: Log;
 }
 
@@ -90,7 +90,7 @@ export class Outliving {
     this.#judged = new Set([...this.#ended, ...this.#kept.keys()]);
     this.#ended.clear();
     if (this.#judged.size === 0) return;
-    let namespaces: readonly Attached[];
+    let namespaces: readonly AttachedNetns[];
     try {
       namespaces = await (this.#parts.namespaces ?? attachedNamespaces)();
     } catch (error) {
@@ -106,7 +106,7 @@ export class Outliving {
     for (const ident of this.#judged) if (!this.#ended.has(ident)) this.#judge(ident, namespaces);
   }
 
-  #judge(ident: string, namespaces: readonly Attached[]): void {
+  #judge(ident: string, namespaces: readonly AttachedNetns[]): void {
     const { requests, holdings, log } = this.#parts;
     const held = new Set((holdings.get(ident)?.leases ?? []).map(({ address }) => addressText(address)));
     const place = namespaces.find(({ addresses }) => addresses.some((cidr) => held.has(cidr.split("/")[0])));

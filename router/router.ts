@@ -1,6 +1,6 @@
 import { availableParallelism, networkInterfaces } from "node:os";
 import type { Docker } from "#docker/docker.js";
-import type { Target } from "#mesh/connection-maker.js";
+import type { DialTarget } from "#mesh/dial-schedule.js";
 import { Mesh } from "#mesh/mesh.js";
 import { type PeerName, peerText } from "#mesh/peer.js";
 import { hostOf, type Wire } from "#mesh/transport.js";
@@ -27,15 +27,15 @@ import { dialWebSocket, listenWebSocket, type WebSocketListener } from "#router/
 import { inSubnets, parseCidr } from "#src/address.js";
 import { systemClock } from "#src/clock.js";
 import { errorText, WeaveError } from "#src/errors.js";
-import { addRouterPort, ensureBridge, findBridge } from "#src/linux/bridge.js";
-import { hostFirewall } from "#src/linux/host-firewall.js";
-import { machineIdBytes } from "#src/linux/identity.js";
-import { deleteLink } from "#src/linux/links.js";
+import { hostFirewall } from "#src/linux/firewall/host-firewall.js";
+import { addRouterPort, ensureBridge, findBridge } from "#src/linux/links/bridge.js";
+import { deleteLink } from "#src/linux/links/links.js";
+import { machineIdBytes } from "#src/linux/machine-id.js";
 import { closeFd } from "#src/linux/native/files.js";
 import { openTap, type TapDevice } from "#src/linux/native/tap.js";
 import { type FrameSockets, openFrameSockets } from "#src/linux/native/udp.js";
-import { RouteWatch } from "#src/linux/route-watch.js";
-import { linkMtuTo, sourceTo } from "#src/linux/routes.js";
+import { RouteWatch } from "#src/linux/routes/route-watch.js";
+import { linkMtuTo, sourceTo } from "#src/linux/routes/routes.js";
 import { type Log, limited } from "#src/log.js";
 import type { LogTarget } from "#src/log-pino.js";
 import { macNumber } from "#src/mac.js";
@@ -338,7 +338,7 @@ export class Router {
    */
   async connect(peers: readonly string[], replace: boolean): Promise<string[]> {
     const errors: string[] = [];
-    const targets: Target[] = [];
+    const targets: DialTarget[] = [];
     for (const peer of peers) {
       try {
         targets.push(parseTarget(peer, this.options.port));

@@ -1,6 +1,6 @@
 import { lookup } from "node:dns/promises";
 import { z } from "zod/mini";
-import type { Target } from "#mesh/connection-maker.js";
+import type { DialTarget } from "#mesh/dial-schedule.js";
 import { isIpv4 } from "#src/address.js";
 import { systemCode, WeaveError } from "#src/errors.js";
 import { isPort } from "#src/flag-shapes.js";
@@ -42,7 +42,7 @@ export function parsePeer(text: string): { readonly host: string; readonly port:
  * @param ourPort taken where no port is given
  * @throws WEAVE_PEER_INVALID
  */
-export function parseTarget(text: string, ourPort: number): Target {
+export function parseTarget(text: string, ourPort: number): DialTarget {
   const { host, port } = parsePeer(text);
   return { text, address: `${host}:${port ?? ourPort}`, port: port !== undefined };
 }
@@ -62,12 +62,12 @@ export async function resolveHost(host: string): Promise<string[]> {
 }
 
 /** @throws WEAVE_STORE */
-export function loadTargets(store: Store, ourPort: number): Target[] {
+export function loadTargets(store: Store, ourPort: number): DialTarget[] {
   const stored = readStored(store, KEY, shape, "Launch with the peers on the command line, without --resume.") ?? [];
   return stored.map(({ text }) => parseTarget(text, ourPort));
 }
 
-export function saveTargets(store: Store, targets: readonly Target[]): void {
+export function saveTargets(store: Store, targets: readonly DialTarget[]): void {
   store.put(
     KEY,
     targets.map(({ text }) => ({ text })),

@@ -5,3 +5,8 @@ export const compareText = (a: string, b: string): number => (a < b ? -1 : a > b
 
 /** 132 bits of a hash in 22 characters: nobody makes two alike by chance. */
 export const shortHash = (hash: Hash): string => hash.digest("base64url").slice(0, 22);
+
+/** Bytes to lower-case hexadecimal. */
+export function toHex(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex");
+}

@@ -8,8 +8,8 @@ import { addressText, parseLease, type Subnet } from "#ipam/subnet.js";
 import { canonicalIpv6, parseCidr } from "#src/address.js";
 import { systemClock } from "#src/clock.js";
 import { errorText, WeaveError } from "#src/errors.js";
-import { announce } from "#src/linux/announce.js";
 import { makeEndpointPair, pairNames, removeEndpointPair } from "#src/linux/endpoint.js";
+import { announceAddress } from "#src/linux/links/arp-announcement.js";
 import type { Log } from "#src/log.js";
 import { parseMac } from "#src/mac.js";
 
@@ -162,7 +162,7 @@ export class NetworkDriver {
   #announce({ address, mac }: EndpointEntry): void {
     if (address === "" || mac === undefined) return;
     try {
-      announce(this.#parts.bridge, bare(address), parseMac(mac));
+      announceAddress(this.#parts.bridge, bare(address), parseMac(mac));
     } catch (error) {
       this.#parts.log.info("an address was not announced", { address, why: errorText(error) });
     }

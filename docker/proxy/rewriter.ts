@@ -17,8 +17,8 @@ import { isObject, type JsonObject, parseExact, stringifyExact, stringsOf } from
 import { answerError, answerWith, sendOn } from "#docker/proxy/pipe.js";
 import { waitFolderOf } from "#docker/wait/helper.js";
 import { errorText, WeaveError } from "#src/errors.js";
-import { lookInside } from "#src/linux/attached.js";
-import { findNetns } from "#src/linux/netns.js";
+import { inspectNamespace } from "#src/linux/netns/inspect.js";
+import { findNetns } from "#src/linux/netns/netns.js";
 import type { Log } from "#src/log.js";
 
 /** Longer bodies of calls that we change do not exist; should there be one, it passes as it is. */
@@ -238,7 +238,7 @@ async function readJson(
 async function rewriteAddresses(container: JsonObject): Promise<boolean> {
   const { State, NetworkSettings } = container;
   if (!isObject(State) || !isObject(NetworkSettings) || typeof State.Pid !== "number" || State.Pid === 0) return false;
-  const attached = await lookInside(findNetns(String(State.Pid)));
+  const attached = await inspectNamespace(findNetns(String(State.Pid)));
   const first = attached?.addresses[0]?.split("/");
   if (attached === undefined || first === undefined) return false;
   Object.assign(NetworkSettings, {

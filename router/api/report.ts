@@ -1,6 +1,6 @@
 import { PROTOCOL_MAX, PROTOCOL_MIN } from "#mesh/channel.js";
 import type { Connection } from "#mesh/connection.js";
-import type { AttemptStatus } from "#mesh/connection-maker.js";
+import type { AttemptStatus } from "#mesh/dial-schedule.js";
 import { type PeerRecord, peerText } from "#mesh/peer.js";
 import type { Refused } from "#mesh/refusals.js";
 import { type DnsReport, dnsReport } from "#router/api/dns-report.js";

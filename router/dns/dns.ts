@@ -1,8 +1,7 @@
 import { networkInterfaces } from "node:os";
 import { CHANNEL, Nameserver } from "#dns/nameserver.js";
-import type { Directory } from "#mesh/directory.js";
 import type { Mesh } from "#mesh/mesh.js";
-import type { PeerName } from "#mesh/peer.js";
+import type { KnownPeers, PeerName } from "#mesh/peer.js";
 import { DNS_PORT, type DnsOptions } from "#router/dns/options.js";
 import { ResolvConf } from "#router/dns/resolv-conf.js";
 import { DnsServer } from "#router/dns/server.js";
@@ -10,7 +9,7 @@ import { Upstream } from "#router/dns/upstream.js";
 import { systemClock } from "#src/clock.js";
 import type { ContainerLifecycle } from "#src/container-lifecycle.js";
 import { errorText } from "#src/errors.js";
-import { findLink, ipv4Of } from "#src/linux/links.js";
+import { findLink, ipv4Of } from "#src/linux/links/links.js";
 import type { Log } from "#src/log.js";
 import { systemRandom } from "#src/random.js";
 import type { Store } from "#src/store.js";
@@ -62,7 +61,7 @@ export class Dns implements ContainerLifecycle {
     self: PeerName;
     incarnation: number;
     mesh: Mesh;
-    directory: Directory;
+    directory: KnownPeers;
     store: Store;
     /** Where Docker's containers look for a name server, if the host has it. */
     dockerBridge: string;

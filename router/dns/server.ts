@@ -8,7 +8,7 @@ import type { Clock } from "#src/clock.js";
 import { errorText, systemCode, WeaveError } from "#src/errors.js";
 import { openSharedUdp } from "#src/linux/native/udp.js";
 import type { Log } from "#src/log.js";
-import { RateLimiter } from "#src/token-bucket.js";
+import { RateLimiter } from "#src/rate-limiter.js";
 
 /** Queries of one client in a second: more than a container asks, and a fraction of what we answer, so that others get in. */
 const CLIENT = { perSecond: 10_000, burst: 10_000 };

@@ -1,6 +1,6 @@
-import { portSysctls, sysctl } from "#src/linux/bridge.js";
 import { CommandError, run } from "#src/linux/exec.js";
-import { ipBatch, listLinks } from "#src/linux/links.js";
+import { portSysctls, sysctl } from "#src/linux/links/bridge.js";
+import { ipBatch, listLinks } from "#src/linux/links/links.js";
 
 /** Names of the pair for a Docker endpoint, as in the original: 15 characters are all that the kernel allows. */
 export function pairNames(endpoint: string): { outside: string; inside: string } {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Link } from "#src/linux/links.js";
+import type { Link } from "#src/linux/links/links.js";
 import { connected, type Host, hostTestsImpossible, type Namespace, until } from "#test/lab/lab.js";
 import { Pair } from "#test/lab/pair.js";
 

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { TAP_MAX_MTU } from "#src/linux/links.js";
+import { TAP_MAX_MTU } from "#src/linux/links/links.js";
 import { connected, type Host, hostTestsImpossible, inLab, Lab, Namespace, until } from "#test/lab/lab.js";
 
 const skip = hostTestsImpossible() ?? false;

@@ -1,9 +1,9 @@
 import { Connection } from "#mesh/connection.js";
-import type { Message } from "#mesh/messages.js";
+import type { MeshMessage } from "#mesh/messages.js";
 import { keyPair } from "#mesh/noise.js";
 import type { PeerName, PeerRecord } from "#mesh/peer.js";
 import type { Wire } from "#mesh/transport.js";
-import { toHex } from "#src/hex.js";
+import { toHex } from "#src/text.js";
 import type { Network, SimulatedPeer } from "./network.js";
 import { seededRandom } from "./virtual-time.js";
 
@@ -12,7 +12,7 @@ export class HostilePeer {
   readonly name: PeerName;
   readonly key: string;
   readonly uid: string;
-  readonly received: Message[] = [];
+  readonly received: MeshMessage[] = [];
   readonly #network: Network;
   readonly #index: number;
   readonly #connections: Connection[] = [];
@@ -65,13 +65,13 @@ export class HostilePeer {
   }
 
   /** Says the same to all that it is connected to, or different things to each. */
-  say(...messages: Message[]): void {
+  say(...messages: MeshMessage[]): void {
     this.#connections.forEach((connection, i) => {
       connection.send(messages[i % messages.length]);
     });
   }
 
-  topology(...records: PeerRecord[]): Message {
+  topology(...records: PeerRecord[]): MeshMessage {
     return { kind: "topology", records, deltas: [] };
   }
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { AHEAD_MS } from "#mesh/counter.js";
+import { MAX_AHEAD_MS } from "#mesh/counter.js";
 import { keyPair } from "#mesh/noise.js";
 import { keyStart, type PeerRecord } from "#mesh/peer.js";
 import { HostilePeer } from "./hostile-peer.js";
@@ -39,8 +39,8 @@ const recordOf = (peer: SimulatedPeer, change: Partial<PeerRecord>): PeerRecord 
 for (const [what, incarnation] of [
   ["the largest number", () => Number.MAX_SAFE_INTEGER],
   ["the largest count", () => 2 ** 48],
-  ["just more than a day ahead", (now: number) => now + AHEAD_MS + 60_000],
-  ["the latest that is believed", (now: number) => now + AHEAD_MS],
+  ["just more than a day ahead", (now: number) => now + MAX_AHEAD_MS + 60_000],
+  ["the latest that is believed", (now: number) => now + MAX_AHEAD_MS],
 ] as const) {
   test(`a forged record of a victim, its incarnation ${what}, removes nobody`, async () => {
     const { network, peers, mallory } = await attacked(21);
@@ -50,7 +50,7 @@ for (const [what, incarnation] of [
     await network.clock.run(2_000);
     assertWhole(peers);
     assert.equal(mallory.open, 2, "data has closed a session");
-    if (incarnation(now) > now + AHEAD_MS) assert.ok(peers[0].mesh.status().quarantined > 0, "nothing was counted");
+    if (incarnation(now) > now + MAX_AHEAD_MS) assert.ok(peers[0].mesh.status().quarantined > 0, "nothing was counted");
     mallory.leave();
     // Its restart must not be hurt either.
     network.kill(victim);
@@ -164,7 +164,7 @@ const silentEvents = { routes() {}, suspended() {}, resumed() {}, forgotten() {}
 test("a peer whose clock is days ahead is told so, at both ends, and gets in once it is right", async () => {
   const network = new Network(27);
   const a = network.start(0);
-  const ahead = network.start(1, { incarnation: network.clock.wall() + 3 * AHEAD_MS });
+  const ahead = network.start(1, { incarnation: network.clock.wall() + 3 * MAX_AHEAD_MS });
   network.connect(ahead, a);
   await network.clock.run(30_000);
   const words = /^the clock of 02:00:00:00:00:01\(h1\) was 2 days ahead .*set the clocks right/;

@@ -4,7 +4,7 @@ import { decodeMessage, encodeMessage } from "#dns/messages.js";
 import { Nameserver } from "#dns/nameserver.js";
 import { MAX_RECORDS, type OriginState } from "#dns/records.js";
 import { MAX_MESSAGE_BYTES } from "#mesh/channel.js";
-import { AHEAD_MS } from "#mesh/counter.js";
+import { MAX_AHEAD_MS } from "#mesh/counter.js";
 import { MAX_PEERS, type PeerName } from "#mesh/peer.js";
 import { silentLog } from "#src/log.js";
 import { memoryStore } from "#src/store.js";
@@ -72,7 +72,7 @@ const forged = (origin: PeerName, incarnation: number, change: Partial<OriginSta
 
 for (const [what, attack] of [
   ["the largest incarnation", () => forged(name(1), 2 ** 48)],
-  ["the latest incarnation that is believed", (_: number, now: number) => forged(name(1), now + AHEAD_MS)],
+  ["the latest incarnation that is believed", (_: number, now: number) => forged(name(1), now + MAX_AHEAD_MS)],
   ["a record under the owner's own incarnation", (own: number) => forged(name(1), own)],
   ["a horizon that buries all names", (own: number) => forged(name(1), own, { horizon: 2 ** 48, records: [] })],
 ] as const) {

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { decodeMessage, encodeMessage, type Message } from "#ipam/messages.js";
 import type { Ownership } from "#ipam/ring.js";
 import { parseSubnet } from "#ipam/subnet.js";
-import { AHEAD_MS } from "#mesh/counter.js";
+import { MAX_AHEAD_MS } from "#mesh/counter.js";
 import { IpamNetwork, type SimHost } from "#test/sim/ipam-network.js";
 
 const RANGE = "10.32.0.0/24";
@@ -47,7 +47,7 @@ function attack(network: IpamNetwork, message: Message): number {
 const EXTREMES: readonly (readonly [string, (now: number) => number])[] = [
   ["the largest number", () => Number.MAX_SAFE_INTEGER],
   ["the largest count", () => 2 ** 48],
-  ["the latest that is believed", (now) => now + AHEAD_MS],
+  ["the latest that is believed", (now) => now + MAX_AHEAD_MS],
 ];
 
 for (const [what, extreme] of EXTREMES) {
@@ -59,7 +59,7 @@ for (const [what, extreme] of EXTREMES) {
       kind: "election",
       votes: new Map([[MALLORY, { promised, accepted: undefined }]]),
     });
-    assert.equal(refused, promised.round > now + AHEAD_MS ? 3 : 0);
+    assert.equal(refused, promised.round > now + MAX_AHEAD_MS ? 3 : 0);
     for (const host of network.hosts) await allocate(network, host, "c");
   });
 
@@ -80,7 +80,7 @@ for (const [what, extreme] of EXTREMES) {
     };
     const { start, end } = parseSubnet(RANGE);
     const refused = attack(network, { kind: "news", ring: ring!.id, spans: [{ start, end, value }] });
-    if (value.epoch > now + AHEAD_MS) {
+    if (value.epoch > now + MAX_AHEAD_MS) {
       assert.equal(refused, 3);
       assert.equal(host.allocator!.ring!.digest, ring!.digest);
     } else {
@@ -115,7 +115,7 @@ test("a forged hint at what a peer has free is overruled by its next", async () 
   const network = make(2);
   const [host, other] = network.hosts;
   for (const each of network.hosts) await allocate(network, each, "c");
-  const version = network.clock.wall() + AHEAD_MS;
+  const version = network.clock.wall() + MAX_AHEAD_MS;
   const hints: number[] = [];
   const { gossiper } = other.allocator!;
   other.gossiper = {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MAX_MESSAGE_BYTES } from "#mesh/channel.js";
-import { AHEAD_MS, MAX_COUNT, meshTime, successor } from "#mesh/counter.js";
+import { MAX_AHEAD_MS, MAX_COUNT, meshTime, successor } from "#mesh/counter.js";
 import { FairSlots } from "#mesh/fair-slots.js";
 import { decodeMessage, encodeMessage, topologyMessages } from "#mesh/messages.js";
 import { keyStart, MAX_PEERS, type PeerRecord } from "#mesh/peer.js";
@@ -92,7 +92,7 @@ test("whatever number of peers is made up, summaries and questions have a shape 
 });
 
 test("an incarnation that cannot be true is counted, and changes nothing; what was believed before is replaced", () => {
-  let latest = 10 * AHEAD_MS;
+  let latest = 10 * MAX_AHEAD_MS;
   const topology = new Topology({ ...record(1, 0), incarnation: 5 }, () => latest);
   topology.setLinks([{ ...record(0, 1).links[0], to: name(2) }]);
   const lie = { ...record(2, 0), incarnation: latest + 1 };

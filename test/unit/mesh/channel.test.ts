@@ -5,7 +5,7 @@ import { Channel, type ChannelEffect, type ChannelOptions, MAX_MESSAGE_BYTES } f
 import { CookieJar } from "#mesh/cookie.js";
 import { keyPair } from "#mesh/noise.js";
 import { visible } from "#mesh/peer.js";
-import { toHex } from "#src/hex.js";
+import { toHex } from "#src/text.js";
 import { seededRandom, VirtualClock } from "#test/sim/virtual-time.js";
 
 function options(role: "initiator" | "responder", seed: number, psk?: Uint8Array): ChannelOptions {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { HandshakeState, keyPair } from "#mesh/noise.js";
-import { toHex } from "#src/hex.js";
+import { toHex } from "#src/text.js";
 
 interface Vector {
   source: string;

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import nacl from "tweetnacl";
 import { diffieHellman } from "#mesh/noise.js";
 import { checkedPublic, x25519 } from "#mesh/x25519.js";
-import { toHex } from "#src/hex.js";
+import { toHex } from "#src/text.js";
 import { seededRandom } from "#test/sim/virtual-time.js";
 
 const bytes = (hex: string) => new Uint8Array(Buffer.from(hex, "hex"));

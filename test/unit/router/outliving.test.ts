@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseAddress, parseLease } from "#ipam/subnet.js";
 import { Outliving } from "#router/outliving.js";
-import type { Attached } from "#src/linux/attached.js";
+import type { AttachedNetns } from "#src/linux/netns/inspect.js";
 import { silentLog } from "#src/log.js";
 import { IpamNetwork } from "#test/sim/ipam-network.js";
 
 const ADDRESS = "10.32.0.1";
 const NETNS = { path: "/proc/1/ns/net", inode: 77 };
-const sidecar: Attached = { netns: NETNS, container: undefined, addresses: [`${ADDRESS}/24`] };
+const sidecar: AttachedNetns = { netns: NETNS, container: undefined, addresses: [`${ADDRESS}/24`] };
 
 /** A peer where `app` holds an address, and a host with these namespaces. */
 async function make() {
@@ -16,7 +16,7 @@ async function make() {
   const host = network.add({ mode: "consensus", quorum: () => 1 });
   const { requests, holdings } = network.start(host);
   requests.found("app", parseLease(`${ADDRESS}/24`), true);
-  let namespaces: () => Promise<Attached[]> = async () => [];
+  let namespaces: () => Promise<AttachedNetns[]> = async () => [];
   const outliving = new Outliving({ requests, holdings, namespaces: () => namespaces(), log: silentLog });
   const turns = async () => {
     for (let i = 0; i < 20; i++) await Promise.resolve();
@@ -26,7 +26,7 @@ async function make() {
     outliving,
     isHeld: () => holdings.holderOf(parseAddress(ADDRESS)) !== undefined,
     isAlive: () => holdings.get("app")?.died === undefined,
-    holds: async (look: () => Promise<Attached[]>) => {
+    holds: async (look: () => Promise<AttachedNetns[]>) => {
       namespaces = look;
       await turns();
     },

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type FirewallState, notDockerBridges } from "#src/linux/firewall.js";
-import { iptablesRules } from "#src/linux/firewall-iptables.js";
-import { nftTable } from "#src/linux/firewall-nft.js";
-import { judgement, judgingChains } from "#src/linux/tracking.js";
+import { judgement, judgingChains } from "#src/linux/firewall/conntrack.js";
+import { type FirewallState, notDockerBridges } from "#src/linux/firewall/firewall.js";
+import { iptablesRules } from "#src/linux/firewall/iptables.js";
+import { nftTable } from "#src/linux/firewall/nft.js";
 
 const STATE: FirewallState = {
   bridge: "weave",
@@ -28,7 +28,7 @@ test("firewall rules name the subnet both ways, only where masquerading was aske
   assert.match(nft, /ip saddr 10\.32\.0\.0\/12 ip daddr != 10\.32\.0\.0\/12 masquerade/);
   assert.match(nft, /ip saddr != 10\.32\.0\.0\/12 ip daddr 10\.32\.0\.0\/12 oifname "weave" masquerade/);
   assert.doesNotMatch(nft, /10\.99\.0\.0\/16 masquerade/);
-  const legacy = iptablesRules(state, "everything");
+  const legacy = iptablesRules(state, "full");
   assert.match(legacy, /-A WEAVE -s 10\.32\.0\.0\/12 ! -d 10\.32\.0\.0\/12 -j MASQUERADE/);
   assert.doesNotMatch(legacy, /10\.99\.0\.0\/16 .*MASQUERADE/);
 });
@@ -40,7 +40,7 @@ test("without Docker, too, the bridge is kept off the mesh and off the ports of 
   assert.match(nft, /iifname "weave" oifname != "weave" tcp dport 6783 drop/);
   assert.match(nft, /ip daddr 127\.0\.0\.0\/8 tcp dport \{ 6784, 6782 \} iifname != "lo" drop/);
   assert.doesNotMatch(nft, /docker|br-/);
-  const legacy = iptablesRules(STATE, "everything");
+  const legacy = iptablesRules(STATE, "full");
   for (const port of [6782, 6783, 6784])
     assert.match(legacy, new RegExp(`-A WEAVE-CONTROL -i weave -p tcp --dport ${port} -j DROP`));
   assert.match(legacy, /-A WEAVE-CONTROL -i weave -p udp --dport 6783:6784 -j DROP/);
@@ -52,7 +52,7 @@ test("next to Docker, its bridges are kept off the same ports and off the overla
   assert.match(nft, /iifname "docker0" udp dport 6783-6784 drop/);
   assert.match(nft, /iifname "br-\*" tcp dport \{ 6784, 6782, 6783 \} drop/);
   assert.match(nft, /iifname "docker0" oifname "weave" drop/);
-  const passage = iptablesRules(NEXT_TO_DOCKER, "passage");
+  const passage = iptablesRules(NEXT_TO_DOCKER, "accept-only");
   assert.match(passage, /-A WEAVE-EXPOSE -i weave -j ACCEPT/);
   assert.match(passage, /-A WEAVE-CONTROL -i docker0 -p udp --dport 53 -j ACCEPT/);
   assert.doesNotMatch(passage, /\*nat|678\d/);
@@ -63,7 +63,7 @@ test("a bridge of the user's own that begins with br- is not taken for Docker's"
   assert.deepEqual(notDocker, ["br-ex", "br-lan"]);
   const nft = nftTable({ ...NEXT_TO_DOCKER, notDocker });
   assert.match(nft, /iifname "br-\*" iifname != \{ "br-ex", "br-lan" \} tcp dport/);
-  const rules = iptablesRules({ ...NEXT_TO_DOCKER, notDocker }, "everything").split("\n");
+  const rules = iptablesRules({ ...NEXT_TO_DOCKER, notDocker }, "full").split("\n");
   const before = (first: string, second: string) => {
     const places = [first, second].map((rule) => rules.indexOf(rule));
     assert.ok(places[0] !== -1 && places[0] < places[1], `${first} is before ${second}: ${rules.join("\n")}`);
@@ -74,18 +74,18 @@ test("a bridge of the user's own that begins with br- is not taken for Docker's"
 
 test("the last port of all has no next one", () => {
   assert.match(nftTable({ ...STATE, meshPort: 65_535 }), /udp dport 65535 drop/);
-  assert.match(iptablesRules({ ...STATE, meshPort: 65_535 }, "everything"), /udp --dport 65535:65535 /);
+  assert.match(iptablesRules({ ...STATE, meshPort: 65_535 }, "full"), /udp --dport 65535:65535 /);
 });
 
 test("only our own datagrams are untracked, in both directions, and only where it was asked for", () => {
-  assert.doesNotMatch(nftTable(STATE) + iptablesRules(STATE, "everything"), /notrack/);
+  assert.doesNotMatch(nftTable(STATE) + iptablesRules(STATE, "full"), /notrack/);
   const untracked = { ...STATE, untracked: true };
   const nft = nftTable(untracked);
   assert.match(nft, /udp dport 6783 fib daddr type local notrack/);
   assert.match(nft, /hook output[^}]*udp sport 6783 notrack/);
-  const legacy = iptablesRules(untracked, "everything");
+  const legacy = iptablesRules(untracked, "full");
   assert.match(legacy, /-p udp --dport 6783 -m addrtype --dst-type LOCAL -j CT --notrack/);
-  assert.doesNotMatch(iptablesRules(untracked, "passage"), /notrack/);
+  assert.doesNotMatch(iptablesRules(untracked, "accept-only"), /notrack/);
 });
 
 test("chains that packets of the host pass can judge by tracking, as soon as they have a rule or a policy", () => {

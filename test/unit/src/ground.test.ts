@@ -7,19 +7,19 @@ import { after, test } from "node:test";
 import fc from "fast-check";
 import { z } from "zod/mini";
 import { canonicalIpv6, inSubnets, parseCidr } from "#src/address.js";
-import { Coalescer } from "#src/coalesce.js";
 import { decode, encode } from "#src/codec.js";
 import { ERRORS, WeaveError } from "#src/errors.js";
-import { announcement } from "#src/linux/announce.js";
-import { addressCommands } from "#src/linux/links.js";
-import { addressesFrom } from "#src/linux/proc-net.js";
+import { arpAnnouncement } from "#src/linux/links/arp-announcement.js";
+import { addressCommands } from "#src/linux/links/links.js";
+import { addressesFrom } from "#src/linux/netns/proc-net.js";
 import { limited } from "#src/log.js";
 import { macFromNumber, macNumber, parseMac } from "#src/mac.js";
 import { livePid, writePid } from "#src/pid-file.js";
 import { sample } from "#src/random.js";
+import { RateLimiter } from "#src/rate-limiter.js";
 import { memoryStore } from "#src/store.js";
 import { lmdbStore } from "#src/store-lmdb.js";
-import { RateLimiter } from "#src/token-bucket.js";
+import { ThrottledTask } from "#src/throttled-task.js";
 import { VERSION } from "#src/version.js";
 import { seededRandom, VirtualClock } from "#test/sim/virtual-time.js";
 
@@ -121,7 +121,7 @@ test("a source gets its burst, then its rate; others are not touched", async () 
 test("a burst of requests is one run at once and one later", async () => {
   const clock = new VirtualClock();
   const runs: number[] = [];
-  const coalescer = new Coalescer(clock, 50, () => void runs.push(clock.now()));
+  const coalescer = new ThrottledTask(clock, 50, () => void runs.push(clock.now()));
   for (let i = 0; i < 10; i++) coalescer.request();
   await clock.run(1_000);
   assert.deepEqual(runs, [0, 50]);
@@ -259,7 +259,7 @@ test("addresses of an interface are read from /proc as the kernel writes it", ()
 });
 
 test("an ARP announcement names the address and the MAC as sender and as target (RFC 5227)", () => {
-  const frame = Buffer.from(announcement("10.32.0.7", "0a:57:0a:20:00:07")).toString("hex");
+  const frame = Buffer.from(arpAnnouncement("10.32.0.7", "0a:57:0a:20:00:07")).toString("hex");
   const arp = "0001080006040001";
   assert.equal(frame, `ffffffffffff0a570a2000070806${arp}0a570a2000070a2000070000000000000a200007`);
 });

@@ -8,7 +8,7 @@ export interface Netns {
 }
 
 /** Where `ip netns` keeps them. */
-export const NAMED = "/run/netns";
+export const NETNS_FOLDER = "/run/netns";
 
 /** Under which IPAM knows what a namespace holds: short enough for the columns of `weave ps`. */
 export const netnsIdent = ({ inode }: Pick<Netns, "inode">): string => `ns${inode.toString(16)}`;
@@ -51,7 +51,7 @@ function pathOf(text: string): string {
     const name = text.slice("netns:".length);
     if (!/^[\w.@:-]{1,255}$/.test(name) || name === "." || name === "..")
       throw new WeaveError("WEAVE_NAMESPACE", `invalid name of a network namespace: '${name}'`);
-    return `${NAMED}/${name}`;
+    return `${NETNS_FOLDER}/${name}`;
   }
   if (text.startsWith("/")) return text;
   if (/^[1-9]\d{0,9}$/.test(text)) {

@@ -4,7 +4,7 @@ import type { Clock, Timer } from "#src/clock.js";
  * Runs a task at once when it is asked for after a pause, and at most once an interval when it is asked for often. The
  * interval grows with what the task costs, so that it never takes more than a tenth of the time.
  */
-export class Coalescer {
+export class ThrottledTask {
   readonly #clock: Clock;
   readonly #leastMs: number;
   readonly #run: () => void;

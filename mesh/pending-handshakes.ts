@@ -8,7 +8,7 @@ import type { Clock } from "#src/clock.js";
 import { WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 import type { Random } from "#src/random.js";
-import { RateLimiter } from "#src/token-bucket.js";
+import { RateLimiter } from "#src/rate-limiter.js";
 
 /** Handshakes from one address: Weave Net's accept rate. */
 const ACCEPT = { perSecond: 20, burst: 20 };
@@ -18,7 +18,7 @@ const COOKIES_ABOVE = 32;
 const HANDSHAKES = { total: 256, each: 64 };
 
 /** Handshakes with hosts that are no peers yet, and what was refused of them. */
-export class Reception {
+export class PendingHandshakes {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #cookies: CookieJar;

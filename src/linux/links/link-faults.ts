@@ -1,10 +1,17 @@
-import { OUTSIDE_PREFIX } from "#src/linux/attach.js";
-import { bridgeCommands, bridgeSysctls, checkOurs, portCommands, portSysctls, type Sysctl } from "#src/linux/bridge.js";
 import { ENDPOINT_PREFIX } from "#src/linux/endpoint.js";
-import { type Link, tapMtu } from "#src/linux/links.js";
+import {
+  bridgeCommands,
+  bridgeSysctls,
+  checkOwnBridge,
+  portCommands,
+  portSysctls,
+  type Sysctl,
+} from "#src/linux/links/bridge.js";
+import { type Link, tapMtu } from "#src/linux/links/links.js";
+import { HOST_IFNAME_PREFIX } from "#src/linux/netns/veth.js";
 
 /** What the router made on the host, as it must be. */
-export interface Made {
+export interface ExpectedLinks {
   readonly bridge: string;
   /** Of the bridge. */
   readonly mac: string;
@@ -14,7 +21,7 @@ export interface Made {
 }
 
 /** A difference between what is there and what was made. */
-export interface Fault {
+export interface LinkFault {
   /** The same for the same fault at the next look. */
   readonly key: string;
   /** A sentence about it, for log and status. */
@@ -25,7 +32,7 @@ export interface Fault {
 }
 
 /** Names of the host ends of containers: of `weave attach` and the proxy, and of Docker's endpoints. */
-const END = new RegExp(`^(${OUTSIDE_PREFIX}pl[0-9a-z]{7}|${ENDPOINT_PREFIX}[0-9a-z]{9})$`);
+const END = new RegExp(`^(${HOST_IFNAME_PREFIX}pl[0-9a-z]{7}|${ENDPOINT_PREFIX}[0-9a-z]{9})$`);
 /** Names in a sentence; hundreds may be off the bridge when it was deleted. */
 const NAMED = 5;
 
@@ -37,11 +44,11 @@ const NAMED = 5;
  * @param sysctl reads a kernel parameter; undefined where the kernel has none of that name
  * @throws WEAVE_BRIDGE_FOREIGN when the bridge's name is another interface's now
  */
-export function faultsOf(
+export function linkFaults(
   links: readonly Link[],
-  made: Made,
+  made: ExpectedLinks,
   sysctl: (path: string) => string | undefined,
-): readonly Fault[] {
+): readonly LinkFault[] {
   const { bridge, tap } = made;
   const byName = new Map(links.map((link) => [link.ifname, link]));
   const port = byName.get(tap);
@@ -57,15 +64,15 @@ export function faultsOf(
 
 const endSysctls = ({ ifname }: Link): Sysctl[] => portSysctls(ifname);
 
-function bridgeFaults(link: Link | undefined, { bridge, mac, mtu }: Made): Fault[] {
-  const fault = (what: string, isNew: boolean): Fault => ({
+function bridgeFaults(link: Link | undefined, { bridge, mac, mtu }: ExpectedLinks): LinkFault[] {
+  const fault = (what: string, isNew: boolean): LinkFault => ({
     key: "bridge",
     what: `the bridge ${bridge} ${what}`,
     commands: bridgeCommands(bridge, mac, mtu, isNew),
     sysctls: bridgeSysctls(bridge),
   });
   if (link === undefined) return [fault("is gone", true)];
-  checkOurs(link);
+  checkOwnBridge(link);
   const wrong = [
     ...(isUp(link) ? [] : ["is down"]),
     ...(link.address === mac ? [] : [`has the MAC ${link.address} instead of ${mac}`]),
@@ -75,7 +82,7 @@ function bridgeFaults(link: Link | undefined, { bridge, mac, mtu }: Made): Fault
   return wrong.length === 0 ? [] : [fault(wrong.join(" and "), false)];
 }
 
-function tapFaults(link: Link | undefined, { bridge, mtu, tap }: Made): Fault[] {
+function tapFaults(link: Link | undefined, { bridge, mtu, tap }: ExpectedLinks): LinkFault[] {
   if (link === undefined) return [{ key: "tap", what: `the TAP device ${tap} is gone`, commands: [], sysctls: [] }];
   const wrong = [
     ...(isUp(link) ? [] : ["is down"]),
@@ -94,7 +101,7 @@ function tapFaults(link: Link | undefined, { bridge, mtu, tap }: Made): Fault[] 
   ];
 }
 
-function endFaults(ends: readonly Link[], bridge: string): Fault[] {
+function endFaults(ends: readonly Link[], bridge: string): LinkFault[] {
   const off = ends.filter((end) => end.master !== bridge || !isUp(end)).map(({ ifname }) => ifname);
   if (off.length === 0) return [];
   const names = off.length <= NAMED ? off.join(", ") : `${off.slice(0, NAMED).join(", ")} and others`;
@@ -108,7 +115,7 @@ function endFaults(ends: readonly Link[], bridge: string): Fault[] {
   ];
 }
 
-function sysctlFaults(parameters: readonly Sysctl[], read: (path: string) => string | undefined): Fault[] {
+function sysctlFaults(parameters: readonly Sysctl[], read: (path: string) => string | undefined): LinkFault[] {
   const wrong = parameters.filter(({ path, value }) => ![undefined, value].includes(read(path)));
   if (wrong.length === 0) return [];
   const names = wrong.slice(0, NAMED).map(({ path, value }) => `${path.replaceAll("/", ".")} is not ${value}`);

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { faultsOf, type Made } from "#src/linux/host-faults.js";
-import type { Link } from "#src/linux/links.js";
+import { type ExpectedLinks, linkFaults } from "#src/linux/links/link-faults.js";
+import type { Link } from "#src/linux/links/links.js";
 
-const MADE: Made = { bridge: "weave", mac: "02:00:00:00:00:01", mtu: 1_376, tap: "weave-tap" };
+const MADE: ExpectedLinks = { bridge: "weave", mac: "02:00:00:00:00:01", mtu: 1_376, tap: "weave-tap" };
 const END = "vethwepl00abcde";
 const link = (ifname: string, more: Partial<Link> = {}): Link => ({
   ifindex: 1,
@@ -29,7 +29,7 @@ const SYSCTLS: Readonly<Record<string, string>> = {
   [`net/ipv6/conf/${END}/disable_ipv6`]: "1",
 };
 const faults = (links: Partial<typeof GOOD>, sysctls: Readonly<Record<string, string>> = {}) =>
-  faultsOf(
+  linkFaults(
     Object.values({ ...GOOD, ...links }).filter((each) => each !== undefined),
     MADE,
     (path) => ({ ...SYSCTLS, ...sysctls })[path],
@@ -44,7 +44,7 @@ test("nothing is to be done on a host that is as it was made, whatever else is t
   // A kernel without IPv6 has no parameters of it.
   const without = Object.fromEntries(Object.keys(SYSCTLS).map((path) => [path, undefined]));
   assert.deepEqual(
-    faultsOf(Object.values(GOOD), MADE, (path) => without[path]),
+    linkFaults(Object.values(GOOD), MADE, (path) => without[path]),
     [],
   );
 });

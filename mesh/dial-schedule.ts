@@ -14,7 +14,7 @@ const SOUND_AFTER_MS = 60_000;
 export const DISCOVERY_DIALS = 16;
 
 /** A peer that the operator named. */
-export interface Target {
+export interface DialTarget {
   /** As typed: what `forget` must be given, and `status targets` shows. */
   readonly text: string;
   /** `host:port`, with the host as typed: a name is resolved at each attempt, as addresses change. */
@@ -33,7 +33,7 @@ export interface ConnectionView {
 }
 
 /** What the mesh knows when it asks what to dial. */
-export interface Situation {
+export interface DialContext {
   readonly connections: readonly ConnectionView[];
   readonly records: readonly PeerRecord[];
   readonly self: PeerName;
@@ -67,13 +67,13 @@ export interface AttemptStatus {
  * Decides whom to dial, and when: the operator's targets for ever, and with discovery every address at which some peer
  * says it reaches a peer that we do not. Pure: the caller brings the time and dials.
  */
-export class ConnectionMaker {
+export class DialSchedule {
   readonly #random: Random;
   readonly #discovery: boolean;
   readonly #limit: number;
   readonly #port: number;
   readonly #attempts = new Map<string, Attempt>();
-  #targets: readonly Target[] = [];
+  #targets: readonly DialTarget[] = [];
 
   /** @param options.limit connections at most, 0 for no limit; `port` is our own, and taken for peers behind inbound ones */
   constructor(random: Random, options: { discovery: boolean; limit: number; port: number }) {
@@ -83,12 +83,12 @@ export class ConnectionMaker {
     this.#port = options.port;
   }
 
-  get targets(): readonly Target[] {
+  get targets(): readonly DialTarget[] {
     return this.#targets;
   }
 
   /** Adds targets, or puts them in the place of all others. What is named again is tried at once. */
-  connect(targets: readonly Target[], replace: boolean, now: number): void {
+  connect(targets: readonly DialTarget[], replace: boolean, now: number): void {
     const kept = replace ? [] : this.#targets.filter((old) => !targets.some(({ text }) => text === old.text));
     this.#targets = [...kept, ...targets];
     for (const { address } of targets) {
@@ -104,7 +104,7 @@ export class ConnectionMaker {
   }
 
   /** What to dial now. Marks it as being attempted. */
-  due(now: number, { connections, records, self, own }: Situation): { address: string; direct: boolean }[] {
+  due(now: number, { connections, records, self, own }: DialContext): { address: string; direct: boolean }[] {
     const connected = new Set(connections.flatMap((c) => (c.outbound ? [c.remoteAddress, c.dialled] : [])));
     const peers = new Set(connections.map((c) => c.peer));
     const inboundHosts = new Set(connections.filter((c) => !c.outbound).map((c) => hostOf(c.remoteAddress)));

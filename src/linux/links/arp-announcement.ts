@@ -9,7 +9,7 @@ const ETHERTYPE_IPV4 = 0x0800;
  *
  * @param address dotted quad
  */
-export function announcement(address: string, mac: string): Uint8Array {
+export function arpAnnouncement(address: string, mac: string): Uint8Array {
   const frame = Buffer.alloc(42);
   const ip = address.split(".").map(Number);
   frame.fill(0xff, 0, 6);
@@ -24,6 +24,6 @@ export function announcement(address: string, mac: string): Uint8Array {
 }
 
 /** Announces to all containers of all hosts where an address is now. @throws WEAVE_NATIVE */
-export function announce(bridge: string, address: string, mac: string): void {
-  sendFrame(bridge, announcement(address, mac));
+export function announceAddress(bridge: string, address: string, mac: string): void {
+  sendFrame(bridge, arpAnnouncement(address, mac));
 }

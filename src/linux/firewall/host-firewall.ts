@@ -1,7 +1,7 @@
 import { hasTool } from "#src/linux/exec.js";
-import type { Firewall } from "#src/linux/firewall.js";
-import { iptablesFirewall } from "#src/linux/firewall-iptables.js";
-import { nftFirewall } from "#src/linux/firewall-nft.js";
+import type { Firewall } from "#src/linux/firewall/firewall.js";
+import { iptablesFirewall } from "#src/linux/firewall/iptables.js";
+import { nftFirewall } from "#src/linux/firewall/nft.js";
 
 /**
  * By `nft` where the host has it, else by its own iptables; undefined without either.
@@ -12,8 +12,8 @@ import { nftFirewall } from "#src/linux/firewall-nft.js";
  */
 export function hostFirewall(docker: boolean): Firewall | undefined {
   const iptables = hasTool("iptables-restore");
-  if (!hasTool("nft")) return iptables ? iptablesFirewall("everything") : undefined;
-  return docker && iptables ? both(nftFirewall(), iptablesFirewall("passage")) : nftFirewall();
+  if (!hasTool("nft")) return iptables ? iptablesFirewall("full") : undefined;
+  return docker && iptables ? both(nftFirewall(), iptablesFirewall("accept-only")) : nftFirewall();
 }
 
 function both(a: Firewall, b: Firewall): Firewall {

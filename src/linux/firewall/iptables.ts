@@ -1,15 +1,15 @@
 import { run } from "#src/linux/exec.js";
-import { type Firewall, type FirewallState, meshUdpPorts } from "#src/linux/firewall.js";
-import { iptablesTrackingNeeded } from "#src/linux/tracking.js";
+import { iptablesTrackingNeeded } from "#src/linux/firewall/conntrack.js";
+import { type Firewall, type FirewallState, meshUdpPorts } from "#src/linux/firewall/firewall.js";
 
-/** All that we want, or only what lets packets through where others would drop them. */
-export type Extent = "everything" | "passage";
+/** "full": all rules. "accept-only": only the rules that accept packets which rules of others would drop. */
+export type RuleSet = "full" | "accept-only";
 
 const FILTER = [
   ["filter", "INPUT", "WEAVE-CONTROL"],
   ["filter", "FORWARD", "WEAVE-EXPOSE"],
 ] as const;
-const JUMPS = { passage: FILTER, everything: [...FILTER, ["nat", "POSTROUTING", "WEAVE"] as const] } as const;
+const JUMPS = { "accept-only": FILTER, full: [...FILTER, ["nat", "POSTROUTING", "WEAVE"] as const] } as const;
 /** Only where datagrams are not to be tracked: not every kernel has the table `raw`. */
 const UNTRACKED = [
   ["raw", "PREROUTING", "WEAVE-UNTRACKED"],
@@ -18,9 +18,9 @@ const UNTRACKED = [
 type Jump = readonly [table: string, from: string, to: string];
 
 /** Chains of our own, reached by one jump from each of the host's. */
-export function iptablesFirewall(extent: Extent): Firewall {
+export function iptablesFirewall(ruleSet: RuleSet): Firewall {
   /** Those of the last `apply`. */
-  let jumps: readonly Jump[] = JUMPS[extent];
+  let jumps: readonly Jump[] = JUMPS[ruleSet];
   const succeeds = (args: readonly string[]) =>
     run("iptables", ["-w", ...args]).then(
       () => true,
@@ -48,10 +48,10 @@ export function iptablesFirewall(extent: Extent): Firewall {
   return {
     kind: "iptables",
     async apply(state) {
-      const untracked = extent === "everything" && state.untracked;
+      const untracked = ruleSet === "full" && state.untracked;
       if (!untracked) await take(UNTRACKED);
-      jumps = [...JUMPS[extent], ...(untracked ? UNTRACKED : [])];
-      await run("iptables-restore", ["--noflush", "-w"], { input: iptablesRules(state, extent) });
+      jumps = [...JUMPS[ruleSet], ...(untracked ? UNTRACKED : [])];
+      await run("iptables-restore", ["--noflush", "-w"], { input: iptablesRules(state, ruleSet) });
       for (const [table, from, to] of jumps) {
         if (!(await succeeds(["-t", table, "-C", from, "-j", to])))
           await run("iptables", ["-w", "-t", table, "-I", from, "-j", to]);
@@ -60,13 +60,13 @@ export function iptablesFirewall(extent: Extent): Firewall {
     },
     intact: async () => made === undefined || (await list()) === made,
     trackingNeeded: iptablesTrackingNeeded,
-    remove: () => take([...JUMPS[extent], ...UNTRACKED]),
+    remove: () => take([...JUMPS[ruleSet], ...UNTRACKED]),
   };
 }
 
-export function iptablesRules(state: FirewallState, extent: Extent): string {
+export function iptablesRules(state: FirewallState, ruleSet: RuleSet): string {
   const { bridge, hostPorts, meshPort, exposed, dockerBridge, notDocker } = state;
-  const everything = extent === "everything";
+  const full = ruleSet === "full";
   const docker = dockerBridge === undefined ? [] : [dockerBridge, "br-+", "docker_gwbridge"];
   // A pattern has no exceptions: what it must not hit leaves the chain before. No rule that follows is for these.
   const spared = docker.length === 0 ? [] : notDocker;
@@ -104,23 +104,21 @@ export function iptablesRules(state: FirewallState, extent: Extent): string {
     ":WEAVE-CONTROL - [0:0]",
     ":WEAVE-EXPOSE - [0:0]",
     ...chain("WEAVE-CONTROL", [
-      ...(everything ? local : []),
+      ...(full ? local : []),
       ...spared.map((name) => `-i ${name} -j RETURN`),
-      ...(everything ? closed : []),
+      ...(full ? closed : []),
       ...dns,
     ]),
     ...chain("WEAVE-EXPOSE", [
       ...spared.flatMap((name) => [...accept.map((rule) => `-i ${name} ${rule}`), `-i ${name} -j RETURN`]),
       ...isolation,
-      ...(everything ? beyond : []),
+      ...(full ? beyond : []),
       `-i ${bridge} -j ACCEPT`,
       ...accept,
     ]),
     "COMMIT",
-    ...(everything
-      ? ["*nat", ":WEAVE - [0:0]", ...chain("WEAVE", ["-d 224.0.0.0/4 -j RETURN", ...nat]), "COMMIT"]
-      : []),
-    ...(everything && state.untracked ? untrackedRules(meshPort) : []),
+    ...(full ? ["*nat", ":WEAVE - [0:0]", ...chain("WEAVE", ["-d 224.0.0.0/4 -j RETURN", ...nat]), "COMMIT"] : []),
+    ...(full && state.untracked ? untrackedRules(meshPort) : []),
     "",
   ].join("\n");
 }

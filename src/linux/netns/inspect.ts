@@ -1,34 +1,34 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
-import { INSIDE, outsideName } from "#src/linux/attach.js";
 import { ENDPOINT_PREFIX } from "#src/linux/endpoint.js";
-import { findLink, ipv4Of, type Link, listLinks } from "#src/linux/links.js";
-import { NAMED, type Netns } from "#src/linux/netns.js";
-import { networkFiles } from "#src/linux/proc-net.js";
+import { findLink, ipv4Of, type Link, listLinks } from "#src/linux/links/links.js";
+import { NETNS_FOLDER, type Netns } from "#src/linux/netns/netns.js";
+import { networkFiles } from "#src/linux/netns/proc-net.js";
+import { CONTAINER_IFNAME, hostIfname } from "#src/linux/netns/veth.js";
 
 /** A namespace that is on the bridge, and what it has there. */
-export interface Attached extends Place {
+export interface AttachedNetns extends OwnedNetns {
   /** In CIDR notation. */
   readonly addresses: readonly string[];
 }
 
 /** A network namespace, and whose it is. */
-export interface Place {
+export interface OwnedNetns {
   readonly netns: Netns;
   /** Full id, where a process of a Docker container is in it. */
   readonly container: string | undefined;
 }
 
 /** Names of the host ends that are there now: a namespace that ends takes its own with it. */
-export async function outsideNames(): Promise<Set<string>> {
+export async function interfaceNames(): Promise<Set<string>> {
   return new Set((await listLinks()).map(({ ifname }) => ifname));
 }
 
 /** All namespaces of this host that are attached. Those that nobody names and no process is in cannot be found. */
-export async function attachedNamespaces(): Promise<Attached[]> {
-  const outside = await outsideNames();
-  const found: Attached[] = [];
-  for (const place of places()) {
-    if (!outside.has(outsideName(place.netns))) continue;
+export async function attachedNamespaces(): Promise<AttachedNetns[]> {
+  const outside = await interfaceNames();
+  const found: AttachedNetns[] = [];
+  for (const place of listNamespaces()) {
+    if (!outside.has(hostIfname(place.netns))) continue;
     const addresses = await addressesIn(place.netns);
     if (addresses !== undefined) found.push({ ...place, addresses });
   }
@@ -36,15 +36,15 @@ export async function attachedNamespaces(): Promise<Attached[]> {
 }
 
 /** An interface of a namespace that is on the bridge. */
-export interface Interface {
+export interface BridgeInterface {
   readonly mac: string;
   /** In CIDR notation. */
   readonly addresses: readonly string[];
 }
 
 /** What a namespace has on the bridge by attaching; undefined when it is not attached, or has just ended. */
-export async function lookInside(netns: Netns): Promise<Interface | undefined> {
-  const link = await findLink(INSIDE, { netns: netns.path }).catch(() => undefined);
+export async function inspectNamespace(netns: Netns): Promise<BridgeInterface | undefined> {
+  const link = await findLink(CONTAINER_IFNAME, { netns: netns.path }).catch(() => undefined);
   return link === undefined ? undefined : { mac: link.address, addresses: ipv4Of(link) };
 }
 
@@ -54,13 +54,13 @@ export async function bridgePorts(bridge: string): Promise<readonly Link[]> {
 }
 
 /** All interfaces of a namespace that are on the bridge, by attaching or by Docker's plugin. */
-export async function interfacesIn(netns: Netns, ports: readonly Link[]): Promise<Interface[]> {
+export async function bridgeInterfacesIn(netns: Netns, ports: readonly Link[]): Promise<BridgeInterface[]> {
   const links = await listLinks({ netns: netns.path }).catch(() => []);
   return links
     .filter(({ ifname, ifindex, link_index }) =>
       ports.some((port) =>
-        ifname === INSIDE
-          ? port.ifname === outsideName(netns)
+        ifname === CONTAINER_IFNAME
+          ? port.ifname === hostIfname(netns)
           : // Indexes are each namespace's own: other pairs may have the same two.
             port.ifname.startsWith(ENDPOINT_PREFIX) && port.ifindex === link_index && port.link_index === ifindex,
       ),
@@ -71,9 +71,9 @@ export async function interfacesIn(netns: Netns, ports: readonly Link[]): Promis
 /** Hundreds are looked into when a router starts: files tell as much as a process inside would, and in no time. */
 async function addressesIn(netns: Netns): Promise<readonly string[] | undefined> {
   const pid = /^\/proc\/(\d+)\/ns\/net$/.exec(netns.path)?.[1];
-  if (pid === undefined) return (await lookInside(netns))?.addresses;
+  if (pid === undefined) return (await inspectNamespace(netns))?.addresses;
   try {
-    return networkFiles(Number(pid)).addressesOf(INSIDE);
+    return networkFiles(Number(pid)).addressesOf(CONTAINER_IFNAME);
   } catch {
     // The process has ended meanwhile.
     return undefined;
@@ -81,8 +81,8 @@ async function addressesIn(netns: Netns): Promise<readonly string[] | undefined>
 }
 
 /** Every network namespace that has a name or a process, once; without the host's own. */
-export function places(): Place[] {
-  const found = new Map<number, Place>();
+export function listNamespaces(): OwnedNetns[] {
+  const found = new Map<number, OwnedNetns>();
   const look = (path: string, pid?: string) => {
     try {
       const inode = statSync(path).ino;
@@ -91,7 +91,7 @@ export function places(): Place[] {
       // The process has ended meanwhile.
     }
   };
-  for (const name of list(NAMED)) look(`${NAMED}/${name}`);
+  for (const name of list(NETNS_FOLDER)) look(`${NETNS_FOLDER}/${name}`);
   for (const pid of list("/proc")) if (/^\d+$/.test(pid)) look(`/proc/${pid}/ns/net`, pid);
   found.delete(statSync("/proc/self/ns/net").ino);
   return [...found.values()];

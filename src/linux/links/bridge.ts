@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { WeaveError } from "#src/errors.js";
 import { run } from "#src/linux/exec.js";
-import { addressCommands, findLink, ipBatch, type Link, tapMtu } from "#src/linux/links.js";
+import { addressCommands, findLink, ipBatch, type Link, tapMtu } from "#src/linux/links/links.js";
 import type { MacText } from "#src/mac.js";
 
 /** How we know a bridge as ours: `ip link` shows it as the alias. */
@@ -16,12 +16,12 @@ export interface Sysctl {
 /** The bridge `name`, if there is one and it is ours. @throws WEAVE_BRIDGE_FOREIGN when something else has the name */
 export async function findBridge(name: string): Promise<Link | undefined> {
   const link = await findLink(name);
-  if (link !== undefined) checkOurs(link);
+  if (link !== undefined) checkOwnBridge(link);
   return link;
 }
 
 /** @throws WEAVE_BRIDGE_FOREIGN when it is no bridge that we made */
-export function checkOurs({ ifname: name, ifalias, linkinfo }: Link): void {
+export function checkOwnBridge({ ifname: name, ifalias, linkinfo }: Link): void {
   if (linkinfo?.info_kind === "bridge" && ifalias === ALIAS) return;
   throw new WeaveError("WEAVE_BRIDGE_FOREIGN", `there is an interface ${name} that weave did not make`, {
     next: `Remove it if nobody needs it ('ip link delete dev ${name}'), or choose another name with --weave-bridge.`,

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-  ConnectionMaker,
   type ConnectionView,
   DISCOVERY_DIALS,
+  DialSchedule,
   FIRST_RETRY_MS,
   LAST_RETRY_MS,
-} from "#mesh/connection-maker.js";
+} from "#mesh/dial-schedule.js";
 import { MAX_DISCOVERED } from "#mesh/discovery.js";
 import type { PeerRecord } from "#mesh/peer.js";
 import { parseMac } from "#src/mac.js";
@@ -19,8 +19,8 @@ const target = (host: string, port = 6783, given = false) => ({
   port: given,
 });
 const make = (options: Partial<{ discovery: boolean; limit: number }> = {}) =>
-  new ConnectionMaker(seededRandom(1), { discovery: true, limit: 0, port: 6783, ...options });
-const due = (maker: ConnectionMaker, now: number, connections: ConnectionView[] = [], records: PeerRecord[] = []) =>
+  new DialSchedule(seededRandom(1), { discovery: true, limit: 0, port: 6783, ...options });
+const due = (maker: DialSchedule, now: number, connections: ConnectionView[] = [], records: PeerRecord[] = []) =>
   maker.due(now, { connections, records, self, own: () => new Set(["10.0.0.1"]) }).map(({ address }) => address);
 const inboundFrom = (host: number, peer: number): ConnectionView => ({
   remoteAddress: `10.0.0.${host}:40000`,

@@ -1,7 +1,7 @@
 import { WeaveError } from "#src/errors.js";
 import { CommandError, run } from "#src/linux/exec.js";
-import { type Firewall, type FirewallState, meshUdpPorts } from "#src/linux/firewall.js";
-import { nftTrackingNeeded } from "#src/linux/tracking.js";
+import { nftTrackingNeeded } from "#src/linux/firewall/conntrack.js";
+import { type Firewall, type FirewallState, meshUdpPorts } from "#src/linux/firewall/firewall.js";
 
 const TABLE = "inet weave";
 

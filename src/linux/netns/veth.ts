@@ -1,15 +1,15 @@
 import { randomBytes } from "node:crypto";
 import { WeaveError } from "#src/errors.js";
-import { findBridge, portSysctls, sysctl } from "#src/linux/bridge.js";
 import { CommandError, run } from "#src/linux/exec.js";
-import { addressCommands, deleteLink, findLink, ipBatch, ipv4Of } from "#src/linux/links.js";
-import type { Netns } from "#src/linux/netns.js";
+import { findBridge, portSysctls, sysctl } from "#src/linux/links/bridge.js";
+import { addressCommands, deleteLink, findLink, ipBatch, ipv4Of } from "#src/linux/links/links.js";
+import type { Netns } from "#src/linux/netns/netns.js";
 import { macText } from "#src/mac.js";
 
 /** The interface's name inside a container, as in the original. */
-export const INSIDE = "ethwe";
+export const CONTAINER_IFNAME = "ethwe";
 /** Host ends begin with this: `reset` finds them by it. */
-export const OUTSIDE_PREFIX = "vethwe";
+export const HOST_IFNAME_PREFIX = "vethwe";
 
 export interface AttachOptions {
   readonly bridge: string;
@@ -22,8 +22,8 @@ export interface AttachOptions {
 }
 
 /** Name of the host end for a namespace: its inode is as good as a container's id, and fits in what the kernel allows. */
-export function outsideName({ inode }: Pick<Netns, "inode">): string {
-  return `${OUTSIDE_PREFIX}pl${(inode % 36 ** 7).toString(36).padStart(7, "0")}`;
+export function hostIfname({ inode }: Pick<Netns, "inode">): string {
+  return `${HOST_IFNAME_PREFIX}pl${(inode % 36 ** 7).toString(36).padStart(7, "0")}`;
 }
 
 /**
@@ -32,24 +32,28 @@ export function outsideName({ inode }: Pick<Netns, "inode">): string {
  *
  * @throws WEAVE_ATTACH, WEAVE_COMMAND_FAILED; then nothing is left behind
  */
-export async function attach(netns: Netns, options: AttachOptions): Promise<void> {
+export async function attachNamespace(netns: Netns, options: AttachOptions): Promise<void> {
   const mtu = options.mtu ?? (await mtuOf(options.bridge));
-  const outside = outsideName(netns);
+  const outside = hostIfname(netns);
   const { isNew, mac } = await makePair(netns, outside, options.bridge, mtu);
   const script = [
-    ...options.addresses.flatMap((cidr) => addressCommands(cidr, INSIDE, mtu)),
-    ...(options.multicastRoute ? [`route replace 224.0.0.0/4 dev ${INSIDE}`] : []),
+    ...options.addresses.flatMap((cidr) => addressCommands(cidr, CONTAINER_IFNAME, mtu)),
+    ...(options.multicastRoute ? [`route replace 224.0.0.0/4 dev ${CONTAINER_IFNAME}`] : []),
     // The address that it has: so the kernel says to all where its IP addresses now are (arp_notify).
-    `link set dev ${INSIDE} address ${mac}`,
+    `link set dev ${CONTAINER_IFNAME} address ${mac}`,
     // The last: a container's program may be waiting for it (docker/wait/wait.c).
-    `link set dev ${INSIDE} dynamic on`,
+    `link set dev ${CONTAINER_IFNAME} dynamic on`,
   ];
   try {
     // Up by itself, before the rest: a bridge takes a moment until it forwards for a new port.
-    await run("sh", ["-c", `ip link set dev ${INSIDE} up; ${neighbourSettings(INSIDE)}; exec ip -batch -`], {
-      netns: netns.path,
-      input: `${script.join("\n")}\n`,
-    });
+    await run(
+      "sh",
+      ["-c", `ip link set dev ${CONTAINER_IFNAME} up; ${arpSettingsScript(CONTAINER_IFNAME)}; exec ip -batch -`],
+      {
+        netns: netns.path,
+        input: `${script.join("\n")}\n`,
+      },
+    );
   } catch (error) {
     if (isNew) await deleteLink(outside).catch(() => {});
     throw error;
@@ -66,7 +70,7 @@ async function mtuOf(name: string): Promise<number> {
  * Shell that has an interface say at once where its addresses are, and find out soon when a neighbour's has moved: as the
  * original. To be run in its namespace.
  */
-export function neighbourSettings(device: string): string {
+export function arpSettingsScript(device: string): string {
   return [
     `conf/${device}/arp_notify=1`,
     `neigh/${device}/base_reachable_time_ms=5000`,
@@ -85,13 +89,13 @@ async function makePair(
   mtu: number,
 ): Promise<{ isNew: boolean; mac: string }> {
   const mac = randomMac();
-  const inner = `name ${INSIDE} address ${mac} mtu ${mtu} netns ${netns.path}`;
+  const inner = `name ${CONTAINER_IFNAME} address ${mac} mtu ${mtu} netns ${netns.path}`;
   try {
     await ipBatch([`link add name ${outside} mtu ${mtu} master ${bridge} up type veth peer ${inner}`]);
   } catch (error) {
     // Both ends are made at once, and go at once: one that is there is the whole.
     if (error instanceof CommandError && error.stderr.includes("File exists")) {
-      const existing = await findLink(INSIDE, { netns: netns.path });
+      const existing = await findLink(CONTAINER_IFNAME, { netns: netns.path });
       if (existing !== undefined) return { isNew: false, mac: existing.address };
     }
     await deleteLink(outside).catch(() => {});
@@ -109,19 +113,19 @@ function randomMac(): string {
 }
 
 /** Takes addresses away, and the interface when none is left. Addresses that are not there are no error. */
-export async function detach(netns: Netns, addresses: readonly string[]): Promise<void> {
+export async function detachNamespace(netns: Netns, addresses: readonly string[]): Promise<void> {
   const inside = { netns: netns.path };
-  const link = await findLink(INSIDE, inside);
+  const link = await findLink(CONTAINER_IFNAME, inside);
   if (link === undefined) return;
   const present = new Set(ipv4Of(link));
   for (const cidr of addresses) {
     if (!present.delete(cidr)) continue;
     try {
-      await run("ip", ["address", "delete", cidr, "dev", INSIDE], inside);
+      await run("ip", ["address", "delete", cidr, "dev", CONTAINER_IFNAME], inside);
     } catch (error) {
       if (!(error instanceof CommandError)) throw error;
       throw new WeaveError("WEAVE_ATTACH", `cannot remove ${cidr}: ${error.stderr}`, { cause: error });
     }
   }
-  if (present.size === 0) await run("ip", ["link", "delete", "dev", INSIDE], inside);
+  if (present.size === 0) await run("ip", ["link", "delete", "dev", CONTAINER_IFNAME], inside);
 }

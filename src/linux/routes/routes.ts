@@ -1,7 +1,7 @@
 import { type Cidr, inSubnets, parseCidr } from "#src/address.js";
 import { WeaveError } from "#src/errors.js";
 import { run } from "#src/linux/exec.js";
-import { findLink } from "#src/linux/links.js";
+import { findLink } from "#src/linux/links/links.js";
 
 /** How the kernel sends packets to `host`. @throws when there is no route */
 async function routeTo(host: string): Promise<{ dev?: string; prefsrc?: string } | undefined> {
@@ -77,7 +77,7 @@ const SHORTEST_PREFIX = 8;
  * @param hosts IPv4 addresses of other hosts that must stay reachable
  * @throws WEAVE_ADDRESS_INVALID
  */
-export async function checkTakesNothing(cidr: Cidr, bridge: string, hosts: readonly string[]): Promise<void> {
+export async function checkKeepsRoutes(cidr: Cidr, bridge: string, hosts: readonly string[]): Promise<void> {
   const refuse = (why: string) =>
     new WeaveError("WEAVE_ADDRESS_INVALID", `${cidr.text} cannot be given to the host: ${why}`, {
       next: "Choose a network that nothing else on this host uses, such as one of the range of 'weave status ipam'.",
