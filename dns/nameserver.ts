@@ -15,7 +15,7 @@ import { checkStored, type Store } from "#src/store.js";
 import { compareText, shortHash } from "#src/text.js";
 
 /** The mesh's channel that name servers talk on. */
-export const CHANNEL = "nameserver";
+export const DNS_CHANNEL = "nameserver";
 /** Longer than any gossip is under way: a peer that was away for longer than this hears the horizon. As the original. */
 const TOMBSTONE_S = 30 * 60;
 const TICK_MS = 60_000;

@@ -1,8 +1,8 @@
 import { statSync } from "node:fs";
 import type { ContainerObserver } from "#docker/containers.js";
 import type { Container } from "#docker/engine/shapes.js";
-import type { Requests } from "#ipam/requests.js";
-import { EVERYTHING, leaseText } from "#ipam/subnet.js";
+import type { Requests } from "#ipam/allocation/requests.js";
+import { EVERYTHING, leaseText } from "#ipam/ring/subnet.js";
 import { errorText } from "#src/errors.js";
 import { findNetns, type Netns } from "#src/linux/netns/netns.js";
 import { detachNamespace } from "#src/linux/netns/veth.js";

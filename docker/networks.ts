@@ -4,7 +4,7 @@ import { type Book, FRESH_MS, type Use } from "#docker/plugin/book.js";
 import type { IpamDriver } from "#docker/plugin/ipam-driver.js";
 import type { NetworkDriver } from "#docker/plugin/network-driver.js";
 import type { DriverNames } from "#docker/plugin/plugin.js";
-import { parseLease, type Subnet } from "#ipam/subnet.js";
+import { parseLease, type Subnet } from "#ipam/ring/subnet.js";
 import { systemClock } from "#src/clock.js";
 import { errorText } from "#src/errors.js";
 import { endpointsInContainers } from "#src/linux/endpoint.js";

@@ -1,8 +1,8 @@
 import { isWrapped, wantedAddresses } from "#docker/attacher.js";
 import type { Engine } from "#docker/engine/engine.js";
 import { FRESH_MS } from "#docker/plugin/book.js";
-import type { Requests } from "#ipam/requests.js";
-import { parseAddress } from "#ipam/subnet.js";
+import type { Requests } from "#ipam/allocation/requests.js";
+import { parseAddress } from "#ipam/ring/subnet.js";
 import { isIpv4 } from "#src/address.js";
 import { type Clock, systemClock } from "#src/clock.js";
 import { errorText } from "#src/errors.js";

@@ -1,21 +1,21 @@
-import { Bootstrap, type Init } from "#ipam/bootstrap.js";
-import { ContestedAddresses } from "#ipam/contested.js";
-import { Conversation } from "#ipam/conversation.js";
-import { Donors } from "#ipam/donors.js";
-import { Holdings } from "#ipam/holdings.js";
-import { contains } from "#ipam/interval.js";
-import { encodeMessage, ringSummary } from "#ipam/messages.js";
+import { Bootstrap, type Init } from "#ipam/agreement/bootstrap.js";
+import { OtherRanges } from "#ipam/agreement/other-ranges.js";
+import { OwnershipCheck } from "#ipam/agreement/ownership-check.js";
+import { RingState } from "#ipam/agreement/ring-state.js";
+import { Takeovers } from "#ipam/agreement/takeover.js";
+import { ContestedAddresses } from "#ipam/allocation/contested-addresses.js";
+import { Donors } from "#ipam/allocation/donors.js";
+import { LeaseTable } from "#ipam/allocation/lease-table.js";
+import { Requests } from "#ipam/allocation/requests.js";
+import { type Reason, type Waiter, WaitQueue } from "#ipam/allocation/wait-queue.js";
+import { MessageHandler } from "#ipam/message-handler.js";
 import type { Parts } from "#ipam/parts.js";
-import { Requests } from "#ipam/requests.js";
-import type { Ring } from "#ipam/ring.js";
-import { RingState } from "#ipam/ring-state.js";
-import { Rivals } from "#ipam/rivals.js";
-import { RollCall } from "#ipam/roll-call.js";
-import type { Space } from "#ipam/space.js";
-import type { Subnet } from "#ipam/subnet.js";
+import { contains } from "#ipam/ring/interval.js";
+import type { Ring } from "#ipam/ring/ring.js";
+import type { Space } from "#ipam/ring/space.js";
+import type { Subnet } from "#ipam/ring/subnet.js";
 import { peerText, type Surroundings } from "#ipam/surroundings.js";
-import { Takeovers } from "#ipam/takeover.js";
-import { type Reason, type Waiter, Waiting } from "#ipam/waiting.js";
+import { encodeMessage, ringSummary } from "#ipam/wire/ipam-message.js";
 import type { GossipChannel } from "#mesh/gossip.js";
 import type { KnownPeers, PeerName } from "#mesh/peer.js";
 import { type Clock, every, type Timer } from "#src/clock.js";
@@ -28,9 +28,9 @@ import type { Store } from "#src/store.js";
 const TICK_MS = 1_000;
 
 /** The mesh's channel that allocators talk on. */
-export const CHANNEL = "IPallocation";
+export const IPAM_CHANNEL = "IPallocation";
 
-export interface AllocatorOptions {
+export interface AllocatorDeps {
   readonly self: PeerName;
   readonly range: Subnet;
   readonly init: Init;
@@ -48,22 +48,22 @@ export interface AllocatorOptions {
  * its own.
  *
  *     requests ── what users ask for          conversation ── what peers say
- *          │  holdings: who holds what here        │
+ *          │  leases: who holds what here        │
  *          │  waiting: what must wait              │  bootstrap: the first ring
- *          └──────▶ state: the ring ◀──────────────┤  roll call, take-overs, contested addresses, rivals
+ *          └──────▶ state: the ring ◀──────────────┤  roll call, take-overs, contested addresses, otherRanges
  *                   and our space in it            │  donors: whom to ask for space
  */
 export class Allocator {
   readonly requests: Requests;
   /** What the mesh tells. */
-  readonly gossiper: Conversation;
+  readonly gossiper: MessageHandler;
   readonly #parts: Parts;
   readonly #timer: Timer;
   #channel: GossipChannel | undefined;
   #left = false;
 
   /** @throws WEAVE_STORE when what is stored is damaged */
-  constructor(options: AllocatorOptions) {
+  constructor(options: AllocatorDeps) {
     const { range, clock, store, init } = options;
     const env: Surroundings = {
       time: () => clock.wall(),
@@ -71,26 +71,26 @@ export class Allocator {
       unicast: (to, message) => this.#channel?.unicast(to, encodeMessage(range.text, message)) ?? false,
       gossip: (message) => this.#channel?.gossip(encodeMessage(range.text, message)),
     };
-    const waiting = new Waiting(clock);
+    const waiting = new WaitQueue(clock);
     const retry = () => waiting.retry();
-    const holdings = new Holdings(store);
-    const state = new RingState(env, holdings, retry);
+    const leases = new LeaseTable(store);
+    const state = new RingState(env, leases, retry);
     const participants = () => this.#participants();
     this.#parts = {
       env,
       state,
-      holdings,
+      leases,
       waiting,
       bootstrap: new Bootstrap(env, init, participants, (genesis) => this.gossiper.begin(genesis)),
       donors: new Donors(env),
-      takeovers: new Takeovers(env, state, holdings, participants),
-      contested: new ContestedAddresses(env, state, holdings),
-      rivals: new Rivals(env),
-      rollCall: new RollCall(env, state, participants, retry),
+      takeovers: new Takeovers(env, state, leases, participants),
+      contested: new ContestedAddresses(env, state, leases),
+      otherRanges: new OtherRanges(env),
+      ownershipCheck: new OwnershipCheck(env, state, participants, retry),
     };
     this.requests = new Requests(this.#parts);
-    this.gossiper = new Conversation(this.#parts);
-    if (state.ring?.spans.some(({ value }) => value.owner !== env.self)) this.#parts.rollCall.begin();
+    this.gossiper = new MessageHandler(this.#parts);
+    if (state.ring?.spans.some(({ value }) => value.owner !== env.self)) this.#parts.ownershipCheck.begin();
     this.#timer = every(clock, TICK_MS, () => this.#tick());
   }
 
@@ -178,8 +178,8 @@ export class Allocator {
     return this.#parts.state.space;
   }
 
-  get holdings(): Holdings {
-    return this.#parts.holdings;
+  get leases(): LeaseTable {
+    return this.#parts.leases;
   }
 
   get waiters(): readonly Waiter[] {
@@ -201,8 +201,8 @@ export class Allocator {
   }
 
   /** Peers with another range. */
-  get rivals(): Reason[] {
-    return this.#parts.rivals.status(ringSummary(this.ring));
+  get otherRanges(): Reason[] {
+    return this.#parts.otherRanges.status(ringSummary(this.ring));
   }
 
   /** Peers whose word is awaited before addresses that were taken over may be handed out. */
@@ -222,13 +222,13 @@ export class Allocator {
 
   /** Whether this peer came back, heard nobody, and hands out all the same. */
   get unheard(): boolean {
-    return this.#parts.rollCall.unheard;
+    return this.#parts.ownershipCheck.unheard;
   }
 
   /** Held addresses within the range. */
   get activeCount(): number {
     let count = 0;
-    for (const [address] of this.holdings.addresses()) if (contains(this.range, address)) count++;
+    for (const [address] of this.leases.addresses()) if (contains(this.range, address)) count++;
     return count;
   }
 
@@ -251,13 +251,13 @@ export class Allocator {
   // ── Inside ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #tick(): void {
-    const { env, state, waiting, takeovers, contested, donors, rivals } = this.#parts;
+    const { env, state, waiting, takeovers, contested, donors, otherRanges } = this.#parts;
     try {
       this.requests.tick();
       takeovers.tick();
       contested.tick();
       donors.tidy();
-      rivals.tidy();
+      otherRanges.tidy();
       state.flush();
       state.tidy();
       this.gossiper.tick();
@@ -272,7 +272,7 @@ export class Allocator {
   #participants(): Set<PeerName> {
     const known = new Set([...(this.ring?.shares().keys() ?? []), ...this.gossiper.participants]);
     known.delete(this.self);
-    for (const peer of this.#parts.rivals.peers()) known.delete(peer);
+    for (const peer of this.#parts.otherRanges.peers()) known.delete(peer);
     return known;
   }
 

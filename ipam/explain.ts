@@ -1,7 +1,7 @@
 import type { Allocator } from "#ipam/allocator.js";
-import { contains, sizeOf } from "#ipam/interval.js";
-import type { Ownership, Span } from "#ipam/ring.js";
-import { addressText, intervalText, leaseText } from "#ipam/subnet.js";
+import { contains, sizeOf } from "#ipam/ring/interval.js";
+import type { Ownership, Span } from "#ipam/ring/ring.js";
+import { addressText, intervalText, leaseText } from "#ipam/ring/subnet.js";
 import type { PeerName } from "#mesh/peer.js";
 
 /** Lines of a peer's history that are shown; the rest is counted. */
@@ -9,7 +9,7 @@ const SHOWN = 20;
 
 /** Who owns and holds an address, since when, and how that came: one line a step. */
 export function explainAddress(allocator: Allocator, address: bigint): string[] {
-  const { ring, range, holdings } = allocator;
+  const { ring, range, leases } = allocator;
   const text = addressText(address);
   const lines: string[] = [];
   if (!contains(range, address)) lines.push(`${text} is outside the range ${range.text}: weave does not hand it out`);
@@ -19,7 +19,7 @@ export function explainAddress(allocator: Allocator, address: bigint): string[] 
     lines.push(`${text} is in ${spanText(span)}`, ...historyOf(allocator, span.value));
     lines.push(reachText(allocator, span.value.owner));
   }
-  const holder = holdings.holderOf(address);
+  const holder = leases.holderOf(address);
   if (holder !== undefined) {
     const lease = holder.leases.find((each) => each.address === address)!;
     const dead = holder.died === undefined ? "" : ", which has died: it is free again within 30 s";

@@ -1,13 +1,13 @@
-import type { Bootstrap } from "#ipam/bootstrap.js";
-import type { ContestedAddresses } from "#ipam/contested.js";
-import type { Donors } from "#ipam/donors.js";
-import type { Holdings } from "#ipam/holdings.js";
-import type { RingState } from "#ipam/ring-state.js";
-import type { Rivals } from "#ipam/rivals.js";
-import type { RollCall } from "#ipam/roll-call.js";
+import type { Bootstrap } from "#ipam/agreement/bootstrap.js";
+import type { OtherRanges } from "#ipam/agreement/other-ranges.js";
+import type { OwnershipCheck } from "#ipam/agreement/ownership-check.js";
+import type { RingState } from "#ipam/agreement/ring-state.js";
+import type { Takeovers } from "#ipam/agreement/takeover.js";
+import type { ContestedAddresses } from "#ipam/allocation/contested-addresses.js";
+import type { Donors } from "#ipam/allocation/donors.js";
+import type { LeaseTable } from "#ipam/allocation/lease-table.js";
+import type { WaitQueue } from "#ipam/allocation/wait-queue.js";
 import type { Surroundings } from "#ipam/surroundings.js";
-import type { Takeovers } from "#ipam/takeover.js";
-import type { Waiting } from "#ipam/waiting.js";
 
 /** What an allocator is made of: each part has one concern, and `allocator.ts` puts them together. */
 export interface Parts {
@@ -15,9 +15,9 @@ export interface Parts {
   /** The ring, and what of it is ours. */
   readonly state: RingState;
   /** Who on this host holds what. */
-  readonly holdings: Holdings;
+  readonly leases: LeaseTable;
   /** What could not be done at once. */
-  readonly waiting: Waiting;
+  readonly waiting: WaitQueue;
   /** How the first ring comes to be. */
   readonly bootstrap: Bootstrap;
   /** Whom to ask for space. */
@@ -27,7 +27,7 @@ export interface Parts {
   /** What is held here and belongs to others. */
   readonly contested: ContestedAddresses;
   /** Peers with another range. */
-  readonly rivals: Rivals;
+  readonly otherRanges: OtherRanges;
   /** What comes first after a start. */
-  readonly rollCall: RollCall;
+  readonly ownershipCheck: OwnershipCheck;
 }

@@ -1,5 +1,5 @@
-import type { Message } from "#ipam/messages.js";
-import type { Subnet } from "#ipam/subnet.js";
+import type { Subnet } from "#ipam/ring/subnet.js";
+import type { Message } from "#ipam/wire/ipam-message.js";
 import type { KnownPeers } from "#mesh/peer.js";
 import { peerText as knownPeerText, type PeerName } from "#mesh/peer.js";
 import type { Clock } from "#src/clock.js";

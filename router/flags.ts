@@ -1,6 +1,6 @@
 import { hostname } from "node:os";
 import { parseName } from "#dns/name.js";
-import { parseSubnet } from "#ipam/subnet.js";
+import { parseSubnet } from "#ipam/ring/subnet.js";
 import { MAX_NICKNAME, nicknameShape } from "#mesh/peer.js";
 import { OFFLOADS, type OffloadName } from "#router/datapath/protocol.js";
 import { MAX_LANES } from "#router/datapath/record.js";

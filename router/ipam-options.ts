@@ -1,5 +1,5 @@
-import { overlap } from "#ipam/interval.js";
-import { parseSubnet, type Subnet } from "#ipam/subnet.js";
+import { overlap } from "#ipam/ring/interval.js";
+import { parseSubnet, type Subnet } from "#ipam/ring/subnet.js";
 import type { MeshStatus } from "#mesh/options.js";
 import type { PeerName } from "#mesh/peer.js";
 import { WeaveError } from "#src/errors.js";

@@ -1,7 +1,7 @@
 import { isContainerId } from "#docker/engine/shapes.js";
-import { Allocator, CHANNEL } from "#ipam/allocator.js";
-import type { Init } from "#ipam/bootstrap.js";
-import { parseLease, type Subnet } from "#ipam/subnet.js";
+import type { Init } from "#ipam/agreement/bootstrap.js";
+import { Allocator, IPAM_CHANNEL } from "#ipam/allocator.js";
+import { parseLease, type Subnet } from "#ipam/ring/subnet.js";
 import type { Mesh } from "#mesh/mesh.js";
 import type { PeerName } from "#mesh/peer.js";
 import type { PeerDirectory } from "#router/directory.js";
@@ -48,9 +48,9 @@ export class Ipam implements ContainerLifecycle {
       peers: this.directory,
       time: () => mesh.time(),
     });
-    const { requests, holdings } = this.allocator;
-    this.#outliving = new Outliving({ requests, holdings, log });
-    this.allocator.open(mesh.channel(CHANNEL, this.allocator.gossiper));
+    const { requests, leases } = this.allocator;
+    this.#outliving = new Outliving({ requests, leases, log });
+    this.allocator.open(mesh.channel(IPAM_CHANNEL, this.allocator.gossiper));
   }
 
   /**
@@ -92,7 +92,7 @@ export class Ipam implements ContainerLifecycle {
 
   /** For the watch: whose addresses end with them. */
   idents(): Iterable<string> {
-    return [...this.allocator.holdings.all()].map(({ ident }) => ident);
+    return [...this.allocator.leases.all()].map(({ ident }) => ident);
   }
 
   died(ident: string): void {

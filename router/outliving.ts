@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Holdings } from "#ipam/holdings.js";
-import type { Requests } from "#ipam/requests.js";
-import { addressText } from "#ipam/subnet.js";
+import type { LeaseTable } from "#ipam/allocation/lease-table.js";
+import type { Requests } from "#ipam/allocation/requests.js";
+import { addressText } from "#ipam/ring/subnet.js";
 import { errorText } from "#src/errors.js";
 import { type AttachedNetns, attachedNamespaces } from "#src/linux/netns/inspect.js";
 import type { Netns } from "#src/linux/netns/netns.js";
@@ -12,7 +12,7 @@ const RETRY_MS = 2_000;
 
 export interface OutlivingParts {
   readonly requests: Requests;
-  readonly holdings: Holdings;
+  readonly leases: LeaseTable;
   /** All attached namespaces with their addresses. Undefined for this host's. */
   readonly namespaces?: () => Promise<readonly AttachedNetns[]>;
   readonly log: Log;
@@ -43,7 +43,7 @@ export class Outliving {
   ended(ident: string): void {
     if (this.#kept.has(ident)) return;
     this.#parts.requests.ended(ident);
-    if (this.#parts.holdings.get(ident) === undefined) return;
+    if (this.#parts.leases.get(ident) === undefined) return;
     this.#ended.add(ident);
     void this.look();
   }
@@ -107,8 +107,8 @@ export class Outliving {
   }
 
   #judge(ident: string, namespaces: readonly AttachedNetns[]): void {
-    const { requests, holdings, log } = this.#parts;
-    const held = new Set((holdings.get(ident)?.leases ?? []).map(({ address }) => addressText(address)));
+    const { requests, leases, log } = this.#parts;
+    const held = new Set((leases.get(ident)?.leases ?? []).map(({ address }) => addressText(address)));
     const place = namespaces.find(({ addresses }) => addresses.some((cidr) => held.has(cidr.split("/")[0])));
     if (place === undefined) {
       this.#kept.delete(ident);

@@ -1,8 +1,8 @@
 import type { Book, Use } from "#docker/plugin/book.js";
 import { isGateway, type ReleaseAddress, type RequestAddress, type RequestPool } from "#docker/plugin/protocol.js";
 import type { PluginAnswer } from "#docker/plugin/socket.js";
-import { ANONYMOUS, type Requests } from "#ipam/requests.js";
-import { addressText, type Lease, leaseText, parseAddress, parseSubnet, type Subnet } from "#ipam/subnet.js";
+import { ANONYMOUS, type Requests } from "#ipam/allocation/requests.js";
+import { addressText, type Lease, leaseText, parseAddress, parseSubnet, type Subnet } from "#ipam/ring/subnet.js";
 import { type Clock, systemClock } from "#src/clock.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";

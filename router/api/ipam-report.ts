@@ -1,6 +1,6 @@
-import { sizeOf } from "#ipam/interval.js";
-import { addressText } from "#ipam/subnet.js";
-import { subjectText } from "#ipam/waiting.js";
+import { subjectText } from "#ipam/allocation/wait-queue.js";
+import { sizeOf } from "#ipam/ring/interval.js";
+import { addressText } from "#ipam/ring/subnet.js";
 import type { Ipam } from "#router/ipam.js";
 
 /** IPAM as the report shows it: the original's fields, then ours. */
@@ -38,7 +38,7 @@ export interface IpamReport {
 const orNull = <T>(list: readonly T[]): readonly T[] | null => (list.length > 0 ? list : null);
 
 export function ipamReport({ allocator, defaultSubnet, directory }: Ipam, now: number): IpamReport {
-  const { ring, range, waiters, election, contested, takeover, rivals } = allocator;
+  const { ring, range, waiters, election, contested, takeover, otherRanges } = allocator;
   return {
     Paxos:
       election === undefined
@@ -87,7 +87,7 @@ export function ipamReport({ allocator, defaultSubnet, directory }: Ipam, now: n
       Next: next,
     })),
     AgreementAwaited: (takeover?.waiting ?? []).map((peer) => allocator.peerText(peer)),
-    OtherRanges: rivals.map(({ why, next }) => ({ Why: why, Next: next })),
+    OtherRanges: otherRanges.map(({ why, next }) => ({ Why: why, Next: next })),
   };
 }
 

@@ -1,7 +1,7 @@
+import type { RequestOptions } from "#ipam/allocation/requests.js";
+import { subjectText } from "#ipam/allocation/wait-queue.js";
 import { explainAddress, explainPeer } from "#ipam/explain.js";
-import type { HolderOptions } from "#ipam/requests.js";
-import { type Lease, leaseText, parseAddress, parseLease, parseSubnet } from "#ipam/subnet.js";
-import { subjectText } from "#ipam/waiting.js";
+import { type Lease, leaseText, parseAddress, parseLease, parseSubnet } from "#ipam/ring/subnet.js";
 import { type Answer, changingGet, type Request, type Route, route } from "#router/api/http.js";
 import type { Ipam } from "#router/ipam.js";
 import type { Router } from "#router/router.js";
@@ -69,7 +69,7 @@ export function ipamRoutes(router: Router): Route[] {
   ];
 }
 
-function holderOptions({ form, signal }: Request): HolderOptions {
+function holderOptions({ form, signal }: Request): RequestOptions {
   const text = form.get("timeout");
   const seconds = Number(text);
   if (text !== null && !(seconds >= 0 && seconds <= MAX_WAIT_S)) {
@@ -167,7 +167,7 @@ function explain({ allocator }: Ipam, what: string): string {
 const text = (lines: readonly string[]): string => lines.map((line) => `${line}\n`).join("");
 
 function ownedJson({ allocator }: Ipam): string {
-  const owned = [...allocator.holdings.all()].map(({ ident, leases }) => ({
+  const owned = [...allocator.leases.all()].map(({ ident, leases }) => ({
     containerid: ident,
     addrs: leases.map(leaseText),
   }));

@@ -1,5 +1,5 @@
 import { networkInterfaces } from "node:os";
-import { CHANNEL, Nameserver } from "#dns/nameserver.js";
+import { DNS_CHANNEL, Nameserver } from "#dns/nameserver.js";
 import type { Mesh } from "#mesh/mesh.js";
 import type { KnownPeers, PeerName } from "#mesh/peer.js";
 import { DNS_PORT, type DnsOptions } from "#router/dns/options.js";
@@ -94,7 +94,7 @@ export class Dns implements ContainerLifecycle {
       problem = errorText(error);
       log.warn("names are kept, and not answered", { why: problem });
     }
-    names.open(mesh.channel(CHANNEL, names));
+    names.open(mesh.channel(DNS_CHANNEL, names));
     return new Dns({ names, upstream, options, server, problem, host, port, dockerBridge });
   }
 

@@ -1,6 +1,6 @@
+import type { Init } from "#ipam/agreement/bootstrap.js";
 import { Allocator } from "#ipam/allocator.js";
-import type { Init } from "#ipam/bootstrap.js";
-import { parseSubnet } from "#ipam/subnet.js";
+import { parseSubnet } from "#ipam/ring/subnet.js";
 import { WeaveError } from "#src/errors.js";
 import { silentLog } from "#src/log.js";
 import { memoryStore, type Store } from "#src/store.js";

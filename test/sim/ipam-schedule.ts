@@ -1,6 +1,6 @@
 import type { Allocator } from "#ipam/allocator.js";
-import { overlap, sizeOf } from "#ipam/interval.js";
-import { addressText, parseSubnet } from "#ipam/subnet.js";
+import { overlap, sizeOf } from "#ipam/ring/interval.js";
+import { addressText, parseSubnet } from "#ipam/ring/subnet.js";
 import { errorText } from "#src/errors.js";
 import type { Random } from "#src/random.js";
 import { IpamNetwork, type SimHost } from "./ipam-network.js";
@@ -115,7 +115,7 @@ export class Schedule {
     const allocator = this.network.start(host);
     this.#off.delete(host);
     // As the router does: what runs on the host is claimed, and what runs no more is freed.
-    for (const { ident } of [...allocator.holdings.all()])
+    for (const { ident } of [...allocator.leases.all()])
       if (!host.containers.has(ident)) this.#quietly(() => allocator.requests.freeAll(ident));
     for (const [ident, addresses] of host.containers) {
       for (const address of addresses) {
@@ -323,7 +323,7 @@ export class Schedule {
   }
 
   /** The ring covers the range exactly once; own ranges = used ∪ free. */
-  #checkRing(host: SimHost, { ring, range, space, holdings }: Allocator): void {
+  #checkRing(host: SimHost, { ring, range, space, leases }: Allocator): void {
     if (ring === undefined) return;
     let at = range.start;
     for (const { start, end } of ring.spans) {
@@ -336,7 +336,7 @@ export class Schedule {
     for (const span of ring.ownedBy(host.name)) {
       if (span.value.pending) continue;
       own += sizeOf(span);
-      for (const part of holdings.used.within(span)) used += sizeOf(overlap(part, span)!);
+      for (const part of leases.used.within(span)) used += sizeOf(overlap(part, span)!);
     }
     if (own !== used + space.freeIn(range))
       this.#fail(`${host.name} owns ${own}, uses ${used}, has ${space.freeIn(range)} free`);
@@ -373,7 +373,7 @@ export class Schedule {
         for (const address of addresses)
           if (!this.#knows(allocator!, ident, address))
             this.#fail(`${name} has forgotten ${addressText(address)} of ${ident}`);
-      for (const { ident } of allocator!.holdings.all())
+      for (const { ident } of allocator!.leases.all())
         if (!containers.has(ident)) this.#fail(`${name} has leaked what ${ident} held`);
       if (this.#kind !== "mistakes" && this.#excused.size === 0 && allocator!.contested.length > 0)
         this.#fail(`${name}: ${allocator!.contested[0].why}`);
@@ -391,15 +391,15 @@ export class Schedule {
       const named = running.some(({ allocator }) =>
         allocator!.contested.some((each) => each.address === addressText(address)),
       );
-      const rivals = running.some(({ allocator }) => allocator!.rivals.length > 0);
-      if (!named && !rivals)
+      const otherRanges = running.some(({ allocator }) => allocator!.otherRanges.length > 0);
+      if (!named && !otherRanges)
         this.#fail(`${addressText(address)} is held by ${this.#holdersOf(address).join(" and ")}, and nobody says so`);
     }
   }
 
   #knows(allocator: Allocator, ident: string, address: bigint): boolean {
     return (
-      allocator.holdings.holderOf(address)?.ident === ident ||
+      allocator.leases.holderOf(address)?.ident === ident ||
       // A double that was found at a claim after the loss of a disk.
       this.doubles.has(address) ||
       this.#kind === "mistakes"

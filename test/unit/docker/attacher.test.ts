@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { Attacher } from "#docker/attacher.js";
 import { containerShape } from "#docker/engine/shapes.js";
-import type { Requests } from "#ipam/requests.js";
-import { parseSubnet } from "#ipam/subnet.js";
+import type { Requests } from "#ipam/allocation/requests.js";
+import { parseSubnet } from "#ipam/ring/subnet.js";
 import { silentLog } from "#src/log.js";
 
 // The timers of waits keep no process alive.

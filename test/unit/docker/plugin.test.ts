@@ -7,7 +7,7 @@ import { macOf, multicastOf } from "#docker/plugin/network-driver.js";
 import { driverNames } from "#docker/plugin/plugin.js";
 import { createEndpointShape, createNetworkShape, requestAddressShape } from "#docker/plugin/protocol.js";
 import { method } from "#docker/plugin/socket.js";
-import { parseSubnet } from "#ipam/subnet.js";
+import { parseSubnet } from "#ipam/ring/subnet.js";
 import { WeaveError } from "#src/errors.js";
 import { silentLog } from "#src/log.js";
 import { memoryStore } from "#src/store.js";

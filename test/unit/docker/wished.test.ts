@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FRESH_MS } from "#docker/plugin/book.js";
 import { Wished } from "#docker/wished.js";
-import { addressText, parseAddress } from "#ipam/subnet.js";
+import { addressText, parseAddress } from "#ipam/ring/subnet.js";
 import { silentLog } from "#src/log.js";
 import { VirtualClock } from "#test/sim/virtual-time.js";
 

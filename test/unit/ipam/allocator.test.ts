@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { z } from "zod/mini";
 import { explainAddress, explainPeer } from "#ipam/explain.js";
-import { leaseText, parseAddress, parseLease, parseSubnet } from "#ipam/subnet.js";
+import { leaseText, parseAddress, parseLease, parseSubnet } from "#ipam/ring/subnet.js";
 import { decode } from "#src/codec.js";
 import { WeaveError } from "#src/errors.js";
 import { IpamNetwork, type SimHost } from "#test/sim/ipam-network.js";
@@ -132,7 +132,7 @@ test("claims: free, own, another's, in use, network and broadcast address, outsi
   await failsWith(put(network, a, "w", "192.168.7.7/24"), "WEAVE_IPAM", /already owned by y/);
   await put(network, a, "_", "10.32.0.20/24");
   await put(network, a, "_", "10.32.0.20/24");
-  assert.equal(a.allocator!.holdings.holderOf(parseAddress("10.32.0.20"))?.ident, "10.32.0.20");
+  assert.equal(a.allocator!.leases.holderOf(parseAddress("10.32.0.20"))?.ident, "10.32.0.20");
   await failsWith(put(network, a, "q", "10.32.0.20/24"), "WEAVE_IPAM", /address 10\.32\.0\.20 already in use/);
   await failsWith(put(network, a, "_", "10.32.0.9/24"), "WEAVE_IPAM", /address 10\.32\.0\.9 is already owned by x/);
   await failsWith(
@@ -162,9 +162,9 @@ test("a dead container keeps its address for 30 s; a start or a claim brings it 
   assert.equal(await get(network, host, "c"), "10.32.0.4/24");
   await network.run(15_000);
   assert.equal(await get(network, host, "d"), "10.32.0.1/24");
-  assert.ok(allocator.holdings.get("b") !== undefined);
+  assert.ok(allocator.leases.get("b") !== undefined);
   // What is no container does not die.
-  assert.ok(allocator.holdings.get("weave:expose") !== undefined);
+  assert.ok(allocator.leases.get("weave:expose") !== undefined);
   // Its successor may claim the address of a dead one at once.
   allocator.requests.died("b");
   await put(network, host, "b2", "10.32.0.2/24");
@@ -173,7 +173,7 @@ test("a dead container keeps its address for 30 s; a start or a claim brings it 
 test("what has ended is nobody's before it is known that no interface has its addresses", async () => {
   const network = make(1);
   const [host] = network.hosts;
-  const { requests, holdings } = host.allocator!;
+  const { requests, leases } = host.allocator!;
   await get(network, host, "a");
   await get(network, host, "b");
   requests.ended("a");
@@ -181,7 +181,7 @@ test("what has ended is nobody's before it is known that no interface has its ad
   const claimed = put(network, host, "c", "10.32.0.1/24");
   await network.run(60_000);
   assert.equal(
-    holdings.holderOf(parseAddress("10.32.0.1"))?.ident,
+    leases.holderOf(parseAddress("10.32.0.1"))?.ident,
     "a",
     "neither given away nor free, however long it takes",
   );
@@ -196,9 +196,9 @@ test("what has ended is nobody's before it is known that no interface has its ad
   requests.ended("b");
   requests.died("b");
   await network.run(25_000);
-  assert.ok(holdings.get("b") !== undefined);
+  assert.ok(leases.get("b") !== undefined);
   await network.run(6_000);
-  assert.equal(holdings.get("b"), undefined);
+  assert.equal(leases.get("b"), undefined);
 });
 
 test("addresses that are to be avoided are handed out when nobody has others, and given away last", async () => {
@@ -343,7 +343,7 @@ test("peers with another range are named, and of two ranges that overlap one giv
   const words = /launched with --ipalloc-range 10\.32\.0\.0\/24, this one with 10\.32\.0\.0\/16/;
   await failsWith(get(network, other, "x"), "WEAVE_IPAM_RANGE", words);
   assert.match(
-    a.allocator!.rivals[0].why,
+    a.allocator!.otherRanges[0].why,
     /launched with --ipalloc-range 10\.32\.0\.0\/16, this one with 10\.32\.0\.0\/24$/,
   );
   await get(network, a, "still-works");

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { decodeMessage, encodeMessage, type Message } from "#ipam/messages.js";
-import type { Ownership } from "#ipam/ring.js";
-import { parseSubnet } from "#ipam/subnet.js";
+import type { Ownership } from "#ipam/ring/ring.js";
+import { parseSubnet } from "#ipam/ring/subnet.js";
+import { decodeMessage, encodeMessage, type Message } from "#ipam/wire/ipam-message.js";
 import { MAX_AHEAD_MS } from "#mesh/counter.js";
 import { IpamNetwork, type SimHost } from "#test/sim/ipam-network.js";
 

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { IntervalSet, largestBlock, sizeOf, subtract } from "#ipam/interval.js";
-import { decodeMessage, encodeMessage, fromWire } from "#ipam/messages.js";
-import { compareGenesis, compareOwnership, type Ownership, Ring, type Span } from "#ipam/ring.js";
-import { Space } from "#ipam/space.js";
-import { addressText, hostsOf, parseLease, parseSubnet, subnetOf } from "#ipam/subnet.js";
+import { IntervalSet, largestBlock, sizeOf, subtract } from "#ipam/ring/interval.js";
+import { compareGenesis, compareOwnership, type Ownership, Ring, type Span } from "#ipam/ring/ring.js";
+import { Space } from "#ipam/ring/space.js";
+import { addressText, hostsOf, parseLease, parseSubnet, subnetOf } from "#ipam/ring/subnet.js";
+import { decodeMessage, encodeMessage, fromWire } from "#ipam/wire/ipam-message.js";
 import { WeaveError } from "#src/errors.js";
 
 const RANGE = parseSubnet("10.32.0.0/26");

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseAddress, parseLease } from "#ipam/subnet.js";
+import { parseAddress, parseLease } from "#ipam/ring/subnet.js";
 import { Outliving } from "#router/outliving.js";
 import type { AttachedNetns } from "#src/linux/netns/inspect.js";
 import { silentLog } from "#src/log.js";
@@ -14,18 +14,18 @@ const sidecar: AttachedNetns = { netns: NETNS, container: undefined, addresses: 
 async function make() {
   const network = new IpamNetwork(1, { lost: 0, doubled: 0, delay: 2 });
   const host = network.add({ mode: "consensus", quorum: () => 1 });
-  const { requests, holdings } = network.start(host);
+  const { requests, leases } = network.start(host);
   requests.found("app", parseLease(`${ADDRESS}/24`), true);
   let namespaces: () => Promise<AttachedNetns[]> = async () => [];
-  const outliving = new Outliving({ requests, holdings, namespaces: () => namespaces(), log: silentLog });
+  const outliving = new Outliving({ requests, leases, namespaces: () => namespaces(), log: silentLog });
   const turns = async () => {
     for (let i = 0; i < 20; i++) await Promise.resolve();
   };
   return {
     network,
     outliving,
-    isHeld: () => holdings.holderOf(parseAddress(ADDRESS)) !== undefined,
-    isAlive: () => holdings.get("app")?.died === undefined,
+    isHeld: () => leases.holderOf(parseAddress(ADDRESS)) !== undefined,
+    isAlive: () => leases.get("app")?.died === undefined,
     holds: async (look: () => Promise<AttachedNetns[]>) => {
       namespaces = look;
       await turns();

@@ -1,11 +1,11 @@
-import { GRACE_MS, type Holder } from "#ipam/holdings.js";
-import { contains, type Interval, overlap } from "#ipam/interval.js";
-import { ringSummary } from "#ipam/messages.js";
+import { GRACE_MS, type LeaseHolder } from "#ipam/allocation/lease-table.js";
+import type { Reason, WaitOptions } from "#ipam/allocation/wait-queue.js";
 import type { Parts } from "#ipam/parts.js";
-import type { Ring } from "#ipam/ring.js";
-import { addressText, hostsOf, intervalText, type Lease, leaseText, type Subnet, subnetOf } from "#ipam/subnet.js";
+import { contains, type Interval, overlap } from "#ipam/ring/interval.js";
+import type { Ring } from "#ipam/ring/ring.js";
+import { addressText, hostsOf, intervalText, type Lease, leaseText, type Subnet, subnetOf } from "#ipam/ring/subnet.js";
 import { peerText } from "#ipam/surroundings.js";
-import type { Reason, WaitOptions } from "#ipam/waiting.js";
+import { ringSummary } from "#ipam/wire/ipam-message.js";
 import type { PeerName } from "#mesh/peer.js";
 import { WeaveError } from "#src/errors.js";
 import { isIdent } from "#src/ident.js";
@@ -18,7 +18,7 @@ const LAST_RESORT_MS = 2_000;
 /** "No container": the address is filed under its own text. */
 export const ANONYMOUS = "_";
 
-export interface HolderOptions extends WaitOptions {
+export interface RequestOptions extends WaitOptions {
   /** Whether the death of the holder frees the address. */
   readonly container?: boolean;
 }
@@ -37,7 +37,7 @@ export class Requests {
    *
    * @throws WEAVE_IPAM_RANGE when the subnet is outside our range; WEAVE_IPAM_WAIT, WEAVE_CANCELLED, WEAVE_STORE
    */
-  async allocate(ident: string, subnet: Subnet, options: HolderOptions = {}): Promise<Lease> {
+  async allocate(ident: string, subnet: Subnet, options: RequestOptions = {}): Promise<Lease> {
     checkIdent(ident);
     const bounds = overlap(hostsOf(subnet), this.#parts.env.range);
     if (bounds === undefined)
@@ -62,7 +62,7 @@ export class Requests {
    *
    * @throws WEAVE_IPAM when it is in use, or is the address of its network, or broadcast; WEAVE_IPAM_WAIT, WEAVE_CANCELLED
    */
-  async claim(ident: string, lease: Lease, options: HolderOptions = {}): Promise<void> {
+  async claim(ident: string, lease: Lease, options: RequestOptions = {}): Promise<void> {
     checkIdent(ident);
     const { address, prefix } = lease;
     const subnet = subnetOf(lease);
@@ -106,7 +106,7 @@ export class Requests {
    */
   found(ident: string, lease: Lease, container: boolean): void {
     checkIdent(ident);
-    const holder = this.#parts.holdings.holderOf(lease.address);
+    const holder = this.#parts.leases.holderOf(lease.address);
     if (holder?.ident === ident) return;
     if (holder !== undefined && (holder.died === undefined || holder.inDoubt))
       throw new WeaveError("WEAVE_IPAM", `address ${addressText(lease.address)} is already owned by ${holder.ident}`);
@@ -116,32 +116,32 @@ export class Requests {
   /** What a holder has in a subnet. */
   lookup(ident: string, subnet: Subnet): Lease[] {
     const hosts = hostsOf(subnet);
-    return (this.#parts.holdings.get(ident)?.leases ?? []).filter(({ address }) => contains(hosts, address));
+    return (this.#parts.leases.get(ident)?.leases ?? []).filter(({ address }) => contains(hosts, address));
   }
 
   /** @throws WEAVE_IPAM when the holder does not have it; WEAVE_STORE */
   free(ident: string, address: bigint): void {
     this.#parts.env.log.debug("an address is freed", { address: addressText(address), ident });
-    this.#parts.holdings.remove(ident === ANONYMOUS ? addressText(address) : ident, address);
+    this.#parts.leases.remove(ident === ANONYMOUS ? addressText(address) : ident, address);
     this.#parts.waiting.retry();
   }
 
   /** @throws WEAVE_IPAM when the holder has nothing; WEAVE_STORE */
   freeAll(ident: string): void {
     this.#parts.waiting.cancel("it was freed", ident);
-    this.#parts.holdings.removeAll(ident);
+    this.#parts.leases.removeAll(ident);
     this.#parts.waiting.retry();
   }
 
   /** Who holds an address on this host; undefined for nobody, and for a container that has died for certain. */
   holderOf(address: bigint): string | undefined {
-    const holder = this.#parts.holdings.holderOf(address);
+    const holder = this.#parts.leases.holderOf(address);
     return holder === undefined || (holder.died !== undefined && !holder.inDoubt) ? undefined : holder.ident;
   }
 
   /** Addresses that containers which do not run have asked for by name: others get them last. */
   avoid(addresses: ReadonlySet<bigint>): void {
-    this.#parts.holdings.avoid(addresses);
+    this.#parts.leases.avoid(addresses);
   }
 
   /**
@@ -150,20 +150,20 @@ export class Requests {
    */
   ended(ident: string): void {
     this.#parts.waiting.cancel("the container died", ident);
-    this.#parts.holdings.mark(ident, this.#parts.env.clock.now(), true);
+    this.#parts.leases.mark(ident, this.#parts.env.clock.now(), true);
   }
 
   /** A container has died: what it waits for is cancelled, what it holds is freed after {@link GRACE_MS}. */
   died(ident: string): void {
     this.#parts.waiting.cancel("the container died", ident);
-    this.#parts.holdings.mark(ident, this.#parts.env.clock.now());
+    this.#parts.leases.mark(ident, this.#parts.env.clock.now());
     // Somebody may wait for exactly one of its addresses.
     this.#parts.waiting.retry();
   }
 
   /** A container runs (again). */
   alive(ident: string): void {
-    this.#parts.holdings.mark(ident, undefined);
+    this.#parts.leases.mark(ident, undefined);
   }
 
   /** Resolves when there is a ring. @throws WEAVE_IPAM_WAIT, WEAVE_CANCELLED */
@@ -188,9 +188,9 @@ export class Requests {
     bounds: Interval,
     { container, since }: { readonly container: boolean; readonly since: number },
   ): Lease | undefined {
-    const existing = this.#parts.holdings.leaseIn(ident, hostsOf(subnet));
+    const existing = this.#parts.leases.leaseIn(ident, hostsOf(subnet));
     if (existing !== undefined) {
-      this.#parts.holdings.mark(ident, undefined);
+      this.#parts.leases.mark(ident, undefined);
       return existing;
     }
     const ring = this.#ready();
@@ -216,10 +216,10 @@ export class Requests {
   ): true | undefined {
     const { address } = lease;
     const text = addressText(address);
-    const holder = this.#parts.holdings.holderOf(address);
+    const holder = this.#parts.leases.holderOf(address);
     if (holder?.inDoubt && holder.ident !== ident) return undefined;
     if (holder !== undefined && !this.#yields(holder, ident, text)) {
-      this.#parts.holdings.mark(holder.ident, undefined);
+      this.#parts.leases.mark(holder.ident, undefined);
       return true;
     }
     if (!contains(this.#parts.env.range, address)) return this.#take(ident, lease, container, holder);
@@ -234,19 +234,19 @@ export class Requests {
     return undefined;
   }
 
-  #take(ident: string, lease: Lease, container: boolean, dead: Holder | undefined): true {
-    if (dead !== undefined) this.#parts.holdings.remove(dead.ident, lease.address);
+  #take(ident: string, lease: Lease, container: boolean, dead: LeaseHolder | undefined): true {
+    if (dead !== undefined) this.#parts.leases.remove(dead.ident, lease.address);
     this.#hold(ident, lease, container);
     return true;
   }
 
   #hold(ident: string, lease: Lease, container: boolean): void {
-    this.#parts.holdings.add(ident === ANONYMOUS ? addressText(lease.address) : ident, lease, container);
+    this.#parts.leases.add(ident === ANONYMOUS ? addressText(lease.address) : ident, lease, container);
     this.#parts.env.log.debug("an address is given", { address: leaseText(lease), ident });
   }
 
   /** Whether the holder of an address gives way to another one. False: they are the same. @throws WEAVE_IPAM */
-  #yields(holder: Holder, ident: string, text: string): boolean {
+  #yields(holder: LeaseHolder, ident: string, text: string): boolean {
     if (holder.ident === (ident === ANONYMOUS ? text : ident)) return false;
     if (holder.died !== undefined) return true;
     if (holder.ident === text) throw new WeaveError("WEAVE_IPAM", `address ${text} already in use`);
@@ -264,13 +264,13 @@ export class Requests {
   #ready(): Ring | undefined {
     if (this.#left) throw new WeaveError("WEAVE_CANCELLED", "this peer has left the network ('weave reset')");
     const { ring } = this.#parts.state;
-    this.#parts.rivals.check(ringSummary(ring));
+    this.#parts.otherRanges.check(ringSummary(ring));
     if (ring === undefined) {
       this.#parts.bootstrap.want();
       // It may have been made at once.
       return this.#parts.state.ring;
     }
-    return this.#parts.rollCall.running ? undefined : ring;
+    return this.#parts.ownershipCheck.running ? undefined : ring;
   }
 
   /** Why whoever needs addresses in an interval must wait. */
@@ -278,7 +278,7 @@ export class Requests {
     const { peers } = this.#parts.env;
     const { ring } = this.#parts.state;
     if (ring === undefined) return this.#parts.bootstrap.reason();
-    if (this.#parts.rollCall.running) {
+    if (this.#parts.ownershipCheck.running) {
       return {
         why: "word from other peers: this one was away, and may have been removed (for some seconds at most)",
         next: "Nothing needs to be done.",
@@ -320,12 +320,12 @@ export class Requests {
 
   /** Frees what containers held that have been dead for {@link GRACE_MS}. @throws WEAVE_STORE */
   tick(): void {
-    const { env, holdings } = this.#parts;
+    const { env, leases } = this.#parts;
     const now = env.clock.now();
-    for (const { ident, died, inDoubt } of [...holdings.all()]) {
+    for (const { ident, died, inDoubt } of [...leases.all()]) {
       if (died === undefined || inDoubt || now - died < GRACE_MS) continue;
       env.log.info("the addresses of a dead container are free again", { ident });
-      holdings.removeAll(ident);
+      leases.removeAll(ident);
     }
   }
 

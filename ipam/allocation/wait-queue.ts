@@ -41,7 +41,7 @@ interface Entry extends Waiter {
 const MAX_WAITERS = 4_096;
 
 /** Operations that wait for the ring, for space, or for another peer's answer. All are tried again on every change. */
-export class Waiting {
+export class WaitQueue {
   readonly #clock: Clock;
   readonly #entries = new Set<Entry>();
   #running = false;

@@ -1,9 +1,9 @@
 import { z } from "zod/mini";
-import { Election, type Vote, type Votes } from "#ipam/election.js";
-import { votesFromWire, votesShape, votesToWire } from "#ipam/messages.js";
-import type { Genesis } from "#ipam/ring.js";
+import { Election, type Vote, type Votes } from "#ipam/agreement/election.js";
+import type { Reason } from "#ipam/allocation/wait-queue.js";
+import type { Genesis } from "#ipam/ring/ring.js";
 import { durationText, type Surroundings } from "#ipam/surroundings.js";
-import type { Reason } from "#ipam/waiting.js";
+import { votesFromWire, votesShape, votesToWire } from "#ipam/wire/ipam-message.js";
 import type { PeerName } from "#mesh/peer.js";
 import { readStored } from "#src/store.js";
 import { ThrottledTask } from "#src/throttled-task.js";

@@ -1,4 +1,4 @@
-import type { Genesis } from "#ipam/ring.js";
+import type { Genesis } from "#ipam/ring/ring.js";
 import { successor } from "#mesh/counter.js";
 import { MAX_PEERS, type PeerName } from "#mesh/peer.js";
 

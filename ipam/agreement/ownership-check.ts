@@ -1,4 +1,4 @@
-import type { RingState } from "#ipam/ring-state.js";
+import type { RingState } from "#ipam/agreement/ring-state.js";
 import type { Surroundings } from "#ipam/surroundings.js";
 import type { PeerName } from "#mesh/peer.js";
 
@@ -13,7 +13,7 @@ const REPEAT_MS = 500;
  * been removed meanwhile, or its disk may be an old one, or a new one. It shows its spans to every peer within reach;
  * their answers bring what they know better.
  */
-export class RollCall {
+export class OwnershipCheck {
   readonly #env: Surroundings;
   readonly #state: RingState;
   readonly #participants: () => ReadonlySet<PeerName>;

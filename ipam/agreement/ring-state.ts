@@ -1,9 +1,9 @@
 import { z } from "zod/mini";
-import type { Holdings } from "#ipam/holdings.js";
-import { MAX_SPANS, ringFromWire, ringShape, ringToWire } from "#ipam/messages.js";
-import { compareGenesis, type Ownership, Ring, type Span } from "#ipam/ring.js";
-import { Space } from "#ipam/space.js";
+import type { LeaseTable } from "#ipam/allocation/lease-table.js";
+import { compareGenesis, type Ownership, Ring, type Span } from "#ipam/ring/ring.js";
+import { Space } from "#ipam/ring/space.js";
 import { type Surroundings, unixSeconds } from "#ipam/surroundings.js";
+import { MAX_SPANS, ringFromWire, ringShape, ringToWire } from "#ipam/wire/ipam-message.js";
 import { successor } from "#mesh/counter.js";
 import { WeaveError } from "#src/errors.js";
 import { readStored } from "#src/store.js";
@@ -20,16 +20,16 @@ const shape = z.object({ name: z.string(), range: z.string(), ...ringShape.shape
  */
 export class RingState {
   readonly #env: Surroundings;
-  readonly #holdings: Pick<Holdings, "used" | "avoided">;
+  readonly #leases: Pick<LeaseTable, "used" | "avoided">;
   readonly #changed: () => void;
   #ring: Ring | undefined;
   #space: Space;
   #dirty = false;
 
   /** @param changed called after each change @throws WEAVE_STORE */
-  constructor(env: Surroundings, holdings: Pick<Holdings, "used" | "avoided">, changed: () => void) {
+  constructor(env: Surroundings, leases: Pick<LeaseTable, "used" | "avoided">, changed: () => void) {
     this.#env = env;
-    this.#holdings = holdings;
+    this.#leases = leases;
     this.#changed = changed;
     this.#ring = this.#load();
     this.#space = this.#makeSpace();
@@ -145,8 +145,8 @@ export class RingState {
   #makeSpace(): Space {
     return new Space(
       this.own.filter(({ value }) => !value.pending),
-      this.#holdings.used,
-      this.#holdings.avoided,
+      this.#leases.used,
+      this.#leases.avoided,
     );
   }
 

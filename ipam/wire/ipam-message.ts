@@ -1,8 +1,8 @@
 import { z } from "zod/mini";
-import type { Ballot, Vote, Votes } from "#ipam/election.js";
-import type { Interval } from "#ipam/interval.js";
-import { CAUSES, type Genesis, type Ownership, type Ring, type Span } from "#ipam/ring.js";
-import { addressBytes, addressFromBytes } from "#ipam/subnet.js";
+import type { Ballot, Vote, Votes } from "#ipam/agreement/election.js";
+import type { Interval } from "#ipam/ring/interval.js";
+import { CAUSES, type Genesis, type Ownership, type Ring, type Span } from "#ipam/ring/ring.js";
+import { addressBytes, addressFromBytes } from "#ipam/ring/subnet.js";
 import { countShape, MAX_PEERS, type PeerName, peerNameShape } from "#mesh/peer.js";
 import { decode, encode } from "#src/codec.js";
 import { WeaveError } from "#src/errors.js";

@@ -1,10 +1,10 @@
-import type { Holdings } from "#ipam/holdings.js";
-import { contains } from "#ipam/interval.js";
-import type { Span } from "#ipam/ring.js";
-import type { RingState } from "#ipam/ring-state.js";
-import { addressText } from "#ipam/subnet.js";
+import type { RingState } from "#ipam/agreement/ring-state.js";
+import type { LeaseTable } from "#ipam/allocation/lease-table.js";
+import type { Reason } from "#ipam/allocation/wait-queue.js";
+import { contains } from "#ipam/ring/interval.js";
+import type { Span } from "#ipam/ring/ring.js";
+import { addressText } from "#ipam/ring/subnet.js";
 import { peerText, type Surroundings } from "#ipam/surroundings.js";
-import type { Reason } from "#ipam/waiting.js";
 import type { PeerName } from "#mesh/peer.js";
 
 const REPEAT_MS = 5_000;
@@ -32,13 +32,13 @@ export interface ContestedAddress extends Reason {
 export class ContestedAddresses {
   readonly #env: Surroundings;
   readonly #state: RingState;
-  readonly #holdings: Holdings;
+  readonly #leases: LeaseTable;
   #contested = new Map<bigint, Contested>();
 
-  constructor(env: Surroundings, state: RingState, holdings: Holdings) {
+  constructor(env: Surroundings, state: RingState, leases: LeaseTable) {
     this.#env = env;
     this.#state = state;
-    this.#holdings = holdings;
+    this.#leases = leases;
   }
 
   /** Looks which addresses are contested now, and asks for them. */
@@ -49,7 +49,7 @@ export class ContestedAddresses {
     const next = new Map<bigint, Contested>();
     const asks = new Map<PeerName, bigint[]>();
     if (ring !== undefined) {
-      for (const [address, ident] of this.#holdings.addresses()) {
+      for (const [address, ident] of this.#leases.addresses()) {
         if (!contains(range, address)) continue;
         const { owner } = ring.at(address).value;
         if (owner === self) continue;
@@ -74,7 +74,7 @@ export class ContestedAddresses {
     const held: { address: bigint; ident: string }[] = [];
     for (const address of [...new Set(addresses)].sort((a, b) => (a < b ? -1 : 1))) {
       if (!contains(this.#env.range, address) || !space.owns(address)) continue;
-      const holder = this.#holdings.holderOf(address);
+      const holder = this.#leases.holderOf(address);
       if (holder !== undefined) held.push({ address, ident: holder.ident });
       else {
         const { value } = ring.at(address);

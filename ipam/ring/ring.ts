@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { type Interval, overlap, sizeOf } from "#ipam/interval.js";
-import type { Subnet } from "#ipam/subnet.js";
+import { type Interval, overlap, sizeOf } from "#ipam/ring/interval.js";
+import type { Subnet } from "#ipam/ring/subnet.js";
 import type { PeerName } from "#mesh/peer.js";
 import { compareText, shortHash } from "#src/text.js";
 

@@ -1,8 +1,8 @@
-import { overlap } from "#ipam/interval.js";
-import type { RingSummary } from "#ipam/messages.js";
-import { parseSubnet, type Subnet } from "#ipam/subnet.js";
+import type { Reason } from "#ipam/allocation/wait-queue.js";
+import { overlap } from "#ipam/ring/interval.js";
+import { parseSubnet, type Subnet } from "#ipam/ring/subnet.js";
 import { peerText, type Surroundings } from "#ipam/surroundings.js";
-import type { Reason } from "#ipam/waiting.js";
+import type { RingSummary } from "#ipam/wire/ipam-message.js";
 import { MAX_PEERS, type PeerName } from "#mesh/peer.js";
 import { WeaveError } from "#src/errors.js";
 
@@ -15,9 +15,9 @@ interface Rival {
  * Peers that were launched with another range. They are on our network, and their rings and ours never meet: nobody may
  * hand out an address twice, so of two ranges that overlap one gives way, the same at both ends, and says so.
  */
-export class Rivals {
+export class OtherRanges {
   readonly #env: Surroundings;
-  readonly #rivals = new Map<PeerName, Rival>();
+  readonly #otherRanges = new Map<PeerName, Rival>();
 
   constructor(env: Surroundings) {
     this.#env = env;
@@ -31,33 +31,33 @@ export class Rivals {
     } catch {
       return;
     }
-    if (!this.#rivals.has(peer)) {
-      if (this.#rivals.size >= MAX_PEERS) return;
+    if (!this.#otherRanges.has(peer)) {
+      if (this.#otherRanges.size >= MAX_PEERS) return;
       this.#env.log.warn("a peer allocates from another range", {
         peer: peerText(this.#env, peer),
         theirs: subnet.text,
         ours: this.#env.range.text,
       });
     }
-    this.#rivals.set(peer, { range: subnet, ring });
+    this.#otherRanges.set(peer, { range: subnet, ring });
   }
 
   peers(): Iterable<PeerName> {
-    return this.#rivals.keys();
+    return this.#otherRanges.keys();
   }
 
   forget(peer: PeerName): void {
-    this.#rivals.delete(peer);
+    this.#otherRanges.delete(peer);
   }
 
   tidy(): void {
     const reachable = this.#env.peers.reachable();
-    for (const peer of this.#rivals.keys()) if (!reachable.has(peer)) this.#rivals.delete(peer);
+    for (const peer of this.#otherRanges.keys()) if (!reachable.has(peer)) this.#otherRanges.delete(peer);
   }
 
   /** @throws WEAVE_IPAM_RANGE when somebody's range overlaps ours and holds against it */
   check(ours: RingSummary | undefined): void {
-    for (const [peer, rival] of this.#rivals) {
+    for (const [peer, rival] of this.#otherRanges) {
       if (!this.#losesTo(rival, ours)) continue;
       const { why, next } = this.#reason(peer, rival);
       throw new WeaveError("WEAVE_IPAM_RANGE", `no address is handed out here: ${why}`, { next });
@@ -65,7 +65,7 @@ export class Rivals {
   }
 
   status(ours: RingSummary | undefined): Reason[] {
-    return [...this.#rivals].map(([peer, rival]) => {
+    return [...this.#otherRanges].map(([peer, rival]) => {
       const { why, next } = this.#reason(peer, rival);
       const effect = this.#losesTo(rival, ours) ? "; until then no address is handed out here" : "";
       return { why: why + effect, next };

@@ -1,4 +1,4 @@
-import { type Interval, IntervalSet, largestBlock, overlap, sizeOf, subtract } from "#ipam/interval.js";
+import { type Interval, IntervalSet, largestBlock, overlap, sizeOf, subtract } from "#ipam/ring/interval.js";
 
 /**
  * What a peer has to hand out: its own ranges (from the ring) without what is held. Nothing is stored twice, so own ranges

@@ -1,6 +1,6 @@
 import { z } from "zod/mini";
-import { IntervalSet } from "#ipam/interval.js";
-import { addressText, type Lease, leaseText, parseLease } from "#ipam/subnet.js";
+import { IntervalSet } from "#ipam/ring/interval.js";
+import { addressText, type Lease, leaseText, parseLease } from "#ipam/ring/subnet.js";
 import { WeaveError } from "#src/errors.js";
 import { checkStored, type Store } from "#src/store.js";
 
@@ -18,7 +18,7 @@ const shape = z.object({
   leases: z.array(z.string().check(z.regex(/^[\d./]{9,18}$/))).check(z.maxLength(MAX_LEASES)),
 });
 
-export interface Holder {
+export interface LeaseHolder {
   readonly ident: string;
   /** Its death frees what it holds. What is no container (`weave:expose`) holds until it is told otherwise. */
   readonly container: boolean;
@@ -30,9 +30,9 @@ export interface Holder {
 }
 
 /** Who on this host holds which addresses. Every change is on disk before it is in memory. */
-export class Holdings {
+export class LeaseTable {
   readonly #store: Store;
-  readonly #holders = new Map<string, Holder>();
+  readonly #holders = new Map<string, LeaseHolder>();
   readonly #byAddress = new Map<bigint, string>();
   /** All held addresses. */
   readonly used = new IntervalSet();
@@ -54,16 +54,16 @@ export class Holdings {
     }
   }
 
-  get(ident: string): Holder | undefined {
+  get(ident: string): LeaseHolder | undefined {
     return this.#holders.get(ident);
   }
 
-  all(): IterableIterator<Holder> {
+  all(): IterableIterator<LeaseHolder> {
     return this.#holders.values();
   }
 
   /** Who holds an address. */
-  holderOf(address: bigint): Holder | undefined {
+  holderOf(address: bigint): LeaseHolder | undefined {
     const ident = this.#byAddress.get(address);
     return ident === undefined ? undefined : this.#holders.get(ident);
   }
@@ -132,18 +132,18 @@ export class Holdings {
     for (const address of addresses) this.avoided.add(address);
   }
 
-  #save(holder: Holder): void {
+  #save(holder: LeaseHolder): void {
     const { ident, container, leases } = holder;
     this.#store.put(PREFIX + ident, { container, leases: leases.map(leaseText) });
     this.#keep(holder);
   }
 
-  #drop(was: Holder): void {
+  #drop(was: LeaseHolder): void {
     this.#store.remove(PREFIX + was.ident);
     this.#forget(was);
   }
 
-  #keep(holder: Holder): void {
+  #keep(holder: LeaseHolder): void {
     const was = this.#holders.get(holder.ident);
     if (was !== undefined) this.#forget(was);
     this.#holders.set(holder.ident, holder);
@@ -153,7 +153,7 @@ export class Holdings {
     }
   }
 
-  #forget({ ident, leases }: Holder): void {
+  #forget({ ident, leases }: LeaseHolder): void {
     this.#holders.delete(ident);
     for (const { address } of leases) {
       this.#byAddress.delete(address);

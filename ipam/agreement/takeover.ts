@@ -1,10 +1,10 @@
 import { z } from "zod/mini";
-import type { Holdings } from "#ipam/holdings.js";
-import { contains, subtract } from "#ipam/interval.js";
-import type { Message } from "#ipam/messages.js";
-import type { Span } from "#ipam/ring.js";
-import type { RingState } from "#ipam/ring-state.js";
+import type { RingState } from "#ipam/agreement/ring-state.js";
+import type { LeaseTable } from "#ipam/allocation/lease-table.js";
+import { contains, subtract } from "#ipam/ring/interval.js";
+import type { Span } from "#ipam/ring/ring.js";
 import { peerText, type Surroundings, unixSeconds } from "#ipam/surroundings.js";
+import type { Message } from "#ipam/wire/ipam-message.js";
 import { successor } from "#mesh/counter.js";
 import { type PeerName, peerNameShape } from "#mesh/peer.js";
 import { readStored } from "#src/store.js";
@@ -49,7 +49,7 @@ interface Takeover {
 export class Takeovers {
   readonly #env: Surroundings;
   readonly #state: RingState;
-  readonly #holdings: Holdings;
+  readonly #leases: LeaseTable;
   /** Peers that take part in IPAM, as far as is known: others need not answer. */
   readonly #participants: () => ReadonlySet<PeerName>;
   #current: Takeover | undefined;
@@ -58,10 +58,10 @@ export class Takeovers {
   /** Of these, those of the last time. */
   notAsked: readonly PeerName[] = [];
 
-  constructor(env: Surroundings, state: RingState, holdings: Holdings, participants: () => ReadonlySet<PeerName>) {
+  constructor(env: Surroundings, state: RingState, leases: LeaseTable, participants: () => ReadonlySet<PeerName>) {
     this.#env = env;
     this.#state = state;
-    this.#holdings = holdings;
+    this.#leases = leases;
     this.#participants = participants;
   }
 
@@ -137,7 +137,7 @@ export class Takeovers {
     if (ring === undefined) return;
     // An answer that a crash could undo must not be given.
     this.#state.flush();
-    const held = [...this.#holdings.addresses()]
+    const held = [...this.#leases.addresses()]
       .map(([address]) => address)
       .filter((address) => spans.some((span) => contains(span, address)));
     this.#env.unicast(from, { kind: "agreed", ring: ring.id, id, spans: spans.flatMap((s) => ring.within(s)), held });

@@ -1,4 +1,4 @@
-import type { Interval } from "#ipam/interval.js";
+import type { Interval } from "#ipam/ring/interval.js";
 import { isIpv4, parseCidr } from "#src/address.js";
 import { WeaveError } from "#src/errors.js";
 

@@ -1,4 +1,6 @@
-import type { Interval } from "#ipam/interval.js";
+import type { Parts } from "#ipam/parts.js";
+import type { Interval } from "#ipam/ring/interval.js";
+import { type Genesis, Ring, type Span } from "#ipam/ring/ring.js";
 import {
   decodeMessage,
   encodeMessage,
@@ -7,9 +9,7 @@ import {
   type Message,
   type RingSummary,
   ringSummary,
-} from "#ipam/messages.js";
-import type { Parts } from "#ipam/parts.js";
-import { type Genesis, Ring, type Span } from "#ipam/ring.js";
+} from "#ipam/wire/ipam-message.js";
 import { MAX_AHEAD_MS, successor } from "#mesh/counter.js";
 import type { Gossiper } from "#mesh/gossip.js";
 import { MAX_PEERS, type PeerName } from "#mesh/peer.js";
@@ -20,7 +20,7 @@ import { RateLimiter } from "#src/rate-limiter.js";
 const TELLINGS = { perSecond: 3, burst: 3 };
 
 /** What allocators say to one another on their channel. */
-export class Conversation implements Gossiper {
+export class MessageHandler implements Gossiper {
   readonly #parts: Parts;
   readonly #tellings: RateLimiter;
   /** Peers whose ring differs from ours, and with whom it was not compared in full for now. */
@@ -63,10 +63,10 @@ export class Conversation implements Gossiper {
     if (from === this.#parts.env.self) return undefined;
     const { range, body } = decodeMessage(payload);
     if (range !== this.#parts.env.range.text) {
-      if (body.kind === "digest") this.#parts.rivals.note(from, range, body.ring ?? undefined);
+      if (body.kind === "digest") this.#parts.otherRanges.note(from, range, body.ring ?? undefined);
       return undefined;
     }
-    this.#parts.rivals.forget(from);
+    this.#parts.otherRanges.forget(from);
     if (this.participants.size < MAX_PEERS) this.participants.add(from);
     const message = fromWire(body, this.#parts.env.range);
     // Each step of an honest peer takes more than a millisecond: no counter of its own is ever above the time.
@@ -116,7 +116,7 @@ export class Conversation implements Gossiper {
         return undefined;
       case "agreed":
         if (this.#hearSpans(from, message)) {
-          this.#parts.rollCall.answered(from, message.id);
+          this.#parts.ownershipCheck.answered(from, message.id);
           this.#parts.takeovers.answered(from, message);
         }
         return undefined;
@@ -165,7 +165,8 @@ export class Conversation implements Gossiper {
     if (!this.#parts.state.losesTo(theirs)) return;
     // That we own a part of it already, and have no memory of how, means that our disk was lost. This begins before the
     // ring changes: on that whoever waits tries again.
-    if (theirs.ownedBy(this.#parts.env.self).length > 0 && !this.#parts.bootstrap.voted) this.#parts.rollCall.begin();
+    if (theirs.ownedBy(this.#parts.env.self).length > 0 && !this.#parts.bootstrap.voted)
+      this.#parts.ownershipCheck.begin();
     this.#parts.state.adopt(theirs);
     this.#parts.env.gossip(this.#digest());
   }
@@ -200,7 +201,7 @@ export class Conversation implements Gossiper {
   #give(to: PeerName, bounds: Interval): void {
     const { ring, space } = this.#parts.state;
     // Not as long as we may have lost it ourselves.
-    if (ring === undefined || this.#parts.rollCall.running) return;
+    if (ring === undefined || this.#parts.ownershipCheck.running) return;
     const chunk = space.donation(bounds);
     if (chunk === undefined && ring.within(bounds).every(({ value }) => value.owner !== this.#parts.env.self)) {
       // It asks the wrong one, because it knows less.
@@ -226,7 +227,8 @@ export class Conversation implements Gossiper {
     if (this.#parts.state.ring !== undefined) return;
     this.#parts.env.log.info("the range is divided", { range: this.#parts.env.range.text, among: genesis.peers });
     // With the peers named by the operator this may be the hundredth start, on a new disk.
-    if (genesis.at === 0 && genesis.peers.some((peer) => peer !== this.#parts.env.self)) this.#parts.rollCall.begin();
+    if (genesis.at === 0 && genesis.peers.some((peer) => peer !== this.#parts.env.self))
+      this.#parts.ownershipCheck.begin();
     this.#parts.state.adopt(Ring.first(this.#parts.env.range, genesis));
     this.#parts.env.gossip(this.#digest());
   }

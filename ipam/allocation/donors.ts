@@ -1,6 +1,6 @@
-import { type Interval, sizeOf } from "#ipam/interval.js";
-import type { Ring } from "#ipam/ring.js";
-import { addressText } from "#ipam/subnet.js";
+import { type Interval, sizeOf } from "#ipam/ring/interval.js";
+import type { Ring } from "#ipam/ring/ring.js";
+import { addressText } from "#ipam/ring/subnet.js";
 import type { Surroundings } from "#ipam/surroundings.js";
 import { MAX_PEERS, type PeerName } from "#mesh/peer.js";
 
