@@ -3,7 +3,8 @@ import { rmSync, writeFileSync } from "node:fs";
 import { STATUS_CODES } from "node:http";
 import { isIP } from "node:net";
 import { hostname } from "node:os";
-import type { Access, Answer } from "#router/api/http.js";
+import type { Access } from "#router/api/http.js";
+import type { Answer } from "#router/route.js";
 import { controlSocket, tokenFile } from "#src/paths.js";
 
 const TOKEN_BYTES = 32;

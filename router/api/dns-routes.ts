@@ -1,16 +1,20 @@
 import type { Match } from "#dns/nameserver.js";
-import { type Answer, type Request, type Route, route } from "#router/api/http.js";
+import { type Answer, type Request, type Route, route } from "#router/route.js";
 import type { Router } from "#router/router.js";
 import { isIpv4 } from "#src/address.js";
 import { WeaveError } from "#src/errors.js";
 import { isIdent } from "#src/ident.js";
+
+/** Names are removed by container, by container and address, or all. */
+type Removal = Pick<Request, "form"> & { readonly params: { readonly ident?: string; readonly address?: string } };
 
 /** The control API of weaveDNS. Without it its paths do not exist. */
 export function dnsRoutes(router: Router): Route[] {
   const { dns, options } = router;
   if (dns === undefined) return [];
   const { names } = dns;
-  const remove = ({ params: [ident, address], form }: Request): Answer => {
+  const remove = ({ params, form }: Removal): Answer => {
+    const { ident, address } = params;
     const hostname = form.get("fqdn") ?? undefined;
     const match: Match = {
       ...(ident === undefined ? {} : { ident }),
@@ -21,13 +25,13 @@ export function dnsRoutes(router: Router): Route[] {
     return { status: 204 };
   };
   return [
-    route("GET", /^\/domain$/, () => ({ body: names.domain })),
-    route("GET", /^\/dns-address$/, async () => ({ body: (await dns.address(options.bridge)).host })),
-    route("GET", /^\/dns-address-port$/, async () => {
+    route("GET /domain", () => ({ body: names.domain })),
+    route("GET /dns-address", async () => ({ body: (await dns.address(options.bridge)).host })),
+    route("GET /dns-address-port", async () => {
       const { host, port } = await dns.address(options.bridge);
       return { body: `${host}:${port}` };
     }),
-    route("GET", /^\/name$/, () => ({
+    route("GET /name", () => ({
       type: "application/json",
       body: JSON.stringify(
         names.records.map(({ ident, origin, address, hostname, version, tombstone }) => ({
@@ -41,15 +45,15 @@ export function dnsRoutes(router: Router): Route[] {
         })),
       ),
     })),
-    route("PUT", /^\/name\/([^/]+)\/([^/]+)$/, ({ params: [ident, address], form }) => {
+    route("PUT /name/:ident/:address", ({ params: { ident, address }, form }) => {
       const fqdn = form.get("fqdn");
       if (fqdn === null) throw new WeaveError("WEAVE_DNS_NAME", "no name was given: add fqdn=NAME");
       names.add(checkIdent(ident), checkAddress(address), fqdn);
       return { status: 204 };
     }),
-    route("DELETE", /^\/name$/, remove),
-    route("DELETE", /^\/name\/([^/]+)$/, remove),
-    route("DELETE", /^\/name\/([^/]+)\/([^/]+)$/, remove),
+    route("DELETE /name", remove),
+    route("DELETE /name/:ident", remove),
+    route("DELETE /name/:ident/:address", remove),
   ];
 }
 

@@ -6,6 +6,7 @@ import {
   type Server,
   type ServerResponse,
 } from "node:http";
+import type { Answer, Route } from "#router/route.js";
 import { errorText, systemCode, WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 import { readBody } from "#src/request-body.js";
@@ -15,32 +16,6 @@ import { surviveErrors } from "#src/server-errors.js";
 const MAX_BODY = 256 << 10;
 const REQUEST_MS = 30_000;
 
-export interface Request {
-  readonly method: string;
-  readonly path: string;
-  /** Groups of the route's pattern, decoded. */
-  readonly params: readonly string[];
-  /** Query and form body together. */
-  readonly form: URLSearchParams;
-  readonly accept: string;
-  /** Aborted when the caller has gone: what it waited for is of no use any more. */
-  readonly signal: AbortSignal;
-}
-
-export interface Answer {
-  readonly status?: number;
-  readonly type?: string;
-  readonly body?: string;
-}
-
-export interface Route {
-  readonly method: string;
-  readonly pattern: RegExp;
-  /** Whether it changes anything: every method but GET does, unless said otherwise. */
-  readonly changes?: boolean;
-  handle(request: Request): Answer | Promise<Answer>;
-}
-
 /**
  * Decides about one request, before its body is read.
  *
@@ -48,13 +23,6 @@ export interface Route {
  * @returns the answer that refuses it, or undefined
  */
 export type Access = (headers: IncomingHttpHeaders, changes: boolean) => Answer | undefined;
-
-export const route = (method: string, pattern: RegExp, handle: Route["handle"]): Route => ({ method, pattern, handle });
-/** A GET that changes something, as Weave Net has it. */
-export const changingGet = (pattern: RegExp, handle: Route["handle"]): Route => ({
-  ...route("GET", pattern, handle),
-  changes: true,
-});
 
 /**
  * A plain HTTP server over a table of routes: unknown paths are 404, known ones with another method 405.
@@ -100,15 +68,15 @@ async function serve(
     const method = incoming.method === "HEAD" ? "GET" : incoming.method;
     const route = matching.find((candidate) => candidate.method === method);
     if (route === undefined) return { status: 405, body: "Method Not Allowed\n" };
-    const forbidden = access(incoming.headers, route.changes ?? route.method !== "GET");
+    const forbidden = access(incoming.headers, route.changes);
     if (forbidden !== undefined) return forbidden;
     const form = new URLSearchParams(url.search);
     for (const [key, value] of new URLSearchParams(await readBody(incoming, MAX_BODY))) form.append(key, value);
-    const params = route.pattern.exec(url.pathname)!.slice(1).map(decodeURIComponent);
+    const segments = route.pattern.exec(url.pathname)!.slice(1).map(decodeURIComponent);
     return await route.handle({
       method: route.method,
       path: url.pathname,
-      params,
+      params: Object.fromEntries(route.names.map((name, index) => [name, segments[index]])),
       form,
       accept: incoming.headers.accept ?? "",
       signal,

@@ -2,8 +2,8 @@ import type { RequestOptions } from "#ipam/allocation/requests.js";
 import { subjectText } from "#ipam/allocation/wait-queue.js";
 import { explainAddress, explainPeer } from "#ipam/explain.js";
 import { type Lease, leaseText, parseAddress, parseLease, parseSubnet } from "#ipam/ring/subnet.js";
-import { type Answer, changingGet, type Request, type Route, route } from "#router/api/http.js";
 import type { Ipam } from "#router/ipam.js";
+import { type Answer, type Request, type Route, route } from "#router/route.js";
 import type { Router } from "#router/router.js";
 import { isIpv4 } from "#src/address.js";
 import { errorText, WeaveError } from "#src/errors.js";
@@ -13,45 +13,51 @@ const MAX_WAIT_S = 24 * 3_600;
 /** `DELETE /peer/{id}` answers after this long also where not all have agreed yet. */
 const AGREEMENT_MS = 5_000;
 
+/** Whose addresses, and in which subnet: the default one where none is named. */
+type Holder = { readonly ident: string; readonly ip?: string; readonly prefix?: string };
+
 /** The control API of IPAM. Without IPAM its paths do not exist. */
 export function ipamRoutes(router: Router): Route[] {
   const { ipam } = router;
   if (ipam === undefined) return [];
   const { allocator, defaultSubnet } = ipam;
-  const byId = /^\/ip\/([^/]+)$/;
-  const bySubnet = /^\/ip\/([^/]+)\/([^/]+)\/([^/]+)$/;
-  const subnetOf = ([, ip, prefix]: readonly string[]) =>
-    ip === undefined ? defaultSubnet : parseSubnet(`${ip}/${prefix}`);
+  const subnetOf = ({ ip, prefix }: Holder) => (ip === undefined ? defaultSubnet : parseSubnet(`${ip}/${prefix}`));
 
-  const lookup = ({ params }: Request): Answer => ({
-    body: allocator.requests.lookup(params[0], subnetOf(params)).map(leaseText).join(" "),
+  const lookup = ({ params }: { params: Holder }): Answer => ({
+    body: allocator.requests.lookup(params.ident, subnetOf(params)).map(leaseText).join(" "),
   });
-  const allocate = async (request: Request): Promise<Answer> => {
+  const allocate = async (request: Request<"ident">): Promise<Answer> => {
     const { params, form } = request;
-    if (form.get("check-alive") === "true") await router.docker?.checkAlive(params[0]);
-    return { body: leaseText(await allocator.requests.allocate(params[0], subnetOf(params), holderOptions(request))) };
+    if (form.get("check-alive") === "true") await router.docker?.checkAlive(params.ident);
+    return {
+      body: leaseText(await allocator.requests.allocate(params.ident, subnetOf(params), holderOptions(request))),
+    };
   };
   return [
     // It starts the election.
-    changingGet(/^\/ring$/, async (request) => {
-      await allocator.requests.prime(holderOptions(request));
-      return {};
-    }),
-    route("GET", /^\/ipinfo\/defaultsubnet$/, () => ({ body: defaultSubnet.text })),
-    route("GET", /^\/ipinfo\/tracker$/, () => ({ body: "\n" })),
-    route("GET", /^\/ipinfo\/waiting$/, ({ form }) => ({ body: waitingText(ipam, form.get("ident")) })),
-    route("GET", /^\/ipinfo\/explain$/, ({ form }) => ({ body: explain(ipam, form.get("what") ?? "") })),
-    route("GET", /^\/ip$/, () => ({ type: "application/json", body: ownedJson(ipam) })),
-    route("GET", byId, lookup),
-    route("GET", bySubnet, lookup),
-    route("POST", byId, allocate),
-    route("POST", bySubnet, allocate),
-    route("PUT", bySubnet, (request) => claim(router, ipam, request)),
-    route("DELETE", byId, ({ params: [ident] }) => {
+    route(
+      "GET /ring",
+      async (request) => {
+        await allocator.requests.prime(holderOptions(request));
+        return {};
+      },
+      { changes: true },
+    ),
+    route("GET /ipinfo/defaultsubnet", () => ({ body: defaultSubnet.text })),
+    route("GET /ipinfo/tracker", () => ({ body: "\n" })),
+    route("GET /ipinfo/waiting", ({ form }) => ({ body: waitingText(ipam, form.get("ident")) })),
+    route("GET /ipinfo/explain", ({ form }) => ({ body: explain(ipam, form.get("what") ?? "") })),
+    route("GET /ip", () => ({ type: "application/json", body: ownedJson(ipam) })),
+    route("GET /ip/:ident", lookup),
+    route("GET /ip/:ident/:ip/:prefix", lookup),
+    route("POST /ip/:ident", allocate),
+    route("POST /ip/:ident/:ip/:prefix", allocate),
+    route("PUT /ip/:ident/:ip/:prefix", (request) => claim(router, ipam, request)),
+    route("DELETE /ip/:ident", ({ params: { ident } }) => {
       allocator.requests.freeAll(ident);
       return { status: 204 };
     }),
-    route("DELETE", /^\/ip\/([^/]+)\/([^/]+)$/, ({ params: [ident, ip] }) => {
+    route("DELETE /ip/:ident/:ip", ({ params: { ident, ip } }) => {
       try {
         allocator.requests.free(ident, parseAddress(ip));
       } catch (error) {
@@ -59,17 +65,15 @@ export function ipamRoutes(router: Router): Route[] {
       }
       return { status: 204 };
     }),
-    route("DELETE", /^\/peer$/, () => {
+    route("DELETE /peer", () => {
       allocator.leave();
       return { status: 204 };
     }),
-    route("DELETE", /^\/peer\/([^/]+)$/, ({ params: [who], form }) =>
-      removePeer(ipam, who, form.get("force") === "true"),
-    ),
+    route("DELETE /peer/:who", ({ params: { who }, form }) => removePeer(ipam, who, form.get("force") === "true")),
   ];
 }
 
-function holderOptions({ form, signal }: Request): RequestOptions {
+function holderOptions({ form, signal }: Pick<Request, "form" | "signal">): RequestOptions {
   const text = form.get("timeout");
   const seconds = Number(text);
   if (text !== null && !(seconds >= 0 && seconds <= MAX_WAIT_S)) {
@@ -84,8 +88,12 @@ function holderOptions({ form, signal }: Request): RequestOptions {
   };
 }
 
-async function claim(router: Router, { allocator }: Ipam, request: Request): Promise<Answer> {
-  const [ident, ip, prefix] = request.params;
+async function claim(
+  router: Router,
+  { allocator }: Ipam,
+  request: Request<"ident" | "ip" | "prefix">,
+): Promise<Answer> {
+  const { ident, ip, prefix } = request.params;
   if (request.form.get("check-alive") === "true") await router.docker?.checkAlive(ident);
   try {
     const lease: Lease = parseLease(`${ip}/${prefix}`);

@@ -1,8 +1,9 @@
 import type { Server } from "node:http";
 import { fullAccess, makeToken, tcpAccess } from "#router/api/access.js";
-import { type Access, createApi, listen, type Route } from "#router/api/http.js";
+import { type Access, createApi, listen } from "#router/api/http.js";
 import { controlRoutes, metricsRoutes, statusRoutes } from "#router/api/routes.js";
 import type { RouterOptions } from "#router/options.js";
+import type { Route } from "#router/route.js";
 import type { Router } from "#router/router.js";
 import type { Log } from "#src/log.js";
 import { controlSocket } from "#src/paths.js";

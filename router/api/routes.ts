@@ -2,13 +2,13 @@ import { hostOf } from "#mesh/transport.js";
 import { dnsReport, dnsText } from "#router/api/dns-report.js";
 import { dnsRoutes } from "#router/api/dns-routes.js";
 import { dockerRoutes } from "#router/api/docker-routes.js";
-import { type Answer, type Route, route } from "#router/api/http.js";
 import { ipamReport, ipamText } from "#router/api/ipam-report.js";
 import { ipamRoutes } from "#router/api/ipam-routes.js";
 import { Metrics } from "#router/api/metrics.js";
 import { makeReport, makeRouterReport } from "#router/api/report.js";
 import { connectionsText, peersText, statusText, targetsText } from "#router/api/status.js";
 import { renderTemplate, stringify } from "#router/api/template.js";
+import { type Answer, type Route, route, statusRoute } from "#router/route.js";
 import type { Router } from "#router/router.js";
 import { parseCidr } from "#src/address.js";
 import { errorText, WeaveError } from "#src/errors.js";
@@ -17,24 +17,19 @@ import { errorText, WeaveError } from "#src/errors.js";
 export function statusRoutes(router: Router): Route[] {
   const metrics = new Metrics(router);
   const { ipam, dns } = router;
-  const get = (pattern: RegExp, handle: Route["handle"]): Route => route("GET", pattern, handle);
-  const text = (pattern: RegExp, make: () => Promise<string>): Route =>
-    get(pattern, async () => ({ body: await make() }));
+  const text = (path: string, make: () => Promise<string>): Route =>
+    statusRoute(path, async () => ({ body: await make() }));
   const report = () => makeRouterReport(router, false);
   return [
-    text(/^\/status$/, async () => statusText(await makeReport(router, false))),
-    text(/^\/status\/targets$/, async () => targetsText(await report())),
-    text(/^\/status\/connections$/, async () => connectionsText(await report())),
-    text(/^\/status\/peers$/, async () => peersText(await report())),
+    text("/status", async () => statusText(await makeReport(router, false))),
+    text("/status/targets", async () => targetsText(await report())),
+    text("/status/connections", async () => connectionsText(await report())),
+    text("/status/peers", async () => peersText(await report())),
     ...(ipam === undefined
       ? []
-      : [
-          text(/^\/status\/ipam$/, async () =>
-            ipamText(ipam, ipamReport(ipam, performance.now()), unconnected(router)),
-          ),
-        ]),
-    ...(dns === undefined ? [] : [text(/^\/status\/dns$/, async () => dnsText(dnsReport(dns)))]),
-    get(/^\/report$/, async ({ accept, form }): Promise<Answer> => {
+      : [text("/status/ipam", async () => ipamText(ipam, ipamReport(ipam, performance.now()), unconnected(router)))]),
+    ...(dns === undefined ? [] : [text("/status/dns", async () => dnsText(dnsReport(dns)))]),
+    statusRoute("/report", async ({ accept, form }): Promise<Answer> => {
       if (accept.split(/[,;]/).some((type) => type.trim() === "application/json"))
         return { type: "application/json", body: `${stringify(await makeReport(router), 4)}\n` };
       const formats = form.getAll("format");
@@ -55,26 +50,22 @@ export function metricsRoutes(router: Router): Route[] {
 }
 
 function metricsRoute(metrics: Metrics): Route {
-  return route("GET", /^\/metrics$/, async () => ({
-    type: "text/plain; version=0.0.4; charset=utf-8",
-    body: await metrics.text(),
-  }));
+  const type = "text/plain; version=0.0.4; charset=utf-8";
+  return route("GET /metrics", async () => ({ type, body: await metrics.text() }), { scope: "metrics" });
 }
 
 /** What changes the router: on the control port alone. */
 export function controlRoutes(router: Router): Route[] {
-  const post = (pattern: RegExp, handle: Route["handle"], method = "POST"): Route => route(method, pattern, handle);
-  const address = /^\/expose\/([^/]+)\/([^/]+)$/;
   return [
     ...statusRoutes(router),
     ...ipamRoutes(router),
     ...dnsRoutes(router),
     ...dockerRoutes(router),
-    post(/^\/connect$/, async ({ form }) => {
+    route("POST /connect", async ({ form }) => {
       const errors = await router.connect(form.getAll("peer"), form.get("replace") === "true");
       return errors.length > 0 ? { status: 400, body: `${errors.join("\n")}\n` } : {};
     }),
-    post(/^\/forget$/, ({ form }) => {
+    route("POST /forget", ({ form }) => {
       const peers = form.getAll("peer");
       const targets = new Set(router.mesh.status().targets.map(({ text }) => text));
       router.mesh.forget(peers);
@@ -86,7 +77,7 @@ export function controlRoutes(router: Router): Route[] {
             body: unknown.map((peer) => `${peer} is no target; 'weave status targets' lists them\n`).join(""),
           };
     }),
-    post(address, async ({ params: [ip, prefix], form }) => {
+    route("POST /expose/:ip/:prefix", async ({ params: { ip, prefix }, form }) => {
       const cidr = parseAddress(ip, prefix);
       const hosts = router.mesh.status().connections.map(({ wire }) => hostOf(wire.remoteAddress));
       try {
@@ -97,14 +88,10 @@ export function controlRoutes(router: Router): Route[] {
       }
       return { status: 204 };
     }),
-    post(
-      address,
-      async ({ params: [ip, prefix] }) => {
-        await router.exposure.hide(parseAddress(ip, prefix));
-        return { status: 204 };
-      },
-      "DELETE",
-    ),
+    route("DELETE /expose/:ip/:prefix", async ({ params: { ip, prefix } }) => {
+      await router.exposure.hide(parseAddress(ip, prefix));
+      return { status: 204 };
+    }),
   ];
 }
 

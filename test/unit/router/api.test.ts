@@ -6,10 +6,11 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import fc from "fast-check";
 import { fullAccess, makeToken, tcpAccess } from "#router/api/access.js";
-import { changingGet, createApi, listen, type Route } from "#router/api/http.js";
+import { createApi, listen } from "#router/api/http.js";
 import { renderTemplate, stringify } from "#router/api/template.js";
 import { loadIdentity } from "#router/identity.js";
 import { passwordKey } from "#router/password.js";
+import { type Route, route } from "#router/route.js";
 import { loadTargets, parseTarget, resolveHost, saveTargets } from "#router/targets.js";
 import { WeaveError } from "#src/errors.js";
 import { silentLog } from "#src/log.js";
@@ -95,18 +96,10 @@ async function ask(
 
 test("the API: 404, 405, forms in query and body, its own errors, 503 while starting, and a limit for bodies", async () => {
   const routes: Route[] = [
-    {
-      method: "POST",
-      pattern: /^\/echo\/([^/]+)$/,
-      handle: ({ params, form }) => ({ body: `${params[0]} ${form.getAll("peer")}` }),
-    },
-    {
-      method: "GET",
-      pattern: /^\/fail$/,
-      handle: () => {
-        throw new WeaveError("WEAVE_ADDRESS_INVALID", "no address", { next: "give one" });
-      },
-    },
+    route("POST /echo/:text", ({ params: { text }, form }) => ({ body: `${text} ${form.getAll("peer")}` })),
+    route("GET /fail", () => {
+      throw new WeaveError("WEAVE_ADDRESS_INVALID", "no address", { next: "give one" });
+    }),
   ];
   let ready = false;
   const server = createApi(() => (ready ? routes : undefined), silentLog, fullAccess);
@@ -182,8 +175,8 @@ test("what changes something is refused before its body is read: every method bu
     return {};
   };
   const routes = [
-    ...["GET", "POST", "PUT", "DELETE"].map((method) => ({ method, pattern: /^\/x$/, handle })),
-    changingGet(/^\/ring$/, handle),
+    ...["GET", "POST", "PUT", "DELETE"].map((method) => route(`${method} /x`, handle)),
+    route("GET /ring", handle, { changes: true }),
   ];
   const server = createApi(
     () => routes,

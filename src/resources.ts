@@ -1,0 +1,69 @@
+import { errorText } from "#src/errors.js";
+import type { Log } from "#src/log.js";
+import { settledWithin } from "#src/time-limit.js";
+
+/** One resource that does not end must not keep the others: the process ends soon, and the kernel takes the rest. */
+const LIMIT_MS = 1_000;
+
+export type Release = () => void | Promise<void>;
+
+/**
+ * A stack of resources. What a start has made is released in reverse order, by a stop and by a start that fails alike, so
+ * that there is no second list to keep in step.
+ */
+export class Resources {
+  readonly #log: Log;
+  readonly #limitMs: number;
+  readonly #stack: { readonly name: string; readonly release: Release; readonly onlyOnFailure: boolean }[] = [];
+  #releasing: Promise<void> | undefined;
+
+  /** @param limitMs for each resource; one that takes longer is left behind, and the next one's turn comes */
+  constructor(log: Log, limitMs = LIMIT_MS) {
+    this.#log = log;
+    this.#limitMs = limitMs;
+  }
+
+  /**
+   * Puts a resource on the stack. After {@link release} has begun it is released at once: its start came too late.
+   *
+   * @param name for the log
+   */
+  add(name: string, release: Release): void {
+    this.#push(name, release, false);
+  }
+
+  /** As {@link add}, for what stays on the host when a start that succeeded is stopped. */
+  addUndo(name: string, undo: Release): void {
+    this.#push(name, undo, true);
+  }
+
+  /** The start has succeeded: what {@link addUndo} put on the stack stays. */
+  commit(): void {
+    const kept = this.#stack.filter(({ onlyOnFailure }) => !onlyOnFailure);
+    this.#stack.splice(0, this.#stack.length, ...kept);
+  }
+
+  /** Releases everything, last made first, one after another. Never fails: errors are logged. A second call waits for the first. */
+  release(): Promise<void> {
+    this.#releasing ??= this.#releaseAll();
+    return this.#releasing;
+  }
+
+  #push(name: string, release: Release, onlyOnFailure: boolean): void {
+    if (this.#releasing === undefined) this.#stack.push({ name, release, onlyOnFailure });
+    else void this.#releaseOne(name, release);
+  }
+
+  async #releaseAll(): Promise<void> {
+    for (let top = this.#stack.pop(); top !== undefined; top = this.#stack.pop())
+      await this.#releaseOne(top.name, top.release);
+  }
+
+  async #releaseOne(resource: string, release: Release): Promise<void> {
+    const work = (async () => release())().catch((error) =>
+      this.#log.warn("a resource could not be released", { resource, why: errorText(error) }),
+    );
+    if (!(await settledWithin(work, this.#limitMs)))
+      this.#log.warn("a resource was not released in time", { resource, ms: this.#limitMs });
+  }
+}

@@ -1,0 +1,75 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Log } from "#src/log.js";
+import { silentLog } from "#src/log.js";
+import { Resources } from "#src/resources.js";
+
+function recorder() {
+  const lines: { message: string; fields: object | undefined }[] = [];
+  const log: Log = { ...silentLog, warn: (message, fields) => lines.push({ message, fields }) };
+  return { log, lines };
+}
+
+test("resources are released last made first, one after another", async () => {
+  const done: string[] = [];
+  const resources = new Resources(silentLog);
+  resources.add("store", () => void done.push("store"));
+  resources.add("port", async () => {
+    done.push("port begins");
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    done.push("port ends");
+  });
+  resources.add("mesh", () => void done.push("mesh"));
+  await resources.release();
+  assert.deepEqual(done, ["mesh", "port begins", "port ends", "store"]);
+});
+
+test("one that throws, rejects or never ends keeps no other from being released, and the log names it", async () => {
+  const { log, lines } = recorder();
+  const done: string[] = [];
+  const resources = new Resources(log, 20);
+  resources.add("first", () => void done.push("first"));
+  resources.add("throws", () => {
+    throw new Error("thrown");
+  });
+  resources.add("rejects", () => Promise.reject(new Error("rejected")));
+  resources.add("hangs", () => new Promise<void>(() => {}));
+  // Without a timer of the test's own: the process must stay for the limit.
+  await resources.release();
+  assert.deepEqual(done, ["first"]);
+  assert.deepEqual(lines, [
+    { message: "a resource was not released in time", fields: { resource: "hangs", ms: 20 } },
+    { message: "a resource could not be released", fields: { resource: "rejects", why: "rejected" } },
+    { message: "a resource could not be released", fields: { resource: "throws", why: "thrown" } },
+  ]);
+});
+
+test("what only a failed start undoes stays after a successful one", async () => {
+  const released = async (commit: boolean) => {
+    const done: string[] = [];
+    const resources = new Resources(silentLog);
+    resources.add("store", () => void done.push("store"));
+    resources.addUndo("bridge", () => void done.push("bridge"));
+    resources.add("tap", () => void done.push("tap"));
+    if (commit) resources.commit();
+    await resources.release();
+    return done;
+  };
+  assert.deepEqual(await released(false), ["tap", "bridge", "store"]);
+  assert.deepEqual(await released(true), ["tap", "store"]);
+});
+
+test("each is released once, and one that is added too late at once", async () => {
+  let count = 0;
+  const resources = new Resources(silentLog);
+  resources.add("slow", async () => {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    count++;
+  });
+  const first = resources.release();
+  const late: string[] = [];
+  resources.add("late", () => void late.push("late"));
+  assert.deepEqual(late, ["late"]);
+  await Promise.all([first, resources.release()]);
+  assert.equal(count, 1);
+});
