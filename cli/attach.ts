@@ -1,4 +1,4 @@
-import { writeHostsFile } from "#docker/hosts-file.js";
+import { writeHostsFile } from "#docker/containers/hosts-file.js";
 import { inspectNamespace } from "#src/linux/netns/inspect.js";
 import { attachNamespace, detachNamespace } from "#src/linux/netns/veth.js";
 import { oneContainer, printAddresses, takeAddresses } from "./arguments.js";

@@ -1,6 +1,6 @@
 import { clientTls } from "#docker/engine/client-tls.js";
-import { parseEndpoint } from "#docker/engine/endpoint.js";
 import { Engine } from "#docker/engine/engine.js";
+import { parseEngineAddress } from "#docker/engine/engine-address.js";
 import { errorText, systemCode, WeaveError } from "#src/errors.js";
 
 /** An engine that is not there yet may come later: with these connect(2) fails for want of one. */
@@ -15,7 +15,7 @@ export async function checkEngine(api: string, env: NodeJS.ProcessEnv): Promise<
   const wanted = clientTls(env);
   if (wanted === undefined || !api.startsWith("tcp://")) return;
   try {
-    await new Engine(parseEndpoint(api, env)).negotiate();
+    await new Engine(parseEngineAddress(api, env)).negotiate();
   } catch (error) {
     const cause = error instanceof WeaveError ? error.cause : error;
     const code = systemCode(cause) ?? "";

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { clientTls, flagIn } from "#docker/engine/client-tls.js";
-import { type Endpoint, parseEndpoint } from "#docker/engine/endpoint.js";
-import { ownProxy } from "#docker/engine-of.js";
+import { ownProxy } from "#docker/engine/default-engine.js";
+import { type EngineAddress, parseEngineAddress } from "#docker/engine/engine-address.js";
 import type { DockerOptions } from "#docker/flags.js";
 import { checkListeners, isLoopback } from "#docker/proxy/exposure.js";
 import { WeaveError } from "#src/errors.js";
@@ -24,7 +24,7 @@ export function completeDocker(
 ): DockerOptions {
   if (given.api === "") return given;
   checkTlsOfEngine(given.api, env);
-  const engine = parseEndpoint(given.api, env);
+  const engine = parseEngineAddress(given.api, env);
   const options: DockerOptions = {
     ...given,
     listen: given.listen.length > 0 ? given.listen : [usualListener(engine, env)],
@@ -37,7 +37,7 @@ export function completeDocker(
 }
 
 /** Only an engine that all users of this host reach is served to all of them. */
-function usualListener(engine: Endpoint, env: NodeJS.ProcessEnv): string {
+function usualListener(engine: EngineAddress, env: NodeJS.ProcessEnv): string {
   return "host" in engine && isLoopback(engine.host) && engine.tls === undefined ? PROXY_TCP : ownProxy(env);
 }
 

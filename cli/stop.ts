@@ -1,4 +1,4 @@
-import { NETWORK } from "#docker/networks.js";
+import { DEFAULT_NETWORK } from "#docker/plugin/network-sync.js";
 import { driverNames } from "#docker/plugin/plugin.js";
 import { errorText } from "#src/errors.js";
 import { controlSocket, paths } from "#src/paths.js";
@@ -45,12 +45,12 @@ export async function leaveDocker(): Promise<void> {
     const client = engine();
     if (client === undefined) return;
     const { mesh } = driverNames(docker);
-    const network = (await client.networks()).find(({ Name, Driver }) => Name === NETWORK && Driver === mesh);
+    const network = (await client.networks()).find(({ Name, Driver }) => Name === DEFAULT_NETWORK && Driver === mesh);
     if (network === undefined) return;
     const attached = Object.values((await client.network(network.Id)).Containers).map(({ Name }) => Name);
     if (attached.length > 0) {
       process.stderr.write(
-        `WARNING: the following containers are still attached to network "${NETWORK}":\n${attached.map((name) => `  ${name}\n`).join("")}Docker operations on those containers may pause or fail while weave is stopped.\n`,
+        `WARNING: the following containers are still attached to network "${DEFAULT_NETWORK}":\n${attached.map((name) => `  ${name}\n`).join("")}Docker operations on those containers may pause or fail while weave is stopped.\n`,
       );
     } else {
       // The router would make it again.
@@ -58,6 +58,6 @@ export async function leaveDocker(): Promise<void> {
       await client.removeNetwork(network.Id);
     }
   } catch (error) {
-    process.stderr.write(`WARNING: Docker's network "${NETWORK}" was not removed: ${errorText(error)}\n`);
+    process.stderr.write(`WARNING: Docker's network "${DEFAULT_NETWORK}" was not removed: ${errorText(error)}\n`);
   }
 }

@@ -1,8 +1,8 @@
-import { parseEndpoint } from "#docker/engine/endpoint.js";
+import { fqdnOf } from "#docker/containers/container-names.js";
+import { defaultEngine } from "#docker/engine/default-engine.js";
 import { Engine, EngineError } from "#docker/engine/engine.js";
+import { parseEngineAddress } from "#docker/engine/engine-address.js";
 import type { Container } from "#docker/engine/shapes.js";
-import { engineOf } from "#docker/engine-of.js";
-import { fqdnOf } from "#docker/names.js";
 import { WeaveError } from "#src/errors.js";
 import { findNetns, isNetnsText, type Netns, netnsIdent } from "#src/linux/netns/netns.js";
 import { Exit } from "./exit.js";
@@ -41,8 +41,8 @@ export async function findTarget(text: string): Promise<Target> {
 
 /** The engine that the router faces; undefined where there is none. */
 export function engine(): Engine | undefined {
-  const api = launched().docker?.api ?? engineOf(process.env);
-  return api === "" ? undefined : new Engine(parseEndpoint(api, process.env));
+  const api = launched().docker?.api ?? defaultEngine(process.env);
+  return api === "" ? undefined : new Engine(parseEngineAddress(api, process.env));
 }
 
 async function findContainer(text: string): Promise<Container | undefined> {

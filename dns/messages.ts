@@ -18,7 +18,7 @@ export type OriginSummary = readonly [origin: PeerName, incarnation: number, dig
 
 const text = (max: number) => z.string().check(z.maxLength(max));
 
-/** Which addresses records may have: names have IPv4 addresses; IPv6 ones are claimed in the same messages (docker/claims.ts). */
+/** Which addresses records may have: names have IPv4 addresses; IPv6 ones are claimed in the same messages (docker/addresses/address-claims.ts). */
 export type AddressFamilies = "ipv4" | "both";
 
 const stateOf = (families: AddressFamilies) => {

@@ -1,27 +1,27 @@
 import { Nameserver } from "#dns/nameserver.js";
-import { Attacher } from "#docker/attacher.js";
-import { CLAIMS_CHANNEL, CLAIMS_DOMAIN, Claims } from "#docker/claims.js";
-import { Containers } from "#docker/containers.js";
-import { parseEndpoint } from "#docker/engine/endpoint.js";
+import { AddressClaims, CLAIMS_CHANNEL, CLAIMS_DOMAIN } from "#docker/addresses/address-claims.js";
+import { RequestedAddresses } from "#docker/addresses/requested-addresses.js";
+import { ArpSettings } from "#docker/containers/arp-settings.js";
+import { Attacher } from "#docker/containers/attacher.js";
+import { ContainerNames } from "#docker/containers/container-names.js";
+import { ContainerTracker } from "#docker/containers/container-tracker.js";
+import { restartFailedContainers } from "#docker/containers/restart-failed.js";
+import { StaleNamespaces } from "#docker/containers/stale-namespaces.js";
 import { Engine } from "#docker/engine/engine.js";
+import { parseEngineAddress } from "#docker/engine/engine-address.js";
 import { isContainerId } from "#docker/engine/shapes.js";
 import type { DockerOptions } from "#docker/flags.js";
-import { LeftBehind } from "#docker/left-behind.js";
-import { ContainerNames } from "#docker/names.js";
-import { Neighbours } from "#docker/neighbours.js";
-import { Networks } from "#docker/networks.js";
-import { listenText, parseHostname, parseListen } from "#docker/options.js";
-import { Book } from "#docker/plugin/book.js";
 import { IpamDriver } from "#docker/plugin/ipam-driver.js";
 import { NetworkDriver } from "#docker/plugin/network-driver.js";
+import { NetworkSync } from "#docker/plugin/network-sync.js";
 import { driverNames, Plugin } from "#docker/plugin/plugin.js";
+import { PluginStore } from "#docker/plugin/plugin-store.js";
+import { SwarmWatch } from "#docker/plugin/swarm-watch.js";
 import { openListeners } from "#docker/proxy/exposure.js";
 import { ApiProxy } from "#docker/proxy/proxy.js";
+import { listenText, parseHostname, parseListen } from "#docker/proxy/proxy-options.js";
 import { Rewriter } from "#docker/proxy/rewriter.js";
-import { reviveContainers } from "#docker/revive.js";
-import { Swarm } from "#docker/swarm.js";
 import { installHelper } from "#docker/wait/helper.js";
-import { Wished } from "#docker/wished.js";
 import type { Requests } from "#ipam/allocation/requests.js";
 import { addressText, EVERYTHING, type Subnet } from "#ipam/ring/subnet.js";
 import type { Mesh } from "#mesh/mesh.js";
@@ -87,15 +87,15 @@ export class Docker {
   readonly #stop = new AbortController();
   #plugin: Plugin | undefined;
   #proxy: ApiProxy | undefined;
-  #containers: Containers | undefined;
-  #claims: Claims | undefined;
-  #swarm: Swarm | undefined;
+  #containers: ContainerTracker | undefined;
+  #claims: AddressClaims | undefined;
+  #swarm: SwarmWatch | undefined;
   #rewriter: Rewriter | undefined;
-  #networks: Networks | undefined;
+  #networks: NetworkSync | undefined;
 
   private constructor(options: DockerOptions, helper: string | undefined, log: Log) {
     this.options = options;
-    this.engine = new Engine(parseEndpoint(options.api, process.env));
+    this.engine = new Engine(parseEngineAddress(options.api, process.env));
     this.#helper = helper;
     this.#log = log;
   }
@@ -146,12 +146,12 @@ export class Docker {
       time: () => mesh.time(),
     });
     records.open(mesh.channel(CLAIMS_CHANNEL, records));
-    const claims = new Claims(records, self, directory);
+    const claims = new AddressClaims(records, self, directory);
     this.#claims = claims;
-    const book = new Book(store);
+    const book = new PluginStore(store);
     const engineApi = () => this.engine.offered;
     const network = new NetworkDriver({ bridge, mtu, book, ipam, claims, engineApi, log: this.#log });
-    const wished = ipam && new Wished(this.engine, ipam.requests, this.#log);
+    const wished = ipam && new RequestedAddresses(this.engine, ipam.requests, this.#log);
     this.#stop.signal.addEventListener("abort", () => wished?.stop(), { once: true });
     const driver = new IpamDriver({
       ipam,
@@ -173,7 +173,7 @@ export class Docker {
     const containerNames =
       dns && new ContainerNames({ names: dns.names, isOurs, attachedAt, clock: systemClock, log: this.#log });
     const names = driverNames(this.options);
-    const networks = new Networks({
+    const networks = new NetworkSync({
       engine: this.engine,
       book,
       network,
@@ -184,16 +184,16 @@ export class Docker {
       problems: around.problems,
     });
     this.#networks = networks;
-    const swarm = new Swarm(this.engine, this.#log);
+    const swarm = new SwarmWatch(this.engine, this.#log);
     this.#swarm = swarm;
-    const containers = new Containers({
+    const containers = new ContainerTracker({
       engine: this.engine,
       holders: around.holders,
       observers: [
-        ...(ipam === undefined ? [] : [new LeftBehind(ipam, this.#log)]),
+        ...(ipam === undefined ? [] : [new StaleNamespaces(ipam, this.#log)]),
         attacher,
         ...(containerNames === undefined ? [] : [containerNames]),
-        new Neighbours(isOurs),
+        new ArpSettings(isOurs),
       ],
       onConnected: async () => {
         try {
@@ -213,7 +213,7 @@ export class Docker {
         if ([names.network, names.mesh].includes(driver)) void swarm.networkMade(name);
       },
       onReady: () => {
-        if (this.#plugin !== undefined) void reviveContainers(this.engine, this.#log);
+        if (this.#plugin !== undefined) void restartFailedContainers(this.engine, this.#log);
       },
       log: this.#log,
     });

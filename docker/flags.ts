@@ -1,7 +1,7 @@
 import { join } from "node:path";
-import { parseEndpoint } from "#docker/engine/endpoint.js";
-import { engineOf } from "#docker/engine-of.js";
-import { parseListen, parseMatch } from "#docker/options.js";
+import { defaultEngine } from "#docker/engine/default-engine.js";
+import { parseEngineAddress } from "#docker/engine/engine-address.js";
+import { parseListen, parseMatch } from "#docker/proxy/proxy-options.js";
 import { flag, offSwitch, toggle, type Values } from "#src/flag.js";
 import { filePath, interfaceName, socketPath } from "#src/flag-shapes.js";
 import { accepts, choice, orEmpty, repeated, text, trueFalse } from "#src/shape.js";
@@ -30,8 +30,8 @@ const pem = (name: string, file: string, meaning: string) =>
 export const DOCKER_FLAGS = {
   api: flag({
     flag: "docker-api",
-    shape: orEmpty(text("unix:///path or tcp://host[:port]", accepts(parseEndpoint)), "no Docker"),
-    default: engineOf,
+    shape: orEmpty(text("unix:///path or tcp://host[:port]", accepts(parseEngineAddress)), "no Docker"),
+    default: defaultEngine,
     defaultText: "the engine of this host's own client",
     defaultFrom: "WEAVE_DOCKER_API, -H in DOCKER_CLIENT_ARGS, or DOCKER_HOST",
     placeholder: "endpoint",

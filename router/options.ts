@@ -1,5 +1,5 @@
 import { DOCKER_FLAGS, type DockerOptions } from "#docker/flags.js";
-import { parseListen } from "#docker/options.js";
+import { parseListen } from "#docker/proxy/proxy-options.js";
 import { mtuOf, ROUTER_FLAGS } from "#router/flags.js";
 import { parseIpamOptions } from "#router/ipam-options.js";
 import { parsePeer } from "#router/targets.js";

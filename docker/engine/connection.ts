@@ -3,7 +3,7 @@ import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect as tlsConnect } from "node:tls";
-import type { Endpoint } from "#docker/engine/endpoint.js";
+import type { EngineAddress } from "#docker/engine/engine-address.js";
 import { systemCode } from "#src/errors.js";
 
 /** A Unix socket whose queue is full refuses with EAGAIN (unix(7)) and has taken nothing: tried again for this long. */
@@ -18,7 +18,7 @@ const BUSY_RETRY_MS = 10;
  * @param halfOpen whether we may go on to send when the engine has ended its side
  * @throws what connect(2) and the TLS handshake give
  */
-export async function openConnection(endpoint: Endpoint, halfOpen = false): Promise<Socket> {
+export async function openConnection(endpoint: EngineAddress, halfOpen = false): Promise<Socket> {
   const last = performance.now() + BUSY_MS;
   for (;;) {
     try {
@@ -30,7 +30,7 @@ export async function openConnection(endpoint: Endpoint, halfOpen = false): Prom
   }
 }
 
-function openOnce(endpoint: Endpoint, allowHalfOpen: boolean): Promise<Socket> {
+function openOnce(endpoint: EngineAddress, allowHalfOpen: boolean): Promise<Socket> {
   return new Promise((resolve, reject) => {
     let socket: Socket;
     if ("socketPath" in endpoint) socket = connect({ path: endpoint.socketPath, allowHalfOpen });
@@ -65,10 +65,10 @@ function acceptingRefusals(socket: Socket): Socket {
 
 /** Connections to an engine for HTTP. With `keepAlive` a connection is used again, until {@link close}. */
 export class EngineAgent extends Agent {
-  readonly #endpoint: Endpoint;
+  readonly #endpoint: EngineAddress;
   #closed = false;
 
-  constructor(endpoint: Endpoint, options: AgentOptions) {
+  constructor(endpoint: EngineAddress, options: AgentOptions) {
     super(options);
     this.#endpoint = endpoint;
   }

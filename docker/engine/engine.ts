@@ -1,7 +1,7 @@
 import { request as httpRequest, type IncomingMessage, type RequestOptions } from "node:http";
 import { type ZodMiniType, z } from "zod/mini";
 import { EngineAgent } from "#docker/engine/connection.js";
-import { type Endpoint, endpointText } from "#docker/engine/endpoint.js";
+import { type EngineAddress, engineAddressText } from "#docker/engine/engine-address.js";
 import {
   askedShape,
   type Container,
@@ -45,13 +45,13 @@ export class EngineError extends WeaveError {
 
 /** Client of a Docker engine's API, as much of it as we need. The version is agreed on with each engine anew. */
 export class Engine {
-  readonly endpoint: Endpoint;
+  readonly endpoint: EngineAddress;
   readonly #agent: EngineAgent;
   #version: string | undefined;
   #mapped: Promise<boolean> | undefined;
   #offered: string | undefined;
 
-  constructor(endpoint: Endpoint) {
+  constructor(endpoint: EngineAddress) {
     this.endpoint = endpoint;
     this.#agent = new EngineAgent(endpoint, { keepAlive: false });
   }
@@ -245,11 +245,11 @@ export class Engine {
   }
 }
 
-export function unreachable(endpoint: Endpoint, cause: unknown): WeaveError {
+export function unreachable(endpoint: EngineAddress, cause: unknown): WeaveError {
   const gone = ["ECONNREFUSED", "ENOENT"].includes(systemCode(cause) ?? "");
   return new WeaveError(
     "WEAVE_DOCKER_UNAVAILABLE",
-    `Cannot connect to the Docker engine at ${endpointText(endpoint)}: ${gone ? "nothing answers there" : errorText(cause)}`,
+    `Cannot connect to the Docker engine at ${engineAddressText(endpoint)}: ${gone ? "nothing answers there" : errorText(cause)}`,
     { cause, next: "Is Docker running? Another address is given by --docker-api of 'weave launch', or DOCKER_HOST." },
   );
 }

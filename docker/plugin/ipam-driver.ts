@@ -1,4 +1,4 @@
-import type { Book, Use } from "#docker/plugin/book.js";
+import type { PluginStore, Use } from "#docker/plugin/plugin-store.js";
 import { isGateway, type ReleaseAddress, type RequestAddress, type RequestPool } from "#docker/plugin/protocol.js";
 import type { PluginAnswer } from "#docker/plugin/socket.js";
 import { ANONYMOUS, type Requests } from "#ipam/allocation/requests.js";
@@ -23,10 +23,10 @@ const USED_BY: Readonly<Record<Use, string>> = {
   "other driver": "by a container on a network that takes its addresses from weave",
 };
 
-export interface IpamDriverParts {
+export interface IpamDriverDeps {
   /** Undefined where IPAM is off. */
   readonly ipam: { readonly requests: Requests; readonly defaultSubnet: Subnet } | undefined;
-  readonly book: Book;
+  readonly book: PluginStore;
   /** A route of the host that overlaps a network; undefined where there is none. */
   readonly overlappingRoute: (cidr: string) => Promise<string | undefined>;
   /** What users call a holder of addresses. */
@@ -39,11 +39,11 @@ export interface IpamDriverParts {
 
 /** Docker's remote IPAM driver: pools are subnets of our range, and carry all that they are in their ids. */
 export class IpamDriver {
-  readonly #parts: IpamDriverParts;
+  readonly #parts: IpamDriverDeps;
   readonly #clock: Clock;
   #asked: number[] = [];
 
-  constructor(parts: IpamDriverParts) {
+  constructor(parts: IpamDriverDeps) {
     this.#parts = parts;
     this.#clock = parts.clock ?? systemClock;
   }

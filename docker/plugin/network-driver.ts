@@ -1,6 +1,6 @@
-import type { Claims } from "#docker/claims.js";
+import type { AddressClaims } from "#docker/addresses/address-claims.js";
 import { compareVersions } from "#docker/engine/engine.js";
-import type { Book, EndpointEntry, NetworkEntry } from "#docker/plugin/book.js";
+import type { EndpointEntry, NetworkEntry, PluginStore } from "#docker/plugin/plugin-store.js";
 import { type CreateEndpoint, type CreateNetwork, type EndpointRef, SPACES } from "#docker/plugin/protocol.js";
 import type { Requests } from "#ipam/allocation/requests.js";
 import { contains } from "#ipam/ring/interval.js";
@@ -25,14 +25,14 @@ const IFNAME_API = "1.52";
 /** How long an address may take to be claimed: Docker's users wait for it. */
 const CLAIM_MS = 10_000;
 
-export interface NetworkDriverParts {
+export interface NetworkDriverDeps {
   readonly bridge: string;
   /** Of the bridge, in bytes. */
   readonly mtu: number;
-  readonly book: Book;
+  readonly book: PluginStore;
   /** Undefined where IPAM is off. */
   readonly ipam: { readonly requests: Requests; readonly range: Subnet } | undefined;
-  readonly claims: Claims;
+  readonly claims: AddressClaims;
   /** The newest version of its API that the engine offers; undefined while it is not known. */
   readonly engineApi: () => string | undefined;
   readonly log: Log;
@@ -40,9 +40,9 @@ export interface NetworkDriverParts {
 
 /** Docker's remote network driver: every network is the one Ethernet, and differs from the others by its subnet. */
 export class NetworkDriver {
-  readonly #parts: NetworkDriverParts;
+  readonly #parts: NetworkDriverDeps;
 
-  constructor(parts: NetworkDriverParts) {
+  constructor(parts: NetworkDriverDeps) {
     this.#parts = parts;
   }
 

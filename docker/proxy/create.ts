@@ -1,8 +1,9 @@
 import { fold, inDomain } from "#dns/name.js";
-import { isWrapped, wantedAddresses } from "#docker/attacher.js";
+import { wantedAddresses } from "#docker/addresses/weave-cidr.js";
 import { type Image, wordsOf } from "#docker/engine/shapes.js";
 import { isObject, type JsonObject, stringsOf } from "#docker/proxy/json.js";
 import { bindTarget, freeWaitFolder, waitCommand, waitFolderOf, withoutWait } from "#docker/wait/helper.js";
+import { isWrapped, type WaitConfig } from "#docker/wait/wrapped.js";
 
 /** Linux has no longer host names: 64 with the domain. */
 const MAX_HOSTNAME = 64;
@@ -216,7 +217,7 @@ async function hostnameOf(
  *
  * @returns undefined when there is nothing to change
  */
-export function rewriteCommit(body: JsonObject, container: Parameters<typeof isWrapped>[0]): JsonObject | undefined {
+export function rewriteCommit(body: JsonObject, container: WaitConfig): JsonObject | undefined {
   const given = stringsOf(body.Entrypoint);
   if (!isWrapped(container) || (given.length > 0 && waitFolderOf(given) === undefined)) return undefined;
   const entrypoint = given.length > 0 ? given : wordsOf(container.Config.Entrypoint);

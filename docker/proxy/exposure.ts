@@ -1,6 +1,6 @@
-import type { Endpoint } from "#docker/engine/endpoint.js";
+import type { EngineAddress } from "#docker/engine/engine-address.js";
 import type { DockerOptions } from "#docker/flags.js";
-import { parseListen } from "#docker/options.js";
+import { parseListen } from "#docker/proxy/proxy-options.js";
 import { WeaveError } from "#src/errors.js";
 
 /** Who may connect is root on this host: Docker's API gives containers all of it. */
@@ -12,7 +12,7 @@ export const INSECURE = "--insecure-proxy";
  */
 export function openListeners(
   { listen, tls }: Pick<DockerOptions, "listen" | "tls">,
-  engine: Endpoint,
+  engine: EngineAddress,
 ): readonly string[] {
   if (tls === "verify") return [];
   const asksForCertificates = "host" in engine && engine.tls?.cert !== undefined;
@@ -27,7 +27,7 @@ export const isLoopback = (host: string): boolean => host === "localhost" || /^1
 /** @throws WEAVE_FLAG_INVALID for a listener that is open and was not said to be */
 export function checkListeners(
   options: Pick<DockerOptions, "listen" | "tls" | "proxy" | "insecureProxy">,
-  engine: Endpoint,
+  engine: EngineAddress,
 ): void {
   if (!options.proxy || options.insecureProxy) return;
   const [open] = openListeners(options, engine);

@@ -1,8 +1,8 @@
 import { request as httpRequest, type IncomingMessage, type RequestOptions, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { EngineAgent, openConnection } from "#docker/engine/connection.js";
-import type { Endpoint } from "#docker/engine/endpoint.js";
 import { unreachable } from "#docker/engine/engine.js";
+import type { EngineAddress } from "#docker/engine/engine-address.js";
 
 /** Headers that are about one connection, not about what it carries (RFC 9110, 7.6.1). */
 const HOP_BY_HOP = ["connection", "keep-alive", "proxy-connection"];
@@ -23,7 +23,7 @@ const CONNECTION = /^connection: */i;
 const agents = new WeakMap<Socket, EngineAgent>();
 
 export interface Forward {
-  readonly endpoint: Endpoint;
+  readonly endpoint: EngineAddress;
   readonly request: IncomingMessage;
   /** JSON in place of the request's own body. */
   readonly body?: Buffer | undefined;
@@ -95,7 +95,7 @@ function attempt(
   return { answer, repeatable: () => empty && outgoing.reusedSocket && SAFE.includes(request.method ?? "") };
 }
 
-function agentOf(client: Socket, endpoint: Endpoint): EngineAgent {
+function agentOf(client: Socket, endpoint: EngineAddress): EngineAgent {
   const known = agents.get(client);
   if (known !== undefined) return known;
   const agent = new EngineAgent(endpoint, { keepAlive: true });
@@ -128,7 +128,7 @@ export function answerWith(incoming: IncomingMessage, response: ServerResponse, 
  *
  * @param head what the client has sent already
  */
-export async function joinRaw(client: Socket, endpoint: Endpoint, head: Buffer): Promise<void> {
+export async function joinRaw(client: Socket, endpoint: EngineAddress, head: Buffer): Promise<void> {
   let engine: Socket | undefined;
   client.on("error", () => engine?.destroy());
   client.once("close", () => engine?.destroySoon());

@@ -2,12 +2,12 @@ import { chmodSync, chownSync, rmSync, statSync } from "node:fs";
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer, type Server as NetServer, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
-import { type Endpoint, readPem } from "#docker/engine/endpoint.js";
+import { type EngineAddress, readPem } from "#docker/engine/engine-address.js";
 import type { DockerOptions } from "#docker/flags.js";
-import { type Listen, listenText, parseListen } from "#docker/options.js";
 import { callText } from "#docker/proxy/call-text.js";
 import { checkListeners } from "#docker/proxy/exposure.js";
 import { answerError, answerWith, joinRaw, MAX_HEAD, sendOn } from "#docker/proxy/pipe.js";
+import { type Listen, listenText, parseListen } from "#docker/proxy/proxy-options.js";
 import type { Rewriter } from "#docker/proxy/rewriter.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import { freeSocketPath } from "#src/linux/unix-socket.js";
@@ -22,8 +22,8 @@ const BACKLOG = 4_096;
 const HIJACKED = /^POST (?:\/v[\d.]+)?\/(?:containers\/[^/ ]+\/attach|exec\/[^/ ]+\/start)[? ]/;
 const UPGRADE = /^upgrade:/im;
 
-export interface ProxyParts {
-  readonly engine: Endpoint;
+export interface ProxyDeps {
+  readonly engine: EngineAddress;
   readonly options: DockerOptions;
   /** Undefined while the router is starting: then everything passes as it is. */
   readonly rewriter: () => Rewriter | undefined;
@@ -35,14 +35,14 @@ export interface ProxyParts {
  * everything while we cannot help: a user's `docker run` must not fail because of us.
  */
 export class ApiProxy {
-  readonly #parts: ProxyParts;
+  readonly #parts: ProxyDeps;
   readonly #http: Server;
   readonly #servers: NetServer[] = [];
   readonly #sockets = new Set<Socket>();
   /** Where it listens, the first as `weave env` gives it. */
   readonly addresses: string[] = [];
 
-  private constructor(parts: ProxyParts) {
+  private constructor(parts: ProxyDeps) {
     this.#parts = parts;
     this.#http = createHttpServer(
       // Old clients give a path as their Host; a build may send for hours.
@@ -65,7 +65,7 @@ export class ApiProxy {
   }
 
   /** @throws WEAVE_PORT_IN_USE, WEAVE_FLAG_INVALID, WEAVE_API; then it listens nowhere */
-  static async open(parts: ProxyParts): Promise<ApiProxy> {
+  static async open(parts: ProxyDeps): Promise<ApiProxy> {
     checkListeners({ ...parts.options, proxy: true }, parts.engine);
     const proxy = new ApiProxy(parts);
     try {

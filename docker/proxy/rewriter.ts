@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Attacher, isWrapped } from "#docker/attacher.js";
-import type { Containers } from "#docker/containers.js";
+import type { Attacher } from "#docker/containers/attacher.js";
+import type { ContainerTracker } from "#docker/containers/container-tracker.js";
 import type { Engine } from "#docker/engine/engine.js";
 import { type Container, wordsOf } from "#docker/engine/shapes.js";
 import { callText } from "#docker/proxy/call-text.js";
@@ -16,6 +16,7 @@ import {
 import { isObject, type JsonObject, parseExact, stringifyExact, stringsOf } from "#docker/proxy/json.js";
 import { answerError, answerWith, sendOn } from "#docker/proxy/pipe.js";
 import { waitFolderOf } from "#docker/wait/helper.js";
+import { isWrapped } from "#docker/wait/wrapped.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import { inspectNamespace } from "#src/linux/netns/inspect.js";
 import { findNetns } from "#src/linux/netns/netns.js";
@@ -35,9 +36,9 @@ const EXEC = new RegExp(`^${PREFIX}/containers/([^/]+)/exec$`);
 const COMMIT = new RegExp(`^${PREFIX}/commit$`);
 const INSPECT_EXEC = new RegExp(`^${PREFIX}/exec/([^/]+)/json$`);
 
-export interface RewriterParts {
+export interface RewriterDeps {
   readonly engine: Engine;
-  readonly containers: Containers;
+  readonly containers: ContainerTracker;
   readonly attacher: Attacher;
   readonly create: () => Promise<CreateContext>;
   readonly rewriteInspect: boolean;
@@ -46,9 +47,9 @@ export interface RewriterParts {
 
 /** The calls that are changed on their way to the engine, or back. */
 export class Rewriter {
-  readonly #parts: RewriterParts;
+  readonly #parts: RewriterDeps;
 
-  constructor(parts: RewriterParts) {
+  constructor(parts: RewriterDeps) {
     this.#parts = parts;
   }
 

@@ -9,7 +9,7 @@ import { checkEngine } from "#cli/check-engine.js";
 import { completeDocker } from "#cli/docker-flags.js";
 import { parseLaunch } from "#cli/launch-flags.js";
 import { clientTls } from "#docker/engine/client-tls.js";
-import { parseEndpoint } from "#docker/engine/endpoint.js";
+import { parseEngineAddress } from "#docker/engine/engine-address.js";
 import { openListeners } from "#docker/proxy/exposure.js";
 import { ApiProxy } from "#docker/proxy/proxy.js";
 import { proxyText } from "#router/api/docker-report.js";
@@ -108,7 +108,7 @@ test("TLS that Docker's client is told to use, and an engine without it, end the
     assert.equal(docker([...SOCKET], { ...env, DOCKER_HOST: "tcp://10.0.0.1:2376" }).api, SOCKET[1], "another's");
   }
   for (const words of ["", "--tls=false", "--debug"]) assert.equal(clientTls({ DOCKER_CLIENT_ARGS: words }), undefined);
-  assert.throws(() => parseEndpoint("tcp://x", { DOCKER_TLS_VERIFY: "1", DOCKER_CERT_PATH: "/none" }), /ca\.pem/);
+  assert.throws(() => parseEngineAddress("tcp://x", { DOCKER_TLS_VERIFY: "1", DOCKER_CERT_PATH: "/none" }), /ca\.pem/);
   const server = createServer((_request, response) => response.end("OK"));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { Attacher } from "#docker/attacher.js";
+import { Attacher } from "#docker/containers/attacher.js";
 import { containerShape } from "#docker/engine/shapes.js";
 import type { Requests } from "#ipam/allocation/requests.js";
 import { parseSubnet } from "#ipam/ring/subnet.js";

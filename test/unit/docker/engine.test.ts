@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import fc from "fast-check";
-import { type ContainerObserver, Containers } from "#docker/containers.js";
-import { parseEndpoint } from "#docker/engine/endpoint.js";
+import { type ContainerObserver, ContainerTracker } from "#docker/containers/container-tracker.js";
 import { compareVersions, Engine } from "#docker/engine/engine.js";
+import { parseEngineAddress } from "#docker/engine/engine-address.js";
 import { JsonStream } from "#docker/engine/json-stream.js";
 import { type Container, containerShape } from "#docker/engine/shapes.js";
 import { silentLog } from "#src/log.js";
@@ -175,8 +175,8 @@ for (const [name, fake] of Object.entries(ENGINES)) {
     const held = new Set([id("b"), id("e"), "weave:expose", "ns1234"]);
     const died: string[] = [];
     const holder = { idents: () => held, died: (ident: string) => void died.push(ident), alive: () => {} };
-    const containers = new Containers({
-      engine: new Engine(parseEndpoint(`unix://${server.path}`)),
+    const containers = new ContainerTracker({
+      engine: new Engine(parseEngineAddress(`unix://${server.path}`)),
       holders: [holder],
       observers: [observer],
       onConnected: async () => {},
@@ -231,8 +231,8 @@ test("a start that we carried out is served before its event; what is still done
   const server = await serve(fake, running);
   const signals: AbortSignal[] = [];
   const ended: string[] = [];
-  const containers = new Containers({
-    engine: new Engine(parseEndpoint(`unix://${server.path}`)),
+  const containers = new ContainerTracker({
+    engine: new Engine(parseEngineAddress(`unix://${server.path}`)),
     holders: [],
     observers: [
       {
@@ -292,12 +292,12 @@ test("an engine that is too old, away, or talks rubbish is an error that says so
 });
 
 test("addresses of engines", () => {
-  assert.deepEqual(parseEndpoint("unix:///var/run/docker.sock"), { socketPath: "/var/run/docker.sock" });
-  assert.deepEqual(parseEndpoint("tcp://10.0.0.1:2375"), { host: "10.0.0.1", port: 2375 });
-  assert.deepEqual(parseEndpoint("tcp://host"), { host: "host", port: 2375 });
+  assert.deepEqual(parseEngineAddress("unix:///var/run/docker.sock"), { socketPath: "/var/run/docker.sock" });
+  assert.deepEqual(parseEngineAddress("tcp://10.0.0.1:2375"), { host: "10.0.0.1", port: 2375 });
+  assert.deepEqual(parseEngineAddress("tcp://host"), { host: "host", port: 2375 });
   for (const text of ["", "http://x", "tcp://", "tcp://x:99999", "ssh://user@host", "docker.sock"])
-    assert.throws(() => parseEndpoint(text), { code: "WEAVE_FLAG_INVALID" }, text);
-  assert.throws(() => parseEndpoint("tcp://x", { DOCKER_TLS_VERIFY: "1", DOCKER_CERT_PATH: folder }), /ca\.pem/);
+    assert.throws(() => parseEngineAddress(text), { code: "WEAVE_FLAG_INVALID" }, text);
+  assert.throws(() => parseEngineAddress("tcp://x", { DOCKER_TLS_VERIFY: "1", DOCKER_CERT_PATH: folder }), /ca\.pem/);
 });
 
 test("versions are compared by their numbers", () => {

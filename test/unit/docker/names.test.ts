@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { ContainerNames } from "#docker/containers/container-names.js";
 import { type Container, containerShape } from "#docker/engine/shapes.js";
-import { ContainerNames } from "#docker/names.js";
 import { silentLog } from "#src/log.js";
 import { lonelyNameserver } from "#test/lab/names.js";
 import { VirtualClock } from "#test/sim/virtual-time.js";

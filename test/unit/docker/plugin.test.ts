@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { Book } from "#docker/plugin/book.js";
 import { IpamDriver, parsePool } from "#docker/plugin/ipam-driver.js";
 import { macOf, multicastOf } from "#docker/plugin/network-driver.js";
 import { driverNames } from "#docker/plugin/plugin.js";
+import { PluginStore } from "#docker/plugin/plugin-store.js";
 import { createEndpointShape, createNetworkShape, requestAddressShape } from "#docker/plugin/protocol.js";
 import { method } from "#docker/plugin/socket.js";
 import { parseSubnet } from "#ipam/ring/subnet.js";
@@ -53,7 +53,7 @@ test("Docker's endless question for a default pool is answered with an error; pe
   let route: string | undefined;
   const driver = new IpamDriver({
     ipam: { requests: undefined as never, defaultSubnet: parseSubnet("10.32.0.0/12") },
-    book: new Book(memoryStore()),
+    book: new PluginStore(memoryStore()),
     overlappingRoute: async () => route,
     describe: (ident) => ident,
     clock,
@@ -90,12 +90,12 @@ test("a MAC follows from the address, so that whoever has it next has the same",
 
 test("what earlier versions have stored of an address is read, and what is stored now too", () => {
   const store = memoryStore(new Map<string, unknown>([["docker/address/10.32.0.1", 1_700_000_000_000]]));
-  const book = new Book(store);
+  const book = new PluginStore(store);
   assert.deepEqual(book.addresses.all, [["10.32.0.1", { asked: 1_700_000_000_000, use: "container" }]]);
   book.addresses.put("10.32.0.2", { asked: 5, use: "auxiliary" });
-  assert.deepEqual(new Book(store).addresses.get("10.32.0.2"), { asked: 5, use: "auxiliary" });
+  assert.deepEqual(new PluginStore(store).addresses.get("10.32.0.2"), { asked: 5, use: "auxiliary" });
   assert.throws(
-    () => new Book(memoryStore(new Map([["docker/address/10.32.0.3", { asked: 5, use: "?" }]]))),
+    () => new PluginStore(memoryStore(new Map([["docker/address/10.32.0.3", { asked: 5, use: "?" }]]))),
     WeaveError,
   );
 });

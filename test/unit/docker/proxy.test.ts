@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { isWrapped, wantedAddresses } from "#docker/attacher.js";
-import { hostsFile } from "#docker/hosts-file.js";
-import { fqdnOf } from "#docker/names.js";
-import { parseHostname, parseListen } from "#docker/options.js";
+import { wantedAddresses } from "#docker/addresses/weave-cidr.js";
+import { fqdnOf } from "#docker/containers/container-names.js";
+import { hostsFile } from "#docker/containers/hosts-file.js";
+import { failedForWeave } from "#docker/containers/restart-failed.js";
 import { type CreateContext, rewriteCommit, rewriteCreate } from "#docker/proxy/create.js";
 import { type JsonObject, parseExact, stringifyExact } from "#docker/proxy/json.js";
-import { mustRevive } from "#docker/revive.js";
+import { parseHostname, parseListen } from "#docker/proxy/proxy-options.js";
+import { isWrapped } from "#docker/wait/wrapped.js";
 
 const context: CreateContext = {
   helper: "/var/lib/weave/w",
@@ -236,10 +237,10 @@ test("only what Docker should have started, and could not for want of a network,
     HostConfig: { NetworkMode: "weave", Binds: [], ExtraHosts: [], RestartPolicy: { Name: policy } },
   });
   const missing = 'error while looking up "weavemesh": dial unix /run/docker/plugins/weavemesh.sock: plugin not found';
-  assert.ok(mustRevive(container(false, "always", missing)));
-  assert.ok(mustRevive(container(false, "unless-stopped", missing)));
-  assert.ok(!mustRevive(container(false, "no", missing)));
-  assert.ok(!mustRevive(container(true, "always", missing)));
-  assert.ok(!mustRevive(container(false, "always", "")), "stopped by hand");
-  assert.ok(!mustRevive(container(false, "always", 'exec: "x": executable file not found in $PATH')));
+  assert.ok(failedForWeave(container(false, "always", missing)));
+  assert.ok(failedForWeave(container(false, "unless-stopped", missing)));
+  assert.ok(!failedForWeave(container(false, "no", missing)));
+  assert.ok(!failedForWeave(container(true, "always", missing)));
+  assert.ok(!failedForWeave(container(false, "always", "")), "stopped by hand");
+  assert.ok(!failedForWeave(container(false, "always", 'exec: "x": executable file not found in $PATH')));
 });

@@ -10,11 +10,11 @@ const OF_THE_NETWORK = /plugin|network|driver|endpoint|sandbox/i;
  * Starts containers that Docker should have started with itself, and could not as our plugin was not there yet: it does
  * not try again.
  */
-export async function reviveContainers(engine: Engine, log: Log): Promise<void> {
+export async function restartFailedContainers(engine: Engine, log: Log): Promise<void> {
   try {
     for (const id of await engine.ended()) {
       const container = await engine.container(id).catch(() => undefined);
-      if (container === undefined || !mustRevive(container)) continue;
+      if (container === undefined || !failedForWeave(container)) continue;
       log.info("a container that could not start without us is started", { container: id.slice(0, 12) });
       await engine
         .start(id)
@@ -26,7 +26,7 @@ export async function reviveContainers(engine: Engine, log: Log): Promise<void> 
 }
 
 /** Whoever stops a container by hand leaves no error on it. */
-export function mustRevive({ State, HostConfig }: Pick<Container, "State" | "HostConfig">): boolean {
+export function failedForWeave({ State, HostConfig }: Pick<Container, "State" | "HostConfig">): boolean {
   return (
     !State.Running &&
     ["always", "unless-stopped"].includes(HostConfig.RestartPolicy.Name) &&

@@ -48,7 +48,7 @@ export interface AddressEntry {
 const DAMAGED = "'weave reset' starts anew.";
 
 /** What the plugin must still know after a restart of the router: Docker does not tell it again. */
-export class Book {
+export class PluginStore {
   readonly networks: Shelf<NetworkEntry>;
   readonly endpoints: Shelf<EndpointEntry>;
   readonly addresses: Shelf<AddressEntry>;
@@ -65,9 +65,6 @@ export class Book {
     return new Set(this.endpoints.all.map(([, { address }]) => address.split("/")[0]));
   }
 }
-
-/** What Docker has asked for in this time it may neither show nor have made anything of yet. */
-export const FRESH_MS = 30_000;
 
 /** Entries of one kind, on disk before they are in memory. */
 export class Shelf<T> {

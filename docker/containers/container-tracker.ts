@@ -25,7 +25,7 @@ export interface ContainerObserver {
   ended(id: string): void;
 }
 
-export interface ContainersParts {
+export interface ContainerTrackerDeps {
   readonly engine: Engine;
   readonly holders: readonly ContainerLifecycle[];
   readonly observers: readonly ContainerObserver[];
@@ -43,8 +43,8 @@ export interface ContainersParts {
 }
 
 /** Knows which containers run on this host, and tells those who keep something for them. */
-export class Containers implements EngineListener {
-  readonly #parts: ContainersParts;
+export class ContainerTracker implements EngineListener {
+  readonly #parts: ContainerTrackerDeps;
   readonly #stop = new AbortController();
   /** Containers that run, each with what ends the work for it. Undefined while no engine answers. */
   #running: Map<string, AbortController> | undefined;
@@ -54,7 +54,7 @@ export class Containers implements EngineListener {
   readonly #names = new Map<string, string>();
   #problem: string | undefined;
 
-  constructor(parts: ContainersParts) {
+  constructor(parts: ContainerTrackerDeps) {
     this.#parts = parts;
   }
 

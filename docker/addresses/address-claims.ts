@@ -16,7 +16,7 @@ const SETTLE_MS = 100;
  * Addresses that a Docker engine's own IPAM has chosen, IPv4 outside our range and IPv6, for all hosts to see: engines do not know
  * one another, and begin with the same address. They are kept and told as names are: only the origin changes its entries.
  */
-export class Claims {
+export class AddressClaims {
   readonly #records: Nameserver;
   readonly #self: PeerName;
   readonly #peers: KnownPeers;

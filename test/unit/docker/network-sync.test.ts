@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Networks, type NetworksParts } from "#docker/networks.js";
+import { NetworkSync, type NetworkSyncDeps } from "#docker/plugin/network-sync.js";
 import { silentLog } from "#src/log.js";
 
 test("networks are compared by one at a time, and once for each who asks", async () => {
@@ -16,7 +16,7 @@ test("networks are compared by one at a time, and once for each who asks", async
       throw new Error("away");
     },
   };
-  const networks = new Networks({ engine, log: silentLog } as unknown as NetworksParts);
+  const networks = new NetworkSync({ engine, log: silentLog } as unknown as NetworkSyncDeps);
   await Promise.all([networks.settle(), networks.settle(), networks.settle()]);
   assert.deepEqual([most, times], [1, 3]);
 });

@@ -1,5 +1,5 @@
 import { statSync } from "node:fs";
-import type { ContainerObserver } from "#docker/containers.js";
+import type { ContainerObserver } from "#docker/containers/container-tracker.js";
 import type { Container } from "#docker/engine/shapes.js";
 import type { Requests } from "#ipam/allocation/requests.js";
 import { EVERYTHING, leaseText } from "#ipam/ring/subnet.js";
@@ -12,7 +12,7 @@ import type { Log } from "#src/log.js";
  * A container that starts again gets a new network namespace and its old addresses. Where others still share the old namespace
  * (`--network container:…`) it loses them, as it has lost Docker's own interfaces when the container ended.
  */
-export class LeftBehind implements ContainerObserver {
+export class StaleNamespaces implements ContainerObserver {
   readonly #ipam: { readonly requests: Requests; takeLeft(ident: string): Netns | undefined };
   readonly #log: Log;
 

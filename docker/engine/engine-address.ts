@@ -3,7 +3,7 @@ import { type ClientTls, clientTls } from "#docker/engine/client-tls.js";
 import { WeaveError } from "#src/errors.js";
 
 /** Where a Docker engine answers. */
-export type Endpoint =
+export type EngineAddress =
   | { readonly socketPath: string }
   | { readonly host: string; readonly port: number; readonly tls?: TlsFiles };
 
@@ -27,7 +27,7 @@ const PORT_TLS = 2376;
  *
  * @throws WEAVE_FLAG_INVALID
  */
-export function parseEndpoint(text: string, env: NodeJS.ProcessEnv = {}): Endpoint {
+export function parseEngineAddress(text: string, env: NodeJS.ProcessEnv = {}): EngineAddress {
   const path = /^(?:unix:\/\/)?(\/.+)$/.exec(text)?.[1];
   if (path !== undefined) return { socketPath: path };
   const match = /^tcp:\/\/([\w.-]+)(?::(\d{1,5}))?\/?$/.exec(text);
@@ -60,6 +60,6 @@ export function readPem(path: string): Buffer {
   }
 }
 
-export function endpointText(endpoint: Endpoint): string {
+export function engineAddressText(endpoint: EngineAddress): string {
   return "socketPath" in endpoint ? `unix://${endpoint.socketPath}` : `tcp://${endpoint.host}:${endpoint.port}`;
 }

@@ -1,6 +1,6 @@
 import { fold, parseName } from "#dns/name.js";
 import type { Nameserver } from "#dns/nameserver.js";
-import type { ContainerObserver } from "#docker/containers.js";
+import type { ContainerObserver } from "#docker/containers/container-tracker.js";
 import { type Container, nameOf } from "#docker/engine/shapes.js";
 import type { Clock } from "#src/clock.js";
 import { errorText } from "#src/errors.js";

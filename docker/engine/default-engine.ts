@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { clientFlag } from "#docker/engine/client-tls.js";
-import { DEFAULT_ENGINE } from "#docker/engine/endpoint.js";
+import { DEFAULT_ENGINE } from "#docker/engine/engine-address.js";
 import { hasTool } from "#src/linux/exec.js";
 import { paths, proxySocket } from "#src/paths.js";
 
@@ -11,7 +11,7 @@ export const ownProxy = (env: NodeJS.ProcessEnv): string =>
   `unix://${proxySocket(paths(env).run).replace(/^\/run\//, "/var/run/")}`;
 
 /** The engine that the user's own Docker client talks to; "" where this host has none. Never ourselves. */
-export function engineOf(env: NodeJS.ProcessEnv): string {
+export function defaultEngine(env: NodeJS.ProcessEnv): string {
   if (env.WEAVE_DOCKER_API !== undefined) return env.WEAVE_DOCKER_API;
   const named = clientFlag(env, "H") ?? clientFlag(env, "host");
   for (const host of [named, env.DOCKER_HOST, env.ORIG_DOCKER_HOST]) if (host && host !== ownProxy(env)) return host;

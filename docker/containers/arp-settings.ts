@@ -1,4 +1,4 @@
-import type { ContainerObserver } from "#docker/containers.js";
+import type { ContainerObserver } from "#docker/containers/container-tracker.js";
 import type { Container } from "#docker/engine/shapes.js";
 import { run } from "#src/linux/exec.js";
 import { listLinks } from "#src/linux/links/links.js";
@@ -8,7 +8,7 @@ import { arpSettingsScript } from "#src/linux/netns/veth.js";
  * Containers on Docker networks of ours announce their addresses, which others had before with another MAC, it may be; and they
  * find out soon when a neighbour has moved. Docker itself sets nothing of this, and announces nothing before version 28.
  */
-export class Neighbours implements ContainerObserver {
+export class ArpSettings implements ContainerObserver {
   readonly #isOurs: (network: string) => boolean;
 
   constructor(isOurs: (network: string) => boolean) {

@@ -6,7 +6,7 @@ import type { Log } from "#src/log.js";
 const LOOK_MS = 60_000;
 
 /** Whether the engine is in a swarm: networks of a plugin of our kind are none of the swarm's there (moby#27266). */
-export class Swarm {
+export class SwarmWatch {
   readonly #engine: Engine;
   readonly #log: Log;
   #role: "manager" | "worker" | undefined;

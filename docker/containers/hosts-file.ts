@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
+import { fqdnOf } from "#docker/containers/container-names.js";
 import type { Container } from "#docker/engine/shapes.js";
-import { fqdnOf } from "#docker/names.js";
 
 const LOCAL = [
   "127.0.0.1\tlocalhost",

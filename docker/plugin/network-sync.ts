@@ -1,9 +1,10 @@
+import { UNCONFIRMED_MS } from "#docker/addresses/requested-addresses.js";
 import type { Engine } from "#docker/engine/engine.js";
 import type { Network } from "#docker/engine/shapes.js";
-import { type Book, FRESH_MS, type Use } from "#docker/plugin/book.js";
 import type { IpamDriver } from "#docker/plugin/ipam-driver.js";
 import type { NetworkDriver } from "#docker/plugin/network-driver.js";
 import type { DriverNames } from "#docker/plugin/plugin.js";
+import type { PluginStore, Use } from "#docker/plugin/plugin-store.js";
 import { parseLease, type Subnet } from "#ipam/ring/subnet.js";
 import { systemClock } from "#src/clock.js";
 import { errorText } from "#src/errors.js";
@@ -12,7 +13,7 @@ import type { Log } from "#src/log.js";
 import type { Problems } from "#src/problems.js";
 
 /** Docker's network that is there without anybody's doing. As the original. */
-export const NETWORK = "weave";
+export const DEFAULT_NETWORK = "weave";
 /** Docker may have gone away before it had our answer: what it does not know of is looked for this often. */
 const LOOK_MS = 15_000;
 /** `docker network prune` removes several, one after the other. */
@@ -21,9 +22,9 @@ const GATHER_MS = 500;
 /** A gateway that another host holds is tried this often: it may have given it up. */
 const GATEWAYS_MS = 60_000;
 
-export interface NetworksParts {
+export interface NetworkSyncDeps {
   readonly engine: Engine;
-  readonly book: Book;
+  readonly book: PluginStore;
   readonly network: NetworkDriver;
   readonly names: DriverNames;
   /** Undefined where IPAM is off: then there is no network that is always there. */
@@ -34,8 +35,8 @@ export interface NetworksParts {
 }
 
 /** Keeps Docker's list of our networks and ours of Docker's the same, each time an engine comes up. */
-export class Networks {
-  readonly #parts: NetworksParts;
+export class NetworkSync {
+  readonly #parts: NetworkSyncDeps;
   /** Endpoints that Docker has shown. */
   #seen: ReadonlySet<string> = new Set();
   /** The last comparison, or the one that goes on. */
@@ -47,7 +48,7 @@ export class Networks {
   /** Endpoints that Docker does not show, and that are in containers. */
   #hidden: ReadonlySet<string> = new Set();
 
-  constructor(parts: NetworksParts) {
+  constructor(parts: NetworkSyncDeps) {
     this.#parts = parts;
   }
 
@@ -83,7 +84,7 @@ export class Networks {
   /** Whether there is an address without an endpoint: Docker need not be asked otherwise. */
   #isSuspicious(): boolean {
     const { addresses, endpoints, usedAddresses: used } = this.#parts.book;
-    const before = systemClock.wall() - FRESH_MS;
+    const before = systemClock.wall() - UNCONFIRMED_MS;
     return (
       this.#missing ||
       addresses.all.some(([text, { asked, use }]) => use === "container" && asked <= before && !used.has(text)) ||
@@ -108,7 +109,7 @@ export class Networks {
           Options,
         );
       await this.#compare(all, driven, addressed);
-      await this.#ensure(all.find(({ Name }) => Name === NETWORK));
+      await this.#ensure(all.find(({ Name }) => Name === DEFAULT_NETWORK));
     } catch (error) {
       this.#parts.log.warn("Docker's networks could not be looked at", { why: errorText(error) });
     }
@@ -136,7 +137,7 @@ export class Networks {
   async #compare(all: readonly Network[], driven: readonly Network[], addressed: readonly Network[]): Promise<void> {
     const { book, engine } = this.#parts;
     const ids = new Set(all.map(({ Id }) => Id));
-    const before = systemClock.wall() - FRESH_MS;
+    const before = systemClock.wall() - UNCONFIRMED_MS;
     for (const [id, { made }] of book.networks.all) if (!ids.has(id) && made <= before) book.networks.remove(id);
     const inUse = new Map<string, Use>();
     const endpoints = new Set<string>();
@@ -222,7 +223,7 @@ export class Networks {
     if (existing !== undefined) {
       if (existing.Driver !== names.mesh) {
         this.#cannot(
-          `it has one of driver ${existing.Driver}, and ours is ${names.mesh}: 'docker network rm ${NETWORK}'`,
+          `it has one of driver ${existing.Driver}, and ours is ${names.mesh}: 'docker network rm ${DEFAULT_NETWORK}'`,
         );
         return;
       }
@@ -233,7 +234,7 @@ export class Networks {
     }
     try {
       await this.#create(subnet);
-      log.info("Docker's network is made", { network: NETWORK, subnet });
+      log.info("Docker's network is made", { network: DEFAULT_NETWORK, subnet });
       this.#made();
     } catch (error) {
       this.#cannot(errorText(error));
@@ -241,7 +242,7 @@ export class Networks {
   }
 
   #cannot(reason: string): void {
-    const why = `Docker's network ${NETWORK} cannot be made: ${reason}`;
+    const why = `Docker's network ${DEFAULT_NETWORK} cannot be made: ${reason}`;
     if (!this.#missing) this.#parts.log.warn(why);
     this.#missing = true;
     this.#parts.problems.set("docker network", why);
@@ -255,7 +256,7 @@ export class Networks {
   #create(subnet: string): Promise<void> {
     const { engine, names } = this.#parts;
     return engine.createNetwork({
-      Name: NETWORK,
+      Name: DEFAULT_NETWORK,
       CheckDuplicate: true,
       Driver: names.mesh,
       IPAM: { Driver: names.mesh, Config: [{ Subnet: subnet }] },

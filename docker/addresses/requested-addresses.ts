@@ -1,6 +1,6 @@
-import { isWrapped, wantedAddresses } from "#docker/attacher.js";
+import { wantedAddresses } from "#docker/addresses/weave-cidr.js";
 import type { Engine } from "#docker/engine/engine.js";
-import { FRESH_MS } from "#docker/plugin/book.js";
+import { isWrapped } from "#docker/wait/wrapped.js";
 import type { Requests } from "#ipam/allocation/requests.js";
 import { parseAddress } from "#ipam/ring/subnet.js";
 import { isIpv4 } from "#src/address.js";
@@ -9,6 +9,8 @@ import { errorText } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 import { ThrottledTask } from "#src/throttled-task.js";
 
+/** Docker may not yet show what it has requested within this time. */
+export const UNCONFIRMED_MS = 30_000;
 /** Containers are listed at most this often: the list is long on some hosts, and events come in bursts. */
 const LOOK_MS = 1_000;
 /** As many addresses are avoided at most: one host does not have this many containers. */
@@ -18,7 +20,7 @@ const MAX_WISHED = 65_536;
  * Addresses that containers ask for by name (`--ip`, or `WEAVE_CIDR` through the proxy). One that does not run now will ask again
  * when it is started: until then its address is handed to others last.
  */
-export class Wished {
+export class RequestedAddresses {
   readonly #engine: Pick<Engine, "addressesAskedFor" | "container">;
   readonly #requests: Pick<Requests, "avoid">;
   readonly #log: Log;
@@ -78,7 +80,7 @@ export class Wished {
 
   #avoid(): void {
     const now = this.#clock.now();
-    for (const [address, at] of this.#recent) if (now - at >= FRESH_MS) this.#recent.delete(address);
+    for (const [address, at] of this.#recent) if (now - at >= UNCONFIRMED_MS) this.#recent.delete(address);
     this.#requests.avoid(new Set([...this.#listed, ...this.#recent.keys()]));
   }
 

@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { ContainerObserver } from "#docker/containers.js";
-import { type Container, wordsOf } from "#docker/engine/shapes.js";
-import { writeHostsFile } from "#docker/hosts-file.js";
-import { bindTarget, waitFolderOf } from "#docker/wait/helper.js";
+import { WEAVE_CIDR, wantedAddresses } from "#docker/addresses/weave-cidr.js";
+import type { ContainerObserver } from "#docker/containers/container-tracker.js";
+import { writeHostsFile } from "#docker/containers/hosts-file.js";
+import type { Container } from "#docker/engine/shapes.js";
+import { isWrapped } from "#docker/wait/wrapped.js";
 import type { Requests } from "#ipam/allocation/requests.js";
 import { leaseText, parseLease, parseSubnet, type Subnet } from "#ipam/ring/subnet.js";
-import { type AddressArgument, DEFAULT_SUBNET, parseAddressArgument } from "#src/address-argument.js";
+import type { AddressArgument } from "#src/address-argument.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import { findNetns } from "#src/linux/netns/netns.js";
 import { networkFiles } from "#src/linux/netns/proc-net.js";
@@ -16,9 +17,8 @@ import type { Log } from "#src/log.js";
 const WAIT_MS = 20_000;
 /** A container that nobody waits for is tried again, ever later: it waits too, and has done nothing yet. As the original. */
 const RETRY_MS = { first: 2_000, factor: 1.5, last: 60_000 };
-const VARIABLE = "WEAVE_CIDR";
 
-export interface AttacherParts {
+export interface AttacherDeps {
   readonly bridge: string;
   /** Of the bridge, in bytes. */
   readonly mtu: number;
@@ -31,7 +31,7 @@ export interface AttacherParts {
 
 /** Puts containers that were created through the proxy on the network when they start: they wait for it. */
 export class Attacher implements ContainerObserver {
-  readonly #parts: AttacherParts;
+  readonly #parts: AttacherDeps;
   /** When each container that is attached was started, and what it has. */
   readonly #attached = new Map<string, { readonly since: string; readonly addresses: readonly string[] }>();
   /** Containers whose start somebody waits for, and why it failed. */
@@ -41,7 +41,7 @@ export class Attacher implements ContainerObserver {
   /** Those who wait until a container has been tried to be attached, once, since it was started. */
   readonly #waiting = new Map<string, Set<() => void>>();
 
-  constructor(parts: AttacherParts) {
+  constructor(parts: AttacherDeps) {
     this.#parts = parts;
   }
 
@@ -158,43 +158,10 @@ export class Attacher implements ContainerObserver {
     }
     if (ipam === undefined) {
       throw new WeaveError("WEAVE_DOCKER", "IP address allocation is off on this host: a container needs WEAVE_CIDR", {
-        next: `Run it with '-e ${VARIABLE}=10.2.1.1/24', say; or launch weave with a range.`,
+        next: `Run it with '-e ${WEAVE_CIDR}=10.2.1.1/24', say; or launch weave with a range.`,
       });
     }
     const subnet = wanted.subnet === "" ? ipam.defaultSubnet : parseSubnet(wanted.subnet);
     return leaseText(await ipam.requests.allocate(id, subnet, options));
   }
-}
-
-/** Whether a container was created through the proxy: it begins with the helper, and has it. */
-export function isWrapped({
-  Config,
-  HostConfig,
-}: {
-  readonly Config: Pick<Container["Config"], "Entrypoint" | "Cmd">;
-  readonly HostConfig: Pick<Container["HostConfig"], "Binds">;
-}): boolean {
-  const folder = waitFolderOf(wordsOf(Config.Entrypoint));
-  return folder !== undefined && HostConfig.Binds.some((bind) => bindTarget(bind) === folder);
-}
-
-/**
- * What `WEAVE_CIDR` asks for; undefined when the container is to be left alone.
- *
- * @param byDefault whether containers that do not say get an address
- * @throws WEAVE_ADDRESS_INVALID
- */
-export function wantedAddresses(env: readonly string[], byDefault: boolean): AddressArgument[] | undefined {
-  const value = env.findLast((each) => each.startsWith(`${VARIABLE}=`))?.slice(VARIABLE.length + 1);
-  if (value === undefined) return byDefault ? [DEFAULT_SUBNET] : undefined;
-  if (value === "none") return undefined;
-  const words = value.split(/\s+/).filter((word) => word !== "");
-  if (words.length === 0) return [DEFAULT_SUBNET];
-  return words.map((word) => {
-    const parsed = parseAddressArgument(word);
-    if (parsed !== undefined) return parsed;
-    throw new WeaveError("WEAVE_ADDRESS_INVALID", `${VARIABLE}: ${JSON.stringify(word.slice(0, 64))} is no address`, {
-      next: "Give [ip:]a.b.c.d/n, net:a.b.c.d/n, net:default or none, separated by spaces.",
-    });
-  });
 }

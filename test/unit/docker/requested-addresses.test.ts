@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { FRESH_MS } from "#docker/plugin/book.js";
-import { Wished } from "#docker/wished.js";
+import { RequestedAddresses, UNCONFIRMED_MS } from "#docker/addresses/requested-addresses.js";
 import { addressText, parseAddress } from "#ipam/ring/subnet.js";
 import { silentLog } from "#src/log.js";
 import { VirtualClock } from "#test/sim/virtual-time.js";
@@ -10,7 +9,7 @@ test("an address asked for by name is avoided at once, before its container is l
   const clock = new VirtualClock();
   let listed: string[] = [];
   let avoided: string[] = [];
-  const wished = new Wished(
+  const wished = new RequestedAddresses(
     {
       addressesAskedFor: async () => [{ id: "c", addresses: listed }],
       container: () => Promise.reject(new Error("no such container")),
@@ -34,7 +33,7 @@ test("an address asked for by name is avoided at once, before its container is l
   await look(0);
   assert.deepEqual(avoided, ["10.36.0.1"]);
   listed = ["10.36.0.1"];
-  await look(FRESH_MS);
+  await look(UNCONFIRMED_MS);
   assert.deepEqual(avoided, ["10.36.0.1"]);
   listed = [];
   await look(2_000);

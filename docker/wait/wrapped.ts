@@ -1,0 +1,14 @@
+import { type Container, wordsOf } from "#docker/engine/shapes.js";
+import { bindTarget, waitFolderOf } from "#docker/wait/helper.js";
+
+/** The fields of a container, or of its description, that show by whom it was created. */
+export interface WaitConfig {
+  readonly Config: Pick<Container["Config"], "Entrypoint" | "Cmd">;
+  readonly HostConfig: Pick<Container["HostConfig"], "Binds">;
+}
+
+/** Whether a container was created through the proxy: its command begins with the waiting helper, and the helper is mounted. */
+export function isWrapped({ Config, HostConfig }: WaitConfig): boolean {
+  const folder = waitFolderOf(wordsOf(Config.Entrypoint));
+  return folder !== undefined && HostConfig.Binds.some((bind) => bindTarget(bind) === folder);
+}
