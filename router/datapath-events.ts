@@ -38,7 +38,7 @@ export function handleDatapathEvent(event: DatapathEvent, deps: DatapathEventDep
     case "frames":
     case "address-changed":
     case "too-big":
-    case "stream":
+    case "record":
     case "arrivals":
       return sleeve.onEvent(event);
     case "mac-moved":

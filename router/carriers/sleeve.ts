@@ -7,6 +7,7 @@ import { RecordSize } from "#router/carriers/record-size.js";
 import { type BatchEffect, BatchProbe } from "#router/carriers/sleeve/batch-probe.js";
 import { Path, type PathEffect } from "#router/carriers/sleeve/path.js";
 import { decodePathMessage, encodePathMessage, type PathMessage } from "#router/datapath/control.js";
+import { NEXT_HOP_DATAGRAMS, NEXT_HOP_EVENT_LOOP } from "#router/datapath/next-hop.js";
 import type { Command, DatapathEvent } from "#router/datapath/protocol.js";
 import { innerMtu, MAX_RECORD } from "#router/datapath/record.js";
 import { type Arrivals, FLOOR_DATAGRAM } from "#router/datapath/session.js";
@@ -24,6 +25,8 @@ const HEADERS = 28;
 const USUAL_MTU = 1_500;
 const LARGEST_MTU = 9_216;
 
+/** Small records keep small packets between large ones. */
+const STREAM_RECORD_BYTES = 16_384;
 const MAX_IP_PACKET = 65_535;
 
 const openShape = z.object({
@@ -93,7 +96,7 @@ export class Sleeve implements Overlay {
         return connection.onAddress(event.address);
       case "too-big":
         return connection.onTooBig();
-      case "stream":
+      case "record":
         return connection.onStream(event.record);
       case "arrivals":
         return connection.onArrivals(event);
@@ -162,6 +165,7 @@ export class SleeveConnection implements OverlayConnection {
   #open(session: number): void {
     if (this.#remoteSession !== 0) throw new WeaveError("WEAVE_MESSAGE_MALFORMED", "the overlay is open already");
     this.#remoteSession = session;
+    this.#options.datapath.send({ do: "remote", session: this.session, remoteSession: session });
     this.#path = new Path(this.#link.outbound, this.#options.clock.now());
     this.#tellPath(this.#address);
     this.#follow([]);
@@ -254,7 +258,7 @@ export class SleeveConnection implements OverlayConnection {
     const lane = record[0] >>> 4;
     const bytes = record.length - 1;
     this.#link.send(encode({ kind: "record", record }), () =>
-      this.#options.datapath.send({ do: "streamed", session: this.session, lane, bytes }),
+      this.#options.datapath.send({ do: "record-sent", session: this.session, lane, bytes }),
     );
   }
 
@@ -307,15 +311,20 @@ export class SleeveConnection implements OverlayConnection {
   /** @param address 0 leaves it to the datapath, which follows the peer */
   #tellPath(address: number): void {
     this.#options.datapath.send({
-      do: "path",
+      do: "datagrams",
       session: this.session,
-      remoteSession: this.#remoteSession,
       address,
       source: this.#source,
       datagramBytes: this.#path!.datagramBytes,
       datagramsPerRecord: this.#recordSize.datagrams,
       batches: this.#batchProbe.pass,
-      stream: this.#streaming !== undefined,
+    });
+    this.#options.datapath.send({
+      do: "next-hop",
+      session: this.session,
+      nextHop: this.#streaming
+        ? { kind: NEXT_HOP_EVENT_LOOP, recordBytes: STREAM_RECORD_BYTES }
+        : { kind: NEXT_HOP_DATAGRAMS },
     });
   }
 

@@ -111,7 +111,7 @@ export class Datapath {
       // The thread that has the lane's replay window.
       case "record":
         return this.#tell((command.record[0] >>> 4) % this.#threads.length, command);
-      case "streamed":
+      case "record-sent":
         return this.#tell(command.lane, command);
       default:
         for (let lane = 0; lane < this.#threads.length; lane++) this.#tell(lane, command);

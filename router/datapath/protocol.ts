@@ -1,3 +1,4 @@
+import type { NextHop } from "#router/datapath/next-hop.js";
 import type { Arrivals } from "#router/datapath/session.js";
 import type { Endpoint } from "#src/linux/native/endpoint.js";
 import type { TapOffloads } from "#src/linux/native/tap.js";
@@ -17,23 +18,25 @@ export type Command =
       readonly key: Uint8Array;
       readonly salt: Uint8Array;
     }
+  /** The other end's number for the session, which each datagram to it names. */
+  | { readonly do: "remote"; readonly session: number; readonly remoteSession: number }
+  | { readonly do: "next-hop"; readonly session: number; readonly nextHop: NextHop }
+  /** How datagrams of a session are sent, whether frames travel in them or only the pings of the path. */
   | {
-      readonly do: "path";
+      readonly do: "datagrams";
       readonly session: number;
-      readonly remoteSession: number;
+      /** 0: unchanged; the thread follows the peer. */
       readonly address: Endpoint;
       readonly source: Endpoint;
       readonly datagramBytes: number;
       readonly datagramsPerRecord: number;
       /** Datagrams may leave in batches: many with one call. */
       readonly batches: boolean;
-      /** Frames go over the connection's own channel. */
-      readonly stream: boolean;
     }
-  /** A record came over the connection's own channel. */
+  /** A sealed record of the other end, which a carrier received on the event loop. */
   | { readonly do: "record"; readonly session: number; readonly record: Uint8Array }
-  /** So many bytes of a lane have left by it. */
-  | { readonly do: "streamed"; readonly session: number; readonly lane: number; readonly bytes: number }
+  /** The carrier has sent, or dropped, so many bytes of the records that this lane handed to the event loop. */
+  | { readonly do: "record-sent"; readonly session: number; readonly lane: number; readonly bytes: number }
   /** Another thread has seen the peer move. */
   | { readonly do: "address"; readonly session: number; readonly address: Endpoint }
   | { readonly do: "control"; readonly session: number; readonly message: Uint8Array; readonly datagramBytes: number }
@@ -82,7 +85,8 @@ export type DatapathEvent =
   /** Frames are being sent by UDP; `large`: in datagrams that not every path carries. */
   | { readonly event: "frames"; readonly session: number; readonly large: boolean }
   | { readonly event: "address-changed"; readonly session: number; readonly address: Endpoint }
-  | { readonly event: "stream"; readonly session: number; readonly record: Uint8Array }
+  /** A sealed record for the carrier in use. */
+  | { readonly event: "record"; readonly session: number; readonly record: Uint8Array }
   | ({ readonly event: "arrivals"; readonly session: number } & Arrivals)
   | { readonly event: "mac-learnt"; readonly mac: number; readonly peer: number }
   | { readonly event: "too-big"; readonly session: number }

@@ -296,7 +296,7 @@ export class Receiver {
   }
 
   /** A record that came over the connection's own channel, whole, after the byte that tells lane and epoch. */
-  streamed(session: Session, bytes: Uint8Array): void {
+  record(session: Session, bytes: Uint8Array): void {
     const length = bytes.length - 1;
     if (length < RECORD_OVERHEAD || length > MAX_RECORD) return this.#tally.drop("record-malformed");
     // No run may lie in the memory that is used here.

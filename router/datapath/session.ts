@@ -1,4 +1,5 @@
 import { hkdfSync } from "node:crypto";
+import { NEXT_HOP_DATAGRAMS, type NextHop } from "#router/datapath/next-hop.js";
 import { EPOCHS, readCounter, writeAad, writeCounter } from "#router/datapath/record.js";
 import { ReplayWindow } from "#router/datapath/replay.js";
 import {
@@ -124,10 +125,11 @@ export class Session {
   datagramsPerRecord = SAFE_DATAGRAMS;
   /** The kernel may be given many datagrams with one call; else each leaves with its own. */
   batches = true;
-  /** Frames do not go by UDP now, but over the connection's own channel. */
-  stream = false;
-  /** Bytes handed to that channel which it has not sent yet. */
-  streamQueued = 0;
+  nextHop: NextHop["kind"] = NEXT_HOP_DATAGRAMS;
+  /** The largest sealed record that may be handed to the event loop. */
+  handOverBytes = 0;
+  /** Bytes handed to the event loop that the carrier has not sent yet. */
+  handedOver = 0;
   /** When it may be told again that frames, and large ones, are being sent. */
   framesToldAfter = 0;
   largeToldAfter = 0;

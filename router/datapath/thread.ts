@@ -1,5 +1,6 @@
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import { FramePort, isTransient } from "#router/datapath/frame-port.js";
+import { NEXT_HOP_EVENT_LOOP } from "#router/datapath/next-hop.js";
 import { type Command, type DatapathEvent, type Offloads, Tally } from "#router/datapath/protocol.js";
 import { Receiver } from "#router/datapath/receive.js";
 import { MAX_CAPTURE } from "#router/datapath/record.js";
@@ -84,7 +85,7 @@ export class DatapathThread {
     const tell = (event: DatapathEvent) => this.#tell(event);
     this.#transmitter = new Transmitter(this.#tally, {
       tooBig: (session) => this.#tell({ event: "too-big", session: session.local }),
-      stream: (session, record) => this.#tell({ event: "stream", session: session.local, record }),
+      record: (session, record) => this.#tell({ event: "record", session: session.local, record }),
       frames: (session, large) => this.#tell({ event: "frames", session: session.local, large }),
     });
     this.#port = new FramePort(options.tapFd, options.offloads);
@@ -230,16 +231,26 @@ export class DatapathThread {
       case "key":
         sessions.get(command.session)?.setKey(command.direction, command.epoch, command.key, command.salt, now);
         return;
-      case "path": {
+      case "remote": {
+        const session = sessions.get(command.session);
+        if (session !== undefined) session.remote = command.remoteSession;
+        return;
+      }
+      case "next-hop": {
         const session = sessions.get(command.session);
         if (session === undefined) return;
-        session.remote = command.remoteSession;
+        session.nextHop = command.nextHop.kind;
+        if (command.nextHop.kind === NEXT_HOP_EVENT_LOOP) session.handOverBytes = command.nextHop.recordBytes;
+        return;
+      }
+      case "datagrams": {
+        const session = sessions.get(command.session);
+        if (session === undefined) return;
         if (command.address !== 0) session.address = command.address;
         session.source = command.source;
         session.datagramBytes = command.datagramBytes;
         session.datagramsPerRecord = command.datagramsPerRecord;
         session.batches = command.batches;
-        session.stream = command.stream;
         return;
       }
       case "address": {
@@ -249,12 +260,12 @@ export class DatapathThread {
       }
       case "record": {
         const session = sessions.get(command.session);
-        if (session !== undefined) this.#receiver.streamed(session, command.record);
+        if (session !== undefined) this.#receiver.record(session, command.record);
         return;
       }
-      case "streamed": {
+      case "record-sent": {
         const session = sessions.get(command.session);
-        if (session !== undefined) session.streamQueued = Math.max(0, session.streamQueued - command.bytes);
+        if (session !== undefined) session.handedOver = Math.max(0, session.handedOver - command.bytes);
         return;
       }
       case "control": {

@@ -1,3 +1,4 @@
+import { NEXT_HOP_DATAGRAMS, NEXT_HOP_EVENT_LOOP } from "#router/datapath/next-hop.js";
 import type { Tally } from "#router/datapath/protocol.js";
 import {
   AT_BODY,
@@ -44,18 +45,16 @@ const ARENA_BYTES = ARENA_SOFT_END + MAX_RECORD + MAX_PADDING + 8;
 const HEADER_SLOT = 16;
 /** Header and piece. */
 const SPANS_PER_DATAGRAM = 2;
-/** Over the connection's own channel a record need not fit a datagram; small ones keep small packets between large ones. */
-const STREAM_RECORD_BYTES = 16_384;
-/** What may wait in that channel, per peer: some tens of milliseconds on a slow line. Past it frames are dropped. */
-const STREAM_QUEUE_BYTES = 256 * 1024;
+/** Bytes that may wait at a carrier of the event loop, per peer: some tens of milliseconds on a slow line. Past it frames are dropped. */
+const HANDED_OVER_BYTES = 256 * 1024;
 /** So often the path is told that it is in use: a small part of the time between two heartbeats. */
 const TELL_FRAMES_MS = 1_000;
 
 export interface TransmitterEvents {
   /** The kernel refused a datagram for its size: the path has shrunk. */
   tooBig(session: Session): void;
-  /** A sealed record for the connection's own channel. */
-  stream(session: Session, record: Uint8Array): void;
+  /** A sealed record for the carrier in use. */
+  record(session: Session, record: Uint8Array): void;
   /** Frames are being sent by UDP; once a second while they are. @param large in datagrams above the floor */
   frames(session: Session, large: boolean): void;
 }
@@ -228,8 +227,8 @@ export class Transmitter {
 
   #ready(session: Session): boolean {
     if (!this.#sealable(session)) return false;
-    if (!session.stream) return this.#addressed(session);
-    if (session.streamQueued <= STREAM_QUEUE_BYTES) return true;
+    if (session.nextHop === NEXT_HOP_DATAGRAMS) return this.#addressed(session);
+    if (session.handedOver <= HANDED_OVER_BYTES) return true;
     this.#tally.drop("stream-queue-full");
     return false;
   }
@@ -263,7 +262,7 @@ export class Transmitter {
 
   /** Seals the record of `length` bytes (tag included) at `start`, and sends it by the way of the session. */
   #append(session: Session, start: number, length: number): void {
-    if (session.stream) return this.#stream(session, start, length);
+    if (session.nextHop === NEXT_HOP_EVENT_LOOP) return this.#handOver(session, start, length);
     this.#tellFrames(session, length > FLOOR_DATAGRAM - DATAGRAM_HEADER);
     this.#cut(session, start, length, session.datagramBytes - DATAGRAM_HEADER);
   }
@@ -340,16 +339,16 @@ export class Transmitter {
     return counter;
   }
 
-  #stream(session: Session, start: number, length: number): void {
+  #handOver(session: Session, start: number, length: number): void {
     // What waits in the arena keeps its place: this record leaves at once.
     this.#end = start;
     const sealed = sealableLength(length);
     if (this.#seal(session, start, length, sealed, 1) === SEAL_REFUSED) return;
-    session.streamQueued += sealed;
+    session.handedOver += sealed;
     const bytes = new Uint8Array(1 + sealed);
     bytes[0] = session.laneEpoch;
     bytes.set(this.#memory.u8.subarray(start, start + sealed), 1);
-    this.#events.stream(session, bytes);
+    this.#events.record(session, bytes);
     this.#tally.counters.recordsSent++;
     this.#tally.counters.bytesSent += sealed;
   }
@@ -395,6 +394,6 @@ export class Transmitter {
 
 /** Bytes that a record for this peer should have at most. */
 function roomOf(session: Session): number {
-  if (session.stream) return STREAM_RECORD_BYTES;
+  if (session.nextHop === NEXT_HOP_EVENT_LOOP) return session.handOverBytes;
   return Math.min(session.datagramsPerRecord * (session.datagramBytes - DATAGRAM_HEADER), MAX_RECORD - MAX_PADDING);
 }

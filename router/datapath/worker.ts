@@ -11,5 +11,5 @@ new DatapathThread({
   ...start,
   raised: new Int32Array(start.raised),
   tell: (event: DatapathEvent) =>
-    port.postMessage(event, event.event === "stream" ? [event.record.buffer as ArrayBuffer] : []),
+    port.postMessage(event, event.event === "record" ? [event.record.buffer as ArrayBuffer] : []),
 }).run();

@@ -81,7 +81,7 @@ class End {
     this.fd = openSync(this.file, "a");
     this.transmitter = new Transmitter(this.tally, {
       tooBig: () => {},
-      stream: () => {},
+      record: () => {},
       frames: (_session, large) => this.used.push(large),
     });
     this.switch = new Switch(self, new FramePort(this.fd, ALL), this.transmitter, this.tally, (event) =>

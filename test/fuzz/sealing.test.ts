@@ -1,9 +1,10 @@
 /**
  * Nothing leaves in clear, whatever the sizes: for every size of datagram and every length of frame, what the transmitter
- * hands to the socket or to the stream is not what came in, is opened by the other end, and is then what came in.
+ * hands to the socket or to the event loop is not what came in, is opened by the other end, and is then what came in.
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { NEXT_HOP_DATAGRAMS, NEXT_HOP_EVENT_LOOP } from "#router/datapath/next-hop.js";
 import { DROPS, type Drop, Tally } from "#router/datapath/protocol.js";
 import {
   AT_BODY,
@@ -57,6 +58,10 @@ class Wire extends UdpSender {
   }
 }
 
+/** As the carrier by TCP takes them. */
+const HAND_OVER_BYTES = 16_384;
+const nextHop = (handsOver: boolean) => (handsOver ? NEXT_HOP_EVENT_LOOP : NEXT_HOP_DATAGRAMS);
+
 interface Opened {
   readonly kind: number;
   readonly hops: number;
@@ -67,11 +72,11 @@ interface Opened {
 /** One end that sends, and the keys of the one that receives. */
 class Ends {
   readonly wire = new Wire(-1, true);
-  readonly streamed: Uint8Array[] = [];
+  readonly handedOver: Uint8Array[] = [];
   readonly tally = new Tally();
   readonly transmitter = new Transmitter(this.tally, {
     tooBig: () => assert.fail("nothing is too big for this wire"),
-    stream: (_session, record) => this.streamed.push(record),
+    record: (_session, record) => this.handedOver.push(record),
     frames: () => {},
   });
   readonly to: Session;
@@ -85,6 +90,7 @@ class Ends {
     this.#at = make(opening);
     this.to.remote = 5;
     this.to.address = 1;
+    this.to.handOverBytes = HAND_OVER_BYTES;
     const key = new Uint8Array(32).fill(1 + lane);
     this.to.setKey("seal", 0, key, new Uint8Array(4), 0);
     this.#at.setKey("open", 0, key, new Uint8Array(4), 0);
@@ -104,9 +110,9 @@ class Ends {
       pieces.length = 0;
     }
     assert.equal(pieces.length, 0, "a record left in part");
-    for (const record of this.streamed.splice(0)) {
+    for (const record of this.handedOver.splice(0)) {
       records.push(this.#open(Buffer.from(record.subarray(1)), record[0], 1, clear));
-      this.to.streamQueued = 0;
+      this.to.handedOver = 0;
     }
     return records;
   }
@@ -236,7 +242,7 @@ test("datagrams of every size carry frames, relayed records, super-frames and co
     const end = ends[bytes % MAX_LANES];
     end.to.datagramBytes = bytes;
     end.to.datagramsPerRecord = 1 + random.below(MAX_PIECES);
-    end.to.stream = bytes % 11 === 0;
+    end.to.nextHop = nextHop(bytes % 11 === 0);
     const at = random.below(30_000);
     // Which of the kinds a size is tried with changes from size to size; those that real links have get all.
     const lengths = dangerous(bytes);
@@ -251,7 +257,7 @@ test("datagrams of every size carry frames, relayed records, super-frames and co
         end.superFrame(length - RECORD_OVERHEAD - DESCRIPTOR_BYTES - FRAME_HEADERS, 1 + random.below(bytes) + 48, at);
     }
     end.frame(SHORTEST + random.below(1_500), at);
-    end.to.stream = false;
+    end.to.nextHop = NEXT_HOP_DATAGRAMS;
     if (usual || bytes % 8 === 0) end.control(bytes, at);
   }
   assert.ok(heavy > 60_000, `${heavy} dangerous lengths`);
@@ -272,7 +278,7 @@ for (const [bytes, stride] of [
     for (let length = SHORTEST; length <= LONGEST; length += length > 65_300 || length < 2_000 ? 1 : stride) {
       const end = usable[length % usable.length];
       end.to.datagramBytes = bytes;
-      end.to.stream = length % 13 === 0;
+      end.to.nextHop = nextHop(length % 13 === 0);
       end.frame(length, random.below(30_000));
     }
     nothingDropped();
@@ -284,7 +290,7 @@ test("small frames of many sizes share records, and each of these is sealed", ()
     const end = ends[round % MAX_LANES];
     end.to.datagramBytes = FLOOR_DATAGRAM + random.below(random.below(2) === 0 ? 9_000 : 64_900);
     end.to.datagramsPerRecord = 1 + random.below(MAX_PIECES);
-    end.to.stream = random.below(4) === 0;
+    end.to.nextHop = nextHop(random.below(4) === 0);
     const most = random.below(2) === 0 ? 60 : 3_000;
     const frames = Array.from({ length: 1 + random.below(60) }, () => {
       const frame = { at: random.below(60_000), length: SHORTEST + random.below(most) };
@@ -303,9 +309,9 @@ test("small frames of many sizes share records, and each of these is sealed", ()
 });
 
 test("a cipher that fails lets nothing out, and its key seals nothing more; the other peers' records leave", () => {
-  for (const stream of [false, true]) {
+  for (const handsOver of [false, true]) {
     const [broken, sound] = [new Ends(0, true, true), new Ends(1, true, true)];
-    broken.to.stream = stream;
+    broken.to.nextHop = nextHop(handsOver);
     const { transmitter, tally } = broken;
     const { run } = AeadContext.prototype;
     transmitter.frame(broken.to, 1, 2, source, 0, 400);

@@ -68,7 +68,7 @@ export class Datagrams {
       case "open":
         this.#sessions.set(command.session, { host, sleeve, remote: 0 });
         return;
-      case "path":
+      case "remote":
         this.#sessions.get(command.session)!.remote = command.remoteSession;
         return;
       case "control":
