@@ -1,12 +1,11 @@
 import { discover } from "#mesh/discovery.js";
 import type { PeerName, PeerRecord } from "#mesh/peer.js";
 import { hostOf } from "#mesh/transport.js";
+import { Backoff, type BackoffPolicy } from "#src/backoff.js";
 import type { Random } from "#src/random.js";
 
-/** Retry rules of the original: first after 2 s give or take half, then 1.5 times as long each time, up to 6 min. */
-export const FIRST_RETRY_MS = 2_000;
-export const LAST_RETRY_MS = 6 * 60_000;
-const GROWTH = 1.5;
+/** When a failed dial is retried: after 2 s, then 1.5 times as long each time, up to 6 min, all give or take half. */
+export const DIAL_RETRY: BackoffPolicy = { firstMs: 2_000, factor: 1.5, lastMs: 6 * 60_000, spread: 0.5 };
 /** A connection that lasted longer than this beyond its last attempt was sound: it is tried again at once. */
 const SOUND_AFTER_MS = 60_000;
 
@@ -46,7 +45,7 @@ interface Attempt {
   state: "waiting" | "attempting" | "connected";
   /** When it may be tried; Infinity: never again. */
   tryAfter: number;
-  retryMs: number;
+  readonly backoff: Backoff;
   lastTry: number;
   lastError: string | undefined;
   /** The peer that turned out to be there: while we have another connection to it, there is nothing to dial. */
@@ -93,8 +92,11 @@ export class DialSchedule {
     this.#targets = [...kept, ...targets];
     for (const { address } of targets) {
       const attempt = this.#attempts.get(address);
-      if (attempt === undefined || !attempt.direct) this.#attempts.set(address, fresh(true, now, attempt?.state));
-      else if (attempt.state === "waiting") Object.assign(attempt, { tryAfter: now, retryMs: FIRST_RETRY_MS });
+      if (attempt === undefined || !attempt.direct) this.#attempts.set(address, this.#fresh(true, now, attempt?.state));
+      else if (attempt.state === "waiting") {
+        attempt.tryAfter = now;
+        attempt.backoff.reset();
+      }
     }
   }
 
@@ -116,7 +118,7 @@ export class DialSchedule {
       for (const address of discover(records, { self, connected: peers, port: this.#port, own })) wanted.add(address);
 
     for (const address of wanted) {
-      if (!this.#attempts.has(address)) this.#attempts.set(address, fresh(direct.has(address), now));
+      if (!this.#attempts.has(address)) this.#attempts.set(address, this.#fresh(direct.has(address), now));
     }
     for (const [address, attempt] of this.#attempts) {
       if (attempt.state === "attempting") continue;
@@ -186,13 +188,9 @@ export class DialSchedule {
     if (options.peer !== undefined) attempt.peer = options.peer;
     if (options.never) attempt.tryAfter = Number.POSITIVE_INFINITY;
     else if (wasSound) {
-      attempt.retryMs = FIRST_RETRY_MS;
+      attempt.backoff.reset();
       attempt.tryAfter = now;
-    } else {
-      const spread = 0.5 + this.#random.below(1_000) / 1_000;
-      attempt.tryAfter = now + attempt.retryMs * spread;
-      attempt.retryMs = Math.min(LAST_RETRY_MS, attempt.retryMs * GROWTH);
-    }
+    } else attempt.tryAfter = now + attempt.backoff.next();
   }
 
   /** The attempts that are no connections: what `status connections` shows below those. */
@@ -218,17 +216,17 @@ export class DialSchedule {
   #hostsOf(address: string): readonly string[] {
     return [hostOf(address), ...(this.#attempts.get(address)?.hosts ?? [])];
   }
-}
 
-function fresh(direct: boolean, now: number, state: Attempt["state"] = "waiting"): Attempt {
-  return {
-    direct,
-    state,
-    tryAfter: now,
-    retryMs: FIRST_RETRY_MS,
-    lastTry: now,
-    lastError: undefined,
-    peer: undefined,
-    hosts: [],
-  };
+  #fresh(direct: boolean, now: number, state: Attempt["state"] = "waiting"): Attempt {
+    return {
+      direct,
+      state,
+      tryAfter: now,
+      backoff: new Backoff(DIAL_RETRY, this.#random),
+      lastTry: now,
+      lastError: undefined,
+      peer: undefined,
+      hosts: [],
+    };
+  }
 }

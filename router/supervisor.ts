@@ -1,9 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
+import { Backoff, type BackoffPolicy } from "#src/backoff.js";
 import { errorText } from "#src/errors.js";
 import { LogSink, logLine } from "#src/log-sink.js";
 import { failureFile, paths, routerFile, supervisorFile } from "#src/paths.js";
 import { namesPid, removePid, writePid } from "#src/pid-file.js";
+import { systemRandom } from "#src/random.js";
 
 /**
  * Keeps a router running: `node router/supervisor.js [--no-restart]`, started by `weave launch` and detached from it. A router that
@@ -12,8 +14,7 @@ import { namesPid, removePid, writePid } from "#src/pid-file.js";
  * for it, and prints why.
  */
 
-const FIRST_DELAY_MS = 50;
-const LAST_DELAY_MS = 30_000;
+const RESTART: BackoffPolicy = { firstMs: 50, factor: 2, lastMs: 30_000, spread: 0 };
 /** A router that ran this long was sound: its next failure is a first one. */
 const SOUND_MS = 60_000;
 /** A router ends by itself within two seconds of SIGTERM; one that does not is ended. */
@@ -28,8 +29,8 @@ class Supervisor {
   readonly #log = new LogSink({ file: paths().log });
   readonly #restart = !process.argv.includes("--no-restart");
   readonly #router = new URL("./main.js", import.meta.url).pathname;
+  readonly #backoff = new Backoff(RESTART, systemRandom);
   #child: ChildProcess | undefined;
-  #delay = FIRST_DELAY_MS;
   #stopping = false;
 
   begin(): void {
@@ -89,9 +90,8 @@ class Supervisor {
       this.#note(ready ? `The router has ended: ${why}` : why);
       return this.#exit(code);
     }
-    if (Date.now() - began >= SOUND_MS) this.#delay = FIRST_DELAY_MS;
-    const delay = this.#delay;
-    this.#delay = Math.min(LAST_DELAY_MS, delay * 2);
+    if (Date.now() - began >= SOUND_MS) this.#backoff.reset();
+    const delay = this.#backoff.next();
     this.#say("error", "the router has ended; it is started again", { why, afterMs: delay });
     this.#note(why);
     setTimeout(() => {

@@ -1,4 +1,4 @@
-/** Time as the cores see it: injected, so that a simulation can run hours in milliseconds. */
+/** Time as the pure parts see it: injected, so that a simulation runs hours in milliseconds. */
 export interface Clock {
   /** Milliseconds on a monotonic clock. */
   now(): number;
@@ -12,7 +12,7 @@ export interface Timer {
   cancel(): void;
 }
 
-/** The machine's own clock. Its timers do not keep the process alive. */
+/** The operating system's clock. Its timers do not keep the process alive. */
 export const systemClock: Clock = {
   now: () => performance.now(),
   wall: () => Date.now(),
@@ -32,4 +32,18 @@ export function every(clock: Clock, ms: number, run: () => void): Timer {
   };
   timer = clock.after(ms, turn);
   return { cancel: () => timer.cancel() };
+}
+
+/** Resolves after `ms`, or at once when `signal` is aborted. Never rejects. */
+export function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      timer.cancel();
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = clock.after(ms, done);
+    if (signal.aborted) done();
+    else signal.addEventListener("abort", done);
+  });
 }

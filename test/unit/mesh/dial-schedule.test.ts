@@ -1,12 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import {
-  type ConnectionView,
-  DISCOVERY_DIALS,
-  DialSchedule,
-  FIRST_RETRY_MS,
-  LAST_RETRY_MS,
-} from "#mesh/dial-schedule.js";
+import { type ConnectionView, DIAL_RETRY, DISCOVERY_DIALS, DialSchedule } from "#mesh/dial-schedule.js";
 import { MAX_DISCOVERED } from "#mesh/discovery.js";
 import type { PeerRecord } from "#mesh/peer.js";
 import { parseMac } from "#src/mac.js";
@@ -58,7 +52,7 @@ test("a failing target is tried at once, then after about 2 s, then ever later, 
     now = maker.nextAt();
   }
   waits.forEach((wait, i) => {
-    const middle = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 1.5 ** i);
+    const middle = Math.min(DIAL_RETRY.lastMs, DIAL_RETRY.firstMs * DIAL_RETRY.factor ** i);
     assert.ok(wait >= middle / 2 && wait <= middle * 1.5, `wait ${i} is ${wait}`);
   });
   const [status] = maker.status();
