@@ -1,0 +1,51 @@
+import type { IncomingMessage } from "node:http";
+import { WeaveError } from "#src/errors.js";
+
+export interface Prefix {
+  readonly bytes: Buffer;
+  /** False: the message has more bytes, which were not read. */
+  readonly complete: boolean;
+}
+
+/**
+ * Reads a message's body up to a limit, without an error beyond it. A longer message is paused with its rest unread: the caller passes
+ * it on, answers, or destroys it.
+ *
+ * @param max bytes; of a longer message `bytes` has a little more
+ * @throws the stream's own error when the other end closes the connection midway
+ */
+export function readPrefix(message: IncomingMessage, max: number): Promise<Prefix> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    const settle = (complete: boolean) => {
+      message.off("data", onData).off("end", onEnd).off("error", reject).off("close", onClose);
+      resolve({ bytes: Buffer.concat(chunks), complete });
+    };
+    const onData = (chunk: Buffer) => {
+      chunks.push(chunk);
+      length += chunk.length;
+      if (length <= max) return;
+      message.pause();
+      settle(false);
+    };
+    const onEnd = () => settle(true);
+    const onClose = () => reject(new Error("the connection was closed before the message was complete"));
+    message.on("data", onData).on("end", onEnd).on("error", reject).on("close", onClose);
+    // After an earlier prefix it is paused.
+    message.resume();
+  });
+}
+
+/**
+ * Reads a message's whole body. A longer one is left paused, and its connection open: a server still owes an answer that says so.
+ *
+ * @param max bytes
+ * @throws WEAVE_MESSAGE_TOO_LARGE; the stream's own error when the other end closes the connection midway
+ */
+export async function readBody(message: IncomingMessage, max: number): Promise<Buffer> {
+  const { bytes, complete } = await readPrefix(message, max);
+  if (complete) return bytes;
+  const what = typeof message.method === "string" ? "request" : "response";
+  throw new WeaveError("WEAVE_MESSAGE_TOO_LARGE", `the ${what} body is longer than ${max} bytes`);
+}
