@@ -1,7 +1,7 @@
 import { DOCKER_FLAGS, type DockerOptions } from "#docker/flags.js";
 import { parseListen } from "#docker/proxy/proxy-options.js";
+import { parseIpamOptions } from "#router/addresses/options.js";
 import { mtuOf, ROUTER_FLAGS } from "#router/flags.js";
-import { parseIpamOptions } from "#router/ipam-options.js";
 import { parsePeer } from "#router/targets.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import { checkValues, type Values } from "#src/flag.js";

@@ -1,13 +1,13 @@
 import { hostOf } from "#mesh/transport.js";
-import { dnsReport, dnsText } from "#router/api/dns-report.js";
-import { dnsRoutes } from "#router/api/dns-routes.js";
-import { dockerRoutes } from "#router/api/docker-routes.js";
-import { ipamReport, ipamText } from "#router/api/ipam-report.js";
-import { ipamRoutes } from "#router/api/ipam-routes.js";
+import { ipamReport, ipamText } from "#router/addresses/report.js";
+import { ipamRoutes } from "#router/addresses/routes.js";
 import { Metrics } from "#router/api/metrics.js";
 import { makeReport, makeRouterReport } from "#router/api/report.js";
 import { connectionsText, peersText, statusText, targetsText } from "#router/api/status.js";
 import { renderTemplate, stringify } from "#router/api/template.js";
+import { dockerRoutes } from "#router/docker/routes.js";
+import { dnsReport, dnsText } from "#router/names/report.js";
+import { dnsRoutes } from "#router/names/routes.js";
 import { type Answer, type Route, route, statusRoute } from "#router/route.js";
 import type { Router } from "#router/router.js";
 import { parseCidr } from "#src/address.js";

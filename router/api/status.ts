@@ -1,6 +1,6 @@
-import { pluginText, proxyText } from "#router/api/docker-report.js";
 import type { Report, RouterReport } from "#router/api/report.js";
 import { line } from "#router/api/text.js";
+import { pluginText, proxyText } from "#router/docker/report.js";
 
 /** States in the order in which they are counted. */
 const STATES = ["established", "pending", "retrying", "failed", "connecting"];

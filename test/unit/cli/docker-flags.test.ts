@@ -12,7 +12,7 @@ import { clientTls } from "#docker/engine/client-tls.js";
 import { parseEngineAddress } from "#docker/engine/engine-address.js";
 import { openListeners } from "#docker/proxy/exposure.js";
 import { ApiProxy } from "#docker/proxy/proxy.js";
-import { proxyText } from "#router/api/docker-report.js";
+import { proxyText } from "#router/docker/report.js";
 import { silentLog } from "#src/log.js";
 
 const folder = mkdtempSync(join(tmpdir(), "weave-flags-"));

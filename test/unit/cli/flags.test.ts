@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { takeAddresses } from "#cli/arguments.js";
 import { parseLaunch } from "#cli/launch-flags.js";
-import { parseIpamOptions, quorumOf } from "#router/ipam-options.js";
+import { parseIpamOptions, quorumOf } from "#router/addresses/options.js";
 import { parseOptions, readOptions } from "#router/options.js";
 
 const launch = (args: string[], env: NodeJS.ProcessEnv = {}) => parseLaunch(args, env).options;

@@ -15,9 +15,9 @@ import {
   writeError,
   writeReply,
 } from "#dns/packet.js";
-import { parseDnsOptions } from "#router/dns/options.js";
-import { parseResolvConf } from "#router/dns/resolv-conf.js";
-import { TcpReader } from "#router/dns/upstream.js";
+import { parseDnsOptions } from "#router/names/options.js";
+import { parseResolvConf } from "#router/names/resolv-conf.js";
+import { TcpReader } from "#router/names/upstream.js";
 import { WeaveError } from "#src/errors.js";
 
 const ask = (name: string, type = "A", extra: Partial<Packet> = {}): Uint8Array =>

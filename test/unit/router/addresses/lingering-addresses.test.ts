@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseAddress, parseLease } from "#ipam/ring/subnet.js";
-import { Outliving } from "#router/outliving.js";
+import { LingeringAddresses } from "#router/addresses/lingering-addresses.js";
 import type { AttachedNetns } from "#src/linux/netns/inspect.js";
 import { silentLog } from "#src/log.js";
 import { IpamNetwork } from "#test/sim/ipam-network.js";
@@ -17,7 +17,7 @@ async function make() {
   const { requests, leases } = network.start(host);
   requests.found("app", parseLease(`${ADDRESS}/24`), true);
   let namespaces: () => Promise<AttachedNetns[]> = async () => [];
-  const outliving = new Outliving({ requests, leases, namespaces: () => namespaces(), log: silentLog });
+  const outliving = new LingeringAddresses({ requests, leases, namespaces: () => namespaces(), log: silentLog });
   const turns = async () => {
     for (let i = 0; i < 20; i++) await Promise.resolve();
   };

@@ -1,5 +1,5 @@
 import { fold } from "#dns/name.js";
-import type { Dns } from "#router/dns/dns.js";
+import type { WeaveDns } from "#router/names/weave-dns.js";
 
 /** weaveDNS as the report shows it: the original's fields, then ours. */
 export interface DnsReport {
@@ -23,7 +23,7 @@ export interface DnsReport {
   readonly Queries: Readonly<Record<string, number>>;
 }
 
-export function dnsReport(dns: Dns): DnsReport {
+export function dnsReport(dns: WeaveDns): DnsReport {
   const { names, upstream, options, server } = dns;
   return {
     Domain: names.domain,

@@ -1,7 +1,7 @@
 import { subjectText } from "#ipam/allocation/wait-queue.js";
 import { sizeOf } from "#ipam/ring/interval.js";
 import { addressText } from "#ipam/ring/subnet.js";
-import type { Ipam } from "#router/ipam.js";
+import type { Ipam } from "#router/addresses/ipam.js";
 
 /** IPAM as the report shows it: the original's fields, then ours. */
 export interface IpamReport {

@@ -2,7 +2,7 @@ import type { RequestOptions } from "#ipam/allocation/requests.js";
 import { subjectText } from "#ipam/allocation/wait-queue.js";
 import { explainAddress, explainPeer } from "#ipam/explain.js";
 import { type Lease, leaseText, parseAddress, parseLease, parseSubnet } from "#ipam/ring/subnet.js";
-import type { Ipam } from "#router/ipam.js";
+import type { Ipam } from "#router/addresses/ipam.js";
 import { type Answer, type Request, type Route, route } from "#router/route.js";
 import type { Router } from "#router/router.js";
 import { isIpv4 } from "#src/address.js";

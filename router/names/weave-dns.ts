@@ -2,10 +2,10 @@ import { networkInterfaces } from "node:os";
 import { DNS_CHANNEL, Nameserver } from "#dns/nameserver.js";
 import type { Mesh } from "#mesh/mesh.js";
 import type { KnownPeers, PeerName } from "#mesh/peer.js";
-import { DNS_PORT, type DnsOptions } from "#router/dns/options.js";
-import { ResolvConf } from "#router/dns/resolv-conf.js";
-import { DnsServer } from "#router/dns/server.js";
-import { Upstream } from "#router/dns/upstream.js";
+import { DnsServer } from "#router/names/dns-server.js";
+import { DNS_PORT, type DnsOptions } from "#router/names/options.js";
+import { ResolvConf } from "#router/names/resolv-conf.js";
+import { Upstream } from "#router/names/upstream.js";
 import { systemClock } from "#src/clock.js";
 import type { ContainerLifecycle } from "#src/container-lifecycle.js";
 import { errorText } from "#src/errors.js";
@@ -18,7 +18,7 @@ const ANY = "0.0.0.0";
 const RECENT_MS = 5_000;
 
 /** weaveDNS of a router: the names on the mesh, and the server that answers for them. */
-export class Dns implements ContainerLifecycle {
+export class WeaveDns implements ContainerLifecycle {
   readonly names: Nameserver;
   readonly upstream: Upstream;
   readonly options: DnsOptions;
@@ -66,7 +66,7 @@ export class Dns implements ContainerLifecycle {
     /** Where Docker's containers look for a name server, if the host has it. */
     dockerBridge: string;
     log: Log;
-  }): Promise<Dns> {
+  }): Promise<WeaveDns> {
     const { options, self, incarnation, mesh, directory: peers, store, dockerBridge, log } = parts;
     const names = new Nameserver({
       self,
@@ -95,7 +95,7 @@ export class Dns implements ContainerLifecycle {
       log.warn("names are kept, and not answered", { why: problem });
     }
     names.open(mesh.channel(DNS_CHANNEL, names));
-    return new Dns({ names, upstream, options, server, problem, host, port, dockerBridge });
+    return new WeaveDns({ names, upstream, options, server, problem, host, port, dockerBridge });
   }
 
   /** Where containers of this host can ask, as it was some seconds ago at most: every container that is created asks this. */

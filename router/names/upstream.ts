@@ -1,7 +1,7 @@
 import { createSocket } from "node:dgram";
 import { connect, isIPv6 } from "node:net";
 import { answersQuery } from "#dns/packet.js";
-import type { ResolvConf } from "#router/dns/resolv-conf.js";
+import type { ResolvConf } from "#router/names/resolv-conf.js";
 import type { Random } from "#src/random.js";
 
 /** Queries under way at once, in all and from one client: more wait for nobody. */

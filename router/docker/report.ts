@@ -1,9 +1,9 @@
 import type { Docker } from "#docker/docker.js";
 import { driverNames } from "#docker/plugin/plugin.js";
 import { INSECURE } from "#docker/proxy/exposure.js";
+import type { Ipam } from "#router/addresses/ipam.js";
 import { line } from "#router/api/text.js";
-import type { Dns } from "#router/dns/dns.js";
-import type { Ipam } from "#router/ipam.js";
+import type { WeaveDns } from "#router/names/weave-dns.js";
 
 /** The proxy as the report shows it: as the original. */
 export interface ProxyReport {
@@ -45,7 +45,7 @@ export interface DockerReport {
 export function dockerReports(
   { options, status }: Docker,
   ipam: Ipam | undefined,
-  dns: Dns | undefined,
+  dns: WeaveDns | undefined,
 ): { Docker: DockerReport; Proxy?: ProxyReport; Plugin?: PluginReport } {
   const { engine, proxy, open, plugin, swarm, contested } = status;
   return {

@@ -3,7 +3,7 @@ import { createServer, type Server, type Socket as TcpSocket } from "node:net";
 import { decide } from "#dns/answer.js";
 import type { Nameserver } from "#dns/nameserver.js";
 import { type Query, RCODE, type Reply, readQuery, truncate, writeError, writeReply } from "#dns/packet.js";
-import { framed, TcpReader, type Transport, type Upstream } from "#router/dns/upstream.js";
+import { framed, TcpReader, type Transport, type Upstream } from "#router/names/upstream.js";
 import type { Clock } from "#src/clock.js";
 import { errorText, systemCode, WeaveError } from "#src/errors.js";
 import { openSharedUdp } from "#src/linux/native/udp.js";

@@ -10,7 +10,7 @@ import type { Log } from "#src/log.js";
 /** After the host could not be looked at: nothing is freed meanwhile. */
 const RETRY_MS = 2_000;
 
-export interface OutlivingParts {
+export interface LingeringAddressesDeps {
   readonly requests: Requests;
   readonly leases: LeaseTable;
   /** All attached namespaces with their addresses. Undefined for this host's. */
@@ -22,8 +22,8 @@ export interface OutlivingParts {
  * Addresses of containers that have ended, in network namespaces that have not: a sidecar (`--network container:app`), a pod,
  * or a container that was attached to another one's namespace. They are held until the namespace has them no more.
  */
-export class Outliving {
-  readonly #parts: OutlivingParts;
+export class LingeringAddresses {
+  readonly #parts: LingeringAddressesDeps;
   /** Containers that have ended since the host was last looked at. */
   readonly #ended = new Set<string>();
   /** Containers for which it is looked at now. */
@@ -35,7 +35,7 @@ export class Outliving {
   #looking = false;
   #stopped = false;
 
-  constructor(parts: OutlivingParts) {
+  constructor(parts: LingeringAddressesDeps) {
     this.#parts = parts;
   }
 

@@ -4,9 +4,9 @@ import { Allocator, IPAM_CHANNEL } from "#ipam/allocator.js";
 import { parseLease, type Subnet } from "#ipam/ring/subnet.js";
 import type { Mesh } from "#mesh/mesh.js";
 import type { PeerName } from "#mesh/peer.js";
-import type { PeerDirectory } from "#router/directory.js";
-import { type IpamOptions, quorumOf } from "#router/ipam-options.js";
-import { Outliving } from "#router/outliving.js";
+import { LingeringAddresses } from "#router/addresses/lingering-addresses.js";
+import { type IpamOptions, quorumOf } from "#router/addresses/options.js";
+import type { PeerDirectory } from "#router/peers/peer-directory.js";
 import { systemClock } from "#src/clock.js";
 import type { ContainerLifecycle } from "#src/container-lifecycle.js";
 import { errorText } from "#src/errors.js";
@@ -22,7 +22,7 @@ export class Ipam implements ContainerLifecycle {
   readonly allocator: Allocator;
   readonly defaultSubnet: Subnet;
   readonly directory: PeerDirectory;
-  readonly #outliving: Outliving;
+  readonly #lingering: LingeringAddresses;
   readonly #log: Log;
 
   constructor(parts: {
@@ -49,7 +49,7 @@ export class Ipam implements ContainerLifecycle {
       time: () => mesh.time(),
     });
     const { requests, leases } = this.allocator;
-    this.#outliving = new Outliving({ requests, leases, log });
+    this.#lingering = new LingeringAddresses({ requests, leases, log });
     this.allocator.open(mesh.channel(IPAM_CHANNEL, this.allocator.gossiper));
   }
 
@@ -78,16 +78,16 @@ export class Ipam implements ContainerLifecycle {
         const holder = requests.holderOf(parseLease(cidr).address);
         // Several containers may share a namespace, of which it is known by one alone; the holder may have ended, too.
         const shared = holder !== undefined && holder !== ident && isContainerId(holder) && !found.has(address);
-        if (shared) this.#outliving.found(holder, netns);
+        if (shared) this.#lingering.found(holder, netns);
         else note(ident, cidr, true);
         found.set(address, netns);
       }
     }
   }
 
-  /** The namespace that had a container's addresses when it started: see {@link Outliving.takeLeft}. */
+  /** The namespace that had a container's addresses when it started: see {@link LingeringAddresses.takeLeft}. */
   takeLeft(ident: string): Netns | undefined {
-    return this.#outliving.takeLeft(ident);
+    return this.#lingering.takeLeft(ident);
   }
 
   /** For the watch: whose addresses end with them. */
@@ -97,22 +97,22 @@ export class Ipam implements ContainerLifecycle {
 
   died(ident: string): void {
     // A namespace ends with its interface; several containers may be in one.
-    if (isContainerId(ident)) this.#outliving.ended(ident);
+    if (isContainerId(ident)) this.#lingering.ended(ident);
     else this.allocator.requests.died(ident);
   }
 
   alive(ident: string): void {
-    this.#outliving.started(ident);
+    this.#lingering.started(ident);
     this.allocator.requests.alive(ident);
   }
 
   look(): Promise<void> {
-    return this.#outliving.look();
+    return this.#lingering.look();
   }
 
   /** The router ends; what is held stays held. */
   stop(): void {
-    this.#outliving.stop();
+    this.#lingering.stop();
     this.allocator.stop();
   }
 }
