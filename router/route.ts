@@ -1,3 +1,7 @@
+import type { Answer } from "#src/http/answer.js";
+
+export type { Answer };
+
 /** One request of the HTTP API, as a route sees it. @typeParam Name the names in the route's path */
 export interface Request<Name extends string = string> {
   readonly method: string;
@@ -9,12 +13,6 @@ export interface Request<Name extends string = string> {
   readonly accept: string;
   /** Aborted when the client has gone: a result is of no use any more. */
   readonly signal: AbortSignal;
-}
-
-export interface Answer {
-  readonly status?: number;
-  readonly type?: string;
-  readonly body?: string;
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { Server } from "node:http";
 import { fullAccess, makeToken, tcpAccess } from "#router/api/access.js";
-import { type Access, createApi, listen } from "#router/api/http.js";
+import { type Access, createApi, listenApi } from "#router/api/http.js";
 import { controlRoutes, metricsRoutes, statusRoutes } from "#router/api/routes.js";
 import type { RouterOptions } from "#router/options.js";
 import type { Route } from "#router/route.js";
@@ -38,15 +38,16 @@ export async function openListeners({ router, options, run, log, problems, serve
       return routes;
     };
     const server = createApi(current, log, access);
+    await listenApi(server, address);
     servers.push(server);
-    await listen(server, address);
     if (/^(0\.0\.0\.0)?:/.test(address))
       log.warn("the API listens at all addresses of this host; whoever reaches one of them can read it", { address });
   };
   const { httpAddr, insecureHttp, statusAddr, metricsAddr } = options;
   const socket = controlSocket(run);
+  await open(socket, controlRoutes, undefined);
+  // After the socket: the token of a router that serves it must stay.
   const token = makeToken(run);
-  await open(socket, controlRoutes, token);
   if (httpAddr !== socket) await open(httpAddr, controlRoutes, insecureHttp ? undefined : token);
   if (insecureHttp && httpAddr !== "" && !httpAddr.startsWith("/")) {
     const why = `everybody who reaches the control API at ${httpAddr} can change everything (--insecure-http); 'weave stop' and a launch without that flag close it.`;

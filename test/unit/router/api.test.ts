@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { type IncomingHttpHeaders, request, type Server } from "node:http";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import fc from "fast-check";
 import { fullAccess, makeToken, tcpAccess } from "#router/api/access.js";
-import { createApi, listen } from "#router/api/http.js";
+import { createApi, listenApi } from "#router/api/http.js";
 import { renderTemplate, stringify } from "#router/api/template.js";
 import { loadIdentity } from "#router/peers/identity.js";
 import { passwordKey } from "#router/peers/password.js";
@@ -105,7 +105,7 @@ test("the API: 404, 405, forms in query and body, its own errors, 503 while star
   const server = createApi(() => (ready ? routes : undefined), silentLog, fullAccess);
   servers.push(server);
   const path = join(folder, "api.sock");
-  await listen(server, path);
+  await listenApi(server, path);
   assert.deepEqual(await ask(path, "GET", "/fail"), { status: 503, body: "weave is starting\n" });
   ready = true;
   assert.deepEqual(await ask(path, "GET", "/none"), { status: 404, body: "404 page not found\n" });
@@ -185,7 +185,7 @@ test("what changes something is refused before its body is read: every method bu
   );
   servers.push(server);
   const path = join(folder, "closed.sock");
-  await listen(server, path);
+  await listenApi(server, path);
   assert.equal((await ask(path, "GET", "/x")).status, 200);
   assert.equal((await ask(path, "HEAD", "/x")).status, 200);
   for (const [method, url] of [
@@ -203,17 +203,25 @@ test("what changes something is refused before its body is read: every method bu
   assert.equal((await ask(path, "PUT", "/x", undefined, { Authorization: "Bearer secret" })).status, 200);
 });
 
-test("addresses to listen at: nonsense is refused, a port in use is named", async () => {
+test("addresses to listen at: nonsense is refused, a port in use is named, a file stays", async () => {
   const make = () => {
     const server = createApi(() => [], silentLog, fullAccess);
     servers.push(server);
     return server;
   };
-  await assert.rejects(listen(make(), "nowhere"), { code: "WEAVE_FLAG_INVALID" });
+  await assert.rejects(listenApi(make(), "nowhere"), { code: "WEAVE_FLAG_INVALID" });
+  const file = join(folder, "precious");
+  writeFileSync(file, "precious");
+  await assert.rejects(listenApi(make(), file), {
+    code: "WEAVE_API",
+    message: `the API cannot listen on ${file}: it is a file, not a socket`,
+    next: /--http-addr/,
+  });
+  assert.equal(readFileSync(file, "utf8"), "precious");
   const first = make();
-  await listen(first, "127.0.0.1:0");
+  await listenApi(first, "127.0.0.1:0");
   const { port } = first.address() as { port: number };
-  await assert.rejects(listen(make(), `127.0.0.1:${port}`), { code: "WEAVE_PORT_IN_USE" });
+  await assert.rejects(listenApi(make(), `127.0.0.1:${port}`), { code: "WEAVE_PORT_IN_USE" });
 });
 
 test("an identity is made once and kept; the name by the rules, the incarnation ever later", () => {
