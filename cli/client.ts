@@ -1,6 +1,7 @@
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { request } from "node:http";
 import { errorText, systemCode, WeaveError } from "#src/errors.js";
+import { hostOf, portOf } from "#src/net/host-port.js";
 import { controlSocket, paths, routerFile, tokenFile } from "#src/paths.js";
 import { Exit } from "./exit.js";
 import { launched } from "./launched.js";
@@ -42,9 +43,8 @@ export async function call(options: Call): Promise<Reply> {
 
 function callAt(address: string, { method = "GET", path, form, accept, answerMs }: Call): Promise<Reply> {
   const socket = address.startsWith("/");
-  const colon = address.lastIndexOf(":");
-  const host = address.slice(0, colon) || "127.0.0.1";
-  const where = socket ? { socketPath: address } : { host, port: Number(address.slice(colon + 1)) };
+  const host = hostOf(address) || "127.0.0.1";
+  const where = socket ? { socketPath: address } : { host, port: portOf(address) };
   // The token is for this host's router alone.
   const token = !socket && /^(127\.[\d.]+|localhost)$/.test(host) ? tokenOf(paths().run) : undefined;
   const body = form?.toString() ?? "";

@@ -1,7 +1,7 @@
 import { discover } from "#mesh/discovery.js";
 import type { PeerName, PeerRecord } from "#mesh/peer.js";
-import { hostOf } from "#mesh/transport.js";
 import { Backoff, type BackoffPolicy } from "#src/backoff.js";
+import { hostOf } from "#src/net/host-port.js";
 import type { Random } from "#src/random.js";
 
 /** When a failed dial is retried: after 2 s, then 1.5 times as long each time, up to 6 min, all give or take half. */

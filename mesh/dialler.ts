@@ -1,9 +1,10 @@
 import type { DialContext, DialSchedule } from "#mesh/dial-schedule.js";
-import { type Dial, hostOf, portOf, type Resolve, type Wire } from "#mesh/transport.js";
+import type { Dial, Resolve, Wire } from "#mesh/transport.js";
 import { isIpv4 } from "#src/address.js";
 import type { Clock, Timer } from "#src/clock.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
+import { hostOf, portOf } from "#src/net/host-port.js";
 import { type Random, sample } from "#src/random.js";
 
 /** For each address of a name, and for its resolution. */

@@ -1,5 +1,5 @@
 import type { PeerName, PeerRecord } from "#mesh/peer.js";
-import { hostOf } from "#mesh/transport.js";
+import { hostOf } from "#src/net/host-port.js";
 
 /** Addresses that are tried at a time, of all that other peers name; of a large network we need a few hundred. */
 export const MAX_DISCOVERED = 1_024;

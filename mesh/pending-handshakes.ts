@@ -3,10 +3,11 @@ import type { Connection } from "#mesh/connection.js";
 import { CookieJar } from "#mesh/cookie.js";
 import { FairSlots } from "#mesh/fair-slots.js";
 import { Refusal, Refusals } from "#mesh/refusals.js";
-import { hostOf, type Wire } from "#mesh/transport.js";
+import type { Wire } from "#mesh/transport.js";
 import type { Clock } from "#src/clock.js";
 import { WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
+import { hostOf } from "#src/net/host-port.js";
 import type { Random } from "#src/random.js";
 import { RateLimiter } from "#src/rate-limiter.js";
 

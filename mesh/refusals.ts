@@ -1,5 +1,5 @@
-import { hostOf } from "#mesh/transport.js";
 import { WeaveError } from "#src/errors.js";
+import { hostOf } from "#src/net/host-port.js";
 
 /** Why a connection was refused, as counters name it. */
 export const REFUSAL_REASONS = [

@@ -34,11 +34,3 @@ export type Dial = (address: string, signal: AbortSignal) => Promise<Wire>;
 
 /** Finds the IPv4 addresses of a name: one at least. Rejects with a message that a person can read. */
 export type Resolve = (host: string) => Promise<readonly string[]>;
-
-export function hostOf(address: string): string {
-  return address.slice(0, address.lastIndexOf(":"));
-}
-
-export function portOf(address: string): number {
-  return Number(address.slice(address.lastIndexOf(":") + 1));
-}

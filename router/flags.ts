@@ -206,7 +206,7 @@ export const ROUTER_FLAGS = {
   dnsListenAddress: flag({
     flag: "dns-listen-address",
     shape: orEmpty(
-      text("[ip_address][:port] with a port from 1 to 65535, such as 172.17.0.1:53", accepts(parseListen)),
+      text("[ip_address][:port] with a port from 1 to 65535, such as 172.17.0.1:53", parseListen),
       "the default",
     ),
     default: "",

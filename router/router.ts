@@ -3,7 +3,7 @@ import type { Docker } from "#docker/docker.js";
 import type { DialTarget } from "#mesh/dial-schedule.js";
 import { Mesh } from "#mesh/mesh.js";
 import { type PeerName, peerText } from "#mesh/peer.js";
-import { hostOf, type Wire } from "#mesh/transport.js";
+import type { Wire } from "#mesh/transport.js";
 import { Ipam } from "#router/addresses/ipam.js";
 import { parseIpamOptions } from "#router/addresses/options.js";
 import { Sleeve } from "#router/carriers/sleeve.js";
@@ -39,6 +39,8 @@ import { linkMtuTo, sourceTo } from "#src/linux/routes/routes.js";
 import { type Log, limited } from "#src/log.js";
 import type { LogTarget } from "#src/log-pino.js";
 import { macNumber } from "#src/mac.js";
+import { listenEndpoint } from "#src/net/endpoint.js";
+import { hostOf } from "#src/net/host-port.js";
 import { databaseFile } from "#src/paths.js";
 import type { Problems } from "#src/problems.js";
 import { systemRandom } from "#src/random.js";
@@ -163,7 +165,7 @@ export class Router {
 
     const lanes = options.datapathThreads || threadsFor(availableParallelism());
     const allowed = allowedOffloads(options.offloadsOff);
-    const sockets = openFrameSockets(options.host || "0.0.0.0", options.port, lanes, AT_LANE, allowed);
+    const sockets = openFrameSockets(listenEndpoint(options.host, options.port), lanes, AT_LANE, allowed);
     undo.push(() => sockets.fds.forEach(closeFd));
     // Before anything is made on the host: a port in use is the commonest reason to fail.
     let accept: (wire: Wire) => void = (wire) => wire.close();

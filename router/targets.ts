@@ -1,9 +1,9 @@
 import { lookup } from "node:dns/promises";
 import { z } from "zod/mini";
 import type { DialTarget } from "#mesh/dial-schedule.js";
-import { isIpv4 } from "#src/address.js";
 import { systemCode, WeaveError } from "#src/errors.js";
-import { isPort } from "#src/flag-shapes.js";
+import { isAddress } from "#src/net/endpoint.js";
+import { type HostPort, ipv6Reason, parseHostPort } from "#src/net/host-port.js";
 import { Semaphore } from "#src/semaphore.js";
 import { readStored, type Store } from "#src/store.js";
 
@@ -21,19 +21,16 @@ const LOOKUPS = 2;
  *
  * @throws WEAVE_PEER_INVALID
  */
-export function parsePeer(text: string): { readonly host: string; readonly port: number | undefined } {
-  const match = /^([^\s:/]{1,253})(?::(\d{1,5}))?$/.exec(text);
-  if (match === null || !(match[2] === undefined || isPort(match[2]))) {
-    throw new WeaveError(
-      "WEAVE_PEER_INVALID",
-      `invalid peer name ${JSON.stringify(text.slice(0, 300))}, should be host[:port]`,
-    );
+export function parsePeer(text: string): HostPort {
+  const peer = parseHostPort(text);
+  if (peer === undefined || peer.host === "") {
+    const why = ipv6Reason(text) ?? "should be host[:port]";
+    throw new WeaveError("WEAVE_PEER_INVALID", `invalid peer name ${JSON.stringify(text.slice(0, 300))}, ${why}`);
   }
-  const [, host, port] = match;
-  // All digits and dots, and no address: a name server would be asked in vain.
-  if (/^[\d.]+$/.test(host) && !isIpv4(host))
-    throw new WeaveError("WEAVE_PEER_INVALID", `lookup ${host}: no such host`);
-  return { host, port: port === undefined ? undefined : Number(port) };
+  // Digits and dots that are not an address: no name server knows them.
+  if (/^[\d.]+$/.test(peer.host) && !isAddress(peer.host))
+    throw new WeaveError("WEAVE_PEER_INVALID", `lookup ${peer.host}: no such host`);
+  return peer;
 }
 
 /**
@@ -51,7 +48,7 @@ const running = new Semaphore(LOOKUPS);
 
 /** The IPv4 addresses of a name, by the host's own rules (hosts file, name servers). @throws WEAVE_PEER_INVALID */
 export async function resolveHost(host: string): Promise<string[]> {
-  if (isIpv4(host)) return [host];
+  if (isAddress(host)) return [host];
   try {
     const found = await running.run(() => lookup(host, { family: 4, all: true }));
     return found.map(({ address }) => address);

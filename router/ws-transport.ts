@@ -7,6 +7,7 @@ import { MAX_PEERS } from "#mesh/peer.js";
 import type { Wire, WireHandlers } from "#mesh/transport.js";
 import { errorText, systemCode, WeaveError } from "#src/errors.js";
 import { bindTcp, cannotListen, tcpQuietMs } from "#src/linux/native/tcp.js";
+import { listenEndpoint } from "#src/net/endpoint.js";
 import { systemRandom } from "#src/random.js";
 
 /** Long enough for a far, busy peer; the mesh gives up earlier where it wants to. */
@@ -165,11 +166,9 @@ export function listenWebSocket(host: string, port: number, accept: (wire: Wire)
       socket.pause();
       accept(new WebSocketWire(socket, request.socket));
     });
-    const address = host || "0.0.0.0";
-    server.once("error", (error) =>
-      reject(cannotListen(address, port, error.message, systemCode(error) === "EADDRINUSE", error)),
-    );
-    http.listen({ fd: bindTcp(address, port) }, () => {
+    const at = listenEndpoint(host, port);
+    server.once("error", (error) => reject(cannotListen(at, error.message, systemCode(error) === "EADDRINUSE", error)));
+    http.listen({ fd: bindTcp(at) }, () => {
       server.on("error", () => {});
       resolve({
         close: () =>

@@ -1,5 +1,6 @@
 import { isAbsolute, resolve } from "node:path";
 import { isIpv4, parseCidr } from "#src/address.js";
+import { ipv6Reason, isHost, parseHostPort } from "#src/net/host-port.js";
 import { accepts, type Shape, text } from "#src/shape.js";
 
 /** Linux: bytes of a path, and of a Unix socket's (sun_path, with its end). */
@@ -22,19 +23,14 @@ export const socketPath = text(`the absolute path of a Unix socket, at most ${MA
   isPath(given, MAX_SOCKET_PATH),
 );
 
-export const isPort = (text: string): boolean => /^\d{1,5}$/.test(text) && Number(text) >= 1 && Number(text) <= 65_535;
-
-/** A host by address or name. All digits and dots, and no address, is neither. */
-export const isHost = (text: string): boolean =>
-  isIpv4(text) || (/^[\w.-]{1,253}$/.test(text) && !/^[\d.]+$/.test(text));
-
 /** Where a server listens. */
 export const listenAddress = text(
   "[host]:port with a port from 1 to 65535, or the absolute path of a Unix socket",
   (given) => {
     if (given.startsWith("/")) return isPath(given, MAX_SOCKET_PATH);
-    const [, host, port] = /^(.*):(.*)$/.exec(given) ?? [];
-    return port !== undefined && isPort(port) && (host === "" || isHost(host));
+    const where = parseHostPort(given);
+    if (where === undefined) throw new Error(ipv6Reason(given));
+    return where.port !== undefined && (where.host === "" || isHost(where.host));
   },
 );
 

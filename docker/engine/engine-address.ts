@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { type ClientTls, clientTls } from "#docker/engine/client-tls.js";
 import { WeaveError } from "#src/errors.js";
+import { ipv6Reason, parseHostPort } from "#src/net/host-port.js";
 
 /** Where a Docker engine answers. */
 export type EngineAddress =
@@ -30,15 +31,17 @@ const PORT_TLS = 2376;
 export function parseEngineAddress(text: string, env: NodeJS.ProcessEnv = {}): EngineAddress {
   const path = /^(?:unix:\/\/)?(\/.+)$/.exec(text)?.[1];
   if (path !== undefined) return { socketPath: path };
-  const match = /^tcp:\/\/([\w.-]+)(?::(\d{1,5}))?\/?$/.exec(text);
+  const address = /^tcp:\/\/([^/]+)\/?$/.exec(text)?.[1] ?? "";
+  const where = parseHostPort(address);
   const tls = clientTls(env);
-  const port = Number(match?.[2] ?? (tls ? PORT_TLS : PORT));
-  if (match === null || port < 1 || port > 65_535) {
-    throw new WeaveError("WEAVE_FLAG_INVALID", `'${text.slice(0, 200)}' is no address of a Docker engine`, {
+  if (where === undefined || !/^[\w.-]+$/.test(where.host)) {
+    const reason = ipv6Reason(address);
+    const why = reason === undefined ? "" : `: ${reason}`;
+    throw new WeaveError("WEAVE_FLAG_INVALID", `'${text.slice(0, 200)}' is no address of a Docker engine${why}`, {
       next: "Give unix:///var/run/docker.sock or tcp://host:port, by --docker-api or DOCKER_HOST.",
     });
   }
-  return { host: match[1], port, ...(tls ? { tls: readTlsFiles(tls) } : {}) };
+  return { host: where.host, port: where.port ?? (tls ? PORT_TLS : PORT), ...(tls ? { tls: readTlsFiles(tls) } : {}) };
 }
 
 /** Without verification the files may be absent, as for Docker's client. @throws WEAVE_FLAG_INVALID naming the file that cannot be read */

@@ -1,4 +1,5 @@
-import { isHost, isPort } from "#src/flag-shapes.js";
+import { ANY_HOST } from "#src/net/endpoint.js";
+import { ipv6Reason, isHost, parseHostPort } from "#src/net/host-port.js";
 
 /** Where the proxy listens. */
 export type Listen = { readonly path: string } | { readonly host: string; readonly port: number };
@@ -8,9 +9,10 @@ export function parseListen(text: string): Listen {
   const path = /^(?:unix:\/\/)?(\/.+)$/.exec(text)?.[1];
   if (path !== undefined) return { path };
   if (text.startsWith("unix://")) throw new Error("unix sockets must be specified as an absolute path");
-  const match = /^(?:tcp:\/\/)?([\w.-]*):(\d+)$/.exec(text);
-  if (match === null || !isPort(match[2]) || (match[1] !== "" && !isHost(match[1]))) throw new Error("");
-  return { host: match[1] || "0.0.0.0", port: Number(match[2]) };
+  const address = text.replace(/^tcp:\/\//, "");
+  const { host, port } = parseHostPort(address) ?? {};
+  if (host === undefined || port === undefined || (host !== "" && !isHost(host))) throw new Error(ipv6Reason(address));
+  return { host: host || ANY_HOST, port };
 }
 
 export const listenText = (listen: Listen): string =>

@@ -1,4 +1,3 @@
-import { hostOf } from "#mesh/transport.js";
 import { ipamReport, ipamText } from "#router/addresses/report.js";
 import { ipamRoutes } from "#router/addresses/routes.js";
 import { Metrics } from "#router/api/metrics.js";
@@ -12,6 +11,7 @@ import { type Answer, type Route, route, statusRoute } from "#router/route.js";
 import type { Router } from "#router/router.js";
 import { parseCidr } from "#src/address.js";
 import { errorText, WeaveError } from "#src/errors.js";
+import { hostOf } from "#src/net/host-port.js";
 
 /** What may be read by anybody who reaches the status port. */
 export function statusRoutes(router: Router): Route[] {

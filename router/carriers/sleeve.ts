@@ -1,4 +1,3 @@
-import { isIPv4 } from "node:net";
 import { z } from "zod/mini";
 import type { Overlay, OverlayConnection, OverlayLink } from "#mesh/overlay.js";
 import { peerText } from "#mesh/peer.js";
@@ -14,13 +13,11 @@ import { type Arrivals, FLOOR_DATAGRAM } from "#router/datapath/session.js";
 import { type Clock, every, type Timer } from "#src/clock.js";
 import { decode, encode } from "#src/codec.js";
 import { WeaveError } from "#src/errors.js";
-import { type Endpoint, endpoint, endpointText } from "#src/linux/native/endpoint.js";
 import type { Log } from "#src/log.js";
 import { macNumber } from "#src/mac.js";
+import { datagramOverhead, type Endpoint, endpoint, endpointText, hostText, isAddress } from "#src/net/endpoint.js";
 import type { Random } from "#src/random.js";
 
-/** IPv4 and UDP headers. */
-const HEADERS = 28;
 /** Ethernet's usual MTU, for a route that we know nothing of; and the largest that we probe. */
 const USUAL_MTU = 1_500;
 const LARGEST_MTU = 9_216;
@@ -118,13 +115,13 @@ export class SleeveConnection implements OverlayConnection {
   #early: ControlEvent | undefined;
   /** UDP payload that our own link takes towards the peer, as far as it is known. */
   #ceiling = 0;
-  /** 0 until it is known: for the end that was dialled, until the first datagram comes. */
-  #address: number;
+  /** Undefined until it is known: for the end that was dialled, until the first datagram comes. */
+  #address: Endpoint | undefined;
   /**
    * Where our datagrams leave from: the address by which the peer reaches us, since it, and the firewalls between, expect
-   * answers from there. 0 where that is the kernel's own choice, which then follows when the host moves.
+   * answers from there. Undefined where that is the kernel's own choice, which then follows when the host moves.
    */
-  #source: Endpoint;
+  #source: Endpoint | undefined;
   #stopped = false;
   #recordSize: RecordSize;
   readonly #batchProbe = new BatchProbe();
@@ -137,8 +134,8 @@ export class SleeveConnection implements OverlayConnection {
     this.#link = link;
     this.session = session;
     this.#forget = forget;
-    this.#address = link.remotePort === undefined ? 0 : endpoint(link.remoteHost, link.remotePort);
-    this.#source = isIPv4(link.localHost) ? endpoint(link.localHost, 0) : 0;
+    this.#address = link.remotePort === undefined ? undefined : endpoint(link.remoteHost, link.remotePort);
+    this.#source = isAddress(link.localHost) ? endpoint(link.localHost, 0) : undefined;
     this.#recordSize = new RecordSize(options.clock.now());
     this.#keys = new DataKeys(link.outbound, link.secret, options.random);
     options.datapath.send({ do: "open", session, peer: macNumber(link.remote.name), encrypted: link.encrypted });
@@ -155,7 +152,7 @@ export class SleeveConnection implements OverlayConnection {
       case "record":
         return this.#options.datapath.send({ do: "record", session: this.session, record: message.record });
       case "arrivals":
-        if (this.#recordSize.report(message, this.#options.clock.now())) this.#tellPath(0);
+        if (this.#recordSize.report(message, this.#options.clock.now())) this.#tellPath();
         return;
       default:
         return this.#carryOut(this.#keys.receive(message));
@@ -198,8 +195,8 @@ export class SleeveConnection implements OverlayConnection {
     const { datagramBytes = FLOOR_DATAGRAM, reason = "not probed yet", state = "connecting" } = this.#path ?? {};
     return {
       State: state,
-      RemoteAddr: this.#address === 0 ? "" : endpointText(this.#address),
-      SourceAddr: this.#source === 0 ? "" : endpointText(this.#source).replace(/:.*/, ""),
+      RemoteAddr: this.#address === undefined ? "" : endpointText(this.#address),
+      SourceAddr: this.#source === undefined ? "" : hostText(this.#source),
       DatagramBytes: datagramBytes,
       DatagramReason: reason,
       KeyEpoch: this.#keys.epoch,
@@ -238,10 +235,10 @@ export class SleeveConnection implements OverlayConnection {
     this.#learnCeiling(false);
   }
 
-  onAddress(address: number): void {
+  onAddress(address: Endpoint): void {
     const was = this.#address;
     this.#address = address;
-    if (was !== 0)
+    if (was !== undefined)
       this.#options.log.info("Peer UDP address changed", {
         peer: peerText(this.#link.remote),
         to: endpointText(address),
@@ -280,7 +277,7 @@ export class SleeveConnection implements OverlayConnection {
   /** @param search look for the size of the path also when our own link is as it was */
   #learnCeiling(search: boolean): void {
     void this.#options.linkMtu(this.#link.remoteHost).then((mtu = USUAL_MTU) => {
-      const ceiling = Math.min(mtu, LARGEST_MTU) - HEADERS;
+      const ceiling = Math.min(mtu, LARGEST_MTU) - datagramOverhead(4);
       if (this.#stopped || this.#path === undefined || (ceiling === this.#ceiling && !search)) return;
       this.#ceiling = ceiling;
       this.#follow(this.#path.limit(ceiling, this.#options.clock.now()));
@@ -301,15 +298,15 @@ export class SleeveConnection implements OverlayConnection {
   #learnSource(): void {
     const { remoteHost, localHost } = this.#link;
     void this.#options.sourceTo(remoteHost).then((chosen) => {
-      const source = chosen === localHost || !isIPv4(localHost) ? 0 : endpoint(localHost, 0);
-      if (this.#stopped || source === this.#source) return;
+      const source = chosen === localHost || !isAddress(localHost) ? undefined : endpoint(localHost, 0);
+      if (this.#stopped || source?.id === this.#source?.id) return;
       this.#source = source;
-      this.#tellPath(0);
+      this.#tellPath();
     });
   }
 
-  /** @param address 0 leaves it to the datapath, which follows the peer */
-  #tellPath(address: number): void {
+  /** @param address undefined leaves it to the datapath, which follows the peer */
+  #tellPath(address?: Endpoint): void {
     this.#options.datapath.send({
       do: "datagrams",
       session: this.session,
@@ -346,7 +343,7 @@ export class SleeveConnection implements OverlayConnection {
           this.#link.doubt(effect.doubtful);
           break;
         case "size":
-          this.#tellPath(0);
+          this.#tellPath();
           if (effect.datagramBytes === FLOOR_DATAGRAM) this.#followBatches(this.#batchProbe.shrunk(clock.now()));
           log.info("Effective MTU verified", {
             peer: peerText(this.#link.remote),
@@ -357,7 +354,7 @@ export class SleeveConnection implements OverlayConnection {
           if (this.#streaming !== undefined)
             log.info("UDP passes again", { peer: peerText(this.#link.remote), after: this.#streaming.reason });
           this.#streaming = undefined;
-          this.#tellPath(0);
+          this.#tellPath();
           this.#link.established();
           break;
         case "lost":
@@ -365,7 +362,7 @@ export class SleeveConnection implements OverlayConnection {
           this.#streaming = { reason: effect.reason, since: Date.now() };
           this.#learnSource();
           this.#batchProbe.forget();
-          this.#tellPath(0);
+          this.#tellPath();
           this.#link.established();
       }
     }
@@ -384,7 +381,7 @@ export class SleeveConnection implements OverlayConnection {
         const remote = { peer: peerText(this.#link.remote) };
         if (effect.pass) log.info("datagrams pass in batches again", remote);
         else log.warn("datagrams pass one by one, but not in batches: each is sent alone", remote);
-        this.#tellPath(0);
+        this.#tellPath();
         continue;
       }
       const pings = effect.ids.map((id) => ({ type: "ping", id, datagramBytes }) as const);

@@ -1,8 +1,8 @@
 import type { NextHop } from "#router/datapath/next-hop.js";
 import type { Arrivals } from "#router/datapath/session.js";
-import type { Endpoint } from "#src/linux/native/endpoint.js";
 import type { TapOffloads } from "#src/linux/native/tap.js";
 import type { UdpOffloads } from "#src/linux/native/udp.js";
+import type { Endpoint } from "#src/net/endpoint.js";
 
 /**
  * What the event loop and the datapath thread say to one another. Commands go through a message port and are announced by
@@ -25,9 +25,10 @@ export type Command =
   | {
       readonly do: "datagrams";
       readonly session: number;
-      /** 0: unchanged; the thread follows the peer. */
-      readonly address: Endpoint;
-      readonly source: Endpoint;
+      /** Undefined leaves it to the datapath, which follows the peer. */
+      readonly address: Endpoint | undefined;
+      /** Undefined: the kernel chooses where datagrams leave from. */
+      readonly source: Endpoint | undefined;
       readonly datagramBytes: number;
       readonly datagramsPerRecord: number;
       /** Datagrams may leave in batches: many with one call. */

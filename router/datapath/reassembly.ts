@@ -1,6 +1,6 @@
 import { MAX_RECORD } from "#router/datapath/record.js";
-import type { Endpoint } from "#src/linux/native/endpoint.js";
 import { Memory } from "#src/linux/native/memory.js";
+import { NO_ENDPOINT } from "#src/net/endpoint.js";
 
 /** Records under reassembly at once. Pieces of a record follow one another closely; reordering mixes a few neighbours. */
 const SLOTS = 32;
@@ -9,7 +9,7 @@ const SLOT_BYTES = MAX_RECORD + 9_216;
 
 interface Slot {
   key: number;
-  source: Endpoint;
+  sourceId: number;
   count: number;
   have: number;
   pieceBytes: number;
@@ -37,7 +37,7 @@ export class Reassembly {
     for (let i = 0; i < SLOTS; i++) {
       this.#slots.push({
         key: -1,
-        source: 0,
+        sourceId: NO_ENDPOINT,
         count: 0,
         have: 0,
         pieceBytes: 0,
@@ -53,19 +53,19 @@ export class Reassembly {
    * Adds one piece, the `index`th of `count`: `bytes` at `offset` of `from`.
    *
    * @param key tells the record apart: session, lane, epoch and counter
-   * @param source where it came from: pieces of different senders never mix
+   * @param sourceId the id of the endpoint that sent it: fragments of different senders never mix
    * @returns true when the record is complete; it stays valid until the next call
    */
   add(
     key: number,
-    source: Endpoint,
+    sourceId: number,
     index: number,
     count: number,
     from: Memory,
     offset: number,
     bytes: number,
   ): boolean {
-    const slot = this.#find(key, source, count);
+    const slot = this.#find(key, sourceId, count);
     if (slot === undefined || slot.seen[index] || bytes <= 0) return false;
     const last = index === count - 1;
     if (last) slot.lastBytes = bytes;
@@ -84,10 +84,10 @@ export class Reassembly {
     return true;
   }
 
-  #find(key: number, source: Endpoint, count: number): Slot | undefined {
+  #find(key: number, sourceId: number, count: number): Slot | undefined {
     let oldest = this.#slots[0];
     for (const slot of this.#slots) {
-      if (slot.key === key && slot.source === source) {
+      if (slot.key === key && slot.sourceId === sourceId) {
         slot.stamp = ++this.#stamp;
         return slot.count === count ? slot : undefined;
       }
@@ -95,7 +95,7 @@ export class Reassembly {
     }
     if (oldest.key !== -1) this.evicted++;
     oldest.key = key;
-    oldest.source = source;
+    oldest.sourceId = sourceId;
     oldest.count = count;
     oldest.have = oldest.pieceBytes = oldest.lastBytes = 0;
     oldest.stamp = ++this.#stamp;

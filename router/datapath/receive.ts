@@ -15,6 +15,7 @@ import { IoVector } from "#src/linux/native/io-vector.js";
 import { Memory } from "#src/linux/native/memory.js";
 import { MessageBatch } from "#src/linux/native/message-batch.js";
 import type { UdpReceiver } from "#src/linux/native/udp-receiver.js";
+import { NO_ENDPOINT } from "#src/net/endpoint.js";
 
 /** What one receive may bring: UDP_GRO joins datagrams up to 64 KB. */
 const RECEIVE_BYTES = 65_536;
@@ -69,6 +70,10 @@ export class Receiver {
   #alone = 0;
   #retryAt = 0;
   #now = 0;
+  /** The datagram that is looked at: who sent it, and where that is known from, if its receive had several senders. */
+  #sourceId = NO_ENDPOINT;
+  #many: MessageBatch | undefined;
+  #datagram = 0;
   readonly #reassembly = new Reassembly();
   #turn = 0;
   readonly #expected = new PieceSize();
@@ -183,10 +188,15 @@ export class Receiver {
     pieceStep: number,
     many?: MessageBatch,
   ): void {
+    this.#many = many;
+    if (many === undefined) this.#sourceId = this.#udp.sourceId;
     for (let i = 0; i < count; ) {
       const header = headers + i * headerStep;
       const bytes = this.#lengths[i] - DATAGRAM_HEADER;
-      if (many !== undefined) this.#udp.from = many.fromOf(i);
+      if (many !== undefined) {
+        this.#datagram = i;
+        this.#sourceId = many.sourceIdOf(i);
+      }
       const session = this.#accept(memory, header, bytes);
       if (session === undefined) {
         i++;
@@ -286,7 +296,7 @@ export class Receiver {
     const key =
       (view.getUint32(header + 4, true) * 256 + laneEpoch) * 2 ** 13 + (view.getUint32(header + 8, true) % 2 ** 13);
     const pieces = u8[header + 2];
-    if (reassembly.add(key, this.#udp.from, u8[header + 1], pieces, memory, piece, bytes)) {
+    if (reassembly.add(key, this.#sourceId, u8[header + 1], pieces, memory, piece, bytes)) {
       const { at, length } = reassembly;
       this.#open(session, reassembly.memory, at, length, laneEpoch, pieces, bytes + DATAGRAM_HEADER);
       // Its memory is used again by the next one.
@@ -308,6 +318,14 @@ export class Receiver {
     this.#switch.settle();
   }
 
+  /** The peer's newest record came from another endpoint: datagrams to it go there from now on. */
+  #moved(session: Session): void {
+    const address = this.#many === undefined ? this.#udp.source : this.#many.sourceOf(this.#datagram);
+    if (address === undefined) return;
+    session.address = address;
+    this.#tell({ event: "address-changed", session: session.local, address });
+  }
+
   /** Opens a record and hands it on. */
   #open(
     session: Session,
@@ -322,10 +340,7 @@ export class Receiver {
       length < RECORD_OVERHEAD ? "record-malformed" : session.open(memory, offset, length, laneEpoch, pieces);
     if (result !== "ok") return this.#tally.drop(result);
     this.#tally.counters.recordsReceived++;
-    if (datagramBytes > 0 && session.newest && session.address !== this.#udp.from) {
-      session.address = this.#udp.from;
-      this.#tell({ event: "address-changed", session: session.local, address: session.address });
-    }
+    if (datagramBytes > 0 && session.newest && session.address?.id !== this.#sourceId) this.#moved(session);
     this.#switch.received(session, memory, offset, length, datagramBytes);
   }
 }

@@ -13,9 +13,9 @@ import {
   sealableLength,
   TAG_BYTES,
 } from "#src/linux/native/aead.js";
-import type { Endpoint } from "#src/linux/native/endpoint.js";
 import type { Memory } from "#src/linux/native/memory.js";
 import type { UdpSender } from "#src/linux/native/udp-sender.js";
+import { type Endpoint, smallestDatagram } from "#src/net/endpoint.js";
 
 /** A key is not used for longer, even if the other end never agrees to a new one (as WireGuard's REJECT_AFTER_TIME). */
 export const REJECT_AFTER_MS = 180_000;
@@ -24,8 +24,8 @@ export const REJECT_AFTER_RECORDS = 2 ** 31;
 /** The key in use, the one before (records still under way), and the one that the other end switches to next. */
 const OPEN_KEYS = 3;
 
-/** UDP payload that every path carries: the smallest MTU we accept (576, RFC 791) less IP and UDP headers. */
-export const FLOOR_DATAGRAM = 576 - 28;
+/** UDP payload that every path carries. */
+export const FLOOR_DATAGRAM = smallestDatagram(4);
 /** Datagrams of a record on a path that nobody knows yet: a loss of 1 % then costs 4 % of the records. */
 export const SAFE_DATAGRAMS = 4;
 
@@ -115,10 +115,10 @@ export class Session {
   readonly #options: SessionOptions;
   /** The peer's number for us. */
   remote = 0;
-  /** 0: not known yet; it is learnt from the first authentic datagram. */
-  address: Endpoint = 0;
-  /** Our address that datagrams leave from (its port says nothing); 0: as the kernel chooses by the route. */
-  source: Endpoint = 0;
+  /** Undefined until it is known: it is learnt from the first authentic datagram. */
+  address: Endpoint | undefined;
+  /** Our address that datagrams leave from, whatever its port; undefined: the kernel chooses by the route. */
+  source: Endpoint | undefined;
   /** UDP payload that the path has been proven to carry. */
   datagramBytes = FLOOR_DATAGRAM;
   /** How many datagrams a record may fill: fewer when more are lost (see carriers/record-size.ts). */

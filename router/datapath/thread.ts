@@ -11,9 +11,10 @@ import { errorText, WeaveError } from "#src/errors.js";
 import { PollSet, WakeUp } from "#src/linux/native/files.js";
 import { errnoName } from "#src/linux/native/libc.js";
 import { Memory } from "#src/linux/native/memory.js";
-import { type FrameAddress, openPeerSocket } from "#src/linux/native/udp.js";
+import { openPeerSocket } from "#src/linux/native/udp.js";
 import { UdpReceiver } from "#src/linux/native/udp-receiver.js";
 import { UdpSender } from "#src/linux/native/udp-sender.js";
+import type { Endpoint } from "#src/net/endpoint.js";
 
 /**
  * Receives before the TAP has its turn, and super-frames before the network has: enough to batch, few enough for a small
@@ -42,7 +43,7 @@ export interface ThreadOptions {
   readonly tapName: string;
   readonly udpFd: number;
   /** Where each peer can have a socket of its own to send by. */
-  readonly address: FrameAddress | undefined;
+  readonly address: Endpoint | undefined;
   readonly offloads: Offloads;
   readonly wakeFd: number;
   readonly commands: MessagePort;
@@ -246,7 +247,7 @@ export class DatapathThread {
       case "datagrams": {
         const session = sessions.get(command.session);
         if (session === undefined) return;
-        if (command.address !== 0) session.address = command.address;
+        if (command.address !== undefined) session.address = command.address;
         session.source = command.source;
         session.datagramBytes = command.datagramBytes;
         session.datagramsPerRecord = command.datagramsPerRecord;

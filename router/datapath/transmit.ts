@@ -30,12 +30,12 @@ import {
   writeDescriptor,
 } from "#router/datapath/super-frame.js";
 import { sealableLength, TAG_BYTES } from "#src/linux/native/aead.js";
-import type { Endpoint } from "#src/linux/native/endpoint.js";
 import { IoVector } from "#src/linux/native/io-vector.js";
 import { Errno } from "#src/linux/native/libc.js";
 import { Memory } from "#src/linux/native/memory.js";
 import { VNET_HEADER_BYTES } from "#src/linux/native/tap.js";
 import { MAX_SEGMENTS, MAX_SEND_BYTES } from "#src/linux/native/udp.js";
+import type { SendPath } from "#src/linux/native/udp-sender.js";
 
 /** A record is padded by up to this much where that keeps pieces equal: cheaper than a system call more. */
 const MAX_PADDING = 128;
@@ -220,7 +220,7 @@ export class Transmitter {
   }
 
   #addressed(session: Session): boolean {
-    if (session.address !== 0) return true;
+    if (session.address !== undefined) return true;
     this.#tally.drop("address-unknown");
     return false;
   }
@@ -378,17 +378,17 @@ export class Transmitter {
 
   /** Sends the batch. Returns the count of bytes, or minus errno. */
   #sendBatch(session: Session): number {
-    const result = this.#sendFrom(session, session.source);
-    if (session.source === 0 || (result !== -Errno.EINVAL && result !== -Errno.ENETUNREACH)) return result;
-    // This host has that address no more; or what is wrong is another thing, and so it is from any.
-    const unbound = this.#sendFrom(session, 0);
-    if (unbound >= 0) session.source = 0;
-    return unbound;
-  }
-
-  #sendFrom({ sender, address, batches }: Session, source: Endpoint): number {
+    const { sender, source } = session;
     const datagramBytes = this.#batchPiece + DATAGRAM_HEADER;
-    return sender.send(this.#parts, datagramBytes, SPANS_PER_DATAGRAM, address, source, batches);
+    // Its address is known: no record of it would be here otherwise.
+    const path = session as Session & SendPath;
+    const result = sender.send(this.#parts, datagramBytes, SPANS_PER_DATAGRAM, path);
+    if (source === undefined || (result !== -Errno.EINVAL && result !== -Errno.ENETUNREACH)) return result;
+    // This host may no longer have that address. Another cause fails from any address too.
+    session.source = undefined;
+    const unbound = sender.send(this.#parts, datagramBytes, SPANS_PER_DATAGRAM, path);
+    if (unbound < 0) session.source = source;
+    return unbound;
   }
 }
 

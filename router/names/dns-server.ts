@@ -8,6 +8,7 @@ import type { Clock } from "#src/clock.js";
 import { errorText, systemCode, WeaveError } from "#src/errors.js";
 import { openSharedUdp } from "#src/linux/native/udp.js";
 import type { Log } from "#src/log.js";
+import { endpoint } from "#src/net/endpoint.js";
 import { RateLimiter } from "#src/rate-limiter.js";
 
 /** Queries of one client in a second: more than a container asks, and a fraction of what we answer, so that others get in. */
@@ -165,7 +166,7 @@ export class DnsServer {
 
 async function bindUdp(host: string, port: number): Promise<Socket> {
   const socket = createSocket("udp4");
-  const fd = openSharedUdp(host, port);
+  const fd = openSharedUdp(endpoint(host, port));
   await new Promise<void>((resolve, reject) => socket.once("error", reject).bind({ fd, exclusive: true }, resolve));
   socket.removeAllListeners("error");
   return socket;

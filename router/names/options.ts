@@ -1,6 +1,6 @@
 import { fold, parseName } from "#dns/name.js";
-import { isIpv4 } from "#src/address.js";
-import { isPort } from "#src/flag-shapes.js";
+import { ANY_HOST, isAddress } from "#src/net/endpoint.js";
+import { ipv6Reason, parseHostPort } from "#src/net/host-port.js";
 
 export interface DnsOptions {
   /** Folded, with a dot at its end. */
@@ -45,11 +45,9 @@ export function parseDuration(text: string): number {
   throw new RangeError(`no duration: ${text}`);
 }
 
-/** An IPv4 address and a port, of which one may be missing. @throws RangeError */
+/** An address and a port, of which one may be missing. @throws RangeError with the reason, if there is more to say */
 export function parseListen(text: string): { host: string; port: number } {
-  const match = /^([\d.]*)(?::(\d{1,5}))?$/.exec(text);
-  const host = match?.[1] || "0.0.0.0";
-  const port = match?.[2] ?? String(DNS_PORT);
-  if (match === null || !isIpv4(host) || !isPort(port)) throw new RangeError(`no address to listen at: ${text}`);
-  return { host, port: Number(port) };
+  const { host, port = DNS_PORT } = parseHostPort(text) ?? {};
+  if (host === undefined || (host !== "" && !isAddress(host))) throw new RangeError(ipv6Reason(text));
+  return { host: host || ANY_HOST, port };
 }

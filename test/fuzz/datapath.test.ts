@@ -36,13 +36,13 @@ import { DESCRIPTOR_BYTES, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, writeDescriptor } f
 import { Switch } from "#router/datapath/switch.js";
 import { Transmitter } from "#router/datapath/transmit.js";
 import { TAG_BYTES } from "#src/linux/native/aead.js";
-import { endpoint } from "#src/linux/native/endpoint.js";
 import { IoVector } from "#src/linux/native/io-vector.js";
 import { libc, viewOf } from "#src/linux/native/libc.js";
 import { Memory } from "#src/linux/native/memory.js";
 import { MAX_SEGMENTS, openFrameSockets } from "#src/linux/native/udp.js";
 import { UdpReceiver } from "#src/linux/native/udp-receiver.js";
 import { UdpSender } from "#src/linux/native/udp-sender.js";
+import { endpoint } from "#src/net/endpoint.js";
 import type { Random } from "#src/random.js";
 import { NativeGuard } from "#test/fuzz/native-guard.js";
 import { seededRandom } from "#test/sim/virtual-time.js";
@@ -72,7 +72,7 @@ class End {
 
   constructor(self: number, port: number, file = join(folder, `tap-${port}`), joining = true) {
     this.port = port;
-    const sockets = openFrameSockets("127.0.0.1", port, 1, AT_LANE, ALL);
+    const sockets = openFrameSockets(endpoint("127.0.0.1", port), 1, AT_LANE, ALL);
     const udp = new UdpReceiver(sockets.fds[0]);
     this.udp = udp;
     this.sender = new UdpSender(sockets.fds[0], sockets.offloads.segment);
@@ -283,20 +283,16 @@ function tcpSuperFrame(random: Random, payload: number): Uint8Array {
 
 /** Sends a buffer to B in datagrams of `size` bytes with one call, as the kernel's segmentation makes it. */
 function sender(port: number): (bytes: Uint8Array, size: number) => void {
-  const sockets = openFrameSockets("127.0.0.1", 0, 1, AT_LANE, ALL);
+  const sockets = openFrameSockets(endpoint("127.0.0.1", 0), 1, AT_LANE, ALL);
   const udp = new UdpSender(sockets.fds[0], sockets.offloads.segment);
   const memory = new Memory(70_000);
   const parts = new IoVector(1);
+  const path = { address: endpoint("127.0.0.1", port), source: undefined, batches: true };
   return (bytes, size) => {
     memory.u8.set(bytes);
     parts.clear();
     parts.push(memory, 0, bytes.length);
-    const sent = udp.send(
-      parts,
-      Math.max(size, Math.ceil(bytes.length / MAX_SEGMENTS)),
-      1,
-      endpoint("127.0.0.1", port),
-    );
+    const sent = udp.send(parts, Math.max(size, Math.ceil(bytes.length / MAX_SEGMENTS)), 1, path);
     assert.equal(sent, bytes.length);
   };
 }

@@ -29,6 +29,7 @@ import type { IoVector } from "#src/linux/native/io-vector.js";
 import { Memory } from "#src/linux/native/memory.js";
 import { MAX_SEND_BYTES } from "#src/linux/native/udp.js";
 import { UdpSender } from "#src/linux/native/udp-sender.js";
+import { endpoint } from "#src/net/endpoint.js";
 import { seededRandom } from "#test/sim/virtual-time.js";
 
 const SEED = Number(process.env.FUZZ_SEED ?? 1);
@@ -89,7 +90,7 @@ class Ends {
     this.to = make(sealing);
     this.#at = make(opening);
     this.to.remote = 5;
-    this.to.address = 1;
+    this.to.address = endpoint("127.0.0.1", 1);
     this.to.handOverBytes = HAND_OVER_BYTES;
     const key = new Uint8Array(32).fill(1 + lane);
     this.to.setKey("seal", 0, key, new Uint8Array(4), 0);

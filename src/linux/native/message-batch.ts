@@ -1,10 +1,13 @@
-import type { Endpoint } from "#src/linux/native/endpoint.js";
 import { IoVector } from "#src/linux/native/io-vector.js";
 import { Memory } from "#src/linux/native/memory.js";
+import { readSockaddr, SOCKADDR_ROOM, sockaddrId } from "#src/linux/native/sockaddr.js";
+import type { Endpoint } from "#src/net/endpoint.js";
 
 // struct mmsghdr (recvmmsg(2)): a struct msghdr of 56 bytes, the length received, padding.
 const MESSAGE_BYTES = 64;
-const NAME_BYTES = 16;
+/** Names begin at multiples of 8. */
+const NAME_STRIDE = Math.ceil(SOCKADDR_ROOM / 8) * 8;
+const NAME_LENGTH_AT = 8;
 const VECTOR_AT = 16;
 const LENGTH_AT = 56;
 
@@ -24,7 +27,7 @@ export class MessageBatch {
   constructor(capacity: number, spans: number) {
     this.#spans = spans;
     this.#names = capacity * MESSAGE_BYTES;
-    this.#headers = new Memory(this.#names + capacity * NAME_BYTES);
+    this.#headers = new Memory(this.#names + capacity * NAME_STRIDE);
     this.#parts = new IoVector(capacity * spans);
   }
 
@@ -42,8 +45,8 @@ export class MessageBatch {
     const { view } = this.#headers;
     for (let i = 0; i < count; i++) {
       const at = i * MESSAGE_BYTES;
-      this.#headers.pointer(at, this.#names + i * NAME_BYTES, NAME_BYTES);
-      view.setUint32(at + 8, NAME_BYTES, true);
+      this.#headers.pointer(at, this.#nameAt(i), SOCKADDR_ROOM);
+      view.setUint32(at + NAME_LENGTH_AT, SOCKADDR_ROOM, true);
       parts.writeTo(view, at + VECTOR_AT, i * this.#spans, this.#spans);
     }
   }
@@ -58,9 +61,17 @@ export class MessageBatch {
     return this.#headers.view.getUint32(i * MESSAGE_BYTES + LENGTH_AT, true);
   }
 
-  fromOf(i: number): Endpoint {
-    const { view } = this.#headers;
-    const at = this.#names + i * NAME_BYTES;
-    return view.getUint32(at + 4, false) * 65536 + view.getUint16(at + 2, false);
+  /** The id of the endpoint that datagram `i` of the last call came from. */
+  sourceIdOf(i: number): number {
+    return sockaddrId(this.#headers.view, this.#nameAt(i));
+  }
+
+  /** The endpoint that datagram `i` of the last call came from. */
+  sourceOf(i: number): Endpoint | undefined {
+    return readSockaddr(this.#headers.view, this.#nameAt(i));
+  }
+
+  #nameAt(i: number): number {
+    return this.#names + i * NAME_STRIDE;
   }
 }

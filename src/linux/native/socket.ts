@@ -1,10 +1,10 @@
 import { WeaveError } from "#src/errors.js";
-import { endpoint } from "#src/linux/native/endpoint.js";
 import { errno, errnoName, libc } from "#src/linux/native/libc.js";
 import { Memory } from "#src/linux/native/memory.js";
+import { layoutOf, writeSockaddr } from "#src/linux/native/sockaddr.js";
+import type { Endpoint } from "#src/net/endpoint.js";
 
-// linux/socket.h, linux/in.h
-export const AF_INET = 2;
+// linux/socket.h
 export const SOL_SOCKET = 1;
 const TYPES = { TCP: 1, UDP: 2 } as const;
 const NONBLOCK_CLOEXEC = 0x800 | 0x80000;
@@ -15,9 +15,7 @@ export type SetOption = (level: number, name: number, value: number) => boolean;
 
 export interface BindOptions {
   readonly type: keyof typeof TYPES;
-  /** Dotted quad; `0.0.0.0` for all addresses. */
-  readonly host: string;
-  readonly port: number;
+  readonly at: Endpoint;
   before(option: SetOption): void;
   after?(option: SetOption): void;
   /** What to throw when the kernel refuses the address, by errno. */
@@ -25,8 +23,8 @@ export interface BindOptions {
 }
 
 /** Makes a bound, non-blocking socket. Returns its descriptor. @throws WEAVE_NATIVE, and what `refused` gives */
-export function bindSocket({ type, host, port, before, after, refused }: BindOptions): number {
-  const fd = libc.socket(AF_INET, TYPES[type] | NONBLOCK_CLOEXEC, 0);
+export function bindSocket({ type, at, before, after, refused }: BindOptions): number {
+  const fd = libc.socket(layoutOf(at).domain, TYPES[type] | NONBLOCK_CLOEXEC, 0);
   if (fd < 0) throw new WeaveError("WEAVE_NATIVE", `cannot make a ${type} socket: ${errnoName(errno())}`);
   const memory = new Memory(64);
   const option: SetOption = (level, name, value) => {
@@ -35,11 +33,8 @@ export function bindSocket({ type, host, port, before, after, refused }: BindOpt
   };
   try {
     before(option);
-    // struct sockaddr_in (ip(7)): family, port and address in network order.
-    memory.view.setUint16(0, AF_INET, true);
-    memory.view.setUint16(2, port, false);
-    memory.view.setUint32(4, Math.floor(endpoint(host, 0) / 65536), false);
-    if (libc.bind(fd, memory.at(0, 16), 16) < 0) throw refused(errno());
+    const bytes = writeSockaddr(memory.view, 0, at);
+    if (libc.bind(fd, memory.at(0, bytes), bytes) < 0) throw refused(errno());
     after?.(option);
     return fd;
   } catch (error) {

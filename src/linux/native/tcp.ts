@@ -2,6 +2,7 @@ import { WeaveError } from "#src/errors.js";
 import { Errno, errnoName, libc } from "#src/linux/native/libc.js";
 import { Memory } from "#src/linux/native/memory.js";
 import { bindSocket, SOL_SOCKET } from "#src/linux/native/socket.js";
+import { type Endpoint, endpointText } from "#src/net/endpoint.js";
 
 // linux/socket.h, linux/in.h, linux/tcp.h
 const SO_REUSEADDR = 2;
@@ -22,19 +23,17 @@ const SAFE_SEGMENT_BYTES = 536;
 /**
  * Makes a bound TCP socket, for `listen({ fd })`.
  *
- * @param host dotted quad; `0.0.0.0` for all addresses
  * @throws WEAVE_PORT_IN_USE, WEAVE_CONNECTION, WEAVE_NATIVE
  */
-export function bindTcp(host: string, port: number): number {
+export function bindTcp(at: Endpoint): number {
   return bindSocket({
     type: "TCP",
-    host,
-    port,
+    at,
     before: (option) => {
       option(SOL_SOCKET, SO_REUSEADDR, 1);
       option(IPPROTO_TCP, TCP_MAXSEG, SAFE_SEGMENT_BYTES);
     },
-    refused: (code) => cannotListen(host, port, errnoName(code), code === Errno.EADDRINUSE),
+    refused: (code) => cannotListen(at, errnoName(code), code === Errno.EADDRINUSE),
   });
 }
 
@@ -56,13 +55,13 @@ export function tcpQuietMs(fd: number): number | undefined {
   return Math.min(ago(AT_LAST_DATA_RECEIVED), ago(AT_LAST_ACK_RECEIVED));
 }
 
-/** Why nobody can connect to us. @param inUse another process has the port */
-export function cannotListen(host: string, port: number, why: string, inUse: boolean, cause?: Error): WeaveError {
-  const where = `cannot listen on TCP ${host}:${port}`;
+/** Why peers cannot connect to us. @param inUse another process has the port */
+export function cannotListen(at: Endpoint, why: string, inUse: boolean, cause?: Error): WeaveError {
+  const where = `cannot listen on TCP ${endpointText(at)}`;
   const because = cause === undefined ? {} : { cause };
   if (!inUse) return new WeaveError("WEAVE_CONNECTION", `${where}: ${why}`, because);
   return new WeaveError("WEAVE_PORT_IN_USE", `${where}: another process uses it`, {
     ...because,
-    next: `Find it with 'ss -ltnp sport = :${port}', or choose another port on all hosts with --port.`,
+    next: `Find it with 'ss -ltnp sport = :${at.port}', or choose another port on all hosts with --port.`,
   });
 }

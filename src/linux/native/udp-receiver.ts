@@ -1,4 +1,3 @@
-import type { Endpoint } from "#src/linux/native/endpoint.js";
 import type { IoVector } from "#src/linux/native/io-vector.js";
 import { errno, libc } from "#src/linux/native/libc.js";
 import { Memory } from "#src/linux/native/memory.js";
@@ -6,6 +5,7 @@ import { Message } from "#src/linux/native/message.js";
 import type { MessageBatch } from "#src/linux/native/message-batch.js";
 import { SOL_SOCKET } from "#src/linux/native/socket.js";
 import { MSG_DONTWAIT, SOL_UDP, UDP_GRO } from "#src/linux/native/udp.js";
+import type { Endpoint } from "#src/net/endpoint.js";
 
 const SO_MEMINFO = 55;
 /** linux/sock_diag.h: nine 32-bit numbers, the last is of drops. */
@@ -22,9 +22,8 @@ export class UdpReceiver {
   readonly #fd: number;
   readonly #message = new Message();
   readonly #scratch = new Memory(64);
-  /** Of the last receive: the size of each datagram but the last, and where they came from. */
+  /** Size of each datagram of the last {@link receive} but the last one. */
   segmentBytes = 0;
-  from: Endpoint = 0;
 
   /** @param fd a socket of udp.ts */
   constructor(fd: number) {
@@ -35,14 +34,23 @@ export class UdpReceiver {
   receive(parts: IoVector): number {
     const message = this.#message;
     message.vector(parts, 0, parts.count);
-    message.expectControl();
+    message.expect();
     const count = libc.recvmsg(this.#fd, message.address(), MSG_DONTWAIT);
     if (count < 0) return -errno();
-    // The only control message that is asked for.
+    // The only control message that is requested.
     const segment = message.received(SOL_UDP, UDP_GRO);
     this.segmentBytes = segment > 0 && segment <= count ? segment : count;
-    this.from = message.name.getUint32(4, false) * 65536 + message.name.getUint16(2, false);
     return count;
+  }
+
+  /** The id of the endpoint that the last {@link receive} came from. */
+  get sourceId(): number {
+    return this.#message.sourceId;
+  }
+
+  /** The endpoint that the last {@link receive} came from. */
+  get source(): Endpoint | undefined {
+    return this.#message.source;
   }
 
   /** Receives datagrams, each by itself, into the places of `batch`. Returns how many, or minus errno. */

@@ -1,16 +1,16 @@
 import { WeaveError } from "#src/errors.js";
 import { Errno, errno, errnoName, libc } from "#src/linux/native/libc.js";
 import { Memory } from "#src/linux/native/memory.js";
-import { type BindOptions, bindSocket, SOL_SOCKET } from "#src/linux/native/socket.js";
+import { layoutOf } from "#src/linux/native/sockaddr.js";
+import { type BindOptions, bindSocket, type SetOption, SOL_SOCKET } from "#src/linux/native/socket.js";
+import { type Endpoint, endpointText } from "#src/net/endpoint.js";
 
 // linux/socket.h, linux/in.h, linux/udp.h
 const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
 const SO_REUSEPORT = 15;
-export const SOL_IP = 0;
-const IP_MTU_DISCOVER = 10;
-/** Always set "don't fragment", but never trust ICMP: sizes are proven by our own probes (ip(7)). */
-const IP_PMTUDISC_PROBE = 3;
+/** Always set "don't fragment", but never trust ICMP: sizes are proven by our own probes (IP_MTU_DISCOVER, ip(7)). */
+const PMTUDISC_PROBE = 3;
 export const SOL_UDP = 17;
 export const UDP_SEGMENT = 103;
 export const UDP_GRO = 104;
@@ -46,43 +46,31 @@ export interface FrameSockets {
   readonly fds: readonly number[];
   readonly offloads: UdpOffloads;
   /** Where {@link openPeerSocket} can open more; undefined: the kernel cannot keep them from receiving (before 4.5). */
-  readonly address: FrameAddress | undefined;
-}
-
-export interface FrameAddress {
-  readonly host: string;
-  readonly port: number;
+  readonly address: Endpoint | undefined;
 }
 
 /**
  * Opens bound, non-blocking UDP sockets for frames: `count` of them on one address. A datagram goes to the socket that its
  * lane names, by a filter in the kernel (SO_ATTACH_REUSEPORT_CBPF, socket(7)).
  *
- * @param host dotted quad; `0.0.0.0` for all addresses
- * @param laneAt where in a datagram the byte is whose upper half is the lane
+ * @param laneAt offset in a datagram of the byte whose upper half is the lane
  * @param allowed offloads that may be used
  * @throws WEAVE_PORT_IN_USE, WEAVE_NATIVE
  */
-export function openFrameSockets(
-  host: string,
-  port: number,
-  count: number,
-  laneAt: number,
-  allowed: UdpOffloads,
-): FrameSockets {
+export function openFrameSockets(at: Endpoint, count: number, laneAt: number, allowed: UdpOffloads): FrameSockets {
   const fds: number[] = [];
   let [segment, gro] = [allowed.segment, allowed.gro];
   // Alone for once: with SO_REUSEPORT a second router would share the port with the first, and neither would notice.
-  libc.close(bindUdp(host, port, { before: () => {} }));
+  libc.close(bindUdp(at, { before: () => {} }));
   try {
     for (let i = 0; i < count; i++) {
       fds.push(
-        bindUdp(host, port, {
+        bindUdp(at, {
           before: (option) => option(SOL_SOCKET, SO_REUSEPORT, 1),
           after: (option) => {
             option(SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES);
             option(SOL_SOCKET, SO_SNDBUFFORCE, SEND_BUFFER_BYTES);
-            option(SOL_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
+            neverFragment(option, at);
             // Zero is the value that sends each datagram as it is; an old kernel does not know the option.
             segment &&= option(SOL_UDP, UDP_SEGMENT, 0);
             gro &&= option(SOL_UDP, UDP_GRO, 1);
@@ -96,7 +84,7 @@ export function openFrameSockets(
         next: "Launch with --datapath-threads=1.",
       });
     }
-    return { fds, offloads: { segment, gro }, address: refused === 0 ? { host, port } : undefined };
+    return { fds, offloads: { segment, gro }, address: refused === 0 ? at : undefined };
   } catch (error) {
     for (const fd of fds) libc.close(fd);
     throw error;
@@ -110,12 +98,12 @@ export function openFrameSockets(
  * @param gro as the others: before the filter is asked, the kernel looks at any socket of the address for whether to join
  * @throws WEAVE_NATIVE as when there are too many open files
  */
-export function openPeerSocket({ host, port }: FrameAddress, gro: boolean): number {
-  return bindUdp(host, port, {
+export function openPeerSocket(at: Endpoint, gro: boolean): number {
+  return bindUdp(at, {
     before: (option) => option(SOL_SOCKET, SO_REUSEPORT, 1),
     after: (option) => {
       option(SOL_SOCKET, SO_SNDBUFFORCE, PEER_BUFFER_BYTES);
-      option(SOL_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
+      neverFragment(option, at);
       if (gro) option(SOL_UDP, UDP_GRO, 1);
     },
   });
@@ -156,22 +144,27 @@ function steerByLane(fd: number, count: number, laneAt: number): number {
  *
  * @throws WEAVE_PORT_IN_USE, WEAVE_NATIVE
  */
-export function openSharedUdp(host: string, port: number): number {
-  return bindUdp(host, port, {
+export function openSharedUdp(at: Endpoint): number {
+  return bindUdp(at, {
     before: (option) => option(SOL_SOCKET, SO_REUSEPORT, 1),
     after: (option) => option(SOL_SOCKET, SO_RCVBUFFORCE, SHARED_BUFFER_BYTES),
   });
 }
 
-function bindUdp(host: string, port: number, options: Pick<BindOptions, "before" | "after">): number {
-  return bindSocket({ type: "UDP", host, port, ...options, refused: (code) => explainBind(host, port, code) });
+function neverFragment(option: SetOption, at: Endpoint): void {
+  const [level, name] = layoutOf(at).mtuDiscover;
+  option(level, name, PMTUDISC_PROBE);
 }
 
-function explainBind(host: string, port: number, code: number): WeaveError {
-  const why = `cannot listen on UDP ${host}:${port}: ${errnoName(code)}`;
+function bindUdp(at: Endpoint, options: Pick<BindOptions, "before" | "after">): number {
+  return bindSocket({ type: "UDP", at, ...options, refused: (code) => explainBind(at, code) });
+}
+
+function explainBind(at: Endpoint, code: number): WeaveError {
+  const why = `cannot listen on UDP ${endpointText(at)}: ${errnoName(code)}`;
   if (code === Errno.EADDRINUSE) {
     return new WeaveError("WEAVE_PORT_IN_USE", `${why}: another process uses it`, {
-      next: `Find it with 'ss -lunp sport = :${port}', or choose another port on all hosts with --port.`,
+      next: `Find it with 'ss -lunp sport = :${at.port}', or choose another port on all hosts with --port.`,
     });
   }
   if (code === Errno.EADDRNOTAVAIL) {

@@ -3,19 +3,25 @@ import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { test } from "node:test";
 import { WeaveError } from "#src/errors.js";
-import { endpoint } from "#src/linux/native/endpoint.js";
 import { closeFd } from "#src/linux/native/files.js";
 import { IoVector } from "#src/linux/native/io-vector.js";
 import { Errno } from "#src/linux/native/libc.js";
 import { Memory } from "#src/linux/native/memory.js";
 import { openFrameSockets, openPeerSocket } from "#src/linux/native/udp.js";
 import { UdpReceiver } from "#src/linux/native/udp-receiver.js";
-import { UdpSender } from "#src/linux/native/udp-sender.js";
+import { type SendPath, UdpSender } from "#src/linux/native/udp-sender.js";
+import { type Endpoint, endpoint, listenEndpoint } from "#src/net/endpoint.js";
 
 const HOST = "127.0.0.1";
 const ALL = { segment: true, gro: true };
 const LANE_AT = 3;
 const DATAGRAMS = 64;
+
+const sendPath = (address: Endpoint, source?: string): SendPath => ({
+  address,
+  source: source === undefined ? undefined : endpoint(source, 0),
+  batches: true,
+});
 
 async function bound(): Promise<Socket> {
   const socket = createSocket("udp4");
@@ -34,10 +40,10 @@ async function freePort(): Promise<number> {
 test("the port of frames belongs to one router: a second is refused, with one socket or several", async () => {
   for (const count of [1, 2]) {
     const port = await freePort();
-    const { fds } = openFrameSockets(HOST, port, count, LANE_AT, ALL);
+    const { fds } = openFrameSockets(endpoint(HOST, port), count, LANE_AT, ALL);
     for (const again of [1, 2]) {
       assert.throws(
-        () => openFrameSockets(HOST, port, again, LANE_AT, ALL),
+        () => openFrameSockets(endpoint(HOST, port), again, LANE_AT, ALL),
         (error) => error instanceof WeaveError && error.code === "WEAVE_PORT_IN_USE",
       );
     }
@@ -47,7 +53,7 @@ test("the port of frames belongs to one router: a second is refused, with one so
 
 test("a peer's socket sends from the port of frames and receives nothing, whichever of them come and go", async () => {
   const port = await freePort();
-  const { fds, address } = openFrameSockets(HOST, port, 2, LANE_AT, ALL);
+  const { fds, address } = openFrameSockets(endpoint(HOST, port), 2, LANE_AT, ALL);
   assert.ok(address);
   const receivers = fds.map((fd) => new UdpReceiver(fd));
   const memory = new Memory(65_536);
@@ -80,7 +86,7 @@ test("a peer's socket sends from the port of frames and receives nothing, whiche
 
   const parts = new IoVector(1);
   parts.push(memory, 0, 3_000);
-  assert.equal(late.send(parts, 1_000, 1, endpoint(HOST, other.address().port)), 3_000);
+  assert.equal(late.send(parts, 1_000, 1, sendPath(endpoint(HOST, other.address().port))), 3_000);
   const [message, from] = await once(other, "message");
   assert.deepEqual([message.length, from.port], [1_000, port]);
 
@@ -92,7 +98,7 @@ test("a peer's socket sends from the port of frames and receives nothing, whiche
 test("datagrams leave from the address that is asked for, one or a batch; one that the host does not have is refused", async () => {
   const other = await bound();
   const to = endpoint(HOST, other.address().port);
-  const { fds } = openFrameSockets("0.0.0.0", await freePort(), 1, LANE_AT, ALL);
+  const { fds } = openFrameSockets(listenEndpoint("", await freePort()), 1, LANE_AT, ALL);
   const sender = new UdpSender(fds[0], true);
   const memory = new Memory(4_096);
   const parts = new IoVector(1);
@@ -100,7 +106,7 @@ test("datagrams leave from the address that is asked for, one or a batch; one th
   const received: { bytes: number; from: string }[] = [];
   other.on("message", ({ length }, { address }) => received.push({ bytes: length, from: address }));
   const from = async (source: string | undefined, segmentBytes: number) => {
-    const sent = sender.send(parts, segmentBytes, 1, to, source === undefined ? 0 : endpoint(source, 0));
+    const sent = sender.send(parts, segmentBytes, 1, sendPath(to, source));
     if (sent < 0) return sent;
     while (received.reduce((sum, { bytes }) => sum + bytes, 0) < sent) await once(other, "message");
     return received.splice(0).map(({ bytes, from }) => `${from} ${bytes}`);
