@@ -60,6 +60,28 @@ test("no file imports itself by way of others", () => {
   for (const file of graph.keys()) visit(file, []);
 });
 
+/** Folders that a folder's files import, but for the one above it and those below it: these share a subject. */
+const siblings = (folder: string): Set<string> =>
+  new Set(
+    [...graph]
+      .filter(([file]) => dirname(file) === folder)
+      .flatMap(([, targets]) => targets.map(dirname))
+      .filter((target) => !`${target}/`.startsWith(`${folder}/`) && !`${folder}/`.startsWith(`${target}/`)),
+  );
+
+test("no sub-folder imports itself by way of others", () => {
+  const folders = new Set([...graph.keys()].map(dirname));
+  assert.ok(folders.size > Object.keys(FLOORS).length, "there are sub-folders");
+  const done = new Set<string>();
+  const visit = (folder: string, path: readonly string[]): void => {
+    if (path.includes(folder)) assert.fail([...path.slice(path.indexOf(folder)), folder].join(" -> "));
+    if (done.has(folder)) return;
+    for (const target of siblings(folder)) visit(target, [...path, folder]);
+    done.add(folder);
+  };
+  for (const folder of folders) visit(folder, []);
+});
+
 test("mesh, ipam and dns use no clock, timer, randomness or socket of their own", () => {
   const impure = [...sources]
     .filter(([file]) => PURE.includes(folderOf(file)))
