@@ -121,14 +121,14 @@ export class Allocator {
    * @param who name or nickname
    * @param force also a peer that is within reach
    * @returns the number of addresses claimed; `agreed` resolves when they may be handed out
-   * @throws WEAVE_IPAM when the peer is alive; WEAVE_STORE
+   * @throws WEAVE_IPAM_PEER_ALIVE; WEAVE_STORE
    */
   removePeer(who: string, force = false): { count: bigint; agreed: Promise<void> } {
     const { env, takeovers } = this.#parts;
     const peer = this.ownerCalled(who);
     if (peer === undefined || peer === env.self || this.#left) return { count: 0n, agreed: Promise.resolve() };
     if (this.isReachable(peer) && !force) {
-      throw new WeaveError("WEAVE_IPAM", `${this.peerText(peer)} is within reach, and not dead`, {
+      throw new WeaveError("WEAVE_IPAM_PEER_ALIVE", `${this.peerText(peer)} is within reach, and not dead`, {
         next: "Run 'weave reset' on that host: it hands its addresses over. If it has just died, wait until 'weave status peers' shows it no more.",
       });
     }

@@ -1,45 +1,75 @@
 /**
  * The one table of errors. A code is stable: scripts and tests may rely on it, wording may improve.
  *
- * `http` is the status the control API answers with, `exit` the exit status of the `weave` command. A message says what
- * failed and why; `next`, where there is one, names the command or change that helps.
+ * `meaning` says in one sentence what the code stands for: docs/errors.md is made from it. `exit` is the exit status of the
+ * `weave` command; the status of an HTTP answer is in `src/http/error-status.ts`. A message says what failed and why; `next`,
+ * where there is one, names the command or change that helps.
  */
 export const ERRORS = {
-  WEAVE_ADDRESS_INVALID: { http: 400, exit: 1 },
-  WEAVE_API: { http: 500, exit: 1 },
-  WEAVE_ATTACH: { http: 500, exit: 1 },
-  WEAVE_BOUNDS: { http: 500, exit: 1 },
-  WEAVE_BRIDGE_FOREIGN: { http: 500, exit: 1 },
-  WEAVE_CANCELLED: { http: 503, exit: 1 },
-  WEAVE_COMMAND_FAILED: { http: 500, exit: 1 },
-  WEAVE_CONNECTION: { http: 500, exit: 1 },
-  WEAVE_CRYPTO: { http: 500, exit: 1 },
-  WEAVE_DNS_MESSAGE: { http: 400, exit: 1 },
-  WEAVE_DNS_NAME: { http: 400, exit: 1 },
-  WEAVE_DOCKER: { http: 500, exit: 1 },
-  WEAVE_DOCKER_UNAVAILABLE: { http: 502, exit: 1 },
-  WEAVE_FIREWALL: { http: 500, exit: 1 },
-  WEAVE_FLAG_INVALID: { http: 400, exit: 1 },
-  WEAVE_FLAG_UNKNOWN: { http: 400, exit: 125 },
-  WEAVE_HANDSHAKE: { http: 500, exit: 1 },
-  WEAVE_IPAM: { http: 400, exit: 1 },
-  WEAVE_IPAM_RANGE: { http: 400, exit: 1 },
-  WEAVE_IPAM_WAIT: { http: 503, exit: 1 },
-  WEAVE_MESSAGE_MALFORMED: { http: 400, exit: 1 },
-  WEAVE_MESSAGE_TOO_LARGE: { http: 413, exit: 1 },
-  WEAVE_NAMESPACE: { http: 404, exit: 1 },
-  WEAVE_NATIVE: { http: 500, exit: 1 },
-  WEAVE_NO_TUN: { http: 500, exit: 1 },
-  WEAVE_NOT_ROOT: { http: 500, exit: 1 },
-  WEAVE_NOT_RUNNING: { http: 503, exit: 1 },
-  WEAVE_PEER_INVALID: { http: 400, exit: 1 },
-  WEAVE_PLUGIN: { http: 500, exit: 1 },
-  WEAVE_PLUGIN_CALL: { http: 400, exit: 1 },
-  WEAVE_PORT_IN_USE: { http: 500, exit: 1 },
-  WEAVE_RUNNING: { http: 500, exit: 3 },
-  WEAVE_STORE: { http: 500, exit: 1 },
-  WEAVE_TEMPLATE: { http: 400, exit: 1 },
-  WEAVE_TOOL_MISSING: { http: 500, exit: 1 },
+  WEAVE_ADDRESS_INVALID: {
+    exit: 1,
+    meaning: "An IP address, a network or a prefix length is not valid, or may not be used for this.",
+  },
+  WEAVE_API: {
+    exit: 1,
+    meaning: "The control API cannot listen, or a request failed for no reason that has a code of its own.",
+  },
+  WEAVE_ATTACH: { exit: 1, meaning: "A network namespace could not be attached to the bridge, or detached from it." },
+  WEAVE_BOUNDS: { exit: 1, meaning: "Internal error: an access outside of native memory was prevented." },
+  WEAVE_BRIDGE_FOREIGN: { exit: 1, meaning: "The name of the bridge belongs to an interface that weave did not make." },
+  WEAVE_CANCELLED: { exit: 1, meaning: "The request was cancelled, or its container ended, before it was complete." },
+  WEAVE_COMMAND_FAILED: { exit: 1, meaning: "A program of this host (ip, nft, iptables) ended with an error." },
+  WEAVE_CONNECTION: { exit: 1, meaning: "A connection to a peer could not be opened, or has ended." },
+  WEAVE_CRYPTO: { exit: 1, meaning: "OpenSSL in this Node.js cannot do what weave needs." },
+  WEAVE_DNS_MESSAGE: { exit: 1, meaning: "A DNS message is malformed." },
+  WEAVE_DNS_NAME: { exit: 1, meaning: "A host name is not valid, or cannot be registered." },
+  WEAVE_DOCKER: {
+    exit: 1,
+    meaning: "The Docker engine reported an error, or a container could not be put on the network.",
+  },
+  WEAVE_DOCKER_UNAVAILABLE: { exit: 1, meaning: "The Docker engine does not answer." },
+  WEAVE_FIREWALL: { exit: 1, meaning: "The firewall of this host rejected weave's rules." },
+  WEAVE_FLAG_INVALID: { exit: 1, meaning: "A flag or an environment variable has a value that it cannot have." },
+  WEAVE_FLAG_UNKNOWN: { exit: 125, meaning: "The command has no flag of that name." },
+  WEAVE_HANDSHAKE: {
+    exit: 1,
+    meaning: "A peer's handshake failed: it is malformed, not authentic, or its key is not its own.",
+  },
+  WEAVE_IPAM: { exit: 1, meaning: "The request contradicts the rules of address allocation." },
+  WEAVE_IPAM_IN_USE: { exit: 1, meaning: "The address belongs to another container or to another peer." },
+  WEAVE_IPAM_NOT_FOUND: {
+    exit: 1,
+    meaning: "The container, the address or the peer holds nothing that could be released.",
+  },
+  WEAVE_IPAM_PEER_ALIVE: { exit: 1, meaning: "The addresses of a peer that is reachable cannot be taken over." },
+  WEAVE_IPAM_PEER_UNREACHABLE: { exit: 1, meaning: "The address belongs to a peer that is unreachable." },
+  WEAVE_IPAM_RANGE: {
+    exit: 1,
+    meaning:
+      "The subnet or address is outside of the range that weave allocates from, or the range conflicts with that of other peers.",
+  },
+  WEAVE_IPAM_WAIT: { exit: 1, meaning: "No address was available in time." },
+  WEAVE_MESSAGE_MALFORMED: { exit: 1, meaning: "A message of another peer is malformed and was rejected." },
+  WEAVE_MESSAGE_TOO_LARGE: { exit: 1, meaning: "A message or a request body is larger than its limit." },
+  WEAVE_NAMESPACE: {
+    exit: 1,
+    meaning: "There is no such network namespace, process or container, or it uses the host's own network.",
+  },
+  WEAVE_NATIVE: { exit: 1, meaning: "A system call failed." },
+  WEAVE_NOT_ROOT: { exit: 1, meaning: "The command needs root." },
+  WEAVE_NOT_RUNNING: { exit: 1, meaning: "The router does not run on this host, or does not answer." },
+  WEAVE_NO_TUN: { exit: 1, meaning: "The kernel has no TUN/TAP device: /dev/net/tun is missing." },
+  WEAVE_PEER_INVALID: { exit: 1, meaning: "A peer's name or address is not valid, or there is no such peer." },
+  WEAVE_PLUGIN: { exit: 1, meaning: "A call of Docker's network plugin failed." },
+  WEAVE_PLUGIN_CALL: { exit: 1, meaning: "Docker called the network plugin with contents that are not valid." },
+  WEAVE_PORT_IN_USE: { exit: 1, meaning: "Another process uses the port." },
+  WEAVE_RUNNING: { exit: 3, meaning: "The router runs already, or is being launched." },
+  WEAVE_STORE: {
+    exit: 1,
+    meaning: "The database on disk cannot be read or written, is damaged, or was written by another version.",
+  },
+  WEAVE_TEMPLATE: { exit: 1, meaning: "The template of a status request is not valid." },
+  WEAVE_TOOL_MISSING: { exit: 1, meaning: "A program that weave needs is not installed." },
 } as const;
 
 export type ErrorCode = keyof typeof ERRORS;
@@ -50,7 +80,7 @@ export interface ErrorDetails {
   readonly cause?: unknown;
 }
 
-/** An error that was foreseen: it names what failed, why, and the next step. */
+/** An expected error: it names what failed, why, and the next step. */
 export class WeaveError extends Error {
   override readonly name = "WeaveError";
   readonly code: ErrorCode;
@@ -60,10 +90,6 @@ export class WeaveError extends Error {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
     this.next = details.next;
-  }
-
-  get http(): number {
-    return ERRORS[this.code].http;
   }
 
   get exit(): number {

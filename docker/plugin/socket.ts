@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { ZodMiniType } from "zod/mini";
 import { errorText, WeaveError } from "#src/errors.js";
+import { httpStatus } from "#src/http/error-status.js";
 import { freeSocketPath } from "#src/linux/unix-socket.js";
 import type { Log } from "#src/log.js";
 import { readBody } from "#src/request-body.js";
@@ -112,7 +113,7 @@ async function serve(
   } catch (error) {
     if (signal.aborted) return;
     log.warn("a call of Docker's failed", { call: name, why: errorText(error) });
-    const status = error instanceof WeaveError ? error.http : 500;
+    const status = httpStatus(error);
     const text = errorText(error).replaceAll("\n", " ");
     // Docker reads the driver's own key from an answer of 200 alone, and `Err` from all others.
     send(response, status, { Err: text, [found.errorKey]: text });

@@ -10,6 +10,7 @@ import { answerError, answerWith, joinRaw, MAX_HEAD, sendOn } from "#docker/prox
 import { type Listen, listenText, parseListen } from "#docker/proxy/proxy-options.js";
 import type { Rewriter } from "#docker/proxy/rewriter.js";
 import { errorText, WeaveError } from "#src/errors.js";
+import { httpStatus } from "#src/http/error-status.js";
 import { freeSocketPath } from "#src/linux/unix-socket.js";
 import type { Log } from "#src/log.js";
 import { surviveErrors } from "#src/server-errors.js";
@@ -172,7 +173,7 @@ export class ApiProxy {
       answerWith(await sendOn({ endpoint: engine, request }), response);
     } catch (error) {
       log.info("a call of the Docker API failed", { call: callText(request), why: errorText(error) });
-      const status = error instanceof WeaveError ? error.http : 500;
+      const status = httpStatus(error);
       answerError(response, status, errorText(error));
     }
   }

@@ -102,15 +102,15 @@ export class LeaseTable {
     const was = this.#holders.get(ident);
     const leases = was?.leases.filter((lease) => lease.address !== address) ?? [];
     if (was === undefined || leases.length === was.leases.length)
-      throw new WeaveError("WEAVE_IPAM", `Free: address ${addressText(address)} not found for ${ident}`);
+      throw new WeaveError("WEAVE_IPAM_NOT_FOUND", `Free: address ${addressText(address)} not found for ${ident}`);
     if (leases.length === 0) this.#drop(was);
     else this.#save({ ...was, leases });
   }
 
-  /** @throws WEAVE_STORE; WEAVE_IPAM when the holder has nothing */
+  /** @throws WEAVE_STORE; WEAVE_IPAM_NOT_FOUND when the holder has nothing */
   removeAll(ident: string): void {
     const was = this.#holders.get(ident);
-    if (was === undefined) throw new WeaveError("WEAVE_IPAM", `Delete: no addresses for ${ident}`);
+    if (was === undefined) throw new WeaveError("WEAVE_IPAM_NOT_FOUND", `Delete: no addresses for ${ident}`);
     this.#drop(was);
   }
 

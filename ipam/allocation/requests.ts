@@ -60,7 +60,7 @@ export class Requests {
   /**
    * Gives a certain address to a holder. One outside our range is only noted; one of another peer is asked for.
    *
-   * @throws WEAVE_IPAM when it is in use, or is the address of its network, or broadcast; WEAVE_IPAM_WAIT, WEAVE_CANCELLED
+   * @throws WEAVE_IPAM_IN_USE, WEAVE_IPAM_PEER_UNREACHABLE; WEAVE_IPAM for the address of its network, or broadcast; WEAVE_IPAM_WAIT, WEAVE_CANCELLED
    */
   async claim(ident: string, lease: Lease, options: RequestOptions = {}): Promise<void> {
     checkIdent(ident);
@@ -82,7 +82,7 @@ export class Requests {
       if (now - triedAt < CLAIM_RETRY_MS) return undefined;
       triedAt = now;
       if (++tries <= CLAIM_TRIES) return undefined;
-      throw new WeaveError("WEAVE_IPAM", `${this.#ownedBy(address, owner)} - it is not within reach`, {
+      throw new WeaveError("WEAVE_IPAM_PEER_UNREACHABLE", `${this.#ownedBy(address, owner)} - it is not within reach`, {
         next: `If that peer is dead for good: 'weave rmpeer ${owner}'.`,
       });
     };
@@ -102,14 +102,17 @@ export class Requests {
    * A container on this host was found with an address that nobody here had noted: the disk was lost, say. It is noted as
    * it is. Where it belongs to another peer, that one is asked to leave it to us.
    *
-   * @throws WEAVE_IPAM when somebody else here holds it; WEAVE_STORE
+   * @throws WEAVE_IPAM_IN_USE when another container here holds it; WEAVE_STORE
    */
   found(ident: string, lease: Lease, container: boolean): void {
     checkIdent(ident);
     const holder = this.#parts.leases.holderOf(lease.address);
     if (holder?.ident === ident) return;
     if (holder !== undefined && (holder.died === undefined || holder.inDoubt))
-      throw new WeaveError("WEAVE_IPAM", `address ${addressText(lease.address)} is already owned by ${holder.ident}`);
+      throw new WeaveError(
+        "WEAVE_IPAM_IN_USE",
+        `address ${addressText(lease.address)} is already owned by ${holder.ident}`,
+      );
     this.#take(ident, lease, container, holder);
   }
 
@@ -119,14 +122,14 @@ export class Requests {
     return (this.#parts.leases.get(ident)?.leases ?? []).filter(({ address }) => contains(hosts, address));
   }
 
-  /** @throws WEAVE_IPAM when the holder does not have it; WEAVE_STORE */
+  /** @throws WEAVE_IPAM_NOT_FOUND when the holder does not have it; WEAVE_STORE */
   free(ident: string, address: bigint): void {
     this.#parts.env.log.debug("an address is freed", { address: addressText(address), ident });
     this.#parts.leases.remove(ident === ANONYMOUS ? addressText(address) : ident, address);
     this.#parts.waiting.retry();
   }
 
-  /** @throws WEAVE_IPAM when the holder has nothing; WEAVE_STORE */
+  /** @throws WEAVE_IPAM_NOT_FOUND when the holder has nothing; WEAVE_STORE */
   freeAll(ident: string): void {
     this.#parts.waiting.cancel("it was freed", ident);
     this.#parts.leases.removeAll(ident);
@@ -229,7 +232,8 @@ export class Requests {
     if (owner === this.#parts.env.self) return pending ? undefined : this.#take(ident, lease, container, holder);
     if (!this.#parts.env.peers.reachable().has(owner)) return unreachable(owner);
     const one = { start: address, end: address + 1n };
-    if (this.#parts.donors.hasDenied(owner, one)) throw new WeaveError("WEAVE_IPAM", this.#ownedBy(address, owner));
+    if (this.#parts.donors.hasDenied(owner, one))
+      throw new WeaveError("WEAVE_IPAM_IN_USE", this.#ownedBy(address, owner));
     this.#parts.donors.ask(one, ring);
     return undefined;
   }
@@ -245,12 +249,12 @@ export class Requests {
     this.#parts.env.log.debug("an address is given", { address: leaseText(lease), ident });
   }
 
-  /** Whether the holder of an address gives way to another one. False: they are the same. @throws WEAVE_IPAM */
+  /** Whether the holder of an address gives way to another one. False: they are the same. @throws WEAVE_IPAM_IN_USE */
   #yields(holder: LeaseHolder, ident: string, text: string): boolean {
     if (holder.ident === (ident === ANONYMOUS ? text : ident)) return false;
     if (holder.died !== undefined) return true;
-    if (holder.ident === text) throw new WeaveError("WEAVE_IPAM", `address ${text} already in use`);
-    throw new WeaveError("WEAVE_IPAM", `address ${text} is already owned by ${holder.ident}`, {
+    if (holder.ident === text) throw new WeaveError("WEAVE_IPAM_IN_USE", `address ${text} already in use`);
+    throw new WeaveError("WEAVE_IPAM_IN_USE", `address ${text} is already owned by ${holder.ident}`, {
       next: `'weave ipam explain ${text}' tells more.`,
     });
   }

@@ -61,7 +61,8 @@ export function ipamRoutes(router: Router): Route[] {
       try {
         allocator.requests.free(ident, parseAddress(ip));
       } catch (error) {
-        throw new WeaveError("WEAVE_IPAM", `Unable to free: ${errorText(error)}`, { cause: error });
+        const code = error instanceof WeaveError && error.code === "WEAVE_IPAM_NOT_FOUND" ? error.code : "WEAVE_IPAM";
+        throw new WeaveError(code, `Unable to free: ${errorText(error)}`, { cause: error });
       }
       return { status: 204 };
     }),
@@ -165,9 +166,13 @@ function explain({ allocator }: Ipam, what: string): string {
   if (isIpv4(what)) return text(explainAddress(allocator, parseAddress(what)));
   const peer = what === "" ? allocator.self : allocator.ownerCalled(what);
   if (peer === undefined) {
-    throw new WeaveError("WEAVE_IPAM", `nobody called ${JSON.stringify(what.slice(0, 64))} owns any addresses`, {
-      next: "Give an IP address, or a peer's name or nickname as 'weave status ipam' shows it.",
-    });
+    throw new WeaveError(
+      "WEAVE_IPAM_NOT_FOUND",
+      `nobody called ${JSON.stringify(what.slice(0, 64))} owns any addresses`,
+      {
+        next: "Give an IP address, or a peer's name or nickname as 'weave status ipam' shows it.",
+      },
+    );
   }
   return text(explainPeer(allocator, peer));
 }

@@ -1,5 +1,6 @@
 import type { ServerResponse } from "node:http";
 import { errorText, WeaveError } from "#src/errors.js";
+import { httpStatus } from "#src/http/error-status.js";
 
 /** What a server answers. */
 export interface Answer {
@@ -34,7 +35,7 @@ export const jsonAnswer = (value: unknown, status = 200): Answer => ({
  */
 export function errorAnswer(error: unknown, accept = ""): Answer {
   const known = error instanceof WeaveError ? error : undefined;
-  const status = known?.http ?? 500;
+  const status = httpStatus(error);
   if (!acceptsJson(accept)) return { status, body: `${errorText(error)}\n` };
   const body: ErrorBody = {
     code: known?.code ?? "WEAVE_API",

@@ -109,10 +109,14 @@ test("claims: free, own, another's, in use, network and broadcast address, outsi
   await get(network, a, "first");
   await put(network, a, "x", "10.32.0.9/24");
   await put(network, a, "x", "10.32.0.9/24");
-  await failsWith(put(network, a, "y", "10.32.0.9/24"), "WEAVE_IPAM", /address 10\.32\.0\.9 is already owned by x/);
+  await failsWith(
+    put(network, a, "y", "10.32.0.9/24"),
+    "WEAVE_IPAM_IN_USE",
+    /address 10\.32\.0\.9 is already owned by x/,
+  );
   await failsWith(
     put(network, b, "y", "10.32.0.9/24"),
-    "WEAVE_IPAM",
+    "WEAVE_IPAM_IN_USE",
     /address 10\.32\.0\.9 is owned by other peer .* \(h0\)/,
   );
   // A free one of another peer moves over, alone.
@@ -129,12 +133,16 @@ test("claims: free, own, another's, in use, network and broadcast address, outsi
   await put(network, a, "y", "192.168.8.0/24");
   await failsWith(put(network, a, "y", "192.168.8.255/24"), "WEAVE_IPAM", /is the broadcast address/);
   await put(network, a, "y", "192.168.7.7/24");
-  await failsWith(put(network, a, "w", "192.168.7.7/24"), "WEAVE_IPAM", /already owned by y/);
+  await failsWith(put(network, a, "w", "192.168.7.7/24"), "WEAVE_IPAM_IN_USE", /already owned by y/);
   await put(network, a, "_", "10.32.0.20/24");
   await put(network, a, "_", "10.32.0.20/24");
   assert.equal(a.allocator!.leases.holderOf(parseAddress("10.32.0.20"))?.ident, "10.32.0.20");
-  await failsWith(put(network, a, "q", "10.32.0.20/24"), "WEAVE_IPAM", /address 10\.32\.0\.20 already in use/);
-  await failsWith(put(network, a, "_", "10.32.0.9/24"), "WEAVE_IPAM", /address 10\.32\.0\.9 is already owned by x/);
+  await failsWith(put(network, a, "q", "10.32.0.20/24"), "WEAVE_IPAM_IN_USE", /address 10\.32\.0\.20 already in use/);
+  await failsWith(
+    put(network, a, "_", "10.32.0.9/24"),
+    "WEAVE_IPAM_IN_USE",
+    /address 10\.32\.0\.9 is already owned by x/,
+  );
   await failsWith(
     get(network, a, "q", "172.16.0.0/16"),
     "WEAVE_IPAM_RANGE",
@@ -144,7 +152,7 @@ test("claims: free, own, another's, in use, network and broadcast address, outsi
   network.kill(b);
   await failsWith(
     put(network, a, "v", "10.32.0.201/24"),
-    "WEAVE_IPAM",
+    "WEAVE_IPAM_PEER_UNREACHABLE",
     /owned by other peer .* - it is not within reach\nIf .*'weave rmpeer/,
   );
 });
@@ -192,7 +200,7 @@ test("what has ended is nobody's before it is known that no interface has its ad
   // The other one turns out to be in use still: claims are refused, and the grace begins when it is free.
   const second = put(network, host, "d", "10.32.0.2/24");
   requests.alive("b");
-  await failsWith(second, "WEAVE_IPAM", /10\.32\.0\.2 is already owned by b/);
+  await failsWith(second, "WEAVE_IPAM_IN_USE", /10\.32\.0\.2 is already owned by b/);
   requests.ended("b");
   requests.died("b");
   await network.run(25_000);
@@ -251,7 +259,7 @@ test("rmpeer by several at once: one of them gets all, nobody hands out before a
   network.kill(d);
   await failsWith(
     (async () => a.allocator!.removePeer("h1"))(),
-    "WEAVE_IPAM",
+    "WEAVE_IPAM_PEER_ALIVE",
     /\(h1\) is within reach, and not dead\nRun 'weave reset' on that host/,
   );
   const results = [a, b, c].map(({ allocator }) => allocator!.removePeer("h3"));

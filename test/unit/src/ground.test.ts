@@ -8,7 +8,8 @@ import fc from "fast-check";
 import { z } from "zod/mini";
 import { canonicalIpv6, inSubnets, parseCidr } from "#src/address.js";
 import { decode, encode } from "#src/codec.js";
-import { ERRORS, WeaveError } from "#src/errors.js";
+import { ERRORS, type ErrorCode, WeaveError } from "#src/errors.js";
+import { httpStatus } from "#src/http/error-status.js";
 import { arpAnnouncement } from "#src/linux/links/arp-announcement.js";
 import { addressCommands } from "#src/linux/links/links.js";
 import { addressesFrom } from "#src/linux/netns/proc-net.js";
@@ -103,8 +104,14 @@ test("decoding validates: rubbish and wrong shapes are told apart from data, and
   );
 });
 
-test("every error has an exit status and an HTTP status that make sense", () => {
-  for (const { http, exit } of Object.values(ERRORS)) assert.ok(http >= 400 && http < 600 && exit >= 1 && exit <= 125);
+test("every error has a meaning, an exit status and an HTTP status that make sense", () => {
+  for (const [code, { exit, meaning }] of Object.entries(ERRORS)) {
+    const http = httpStatus(new WeaveError(code as ErrorCode, ""));
+    assert.ok(http >= 400 && http < 600 && exit >= 1 && exit <= 125, code);
+    assert.match(meaning, /^[A-Z].{10,140}\.$/, code);
+  }
+  assert.deepEqual(Object.keys(ERRORS), Object.keys(ERRORS).sort());
+  assert.equal(httpStatus(new Error("of another kind")), 500);
   assert.equal(new WeaveError("WEAVE_API", "what", { next: "do this" }).text, "what\ndo this");
 });
 

@@ -1,0 +1,47 @@
+import { type ErrorCode, WeaveError } from "#src/errors.js";
+
+/** The status of the HTTP answer to a request that failed with an error of that code. */
+export const HTTP_STATUS: Readonly<Record<ErrorCode, number>> = {
+  WEAVE_ADDRESS_INVALID: 400,
+  WEAVE_API: 500,
+  WEAVE_ATTACH: 500,
+  WEAVE_BOUNDS: 500,
+  WEAVE_BRIDGE_FOREIGN: 500,
+  WEAVE_CANCELLED: 503,
+  WEAVE_COMMAND_FAILED: 500,
+  WEAVE_CONNECTION: 500,
+  WEAVE_CRYPTO: 500,
+  WEAVE_DNS_MESSAGE: 400,
+  WEAVE_DNS_NAME: 400,
+  WEAVE_DOCKER: 500,
+  WEAVE_DOCKER_UNAVAILABLE: 502,
+  WEAVE_FIREWALL: 500,
+  WEAVE_FLAG_INVALID: 400,
+  WEAVE_FLAG_UNKNOWN: 400,
+  WEAVE_HANDSHAKE: 500,
+  WEAVE_IPAM: 400,
+  WEAVE_IPAM_IN_USE: 400,
+  WEAVE_IPAM_NOT_FOUND: 400,
+  WEAVE_IPAM_PEER_ALIVE: 400,
+  WEAVE_IPAM_PEER_UNREACHABLE: 400,
+  WEAVE_IPAM_RANGE: 400,
+  WEAVE_IPAM_WAIT: 503,
+  WEAVE_MESSAGE_MALFORMED: 400,
+  WEAVE_MESSAGE_TOO_LARGE: 413,
+  WEAVE_NAMESPACE: 404,
+  WEAVE_NATIVE: 500,
+  WEAVE_NOT_ROOT: 500,
+  WEAVE_NOT_RUNNING: 503,
+  WEAVE_NO_TUN: 500,
+  WEAVE_PEER_INVALID: 400,
+  WEAVE_PLUGIN: 500,
+  WEAVE_PLUGIN_CALL: 400,
+  WEAVE_PORT_IN_USE: 500,
+  WEAVE_RUNNING: 500,
+  WEAVE_STORE: 500,
+  WEAVE_TEMPLATE: 400,
+  WEAVE_TOOL_MISSING: 500,
+};
+
+/** The status of the HTTP answer to a request that failed: 500 for an error without a code. */
+export const httpStatus = (error: unknown): number => (error instanceof WeaveError ? HTTP_STATUS[error.code] : 500);
