@@ -1,6 +1,6 @@
+import { COMMANDS, type Command, GROUPS, TERMS } from "#cli/support/command-table.js";
+import { defaultWords, isShown, type Row, sectionsOf, typed } from "#cli/support/flag-words.js";
 import type { Rows } from "#src/flag.js";
-import { COMMANDS, type Command, GROUPS, TERMS } from "./commands.js";
-import { defaultWords, isShown, type Row, sectionsOf, typed } from "./flag-words.js";
 
 const WIDTH = 80;
 /** Columns of the names of commands, where all are listed. */
@@ -13,7 +13,7 @@ const byName: Readonly<Record<string, Command>> = COMMANDS;
 
 /** The flags of a command; those of `launch` are many, and loaded when they are asked for. */
 async function flagsOf(name: string): Promise<Rows> {
-  return name === "launch" ? (await import("./launch-flags.js")).ALL_FLAGS : (byName[name].flags ?? NO_FLAGS);
+  return name === "launch" ? (await import("#cli/launch/launch-flags.js")).ALL_FLAGS : (byName[name].flags ?? NO_FLAGS);
 }
 
 /** What `weave help` prints: every command with its flags. */

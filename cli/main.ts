@@ -1,39 +1,39 @@
+import { checkEnvironment } from "#cli/support/environment.js";
+import { Exit, report, UsageError } from "#cli/support/exit.js";
+import { nearest } from "#cli/support/nearest.js";
 import { systemCode } from "#src/errors.js";
-import { checkEnvironment } from "./environment.js";
-import { Exit, report, UsageError } from "./exit.js";
-import { nearest } from "./nearest.js";
 
 type Run = (args: readonly string[]) => Promise<void>;
 
 /** Each command is loaded when it is called: `weave status` must not wait for what `launch` needs. */
 export const COMMANDS: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
-  attach: () => import("./attach.js"),
-  config: () => import("./config.js"),
-  connect: () => import("./connect.js"),
-  "dns-add": () => import("./dns-add.js"),
-  "dns-args": () => import("./dns-args.js"),
-  "dns-lookup": () => import("./dns-lookup.js"),
-  "dns-remove": () => import("./dns-remove.js"),
-  "docker-bridge-ip": () => import("./docker-bridge-ip.js"),
-  detach: () => import("./detach.js"),
-  env: () => import("./env.js"),
-  expose: () => import("./expose.js"),
-  forget: () => import("./forget.js"),
-  hide: () => import("./hide.js"),
-  ipam: () => import("./explain.js"),
-  launch: () => import("./launch.js"),
-  prime: () => import("./prime.js"),
-  ps: () => import("./ps.js"),
-  report: () => import("./report.js"),
-  reset: () => import("./reset.js"),
-  rmpeer: () => import("./rmpeer.js"),
-  setup: () => import("./setup.js"),
-  status: () => import("./status.js"),
-  stop: () => import("./stop.js"),
-  version: () => import("./version.js"),
+  attach: () => import("#cli/commands/attach.js"),
+  config: () => import("#cli/commands/config.js"),
+  connect: () => import("#cli/commands/connect.js"),
+  "dns-add": () => import("#cli/commands/dns-add.js"),
+  "dns-args": () => import("#cli/commands/dns-args.js"),
+  "dns-lookup": () => import("#cli/commands/dns-lookup.js"),
+  "dns-remove": () => import("#cli/commands/dns-remove.js"),
+  "docker-bridge-ip": () => import("#cli/commands/docker-bridge-ip.js"),
+  detach: () => import("#cli/commands/detach.js"),
+  env: () => import("#cli/commands/env.js"),
+  expose: () => import("#cli/commands/expose.js"),
+  forget: () => import("#cli/commands/forget.js"),
+  hide: () => import("#cli/commands/hide.js"),
+  ipam: () => import("#cli/commands/ipam.js"),
+  launch: () => import("#cli/commands/launch.js"),
+  prime: () => import("#cli/commands/prime.js"),
+  ps: () => import("#cli/commands/ps.js"),
+  report: () => import("#cli/commands/report.js"),
+  reset: () => import("#cli/commands/reset.js"),
+  rmpeer: () => import("#cli/commands/rmpeer.js"),
+  setup: () => import("#cli/commands/setup.js"),
+  status: () => import("#cli/commands/status.js"),
+  stop: () => import("#cli/commands/stop.js"),
+  version: () => import("#cli/commands/version.js"),
 };
 
-const help = () => import("./help.js");
+const help = () => import("#cli/help.js");
 
 const WORDS_FOR_HELP = ["help", "--help", "-h"];
 /** To these `-h` gives a host name. */

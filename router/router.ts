@@ -44,6 +44,7 @@ import { hostOf } from "#src/net/host-port.js";
 import { databaseFile } from "#src/paths.js";
 import type { Problems } from "#src/problems.js";
 import { systemRandom } from "#src/random.js";
+import { requireRoot } from "#src/root.js";
 import type { Store } from "#src/store.js";
 import { lmdbStore } from "#src/store-lmdb.js";
 import { settledWithin } from "#src/time-limit.js";
@@ -130,8 +131,7 @@ export class Router {
    * @throws WeaveError, with words for the user
    */
   static async start(start: RouterStart): Promise<Router> {
-    if (process.getuid?.() !== 0)
-      throw new WeaveError("WEAVE_NOT_ROOT", "weave must be run as 'root' when run locally");
+    requireRoot();
     const undo: (() => void | Promise<void>)[] = [];
     try {
       return await Router.#assemble(start, limited(start.log, systemClock), undo);

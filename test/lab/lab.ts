@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { call, type Reply } from "#cli/client.js";
+import { call, type Reply } from "#cli/support/client.js";
 import { hasTool } from "#src/linux/exec.js";
 import { controlSocket, routerFile, supervisorFile } from "#src/paths.js";
 import { livePid } from "#src/pid-file.js";

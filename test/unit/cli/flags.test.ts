@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { takeAddresses } from "#cli/arguments.js";
-import { parseLaunch } from "#cli/launch-flags.js";
+import { parseLaunch } from "#cli/launch/launch-flags.js";
+import { takeAddresses } from "#cli/support/address-arguments.js";
 import { parseIpamOptions, quorumOf } from "#router/addresses/options.js";
 import { parseOptions, readOptions } from "#router/options.js";
 

@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { type Command, COMMANDS as DESCRIBED } from "#cli/commands.js";
 import { allUsage, helpOf, usageOf } from "#cli/help.js";
-import { ALL_FLAGS } from "#cli/launch-flags.js";
+import { ALL_FLAGS } from "#cli/launch/launch-flags.js";
 import { COMMANDS as RUN } from "#cli/main.js";
-import { nearest } from "#cli/nearest.js";
+import { type Command, COMMANDS as DESCRIBED } from "#cli/support/command-table.js";
+import { nearest } from "#cli/support/nearest.js";
 import { type Flag, flagText } from "#src/flag.js";
 
 /** Runs the command itself. Nothing that is called here touches the host. */

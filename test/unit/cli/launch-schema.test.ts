@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { withFlagTable } from "#cli/flag-table.js";
-import { ALL_FLAGS, parseLaunch } from "#cli/launch-flags.js";
+import { withFlagTable } from "#cli/launch/flag-table.js";
+import { ALL_FLAGS, parseLaunch } from "#cli/launch/launch-flags.js";
 import { DOCKER_FLAGS } from "#docker/flags.js";
 import { ROUTER_FLAGS } from "#router/flags.js";
 import { parseOptions } from "#router/options.js";

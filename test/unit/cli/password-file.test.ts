@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { parseLaunch } from "#cli/launch-flags.js";
-import { withPassword } from "#cli/password-file.js";
-import { lastLaunchText, resumed } from "#cli/resume.js";
+import { parseLaunch } from "#cli/launch/launch-flags.js";
+import { withPassword } from "#cli/launch/password-file.js";
+import { lastLaunchText, resumed } from "#cli/launch/resume.js";
 
 const folder = mkdtempSync(join(tmpdir(), "weave-password-"));
 after(() => rmSync(folder, { recursive: true, force: true }));

@@ -1,0 +1,29 @@
+import { networkInterfaces } from "node:os";
+import { mustCall } from "#cli/support/client.js";
+import { usage } from "#cli/support/exit.js";
+import { launched } from "#cli/support/launched.js";
+import { readFlags } from "#cli/support/read-flags.js";
+
+const DEFAULT_PORT = 6_783;
+
+/** Whether an address and port are those of this host's router. */
+function isOurselves(peer: string): boolean {
+  const [host, port] = peer.split(":");
+  const ours = launched().port ?? DEFAULT_PORT;
+  if (port !== undefined && Number(port) !== ours) return false;
+  return (
+    host === "localhost" ||
+    Object.values(networkInterfaces()).some((each) => each?.some(({ address }) => address === host))
+  );
+}
+
+/** `weave connect [--replace] [peer…]` */
+export async function run(args: readonly string[]): Promise<void> {
+  const { values, words: peers } = readFlags("connect", args);
+  if (peers.length === 0 && !values.replace) throw usage("a peer is missing: its address or name");
+  const form = new URLSearchParams(peers.map((peer): [string, string] => ["peer", peer]));
+  if (values.replace) form.set("replace", "true");
+  await mustCall({ method: "POST", path: "/connect", form });
+  for (const peer of peers.filter(isOurselves))
+    process.stderr.write(`WARNING: ${peer} is this host itself; weave does not connect to itself.\n`);
+}

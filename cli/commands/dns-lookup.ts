@@ -1,0 +1,30 @@
+import { Resolver } from "node:dns/promises";
+import { mustCall } from "#cli/support/client.js";
+import { Exit, noMore, usage } from "#cli/support/exit.js";
+import { readFlags } from "#cli/support/read-flags.js";
+import { qualified } from "#cli/support/registered-names.js";
+import { systemCode } from "#src/errors.js";
+
+const TIMEOUT_MS = 5_000;
+
+/** `weave dns-lookup <name>`: its addresses, one a line; nothing when it is unknown. */
+export async function run(args: readonly string[]): Promise<void> {
+  const [name, ...more] = readFlags("dns-lookup", args).words;
+  if (name === undefined) throw usage("a name is missing");
+  noMore(more);
+  const server = await mustCall({ path: "/dns-address-port" });
+  const resolver = new Resolver({ timeout: TIMEOUT_MS, tries: 1 });
+  resolver.setServers([server]);
+  const fqdn = await qualified(name);
+  try {
+    const addresses = await resolver.resolve4(fqdn);
+    process.stdout.write(addresses.map((address) => `${address}\n`).join(""));
+  } catch (error) {
+    if (["ENOTFOUND", "ENODATA"].includes(systemCode(error) ?? "")) {
+      // Said, but no failure, as with Weave Net's dig.
+      process.stderr.write(`${fqdn} has no address\n`);
+      return;
+    }
+    throw new Exit(1, `${server} does not answer: ${systemCode(error)}`);
+  }
+}

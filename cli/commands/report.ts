@@ -1,0 +1,17 @@
+import { mustCall, REPORT_MS } from "#cli/support/client.js";
+import { noMore } from "#cli/support/exit.js";
+import { readFlags } from "#cli/support/read-flags.js";
+
+/** `weave report [-f format]` */
+export async function run(args: readonly string[]): Promise<void> {
+  const { values, words } = readFlags("report", args);
+  noMore(words);
+  const { format } = values;
+  if (format === undefined) {
+    process.stdout.write(await mustCall({ path: "/report", accept: "application/json", answerMs: REPORT_MS }));
+    return;
+  }
+  const text = await mustCall({ path: `/report?${new URLSearchParams({ format })}`, answerMs: REPORT_MS });
+  // Scripts get what the template says and not a byte more, as from Weave Net; a prompt must not stand behind it.
+  process.stdout.write(process.stdout.isTTY && !text.endsWith("\n") ? `${text}\n` : text);
+}

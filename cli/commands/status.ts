@@ -1,0 +1,23 @@
+import { call, REPORT_MS } from "#cli/support/client.js";
+import { Exit, usage } from "#cli/support/exit.js";
+import { nearest } from "#cli/support/nearest.js";
+
+const SECTIONS = ["targets", "connections", "peers", "ipam", "dns"];
+
+/** `weave status [targets|connections|peers|ipam|dns]` */
+export async function run(args: readonly string[]): Promise<void> {
+  if (args.length > 1 || (args.length === 1 && !SECTIONS.includes(args[0]))) {
+    const meant = nearest(args[0], SECTIONS);
+    throw usage(
+      `Invalid 'weave status' sub-command: ${args.join(" ")}${meant === undefined || args.length > 1 ? "" : `; did you mean ${meant}?`}`,
+    );
+  }
+  const { status, body: text } = await call({ path: ["/status", ...args].join("/"), answerMs: REPORT_MS });
+  // The parts are there only where the service is on.
+  if (status === 404) throw new Exit(1, `${args[0]} is off on this host`);
+  if (status !== 200) throw new Exit(1, text.trimEnd());
+  // Each line is a name, for scripts that count them: none is said beside the output.
+  if (args[0] === "dns" && text === "")
+    process.stderr.write("No names are registered. 'weave status' shows whether weaveDNS answers.\n");
+  process.stdout.write(args.length === 0 ? `\n${text}\n` : text);
+}

@@ -1,0 +1,26 @@
+import { call } from "#cli/support/client.js";
+import { noMore } from "#cli/support/exit.js";
+import { leaveDocker } from "#cli/support/leave-docker.js";
+import { running, stopRouter } from "#cli/support/processes.js";
+import { readFlags } from "#cli/support/read-flags.js";
+import { controlSocket, paths } from "#src/paths.js";
+import { requireRoot } from "#src/root.js";
+
+/** A router that needs longer to answer hangs. */
+const ANSWER_MS = 2_000;
+
+/** `weave stop`: the bridge, what is attached to it, and the database stay. */
+export async function run(args: readonly string[]): Promise<void> {
+  noMore(readFlags("stop", args).words);
+  requireRoot();
+  if (running().router !== undefined && (await answers())) await leaveDocker();
+  if (!(await stopRouter())) process.stderr.write("Weave is not running.\n");
+}
+
+/** A router that hangs would keep Docker waiting, and Docker us. */
+async function answers(): Promise<boolean> {
+  const { status } = await call({ path: "/status", address: controlSocket(paths().run), answerMs: ANSWER_MS }).catch(
+    () => ({ status: 0 }),
+  );
+  return status !== 0;
+}

@@ -1,0 +1,13 @@
+import { call } from "#cli/support/client.js";
+import { noMore } from "#cli/support/exit.js";
+import { readFlags } from "#cli/support/read-flags.js";
+import { VERSION } from "#src/version.js";
+
+/** `weave version`: this command's, and the running router's. */
+export async function run(args: readonly string[]): Promise<void> {
+  noMore(readFlags("version", args).words);
+  const running = await call({ path: `/report?${new URLSearchParams({ format: "{{.Version}}" })}` }).catch(
+    () => undefined,
+  );
+  process.stdout.write(`weave command ${VERSION}\nweave ${running?.status === 200 ? running.body : VERSION}\n`);
+}

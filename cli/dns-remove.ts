@@ -1,8 +1,0 @@
-import { takeNameArguments } from "./name-arguments.js";
-import { qualified, unregister } from "./names.js";
-
-/** `weave dns-remove [ip…] <container|netns> [-h <name>]` or `weave dns-remove ip… -h <name>` */
-export async function run(args: readonly string[]): Promise<void> {
-  const { ident, addresses, name, given } = await takeNameArguments("dns-remove", args);
-  await unregister(ident, addresses, given && name !== undefined ? await qualified(name) : undefined);
-}

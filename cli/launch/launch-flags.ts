@@ -1,0 +1,63 @@
+import { completeDocker } from "#cli/launch/docker-options.js";
+import { parseFlags } from "#cli/support/parse-flags.js";
+import { DOCKER_FLAGS, DOCKER_LAUNCH_FLAGS, type DockerOptions } from "#docker/flags.js";
+import { IGNORED_FLAGS, LAUNCH_FLAGS, MISSING_FLAGS, mtuOf, ROUTER_FLAGS } from "#router/flags.js";
+import { checkOptions, type RouterOptions } from "#router/options.js";
+import { WeaveError } from "#src/errors.js";
+import type { Rows, Values } from "#src/flag.js";
+
+const PREFIX = "docker.";
+
+/** Every flag of `weave launch`. Those about Docker have a prefix before their keys: `dns` is there twice. */
+export const ALL_FLAGS = {
+  ...ROUTER_FLAGS,
+  ...LAUNCH_FLAGS,
+  ...prefixed(DOCKER_FLAGS),
+  ...prefixed(DOCKER_LAUNCH_FLAGS),
+  ...IGNORED_FLAGS,
+};
+
+export interface Launch {
+  readonly options: RouterOptions;
+  readonly foreground: boolean;
+}
+
+/**
+ * Reads the arguments of `weave launch`. What it returns is what the router takes: nothing is left to be found out later but
+ * what only the host can tell.
+ *
+ * @throws WEAVE_FLAG_UNKNOWN (exit status 125), WEAVE_FLAG_INVALID, WEAVE_PEER_INVALID
+ */
+export function parseLaunch(args: readonly string[], env: NodeJS.ProcessEnv): Launch {
+  const { values, words } = parseFlags(ALL_FLAGS, args, env, unknownFlag);
+  const router = pick(ROUTER_FLAGS, values);
+  const docker = pick(DOCKER_FLAGS, values, PREFIX) as DockerOptions;
+  const tls = { verify: values["docker.tlsVerify"], detect: values["docker.detectTls"] };
+  const options: RouterOptions = {
+    ...router,
+    mtu: mtuOf(router.mtu, values.noFastdp),
+    docker: completeDocker(docker, tls, env),
+    peers: words,
+  };
+  checkOptions(options);
+  return { options, foreground: values.foreground };
+}
+
+function unknownFlag(typed: string, meant: string | undefined): WeaveError {
+  const missing = MISSING_FLAGS.includes(typed.replace(/^--?/, ""));
+  const next = missing
+    ? `${typed} belongs to a part of weave that this version does not have yet.`
+    : `${meant === undefined ? "" : `Did you mean ${meant}? `}See 'weave launch --help'.`;
+  return new WeaveError("WEAVE_FLAG_UNKNOWN", `flag provided but not defined: ${typed}`, { next });
+}
+
+type Prefixed<R extends Rows> = { readonly [K in keyof R & string as `${typeof PREFIX}${K}`]: R[K] };
+
+function prefixed<R extends Rows>(rows: R): Prefixed<R> {
+  return Object.fromEntries(Object.entries(rows).map(([key, row]) => [`${PREFIX}${key}`, row])) as Prefixed<R>;
+}
+
+/** The values of some rows. */
+function pick<R extends Rows>(rows: R, values: Readonly<Record<string, unknown>>, prefix = ""): Values<R> {
+  return Object.fromEntries(Object.keys(rows).map((key) => [key, values[`${prefix}${key}`]])) as Values<R>;
+}

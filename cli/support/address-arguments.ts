@@ -1,0 +1,43 @@
+import { noMore, usage } from "#cli/support/exit.js";
+import { isIpv4 } from "#src/address.js";
+import { type AddressArgument, DEFAULT_SUBNET, parseAddressArgument } from "#src/address-argument.js";
+
+export interface Taken {
+  readonly addresses: readonly AddressArgument[];
+  readonly rest: readonly string[];
+}
+
+/**
+ * Splits off the addresses that come first, as in the original: `[ip:]a.b.c.d/n`, `net:a.b.c.d/n`, `net:default`. Parsing
+ * stops at the first other word. None at all is `net:default`.
+ *
+ * @throws WEAVE_ADDRESS_INVALID
+ */
+export function takeAddresses(args: readonly string[]): Taken {
+  const addresses: AddressArgument[] = [];
+  let at = 0;
+  for (; at < args.length; at++) {
+    const address = parseAddressArgument(args[at]);
+    if (address === undefined) break;
+    addresses.push(address);
+  }
+  return { addresses: addresses.length > 0 ? addresses : [DEFAULT_SUBNET], rest: args.slice(at) };
+}
+
+/** The container of `attach` and `detach`: the one word that follows the addresses. @throws UsageError */
+export function oneContainer(words: readonly string[]): string {
+  const [container, ...more] = words;
+  if (container === undefined)
+    throw usage("a container is missing: its name or id, netns:NAME, the path of a namespace or the id of a process");
+  const late = more.find((word) => /^(ip:|net:)|^[\d.]+\/\d+$/.test(word));
+  if (late !== undefined) throw usage(`addresses come before the container: ${late}`);
+  if (isIpv4(container) && more.length > 0)
+    throw usage(`${container} has no prefix length: an address is given as ${container}/12, say`);
+  noMore(more);
+  return container;
+}
+
+/** What `attach`, `detach`, `expose` and `hide` print: the addresses without prefix, on one line. */
+export function printAddresses(addresses: readonly string[]): void {
+  if (addresses.length > 0) process.stdout.write(`${addresses.map((cidr) => cidr.split("/")[0]).join(" ")}\n`);
+}

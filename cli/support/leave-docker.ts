@@ -1,0 +1,40 @@
+import { call } from "#cli/support/client.js";
+import { launched } from "#cli/support/launched.js";
+import { proxyAddress } from "#cli/support/proxy-address.js";
+import { engine } from "#cli/support/target.js";
+import { DEFAULT_NETWORK } from "#docker/plugin/network-sync.js";
+import { driverNames } from "#docker/plugin/plugin.js";
+import { errorText } from "#src/errors.js";
+import { controlSocket, paths } from "#src/paths.js";
+
+/** Docker waits long for the driver of a network that has none any more: the network goes while we still answer. */
+export async function leaveDocker(): Promise<void> {
+  const { docker } = launched();
+  if (!docker?.api) return;
+  const address = await proxyAddress(process.env).catch(() => undefined);
+  if (address !== undefined && process.env.DOCKER_HOST === address) {
+    process.stdout.write(
+      'WARNING: It appears that your environment is configured to use the Weave Docker API proxy.\nDocker commands will fail while it is stopped. Restore it with: eval "$(weave env --restore)"\n',
+    );
+  }
+  if (!docker.plugin) return;
+  try {
+    const client = engine();
+    if (client === undefined) return;
+    const { mesh } = driverNames(docker);
+    const network = (await client.networks()).find(({ Name, Driver }) => Name === DEFAULT_NETWORK && Driver === mesh);
+    if (network === undefined) return;
+    const attached = Object.values((await client.network(network.Id)).Containers).map(({ Name }) => Name);
+    if (attached.length > 0) {
+      process.stderr.write(
+        `WARNING: the following containers are still attached to network "${DEFAULT_NETWORK}":\n${attached.map((name) => `  ${name}\n`).join("")}Docker operations on those containers may pause or fail while weave is stopped.\n`,
+      );
+    } else {
+      // The router would make it again.
+      await call({ method: "POST", path: "/docker/leave", address: controlSocket(paths().run) }).catch(() => {});
+      await client.removeNetwork(network.Id);
+    }
+  } catch (error) {
+    process.stderr.write(`WARNING: Docker's network "${DEFAULT_NETWORK}" was not removed: ${errorText(error)}\n`);
+  }
+}

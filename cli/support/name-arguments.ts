@@ -1,0 +1,46 @@
+import { Exit, noMore, usage } from "#cli/support/exit.js";
+import { launchedBridge } from "#cli/support/launched.js";
+import { readFlags } from "#cli/support/read-flags.js";
+import { findTarget } from "#cli/support/target.js";
+import { isIpv4 } from "#src/address.js";
+import { EXTERN } from "#src/ident.js";
+import { bridgeInterfacesIn, bridgePorts } from "#src/linux/netns/inspect.js";
+
+export interface NameArguments {
+  readonly ident: string;
+  readonly addresses: readonly string[];
+  /** As given, else the container's own. */
+  readonly name: string | undefined;
+  readonly given: boolean;
+  /** A bare namespace has no name of its own to fall back on. */
+  readonly container: boolean;
+}
+
+/**
+ * The grammar of `dns-add` and `dns-remove`: `[ip…] <container|netns> [-h fqdn]` or `ip… -h fqdn`. Without addresses those are
+ * meant that the container has.
+ *
+ * @throws UsageError; WEAVE_NAMESPACE
+ */
+export async function takeNameArguments(
+  command: "dns-add" | "dns-remove",
+  args: readonly string[],
+): Promise<NameArguments> {
+  const { values, words } = readFlags(command, args);
+  const { name } = values;
+  const count = words.findIndex((word) => !isIpv4(word));
+  const addresses = count === -1 ? words : words.slice(0, count);
+  const [target, ...more] = count === -1 ? [] : words.slice(count);
+  noMore(more);
+  if (target === undefined) {
+    if (addresses.length === 0) throw usage("a container or an address is missing");
+    if (name === undefined) throw usage("addresses without a container need a name: -h NAME");
+    return { ident: EXTERN, addresses, name, given: true, container: false };
+  }
+  const { ident, netns, fqdn, container } = await findTarget(target);
+  const found = { ident, name: name ?? fqdn, given: name !== undefined, container: container !== undefined };
+  if (addresses.length > 0) return { ...found, addresses };
+  const interfaces = await bridgeInterfacesIn(netns, await bridgePorts(launchedBridge()));
+  if (interfaces.length === 0) throw new Exit(1, `${target} is not attached: it has no addresses on the overlay`);
+  return { ...found, addresses: interfaces.flatMap((each) => each.addresses) };
+}

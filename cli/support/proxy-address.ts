@@ -1,0 +1,16 @@
+import { call } from "#cli/support/client.js";
+
+/**
+ * Where a Docker client reaches the proxy, as `DOCKER_HOST` takes it; undefined when the router does not run, or has no
+ * proxy.
+ */
+export async function proxyAddress(env: NodeJS.ProcessEnv): Promise<string | undefined> {
+  const { status, body } = await call({ path: "/proxyaddrs" });
+  const [first] = body.split("\n");
+  if (status !== 200 || first === "") return undefined;
+  return first.replace("//0.0.0.0:", `//${proxyHost(env)}:`);
+}
+
+function proxyHost({ PROXY_HOST, DOCKER_HOST }: NodeJS.ProcessEnv): string {
+  return PROXY_HOST || /^tcp:\/\/([^:/]+)/.exec(DOCKER_HOST ?? "")?.[1] || "127.0.0.1";
+}

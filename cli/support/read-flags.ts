@@ -1,0 +1,28 @@
+import { COMMANDS, type Command } from "#cli/support/command-table.js";
+import { usage } from "#cli/support/exit.js";
+import { type Parsed, parseFlags } from "#cli/support/parse-flags.js";
+import { WeaveError } from "#src/errors.js";
+import type { Rows } from "#src/flag.js";
+
+type FlagsOf<C> = C extends { readonly flags: infer R extends Rows } ? R : Record<never, never>;
+
+/**
+ * Reads the flags of a command by its rows; what is no flag is left over.
+ *
+ * @throws UsageError
+ */
+export function readFlags<N extends keyof typeof COMMANDS>(
+  name: N,
+  args: readonly string[],
+): Parsed<FlagsOf<(typeof COMMANDS)[N]>> {
+  const { flags = {} }: Command = COMMANDS[name];
+  const unknown = (typed: string, meant: string | undefined) =>
+    usage(`unknown flag: ${typed}${meant === undefined ? "" : `; did you mean ${meant}?`}`);
+  try {
+    const parsed = parseFlags(flags, args, {}, unknown);
+    if (parsed.doubled.length > 0) throw usage(`${parsed.doubled[0]} is given more than once`);
+    return parsed as Parsed<FlagsOf<(typeof COMMANDS)[N]>>;
+  } catch (error) {
+    throw error instanceof WeaveError ? usage(error.message) : error;
+  }
+}
