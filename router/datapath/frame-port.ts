@@ -27,7 +27,7 @@ export class FramePort {
   readonly #fd: number;
   readonly #offloads: TapOffloads;
   readonly #single = new IoVector(1);
-  /** Only where something is done here: a frame in one piece, and the segment that is made of it. */
+  /** Only where something is done here: a frame in one span, and the segment that is made of it. */
   readonly #frame: Memory | undefined;
   readonly #segment: Memory | undefined;
 

@@ -1,5 +1,5 @@
 import { OFFLOADS, type OffloadName, type Offloads } from "#router/datapath/protocol.js";
-import { AeadContext, KEY_BYTES, opensslAtHand, SALT_BYTES } from "#src/linux/native/aead.js";
+import { KEY_BYTES, OpensslAesGcm, opensslAtHand, SALT_BYTES } from "#src/linux/native/aead.js";
 import { Memory } from "#src/linux/native/memory.js";
 
 const FIELDS: Readonly<Record<OffloadName, keyof Offloads>> = {
@@ -33,7 +33,7 @@ const SAMPLE_BYTES = 16_384;
 /** Whether the processor encrypts, as OpenSSL uses it: found by trying, as each kind of processor says it differently. */
 function aesInHardware(): boolean {
   const memory = new Memory(SAMPLE_BYTES);
-  const cipher = new AeadContext("seal", new Uint8Array(KEY_BYTES), new Uint8Array(SALT_BYTES));
+  const cipher = new OpensslAesGcm("seal", new Uint8Array(KEY_BYTES), new Uint8Array(SALT_BYTES));
   let best = Number.POSITIVE_INFINITY;
   for (let i = 0; i < 20; i++) {
     const began = performance.now();

@@ -2,9 +2,9 @@ import { MAX_RECORD } from "#router/datapath/record.js";
 import { Memory } from "#src/linux/native/memory.js";
 import { NO_ENDPOINT } from "#src/net/endpoint.js";
 
-/** Records under reassembly at once. Pieces of a record follow one another closely; reordering mixes a few neighbours. */
+/** Records under reassembly at once. Fragments of a record follow one another closely; reordering mixes a few neighbours. */
 const SLOTS = 32;
-/** A slot holds a record and, behind it, its last piece as long as the size of the others is not known. */
+/** A slot holds a record and, behind it, its last fragment as long as the size of the others is not known. */
 const SLOT_BYTES = MAX_RECORD + 9_216;
 
 interface Slot {
@@ -12,7 +12,7 @@ interface Slot {
   sourceId: number;
   count: number;
   have: number;
-  pieceBytes: number;
+  fragmentBytes: number;
   lastBytes: number;
   stamp: number;
   readonly seen: Uint8Array;
@@ -21,7 +21,7 @@ interface Slot {
 
 /**
  * Puts records together whose datagrams did not arrive in one receive, in order. A slot is taken over when it is the one
- * not touched for longest: forged pieces cannot take more than the fixed memory.
+ * not touched for longest: forged fragments cannot take more than the fixed memory.
  */
 export class Reassembly {
   readonly memory = new Memory(SLOTS * SLOT_BYTES);
@@ -40,7 +40,7 @@ export class Reassembly {
         sourceId: NO_ENDPOINT,
         count: 0,
         have: 0,
-        pieceBytes: 0,
+        fragmentBytes: 0,
         lastBytes: 0,
         stamp: 0,
         seen: new Uint8Array(256),
@@ -50,7 +50,7 @@ export class Reassembly {
   }
 
   /**
-   * Adds one piece, the `index`th of `count`: `bytes` at `offset` of `from`.
+   * Adds one fragment, the `index`th of `count`: `bytes` at `offset` of `from`.
    *
    * @param key tells the record apart: session, lane, epoch and counter
    * @param sourceId the id of the endpoint that sent it: fragments of different senders never mix
@@ -69,18 +69,18 @@ export class Reassembly {
     if (slot === undefined || slot.seen[index] || bytes <= 0) return false;
     const last = index === count - 1;
     if (last) slot.lastBytes = bytes;
-    else if (slot.pieceBytes === 0) slot.pieceBytes = bytes;
-    else if (slot.pieceBytes !== bytes) return false;
-    if (slot.pieceBytes * (count - 1) + slot.lastBytes > MAX_RECORD || (last && bytes > 9_216)) return false;
+    else if (slot.fragmentBytes === 0) slot.fragmentBytes = bytes;
+    else if (slot.fragmentBytes !== bytes) return false;
+    if (slot.fragmentBytes * (count - 1) + slot.lastBytes > MAX_RECORD || (last && bytes > 9_216)) return false;
     slot.seen[index] = 1;
     slot.have++;
     const to = last ? slot.at + MAX_RECORD : slot.at + index * bytes;
     this.memory.copyFrom(to, from, offset, bytes);
     if (slot.have < count) return false;
-    this.memory.copy(slot.at + slot.pieceBytes * (count - 1), slot.at + MAX_RECORD, slot.lastBytes);
+    this.memory.copy(slot.at + slot.fragmentBytes * (count - 1), slot.at + MAX_RECORD, slot.lastBytes);
     slot.key = -1;
     this.at = slot.at;
-    this.length = slot.pieceBytes * (count - 1) + slot.lastBytes;
+    this.length = slot.fragmentBytes * (count - 1) + slot.lastBytes;
     return true;
   }
 
@@ -97,7 +97,7 @@ export class Reassembly {
     oldest.key = key;
     oldest.sourceId = sourceId;
     oldest.count = count;
-    oldest.have = oldest.pieceBytes = oldest.lastBytes = 0;
+    oldest.have = oldest.fragmentBytes = oldest.lastBytes = 0;
     oldest.stamp = ++this.#stamp;
     oldest.seen.fill(0);
     return oldest;

@@ -1,4 +1,4 @@
-import { LARGEST_PIECE, PieceSize, SMALLEST_PIECE } from "#router/datapath/piece-size.js";
+import { FragmentSize, LARGEST_FRAGMENT, SMALLEST_FRAGMENT } from "#router/datapath/fragment-size.js";
 import type { DatapathEvent, Tally } from "#router/datapath/protocol.js";
 import { Reassembly } from "#router/datapath/reassembly.js";
 import {
@@ -19,12 +19,12 @@ import { NO_ENDPOINT } from "#src/net/endpoint.js";
 
 /** What one receive may bring: UDP_GRO joins datagrams up to 64 KB. */
 const RECEIVE_BYTES = 65_536;
-const MAX_DATAGRAMS = Math.ceil(RECEIVE_BYTES / (SMALLEST_PIECE + DATAGRAM_HEADER));
+const MAX_DATAGRAMS = Math.ceil(RECEIVE_BYTES / (SMALLEST_FRAGMENT + DATAGRAM_HEADER));
 const HEADER_SLOT = 16;
-/** Pieces lie one after the other; the last may reach beyond. */
-const PIECES_BYTES = RECEIVE_BYTES + LARGEST_PIECE;
+/** Fragments lie one after the other; the last may reach beyond. */
+const FRAGMENTS_BYTES = RECEIVE_BYTES + LARGEST_FRAGMENT;
 /** The datagrams of one receive as they came: for those that do not fit the layout. */
-const AS_CAME_AT = PIECES_BYTES + MAX_DATAGRAMS * HEADER_SLOT;
+const AS_CAME_AT = FRAGMENTS_BYTES + MAX_DATAGRAMS * HEADER_SLOT;
 const BUFFER_BYTES = AS_CAME_AT + RECEIVE_BYTES;
 
 /** Datagrams that one call brings where the kernel does not join them. */
@@ -42,8 +42,8 @@ interface Buffer {
   readonly joined: IoVector;
   /** For those that it has not. */
   readonly many: MessageBatch;
-  /** The size of pieces that these are laid out for. */
-  piece: number;
+  /** The size of fragments that these are laid out for. */
+  fragment: number;
 }
 
 /**
@@ -52,8 +52,8 @@ interface Buffer {
  * Where the kernel joins datagrams (UDP_GRO) one call brings up to 64 KB of them; where it does not (no such kernel, or no
  * GRO at the network card) one call brings many, each by itself (recvmmsg). Which way is better is seen from what comes.
  *
- * A receive is scattered: headers to slots of their own, so that the pieces of a record lie together and it is opened where
- * it arrived. That takes knowing how long pieces are; the last size is the guess, and in bulk traffic it is right. Where it
+ * A receive is scattered: headers to slots of their own, so that the fragments of a record lie together and it is opened where
+ * it arrived. That takes knowing how long fragments are; the last size is the guess, and in bulk traffic it is right. Where it
  * is wrong the datagrams are copied together again.
  */
 export class Receiver {
@@ -64,7 +64,7 @@ export class Receiver {
   readonly #buffers: Buffer[] = [];
   /** Of each datagram of one call, its length, and what does not fit its place. */
   readonly #lengths = new Int32Array(RECEIVE_BYTES);
-  readonly #beyond = new Memory(MANY * LARGEST_PIECE);
+  readonly #beyond = new Memory(MANY * LARGEST_FRAGMENT);
   readonly #canJoin: boolean;
   #joining: boolean;
   #alone = 0;
@@ -76,7 +76,7 @@ export class Receiver {
   #datagram = 0;
   readonly #reassembly = new Reassembly();
   #turn = 0;
-  readonly #expected = new PieceSize();
+  readonly #expected = new FragmentSize();
 
   /** @param joining the socket has UDP_GRO */
   constructor(udp: UdpReceiver, joining: boolean, to: Switch, tally: Tally, tell: (event: DatapathEvent) => void) {
@@ -90,7 +90,7 @@ export class Receiver {
         memory: new Memory(BUFFER_BYTES),
         joined: new IoVector(2 * MAX_DATAGRAMS),
         many: new MessageBatch(MANY, SPANS),
-        piece: 0,
+        fragment: 0,
       });
   }
 
@@ -101,7 +101,7 @@ export class Receiver {
   /** One receive, with all that follows from it. False: there was nothing. */
   pump(): boolean {
     const buffer = this.#buffers[this.#turn % BUFFERS];
-    if (buffer.piece !== this.#expected.bytes) this.#layOut(buffer);
+    if (buffer.fragment !== this.#expected.bytes) this.#layOut(buffer);
     // The oldest buffer is used again: nothing may still lie in it.
     this.#switch.turn(this.#turn);
     const received = this.#joining ? this.#receiveJoined(buffer) : this.#receiveMany(buffer);
@@ -109,7 +109,7 @@ export class Receiver {
     return received;
   }
 
-  #receiveJoined({ memory, joined, piece }: Buffer): boolean {
+  #receiveJoined({ memory, joined, fragment }: Buffer): boolean {
     const count = this.#udp.receive(joined);
     if (count < 0) return false;
     this.#tally.counters.bytesReceived += count;
@@ -124,9 +124,9 @@ export class Receiver {
     this.#lengths.fill(stride, 0, datagrams);
     this.#lengths[datagrams - 1] = count - (datagrams - 1) * stride;
     // A short one that came alone says nothing of the others.
-    if (datagrams > 1 || stride >= piece + DATAGRAM_HEADER) this.#expected.came(stride - DATAGRAM_HEADER);
-    if (stride === piece + DATAGRAM_HEADER || (datagrams === 1 && count <= piece + DATAGRAM_HEADER)) {
-      this.#walk(memory, datagrams, PIECES_BYTES, HEADER_SLOT, 0, piece);
+    if (datagrams > 1 || stride >= fragment + DATAGRAM_HEADER) this.#expected.came(stride - DATAGRAM_HEADER);
+    if (stride === fragment + DATAGRAM_HEADER || (datagrams === 1 && count <= fragment + DATAGRAM_HEADER)) {
+      this.#walk(memory, datagrams, FRAGMENTS_BYTES, HEADER_SLOT, 0, fragment);
     } else {
       joined.gather(memory, AS_CAME_AT, count);
       this.#walk(memory, datagrams, AS_CAME_AT, stride, AS_CAME_AT + DATAGRAM_HEADER, stride);
@@ -134,7 +134,7 @@ export class Receiver {
     return true;
   }
 
-  #receiveMany({ memory, many, piece }: Buffer): boolean {
+  #receiveMany({ memory, many, fragment }: Buffer): boolean {
     const count = this.#udp.receiveMany(many);
     if (count < 0) return false;
     let longest = 0;
@@ -145,7 +145,7 @@ export class Receiver {
       this.#tally.counters.bytesReceived += length;
     }
     this.#expected.came(longest - DATAGRAM_HEADER);
-    this.#walk(memory, count, PIECES_BYTES, HEADER_SLOT, 0, piece, many);
+    this.#walk(memory, count, FRAGMENTS_BYTES, HEADER_SLOT, 0, fragment, many);
     if (this.#canJoin && this.#now >= this.#retryAt) this.#join(true);
     return true;
   }
@@ -159,23 +159,23 @@ export class Receiver {
 
   #layOut(buffer: Buffer): void {
     const { memory, joined, many } = buffer;
-    const piece = this.#expected.bytes;
+    const fragment = this.#expected.bytes;
     const place = (parts: IoVector, i: number) => {
-      parts.push(memory, PIECES_BYTES + i * HEADER_SLOT, DATAGRAM_HEADER);
-      parts.push(memory, i * piece, piece);
+      parts.push(memory, FRAGMENTS_BYTES + i * HEADER_SLOT, DATAGRAM_HEADER);
+      parts.push(memory, i * fragment, fragment);
     };
     joined.clear();
-    const datagrams = Math.ceil(RECEIVE_BYTES / (piece + DATAGRAM_HEADER));
+    const datagrams = Math.ceil(RECEIVE_BYTES / (fragment + DATAGRAM_HEADER));
     for (let i = 0; i < datagrams; i++) place(joined, i);
-    many.layOut(Math.min(MANY, Math.floor(PIECES_BYTES / piece)), (parts, i) => {
+    many.layOut(Math.min(MANY, Math.floor(FRAGMENTS_BYTES / fragment)), (parts, i) => {
       place(parts, i);
-      parts.push(this.#beyond, i * LARGEST_PIECE, LARGEST_PIECE - piece);
+      parts.push(this.#beyond, i * LARGEST_FRAGMENT, LARGEST_FRAGMENT - fragment);
     });
-    buffer.piece = piece;
+    buffer.fragment = fragment;
   }
 
   /**
-   * Opens what came: the header of datagram i is at `headers + i * headerStep`, its piece at `pieces + i * pieceStep`.
+   * Opens what came: the header of datagram i is at `headers + i * headerStep`, its fragment at `fragments + i * fragmentStep`.
    *
    * @param many says who sent each, where they need not have one sender
    */
@@ -184,8 +184,8 @@ export class Receiver {
     count: number,
     headers: number,
     headerStep: number,
-    pieces: number,
-    pieceStep: number,
+    fragments: number,
+    fragmentStep: number,
     many?: MessageBatch,
   ): void {
     this.#many = many;
@@ -202,17 +202,21 @@ export class Receiver {
         i++;
         continue;
       }
-      let at = pieces + i * pieceStep;
-      const apart = bytes > pieceStep;
+      let at = fragments + i * fragmentStep;
+      const apart = bytes > fragmentStep;
       if (apart) {
         // Its end lies elsewhere.
-        memory.copy(AS_CAME_AT, at, pieceStep);
-        memory.copyFrom(AS_CAME_AT + pieceStep, this.#beyond, i * LARGEST_PIECE, bytes - pieceStep);
+        memory.copy(AS_CAME_AT, at, fragmentStep);
+        memory.copyFrom(AS_CAME_AT + fragmentStep, this.#beyond, i * LARGEST_FRAGMENT, bytes - fragmentStep);
         at = AS_CAME_AT;
       }
       const wanted = memory.u8[header + 2];
       const whole =
-        wanted === 1 ? bytes : apart ? 0 : this.#together(memory, i, wanted, count, header, headerStep, at, pieceStep);
+        wanted === 1
+          ? bytes
+          : apart
+            ? 0
+            : this.#together(memory, i, wanted, count, header, headerStep, at, fragmentStep);
       if (whole > 0) {
         this.#open(session, memory, at, whole, memory.u8[header + AT_LANE], wanted, bytes + DATAGRAM_HEADER);
         this.#tally.counters.datagramsReceived += wanted - 1;
@@ -227,7 +231,7 @@ export class Receiver {
   }
 
   /**
-   * Moves the `wanted` pieces of a record that begins with datagram `first` together, where they do not lie so already.
+   * Moves the `wanted` fragments of a record that begins with datagram `first` together, where they do not lie so already.
    * Returns the length of the record; 0: not all of them are here, one after the other.
    */
   #together(
@@ -238,17 +242,17 @@ export class Receiver {
     header: number,
     headerStep: number,
     at: number,
-    pieceStep: number,
+    fragmentStep: number,
   ): number {
     if (!this.#follow(memory, header, headerStep, wanted, count - first)) return 0;
     for (let i = 0; i < wanted; i++) {
       const bytes = this.#lengths[first + i] - DATAGRAM_HEADER;
-      if (bytes <= 0 || bytes > pieceStep) return 0;
+      if (bytes <= 0 || bytes > fragmentStep) return 0;
     }
     let end = at;
     for (let i = 0; i < wanted; i++) {
       const bytes = this.#lengths[first + i] - DATAGRAM_HEADER;
-      const from = at + i * pieceStep;
+      const from = at + i * fragmentStep;
       if (end !== from) memory.copy(end, from, bytes);
       end += bytes;
     }
@@ -268,14 +272,14 @@ export class Receiver {
     return session;
   }
 
-  /** Whether all pieces of the record that begins with the header at `first` are here, in order. */
-  #follow(memory: Memory, first: number, step: number, pieces: number, available: number): boolean {
-    if (pieces > available || memory.u8[first + 1] !== 0) return false;
+  /** Whether all fragments of the record that begins with the header at `first` are here, in order. */
+  #follow(memory: Memory, first: number, step: number, fragments: number, available: number): boolean {
+    if (fragments > available || memory.u8[first + 1] !== 0) return false;
     const { view } = memory;
     const word = view.getUint32(first, true);
     const session = view.getUint32(first + 4, true);
     const counter = view.getUint32(first + 8, true);
-    for (let i = 1; i < pieces; i++) {
+    for (let i = 1; i < fragments; i++) {
       const header = first + i * step;
       // The first word is type, index, count, lane and epoch: the same but for the index.
       if (
@@ -288,17 +292,17 @@ export class Receiver {
     return true;
   }
 
-  #reassemble(session: Session, memory: Memory, header: number, piece: number, bytes: number): void {
+  #reassemble(session: Session, memory: Memory, header: number, fragment: number, bytes: number): void {
     const reassembly = this.#reassembly;
     const { u8, view } = memory;
     const before = reassembly.evicted;
     const laneEpoch = u8[header + AT_LANE];
     const key =
       (view.getUint32(header + 4, true) * 256 + laneEpoch) * 2 ** 13 + (view.getUint32(header + 8, true) % 2 ** 13);
-    const pieces = u8[header + 2];
-    if (reassembly.add(key, this.#sourceId, u8[header + 1], pieces, memory, piece, bytes)) {
+    const fragments = u8[header + 2];
+    if (reassembly.add(key, this.#sourceId, u8[header + 1], fragments, memory, fragment, bytes)) {
       const { at, length } = reassembly;
-      this.#open(session, reassembly.memory, at, length, laneEpoch, pieces, bytes + DATAGRAM_HEADER);
+      this.#open(session, reassembly.memory, at, length, laneEpoch, fragments, bytes + DATAGRAM_HEADER);
       // Its memory is used again by the next one.
       this.#switch.settle();
     }
@@ -333,11 +337,11 @@ export class Receiver {
     offset: number,
     length: number,
     laneEpoch: number,
-    pieces: number,
+    fragments: number,
     datagramBytes: number,
   ): void {
     const result =
-      length < RECORD_OVERHEAD ? "record-malformed" : session.open(memory, offset, length, laneEpoch, pieces);
+      length < RECORD_OVERHEAD ? "record-malformed" : session.open(memory, offset, length, laneEpoch, fragments);
     if (result !== "ok") return this.#tally.drop(result);
     this.#tally.counters.recordsReceived++;
     if (datagramBytes > 0 && session.newest && session.address?.id !== this.#sourceId) this.#moved(session);

@@ -4,23 +4,23 @@ import { AAD_BYTES, NONCE_BYTES, TAG_BYTES } from "#src/linux/native/aead.js";
  * The wire format of sleeve: self-standing records of one or a few datagrams. Multi-byte numbers are little-endian, except
  * the nonce, the peer names and what is inside frames. A lost datagram costs its record and nothing else.
  *
- *   datagram   ┌──────┬───────┬───────┬─────────────┬─────────┬───────────┬───────┐
- *              │ type │ index │ count │ lane, epoch │ session │ counter32 │ piece │
- *              │ u8   │ u8    │ u8    │ u4, u4      │ u32     │ u32       │       │
- *              └──────┴───────┴───────┴─────────────┴─────────┴───────────┴───────┘
- *                `index` of `count` pieces; `session` is the receiver's own number for the sender; `lane` is the sender's
+ *   datagram   ┌──────┬───────┬───────┬─────────────┬─────────┬───────────┬──────────┐
+ *              │ type │ index │ count │ lane, epoch │ session │ counter32 │ fragment │
+ *              │ u8   │ u8    │ u8    │ u4, u4      │ u32     │ u32       │          │
+ *              └──────┴───────┴───────┴─────────────┴─────────┴───────────┴──────────┘
+ *                `index` of `count` fragments; `session` is the receiver's own number for the sender; `lane` is the sender's
  *                thread and `epoch` the generation of keys: together they tell the key.
  *
  *   record     ┌─────────┬──────┬──────┬───────────┬───────────┬─────────┬──────┬─────────┬─────┐
- *   (pieces    │ counter │ kind │ hops │ source    │ dest      │ padding │ body │ padding │ tag │
+ *   (fragments │ counter │ kind │ hops │ source    │ dest      │ padding │ body │ padding │ tag │
  *    joined)   │ u64 BE  │ u8   │ u8   │ peer, 6 B │ peer, 6 B │ u16     │      │         │ 16 B│
  *              └─────────┴──────┴──────┴───────────┴───────────┴─────────┴──────┴─────────┴─────┘
- *                sealed from `kind` to the end of the padding; a zero `dest` means: flood. The padding makes pieces equal,
+ *                sealed from `kind` to the end of the padding; a zero `dest` means: flood. The padding makes fragments equal,
  *                which is what lets the kernel cut many records with one call.
  *
  *   body of kind FRAMES   { length u16, virtio header 10 B, Ethernet frame } repeated, each at an even offset; length 0: the
  *                         rest of the body, for a frame that 16 bits do not count
- *   body of kind PIECE    descriptor 16 B, frame headers, payload: a run of whole segments of one super-frame
+ *   body of kind SEGMENTS descriptor 16 B, frame headers, payload: a run of whole segments of one super-frame
  *   body of kind CONTROL  one message of the sleeve (see control.ts), never relayed
  *
  * Authenticated with each record: the session, the lane, the epoch and the count of its datagrams. The index is proven by the tag
@@ -33,7 +33,7 @@ export const RECORD_HEADER = NONCE_BYTES + 16;
 export const RECORD_OVERHEAD = RECORD_HEADER + TAG_BYTES;
 
 export const KIND_FRAMES = 0;
-export const KIND_PIECE = 1;
+export const KIND_SEGMENTS = 1;
 export const KIND_CONTROL = 2;
 
 /** Offsets in a record. */
@@ -55,7 +55,7 @@ export const EPOCHS = 16;
 export const MAX_HOPS = 32;
 
 /** `index` and `count` are a byte each. */
-export const MAX_PIECES = 255;
+export const MAX_FRAGMENTS = 255;
 
 /** The longest frame, virtio header included, whose length is in its record. */
 export const MAX_COUNTED = 0xffff;

@@ -4,10 +4,10 @@ import { EPOCHS, readCounter, writeAad, writeCounter } from "#router/datapath/re
 import { ReplayWindow } from "#router/datapath/replay.js";
 import {
   AAD_BYTES,
-  AeadContext,
-  CryptoContext,
   type Direction,
   KEY_BYTES,
+  NodeAesGcm,
+  OpensslAesGcm,
   type RecordCipher,
   SALT_BYTES,
   sealableLength,
@@ -30,7 +30,7 @@ export const FLOOR_DATAGRAM = smallestDatagram(4);
 export const SAFE_DATAGRAMS = 4;
 
 /** For the networks that asked for clear frames: the same layout, counter included, with a tag of zeros. */
-class ClearContext implements RecordCipher {
+class ClearCipher implements RecordCipher {
   readonly aad = new Uint8Array(AAD_BYTES);
   readonly #sealing: boolean;
   #counter = 0;
@@ -221,9 +221,9 @@ export class Session {
   }
 
   #cipher(direction: Direction, base: Uint8Array, baseSalt: Uint8Array, lane: number): RecordCipher {
-    if (!this.#options.encrypted) return new ClearContext(direction);
+    if (!this.#options.encrypted) return new ClearCipher(direction);
     const { key, salt } = laneKey(base, baseSalt, lane);
-    return this.#options.openssl ? new AeadContext(direction, key, salt) : new CryptoContext(direction, key, salt);
+    return this.#options.openssl ? new OpensslAesGcm(direction, key, salt) : new NodeAesGcm(direction, key, salt);
   }
 
   #close(set: OpenerSet): void {

@@ -1,8 +1,7 @@
 import { Backlog } from "#router/datapath/backlog.js";
-import { Coalescer } from "#router/datapath/coalescer.js";
 import { decodePathMessage, encodePathMessage } from "#router/datapath/control.js";
+import { DatagramJoiner } from "#router/datapath/datagram-joiner.js";
 import type { FramePort } from "#router/datapath/frame-port.js";
-import { Joiner } from "#router/datapath/joiner.js";
 import { MacTable } from "#router/datapath/mac-table.js";
 import type { DatapathEvent, RouteTable, Tally } from "#router/datapath/protocol.js";
 import {
@@ -14,10 +13,11 @@ import {
   AT_SOURCE,
   KIND_CONTROL,
   KIND_FRAMES,
-  KIND_PIECE,
+  KIND_SEGMENTS,
   RECORD_OVERHEAD,
   readMac,
 } from "#router/datapath/record.js";
+import { SegmentJoiner } from "#router/datapath/segment-joiner.js";
 import type { Session } from "#router/datapath/session.js";
 import {
   AT_GSO_TYPE,
@@ -63,8 +63,8 @@ export class Switch {
   readonly #transmitter: Transmitter;
   readonly #tally: Tally;
   readonly #tell: (event: DatapathEvent) => void;
-  readonly #joiner: Joiner;
-  readonly #coalescer: Coalescer;
+  readonly #segments: SegmentJoiner;
+  readonly #datagrams: DatagramJoiner;
   #now = 0;
 
   constructor(
@@ -80,8 +80,10 @@ export class Switch {
     this.#tally = tally;
     this.#tell = tell;
     this.macs = new MacTable(self);
-    this.#joiner = new Joiner((parts, gsoType) => this.#count(port.writeParts(parts, gsoType), 1));
-    this.#coalescer = new Coalescer((parts, gsoType, frames) => this.#count(port.writeParts(parts, gsoType), frames));
+    this.#segments = new SegmentJoiner((parts, gsoType) => this.#count(port.writeParts(parts, gsoType), 1));
+    this.#datagrams = new DatagramJoiner((parts, gsoType, frames) =>
+      this.#count(port.writeParts(parts, gsoType), frames),
+    );
   }
 
   tick(now: number): void {
@@ -127,12 +129,12 @@ export class Switch {
       const answered = this.#answer(session, message, datagramBytes);
       return this.#tell({ event: "control", session: session.local, message, datagramBytes, answered });
     }
-    if (kind !== KIND_FRAMES && kind !== KIND_PIECE) return this.#tally.drop("record-malformed");
+    if (kind !== KIND_FRAMES && kind !== KIND_SEGMENTS) return this.#tally.drop("record-malformed");
     const source = readMac(view, offset + AT_SOURCE);
     const dest = readMac(view, offset + AT_DEST);
     const hops = view.getUint8(offset + AT_HOPS);
     if (source === this.#self) return this.#tally.drop("looped");
-    if (this.inbound.excess(this.#now) && kind === KIND_PIECE && isTcp(view.getUint8(body + AT_GSO_TYPE)))
+    if (this.inbound.excess(this.#now) && kind === KIND_SEGMENTS && isTcp(view.getUint8(body + AT_GSO_TYPE)))
       return this.#tally.drop("congested");
     // Relay first: delivery may change the record in place.
     if (dest === 0) {
@@ -145,15 +147,15 @@ export class Switch {
       if (next === undefined) return this.#tally.drop("no-route");
       return this.#relay(next, memory, offset, length, hops);
     }
-    if (kind === KIND_PIECE) {
-      this.#coalescer.close();
+    if (kind === KIND_SEGMENTS) {
+      this.#datagrams.close();
       const headers = body + DESCRIPTOR_BYTES;
       if (bodyBytes < DESCRIPTOR_BYTES + ETHERNET_HEADER) return this.#tally.drop("record-malformed");
       if (!this.#learn(readMac(view, headers + 6), source)) return;
-      if (!this.#joiner.add(source, memory, body, bodyBytes)) this.#tally.drop("record-malformed");
+      if (!this.#segments.add(source, memory, body, bodyBytes)) this.#tally.drop("record-malformed");
       return;
     }
-    this.#joiner.close();
+    this.#segments.close();
     this.#deliverFrames(source, memory, body, bodyBytes);
   }
 
@@ -166,16 +168,16 @@ export class Switch {
     return true;
   }
 
-  /** Nothing more to receive for now: what waits for a next piece goes out as it is. */
+  /** Nothing more to receive for now: what waits for a next segment run goes out as it is. */
   settle(): void {
-    this.#joiner.close();
-    this.#coalescer.close();
+    this.#segments.close();
+    this.#datagrams.close();
   }
 
   /** The memory of receive number `turn - BUFFERS` is about to be used again. */
   turn(turn: number): void {
-    this.#joiner.turn(turn);
-    this.#coalescer.turn(turn);
+    this.#segments.turn(turn);
+    this.#datagrams.turn(turn);
   }
 
   #deliverFrames(source: number, memory: Memory, body: number, bodyBytes: number): void {
@@ -190,7 +192,7 @@ export class Switch {
   }
 
   #write(memory: Memory, offset: number, length: number): void {
-    if (this.#port.takesUdpSuperFrames && this.#coalescer.add(memory, offset, length)) return;
+    if (this.#port.takesUdpSuperFrames && this.#datagrams.add(memory, offset, length)) return;
     this.#count(this.#port.write(memory, offset, length), 1);
   }
 

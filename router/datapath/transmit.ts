@@ -11,10 +11,10 @@ import {
   DATAGRAM_TYPE,
   KIND_CONTROL,
   KIND_FRAMES,
-  KIND_PIECE,
+  KIND_SEGMENTS,
   MAX_COUNTED,
+  MAX_FRAGMENTS,
   MAX_HOPS,
-  MAX_PIECES,
   MAX_RECORD,
   RECORD_OVERHEAD,
   writeMac,
@@ -37,13 +37,13 @@ import { VNET_HEADER_BYTES } from "#src/linux/native/tap.js";
 import { MAX_SEGMENTS, MAX_SEND_BYTES } from "#src/linux/native/udp.js";
 import type { SendPath } from "#src/linux/native/udp-sender.js";
 
-/** A record is padded by up to this much where that keeps pieces equal: cheaper than a system call more. */
+/** A record is padded by up to this much where that keeps fragments equal: cheaper than a system call more. */
 const MAX_PADDING = 128;
 /** Records wait here until they are sent: twice what one segmented send takes, and one more record of the largest size. */
 const ARENA_SOFT_END = 128 * 1024;
 const ARENA_BYTES = ARENA_SOFT_END + MAX_RECORD + MAX_PADDING + 8;
 const HEADER_SLOT = 16;
-/** Header and piece. */
+/** Header and fragment. */
 const SPANS_PER_DATAGRAM = 2;
 /** Bytes that may wait at a carrier of the event loop, per peer: some tens of milliseconds on a slow line. Past it frames are dropped. */
 const HANDED_OVER_BYTES = 256 * 1024;
@@ -80,9 +80,9 @@ export class Transmitter {
   #bundleSource = 0;
   #bundleDest = 0;
 
-  /** The datagrams that wait for one send: all for `#batchSession`, of `#batchPiece` bytes and a header. */
+  /** The datagrams that wait for one send: all for `#batchSession`, of `#batchFragment` bytes and a header. */
   #batchSession: Session | undefined;
-  #batchPiece = 0;
+  #batchFragment = 0;
   #batchCount = 0;
   /** The last datagram is short: no other may follow in this send. */
   #batchClosed = false;
@@ -157,7 +157,7 @@ export class Transmitter {
     for (let done = 0; done < payload; done += perRecord) {
       const part = Math.min(perRecord, payload - done);
       this.#makeRoom(fixed + part);
-      const start = this.#begin(KIND_PIECE, source, dest, MAX_HOPS);
+      const start = this.#begin(KIND_SEGMENTS, source, dest, MAX_HOPS);
       d.flags = (done === 0 ? FLAG_FIRST : 0) | (done + part === payload ? FLAG_LAST : 0);
       d.offset = done;
       const body = start + AT_BODY;
@@ -277,33 +277,33 @@ export class Transmitter {
   /**
    * Seals a record and adds its datagrams to the batch.
    *
-   * @param largest bytes of a piece at most
+   * @param largest bytes of a fragment at most
    */
   #cut(session: Session, start: number, length: number, largest: number): void {
     // Until it is sealed its place in the arena is free for the next one.
     this.#end = start;
     const shortest = sealableLength(length);
     let count = Math.ceil(shortest / largest);
-    // Even pieces, so that records of one length leave no short datagram.
-    let piece = Math.ceil(shortest / count);
+    // Even fragments, so that records of one length leave no short datagram.
+    let fragment = Math.ceil(shortest / count);
     if (this.#batchCount > 0) {
-      if (this.#batchSession !== session || this.#batchClosed || this.#batchPiece > largest) this.#send();
+      if (this.#batchSession !== session || this.#batchClosed || this.#batchFragment > largest) this.#send();
       else {
-        const inBatch = Math.ceil(shortest / this.#batchPiece);
+        const inBatch = Math.ceil(shortest / this.#batchFragment);
         if (this.#fits(inBatch)) {
           count = inBatch;
-          piece = this.#batchPiece;
+          fragment = this.#batchFragment;
         } else this.#send();
       }
     }
-    if (count > MAX_PIECES) return this.#tally.drop("datagram-too-big");
-    const even = count * piece;
+    if (count > MAX_FRAGMENTS) return this.#tally.drop("datagram-too-big");
+    const even = count * fragment;
     const padded = even - shortest <= MAX_PADDING && even <= MAX_RECORD && sealableLength(even) === even;
     const sealed = padded ? even : shortest;
     const counter = this.#seal(session, start, length, sealed, count);
     if (counter === SEAL_REFUSED) return;
     this.#end = start + ((sealed + 7) & ~7);
-    if (this.#batchCount === 0) this.#batchPiece = piece;
+    if (this.#batchCount === 0) this.#batchFragment = fragment;
     this.#batchSession = session;
     const { view } = this.#memory;
     const { laneEpoch } = session;
@@ -313,12 +313,12 @@ export class Transmitter {
       view.setUint32(slot, DATAGRAM_TYPE | (index << 8) | (count << 16) | (laneEpoch << 24), true);
       view.setUint32(slot + 4, session.remote, true);
       view.setUint32(slot + 8, counter >>> 0, true);
-      const done = index * piece;
+      const done = index * fragment;
       this.#parts.push(this.#memory, slot, DATAGRAM_HEADER);
-      this.#parts.push(this.#memory, start + done, Math.min(piece, sealed - done));
+      this.#parts.push(this.#memory, start + done, Math.min(fragment, sealed - done));
       this.#batchCount++;
     }
-    this.#batchClosed = sealed % piece !== 0;
+    this.#batchClosed = sealed % fragment !== 0;
     this.#tally.counters.recordsSent++;
   }
 
@@ -355,7 +355,7 @@ export class Transmitter {
 
   #fits(datagrams: number): boolean {
     const count = this.#batchCount + datagrams;
-    return count <= MAX_SEGMENTS && count * (this.#batchPiece + DATAGRAM_HEADER) <= MAX_SEND_BYTES;
+    return count <= MAX_SEGMENTS && count * (this.#batchFragment + DATAGRAM_HEADER) <= MAX_SEND_BYTES;
   }
 
   #send(): void {
@@ -379,7 +379,7 @@ export class Transmitter {
   /** Sends the batch. Returns the count of bytes, or minus errno. */
   #sendBatch(session: Session): number {
     const { sender, source } = session;
-    const datagramBytes = this.#batchPiece + DATAGRAM_HEADER;
+    const datagramBytes = this.#batchFragment + DATAGRAM_HEADER;
     // Its address is known: no record of it would be here otherwise.
     const path = session as Session & SendPath;
     const result = sender.send(this.#parts, datagramBytes, SPANS_PER_DATAGRAM, path);

@@ -26,7 +26,7 @@ import {
   AT_SOURCE,
   DATAGRAM_HEADER,
   DATAGRAM_TYPE,
-  KIND_PIECE,
+  KIND_SEGMENTS,
   MAX_HOPS,
   RECORD_OVERHEAD,
   writeMac,
@@ -393,30 +393,30 @@ test(`${RUNS} records of a peer that has the keys and means harm break nothing`,
     const length = RECORD_OVERHEAD + random.below(random.below(20) === 0 ? 9_000 : 1_300);
     const batch: Uint8Array[] = [];
     let total = 0;
-    const pieces = Math.ceil(length / 1_460);
+    const fragments = Math.ceil(length / 1_460);
     while (
       batch.length < 200 &&
-      total + length + pieces * DATAGRAM_HEADER <= 60_000 &&
-      (batch.length + 1) * pieces <= 64
+      total + length + fragments * DATAGRAM_HEADER <= 60_000 &&
+      (batch.length + 1) * fragments <= 64
     ) {
       hostileRecord(record, length, random);
-      const counter = session.seal(record, 0, length, pieces);
-      const piece = Math.ceil(length / pieces);
-      const bytes = new Uint8Array(length + pieces * DATAGRAM_HEADER);
+      const counter = session.seal(record, 0, length, fragments);
+      const fragment = Math.ceil(length / fragments);
+      const bytes = new Uint8Array(length + fragments * DATAGRAM_HEADER);
       const view = new DataView(bytes.buffer);
-      for (let i = 0; i < pieces; i++) {
-        const at = i * (piece + DATAGRAM_HEADER);
-        bytes.set([DATAGRAM_TYPE, i, pieces, session.laneEpoch], at);
+      for (let i = 0; i < fragments; i++) {
+        const at = i * (fragment + DATAGRAM_HEADER);
+        bytes.set([DATAGRAM_TYPE, i, fragments, session.laneEpoch], at);
         view.setUint32(at + 4, session.remote, true);
         view.setUint32(at + 8, counter, true);
-        bytes.set(record.u8.subarray(i * piece, Math.min(length, (i + 1) * piece)), at + DATAGRAM_HEADER);
+        bytes.set(record.u8.subarray(i * fragment, Math.min(length, (i + 1) * fragment)), at + DATAGRAM_HEADER);
       }
       batch.push(bytes);
       total += bytes.length;
-      if (pieces > 1 && length % pieces !== 0) break;
+      if (fragments > 1 && length % fragments !== 0) break;
     }
-    const piece = Math.ceil(length / pieces);
-    send(Uint8Array.from(Buffer.concat(batch)), piece + DATAGRAM_HEADER);
+    const fragment = Math.ceil(length / fragments);
+    send(Uint8Array.from(Buffer.concat(batch)), fragment + DATAGRAM_HEADER);
     b.pump();
     run += batch.length;
   }
@@ -439,7 +439,7 @@ function hostileRecord(record: Memory, length: number, random: Random): void {
   writeMac(view, AT_DEST, often(60) ? 2 : often(50) ? 0 : random.below(100));
   view.setUint16(AT_PADDING, often(80) ? 0 : random.below(0x10000), true);
   if (end - body < 100) return;
-  if (u8[AT_KIND] === KIND_PIECE) {
+  if (u8[AT_KIND] === KIND_SEGMENTS) {
     writeDescriptor(view, body, {
       flags: random.below(256),
       gsoType: often(80) ? [GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4][random.below(3)] : random.below(256),

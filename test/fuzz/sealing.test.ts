@@ -15,16 +15,16 @@ import {
   DATAGRAM_HEADER,
   KIND_CONTROL,
   KIND_FRAMES,
-  KIND_PIECE,
+  KIND_SEGMENTS,
+  MAX_FRAGMENTS,
   MAX_LANES,
-  MAX_PIECES,
   MAX_RECORD,
   RECORD_OVERHEAD,
 } from "#router/datapath/record.js";
 import { FLOOR_DATAGRAM, Session } from "#router/datapath/session.js";
 import { DESCRIPTOR_BYTES, GSO_TCPV4, type Layout } from "#router/datapath/super-frame.js";
 import { Transmitter } from "#router/datapath/transmit.js";
-import { AeadContext, CryptoContext, sealableLength } from "#src/linux/native/aead.js";
+import { NodeAesGcm, OpensslAesGcm, sealableLength } from "#src/linux/native/aead.js";
 import type { IoVector } from "#src/linux/native/io-vector.js";
 import { Memory } from "#src/linux/native/memory.js";
 import { MAX_SEND_BYTES } from "#src/linux/native/udp.js";
@@ -101,16 +101,16 @@ class Ends {
   received(clear: Uint8Array): Opened[] {
     this.transmitter.flush();
     const records: Opened[] = [];
-    const pieces: Buffer[] = [];
+    const fragments: Buffer[] = [];
     for (const datagram of this.wire.datagrams.splice(0)) {
       assert.ok(datagram.length <= this.to.datagramBytes, `a datagram of ${datagram.length} bytes`);
-      assert.equal(datagram[1], pieces.length, "pieces follow one another");
-      pieces.push(datagram.subarray(DATAGRAM_HEADER));
-      if (pieces.length < datagram[2]) continue;
-      records.push(this.#open(Buffer.concat(pieces), datagram[AT_LANE], datagram[2], clear));
-      pieces.length = 0;
+      assert.equal(datagram[1], fragments.length, "fragments follow one another");
+      fragments.push(datagram.subarray(DATAGRAM_HEADER));
+      if (fragments.length < datagram[2]) continue;
+      records.push(this.#open(Buffer.concat(fragments), datagram[AT_LANE], datagram[2], clear));
+      fragments.length = 0;
     }
-    assert.equal(pieces.length, 0, "a record left in part");
+    assert.equal(fragments.length, 0, "a record left in part");
     for (const record of this.handedOver.splice(0)) {
       records.push(this.#open(Buffer.from(record.subarray(1)), record[0], 1, clear));
       this.to.handedOver = 0;
@@ -168,7 +168,7 @@ class Ends {
     const clear = source.u8.subarray(at + length - payload, at + length);
     this.transmitter.superFrame(this.to, 1, 2, source, at, length, LAYOUT, GSO_TCPV4, gsoSize);
     const records = this.received(clear);
-    assert.ok(records.every(({ kind }) => kind === KIND_PIECE));
+    assert.ok(records.every(({ kind }) => kind === KIND_SEGMENTS));
     const bodies = records.map(({ body }) => body.subarray(DESCRIPTOR_BYTES + FRAME_HEADERS));
     assert.ok(Buffer.concat(bodies).equals(clear), `a super-frame of ${payload} bytes in segments of ${gsoSize}`);
   }
@@ -190,14 +190,14 @@ const ends: Ends[] = Array.from(
 );
 const nothingDropped = () => assert.deepEqual(new Map(ends.flatMap((end) => end.drops)), new Map());
 
-/** Lengths of a record that even pieces of such datagrams would bring to one that the cipher cannot do, or that are such. */
+/** Lengths of a record that even fragments of such datagrams would bring to one that the cipher cannot do, or that are such. */
 function dangerous(datagramBytes: number): number[] {
   const largest = datagramBytes - DATAGRAM_HEADER;
   const lengths: number[] = [];
   for (let length = 65_400; length < 65_568; length++) {
     const count = Math.ceil(length / largest);
     const even = count * Math.ceil(length / count);
-    if (count <= MAX_PIECES && (sealableLength(even) !== even || sealableLength(length) !== length))
+    if (count <= MAX_FRAGMENTS && (sealableLength(even) !== even || sealableLength(length) !== length))
       lengths.push(length);
   }
   return lengths;
@@ -207,9 +207,9 @@ test("the lengths that are called sealable are those that each cipher seals and 
   const key = new Uint8Array(32).fill(3);
   const salt = new Uint8Array(4);
   const memory = new Memory(2 * MAX_RECORD);
-  for (const Sealer of [AeadContext, CryptoContext]) {
+  for (const Sealer of [OpensslAesGcm, NodeAesGcm]) {
     const sealer = new Sealer("seal", key, salt);
-    const openers = [new AeadContext("open", key, salt), new CryptoContext("open", key, salt)];
+    const openers = [new OpensslAesGcm("open", key, salt), new NodeAesGcm("open", key, salt)];
     let counter = 0n;
     for (let length = 0; length < 131_200; length += length < 300 || (length > 65_400 && length < 65_700) ? 1 : 97) {
       const clear = source.u8.slice(0, length);
@@ -242,7 +242,7 @@ test("datagrams of every size carry frames, relayed records, super-frames and co
   for (let bytes = FLOOR_DATAGRAM; bytes <= MAX_SEND_BYTES; bytes++) {
     const end = ends[bytes % MAX_LANES];
     end.to.datagramBytes = bytes;
-    end.to.datagramsPerRecord = 1 + random.below(MAX_PIECES);
+    end.to.datagramsPerRecord = 1 + random.below(MAX_FRAGMENTS);
     end.to.nextHop = nextHop(bytes % 11 === 0);
     const at = random.below(30_000);
     // Which of the kinds a size is tried with changes from size to size; those that real links have get all.
@@ -290,7 +290,7 @@ test("small frames of many sizes share records, and each of these is sealed", ()
   for (let round = 0; round < 2_000; round++) {
     const end = ends[round % MAX_LANES];
     end.to.datagramBytes = FLOOR_DATAGRAM + random.below(random.below(2) === 0 ? 9_000 : 64_900);
-    end.to.datagramsPerRecord = 1 + random.below(MAX_PIECES);
+    end.to.datagramsPerRecord = 1 + random.below(MAX_FRAGMENTS);
     end.to.nextHop = nextHop(random.below(4) === 0);
     const most = random.below(2) === 0 ? 60 : 3_000;
     const frames = Array.from({ length: 1 + random.below(60) }, () => {
@@ -314,13 +314,13 @@ test("a cipher that fails lets nothing out, and its key seals nothing more; the 
     const [broken, sound] = [new Ends(0, true, true), new Ends(1, true, true)];
     broken.to.nextHop = nextHop(handsOver);
     const { transmitter, tally } = broken;
-    const { run } = AeadContext.prototype;
+    const { run } = OpensslAesGcm.prototype;
     transmitter.frame(broken.to, 1, 2, source, 0, 400);
-    AeadContext.prototype.run = () => false;
+    OpensslAesGcm.prototype.run = () => false;
     try {
       transmitter.flush();
     } finally {
-      AeadContext.prototype.run = run;
+      OpensslAesGcm.prototype.run = run;
     }
     assert.deepEqual(broken.received(source.u8.subarray(0, 400)), []);
     assert.deepEqual(broken.drops, [["seal-refused", 1]]);

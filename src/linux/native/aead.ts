@@ -50,7 +50,7 @@ export interface RecordCipher {
   free(): void;
 }
 
-/** Whether this process lets us call OpenSSL directly; else {@link CryptoContext} does the same, slower. */
+/** Whether this process lets us call OpenSSL directly; else {@link NodeAesGcm} does the same, slower. */
 export const opensslAtHand = libcrypto !== undefined;
 
 const EVP_CTRL_GCM_SET_IV_FIXED = 0x12;
@@ -68,7 +68,7 @@ function checkKey(key: Uint8Array, salt: Uint8Array): void {
 }
 
 /** By OpenSSL's own functions, in the Node executable or the library that it was linked with. */
-export class AeadContext implements RecordCipher {
+export class OpensslAesGcm implements RecordCipher {
   readonly aad: Uint8Array;
   readonly #scratch = new Memory(256);
   readonly #sealing: boolean;
@@ -130,7 +130,7 @@ export class AeadContext implements RecordCipher {
 }
 
 /** The same records by node:crypto: for a Node that does not export OpenSSL's functions. Copies, and leaves garbage. */
-export class CryptoContext implements RecordCipher {
+export class NodeAesGcm implements RecordCipher {
   readonly aad: Uint8Array;
   readonly #sealing: boolean;
   readonly #key: Uint8Array;
@@ -138,7 +138,7 @@ export class CryptoContext implements RecordCipher {
   readonly #tlsAad = Buffer.alloc(TLS_AAD_BYTES);
   #counter = 0n;
 
-  /** As {@link AeadContext}. @throws WEAVE_CRYPTO */
+  /** As {@link OpensslAesGcm}. @throws WEAVE_CRYPTO */
   constructor(direction: Direction, key: Uint8Array, salt: Uint8Array) {
     checkKey(key, salt);
     this.#sealing = direction === "seal";

@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { Backlog, INTERVAL_MS } from "#router/datapath/backlog.js";
+import { FragmentSize } from "#router/datapath/fragment-size.js";
 import { AGE_MS, CAPACITY, MacTable, OWN_HOLD_MS } from "#router/datapath/mac-table.js";
-import { PieceSize } from "#router/datapath/piece-size.js";
 import { Reassembly } from "#router/datapath/reassembly.js";
 import { innerMtu, MAX_RECORD } from "#router/datapath/record.js";
 import { ReplayWindow, WINDOW } from "#router/datapath/replay.js";
 import { REJECT_AFTER_MS, Session } from "#router/datapath/session.js";
-import { AeadContext } from "#src/linux/native/aead.js";
+import { OpensslAesGcm } from "#src/linux/native/aead.js";
 import { IoVector } from "#src/linux/native/io-vector.js";
 import { Memory } from "#src/linux/native/memory.js";
 import { UdpSender } from "#src/linux/native/udp-sender.js";
@@ -42,7 +42,7 @@ test("a record that one key seals the same key opens, and nothing that was chang
   const salt = Uint8Array.of(1, 2, 3, 4);
   fc.assert(
     fc.property(fc.uint8Array({ minLength: 1, maxLength: 2_000 }), fc.nat(), fc.boolean(), (text, where, inAad) => {
-      const [sealer, opener] = [new AeadContext("seal", key, salt), new AeadContext("open", key, salt)];
+      const [sealer, opener] = [new OpensslAesGcm("seal", key, salt), new OpensslAesGcm("open", key, salt)];
       const length = text.length + 24;
       memory.u8.set(text, 8);
       sealer.aad.fill(5);
@@ -147,7 +147,7 @@ test("MACs age, go with their peer, and are bounded", () => {
   assert.equal(table.learn(CAPACITY, 2, 0), "full");
 });
 
-test("records are put together from pieces in any order, with duplicates, and mixed with others", () => {
+test("records are put together from fragments in any order, with duplicates, and mixed with others", () => {
   const source = new Memory(4_096);
   fc.assert(
     fc.property(
@@ -155,9 +155,9 @@ test("records are put together from pieces in any order, with duplicates, and mi
       fc.integer({ min: 2, max: 20 }),
       fc.integer({ min: 1, max: 400 }),
       fc.integer(),
-      (piece, count, rest, seed) => {
-        const last = Math.min(rest, piece);
-        const length = piece * (count - 1) + last;
+      (fragment, count, rest, seed) => {
+        const last = Math.min(rest, fragment);
+        const length = fragment * (count - 1) + last;
         const record = Uint8Array.from({ length }, (_, i) => i * 7 + (i >>> 8));
         const order = Array.from({ length: count }, (_, i) => [i, (Math.imul(i + 1, seed | 1) >>> 0) % 1_000]).sort(
           (x, y) => x[1] - y[1],
@@ -165,9 +165,9 @@ test("records are put together from pieces in any order, with duplicates, and mi
         const reassembly = new Reassembly();
         let complete = 0;
         for (const [n, [index]] of order.entries()) {
-          const bytes = record.subarray(index * piece, Math.min(length, (index + 1) * piece));
+          const bytes = record.subarray(index * fragment, Math.min(length, (index + 1) * fragment));
           source.u8.set(bytes);
-          // Another record's piece in between: that one never gets its last. And one from elsewhere, which never mixes.
+          // Another record's fragment in between: that one never gets its last. And one from elsewhere, which never mixes.
           assert.equal(reassembly.add(2, 7, index, count + 1, source, 0, 1), false);
           assert.equal(reassembly.add(1, 8, 0, count, source, 0, 1), false);
           if (reassembly.add(1, 7, index, count, source, 0, bytes.length)) complete++;
@@ -183,7 +183,7 @@ test("records are put together from pieces in any order, with duplicates, and mi
   );
 });
 
-test("forged pieces take no more than the fixed memory, and lie about no length", () => {
+test("forged fragments take no more than the fixed memory, and lie about no length", () => {
   const source = new Memory(65_536 + 4_096);
   const reassembly = new Reassembly();
   fc.assert(
@@ -203,7 +203,7 @@ test("forged pieces take no more than the fixed memory, and lie about no length"
 });
 
 test("a receive is laid out for the size that came twice in a row, and sizes that take turns do not change that", () => {
-  const size = new PieceSize();
+  const size = new FragmentSize();
   for (let i = 0; i < 10; i++) {
     size.came(1_460);
     size.came(1_400);

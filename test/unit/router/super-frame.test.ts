@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
-import { Coalescer } from "#router/datapath/coalescer.js";
+import { DatagramJoiner } from "#router/datapath/datagram-joiner.js";
 import { FramePort } from "#router/datapath/frame-port.js";
-import { Joiner } from "#router/datapath/joiner.js";
+import { SegmentJoiner } from "#router/datapath/segment-joiner.js";
 import {
   DESCRIPTOR_BYTES,
   type Descriptor,
@@ -145,7 +145,7 @@ const shapes: fc.Arbitrary<Shape> = fc.record({
 });
 
 test("whatever records are lost, what is delivered is exactly the segments of the others, checksums and all", () => {
-  // Pieces stay where they arrived until they are delivered: each has a place of its own.
+  // Segment runs stay where they arrived until they are delivered: each has a place of its own.
   const record = new Memory(1 << 20);
   const joined = new Memory(80_000);
   fc.assert(
@@ -157,7 +157,7 @@ test("whatever records are lost, what is delivered is exactly the segments of th
         const { frame, layout } = superFrame(shape);
         const all = segments(frame, layout, shape.gsoSize);
         const delivered: Uint8Array[] = [];
-        const joiner = new Joiner((parts) => {
+        const joiner = new SegmentJoiner((parts) => {
           const length = parts.gather(joined, 0);
           const frame = Uint8Array.from(joined.u8.subarray(10, length));
           const { view } = joined;
@@ -214,7 +214,7 @@ test("datagrams that are joined on the way to the TAP are cut by the kernel into
         const layout = layoutOf(bytes, GSO_UDP_L4, bytes[12] === 0x86 ? 54 : 34)!;
         delivered.push(...segments(bytes, layout, type === 0 ? bytes.length - layout.headers : size));
       };
-      const coalescer = new Coalescer((parts, gsoType, count) => {
+      const coalescer = new DatagramJoiner((parts, gsoType, count) => {
         const length = parts.gather(joined, 0);
         assert.equal(joined.u8[1], gsoType);
         most = Math.max(most, count);
@@ -281,7 +281,7 @@ test("what the kernel does not do is done here: segments and checksums are those
   }
 });
 
-test("pieces of two sources that come mixed are not joined", () => {
+test("segment runs of two sources that come mixed are not joined", () => {
   const record = new Memory(8_192);
   const { frame, layout } = superFrame({
     udp: false,
@@ -295,7 +295,7 @@ test("pieces of two sources that come mixed are not joined", () => {
     id: 1,
   });
   const lengths: number[] = [];
-  const joiner = new Joiner((parts) => void lengths.push(parts.bytes - 10 - layout.headers));
+  const joiner = new SegmentJoiner((parts) => void lengths.push(parts.bytes - 10 - layout.headers));
   for (const [source, offset, place] of [
     [1, 0, 0],
     [2, 0, 1_000],
@@ -320,7 +320,7 @@ test("pieces of two sources that come mixed are not joined", () => {
 
 test("descriptors that no sender of ours makes are refused, and never lead outside the record", () => {
   const record = new Memory(8_192);
-  const joiner = new Joiner(() => {});
+  const joiner = new SegmentJoiner(() => {});
   const into: Descriptor = { flags: 0, gsoType: 0, headers: 0, gsoSize: 0, csumStart: 0, id: 0, offset: 0 };
   fc.assert(
     fc.property(

@@ -21,14 +21,14 @@ const MAX_IP_PACKET = 65_535;
 const fits = (layout: Layout, payload: number) => layout.headers - layout.ip + payload <= MAX_IP_PACKET;
 
 /**
- * Joins neighbouring pieces of a super-frame into one write to the TAP, from where they were received: nothing is copied,
- * so a run must be closed before its memory is used again. It is also closed by its last piece, by a gap, by anything else
+ * Joins neighbouring segment runs of a super-frame into one write to the TAP, from where they were received: nothing is copied,
+ * so they must be delivered before their memory is used again. They are also delivered at the last run, by a gap, by anything else
  * from the network, and when there is nothing more to receive.
  */
-export class Joiner {
+export class SegmentJoiner {
   readonly #deliver: (parts: IoVector, gsoType: number) => void;
   readonly #parts = new IoVector(MAX_SPANS);
-  readonly #piece: Descriptor = { flags: 0, gsoType: 0, headers: 0, gsoSize: 0, csumStart: 0, id: 0, offset: 0 };
+  readonly #descriptor: Descriptor = { flags: 0, gsoType: 0, headers: 0, gsoSize: 0, csumStart: 0, id: 0, offset: 0 };
 
   /** Of the open run; `#layout` is undefined when there is none. */
   #layout: Layout | undefined;
@@ -50,46 +50,46 @@ export class Joiner {
     this.#deliver = deliver;
   }
 
-  /** Takes the body of a PIECE record, which stays where it is until the run is closed. False: it is malformed. */
+  /** Takes the body of a SEGMENTS record, which stays where it is until the run is closed. False: it is malformed. */
   add(source: number, from: Memory, body: number, bodyBytes: number): boolean {
-    const piece = this.#piece;
-    if (!readDescriptor(from.view, body, bodyBytes, piece)) {
+    const descriptor = this.#descriptor;
+    if (!readDescriptor(from.view, body, bodyBytes, descriptor)) {
       this.close();
       return false;
     }
     const headersAt = body + DESCRIPTOR_BYTES;
-    const payloadAt = headersAt + piece.headers;
+    const payloadAt = headersAt + descriptor.headers;
     const payload = body + bodyBytes - payloadAt;
     const layout = this.#layout;
     if (
       layout !== undefined &&
       fits(layout, this.#next - this.#from + payload) &&
       this.#source === source &&
-      this.#id === piece.id &&
-      this.#next === piece.offset &&
-      layout.headers === piece.headers &&
+      this.#id === descriptor.id &&
+      this.#next === descriptor.offset &&
+      layout.headers === descriptor.headers &&
       this.#parts.count < MAX_SPANS
     ) {
       this.#parts.push(from, payloadAt, payload);
     } else {
       this.close();
-      const found = layoutOf(from.u8.subarray(headersAt, payloadAt), piece.gsoType, piece.csumStart);
-      if (found === undefined || found.headers !== piece.headers || !fits(found, payload)) return false;
+      const found = layoutOf(from.u8.subarray(headersAt, payloadAt), descriptor.gsoType, descriptor.csumStart);
+      if (found === undefined || found.headers !== descriptor.headers || !fits(found, payload)) return false;
       this.#layout = found;
       this.#memory = from;
       this.#headersAt = headersAt;
       this.#source = source;
-      this.#id = piece.id;
-      this.#from = this.#next = piece.offset;
-      this.#gsoType = piece.gsoType;
-      this.#gsoSize = piece.gsoSize;
+      this.#id = descriptor.id;
+      this.#from = this.#next = descriptor.offset;
+      this.#gsoType = descriptor.gsoType;
+      this.#gsoSize = descriptor.gsoSize;
       // The virtio header takes the place of the descriptor, which has been read.
       const start = headersAt - VNET_HEADER_BYTES;
       this.#began = this.#turn;
       this.#parts.push(from, start, body + bodyBytes - start);
     }
     this.#next += payload;
-    this.#last = (piece.flags & FLAG_LAST) !== 0;
+    this.#last = (descriptor.flags & FLAG_LAST) !== 0;
     if (this.#last) this.close();
     return true;
   }

@@ -1,20 +1,20 @@
-/** Pieces smaller than this are not worth a layout of their own. */
-export const SMALLEST_PIECE = 512;
-export const LARGEST_PIECE = 9_216;
+/** Fragments smaller than this are not worth a layout of their own. */
+export const SMALLEST_FRAGMENT = 512;
+export const LARGEST_FRAGMENT = 9_216;
 
 /**
- * The size of pieces that the next receive is laid out for. In bulk traffic one receive is as the one before; another size
+ * The size of fragments that the next receive is laid out for. In bulk traffic one receive is as the one before; another size
  * counts when it comes twice in a row, so that two flows of different sizes do not change the layout with each receive.
  */
-export class PieceSize {
+export class FragmentSize {
   /** An Ethernet MTU of 1,500 less the headers of IP, UDP and datagrams. */
   bytes = 1_460;
   /** What came last, if it was another size; else 0. */
   #other = 0;
 
-  /** The full pieces of a receive had this size. */
+  /** The full fragments of a receive had this size. */
   came(bytes: number): void {
-    if (bytes < SMALLEST_PIECE || bytes > LARGEST_PIECE) return;
+    if (bytes < SMALLEST_FRAGMENT || bytes > LARGEST_FRAGMENT) return;
     if (bytes === this.#other) this.bytes = bytes;
     this.#other = bytes === this.bytes ? 0 : bytes;
   }

@@ -25,10 +25,10 @@ const DONT_FRAGMENT = 0x4000;
  * way through bridge, veth and netfilter is then gone once for all of them, and the receiver's kernel cuts them again.
  *
  * Only datagrams whose checksum the sender's kernel has left to be completed are joined: a finished one is the sender's own
- * proof, and stays as it is. Frames lie where they were received: as in {@link Joiner}, a run ends before its memory is
+ * proof, and stays as it is. Frames lie where they were received: as in {@link SegmentJoiner}, a run ends before its memory is
  * used again.
  */
-export class Coalescer {
+export class DatagramJoiner {
   readonly #deliver: (parts: IoVector, gsoType: number, frames: number) => void;
   readonly #parts = new IoVector(MAX_DATAGRAMS);
   #memory: Memory | undefined;
