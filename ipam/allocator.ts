@@ -1,21 +1,26 @@
-import { Bootstrap, type Init } from "#ipam/agreement/bootstrap.js";
+import { Bootstrap, type ElectionStatus, type Init } from "#ipam/agreement/bootstrap.js";
 import { OtherRanges } from "#ipam/agreement/other-ranges.js";
 import { OwnershipCheck } from "#ipam/agreement/ownership-check.js";
+import { Participants } from "#ipam/agreement/participants.js";
 import { RingState } from "#ipam/agreement/ring-state.js";
-import { Takeovers } from "#ipam/agreement/takeover.js";
-import { ContestedAddresses } from "#ipam/allocation/contested-addresses.js";
+import { RingSync } from "#ipam/agreement/ring-sync.js";
+import { type TakeoverStatus, Takeovers } from "#ipam/agreement/takeover.js";
+import { type ContestedAddress, ContestedAddresses } from "#ipam/allocation/contested-addresses.js";
+import { Donations } from "#ipam/allocation/donations.js";
 import { Donors } from "#ipam/allocation/donors.js";
 import { LeaseTable } from "#ipam/allocation/lease-table.js";
 import { Requests } from "#ipam/allocation/requests.js";
-import { type Reason, type Waiter, WaitQueue } from "#ipam/allocation/wait-queue.js";
+import { RingAccess } from "#ipam/allocation/ring-access.js";
+import { type Waiter, WaitQueue } from "#ipam/allocation/wait-queue.js";
+import { WaitReasons } from "#ipam/allocation/wait-reasons.js";
 import { MessageHandler } from "#ipam/message-handler.js";
-import type { Parts } from "#ipam/parts.js";
 import { contains } from "#ipam/ring/interval.js";
+import { peerText, type Reason } from "#ipam/ring/reason.js";
 import type { Ring } from "#ipam/ring/ring.js";
 import type { Space } from "#ipam/ring/space.js";
 import type { Subnet } from "#ipam/ring/subnet.js";
-import { peerText, type Surroundings } from "#ipam/surroundings.js";
-import { encodeMessage, ringSummary } from "#ipam/wire/ipam-message.js";
+import { ringSummary } from "#ipam/wire/ipam-message.js";
+import { MessageSender } from "#ipam/wire/message-sender.js";
 import type { GossipChannel } from "#mesh/gossip.js";
 import type { KnownPeers, PeerName } from "#mesh/peer.js";
 import { type Clock, every, type Timer } from "#src/clock.js";
@@ -24,14 +29,15 @@ import type { Log } from "#src/log.js";
 import type { Random } from "#src/random.js";
 import type { Store } from "#src/store.js";
 
-/** Deadlines, repeats and repairs are looked at this often. */
+/** Interval of deadlines, repeats and repairs. */
 const TICK_MS = 1_000;
 
-/** The mesh's channel that allocators talk on. */
+/** The gossip channel of address allocation. */
 export const IPAM_CHANNEL = "IPallocation";
 
 export interface AllocatorDeps {
   readonly self: PeerName;
+  /** The range that the whole network allocates from. */
   readonly range: Subnet;
   readonly init: Init;
   readonly clock: Clock;
@@ -39,252 +45,253 @@ export interface AllocatorDeps {
   readonly log: Log;
   readonly store: Store;
   readonly peers: KnownPeers;
-  /** Milliseconds since the Unix epoch as the network has it; our own clock's by default. */
+  /**
+   * Milliseconds since the Unix epoch, on the network's clock: the counters of other peers are judged by it. The own clock
+   * by default.
+   */
   readonly time?: () => number;
 }
 
+/** The objects of an allocator, each made after those that it depends on. */
+function assemble(options: AllocatorDeps) {
+  const { self, clock, store, range } = options;
+  const waitQueue = new WaitQueue(clock);
+  const leases = new LeaseTable(store);
+  const sender = new MessageSender(range.text);
+  const base = { time: () => clock.wall(), ...options, sender, leases, waitQueue };
+
+  const { used, avoided } = leases;
+  const state = new RingState({ ...base, used, avoided, onChange: () => waitQueue.retry() });
+  const otherRanges = new OtherRanges(base);
+  const participants = new Participants({ self, state, otherRanges });
+  const withRing = { ...base, state, otherRanges, participants };
+
+  const ownershipCheck = new OwnershipCheck({ ...withRing, onEnd: () => waitQueue.retry() });
+  const bootstrap = new Bootstrap({ ...withRing, ownershipCheck });
+  const takeovers = new Takeovers({ ...withRing, heldAddresses: () => leases.addresses() });
+  const agreement = { ...withRing, ownershipCheck, bootstrap, takeovers };
+
+  const sync = new RingSync(agreement);
+  const donors = new Donors(base);
+  const donations = new Donations({ ...agreement, sync });
+  const contested = new ContestedAddresses(withRing);
+  const access = new RingAccess(agreement);
+  const waitReasons = new WaitReasons({ ...agreement, donors });
+  const requests = new Requests({ ...withRing, access, donors, waitReasons });
+  const messageHandler = new MessageHandler({ ...agreement, sync, donors, donations, contested });
+  return { ...agreement, sync, donors, donations, contested, access, requests, messageHandler };
+}
+
 /**
- * This peer's part of address allocation: hands out addresses of its own ranges, and gets ranges from others. No I/O of
- * its own.
+ * Address allocation at one peer: allocates addresses of its own ranges, and obtains ranges from other peers. No I/O of its
+ * own.
  *
- *     requests ── what users ask for          conversation ── what peers say
- *          │  leases: who holds what here        │
- *          │  waiting: what must wait              │  bootstrap: the first ring
- *          └──────▶ state: the ring ◀──────────────┤  roll call, take-overs, contested addresses, otherRanges
- *                   and our space in it            │  donors: whom to ask for space
+ *     requests ── of users and containers     message handler ── messages of other peers
+ *          │  lease table: addresses in use         │
+ *          │  wait queue: blocked requests          │  bootstrap: the first ring
+ *          │  donors: requests for space            │  ring sync, ownership check, takeovers
+ *          └──────▶ ring state: the ring ◀──────────┤  donations, contested addresses
+ *                   and the own space in it
  */
 export class Allocator {
+  readonly self: PeerName;
+  readonly range: Subnet;
   readonly requests: Requests;
-  /** What the mesh tells. */
+  readonly leases: LeaseTable;
+  /** The receiving end of the IPAM channel. */
   readonly gossiper: MessageHandler;
-  readonly #parts: Parts;
+  readonly #components: ReturnType<typeof assemble>;
   readonly #timer: Timer;
-  #channel: GossipChannel | undefined;
   #left = false;
 
-  /** @throws WEAVE_STORE when what is stored is damaged */
-  constructor(options: AllocatorDeps) {
-    const { range, clock, store, init } = options;
-    const env: Surroundings = {
-      time: () => clock.wall(),
-      ...options,
-      unicast: (to, message) => this.#channel?.unicast(to, encodeMessage(range.text, message)) ?? false,
-      gossip: (message) => this.#channel?.gossip(encodeMessage(range.text, message)),
-    };
-    const waiting = new WaitQueue(clock);
-    const retry = () => waiting.retry();
-    const leases = new LeaseTable(store);
-    const state = new RingState(env, leases, retry);
-    const participants = () => this.#participants();
-    this.#parts = {
-      env,
-      state,
-      leases,
-      waiting,
-      bootstrap: new Bootstrap(env, init, participants, (genesis) => this.gossiper.begin(genesis)),
-      donors: new Donors(env),
-      takeovers: new Takeovers(env, state, leases, participants),
-      contested: new ContestedAddresses(env, state, leases),
-      otherRanges: new OtherRanges(env),
-      ownershipCheck: new OwnershipCheck(env, state, participants, retry),
-    };
-    this.requests = new Requests(this.#parts);
-    this.gossiper = new MessageHandler(this.#parts);
-    if (state.ring?.spans.some(({ value }) => value.owner !== env.self)) this.#parts.ownershipCheck.begin();
-    this.#timer = every(clock, TICK_MS, () => this.#tick());
+  /** @throws WEAVE_STORE when stored state is damaged */
+  constructor(deps: AllocatorDeps) {
+    this.#components = assemble(deps);
+    this.self = deps.self;
+    this.range = deps.range;
+    this.requests = this.#components.requests;
+    this.leases = this.#components.leases;
+    this.gossiper = this.#components.messageHandler;
+    const ownsAll = this.ring?.spans.every(({ value }) => value.owner === this.self) ?? true;
+    if (!ownsAll) this.#components.ownershipCheck.begin();
+    this.#timer = every(deps.clock, TICK_MS, () => this.#tick());
   }
 
-  /** Gives the sending end of our channel. */
+  /** @param channel the sending end of the IPAM channel */
   open(channel: GossipChannel): void {
-    this.#channel = channel;
-    // The operator named the peers: there is nothing to wait for.
-    if (this.#parts.bootstrap.mode === "seed" && this.ring === undefined) this.#parts.bootstrap.want();
+    const { sender, bootstrap } = this.#components;
+    sender.open(channel);
+    // The operator named the peers: there is no election to wait for.
+    if (bootstrap.mode === "seed" && this.ring === undefined) bootstrap.request();
   }
 
   stop(): void {
-    const { bootstrap, waiting, state, env } = this.#parts;
+    const { bootstrap, waitQueue, state, log } = this.#components;
     this.#timer.cancel();
     bootstrap.stop();
-    waiting.cancel("the router stops");
+    waitQueue.cancel("the router stops");
     try {
       state.flush();
     } catch (error) {
-      env.log.warn("the ring could not be written", { why: errorText(error) });
+      log.warn("the ring could not be written", { why: errorText(error) });
     }
   }
 
-  // ── What operators do ─────────────────────────────────────────────────────────────────────────────────────────────
+  // ── Operations ────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * Takes over what a dead peer owned. Any number of peers may do it, at the same time too.
+   * Takes over the addresses of a dead peer. Any number of peers may do it, at the same time too.
    *
    * @param who name or nickname
-   * @param force also a peer that is within reach
-   * @returns the number of addresses claimed; `agreed` resolves when they may be handed out
+   * @param force also for a reachable peer
+   * @returns the number of addresses taken over; `agreed` resolves when they may be allocated
    * @throws WEAVE_IPAM_PEER_ALIVE; WEAVE_STORE
    */
   removePeer(who: string, force = false): { count: bigint; agreed: Promise<void> } {
-    const { env, takeovers } = this.#parts;
+    const { log, takeovers } = this.#components;
     const peer = this.ownerCalled(who);
-    if (peer === undefined || peer === env.self || this.#left) return { count: 0n, agreed: Promise.resolve() };
+    if (peer === undefined || peer === this.self || this.#left) return { count: 0n, agreed: Promise.resolve() };
     if (this.isReachable(peer) && !force) {
-      throw new WeaveError("WEAVE_IPAM_PEER_ALIVE", `${this.peerText(peer)} is within reach, and not dead`, {
-        next: "Run 'weave reset' on that host: it hands its addresses over. If it has just died, wait until 'weave status peers' shows it no more.",
+      throw new WeaveError("WEAVE_IPAM_PEER_ALIVE", `${this.peerText(peer)} is reachable, and not dead`, {
+        next: "Run 'weave reset' on that host: it hands its addresses over. If it has just died, wait until 'weave status peers' does not list it.",
       });
     }
-    const count = takeovers.claim(peer);
-    env.log.info("addresses taken over", { from: this.peerText(peer), count: Number(count) });
+    const count = takeovers.takeOver(peer);
+    log.info("addresses taken over", { from: this.peerText(peer), count: Number(count) });
     return { count, agreed: takeovers.settled() };
   }
 
   /**
-   * Hands everything over to another peer, before this one leaves for good (`reset`). All waits end, and nothing is handed
-   * out any more.
+   * Transfers all addresses to another peer, before this one leaves for good (`reset`). All waits end, and nothing is
+   * allocated afterwards.
    *
-   * @returns the heir; undefined when there is none, or nothing to hand over
+   * @returns the heir; undefined when there is none, or nothing to transfer
    * @throws WEAVE_STORE
    */
   leave(): PeerName | undefined {
+    const { access, waitQueue, state } = this.#components;
     this.#left = true;
-    this.requests.leave();
-    const { state } = this.#parts;
+    access.close();
+    waitQueue.cancel("this peer leaves the network");
     const heir = state.own.length === 0 ? undefined : this.#heir();
     if (heir === undefined) return undefined;
-    const handedOver = state.own.map(({ start, end, value }) => {
-      // Whoever inherits a claim inherits the waiting for agreement: it must know whose it was.
+    const transfers = state.own.map(({ start, end, value }) => {
+      // With a pending span the heir inherits the wait for agreement, for which it needs the removed peer.
       const from = value.pending ? value.from : value.owner;
       return { start, end, value: state.successor(value, { owner: heir, cause: "reset", from }) };
     });
-    state.decide(handedOver, heir);
+    state.decide(transfers, heir);
     return heir;
   }
 
-  // ── What is shown ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-  get self(): PeerName {
-    return this.#parts.env.self;
-  }
-
-  get range(): Subnet {
-    return this.#parts.env.range;
-  }
+  // ── Status ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   get ring(): Ring | undefined {
-    return this.#parts.state.ring;
+    return this.#components.state.ring;
   }
 
-  /** What is ours to hand out. */
+  /** The space that this peer allocates from. */
   get space(): Space {
-    return this.#parts.state.space;
-  }
-
-  get leases(): LeaseTable {
-    return this.#parts.leases;
+    return this.#components.state.space;
   }
 
   get waiters(): readonly Waiter[] {
-    return this.#parts.waiting.all;
+    return this.#components.waitQueue.all;
   }
 
-  /** How the election stands, as long as there is no ring. */
-  get election(): ReturnType<Bootstrap["status"]> {
-    return this.ring === undefined ? this.#parts.bootstrap.status() : undefined;
+  /** The state of the election, while there is no ring. */
+  get election(): ElectionStatus | undefined {
+    return this.ring === undefined ? this.#components.bootstrap.status() : undefined;
   }
 
-  /** What the first division of the range waits for; undefined when it is made, or when nobody has asked for an address. */
+  /** What the first division of the range waits for; undefined when it is made, or before the first request. */
   get awaited(): Reason | undefined {
-    return this.election === undefined ? undefined : this.#parts.bootstrap.reason();
+    return this.election === undefined ? undefined : this.#components.bootstrap.reason();
   }
 
-  get contested(): ReturnType<ContestedAddresses["status"]> {
-    return this.#parts.contested.status();
+  get contested(): ContestedAddress[] {
+    return this.#components.contested.status();
   }
 
   /** Peers with another range. */
   get otherRanges(): Reason[] {
-    return this.#parts.otherRanges.status(ringSummary(this.ring));
+    return this.#components.otherRanges.status(ringSummary(this.ring));
   }
 
-  /** Peers whose word is awaited before addresses that were taken over may be handed out. */
-  get takeover(): Takeovers["status"] {
-    return this.#parts.takeovers.status;
+  /** The pending takeover, and the peers that must agree before its addresses may be allocated. */
+  get takeover(): TakeoverStatus | undefined {
+    return this.#components.takeovers.status;
   }
 
-  /** Peers that could not be asked when addresses were taken over. */
+  /** Peers that were not asked, or gave no answer, when addresses were taken over. */
   get settledWithout(): ReadonlySet<PeerName> {
-    return this.#parts.takeovers.settledWithout;
+    return this.#components.takeovers.settledWithout;
   }
 
-  /** Of these, those of the last time. */
+  /** Those of the last takeover. */
   get notAsked(): readonly PeerName[] {
-    return this.#parts.takeovers.notAsked;
+    return this.#components.takeovers.notAsked;
   }
 
-  /** Whether this peer came back, heard nobody, and hands out all the same. */
-  get unheard(): boolean {
-    return this.#parts.ownershipCheck.unheard;
+  /** Whether this peer came back, got no confirmation from any other peer, and allocates all the same. */
+  get unconfirmed(): boolean {
+    return this.#components.ownershipCheck.unconfirmed;
   }
 
   /** Held addresses within the range. */
   get activeCount(): number {
     let count = 0;
-    for (const [address] of this.leases.addresses()) if (contains(this.range, address)) count++;
+    for (const address of this.leases.addresses()) if (contains(this.range, address)) count++;
     return count;
   }
 
   peerText(peer: PeerName): string {
-    return peerText(this.#parts.env, peer);
+    return peerText(this.#components.peers, peer);
   }
 
   isReachable(peer: PeerName): boolean {
-    const { self, peers } = this.#parts.env;
-    return peer === self || peers.reachable().has(peer);
+    return peer === this.self || this.#components.peers.reachable().has(peer);
   }
 
-  /** Who is that, by name or nickname? Undefined where nobody owns anything under it. */
+  /** The peer with that name or nickname; undefined if it owns no addresses. */
   ownerCalled(who: string): PeerName | undefined {
     const owners = [...(this.ring?.shares().keys() ?? [])];
-    const { peers } = this.#parts.env;
+    const { peers } = this.#components;
     return owners.find((owner) => peers.nickname(owner) === who) ?? owners.find((owner) => owner === who);
   }
 
   // ── Inside ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #tick(): void {
-    const { env, state, waiting, takeovers, contested, donors, otherRanges } = this.#parts;
+    const { log, requests, takeovers, contested, donors, otherRanges, state, donations, sync, waitQueue } =
+      this.#components;
     try {
-      this.requests.tick();
+      requests.tick();
       takeovers.tick();
       contested.tick();
       donors.tidy();
       otherRanges.tidy();
       state.flush();
       state.tidy();
-      this.gossiper.tick();
+      donations.announce();
+      sync.tick();
     } catch (error) {
-      // A full disk, say: what could not be written has not happened, and is tried again.
-      env.log.error("IPAM could not do its regular work", { why: errorText(error) });
+      // A full disk, for example: a change that could not be written was not made, and is tried again.
+      log.error("IPAM could not do its regular work", { why: errorText(error) });
     }
-    waiting.retry();
+    waitQueue.retry();
   }
 
-  /** Peers that answer: those that own something, and those that have spoken. Not those with another range. */
-  #participants(): Set<PeerName> {
-    const known = new Set([...(this.ring?.shares().keys() ?? []), ...this.gossiper.participants]);
-    known.delete(this.self);
-    for (const peer of this.#parts.otherRanges.peers()) known.delete(peer);
-    return known;
-  }
-
-  /** As the original: whoever is likeliest to make use of it. */
+  /** The peer that most probably uses the addresses: a reachable owner, another reachable participant, any owner. */
   #heir(): PeerName | undefined {
+    const { participants, random } = this.#components;
     const owners = [...(this.ring?.shares().keys() ?? [])].filter((peer) => peer !== this.self);
     const choices = [
       owners.filter((peer) => this.isReachable(peer)),
-      [...this.gossiper.participants].filter((peer) => this.isReachable(peer)),
+      [...participants.senders].filter((peer) => this.isReachable(peer)),
       owners,
     ];
     const choice = choices.find((candidates) => candidates.length > 0);
-    return choice?.[this.#parts.env.random.below(choice.length)];
+    return choice?.[random.below(choice.length)];
   }
 }

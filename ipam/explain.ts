@@ -1,19 +1,20 @@
+import { DEAD_CONTAINER_GRACE_MS } from "#ipam/allocation/lease-table.js";
 import type { Allocator } from "#ipam/allocator.js";
 import { contains, sizeOf } from "#ipam/ring/interval.js";
 import type { Ownership, Span } from "#ipam/ring/ring.js";
 import { addressText, intervalText, leaseText } from "#ipam/ring/subnet.js";
 import type { PeerName } from "#mesh/peer.js";
 
-/** Lines of a peer's history that are shown; the rest is counted. */
+/** Spans of a peer that are listed; the rest is counted. */
 const SHOWN = 20;
 
-/** Who owns and holds an address, since when, and how that came: one line a step. */
+/** The owner and the holder of an address, since when, and how it got it: a line for each fact. */
 export function explainAddress(allocator: Allocator, address: bigint): string[] {
   const { ring, range, leases } = allocator;
   const text = addressText(address);
   const lines: string[] = [];
-  if (!contains(range, address)) lines.push(`${text} is outside the range ${range.text}: weave does not hand it out`);
-  else if (ring === undefined) lines.push(`${text} belongs to nobody yet: ${range.text} is not divided`);
+  if (!contains(range, address)) lines.push(`${text} is outside the range ${range.text}: weave does not allocate it`);
+  else if (ring === undefined) lines.push(`${text} has no owner yet: ${range.text} is not divided`);
   else {
     const span = ring.at(address);
     lines.push(`${text} is in ${spanText(span)}`, ...historyOf(allocator, span.value));
@@ -22,17 +23,18 @@ export function explainAddress(allocator: Allocator, address: bigint): string[] 
   const holder = leases.holderOf(address);
   if (holder !== undefined) {
     const lease = holder.leases.find((each) => each.address === address)!;
-    const dead = holder.died === undefined ? "" : ", which has died: it is free again within 30 s";
+    const dead =
+      holder.died === undefined ? "" : `, which has died: it is free again within ${DEAD_CONTAINER_GRACE_MS / 1_000} s`;
     lines.push(`held on this host by ${holder.ident} as ${leaseText(lease)}${dead}`);
   } else if (ring?.at(address).value.owner === undefined || allocator.space.owns(address)) {
-    lines.push("held by nobody on this host");
+    lines.push("it has no holder on this host");
   }
   for (const contested of allocator.contested)
     if (contested.address === text) lines.push(`${contested.why}: ${contested.next}`);
   return lines;
 }
 
-/** What a peer owns, and how it came to it. */
+/** The spans that a peer owns, and how it got them. */
 export function explainPeer(allocator: Allocator, peer: PeerName): string[] {
   const { ring, range } = allocator;
   const spans = ring?.ownedBy(peer) ?? [];
@@ -49,26 +51,26 @@ export function explainPeer(allocator: Allocator, peer: PeerName): string[] {
 function historyOf(allocator: Allocator, value: Ownership): string[] {
   const when = new Date(value.since * 1_000).toISOString().replace(".000", "");
   const owner = allocator.peerText(value.owner);
-  const from = value.from === undefined ? "nobody" : allocator.peerText(value.from);
+  const from = value.from === undefined ? "no peer" : allocator.peerText(value.from);
   const how: Record<Ownership["cause"], string> = {
     "first division": "by the first division of the range",
-    donation: `given by ${from}, when asked for space`,
+    donation: `donated by ${from} on request`,
     rmpeer: `taken over from ${from}, which an operator removed ('weave rmpeer')`,
     reset: `handed over by ${from}, which left the network ('weave reset')`,
-    kept: `left by ${from}, because a container there holds it`,
+    kept: `transferred by ${from}, because a container of the owner holds it`,
     tidied: "by joining neighbouring parts of its own",
   };
   return [
     `owned by ${owner} since ${when}, epoch ${value.epoch}, version ${value.version}`,
     how[value.cause],
-    ...(value.pending ? ["not handed out yet: not all peers within reach have agreed"] : []),
+    ...(value.pending ? ["not allocated yet: not all reachable peers have agreed to the takeover"] : []),
   ];
 }
 
 function reachText(allocator: Allocator, peer: PeerName): string {
   return allocator.isReachable(peer)
-    ? `${allocator.peerText(peer)} is within reach`
-    : `${allocator.peerText(peer)} is out of reach; if it is dead for good: 'weave rmpeer ${peer}'`;
+    ? `${allocator.peerText(peer)} is reachable`
+    : `${allocator.peerText(peer)} is unreachable; if it is dead for good: 'weave rmpeer ${peer}'`;
 }
 
 const spanText = (span: Span): string => `${intervalText(span)} (${sizeOf(span)} IPs)`;

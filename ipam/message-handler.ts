@@ -1,44 +1,53 @@
-import type { Parts } from "#ipam/parts.js";
-import type { Interval } from "#ipam/ring/interval.js";
-import { type Genesis, Ring, type Span } from "#ipam/ring/ring.js";
-import {
-  decodeMessage,
-  encodeMessage,
-  fromWire,
-  highestCounter,
-  type Message,
-  type RingSummary,
-  ringSummary,
-} from "#ipam/wire/ipam-message.js";
-import { MAX_AHEAD_MS, successor } from "#mesh/counter.js";
+import type { Bootstrap } from "#ipam/agreement/bootstrap.js";
+import type { OtherRanges } from "#ipam/agreement/other-ranges.js";
+import type { OwnershipCheck } from "#ipam/agreement/ownership-check.js";
+import type { Participants } from "#ipam/agreement/participants.js";
+import type { RingState } from "#ipam/agreement/ring-state.js";
+import type { RingSync } from "#ipam/agreement/ring-sync.js";
+import type { Takeovers } from "#ipam/agreement/takeover.js";
+import type { ContestedAddresses } from "#ipam/allocation/contested-addresses.js";
+import type { Donations } from "#ipam/allocation/donations.js";
+import type { Donors } from "#ipam/allocation/donors.js";
+import type { WaitQueue } from "#ipam/allocation/wait-queue.js";
+import type { Subnet } from "#ipam/ring/subnet.js";
+import { decodeIpamMessage, fromWire, highestCounter, type IpamMessage } from "#ipam/wire/ipam-message.js";
+import type { MessageSender } from "#ipam/wire/message-sender.js";
+import { MAX_AHEAD_MS } from "#mesh/counter.js";
 import type { Gossiper } from "#mesh/gossip.js";
-import { MAX_PEERS, type PeerName } from "#mesh/peer.js";
+import type { PeerName } from "#mesh/peer.js";
 import { WeaveError } from "#src/errors.js";
-import { RateLimiter } from "#src/rate-limiter.js";
 
-/** Whole rings that are sent because another peer's differs: they are large, and what one brings all get as news. */
-const TELLINGS = { perSecond: 3, burst: 3 };
+/** The receiver of each kind of message. */
+export interface MessageHandlerDeps {
+  readonly self: PeerName;
+  readonly range: Subnet;
+  /** Milliseconds since the Unix epoch, on the network's clock. */
+  readonly time: () => number;
+  readonly sender: MessageSender;
+  readonly state: RingState;
+  readonly sync: RingSync;
+  readonly bootstrap: Bootstrap;
+  readonly participants: Participants;
+  readonly otherRanges: OtherRanges;
+  readonly ownershipCheck: OwnershipCheck;
+  readonly takeovers: Takeovers;
+  readonly donors: Donors;
+  readonly donations: Donations;
+  readonly contested: ContestedAddresses;
+  readonly waitQueue: WaitQueue;
+}
 
-/** What allocators say to one another on their channel. */
+/** The receiving end of the IPAM channel: validates each message and passes it to the part that it is for. */
 export class MessageHandler implements Gossiper {
-  readonly #parts: Parts;
-  readonly #tellings: RateLimiter;
-  /** Peers whose ring differs from ours, and with whom it was not compared in full for now. */
-  readonly #behind = new Set<PeerName>();
-  /** Peers that have said something on our channel. */
-  readonly participants = new Set<PeerName>();
-  #toldFree: number | undefined;
-  /** Of our last hint. */
-  #hintVersion = 0;
+  readonly #deps: MessageHandlerDeps;
 
-  constructor(parts: Parts) {
-    this.#parts = parts;
-    this.#tellings = new RateLimiter(parts.env.clock, TELLINGS);
+  constructor(deps: MessageHandlerDeps) {
+    this.#deps = deps;
   }
 
   onUnicast(from: PeerName, payload: Uint8Array): void {
     const message = this.#open(from, payload);
-    if (message !== undefined) this.#hear(from, message);
+    if (message !== undefined) this.#receive(from, message);
   }
 
   onBroadcast(from: PeerName, payload: Uint8Array): void {
@@ -47,220 +56,103 @@ export class MessageHandler implements Gossiper {
 
   onGossip(from: PeerName, payload: Uint8Array): Uint8Array | undefined {
     const message = this.#open(from, payload);
-    const news = message === undefined ? undefined : this.#hear(from, message);
-    return news === undefined ? undefined : encodeMessage(this.#parts.env.range.text, news);
+    const news = message === undefined ? undefined : this.#receive(from, message);
+    return news === undefined ? undefined : this.#deps.sender.encode(news);
   }
 
-  /** For new neighbours and for repair: little, as most know it already. */
   state(): Uint8Array {
-    const electing = this.#parts.state.ring === undefined && this.#parts.bootstrap.votes.size > 0;
-    const message: Message = electing ? { kind: "election", votes: this.#parts.bootstrap.votes } : this.#digest();
-    return encodeMessage(this.#parts.env.range.text, message);
+    return this.#deps.sender.encode(this.#deps.sync.announcement());
   }
 
-  /** Reads a message of a peer that allocates from the same range; others are noted. @throws WEAVE_MESSAGE_MALFORMED */
-  #open(from: PeerName, payload: Uint8Array): Message | undefined {
-    if (from === this.#parts.env.self) return undefined;
-    const { range, body } = decodeMessage(payload);
-    if (range !== this.#parts.env.range.text) {
-      if (body.kind === "digest") this.#parts.otherRanges.note(from, range, body.ring ?? undefined);
+  /** Decodes a message of a peer with the same range; another range is noted. @throws WEAVE_MESSAGE_MALFORMED */
+  #open(from: PeerName, payload: Uint8Array): IpamMessage | undefined {
+    const { self, range, time, otherRanges, participants } = this.#deps;
+    if (from === self) return undefined;
+    const { range: theirs, body } = decodeIpamMessage(payload);
+    if (theirs !== range.text) {
+      if (body.kind === "digest") otherRanges.note(from, theirs, body.ring ?? undefined);
       return undefined;
     }
-    this.#parts.otherRanges.forget(from);
-    if (this.participants.size < MAX_PEERS) this.participants.add(from);
-    const message = fromWire(body, this.#parts.env.range);
+    otherRanges.forget(from);
+    participants.note(from);
+    const message = fromWire(body, range);
     // Each step of an honest peer takes more than a millisecond: no counter of its own is ever above the time.
-    if (highestCounter(message) > this.#parts.env.time() + MAX_AHEAD_MS)
-      throw new WeaveError("WEAVE_MESSAGE_MALFORMED", `counters of an IPAM message (${message.kind}) cannot be true`);
+    if (highestCounter(message) > time() + MAX_AHEAD_MS)
+      throw new WeaveError(
+        "WEAVE_MESSAGE_MALFORMED",
+        `the counters of an IPAM message (${message.kind}) are implausible`,
+      );
     return message;
   }
 
-  /** @returns what of it was news to us, to be passed on @throws WEAVE_STORE, WEAVE_MESSAGE_MALFORMED */
-  #hear(from: PeerName, message: Message): Message | undefined {
+  /** @returns the part that was new, to be passed on @throws WEAVE_STORE, WEAVE_MESSAGE_MALFORMED */
+  #receive(from: PeerName, message: IpamMessage): IpamMessage | undefined {
+    const { state, sync, bootstrap, ownershipCheck, takeovers, donors, donations, contested, waitQueue } = this.#deps;
     switch (message.kind) {
       case "digest":
-        this.#compare(from, message.ring);
+        sync.compare(from, message.ring);
         return undefined;
       case "ring":
-        this.#hearRing(from, message);
+        sync.receiveRing(from, message);
         return undefined;
       case "news":
-        return this.#hearNews(from, message);
+        return this.#receiveNews(from, message);
       case "election":
-        if (this.#parts.state.ring === undefined)
-          return this.#parts.bootstrap.hear(message.votes) ? message : undefined;
-        this.#tellRing(from, false);
+        if (state.ring === undefined) return bootstrap.receive(message.votes) ? message : undefined;
+        sync.sendRing(from, false);
         return undefined;
       case "need":
-        if (this.#parts.state.ring === undefined) this.#parts.bootstrap.needed();
-        else this.#tellRing(from, false);
+        if (state.ring === undefined) bootstrap.requestedByObserver();
+        else sync.sendRing(from, false);
         return undefined;
       case "request":
-        this.#give(from, message.bounds);
+        donations.request(from, message.bounds);
         return undefined;
       case "denied":
-        this.#parts.donors.denied(from, message.bounds);
-        this.#parts.waiting.retry();
+        donors.denied(from, message.bounds);
+        waitQueue.retry();
         return undefined;
-      case "hint": {
-        if (message.peer === this.#parts.env.self) {
-          this.#hearOwnHint(message.version);
-          return undefined;
-        }
-        const news = this.#parts.donors.hint(message.peer, message.version, message.free);
-        if (news) this.#parts.waiting.retry();
-        return news ? message : undefined;
-      }
+      case "hint":
+        return this.#receiveHint(message);
       case "agree":
-        if (this.#hearSpans(from, message)) this.#parts.takeovers.answer(from, message);
+        if (!sync.isSameRing(from, message.ring)) return undefined;
+        sync.merge(message.spans);
+        takeovers.answer(from, message);
         return undefined;
       case "agreed":
-        if (this.#hearSpans(from, message)) {
-          this.#parts.ownershipCheck.answered(from, message.id);
-          this.#parts.takeovers.answered(from, message);
-        }
+        if (!sync.isSameRing(from, message.ring)) return undefined;
+        sync.merge(message.spans);
+        ownershipCheck.answered(from, message.id);
+        takeovers.answered(from, message);
         return undefined;
       case "keep":
-        this.#parts.contested.leave(from, message.addresses);
+        contested.transfer(from, message.addresses);
         return undefined;
       case "kept":
-        this.#parts.contested.refused(from, message.held);
+        contested.refused(from, message.held);
         return undefined;
     }
   }
 
-  /**
-   * Somebody has told what it has. Who lacks something is told, or asked, in full: but when many meet at once, as after a
-   * partition, a few at first, and the others after what those brought has spread.
-   */
-  #compare(from: PeerName, theirs: RingSummary | undefined): void {
-    const { ring } = this.#parts.state;
-    if (ring === undefined) {
-      if (theirs !== undefined) this.#parts.env.unicast(from, this.#digest());
-    } else if (theirs === undefined) this.#tellRing(from, false);
-    else if (theirs.digest !== ring.digest) {
-      if (this.#tellings.admit("")) this.#tellRing(from, true);
-      else this.#behind.add(from);
-    }
+  #receiveNews(from: PeerName, message: Extract<IpamMessage, { kind: "news" }>): IpamMessage | undefined {
+    const { state, sync, donors, waitQueue } = this.#deps;
+    if (!sync.isSameRing(from, message.ring)) return undefined;
+    // Must precede the ring update, which retries blocked requests.
+    donors.donated(from);
+    const news = state.merge(message.spans);
+    if (news.length > 0) return { ...message, spans: news };
+    waitQueue.retry();
+    return undefined;
   }
 
-  #tellRing(to: PeerName, ask: boolean): void {
-    const { ring } = this.#parts.state;
-    if (ring !== undefined)
-      this.#parts.env.unicast(to, { kind: "ring", genesis: ring.genesis, spans: ring.spans, ask });
-  }
-
-  #hearRing(from: PeerName, { genesis, spans, ask }: Extract<Message, { kind: "ring" }>): void {
-    const theirs = Ring.whole(this.#parts.env.range, genesis, spans);
-    if (theirs === undefined)
-      throw new WeaveError("WEAVE_MESSAGE_MALFORMED", "an IPAM ring does not cover its range exactly once");
-    if (this.#parts.state.ring?.id !== theirs.id) this.#adopt(theirs);
-    else this.#tellNews(this.#parts.state.hear(spans));
-    if (this.#parts.state.ring?.digest !== theirs.digest && (ask || this.#parts.state.ring?.id !== theirs.id))
-      this.#tellRing(from, false);
-  }
-
-  /** Another ring than ours, or the first that we hear of. */
-  #adopt(theirs: Ring): void {
-    if (!this.#parts.state.losesTo(theirs)) return;
-    // That we own a part of it already, and have no memory of how, means that our disk was lost. This begins before the
-    // ring changes: on that whoever waits tries again.
-    if (theirs.ownedBy(this.#parts.env.self).length > 0 && !this.#parts.bootstrap.voted)
-      this.#parts.ownershipCheck.begin();
-    this.#parts.state.adopt(theirs);
-    this.#parts.env.gossip(this.#digest());
-  }
-
-  #hearNews(from: PeerName, message: Extract<Message, { kind: "news" }>): Message | undefined {
-    if (this.#parts.state.ring?.id !== message.ring) {
-      this.#parts.env.unicast(from, this.#digest());
+  #receiveHint(message: Extract<IpamMessage, { kind: "hint" }>): IpamMessage | undefined {
+    const { self, donors, donations, waitQueue } = this.#deps;
+    if (message.peer === self) {
+      donations.receiveOwnHint(message.version);
       return undefined;
     }
-    this.#parts.donors.gave(from);
-    const news = this.#parts.state.hear(message.spans);
-    if (news.length === 0) this.#parts.waiting.retry();
-    return news.length === 0 ? undefined : { ...message, spans: news };
-  }
-
-  /** Merges spans that came with something else. False: they are of another ring. */
-  #hearSpans(from: PeerName, { ring, spans }: { ring: string; spans: readonly Span[] }): boolean {
-    if (this.#parts.state.ring?.id !== ring) {
-      this.#parts.env.unicast(from, this.#digest());
-      return false;
-    }
-    this.#tellNews(this.#parts.state.hear(spans));
-    return true;
-  }
-
-  #tellNews(spans: readonly Span[]): void {
-    const { ring } = this.#parts.state;
-    if (ring !== undefined && spans.length > 0) this.#parts.env.gossip({ kind: "news", ring: ring.id, spans });
-  }
-
-  /** A peer asks for space. */
-  #give(to: PeerName, bounds: Interval): void {
-    const { ring, space } = this.#parts.state;
-    // Not as long as we may have lost it ourselves.
-    if (ring === undefined || this.#parts.ownershipCheck.running) return;
-    const chunk = space.donation(bounds);
-    if (chunk === undefined && ring.within(bounds).every(({ value }) => value.owner !== this.#parts.env.self)) {
-      // It asks the wrong one, because it knows less.
-      this.#tellRing(to, true);
-      return;
-    }
-    if (chunk === undefined) {
-      this.#parts.env.unicast(to, { kind: "denied", bounds, free: Number(space.freeIn(this.#parts.env.range)) });
-      return;
-    }
-    this.#parts.state.decide(
-      ring.within(chunk).map(({ start, end, value }) => ({
-        start,
-        end,
-        value: this.#parts.state.successor(value, { owner: to, cause: "donation" }),
-      })),
-      to,
-    );
-  }
-
-  /** The first ring is decided. */
-  begin(genesis: Genesis): void {
-    if (this.#parts.state.ring !== undefined) return;
-    this.#parts.env.log.info("the range is divided", { range: this.#parts.env.range.text, among: genesis.peers });
-    // With the peers named by the operator this may be the hundredth start, on a new disk.
-    if (genesis.at === 0 && genesis.peers.some((peer) => peer !== this.#parts.env.self))
-      this.#parts.ownershipCheck.begin();
-    this.#parts.state.adopt(Ring.first(this.#parts.env.range, genesis));
-    this.#parts.env.gossip(this.#digest());
-  }
-
-  /** Tells what has changed, and looks again where rings differed. */
-  tick(): void {
-    this.#tellFree();
-    for (const peer of this.#behind) this.#parts.env.unicast(peer, this.#digest());
-    this.#behind.clear();
-  }
-
-  /** Somebody says for us how much we have free: the next thing that we say must count more. */
-  #hearOwnHint(version: number): void {
-    if (version <= this.#hintVersion) return;
-    this.#hintVersion = version;
-    this.#toldFree = undefined;
-  }
-
-  /** Tells how much is free when that has doubled or halved: enough to choose whom to ask, and seldom. */
-  #tellFree(): void {
-    const { ring, space } = this.#parts.state;
-    if (ring === undefined) return;
-    const free = Number(space.freeIn(this.#parts.env.range));
-    // Until we say something, others go by our share.
-    const told = this.#toldFree ?? Number(ring.shares().get(this.#parts.env.self) ?? 0n);
-    if (free === told || (free > told / 2 && free < told * 2)) return;
-    this.#toldFree = free;
-    this.#hintVersion = Math.max(this.#parts.env.time(), successor(this.#hintVersion));
-    this.#parts.env.gossip({ kind: "hint", peer: this.#parts.env.self, version: this.#hintVersion, free });
-  }
-
-  #digest(): Message {
-    return { kind: "digest", ring: ringSummary(this.#parts.state.ring) };
+    if (!donors.receiveHint(message.peer, message.version, message.free)) return undefined;
+    waitQueue.retry();
+    return message;
   }
 }

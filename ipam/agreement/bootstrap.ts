@@ -1,20 +1,28 @@
 import { z } from "zod/mini";
-import { Election, type Vote, type Votes } from "#ipam/agreement/election.js";
-import type { Reason } from "#ipam/allocation/wait-queue.js";
-import type { Genesis } from "#ipam/ring/ring.js";
-import { durationText, type Surroundings } from "#ipam/surroundings.js";
-import { votesFromWire, votesShape, votesToWire } from "#ipam/wire/ipam-message.js";
-import type { PeerName } from "#mesh/peer.js";
-import { readStored } from "#src/store.js";
+import { Election } from "#ipam/agreement/election.js";
+import type { OwnershipCheck } from "#ipam/agreement/ownership-check.js";
+import type { Participants } from "#ipam/agreement/participants.js";
+import { RESET_HINT, type RingState } from "#ipam/agreement/ring-state.js";
+import { durationText, type Reason } from "#ipam/ring/reason.js";
+import { type Genesis, Ring } from "#ipam/ring/ring.js";
+import type { Subnet } from "#ipam/ring/subnet.js";
+import { ringDigest } from "#ipam/wire/ipam-message.js";
+import type { MessageSender } from "#ipam/wire/message-sender.js";
+import { type Vote, type Votes, votesFromWire, votesShape, votesToWire } from "#ipam/wire/vote.js";
+import type { KnownPeers, PeerName } from "#mesh/peer.js";
+import type { Clock } from "#src/clock.js";
+import type { Log } from "#src/log.js";
+import type { Random } from "#src/random.js";
+import { readStored, type Store } from "#src/store.js";
 import { ThrottledTask } from "#src/throttled-task.js";
 
 const KEY = "ipam/election";
 const shape = z.object({ name: z.string(), range: z.string(), ...votesShape.shape });
 
-/** A proposal that gets no quorum is repeated after this long, and a random part of it more. As the original. */
+/** A proposal that gets no quorum is repeated after this long plus a random delay of up to as much again. */
 const REPEAT_MS = 5_000;
-/** News of an election are told at most this often: with many peers they come in bursts. */
-const TELL_MS = 50;
+/** Votes are sent at most this often: with many peers they change in bursts. */
+const SEND_MS = 50;
 
 /** How the first ring is made (`--ipalloc-init`). */
 export type Init =
@@ -22,97 +30,118 @@ export type Init =
   | { readonly mode: "seed"; readonly peers: readonly PeerName[] }
   | { readonly mode: "observer" };
 
-/** Makes the first ring: by an election when somebody first needs it, or at once from a list of peers. */
+export interface ElectionStatus {
+  /** False: an observer, which does not vote. */
+  readonly elector: boolean;
+  /** Number of peers that have taken part. */
+  readonly known: number;
+  readonly quorum: number;
+}
+
+export interface BootstrapDeps {
+  readonly self: PeerName;
+  readonly range: Subnet;
+  readonly init: Init;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly store: Store;
+  readonly peers: KnownPeers;
+  readonly sender: MessageSender;
+  readonly state: RingState;
+  readonly participants: Participants;
+  readonly ownershipCheck: OwnershipCheck;
+}
+
+/** Makes the first ring: by an election when a peer first needs it, or immediately from a list of peers. */
 export class Bootstrap {
-  readonly #env: Surroundings;
+  readonly #deps: BootstrapDeps;
   readonly #init: Init;
-  readonly #participants: () => Iterable<PeerName>;
-  readonly #made: (genesis: Genesis) => void;
   readonly #election: Election;
-  readonly #tell: ThrottledTask;
-  #wantedSince: number | undefined;
+  readonly #sendOwn: ThrottledTask;
+  #requestedSince: number | undefined;
   #nextProposal = 0;
 
-  /** @param participants peers that take part in IPAM @param made called when the first ring is decided @throws WEAVE_STORE */
-  constructor(env: Surroundings, init: Init, participants: () => Iterable<PeerName>, made: (genesis: Genesis) => void) {
-    this.#env = env;
-    this.#init = init;
-    this.#participants = participants;
-    this.#made = made;
-    const stored = readStored(env.store, KEY, shape, "'weave reset' starts anew.");
-    const ours = stored?.name === env.self && stored.range === env.range.text;
-    this.#election = new Election(env.self, ours ? votesFromWire(stored) : undefined);
-    this.#tell = new ThrottledTask(env.clock, TELL_MS, () => this.#tellOwn());
+  /** @throws WEAVE_STORE when the stored votes are damaged */
+  constructor(deps: BootstrapDeps) {
+    const { self, range, store, clock } = deps;
+    this.#deps = deps;
+    this.#init = deps.init;
+    const stored = readStored(store, KEY, shape, RESET_HINT);
+    const ours = stored?.name === self && stored.range === range.text;
+    this.#election = new Election(self, ours ? votesFromWire(stored) : undefined);
+    this.#sendOwn = new ThrottledTask(clock, SEND_MS, () => this.#sendVote());
   }
 
   get mode(): Init["mode"] {
     return this.#init.mode;
   }
 
-  /** What a new neighbour should know: what we have said, and what the leader has. */
+  /** The votes that a new neighbour needs: this peer's own, and the leader's. */
   get votes(): Votes {
     const { own, leader } = this.#election;
     const votes = new Map<PeerName, Vote>();
-    if (own !== undefined) votes.set(this.#env.self, own);
+    if (own !== undefined) votes.set(this.#deps.self, own);
     if (leader !== undefined) votes.set(leader.peer, leader.vote);
     return votes;
   }
 
-  /** Whether this peer remembers that it took part. */
+  /** Whether this peer has a record of its own vote. */
   get voted(): boolean {
     return this.#election.own !== undefined;
   }
 
-  /** Somebody here waits for a ring. Called again as long as that is so. */
-  want(): void {
-    const now = this.#env.clock.now();
-    this.#wantedSince ??= now;
+  /** A request on this host needs a ring. Called again as long as it does. @throws WEAVE_STORE */
+  request(): void {
+    const now = this.#deps.clock.now();
+    this.#requestedSince ??= now;
     if (this.#init.mode === "seed") {
-      this.#made({ peers: [...new Set(this.#init.peers)].sort(), at: 0 });
+      this.#begin({ peers: [...new Set(this.#init.peers)].sort(), at: 0 });
       return;
     }
     if (now < this.#nextProposal) return;
-    this.#waitBeforeProposing();
+    this.#delayProposal();
     if (this.#init.mode === "observer") {
-      this.#env.gossip({ kind: "need" });
+      this.#deps.sender.gossip({ kind: "need" });
       return;
     }
     this.#election.propose();
     this.#advance();
   }
 
-  /** @returns whether it is to be passed on: the proposal that holds against all others that we know @throws WEAVE_STORE */
-  hear(votes: Votes): boolean {
+  /** An observer elsewhere needs a ring. @throws WEAVE_STORE */
+  requestedByObserver(): void {
+    if (this.#init.mode !== "observer") this.request();
+  }
+
+  /** Merges votes. @returns whether to pass them on: they contain the winning proposal @throws WEAVE_STORE */
+  receive(votes: Votes): boolean {
     const before = this.#election.leader;
-    const reachable = this.#env.peers.reachable();
+    const reachable = this.#deps.peers.reachable();
     const isElector = this.#init.mode === "consensus";
     if (!this.#election.merge(votes, isElector, (peer) => reachable.has(peer))) return false;
     const { leader } = this.#election;
-    // Somebody else has begun: two that outbid each other never end.
-    if (leader?.peer !== before?.peer) this.#waitBeforeProposing();
+    // Another peer leads now: two proposers that outbid each other never end.
+    if (leader?.peer !== before?.peer) this.#delayProposal();
     this.#advance();
-    return leader !== undefined && leader.peer !== this.#env.self && votes.has(leader.peer);
-  }
-
-  /** An observer asks for a ring. */
-  needed(): void {
-    if (this.#init.mode !== "observer") this.want();
+    return leader !== undefined && leader.peer !== this.#deps.self && votes.has(leader.peer);
   }
 
   stop(): void {
-    this.#tell.cancel();
+    this.#sendOwn.cancel();
   }
 
-  status(): { elector: boolean; known: number; quorum: number } | undefined {
-    if (this.#wantedSince === undefined && this.#election.known === 0) return undefined;
+  /** Undefined before the first request for a ring. */
+  status(): ElectionStatus | undefined {
+    if (this.#requestedSince === undefined && this.#election.known === 0) return undefined;
     const elector = this.#init.mode === "consensus";
     return { elector, known: this.#election.known, quorum: this.#quorum() };
   }
 
-  /** What those who need a ring wait for. */
+  /** What requests that need a ring wait for. */
   reason(): Reason {
-    const { range, clock, peers } = this.#env;
-    const since = durationText(clock.now() - (this.#wantedSince ?? clock.now()));
+    const { range, clock, peers } = this.#deps;
+    const since = durationText(clock.now() - (this.#requestedSince ?? clock.now()));
     if (this.#init.mode !== "consensus") {
       return {
         why: `a peer that takes part in the first division of ${range.text}; this one is an observer (for ${since})`,
@@ -122,7 +151,7 @@ export class Bootstrap {
     const { known } = this.#election;
     const quorum = this.#quorum();
     return {
-      why: `consensus on the first division of ${range.text}: quorum ${quorum}, known ${known} of ${peers.reachable().size + 1} peers within reach (for ${since})`,
+      why: `consensus on the first division of ${range.text}: quorum ${quorum}, known ${known} of ${peers.reachable().size + 1} reachable peers (for ${since})`,
       next: `${Math.max(1, quorum - known)} more must agree: 'weave connect' them, or, if there are fewer, relaunch with --ipalloc-init consensus=COUNT.`,
     };
   }
@@ -131,32 +160,43 @@ export class Bootstrap {
     return this.#init.mode === "consensus" ? this.#init.quorum() : 0;
   }
 
-  #waitBeforeProposing(): void {
-    const { clock, random } = this.#env;
+  #delayProposal(): void {
+    const { clock, random } = this.#deps;
     this.#nextProposal = clock.now() + REPEAT_MS + random.below(REPEAT_MS);
   }
 
-  /** A proposer tells all; who follows one tells that one. */
-  #tellOwn(): void {
-    const { self } = this.#env;
+  /** A proposer sends its vote to all peers; a peer that follows it, to the proposer. */
+  #sendVote(): void {
+    const { self, sender } = this.#deps;
     const { own } = this.#election;
     if (own === undefined) return;
     const message = { kind: "election", votes: new Map([[self, own]]) } as const;
-    if (own.promised.proposer === self) this.#env.gossip(message);
-    else this.#env.unicast(own.promised.proposer, message);
+    if (own.promised.proposer === self) sender.gossip(message);
+    else sender.unicast(own.promised.proposer, message);
   }
 
   #advance(): void {
-    const { clock, store, self, range, peers } = this.#env;
+    const { clock, store, self, range, peers, participants } = this.#deps;
     if (this.#init.mode === "consensus") {
       const reachable = peers.reachable();
-      const others = [...this.#participants()].filter((peer) => reachable.has(peer));
+      const others = [...participants.all()].filter((peer) => reachable.has(peer));
       this.#election.lead(this.#quorum(), clock.wall(), others, (peer) => reachable.has(peer));
     }
-    // A promise that a crash could undo must not be told.
+    // A promise that a crash could undo must not be sent.
     store.put(KEY, { name: self, range: range.text, ...votesToWire(this.#election.votes) });
-    this.#tell.request();
+    this.#sendOwn.request();
     const genesis = this.#init.mode === "consensus" ? this.#election.elected(this.#quorum()) : undefined;
-    if (genesis !== undefined) this.#made(genesis);
+    if (genesis !== undefined) this.#begin(genesis);
+  }
+
+  /** The first ring is decided. */
+  #begin(genesis: Genesis): void {
+    const { self, range, log, state, ownershipCheck, sender } = this.#deps;
+    if (state.ring !== undefined) return;
+    log.info("the range is divided", { range: range.text, among: genesis.peers });
+    // With a list of peers (seed) this may be a later start, with a new disk.
+    if (genesis.at === 0 && genesis.peers.some((peer) => peer !== self)) ownershipCheck.begin();
+    state.adopt(Ring.first(range, genesis));
+    sender.gossip(ringDigest(state.ring));
   }
 }

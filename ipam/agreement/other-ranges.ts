@@ -1,29 +1,37 @@
-import type { Reason } from "#ipam/allocation/wait-queue.js";
 import { overlap } from "#ipam/ring/interval.js";
+import { peerText, type Reason } from "#ipam/ring/reason.js";
 import { parseSubnet, type Subnet } from "#ipam/ring/subnet.js";
-import { peerText, type Surroundings } from "#ipam/surroundings.js";
 import type { RingSummary } from "#ipam/wire/ipam-message.js";
-import { MAX_PEERS, type PeerName } from "#mesh/peer.js";
+import { type KnownPeers, MAX_PEERS, type PeerName } from "#mesh/peer.js";
 import { WeaveError } from "#src/errors.js";
+import type { Log } from "#src/log.js";
 
-interface Rival {
+/** A range, and the ring of the peers that have it. */
+interface RangeState {
   readonly range: Subnet;
   readonly ring: RingSummary | undefined;
 }
 
+export interface OtherRangesDeps {
+  /** This peer's range. */
+  readonly range: Subnet;
+  readonly peers: KnownPeers;
+  readonly log: Log;
+}
+
 /**
- * Peers that were launched with another range. They are on our network, and their rings and ours never meet: nobody may
- * hand out an address twice, so of two ranges that overlap one gives way, the same at both ends, and says so.
+ * Peers that were launched with another range. They are on the same network, and their rings never merge with this one. No
+ * address may be allocated twice: so of two ranges that overlap one is blocked, the same at both ends, and reports it.
  */
 export class OtherRanges {
-  readonly #env: Surroundings;
-  readonly #otherRanges = new Map<PeerName, Rival>();
+  readonly #deps: OtherRangesDeps;
+  readonly #states = new Map<PeerName, RangeState>();
 
-  constructor(env: Surroundings) {
-    this.#env = env;
+  constructor(deps: OtherRangesDeps) {
+    this.#deps = deps;
   }
 
-  /** A peer has another range. One that is no range is not worth a note. */
+  /** A peer has sent another range. Text that is no range is ignored. */
   note(peer: PeerName, range: string, ring: RingSummary | undefined): void {
     let subnet: Subnet;
     try {
@@ -31,63 +39,65 @@ export class OtherRanges {
     } catch {
       return;
     }
-    if (!this.#otherRanges.has(peer)) {
-      if (this.#otherRanges.size >= MAX_PEERS) return;
-      this.#env.log.warn("a peer allocates from another range", {
-        peer: peerText(this.#env, peer),
+    if (!this.#states.has(peer)) {
+      if (this.#states.size >= MAX_PEERS) return;
+      const { log, peers, range: ours } = this.#deps;
+      log.warn("a peer allocates from another range", {
+        peer: peerText(peers, peer),
         theirs: subnet.text,
-        ours: this.#env.range.text,
+        ours: ours.text,
       });
     }
-    this.#otherRanges.set(peer, { range: subnet, ring });
+    this.#states.set(peer, { range: subnet, ring });
   }
 
   peers(): Iterable<PeerName> {
-    return this.#otherRanges.keys();
+    return this.#states.keys();
   }
 
   forget(peer: PeerName): void {
-    this.#otherRanges.delete(peer);
+    this.#states.delete(peer);
   }
 
+  /** Forgets unreachable peers. */
   tidy(): void {
-    const reachable = this.#env.peers.reachable();
-    for (const peer of this.#otherRanges.keys()) if (!reachable.has(peer)) this.#otherRanges.delete(peer);
+    const reachable = this.#deps.peers.reachable();
+    for (const peer of this.#states.keys()) if (!reachable.has(peer)) this.#states.delete(peer);
   }
 
-  /** @throws WEAVE_IPAM_RANGE when somebody's range overlaps ours and holds against it */
+  /** @throws WEAVE_IPAM_RANGE when another peer's range overlaps this peer's and wins against it */
   check(ours: RingSummary | undefined): void {
-    for (const [peer, rival] of this.#otherRanges) {
-      if (!this.#losesTo(rival, ours)) continue;
-      const { why, next } = this.#reason(peer, rival);
-      throw new WeaveError("WEAVE_IPAM_RANGE", `no address is handed out here: ${why}`, { next });
+    for (const [peer, state] of this.#states) {
+      if (!this.#losesTo(state, ours)) continue;
+      const { why, next } = this.#reason(peer, state);
+      throw new WeaveError("WEAVE_IPAM_RANGE", `no address is allocated here: ${why}`, { next });
     }
   }
 
   status(ours: RingSummary | undefined): Reason[] {
-    return [...this.#otherRanges].map(([peer, rival]) => {
-      const { why, next } = this.#reason(peer, rival);
-      const effect = this.#losesTo(rival, ours) ? "; until then no address is handed out here" : "";
+    return [...this.#states].map(([peer, state]) => {
+      const { why, next } = this.#reason(peer, state);
+      const effect = this.#losesTo(state, ours) ? "; until then no address is allocated here" : "";
       return { why: why + effect, next };
     });
   }
 
-  #losesTo({ range, ring }: Rival, ours: RingSummary | undefined): boolean {
-    if (overlap(range, this.#env.range) === undefined) return false;
-    return compare({ range, ring }, { range: this.#env.range, ring: ours }) > 0;
+  #losesTo({ range, ring }: RangeState, ours: RingSummary | undefined): boolean {
+    if (overlap(range, this.#deps.range) === undefined) return false;
+    return compare({ range, ring }, { range: this.#deps.range, ring: ours }) > 0;
   }
 
-  #reason(peer: PeerName, { range }: Rival): Reason {
-    const ours = this.#env.range.text;
+  #reason(peer: PeerName, { range }: RangeState): Reason {
+    const { peers, range: ours } = this.#deps;
     return {
-      why: `peer ${peerText(this.#env, peer)} was launched with --ipalloc-range ${range.text}, this one with ${ours}`,
+      why: `peer ${peerText(peers, peer)} was launched with --ipalloc-range ${range.text}, this one with ${ours.text}`,
       next: `Relaunch one of them ('weave stop', 'weave launch') with the other's range.`,
     };
   }
 }
 
-/** A ring that is there beats none; then as rings do among themselves; the text decides what is left. */
-function compare(a: Rival, b: Rival): number {
+/** A range with a ring wins against one without; then rings are compared as within a range; the text decides what is left. */
+function compare(a: RangeState, b: RangeState): number {
   return (
     Number(a.ring !== undefined) - Number(b.ring !== undefined) ||
     (a.ring?.peers ?? 0) - (b.ring?.peers ?? 0) ||

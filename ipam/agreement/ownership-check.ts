@@ -1,85 +1,96 @@
+import type { Participants } from "#ipam/agreement/participants.js";
 import type { RingState } from "#ipam/agreement/ring-state.js";
-import type { Surroundings } from "#ipam/surroundings.js";
-import type { PeerName } from "#mesh/peer.js";
+import type { MessageSender } from "#ipam/wire/message-sender.js";
+import type { KnownPeers, PeerName } from "#mesh/peer.js";
+import type { Clock } from "#src/clock.js";
+import type { Log } from "#src/log.js";
+import type { Random } from "#src/random.js";
 
-/** A peer that hears nobody goes on after this long: the others may all be down, and its containers wait. */
+/** The check ends after this long without answers: the other peers may all be down, and containers wait. */
 const LONGEST_MS = 5_000;
-/** Where one peer is within reach the others soon are: the mesh tells. */
+/** Where one peer is reachable, the others soon are: the mesh reports them. */
 const SETTLE_MS = 500;
 const REPEAT_MS = 500;
 
+export interface OwnershipCheckDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly peers: KnownPeers;
+  readonly sender: MessageSender;
+  readonly state: RingState;
+  readonly participants: Participants;
+  /** Called when a check ends. */
+  readonly onEnd: () => void;
+}
+
 /**
- * A peer that was away hears what the others know of its own part of the ring, before it hands anything out: it may have
- * been removed meanwhile, or its disk may be an old one, or a new one. It shows its spans to every peer within reach;
- * their answers bring what they know better.
+ * A peer that was away checks its own part of the ring before it allocates: it may have been removed meanwhile, or its disk
+ * may be old or new. It sends its spans to each reachable peer; the answers bring newer versions of them.
  */
 export class OwnershipCheck {
-  readonly #env: Surroundings;
-  readonly #state: RingState;
-  readonly #participants: () => ReadonlySet<PeerName>;
-  readonly #over: () => void;
+  readonly #deps: OwnershipCheckDeps;
   #id = 0;
   #began = 0;
-  #asked = 0;
+  #sent = 0;
+  /** Peers that have answered; undefined while no check runs. */
   #answered: Set<PeerName> | undefined;
+  /** True if the last check got no answer: addresses allocated since may conflict with unreachable peers. */
+  unconfirmed = false;
 
-  /** @param over called when it ends */
-  constructor(env: Surroundings, state: RingState, participants: () => ReadonlySet<PeerName>, over: () => void) {
-    this.#env = env;
-    this.#state = state;
-    this.#participants = participants;
-    this.#over = over;
+  constructor(deps: OwnershipCheckDeps) {
+    this.#deps = deps;
   }
-
-  /** Whether the last one ended without any answer: what was not heard may be held against what is handed out now. */
-  unheard = false;
 
   get running(): boolean {
     return this.#answered !== undefined;
   }
 
   begin(): void {
-    const { clock, random } = this.#env;
+    const { clock, random } = this.#deps;
     this.#id = random.below(2 ** 32);
     this.#began = clock.now();
-    this.#asked = Number.NEGATIVE_INFINITY;
+    this.#sent = Number.NEGATIVE_INFINITY;
     this.#answered = new Set();
-    this.#look();
+    this.#advance();
   }
 
+  /** A peer has answered the request of that id; its spans are already merged. */
   answered(from: PeerName, id: number): void {
-    this.unheard = false;
+    this.unconfirmed = false;
     if (id !== this.#id || this.#answered === undefined) return;
     this.#answered.add(from);
   }
 
-  #look(): void {
+  #advance(): void {
     const answered = this.#answered;
     if (answered === undefined) return;
-    const { clock, peers } = this.#env;
+    const { clock, peers, participants, log, onEnd } = this.#deps;
     const now = clock.now();
     const reachable = peers.reachable();
-    const missing = [...this.#participants()].filter((peer) => reachable.has(peer) && !answered.has(peer));
+    const missing = [...participants.all()].filter((peer) => reachable.has(peer) && !answered.has(peer));
     const all = missing.length === 0 && answered.size > 0 && now - this.#began >= SETTLE_MS;
     if (all || now - this.#began >= LONGEST_MS) {
       this.#answered = undefined;
-      this.unheard = answered.size === 0;
-      if (this.unheard) this.#env.log.warn("no other peer was heard; addresses are handed out all the same");
-      this.#over();
+      this.unconfirmed = answered.size === 0;
+      if (this.unconfirmed)
+        log.warn("no other peer has confirmed this peer's addresses; they are allocated all the same");
+      onEnd();
       return;
     }
-    if (now - this.#asked >= REPEAT_MS)
-      this.#ask(
+    if (now - this.#sent >= REPEAT_MS)
+      this.#send(
         [...reachable].filter((peer) => !answered.has(peer)),
         now,
       );
-    clock.after(SETTLE_MS / 5, () => this.#look());
+    clock.after(SETTLE_MS / 5, () => this.#advance());
   }
 
-  #ask(missing: readonly PeerName[], now: number): void {
-    const { ring, own } = this.#state;
+  #send(missing: readonly PeerName[], now: number): void {
+    const { state, sender } = this.#deps;
+    const { ring, own } = state;
     if (ring === undefined || missing.length === 0) return;
-    this.#asked = now;
-    for (const peer of missing) this.#env.unicast(peer, { kind: "agree", ring: ring.id, id: this.#id, spans: own });
+    this.#sent = now;
+    for (const peer of missing) sender.unicast(peer, { kind: "agree", ring: ring.id, id: this.#id, spans: own });
   }
 }

@@ -1,36 +1,55 @@
 import { z } from "zod/mini";
-import type { LeaseTable } from "#ipam/allocation/lease-table.js";
+import type { IntervalSet } from "#ipam/ring/interval.js";
 import { compareGenesis, type Ownership, Ring, type Span } from "#ipam/ring/ring.js";
 import { Space } from "#ipam/ring/space.js";
-import { type Surroundings, unixSeconds } from "#ipam/surroundings.js";
-import { MAX_SPANS, ringFromWire, ringShape, ringToWire } from "#ipam/wire/ipam-message.js";
+import type { Subnet } from "#ipam/ring/subnet.js";
+import type { MessageSender } from "#ipam/wire/message-sender.js";
+import { MAX_SPANS, ringFromWire, ringShape, ringToWire } from "#ipam/wire/ring-codec.js";
 import { successor } from "#mesh/counter.js";
+import type { PeerName } from "#mesh/peer.js";
+import type { Clock } from "#src/clock.js";
 import { WeaveError } from "#src/errors.js";
-import { readStored } from "#src/store.js";
+import type { Log } from "#src/log.js";
+import { readStored, type Store } from "#src/store.js";
 
 const KEY = "ipam/ring";
-/** Own neighbours that differ only in their history are made one when there are so many: not for each gift. */
+/** Own neighbours that differ only in their history are joined when there are this many: not after each donation. */
 const TIDY_FROM = 4;
+/** What an error about damaged stored state suggests. */
+export const RESET_HINT = "'weave reset' starts over without it.";
 
 const shape = z.object({ name: z.string(), range: z.string(), ...ringShape.shape });
 
+export interface RingStateDeps {
+  readonly self: PeerName;
+  /** The range that the whole network allocates from. */
+  readonly range: Subnet;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly store: Store;
+  readonly sender: MessageSender;
+  /** Addresses that have a holder on this host. */
+  readonly used: IntervalSet;
+  /** Addresses to allocate last. */
+  readonly avoided: IntervalSet;
+  /** Called after each change. */
+  readonly onChange: () => void;
+}
+
 /**
- * The ring as this peer knows it. What we decide is written to disk, then taken, then told; what we hear is written at
- * once when it changes what is ours, else with the next {@link flush}: what others own, others remember.
+ * The ring as this peer knows it. A decision of this peer is written to disk, then applied, then sent. A merged update is
+ * written immediately when it changes this peer's own part, else with the next {@link flush}: the part of each other peer
+ * is stored by that peer.
  */
 export class RingState {
-  readonly #env: Surroundings;
-  readonly #leases: Pick<LeaseTable, "used" | "avoided">;
-  readonly #changed: () => void;
+  readonly #deps: RingStateDeps;
   #ring: Ring | undefined;
   #space: Space;
   #dirty = false;
 
-  /** @param changed called after each change @throws WEAVE_STORE */
-  constructor(env: Surroundings, leases: Pick<LeaseTable, "used" | "avoided">, changed: () => void) {
-    this.#env = env;
-    this.#leases = leases;
-    this.#changed = changed;
+  /** @throws WEAVE_STORE when the stored ring is damaged */
+  constructor(deps: RingStateDeps) {
+    this.#deps = deps;
     this.#ring = this.#load();
     this.#space = this.#makeSpace();
   }
@@ -39,70 +58,71 @@ export class RingState {
     return this.#ring;
   }
 
-  /** What is ours to hand out, at this moment. */
+  /** The space that this peer allocates from now. */
   get space(): Space {
     return this.#space;
   }
 
-  /** Spans that are ours, those whose take-over is pending too. */
+  /** This peer's own spans, those of a pending takeover too. */
   get own(): Span[] {
-    return this.#ring?.ownedBy(this.#env.self) ?? [];
+    return this.#ring?.ownedBy(this.#deps.self) ?? [];
   }
 
-  /** Whether another ring holds against ours. */
+  /** Whether another ring wins against the present one. */
   losesTo(ring: Ring): boolean {
     return this.#ring === undefined || compareGenesis(ring.genesis, this.#ring.genesis) > 0;
   }
 
-  /** Takes a ring that ours loses to. @throws WEAVE_STORE */
+  /** Replaces the ring by one that it loses to. @throws WEAVE_STORE */
   adopt(ring: Ring): void {
     if (this.#ring !== undefined) {
-      this.#env.log.warn("another ring holds against ours; what our containers hold is asked for there", {
+      this.#deps.log.warn("another ring wins against this peer's; its owners are asked for the addresses in use here", {
         ours: this.#ring.genesis.peers,
         theirs: ring.genesis.peers,
       });
     }
-    this.#take(ring);
+    this.#apply(ring);
   }
 
-  /** Merges spans of our own ring's id that others sent. @returns what was news @throws WEAVE_STORE, WEAVE_MESSAGE_MALFORMED */
-  hear(spans: readonly Span[]): Span[] {
+  /** Merges spans of the ring with this id. @returns the part that was new @throws WEAVE_STORE, WEAVE_MESSAGE_MALFORMED */
+  merge(spans: readonly Span[]): Span[] {
     if (this.#ring === undefined) return [];
     const { ring, news } = this.#ring.join(spans);
-    // Longer than what a message or the disk takes: it could be neither repaired nor read again.
+    // Neither a message nor the disk takes a longer one: it could not be repaired, and not be read again.
     if (ring.spans.length > MAX_SPANS)
-      throw new WeaveError("WEAVE_MESSAGE_MALFORMED", `a ring of more than ${MAX_SPANS} parts`);
-    if (news.length > 0) this.#take(ring);
+      throw new WeaveError("WEAVE_MESSAGE_MALFORMED", `a ring of more than ${MAX_SPANS} spans`);
+    if (news.length > 0) this.#apply(ring);
     return news;
   }
 
   /**
-   * Carries out a decision about spans that are ours to decide on: on disk first, then to all, and to `to` directly.
+   * Carries out a decision about spans that are this peer's to decide on: writes it, then sends it to `to` and by gossip.
    *
    * @throws WEAVE_STORE; then nothing has changed
    */
-  decide(spans: readonly Span[], to?: string): void {
+  decide(spans: readonly Span[], to?: PeerName): void {
+    const { sender } = this.#deps;
     const { ring, news } = this.#ring!.join(spans);
     if (news.length === 0) return;
     this.#write(ring);
     const message = { kind: "news", ring: ring.id, spans: news } as const;
-    if (to !== undefined) this.#env.unicast(to, message);
-    this.#env.gossip(message);
+    if (to !== undefined) sender.unicast(to, message);
+    sender.gossip(message);
     this.#set(ring);
   }
 
-  /** A value that follows another, by the owner's or an operator's will. */
+  /** The next value of a span, by decision of its owner or of an operator. */
   successor(value: Ownership, change: Partial<Ownership> & Pick<Ownership, "owner" | "cause">): Ownership {
     return {
       ...value,
       version: successor(value.version),
-      since: unixSeconds(this.#env.clock),
+      since: unixSeconds(this.#deps.clock),
       from: value.owner,
       ...change,
     };
   }
 
-  /** Makes own neighbours in the ring one span, so that it stays small however often space changes hands. @throws WEAVE_STORE */
+  /** Joins own neighbours in the ring, so that it stays small however often space changes its owner. @throws WEAVE_STORE */
   tidy(): void {
     const runs: Span[][] = [];
     for (const span of this.own) {
@@ -118,20 +138,19 @@ export class RingState {
         const values = run.map(({ value }) => value);
         const epoch = Math.max(...values.map((value) => value.epoch));
         const version = successor(Math.max(...values.map((value) => value.version)));
-        const value = this.successor(values[0], { owner: this.#env.self, cause: "tidied", epoch, version });
+        const value = this.successor(values[0], { owner: this.#deps.self, cause: "tidied", epoch, version });
         return { start: run[0].start, end: run.at(-1)!.end, value };
       }),
     );
   }
 
-  /** Writes what was not yet written. @throws WEAVE_STORE */
+  /** Writes the changes that are not yet on disk. @throws WEAVE_STORE */
   flush(): void {
     if (this.#dirty && this.#ring !== undefined) this.#write(this.#ring);
   }
 
-  #take(ring: Ring): void {
-    const before = this.#ring?.ownedBy(this.#env.self) ?? [];
-    if (sameSpans(before, ring.ownedBy(this.#env.self))) this.#dirty = true;
+  #apply(ring: Ring): void {
+    if (sameSpans(this.own, ring.ownedBy(this.#deps.self))) this.#dirty = true;
     else this.#write(ring);
     this.#set(ring);
   }
@@ -139,27 +158,28 @@ export class RingState {
   #set(ring: Ring): void {
     this.#ring = ring;
     this.#space = this.#makeSpace();
-    this.#changed();
+    this.#deps.onChange();
   }
 
   #makeSpace(): Space {
+    const { used, avoided } = this.#deps;
     return new Space(
       this.own.filter(({ value }) => !value.pending),
-      this.#leases.used,
-      this.#leases.avoided,
+      used,
+      avoided,
     );
   }
 
   #write(ring: Ring): void {
-    const { self, range, store } = this.#env;
+    const { self, range, store } = this.#deps;
     store.put(KEY, { name: self, range: range.text, ...ringToWire(ring.genesis, ring.spans) });
     this.#dirty = false;
   }
 
-  /** A ring of another name or range is of no use: the original starts anew then, and so do we. */
+  /** The stored ring. One of another peer name or range is ignored, as in Weave Net. */
   #load(): Ring | undefined {
-    const { self, range, store, log } = this.#env;
-    const stored = readStored(store, KEY, shape, "'weave reset' starts anew.");
+    const { self, range, store, log } = this.#deps;
+    const stored = readStored(store, KEY, shape, RESET_HINT);
     if (stored === undefined) return undefined;
     if (stored.name !== self) {
       log.warn("Deleting persisted data for peername", { stored: stored.name, ours: self });
@@ -173,6 +193,9 @@ export class RingState {
     return Ring.whole(range, genesis, spans);
   }
 }
+
+/** Unix time in whole seconds. */
+export const unixSeconds = (clock: Clock): number => Math.floor(clock.wall() / 1_000);
 
 function sameSpans(a: readonly Span[], b: readonly Span[]): boolean {
   return (

@@ -1,20 +1,23 @@
 import type { RingState } from "#ipam/agreement/ring-state.js";
 import type { LeaseTable } from "#ipam/allocation/lease-table.js";
-import type { Reason } from "#ipam/allocation/wait-queue.js";
 import { contains } from "#ipam/ring/interval.js";
+import { peerText, type Reason } from "#ipam/ring/reason.js";
 import type { Span } from "#ipam/ring/ring.js";
-import { addressText } from "#ipam/ring/subnet.js";
-import { peerText, type Surroundings } from "#ipam/surroundings.js";
-import type { PeerName } from "#mesh/peer.js";
+import { addressText, type Subnet } from "#ipam/ring/subnet.js";
+import type { MessageSender } from "#ipam/wire/message-sender.js";
+import type { KnownPeers, PeerName } from "#mesh/peer.js";
+import type { Clock } from "#src/clock.js";
+import type { Log } from "#src/log.js";
 
 const REPEAT_MS = 5_000;
-/** Where the owner's own container holds it, the answer changes only when that ends. */
+/** Interval after a refusal: the answer changes only when the owner's container releases the address. */
 const REFUSED_REPEAT_MS = 30_000;
 
 interface Contested {
   readonly ident: string;
-  asked: number;
-  /** Who holds it at the owner's, if that is why it does not leave it to us. */
+  /** When its owner was last asked for it, on the clock. */
+  askedAt: number;
+  /** The owner that has refused, and the holder there. */
   refused: { readonly owner: PeerName; readonly ident: string } | undefined;
 }
 
@@ -24,77 +27,82 @@ export interface ContestedAddress extends Reason {
   readonly ident: string;
 }
 
+export interface ContestedAddressesDeps {
+  readonly self: PeerName;
+  readonly range: Subnet;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly peers: KnownPeers;
+  readonly sender: MessageSender;
+  readonly state: RingState;
+  readonly leases: LeaseTable;
+}
+
 /**
- * Addresses that our containers hold in ranges that are not ours any more: an operator removed this peer while it was
- * away, or two networks became one. The containers keep running; the owner is asked to leave us each address that nobody
- * of its own holds; what it cannot leave is named on both sides.
+ * Addresses that containers of this host hold in ranges of other peers: an operator removed this peer while it was away, or
+ * two networks became one. The containers keep running; the owner is asked to transfer each address that has no holder
+ * there; the others are reported at both ends.
  */
 export class ContestedAddresses {
-  readonly #env: Surroundings;
-  readonly #state: RingState;
-  readonly #leases: LeaseTable;
+  readonly #deps: ContestedAddressesDeps;
   #contested = new Map<bigint, Contested>();
 
-  constructor(env: Surroundings, state: RingState, leases: LeaseTable) {
-    this.#env = env;
-    this.#state = state;
-    this.#leases = leases;
+  constructor(deps: ContestedAddressesDeps) {
+    this.#deps = deps;
   }
 
-  /** Looks which addresses are contested now, and asks for them. */
+  /** Finds the addresses that are contested now, and asks their owners for them. */
   tick(): void {
-    const { ring } = this.#state;
-    const { self, range, clock, peers } = this.#env;
+    const { range, self, clock, peers, sender, state, leases } = this.#deps;
+    const { ring } = state;
     const now = clock.now();
     const next = new Map<bigint, Contested>();
-    const asks = new Map<PeerName, bigint[]>();
+    const requests = new Map<PeerName, bigint[]>();
     if (ring !== undefined) {
-      for (const [address, ident] of this.#leases.addresses()) {
+      for (const [address, ident] of leases.entries()) {
         if (!contains(range, address)) continue;
         const { owner } = ring.at(address).value;
         if (owner === self) continue;
-        const contested = this.#contested.get(address) ?? { ident, asked: -1e9, refused: undefined };
+        const contested = this.#contested.get(address) ?? { ident, askedAt: -1e9, refused: undefined };
         next.set(address, contested);
         if (contested.refused !== undefined && contested.refused.owner !== owner) contested.refused = undefined;
         const pause = contested.refused === undefined ? REPEAT_MS : REFUSED_REPEAT_MS;
-        if (now - contested.asked < pause || !peers.reachable().has(owner)) continue;
-        contested.asked = now;
-        asks.set(owner, [...(asks.get(owner) ?? []), address]);
+        if (now - contested.askedAt < pause || !peers.reachable().has(owner)) continue;
+        contested.askedAt = now;
+        requests.set(owner, [...(requests.get(owner) ?? []), address]);
       }
     }
     this.#contested = next;
-    for (const [owner, addresses] of asks) this.#env.unicast(owner, { kind: "keep", addresses });
+    for (const [owner, addresses] of requests) sender.unicast(owner, { kind: "keep", addresses });
   }
 
-  /** A peer asks to keep addresses that are ours. @throws WEAVE_STORE */
-  leave(from: PeerName, addresses: readonly bigint[]): void {
-    const { ring, space } = this.#state;
+  /** A peer asks for addresses that this peer owns: those without a holder here are transferred. @throws WEAVE_STORE */
+  transfer(to: PeerName, addresses: readonly bigint[]): void {
+    const { range, log, peers, sender, state, leases } = this.#deps;
+    const { ring, space } = state;
     if (ring === undefined) return;
-    const grants: Span[] = [];
+    const transfers: Span[] = [];
     const held: { address: bigint; ident: string }[] = [];
     for (const address of [...new Set(addresses)].sort((a, b) => (a < b ? -1 : 1))) {
-      if (!contains(this.#env.range, address) || !space.owns(address)) continue;
-      const holder = this.#leases.holderOf(address);
+      if (!contains(range, address) || !space.owns(address)) continue;
+      const holder = leases.holderOf(address);
       if (holder !== undefined) held.push({ address, ident: holder.ident });
       else {
-        const { value } = ring.at(address);
-        grants.push({
-          start: address,
-          end: address + 1n,
-          value: this.#state.successor(value, { owner: from, cause: "kept" }),
-        });
+        const value = state.successor(ring.at(address).value, { owner: to, cause: "kept" });
+        transfers.push({ start: address, end: address + 1n, value });
       }
     }
-    if (grants.length > 0) this.#state.decide(grants, from);
+    if (transfers.length > 0) state.decide(transfers, to);
     if (held.length > 0) {
-      this.#env.unicast(from, { kind: "kept", held });
-      this.#env.log.warn("addresses are held twice", {
-        peer: peerText(this.#env, from),
+      sender.unicast(to, { kind: "kept", held });
+      log.warn("addresses are held twice", {
+        peer: peerText(peers, to),
         addresses: held.map(({ address, ident }) => `${addressText(address)} (here by ${ident})`),
       });
     }
   }
 
+  /** An owner has refused to transfer addresses, and names their holders. */
   refused(from: PeerName, held: readonly { readonly address: bigint; readonly ident: string }[]): void {
     for (const { address, ident } of held) {
       const contested = this.#contested.get(address);
@@ -103,16 +111,17 @@ export class ContestedAddresses {
   }
 
   status(): ContestedAddress[] {
-    const { ring } = this.#state;
+    const { peers, state } = this.#deps;
+    const { ring } = state;
     return [...this.#contested].map(([address, { ident, refused }]) => {
       const text = addressText(address);
-      const owner = ring === undefined ? "another peer" : peerText(this.#env, ring.at(address).value.owner);
+      const owner = ring === undefined ? "another peer" : peerText(peers, ring.at(address).value.owner);
       if (refused === undefined) {
         return {
           address: text,
           ident,
-          why: `${text} of ${ident} belongs to ${owner} now, which is asked to leave it to us`,
-          next: "Nothing needs to be done while that peer is within reach; 'weave ipam explain' tells how it came.",
+          why: `${text} of ${ident} belongs to ${owner} now, which is asked to transfer it to this peer`,
+          next: "Nothing needs to be done while that peer is reachable; 'weave ipam explain' shows the history.",
         };
       }
       return {

@@ -1,114 +1,128 @@
 import { type Interval, sizeOf } from "#ipam/ring/interval.js";
 import type { Ring } from "#ipam/ring/ring.js";
 import { addressText } from "#ipam/ring/subnet.js";
-import type { Surroundings } from "#ipam/surroundings.js";
-import { MAX_PEERS, type PeerName } from "#mesh/peer.js";
+import type { MessageSender } from "#ipam/wire/message-sender.js";
+import { type KnownPeers, MAX_PEERS, type PeerName } from "#mesh/peer.js";
+import type { Clock } from "#src/clock.js";
+import type { Log } from "#src/log.js";
+import type { Random } from "#src/random.js";
 
-/** A peer that has not answered by then is passed over for a while. */
+/** A peer that has not answered by then is skipped for {@link SILENT_MS}. */
 const ANSWER_MS = 3_000;
-/** How long a "no" counts, unless the peer says before that it has space again. */
-const DENIED_MS = 30_000;
 const SILENT_MS = 10_000;
+/** A denial counts for this long, unless the peer announces free space earlier. */
+const DENIED_MS = 30_000;
 
-interface Ask {
-  /** Whose answer is awaited. */
+/** The search for space in one interval. */
+interface Search {
+  /** The peer whose answer is awaited. */
   peer: PeerName | undefined;
+  /** When the last request was sent, on the clock. */
   at: number;
-  /** Who need not be asked now, and until when. */
-  readonly passed: Map<PeerName, { readonly until: number; readonly denied: boolean }>;
+  /** Peers to skip, until when, and whether they have denied the request. */
+  readonly skipped: Map<PeerName, { readonly until: number; readonly denied: boolean }>;
 }
 
-/** Whom to ask for space, one after the other for each interval that somebody here needs addresses in. */
+export interface DonorsDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly peers: KnownPeers;
+  readonly sender: MessageSender;
+}
+
+/** Requests space from other peers, one after the other, for each interval that addresses are needed in. */
 export class Donors {
-  readonly #env: Surroundings;
-  readonly #asks = new Map<string, Ask>();
+  readonly #deps: DonorsDeps;
+  readonly #searches = new Map<string, Search>();
   readonly #hints = new Map<PeerName, { version: number; free: number }>();
 
-  constructor(env: Surroundings) {
-    this.#env = env;
+  constructor(deps: DonorsDeps) {
+    this.#deps = deps;
   }
 
-  /** What a peer says of its free space. @returns whether it was news */
-  hint(peer: PeerName, version: number, free: number): boolean {
+  /** A peer's hint about its free space. @returns whether it was new */
+  receiveHint(peer: PeerName, version: number, free: number): boolean {
     const known = this.#hints.get(peer);
     if (known === undefined ? this.#hints.size >= MAX_PEERS : known.version >= version) return false;
     this.#hints.set(peer, { version, free });
-    if (free > 0) for (const ask of this.#asks.values()) ask.passed.delete(peer);
+    if (free > 0) for (const search of this.#searches.values()) search.skipped.delete(peer);
     return true;
   }
 
-  /** Asks the next owner for addresses in an interval, unless one is being asked. */
-  ask(bounds: Interval, ring: Ring): void {
-    const now = this.#env.clock.now();
-    const ask = this.#askFor(bounds);
-    if (ask.peer !== undefined) {
-      if (now - ask.at < ANSWER_MS) return;
-      ask.passed.set(ask.peer, { until: now + SILENT_MS, denied: false });
+  /** Requests addresses in an interval from the next owner, unless an answer is awaited. */
+  request(bounds: Interval, ring: Ring): void {
+    const { clock, log, sender } = this.#deps;
+    const now = clock.now();
+    const search = this.#searchFor(bounds);
+    if (search.peer !== undefined) {
+      if (now - search.at < ANSWER_MS) return;
+      search.skipped.set(search.peer, { until: now + SILENT_MS, denied: false });
     }
-    ask.peer = this.#choose(bounds, ask, ring, now);
-    ask.at = now;
-    if (ask.peer === undefined) return;
-    this.#env.log.debug("a peer is asked for addresses", { peer: ask.peer, from: addressText(bounds.start) });
-    this.#env.unicast(ask.peer, { kind: "request", bounds });
+    search.peer = this.#choose(bounds, search, ring, now);
+    search.at = now;
+    if (search.peer === undefined) return;
+    log.debug("addresses are requested from a peer", { peer: search.peer, from: addressText(bounds.start) });
+    sender.unicast(search.peer, { kind: "request", bounds });
   }
 
   denied(peer: PeerName, bounds: Interval): void {
-    const ask = this.#asks.get(keyOf(bounds));
-    if (ask?.peer !== peer) return;
-    ask.peer = undefined;
-    ask.passed.set(peer, { until: this.#env.clock.now() + DENIED_MS, denied: true });
+    const search = this.#searches.get(keyOf(bounds));
+    if (search?.peer !== peer) return;
+    search.peer = undefined;
+    search.skipped.set(peer, { until: this.#deps.clock.now() + DENIED_MS, denied: true });
   }
 
-  /** A peer gave us something: whoever waits looks again before anybody else is asked. */
-  gave(peer: PeerName): void {
-    for (const ask of this.#asks.values()) if (ask.peer === peer) ask.peer = undefined;
+  /** A peer has sent changes, perhaps a donation: blocked requests try again before the next peer is asked. */
+  donated(peer: PeerName): void {
+    for (const search of this.#searches.values()) if (search.peer === peer) search.peer = undefined;
   }
 
   hasDenied(peer: PeerName, bounds: Interval): boolean {
-    const passed = this.#asks.get(keyOf(bounds))?.passed.get(peer);
-    return passed?.denied === true && passed.until > this.#env.clock.now();
+    const skipped = this.#searches.get(keyOf(bounds))?.skipped.get(peer);
+    return skipped?.denied === true && skipped.until > this.#deps.clock.now();
   }
 
-  /** How the asking stands, for those who wait. */
+  /** The state of a search: the peer whose answer is awaited, and the number of denials. */
   progress(bounds: Interval): { asked: PeerName | undefined; denied: number } {
-    const ask = this.#asks.get(keyOf(bounds));
-    const denied = [...(ask?.passed.values() ?? [])].filter((each) => each.denied).length;
-    return { asked: ask?.peer, denied };
+    const search = this.#searches.get(keyOf(bounds));
+    const denied = [...(search?.skipped.values() ?? [])].filter((each) => each.denied).length;
+    return { asked: search?.peer, denied };
   }
 
-  /** Drops what nobody has asked about for long. */
+  /** Forgets old searches. */
   tidy(): void {
-    const now = this.#env.clock.now();
-    for (const [key, ask] of this.#asks) if (now - ask.at > 2 * DENIED_MS) this.#asks.delete(key);
+    const now = this.#deps.clock.now();
+    for (const [key, search] of this.#searches) if (now - search.at > 2 * DENIED_MS) this.#searches.delete(key);
   }
 
-  #askFor(bounds: Interval): Ask {
+  #searchFor(bounds: Interval): Search {
     const key = keyOf(bounds);
-    let ask = this.#asks.get(key);
-    if (ask === undefined) {
-      ask = { peer: undefined, at: this.#env.clock.now(), passed: new Map() };
-      this.#asks.set(key, ask);
+    let search = this.#searches.get(key);
+    if (search === undefined) {
+      search = { peer: undefined, at: this.#deps.clock.now(), skipped: new Map() };
+      this.#searches.set(key, search);
     }
-    return ask;
+    return search;
   }
 
-  /** At random, weighted by what they say is free, so that not all ask the same. As the original. */
-  #choose(bounds: Interval, { passed }: Ask, ring: Ring, now: number): PeerName | undefined {
-    const reachable = this.#env.peers.reachable();
+  /** A random owner, weighted by its announced free space, so that not all peers ask the same one. */
+  #choose(bounds: Interval, { skipped }: Search, ring: Ring, now: number): PeerName | undefined {
+    const reachable = this.#deps.peers.reachable();
     const shares = new Map<PeerName, number>();
     for (const span of ring.within(bounds)) {
       const { owner, pending } = span.value;
-      if (pending || !reachable.has(owner) || (passed.get(owner)?.until ?? 0) > now) continue;
+      if (pending || !reachable.has(owner) || (skipped.get(owner)?.until ?? 0) > now) continue;
       shares.set(owner, (shares.get(owner) ?? 0) + Number(sizeOf(span)));
     }
     let total = 0;
     for (const [peer, share] of shares) {
-      // One that says it has nothing may be asked too, last: it may have changed its mind.
+      // An owner without announced free space is asked too, last: its hint may be old.
       const weight = Math.max(Math.min(share, this.#hints.get(peer)?.free ?? share), 0.001);
       shares.set(peer, weight);
       total += weight;
     }
-    let point = (this.#env.random.below(2 ** 32) / 2 ** 32) * total;
+    let point = (this.#deps.random.below(2 ** 32) / 2 ** 32) * total;
     for (const [peer, weight] of shares) {
       point -= weight;
       if (point < 0) return peer;

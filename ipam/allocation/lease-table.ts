@@ -1,4 +1,5 @@
 import { z } from "zod/mini";
+import { RESET_HINT } from "#ipam/agreement/ring-state.js";
 import { IntervalSet } from "#ipam/ring/interval.js";
 import { addressText, type Lease, leaseText, parseLease } from "#ipam/ring/subnet.js";
 import { WeaveError } from "#src/errors.js";
@@ -7,11 +8,11 @@ import { checkStored, type Store } from "#src/store.js";
 /** Keys are `ipam/held/` and the holder's id. */
 const PREFIX = "ipam/held/";
 const MAX_LEASES = 256;
-/** One host does not run this many containers; a caller that makes up ids must not fill memory and disk. */
+/** More than any host runs; a client that invents ids must not fill memory and disk. */
 const MAX_HOLDERS = 65_536;
 
-/** After it has died a container keeps its addresses for this long: it may only be restarting. As the original. */
-export const GRACE_MS = 30_000;
+/** A dead container keeps its addresses for this long: it may only be restarting. */
+export const DEAD_CONTAINER_GRACE_MS = 30_000;
 
 const shape = z.object({
   container: z.boolean(),
@@ -20,30 +21,30 @@ const shape = z.object({
 
 export interface LeaseHolder {
   readonly ident: string;
-  /** Its death frees what it holds. What is no container (`weave:expose`) holds until it is told otherwise. */
+  /** Whether its death frees its addresses. Other holders (`weave:expose`) keep theirs until they are freed. */
   readonly container: boolean;
   readonly leases: readonly Lease[];
-  /** When it was seen dead, on the clock; undefined while it lives. */
+  /** When its death was noticed, on the clock; undefined while it lives. */
   readonly died: number | undefined;
-  /** It has ended, and an interface may still have its addresses: until that is known they are nobody else's. */
+  /** The container has ended, and an interface may still have its addresses: until that is known no other holder gets them. */
   readonly inDoubt: boolean;
 }
 
-/** Who on this host holds which addresses. Every change is on disk before it is in memory. */
+/** The addresses in use on this host, by holder. Every change is on disk before it is in memory. */
 export class LeaseTable {
   readonly #store: Store;
   readonly #holders = new Map<string, LeaseHolder>();
   readonly #byAddress = new Map<bigint, string>();
   /** All held addresses. */
   readonly used = new IntervalSet();
-  /** Addresses that are handed out last, wherever they are: what has asked for them by name does not run now. */
+  /** Addresses to allocate last: a container that is not running has requested them by name. */
   readonly avoided = new IntervalSet();
 
-  /** @throws WEAVE_STORE when what is stored is damaged */
+  /** @throws WEAVE_STORE when a stored entry is damaged */
   constructor(store: Store) {
     this.#store = store;
     for (const [key, value] of store.list(PREFIX)) {
-      const { container, leases } = checkStored(key, value, shape, "'weave reset' starts anew.");
+      const { container, leases } = checkStored(key, value, shape, RESET_HINT);
       this.#keep({
         ident: key.slice(PREFIX.length),
         container,
@@ -62,26 +63,31 @@ export class LeaseTable {
     return this.#holders.values();
   }
 
-  /** Who holds an address. */
+  /** The holder of an address. */
   holderOf(address: bigint): LeaseHolder | undefined {
     const ident = this.#byAddress.get(address);
     return ident === undefined ? undefined : this.#holders.get(ident);
   }
 
-  /** Held addresses and their holders. */
-  addresses(): IterableIterator<[bigint, string]> {
+  /** Held addresses. */
+  addresses(): IterableIterator<bigint> {
+    return this.#byAddress.keys();
+  }
+
+  /** Held addresses and the ids of their holders. */
+  entries(): IterableIterator<[bigint, string]> {
     return this.#byAddress.entries();
   }
 
-  /** What a holder has in one subnet. */
+  /** The lease of a holder in one subnet. */
   leaseIn(ident: string, subnet: { readonly start: bigint; readonly end: bigint }): Lease | undefined {
     return this.#holders.get(ident)?.leases.find(({ address }) => subnet.start <= address && address < subnet.end);
   }
 
   /**
-   * Gives an address that nobody holds to a holder, who thereby lives.
+   * Adds a free address to a holder, and marks it as alive.
    *
-   * @throws WEAVE_STORE when it cannot be written; then nothing has changed
+   * @throws WEAVE_STORE when it cannot be written; then nothing has changed. WEAVE_IPAM when there are too many
    */
   add(ident: string, lease: Lease, container: boolean): void {
     const was = this.#holders.get(ident);
@@ -97,7 +103,7 @@ export class LeaseTable {
     });
   }
 
-  /** Takes an address from its holder. @throws WEAVE_STORE */
+  /** @throws WEAVE_STORE; WEAVE_IPAM_NOT_FOUND when the holder does not have the address */
   remove(ident: string, address: bigint): void {
     const was = this.#holders.get(ident);
     const leases = was?.leases.filter((lease) => lease.address !== address) ?? [];
@@ -115,17 +121,22 @@ export class LeaseTable {
   }
 
   /**
-   * A container was seen dead, or alive again. The time of its first death counts until it lives again.
+   * A container is dead since `at`, on the clock; the first time counts until it is alive again.
    *
    * @param inDoubt whether an interface may still have its addresses
    */
-  mark(ident: string, died: number | undefined, inDoubt = false): void {
+  markDead(ident: string, at: number, inDoubt = false): void {
     const was = this.#holders.get(ident);
-    if (was === undefined || !was.container) return;
-    this.#holders.set(ident, { ...was, died: died === undefined ? undefined : (was.died ?? died), inDoubt });
+    if (was?.container) this.#holders.set(ident, { ...was, died: was.died ?? at, inDoubt });
   }
 
-  /** Replaces the addresses that are handed out last. Those that are held are none the less held. */
+  /** A container is alive, perhaps again. */
+  markAlive(ident: string): void {
+    const was = this.#holders.get(ident);
+    if (was?.container) this.#holders.set(ident, { ...was, died: undefined, inDoubt: false });
+  }
+
+  /** Replaces the addresses to allocate last. Leases are not changed. */
   avoid(addresses: ReadonlySet<bigint>): void {
     for (const { start, end } of [...this.avoided])
       for (let address = start; address < end; address++) if (!addresses.has(address)) this.avoided.delete(address);

@@ -1,30 +1,23 @@
-import { durationText } from "#ipam/surroundings.js";
+import { durationText, type Reason } from "#ipam/ring/reason.js";
 import type { Clock, Timer } from "#src/clock.js";
 import { WeaveError } from "#src/errors.js";
 
-/** Why something waits, and what ends it. The log, `status ipam` and errors use these words. */
-export interface Reason {
-  readonly why: string;
-  /** The command or change that helps. */
-  readonly next: string;
-}
-
 export interface WaitOptions {
-  /** Gives up; the promise is rejected with WEAVE_CANCELLED. */
+  /** Ends the wait; the promise is rejected with WEAVE_CANCELLED. */
   readonly signal?: AbortSignal;
-  /** Milliseconds from now; then the promise is rejected with WEAVE_IPAM_WAIT and the reason. Without end if left out. */
+  /** Milliseconds until the promise is rejected with WEAVE_IPAM_WAIT and the reason; no limit by default. */
   readonly timeoutMs?: number;
 }
 
-export type Kind = "prime" | "claim" | "allocate";
-/** Whoever needs only a ring first, then who wants a certain address, then who takes any. As the original. */
-const ORDER: readonly Kind[] = ["prime", "claim", "allocate"];
+export type WaitKind = "prime" | "claim" | "allocate";
+/** Order of retries: requests that need only a ring, then those for a certain address, then those for any address. */
+const ORDER: readonly WaitKind[] = ["prime", "claim", "allocate"];
 
-/** Something that could not be done at once. */
+/** A blocked request. */
 export interface Waiter {
-  readonly kind: Kind;
+  readonly kind: WaitKind;
   readonly ident: string;
-  /** What is wanted: an address, a subnet, or "". */
+  /** The requested address or subnet, or "". */
   readonly subject: string;
   /** On the clock. */
   readonly since: number;
@@ -32,15 +25,15 @@ export interface Waiter {
 }
 
 interface Entry extends Waiter {
-  /** True: done. @throws what ends the wait for good */
+  /** True: done. An error ends the wait. */
   attempt(): boolean;
   end(error: unknown): void;
 }
 
-/** At most this many things wait; more is a client gone wild. */
+/** Limit for faulty clients. */
 const MAX_WAITERS = 4_096;
 
-/** Operations that wait for the ring, for space, or for another peer's answer. All are tried again on every change. */
+/** Requests that wait for the ring, for space, or for another peer's answer. All are retried on every change. */
 export class WaitQueue {
   readonly #clock: Clock;
   readonly #entries = new Set<Entry>();
@@ -56,10 +49,10 @@ export class WaitQueue {
   }
 
   /**
-   * Tries now, and again on each {@link retry} until it is done.
+   * Attempts a request now, and again on each {@link retry} until it is done.
    *
-   * @param attempt returns undefined as long as it must wait; what it throws ends the wait
-   * @throws WEAVE_CANCELLED, WEAVE_IPAM_WAIT, and what `attempt` throws
+   * @param attempt returns undefined while the request must wait; an error ends the wait
+   * @throws WEAVE_CANCELLED, WEAVE_IPAM_WAIT, and the errors of `attempt`
    */
   run<T>(
     what: Pick<Waiter, "kind" | "ident" | "subject" | "reason"> & { attempt(): T | undefined },
@@ -67,8 +60,8 @@ export class WaitQueue {
   ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       if (signal?.aborted) throw cancelled(what.ident);
-      const now = what.attempt();
-      if (now !== undefined) return resolve(now);
+      const value = what.attempt();
+      if (value !== undefined) return resolve(value);
       if (this.#entries.size >= MAX_WAITERS)
         throw new WeaveError("WEAVE_IPAM_WAIT", `more than ${MAX_WAITERS} requests wait for addresses already`);
       let timer: Timer | undefined;
@@ -93,15 +86,15 @@ export class WaitQueue {
           reject(error);
         },
       };
-      if (timeoutMs !== undefined) timer = this.#clock.after(timeoutMs, () => entry.end(this.#late(entry)));
+      if (timeoutMs !== undefined) timer = this.#clock.after(timeoutMs, () => entry.end(this.#timeout(entry)));
       signal?.addEventListener("abort", onAbort);
       this.#entries.add(entry);
     });
   }
 
-  /** Tries all that wait. */
+  /** Attempts all waiting requests. */
   retry(): void {
-    // What succeeds may change something, which asks for another turn: not inside this one.
+    // An attempt may change something and so call this again: that is one more turn, not a nested one.
     this.#again = this.#running;
     if (this.#running) return;
     this.#running = true;
@@ -115,14 +108,14 @@ export class WaitQueue {
     }
   }
 
-  /** Ends the waits of one container, or all. */
+  /** Ends the waits of one container, or all waits. */
   cancel(why: string, ident?: string): void {
     for (const entry of [...this.#entries])
       if (ident === undefined || entry.ident === ident)
         entry.end(new WeaveError("WEAVE_CANCELLED", `${subjectText(entry)}: ${why}`));
   }
 
-  #late(entry: Entry): WeaveError {
+  #timeout(entry: Entry): WeaveError {
     const { why, next } = entry.reason();
     const waited = durationText(this.#clock.now() - entry.since);
     return new WeaveError("WEAVE_IPAM_WAIT", `${subjectText(entry)}: after ${waited} it still waits for ${why}`, {

@@ -1,4 +1,4 @@
-/** Whole addresses from `start` up to, and without, `end`. Integers of any width: IPv4 now, IPv6 by the same code. */
+/** Addresses from `start` (included) to `end` (excluded), as integers of any width: IPv4 now, IPv6 with the same code. */
 export interface Interval {
   readonly start: bigint;
   readonly end: bigint;
@@ -8,7 +8,7 @@ export const sizeOf = ({ start, end }: Interval): bigint => end - start;
 
 export const contains = ({ start, end }: Interval, address: bigint): boolean => start <= address && address < end;
 
-/** What two intervals have in common; undefined when that is nothing. */
+/** The intersection of two intervals; undefined when it is empty. */
 export function overlap(a: Interval, b: Interval): Interval | undefined {
   const start = a.start > b.start ? a.start : b.start;
   const end = a.end < b.end ? a.end : b.end;
@@ -30,8 +30,8 @@ export function subtract(whole: Interval, parts: Iterable<Interval>): Interval[]
 }
 
 /**
- * The largest block in an interval that one CIDR can name: a power of two of addresses, aligned to its size. Of several the
- * lowest. It is always larger than a quarter of the interval.
+ * The largest CIDR block in an interval: a power of two of addresses, aligned to its size; the lowest of several. It is
+ * always larger than a quarter of the interval.
  */
 export function largestBlock({ start, end }: Interval): Interval {
   for (let bits = BigInt((end - start).toString(2).length - 1); ; bits--) {
@@ -41,7 +41,7 @@ export function largestBlock({ start, end }: Interval): Interval {
   }
 }
 
-/** A set of integers as sorted intervals that neither overlap nor touch: small when what it holds is dense. */
+/** A set of integers as sorted intervals that neither overlap nor touch: small when its members are dense. */
 export class IntervalSet implements Iterable<Interval> {
   readonly #intervals: { start: bigint; end: bigint }[] = [];
   #size = 0n;
@@ -59,7 +59,7 @@ export class IntervalSet implements Iterable<Interval> {
     return found !== undefined && found.start <= value;
   }
 
-  /** Adds one value. False: it was there. */
+  /** Adds one value. False: it was a member already. */
   add(value: bigint): boolean {
     const at = this.#firstEndingAfter(value);
     const [before, after] = [this.#intervals[at - 1], this.#intervals[at]];
@@ -76,7 +76,7 @@ export class IntervalSet implements Iterable<Interval> {
     return true;
   }
 
-  /** Takes one value out. False: it was not there. */
+  /** Removes one value. False: it was not a member. */
   delete(value: bigint): boolean {
     const at = this.#firstEndingAfter(value);
     const found = this.#intervals[at];
@@ -103,7 +103,7 @@ export class IntervalSet implements Iterable<Interval> {
   lowestGap(bounds: Interval): bigint | undefined {
     let candidate = bounds.start;
     const found = this.#intervals[this.#firstEndingAfter(candidate)];
-    // Intervals never touch, so that what follows one is a gap.
+    // Intervals never touch, so each is followed by a gap.
     if (found !== undefined && found.start <= candidate) candidate = found.end;
     return candidate < bounds.end ? candidate : undefined;
   }

@@ -4,26 +4,26 @@ import type { Subnet } from "#ipam/ring/subnet.js";
 import type { PeerName } from "#mesh/peer.js";
 import { compareText, shortHash } from "#src/text.js";
 
-/** Why a span belongs to its owner. The order is the wire's: add at the end. */
+/** Why a span belongs to its owner. The wire carries the index: add at the end. */
 export const CAUSES = ["first division", "donation", "rmpeer", "reset", "kept", "tidied"] as const;
 export type Cause = (typeof CAUSES)[number];
 
 /**
- * Who may hand out an address. Of two claims the higher in ({@link epoch}, {@link version}) holds; the other fields are
- * told along, and decide where operators made two claims of one rank.
+ * Which peer may allocate an address. Of two ownerships the one higher in ({@link epoch}, {@link version}) wins; the other
+ * fields are history, and decide between two of equal rank, which operators can cause.
  */
 export interface Ownership {
   readonly owner: PeerName;
-  /** How often an operator took this over (`rmpeer`). A peer that was away finds its epoch closed, and obeys. */
+  /** Number of takeovers (`rmpeer`) so far. A peer that was away finds a higher epoch than its own, and applies it. */
   readonly epoch: number;
-  /** Counts what owners did in this epoch: only the owner moves it on. */
+  /** Number of changes in this epoch: only the owner increments it. */
   readonly version: number;
-  /** Taken over, and not yet agreed by all who can be asked: nobody hands it out. */
+  /** Taken over, and not yet agreed on by all reachable peers: no peer allocates from it. */
   readonly pending: boolean;
   /** Unix time in seconds. */
   readonly since: number;
   readonly cause: Cause;
-  /** Whose it was before. */
+  /** The previous owner. */
   readonly from: PeerName | undefined;
 }
 
@@ -31,7 +31,7 @@ export interface Span extends Interval {
   readonly value: Ownership;
 }
 
-/** How a ring came to be. Two rings that were made apart never mix: the higher one holds, the same everywhere. */
+/** The origin of a ring. Two rings of different origin never merge: the higher one wins, the same at all peers. */
 export interface Genesis {
   /** Sorted, without repetition: the range was first divided among them. */
   readonly peers: readonly PeerName[];
@@ -40,8 +40,8 @@ export interface Genesis {
 }
 
 /**
- * Positive when `a` holds against `b`. A ring that more peers agreed on beats one that somebody made alone; of two alike
- * the older one, where more has been handed out.
+ * Positive when `a` wins against `b`: the ring that more peers agreed on; of two alike the older one, because more has been
+ * allocated from it.
  */
 export function compareGenesis(a: Genesis, b: Genesis): number {
   if (a.peers.length !== b.peers.length) return a.peers.length - b.peers.length;
@@ -49,7 +49,7 @@ export function compareGenesis(a: Genesis, b: Genesis): number {
   return compareText(b.peers.join(), a.peers.join());
 }
 
-/** A total order, so that the higher of two is the same everywhere. */
+/** A total order, so that the higher of two is the same at all peers. */
 export function compareOwnership(a: Ownership, b: Ownership): number {
   return (
     a.epoch - b.epoch ||
@@ -64,7 +64,7 @@ export function compareOwnership(a: Ownership, b: Ownership): number {
 
 const same = (a: Ownership, b: Ownership): boolean => a === b || compareOwnership(a, b) === 0;
 
-/** Neighbours with one value become one span. */
+/** Joins adjacent spans of equal value. */
 function coalesce(spans: Iterable<Span>): Span[] {
   const result: { start: bigint; end: bigint; value: Ownership }[] = [];
   for (const { start, end, value } of spans) {
@@ -76,10 +76,10 @@ function coalesce(spans: Iterable<Span>): Span[] {
 }
 
 /**
- * Who owns which part of the range: a function from addresses to {@link Ownership}, as spans that cover the range exactly
- * once. {@link join} takes the higher value at each address, so rings form a join-semilattice: merging is total,
- * commutative, associative and idempotent, and peers that hear the same, in any order and any number of times, know the
- * same (Shapiro et al., Conflict-free Replicated Data Types, 2011). Immutable.
+ * Which peer owns which part of the range: a function from addresses to {@link Ownership}, as spans that cover the range
+ * exactly once. {@link join} takes the higher value at each address, so rings form a join-semilattice: merging is total,
+ * commutative, associative and idempotent, and peers that receive the same updates, in any order and any number of times,
+ * have equal rings (Shapiro et al., Conflict-free Replicated Data Types, 2011). Immutable.
  */
 export class Ring {
   readonly range: Subnet;
@@ -119,7 +119,7 @@ export class Ring {
     return new Ring(range, genesis, coalesce(spans));
   }
 
-  /** A whole ring as another peer or the disk has it; undefined when the spans do not cover the range exactly once. */
+  /** A whole ring from another peer or the disk; undefined when the spans do not cover the range exactly once. */
   static whole(range: Subnet, genesis: Genesis, spans: readonly Span[]): Ring | undefined {
     let at = range.start;
     for (const { start, end } of spans) {
@@ -130,9 +130,9 @@ export class Ring {
   }
 
   /**
-   * Merges what others know. @param updates sorted, not overlapping, within the range
+   * Merges updates of other peers. @param updates sorted, not overlapping, within the range
    *
-   * @returns the merged ring (this one when nothing was new), and what of the updates was news
+   * @returns the merged ring (this one when nothing was new), and the part of the updates that was new
    */
   join(updates: readonly Span[]): { ring: Ring; news: Span[] } {
     const news: Span[] = [];
@@ -184,7 +184,7 @@ export class Ring {
     return shares;
   }
 
-  /** Tells rings of different origin apart; 22 characters. */
+  /** Distinguishes rings of different origin; 22 characters. */
   get id(): string {
     this.#id ??= shortHash(createHash("sha256").update(JSON.stringify([this.range.text, this.genesis])));
     return this.#id;

@@ -1,8 +1,8 @@
 import { type Interval, IntervalSet, largestBlock, overlap, sizeOf, subtract } from "#ipam/ring/interval.js";
 
 /**
- * What a peer has to hand out: its own ranges (from the ring) without what is held. Nothing is stored twice, so own ranges
- * are always used ∪ free.
+ * The address space of a peer: its own ranges (from the ring) minus the addresses in use. Free space is computed and never
+ * stored, so own ranges are always used ∪ free.
  */
 export class Space {
   readonly #own: readonly Interval[];
@@ -11,8 +11,8 @@ export class Space {
 
   /**
    * @param own sorted, not overlapping
-   * @param used all addresses that somebody here holds, wherever they are
-   * @param avoided addresses to hand out last, wherever they are
+   * @param used all addresses that have a holder on this host, inside and outside the own ranges
+   * @param avoided addresses to allocate last, inside and outside the own ranges
    */
   constructor(own: readonly Interval[], used: IntervalSet, avoided = new IntervalSet()) {
     this.#own = own;
@@ -24,17 +24,17 @@ export class Space {
     return this.#own.some(({ start, end }) => start <= address && address < end);
   }
 
-  /** Whether an address may be handed out. */
+  /** Whether an address may be allocated. */
   isFree(address: bigint): boolean {
     return this.owns(address) && !this.#used.has(address);
   }
 
-  /** The lowest free address of an interval, of those that need not be avoided. */
+  /** The lowest free address of an interval that is not avoided. */
   lowest(bounds: Interval): bigint | undefined {
-    return this.#lowest(bounds, (common) => this.#lowestWelcome(common));
+    return this.#lowest(bounds, (common) => this.#lowestPreferred(common));
   }
 
-  /** The lowest free address of an interval, whether it is to be avoided or not. */
+  /** The lowest free address of an interval, avoided or not. */
   lowestOfAll(bounds: Interval): bigint | undefined {
     return this.#lowest(bounds, (common) => this.#used.lowestGap(common));
   }
@@ -49,13 +49,13 @@ export class Space {
   }
 
   /** Neither used nor avoided. */
-  #lowestWelcome({ start, end }: Interval): bigint | undefined {
+  #lowestPreferred({ start, end }: Interval): bigint | undefined {
     for (let from = start; from < end; ) {
       const unused = this.#used.lowestGap({ start: from, end });
       if (unused === undefined) return undefined;
-      const welcome = this.#avoided.lowestGap({ start: unused, end });
-      if (welcome === undefined || welcome === unused) return welcome;
-      from = welcome;
+      const preferred = this.#avoided.lowestGap({ start: unused, end });
+      if (preferred === undefined || preferred === unused) return preferred;
+      from = preferred;
     }
     return undefined;
   }
@@ -73,14 +73,15 @@ export class Space {
   }
 
   /**
-   * What to give to a peer that has nothing left: the largest free block, but not more than about half of what is free, and
-   * then the upper part, as we hand out the lowest first. Of what is to be avoided only where there is nothing else.
+   * The block to donate to a peer that has no free address: the largest free one, or its upper half when it is more than
+   * about half of the free space, because this peer allocates the lowest addresses first. Avoided addresses are donated
+   * only when there are no others.
    */
   donation(bounds: Interval): Interval | undefined {
     const free = [...this.#free(bounds)];
-    const welcome = free.flatMap((each) => subtract(each, this.#avoided.within(each)));
+    const preferred = free.flatMap((each) => subtract(each, this.#avoided.within(each)));
     let largest: Interval | undefined;
-    for (const each of welcome.length > 0 ? welcome : free) {
+    for (const each of preferred.length > 0 ? preferred : free) {
       const block = largestBlock(each);
       if (largest === undefined || sizeOf(block) >= sizeOf(largest)) largest = block;
     }

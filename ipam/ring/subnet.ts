@@ -2,7 +2,7 @@ import type { Interval } from "#ipam/ring/interval.js";
 import { isIpv4, parseCidr } from "#src/address.js";
 import { WeaveError } from "#src/errors.js";
 
-/** Smaller ones have no room for a network address, a broadcast address and a host or two. As the original. */
+/** Smaller ones have no room for a network address, a broadcast address and a host or two. */
 export const MIN_SUBNET = 4n;
 
 /** A network of one family, as the interval of its addresses. */
@@ -12,13 +12,13 @@ export interface Subnet extends Interval {
   readonly text: string;
 }
 
-/** An address with the prefix length of its subnet, as containers get it. */
+/** An address with the prefix length of its subnet, as a container gets it. */
 export interface Lease {
   readonly address: bigint;
   readonly prefix: number;
 }
 
-/** Bits of an address. IPv6 ranges need only this to follow the family. */
+/** Bits of an address. For IPv6 ranges only this must follow the family. */
 const BITS = 32;
 
 /** An IPv4 address as an integer. @throws WEAVE_ADDRESS_INVALID */
@@ -85,7 +85,7 @@ export function subnetOf({ address, prefix }: Lease): Subnet {
   return { start, end: start + size, prefix, text: `${addressText(start)}/${prefix}` };
 }
 
-/** What may be handed out: all but the network's own address and the broadcast address. */
+/** The addresses of hosts: all but the network's own address and the broadcast address. */
 export function hostsOf({ start, end }: Interval): Interval {
   return { start: start + 1n, end: end - 1n };
 }

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { Allocator } from "#ipam/allocator.js";
 import { Ring } from "#ipam/ring/ring.js";
 import { parseSubnet } from "#ipam/ring/subnet.js";
-import { encodeMessage } from "#ipam/wire/ipam-message.js";
+import { encodeIpamMessage } from "#ipam/wire/ipam-message.js";
 import { systemClock } from "#src/clock.js";
 import { silentLog } from "#src/log.js";
 import { systemRandom } from "#src/random.js";
@@ -134,7 +134,7 @@ function ringMemory(): void {
   const rings = Array.from({ length: 20 }, () => Ring.first(range, genesis));
   global.gc?.();
   const bytes = (process.memoryUsage().heapUsed - before) / rings.length;
-  const wire = encodeMessage(range.text, { kind: "ring", genesis, spans: rings[0].spans, ask: false }).length;
+  const wire = encodeIpamMessage(range.text, { kind: "ring", genesis, spans: rings[0].spans, ask: false }).length;
   say(
     "a ring of 1,000 peers: memory, and on the wire",
     `${(bytes / 1_024).toFixed(0)} KB, ${(wire / 1_024).toFixed(0)} KB`,

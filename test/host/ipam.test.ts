@@ -227,16 +227,16 @@ test(
       // All of a small range, while one host is away: who waits is told whose addresses those are.
       const alive = await h1.weave("rmpeer", "h3");
       assert.equal(alive.code, 1);
-      assert.match(alive.stderr, /^02:00:00:00:00:03\(h3\) is within reach, and not dead\n/);
+      assert.match(alive.stderr, /^02:00:00:00:00:03\(h3\) is reachable, and not dead\n/);
       for (const pid of [h3.supervisorPid, h3.routerPid]) process.kill(pid!, "SIGKILL");
-      await until("h3 is out of reach", async () => /h3\).*- unreachable!/.test(await h1.ok("status", "ipam")), 30_000);
+      await until("h3 is unreachable", async () => /h3\).*- unreachable!/.test(await h1.ok("status", "ipam")), 30_000);
       let full = await h1.weave("attach", "--timeout", "3", `netns:${(await h1.container("w0")).ns}`);
       for (let i = 1; full.code === 0 && i < 16; i++)
         full = await h1.weave("attach", "--timeout", "3", `netns:${(await h1.container(`w${i}`)).ns}`);
       assert.equal(full.code, 1);
       assert.match(
         full.stderr,
-        /are owned by 02:00:00:00:00:03\(h3\), out of reach\nIf dead for good: 'weave rmpeer 02:00:00:00:00:03'\./,
+        /are owned by unreachable peers: 02:00:00:00:00:03\(h3\)\nIf dead for good: 'weave rmpeer 02:00:00:00:00:03'\./,
       );
       assert.match(await h1.ok("rmpeer", "h3"), /^\d+ IPs taken over from h3\n$/);
       assert.equal(await h2.ok("rmpeer", "h3"), "0 IPs taken over from h3\n");

@@ -165,7 +165,7 @@ export class Schedule {
         host.containers.get(ident)!.add(value);
         this.grants++;
         // It was removed, came back, and found nobody to tell it so: the operator let two of them live.
-        if (this.#removed.has(host) && host.allocator?.unheard) this.#excused.add(value);
+        if (this.#removed.has(host) && host.allocator?.unconfirmed) this.#excused.add(value);
         this.#checkHolders(value);
       },
       (error) => {

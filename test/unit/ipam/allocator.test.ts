@@ -71,7 +71,7 @@ test("nothing is handed out before a quorum agrees; who waits is told why, and w
   await network.run(10_000);
   assert.equal(a.allocator!.ring, undefined);
   assert.deepEqual(a.allocator!.election, { elector: true, known: 1, quorum: 2 });
-  assert.match(a.allocator!.waiters[0].reason().why, /quorum 2, known 1 of 1 peers within reach \(for 10 s\)/);
+  assert.match(a.allocator!.waiters[0].reason().why, /quorum 2, known 1 of 1 reachable peers \(for 10 s\)/);
   assert.match(a.allocator!.waiters[0].reason().next, /1 more must agree: 'weave connect'/);
   await network.run(25_000);
   await failsWith(
@@ -153,7 +153,7 @@ test("claims: free, own, another's, in use, network and broadcast address, outsi
   await failsWith(
     put(network, a, "v", "10.32.0.201/24"),
     "WEAVE_IPAM_PEER_UNREACHABLE",
-    /owned by other peer .* - it is not within reach\nIf .*'weave rmpeer/,
+    /owned by other peer .* - it is not reachable\nIf .*'weave rmpeer/,
   );
 });
 
@@ -260,7 +260,7 @@ test("rmpeer by several at once: one of them gets all, nobody hands out before a
   await failsWith(
     (async () => a.allocator!.removePeer("h1"))(),
     "WEAVE_IPAM_PEER_ALIVE",
-    /\(h1\) is within reach, and not dead\nRun 'weave reset' on that host/,
+    /\(h1\) is reachable, and not dead\nRun 'weave reset' on that host/,
   );
   const results = [a, b, c].map(({ allocator }) => allocator!.removePeer("h3"));
   assert.deepEqual(
@@ -304,7 +304,7 @@ test("a peer that was removed by mistake keeps what its containers hold, where n
   assert.equal(b.allocator!.ring!.at(parseLease(mine).address).value.cause, "kept");
   assert.match(
     explainAddress(a.allocator!, parseLease(mine).address).join("\n"),
-    /owned by .*\(h2\) since .*, epoch 1.*\nleft by .*\(h0\)/,
+    /owned by .*\(h2\) since .*, epoch 1.*\ntransferred by .*\(h0\)/,
   );
   assert.match(explainPeer(a.allocator!, a.name)[0], /\(h0\) owns \d+ IPs/);
 });

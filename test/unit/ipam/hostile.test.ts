@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Ownership } from "#ipam/ring/ring.js";
 import { parseSubnet } from "#ipam/ring/subnet.js";
-import { decodeMessage, encodeMessage, type Message } from "#ipam/wire/ipam-message.js";
+import { decodeIpamMessage, encodeIpamMessage, type IpamMessage } from "#ipam/wire/ipam-message.js";
 import { MAX_AHEAD_MS } from "#mesh/counter.js";
 import { IpamNetwork, type SimHost } from "#test/sim/ipam-network.js";
 
@@ -31,11 +31,11 @@ async function allocate(network: IpamNetwork, host: SimHost, ident: string): Pro
 }
 
 /** Mallory says something to all. @returns how many refused it */
-function attack(network: IpamNetwork, message: Message): number {
+function attack(network: IpamNetwork, message: IpamMessage): number {
   let refused = 0;
   for (const { allocator } of network.hosts) {
     try {
-      allocator!.gossiper.onGossip(MALLORY, encodeMessage(RANGE, message));
+      allocator!.gossiper.onGossip(MALLORY, encodeIpamMessage(RANGE, message));
     } catch (error) {
       assert.equal((error as { code?: string }).code, "WEAVE_MESSAGE_MALFORMED");
       refused++;
@@ -123,7 +123,7 @@ test("a forged hint at what a peer has free is overruled by its next", async () 
     onBroadcast: (from, payload) => gossiper.onBroadcast(from, payload),
     state: () => gossiper.state(),
     onGossip: (from, payload) => {
-      const { body } = decodeMessage(payload);
+      const { body } = decodeIpamMessage(payload);
       if (body.kind === "hint" && body.peer === host.name) hints.push(body.version);
       return gossiper.onGossip(from, payload);
     },

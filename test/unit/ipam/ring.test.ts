@@ -5,7 +5,7 @@ import { IntervalSet, largestBlock, sizeOf, subtract } from "#ipam/ring/interval
 import { compareGenesis, compareOwnership, type Ownership, Ring, type Span } from "#ipam/ring/ring.js";
 import { Space } from "#ipam/ring/space.js";
 import { addressText, hostsOf, parseLease, parseSubnet, subnetOf } from "#ipam/ring/subnet.js";
-import { decodeMessage, encodeMessage, fromWire } from "#ipam/wire/ipam-message.js";
+import { decodeIpamMessage, encodeIpamMessage, fromWire } from "#ipam/wire/ipam-message.js";
 import { WeaveError } from "#src/errors.js";
 
 const RANGE = parseSubnet("10.32.0.0/26");
@@ -113,8 +113,8 @@ test("of two rings the one that more peers made holds, then the older", () => {
 test("what is sent arrives as it was; what contradicts itself is refused", () => {
   fc.assert(
     fc.property(updates, (spans) => {
-      const bytes = encodeMessage(RANGE.text, { kind: "ring", genesis, spans: joined(spans).spans, ask: true });
-      const { range, body } = decodeMessage(bytes);
+      const bytes = encodeIpamMessage(RANGE.text, { kind: "ring", genesis, spans: joined(spans).spans, ask: true });
+      const { range, body } = decodeIpamMessage(bytes);
       assert.equal(range, RANGE.text);
       const message = fromWire(body, RANGE);
       assert.ok(message.kind === "ring");
@@ -122,7 +122,7 @@ test("what is sent arrives as it was; what contradicts itself is refused", () =>
     }),
   );
   const send = (spans: Span[]) =>
-    fromWire(decodeMessage(encodeMessage("x", { kind: "news", ring: "", spans })).body, RANGE);
+    fromWire(decodeIpamMessage(encodeIpamMessage("x", { kind: "news", ring: "", spans })).body, RANGE);
   const value = first.spans[0].value;
   const refused = (spans: Span[]) =>
     assert.throws(

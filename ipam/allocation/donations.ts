@@ -1,0 +1,74 @@
+import type { OwnershipCheck } from "#ipam/agreement/ownership-check.js";
+import type { RingState } from "#ipam/agreement/ring-state.js";
+import type { RingSync } from "#ipam/agreement/ring-sync.js";
+import type { Interval } from "#ipam/ring/interval.js";
+import type { Subnet } from "#ipam/ring/subnet.js";
+import type { MessageSender } from "#ipam/wire/message-sender.js";
+import { successor } from "#mesh/counter.js";
+import type { PeerName } from "#mesh/peer.js";
+
+export interface DonationsDeps {
+  readonly self: PeerName;
+  readonly range: Subnet;
+  /** Milliseconds since the Unix epoch, on the network's clock. */
+  readonly time: () => number;
+  readonly sender: MessageSender;
+  readonly state: RingState;
+  readonly sync: RingSync;
+  readonly ownershipCheck: OwnershipCheck;
+}
+
+/** This peer as a donor: answers requests for space, and announces how much is free. */
+export class Donations {
+  readonly #deps: DonationsDeps;
+  /** The last announcement; undefined when the next one must be sent in any case. */
+  #announced: number | undefined;
+  #hintVersion = 0;
+
+  constructor(deps: DonationsDeps) {
+    this.#deps = deps;
+  }
+
+  /** Donates space in an interval to a peer, or denies it. @throws WEAVE_STORE */
+  request(from: PeerName, bounds: Interval): void {
+    const { self, range, sender, state, sync, ownershipCheck } = this.#deps;
+    const { ring, space } = state;
+    // Not while this peer may have lost it.
+    if (ring === undefined || ownershipCheck.running) return;
+    const block = space.donation(bounds);
+    if (block !== undefined) {
+      state.decide(
+        ring.within(block).map(({ start, end, value }) => ({
+          start,
+          end,
+          value: state.successor(value, { owner: from, cause: "donation" }),
+        })),
+        from,
+      );
+    } else if (ring.within(bounds).every(({ value }) => value.owner !== self)) {
+      // The other peer's ring is older: this peer owns nothing there.
+      sync.sendRing(from, true);
+    } else sender.unicast(from, { kind: "denied", bounds, free: Number(space.freeIn(range)) });
+  }
+
+  /** Another peer gossips a hint in this peer's name: the next own hint must have a higher version. */
+  receiveOwnHint(version: number): void {
+    if (version <= this.#hintVersion) return;
+    this.#hintVersion = version;
+    this.#announced = undefined;
+  }
+
+  /** Announces the number of free addresses when it has doubled or halved: precise enough to choose a donor, and rare. */
+  announce(): void {
+    const { self, range, time, sender, state } = this.#deps;
+    const { ring, space } = state;
+    if (ring === undefined) return;
+    const free = Number(space.freeIn(range));
+    // Before the first announcement others assume that all of this peer's share is free.
+    const announced = this.#announced ?? Number(ring.shares().get(self) ?? 0n);
+    if (free === announced || (free > announced / 2 && free < announced * 2)) return;
+    this.#announced = free;
+    this.#hintVersion = Math.max(time(), successor(this.#hintVersion));
+    sender.gossip({ kind: "hint", peer: self, version: this.#hintVersion, free });
+  }
+}

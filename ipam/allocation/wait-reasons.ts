@@ -1,0 +1,82 @@
+import type { Bootstrap } from "#ipam/agreement/bootstrap.js";
+import type { OwnershipCheck } from "#ipam/agreement/ownership-check.js";
+import type { RingState } from "#ipam/agreement/ring-state.js";
+import type { Takeovers } from "#ipam/agreement/takeover.js";
+import type { Donors } from "#ipam/allocation/donors.js";
+import type { Interval } from "#ipam/ring/interval.js";
+import { peerText, type Reason } from "#ipam/ring/reason.js";
+import type { Ring } from "#ipam/ring/ring.js";
+import { intervalText } from "#ipam/ring/subnet.js";
+import type { KnownPeers, PeerName } from "#mesh/peer.js";
+
+/** Peers that a reason names; the rest is counted. */
+const NAMED = 5;
+
+export interface WaitReasonsDeps {
+  readonly self: PeerName;
+  readonly peers: KnownPeers;
+  readonly state: RingState;
+  readonly bootstrap: Bootstrap;
+  readonly ownershipCheck: OwnershipCheck;
+  readonly takeovers: Takeovers;
+  readonly donors: Donors;
+}
+
+/** Explains blocked requests: which peer or event a request waits for, and the command that unblocks it. */
+export class WaitReasons {
+  readonly #deps: WaitReasonsDeps;
+
+  constructor(deps: WaitReasonsDeps) {
+    this.#deps = deps;
+  }
+
+  /** @param bounds the interval that the request needs an address in */
+  reasonFor(bounds: Interval): Reason {
+    const { state, bootstrap, ownershipCheck, takeovers } = this.#deps;
+    const { ring } = state;
+    if (ring === undefined) return bootstrap.reason();
+    if (ownershipCheck.running) {
+      return {
+        why: "confirmation by other peers: this one was away, and may have been removed (for some seconds at most)",
+        next: "Nothing needs to be done.",
+      };
+    }
+    const takeover = takeovers.status;
+    if (takeover !== undefined) {
+      return {
+        why: `${this.#names(takeover.waiting)} to agree to a takeover of addresses ('weave rmpeer')`,
+        next: `A peer that is dead for good: 'weave rmpeer ${takeover.waiting[0]}'. One that is alive answers by itself.`,
+      };
+    }
+    return this.#noSpace(bounds, ring);
+  }
+
+  #noSpace(bounds: Interval, ring: Ring): Reason {
+    const { self, peers, donors } = this.#deps;
+    const reachable = peers.reachable();
+    const spans = ring.within(bounds);
+    const owners = [...new Set(spans.map(({ value }) => value.owner))];
+    const away = owners.filter((owner) => !(owner === self || reachable.has(owner)));
+    const { asked, denied } = donors.progress(bounds);
+    const size = spans
+      .filter(({ value }) => away.includes(value.owner))
+      .reduce((sum, { start, end }) => sum + end - start, 0n);
+    const parts = [
+      asked === undefined || !reachable.has(asked) ? "" : `the answer of ${peerText(peers, asked)}`,
+      `an address to become free in ${intervalText(bounds)}${denied > 0 ? `: ${denied} peers have none to give` : ""}`,
+      away.length > 0 ? `${size} are owned by unreachable peers: ${this.#names(away)}` : "",
+    ].filter((part) => part !== "");
+    return {
+      why: asked === undefined ? parts.join("; ") : parts[0],
+      next:
+        away.length > 0
+          ? `If dead for good: 'weave rmpeer ${away[0]}'.`
+          : "Free addresses, or ask for a larger subnet; 'weave status ipam' shows the owners.",
+    };
+  }
+
+  #names(peers: readonly PeerName[]): string {
+    const shown = peers.slice(0, NAMED).map((peer) => peerText(this.#deps.peers, peer));
+    return shown.join(", ") + (peers.length > shown.length ? ` and ${peers.length - shown.length} more` : "");
+  }
+}

@@ -1,0 +1,21 @@
+import { type KnownPeers, peerText as knownPeerText, type PeerName } from "#mesh/peer.js";
+
+/** Why a request waits, or what is wrong, and the step that helps. The log, `status ipam` and errors use the same words. */
+export interface Reason {
+  readonly why: string;
+  /** The command or change that helps. */
+  readonly next: string;
+}
+
+/** `name(nickname)`, as status and messages show a peer. */
+export function peerText(peers: KnownPeers, peer: PeerName): string {
+  return knownPeerText({ name: peer, nickname: peers.nickname(peer) ?? "?" });
+}
+
+/** A duration in milliseconds as `5 s`, `5 min` or `5 h`. */
+export function durationText(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1_000));
+  if (seconds < 120) return `${seconds} s`;
+  const minutes = Math.round(seconds / 60);
+  return minutes < 120 ? `${minutes} min` : `${Math.round(minutes / 60)} h`;
+}
