@@ -1,6 +1,7 @@
 import type { Hello } from "#mesh/channel.js";
 import type { Connection } from "#mesh/connection.js";
 import { MAX_AHEAD_MS, meshTime } from "#mesh/counter.js";
+import { agreeOnCarriers } from "#mesh/overlay.js";
 import { type PeerIdentity, type PeerName, peerText } from "#mesh/peer.js";
 import { Refusal } from "#mesh/refusals.js";
 import type { Topology } from "#mesh/topology.js";
@@ -49,6 +50,7 @@ export class Admission {
       throw new Refusal("collision", collisionText(known, remote));
     }
     this.#checkClock(connection, remote);
+    connection.carriers = agreeOnCarriers(hello.overlays, remote.overlays, connection.outbound);
     const { dialled } = connection;
     if (known === undefined && dialled !== undefined && !isTarget(dialled))
       throw new Refusal("unknown", `Found unknown remote name: ${remote.name} at ${dialled}`);

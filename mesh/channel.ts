@@ -69,7 +69,7 @@ export interface Hello extends PeerIdentity {
   readonly clock: number;
   /** Frames may go in clear, as far as this end is concerned. */
   readonly clear: boolean;
-  /** Overlays that this end can use, best first. */
+  /** Carriers of frames that this end has, best first: see `agreeOnCarriers`. */
   readonly overlays: readonly string[];
 }
 

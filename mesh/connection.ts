@@ -41,6 +41,8 @@ export class Connection {
   readonly wire: Wire;
   /** Known from `pending` on. */
   remote: Hello | undefined;
+  /** That both ends have, best first; known from `pending` on. */
+  carriers: readonly string[] = [];
   overlay: OverlayConnection | undefined;
   encrypted = true;
   /** The neighbour missed gossip on these channels while it was too slow. */
@@ -51,8 +53,8 @@ export class Connection {
   readonly #events: ConnectionEvents;
   readonly #liveness: Liveness;
   #state: "handshaking" | "open" | "closed" = "handshaking";
-  /** The overlay says that frames pass. */
-  #passes = false;
+  /** The overlay passes frames. */
+  #passing = false;
   #handshakeTimer: Timer | undefined;
   #wake: Timer | undefined;
   #opened = 0;
@@ -75,7 +77,7 @@ export class Connection {
 
   get state(): ConnectionState {
     if (this.#state !== "open") return this.#state;
-    return this.#passes && !this.#liveness.silent ? "established" : "pending";
+    return this.#passing && !this.#liveness.silent ? "established" : "pending";
   }
 
   /** Whether the other end does not answer. */
@@ -117,10 +119,10 @@ export class Connection {
     this.wire.send(last.bytes, sent);
   }
 
-  /** The overlay passes frames. False: that is known already. */
-  established(): boolean {
-    if (this.#state !== "open" || this.#passes) return false;
-    this.#passes = true;
+  /** Whether the overlay passes frames both ways. Returns false when that is known already. */
+  setPassing(passing: boolean): boolean {
+    if (this.#state !== "open" || this.#passing === passing) return false;
+    this.#passing = passing;
     return true;
   }
 

@@ -209,7 +209,7 @@ export class Mesh {
       connectionId: random.below(2 ** 32),
       clock: this.#clock.wall(),
       clear: clear(hostOf(wire.remoteAddress)),
-      overlays: [overlay.name],
+      overlays: overlay.carriers,
     };
     const options: ChannelOptions = {
       role: dialled === undefined ? "responder" : "initiator",
@@ -261,6 +261,7 @@ export class Mesh {
     this.#gossip.sendStates(connection);
     connection.overlay = overlay.open({
       remote,
+      carriers: connection.carriers,
       outbound: connection.outbound,
       remoteHost: hostOf(connection.wire.remoteAddress),
       localHost: hostOf(connection.wire.localAddress),
@@ -268,9 +269,10 @@ export class Mesh {
       encrypted: connection.encrypted,
       secret: secured.exporter,
       send: (payload, sent) => connection.send({ kind: "overlay", payload }, sent),
-      established: () => {
-        if (!connection.established()) return;
-        log.info("frames pass", { peer: peerText(remote), overlay: connection.overlay?.name ?? overlay.name });
+      passes: (passing) => {
+        if (!connection.setPassing(passing)) return;
+        const link = { peer: peerText(remote), overlay: connection.overlay?.name };
+        log.info(passing ? "frames pass" : "frames pass by no carrier", link);
         this.#announce.request();
         this.#dialler.wake();
       },

@@ -4,6 +4,7 @@ import { hostOf } from "#src/net/host-port.js";
 /** Why a connection was refused, as counters name it. */
 export const REFUSAL_REASONS = [
   "busy",
+  "carrier",
   "clock",
   "collision",
   "handshake",

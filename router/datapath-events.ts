@@ -1,22 +1,20 @@
 import type { Mesh } from "#mesh/mesh.js";
 import { type PeerName, peerText } from "#mesh/peer.js";
-import { type Sleeve, SleeveConnection } from "#router/carriers/sleeve.js";
+import type { Carriers } from "#router/carriers/carriers.js";
 import type { Datapath } from "#router/datapath/datapath.js";
 import type { DatapathEvent } from "#router/datapath/protocol.js";
 import { portsOf } from "#src/linux/links/bridge.js";
 import type { Log } from "#src/log.js";
 import { macFromNumber } from "#src/mac.js";
 
-/** The datapath session of an established neighbour. */
-export function sessionOf(mesh: Mesh, peer: PeerName): number | undefined {
+/** The number by which the frame threads send to a neighbour; undefined while frames do not pass. */
+export function nextHopTo(mesh: Mesh, peer: PeerName): number | undefined {
   const connection = mesh.connectionTo(peer);
-  return connection?.state === "established" && connection.overlay instanceof SleeveConnection
-    ? connection.overlay.session
-    : undefined;
+  return connection?.state === "established" ? connection.overlay?.nextHop : undefined;
 }
 
 export interface DatapathEventDeps {
-  readonly sleeve: Sleeve;
+  readonly carriers: Carriers;
   readonly mesh: Mesh;
   readonly datapath: Datapath;
   /** Names of the bridge and of the router's TAP. */
@@ -25,9 +23,9 @@ export interface DatapathEventDeps {
   readonly log: Log;
 }
 
-/** Passes what the threads report about paths to the sleeve, logs what they report about MACs and faults. */
+/** Passes what the threads report about paths to the carriers, logs what they report about MACs and faults. */
 export function handleDatapathEvent(event: DatapathEvent, deps: DatapathEventDeps): void {
-  const { sleeve, mesh, log } = deps;
+  const { carriers, mesh, log } = deps;
   const nameOf = (peer: number) => {
     const name = macFromNumber(peer);
     const record = mesh.peer(name);
@@ -40,7 +38,7 @@ export function handleDatapathEvent(event: DatapathEvent, deps: DatapathEventDep
     case "too-big":
     case "record":
     case "arrivals":
-      return sleeve.onEvent(event);
+      return carriers.onEvent(event);
     case "mac-moved":
       return log.info("Discovered remote MAC", {
         mac: macFromNumber(event.mac),

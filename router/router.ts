@@ -6,12 +6,13 @@ import { type PeerName, peerText } from "#mesh/peer.js";
 import type { Wire } from "#mesh/transport.js";
 import { Ipam } from "#router/addresses/ipam.js";
 import { parseIpamOptions } from "#router/addresses/options.js";
-import { Sleeve } from "#router/carriers/sleeve.js";
+import { CARRIERS } from "#router/carrier-list.js";
+import { Carriers } from "#router/carriers/carriers.js";
 import { Datapath, threadsFor } from "#router/datapath/datapath.js";
 import { allowedOffloads } from "#router/datapath/offloads.js";
 import type { DatapathEvent } from "#router/datapath/protocol.js";
 import { AT_LANE } from "#router/datapath/record.js";
-import { handleDatapathEvent, sessionOf } from "#router/datapath-events.js";
+import { handleDatapathEvent, nextHopTo } from "#router/datapath-events.js";
 import { Exposure } from "#router/exposure/exposure.js";
 import { frameRouteTable } from "#router/frame-routes.js";
 import { HostWatch } from "#router/host/host-watch.js";
@@ -188,7 +189,8 @@ export class Router {
       onFailure: onFatal,
     });
     undo.push(() => datapath.stop());
-    const sleeve = new Sleeve({
+    const carriers = new Carriers({
+      carriers: CARRIERS,
       datapath,
       linkMtu: linkMtuTo,
       sourceTo,
@@ -196,7 +198,7 @@ export class Router {
       random: systemRandom,
       log,
     });
-    const routeWatch = new RouteWatch(() => sleeve.linksChanged());
+    const routeWatch = new RouteWatch(() => carriers.linksChanged());
     undo.push(() => routeWatch.stop());
 
     const trusted = options.trustedSubnets.map(parseCidr);
@@ -210,7 +212,7 @@ export class Router {
       discovery: options.discovery,
       connectionLimit: options.connectionLimit,
       clear: (host) => !options.encryption || inSubnets(host, trusted),
-      overlay: sleeve,
+      overlay: carriers,
       dial: (address, signal) => dialWebSocket(address, options.host || undefined, signal),
       resolve: resolveHost,
       ownAddresses,
@@ -219,7 +221,7 @@ export class Router {
       log,
       events: {
         routes: () => {
-          datapath.send({ do: "routes", routes: frameRouteTable(mesh.frameRoutes, (peer) => sessionOf(mesh, peer)) });
+          datapath.send({ do: "routes", routes: frameRouteTable(mesh.frameRoutes, (peer) => nextHopTo(mesh, peer)) });
           onRoutes();
         },
         suspended: (peer) => {
@@ -237,7 +239,7 @@ export class Router {
     });
     undo.push(() => mesh.stop());
     onEvent = (event) =>
-      handleDatapathEvent(event, { sleeve, mesh, datapath, bridge: options.bridge, tap: TAP_NAME, log });
+      handleDatapathEvent(event, { carriers, mesh, datapath, bridge: options.bridge, tap: TAP_NAME, log });
 
     const exposure = new Exposure({
       store,

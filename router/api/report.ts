@@ -4,7 +4,6 @@ import type { AttemptStatus } from "#mesh/dial-schedule.js";
 import { type PeerRecord, peerText } from "#mesh/peer.js";
 import type { Refused } from "#mesh/refusals.js";
 import { type IpamReport, ipamReport, ipamStatusWord } from "#router/addresses/report.js";
-import { SleeveConnection } from "#router/carriers/sleeve.js";
 import { cipherText, offloadNames } from "#router/datapath/offloads.js";
 import { type DockerReport, dockerReports, type PluginReport, type ProxyReport } from "#router/docker/report.js";
 import { type DnsReport, dnsReport } from "#router/names/report.js";
@@ -232,12 +231,11 @@ function attemptReport({ address, state, error, retryAt }: AttemptStatus): Conne
 }
 
 function sleeveDiagnostics(connections: readonly Connection[]): unknown {
-  const entries = connections.filter(({ overlay }) => overlay instanceof SleeveConnection);
-  return entries.length === 0
-    ? null
-    : entries.map(({ remote, overlay }) => ({
-        Name: remote!.name,
-        NickName: remote!.nickname,
-        ...(overlay as SleeveConnection).diagnostics(),
-      }));
+  const entries = connections.flatMap(({ remote, overlay }) => {
+    const { carriers = [], keyEpoch } = overlay?.diagnostics() ?? {};
+    const sleeve = carriers.find(({ name }) => name === "sleeve");
+    if (sleeve === undefined) return [];
+    return [{ Name: remote!.name, NickName: remote!.nickname, ...sleeve.figures, KeyEpoch: keyEpoch }];
+  });
+  return entries.length === 0 ? null : entries;
 }

@@ -121,7 +121,7 @@ export class Session {
   source: Endpoint | undefined;
   /** UDP payload that the path has been proven to carry. */
   datagramBytes = FLOOR_DATAGRAM;
-  /** How many datagrams a record may fill: fewer when more are lost (see carriers/record-size.ts). */
+  /** How many datagrams a record may fill: fewer when more are lost (see carriers/sleeve/record-size.ts). */
   datagramsPerRecord = SAFE_DATAGRAMS;
   /** The kernel may be given many datagrams with one call; else each leaves with its own. */
   batches = true;

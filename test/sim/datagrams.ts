@@ -1,5 +1,6 @@
+import { CARRIERS } from "#router/carrier-list.js";
+import { Carriers } from "#router/carriers/carriers.js";
 import { SMALL_PING } from "#router/carriers/sleeve/path.js";
-import { Sleeve, SleeveConnection } from "#router/carriers/sleeve.js";
 import { decodePathMessage, encodePathMessage } from "#router/datapath/control.js";
 import type { Command } from "#router/datapath/protocol.js";
 import { silentLog } from "#src/log.js";
@@ -9,12 +10,12 @@ const IP_UDP = 28;
 
 interface Session {
   readonly host: string;
-  readonly sleeve: Sleeve;
+  readonly carriers: Carriers;
   /** The other end's number; 0: not known yet. */
   remote: number;
 }
 
-/** The datapaths of simulated peers: what a sleeve sends arrives at the other one's, if the network does not drop it. */
+/** The datapaths of simulated peers: what a carrier sends arrives at the other one's, if the network does not drop it. */
 export class Datagrams {
   readonly #network: Network;
   readonly #sessions = new Map<number, Session>();
@@ -26,25 +27,26 @@ export class Datagrams {
     this.#network = network;
   }
 
-  /** Starts peer `index` with a sleeve. */
+  /** Starts peer `index` with the carriers of a router. */
   start(index: number): SimulatedPeer {
     const host = simulatedHost(index);
     const { clock, random } = this.#network;
-    const sleeve: Sleeve = new Sleeve({
-      datapath: { send: (command) => this.#execute(host, sleeve, command) },
+    const carriers: Carriers = new Carriers({
+      carriers: CARRIERS,
+      datapath: { send: (command) => this.#execute(host, carriers, command) },
       linkMtu: () => Promise.resolve(1_500),
       sourceTo: () => Promise.resolve(undefined),
       clock,
       random,
       log: silentLog,
     });
-    return this.#network.start(index, { overlay: sleeve });
+    return this.#network.start(index, { overlay: carriers });
   }
 
   /** All that uses a path, or a size of it, says so: frames are being sent from this peer to all others. */
   frames(from: SimulatedPeer, large: boolean): void {
-    for (const [session, { host, sleeve }] of this.#sessions)
-      if (host === from.host) sleeve.onEvent({ event: "frames", session, large });
+    for (const [session, { host, carriers }] of this.#sessions)
+      if (host === from.host) carriers.onEvent({ event: "frames", session, large });
   }
 
   /** Whether a frame would get from one peer to another now, by what each peer on the way takes for the way. */
@@ -55,18 +57,17 @@ export class Datagrams {
       const connection = via === undefined ? undefined : at.mesh.connectionTo(via);
       const next = [...this.#network.peers.values()].find(({ name }) => name === via);
       if (hops > 8 || next === undefined || connection?.state !== "established") return false;
-      if (!(connection.overlay instanceof SleeveConnection)) return false;
-      const protocol = connection.overlay.name === "stream" ? "tcp" : "udp";
+      const protocol = connection.overlay?.name === "stream" ? "tcp" : "udp";
       if (this.#network.blocked(protocol, at.host, next.host)) return false;
       at = next;
     }
     return true;
   }
 
-  #execute(host: string, sleeve: Sleeve, command: Command): void {
+  #execute(host: string, carriers: Carriers, command: Command): void {
     switch (command.do) {
       case "open":
-        this.#sessions.set(command.session, { host, sleeve, remote: 0 });
+        this.#sessions.set(command.session, { host, carriers, remote: 0 });
         return;
       case "remote":
         this.#sessions.get(command.session)!.remote = command.remoteSession;
@@ -95,7 +96,7 @@ export class Datagrams {
       const ping = receiver.remote === 0 ? undefined : decodePathMessage(message);
       const answered = ping?.type === "ping";
       if (answered) this.#send(remote, encodePathMessage({ type: "pong", id: ping.id, datagramBytes }), 0);
-      receiver.sleeve.onEvent({ event: "control", session: remote, message, datagramBytes, answered });
+      receiver.carriers.onEvent({ event: "control", session: remote, message, datagramBytes, answered });
     });
   }
 }

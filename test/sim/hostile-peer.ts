@@ -4,7 +4,7 @@ import { keyPair } from "#mesh/noise.js";
 import type { PeerName, PeerRecord } from "#mesh/peer.js";
 import type { Wire } from "#mesh/transport.js";
 import { toHex } from "#src/text.js";
-import type { Network, SimulatedPeer } from "./network.js";
+import { instant, type Network, type SimulatedPeer } from "./network.js";
 import { seededRandom } from "./virtual-time.js";
 
 /** A peer that speaks the protocol and says in it whatever a test wants. It keeps no topology of its own. */
@@ -45,7 +45,7 @@ export class HostilePeer {
       connectionId: random.below(2 ** 32),
       clock,
       clear: false,
-      overlays: [],
+      overlays: instant.carriers,
     };
     const options = {
       role: "initiator" as const,

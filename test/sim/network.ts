@@ -10,11 +10,18 @@ import type { Random } from "#src/random.js";
 import { seededRandom, VirtualClock } from "./virtual-time.js";
 
 /** An overlay that passes frames as soon as it is open. */
-const instant: Overlay = {
-  name: "instant",
+export const instant: Overlay = {
+  carriers: ["instant"],
   open(link) {
-    link.established();
-    return { name: "memory", receive() {}, attributes: () => ({}), stop() {} };
+    link.passes(true);
+    return {
+      name: "instant",
+      nextHop: undefined,
+      receive() {},
+      attributes: () => ({}),
+      diagnostics: () => ({ keyEpoch: 0, selection: undefined, carriers: [] }),
+      stop() {},
+    };
   },
 };
 

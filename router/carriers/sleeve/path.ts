@@ -57,8 +57,8 @@ export type PathEffect =
       readonly datagramBytes: number;
       readonly before?: "answered" | "unanswered";
     }
-  /** Frames may go this way. */
-  | { readonly do: "established" }
+  /** Frames may go this way; `since`: the first of the answers that say so. */
+  | { readonly do: "established"; readonly since: number }
   /** Frames must go another way. */
   | { readonly do: "lost"; readonly reason: string }
   /** Answers are missing: the other end may be gone altogether (true); or they are there again (false). */
@@ -83,8 +83,9 @@ export class Path {
   #askedAt: number | undefined;
   #doubtful = false;
   #lostAt = 0;
-  /** Answers in a row on a path that was lost. */
+  /** Answers in a row on a path that was lost, and when the first of them came. */
   #returned = 0;
+  #returningSince = 0;
   /** When frames were sent last, and such as need datagrams above the floor. */
   #framesAt = Number.NEGATIVE_INFINITY;
   #largeAt = Number.NEGATIVE_INFINITY;
@@ -173,11 +174,12 @@ export class Path {
 
   pong(id: number, datagramBytes: number, now: number): PathEffect[] {
     const effects: PathEffect[] = [];
+    if (this.#state === "connecting" || this.#returned === 0) this.#returningSince = now;
     const back = this.#state === "lost" && ++this.#returned >= RETURN_ANSWERS;
     if (this.#state === "connecting" || back) {
       this.#state = "established";
       this.#size.seek(now);
-      effects.push({ do: "established" });
+      effects.push({ do: "established", since: this.#returningSince });
     } else if (this.#state === "lost") {
       this.#provenAt = now;
       this.#nextBeat = Math.min(this.#nextBeat, now + CONNECTING_MS);

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { DataKeys, type KeyEffect, type RekeyMessage } from "#router/carriers/keys.js";
-import { RecordSize } from "#router/carriers/record-size.js";
 import {
   BLOCKED_MS,
   BUSY_BEAT_MS,
@@ -13,6 +12,7 @@ import {
   type PathEffect,
   SMALL_PING,
 } from "#router/carriers/sleeve/path.js";
+import { RecordSize } from "#router/carriers/sleeve/record-size.js";
 import { decodePathMessage, encodePathMessage } from "#router/datapath/control.js";
 import { FLOOR_DATAGRAM, SAFE_DATAGRAMS } from "#router/datapath/session.js";
 import { seededRandom } from "#test/sim/virtual-time.js";

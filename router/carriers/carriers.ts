@@ -1,0 +1,48 @@
+import type { Overlay, OverlayLink } from "#mesh/overlay.js";
+import type { CarrierDeps, CarrierKind, SessionEvent } from "#router/carriers/carrier.js";
+import { CarrierMessages } from "#router/carriers/messages.js";
+import { PeerSession } from "#router/carriers/peer-session.js";
+
+export interface CarriersDeps extends CarrierDeps {
+  /** Best first. */
+  readonly carriers: readonly CarrierKind[];
+}
+
+/** The overlay of this router: opens a session for each neighbour, by the carriers that both ends have. */
+export class Carriers implements Overlay {
+  readonly carriers: readonly string[];
+  readonly #deps: CarriersDeps;
+  readonly #messages: CarrierMessages;
+  readonly #sessions = new Map<number, PeerSession>();
+
+  /** @throws WEAVE_BOUNDS when two carriers have one name, or messages of one kind */
+  constructor(deps: CarriersDeps) {
+    this.#deps = deps;
+    this.#messages = new CarrierMessages(deps.carriers);
+    this.carriers = deps.carriers.map(({ name }) => name);
+  }
+
+  /** @param link its list names carriers of this router */
+  open(link: OverlayLink): PeerSession {
+    let session: number;
+    do session = 1 + this.#deps.random.below(0xffffffff);
+    while (this.#sessions.has(session));
+    const opened = new PeerSession(
+      { session, link, kinds: link.carriers.map((name) => this.#deps.carriers.find((kind) => kind.name === name)!) },
+      { ...this.#deps, messages: this.#messages, closed: () => this.#sessions.delete(session) },
+    );
+    this.#sessions.set(session, opened);
+    opened.start();
+    return opened;
+  }
+
+  /** Links or routes of this host have changed. */
+  linksChanged(): void {
+    for (const session of this.#sessions.values()) session.onLinksChanged();
+  }
+
+  /** An event of the frame threads about one session. */
+  onEvent(event: SessionEvent): void {
+    this.#sessions.get(event.session)?.onEvent(event);
+  }
+}

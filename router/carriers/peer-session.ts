@@ -1,0 +1,231 @@
+import type { Attributes, OverlayConnection, OverlayDiagnostics, OverlayLink } from "#mesh/overlay.js";
+import { peerText } from "#mesh/peer.js";
+import type {
+  Carrier,
+  CarrierDeps,
+  CarrierKind,
+  CarrierLink,
+  CarrierNextHop,
+  RecordNextHop,
+  SessionEvent,
+} from "#router/carriers/carrier.js";
+import { DataKeys, type KeyEffect, REKEY_MS } from "#router/carriers/keys.js";
+import type { CarrierMessages } from "#router/carriers/messages.js";
+import { PathSelector, type Selection } from "#router/carriers/selector.js";
+import { NEXT_HOP_EVENT_LOOP } from "#router/datapath/next-hop.js";
+import { every, type Timer } from "#src/clock.js";
+import { encode } from "#src/codec.js";
+import { WeaveError } from "#src/errors.js";
+import { macNumber } from "#src/mac.js";
+
+export interface PeerSessionOptions {
+  /** Our number for it, in the datapath and in the other end's datagrams. */
+  readonly session: number;
+  readonly link: OverlayLink;
+  /** The carriers that both ends agreed on, best first. */
+  readonly kinds: readonly CarrierKind[];
+}
+
+export interface PeerSessionDeps extends CarrierDeps {
+  readonly messages: CarrierMessages;
+  /** The session has stopped. */
+  readonly closed: () => void;
+}
+
+/** The frames' side of one connection: keys, the carriers that both ends have, and the choice among them. */
+export class PeerSession implements OverlayConnection {
+  readonly #session: number;
+  readonly #link: OverlayLink;
+  readonly #deps: PeerSessionDeps;
+  readonly #keys: DataKeys;
+  readonly #carriers: readonly Carrier[];
+  readonly #selector: PathSelector<Carrier>;
+  #rekeying: Timer | undefined;
+  #wake: Timer | undefined;
+  #ready = false;
+  #stopped = false;
+  /** How the threads send. */
+  #nextHop: CarrierNextHop | undefined;
+  /** The last one of the event loop: the threads may still hand over some records after a change. */
+  #records: RecordNextHop | undefined;
+
+  constructor({ session, link, kinds }: PeerSessionOptions, deps: PeerSessionDeps) {
+    this.#session = session;
+    this.#link = link;
+    this.#deps = deps;
+    this.#keys = new DataKeys(link.outbound, link.secret, deps.random);
+    const carrierLink: CarrierLink = {
+      session,
+      peer: peerText(link.remote),
+      outbound: link.outbound,
+      encrypted: link.encrypted,
+      remoteHost: link.remoteHost,
+      localHost: link.localHost,
+      remotePort: link.remotePort,
+      secret: link.secret,
+      send: (message, sent) => link.send(encode(message), sent),
+      changed: () => this.#update(),
+    };
+    this.#carriers = kinds.map((kind) => kind.open(carrierLink, deps));
+    this.#selector = new PathSelector(this.#carriers);
+  }
+
+  /** Opens the session in the threads, and sends our number to the other end. */
+  start(): void {
+    const { datapath, clock } = this.#deps;
+    const { remote, encrypted } = this.#link;
+    datapath.send({ do: "open", session: this.#session, peer: macNumber(remote.name), encrypted });
+    this.#apply(this.#keys.start());
+    this.#rekeying = every(clock, REKEY_MS, () => this.#apply(this.#keys.rekey()));
+    this.#link.send(encode({ kind: "open", session: this.#session }));
+  }
+
+  get nextHop(): number {
+    return this.#session;
+  }
+
+  get name(): string {
+    return this.#shown.name;
+  }
+
+  attributes(): Attributes {
+    const { selection } = this.#selector;
+    const carrier = this.#shown;
+    return {
+      ...(this.#link.encrypted ? { encrypted: true } : {}),
+      mtu: carrier.mtu,
+      ...(selection !== undefined &&
+        carrier !== this.#carriers[0] && {
+          reason: `"${selection.reason}"`,
+          since: this.#timeText(selection.since),
+        }),
+      ...carrier.attributes(),
+    };
+  }
+
+  diagnostics(): OverlayDiagnostics {
+    const { selection } = this.#selector;
+    return {
+      keyEpoch: this.#keys.epoch,
+      selection: selection && {
+        carrier: selection.carrier.name,
+        reason: selection.reason,
+        since: this.#timeText(selection.since),
+      },
+      carriers: this.#carriers.map((carrier) => {
+        const { condition, reason, since } = carrier.state;
+        const figures = { ...carrier.diagnostics() };
+        return { name: carrier.name, condition, reason, since: this.#timeText(since), figures };
+      }),
+    };
+  }
+
+  receive(bytes: Uint8Array): void {
+    const { carrier: name, message } = this.#deps.messages.decode(bytes);
+    if (name === undefined)
+      return message.kind === "open" ? this.#open(message.session) : this.#apply(this.#keys.receive(message));
+    const carrier = this.#carriers.find((each) => each.name === name);
+    if (carrier === undefined)
+      throw new WeaveError("WEAVE_MESSAGE_MALFORMED", `${message.kind}: the ends have not agreed on ${name}`);
+    carrier.receive(message);
+  }
+
+  onEvent(event: SessionEvent): void {
+    if (event.event === "record") return this.#sendRecord(event.record);
+    for (const carrier of this.#carriers) carrier.onEvent(event);
+  }
+
+  onLinksChanged(): void {
+    for (const carrier of this.#carriers) carrier.onLinksChanged();
+  }
+
+  stop(): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#rekeying?.cancel();
+    this.#wake?.cancel();
+    for (const carrier of this.#carriers) carrier.stop();
+    this.#deps.datapath.send({ do: "close", session: this.#session });
+    this.#deps.closed();
+  }
+
+  /** The other end's number has come: it can open what we seal. */
+  #open(remoteSession: number): void {
+    if (this.#ready) throw new WeaveError("WEAVE_MESSAGE_MALFORMED", "the overlay is open already");
+    this.#ready = true;
+    this.#deps.datapath.send({ do: "remote", session: this.#session, remoteSession });
+    for (const carrier of this.#carriers) carrier.start();
+    this.#update();
+  }
+
+  /** The state of a carrier has changed, or its time has come. */
+  #update(): void {
+    const { clock } = this.#deps;
+    this.#wake?.cancel();
+    if (this.#stopped || !this.#ready) return;
+    const before = this.#selector.selection;
+    if (this.#selector.update(clock.now())) {
+      before?.carrier.selected(false);
+      this.#selector.selection?.carrier.selected(true);
+      this.#logChange(before);
+    }
+    this.#setNextHop();
+    this.#link.passes(this.#selector.selection !== undefined);
+    this.#link.doubt(this.#carriers.every(({ doubtful }) => doubtful));
+    const { wakeAt } = this.#selector;
+    if (!this.#stopped && Number.isFinite(wakeAt))
+      this.#wake = clock.after(Math.max(0, wakeAt - clock.now()), () => this.#update());
+  }
+
+  /** The threads send by the carrier in use, or, while that is in the kernel, by the best one that they can send by. */
+  #setNextHop(): void {
+    const carrier = this.#selector.selection?.carrier;
+    const hop =
+      carrier?.nextHop ??
+      this.#carriers.find(({ nextHop, state }) => nextHop !== undefined && state.condition === "usable")?.nextHop;
+    if (hop === undefined || hop === this.#nextHop) return;
+    this.#nextHop = hop;
+    if (hop.kind === NEXT_HOP_EVENT_LOOP) this.#records = hop;
+    const nextHop =
+      hop.kind === NEXT_HOP_EVENT_LOOP ? { kind: hop.kind, recordBytes: hop.recordBytes } : { kind: hop.kind };
+    this.#deps.datapath.send({ do: "next-hop", session: this.#session, nextHop });
+  }
+
+  /** Sends a record of a thread: after a change of carriers some were handed over before. */
+  #sendRecord(record: Uint8Array): void {
+    const lane = record[0] >>> 4;
+    const bytes = record.length - 1;
+    const sent = () => this.#deps.datapath.send({ do: "record-sent", session: this.#session, lane, bytes });
+    if (this.#records === undefined) sent();
+    else this.#records.send(record, sent);
+  }
+
+  /** The carrier in use; before the first choice, and while all have failed, the preferred one. */
+  get #shown(): Carrier {
+    return this.#selector.selection?.carrier ?? this.#carriers[0];
+  }
+
+  #logChange(before: Selection<Carrier> | undefined): void {
+    const { log } = this.#deps;
+    const { selection, reason } = this.#selector;
+    const peer = peerText(this.#link.remote);
+    if (selection === undefined) return log.warn("no carrier is usable", { peer, why: reason });
+    const carrier = selection.carrier.name;
+    if (selection.carrier !== this.#carriers[0])
+      log.warn("frames take a carrier that is not the preferred one", { peer, carrier, why: selection.reason });
+    else if (before !== undefined)
+      log.info("frames take the preferred carrier again", { peer, carrier, after: before.reason });
+  }
+
+  #timeText(at: number): string {
+    const { clock } = this.#deps;
+    return new Date(clock.wall() + at - clock.now()).toISOString();
+  }
+
+  #apply(effects: readonly KeyEffect[]): void {
+    for (const effect of effects) {
+      if (effect.do === "send") this.#link.send(encode(effect.message));
+      else this.#deps.datapath.send({ ...effect, do: "key", session: this.#session });
+    }
+  }
+}

@@ -1,0 +1,65 @@
+import { z } from "zod/mini";
+import type { Carrier, CarrierDeps, CarrierKind, CarrierLink, CarrierNextHop } from "#router/carriers/carrier.js";
+import { NEXT_HOP_EVENT_LOOP } from "#router/datapath/next-hop.js";
+import { MAX_RECORD } from "#router/datapath/record.js";
+
+/** Small records keep small packets between large ones. */
+const RECORD_BYTES = 16_384;
+/** Over TCP no packet is too large. */
+const MAX_IP_PACKET = 65_535;
+
+interface RecordMessage {
+  readonly kind: "record";
+  /** A byte of lane and epoch, and the sealed record. */
+  readonly record: Uint8Array;
+}
+
+const recordShape = z.object({
+  kind: z.literal("record"),
+  record: z
+    .instanceof(Uint8Array)
+    .check(z.refine((bytes) => (bytes as Uint8Array).length > 1 && (bytes as Uint8Array).length <= 1 + MAX_RECORD)),
+});
+
+/**
+ * Sealed records over the connection itself (TCP), where UDP does not pass. It works while the connection does, and proves
+ * nothing of its own: the connection's liveness is probed instead.
+ */
+class Stream implements Carrier {
+  readonly name = "stream";
+  readonly state;
+  readonly doubtful = true;
+  readonly mtu = MAX_IP_PACKET;
+  readonly nextHop: CarrierNextHop;
+  readonly #session: number;
+  readonly #datapath: CarrierDeps["datapath"];
+
+  constructor({ session, send }: CarrierLink, { datapath, clock }: CarrierDeps) {
+    this.#session = session;
+    this.#datapath = datapath;
+    this.state = { condition: "usable", reason: "the connection is open", since: clock.now() } as const;
+    this.nextHop = {
+      kind: NEXT_HOP_EVENT_LOOP,
+      recordBytes: RECORD_BYTES,
+      send: (record, sent) => send({ kind: "record", record } as RecordMessage, sent),
+    };
+  }
+
+  receive({ record }: RecordMessage): void {
+    this.#datapath.send({ do: "record", session: this.#session, record });
+  }
+
+  start(): void {}
+  onEvent(): void {}
+  onLinksChanged(): void {}
+  selected(): void {}
+  stop(): void {}
+  attributes = () => ({});
+  diagnostics = () => ({});
+}
+
+export const streamCarrier: CarrierKind = {
+  name: "stream",
+  messages: { record: recordShape },
+  open: (link, deps) => new Stream(link, deps),
+};
