@@ -1,0 +1,53 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { page } from "#test/lab/pages.js";
+import { constant } from "#test/lab/sources.js";
+
+/** Figures that the pages give, and the constants of the sources that they stand for. */
+
+/** What one unit is in that of the constant: milliseconds for times, bytes for sizes. */
+const UNITS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1_000,
+  min: 60_000,
+  minutes: 60_000,
+  h: 3_600_000,
+  bytes: 1,
+  B: 1,
+  KB: 1_024,
+  MB: 1 << 20,
+  bits: 1,
+  "": 1,
+};
+
+/** Page, a phrase of it with the figure in braces, the constant; and how many of the constant's units the figure's unit has, where UNITS is wrong. */
+const FIGURES: readonly (readonly [page: string, phrase: string, name: string, unit?: number])[] = [
+  ["docs/protocol.md", "a window of {8,192} counters", "WINDOW"],
+  ["docs/protocol.md", "most {65,664} bytes", "MAX_RECORD"],
+  ["docs/protocol.md", "chunks of {64,000} bytes", "CHUNK_BYTES"],
+  ["docs/protocol.md", "A message has at most {10} MB", "MAX_MESSAGE_BYTES", 1 << 20],
+  ["docs/protocol.md", "message has at most {2,048} bytes", "MAX_HANDSHAKE_BYTES"],
+  ["docs/protocol.md", "a handshake lasts at most {10 s}", "HANDSHAKE_MS"],
+  ["docs/protocol.md", "sends its request within {5 s}", "REQUEST_TIMEOUT_MS"],
+  ["docs/protocol.md", "`incarnation` is more than {24 h} ahead", "MAX_AHEAD_MS"],
+  ["docs/protocol.md", "**Rekeying**, every {120 s}", "REKEY_MS"],
+  ["docs/protocol.md", "A key older than {180 s}", "REJECT_AFTER_MS"],
+  ["docs/protocol.md", "A cookie is valid for {120} to 240 s", "SECRET_MS", 1_000],
+  ["docs/protocol.md", "lost after {12 s} without one", "LOST_MS"],
+  ["docs/protocol.md", "{3 s} while frames flow", "BUSY_BEAT_MS"],
+  ["docs/protocol.md", "{5 s} while idle", "IDLE_BEAT_MS"],
+  ["docs/protocol.md", "{30 s}, or every 4 s while", "HEARTBEAT_MS"],
+  ["docs/protocol.md", "or every {4 s} while", "DOUBTFUL_BEAT_MS"],
+  ["docs/protocol.md", "the peer silent; after {25 s}", "DEAD_MS"],
+  ["docs/protocol.md", "lives for {30 minutes}", "TOMBSTONE_S", 60],
+];
+
+test("figures of the pages are the constants of the sources", () => {
+  for (const [path, phrase, name, given] of FIGURES) {
+    const text = page(path).replace(/\s+/g, " ");
+    assert.ok(text.includes(phrase.replace(/[{}]/g, "")), `${path} does not contain "${phrase}"`);
+    const [, digits, unit] = /\{([\d.,]+)\s*(\w*)\}/.exec(phrase)!;
+    const shown = Number(digits.replaceAll(",", "")) * (given ?? UNITS[unit]);
+    assert.equal(shown, constant(name), `${path}: "${phrase}" and ${name}`);
+  }
+});
