@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { decodeMessage as decodeDns } from "#dns/messages.js";
-import { decodeMessage as decodeIpam } from "#ipam/wire/ipam-message.js";
+import { decodeIpamMessage } from "#ipam/wire/ipam-message.js";
 import { Channel, type ChannelEffect, type Hello } from "#mesh/channel.js";
 import { decodeMessage } from "#mesh/messages.js";
 import { type HandshakeResult, keyPair } from "#mesh/noise.js";
@@ -59,7 +59,7 @@ test("address messages have the documented shapes", () =>
   checkKinds(
     "ipam",
     kindsOf("ipam/wire/ipam-message.ts"),
-    (body) => decodeIpam(encode({ range: "10.32.0.0/12", body })).body,
+    (body) => decodeIpamMessage(encode({ range: "10.32.0.0/12", body })).body,
   ));
 
 test("carrier messages have the documented kinds", () => {
