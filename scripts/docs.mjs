@@ -1,6 +1,5 @@
-// Writes the parts of docs/ that are made of the source.
-import { readFileSync, writeFileSync } from "node:fs";
-import { withFlagTable } from "../dist/cli/launch/flag-table.js";
+// Writes the pages of docs/, and parts of pages, that are made from the source. `npm run build` comes first.
+import { writeFileSync } from "node:fs";
+import { generatedPages } from "../dist/test/lab/generated-pages.js";
 
-const page = new URL("../docs/commands.md", import.meta.url);
-writeFileSync(page, withFlagTable(readFileSync(page, "utf8")));
+for (const [path, text] of generatedPages()) writeFileSync(new URL(`../${path}`, import.meta.url), text);
