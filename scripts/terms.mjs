@@ -68,7 +68,15 @@ const ADVICE = [
 ];
 
 /** Checked when no path is given. */
-const CLEAN = ["scripts", "docs/adr", "docs/errors.md", "docs/glossary.md", "docs/protocol.md", "test/guest", "test/demo"];
+const CLEAN = [
+  "scripts",
+  "docs/adr",
+  "docs/errors.md",
+  "docs/glossary.md",
+  "docs/protocol.md",
+  "test/guest",
+  "test/demo",
+];
 
 const SOURCES = new Set([".ts", ".mjs", ".c", ".sh"]);
 const KINDS = new Set([...SOURCES, ".md", ".yml"]);
