@@ -90,7 +90,7 @@ const UNREAD_LIST_MEANS: readonly string[] = ["sleeve", "stream"];
  * @throws Refusal when the ends have none in common
  */
 export function agreeOnCarriers(ours: readonly string[], theirs: readonly string[], outbound: boolean): string[] {
-  const [here, there] = [meaningOf(ours), meaningOf(theirs)];
+  const [here, there] = [meaningOfList(ours), meaningOfList(theirs)];
   const [preferred, possible] = outbound ? [here, there] : [there, here];
   const agreed = [...new Set(preferred)].filter((name) => possible.includes(name));
   if (agreed.length > 0) return agreed;
@@ -101,5 +101,6 @@ export function agreeOnCarriers(ours: readonly string[], theirs: readonly string
   );
 }
 
-const meaningOf = (list: readonly string[]): readonly string[] =>
+/** The carriers that a list in a hello stands for. */
+export const meaningOfList = (list: readonly string[]): readonly string[] =>
   list.length === 1 && list[0] === UNREAD_LIST ? UNREAD_LIST_MEANS : list;

@@ -1,7 +1,8 @@
-import type { Overlay, OverlayLink } from "#mesh/overlay.js";
+import { meaningOfList, type Overlay, type OverlayLink } from "#mesh/overlay.js";
 import type { CarrierDeps, CarrierKind, SessionEvent } from "#router/carriers/carrier.js";
 import { CarrierMessages } from "#router/carriers/messages.js";
 import { PeerSession } from "#router/carriers/peer-session.js";
+import { WeaveError } from "#src/errors.js";
 
 export interface CarriersDeps extends CarrierDeps {
   /** Best first. */
@@ -15,11 +16,13 @@ export class Carriers implements Overlay {
   readonly #messages: CarrierMessages;
   readonly #sessions = new Map<number, PeerSession>();
 
-  /** @throws WEAVE_BOUNDS when two carriers have one name, or messages of one kind */
+  /** @throws WEAVE_BOUNDS when two carriers have one name, or messages of one kind; or when sleeve is there without stream */
   constructor(deps: CarriersDeps) {
     this.#deps = deps;
     this.#messages = new CarrierMessages(deps.carriers);
     this.carriers = deps.carriers.map(({ name }) => name);
+    if (meaningOfList(this.carriers).length !== this.carriers.length)
+      throw new WeaveError("WEAVE_BOUNDS", "a list of sleeve alone means sleeve and stream to others");
   }
 
   /** @param link its list names carriers of this router */
