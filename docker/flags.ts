@@ -96,7 +96,7 @@ export const DOCKER_FLAGS = {
     defaultText: "the container's name",
     placeholder: "label",
     section: PROXY,
-    meaning: "label of a container that gives its host name",
+    meaning: "label of a container that contains its host name",
   }),
   hostnameMatch: flag({
     flag: "hostname-match",
@@ -107,7 +107,7 @@ export const DOCKER_FLAGS = {
     default: "(.*)",
     placeholder: "regexp",
     section: PROXY,
-    meaning: "what of the container's name is replaced",
+    meaning: "the part of the container's name that is replaced",
   }),
   hostnameReplacement: flag({
     flag: "hostname-replacement",
@@ -115,12 +115,12 @@ export const DOCKER_FLAGS = {
     default: "$1",
     placeholder: "text",
     section: PROXY,
-    meaning: "what it is replaced with; groups are $1, $name",
+    meaning: "the replacement; groups are $1, $name",
   }),
   rewriteInspect: toggle("rewrite-inspect", PROXY, "docker inspect shows the address on the overlay"),
   defaultIpalloc: offSwitch("no-default-ipalloc", PROXY, "only containers with WEAVE_CIDR get an address"),
   rewriteHosts: offSwitch("no-rewrite-hosts", PROXY, "containers keep the /etc/hosts that Docker writes"),
-  dns: offSwitch("without-dns", PROXY, "containers are not pointed to weaveDNS"),
+  dns: offSwitch("without-dns", PROXY, "containers do not use weaveDNS"),
   multicastRoute: offSwitch("no-multicast-route", PROXY, "containers get no route for multicast"),
   tls: flag<"off" | "on" | "verify">({
     flag: "tls",
@@ -134,9 +134,9 @@ export const DOCKER_FLAGS = {
   insecureProxy: toggle(
     "insecure-proxy",
     PROXY,
-    "TCP listeners without --tlsverify may be reached from the network: everyone who connects is root on this host",
+    "TCP listeners without --tlsverify may be reachable from the network: every client is root on this host",
   ),
-  tlsCa: pem("tlscacert", "ca.pem", "certificates of those who may connect"),
+  tlsCa: pem("tlscacert", "ca.pem", "certificates of the clients that may connect"),
   tlsCert: pem("tlscert", "cert.pem", "the proxy's certificate"),
   tlsKey: pem("tlskey", "key.pem", "the proxy's private key"),
 };
@@ -147,5 +147,5 @@ export type DockerOptions = Values<typeof DOCKER_FLAGS>;
 /** Flags that decide about others, and are no option of the router. */
 export const DOCKER_LAUNCH_FLAGS = {
   tlsVerify: toggle("tlsverify", PROXY, "as --tls, and clients must show a certificate of --tlscacert"),
-  detectTls: offSwitch("no-detect-tls", PROXY, "do not take the TLS settings of the dockerd that runs here"),
+  detectTls: offSwitch("no-detect-tls", PROXY, "ignore the TLS settings of the dockerd on this host"),
 };

@@ -55,7 +55,7 @@ export const ROUTER_FLAGS = {
     defaultText: "the host's name",
     placeholder: "nickname",
     section: PEERS,
-    meaning: "what people call the peer",
+    meaning: "the name that people read",
   }),
   host: flag({
     flag: "host",
@@ -86,7 +86,7 @@ export const ROUTER_FLAGS = {
     placeholder: "password",
     secret: true,
     section: PEERS,
-    meaning: "only peers with the same password get in",
+    meaning: "only peers with the same password can connect",
   }),
   passwordFile: flag({
     flag: "password-file",
@@ -96,7 +96,8 @@ export const ROUTER_FLAGS = {
     defaultText: "none",
     placeholder: "file",
     section: PEERS,
-    meaning: "its first line is the password, which then is in no list of processes; --resume reads it again",
+    meaning:
+      "a file whose first line is the password, which keeps it out of the list of processes; --resume reads it again",
   }),
   encryption: flag({
     flag: "encryption",
@@ -106,7 +107,7 @@ export const ROUTER_FLAGS = {
     defaultText: "on",
     placeholder: "on|off",
     section: PEERS,
-    meaning: "off: frames in clear to peers that say so too; not with a password",
+    meaning: "off: frames in clear to peers that are launched with off too; not with a password",
   }),
   trustedSubnets: flag({
     flag: "trusted-subnets",
@@ -115,9 +116,9 @@ export const ROUTER_FLAGS = {
     defaultText: "none",
     placeholder: "cidr,...",
     section: PEERS,
-    meaning: "frames in clear to peers there, where both ends trust each other",
+    meaning: "frames in clear to peers in these networks, if both ends trust each other",
   }),
-  discovery: offSwitch("no-discovery", PEERS, "connect to the named peers alone"),
+  discovery: offSwitch("no-discovery", PEERS, "connect only to the named peers"),
   connectionLimit: flag({
     flag: "conn-limit",
     aliases: ["connlimit"],
@@ -125,9 +126,9 @@ export const ROUTER_FLAGS = {
     default: 200,
     placeholder: "count",
     section: PEERS,
-    meaning: "connections at the same time; 0: no limit",
+    meaning: "maximum number of connections; 0: no limit",
   }),
-  resume: toggle("resume", PEERS, "take up the targets of the last run in place of peers that are named"),
+  resume: toggle("resume", PEERS, "use the targets of the last run instead of named peers"),
   mtu: flag({
     flag: "mtu",
     env: "WEAVE_MTU",
@@ -154,7 +155,7 @@ export const ROUTER_FLAGS = {
     defaultText: "none",
     placeholder: "name,...",
     section: FRAMES,
-    meaning: "offloads not to be used although the kernel has them",
+    meaning: "offloads that are not used although the kernel has them",
   }),
   bridge: flag({
     flag: "weave-bridge",
@@ -171,7 +172,7 @@ export const ROUTER_FLAGS = {
     default: DEFAULT_RANGE,
     placeholder: "cidr",
     section: ADDRESSES,
-    meaning: "what IPAM hands out, the same on all hosts",
+    meaning: "the range that IPAM allocates from, the same on all hosts",
   }),
   ipallocDefaultSubnet: flag({
     flag: "ipalloc-default-subnet",
@@ -180,7 +181,7 @@ export const ROUTER_FLAGS = {
     defaultText: "the whole range",
     placeholder: "cidr",
     section: ADDRESSES,
-    meaning: "where addresses come from when no subnet is named",
+    meaning: "the subnet of addresses when a command names none",
   }),
   ipallocInit: flag({
     flag: "ipalloc-init",
@@ -189,7 +190,7 @@ export const ROUTER_FLAGS = {
     defaultText: "consensus",
     placeholder: "mode",
     section: ADDRESSES,
-    meaning: "how the first peers agree on who owns which addresses",
+    meaning: "how the first peers divide the range",
   }),
   dns: offSwitch("no-dns", NAMES, "no weaveDNS"),
   dnsDomain: flag({
@@ -221,7 +222,7 @@ export const ROUTER_FLAGS = {
     default: 1,
     placeholder: "seconds",
     section: NAMES,
-    meaning: "how long others may keep our answers",
+    meaning: "how long resolvers may cache answers",
   }),
   dnsFallbackTimeout: flag({
     flag: "dns-fallback-timeout",
@@ -229,7 +230,7 @@ export const ROUTER_FLAGS = {
     default: "5s",
     placeholder: "duration",
     section: NAMES,
-    meaning: "how long each other name server has to answer",
+    meaning: "time limit for the answer of each upstream name server",
   }),
   resolvConf: flag({
     flag: "resolv-conf",
@@ -237,9 +238,9 @@ export const ROUTER_FLAGS = {
     default: "/etc/resolv.conf",
     placeholder: "path",
     section: NAMES,
-    meaning: "lists the name servers for all other names",
+    meaning: "a file that lists the name servers for all other names",
   }),
-  restart: offSwitch("no-restart", PROCESS, "a router that dies is not started again"),
+  restart: offSwitch("no-restart", PROCESS, "do not restart the router after a crash"),
   httpAddr: flag({
     flag: "http-addr",
     env: "WEAVE_HTTP_ADDR",
@@ -252,7 +253,7 @@ export const ROUTER_FLAGS = {
   insecureHttp: toggle(
     "insecure-http",
     PROCESS,
-    "whoever reaches the control API by TCP may change everything, as in Weave Net; status says so",
+    "any client that reaches the control API by TCP may change everything, as in Weave Net; status reports it",
   ),
   statusAddr: flag({
     flag: "status-addr",
@@ -295,10 +296,10 @@ export const ROUTER_FLAGS = {
 /** Flags that decide about others or about `weave launch` itself, and are no option of the router. */
 export const LAUNCH_FLAGS = {
   noFastdp: {
-    ...toggle("no-fastdp", FRAMES, "as Weave Net without its fast datapath: another default of --mtu"),
+    ...toggle("no-fastdp", FRAMES, "like Weave Net without its fast datapath: another default of --mtu"),
     env: "WEAVE_NO_FASTDP",
   },
-  foreground: toggle("foreground", PROCESS, "log to standard output, for systemd and containers; nobody restarts it"),
+  foreground: toggle("foreground", PROCESS, "log to standard output, for systemd and containers; without a supervisor"),
 };
 
 /** Of Weave Net, for parts that this version does not have: accepted without effect, as they are harmless. */

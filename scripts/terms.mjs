@@ -70,7 +70,11 @@ const ADVICE = [
 /** Checked when no path is given. */
 const CLEAN = [
   "scripts",
+  "docs/commands.md",
   "docs/adr",
+  "docs/dns.md",
+  "docs/docker.md",
+  "docs/ipam.md",
   "docs/errors.md",
   "docs/glossary.md",
   "docs/protocol.md",
