@@ -1,32 +1,32 @@
 import type { Hello } from "#mesh/channel.js";
 import type { Connection } from "#mesh/connection.js";
-import { MAX_AHEAD_MS, meshTime } from "#mesh/counter.js";
+import { MAX_AHEAD_MS } from "#mesh/counter.js";
+import type { DialSchedule } from "#mesh/dial-schedule.js";
+import type { Neighbours } from "#mesh/neighbours.js";
 import { agreeOnCarriers } from "#mesh/overlay.js";
-import { type PeerIdentity, type PeerName, peerText } from "#mesh/peer.js";
+import { type PeerIdentity, peerText } from "#mesh/peer.js";
 import { Refusal } from "#mesh/refusals.js";
 import type { Topology } from "#mesh/topology.js";
-import type { Clock } from "#src/clock.js";
 import { WeaveError } from "#src/errors.js";
 
-/** What an {@link Admission} looks at. */
-export interface AdmissionView {
-  readonly clock: Clock;
+/** The collaborators of an {@link Admission}. */
+export interface AdmissionDeps {
   readonly topology: Topology;
-  readonly connections: ReadonlyMap<PeerName, Connection>;
-  /** Whether the operator named that address. */
-  readonly isTarget: (address: string) => boolean;
-  /** Connections at most, 0 for no limit. */
-  readonly limit: number;
+  readonly neighbours: Neighbours;
+  readonly schedule: DialSchedule;
 }
 
 /** Decides whether a connection may stay; of two to the same peer, both ends keep the same one. */
 export class Admission {
-  readonly #view: AdmissionView;
+  readonly #deps: AdmissionDeps;
+  readonly #limit: number;
   /** The id that both ends give a connection; of two to the same peer, the lower one stays. */
   readonly #ranks = new WeakMap<Connection, number>();
 
-  constructor(view: AdmissionView) {
-    this.#view = view;
+  /** @param limit connections at most, 0 for no limit */
+  constructor(deps: AdmissionDeps, limit: number) {
+    this.#deps = deps;
+    this.#limit = limit;
   }
 
   /**
@@ -36,23 +36,24 @@ export class Admission {
    * @throws Refusal, or a WeaveError where the other of two connections stays
    */
   admit(connection: Connection, hello: Hello): void {
-    const { topology, connections, limit, isTarget } = this.#view;
+    const { topology, neighbours, schedule } = this.#deps;
+    const limit = this.#limit;
     const self = topology.self;
     const remote = connection.remote!;
     if (remote.uid === self.uid) throw new Refusal("self", "cannot connect to ourself");
     if (remote.name === self.name || remote.key === self.key)
       throw new Refusal("collision", collisionText(self, remote));
-    const other = connections.get(remote.name);
+    const other = neighbours.get(remote.name);
     const known = topology.get(remote.name);
     if (known !== undefined && known.key !== remote.key && !topology.isSuspended(remote.name)) {
-      // Perhaps the same host with a new disk: if its old connection is dead, this finds out.
+      // Perhaps the same host with a new disk: if its old connection is dead, this detects it.
       other?.send({ kind: "heartbeat" });
       throw new Refusal("collision", collisionText(known, remote));
     }
-    this.#checkClock(connection, remote);
+    this.#checkClock(connection);
     connection.carriers = agreeOnCarriers(hello.overlays, remote.overlays, connection.outbound);
     const { dialled } = connection;
-    if (known === undefined && dialled !== undefined && !isTarget(dialled))
+    if (known === undefined && dialled !== undefined && !schedule.isTarget(dialled))
       throw new Refusal("unknown", `Found unknown remote name: ${remote.name} at ${dialled}`);
     const rank = (hello.connectionId ^ remote.connectionId) >>> 0;
     if (other !== undefined) {
@@ -60,22 +61,20 @@ export class Admission {
         "WEAVE_CONNECTION",
         `Multiple connections to ${peerText(remote)} added to ${peerText(self)}`,
       );
-      // One that is silent has ended at the other side, which would not dial otherwise.
+      // A silent one has ended at the other end, which would not dial otherwise.
       const both = other.remote!.uid === remote.uid && !other.silent;
       if (both && rank >= this.#ranks.get(other)!) throw duplicate;
       // The other one loses, or belongs to an earlier life of the peer.
       other.close(duplicate);
     }
-    if (limit > 0 && connections.size >= limit) throw new Refusal("limit", `Connection limit reached (${limit})`);
+    if (limit > 0 && neighbours.size >= limit) throw new Refusal("limit", `Connection limit reached (${limit})`);
     this.#ranks.set(connection, rank);
   }
 
-  /** A peer whose clock is far ahead would be believed by nobody else either. */
-  #checkClock(connection: Connection, remote: Hello): void {
-    const { clock, connections } = this.#view;
-    const now = clock.now();
-    const clocks = [...connections.values(), connection].map((each) => each.remoteTime(now));
-    const ahead = remote.incarnation - meshTime(clock.wall(), clocks);
+  /** Rejects a peer whose clock is far ahead: other peers would not merge its record either. */
+  #checkClock(connection: Connection): void {
+    const remote = connection.remote!;
+    const ahead = remote.incarnation - this.#deps.neighbours.time(connection);
     if (ahead <= MAX_AHEAD_MS) return;
     throw new Refusal(
       "clock",

@@ -45,8 +45,6 @@ export class Connection {
   carriers: readonly string[] = [];
   overlay: OverlayConnection | undefined;
   encrypted = true;
-  /** The neighbour missed gossip on these channels while it was too slow. */
-  readonly behind = new Set<string>();
 
   readonly #clock: Clock;
   readonly #channel: Channel;

@@ -86,6 +86,11 @@ export class DialSchedule {
     return this.#targets;
   }
 
+  /** Whether the operator named that address, `host:port` as typed. */
+  isTarget(address: string): boolean {
+    return this.#targets.some((target) => target.address === address);
+  }
+
   /** Adds targets, or puts them in the place of all others. What is named again is tried at once. */
   connect(targets: readonly DialTarget[], replace: boolean, now: number): void {
     const kept = replace ? [] : this.#targets.filter((old) => !targets.some(({ text }) => text === old.text));

@@ -1,48 +1,66 @@
-import type { DialContext, DialSchedule } from "#mesh/dial-schedule.js";
-import type { Dial, Resolve, Wire } from "#mesh/transport.js";
+import type { DialSchedule } from "#mesh/dial-schedule.js";
+import type { Neighbours } from "#mesh/neighbours.js";
+import type { MeshOptions } from "#mesh/options.js";
+import type { PeerName } from "#mesh/peer.js";
+import type { Topology } from "#mesh/topology.js";
+import type { Wire } from "#mesh/transport.js";
 import { isIpv4 } from "#src/address.js";
-import type { Clock, Timer } from "#src/clock.js";
+import type { Timer } from "#src/clock.js";
 import { errorText, WeaveError } from "#src/errors.js";
-import type { Log } from "#src/log.js";
 import { hostOf, portOf } from "#src/net/host-port.js";
-import { type Random, sample } from "#src/random.js";
+import { sample } from "#src/random.js";
 
 /** For each address of a name, and for its resolution. */
 const DIAL_MS = 10_000;
-/** What is due but barred (by the limit, say) waits for a change, or for this long: never a tight loop. */
-const LEAST_WAIT_MS = 1_000;
+/** Pause before attempts are looked at again that are due but blocked, by the connection limit for instance. */
+const BLOCKED_PAUSE_MS = 1_000;
 
-export interface DiallerOptions {
-  readonly maker: DialSchedule;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly random: Random;
-  readonly dial: Dial;
-  readonly resolve: Resolve;
-  readonly situation: () => DialContext;
-  /** A dialled wire is open. */
+type DiallerOptions = Pick<MeshOptions, "clock" | "log" | "random" | "dial" | "resolve" | "ownAddresses">;
+
+export interface DiallerDeps {
+  readonly schedule: DialSchedule;
+  readonly neighbours: Neighbours;
+  readonly topology: Topology;
+  /** Called with each wire that a dial has opened. */
   readonly opened: (wire: Wire, address: string) => void;
 }
 
-/** Carries out what the {@link DialSchedule} decides. */
+/** Dials the addresses that the {@link DialSchedule} selects; that one has the rules of retries. */
 export class Dialler {
   readonly #options: DiallerOptions;
+  readonly #deps: DiallerDeps;
   readonly #stopping = new AbortController();
   #timer: Timer | undefined;
 
-  constructor(options: DiallerOptions) {
+  constructor(options: DiallerOptions, deps: DiallerDeps) {
     this.#options = options;
+    this.#deps = deps;
   }
 
-  /** To be called after every change that may make something due. */
+  /** A dialled connection has opened. */
+  succeeded(address: string, peer: PeerName): void {
+    this.#deps.schedule.succeeded(address, peer);
+  }
+
+  /**
+   * A dial has failed, or a dialled connection has ended.
+   *
+   * @param found what is known of the other end: its name; whether it is this peer, which is never dialled again
+   */
+  failed(address: string, why: string, found: { peer?: PeerName; never?: boolean } = {}): void {
+    this.#deps.schedule.failed(address, why, this.#options.clock.now(), found);
+  }
+
+  /** Starts the attempts that are due. To be called after every change that may make one due. */
   wake(): void {
     if (this.#stopping.signal.aborted) return;
-    const { maker, clock, situation } = this.#options;
+    const { schedule } = this.#deps;
+    const { clock } = this.#options;
     const now = clock.now();
-    for (const { address } of maker.due(now, situation())) void this.#attempt(address);
+    for (const { address } of schedule.due(now, this.#context())) void this.#attempt(address);
     this.#timer?.cancel();
-    const next = maker.nextAt();
-    if (Number.isFinite(next)) this.#timer = clock.after(Math.max(LEAST_WAIT_MS, next - now), () => this.wake());
+    const next = schedule.nextAt();
+    if (Number.isFinite(next)) this.#timer = clock.after(Math.max(BLOCKED_PAUSE_MS, next - now), () => this.wake());
   }
 
   stop(): void {
@@ -50,54 +68,75 @@ export class Dialler {
     this.#timer?.cancel();
   }
 
-  /** Resolves the name if it is one, and dials its addresses, in random order, until one answers. */
+  #context() {
+    const { neighbours, topology } = this.#deps;
+    return {
+      connections: [...neighbours].map(({ wire, outbound, dialled, remote }) => ({
+        remoteAddress: wire.remoteAddress,
+        outbound,
+        dialled,
+        peer: remote!.name,
+      })),
+      records: topology.reachable(),
+      self: topology.self.name,
+      own: this.#options.ownAddresses,
+    };
+  }
+
+  /** Resolves the target if it is a name, and dials its addresses, in random order, until one answers. */
   async #attempt(target: string): Promise<void> {
-    const { maker, clock, log, random, resolve, opened } = this.#options;
-    const host = hostOf(target);
+    const { log } = this.#options;
     log.debug("dialling", { address: target });
     try {
-      let hosts: readonly string[] = [host];
-      if (!isIpv4(host)) {
-        hosts = await this.#within(`lookup ${host}`, () => resolve(host));
-        maker.resolved(target, hosts);
-      }
-      let failure: unknown;
-      for (const each of sample(random, hosts, hosts.length)) {
-        const address = `${each}:${portOf(target)}`;
-        try {
-          const wire = await this.#within(`dial tcp ${address}`, (signal) => this.#options.dial(address, signal));
-          if (this.#stopping.signal.aborted) wire.terminate();
-          else opened(wire, target);
-          return;
-        } catch (error) {
-          failure = error;
-        }
-      }
-      throw failure;
+      const wire = await this.#dialAny(target, await this.#hostsOf(target));
+      if (this.#stopping.signal.aborted) wire.terminate();
+      else this.#deps.opened(wire, target);
     } catch (error) {
       const why = errorText(error);
       log.debug("dialling failed", { address: target, why });
-      maker.failed(target, why, clock.now());
+      this.failed(target, why);
       this.wake();
     }
   }
 
+  async #hostsOf(target: string): Promise<readonly string[]> {
+    const host = hostOf(target);
+    if (isIpv4(host)) return [host];
+    const hosts = await this.#within(`lookup ${host}`, () => this.#options.resolve(host));
+    this.#deps.schedule.resolved(target, hosts);
+    return hosts;
+  }
+
+  /** @throws the error of the last host */
+  async #dialAny(target: string, hosts: readonly string[]): Promise<Wire> {
+    const { random, dial } = this.#options;
+    let failure: unknown;
+    for (const host of sample(random, hosts, hosts.length)) {
+      const address = `${host}:${portOf(target)}`;
+      try {
+        return await this.#within(`dial tcp ${address}`, (signal) => dial(address, signal));
+      } catch (error) {
+        failure = error;
+      }
+    }
+    throw failure;
+  }
+
   /** @throws what `run` throws; WEAVE_CONNECTION when it takes too long */
   async #within<T>(what: string, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const abort = new AbortController();
-    let late: () => void = () => {};
+    const [late, over] = [new AbortController(), new AbortController()];
     const timeout = new Promise<never>((_, reject) => {
-      late = () => reject(new WeaveError("WEAVE_CONNECTION", `${what}: timed out`));
+      const timer = this.#options.clock.after(DIAL_MS, () => {
+        reject(new WeaveError("WEAVE_CONNECTION", `${what}: timed out`));
+        late.abort();
+      });
+      over.signal.addEventListener("abort", () => timer.cancel());
     });
     timeout.catch(() => {});
-    const timer = this.#options.clock.after(DIAL_MS, () => {
-      late();
-      abort.abort();
-    });
     try {
-      return await Promise.race([run(AbortSignal.any([abort.signal, this.#stopping.signal])), timeout]);
+      return await Promise.race([run(AbortSignal.any([late.signal, this.#stopping.signal])), timeout]);
     } finally {
-      timer.cancel();
+      over.abort();
     }
   }
 }

@@ -1,80 +1,107 @@
 import type { Connection } from "#mesh/connection.js";
+import type { GossipSource, GossipSpreader } from "#mesh/gossip-spreader.js";
 import { type MeshMessage, topologyMessages } from "#mesh/messages.js";
 import { MAX_PEERS, type PeerDelta, type PeerRecord } from "#mesh/peer.js";
 import { isDelta, type Topology } from "#mesh/topology.js";
 
 export type TopologyMessage = Extract<MeshMessage, { kind: "topology" | "digest" | "summary" | "want" }>;
 
-/** What the gossip of the topology needs of the mesh that it is part of. */
-export interface TopologyNetwork {
-  readonly topology: Topology;
-  /** Enough random neighbours for news to reach all. */
-  readonly someNeighbours: (except: Connection | undefined) => readonly Connection[];
-  /** Something has changed: routes too, perhaps. */
-  readonly changed: () => void;
-  /** We had to begin a later life. */
-  readonly outlived: (incarnation: number) => void;
-  /** A neighbour sent what cannot be true. */
-  readonly refused: (from: Connection, count: number) => void;
+/** The effect of a message on the topology. */
+export interface TopologyChange {
+  /** Routes may have changed. */
+  readonly changed: boolean;
+  /** The new incarnation of this peer, where another one holds a record of ours that is later than ours. */
+  readonly incarnation?: number;
+  /** Records that were rejected because of impossible counters. */
+  readonly rejected: number;
 }
 
-/** Keeps the topologies of all peers equal: news go to some neighbours, and repair finds what was lost. */
-export class TopologyGossip {
-  readonly #network: TopologyNetwork;
+const UNCHANGED: TopologyChange = { changed: false, rejected: 0 };
 
-  constructor(network: TopologyNetwork) {
-    this.#network = network;
+/** Keeps the topologies of all peers equal: news go to some neighbours, and repair finds what was lost. */
+export class TopologyGossip implements GossipSource {
+  readonly #topology: Topology;
+  readonly #spreader: GossipSpreader;
+
+  constructor(topology: Topology, spreader: GossipSpreader) {
+    this.#topology = topology;
+    this.#spreader = spreader;
   }
 
-  receive(from: Connection, message: TopologyMessage): void {
-    const { topology } = this.#network;
+  receive(from: Connection, message: TopologyMessage): TopologyChange {
+    const topology = this.#topology;
     switch (message.kind) {
       case "topology":
-        return this.merge(from, message.records, message.deltas);
+        return this.#merge(from, message.records, message.deltas);
       case "digest":
         if (message.digest !== topology.digest()) from.send({ kind: "summary", entries: topology.summary() });
-        return;
+        return UNCHANGED;
       case "summary": {
         const { lacking, wanted } = topology.compare(message.entries);
         sendRecords(from, lacking);
         for (let at = 0; at < wanted.length; at += MAX_PEERS)
           from.send({ kind: "want", names: wanted.slice(at, at + MAX_PEERS) });
-        return;
+        return UNCHANGED;
       }
-      case "want":
-        return sendRecords(
+      case "want": {
+        const records = message.names.map((name) => topology.get(name));
+        sendRecords(
           from,
-          message.names.map((name) => topology.get(name)).filter((record) => record !== undefined),
+          records.filter((record) => record !== undefined),
         );
+        return UNCHANGED;
+      }
     }
   }
 
-  /** Merges what a neighbour sent, and passes on what of it is news. */
-  merge(from: Connection, records: readonly PeerRecord[], deltas: readonly PeerDelta[]): void {
-    const { topology, changed, outlived, refused } = this.#network;
-    const before = topology.self.incarnation;
-    const merged = topology.merge([...records, ...deltas]);
-    if (topology.self.incarnation !== before) outlived(topology.self.incarnation);
-    if (merged.refused > 0) refused(from, merged.refused);
-    if (merged.wanted.length > 0) from.send({ kind: "want", names: merged.wanted.slice(0, MAX_PEERS) });
-    if (merged.news.length === 0) return;
-    // Our own later life goes to the one who showed us the earlier, too.
-    this.spread(merged.news, topology.self.incarnation === before ? from : undefined);
-    changed();
+  /** Adds a new neighbour to the topology, as far as its hello describes it. */
+  addNeighbour(connection: Connection): TopologyChange {
+    const { name, nickname, key, uid, incarnation } = connection.remote!;
+    // Version 0: any record of its own replaces it.
+    return this.#merge(connection, [{ name, nickname, key, uid, incarnation, version: 0, links: [] }], []);
   }
 
-  spread(news: readonly (PeerRecord | PeerDelta)[], except: Connection | undefined): void {
+  /** Sends a new neighbour our own record, and what it needs to find the rest. */
+  greet(connection: Connection): void {
+    const remote = connection.remote!;
+    const known = this.#topology.get(remote.name);
+    // Its clock was set back, or its disk restored: it begins a later incarnation than the one that it is shown.
+    if (known !== undefined && known.incarnation > remote.incarnation) sendRecords(connection, [known]);
+    connection.send({ kind: "topology", records: [this.#topology.self], deltas: [] });
+    this.sendState(connection);
+  }
+
+  /** The other end compares, and requests what it lacks. */
+  sendState(to: Connection): void {
+    to.send({ kind: "digest", digest: this.#topology.digest() });
+  }
+
+  /** Sends a change of our own record. */
+  announce(delta: PeerDelta): void {
+    this.#spread([delta], undefined);
+  }
+
+  /** Merges items of a neighbour, and passes on those that were new. */
+  #merge(from: Connection, records: readonly PeerRecord[], deltas: readonly PeerDelta[]): TopologyChange {
+    const topology = this.#topology;
+    const before = topology.self.incarnation;
+    const { news, wanted, rejected } = topology.merge([...records, ...deltas]);
+    const { incarnation } = topology.self;
+    const superseded = incarnation !== before;
+    if (wanted.length > 0) from.send({ kind: "want", names: wanted.slice(0, MAX_PEERS) });
+    // A later incarnation of our own goes to the neighbour that held the earlier one, too.
+    if (news.length > 0) this.#spread(news, superseded ? undefined : from);
+    return { changed: news.length > 0, rejected, ...(superseded ? { incarnation } : {}) };
+  }
+
+  #spread(news: readonly (PeerRecord | PeerDelta)[], except: Connection | undefined): void {
     const deltas = news.filter(isDelta);
     const records = news.filter((item): item is PeerRecord => !isDelta(item));
-    const messages = topologyMessages(records, deltas);
-    for (const connection of this.#network.someNeighbours(except)) {
-      // Repair reaches a slow neighbour later.
-      if (!connection.congested) for (const message of messages) connection.send(message);
-    }
+    this.#spreader.spread(this, topologyMessages(records, deltas), except);
   }
 }
 
-/** As many messages as it takes. */
-export function sendRecords(to: Connection, records: readonly PeerRecord[]): void {
+/** In as many messages as it takes. */
+function sendRecords(to: Connection, records: readonly PeerRecord[]): void {
   for (const message of topologyMessages(records, [])) to.send(message);
 }

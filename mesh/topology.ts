@@ -25,7 +25,7 @@ export interface Merged {
   /** Peers whose delta does not follow what we have: their whole record is needed. */
   readonly wanted: readonly PeerName[];
   /** Items whose counters cannot be true. */
-  readonly refused: number;
+  readonly rejected: number;
 }
 
 /** Two keys for one live name: what was received is set aside. */
@@ -34,7 +34,8 @@ export interface NameConflict {
   readonly refused: PeerIdentity;
 }
 
-export interface Reach {
+/** Peers whose reachability has changed. */
+export interface ReachabilityChange {
   readonly suspended: readonly PeerName[];
   readonly resumed: readonly PeerName[];
   readonly forgotten: readonly PeerName[];
@@ -64,7 +65,7 @@ export class Topology {
   readonly #latest: () => number;
   #self: PeerRecord;
   #digest: string | undefined;
-  /** Of the last {@link updateReach}. */
+  /** Of the last {@link updateReachability}. */
   #now = 0;
 
   /** @param latest the latest incarnation that can be true now */
@@ -102,14 +103,14 @@ export class Topology {
     const news: (PeerRecord | PeerDelta)[] = [];
     const wanted: PeerName[] = [];
     const latest = this.#latest();
-    let refused = 0;
+    let rejected = 0;
     for (const item of items) {
-      if (item.incarnation > latest) refused++;
+      if (item.incarnation > latest) rejected++;
       else if (item.name === this.#self.name) this.#heardOfSelf(item, news);
       else if (isDelta(item)) this.#mergeDelta(item, news, wanted);
       else this.#mergeRecord(item, news, latest);
     }
-    return { news, wanted, refused };
+    return { news, wanted, rejected };
   }
 
   get(name: PeerName): PeerRecord | undefined {
@@ -134,7 +135,7 @@ export class Topology {
   }
 
   /** Computes which peers can be reached, and forgets those that could not for long. To be called after every change. */
-  updateReach(now: number): Reach {
+  updateReachability(now: number): ReachabilityChange {
     this.#now = now;
     for (const [key, { at }] of this.#conflicts) if (now - at >= FORGET_AFTER_MS) this.#conflicts.delete(key);
     const found = new Set<PeerName>([this.#self.name]);

@@ -1,4 +1,5 @@
 import type { GossipChannel, Gossiper } from "#mesh/gossip.js";
+import { gossipFanout } from "#mesh/gossip-spreader.js";
 import type { PeerName } from "#mesh/peer.js";
 import { errorText } from "#src/errors.js";
 import { type Random, sample } from "#src/random.js";
@@ -160,8 +161,7 @@ export class GossipNetwork<Node extends SimNode> {
   /** As the mesh does: to some neighbours, who pass on what is news to them. */
   #spread(from: Node, origin: Node, payload: Uint8Array, except: Node | undefined): void {
     const neighbours = this.hosts.filter(({ name }) => from.view.has(name) && name !== except?.name);
-    const count = Math.ceil(Math.log2(from.view.size + 2)) + 2;
-    for (const next of sample(this.random, neighbours, count))
+    for (const next of sample(this.random, neighbours, gossipFanout(from.view.size + 1)))
       this.#send(from, next, payload, (gossiper) => this.#gossip(next, from, origin, payload, gossiper));
   }
 

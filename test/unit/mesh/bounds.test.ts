@@ -81,13 +81,13 @@ test("whatever number of peers is made up, summaries and questions have a shape 
   };
   topology.setLinks([{ ...record(0, 1).links[0], to: hub.name }]);
   topology.merge([hub, ...made]);
-  topology.updateReach(0);
+  topology.updateReachability(0);
   const entries = topology.summary();
   assert.equal(entries.length, MAX_PEERS);
   decodeMessage(encodeMessage({ kind: "summary", entries }));
   // A peer that is there is not kept out by those that are not.
   topology.setLinks([]);
-  topology.updateReach(1);
+  topology.updateReachability(1);
   assert.equal(topology.merge([record(0xabcdef, 0)]).news.length, 1);
 });
 
@@ -101,11 +101,11 @@ test("an incarnation that cannot be true is counted, and changes nothing; what w
     { ...record(1, 0), incarnation: latest + 1 },
     { name: name(2), incarnation: latest + 1, from: 1, to: 2, set: [], drop: [] },
   ]);
-  assert.deepEqual(merged, { news: [], wanted: [], refused: 3 });
+  assert.deepEqual(merged, { news: [], wanted: [], rejected: 3 });
   assert.equal(topology.self.incarnation, 5);
   latest += 2;
   assert.equal(topology.merge([lie]).news.length, 1);
-  topology.updateReach(0);
+  topology.updateReachability(0);
   latest -= 2;
   assert.ok(!topology.summary().some(([peer]) => peer === name(2)), "others are told what cannot be true");
   const truth = { ...record(2, 0), incarnation: 7 };

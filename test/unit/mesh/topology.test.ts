@@ -57,7 +57,7 @@ test("peers that hear the same news in any order, repeated or whole, know the sa
       for (const topology of [a, b]) {
         topology.setLinks([2, 3, 4, 5].map((to) => link(to)));
         for (const { item } of shuffled()) topology.merge([item]);
-        topology.updateReach(0);
+        topology.updateReachability(0);
       }
       assert.equal(a.digest(), b.digest());
       for (const [peer, writer] of writers) assert.deepEqual(a.get(name(peer)), writer.self);
@@ -74,22 +74,22 @@ test("comparing summaries makes two peers equal in one exchange", () => {
   b.setLinks([link(1), link(4)]);
   a.merge([record(3, 5, [])]);
   b.merge([record(4, 2, [])]);
-  for (const topology of [a, b]) topology.updateReach(0);
+  for (const topology of [a, b]) topology.updateReachability(0);
   const { lacking, wanted } = a.compare(b.summary());
   b.merge(lacking);
   a.merge(wanted.map((wantedName) => b.get(wantedName)!));
-  for (const topology of [a, b]) topology.updateReach(0);
+  for (const topology of [a, b]) topology.updateReachability(0);
   assert.equal(a.digest(), b.digest());
 });
 
 test("a delta that does not follow asks for the whole record", () => {
   const a = new Topology(identity(1));
   const delta: PeerDelta = { name: name(2), incarnation: 1, from: 4, to: 5, set: [], drop: [] };
-  assert.deepEqual(a.merge([delta]), { news: [], wanted: [name(2)], refused: 0 });
+  assert.deepEqual(a.merge([delta]), { news: [], wanted: [name(2)], rejected: 0 });
   a.merge([record(2, 4, [link(1)])]);
   assert.equal(a.merge([delta]).news.length, 1);
   assert.equal(a.get(name(2))?.version, 5);
-  assert.deepEqual(a.merge([delta]), { news: [], wanted: [], refused: 0 });
+  assert.deepEqual(a.merge([delta]), { news: [], wanted: [], rejected: 0 });
 });
 
 test("an older life of ourselves that others still tell of is outlived", () => {
@@ -104,7 +104,7 @@ test("a second key for a live name is set aside and named; for a name out of rea
   const a = new Topology(identity(1));
   a.setLinks([link(2)]);
   a.merge([record(2, 1, [])]);
-  a.updateReach(0);
+  a.updateReachability(0);
   const other: PeerRecord = { ...record(2, 9, [], 9), key: "e".repeat(64), nickname: "clone" };
   assert.deepEqual(a.merge([other]).news, []);
   assert.deepEqual(
@@ -112,7 +112,7 @@ test("a second key for a live name is set aside and named; for a name out of rea
     [["h2", "clone"]],
   );
   a.setLinks([]);
-  assert.deepEqual(a.updateReach(1).suspended, [name(2)]);
+  assert.deepEqual(a.updateReachability(1).suspended, [name(2)]);
   assert.equal(a.merge([other]).news.length, 1);
 });
 
@@ -120,17 +120,17 @@ test("a link leads to the machine whose key it names: the name's new owner, and 
   const c = new Topology(identity(1));
   c.setLinks([link(2)]);
   c.merge([record(2, 1, [link(3)]), record(3, 1, [], 9)]);
-  c.updateReach(0);
+  c.updateReachability(0);
   c.merge([record(2, 2, [])]);
-  assert.deepEqual(c.updateReach(1).suspended, [name(3)]);
+  assert.deepEqual(c.updateReachability(1).suspended, [name(3)]);
   // A neighbour has connected to another machine of that name, whose clock is behind: the link is heard of first.
   const newKey = "d".repeat(64);
   c.merge([record(2, 3, [{ ...link(3), key: keyStart(newKey) }])]);
-  assert.deepEqual(c.updateReach(2).resumed, []);
+  assert.deepEqual(c.updateReachability(2).resumed, []);
   assert.equal(new Routes(name(1), [c.self, c.get(name(2))!, c.get(name(3))!], "all").unicast(name(3)), undefined);
   const returned = { ...record(3, 1, [], 4), key: newKey };
   assert.equal(c.merge([returned]).news.length, 1);
-  assert.deepEqual(c.updateReach(3).resumed, [name(3)]);
+  assert.deepEqual(c.updateReachability(3).resumed, [name(3)]);
   assert.deepEqual(c.conflicts(), []);
 });
 
@@ -138,16 +138,16 @@ test("who is out of reach is suspended, comes back, and is forgotten only after 
   const a = new Topology(identity(1));
   a.setLinks([link(2)]);
   a.merge([record(2, 1, [link(3)]), record(3, 1, [])]);
-  assert.deepEqual(a.updateReach(0), { suspended: [], resumed: [], forgotten: [] });
+  assert.deepEqual(a.updateReachability(0), { suspended: [], resumed: [], forgotten: [] });
   assert.equal(a.reachable().length, 3);
   a.setLinks([]);
-  assert.deepEqual(a.updateReach(1_000).suspended, [name(2), name(3)]);
+  assert.deepEqual(a.updateReachability(1_000).suspended, [name(2), name(3)]);
   a.setLinks([link(2)]);
-  assert.deepEqual(a.updateReach(2_000).resumed, [name(2), name(3)]);
+  assert.deepEqual(a.updateReachability(2_000).resumed, [name(2), name(3)]);
   a.setLinks([]);
-  a.updateReach(3_000);
-  assert.deepEqual(a.updateReach(3_000 + FORGET_AFTER_MS - 1).forgotten, []);
-  assert.deepEqual(a.updateReach(3_000 + FORGET_AFTER_MS).forgotten, [name(2), name(3)]);
+  a.updateReachability(3_000);
+  assert.deepEqual(a.updateReachability(3_000 + FORGET_AFTER_MS - 1).forgotten, []);
+  assert.deepEqual(a.updateReachability(3_000 + FORGET_AFTER_MS).forgotten, [name(2), name(3)]);
   assert.equal(a.get(name(2)), undefined);
 });
 

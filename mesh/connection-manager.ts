@@ -1,0 +1,192 @@
+import type { Admission } from "#mesh/admission.js";
+import type { ChannelOptions, Hello } from "#mesh/channel.js";
+import { Connection } from "#mesh/connection.js";
+import type { MeshMessage } from "#mesh/messages.js";
+import type { Neighbours } from "#mesh/neighbours.js";
+import { type HandshakeResult, keyPair } from "#mesh/noise.js";
+import type { MeshOptions } from "#mesh/options.js";
+import { peerText } from "#mesh/peer.js";
+import { PendingHandshakes } from "#mesh/pending-handshakes.js";
+import { Refusal, type Refusals } from "#mesh/refusals.js";
+import type { Topology } from "#mesh/topology.js";
+import type { Wire } from "#mesh/transport.js";
+import type { Emitter } from "#src/emitter.js";
+import { errorText } from "#src/errors.js";
+import { hostOf, portOf } from "#src/net/host-port.js";
+
+/** Events of connections. A connection is closed at most once, also one that never opened. */
+export interface ManagerEvents {
+  /** A connection has opened, and was admitted. */
+  opened: [connection: Connection];
+  message: [from: Connection, message: MeshMessage];
+  /** An authentic message is malformed. */
+  malformed: [from: Connection, error: unknown];
+  /** What this end announces of its links has changed. */
+  links: [];
+  /** Frames pass on a connection now, or no longer. */
+  passing: [connection: Connection];
+  closed: [connection: Connection, error: Error];
+}
+
+export interface ConnectionManagerDeps {
+  readonly neighbours: Neighbours;
+  readonly topology: Topology;
+  readonly admission: Admission;
+  readonly events: Emitter<ManagerEvents>;
+}
+
+type ConnectionManagerOptions = Pick<
+  MeshOptions,
+  "clock" | "random" | "log" | "staticKey" | "psk" | "clear" | "overlay"
+>;
+
+/** Begins connections, admits their peers, opens the overlay on them, and ends them. */
+export class ConnectionManager {
+  readonly #options: ConnectionManagerOptions;
+  readonly #deps: ConnectionManagerDeps;
+  readonly #handshakes: PendingHandshakes;
+  #terminations = 0;
+  #stopped = false;
+
+  constructor(options: ConnectionManagerOptions, deps: ConnectionManagerDeps) {
+    this.#options = options;
+    this.#deps = deps;
+    this.#handshakes = new PendingHandshakes(options.clock, options.random, options.log);
+  }
+
+  /** Connections of other peers that this peer refused. */
+  get refusals(): Refusals {
+    return this.#handshakes.refusals;
+  }
+
+  /** Connections that have ended. */
+  get terminations(): number {
+    return this.#terminations;
+  }
+
+  /** Begins a handshake on an inbound wire, if the limits allow one more. */
+  accept(wire: Wire): void {
+    if (this.#stopped) wire.terminate();
+    else if (this.#handshakes.admit(wire)) this.open(wire, undefined);
+  }
+
+  /** Begins a handshake. @param dialled the address that was dialled; undefined for an inbound wire */
+  open(wire: Wire, dialled: string | undefined): void {
+    const { random, staticKey, psk, clock, log } = this.#options;
+    const role = dialled === undefined ? "responder" : "initiator";
+    log.debug("a handshake begins", { with: wire.remoteAddress, role });
+    const hello = this.#hello(wire);
+    const options: ChannelOptions = {
+      role,
+      staticKey,
+      makeEphemeralKey: () => keyPair(random.bytes(32)),
+      hello,
+      ...(psk ? { psk } : {}),
+      ...(dialled === undefined ? this.#handshakes.challenge(wire) : {}),
+    };
+    const { events } = this.#deps;
+    const connection = new Connection(clock, wire, dialled, options, {
+      opened: (opened, result) => this.#opened(opened, result, hello),
+      message: (from, message) => void events.emit("message", from, message),
+      malformed: (from, error) => void events.emit("malformed", from, error),
+      responsive: (changed, responsive) => this.#responsive(changed, responsive),
+      closed: (closed, error) => this.#closed(closed, error),
+    });
+    this.#handshakes.begin(connection);
+    connection.start();
+  }
+
+  /** Closes all connections, and begins no more. */
+  stop(reason: Error): void {
+    this.#stopped = true;
+    for (const connection of [...this.#handshakes.connections(), ...this.#deps.neighbours]) connection.close(reason);
+  }
+
+  #hello(wire: Wire): Hello {
+    const { random, clock, clear, overlay } = this.#options;
+    const { name, nickname, key, uid, incarnation } = this.#deps.topology.self;
+    return {
+      name,
+      nickname,
+      key,
+      uid,
+      incarnation,
+      connectionId: random.below(2 ** 32),
+      clock: clock.wall(),
+      clear: clear(hostOf(wire.remoteAddress)),
+      overlays: overlay.carriers,
+    };
+  }
+
+  /** @param hello what this end has sent */
+  #opened(connection: Connection, result: HandshakeResult, hello: Hello): void {
+    this.#handshakes.end(connection);
+    const { admission, neighbours, events } = this.#deps;
+    const remote = connection.remote!;
+    try {
+      admission.admit(connection, hello);
+    } catch (error) {
+      connection.close(error as Error);
+      return;
+    }
+    neighbours.add(connection);
+    this.#handshakes.admitted(connection);
+    connection.encrypted = !(hello.clear && remote.clear);
+    this.#options.log.info("connected", {
+      peer: peerText(remote),
+      address: connection.wire.remoteAddress,
+      outbound: connection.outbound,
+    });
+    events.emit("opened", connection);
+    this.#openOverlay(connection, result);
+  }
+
+  #openOverlay(connection: Connection, { exporter }: HandshakeResult): void {
+    const { overlay, log } = this.#options;
+    const { wire, carriers, outbound, encrypted } = connection;
+    const remote = connection.remote!;
+    connection.overlay = overlay.open({
+      remote,
+      carriers,
+      outbound,
+      remoteHost: hostOf(wire.remoteAddress),
+      localHost: hostOf(wire.localAddress),
+      remotePort: outbound ? portOf(wire.remoteAddress) : undefined,
+      encrypted,
+      secret: exporter,
+      send: (payload, sent) => connection.send({ kind: "overlay", payload }, sent),
+      passes: (passing) => {
+        if (!connection.setPassing(passing)) return;
+        const link = { peer: peerText(remote), overlay: connection.overlay?.name };
+        log.info(passing ? "frames pass" : "frames pass by no carrier", link);
+        this.#deps.events.emit("passing", connection);
+      },
+      doubt: (doubtful) => connection.doubt(doubtful),
+    });
+  }
+
+  /** A silent link is announced as one that passes no frames, so that all peers route around it. */
+  #responsive(connection: Connection, responsive: boolean): void {
+    const peer = peerText(connection.remote!);
+    if (responsive) this.#options.log.info("the peer answers again", { peer });
+    else this.#options.log.warn("the peer does not answer; frames take other routes", { peer });
+    this.#deps.events.emit("links");
+  }
+
+  #closed(connection: Connection, error: Error): void {
+    const { neighbours, events } = this.#deps;
+    this.#handshakes.end(connection);
+    const { remote, wire } = connection;
+    if (!this.#stopped && !isSelf(error)) {
+      this.#terminations++;
+      const peer = remote === undefined ? wire.remoteAddress : peerText(remote);
+      this.#options.log.info("connection ended", { peer, why: errorText(error) });
+    }
+    if (neighbours.remove(connection)) events.emit("links");
+    this.#handshakes.ended(connection, error);
+    events.emit("closed", connection, error);
+  }
+}
+
+/** The other end of a connection turned out to be this peer. */
+export const isSelf = (error: Error): boolean => error instanceof Refusal && error.reason === "self";

@@ -1,0 +1,59 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Connection } from "#mesh/connection.js";
+import { GossipSpreader, gossipFanout } from "#mesh/gossip-spreader.js";
+import type { MeshMessage } from "#mesh/messages.js";
+import { Neighbours } from "#mesh/neighbours.js";
+import { Topology } from "#mesh/topology.js";
+import { seededRandom, VirtualClock } from "#test/sim/virtual-time.js";
+
+const NEWS: MeshMessage = { kind: "digest", digest: "news" };
+const STATE: MeshMessage = { kind: "digest", digest: "state" };
+const source = { sendState: (to: Connection) => to.send(STATE) };
+
+/** A spreader with that many neighbours, of which each keeps what it is sent. */
+function make(count: number) {
+  const neighbours = new Neighbours(new VirtualClock());
+  const links = Array.from({ length: count }, (_, i) => {
+    const sent: MeshMessage[] = [];
+    const link = { remote: { name: `02:00:00:00:00:${10 + i}` }, congested: false, sent };
+    const connection = Object.assign(link, { send: (message: MeshMessage) => void sent.push(message) });
+    neighbours.add(connection as unknown as Connection);
+    return connection;
+  });
+  const self = { name: "02:00:00:00:00:01", nickname: "", key: "", uid: "", incarnation: 1 };
+  const spreader = new GossipSpreader({ neighbours, topology: new Topology(self), random: seededRandom(1) });
+  return { spreader, links };
+}
+
+test("the fan-out grows with the logarithm of the network", () => {
+  assert.deepEqual([1, 2, 3, 7, 8, 127, 4_096].map(gossipFanout), [3, 4, 4, 5, 6, 9, 15]);
+});
+
+test("news go to as many random neighbours as the fan-out, and not back to their sender", () => {
+  const { spreader, links } = make(10);
+  for (let round = 0; round < 50; round++) spreader.spread(source, [NEWS], links[0] as unknown as Connection);
+  const counts = links.map(({ sent }) => sent.length);
+  assert.equal(counts[0], 0);
+  assert.equal(
+    counts.reduce((sum, count) => sum + count, 0),
+    50 * gossipFanout(1),
+  );
+  assert.ok(
+    counts.slice(1).every((count) => count > 0),
+    "a neighbour is never chosen",
+  );
+});
+
+test("a neighbour that is too slow gets nothing, and the state once when it has caught up", () => {
+  const { spreader, links } = make(1);
+  const [slow] = links;
+  slow.congested = true;
+  for (let i = 0; i < 3; i++) spreader.spread(source, [NEWS], undefined);
+  spreader.catchUp();
+  assert.deepEqual(slow.sent, []);
+  slow.congested = false;
+  spreader.catchUp();
+  spreader.catchUp();
+  assert.deepEqual(slow.sent, [STATE]);
+});
