@@ -42,14 +42,14 @@ const MAX_HANDSHAKE_BYTES = 2_048;
 /** Noise's own limit of a message, tag included (section 3). */
 const MAX_NOISE_BYTES = 65_535;
 const CHUNK_BYTES = 64_000;
-/** As the original: one message may be this long, no longer. */
+/** The longest message (as in Weave Net). */
 export const MAX_MESSAGE_BYTES = 10 << 20;
-/** What a single WebSocket message may bring at most. */
+/** The longest WebSocket message. */
 export const MAX_FRAME_BYTES = MAX_NOISE_BYTES + 1;
 
 const NOTHING: Uint8Array = new Uint8Array(0);
 
-/** Why a handshake was refused, as a byte on the wire (the index) and as words: the same words at both ends. */
+/** Why a handshake was refused: on the wire the index as a byte, for users the text, the same at both ends. */
 const REFUSALS: readonly (readonly [RefusalReason, string])[] = [
   ["handshake", "the handshake is malformed"],
   ["password", "one end has a password and the other has none: give all peers the same --password, or none"],
@@ -61,13 +61,13 @@ const PASSWORD_MISSING = 1;
 const PASSWORD_WRONG = 2;
 const VERSION = 3;
 
-/** What each end tells of itself. */
+/** The self-description of each end. */
 export interface Hello extends PeerIdentity {
   /** Random for each connection: decides which of two connections between the same peers stays. */
   readonly connectionId: number;
   /** The sender's clock: milliseconds since the Unix epoch. */
   readonly clock: number;
-  /** Frames may go in clear, as far as this end is concerned. */
+  /** This end allows frames in clear; they are sent in clear when both ends do. */
   readonly clear: boolean;
   /** Carriers of frames that this end has, best first: see `agreeOnCarriers`. */
   readonly overlays: readonly string[];
@@ -90,7 +90,7 @@ export type ChannelEffect =
 export interface ChannelOptions {
   readonly role: "initiator" | "responder";
   readonly staticKey: KeyPair;
-  /** Makes a key pair for this channel alone: called once, and by a responder not before a cookie was shown. */
+  /** Makes a key pair for this channel alone: called once, and by a responder only after the cookie was checked. */
   readonly makeEphemeralKey: () => KeyPair;
   /** 32 bytes made from the password; undefined without one. */
   readonly psk?: Uint8Array;
@@ -101,13 +101,13 @@ export interface ChannelOptions {
 
 export class Channel {
   readonly #options: ChannelOptions;
-  /** The responder's is made when it knows what the initiator's first message began with. */
+  /** A responder makes its state when the initiator's first message has come: its head is part of the prologue. */
   #noise: HandshakeState | undefined;
   #state: ChannelState;
   #transport: HandshakeResult | undefined;
   #partial: Uint8Array[] = [];
   #partialBytes = 0;
-  /** Our first message, kept as it must be sent again with a cookie. */
+  /** Our first message, kept because it is sent again with a cookie. */
   #init: Uint8Array = NOTHING;
   #cookieSent = false;
 
@@ -139,7 +139,7 @@ export class Channel {
     }
   }
 
-  /** Encrypts one message; long ones go in several pieces. @throws WEAVE_MESSAGE_TOO_LARGE */
+  /** Encrypts one message, a long one in several parts. @throws WEAVE_MESSAGE_TOO_LARGE */
   send(message: Uint8Array): ChannelEffect[] {
     if (this.#state !== "open") return [];
     if (message.length > MAX_MESSAGE_BYTES) {
@@ -190,7 +190,7 @@ export class Channel {
     }
   }
 
-  /** What the first message says in clear: bound to the handshake, so that nobody can change it on the way. */
+  /** The clear part of the first message. It is bound to the handshake, so that no change on the way is accepted. */
   #head(): Uint8Array {
     return Uint8Array.of(PROTOCOL_MIN, PROTOCOL_MAX, this.#options.psk ? FLAG_PASSWORD : 0);
   }
@@ -238,7 +238,7 @@ export class Channel {
     try {
       payload = this.#noise!.read(body);
     } catch (error) {
-      // The password is mixed in with this message: it is what fails when the passwords differ.
+      // The password is mixed in with this message: a failure means that the passwords differ.
       if (this.#options.psk !== undefined) return this.#refuse(PASSWORD_WRONG);
       throw error;
     }
@@ -279,11 +279,11 @@ export class Channel {
   }
 
   #fail(error: unknown): ChannelEffect[] {
-    const tell =
+    const notice =
       this.#state === "listening" || this.#state === "awaiting-finish" ? [send(REFUSED, Uint8Array.of(MALFORMED))] : [];
     this.#state = "closed";
     return [
-      ...tell,
+      ...notice,
       {
         do: "failed",
         error:

@@ -26,9 +26,9 @@ export type ConnectionState = "handshaking" | "pending" | "established" | "close
 export interface ConnectionEvents {
   opened(connection: Connection, secured: HandshakeResult): void;
   message(connection: Connection, message: MeshMessage): void;
-  /** An authentic message made no sense. */
+  /** An authentic message is malformed. */
   malformed(connection: Connection, error: unknown): void;
-  /** The other end does not answer, or does again: {@link Connection.state} may be another now. */
+  /** The other end no longer answers, or answers again: {@link Connection.state} may have changed. */
   responsive(connection: Connection, responsive: boolean): void;
   /** Final. `error` says why. */
   closed(connection: Connection, error: Error): void;
@@ -86,7 +86,7 @@ export class Connection {
   start(): void {
     this.wire.listen({
       message: (bytes) => {
-        this.#follow(this.#liveness.heard(this.wire.received, this.#clock.now()));
+        this.#applyLiveness(this.#liveness.received(this.wire.received, this.#clock.now()));
         this.#apply(this.#channel.receive(bytes));
       },
       closed: (reason) => this.close(new WeaveError("WEAVE_CONNECTION", reason)),
@@ -94,11 +94,11 @@ export class Connection {
     this.#handshakeTimer = this.#clock.after(HANDSHAKE_MS, () => {
       if (this.#state === "handshaking") this.close(new Refusal("handshake", "the handshake took too long"));
     });
-    this.#rest();
+    this.#setTimer();
     if (this.outbound) this.#apply(this.#channel.start());
   }
 
-  /** The other end's clock: what it was when the connection opened, and the time since. @param now monotonic */
+  /** The other end's clock: its hello's time, and the time since. @param now monotonic */
   remoteTime(now: number): number {
     return this.remote!.clock + (now - this.#opened);
   }
@@ -124,10 +124,10 @@ export class Connection {
     return true;
   }
 
-  /** The overlay has no proof of its own that the other end is there (true), or has it again. */
+  /** No carrier has proof that the other end is there (true), or one has it again (false). */
   doubt(doubtful: boolean): void {
-    this.#follow(this.#liveness.doubt(doubtful, this.#clock.now()));
-    this.#rest();
+    this.#applyLiveness(this.#liveness.doubt(doubtful, this.#clock.now()));
+    this.#setTimer();
   }
 
   /** This end's view, as it is gossiped. */
@@ -141,7 +141,7 @@ export class Connection {
     };
   }
 
-  /** Ends the connection and, where it is open, tells the other end why. Repeated calls do nothing. */
+  /** Ends the connection; where it is open, the other end receives the reason. Repeated calls do nothing. */
   close(error: Error): void {
     if (this.#state === "closed") return;
     if (this.#channel.state === "open") {
@@ -184,7 +184,7 @@ export class Connection {
     try {
       message = decodeMessage(bytes);
     } catch (error) {
-      // The connection itself is sound, as the cipher has just shown.
+      // The connection stays: the cipher has just proven it.
       this.#events.malformed(this, error);
       return;
     }
@@ -196,7 +196,7 @@ export class Connection {
     if (message.kind !== "heartbeat") this.#events.message(this, message);
   }
 
-  #follow(effects: readonly LivenessEffect[]): void {
+  #applyLiveness(effects: readonly LivenessEffect[]): void {
     for (const effect of effects) {
       if (this.#state === "closed") return;
       if (effect === "dead") this.close(new WeaveError("WEAVE_CONNECTION", "timed out waiting for a heartbeat"));
@@ -205,14 +205,14 @@ export class Connection {
     }
   }
 
-  /** Sleeps until the liveness wants something. */
-  #rest(): void {
+  /** Sets the timer for the next tick of the liveness. */
+  #setTimer(): void {
     this.#wake?.cancel();
     if (this.#state === "closed") return;
     const now = this.#clock.now();
     this.#wake = this.#clock.after(Math.max(0, this.#liveness.wakeAt - now), () => {
-      this.#follow(this.#liveness.tick(this.wire, this.#clock.now()));
-      this.#rest();
+      this.#applyLiveness(this.#liveness.tick(this.wire, this.#clock.now()));
+      this.#setTimer();
     });
   }
 }

@@ -12,7 +12,7 @@ export interface Overlay {
   open(link: OverlayLink): OverlayConnection;
 }
 
-/** What the mesh gives an overlay for one connection. */
+/** The mesh's side of one connection. */
 export interface OverlayLink {
   readonly remote: Hello;
   /** The carriers that both ends have, in the order that both ends use. Never empty. */
@@ -63,7 +63,7 @@ export interface OverlayDiagnostics {
   readonly keyEpoch: number;
   /** The carrier in use, why not a better one, and since when (ISO 8601); undefined: none is. */
   readonly selection: { readonly carrier: string; readonly reason: string; readonly since: string } | undefined;
-  /** All that were agreed on, best first. */
+  /** The carriers that both ends have, best first. */
   readonly carriers: readonly CarrierDiagnostics[];
 }
 
@@ -77,7 +77,7 @@ export interface CarrierDiagnostics {
   readonly figures: Attributes;
 }
 
-/** Builds that do not read the list name one carrier: it stands for these two, between which they choose themselves. */
+/** Builds that do not read the list name one carrier. It stands for these two: such builds have both. */
 const UNREAD_LIST = "sleeve";
 const UNREAD_LIST_MEANS: readonly string[] = ["sleeve", "stream"];
 

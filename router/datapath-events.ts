@@ -23,7 +23,7 @@ export interface DatapathEventDeps {
   readonly log: Log;
 }
 
-/** Passes what the threads report about paths to the carriers, logs what they report about MACs and faults. */
+/** Passes the threads' events about sessions to the carriers, and logs those about MACs and faults. */
 export function handleDatapathEvent(event: DatapathEvent, deps: DatapathEventDeps): void {
   const { carriers, mesh, log } = deps;
   const nameOf = (peer: number) => {

@@ -8,18 +8,21 @@ import type { Random } from "#src/random.js";
 
 /**
  * A carrier: one way by which frames travel to a neighbour. `sleeve` sends records in UDP datagrams, `stream` over the
- * connection itself. The two ends agree on an ordered list of carriers (mesh/overlay.ts); a {@link PathSelector} of each end
- * chooses among those that work; what arrives by any of them is taken. Each carrier has a folder, and a line in
+ * connection itself. The two ends agree on an ordered list of carriers (mesh/overlay.ts). At each end a selector
+ * (selector.ts) chooses the carrier to send by; records are received by all. Each carrier has a folder, and a line in
  * router/carrier-list.ts.
  *
- * Records are sealed above the carriers (keys.ts): a carrier that moves records need not be confidential, only deliver.
+ * Records are sealed above the carriers (keys.ts): a carrier that moves records adds no encryption.
  *
- * A carrier in the kernel (VXLAN ports of the bridge, in clear or in ESP) fits as follows. Frames never reach user space, so
- * `nextHop` is undefined: the frame threads then send by the next usable carrier only what they relay or flood. `selected`
- * adds and removes the forwarding entries, and installs keys of its own, made from the handshake's secret as keys.ts does.
- * `mtu` is what its headers leave of the link's. `state` is "usable" while pings of its own, sent through the very port that
- * frames take, are answered; they need the patience and the doubt of sleeve's (sleeve/path.ts). `stop` removes all that it
- * made in the kernel. It stands before `sleeve` in the list, and `--no-fastdp` leaves it out.
+ * A carrier in the kernel (VXLAN ports of the bridge, in clear or in ESP) implements the interface as follows:
+ * - `nextHop` is undefined, because its frames never reach user space. The frame threads send the frames that they relay or
+ *   flood by the next usable carrier.
+ * - `selected` adds and removes the forwarding entries, and the keys of the kernel, which it derives from `secret`.
+ * - `mtu` is the MTU of the link without the headers of the tunnel.
+ * - `state` is "usable" while pings of its own, sent through the port that frames take, are answered, and `doubtful` follows
+ *   them, with the times of sleeve/path.ts.
+ * - `stop` removes everything that it made in the kernel.
+ * It stands before `sleeve` in the list, and `--no-fastdp` leaves it out.
  */
 export interface CarrierKind {
   /** As in the agreed list, in status and in metrics; 16 characters at most. */
@@ -44,7 +47,7 @@ export interface CarrierDeps {
   readonly log: Log;
 }
 
-/** What a carrier is given for one connection. */
+/** One connection, as a carrier sees it. */
 export interface CarrierLink {
   /** Our number for the connection, in commands and events of the datapath. */
   readonly session: number;
@@ -82,13 +85,13 @@ export interface CarrierState {
   readonly since: number;
 }
 
-/** The frame threads hand sealed records to the event loop, which gives them to the carrier. */
+/** The frame threads hand sealed records to the event loop, which passes them to the carrier. */
 export interface RecordNextHop {
   readonly kind: typeof NEXT_HOP_EVENT_LOOP;
   /** The largest record that it takes, sealed. */
   readonly recordBytes: number;
   /**
-   * Sends a sealed record, after a byte of lane and epoch. The other end gives it to its threads by the command "record".
+   * Sends a sealed record, after a byte of lane and epoch. The other end passes it to its threads by the command "record".
    *
    * @param sent called once, when the record has left this process or is dropped: until then it counts as queued
    */

@@ -8,7 +8,7 @@ export const REKEY_MS = 120_000;
 
 /**
  * Data keys of one connection, in generations ("epochs"). The first comes from the handshake; each further one adds a new
- * Diffie-Hellman, so that who steals a key can read neither what was before nor what comes after.
+ * Diffie-Hellman, so that a stolen key opens neither earlier nor later records.
  *
  *   dialler                                      other end
  *     ── offer (epoch n, ephemeral key) ────────▶  opens n
@@ -46,10 +46,10 @@ export class DataKeys {
   readonly #random: Random;
   #secret: Uint8Array;
   #epoch = 0;
-  /** The dialler's offer under way, or the other end's key to seal with once it is told "done". */
+  /** The dialler's offer that is not answered yet. */
   #offer: { epoch: number; pair: KeyPair } | undefined;
 
-  /** @param secret shared by both ends of this connection and nobody else */
+  /** @param secret known to the two ends of this connection alone */
   constructor(dialler: boolean, secret: Uint8Array, random: Random) {
     this.#dialler = dialler;
     this.#random = random;
@@ -65,7 +65,7 @@ export class DataKeys {
     return [this.#install("open", 0), this.#install("seal", 0)];
   }
 
-  /** The dialler's part, every {@link REKEY_MS}. An offer that was not answered is made again. */
+  /** To be called every {@link REKEY_MS}: the dialler offers the next generation. An unanswered offer is repeated. */
   rekey(): KeyEffect[] {
     if (!this.#dialler) return [];
     this.#offer = { epoch: this.#epoch + 1, pair: keyPair(this.#random.bytes(32)) };
@@ -105,7 +105,7 @@ export class DataKeys {
     this.#epoch++;
   }
 
-  /** A key for each direction: what one end seals with, the other opens with. */
+  /** A key for each direction: one end seals with it, the other opens. */
   #install(direction: "seal" | "open", epoch: number): KeyEffect {
     const fromDialler = this.#dialler === (direction === "seal");
     const [dataKey, salt] = hkdf(this.#secret, Buffer.from(fromDialler ? "dialler to other" : "other to dialler"), 2);

@@ -149,7 +149,7 @@ export class PeerSession implements OverlayConnection {
     this.#deps.closed();
   }
 
-  /** The other end's number has come: it can open what we seal. */
+  /** The other end's number has come: it can open our records. */
   #open(remoteSession: number): void {
     if (this.#ready) throw new WeaveError("WEAVE_MESSAGE_MALFORMED", "the overlay is open already");
     this.#ready = true;

@@ -1,11 +1,11 @@
 import type { CarrierState } from "#router/carriers/carrier.js";
 
 /**
- * Which carrier frames take, from the states of all that the two ends agreed on, best first. Pure.
+ * Chooses the carrier that frames take, from the states of the agreed carriers, best first. Pure.
  *
  * The first choice waits until every better one is either usable or failed. A carrier in use is left when it fails, or when a
  * better one is usable. One that has failed must be usable for {@link RETURN_MS} without a break before it replaces another:
- * a carrier that comes and goes is not used. It is used at once where no other is usable.
+ * a carrier that comes and goes is not used. Where no other is usable, it is used immediately.
  */
 
 /** Sleeve's three answers in a row take as long: it counts from the first (sleeve/path.ts). */
@@ -26,7 +26,7 @@ export interface Selection<T extends Candidate> {
 
 export class PathSelector<T extends Candidate> {
   readonly #candidates: readonly T[];
-  /** Those that have failed since they were used last. */
+  /** Carriers that have failed since their last use. */
   readonly #failed = new Set<T>();
   #selection: Selection<T> | undefined;
   /** A first choice was made, or all had failed. */

@@ -5,8 +5,8 @@ import type { UdpOffloads } from "#src/linux/native/udp.js";
 import type { Endpoint } from "#src/net/endpoint.js";
 
 /**
- * What the event loop and the datapath thread say to one another. Commands go through a message port and are announced by
- * an eventfd, since the thread blocks in poll(2) and not in Node's event loop.
+ * Commands of the event loop to the frame threads, and the threads' events. Commands go through a message port and are
+ * announced by an eventfd, since a thread blocks in poll(2) and not in Node's event loop.
  */
 export type Command =
   | { readonly do: "open"; readonly session: number; readonly peer: number; readonly encrypted: boolean }
@@ -50,7 +50,7 @@ export type Command =
     }
   | { readonly do: "close"; readonly session: number }
   | { readonly do: "routes"; readonly routes: RouteTable }
-  /** Another thread has learnt where a MAC is. */
+  /** Another thread has learnt the peer of a MAC. */
   | { readonly do: "learn"; readonly mac: number; readonly peer: number }
   | { readonly do: "forget"; readonly peer: number }
   /** The MAC is no longer behind our own bridge: it may be learned from the network again. */
@@ -58,7 +58,7 @@ export type Command =
   | { readonly do: "report"; readonly ticket: number }
   | { readonly do: "stop" };
 
-/** What the kernel, the devices and the processor do for us. What they do not, we do, slower. */
+/** Work that the kernel, the devices and OpenSSL take over. Without them it is done here, slower. */
 export interface Offloads extends TapOffloads, UdpOffloads {
   /** OpenSSL is called directly; else node:crypto. */
   readonly openssl: boolean;
@@ -68,7 +68,7 @@ export interface Offloads extends TapOffloads, UdpOffloads {
 export const OFFLOADS = ["vnet-header", "tso", "uso", "udp-segment", "udp-gro", "openssl"] as const;
 export type OffloadName = (typeof OFFLOADS)[number];
 
-/** Next hops by peer: sessions for what is sent to a peer, and for what a peer floods. */
+/** Next hops by peer: the session for frames to a peer, and the sessions for the floods of a peer. */
 export interface RouteTable {
   readonly unicast: ReadonlyMap<number, number>;
   readonly flood: ReadonlyMap<number, readonly number[]>;
@@ -80,7 +80,7 @@ export type DatapathEvent =
       readonly session: number;
       readonly message: Uint8Array;
       readonly datagramBytes: number;
-      /** It was a ping, and has its answer. */
+      /** It was a ping, and the thread has answered it. */
       readonly answered: boolean;
     }
   /** Frames are being sent by UDP; `large`: in datagrams that not every path carries. */
@@ -156,7 +156,7 @@ export class Tally {
   };
   readonly drops = Object.fromEntries(DROPS.map((reason) => [reason, 0])) as Record<Drop, number>;
 
-  /** @param count frames, records or datagrams: what the reason is about */
+  /** @param count frames, records or datagrams, as the reason implies */
   drop(reason: Drop, count = 1): void {
     this.drops[reason] += count;
   }

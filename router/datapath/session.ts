@@ -26,10 +26,10 @@ const OPEN_KEYS = 3;
 
 /** UDP payload that every path carries. */
 export const FLOOR_DATAGRAM = smallestDatagram(4);
-/** Datagrams of a record on a path that nobody knows yet: a loss of 1 % then costs 4 % of the records. */
+/** Datagrams of a record on a path of unknown loss: a loss of 1 % then costs 4 % of the records. */
 export const SAFE_DATAGRAMS = 4;
 
-/** For the networks that asked for clear frames: the same layout, counter included, with a tag of zeros. */
+/** For networks whose frames go in clear: the same layout, counter included, with a tag of zeros. */
 class ClearCipher implements RecordCipher {
   readonly aad = new Uint8Array(AAD_BYTES);
   readonly #sealing: boolean;
@@ -56,9 +56,9 @@ export const SEAL_REFUSED = -1;
 
 export type OpenResult = "ok" | "epoch-unknown" | "authentication-failed" | "replayed";
 
-/** How a session came by what it lost; counted on, in records and datagrams. */
+/** Receive statistics of a session, cumulative since the last report. */
 export interface Arrivals {
-  /** Records that the other end has sealed, as their counters tell. */
+  /** Records that the other end has sealed, by their counters. */
   expected: number;
   accepted: number;
   /** Of the accepted records. */
@@ -77,7 +77,7 @@ interface Opener {
   readonly window: ReplayWindow;
 }
 
-/** The keys of one epoch for what comes in, one for each lane of the sender: made when a lane is first heard of. */
+/** The keys of one epoch to open with: one for each lane of the sender, made at the lane's first record. */
 interface OpenerSet {
   readonly epoch: number;
   readonly key: Uint8Array;
@@ -99,15 +99,15 @@ export interface SessionOptions {
   readonly local: number;
   readonly peer: number;
   readonly encrypted: boolean;
-  /** Of this thread: what it sends travels in this lane. */
+  /** The lane of this thread, in which its records travel. */
   readonly lane: number;
   /** Call OpenSSL directly; else node:crypto. */
   readonly openssl: boolean;
-  /** What its datagrams leave by. */
+  /** The socket that its datagrams leave by. */
   readonly sender: UdpSender;
 }
 
-/** One remote peer as a datapath thread knows it: keys, counters, and where its datagrams go. */
+/** One neighbour in a frame thread: keys, counters, next hop, and the address and size of datagrams. */
 export class Session {
   readonly local: number;
   readonly peer: number;
@@ -117,22 +117,22 @@ export class Session {
   remote = 0;
   /** Undefined until it is known: it is learnt from the first authentic datagram. */
   address: Endpoint | undefined;
-  /** Our address that datagrams leave from, whatever its port; undefined: the kernel chooses by the route. */
+  /** The source address of our datagrams (its port has no meaning); undefined: the kernel chooses by the route. */
   source: Endpoint | undefined;
-  /** UDP payload that the path has been proven to carry. */
+  /** UDP payload that is proven to pass. */
   datagramBytes = FLOOR_DATAGRAM;
-  /** How many datagrams a record may fill: fewer when more are lost (see carriers/sleeve/record-size.ts). */
+  /** Datagrams that a record may fill: fewer where more are lost (carriers/sleeve/record-size.ts). */
   datagramsPerRecord = SAFE_DATAGRAMS;
-  /** The kernel may be given many datagrams with one call; else each leaves with its own. */
+  /** Many datagrams may leave with one call; else each leaves with its own. */
   batches = true;
   nextHop: NextHop["kind"] = NEXT_HOP_DATAGRAMS;
   /** The largest sealed record that may be handed to the event loop. */
   handOverBytes = 0;
   /** Bytes handed to the event loop that the carrier has not sent yet. */
   handedOver = 0;
-  /** When it may be told again that frames, and large ones, are being sent. */
-  framesToldAfter = 0;
-  largeToldAfter = 0;
+  /** The earliest time of the next event that frames, or large frames, are being sent. */
+  framesReportAfter = 0;
+  largeReportAfter = 0;
   readonly arrivals: Arrivals = { expected: 0, accepted: 0, datagrams: 0 };
 
   #sealer: Sealer | undefined;

@@ -268,9 +268,9 @@ export class Transmitter {
   }
 
   #tellFrames(session: Session, large: boolean): void {
-    if (this.#now < (large ? session.largeToldAfter : session.framesToldAfter)) return;
-    session.framesToldAfter = this.#now + TELL_FRAMES_MS;
-    if (large) session.largeToldAfter = session.framesToldAfter;
+    if (this.#now < (large ? session.largeReportAfter : session.framesReportAfter)) return;
+    session.framesReportAfter = this.#now + TELL_FRAMES_MS;
+    if (large) session.largeReportAfter = session.framesReportAfter;
     this.#events.frames(session, large);
   }
 

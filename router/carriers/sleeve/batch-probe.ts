@@ -1,34 +1,33 @@
 /**
- * Whether datagrams reach one peer when many of them leave with one call (UDP_SEGMENT). Pure: pings and pongs go in and out as
- * data.
+ * Whether datagrams reach one peer when many of them leave with one call (UDP_SEGMENT). Pure: pings and pongs are data.
  *
- * Not every path does: a filter by length on a virtual wire sees a batch as one packet, and a network card can cut it up
- * wrongly. Pings find the path and its size all the same, for each leaves alone, and then no frame of any size arrives. So
- * some pings leave as one batch, while large frames flow; when they do not arrive, the same number leaves in a batch and one by
- * one, and their answers are compared. A lossy or congested path loses of both.
+ * On some paths they do not: a filter by length on a virtual wire sees a batch as one packet, and a network card can cut it
+ * wrongly. The pings of the path and of its size leave one by one: they arrive, and no frame does. So, while large frames
+ * flow, some pings leave as one batch; when they do not arrive, the same number leaves in a batch and one by one, and the
+ * answers are compared. A lossy or congested path loses some of both.
  *
  *   batches ──three rounds in a row: single pings arrive, the batch does not──▶ singles
  *      ◀──after 5 minutes, two rounds in a row: the batch arrives───────────────┘
  */
 
-/** Datagrams of a batch, and pings one by one beside it: few, for they are of full size. */
+/** Datagrams of a batch, and of the single pings that it is compared with: few, because each has full size. */
 const PINGS = 4;
-/** So many answers of {@link PINGS} say that pings arrive, and so many that a batch does not: a broken card may pass its first. */
+/** Answers, of {@link PINGS}, that show that pings arrive; and at most so many for a lost batch: a broken card may pass its first. */
 const ARRIVES = 3;
 const SWALLOWED = 1;
-/** For the answers of a round; longer after each that said nothing, as on a path that is slower. */
+/** Time for the answers of a round; longer after each round without a result, for slower paths. */
 const PATIENCE_MS = 1_000;
 const MAX_PATIENCE_MS = 4_000;
 /** The batch leaves first: when all single pings are answered, those of the batch are late. */
 const OVERTAKE_MS = 150;
-/** Rounds in a row that agree: one may be chance on a path that loses a third of all (9 %), three are not. */
+/** Rounds in a row that agree: on a path that loses a third one round may be chance (9 %), three are not. */
 const ROUNDS_TO_SINGLES = 3;
 const ROUNDS_TO_BATCHES = 2;
-/** Rounds without a verdict until it is left at that. */
+/** Rounds of a series at most. */
 const MAX_ROUNDS = 6;
-/** While large frames flow it is asked as often whether batches still pass: 6 KB each. */
+/** Between checks that batches still pass, while large frames flow: 6 KB each. */
 const PROVEN_MS = 30_000;
-/** A path that swallows them is asked as often whether it still does. */
+/** Between checks of a path that swallows batches. */
 const RETRY_MS = 5 * 60_000;
 /** The ids of these pings are in the upper half of 32 bits: the path's own count from 1. */
 const FIRST_ID = 0x8000_0000;
@@ -50,11 +49,11 @@ interface Round {
 export class BatchProbe {
   #pass = true;
   #round: Round | undefined;
-  /** Of the series of rounds that is under way: those so far, and those in a row that speak against what is in use. */
+  /** Rounds of the series under way, and those in a row that contradict {@link pass}. */
   #rounds = 0;
   #against = 0;
   #patience = PATIENCE_MS;
-  /** Not before that the next series begins. */
+  /** The earliest time of the next series. */
   #after = Number.NEGATIVE_INFINITY;
   #usedAt = Number.NEGATIVE_INFINITY;
   #ids = 0;
@@ -64,7 +63,7 @@ export class BatchProbe {
     return this.#pass;
   }
 
-  /** Milliseconds at which {@link tick} is due; undefined while nothing is awaited. */
+  /** Milliseconds at which {@link tick} is due; undefined: no round is under way. */
   get wakeAt(): number | undefined {
     return this.#round?.until;
   }
@@ -75,20 +74,20 @@ export class BatchProbe {
     return this.#round !== undefined || now < this.#after ? [] : this.#series(!this.#pass, now);
   }
 
-  /** The path may be another than it was: the next large frames have it probed. */
+  /** The path may have changed: the next large frames start a probe. */
   forget(): void {
     this.#round = undefined;
     this.#usedAt = this.#after = Number.NEGATIVE_INFINITY;
   }
 
-  /** Full-size datagrams have begun to be lost, and so may batches be: a sender of large frames may wait for answers now. */
+  /** Datagrams of full size are lost, and perhaps batches: the senders of large frames may be waiting for answers now. */
   shrunk(now: number): BatchEffect[] {
     if (now - this.#usedAt < PROVEN_MS) return this.#series(true, now);
     this.forget();
     return [];
   }
 
-  /** Whether the ping of this id is one of these. */
+  /** Whether the ping of this id belongs to a batch probe. */
   static owns(id: number): boolean {
     return id >= FIRST_ID;
   }
@@ -125,7 +124,7 @@ export class BatchProbe {
     return effects;
   }
 
-  /** @param arrived the batch of the round; undefined: nothing can be said */
+  /** @param arrived whether the batch of the round did; undefined: unknown */
   #end(arrived: boolean | undefined, now: number): BatchEffect[] {
     this.#round = undefined;
     this.#rounds++;

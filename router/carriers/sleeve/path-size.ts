@@ -1,16 +1,17 @@
 import { FLOOR_DATAGRAM } from "#router/datapath/session.js";
 
 /**
- * How large the datagrams to one peer may be. Sizes are found by pings of our own, padded and never fragmented; ICMP is
- * not trusted. The largest size is tried at once, and between what passes and what does not the search halves. Pure.
+ * The largest datagrams that pass to one peer. Sizes are found by pings of our own, padded and never fragmented; ICMP is
+ * not trusted. The search tries the largest size first, and then halves the interval between the largest size that passes
+ * and the smallest that does not. Pure.
  */
 
-/** A size is given up when three pings of it, each given longer, are not answered. */
+/** A size is abandoned after three unanswered pings; each waits longer than the one before. */
 const PROBE_TRIES = 3;
 const PROBE_MS = 150;
-/** Closer than this is close enough: a few bytes more would not save a datagram. */
+/** The search ends at an interval this small: a few bytes more save no datagram. */
 const PROBE_STEP = 8;
-/** Paths change: what did not pass is tried again after this long (Weave Net re-tests fragmentation as often), if it is needed. */
+/** Paths change: after this long a size that did not pass is tried again, if traffic needs it (Weave Net re-tests fragmentation as often). */
 const RETRY_MS = 5 * 60_000;
 
 export interface SizeProbe {
@@ -30,12 +31,12 @@ export class PathSize {
   #proven = FLOOR_DATAGRAM;
   /** The smallest size known not to pass, or one more than the ceiling. */
   #refused = FLOOR_DATAGRAM + 1;
-  /** Of the last search that came to its end: the smallest size that did not pass. */
+  /** The smallest size that did not pass in the last complete search. */
   #found: number | undefined;
   #probe: Probe | undefined;
   /** When a search begins; Infinity: none is due. */
   #searchAt = Number.POSITIVE_INFINITY;
-  /** From when on traffic is a reason for another search. */
+  /** When traffic becomes a reason for another search. */
   #retryAt = Number.POSITIVE_INFINITY;
 
   constructor(nextId: () => number) {
@@ -58,7 +59,7 @@ export class PathSize {
     return this.#probe?.until ?? this.#searchAt;
   }
 
-  /** A search is to begin. */
+  /** Schedules a search for now. */
   seek(now: number): void {
     this.#searchAt = now;
   }
@@ -70,7 +71,7 @@ export class PathSize {
     this.#searchAt = now;
   }
 
-  /** What our own link takes is now known, or has changed. False: the size in use is too large. */
+  /** Sets the largest UDP payload of our own link. Returns false when the size in use is larger. */
   limit(ceiling: number, now: number): boolean {
     this.#ceiling = Math.max(FLOOR_DATAGRAM, ceiling);
     if (this.#proven > this.#ceiling) return false;
@@ -80,7 +81,7 @@ export class PathSize {
     return true;
   }
 
-  /** Back to the floor: nothing more is known of the path. */
+  /** Back to the floor: nothing is known of the path. */
   forget(): void {
     this.#probe = undefined;
     this.#found = undefined;
@@ -98,7 +99,7 @@ export class PathSize {
     return true;
   }
 
-  /** The ping that the search wants to send now. */
+  /** The next ping of the search; undefined: none is due. */
   search(now: number): SizeProbe | undefined {
     if (this.#probe !== undefined) {
       if (now < this.#probe.until) return undefined;
@@ -113,14 +114,14 @@ export class PathSize {
     if (now < this.#searchAt) return undefined;
     this.#searchAt = Number.POSITIVE_INFINITY;
     if (this.#proven >= this.#ceiling || this.#refused - this.#proven <= PROBE_STEP) {
-      // Found. Later the whole of it is tried again.
+      // Found. Later the search tries the ceiling again.
       if (this.#proven < this.#ceiling) this.#retryAt = now + RETRY_MS;
       this.#found = this.#refused;
       this.#refused = this.#ceiling + 1;
       return undefined;
     }
-    const whole = this.#refused > this.#ceiling;
-    const datagramBytes = whole ? this.#ceiling : Math.floor((this.#proven + this.#refused) / 2);
+    const first = this.#refused > this.#ceiling;
+    const datagramBytes = first ? this.#ceiling : Math.floor((this.#proven + this.#refused) / 2);
     this.#probe = { id: this.#nextId(), datagramBytes, tries: 0, until: now + PROBE_MS };
     return this.#probe;
   }

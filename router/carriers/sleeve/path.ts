@@ -4,47 +4,46 @@ import { DATAGRAM_HEADER, RECORD_OVERHEAD } from "#router/datapath/record.js";
 import { FLOOR_DATAGRAM } from "#router/datapath/session.js";
 
 /**
- * Whether datagrams pass to one peer and back, and how large they may be. Pure: pings and pongs go in and out as data.
+ * Whether datagrams pass to one peer and back, and how large they may be. Pure: pings and pongs are data.
  *
  *   connecting ──a ping is answered──▶ established ──12 s without a proof──▶ lost
  *        └──3 s──▶ lost                     ◀──three answers in a row─────────┘
  *
- * While it is not established, frames go over the connection's own channel. Frames flow from the first answer, in datagrams
- * of the floor, until a larger size is known (path-size.ts).
+ * Frames may flow from the first answer, in datagrams of the floor's size until a larger one is proven (path-size.ts).
  *
- * A proof is an answer to a ping of ours, or a ping of the other end that says that the one before was answered: one
- * exchange proves the path to both ends. So on an idle path only the leader pings, and the follower answers. While frames
- * flow proofs are more frequent, and while large ones do, pings are as large as they.
+ * A proof is an answer to a ping of ours, or a ping of the other end that reports its predecessor as answered: one exchange
+ * proves the path to both ends. So on an idle path only the leader pings, and the follower answers. While frames flow,
+ * proofs are more frequent; while large frames do, pings are as large.
  */
 
-/** As Weave Net: twice a second until the first answer. */
+/** Between pings until the first answer (as in Weave Net). */
 export const CONNECTING_MS = 500;
-/** The first frames need not wait for longer than this. */
+/** The first frames wait no longer than this. */
 export const CONNECTING_PATIENCE_MS = 3_000;
 /** Between proofs, while frames flow. */
 export const BUSY_BEAT_MS = 3_000;
-/** While none do: 18 bytes a second, and often enough for a NAT, which forgets after 30 s. */
+/** While none flow: 18 bytes a second, and often enough for a NAT, which forgets after 30 s. */
 export const IDLE_BEAT_MS = 5_000;
-/** The follower waits so much longer for the leader's ping before it sends its own: a round trip, with room. */
+/** The follower waits this much longer for the leader's ping before it sends its own: a round trip, with a margin. */
 const FOLLOW_MS = 1_500;
-/** A heartbeat that is not answered by then is repeated: small ones four times a second, with a full one twice. */
+/** After this an unanswered heartbeat is repeated: a small one four times a second, with one of full size twice. */
 const ANSWER_MS = 1_000;
 const AGAIN_MS = 250;
 const AGAIN_FULL_MS = 500;
-/** So long after a heartbeat without an answer (four pings) the other end itself is in doubt, and is probed by TCP. */
+/** After a heartbeat without an answer for so long (four pings) the other end itself is in doubt, and is probed by TCP. */
 export const DOUBT_MS = 1_500;
-/** Some twenty pings without an answer: even a path that loses a third of them does not come to that by chance. */
+/** Some twenty pings without an answer: not by chance, even on a path that loses a third of them. */
 export const LOST_MS = 12_000;
 const TWENTY_PINGS_MS = 20 * AGAIN_MS;
-/** A lost path is probed this often at first, and is back after so many answers in a row: one that comes and goes stays lost. */
+/** A lost path is probed this often at first. It is back after so many answers in a row: one that comes and goes stays lost. */
 export const RETURN_MS = 2_000;
 const RETURN_ANSWERS = 3;
 /** After a minute UDP is probably blocked: it is probed less often. */
 const BLOCKED_AFTER_MS = 60_000;
 export const BLOCKED_MS = 10_000;
-/** Full-size heartbeats without an answer, while small ones are answered, until the size is given up. */
+/** Heartbeats of full size without an answer, while small ones are answered, before the size is abandoned. */
 const FULL_SIZE_TRIES = 4;
-/** A turn that comes this late: this process stood still, and the answers of that time are not read yet. */
+/** A tick that is later than this: this process was stopped, and has not read the answers of that time. */
 const LATE_MS = 1_000;
 
 /** The smallest ping, in bytes of UDP payload. */
@@ -57,11 +56,11 @@ export type PathEffect =
       readonly datagramBytes: number;
       readonly before?: "answered" | "unanswered";
     }
-  /** Frames may go this way; `since`: the first of the answers that say so. */
+  /** Frames may take this path; `since`: the first of the answers that prove it. */
   | { readonly do: "established"; readonly since: number }
-  /** Frames must go another way. */
+  /** Frames must take another carrier. */
   | { readonly do: "lost"; readonly reason: string }
-  /** Answers are missing: the other end may be gone altogether (true); or they are there again (false). */
+  /** Answers are missing, so that the other end itself may be gone (true); or they arrive again (false). */
   | { readonly do: "doubt"; readonly doubtful: boolean }
   /** Datagrams may be this large. */
   | { readonly do: "size"; readonly datagramBytes: number };
@@ -75,26 +74,26 @@ export class Path {
   readonly #size = new PathSize(() => ++this.#id);
   /** When the last proof came, or the path began. */
   #provenAt: number;
-  /** Up to when our pongs certainly arrived: what the other end says of them is a beat old. */
+  /** The time up to which our pongs certainly arrived: the other end reports it one heartbeat later. */
   #pongsArrivedAt: number;
   #pongAt: number;
   #nextBeat: number;
-  /** When the first heartbeat since the last proof was sent. */
-  #askedAt: number | undefined;
+  /** When the first heartbeat since the last proof was sent; undefined: none was. */
+  #pingedAt: number | undefined;
   #doubtful = false;
   #lostAt = 0;
   /** Answers in a row on a path that was lost, and when the first of them came. */
   #returned = 0;
   #returningSince = 0;
-  /** When frames were sent last, and such as need datagrams above the floor. */
+  /** When frames were last sent, and when frames that need datagrams above the floor. */
   #framesAt = Number.NEGATIVE_INFINITY;
   #largeAt = Number.NEGATIVE_INFINITY;
-  /** When a heartbeat of full size was sent last. */
+  /** When a heartbeat of full size was last sent. */
   #fullAt = Number.NEGATIVE_INFINITY;
-  /** The first of those that are not answered yet, and how many there are. */
+  /** The first unanswered heartbeat of full size, and the count of them. */
   #full: { readonly id: number; readonly at: number; tries: number } | undefined;
 
-  /** @param leader whether we are the one of the two ends that pings while the path is idle */
+  /** @param leader whether this end is the one that pings while the path is idle */
   constructor(leader: boolean, now: number) {
     this.#leader = leader;
     this.#provenAt = this.#pongsArrivedAt = this.#pongAt = this.#nextBeat = now;
@@ -119,7 +118,7 @@ export class Path {
     if (this.#state !== "lost") times.push(this.#provenAt + this.#patience);
     if (this.#state === "established") {
       times.push(this.#size.wakeAt);
-      if (this.#askedAt !== undefined && !this.#doubtful) times.push(this.#askedAt + DOUBT_MS);
+      if (this.#pingedAt !== undefined && !this.#doubtful) times.push(this.#pingedAt + DOUBT_MS);
     }
     return Math.min(...times);
   }
@@ -132,11 +131,11 @@ export class Path {
     const late = now - this.wakeAt;
     if (late >= LATE_MS) {
       this.#provenAt += late;
-      if (this.#askedAt !== undefined) this.#askedAt += late;
+      if (this.#pingedAt !== undefined) this.#pingedAt += late;
     }
     const effects: PathEffect[] = [];
     if (this.#state !== "lost" && now - this.#provenAt >= this.#patience) effects.push(...this.#lose(now));
-    if (this.#state === "established" && this.#askedAt !== undefined && now - this.#askedAt >= DOUBT_MS)
+    if (this.#state === "established" && this.#pingedAt !== undefined && now - this.#pingedAt >= DOUBT_MS)
       effects.push(...this.#doubt(true));
     if (now >= this.#nextBeat) effects.push(...this.#heartbeat(now));
     if (this.#state === "established") effects.push(...this.#search(now));
@@ -149,11 +148,11 @@ export class Path {
     if (large) this.#largeAt = now;
     if (this.#state !== "established") return [];
     if (large) this.#size.used(now);
-    if (this.#askedAt === undefined) this.#nextBeat = Math.min(this.#nextBeat, this.#beatAfter(this.#provenAt, now));
+    if (this.#pingedAt === undefined) this.#nextBeat = Math.min(this.#nextBeat, this.#beatAfter(this.#provenAt, now));
     return [...(now >= this.#nextBeat ? this.#heartbeat(now) : []), ...this.#search(now)];
   }
 
-  /** A ping came, and was answered: the other end is there, and its address is known. Ours need not wait for its turn. */
+  /** A ping arrived, and was answered: the other end is there, and its address is known. Our ping need not wait. */
   pinged(before: "answered" | "unanswered" | undefined, now: number): PathEffect[] {
     const pongAt = this.#pongAt;
     this.#pongAt = now;
@@ -162,12 +161,12 @@ export class Path {
     }
     if (before === "answered") {
       this.#pongsArrivedAt = Math.max(this.#pongsArrivedAt, pongAt);
-      // Pings of ours that are unanswered since then are later news.
-      return this.#askedAt === undefined || pongAt >= this.#askedAt ? this.#prove(now) : [];
+      // Pings of ours that were sent after that pong, and are unanswered, are newer evidence.
+      return this.#pingedAt === undefined || pongAt >= this.#pingedAt ? this.#prove(now) : [];
     }
     if (before === "unanswered") {
       this.#provenAt = Math.min(this.#provenAt, Math.max(this.#pongsArrivedAt, now + TWENTY_PINGS_MS - LOST_MS));
-      if (this.#askedAt === undefined) return this.#heartbeat(now);
+      if (this.#pingedAt === undefined) return this.#heartbeat(now);
     }
     return [];
   }
@@ -194,7 +193,7 @@ export class Path {
     return effects;
   }
 
-  /** What our own link takes is now known, or has changed: a new search, from the floor if the size in use is too large. */
+  /** Sets the largest UDP payload of our own link, and starts a search: from the floor if the size in use is larger. */
   limit(ceiling: number, now: number): PathEffect[] {
     if (!this.#size.limit(ceiling, now)) return this.#shrink(now);
     return this.#state === "established" ? this.#search(now) : [];
@@ -203,7 +202,7 @@ export class Path {
   /** Datagrams pass both ways. */
   #prove(now: number): PathEffect[] {
     this.#provenAt = now;
-    this.#askedAt = undefined;
+    this.#pingedAt = undefined;
     if (this.#full === undefined) this.#nextBeat = this.#beatAfter(now, now);
     return this.#doubt(false);
   }
@@ -212,7 +211,7 @@ export class Path {
   #beatAfter(provenAt: number, now: number): number {
     const interval = provenAt - this.#framesAt < BUSY_BEAT_MS ? BUSY_BEAT_MS : IDLE_BEAT_MS;
     const at = provenAt + interval + (this.#leader ? 0 : FOLLOW_MS);
-    // The other end's pings prove nothing of the size of ours.
+    // The other end's pings prove nothing about the size of ours.
     return Math.max(now, this.#largeAt > this.#fullAt ? Math.min(at, this.#fullAt + BUSY_BEAT_MS) : at);
   }
 
@@ -225,8 +224,8 @@ export class Path {
   #heartbeat(now: number): PathEffect[] {
     if (this.#state !== "established") return this.#pingAgain(now);
     const effects: PathEffect[] = [];
-    const before = this.#askedAt === undefined ? "answered" : "unanswered";
-    this.#askedAt ??= now;
+    const before = this.#pingedAt === undefined ? "answered" : "unanswered";
+    this.#pingedAt ??= now;
     const ping = (datagramBytes: number) =>
       effects.push({ do: "ping", id: ++this.#id, datagramBytes, before } as const);
     if (this.#full !== undefined) {
@@ -238,14 +237,14 @@ export class Path {
       this.#fullAt = now;
       ping(this.#size.datagramBytes);
     }
-    // A full one that is lost must not look like a lost path.
+    // A lost ping of full size must not look like a lost path.
     if (this.#full === undefined || again) ping(SMALL_PING);
     return effects;
   }
 
   /** A heartbeat of a path that is not established. */
   #pingAgain(now: number): PathEffect[] {
-    // The answers must follow one another: one that is missing begins the count again.
+    // The answers must be consecutive: a missing one restarts the count.
     if (this.#state === "lost" && now - this.#provenAt > RETURN_MS) this.#returned = 0;
     const often = this.#state === "connecting" || this.#returned > 0;
     const blocked = this.#state === "lost" && now - this.#lostAt >= BLOCKED_AFTER_MS;
@@ -259,7 +258,7 @@ export class Path {
     this.#state = "lost";
     this.#lostAt = now;
     this.#returned = 0;
-    this.#askedAt = undefined;
+    this.#pingedAt = undefined;
     this.#full = undefined;
     this.#size.forget();
     return [{ do: "lost", reason: `UDP does not pass: no answer for ${seconds} s` }, ...this.#doubt(true)];

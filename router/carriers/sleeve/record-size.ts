@@ -1,29 +1,29 @@
 /**
- * How many datagrams a record to one peer should fill, from what the peer says of its losses. A lost datagram costs its
+ * How many datagrams a record to one peer should fill, from the peer's reports of its losses. A lost datagram costs its
  * whole record, so large records are for clean paths; small ones cost more cipher calls (docs/performance.md).
  *
- * What counts is the loss of datagrams. The peer counts records; a record arrives when all of its n datagrams do, so
+ * The loss of datagrams decides. The peer counts records; a record arrives when all of its n datagrams do, so
  * p(datagram) = 1 − (1 − p(record))^(1/n).
  */
 import { SAFE_DATAGRAMS } from "#router/datapath/session.js";
 
-/** Most first. Each is for losses below its bound. */
+/** Largest first. Each is for losses below its bound. */
 const LEVELS = [
   { datagrams: 8, below: 0.0018 },
   { datagrams: SAFE_DATAGRAMS, below: 0.006 },
   { datagrams: 1, below: 1 },
 ] as const;
-/** Back to larger records only when the loss is well below the bound, for so long. */
+/** Records grow again only after the loss was below this share of the bound for {@link CALM_MS}. */
 const HYSTERESIS = 0.6;
 const CALM_MS = 5_000;
-/** Fewer datagrams than this say nothing about some thousandths. */
+/** With fewer datagrams a loss of some thousandths is noise. */
 const ENOUGH_DATAGRAMS = 3_000;
-/** A path that is not known yet and loses nothing of so many may have the largest. */
+/** A new path that loses none of so many may have the largest. */
 const KNOWN_DATAGRAMS = 20_000;
-/** What was seen counts for half after so long. */
+/** Older reports count for half after this long. */
 const HALF_LIFE_MS = 3_000;
 
-/** What a peer has received since its last report, of one session. */
+/** What a peer received in one session since its last report. */
 export interface ArrivalReport {
   /** Records that we sealed. */
   readonly expected: number;
@@ -60,7 +60,7 @@ export class RecordSize {
     const fade = 0.5 ** ((now - this.#at) / HALF_LIFE_MS);
     this.#at = now;
     const each = datagrams / accepted;
-    // Late ones of the report before make it more than one: what was called lost then is taken back.
+    // Late records of the report before make it more than one: those were counted as lost, and are taken back.
     const arrived = accepted / Math.max(expected, 1);
     const sent = Math.max(expected, accepted) * each;
     this.#sent = this.#sent * fade + sent;

@@ -25,7 +25,7 @@ function options(role: "initiator" | "responder", seed: number, psk?: Uint8Array
   return { role, staticKey, makeEphemeralKey: () => keyPair(random.bytes(32)), hello, ...(psk ? { psk } : {}) };
 }
 
-/** Carries what two channels send, until neither has anything to say; `change` may alter each message. */
+/** Delivers the messages of two channels until neither sends any; `change` may alter each. */
 function talk(
   a: Channel,
   b: Channel,
@@ -66,12 +66,12 @@ test("two ends open, know each other's names and keys, and carry messages of eve
     ]) {
       for (const size of [0, 1, 63_999, 64_000, 64_001, 300_000]) {
         const message = Uint8Array.from({ length: size }, (_, i) => i);
-        const heard = from.send(message).flatMap((effect) => (effect.do === "send" ? to.receive(effect.bytes) : []));
+        const received = from.send(message).flatMap((effect) => (effect.do === "send" ? to.receive(effect.bytes) : []));
         assert.deepEqual(
-          heard.map((e) => e.do),
+          received.map((e) => e.do),
           ["message"],
         );
-        assert.equal(Buffer.compare((heard[0] as { bytes: Uint8Array }).bytes, message), 0);
+        assert.equal(Buffer.compare((received[0] as { bytes: Uint8Array }).bytes, message), 0);
       }
     }
     assert.throws(() => a.send(new Uint8Array(MAX_MESSAGE_BYTES + 1)), { code: "WEAVE_MESSAGE_TOO_LARGE" });
@@ -109,7 +109,7 @@ test("no changed, cut or lengthened handshake message opens either end falsely, 
   );
 });
 
-test("replayed, reordered and lost session messages end the session, with an error that says so", () => {
+test("replayed, reordered and lost session messages end the session, with an error", () => {
   for (const disturb of ["replay", "reorder", "lose"]) {
     const [a, b] = [new Channel(options("initiator", 1)), new Channel(options("responder", 2))];
     talk(a, b);
@@ -142,11 +142,11 @@ test("random bytes at any moment never throw, and never open anything", () => {
   );
 });
 
-test("a message that never ends is cut off at the limit", () => {
+test("a message that never ends is rejected at the limit", () => {
   const [a, b] = [new Channel(options("initiator", 1)), new Channel(options("responder", 2))];
   talk(a, b);
   let failed = false;
-  // Each piece says that more follows.
+  // Each part announces that more follows.
   for (let i = 0; i < 200 && !failed; i++) {
     const [first] = a.send(new Uint8Array(64_001)) as { bytes: Uint8Array }[];
     failed = b.receive(first.bytes).some((effect) => effect.do === "failed");
@@ -155,7 +155,7 @@ test("a message that never ends is cut off at the limit", () => {
   assert.ok(failed);
 });
 
-test("under load a cookie is asked for before anything is computed; it is good for its address and key, for a while", () => {
+test("under load a cookie is demanded before anything is computed; it is valid for its address and key, for a while", () => {
   const clock = new VirtualClock();
   const jar = new CookieJar(clock, seededRandom(5));
   const responder = () => new Channel({ ...options("responder", 2), cookies: { jar, address: "10.0.0.1" } });
@@ -179,7 +179,7 @@ test("under load a cookie is asked for before anything is computed; it is good f
   assert.ok(effects.some((effect) => effect.do === "failed" && effect.error.message === "the cookie is wrong"));
 });
 
-test("cookies expire, and are bound to what they were made for", async () => {
+test("cookies expire, and are bound to the handshake that they were made for", async () => {
   const clock = new VirtualClock();
   const jar = new CookieJar(clock, seededRandom(5));
   const [mine, other] = [Buffer.from("10.0.0.1 key"), Buffer.from("10.0.0.2 key")];
@@ -209,7 +209,7 @@ test("a peer that names a key that is not its own is refused", () => {
   );
 });
 
-test("a peer whose nickname would play with our terminal is refused", () => {
+test("a peer whose nickname contains control characters is refused", () => {
   const rude = options("initiator", 1);
   const a = new Channel({ ...rude, hello: { ...rude.hello, nickname: "h\u001b[2J" } });
   const seen = talk(a, new Channel(options("responder", 2)));

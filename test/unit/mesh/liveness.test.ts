@@ -31,7 +31,7 @@ test("without doubt two heartbeats a minute are sent, and a minute of silence en
   assert.equal(quiet.length, 9);
 });
 
-test("doubt probes at once; silence follows after 5 s, the end after 25 s", () => {
+test("doubt causes a probe immediately; silence follows after 5 s, the end after 25 s", () => {
   const liveness = new Liveness(0);
   drive(liveness, 0, 29_000, () => 7);
   assert.deepEqual(liveness.doubt(true, 29_000), ["probe"]);
@@ -52,7 +52,7 @@ test("an answer, any other byte, and the end of the doubt each end the silence",
     return liveness;
   };
   const answered = silent();
-  assert.deepEqual(answered.heard(20, 7_000), ["responsive"]);
+  assert.deepEqual(answered.received(20, 7_000), ["responsive"]);
   assert.equal(answered.silent, false);
   assert.deepEqual(kinds(drive(silent(), 6_000, 100, () => 1)), ["responsive"]);
   const trusted = silent();
@@ -76,7 +76,7 @@ test("in doubt the other end is probed again whenever it falls silent, and found
 test("while both ends send their heartbeats, no probe is needed", () => {
   const liveness = new Liveness(0);
   liveness.doubt(true, 0);
-  liveness.heard(1, 50);
+  liveness.received(1, 50);
   const seen = drive(liveness, 51, 120_000, (now) => 1 + Math.floor(now / 4_000));
   assert.ok(kinds(seen).every((kind) => kind === "heartbeat"));
 });
@@ -88,7 +88,7 @@ test("a message that takes a minute to come, byte by byte, is a sign of life all
   assert.ok(kinds(seen).every((kind) => kind === "heartbeat"));
 });
 
-test("a process that stood still does not take its own sleep for the other end's silence", () => {
+test("a process that was stopped does not take that time for the other end's silence", () => {
   for (const doubtful of [true, false]) {
     const liveness = new Liveness(0);
     liveness.doubt(doubtful, 0);

@@ -6,10 +6,10 @@ import { seededRandom } from "#test/sim/virtual-time.js";
 const MINUTE = 60_000;
 const RTT_MS = 20;
 
-/** What becomes of pings: which of these ids are answered. */
+/** Returns the ids that are answered, of pings that leave as a batch or one by one. */
 type Network = (ids: readonly number[], batch: boolean) => readonly number[];
 
-/** Runs a probe for `ms` with large frames all the time, and gives each change of its mind. */
+/** Runs a probe for `ms` with large frames all the time, and returns its verdicts. */
 function drive(probe: BatchProbe, network: Network, from: number, ms: number): { at: number; pass: boolean }[] {
   const verdicts: { at: number; pass: boolean }[] = [];
   const pongs: { at: number; id: number }[] = [];
@@ -58,7 +58,7 @@ test("where single pings arrive and batches do not, single datagrams are sent wi
   }
 });
 
-test("a path that is silent, or loses some of all that it carries, is not taken for one that swallows batches", () => {
+test("a silent or lossy path is not taken for one that swallows batches", () => {
   assert.deepEqual(
     drive(new BatchProbe(), () => [], 0, 10 * MINUTE),
     [],
@@ -73,7 +73,7 @@ test("a path that is silent, or loses some of all that it carries, is not taken 
   assert.ok(wrong <= 3, `${wrong} of 300`);
 });
 
-test("on a lossy path that swallows batches single datagrams are sent all the same", () => {
+test("single datagrams are sent also on a lossy path that swallows batches", () => {
   const random = seededRandom(2);
   for (let run = 0; run < 50; run++) {
     const network: Network = (ids, batch) => (batch ? [] : ids.filter(() => random.below(100) >= 10));
@@ -82,7 +82,7 @@ test("on a lossy path that swallows batches single datagrams are sent all the sa
   }
 });
 
-test("a path that may be another is probed at the next large frame, whatever was known", () => {
+test("a path that may have changed is probed at the next large frame, whatever its last result", () => {
   const probe = new BatchProbe();
   drive(probe, batchesAreSwallowed, 0, MINUTE);
   assert.equal(probe.pass, false);
@@ -95,7 +95,7 @@ test("a path that may be another is probed at the next large frame, whatever was
   assert.equal(worse.pass, false);
 });
 
-test("when full-size datagrams begin to be lost it is known within a second that batches are, though nobody sends meanwhile", () => {
+test("when full-size datagrams are lost, a loss of batches is known within a second, without frames meanwhile", () => {
   const probe = new BatchProbe();
   drive(probe, allArrive, 0, 10_000);
   let now = 10_000;
@@ -110,12 +110,12 @@ test("when full-size datagrams begin to be lost it is known within a second that
   for (; probe.wakeAt !== undefined; now = probe.wakeAt ?? now) follow(probe.tick(now));
   assert.deepEqual(verdicts, [false]);
   assert.ok(now < 11_000, `${now - 10_000} ms`);
-  // Nobody waits for what is not sent.
+  // Without large frames there is nothing to probe.
   const idle = new BatchProbe();
   assert.deepEqual(idle.shrunk(0), []);
 });
 
-test("its pings are told from those of the path, and answers to others of them count for nothing", () => {
+test("its pings differ from those of the path, and answers to other rounds are ignored", () => {
   const probe = new BatchProbe();
   const [effect] = probe.used(0);
   assert.ok(effect.do === "ping" && effect.ids.every((id) => BatchProbe.owns(id) && id < 2 ** 32));

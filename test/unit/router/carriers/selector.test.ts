@@ -36,7 +36,7 @@ test("the first choice waits while a better carrier is being probed, and takes t
   assert.deepEqual(why, { reason: "first is failed", since: 20 });
 });
 
-test("a carrier that fails is left at once, for the best one that works; the reasons name the better ones", () => {
+test("a carrier that fails is replaced immediately by the best usable one; the reasons name the better ones", () => {
   const { all, selector } = three();
   for (const each of all) each.set("usable", 0);
   selector.update(0);
@@ -76,7 +76,7 @@ test("a carrier that comes back is used when it has worked for a second without 
   assert.equal(selector.selection?.carrier, all[0]);
 });
 
-test("where no other works, a carrier that comes back is used at once; where none works, none is", () => {
+test("where no other works, a carrier that comes back is used immediately; where none works, none is used", () => {
   const { all, selector } = three();
   for (const each of all) each.set("failed", 0);
   assert.equal(selector.update(0), false);
@@ -94,7 +94,7 @@ test("where no other works, a carrier that comes back is used at once; where non
   assert.equal(selector.selection!.carrier, all[2]);
 });
 
-test("whatever happens: what is used is usable, and no better carrier has worked for longer than it must", () => {
+test("for any sequence of states the carrier in use is usable, and no better one has worked for longer than a second", () => {
   const step = fc.record({
     carrier: fc.nat(2),
     condition: fc.constantFrom("probing", "usable", "failed" as const),

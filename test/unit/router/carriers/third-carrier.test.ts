@@ -92,10 +92,10 @@ test("a third carrier is agreed on, preferred, carries frames, is replaced when 
     assert.equal(connection?.state, "established");
   }
 
-  const mendedAt = performance.now();
+  const repairedAt = performance.now();
   pipes.cut = false;
   await until("the pipe is used again", () => inUse(a, b).every((name) => name === "pipe"));
-  assert.ok(performance.now() - mendedAt >= RETURN_MS);
+  assert.ok(performance.now() - repairedAt >= RETURN_MS);
   await exchange(a, b);
   assert.ok(pipes.records >= carried + 2);
 });
@@ -148,7 +148,7 @@ test("while a carrier of the kernel is in use, what the frame threads send goes 
   assert.deepEqual(selections.sort(), [false, false, true, true]);
 });
 
-test("carriers that cannot be told apart, or whose list others would misread, are refused at the start", () => {
+test("carriers with one name or message kind, and lists that others would misread, are rejected at the start", () => {
   const [sleeve, stream] = CARRIERS;
   const make = (...carriers: CarrierKind[]) =>
     new Carriers({

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { DataKeys, type KeyEffect, type RekeyMessage } from "#router/carriers/keys.js";
 import {
   BLOCKED_MS,
   BUSY_BEAT_MS,
@@ -12,13 +11,12 @@ import {
   type PathEffect,
   SMALL_PING,
 } from "#router/carriers/sleeve/path.js";
-import { RecordSize } from "#router/carriers/sleeve/record-size.js";
 import { decodePathMessage, encodePathMessage } from "#router/datapath/control.js";
-import { FLOOR_DATAGRAM, SAFE_DATAGRAMS } from "#router/datapath/session.js";
+import { FLOOR_DATAGRAM } from "#router/datapath/session.js";
 import { seededRandom } from "#test/sim/virtual-time.js";
 
-/** What happens to a path beside its pings. */
-interface Surroundings {
+/** Effects and traffic beside the pings of a path. */
+interface Traffic {
   onEffect?: (effect: PathEffect, now: number) => void;
   /** Frames that are sent once a second. */
   frames?: "small" | "large" | undefined;
@@ -30,7 +28,7 @@ function drive(
   carries: (now: number) => number,
   from: number,
   ms: number,
-  { onEffect = () => {}, frames }: Surroundings = {},
+  { onEffect = () => {}, frames }: Traffic = {},
 ): number {
   let now = from;
   const follow = (effects: readonly PathEffect[]) => {
@@ -52,7 +50,7 @@ function drive(
   return now;
 }
 
-/** Both ends of a path, and what each sends, until `ms` have passed. */
+/** Both ends of a path, and the datagrams of each. */
 class TwoEnds {
   readonly ends = [new Path(true, 0), new Path(false, 0)] as const;
   readonly seen: { end: number; effect: PathEffect; now: number }[] = [];
@@ -111,7 +109,7 @@ test("a path that carries all is established by one answer, and its full size kn
   assert.equal(path.reason, "the size of our own link");
 });
 
-test("any size of path is found to within a few bytes, whatever the ceiling", () => {
+test("any size of path is found to within a few bytes, for any ceiling", () => {
   fc.assert(
     fc.property(
       fc.integer({ min: FLOOR_DATAGRAM, max: 9_188 }),
@@ -150,7 +148,7 @@ test("a path that shrank while it was idle is noticed within 3 s of the first la
   assert.ok(path.datagramBytes <= 1_000, String(path.datagramBytes));
 });
 
-test("an idle path that carries less than our link is not searched for ever", () => {
+test("an idle path that carries less than our link is not searched forever", () => {
   const path = new Path(true, 0);
   path.limit(8_972, 0);
   let now = drive(path, () => 1_472, 0, 30_000);
@@ -169,7 +167,7 @@ test("an idle path that carries less than our link is not searched for ever", ()
   assert.ok(tried.has(8_972), "the first large frame brings another search");
 });
 
-test("a path without answers is lost within three seconds, and probed for ever, but less often after a minute", () => {
+test("a path without answers is lost within three seconds, and probed forever, but less often after a minute", () => {
   const path = new Path(true, 0);
   const seen: [string, number][] = [];
   const pings = [0, 0];
@@ -212,7 +210,7 @@ test("a path that falls silent is lost within 12 s, idle or not, and back within
   }
 });
 
-test("a path that loses a third of what it carries is never given up, nor its size for long", () => {
+test("a path that loses a third of its datagrams is never lost, nor is its size for long", () => {
   for (const frames of [undefined, "small", "large"] as const) {
     const random = seededRandom(5);
     const path = new Path(true, 0);
@@ -251,7 +249,7 @@ test("one exchange proves an idle path to both ends: each sends less than 20 byt
   );
 });
 
-test("each way that is cut, or both, is noticed by both ends within 12 s, whoever sends frames", () => {
+test("a cut one way or both ways is noticed by both ends within 12 s, with frames from either end or none", () => {
   const kinds = [undefined, "small", "large"] as const;
   for (const cut of [[0], [1], [0, 1]])
     for (const leader of kinds)
@@ -274,7 +272,7 @@ test("each way that is cut, or both, is noticed by both ends within 12 s, whoeve
         }
 });
 
-test("while both ends lose a third each way, neither gives the path up", () => {
+test("while both ends lose a third each way, neither loses the path", () => {
   for (const seed of [1, 2, 3]) {
     const random = seededRandom(seed);
     const both = new TwoEnds();
@@ -286,7 +284,7 @@ test("while both ends lose a third each way, neither gives the path up", () => {
   }
 });
 
-test("a process that stood still for 20 s does not take its own sleep for the other end's silence", () => {
+test("a process that was stopped for 20 s does not take that time for the other end's silence", () => {
   for (const asleepAt of [30_000, 33_000, 34_999]) {
     const path = new Path(true, 0);
     path.limit(1_472, 0);
@@ -307,70 +305,7 @@ test("one answer on a lost path does not bring it back; three in a row do", () =
   assert.equal(path.state, "established");
 });
 
-test("records shrink under loss, by the loss of datagrams, and grow again when it has gone", () => {
-  const random = seededRandom(9);
-  const run = (size: RecordSize, from: number, seconds: number, loss: number): number => {
-    let now = from;
-    for (; now < from + seconds * 1_000; now += 500) {
-      // 20,000 datagrams in half a second, each lost by chance; a record needs all of its own.
-      const expected = Math.floor(20_000 / size.datagrams);
-      let accepted = 0;
-      for (let i = 0; i < expected; i++) {
-        let whole = true;
-        for (let n = 0; n < size.datagrams; n++) whole = random.below(100_000) >= loss * 100_000 && whole;
-        if (whole) accepted++;
-      }
-      size.report({ expected, accepted, datagrams: accepted * size.datagrams }, now);
-    }
-    return now;
-  };
-  const size = new RecordSize(0);
-  assert.equal(size.datagrams, SAFE_DATAGRAMS);
-  let now = run(size, 0, 4, 0);
-  assert.equal(size.datagrams, 8);
-  now = run(size, now, 4, 0.003);
-  assert.equal(size.datagrams, 4);
-  now = run(size, now, 4, 0.01);
-  assert.equal(size.datagrams, 1);
-  assert.ok(Math.abs(size.loss - 0.01) < 0.003, String(size.loss));
-  now = run(size, now, 15, 0.05);
-  assert.ok(Math.abs(size.loss - 0.05) < 0.01, String(size.loss));
-  now = run(size, now, 60, 0.0003);
-  assert.equal(size.datagrams, 8);
-});
-
-test("reports that cannot be true change nothing", () => {
-  const size = new RecordSize(0);
-  for (const report of [
-    { expected: 0, accepted: 0, datagrams: 0 },
-    { expected: 10, accepted: 5, datagrams: 2 },
-    { expected: 100_000, accepted: 0, datagrams: 100_000 },
-  ])
-    assert.equal(size.report(report, 1), false);
-  // More than was sent: the late ones of the report before.
-  size.report({ expected: 10_000, accepted: 40_000, datagrams: 40_000 }, 2);
-  assert.equal(size.loss, 0);
-});
-
-test("records that come late, after the report that misses them, are not lost", () => {
-  const size = new RecordSize(0);
-  let now = 0;
-  const report = (accepted: number) => {
-    now += 500;
-    size.report({ expected: 2_000, accepted, datagrams: 4 * accepted }, now);
-  };
-  for (let i = 0; i < 60; i++) {
-    // Others have overtaken thirty; at the next report they have come.
-    report(1_970);
-    report(2_030);
-    assert.ok(size.loss < 0.0001, `${size.loss} at ${now} ms`);
-  }
-  assert.equal(size.datagrams, 8);
-  for (let i = 0; i < 60; i++) report(1_970);
-  assert.ok(Math.abs(size.loss - 0.00375) < 0.0003, `${size.loss} of what did not come at all`);
-});
-
-test("a link that shrinks under us is followed at once", () => {
+test("a smaller MTU of our own link takes effect immediately", () => {
   const path = new Path(true, 0);
   path.limit(1_472, 0);
   drive(path, () => 1_472, 0, 1_000);
@@ -380,85 +315,11 @@ test("a link that shrinks under us is followed at once", () => {
   assert.equal(path.datagramBytes, 1_172);
 });
 
-test("path messages survive the wire, and rubbish is none", () => {
+test("path messages are decoded as they were encoded; other bytes are rejected", () => {
   for (const before of ["answered", "unanswered", undefined] as const) {
     const message = { type: "ping", id: 0xdeadbeef, datagramBytes: 1_472, before } as const;
     assert.deepEqual(decodePathMessage(encodePathMessage(message)), message);
   }
   for (const bytes of [new Uint8Array(0), new Uint8Array(7), new Uint8Array(64), new Uint8Array(64).fill(9)])
     assert.equal(decodePathMessage(bytes), undefined);
-});
-
-type Installed = { direction: string; epoch: number; key: string; salt: string };
-
-/** Two ends, and the messages between them. */
-function ends() {
-  const secret = new Uint8Array(32).fill(3);
-  const [a, b] = [new DataKeys(true, secret, seededRandom(1)), new DataKeys(false, secret, seededRandom(2))];
-  const installed: Installed[][] = [[], []];
-  const apply = (end: 0 | 1, effects: readonly KeyEffect[]): RekeyMessage[] => {
-    const messages: RekeyMessage[] = [];
-    for (const effect of effects) {
-      if (effect.do === "send") messages.push(effect.message);
-      else
-        installed[end].push({
-          direction: effect.direction,
-          epoch: effect.epoch,
-          key: Buffer.from(effect.key).toString("hex"),
-          salt: Buffer.from(effect.salt).toString("hex"),
-        });
-    }
-    return messages;
-  };
-  return { a, b, installed, apply };
-}
-
-test("both ends have the same keys, one for each direction and generation, and no two alike", () => {
-  const { a, b, installed, apply } = ends();
-  apply(0, a.start());
-  apply(1, b.start());
-  for (let round = 0; round < 3; round++) {
-    const [offer] = apply(0, a.rekey());
-    const [answer] = apply(1, b.receive(offer));
-    const [done] = apply(0, a.receive(answer));
-    apply(1, b.receive(done));
-  }
-  const pick = (end: number, direction: string) =>
-    installed[end].filter((key) => key.direction === direction).map(({ epoch, key, salt }) => ({ epoch, key, salt }));
-  assert.deepEqual(pick(0, "seal"), pick(1, "open"));
-  assert.deepEqual(pick(1, "seal"), pick(0, "open"));
-  const keys = installed[0].map(({ key }) => key);
-  assert.equal(new Set(keys).size, 8);
-});
-
-test("no end seals with a generation before the other can open it", () => {
-  const { a, b, installed, apply } = ends();
-  apply(0, a.start());
-  apply(1, b.start());
-  const [offer] = apply(0, a.rekey());
-  const [answer] = apply(1, b.receive(offer));
-  assert.equal(installed[1].filter(({ direction, epoch }) => direction === "seal" && epoch === 1).length, 0);
-  const [done] = apply(0, a.receive(answer));
-  assert.equal(installed[0].filter(({ direction, epoch }) => direction === "open" && epoch === 1).length, 1);
-  apply(1, b.receive(done));
-  assert.equal(installed[1].filter(({ direction, epoch }) => direction === "seal" && epoch === 1).length, 1);
-});
-
-test("rekey messages out of turn are refused and change nothing; an offer that was lost is made again", () => {
-  const { a, b, apply } = ends();
-  const key = new Uint8Array(32).fill(9);
-  for (const message of [
-    { kind: "rekey-answer", epoch: 1, key },
-    { kind: "rekey-offer", epoch: 2, key },
-    { kind: "rekey-done", epoch: 7 },
-  ] as const) {
-    assert.throws(() => a.receive(message), { code: "WEAVE_MESSAGE_MALFORMED" });
-    assert.throws(() => b.receive(message), { code: "WEAVE_MESSAGE_MALFORMED" });
-  }
-  apply(0, a.rekey());
-  const [offer] = apply(0, a.rekey());
-  const [answer] = apply(1, b.receive(offer));
-  apply(0, a.receive(answer));
-  assert.equal(a.epoch, 1);
-  assert.equal(b.epoch, 1);
 });
