@@ -1,30 +1,32 @@
 import { readFileSync, rmSync } from "node:fs";
-import type { Server } from "node:http";
 import { Docker } from "#docker/docker.js";
-import { openListeners } from "#router/api/listeners.js";
+import { ApiListeners } from "#router/api/listeners.js";
+import { apiRoutes } from "#router/api/routes.js";
 import { type RouterOptions, readOptions } from "#router/options.js";
 import { Router } from "#router/router.js";
 import { systemClock } from "#src/clock.js";
 import { errorText } from "#src/errors.js";
 import { exitNow } from "#src/linux/native/process.js";
-import { limited } from "#src/log.js";
+import { type Log, limited } from "#src/log.js";
 import { type LogTarget, pinoLog } from "#src/log-pino.js";
 import { lastWords } from "#src/log-sink.js";
-import { controlSocket, failureFile, helperFolder, launchFile, paths, routerFile } from "#src/paths.js";
+import { failureFile, helperFolder, launchFile, paths, routerFile } from "#src/paths.js";
 import { removePid, writePid } from "#src/pid-file.js";
 import { Problems } from "#src/problems.js";
 import { makePublicFolder } from "#src/public-folder.js";
+import { Resources } from "#src/resources.js";
+import { requireRoot } from "#src/root.js";
 import { settledWithin } from "#src/time-limit.js";
 
-/** A part that has not stopped by then is left behind: whatever must not be lost is on disk already. */
+/** After this time the router ends with whatever has not stopped: everything that must not be lost is on disk already. */
 const STOP_MS = 2_000;
-/** What a failed start made is removed in this time, or left: the next start, or `weave reset`, deals with it. */
+/** What a failed start has made is released in this time, or left: the next start, or `weave reset`, deals with it. */
 const UNDO_MS = 1_000;
 const PARENT_CHECK_MS = 10_000;
 
 /**
  * The router process: `node router/main.js [--foreground] [--restarted]`. Options come from the launch file. The log goes
- * to a file or, in the foreground, to standard output; why it ends goes to standard error as well, for whoever started it.
+ * to a file or, in the foreground, to standard output; why it ends goes to standard error as well, for its parent process.
  *
  * Every end is by {@link exitNow}: `process.exit` would wait for threads that wait for frames,
  * with all sockets open.
@@ -34,24 +36,27 @@ class RouterProcess {
   readonly #foreground = process.argv.includes("--foreground");
   readonly #restarted = process.argv.includes("--restarted");
   readonly #problems = new Problems();
-  readonly #servers: Server[] = [];
-  readonly #log: LogTarget;
+  readonly #target: LogTarget;
+  readonly #log: Log;
+  /** Listeners for clients: opened first, and closed first, so that no request meets a router that is half there. */
+  readonly #doors: Resources;
   #ending = false;
   #router: Router | undefined;
-  #docker: Docker | undefined;
 
   constructor() {
-    // All that we make is ours alone, unless a file says otherwise by a mode of its own.
+    // Files are for root alone, unless they are given a mode of their own.
     process.umask(0o077);
-    this.#log = pinoLog({
+    this.#target = pinoLog({
       level: "info",
       ...(this.#foreground ? {} : { file: paths().log }),
       onProblem: (problem) =>
         problem === undefined ? this.#problems.clear("log") : this.#problems.set("log", problem),
     });
+    this.#log = limited(this.#target, systemClock);
+    this.#doors = new Resources(this.#log);
     process.on("uncaughtException", (error) => this.#fatal(error));
     process.on("unhandledRejection", (error) => this.#fatal(error));
-    // By default Node writes them to standard error, which may be a pipe that nobody reads.
+    // By default Node writes them to standard error, which may be a pipe without a reader.
     process.removeAllListeners("warning");
     process.on("warning", (warning) => this.#log.warn("Node.js warns", { why: `${warning.name}: ${warning.message}` }));
     process.on("SIGTERM", () => void this.#stop());
@@ -66,7 +71,7 @@ class RouterProcess {
     try {
       makePublicFolder(this.#run);
       const options = readOptions(readFileSync(launchFile(this.#run), "utf8"));
-      this.#log.setLevel(options.logLevel);
+      this.#target.setLevel(options.logLevel);
       await this.#open(options);
       writePid(routerFile(this.#run), process.pid);
       rmSync(failureFile(this.#run), { force: true });
@@ -77,28 +82,32 @@ class RouterProcess {
   }
 
   async #open(options: RouterOptions): Promise<void> {
-    // The first of all: Docker may be waiting, and hold its locks meanwhile.
-    if (options.docker.api !== "")
-      this.#docker = await Docker.open(options.docker, helperFolder(options.dbPrefix), limited(this.#log, systemClock));
-    await openListeners({
-      router: () => this.#router,
-      options,
-      run: this.#run,
-      log: this.#log,
-      problems: this.#problems,
-      servers: this.#servers,
-    });
+    requireRoot();
+    const docker = await this.#openDocker(options);
+    const api = new ApiListeners({ run: this.#run, log: this.#log, problems: this.#problems });
+    this.#doors.add("API", () => api.close());
+    await api.open(options);
     this.#router = await Router.start({
       options,
-      docker: this.#docker,
+      docker,
       restarted: this.#restarted,
       log: this.#log,
       problems: this.#problems,
+      logLinesLost: () => this.#target.lost,
       onFatal: (error) => this.#fatal(error),
     });
+    api.serve(apiRoutes(this.#router.services, this.#problems));
   }
 
-  /** Without its supervisor a router works, but the next crash is its last. */
+  /** The first of all: Docker may be waiting for its plugin, with its locks held. */
+  async #openDocker({ docker: options, dbPrefix }: RouterOptions): Promise<Docker | undefined> {
+    if (options.api === "") return undefined;
+    const docker = await Docker.open(options, helperFolder(dbPrefix), this.#log);
+    this.#doors.add("Docker", () => docker.stop());
+    return docker;
+  }
+
+  /** Without its supervisor a router works, but it is not started again after a crash. */
   #watchParent(): void {
     const parent = process.ppid;
     setInterval(() => {
@@ -116,11 +125,11 @@ class RouterProcess {
     this.#ending = true;
     this.#log.error("the router cannot start", { why: errorText(error) });
     lastWords(`${errorText(error)}\n`);
-    if (this.#docker !== undefined) await settledWithin(this.#docker.stop(), UNDO_MS);
+    await this.#doors.release(UNDO_MS);
     this.#end(1);
   }
 
-  /** Something happened that the router must not go on after: a new process starts from what is on disk. */
+  /** The router must not go on after this error: a new process starts from what is on disk. */
   #fatal(error: unknown): void {
     // The first error is the cause.
     if (this.#ending) return;
@@ -137,29 +146,18 @@ class RouterProcess {
     if (this.#ending) return;
     this.#ending = true;
     const stopping = async () => {
-      for (const server of this.#servers) {
-        server.close();
-        server.closeAllConnections();
-      }
+      await this.#doors.release();
       await this.#router?.stop();
     };
-    const stopped = stopping().catch((error) =>
-      this.#log.error("the router did not stop well", { why: errorText(error) }),
-    );
-    if (!(await settledWithin(stopped, STOP_MS)))
+    if (!(await settledWithin(stopping(), STOP_MS)))
       this.#log.warn("the router was ended before all of its parts had stopped", { ms: STOP_MS });
     removePid(routerFile(this.#run));
     this.#end(0);
   }
 
   #end(status: number): never {
-    try {
-      // Unless it is another router's.
-      if (this.#servers.length > 0) rmSync(controlSocket(this.#run), { force: true });
-    } finally {
-      this.#log.flush();
-      exitNow(status);
-    }
+    this.#target.flush();
+    exitNow(status);
   }
 }
 

@@ -1,16 +1,37 @@
 import { DOCKER_FLAGS, type DockerOptions } from "#docker/flags.js";
 import { parseListen } from "#docker/proxy/proxy-options.js";
-import { parseIpamOptions } from "#router/addresses/options.js";
-import { mtuOf, ROUTER_FLAGS } from "#router/flags.js";
-import { parsePeer } from "#router/targets.js";
+import type { DialTarget } from "#mesh/dial-schedule.js";
+import type { ADDRESS_FLAGS } from "#router/addresses/flags.js";
+import { type IpamOptions, parseIpamOptions } from "#router/addresses/options.js";
+import { ROUTER_FLAGS } from "#router/flags.js";
+import { mtuOf } from "#router/frames/flags.js";
+import type { NAME_FLAGS } from "#router/names/flags.js";
+import { type DnsOptions, parseDnsOptions } from "#router/names/options.js";
+import { parseTarget } from "#router/targets.js";
+import { type Cidr, parseCidr } from "#src/address.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import { checkValues, type Values } from "#src/flag.js";
 
-/** What a router is started with. `weave launch` writes it to a file that only root can read; every restart reads it. */
-export type RouterOptions = Values<typeof ROUTER_FLAGS> & {
+/** The launch file: `weave launch` writes it for root alone, and every start of the router reads it. */
+export type LaunchOptions = Values<typeof ROUTER_FLAGS> & {
   readonly docker: DockerOptions;
   /** As typed: `host[:port]`. */
   readonly peers: readonly string[];
+};
+
+/** What a router is started with: each option in the form that its part of the router works with. */
+export type RouterOptions = Omit<
+  LaunchOptions,
+  keyof typeof ADDRESS_FLAGS | keyof typeof NAME_FLAGS | "trustedSubnets" | "peers"
+> & {
+  /** Undefined without IPAM. */
+  readonly addresses: IpamOptions | undefined;
+  /** Undefined without weaveDNS. */
+  readonly names: DnsOptions | undefined;
+  readonly trustedSubnets: readonly Cidr[];
+  readonly targets: readonly DialTarget[];
+  /** TCP ports that only this host's own users may reach. */
+  readonly hostPorts: readonly number[];
 };
 
 /** Reads the text of a launch file. @throws as {@link parseOptions} */
@@ -21,7 +42,7 @@ export function readOptions(text: string): RouterOptions {
   } catch (error) {
     throw broken(`the launch file is not valid JSON: ${errorText(error)}`);
   }
-  return parseOptions(raw);
+  return routerOptions(parseOptions(raw));
 }
 
 /**
@@ -29,7 +50,7 @@ export function readOptions(text: string): RouterOptions {
  *
  * @throws WEAVE_FLAG_INVALID naming the flag, the value and what it may be; WEAVE_PEER_INVALID
  */
-export function parseOptions(raw: unknown): RouterOptions {
+export function parseOptions(raw: unknown): LaunchOptions {
   const { docker, peers = [], ...router } = record(raw, "the launch file");
   if (!Array.isArray(peers)) throw broken("the launch file's peers are no list");
   const checked = checkValues(ROUTER_FLAGS, router);
@@ -39,7 +60,7 @@ export function parseOptions(raw: unknown): RouterOptions {
     docker: checkValues(DOCKER_FLAGS, record(docker ?? {}, "the launch file's docker")),
     peers: peers.map(String),
   };
-  checkOptions(options);
+  routerOptions(options);
   return options;
 }
 
@@ -52,20 +73,21 @@ const broken = (why: string): WeaveError =>
   new WeaveError("WEAVE_FLAG_INVALID", why, { next: "Write it again with 'weave launch'." });
 
 /**
- * What no row can say: the peers, and flags that contradict one another.
+ * The options as the router works with them. Checks what no row can: the peers, and flags that contradict one another.
  *
  * @throws WEAVE_FLAG_INVALID, WEAVE_PEER_INVALID
  */
-export function checkOptions(options: RouterOptions): void {
-  options.peers.forEach(parsePeer);
-  parseIpamOptions(options);
-  if (options.resume && options.peers.length > 0) {
+export function routerOptions(launch: LaunchOptions): RouterOptions {
+  const { peers, port, docker, resume, password, encryption } = launch;
+  const targets = peers.map((peer) => parseTarget(peer, port));
+  const addresses = parseIpamOptions(launch);
+  if (resume && peers.length > 0) {
     throw new WeaveError(
       "WEAVE_FLAG_INVALID",
       "You must not specify an initial peer list in conjunction with --resume",
     );
   }
-  if (options.password !== undefined && !options.encryption) {
+  if (password !== undefined && !encryption) {
     throw new WeaveError(
       "WEAVE_FLAG_INVALID",
       "a password was given and encryption is off: the password could not protect anything",
@@ -74,13 +96,20 @@ export function checkOptions(options: RouterOptions): void {
       },
     );
   }
+  return {
+    ...launch,
+    addresses,
+    names: parseDnsOptions(launch),
+    trustedSubnets: launch.trustedSubnets.map(parseCidr),
+    targets,
+    hostPorts: hostPorts(launch, docker.api !== ""),
+  };
 }
 
 /**
- * TCP ports that this host's own users alone may reach: control API, status, Docker API proxy. Not `--metrics-addr`: collectors
- * of metrics run in containers, too.
+ * Control API, status, Docker API proxy. Not `--metrics-addr`: collectors of metrics run in containers, too.
  */
-export function hostPorts({ httpAddr, statusAddr, docker }: RouterOptions, withDocker: boolean): number[] {
+function hostPorts({ httpAddr, statusAddr, docker }: LaunchOptions, withDocker: boolean): number[] {
   const api = [httpAddr, statusAddr]
     .filter((address) => !address.startsWith("/"))
     .map((address) => Number(address.split(":").pop()));

@@ -74,6 +74,4 @@ const escaped = (text: string): string => text.replace(/[^\w-]/g, "\\$&");
 /** Plain text, one line for each. */
 export const linesAnswer = (lines: readonly string[]): Answer => ({ body: lines.map((line) => `${line}\n`).join("") });
 
-export const jsonAnswer = (body: string): Answer => ({ type: "application/json", body });
-
 export const NO_CONTENT: Answer = { status: 204 };

@@ -43,10 +43,17 @@ export class Resources {
     this.#stack.splice(0, this.#stack.length, ...kept);
   }
 
-  /** Releases everything, last made first, one after another. Never fails: errors are logged. A second call waits for the first. */
-  release(): Promise<void> {
+  /**
+   * Releases everything, last made first, one after another. Never fails: errors are logged. A second call waits for the first.
+   *
+   * @param withinMs for all of them together; none by default
+   * @returns false when some are left at the end of that time
+   */
+  async release(withinMs?: number): Promise<boolean> {
     this.#releasing ??= this.#releaseAll();
-    return this.#releasing;
+    if (withinMs !== undefined) return settledWithin(this.#releasing, withinMs);
+    await this.#releasing;
+    return true;
   }
 
   #push(name: string, release: Release, onlyOnFailure: boolean): void {

@@ -9,8 +9,8 @@ import { lastLaunchText, resumed } from "#cli/launch/resume.js";
 import { call } from "#cli/support/client.js";
 import { Exit } from "#cli/support/exit.js";
 import { lastFailure, running } from "#cli/support/processes.js";
-import { DEFAULT_RANGE } from "#router/flags.js";
-import { checkOptions, type RouterOptions } from "#router/options.js";
+import { DEFAULT_RANGE } from "#router/addresses/flags.js";
+import { type LaunchOptions, routerOptions } from "#router/options.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import { replaceProcess } from "#src/linux/native/process.js";
 import { overlappingRoute } from "#src/linux/routes/routes.js";
@@ -44,7 +44,7 @@ export async function run(args: readonly string[]): Promise<void> {
   const say = (text: string) => void process.stderr.write(`${text}\n`);
   const complete = given.resume ? resumed(given, parseLaunch([], process.env).options, say) : given;
   const options = withPassword(complete, say);
-  checkOptions(options);
+  routerOptions(options);
   const { run } = paths();
   // Docker's users must be able to reach the proxy's socket in it; what is ours alone has modes of its own.
   mkdirSync(run, { recursive: true, mode: 0o755 });
@@ -60,7 +60,7 @@ export async function run(args: readonly string[]): Promise<void> {
   }
 }
 
-async function launch(options: RouterOptions, foreground: boolean, run: string): Promise<void> {
+async function launch(options: LaunchOptions, foreground: boolean, run: string): Promise<void> {
   const { supervisor, router } = running();
   if (supervisor !== undefined || router !== undefined) {
     throw new WeaveError("WEAVE_RUNNING", "weave is already running; you can stop it with 'weave stop'.");
@@ -85,7 +85,7 @@ async function launch(options: RouterOptions, foreground: boolean, run: string):
 }
 
 /** For `--resume` of the next launch. */
-function remember(options: RouterOptions): void {
+function remember(options: LaunchOptions): void {
   const file = lastLaunchFile(options.dbPrefix);
   try {
     mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
@@ -111,7 +111,7 @@ async function started(args: readonly string[], env: NodeJS.ProcessEnv): Promise
 }
 
 /** A range that clashes with a network of this host would take it away from its users. @throws Exit for the default one */
-async function checkRange({ ipallocRange: range, bridge }: RouterOptions): Promise<void> {
+async function checkRange({ ipallocRange: range, bridge }: LaunchOptions): Promise<void> {
   // Whether it is a range at all is for the router to say.
   const route = range === "" ? undefined : await overlappingRoute(range, bridge).catch(() => undefined);
   if (route === undefined) return;

@@ -1,8 +1,9 @@
 import { completeDocker } from "#cli/launch/docker-options.js";
 import { parseFlags } from "#cli/support/parse-flags.js";
 import { DOCKER_FLAGS, DOCKER_LAUNCH_FLAGS, type DockerOptions } from "#docker/flags.js";
-import { IGNORED_FLAGS, LAUNCH_FLAGS, MISSING_FLAGS, mtuOf, ROUTER_FLAGS } from "#router/flags.js";
-import { checkOptions, type RouterOptions } from "#router/options.js";
+import { IGNORED_FLAGS, LAUNCH_FLAGS, MISSING_FLAGS, ROUTER_FLAGS } from "#router/flags.js";
+import { mtuOf } from "#router/frames/flags.js";
+import { type LaunchOptions, routerOptions } from "#router/options.js";
 import { WeaveError } from "#src/errors.js";
 import type { Rows, Values } from "#src/flag.js";
 
@@ -18,7 +19,7 @@ export const ALL_FLAGS = {
 };
 
 export interface Launch {
-  readonly options: RouterOptions;
+  readonly options: LaunchOptions;
   readonly foreground: boolean;
 }
 
@@ -33,13 +34,13 @@ export function parseLaunch(args: readonly string[], env: NodeJS.ProcessEnv): La
   const router = pick(ROUTER_FLAGS, values);
   const docker = pick(DOCKER_FLAGS, values, PREFIX) as DockerOptions;
   const tls = { verify: values["docker.tlsVerify"], detect: values["docker.detectTls"] };
-  const options: RouterOptions = {
+  const options: LaunchOptions = {
     ...router,
     mtu: mtuOf(router.mtu, values.noFastdp),
     docker: completeDocker(docker, tls, env),
     peers: words,
   };
-  checkOptions(options);
+  routerOptions(options);
   return { options, foreground: values.foreground };
 }
 

@@ -1,6 +1,6 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
-import { MAX_PASSWORD } from "#router/flags.js";
-import type { RouterOptions } from "#router/options.js";
+import type { LaunchOptions } from "#router/options.js";
+import { MAX_PASSWORD } from "#router/peers/flags.js";
 import { errorText, WeaveError } from "#src/errors.js";
 
 /** UTF-8 needs four bytes for a character at most, and the line has an end. */
@@ -12,7 +12,7 @@ const MAX_BYTES = 4 * MAX_PASSWORD + 2;
  * @param warn for what works, and should not be
  * @throws WEAVE_FLAG_INVALID when there is no password in the file, or another beside it
  */
-export function withPassword(options: RouterOptions, warn: (text: string) => void): RouterOptions {
+export function withPassword(options: LaunchOptions, warn: (text: string) => void): LaunchOptions {
   if (options.passwordFile === undefined) return options;
   if (options.password !== undefined)
     throw new WeaveError("WEAVE_FLAG_INVALID", "a password was given twice: by itself, and by a file", {

@@ -1,17 +1,17 @@
 import { readFileSync } from "node:fs";
 import { ROUTER_FLAGS } from "#router/flags.js";
-import type { RouterOptions } from "#router/options.js";
+import type { LaunchOptions } from "#router/options.js";
 import { WeaveError } from "#src/errors.js";
 import { type Flag, flagText } from "#src/flag.js";
 import { lastLaunchFile } from "#src/paths.js";
 
 /** What is kept on disk of a launch, for `--resume` of the next: all but the password. */
-type LastLaunch = Partial<RouterOptions> & { readonly hadPassword?: boolean };
+type LastLaunch = Partial<LaunchOptions> & { readonly hadPassword?: boolean };
 
 /** Of this run alone, or dealt with apart. */
 const APART = ["resume", "password", "passwordFile"];
 
-export function lastLaunchText({ password, ...options }: RouterOptions): string {
+export function lastLaunchText({ password, ...options }: LaunchOptions): string {
   return `${JSON.stringify({ ...options, hadPassword: password !== undefined } satisfies LastLaunch)}\n`;
 }
 
@@ -22,7 +22,7 @@ export function lastLaunchText({ password, ...options }: RouterOptions): string 
  * @param defaults what a launch without flags would have
  * @throws WEAVE_FLAG_INVALID when the last launch had a password that is not kept: without it, the network would be open
  */
-export function resumed(options: RouterOptions, defaults: RouterOptions, say: (text: string) => void): RouterOptions {
+export function resumed(options: LaunchOptions, defaults: LaunchOptions, say: (text: string) => void): LaunchOptions {
   const last = lastLaunch(options.dbPrefix);
   const differ = Object.entries(ROUTER_FLAGS as Readonly<Record<string, Flag<unknown>>>).flatMap(([key, row]) => {
     const [now, then, usual] = [options, last, defaults].map((each) => (each as Record<string, unknown>)[key]);

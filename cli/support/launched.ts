@@ -1,11 +1,11 @@
 import { readFileSync } from "node:fs";
-import type { RouterOptions } from "#router/options.js";
+import type { LaunchOptions } from "#router/options.js";
 import { launchFile, paths } from "#src/paths.js";
 
 /** What the router was launched with, if it ever was. */
-export function launched(): Partial<RouterOptions> {
+export function launched(): Partial<LaunchOptions> {
   try {
-    return JSON.parse(readFileSync(launchFile(paths().run), "utf8")) as Partial<RouterOptions>;
+    return JSON.parse(readFileSync(launchFile(paths().run), "utf8")) as Partial<LaunchOptions>;
   } catch {
     return {};
   }

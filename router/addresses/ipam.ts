@@ -17,6 +17,15 @@ import type { Log } from "#src/log.js";
 import { systemRandom } from "#src/random.js";
 import type { Store } from "#src/store.js";
 
+export interface IpamDeps {
+  readonly options: IpamOptions;
+  readonly self: PeerName;
+  readonly mesh: Mesh;
+  readonly directory: PeerDirectory;
+  readonly store: Store;
+  readonly log: Log;
+}
+
 /** Address allocation of a router: the allocator on the mesh, and the namespaces of this host as its containers. */
 export class Ipam implements ContainerLifecycle {
   readonly allocator: Allocator;
@@ -25,15 +34,7 @@ export class Ipam implements ContainerLifecycle {
   readonly #lingering: LingeringAddresses;
   readonly #log: Log;
 
-  constructor(parts: {
-    options: IpamOptions;
-    self: PeerName;
-    mesh: Mesh;
-    directory: PeerDirectory;
-    store: Store;
-    log: Log;
-  }) {
-    const { options, self, mesh, directory, store, log } = parts;
+  constructor({ options, self, mesh, directory, store, log }: IpamDeps) {
     this.#log = log;
     this.defaultSubnet = options.defaultSubnet;
     this.directory = directory;
@@ -45,7 +46,7 @@ export class Ipam implements ContainerLifecycle {
       random: systemRandom,
       log,
       store,
-      peers: this.directory,
+      peers: directory,
       time: () => mesh.time(),
     });
     const { requests, leases } = this.allocator;

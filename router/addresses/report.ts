@@ -1,9 +1,10 @@
 import { subjectText } from "#ipam/allocation/wait-queue.js";
+import type { Allocator } from "#ipam/allocator.js";
 import { sizeOf } from "#ipam/ring/interval.js";
 import { addressText } from "#ipam/ring/subnet.js";
 import type { Ipam } from "#router/addresses/ipam.js";
 
-/** IPAM as the report shows it: the original's fields, then ours. */
+/** IPAM in the report: the fields of Weave Net, then others. */
 export interface IpamReport {
   readonly Paxos: { readonly Elector: boolean; readonly KnownNodes: number; readonly Quorum: number } | null;
   readonly Range: string;
@@ -25,7 +26,7 @@ export interface IpamReport {
     | null;
   readonly PendingClaims: readonly { Ident: string; CIDR: { Addr: string; PrefixLen: number } }[] | null;
   readonly PendingAllocates: readonly string[] | null;
-  /** What waits, for what, since when, and what ends it. */
+  /** Requests that wait: why, since when, and the command that ends the wait. */
   readonly Waits: readonly { Subject: string; SinceSeconds: number; For: string; Next: string }[];
   /** Addresses held here that belong to other peers. */
   readonly Contested: readonly { Address: string; Ident: string; Why: string; Next: string }[];
@@ -33,6 +34,7 @@ export interface IpamReport {
   readonly AgreementAwaited: readonly string[];
   /** Peers that were launched with another range. */
   readonly OtherRanges: readonly { Why: string; Next: string }[];
+  readonly Status: string;
 }
 
 const orNull = <T>(list: readonly T[]): readonly T[] | null => (list.length > 0 ? list : null);
@@ -88,11 +90,12 @@ export function ipamReport({ allocator, defaultSubnet, directory }: Ipam, now: n
     })),
     AgreementAwaited: (takeover?.waiting ?? []).map((peer) => allocator.peerText(peer)),
     OtherRanges: otherRanges.map(({ why, next }) => ({ Why: why, Next: next })),
+    Status: stateOf(allocator),
   };
 }
 
-/** The word in `weave status`, as the original: the first that matches. */
-export function ipamStatusWord({ allocator }: Ipam): string {
+/** The state in one line for `weave status`: the first that applies. */
+function stateOf(allocator: Allocator): string {
   const { ring, election, waiters } = allocator;
   if (ring !== undefined) {
     if (waiters.length === 0) return "ready";
@@ -104,47 +107,4 @@ export function ipamStatusWord({ allocator }: Ipam): string {
   }
   if (election === undefined) return "idle";
   return election.elector ? `awaiting consensus (quorum: ${election.quorum}, known: ${election.known})` : "priming";
-}
-
-/**
- * The text of `weave status ipam`: owners or why there are none, and then, where there is any, trouble.
- *
- * @param unconnected addresses of peers that this one tries to connect to
- */
-export function ipamText(ipam: Ipam, report: IpamReport, unconnected: readonly string[]): string {
-  const { allocator } = ipam;
-  const { self } = allocator;
-  const total = Number(sizeOf(allocator.range));
-  const shares = [...(allocator.ring?.shares() ?? [])].sort(([a], [b]) => Number(b === self) - Number(a === self));
-  const lines = shares.map(([peer, size]) => {
-    const share = ((100 * Number(size)) / total).toFixed(1).padStart(4, "0");
-    const info = peer === self ? `(${report.ActiveIPs} active)` : allocator.isReachable(peer) ? "" : "- unreachable!";
-    return `${allocator.peerText(peer).padEnd(37)} ${String(size).padStart(8)} IPs (${share}% of total) ${info}`;
-  });
-  return [...lines, ...emptyReason(ipam, unconnected), ...troubleOf(report)].map((line) => `${line}\n`).join("");
-}
-
-/** Why nobody owns addresses yet. */
-function emptyReason({ allocator }: Ipam, unconnected: readonly string[]): string[] {
-  if (allocator.ring !== undefined) return [];
-  const { awaited } = allocator;
-  if (awaited === undefined)
-    return [
-      `idle: ${allocator.range.text} is divided among the peers when the first address is asked for ('weave attach', 'weave expose', 'weave prime')`,
-    ];
-  const peers = unconnected.length === 0 ? "" : ` Not connected: ${unconnected.join(", ")}.`;
-  return [`waits for ${awaited.why}. ${awaited.next}${peers}`];
-}
-
-function troubleOf(report: IpamReport): string[] {
-  return [
-    ...report.Waits.map(
-      ({ Subject, SinceSeconds, For, Next }) => `${Subject}: waits since ${SinceSeconds} s for ${For}. ${Next}`,
-    ),
-    ...report.Contested.map(({ Why, Next }) => `${Why}. ${Next}`),
-    ...report.OtherRanges.map(({ Why, Next }) => `${Why}. ${Next}`),
-    ...(report.AgreementAwaited.length > 0
-      ? [`addresses that were taken over are not handed out before the word of ${report.AgreementAwaited.join(", ")}`]
-      : []),
-  ];
 }

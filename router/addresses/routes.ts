@@ -3,78 +3,84 @@ import { subjectText } from "#ipam/allocation/wait-queue.js";
 import { explainAddress, explainPeer } from "#ipam/explain.js";
 import { type Lease, leaseText, parseAddress, parseLease, parseSubnet } from "#ipam/ring/subnet.js";
 import type { Ipam } from "#router/addresses/ipam.js";
-import { type Answer, type Request, type Route, route } from "#router/route.js";
-import type { Router } from "#router/router.js";
+import { linesAnswer, NO_CONTENT, type Request, type Route, route } from "#router/route.js";
 import { isIpv4 } from "#src/address.js";
 import { errorText, WeaveError } from "#src/errors.js";
+import { type Answer, JSON_TYPE } from "#src/http/answer.js";
+import type { Log } from "#src/log.js";
 
-/** Longest wait a caller may ask for. */
+/** Longest wait that a client may request. */
 const MAX_WAIT_S = 24 * 3_600;
-/** `DELETE /peer/{id}` answers after this long also where not all have agreed yet. */
+/** `DELETE /peer/{id}` answers after this time even if some peers have not agreed yet. */
 const AGREEMENT_MS = 5_000;
 
-/** Whose addresses, and in which subnet: the default one where none is named. */
+export interface AddressRoutesDeps {
+  readonly ipam: Ipam;
+  /** Rejects a request for a container that has ended; undefined without Docker. @throws WEAVE_DOCKER */
+  readonly requireRunning: ((ident: string) => Promise<void>) | undefined;
+  readonly log: Log;
+}
+
+/** Whose addresses, and in which subnet: the default one if none is named. */
 type Holder = { readonly ident: string; readonly ip?: string; readonly prefix?: string };
 
-/** The control API of IPAM. Without IPAM its paths do not exist. */
-export function ipamRoutes(router: Router): Route[] {
-  const { ipam } = router;
-  if (ipam === undefined) return [];
-  const { allocator, defaultSubnet } = ipam;
-  const subnetOf = ({ ip, prefix }: Holder) => (ip === undefined ? defaultSubnet : parseSubnet(`${ip}/${prefix}`));
-
-  const lookup = ({ params }: { params: Holder }): Answer => ({
-    body: allocator.requests.lookup(params.ident, subnetOf(params)).map(leaseText).join(" "),
+/** The control API of IPAM. */
+export function addressRoutes(deps: AddressRoutesDeps): Route[] {
+  const { ipam } = deps;
+  const { requests } = ipam.allocator;
+  const subnetOf = ({ ip, prefix }: Holder) => (ip === undefined ? ipam.defaultSubnet : parseSubnet(`${ip}/${prefix}`));
+  const lookup = ({ params }: { readonly params: Holder }): Answer => ({
+    body: requests.lookup(params.ident, subnetOf(params)).map(leaseText).join(" "),
   });
   const allocate = async (request: Request<"ident">): Promise<Answer> => {
-    const { params, form } = request;
-    if (form.get("check-alive") === "true") await router.docker?.checkAlive(params.ident);
-    return {
-      body: leaseText(await allocator.requests.allocate(params.ident, subnetOf(params), holderOptions(request))),
-    };
+    const { params } = request;
+    await checkHolder(request, deps);
+    return { body: leaseText(await requests.allocate(params.ident, subnetOf(params), requestOptions(request))) };
+  };
+  const prime = async (request: Request): Promise<Answer> => {
+    await requests.prime(requestOptions(request));
+    return {};
   };
   return [
     // It starts the election.
-    route(
-      "GET /ring",
-      async (request) => {
-        await allocator.requests.prime(holderOptions(request));
-        return {};
-      },
-      { changes: true },
-    ),
-    route("GET /ipinfo/defaultsubnet", () => ({ body: defaultSubnet.text })),
+    route("GET /ring", prime, { changes: true }),
+    route("GET /ipinfo/defaultsubnet", () => ({ body: ipam.defaultSubnet.text })),
     route("GET /ipinfo/tracker", () => ({ body: "\n" })),
     route("GET /ipinfo/waiting", ({ form }) => ({ body: waitingText(ipam, form.get("ident")) })),
-    route("GET /ipinfo/explain", ({ form }) => ({ body: explain(ipam, form.get("what") ?? "") })),
-    route("GET /ip", () => ({ type: "application/json", body: ownedJson(ipam) })),
+    route("GET /ipinfo/explain", ({ form }) => linesAnswer(explain(ipam, form.get("what") ?? ""))),
+    route("GET /ip", () => ({ type: JSON_TYPE, body: ownedJson(ipam) })),
     route("GET /ip/:ident", lookup),
     route("GET /ip/:ident/:ip/:prefix", lookup),
     route("POST /ip/:ident", allocate),
     route("POST /ip/:ident/:ip/:prefix", allocate),
-    route("PUT /ip/:ident/:ip/:prefix", (request) => claim(router, ipam, request)),
+    route("PUT /ip/:ident/:ip/:prefix", (request) => claim(deps, request)),
     route("DELETE /ip/:ident", ({ params: { ident } }) => {
-      allocator.requests.freeAll(ident);
-      return { status: 204 };
+      requests.freeAll(ident);
+      return NO_CONTENT;
     }),
     route("DELETE /ip/:ident/:ip", ({ params: { ident, ip } }) => {
       try {
-        allocator.requests.free(ident, parseAddress(ip));
+        requests.free(ident, parseAddress(ip));
       } catch (error) {
         const code = error instanceof WeaveError && error.code === "WEAVE_IPAM_NOT_FOUND" ? error.code : "WEAVE_IPAM";
         throw new WeaveError(code, `Unable to free: ${errorText(error)}`, { cause: error });
       }
-      return { status: 204 };
+      return NO_CONTENT;
     }),
     route("DELETE /peer", () => {
-      allocator.leave();
-      return { status: 204 };
+      ipam.allocator.leave();
+      return NO_CONTENT;
     }),
     route("DELETE /peer/:who", ({ params: { who }, form }) => removePeer(ipam, who, form.get("force") === "true")),
   ];
 }
 
-function holderOptions({ form, signal }: Pick<Request, "form" | "signal">): RequestOptions {
+/** @throws WEAVE_DOCKER when the client wants to know, and the container has ended */
+async function checkHolder({ params, form }: Request<"ident">, { requireRunning }: AddressRoutesDeps): Promise<void> {
+  if (form.get("check-alive") === "true") await requireRunning?.(params.ident);
+}
+
+function requestOptions({ form, signal }: Pick<Request, "form" | "signal">): RequestOptions {
   const text = form.get("timeout");
   const seconds = Number(text);
   if (text !== null && !(seconds >= 0 && seconds <= MAX_WAIT_S)) {
@@ -89,22 +95,19 @@ function holderOptions({ form, signal }: Pick<Request, "form" | "signal">): Requ
   };
 }
 
-async function claim(
-  router: Router,
-  { allocator }: Ipam,
-  request: Request<"ident" | "ip" | "prefix">,
-): Promise<Answer> {
+async function claim(deps: AddressRoutesDeps, request: Request<"ident" | "ip" | "prefix">): Promise<Answer> {
+  const { allocator } = deps.ipam;
   const { ident, ip, prefix } = request.params;
-  if (request.form.get("check-alive") === "true") await router.docker?.checkAlive(ident);
+  await checkHolder(request, deps);
   try {
     const lease: Lease = parseLease(`${ip}/${prefix}`);
-    // The caller does not want to wait for the ring: what comes of it is in the log.
+    // The client does not wait for the ring; an error is logged.
     const patient = request.form.get("noErrorOnUnknown") === "true" && allocator.ring === undefined;
-    const { signal, ...options } = holderOptions(request);
+    const { signal, ...options } = requestOptions(request);
     const claimed = allocator.requests.claim(ident, lease, patient ? options : { ...options, signal });
     if (patient) {
-      claimed.catch((error) => router.log.warn("an address could not be claimed", { ident, why: errorText(error) }));
-      return { status: 204 };
+      claimed.catch((error) => deps.log.warn("an address could not be claimed", { ident, why: errorText(error) }));
+      return NO_CONTENT;
     }
     await claimed;
   } catch (error) {
@@ -114,7 +117,7 @@ async function claim(
       ...(error.next === undefined ? {} : { next: error.next }),
     });
   }
-  return { status: 204 };
+  return NO_CONTENT;
 }
 
 async function removePeer({ allocator, directory }: Ipam, who: string, force: boolean): Promise<Answer> {
@@ -162,22 +165,20 @@ function waitingText({ allocator }: Ipam, ident: string | null): string {
     .join("");
 }
 
-function explain({ allocator }: Ipam, what: string): string {
-  if (isIpv4(what)) return text(explainAddress(allocator, parseAddress(what)));
+function explain({ allocator }: Ipam, what: string): string[] {
+  if (isIpv4(what)) return explainAddress(allocator, parseAddress(what));
   const peer = what === "" ? allocator.self : allocator.ownerCalled(what);
   if (peer === undefined) {
     throw new WeaveError(
       "WEAVE_IPAM_NOT_FOUND",
-      `nobody called ${JSON.stringify(what.slice(0, 64))} owns any addresses`,
+      `no peer called ${JSON.stringify(what.slice(0, 64))} owns any addresses`,
       {
         next: "Give an IP address, or a peer's name or nickname as 'weave status ipam' shows it.",
       },
     );
   }
-  return text(explainPeer(allocator, peer));
+  return explainPeer(allocator, peer);
 }
-
-const text = (lines: readonly string[]): string => lines.map((line) => `${line}\n`).join("");
 
 function ownedJson({ allocator }: Ipam): string {
   const owned = [...allocator.leases.all()].map(({ ident, leases }) => ({

@@ -1,18 +1,14 @@
 import type { Docker } from "#docker/docker.js";
 import { driverNames } from "#docker/plugin/plugin.js";
-import { INSECURE } from "#docker/proxy/exposure.js";
-import type { Ipam } from "#router/addresses/ipam.js";
-import { line } from "#router/api/text.js";
-import type { WeaveDns } from "#router/names/weave-dns.js";
 
-/** The proxy as the report shows it: as the original. */
+/** The proxy in the report, as Weave Net has it. */
 export interface ProxyReport {
   readonly Addresses: readonly string[];
-  /** Those of them that serve everyone who reaches them: see `--insecure-proxy`. */
+  /** Those of them that accept every client: see `--insecure-proxy`. */
   readonly Open: readonly string[];
 }
 
-/** The plugin as the report shows it: as the original. */
+/** The plugin in the report, as Weave Net has it. */
 export interface PluginReport {
   readonly Config: {
     readonly Socket: string;
@@ -28,25 +24,35 @@ export interface PluginReport {
   readonly MeshDriverName: string;
 }
 
-/** Docker itself, as far as we know it. */
+/** The Docker engine. */
 export interface DockerReport {
   readonly Engine: string;
-  /** API version agreed on; "" before there was an answer. */
+  /** API version agreed on; "" before the first answer. */
   readonly ApiVersion: string;
   readonly Containers: number | null;
   /** Why it does not answer; "" when it does. */
   readonly Problem: string;
-  /** What the engine is in a swarm: manager, worker, or "". */
+  /** The engine's role in a swarm: manager, worker, or "". */
   readonly Swarm: string;
-  /** Addresses that engines' own IPAMs have given on several hosts. */
+  /** Addresses that the IPAMs of engines on several hosts have allocated. */
   readonly Contested: readonly { readonly Address: string; readonly Peers: readonly string[] }[];
 }
 
-export function dockerReports(
-  { options, status }: Docker,
-  ipam: Ipam | undefined,
-  dns: WeaveDns | undefined,
-): { Docker: DockerReport; Proxy?: ProxyReport; Plugin?: PluginReport } {
+export interface DockerReports {
+  readonly Docker: DockerReport;
+  /** Absent when it is off; so is the next. */
+  readonly Proxy?: ProxyReport;
+  readonly Plugin?: PluginReport;
+}
+
+/** What the plugin's part of the report shows of other features. */
+export interface PluginSettings {
+  readonly dns: boolean;
+  /** Where addresses come from; "" without IPAM. */
+  readonly defaultSubnet: string;
+}
+
+export function dockerReports({ options, status }: Docker, settings: PluginSettings): DockerReports {
   const { engine, proxy, open, plugin, swarm, contested } = status;
   return {
     Docker: {
@@ -67,8 +73,8 @@ export function dockerReports(
               Enable: true,
               EnableV2: false,
               EnableV2Multicast: false,
-              DNS: dns !== undefined,
-              DefaultSubnet: ipam?.defaultSubnet.text ?? "",
+              DNS: settings.dns,
+              DefaultSubnet: settings.defaultSubnet,
               ProcPath: "/proc",
             },
             DriverName: driverNames(options).network,
@@ -77,25 +83,4 @@ export function dockerReports(
         }
       : {}),
   };
-}
-
-export function proxyText({ Addresses, Open }: ProxyReport): string {
-  const text = (address: string) =>
-    Open.includes(address) ? `${address} (open to everyone who reaches it: ${INSECURE})` : address;
-  return [line("Service", "proxy"), ...Addresses.map((address) => line("Address", text(address)))].join("");
-}
-
-export function pluginText({ DriverName }: PluginReport, { Problem, Swarm, Contested }: DockerReport): string {
-  const [contested] = Contested;
-  return [
-    line("Service", "plugin (legacy)"),
-    line("DriverName", DriverName),
-    ...(Problem === "" ? [] : [line("Problem", Problem.replaceAll("\n", " "))]),
-    ...(Swarm === "" ? [] : [line("Swarm", `${Swarm} (networks of this plugin are local to each host)`)]),
-    ...(contested === undefined
-      ? []
-      : [
-          line("Contested", `${Contested.length} (${contested.Address} is in use at ${contested.Peers.join(" and ")})`),
-        ]),
-  ].join("");
 }

@@ -1,15 +1,12 @@
-import { type Route, route } from "#router/route.js";
-import type { Router } from "#router/router.js";
+import type { Docker } from "#docker/docker.js";
+import { linesAnswer, NO_CONTENT, type Route, route } from "#router/route.js";
 
-/** What the control API has of Docker's part. Without Docker its paths do not exist, without the proxy not that of its addresses. */
-export function dockerRoutes({ docker }: Router): Route[] {
-  if (docker === undefined) return [];
+/** The control API of the Docker integration; without the proxy there is no path for its addresses. */
+export function dockerRoutes(docker: Docker): Route[] {
   const leave = route("POST /docker/leave", () => {
     docker.leave();
-    return { status: 204 };
+    return NO_CONTENT;
   });
-  const addresses = route("GET /proxyaddrs", () => ({
-    body: (docker.status.proxy ?? []).map((address) => `${address}\n`).join(""),
-  }));
+  const addresses = route("GET /proxyaddrs", () => linesAnswer(docker.status.proxy ?? []));
   return docker.status.proxy === undefined ? [leave] : [leave, addresses];
 }

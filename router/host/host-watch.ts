@@ -1,40 +1,40 @@
-import { errorText } from "#src/errors.js";
+import { errorText, WeaveError } from "#src/errors.js";
 import { readSysctl, sysctl } from "#src/linux/links/bridge.js";
 import { type ExpectedLinks, type LinkFault, linkFaults } from "#src/linux/links/link-faults.js";
 import { ipBatch, type Link, listLinks } from "#src/linux/links/links.js";
 import type { Log } from "#src/log.js";
 import type { Problems } from "#src/problems.js";
 
-/** What is changed is right again within 10 s. One look is one `ip` process. */
+/** A change is repaired within 10 s. One look is one `ip` process. */
 const LOOK_MS = 5_000;
-/** Looks without a fault from one look at the others to the next: that takes several processes. */
-const OTHERS_EVERY = 2;
+/** Looks without a fault between two checks of addresses and firewall: such a check takes several processes. */
+const QUIET_LOOKS = 2;
 
-export interface HostWatchParts {
-  readonly made: ExpectedLinks;
-  /** Looks after the rest, with the interfaces as they are now: exposed addresses, firewall. */
-  readonly others: (links: readonly Link[]) => Promise<void>;
-  /** Only a new process makes a new one. */
-  readonly onTapGone: (what: string) => void;
+export interface HostWatchDeps {
+  readonly expected: ExpectedLinks;
+  /** Repairs exposed addresses and firewall rules, given the interfaces as they are now. */
+  readonly repairOthers: (links: readonly Link[]) => Promise<void>;
+  /** The TAP device is gone: only a new process makes another. */
+  readonly onTapGone: (error: WeaveError) => void;
   readonly problems: Problems;
   readonly log: Log;
 }
 
 /**
- * Keeps on the host what the router made there: NetworkManager, `systemctl restart systemd-networkd`, or a user may take it
- * away. What cannot be put right is a problem in `weave status`, until it is right.
+ * Repairs the links that the router made on the host: NetworkManager, `systemctl restart systemd-networkd`, or a user may change
+ * or remove them. A fault that cannot be repaired is a problem in `weave status` for as long as it lasts.
  */
 export class HostWatch {
-  readonly #parts: HostWatchParts;
+  readonly #deps: HostWatchDeps;
   readonly #timer: NodeJS.Timeout;
   /** Keys of the faults that are problems now. */
   #open: ReadonlySet<string> = new Set();
   #looking: Promise<void> | undefined;
   #stopped = false;
-  #quiet = OTHERS_EVERY;
+  #quiet = QUIET_LOOKS;
 
-  constructor(parts: HostWatchParts) {
-    this.#parts = parts;
+  constructor(deps: HostWatchDeps) {
+    this.#deps = deps;
     this.#timer = setInterval(() => void this.look(), LOOK_MS).unref();
   }
 
@@ -56,14 +56,14 @@ export class HostWatch {
   }
 
   async #look(): Promise<void> {
-    const { made, others, onTapGone, problems, log } = this.#parts;
+    const { expected, repairOthers, onTapGone, problems, log } = this.#deps;
     let links = await listLinks();
-    const faults = linkFaults(links, made, readSysctl);
+    const faults = linkFaults(links, expected, readSysctl);
     let left: readonly LinkFault[] = [];
     if (faults.length > 0 && !this.#stopped) {
       const why = await repair(faults);
       links = await listLinks();
-      left = linkFaults(links, made, readSysctl);
+      left = linkFaults(links, expected, readSysctl);
       const keys = new Set(left.map(({ key }) => key));
       for (const { key, what } of faults)
         if (!keys.has(key)) log.warn("what weave made on this host was changed; it is put right", { was: what });
@@ -74,17 +74,17 @@ export class HostWatch {
     for (const key of [...this.#open, "host"]) if (!now.has(key)) problems.clear(`host ${key}`);
     this.#open = now;
     if (this.#stopped) return;
-    const tap = left.find(({ key }) => key === "tap" && !links.some(({ ifname }) => ifname === made.tap));
-    if (tap !== undefined) return onTapGone(tap.what);
-    this.#quiet = faults.length > 0 ? OTHERS_EVERY : this.#quiet + 1;
-    if (this.#quiet < OTHERS_EVERY) return;
+    const tap = left.find(({ key }) => key === "tap" && !links.some(({ ifname }) => ifname === expected.tap));
+    if (tap !== undefined) return onTapGone(new WeaveError("WEAVE_NATIVE", tap.what));
+    this.#quiet = faults.length > 0 ? QUIET_LOOKS : this.#quiet + 1;
+    if (this.#quiet < QUIET_LOOKS) return;
     this.#quiet = 0;
-    await others(links);
+    await repairOthers(links);
   }
 
   #fail(key: string, text: string): void {
-    if (!this.#stopped) this.#parts.log.warn(text);
-    this.#parts.problems.set(`host ${key}`, `${text}.`);
+    if (!this.#stopped) this.#deps.log.warn(text);
+    this.#deps.problems.set(`host ${key}`, `${text}.`);
   }
 }
 

@@ -6,47 +6,47 @@ import { inodeOfIdent } from "#src/linux/netns/netns.js";
 import { HOST_IFNAME_PREFIX, hostIfname } from "#src/linux/netns/veth.js";
 import type { Log } from "#src/log.js";
 
-/** We are told when an interface goes; should that fail, we look this often. As often as the original. */
+/** The kernel reports each interface that ends; in case its report is lost, this is the interval of checks. */
 const LOOK_MS = 5_000;
-/** Several interfaces often go together. */
+/** Several interfaces often end together. */
 const GATHER_MS = 20;
 const RESTART_MS = 1_000;
 
-/** Knows which of the attached namespaces have ended: the kernel then removes their interface, and says so. */
+/** Finds out which of the attached namespaces have ended: the kernel removes their interface then, and reports it. */
 export class NamespaceWatch {
-  readonly #holders: readonly ContainerLifecycle[];
+  readonly #lifecycles: readonly ContainerLifecycle[];
   readonly #log: Log;
   readonly #poll: NodeJS.Timeout;
   #monitor: ChildProcess | undefined;
   #soon: NodeJS.Timeout | undefined;
   #stopped = false;
 
-  constructor(holders: readonly ContainerLifecycle[], log: Log) {
-    this.#holders = holders;
+  constructor(lifecycles: readonly ContainerLifecycle[], log: Log) {
+    this.#lifecycles = lifecycles;
     this.#log = log;
     this.#poll = setInterval(() => void this.look(), LOOK_MS).unref();
     this.#startMonitor();
   }
 
-  /** Tells every holder which of its namespaces are there. */
+  /** Notifies everything that is kept for containers, by container: addresses, names. */
   async look(): Promise<void> {
-    for (const holder of this.#holders) void holder.look?.();
-    const wanted = this.#holders.map((holder) => ({
-      holder,
-      namespaces: [...holder.idents()].filter((ident) => inodeOfIdent(ident) !== undefined),
+    for (const lifecycle of this.#lifecycles) void lifecycle.look?.();
+    const wanted = this.#lifecycles.map((lifecycle) => ({
+      lifecycle,
+      namespaces: [...lifecycle.idents()].filter((ident) => inodeOfIdent(ident) !== undefined),
     }));
     if (wanted.every(({ namespaces }) => namespaces.length === 0)) return;
     try {
       const present = await interfaceNames();
       if (this.#stopped) return;
-      for (const { holder, namespaces } of wanted) {
+      for (const { lifecycle, namespaces } of wanted) {
         for (const ident of namespaces) {
-          if (present.has(hostIfname({ inode: inodeOfIdent(ident)! }))) holder.alive(ident);
-          else holder.died(ident);
+          if (present.has(hostIfname({ inode: inodeOfIdent(ident)! }))) lifecycle.alive(ident);
+          else lifecycle.died(ident);
         }
       }
     } catch (error) {
-      this.#log.warn("cannot look which containers are still there", { why: errorText(error) });
+      this.#log.warn("cannot find out which containers still exist", { why: errorText(error) });
     }
   }
 
@@ -69,11 +69,11 @@ export class NamespaceWatch {
     try {
       monitor = spawn("ip", ["-oneline", "monitor", "link"], { stdio: ["ignore", "pipe", "ignore"] });
     } catch {
-      // No memory: some errors are thrown.
+      // Some errors are thrown: no memory.
       return again();
     }
     this.#monitor = monitor;
-    // Others are emitted. A process that was never there may have no output and never close.
+    // Other errors are emitted. A process that never started may have no output, and never close.
     monitor.on("error", again);
     monitor.once("close", again);
     monitor.stdout?.setEncoding("utf8").on("data", (text: string) => {
@@ -83,7 +83,7 @@ export class NamespaceWatch {
         void this.look();
       }, GATHER_MS).unref();
     });
-    // It must not keep us alive.
+    // It must not keep the router alive.
     monitor.unref();
     (monitor.stdout as { unref?: () => void } | null | undefined)?.unref?.();
   }

@@ -1,7 +1,6 @@
-import { fold } from "#dns/name.js";
 import type { WeaveDns } from "#router/names/weave-dns.js";
 
-/** weaveDNS as the report shows it: the original's fields, then ours. */
+/** weaveDNS in the report: the fields of Weave Net, then others. */
 export interface DnsReport {
   readonly Domain: string;
   readonly Upstream: readonly string[];
@@ -15,21 +14,21 @@ export interface DnsReport {
     readonly Address: string;
     readonly Version: number;
     readonly Tombstone: number;
-    /** Its peer is out of reach: answered only where there is no other. */
+    /** Its peer is unreachable: the record is in an answer only if there is no other. */
     readonly Away: boolean;
   }[];
-  /** Why nothing is answered, if that is so. */
+  /** Why the server does not answer; "" when it does. */
   readonly Problem: string;
   readonly Queries: Readonly<Record<string, number>>;
 }
 
 export function dnsReport(dns: WeaveDns): DnsReport {
-  const { names, upstream, options, server } = dns;
+  const { names } = dns;
   return {
     Domain: names.domain,
-    Upstream: upstream.servers,
+    Upstream: dns.upstreamServers,
     Address: dns.listening,
-    TTL: options.ttl,
+    TTL: dns.ttl,
     Entries: names.records.map(({ hostname, origin, ident, address, version, tombstone }) => ({
       Hostname: hostname,
       Origin: origin,
@@ -40,17 +39,6 @@ export function dnsReport(dns: WeaveDns): DnsReport {
       Away: names.isAway(origin),
     })),
     Problem: dns.problem ?? "",
-    Queries: { ...server?.counts },
+    Queries: { ...dns.queryCounts },
   };
-}
-
-/** The text of `weave status dns`. */
-export function dnsText({ Domain, Entries }: DnsReport): string {
-  return Entries.filter(({ Tombstone }) => Tombstone === 0)
-    .map(({ Hostname, Address, ContainerID, Origin, Away }) => {
-      const name = fold(Hostname).endsWith(`.${Domain}`) ? Hostname.slice(0, -Domain.length - 1) : Hostname;
-      const away = Away ? " - unreachable!" : "";
-      return `${name.padEnd(12)} ${Address.padEnd(15)} ${ContainerID.slice(0, 12).padStart(12)} ${Origin}${away}\n`;
-    })
-    .join("");
 }

@@ -1,17 +1,16 @@
 import type { Match } from "#dns/nameserver.js";
-import { type Answer, type Request, type Route, route } from "#router/route.js";
-import type { Router } from "#router/router.js";
+import type { WeaveDns } from "#router/names/weave-dns.js";
+import { NO_CONTENT, type Request, type Route, route } from "#router/route.js";
 import { isIpv4 } from "#src/address.js";
 import { WeaveError } from "#src/errors.js";
+import { type Answer, jsonAnswer } from "#src/http/answer.js";
 import { isIdent } from "#src/ident.js";
 
 /** Names are removed by container, by container and address, or all. */
 type Removal = Pick<Request, "form"> & { readonly params: { readonly ident?: string; readonly address?: string } };
 
-/** The control API of weaveDNS. Without it its paths do not exist. */
-export function dnsRoutes(router: Router): Route[] {
-  const { dns, options } = router;
-  if (dns === undefined) return [];
+/** The control API of weaveDNS. */
+export function nameRoutes(dns: WeaveDns): Route[] {
   const { names } = dns;
   const remove = ({ params, form }: Removal): Answer => {
     const { ident, address } = params;
@@ -22,21 +21,20 @@ export function dnsRoutes(router: Router): Route[] {
       ...(hostname === undefined ? {} : { hostname }),
     };
     names.remove(match);
-    return { status: 204 };
+    return NO_CONTENT;
   };
   return [
     route("GET /domain", () => ({ body: names.domain })),
-    route("GET /dns-address", async () => ({ body: (await dns.address(options.bridge)).host })),
+    route("GET /dns-address", async () => ({ body: (await dns.address()).host })),
     route("GET /dns-address-port", async () => {
-      const { host, port } = await dns.address(options.bridge);
+      const { host, port } = await dns.address();
       return { body: `${host}:${port}` };
     }),
-    route("GET /name", () => ({
-      type: "application/json",
-      body: JSON.stringify(
+    route("GET /name", () =>
+      jsonAnswer(
         names.records.map(({ ident, origin, address, hostname, version, tombstone }) => ({
           ContainerID: ident,
-          // A number, as in the original.
+          // Weave Net's API gives a peer's name as a number.
           Origin: Number.parseInt(origin.replaceAll(":", ""), 16),
           Addr: address,
           Hostname: hostname,
@@ -44,12 +42,12 @@ export function dnsRoutes(router: Router): Route[] {
           Tombstone: tombstone,
         })),
       ),
-    })),
+    ),
     route("PUT /name/:ident/:address", ({ params: { ident, address }, form }) => {
       const fqdn = form.get("fqdn");
       if (fqdn === null) throw new WeaveError("WEAVE_DNS_NAME", "no name was given: add fqdn=NAME");
       names.add(checkIdent(ident), checkAddress(address), fqdn);
-      return { status: 204 };
+      return NO_CONTENT;
     }),
     route("DELETE /name", remove),
     route("DELETE /name/:ident", remove),

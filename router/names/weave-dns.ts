@@ -17,57 +17,47 @@ import type { Store } from "#src/store.js";
 const ANY = "0.0.0.0";
 const RECENT_MS = 5_000;
 
-/** weaveDNS of a router: the names on the mesh, and the server that answers for them. */
-export class WeaveDns implements ContainerLifecycle {
+export interface WeaveDnsDeps {
+  readonly options: DnsOptions;
+  readonly self: PeerName;
+  readonly incarnation: number;
+  readonly mesh: Mesh;
+  readonly directory: KnownPeers;
+  readonly store: Store;
+  /** Bridges whose addresses containers of this host reach: Docker's own, if the host has it, and the router's. */
+  readonly bridges: { readonly docker: string; readonly weave: string };
+  readonly log: Log;
+}
+
+interface Started {
   readonly names: Nameserver;
   readonly upstream: Upstream;
   readonly options: DnsOptions;
-  /** Undefined when the address is not to be had; {@link problem} says why. */
+  readonly bridges: WeaveDnsDeps["bridges"];
+  readonly host: string;
+  readonly port: number;
+  /** Undefined when the address is not available; {@link problem} has the reason. */
   readonly server: DnsServer | undefined;
   readonly problem: string | undefined;
-  readonly #host: string;
-  readonly #port: number;
-  readonly #dockerBridge: string;
+}
+
+/** weaveDNS of a router: the names on the mesh, and the server that answers for them. */
+export class WeaveDns implements ContainerLifecycle {
+  readonly #started: Started;
   #recent: { readonly at: number; readonly host: string } | undefined;
 
-  private constructor(parts: {
-    names: Nameserver;
-    upstream: Upstream;
-    options: DnsOptions;
-    server: DnsServer | undefined;
-    problem: string | undefined;
-    host: string;
-    port: number;
-    dockerBridge: string;
-  }) {
-    this.names = parts.names;
-    this.upstream = parts.upstream;
-    this.options = parts.options;
-    this.server = parts.server;
-    this.problem = parts.problem;
-    this.#host = parts.host;
-    this.#port = parts.port;
-    this.#dockerBridge = parts.dockerBridge;
+  private constructor(started: Started) {
+    this.#started = started;
   }
 
   /**
-   * Starts answering. An address that the user named must be to be had; where we chose it, names are kept and told all the
-   * same when it is not.
+   * Starts to answer. An address that the user named must be available; if the default one is not, names are still stored
+   * and sent to the other peers.
    *
    * @throws WEAVE_PORT_IN_USE, WEAVE_STORE
    */
-  static async start(parts: {
-    options: DnsOptions;
-    self: PeerName;
-    incarnation: number;
-    mesh: Mesh;
-    directory: KnownPeers;
-    store: Store;
-    /** Where Docker's containers look for a name server, if the host has it. */
-    dockerBridge: string;
-    log: Log;
-  }): Promise<WeaveDns> {
-    const { options, self, incarnation, mesh, directory: peers, store, dockerBridge, log } = parts;
+  static async start(deps: WeaveDnsDeps): Promise<WeaveDns> {
+    const { options, self, incarnation, mesh, directory: peers, store, bridges, log } = deps;
     const names = new Nameserver({
       self,
       incarnation,
@@ -80,7 +70,7 @@ export class WeaveDns implements ContainerLifecycle {
       peers,
       time: () => mesh.time(),
     });
-    const { host, port } = options.listen ?? { host: (await addressOf(dockerBridge)) ?? ANY, port: DNS_PORT };
+    const { host, port } = options.listen ?? { host: (await addressOf(bridges.docker)) ?? ANY, port: DNS_PORT };
     const ourselves = (address: string) =>
       port === DNS_PORT && (address === host || (host === ANY && isLocal(address)));
     const resolvConf = new ResolvConf(options.resolvConf, ourselves);
@@ -95,26 +85,55 @@ export class WeaveDns implements ContainerLifecycle {
       log.warn("names are kept, and not answered", { why: problem });
     }
     names.open(mesh.channel(DNS_CHANNEL, names));
-    return new WeaveDns({ names, upstream, options, server, problem, host, port, dockerBridge });
+    return new WeaveDns({ names, upstream, options, bridges, host, port, server, problem });
   }
 
-  /** Where containers of this host can ask, as it was some seconds ago at most: every container that is created asks this. */
-  async recentAddress(bridge: string): Promise<string> {
+  get names(): Nameserver {
+    return this.#started.names;
+  }
+
+  /** Addresses of the name servers that queries for other names go to. */
+  get upstreamServers(): readonly string[] {
+    return this.#started.upstream.servers;
+  }
+
+  /** Of answers, in seconds. */
+  get ttl(): number {
+    return this.#started.options.ttl;
+  }
+
+  /** Queries by their results; undefined while the server does not listen. */
+  get queryCounts(): Readonly<Record<string, number>> | undefined {
+    return this.#started.server?.counts;
+  }
+
+  /** Why the server does not listen. */
+  get problem(): string | undefined {
+    return this.#started.problem;
+  }
+
+  get listening(): string {
+    return `${this.#started.host}:${this.#port}`;
+  }
+
+  /** The result of {@link address}, at most some seconds old: each container that is created needs it. */
+  async recentHost(): Promise<string> {
     const now = systemClock.now();
     if (this.#recent === undefined || now - this.#recent.at > RECENT_MS)
-      this.#recent = { at: now, host: (await this.address(bridge)).host };
+      this.#recent = { at: now, host: (await this.address()).host };
     return this.#recent.host;
   }
 
-  /** Where containers of this host can ask. @param bridge ours, whose address serves when we listen everywhere */
-  async address(bridge: string): Promise<{ host: string; port: number }> {
-    const port = this.server?.port ?? this.#port;
-    if (this.#host !== ANY) return { host: this.#host, port };
-    // Docker may have come after us.
-    return { host: (await addressOf(this.#dockerBridge)) ?? (await addressOf(bridge)) ?? "127.0.0.1", port };
+  /** Where containers of this host can send queries. */
+  async address(): Promise<{ host: string; port: number }> {
+    const { host, bridges } = this.#started;
+    const port = this.#port;
+    if (host !== ANY) return { host, port };
+    // Docker may have started after the router.
+    return { host: (await addressOf(bridges.docker)) ?? (await addressOf(bridges.weave)) ?? "127.0.0.1", port };
   }
 
-  /** For the watch: whose names end with them, at once. */
+  /** Containers that have names: these end with the container, without a delay. */
   idents(): Iterable<string> {
     return this.names.ownIdents;
   }
@@ -125,13 +144,13 @@ export class WeaveDns implements ContainerLifecycle {
 
   alive(): void {}
 
-  get listening(): string {
-    return `${this.#host}:${this.server?.port ?? this.#port}`;
-  }
-
   async stop(): Promise<void> {
     this.names.stop();
-    await this.server?.close();
+    await this.#started.server?.close();
+  }
+
+  get #port(): number {
+    return this.#started.server?.port ?? this.#started.port;
   }
 }
 

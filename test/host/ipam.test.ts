@@ -75,7 +75,7 @@ test(
         await h3.ok("ipam", "explain", "h1"),
         /^02:00:00:00:00:01\(h1\) owns \d+ IPs \(\d+\.\d% of 10\.2\.0\.0\/16\) in \d+ parts\n/,
       );
-      assert.match((await h1.weave("ipam", "explain", "nobody")).stderr, /nobody called "nobody" owns any addresses/);
+      assert.match((await h1.weave("ipam", "explain", "nobody")).stderr, /no peer called "nobody" owns any addresses/);
     }),
 );
 

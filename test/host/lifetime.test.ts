@@ -407,7 +407,7 @@ test("at debug level each part logs what it does; at the usual one none of it", 
       path: /"msg":"a path is probed"/,
       routes: /"msg":"routes were computed"/,
       gossip: /"msg":"what is known is compared with a neighbour"/,
-      ipam: /"msg":"an address is given"/,
+      ipam: /"msg":"an address is allocated"/,
       "ipam's end": /"msg":"an address is freed"/,
       api: /"call":"GET \/status\/connections","status":200,"msg":"the control API was called"/,
     };

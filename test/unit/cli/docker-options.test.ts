@@ -12,7 +12,7 @@ import { clientTls } from "#docker/engine/client-tls.js";
 import { parseEngineAddress } from "#docker/engine/engine-address.js";
 import { openListeners } from "#docker/proxy/exposure.js";
 import { ApiProxy } from "#docker/proxy/proxy.js";
-import { proxyText } from "#router/docker/report.js";
+import { proxyStatusBlock } from "#router/docker/status.js";
 import { silentLog } from "#src/log.js";
 
 const folder = mkdtempSync(join(tmpdir(), "weave-flags-"));
@@ -44,7 +44,7 @@ test("the proxy is open to the network only behind --tlsverify, or when the user
 
 test("status shows which addresses are open", () => {
   const [open, own] = ["tcp://0.0.0.0:12375", "unix:///var/run/weave/weave.sock"];
-  const lines = proxyText({ Addresses: [own, open], Open: [open] }).split("\n");
+  const lines = proxyStatusBlock({ Addresses: [own, open], Open: [open] }).split("\n");
   assert.match(lines[1], /weave\.sock$/);
   assert.match(lines[2], /12375 \(open to everyone who reaches it: --insecure-proxy\)$/);
 });

@@ -73,3 +73,14 @@ test("each is released once, and one that is added too late at once", async () =
   await Promise.all([first, resources.release()]);
   assert.equal(count, 1);
 });
+
+test("a limit for all of them together ends the wait, and not the release", async () => {
+  const done: string[] = [];
+  const resources = new Resources(silentLog);
+  resources.add("last", () => void done.push("last"));
+  resources.add("slow", () => new Promise((resolve) => setTimeout(resolve, 40)));
+  assert.equal(await resources.release(5), false);
+  assert.deepEqual(done, []);
+  assert.equal(await resources.release(), true);
+  assert.deepEqual(done, ["last"]);
+});

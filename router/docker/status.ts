@@ -1,0 +1,35 @@
+import { INSECURE } from "#docker/proxy/exposure.js";
+import type { DockerReport, DockerReports, PluginReport, ProxyReport } from "#router/docker/report.js";
+import { statusLine } from "#router/service.js";
+
+/** The paragraphs of the proxy and of the plugin in `weave status`, for those that are on. */
+export function dockerStatusBlocks({ Docker, Plugin, ...reports }: DockerReports): string[] {
+  return [
+    ...(reports.Proxy === undefined ? [] : [proxyStatusBlock(reports.Proxy)]),
+    ...(Plugin === undefined ? [] : [pluginStatusBlock(Plugin, Docker)]),
+  ];
+}
+
+export function proxyStatusBlock({ Addresses, Open }: ProxyReport): string {
+  const text = (address: string) =>
+    Open.includes(address) ? `${address} (open to everyone who reaches it: ${INSECURE})` : address;
+  return [statusLine("Service", "proxy"), ...Addresses.map((address) => statusLine("Address", text(address)))].join("");
+}
+
+function pluginStatusBlock({ DriverName }: PluginReport, { Problem, Swarm, Contested }: DockerReport): string {
+  const [contested] = Contested;
+  return [
+    statusLine("Service", "plugin (legacy)"),
+    statusLine("DriverName", DriverName),
+    ...(Problem === "" ? [] : [statusLine("Problem", Problem.replaceAll("\n", " "))]),
+    ...(Swarm === "" ? [] : [statusLine("Swarm", `${Swarm} (networks of this plugin are local to each host)`)]),
+    ...(contested === undefined
+      ? []
+      : [
+          statusLine(
+            "Contested",
+            `${Contested.length} (${contested.Address} is in use at ${contested.Peers.join(" and ")})`,
+          ),
+        ]),
+  ].join("");
+}

@@ -1,0 +1,71 @@
+import { Exposure } from "#router/exposure/exposure.js";
+import { NO_CONTENT, route } from "#router/route.js";
+import type { Service } from "#router/service.js";
+import type { StartContext } from "#router/start-context.js";
+import { type Cidr, parseCidr } from "#src/address.js";
+import { errorText, WeaveError } from "#src/errors.js";
+import { hostFirewall } from "#src/linux/firewall/host-firewall.js";
+
+export interface ExposureOptions {
+  readonly bridge: string;
+  /** Of the mesh. */
+  readonly port: number;
+  /** TCP ports that only this host's own users may reach. */
+  readonly hostPorts: readonly number[];
+  /** Docker's own bridge; undefined without Docker. */
+  readonly dockerBridge: string | undefined;
+}
+
+/** Makes the firewall rules, and restores the addresses that were exposed before. @throws WEAVE_STORE */
+export async function startExposure(
+  options: ExposureOptions,
+  { store, log, problems }: Pick<StartContext, "store" | "log" | "problems">,
+): Promise<Exposure> {
+  const { bridge, port: meshPort, hostPorts, dockerBridge } = options;
+  const exposure = new Exposure({
+    store,
+    rules: { bridge, hostPorts, meshPort, dockerBridge },
+    firewall: hostFirewall(dockerBridge !== undefined),
+    log,
+    problems,
+  });
+  await exposure.restore();
+  return exposure;
+}
+
+export interface ExposureServiceDeps {
+  readonly exposure: Exposure;
+  /** Addresses of the hosts that this one is connected to: routes to them must stay as they are. */
+  readonly connectedHosts: () => readonly string[];
+}
+
+/** The host's own addresses on the overlay. */
+export function exposureService({ exposure, connectedHosts }: ExposureServiceDeps): Service {
+  return {
+    name: "exposure",
+    routes: () => [
+      route("POST /expose/:ip/:prefix", async ({ params: { ip, prefix }, form }) => {
+        const cidr = parseAddress(ip, prefix);
+        try {
+          await exposure.expose(cidr, form.get("skipNAT") !== "true", connectedHosts());
+        } catch (error) {
+          const code = error instanceof WeaveError ? error.code : "WEAVE_API";
+          throw new WeaveError(code, `unable to expose: ${errorText(error)}`, { cause: error });
+        }
+        return NO_CONTENT;
+      }),
+      route("DELETE /expose/:ip/:prefix", async ({ params: { ip, prefix } }) => {
+        await exposure.hide(parseAddress(ip, prefix));
+        return NO_CONTENT;
+      }),
+    ],
+  };
+}
+
+function parseAddress(ip: string, prefix: string): Cidr {
+  try {
+    return parseCidr(`${ip}/${prefix}`);
+  } catch (cause) {
+    throw new WeaveError("WEAVE_ADDRESS_INVALID", `unable to parse ip addr: ${errorText(cause)}`, { cause });
+  }
+}

@@ -1,0 +1,58 @@
+import { OFFLOADS, type OffloadName } from "#router/datapath/protocol.js";
+import { MAX_LANES } from "#router/datapath/record.js";
+import { flag } from "#src/flag.js";
+import { interfaceName } from "#src/flag-shapes.js";
+import { choice, commaList, whole } from "#src/shape.js";
+
+export const FRAMES = "Frame path";
+/** As Weave Net: low enough for VXLAN with encryption on every cloud. */
+const MTU = 1_376;
+/** As Weave Net without its fast datapath: the bridge needs no limit. */
+const MTU_NO_FASTDP = 65_535;
+/** Names of links are made of the bridge's, and Linux has 15 characters for them. */
+const MAX_BRIDGE = 11;
+
+/** The MTU that a router gets. @param given 0: none was given */
+export const mtuOf = (given: number, noFastdp: boolean): number => given || (noFastdp ? MTU_NO_FASTDP : MTU);
+
+const offloads = Object.fromEntries(OFFLOADS.map((name) => [name, name])) as Record<OffloadName, OffloadName>;
+
+/** Flags about the frame path and its bridge. */
+export const FRAME_FLAGS = {
+  mtu: flag({
+    flag: "mtu",
+    env: "WEAVE_MTU",
+    shape: whole(576, 65_535, "bytes", [0, "the default"]),
+    default: 0,
+    defaultText: `${MTU}, or ${MTU_NO_FASTDP} with --no-fastdp`,
+    placeholder: "bytes",
+    section: FRAMES,
+    meaning: "MTU of the bridge and of containers",
+  }),
+  datapathThreads: flag({
+    flag: "datapath-threads",
+    shape: whole(0, MAX_LANES),
+    default: 0,
+    placeholder: "count",
+    section: FRAMES,
+    meaning: "threads of the frame path; 0: 1 below four cores, then half of the cores, 4 at most",
+  }),
+  offloadsOff: flag({
+    flag: "offloads-off",
+    env: "WEAVE_OFFLOADS_OFF",
+    shape: commaList(`names out of ${OFFLOADS.join(", ")}, with commas between`, choice(offloads)),
+    default: [],
+    defaultText: "none",
+    placeholder: "name,...",
+    section: FRAMES,
+    meaning: "offloads that are not used although the kernel has them",
+  }),
+  bridge: flag({
+    flag: "weave-bridge",
+    shape: interfaceName(MAX_BRIDGE),
+    default: "weave",
+    placeholder: "name",
+    section: FRAMES,
+    meaning: "the bridge that containers are attached to",
+  }),
+};

@@ -1,0 +1,113 @@
+import { availableParallelism } from "node:os";
+import type { Mesh } from "#mesh/mesh.js";
+import type { PeerName } from "#mesh/peer.js";
+import { CARRIERS } from "#router/carrier-list.js";
+import { Carriers } from "#router/carriers/carriers.js";
+import { Datapath, threadsFor } from "#router/datapath/datapath.js";
+import { allowedOffloads } from "#router/datapath/offloads.js";
+import type { OffloadName } from "#router/datapath/protocol.js";
+import { AT_LANE } from "#router/datapath/record.js";
+import { handleDatapathEvent, nextHopTo } from "#router/datapath-events.js";
+import { frameRouteTable } from "#router/frame-routes.js";
+import type { StartContext } from "#router/start-context.js";
+import { systemClock } from "#src/clock.js";
+import { addRouterPort, ensureBridge } from "#src/linux/links/bridge.js";
+import { deleteLink } from "#src/linux/links/links.js";
+import { closeFd } from "#src/linux/native/files.js";
+import { openTap } from "#src/linux/native/tap.js";
+import { type FrameSockets, openFrameSockets } from "#src/linux/native/udp.js";
+import { RouteWatch } from "#src/linux/routes/route-watch.js";
+import { linkMtuTo, sourceTo } from "#src/linux/routes/routes.js";
+import { macNumber } from "#src/mac.js";
+import { listenEndpoint } from "#src/net/endpoint.js";
+import { systemRandom } from "#src/random.js";
+
+/** The TAP's name; one router, one TAP, in one network namespace. */
+export const TAP_NAME = "weave-tap";
+
+export interface FrameOptions {
+  /** The address to listen at; "" for all. */
+  readonly host: string;
+  readonly port: number;
+  /** 0: as many as suit the machine. */
+  readonly datapathThreads: number;
+  readonly offloadsOff: readonly OffloadName[];
+  readonly bridge: string;
+  /** Of the bridge, in bytes. */
+  readonly mtu: number;
+}
+
+/** The UDP sockets of the frame threads, one for each. @throws WEAVE_PORT_IN_USE */
+export function openFramePorts(options: FrameOptions, { resources }: Pick<StartContext, "resources">): FrameSockets {
+  const threads = options.datapathThreads || threadsFor(availableParallelism());
+  const offloads = allowedOffloads(options.offloadsOff);
+  const sockets = openFrameSockets(listenEndpoint(options.host, options.port), threads, AT_LANE, offloads);
+  resources.add("frame sockets", () => sockets.fds.forEach(closeFd));
+  return sockets;
+}
+
+export interface FramePathDeps extends Pick<StartContext, "events" | "resources" | "log"> {
+  readonly options: FrameOptions;
+  readonly self: PeerName;
+  readonly sockets: FrameSockets;
+  /** The frame path has failed: only a new process makes another. */
+  readonly onFailure: (error: Error) => void;
+}
+
+export interface FramePath {
+  readonly datapath: Datapath;
+  /** How frames travel to a neighbour: the overlay of the mesh. */
+  readonly carriers: Carriers;
+  /** Sends the threads what changes in the mesh, and passes on what they report. */
+  connect(mesh: Mesh): void;
+}
+
+/** Makes the TAP, the bridge and the frame threads. The bridge outlives the router, and with it the containers' network. */
+export async function startFramePath(deps: FramePathDeps): Promise<FramePath> {
+  const { options, self, events, resources, log } = deps;
+  const { tap, openssl } = await makeLinks(deps);
+  const datapath = new Datapath({
+    self: macNumber(self),
+    tap,
+    sockets: deps.sockets,
+    openssl,
+    onEvent: (event) => void events.emit("frames", event),
+    onFailure: deps.onFailure,
+  });
+  resources.add("frame threads", () => datapath.stop());
+  const carriers = new Carriers({
+    carriers: CARRIERS,
+    datapath,
+    linkMtu: linkMtuTo,
+    sourceTo,
+    clock: systemClock,
+    random: systemRandom,
+    log,
+  });
+  const routeWatch = new RouteWatch(() => carriers.linksChanged());
+  resources.add("route watch", () => routeWatch.stop());
+  return { datapath, carriers, connect };
+
+  function connect(mesh: Mesh): void {
+    events.on("routes", () => {
+      const routes = frameRouteTable(mesh.frameRoutes, (peer) => nextHopTo(mesh, peer));
+      datapath.send({ do: "routes", routes });
+    });
+    events.on("suspended", (peer) => datapath.send({ do: "forget", peer: macNumber(peer) }));
+    const handlers = { carriers, mesh, datapath, bridge: options.bridge, tap: TAP_NAME, log };
+    events.on("frames", (event) => handleDatapathEvent(event, handlers));
+  }
+}
+
+async function makeLinks({ options, self, sockets, resources }: FramePathDeps) {
+  const offloads = allowedOffloads(options.offloadsOff);
+  const tap = openTap(TAP_NAME, sockets.fds.length, offloads);
+  resources.add("TAP device", async () => {
+    tap.close();
+    await deleteLink(TAP_NAME).catch(() => {});
+  });
+  if (await ensureBridge(options.bridge, self, options.mtu))
+    resources.addUndo("bridge", () => deleteLink(options.bridge));
+  await addRouterPort(options.bridge, TAP_NAME, options.mtu);
+  return { tap, openssl: offloads.openssl };
+}

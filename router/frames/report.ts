@@ -1,0 +1,44 @@
+import type { PeerName } from "#mesh/peer.js";
+import type { Datapath } from "#router/datapath/datapath.js";
+import { cipherText, offloadNames } from "#router/datapath/offloads.js";
+import { macFromNumber } from "#src/mac.js";
+
+/** The frame path in the report, where it is a part of the router's. */
+export interface FrameReport {
+  readonly Datapath: {
+    readonly Threads: number;
+    readonly Offloads: readonly string[];
+    /** Denied by the kernel, the processor or an option: done in software. */
+    readonly OffloadsOff: readonly string[];
+    readonly Cipher: string;
+  };
+  readonly CaptureStats: Readonly<Record<string, number>>;
+  readonly Drops: Readonly<Record<string, number>>;
+  readonly MACs: readonly { Mac: string; Name: string; NickName: string; LastSeen: string }[];
+}
+
+/** What a running frame path is made of, without a question to its threads. */
+export function datapathSettings({ threads, offloads }: Datapath): FrameReport["Datapath"] {
+  const { on, off } = offloadNames(offloads);
+  return { Threads: threads, Offloads: on, OffloadsOff: off, Cipher: cipherText(offloads) };
+}
+
+/** Requests the counters and MAC tables of the threads; empty when they do not answer. */
+export async function frameReport(datapath: Datapath, nicknameOf: (peer: PeerName) => string): Promise<FrameReport> {
+  const report = await datapath.report();
+  const now = Date.now();
+  return {
+    Datapath: datapathSettings(datapath),
+    CaptureStats: { ...report?.counters },
+    Drops: { ...report?.drops },
+    MACs: (report?.macs ?? []).map(({ mac, peer, idleMs }) => {
+      const Name = macFromNumber(peer);
+      return {
+        Mac: macFromNumber(mac),
+        Name,
+        NickName: nicknameOf(Name),
+        LastSeen: new Date(now - idleMs).toISOString(),
+      };
+    }),
+  };
+}

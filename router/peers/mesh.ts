@@ -1,0 +1,133 @@
+import { networkInterfaces } from "node:os";
+import { setTimeout as delay } from "node:timers/promises";
+import type { DialTarget } from "#mesh/dial-schedule.js";
+import { Mesh } from "#mesh/mesh.js";
+import type { MeshOptions } from "#mesh/options.js";
+import { peerText } from "#mesh/peer.js";
+import { type Identity, saveIncarnation } from "#router/peers/identity.js";
+import { passwordKey } from "#router/peers/password.js";
+import { PeerDirectory } from "#router/peers/peer-directory.js";
+import type { StartContext } from "#router/start-context.js";
+import { loadTargets, resolveHost, saveTargets } from "#router/targets.js";
+import { dialWebSocket, listenWebSocket } from "#router/ws-transport.js";
+import { type Cidr, inSubnets } from "#src/address.js";
+import { systemClock } from "#src/clock.js";
+import { systemRandom } from "#src/random.js";
+import type { Store } from "#src/store.js";
+
+/** The last messages to the peers leave in this time, before their sockets close. */
+const FAREWELL_MS = 20;
+
+export interface PeerOptions {
+  readonly nickname: string;
+  /** The address to listen at and to dial from; "" for all. */
+  readonly host: string;
+  readonly port: number;
+  readonly password: string | undefined;
+  readonly encryption: boolean;
+  readonly trustedSubnets: readonly Cidr[];
+  readonly discovery: boolean;
+  /** 0: no limit. */
+  readonly connectionLimit: number;
+}
+
+/** Listens for peers. Connections are refused until a listener for `wire` is there. @throws WEAVE_PORT_IN_USE */
+export async function openPeerPort(
+  { host, port }: Pick<PeerOptions, "host" | "port">,
+  { events, resources }: Pick<StartContext, "events" | "resources">,
+): Promise<void> {
+  const listener = await listenWebSocket(host, port, (wire) => {
+    if (!events.emit("wire", wire)) wire.close();
+  });
+  resources.add("peer port", () => listener.close());
+}
+
+export interface MeshDeps extends Pick<StartContext, "store" | "events" | "resources" | "log"> {
+  readonly options: PeerOptions;
+  readonly identity: Identity;
+  readonly overlay: MeshOptions["overlay"];
+}
+
+/** Makes the mesh of peers. It accepts and dials nothing before {@link connectMesh}. */
+export async function startMesh(deps: MeshDeps): Promise<Mesh> {
+  const { options, identity, overlay, store, events, resources, log } = deps;
+  const { password, host, encryption, trustedSubnets } = options;
+  const psk = password === undefined ? undefined : await passwordKey(password);
+  const mesh = new Mesh({
+    name: identity.name,
+    nickname: options.nickname,
+    incarnation: identity.incarnation,
+    staticKey: identity.staticKey,
+    ...(psk === undefined ? {} : { psk }),
+    port: options.port,
+    discovery: options.discovery,
+    connectionLimit: options.connectionLimit,
+    clear: (remote) => !encryption || inSubnets(remote, trustedSubnets),
+    overlay,
+    dial: (address, signal) => dialWebSocket(address, host || undefined, signal),
+    resolve: resolveHost,
+    ownAddresses,
+    clock: systemClock,
+    random: systemRandom,
+    log,
+    events: {
+      routes: () => void events.emit("routes"),
+      suspended: (peer) => {
+        log.info("peer out of reach", { peer });
+        events.emit("suspended", peer);
+      },
+      resumed: (peer) => log.info("peer within reach again", { peer }),
+      forgotten: (peer) => {
+        log.info("peer forgotten", { peer });
+        events.emit("forgotten", peer);
+      },
+      incarnation: (now) => saveIncarnation(store, now),
+      targets: (now) => saveTargets(store, now),
+    },
+  });
+  resources.add("mesh", async () => {
+    mesh.stop();
+    await delay(FAREWELL_MS);
+  });
+  return mesh;
+}
+
+/** The peers that were seen, kept up to date. @throws WEAVE_STORE */
+export function followPeers(mesh: Mesh, { store, events }: Pick<StartContext, "store" | "events">): PeerDirectory {
+  const directory = new PeerDirectory(mesh, store);
+  events.on("routes", () => directory.update());
+  return directory;
+}
+
+/**
+ * What is dialled first: the targets of this launch, or those of the last run.
+ *
+ * @throws WEAVE_STORE
+ */
+export function firstTargets(
+  {
+    resume,
+    targets,
+    port,
+  }: { readonly resume: boolean; readonly targets: readonly DialTarget[]; readonly port: number },
+  store: Store,
+): readonly DialTarget[] {
+  return resume ? loadTargets(store, port) : targets;
+}
+
+/** Begins to accept peers and to dial the targets: the last step of a start. */
+export function connectMesh(
+  mesh: Mesh,
+  targets: readonly DialTarget[],
+  options: Pick<PeerOptions, "port" | "password"> & { readonly mtu: number },
+  { events, log }: Pick<StartContext, "events" | "log">,
+): void {
+  const { port, password, mtu } = options;
+  events.on("wire", (wire) => mesh.accept(wire));
+  mesh.connect(targets, true);
+  log.info("router started", { peer: peerText(mesh.status().self), port, password: password !== undefined, mtu });
+}
+
+function ownAddresses(): ReadonlySet<string> {
+  return new Set(Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address)));
+}

@@ -1,0 +1,67 @@
+import type { Mesh } from "#mesh/mesh.js";
+import type { MeshStatus } from "#mesh/options.js";
+import { type Metric, type Sample, samplesBy } from "#router/service.js";
+
+/** The type of a connection over which no frames can travel yet. */
+const NO_CARRIER = "unknown";
+
+/** @param quarantined messages that were rejected, by all features */
+export function peerMetrics(mesh: Mesh, quarantined: () => number): Metric[] {
+  const counter = (name: string, help: string, read: () => number): Metric => ({ name, help, type: "counter", read });
+  return [
+    {
+      name: "weave_connections",
+      help: "Number of peer-to-peer connections.",
+      type: "gauge",
+      labels: ["encryption", "state", "type"],
+      read: () => connectionSamples(mesh.status()),
+    },
+    {
+      name: "weave_peers",
+      help: "Number of peers within reach, this one included.",
+      type: "gauge",
+      read: () => mesh.status().peers.length,
+    },
+    counter(
+      "weave_connection_terminations_total",
+      "Number of peer-to-peer connections terminated.",
+      () => mesh.status().terminations,
+    ),
+    counter("weave_messages_quarantined_total", "Messages of peers that were set aside.", quarantined),
+    {
+      name: "weave_connections_refused_total",
+      help: "Connections of others that were refused, by reason.",
+      type: "counter",
+      labels: ["reason"],
+      read: () => samplesBy("reason", mesh.status().refusals),
+    },
+  ];
+}
+
+/** Connections by encryption, state, and the carrier that their frames travel by now. */
+export function connectionSamples({ connections, attempts }: ConnectionCounts): Sample[] {
+  const counts = new Map<string, Sample & { value: number }>();
+  const add = (encryption: string, state: string, type: string, count: number) => {
+    const key = JSON.stringify([encryption, state, type]);
+    const sample = counts.get(key) ?? { labels: { encryption, state, type }, value: 0 };
+    counts.set(key, { ...sample, value: sample.value + count });
+  };
+  const count = (state: string, type: string, encrypted: boolean) => {
+    // Both values for every state seen: a graph then shows zero, not a gap.
+    add(encrypted ? "yes" : "", state, type, 1);
+    add(encrypted ? "" : "yes", state, type, 0);
+  };
+  for (const { state, overlay, encrypted } of connections) count(state, overlay?.name ?? NO_CARRIER, encrypted);
+  for (const { state } of attempts) count(state, NO_CARRIER, false);
+  return [...counts.values()];
+}
+
+/** What is counted of the mesh's status. */
+export interface ConnectionCounts {
+  readonly connections: readonly {
+    readonly state: string;
+    readonly encrypted: boolean;
+    readonly overlay: { readonly name: string } | undefined;
+  }[];
+  readonly attempts: readonly Pick<MeshStatus["attempts"][number], "state">[];
+}

@@ -1,0 +1,143 @@
+import { PROTOCOL_MAX, PROTOCOL_MIN } from "#mesh/channel.js";
+import type { Connection } from "#mesh/connection.js";
+import type { Mesh } from "#mesh/mesh.js";
+import { type PeerName, type PeerRecord, peerText } from "#mesh/peer.js";
+import type { Datapath } from "#router/datapath/datapath.js";
+import { datapathSettings, type FrameReport, frameReport } from "#router/frames/report.js";
+import { type ConnectionReport, connectionReports } from "#router/peers/connection-report.js";
+import type { Cidr } from "#src/address.js";
+
+export interface PeerReport {
+  readonly Name: string;
+  readonly NickName: string;
+  readonly UID: bigint;
+  readonly ShortID: number;
+  readonly Version: number;
+  readonly Connections: readonly {
+    Name: string;
+    NickName: string;
+    Address: string;
+    Outbound: boolean;
+    Established: boolean;
+  }[];
+}
+
+/** The router in the report, under the names of Weave Net. */
+export interface RouterReport extends FrameReport {
+  readonly Protocol: string;
+  readonly ProtocolMinVersion: number;
+  readonly ProtocolMaxVersion: number;
+  readonly Encryption: boolean;
+  /** Peers have proved the password, beside their keys. */
+  readonly PeersAuthenticated: boolean;
+  readonly PeerDiscovery: boolean;
+  readonly Name: string;
+  readonly NickName: string;
+  readonly Port: number;
+  readonly Peers: readonly PeerReport[];
+  readonly SuspendedPeers: readonly string[];
+  readonly NameConflicts: readonly string[];
+  readonly UnicastRoutes: readonly { Dest: string; Via: string }[];
+  readonly BroadcastRoutes: readonly { Source: string; Via: readonly string[] | null }[];
+  readonly Connections: readonly ConnectionReport[];
+  readonly TerminationCount: number;
+  readonly QuarantinedMessages: number;
+  readonly Targets: readonly string[];
+  readonly OverlayDiagnostics: { readonly sleeve: unknown; readonly fastdp: null };
+  readonly TrustedSubnets: readonly string[];
+  readonly Interface: string;
+}
+
+const NO_PEER = "00:00:00:00:00:00";
+
+export interface RouterReportDeps {
+  readonly mesh: Mesh;
+  readonly datapath: Datapath;
+  readonly settings: RouterSettings;
+  /** Messages that other features have rejected: a message of a peer may be sound, and parts of it not. */
+  readonly rejectedElsewhere: () => number;
+}
+
+/** Options that the report shows as they are. */
+export interface RouterSettings {
+  readonly port: number;
+  readonly bridge: string;
+  readonly encryption: boolean;
+  readonly password: string | undefined;
+  readonly discovery: boolean;
+  readonly trustedSubnets: readonly Cidr[];
+}
+
+/** The whole report: with the counters and MAC tables of the frame threads. */
+export async function routerReport(deps: RouterReportDeps): Promise<RouterReport> {
+  const frames = await frameReport(deps.datapath, (peer) => nicknameOf(deps.mesh, peer));
+  return { ...routerSummary(deps), ...frames };
+}
+
+/** The report without the part that only the frame threads know. */
+export function routerSummary({ mesh, datapath, settings, rejectedElsewhere }: RouterReportDeps): RouterReport {
+  const status = mesh.status();
+  const { frameRoutes } = mesh;
+  return {
+    Protocol: "weave",
+    ProtocolMinVersion: PROTOCOL_MIN,
+    ProtocolMaxVersion: PROTOCOL_MAX,
+    Encryption: settings.encryption,
+    PeersAuthenticated: settings.password !== undefined,
+    PeerDiscovery: settings.discovery,
+    Name: status.self.name,
+    NickName: status.self.nickname,
+    Port: settings.port,
+    Peers: status.peers.map((record) => peerReport(record, mesh)),
+    SuspendedPeers: status.suspended.map(peerText),
+    NameConflicts: status.conflicts,
+    UnicastRoutes: [
+      { Dest: status.self.name, Via: NO_PEER },
+      ...[...frameRoutes.unicasts()].map(([Dest, Via]) => ({ Dest, Via })),
+    ],
+    BroadcastRoutes: [...frameRoutes.sources()].map((Source) => {
+      const Via = frameRoutes.flood(Source);
+      return { Source, Via: Via.length > 0 ? Via : null };
+    }),
+    Connections: connectionReports(status),
+    TerminationCount: status.terminations,
+    QuarantinedMessages: status.quarantined + rejectedElsewhere(),
+    Targets: status.targets.map(({ text }) => text),
+    OverlayDiagnostics: { sleeve: sleeveDiagnostics(status.connections), fastdp: null },
+    TrustedSubnets: settings.trustedSubnets.map(({ text }) => text),
+    Interface: `${settings.bridge} (via TAP)`,
+    Datapath: datapathSettings(datapath),
+    CaptureStats: {},
+    Drops: {},
+    MACs: [],
+  };
+}
+
+const nicknameOf = (mesh: Mesh, peer: PeerName): string => mesh.peer(peer)?.nickname ?? "";
+
+function peerReport(record: PeerRecord, mesh: Mesh): PeerReport {
+  return {
+    Name: record.name,
+    NickName: record.nickname,
+    UID: BigInt(`0x${record.uid}`),
+    ShortID: 0,
+    Version: record.version,
+    Connections: record.links.map(({ to, address, outbound, established }) => ({
+      Name: to,
+      NickName: nicknameOf(mesh, to),
+      Address: address,
+      Outbound: outbound,
+      Established: established,
+    })),
+  };
+}
+
+function sleeveDiagnostics(connections: readonly Connection[]): unknown {
+  const entries = connections.flatMap(({ remote, overlay }) => {
+    const { carriers = [], keyEpoch } = overlay?.diagnostics() ?? {};
+    const sleeve = carriers.find(({ name }) => name === "sleeve");
+    if (sleeve === undefined) return [];
+    return [{ Name: remote!.name, NickName: remote!.nickname, ...sleeve.figures, KeyEpoch: keyEpoch }];
+  });
+  return entries.length === 0 ? null : entries;
+}

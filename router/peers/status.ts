@@ -1,0 +1,75 @@
+import type { RouterReport } from "#router/peers/report.js";
+import { statusLine } from "#router/service.js";
+
+/** States in the order in which they are counted. */
+const STATES = ["established", "pending", "retrying", "failed", "connecting"];
+
+/** The router's paragraph of `weave status`. */
+export function routerStatusBlock(router: RouterReport): string {
+  const counts = STATES.map(
+    (state) => [state, router.Connections.filter(({ State }) => State === state).length] as const,
+  ).filter(([, count]) => count > 0);
+  const links = router.Peers.flatMap(({ Connections }) => Connections);
+  const established = links.filter(({ Established }) => Established).length;
+  const peers = [
+    established > 0 ? `${established} established` : "",
+    links.length > established ? `${links.length - established} pending` : "",
+  ].filter((part) => part !== "");
+  const protocol =
+    router.ProtocolMinVersion === router.ProtocolMaxVersion
+      ? `${router.ProtocolMaxVersion}`
+      : `${router.ProtocolMinVersion}..${router.ProtocolMaxVersion}`;
+  return [
+    statusLine("Service", "router"),
+    statusLine("Protocol", `${router.Protocol} ${protocol}`),
+    statusLine("Name", `${router.Name}(${router.NickName})`),
+    statusLine("Encryption", encryptionText(router)),
+    statusLine("PeerDiscovery", router.PeerDiscovery ? "enabled" : "disabled"),
+    statusLine("Targets", router.Targets.length),
+    statusLine("Connections", router.Connections.length + bracket(counts.map(([state, count]) => `${count} ${state}`))),
+    statusLine("Peers", router.Peers.length + (peers.length > 0 ? ` (with ${peers.join(", ")} connections)` : "")),
+    ...(router.SuspendedPeers.length > 0 ? [statusLine("OutOfReach", router.SuspendedPeers.join(", "))] : []),
+    ...router.NameConflicts.map((conflict) => statusLine("NameConflict", conflict)),
+    statusLine("TrustedSubnets", router.TrustedSubnets.length > 0 ? router.TrustedSubnets.join(" ") : "none"),
+    statusLine("Threads", router.Datapath.Threads),
+    statusLine("Offloads", offloadsText(router.Datapath)),
+    statusLine("Cipher", router.Datapath.Cipher),
+  ].join("");
+}
+
+function encryptionText({ Encryption, PeersAuthenticated }: RouterReport): string {
+  if (!Encryption) return "disabled";
+  return PeersAuthenticated ? "enabled" : "enabled (encrypted, peers not authenticated: no password)";
+}
+
+function offloadsText({ Offloads, OffloadsOff }: RouterReport["Datapath"]): string {
+  const without = OffloadsOff.length > 0 ? `without ${OffloadsOff.join(", ")}` : "";
+  return [Offloads.join(", ") || "none", without].filter((part) => part !== "").join("; ");
+}
+
+const bracket = (parts: readonly string[]): string => (parts.length > 0 ? ` (${parts.join(", ")})` : "");
+
+/** The lines of `weave status connections`. */
+export function connectionLines({ Connections }: RouterReport): string[] {
+  return Connections.map(({ Address, Outbound, State, Info, Attrs }) => {
+    const attrs = Object.entries(Attrs ?? {})
+      .filter(([key]) => key !== "name")
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, value]) => `${key}=${value}`)
+      .join(" ");
+    return `${arrow(Outbound)} ${Address.padEnd(21)} ${State.padEnd(11)} ${Info} ${attrs}`;
+  });
+}
+
+/** The lines of `weave status peers`. */
+export function peerLines({ Peers }: RouterReport): string[] {
+  return Peers.flatMap((peer) => [
+    `${peer.Name}(${peer.NickName})`,
+    ...peer.Connections.map(
+      ({ Outbound, Address, Name, NickName, Established }) =>
+        `   ${arrow(Outbound)} ${Address.padEnd(21)} ${`${Name}(${NickName})`.padEnd(37)} ${Established ? "established" : "pending"}`,
+    ),
+  ]);
+}
+
+const arrow = (outbound: boolean): string => (outbound ? "->" : "<-");
