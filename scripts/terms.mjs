@@ -68,19 +68,7 @@ const ADVICE = [
 ];
 
 /** Checked when no path is given. */
-const CLEAN = [
-  "scripts",
-  "docs/commands.md",
-  "docs/adr",
-  "docs/dns.md",
-  "docs/docker.md",
-  "docs/ipam.md",
-  "docs/errors.md",
-  "docs/glossary.md",
-  "docs/protocol.md",
-  "test/guest",
-  "test/demo",
-];
+const CLEAN = ["scripts", "docs", "README.md", "CHANGELOG.md", "SECURITY.md", "test/guest", "test/demo"];
 
 const SOURCES = new Set([".ts", ".mjs", ".c", ".sh"]);
 const KINDS = new Set([...SOURCES, ".md", ".yml"]);
