@@ -1,0 +1,23 @@
+/**
+ * The mesh as a library: peers that find one another, agree on a topology, and gossip over authenticated and encrypted
+ * connections. No I/O, no clock and no randomness of its own: the caller brings them.
+ *
+ *     const mesh = createMesh({ name, staticKey, clock, random, dial });   // starts
+ *     const channel = mesh.channel("weather", gossiper);                   // unicast, broadcast, gossip
+ *     mesh.connect([{ text: "10.0.0.2", address: "10.0.0.2:6783", port: true }], false);
+ *     mesh.accept(wire);                                                    // for each inbound connection
+ *     mesh.stop();
+ *
+ * `examples/mesh.ts` is a whole program. The states of connections and peers are in ARCHITECTURE.md.
+ */
+export type { Connection, ConnectionState } from "#mesh/connection.js";
+export { createMesh, type MeshConfig } from "#mesh/create-mesh.js";
+export type { AttemptStatus, DialTarget } from "#mesh/dial-schedule.js";
+export type { GossipChannel, Gossiper } from "#mesh/gossip.js";
+export { Mesh } from "#mesh/mesh.js";
+export { type KeyPair, keyPair } from "#mesh/noise.js";
+export type { MeshEvents, MeshOptions, MeshStatus } from "#mesh/options.js";
+export type { Overlay, OverlayConnection, OverlayLink } from "#mesh/overlay.js";
+export { type KnownPeers, type PeerName, type PeerRecord, peerNameFromBytes, peerText } from "#mesh/peer.js";
+export type { Routes } from "#mesh/routes.js";
+export type { Dial, Resolve, Wire, WireHandlers } from "#mesh/transport.js";
