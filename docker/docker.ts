@@ -1,5 +1,5 @@
-import { Nameserver } from "#dns/nameserver.js";
-import { AddressClaims, CLAIMS_CHANNEL, CLAIMS_DOMAIN } from "#docker/addresses/address-claims.js";
+import type { Nameserver } from "#dns/nameserver.js";
+import { AddressClaims, CLAIMS_CHANNEL } from "#docker/addresses/address-claims.js";
 import { RequestedAddresses } from "#docker/addresses/requested-addresses.js";
 import { ArpSettings } from "#docker/containers/arp-settings.js";
 import { Attacher } from "#docker/containers/attacher.js";
@@ -33,7 +33,6 @@ import type { Netns } from "#src/linux/netns/netns.js";
 import { overlappingRoute } from "#src/linux/routes/routes.js";
 import type { Log } from "#src/log.js";
 import type { Problems } from "#src/problems.js";
-import { systemRandom } from "#src/random.js";
 import type { Store } from "#src/store.js";
 
 /** What Docker's part needs of a router that has started. */
@@ -132,21 +131,16 @@ export class Docker {
   /** The router is there. Whether an engine answers now or later makes no difference. */
   start(around: Surroundings): void {
     const { self, incarnation, mesh, directory, store, bridge, mtu, ipam, dns } = around;
-    const records = new Nameserver({
+    const claims = new AddressClaims({
       self,
       incarnation,
-      domain: CLAIMS_DOMAIN,
       clock: systemClock,
-      random: systemRandom,
       log: this.#log,
       store,
-      prefix: "claims/own/",
-      families: "both",
       peers: directory,
       time: () => mesh.time(),
     });
-    records.open(mesh.channel(CLAIMS_CHANNEL, records));
-    const claims = new AddressClaims(records, self, directory);
+    claims.open(mesh.channel(CLAIMS_CHANNEL, claims.gossiper));
     this.#claims = claims;
     const book = new PluginStore(store);
     const engineApi = () => this.engine.offered;

@@ -1,30 +1,53 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Nameserver } from "#dns/nameserver.js";
+import { CLAIM_FORMAT, type ClaimFields, claimOf } from "#docker/addresses/claim-record.js";
+import type { GossipChannel, Gossiper } from "#mesh/gossip.js";
 import type { KnownPeers, PeerName } from "#mesh/peer.js";
+import { RecordIndex } from "#mesh/replica/record-index.js";
+import { Replica, type ReplicaDeps } from "#mesh/replica/replica.js";
 import { WeaveError } from "#src/errors.js";
 import { compareText } from "#src/text.js";
 
 /** The mesh's channel for them. */
 export const CLAIMS_CHANNEL = "claims";
-/** All claims are filed under one name: what counts is the address. */
-export const CLAIMS_DOMAIN = "claims.";
-const NAME = `held.${CLAIMS_DOMAIN}`;
 /** Two hosts that claim at the same moment hear of each other within this: twice what gossip takes over 5 slow links. */
 const SETTLE_MS = 100;
+
+export interface AddressClaimsDeps extends Omit<ReplicaDeps<ClaimFields>, "indexes"> {
+  readonly self: PeerName;
+  /** Grows with each start. */
+  readonly incarnation: number;
+}
 
 /**
  * Addresses that a Docker engine's own IPAM has chosen, IPv4 outside our range and IPv6, for all hosts to see: engines do not know
  * one another, and begin with the same address. They are kept and told as names are: only the origin changes its entries.
  */
 export class AddressClaims {
-  readonly #records: Nameserver;
   readonly #self: PeerName;
   readonly #peers: KnownPeers;
+  readonly #byAddress = new RecordIndex<ClaimFields>(({ address }) => address);
+  readonly #replica: Replica<ClaimFields>;
 
-  constructor(records: Nameserver, self: PeerName, peers: KnownPeers) {
-    this.#records = records;
-    this.#self = self;
-    this.#peers = peers;
+  /** @throws WEAVE_STORE when a stored claim is damaged */
+  constructor(deps: AddressClaimsDeps) {
+    this.#self = deps.self;
+    this.#peers = deps.peers;
+    this.#replica = new Replica({
+      ...deps,
+      format: CLAIM_FORMAT,
+      storePrefix: "claims/own/",
+      indexes: [this.#byAddress],
+    });
+  }
+
+  /** The receiving end of the channel. */
+  get gossiper(): Gossiper {
+    return this.#replica;
+  }
+
+  /** Sets the sending end of the channel, and gossips the claims of this host. */
+  open(channel: GossipChannel): void {
+    this.#replica.open(channel);
   }
 
   /**
@@ -35,7 +58,7 @@ export class AddressClaims {
   async claim(addresses: readonly string[], endpoint: string): Promise<void> {
     for (const address of addresses) this.#refuse(address, this.#others(address));
     try {
-      for (const address of addresses) this.#records.add(endpoint, address, NAME);
+      for (const address of addresses) this.#add(address, endpoint);
       if (addresses.length === 0 || this.#peers.reachable().size === 0) return;
       await sleep(SETTLE_MS);
       // Both may have learned of each other: the lower name stays.
@@ -52,17 +75,17 @@ export class AddressClaims {
 
   /** An endpoint is there with an address that nobody here had noted: it is noted as it is. */
   found(address: string, endpoint: string): void {
-    this.#records.add(endpoint, address, NAME);
+    this.#add(address, endpoint);
   }
 
   release(address: string, endpoint: string): void {
-    this.#records.remove({ ident: endpoint, address });
+    this.#replica.remove((record) => record.ident === endpoint && record.address === address);
   }
 
   /** Addresses that more than one host holds: claimed while they could not hear each other. */
   get contested(): { address: string; peers: PeerName[] }[] {
     const holders = new Map<string, Set<PeerName>>();
-    for (const { address, origin, tombstone } of this.#records.records) {
+    for (const { address, origin, tombstone } of [...this.#replica.all()].sort(CLAIM_FORMAT.compare)) {
       if (tombstone !== 0) continue;
       if (!holders.has(address)) holders.set(address, new Set());
       holders.get(address)!.add(origin);
@@ -73,13 +96,17 @@ export class AddressClaims {
   }
 
   stop(): void {
-    this.#records.stop();
+    this.#replica.stop();
+  }
+
+  #add(address: string, endpoint: string): void {
+    if (!this.#replica.add(claimOf(address, endpoint)))
+      throw new WeaveError("WEAVE_PLUGIN", `address ${address} cannot be recorded: too many are claimed already`);
   }
 
   #others(address: string): PeerName[] {
     const reachable = this.#peers.reachable();
-    return this.#records
-      .at(address)
+    return [...this.#byAddress.get(address)]
       .map(({ origin }) => origin)
       .filter((origin) => origin !== this.#self && reachable.has(origin));
   }

@@ -36,7 +36,7 @@ export function dnsReport(dns: WeaveDns): DnsReport {
       Address: address,
       Version: version,
       Tombstone: tombstone,
-      Away: names.isAway(origin),
+      Away: names.isUnreachable(origin),
     })),
     Problem: dns.problem ?? "",
     Queries: { ...dns.queryCounts },

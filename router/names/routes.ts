@@ -1,4 +1,4 @@
-import type { Match } from "#dns/nameserver.js";
+import type { NameMatch } from "#dns/nameserver.js";
 import type { WeaveDns } from "#router/names/weave-dns.js";
 import { NO_CONTENT, type Request, type Route, route } from "#router/route.js";
 import { isIpv4 } from "#src/address.js";
@@ -15,7 +15,7 @@ export function nameRoutes(dns: WeaveDns): Route[] {
   const remove = ({ params, form }: Removal): Answer => {
     const { ident, address } = params;
     const hostname = form.get("fqdn") ?? undefined;
-    const match: Match = {
+    const match: NameMatch = {
       ...(ident === undefined ? {} : { ident }),
       ...(address === undefined ? {} : { address: checkAddress(address) }),
       ...(hostname === undefined ? {} : { hostname }),

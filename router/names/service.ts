@@ -12,7 +12,7 @@ export async function startWeaveDns(
 ): Promise<WeaveDns> {
   const dns = await WeaveDns.start(deps);
   deps.resources.add("weaveDNS", () => dns.stop());
-  deps.events.on("forgotten", (peer) => dns.names.forgotten(peer));
+  deps.events.on("forgotten", (peer) => dns.names.forget(peer));
   return dns;
 }
 

@@ -84,7 +84,7 @@ export class WeaveDns implements ContainerLifecycle {
       problem = errorText(error);
       log.warn("names are kept, and not answered", { why: problem });
     }
-    names.open(mesh.channel(DNS_CHANNEL, names));
+    names.open(mesh.channel(DNS_CHANNEL, names.gossiper));
     return new WeaveDns({ names, upstream, options, bridges, host, port, server, problem });
   }
 

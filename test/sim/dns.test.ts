@@ -43,7 +43,7 @@ class DnsNetwork extends GossipNetwork<DnsHost> {
       peers: { reachable: () => host.view, nickname: () => undefined },
     });
     host.names = names;
-    host.gossiper = names;
+    host.gossiper = names.gossiper;
     // As the router does: names of containers that have ended meanwhile are taken away.
     for (const ident of names.ownIdents)
       if (![...host.truth.values()].some((each) => each.ident === ident)) names.remove({ ident });
@@ -63,7 +63,7 @@ class DnsNetwork extends GossipNetwork<DnsHost> {
       if (host.view.has(peer)) continue;
       host.forgetAt.set(
         peer,
-        this.clock.after(FORGET_MS, () => host.names?.forgotten(peer)),
+        this.clock.after(FORGET_MS, () => host.names?.forget(peer)),
       );
     }
     for (const peer of host.view) host.forgetAt.get(peer)?.cancel();

@@ -1,15 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { decodeMessage, encodeMessage } from "#dns/messages.js";
+import { NAME_FORMAT, type NameFields } from "#dns/name-record.js";
 import { Nameserver } from "#dns/nameserver.js";
-import { MAX_RECORDS, type OriginState } from "#dns/records.js";
 import { MAX_MESSAGE_BYTES } from "#mesh/channel.js";
 import { MAX_AHEAD_MS } from "#mesh/counter.js";
 import { MAX_PEERS, type PeerName } from "#mesh/peer.js";
+import { MAX_RECORDS, type OriginState } from "#mesh/replica/record.js";
+import { ReplicaCodec } from "#mesh/replica/replica-message.js";
 import { silentLog } from "#src/log.js";
 import { memoryStore } from "#src/store.js";
 import { seededRandom, VirtualClock } from "#test/sim/virtual-time.js";
 
+const codec = new ReplicaCodec(NAME_FORMAT);
 const name = (index: number): PeerName =>
   `02:00:00:00:${(index >> 8).toString(16).padStart(2, "0")}:${(index & 255).toString(16).padStart(2, "0")}`;
 
@@ -37,7 +39,7 @@ class Peers {
     server.open({
       unicast: (to, payload) => {
         this.sizes.push(payload.length);
-        this.servers.get(to)?.onUnicast(self, payload);
+        this.servers.get(to)?.gossiper.onUnicast(self, payload);
         return true;
       },
       broadcast() {},
@@ -50,7 +52,7 @@ class Peers {
   spread(from: PeerName, payload: Uint8Array): void {
     for (const [to, server] of this.servers) {
       if (to === from) continue;
-      const news = server.onGossip(from, payload);
+      const news = server.gossiper.onGossip(from, payload);
       if (news !== undefined) this.spread(to, news);
     }
   }
@@ -58,11 +60,15 @@ class Peers {
   /** Each compares with each, as repair does in time. */
   repair(): void {
     for (const [from, server] of this.servers)
-      for (const [to, other] of this.servers) if (to !== from) other.onGossip(from, server.state());
+      for (const [to, other] of this.servers) if (to !== from) other.gossiper.onGossip(from, server.gossiper.state()!);
   }
 }
 
-const forged = (origin: PeerName, incarnation: number, change: Partial<OriginState> = {}): OriginState => ({
+const forged = (
+  origin: PeerName,
+  incarnation: number,
+  change: Partial<OriginState<NameFields>> = {},
+): OriginState<NameFields> => ({
   origin,
   incarnation,
   horizon: 0,
@@ -83,8 +89,8 @@ for (const [what, attack] of [
       const [owner, other] = [peers.start(1, incarnation), peers.start(2)];
       owner.add("c1", "10.32.0.1", "db.weave.local");
       const state = attack(incarnation, peers.clock.wall());
-      const payload = encodeMessage({ kind: "states", states: [state] });
-      if (hidden) other.onGossip(name(9), payload);
+      const payload = codec.encode({ kind: "states", states: [state] });
+      if (hidden) other.gossiper.onGossip(name(9), payload);
       else peers.spread(name(9), payload);
       await peers.clock.run(10);
       peers.repair();
@@ -101,12 +107,9 @@ for (const [what, attack] of [
 }
 
 test("a counter of more than 48 bits is refused by its shape", () => {
-  assert.throws(
-    () => decodeMessage(encodeMessage({ kind: "states", states: [forged(name(1), 2 ** 48 + 1)] }), "ipv4"),
-    {
-      code: "WEAVE_MESSAGE_MALFORMED",
-    },
-  );
+  assert.throws(() => codec.decode(codec.encode({ kind: "states", states: [forged(name(1), 2 ** 48 + 1)] })), {
+    code: "WEAVE_MESSAGE_MALFORMED",
+  });
 });
 
 test("an owner whose disk was lost and whose clock is a week behind has its names heard, and the old ones gone", () => {
@@ -129,8 +132,8 @@ test("origins that the mesh does not know are few and forgotten in time, and no 
   const peers = new Peers();
   const [a, b] = [peers.start(1), peers.start(2)];
   for (let i = 0; i < 2 * MAX_PEERS; i++) {
-    const payload = encodeMessage({ kind: "states", states: [forged(name(0x1000 + i), 1)] });
-    for (const server of [a, b]) server.onGossip(name(9), payload);
+    const payload = codec.encode({ kind: "states", states: [forged(name(0x1000 + i), 1)] });
+    for (const server of [a, b]) server.gossiper.onGossip(name(9), payload);
   }
   assert.ok(a.size <= 256, `${a.size} names of nobody`);
   assert.ok(a.rejected > MAX_PEERS);

@@ -3,11 +3,12 @@ import { createDecipheriv, hkdfSync } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { decodeMessage as decodeDns } from "#dns/messages.js";
+import { NAME_FORMAT } from "#dns/name-record.js";
 import { decodeIpamMessage } from "#ipam/wire/ipam-message.js";
 import { Channel, type ChannelEffect, type Hello } from "#mesh/channel.js";
 import { decodeMessage } from "#mesh/messages.js";
 import { type HandshakeResult, keyPair } from "#mesh/noise.js";
+import { ReplicaCodec } from "#mesh/replica/replica-message.js";
 import { DataKeys } from "#router/carriers/keys.js";
 import { KIND_FRAMES, MAX_HOPS, writeMac } from "#router/datapath/record.js";
 import { Session } from "#router/datapath/session.js";
@@ -76,8 +77,8 @@ test("carrier messages have the documented kinds", () => {
 });
 
 test("name messages have the documented shapes", () =>
-  checkKinds("names", kindsOf("dns/messages.ts"), (message) => {
-    const decoded = decodeDns(encode(message), "ipv4");
+  checkKinds("names", kindsOf("mesh/replica/replica-message.ts"), (message) => {
+    const decoded = new ReplicaCodec(NAME_FORMAT).decode(encode(message));
     if (decoded.kind !== "states") return decoded;
     const states = decoded.states.map((state) => ({
       ...state,

@@ -1,0 +1,238 @@
+import { createHash } from "node:crypto";
+import type { PeerName } from "#mesh/peer.js";
+import {
+  fieldNames,
+  MAX_ORIGIN_BYTES,
+  MAX_RECORDS,
+  MAX_TOTAL_RECORDS,
+  type OriginState,
+  RECORD_OVERHEAD_BYTES,
+  type RecordFormat,
+  type TextFields,
+  type Versioned,
+} from "#mesh/replica/record.js";
+import type { RecordIndex } from "#mesh/replica/record-index.js";
+import { compareText, shortHash } from "#src/text.js";
+
+/** An origin in short: equal at two peers that have the same records of it. */
+export type OriginSummary = readonly [origin: PeerName, incarnation: number, digest: string];
+
+interface Origin<F> {
+  /** Cached; undefined after a change. */
+  digest: string | undefined;
+  bytes: number;
+  incarnation: number;
+  horizon: number;
+  readonly records: Map<string, Versioned<F>>;
+}
+
+/**
+ * Records of all peers. Only its origin ever changes a record, and it counts each change, so merging is a join: of two
+ * incarnations of an origin the later one wins; within one, for each record, the higher version; and a record that is
+ * missing on one side, with a version up to that side's horizon, is gone. Order, loss and repetition of messages do not
+ * change the result, and no clock is compared with another (an observed-remove set whose tombstones are collected by
+ * their owner; Shapiro et al., Conflict-free Replicated Data Types, 2011).
+ */
+export class RecordSet<F extends TextFields<F>> {
+  readonly #format: RecordFormat<F>;
+  readonly #indexes: readonly RecordIndex<F>[];
+  readonly #names: readonly (keyof F)[];
+  readonly #origins = new Map<PeerName, Origin<F>>();
+  #live = 0;
+  #total = 0;
+
+  /** @param indexes are kept up to date with the live records */
+  constructor(format: RecordFormat<F>, indexes: readonly RecordIndex<F>[] = []) {
+    this.#format = format;
+    this.#indexes = indexes;
+    this.#names = fieldNames(format);
+  }
+
+  /** Number of live records. */
+  get size(): number {
+    return this.#live;
+  }
+
+  /** All records, with tombstones. */
+  *all(): Generator<Versioned<F>> {
+    for (const { records } of this.#origins.values()) yield* records.values();
+  }
+
+  origins(): IterableIterator<PeerName> {
+    return this.#origins.keys();
+  }
+
+  get originCount(): number {
+    return this.#origins.size;
+  }
+
+  has(origin: PeerName): boolean {
+    return this.#origins.has(origin);
+  }
+
+  get(origin: PeerName, fields: F): Versioned<F> | undefined {
+    return this.#origins.get(origin)?.records.get(this.#keyOf(fields));
+  }
+
+  /** Whether one more record of an origin can be kept, and sent to others. */
+  hasRoom(origin: PeerName, fields: F): boolean {
+    const known = this.#origins.get(origin);
+    return known === undefined || this.#fits(known, fields);
+  }
+
+  /** Size of the records of an origin in a message, in bytes. */
+  bytesOf(origin: PeerName): number {
+    return RECORD_OVERHEAD_BYTES + (this.#origins.get(origin)?.bytes ?? 0);
+  }
+
+  stateOf(origin: PeerName): OriginState<F> | undefined {
+    const found = this.#origins.get(origin);
+    return (
+      found && { origin, incarnation: found.incarnation, horizon: found.horizon, records: [...found.records.values()] }
+    );
+  }
+
+  /** All origins in short, in order of their names. */
+  summary(): OriginSummary[] {
+    return [...this.#origins]
+      .sort(([a], [b]) => compareText(a, b))
+      .map(([name, origin]) => [name, origin.incarnation, this.#digestOf(origin)]);
+  }
+
+  /** Equal at two peers that have the same records; 22 characters. */
+  get digest(): string {
+    const hash = createHash("sha256");
+    for (const [origin, incarnation, digest] of this.summary()) hash.update(`${origin} ${incarnation} ${digest}\n`);
+    return shortHash(hash);
+  }
+
+  /** Whether a state of this peer, received from another one, contradicts its own: then it is forged. */
+  isForged(own: OriginState<F>): boolean {
+    const known = this.#origins.get(own.origin);
+    if (known === undefined || own.incarnation !== known.incarnation) return false;
+    return (
+      own.horizon > known.horizon ||
+      own.records.some((record) => {
+        const was = known.records.get(this.#keyOf(record));
+        if (was === undefined) return record.version > known.horizon;
+        return record.version > was.version || (record.version === was.version && record.tombstone !== was.tombstone);
+      })
+    );
+  }
+
+  /** Merges a state. @returns the part of it that was new; undefined when nothing was */
+  merge(state: OriginState<F>): OriginState<F> | undefined {
+    const { origin, incarnation } = state;
+    let known = this.#origins.get(origin);
+    if (known !== undefined && known.incarnation > incarnation) return undefined;
+    const isNew = known === undefined || known.incarnation < incarnation;
+    if (known === undefined || isNew) {
+      this.drop(origin);
+      known = { digest: undefined, bytes: 0, incarnation, horizon: 0, records: new Map() };
+      this.#origins.set(origin, known);
+    }
+    const news = this.#mergeRecords(known, state);
+    if (state.horizon > known.horizon) {
+      this.#raiseHorizon(known, state);
+      // A raised horizon is meaningful only together with all records that are left.
+      return state;
+    }
+    return isNew || news.length > 0 ? { ...state, horizon: 0, records: news } : undefined;
+  }
+
+  /** Forgets an origin and its records. */
+  drop(origin: PeerName): void {
+    const known = this.#origins.get(origin);
+    if (known === undefined) return;
+    for (const key of [...known.records.keys()]) this.#delete(known, key);
+    this.#origins.delete(origin);
+  }
+
+  /**
+   * Drops tombstones of this peer that are older than a time, and raises its horizon above them.
+   *
+   * @param before Unix time in seconds
+   * @returns whether there were any
+   */
+  expire(self: PeerName, before: number): boolean {
+    const known = this.#origins.get(self);
+    if (known === undefined) return false;
+    let any = false;
+    for (const [key, { tombstone, version }] of known.records) {
+      if (tombstone === 0 || tombstone >= before) continue;
+      this.#delete(known, key);
+      known.horizon = Math.max(known.horizon, version);
+      known.digest = undefined;
+      any = true;
+    }
+    return any;
+  }
+
+  #mergeRecords(known: Origin<F>, state: OriginState<F>): Versioned<F>[] {
+    const news: Versioned<F>[] = [];
+    for (const record of state.records) {
+      const key = this.#keyOf(record);
+      const was = known.records.get(key);
+      if (was === undefined ? record.version <= known.horizon : was.version >= record.version) continue;
+      if (was === undefined && !this.#fits(known, record)) continue;
+      this.#set(known, key, { ...record, origin: state.origin });
+      news.push(record);
+    }
+    return news;
+  }
+
+  #raiseHorizon(known: Origin<F>, state: OriginState<F>): void {
+    const theirs = new Set(state.records.map((record) => this.#keyOf(record)));
+    for (const [key, record] of known.records)
+      if (record.version <= state.horizon && !theirs.has(key)) this.#delete(known, key);
+    known.horizon = state.horizon;
+    known.digest = undefined;
+  }
+
+  #digestOf(origin: Origin<F>): string {
+    if (origin.digest === undefined) {
+      const hash = createHash("sha256").update(`${origin.horizon}\n`);
+      for (const record of [...origin.records.values()].sort(this.#format.compare))
+        hash.update(`${this.#keyOf(record)}${record.version}\n`);
+      origin.digest = shortHash(hash);
+    }
+    return origin.digest;
+  }
+
+  #keyOf(fields: F): string {
+    let key = "";
+    for (const name of this.#names) key += `${fields[name]} `;
+    return key;
+  }
+
+  #fits({ records, bytes }: Origin<F>, fields: F): boolean {
+    return (
+      records.size < MAX_RECORDS &&
+      bytes + this.#format.bytes(fields) <= MAX_ORIGIN_BYTES &&
+      this.#total < MAX_TOTAL_RECORDS
+    );
+  }
+
+  #set(origin: Origin<F>, key: string, record: Versioned<F>): void {
+    this.#delete(origin, key);
+    origin.records.set(key, record);
+    origin.digest = undefined;
+    origin.bytes += this.#format.bytes(record);
+    this.#total++;
+    if (record.tombstone !== 0) return;
+    this.#live++;
+    for (const index of this.#indexes) index.add(record);
+  }
+
+  #delete(origin: Origin<F>, key: string): void {
+    const was = origin.records.get(key);
+    if (was === undefined) return;
+    origin.records.delete(key);
+    origin.digest = undefined;
+    origin.bytes -= this.#format.bytes(was);
+    this.#total--;
+    if (was.tombstone !== 0) return;
+    this.#live--;
+    for (const index of this.#indexes) index.delete(was);
+  }
+}

@@ -1,0 +1,32 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { CLAIM_FORMAT, type ClaimFields, claimOf } from "#docker/addresses/claim-record.js";
+import { ReplicaCodec } from "#mesh/replica/replica-message.js";
+import { WeaveError } from "#src/errors.js";
+
+const codec = new ReplicaCodec(CLAIM_FORMAT);
+
+/** Whether a peer accepts a record of a claim. */
+function accepts(fields: ClaimFields): boolean {
+  const origin = "02:00:00:00:00:01";
+  const record = { ...fields, origin, version: 1, tombstone: 0 };
+  const bytes = codec.encode({ kind: "states", states: [{ origin, incarnation: 1, horizon: 0, records: [record] }] });
+  try {
+    codec.decode(bytes);
+    return true;
+  } catch (error) {
+    assert.ok(error instanceof WeaveError && error.code === "WEAVE_MESSAGE_MALFORMED", String(error));
+    return false;
+  }
+}
+
+test("claims may be of IPv6 addresses, in canonical form: else one address could be claimed twice", () => {
+  for (const address of ["10.32.0.1", "fd00:90::2"]) assert.ok(accepts(claimOf(address, "e")), address);
+  for (const address of ["FD00:90::2", "fd00:90:0::2", "fd00::/64", "fe80::1%eth0", "1:2", "...", "::1 "])
+    assert.ok(!accepts(claimOf(address, "e")), address);
+});
+
+test("a record under another name is no claim", () => {
+  const forged = { ...claimOf("10.32.0.1", "e"), hostname: "other.claims." } as unknown as ClaimFields;
+  assert.ok(!accepts(forged));
+});
