@@ -5,13 +5,13 @@ import type { Rows } from "#src/flag.js";
 const WIDTH = 80;
 /** Columns of the names of commands, where all are listed. */
 const NAMES = 17;
-/** Columns before what is said of a flag. */
+/** Columns before the description of a flag. */
 const INDENT = 6;
 const NO_FLAGS: Rows = {};
 
 const byName: Readonly<Record<string, Command>> = COMMANDS;
 
-/** The flags of a command; those of `launch` are many, and loaded when they are asked for. */
+/** The flags of a command; those of `launch` are many, and are loaded on demand. */
 async function flagsOf(name: string): Promise<Rows> {
   return name === "launch" ? (await import("#cli/launch/launch-flags.js")).ALL_FLAGS : (byName[name].flags ?? NO_FLAGS);
 }
@@ -53,7 +53,7 @@ function sectionText(section: string, rows: readonly Row[]): string {
   return `${section}:\n${shown}${listed.length > 0 ? wrap(listed.join(", "), 2) : ""}`;
 }
 
-/** A flag, its meaning, and below it what it may be, its default and its variable. */
+/** A flag, its meaning, and below it its range, its default and its variable. */
 function flagHelp(row: Row): string {
   const fallback = defaultWords(row);
   const variable = row.env ?? row.defaultFrom;

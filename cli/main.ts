@@ -36,7 +36,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
 const help = () => import("#cli/help.js");
 
 const WORDS_FOR_HELP = ["help", "--help", "-h"];
-/** To these `-h` gives a host name. */
+/** For these `-h` has a host name. */
 const HAS_OWN_H = ["expose", "dns-add", "dns-remove"];
 
 /** Commands that Weave Net dropped with 2.0. */
@@ -54,10 +54,10 @@ const REMOVED = [
 
 /** The `weave` command. */
 export async function main(argv: readonly string[]): Promise<void> {
-  // Who reads only the first lines of what a command prints (`head -1`) has what he wants.
+  // A reader of the first lines alone (`head -1`) closes the pipe: no failure.
   for (const stream of [process.stdout, process.stderr])
     stream.on("error", (error) => process.exit(systemCode(error) === "EPIPE" ? 0 : 1));
-  // The original runs in a container unless told otherwise; we always run in place.
+  // Weave Net runs its commands in a container without this flag; here they always run in place.
   const [name, ...args] = argv[0] === "--local" ? argv.slice(1) : argv;
   try {
     await dispatch(name, args);

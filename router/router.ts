@@ -1,5 +1,6 @@
 import type { Docker } from "#docker/docker.js";
 import { addressService, startIpam } from "#router/addresses/service.js";
+import { attachmentService, openAttachments } from "#router/attachments/service.js";
 import { startDocker } from "#router/docker/service.js";
 import { exposureService, startExposure } from "#router/exposure/service.js";
 import { openFramePorts, startFramePath, TAP_NAME } from "#router/frames/frame-path.js";
@@ -105,6 +106,7 @@ async function startServices(start: RouterStart, context: StartContext): Promise
   const holders = [ipam, dns].filter((each) => each !== undefined);
   await watchNamespaces(holders, context);
   await ipam?.reclaim(exposure.addresses, docker !== undefined);
+  const attachments = openAttachments({ ...context, ipam, dns, exposure, mesh }, { bridge, mtu });
   const docking = docker && startDocker(docker, { ...common, bridge, mtu, ipam, dns, holders });
   connectMesh(mesh, targets, options, context);
 
@@ -128,6 +130,7 @@ async function startServices(start: RouterStart, context: StartContext): Promise
     ...(dns ? [nameService(dns)] : []),
     ...(docking ? [docking] : []),
     exposureService({ exposure, connectedHosts: () => connectedHosts(mesh) }),
+    attachmentService({ attachments, bridge, inspect: docker && ((text) => docker.engine.container(text)) }),
     frameService(frames.datapath),
     hostService(start.logLinesLost),
   ];

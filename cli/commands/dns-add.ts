@@ -6,6 +6,6 @@ import { qualified, register } from "#cli/support/registered-names.js";
 export async function run(args: readonly string[]): Promise<void> {
   const { ident, addresses, name, container } = await takeNameArguments("dns-add", args);
   if (name === undefined && !container) throw usage("a namespace needs a name: -h NAME");
-  // A container without a domain has no name that is ours: nothing to do, as in the original.
+  // A container without a domain has no name in weaveDNS: nothing is registered, as in Weave Net.
   if (name !== undefined) await register(ident, addresses, await qualified(name));
 }

@@ -21,7 +21,7 @@ export async function run(args: readonly string[]): Promise<void> {
     process.stdout.write(addresses.map((address) => `${address}\n`).join(""));
   } catch (error) {
     if (["ENOTFOUND", "ENODATA"].includes(systemCode(error) ?? "")) {
-      // Said, but no failure, as with Weave Net's dig.
+      // Reported, but no failure, as with Weave Net's dig.
       process.stderr.write(`${fqdn} has no address\n`);
       return;
     }

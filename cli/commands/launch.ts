@@ -28,9 +28,9 @@ import { claimPid, removePid, writePid } from "#src/pid-file.js";
 import { requireRoot } from "#src/root.js";
 
 const POLL_MS = 10;
-/** A router that has not answered by then is stuck: say so, rather than wait for ever. An emulated machine takes 21 s. */
+/** A router that has not answered by then is stuck: that is an error, not a longer wait. An emulated machine takes 21 s. */
 const READY_MS = 60_000;
-/** What a router in its start leaves unanswered is asked again. */
+/** A starting router may leave a request unanswered: it is repeated. */
 const ANSWER_MS = 1_000;
 /** As a shell counts an end by a signal. */
 const INTERRUPTED = { SIGINT: 130, SIGTERM: 143 } as const;
@@ -38,7 +38,7 @@ const INTERRUPTED = { SIGINT: 130, SIGTERM: 143 } as const;
 /** `weave launch [flags] [peer…]`: returns when the router answers; prints the id of the process that keeps it running. */
 export async function run(args: readonly string[]): Promise<void> {
   const { options: given, foreground } = parseLaunch(args, process.env);
-  // Others on this host may read our arguments, and a password may be among them.
+  // Other users of this host can read the arguments of a process, and a password may be among them.
   process.title = "weave launch";
   requireRoot();
   const say = (text: string) => void process.stderr.write(`${text}\n`);
@@ -46,7 +46,7 @@ export async function run(args: readonly string[]): Promise<void> {
   const options = withPassword(complete, say);
   routerOptions(options);
   const { run } = paths();
-  // Docker's users must be able to reach the proxy's socket in it; what is ours alone has modes of its own.
+  // Docker's users must reach the proxy's socket in it; private files have modes of their own.
   mkdirSync(run, { recursive: true, mode: 0o755 });
   chmodSync(run, 0o755);
   if (!claimPid(launchingFile(run)))
@@ -67,7 +67,7 @@ async function launch(options: LaunchOptions, foreground: boolean, run: string):
   }
   await checkRange(options);
   await checkEngine(options.docker.api, process.env);
-  // Of the last run: what is there later is of this one.
+  // Files of the last run: later ones are of this run.
   for (const file of [failureFile(run), routerFile(run)]) rmSync(file, { force: true });
   // It may hold the password: only root may read it.
   writeFileSync(launchFile(run), JSON.stringify(options), { mode: 0o600 });
@@ -102,7 +102,7 @@ async function started(args: readonly string[], env: NodeJS.ProcessEnv): Promise
   try {
     const child = spawn(process.execPath, [program("supervisor"), ...args], { detached: true, stdio: "ignore", env });
     await new Promise<void>((resolve, reject) => child.once("spawn", resolve).once("error", reject));
-    // It outlives us, also where we give up waiting for it.
+    // It outlives this command, also when the wait for it ends early.
     child.unref();
     return child;
   } catch (error) {
@@ -112,7 +112,7 @@ async function started(args: readonly string[], env: NodeJS.ProcessEnv): Promise
 
 /** A range that clashes with a network of this host would take it away from its users. @throws Exit for the default one */
 async function checkRange({ ipallocRange: range, bridge }: LaunchOptions): Promise<void> {
-  // Whether it is a range at all is for the router to say.
+  // The router checks whether it is a range at all.
   const route = range === "" ? undefined : await overlappingRoute(range, bridge).catch(() => undefined);
   if (route === undefined) return;
   process.stderr.write(`Network ${range} overlaps with existing route ${route} on host\n`);

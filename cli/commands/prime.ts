@@ -1,13 +1,12 @@
 import { Exit, noMore } from "#cli/support/exit.js";
-import { patiently, timeoutForm } from "#cli/support/held-addresses.js";
+import { patiently, timeoutForm } from "#cli/support/patience.js";
 import { readFlags } from "#cli/support/read-flags.js";
 
 /** `weave prime [--timeout seconds]`: returns when addresses can be allocated. */
 export async function run(args: readonly string[]): Promise<void> {
   const { values, words } = readFlags("prime", args);
   noMore(words);
-  const query = timeoutForm(values.timeout);
-  const { status, body } = await patiently("", { path: `/ring?${query}` });
+  const { status, body } = await patiently(async () => "", { path: `/ring?${timeoutForm(values.timeout)}` });
   if (status === 404) throw new Exit(4);
   if (status !== 200) throw new Exit(1, body.trimEnd());
 }

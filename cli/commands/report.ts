@@ -12,6 +12,6 @@ export async function run(args: readonly string[]): Promise<void> {
     return;
   }
   const text = await mustCall({ path: `/report?${new URLSearchParams({ format })}`, answerMs: REPORT_MS });
-  // Scripts get what the template says and not a byte more, as from Weave Net; a prompt must not stand behind it.
+  // Scripts receive the text of the template and not a byte more, as from Weave Net; a terminal needs a line end before its prompt.
   process.stdout.write(process.stdout.isTTY && !text.endsWith("\n") ? `${text}\n` : text);
 }

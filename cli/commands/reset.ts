@@ -29,10 +29,10 @@ import { requireRoot } from "#src/root.js";
 
 /** Of containers that were attached, and of Docker's endpoints. */
 const OURS = [HOST_IFNAME_PREFIX, ENDPOINT_PREFIX];
-/** As the original. */
+/** Time for the new ring to spread. */
 const SPREAD_MS = 500;
 
-/** `weave reset [--force]`: stops the router and removes all that weave ever made on this host. */
+/** `weave reset [--force]`: stops the router and removes everything that weave ever made on this host. */
 export async function run(args: readonly string[]): Promise<void> {
   const { values, words } = readFlags("reset", args);
   noMore(words);
@@ -76,7 +76,7 @@ export async function run(args: readonly string[]): Promise<void> {
   for (const folder of new Set(files.map(dirname))) removeIfEmpty(folder);
 }
 
-/** Gives our addresses to another peer, and some time for the word to spread. Nobody to tell is no reason to stay. */
+/** Hands the addresses of this peer over to another one, and lets that spread. A peer without others is removed all the same. */
 async function handOver(runDir: string): Promise<void> {
   const { status } = await call({ method: "DELETE", path: "/peer", address: controlSocket(runDir) }).catch(() => ({
     status: 0,

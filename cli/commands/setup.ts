@@ -1,7 +1,7 @@
 import { release } from "node:os";
 import { noMore } from "#cli/support/exit.js";
 import { readFlags } from "#cli/support/read-flags.js";
-import { engine } from "#cli/support/target.js";
+import { engine } from "#cli/support/without-router.js";
 import { errorText } from "#src/errors.js";
 import { hasTool, run as runTool } from "#src/linux/exec.js";
 import { hostFirewall } from "#src/linux/firewall/host-firewall.js";
@@ -9,7 +9,7 @@ import { isRoot, NOT_ROOT } from "#src/root.js";
 
 interface Check {
   readonly what: string;
-  /** Returns what was found; throws why it is not good. */
+  /** Returns a description of a good result; throws the reason of a bad one. */
   readonly look: () => string | Promise<string>;
   /** Weave runs without it. */
   readonly optional?: boolean;
@@ -27,7 +27,7 @@ const CHECKS: readonly Check[] = [
       ),
   },
   { what: "node", look: () => process.version },
-  // Those of BusyBox have the same names, and do not know these options either.
+  // Programs of BusyBox have the same names, but lack options that weave needs, and these too.
   { what: "ip", look: async () => (await runTool("ip", ["-V"])).trim() },
   { what: "nsenter", look: async () => (await runTool("nsenter", ["--version"])).trim() },
   {
@@ -66,7 +66,7 @@ const CHECKS: readonly Check[] = [
   },
 ];
 
-/** `weave setup`: looks whether this host has what weave needs, and changes nothing. */
+/** `weave setup`: checks whether this host has everything that weave needs, and changes nothing. */
 export async function run(args: readonly string[]): Promise<void> {
   noMore(readFlags("setup", args).words);
   for (const { what, look, optional } of CHECKS) {

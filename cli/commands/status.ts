@@ -13,10 +13,10 @@ export async function run(args: readonly string[]): Promise<void> {
     );
   }
   const { status, body: text } = await call({ path: ["/status", ...args].join("/"), answerMs: REPORT_MS });
-  // The parts are there only where the service is on.
+  // A part exists only where its service is on.
   if (status === 404) throw new Exit(1, `${args[0]} is off on this host`);
   if (status !== 200) throw new Exit(1, text.trimEnd());
-  // Each line is a name, for scripts that count them: none is said beside the output.
+  // Each line is a name, for scripts that count them: an empty output is explained on standard error.
   if (args[0] === "dns" && text === "")
     process.stderr.write("No names are registered. 'weave status' shows whether weaveDNS answers.\n");
   process.stdout.write(args.length === 0 ? `\n${text}\n` : text);

@@ -9,7 +9,7 @@ import { requireRoot } from "#src/root.js";
 /** A router that needs longer to answer hangs. */
 const ANSWER_MS = 2_000;
 
-/** `weave stop`: the bridge, what is attached to it, and the database stay. */
+/** `weave stop`: the bridge, attached containers and the database stay. */
 export async function run(args: readonly string[]): Promise<void> {
   noMore(readFlags("stop", args).words);
   requireRoot();
@@ -17,7 +17,7 @@ export async function run(args: readonly string[]): Promise<void> {
   if (!(await stopRouter())) process.stderr.write("Weave is not running.\n");
 }
 
-/** A router that hangs would keep Docker waiting, and Docker us. */
+/** A router that hangs would block Docker, and Docker this command. */
 async function answers(): Promise<boolean> {
   const { status } = await call({ path: "/status", address: controlSocket(paths().run), answerMs: ANSWER_MS }).catch(
     () => ({ status: 0 }),

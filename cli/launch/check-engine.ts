@@ -3,11 +3,11 @@ import { Engine } from "#docker/engine/engine.js";
 import { parseEngineAddress } from "#docker/engine/engine-address.js";
 import { errorText, systemCode, WeaveError } from "#src/errors.js";
 
-/** An engine that is not there yet may come later: with these connect(2) fails for want of one. */
+/** Errors of connect(2) where no engine runs: one may start later. */
 const AWAY = ["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", "ETIMEDOUT"];
 
 /**
- * Where the user asks for TLS, an engine that answers must speak it. As Weave Net, which was launched by Docker's own client.
+ * Where the user's Docker client uses TLS, an engine that answers must speak it.
  *
  * @throws WEAVE_DOCKER
  */

@@ -6,7 +6,7 @@ import type { DockerOptions } from "#docker/flags.js";
 import { checkListeners, isLoopback } from "#docker/proxy/exposure.js";
 import { WeaveError } from "#src/errors.js";
 
-/** Where the proxy listens for clients that reach Docker by TCP. The port is Weave Net's. */
+/** Address of the proxy for clients that reach Docker by TCP. The port is that of Weave Net. */
 const PROXY_TCP = "tcp://127.0.0.1:12375";
 const DAEMON_JSON = "/etc/docker/daemon.json";
 
@@ -36,15 +36,15 @@ export function completeDocker(
   return complete;
 }
 
-/** Only an engine that all users of this host reach is served to all of them. */
+/** The proxy serves all users of this host only where the engine does. */
 function usualListener(engine: EngineAddress, env: NodeJS.ProcessEnv): string {
   return "host" in engine && isLoopback(engine.host) && engine.tls === undefined ? PROXY_TCP : ownProxy(env);
 }
 
-/** A Unix socket speaks no TLS: as Docker's client, with which Weave Net was launched, we do not go on in clear. */
+/** A Unix socket has no TLS: as Docker's client, the launch fails rather than go on in clear. */
 function checkTlsOfEngine(api: string, env: NodeJS.ProcessEnv): void {
   const wanted = clientTls(env);
-  // Those variables may be about another engine than the one that was named to us.
+  // These variables may be about another engine than the one that the launch names.
   if (wanted === undefined || api.startsWith("tcp://") || env.DOCKER_HOST?.startsWith("tcp://")) return;
   throw new WeaveError("WEAVE_FLAG_INVALID", `${wanted.source} asks for TLS, and the engine at ${api} has none`, {
     next: "Unset it, or name the engine's TLS port by DOCKER_HOST or --docker-api.",

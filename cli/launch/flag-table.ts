@@ -14,7 +14,7 @@ export function withFlagTable(page: string): string {
 function flagTable(): string {
   const lines = [...sectionsOf(ALL_FLAGS)].map(([section, rows]) => {
     const shown = rows.filter(isShown);
-    // Without a meaning: names are all there is to say.
+    // Flags without a meaning are only listed.
     if (shown.length === 0) return `${section}: ${rows.map((row) => `\`${typed(row)}\``).join(", ")}\n`;
     return `**${section}**\n\n| flag | variable | default | value | meaning |\n|---|---|---|---|---|\n${shown.map(tableRow).join("")}`;
   });

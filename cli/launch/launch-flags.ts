@@ -24,8 +24,8 @@ export interface Launch {
 }
 
 /**
- * Reads the arguments of `weave launch`. What it returns is what the router takes: nothing is left to be found out later but
- * what only the host can tell.
+ * Reads the arguments of `weave launch`, and checks everything that can be checked without the host. The result is the router's
+ * launch file.
  *
  * @throws WEAVE_FLAG_UNKNOWN (exit status 125), WEAVE_FLAG_INVALID, WEAVE_PEER_INVALID
  */

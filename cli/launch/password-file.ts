@@ -9,7 +9,7 @@ const MAX_BYTES = 4 * MAX_PASSWORD + 2;
 /**
  * Reads the password, where a file was named for it.
  *
- * @param warn for what works, and should not be
+ * @param warn receives what works, but is not safe
  * @throws WEAVE_FLAG_INVALID when there is no password in the file, or another beside it
  */
 export function withPassword(options: LaunchOptions, warn: (text: string) => void): LaunchOptions {

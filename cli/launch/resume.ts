@@ -5,10 +5,10 @@ import { WeaveError } from "#src/errors.js";
 import { type Flag, flagText } from "#src/flag.js";
 import { lastLaunchFile } from "#src/paths.js";
 
-/** What is kept on disk of a launch, for `--resume` of the next: all but the password. */
+/** The options of a launch as they are kept on disk, for `--resume` of the next: everything but the password. */
 type LastLaunch = Partial<LaunchOptions> & { readonly hadPassword?: boolean };
 
-/** Of this run alone, or dealt with apart. */
+/** Options of one run alone, or handled separately. */
 const APART = ["resume", "password", "passwordFile"];
 
 export function lastLaunchText({ password, ...options }: LaunchOptions): string {

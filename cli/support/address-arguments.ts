@@ -1,27 +1,22 @@
 import { noMore, usage } from "#cli/support/exit.js";
 import { isIpv4 } from "#src/address.js";
-import { type AddressArgument, DEFAULT_SUBNET, parseAddressArgument } from "#src/address-argument.js";
+import { parseAddressArgument } from "#src/address-argument.js";
 
-export interface Taken {
-  readonly addresses: readonly AddressArgument[];
+export interface AddressArguments {
+  /** As they were typed; none: the default subnet. */
+  readonly addresses: readonly string[];
   readonly rest: readonly string[];
 }
 
 /**
- * Splits off the addresses that come first, as in the original: `[ip:]a.b.c.d/n`, `net:a.b.c.d/n`, `net:default`. Parsing
- * stops at the first other word. None at all is `net:default`.
+ * Splits off the addresses that come first, as in Weave Net: `[ip:]a.b.c.d/n`, `net:a.b.c.d/n`, `net:default`. Parsing stops at the
+ * first other word.
  *
  * @throws WEAVE_ADDRESS_INVALID
  */
-export function takeAddresses(args: readonly string[]): Taken {
-  const addresses: AddressArgument[] = [];
-  let at = 0;
-  for (; at < args.length; at++) {
-    const address = parseAddressArgument(args[at]);
-    if (address === undefined) break;
-    addresses.push(address);
-  }
-  return { addresses: addresses.length > 0 ? addresses : [DEFAULT_SUBNET], rest: args.slice(at) };
+export function takeAddresses(args: readonly string[]): AddressArguments {
+  const end = args.findIndex((word) => parseAddressArgument(word) === undefined);
+  return end === -1 ? { addresses: args, rest: [] } : { addresses: args.slice(0, end), rest: args.slice(end) };
 }
 
 /** The container of `attach` and `detach`: the one word that follows the addresses. @throws UsageError */

@@ -1,16 +1,19 @@
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";
-import { request } from "node:http";
 import { Exit } from "#cli/support/exit.js";
 import { launched } from "#cli/support/launched.js";
 import { lastFailure, running } from "#cli/support/processes.js";
-import { errorText, systemCode, WeaveError } from "#src/errors.js";
-import { hostOf, portOf } from "#src/net/host-port.js";
+import { ERRORS, type ErrorCode, errorText, systemCode, WeaveError } from "#src/errors.js";
+import { type ErrorBody, JSON_TYPE } from "#src/http/answer.js";
+import { fetchReply } from "#src/http/client.js";
+import type { ServerAddress } from "#src/http/listen.js";
 import { controlSocket, paths, routerFile, tokenFile } from "#src/paths.js";
 
-/** As the original's curl: a router that does not answer a connection in this time is not there. */
+/** As Weave Net's curl: a router that does not accept a connection in this time does not run. */
 const CONNECT_MS = 3_000;
 /** A report of a large mesh on a busy machine takes seconds; a router that needs more than this hangs. */
 export const REPORT_MS = 15_000;
+/** Where the router listens for users that may not open its Unix socket. */
+const PUBLIC_ADDRESS = "127.0.0.1:6784";
 
 export interface Call {
   readonly method?: string;
@@ -19,7 +22,7 @@ export interface Call {
   readonly accept?: string;
   /** In place of `WEAVE_HTTP_ADDR`. */
   readonly address?: string;
-  /** What is not answered in this time never is; undefined for what may have to wait. */
+  /** Limit for the whole answer; undefined for a call that may have to wait. */
   readonly answerMs?: number;
 }
 
@@ -29,8 +32,8 @@ export interface Reply {
 }
 
 /**
- * One call of the router's control API: at `WEAVE_HTTP_ADDR` if it is set, else at the Unix socket, where everything is
- * allowed, or for those who may not open it at the usual TCP port.
+ * One call of the router's control API: at `WEAVE_HTTP_ADDR` if it is set, otherwise at the Unix socket, where everything is allowed,
+ * or at the usual TCP port for users that may not open it.
  *
  * @throws WEAVE_NOT_RUNNING when nothing answers
  */
@@ -38,48 +41,40 @@ export async function call(options: Call): Promise<Reply> {
   const { run } = paths();
   const { address = process.env.WEAVE_HTTP_ADDR } = options;
   if (address) return callAt(address === launched().httpAddr ? controlSocket(run) : address, options);
-  return isReadable(controlSocket(run)) ? callAt(controlSocket(run), options) : callAt("127.0.0.1:6784", options);
+  return callAt(isAccessible(controlSocket(run)) ? controlSocket(run) : PUBLIC_ADDRESS, options);
 }
 
-function callAt(address: string, { method = "GET", path, form, accept, answerMs }: Call): Promise<Reply> {
-  const socket = address.startsWith("/");
-  const host = hostOf(address) || "127.0.0.1";
-  const where = socket ? { socketPath: address } : { host, port: portOf(address) };
+async function callAt(address: string, { method, path, form, accept, answerMs }: Call): Promise<Reply> {
+  const to = addressOf(address);
   // The token is for this host's router alone.
-  const token = !socket && /^(127\.[\d.]+|localhost)$/.test(host) ? tokenOf(paths().run) : undefined;
-  const body = form?.toString() ?? "";
+  const token = "host" in to && /^(127\.[\d.]+|localhost)$/.test(to.host) ? tokenOf(paths().run) : undefined;
   const headers = {
     ...(token === undefined ? {} : { Authorization: `Bearer ${token}` }),
     ...(accept ? { Accept: accept } : {}),
-    ...(form ? { "Content-Type": "application/x-www-form-urlencoded", "Content-Length": Buffer.byteLength(body) } : {}),
+    ...(form ? { "Content-Type": "application/x-www-form-urlencoded" } : {}),
   };
-  return new Promise((resolve, reject) => {
-    const outgoing = request({ ...where, method, path, headers, agent: false }, (incoming) => {
-      if (answerMs === undefined) clearTimeout(timer);
-      const chunks: Buffer[] = [];
-      incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
-      incoming.on("end", () => {
-        clearTimeout(timer);
-        resolve({ status: incoming.statusCode ?? 0, body: Buffer.concat(chunks).toString("utf8") });
-      });
-      incoming.on("error", reject);
-    });
-    const timer = setTimeout(() => outgoing.destroy(new Error(`no answer from ${address}`)), answerMs ?? CONNECT_MS);
-    if (answerMs === undefined) outgoing.on("socket", (tcp) => tcp.once("connect", () => clearTimeout(timer)));
-    outgoing.on("error", (cause) => {
-      clearTimeout(timer);
-      reject(notAnswered(address, cause));
-    });
-    outgoing.end(body);
-  });
+  const limits = answerMs === undefined ? { connectMs: CONNECT_MS } : { answerMs };
+  try {
+    const { status, body } = await fetchReply({ to, method, path, headers, body: form?.toString(), ...limits });
+    return { status, body: body.toString("utf8") };
+  } catch (error) {
+    if (error instanceof WeaveError) throw error;
+    throw notAnswered(address, error as Error);
+  }
 }
 
-/** What is true of the router that did not answer: it is not there, it starts, it is between two starts, or it hangs. */
+/** `[host]:port` or a path, as the environment's check has let it pass. */
+function addressOf(address: string): ServerAddress {
+  if (address.startsWith("/")) return { path: address };
+  const colon = address.lastIndexOf(":");
+  return { host: address.slice(0, colon) || "127.0.0.1", port: Number(address.slice(colon + 1)) };
+}
+
+/** States of a router that did not answer: it does not run, it starts, it is between two starts, or it hangs. */
 function notAnswered(address: string, cause: Error): WeaveError {
   const { supervisor, router } = running();
   const { run, log } = paths();
-  const error = (message: string, next?: string) =>
-    new WeaveError("WEAVE_NOT_RUNNING", message, { cause, ...(next === undefined ? {} : { next }) });
+  const error = (message: string, next?: string) => new WeaveError("WEAVE_NOT_RUNNING", message, { cause, next });
   const gone = ["ECONNREFUSED", "ENOENT"].includes(systemCode(cause) ?? "");
   if (router !== undefined) {
     return gone
@@ -104,7 +99,7 @@ function notAnswered(address: string, cause: Error): WeaveError {
   );
 }
 
-function isReadable(path: string): boolean {
+function isAccessible(path: string): boolean {
   try {
     accessSync(path, constants.R_OK | constants.W_OK);
     return true;
@@ -113,7 +108,7 @@ function isReadable(path: string): boolean {
   }
 }
 
-/** Undefined for those who may not read it. */
+/** Undefined for users that may not read it. */
 function tokenOf(run: string): string | undefined {
   try {
     return readFileSync(tokenFile(run), "utf8").trim();
@@ -122,10 +117,33 @@ function tokenOf(run: string): string | undefined {
   }
 }
 
-/** As {@link call}; any answer but a good one ends the command as in the original: 404 with status 4, others with 1. */
+/** As {@link call}; any answer but a good one ends the command as in Weave Net: 404 with status 4, others with 1. */
 export async function mustCall(options: Call): Promise<string> {
   const { status, body } = await call(options);
-  if (status >= 200 && status < 300) return body;
+  if (isGood(status)) return body;
   if (status === 404) throw new Exit(4);
   throw new Exit(1, body.trimEnd());
 }
+
+/**
+ * A call that is answered with JSON.
+ *
+ * @param request sends it, if not {@link call}
+ * @throws WeaveError as the router has it
+ */
+export async function callJson<T>(options: Call, request: (options: Call) => Promise<Reply> = call): Promise<T> {
+  const { status, body } = await request({ ...options, accept: JSON_TYPE });
+  if (isGood(status)) return JSON.parse(body) as T;
+  let error: Partial<ErrorBody> & { readonly warnings?: readonly string[] };
+  try {
+    error = JSON.parse(body) as typeof error;
+  } catch {
+    // The answers of the API itself are text: "weave is starting", "read-only over TCP".
+    throw new Exit(1, body.trimEnd());
+  }
+  for (const warning of error.warnings ?? []) process.stderr.write(`${warning}\n`);
+  const { code = "", message = body, next } = error;
+  throw new WeaveError(Object.hasOwn(ERRORS, code) ? (code as ErrorCode) : "WEAVE_API", message, { next });
+}
+
+const isGood = (status: number): boolean => status >= 200 && status < 300;

@@ -1,11 +1,11 @@
 import { offSwitch, type Rows, flag as row, toggle } from "#src/flag.js";
 import { repeated, type Shape, text, whole } from "#src/shape.js";
 
-/** One row a command: what `weave help` says of it, and which flags it reads. */
+/** One row for each command: its description in `weave help`, and its flags. */
 export interface Command {
-  /** What it does, without a full stop. */
+  /** A sentence without a full stop. */
   readonly summary: string;
-  /** What follows its name, one line a form; `{flags}` stands for its flags. */
+  /** The words after its name, one line for each form; `{flags}` stands for its flags. */
   readonly forms: readonly string[];
   readonly flags?: Rows;
   readonly examples?: readonly string[];
@@ -219,7 +219,7 @@ type Merged<U> = (U extends unknown ? (each: U) => void : never) extends (all: i
 /** All commands by their names. */
 export const COMMANDS = Object.assign({}, ...GROUPS) as Merged<UnionOf<typeof GROUPS>>;
 
-/** What stands for what in the forms. */
+/** Placeholders of the forms. */
 export const TERMS: Readonly<Record<string, string>> = {
   peer: "<ip_address_or_fqdn>[:<port>]",
   addr: "[ip:]<cidr> | net:<cidr> | net:default",

@@ -3,7 +3,7 @@ import { invalidValue } from "#src/errors.js";
 
 const FOLDERS = ["WEAVE_RUN_DIR", "WEAVE_STATE_DIR", "WEAVE_LOG_DIR"];
 
-/** Checks the variables that all commands go by; those of `launch` alone are in its rows. @throws WEAVE_FLAG_INVALID */
+/** Checks the variables that all commands use; those of `launch` alone are in its rows. @throws WEAVE_FLAG_INVALID */
 export function checkEnvironment(env: NodeJS.ProcessEnv): void {
   const address = env.WEAVE_HTTP_ADDR;
   if (address && !isReachable(address))

@@ -15,12 +15,12 @@ export class UsageError extends Error {}
 
 export const usage = (reason: string): UsageError => new UsageError(reason);
 
-/** For a command that takes no more arguments. @throws UsageError */
+/** For commands that take no more arguments. @throws UsageError */
 export function noMore(args: readonly string[]): void {
   if (args.length > 0) throw usage(`unexpected argument: ${args[0].slice(0, 64)}`);
 }
 
-/** Prints what ended a command, and returns its exit status. */
+/** Prints the error that ended a command, and returns the exit status. */
 export function report(error: unknown): number {
   if (error instanceof Exit) {
     if (error.message !== "") process.stderr.write(`${error.message}\n`);

@@ -16,7 +16,7 @@ export const isShown = ({ meaning }: Row): boolean => meaning !== "";
 export const typed = (row: Row): string =>
   row.placeholder === undefined ? flagText(row) : `${flagText(row)} <${row.placeholder}>`;
 
-/** The default as people read it; "" for a switch that is off. */
+/** The default as text; "" for a switch that is off. */
 export function defaultWords(row: Row): string {
   if (row.defaultText !== undefined) return row.defaultText;
   const { default: value } = row;

@@ -1,13 +1,13 @@
 import { call } from "#cli/support/client.js";
 import { launched } from "#cli/support/launched.js";
 import { proxyAddress } from "#cli/support/proxy-address.js";
-import { engine } from "#cli/support/target.js";
+import { engine } from "#cli/support/without-router.js";
 import { DEFAULT_NETWORK } from "#docker/plugin/network-sync.js";
 import { driverNames } from "#docker/plugin/plugin.js";
 import { errorText } from "#src/errors.js";
 import { controlSocket, paths } from "#src/paths.js";
 
-/** Docker waits long for the driver of a network that has none any more: the network goes while we still answer. */
+/** Docker waits long for the driver of a network whose driver has ended: the network is removed while the router still answers. */
 export async function leaveDocker(): Promise<void> {
   const { docker } = launched();
   if (!docker?.api) return;
@@ -30,7 +30,7 @@ export async function leaveDocker(): Promise<void> {
         `WARNING: the following containers are still attached to network "${DEFAULT_NETWORK}":\n${attached.map((name) => `  ${name}\n`).join("")}Docker operations on those containers may pause or fail while weave is stopped.\n`,
       );
     } else {
-      // The router would make it again.
+      // Otherwise the router would create it again.
       await call({ method: "POST", path: "/docker/leave", address: controlSocket(paths().run) }).catch(() => {});
       await client.removeNetwork(network.Id);
     }

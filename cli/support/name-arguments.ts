@@ -1,24 +1,22 @@
+import { attachmentInfo } from "#cli/support/attachments.js";
 import { Exit, noMore, usage } from "#cli/support/exit.js";
-import { launchedBridge } from "#cli/support/launched.js";
 import { readFlags } from "#cli/support/read-flags.js";
-import { findTarget } from "#cli/support/target.js";
 import { isIpv4 } from "#src/address.js";
 import { EXTERN } from "#src/ident.js";
-import { bridgeInterfacesIn, bridgePorts } from "#src/linux/netns/inspect.js";
 
 export interface NameArguments {
   readonly ident: string;
   readonly addresses: readonly string[];
-  /** As given, else the container's own. */
+  /** As typed, otherwise the container's own. */
   readonly name: string | undefined;
   readonly given: boolean;
-  /** A bare namespace has no name of its own to fall back on. */
+  /** False: a namespace without a container, which has no name of its own. */
   readonly container: boolean;
 }
 
 /**
- * The grammar of `dns-add` and `dns-remove`: `[ip…] <container|netns> [-h fqdn]` or `ip… -h fqdn`. Without addresses those are
- * meant that the container has.
+ * The grammar of `dns-add` and `dns-remove`: `[ip…] <container|netns> [-h fqdn]` or `ip… -h fqdn`. Without addresses:
+ * those of the container.
  *
  * @throws UsageError; WEAVE_NAMESPACE
  */
@@ -37,10 +35,9 @@ export async function takeNameArguments(
     if (name === undefined) throw usage("addresses without a container need a name: -h NAME");
     return { ident: EXTERN, addresses, name, given: true, container: false };
   }
-  const { ident, netns, fqdn, container } = await findTarget(target);
-  const found = { ident, name: name ?? fqdn, given: name !== undefined, container: container !== undefined };
+  const { ident, fqdn, container, addresses: attached } = await attachmentInfo(target);
+  const found = { ident, name: name ?? fqdn, given: name !== undefined, container };
   if (addresses.length > 0) return { ...found, addresses };
-  const interfaces = await bridgeInterfacesIn(netns, await bridgePorts(launchedBridge()));
-  if (interfaces.length === 0) throw new Exit(1, `${target} is not attached: it has no addresses on the overlay`);
-  return { ...found, addresses: interfaces.flatMap((each) => each.addresses) };
+  if (attached.length === 0) throw new Exit(1, `${target} is not attached: it has no addresses on the overlay`);
+  return { ...found, addresses: attached };
 }

@@ -3,13 +3,13 @@ import { nearest } from "#cli/support/nearest.js";
 import { invalidValue, WeaveError } from "#src/errors.js";
 import { defaultValue, type Flag, flagText, parseValue, type Rows, type Values } from "#src/flag.js";
 
-/** Flags as they were given: by the keys of their rows. */
+/** Flags by the keys of their rows. */
 export interface Parsed<R extends Rows> {
-  /** Of each row: what was given, else its variable's value, else its default. */
+  /** For each row: the value of the flag, otherwise of its variable, otherwise the default. */
   readonly values: Values<R>;
-  /** Flags that were given more than once, and may not: the last one counts. */
+  /** Flags that are repeated, and may not be: the last one counts. */
   readonly doubled: readonly string[];
-  /** The words that are no flags. */
+  /** The other words. */
   readonly words: readonly string[];
 }
 
@@ -17,7 +17,7 @@ export interface Parsed<R extends Rows> {
  * Reads flags as Go's package does, which Weave Net used: one dash or two, `--flag value` or `--flag=value`, `=true` or
  * `=false` after a switch; before, between and after other words; `--` ends them. The last of several wins.
  *
- * @param unknown makes the error for a flag that no row has, given as it was typed, with the flag that was probably meant
+ * @param unknown makes the error for a flag that no row has, from the flag as typed and the one that was probably meant
  * @throws WEAVE_FLAG_INVALID naming flag or variable, value and range
  */
 export function parseFlags<R extends Rows>(
@@ -76,7 +76,7 @@ const optionOf = (name: string, row: Flag<unknown>) => ({
   ...(name.length === 1 ? { short: name } : {}),
 });
 
-/** Long flags with one dash get the second. What follows a flag that takes a value is left alone, whatever it is. */
+/** Adds the second dash of long flags. A word after a flag that takes a value stays as it is. */
 function normalized(args: readonly string[], spellings: ReadonlyMap<string, Spelling>): string[] {
   const result: string[] = [];
   for (let at = 0; at < args.length; at++) {

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { failureFile, paths, routerFile, supervisorFile } from "#src/paths.js";
 import { livePid, removePid } from "#src/pid-file.js";
 
-/** Longer than a supervisor gives its router; then by force. */
+/** Longer than the supervisor's own limit for its router; then by force. */
 const GRACE_MS = 6_000;
 const POLL_MS = 10;
 
@@ -13,7 +13,7 @@ export function running(): { supervisor: number | undefined; router: number | un
   return { supervisor: livePid(supervisorFile(run)), router: livePid(routerFile(run)) };
 }
 
-/** Why the router could not start, or why the last one ended; undefined when that is not known, or one is ready. */
+/** The reason why the router could not start, or why the last one ended; undefined when it is unknown, or a router is ready. */
 export function lastFailure(): string | undefined {
   try {
     return readFileSync(failureFile(paths().run), "utf8").trimEnd() || undefined;

@@ -1,8 +1,7 @@
 import { call } from "#cli/support/client.js";
 
 /**
- * Where a Docker client reaches the proxy, as `DOCKER_HOST` takes it; undefined when the router does not run, or has no
- * proxy.
+ * Address of the proxy for Docker clients, in the form of `DOCKER_HOST`; undefined when the router has no proxy.
  */
 export async function proxyAddress(env: NodeJS.ProcessEnv): Promise<string | undefined> {
   const { status, body } = await call({ path: "/proxyaddrs" });

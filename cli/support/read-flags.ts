@@ -7,7 +7,7 @@ import type { Rows } from "#src/flag.js";
 type FlagsOf<C> = C extends { readonly flags: infer R extends Rows } ? R : Record<never, never>;
 
 /**
- * Reads the flags of a command by its rows; what is no flag is left over.
+ * Reads the flags of a command by its rows.
  *
  * @throws UsageError
  */

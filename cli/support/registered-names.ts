@@ -1,4 +1,4 @@
-import { type Call, call, mustCall } from "#cli/support/client.js";
+import { call, mustCall } from "#cli/support/client.js";
 import { Exit } from "#cli/support/exit.js";
 import { parseName } from "#dns/name.js";
 
@@ -8,7 +8,11 @@ export async function domain(): Promise<string | undefined> {
   return status === 200 ? body : undefined;
 }
 
-/** A name as users give it: one without a dot is in our domain. @throws WEAVE_DNS_NAME; Exit when DNS is off */
+/**
+ * The full name for one that was typed: a name without a dot is in the domain of the router.
+ *
+ * @throws WEAVE_DNS_NAME; Exit when weaveDNS is off
+ */
 export async function qualified(name: string): Promise<string> {
   parseName(name);
   if (name.includes(".")) return name;
@@ -19,32 +23,22 @@ export async function qualified(name: string): Promise<string> {
 }
 
 /**
- * Gives a name to addresses of a container.
+ * Registers a name for addresses of a container.
  *
  * @param addresses with or without prefix length
- * @param must whether DNS that is off is an error
  */
-export async function register(ident: string, addresses: readonly string[], fqdn: string, must = true): Promise<void> {
+export async function register(ident: string, addresses: readonly string[], fqdn: string): Promise<void> {
   const form = new URLSearchParams({ fqdn });
-  for (const address of addresses) {
-    const call = { method: "PUT", path: pathOf(ident, address), form };
-    if (must) await mustCall(call);
-    else await mayCall(call);
-  }
+  for (const address of addresses) await mustCall({ method: "PUT", path: pathOf(ident, address), form });
 }
 
-/** Takes names of a container away: one, or (without `fqdn`) all, at those addresses. DNS that is off has none. */
+/** Removes names of a container at some addresses: one, or (without `fqdn`) all. Without weaveDNS there are none. */
 export async function unregister(ident: string, addresses: readonly string[], fqdn?: string): Promise<void> {
   const query = fqdn === undefined ? "" : `?${new URLSearchParams({ fqdn })}`;
   for (const address of addresses) {
-    await mayCall({ method: "DELETE", path: `${pathOf(ident, address)}${query}` });
+    const { status, body } = await call({ method: "DELETE", path: `${pathOf(ident, address)}${query}` });
+    if (status !== 204 && status !== 404) throw new Exit(1, body.trimEnd());
   }
-}
-
-/** A call that DNS which is off need not answer. */
-async function mayCall(options: Call): Promise<void> {
-  const { status, body } = await call(options);
-  if (status !== 204 && status !== 404) throw new Exit(1, body.trimEnd());
 }
 
 const pathOf = (ident: string, address: string): string =>

@@ -34,15 +34,14 @@ export const jsonAnswer = (value: unknown, status = 200): Answer => ({
  * @param accept the request's `Accept` header
  */
 export function errorAnswer(error: unknown, accept = ""): Answer {
-  const known = error instanceof WeaveError ? error : undefined;
   const status = httpStatus(error);
-  if (!acceptsJson(accept)) return { status, body: `${errorText(error)}\n` };
-  const body: ErrorBody = {
-    code: known?.code ?? "WEAVE_API",
-    message: known?.message ?? errorText(error),
-    ...(known?.next === undefined ? {} : { next: known.next }),
-  };
-  return jsonAnswer(body, status);
+  return acceptsJson(accept) ? jsonAnswer(errorBody(error), status) : { status, body: `${errorText(error)}\n` };
+}
+
+export function errorBody(error: unknown): ErrorBody {
+  if (!(error instanceof WeaveError)) return { code: "WEAVE_API", message: errorText(error) };
+  const { code, message, next } = error;
+  return { code, message, ...(next === undefined ? {} : { next }) };
 }
 
 export const acceptsJson = (accept: string): boolean => accept.split(/[,;]/).some((type) => type.trim() === JSON_TYPE);

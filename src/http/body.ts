@@ -38,7 +38,7 @@ export function readPrefix(message: IncomingMessage, max: number): Promise<Prefi
 }
 
 /**
- * Reads a message's whole body. A longer one is left paused, and its connection open: a server still owes an answer that says so.
+ * Reads a message's whole body. A longer one is left paused, and its connection open: a server still owes its answer.
  *
  * @param max bytes
  * @throws WEAVE_MESSAGE_TOO_LARGE; the stream's own error when the other end closes the connection midway

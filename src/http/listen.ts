@@ -23,7 +23,7 @@ export interface ListenOptions {
   readonly backlog?: number;
   /** Of every error thrown; WEAVE_PORT_IN_USE for an address in use and WEAVE_API for others, if left out. */
   readonly code?: ErrorCode;
-  /** An abandoned socket is replaced whoever owns it: the caller gives its sockets to other users. */
+  /** An abandoned socket of any user is replaced: the caller changes the owner of its sockets. */
   readonly anyOwner?: boolean;
 }
 

@@ -30,7 +30,7 @@ export function httpServer(name: string, log: Log, serve: Serve): Server {
 }
 
 /**
- * Keeps a listening server alive when it cannot accept a connection, for want of descriptors, say. Errors before it listens are for its
+ * Keeps a listening server alive when it cannot accept a connection, for lack of descriptors, say. Errors before it listens are for its
  * caller.
  */
 export function surviveErrors(server: NetServer, name: string, log: Log): void {

@@ -1,4 +1,4 @@
-import { existsSync, statSync } from "node:fs";
+import { existsSync, statfsSync, statSync } from "node:fs";
 import { WeaveError } from "#src/errors.js";
 
 /** A network namespace to attach: where it is, and its inode, which is its identity. */
@@ -6,6 +6,10 @@ export interface Netns {
   readonly path: string;
   readonly inode: number;
 }
+
+/** The file system of namespaces (linux/magic.h). */
+const NSFS_MAGIC = 0x6e73_6673;
+const NAMESPACES_HINT = "'ip netns list' shows the named ones; 'lsns -t net' all that processes use.";
 
 /** Where `ip netns` keeps them. */
 export const NETNS_FOLDER = "/run/netns";
@@ -34,9 +38,12 @@ export function findNetns(text: string): Netns {
   } catch (cause) {
     throw new WeaveError("WEAVE_NAMESPACE", `network namespace ${text} not found: there is no ${path}`, {
       cause,
-      next: "'ip netns list' shows the named ones; 'lsns -t net' all that processes use.",
+      next: NAMESPACES_HINT,
     });
   }
+  // Any file has an inode; nsenter would say of another one only that its argument is invalid.
+  if (statfsSync(path).type !== NSFS_MAGIC)
+    throw new WeaveError("WEAVE_NAMESPACE", `${path} is no network namespace`, { next: NAMESPACES_HINT });
   if (inode === statSync("/proc/self/ns/net").ino) {
     throw new WeaveError(
       "WEAVE_NAMESPACE",

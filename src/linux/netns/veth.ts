@@ -36,6 +36,8 @@ export async function attachNamespace(netns: Netns, options: AttachOptions): Pro
   const mtu = options.mtu ?? (await mtuOf(options.bridge));
   const outside = hostIfname(netns);
   const { isNew, mac } = await makePair(netns, outside, options.bridge, mtu);
+  // Also of a pair that is there: the router may have ended right after it was made.
+  for (const { path, value } of portSysctls(outside)) sysctl(path, value);
   const script = [
     ...options.addresses.flatMap((cidr) => addressCommands(cidr, CONTAINER_IFNAME, mtu)),
     ...(options.multicastRoute ? [`route replace 224.0.0.0/4 dev ${CONTAINER_IFNAME}`] : []),
@@ -101,7 +103,6 @@ async function makePair(
     await deleteLink(outside).catch(() => {});
     throw error;
   }
-  for (const { path, value } of portSysctls(outside)) sysctl(path, value);
   return { isNew: true, mac };
 }
 

@@ -88,7 +88,7 @@ test("TLS as the engine has it: flags of dockerd, or its daemon.json", () => {
   assert.deepEqual(complete(["dockerd", "--config-file", "/other.json"], config), ["on", ...usual]);
 });
 
-test("TLS that Docker's client is told to use, and an engine without it, end the launch", async () => {
+test("TLS that Docker's client is configured to use, and an engine without it, end the launch", async () => {
   const asking: [NodeJS.ProcessEnv, boolean][] = [
     [{ DOCKER_TLS_VERIFY: "1", DOCKER_CERT_PATH: folder }, true],
     [{ DOCKER_CLIENT_ARGS: "--tls", DOCKER_CERT_PATH: folder }, false],

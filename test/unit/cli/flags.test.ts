@@ -4,6 +4,7 @@ import { parseLaunch } from "#cli/launch/launch-flags.js";
 import { takeAddresses } from "#cli/support/address-arguments.js";
 import { parseIpamOptions, quorumOf } from "#router/addresses/options.js";
 import { parseOptions, readOptions } from "#router/options.js";
+import { parseAddressArgument } from "#src/address-argument.js";
 
 const launch = (args: string[], env: NodeJS.ProcessEnv = {}) => parseLaunch(args, env).options;
 
@@ -100,18 +101,20 @@ test("options that contradict one another, or are out of bounds, are refused bef
 
 test("addresses come first; the first other word ends them", () => {
   assert.deepEqual(takeAddresses(["ip:10.2.1.1/24", "10.2.1.2/24", "netns:x", "10.2.1.3/24"]), {
-    addresses: [
-      { kind: "ip", cidr: "10.2.1.1/24" },
-      { kind: "ip", cidr: "10.2.1.2/24" },
-    ],
+    addresses: ["ip:10.2.1.1/24", "10.2.1.2/24"],
     rest: ["netns:x", "10.2.1.3/24"],
   });
   assert.deepEqual(takeAddresses(["net:10.2.0.0/16", "net:default", "c"]).addresses, [
-    { kind: "net", subnet: "10.2.0.0/16" },
-    { kind: "net", subnet: "" },
+    "net:10.2.0.0/16",
+    "net:default",
   ]);
-  assert.deepEqual(takeAddresses(["c"]).addresses, [{ kind: "net", subnet: "" }]);
+  assert.deepEqual(takeAddresses(["net:default"]), { addresses: ["net:default"], rest: [] });
+  assert.deepEqual(takeAddresses(["c"]), { addresses: [], rest: ["c"] });
   assert.throws(() => takeAddresses(["ip:nonsense"]), { code: "WEAVE_ADDRESS_INVALID" });
+  assert.deepEqual(parseAddressArgument("ip:10.2.1.1/24"), { kind: "ip", cidr: "10.2.1.1/24" });
+  assert.deepEqual(parseAddressArgument("10.2.1.2/24"), { kind: "ip", cidr: "10.2.1.2/24" });
+  assert.deepEqual(parseAddressArgument("net:10.2.0.0/16"), { kind: "net", subnet: "10.2.0.0/16" });
+  assert.deepEqual(parseAddressArgument("net:default"), { kind: "net", subnet: "" });
 });
 
 test("--ipalloc-init and the ranges are read and refused in Weave Net's words", () => {

@@ -68,7 +68,7 @@ test("a file, a folder, a symbolic link and a pipe stay where they are", async (
   await assert.rejects(listenAt(directory), { code: "WEAVE_API", message: /it is a folder, not a socket$/ });
   assert.ok(statSync(directory).isDirectory());
 
-  // Also one that leads to a socket which nobody serves.
+  // Also one that leads to a socket without a server.
   const link = join(folder, "link");
   symlinkSync(await abandoned("behind-link.sock"), link);
   await assert.rejects(listenAt(link), { message: /it is a symbolic link, not a socket$/ });
@@ -100,7 +100,7 @@ test("a socket that another process serves stays, and goes on serving", async ()
   }
 });
 
-test("an abandoned socket of another user stays, unless the caller gives its sockets away", {
+test("an abandoned socket of another user stays, unless the caller changes the owner of its sockets", {
   skip: !isRoot && "needs root, to make a socket of another user",
 }, async () => {
   const path = await abandoned("other.sock");

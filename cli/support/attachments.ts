@@ -1,0 +1,43 @@
+import { type Call, callJson } from "#cli/support/client.js";
+import { patiently } from "#cli/support/patience.js";
+import { EXPOSED } from "#src/ident.js";
+
+/** What the router knows of a container or namespace. */
+export interface AttachmentInfo {
+  /** Holder of addresses and names. */
+  readonly ident: string;
+  /** A container's own name; left out where it has no domain. */
+  readonly fqdn?: string;
+  readonly container: boolean;
+  /** On the overlay, in CIDR notation. */
+  readonly addresses: readonly string[];
+}
+
+/** @param words address arguments; none: the default subnet */
+export function addressForm(words: readonly string[]): URLSearchParams {
+  return new URLSearchParams(words.map((word): [string, string] => ["address", word]));
+}
+
+/** Attaches, and prints warnings on standard error. @returns addresses in CIDR notation @throws WeaveError */
+export async function attach(target: string, form: URLSearchParams): Promise<readonly string[]> {
+  const call = { method: "POST", path: pathOf(target), form };
+  const holder = async () => (target === EXPOSED ? EXPOSED : (await attachmentInfo(target)).ident);
+  const { addresses, warnings } = await callJson<{ addresses: string[]; warnings: string[] }>(call, (options: Call) =>
+    patiently(holder, options),
+  );
+  for (const warning of warnings) process.stderr.write(`${warning}\n`);
+  return addresses;
+}
+
+/** @returns addresses in CIDR notation @throws WeaveError */
+export async function detach(target: string, form: URLSearchParams): Promise<readonly string[]> {
+  const path = `${pathOf(target)}?${form}`;
+  return (await callJson<{ addresses: string[] }>({ method: "DELETE", path })).addresses;
+}
+
+/** @throws WeaveError when there is no such target */
+export const attachmentInfo = (target: string): Promise<AttachmentInfo> => callJson({ path: pathOf(target) });
+
+/** What the router calls a target that was typed: `self` is this command's own process. */
+const pathOf = (target: string): string =>
+  `/attachments/${encodeURIComponent(target.replace(/^\/proc\/self\//, `/proc/${process.pid}/`))}`;

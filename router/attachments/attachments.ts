@@ -1,0 +1,245 @@
+import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { type HostsFile, writeHostsFile } from "#router/attachments/hosts-file.js";
+import { type AttachmentIpam, AttachmentLeases, cancelled, type LeaseRequest } from "#router/attachments/leases.js";
+import { AttachmentNames, type AttachmentNameserver } from "#router/attachments/names.js";
+import type { Exposure } from "#router/exposure/exposure.js";
+import { parseCidr } from "#src/address.js";
+import type { AddressArgument } from "#src/address-argument.js";
+import { errorText, WeaveError } from "#src/errors.js";
+import { EXPOSED } from "#src/ident.js";
+import { KeyedQueue } from "#src/keyed-queue.js";
+import { inspectNamespace } from "#src/linux/netns/inspect.js";
+import type { Netns } from "#src/linux/netns/netns.js";
+import { networkFiles } from "#src/linux/netns/proc-net.js";
+import { attachNamespace, CONTAINER_IFNAME, detachNamespace } from "#src/linux/netns/veth.js";
+import type { Log } from "#src/log.js";
+import { Resources } from "#src/resources.js";
+
+/** Each step of an attachment that fails is undone within this time: a busy host needs seconds for one `ip`. */
+const UNDO_MS = 10_000;
+
+export interface AttachmentsDeps {
+  /** Undefined when address allocation is off. */
+  readonly ipam: AttachmentIpam | undefined;
+  /** Undefined when weaveDNS is off. */
+  readonly names: AttachmentNameserver | undefined;
+  readonly exposure: Pick<Exposure, "expose" | "hide" | "addresses">;
+  /** Addresses of the hosts that this one is connected to: routes to them must stay. */
+  readonly connectedHosts: () => readonly string[];
+  readonly log: Log;
+}
+
+export interface AttachmentsOptions {
+  readonly bridge: string;
+  /** MTU of the bridge, in bytes. */
+  readonly mtu: number;
+}
+
+/** A name for the addresses of an attachment. */
+export interface AttachmentName {
+  readonly fqdn: string;
+  /** False: weaveDNS may be off. */
+  readonly required: boolean;
+}
+
+interface AddressRequest {
+  readonly wanted: readonly AddressArgument[];
+  /** Limit for the wait for an address; undefined: none. */
+  readonly timeoutMs: number | undefined;
+  /** Aborted when the client has gone away: the wait ends. */
+  readonly signal: AbortSignal;
+  readonly name?: AttachmentName | undefined;
+  /** Receives what succeeds, but may surprise the user. */
+  readonly warn?: (text: string) => void;
+  /** Put before the message of an error about an address that was named. */
+  readonly claimPrefix?: string;
+}
+
+/** A network namespace to be attached. */
+export interface NamespaceRequest extends AddressRequest {
+  /** Holder of the addresses and names. */
+  readonly ident: string;
+  readonly netns: Netns;
+  /** First process of a container that the Docker integration attaches: one that is attached already stays as it is. */
+  readonly pid?: number;
+  readonly multicastRoute: boolean;
+  /** Undefined: the file stays as it is. */
+  readonly hostsFile: HostsFile | undefined;
+  /** True: a hosts file that cannot be written fails the attachment; otherwise it is logged. */
+  readonly hostsFileRequired?: boolean;
+}
+
+/** The host itself is to have addresses on the overlay. */
+export interface HostRequest extends AddressRequest {
+  readonly masquerade: boolean;
+}
+
+/**
+ * Attaches network namespaces, and the host itself, to the overlay: addresses, hosts file, interface, names. When a step fails, the
+ * steps before it are undone. A router that ends midway leaves a state that the same request completes. Requests about one namespace are
+ * served one after another.
+ */
+export class Attachments {
+  readonly #deps: AttachmentsDeps;
+  readonly #options: AttachmentsOptions;
+  readonly #leases: AttachmentLeases;
+  readonly #names: AttachmentNames;
+  readonly #queue = new KeyedQueue();
+
+  constructor(deps: AttachmentsDeps, options: AttachmentsOptions) {
+    this.#deps = deps;
+    this.#options = options;
+    this.#leases = new AttachmentLeases(deps.ipam, options.bridge, deps.log);
+    this.#names = new AttachmentNames(deps.names);
+  }
+
+  /** See {@link AttachmentNames.qualified}. */
+  qualified(name: string): string {
+    return this.#names.qualified(name);
+  }
+
+  /**
+   * Attaches a namespace. Repeating it changes nothing; more addresses are added.
+   *
+   * @returns its addresses among those that were asked for, in CIDR notation
+   * @throws WeaveError; then it has what it had before
+   */
+  attach(request: NamespaceRequest): Promise<readonly string[]> {
+    const { ident, netns, pid } = request;
+    return this.#transaction(keyOf(netns), request, ident, async (undo) => {
+      const present = await addressesIn(netns, pid);
+      const addresses = await this.#leases.obtain(leaseRequest(request, ident, true), present, undo);
+      this.#writeHostsFile(request, addresses, undo);
+      // The interface is the last that a container waits for; it is complete already when only the router has restarted.
+      if (pid === undefined || !addresses.every((cidr) => present.includes(cidr)))
+        await this.#makeInterface(request, addresses, present, undo);
+      this.#register(ident, request.name, addresses, undo);
+      return addresses;
+    });
+  }
+
+  /**
+   * Takes addresses away from a namespace, and with the last one its interface.
+   *
+   * @returns the addresses, in CIDR notation
+   * @throws WeaveError; then a repetition takes the rest away
+   */
+  detach(request: Pick<NamespaceRequest, "ident" | "netns" | "wanted" | "signal">): Promise<readonly string[]> {
+    const { ident, netns, wanted } = request;
+    return this.#transaction(keyOf(netns), request, ident, async () => {
+      const addresses = this.#leases.held(ident, wanted);
+      await detachNamespace(netns, addresses);
+      this.#giveUp(ident, addresses);
+      return addresses;
+    });
+  }
+
+  /** As {@link attach}, for the host itself. */
+  expose(request: HostRequest): Promise<readonly string[]> {
+    const { exposure, connectedHosts } = this.#deps;
+    return this.#transaction(EXPOSED, request, EXPOSED, async (undo) => {
+      const before = exposure.addresses;
+      const addresses = await this.#leases.obtain(leaseRequest(request, EXPOSED, false), before, undo);
+      for (const cidr of addresses) {
+        if (!before.includes(cidr)) undo.add(`exposed ${cidr}`, () => exposure.hide(parseCidr(cidr)));
+        try {
+          await exposure.expose(parseCidr(cidr), request.masquerade, connectedHosts());
+        } catch (error) {
+          const code = error instanceof WeaveError ? error.code : "WEAVE_API";
+          throw new WeaveError(code, `unable to expose: ${errorText(error)}`, { cause: error });
+        }
+      }
+      this.#register(EXPOSED, request.name, addresses, undo);
+      return addresses;
+    });
+  }
+
+  /** As {@link detach}, for the host itself. */
+  hide(request: Pick<HostRequest, "wanted" | "signal">): Promise<readonly string[]> {
+    return this.#transaction(EXPOSED, request, EXPOSED, async () => {
+      const addresses = this.#leases.held(EXPOSED, request.wanted);
+      for (const cidr of addresses) await this.#deps.exposure.hide(parseCidr(cidr));
+      this.#giveUp(EXPOSED, addresses);
+      return addresses;
+    });
+  }
+
+  /** Runs work in its turn, and undoes it when it fails. */
+  #transaction(
+    key: string,
+    { signal }: { readonly signal: AbortSignal },
+    ident: string,
+    work: (undo: Resources) => Promise<readonly string[]>,
+  ): Promise<readonly string[]> {
+    const task = async () => {
+      const undo = new Resources(this.#deps.log, UNDO_MS);
+      try {
+        return await work(undo);
+      } catch (error) {
+        await undo.release();
+        throw error;
+      }
+    };
+    return this.#queue.run(key, task, signal, () => cancelled(ident));
+  }
+
+  #writeHostsFile(request: NamespaceRequest, addresses: readonly string[], undo: Resources): void {
+    const { hostsFile, hostsFileRequired, ident } = request;
+    if (hostsFile === undefined) return;
+    try {
+      const before = readFileSync(hostsFile.path);
+      undo.add("hosts file", () => writeFileSync(hostsFile.path, before));
+      writeHostsFile(hostsFile, addresses);
+    } catch (error) {
+      if (hostsFileRequired) throw error;
+      this.#deps.log.warn("/etc/hosts of a container was not rewritten", { container: ident, why: errorText(error) });
+    }
+  }
+
+  async #makeInterface(
+    { ident, netns, multicastRoute }: NamespaceRequest,
+    addresses: readonly string[],
+    present: readonly string[],
+    undo: Resources,
+  ): Promise<void> {
+    checkIsThere(netns);
+    const added = addresses.filter((cidr) => !present.includes(cidr));
+    // Before it is made: a script that fails midway leaves some of the addresses.
+    undo.add("interface", () => detachNamespace(netns, added));
+    await attachNamespace(netns, { ...this.#options, addresses, multicastRoute });
+    this.#deps.log.info("a namespace is on the network", { holder: ident.slice(0, 12), addresses });
+  }
+
+  #register(ident: string, name: AttachmentName | undefined, addresses: readonly string[], undo: Resources): void {
+    if (name !== undefined) this.#names.register({ ident, ...name }, addresses, undo);
+  }
+
+  #giveUp(ident: string, addresses: readonly string[]): void {
+    this.#names.unregister(ident, addresses);
+    this.#leases.release(ident, addresses);
+  }
+}
+
+const keyOf = ({ inode }: Netns): string => `netns ${inode}`;
+
+const leaseRequest = (request: AddressRequest, ident: string, isContainer: boolean): LeaseRequest => ({
+  ident,
+  isContainer,
+  wanted: request.wanted,
+  timeoutMs: request.timeoutMs,
+  signal: request.signal,
+  warn: request.warn ?? (() => {}),
+  claimPrefix: request.claimPrefix ?? "",
+});
+
+/** Addresses that a namespace has by an earlier attachment, in CIDR notation. @throws when its process has ended */
+async function addressesIn(netns: Netns, pid: number | undefined): Promise<readonly string[]> {
+  if (pid !== undefined) return networkFiles(pid).addressesOf(CONTAINER_IFNAME) ?? [];
+  return (await inspectNamespace(netns))?.addresses ?? [];
+}
+
+/** While an attachment waited for its address its process may have ended, and another one have its id. @throws WEAVE_NAMESPACE */
+function checkIsThere({ path, inode }: Netns): void {
+  if (statSync(path, { throwIfNoEntry: false })?.ino !== inode)
+    throw new WeaveError("WEAVE_NAMESPACE", `the network namespace ${path} has ended`);
+}

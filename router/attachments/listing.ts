@@ -1,0 +1,86 @@
+import { findAttachmentTarget, type InspectContainer } from "#router/attachments/attachment-target.js";
+import { errorText } from "#src/errors.js";
+import { EXPOSED } from "#src/ident.js";
+import { findBridge } from "#src/linux/links/bridge.js";
+import { ipv4Of, type Link } from "#src/linux/links/links.js";
+import {
+  type BridgeInterface,
+  bridgeInterfacesIn,
+  bridgePorts,
+  listNamespaces,
+  type OwnedNetns,
+} from "#src/linux/netns/inspect.js";
+import { NETNS_FOLDER, type Netns, netnsIdent } from "#src/linux/netns/netns.js";
+
+/** Columns that `weave ps` has for an id: a longer name of a namespace is not shown. */
+const SHORT_ID = 12;
+/** Namespaces that are inspected at the same time. */
+const AT_ONCE = 8;
+
+/** An interface on the bridge. */
+export interface ListedAttachment extends BridgeInterface {
+  /** Full id of a container, name of a namespace if it is short, otherwise the holder's id; or the id that was asked for. */
+  readonly id: string;
+}
+
+export interface AttachmentListing {
+  readonly attachments: readonly ListedAttachment[];
+  /** Ids that were asked for and are not on this host, and why. */
+  readonly missing: readonly { readonly id: string; readonly why: string }[];
+}
+
+/**
+ * Lists what is on the bridge of this host: the host itself, and namespaces attached by weave or by Docker's plugin.
+ *
+ * @param ids containers or namespaces; none: all. One that is not attached is not listed, and not missing
+ */
+export async function listAttachments(
+  bridgeName: string,
+  ids: readonly string[],
+  inspect: InspectContainer | undefined,
+): Promise<AttachmentListing> {
+  const bridge = await findBridge(bridgeName);
+  if (bridge === undefined) return { attachments: [], missing: [] };
+  const ports = await bridgePorts(bridge.ifname);
+  const host = { id: EXPOSED, mac: bridge.address, addresses: ipv4Of(bridge) };
+  if (ids.length === 0) return { attachments: [host, ...(await listAll(ports))], missing: [] };
+  const attachments: ListedAttachment[] = [];
+  const missing: { id: string; why: string }[] = [];
+  for (const id of ids) {
+    if (id === EXPOSED) {
+      attachments.push(host);
+      continue;
+    }
+    try {
+      const netns = await findListed(id, inspect);
+      for (const each of await bridgeInterfacesIn(netns, ports)) attachments.push({ id, ...each });
+    } catch (error) {
+      missing.push({ id, why: errorText(error) });
+    }
+  }
+  return { attachments, missing };
+}
+
+async function listAll(ports: readonly Link[]): Promise<ListedAttachment[]> {
+  const all = listNamespaces();
+  const found: ListedAttachment[] = [];
+  for (let at = 0; at < all.length; at += AT_ONCE) {
+    const some = all.slice(at, at + AT_ONCE);
+    const interfaces = await Promise.all(some.map(({ netns }) => bridgeInterfacesIn(netns, ports)));
+    for (const [index, each] of interfaces.entries())
+      found.push(...each.map((one) => ({ id: idOf(some[index]), ...one })));
+  }
+  return found;
+}
+
+function idOf({ netns, container }: OwnedNetns): string {
+  if (container !== undefined) return container;
+  const name = netns.path.startsWith(`${NETNS_FOLDER}/`) ? netns.path.slice(NETNS_FOLDER.length + 1) : undefined;
+  return name !== undefined && name.length <= SHORT_ID ? name : netnsIdent(netns);
+}
+
+/** By an id of the listing, or as {@link findAttachmentTarget}. */
+async function findListed(id: string, inspect: InspectContainer | undefined): Promise<Netns> {
+  const listed = listNamespaces().find((each) => idOf(each) === id || netnsIdent(each.netns) === id);
+  return listed?.netns ?? (await findAttachmentTarget(id, inspect)).netns;
+}

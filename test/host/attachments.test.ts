@@ -1,0 +1,201 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Host, hostTestsImpossible, inLab, type Namespace, until } from "#test/lab/lab.js";
+
+const skip = hostTestsImpossible() ?? false;
+
+/** Addresses of a container's interface, in CIDR notation; none when it has no interface. */
+async function addressesOf(container: Namespace): Promise<string[]> {
+  const { stdout } = await container.run("ip", "-o", "-4", "address", "show", "dev", "ethwe");
+  return [...stdout.matchAll(/inet (\S+)/g)].map(([, cidr]) => cidr).sort();
+}
+
+/** Every step of an attachment is there: addresses, the route for multicast, and the last step's flag. */
+async function isComplete(container: Namespace): Promise<boolean> {
+  const link = (await container.run("ip", "link", "show", "dev", "ethwe")).stdout;
+  const routes = (await container.run("ip", "route", "show")).stdout;
+  return (await addressesOf(container)).length > 0 && /[<,]DYNAMIC[,>]/.test(link) && /224\.0\.0\.0\/4/.test(routes);
+}
+
+/** Addresses that are allocated, of all holders. */
+async function allocated(host: Host): Promise<string[]> {
+  const { owned } = JSON.parse((await host.api("GET", "/ip")).body) as { owned: { addrs: string[] }[] };
+  return owned.flatMap(({ addrs }) => addrs).sort();
+}
+
+test(
+  "attaches and detaches of one namespace at the same time happen one after another",
+  { skip, timeout: 180_000 },
+  () =>
+    inLab(1, async ({ hosts: [h1] }) => {
+      await h1.launch("--ipalloc-init", "consensus=1");
+      const container = await h1.container("a");
+      const target = `netns:${container.ns}`;
+      const same = await Promise.all(Array.from({ length: 4 }, () => h1.weave("attach", target)));
+      const [first] = same;
+      assert.deepEqual([first.code, first.stderr], [0, ""]);
+      for (const each of same) assert.deepEqual(each, first, "all have the one address");
+      assert.equal((await addressesOf(container)).length, 1);
+      for (let round = 0; round < 4; round++) {
+        const words = ["attach", "detach", "attach", "detach", "attach"].slice(0, 4 + (round % 2));
+        const results = await Promise.all(words.map((word) => h1.weave(word, target)));
+        assert.deepEqual(
+          results.map(({ code, stderr }) => [code, stderr]),
+          words.map(() => [0, ""]),
+        );
+        // In whatever order they came: what is held is what the interface has.
+        assert.deepEqual(await allocated(h1), await addressesOf(container));
+      }
+      await h1.ok("attach", target);
+      assert.ok(await isComplete(container));
+      // Different namespaces do not wait for one another, and none gets another's address.
+      const others = await Promise.all(["b", "c", "d"].map((name) => h1.attachAny(name)));
+      assert.equal(new Set(others.map(({ address }) => address)).size, 3);
+    }),
+);
+
+test(
+  "an attachment that fails late leaves nothing: no address, no interface, no name",
+  { skip, timeout: 120_000 },
+  () =>
+    inLab(1, async ({ hosts: [h1] }) => {
+      await h1.launch("--ipalloc-init", "consensus=1");
+      await h1.ok("prime");
+      const container = await h1.container("a");
+      const target = `netns:${container.ns}`;
+      await h1.must("ip", "link", "delete", "dev", "weave");
+      const failed = await h1.weave("attach", target, "--name", "app");
+      assert.equal(failed.code, 1);
+      assert.notEqual(failed.stderr, "");
+      assert.deepEqual([await allocated(h1), await addressesOf(container)], [[], []]);
+      assert.doesNotMatch((await h1.weave("status", "dns")).stdout, /app/);
+      await until(
+        "the bridge is back",
+        async () => (await h1.run("ip", "link", "show", "dev", "weave")).code === 0,
+        30_000,
+      );
+      // With an address before, which it keeps, and one more that is refused: another holder has it.
+      const kept = (await h1.ok("attach", target)).trim();
+      await h1.ok("expose", "10.32.7.7/12");
+      const refused = await h1.weave("attach", "10.32.7.6/12", "10.32.7.7/12", target);
+      assert.match(refused.stderr, /^Unable to claim: address 10\.32\.7\.7 is already owned by weave:expose/);
+      assert.deepEqual(await addressesOf(container), [`${kept}/12`]);
+      assert.deepEqual(await allocated(h1), [`${kept}/12`, "10.32.7.7/12"].sort());
+      assert.ok(await isComplete(container));
+    }),
+);
+
+test(
+  "a client that goes away cancels its wait for an address, and the next one in line is served",
+  { skip, timeout: 120_000 },
+  () =>
+    inLab(1, async ({ hosts: [h1] }) => {
+      // Alone it is no majority of three: there is no first division, and every address waits.
+      await h1.launch("--ipalloc-init", "consensus=3");
+      const container = await h1.container("a");
+      const target = `netns:${container.ns}`;
+      const waiting = async () => (await h1.api("GET", "/ipinfo/waiting")).body;
+      const [program, ...words] = [process.execPath, "-e", ATTACH_RAW, `${h1.runDir}/control.sock`, target];
+      const child = h1.spawn([program, ...words]);
+      await until("it waits", async () => (await waiting()) !== "", 20_000);
+      // The second waits for its turn; it has a limit of its own, which begins with its turn.
+      const second = h1.weave("attach", "--timeout", "1", target);
+      await sleep(500);
+      child.kill("SIGKILL");
+      const { code, stderr } = await second;
+      assert.equal(code, 1);
+      assert.match(stderr, /after 1 s it still waits for/);
+      assert.equal(await waiting(), "");
+      assert.deepEqual([await allocated(h1), await addressesOf(container)], [[], []]);
+    }),
+);
+
+/** A client of the API that waits: SOCKET TARGET. */
+const ATTACH_RAW = `
+const [socketPath, target] = process.argv.slice(1);
+require("node:http").request({ socketPath, method: "POST", path: "/attachments/" + encodeURIComponent(target) }).end();
+`;
+
+test(
+  "a router that is killed in the middle of an attachment leaves none that a repeated attach does not complete",
+  { skip, timeout: 240_000 },
+  () =>
+    inLab(1, async ({ hosts: [h1] }) => {
+      await h1.launch("--ipalloc-init", "consensus=1");
+      await h1.ok("prime");
+      for (const delay of [0, 20, 40, 70, 110]) {
+        const container = await h1.container(`k${delay}`);
+        const target = `netns:${container.ns}`;
+        const child = h1.spawn([process.execPath, "-e", ATTACH_RAW, `${h1.runDir}/control.sock`, target]);
+        await sleep(60 + delay);
+        process.kill(h1.routerPid!, "SIGKILL");
+        await until("the router is back", async () => (await h1.weave("status")).code === 0, 30_000);
+        child.kill();
+        const address = (await h1.ok("attach", target)).trim();
+        assert.deepEqual(await addressesOf(container), [`${address}/12`], `killed after ${delay} ms`);
+        assert.ok(await isComplete(container), `killed after ${delay} ms`);
+        assert.ok((await allocated(h1)).includes(`${address}/12`));
+        const pair = (await h1.must("bridge", "-d", "link", "show"))
+          .split("\n")
+          .filter((line) => line.includes("vethwepl"));
+        assert.equal(pair.length > 0, true);
+      }
+      const list = await h1.ok("ps");
+      assert.equal(list.trim().split("\n").length, 6, list);
+    }),
+);
+
+test("the API of attachments: who may use it, what it answers, and what it refuses", { skip, timeout: 120_000 }, () =>
+  inLab(1, async ({ hosts: [h1] }) => {
+    await h1.launch("--ipalloc-init", "consensus=1", "--status-addr", "127.0.0.1:6782");
+    const container = await h1.container("a");
+    const path = `/attachments/${encodeURIComponent(`netns:${container.ns}`)}`;
+    const made = await h1.api("POST", `${path}?address=10.32.0.7/12&address=net:default`);
+    assert.deepEqual(
+      [made.status, JSON.parse(made.body)],
+      [200, { addresses: ["10.32.0.1/12", "10.32.0.7/12"], warnings: [] }],
+    );
+    const info = JSON.parse((await h1.api("GET", path)).body);
+    assert.deepEqual([info.container, info.addresses.sort()], [false, ["10.32.0.1/12", "10.32.0.7/12"]]);
+    const { attachments } = JSON.parse((await h1.api("GET", "/attachments")).body);
+    assert.deepEqual(
+      attachments.map(({ id }: { id: string }) => id),
+      ["weave:expose", container.ns.length <= 12 ? container.ns : info.ident],
+    );
+    for (const [call, status, why] of [
+      [`POST ${path}?address=nonsense`, 400, /"nonsense" is no address/],
+      [`POST ${path}?timeout=-1`, 400, /invalid timeout/],
+      [`POST ${path}?${"address=10.32.0.9/12&".repeat(300)}`, 400, /more than 256 values of address/],
+      [`POST ${path}?rewrite-hosts=true`, 500, /a namespace has no \/etc\/hosts/],
+      [`POST ${path}?name=a..b`, 400, /a\.\.b/],
+      [`DELETE ${path}?address=nonsense`, 400, /is no address/],
+      ["POST /attachments/netns:none", 404, /network namespace netns:none not found/],
+      ["POST /attachments/netns:..%2Fx", 404, /invalid name of a network namespace/],
+      ["POST /attachments/%2Fetc%2Fpasswd", 404, /\/etc\/passwd is no network namespace/],
+      [`POST /attachments/${process.pid === 1 ? 2 : 1}?address=10.32.0.9/12`, 404, /host network namespace|no process/],
+      [`GET /attachments/${"x".repeat(5_000)}`, 404, /too long/],
+      [`PUT ${path}`, 405, /Not Allowed/],
+    ] as const) {
+      const [method, url] = call.split(" ");
+      const reply = await h1.api(method, url);
+      assert.equal(reply.status, status, `${call.slice(0, 80)}: ${reply.body}`);
+      assert.match(reply.body, why);
+    }
+    assert.deepEqual(await addressesOf(container), ["10.32.0.1/12", "10.32.0.7/12"], "as before");
+    const status = async (method: string, url: string) =>
+      (await h1.must("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-X", method, url)).trim();
+    for (const [method, url] of [
+      ["GET", "/attachments"],
+      ["GET", path],
+      ["POST", path],
+      ["DELETE", path],
+    ]) {
+      assert.equal(await status(method, `http://127.0.0.1:6784${url}`), "403", `${method} by TCP without the token`);
+      assert.equal(await status(method, `http://127.0.0.1:6782${url}`), "404", `${method} at the status port`);
+    }
+    const gone = await h1.api("DELETE", `${path}?address=net:default&address=10.32.0.7/12`);
+    assert.equal(gone.status, 200);
+    assert.deepEqual([await addressesOf(container), await allocated(h1)], [[], []]);
+  }),
+);

@@ -1,0 +1,49 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { KeyedQueue } from "#src/keyed-queue.js";
+
+test("tasks of one key run one after another in their order, also after one that fails; other keys do not wait", async () => {
+  const queue = new KeyedQueue();
+  const events: string[] = [];
+  const task =
+    (name: string, ms: number, fails = false) =>
+    async () => {
+      events.push(`${name} begins`);
+      await sleep(ms);
+      events.push(`${name} ends`);
+      if (fails) throw new Error(name);
+      return name;
+    };
+  const results = await Promise.allSettled([
+    queue.run("a", task("a1", 30, true)),
+    queue.run("a", task("a2", 1)),
+    queue.run("b", task("b1", 10)),
+  ]);
+  assert.deepEqual(
+    results.map((result) => (result.status === "fulfilled" ? result.value : result.reason.message)),
+    ["a1", "a2", "b1"],
+  );
+  assert.deepEqual(events, ["a1 begins", "b1 begins", "b1 ends", "a1 ends", "a2 begins", "a2 ends"]);
+  await sleep(0);
+  assert.equal(queue.size, 0, "a key without tasks takes no memory");
+});
+
+test("a task whose signal is aborted before its turn never begins", async () => {
+  const queue = new KeyedQueue();
+  const stop = new AbortController();
+  const first = queue.run("a", () => sleep(20));
+  let began = false;
+  const second = queue.run(
+    "a",
+    async () => {
+      began = true;
+    },
+    stop.signal,
+    () => new Error("gone away"),
+  );
+  stop.abort();
+  await assert.rejects(second, { message: "gone away" });
+  await first;
+  assert.ok(!began);
+});
