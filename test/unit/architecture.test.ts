@@ -93,3 +93,37 @@ test("mesh, ipam and dns use no clock, timer, randomness or socket of their own"
     .filter(({ line }) => !/^\s*(?:\/?\*|\/\/)/.test(line) && IMPURE.test(line));
   assert.deepEqual(impure, []);
 });
+
+/** Commands that work without a router; cli/support/without-router.ts gives the reason of each. */
+const WITHOUT_ROUTER = [
+  "cli/commands/docker-bridge-ip.ts",
+  "cli/commands/launch.ts",
+  "cli/commands/reset.ts",
+  "cli/commands/setup.ts",
+  "cli/launch/check-engine.ts",
+  "cli/launch/docker-options.ts",
+  "cli/launch/launch-flags.ts",
+  "cli/support/leave-docker.ts",
+  "cli/support/without-router.ts",
+];
+
+test("commands are clients of the router: only those that work without one touch the host or Docker", () => {
+  const touching = [...graph]
+    .filter(
+      ([file, targets]) => folderOf(file) === "cli" && targets.some((target) => /^(src\/linux|docker)\//.test(target)),
+    )
+    .map(([file]) => file);
+  assert.deepEqual(touching.sort(), WITHOUT_ROUTER);
+});
+
+test("each command has a file of its name, and each file of a command is one", () => {
+  const files = readdirSync(join(root, "cli/commands")).map((name) => name.replace(/\.ts$/, ""));
+  const loaded = [
+    ...sources.get("cli/main.ts")!.matchAll(/"?([\w-]+)"?: \(\) => import\("#cli\/commands\/([\w-]+)\.js"\)/g),
+  ];
+  assert.deepEqual(
+    loaded.map(([, name]) => name),
+    loaded.map(([, , file]) => file),
+  );
+  assert.deepEqual(loaded.map(([, , file]) => file).sort(), files.sort());
+});
