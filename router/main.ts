@@ -18,7 +18,7 @@ import { Resources } from "#src/resources.js";
 import { requireRoot } from "#src/root.js";
 import { settledWithin } from "#src/time-limit.js";
 
-/** After this time the router ends with whatever has not stopped: everything that must not be lost is on disk already. */
+/** After this time the router ends, even if a part has not stopped: everything that must not be lost is on disk already. */
 const STOP_MS = 2_000;
 /** What a failed start has made is released in this time, or left: the next start, or `weave reset`, deals with it. */
 const UNDO_MS = 1_000;
@@ -38,7 +38,7 @@ class RouterProcess {
   readonly #problems = new Problems();
   readonly #target: LogTarget;
   readonly #log: Log;
-  /** Listeners for clients: opened first, and closed first, so that no request meets a router that is half there. */
+  /** Listeners for clients: opened first, and closed first, so that no request reaches a router that is being taken apart. */
   readonly #doors: Resources;
   #ending = false;
   #router: Router | undefined;
@@ -129,7 +129,7 @@ class RouterProcess {
     this.#end(1);
   }
 
-  /** The router must not go on after this error: a new process starts from what is on disk. */
+  /** The router must not go on after this error: a new process starts from the database. */
   #fatal(error: unknown): void {
     // The first error is the cause.
     if (this.#ending) return;

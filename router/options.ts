@@ -73,7 +73,7 @@ const broken = (why: string): WeaveError =>
   new WeaveError("WEAVE_FLAG_INVALID", why, { next: "Write it again with 'weave launch'." });
 
 /**
- * The options as the router works with them. Checks what no row can: the peers, and flags that contradict one another.
+ * The options as the router works with them. Checks the peers, and flags that contradict one another: no row of a flag can.
  *
  * @throws WEAVE_FLAG_INVALID, WEAVE_PEER_INVALID
  */

@@ -11,7 +11,7 @@ export interface Request<Name extends string = string> {
   /** Query and form body together. */
   readonly form: URLSearchParams;
   readonly accept: string;
-  /** Aborted when the client has gone: a result is of no use any more. */
+  /** Aborted when the client has gone: no result is needed any more. */
   readonly signal: AbortSignal;
 }
 
@@ -65,7 +65,7 @@ export function route<Path extends string>(
   };
 }
 
-/** A GET that changes nothing, for everybody who reaches the status port. */
+/** A GET that changes nothing, for any client that reaches the status port. */
 export const statusRoute = <Path extends string>(path: Path, handle: Handler<Names<Path>>): Route =>
   route(`GET ${path}`, handle as Handler<string>, { scope: "status" });
 

@@ -68,13 +68,13 @@ export class Router {
  * The order of a start, and in reverse of a stop:
  * 1. the database, for everything reads it, and what it holds may be damaged;
  * 2. the ports, before anything is made on the host: one in use is the commonest reason for a start to fail;
- * 3. frame path, then mesh: a neighbour needs somewhere to send frames to. Peers are neither accepted nor dialled yet;
+ * 3. frame path, then mesh: a neighbour needs a session of the frame path. Peers are neither accepted nor dialled yet;
  * 4. exposed addresses and firewall, then the host's links: containers may have been taken off the bridge meanwhile, and must
- *    be back on it before it is decided which of them live;
- * 5. addresses and names, then the containers' namespaces: each learns which of its containers have ended;
- * 6. Docker, which brings requests for addresses: those in use on this host must be known by then;
+ *    be back before the next step, which finds out which of them still run;
+ * 5. addresses and names, then the containers' namespaces: both are notified of containers that have ended;
+ * 6. Docker, whose clients request addresses: those in use on this host must be known by then;
  * 7. peers: the first message from one finds all channels open.
- * At a stop the mesh says farewell while its sockets are open, and the database closes last.
+ * At a stop the mesh notifies its peers while its sockets are open, and the database closes last.
  */
 async function startServices(start: RouterStart, context: StartContext): Promise<readonly Service[]> {
   const { options, docker, restarted, onFatal } = start;
@@ -95,7 +95,7 @@ async function startServices(start: RouterStart, context: StartContext): Promise
   await watchHost({
     ...context,
     expected: { bridge, mac: self, mtu, tap: TAP_NAME },
-    repairOthers: (links) => exposure.lookAfter(links),
+    repairOthers: (links) => exposure.repair(links),
     onTapGone: onFatal,
   });
 

@@ -1,7 +1,7 @@
 import type { Route } from "#router/route.js";
 
 /**
- * One feature of the router, as the control API sees it. Everything is optional: a feature has what it needs. The API loops
+ * One feature of the router, as the control API sees it. Every part is optional. The API loops
  * over the services in their order, and knows nothing else of them; `router.ts` makes them, and the stack of resources
  * ({@link Resources}) ends them.
  */

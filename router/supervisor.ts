@@ -9,19 +9,19 @@ import { systemRandom } from "#src/random.js";
 
 /**
  * Keeps a router running: `node router/supervisor.js [--no-restart]`, started by `weave launch` and detached from it. A router that
- * ends is started again, at once the first time and then after longer and longer waits; so is one that could not be started for want of
- * its program (during an upgrade), of memory or of processes. One that was never ready at its first start is not: `weave launch` waits
- * for it, and prints why.
+ * ends is restarted, immediately the first time and then after longer and longer delays; so is a router that could not be started for lack of
+ * its program (during an upgrade), memory or processes. A router that was not ready at its first start is not restarted: `weave launch` waits
+ * for it, and prints the reason.
  */
 
 const RESTART: BackoffPolicy = { firstMs: 50, factor: 2, lastMs: 30_000, spread: 0 };
-/** A router that ran this long was sound: its next failure is a first one. */
+/** A router that has run for this time was stable: the delays start again from the first. */
 const SOUND_MS = 60_000;
-/** A router ends by itself within two seconds of SIGTERM; one that does not is ended. */
+/** A router ends by itself within two seconds of SIGTERM; otherwise it is killed. */
 const STOP_MS = 3_000;
-/** The last words of a router: of an error that Node prints, the end says the most. */
+/** Kept of a router's standard error: of an error that Node prints, the end has the most information. */
 const WORDS_CHARS = 2_048;
-/** What a router said just before its end may arrive after the news of it. */
+/** Standard error of a router may arrive this long after its exit. */
 const WORDS_MS = 200;
 
 class Supervisor {
@@ -82,17 +82,17 @@ class Supervisor {
     this.#child = undefined;
     const { restarted, began, pid, code, why } = end;
     if (this.#stopping) return this.#exit(0);
-    // Somebody ended the router itself, and it ended well.
+    // A user or program stopped the router process itself, and it stopped cleanly.
     if (code === 0) return this.#exit(0);
     const ready = pid !== undefined && this.#wasReady(pid);
     if (!this.#restart || !(restarted || ready)) {
-      this.#say("error", ready ? "the router has ended" : "the router did not start", { why });
+      this.#report("error", ready ? "the router has ended" : "the router did not start", { why });
       this.#note(ready ? `The router has ended: ${why}` : why);
       return this.#exit(code);
     }
     if (Date.now() - began >= SOUND_MS) this.#backoff.reset();
     const delay = this.#backoff.next();
-    this.#say("error", "the router has ended; it is started again", { why, afterMs: delay });
+    this.#report("error", "the router has ended; it is started again", { why, afterMs: delay });
     this.#note(why);
     setTimeout(() => {
       if (!this.#stopping) this.#start(true);
@@ -104,7 +104,7 @@ class Supervisor {
     try {
       return namesPid(routerFile(this.#run), pid);
     } catch {
-      // No descriptors, say: it is better to try once too often.
+      // No descriptors, for example: one restart too many is better than none.
       return true;
     }
   }
@@ -116,7 +116,7 @@ class Supervisor {
     if (child === undefined) return this.#exit(0);
     child.kill("SIGTERM");
     setTimeout(() => {
-      this.#say("warn", "the router did not end in time; it was killed", { ms: STOP_MS });
+      this.#report("warn", "the router did not end in time; it was killed", { ms: STOP_MS });
       child.kill("SIGKILL");
     }, STOP_MS);
   }
@@ -126,11 +126,11 @@ class Supervisor {
     try {
       writeFileSync(failureFile(this.#run), `${why}\n`, { mode: 0o600 });
     } catch (error) {
-      this.#say("warn", "cannot write why the router ended", { why: errorText(error) });
+      this.#report("warn", "cannot write why the router ended", { why: errorText(error) });
     }
   }
 
-  #say(level: "warn" | "error", message: string, fields: object): void {
+  #report(level: "warn" | "error", message: string, fields: object): void {
     this.#log.write(logLine(level, message, fields));
   }
 

@@ -8,7 +8,7 @@ export class Emitter<Events extends Record<keyof Events, readonly unknown[]>> {
   readonly #listeners = new Map<keyof Events, readonly ((...args: never) => void)[]>();
 
   /**
-   * Calls `listener` at each event from now on, after those that were added before it.
+   * Calls `listener` at each event from now on, after the listeners added before.
    *
    * @returns a function that ends this
    */
@@ -23,7 +23,7 @@ export class Emitter<Events extends Record<keyof Events, readonly unknown[]>> {
   }
 
   /**
-   * Calls the listeners of an event, in order. An error that one throws is the caller's, and ends the round.
+   * Calls the listeners of an event, in order. An error of a listener is thrown to the caller; the rest are not called then.
    *
    * @returns false when there was no listener
    */

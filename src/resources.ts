@@ -8,8 +8,7 @@ const LIMIT_MS = 1_000;
 export type Release = () => void | Promise<void>;
 
 /**
- * A stack of resources. What a start has made is released in reverse order, by a stop and by a start that fails alike, so
- * that there is no second list to keep in step.
+ * A stack of resources. A stop, and a start that fails, release them in reverse order: there is no second list to keep in step.
  */
 export class Resources {
   readonly #log: Log;
@@ -24,7 +23,7 @@ export class Resources {
   }
 
   /**
-   * Puts a resource on the stack. After {@link release} has begun it is released at once: its start came too late.
+   * Puts a resource on the stack. Once {@link release} has begun, it is released immediately: its start came too late.
    *
    * @param name for the log
    */
@@ -32,12 +31,12 @@ export class Resources {
     this.#push(name, release, false);
   }
 
-  /** As {@link add}, for what stays on the host when a start that succeeded is stopped. */
+  /** As {@link add}, for a resource that a failed start removes and a stop leaves on the host. */
   addUndo(name: string, undo: Release): void {
     this.#push(name, undo, true);
   }
 
-  /** The start has succeeded: what {@link addUndo} put on the stack stays. */
+  /** The start has succeeded: resources of {@link addUndo} are left on the host from now on. */
   commit(): void {
     const kept = this.#stack.filter(({ onlyOnFailure }) => !onlyOnFailure);
     this.#stack.splice(0, this.#stack.length, ...kept);

@@ -55,7 +55,8 @@ export class Ipam implements ContainerLifecycle {
   }
 
   /**
-   * Notes what is in use on this host: containers outlive the router, and its disk. What belongs to others is asked for.
+   * Records the addresses that containers of this host use: they outlive the router, and its disk. Addresses that other peers own
+   * are requested from them.
    *
    * @param exposed in CIDR notation
    * @param docker whether containers are known by Docker's ids
@@ -66,11 +67,15 @@ export class Ipam implements ContainerLifecycle {
       try {
         requests.found(ident, parseLease(cidr), container);
       } catch (error) {
-        this.#log.warn("an address is in use twice on this host", { ident, address: cidr, why: errorText(error) });
+        this.#log.warn("two containers of this host have the same address", {
+          ident,
+          address: cidr,
+          why: errorText(error),
+        });
       }
     };
     for (const cidr of exposed) note(EXPOSED, cidr, false);
-    /** In which namespace each address was found. */
+    /** The namespace of each address. */
     const found = new Map<string, Netns>();
     for (const { netns, container, addresses } of await attachedNamespaces()) {
       const ident = docker && container ? container : netnsIdent(netns);

@@ -7,7 +7,7 @@ import { type AttachedNetns, attachedNamespaces } from "#src/linux/netns/inspect
 import type { Netns } from "#src/linux/netns/netns.js";
 import type { Log } from "#src/log.js";
 
-/** After the host could not be looked at: nothing is freed meanwhile. */
+/** After a failed look at the host. No address is released in the meantime. */
 const RETRY_MS = 2_000;
 
 export interface LingeringAddressesDeps {
@@ -20,35 +20,35 @@ export interface LingeringAddressesDeps {
 
 /**
  * Addresses of containers that have ended, in network namespaces that have not: a sidecar (`--network container:app`), a pod,
- * or a container that was attached to another one's namespace. They are held until the namespace has them no more.
+ * or a container that was attached to another one's namespace. They are held for as long as the namespace has them.
  */
 export class LingeringAddresses {
-  readonly #parts: LingeringAddressesDeps;
-  /** Containers that have ended since the host was last looked at. */
+  readonly #deps: LingeringAddressesDeps;
+  /** Containers that have ended since the last look at the host. */
   readonly #ended = new Set<string>();
-  /** Containers for which it is looked at now. */
+  /** Containers that the current look at the host is about. */
   #judged = new Set<string>();
   /** Containers that have ended, and the namespace that still has their addresses. */
   readonly #kept = new Map<string, Netns>();
-  /** Namespaces with addresses of containers that run, it may be in another namespace. */
+  /** Namespaces with addresses of running containers, which may be in another namespace by now. */
   readonly #left = new Map<string, Netns>();
   #looking = false;
   #stopped = false;
 
-  constructor(parts: LingeringAddressesDeps) {
-    this.#parts = parts;
+  constructor(deps: LingeringAddressesDeps) {
+    this.#deps = deps;
   }
 
-  /** A container has ended. Its addresses are free after the grace, or held as long as a namespace has them. */
+  /** A container has ended. Its addresses are released after the grace period, or held for as long as a namespace has them. */
   ended(ident: string): void {
     if (this.#kept.has(ident)) return;
-    this.#parts.requests.ended(ident);
-    if (this.#parts.leases.get(ident) === undefined) return;
+    this.#deps.requests.ended(ident);
+    if (this.#deps.leases.get(ident) === undefined) return;
     this.#ended.add(ident);
     void this.look();
   }
 
-  /** A container runs (again): what an older namespace has of it is to be asked for by {@link takeLeft}. */
+  /** A container runs (again): {@link takeLeft} returns the older namespace that still has its addresses. */
   started(ident: string): void {
     this.#ended.delete(ident);
     this.#judged.delete(ident);
@@ -92,9 +92,9 @@ export class LingeringAddresses {
     if (this.#judged.size === 0) return;
     let namespaces: readonly AttachedNetns[];
     try {
-      namespaces = await (this.#parts.namespaces ?? attachedNamespaces)();
+      namespaces = await (this.#deps.namespaces ?? attachedNamespaces)();
     } catch (error) {
-      this.#parts.log.warn("it is not known whether a namespace still has the addresses of ended containers", {
+      this.#deps.log.warn("it is not known whether a namespace still has the addresses of ended containers", {
         why: errorText(error),
       });
       for (const ident of this.#judged) this.#ended.add(ident);
@@ -107,7 +107,7 @@ export class LingeringAddresses {
   }
 
   #judge(ident: string, namespaces: readonly AttachedNetns[]): void {
-    const { requests, leases, log } = this.#parts;
+    const { requests, leases, log } = this.#deps;
     const held = new Set((leases.get(ident)?.leases ?? []).map(({ address }) => addressText(address)));
     const place = namespaces.find(({ addresses }) => addresses.some((cidr) => held.has(cidr.split("/")[0])));
     if (place === undefined) {

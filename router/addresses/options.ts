@@ -5,7 +5,7 @@ import type { PeerName } from "#mesh/peer.js";
 import { WeaveError } from "#src/errors.js";
 import { parseMac } from "#src/mac.js";
 
-/** How the first ring is made; `count` 0: as many as the targets say. */
+/** How the first ring is made; `count` 0: the number of targets and this peer. */
 export type InitOption =
   | { readonly mode: "consensus"; readonly count: number }
   | { readonly mode: "seed"; readonly peers: readonly PeerName[] }
@@ -75,7 +75,7 @@ export function parseInit(text: string): InitOption {
   }
 }
 
-/** As the original: a majority of ourselves and the targets, without those that turned out to be ourselves. */
+/** A majority of this peer and its targets, without the targets that turned out to be this peer itself. */
 export function quorumOf({ targets, attempts }: Pick<MeshStatus, "targets" | "attempts">): number {
   const never = new Set(
     attempts.filter(({ retryAt }) => retryAt === Number.POSITIVE_INFINITY).map(({ address }) => address),

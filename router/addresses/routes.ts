@@ -145,11 +145,11 @@ async function removePeer({ allocator, directory }: Ipam, who: string, force: bo
   const lines = [`${count} IPs taken over from ${who}`];
   if (count > 0n && allocator.takeover !== undefined)
     lines.push(
-      `They are handed out as soon as these agree: ${names(allocator.takeover.waiting)} (see 'weave status ipam')`,
+      `They are allocated as soon as these agree: ${names(allocator.takeover.waiting)} (see 'weave status ipam')`,
     );
   if (count > 0n && allocator.takeover === undefined && allocator.notAsked.length > 0) {
     lines.push(
-      `Out of reach, and not asked: ${names(allocator.notAsked)}. If they are alive, addresses that ${who} gave them last may be given twice.`,
+      `Unreachable, so that their agreement is missing: ${names(allocator.notAsked)}. If they are alive, addresses that ${who} donated to them last may be allocated twice.`,
     );
   }
   return { body: `${lines.join("\n")}\n` };

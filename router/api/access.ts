@@ -16,7 +16,7 @@ export const fullAccess: Access = () => undefined;
  * For TCP, where every local user and every container in the host's network connects.
  *
  * @param options.address `host:port` as the user gave it: its host may be a name, which callers may then use
- * @param options.token what a caller shows to change something; undefined: everybody may
+ * @param options.token the token of clients that may change something; undefined: any client may
  * @param options.run folder of the router's sockets, for messages
  */
 export function tcpAccess({ address, token, run }: TcpAccessOptions): Access {
@@ -32,11 +32,11 @@ export function tcpAccess({ address, token, run }: TcpAccessOptions): Access {
         `Use its IP address, or 'localhost' on the host itself; or launch with the name in the address to listen at.`,
       );
     }
-    if (!changes || token === undefined || showsToken(headers.authorization, token)) return undefined;
+    if (!changes || token === undefined || hasToken(headers.authorization, token)) return undefined;
     return refuse(
       403,
-      "the control API is read-only over TCP for those who do not show its token",
-      `As root use the Unix socket ${controlSocket(run)}, or send 'Authorization: Bearer' and the contents of ${tokenFile(run)}; 'weave launch --insecure-http' lets everybody change everything.`,
+      "the control API is read-only over TCP for clients without its token",
+      `As root use the Unix socket ${controlSocket(run)}, or send 'Authorization: Bearer' and the contents of ${tokenFile(run)}; 'weave launch --insecure-http' lets any client change everything.`,
     );
   };
 }
@@ -60,15 +60,15 @@ export function makeToken(run: string): string {
 function hostOf(header: string | undefined): string | undefined {
   if (header === undefined) return undefined;
   const match = /^(?:\[([^\]]*)\]|([^:]*))(?::\d*)?$/.exec(header);
-  // What is neither a name nor an address is no name of ours.
+  // Neither a name nor an address: no name of this server.
   return (match?.[1] ?? match?.[2] ?? header).toLowerCase();
 }
 
-function showsToken(authorization: string | undefined, token: string): boolean {
-  const shown = /^Bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
+function hasToken(authorization: string | undefined, token: string): boolean {
+  const sent = /^Bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
   const digest = (text: string) => createHash("sha256").update(text).digest();
-  // Of equal length, and compared in a time that says nothing about where they differ.
-  return shown !== undefined && timingSafeEqual(digest(shown), digest(token));
+  // Of equal length, and compared in a time that does not depend on where they differ.
+  return sent !== undefined && timingSafeEqual(digest(sent), digest(token));
 }
 
 const refuse = (status: number, why: string, next: string): Answer => ({

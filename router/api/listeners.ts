@@ -45,7 +45,7 @@ export class ApiListeners {
     const token = makeToken(run);
     if (httpAddr !== socket) await this.#open(httpAddr, "control", insecureHttp ? undefined : token);
     if (insecureHttp && httpAddr !== "" && !httpAddr.startsWith("/")) {
-      const why = `everybody who reaches the control API at ${httpAddr} can change everything (--insecure-http); 'weave stop' and a launch without that flag close it.`;
+      const why = `any client that reaches the control API at ${httpAddr} can change everything (--insecure-http); 'weave stop' and a launch without that flag close it.`;
       log.warn(why);
       problems.set("control API", why);
     }
@@ -78,6 +78,8 @@ export class ApiListeners {
     await listenApi(server, address);
     this.#servers.push(server);
     if (/^(0\.0\.0\.0)?:/.test(address))
-      log.warn("the API listens at all addresses of this host; whoever reaches one of them can read it", { address });
+      log.warn("the API listens at all addresses of this host; any client that reaches one of them can read it", {
+        address,
+      });
   }
 }

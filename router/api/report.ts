@@ -6,7 +6,7 @@ import { VERSION } from "#src/version.js";
 /** Keys that Weave Net has, in its order; those of other services follow. */
 const KEYS = ["Router", "DNS", "IPAM"];
 
-/** All that `weave report` shows: of the process, then of each service under the keys that it owns. */
+/** The whole of `weave report`: the process, then each service under the keys that it owns. */
 export async function makeReport(services: readonly Service[], problems: Problems): Promise<object> {
   const parts = await Promise.all(services.map((service) => service.report?.()));
   const entries = new Map(parts.flatMap((part) => Object.entries(part ?? {})));
@@ -14,9 +14,9 @@ export async function makeReport(services: readonly Service[], problems: Problem
   return {
     Ready: true,
     Version: VERSION,
-    // No server is asked for news; the fields are for scripts that read them.
+    // The router queries no server for a newer version; the fields are for scripts that read them.
     VersionCheck: { Enabled: false, Success: false, NewVersion: "", NextCheckAt: "" },
-    /** What is wrong on this host, one line each. */
+    /** Problems on this host, one line each. */
     Problems: problems.list(),
     ...Object.fromEntries(keys.map((key) => [key, entries.get(key)])),
   };

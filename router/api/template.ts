@@ -9,7 +9,7 @@ type Node =
   | { readonly kind: "value"; readonly call: "show" | "len" | "json"; readonly path: readonly string[] }
   | { readonly kind: "range"; readonly path: readonly string[]; readonly body: readonly Node[] };
 
-/** Output past this is an accident, or worse. */
+/** Longer output is an accident, or an attack. */
 const MAX_OUTPUT = 16 << 20;
 
 /** @throws WEAVE_TEMPLATE: a parse error (HTTP 400) or, with code WEAVE_API, one of execution (500) */
@@ -108,7 +108,7 @@ function show({ call, path }: Extract<Node, { kind: "value" }>, value: unknown):
   return typeof value === "object" ? stringify(value) : String(value);
 }
 
-/** JSON in which a BigInt is a plain number: identifiers of 64 bits, as the original prints them. */
+/** JSON in which a BigInt is a plain number: identifiers of 64 bits, as Weave Net prints them. */
 export function stringify(value: unknown, indent?: number): string {
   const MARK = "\u0000bigint:";
   const text =

@@ -2,7 +2,7 @@ import { INSECURE } from "#docker/proxy/exposure.js";
 import type { DockerReport, DockerReports, PluginReport, ProxyReport } from "#router/docker/report.js";
 import { statusLine } from "#router/service.js";
 
-/** The paragraphs of the proxy and of the plugin in `weave status`, for those that are on. */
+/** The paragraphs of the proxy and of the plugin in `weave status`; none for a part that is off. */
 export function dockerStatusBlocks({ Docker, Plugin, ...reports }: DockerReports): string[] {
   return [
     ...(reports.Proxy === undefined ? [] : [proxyStatusBlock(reports.Proxy)]),

@@ -13,19 +13,19 @@ const KEY = "exposed";
 const MAX_EXPOSED = 256;
 const shape = z.array(z.object({ cidr: z.string(), masquerade: z.boolean() })).check(z.maxLength(MAX_EXPOSED));
 
-/** What does not change while the router runs. */
+/** The part of the rules that does not change while the router runs. */
 export type FixedRules = Omit<FirewallState, "exposed" | "notDocker" | "untracked">;
-/** What the rules depend on, and others change. */
-interface Around {
+/** The part of the rules that follows the host. */
+interface HostRules {
   readonly notDocker: readonly string[];
-  /** Why our datagrams are tracked; undefined: they are not. */
+  /** Why the kernel tracks the datagrams of the mesh; undefined: it does not. */
   readonly tracked: string | undefined;
 }
 type Entry = z.infer<typeof shape>[number];
 
 const problemOf = (cidr: Cidr): string => `exposed ${cidr.text}`;
 
-/** The host's own addresses on the overlay. Kept on disk, so that they are there again after a reboot. */
+/** The host's own addresses on the overlay. Stored, and restored after a reboot. */
 export class Exposure {
   readonly #store: Store;
   readonly #bridge: string;
@@ -34,8 +34,8 @@ export class Exposure {
   readonly #log: Log;
   readonly #problems: Problems;
   #entries: Entry[];
-  /** What the rules that were applied last went by. */
-  #around: Around | undefined;
+  /** As the rules were applied last. */
+  #applied: HostRules | undefined;
   /** One change at a time: each is several steps on the host. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -53,15 +53,15 @@ export class Exposure {
     this.#firewall = options.firewall;
     this.#log = options.log;
     this.#problems = options.problems;
-    this.#entries = readStored(options.store, KEY, shape, "'weave reset' starts anew.") ?? [];
+    this.#entries = readStored(options.store, KEY, shape, "'weave reset' starts again without it.") ?? [];
   }
 
-  /** What is exposed, in CIDR notation. */
+  /** Exposed addresses, in CIDR notation. */
   get addresses(): string[] {
     return this.#entries.map(({ cidr }) => cidr);
   }
 
-  /** Puts back what was exposed before, and the firewall rules that are always there. */
+  /** Restores the exposed addresses, and makes the firewall rules. */
   restore(): Promise<void> {
     return this.#queue(async () => {
       for (const { cidr } of this.#entries) await this.#restoreAddress(parseCidr(cidr));
@@ -76,7 +76,7 @@ export class Exposure {
   }
 
   /**
-   * Gives the host an address on the bridge. Repeating it changes nothing.
+   * Adds an address of the host to the bridge. Repeating it changes nothing.
    *
    * @param hosts addresses that must stay reachable as they are
    * @throws WEAVE_TOOL_MISSING, WEAVE_FIREWALL, WEAVE_ADDRESS_INVALID
@@ -95,7 +95,7 @@ export class Exposure {
     });
   }
 
-  /** Takes an address off the bridge. One that is not there is no error. */
+  /** Removes an address from the bridge. One that is not there is no error. */
   hide(cidr: Cidr): Promise<void> {
     return this.#queue(async () => {
       this.#save(this.#entries.filter((entry) => entry.cidr !== cidr.text));
@@ -108,28 +108,28 @@ export class Exposure {
   }
 
   /**
-   * Puts back what others took away: addresses, routes, firewall rules (`firewalld --reload`, `iptables -F`, `nft flush
-   * ruleset`). What cannot be put back is a problem. Never fails.
+   * Restores addresses, routes and firewall rules that other programs removed (`firewalld --reload`, `iptables -F`, `nft flush
+   * ruleset`). What cannot be restored is a problem in status. Never fails.
    *
    * @param links all interfaces, as they are now
    */
-  lookAfter(links: readonly Link[]): Promise<void> {
+  repair(links: readonly Link[]): Promise<void> {
     return this.#queue(async () => {
-      // As it is at this turn: an address may have been exposed since.
+      // Read in its turn: an address may have been exposed since.
       const bridge = this.#entries.length > 0 ? await findLink(this.#bridge) : undefined;
-      if (bridge !== undefined) await this.#lookAfterAddresses(bridge);
-      await this.#lookAfterRules(links);
+      if (bridge !== undefined) await this.#repairAddresses(bridge);
+      await this.#repairRules(links);
     }).catch((error) =>
       this.#problems.set("firewall", `the firewall rules of weave cannot be restored: ${errorText(error)}`),
     );
   }
 
-  async #lookAfterAddresses(bridge: Link): Promise<void> {
+  async #repairAddresses(bridge: Link): Promise<void> {
     const present = ipv4Of(bridge);
     const missing = this.#entries.filter(({ cidr }) => !present.includes(cidr));
     for (const { cidr } of missing)
       if (await this.#restoreAddress(parseCidr(cidr)))
-        this.#log.warn("an exposed address was taken off the bridge; it is put back", { address: cidr });
+        this.#log.warn("an exposed address was removed from the bridge; it is restored", { address: cidr });
     const networks = await networksAt(this.#bridge);
     for (const { cidr } of this.#entries.filter((entry) => !missing.includes(entry))) {
       const { subnet, prefix } = parseCidr(cidr);
@@ -138,29 +138,29 @@ export class Exposure {
     }
   }
 
-  /** Never in place of a route of the user's. */
+  /** Never replaces a route of the user's. */
   async #restoreRoute(cidr: string, mtu: number): Promise<void> {
     const { subnet } = parseCidr(cidr);
     try {
       await ipBatch([`route add ${networkRoute(cidr, this.#bridge, mtu)}`]);
       this.#problems.clear(`route ${subnet}`);
-      this.#log.warn("the route to an exposed network was removed; it is put back", { network: subnet });
+      this.#log.warn("the route to an exposed network was removed; it is restored", { network: subnet });
     } catch (error) {
       this.#problems.set(`route ${subnet}`, `there is no route to ${subnet} by ${this.#bridge}: ${errorText(error)}`);
     }
   }
 
-  async #lookAfterRules(links: readonly Link[]): Promise<void> {
+  async #repairRules(links: readonly Link[]): Promise<void> {
     if (this.#firewall === undefined) return;
     const intact = await this.#firewall.intact();
     if (!intact) this.#log.warn("the firewall rules of weave were changed by another program; they are restored");
-    const around = await this.#lookAround(this.#firewall, links);
-    if (intact && JSON.stringify(around) === JSON.stringify(this.#around)) return;
-    await this.#applyRules(around);
+    const current = await this.#readHostRules(this.#firewall, links);
+    if (intact && JSON.stringify(current) === JSON.stringify(this.#applied)) return;
+    await this.#applyRules(current);
     this.#problems.clear("firewall");
   }
 
-  /** The host's networks may have changed since: then the address stays away, and status says so. */
+  /** The host's networks may have changed since: then the address is not restored, and status shows why. */
   async #restoreAddress(cidr: Cidr): Promise<boolean> {
     try {
       await checkKeepsRoutes(cidr, this.#bridge, []);
@@ -170,7 +170,7 @@ export class Exposure {
     } catch (error) {
       this.#problems.set(
         problemOf(cidr),
-        `the exposed address is not there: ${errorText(error)} 'weave hide ${cidr.text}' gives it up.`,
+        `the exposed address is not there: ${errorText(error)} 'weave hide ${cidr.text}' drops it.`,
       );
       return false;
     }
@@ -181,26 +181,30 @@ export class Exposure {
     this.#entries = entries;
   }
 
-  async #applyRules(around?: Around): Promise<void> {
+  async #applyRules(given?: HostRules): Promise<void> {
     const firewall = this.#firewall;
     if (firewall === undefined) return;
-    const { notDocker, tracked } = around ?? (await this.#lookAround(firewall, await listLinks()));
-    if (this.#around === undefined || tracked !== this.#around.tracked)
-      this.#log.info(`our datagrams are ${tracked === undefined ? "not " : ""}tracked by the kernel`, { why: tracked });
+    const { notDocker, tracked } = given ?? (await this.#readHostRules(firewall, await listLinks()));
+    if (this.#applied === undefined || tracked !== this.#applied.tracked)
+      this.#log.info(`the datagrams of the mesh are ${tracked === undefined ? "not " : ""}tracked by the kernel`, {
+        why: tracked,
+      });
     const exposed = this.#entries.map(({ cidr, masquerade }) => ({ subnet: parseCidr(cidr).subnet, masquerade }));
     const rules = { ...this.#rules, exposed, notDocker };
     try {
       await firewall.apply({ ...rules, untracked: tracked === undefined });
     } catch (error) {
       if (tracked !== undefined) throw error;
-      this.#log.info("our datagrams stay tracked: the kernel may be without 'notrack'", { why: errorText(error) });
+      this.#log.info("the datagrams of the mesh stay tracked: the kernel may be without 'notrack'", {
+        why: errorText(error),
+      });
       await firewall.apply({ ...rules, untracked: false });
     }
-    // Not before: what failed is tried again at the next look.
-    this.#around = { notDocker, tracked };
+    // Only now: rules that failed are applied again at the next look.
+    this.#applied = { notDocker, tracked };
   }
 
-  async #lookAround(firewall: Firewall, links: readonly Link[]): Promise<Around> {
+  async #readHostRules(firewall: Firewall, links: readonly Link[]): Promise<HostRules> {
     const names = this.#rules.dockerBridge === undefined ? [] : links.map(({ ifname }) => ifname);
     return { notDocker: notDockerBridges(names), tracked: await firewall.trackingNeeded() };
   }

@@ -58,7 +58,7 @@ export interface FramePath {
   readonly datapath: Datapath;
   /** How frames travel to a neighbour: the overlay of the mesh. */
   readonly carriers: Carriers;
-  /** Sends the threads what changes in the mesh, and passes on what they report. */
+  /** Sends changes of the mesh to the threads, and handles their reports. */
   connect(mesh: Mesh): void;
 }
 

@@ -17,7 +17,7 @@ export interface FrameReport {
   readonly MACs: readonly { Mac: string; Name: string; NickName: string; LastSeen: string }[];
 }
 
-/** What a running frame path is made of, without a question to its threads. */
+/** The settings of a running frame path; its threads are not involved. */
 export function datapathSettings({ threads, offloads }: Datapath): FrameReport["Datapath"] {
   const { on, off } = offloadNames(offloads);
   return { Threads: threads, Offloads: on, OffloadsOff: off, Cipher: cipherText(offloads) };

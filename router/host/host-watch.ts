@@ -41,7 +41,7 @@ export class HostWatch {
   /** Looks once, or waits for the look that is under way. Never fails. */
   look(): Promise<void> {
     this.#looking ??= this.#look()
-      .catch((error) => this.#fail("host", `what weave made on this host cannot be looked at: ${errorText(error)}`))
+      .catch((error) => this.#fail("host", `the links of weave on this host cannot be checked: ${errorText(error)}`))
       .finally(() => {
         this.#looking = undefined;
       });
@@ -66,9 +66,9 @@ export class HostWatch {
       left = linkFaults(links, expected, readSysctl);
       const keys = new Set(left.map(({ key }) => key));
       for (const { key, what } of faults)
-        if (!keys.has(key)) log.warn("what weave made on this host was changed; it is put right", { was: what });
+        if (!keys.has(key)) log.warn("a link of weave was changed by another program; it is repaired", { was: what });
       for (const { key, what } of left)
-        this.#fail(key, `${what}, and cannot be put right${why === "" ? "" : `: ${why}`}`);
+        this.#fail(key, `${what}, and cannot be repaired${why === "" ? "" : `: ${why}`}`);
     }
     const now = new Set(left.map(({ key }) => key));
     for (const key of [...this.#open, "host"]) if (!now.has(key)) problems.clear(`host ${key}`);
@@ -88,12 +88,12 @@ export class HostWatch {
   }
 }
 
-/** @returns why some of it failed; "" when nothing did */
+/** @returns the reason of a failure; "" when everything succeeded */
 async function repair(faults: readonly LinkFault[]): Promise<string> {
   const commands = faults.flatMap((fault) => fault.commands);
   let why = "";
   try {
-    // One that fails must not keep the others from being tried: a container may end at this moment.
+    // One that fails must not stop the rest: a container may end at this moment.
     if (commands.length > 0) await ipBatch(commands, { force: true });
   } catch (error) {
     why = errorText(error);

@@ -11,9 +11,9 @@ import type { Log } from "#src/log.js";
 import { endpoint } from "#src/net/endpoint.js";
 import { RateLimiter } from "#src/rate-limiter.js";
 
-/** Queries of one client in a second: more than a container asks, and a fraction of what we answer, so that others get in. */
+/** Queries of one client per second: more than a container sends, and a fraction of the server's capacity, which others need too. */
 const CLIENT = { perSecond: 10_000, burst: 10_000 };
-/** Queues that clients are spread over: one that floods fills its own. */
+/** Receive queues, over which the kernel spreads clients: a client that floods fills only one. */
 const UDP_SOCKETS = 8;
 const MAX_TCP_CONNECTIONS = 256;
 /** Silent connections are closed (RFC 7766, 6.2.3: some seconds). */
@@ -25,7 +25,7 @@ const COUNTS_MS = 10_000;
 export interface DnsServerOptions {
   readonly names: Nameserver;
   readonly upstream: Upstream;
-  /** Of our answers, in seconds. */
+  /** Of answers from the names of the mesh, in seconds. */
   readonly ttl: number;
   readonly clock: Clock;
   readonly log: Log;
@@ -41,7 +41,7 @@ export class DnsServer {
   readonly #counting: NodeJS.Timeout;
   #counted = "";
   #closed = false;
-  /** Queries by what became of them. */
+  /** Queries by their results. */
   readonly counts = { answered: 0, forwarded: 0, failed: 0, malformed: 0, limited: 0 };
 
   private constructor(options: DnsServerOptions, udp: readonly Socket[], tcp: Server) {
@@ -51,7 +51,7 @@ export class DnsServer {
     this.#clients = new RateLimiter(options.clock, CLIENT);
     for (const socket of udp) {
       socket.on("message", (message, from) => void this.#onDatagram(socket, message, from));
-      // An answer that cannot be delivered is the asker's loss alone.
+      // An answer that cannot be delivered concerns its client alone.
       socket.on("error", (error) => options.log.warn("DNS over UDP has a problem", { why: errorText(error) }));
     }
     tcp.on("connection", (socket) => this.#onConnection(socket));
@@ -59,7 +59,7 @@ export class DnsServer {
     tcp.on("error", (error) => options.log.warn("DNS over TCP has a problem", { why: errorText(error) }));
   }
 
-  /** @throws WEAVE_PORT_IN_USE when the address is not to be had */
+  /** @throws WEAVE_PORT_IN_USE when the address is not available */
   static async listen(host: string, port: number, options: DnsServerOptions): Promise<DnsServer> {
     const udp: Socket[] = [];
     const tcp = createServer();
@@ -109,9 +109,9 @@ export class DnsServer {
       return;
     }
     const answer = this.#answer(message, "udp", from.address);
-    // What we know is answered in the same turn of the event loop.
+    // A name of the mesh is answered in the same turn of the event loop.
     const response = answer instanceof Promise ? await answer : answer;
-    // Upstream may have taken longer than we were there.
+    // The server may have closed while an upstream server was queried.
     if (response !== undefined && !this.#closed) socket.send(response, from.port, from.address, () => {});
   }
 
@@ -152,7 +152,7 @@ export class DnsServer {
   }
 
   async #forward(message: Uint8Array, query: Query, transport: Transport, client: string): Promise<Uint8Array> {
-    const response = await this.#options.upstream.ask(message, query.question, transport, client);
+    const response = await this.#options.upstream.forward(message, query.question, transport, client);
     if (response === undefined) {
       this.counts.failed++;
       this.#options.log.debug("no name server answered a query", { client });

@@ -5,12 +5,12 @@ import { ipv6Reason, parseHostPort } from "#src/net/host-port.js";
 export interface DnsOptions {
   /** Folded, with a dot at its end. */
   readonly domain: string;
-  /** Undefined: chosen by what the host has. */
+  /** Undefined: port 53 of Docker's bridge if the host has it, else of all addresses. */
   readonly listen: { readonly host: string; readonly port: number } | undefined;
   /** Seconds. */
   readonly ttl: number;
   readonly resolvConf: string;
-  /** For each server that is asked, in milliseconds. */
+  /** For each upstream server, in milliseconds. */
   readonly fallbackTimeoutMs: number;
 }
 

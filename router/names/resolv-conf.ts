@@ -1,9 +1,9 @@
 import { readFileSync, statSync } from "node:fs";
 import { isIP } from "node:net";
 
-/** Looked at again at most this often. As the original. */
+/** Shortest interval between two looks at the file. */
 const CHECK_MS = 5_000;
-/** As resolv.conf(5): more are not used. */
+/** The limit of resolv.conf(5). */
 const MAX_SERVERS = 3;
 
 /** The servers of a resolv.conf file, read again when it changes. */
@@ -14,7 +14,7 @@ export class ResolvConf {
   #stamp = "";
   #servers: readonly string[] = [];
 
-  /** @param own whether an address is ours: asking ourselves would never end */
+  /** @param own whether an address is this server's own: a query to it would come back for ever */
   constructor(path: string, own: (address: string) => boolean) {
     this.#path = path;
     this.#own = own;

@@ -4,7 +4,7 @@ import { answersQuery } from "#dns/packet.js";
 import type { ResolvConf } from "#router/names/resolv-conf.js";
 import type { Random } from "#src/random.js";
 
-/** Queries under way at once, in all and from one client: more wait for nobody. */
+/** Pending queries, in all and of one client: further ones fail immediately. */
 const MAX_PENDING = 1_000;
 const MAX_PENDING_CLIENT = 200;
 const PORT = 53;
@@ -12,9 +12,9 @@ const PORT = 53;
 export type Transport = "udp" | "tcp";
 
 /**
- * Asks the servers that the host uses, in their order, with what the client sent, to the octet: flags, DNSSEC bits and
- * options of EDNS are theirs. Only the id is our own, random, on a port of its own, and only an answer from the server
- * asked, with that id, to that question, is taken (RFC 5452).
+ * Forwards queries to the servers that the host uses, in their order, octet for octet as the client sent them, with its flags,
+ * DNSSEC bits and EDNS options. Only the id is new: it is random, each query has a port of its own, and the answer must
+ * come from that server, with that id and question (RFC 5452).
  */
 export class Upstream {
   readonly #resolvConf: ResolvConf;
@@ -37,10 +37,10 @@ export class Upstream {
   }
 
   /**
-   * @param query as it came @param question its question, to the octet
+   * @param query as received @param question the octets of its question
    * @returns the response under the client's id; undefined when no server has answered
    */
-  async ask(
+  async forward(
     query: Uint8Array,
     question: Uint8Array,
     transport: Transport,
@@ -52,7 +52,7 @@ export class Upstream {
     this.#pending.set(client, pending + 1);
     try {
       for (const server of this.#resolvConf.servers) {
-        const response = await this.#askOne(server, query, question, transport);
+        const response = await this.#query(server, query, question, transport);
         if (response === undefined) continue;
         response[0] = query[0];
         response[1] = query[1];
@@ -67,7 +67,7 @@ export class Upstream {
     }
   }
 
-  #askOne(
+  #query(
     server: string,
     query: Uint8Array,
     question: Uint8Array,
@@ -78,10 +78,10 @@ export class Upstream {
     sent[0] = id >> 8;
     sent[1] = id & 255;
     const isAnswer = (response: Uint8Array) => answersQuery(response, id, question);
-    return transport === "udp" ? this.#askUdp(server, sent, isAnswer) : this.#askTcp(server, sent, isAnswer);
+    return transport === "udp" ? this.#queryUdp(server, sent, isAnswer) : this.#queryTcp(server, sent, isAnswer);
   }
 
-  #askUdp(
+  #queryUdp(
     server: string,
     query: Uint8Array,
     isAnswer: (response: Uint8Array) => boolean,
@@ -98,11 +98,11 @@ export class Upstream {
       };
       const timer = setTimeout(end, this.#timeoutMs);
       socket.on("error", () => end());
-      // Others than the server asked are filtered by the kernel: the socket is connected.
+      // The socket is connected: the kernel drops datagrams of other senders.
       socket.on("message", (response) => {
         if (isAnswer(response)) end(Uint8Array.from(response));
       });
-      // Not as an argument of connect(), which calls it for an error too: a server that there is no route to.
+      // Not as an argument of connect(), which calls it for an error too: a server without a route to it.
       socket.once("connect", () => {
         if (!ended) socket.send(query);
       });
@@ -110,7 +110,7 @@ export class Upstream {
     });
   }
 
-  #askTcp(
+  #queryTcp(
     server: string,
     query: Uint8Array,
     isAnswer: (response: Uint8Array) => boolean,
@@ -132,7 +132,7 @@ export class Upstream {
   }
 }
 
-/** Messages over TCP have their length before them (RFC 1035, 4.2.2). */
+/** Precedes a message by its length, for TCP (RFC 1035, 4.2.2). */
 export function framed(message: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(2 + message.length);
   bytes[0] = message.length >> 8;
@@ -141,7 +141,7 @@ export function framed(message: Uint8Array): Uint8Array {
   return bytes;
 }
 
-/** Takes a TCP stream apart into messages. Never holds more than one message and a chunk. */
+/** Splits a TCP stream into messages. Never holds more than one message and a chunk. */
 export class TcpReader {
   readonly #onMessage: (message: Uint8Array) => void;
   #rest: Buffer = Buffer.alloc(0);

@@ -82,7 +82,7 @@ export class WeaveDns implements ContainerLifecycle {
     } catch (error) {
       if (options.listen !== undefined) throw error;
       problem = errorText(error);
-      log.warn("names are kept, and not answered", { why: problem });
+      log.warn("names are kept, and queries are not answered", { why: problem });
     }
     names.open(mesh.channel(DNS_CHANNEL, names.gossiper));
     return new WeaveDns({ names, upstream, options, bridges, host, port, server, problem });

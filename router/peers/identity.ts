@@ -22,7 +22,7 @@ export interface IdentitySources {
   readonly name: string | undefined;
   /** The MAC of a bridge that is there from an earlier start. */
   readonly bridgeMac: MacText | undefined;
-  /** Made from what the system calls itself; undefined where nothing does. */
+  /** Made from the machine's identifiers; undefined if it has none. */
   readonly machine: Uint8Array | undefined;
 }
 
@@ -30,20 +30,20 @@ const secretShape = z.instanceof(Uint8Array).check(z.refine((bytes) => (bytes as
 const textShape = z.string();
 const KEY = "incarnation";
 
-/** Notes that this life goes by a later incarnation. @throws WEAVE_STORE */
+/** Stores the incarnation, so that the next start takes a later one. @throws WEAVE_STORE */
 export function saveIncarnation(store: Store, incarnation: number): void {
   store.put(KEY, incarnation);
 }
 
 /**
- * Who we are, made at the first start and kept. The name is the first of: what was asked for, the MAC of our bridge, what
- * was kept, what the machine's identifiers give, random bytes.
+ * The peer's identity, made at the first start and stored. The name is the first of: the one that the user chose, the MAC of the
+ * bridge, the stored one, one made from the machine's identifiers, random bytes.
  *
- * @throws WEAVE_STORE when what is stored makes no sense
+ * @throws WEAVE_STORE when a stored value is invalid
  */
 export function loadIdentity({ store, clock, random, name, bridgeMac, machine }: IdentitySources): Identity {
   const stored = <T>(key: string, shape: z.ZodMiniType<T>) =>
-    readStored(store, key, shape, "'weave reset' starts anew with another identity.");
+    readStored(store, key, shape, "'weave reset' starts again with another identity.");
   let secret = stored("secret", secretShape) as Uint8Array | undefined;
   if (secret === undefined) {
     secret = random.bytes(32);
@@ -55,8 +55,8 @@ export function loadIdentity({ store, clock, random, name, bridgeMac, machine }:
   if (chosen !== kept) store.put("peername", chosen);
   const now = clock.wall();
   const next = (stored(KEY, countShape) ?? 0) + 1;
-  // Later than every earlier life, even if the clock was set back. Not where it would be so far ahead that others refuse
-  // it: if our own clock is behind, they show us our last life's record, and the mesh goes beyond it.
+  // Later than that of every earlier start, even if the clock was set back. But not so far ahead that other peers reject it: if
+  // this clock is behind, they send the record of the last start, and the mesh takes a later incarnation than that.
   const incarnation = next <= now + MAX_AHEAD_MS ? Math.max(now, next) : now;
   saveIncarnation(store, incarnation);
   const secretBytes = Uint8Array.from(secret);

@@ -73,10 +73,10 @@ export async function startMesh(deps: MeshDeps): Promise<Mesh> {
     events: {
       routes: () => void events.emit("routes"),
       suspended: (peer) => {
-        log.info("peer out of reach", { peer });
+        log.info("peer unreachable", { peer });
         events.emit("suspended", peer);
       },
-      resumed: (peer) => log.info("peer within reach again", { peer }),
+      resumed: (peer) => log.info("peer reachable again", { peer }),
       forgotten: (peer) => {
         log.info("peer forgotten", { peer });
         events.emit("forgotten", peer);
@@ -100,7 +100,7 @@ export function followPeers(mesh: Mesh, { store, events }: Pick<StartContext, "s
 }
 
 /**
- * What is dialled first: the targets of this launch, or those of the last run.
+ * The targets that are dialled first: those of this launch, or those of the last run.
  *
  * @throws WEAVE_STORE
  */

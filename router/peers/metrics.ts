@@ -18,7 +18,7 @@ export function peerMetrics(mesh: Mesh, quarantined: () => number): Metric[] {
     },
     {
       name: "weave_peers",
-      help: "Number of peers within reach, this one included.",
+      help: "Number of reachable peers, this one included.",
       type: "gauge",
       read: () => mesh.status().peers.length,
     },
@@ -27,10 +27,10 @@ export function peerMetrics(mesh: Mesh, quarantined: () => number): Metric[] {
       "Number of peer-to-peer connections terminated.",
       () => mesh.status().terminations,
     ),
-    counter("weave_messages_quarantined_total", "Messages of peers that were set aside.", quarantined),
+    counter("weave_messages_quarantined_total", "Messages of peers that were rejected.", quarantined),
     {
       name: "weave_connections_refused_total",
-      help: "Connections of others that were refused, by reason.",
+      help: "Connections of other peers that were refused, by reason.",
       type: "counter",
       labels: ["reason"],
       read: () => samplesBy("reason", mesh.status().refusals),
@@ -56,7 +56,7 @@ export function connectionSamples({ connections, attempts }: ConnectionCounts): 
   return [...counts.values()];
 }
 
-/** What is counted of the mesh's status. */
+/** The part of the mesh's status that is counted. */
 export interface ConnectionCounts {
   readonly connections: readonly {
     readonly state: string;

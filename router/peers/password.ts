@@ -1,8 +1,8 @@
 import { scrypt } from "node:crypto";
 
 /**
- * The salt is public and fixed: all peers must come to the same key from the password alone. It names the protocol, so that
- * tables made for others are of no use here.
+ * The salt is public and fixed: all peers must derive the same key from the password alone. It names the protocol, so that
+ * tables made for other protocols are useless here.
  */
 const SALT = "weave mesh 1 password";
 /** 32 MB and about a tenth of a second for each guess (RFC 7914; OWASP's scrypt setting of 2^15 and r = 8). */

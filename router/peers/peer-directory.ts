@@ -5,13 +5,13 @@ import { nicknameShape, type PeerName, peerNameShape } from "#mesh/peer.js";
 import { readStored, type Store } from "#src/store.js";
 
 const KEY = "nicknames";
-/** The oldest is forgotten first. */
+/** Nicknames stored; the oldest is dropped first. */
 const REMEMBERED = 4_096;
 const shape = z.array(z.tuple([peerNameShape, nicknameShape])).check(z.maxLength(REMEMBERED));
 
 /**
- * Who is within reach, and what every peer that was ever seen is called: an operator removes a dead peer by its nickname,
- * also long after the mesh has forgotten it.
+ * Reachable peers, and the nickname of every peer that was ever seen: an operator removes a dead peer by its nickname, even long
+ * after the mesh has dropped its record.
  */
 export class PeerDirectory implements KnownPeers {
   readonly #mesh: Mesh;
@@ -23,7 +23,7 @@ export class PeerDirectory implements KnownPeers {
   constructor(mesh: Mesh, store: Store) {
     this.#mesh = mesh;
     this.#store = store;
-    this.#nicknames = new Map(readStored(store, KEY, shape, "'weave reset' starts anew.") ?? []);
+    this.#nicknames = new Map(readStored(store, KEY, shape, "'weave reset' starts again without them.") ?? []);
     this.update();
   }
 
@@ -40,7 +40,7 @@ export class PeerDirectory implements KnownPeers {
     return [...this.#nicknames].some(([name, nickname]) => name === who || nickname === who);
   }
 
-  /** To be called when routes have changed. */
+  /** Call it when routes have changed. */
   update(): void {
     const { self, peers } = this.#mesh.status();
     this.#reachable = new Set(peers.map(({ name }) => name).filter((name) => name !== self.name));

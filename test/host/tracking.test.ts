@@ -71,7 +71,7 @@ for (const kind of ["nft", "iptables"] as const) {
           async () => (await tracks(h1, "udp")) && (await sleeve()),
           PATIENCE_MS,
         );
-        assert.match(h1.log(), /our datagrams are tracked by the kernel/);
+        assert.match(h1.log(), /the datagrams of the mesh are tracked by the kernel/);
 
         // They were there before it; only our own side dials.
         await h1.ok("stop");

@@ -1,0 +1,119 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { connectionSamples } from "#router/peers/metrics.js";
+import type { RouterReport } from "#router/peers/report.js";
+import { connectionLines, peerLines, routerStatusBlock } from "#router/peers/status.js";
+
+test("metrics tell connections apart by the carrier in use, and have both values of encryption for every state", () => {
+  const connection = (name: string | undefined, encrypted: boolean) => ({
+    state: name === undefined ? "pending" : "established",
+    encrypted,
+    overlay: name === undefined ? undefined : { name },
+  });
+  const samples = connectionSamples({
+    connections: [
+      connection("sleeve", true),
+      connection("sleeve", true),
+      connection("stream", true),
+      connection("stream", false),
+      connection(undefined, true),
+    ],
+    attempts: [{ state: "failed" }],
+  });
+  assert.deepEqual(
+    samples.map(({ labels, value }) => `${labels.type} ${labels.state} ${labels.encryption || "no"} ${value}`).sort(),
+    [
+      "sleeve established no 0",
+      "sleeve established yes 2",
+      "stream established no 1",
+      "stream established yes 1",
+      "unknown failed no 1",
+      "unknown failed yes 0",
+      "unknown pending no 0",
+      "unknown pending yes 1",
+    ],
+  );
+});
+
+const report: RouterReport = {
+  Protocol: "weave",
+  ProtocolMinVersion: 1,
+  ProtocolMaxVersion: 2,
+  Encryption: true,
+  PeersAuthenticated: false,
+  PeerDiscovery: true,
+  Name: "02:00:00:00:00:01",
+  NickName: "h1",
+  Port: 6783,
+  Peers: [
+    {
+      Name: "02:00:00:00:00:01",
+      NickName: "h1",
+      UID: 1n,
+      ShortID: 0,
+      Version: 3,
+      Connections: [
+        { Name: "02:00:00:00:00:02", NickName: "h2", Address: "10.0.0.2:6783", Outbound: true, Established: true },
+        { Name: "02:00:00:00:00:03", NickName: "h3", Address: "10.0.0.3:4711", Outbound: false, Established: false },
+      ],
+    },
+  ],
+  SuspendedPeers: ["02:00:00:00:00:04(h4)"],
+  NameConflicts: [],
+  UnicastRoutes: [],
+  BroadcastRoutes: [],
+  Connections: [
+    {
+      Address: "10.0.0.2:6783",
+      Outbound: true,
+      State: "established",
+      Info: "encrypted   sleeve 02:00:00:00:00:02(h2)",
+      Attrs: { name: "sleeve", mtu: 1394, a: 1 },
+    },
+    { Address: "10.0.0.9:6783", Outbound: false, State: "failed", Info: "refused", Attrs: null },
+  ],
+  TerminationCount: 0,
+  QuarantinedMessages: 0,
+  Targets: ["10.0.0.2"],
+  OverlayDiagnostics: { sleeve: null, fastdp: null },
+  TrustedSubnets: ["10.1.0.0/16", "10.2.0.0/16"],
+  Interface: "weave (via TAP)",
+  Datapath: { Threads: 2, Offloads: ["tso"], OffloadsOff: ["gro"], Cipher: "AES-256-GCM by OpenSSL" },
+  CaptureStats: {},
+  Drops: {},
+  MACs: [],
+};
+
+test("the router's paragraph of status counts connections by state, and peers' links by whether they are established", () => {
+  assert.equal(
+    routerStatusBlock(report),
+    [
+      "        Service: router",
+      "       Protocol: weave 1..2",
+      "           Name: 02:00:00:00:00:01(h1)",
+      "     Encryption: enabled (encrypted, peers not authenticated: no password)",
+      "  PeerDiscovery: enabled",
+      "        Targets: 1",
+      "    Connections: 2 (1 established, 1 failed)",
+      "          Peers: 1 (with 1 established, 1 pending connections)",
+      "     OutOfReach: 02:00:00:00:00:04(h4)",
+      " TrustedSubnets: 10.1.0.0/16 10.2.0.0/16",
+      "        Threads: 2",
+      "       Offloads: tso; without gro",
+      "         Cipher: AES-256-GCM by OpenSSL",
+      "",
+    ].join("\n"),
+  );
+});
+
+test("connections and peers have a line each, in columns", () => {
+  assert.deepEqual(connectionLines(report), [
+    "-> 10.0.0.2:6783         established encrypted   sleeve 02:00:00:00:00:02(h2) a=1 mtu=1394",
+    "<- 10.0.0.9:6783         failed      refused ",
+  ]);
+  assert.deepEqual(peerLines(report), [
+    "02:00:00:00:00:01(h1)",
+    "   -> 10.0.0.2:6783         02:00:00:00:00:02(h2)                 established",
+    "   <- 10.0.0.3:4711         02:00:00:00:00:03(h3)                 pending",
+  ]);
+});

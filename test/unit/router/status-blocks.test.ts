@@ -1,0 +1,136 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { IpamReport } from "#router/addresses/report.js";
+import { ipamStatusBlock } from "#router/addresses/status.js";
+import type { DockerReports } from "#router/docker/report.js";
+import { dockerStatusBlocks } from "#router/docker/status.js";
+import type { DnsReport } from "#router/names/report.js";
+import { dnsLines, dnsStatusBlock } from "#router/names/status.js";
+
+const ipam: IpamReport = {
+  Paxos: null,
+  Range: "10.32.0.0/12",
+  RangeNumIPs: 1_048_576,
+  ActiveIPs: 2,
+  DefaultSubnet: "10.32.0.0/12",
+  Entries: null,
+  PendingClaims: null,
+  PendingAllocates: null,
+  Waits: [],
+  Contested: [],
+  AgreementAwaited: [],
+  OtherRanges: [],
+  Status: "ready",
+};
+
+test("IPAM's paragraph: state and range; of trouble the oldest of each kind", () => {
+  assert.equal(
+    ipamStatusBlock(ipam),
+    "        Service: ipam\n         Status: ready\n          Range: 10.32.0.0/12\n  DefaultSubnet: 10.32.0.0/12\n",
+  );
+  const text = ipamStatusBlock({
+    ...ipam,
+    Waits: [
+      { Subject: "a", SinceSeconds: 3, For: "peers", Next: "Do this." },
+      { Subject: "b", SinceSeconds: 1, For: "else", Next: "Do that." },
+    ],
+    Contested: [{ Address: "10.32.0.1", Ident: "c", Why: "it is h2's", Next: "" }],
+    OtherRanges: [{ Why: "h3 has another range", Next: "" }],
+  });
+  assert.match(
+    text,
+    /Waiting: for peers\n {11}Next: Do this\.\n {6}Contested: 1 \(it is h2's\)\n {5}OtherRange: h3 has/,
+  );
+  assert.doesNotMatch(text, /Do that/);
+});
+
+const dns: DnsReport = {
+  Domain: "weave.local.",
+  Upstream: ["8.8.8.8", "9.9.9.9"],
+  Address: "0.0.0.0:53",
+  TTL: 1,
+  Entries: [
+    {
+      Hostname: "One.Weave.local.",
+      Origin: "02:00:00:00:00:01",
+      ContainerID: "0123456789abcdef",
+      Address: "10.32.0.1",
+      Version: 0,
+      Tombstone: 0,
+      Away: true,
+    },
+    {
+      Hostname: "gone.weave.local.",
+      Origin: "02:00:00:00:00:01",
+      ContainerID: "c",
+      Address: "10.32.0.2",
+      Version: 1,
+      Tombstone: 1_700_000_000,
+      Away: false,
+    },
+    {
+      Hostname: "other.example.",
+      Origin: "02:00:00:00:00:02",
+      ContainerID: "c",
+      Address: "10.32.0.3",
+      Version: 0,
+      Tombstone: 0,
+      Away: false,
+    },
+  ],
+  Problem: "",
+  Queries: {},
+};
+
+test("weaveDNS's paragraph and list count and name what exists, and say which peers are unreachable", () => {
+  assert.equal(
+    dnsStatusBlock(dns),
+    "        Service: dns\n         Domain: weave.local.\n       Upstream: 8.8.8.8, 9.9.9.9\n            TTL: 1\n        Entries: 2\n",
+  );
+  assert.match(
+    dnsStatusBlock({ ...dns, Problem: "port\nin use", Upstream: [] }),
+    /Problem: port in use\n.*\n.*: none\n/,
+  );
+  assert.deepEqual(dnsLines(dns), [
+    "One          10.32.0.1       0123456789ab 02:00:00:00:00:01 - unreachable!",
+    "other.example. 10.32.0.3                  c 02:00:00:00:00:02",
+  ]);
+});
+
+test("proxy and plugin have a paragraph each if they are on", () => {
+  const docker: DockerReports["Docker"] = {
+    Engine: "unix:///var/run/docker.sock",
+    ApiVersion: "1.45",
+    Containers: 1,
+    Problem: "it\nis away",
+    Swarm: "manager",
+    Contested: [{ Address: "10.32.0.9", Peers: ["h1", "h2"] }],
+  };
+  assert.deepEqual(dockerStatusBlocks({ Docker: docker }), []);
+  const [proxy, plugin] = dockerStatusBlocks({
+    Docker: docker,
+    Proxy: { Addresses: ["unix:///var/run/weave/weave.sock", "tcp://0.0.0.0:12375"], Open: ["tcp://0.0.0.0:12375"] },
+    Plugin: {
+      Config: {
+        Socket: "/a",
+        MeshSocket: "/b",
+        Enable: true,
+        EnableV2: false,
+        EnableV2Multicast: false,
+        DNS: true,
+        DefaultSubnet: "",
+        ProcPath: "/proc",
+      },
+      DriverName: "weave",
+      MeshDriverName: "weavemesh",
+    },
+  });
+  assert.equal(
+    proxy,
+    "        Service: proxy\n        Address: unix:///var/run/weave/weave.sock\n        Address: tcp://0.0.0.0:12375 (open to everyone who reaches it: --insecure-proxy)\n",
+  );
+  assert.equal(
+    plugin,
+    "        Service: plugin (legacy)\n     DriverName: weave\n        Problem: it is away\n          Swarm: manager (networks of this plugin are local to each host)\n      Contested: 1 (10.32.0.9 is in use at h1 and h2)\n",
+  );
+});
