@@ -13,7 +13,7 @@ const IMPURE =
   /\bDate\.now|\bperformance\.now|\bset(?:Timeout|Interval|Immediate)\b|\bMath\.random|\bprocess\.|"node:(?:net|fs|dgram|http|https|tls|dns|os|timers|child_process|worker_threads)/;
 
 /** Sub-folders that still need one another. */
-const ENTANGLED = ["router/", "src/linux/"];
+const ENTANGLED = ["src/linux/"];
 
 const folderOf = (file: string): string => file.split("/")[0];
 
