@@ -68,7 +68,17 @@ const ADVICE = [
 ];
 
 /** Checked when no path is given. */
-const CLEAN = ["scripts", "docs", "README.md", "CHANGELOG.md", "SECURITY.md", "test/guest", "test/demo"];
+const CLEAN = [
+  "scripts",
+  "docs",
+  "README.md",
+  "CHANGELOG.md",
+  "SECURITY.md",
+  "router/carriers",
+  "test/unit/router/carriers",
+  "test/guest",
+  "test/demo",
+];
 
 const SOURCES = new Set([".ts", ".mjs", ".c", ".sh"]);
 const KINDS = new Set([...SOURCES, ".md", ".yml"]);

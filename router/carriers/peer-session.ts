@@ -89,16 +89,14 @@ export class PeerSession implements OverlayConnection {
   }
 
   attributes(): Attributes {
-    const { selection } = this.#selector;
+    const { selection, reason } = this.#selector;
     const carrier = this.#shown;
+    const compromise = selection !== undefined && carrier !== this.#carriers[0];
     return {
       ...(this.#link.encrypted ? { encrypted: true } : {}),
       mtu: carrier.mtu,
-      ...(selection !== undefined &&
-        carrier !== this.#carriers[0] && {
-          reason: `"${selection.reason}"`,
-          since: this.#timeText(selection.since),
-        }),
+      ...(compromise && { reason: `"${selection.reason}"`, since: this.#timeText(selection.since) }),
+      ...(this.#selector.exhausted && { reason: `"${reason}"` }),
       ...carrier.attributes(),
     };
   }

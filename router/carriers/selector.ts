@@ -43,6 +43,11 @@ export class PathSelector<T extends Candidate> {
     return this.#selection;
   }
 
+  /** No carrier is usable, after a first choice was made or all had failed. */
+  get exhausted(): boolean {
+    return this.#decided && this.#selection === undefined;
+  }
+
   /** Why no carrier is used, where none is. */
   get reason(): string {
     return reasonsOf(this.#candidates);

@@ -183,3 +183,15 @@ test("carriers with one name or message kind, and lists that others would misrea
   assert.throws(() => session.receive(encode({ kind: "unknown" })), { code: "WEAVE_MESSAGE_MALFORMED" });
   session.stop();
 });
+
+test("while no agreed carrier works, the link passes no frames; when one works again, it does", async (context) => {
+  const pipes = new Pipes(folder(context));
+  const [a, b] = await pair(context, [[pipes], [pipes]]);
+  pipes.cut = true;
+  await until("the link is pending", () => [a, b].every(({ connection }) => connection?.state === "pending"));
+  assert.equal(a.diagnostics?.selection, undefined);
+  assert.equal(a.connection?.overlay?.attributes().reason, '"the pipe is broken"');
+  pipes.cut = false;
+  await until("the link is established", () => [a, b].every(({ connection }) => connection?.state === "established"));
+  await exchange(a, b);
+});
