@@ -44,8 +44,8 @@ const CHECKS: readonly Check[] = [
   {
     what: "cipher",
     async look() {
-      const { opensslAtHand } = await import("#src/linux/native/aead.js");
-      return `AES-256-GCM by ${opensslAtHand ? "OpenSSL" : "node:crypto: slow, as this Node does not export OpenSSL"}`;
+      const { opensslAvailable } = await import("#src/linux/native/aes-gcm.js");
+      return `AES-256-GCM by ${opensslAvailable ? "OpenSSL" : "node:crypto: slow, as this Node does not export OpenSSL"}`;
     },
   },
   {

@@ -1,14 +1,15 @@
-import { BUFFERS } from "#router/datapath/record.js";
+import type { BufferRing } from "#router/datapath/buffer-ring.js";
+import { OpenRun, type WriteRun } from "#router/datapath/open-run.js";
 import {
   cutHeaders,
   GSO_NONE,
   GSO_UDP_L4,
   type Layout,
   layoutOf,
+  type SegmentRun,
   VNET_NEEDS_CSUM,
   writeVnetHeader,
 } from "#router/datapath/super-frame.js";
-import { IoVector } from "#src/linux/native/io-vector.js";
 import type { Memory } from "#src/linux/native/memory.js";
 import { VNET_HEADER_BYTES } from "#src/linux/native/tap.js";
 
@@ -22,31 +23,27 @@ const DONT_FRAGMENT = 0x4000;
 
 /**
  * Joins UDP datagrams of one flow and one size that follow one another into one write to the TAP (a super-frame of UDP): the
- * way through bridge, veth and netfilter is then gone once for all of them, and the receiver's kernel cuts them again.
+ * bridge, veth and netfilter then handle all of them at once, and the receiver's kernel cuts them again.
  *
- * Only datagrams whose checksum the sender's kernel has left to be completed are joined: a finished one is the sender's own
- * proof, and stays as it is. Frames lie where they were received: as in {@link SegmentJoiner}, a run ends before its memory is
- * used again.
+ * Only datagrams whose checksum the sender's kernel has left incomplete are joined: a complete one is the sender's own
+ * proof, and stays as it is.
  */
-export class DatagramJoiner {
-  readonly #deliver: (parts: IoVector, gsoType: number, frames: number) => void;
-  readonly #parts = new IoVector(MAX_DATAGRAMS);
+export class DatagramJoiner extends OpenRun {
+  readonly #write: WriteRun;
+  /** Of the open run: its first frame, virtio header included. */
   #memory: Memory | undefined;
-  /** Of the first frame, with its virtio header. */
   #first = 0;
   #headers = 0;
-  /** Payload of each datagram but perhaps the last. */
-  #size = 0;
-  #payload = 0;
-  #turn = 0;
-  #began = 0;
+  /** `gsoSize` is the payload of each datagram but perhaps the last. */
+  readonly #run: SegmentRun = { gsoType: GSO_UDP_L4, gsoSize: 0, offset: 0, length: 0, last: true };
 
-  /** @param deliver is given each joined run, or single frame, with its virtio header, as spans */
-  constructor(deliver: (parts: IoVector, gsoType: number, frames: number) => void) {
-    this.#deliver = deliver;
+  /** @param write takes each joined run, or single frame */
+  constructor(ring: BufferRing, write: WriteRun) {
+    super(ring, MAX_DATAGRAMS);
+    this.#write = write;
   }
 
-  /** Takes a frame with its virtio header. False: it is not of a kind that is joined; what was open has been delivered. */
+  /** Takes a frame with its virtio header. False: it is not of a kind that is joined; the open run has been delivered. */
   add(memory: Memory, offset: number, length: number): boolean {
     const headers = udpHeaders(memory, offset, length);
     if (headers === 0) {
@@ -54,53 +51,40 @@ export class DatagramJoiner {
       return false;
     }
     const payload = length - VNET_HEADER_BYTES - headers;
+    const run = this.#run;
     if (
-      this.#memory !== undefined &&
+      this.began !== undefined &&
       headers === this.#headers &&
-      payload <= this.#size &&
-      this.#parts.count < MAX_DATAGRAMS &&
-      this.#payload + payload <= MAX_BYTES &&
-      sameFlow(this.#memory, this.#first, memory, offset, headers)
+      payload <= run.gsoSize &&
+      this.parts.count < MAX_DATAGRAMS &&
+      run.length + payload <= MAX_BYTES &&
+      sameFlow(this.#memory!, this.#first, memory, offset, headers)
     ) {
-      this.#parts.push(memory, offset + VNET_HEADER_BYTES + headers, payload);
-      this.#payload += payload;
-      if (payload < this.#size) this.close();
+      this.parts.push(memory, offset + VNET_HEADER_BYTES + headers, payload);
+      run.length += payload;
+      if (payload < run.gsoSize) this.close();
       return true;
     }
     this.close();
     this.#memory = memory;
     this.#first = offset;
     this.#headers = headers;
-    this.#size = this.#payload = payload;
-    this.#began = this.#turn;
-    this.#parts.push(memory, offset, length);
+    run.gsoSize = run.length = payload;
+    this.open();
+    this.parts.push(memory, offset, length);
     return true;
   }
 
-  /** Receive number `turn` is about to use the memory of the one {@link BUFFERS} before. */
-  turn(turn: number): void {
-    if (this.#began + BUFFERS <= turn) this.close();
-    this.#turn = turn;
-  }
-
-  /** Delivers the open run, if there is one. */
-  close(): void {
-    const memory = this.#memory;
-    if (memory === undefined) return;
-    this.#memory = undefined;
-    const frames = this.#parts.count;
-    try {
-      if (frames > 1) {
-        const frame = this.#first + VNET_HEADER_BYTES;
-        const headers = memory.u8.subarray(frame, frame + this.#headers);
-        const layout = layoutOf(headers, GSO_UDP_L4, this.#headers - 8) as Layout;
-        cutHeaders(headers, layout, 0, this.#payload, this.#size, true);
-        writeVnetHeader(memory.view, this.#first, layout, GSO_UDP_L4, this.#size, this.#payload);
-      }
-      this.#deliver(this.#parts, frames > 1 ? GSO_UDP_L4 : GSO_NONE, frames);
-    } finally {
-      this.#parts.clear();
-    }
+  protected override deliver(): void {
+    const frames = this.parts.count;
+    if (frames === 1) return this.#write(this.parts, GSO_NONE, 1);
+    const { u8, view } = this.#memory!;
+    const frame = this.#first + VNET_HEADER_BYTES;
+    const headers = u8.subarray(frame, frame + this.#headers);
+    const layout = layoutOf(headers, GSO_UDP_L4, this.#headers - 8) as Layout;
+    cutHeaders(headers, layout, this.#run);
+    writeVnetHeader(view, this.#first, layout, this.#run);
+    this.#write(this.parts, GSO_UDP_L4, frames);
   }
 }
 

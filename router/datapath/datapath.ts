@@ -13,7 +13,7 @@ import { closeFd, WakeUp } from "#src/linux/native/files.js";
 import type { TapDevice } from "#src/linux/native/tap.js";
 import type { FrameSockets } from "#src/linux/native/udp.js";
 
-/** A thread allocates nothing for a frame: a small heap keeps it from growing on what commands leave behind. */
+/** A thread allocates nothing for a frame: a small heap bounds the garbage that commands leave behind. */
 const THREAD_HEAP_MB = 32;
 const REPORT_TIMEOUT_MS = 2_000;
 
@@ -26,11 +26,27 @@ export function threadsFor(cores: number): number {
   return Math.min(4, Math.floor(cores / 2));
 }
 
+export interface DatapathDeps {
+  readonly tap: TapDevice;
+  readonly sockets: FrameSockets;
+  /** Takes the events of the threads, reports excepted. */
+  readonly onEvent: (event: DatapathEvent) => void;
+  /** A thread died: the frame path is gone, and only a new process brings it back. */
+  readonly onFailure: (error: Error) => void;
+}
+
+export interface DatapathOptions {
+  /** Our own peer name. */
+  readonly self: number;
+  /** Call OpenSSL directly. */
+  readonly openssl: boolean;
+}
+
 interface Thread {
   readonly worker: Worker;
   readonly commands: MessagePort;
   readonly wake: WakeUp;
-  readonly raised: Int32Array;
+  readonly commandCount: Int32Array;
   readonly exited: Promise<void>;
 }
 
@@ -38,93 +54,84 @@ interface Thread {
 export class Datapath {
   readonly offloads: Offloads;
   readonly #threads: readonly Thread[];
-  readonly #onEvent: (event: DatapathEvent) => void;
+  readonly #deps: DatapathDeps;
   readonly #reports = new Map<number, (report: DatapathReport) => void>();
   #ticket = 0;
   #stopping = false;
 
-  /**
-   * @param options.self our own peer name
-   * @param options.openssl call OpenSSL directly
-   * @param options.onEvent what the threads have to say, reports excepted
-   * @param options.onFailure a thread died: the frame path is gone, and only a new process brings it back
-   */
-  constructor(options: {
-    self: number;
-    tap: TapDevice;
-    sockets: FrameSockets;
-    openssl: boolean;
-    onEvent: (event: DatapathEvent) => void;
-    onFailure: (error: Error) => void;
-  }) {
-    const { tap, sockets, openssl } = options;
+  /** @throws WEAVE_BOUNDS, WEAVE_NATIVE */
+  constructor({ self, openssl, ...deps }: DatapathDeps & DatapathOptions) {
+    const { tap, sockets } = deps;
     const lanes = tap.fds.length;
     if (lanes > MAX_LANES || lanes !== sockets.fds.length)
       throw new WeaveError("WEAVE_BOUNDS", `${lanes} threads, and ${sockets.fds.length} sockets for them`);
     this.offloads = { ...tap.offloads, ...sockets.offloads, openssl };
-    this.#onEvent = options.onEvent;
-    this.#threads = tap.fds.map((tapFd, lane) => {
-      const { port1, port2 } = new MessageChannel();
-      const wake = new WakeUp();
-      const raised = new SharedArrayBuffer(4);
-      const start: WorkerStart = {
-        self: options.self,
-        lane,
-        lanes,
-        tapFd,
-        tapName: tap.name,
-        udpFd: sockets.fds[lane],
-        address: sockets.address,
-        offloads: this.offloads,
-        wakeFd: wake.fd,
-        commands: port2,
-        raised,
-      };
-      const worker = new Worker(new URL("./worker.js", import.meta.url), {
-        workerData: start,
-        transferList: [port2],
-        resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MB, maxYoungGenerationSizeMb: 4 },
-      });
-      worker.on("message", (event: DatapathEvent) => this.#hear(lane, event));
-      worker.on("error", options.onFailure);
-      const exited = new Promise<void>((resolve) =>
-        worker.once("exit", (code) => {
-          if (!this.#stopping)
-            options.onFailure(new WeaveError("WEAVE_NATIVE", `a thread of the frame path ended with status ${code}`));
-          resolve();
-        }),
-      );
-      return { worker, commands: port1, wake, raised: new Int32Array(raised), exited };
+    this.#deps = deps;
+    this.#threads = tap.fds.map((_, lane) => this.#startThread(self, lane));
+  }
+
+  #startThread(self: number, lane: number): Thread {
+    const { tap, sockets, onFailure } = this.#deps;
+    const { port1, port2 } = new MessageChannel();
+    const wake = new WakeUp();
+    const commandCount = new SharedArrayBuffer(4);
+    const start: WorkerStart = {
+      self,
+      lane,
+      lanes: tap.fds.length,
+      tapFd: tap.fds[lane],
+      tapName: tap.name,
+      udpFd: sockets.fds[lane],
+      address: sockets.address,
+      offloads: this.offloads,
+      wakeFd: wake.fd,
+      commands: port2,
+      commandCount,
+    };
+    const worker = new Worker(new URL("./worker.js", import.meta.url), {
+      workerData: start,
+      transferList: [port2],
+      resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MB, maxYoungGenerationSizeMb: 4 },
     });
+    worker.on("message", (event: DatapathEvent) => this.#onThreadEvent(lane, event));
+    worker.on("error", onFailure);
+    const exited = new Promise<void>((resolve) =>
+      worker.once("exit", (code) => {
+        if (!this.#stopping)
+          onFailure(new WeaveError("WEAVE_NATIVE", `a thread of the frame path ended with status ${code}`));
+        resolve();
+      }),
+    );
+    return { worker, commands: port1, wake, commandCount: new Int32Array(commandCount), exited };
   }
 
   get threads(): number {
     return this.#threads.length;
   }
 
-  /** Tells the threads; a few things are for one of them. */
+  /** Sends a command to the threads, or to the one that it concerns. */
   send(command: Command): void {
     switch (command.do) {
       case "control":
       case "batch":
-        return this.#tell(0, command);
-      // The thread that has the lane's replay window.
+        return this.#sendTo(0, command);
+      // The thread with the lane's replay window.
       case "record":
-        return this.#tell((command.record[0] >>> 4) % this.#threads.length, command);
+        return this.#sendTo((command.record[0] >>> 4) % this.#threads.length, command);
       case "record-sent":
-        return this.#tell(command.lane, command);
+        return this.#sendTo(command.lane, command);
       default:
-        for (let lane = 0; lane < this.#threads.length; lane++) this.#tell(lane, command);
+        for (let lane = 0; lane < this.#threads.length; lane++) this.#sendTo(lane, command);
     }
   }
 
-  /** What the threads know and have counted; undefined when one does not answer in time. */
+  /** The MACs and counters of all threads; undefined when one does not reply in time. */
   async report(): Promise<DatapathReport | undefined> {
     const reports = await Promise.all(this.#threads.map((_, lane) => this.#reportOf(lane)));
     return reports.some((report) => report === undefined) ? undefined : merged(reports as DatapathReport[]);
   }
 
-  /** Ends the threads and waits for them. Their descriptors are the caller's to close, afterwards. */
+  /** Ends the threads and waits for them. The caller closes their descriptors, afterwards. */
   async stop(): Promise<void> {
     this.#stopping = true;
     this.send({ do: "stop" });
@@ -135,29 +142,29 @@ export class Datapath {
     }
   }
 
-  #tell(lane: number, command: Command): void {
-    const { commands, raised, wake } = this.#threads[lane];
+  #sendTo(lane: number, command: Command): void {
+    const { commands, commandCount, wake } = this.#threads[lane];
     commands.postMessage(command);
-    Atomics.add(raised, 0, 1);
-    wake.raise();
+    Atomics.add(commandCount, 0, 1);
+    wake.signal();
   }
 
-  #hear(lane: number, event: DatapathEvent): void {
+  #onThreadEvent(lane: number, event: DatapathEvent): void {
     switch (event.event) {
       case "report":
         this.#reports.get(event.ticket)?.(event.report);
         this.#reports.delete(event.ticket);
         return;
       case "mac-learnt":
-        return this.#tellOthers(lane, { do: "learn", mac: event.mac, peer: event.peer });
+        return this.#sendToOthers(lane, { do: "learn", mac: event.mac, peer: event.peer });
       case "address-changed":
-        this.#tellOthers(lane, { do: "address", session: event.session, address: event.address });
+        this.#sendToOthers(lane, { do: "address", session: event.session, address: event.address });
     }
-    this.#onEvent(event);
+    this.#deps.onEvent(event);
   }
 
-  #tellOthers(except: number, command: Command): void {
-    for (let lane = 0; lane < this.#threads.length; lane++) if (lane !== except) this.#tell(lane, command);
+  #sendToOthers(except: number, command: Command): void {
+    for (let lane = 0; lane < this.#threads.length; lane++) if (lane !== except) this.#sendTo(lane, command);
   }
 
   #reportOf(lane: number): Promise<DatapathReport | undefined> {
@@ -171,12 +178,12 @@ export class Datapath {
         clearTimeout(timer);
         resolve(report);
       });
-      this.#tell(lane, { do: "report", ticket });
+      this.#sendTo(lane, { do: "report", ticket });
     });
   }
 }
 
-/** Sums of what was counted; of the MACs, who has seen one last. */
+/** Sums of the counters; each MAC as the thread saw it that has seen it last. */
 function merged([first, ...others]: readonly DatapathReport[]): DatapathReport {
   if (others.length === 0) return first;
   const counters = { ...first.counters };

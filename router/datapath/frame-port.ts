@@ -1,13 +1,17 @@
+import type { FrameDevice } from "#router/datapath/frame-device.js";
 import { MAX_CAPTURE } from "#router/datapath/record.js";
 import {
+  AT_GSO_TYPE,
   completeChecksum,
   cutHeaders,
   GSO_ECN,
   GSO_NONE,
   GSO_UDP_L4,
   isSuperFrame,
+  type Layout,
   layoutOf,
   MAX_HEADERS,
+  type SegmentRun,
   VNET_NEEDS_CSUM,
 } from "#router/datapath/super-frame.js";
 import { readInto, writeFrom, writeParts } from "#src/linux/native/files.js";
@@ -16,20 +20,21 @@ import { Errno } from "#src/linux/native/libc.js";
 import { Memory } from "#src/linux/native/memory.js";
 import { type TapOffloads, VNET_HEADER_BYTES } from "#src/linux/native/tap.js";
 
-/** A super-frame of more segments than this is nobody's: 64 KB at TCP's smallest segment (TCP_MIN_MSS). */
-const MAX_PARTS = 65_535 / 48;
+/** No kernel makes a super-frame of more segments than this: 64 KB at TCP's smallest segment (TCP_MIN_MSS). */
+const MAX_SEGMENTS = 65_535 / 48;
 
 /**
- * One queue of the TAP: frames always have a virtio header on our side of it. What the kernel does not do there (Linux
- * without virtio headers, or without segments of UDP) is done here, by the rules that it would follow.
+ * One queue of the TAP. Where the kernel lacks virtio headers, or segmentation of UDP, this does the same, by the kernel's
+ * rules.
  */
-export class FramePort {
+export class FramePort implements FrameDevice {
   readonly #fd: number;
   readonly #offloads: TapOffloads;
   readonly #single = new IoVector(1);
-  /** Only where something is done here: a frame in one span, and the segment that is made of it. */
+  /** Only where something is done here: a whole frame, and the segment that is cut from it. */
   readonly #frame: Memory | undefined;
   readonly #segment: Memory | undefined;
+  readonly #run: SegmentRun = { gsoType: GSO_NONE, gsoSize: 0, offset: 0, length: 0, last: false };
 
   constructor(fd: number, offloads: TapOffloads) {
     this.#fd = fd;
@@ -44,7 +49,6 @@ export class FramePort {
     return this.#offloads.vnetHeader && this.#offloads.uso;
   }
 
-  /** Reads one frame to `offset`, header first. Returns its length with the header, or minus errno. */
   read(memory: Memory, offset: number, room: number): number {
     if (this.#offloads.vnetHeader) return readInto(this.#fd, memory, offset, room);
     const length = readInto(this.#fd, memory, offset + VNET_HEADER_BYTES, room - VNET_HEADER_BYTES);
@@ -53,15 +57,14 @@ export class FramePort {
     return length + VNET_HEADER_BYTES;
   }
 
-  /** Writes a frame whose header is first. False: the kernel did not take it. */
   write(memory: Memory, offset: number, length: number): boolean {
-    if (this.#kernelTakes(memory.view.getUint8(offset + 1))) return writeFrom(this.#fd, memory, offset, length) >= 0;
+    if (this.#kernelTakes(memory.view.getUint8(offset + AT_GSO_TYPE)))
+      return writeFrom(this.#fd, memory, offset, length) >= 0;
     this.#single.clear();
     this.#single.push(memory, offset, length);
     return this.#software(this.#single);
   }
 
-  /** As {@link write}, of a frame in several spans; the first has all headers. */
   writeParts(parts: IoVector, gsoType: number): boolean {
     if (this.#kernelTakes(gsoType)) return writeParts(this.#fd, parts) >= 0;
     return this.#software(parts);
@@ -71,13 +74,12 @@ export class FramePort {
     return this.#offloads.vnetHeader && (this.#offloads.uso || (gsoType & ~GSO_ECN) !== GSO_UDP_L4);
   }
 
-  /** Segments and completes the checksums of a frame, and writes what comes of it. */
+  /** Completes the checksum of a frame, or segments it, and writes what results. */
   #software(parts: IoVector): boolean {
     const frame = this.#frame!;
-    const segment = this.#segment!;
     const length = parts.gather(frame, 0);
     const { view } = frame;
-    const gsoType = view.getUint8(1);
+    const gsoType = view.getUint8(AT_GSO_TYPE);
     const needsSum = (view.getUint8(0) & VNET_NEEDS_CSUM) !== 0;
     const sumStart = view.getUint16(6, true);
     const sumField = view.getUint16(8, true);
@@ -92,24 +94,34 @@ export class FramePort {
     const size = view.getUint16(4, true);
     const layout = layoutOf(bytes.subarray(0, MAX_HEADERS), gsoType, sumStart);
     if (!isSuperFrame(gsoType) || size === 0 || layout === undefined || layout.headers >= bytes.length) return false;
+    const payload = bytes.length - layout.headers;
+    if (payload / size > MAX_SEGMENTS) return false;
+    return this.#segments(layout, size, payload, sumField);
+  }
+
+  /** Cuts the super-frame in `#frame` into segments of `size` bytes of payload. False: one of them was not taken. */
+  #segments(layout: Layout, size: number, payload: number, sumField: number): boolean {
+    const frame = this.#frame!;
+    const segment = this.#segment!;
+    const run = this.#run;
     const { headers, l4 } = layout;
-    const payload = bytes.length - headers;
-    if (payload / size > MAX_PARTS) return false;
+    const payloadAt = VNET_HEADER_BYTES + headers;
+    run.gsoSize = size;
     let done = true;
-    for (let at = 0; at < payload; at += size) {
-      const part = Math.min(size, payload - at);
+    for (run.offset = 0; run.offset < payload; run.offset += size) {
+      run.length = Math.min(size, payload - run.offset);
+      run.last = run.offset + run.length === payload;
       segment.copyFrom(VNET_HEADER_BYTES, frame, VNET_HEADER_BYTES, headers);
-      segment.copyFrom(VNET_HEADER_BYTES + headers, frame, VNET_HEADER_BYTES + headers + at, part);
-      const cut = segment.u8.subarray(VNET_HEADER_BYTES, VNET_HEADER_BYTES + headers + part);
-      cutHeaders(cut, layout, at, part, size, at + part === payload);
+      segment.copyFrom(payloadAt, frame, payloadAt + run.offset, run.length);
+      const cut = segment.u8.subarray(VNET_HEADER_BYTES, payloadAt + run.length);
+      cutHeaders(cut, layout, run);
       completeChecksum(cut, l4, sumField);
-      segment.u8.fill(0, 0, VNET_HEADER_BYTES);
-      done = this.#plain(segment, VNET_HEADER_BYTES + headers + part) && done;
+      done = this.#plain(segment, payloadAt + run.length) && done;
     }
     return done;
   }
 
-  /** Writes a frame that needs nothing more from anybody. */
+  /** Writes a frame with complete checksums. */
   #plain(memory: Memory, length: number): boolean {
     if (this.#offloads.vnetHeader) {
       memory.u8.fill(0, 0, VNET_HEADER_BYTES);

@@ -1,6 +1,7 @@
 import { OFFLOADS, type OffloadName, type Offloads } from "#router/datapath/protocol.js";
-import { KEY_BYTES, OpensslAesGcm, opensslAtHand, SALT_BYTES } from "#src/linux/native/aead.js";
+import { OpensslAesGcm, opensslAvailable } from "#src/linux/native/aes-gcm.js";
 import { Memory } from "#src/linux/native/memory.js";
+import { KEY_BYTES, SALT_BYTES } from "#src/linux/native/record-cipher.js";
 
 const FIELDS: Readonly<Record<OffloadName, keyof Offloads>> = {
   "vnet-header": "vnetHeader",
@@ -15,7 +16,7 @@ const FIELDS: Readonly<Record<OffloadName, keyof Offloads>> = {
 export function allowedOffloads(off: readonly OffloadName[]): Offloads {
   const names = OFFLOADS.map((name) => [FIELDS[name], !off.includes(name)]);
   const allowed = Object.fromEntries(names) as Record<keyof Offloads, boolean>;
-  return { ...allowed, openssl: allowed.openssl && opensslAtHand };
+  return { ...allowed, openssl: allowed.openssl && opensslAvailable };
 }
 
 /** Names of those in use, and of the others. */

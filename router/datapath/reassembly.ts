@@ -1,11 +1,12 @@
+import { LARGEST_FRAGMENT } from "#router/datapath/fragment-size.js";
 import { MAX_RECORD } from "#router/datapath/record.js";
 import { Memory } from "#src/linux/native/memory.js";
 import { NO_ENDPOINT } from "#src/net/endpoint.js";
 
-/** Records under reassembly at once. Fragments of a record follow one another closely; reordering mixes a few neighbours. */
+/** Records under reassembly at once. The fragments of a record follow one another closely; reordering mixes neighbours. */
 const SLOTS = 32;
-/** A slot holds a record and, behind it, its last fragment as long as the size of the others is not known. */
-const SLOT_BYTES = MAX_RECORD + 9_216;
+/** A slot holds a record and, behind it, its last fragment until the size of the others is known. */
+const SLOT_BYTES = MAX_RECORD + LARGEST_FRAGMENT;
 
 interface Slot {
   key: number;
@@ -19,72 +20,69 @@ interface Slot {
   readonly at: number;
 }
 
+/** A fragment of a sealed record, and what its datagram says of it. */
+export interface Fragment {
+  memory: Memory;
+  offset: number;
+  bytes: number;
+  /** It is the `index`th of `count`. */
+  index: number;
+  count: number;
+  /** Tells the record from others of the same sender: session, lane, epoch and counter. */
+  key: number;
+  /** The id of the endpoint that sent it: fragments of different senders never mix. */
+  sourceId: number;
+}
+
 /**
- * Puts records together whose datagrams did not arrive in one receive, in order. A slot is taken over when it is the one
- * not touched for longest: forged fragments cannot take more than the fixed memory.
+ * Reassembles records whose datagrams did not arrive in one receive, in order. A new record takes the slot that has been
+ * untouched for longest: forged fragments cannot take more than the fixed memory.
  */
 export class Reassembly {
   readonly memory = new Memory(SLOTS * SLOT_BYTES);
-  readonly #slots: Slot[] = [];
+  readonly #slots: readonly Slot[] = Array.from({ length: SLOTS }, (_, i) => ({
+    key: -1,
+    sourceId: NO_ENDPOINT,
+    count: 0,
+    have: 0,
+    fragmentBytes: 0,
+    lastBytes: 0,
+    stamp: 0,
+    seen: new Uint8Array(256),
+    at: i * SLOT_BYTES,
+  }));
   #stamp = 0;
-  /** Records given up because their slot was needed. */
+  /** Incomplete records that lost their slot to another. */
   evicted = 0;
-  /** Where the record is, and how long, after {@link add} answered true. */
+  /** Offset and length of the record in {@link memory}, after {@link add} returned true. */
   at = 0;
   length = 0;
 
-  constructor() {
-    for (let i = 0; i < SLOTS; i++) {
-      this.#slots.push({
-        key: -1,
-        sourceId: NO_ENDPOINT,
-        count: 0,
-        have: 0,
-        fragmentBytes: 0,
-        lastBytes: 0,
-        stamp: 0,
-        seen: new Uint8Array(256),
-        at: i * SLOT_BYTES,
-      });
-    }
-  }
-
-  /**
-   * Adds one fragment, the `index`th of `count`: `bytes` at `offset` of `from`.
-   *
-   * @param key tells the record apart: session, lane, epoch and counter
-   * @param sourceId the id of the endpoint that sent it: fragments of different senders never mix
-   * @returns true when the record is complete; it stays valid until the next call
-   */
-  add(
-    key: number,
-    sourceId: number,
-    index: number,
-    count: number,
-    from: Memory,
-    offset: number,
-    bytes: number,
-  ): boolean {
-    const slot = this.#find(key, sourceId, count);
+  /** Adds a fragment. True: its record is complete, and stays valid until the next call. */
+  add(fragment: Fragment): boolean {
+    const { index, count, bytes } = fragment;
+    const slot = this.#find(fragment);
     if (slot === undefined || slot.seen[index] || bytes <= 0) return false;
     const last = index === count - 1;
     if (last) slot.lastBytes = bytes;
     else if (slot.fragmentBytes === 0) slot.fragmentBytes = bytes;
     else if (slot.fragmentBytes !== bytes) return false;
-    if (slot.fragmentBytes * (count - 1) + slot.lastBytes > MAX_RECORD || (last && bytes > 9_216)) return false;
+    const length = slot.fragmentBytes * (count - 1) + slot.lastBytes;
+    if (length > MAX_RECORD || (last && bytes > LARGEST_FRAGMENT)) return false;
     slot.seen[index] = 1;
     slot.have++;
     const to = last ? slot.at + MAX_RECORD : slot.at + index * bytes;
-    this.memory.copyFrom(to, from, offset, bytes);
+    this.memory.copyFrom(to, fragment.memory, fragment.offset, bytes);
     if (slot.have < count) return false;
     this.memory.copy(slot.at + slot.fragmentBytes * (count - 1), slot.at + MAX_RECORD, slot.lastBytes);
     slot.key = -1;
     this.at = slot.at;
-    this.length = slot.fragmentBytes * (count - 1) + slot.lastBytes;
+    this.length = length;
     return true;
   }
 
-  #find(key: number, sourceId: number, count: number): Slot | undefined {
+  /** The slot of a fragment's record; undefined when the slot's record has another count of fragments. */
+  #find({ key, sourceId, count }: Fragment): Slot | undefined {
     let oldest = this.#slots[0];
     for (const slot of this.#slots) {
       if (slot.key === key && slot.sourceId === sourceId) {

@@ -1,4 +1,4 @@
-import { AAD_BYTES, NONCE_BYTES, TAG_BYTES } from "#src/linux/native/aead.js";
+import { AAD_BYTES, NONCE_BYTES, TAG_BYTES } from "#src/linux/native/record-cipher.js";
 
 /**
  * The wire format of sleeve: self-standing records of one or a few datagrams. Multi-byte numbers are little-endian, except
@@ -65,9 +65,6 @@ export const MAX_RECORD = 65_664;
 
 /** What a TAP may bring in one read: a super-frame is cut into records, and may be as large as an IP packet. */
 export const MAX_CAPTURE = 10 + 14 + 8 + 65_535;
-
-/** Receives that what arrived stays in memory for: a super-frame may lie in so many until it is delivered. */
-export const BUFFERS = 4;
 
 /** Fills the additional data of a record. */
 export function writeAad(aad: Uint8Array, session: number, laneEpoch: number, count: number): void {

@@ -1,20 +1,18 @@
 import { hkdfSync } from "node:crypto";
+import type { DatagramSender } from "#router/datapath/datagram-socket.js";
 import { NEXT_HOP_DATAGRAMS, type NextHop } from "#router/datapath/next-hop.js";
 import { EPOCHS, readCounter, writeAad, writeCounter } from "#router/datapath/record.js";
-import { ReplayWindow } from "#router/datapath/replay.js";
+import { ReplayWindow } from "#router/datapath/replay-window.js";
+import { NodeAesGcm, OpensslAesGcm, sealableLength } from "#src/linux/native/aes-gcm.js";
+import type { Memory } from "#src/linux/native/memory.js";
 import {
   AAD_BYTES,
   type Direction,
   KEY_BYTES,
-  NodeAesGcm,
-  OpensslAesGcm,
   type RecordCipher,
   SALT_BYTES,
-  sealableLength,
   TAG_BYTES,
-} from "#src/linux/native/aead.js";
-import type { Memory } from "#src/linux/native/memory.js";
-import type { UdpSender } from "#src/linux/native/udp-sender.js";
+} from "#src/linux/native/record-cipher.js";
 import { type Endpoint, smallestDatagram } from "#src/net/endpoint.js";
 
 /** A key is not used for longer, even if the other end never agrees to a new one (as WireGuard's REJECT_AFTER_TIME). */
@@ -32,6 +30,7 @@ export const SAFE_DATAGRAMS = 4;
 /** For networks whose frames go in clear: the same layout, counter included, with a tag of zeros. */
 class ClearCipher implements RecordCipher {
   readonly aad = new Uint8Array(AAD_BYTES);
+  readonly sealableLength = sealableLength;
   readonly #sealing: boolean;
   #counter = 0;
 
@@ -104,14 +103,14 @@ export interface SessionOptions {
   /** Call OpenSSL directly; else node:crypto. */
   readonly openssl: boolean;
   /** The socket that its datagrams leave by. */
-  readonly sender: UdpSender;
+  readonly sender: DatagramSender;
 }
 
 /** One neighbour in a frame thread: keys, counters, next hop, and the address and size of datagrams. */
 export class Session {
   readonly local: number;
   readonly peer: number;
-  readonly sender: UdpSender;
+  readonly sender: DatagramSender;
   readonly #options: SessionOptions;
   /** The peer's number for us. */
   remote = 0;
@@ -168,6 +167,11 @@ export class Session {
     return sealer !== undefined && now - sealer.since < REJECT_AFTER_MS && sealer.sealed < REJECT_AFTER_RECORDS;
   }
 
+  /** The shortest record of at least `length` bytes that can be sealed. A record is made longer by padding. */
+  sealableLength(length: number): number {
+    return this.#sealer === undefined ? length : this.#sealer.cipher.sealableLength(length);
+  }
+
   /**
    * Seals the record of `length` bytes at `offset`, that will travel in `count` datagrams. Returns its counter, or
    * {@link SEAL_REFUSED}: without a key, with a length that the cipher cannot do ({@link sealableLength}), or when the cipher
@@ -175,7 +179,7 @@ export class Session {
    */
   seal(memory: Memory, offset: number, length: number, count: number): number {
     const sealer = this.#sealer;
-    if (sealer === undefined || sealableLength(length) !== length) return SEAL_REFUSED;
+    if (sealer === undefined || sealer.cipher.sealableLength(length) !== length) return SEAL_REFUSED;
     writeAad(sealer.cipher.aad, this.remote, this.laneEpoch, count);
     if (sealer.cipher.run(memory, offset, length)) return sealer.sealed++;
     sealer.cipher.free();

@@ -1,10 +1,11 @@
 import { WeaveError } from "#src/errors.js";
+import type { Memory } from "#src/linux/native/memory.js";
 
 /**
  * A super-frame: one TCP segment, or a run of UDP datagrams, of up to 64 KB that the sender's kernel left unsegmented (TSO,
- * USO), with the size of its segments in the virtio header. It travels in records of whole segments, each with the frame's
- * headers and a descriptor. The receiver joins neighbours again; when a record is missing, what is left on each side of the
- * gap is delivered as a shorter super-frame of its own, with the headers that the kernel would have given those segments.
+ * USO), with the size of its segments in the virtio header. It travels in records of whole segments (segment runs), each with
+ * the frame's headers and a descriptor. The receiver joins neighbours again; when a record is missing, the run on each side of
+ * the gap is delivered as a shorter super-frame, with the headers that the kernel would have given those segments.
  *
  *   descriptor   u8 flags (FIRST, LAST, virtio flags << 4) · u8 gso type · u16 header bytes · u16 gso size
  *   (16 bytes)   u16 checksum start · u32 super-frame id · u32 offset of the payload in the super-frame
@@ -16,7 +17,7 @@ export const DESCRIPTOR_BYTES = 16;
 export const FLAG_FIRST = 1;
 export const FLAG_LAST = 2;
 
-/** Where in a descriptor, and in a virtio header, the kind of super-frame is. */
+/** Offset of the kind of super-frame, in a descriptor and in a virtio header. */
 export const AT_GSO_TYPE = 1;
 
 /** struct virtio_net_hdr: flags and types. */
@@ -46,7 +47,7 @@ const CWR = 0x80;
 export const MAX_HEADERS = 256;
 const MIN_HEADERS = 14 + 20 + UDP_HEADER;
 
-/** Where the headers of a TCP or UDP frame are, relative to the start of the frame. */
+/** Offsets of the headers of a TCP or UDP frame, from the start of the frame. */
 export interface Layout {
   readonly ip: number;
   readonly v6: boolean;
@@ -62,21 +63,21 @@ export function isTcp(gsoType: number): boolean {
   return type === GSO_TCPV4 || type === GSO_TCPV6;
 }
 
-/** Whether `gsoType` is a kind of super-frame that we know. */
+/** Whether `gsoType` is a kind of super-frame that is supported. */
 export function isSuperFrame(gsoType: number): boolean {
   return isTcp(gsoType) || (gsoType & ~GSO_ECN) === GSO_UDP_L4;
 }
 
-/** Where the checksum is, from the start of the TCP or UDP header. */
+/** Offset of the checksum in the TCP or UDP header. */
 export function checksumAt(layout: Layout): number {
   return layout.udp ? UDP_CHECKSUM_AT : TCP_CHECKSUM_AT;
 }
 
 /**
- * Finds IP and what it carries in the first bytes of a frame. Undefined when they do not agree with the virtio header.
+ * Finds the headers of IP and of TCP or UDP in the first bytes of a frame. Undefined when they contradict the virtio header.
  *
  * @param gsoType of the virtio header
- * @param l4 where the virtio header says that the checksum starts
+ * @param l4 start of the checksummed part, by the virtio header
  */
 export function layoutOf(frame: Uint8Array, gsoType: number, l4: number): Layout | undefined {
   const type = gsoType & ~GSO_ECN;
@@ -97,7 +98,7 @@ export function layoutOf(frame: Uint8Array, gsoType: number, l4: number): Layout
   return { ip, v6, l4, udp, headers };
 }
 
-/** Where the IP header of a frame begins: after Ethernet's own and at most two VLAN tags. */
+/** Offset of the IP header of a frame: after Ethernet's own and at most two VLAN tags. */
 function ipOffset(frame: Uint8Array): number {
   let ip = 14;
   let type = (frame[12] << 8) | frame[13];
@@ -128,7 +129,7 @@ export function writeDescriptor(view: DataView, at: number, d: Descriptor): void
   view.setUint32(at + 12, d.offset, true);
 }
 
-/** Reads and checks a descriptor into `into`. False: no sender of ours made it. */
+/** Reads and checks a descriptor into `into`. False: it is malformed. */
 export function readDescriptor(view: DataView, at: number, bodyBytes: number, into: Descriptor): boolean {
   if (bodyBytes < DESCRIPTOR_BYTES + MIN_HEADERS) return false;
   into.flags = view.getUint8(at);
@@ -151,6 +152,29 @@ export function readDescriptor(view: DataView, at: number, bodyBytes: number, in
   );
 }
 
+/** A super-frame as it was captured: `length` bytes at `offset`, virtio header first. */
+export interface SuperFrame {
+  memory: Memory;
+  offset: number;
+  length: number;
+  layout: Layout;
+  /** As in the virtio header: its kind, and the payload bytes of each segment but the last. */
+  gsoType: number;
+  gsoSize: number;
+}
+
+/** A run of whole segments of a super-frame. */
+export interface SegmentRun {
+  /** Of the super-frame: its kind, and the payload bytes of each segment but the last. */
+  gsoType: number;
+  gsoSize: number;
+  /** Where the run begins in the payload of the super-frame, and its bytes. */
+  offset: number;
+  length: number;
+  /** It ends the super-frame. */
+  last: boolean;
+}
+
 /** One's complement sum - was + is, on 16 bits (RFC 1624, equation 3, for a sum that is not inverted). */
 function adjusted(sum: number, was: number, is: number): number {
   let x = sum + is + (was ^ 0xffff);
@@ -159,22 +183,15 @@ function adjusted(sum: number, was: number, is: number): number {
 }
 
 /**
- * Turns the headers of a super-frame, in place, into those of its part that begins `offset` bytes into the payload and is
- * `length` bytes long. The checksum field of TCP or UDP holds the sum of the pseudo-header (it is completed later), which
- * counts the length.
+ * Turns the headers of a super-frame, in place, into those of a run of its segments. The checksum field of TCP or UDP holds
+ * the sum of the pseudo-header (it is completed later), which includes the length.
  *
  * @param frame the headers, `layout.headers` bytes or more
- * @throws WEAVE_MESSAGE_MALFORMED when the part does not fit an IP packet
+ * @throws WEAVE_MESSAGE_MALFORMED when the run does not fit an IP packet
  */
-export function cutHeaders(
-  frame: Uint8Array,
-  layout: Layout,
-  offset: number,
-  length: number,
-  gsoSize: number,
-  last: boolean,
-): void {
+export function cutHeaders(frame: Uint8Array, layout: Layout, run: SegmentRun): void {
   const { ip, v6, l4, udp, headers } = layout;
+  const { offset, length } = run;
   const get = (at: number) => (frame[at] << 8) | frame[at + 1];
   const put = (at: number, value: number) => {
     frame[at] = value >>> 8;
@@ -182,7 +199,7 @@ export function cutHeaders(
   };
   const total = headers - ip + length;
   if (total > 65_535)
-    throw new WeaveError("WEAVE_MESSAGE_MALFORMED", `a part of ${length} bytes does not fit an IP packet`);
+    throw new WeaveError("WEAVE_MESSAGE_MALFORMED", `a segment run of ${length} bytes does not fit an IP packet`);
   const lengthAt = v6 ? ip + 4 : ip + 2;
   const was = get(lengthAt);
   const is = v6 ? total - 40 : total;
@@ -191,7 +208,7 @@ export function cutHeaders(
   put(sumAt, adjusted(get(sumAt), was, is));
   if (!v6) {
     const id = get(ip + 4);
-    const newId = (id + Math.floor(offset / gsoSize)) & 0xffff;
+    const newId = (id + Math.floor(offset / run.gsoSize)) & 0xffff;
     put(ip + 4, newId);
     put(ip + 10, adjusted(adjusted(get(ip + 10) ^ 0xffff, was, is), id, newId) ^ 0xffff);
   }
@@ -201,24 +218,15 @@ export function cutHeaders(
   put(at, sequence >>> 16);
   put(at + 2, sequence & 0xffff);
   let flags = frame[l4 + TCP_FLAGS_AT];
-  if (!last) flags &= ~(FIN | PSH);
+  if (!run.last) flags &= ~(FIN | PSH);
   if (offset > 0) flags &= ~CWR;
   frame[l4 + TCP_FLAGS_AT] = flags;
 }
 
-/**
- * Writes the virtio header of a super-frame or a part of one: a part of one segment is a plain frame whose checksum is
- * still to be completed.
- */
-export function writeVnetHeader(
-  view: DataView,
-  at: number,
-  layout: Layout,
-  gsoType: number,
-  gsoSize: number,
-  payload: number,
-): void {
-  const segmented = payload > gsoSize;
+/** Writes the virtio header of a segment run: one of one segment is a plain frame with an incomplete checksum. */
+export function writeVnetHeader(view: DataView, at: number, layout: Layout, run: SegmentRun): void {
+  const { gsoType, gsoSize } = run;
+  const segmented = run.length > gsoSize;
   view.setUint8(at, VNET_NEEDS_CSUM);
   view.setUint8(at + 1, segmented ? gsoType : GSO_NONE);
   view.setUint16(at + 2, segmented ? layout.headers : 0, true);
@@ -228,8 +236,8 @@ export function writeVnetHeader(
 }
 
 /**
- * Completes a checksum that the sender left partial: `start` is where the sum begins, and the field at `start + field`
- * holds the sum of the pseudo-header.
+ * Completes a checksum that the sender left partial: the sum begins at `start`, and the field at `start + field` holds the
+ * sum of the pseudo-header.
  */
 export function completeChecksum(frame: Uint8Array, start: number, field: number): void {
   let sum = 0;
@@ -237,7 +245,7 @@ export function completeChecksum(frame: Uint8Array, start: number, field: number
   for (; at + 1 < frame.length; at += 2) sum += (frame[at] << 8) | frame[at + 1];
   if (at < frame.length) sum += frame[at] << 8;
   while (sum > 0xffff) sum = (sum % 0x10000) + Math.floor(sum / 0x10000);
-  // UDP says by zero that there is none; the other form of zero means the same sum (RFC 768).
+  // In UDP a zero means that there is no checksum; the other form of zero is the same sum (RFC 768).
   const checksum = ~sum & 0xffff || 0xffff;
   frame[start + field] = checksum >>> 8;
   frame[start + field + 1] = checksum;

@@ -1,8 +1,10 @@
 import { Backlog } from "#router/datapath/backlog.js";
+import type { BufferRing } from "#router/datapath/buffer-ring.js";
 import { decodePathMessage, encodePathMessage } from "#router/datapath/control.js";
 import { DatagramJoiner } from "#router/datapath/datagram-joiner.js";
-import type { FramePort } from "#router/datapath/frame-port.js";
+import type { FrameDevice } from "#router/datapath/frame-device.js";
 import { MacTable } from "#router/datapath/mac-table.js";
+import type { WriteRun } from "#router/datapath/open-run.js";
 import type { DatapathEvent, RouteTable, Tally } from "#router/datapath/protocol.js";
 import {
   AT_BODY,
@@ -27,14 +29,15 @@ import {
   isTcp,
   layoutOf,
   MAX_HEADERS,
+  type SuperFrame,
 } from "#router/datapath/super-frame.js";
-import type { Transmitter } from "#router/datapath/transmit.js";
+import type { Transmitter } from "#router/datapath/transmitter.js";
 import type { Memory } from "#src/linux/native/memory.js";
 import { VNET_HEADER_BYTES } from "#src/linux/native/tap.js";
 
 const ETHERNET_HEADER = 14;
 const SHORTEST = VNET_HEADER_BYTES + ETHERNET_HEADER;
-/** 01:80:c2:00:00:0x: spanning tree, pause, LLDP. IEEE 802.1Q keeps these on one link, and so do we. */
+/** 01:80:c2:00:00:0x: spanning tree, pause, LLDP. They stay on one link (IEEE 802.1Q). */
 const LINK_LOCAL_FIRST = 0x0180c2000000;
 const LINK_LOCAL_LAST = 0x0180c200000f;
 const MULTICAST_BIT = 0x010000000000;
@@ -43,9 +46,18 @@ const CONTROL_BYTES = 64;
 
 const isMulticast = (mac: number) => Math.floor(mac / MULTICAST_BIT) % 2 === 1;
 
+export interface SwitchDeps {
+  readonly device: FrameDevice;
+  readonly transmitter: Transmitter;
+  /** Of the buffers that received records lie in. */
+  readonly ring: BufferRing;
+  readonly tally: Tally;
+  readonly emit: (event: DatapathEvent) => void;
+}
+
 /**
- * Decides where frames go: learns MACs, forwards to the peer that has one, floods what nobody is known to have, and
- * relays what is for others.
+ * Decides where frames go: learns MACs, forwards a frame to the peer that has its destination, floods unknown destinations,
+ * and relays records for other peers.
  *
  *   captured (TAP)    known MAC ──▶ its peer          unknown, multicast ──▶ our branches of the broadcast tree
  *   received (UDP)    for us    ──▶ TAP               flood ──▶ TAP and the source's branches        else ──▶ relay
@@ -53,37 +65,33 @@ const isMulticast = (mac: number) => Math.floor(mac / MULTICAST_BIT) % 2 === 1;
 export class Switch {
   readonly macs: MacTable;
   readonly sessions = new Map<number, Session>();
-  /** What waits in the TAP, and in the UDP socket. */
+  /** The queues of the device and of the UDP socket. */
   readonly outbound = new Backlog();
   readonly inbound = new Backlog();
   routes: RouteTable = { unicast: new Map(), flood: new Map() };
 
   readonly #self: number;
-  readonly #port: FramePort;
+  readonly #device: FrameDevice;
   readonly #transmitter: Transmitter;
   readonly #tally: Tally;
-  readonly #tell: (event: DatapathEvent) => void;
+  readonly #emit: (event: DatapathEvent) => void;
   readonly #segments: SegmentJoiner;
   readonly #datagrams: DatagramJoiner;
+  /** Reused for each super-frame. */
+  #superFrame: SuperFrame | undefined;
   #now = 0;
 
-  constructor(
-    self: number,
-    port: FramePort,
-    transmitter: Transmitter,
-    tally: Tally,
-    tell: (event: DatapathEvent) => void,
-  ) {
+  /** @param self our own peer name */
+  constructor(self: number, { device, transmitter, ring, tally, emit }: SwitchDeps) {
     this.#self = self;
-    this.#port = port;
+    this.#device = device;
     this.#transmitter = transmitter;
     this.#tally = tally;
-    this.#tell = tell;
+    this.#emit = emit;
     this.macs = new MacTable(self);
-    this.#segments = new SegmentJoiner((parts, gsoType) => this.#count(port.writeParts(parts, gsoType), 1));
-    this.#datagrams = new DatagramJoiner((parts, gsoType, frames) =>
-      this.#count(port.writeParts(parts, gsoType), frames),
-    );
+    const write: WriteRun = (parts, gsoType, frames) => this.#count(device.writeParts(parts, gsoType), frames);
+    this.#segments = new SegmentJoiner(ring, write);
+    this.#datagrams = new DatagramJoiner(ring, write);
   }
 
   tick(now: number): void {
@@ -95,8 +103,8 @@ export class Switch {
     if (length < SHORTEST) return this.#tally.drop("frame-malformed");
     this.#tally.counters.framesCaptured++;
     const { view } = memory;
-    // Of bulk alone: its sender notices at once, and sends less.
-    if (this.outbound.excess(this.#now) && isTcp(view.getUint8(offset + AT_GSO_TYPE)))
+    // Bulk alone is dropped: its sender notices it immediately, and sends less.
+    if (this.outbound.shouldDrop(this.#now) && isTcp(view.getUint8(offset + AT_GSO_TYPE)))
       return this.#tally.drop("congested");
     const frame = offset + VNET_HEADER_BYTES;
     const dest = readMac(view, frame);
@@ -127,14 +135,14 @@ export class Switch {
     if (kind === KIND_CONTROL) {
       const message = memory.u8.slice(body, body + Math.min(bodyBytes, CONTROL_BYTES));
       const answered = this.#answer(session, message, datagramBytes);
-      return this.#tell({ event: "control", session: session.local, message, datagramBytes, answered });
+      return this.#emit({ event: "control", session: session.local, message, datagramBytes, answered });
     }
     if (kind !== KIND_FRAMES && kind !== KIND_SEGMENTS) return this.#tally.drop("record-malformed");
     const source = readMac(view, offset + AT_SOURCE);
     const dest = readMac(view, offset + AT_DEST);
     const hops = view.getUint8(offset + AT_HOPS);
     if (source === this.#self) return this.#tally.drop("looped");
-    if (this.inbound.excess(this.#now) && kind === KIND_SEGMENTS && isTcp(view.getUint8(body + AT_GSO_TYPE)))
+    if (this.inbound.shouldDrop(this.#now) && kind === KIND_SEGMENTS && isTcp(view.getUint8(body + AT_GSO_TYPE)))
       return this.#tally.drop("congested");
     // Relay first: delivery may change the record in place.
     if (dest === 0) {
@@ -159,25 +167,13 @@ export class Switch {
     this.#deliverFrames(source, memory, body, bodyBytes);
   }
 
-  /** Answers a ping here: whether frames pass is a matter of this thread, and not of how busy the event loop is. */
+  /** Answers a ping here: a busy event loop must not look like a path that fails. */
   #answer(session: Session, message: Uint8Array, datagramBytes: number): boolean {
     const ping = session.remote === 0 ? undefined : decodePathMessage(message);
     if (ping?.type !== "ping") return false;
     const pong = encodePathMessage({ type: "pong", id: ping.id, datagramBytes });
-    this.#transmitter.control(session, this.#self, pong, 0);
+    this.#transmitter.control(session, pong, 0);
     return true;
-  }
-
-  /** Nothing more to receive for now: what waits for a next segment run goes out as it is. */
-  settle(): void {
-    this.#segments.close();
-    this.#datagrams.close();
-  }
-
-  /** The memory of receive number `turn - BUFFERS` is about to be used again. */
-  turn(turn: number): void {
-    this.#segments.turn(turn);
-    this.#datagrams.turn(turn);
   }
 
   #deliverFrames(source: number, memory: Memory, body: number, bodyBytes: number): void {
@@ -192,8 +188,8 @@ export class Switch {
   }
 
   #write(memory: Memory, offset: number, length: number): void {
-    if (this.#port.takesUdpSuperFrames && this.#datagrams.add(memory, offset, length)) return;
-    this.#count(this.#port.write(memory, offset, length), 1);
+    if (this.#device.takesUdpSuperFrames && this.#datagrams.add(memory, offset, length)) return;
+    this.#count(this.#device.write(memory, offset, length), 1);
   }
 
   #count(written: boolean, frames: number): void {
@@ -221,12 +217,20 @@ export class Switch {
       const layout = isSuperFrame(type) ? layoutOf(headers, type, csumStart) : undefined;
       if (layout === undefined || gsoSize === 0 || VNET_HEADER_BYTES + layout.headers >= length)
         return this.#tally.drop("frame-malformed");
-      return this.#transmitter.superFrame(session, this.#self, dest, memory, offset, length, layout, type, gsoSize);
+      this.#superFrame ??= { memory, offset, length, layout, gsoType: type, gsoSize };
+      const frame = this.#superFrame;
+      frame.memory = memory;
+      frame.offset = offset;
+      frame.length = length;
+      frame.layout = layout;
+      frame.gsoType = type;
+      frame.gsoSize = gsoSize;
+      return this.#transmitter.superFrame(session, dest, frame);
     }
-    this.#transmitter.frame(session, this.#self, dest, memory, offset, length);
+    this.#transmitter.frame(session, dest, memory, offset, length);
   }
 
-  /** False: the frame is to be dropped. */
+  /** False: the frame must be dropped. */
   #learn(mac: number, peer: number): boolean {
     if (isMulticast(mac)) {
       this.#tally.drop("frame-malformed");
@@ -234,18 +238,18 @@ export class Switch {
     }
     switch (this.macs.learn(mac, peer, this.#now)) {
       case "new":
-        this.#tell({ event: "mac-learnt", mac, peer });
+        this.#emit({ event: "mac-learnt", mac, peer });
         return true;
       case "moved":
-        this.#tell({ event: "mac-learnt", mac, peer });
-        this.#tell({ event: "mac-moved", mac, from: this.macs.movedFrom, to: peer });
+        this.#emit({ event: "mac-learnt", mac, peer });
+        this.#emit({ event: "mac-moved", mac, from: this.macs.movedFrom, to: peer });
         return true;
       case "refused":
         this.#tally.drop("own-mac");
-        this.#tell({ event: "mac-refused", mac, peer });
+        this.#emit({ event: "mac-refused", mac, peer });
         return false;
       case "full":
-        // It can still be reached by flooding.
+        // Flooding still reaches it.
         this.#tally.drop("mac-table-full");
         return true;
       default:

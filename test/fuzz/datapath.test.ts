@@ -12,10 +12,11 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { SMALL_PING } from "#router/carriers/sleeve/path.js";
+import { BufferRing } from "#router/datapath/buffer-ring.js";
 import { decodePathMessage, encodePathMessage } from "#router/datapath/control.js";
 import { FramePort } from "#router/datapath/frame-port.js";
 import { type DatapathEvent, Tally } from "#router/datapath/protocol.js";
-import { Receiver } from "#router/datapath/receive.js";
+import { Receiver } from "#router/datapath/receiver.js";
 import {
   AT_BODY,
   AT_DEST,
@@ -34,11 +35,11 @@ import {
 import { FLOOR_DATAGRAM, Session } from "#router/datapath/session.js";
 import { DESCRIPTOR_BYTES, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, writeDescriptor } from "#router/datapath/super-frame.js";
 import { Switch } from "#router/datapath/switch.js";
-import { Transmitter } from "#router/datapath/transmit.js";
-import { TAG_BYTES } from "#src/linux/native/aead.js";
+import { Transmitter } from "#router/datapath/transmitter.js";
 import { IoVector } from "#src/linux/native/io-vector.js";
 import { libc, viewOf } from "#src/linux/native/libc.js";
 import { Memory } from "#src/linux/native/memory.js";
+import { TAG_BYTES } from "#src/linux/native/record-cipher.js";
 import { MAX_SEGMENTS, openFrameSockets } from "#src/linux/native/udp.js";
 import { UdpReceiver } from "#src/linux/native/udp-receiver.js";
 import { UdpSender } from "#src/linux/native/udp-sender.js";
@@ -62,6 +63,7 @@ class End {
   readonly transmitter: Transmitter;
   readonly receiver: Receiver;
   readonly tally = new Tally();
+  readonly ring = new BufferRing();
   readonly events: DatapathEvent[] = [];
   /** Of each time that the path was told of frames, whether they were large. */
   readonly used: boolean[] = [];
@@ -79,15 +81,15 @@ class End {
     udp.gro = joining;
     this.file = file;
     this.fd = openSync(this.file, "a");
-    this.transmitter = new Transmitter(this.tally, {
+    this.transmitter = new Transmitter(self, this.tally, {
       tooBig: () => {},
       record: () => {},
       frames: (_session, large) => this.used.push(large),
     });
-    this.switch = new Switch(self, new FramePort(this.fd, ALL), this.transmitter, this.tally, (event) =>
-      this.events.push(event),
-    );
-    this.receiver = new Receiver(udp, joining, this.switch, this.tally, (event) => this.events.push(event));
+    const { ring, tally, transmitter } = this;
+    const emit = (event: DatapathEvent) => this.events.push(event);
+    this.switch = new Switch(self, { device: new FramePort(this.fd, ALL), transmitter, ring, tally, emit });
+    this.receiver = new Receiver({ socket: udp, switch: this.switch, ring, tally, emit }, joining);
   }
 
   join(other: End, self: number, peer: number, datagramBytes: number): void {
@@ -104,7 +106,7 @@ class End {
 
   pump(): void {
     while (this.receiver.pump());
-    this.switch.settle();
+    this.ring.settle();
     this.transmitter.flush();
   }
 
@@ -190,7 +192,7 @@ test("a ping is answered where it arrives, with the size that came, while other 
     a.events.length = b.events.length = 0;
     a.switch.captured(memory, 0, frame.length);
     const ping = encodePathMessage({ type: "ping", id: 7, datagramBytes, before: "unanswered" });
-    a.transmitter.control(a.switch.sessions.get(1)!, 1, ping, datagramBytes);
+    a.transmitter.control(a.switch.sessions.get(1)!, ping, datagramBytes);
     b.pump();
     a.pump();
     assert.ok(b.taken().equals(Buffer.from(frame)));
@@ -204,7 +206,7 @@ test("a ping is answered where it arrives, with the size that came, while other 
   // One whose session the other end does not know yet is left to the event loop.
   b.switch.sessions.get(2)!.remote = 0;
   b.events.length = 0;
-  a.transmitter.control(a.switch.sessions.get(1)!, 1, encodePathMessage({ type: "ping", id: 8, datagramBytes: 60 }), 0);
+  a.transmitter.control(a.switch.sessions.get(1)!, encodePathMessage({ type: "ping", id: 8, datagramBytes: 60 }), 0);
   b.pump();
   assert.deepEqual(
     b.events.map((event) => event.event === "control" && event.answered),

@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { DatagramSender } from "#router/datapath/datagram-socket.js";
 import { NEXT_HOP_DATAGRAMS, NEXT_HOP_EVENT_LOOP } from "#router/datapath/next-hop.js";
 import { DROPS, type Drop, Tally } from "#router/datapath/protocol.js";
 import {
@@ -23,12 +24,11 @@ import {
 } from "#router/datapath/record.js";
 import { FLOOR_DATAGRAM, Session } from "#router/datapath/session.js";
 import { DESCRIPTOR_BYTES, GSO_TCPV4, type Layout } from "#router/datapath/super-frame.js";
-import { Transmitter } from "#router/datapath/transmit.js";
-import { NodeAesGcm, OpensslAesGcm, sealableLength } from "#src/linux/native/aead.js";
+import { Transmitter } from "#router/datapath/transmitter.js";
+import { NodeAesGcm, OpensslAesGcm, sealableLength } from "#src/linux/native/aes-gcm.js";
 import type { IoVector } from "#src/linux/native/io-vector.js";
 import { Memory } from "#src/linux/native/memory.js";
 import { MAX_SEND_BYTES } from "#src/linux/native/udp.js";
-import { UdpSender } from "#src/linux/native/udp-sender.js";
 import { endpoint } from "#src/net/endpoint.js";
 import { seededRandom } from "#test/sim/virtual-time.js";
 
@@ -47,16 +47,18 @@ source.u8.set(seededRandom(SEED).bytes(2 * MAX_RECORD));
 source.u8.fill(0, 0, 10);
 
 /** Keeps what would leave. */
-class Wire extends UdpSender {
+class Wire implements DatagramSender {
   readonly memory = new Memory(MAX_SEND_BYTES);
   readonly datagrams: Buffer[] = [];
 
-  override send(parts: IoVector, segmentBytes: number): number {
+  send(parts: IoVector, segmentBytes: number): number {
     const total = parts.gather(this.memory, 0);
     const bytes = Buffer.from(this.memory.u8.slice(0, total));
     for (let at = 0; at < total; at += segmentBytes) this.datagrams.push(bytes.subarray(at, at + segmentBytes));
     return total;
   }
+
+  close(): void {}
 }
 
 /** As the carrier by TCP takes them. */
@@ -72,10 +74,10 @@ interface Opened {
 
 /** One end that sends, and the keys of the one that receives. */
 class Ends {
-  readonly wire = new Wire(-1, true);
+  readonly wire = new Wire();
   readonly handedOver: Uint8Array[] = [];
   readonly tally = new Tally();
-  readonly transmitter = new Transmitter(this.tally, {
+  readonly transmitter = new Transmitter(1, this.tally, {
     tooBig: () => assert.fail("nothing is too big for this wire"),
     record: (_session, record) => this.handedOver.push(record),
     frames: () => {},
@@ -143,7 +145,7 @@ class Ends {
   /** A frame of `length` bytes with its virtio header, alone in its record. */
   frame(length: number, at: number): void {
     const clear = source.u8.subarray(at, at + length);
-    this.transmitter.frame(this.to, 1, 2, source, at, length);
+    this.transmitter.frame(this.to, 2, source, at, length);
     const [record, ...others] = this.received(clear);
     assert.equal(others.length, 0);
     assert.equal(record.kind, KIND_FRAMES);
@@ -166,7 +168,14 @@ class Ends {
   superFrame(payload: number, gsoSize: number, at: number): void {
     const length = 10 + FRAME_HEADERS + payload;
     const clear = source.u8.subarray(at + length - payload, at + length);
-    this.transmitter.superFrame(this.to, 1, 2, source, at, length, LAYOUT, GSO_TCPV4, gsoSize);
+    this.transmitter.superFrame(this.to, 2, {
+      memory: source,
+      offset: at,
+      length,
+      layout: LAYOUT,
+      gsoType: GSO_TCPV4,
+      gsoSize,
+    });
     const records = this.received(clear);
     assert.ok(records.every(({ kind }) => kind === KIND_SEGMENTS));
     const bodies = records.map(({ body }) => body.subarray(DESCRIPTOR_BYTES + FRAME_HEADERS));
@@ -175,7 +184,7 @@ class Ends {
 
   control(datagramBytes: number, at: number): void {
     const message = source.u8.slice(at, at + 40);
-    this.transmitter.control(this.to, 1, message, datagramBytes);
+    this.transmitter.control(this.to, message, datagramBytes);
     const [record, ...others] = this.received(message);
     assert.equal(others.length, 0);
     assert.equal(record.kind, KIND_CONTROL);
@@ -295,7 +304,7 @@ test("small frames of many sizes share records, and each of these is sealed", ()
     const most = random.below(2) === 0 ? 60 : 3_000;
     const frames = Array.from({ length: 1 + random.below(60) }, () => {
       const frame = { at: random.below(60_000), length: SHORTEST + random.below(most) };
-      end.transmitter.frame(end.to, 1, 2, source, frame.at, frame.length);
+      end.transmitter.frame(end.to, 2, source, frame.at, frame.length);
       return Buffer.from(source.u8.slice(frame.at, frame.at + frame.length));
     });
     const found: Buffer[] = [];
@@ -315,7 +324,7 @@ test("a cipher that fails lets nothing out, and its key seals nothing more; the 
     broken.to.nextHop = nextHop(handsOver);
     const { transmitter, tally } = broken;
     const { run } = OpensslAesGcm.prototype;
-    transmitter.frame(broken.to, 1, 2, source, 0, 400);
+    transmitter.frame(broken.to, 2, source, 0, 400);
     OpensslAesGcm.prototype.run = () => false;
     try {
       transmitter.flush();
@@ -327,11 +336,11 @@ test("a cipher that fails lets nothing out, and its key seals nothing more; the 
     assert.equal(tally.counters.recordsSent + tally.counters.datagramsSent, 0);
     // Also what had been taken in before: the bundle is closed with the key gone.
     assert.equal(broken.to.canSeal(0), false);
-    transmitter.frame(broken.to, 1, 2, source, 0, 400);
+    transmitter.frame(broken.to, 2, source, 0, 400);
     assert.deepEqual(broken.received(source.u8.subarray(0, 400)), []);
     assert.equal(tally.drops["key-missing"], 1);
     // One batch before and behind it.
-    for (const at of [0, 1_000]) transmitter.frame(sound.to, 1, 2, source, at, 400);
+    for (const at of [0, 1_000]) transmitter.frame(sound.to, 2, source, at, 400);
     transmitter.flush();
     assert.equal(sound.received(source.u8.subarray(0, 400)).length, 1);
     broken.to.setKey("seal", 0, new Uint8Array(32).fill(1), new Uint8Array(4), 0);

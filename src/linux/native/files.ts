@@ -31,7 +31,7 @@ export function closeFd(fd: number): void {
 /** linux: asm-generic/ioctls.h. */
 const FIONBIO = 0x5421;
 
-/** Calls on `fd` fail with EAGAIN from now on where they would wait. It holds for all who share the open file. */
+/** Calls on `fd` fail with EAGAIN from now on where they would wait: also those of other holders of the open file. */
 export function setNonBlocking(fd: number): void {
   const on = new Memory(4);
   on.view.setInt32(0, 1, true);
@@ -47,18 +47,20 @@ export class WakeUp {
   readonly fd: number;
   readonly #memory: Memory;
 
+  /** @param fd of an event that another thread has made. @throws WEAVE_NATIVE */
   constructor(fd?: number) {
     this.#memory = new Memory(16);
     this.fd = fd ?? libc.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (this.fd < 0) throw new WeaveError("WEAVE_NATIVE", `cannot make an eventfd: ${errnoName(errno())}`);
   }
 
-  raise(): void {
+  signal(): void {
     this.#memory.view.setBigUint64(0, 1n, true);
     writeFrom(this.fd, this.#memory, 0, 8);
   }
 
-  lower(): void {
+  /** Until the next {@link signal} there is nothing to wake for. */
+  acknowledge(): void {
     readInto(this.fd, this.#memory, 8, 8);
   }
 }

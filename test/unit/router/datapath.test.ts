@@ -6,9 +6,9 @@ import { FragmentSize } from "#router/datapath/fragment-size.js";
 import { AGE_MS, CAPACITY, MacTable, OWN_HOLD_MS } from "#router/datapath/mac-table.js";
 import { Reassembly } from "#router/datapath/reassembly.js";
 import { innerMtu, MAX_RECORD } from "#router/datapath/record.js";
-import { ReplayWindow, WINDOW } from "#router/datapath/replay.js";
+import { ReplayWindow, WINDOW } from "#router/datapath/replay-window.js";
 import { REJECT_AFTER_MS, Session } from "#router/datapath/session.js";
-import { OpensslAesGcm } from "#src/linux/native/aead.js";
+import { OpensslAesGcm } from "#src/linux/native/aes-gcm.js";
 import { IoVector } from "#src/linux/native/io-vector.js";
 import { Memory } from "#src/linux/native/memory.js";
 import { UdpSender } from "#src/linux/native/udp-sender.js";
@@ -163,15 +163,17 @@ test("records are put together from fragments in any order, with duplicates, and
           (x, y) => x[1] - y[1],
         );
         const reassembly = new Reassembly();
+        const add = (key: number, sourceId: number, index: number, count: number, bytes: number) =>
+          reassembly.add({ key, sourceId, index, count, memory: source, offset: 0, bytes });
         let complete = 0;
         for (const [n, [index]] of order.entries()) {
           const bytes = record.subarray(index * fragment, Math.min(length, (index + 1) * fragment));
           source.u8.set(bytes);
           // Another record's fragment in between: that one never gets its last. And one from elsewhere, which never mixes.
-          assert.equal(reassembly.add(2, 7, index, count + 1, source, 0, 1), false);
-          assert.equal(reassembly.add(1, 8, 0, count, source, 0, 1), false);
-          if (reassembly.add(1, 7, index, count, source, 0, bytes.length)) complete++;
-          if (n < count - 1) assert.equal(reassembly.add(1, 7, index, count, source, 0, bytes.length), false);
+          assert.equal(add(2, 7, index, count + 1, 1), false);
+          assert.equal(add(1, 8, 0, count, 1), false);
+          if (add(1, 7, index, count, bytes.length)) complete++;
+          if (n < count - 1) assert.equal(add(1, 7, index, count, bytes.length), false);
         }
         assert.equal(complete, 1);
         assert.equal(reassembly.length, length);
@@ -194,7 +196,8 @@ test("forged fragments take no more than the fixed memory, and lie about no leng
       fc.integer({ min: 1, max: 65_000 }),
       (key, index, count, bytes) => {
         if (index >= count) return;
-        if (reassembly.add(key, 7, index, count, source, 0, bytes)) assert.ok(reassembly.length <= MAX_RECORD);
+        const fragment = { key, sourceId: 7, index, count, memory: source, offset: 0, bytes };
+        if (reassembly.add(fragment)) assert.ok(reassembly.length <= MAX_RECORD);
       },
     ),
     { numRuns: 5_000 },
@@ -205,16 +208,16 @@ test("forged fragments take no more than the fixed memory, and lie about no leng
 test("a receive is laid out for the size that came twice in a row, and sizes that take turns do not change that", () => {
   const size = new FragmentSize();
   for (let i = 0; i < 10; i++) {
-    size.came(1_460);
-    size.came(1_400);
+    size.observe(1_460);
+    size.observe(1_400);
     assert.equal(size.bytes, 1_460);
   }
-  size.came(1_400);
+  size.observe(1_400);
   assert.equal(size.bytes, 1_400);
   // Neither small datagrams nor what nobody sends.
-  for (const bytes of [40, 40, 40, 9_300, 9_300, 1_460]) size.came(bytes);
+  for (const bytes of [40, 40, 40, 9_300, 9_300, 1_460]) size.observe(bytes);
   assert.equal(size.bytes, 1_400);
-  size.came(1_460);
+  size.observe(1_460);
   assert.equal(size.bytes, 1_460);
 });
 
@@ -226,11 +229,11 @@ test("a queue that is empty now and then loses nothing; one that stands loses ev
   const backlog = new Backlog();
   for (let now = 0; now < 10 * INTERVAL_MS; now++) {
     if (now % INTERVAL_MS === 0) backlog.empty(now);
-    assert.equal(backlog.excess(now), false, `at ${now} ms`);
+    assert.equal(backlog.shouldDrop(now), false, `at ${now} ms`);
   }
   const drops = (from: number, to: number) => {
     let count = 0;
-    for (let now = from * INTERVAL_MS; now < to * INTERVAL_MS; now++) if (backlog.excess(now)) count++;
+    for (let now = from * INTERVAL_MS; now < to * INTERVAL_MS; now++) if (backlog.shouldDrop(now)) count++;
     return count;
   };
   backlog.empty(10 * INTERVAL_MS);
@@ -260,7 +263,7 @@ test("senders that halve at a drop keep the queue short and the line full, howev
       if (queue === 0) backlog.empty(now);
       const roundTrip = 1 + queue / 50;
       for (let i = 0; i < flows; i++) windows[i] += 1 / roundTrip;
-      if (backlog.excess(now)) {
+      if (backlog.shouldDrop(now)) {
         const i = turn++ % flows;
         windows[i] = Math.max(1, windows[i] * 0.7);
       }

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
+import { BufferRing } from "#router/datapath/buffer-ring.js";
 import { DatagramJoiner } from "#router/datapath/datagram-joiner.js";
 import { FramePort } from "#router/datapath/frame-port.js";
 import { SegmentJoiner } from "#router/datapath/segment-joiner.js";
@@ -18,6 +19,7 @@ import {
   type Layout,
   layoutOf,
   readDescriptor,
+  type SegmentRun,
   writeDescriptor,
   writeVnetHeader,
 } from "#router/datapath/super-frame.js";
@@ -144,6 +146,15 @@ const shapes: fc.Arbitrary<Shape> = fc.record({
   id: fc.integer({ min: 0, max: 0xffff }),
 });
 
+/** All segments of a super-frame. */
+const whole = (gsoType: number, gsoSize: number, length: number): SegmentRun => ({
+  gsoType,
+  gsoSize,
+  offset: 0,
+  length,
+  last: true,
+});
+
 test("whatever records are lost, what is delivered is exactly the segments of the others, checksums and all", () => {
   // Segment runs stay where they arrived until they are delivered: each has a place of its own.
   const record = new Memory(1 << 20);
@@ -157,7 +168,7 @@ test("whatever records are lost, what is delivered is exactly the segments of th
         const { frame, layout } = superFrame(shape);
         const all = segments(frame, layout, shape.gsoSize);
         const delivered: Uint8Array[] = [];
-        const joiner = new SegmentJoiner((parts) => {
+        const joiner = new SegmentJoiner(new BufferRing(), (parts) => {
           const length = parts.gather(joined, 0);
           const frame = Uint8Array.from(joined.u8.subarray(10, length));
           const { view } = joined;
@@ -214,7 +225,7 @@ test("datagrams that are joined on the way to the TAP are cut by the kernel into
         const layout = layoutOf(bytes, GSO_UDP_L4, bytes[12] === 0x86 ? 54 : 34)!;
         delivered.push(...segments(bytes, layout, type === 0 ? bytes.length - layout.headers : size));
       };
-      const coalescer = new DatagramJoiner((parts, gsoType, count) => {
+      const joiner = new DatagramJoiner(new BufferRing(), (parts, gsoType, count) => {
         const length = parts.gather(joined, 0);
         assert.equal(joined.u8[1], gsoType);
         most = Math.max(most, count);
@@ -231,16 +242,21 @@ test("datagrams that are joined on the way to the TAP are cut by the kernel into
         frame[layout.l4] = same ? 0 : flow;
         put16(frame, layout.l4 + sumAt(layout), pseudo(frame, layout, frame.length - layout.l4));
         place.u8.set(frame, at + 10);
-        writeVnetHeader(place.view, at, layout, GSO_UDP_L4, 9_000, layout.udp ? frame.length - layout.headers : 1);
+        writeVnetHeader(
+          place.view,
+          at,
+          layout,
+          whole(GSO_UDP_L4, 9_000, layout.udp ? frame.length - layout.headers : 1),
+        );
         // A checksum that is finished is the sender's proof, and is left alone.
         const finished = !same && proven === 0;
         if (finished) place.u8[at] = 0;
-        const taken = coalescer.add(place, at, 10 + frame.length);
+        const taken = joiner.add(place, at, 10 + frame.length);
         assert.equal(taken, layout.udp && !finished);
         if (taken) expected.push(...segments(frame, layout, 9_000));
         at += 12 + frame.length + (frame.length % 2);
       }
-      coalescer.close();
+      joiner.close();
       assert.deepEqual(delivered, expected);
       assert.equal(counted, expected.length);
     }),
@@ -263,7 +279,7 @@ test("what the kernel does not do is done here: segments and checksums are those
           shape.udp ||= vnetHeader;
           const { frame, layout } = superFrame(shape);
           memory.u8.set(frame, 10);
-          writeVnetHeader(memory.view, 0, layout, gsoTypeOf(shape), shape.gsoSize, shape.payload);
+          writeVnetHeader(memory.view, 0, layout, whole(gsoTypeOf(shape), shape.gsoSize, shape.payload));
           assert.ok(port.write(memory, 0, 10 + frame.length));
           const expected = segments(frame, layout, shape.payload > shape.gsoSize ? shape.gsoSize : shape.payload);
           const header = vnetHeader ? [new Uint8Array(10)] : [];
@@ -295,7 +311,7 @@ test("segment runs of two sources that come mixed are not joined", () => {
     id: 1,
   });
   const lengths: number[] = [];
-  const joiner = new SegmentJoiner((parts) => void lengths.push(parts.bytes - 10 - layout.headers));
+  const joiner = new SegmentJoiner(new BufferRing(), (parts) => void lengths.push(parts.bytes - 10 - layout.headers));
   for (const [source, offset, place] of [
     [1, 0, 0],
     [2, 0, 1_000],
@@ -320,7 +336,7 @@ test("segment runs of two sources that come mixed are not joined", () => {
 
 test("descriptors that no sender of ours makes are refused, and never lead outside the record", () => {
   const record = new Memory(8_192);
-  const joiner = new SegmentJoiner(() => {});
+  const joiner = new SegmentJoiner(new BufferRing(), () => {});
   const into: Descriptor = { flags: 0, gsoType: 0, headers: 0, gsoSize: 0, csumStart: 0, id: 0, offset: 0 };
   fc.assert(
     fc.property(

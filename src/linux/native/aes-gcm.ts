@@ -2,60 +2,42 @@ import { createCipheriv, createDecipheriv } from "node:crypto";
 import { WeaveError } from "#src/errors.js";
 import { libcrypto } from "#src/linux/native/libc.js";
 import { Memory } from "#src/linux/native/memory.js";
+import {
+  AAD_BYTES,
+  type Direction,
+  KEY_BYTES,
+  NONCE_BYTES,
+  type RecordCipher,
+  SALT_BYTES,
+  TAG_BYTES,
+} from "#src/linux/native/record-cipher.js";
 
 /**
  * AES-256-GCM on records in place, by OpenSSL's TLS mode: two native calls a record, nonce handling inside.
  *
- *   ┌──────────────┬───────────────────────┬─────────┐
- *   │ nonce, 8 B   │ text, n B             │ tag 16 B│   a record of n + 24 bytes
- *   └──────────────┴───────────────────────┴─────────┘
- *
- * The nonce is the sender's counter, big-endian, written by the cipher and counted on by it. The 13 bytes of additional
- * data are authenticated and not sent; their last two hold the length of the text, as TLS mode demands (RFC 5288 section 3,
- * RFC 5246 section 6.2.3.3; EVP_EncryptInit(3), "GCM mode in TLS").
+ * TLS mode takes 13 bytes of additional data, of which the last two hold the length of the text (RFC 5288 section 3, RFC 5246
+ * section 6.2.3.3; EVP_EncryptInit(3), "GCM mode in TLS").
  */
-export const NONCE_BYTES = 8;
-export const TAG_BYTES = 16;
-export const KEY_BYTES = 32;
-export const SALT_BYTES = 4;
-/** Additional data that the caller fills: 13 bytes less the length. */
-export const AAD_BYTES = 11;
-
-/** TLS mode keeps the length of a record in 16 bits. */
+const TLS_AAD_BYTES = AAD_BYTES + 2;
+/** It keeps the length of a record in 16 bits. */
 const LENGTH_WRAPS = 65_536;
 const OVERHEAD = NONCE_BYTES + TAG_BYTES;
 
 /**
- * The shortest record of at least `length` bytes that can be sealed and opened. TLS mode subtracts its overhead from the
- * length modulo 2^16, and refuses a result below zero (gcm_tls_init in OpenSSL's ciphercommon_gcm.c): the sealer refuses
- * 65,552 to 65,559 bytes, the opener 65,536 to 65,559. A caller makes a record longer by padding.
+ * {@link RecordCipher.sealableLength} of every cipher here. TLS mode subtracts its overhead from the length modulo 2^16, and
+ * rejects a result below zero (gcm_tls_init in OpenSSL's ciphercommon_gcm.c): the sealer rejects 65,552 to 65,559 bytes, the
+ * opener 65,536 to 65,559. What one peer seals by other means, another opens by this: so all avoid these lengths.
  */
 export function sealableLength(length: number): number {
   const counted = length % LENGTH_WRAPS;
   return counted < OVERHEAD ? length - counted + OVERHEAD : length;
 }
 
-export type Direction = "seal" | "open";
-
-/** One key in one direction, at work on records in place. Not to be shared between threads. */
-export interface RecordCipher {
-  /** The additional data of the next record: the caller writes its {@link AAD_BYTES} here. */
-  readonly aad: Uint8Array;
-  /**
-   * Seals or opens `length` bytes (nonce and tag included) at `offset`, in place. False: the record must not be used. To open,
-   * its tag was wrong; to seal, it may still be clear. A length that {@link sealableLength} would change is refused before
-   * anything is touched, the counter included.
-   */
-  run(memory: Memory, offset: number, length: number): boolean;
-  free(): void;
-}
-
-/** Whether this process lets us call OpenSSL directly; else {@link NodeAesGcm} does the same, slower. */
-export const opensslAtHand = libcrypto !== undefined;
+/** Whether this process exports OpenSSL's functions; else {@link NodeAesGcm} does the same, slower. */
+export const opensslAvailable = libcrypto !== undefined;
 
 const EVP_CTRL_GCM_SET_IV_FIXED = 0x12;
 const EVP_CTRL_AEAD_TLS1_AAD = 0x16;
-const TLS_AAD_BYTES = 13;
 
 // Places in the scratch memory of a context.
 const KEY_AT = 0;
@@ -70,6 +52,7 @@ function checkKey(key: Uint8Array, salt: Uint8Array): void {
 /** By OpenSSL's own functions, in the Node executable or the library that it was linked with. */
 export class OpensslAesGcm implements RecordCipher {
   readonly aad: Uint8Array;
+  readonly sealableLength = sealableLength;
   readonly #scratch = new Memory(256);
   readonly #sealing: boolean;
   #context: number;
@@ -101,14 +84,14 @@ export class OpensslAesGcm implements RecordCipher {
       ) === 1 &&
       libcrypto.control(this.#context, EVP_CTRL_GCM_SET_IV_FIXED, -1, scratch.at(IV_AT, SALT_BYTES + NONCE_BYTES)) > 0;
     scratch.u8.fill(0, 0, AAD_AT);
-    if (!ready) throw new WeaveError("WEAVE_CRYPTO", "OpenSSL refused AES-256-GCM");
+    if (!ready) throw new WeaveError("WEAVE_CRYPTO", "OpenSSL rejects AES-256-GCM");
   }
 
   run(memory: Memory, offset: number, length: number): boolean {
     if (sealableLength(length) !== length) return false;
     const record = memory.at(offset, length);
     const scratch = this.#scratch;
-    // The sealer counts the tag out and the opener counts it in: both then authenticate the same length.
+    // To seal, the length excludes the tag; to open, it includes it. Both then authenticate the same length.
     const counted = this.#sealing ? length - TAG_BYTES : length;
     scratch.u8[AAD_AT + 11] = counted >>> 8;
     scratch.u8[AAD_AT + 12] = counted;
@@ -117,7 +100,7 @@ export class OpensslAesGcm implements RecordCipher {
     )
       return false;
     const written = libcrypto!.cipher(this.#context, record, record, length);
-    // The opener of some versions counts the text alone.
+    // To open, some versions return the length of the text alone.
     return this.#sealing ? written === length : written >= 0;
   }
 
@@ -129,9 +112,10 @@ export class OpensslAesGcm implements RecordCipher {
   }
 }
 
-/** The same records by node:crypto: for a Node that does not export OpenSSL's functions. Copies, and leaves garbage. */
+/** The same records by node:crypto, for a Node that does not export OpenSSL's functions. It copies, and leaves garbage. */
 export class NodeAesGcm implements RecordCipher {
   readonly aad: Uint8Array;
+  readonly sealableLength = sealableLength;
   readonly #sealing: boolean;
   readonly #key: Uint8Array;
   readonly #nonce = Buffer.alloc(SALT_BYTES + NONCE_BYTES);

@@ -1,0 +1,134 @@
+import type { DatagramSender } from "#router/datapath/datagram-socket.js";
+import { NEXT_HOP_EVENT_LOOP } from "#router/datapath/next-hop.js";
+import type { Command, DatapathEvent, Tally } from "#router/datapath/protocol.js";
+import type { Receiver } from "#router/datapath/receiver.js";
+import { Session } from "#router/datapath/session.js";
+import type { Switch } from "#router/datapath/switch.js";
+import type { Transmitter } from "#router/datapath/transmitter.js";
+
+export interface CommandExecutorDeps {
+  readonly switch: Switch;
+  readonly transmitter: Transmitter;
+  readonly receiver: Receiver;
+  readonly tally: Tally;
+  /** Opens what the datagrams of a new session leave by. */
+  readonly openSender: () => DatagramSender;
+  /** Gives it back. */
+  readonly closeSender: (sender: DatagramSender) => void;
+  readonly emit: (event: DatapathEvent) => void;
+}
+
+export interface CommandExecutorOptions {
+  /** Of this thread. */
+  readonly lane: number;
+  readonly openssl: boolean;
+}
+
+type OpenCommand = Extract<Command, { do: "open" }>;
+/** A command about a session that is open. */
+type SessionCommand = Exclude<Extract<Command, { session: number }>, OpenCommand>;
+
+/** Carries out the commands of the event loop in a frame thread. */
+export class CommandExecutor {
+  readonly #deps: CommandExecutorDeps;
+  readonly #options: CommandExecutorOptions;
+  /** The command to stop has come. */
+  stopped = false;
+
+  constructor(deps: CommandExecutorDeps, options: CommandExecutorOptions) {
+    this.#deps = deps;
+    this.#options = options;
+  }
+
+  execute(command: Command, now: number): void {
+    const { macs } = this.#deps.switch;
+    switch (command.do) {
+      case "open":
+        return this.#open(command);
+      case "routes":
+        this.#deps.switch.routes = command.routes;
+        return;
+      case "learn":
+        macs.learn(command.mac, command.peer, now);
+        return;
+      case "forget":
+        return macs.forget(command.peer);
+      case "release":
+        return macs.release(command.mac);
+      case "report":
+        return this.#report(command.ticket, now);
+      case "stop":
+        this.stopped = true;
+        return;
+      default: {
+        const session = this.#deps.switch.sessions.get(command.session);
+        if (session !== undefined) this.#executeFor(session, command, now);
+      }
+    }
+  }
+
+  /** Closes all sessions: at the end. */
+  close(): void {
+    for (const session of this.#deps.switch.sessions.values()) this.#close(session);
+  }
+
+  #open({ session, peer, encrypted }: OpenCommand): void {
+    const { lane, openssl } = this.#options;
+    const sender = this.#deps.openSender();
+    this.#deps.switch.sessions.set(session, new Session({ local: session, peer, encrypted, lane, openssl, sender }));
+  }
+
+  #executeFor(session: Session, command: SessionCommand, now: number): void {
+    const { transmitter } = this.#deps;
+    switch (command.do) {
+      case "key":
+        return session.setKey(command.direction, command.epoch, command.key, command.salt, now);
+      case "remote":
+        session.remote = command.remoteSession;
+        return;
+      case "next-hop":
+        session.nextHop = command.nextHop.kind;
+        if (command.nextHop.kind === NEXT_HOP_EVENT_LOOP) session.handOverBytes = command.nextHop.recordBytes;
+        return;
+      case "datagrams":
+        if (command.address !== undefined) session.address = command.address;
+        session.source = command.source;
+        session.datagramBytes = command.datagramBytes;
+        session.datagramsPerRecord = command.datagramsPerRecord;
+        session.batches = command.batches;
+        return;
+      case "address":
+        session.address = command.address;
+        return;
+      case "record":
+        return this.#deps.receiver.record(session, command.record);
+      case "record-sent":
+        session.handedOver = Math.max(0, session.handedOver - command.bytes);
+        return;
+      case "control":
+        return transmitter.control(session, command.message, command.datagramBytes);
+      case "batch":
+        return transmitter.batch(session, command.messages, command.datagramBytes);
+      case "close":
+        // Frames that wait for this session must not outlive its key.
+        transmitter.flush();
+        this.#close(session);
+        this.#deps.switch.sessions.delete(session.local);
+    }
+  }
+
+  #close(session: Session): void {
+    session.close();
+    this.#deps.closeSender(session.sender);
+  }
+
+  #report(ticket: number, now: number): void {
+    const { tally, emit } = this.#deps;
+    const macs = [...this.#deps.switch.macs.entries()].map(([mac, { peer, seen }]) => ({
+      mac,
+      peer,
+      idleMs: now - seen,
+    }));
+    emit({ event: "report", ticket, report: { macs, counters: tally.counters, drops: tally.drops } });
+  }
+}

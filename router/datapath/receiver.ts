@@ -1,0 +1,281 @@
+import { BUFFERS, type BufferRing } from "#router/datapath/buffer-ring.js";
+import type { DatagramReceiver } from "#router/datapath/datagram-socket.js";
+import { FragmentSize, LARGEST_FRAGMENT } from "#router/datapath/fragment-size.js";
+import type { DatapathEvent, Tally } from "#router/datapath/protocol.js";
+import { type Fragment, Reassembly } from "#router/datapath/reassembly.js";
+import {
+  HEADER_SLOT,
+  HEADERS_AT,
+  newOverflow,
+  ReceiveBuffer,
+  UNSCATTERED_AT,
+} from "#router/datapath/receive-buffer.js";
+import { ReceiveMode } from "#router/datapath/receive-mode.js";
+import { ReceivedDatagrams } from "#router/datapath/received.js";
+import { AT_LANE, DATAGRAM_HEADER, DATAGRAM_TYPE, MAX_RECORD, RECORD_OVERHEAD } from "#router/datapath/record.js";
+import type { Session } from "#router/datapath/session.js";
+import type { Switch } from "#router/datapath/switch.js";
+import type { Memory } from "#src/linux/native/memory.js";
+import { NO_ENDPOINT } from "#src/net/endpoint.js";
+
+/** A sealed record that is to be opened where it lies. */
+interface SealedRecord {
+  memory: Memory;
+  offset: number;
+  length: number;
+  laneEpoch: number;
+  /** Datagrams that it travelled in. */
+  fragments: number;
+  /** UDP payload of one of them; 0: it did not travel by UDP. */
+  datagramBytes: number;
+}
+
+export interface ReceiverDeps {
+  readonly socket: DatagramReceiver;
+  /** Takes opened records. */
+  readonly switch: Switch;
+  readonly ring: BufferRing;
+  readonly tally: Tally;
+  readonly emit: (event: DatapathEvent) => void;
+}
+
+/**
+ * Datagrams in, opened records out.
+ *
+ * A receive is scattered for fragments of the size that came last ({@link FragmentSize}): in bulk traffic that is right, and
+ * a record lies in one stretch. Where it is wrong the fragments are moved together first.
+ */
+export class Receiver {
+  readonly #deps: ReceiverDeps;
+  readonly #mode: ReceiveMode;
+  readonly #expected = new FragmentSize();
+  readonly #buffers = Array.from({ length: BUFFERS }, () => new ReceiveBuffer());
+  readonly #overflow = newOverflow();
+  readonly #received = new ReceivedDatagrams(this.#buffers[0].memory);
+  readonly #reassembly = new Reassembly();
+  #now = 0;
+
+  /** The datagram that is looked at, and the id of the endpoint that it came from. */
+  #current = 0;
+  #sourceId = NO_ENDPOINT;
+  readonly #record: SealedRecord;
+  readonly #fragment: Fragment;
+
+  /** @param joining the socket has UDP_GRO, and it is on */
+  constructor(deps: ReceiverDeps, joining: boolean) {
+    this.#deps = deps;
+    this.#mode = new ReceiveMode(joining);
+    const { memory } = this.#reassembly;
+    this.#record = { memory, offset: 0, length: 0, laneEpoch: 0, fragments: 0, datagramBytes: 0 };
+    this.#fragment = { memory, offset: 0, bytes: 0, index: 0, count: 0, key: 0, sourceId: NO_ENDPOINT };
+  }
+
+  tick(now: number): void {
+    this.#now = now;
+  }
+
+  /** One receive, and everything that follows from it. False: nothing has arrived. */
+  pump(): boolean {
+    const { ring } = this.#deps;
+    const buffer = this.#buffers[ring.begin()];
+    if (buffer.fragmentBytes !== this.#expected.bytes) buffer.layOut(this.#expected.bytes, this.#overflow);
+    const received = this.#mode.joining ? this.#receiveJoined(buffer) : this.#receiveBatch(buffer);
+    if (received) ring.end();
+    return received;
+  }
+
+  #receiveJoined({ memory, joined, fragmentBytes }: ReceiveBuffer): boolean {
+    const { socket, tally } = this.#deps;
+    const bytes = socket.receive(joined);
+    if (bytes < 0) return false;
+    tally.counters.bytesReceived += bytes;
+    if (bytes === 0) {
+      tally.drop("datagram-malformed");
+      return true;
+    }
+    const stride = socket.segmentBytes;
+    if (this.#mode.joined(bytes, stride, this.#now)) socket.gro = this.#mode.joining;
+    const count = Math.ceil(bytes / stride);
+    const received = this.#received;
+    received.memory = memory;
+    received.batch = undefined;
+    received.count = count;
+    received.lengths.fill(stride, 0, count);
+    received.lengths[count - 1] = bytes - (count - 1) * stride;
+    const expected = fragmentBytes + DATAGRAM_HEADER;
+    // A short datagram alone does not show the size of the others.
+    if (count > 1 || stride >= expected) this.#expected.observe(stride - DATAGRAM_HEADER);
+    if (stride === expected || (count === 1 && bytes <= expected)) this.#scattered(fragmentBytes);
+    else {
+      joined.gather(memory, UNSCATTERED_AT, bytes);
+      received.headersAt = UNSCATTERED_AT;
+      received.fragmentsAt = UNSCATTERED_AT + DATAGRAM_HEADER;
+      received.headerStep = received.fragmentStep = stride;
+    }
+    this.#sourceId = socket.sourceId;
+    this.#process();
+    return true;
+  }
+
+  #receiveBatch({ memory, batch, fragmentBytes }: ReceiveBuffer): boolean {
+    const { socket, tally } = this.#deps;
+    const count = socket.receiveMany(batch);
+    if (count < 0) return false;
+    const received = this.#received;
+    received.memory = memory;
+    received.batch = batch;
+    received.count = count;
+    let longest = 0;
+    for (let i = 0; i < count; i++) {
+      const length = batch.lengthOf(i);
+      received.lengths[i] = length;
+      longest = Math.max(longest, length);
+      tally.counters.bytesReceived += length;
+    }
+    this.#expected.observe(longest - DATAGRAM_HEADER);
+    this.#scattered(fragmentBytes);
+    this.#process();
+    if (this.#mode.single(this.#now)) socket.gro = this.#mode.joining;
+    return true;
+  }
+
+  /** What was received lies as {@link ReceiveBuffer.layOut} says. */
+  #scattered(fragmentBytes: number): void {
+    const received = this.#received;
+    received.headersAt = HEADERS_AT;
+    received.headerStep = HEADER_SLOT;
+    received.fragmentsAt = 0;
+    received.fragmentStep = fragmentBytes;
+  }
+
+  #process(): void {
+    const { count } = this.#received;
+    for (let i = 0; i < count; ) i += this.#datagram(i);
+  }
+
+  /** Opens the record that begins with datagram `i`, or keeps that fragment of it. Returns how many datagrams that took. */
+  #datagram(i: number): number {
+    const received = this.#received;
+    const { memory, batch } = received;
+    const header = received.headerAt(i);
+    const bytes = received.fragmentBytes(i);
+    if (batch !== undefined) this.#sourceId = batch.sourceIdOf(i);
+    this.#current = i;
+    const session = this.#sessionOf(memory, header, bytes);
+    if (session === undefined) return 1;
+    const oversized = bytes > received.fragmentStep;
+    const at = oversized ? this.#joinOversized(i, bytes) : received.fragmentAt(i);
+    const fragments = memory.u8[header + 2];
+    let length = bytes;
+    if (fragments > 1) length = oversized ? 0 : received.gather(i, fragments);
+    if (length > 0) {
+      const record = this.#record;
+      record.memory = memory;
+      record.offset = at;
+      record.length = length;
+      record.laneEpoch = memory.u8[header + AT_LANE];
+      record.fragments = fragments;
+      record.datagramBytes = bytes + DATAGRAM_HEADER;
+      this.#open(session);
+    } else this.#reassemble(session, header, at, bytes);
+    // The next oversized one is joined in the same place.
+    if (oversized) this.#deps.ring.settle();
+    if (length === 0) return 1;
+    this.#deps.tally.counters.datagramsReceived += fragments - 1;
+    return fragments;
+  }
+
+  /** Copies the two parts of a fragment that did not fit its slot together. Returns its offset. */
+  #joinOversized(i: number, bytes: number): number {
+    const { memory, fragmentStep } = this.#received;
+    memory.copy(UNSCATTERED_AT, this.#received.fragmentAt(i), fragmentStep);
+    memory.copyFrom(UNSCATTERED_AT + fragmentStep, this.#overflow, i * LARGEST_FRAGMENT, bytes - fragmentStep);
+    return UNSCATTERED_AT;
+  }
+
+  /** The session of the datagram whose header is at `header`; undefined when there is none. */
+  #sessionOf(memory: Memory, header: number, bytes: number): Session | undefined {
+    const { tally } = this.#deps;
+    tally.counters.datagramsReceived++;
+    const { u8, view } = memory;
+    if (bytes <= 0 || u8[header] !== DATAGRAM_TYPE || u8[header + 1] >= u8[header + 2]) {
+      tally.drop("datagram-malformed");
+      return undefined;
+    }
+    const session = this.#deps.switch.sessions.get(view.getUint32(header + 4, true));
+    if (session === undefined) tally.drop("session-unknown");
+    return session;
+  }
+
+  #reassemble(session: Session, header: number, offset: number, bytes: number): void {
+    const reassembly = this.#reassembly;
+    const { memory } = this.#received;
+    const { u8, view } = memory;
+    const evicted = reassembly.evicted;
+    const laneEpoch = u8[header + AT_LANE];
+    const fragment = this.#fragment;
+    fragment.memory = memory;
+    fragment.offset = offset;
+    fragment.bytes = bytes;
+    fragment.index = u8[header + 1];
+    fragment.count = u8[header + 2];
+    fragment.key =
+      (view.getUint32(header + 4, true) * 256 + laneEpoch) * 2 ** 13 + (view.getUint32(header + 8, true) % 2 ** 13);
+    fragment.sourceId = this.#sourceId;
+    if (reassembly.add(fragment)) {
+      const record = this.#record;
+      record.memory = reassembly.memory;
+      record.offset = reassembly.at;
+      record.length = reassembly.length;
+      record.laneEpoch = laneEpoch;
+      record.fragments = fragment.count;
+      record.datagramBytes = bytes + DATAGRAM_HEADER;
+      this.#open(session);
+      // The slot is free for another record.
+      this.#deps.ring.settle();
+    }
+    if (reassembly.evicted > evicted) this.#deps.tally.drop("reassembly-evicted");
+  }
+
+  /** A sealed record that a carrier received on the event loop, after the byte of its lane and epoch. */
+  record(session: Session, bytes: Uint8Array): void {
+    const { ring, tally } = this.#deps;
+    const length = bytes.length - 1;
+    if (length < RECORD_OVERHEAD || length > MAX_RECORD) return tally.drop("record-malformed");
+    // Any buffer serves, once nothing undelivered lies in it.
+    ring.settle();
+    const { memory } = this.#buffers[0];
+    memory.u8.set(bytes);
+    tally.counters.bytesReceived += length;
+    const record = this.#record;
+    record.memory = memory;
+    record.offset = 1;
+    record.length = length;
+    record.laneEpoch = bytes[0];
+    record.fragments = 1;
+    record.datagramBytes = 0;
+    this.#open(session);
+    ring.settle();
+  }
+
+  /** Opens the record in `#record`, and passes it to the switch. */
+  #open(session: Session): void {
+    const { memory, offset, length, laneEpoch, fragments, datagramBytes } = this.#record;
+    const { tally } = this.#deps;
+    const result =
+      length < RECORD_OVERHEAD ? "record-malformed" : session.open(memory, offset, length, laneEpoch, fragments);
+    if (result !== "ok") return tally.drop(result);
+    tally.counters.recordsReceived++;
+    if (datagramBytes > 0 && session.newest && session.address?.id !== this.#sourceId) this.#follow(session);
+    this.#deps.switch.received(session, memory, offset, length, datagramBytes);
+  }
+
+  /** The peer's newest record came from another endpoint: datagrams to the peer go there from now on. */
+  #follow(session: Session): void {
+    const { batch } = this.#received;
+    const address = batch === undefined ? this.#deps.socket.source : batch.sourceOf(this.#current);
+    if (address === undefined) return;
+    session.address = address;
+    this.#deps.emit({ event: "address-changed", session: session.local, address });
+  }
+}
