@@ -151,7 +151,7 @@ test("the API of attachments: who may use it, what it answers, and what it refus
     await h1.launch("--ipalloc-init", "consensus=1", "--status-addr", "127.0.0.1:6782");
     const container = await h1.container("a");
     const path = `/attachments/${encodeURIComponent(`netns:${container.ns}`)}`;
-    const made = await h1.api("POST", `${path}?address=10.32.0.7/12&address=net:default`);
+    const made = await h1.api("POST", `${path}?address=net:default&address=10.32.0.7/12`);
     assert.deepEqual(
       [made.status, JSON.parse(made.body)],
       [200, { addresses: ["10.32.0.1/12", "10.32.0.7/12"], warnings: [] }],
@@ -173,7 +173,7 @@ test("the API of attachments: who may use it, what it answers, and what it refus
       ["POST /attachments/netns:none", 404, /network namespace netns:none not found/],
       ["POST /attachments/netns:..%2Fx", 404, /invalid name of a network namespace/],
       ["POST /attachments/%2Fetc%2Fpasswd", 404, /\/etc\/passwd is no network namespace/],
-      [`POST /attachments/${process.pid === 1 ? 2 : 1}?address=10.32.0.9/12`, 404, /host network namespace|no process/],
+      [`POST /attachments/${h1.routerPid}?address=10.32.0.9/12`, 404, /host network namespace/],
       [`GET /attachments/${"x".repeat(5_000)}`, 404, /too long/],
       [`PUT ${path}`, 405, /Not Allowed/],
     ] as const) {
@@ -198,4 +198,33 @@ test("the API of attachments: who may use it, what it answers, and what it refus
     assert.equal(gone.status, 200);
     assert.deepEqual([await addressesOf(container), await allocated(h1)], [[], []]);
   }),
+);
+
+test(
+  "of several addresses in one network one alone is taken away, from a container and from the host",
+  { skip, timeout: 120_000 },
+  () =>
+    inLab(1, async ({ hosts: [h1] }) => {
+      await h1.launch("--ipalloc-init", "consensus=1");
+      const container = await h1.container("a");
+      const target = `netns:${container.ns}`;
+      const all = ["10.32.0.7/12", "10.32.0.8/12", "10.32.0.9/12"];
+      await h1.ok("attach", ...all, target);
+      assert.equal(await h1.ok("detach", "10.32.0.7/12", target), "10.32.0.7\n");
+      assert.deepEqual([await addressesOf(container), await allocated(h1)], [all.slice(1), all.slice(1)]);
+      assert.equal(
+        (await container.run("ip", "route", "get", "10.32.0.1")).code,
+        0,
+        "the route to the network is there",
+      );
+      assert.equal(await h1.ok("detach", "net:default", target), "10.32.0.8 10.32.0.9\n");
+      assert.deepEqual([await addressesOf(container), await allocated(h1)], [[], []]);
+      const exposed = ["10.32.1.7/12", "10.32.1.8/12", "10.32.1.9/12"];
+      await h1.ok("expose", ...exposed);
+      await h1.ok("hide", exposed[0]);
+      const onBridge = async () => (await h1.ok("ps", "weave:expose")).trim().split(" ").slice(2).sort();
+      assert.deepEqual(await onBridge(), exposed.slice(1));
+      await h1.ok("hide", ...exposed.slice(1));
+      assert.deepEqual([await onBridge(), await allocated(h1)], [[], []]);
+    }),
 );

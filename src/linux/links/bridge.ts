@@ -89,6 +89,8 @@ export async function addAddress(name: string, cidr: string): Promise<void> {
 }
 
 export async function removeAddress(name: string, cidr: string): Promise<void> {
+  // Without it the kernel would delete the other addresses of its network, too (ip-sysctl.rst).
+  sysctl(`net/ipv4/conf/${name}/promote_secondaries`, "1");
   await run("ip", ["address", "delete", cidr, "dev", name]);
 }
 

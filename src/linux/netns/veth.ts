@@ -113,6 +113,10 @@ function randomMac(): string {
   return macText(bytes);
 }
 
+/** Shell: `$1` alone is deleted. Without the setting the kernel would delete the other addresses of its network, too (ip-sysctl.rst). */
+const DELETE_ADDRESS = `{ echo 1 > /proc/sys/net/ipv4/conf/${CONTAINER_IFNAME}/promote_secondaries; } 2>/dev/null
+exec ip address delete "$1" dev ${CONTAINER_IFNAME}`;
+
 /** Takes addresses away, and the interface when none is left. Addresses that are not there are no error. */
 export async function detachNamespace(netns: Netns, addresses: readonly string[]): Promise<void> {
   const inside = { netns: netns.path };
@@ -122,7 +126,7 @@ export async function detachNamespace(netns: Netns, addresses: readonly string[]
   for (const cidr of addresses) {
     if (!present.delete(cidr)) continue;
     try {
-      await run("ip", ["address", "delete", cidr, "dev", CONTAINER_IFNAME], inside);
+      await run("sh", ["-c", DELETE_ADDRESS, "sh", cidr], inside);
     } catch (error) {
       if (!(error instanceof CommandError)) throw error;
       throw new WeaveError("WEAVE_ATTACH", `cannot remove ${cidr}: ${error.stderr}`, { cause: error });
