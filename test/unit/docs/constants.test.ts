@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { page } from "#test/lab/pages.js";
-import { constant } from "#test/lab/sources.js";
+import { page } from "#test/lab/docs/pages.js";
+import { constant } from "#test/lab/docs/sources.js";
 
 /** Figures that the pages give, and the constants of the sources that they stand for. */
 

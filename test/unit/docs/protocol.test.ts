@@ -16,7 +16,7 @@ import { encode } from "#src/codec.js";
 import { Memory } from "#src/linux/native/memory.js";
 import { systemRandom } from "#src/random.js";
 import { toHex } from "#src/text.js";
-import { block, page, ROOT } from "#test/lab/pages.js";
+import { block, page, ROOT } from "#test/lab/docs/pages.js";
 
 /** docs/protocol.md is decoded as it is written, and compared with what the sources do. */
 

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** The root of the project. */
-export const ROOT = new URL("../../../", import.meta.url).pathname;
+export const ROOT = new URL("../../../../", import.meta.url).pathname;
 
 /** A page of the project's documentation, by its path. */
 export const page = (path: string): string => readFileSync(join(ROOT, path), "utf8");

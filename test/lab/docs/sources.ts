@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { ROOT } from "#test/lab/pages.js";
+import { ROOT } from "#test/lab/docs/pages.js";
 
 /** Folders of the sources, from the ground up. */
 export const SOURCE_FOLDERS = ["src", "mesh", "ipam", "dns", "docker", "router", "cli"] as const;

@@ -1,0 +1,110 @@
+import { sources } from "#test/lab/docs/sources.js";
+
+/** What each call of the HTTP API does. A call without a row here, and a row without a call, fail the build of the page. */
+const SUMMARIES: Readonly<Record<string, string>> = {
+  "GET /status": "State of the router as text.",
+  "GET /status/targets": "Targets, one a line.",
+  "GET /status/connections": "Connections and refused hosts as text.",
+  "GET /status/peers": "Peers and their links as text.",
+  "GET /status/ipam": "Owners of addresses, blocked requests and contested addresses as text.",
+  "GET /status/dns": "Names as text.",
+  "GET /report": "State of the router: JSON with `Accept: application/json`, or rendered by the Go template `format`.",
+  "GET /metrics": "Metrics in Prometheus' text format.",
+  "POST /connect": "Adds the targets `peer` (repeatable); `replace=true` removes all others.",
+  "POST /forget": "Removes the targets `peer` (repeatable).",
+  "POST /expose/:ip/:prefix": "Gives the host an address on the overlay; `skipNAT=true`: without masquerading.",
+  "DELETE /expose/:ip/:prefix": "Removes an address from the host.",
+  "GET /ring":
+    "Starts the election if there is no ring, and answers when addresses can be allocated. `timeout` in seconds.",
+  "GET /ipinfo/defaultsubnet": "The default subnet.",
+  "GET /ipinfo/tracker": "An empty line, as from Weave Net without a tracker.",
+  "GET /ipinfo/waiting": "Why requests are blocked, of all holders or of `ident`.",
+  "GET /ipinfo/explain": "Owner and history of the address or peer `what`; without it, what this peer owns.",
+  "GET /ip": "All leases of this peer as JSON.",
+  "GET /ip/:ident": "Addresses of a holder in the default subnet, in CIDR notation, separated by spaces.",
+  "GET /ip/:ident/:ip/:prefix": "Addresses of a holder in a subnet.",
+  "POST /ip/:ident":
+    "Allocates an address of the default subnet; the same one on repetition. `check-alive=true` rejects an ended container; `timeout` in seconds.",
+  "POST /ip/:ident/:ip/:prefix": "Allocates an address of a subnet, with the same parameters.",
+  "PUT /ip/:ident/:ip/:prefix":
+    "Claims a certain address, with the same parameters; `noErrorOnUnknown=true` does not wait for the first ring.",
+  "DELETE /ip/:ident": "Releases all addresses of a holder.",
+  "DELETE /ip/:ident/:ip": "Releases one address of a holder.",
+  "DELETE /peer": "Transfers all addresses of this peer to another one; it allocates none from then on.",
+  "DELETE /peer/:who": "Takes over the addresses of a dead peer; `force=true`: also of a reachable one.",
+  "GET /domain": "The domain of weaveDNS.",
+  "GET /dns-address": "The IP address at which containers query weaveDNS.",
+  "GET /dns-address-port": "The same, with the port.",
+  "GET /name": "All DNS records as JSON.",
+  "PUT /name/:ident/:address": "Gives an address the name `fqdn`.",
+  "DELETE /name": "Removes names: all, or those called `fqdn`.",
+  "DELETE /name/:ident": "Removes names of a holder; `fqdn` as above.",
+  "DELETE /name/:ident/:address": "Removes names of a holder at one address; `fqdn` as above.",
+  "GET /proxyaddrs": "Addresses at which the Docker API proxy listens, one a line.",
+  "POST /docker/leave": "Ends the use of Docker's networks before the router stops.",
+};
+
+interface Call {
+  readonly call: string;
+  readonly scope: "status" | "metrics" | "control";
+  readonly changes: boolean;
+}
+
+/** The calls that the sources declare with `route` and `statusRoute`. */
+export function declaredCalls(): Call[] {
+  return [...sources.values()].flatMap((text) =>
+    [...text.matchAll(/\b(route|statusRoute)\(\s*"([^"]+)"([^\n]*)/g)].map(([, kind, name, rest]): Call => {
+      if (kind === "statusRoute") return { call: `GET ${name}`, scope: "status", changes: false };
+      const changes = !name.startsWith("GET ") || rest.includes("changes: true");
+      return { call: name, scope: rest.includes('scope: "metrics"') ? "metrics" : "control", changes };
+    }),
+  );
+}
+
+const PORTS = { metrics: "status, control, metrics", status: "status, control", control: "control" } as const;
+
+const HEAD = `# HTTP API
+
+Written by \`npm run docs\` from the routes of the services in \`router/\`. The control API listens at the Unix socket \`/run/weave/control.sock\` and at \`--http-addr\` (127.0.0.1:6784), the
+status port at \`--status-addr\` (127.0.0.1:6782), metrics alone at \`--metrics-addr\`. Over TCP a call that changes something needs the token of this start, unless
+\`--insecure-http\` is given: [commands.md](commands.md#weave-launch-flags-peer). Parameters stand in the query or in a form body. An error has the status of its code ([errors.md](errors.md)) and a text
+body, or JSON with \`Accept: application/json\`. An unknown path gets 404; a feature that is off has no paths.
+
+## Calls
+
+| call | ports | changes | what it does |
+|---|---|---|---|
+`;
+
+/** @throws Error: a call has no summary, or a summary no call */
+export function apiPage(): string {
+  const calls = declaredCalls();
+  const names = new Set(calls.map(({ call }) => call));
+  const unknown = [...names].filter((name) => SUMMARIES[name] === undefined);
+  const stale = Object.keys(SUMMARIES).filter((name) => !names.has(name));
+  if (unknown.length + stale.length > 0)
+    throw new Error(
+      `without a summary: ${unknown.join(", ") || "none"}; without a route: ${stale.join(", ") || "none"}`,
+    );
+  const rows = Object.keys(SUMMARIES).map((name) => {
+    const { scope, changes } = calls.find(({ call }) => call === name)!;
+    return `| \`${name}\` | ${PORTS[scope]} | ${changes ? "yes" : ""} | ${SUMMARIES[name]} |\n`;
+  });
+  return `${HEAD}${rows.join("")}\n${metricsTable()}`;
+}
+
+const METRIC = /name: "(weave_\w+)",\s*help:\s*"([^"]+)",\s*type: "(\w+)",(?:\s*labels: \[([^\]]*)\],)?/g;
+
+/** Names of all metrics that the sources declare. */
+export const metricNames = (): string[] =>
+  [...sources.values()].flatMap((text) => [...text.matchAll(METRIC)].map(([, name]) => name)).sort();
+
+function metricsTable(): string {
+  const rows = [...sources.values()]
+    .flatMap((text) => [...text.matchAll(METRIC)])
+    .map(
+      ([, name, help, type, labels = ""]) => `| \`${name}\` | ${type} | ${labels.replaceAll('"', "`")} | ${help} |\n`,
+    )
+    .sort();
+  return `## Metrics\n\nBeside the defaults of the Prometheus client (\`process_…\`, \`nodejs_…\`):\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n${rows.join("")}`;
+}
