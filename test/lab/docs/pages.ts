@@ -29,3 +29,7 @@ export function block(text: string, label: string): string {
   if (found.length !== 1) throw new Error(`${found.length} blocks are labelled "${label}"`);
   return found[0];
 }
+
+/** Code spans of a page, without its fenced blocks. */
+export const spansOf = (text: string): string[] =>
+  [...text.replace(/^```.*?^```$/gms, "").matchAll(/`([^`]+)`/g)].map(([, span]) => span.replace(/\s+/g, " "));
