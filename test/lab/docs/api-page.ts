@@ -14,6 +14,12 @@ const SUMMARIES: Readonly<Record<string, string>> = {
   "POST /forget": "Removes the targets `peer` (repeatable).",
   "POST /expose/:ip/:prefix": "Gives the host an address on the overlay; `skipNAT=true`: without masquerading.",
   "DELETE /expose/:ip/:prefix": "Removes an address from the host.",
+  "GET /attachments": "Interfaces on the bridge, of all containers or of those named by `id` (repeatable), as JSON.",
+  "GET /attachments/:target": "Identifier, name and addresses of a container or namespace as JSON.",
+  "POST /attachments/:target":
+    "Attaches a container or namespace (`weave:expose`: the host); `address` (repeatable), `name`, `rewrite-hosts`, `add-host`, `multicast-route=false`, `masquerade=false`, `timeout`.",
+  "DELETE /attachments/:target":
+    "Removes the addresses `address` (repeatable), by default all, and with the last one the interface.",
   "GET /ring":
     "Starts the election if there is no ring, and answers when addresses can be allocated. `timeout` in seconds.",
   "GET /ipinfo/defaultsubnet": "The default subnet.",
@@ -50,15 +56,28 @@ interface Call {
   readonly changes: boolean;
 }
 
+/** Text from an opening parenthesis to the one that closes it. */
+function enclosed(text: string, start: number): string {
+  let depth = 0;
+  for (let at = start; at < text.length; at++) {
+    if (text[at] === "(") depth++;
+    else if (text[at] === ")" && --depth === 0) return text.slice(start, at);
+  }
+  return text.slice(start);
+}
+
 /** The calls that the sources declare with `route` and `statusRoute`. */
 export function declaredCalls(): Call[] {
-  return [...sources.values()].flatMap((text) =>
-    [...text.matchAll(/\b(route|statusRoute)\(\s*"([^"]+)"([^\n]*)/g)].map(([, kind, name, rest]): Call => {
+  return [...sources.values()].flatMap((text) => {
+    const changing = [...text.matchAll(/const (\w+) = \{ changes: true \}/g)].map(([, name]) => `${name},`);
+    return [...text.matchAll(/\b(route|statusRoute)(?=\(\s*"([^"]+)")/g)].map((match): Call => {
+      const [kind, , name] = match;
       if (kind === "statusRoute") return { call: `GET ${name}`, scope: "status", changes: false };
-      const changes = !name.startsWith("GET ") || rest.includes("changes: true");
+      const rest = enclosed(text, match.index + kind.length);
+      const changes = !name.startsWith("GET ") || ["changes: true", ...changing].some((each) => rest.includes(each));
       return { call: name, scope: rest.includes('scope: "metrics"') ? "metrics" : "control", changes };
-    }),
-  );
+    });
+  });
 }
 
 const PORTS = { metrics: "status, control, metrics", status: "status, control", control: "control" } as const;
@@ -72,7 +91,7 @@ body, or JSON with \`Accept: application/json\`. An unknown path gets 404; a fea
 
 ## Calls
 
-| call | ports | changes | what it does |
+| call | ports | token | what it does |
 |---|---|---|---|
 `;
 
