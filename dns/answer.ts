@@ -2,16 +2,16 @@ import { fold, inDomain, isReverse, reverseAddress } from "#dns/name.js";
 import type { Nameserver } from "#dns/nameserver.js";
 import { addressData, CLASS_IN, nameData, type Query, RCODE, type Reply, TYPE } from "#dns/packet.js";
 
-/** What is to be done about a query: answered by us, or asked of the servers that the host uses. */
+/** The treatment of a query: an own reply, or forwarding to the servers that the host uses. */
 export type Decision = { readonly do: "answer"; readonly reply: Reply } | { readonly do: "forward" };
 
 const OPCODE_MASK = 0x7800;
 
 /**
- * Decides about a query, as the original does: our domain and single labels are ours, and so are addresses that we know;
- * all else is for others.
+ * Decides about a query, as Weave Net does: names in the domain, single labels and the addresses of known names are
+ * answered here; all other queries are forwarded.
  *
- * @param ttl of our answers, in seconds
+ * @param ttl of the answers, in seconds
  */
 export function decide(query: Query, names: Pick<Nameserver, "domain" | "lookup" | "reverse">, ttl: number): Decision {
   const answer = (
@@ -36,6 +36,6 @@ export function decide(query: Query, names: Pick<Nameserver, "domain" | "lookup"
   if (query.class !== CLASS_IN && query.class !== TYPE.ANY) return answer(RCODE.NOERROR);
   const addresses = names.lookup(singleLabel ? name + names.domain : name);
   if (addresses === undefined) return answer(name === names.domain ? RCODE.NOERROR : RCODE.NXDOMAIN);
-  // The name is there, without records of that type: not "no such name", which resolvers would keep (RFC 2308).
+  // A known name without records of that type: not NXDOMAIN, which resolvers would cache for all types (RFC 2308).
   return answer(RCODE.NOERROR, query.type === TYPE.A || query.type === TYPE.ANY ? addresses.map(addressData) : []);
 }

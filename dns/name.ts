@@ -6,9 +6,9 @@ const MAX_NAME = 253;
 const LABEL = /^[\x21-\x2d\x2f-\x5b\x5d-\x7e]{1,63}$/;
 
 /**
- * A host name as we keep it: as typed, with a dot at its end.
+ * A host name as records have it: as typed, with a dot at its end.
  *
- * @throws WEAVE_DNS_NAME when it can be no name
+ * @throws WEAVE_DNS_NAME when it is not a valid name
  */
 export function parseName(text: string): string {
   const bare = text.endsWith(".") ? text.slice(0, -1) : text;
@@ -33,7 +33,7 @@ const REVERSE = ".in-addr.arpa.";
 /** Whether a folded name is below in-addr.arpa. */
 export const isReverse = (folded: string): boolean => folded.endsWith(REVERSE);
 
-/** The IPv4 address that `d.c.b.a.in-addr.arpa.` stands for; undefined when it stands for none. */
+/** The IPv4 address of a folded name `d.c.b.a.in-addr.arpa.`; undefined for any other name. */
 export function reverseAddress(folded: string): string | undefined {
   if (!isReverse(folded)) return undefined;
   const address = folded.slice(0, -REVERSE.length).split(".").reverse().join(".");

@@ -1,8 +1,8 @@
 import { WeaveError } from "#src/errors.js";
 
 /**
- * As much of the DNS wire format (RFC 1035, RFC 6891) as answering needs: the one question, the size that the asker takes,
- * and answers that refer to the question's name. What is forwarded is never taken apart.
+ * The part of the DNS wire format (RFC 1035, RFC 6891) that answers need: the one question, the size that the client
+ * accepts, and answers that refer to the question's name. Forwarded messages are not decoded.
  */
 
 export const TYPE = { A: 1, PTR: 12, OPT: 41, ANY: 255 } as const;
@@ -20,26 +20,26 @@ const CD = 0x0010;
 /** A pointer to the question's name, which always begins right after the header. */
 const TO_QUESTION = 0xc000 | HEADER;
 const POINTER = 0xc0;
-/** RFC 1035, 4.2.1: what every asker takes over UDP. */
+/** RFC 1035, 4.2.1: the size that every client accepts over UDP. */
 export const UDP_SIZE = 512;
-/** Records after the question that are looked through for an OPT; askers send one or two. */
+/** Records after the question that are searched for an OPT; clients send one or two. */
 const MAX_EXTRA = 16;
 
 export interface Query {
   readonly id: number;
   readonly flags: number;
-  /** As asked, with a dot at its end; octets that are no visible ASCII are escaped as `\DDD`. */
+  /** As received, with a dot at its end; octets that are no visible ASCII are escaped as `\DDD`. */
   readonly name: string;
   readonly type: number;
   readonly class: number;
-  /** Name, type and class as they came: echoed to the octet, case and all. */
+  /** Name, type and class as received: the reply repeats these octets, with the same case. */
   readonly question: Uint8Array;
-  /** Octets that the asker takes over UDP. */
+  /** Octets that the client accepts over UDP. */
   readonly udpSize: number;
   readonly questions: number;
 }
 
-/** What is answered about the question's name. */
+/** The content of a response about the question's name. */
 export interface Reply {
   readonly rcode: number;
   readonly authoritative: boolean;
@@ -56,9 +56,9 @@ const malformed = (why: string): WeaveError =>
 export const idOf = (bytes: Uint8Array): number => (bytes[0] << 8) | bytes[1];
 
 /**
- * Reads a query. One with several questions or none has no name; nobody asks so.
+ * Reads a query. One with several questions or none has no name; no real client sends such a query.
  *
- * @throws WEAVE_DNS_MESSAGE when it is not one: cut off, a response, a compressed question
+ * @throws WEAVE_DNS_MESSAGE when it is not a query: cut off, a response, a compressed question
  */
 export function readQuery(bytes: Uint8Array): Query {
   if (bytes.length < HEADER) throw malformed("it is shorter than a header");
@@ -81,7 +81,7 @@ export function readQuery(bytes: Uint8Array): Query {
   };
 }
 
-/** The question's name: the first in the message, so that there is nothing that it could be compressed with. */
+/** The question's name: the first in the message, so a compressed one is malformed. */
 function readName(bytes: Uint8Array): { name: string; end: number } {
   let name = "";
   let at = HEADER;
@@ -102,7 +102,7 @@ const octetText = (octet: number): string =>
     ? String.fromCharCode(octet)
     : `\\${String(octet).padStart(3, "0")}`;
 
-/** The OPT record's class is the size (RFC 6891, 6.1.2). Nonsense after the question is no reason not to answer. */
+/** The OPT record's class is the size (RFC 6891, 6.1.2). Malformed records after the question do not prevent an answer. */
 function findUdpSize(bytes: Uint8Array, view: DataView, from: number, records: number): number {
   let at = from;
   for (let i = 0; i < records; i++) {
@@ -116,9 +116,9 @@ function findUdpSize(bytes: Uint8Array, view: DataView, from: number, records: n
 }
 
 /**
- * Writes a response: the question as it came, then as many answers as fit.
+ * Writes a response: the question as received, then as many answers as fit.
  *
- * @param limit octets of the response; when not all answers fit it says so (TC)
+ * @param limit octets of the response; when not all answers fit, TC is set
  */
 export function writeReply(query: Query, { rcode, authoritative, answers, ttl }: Reply, limit: number): Uint8Array {
   const start = HEADER + query.question.length;
@@ -153,7 +153,7 @@ export function writeReply(query: Query, { rcode, authoritative, answers, ttl }:
   return bytes;
 }
 
-/** A response to a message that could not be read, as far as there is anything to answer to. */
+/** A response to a message that could not be read; undefined for a response, or less than a header. */
 export function writeError(bytes: Uint8Array, rcode: number): Uint8Array | undefined {
   if (bytes.length < HEADER || bytes[2] & (QR >> 8)) return undefined;
   const reply = new Uint8Array(HEADER);
@@ -162,7 +162,7 @@ export function writeError(bytes: Uint8Array, rcode: number): Uint8Array | undef
   return reply;
 }
 
-/** A response, cut to what fits: without answers, and saying that there is more. */
+/** A response without its answers, with TC set: the client repeats the query over TCP. */
 export function truncate(response: Uint8Array, query: Query): Uint8Array {
   const bytes = new Uint8Array(HEADER + query.question.length);
   bytes.set(response.subarray(0, 4));
@@ -177,7 +177,7 @@ export function addressData(address: string): Uint8Array {
   return Uint8Array.from(address.split("."), Number);
 }
 
-/** A name, as `parseName` gives it, as the data of a PTR record. */
+/** A name, as `parseName` returns it, as the data of a PTR record. */
 export function nameData(name: string): Uint8Array {
   const parts = name
     .split(".")
@@ -186,7 +186,7 @@ export function nameData(name: string): Uint8Array {
   return Buffer.concat([...parts.flatMap((part) => [Buffer.from([part.length]), part]), Buffer.from([0])]);
 }
 
-/** Whether a response answers the question that was asked: its id, and its question to the octet. */
+/** Whether a response answers a query: same id, and same question without regard to case. */
 export function answersQuery(response: Uint8Array, id: number, question: Uint8Array): boolean {
   if (response.length < HEADER + question.length || idOf(response) !== id || !(response[2] & (QR >> 8))) return false;
   if (response[4] !== 0 || response[5] !== 1) return false;
@@ -194,5 +194,5 @@ export function answersQuery(response: Uint8Array, id: number, question: Uint8Ar
   return true;
 }
 
-/** Servers may echo a name in another case. Octets that are no letters are not changed by this in a way that matters. */
+/** Servers may repeat a name in another case. The effect on octets that are no letters does not matter here. */
 const lower = (octet: number): number => (octet >= 0x41 && octet <= 0x5a ? octet | 0x20 : octet);

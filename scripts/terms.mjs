@@ -71,6 +71,12 @@ const ADVICE = [
 const CLEAN = [
   "scripts",
   "docs",
+  "ipam",
+  "dns",
+  "mesh/replica",
+  "test/unit/ipam",
+  "test/unit/dns",
+  "test/unit/mesh/replica",
   "README.md",
   "CHANGELOG.md",
   "SECURITY.md",

@@ -9,7 +9,7 @@ import { compareText } from "#src/text.js";
 
 /** The mesh's channel for them. */
 export const CLAIMS_CHANNEL = "claims";
-/** Two hosts that claim at the same moment hear of each other within this: twice what gossip takes over 5 slow links. */
+/** Two hosts that claim at the same moment learn of each other within this: twice the time of gossip over 5 slow links. */
 const SETTLE_MS = 100;
 
 export interface AddressClaimsDeps extends Omit<ReplicaDeps<ClaimFields>, "indexes"> {

@@ -6,7 +6,7 @@ import { silentLog } from "#src/log.js";
 import { memoryStore } from "#src/store.js";
 import { GossipNetwork, SimNode, type Weather } from "./gossip-network.js";
 
-/** A host with names, and the truth of what it gives: hostname to addresses and containers. */
+/** A host with its name server, and the names that it must have: hostname to addresses and containers. */
 class DnsHost extends SimNode {
   names: Nameserver | undefined;
   disk = new Map<string, unknown>();
@@ -32,7 +32,7 @@ class DnsNetwork extends GossipNetwork<DnsHost> {
       domain: DOMAIN,
       clock: {
         now: () => this.clock.now(),
-        // No clock agrees with another here: nothing may depend on it.
+        // The hosts' clocks differ by hours: nothing may depend on them.
         wall: () => this.clock.wall() + host.index * 3_600_000,
         after: (ms, run) => this.clock.after(ms, () => host.life === life && this.guarded(host, run)),
       },
@@ -44,7 +44,7 @@ class DnsNetwork extends GossipNetwork<DnsHost> {
     });
     host.names = names;
     host.gossiper = names.gossiper;
-    // As the router does: names of containers that have ended meanwhile are taken away.
+    // As the router does: names of containers that have ended meanwhile are removed.
     for (const ident of names.ownIdents)
       if (![...host.truth.values()].some((each) => each.ident === ident)) names.remove({ ident });
     names.open(this.channel(host));
@@ -70,7 +70,7 @@ class DnsNetwork extends GossipNetwork<DnsHost> {
   }
 }
 
-/** What a lookup must give when all is quiet: every address that some running host gives the name. */
+/** The expected result of a lookup after all faults: every address that a running host gives the name. */
 function expected(network: DnsNetwork, name: string): string[] {
   const found = new Set<string>();
   for (const { truth, names } of network.hosts)
@@ -135,19 +135,19 @@ async function runSchedule(seed: number, count: number): Promise<{ rounds: numbe
   return { rounds, lookups };
 }
 
-test("60 schedules of 3 to 12 peers with every fault: stores become equal, and lookups agree with the truth", async () => {
+test("60 schedules of 3 to 12 peers with every fault: replicas become equal, and lookups are right", async () => {
   let most = 0;
   for (let seed = 0; seed < 60; seed++) most = Math.max(most, (await runSchedule(seed, 3 + (seed % 10))).rounds);
   assert.ok(most <= 4, `it took ${most} rounds of repair`);
 });
 
-test("a hundred peers with every fault: all equal within four rounds of repair", async () => {
+test("100 peers with every fault: replicas become equal within four rounds of repair", async () => {
   const { rounds, lookups } = await runSchedule(1_000, 100);
   assert.ok(rounds <= 4, `it took ${rounds} rounds`);
   assert.equal(lookups, 2_000);
 });
 
-test("a quick restart leaves no stale record anywhere, and a peer out of reach is answered only for want of others", async () => {
+test("after a quick restart no stale record is left; addresses of unreachable peers are answered last", async () => {
   const network = new DnsNetwork(1, { lost: 0, doubled: 0, delay: 2 }, 3);
   const [a, b, c] = network.hosts;
   for (const host of network.hosts) network.start(host);

@@ -22,10 +22,10 @@ export class SimNode {
   readonly index: number;
   readonly name: PeerName;
   gossiper: Gossiper | undefined;
-  /** Whom it believes within reach: some time behind the truth. */
+  /** The peers that it believes to be reachable: some time behind the truth. */
   view: Set<PeerName> = new Set();
   group = 0;
-  /** Grows with each start: what belongs to an earlier life is dropped. */
+  /** Grows with each start: timers and messages of an earlier life are dropped. */
   life = 0;
 
   constructor(index: number) {
@@ -36,19 +36,19 @@ export class SimNode {
 
 /**
  * Gossipers on a network in memory, on a virtual clock; their messages are relayed as the mesh does it, and are lost,
- * doubled and late as the weather is. The seed decides all that is left to chance.
+ * duplicated and delayed according to the weather. All random choices follow from the seed.
  */
 export class GossipNetwork<Node extends SimNode> {
   readonly clock = new VirtualClock();
   readonly random: Random;
   readonly hosts: Node[] = [];
   weather: Weather;
-  /** Milliseconds until peers notice who is within reach and who is not. */
+  /** Milliseconds until peers notice which others are reachable. */
   noticeMs = 0;
   repairMs = 5_000;
   bytes = 0;
   messages = 0;
-  /** What gossipers threw while hearing a message; the mesh would set the message aside. */
+  /** Errors of gossipers that received a message; the mesh would reject the message. */
   readonly errors: string[] = [];
   /** Called after every event at a host. */
   check: (host: Node) => void = () => {};
@@ -82,7 +82,7 @@ export class GossipNetwork<Node extends SimNode> {
     this.#noticeAll();
   }
 
-  /** Ends the process of a host without a word. */
+  /** Ends the process of a host abruptly. */
   kill(host: Node): void {
     host.life++;
     host.gossiper = undefined;
@@ -90,13 +90,13 @@ export class GossipNetwork<Node extends SimNode> {
     this.#noticeAll();
   }
 
-  /** Hosts of different groups cannot hear one another. */
+  /** Hosts of different groups cannot reach one another. */
   partition(group: (index: number) => number): void {
     for (const host of this.hosts) host.group = group(host.index);
     this.#noticeAll();
   }
 
-  /** @param noticed whether all know it at once */
+  /** @param noticed whether all peers notice it immediately */
   heal(noticed = false): void {
     this.partition(() => 0);
     if (noticed) for (const host of this.hosts) if (host.gossiper !== undefined) this.#look(host);
@@ -120,7 +120,7 @@ export class GossipNetwork<Node extends SimNode> {
     this.check(host);
   }
 
-  /** Who notices a change does so after a while, each in its own time. */
+  /** Each peer notices a change after a random delay. */
   #noticeAll(): void {
     for (const host of this.hosts) {
       const life = host.life;
@@ -136,8 +136,8 @@ export class GossipNetwork<Node extends SimNode> {
     const before = host.view;
     host.view = new Set(this.hosts.filter((other) => other !== host && this.connected(host, other)).map((o) => o.name));
     this.viewChanged(host, before);
-    // New neighbours tell each other what they have.
-    for (const name of host.view) if (!before.has(name)) this.#tellState(host, name);
+    // New neighbours exchange their states.
+    for (const name of host.view) if (!before.has(name)) this.#sendState(host, name);
   }
 
   protected viewChanged(_host: Node, _before: ReadonlySet<PeerName>): void {}
@@ -146,19 +146,19 @@ export class GossipNetwork<Node extends SimNode> {
     this.clock.after(1 + this.random.below(this.repairMs), () => {
       if (host.life !== life) return;
       const [name] = sample(this.random, [...host.view], 1);
-      if (name !== undefined) this.#tellState(host, name);
+      if (name !== undefined) this.#sendState(host, name);
       this.#repairLater(host, life);
     });
   }
 
-  #tellState(host: Node, to: PeerName): void {
+  #sendState(host: Node, to: PeerName): void {
     const target = this.hosts.find(({ name }) => name === to)!;
     const payload = host.gossiper!.state();
     if (payload === undefined) return;
     this.#send(host, target, payload, (gossiper) => this.#gossip(target, host, host, payload, gossiper));
   }
 
-  /** As the mesh does: to some neighbours, who pass on what is news to them. */
+  /** As the mesh does: to some neighbours, which pass on the part that is new to them. */
   #spread(from: Node, origin: Node, payload: Uint8Array, except: Node | undefined): void {
     const neighbours = this.hosts.filter(({ name }) => from.view.has(name) && name !== except?.name);
     for (const next of sample(this.random, neighbours, gossipFanout(from.view.size + 1)))

@@ -36,7 +36,7 @@ class Disk {
 /** A host: containers that hold addresses, a disk, and a router process that may be running. */
 export class SimHost extends SimNode {
   readonly disk = new Disk();
-  /** Running containers and what they were told is theirs. They run on when the router dies. */
+  /** Running containers and their addresses. They keep running when the router dies. */
   readonly containers = new Map<string, Set<bigint>>();
   init: Init;
   range: string;
@@ -90,7 +90,7 @@ export class IpamNetwork extends GossipNetwork<SimHost> {
     return allocator;
   }
 
-  /** Ends the router of a host without a word. Its containers run on. */
+  /** Ends the router of a host abruptly. Its containers keep running. */
   override kill(host: SimHost): void {
     host.allocator = undefined;
     host.disk.cut = undefined;

@@ -3,11 +3,11 @@ import { test } from "node:test";
 import { IpamNetwork } from "./ipam-network.js";
 import { type Class, runSchedule } from "./ipam-schedule.js";
 
-/** As many as take some seconds each; `npm run sim` runs thousands. */
+/** Some seconds each; `npm run sim` runs thousands. */
 const COUNTS: Readonly<Record<Class, number>> = { faults: 300, disks: 100, mistakes: 100 };
 
 for (const [kind, count] of Object.entries(COUNTS) as [Class, number][]) {
-  test(`${count} schedules of ${kind}: the ring covers the range once, own = used + free, nothing is held twice, all rings agree in the end`, async () => {
+  test(`${count} schedules of ${kind}: all invariants hold`, async () => {
     let grants = 0;
     for (let seed = 0; seed < count; seed++) {
       try {
@@ -16,12 +16,12 @@ for (const [kind, count] of Object.entries(COUNTS) as [Class, number][]) {
         throw new Error(`npm run sim -- --class ${kind} --seed ${seed}`, { cause: error });
       }
     }
-    // A schedule in which nobody gets anything would test nothing.
+    // A schedule in which no container gets an address would test nothing.
     assert.ok(grants > 20 * count, `only ${grants} addresses were handed out`);
   });
 }
 
-test("a schedule replays: the same seed gives the same messages to the byte", async () => {
+test("a schedule replays: the same seed gives the same messages", async () => {
   const run = async () => {
     const { network, grants } = await runSchedule(77, "faults");
     return [network.bytes, network.messages, grants];
@@ -29,7 +29,7 @@ test("a schedule replays: the same seed gives the same messages to the byte", as
   assert.deepEqual(await run(), await run());
 });
 
-test("forty peers that are split in two for long agree again soon after", async () => {
+test("40 peers agree again soon after a long partition", async () => {
   const network = new IpamNetwork(5, { lost: 20, doubled: 20, delay: 50 });
   for (let i = 0; i < 40; i++) network.add({ mode: "consensus", quorum: () => 21 }, "10.32.0.0/16");
   for (const host of network.hosts) network.start(host);

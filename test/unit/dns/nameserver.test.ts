@@ -15,7 +15,7 @@ const codec = new ReplicaCodec(NAME_FORMAT);
 const name = (index: number): PeerName =>
   `02:00:00:00:${(index >> 8).toString(16).padStart(2, "0")}:${(index & 255).toString(16).padStart(2, "0")}`;
 
-/** Name servers whose messages arrive at once, and go to all others. */
+/** Name servers whose messages arrive immediately, and go to all others. */
 class Peers {
   readonly clock = new VirtualClock();
   readonly servers = new Map<PeerName, Nameserver>();
@@ -48,7 +48,7 @@ class Peers {
     return server;
   }
 
-  /** As gossip does: whoever finds news in it passes them on. */
+  /** As gossip does: a server passes on the part that is new to it. */
   spread(from: PeerName, payload: Uint8Array): void {
     for (const [to, server] of this.servers) {
       if (to === from) continue;
@@ -57,7 +57,7 @@ class Peers {
     }
   }
 
-  /** Each compares with each, as repair does in time. */
+  /** Each compares with each, as repair does after a while. */
   repair(): void {
     for (const [from, server] of this.servers)
       for (const [to, other] of this.servers) if (to !== from) other.gossiper.onGossip(from, server.gossiper.state()!);
@@ -78,12 +78,12 @@ const forged = (
 
 for (const [what, attack] of [
   ["the largest incarnation", () => forged(name(1), 2 ** 48)],
-  ["the latest incarnation that is believed", (_: number, now: number) => forged(name(1), now + MAX_AHEAD_MS)],
-  ["a record under the owner's own incarnation", (own: number) => forged(name(1), own)],
-  ["a horizon that buries all names", (own: number) => forged(name(1), own, { horizon: 2 ** 48, records: [] })],
+  ["the latest plausible incarnation", (_: number, now: number) => forged(name(1), now + MAX_AHEAD_MS)],
+  ["a record in the owner's own incarnation", (own: number) => forged(name(1), own)],
+  ["a horizon above all names", (own: number) => forged(name(1), own, { horizon: 2 ** 48, records: [] })],
 ] as const) {
   for (const hidden of [false, true]) {
-    test(`forged names (${what}${hidden ? ", not shown to the owner" : ""}) are replaced by the owner's`, async () => {
+    test(`forged names (${what}${hidden ? ", not sent to the owner" : ""}) are replaced by the owner's`, async () => {
       const peers = new Peers();
       const incarnation = peers.clock.wall();
       const [owner, other] = [peers.start(1, incarnation), peers.start(2)];
@@ -98,7 +98,7 @@ for (const [what, attack] of [
       peers.repair();
       for (const server of [owner, other]) assert.deepEqual(server.lookup("db.weave.local."), ["10.32.0.1"]);
       assert.equal(owner.digest, other.digest);
-      // And it can change them on.
+      // The owner can change them afterwards.
       owner.remove({ ident: "c1" });
       owner.add("c2", "10.32.0.2", "db.weave.local");
       for (const server of [owner, other]) assert.deepEqual(server.lookup("db.weave.local."), ["10.32.0.2"]);
@@ -106,13 +106,13 @@ for (const [what, attack] of [
   }
 }
 
-test("a counter of more than 48 bits is refused by its shape", () => {
+test("a counter of more than 48 bits is malformed", () => {
   assert.throws(() => codec.decode(codec.encode({ kind: "states", states: [forged(name(1), 2 ** 48 + 1)] })), {
     code: "WEAVE_MESSAGE_MALFORMED",
   });
 });
 
-test("an owner whose disk was lost and whose clock is a week behind has its names heard, and the old ones gone", () => {
+test("an owner with a new disk and a clock a week behind replaces its old names", () => {
   const peers = new Peers();
   const now = peers.clock.wall();
   const old = peers.start(1, now);
@@ -128,14 +128,14 @@ test("an owner whose disk was lost and whose clock is a week behind has its name
   assert.equal(other.lookup("old.weave.local."), undefined);
 });
 
-test("origins that the mesh does not know are few and forgotten in time, and no summary is too long for its shape", async () => {
+test("records of unknown origins are few and expire, and summaries stay short enough", async () => {
   const peers = new Peers();
   const [a, b] = [peers.start(1), peers.start(2)];
   for (let i = 0; i < 2 * MAX_PEERS; i++) {
     const payload = codec.encode({ kind: "states", states: [forged(name(0x1000 + i), 1)] });
     for (const server of [a, b]) server.gossiper.onGossip(name(9), payload);
   }
-  assert.ok(a.size <= 256, `${a.size} names of nobody`);
+  assert.ok(a.size <= 256, `${a.size} names of unknown peers`);
   assert.ok(a.rejected > MAX_PEERS);
   a.add("c", "10.32.0.1", "c.weave.local");
   peers.repair();
@@ -144,7 +144,7 @@ test("origins that the mesh does not know are few and forgotten in time, and no 
   assert.equal(a.size, 1);
 });
 
-test("peers that give very many long names are told whole, in messages below the limit; more are refused in words", () => {
+test("very many long names are sent in messages below the limit; more are rejected", () => {
   const peers = new Peers();
   const newcomer = peers.start(9);
   peers.servers.delete(name(9));

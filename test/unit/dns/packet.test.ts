@@ -52,7 +52,7 @@ const answered = (bytes: Uint8Array): DecodedPacket => {
 
 const rcode = (packet: DecodedPacket) => (packet as unknown as { rcode: string }).rcode;
 
-test("names of ours: addresses, in the case asked, with the bits that resolvers expect", () => {
+test("known names: addresses, in the case of the query, with the bits that resolvers expect", () => {
   for (const name of ["web.weave.local", "WEB.Weave.LOCAL", "web"]) {
     const packet = answered(ask(name));
     assert.deepEqual(
@@ -69,12 +69,12 @@ test("names of ours: addresses, in the case asked, with the bits that resolvers 
   assert.equal(answered(ask("web.weave.local", "ANY" as "A")).answers!.length, 3);
 });
 
-test("a name without such records is no unknown name; unknown ones are ours to deny, others to forward", () => {
+test("a known name without records of a type is NOERROR, an unknown one in the domain NXDOMAIN; others are forwarded", () => {
   for (const type of ["AAAA", "MX", "TXT", "PTR"]) {
     const packet = answered(ask("web.weave.local", type));
     assert.deepEqual([rcode(packet), packet.answers!.length, packet.flag_aa], ["NOERROR", 0, true]);
   }
-  for (const name of ["nobody.weave.local", "nobody", "a.web.weave.local"]) {
+  for (const name of ["unknown.weave.local", "unknown", "a.web.weave.local"]) {
     const packet = answered(ask(name));
     assert.deepEqual([rcode(packet), packet.flag_aa], ["NXDOMAIN", false]);
   }
@@ -82,7 +82,7 @@ test("a name without such records is no unknown name; unknown ones are ours to d
     assert.equal(answer(ask(name)), "forward");
 });
 
-test("addresses of ours have names; others are asked of others; nonsense below in-addr.arpa is denied", () => {
+test("known addresses have names; others are forwarded; invalid ones are NXDOMAIN", () => {
   const packet = answered(ask("1.0.32.10.IN-ADDR.ARPA", "PTR"));
   assert.equal((packet.answers![0] as { data: string }).data, "Web.weave.local");
   assert.equal(answer(ask("9.0.32.10.in-addr.arpa", "PTR")), "forward");
@@ -92,14 +92,14 @@ test("addresses of ours have names; others are asked of others; nonsense below i
     assert.equal(reverseAddress(name), undefined);
 });
 
-test("several questions, none, and other opcodes are answered, and answered in vain", () => {
+test("several questions, none, and other opcodes are answered with an error", () => {
   const question = { type: "A" as const, name: "web.weave.local" };
   assert.equal(rcode(answered(encode({ type: "query", id: 1, questions: [question, question] }))), "NXDOMAIN");
   assert.equal(rcode(answered(encode({ type: "query", id: 1, questions: [] }))), "NXDOMAIN");
   assert.equal(rcode(answered(ask("web.weave.local", "A", { flags: 5 << 11 }))), "NOTIMP");
 });
 
-test("an answer is as large as the asker takes: 512 octets, or what EDNS says; TC tells that there is more", () => {
+test("an answer is as large as the client accepts (512 octets, or by EDNS), with TC if truncated", () => {
   const addresses = Array.from({ length: 60 }, (_, i) => `10.32.1.${i}`);
   const many = { ...zone, lookup: () => addresses };
   const counts = [undefined, 700, 4_096].map((udpPayloadSize) => {
@@ -118,7 +118,7 @@ test("an answer is as large as the asker takes: 512 octets, or what EDNS says; T
   assert.equal(counts[2], 60);
 });
 
-test("what is no query is refused by code, and a header is answered with FORMERR", () => {
+test("a message that is no query is rejected by code, and a header is answered with FORMERR", () => {
   const good = ask("web.weave.local");
   const refused = (bytes: Uint8Array) =>
     assert.throws(
@@ -135,7 +135,7 @@ test("what is no query is refused by code, and a header is answered with FORMERR
   assert.equal(writeError(good.subarray(0, 11), RCODE.FORMERR), undefined);
 });
 
-test("a million damaged and random packets: an answer or an error, nothing else, and no answer larger than taken", () => {
+test("a million damaged and random packets: an answer within the limit, or an error", () => {
   const seeds = [
     ask("web.weave.local"),
     ask("1.0.32.10.in-addr.arpa", "PTR"),
@@ -170,7 +170,7 @@ test("a million damaged and random packets: an answer or an error, nothing else,
   fc.assert(fc.property(fc.uint8Array({ maxLength: 600 }), try_), { numRuns: Math.ceil(runs * 0.3) });
 });
 
-test("an answer from upstream counts only with our id, to our question, in whatever case", () => {
+test("an answer from upstream is accepted only with the query's id and question, in any case", () => {
   const { question } = readQuery(ask("example.com"));
   const response = (id: number, name: string, type: "query" | "response" = "response") =>
     encode({ type, id, questions: [{ type: "A", name }], answers: [{ type: "A", name, data: "192.0.2.1" }] });
@@ -183,7 +183,7 @@ test("an answer from upstream counts only with our id, to our question, in whate
   assert.deepEqual([cut.flag_tc, cut.answers!.length, cut.questions!.length], [true, 0, 1]);
 });
 
-test("names: what can be none is refused; the domain ends at a dot", () => {
+test("invalid names are rejected; the domain ends at a dot", () => {
   assert.equal(parseName("web.weave.local"), "web.weave.local.");
   for (const bad of ["", ".", "a..b", "a b.c", `${"x".repeat(64)}.y`, `${"x.".repeat(130)}y`, "ä.local", "a\\b"])
     assert.throws(() => parseName(bad), WeaveError, bad);
@@ -193,7 +193,7 @@ test("names: what can be none is refused; the domain ends at a dot", () => {
   assert.equal(Buffer.from(nameData("a.bc.")).toString("latin1"), "\x01a\x02bc\x00");
 });
 
-test("messages over TCP are taken apart wherever the stream is cut", () => {
+test("messages over TCP are split wherever the stream is cut", () => {
   fc.assert(
     fc.property(
       fc.array(fc.uint8Array({ maxLength: 40 }), { maxLength: 8 }),
@@ -212,7 +212,7 @@ test("messages over TCP are taken apart wherever the stream is cut", () => {
   );
 });
 
-test("resolv.conf and the flags of launch are read with care", () => {
+test("resolv.conf gives its first three servers, and flags become options", () => {
   assert.deepEqual(
     parseResolvConf(
       "# x\nsearch a\nnameserver 192.0.2.1\nnameserver\tfe80::1%eth0\nnameserver nonsense\noptions x\nnameserver 192.0.2.3\nnameserver 192.0.2.4\n",

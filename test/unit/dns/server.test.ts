@@ -130,12 +130,12 @@ function askTcp(port: number, ...messages: Uint8Array[]): Promise<DecodedPacket[
 const rcode = (packet: DecodedPacket | undefined) => (packet as unknown as { rcode: string } | undefined)?.rcode;
 const dataOf = (packet: DecodedPacket | undefined) => packet?.answers?.map((each) => ("data" in each ? each.data : ""));
 
-test("names are answered over UDP and TCP, with all that fits", async (context) => {
+test("names are answered over UDP and TCP, with all addresses that fit", async (context) => {
   const { port } = await start(context, []);
   assert.deepEqual(dataOf(await askUdp(port, query("web.weave.local"))), ["10.32.0.1"]);
   const cut = await askUdp(port, query("many"));
   assert.ok(cut?.flag_tc && cut.answers!.length < 60);
-  const [whole, other] = await askTcp(port, query("many"), query("nobody"));
+  const [whole, other] = await askTcp(port, query("many"), query("unknown"));
   assert.deepEqual([whole.answers!.length, whole.flag_tc, rcode(other)], [60, false, "NXDOMAIN"]);
   // Random order: clients that take the first one are spread.
   const orders = await Promise.all(Array.from({ length: 10 }, () => askTcp(port, query("many"))));
@@ -144,7 +144,7 @@ test("names are answered over UDP and TCP, with all that fits", async (context) 
   assert.equal(rcode(await askUdp(port, query("x").subarray(0, 14))), "FORMERR");
 });
 
-test("what is not ours is asked of the servers in their order, to the octet; a silent one costs its time", async (context) => {
+test("other queries are forwarded unchanged to the servers in order; a silent one costs its timeout", async (context) => {
   const seen: Buffer[] = [];
   const port = await fakeUpstream(context, "127.0.0.3", 0, (asked, raw, reply) => {
     seen.push(raw);
@@ -165,7 +165,7 @@ test("what is not ours is asked of the servers in their order, to the octet; a s
   assert.notEqual(seen[0].readUInt16BE(0), 99);
 });
 
-test("a server that cannot be reached is passed over at once", async (context) => {
+test("an unreachable server is skipped immediately", async (context) => {
   const port = await fakeUpstream(context, "127.0.0.3", 0, (asked, _raw, reply) =>
     reply(responseTo(asked, "192.0.2.1")),
   );
@@ -174,7 +174,7 @@ test("a server that cannot be reached is passed over at once", async (context) =
   assert.deepEqual(dataOf(await askUdp(server.port, query("example.com"))), ["192.0.2.1"]);
 });
 
-test("upstream servers that lie, answer something else, or from another port are not believed", async (context) => {
+test("upstream answers to other questions, or from another port, are ignored", async (context) => {
   const liar = createSocket("udp4");
   await new Promise<void>((resolve) => liar.bind(0, "127.0.0.1", resolve));
   context.after(() => liar.close());
@@ -191,7 +191,7 @@ test("upstream servers that lie, answer something else, or from another port are
   assert.equal(rcode(await askUdp(server.port, query("lies.example.com"))), "SERVFAIL");
 });
 
-test("an answer from upstream that is larger than the asker takes is cut, and whole over TCP", async (context) => {
+test("an upstream answer larger than the client accepts is truncated, and whole over TCP", async (context) => {
   const port = await fakeUpstream(context, "127.0.0.1", 0, (asked, _raw, reply) =>
     reply(responseTo(asked, "192.0.2.1", 50)),
   );
@@ -210,7 +210,7 @@ test("an answer from upstream that is larger than the asker takes is cut, and wh
   assert.equal(whole.answers!.length, 50);
 });
 
-test("one client that floods, with questions for others too, leaves room for another", async (context) => {
+test("a client that floods, with forwarded queries too, leaves room for another", async (context) => {
   const port = await fakeUpstream(context, "127.0.0.1", 0, () => {});
   const server = await start(context, ["127.0.0.1"], port);
   // Another thread: what it costs to send is not ours to bear.

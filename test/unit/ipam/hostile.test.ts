@@ -1,70 +1,53 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import fc from "fast-check";
+import { z } from "zod/mini";
 import type { Ownership } from "#ipam/ring/ring.js";
 import { parseSubnet } from "#ipam/ring/subnet.js";
 import { decodeIpamMessage, encodeIpamMessage, type IpamMessage } from "#ipam/wire/ipam-message.js";
 import { MAX_AHEAD_MS } from "#mesh/counter.js";
-import { IpamNetwork, type SimHost } from "#test/sim/ipam-network.js";
+import { decode } from "#src/codec.js";
+import { WeaveError } from "#src/errors.js";
+import type { IpamNetwork } from "#test/sim/ipam-network.js";
+import { allocate, RANGE, startNetwork } from "./network.js";
 
-const RANGE = "10.32.0.0/24";
 const MALLORY = "fe:ff:ff:ff:ff:ff";
 
-function make(peers: number): IpamNetwork {
-  const network = new IpamNetwork(1, { lost: 0, doubled: 0, delay: 2 });
-  for (let i = 0; i < peers; i++) network.add({ mode: "consensus", quorum: () => (peers >> 1) + 1 }, RANGE);
-  for (const host of network.hosts) network.start(host);
-  return network;
-}
-
-/** Allocates, and lets a minute pass for it at most. */
-async function allocate(network: IpamNetwork, host: SimHost, ident: string): Promise<void> {
-  let done = false;
-  const wish = host.allocator!.requests.allocate(ident, parseSubnet(RANGE), { container: true });
-  void wish.then(() => {
-    done = true;
-  });
-  for (let passed = 0; !done && passed < 60_000; passed += 100) await network.run(100);
-  assert.ok(
-    done,
-    `${ident} waits for longer than a minute: ${host.allocator!.waiters.map(({ reason }) => String(reason))}`,
-  );
-}
-
-/** Mallory says something to all. @returns how many refused it */
+/** Mallory sends a message to all peers. @returns how many rejected it */
 function attack(network: IpamNetwork, message: IpamMessage): number {
-  let refused = 0;
+  let rejected = 0;
   for (const { allocator } of network.hosts) {
     try {
       allocator!.gossiper.onGossip(MALLORY, encodeIpamMessage(RANGE, message));
     } catch (error) {
       assert.equal((error as { code?: string }).code, "WEAVE_MESSAGE_MALFORMED");
-      refused++;
+      rejected++;
     }
   }
-  return refused;
+  return rejected;
 }
 
 const EXTREMES: readonly (readonly [string, (now: number) => number])[] = [
   ["the largest number", () => Number.MAX_SAFE_INTEGER],
   ["the largest count", () => 2 ** 48],
-  ["the latest that is believed", (now) => now + MAX_AHEAD_MS],
+  ["the latest plausible one", (now) => now + MAX_AHEAD_MS],
 ];
 
 for (const [what, extreme] of EXTREMES) {
-  test(`an election goes on after a ballot of a round that is ${what}`, async () => {
-    const network = make(3);
+  test(`an election continues after a ballot of ${what}`, async () => {
+    const network = startNetwork(3);
     const now = network.clock.wall();
     const promised = { round: extreme(now), proposer: MALLORY };
-    const refused = attack(network, {
+    const rejected = attack(network, {
       kind: "election",
       votes: new Map([[MALLORY, { promised, accepted: undefined }]]),
     });
-    assert.equal(refused, promised.round > now + MAX_AHEAD_MS ? 3 : 0);
+    assert.equal(rejected, promised.round > now + MAX_AHEAD_MS ? 3 : 0);
     for (const host of network.hosts) await allocate(network, host, "c");
   });
 
-  test(`a claim to the whole range, its counters ${what}, is refused, or ended by rmpeer`, async () => {
-    const network = make(3);
+  test(`forged ownership of the range, with ${what} as counters, is rejected or ended by rmpeer`, async () => {
+    const network = startNetwork(3);
     const [host] = network.hosts;
     for (const each of network.hosts) await allocate(network, each, "c");
     const { ring } = host.allocator!;
@@ -79,9 +62,9 @@ for (const [what, extreme] of EXTREMES) {
       from: undefined,
     };
     const { start, end } = parseSubnet(RANGE);
-    const refused = attack(network, { kind: "news", ring: ring!.id, spans: [{ start, end, value }] });
+    const rejected = attack(network, { kind: "news", ring: ring!.id, spans: [{ start, end, value }] });
     if (value.epoch > now + MAX_AHEAD_MS) {
-      assert.equal(refused, 3);
+      assert.equal(rejected, 3);
       assert.equal(host.allocator!.ring!.digest, ring!.digest);
     } else {
       assert.equal(host.allocator!.removePeer(MALLORY).count, 256n);
@@ -91,8 +74,8 @@ for (const [what, extreme] of EXTREMES) {
   });
 }
 
-test("voters that are made up are bounded, and what is stored of them is read again after a restart", async () => {
-  const network = make(3);
+test("forged voters are bounded, and their stored votes are readable after a restart", async () => {
+  const network = startNetwork(3);
   const [host] = network.hosts;
   for (let i = 0; i < 5; i++) {
     const promised = { round: 1, proposer: MALLORY };
@@ -111,8 +94,8 @@ test("voters that are made up are bounded, and what is stored of them is read ag
   for (const each of network.hosts) await allocate(network, each, "c");
 });
 
-test("a forged hint at what a peer has free is overruled by its next", async () => {
-  const network = make(2);
+test("a forged hint of free space is replaced by the next one of its peer", async () => {
+  const network = startNetwork(2);
   const [host, other] = network.hosts;
   for (const each of network.hosts) await allocate(network, each, "c");
   const version = network.clock.wall() + MAX_AHEAD_MS;
@@ -133,6 +116,44 @@ test("a forged hint at what a peer has free is overruled by its next", async () 
   await network.run(3_000);
   assert.ok(
     hints.some((each) => each > version),
-    "it never says more",
+    "it never sends a later one",
   );
+});
+
+test("truncated, changed and random messages are rejected and change nothing", async () => {
+  const network = startNetwork(2);
+  const [a, b] = network.hosts;
+  await allocate(network, a, "first");
+  await network.run(1_000);
+  const allocator = a.allocator!;
+  const seen: Uint8Array[] = [allocator.gossiper.state(), b.allocator!.gossiper.state()];
+  const { digest } = allocator.ring!;
+  let rejected = 0;
+  const receive = (bytes: Uint8Array) => {
+    try {
+      allocator.gossiper.onGossip(b.name, bytes);
+      allocator.gossiper.onUnicast(b.name, bytes);
+    } catch (error) {
+      assert.ok(error instanceof WeaveError, String((error as Error).stack));
+      assert.equal(error.code, "WEAVE_MESSAGE_MALFORMED");
+      rejected++;
+    }
+  };
+  fc.assert(
+    fc.property(
+      fc.constantFrom(...seen),
+      fc.array(fc.tuple(fc.nat(400), fc.nat(255))),
+      fc.nat(400),
+      (bytes, edits, cut) => {
+        const changed = Uint8Array.from(bytes).subarray(0, Math.max(1, bytes.length - (cut % bytes.length)));
+        for (const [at, value] of edits) changed[at % changed.length] = value;
+        receive(changed);
+      },
+    ),
+    { numRuns: 3_000 },
+  );
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), receive), { numRuns: 3_000 });
+  assert.ok(rejected > 1_000);
+  assert.equal(allocator.ring!.digest, digest);
+  assert.ok(decode(z.any(), allocator.gossiper.state(), "the own state") !== undefined);
 });

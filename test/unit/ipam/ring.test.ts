@@ -53,7 +53,7 @@ function assertCoversOnce(ring: Ring): void {
   assert.equal(at, ring.range.end);
 }
 
-test("the first division halves the range between halves of the list: three peers get 1/2, 1/4, 1/4", () => {
+test("the first division halves the range: three peers get 1/2, 1/4 and 1/4", () => {
   assert.deepEqual(
     first.spans.map((span) => [addressText(span.start), Number(sizeOf(span)), span.value.owner]),
     [
@@ -68,7 +68,7 @@ test("the first division halves the range between halves of the list: three peer
   assert.equal(many.spans.length, 4);
 });
 
-test("joining rings is commutative, associative and idempotent, and keeps the range covered once", () => {
+test("a join is commutative, associative and idempotent, and covers the range once", () => {
   fc.assert(
     fc.property(updates, updates, updates, (a, b, c) => {
       const abc = joined(a, b, c);
@@ -82,7 +82,7 @@ test("joining rings is commutative, associative and idempotent, and keeps the ra
   );
 });
 
-test("a join takes the higher claim at each address, and its news are exactly what has changed", () => {
+test("a join takes the higher value at each address, and its news are exactly the changes", () => {
   fc.assert(
     fc.property(updates, updates, (a, b) => {
       const before = joined(a);
@@ -97,20 +97,20 @@ test("a join takes the higher claim at each address, and its news are exactly wh
           wins,
         );
       }
-      // Who hears the news alone knows as much.
+      // The news alone are enough for an equal ring.
       assert.equal(before.join(news).ring.digest, ring.digest);
     }),
   );
 });
 
-test("of two rings the one that more peers made holds, then the older", () => {
+test("of two rings the one that more peers made wins, then the older one", () => {
   const alone = { peers: [peer(9)], at: 1 };
   assert.ok(compareGenesis(genesis, alone) > 0);
   assert.ok(compareGenesis({ ...genesis, at: 5 }, { ...genesis, at: 6 }) > 0);
   assert.equal(compareGenesis(genesis, { ...genesis }), 0);
 });
 
-test("what is sent arrives as it was; what contradicts itself is refused", () => {
+test("a ring survives the wire; one that contradicts itself is rejected", () => {
   fc.assert(
     fc.property(updates, (spans) => {
       const bytes = encodeIpamMessage(RANGE.text, { kind: "ring", genesis, spans: joined(spans).spans, ask: true });
@@ -124,13 +124,13 @@ test("what is sent arrives as it was; what contradicts itself is refused", () =>
   const send = (spans: Span[]) =>
     fromWire(decodeIpamMessage(encodeIpamMessage("x", { kind: "news", ring: "", spans })).body, RANGE);
   const value = first.spans[0].value;
-  const refused = (spans: Span[]) =>
+  const rejected = (spans: Span[]) =>
     assert.throws(
       () => send(spans),
       (error) => error instanceof WeaveError && error.code === "WEAVE_MESSAGE_MALFORMED",
     );
-  refused([{ start: RANGE.start - 1n, end: RANGE.end, value }]);
-  refused([
+  rejected([{ start: RANGE.start - 1n, end: RANGE.end, value }]);
+  rejected([
     { start: RANGE.start + 8n, end: RANGE.end, value },
     { start: RANGE.start, end: RANGE.end, value },
   ]);
@@ -153,7 +153,7 @@ test("an interval set agrees with a plain set", () => {
       const members: bigint[] = [];
       let last = -2n;
       for (const { start, end } of set) {
-        assert.ok(start > last, "neighbours must be one");
+        assert.ok(start > last, "adjacent intervals must be joined");
         for (let value = start; value < end; value++) members.push(value);
         last = end;
       }
@@ -199,17 +199,17 @@ test("a donation is free, aligned, and not more than about half", () => {
   );
 });
 
-test("what is to be avoided is found and given last", () => {
+test("avoided addresses are allocated and donated last", () => {
   const values = fc.array(fc.bigInt(0n, 63n));
   fc.assert(
-    fc.property(values, values, (taken, shunned) => {
+    fc.property(values, values, (taken, avoidedOnes) => {
       const [used, avoided] = [new IntervalSet(), new IntervalSet()];
       for (const value of taken) used.add(RANGE.start + value);
-      for (const value of shunned) avoided.add(RANGE.start + value);
+      for (const value of avoidedOnes) avoided.add(RANGE.start + value);
       const space = new Space([RANGE], used, avoided);
       const all = Array.from({ length: Number(sizeOf(RANGE)) }, (_, index) => RANGE.start + BigInt(index));
-      const welcome = all.filter((address) => !used.has(address) && !avoided.has(address));
-      assert.equal(space.lowest(RANGE), welcome[0]);
+      const preferred = all.filter((address) => !used.has(address) && !avoided.has(address));
+      assert.equal(space.lowest(RANGE), preferred[0]);
       assert.equal(
         space.lowestOfAll(RANGE),
         all.find((address) => !used.has(address)),
@@ -217,12 +217,12 @@ test("what is to be avoided is found and given last", () => {
       const gift = space.donation(RANGE);
       for (const address of all)
         if (gift !== undefined && gift.start <= address && address < gift.end)
-          assert.ok(space.isFree(address) && (welcome.length === 0 || !avoided.has(address)));
+          assert.ok(space.isFree(address) && (preferred.length === 0 || !avoided.has(address)));
     }),
   );
 });
 
-test("subtracting what is used from what is owned leaves what is free", () => {
+test("subtract leaves the uncovered parts", () => {
   assert.deepEqual(
     subtract({ start: 0n, end: 10n }, [
       { start: 2n, end: 4n },
@@ -235,12 +235,12 @@ test("subtracting what is used from what is owned leaves what is free", () => {
   );
 });
 
-test("subnets: host bits, sizes and what is no address are refused by name", () => {
-  const refused = (text: string, words: RegExp) => assert.throws(() => parseSubnet(text), words);
-  refused("10.32.0.1/24", /bits after network prefix are not all zero: 10\.32\.0\.1\/24/);
-  refused("10.32.0.0/31", /smaller than minimum size 4: 10\.32\.0\.0\/31/);
+test("subnets with host bits, too small ones and other text are rejected with the reason", () => {
+  const rejected = (text: string, words: RegExp) => assert.throws(() => parseSubnet(text), words);
+  rejected("10.32.0.1/24", /bits after network prefix are not all zero: 10\.32\.0\.1\/24/);
+  rejected("10.32.0.0/31", /smaller than minimum size 4: 10\.32\.0\.0\/31/);
   for (const text of ["", "10.32.0.0", "10.32.0.0/33", "300.1.1.1/8", "fe80::/10", "10.0.0.0/8 "])
-    refused(text, /invalid CIDR address/);
+    rejected(text, /invalid CIDR address/);
   const subnet = subnetOf(parseLease("10.32.0.77/26"));
   assert.equal(subnet.text, "10.32.0.64/26");
   assert.equal(addressText(hostsOf(subnet).start), "10.32.0.65");

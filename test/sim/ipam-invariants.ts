@@ -1,0 +1,138 @@
+import type { Allocator } from "#ipam/allocator.js";
+import { overlap, sizeOf } from "#ipam/ring/interval.js";
+import { addressText } from "#ipam/ring/subnet.js";
+import type { SimHost } from "./ipam-network.js";
+import type { ScheduleState } from "./ipam-schedule-state.js";
+
+type Running = SimHost & { allocator: Allocator };
+
+/** What must hold after each event of a schedule, and at its end. */
+export class Invariants {
+  readonly #run: ScheduleState;
+
+  constructor(run: ScheduleState) {
+    this.#run = run;
+  }
+
+  /** After each event at a host: the ring covers the range exactly once; own ranges = used ∪ free. */
+  checkHost(host: SimHost): void {
+    const { errors } = this.#run.network;
+    if (errors.length > 0) this.#run.fail(errors[0]);
+    if (host.allocator !== undefined) this.#checkRing(host, host.allocator);
+  }
+
+  /** After a container got an address: no address is held by two live containers. */
+  checkHolders(address: bigint): void {
+    const { doubles, excused, kind, network } = this.#run;
+    const holders = this.#holdersOf(address);
+    if (holders.length < 2) return;
+    doubles.add(address);
+    // `rmpeer` warned that a peer could not be asked, and named it.
+    const named = network.hosts.filter((host) =>
+      network.hosts.some(({ allocator }) => allocator?.settledWithout.has(host.name)),
+    );
+    if (named.some(({ name }) => holders.some((holder) => holder.endsWith(name)))) excused.add(address);
+    if (kind !== "mistakes" && !excused.has(address))
+      this.#run.fail(`${addressText(address)} is held by ${holders.join(" and ")}`);
+  }
+
+  /** When all is quiet: rings agree, no lease is lost or leaked, no request waits in vain, doubles are reported. */
+  checkEnd(): void {
+    const running = this.#run.running();
+    this.#checkRingsAgree(running);
+    for (const host of running) {
+      this.#checkLeases(host);
+      this.#checkContested(host);
+      this.#checkWaits(host, running);
+    }
+    for (const address of this.#run.doubles) this.#checkReported(address, running);
+  }
+
+  #checkRing({ name }: SimHost, { ring, range, space, leases }: Allocator): void {
+    if (ring === undefined) return;
+    let at = range.start;
+    for (const { start, end } of ring.spans) {
+      if (start !== at || end <= start) this.#run.fail(`the ring of ${name} does not cover the range once`);
+      at = end;
+    }
+    if (at !== range.end) this.#run.fail(`the ring of ${name} does not reach the end`);
+    let own = 0n;
+    let used = 0n;
+    for (const span of ring.ownedBy(name)) {
+      if (span.value.pending) continue;
+      own += sizeOf(span);
+      for (const part of leases.used.within(span)) used += sizeOf(overlap(part, span)!);
+    }
+    if (own !== used + space.freeIn(range))
+      this.#run.fail(`${name} owns ${own}, uses ${used}, has ${space.freeIn(range)} free`);
+  }
+
+  #checkRingsAgree(running: readonly Running[]): void {
+    for (const range of new Set(running.map((host) => host.range))) {
+      const rings = running.filter((host) => host.range === range).map(({ allocator }) => allocator.ring?.digest);
+      if (new Set(rings).size > 1) this.#run.fail(`the rings of ${range} differ after all is quiet`);
+    }
+  }
+
+  #checkLeases({ name, containers, allocator }: Running): void {
+    for (const [ident, addresses] of containers)
+      for (const address of addresses)
+        if (!this.#isRecorded(allocator, ident, address))
+          this.#run.fail(`${name} has forgotten ${addressText(address)} of ${ident}`);
+    for (const { ident } of allocator.leases.all())
+      if (!containers.has(ident)) this.#run.fail(`${name} has leaked the addresses of ${ident}`);
+  }
+
+  #checkContested({ name, allocator }: Running): void {
+    const { kind, excused } = this.#run;
+    if (kind !== "mistakes" && excused.size === 0 && allocator.contested.length > 0)
+      this.#run.fail(`${name}: ${allocator.contested[0].why}`);
+  }
+
+  #checkWaits({ name, allocator }: Running, running: readonly Running[]): void {
+    const awaited = running.filter((host) => allocator.takeover?.waiting.includes(host.name));
+    if (awaited.length > 0) this.#run.fail(`${name} waits for ever for the answer of ${awaited[0].name}`);
+    for (const waiter of allocator.waiters) {
+      if (waiter.kind !== "allocate") continue;
+      const free = freeAt(running);
+      if (free > 0n && this.#run.kind !== "mistakes")
+        this.#run.fail(`${waiter.ident} at ${name} waits for ${waiter.reason().why}, and ${free} are free`);
+    }
+  }
+
+  #checkReported(address: bigint, running: readonly Running[]): void {
+    const holders = this.#holdersOf(address);
+    if (holders.length < 2) return;
+    const contested = running.some(({ allocator }) =>
+      allocator.contested.some((each) => each.address === addressText(address)),
+    );
+    const otherRanges = running.some(({ allocator }) => allocator.otherRanges.length > 0);
+    if (!contested && !otherRanges)
+      this.#run.fail(`${addressText(address)} is held by ${holders.join(" and ")}, and no status reports it`);
+  }
+
+  #holdersOf(address: bigint): string[] {
+    return this.#run.network.hosts.flatMap(({ name, containers }) =>
+      [...containers].filter(([, addresses]) => addresses.has(address)).map(([ident]) => `${ident} at ${name}`),
+    );
+  }
+
+  #isRecorded(allocator: Allocator, ident: string, address: bigint): boolean {
+    return (
+      allocator.leases.holderOf(address)?.ident === ident ||
+      // A double that was found at a claim after the loss of a disk.
+      this.#run.doubles.has(address) ||
+      this.#run.kind === "mistakes"
+    );
+  }
+}
+
+/** Addresses that any running peer could allocate. */
+function freeAt(running: readonly Running[]): bigint {
+  let free = 0n;
+  for (const { allocator } of running) {
+    const { start, end } = allocator.range;
+    free += allocator.space.freeIn({ start: start + 1n, end: end - 1n });
+  }
+  return free;
+}
