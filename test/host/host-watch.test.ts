@@ -31,7 +31,7 @@ async function stateOf(host: Host): Promise<string> {
   return [...ours.sort(), ...parts].join("\n");
 }
 
-test("what others change on a host is put right", { skip, timeout: 300_000 }, async (t) => {
+test("a change of the links by another program is repaired", { skip, timeout: 300_000 }, async (t) => {
   const pair = await Pair.create();
   const { h1, h2, c1, c2 } = pair;
   const end = async (host: Host) => (await host.must("sh", "-c", "ls /sys/class/net | grep vethwe")).trim();
@@ -44,7 +44,7 @@ test("what others change on a host is put right", { skip, timeout: 300_000 }, as
       [
         "the bridge is deleted",
         ["ip link delete weave"],
-        [/the bridge weave is gone/, /an exposed address was taken off/],
+        [/the bridge weave is gone/, /an exposed address was removed from the bridge/],
       ],
       [
         "bridge down, TAP and container off it, parameters changed",
@@ -82,7 +82,7 @@ test("what others change on a host is put right", { skip, timeout: 300_000 }, as
           "ip link set dev weave type bridge mcast_snooping 1",
           "ip address flush dev weave",
         ],
-        [/is not isolated/, /mcast_snooping is on/, /an exposed address was taken off/],
+        [/is not isolated/, /mcast_snooping is on/, /an exposed address was removed from the bridge/],
       ],
       [
         "the route to an exposed network",
@@ -104,12 +104,12 @@ test("what others change on a host is put right", { skip, timeout: 300_000 }, as
       });
     }
 
-    await t.test("what cannot be put right is said in status, until it is", async () => {
+    await t.test("status shows a fault that cannot be repaired, for as long as it lasts", async () => {
       // Both at once, before it is looked again.
       await h1.must("sh", "-c", "printf 'link delete weave\\nlink add weave type bridge\\n' | ip -batch -");
       const says = async () =>
         (await h1.ok("status")).includes(
-          "Problem: what weave made on this host cannot be looked at: there is an interface weave that weave did not make",
+          "Problem: the links of weave on this host cannot be checked: there is an interface weave that weave did not make",
         );
       await until("status says it", says, PATIENCE_MS);
       await h1.must("ip", "link", "delete", "weave");
@@ -118,7 +118,7 @@ test("what others change on a host is put right", { skip, timeout: 300_000 }, as
       await answered(c1, "10.32.0.2");
     });
 
-    await t.test("an exposed address is not put back where it would take the host's network", async () => {
+    await t.test("an exposed address is not restored where it would take the host's network", async () => {
       await h2.ok("expose", "10.50.0.1/16");
       await h2.must("ip", "address", "delete", "10.50.0.1/16", "dev", "weave");
       await h2.must("ip", "address", "add", "10.50.0.7/16", "dev", h2.device);
