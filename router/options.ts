@@ -7,7 +7,7 @@ import { ROUTER_FLAGS } from "#router/flags.js";
 import { mtuOf } from "#router/frames/flags.js";
 import type { NAME_FLAGS } from "#router/names/flags.js";
 import { type DnsOptions, parseDnsOptions } from "#router/names/options.js";
-import { parseTarget } from "#router/targets.js";
+import { parseTarget } from "#router/peers/targets.js";
 import { type Cidr, parseCidr } from "#src/address.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import { checkValues, type Values } from "#src/flag.js";

@@ -1,7 +1,7 @@
 import type { DialTarget } from "#mesh/dial-schedule.js";
 import type { Mesh } from "#mesh/mesh.js";
+import { MAX_TARGETS, parseTarget, resolveHost } from "#router/peers/targets.js";
 import { type Route, route } from "#router/route.js";
-import { MAX_TARGETS, parseTarget, resolveHost } from "#router/targets.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import type { Answer } from "#src/http/answer.js";
 import { hostOf } from "#src/net/host-port.js";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Wire } from "#mesh/transport.js";
-import { dialWebSocket, listenWebSocket } from "#router/ws-transport.js";
+import { dialWebSocket, listenWebSocket } from "#router/peers/ws-transport.js";
 import { tcpQuietMs } from "#src/linux/native/tcp.js";
 
 const PORT = 46_783;

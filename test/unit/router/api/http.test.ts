@@ -8,14 +8,9 @@ import fc from "fast-check";
 import { fullAccess, makeToken, tcpAccess } from "#router/api/access.js";
 import { createApi, listenApi } from "#router/api/http.js";
 import { renderTemplate, stringify } from "#router/api/template.js";
-import { loadIdentity } from "#router/peers/identity.js";
-import { passwordKey } from "#router/peers/password.js";
 import { type Route, route } from "#router/route.js";
-import { loadTargets, parseTarget, resolveHost, saveTargets } from "#router/targets.js";
 import { WeaveError } from "#src/errors.js";
 import { silentLog } from "#src/log.js";
-import { memoryStore } from "#src/store.js";
-import { seededRandom, VirtualClock } from "#test/sim/virtual-time.js";
 
 const folder = mkdtempSync(join(tmpdir(), "weave-api-"));
 const servers: Server[] = [];
@@ -222,59 +217,4 @@ test("addresses to listen at: nonsense is refused, a port in use is named, a fil
   await listenApi(first, "127.0.0.1:0");
   const { port } = first.address() as { port: number };
   await assert.rejects(listenApi(make(), `127.0.0.1:${port}`), { code: "WEAVE_PORT_IN_USE" });
-});
-
-test("an identity is made once and kept; the name by the rules, the incarnation ever later", () => {
-  const contents = new Map<string, unknown>();
-  const clock = new VirtualClock();
-  const load = (name?: string, bridgeMac?: string, machine?: Uint8Array) =>
-    loadIdentity({ store: memoryStore(contents), clock, random: seededRandom(1), name, bridgeMac, machine });
-  const first = load(undefined, undefined, Uint8Array.of(0xff, 1, 2, 3, 4, 5));
-  assert.equal(first.name, "fe:01:02:03:04:05");
-  const second = load(undefined, undefined, Uint8Array.of(9, 9, 9, 9, 9, 9));
-  assert.equal(second.name, first.name);
-  assert.deepEqual(second.staticKey, first.staticKey);
-  assert.ok(second.incarnation > first.incarnation);
-  assert.equal(load(undefined, "02:00:00:00:00:09").name, "02:00:00:00:00:09");
-  assert.equal(load("::7", "02:00:00:00:00:09").name, "00:00:00:00:00:07");
-  contents.set("secret", "short");
-  assert.throws(() => load(), { code: "WEAVE_STORE" });
-});
-
-test("targets are read, kept as they were typed, and refused when they are none", async () => {
-  const target = { text: "10.0.0.2", address: "10.0.0.2:6783", port: false };
-  assert.deepEqual(parseTarget("10.0.0.2", 6783), target);
-  assert.deepEqual(parseTarget("h2:7000", 6783), { text: "h2:7000", address: "h2:7000", port: true });
-  for (const text of ["", "a:b:c", "host:99999", "host:0", "with space", "10.0.0.2/24"])
-    assert.throws(() => parseTarget(text, 6783), { code: "WEAVE_PEER_INVALID" }, text);
-  assert.throws(() => parseTarget("10.0.0.999", 6783), { message: "lookup 10.0.0.999: no such host" });
-  const store = memoryStore();
-  const targets = [parseTarget("a", 6783), parseTarget("10.0.0.2:7000", 6783)];
-  saveTargets(store, targets);
-  assert.deepEqual(loadTargets(store, 6783), targets);
-  // As it was stored before names were kept.
-  store.put("directPeers", [target]);
-  assert.deepEqual(loadTargets(store, 6783), [target]);
-  store.put("directPeers", [{ text: 1 }]);
-  assert.throws(() => loadTargets(store, 6783), { code: "WEAVE_STORE" });
-});
-
-test("names are resolved by the host's own rules, and one that has no address is named", async () => {
-  assert.deepEqual(await resolveHost("10.0.0.2"), ["10.0.0.2"]);
-  assert.deepEqual(await resolveHost("localhost"), ["127.0.0.1"]);
-  await assert.rejects(resolveHost("nosuch.invalid"), {
-    code: "WEAVE_PEER_INVALID",
-    message: /^lookup nosuch.invalid: /,
-  });
-});
-
-test("the password's key is the same everywhere, whatever way its letters were typed", async () => {
-  const [composed, decomposed, other] = await Promise.all([
-    passwordKey("gr\u00fcn"),
-    passwordKey("gru\u0308n"),
-    passwordKey("grun"),
-  ]);
-  assert.deepEqual(composed, decomposed);
-  assert.notDeepEqual(composed, other);
-  assert.equal(composed.length, 32);
 });
