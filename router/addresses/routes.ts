@@ -4,13 +4,12 @@ import { explainAddress, explainPeer } from "#ipam/explain.js";
 import { type Lease, leaseText, parseAddress, parseLease, parseSubnet } from "#ipam/ring/subnet.js";
 import type { Ipam } from "#router/addresses/ipam.js";
 import { linesAnswer, NO_CONTENT, type Request, type Route, route } from "#router/route.js";
+import { timeoutOf } from "#router/timeout.js";
 import { isIpv4 } from "#src/address.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import { type Answer, JSON_TYPE } from "#src/http/answer.js";
 import type { Log } from "#src/log.js";
 
-/** Longest wait that a client may request. */
-const MAX_WAIT_S = 24 * 3_600;
 /** `DELETE /peer/{id}` answers after this time even if some peers have not agreed yet. */
 const AGREEMENT_MS = 5_000;
 
@@ -81,17 +80,11 @@ async function checkHolder({ params, form }: Request<"ident">, { requireRunning 
 }
 
 function requestOptions({ form, signal }: Pick<Request, "form" | "signal">): RequestOptions {
-  const text = form.get("timeout");
-  const seconds = Number(text);
-  if (text !== null && !(seconds >= 0 && seconds <= MAX_WAIT_S)) {
-    throw new WeaveError("WEAVE_FLAG_INVALID", `invalid timeout: ${JSON.stringify(text.slice(0, 64))}`, {
-      next: `Give seconds from 0 to ${MAX_WAIT_S}.`,
-    });
-  }
+  const timeoutMs = timeoutOf(form);
   return {
     signal,
     container: form.get("check-alive") === "true",
-    ...(text === null ? {} : { timeoutMs: seconds * 1_000 }),
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
   };
 }
 

@@ -110,8 +110,8 @@ export class Attachments {
       const present = await addressesIn(netns, pid);
       const addresses = await this.#leases.obtain(leaseRequest(request, ident, true), present, undo);
       this.#writeHostsFile(request, addresses, undo);
-      // The interface is the last that a container waits for; it is complete already when only the router has restarted.
-      if (pid === undefined || !addresses.every((cidr) => present.includes(cidr)))
+      // When only the router has restarted, the interface of a container is complete already.
+      if (pid === undefined || !addresses.every((cidr) => present.includes(cidr)) || isWaiting(pid))
         await this.#makeInterface(request, addresses, present, undo);
       this.#register(ident, request.name, addresses, undo);
       return addresses;
@@ -236,6 +236,18 @@ const leaseRequest = (request: AddressRequest, ident: string, isContainer: boole
 async function addressesIn(netns: Netns, pid: number | undefined): Promise<readonly string[]> {
   if (pid !== undefined) return networkFiles(pid).addressesOf(CONTAINER_IFNAME) ?? [];
   return (await inspectNamespace(netns))?.addresses ?? [];
+}
+
+/** The command that containers of the proxy begin with (docker/wait). */
+const WAIT_PROGRAM = "w";
+
+/** Whether a container still waits for the last step of its attachment: an earlier one was cut off after its addresses. */
+function isWaiting(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, "utf8").trim() === WAIT_PROGRAM;
+  } catch {
+    return false;
+  }
 }
 
 /** While an attachment waited for its address its process may have ended, and another one have its id. @throws WEAVE_NAMESPACE */

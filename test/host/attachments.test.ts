@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { chmodSync, copyFileSync, readFileSync } from "node:fs";
+import { basename } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Host, hostTestsImpossible, inLab, type Namespace, until } from "#test/lab/lab.js";
@@ -226,5 +228,61 @@ test(
       assert.deepEqual(await onBridge(), exposed.slice(1));
       await h1.ok("hide", ...exposed.slice(1));
       assert.deepEqual([await onBridge(), await allocated(h1)], [[], []]);
+    }),
+);
+
+/** Attaches as the Docker integration does, by the first process of a container: NETNS PID CIDR. */
+const ATTACH_BY_PID = `
+import { statSync } from "node:fs";
+import { Attachments } from ${JSON.stringify(new URL("../../router/attachments/attachments.js", import.meta.url).href)};
+const [path, pid, cidr] = process.argv.slice(1);
+const log = { debug() {}, info() {}, warn: console.error, error: console.error };
+const deps = { ipam: undefined, names: undefined, exposure: undefined, connectedHosts: () => [], log };
+await new Attachments(deps, { bridge: "weave", mtu: 1376 }).attach({
+  ident: "c", netns: { path, inode: statSync(path).ino }, pid: Number(pid), wanted: [{ kind: "ip", cidr }],
+  multicastRoute: true, hostsFile: undefined, timeoutMs: undefined, signal: new AbortController().signal,
+});
+`;
+
+test(
+  "an attachment that was cut off after its addresses is completed while the container waits for it",
+  { skip, timeout: 120_000 },
+  () =>
+    inLab(1, async ({ hosts: [h1] }) => {
+      await h1.launch("--ipalloc-range=");
+      const container = await h1.container("a");
+      copyFileSync("/bin/sleep", `${h1.folder}/w`);
+      chmodSync(`${h1.folder}/w`, 0o755);
+      const cidr = "10.32.0.7/12";
+      /** Attaches again, by a process of a given program; then what the interface lacked before may be there again. */
+      const attachAgain = async (program: string): Promise<boolean> => {
+        const { pid } = container.spawn([program, "60"]);
+        await until(
+          "the program runs",
+          async () => readFileSync(`/proc/${pid}/comm`, "utf8").trim() === basename(program),
+        );
+        const attach = () =>
+          h1.must(
+            process.execPath,
+            "--input-type=module",
+            "-e",
+            ATTACH_BY_PID,
+            `/run/netns/${container.ns}`,
+            `${pid}`,
+            cidr,
+          );
+        await attach();
+        await container.must("ip", "link", "set", "dev", "ethwe", "dynamic", "off");
+        await container.must("ip", "route", "delete", "224.0.0.0/4");
+        assert.deepEqual([await addressesOf(container), await isComplete(container)], [[cidr], false]);
+        await attach();
+        return isComplete(container);
+      };
+      assert.ok(await attachAgain(`${h1.folder}/w`), "the container waits");
+      await h1.ok("detach", cidr, `netns:${container.ns}`);
+      assert.ok(
+        !(await attachAgain("/bin/sleep")),
+        "the program runs: the router has restarted, and leaves all as it is",
+      );
     }),
 );
