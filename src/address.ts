@@ -12,6 +12,9 @@ export interface Cidr {
   readonly subnet: string;
 }
 
+/** The address of `address/prefix`; an address without a prefix as it is. */
+export const addressOfCidr = (cidr: string): string => cidr.split("/", 1)[0];
+
 /** Reads `a.b.c.d/n`. @throws WEAVE_ADDRESS_INVALID */
 export function parseCidr(text: string): Cidr {
   if (/^\d{1,3}(\.\d{1,3}){3}\/\d{1,2}$/.test(text) && ipaddr.IPv4.isValidCIDR(text)) {
@@ -24,7 +27,7 @@ export function parseCidr(text: string): Cidr {
   });
 }
 
-/** Whether an IPv4 address is in one of the networks. Anything that is no IPv4 address is in none. */
+/** Whether an IPv4 address is in one of the networks. Any other text is in none. */
 export function inSubnets(address: string, subnets: readonly Cidr[]): boolean {
   if (!ipaddr.IPv4.isValidFourPartDecimal(address)) return false;
   const ip = ipaddr.IPv4.parse(address);
@@ -35,7 +38,7 @@ export function isIpv4(text: string): boolean {
   return ipaddr.IPv4.isValidFourPartDecimal(text);
 }
 
-/** An IPv6 address in the form of RFC 5952, in which two are equal if their texts are; undefined for anything else. */
+/** An IPv6 address in the canonical form of RFC 5952; undefined for any other text. */
 export function canonicalIpv6(text: string): string | undefined {
   return isIPv6(text) && !text.includes("%") ? ipaddr.IPv6.parse(text).toRFC5952String() : undefined;
 }

@@ -1,6 +1,7 @@
 import { Exit, noMore } from "#cli/support/exit.js";
 import { launched } from "#cli/support/launched.js";
 import { readFlags } from "#cli/support/read-flags.js";
+import { addressOfCidr } from "#src/address.js";
 import { findLink, ipv4Of } from "#src/linux/links/links.js";
 
 /** `weave docker-bridge-ip`: the first IPv4 address of Docker's bridge, without a newline: scripts put it into `--dns`. */
@@ -8,11 +9,11 @@ export async function run(args: readonly string[]): Promise<void> {
   noMore(readFlags("docker-bridge-ip", args).words);
   const bridge = launched().docker?.bridge ?? (process.env.DOCKER_BRIDGE || "docker0");
   const link = await findLink(bridge);
-  const address = link && ipv4Of(link)[0]?.split("/")[0];
-  if (address === undefined)
+  const cidr = link && ipv4Of(link)[0];
+  if (cidr === undefined)
     throw new Exit(
       1,
       `Docker's bridge ${bridge} ${link === undefined ? "does not exist" : "has no IPv4 address"} on this host`,
     );
-  process.stdout.write(address);
+  process.stdout.write(addressOfCidr(cidr));
 }

@@ -1,5 +1,5 @@
 import { noMore, usage } from "#cli/support/exit.js";
-import { isIpv4 } from "#src/address.js";
+import { addressOfCidr, isIpv4 } from "#src/address.js";
 import { parseAddressArgument } from "#src/address-argument.js";
 
 export interface AddressArguments {
@@ -34,5 +34,5 @@ export function oneContainer(words: readonly string[]): string {
 
 /** What `attach`, `detach`, `expose` and `hide` print: the addresses without prefix, on one line. */
 export function printAddresses(addresses: readonly string[]): void {
-  if (addresses.length > 0) process.stdout.write(`${addresses.map((cidr) => cidr.split("/")[0]).join(" ")}\n`);
+  if (addresses.length > 0) process.stdout.write(`${addresses.map((cidr) => addressOfCidr(cidr)).join(" ")}\n`);
 }

@@ -6,6 +6,7 @@ import { ERRORS, type ErrorCode, errorText, systemCode, WeaveError } from "#src/
 import { type ErrorBody, JSON_TYPE } from "#src/http/answer.js";
 import { fetchReply } from "#src/http/client.js";
 import type { ServerAddress } from "#src/http/listen.js";
+import { hostOf, portOf } from "#src/net/host-port.js";
 import { controlSocket, paths, routerFile, tokenFile } from "#src/paths.js";
 
 /** As Weave Net's curl: a router that does not accept a connection in this time does not run. */
@@ -66,8 +67,7 @@ async function callAt(address: string, { method, path, form, accept, answerMs }:
 /** `[host]:port` or a path, as the environment's check has let it pass. */
 function addressOf(address: string): ServerAddress {
   if (address.startsWith("/")) return { path: address };
-  const colon = address.lastIndexOf(":");
-  return { host: address.slice(0, colon) || "127.0.0.1", port: Number(address.slice(colon + 1)) };
+  return { host: hostOf(address) || "127.0.0.1", port: portOf(address) };
 }
 
 /** States of a router that did not answer: it does not run, it starts, it is between two starts, or it hangs. */

@@ -1,6 +1,7 @@
 import { call, mustCall } from "#cli/support/client.js";
 import { Exit } from "#cli/support/exit.js";
 import { parseName } from "#dns/name.js";
+import { addressOfCidr } from "#src/address.js";
 
 /** The domain of the running router, with a dot at its end; undefined when DNS is off. */
 export async function domain(): Promise<string | undefined> {
@@ -42,4 +43,4 @@ export async function unregister(ident: string, addresses: readonly string[], fq
 }
 
 const pathOf = (ident: string, address: string): string =>
-  `/name/${encodeURIComponent(ident)}/${address.split("/")[0]}`;
+  `/name/${encodeURIComponent(ident)}/${addressOfCidr(address)}`;

@@ -3,7 +3,7 @@ import type { Engine } from "#docker/engine/engine.js";
 import { isWrapped } from "#docker/wait/wrapped.js";
 import type { Requests } from "#ipam/allocation/requests.js";
 import { parseAddress } from "#ipam/ring/subnet.js";
-import { isIpv4 } from "#src/address.js";
+import { addressOfCidr, isIpv4 } from "#src/address.js";
 import { type Clock, systemClock } from "#src/clock.js";
 import { errorText } from "#src/errors.js";
 import type { Log } from "#src/log.js";
@@ -90,7 +90,7 @@ export class RequestedAddresses {
     try {
       const container = await this.#engine.container(id);
       const wanted = isWrapped(container) ? wantedAddresses(container.Config.Env, false) : undefined;
-      const asked = (wanted ?? []).flatMap((each) => (each.kind === "ip" ? [each.cidr.split("/")[0]] : []));
+      const asked = (wanted ?? []).flatMap((each) => (each.kind === "ip" ? [addressOfCidr(each.cidr)] : []));
       this.#byVariable.set(id, asked);
       return asked;
     } catch {

@@ -6,6 +6,7 @@ import type { Container } from "#docker/engine/shapes.js";
 import { isWrapped } from "#docker/wait/wrapped.js";
 import type { Requests } from "#ipam/allocation/requests.js";
 import { leaseText, parseLease, parseSubnet, type Subnet } from "#ipam/ring/subnet.js";
+import { addressOfCidr } from "#src/address.js";
 import type { AddressArgument } from "#src/address-argument.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import { findNetns } from "#src/linux/netns/netns.js";
@@ -124,7 +125,7 @@ export class Attacher implements ContainerObserver {
 
   /** Without prefix lengths. */
   addressesOf(id: string): string[] {
-    return (this.#attached.get(id)?.addresses ?? []).map((cidr) => cidr.split("/")[0]);
+    return (this.#attached.get(id)?.addresses ?? []).map((cidr) => addressOfCidr(cidr));
   }
 
   /** @returns its addresses, in CIDR notation */

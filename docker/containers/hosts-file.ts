@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { fqdnOf } from "#docker/containers/container-names.js";
 import type { Container } from "#docker/engine/shapes.js";
+import { addressOfCidr } from "#src/address.js";
 
 const LOCAL = [
   "127.0.0.1\tlocalhost",
@@ -27,7 +28,7 @@ export function hostsFile(
 ): string {
   // A container's name may have dots of its own, and is its host name then.
   const names = [...new Set([name, hostname, name.split(".")[0]])].join(" ");
-  const own = name === "" ? [] : addresses.map((cidr) => `${cidr.split("/")[0]}\t${names}`);
+  const own = name === "" ? [] : addresses.map((cidr) => `${addressOfCidr(cidr)}\t${names}`);
   const others = extra.map((entry) => {
     const colon = entry.indexOf(":");
     return `${entry.slice(colon + 1)}\t${entry.slice(0, colon)}`;

@@ -3,6 +3,7 @@ import { isGateway, type ReleaseAddress, type RequestAddress, type RequestPool }
 import type { PluginAnswer } from "#docker/plugin/socket.js";
 import { ANONYMOUS, type Requests } from "#ipam/allocation/requests.js";
 import { addressText, type Lease, leaseText, parseAddress, parseSubnet, type Subnet } from "#ipam/ring/subnet.js";
+import { addressOfCidr } from "#src/address.js";
 import { type Clock, systemClock } from "#src/clock.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
@@ -119,7 +120,7 @@ export class IpamDriver {
   /** An address that is not held (a gateway's, or one given back before) is no error. */
   releaseAddress({ PoolID, Address }: ReleaseAddress): object {
     parsePool(PoolID);
-    this.release(addressText(parseAddress(Address.split("/")[0])));
+    this.release(addressText(parseAddress(addressOfCidr(Address))));
     return {};
   }
 

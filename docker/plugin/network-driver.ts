@@ -5,7 +5,7 @@ import { type CreateEndpoint, type CreateNetwork, type EndpointRef, SPACES } fro
 import type { Requests } from "#ipam/allocation/requests.js";
 import { contains } from "#ipam/ring/interval.js";
 import { addressText, parseLease, type Subnet } from "#ipam/ring/subnet.js";
-import { canonicalIpv6, parseCidr } from "#src/address.js";
+import { addressOfCidr, canonicalIpv6, parseCidr } from "#src/address.js";
 import { systemClock } from "#src/clock.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import { makeEndpointPair, pairNames, removeEndpointPair } from "#src/linux/endpoint.js";
@@ -229,7 +229,7 @@ const bare = (cidr: string): string => addressText(parseLease(cidr).address);
 
 /** An IPv6 address without its prefix length, in the one form of RFC 5952. @throws WEAVE_ADDRESS_INVALID */
 function bare6(cidr: string): string {
-  const text = canonicalIpv6(cidr.split("/")[0]);
+  const text = canonicalIpv6(addressOfCidr(cidr));
   if (text !== undefined) return text;
   throw new WeaveError("WEAVE_ADDRESS_INVALID", `invalid IPv6 address: ${JSON.stringify(cidr.slice(0, 64))}`);
 }

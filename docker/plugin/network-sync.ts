@@ -6,6 +6,7 @@ import type { NetworkDriver } from "#docker/plugin/network-driver.js";
 import type { DriverNames } from "#docker/plugin/plugin.js";
 import type { PluginStore, Use } from "#docker/plugin/plugin-store.js";
 import { parseLease, type Subnet } from "#ipam/ring/subnet.js";
+import { addressOfCidr } from "#src/address.js";
 import { systemClock } from "#src/clock.js";
 import { errorText } from "#src/errors.js";
 import { endpointsInContainers } from "#src/linux/endpoint.js";
@@ -175,7 +176,7 @@ export class NetworkSync {
         network.deleteEndpoint({ NetworkID, EndpointID });
         continue;
       }
-      inUse.set(address.split("/")[0], "container");
+      inUse.set(addressOfCidr(address), "container");
       if (inContainers.has(EndpointID) && !this.#hidden.has(EndpointID))
         log.warn("Docker does not show an endpoint whose interface is in a container; it is left as it is", {
           endpoint: EndpointID,
@@ -190,8 +191,8 @@ export class NetworkSync {
     for (const { Subnet, Gateway, AuxiliaryAddresses } of IPAM?.Config ?? []) {
       const prefix = Subnet.split("/")[1];
       for (const address of Object.values(AuxiliaryAddresses))
-        this.#learnAddress(`${address.split("/")[0]}/${prefix}`, "auxiliary", inUse);
-      const gateway = `${Gateway.split("/")[0]}/${prefix}`;
+        this.#learnAddress(`${addressOfCidr(address)}/${prefix}`, "auxiliary", inUse);
+      const gateway = `${addressOfCidr(Gateway)}/${prefix}`;
       // The network's own address stands for no gateway: see the IPAM driver.
       if (Gateway !== "" && gateway !== Subnet) this.#learnAddress(gateway, "gateway", inUse);
     }
@@ -199,7 +200,7 @@ export class NetworkSync {
 
   #learnAddress(cidr: string, use: Use, inUse: Map<string, Use>): void {
     if (cidr === "") return;
-    inUse.set(cidr.split("/")[0], use);
+    inUse.set(addressOfCidr(cidr), use);
     try {
       this.#parts.driver.learn(parseLease(cidr), use);
     } catch (error) {

@@ -1,4 +1,5 @@
 import { z } from "zod/mini";
+import { addressOfCidr } from "#src/address.js";
 import { checkStored, type Store } from "#src/store.js";
 
 const networkShape = z.object({
@@ -62,7 +63,7 @@ export class PluginStore {
 
   /** IPv4 addresses that endpoints have, without prefix length. */
   get usedAddresses(): Set<string> {
-    return new Set(this.endpoints.all.map(([, { address }]) => address.split("/")[0]));
+    return new Set(this.endpoints.all.map(([, { address }]) => addressOfCidr(address)));
   }
 }
 

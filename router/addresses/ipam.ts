@@ -7,6 +7,7 @@ import type { PeerName } from "#mesh/peer.js";
 import { LingeringAddresses } from "#router/addresses/lingering-addresses.js";
 import { type IpamOptions, quorumOf } from "#router/addresses/options.js";
 import type { PeerDirectory } from "#router/peers/peer-directory.js";
+import { addressOfCidr } from "#src/address.js";
 import { systemClock } from "#src/clock.js";
 import type { ContainerLifecycle } from "#src/container-lifecycle.js";
 import { errorText } from "#src/errors.js";
@@ -80,7 +81,7 @@ export class Ipam implements ContainerLifecycle {
     for (const { netns, container, addresses } of await attachedNamespaces()) {
       const ident = docker && container ? container : netnsIdent(netns);
       for (const cidr of addresses) {
-        const address = cidr.split("/")[0];
+        const address = addressOfCidr(cidr);
         const holder = requests.holderOf(parseLease(cidr).address);
         // Several containers may share a namespace, of which it is known by one alone; the holder may have ended, too.
         const shared = holder !== undefined && holder !== ident && isContainerId(holder) && !found.has(address);

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { LeaseTable } from "#ipam/allocation/lease-table.js";
 import type { Requests } from "#ipam/allocation/requests.js";
 import { addressText } from "#ipam/ring/subnet.js";
+import { addressOfCidr } from "#src/address.js";
 import { errorText } from "#src/errors.js";
 import { type AttachedNetns, attachedNamespaces } from "#src/linux/netns/inspect.js";
 import type { Netns } from "#src/linux/netns/netns.js";
@@ -109,7 +110,7 @@ export class LingeringAddresses {
   #judge(ident: string, namespaces: readonly AttachedNetns[]): void {
     const { requests, leases, log } = this.#deps;
     const held = new Set((leases.get(ident)?.leases ?? []).map(({ address }) => addressText(address)));
-    const place = namespaces.find(({ addresses }) => addresses.some((cidr) => held.has(cidr.split("/")[0])));
+    const place = namespaces.find(({ addresses }) => addresses.some((cidr) => held.has(addressOfCidr(cidr))));
     if (place === undefined) {
       this.#kept.delete(ident);
       requests.died(ident);

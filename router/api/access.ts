@@ -5,6 +5,7 @@ import { isIP } from "node:net";
 import { hostname } from "node:os";
 import type { Access } from "#router/api/http.js";
 import type { Answer } from "#router/route.js";
+import { hostOf } from "#src/net/host-port.js";
 import { controlSocket, tokenFile } from "#src/paths.js";
 
 const TOKEN_BYTES = 32;
@@ -20,10 +21,10 @@ export const fullAccess: Access = () => undefined;
  * @param options.run folder of the router's sockets, for messages
  */
 export function tcpAccess({ address, token, run }: TcpAccessOptions): Access {
-  const named = address.slice(0, address.lastIndexOf(":")).toLowerCase();
+  const named = hostOf(address).toLowerCase();
   const names = ["localhost", hostname().toLowerCase(), named].filter((name) => name !== "");
   return (headers, changes) => {
-    const host = hostOf(headers.host);
+    const host = hostOfHeader(headers.host);
     // A page whose name was made to point here (DNS rebinding) counts as its own server's to the browser: no Origin is sent.
     if (host !== undefined && isIP(host) === 0 && !names.includes(host)) {
       return refuse(
@@ -57,7 +58,7 @@ export function makeToken(run: string): string {
 }
 
 /** Of a `Host` header (RFC 9110, 7.2), without the port and brackets; undefined without one: no browser leaves it out. */
-function hostOf(header: string | undefined): string | undefined {
+function hostOfHeader(header: string | undefined): string | undefined {
   if (header === undefined) return undefined;
   const match = /^(?:\[([^\]]*)\]|([^:]*))(?::\d*)?$/.exec(header);
   // Neither a name nor an address: no name of this server.

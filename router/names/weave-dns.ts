@@ -6,15 +6,16 @@ import { DnsServer } from "#router/names/dns-server.js";
 import { DNS_PORT, type DnsOptions } from "#router/names/options.js";
 import { ResolvConf } from "#router/names/resolv-conf.js";
 import { Upstream } from "#router/names/upstream.js";
+import { addressOfCidr } from "#src/address.js";
 import { systemClock } from "#src/clock.js";
 import type { ContainerLifecycle } from "#src/container-lifecycle.js";
 import { errorText } from "#src/errors.js";
 import { findLink, ipv4Of } from "#src/linux/links/links.js";
 import type { Log } from "#src/log.js";
+import { ANY_HOST } from "#src/net/endpoint.js";
 import { systemRandom } from "#src/random.js";
 import type { Store } from "#src/store.js";
 
-const ANY = "0.0.0.0";
 const RECENT_MS = 5_000;
 
 export interface WeaveDnsDeps {
@@ -70,9 +71,9 @@ export class WeaveDns implements ContainerLifecycle {
       peers,
       time: () => mesh.time(),
     });
-    const { host, port } = options.listen ?? { host: (await addressOf(bridges.docker)) ?? ANY, port: DNS_PORT };
+    const { host, port } = options.listen ?? { host: (await addressOf(bridges.docker)) ?? ANY_HOST, port: DNS_PORT };
     const ourselves = (address: string) =>
-      port === DNS_PORT && (address === host || (host === ANY && isLocal(address)));
+      port === DNS_PORT && (address === host || (host === ANY_HOST && isLocal(address)));
     const resolvConf = new ResolvConf(options.resolvConf, ourselves);
     const upstream = new Upstream({ resolvConf, random: systemRandom, timeoutMs: options.fallbackTimeoutMs });
     let server: DnsServer | undefined;
@@ -128,7 +129,7 @@ export class WeaveDns implements ContainerLifecycle {
   async address(): Promise<{ host: string; port: number }> {
     const { host, bridges } = this.#started;
     const port = this.#port;
-    if (host !== ANY) return { host, port };
+    if (host !== ANY_HOST) return { host, port };
     // Docker may have started after the router.
     return { host: (await addressOf(bridges.docker)) ?? (await addressOf(bridges.weave)) ?? "127.0.0.1", port };
   }
@@ -156,7 +157,8 @@ export class WeaveDns implements ContainerLifecycle {
 
 async function addressOf(bridge: string): Promise<string | undefined> {
   const link = await findLink(bridge);
-  return link && ipv4Of(link)[0]?.split("/")[0];
+  const cidr = link && ipv4Of(link)[0];
+  return cidr && addressOfCidr(cidr);
 }
 
 function isLocal(address: string): boolean {

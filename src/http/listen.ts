@@ -2,6 +2,8 @@ import { chmodSync, lstatSync, rmSync, type Stats } from "node:fs";
 import { connect, type Server } from "node:net";
 import { dirname } from "node:path";
 import { type ErrorCode, systemCode, WeaveError } from "#src/errors.js";
+import { ANY_HOST } from "#src/net/endpoint.js";
+import { ipv6Reason, parseHostPort } from "#src/net/host-port.js";
 import { makePublicFolder } from "#src/public-folder.js";
 
 /** Where a server listens, or is reached: a Unix socket, or TCP. */
@@ -38,9 +40,11 @@ export const serverAddressText = (address: ServerAddress): string =>
  */
 export function parseServerAddress(text: string): ServerAddress {
   if (text.startsWith("/")) return { path: text };
-  const match = /^(.*):(\d{1,5})$/.exec(text);
-  if (match !== null && Number(match[2]) <= 65_535) return { host: match[1] || "0.0.0.0", port: Number(match[2]) };
-  throw new WeaveError("WEAVE_FLAG_INVALID", `'${text.slice(0, 200)}' is no address to listen at`, {
+  const { host, port } = parseHostPort(text, { port0: true }) ?? {};
+  if (host !== undefined && port !== undefined) return { host: host || ANY_HOST, port };
+  const reason = ipv6Reason(text);
+  const why = reason === undefined ? "" : `: ${reason}`;
+  throw new WeaveError("WEAVE_FLAG_INVALID", `'${text.slice(0, 200)}' is no address to listen at${why}`, {
     next: "Give host:port, such as 127.0.0.1:6784, or the absolute path of a Unix socket.",
   });
 }

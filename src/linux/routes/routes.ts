@@ -1,4 +1,4 @@
-import { type Cidr, inSubnets, parseCidr } from "#src/address.js";
+import { addressOfCidr, type Cidr, inSubnets, parseCidr } from "#src/address.js";
 import { WeaveError } from "#src/errors.js";
 import { run } from "#src/linux/exec.js";
 import { findLink } from "#src/linux/links/links.js";
@@ -61,7 +61,7 @@ export async function overlappingRoute(network: string, bridge: string): Promise
   for (const route of await listRoutes()) {
     const theirs = networkOf(route);
     if (theirs === undefined || route.dev === bridge) continue;
-    if (inSubnets(theirs.subnet.split("/")[0], [ours]) || inSubnets(ours.subnet.split("/")[0], [theirs]))
+    if (inSubnets(addressOfCidr(theirs.subnet), [ours]) || inSubnets(addressOfCidr(ours.subnet), [theirs]))
       return theirs.text;
   }
   return undefined;

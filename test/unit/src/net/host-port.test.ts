@@ -39,6 +39,8 @@ test("a host may be left out, and a port, but not by halves", () => {
   ])
     assert.equal(parseHostPort(text), undefined, text);
   assert.equal(parseHostPort("a".repeat(254)), undefined);
+  assert.deepEqual(parseHostPort("h:0", { port0: true }), { host: "h", port: 0 });
+  assert.equal(parseHostPort("h:65536", { port0: true }), undefined);
 });
 
 test("IPv6 is refused and said to be the reason, with brackets and without, with a port and without", () => {
