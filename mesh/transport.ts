@@ -6,26 +6,26 @@ export interface Wire {
   readonly localAddress: string;
   /** Bytes accepted by {@link send} that are not sent yet. */
   readonly buffered: number;
-  /** Bytes that have come from the other end, also those of a message that is not whole yet. */
+  /** Bytes received from the other end, those of an incomplete message included. */
   readonly received: number;
   /**
-   * Milliseconds since the other end's kernel has sent anything, an acknowledgement for instance; undefined where that is
-   * not known. On a lossy line that is much sooner than a message is whole.
+   * Milliseconds since the other end's kernel last sent anything, an acknowledgement for instance; undefined where that is
+   * unknown. On a lossy line packets come long before a message is complete.
    */
   readonly quietMs: number | undefined;
   /** @param sent called when the bytes have left this process, or never will */
   send(bytes: Uint8Array, sent?: () => void): void;
-  /** Ends the connection; what was sent before still goes out. `closed` is not called for it. */
+  /** Ends the connection after the bytes sent before. `closed` is not called. */
   close(): void;
-  /** As {@link close}, at once: nothing is waited for, and nothing is left of it. For those who are not peers (yet). */
+  /** As {@link close}, immediately and without waiting. For connections that are not authenticated. */
   terminate(): void;
-  /** To be called once, before anything can arrive. */
+  /** Call it once; nothing arrives before. */
   listen(handlers: WireHandlers): void;
 }
 
 export interface WireHandlers {
   message(bytes: Uint8Array): void;
-  /** The other end closed, or the connection failed. Nothing comes after it. */
+  /** The other end closed, or the connection failed. No other call follows. */
   closed(reason: string): void;
 }
 

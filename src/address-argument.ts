@@ -1,6 +1,6 @@
 import { parseCidr } from "#src/address.js";
 
-/** An address as users ask for it: one that they name, or one to be allocated, in a subnet or (`""`) in the default one. */
+/** An address that a user requests: a given one, or one to be allocated in a subnet, `""` being the default one. */
 export type AddressArgument =
   | { readonly kind: "ip"; readonly cidr: string }
   | { readonly kind: "net"; readonly subnet: string };
@@ -8,7 +8,7 @@ export type AddressArgument =
 export const DEFAULT_SUBNET: AddressArgument = { kind: "net", subnet: "" };
 
 /**
- * Reads `[ip:]a.b.c.d/n`, `net:a.b.c.d/n` or `net:default`, as in the original; undefined for any other word.
+ * Reads `[ip:]a.b.c.d/n`, `net:a.b.c.d/n` or `net:default`; undefined for any other word.
  *
  * @throws WEAVE_ADDRESS_INVALID
  */

@@ -1,16 +1,16 @@
 /**
- * Where each MAC address is: at which peer, and when it was last seen there. MACs and peers are 48-bit numbers; time is in
+ * The peer of each MAC address, and when it was last seen there. MACs and peers are 48-bit numbers; time is in
  * milliseconds on a monotonic clock.
  */
 
-/** As the original: ten minutes, the usual ageing time of a large switch. */
+/** The usual ageing time of a large switch. */
 export const AGE_MS = 10 * 60_000;
 /**
- * A MAC seen on our own bridge this recently is ours, whatever the network says: longer than the gap between a
- * container's ARP refreshes. One whose container has gone is released before (see `release`).
+ * A MAC seen on our own bridge this recently stays ours, also when frames from the network have it as their source. Longer
+ * than the gap between a container's ARP refreshes. The MAC of a container that has gone is released earlier ({@link MacTable.release}).
  */
 export const OWN_HOLD_MS = 60_000;
-/** A flood of forged sources must not eat the memory: past this the table takes no more until entries age. */
+/** A flood of forged sources must not exhaust the memory: a full table takes no more until entries age. */
 export const CAPACITY = 65_536;
 
 export interface MacEntry {
@@ -23,7 +23,7 @@ export type Learned = "known" | "new" | "moved" | "refused" | "full";
 export class MacTable {
   readonly #self: number;
   readonly #entries = new Map<number, MacEntry>();
-  /** After {@link learn} answered "moved": where the MAC was. */
+  /** The peer that had the MAC before, after {@link learn} has returned "moved". */
   movedFrom = 0;
 
   constructor(self: number) {
@@ -39,7 +39,7 @@ export class MacTable {
     return this.#entries.get(mac)?.peer;
   }
 
-  /** Notes that a frame from `mac` came from `peer`. "refused": the MAC is one of our own, and the frame is to be dropped. */
+  /** Records that a frame from `mac` came from `peer`. "refused": the MAC is one of our own, and the frame must be dropped. */
   learn(mac: number, peer: number, now: number): Learned {
     const entry = this.#entries.get(mac);
     if (entry === undefined) {
@@ -58,7 +58,7 @@ export class MacTable {
     return "moved";
   }
 
-  /** Drops what was not seen for {@link AGE_MS}. */
+  /** Drops entries not seen for {@link AGE_MS}. */
   age(now: number): void {
     for (const [mac, entry] of this.#entries) if (now - entry.seen >= AGE_MS) this.#entries.delete(mac);
   }
@@ -68,7 +68,7 @@ export class MacTable {
     if (this.lookup(mac) === this.#self) this.#entries.delete(mac);
   }
 
-  /** Drops all that is at `peer`, which is gone. */
+  /** Drops all entries of `peer`, which is gone. */
   forget(peer: number): void {
     for (const [mac, entry] of this.#entries) if (entry.peer === peer) this.#entries.delete(mac);
   }

@@ -12,7 +12,7 @@ const FIELDS: Readonly<Record<OffloadName, keyof Offloads>> = {
   openssl: "openssl",
 };
 
-/** All that may be tried, less what is named in `off`. */
+/** The offloads that may be tried: all but those in `off`. */
 export function allowedOffloads(off: readonly OffloadName[]): Offloads {
   const names = OFFLOADS.map((name) => [FIELDS[name], !off.includes(name)]);
   const allowed = Object.fromEntries(names) as Record<keyof Offloads, boolean>;
@@ -31,7 +31,7 @@ export function offloadNames(offloads: Offloads): { on: OffloadName[]; off: Offl
 const HARDWARE_BYTES_PER_MS = 500_000;
 const SAMPLE_BYTES = 16_384;
 
-/** Whether the processor encrypts, as OpenSSL uses it: found by trying, as each kind of processor says it differently. */
+/** Whether OpenSSL uses AES instructions: measured, because each kind of processor reports them differently. */
 function aesInHardware(): boolean {
   const memory = new Memory(SAMPLE_BYTES);
   const cipher = new OpensslAesGcm("seal", new Uint8Array(KEY_BYTES), new Uint8Array(SALT_BYTES));
@@ -48,7 +48,7 @@ function aesInHardware(): boolean {
 
 let hardware: boolean | undefined;
 
-/** What seals records, for status. */
+/** The cipher of records, for status. */
 export function cipherText({ openssl }: Offloads): string {
   if (!openssl) return "AES-256-GCM by node:crypto (slow)";
   hardware ??= aesInHardware();

@@ -5,7 +5,7 @@ import { IoVector } from "#src/linux/native/io-vector.js";
 export type WriteRun = (parts: IoVector, gsoType: number, frames: number) => void;
 
 /**
- * Neighbours that are joined into one write to the TAP, from where they were received: nothing is copied, so that the run is
+ * Adjacent segments or datagrams, joined into one write to the TAP from where they were received: nothing is copied, so that the run is
  * closed before the ring uses its memory again.
  */
 export abstract class OpenRun implements BufferUser {

@@ -28,7 +28,7 @@ export interface Fragment {
   /** It is the `index`th of `count`. */
   index: number;
   count: number;
-  /** Tells the record from others of the same sender: session, lane, epoch and counter. */
+  /** Identifies the record among those of the same sender: session, lane, epoch and counter. */
   key: number;
   /** The id of the endpoint that sent it: fragments of different senders never mix. */
   sourceId: number;

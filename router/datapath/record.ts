@@ -2,29 +2,29 @@ import { AAD_BYTES, NONCE_BYTES, TAG_BYTES } from "#src/linux/native/record-ciph
 
 /**
  * The wire format of sleeve: self-standing records of one or a few datagrams. Multi-byte numbers are little-endian, except
- * the nonce, the peer names and what is inside frames. A lost datagram costs its record and nothing else.
+ * the nonce, the peer names and the contents of frames. A lost datagram costs its record and nothing else.
  *
  *   datagram   ┌──────┬───────┬───────┬─────────────┬─────────┬───────────┬──────────┐
  *              │ type │ index │ count │ lane, epoch │ session │ counter32 │ fragment │
  *              │ u8   │ u8    │ u8    │ u4, u4      │ u32     │ u32       │          │
  *              └──────┴───────┴───────┴─────────────┴─────────┴───────────┴──────────┘
  *                `index` of `count` fragments; `session` is the receiver's own number for the sender; `lane` is the sender's
- *                thread and `epoch` the generation of keys: together they tell the key.
+ *                thread and `epoch` the generation of keys: together they name the key.
  *
  *   record     ┌─────────┬──────┬──────┬───────────┬───────────┬─────────┬──────┬─────────┬─────┐
  *   (fragments │ counter │ kind │ hops │ source    │ dest      │ padding │ body │ padding │ tag │
  *    joined)   │ u64 BE  │ u8   │ u8   │ peer, 6 B │ peer, 6 B │ u16     │      │         │ 16 B│
  *              └─────────┴──────┴──────┴───────────┴───────────┴─────────┴──────┴─────────┴─────┘
  *                sealed from `kind` to the end of the padding; a zero `dest` means: flood. The padding makes fragments equal,
- *                which is what lets the kernel cut many records with one call.
+ *                so that the kernel can cut many records with one call.
  *
  *   body of kind FRAMES   { length u16, virtio header 10 B, Ethernet frame } repeated, each at an even offset; length 0: the
- *                         rest of the body, for a frame that 16 bits do not count
+ *                         rest of the body, for a frame longer than 16 bits count
  *   body of kind SEGMENTS descriptor 16 B, frame headers, payload: a run of whole segments of one super-frame
  *   body of kind CONTROL  one message of the sleeve (see control.ts), never relayed
  *
- * Authenticated with each record: the session, the lane, the epoch and the count of its datagrams. The index is proven by the tag
- * (a wrong order fails), counter32 by comparison with the counter.
+ * Authenticated with each record: the session, the lane, the epoch and the count of its datagrams. The tag proves the index (a
+ * wrong order fails). counter32 only groups fragments: the replay window takes the counter in the record.
  */
 export const DATAGRAM_TYPE = 0x57;
 export const DATAGRAM_HEADER = 12;
@@ -44,14 +44,14 @@ export const AT_DEST = NONCE_BYTES + 8;
 export const AT_PADDING = NONCE_BYTES + 14;
 export const AT_BODY = RECORD_HEADER;
 
-/** Where a datagram says its lane (upper half) and epoch (lower half). */
+/** Offset in a datagram of the byte with its lane (upper half) and epoch (lower half). */
 export const AT_LANE = 3;
 /** Lanes are half a byte. */
 export const MAX_LANES = 16;
 /** Epochs too; three are in use at once. */
 export const EPOCHS = 16;
 
-/** Frames may pass this many peers: more than any sane topology, few enough to end a loop during a change of routes. */
+/** Peers that a frame may pass: more than any sane topology has in a row, and few enough to end a loop while routes change. */
 export const MAX_HOPS = 32;
 
 /** `index` and `count` are a byte each. */
@@ -63,7 +63,7 @@ export const MAX_COUNTED = 0xffff;
 /** An Ethernet frame as large as a TAP can give, with its virtio header (65,563 bytes), and room for padding. */
 export const MAX_RECORD = 65_664;
 
-/** What a TAP may bring in one read: a super-frame is cut into records, and may be as large as an IP packet. */
+/** The most that one read of a TAP returns: a super-frame as large as an IP packet, which is cut into records. */
 export const MAX_CAPTURE = 10 + 14 + 8 + 65_535;
 
 /** Fills the additional data of a record. */
@@ -97,7 +97,7 @@ export function writeMac(view: DataView, offset: number, value: number): void {
   view.setUint32(offset + 2, value >>> 0, false);
 }
 
-/** The largest IP packet that fits one datagram of `datagramBytes` as a frame of its own: the `mtu` that status shows. */
+/** The largest IP packet that fits one datagram of `datagramBytes` as a frame of its own: `mtu` in status. */
 export function innerMtu(datagramBytes: number): number {
   const FRAME_PREFIX = 2 + 10;
   const ETHERNET_HEADER = 14;

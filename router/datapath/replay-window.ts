@@ -17,7 +17,7 @@ export class ReplayWindow {
     return this.#newest;
   }
 
-  /** Marks `counter` as seen. False: it was seen before or is too old. To be called only after authentication. */
+  /** Marks `counter` as seen. False: it was seen before or is too old. Call it only after authentication. */
   accept(counter: number): boolean {
     const word = Math.floor(counter / WORD_BITS);
     if (counter > this.#newest) {

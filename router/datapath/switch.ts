@@ -98,7 +98,7 @@ export class Switch {
     this.#now = now;
   }
 
-  /** A frame from our bridge: `length` bytes, virtio header first. */
+  /** Handles a frame from our bridge: `length` bytes, virtio header first. */
   captured(memory: Memory, offset: number, length: number): void {
     if (length < SHORTEST) return this.#tally.drop("frame-malformed");
     this.#tally.counters.framesCaptured++;
@@ -124,7 +124,7 @@ export class Switch {
     }
   }
 
-  /** An opened record of `length` bytes (nonce and tag included) from `session`. */
+  /** Handles an opened record of `length` bytes (nonce and tag included) from `session`. */
   received(session: Session, memory: Memory, offset: number, length: number, datagramBytes: number): void {
     if (length < RECORD_OVERHEAD) return this.#tally.drop("record-malformed");
     const { view } = memory;

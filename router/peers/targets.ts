@@ -13,11 +13,11 @@ export const MAX_TARGETS = 1_024;
 
 const shape = z.array(z.object({ text: z.string() })).check(z.maxLength(MAX_TARGETS));
 
-/** Look-ups at once: each holds one of the few threads that Node has for all such work, for as long as a server is silent. */
+/** Concurrent look-ups: each holds one of the few threads that Node has for such work, for as long as a server is silent. */
 const LOOKUPS = 2;
 
 /**
- * Reads `host[:port]`. Whether the host exists is found out by resolving it.
+ * Reads `host[:port]`. Whether the host exists shows when it is resolved.
  *
  * @throws WEAVE_PEER_INVALID
  */
@@ -36,7 +36,7 @@ export function parsePeer(text: string): HostPort {
 /**
  * A target as it was typed. A name stays a name: it is resolved at each attempt.
  *
- * @param ourPort taken where no port is given
+ * @param ourPort the port where none is given
  * @throws WEAVE_PEER_INVALID
  */
 export function parseTarget(text: string, ourPort: number): DialTarget {

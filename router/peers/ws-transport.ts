@@ -10,20 +10,20 @@ import { bindTcp, cannotListen, tcpQuietMs } from "#src/linux/native/tcp.js";
 import { listenEndpoint } from "#src/net/endpoint.js";
 import { systemRandom } from "#src/random.js";
 
-/** Long enough for a far, busy peer; the mesh gives up earlier where it wants to. */
+/** Long enough for a far, busy peer; the mesh aborts earlier by its own limits. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** A peer sends its request, one packet, as soon as it is connected. */
 const REQUEST_TIMEOUT_MS = 5_000;
-/** Node looks for those that are late this often; by default each 30 s. */
+/** Interval of Node's check for late requests; by default 30 s. */
 const LATE_CHECK_MS = 1_000;
-/** What was sent before a connection is closed has this long to arrive. An option that the package's types lack. */
+/** Bytes sent before a connection is closed have this long to arrive. An option that the package's types lack. */
 const CLOSING: object = { closeTimeout: 2_000 };
 const SUBPROTOCOL = "weave-mesh";
-/** The original's limits are on TCP; an HTTP head of more than this is no peer of ours. */
+/** No peer sends a longer HTTP head. */
 const MAX_HEADER_BYTES = 4_096;
-/** Twice the links that a peer can have: WebSockets too have an end where there is no --conn-limit. */
+/** Twice the links that a peer can have: bounds the WebSockets where there is no --conn-limit. */
 const MAX_CONNECTIONS = 2 * MAX_PEERS;
-/** TCP connections that have not become WebSockets yet, in all and of one address. */
+/** TCP connections that are not WebSockets yet, in total and from one address. */
 const STRANGERS = { total: 1_024, each: 128 };
 
 /** A WebSocket (RFC 6455) as the mesh's {@link Wire}. */
@@ -64,7 +64,7 @@ class WebSocketWire implements Wire {
   }
 
   get quietMs(): number | undefined {
-    // Node has no public way to the descriptor; without it the kernel is not asked.
+    // Node has no public way to the descriptor; without it the time is unknown.
     const { _handle } = this.#tcp as Socket & { _handle?: { fd?: number } | null };
     return typeof _handle?.fd === "number" && _handle.fd >= 0 ? tcpQuietMs(_handle.fd) : undefined;
   }
@@ -114,7 +114,7 @@ export function dialWebSocket(address: string, localAddress: string | undefined,
       signal.removeEventListener("abort", abort);
       reject(new WeaveError("WEAVE_CONNECTION", `dial tcp ${address}: ${explain(error)}`, { cause: error }));
     };
-    // Also what comes after the first: an error without a listener ends the process.
+    // Later errors too: one without a listener ends the process.
     socket.on("error", failed);
     socket.once("open", () => {
       signal.removeEventListener("abort", abort);
@@ -182,7 +182,7 @@ export function listenWebSocket(host: string, port: number, accept: (wire: Wire)
   });
 }
 
-/** IPv4 addresses that Node shows as mapped into IPv6. */
+/** IPv4 addresses that Node prints as mapped into IPv6. */
 const plain = (address: string | undefined) => (address ?? "").replace(/^::ffff:/, "");
 
 function explain(error: unknown): string {

@@ -7,7 +7,7 @@ const TWO_32 = 0x1_0000_0000;
 
 /**
  * A list of spans for one scattered system call (struct iovec, readv(2)). Spans may be in several memories; each is checked
- * against its own. An entry that is the same as in the call before is not written again: in steady traffic nearly all are.
+ * against its own. An entry that equals that of the call before is not written again: in steady traffic that is nearly every entry.
  */
 export class IoVector {
   readonly #entries: Memory;

@@ -1,9 +1,9 @@
 import koffi from "koffi";
 
 /**
- * The native functions that the frame path needs, bound once. Addresses travel as JavaScript numbers (`uintptr_t`, below
- * 2^53): the cheapest form that koffi has. Nothing outside this folder calls these: the modules beside check every
- * address against the memory it belongs to first.
+ * The native functions that the frame path needs, bound once. Addresses are JavaScript numbers (`uintptr_t`, below 2^53): the
+ * cheapest form that koffi has. Only the other modules of this folder call these, and check every address against its
+ * memory first.
  */
 const lib = koffi.load(null);
 const PTR = "uintptr_t";
@@ -64,7 +64,7 @@ export function viewOf(address: number, size: number): ArrayBuffer {
   return koffi.view(BigInt(address), size) as ArrayBuffer;
 }
 
-/** Linux errno values that we tell apart (asm-generic/errno-base.h, asm-generic/errno.h). */
+/** Linux errno values that this project distinguishes (asm-generic/errno-base.h, asm-generic/errno.h). */
 export const Errno = {
   EPERM: 1,
   ENOENT: 2,

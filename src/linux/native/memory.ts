@@ -8,8 +8,8 @@ const PAGE = 4096;
 /**
  * Memory outside the JavaScript heap, at an address that never moves, for system calls and ciphers to work on in place.
  *
- * It is the only source of addresses for native calls: {@link at} refuses a span that is not wholly inside. Zeroed at
- * first, allocated once, and given back by {@link free} only when nothing native can use it any more.
+ * It is the only source of addresses for native calls: {@link at} rejects a span that is not wholly inside. It is zeroed at
+ * first, and must be released by {@link free} only when nothing native can use it any more.
  */
 export class Memory {
   readonly size: number;
@@ -17,7 +17,7 @@ export class Memory {
   readonly view: DataView;
   #base: number;
 
-  /** @throws WEAVE_NATIVE when the kernel has no memory to give */
+  /** @throws WEAVE_NATIVE when the kernel has no memory */
   constructor(size: number) {
     this.size = Math.ceil(size / PAGE) * PAGE;
     const base = Number(libc.mmap(0, this.size, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0));
@@ -68,7 +68,7 @@ export class Memory {
     if (this.#base === 0) return;
     libc.munmap(this.#base, this.size);
     this.#base = 0;
-    // Every later `at` would name unmapped memory; make the size say so.
+    // Every later `at` would name unmapped memory: with this size it throws.
     (this as { size: number }).size = -1;
   }
 }

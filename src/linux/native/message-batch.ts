@@ -32,7 +32,7 @@ export class MessageBatch {
   }
 
   /**
-   * Says where everything goes: the spans of the first datagram, of the second, and so on.
+   * Sets the places of datagrams: the spans of the first one, of the second, and so on.
    *
    * @param count how many datagrams one call may bring from now on
    * @throws WEAVE_BOUNDS

@@ -12,13 +12,13 @@ export function exitNow(status: number): never {
 }
 
 /**
- * Runs another program in the place of this one, as the same process (execve(2)): with arguments and an environment that others on the
- * host may read.
+ * Runs another program in place of this one, as the same process (execve(2)). Other users of the host may read its arguments
+ * and environment.
  *
  * @throws WEAVE_NATIVE when the program cannot be run; this one then goes on
  */
 export function replaceProcess(file: string, args: readonly string[], env: NodeJS.ProcessEnv): never {
-  // Node marks them to be closed.
+  // Node marks them close-on-exec.
   for (const fd of STANDARD_FDS) libc.ioctl(fd, FIONCLEX, 0);
   const variables = Object.entries(env).map(([name, value]) => `${name}=${value ?? ""}`);
   libc.execve(file, [file, ...args, null], [...variables, null]);

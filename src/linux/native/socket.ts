@@ -18,11 +18,11 @@ export interface BindOptions {
   readonly at: Endpoint;
   before(option: SetOption): void;
   after?(option: SetOption): void;
-  /** What to throw when the kernel refuses the address, by errno. */
+  /** The error for an address that the kernel refuses, by errno. */
   refused(code: number): WeaveError;
 }
 
-/** Makes a bound, non-blocking socket. Returns its descriptor. @throws WEAVE_NATIVE, and what `refused` gives */
+/** Makes a bound, non-blocking socket. Returns its descriptor. @throws WEAVE_NATIVE, or the error of `refused` */
 export function bindSocket({ type, at, before, after, refused }: BindOptions): number {
   const fd = libc.socket(layoutOf(at).domain, TYPES[type] | NONBLOCK_CLOEXEC, 0);
   if (fd < 0) throw new WeaveError("WEAVE_NATIVE", `cannot make a ${type} socket: ${errnoName(errno())}`);

@@ -5,11 +5,11 @@ import { Memory } from "#src/linux/native/memory.js";
 /** Bytes of the virtio header before each frame (struct virtio_net_hdr, linux/virtio_net.h). */
 export const VNET_HEADER_BYTES = 10;
 
-/** What the kernel does at the TAP device; each is tried, and done without where it is missing. */
+/** Offloads of the TAP device. Each is tried; where the kernel lacks one, the router does the work itself. */
 export interface TapOffloads {
   /** Reads and writes carry a virtio header: checksums may be left to others. */
   readonly vnetHeader: boolean;
-  /** TCP comes and goes in up to 64 KB at once. */
+  /** Frames of TCP have up to 64 KB. */
   readonly tso: boolean;
   /** UDP too (Linux 6.2). */
   readonly uso: boolean;
@@ -57,7 +57,7 @@ export function openTap(name: string, queues: number, allowed: TapOffloads): Tap
       fds.push(fd);
       const flags = IFF_TAP | IFF_NO_PI | (queues > 1 ? IFF_MULTI_QUEUE : 0);
       let failure = vnetHeader ? attach(fd, name, flags | IFF_VNET_HDR) : 0;
-      // Only then may the flag be the reason.
+      // Only for the first queue may the flag be the reason.
       if (failure === Errno.EINVAL && i === 0) vnetHeader = false;
       if (!vnetHeader) failure = attach(fd, name, flags);
       if (failure !== 0) throw explain(name, failure);
@@ -89,7 +89,7 @@ function setHeaderBytes(fd: number, name: string): void {
   if (!done) throw explain(name, code);
 }
 
-/** The most that the kernel agrees to leave to us. The third argument is the flag word itself, not an address. */
+/** The most that the kernel leaves to the router. The third argument of ioctl is the flag word itself, not an address. */
 function segmentation(fd: number, vnetHeader: boolean, allowed: TapOffloads): { tso: boolean; uso: boolean } {
   const accepts = (flags: number) => libc.ioctl(fd, TUNSETOFFLOAD, flags) >= 0;
   if (vnetHeader && allowed.tso) {

@@ -15,8 +15,8 @@ const AT_LAST_DATA_RECEIVED = 52;
 const AT_LAST_ACK_RECEIVED = 56;
 
 /**
- * What every IPv4 path carries (RFC 9293, section 3.7.1). Set on the listening socket, it bounds both directions of what is
- * accepted: a path that drops larger packets without a word cannot stall it.
+ * What every IPv4 path carries (RFC 9293, section 3.7.1). Set on the listening socket, it bounds both directions of accepted
+ * connections: a path that silently drops larger packets cannot stall them.
  */
 const SAFE_SEGMENT_BYTES = 536;
 
@@ -40,8 +40,8 @@ export function bindTcp(at: Endpoint): number {
 const scratch = new Memory(64);
 
 /**
- * Milliseconds since a packet of this connection came from the other end's kernel, data or acknowledgement (TCP_INFO,
- * tcp(7)): also one that its program knows nothing of.
+ * Milliseconds since the last packet of this connection, data or acknowledgement, from the other end's kernel (TCP_INFO,
+ * tcp(7)): its program need not have sent anything.
  *
  * @returns undefined when `fd` is no TCP socket
  */

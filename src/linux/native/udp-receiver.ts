@@ -65,7 +65,7 @@ export class UdpReceiver {
     libc.setsockopt(this.#fd, SOL_UDP, UDP_GRO, this.#scratch.at(OPTION_AT, 4), 4);
   }
 
-  /** Times that the kernel threw away what came because the queue was full, since the beginning (SO_MEMINFO, Linux 4.12). */
+  /** Drops by the kernel because the queue was full, since the beginning (SO_MEMINFO, Linux 4.12). */
   dropped(): number {
     const scratch = this.#scratch;
     scratch.view.setUint32(LENGTH_AT, MEMINFO_BYTES, true);

@@ -16,16 +16,16 @@ export const UDP_SEGMENT = 103;
 export const UDP_GRO = 104;
 export const MSG_DONTWAIT = 0x40;
 
-/** Of what arrives: 8 MB hold some 10 ms at 6 Gbit/s, longer than the scheduler keeps us waiting. */
+/** For received datagrams: 8 MB hold some 10 ms at 6 Gbit/s, longer than the scheduler makes a thread wait. */
 const RECEIVE_BUFFER_BYTES = 8 << 20;
 /**
- * Of what waits to leave for one peer; the kernel doubles it. A line of 1 Mbit/s sends that in 8 s: sooner than a path is
- * given up for not answering, so that a full line is slow and not dead.
+ * For datagrams that wait to leave for one peer; the kernel doubles it. A line of 1 Mbit/s sends that in 8 s: sooner than a
+ * path counts as lost, so that a full line is slow and not dead.
  */
 const PEER_BUFFER_BYTES = 512 << 10;
-/** Of what waits to leave for all peers, where they must share. */
+/** For datagrams that wait to leave for all peers, where they must share a socket. */
 const SEND_BUFFER_BYTES = 8 << 20;
-/** Small packets, and several sockets. */
+/** For small packets, and several sockets. */
 const SHARED_BUFFER_BYTES = 1 << 20;
 
 /** The kernel takes at most this much in one segmented send (UDP_MAX_SEGMENTS, and what an IPv4 packet
@@ -60,7 +60,7 @@ export interface FrameSockets {
 export function openFrameSockets(at: Endpoint, count: number, laneAt: number, allowed: UdpOffloads): FrameSockets {
   const fds: number[] = [];
   let [segment, gro] = [allowed.segment, allowed.gro];
-  // Alone for once: with SO_REUSEPORT a second router would share the port with the first, and neither would notice.
+  // First without SO_REUSEPORT: with it a second router would share the port with the first, and neither would notice.
   libc.close(bindUdp(at, { before: () => {} }));
   try {
     for (let i = 0; i < count; i++) {
@@ -92,11 +92,11 @@ export function openFrameSockets(at: Endpoint, count: number, laneAt: number, al
 }
 
 /**
- * Opens a socket to send to one peer from the address of {@link openFrameSockets}, which must have some open: what waits
- * in it for a slow line then leaves the room of the other peers alone. It receives nothing.
+ * Opens a socket to send to one peer from the address of {@link openFrameSockets}, whose sockets must be open: datagrams that
+ * wait for a slow line then take no room from other peers. It receives nothing.
  *
- * @param gro as the others: before the filter is asked, the kernel looks at any socket of the address for whether to join
- * @throws WEAVE_NATIVE as when there are too many open files
+ * @param gro as for the others: the kernel decides by any socket of the address whether to join, before it runs the filter
+ * @throws WEAVE_NATIVE, for instance when there are too many open files
  */
 export function openPeerSocket(at: Endpoint, gro: boolean): number {
   return bindUdp(at, {
@@ -116,7 +116,7 @@ const BPF_MODULO = 0x94;
 const BPF_RETURN_A = 0x16;
 const SO_ATTACH_REUSEPORT_CBPF = 51;
 
-/** Gives each datagram to the socket of number "lane modulo count". Returns 0, or errno on kernels before 4.5. */
+/** Steers each datagram to the socket of number "lane modulo count". Returns 0, or errno on kernels before 4.5. */
 function steerByLane(fd: number, count: number, laneAt: number): number {
   const program = [
     [BPF_LOAD_BYTE, laneAt],
@@ -139,8 +139,8 @@ function steerByLane(fd: number, count: number, laneAt: number): number {
 }
 
 /**
- * Opens one of several UDP sockets of one address. The kernel gives each client to one of them (SO_REUSEPORT, socket(7)),
- * so that one who floods fills only the queue of that one.
+ * Opens one of several UDP sockets of one address. The kernel assigns each client to one of them (SO_REUSEPORT, socket(7)),
+ * so that a client that floods fills one queue alone.
  *
  * @throws WEAVE_PORT_IN_USE, WEAVE_NATIVE
  */

@@ -169,7 +169,7 @@ test("records are put together from fragments in any order, with duplicates, and
         for (const [n, [index]] of order.entries()) {
           const bytes = record.subarray(index * fragment, Math.min(length, (index + 1) * fragment));
           source.u8.set(bytes);
-          // Another record's fragment in between: that one never gets its last. And one from elsewhere, which never mixes.
+          // A fragment of another record, which stays incomplete, and one of another sender, which never mixes.
           assert.equal(add(2, 7, index, count + 1, 1), false);
           assert.equal(add(1, 8, 0, count, 1), false);
           if (add(1, 7, index, count, bytes.length)) complete++;
@@ -185,7 +185,7 @@ test("records are put together from fragments in any order, with duplicates, and
   );
 });
 
-test("forged fragments take no more than the fixed memory, and lie about no length", () => {
+test("forged fragments take no more than the fixed memory, and make no record longer than a record can be", () => {
   const source = new Memory(65_536 + 4_096);
   const reassembly = new Reassembly();
   fc.assert(
@@ -214,7 +214,7 @@ test("a receive is laid out for the size that came twice in a row, and sizes tha
   }
   size.observe(1_400);
   assert.equal(size.bytes, 1_400);
-  // Neither small datagrams nor what nobody sends.
+  // Neither small datagrams nor sizes that no sender uses.
   for (const bytes of [40, 40, 40, 9_300, 9_300, 1_460]) size.observe(bytes);
   assert.equal(size.bytes, 1_400);
   size.observe(1_460);
@@ -225,7 +225,7 @@ test("the MTU of the overlay is what a datagram leaves for an IP packet", () => 
   assert.equal(innerMtu(1_472), 1_394);
 });
 
-test("a queue that is empty now and then loses nothing; one that stands loses ever more, until it has been empty once", () => {
+test("a queue that is empty now and then loses nothing; a standing queue loses more and more, until it has been empty once", () => {
   const backlog = new Backlog();
   for (let now = 0; now < 10 * INTERVAL_MS; now++) {
     if (now % INTERVAL_MS === 0) backlog.empty(now);
@@ -241,7 +241,7 @@ test("a queue that is empty now and then loses nothing; one that stands loses ev
   const first = drops(11, 16);
   const later = drops(16, 21);
   assert.ok(first > 4 && later > first, `${first}, then ${later}`);
-  // It stands again soon: the rate is what it was. Much later it begins anew.
+  // It stands again soon: the rate is as it was. Much later it begins from the start.
   backlog.empty(21 * INTERVAL_MS);
   const again = drops(22, 27);
   assert.ok(again > first, `${again} after ${first}`);
