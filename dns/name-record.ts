@@ -1,6 +1,6 @@
 import { z } from "zod/mini";
 import { fold } from "#dns/name.js";
-import { RECORD_OVERHEAD_BYTES, type RecordFormat, type Versioned } from "#mesh/replica/record.js";
+import { RECORD_OVERHEAD_BYTES, type RecordFormat, type Versioned } from "#mesh/replica/record-format.js";
 import { isIpv4 } from "#src/address.js";
 import { compareText } from "#src/text.js";
 

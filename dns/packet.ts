@@ -40,7 +40,7 @@ export interface Query {
 }
 
 /** The content of a response about the question's name. */
-export interface Reply {
+export interface DnsReply {
   readonly rcode: number;
   readonly authoritative: boolean;
   /** Data of the answers, each of the question's type. */
@@ -120,7 +120,7 @@ function findUdpSize(bytes: Uint8Array, view: DataView, from: number, records: n
  *
  * @param limit octets of the response; when not all answers fit, TC is set
  */
-export function writeReply(query: Query, { rcode, authoritative, answers, ttl }: Reply, limit: number): Uint8Array {
+export function writeReply(query: Query, { rcode, authoritative, answers, ttl }: DnsReply, limit: number): Uint8Array {
   const start = HEADER + query.question.length;
   let size = start;
   let count = 0;

@@ -15,7 +15,7 @@ import { type Waiter, WaitQueue } from "#ipam/allocation/wait-queue.js";
 import { WaitReasons } from "#ipam/allocation/wait-reasons.js";
 import { MessageHandler } from "#ipam/message-handler.js";
 import { contains } from "#ipam/ring/interval.js";
-import { peerText, type Reason } from "#ipam/ring/reason.js";
+import { describePeer, type Reason } from "#ipam/ring/reason.js";
 import type { Ring } from "#ipam/ring/ring.js";
 import type { Space } from "#ipam/ring/space.js";
 import type { Subnet } from "#ipam/ring/subnet.js";
@@ -246,7 +246,7 @@ export class Allocator {
   }
 
   peerText(peer: PeerName): string {
-    return peerText(this.#components.peers, peer);
+    return describePeer(this.#components.peers, peer);
   }
 
   isReachable(peer: PeerName): boolean {

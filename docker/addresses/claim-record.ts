@@ -1,5 +1,5 @@
 import { z } from "zod/mini";
-import { RECORD_OVERHEAD_BYTES, type RecordFormat, type Versioned } from "#mesh/replica/record.js";
+import { RECORD_OVERHEAD_BYTES, type RecordFormat, type Versioned } from "#mesh/replica/record-format.js";
 import { canonicalIpv6, isIpv4 } from "#src/address.js";
 import { compareText } from "#src/text.js";
 

@@ -1,5 +1,5 @@
 import { overlap } from "#ipam/ring/interval.js";
-import { peerText, type Reason } from "#ipam/ring/reason.js";
+import { describePeer, type Reason } from "#ipam/ring/reason.js";
 import { parseSubnet, type Subnet } from "#ipam/ring/subnet.js";
 import type { RingSummary } from "#ipam/wire/ipam-message.js";
 import { type KnownPeers, MAX_PEERS, type PeerName } from "#mesh/peer.js";
@@ -43,7 +43,7 @@ export class OtherRanges {
       if (this.#states.size >= MAX_PEERS) return;
       const { log, peers, range: ours } = this.#deps;
       log.warn("a peer allocates from another range", {
-        peer: peerText(peers, peer),
+        peer: describePeer(peers, peer),
         theirs: subnet.text,
         ours: ours.text,
       });
@@ -90,7 +90,7 @@ export class OtherRanges {
   #reason(peer: PeerName, { range }: RangeState): Reason {
     const { peers, range: ours } = this.#deps;
     return {
-      why: `peer ${peerText(peers, peer)} was launched with --ipalloc-range ${range.text}, this one with ${ours.text}`,
+      why: `peer ${describePeer(peers, peer)} was launched with --ipalloc-range ${range.text}, this one with ${ours.text}`,
       next: `Relaunch one of them ('weave stop', 'weave launch') with the other's range.`,
     };
   }

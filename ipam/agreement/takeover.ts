@@ -2,7 +2,7 @@ import { z } from "zod/mini";
 import type { Participants } from "#ipam/agreement/participants.js";
 import { RESET_HINT, type RingState, unixSeconds } from "#ipam/agreement/ring-state.js";
 import { contains, subtract } from "#ipam/ring/interval.js";
-import { peerText } from "#ipam/ring/reason.js";
+import { describePeer } from "#ipam/ring/reason.js";
 import type { Span } from "#ipam/ring/ring.js";
 import type { IpamMessage } from "#ipam/wire/ipam-message.js";
 import type { MessageSender } from "#ipam/wire/message-sender.js";
@@ -222,7 +222,7 @@ export class Takeovers {
     for (const peer of takeover.without) this.settledWithout.add(peer);
     if (takeover.without.size > 0) {
       log.warn("addresses were taken over without the agreement of unreachable peers", {
-        peers: [...takeover.without].map((peer) => peerText(peers, peer)),
+        peers: [...takeover.without].map((peer) => describePeer(peers, peer)),
       });
     }
     for (const done of takeover.done) done();

@@ -1,7 +1,7 @@
 import type { RingState } from "#ipam/agreement/ring-state.js";
 import type { LeaseTable } from "#ipam/allocation/lease-table.js";
 import { contains } from "#ipam/ring/interval.js";
-import { peerText, type Reason } from "#ipam/ring/reason.js";
+import { describePeer, type Reason } from "#ipam/ring/reason.js";
 import type { Span } from "#ipam/ring/ring.js";
 import { addressText, type Subnet } from "#ipam/ring/subnet.js";
 import type { MessageSender } from "#ipam/wire/message-sender.js";
@@ -96,7 +96,7 @@ export class ContestedAddresses {
     if (held.length > 0) {
       sender.unicast(to, { kind: "kept", held });
       log.warn("addresses are held twice", {
-        peer: peerText(peers, to),
+        peer: describePeer(peers, to),
         addresses: held.map(({ address, ident }) => `${addressText(address)} (here by ${ident})`),
       });
     }
@@ -115,7 +115,7 @@ export class ContestedAddresses {
     const { ring } = state;
     return [...this.#contested].map(([address, { ident, refused }]) => {
       const text = addressText(address);
-      const owner = ring === undefined ? "another peer" : peerText(peers, ring.at(address).value.owner);
+      const owner = ring === undefined ? "another peer" : describePeer(peers, ring.at(address).value.owner);
       if (refused === undefined) {
         return {
           address: text,

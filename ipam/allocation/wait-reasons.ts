@@ -4,7 +4,7 @@ import type { RingState } from "#ipam/agreement/ring-state.js";
 import type { Takeovers } from "#ipam/agreement/takeover.js";
 import type { Donors } from "#ipam/allocation/donors.js";
 import type { Interval } from "#ipam/ring/interval.js";
-import { peerText, type Reason } from "#ipam/ring/reason.js";
+import { describePeer, type Reason } from "#ipam/ring/reason.js";
 import type { Ring } from "#ipam/ring/ring.js";
 import { intervalText } from "#ipam/ring/subnet.js";
 import type { KnownPeers, PeerName } from "#mesh/peer.js";
@@ -62,7 +62,7 @@ export class WaitReasons {
       .filter(({ value }) => away.includes(value.owner))
       .reduce((sum, { start, end }) => sum + end - start, 0n);
     const parts = [
-      asked === undefined || !reachable.has(asked) ? "" : `the answer of ${peerText(peers, asked)}`,
+      asked === undefined || !reachable.has(asked) ? "" : `the answer of ${describePeer(peers, asked)}`,
       `an address to become free in ${intervalText(bounds)}${denied > 0 ? `: ${denied} peers have none to give` : ""}`,
       away.length > 0 ? `${size} are owned by unreachable peers: ${this.#names(away)}` : "",
     ].filter((part) => part !== "");
@@ -76,7 +76,7 @@ export class WaitReasons {
   }
 
   #names(peers: readonly PeerName[]): string {
-    const shown = peers.slice(0, NAMED).map((peer) => peerText(this.#deps.peers, peer));
+    const shown = peers.slice(0, NAMED).map((peer) => describePeer(this.#deps.peers, peer));
     return shown.join(", ") + (peers.length > shown.length ? ` and ${peers.length - shown.length} more` : "");
   }
 }

@@ -1,4 +1,4 @@
-import { type KnownPeers, peerText as knownPeerText, type PeerName } from "#mesh/peer.js";
+import { type KnownPeers, type PeerName, peerText } from "#mesh/peer.js";
 
 /** Why a request waits, or what is wrong, and the step that helps. The log, `status ipam` and errors use the same words. */
 export interface Reason {
@@ -8,8 +8,8 @@ export interface Reason {
 }
 
 /** `name(nickname)`, as status and messages show a peer. */
-export function peerText(peers: KnownPeers, peer: PeerName): string {
-  return knownPeerText({ name: peer, nickname: peers.nickname(peer) ?? "?" });
+export function describePeer(peers: KnownPeers, peer: PeerName): string {
+  return peerText({ name: peer, nickname: peers.nickname(peer) ?? "?" });
 }
 
 /** A duration in milliseconds as `5 s`, `5 min` or `5 h`. */

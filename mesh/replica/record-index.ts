@@ -1,4 +1,4 @@
-import type { Versioned } from "#mesh/replica/record.js";
+import type { Versioned } from "#mesh/replica/record-format.js";
 
 /** Live records of a set, found by a text that each has: a name, an address. */
 export class RecordIndex<F> {

@@ -10,7 +10,7 @@ import {
   type RecordFormat,
   type TextFields,
   type Versioned,
-} from "#mesh/replica/record.js";
+} from "#mesh/replica/record-format.js";
 import type { RecordIndex } from "#mesh/replica/record-index.js";
 import { compareText, shortHash } from "#src/text.js";
 

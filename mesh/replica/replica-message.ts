@@ -7,7 +7,7 @@ import {
   type RecordFormat,
   type TextFields,
   type Versioned,
-} from "#mesh/replica/record.js";
+} from "#mesh/replica/record-format.js";
 import type { OriginSummary } from "#mesh/replica/record-set.js";
 import { decode, encode } from "#src/codec.js";
 

@@ -10,7 +10,7 @@ import {
   type RecordFormat,
   type TextFields,
   type Versioned,
-} from "#mesh/replica/record.js";
+} from "#mesh/replica/record-format.js";
 import type { RecordIndex } from "#mesh/replica/record-index.js";
 import { type OriginSummary, RecordSet } from "#mesh/replica/record-set.js";
 import { ReplicaCodec, type ReplicaMessage } from "#mesh/replica/replica-message.js";

@@ -1,8 +1,8 @@
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { createServer, type Server, type Socket as TcpSocket } from "node:net";
-import { decide } from "#dns/answer.js";
+import { decide } from "#dns/decide.js";
 import type { Nameserver } from "#dns/nameserver.js";
-import { type Query, RCODE, type Reply, readQuery, truncate, writeError, writeReply } from "#dns/packet.js";
+import { type DnsReply, type Query, RCODE, readQuery, truncate, writeError, writeReply } from "#dns/packet.js";
 import { framed, TcpReader, type Transport, type Upstream } from "#router/names/upstream.js";
 import type { Clock } from "#src/clock.js";
 import { errorText, systemCode, WeaveError } from "#src/errors.js";
@@ -147,7 +147,7 @@ export class DnsServer {
     return this.#write(query, decision.reply, transport);
   }
 
-  #write(query: Query, reply: Reply, transport: Transport): Uint8Array {
+  #write(query: Query, reply: DnsReply, transport: Transport): Uint8Array {
     return writeReply(query, reply, transport === "udp" ? query.udpSize : MAX_TCP_MESSAGE);
   }
 

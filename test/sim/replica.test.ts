@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { z } from "zod/mini";
-import type { RecordFormat } from "#mesh/replica/record.js";
+import type { RecordFormat } from "#mesh/replica/record-format.js";
 import { Replica } from "#mesh/replica/replica.js";
 import { silentLog } from "#src/log.js";
 import { memoryStore } from "#src/store.js";

@@ -5,7 +5,7 @@ import { Nameserver } from "#dns/nameserver.js";
 import { MAX_MESSAGE_BYTES } from "#mesh/channel.js";
 import { MAX_AHEAD_MS } from "#mesh/counter.js";
 import { MAX_PEERS, type PeerName } from "#mesh/peer.js";
-import { MAX_RECORDS, type OriginState } from "#mesh/replica/record.js";
+import { MAX_RECORDS, type OriginState } from "#mesh/replica/record-format.js";
 import { ReplicaCodec } from "#mesh/replica/replica-message.js";
 import { silentLog } from "#src/log.js";
 import { memoryStore } from "#src/store.js";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type DecodedPacket, decode, encode, type Packet, RECURSION_DESIRED } from "dns-packet";
 import fc from "fast-check";
-import { decide } from "#dns/answer.js";
+import { decide } from "#dns/decide.js";
 import { fold, inDomain, parseName, reverseAddress } from "#dns/name.js";
 import {
   addressData,

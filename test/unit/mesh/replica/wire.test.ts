@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { NAME_FORMAT } from "#dns/name-record.js";
 import { CLAIM_FORMAT } from "#docker/addresses/claim-record.js";
-import type { OriginState, RecordFormat, TextFields } from "#mesh/replica/record.js";
+import type { OriginState, RecordFormat, TextFields } from "#mesh/replica/record-format.js";
 import { Replica } from "#mesh/replica/replica.js";
 import { ReplicaCodec, type ReplicaMessage } from "#mesh/replica/replica-message.js";
 import { silentLog } from "#src/log.js";

@@ -1,9 +1,9 @@
 import { fold, inDomain, isReverse, reverseAddress } from "#dns/name.js";
 import type { Nameserver } from "#dns/nameserver.js";
-import { addressData, CLASS_IN, nameData, type Query, RCODE, type Reply, TYPE } from "#dns/packet.js";
+import { addressData, CLASS_IN, type DnsReply, nameData, type Query, RCODE, TYPE } from "#dns/packet.js";
 
 /** The treatment of a query: an own reply, or forwarding to the servers that the host uses. */
-export type Decision = { readonly do: "answer"; readonly reply: Reply } | { readonly do: "forward" };
+export type Decision = { readonly do: "answer"; readonly reply: DnsReply } | { readonly do: "forward" };
 
 const OPCODE_MASK = 0x7800;
 
