@@ -2,7 +2,7 @@ import type { Hello } from "#mesh/channel.js";
 import type { Connection } from "#mesh/connection.js";
 import { MAX_AHEAD_MS } from "#mesh/counter.js";
 import type { DialSchedule } from "#mesh/dial-schedule.js";
-import type { Neighbours } from "#mesh/neighbours.js";
+import type { NeighbourTable } from "#mesh/neighbour-table.js";
 import { agreeOnCarriers } from "#mesh/overlay.js";
 import { type PeerIdentity, peerText } from "#mesh/peer.js";
 import { Refusal } from "#mesh/refusals.js";
@@ -12,15 +12,15 @@ import { WeaveError } from "#src/errors.js";
 /** The collaborators of an {@link Admission}. */
 export interface AdmissionDeps {
   readonly topology: Topology;
-  readonly neighbours: Neighbours;
+  readonly neighbours: NeighbourTable;
   readonly schedule: DialSchedule;
 }
 
-/** Decides whether a connection may stay; of two to the same peer, both ends keep the same one. */
+/** Decides whether a connection may stay. Of two connections to one peer, both ends keep the same one. */
 export class Admission {
   readonly #deps: AdmissionDeps;
   readonly #limit: number;
-  /** The id that both ends give a connection; of two to the same peer, the lower one stays. */
+  /** The rank that both ends compute for a connection: of two to the same peer, the lower one stays. */
   readonly #ranks = new WeakMap<Connection, number>();
 
   /** @param limit connections at most, 0 for no limit */
@@ -30,7 +30,7 @@ export class Admission {
   }
 
   /**
-   * Closes the older one of two connections where the new one stays.
+   * Admits a connection. Where it replaces an older one to the same peer, that one is closed.
    *
    * @param hello what this end has sent
    * @throws Refusal, or a WeaveError where the other of two connections stays
@@ -64,7 +64,7 @@ export class Admission {
       // A silent one has ended at the other end, which would not dial otherwise.
       const both = other.remote!.uid === remote.uid && !other.silent;
       if (both && rank >= this.#ranks.get(other)!) throw duplicate;
-      // The other one loses, or belongs to an earlier life of the peer.
+      // The other one loses, or belongs to an earlier run of the peer.
       other.close(duplicate);
     }
     if (limit > 0 && neighbours.size >= limit) throw new Refusal("limit", `Connection limit reached (${limit})`);

@@ -2,7 +2,7 @@ import type { Admission } from "#mesh/admission.js";
 import type { ChannelOptions, Hello } from "#mesh/channel.js";
 import { Connection } from "#mesh/connection.js";
 import type { MeshMessage } from "#mesh/messages.js";
-import type { Neighbours } from "#mesh/neighbours.js";
+import type { NeighbourTable } from "#mesh/neighbour-table.js";
 import { type HandshakeResult, keyPair } from "#mesh/noise.js";
 import type { MeshOptions } from "#mesh/options.js";
 import { peerText } from "#mesh/peer.js";
@@ -29,7 +29,7 @@ export interface ManagerEvents {
 }
 
 export interface ConnectionManagerDeps {
-  readonly neighbours: Neighbours;
+  readonly neighbours: NeighbourTable;
   readonly topology: Topology;
   readonly admission: Admission;
   readonly events: Emitter<ManagerEvents>;

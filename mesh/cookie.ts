@@ -3,12 +3,12 @@ import type { Clock } from "#src/clock.js";
 import type { Random } from "#src/random.js";
 
 export const COOKIE_BYTES = 16;
-/** As WireGuard: a cookie is good for two minutes, so the secret changes as often, and the one before is still taken. */
+/** As in WireGuard, a cookie is valid for two minutes: the secret changes as often, and the previous one still counts. */
 const SECRET_MS = 120_000;
 
 /**
- * Proof, without any state kept, that whoever asks for a handshake receives at the address it sends from. Asked for before
- * the first Diffie-Hellman when many handshakes are under way.
+ * Proof, without any state, that the client which begins a handshake receives at the address that it sends from. Required
+ * before the first Diffie-Hellman while many handshakes are in progress.
  */
 export class CookieJar {
   readonly #clock: Clock;
@@ -23,7 +23,7 @@ export class CookieJar {
     this.#since = clock.now();
   }
 
-  /** @param binding what the cookie is good for: the address and the ephemeral key */
+  /** @param binding the address and the ephemeral key that the cookie is valid for */
   make(binding: Uint8Array): Uint8Array {
     this.#turn();
     return seal(this.#secrets[0], binding);

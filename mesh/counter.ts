@@ -5,19 +5,21 @@
 export const MAX_COUNT = 2 ** 48;
 
 /**
- * How far ahead of our time a counter of another peer may be. Clocks of sound hosts differ by less. As this bound moves
- * with time, whatever a hostile peer sends can be exceeded a moment later by the peer that owns the counter.
+ * How far ahead of the network's time a counter of another peer may be, in milliseconds. Clocks of sound hosts differ by
+ * less. As this bound moves with time, the owner of a counter can soon exceed any value that a hostile peer sends.
  */
 export const MAX_AHEAD_MS = 24 * 3_600_000;
 
-/** The next value; at the limit it stays there, as a larger one would be refused by all. */
+/** The next value. It stays at the limit: all peers reject a larger one. */
 export function successor(count: number): number {
   return Math.min(MAX_COUNT, count + 1);
 }
 
 /**
- * The time that counters are judged by: our own clock, or that of the neighbours where ours is behind (boards without a
- * battery start in the past). Of the neighbours the lower median counts: less than half of them cannot move it forward.
+ * The time of the network, by which counters are judged: our own clock, or that of the neighbours where ours is behind (boards
+ * without a battery start in the past). Of the neighbours the lower median counts: fewer than half of them cannot advance it.
+ *
+ * @param ownWall,neighbours milliseconds since the Unix epoch
  */
 export function meshTime(ownWall: number, neighbours: readonly number[]): number {
   const sorted = [...neighbours].sort((a, b) => a - b);

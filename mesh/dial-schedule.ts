@@ -6,19 +6,19 @@ import type { Random } from "#src/random.js";
 
 /** When a failed dial is retried: after 2 s, then 1.5 times as long each time, up to 6 min, all give or take half. */
 export const DIAL_RETRY: BackoffPolicy = { firstMs: 2_000, factor: 1.5, lastMs: 6 * 60_000, spread: 0.5 };
-/** A connection that lasted longer than this beyond its last attempt was sound: it is tried again at once. */
+/** A connection that ended this long after it was dialled was sound: it is dialled again without a delay. */
 const SOUND_AFTER_MS = 60_000;
 
-/** Discovered addresses that are dialled at once: other peers name them, and may name anything. */
+/** Discovered addresses that are dialled at the same time: other peers report them, and may report anything. */
 export const DISCOVERY_DIALS = 16;
 
 /** A peer that the operator named. */
 export interface DialTarget {
-  /** As typed: what `forget` must be given, and `status targets` shows. */
+  /** As typed: the text that `forget` takes, and that `status targets` shows. */
   readonly text: string;
-  /** `host:port`, with the host as typed: a name is resolved at each attempt, as addresses change. */
+  /** `host:port`, with the host as typed: a name is resolved at each attempt, because addresses change. */
   readonly address: string;
-  /** Whether a port was typed. Without one, an inbound connection from that host will do. */
+  /** Whether a port was typed. Without one, an inbound connection from that host is enough. */
   readonly port: boolean;
 }
 
@@ -26,12 +26,12 @@ export interface DialTarget {
 export interface ConnectionView {
   readonly remoteAddress: string;
   readonly outbound: boolean;
-  /** What was dialled for it: the address of a target, or a discovered one. */
+  /** The address that was dialled for it, of a target or discovered. */
   readonly dialled: string | undefined;
   readonly peer: PeerName;
 }
 
-/** What the mesh knows when it asks what to dial. */
+/** The state of the mesh from which the due attempts are computed. */
 export interface DialContext {
   readonly connections: readonly ConnectionView[];
   readonly records: readonly PeerRecord[];
@@ -43,14 +43,14 @@ export interface DialContext {
 interface Attempt {
   readonly direct: boolean;
   state: "waiting" | "attempting" | "connected";
-  /** When it may be tried; Infinity: never again. */
+  /** Monotonic milliseconds of the next attempt; Infinity: never. */
   tryAfter: number;
   readonly backoff: Backoff;
   lastTry: number;
   lastError: string | undefined;
-  /** The peer that turned out to be there: while we have another connection to it, there is nothing to dial. */
+  /** The peer that was found at the address: it is not dialled while another connection to it is open. */
   peer: PeerName | undefined;
-  /** Addresses that the name had at the last attempt. */
+  /** Addresses that the target's name had at the last attempt. */
   hosts: readonly string[];
 }
 
@@ -63,8 +63,8 @@ export interface AttemptStatus {
 }
 
 /**
- * Decides whom to dial, and when: the operator's targets for ever, and with discovery every address at which some peer
- * says it reaches a peer that we do not. Pure: the caller brings the time and dials.
+ * Decides which addresses to dial, and when: the operator's targets for ever, and with discovery each address by which another
+ * peer reports a link to a peer that we have no connection to. Pure: the caller passes the time, and dials.
  */
 export class DialSchedule {
   readonly #random: Random;
@@ -74,7 +74,10 @@ export class DialSchedule {
   readonly #attempts = new Map<string, Attempt>();
   #targets: readonly DialTarget[] = [];
 
-  /** @param options.limit connections at most, 0 for no limit; `port` is our own, and taken for peers behind inbound ones */
+  /**
+   * @param options.limit connections at most, 0 for no limit
+   * @param options.port our own port, which is assumed for peers that other peers report by inbound links
+   */
   constructor(random: Random, options: { discovery: boolean; limit: number; port: number }) {
     this.#random = random;
     this.#discovery = options.discovery;
@@ -91,7 +94,7 @@ export class DialSchedule {
     return this.#targets.some((target) => target.address === address);
   }
 
-  /** Adds targets, or puts them in the place of all others. What is named again is tried at once. */
+  /** Adds targets, or replaces all others by them. Those that were targets before are due at once. */
   connect(targets: readonly DialTarget[], replace: boolean, now: number): void {
     const kept = replace ? [] : this.#targets.filter((old) => !targets.some(({ text }) => text === old.text));
     this.#targets = [...kept, ...targets];
@@ -110,7 +113,7 @@ export class DialSchedule {
     this.#targets = this.#targets.filter(({ text }) => !texts.includes(text));
   }
 
-  /** What to dial now. Marks it as being attempted. */
+  /** Addresses to dial now, which are marked as attempted. */
   due(now: number, { connections, records, self, own }: DialContext): { address: string; direct: boolean }[] {
     const connected = new Set(connections.flatMap((c) => (c.outbound ? [c.remoteAddress, c.dialled] : [])));
     const peers = new Set(connections.map((c) => c.peer));
@@ -139,7 +142,7 @@ export class DialSchedule {
       if (!direct.has(address)) discoveries--;
     }
     const due: { address: string; direct: boolean }[] = [];
-    // In the order in which they are wanted: targets, then what most peers name.
+    // In order of preference: targets, then the addresses that most peers report.
     for (const address of wanted) {
       const attempt = this.#attempts.get(address)!;
       const isDirect = direct.has(address);
@@ -161,7 +164,7 @@ export class DialSchedule {
     if (attempt !== undefined) attempt.hosts = hosts;
   }
 
-  /** The next time at which something becomes due by itself; Infinity: nothing. */
+  /** Monotonic milliseconds of the next attempt; Infinity: none. */
   nextAt(): number {
     let next = Number.POSITIVE_INFINITY;
     for (const attempt of this.#attempts.values())
@@ -179,10 +182,10 @@ export class DialSchedule {
   }
 
   /**
-   * An attempt failed, or a connection that came of one ended.
+   * An attempt failed, or the connection that it opened has ended.
    *
-   * @param options.never it is pointless to try again (we found ourselves)
-   * @param options.peer who was found there, if that is known
+   * @param options.never the address is our own: it is never dialled again
+   * @param options.peer the peer that was found there, if it is known
    */
   failed(address: string, error: string, now: number, options: { never?: boolean; peer?: PeerName } = {}): void {
     const attempt = this.#attempts.get(address);
@@ -198,7 +201,7 @@ export class DialSchedule {
     } else attempt.tryAfter = now + attempt.backoff.next();
   }
 
-  /** The attempts that are no connections: what `status connections` shows below those. */
+  /** Attempts without a connection, as `status connections` shows them below the connections. */
   status(): AttemptStatus[] {
     const direct = new Set(this.#targets.map(({ address }) => address));
     const result: AttemptStatus[] = [];
@@ -217,7 +220,7 @@ export class DialSchedule {
     return result;
   }
 
-  /** A target by address has one host, one by name those that it had when it was last resolved. */
+  /** A target by address has one host, a target by name has those of its last resolution. */
   #hostsOf(address: string): readonly string[] {
     return [hostOf(address), ...(this.#attempts.get(address)?.hosts ?? [])];
   }

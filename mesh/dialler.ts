@@ -1,5 +1,5 @@
 import type { DialSchedule } from "#mesh/dial-schedule.js";
-import type { Neighbours } from "#mesh/neighbours.js";
+import type { NeighbourTable } from "#mesh/neighbour-table.js";
 import type { MeshOptions } from "#mesh/options.js";
 import type { PeerName } from "#mesh/peer.js";
 import type { Topology } from "#mesh/topology.js";
@@ -19,7 +19,7 @@ type DiallerOptions = Pick<MeshOptions, "clock" | "log" | "random" | "dial" | "r
 
 export interface DiallerDeps {
   readonly schedule: DialSchedule;
-  readonly neighbours: Neighbours;
+  readonly neighbours: NeighbourTable;
   readonly topology: Topology;
   /** Called with each wire that a dial has opened. */
   readonly opened: (wire: Wire, address: string) => void;

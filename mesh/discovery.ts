@@ -1,9 +1,9 @@
 import type { PeerName, PeerRecord } from "#mesh/peer.js";
 import { hostOf } from "#src/net/host-port.js";
 
-/** Addresses that are tried at a time, of all that other peers name; of a large network we need a few hundred. */
+/** Addresses that are kept, of those that other peers report; a large network needs a few hundred. */
 export const MAX_DISCOVERED = 1_024;
-/** Addresses that are looked at for this: more only a hostile peer names. */
+/** Addresses that are counted for this: only a hostile peer reports more. */
 const CONSIDERED = 16 * MAX_DISCOVERED;
 
 /** Octets that are never the address of another host: this network, loopback, and all from multicast on (RFC 6890). */
@@ -12,8 +12,8 @@ const LOOPBACK = 127;
 const MULTICAST = 224;
 
 /**
- * Whether an address that another peer names may be dialled at all: an IPv4 address and a port, no name, and nothing that
- * leads to ourselves or to the cloud's metadata (link-local). The peer's word must not make us call services of this host.
+ * Whether an address that another peer reports may be dialled at all: an IPv4 address and a port, no name, and no address of
+ * this host or of a cloud's metadata service (link-local). A report must not make this peer call services of its own host.
  */
 export function isDialable(address: string): boolean {
   const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3}):(\d{1,5})$/.exec(address);
@@ -25,17 +25,17 @@ export function isDialable(address: string): boolean {
 
 export interface DiscoveryOptions {
   readonly self: PeerName;
-  /** Peers that we have a connection to. */
+  /** Peers with an open connection to this one. */
   readonly connected: ReadonlySet<PeerName>;
-  /** Our own port: taken for peers behind inbound links, whose port is none that listens. */
+  /** Our own port: assumed for peers that are reported by inbound links, of which the port is a dialling one. */
   readonly port: number;
   /** Addresses of this host. */
   readonly own: () => ReadonlySet<string>;
 }
 
 /**
- * Addresses of peers that others reach and we do not: those first that most records name. Of equals each record has its
- * turn, so that a record full of useless addresses keeps no other out.
+ * Addresses of peers that other peers reach and this one does not, in order of the number of records that contain them. Among
+ * equals the records take turns, so that a record full of useless addresses does not displace the others.
  */
 export function discover(records: readonly PeerRecord[], options: DiscoveryOptions): string[] {
   const lists = records.map((record) => namedBy(record, options)).filter((list) => list.length > 0);

@@ -1,8 +1,8 @@
 import type { Random } from "#src/random.js";
 
 /**
- * Room for what strangers may open, shared among the addresses that they come from. When it is full, the source that has
- * most loses one of its own at random: whoever floods displaces itself, and a newcomer from elsewhere gets in.
+ * A bounded set of what unauthenticated clients may open, shared among their source addresses. When it is full, the source with
+ * the most items loses one of them at random: a flood displaces itself, and a client from another address is admitted.
  */
 export class FairSlots<T> {
   readonly #random: Random;
@@ -22,7 +22,7 @@ export class FairSlots<T> {
     return this.#size;
   }
 
-  /** @returns the item that had to make room, and must be closed by the caller */
+  /** @returns the item that was displaced, which the caller closes */
   add(source: string, item: T): T | undefined {
     const own = this.#sources.get(source);
     let from: [string, ReadonlySet<T>] | undefined;
@@ -39,7 +39,7 @@ export class FairSlots<T> {
     return dropped;
   }
 
-  /** Harmless when it is not there. */
+  /** Does nothing for an item that is not in the set. */
   delete(source: string, item: T): void {
     const items = this.#sources.get(source);
     if (items?.delete(item) !== true) return;

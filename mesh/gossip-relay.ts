@@ -2,7 +2,7 @@ import type { Connection } from "#mesh/connection.js";
 import { type GossipChannel, type Gossiper, relayOnlyGossiper } from "#mesh/gossip.js";
 import type { GossipSource, GossipSpreader } from "#mesh/gossip-spreader.js";
 import type { MeshMessage } from "#mesh/messages.js";
-import type { Neighbours } from "#mesh/neighbours.js";
+import type { NeighbourTable } from "#mesh/neighbour-table.js";
 import type { PeerName } from "#mesh/peer.js";
 import type { Routing } from "#mesh/routing.js";
 import type { Clock } from "#src/clock.js";
@@ -19,7 +19,7 @@ export type GossipMessage = Extract<MeshMessage, { channel: string }>;
 export interface GossipRelayDeps {
   readonly self: PeerName;
   readonly clock: Clock;
-  readonly neighbours: Neighbours;
+  readonly neighbours: NeighbourTable;
   readonly routing: Routing;
   readonly spreader: GossipSpreader;
 }

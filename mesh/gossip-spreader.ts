@@ -1,10 +1,10 @@
 import type { Connection } from "#mesh/connection.js";
 import type { MeshMessage } from "#mesh/messages.js";
-import type { Neighbours } from "#mesh/neighbours.js";
+import type { NeighbourTable } from "#mesh/neighbour-table.js";
 import type { Topology } from "#mesh/topology.js";
 import { type Random, sample } from "#src/random.js";
 
-/** Neighbours that get news in addition to the logarithm. */
+/** NeighbourTable that get news in addition to the logarithm. */
 const EXTRA_FANOUT = 2;
 
 /**
@@ -27,7 +27,7 @@ export interface GossipSource {
 
 /** The collaborators of a {@link GossipSpreader}. */
 export interface GossipSpreaderDeps {
-  readonly neighbours: Neighbours;
+  readonly neighbours: NeighbourTable;
   readonly topology: Topology;
   readonly random: Random;
 }

@@ -8,7 +8,7 @@ import type { GossipChannel, Gossiper } from "#mesh/gossip.js";
 import { GossipRelay } from "#mesh/gossip-relay.js";
 import { GossipSpreader } from "#mesh/gossip-spreader.js";
 import type { MeshMessage } from "#mesh/messages.js";
-import { Neighbours } from "#mesh/neighbours.js";
+import { NeighbourTable } from "#mesh/neighbour-table.js";
 import type { MeshOptions, MeshStatus } from "#mesh/options.js";
 import { type PeerName, type PeerRecord, peerText } from "#mesh/peer.js";
 import type { Routes } from "#mesh/routes.js";
@@ -36,7 +36,7 @@ const ROUTES_MS = 20;
 export class Mesh {
   readonly #options: MeshOptions;
   readonly #topology: Topology;
-  readonly #neighbours: Neighbours;
+  readonly #neighbours: NeighbourTable;
   readonly #schedule: DialSchedule;
   readonly #routing: Routing;
   readonly #spreader: GossipSpreader;
@@ -52,7 +52,7 @@ export class Mesh {
   constructor(options: MeshOptions) {
     const { name, nickname, incarnation, staticKey, clock, random, discovery, connectionLimit, port } = options;
     this.#options = options;
-    const neighbours = new Neighbours(clock);
+    const neighbours = new NeighbourTable(clock);
     const identity = {
       name,
       nickname,

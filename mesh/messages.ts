@@ -12,12 +12,12 @@ import {
 import type { SummaryEntry } from "#mesh/topology.js";
 import { decode, encode } from "#src/codec.js";
 
-/** What neighbours say to one another inside a {@link Channel}. Arrays: the first element is the kind. */
+/** A message between neighbours, inside the encrypted channel of their connection. */
 export type MeshMessage =
   | { readonly kind: "heartbeat" }
-  /** Answered at once, by a heartbeat. */
+  /** The receiver answers at once by a heartbeat. */
   | { readonly kind: "probe" }
-  /** The sender closes, and says why. */
+  /** The sender closes the connection. */
   | { readonly kind: "bye"; readonly code: string; readonly text: string }
   | { readonly kind: "topology"; readonly records: readonly PeerRecord[]; readonly deltas: readonly PeerDelta[] }
   | { readonly kind: "digest"; readonly digest: string }
@@ -78,13 +78,13 @@ const shape = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("overlay"), payload }),
 ]);
 
-/** Topology is sent in messages of about this size: one of all records of a large network would be above the limit. */
+/** Topology is sent in messages of about this size: all records of a large network in one would exceed the limit. */
 const TOPOLOGY_BYTES = 1 << 20;
 /** Upper bounds of what a record, and each link in it, takes when encoded. */
 const RECORD_BYTES = 1_500;
 const LINK_BYTES = 192;
 
-/** Records and deltas as messages that each stay far below the limit of a message. */
+/** Records and deltas as messages, each far below the size limit of a message. */
 export function topologyMessages(records: readonly PeerRecord[], deltas: readonly PeerDelta[]): MeshMessage[] {
   const messages: { kind: "topology"; records: PeerRecord[]; deltas: PeerDelta[] }[] = [];
   let room = 0;

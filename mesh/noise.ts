@@ -3,7 +3,7 @@ import { x25519, x25519Public } from "#mesh/x25519.js";
 import { WeaveError } from "#src/errors.js";
 
 /**
- * The Noise Protocol Framework, revision 34 (https://noiseprotocol.org/noise.html), as far as we need it: the patterns XX
+ * The Noise Protocol Framework, revision 34 (https://noiseprotocol.org/noise.html), in part: the patterns XX
  * and XXpsk3 with Curve25519, ChaCha20-Poly1305 and SHA-256. No I/O and no randomness of its own. Section numbers are
  * those of the specification.
  */
@@ -154,7 +154,7 @@ export interface HandshakeOptions {
   readonly psk?: Uint8Array;
 }
 
-/** What a finished handshake leaves: a cipher for each direction, and a hash that both ends share and nobody else can steer. */
+/** The result of a finished handshake: a cipher for each direction, and a hash that both ends share and no third party can choose. */
 export interface HandshakeResult {
   readonly send: CipherState;
   readonly receive: CipherState;
@@ -219,7 +219,7 @@ export class HandshakeState {
     return symmetric.decryptAndHash(rest);
   }
 
-  /** The keys, when all three messages have passed. */
+  /** The keys, after all three messages. */
   finish(): HandshakeResult {
     if (this.#turn !== MESSAGES.length) throw new WeaveError("WEAVE_HANDSHAKE", "the handshake is not finished");
     const [first, second] = this.#symmetric.split();

@@ -9,7 +9,7 @@ import type { Clock } from "#src/clock.js";
 import type { Log } from "#src/log.js";
 import type { Random } from "#src/random.js";
 
-/** What a mesh is made of, and whom it tells: everything that touches the world is given to it. */
+/** Options and collaborators of a mesh: all I/O, time and randomness. */
 export interface MeshOptions {
   readonly name: PeerName;
   readonly nickname: string;
@@ -22,12 +22,12 @@ export interface MeshOptions {
   readonly discovery: boolean;
   /** 0: no limit. */
   readonly connectionLimit: number;
-  /** Whether frames to and from this address may go in clear, if the other end agrees. */
+  /** Whether frames to and from this address may be unencrypted, if the other end agrees. */
   readonly clear: (remoteHost: string) => boolean;
   readonly overlay: Overlay;
   readonly dial: Dial;
   readonly resolve: Resolve;
-  /** IPv4 addresses of this host: never dialled on the word of another peer. */
+  /** IPv4 addresses of this host: they are not dialled when another peer reports them. */
   readonly ownAddresses: () => ReadonlySet<string>;
   readonly clock: Clock;
   readonly random: Random;
@@ -38,12 +38,12 @@ export interface MeshOptions {
 export interface MeshEvents {
   /** Routes or connections have changed. */
   routes(): void;
-  /** No way leads to the peer now; what it told us is kept. */
+  /** The peer is unreachable now; its data is kept. */
   suspended(peer: PeerName): void;
   resumed(peer: PeerName): void;
-  /** Out of reach for so long that it is dropped. */
+  /** The peer was unreachable for so long that its data is dropped. */
   forgotten(peer: PeerName): void;
-  /** We had to begin a later life: to be persisted, so that the next start begins after it. */
+  /** This peer has a later incarnation: to be persisted, so that the next start has a later one still. */
   incarnation(incarnation: number): void;
   /** The operator's targets changed: to be persisted. */
   targets(targets: readonly DialTarget[]): void;
@@ -57,10 +57,10 @@ export interface MeshStatus {
   readonly attempts: readonly AttemptStatus[];
   readonly targets: readonly DialTarget[];
   readonly conflicts: readonly string[];
-  /** Connections of others that were refused of late. */
+  /** Connections of other peers that were refused recently. */
   readonly refused: readonly Refused[];
   readonly refusals: Readonly<Record<RefusalReason, number>>;
   readonly terminations: number;
-  /** Messages that were set aside because they made no sense, or because a gossiper failed on them. */
+  /** Messages that were rejected: malformed, or a gossiper failed to merge them. */
   readonly quarantined: number;
 }

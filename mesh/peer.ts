@@ -2,13 +2,13 @@ import { z } from "zod/mini";
 import { MAX_COUNT } from "#mesh/counter.js";
 import { type MacText, macText } from "#src/mac.js";
 
-/** A peer's name: 48 bits, written as a MAC address. Also the MAC of its bridge. */
+/** A peer's name: 48 bits, written like a MAC address. It is also the MAC of its bridge. */
 export type PeerName = MacText;
 
 /** One end's view of a connection, as it is gossiped. */
 export interface PeerLink {
   readonly to: PeerName;
-  /** How the remote end's key begins ({@link keyStart}): a name may have belonged to another machine before. */
+  /** The start of the remote end's key ({@link keyStart}): another machine may have had the name before. */
   readonly key: string;
   /** The remote end's TCP address as this end sees it, `ip:port`. */
   readonly address: string;
@@ -16,7 +16,7 @@ export interface PeerLink {
   readonly established: boolean;
 }
 
-/** Who a peer is, for as long as its process lives. */
+/** The identity of a peer, for one run of its process. */
 export interface PeerIdentity {
   readonly name: PeerName;
   readonly nickname: string;
@@ -24,17 +24,17 @@ export interface PeerIdentity {
   readonly key: string;
   /** Random for each start, 16 hexadecimal digits. */
   readonly uid: string;
-  /** Grows with each start of the peer, so that of two records of one peer the later life wins. */
+  /** Grows with each start of the peer: of two records of one peer, the one of the later run wins. */
   readonly incarnation: number;
 }
 
-/** What is known of a peer: its identity and its links, versioned by the peer alone. */
+/** The record of a peer: its identity and its links. The peer alone changes it, and counts its versions. */
 export interface PeerRecord extends PeerIdentity {
   readonly version: number;
   readonly links: readonly PeerLink[];
 }
 
-/** What changed in a record between two versions: a link is a hundred bytes, a record can be many kilobytes. */
+/** The difference of two versions of a record: a link takes a hundred bytes, a record can take many kilobytes. */
 export interface PeerDelta {
   readonly name: PeerName;
   readonly incarnation: number;
@@ -53,13 +53,13 @@ export interface KnownPeers {
 }
 
 /**
- * Peers of one network, and so links of one record: the highest --conn-limit, and Weave Net's hard limit. Everything that
- * is kept or sent for each peer has this bound, so that no peer ever sends what others must refuse.
+ * Peers of one network, and so links of one record: the highest --conn-limit, and Weave Net's hard limit. All data that is
+ * kept or sent for each peer has this bound, so that no honest peer sends what other peers must reject.
  */
 export const MAX_PEERS = 4_096;
 export const MAX_NICKNAME = 255;
 
-/** Other peers' words are shown on our terminal: no control characters, nor others that cannot be seen. */
+/** Text of other peers is shown on our terminal: no control characters, nor other invisible ones. */
 const VISIBLE = /^[^\p{C}]*$/u;
 
 const NAME = z.string().check(z.regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/));
@@ -70,7 +70,7 @@ export const countShape = COUNT;
 
 export const nicknameShape = z.string().check(z.minLength(1), z.maxLength(MAX_NICKNAME), z.regex(VISIBLE));
 
-/** Words of another peer, fit for a terminal and a log. */
+/** Text of another peer, safe for a terminal and a log. */
 export function visible(text: string): string {
   return text.replace(/\p{C}/gu, "?");
 }
@@ -106,12 +106,12 @@ export const deltaShape = z.object({
   drop: z.array(NAME).check(z.maxLength(MAX_PEERS)),
 });
 
-/** The part of a key that a link carries: enough to tell machines apart by chance, a quarter of its bytes. */
+/** The part of a key that a link carries, a quarter of it: enough to distinguish machines. */
 export function keyStart(key: string): string {
   return key.slice(0, 16);
 }
 
-/** Whether a link leads to the machine of a record, and not to an earlier or later one of the same name. */
+/** Whether a link leads to the machine of a record, not to an earlier or later machine of the same name. */
 export function leadsTo(link: PeerLink, record: PeerRecord): boolean {
   return link.key === keyStart(record.key);
 }
@@ -121,7 +121,7 @@ export function peerText(peer: { readonly name: PeerName; readonly nickname: str
   return `${peer.name}(${peer.nickname})`;
 }
 
-/** Six hash bytes as a name: unicast and locally administered, as IEEE 802 wants of an address made up. */
+/** Six hash bytes as a name: unicast and locally administered, as IEEE 802 requires of an invented address. */
 export function peerNameFromBytes(bytes: Uint8Array): PeerName {
   const octets = Uint8Array.from(bytes.subarray(0, 6));
   octets[0] = (octets[0] & ~0x01) | 0x02;

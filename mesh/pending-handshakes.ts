@@ -13,12 +13,12 @@ import { RateLimiter } from "#src/rate-limiter.js";
 
 /** Handshakes from one address: Weave Net's accept rate. */
 const ACCEPT = { perSecond: 20, burst: 20 };
-/** Handshakes under way at once before a cookie is asked for. */
+/** Inbound handshakes in progress above which a cookie is required. */
 const COOKIES_ABOVE = 32;
-/** Handshakes of others under way at once, in all and of one address: a site behind one address restarts at once. */
+/** Inbound handshakes in progress, in total and from one address: a site behind one address may restart as a whole. */
 const HANDSHAKES = { total: 256, each: 64 };
 
-/** Handshakes with hosts that are no peers yet, and what was refused of them. */
+/** Handshakes in progress: the limits for unauthenticated clients, and the connections that were refused. */
 export class PendingHandshakes {
   readonly #clock: Clock;
   readonly #log: Log;
@@ -36,7 +36,7 @@ export class PendingHandshakes {
     this.#inbound = new FairSlots(random, HANDSHAKES);
   }
 
-  /** @returns whether a handshake may begin on an inbound wire; one that may not is closed */
+  /** @returns whether a handshake may begin on an inbound wire; if not, the wire is closed */
   admit(wire: Wire): boolean {
     if (this.#rate.admit(hostOf(wire.remoteAddress))) return true;
     wire.terminate();
@@ -44,36 +44,36 @@ export class PendingHandshakes {
     return false;
   }
 
-  /** What an inbound handshake must show before anything is computed for it. */
+  /** The proof that an inbound handshake must show before anything is computed for it. */
   challenge(wire: Wire): Pick<ChannelOptions, "cookies"> {
     if (this.#inbound.size < COOKIES_ABOVE) return {};
     return { cookies: { jar: this.#cookies, address: hostOf(wire.remoteAddress) } };
   }
 
-  /** A handshake begins; another may have to end for it. */
+  /** A handshake begins. It may displace another one. */
   begin(connection: Connection): void {
     if (connection.outbound) this.#outbound.add(connection);
     else this.#inbound.add(hostOf(connection.wire.remoteAddress), connection)?.close(tooMany());
   }
 
-  /** A handshake is over, whatever came of it. */
+  /** A handshake has ended, by success or failure. */
   end(connection: Connection): void {
     if (connection.outbound) this.#outbound.delete(connection);
     else this.#inbound.delete(hostOf(connection.wire.remoteAddress), connection);
   }
 
-  /** Handshakes under way. */
+  /** Handshakes in progress. */
   *connections(): Generator<Connection> {
     yield* this.#outbound;
     yield* this.#inbound;
   }
 
-  /** The peer at the other end was admitted. */
+  /** The peer at the other end was admitted: earlier refusals of its host are no longer shown. */
   admitted({ wire }: Connection): void {
     this.refusals.clear(hostOf(wire.remoteAddress));
   }
 
-  /** A connection has ended: if we refused one of others, the operator of this end sees it too. */
+  /** A connection has ended. If this end refused it, the operator of this end sees it too. */
   ended({ outbound, wire }: Connection, error: Error): void {
     if (outbound) return;
     if (error instanceof Refusal) this.#refuse(wire.remoteAddress, error);
@@ -82,7 +82,7 @@ export class PendingHandshakes {
   }
 
   #refuse(address: string, refusal: Refusal): void {
-    // The end that dials itself shows it.
+    // The dialling end shows it.
     if (refusal.reason === "self") return;
     this.refusals.note(address, refusal, this.#clock.now());
     this.#log.warn("a connection was refused", { from: address, why: refusal.message });

@@ -1,7 +1,7 @@
 import { WeaveError } from "#src/errors.js";
 import { hostOf } from "#src/net/host-port.js";
 
-/** Why a connection was refused, as counters name it. */
+/** Why a connection was refused; the label of counters. */
 export const REFUSAL_REASONS = [
   "busy",
   "carrier",
@@ -16,7 +16,7 @@ export const REFUSAL_REASONS = [
 ] as const;
 export type RefusalReason = (typeof REFUSAL_REASONS)[number];
 
-/** A connection that one of its ends does not want. */
+/** One end refuses the connection. */
 export class Refusal extends WeaveError {
   readonly reason: RefusalReason;
 
@@ -37,12 +37,12 @@ export interface Refused {
   readonly at: number;
 }
 
-/** Strangers must not fill our memory, nor the operator's screen: those refused last are kept. */
+/** Unauthenticated clients must not fill our memory, nor the operator's screen: only the latest refusals are kept. */
 const REMEMBERED = 32;
-/** Peers try again after nine minutes at most: what was not repeated for longer is over. */
+/** Peers retry after nine minutes at most: a refusal that was not repeated for longer is obsolete. */
 const SHOWN_MS = 15 * 60_000;
 
-/** Connections of others that we refused: the operator of the accepting end sees them too. */
+/** Inbound connections that this end refused, for its operator. */
 export class Refusals {
   readonly counts: Record<RefusalReason, number> = Object.fromEntries(
     REFUSAL_REASONS.map((reason) => [reason, 0]),
@@ -58,7 +58,7 @@ export class Refusals {
     if (this.#last.size > REMEMBERED) this.#last.delete(this.#last.keys().next().value as string);
   }
 
-  /** A peer at that host was admitted: what was refused before is over. */
+  /** A peer at that host was admitted: its earlier refusals are dropped. */
   clear(host: string): void {
     for (const reason of REFUSAL_REASONS) this.#last.delete(`${host} ${reason}`);
   }

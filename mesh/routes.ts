@@ -1,8 +1,8 @@
 import { leadsTo, type PeerName, type PeerRecord } from "#mesh/peer.js";
 
 /**
- * Routes over the known topology, worked out breadth-first with neighbours in the order of their names: all peers that
- * know the same topology choose the same trees, so a flood reaches each peer once.
+ * Routes over the known topology, computed breadth-first with neighbours in the order of their names: all peers with the same
+ * topology compute the same trees, so that a flood reaches each peer once.
  */
 export class Routes {
   readonly #self: PeerName;
@@ -11,8 +11,8 @@ export class Routes {
   readonly #flood = new Map<PeerName, readonly PeerName[]>();
 
   /**
-   * @param records the peers within reach
-   * @param links "all" for gossip; "established" for frames: only links that both ends call established
+   * @param records the reachable peers
+   * @param links "all" for gossip; "established" for frames: only links that both ends report as established
    */
   constructor(self: PeerName, records: readonly PeerRecord[], links: "all" | "established") {
     this.#self = self;
@@ -20,17 +20,17 @@ export class Routes {
     this.#unicast = firstHops(self, this.#neighbours);
   }
 
-  /** The neighbour to hand to what is for `dest`; undefined when there is no way. */
+  /** The next hop to `dest`; undefined if there is no route. */
   unicast(dest: PeerName): PeerName | undefined {
     return this.#unicast.get(dest);
   }
 
-  /** All destinations and the neighbour on the way to each. */
+  /** The next hop to each destination. */
   unicasts(): ReadonlyMap<PeerName, PeerName> {
     return this.#unicast;
   }
 
-  /** Our branches of the broadcast tree of `source`: the neighbours to pass its floods to. */
+  /** Our branches of the broadcast tree of `source`: the neighbours that its floods are forwarded to. */
   flood(source: PeerName): readonly PeerName[] {
     let branches = this.#flood.get(source);
     if (branches === undefined) {
@@ -40,7 +40,7 @@ export class Routes {
     return branches;
   }
 
-  /** Everyone that a flood can start from. */
+  /** All peers that a flood can start from. */
   sources(): Iterable<PeerName> {
     return this.#neighbours.keys();
   }

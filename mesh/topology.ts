@@ -11,24 +11,24 @@ import {
 } from "#mesh/peer.js";
 import { compareText } from "#src/text.js";
 
-/** A peer out of reach is kept this long: longer than a reboot with a disk check. Its addresses and names wait with it. */
+/** An unreachable peer is kept this long, with its addresses and names: longer than a reboot with a disk check. */
 export const FORGET_AFTER_MS = 15 * 60_000;
-/** Conflicts remembered for status; the oldest goes first. */
+/** Conflicts kept for status; the oldest is dropped first. */
 const MAX_CONFLICTS = 64;
 
 /** [name, incarnation, version, {@link contentHash}] */
 export type SummaryEntry = readonly [PeerName, number, number, string];
 
 export interface Merged {
-  /** Records and deltas that were new to us: to be passed on. */
+  /** Records and deltas that were new, to be passed on. */
   readonly news: readonly (PeerRecord | PeerDelta)[];
-  /** Peers whose delta does not follow what we have: their whole record is needed. */
+  /** Peers whose delta does not follow the version that we have: their whole record is needed. */
   readonly wanted: readonly PeerName[];
-  /** Items whose counters cannot be true. */
+  /** Items with impossible counters. */
   readonly rejected: number;
 }
 
-/** Two keys for one live name: what was received is set aside. */
+/** Two keys for one name in use: the received record is rejected. */
 export interface NameConflict {
   readonly kept: PeerIdentity;
   readonly refused: PeerIdentity;
@@ -44,22 +44,22 @@ export interface ReachabilityChange {
 export const isDelta = (item: PeerRecord | PeerDelta): item is PeerDelta => "from" in item;
 
 /**
- * What is known of all peers. Each peer alone writes its record, with a version; of two records of one peer the later
- * incarnation wins, then the higher version, then (where somebody has forged one) the higher hash of the contents. So
- * merging is commutative and idempotent, whatever the order of arrival. Records of different keys are of different machines,
- * whose lives cannot be compared: of these the one that links lead to stays.
+ * The records of all peers. Each peer alone writes its record, and counts its versions; of two records of one peer the later
+ * incarnation wins, then the higher version, then (where one is forged) the higher hash of the contents. So merging is
+ * commutative and idempotent, in any order of arrival. Records with different keys belong to different machines, whose
+ * incarnations cannot be compared: of these the one that links lead to stays.
  *
- *                 links lead to it                    15 min out of reach
+ *                 links lead to it                    15 min unreachable
  *   (unknown) ──▶ reachable ◀────────▶ suspended ──────────────────────────▶ forgotten
  *                            no link leads to it
  *
- * Digest and summary cover the reachable part only: peers forget at different times, and must not remind one another.
+ * Digest and summary cover the reachable part only: peers forget at different times, and must not restore what others forgot.
  */
 export class Topology {
   readonly #records = new Map<PeerName, PeerRecord>();
-  /** Out of reach, and since when. */
+  /** Unreachable peers, with the time since when. */
   readonly #suspended = new Map<PeerName, number>();
-  /** Were within reach at some time: only their going and coming is news. */
+  /** Peers that were reachable at some time: only their changes are reported. */
   readonly #reached = new Set<PeerName>();
   readonly #conflicts = new Map<string, NameConflict & { readonly at: number }>();
   readonly #latest: () => number;
@@ -68,7 +68,7 @@ export class Topology {
   /** Of the last {@link updateReachability}. */
   #now = 0;
 
-  /** @param latest the latest incarnation that can be true now */
+  /** @param latest the latest incarnation that is possible now */
   constructor(self: PeerIdentity, latest: () => number = () => MAX_COUNT) {
     this.#latest = latest;
     this.#self = { ...self, version: 1, links: [] };
@@ -79,7 +79,7 @@ export class Topology {
     return this.#self;
   }
 
-  /** Changes our own links. Undefined when nothing changed; else the delta to announce. */
+  /** Changes our own links. @returns the delta to announce; undefined if nothing changed */
   setLinks(all: readonly PeerLink[]): PeerDelta | undefined {
     const links = all.slice(0, MAX_PEERS);
     const before = new Map(this.#self.links.map((link) => [link.to, link]));
@@ -98,7 +98,7 @@ export class Topology {
     return delta;
   }
 
-  /** Merges what was received. Nothing that is received makes it fail: what contradicts is set aside and counted. */
+  /** Merges received items. It never fails: impossible items are rejected and counted. */
   merge(items: readonly (PeerRecord | PeerDelta)[]): Merged {
     const news: (PeerRecord | PeerDelta)[] = [];
     const wanted: PeerName[] = [];
@@ -106,7 +106,7 @@ export class Topology {
     let rejected = 0;
     for (const item of items) {
       if (item.incarnation > latest) rejected++;
-      else if (item.name === this.#self.name) this.#heardOfSelf(item, news);
+      else if (item.name === this.#self.name) this.#mergeOwn(item, news);
       else if (isDelta(item)) this.#mergeDelta(item, news, wanted);
       else this.#mergeRecord(item, news, latest);
     }
@@ -121,7 +121,7 @@ export class Topology {
     return this.#suspended.has(name);
   }
 
-  /** Peers that links lead to, ourselves among them. */
+  /** Peers that links lead to, this one among them. */
   reachable(): PeerRecord[] {
     return [...this.#records.values()].filter((record) => !this.#suspended.has(record.name));
   }
@@ -134,7 +134,7 @@ export class Topology {
     return [...this.#conflicts.values()];
   }
 
-  /** Computes which peers can be reached, and forgets those that could not for long. To be called after every change. */
+  /** Computes which peers are reachable, and drops those that were not for too long. To be called after every change. */
   updateReachability(now: number): ReachabilityChange {
     this.#now = now;
     for (const [key, { at }] of this.#conflicts) if (now - at >= FORGET_AFTER_MS) this.#conflicts.delete(key);
@@ -171,7 +171,7 @@ export class Topology {
     return { suspended, resumed, forgotten };
   }
 
-  /** Equal at two peers that know the same. */
+  /** Equal at two peers with the same records. */
   digest(): string {
     if (this.#digest === undefined) {
       const hash = createHash("sha256");
@@ -181,7 +181,7 @@ export class Topology {
     return this.#digest;
   }
 
-  /** What we have, sorted by name. Without what time has shown to be false since. */
+  /** The versions of our reachable records, sorted by name; without incarnations that have become impossible. */
   summary(): SummaryEntry[] {
     const latest = this.#latest();
     return this.reachable()
@@ -190,7 +190,7 @@ export class Topology {
       .sort(([a], [b]) => (a < b ? -1 : 1));
   }
 
-  /** Compares with another's summary: the records that it lacks, and the names of those that we lack. */
+  /** Compares with another peer's summary. @returns the records that it lacks, and the names of those that we lack */
   compare(theirs: readonly SummaryEntry[]): { lacking: PeerRecord[]; wanted: PeerName[] } {
     const known = new Map(theirs.map((entry) => [entry[0], entry]));
     const latest = this.#latest();
@@ -213,8 +213,8 @@ export class Topology {
     if (ours === undefined) {
       if (this.#records.size >= MAX_PEERS && !this.#makeRoom()) return;
     } else if (ours.key !== record.key) {
-      // A machine with another key has the name now, and perhaps a clock that is behind: the lives are not compared.
-      if (!this.#suspended.has(record.name)) return this.#setAside(ours, record);
+      // A machine with another key has the name now, perhaps with a slow clock: incarnations are not compared.
+      if (!this.#suspended.has(record.name)) return this.#noteConflict(ours, record);
     } else if (ours.incarnation <= latest && order(entryOf(record), entryOf(ours)) <= 0) return;
     this.#records.set(record.name, record);
     this.#digest = undefined;
@@ -247,12 +247,12 @@ export class Topology {
   }
 
   /**
-   * Somebody holds a record of ourselves that ours does not supersede: from an earlier life (perhaps the clock was set back,
-   * or a disk restored), or forged. We begin a later life, so that ours holds everywhere.
+   * Another peer holds a record of this one that ours does not supersede: of an earlier run (perhaps the clock was set back,
+   * or a disk restored), or forged. A later incarnation makes ours the latest everywhere.
    */
-  #heardOfSelf(item: PeerRecord | PeerDelta, news: (PeerRecord | PeerDelta)[]): void {
+  #mergeOwn(item: PeerRecord | PeerDelta, news: (PeerRecord | PeerDelta)[]): void {
     const self = this.#self;
-    if (!isDelta(item) && item.key !== self.key) return this.#setAside(self, item);
+    if (!isDelta(item) && item.key !== self.key) return this.#noteConflict(self, item);
     if (item.incarnation < self.incarnation) return;
     if (item.incarnation === self.incarnation) {
       if (isDelta(item) ? item.to <= self.version : item.uid === self.uid && item.version < self.version) return;
@@ -262,7 +262,7 @@ export class Topology {
     news.push(this.#self);
   }
 
-  /** Forgets a peer out of reach in favour of one that is there. */
+  /** Drops an unreachable peer in favour of a reachable one. */
   #makeRoom(): boolean {
     const [name] = this.#suspended.keys();
     if (name === undefined) return false;
@@ -271,7 +271,7 @@ export class Topology {
     return true;
   }
 
-  #setAside(kept: PeerIdentity, refused: PeerIdentity): void {
+  #noteConflict(kept: PeerIdentity, refused: PeerIdentity): void {
     this.#conflicts.set(`${kept.name} ${refused.key}`, { kept, refused, at: this.#now });
     if (this.#conflicts.size > MAX_CONFLICTS) this.#conflicts.delete(this.#conflicts.keys().next().value as string);
   }
@@ -283,7 +283,7 @@ export class Topology {
   }
 }
 
-/** By name: the same links are then the same record, whatever way they came. */
+/** By name: the same links then make the same record, in any order of arrival. */
 function inOrder(links: Iterable<PeerLink>): PeerLink[] {
   return [...links].sort((a, b) => (a.to < b.to ? -1 : 1));
 }
@@ -312,7 +312,7 @@ function order(a: SummaryEntry, b: SummaryEntry): number {
 
 const hashes = new WeakMap<PeerRecord, string>();
 
-/** Of all that a record says: two that differ under one version are found out by it. 16 hexadecimal digits. */
+/** A hash of the whole record, 16 hexadecimal digits: it distinguishes two contents under one version. */
 export function contentHash(record: PeerRecord): string {
   let hash = hashes.get(record);
   if (hash === undefined) {

@@ -3,13 +3,13 @@ import nacl from "tweetnacl";
 import { WeaveError } from "#src/errors.js";
 
 /**
- * X25519 (RFC 7748) by OpenSSL: strangers make us compute it, and it takes a sixth of the time that JavaScript does. Keys
- * are imported as JWK (RFC 8037), which takes a fifth of the time of DER.
+ * X25519 (RFC 7748) by OpenSSL: unauthenticated clients make us compute it, and it takes a sixth of the time of JavaScript.
+ * Keys are imported as JWK (RFC 8037), which takes a fifth of the time of DER.
  */
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64url");
 const okp = { kty: "OKP", crv: "X25519" };
 
-/** The format wants a public part too; OpenSSL derives it from the secret and does not look at this one. */
+/** The format requires a public part; OpenSSL derives it from the secret and ignores this one. */
 const ANY_PUBLIC = base64(new Uint8Array(32));
 
 const privateKey = (secret: Uint8Array): KeyObject =>
@@ -35,8 +35,8 @@ export function x25519(secret: Uint8Array, publicKey: Uint8Array): Uint8Array | 
 }
 
 /**
- * The public key of a key that is kept for years, checked by a second implementation: what a faulty library made would
- * lock this host out of its network after the library is mended.
+ * The public key of a secret that is kept for years, checked by a second implementation: a key of a faulty library would lock
+ * this host out of its network after the library is repaired.
  *
  * @throws WEAVE_CRYPTO when the two disagree
  */

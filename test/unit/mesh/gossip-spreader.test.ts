@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { Connection } from "#mesh/connection.js";
 import { GossipSpreader, gossipFanout } from "#mesh/gossip-spreader.js";
 import type { MeshMessage } from "#mesh/messages.js";
-import { Neighbours } from "#mesh/neighbours.js";
+import { NeighbourTable } from "#mesh/neighbour-table.js";
 import { Topology } from "#mesh/topology.js";
 import { seededRandom, VirtualClock } from "#test/sim/virtual-time.js";
 
@@ -13,7 +13,7 @@ const source = { sendState: (to: Connection) => to.send(STATE) };
 
 /** A spreader with that many neighbours, of which each keeps what it is sent. */
 function make(count: number) {
-  const neighbours = new Neighbours(new VirtualClock());
+  const neighbours = new NeighbourTable(new VirtualClock());
   const links = Array.from({ length: count }, (_, i) => {
     const sent: MeshMessage[] = [];
     const link = { remote: { name: `02:00:00:00:00:${10 + i}` }, congested: false, sent };

@@ -4,7 +4,7 @@ import type { PeerName } from "#mesh/peer.js";
 import type { Clock } from "#src/clock.js";
 
 /** The open connections of this peer: at most one to each other peer. */
-export class Neighbours implements Iterable<Connection> {
+export class NeighbourTable implements Iterable<Connection> {
   readonly #clock: Clock;
   readonly #connections = new Map<PeerName, Connection>();
 
