@@ -44,7 +44,7 @@ export interface PeerDelta {
   readonly drop: readonly PeerName[];
 }
 
-/** What is known of the other peers, for services that keep data of them. */
+/** The other peers as this one knows them, for services that keep data of other peers. */
 export interface KnownPeers {
   /** Peers to which there is a route now, without this peer itself. */
   reachable(): ReadonlySet<PeerName>;

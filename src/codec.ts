@@ -2,7 +2,7 @@ import { Packr } from "msgpackr";
 import type { ZodMiniType } from "zod/mini";
 import { WeaveError } from "#src/errors.js";
 
-/** Plain MessagePack: no shared record structures, so that every message stands for itself. */
+/** Plain MessagePack: no shared record structures, so that each message can be decoded by itself. */
 const packr = new Packr({ useRecords: false, variableMapSize: true });
 
 /** Encodes plain data (null, booleans, numbers, strings, byte arrays, arrays, objects) as MessagePack. */

@@ -1,6 +1,6 @@
-/** Keeps something for containers, under their ids: addresses, or names. */
+/** A service that holds data for containers, under their ids: addresses, or names. */
 export interface ContainerLifecycle {
-  /** Ids that something is kept for. */
+  /** Ids that it holds data for. */
   idents(): Iterable<string>;
   /** Its container has ended. */
   died(ident: string): void;

@@ -2,15 +2,15 @@ import { invalidValue } from "#src/errors.js";
 import { type Shape, trueFalse } from "#src/shape.js";
 
 /**
- * One row of the launch schema: everything that is known of a flag. Parsing, validation by the command and by the router,
- * the type of the options, help and the table in docs/commands.md are made of it.
+ * One row of the launch schema: the complete description of a flag. Parsing, validation by the command and by the router, the
+ * type of the options, help and the table in docs/commands.md are derived from it.
  */
 export interface Flag<T> {
   /** Without dashes. A single letter has one dash. */
   readonly flag: string;
   /** Other spellings. */
   readonly aliases?: readonly string[];
-  /** The variable that gives the value when the flag does not; an empty one counts as unset. */
+  /** The environment variable with the value when the flag is missing; an empty one counts as unset. */
   readonly env?: string;
   readonly shape: Shape<T>;
   readonly default: T | ((env: NodeJS.ProcessEnv) => T);
@@ -18,30 +18,30 @@ export interface Flag<T> {
   readonly defaultText?: string;
   /** Variables that a computed default depends on. */
   readonly defaultFrom?: string;
-  /** Of the value, in help: `port` for `--port <port>`. A flag without one is a switch. */
+  /** The name of the value in help: `port` for `--port <port>`. A flag without one is a switch. */
   readonly placeholder?: string;
-  /** What a switch sets when it is given. */
+  /** The value of a switch that is on the command line. */
   readonly given?: T;
   /** One sentence without a full stop. */
   readonly meaning: string;
   readonly section: string;
-  /** May be given more than once: the values add up. */
+  /** The flag may occur more than once: its values are collected. */
   readonly repeatable?: boolean;
   /** Its value is never shown. */
   readonly secret?: boolean;
 }
 
-/** Rows by the names of the options that they set. */
+/** Rows, by the names of their options. */
 // biome-ignore lint/suspicious/noExplicitAny: rows of all types stand in one table; Values gives each its own type again
 export type Rows = Readonly<Record<string, Flag<any>>>;
 
 /** The options that a table of rows describes. */
 export type Values<R extends Rows> = { readonly [K in keyof R]: R[K] extends Flag<infer T> ? T : never };
 
-/** Types a row: the default must be of the shape. */
+/** Types a row: the default must have the shape. */
 export const flag = <T>(row: Flag<T>): Flag<T> => row;
 
-/** A switch: off unless given. */
+/** A switch that is off by default. */
 export const toggle = (flag: string, section: string, meaning: string): Flag<boolean> => ({
   flag,
   shape: trueFalse,
@@ -51,7 +51,7 @@ export const toggle = (flag: string, section: string, meaning: string): Flag<boo
   meaning,
 });
 
-/** A switch that turns something off which is on by default. */
+/** A switch that turns off a feature which is on by default. */
 export const offSwitch = (flag: string, section: string, meaning: string): Flag<boolean> => ({
   ...toggle(flag, section, meaning),
   default: true,
@@ -67,9 +67,9 @@ export function parseValue<T>(row: Flag<T>, what: string, text: string): T {
 }
 
 /**
- * The value of a row that was not given: of its variable, else its default.
+ * The value of a row whose flag is missing: of its variable, else its default.
  *
- * @throws WEAVE_FLAG_INVALID naming the variable, or where a computed default comes from
+ * @throws WEAVE_FLAG_INVALID, which names the variable, or the source of a computed default
  */
 export function defaultValue<T>(row: Flag<T>, env: NodeJS.ProcessEnv): T {
   const text = row.env === undefined ? undefined : env[row.env];
@@ -85,10 +85,10 @@ function fallback<T>(row: Flag<T>, env: NodeJS.ProcessEnv): T {
 }
 
 /**
- * Checks options that come from a file. Those that it lacks have their defaults: a file of an earlier version does not know
- * later flags. Variables are not read: they counted when the file was written.
+ * Checks options that come from a file. Missing ones have their defaults: a file of an earlier version does not contain later
+ * flags. Variables are not read: they were applied when the file was written.
  *
- * @throws WEAVE_FLAG_INVALID naming the flag
+ * @throws WEAVE_FLAG_INVALID, which names the flag
  */
 export function checkValues<R extends Rows>(rows: R, raw: Readonly<Record<string, unknown>>): Values<R> {
   const entries = Object.entries(rows).map(([key, row]) => {

@@ -1,12 +1,12 @@
 /**
- * Under which addresses and names are held: the id of a container, or one of these. Short, and visible ASCII, as it is
- * shown in columns and used as a key on disk.
+ * An ident names the holder of addresses and names: the id of a container, or one of the constants below. It is short and
+ * visible ASCII, because it is shown in columns and is a key on disk.
  */
 const IDENT = /^[\x21-\x7e]{1,255}$/;
 
-/** What the host itself holds (`weave expose`). As the original. */
+/** The host itself (`weave expose`); the same as in Weave Net. */
 export const EXPOSED = "weave:expose";
-/** What names of no container are filed under. As the original. */
+/** Names that belong to no container; the same as in Weave Net. */
 export const EXTERN = "weave:extern";
 
 export const isIdent = (text: string): boolean => IDENT.test(text);

@@ -6,7 +6,7 @@ export interface LogTarget extends Log {
   /** Lines that could not be written, since the start. */
   readonly lost: number;
   setLevel(level: LogLevel): void;
-  /** Tries once more to write what waits: before the process ends. */
+  /** Tries once more to write the pending lines: before the process ends. */
   flush(): void;
 }
 

@@ -4,20 +4,20 @@ import { errorText, systemCode } from "#src/errors.js";
 import { setNonBlocking } from "#src/linux/native/files.js";
 import type { LogLevel } from "#src/log.js";
 
-/** Bytes that wait for a disk or a reader; further lines are dropped and counted. A pipe holds 64 KB by itself (pipe(7)). */
+/** Pending bytes for a slow disk or reader; beyond that lines are dropped and counted. A pipe holds 64 KB by itself (pipe(7)). */
 const PENDING_BYTES = 256 << 10;
-/** A reader that is slow is tried again this soon; */
+/** Delay before a slow reader is tried again; */
 const SLOW_RETRY_MS = 100;
-/** a log that cannot be written, this often. */
+/** and a log that cannot be written. */
 const FAILED_RETRY_MS = 1_000;
-/** A file that has grown past this is renamed to `.1`, in the place of the one before. */
+/** A larger file is renamed to `.1`, and replaces the previous one. */
 const ROTATE_BYTES = 16 << 20;
 const CHECK_MS = 10_000;
 const STDOUT = 1;
 const STDERR = 2;
-/** Never waits: a pipe without a reader, or with a full buffer, is an error instead (open(2), fifo(7)). */
+/** Never blocks: a pipe without a reader, or with a full buffer, is an error instead (open(2), fifo(7)). */
 const WRITE_FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_NONBLOCK;
-/** Names, addresses and peers are the operator's business alone. */
+/** Names, addresses and peers are for the operator alone. */
 const MODE = 0o600;
 
 /** One line of the log, as pino writes them. */
@@ -28,17 +28,17 @@ export function logLine(level: LogLevel, message: string, fields: object = {}): 
 export interface LogSinkOptions {
   /** Undefined: standard output. */
   readonly file?: string;
-  /** What is wrong with the log, whenever that changes; undefined: nothing any more. */
+  /** Called with what is wrong with the log when that changes; undefined: nothing any more. */
   readonly onProblem?: (problem: string | undefined) => void;
 }
 
 /**
- * Where log lines go: a file, or standard output. A line is written at once where that is possible: the line before a crash is
- * the one that matters. Nothing here throws, waits, or ends the process:
+ * The destination of log lines: a file, or standard output. A line is written at once if possible, because the line before a
+ * crash is the most important one. Nothing here throws, blocks, or ends the process:
  *
- * - after an error (disk full, reader gone, folder deleted) lines wait and are tried again each second;
- * - a reader that does not read makes lines wait, too;
- * - when more than {@link PENDING_BYTES} wait, further lines are dropped and counted; a line says how many once the log is
+ * - after an error (disk full, reader gone, folder deleted) lines are pending, and are tried again each second;
+ * - lines are pending, too, while a reader does not read;
+ * - when more than {@link PENDING_BYTES} are pending, further lines are dropped; a line contains their number once the log is
  *   written again.
  */
 export class LogSink {
@@ -49,9 +49,9 @@ export class LogSink {
   #pending: Buffer[] = [];
   #pendingBytes = 0;
   #retry: NodeJS.Timeout | undefined;
-  /** Why lines cannot be written at present. */
+  /** Why lines cannot be written now. */
   #failure: string | undefined;
-  /** Why a large file cannot be put aside. */
+  /** Why a large file cannot be renamed. */
   #rotationFailure: string | undefined;
   #lost = 0;
   /** Since the log was last in order. */
@@ -81,12 +81,12 @@ export class LogSink {
     if (this.#retry === undefined) this.#write();
   }
 
-  /** Tries what waits, although its time has not come: before the process ends. */
+  /** Writes pending lines before their time: before the process ends. */
   flush(): void {
     this.#write();
   }
 
-  /** Looks after the file: a large one is put aside; one that was moved or deleted is made again. */
+  /** Renames a large file, and makes a file again that was moved or deleted. */
   check(): void {
     if (this.#file === undefined || this.#fd === undefined) return;
     try {
@@ -112,7 +112,7 @@ export class LogSink {
     this.#pendingBytes += bytes.length;
   }
 
-  /** Writes what waits, as far as it goes. */
+  /** Writes pending lines, as far as possible. */
   #write(): void {
     clearTimeout(this.#retry);
     this.#retry = undefined;
@@ -122,7 +122,7 @@ export class LogSink {
       const [why, lost] = [this.#failure, this.#lostNow];
       this.#failure = undefined;
       this.#lostNow = 0;
-      this.#tellProblem();
+      this.#reportProblem();
       this.#push(Buffer.from(logLine("warn", "the log could not be written for a while", { why, lost })));
       this.#drain();
     } catch (error) {
@@ -160,24 +160,24 @@ export class LogSink {
     try {
       closeSync(fd);
     } catch {
-      // A full disk may say so once more (close(2)).
+      // A full disk may be reported again (close(2)).
     }
   }
 
   #failed(why: string): void {
     const known = this.#failure !== undefined;
-    // What the first error said is the cause; later ones are often of the attempt to open it again.
+    // The first error is the cause; later ones often come from the attempt to open it again.
     this.#failure ??= why;
-    if (!known) this.#tellProblem();
+    if (!known) this.#reportProblem();
   }
 
   #rotated(failure: string | undefined): void {
     const changed = this.#rotationFailure !== failure;
     this.#rotationFailure = failure;
-    if (changed) this.#tellProblem();
+    if (changed) this.#reportProblem();
   }
 
-  #tellProblem(): void {
+  #reportProblem(): void {
     const where = this.#file ?? "on standard output";
     this.#onProblem(
       this.#failure === undefined ? this.#rotationFailure : `the log ${where} cannot be written: ${this.#failure}`,
@@ -185,18 +185,18 @@ export class LogSink {
   }
 }
 
-/** Writes to standard error what can be written without waiting: the last words of a process. */
+/** Writes the last lines of a process to standard error, as far as possible without blocking. */
 export function lastWords(text: string): void {
   try {
     writeSync(openAgain(STDERR), text);
   } catch {
-    // Nobody is there to read it.
+    // It has no reader.
   }
 }
 
 /**
- * Standard output or standard error, in a form that never waits. A pipe, a file or a terminal is opened once more: the flag belongs to
- * the open file, which others (a shell) share. A socket (the journal's) cannot be opened, and is ours alone.
+ * Standard output or standard error, made non-blocking. A pipe, a file or a terminal is opened once more: the flag belongs to the
+ * open file, which other processes (a shell) share. A socket (the journal's) cannot be opened, and is ours alone.
  */
 function openAgain(fd: number): number {
   try {

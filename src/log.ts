@@ -2,7 +2,7 @@ import type { Clock } from "#src/clock.js";
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
-/** Structured log. The message is a fixed phrase; what varies goes into the fields. */
+/** Structured log. The message is a fixed phrase; variable parts are fields. */
 export interface Log {
   debug(message: string, fields?: object): void;
   info(message: string, fields?: object): void;
@@ -12,15 +12,15 @@ export interface Log {
 
 export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
-/** Lines of one kind in a second that are news; more would bury the rest. */
+/** Lines of one message text in a second; more would bury the rest. */
 const BURST = 10;
 const INTERVAL_MS = 1_000;
-/** Distinct messages whose time is kept; past that the oldest is forgotten. */
+/** Distinct messages whose time is kept; beyond that the oldest is dropped. */
 const REMEMBERED = 256;
 
 /**
  * Passes at most {@link BURST} lines a second of each message text; the next one that passes carries `repeated`, the count
- * that was held back. What outsiders can provoke at will must be logged through this.
+ * that was held back. Lines that an outside client can provoke must be logged through this.
  */
 export function limited(log: Log, clock: Clock): Log {
   const seen = new Map<string, { since: number; passed: number; held: number }>();

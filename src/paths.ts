@@ -1,6 +1,6 @@
 /**
- * Where a host's router keeps its things. Each can be moved by the environment, so that several hosts can live on one
- * machine (in network namespaces, as the tests and the demo do).
+ * Files and folders of a router. An environment variable moves each, so that several hosts fit on one machine (in network
+ * namespaces, as in the tests and the demo).
  */
 export interface Paths {
   /** Gone at reboot: sockets, the launch options, process ids. */
@@ -19,20 +19,20 @@ export function paths(env: NodeJS.ProcessEnv = process.env): Paths {
 }
 
 export const controlSocket = (run: string) => `${run}/control.sock`;
-/** What callers of the control API show to change something over TCP. */
+/** The token that a client of the control API needs to change something over TCP. */
 export const tokenFile = (run: string) => `${run}/control.token`;
-/** Where the Docker API proxy listens. */
+/** The socket of the Docker API proxy. */
 export const proxySocket = (run: string) => `${run}/weave.sock`;
-/** What `weave launch` was given: read by every start of the router. */
+/** The options of `weave launch`: read by each start of the router. */
 export const launchFile = (run: string) => `${run}/launch.json`;
-/** The `weave launch` that is at work: there is one at a time. */
+/** The process of a `weave launch` in progress: there is one at a time. */
 export const launchingFile = (run: string) => `${run}/launch.pid`;
-/** Why the router could not start, or why the last one ended, in words for the user. Gone when one is ready. */
+/** Why the router could not start, or why the last one ended, as text for the user. Removed when a router is ready. */
 export const failureFile = (run: string) => `${run}/failure`;
 export const supervisorFile = (run: string) => `${run}/supervisor.pid`;
 export const routerFile = (run: string) => `${run}/router.pid`;
-/** Beside the database: what containers wait with (docker/wait). */
+/** Beside the database: the program by which containers wait (docker/wait). */
 export const helperFolder = (dbPrefix: string) => `${dbPrefix.slice(0, dbPrefix.lastIndexOf("/"))}/w`;
-/** Beside the database: what the last launch was, for `--resume`. */
+/** Beside the database: the options of the last launch, for `--resume`. */
 export const lastLaunchFile = (dbPrefix: string) => `${dbPrefix}launch.json`;
 export const databaseFile = (dbPrefix: string) => `${dbPrefix}data.db`;

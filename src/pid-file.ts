@@ -2,8 +2,8 @@ import { existsSync, linkSync, readFileSync, rmSync, writeFileSync } from "node:
 import { systemCode } from "#src/errors.js";
 
 /**
- * A process named on disk by its id and the time it started (field 22 of /proc/PID/stat, proc(5)): an id alone may have
- * been given to somebody else since.
+ * A process on disk: its id and its start time (field 22 of /proc/PID/stat, proc(5)), because another process may have the same
+ * id later.
  */
 interface Entry {
   readonly pid: number;
@@ -14,7 +14,7 @@ function startTime(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    // A zombie is as good as gone.
+    // A zombie has ended.
     return fields[0] === "Z" ? undefined : fields[19];
   } catch {
     return undefined;
@@ -30,9 +30,9 @@ export function writePid(path: string, pid: number): void {
   writeFileSync(path, entryOf(pid), { mode: 0o600 });
 }
 
-/** Makes the file in the name of this process. False: a process that runs has made it before. */
+/** Makes the file for this process. @returns false if a running process has made it before */
 export function claimPid(path: string): boolean {
-  // It must never be there and empty.
+  // The file must never exist and be empty.
   const draft = `${path}.${process.pid}`;
   writePid(draft, process.pid);
   try {
@@ -51,7 +51,7 @@ export function claimPid(path: string): boolean {
   }
 }
 
-/** The id of the process that the file names, if it is still running. */
+/** The id of the process in the file, if it is still running. */
 export function livePid(path: string): number | undefined {
   let entry: Entry;
   try {
@@ -63,7 +63,7 @@ export function livePid(path: string): number | undefined {
   return Number.isInteger(pid) && pid > 1 && started !== "" && startTime(pid) === started ? pid : undefined;
 }
 
-/** Whether the file names that process, be it running or not. @throws a system error when the file cannot be read */
+/** Whether the file contains that process, running or not. @throws a system error when the file cannot be read */
 export function namesPid(path: string, pid: number): boolean {
   return existsSync(path) && readFileSync(path, "utf8").startsWith(`{"pid":${pid},`);
 }

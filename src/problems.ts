@@ -2,14 +2,14 @@
 const MAX_TEXT = 512;
 
 /**
- * What is wrong on this host and cannot be put right by the router alone, for `weave status`. One line for each key; the part
- * that found a problem clears it when it is over.
+ * Problems of this host that the router cannot repair alone, for `weave status`: one line for each key. The part that reports a
+ * problem clears it when it is over.
  */
 export class Problems {
   readonly #texts = new Map<string, string>();
 
   /**
-   * @param key names the part and the thing, as in `log` or `bridge weave`; a second text for a key replaces the first
+   * @param key the part and the object, as in `log` or `bridge weave`; a second text for a key replaces the first
    * @param text what is wrong, why, and the command that helps
    */
   set(key: string, text: string): void {

@@ -1,6 +1,6 @@
 import { randomBytes, randomInt } from "node:crypto";
 
-/** Randomness as the cores see it: injected, so that a simulation replays from its seed. */
+/** Randomness as the pure parts see it: injected, so that a simulation can be replayed from its seed. */
 export interface Random {
   bytes(count: number): Uint8Array;
   /** A whole number in [0, limit). */

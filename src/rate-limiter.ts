@@ -1,9 +1,9 @@
 import type { Clock } from "#src/clock.js";
 
-/** Sources remembered by a {@link RateLimiter}; past that the least recently used is forgotten. */
+/** Sources that a {@link RateLimiter} remembers; beyond that the least recently used one is dropped. */
 const SOURCES = 4_096;
 
-/** A token bucket for each source: `burst` at once, then `perSecond`. Bounded in memory whatever the sources do. */
+/** A token bucket for each source: `burst` at once, then `perSecond`. Its memory is bounded for any number of sources. */
 export class RateLimiter {
   readonly #clock: Clock;
   readonly #perSecond: number;

@@ -1,4 +1,4 @@
-/** Lets a fixed number of tasks run at once; the others wait for their turn, in order. */
+/** Runs a fixed number of tasks at the same time; the others wait, in order. */
 export class Semaphore {
   readonly #waiting: (() => void)[] = [];
   #free: number;

@@ -1,4 +1,4 @@
-/** What a value may be: read from text (a flag, a variable), or checked as it came from a file. */
+/** The possible values of an option: parsed from text (a flag, a variable), or checked when they come from a file. */
 export interface Shape<T> {
   /** Completes "it must be …": form, unit and range. */
   readonly expected: string;

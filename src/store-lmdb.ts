@@ -4,18 +4,18 @@ import { open } from "lmdb";
 import { errorText, WeaveError } from "#src/errors.js";
 import type { Store } from "#src/store.js";
 
-/** Format of the stored values. A newer one on disk is refused: an older program would misread it. */
+/** Format of the stored values. A newer one on disk is rejected: an older program would misread it. */
 const FORMAT = 1;
 /** Address space that the file may grow to; our state is far below a megabyte. */
 const MAP_BYTES = 64 << 20;
 
-/** In LMDB's meta pages, the first two of the file: what they are, and the size of a page (MDB_meta in mdb.c). */
+/** In LMDB's meta pages, the first two of the file: the magic number, and the size of a page (MDB_meta in mdb.c). */
 const MAGIC = 0xbeefc0de;
 const MAGIC_AT = 24;
 const PAGE_SIZE_AT = 48;
 const META_BYTES = 64;
 
-/** LMDB trusts its file and crashes on one that is none: look before it does. */
+/** Checks a file before LMDB opens it: LMDB trusts its file, and crashes on any other. */
 function looksLikeLmdb(path: string): boolean {
   if (!existsSync(path) || statSync(path).size === 0) return true;
   const fd = openSync(path, "r");
@@ -51,7 +51,7 @@ export function lmdbStore(path: string): Store {
   };
   const db = wrap("open", () => {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    if (!looksLikeLmdb(path)) throw new Error("it is damaged, or no database of ours");
+    if (!looksLikeLmdb(path)) throw new Error("it is damaged, or not a database of weave");
     return open<unknown, string>({ path, noSubdir: true, mapSize: MAP_BYTES, maxReaders: 16, compression: false });
   });
   wrap("read", () => {
@@ -59,7 +59,7 @@ export function lmdbStore(path: string): Store {
     if (format === undefined) db.putSync("format", FORMAT);
     else if (format !== FORMAT) {
       throw new WeaveError("WEAVE_STORE", `mismatched version of the database ${path}: ${format}, expected ${FORMAT}`, {
-        next: "Run the version of weave that wrote it, or 'weave reset' to start anew.",
+        next: "Run the version of weave that wrote it, or 'weave reset' to start as a new peer.",
       });
     }
   });

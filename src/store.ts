@@ -2,8 +2,8 @@ import type { ZodMiniType } from "zod/mini";
 import { WeaveError } from "#src/errors.js";
 
 /**
- * What a peer must still know after a power cut. Values are plain data. When `put` or `remove` returns, the change is on
- * disk: persist first, then tell.
+ * Data that a peer must still have after a power cut. Values are plain data. When `put` or `remove` returns, the change is on
+ * disk: persist first, then announce.
  */
 export interface Store {
   get(key: string): unknown;
@@ -32,15 +32,15 @@ export function memoryStore(contents: Map<string, unknown> = new Map()): Store {
 /**
  * Reads a value and checks it; undefined where there is none.
  *
- * @param next what helps when it is damaged
- * @throws WEAVE_STORE when what is stored is not of the given shape
+ * @param next the remedy when it is damaged
+ * @throws WEAVE_STORE when the stored value does not have the shape
  */
 export function readStored<T>(store: Store, key: string, shape: ZodMiniType<T>, next: string): T | undefined {
   const value = store.get(key);
   return value === undefined ? undefined : checkStored(key, value, shape, next);
 }
 
-/** Checks a value that was read. @throws WEAVE_STORE when it is not of the given shape */
+/** Checks a value that was read. @throws WEAVE_STORE when it does not have the shape */
 export function checkStored<T>(key: string, value: unknown, shape: ZodMiniType<T>, next: string): T {
   const parsed = shape.safeParse(value);
   if (parsed.success) return parsed.data;

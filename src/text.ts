@@ -1,9 +1,9 @@
 import type { Hash } from "node:crypto";
 
-/** By code units: the same on every host, whatever its language. */
+/** Compares by code units: the same on every host, in any locale. */
 export const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
-/** 132 bits of a hash in 22 characters: nobody makes two alike by chance. */
+/** 132 bits of a hash in 22 characters: a collision by chance is impossible in practice. */
 export const shortHash = (hash: Hash): string => hash.digest("base64url").slice(0, 22);
 
 /** Bytes to lower-case hexadecimal. */

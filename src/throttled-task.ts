@@ -1,8 +1,8 @@
 import type { Clock, Timer } from "#src/clock.js";
 
 /**
- * Runs a task at once when it is asked for after a pause, and at most once an interval when it is asked for often. The
- * interval grows with what the task costs, so that it never takes more than a tenth of the time.
+ * A task that runs at once when it is requested after a pause, and at most once in an interval when it is requested often; the
+ * last request is never lost. The interval grows with the duration of the task, which takes at most a tenth of the time.
  */
 export class ThrottledTask {
   readonly #clock: Clock;

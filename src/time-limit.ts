@@ -1,5 +1,5 @@
 /**
- * Waits for `work`, but no longer than `ms`. Never rejects: a failure of work that is being given up is of no more use.
+ * Waits for `work`, at most for `ms`. Never rejects: the failure of abandoned work is ignored.
  *
  * @returns false when the time was over first
  */

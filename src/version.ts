@@ -1,2 +1,2 @@
-/** Of this tree; kept equal to package.json by a test. */
+/** The version of weave: a test keeps it equal to package.json. */
 export const VERSION = "0.1.0";

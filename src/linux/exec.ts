@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { systemCode, WeaveError } from "#src/errors.js";
 
-/** Longer than any `ip` or `nft` call on a loaded host; a tool that hangs must not hang us. */
+/** Longer than any `ip` or `nft` call on a loaded host: a tool that hangs must not block the router. */
 const TIMEOUT_MS = 20_000;
 const MAX_OUTPUT = 16 << 20;
 
@@ -12,7 +12,7 @@ export interface RunOptions {
   readonly netns?: string;
 }
 
-/** A host tool ended with an error. `stderr` tells why. */
+/** A host tool ended with an error. `stderr` contains the reason. */
 export class CommandError extends WeaveError {
   readonly stderr: string;
 
@@ -29,7 +29,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   nsenter: "util-linux",
 };
 
-/** How BusyBox answers arguments that its small versions of the tools do not know. */
+/** The start of BusyBox's answer to arguments that its versions of the tools lack. */
 const BUSYBOX = /^BusyBox v\d/m;
 
 /**
@@ -55,7 +55,7 @@ export function run(tool: string, args: readonly string[], options: RunOptions =
         reject(new CommandError([tool, ...args].join(" ").slice(0, 200), stderr.trim() || error.message));
       },
     );
-    // A tool that ends before it has read all closes the pipe: its exit status tells.
+    // A tool that ends before it has read everything closes the pipe: its exit status is the result.
     child.stdin?.on("error", () => {});
     child.stdin?.end(options.input ?? "");
   });
@@ -68,7 +68,7 @@ function missing(tool: string, what: string): WeaveError {
   });
 }
 
-/** Whether a tool is on the host and may be run, looked for where root's tools are. */
+/** Whether an executable tool is on the host, also in the folders of root's tools. */
 export function hasTool(tool: string): boolean {
   const path = `${process.env.PATH ?? ""}:/usr/sbin:/sbin:/usr/bin:/bin`;
   return path.split(":").some((folder) => folder !== "" && isExecutable(`${folder}/${tool}`));

@@ -1,15 +1,15 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 
-/** Mixed in so that a name does not give the machine's identifier away. */
+/** Hashed with the identifier, so that a name does not disclose it. */
 const SALT = "weave-name";
 
 const MACHINE_IDS = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
 const PRODUCT_IDS = ["/sys/class/dmi/id/product_uuid", "/sys/hypervisor/uuid"];
 
 /**
- * Six bytes that are the same at every start of this machine: a hash of what the system and the hypervisor call it.
- * Undefined where nothing does.
+ * Six bytes that are the same at each start of this machine: a hash of its identifiers from the system and the hypervisor.
+ * Undefined where it has none.
  */
 export function machineIdBytes(root = ""): Uint8Array | undefined {
   const ids = [MACHINE_IDS, PRODUCT_IDS].map((paths) => firstContents(paths.map((path) => root + path)));
@@ -23,7 +23,7 @@ function firstContents(paths: readonly string[]): string {
       const contents = readFileSync(path, "utf8");
       if (contents.trim() !== "") return contents;
     } catch {
-      // The next one may be there.
+      // The next file may exist.
     }
   }
   return "";

@@ -6,15 +6,15 @@ import { run } from "#src/linux/exec.js";
 /**
  * Whether this host's firewall needs connection tracking for our own datagrams.
  *
- * Untracked, they cost no entry of a table that may be full, and no stale translation sticks to them. But rules that accept
- * what is `established` then drop every answer (measured: UDP is dead on a host that accepts nothing else), and rules that rewrite our
- * source address do not apply. So datagrams stay tracked wherever rules of others could judge by it: each packet that we
- * send or receive passes these chains.
+ * Untracked, they take no entry of a table that may be full, and no stale translation applies to them. But rules that accept
+ * `established` packets then drop every answer (measured: UDP does not pass at all on a host that accepts nothing else), and
+ * rules that rewrite our source address do not apply. So datagrams stay tracked if rules of other programs in these hooks could
+ * depend on it: each packet that we send or receive passes them.
  */
 const JUDGING_HOOKS = ["prerouting", "input", "output"];
-/** Chains before it see packets before connection tracking does (netfilter, NF_IP_PRI_CONNTRACK). */
+/** Chains of lower priority run before connection tracking (netfilter, NF_IP_PRI_CONNTRACK). */
 const CONNTRACK_PRIORITY = -200;
-/** A ruleset with more chains than this is not looked through every 10 s: some of them will judge. */
+/** A ruleset with more chains is not examined every 10 s: some of them will depend on tracking. */
 const MAX_CHAINS = 12;
 /** Our own chains. */
 const OURS = /\bWEAVE(-[A-Z]+)?\b/;
@@ -30,7 +30,7 @@ const baseChain = z.object({
 });
 type BaseChain = z.infer<typeof baseChain>;
 
-/** Why our datagrams must stay tracked, by what nft lists (also the rules of an iptables that is built upon it); undefined when nobody needs it. */
+/** Why our datagrams must stay tracked, according to nft (which lists the rules of its iptables, too); undefined if no rule needs it. */
 export async function nftTrackingNeeded(): Promise<string | undefined> {
   try {
     const chains = judgingChains(JSON.parse(await run("nft", ["--json", "list", "chains"])));
@@ -43,7 +43,7 @@ export async function nftTrackingNeeded(): Promise<string | undefined> {
     }
     return legacyTables();
   } catch (error) {
-    return `the rules of this host cannot be looked at: ${errorText(error)}`;
+    return `the rules of this host cannot be listed: ${errorText(error)}`;
   }
 }
 
@@ -63,11 +63,11 @@ export async function iptablesTrackingNeeded(): Promise<string | undefined> {
     }
     return undefined;
   } catch (error) {
-    return `the rules of this host cannot be looked at: ${errorText(error)}`;
+    return `the rules of this host cannot be listed: ${errorText(error)}`;
   }
 }
 
-/** Of what `nft --json list chains` prints, the chains of others that our datagrams pass after they would have been tracked. */
+/** The chains of other programs that our datagrams pass after connection tracking. @param listed the output of `nft --json list chains` */
 export function judgingChains(listed: { readonly nftables: readonly { readonly chain?: unknown }[] }): BaseChain[] {
   return listed.nftables
     .flatMap(({ chain }) => {
@@ -81,8 +81,9 @@ export function judgingChains(listed: { readonly nftables: readonly { readonly c
 }
 
 /**
- * Whether a chain could judge by tracking. A filter may, as soon as it has any rule: what it jumps to is not looked at. Of
- * address translation, rules that name a source are for others: Docker's name the subnets of containers.
+ * Why a chain could depend on tracking; undefined if it does not. A filter chain may as soon as it has any rule, because the
+ * chains that it jumps to are not examined. In a chain of address translation, rules that name a source address are for other
+ * packets: Docker's name the subnets of containers.
  *
  * @param lines of rules, among others
  */
@@ -105,7 +106,7 @@ export function judgement(
   return judging === undefined ? undefined : `${where} has rules: ${judging.slice(0, 100)}`;
 }
 
-/** Rules of an iptables of the old kind are not shown by nft; the kernel says which tables there are. */
+/** nft does not list the rules of the legacy iptables; the kernel lists its tables. */
 function legacyTables(): string | undefined {
   let names: string[];
   try {

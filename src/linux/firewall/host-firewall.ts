@@ -4,11 +4,11 @@ import { iptablesFirewall } from "#src/linux/firewall/iptables.js";
 import { nftFirewall } from "#src/linux/firewall/nft.js";
 
 /**
- * By `nft` where the host has it, else by its own iptables; undefined without either.
+ * The firewall of this host: by `nft` if it is installed, else by iptables; undefined without either.
  *
- * Next to Docker both: it has a rule that drops what is forwarded, in iptables, which no rule elsewhere can overrule. With
- * br_netfilter, which it loads, that is also every frame from one port of a bridge to another. So what is refused and what is
- * masqueraded is in a table of ours, and what must pass is in iptables too.
+ * Next to Docker both: Docker has an iptables rule that drops forwarded packets, which no rule elsewhere can override. With
+ * br_netfilter, which Docker loads, that includes each frame from one port of a bridge to another. So the rules that drop and
+ * masquerade are in a table of ours, and the rules that accept are in iptables, too.
  */
 export function hostFirewall(docker: boolean): Firewall | undefined {
   const iptables = hasTool("iptables-restore");
@@ -25,7 +25,7 @@ function both(a: Firewall, b: Firewall): Firewall {
     async intact() {
       return (await Promise.all([a.intact(), b.intact()])).every((each) => each);
     },
-    // It shows the rules of iptables, too.
+    // nft lists the rules of iptables, too.
     trackingNeeded: () => a.trackingNeeded(),
     async remove() {
       await Promise.all([a.remove(), b.remove()]);

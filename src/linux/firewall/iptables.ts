@@ -10,7 +10,7 @@ const FILTER = [
   ["filter", "FORWARD", "WEAVE-EXPOSE"],
 ] as const;
 const JUMPS = { "accept-only": FILTER, full: [...FILTER, ["nat", "POSTROUTING", "WEAVE"] as const] } as const;
-/** Only where datagrams are not to be tracked: not every kernel has the table `raw`. */
+/** Only for untracked datagrams: not every kernel has the table `raw`. */
 const UNTRACKED = [
   ["raw", "PREROUTING", "WEAVE-UNTRACKED"],
   ["raw", "OUTPUT", "WEAVE-UNTRACKED"],
@@ -27,7 +27,7 @@ export function iptablesFirewall(ruleSet: RuleSet): Firewall {
       () => false,
     );
   let made: string | undefined;
-  /** Our chains, and whether the jumps to them are there. */
+  /** Our chains, and whether the jumps to them exist. */
   const list = async (): Promise<string> => {
     const parts = await Promise.all(
       jumps.map(async ([table, from, to]) => [
@@ -37,7 +37,7 @@ export function iptablesFirewall(ruleSet: RuleSet): Firewall {
     );
     return parts.flat().join("\n");
   };
-  /** Takes away jumps and the chains that they go to; those that are not there are no error. */
+  /** Removes jumps and their chains; missing ones are no error. */
   const take = async (chains: readonly Jump[]): Promise<void> => {
     for (const [table, from, to] of chains) while (await succeeds(["-t", table, "-D", from, "-j", to]));
     for (const [table, , to] of chains) {
@@ -68,21 +68,21 @@ export function iptablesRules(state: FirewallState, ruleSet: RuleSet): string {
   const { bridge, hostPorts, meshPort, exposed, dockerBridge, notDocker } = state;
   const full = ruleSet === "full";
   const docker = dockerBridge === undefined ? [] : [dockerBridge, "br-+", "docker_gwbridge"];
-  // A pattern has no exceptions: what it must not hit leaves the chain before. No rule that follows is for these.
+  // A pattern has no exceptions: packets of the interfaces that it must not match leave the chain before it.
   const spared = docker.length === 0 ? [] : notDocker;
   const udp = meshUdpPorts(meshPort);
   const local = hostPorts.map((port) => `! -i lo -d 127.0.0.0/8 -p tcp --dport ${port} -j DROP`);
-  // A container must neither speak as a peer nor steer the router, on whichever bridge of this host or of another it is.
+  // A container must not act as a peer, nor control the router, on any bridge of this host or of another one.
   const closed = [bridge, ...docker].flatMap((name) => [
     ...new Set([...hostPorts, meshPort].map((port) => `-i ${name} -p tcp --dport ${port} -j DROP`)),
     `-i ${name} -p udp --dport ${udp.first}:${udp.last} -j DROP`,
   ]);
-  // The same by way of another host: masqueraded, a container would look like this host. Frames inside the bridge pass.
+  // The same towards other hosts: masqueraded, a container would look like this host. Frames inside the bridge pass.
   const beyond = [
     `-i ${bridge} ! -o ${bridge} -p tcp --dport ${meshPort} -j DROP`,
     `-i ${bridge} ! -o ${bridge} -p udp --dport ${udp.first}:${udp.last} -j DROP`,
   ];
-  // Containers ask weaveDNS at the address of Docker's bridge, from whichever bridge they are on.
+  // Containers on any bridge query weaveDNS at the address of Docker's bridge.
   const dns = docker.flatMap((name) =>
     ["udp", "tcp"].map((protocol) => `-i ${name} -p ${protocol} --dport 53 -j ACCEPT`),
   );
@@ -123,7 +123,7 @@ export function iptablesRules(state: FirewallState, ruleSet: RuleSet): string {
   ].join("\n");
 }
 
-/** Before connection tracking sees them. What is only passed on, to a virtual machine say, is tracked. */
+/** Before connection tracking. Forwarded datagrams, to a virtual machine for instance, are tracked. */
 const untrackedRules = (port: number): string[] => [
   "*raw",
   ":WEAVE-UNTRACKED - [0:0]",

@@ -34,7 +34,7 @@ export function nftFirewall(): Firewall {
   };
 }
 
-/** Before connection tracking sees them. What is only passed on, to a virtual machine say, is tracked. */
+/** Before connection tracking. Forwarded datagrams, to a virtual machine for instance, are tracked. */
 const untrackedChains = (port: number): string => `  chain prerouting {
     type filter hook prerouting priority -300; policy accept;
     udp dport ${port} fib daddr type local notrack
@@ -45,7 +45,7 @@ const untrackedChains = (port: number): string => `  chain prerouting {
   }
 `;
 
-/** Matches what comes from Docker's bridges: its own, those of networks that users make, and its way out. */
+/** Matches packets from Docker's bridges: its default one, those of users' networks, and docker_gwbridge. */
 function fromDocker({ dockerBridge, notDocker }: FirewallState): string[] {
   if (dockerBridge === undefined) return [];
   const except = notDocker.length === 0 ? "" : ` iifname != { ${notDocker.map((name) => `"${name}"`).join(", ")} }`;
@@ -56,16 +56,16 @@ export function nftTable(state: FirewallState): string {
   const { bridge, hostPorts, meshPort, exposed, untracked } = state;
   const docker = fromDocker(state);
   const { first, last } = meshUdpPorts(meshPort);
-  // A range of one port is none to nft.
+  // nft rejects a range of one port.
   const udp = first === last ? `${first}` : `${first}-${last}`;
   const set = (ports: readonly number[]) => `{ ${[...new Set(ports)].join(", ")} }`;
   const local = hostPorts.length === 0 ? [] : [`ip daddr 127.0.0.0/8 tcp dport ${set(hostPorts)} iifname != "lo" drop`];
-  // A container must neither speak as a peer nor steer the router, on whichever bridge of this host or of another it is.
+  // A container must not act as a peer, nor control the router, on any bridge of this host or of another one.
   const closed = [`iifname "${bridge}"`, ...docker].flatMap((from) => [
     `${from} tcp dport ${set([...hostPorts, meshPort])} drop`,
     `${from} udp dport ${udp} drop`,
   ]);
-  // The same by way of another host: masqueraded, a container would look like this host. Frames inside the bridge pass.
+  // The same towards other hosts: masqueraded, a container would look like this host. Frames inside the bridge pass.
   const beyond = [
     `iifname "${bridge}" oifname != "${bridge}" tcp dport ${meshPort} drop`,
     `iifname "${bridge}" oifname != "${bridge}" udp dport ${udp} drop`,

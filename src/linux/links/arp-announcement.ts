@@ -5,7 +5,7 @@ const ETHERTYPE_ARP = 0x0806;
 const ETHERTYPE_IPV4 = 0x0800;
 
 /**
- * An ARP announcement (RFC 5227, section 3): whoever knows another MAC for the address takes this one.
+ * An ARP announcement (RFC 5227, section 3): hosts that have another MAC for the address replace it.
  *
  * @param address dotted quad
  */
@@ -23,7 +23,7 @@ export function arpAnnouncement(address: string, mac: string): Uint8Array {
   return frame;
 }
 
-/** Announces to all containers of all hosts where an address is now. @throws WEAVE_NATIVE */
+/** Announces the MAC of an address to all containers of all hosts. @throws WEAVE_NATIVE */
 export function announceAddress(bridge: string, address: string, mac: string): void {
   sendFrame(bridge, arpAnnouncement(address, mac));
 }

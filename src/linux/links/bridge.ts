@@ -4,7 +4,7 @@ import { run } from "#src/linux/exec.js";
 import { addressCommands, findLink, ipBatch, type Link, tapMtu } from "#src/linux/links/links.js";
 import type { MacText } from "#src/mac.js";
 
-/** How we know a bridge as ours: `ip link` shows it as the alias. */
+/** Marks a bridge as ours: the alias in `ip link`. */
 const ALIAS = "made by weave";
 
 /** A kernel parameter: its path below /proc/sys, and its value. */
@@ -13,27 +13,27 @@ export interface Sysctl {
   readonly value: string;
 }
 
-/** The bridge `name`, if there is one and it is ours. @throws WEAVE_BRIDGE_FOREIGN when something else has the name */
+/** The bridge `name`, if it exists. @throws WEAVE_BRIDGE_FOREIGN when another interface has the name */
 export async function findBridge(name: string): Promise<Link | undefined> {
   const link = await findLink(name);
   if (link !== undefined) checkOwnBridge(link);
   return link;
 }
 
-/** @throws WEAVE_BRIDGE_FOREIGN when it is no bridge that we made */
+/** @throws WEAVE_BRIDGE_FOREIGN when weave did not make the interface */
 export function checkOwnBridge({ ifname: name, ifalias, linkinfo }: Link): void {
   if (linkinfo?.info_kind === "bridge" && ifalias === ALIAS) return;
   throw new WeaveError("WEAVE_BRIDGE_FOREIGN", `there is an interface ${name} that weave did not make`, {
-    next: `Remove it if nobody needs it ('ip link delete dev ${name}'), or choose another name with --weave-bridge.`,
+    next: `Remove it if it is not needed ('ip link delete dev ${name}'), or choose another name with --weave-bridge.`,
   });
 }
 
 /**
- * Makes the bridge, or brings the one that is there into the wanted state.
+ * Makes the bridge, or brings the existing one into the desired state.
  *
  * @param mac its address: the peer's name
- * @param mtu in bytes: what containers get
- * @returns whether it was made now
+ * @param mtu in bytes: the MTU of containers
+ * @returns whether it did not exist before
  * @throws WEAVE_BRIDGE_FOREIGN
  */
 export async function ensureBridge(name: string, mac: MacText, mtu: number): Promise<boolean> {
@@ -43,7 +43,7 @@ export async function ensureBridge(name: string, mac: MacText, mtu: number): Pro
   return isNew;
 }
 
-/** The `ip` commands that bring the bridge into the wanted state. @param isNew whether it is yet to be made */
+/** The `ip` commands that bring the bridge into the desired state. @param isNew whether it does not exist yet */
 export function bridgeCommands(name: string, mac: string, mtu: number, isNew: boolean): string[] {
   return [
     ...(isNew ? [`link add name ${name} type bridge`, `link set dev ${name} alias "${ALIAS}"`] : []),
@@ -53,7 +53,7 @@ export function bridgeCommands(name: string, mac: string, mtu: number, isNew: bo
   ];
 }
 
-/** No address or route comes from what containers announce. */
+/** The host takes no address or route from router advertisements of containers. */
 export const bridgeSysctls = (name: string): Sysctl[] => [{ path: `net/ipv6/conf/${name}/accept_ra`, value: "0" }];
 
 /** Makes the router's TAP a port of the bridge. */
@@ -74,7 +74,7 @@ export function portCommands(bridge: string, tap: string, mtu: number): string[]
 /** A port of the bridge has no IPv6 address of its own. */
 export const portSysctls = (port: string): Sysctl[] => [{ path: `net/ipv6/conf/${port}/disable_ipv6`, value: "1" }];
 
-/** The ports of the bridge behind which it has lately seen `mac`. A port that is deleted takes its entries with it. */
+/** The ports at which the bridge has recently learned `mac`. The kernel removes the entries of a deleted port. */
 export async function portsOf(bridge: string, mac: MacText): Promise<string[]> {
   const entries = JSON.parse((await run("bridge", ["-json", "fdb", "show", "br", bridge])) || "[]") as {
     mac?: string;

@@ -10,7 +10,7 @@ import {
 import { type Link, tapMtu } from "#src/linux/links/links.js";
 import { HOST_IFNAME_PREFIX } from "#src/linux/netns/veth.js";
 
-/** What the router made on the host, as it must be. */
+/** The interfaces that the router made on the host, in their desired state. */
 export interface ExpectedLinks {
   readonly bridge: string;
   /** Of the bridge. */
@@ -20,11 +20,11 @@ export interface ExpectedLinks {
   readonly tap: string;
 }
 
-/** A difference between what is there and what was made. */
+/** A difference between the interfaces and their desired state. */
 export interface LinkFault {
-  /** The same for the same fault at the next look. */
+  /** The same for the same fault at the next comparison. */
   readonly key: string;
-  /** A sentence about it, for log and status. */
+  /** A sentence for log and status. */
   readonly what: string;
   /** For `ip -batch`, in this order. */
   readonly commands: readonly string[];
@@ -37,8 +37,8 @@ const END = new RegExp(`^(${HOST_IFNAME_PREFIX}pl[0-9a-z]{7}|${ENDPOINT_PREFIX}[
 const NAMED = 5;
 
 /**
- * Compares the host's interfaces with what was made, and says how to put each difference right. A TAP device that is gone is
- * a fault that no command repairs.
+ * Compares the host's interfaces with their desired state, and returns the commands that repair each difference. No command
+ * repairs a TAP device that is gone.
  *
  * @param links all interfaces
  * @param sysctl reads a kernel parameter; undefined where the kernel has none of that name

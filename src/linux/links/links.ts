@@ -1,7 +1,7 @@
 import { parseCidr } from "#src/address.js";
 import { CommandError, type RunOptions, run } from "#src/linux/exec.js";
 
-/** A network interface as `ip -json` shows it; what we use of it. */
+/** A network interface, as far as we use it of the output of `ip -json`. */
 export interface Link {
   readonly ifindex: number;
   readonly ifname: string;
@@ -37,7 +37,7 @@ export async function findLink(name: string, options: RunOptions = {}): Promise<
 }
 
 /**
- * Runs several `ip` commands in one process; the first that fails ends it, or with `force` is passed over.
+ * Runs several `ip` commands in one process. The first failure ends it; with `force` the others run as well.
  *
  * @throws WEAVE_COMMAND_FAILED when one failed
  */
@@ -48,7 +48,7 @@ export async function ipBatch(
   await run("ip", [...(force ? ["-force"] : []), "-batch", "-"], { ...options, input: `${commands.join("\n")}\n` });
 }
 
-/** Deletes an interface; one that is not there is as good as deleted. */
+/** Deletes an interface, if it exists. */
 export async function deleteLink(name: string, options: RunOptions = {}): Promise<void> {
   if ((await findLink(name, options)) !== undefined) await run("ip", ["link", "delete", "dev", name], options);
 }
@@ -60,22 +60,22 @@ export function ipv4Of(link: Link): string[] {
     .map(({ local, prefixlen }) => `${local}/${prefixlen}`);
 }
 
-/** What a TAP device carries at most: 64 KB less the Ethernet header (drivers/net/tun.c). */
+/** The largest MTU of a TAP device: 64 KB less the Ethernet header (drivers/net/tun.c). */
 export const TAP_MAX_MTU = 65_535 - 14;
 
-/** Of the TAP, for a bridge of `mtu`; both in bytes. */
+/** The MTU of the TAP for a bridge of `mtu`; both in bytes. */
 export const tapMtu = (mtu: number): number => Math.min(mtu, TAP_MAX_MTU);
 
 /**
- * The `ip` commands that give an interface which is up an IPv4 address. Where the interface takes larger packets than a TAP,
- * the route to the subnet says so: else the largest would vanish between the two.
+ * The `ip` commands that add an IPv4 address to an interface which is up. If the interface takes larger packets than a TAP, the
+ * route to the subnet gets a smaller MTU: without it the largest packets would be lost between the two.
  */
 export function addressCommands(cidr: string, device: string, mtu: number): string[] {
   if (mtu <= TAP_MAX_MTU) return [`address replace ${cidr} dev ${device}`];
   return [`address replace ${cidr} dev ${device} noprefixroute`, `route replace ${networkRoute(cidr, device, mtu)}`];
 }
 
-/** The route to an address's network, as the kernel makes it, but for what a TAP carries. */
+/** The route to an address's network, as the kernel makes it, but with the MTU of a TAP. */
 export function networkRoute(cidr: string, device: string, mtu: number): string {
   const { address, subnet } = parseCidr(cidr);
   const limit = mtu <= TAP_MAX_MTU ? "" : ` mtu ${TAP_MAX_MTU}`;

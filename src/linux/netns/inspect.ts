@@ -5,25 +5,25 @@ import { NETNS_FOLDER, type Netns } from "#src/linux/netns/netns.js";
 import { networkFiles } from "#src/linux/netns/proc-net.js";
 import { CONTAINER_IFNAME, hostIfname } from "#src/linux/netns/veth.js";
 
-/** A namespace that is on the bridge, and what it has there. */
+/** A namespace that is attached to the bridge, with its addresses. */
 export interface AttachedNetns extends OwnedNetns {
   /** In CIDR notation. */
   readonly addresses: readonly string[];
 }
 
-/** A network namespace, and whose it is. */
+/** A network namespace, with its container. */
 export interface OwnedNetns {
   readonly netns: Netns;
-  /** Full id, where a process of a Docker container is in it. */
+  /** The full id, if a process of a Docker container uses it. */
   readonly container: string | undefined;
 }
 
-/** Names of the host ends that are there now: a namespace that ends takes its own with it. */
+/** Names of all interfaces of the host. The host end of a namespace disappears with the namespace. */
 export async function interfaceNames(): Promise<Set<string>> {
   return new Set((await listLinks()).map(({ ifname }) => ifname));
 }
 
-/** All namespaces of this host that are attached. Those that nobody names and no process is in cannot be found. */
+/** All attached namespaces of this host. Namespaces with neither a name nor a process are not found. */
 export async function attachedNamespaces(): Promise<AttachedNetns[]> {
   const outside = await interfaceNames();
   const found: AttachedNetns[] = [];
@@ -42,7 +42,7 @@ export interface BridgeInterface {
   readonly addresses: readonly string[];
 }
 
-/** What a namespace has on the bridge by attaching; undefined when it is not attached, or has just ended. */
+/** The interface that attaches a namespace to the bridge; undefined if it is not attached, or has just ended. */
 export async function inspectNamespace(netns: Netns): Promise<BridgeInterface | undefined> {
   const link = await findLink(CONTAINER_IFNAME, { netns: netns.path }).catch(() => undefined);
   return link === undefined ? undefined : { mac: link.address, addresses: ipv4Of(link) };
@@ -61,14 +61,14 @@ export async function bridgeInterfacesIn(netns: Netns, ports: readonly Link[]): 
       ports.some((port) =>
         ifname === CONTAINER_IFNAME
           ? port.ifname === hostIfname(netns)
-          : // Indexes are each namespace's own: other pairs may have the same two.
+          : // Each namespace counts its own indexes: other pairs may have the same two.
             port.ifname.startsWith(ENDPOINT_PREFIX) && port.ifindex === link_index && port.link_index === ifindex,
       ),
     )
     .map((link) => ({ mac: link.address, addresses: ipv4Of(link) }));
 }
 
-/** Hundreds are looked into when a router starts: files tell as much as a process inside would, and in no time. */
+/** Reads files of /proc where possible: a starting router inspects hundreds of namespaces, and a process in each takes long. */
 async function addressesIn(netns: Netns): Promise<readonly string[] | undefined> {
   const pid = /^\/proc\/(\d+)\/ns\/net$/.exec(netns.path)?.[1];
   if (pid === undefined) return (await inspectNamespace(netns))?.addresses;
@@ -80,7 +80,7 @@ async function addressesIn(netns: Netns): Promise<readonly string[] | undefined>
   }
 }
 
-/** Every network namespace that has a name or a process, once; without the host's own. */
+/** All network namespaces with a name or a process, each once, without the host's own. */
 export function listNamespaces(): OwnedNetns[] {
   const found = new Map<number, OwnedNetns>();
   const look = (path: string, pid?: string) => {

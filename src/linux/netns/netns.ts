@@ -1,7 +1,7 @@
 import { existsSync, statfsSync, statSync } from "node:fs";
 import { WeaveError } from "#src/errors.js";
 
-/** A network namespace to attach: where it is, and its inode, which is its identity. */
+/** A network namespace: a path to it, and its inode, which is its identity. */
 export interface Netns {
   readonly path: string;
   readonly inode: number;
@@ -11,13 +11,13 @@ export interface Netns {
 const NSFS_MAGIC = 0x6e73_6673;
 const NAMESPACES_HINT = "'ip netns list' shows the named ones; 'lsns -t net' all that processes use.";
 
-/** Where `ip netns` keeps them. */
+/** The folder of `ip netns`. */
 export const NETNS_FOLDER = "/run/netns";
 
-/** Under which IPAM knows what a namespace holds: short enough for the columns of `weave ps`. */
+/** The ident of a namespace in IPAM: short enough for the columns of `weave ps`. */
 export const netnsIdent = ({ inode }: Pick<Netns, "inode">): string => `ns${inode.toString(16)}`;
 
-/** The namespace's inode from {@link netnsIdent}; undefined for the id of something else. */
+/** The namespace's inode from {@link netnsIdent}; undefined for any other ident. */
 export function inodeOfIdent(ident: string): number | undefined {
   return /^ns[0-9a-f]{1,12}$/.test(ident) ? Number.parseInt(ident.slice(2), 16) : undefined;
 }
@@ -26,7 +26,7 @@ export function inodeOfIdent(ident: string): number | undefined {
 export const isNetnsText = (text: string): boolean => text.startsWith("netns:") || text.startsWith("/");
 
 /**
- * Finds a network namespace by what a user types: `netns:NAME` (of `ip netns`), a path, or the id of a process in it.
+ * Finds a network namespace by the text of a user: `netns:NAME` (of `ip netns`), a path, or the id of a process in it.
  *
  * @throws WEAVE_NAMESPACE when there is none, or when it is the host's own
  */

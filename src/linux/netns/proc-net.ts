@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 
-/** What /proc/PID/net says of the network namespace of a process (proc(5)), without entering it. */
+/** The network namespace of a process, read from /proc/PID/net (proc(5)) without entering it. */
 export interface NetworkFiles {
   /** IPv4 addresses of an interface, in CIDR notation; undefined where there is no such interface. */
   addressesOf(device: string): string[] | undefined;
@@ -18,7 +18,7 @@ export function networkFiles(pid: number): NetworkFiles {
 }
 
 /**
- * Joins two files: fib_trie knows all local addresses, but not whose; route knows the network of each device.
+ * Joins two files: fib_trie lists all local addresses, without their devices; route lists the network of each device.
  *
  * @param trie of /proc/net/fib_trie
  * @param routes of /proc/net/route: addresses in hexadecimal, in the machine's byte order

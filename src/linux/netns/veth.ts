@@ -6,31 +6,31 @@ import { addressCommands, deleteLink, findLink, ipBatch, ipv4Of } from "#src/lin
 import type { Netns } from "#src/linux/netns/netns.js";
 import { macText } from "#src/mac.js";
 
-/** The interface's name inside a container, as in the original. */
+/** The interface's name inside a container; the same as in Weave Net. */
 export const CONTAINER_IFNAME = "ethwe";
-/** Host ends begin with this: `reset` finds them by it. */
+/** The start of the names of host ends: `reset` finds them by it. */
 export const HOST_IFNAME_PREFIX = "vethwe";
 
 export interface AttachOptions {
   readonly bridge: string;
-  /** Of the bridge, in bytes, where it is known to be there: it is looked up otherwise. */
+  /** The MTU of the bridge, in bytes, if the caller knows it; else it is looked up. */
   readonly mtu?: number;
   /** In CIDR notation. */
   readonly addresses: readonly string[];
-  /** Send all multicast into the overlay, unless another route is there. */
+  /** Route all multicast into the overlay. */
   readonly multicastRoute: boolean;
 }
 
-/** Name of the host end for a namespace: its inode is as good as a container's id, and fits in what the kernel allows. */
+/** The name of the host end for a namespace: from its inode, which is unique and fits into the kernel's 15 characters. */
 export function hostIfname({ inode }: Pick<Netns, "inode">): string {
   return `${HOST_IFNAME_PREFIX}pl${(inode % 36 ** 7).toString(36).padStart(7, "0")}`;
 }
 
 /**
- * Gives a network namespace an interface on the bridge, and addresses. Repeating it changes nothing; other addresses are
+ * Adds an interface on the bridge to a network namespace, with addresses. Repeating it changes nothing; other addresses are
  * added to the same interface.
  *
- * @throws WEAVE_ATTACH, WEAVE_COMMAND_FAILED; then nothing is left behind
+ * @throws WEAVE_ATTACH, WEAVE_COMMAND_FAILED; then nothing remains
  */
 export async function attachNamespace(netns: Netns, options: AttachOptions): Promise<void> {
   const mtu = options.mtu ?? (await mtuOf(options.bridge));
@@ -41,13 +41,13 @@ export async function attachNamespace(netns: Netns, options: AttachOptions): Pro
   const script = [
     ...options.addresses.flatMap((cidr) => addressCommands(cidr, CONTAINER_IFNAME, mtu)),
     ...(options.multicastRoute ? [`route replace 224.0.0.0/4 dev ${CONTAINER_IFNAME}`] : []),
-    // The address that it has: so the kernel says to all where its IP addresses now are (arp_notify).
+    // The address that it has already: this makes the kernel announce its IP addresses (arp_notify).
     `link set dev ${CONTAINER_IFNAME} address ${mac}`,
-    // The last: a container's program may be waiting for it (docker/wait/wait.c).
+    // The last step: a container's program may be waiting for this flag (docker/wait/wait.c).
     `link set dev ${CONTAINER_IFNAME} dynamic on`,
   ];
   try {
-    // Up by itself, before the rest: a bridge takes a moment until it forwards for a new port.
+    // Up in a step of its own, before the rest: a bridge does not forward for a new port at once.
     await run(
       "sh",
       ["-c", `ip link set dev ${CONTAINER_IFNAME} up; ${arpSettingsScript(CONTAINER_IFNAME)}; exec ip -batch -`],
@@ -69,8 +69,8 @@ async function mtuOf(name: string): Promise<number> {
 }
 
 /**
- * Shell that has an interface say at once where its addresses are, and find out soon when a neighbour's has moved: as the
- * original. To be run in its namespace.
+ * A shell script, for the namespace of an interface, that makes the kernel announce its addresses at once and detect soon that
+ * another host's has moved. The same settings as in Weave Net.
  */
 export function arpSettingsScript(device: string): string {
   return [
@@ -95,7 +95,7 @@ async function makePair(
   try {
     await ipBatch([`link add name ${outside} mtu ${mtu} master ${bridge} up type veth peer ${inner}`]);
   } catch (error) {
-    // Both ends are made at once, and go at once: one that is there is the whole.
+    // Both ends are made and deleted together: if one exists, so does the other.
     if (error instanceof CommandError && error.stderr.includes("File exists")) {
       const existing = await findLink(CONTAINER_IFNAME, { netns: netns.path });
       if (existing !== undefined) return { isNew: false, mac: existing.address };
@@ -106,18 +106,18 @@ async function makePair(
   return { isNew: true, mac };
 }
 
-/** Locally administered, and of one host (IEEE 802, 8.2.2). */
+/** Locally administered and unicast (IEEE 802, 8.2.2). */
 function randomMac(): string {
   const bytes = randomBytes(6);
   bytes[0] = (bytes[0] & 0xfc) | 0x02;
   return macText(bytes);
 }
 
-/** Shell: `$1` alone is deleted. Without the setting the kernel would delete the other addresses of its network, too (ip-sysctl.rst). */
+/** A shell script that deletes `$1` alone. Without the setting the kernel would delete the other addresses of its network, too (ip-sysctl.rst). */
 const DELETE_ADDRESS = `{ echo 1 > /proc/sys/net/ipv4/conf/${CONTAINER_IFNAME}/promote_secondaries; } 2>/dev/null
 exec ip address delete "$1" dev ${CONTAINER_IFNAME}`;
 
-/** Takes addresses away, and the interface when none is left. Addresses that are not there are no error. */
+/** Removes addresses, and the interface if none is left. Missing addresses are no error. */
 export async function detachNamespace(netns: Netns, addresses: readonly string[]): Promise<void> {
   const inside = { netns: netns.path };
   const link = await findLink(CONTAINER_IFNAME, inside);

@@ -1,11 +1,11 @@
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 
-/** Two small reads; a path that is too large loses frames until it is noticed. */
+/** Two small reads; a path that became too large loses frames until this detects it. */
 const LOOK_MS = 2_000;
-/** A router of the internet has a million routes. A change beyond these is not noticed. */
+/** An internet router has a million routes. A change beyond these is not detected. */
 const MOST_ROUTE_BYTES = 64 << 10;
 
-/** Notices when the routes of this host (its main table), or the MTU of a device that they use, have changed. */
+/** Detects changes of the routes of this host (its main table), and of the MTU of a device that they use. */
 export class RouteWatch {
   readonly #changed: () => void;
   readonly #timer: NodeJS.Timeout;

@@ -3,17 +3,17 @@ import { WeaveError } from "#src/errors.js";
 import { run } from "#src/linux/exec.js";
 import { findLink } from "#src/linux/links/links.js";
 
-/** How the kernel sends packets to `host`. @throws when there is no route */
+/** The route of packets to `host`. @throws when there is none */
 async function routeTo(host: string): Promise<{ dev?: string; prefsrc?: string } | undefined> {
   return JSON.parse(await run("ip", ["-json", "route", "get", host]))[0];
 }
 
-/** A route as `ip -json route show` has it; what we use of it. */
+/** A route, as far as we use it of the output of `ip -json route show`. */
 interface Route {
   readonly dst?: string;
   readonly dev?: string;
   readonly gateway?: string;
-  /** Our own address in a network that an interface is in. */
+  /** Our own address in the network of an interface. */
   readonly prefsrc?: string;
   readonly nexthops?: readonly { readonly gateway?: string; readonly dev?: string }[];
 }
@@ -53,8 +53,8 @@ export async function sourceTo(host: string): Promise<string | undefined> {
 }
 
 /**
- * A route of this host that a network would clash with, as `a.b.c.d/n`; undefined where there is none. Routes of `bridge`
- * are our own, and the default route is no network. As the original: either contains the other's first address.
+ * A route of this host that a network overlaps, as `a.b.c.d/n`; undefined where there is none. Routes of `bridge`
+ * are our own, and the default route is no network. Two networks overlap if one contains the other's first address.
  */
 export async function overlappingRoute(network: string, bridge: string): Promise<string | undefined> {
   const ours = parseCidr(network);
@@ -67,12 +67,12 @@ export async function overlappingRoute(network: string, bridge: string): Promise
   return undefined;
 }
 
-/** Shorter prefixes are no network of anybody's: two of length 1 replace the default route. */
+/** No real network has a shorter prefix; two of length 1 replace the default route. */
 const SHORTEST_PREFIX = 8;
 
 /**
- * Refuses an address whose network, once it is on `bridge`, would take away what this host reaches by other interfaces: its
- * gateways, its own networks, and `hosts`. A network that has a longer prefix elsewhere stays where it is.
+ * Rejects an address whose network on `bridge` would replace routes to hosts that this host reaches by other interfaces: its
+ * gateways, its own networks, and `hosts`. A network with a longer prefix elsewhere keeps its route.
  *
  * @param hosts IPv4 addresses of other hosts that must stay reachable
  * @throws WEAVE_ADDRESS_INVALID
