@@ -10,8 +10,8 @@ import { readFlags } from "#cli/support/read-flags.js";
 import { ENDPOINT_PREFIX } from "#src/linux/endpoint.js";
 import { hostFirewall } from "#src/linux/firewall/host-firewall.js";
 import { findBridge } from "#src/linux/links/bridge.js";
+import { HOST_IFNAME_PREFIX } from "#src/linux/links/interface-names.js";
 import { deleteLink, listLinks } from "#src/linux/links/links.js";
-import { HOST_IFNAME_PREFIX } from "#src/linux/netns/veth.js";
 import {
   controlSocket,
   databaseFile,

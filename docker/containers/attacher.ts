@@ -9,9 +9,10 @@ import { leaseText, parseLease, parseSubnet, type Subnet } from "#ipam/ring/subn
 import { addressOfCidr } from "#src/address.js";
 import type { AddressArgument } from "#src/address-argument.js";
 import { errorText, WeaveError } from "#src/errors.js";
+import { CONTAINER_IFNAME } from "#src/linux/links/interface-names.js";
 import { findNetns } from "#src/linux/netns/netns.js";
 import { networkFiles } from "#src/linux/netns/proc-net.js";
-import { attachNamespace, CONTAINER_IFNAME } from "#src/linux/netns/veth.js";
+import { attachNamespace } from "#src/linux/netns/veth.js";
 import type { Log } from "#src/log.js";
 
 /** A wait for an address has an end where somebody waits for `docker run`. */

@@ -8,10 +8,11 @@ import type { AddressArgument } from "#src/address-argument.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import { EXPOSED } from "#src/ident.js";
 import { KeyedQueue } from "#src/keyed-queue.js";
+import { CONTAINER_IFNAME } from "#src/linux/links/interface-names.js";
 import { inspectNamespace } from "#src/linux/netns/inspect.js";
 import type { Netns } from "#src/linux/netns/netns.js";
 import { networkFiles } from "#src/linux/netns/proc-net.js";
-import { attachNamespace, CONTAINER_IFNAME, detachNamespace } from "#src/linux/netns/veth.js";
+import { attachNamespace, detachNamespace } from "#src/linux/netns/veth.js";
 import type { Log } from "#src/log.js";
 import { Resources } from "#src/resources.js";
 

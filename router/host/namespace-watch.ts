@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import type { ContainerLifecycle } from "#src/container-lifecycle.js";
 import { errorText } from "#src/errors.js";
+import { HOST_IFNAME_PREFIX, hostIfname } from "#src/linux/links/interface-names.js";
 import { interfaceNames } from "#src/linux/netns/inspect.js";
 import { inodeOfIdent } from "#src/linux/netns/netns.js";
-import { HOST_IFNAME_PREFIX, hostIfname } from "#src/linux/netns/veth.js";
 import type { Log } from "#src/log.js";
 
 /** The kernel reports each interface that ends; in case its report is lost, this is the interval of checks. */

@@ -1,4 +1,4 @@
-/** Links that are cut without a word: two peers, and a third that both reach. */
+/** Links that are cut silently: two peers, and a third that both reach. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Datagrams } from "./datagrams.js";
@@ -27,7 +27,7 @@ class Triangle {
     this.network.connect(this.b, this.relay, this.a);
   }
 
-  /** Drops what goes from one of the two to the other; `both`: and back. */
+  /** Drops packets from one of the two to the other; `both`: and back. */
   cut(protocols: Protocols, both = true): void {
     this.network.drops = (protocol, from, to) =>
       protocols.includes(protocol) &&
@@ -87,7 +87,7 @@ test("a link that is cut both ways, or one way, is routed around in 15 s, and us
       worst = Math.max(worst, gap);
       const what = `${frames ?? "no"} frames, ${both ? "both ways" : "one way"}: ${gap} ms`;
       assert.ok(gap > 0 && gap <= FIND_MS, what);
-      // While it is cut the way is stable.
+      // While it is cut the route is stable.
       assert.equal(await triangle.run(60_000), 0, what);
       triangle.cut([]);
       assert.ok((await triangle.run(90_000)) <= 1_000, `${what}: the way back`);
@@ -125,7 +125,7 @@ test("a link that never passed UDP is routed around in 15 s as well", async () =
   }
 });
 
-test("where UDP alone is lost, frames go by TCP after 12 s; the link is never given up", async () => {
+test("where UDP alone is lost, frames go by TCP after 12 s; the link stays established", async () => {
   const triangle = new Triangle(5);
   await triangle.run(30_000);
   triangle.cut(["udp"]);

@@ -43,7 +43,7 @@ export class Datagrams {
     return this.#network.start(index, { overlay: carriers });
   }
 
-  /** All that uses a path, or a size of it, says so: frames are being sent from this peer to all others. */
+  /** Reports that frames are sent from this peer to all others. */
   frames(from: SimulatedPeer, large: boolean): void {
     for (const [session, { host, carriers }] of this.#sessions)
       if (host === from.host) carriers.onEvent({ event: "frames", session, large });

@@ -7,7 +7,7 @@ import { toHex } from "#src/text.js";
 import { instant, type Network, type SimulatedPeer } from "./network.js";
 import { seededRandom } from "./virtual-time.js";
 
-/** A peer that speaks the protocol and says in it whatever a test wants. It keeps no topology of its own. */
+/** A peer that completes handshakes, and then sends any message that a test chooses. It keeps no topology. */
 export class HostilePeer {
   readonly name: PeerName;
   readonly key: string;
@@ -29,12 +29,12 @@ export class HostilePeer {
     return keyPair(seededRandom(2_000_000 + this.#index).bytes(32));
   }
 
-  /** Connects to a peer. @param clock what it says that its clock shows */
+  /** Connects to a peer. @param clock the wall clock time in its hello */
   join(to: SimulatedPeer, clock = this.#network.clock.wall()): void {
-    void this.#network.dial(`10.1.0.${this.#index}`, `${to.host}:6783`).then((wire) => this.#shakeHands(wire, clock));
+    void this.#network.dial(`10.1.0.${this.#index}`, `${to.host}:6783`).then((wire) => this.#handshake(wire, clock));
   }
 
-  #shakeHands(wire: Wire, clock: number): void {
+  #handshake(wire: Wire, clock: number): void {
     const { clock: time, random } = this.#network;
     const hello = {
       name: this.name,
@@ -64,8 +64,8 @@ export class HostilePeer {
     connection.start();
   }
 
-  /** Says the same to all that it is connected to, or different things to each. */
-  say(...messages: MeshMessage[]): void {
+  /** Sends one message on all its connections, or a different one on each. */
+  send(...messages: MeshMessage[]): void {
     this.#connections.forEach((connection, i) => {
       connection.send(messages[i % messages.length]);
     });

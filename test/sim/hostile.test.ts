@@ -3,17 +3,10 @@ import { test } from "node:test";
 import { MAX_AHEAD_MS } from "#mesh/counter.js";
 import { keyPair } from "#mesh/noise.js";
 import { keyStart, type PeerRecord } from "#mesh/peer.js";
+import { assertConnected } from "./assertions.js";
 import { HostilePeer } from "./hostile-peer.js";
 import { Network, type SimulatedPeer } from "./network.js";
 import { seededRandom } from "./virtual-time.js";
-
-/** All know the same, and have a way for frames to one another. */
-function assertWhole(peers: readonly SimulatedPeer[]): void {
-  for (const { mesh, name } of peers)
-    for (const other of peers)
-      if (other.name !== name) assert.ok(mesh.frameRoutes.unicast(other.name), `${name} has no way to ${other.name}`);
-  assert.equal(new Set(peers.map(({ mesh }) => mesh.digest())).size, 1, "the peers know different topologies");
-}
 
 /** Three peers, full mesh, and a hostile one that is connected to the first two. */
 async function attacked(seed: number): Promise<{ network: Network; peers: SimulatedPeer[]; mallory: HostilePeer }> {
@@ -22,7 +15,7 @@ async function attacked(seed: number): Promise<{ network: Network; peers: Simula
   network.connect(peers[1], peers[0]);
   network.connect(peers[2], peers[0]);
   await network.clock.run(5_000);
-  assertWhole(peers);
+  assertConnected(peers);
   const mallory = new HostilePeer(network, 1);
   for (const peer of peers.slice(0, 2)) mallory.join(peer);
   await network.clock.run(1_000);
@@ -40,45 +33,45 @@ for (const [what, incarnation] of [
   ["the largest number", () => Number.MAX_SAFE_INTEGER],
   ["the largest count", () => 2 ** 48],
   ["just more than a day ahead", (now: number) => now + MAX_AHEAD_MS + 60_000],
-  ["the latest that is believed", (now: number) => now + MAX_AHEAD_MS],
+  ["the latest that is possible", (now: number) => now + MAX_AHEAD_MS],
 ] as const) {
-  test(`a forged record of a victim, its incarnation ${what}, removes nobody`, async () => {
+  test(`a forged record of a victim, its incarnation ${what}, removes no peer`, async () => {
     const { network, peers, mallory } = await attacked(21);
     const victim = peers[2];
     const now = network.clock.wall();
-    mallory.say(mallory.topology(recordOf(victim, { incarnation: incarnation(now) })));
+    mallory.send(mallory.topology(recordOf(victim, { incarnation: incarnation(now) })));
     await network.clock.run(2_000);
-    assertWhole(peers);
+    assertConnected(peers);
     assert.equal(mallory.open, 2, "data has closed a session");
     if (incarnation(now) > now + MAX_AHEAD_MS) assert.ok(peers[0].mesh.status().quarantined > 0, "nothing was counted");
     mallory.leave();
-    // Its restart must not be hurt either.
+    // Its restart must not be affected either.
     network.kill(victim);
     await network.clock.run(3_000);
     const again = network.start(2);
     network.connect(again, peers[0]);
     await network.clock.run(3 * 60_000);
-    assertWhole([peers[0], peers[1], again]);
+    assertConnected([peers[0], peers[1], again]);
   });
 }
 
-test("a victim whose first neighbour lies about the time, and one that heard a lie before others came, both recover", async () => {
+test("a victim whose first neighbour has a false clock, and one that received a forged record first, both recover", async () => {
   const network = new Network(22);
   const [a, victim] = [network.start(0), network.start(1)];
   const mallory = new HostilePeer(network, 1);
   mallory.join(a, 2 ** 48 - 1);
   await network.clock.run(1_000);
-  mallory.say(mallory.topology(recordOf(victim, { incarnation: 2 ** 48 - 10 })));
+  mallory.send(mallory.topology(recordOf(victim, { incarnation: 2 ** 48 - 10 })));
   await network.clock.run(1_000);
   network.connect(victim, a);
   await network.clock.run(60_000);
-  assertWhole([a, victim]);
+  assertConnected([a, victim]);
 });
 
-test("two contents under one version are found out, and all peers agree on one", async () => {
+test("two contents under one version are detected, and all peers agree on one", async () => {
   const { network, peers, mallory } = await attacked(23);
   const own = { name: mallory.name, nickname: "mallory", key: mallory.key, uid: mallory.uid };
-  const says = (to: SimulatedPeer): PeerRecord => ({
+  const recordFor = (to: SimulatedPeer): PeerRecord => ({
     ...own,
     incarnation: network.clock.wall(),
     version: 9,
@@ -92,22 +85,22 @@ test("two contents under one version are found out, and all peers agree on one",
       },
     ],
   });
-  mallory.say(mallory.topology(says(peers[0])), mallory.topology(says(peers[1])));
+  mallory.send(mallory.topology(recordFor(peers[0])), mallory.topology(recordFor(peers[1])));
   await network.clock.run(5 * 60_000);
-  assertWhole(peers);
+  assertConnected(peers);
 });
 
 test("other contents under a version of the victim's own are replaced by it", async () => {
   const { network, peers, mallory } = await attacked(24);
   const { incarnation, version, uid } = peers[2].mesh.status().self;
   for (const forged of [0, 5]) {
-    mallory.say(mallory.topology(recordOf(peers[2], { incarnation, version: version + forged, uid })));
+    mallory.send(mallory.topology(recordOf(peers[2], { incarnation, version: version + forged, uid })));
     await network.clock.run(3 * 60_000);
-    assertWhole(peers);
+    assertConnected(peers);
   }
 });
 
-test("what is relayed passes a bounded number of peers, whatever it says", async () => {
+test("a relayed message passes a bounded number of peers, with any hop count", async () => {
   const network = new Network(25);
   const a = network.start(0);
   const [from, to] = [new HostilePeer(network, 1), new HostilePeer(network, 2)];
@@ -115,8 +108,8 @@ test("what is relayed passes a bounded number of peers, whatever it says", async
   to.join(a);
   await network.clock.run(1_000);
   const message = { channel: "x", from: from.name, hops: 2 ** 48, payload: new Uint8Array(1) };
-  from.say({ kind: "unicast", to: to.name, ...message });
-  from.say({ kind: "broadcast", ...message });
+  from.send({ kind: "unicast", to: to.name, ...message });
+  from.send({ kind: "broadcast", ...message });
   await network.clock.run(1_000);
   const relayed = to.received.filter((each) => each.kind === "unicast" || each.kind === "broadcast");
   assert.deepEqual(
@@ -134,7 +127,7 @@ for (const [how, behindMs, downMs, newKey] of [
   ["a restored disk, a week behind, rebooted at once", 7 * 24 * HOUR_MS, 3_000, false],
   ["a lost disk, two years behind, back after an hour", 730 * 24 * HOUR_MS, HOUR_MS, true],
 ] as const) {
-  test(`a peer without a clock (${how}) gets back in`, async () => {
+  test(`a peer without a clock (${how}) connects again`, async () => {
     const network = new Network(26);
     const peers = [0, 1, 2].map((i) => network.start(i));
     for (const peer of peers.slice(1)) network.connect(peer, peers[0]);
@@ -151,17 +144,17 @@ for (const [how, behindMs, downMs, newKey] of [
       events: { ...silentEvents, incarnation: (incarnation) => void saved.push(incarnation) },
     });
     network.connect(back, peers[0], peers[1]);
-    // Others must first notice that the old one is dead, which takes a minute of silence.
+    // Others must first detect that the old one is dead, which takes a minute of silence.
     await network.clock.run(downMs > 60_000 ? 5_000 : 3 * 60_000);
-    assertWhole([peers[0], peers[1], back]);
-    // A name with another key begins another life: with the same key others show it the old one, which it goes beyond.
+    assertConnected([peers[0], peers[1], back]);
+    // With another key the name begins again; with the same key others send the old record, and it begins a later incarnation.
     if (!newKey) assert.ok((saved.at(-1) ?? 0) > clock.wall() - HOUR_MS, "the later incarnation was not saved");
   });
 }
 
 const silentEvents = { routes() {}, suspended() {}, resumed() {}, forgotten() {}, targets() {} };
 
-test("a peer whose clock is days ahead is told so, at both ends, and gets in once it is right", async () => {
+test("a peer whose clock is days ahead is refused with the reason, at both ends, and connects once it is right", async () => {
   const network = new Network(27);
   const a = network.start(0);
   const ahead = network.start(1, { incarnation: network.clock.wall() + 3 * MAX_AHEAD_MS });
@@ -179,11 +172,11 @@ test("a peer whose clock is days ahead is told so, at both ends, and gets in onc
   const right = network.start(1);
   network.connect(right, a);
   await network.clock.run(30_000);
-  assertWhole([a, right]);
+  assertConnected([a, right]);
   assert.deepEqual(a.mesh.status().refused, []);
 });
 
-test("a target by name is resolved at each attempt: the peer is found where it has moved to, and among several addresses", async () => {
+test("a target by name is resolved at each attempt: the peer is found at a new address, and among several addresses", async () => {
   const network = new Network(28);
   const a = network.start(0, { discovery: false });
   const target = { text: "h1", address: "h1:6783", port: false };
@@ -194,7 +187,7 @@ test("a target by name is resolved at each attempt: the peer is found where it h
   const first = network.start(1, { discovery: false });
   network.names.set("h1", ["10.0.3.3", first.host, "10.0.3.4"]);
   await network.clock.run(60_000);
-  assertWhole([a, first]);
+  assertConnected([a, first]);
   network.kill(first);
   const moved = network.start(300, {
     discovery: false,
@@ -203,10 +196,10 @@ test("a target by name is resolved at each attempt: the peer is found where it h
   });
   network.names.set("h1", [moved.host]);
   await network.clock.run(3 * 60_000);
-  assertWhole([a, moved]);
+  assertConnected([a, moved]);
 });
 
-test("silent strangers from twenty addresses do not keep an honest peer out, nor do a thousand from one", async () => {
+test("silent clients from twenty addresses do not keep an honest peer out, nor do a thousand from one", async () => {
   for (const [sources, perSecond] of [
     [20, 300],
     [1, 1_000],
@@ -224,7 +217,7 @@ test("silent strangers from twenty addresses do not keep an honest peer out, nor
     await network.clock.run(15_000);
     network.connect(honest, hub);
     await network.clock.run(5_000);
-    assertWhole([hub, honest]);
+    assertConnected([hub, honest]);
     flood = false;
     const { refusals, refused } = hub.mesh.status();
     assert.ok(refusals.busy > 0);

@@ -1,35 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Network, type SimulatedPeer } from "./network.js";
+import { assertWhole } from "./assertions.js";
+import { Network } from "./network.js";
 
-/** All peers know the same, reach one another, and a flood from each reaches every other exactly once. */
-function assertWhole(peers: readonly SimulatedPeer[]): void {
-  const digests = new Set(peers.map(({ mesh }) => mesh.digest()));
-  assert.equal(digests.size, 1, "the peers know different topologies");
-  for (const { mesh, name } of peers) {
-    assert.equal(mesh.status().peers.length, peers.length);
-    for (const other of peers)
-      if (other.name !== name) assert.ok(mesh.frameRoutes.unicast(other.name), `${name} has no way to ${other.name}`);
-  }
-  const byName = new Map(peers.map((peer) => [peer.name, peer]));
-  for (const { name } of peers) {
-    const reached = new Map<string, number>();
-    const queue = [name];
-    for (let at = queue.pop(); at !== undefined; at = queue.pop()) {
-      for (const next of byName.get(at)!.mesh.frameRoutes.flood(name)) {
-        reached.set(next, (reached.get(next) ?? 0) + 1);
-        queue.push(next);
-      }
-    }
-    assert.equal(reached.size, peers.length - 1, `a flood from ${name} does not reach all`);
-    assert.ok(
-      [...reached.values()].every((times) => times === 1),
-      `a flood from ${name} reaches somebody twice`,
-    );
-  }
-}
+/** For a channel at a peer that only sends. */
+const idle = { onUnicast() {}, onBroadcast() {}, onGossip: () => undefined, state: () => undefined };
 
-test("three peers given one address each find one another and become a full mesh", async () => {
+test("three peers with one address each find one another and become a full mesh", async () => {
   const network = new Network(1);
   const [a, b, c] = [0, 1, 2].map((i) => network.start(i));
   network.connect(b, a);
@@ -77,7 +54,7 @@ test("a peer that connects to itself gives up for ever, and counts no terminatio
   assert.equal(a.mesh.status().terminations, 0);
 });
 
-test("a second key for a live name is refused with words that name both ends", async () => {
+test("a second key for a name in use is refused with a text that names both ends", async () => {
   const network = new Network(4);
   const a = network.start(0);
   const twin = network.start(1, { name: a.name });
@@ -93,7 +70,7 @@ test("a second key for a live name is refused with words that name both ends", a
   assert.ok(refused.count > 1, "the accepting end shows nothing");
 });
 
-test("a third peer sees both ends of a name collision that it hears of, and keeps the first", async () => {
+test("a third peer shows both ends of a name collision, and keeps the first", async () => {
   const network = new Network(41);
   const [a, b, c] = [network.start(0), network.start(1), network.start(2)];
   network.connect(b, a);
@@ -120,7 +97,7 @@ test("a silent peer is suspended after a minute, forgotten after a quarter of an
   assertWhole([a, b]);
 });
 
-test("a peer that comes back in a new life replaces what was known of the old one", async () => {
+test("a peer that starts again replaces its old record", async () => {
   const network = new Network(6);
   const [a, b, c] = [0, 1, 2].map((i) => network.start(i));
   network.connect(a, b, c);
@@ -132,7 +109,7 @@ test("a peer that comes back in a new life replaces what was known of the old on
   assertWhole([a, b, again]);
 });
 
-test("a partition splits the mesh, and healing joins it again without help", async () => {
+test("a partition splits the mesh, and after it the mesh becomes one again", async () => {
   const network = new Network(7);
   const peers = Array.from({ length: 10 }, (_, i) => network.start(i));
   for (let i = 1; i < 10; i++) network.connect(peers[i], peers[0]);
@@ -170,7 +147,7 @@ test("a wrong password, or one at one end only, is refused in the same words at 
     assert.equal(b.mesh.status().attempts[0].error, expected);
     assert.ok(
       logged.some((line) => line.includes(expected)),
-      "the accepting end does not say it",
+      "the accepting end does not report it",
     );
     assert.equal(a.mesh.status().connections.length, 0);
   }
@@ -195,7 +172,7 @@ test("the connection limit is kept by both ends", async () => {
   assert.equal(refused.filter((error) => error === "Connection limit reached (3)").length, 3);
 });
 
-test("a crowd that arrives at once is asked for cookies, and all get in", async () => {
+test("a crowd that arrives at once must show cookies, and all connect", async () => {
   const network = new Network(13, 20);
   const hub = network.start(0, { discovery: false });
   const crowd = Array.from({ length: 60 }, (_, i) => network.start(i + 1, { discovery: false }));
@@ -205,26 +182,25 @@ test("a crowd that arrives at once is asked for cookies, and all get in", async 
   assert.equal(crowd.filter(({ mesh }) => mesh.status().attempts.length > 0).length, 0);
 });
 
-test("gossip, broadcast and unicast reach their peers, also through one that does not know the channel", async () => {
+test("gossip, broadcast and unicast reach their peers, also through one that does not use the channel", async () => {
   const network = new Network(10);
   const [a, b, c] = [0, 1, 2].map((i) => network.start(i, { discovery: false }));
-  const heard: string[] = [];
+  const received: string[] = [];
   const text = (bytes: Uint8Array) => Buffer.from(bytes).toString();
   const known = new Set<string>();
   const gossiper = {
-    onUnicast: (from: string, payload: Uint8Array) => void heard.push(`unicast ${from} ${text(payload)}`),
-    onBroadcast: (from: string, payload: Uint8Array) => void heard.push(`broadcast ${from} ${text(payload)}`),
+    onUnicast: (from: string, payload: Uint8Array) => void received.push(`unicast ${from} ${text(payload)}`),
+    onBroadcast: (from: string, payload: Uint8Array) => void received.push(`broadcast ${from} ${text(payload)}`),
     onGossip: (_from: string, payload: Uint8Array) => {
       if (known.has(text(payload))) return undefined;
       known.add(text(payload));
-      heard.push(`gossip ${text(payload)}`);
+      received.push(`gossip ${text(payload)}`);
       return payload;
     },
     state: () => undefined,
   };
-  const silent = { onUnicast() {}, onBroadcast() {}, onGossip: () => undefined, state: () => undefined };
   c.mesh.channel("test", gossiper);
-  const channel = a.mesh.channel("test", silent);
+  const channel = a.mesh.channel("test", idle);
   network.connect(a, b);
   network.connect(b, c);
   await network.clock.run(5_000);
@@ -232,7 +208,7 @@ test("gossip, broadcast and unicast reach their peers, also through one that doe
   channel.broadcast(Buffer.from("2"));
   channel.gossip(Buffer.from("3"));
   await network.clock.run(1_000);
-  assert.deepEqual(heard.sort(), [`broadcast ${a.name} 2`, "gossip 3", `unicast ${a.name} 1`]);
+  assert.deepEqual(received.sort(), [`broadcast ${a.name} 2`, "gossip 3", `unicast ${a.name} 1`]);
   assert.equal(channel.unicast("02:00:00:00:99:99", Buffer.from("4")), false);
 });
 
@@ -243,12 +219,7 @@ test("a gossiper that throws closes nothing; it is counted", async () => {
     throw new Error("bad data");
   };
   b.mesh.channel("test", { onUnicast: throws, onBroadcast: throws, onGossip: throws, state: () => undefined });
-  const channel = a.mesh.channel("test", {
-    onUnicast() {},
-    onBroadcast() {},
-    onGossip: () => undefined,
-    state: () => undefined,
-  });
+  const channel = a.mesh.channel("test", idle);
   network.connect(a, b);
   await network.clock.run(1_000);
   channel.broadcast(new Uint8Array(1));

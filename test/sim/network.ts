@@ -34,7 +34,7 @@ class MemoryWire implements Wire {
   readonly remoteAddress: string;
   readonly buffered = 0;
   received = 0;
-  /** When a packet came last, data or acknowledgement. */
+  /** Time of the last packet from the other end, data or acknowledgement. */
   packetAt = 0;
   other!: MemoryWire;
   readonly #network: Network;
@@ -78,7 +78,7 @@ class MemoryWire implements Wire {
     this.close();
   }
 
-  /** As TCP: in order, and what is blocked on its way is sent again, each time after twice as long. */
+  /** As TCP: in order, and a blocked packet is sent again, each time after twice as long. */
   #later(run: () => void): void {
     const { clock, delayMs } = this.#network;
     clock.after(delayMs, () => {
@@ -101,7 +101,7 @@ class MemoryWire implements Wire {
       this.other.packetAt = network.clock.now();
       if (!network.blocked("tcp", this.remoteAddress, this.localAddress)) this.packetAt = network.clock.now();
       const run = this.#waiting.shift()!;
-      // In a partition nothing arrives; the ends find out by their heartbeats.
+      // In a partition nothing arrives; the ends detect it by their heartbeats.
       if (network.connected(this.localAddress, this.remoteAddress)) run();
     }
   }
@@ -117,24 +117,24 @@ export interface SimulatedPeer {
   readonly mesh: Mesh;
   readonly host: string;
   readonly name: PeerName;
-  /** What the mesh told about other peers, in order. */
+  /** Events of the mesh about other peers, in order. */
   readonly seen: string[];
 }
 
-/** Any number of peers in one process, on a virtual clock. The seed decides everything that is left to chance. */
+/** Any number of peers in one process, on a virtual clock. The seed determines all random choices. */
 export class Network {
   readonly clock = new VirtualClock();
   readonly random: Random;
   readonly delayMs: number;
   readonly peers = new Map<string, SimulatedPeer>();
-  /** What the hosts' name servers know. */
+  /** Names that the hosts resolve. */
   readonly names = new Map<string, string[]>();
   bytes = 0;
   messages = 0;
   #port = 40_000;
   #starts = 0;
   #group: (host: string) => number = () => 0;
-  /** What is dropped on its way between hosts, without a word. */
+  /** Whether a packet between two hosts is dropped silently. */
   drops: (protocol: "tcp" | "udp", from: string, to: string) => boolean = () => false;
 
   constructor(seed: number, delayMs = 2) {
@@ -179,11 +179,11 @@ export class Network {
     return peer;
   }
 
-  /** Ends a peer without a word, as a power cut does. */
+  /** Ends a peer without notice, as a power cut does. */
   kill(peer: SimulatedPeer): void {
     this.peers.delete(`${peer.host}:6783`);
     const before = this.#group;
-    // Nothing it still says arrives.
+    // Its last messages do not arrive.
     this.#group = (host) => (host === peer.host ? -1 : before(host));
     peer.mesh.stop();
     this.clock.after(this.delayMs + 1, () => {
@@ -191,7 +191,7 @@ export class Network {
     });
   }
 
-  /** Hosts of different groups cannot hear one another. */
+  /** Hosts of different groups cannot reach one another. */
   partition(group: (index: number) => number): void {
     this.#group = (host) => group(indexOf(host));
   }

@@ -7,7 +7,7 @@ interface Due {
   run: () => void;
 }
 
-/** A clock that stands still until {@link run} moves it: timers fire in order, and in the order they were set. */
+/** A clock that advances only in {@link run}: timers fire in order of time, then in the order of their creation. */
 export class VirtualClock implements Clock {
   #now = 0;
   #order = 0;

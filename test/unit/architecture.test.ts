@@ -12,9 +12,6 @@ const PURE = ["mesh", "ipam", "dns"];
 const IMPURE =
   /\bDate\.now|\bperformance\.now|\bset(?:Timeout|Interval|Immediate)\b|\bMath\.random|\bprocess\.|"node:(?:net|fs|dgram|http|https|tls|dns|os|timers|child_process|worker_threads)/;
 
-/** Sub-folders that still need one another. */
-const ENTANGLED = ["src/linux/"];
-
 const folderOf = (file: string): string => file.split("/")[0];
 
 const sources = new Map(
@@ -79,8 +76,7 @@ test("no sub-folder imports itself by way of others", () => {
   const visit = (folder: string, path: readonly string[]): void => {
     if (path.includes(folder)) assert.fail([...path.slice(path.indexOf(folder)), folder].join(" -> "));
     if (done.has(folder)) return;
-    const exempt = (target: string) => ENTANGLED.some((start) => folder.startsWith(start) && target.startsWith(start));
-    for (const target of siblings(folder)) if (!exempt(target)) visit(target, [...path, folder]);
+    for (const target of siblings(folder)) visit(target, [...path, folder]);
     done.add(folder);
   };
   for (const folder of folders) visit(folder, []);

@@ -7,8 +7,8 @@ import {
   portSysctls,
   type Sysctl,
 } from "#src/linux/links/bridge.js";
+import { HOST_IFNAME_PREFIX } from "#src/linux/links/interface-names.js";
 import { type Link, tapMtu } from "#src/linux/links/links.js";
-import { HOST_IFNAME_PREFIX } from "#src/linux/netns/veth.js";
 
 /** The interfaces that the router made on the host, in their desired state. */
 export interface ExpectedLinks {

@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { ENDPOINT_PREFIX } from "#src/linux/endpoint.js";
+import { CONTAINER_IFNAME, hostIfname } from "#src/linux/links/interface-names.js";
 import { findLink, ipv4Of, type Link, listLinks } from "#src/linux/links/links.js";
 import { NETNS_FOLDER, type Netns } from "#src/linux/netns/netns.js";
 import { networkFiles } from "#src/linux/netns/proc-net.js";
-import { CONTAINER_IFNAME, hostIfname } from "#src/linux/netns/veth.js";
 
 /** A namespace that is attached to the bridge, with its addresses. */
 export interface AttachedNetns extends OwnedNetns {

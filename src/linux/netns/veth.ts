@@ -2,14 +2,10 @@ import { randomBytes } from "node:crypto";
 import { WeaveError } from "#src/errors.js";
 import { CommandError, run } from "#src/linux/exec.js";
 import { findBridge, portSysctls, sysctl } from "#src/linux/links/bridge.js";
+import { CONTAINER_IFNAME, hostIfname } from "#src/linux/links/interface-names.js";
 import { addressCommands, deleteLink, findLink, ipBatch, ipv4Of } from "#src/linux/links/links.js";
 import type { Netns } from "#src/linux/netns/netns.js";
 import { macText } from "#src/mac.js";
-
-/** The interface's name inside a container; the same as in Weave Net. */
-export const CONTAINER_IFNAME = "ethwe";
-/** The start of the names of host ends: `reset` finds them by it. */
-export const HOST_IFNAME_PREFIX = "vethwe";
 
 export interface AttachOptions {
   readonly bridge: string;
@@ -19,11 +15,6 @@ export interface AttachOptions {
   readonly addresses: readonly string[];
   /** Route all multicast into the overlay. */
   readonly multicastRoute: boolean;
-}
-
-/** The name of the host end for a namespace: from its inode, which is unique and fits into the kernel's 15 characters. */
-export function hostIfname({ inode }: Pick<Netns, "inode">): string {
-  return `${HOST_IFNAME_PREFIX}pl${(inode % 36 ** 7).toString(36).padStart(7, "0")}`;
 }
 
 /**

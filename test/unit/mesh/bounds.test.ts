@@ -28,13 +28,13 @@ const record = (i: number, links: number): PeerRecord => ({
   })),
 });
 
-test("successors stay within what the shapes take", () => {
+test("successors stay within the range that the shapes accept", () => {
   assert.equal(successor(1), 2);
   assert.equal(successor(MAX_COUNT), MAX_COUNT);
   assert.equal(successor(Number.MAX_SAFE_INTEGER), MAX_COUNT);
 });
 
-test("the network's time is ours, or the neighbours' where ours is behind; less than half of them cannot move it on", () => {
+test("the network's time is ours, or the neighbours' where ours is behind; fewer than half of them cannot advance it", () => {
   assert.equal(meshTime(100, []), 100);
   assert.equal(meshTime(100, [50]), 100);
   assert.equal(meshTime(100, [500]), 500);
@@ -58,7 +58,7 @@ test("the topology of a thousand peers with two hundred links each is sent whole
   assert.deepEqual(received, records);
 });
 
-test("the largest record that the shapes take fits one message, and so does what it becomes by deltas", () => {
+test("the largest record that the shapes accept fits one message, and so does its result after deltas", () => {
   const largest = record(1, MAX_PEERS);
   const [message, ...more] = topologyMessages([largest], []);
   assert.equal(more.length, 0);
@@ -71,7 +71,7 @@ test("the largest record that the shapes take fits one message, and so does what
   decodeMessage(encodeMessage({ kind: "topology", records: [kept], deltas: [] }));
 });
 
-test("whatever number of peers is made up, summaries and questions have a shape that others take", () => {
+test("summaries and requests have an acceptable shape for any number of invented peers", () => {
   const self = { ...record(0xfff000, 0) };
   const topology = new Topology(self);
   const made = Array.from({ length: 3 * MAX_PEERS }, (_, i) => record(i + 1, 0));
@@ -91,7 +91,7 @@ test("whatever number of peers is made up, summaries and questions have a shape 
   assert.equal(topology.merge([record(0xabcdef, 0)]).news.length, 1);
 });
 
-test("an incarnation that cannot be true is counted, and changes nothing; what was believed before is replaced", () => {
+test("an impossible incarnation is counted and changes nothing; one that was accepted before is replaced", () => {
   let latest = 10 * MAX_AHEAD_MS;
   const topology = new Topology({ ...record(1, 0), incarnation: 5 }, () => latest);
   topology.setLinks([{ ...record(0, 1).links[0], to: name(2) }]);
@@ -107,13 +107,13 @@ test("an incarnation that cannot be true is counted, and changes nothing; what w
   assert.equal(topology.merge([lie]).news.length, 1);
   topology.updateReachability(0);
   latest -= 2;
-  assert.ok(!topology.summary().some(([peer]) => peer === name(2)), "others are told what cannot be true");
+  assert.ok(!topology.summary().some(([peer]) => peer === name(2)), "other peers are sent an impossible incarnation");
   const truth = { ...record(2, 0), incarnation: 7 };
   assert.deepEqual(topology.compare([[name(2), 7, 1, "0"]]).wanted, [name(2)]);
   assert.equal(topology.merge([truth]).news.length, 1);
 });
 
-test("slots: a source that floods displaces itself; from many sources somebody else is displaced at random", () => {
+test("slots: a source that floods displaces itself; of many sources one is displaced at random", () => {
   const random = seededRandom(3);
   const slots = new FairSlots<string>(random, { total: 20, each: 8 });
   slots.add("honest", "h");
@@ -134,7 +134,7 @@ test("slots: a source that floods displaces itself; from many sources somebody e
   assert.equal(alone.size, 8);
 });
 
-test("refusals are few, counted by host and reason, over after a quarter of an hour, and when the peer is let in", () => {
+test("refusals are few, counted by host and reason, and dropped after a quarter of an hour or when the peer is admitted", () => {
   const refusals = new Refusals();
   const wrong = new Refusal("password", "the passwords differ");
   for (let i = 0; i < 3; i++) refusals.note(`10.0.0.1:${i + 1}`, wrong, i);

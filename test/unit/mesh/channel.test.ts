@@ -48,7 +48,7 @@ function talk(
 
 const opened = (effects: ChannelEffect[]) => effects.some((effect) => effect.do === "opened");
 
-test("two ends open, know each other's names and keys, and carry messages of every size in both directions", () => {
+test("two ends open, know each other's names and keys, and exchange messages of every size in both directions", () => {
   for (const psk of [undefined, new Uint8Array(32).fill(1)]) {
     const [a, b] = [new Channel(options("initiator", 1, psk)), new Channel(options("responder", 2, psk))];
     const [atA, atB] = talk(a, b);
@@ -155,7 +155,7 @@ test("a message that never ends is rejected at the limit", () => {
   assert.ok(failed);
 });
 
-test("under load a cookie is demanded before anything is computed; it is valid for its address and key, for a while", () => {
+test("under load a cookie is required before anything is computed; it is valid for its address and key, for a limited time", () => {
   const clock = new VirtualClock();
   const jar = new CookieJar(clock, seededRandom(5));
   const responder = () => new Channel({ ...options("responder", 2), cookies: { jar, address: "10.0.0.1" } });
@@ -179,7 +179,7 @@ test("under load a cookie is demanded before anything is computed; it is valid f
   assert.ok(effects.some((effect) => effect.do === "failed" && effect.error.message === "the cookie is wrong"));
 });
 
-test("cookies expire, and are bound to the handshake that they were made for", async () => {
+test("cookies expire, and are bound to one handshake", async () => {
   const clock = new VirtualClock();
   const jar = new CookieJar(clock, seededRandom(5));
   const [mine, other] = [Buffer.from("10.0.0.1 key"), Buffer.from("10.0.0.2 key")];

@@ -72,7 +72,7 @@ test("connect tries again at once; a sound connection that ends is, too", () => 
   assert.deepEqual(due(maker, 70_011), ["10.0.0.2:6783"]);
 });
 
-test("what is pointless is never tried again", () => {
+test("an address of our own is never dialled again", () => {
   const maker = make();
   maker.connect([target("10.0.0.1")], false, 0);
   due(maker, 0);
@@ -93,7 +93,7 @@ test("a target without a port is not dialled while its host has connected to us;
   }
 });
 
-test("addresses that others reach are discovered; behind an inbound link our own port is guessed; without discovery none is", () => {
+test("addresses that other peers reach are discovered; for an inbound link our own port is assumed; without discovery there are none", () => {
   const records = [
     naming("::2", [
       ["::3", "10.0.0.3:7000"],
@@ -106,7 +106,7 @@ test("addresses that others reach are discovered; behind an inbound link our own
   assert.deepEqual(due(make({ discovery: false }), 0, connected, records), []);
 });
 
-test("what other peers name is dialled only when it is an address of another host", () => {
+test("a reported address is dialled only if it is an address of another host", () => {
   const addresses = [
     "localhost:80",
     "db.example.org:5432",
@@ -132,7 +132,7 @@ test("what other peers name is dialled only when it is an address of another hos
   assert.deepEqual(due(make(), 0, [], [record]), ["10.0.0.5:6783"]);
 });
 
-test("of any number of addresses that peers name few are dialled at once, a bounded number is kept, and true ones come first", () => {
+test("of any number of reported addresses few are dialled at the same time, a bounded number is kept, and true ones come first", () => {
   const far = (i: number) => `10.${1 + (i >> 16)}.${(i >> 8) & 255}.${i & 255}:80`;
   const hostile = naming(
     "::66",
@@ -161,7 +161,7 @@ test("of any number of addresses that peers name few are dialled at once, a boun
   assert.ok(maker.status().length <= MAX_DISCOVERED);
 });
 
-test("targets of the operator are dialled whatever they are", () => {
+test("any address may be a target of the operator", () => {
   const maker = make();
   maker.connect([target("127.0.0.1"), target("host.example")], false, 0);
   assert.deepEqual(due(maker, 0), ["127.0.0.1:6783", "host.example:6783"]);
@@ -177,7 +177,7 @@ test("a target by name is not dialled while one of its hosts has connected to us
   assert.deepEqual(due(maker, 10_000), ["h2:6783"]);
 });
 
-test("a discovered address is forgotten when nobody reaches it any more; a target never", () => {
+test("a discovered address is dropped when no peer reaches it any more; a target never", () => {
   const record = naming("::2", [["::3", "10.0.0.3:6783"]]);
   const maker = make();
   maker.connect([target("10.0.0.9")], false, 0);
@@ -198,7 +198,7 @@ test("the limit counts connections and attempts together", () => {
   assert.equal(due(maker, 0, one).length, 0);
 });
 
-test("forget needs the words of connect, and replace drops what is not named", () => {
+test("forget takes the texts of connect, and replace drops all other targets", () => {
   const maker = make();
   maker.connect([target("10.0.0.2"), target("10.0.0.3", 7000, true)], false, 0);
   maker.forget(["10.0.0.3"]);

@@ -26,7 +26,7 @@ const record = (index: number, version: number, links: PeerLink[], incarnation =
   links,
 });
 
-/** A peer's life as others may hear of it: whole records and the deltas between them. */
+/** The history of a peer as other peers may receive it: whole records and the deltas between them. */
 const lives = fc.array(
   fc.record({
     peer: fc.integer({ min: 2, max: 5 }),
@@ -36,7 +36,7 @@ const lives = fc.array(
   { minLength: 1, maxLength: 25 },
 );
 
-test("peers that hear the same news in any order, repeated or whole, know the same", () => {
+test("peers that receive the same news in any order, repeated or whole, have the same records", () => {
   fc.assert(
     fc.property(lives, fc.infiniteStream(fc.nat(1_000)), (events, random) => {
       const writers = new Map<number, Topology>();
@@ -82,7 +82,7 @@ test("comparing summaries makes two peers equal in one exchange", () => {
   assert.equal(a.digest(), b.digest());
 });
 
-test("a delta that does not follow asks for the whole record", () => {
+test("a delta that does not follow requests the whole record", () => {
   const a = new Topology(identity(1));
   const delta: PeerDelta = { name: name(2), incarnation: 1, from: 4, to: 5, set: [], drop: [] };
   assert.deepEqual(a.merge([delta]), { news: [], wanted: [name(2)], rejected: 0 });
@@ -92,7 +92,7 @@ test("a delta that does not follow asks for the whole record", () => {
   assert.deepEqual(a.merge([delta]), { news: [], wanted: [], rejected: 0 });
 });
 
-test("an older life of ourselves that others still tell of is outlived", () => {
+test("an earlier incarnation of this peer that others still hold is superseded by a later one", () => {
   const a = new Topology(identity(1, 10));
   const ghost: PeerRecord = { ...record(1, 7, [link(9)], 10), uid: "f".repeat(16) };
   assert.equal(a.merge([ghost]).news.length, 1);
@@ -100,7 +100,7 @@ test("an older life of ourselves that others still tell of is outlived", () => {
   assert.deepEqual(a.merge([a.self]).news, []);
 });
 
-test("a second key for a live name is set aside and named; for a name out of reach it is taken", () => {
+test("a second key for a reachable name is rejected and reported; for an unreachable name it is accepted", () => {
   const a = new Topology(identity(1));
   a.setLinks([link(2)]);
   a.merge([record(2, 1, [])]);
@@ -116,14 +116,14 @@ test("a second key for a live name is set aside and named; for a name out of rea
   assert.equal(a.merge([other]).news.length, 1);
 });
 
-test("a link leads to the machine whose key it names: the name's new owner, and not what was known of the old one", () => {
+test("a link leads to the machine whose key it contains: to the name's new owner, not to the old one", () => {
   const c = new Topology(identity(1));
   c.setLinks([link(2)]);
   c.merge([record(2, 1, [link(3)]), record(3, 1, [], 9)]);
   c.updateReachability(0);
   c.merge([record(2, 2, [])]);
   assert.deepEqual(c.updateReachability(1).suspended, [name(3)]);
-  // A neighbour has connected to another machine of that name, whose clock is behind: the link is heard of first.
+  // A neighbour has connected to another machine of that name, whose clock is behind: the link arrives first.
   const newKey = "d".repeat(64);
   c.merge([record(2, 3, [{ ...link(3), key: keyStart(newKey) }])]);
   assert.deepEqual(c.updateReachability(2).resumed, []);
@@ -134,7 +134,7 @@ test("a link leads to the machine whose key it names: the name's new owner, and 
   assert.deepEqual(c.conflicts(), []);
 });
 
-test("who is out of reach is suspended, comes back, and is forgotten only after the full time", () => {
+test("an unreachable peer is suspended, resumes, and is forgotten only after the full time", () => {
   const a = new Topology(identity(1));
   a.setLinks([link(2)]);
   a.merge([record(2, 1, [link(3)]), record(3, 1, [])]);
@@ -206,7 +206,7 @@ test("in any connected graph a flood from any peer reaches every other exactly o
   );
 });
 
-test("frames take only links that both ends call established; gossip takes all", () => {
+test("frames take only links that both ends report as established; gossip takes all", () => {
   const records = [record(1, 1, [link(2)]), record(2, 1, [link(1, false)])];
   assert.equal(new Routes(name(1), records, "established").unicast(name(2)), undefined);
   assert.equal(new Routes(name(1), records, "all").unicast(name(2)), name(2));

@@ -9,17 +9,17 @@ interface Events {
 
 test("listeners are called in order, with the arguments, until they unsubscribe", () => {
   const events = new Emitter<Events>();
-  const heard: string[] = [];
-  const end = events.on("forgotten", (peer, after) => heard.push(`first ${peer} ${after}`));
-  events.on("forgotten", (peer) => heard.push(`second ${peer}`));
+  const received: string[] = [];
+  const end = events.on("forgotten", (peer, after) => received.push(`first ${peer} ${after}`));
+  events.on("forgotten", (peer) => received.push(`second ${peer}`));
   assert.equal(events.emit("forgotten", "a", 1), true);
   end();
   end();
   events.emit("forgotten", "b", 2);
-  assert.deepEqual(heard, ["first a 1", "second a", "second b"]);
+  assert.deepEqual(received, ["first a 1", "second a", "second b"]);
 });
 
-test("an event without listeners says so: what it carries is the emitter's to deal with", () => {
+test("emit returns false for an event without listeners: the emitter then handles its argument", () => {
   const events = new Emitter<Events>();
   assert.equal(events.emit("routes"), false);
   const end = events.on("routes", () => {});
@@ -42,17 +42,17 @@ test("the same function may subscribe twice, and each subscription ends by itsel
 
 test("who subscribes or unsubscribes during an event changes the next one", () => {
   const events = new Emitter<Events>();
-  const heard: string[] = [];
+  const received: string[] = [];
   const end = events.on("routes", () => {
-    heard.push("first");
+    received.push("first");
     end();
-    events.on("routes", () => heard.push("late"));
+    events.on("routes", () => received.push("late"));
   });
-  events.on("routes", () => heard.push("second"));
+  events.on("routes", () => received.push("second"));
   events.emit("routes");
-  assert.deepEqual(heard, ["first", "second"]);
+  assert.deepEqual(received, ["first", "second"]);
   events.emit("routes");
-  assert.deepEqual(heard, ["first", "second", "second", "late"]);
+  assert.deepEqual(received, ["first", "second", "second", "late"]);
 });
 
 test("an error of a listener reaches the emitter", () => {

@@ -16,7 +16,7 @@ const STATE: FirewallState = {
 };
 const NEXT_TO_DOCKER: FirewallState = { ...STATE, dockerBridge: "docker0" };
 
-test("firewall rules name the subnet both ways, only where masquerading was asked for", () => {
+test("firewall rules name the subnet both ways, only where masquerading is requested", () => {
   const state = {
     ...STATE,
     exposed: [
@@ -58,7 +58,7 @@ test("next to Docker, its bridges are kept off the same ports and off the overla
   assert.doesNotMatch(passage, /\*nat|678\d/);
 });
 
-test("a bridge of the user's own that begins with br- is not taken for Docker's", () => {
+test("a user's bridge whose name starts with br- is not treated as Docker's", () => {
   const notDocker = notDockerBridges(["br-lan", "br-0123456789ab", "docker0", "br-ex", 'br-"}', "eth0"]);
   assert.deepEqual(notDocker, ["br-ex", "br-lan"]);
   const nft = nftTable({ ...NEXT_TO_DOCKER, notDocker });
@@ -72,12 +72,12 @@ test("a bridge of the user's own that begins with br- is not taken for Docker's"
   before("-A WEAVE-EXPOSE -i br-lan -j RETURN", "-A WEAVE-EXPOSE -i br-+ -o weave -j DROP");
 });
 
-test("the last port of all has no next one", () => {
+test("port 65535 has no next one", () => {
   assert.match(nftTable({ ...STATE, meshPort: 65_535 }), /udp dport 65535 drop/);
   assert.match(iptablesRules({ ...STATE, meshPort: 65_535 }, "full"), /udp --dport 65535:65535 /);
 });
 
-test("only our own datagrams are untracked, in both directions, and only where it was asked for", () => {
+test("only our own datagrams are untracked, in both directions, and only where it is requested", () => {
   assert.doesNotMatch(nftTable(STATE) + iptablesRules(STATE, "full"), /notrack/);
   const untracked = { ...STATE, untracked: true };
   const nft = nftTable(untracked);
@@ -88,7 +88,7 @@ test("only our own datagrams are untracked, in both directions, and only where i
   assert.doesNotMatch(iptablesRules(untracked, "accept-only"), /notrack/);
 });
 
-test("chains that packets of the host pass can judge by tracking, as soon as they have a rule or a policy", () => {
+test("chains that packets of the host pass depend on tracking as soon as they have a rule or a policy", () => {
   const chain = (table: string, type: string, hook: string, prio: number, family = "ip") => ({
     chain: { family, table, name: hook.toUpperCase(), handle: 1, type, hook, prio, policy: "accept" },
   });

@@ -80,7 +80,7 @@ test("addresses are dotted quads with a prefix", () => {
   );
 });
 
-test("an interface that takes more than a TAP gets a route that says so", () => {
+test("an interface with a larger MTU than a TAP gets a route with the smaller one", () => {
   assert.deepEqual(addressCommands("10.32.0.1/12", "ethwe", 1_376), ["address replace 10.32.0.1/12 dev ethwe"]);
   assert.match(
     addressCommands("10.32.0.1/12", "ethwe", 65_535)[1],
@@ -88,7 +88,7 @@ test("an interface that takes more than a TAP gets a route that says so", () => 
   );
 });
 
-test("decoding validates: rubbish and wrong shapes are told apart from data, and never throw anything else", () => {
+test("decoding validates: random bytes and wrong shapes throw WEAVE_MESSAGE_MALFORMED and nothing else", () => {
   const shape = z.object({ kind: z.literal("x"), bytes: z.instanceof(Uint8Array) });
   const value = { kind: "x" as const, bytes: Uint8Array.of(1, 2) };
   assert.deepEqual([...decode(shape, encode(value), "a message").bytes], [1, 2]);
@@ -115,7 +115,7 @@ test("every error has a meaning, an exit status and an HTTP status that make sen
   assert.equal(new WeaveError("WEAVE_API", "what", { next: "do this" }).text, "what\ndo this");
 });
 
-test("a source gets its burst, then its rate; others are not touched", async () => {
+test("a source gets its burst, then its rate; other sources are unaffected", async () => {
   const clock = new VirtualClock();
   const limiter = new RateLimiter(clock, { perSecond: 20, burst: 20 });
   const admitted = () => Array.from({ length: 100 }, () => limiter.admit("a")).filter(Boolean).length;
@@ -139,7 +139,7 @@ test("a burst of requests is one run at once and one later", async () => {
   assert.deepEqual(runs, [0, 50, 1_000]);
 });
 
-test("repeated warnings are held back, and counted in the next that passes", async () => {
+test("repeated warnings are suppressed, and counted in the next one that passes", async () => {
   const clock = new VirtualClock();
   const lines: (object | undefined)[] = [];
   const log = limited(
@@ -153,13 +153,13 @@ test("repeated warnings are held back, and counted in the next that passes", asy
   assert.deepEqual(lines.at(-1), { i: 100, repeated: 90 });
 });
 
-test("a sample has different members, and no more than there are", () => {
+test("a sample has different members, and at most all of them", () => {
   const picked = sample(seededRandom(1), [1, 2, 3, 4, 5], 3);
   assert.equal(new Set(picked).size, 3);
   assert.equal(sample(seededRandom(1), [1], 3).length, 1);
 });
 
-test("a pid file names a process only as long as it is that very process", () => {
+test("a pid file stands for one process, not for a later one with the same id", () => {
   const path = join(folder, "pid");
   writePid(path, process.pid);
   assert.equal(livePid(path), process.pid);
@@ -170,7 +170,7 @@ test("a pid file names a process only as long as it is that very process", () =>
   assert.equal(livePid(join(folder, "none")), undefined);
 });
 
-test("both stores keep what was put, forget what was removed, and hand out copies", async () => {
+test("both stores keep values, drop removed ones, and return copies", async () => {
   for (const store of [memoryStore(), lmdbStore(join(folder, "both.db"))]) {
     const value = { list: [1, 2], bytes: Uint8Array.of(3) };
     store.put("a", value);
@@ -182,7 +182,7 @@ test("both stores keep what was put, forget what was removed, and hand out copie
   }
 });
 
-test("a database of a newer format, and a file that is none, are refused with the next step", async () => {
+test("a database of a newer format, and a file that is no database, are rejected with the next step", async () => {
   const path = join(folder, "newer.db");
   const store = lmdbStore(path);
   store.put("format", 99);
@@ -199,7 +199,7 @@ test("a database of a newer format, and a file that is none, are refused with th
   assert.throws(() => lmdbStore(join(folder, "file", "x.db")), { code: "WEAVE_STORE" });
 });
 
-test("what was put is there after kill -9, to the last write that returned", { timeout: 60_000 }, async () => {
+test("every write that returned survives kill -9", { timeout: 60_000 }, async () => {
   const path = join(folder, "killed.db");
   const program = `
     const { lmdbStore } = await import(${JSON.stringify(new URL("dist/src/store-lmdb.js", root).href)});
@@ -218,7 +218,7 @@ test("what was put is there after kill -9, to the last write that returned", { t
     });
     child.kill("SIGKILL");
     await new Promise((resolve) => child.once("close", resolve));
-    const told = Number(
+    const reported = Number(
       output
         .trimEnd()
         .split("\n")
@@ -226,7 +226,7 @@ test("what was put is there after kill -9, to the last write that returned", { t
         .at(-1),
     );
     const store = lmdbStore(path);
-    assert.ok((store.get("count") as number) >= told - 9, `${store.get("count")} after ${told}`);
+    assert.ok((store.get("count") as number) >= reported - 9, `${store.get("count")} after ${reported}`);
     await store.close();
   }
 });
@@ -271,7 +271,7 @@ test("an ARP announcement names the address and the MAC as sender and as target 
   assert.equal(frame, `ffffffffffff0a570a2000070806${arp}0a570a2000070a2000070000000000000a200007`);
 });
 
-test("IPv6 addresses have one form each; what is none has none", () => {
+test("each IPv6 address has one form; other text has none", () => {
   const forms = ["fd00:90::2", "FD00:0090:0:0::0002", "::ffff:10.0.0.1", "10.0.0.1", "fe80::1%eth0", "fd00::/64", ""];
   assert.deepEqual(forms.map(canonicalIpv6), [
     "fd00:90::2",

@@ -35,9 +35,9 @@ const faults = (links: Partial<typeof GOOD>, sysctls: Readonly<Record<string, st
     (path) => ({ ...SYSCTLS, ...sysctls })[path],
   );
 
-test("nothing is to be done on a host that is as it was made, whatever else is there", () => {
+test("a host in the desired state has no faults, with any other interfaces", () => {
   assert.deepEqual(faults({}), []);
-  // Of Docker, of Weave Net, and of nobody: interfaces that only look like ours.
+  // Of Docker, of Weave Net, and of no known program: interfaces that only look like ours.
   for (const ifname of ["vethwe-datapath", "vethweplx", "veth01234567890", "vethwl", "vethwepl00abcdef"])
     assert.deepEqual(faults({ other: link(ifname, { linkinfo: { info_kind: "veth" } }) }), [], ifname);
   assert.deepEqual(faults({ other: link("vethwepl0000000", { linkinfo: { info_kind: "dummy" } }) }), []);
@@ -49,7 +49,7 @@ test("nothing is to be done on a host that is as it was made, whatever else is t
   );
 });
 
-test("a bridge that is gone is made before its ports are put on", () => {
+test("a bridge that is gone is made before its ports are attached", () => {
   const off = (name: keyof typeof GOOD): Link => ({ ...GOOD[name], master: undefined }) as unknown as Link;
   const found = faults({ bridge: undefined, tap: off("tap"), attached: off("attached"), endpoint: off("endpoint") });
   assert.deepEqual(
@@ -62,7 +62,7 @@ test("a bridge that is gone is made before its ports are put on", () => {
   assert.match(found[2].what, /^2 interfaces of containers are down or not on the bridge weave: /);
 });
 
-test("each difference is a fault by itself, and says what it is", () => {
+test("each difference is a fault with a text of its own", () => {
   const { bridge, tap, attached } = GOOD;
   for (const [expected, links, sysctls] of [
     [/^the bridge weave is down$/, { bridge: { ...bridge, flags: [] } }],

@@ -40,7 +40,7 @@ test("lines go to the file at once, and only its owner may read it", () => {
   assert.deepEqual(problems, []);
 });
 
-test("on a full disk lines wait, then are lost and counted; with room again they and the count are written", async () => {
+test("on a full disk lines are pending, then lost and counted; with free space they and the count are written", async () => {
   const log = join(folder, "log");
   // Each write to it fails with ENOSPC (full(4)).
   symlinkSync("/dev/full", log);
@@ -62,10 +62,10 @@ test("on a full disk lines wait, then are lost and counted; with room again they
   assert.deepEqual(problems.slice(1), [undefined]);
 });
 
-test("a pipe whose reader does not read delays nobody; what did not fit is counted, the rest arrives when it reads", async () => {
+test("a pipe whose reader does not read blocks nothing; lost lines are counted, the rest arrives when it reads", async () => {
   const pipe = join(folder, "log");
   execFileSync("mkfifo", [pipe]);
-  open("log").write("nobody reads\n");
+  open("log").write("no reader yet\n");
   assert.match(problems.join(), /ENXIO/);
   const reader = spawn("sh", ["-c", `exec 3<${pipe}; echo open; read -r go; exec cat <&3`], {
     stdio: ["pipe", "pipe", "ignore"],
@@ -84,11 +84,11 @@ test("a pipe whose reader does not read delays nobody; what did not fit is count
   sink.write("last\n");
   await until(() => read.endsWith("last\n"));
   assert.equal(read.split("\n").filter((text) => text.startsWith("xxx")).length, 1_000 - sink.lost);
-  assert.match(read, /^open\nnobody reads\n/);
+  assert.match(read, /^open\nno reader yet\n/);
   // Its reader goes away: an error of the pipe, not of the process.
   reader.kill("SIGKILL");
   await new Promise((resolve) => reader.once("exit", resolve));
-  sink.write("to nobody\n");
+  sink.write("to no reader\n");
   assert.match(problems.at(-1) ?? "", /EPIPE/);
 });
 
@@ -104,7 +104,7 @@ test("a log that is deleted, or moved with its folder, is made again", async () 
   assert.equal(readFileSync(join(folder, "a/log"), "utf8"), "three\n");
 });
 
-test("a large log is put aside; where that fails it goes on, and the reason is told until it succeeds", () => {
+test("a large log is renamed; if that fails it goes on, and the reason is reported until it succeeds", () => {
   const log = join(folder, "log");
   open("log").write("one\n");
   truncateSync(log, 16 << 20);

@@ -37,7 +37,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-test("the port of frames belongs to one router: a second is refused, with one socket or several", async () => {
+test("the port of frames belongs to one router: a second one is rejected, with one socket or several", async () => {
   for (const count of [1, 2]) {
     const port = await freePort();
     const { fds } = openFrameSockets(endpoint(HOST, port), count, LANE_AT, ALL);
@@ -51,7 +51,7 @@ test("the port of frames belongs to one router: a second is refused, with one so
   }
 });
 
-test("a peer's socket sends from the port of frames and receives nothing, whichever of them come and go", async () => {
+test("a peer's socket sends from the port of frames and receives nothing, while others open and close", async () => {
   const port = await freePort();
   const { fds, address } = openFrameSockets(endpoint(HOST, port), 2, LANE_AT, ALL);
   assert.ok(address);
@@ -95,7 +95,7 @@ test("a peer's socket sends from the port of frames and receives nothing, whiche
   other.close();
 });
 
-test("datagrams leave from the address that is asked for, one or a batch; one that the host does not have is refused", async () => {
+test("datagrams leave from the requested address, one or a batch; an address of another host is rejected", async () => {
   const other = await bound();
   const to = endpoint(HOST, other.address().port);
   const { fds } = openFrameSockets(listenEndpoint("", await freePort()), 1, LANE_AT, ALL);
