@@ -1,4 +1,4 @@
-import { DEAD_CONTAINER_GRACE_MS } from "#ipam/allocation/lease-table.js";
+import { DEAD_CONTAINER_GRACE_MS, type LeaseHolder } from "#ipam/allocation/lease-table.js";
 import type { Allocator } from "#ipam/allocator.js";
 import { contains, sizeOf } from "#ipam/ring/interval.js";
 import type { Ownership, Span } from "#ipam/ring/ring.js";
@@ -23,15 +23,19 @@ export function explainAddress(allocator: Allocator, address: bigint): string[] 
   const holder = leases.holderOf(address);
   if (holder !== undefined) {
     const lease = holder.leases.find((each) => each.address === address)!;
-    const dead =
-      holder.died === undefined ? "" : `, which has died: it is free again within ${DEAD_CONTAINER_GRACE_MS / 1_000} s`;
-    lines.push(`held on this host by ${holder.ident} as ${leaseText(lease)}${dead}`);
+    lines.push(`held on this host by ${holder.ident} as ${leaseText(lease)}${deathText(holder)}`);
   } else if (ring?.at(address).value.owner === undefined || allocator.space.owns(address)) {
     lines.push("it has no holder on this host");
   }
   for (const contested of allocator.contested)
     if (contested.address === text) lines.push(`${contested.why}: ${contested.next}`);
   return lines;
+}
+
+function deathText({ died, inDoubt }: LeaseHolder): string {
+  if (died === undefined) return "";
+  if (inDoubt) return ", which has ended: it is kept until no interface has it";
+  return `, which has died: it is free again within ${DEAD_CONTAINER_GRACE_MS / 1_000} s`;
 }
 
 /** The spans that a peer owns, and how it got them. */

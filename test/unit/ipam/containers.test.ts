@@ -61,6 +61,8 @@ test("addresses of an ended container are kept until it is known that no interfa
     "neither reassigned nor free, however long it takes",
   );
   assert.equal(requests.holderOf(parseAddress("10.32.0.1")), "a");
+  const explained = explainAddress(host.allocator!, parseAddress("10.32.0.1")).join("\n");
+  assert.match(explained, /held on this host by a as .*, which has ended: it is kept until no interface has it/);
   assert.throws(() => requests.found("c", parseLease("10.32.0.1/24"), true), /already owned by a/);
   requests.died("a");
   await claimed;
