@@ -1,5 +1,5 @@
 import { readFileSync, rmSync } from "node:fs";
-import { Docker } from "#docker/docker.js";
+import { DockerSockets } from "#docker/sockets.js";
 import { ApiListeners } from "#router/api/listeners.js";
 import { apiRoutes } from "#router/api/routes.js";
 import { type RouterOptions, readOptions } from "#router/options.js";
@@ -100,10 +100,10 @@ class RouterProcess {
   }
 
   /** The first of all: Docker may be waiting for its plugin, with its locks held. */
-  async #openDocker({ docker: options, dbPrefix }: RouterOptions): Promise<Docker | undefined> {
+  async #openDocker({ docker: options, dbPrefix }: RouterOptions): Promise<DockerSockets | undefined> {
     if (options.api === "") return undefined;
-    const docker = await Docker.open(options, helperFolder(dbPrefix), this.#log);
-    this.#doors.add("Docker", () => docker.stop());
+    const docker = await DockerSockets.open(options, helperFolder(dbPrefix), this.#log);
+    this.#doors.add("Docker", () => docker.close());
     return docker;
   }
 

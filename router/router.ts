@@ -1,7 +1,7 @@
-import type { Docker } from "#docker/docker.js";
+import type { DockerSockets } from "#docker/sockets.js";
 import { addressService, startIpam } from "#router/addresses/service.js";
 import { attachmentService, openAttachments } from "#router/attachments/service.js";
-import { startDocker } from "#router/docker/service.js";
+import { dockerService, startDocker } from "#router/docker/service.js";
 import { exposureService, startExposure } from "#router/exposure/service.js";
 import { openFramePorts, startFramePath, TAP_NAME } from "#router/frames/frame-path.js";
 import { frameService } from "#router/frames/service.js";
@@ -20,7 +20,7 @@ const UNDO_MS = 1_000;
 export interface RouterStart extends Pick<StartContext, "log" | "problems"> {
   readonly options: RouterOptions;
   /** Listens already; undefined without Docker. */
-  readonly docker: Docker | undefined;
+  readonly docker: DockerSockets | undefined;
   /** The supervisor starts the router again after a crash: its targets are the stored ones. */
   readonly restarted: boolean;
   /** Lines of the log that could not be written, since the start. */
@@ -107,7 +107,7 @@ async function startServices(start: RouterStart, context: StartContext): Promise
   await watchNamespaces(holders, context);
   await ipam?.reclaim(exposure.addresses, docker !== undefined);
   const attachments = openAttachments({ ...context, ipam, dns, exposure, mesh }, { bridge, mtu });
-  const docking = docker && startDocker(docker, { ...common, bridge, mtu, ipam, dns, holders });
+  const docking = docker && startDocker(docker, { ...common, bridge, mtu, ipam, dns, holders, attachments });
   connectMesh(mesh, targets, options, context);
 
   return [
@@ -121,14 +121,14 @@ async function startServices(start: RouterStart, context: StartContext): Promise
       ? [
           addressService({
             ipam,
-            requireRunning: docker && ((ident) => docker.checkAlive(ident)),
+            requireRunning: docking && ((ident) => docking.requireRunning(ident)),
             unconnected: () => unconnectedAddresses(mesh),
             log: context.log,
           }),
         ]
       : []),
     ...(dns ? [nameService(dns)] : []),
-    ...(docking ? [docking] : []),
+    ...(docking ? [dockerService(docking, { ipam, dns })] : []),
     exposureService({ exposure, connectedHosts: () => connectedHosts(mesh) }),
     attachmentService({ attachments, bridge, inspect: docker && ((text) => docker.engine.container(text)) }),
     frameService(frames.datapath),

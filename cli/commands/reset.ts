@@ -7,9 +7,9 @@ import { launched } from "#cli/support/launched.js";
 import { leaveDocker } from "#cli/support/leave-docker.js";
 import { running, stopRouter } from "#cli/support/processes.js";
 import { readFlags } from "#cli/support/read-flags.js";
-import { ENDPOINT_PREFIX } from "#src/linux/endpoint.js";
 import { hostFirewall } from "#src/linux/firewall/host-firewall.js";
 import { findBridge } from "#src/linux/links/bridge.js";
+import { ENDPOINT_PREFIX } from "#src/linux/links/docker-endpoint.js";
 import { HOST_IFNAME_PREFIX } from "#src/linux/links/interface-names.js";
 import { deleteLink, listLinks } from "#src/linux/links/links.js";
 import {

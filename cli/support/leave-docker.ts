@@ -2,8 +2,7 @@ import { call } from "#cli/support/client.js";
 import { launched } from "#cli/support/launched.js";
 import { proxyAddress } from "#cli/support/proxy-address.js";
 import { engine } from "#cli/support/without-router.js";
-import { DEFAULT_NETWORK } from "#docker/plugin/network-sync.js";
-import { driverNames } from "#docker/plugin/plugin.js";
+import { DEFAULT_NETWORK, driverNames } from "#docker/plugin/driver-names.js";
 import { errorText } from "#src/errors.js";
 import { controlSocket, paths } from "#src/paths.js";
 

@@ -1,100 +1,107 @@
 import { wantedAddresses } from "#docker/addresses/weave-cidr.js";
 import type { Engine } from "#docker/engine/engine.js";
+import type { EngineListener } from "#docker/engine/events.js";
+import type { EngineEvent } from "#docker/engine/shapes.js";
 import { isWrapped } from "#docker/wait/wrapped.js";
 import type { Requests } from "#ipam/allocation/requests.js";
 import { parseAddress } from "#ipam/ring/subnet.js";
 import { addressOfCidr, isIpv4 } from "#src/address.js";
-import { type Clock, systemClock } from "#src/clock.js";
+import type { Clock } from "#src/clock.js";
 import { errorText } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 import { ThrottledTask } from "#src/throttled-task.js";
 
 /** Docker may not yet show what it has requested within this time. */
 export const UNCONFIRMED_MS = 30_000;
-/** Containers are listed at most this often: the list is long on some hosts, and events come in bursts. */
-const LOOK_MS = 1_000;
-/** As many addresses are avoided at most: one host does not have this many containers. */
-const MAX_WISHED = 65_536;
+/** Least interval between two lists of containers: a list may be long, and events come in bursts. */
+const LIST_MS = 1_000;
+/** Limit of addresses to avoid: no host has this many containers. */
+const MAX_ADDRESSES = 65_536;
+
+/** Events after which there are other containers, or containers on other networks. Healthchecks alone make several events a second. */
+const RELEVANT: ReadonlySet<string> = new Set([
+  ...["create", "start", "die", "destroy"].map((action) => `container ${action}`),
+  ...["connect", "disconnect"].map((action) => `network ${action}`),
+]);
+
+export interface RequestedAddressesDeps {
+  readonly engine: Pick<Engine, "requestedAddresses" | "container">;
+  readonly requests: Pick<Requests, "avoid">;
+  readonly clock: Clock;
+  readonly log: Log;
+}
 
 /**
- * Addresses that containers ask for by name (`--ip`, or `WEAVE_CIDR` through the proxy). One that does not run now will ask again
- * when it is started: until then its address is handed to others last.
+ * Addresses that containers request by name (`--ip`, or `WEAVE_CIDR` through the proxy). A stopped container requests its
+ * address again when it starts: until then the address is allocated to others last.
  */
-export class RequestedAddresses {
-  readonly #engine: Pick<Engine, "addressesAskedFor" | "container">;
-  readonly #requests: Pick<Requests, "avoid">;
-  readonly #log: Log;
-  readonly #clock: Clock;
-  readonly #soon: ThrottledTask;
-  /** What containers asked for when they were last listed. */
+export class RequestedAddresses implements EngineListener {
+  readonly #deps: RequestedAddressesDeps;
+  readonly #list: ThrottledTask;
+  /** Addresses of the last list of containers. */
   #listed: ReadonlySet<bigint> = new Set();
-  /** What Docker has asked for since, and when: a container may end before it is listed. */
+  /** Addresses that Docker has requested, and when: a container may end before it is listed. */
   readonly #recent = new Map<bigint, number>();
-  /** What containers of the proxy ask for, which the list does not show. A container's environment never changes. */
+  /** Addresses of containers of the proxy, which a list does not show. A container's environment never changes. */
   readonly #byVariable = new Map<string, readonly string[]>();
-  #looking: Promise<void> = Promise.resolve();
+  #listing: Promise<void> = Promise.resolve();
 
-  constructor(
-    engine: Pick<Engine, "addressesAskedFor" | "container">,
-    requests: Pick<Requests, "avoid">,
-    log: Log,
-    clock: Clock = systemClock,
-  ) {
-    this.#engine = engine;
-    this.#requests = requests;
-    this.#log = log;
-    this.#clock = clock;
-    this.#soon = new ThrottledTask(clock, LOOK_MS, () => {
-      this.#looking = this.#looking.then(() => this.#look());
+  constructor(deps: RequestedAddressesDeps) {
+    this.#deps = deps;
+    this.#list = new ThrottledTask(deps.clock, LIST_MS, () => {
+      this.#listing = this.#listing.then(() => this.#update());
     });
   }
 
-  /** Containers were made or removed, it may be. */
-  changed(): void {
-    this.#soon.request();
+  connected(): void {
+    this.#list.request();
   }
 
-  /** Docker asks for an address by name. */
-  asked(address: bigint): void {
-    this.#recent.set(address, this.#clock.now());
+  event({ Type, Action }: EngineEvent): void {
+    if (RELEVANT.has(`${Type} ${Action}`)) this.#list.request();
+  }
+
+  /** Docker requests an address by name. */
+  requested(address: bigint): void {
+    this.#recent.set(address, this.#deps.clock.now());
     this.#avoid();
   }
 
   stop(): void {
-    this.#soon.cancel();
+    this.#list.cancel();
   }
 
-  async #look(): Promise<void> {
+  async #update(): Promise<void> {
     try {
-      const containers = await this.#engine.addressesAskedFor();
+      const containers = await this.#deps.engine.requestedAddresses();
       const ids = new Set(containers.map(({ id }) => id));
       for (const id of this.#byVariable.keys()) if (!ids.has(id)) this.#byVariable.delete(id);
-      const asked: string[] = [];
-      for (const { id, addresses } of containers) asked.push(...addresses, ...(await this.#askedByVariable(id)));
-      this.#listed = new Set(asked.filter(isIpv4).slice(0, MAX_WISHED).map(parseAddress));
+      const all: string[] = [];
+      for (const { id, addresses } of containers) all.push(...addresses, ...(await this.#requestedByVariable(id)));
+      this.#listed = new Set(all.filter(isIpv4).slice(0, MAX_ADDRESSES).map(parseAddress));
       this.#avoid();
     } catch (error) {
-      this.#log.debug("it is not known which addresses containers ask for", { why: errorText(error) });
+      this.#deps.log.debug("the addresses that containers request are unknown", { why: errorText(error) });
     }
   }
 
   #avoid(): void {
-    const now = this.#clock.now();
+    const now = this.#deps.clock.now();
     for (const [address, at] of this.#recent) if (now - at >= UNCONFIRMED_MS) this.#recent.delete(address);
-    this.#requests.avoid(new Set([...this.#listed, ...this.#recent.keys()]));
+    this.#deps.requests.avoid(new Set([...this.#listed, ...this.#recent.keys()]));
   }
 
-  async #askedByVariable(id: string): Promise<readonly string[]> {
+  async #requestedByVariable(id: string): Promise<readonly string[]> {
     const known = this.#byVariable.get(id);
     if (known !== undefined) return known;
     try {
-      const container = await this.#engine.container(id);
+      const container = await this.#deps.engine.container(id);
       const wanted = isWrapped(container) ? wantedAddresses(container.Config.Env, false) : undefined;
-      const asked = (wanted ?? []).flatMap((each) => (each.kind === "ip" ? [addressOfCidr(each.cidr)] : []));
-      this.#byVariable.set(id, asked);
-      return asked;
+      const addresses = (wanted ?? []).flatMap((each) => (each.kind === "ip" ? [addressOfCidr(each.cidr)] : []));
+      this.#byVariable.set(id, addresses);
+      return addresses;
     } catch {
-      // It has been removed meanwhile, or asks for what is no address: its start will fail.
+      // It has been removed meanwhile, or requests an invalid address: its start will fail.
       return [];
     }
   }

@@ -5,12 +5,13 @@ import { listLinks } from "#src/linux/links/links.js";
 import { arpSettingsScript } from "#src/linux/netns/veth.js";
 
 /**
- * Containers on Docker networks of ours announce their addresses, which others had before with another MAC, it may be; and they
- * find out soon when a neighbour has moved. Docker itself sets nothing of this, and announces nothing before version 28.
+ * ARP settings of containers on Docker networks of ours. They announce their addresses, which another container with another MAC may have
+ * had before, and notice soon when a neighbour has moved. Docker sets none of this, and announces nothing before version 28.
  */
 export class ArpSettings implements ContainerObserver {
   readonly #isOurs: (network: string) => boolean;
 
+  /** @param isOurs whether a Docker network, by its id, is driven by our plugin */
   constructor(isOurs: (network: string) => boolean) {
     this.#isOurs = isOurs;
   }
@@ -22,15 +23,13 @@ export class ArpSettings implements ContainerObserver {
     const netns = `/proc/${State.Pid}/ns/net`;
     try {
       const links = (await listLinks({ netns })).filter(({ address }) => macs.has(address));
-      // The address that it has: so the kernel announces its IP addresses (arp_notify).
+      // Setting the MAC address that a link already has makes the kernel announce its IP addresses (arp_notify).
       const script = links.map(
         ({ ifname, address }) => `${arpSettingsScript(ifname)}; ip link set dev "${ifname}" address ${address}`,
       );
       if (script.length > 0) await run("sh", ["-c", script.join("; ")], { netns });
     } catch {
-      // A container that has ended meanwhile needs nothing any more.
+      // The container has ended meanwhile.
     }
   }
-
-  ended(): void {}
 }

@@ -1,90 +1,82 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Engine, EngineError } from "#docker/engine/engine.js";
-import { type EngineListener, followEngine } from "#docker/engine/events.js";
+import type { EngineListener } from "#docker/engine/events.js";
 import { type Container, type EngineEvent, isContainerId, nameOf } from "#docker/engine/shapes.js";
 import type { ContainerLifecycle } from "#src/container-lifecycle.js";
 import { errorText } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 
-/** Containers that are looked at at the same time, when an engine has come up: it answers each from its memory. */
-const AT_ONCE = 8;
-/** One that takes longer waits for something, and does not hold up the others. */
+/** Containers inspected at the same time after a connect: the engine answers from its memory. */
+const PARALLEL = 8;
+/** A container that takes longer waits for something, such as an address, and must not delay the others. */
 const TURN_MS = 2_000;
 
-/** Events after which there are other containers, or containers with other networks. */
-const MEMBERSHIP: ReadonlySet<string> = new Set([
-  ...["create", "start", "die", "destroy"].map((action) => `container ${action}`),
-  ...["connect", "disconnect"].map((action) => `network ${action}`),
-]);
-
-/** Is told of containers, in order for each one. */
+/** A part that does something for each running container. Calls for one container come one after another. */
 export interface ContainerObserver {
-  /** It runs. Told again whenever something of it may have changed. */
+  /**
+   * The container runs. Called again whenever its state may have changed.
+   *
+   * @param signal aborted when this run of the container ends
+   */
   running(container: Container, signal: AbortSignal): Promise<void> | void;
-  /** It has ended, or it was found that it has. */
-  ended(id: string): void;
+  /** The container has ended, or was found to have ended. */
+  ended?(id: string): void;
 }
 
 export interface ContainerTrackerDeps {
   readonly engine: Engine;
-  readonly holders: readonly ContainerLifecycle[];
+  /** Components that keep addresses or names for containers. */
+  readonly lifecycles: readonly ContainerLifecycle[];
+  /** Called one after another, in this order. */
   readonly observers: readonly ContainerObserver[];
-  /** The engine has come up; its containers will be looked at next. */
-  readonly onConnected: () => Promise<void>;
-  /** A network was removed, by somebody or by `docker network prune`. */
-  readonly onNetworkGone: () => void;
-  /** Containers or their networks have changed, it may be. */
-  readonly onChanged: () => void;
-  /** A network was made, by a driver. */
-  readonly onNetworkMade: (name: string, driver: string) => void;
-  /** All its containers have been looked at. */
-  readonly onReady: () => void;
   readonly log: Log;
 }
 
-/** Knows which containers run on this host, and tells those who keep something for them. */
+/** One run of a container, as the engine shows it. */
+interface Run {
+  readonly container: Container;
+  readonly signal: AbortSignal;
+}
+
+/** Tracks the running containers of this host, and informs the parts that keep something for them. */
 export class ContainerTracker implements EngineListener {
-  readonly #parts: ContainerTrackerDeps;
+  readonly #deps: ContainerTrackerDeps;
   readonly #stop = new AbortController();
-  /** Containers that run, each with what ends the work for it. Undefined while no engine answers. */
+  /** Running containers, each with the end of its run. Undefined before an engine has answered. */
   #running: Map<string, AbortController> | undefined;
-  /** The last piece of work for each container. */
-  readonly #work = new Map<string, Promise<void>>();
-  /** What those that run are called, by id. */
+  /** The last task queued for each container. */
+  readonly #queues = new Map<string, Promise<void>>();
+  /** Names of the running containers, by id. */
   readonly #names = new Map<string, string>();
   #problem: string | undefined;
 
-  constructor(parts: ContainerTrackerDeps) {
-    this.#parts = parts;
-  }
-
-  follow(): void {
-    void followEngine(this.#parts.engine, this, this.#parts.log, this.#stop.signal);
+  constructor(deps: ContainerTrackerDeps) {
+    this.#deps = deps;
   }
 
   stop(): void {
     this.#stop.abort();
-    for (const work of this.#running?.values() ?? []) work.abort();
+    for (const run of this.#running?.values() ?? []) run.abort();
   }
 
-  /** Asks the engine about one that we have not heard of: it may have started this moment. True while nobody knows. */
+  /** Inspects a container that is not known to run: it may have started this moment. True while it is unknown. */
   async isRunning(id: string): Promise<boolean> {
     if (this.#running?.has(id) ?? true) return true;
     try {
-      return (await this.#parts.engine.container(id)).State.Running;
+      return (await this.#deps.engine.container(id)).State.Running;
     } catch (error) {
       return !(error instanceof EngineError && error.status === 404);
     }
   }
 
-  /** What users call a holder of addresses, a container or something else. */
+  /** A holder of addresses, container or other, in words for users. */
   describe(ident: string): string {
     const name = this.#names.get(ident);
     if (name !== undefined) return `container ${name} (${ident.slice(0, 12)})`;
     return isContainerId(ident) ? `container ${ident.slice(0, 12)}` : ident;
   }
 
-  /** Those that run; undefined before an engine has answered. */
+  /** Number of running containers; undefined before an engine has answered. */
   get count(): number | undefined {
     return this.#running?.size;
   }
@@ -95,7 +87,7 @@ export class ContainerTracker implements EngineListener {
   }
 
   async connected(): Promise<void> {
-    const { engine, log } = this.#parts;
+    const { engine, log, lifecycles } = this.#deps;
     const ids = await engine.running();
     log.info("the Docker engine answers", { api: engine.version, containers: ids.length });
     this.#problem = undefined;
@@ -103,45 +95,38 @@ export class ContainerTracker implements EngineListener {
     const running = new Map(ids.map((id) => [id, before.get(id) ?? new AbortController()]));
     this.#running = running;
     for (const id of before.keys()) if (!running.has(id)) this.#ended(id);
-    for (const holder of this.#parts.holders)
-      for (const id of [...holder.idents()].filter(isContainerId)) {
-        if (running.has(id)) holder.alive(id);
-        else holder.died(id);
+    for (const lifecycle of lifecycles)
+      for (const id of [...lifecycle.idents()].filter(isContainerId)) {
+        if (running.has(id)) lifecycle.alive(id);
+        else lifecycle.died(id);
       }
-    await this.#parts.onConnected();
-    // Not waited for: one of them may wait for an address, and what happens to the others must be heard.
-    void this.#lookAtAll(ids).then(() => this.#parts.onReady());
   }
 
-  async #lookAtAll(ids: readonly string[]): Promise<void> {
-    const queue = [...ids];
+  /** Informs the observers of all running containers. */
+  async catchUp(): Promise<void> {
+    const queue = [...(this.#running?.keys() ?? [])];
     const worker = async () => {
       for (let id = queue.pop(); id !== undefined; id = queue.pop())
-        await Promise.race([this.look(id).catch(() => {}), sleep(TURN_MS, undefined, { ref: false })]);
+        await Promise.race([this.#update(id), sleep(TURN_MS, undefined, { ref: false })]);
     };
-    await Promise.all(Array.from({ length: AT_ONCE }, worker));
+    await Promise.all(Array.from({ length: PARALLEL }, worker));
   }
 
-  happened({ Type, Action, Actor }: EngineEvent): void {
-    // Healthchecks alone make several events a second.
-    if (MEMBERSHIP.has(`${Type} ${Action}`)) this.#parts.onChanged();
-    if (Type === "network") {
-      if (Action === "destroy") this.#parts.onNetworkGone();
-      if (Action === "create") this.#parts.onNetworkMade(Actor.Attributes.name ?? "", Actor.Attributes.type ?? "");
+  event({ Type, Action, Actor }: EngineEvent): void {
+    if (Type === "network" && ["connect", "disconnect"].includes(Action)) {
       const id = Actor.Attributes.container ?? "";
-      // A start and an end tell of their own networks.
-      if (["connect", "disconnect"].includes(Action) && this.#running?.has(id)) void this.look(id);
-      return;
+      // A start and an end include the networks: these events come beside them.
+      if (this.#running?.has(id)) void this.#update(id);
     }
     if (Type !== "container" || !isContainerId(Actor.ID)) return;
     switch (Action) {
       case "start":
         this.#running?.set(Actor.ID, this.#running.get(Actor.ID) ?? new AbortController());
-        for (const holder of this.#parts.holders) holder.alive(Actor.ID);
-        void this.look(Actor.ID);
+        for (const lifecycle of this.#deps.lifecycles) lifecycle.alive(Actor.ID);
+        void this.#update(Actor.ID);
         return;
       case "rename":
-        if (this.#running?.has(Actor.ID)) void this.look(Actor.ID);
+        if (this.#running?.has(Actor.ID)) void this.#update(Actor.ID);
         return;
       case "die":
         this.#ended(Actor.ID);
@@ -149,69 +134,82 @@ export class ContainerTracker implements EngineListener {
     }
   }
 
-  lost(why: string): void {
-    if (this.#problem !== why) this.#parts.log.info("the Docker engine does not answer", { why });
+  /** Containers keep running without an engine, so nothing ends here; the next connect compares. */
+  disconnected(why: string): void {
+    if (this.#problem !== why) this.#deps.log.info("the Docker engine does not answer", { why });
     this.#problem = why;
-    // What runs goes on running, it may be; it will be looked up.
   }
 
   /**
-   * Has observers look at a container, after what is being done for it. Resolves when they are done with it.
+   * Serves a container that the engine has just started, whether or not its event has arrived: work for its earlier run is
+   * aborted, `work` is done, and the observers are informed. A container that has ended meanwhile, or that the engine does
+   * not show, is no error.
    *
-   * @throws what an observer threw
+   * @throws what `work` threw; then the observers are not informed
    */
-  look(id: string): Promise<void> {
-    const before = this.#work.get(id) ?? Promise.resolve();
-    const work = before.catch(() => {}).then(() => this.#look(id));
-    this.#work.set(id, work);
+  started(id: string, work: (container: Container, signal: AbortSignal) => Promise<void>): Promise<void> {
+    this.#running?.get(id)?.abort();
+    this.#running?.set(id, new AbortController());
+    return this.#enqueue(id, async () => {
+      const run = await this.#inspect(id).catch((error) => this.#warn(id, error));
+      if (run === undefined) return;
+      await work(run.container, run.signal);
+      await this.#inform(run).catch((error) => this.#warn(id, error));
+    });
+  }
+
+  /** Informs the observers of a container. Never rejects. */
+  #update(id: string): Promise<void> {
+    return this.#enqueue(id, async () => {
+      const run = await this.#inspect(id);
+      if (run !== undefined) await this.#inform(run);
+    }).catch((error) => this.#warn(id, error));
+  }
+
+  /** Runs a task after those queued before for the same container, whether they succeed or fail. */
+  #enqueue(id: string, task: () => Promise<void>): Promise<void> {
+    const before = this.#queues.get(id) ?? Promise.resolve();
+    const work = before.catch(() => {}).then(task);
+    this.#queues.set(id, work);
     const done = () => {
-      if (this.#work.get(id) === work) this.#work.delete(id);
+      if (this.#queues.get(id) === work) this.#queues.delete(id);
     };
     work.then(done, done);
-    work.catch((error) =>
-      this.#parts.log.warn("a container could not be served", { container: id, why: errorText(error) }),
-    );
     return work;
   }
 
-  /**
-   * As {@link look}, of a container that the engine has just started, whether or not its event has come. What is still done for
-   * an earlier run of it ends.
-   */
-  started(id: string): Promise<void> {
-    this.#running?.get(id)?.abort();
-    this.#running?.set(id, new AbortController());
-    return this.look(id);
+  #warn(id: string, error: unknown): undefined {
+    this.#deps.log.warn("a container could not be served", { container: id, why: errorText(error) });
   }
 
-  async #look(id: string): Promise<void> {
-    const work = this.#running?.get(id);
-    const signal = work?.signal ?? this.#stop.signal;
-    if (signal.aborted) return;
-    let container: Container;
+  /** @returns undefined for a container that does not run, or whose run has ended */
+  async #inspect(id: string): Promise<Run | undefined> {
+    const run = this.#running?.get(id);
+    const signal = run?.signal ?? this.#stop.signal;
+    if (signal.aborted) return undefined;
     try {
-      container = await this.#parts.engine.container(id, signal);
+      const container = await this.#deps.engine.container(id, signal);
+      if (container.State.Running) return { container, signal };
     } catch (error) {
-      if (signal.aborted) return;
+      if (signal.aborted) return undefined;
       if (!(error instanceof EngineError && error.status === 404)) throw error;
-      return this.#notRunning(id, work);
     }
-    if (!container.State.Running) return this.#notRunning(id, work);
-    if (this.#running?.has(id)) this.#names.set(id, nameOf(container));
-    for (const observer of this.#parts.observers) await observer.running(container, signal);
+    // An end whose event came before the start was known has no other event.
+    if (run !== undefined && this.#running?.get(id) === run) this.#ended(id);
+    return undefined;
   }
 
-  /** Its end came before we looked: should the event have come before we knew of its start, it will not come again. */
-  #notRunning(id: string, work: AbortController | undefined): void {
-    if (work !== undefined && this.#running?.get(id) === work) this.#ended(id);
+  async #inform({ container, signal }: Run): Promise<void> {
+    if (this.#running?.has(container.Id)) this.#names.set(container.Id, nameOf(container));
+    for (const observer of this.#deps.observers) await observer.running(container, signal);
   }
 
   #ended(id: string): void {
     this.#running?.get(id)?.abort();
     this.#running?.delete(id);
     this.#names.delete(id);
-    // First those who look at what the holders still have of it.
-    for (const observer of this.#parts.observers) observer.ended(id);
-    for (const holder of this.#parts.holders) holder.died(id);
+    // The observers first: they look up what is kept for the container.
+    for (const observer of this.#deps.observers) observer.ended?.(id);
+    for (const lifecycle of this.#deps.lifecycles) lifecycle.died(id);
   }
 }

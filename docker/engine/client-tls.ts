@@ -2,7 +2,7 @@ import { join } from "node:path";
 
 /** How Docker's own client would use TLS, by paths. */
 export interface ClientTls {
-  /** What asks for it. */
+  /** The setting that turns it on, for messages. */
   readonly source: string;
   /** Whether the engine's certificate is checked. */
   readonly verify: boolean;
@@ -15,7 +15,7 @@ export interface ClientTls {
  * Reads the TLS settings of Docker's client: `DOCKER_TLS_VERIFY` with `DOCKER_CERT_PATH`, and the flags in
  * `DOCKER_CLIENT_ARGS`, which users of Weave Net set.
  *
- * @returns undefined when nothing asks for TLS
+ * @returns undefined when TLS is off
  */
 export function clientTls(env: NodeJS.ProcessEnv): ClientTls | undefined {
   const on = (name: string) => !["", "0", "false"].includes(clientFlag(env, name) ?? "");
@@ -38,12 +38,12 @@ export function clientFlag(env: NodeJS.ProcessEnv, name: string): string | undef
   return flagIn((env.DOCKER_CLIENT_ARGS ?? "").split(/\s+/), name);
 }
 
-/** The value of a flag among words of Docker's commands, as their own parser takes it. */
+/** The value of a flag in a command line of Docker, by the rules of Docker's own parser. */
 export function flagIn(words: readonly string[], name: string): string | undefined {
   const flag = name.length === 1 ? `-${name}` : `--${name}`;
   const at = words.findLastIndex((word) => word === flag || word.startsWith(`${flag}=`));
   if (at === -1) return undefined;
   if (words[at] !== flag) return words[at].slice(flag.length + 1);
-  // A switch takes no word of its own.
+  // A switch has no value.
   return ["tls", "tlsverify"].includes(name) ? "true" : words[at + 1];
 }

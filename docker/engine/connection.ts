@@ -6,23 +6,23 @@ import { connect as tlsConnect } from "node:tls";
 import type { EngineAddress } from "#docker/engine/engine-address.js";
 import { systemCode } from "#src/errors.js";
 
-/** A Unix socket whose queue is full refuses with EAGAIN (unix(7)) and has taken nothing: tried again for this long. */
+/** A Unix socket whose queue is full rejects a connection with EAGAIN (unix(7)): retried for this long. */
 const BUSY_MS = 5_000;
 const BUSY_RETRY_MS = 10;
 
 /**
- * Connects to an engine. An answer can be read from the connection to its end, also after the engine has refused to take
- * more of what it is sent: `write` then succeeds, what it has is dropped, and the reading side shows how the connection ended.
- * Node would discard the answer with the first refused write.
+ * Connects to an engine. The answer can be read to its end also after the engine has stopped to receive: `write` then
+ * succeeds, its bytes are dropped, and the reading side shows how the connection ended. Node would discard the answer at
+ * the first failed write.
  *
- * @param halfOpen whether we may go on to send when the engine has ended its side
- * @throws what connect(2) and the TLS handshake give
+ * @param halfOpen whether our side stays open when the engine has ended its own
+ * @throws the system errors of connect(2), and those of the TLS handshake
  */
-export async function openConnection(endpoint: EngineAddress, halfOpen = false): Promise<Socket> {
+export async function openConnection(address: EngineAddress, halfOpen = false): Promise<Socket> {
   const last = performance.now() + BUSY_MS;
   for (;;) {
     try {
-      return await openOnce(endpoint, halfOpen);
+      return await openOnce(address, halfOpen);
     } catch (error) {
       if (systemCode(error) !== "EAGAIN" || performance.now() > last) throw error;
     }
@@ -30,17 +30,17 @@ export async function openConnection(endpoint: EngineAddress, halfOpen = false):
   }
 }
 
-function openOnce(endpoint: EngineAddress, allowHalfOpen: boolean): Promise<Socket> {
+function openOnce(address: EngineAddress, allowHalfOpen: boolean): Promise<Socket> {
   return new Promise((resolve, reject) => {
     let socket: Socket;
-    if ("socketPath" in endpoint) socket = connect({ path: endpoint.socketPath, allowHalfOpen });
+    if ("socketPath" in address) socket = connect({ path: address.socketPath, allowHalfOpen });
     else {
-      const { host, port, tls } = endpoint;
+      const { host, port, tls } = address;
       const options = { host, port, allowHalfOpen };
-      // The types of tls.connect() lack what it passes on to the connection below.
+      // The types of tls.connect() lack the options of the connection below.
       socket = tls === undefined ? connect(options) : tlsConnect({ ...options, ...tls } as never);
     }
-    const ready = "host" in endpoint && endpoint.tls !== undefined ? "secureConnect" : "connect";
+    const ready = "host" in address && address.tls !== undefined ? "secureConnect" : "connect";
     socket.once("error", reject);
     socket.once(ready, () => {
       socket.off("error", reject);
@@ -49,7 +49,7 @@ function openOnce(endpoint: EngineAddress, allowHalfOpen: boolean): Promise<Sock
   });
 }
 
-/** Has the stream's own methods report every write as done: see {@link openConnection}. */
+/** Makes the stream's own methods report every write as done: see {@link openConnection}. */
 function acceptingRefusals(socket: Socket): Socket {
   const { _write: write, _writev: writev, _final: final } = socket;
   let refused = false;
@@ -63,14 +63,14 @@ function acceptingRefusals(socket: Socket): Socket {
   return socket;
 }
 
-/** Connections to an engine for HTTP. With `keepAlive` a connection is used again, until {@link close}. */
+/** Connections to an engine for HTTP. With `keepAlive` a connection serves more calls, until {@link close}. */
 export class EngineAgent extends Agent {
-  readonly #endpoint: EngineAddress;
+  readonly #address: EngineAddress;
   #closed = false;
 
-  constructor(endpoint: EngineAddress, options: AgentOptions) {
+  constructor(address: EngineAddress, options: AgentOptions) {
     super(options);
-    this.#endpoint = endpoint;
+    this.#address = address;
   }
 
   override createConnection(
@@ -79,14 +79,14 @@ export class EngineAgent extends Agent {
   ): undefined {
     // Without a stream, as Node itself reports an error.
     const failed = (error: Error) => done(error, undefined as never);
-    openConnection(this.#endpoint).then((socket) => {
+    openConnection(this.#address).then((socket) => {
       if (!this.#closed) return done(null, socket);
       socket.destroy();
-      failed(new Error("the client has gone away"));
+      failed(new Error("the client has closed the connection"));
     }, failed);
   }
 
-  /** Ends all connections, those that are under way too. */
+  /** Ends all connections, also those being made. */
   close(): void {
     this.#closed = true;
     this.destroy();

@@ -6,11 +6,11 @@ import { paths, proxySocket } from "#src/paths.js";
 
 const ENGINE_SOCKET = "/var/run/docker.sock";
 
-/** Where the proxy listens: by the name that the original's users know it by. */
+/** Where the proxy listens by default: in /var/run, as users of Weave Net know it. */
 export const ownProxy = (env: NodeJS.ProcessEnv): string =>
   `unix://${proxySocket(paths(env).run).replace(/^\/run\//, "/var/run/")}`;
 
-/** The engine that the user's own Docker client talks to; "" where this host has none. Never ourselves. */
+/** The engine that the user's own Docker client uses, and never our proxy; "" if this host has none. */
 export function defaultEngine(env: NodeJS.ProcessEnv): string {
   if (env.WEAVE_DOCKER_API !== undefined) return env.WEAVE_DOCKER_API;
   const named = clientFlag(env, "H") ?? clientFlag(env, "host");

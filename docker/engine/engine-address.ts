@@ -3,12 +3,12 @@ import { type ClientTls, clientTls } from "#docker/engine/client-tls.js";
 import { WeaveError } from "#src/errors.js";
 import { ipv6Reason, parseHostPort } from "#src/net/host-port.js";
 
-/** Where a Docker engine answers. */
+/** Address of a Docker engine. */
 export type EngineAddress =
   | { readonly socketPath: string }
   | { readonly host: string; readonly port: number; readonly tls?: TlsFiles };
 
-/** PEM, as read from the files that Docker's own client uses; as `tls.connect` takes it. */
+/** PEM from the files that Docker's own client uses, as options of `tls.connect`. */
 export interface TlsFiles {
   readonly ca?: Buffer;
   readonly cert?: Buffer;
@@ -23,7 +23,7 @@ const PORT = 2375;
 const PORT_TLS = 2376;
 
 /**
- * Reads what `DOCKER_HOST` and `--docker-api` take: `unix:///path`, `tcp://host[:port]`. TLS as Docker's client has it
+ * Reads the forms of `DOCKER_HOST` and `--docker-api`: `unix:///path`, `tcp://host[:port]`. TLS by the settings of Docker's client
  * ({@link clientTls}).
  *
  * @throws WEAVE_FLAG_INVALID
@@ -63,6 +63,6 @@ export function readPem(path: string): Buffer {
   }
 }
 
-export function engineAddressText(endpoint: EngineAddress): string {
-  return "socketPath" in endpoint ? `unix://${endpoint.socketPath}` : `tcp://${endpoint.host}:${endpoint.port}`;
+export function engineAddressText(address: EngineAddress): string {
+  return "socketPath" in address ? `unix://${address.socketPath}` : `tcp://${address.host}:${address.port}`;
 }

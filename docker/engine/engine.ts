@@ -1,9 +1,8 @@
-import { request as httpRequest, type IncomingMessage, type RequestOptions } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { type ZodMiniType, z } from "zod/mini";
 import { EngineAgent } from "#docker/engine/connection.js";
 import { type EngineAddress, engineAddressText } from "#docker/engine/engine-address.js";
 import {
-  askedShape,
   type Container,
   containerShape,
   type Image,
@@ -11,29 +10,33 @@ import {
   infoShape,
   type Network,
   networkShape,
+  requestedShape,
   summaryShape,
   versionShape,
 } from "#docker/engine/shapes.js";
 import { errorText, systemCode, WeaveError } from "#src/errors.js";
+import { JSON_TYPE } from "#src/http/answer.js";
+import { readBody } from "#src/http/body.js";
+import { openReply } from "#src/http/client.js";
 
-/** The newest API that we know; every engine from 25 to 29 and later takes it, older ones say what they take. */
+/** Newest API version that we know. Engines from 25 to 29 and later accept it; older ones report what they accept. */
 const NEWEST = "1.44";
 const OLDEST = "1.24";
 const TIMEOUT_MS = 10_000;
 /** Longer than any list of containers: 10,000 of them with all their labels. */
 const MAX_ANSWER = 64 << 20;
 
-export interface Call {
+export interface EngineCall {
   readonly method?: string;
   /** Without the version. */
   readonly path: string;
   readonly body?: unknown;
-  /** Undefined for {@link TIMEOUT_MS}; 0 for none. */
+  /** Limit for the whole answer; undefined for {@link TIMEOUT_MS}, 0 for none. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
 }
 
-/** The engine said no. */
+/** The engine answered with an error. */
 export class EngineError extends WeaveError {
   readonly status: number;
 
@@ -43,20 +46,21 @@ export class EngineError extends WeaveError {
   }
 }
 
-/** Client of a Docker engine's API, as much of it as we need. The version is agreed on with each engine anew. */
+/** Client of a Docker engine's API, as much of it as we need. The version is negotiated with each engine that answers. */
 export class Engine {
-  readonly endpoint: EngineAddress;
+  readonly address: EngineAddress;
   readonly #agent: EngineAgent;
   #version: string | undefined;
-  #mapped: Promise<boolean> | undefined;
+  /** Of the engine that answers now. */
+  #userNamespaces: Promise<boolean> | undefined;
   #offered: string | undefined;
 
-  constructor(endpoint: EngineAddress) {
-    this.endpoint = endpoint;
-    this.#agent = new EngineAgent(endpoint, { keepAlive: false });
+  constructor(address: EngineAddress) {
+    this.address = address;
+    this.#agent = new EngineAgent(address, { keepAlive: false });
   }
 
-  /** The API version agreed on, once there was an answer. */
+  /** The API version in use, once there was an answer. */
   get version(): string | undefined {
     return this.#version;
   }
@@ -67,14 +71,14 @@ export class Engine {
   }
 
   /**
-   * Agrees on a version with whatever engine answers now: after a restart it may be another.
+   * Negotiates a version with the engine that answers now: after a restart it may be another.
    *
    * @throws WEAVE_DOCKER
    */
   async negotiate(): Promise<string> {
     const response = await this.#send({ path: "/_ping", timeoutMs: 3_000 }, "");
-    await readAll(response);
-    this.#mapped = undefined;
+    await this.#bodyOf(response);
+    this.#userNamespaces = undefined;
     const offered = String(response.headers["api-version"] ?? OLDEST);
     this.#offered = offered;
     this.#version = compareVersions(offered, NEWEST) <= 0 ? offered : await this.#notTooOld();
@@ -88,7 +92,7 @@ export class Engine {
     return this.#version;
   }
 
-  /** Engines drop old versions; should {@link NEWEST} be among them, what they call their oldest serves as well. */
+  /** Engines drop old versions: if {@link NEWEST} is among them, their own oldest version serves as well. */
   async #notTooOld(): Promise<string> {
     const { MinAPIVersion } = await this.#json({ path: "/version" }, versionShape, "");
     return MinAPIVersion !== "" && compareVersions(MinAPIVersion, NEWEST) > 0 ? MinAPIVersion : NEWEST;
@@ -99,7 +103,7 @@ export class Engine {
     return this.#json({ path: `/containers/${encodeURIComponent(id)}/json`, signal }, containerShape);
   }
 
-  /** Ids of all containers that run. */
+  /** Ids of all running containers. */
   async running(): Promise<string[]> {
     return (await this.#json({ path: "/containers/json" }, z.array(summaryShape))).map(({ Id }) => Id);
   }
@@ -112,21 +116,21 @@ export class Engine {
     );
   }
 
-  /** Whether containers have a user namespace of their own (`userns-remap`, rootless). Asked of each engine once. */
+  /** Whether containers have a user namespace of their own (`userns-remap`, rootless). Read from each engine once. */
   async userNamespaces(): Promise<boolean> {
-    this.#mapped ??= this.#json({ path: "/info" }, infoShape).then(({ SecurityOptions }) =>
+    this.#userNamespaces ??= this.#json({ path: "/info" }, infoShape).then(({ SecurityOptions }) =>
       SecurityOptions.some((each) => /^name=(userns|rootless)\b/.test(each)),
     );
-    const asked = this.#mapped;
-    return asked.catch((error) => {
-      if (this.#mapped === asked) this.#mapped = undefined;
+    const reading = this.#userNamespaces;
+    return reading.catch((error) => {
+      if (this.#userNamespaces === reading) this.#userNamespaces = undefined;
       throw error;
     });
   }
 
-  /** All containers, whether they run or not, and the IPv4 addresses that each asks for by `--ip`. */
-  async addressesAskedFor(): Promise<{ id: string; addresses: string[] }[]> {
-    const containers = await this.#json({ path: "/containers/json?all=1" }, z.array(askedShape));
+  /** All containers, running or not, and the IPv4 addresses that each requests by `--ip`. */
+  async requestedAddresses(): Promise<{ id: string; addresses: string[] }[]> {
+    const containers = await this.#json({ path: "/containers/json?all=1" }, z.array(requestedShape));
     return containers.map(({ Id, NetworkSettings }) => ({
       id: Id,
       addresses: Object.values(NetworkSettings?.Networks ?? {})
@@ -135,7 +139,7 @@ export class Engine {
     }));
   }
 
-  /** What this engine is in a swarm; undefined where it is in none. */
+  /** Role of this engine in a swarm; undefined when it is in none. */
   async swarm(): Promise<"manager" | "worker" | undefined> {
     const { Swarm } = await this.#json({ path: "/info" }, infoShape);
     if (!["active", "pending", "locked"].includes(Swarm.LocalNodeState)) return undefined;
@@ -173,19 +177,18 @@ export class Engine {
     return this.#done({ method: "DELETE", path: `/networks/${encodeURIComponent(id)}`, timeoutMs: 60_000 });
   }
 
-  /** The stream of events of containers and networks, as it comes. */
+  /** The stream of events of containers and networks. */
   events(signal: AbortSignal): Promise<IncomingMessage> {
     const filters = encodeURIComponent(JSON.stringify({ type: ["container", "network"] }));
-    return this.#good({ path: `/events?filters=${filters}`, timeoutMs: 0, signal });
+    return this.#succeed({ path: `/events?filters=${filters}`, timeoutMs: 0, signal });
   }
 
-  async #json<T>(call: Call, shape: ZodMiniType<T>, prefix?: string): Promise<T> {
-    const response = await this.#good(call, prefix);
+  async #json<T>(call: EngineCall, shape: ZodMiniType<T>, prefix?: string): Promise<T> {
+    const text = (await this.#bodyOf(await this.#succeed(call, prefix))).toString("utf8");
     let value: unknown;
     try {
-      value = JSON.parse((await readAll(response)).toString("utf8"));
+      value = JSON.parse(text);
     } catch (cause) {
-      if (cause instanceof WeaveError) throw cause;
       throw new WeaveError("WEAVE_DOCKER", `the Docker engine's answer to ${call.path} is no JSON`, { cause });
     }
     const parsed = shape.safeParse(value);
@@ -194,83 +197,61 @@ export class Engine {
     throw new WeaveError("WEAVE_DOCKER", `the Docker engine's answer to ${call.path}: ${path.join(".")}: ${message}`);
   }
 
-  async #done(call: Call): Promise<void> {
-    await readAll(await this.#good(call));
+  async #done(call: EngineCall): Promise<void> {
+    await this.#bodyOf(await this.#succeed(call));
   }
 
-  async #good(call: Call, prefix?: string): Promise<IncomingMessage> {
+  /** Makes a call that must succeed. @returns the head of the answer */
+  async #succeed(call: EngineCall, prefix?: string): Promise<IncomingMessage> {
     if (prefix === undefined && this.#version === undefined) await this.negotiate();
     const response = await this.#send(call, prefix ?? `/v${this.#version}`);
     const status = response.statusCode ?? 0;
     if (status < 400) return response;
-    const body = (await readAll(response)).toString("utf8");
+    const body = (await this.#bodyOf(response)).toString("utf8");
     throw new EngineError(status, messageOf(body) || `the Docker engine answered ${status}`);
   }
 
-  /** Resolves with the head of the answer. */
-  #send(
-    { method = "GET", path, body, timeoutMs = TIMEOUT_MS, signal }: Call,
-    prefix: string,
-  ): Promise<IncomingMessage> {
+  /** @param prefix the version, or "" */
+  async #send(call: EngineCall, prefix: string): Promise<IncomingMessage> {
+    const { method = "GET", path, body, timeoutMs = TIMEOUT_MS, signal } = call;
     const text = body === undefined ? undefined : JSON.stringify(body);
-    const options: RequestOptions = {
-      method,
-      path: `${prefix}${path}`,
-      agent: this.#agent,
-      headers: {
-        Host: "docker",
-        ...(text === undefined
-          ? {}
-          : { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(text) }),
-      },
-      ...(signal ? { signal } : {}),
-    };
-    return new Promise((resolve, reject) => {
-      const outgoing = httpRequest(options, (response) => {
-        // An answer that stops midway must not be waited for.
-        if (timeoutMs > 0) response.once("close", () => clearTimeout(timer));
-        else clearTimeout(timer);
-        resolve(response);
+    try {
+      return await openReply({
+        to: { agent: this.#agent },
+        method,
+        path: `${prefix}${path}`,
+        headers: { Host: "docker", ...(text === undefined ? {} : { "Content-Type": JSON_TYPE }) },
+        ...(text === undefined ? {} : { body: text }),
+        answerMs: timeoutMs,
+        ...(signal === undefined ? {} : { signal }),
       });
-      const timer =
-        timeoutMs > 0
-          ? setTimeout(() => outgoing.destroy(new Error(`no answer within ${timeoutMs / 1_000} s`)), timeoutMs)
-          : undefined;
-      outgoing.on("error", (cause) => {
-        clearTimeout(timer);
-        reject(unreachable(this.endpoint, cause));
+    } catch (cause) {
+      throw unreachable(this.address, cause);
+    }
+  }
+
+  async #bodyOf(response: IncomingMessage): Promise<Buffer> {
+    try {
+      return await readBody(response, MAX_ANSWER);
+    } catch (cause) {
+      response.destroy();
+      if (cause instanceof WeaveError)
+        throw new WeaveError("WEAVE_DOCKER", `the Docker engine's answer is longer than ${MAX_ANSWER} bytes`);
+      throw new WeaveError("WEAVE_DOCKER_UNAVAILABLE", `the Docker engine broke off its answer: ${errorText(cause)}`, {
+        cause,
       });
-      outgoing.end(text);
-    });
+    }
   }
 }
 
-export function unreachable(endpoint: EngineAddress, cause: unknown): WeaveError {
+/** The error of an engine that does not answer. */
+export function unreachable(address: EngineAddress, cause: unknown): WeaveError {
   const gone = ["ECONNREFUSED", "ENOENT"].includes(systemCode(cause) ?? "");
   return new WeaveError(
     "WEAVE_DOCKER_UNAVAILABLE",
-    `Cannot connect to the Docker engine at ${engineAddressText(endpoint)}: ${gone ? "nothing answers there" : errorText(cause)}`,
+    `Cannot connect to the Docker engine at ${engineAddressText(address)}: ${gone ? "nothing answers there" : errorText(cause)}`,
     { cause, next: "Is Docker running? Another address is given by --docker-api of 'weave launch', or DOCKER_HOST." },
   );
-}
-
-async function readAll(response: IncomingMessage): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  try {
-    for await (const chunk of response as AsyncIterable<Buffer>) {
-      bytes += chunk.length;
-      if (bytes > MAX_ANSWER)
-        throw new WeaveError("WEAVE_DOCKER", `the Docker engine's answer is longer than ${MAX_ANSWER} bytes`);
-      chunks.push(chunk);
-    }
-  } catch (cause) {
-    if (cause instanceof WeaveError) throw cause;
-    throw new WeaveError("WEAVE_DOCKER_UNAVAILABLE", `the Docker engine broke off its answer: ${errorText(cause)}`, {
-      cause,
-    });
-  }
-  return Buffer.concat(chunks);
 }
 
 function messageOf(body: string): string {
@@ -283,7 +264,7 @@ function messageOf(body: string): string {
   return body.trim().slice(0, 1_000);
 }
 
-/** Of two API versions, such as 1.9 and 1.44. Below 0: `a` is older. */
+/** Compares API versions, such as 1.9 and 1.44. Below 0: `a` is older. */
 export function compareVersions(a: string, b: string): number {
   const [x, y] = [a, b].map((version) => version.split(".").map(Number));
   return x[0] - y[0] || (x[1] ?? 0) - (y[1] ?? 0);

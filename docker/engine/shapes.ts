@@ -1,8 +1,8 @@
 import { type ZodMiniType, z } from "zod/mini";
 
 /**
- * What we read of the engine's answers. Fields that some engine between API 1.24 and today leaves out, or answers with
- * `null`, are optional; what we do not use is not checked.
+ * Shapes of the engine's answers. Fields that an engine between API 1.24 and today leaves out, or answers with `null`, are optional;
+ * fields that we do not use are not checked.
  */
 
 /** A field that may be absent or null. */
@@ -18,7 +18,7 @@ const labels = or(z.record(z.string(), z.string()), {});
 /** A command: one word, several, or none. */
 const words = or<string | string[]>(z.union([z.string(), z.array(z.string())]), []);
 
-/** A container's end on one network. Since 1.52 the only place where addresses are. */
+/** A container's endpoint on one network. Since 1.52 only these have addresses. */
 export const networkEndShape = z.object({
   NetworkID: text,
   IPAddress: text,
@@ -54,8 +54,8 @@ export const containerShape = z.object({
 
 export const summaryShape = z.object({ Id: z.string() });
 
-/** Of a list of containers: which addresses each asks for by name (`--ip`). */
-export const askedShape = z.object({
+/** An entry of a list of containers: the addresses that it requests by name (`--ip`). */
+export const requestedShape = z.object({
   Id: z.string(),
   NetworkSettings: z.nullish(
     z.object({
@@ -103,10 +103,10 @@ export const imageShape = z.object({
   ),
 });
 
-/** What the engine says of itself. */
+/** The engine itself. */
 export const versionShape = z.object({ MinAPIVersion: text });
 
-/** What an event is about. `status`, `id` and `from` of old are not read: engines since 1.52 leave them out. */
+/** An event. The former `status`, `id` and `from` are not read: engines since 1.52 leave them out. */
 export const eventShape = z.object({
   Type: z.string(),
   Action: z.string(),
@@ -121,9 +121,9 @@ export type EngineEvent = z.infer<typeof eventShape>;
 /** A container's name without Docker's leading slash. */
 export const nameOf = ({ Name }: Pick<Container, "Name">): string => Name.replace(/^\//, "");
 
-/** Full id of a container: what Docker never reuses. */
+/** Whether a text is the full id of a container, which Docker never reuses. */
 export const isContainerId = (text: string): boolean => /^[0-9a-f]{64}$/.test(text);
 
-/** A command that may be one word or several, or none. */
+/** The words of a command: one, several, or none. */
 export const wordsOf = (value: string | readonly string[]): readonly string[] =>
   typeof value === "string" ? (value === "" ? [] : [value]) : value;

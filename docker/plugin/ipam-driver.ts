@@ -1,23 +1,23 @@
-import type { PluginStore, Use } from "#docker/plugin/plugin-store.js";
+import type { AddressUse, PluginStore } from "#docker/plugin/plugin-store.js";
 import { isGateway, type ReleaseAddress, type RequestAddress, type RequestPool } from "#docker/plugin/protocol.js";
 import type { PluginAnswer } from "#docker/plugin/socket.js";
 import { ANONYMOUS, type Requests } from "#ipam/allocation/requests.js";
 import { addressText, type Lease, leaseText, parseAddress, parseSubnet, type Subnet } from "#ipam/ring/subnet.js";
 import { addressOfCidr } from "#src/address.js";
-import { type Clock, systemClock } from "#src/clock.js";
+import type { Clock } from "#src/clock.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 
-/** A wait for space or for a first ring has an end: Docker holds locks meanwhile. */
+/** Limit of a wait for space, or for a first ring: Docker holds locks meanwhile. */
 const WAIT_MS = 15_000;
 /**
- * libnetwork asks again, at once and for ever, while the pool it got for "any" overlaps a route or a name server of the host.
- * People do not create this many networks in this time.
+ * libnetwork repeats a request for any pool, without a pause and without end, while the pool of the answer overlaps a route or a name server
+ * of the host. Users do not create this many networks in this time.
  */
 const LOOP = { calls: 8, withinMs: 2_000 };
 
-/** In errors: by what an address is in use. */
-const USED_BY: Readonly<Record<Use, string>> = {
+/** For errors. */
+const USED_BY: Readonly<Record<AddressUse, string>> = {
   container: "by a container on a network of weave's",
   gateway: "as the gateway of a network",
   auxiliary: "as an auxiliary address of a network (--aux-address)",
@@ -25,28 +25,27 @@ const USED_BY: Readonly<Record<Use, string>> = {
 };
 
 export interface IpamDriverDeps {
-  /** Undefined where IPAM is off. */
+  /** Undefined when address allocation is off. */
   readonly ipam: { readonly requests: Requests; readonly defaultSubnet: Subnet } | undefined;
-  readonly book: PluginStore;
-  /** A route of the host that overlaps a network; undefined where there is none. */
+  readonly store: PluginStore;
+  /** A route of the host that overlaps a network; undefined if there is none. */
   readonly overlappingRoute: (cidr: string) => Promise<string | undefined>;
-  /** What users call a holder of addresses. */
+  /** A holder of addresses in words for users. */
   readonly describe: (ident: string) => string;
-  /** An address was asked for by name, and given. */
-  readonly onAsked?: (address: bigint) => void;
-  readonly clock?: Clock;
+  /** Notified of each address that Docker has requested by name and got. */
+  readonly requested: (address: bigint) => void;
+  readonly clock: Clock;
   readonly log: Log;
 }
 
-/** Docker's remote IPAM driver: pools are subnets of our range, and carry all that they are in their ids. */
+/** Docker's remote IPAM driver. Pools are subnets of our range; a pool's id contains its whole state. */
 export class IpamDriver {
-  readonly #parts: IpamDriverDeps;
-  readonly #clock: Clock;
-  #asked: number[] = [];
+  readonly #deps: IpamDriverDeps;
+  /** Times of the last requests for any pool. */
+  #poolRequests: number[] = [];
 
-  constructor(parts: IpamDriverDeps) {
-    this.#parts = parts;
-    this.#clock = parts.clock ?? systemClock;
+  constructor(deps: IpamDriverDeps) {
+    this.#deps = deps;
   }
 
   /** @throws WEAVE_PLUGIN, WEAVE_ADDRESS_INVALID */
@@ -73,13 +72,13 @@ export class IpamDriver {
       address = parseAddress(call.Address);
       this.#refuseTaken(address);
       await requests.claim(ANONYMOUS, { address, prefix: subnet.prefix }, options);
-      // Two calls at once are the same to IPAM: the first to be here has it.
+      // To IPAM two calls at the same time are one holder: the first to get here has the address.
       this.#refuseTaken(address);
-      this.#parts.onAsked?.(address);
+      this.#deps.requested(address);
     } else {
       address = (await requests.allocate(ANONYMOUS, range, options)).address;
     }
-    this.#note(address, "container");
+    this.#record(address, "container");
     const text = addressText(address);
     return {
       body: { Address: leaseText({ address, prefix: subnet.prefix }), Data: {} },
@@ -88,36 +87,36 @@ export class IpamDriver {
   }
 
   /**
-   * No gateway is made: Docker wants one, and the network's own address will never be a container's (as the original). One
-   * that the user names is held as long as the network is there. Each host has the same: another host's does as well.
+   * No gateway is made. Docker requires an address for one: the network's own address will never be a container's (as in Weave Net). A
+   * gateway that the user names is held as long as the network exists, by one of the hosts that have the network.
    */
   #requestGateway(given: string, subnet: Subnet): PluginAnswer {
     if (given === "") return { body: { Address: subnet.text, Data: {} } };
     const address = parseAddress(given);
     const body = { Address: leaseText({ address, prefix: subnet.prefix }), Data: {} };
-    if (this.#parts.book.addresses.get(given)?.use === "gateway") return { body };
+    if (this.#deps.store.addresses.get(given)?.use === "gateway") return { body };
     this.#refuseTaken(address);
-    this.#parts.book.addresses.put(given, { asked: this.#clock.wall(), use: "gateway" });
+    this.#deps.store.addresses.put(given, { asked: this.#deps.clock.wall(), use: "gateway" });
     void this.#holdGateway(given);
     return { body, undo: () => this.release(given) };
   }
 
-  /** Docker does not wait for it: there may be no ring yet, and another host may hold it for the same network. */
+  /** In the background: there may be no ring yet, and another host may hold the gateway for the same network. */
   async #holdGateway(given: string): Promise<void> {
     const address = parseAddress(given);
     try {
       await this.#ipam().requests.claim(ANONYMOUS, { address, prefix: 32 }, { timeoutMs: WAIT_MS });
-      // Its network may have been removed while it was waited for.
-      if (!this.#parts.book.addresses.has(given)) this.#ipam().requests.free(ANONYMOUS, address);
+      // Its network may have been removed meanwhile.
+      if (!this.#deps.store.addresses.has(given)) this.#ipam().requests.free(ANONYMOUS, address);
     } catch (error) {
-      this.#parts.log.debug("the gateway's address is not held by this host", {
+      this.#deps.log.debug("the gateway's address is not held by this host", {
         address: given,
         why: errorText(error),
       });
     }
   }
 
-  /** An address that is not held (a gateway's, or one given back before) is no error. */
+  /** An address that is not held (a gateway's, or one released before) is no error. */
   releaseAddress({ PoolID, Address }: ReleaseAddress): object {
     parsePool(PoolID);
     this.release(addressText(parseAddress(addressOfCidr(Address))));
@@ -125,51 +124,49 @@ export class IpamDriver {
   }
 
   release(address: string): void {
-    if (!this.#parts.book.addresses.has(address)) return;
+    if (!this.#deps.store.addresses.has(address)) return;
     try {
       this.#ipam().requests.free(ANONYMOUS, parseAddress(address));
     } catch (error) {
-      this.#parts.log.info("an address that Docker gives back was not held", { address, why: errorText(error) });
+      this.#deps.log.info("an address that Docker releases was not held", { address, why: errorText(error) });
     }
-    this.#parts.book.addresses.remove(address);
+    this.#deps.store.addresses.remove(address);
   }
 
-  /**
-   * What Docker shows of an address of ours: what it is for. One that we do not know (our disk was lost, say) is noted as held,
-   * and so is a gateway that another host held before.
-   */
-  learn({ address, prefix }: Lease, use: Use): void {
+  /** Learns an address of ours, and its use, from Docker: the address may be unknown here when the disk was lost, say. */
+  learn({ address, prefix }: Lease, use: AddressUse): void {
     const text = addressText(address);
-    const known = this.#parts.book.addresses.get(text);
-    if (known?.use !== use) this.#parts.book.addresses.put(text, { asked: known?.asked ?? this.#clock.wall(), use });
-    // A gateway is claimed from the peer that has it now: see holdGateways.
-    if (use !== "gateway") this.#parts.ipam?.requests.found(text, { address, prefix }, false);
+    const known = this.#deps.store.addresses.get(text);
+    if (known?.use !== use)
+      this.#deps.store.addresses.put(text, { asked: known?.asked ?? this.#deps.clock.wall(), use });
+    // Another peer may hold a gateway: see holdGateways.
+    if (use !== "gateway") this.#deps.ipam?.requests.found(text, { address, prefix }, false);
   }
 
-  /** Gateways that another host held, or that no ring was there for: they may be had now. */
+  /** Tries to hold the gateways that another host held, or for which there was no ring. */
   holdGateways(): void {
-    for (const [text, { use }] of this.#parts.book.addresses.all)
-      if (use === "gateway" && this.#parts.ipam?.requests.holderOf(parseAddress(text)) === undefined)
+    for (const [text, { use }] of this.#deps.store.addresses.all)
+      if (use === "gateway" && this.#deps.ipam?.requests.holderOf(parseAddress(text)) === undefined)
         void this.#holdGateway(text);
   }
 
-  /** On disk before Docker has the answer; else it is nobody's. @throws WEAVE_STORE */
-  #note(address: bigint, use: Use): void {
+  /** Stores an address before Docker gets the answer, or else frees it. @throws WEAVE_STORE */
+  #record(address: bigint, use: AddressUse): void {
     try {
-      this.#parts.book.addresses.put(addressText(address), { asked: this.#clock.wall(), use });
+      this.#deps.store.addresses.put(addressText(address), { asked: this.#deps.clock.wall(), use });
     } catch (error) {
       this.#ipam().requests.free(ANONYMOUS, address);
       throw error;
     }
   }
 
-  /** IPAM does not tell one address without a container from another, and Docker looks at its own networks alone. */
+  /** To IPAM addresses without a container have one holder, and Docker knows its own networks only. */
   #refuseTaken(address: bigint): void {
     const text = addressText(address);
-    const use = this.#parts.book.addresses.get(text)?.use;
+    const use = this.#deps.store.addresses.get(text)?.use;
     const holder = this.#ipam().requests.holderOf(address);
     if (use === undefined && (holder === undefined || holder === text)) return;
-    const by = use === undefined ? `by ${this.#parts.describe(holder ?? "")}` : USED_BY[use];
+    const by = use === undefined ? `by ${this.#deps.describe(holder ?? "")}` : USED_BY[use];
     throw new WeaveError("WEAVE_PLUGIN", `address ${text} already in use on this host, ${by}`, {
       next:
         use === undefined
@@ -179,10 +176,10 @@ export class IpamDriver {
   }
 
   async #refuseToLoop(subnet: Subnet): Promise<void> {
-    const route = await this.#parts.overlappingRoute(subnet.text);
-    const now = this.#clock.now();
-    this.#asked = [...this.#asked.filter((at) => now - at < LOOP.withinMs), now];
-    const looping = this.#asked.length > LOOP.calls;
+    const route = await this.#deps.overlappingRoute(subnet.text);
+    const now = this.#deps.clock.now();
+    this.#poolRequests = [...this.#poolRequests.filter((at) => now - at < LOOP.withinMs), now];
+    const looping = this.#poolRequests.length > LOOP.calls;
     if (route === undefined && !looping) return;
     const why =
       route === undefined ? "this host's routes or name servers" : `the route ${route} of this host ('weave expose'?)`;
@@ -196,7 +193,7 @@ export class IpamDriver {
   }
 
   #ipam(): { requests: Requests; defaultSubnet: Subnet } {
-    if (this.#parts.ipam !== undefined) return this.#parts.ipam;
+    if (this.#deps.ipam !== undefined) return this.#deps.ipam;
     throw new WeaveError("WEAVE_PLUGIN", "IP address allocation is off on this host (--ipalloc-range '')", {
       next: "Launch weave with a range, or use Docker's own IPAM (--driver weave without --ipam-driver).",
     });

@@ -8,78 +8,78 @@ import { addressText, parseLease, type Subnet } from "#ipam/ring/subnet.js";
 import { addressOfCidr, canonicalIpv6, parseCidr } from "#src/address.js";
 import { systemClock } from "#src/clock.js";
 import { errorText, WeaveError } from "#src/errors.js";
-import { makeEndpointPair, pairNames, removeEndpointPair } from "#src/linux/endpoint.js";
 import { announceAddress } from "#src/linux/links/arp-announcement.js";
+import { makeEndpointPair, pairNames, removeEndpointPair } from "#src/linux/links/docker-endpoint.js";
 import type { Log } from "#src/log.js";
 import { parseMac } from "#src/mac.js";
 
-/** Interfaces in containers are called this and a number. */
+/** Docker names interfaces in containers by this prefix and a number. */
 const PREFIX = "ethwe";
 const MULTICAST = "224.0.0.0/4";
 const MULTICAST_OPTION = "works.weave.multicast";
 const GENERIC = "com.docker.network.generic";
 /** `--network name=weave,driver-opt=com.docker.network.endpoint.ifname=eth9` */
 const IFNAME_OPTION = "com.docker.network.endpoint.ifname";
-/** The first version of Docker's API whose engine gives an interface the name that a driver answers (Docker 29). */
+/** First API version whose engine names an interface as a driver requests (Docker 29). */
 const IFNAME_API = "1.52";
-/** How long an address may take to be claimed: Docker's users wait for it. */
+/** Limit for the claim of an address: Docker's users wait for it. */
 const CLAIM_MS = 10_000;
 
 export interface NetworkDriverDeps {
   readonly bridge: string;
-  /** Of the bridge, in bytes. */
+  /** MTU of the bridge, in bytes. */
   readonly mtu: number;
-  readonly book: PluginStore;
-  /** Undefined where IPAM is off. */
+  readonly store: PluginStore;
+  /** Undefined when address allocation is off. */
   readonly ipam: { readonly requests: Requests; readonly range: Subnet } | undefined;
   readonly claims: AddressClaims;
-  /** The newest version of its API that the engine offers; undefined while it is not known. */
+  /** Newest API version that the engine offers; undefined while it is unknown. */
   readonly engineApi: () => string | undefined;
   readonly log: Log;
 }
 
 /** Docker's remote network driver: every network is the one Ethernet, and differs from the others by its subnet. */
 export class NetworkDriver {
-  readonly #parts: NetworkDriverDeps;
+  readonly #deps: NetworkDriverDeps;
 
-  constructor(parts: NetworkDriverDeps) {
-    this.#parts = parts;
+  constructor(deps: NetworkDriverDeps) {
+    this.#deps = deps;
   }
 
-  /** @throws WEAVE_PLUGIN_CALL for an option that cannot be */
+  /** @throws WEAVE_PLUGIN_CALL for an invalid option */
   createNetwork({ NetworkID, Options, IPv4Data }: CreateNetwork): object {
-    this.#parts.book.networks.put(NetworkID, {
+    this.#deps.store.networks.put(NetworkID, {
       ours: IPv4Data.some(({ AddressSpace }) => isOurSpace(AddressSpace)),
-      multicast: multicastOf(genericOptions(Options), this.#parts.log),
+      multicast: multicastOf(genericOptions(Options), this.#deps.log),
       made: systemClock.wall(),
     });
     return {};
   }
 
-  /** What Docker shows of a network that we do not know: our disk was lost, say. */
+  /** Learns a network from Docker: it may be unknown here when the disk was lost, say. */
   learnNetwork(id: string, ours: boolean, options: Readonly<Record<string, string>>): void {
-    if (this.#parts.book.networks.has(id)) return;
-    const multicast = multicastOf(options, this.#parts.log);
-    this.#parts.book.networks.put(id, { ours, multicast, made: systemClock.wall() });
+    if (this.#deps.store.networks.has(id)) return;
+    const multicast = multicastOf(options, this.#deps.log);
+    this.#deps.store.networks.put(id, { ours, multicast, made: systemClock.wall() });
   }
 
-  /** As {@link learnNetwork}, an endpoint: what it holds is noted as held, so that nobody else gets it. */
+  /** As {@link learnNetwork}, an endpoint: its addresses are recorded as held. */
   learnEndpoint(network: string, endpoint: string, { address, address6 }: Addresses): void {
-    const { book, ipam, claims } = this.#parts;
-    if (book.endpoints.has(endpoint) || (address === "" && address6 === "")) return;
+    const { store, ipam, claims } = this.#deps;
+    if (store.endpoints.has(endpoint) || (address === "" && address6 === "")) return;
     const claimed = this.#claimedAs(network, address);
     if (claimed === "outside") claims.found(bare(address), endpoint);
     if (claimed === "range") ipam?.requests.found(holderOf(endpoint), parseLease(address), false);
     if (address6 !== "") claims.found(bare6(address6), endpoint);
-    book.endpoints.put(endpoint, { network, address, address6, claimed, made: systemClock.wall() });
+    store.endpoints.put(endpoint, { network, address, address6, claimed, made: systemClock.wall() });
   }
 
   deleteNetwork({ NetworkID }: { NetworkID: string }): object {
-    this.#parts.book.networks.remove(NetworkID);
+    this.#deps.store.networks.remove(NetworkID);
     return {};
   }
 
-  /** Makes the pair of interfaces. @throws WEAVE_PLUGIN; then nothing is left of it */
+  /** Claims the addresses, and makes the pair of interfaces. @throws WEAVE_PLUGIN; then both are undone */
   async createEndpoint(
     { NetworkID, EndpointID, Interface, Options }: CreateEndpoint,
     signal: AbortSignal,
@@ -99,8 +99,8 @@ export class NetworkDriver {
       ...(ifname === undefined ? {} : { ifname }),
     };
     try {
-      this.#parts.book.endpoints.put(EndpointID, entry);
-      await makeEndpointPair(EndpointID, this.#parts, mac);
+      this.#deps.store.endpoints.put(EndpointID, entry);
+      await makeEndpointPair(EndpointID, this.#deps, mac);
     } catch (error) {
       this.#forget(EndpointID, entry);
       throw error;
@@ -109,21 +109,21 @@ export class NetworkDriver {
     return { body, undo: () => void this.deleteEndpoint({ NetworkID, EndpointID }) };
   }
 
-  /** One that is not there is as good as deleted: Docker could not be rid of it otherwise. */
+  /** An endpoint that does not exist is no error: Docker could not delete it otherwise. */
   deleteEndpoint({ EndpointID }: EndpointRef): object {
-    // The kernel takes its time, and nobody needs to wait: the name is not used again, and the address has the same MAC.
+    // In the background: the kernel takes its time, the name is not used again, and the address keeps its MAC.
     removeEndpointPair(EndpointID).catch((error) =>
-      this.#parts.log.warn("an interface was not removed", { endpoint: EndpointID, why: errorText(error) }),
+      this.#deps.log.warn("an interface was not removed", { endpoint: EndpointID, why: errorText(error) }),
     );
-    const entry = this.#parts.book.endpoints.get(EndpointID);
+    const entry = this.#deps.store.endpoints.get(EndpointID);
     if (entry !== undefined) this.#forget(EndpointID, entry);
     return {};
   }
 
-  /** What Docker is to move into the container. It gives no gateway: Docker adds its own way out, unless `--internal`. */
+  /** Names the interface that Docker is to move into the container. No gateway: Docker adds its own, unless `--internal`. */
   join({ NetworkID, EndpointID }: EndpointRef): object {
     const network = this.#network(NetworkID);
-    const endpoint = this.#parts.book.endpoints.get(EndpointID);
+    const endpoint = this.#deps.store.endpoints.get(EndpointID);
     if (endpoint === undefined) {
       throw new WeaveError("WEAVE_PLUGIN_CALL", `weave has no endpoint ${EndpointID}: it was not created`, {
         next: "Start the container again.",
@@ -144,7 +144,7 @@ export class NetworkDriver {
   }
 
   #network(id: string): NetworkEntry {
-    const network = this.#parts.book.networks.get(id);
+    const network = this.#deps.store.networks.get(id);
     if (network !== undefined) return network;
     throw new WeaveError(
       "WEAVE_PLUGIN_CALL",
@@ -156,23 +156,23 @@ export class NetworkDriver {
   }
 
   /**
-   * Another container may have had the address this moment, with another MAC. It is said before Docker starts the container, so
-   * that its first packets are answered; engines before 28 say nothing themselves.
+   * Announces the endpoint's address, which another container with another MAC may have had until now. Before Docker starts the container,
+   * so that its first packets are answered; engines before 28 announce nothing themselves.
    */
   #announce({ address, mac }: EndpointEntry): void {
     if (address === "" || mac === undefined) return;
     try {
-      announceAddress(this.#parts.bridge, bare(address), parseMac(mac));
+      announceAddress(this.#deps.bridge, bare(address), parseMac(mac));
     } catch (error) {
-      this.#parts.log.info("an address was not announced", { address, why: errorText(error) });
+      this.#deps.log.info("an address was not announced", { address, why: errorText(error) });
     }
   }
 
-  /** The engine takes no name from a driver before Docker 29, and says nothing. */
+  /** Engines before Docker 29 ignore the name from a driver without an error. */
   #checkNaming(ifname: string): void {
-    const api = this.#parts.engineApi();
+    const api = this.#deps.engineApi();
     if (api !== undefined && compareVersions(api, IFNAME_API) >= 0) return;
-    this.#parts.log.warn("this Docker engine names the interface itself: the name asked for has no effect", {
+    this.#deps.log.warn("this Docker engine names the interface itself: the requested name has no effect", {
       option: IFNAME_OPTION,
       name: ifname,
       api: api ?? "unknown",
@@ -180,14 +180,14 @@ export class NetworkDriver {
     });
   }
 
-  /** Docker's own IPAM chose them, and knows nothing of other hosts. @throws WEAVE_PLUGIN; then nothing is claimed */
+  /** Claims addresses that Docker's own IPAM chose without regard to other hosts. @throws WEAVE_PLUGIN; then nothing is claimed */
   async #claim(
     network: string,
     endpoint: string,
     { address, address6 }: Addresses,
     signal: AbortSignal,
   ): Promise<EndpointEntry["claimed"]> {
-    const { ipam, claims } = this.#parts;
+    const { ipam, claims } = this.#deps;
     const claimed = this.#claimedAs(network, address);
     const outside = [claimed === "outside" ? bare(address) : "", address6 === "" ? "" : bare6(address6)].filter(
       (each) => each !== "",
@@ -203,23 +203,23 @@ export class NetworkDriver {
     return claimed;
   }
 
-  /** Who knows who holds an IPv4 address: for networks of our IPAM that, for others in our range as well, else the claims. */
+  /** Where an IPv4 address is claimed: our IPAM driver holds those of its networks, IPAM those in its range, address claims the rest. */
   #claimedAs(network: string, cidr: string): EndpointEntry["claimed"] {
-    const { ipam, book } = this.#parts;
-    if (cidr === "" || book.networks.get(network)?.ours) return "no";
+    const { ipam, store } = this.#deps;
+    if (cidr === "" || store.networks.get(network)?.ours) return "no";
     return ipam !== undefined && contains(ipam.range, parseLease(cidr).address) ? "range" : "outside";
   }
 
   #forget(endpoint: string, { address, address6 = "", claimed }: EndpointEntry): void {
-    const { book, ipam, claims } = this.#parts;
-    book.endpoints.remove(endpoint);
+    const { store, ipam, claims } = this.#deps;
+    store.endpoints.remove(endpoint);
     if (claimed === "range") ipam?.requests.freeAll(holderOf(endpoint));
     if (claimed === "outside") claims.release(bare(address), endpoint);
     if (address6 !== "") claims.release(bare6(address6), endpoint);
   }
 }
 
-/** What Docker gives an endpoint, in CIDR notation; "" for none. */
+/** Addresses that Docker has chosen for an endpoint, in CIDR notation; "" for none. */
 interface Addresses {
   readonly address: string;
   readonly address6: string;
@@ -234,7 +234,7 @@ function bare6(cidr: string): string {
   throw new WeaveError("WEAVE_ADDRESS_INVALID", `invalid IPv6 address: ${JSON.stringify(cidr.slice(0, 64))}`);
 }
 
-/** Under which IPAM knows an endpoint: its bare id could be taken for a container's. */
+/** Holder of an endpoint's addresses in IPAM: the bare id looks like a container's. */
 const holderOf = (endpoint: string): string => `endpoint:${endpoint}`;
 
 export const isOurSpace = (space: string): boolean => (Object.values(SPACES) as string[]).includes(space);
@@ -244,11 +244,11 @@ function genericOptions(options: Readonly<Record<string, unknown>>): Readonly<Re
   return typeof generic === "object" && generic !== null ? (generic as Record<string, unknown>) : {};
 }
 
-/** What the user wants the interface to be called. @throws WEAVE_PLUGIN_CALL for what no interface can be called */
+/** Name that the user has chosen for the interface. @throws WEAVE_PLUGIN_CALL for an invalid one */
 function ifnameOf(options: Readonly<Record<string, unknown>>): string | undefined {
   const value = options[IFNAME_OPTION] ?? genericOptions(options)[IFNAME_OPTION];
   if (value === undefined || value === "") return undefined;
-  // IFNAMSIZ, and what the kernel refuses in a name (net/core/dev.c, dev_valid_name).
+  // IFNAMSIZ, and the names that the kernel rejects (net/core/dev.c, dev_valid_name).
   if (typeof value === "string" && /^[^\s/:]{1,15}$/.test(value) && value !== "." && value !== "..") return value;
   throw new WeaveError(
     "WEAVE_PLUGIN_CALL",
@@ -257,10 +257,10 @@ function ifnameOf(options: Readonly<Record<string, unknown>>): string | undefine
   );
 }
 
-/** Absent: off; empty: on; else a boolean as Go reads them. @throws WEAVE_PLUGIN_CALL, in the original's words */
+/** Absent: off; empty: on; else a boolean as Go reads them. @throws WEAVE_PLUGIN_CALL, in Weave Net's words */
 export function multicastOf(options: Readonly<Record<string, unknown>>, log: Log): boolean {
   for (const name of Object.keys(options))
-    if (name !== MULTICAST_OPTION) log.warn("an option of a network is not ours, and has no effect", { option: name });
+    if (name !== MULTICAST_OPTION) log.warn("an unknown option of a network has no effect", { option: name });
   const value = options[MULTICAST_OPTION];
   if (value === undefined) return false;
   const text = String(value);
@@ -273,8 +273,8 @@ export function multicastOf(options: Readonly<Record<string, unknown>>, log: Log
 }
 
 /**
- * A MAC that follows from the address: whoever gets the address next has the same one, so that nobody's ARP cache is
- * ever wrong. Locally administered, and not of Docker's own (02:42). Undefined without an IPv4 address: the kernel chooses.
+ * MAC derived from an address, so that the next container with the address has the same MAC, and ARP caches stay right. Locally
+ * administered, and not of Docker's own (02:42). Undefined without an IPv4 address: the kernel chooses.
  */
 export function macOf(cidr: string): string | undefined {
   if (cidr === "") return undefined;

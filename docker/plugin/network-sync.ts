@@ -1,132 +1,134 @@
 import { UNCONFIRMED_MS } from "#docker/addresses/requested-addresses.js";
 import type { Engine } from "#docker/engine/engine.js";
-import type { Network } from "#docker/engine/shapes.js";
+import type { EngineListener } from "#docker/engine/events.js";
+import type { EngineEvent, Network } from "#docker/engine/shapes.js";
+import type { DefaultNetwork } from "#docker/plugin/default-network.js";
+import type { DriverNames } from "#docker/plugin/driver-names.js";
 import type { IpamDriver } from "#docker/plugin/ipam-driver.js";
 import type { NetworkDriver } from "#docker/plugin/network-driver.js";
-import type { DriverNames } from "#docker/plugin/plugin.js";
-import type { PluginStore, Use } from "#docker/plugin/plugin-store.js";
-import { parseLease, type Subnet } from "#ipam/ring/subnet.js";
+import type { AddressUse, PluginStore } from "#docker/plugin/plugin-store.js";
+import { parseLease } from "#ipam/ring/subnet.js";
 import { addressOfCidr } from "#src/address.js";
 import { systemClock } from "#src/clock.js";
 import { errorText } from "#src/errors.js";
-import { endpointsInContainers } from "#src/linux/endpoint.js";
+import { endpointsInContainers } from "#src/linux/links/docker-endpoint.js";
 import type { Log } from "#src/log.js";
-import type { Problems } from "#src/problems.js";
 
-/** Docker's network that is there without anybody's doing. As the original. */
-export const DEFAULT_NETWORK = "weave";
-/** Docker may have gone away before it had our answer: what it does not know of is looked for this often. */
-const LOOK_MS = 15_000;
-/** `docker network prune` removes several, one after the other. */
-const GATHER_MS = 500;
-
-/** A gateway that another host holds is tried this often: it may have given it up. */
+/** Docker may have stopped before it had our answer: interval between checks for entries that it does not know. */
+const CHECK_MS = 15_000;
+/** `docker network prune` removes several networks, one after the other: the comparison waits for all. */
+const PRUNE_MS = 500;
+/** Interval between attempts to hold gateways that other hosts hold: one may have released its gateway. */
 const GATEWAYS_MS = 60_000;
 
 export interface NetworkSyncDeps {
   readonly engine: Engine;
-  readonly book: PluginStore;
+  readonly store: PluginStore;
   readonly network: NetworkDriver;
-  readonly names: DriverNames;
-  /** Undefined where IPAM is off: then there is no network that is always there. */
-  readonly ipam: { readonly defaultSubnet: Subnet } | undefined;
   readonly driver: IpamDriver;
+  readonly defaultNetwork: DefaultNetwork;
+  readonly names: DriverNames;
   readonly log: Log;
-  readonly problems: Problems;
 }
 
-/** Keeps Docker's list of our networks and ours of Docker's the same, each time an engine comes up. */
-export class NetworkSync {
-  readonly #parts: NetworkSyncDeps;
-  /** Endpoints that Docker has shown. */
-  #seen: ReadonlySet<string> = new Set();
-  /** The last comparison, or the one that goes on. */
-  #settled: Promise<void> = Promise.resolve();
-  #soon: NodeJS.Timeout | undefined;
-  /** The network that is always there could not be made. */
-  #missing = false;
-  #leaving = false;
-  /** Endpoints that Docker does not show, and that are in containers. */
-  #hidden: ReadonlySet<string> = new Set();
+/** The networks that concern us, of all that Docker lists. */
+interface OurNetworks {
+  /** Of our network driver. */
+  readonly driven: readonly Network[];
+  /** With addresses of our IPAM driver; other drivers may have them, too. */
+  readonly addressed: readonly Network[];
+}
 
-  constructor(parts: NetworkSyncDeps) {
-    this.#parts = parts;
+/** Keeps Docker's networks, endpoints and addresses equal to ours: compares both each time an engine connects, and later when it must. */
+export class NetworkSync implements EngineListener {
+  readonly #deps: NetworkSyncDeps;
+  readonly #stop = new AbortController();
+  /** Endpoints that Docker showed at the last comparison. */
+  #shown: ReadonlySet<string> = new Set();
+  /** Endpoints that Docker does not show although their interfaces are in containers. */
+  #hidden: ReadonlySet<string> = new Set();
+  /** The last comparison, or the one in progress. */
+  #comparison: Promise<void> = Promise.resolve();
+  #soon: NodeJS.Timeout | undefined;
+
+  constructor(deps: NetworkSyncDeps) {
+    this.#deps = deps;
   }
 
-  /** Looks for what Docker has forgotten, until `signal` is aborted. */
-  watch(signal: AbortSignal): void {
+  /** Starts the regular checks. */
+  watch(): void {
     const timers = [
       setInterval(() => {
-        if (this.#isSuspicious()) void this.settle();
-      }, LOOK_MS),
-      setInterval(() => this.#parts.driver.holdGateways(), GATEWAYS_MS),
+        if (this.#isSuspicious()) void this.compare();
+      }, CHECK_MS),
+      setInterval(() => this.#deps.driver.holdGateways(), GATEWAYS_MS),
     ];
     for (const timer of timers) timer.unref();
-    const stop = () => {
+    this.#stop.signal.addEventListener("abort", () => {
       for (const timer of timers) clearInterval(timer);
-      clearTimeout(this.#soon);
-    };
-    signal.addEventListener("abort", stop, { once: true });
+    });
   }
 
-  /** One of Docker's networks was removed: it may be the one that is always there. */
-  lookSoon(): void {
+  stop(): void {
+    this.#stop.abort();
+    clearTimeout(this.#soon);
+  }
+
+  connected(): Promise<void> {
+    return this.compare();
+  }
+
+  /** A network that is removed may be the default network. */
+  event({ Type, Action }: EngineEvent): void {
+    if (Type !== "network" || Action !== "destroy") return;
     this.#soon ??= setTimeout(() => {
       this.#soon = undefined;
-      void this.settle();
-    }, GATHER_MS).unref();
+      void this.compare();
+    }, PRUNE_MS).unref();
   }
 
-  /** From now on a network that is removed stays so: the router is about to stop. */
-  leave(): void {
-    this.#leaving = true;
+  /** Compares, after a comparison that is in progress. Never rejects: a failure is logged, and the next connect compares again. */
+  compare(): Promise<void> {
+    this.#comparison = this.#comparison.then(() => this.#compareAll());
+    return this.#comparison;
   }
 
-  /** Whether there is an address without an endpoint: Docker need not be asked otherwise. */
+  /** Whether an address has no endpoint, or an endpoint was never shown: otherwise Docker need not be read. */
   #isSuspicious(): boolean {
-    const { addresses, endpoints, usedAddresses: used } = this.#parts.book;
+    const { store, defaultNetwork } = this.#deps;
+    const { addresses, endpoints, usedAddresses: used } = store;
     const before = systemClock.wall() - UNCONFIRMED_MS;
     return (
-      this.#missing ||
+      defaultNetwork.missing ||
       addresses.all.some(([text, { asked, use }]) => use === "container" && asked <= before && !used.has(text)) ||
-      endpoints.all.some(([id, { made }]) => made <= before && !this.#seen.has(id))
+      endpoints.all.some(([id, { made }]) => made <= before && !this.#shown.has(id))
     );
   }
 
-  /** Never twice at once. A failure is logged: what could not be settled now is at the next start of an engine. */
-  settle(): Promise<void> {
-    this.#settled = this.#settled.then(() => this.#settle());
-    return this.#settled;
-  }
-
-  async #settle(): Promise<void> {
+  async #compareAll(): Promise<void> {
+    const { engine, network, defaultNetwork, log } = this.#deps;
     try {
-      const all = await this.#parts.engine.networks();
-      const { driven, addressed } = this.#ours(all);
-      for (const { Id, Options } of driven)
-        this.#parts.network.learnNetwork(
-          Id,
-          addressed.some((each) => each.Id === Id),
-          Options,
-        );
-      await this.#compare(all, driven, addressed);
-      await this.#ensure(all.find(({ Name }) => Name === DEFAULT_NETWORK));
+      const all = await engine.networks();
+      const ours = this.#select(all);
+      for (const each of ours.driven) network.learnNetwork(each.Id, ours.addressed.includes(each), each.Options);
+      await this.#compare(all, ours);
+      await defaultNetwork.ensure(all);
     } catch (error) {
-      this.#parts.log.warn("Docker's networks could not be looked at", { why: errorText(error) });
+      log.warn("Docker's networks could not be compared with ours", { why: errorText(error) });
     }
   }
 
   /**
-   * Networks of our drivers, and those (of other drivers, too) whose addresses are ours. Docker calls a driver by its socket,
-   * or as it was installed; it is certain of a network that it made by calling us.
+   * Docker calls a driver by its socket, or by the name that it was installed with; a network that it created by calling us
+   * is ours whatever it calls the driver.
    */
-  #ours(all: readonly Network[]): { driven: Network[]; addressed: Network[] } {
-    const { names, book } = this.#parts;
-    const made = all.filter(({ Id }) => book.networks.has(Id));
+  #select(all: readonly Network[]): OurNetworks {
+    const { names, store } = this.#deps;
+    const made = all.filter(({ Id }) => store.networks.has(Id));
     const drivers = new Set([names.network, names.mesh, ...made.map(({ Driver }) => Driver)]);
     const addressing = new Set<string | undefined>([
       names.mesh,
-      ...made.filter(({ Id }) => book.networks.get(Id)?.ours).map(({ IPAM }) => IPAM?.Driver),
+      ...made.filter(({ Id }) => store.networks.get(Id)?.ours).map(({ IPAM }) => IPAM?.Driver),
     ]);
     return {
       driven: all.filter(({ Driver }) => drivers.has(Driver)),
@@ -134,49 +136,50 @@ export class NetworkSync {
     };
   }
 
-  /** What Docker has of us that we do not know, and what it has no more: somebody died, or was away, at the time. */
-  async #compare(all: readonly Network[], driven: readonly Network[], addressed: readonly Network[]): Promise<void> {
-    const { book, engine } = this.#parts;
+  /** Learns what Docker has and we do not, and drops what Docker no longer has: one of the two was stopped when it changed. */
+  async #compare(all: readonly Network[], { driven, addressed }: OurNetworks): Promise<void> {
+    const { store, engine, driver, log } = this.#deps;
     const ids = new Set(all.map(({ Id }) => Id));
     const before = systemClock.wall() - UNCONFIRMED_MS;
-    for (const [id, { made }] of book.networks.all) if (!ids.has(id) && made <= before) book.networks.remove(id);
-    const inUse = new Map<string, Use>();
-    const endpoints = new Set<string>();
+    for (const [id, { made }] of store.networks.all) if (!ids.has(id) && made <= before) store.networks.remove(id);
+    const inUse = new Set<string>();
+    const shown = new Set<string>();
     for (const network of new Set([...driven, ...addressed])) {
-      // The list has no containers; each network by itself has.
+      // The list shows no containers; a network by itself does.
       const containers = Object.values((await engine.network(network.Id)).Containers);
-      if (driven.includes(network)) {
+      const isDriven = driven.includes(network);
+      if (isDriven) {
         for (const { EndpointID, IPv4Address, IPv6Address } of containers) {
-          endpoints.add(EndpointID);
-          this.#learn(network.Id, EndpointID, IPv4Address, IPv6Address);
+          shown.add(EndpointID);
+          this.#learnEndpoint(network.Id, EndpointID, { address: IPv4Address, address6: IPv6Address });
         }
       }
       if (addressed.includes(network)) {
-        const use = driven.includes(network) ? "container" : "other driver";
+        const use = isDriven ? "container" : "other driver";
         for (const { IPv4Address } of containers) this.#learnAddress(IPv4Address, use, inUse);
-        this.#learnFixed(network, inUse);
+        this.#learnFixedAddresses(network, inUse);
       }
     }
-    this.#seen = endpoints;
-    await this.#deleteEndpoints(endpoints, before, inUse);
-    for (const [address, { asked }] of book.addresses.all) {
+    this.#shown = shown;
+    await this.#deleteEndpoints(shown, before, inUse);
+    for (const [address, { asked }] of store.addresses.all) {
       if (inUse.has(address) || asked > before) continue;
-      this.#parts.log.info("an address that Docker no longer knows of is free again", { address });
-      this.#parts.driver.release(address);
+      log.info("an address that Docker no longer knows of is free again", { address });
+      driver.release(address);
     }
   }
 
-  /** Endpoints that Docker no longer shows go, unless a container has their interface: then it is Docker that errs. */
-  async #deleteEndpoints(shown: ReadonlySet<string>, before: number, inUse: Map<string, Use>): Promise<void> {
-    const { book, network, log } = this.#parts;
-    const gone = book.endpoints.all.filter(([id, { made }]) => !shown.has(id) && made <= before).map(([id]) => id);
+  /** Deletes endpoints that Docker no longer shows, unless the interface is in a container: then Docker is wrong. */
+  async #deleteEndpoints(shown: ReadonlySet<string>, before: number, inUse: Set<string>): Promise<void> {
+    const { store, network, log } = this.#deps;
+    const gone = store.endpoints.all.filter(([id, { made }]) => !shown.has(id) && made <= before).map(([id]) => id);
     const inContainers = gone.length === 0 ? new Set<string>() : await endpointsInContainers(gone);
-    for (const [EndpointID, { network: NetworkID, address }] of book.endpoints.all) {
+    for (const [EndpointID, { network: NetworkID, address }] of store.endpoints.all) {
       if (gone.includes(EndpointID) && !inContainers.has(EndpointID)) {
         network.deleteEndpoint({ NetworkID, EndpointID });
         continue;
       }
-      inUse.set(addressOfCidr(address), "container");
+      inUse.add(addressOfCidr(address));
       if (inContainers.has(EndpointID) && !this.#hidden.has(EndpointID))
         log.warn("Docker does not show an endpoint whose interface is in a container; it is left as it is", {
           endpoint: EndpointID,
@@ -186,82 +189,34 @@ export class NetworkSync {
     this.#hidden = inContainers;
   }
 
-  /** The addresses that a network itself holds. */
-  #learnFixed({ IPAM }: Network, inUse: Map<string, Use>): void {
+  /** Learns the addresses that a network itself holds. */
+  #learnFixedAddresses({ IPAM }: Network, inUse: Set<string>): void {
     for (const { Subnet, Gateway, AuxiliaryAddresses } of IPAM?.Config ?? []) {
       const prefix = Subnet.split("/")[1];
       for (const address of Object.values(AuxiliaryAddresses))
         this.#learnAddress(`${addressOfCidr(address)}/${prefix}`, "auxiliary", inUse);
       const gateway = `${addressOfCidr(Gateway)}/${prefix}`;
-      // The network's own address stands for no gateway: see the IPAM driver.
+      // The network's own address means "no gateway": see the IPAM driver.
       if (Gateway !== "" && gateway !== Subnet) this.#learnAddress(gateway, "gateway", inUse);
     }
   }
 
-  #learnAddress(cidr: string, use: Use, inUse: Map<string, Use>): void {
+  #learnAddress(cidr: string, use: AddressUse, inUse: Set<string>): void {
     if (cidr === "") return;
-    inUse.set(addressOfCidr(cidr), use);
+    inUse.add(addressOfCidr(cidr));
     try {
-      this.#parts.driver.learn(parseLease(cidr), use);
+      this.#deps.driver.learn(parseLease(cidr), use);
     } catch (error) {
-      this.#parts.log.warn("an address is in use twice on this host", { address: cidr, use, why: errorText(error) });
+      this.#deps.log.warn("an address is in use twice on this host", { address: cidr, use, why: errorText(error) });
     }
   }
 
-  #learn(network: string, endpoint: string, address: string, address6: string): void {
+  #learnEndpoint(network: string, endpoint: string, addresses: { address: string; address6: string }): void {
     try {
-      this.#parts.network.learnEndpoint(network, endpoint, { address, address6 });
+      this.#deps.network.learnEndpoint(network, endpoint, addresses);
     } catch (error) {
-      this.#parts.log.warn("an address is in use twice on this host", { endpoint, address, why: errorText(error) });
+      const { address } = addresses;
+      this.#deps.log.warn("an address is in use twice on this host", { endpoint, address, why: errorText(error) });
     }
-  }
-
-  /** Makes the network `weave`, if it is not there. Its subnet is given in words: so Docker does not look for overlaps. */
-  async #ensure(existing: Network | undefined): Promise<void> {
-    const { ipam, names, engine, log } = this.#parts;
-    const subnet = ipam?.defaultSubnet.text;
-    if (subnet === undefined || this.#leaving) return;
-    if (existing !== undefined) {
-      if (existing.Driver !== names.mesh) {
-        this.#cannot(
-          `it has one of driver ${existing.Driver}, and ours is ${names.mesh}: 'docker network rm ${DEFAULT_NETWORK}'`,
-        );
-        return;
-      }
-      const [config] = existing.IPAM?.Config ?? [];
-      if (config === undefined || config.Subnet === subnet) return this.#made();
-      log.info("Docker's network has another subnet than ours; it is made again", { subnet: config.Subnet });
-      await engine.removeNetwork(existing.Id);
-    }
-    try {
-      await this.#create(subnet);
-      log.info("Docker's network is made", { network: DEFAULT_NETWORK, subnet });
-      this.#made();
-    } catch (error) {
-      this.#cannot(errorText(error));
-    }
-  }
-
-  #cannot(reason: string): void {
-    const why = `Docker's network ${DEFAULT_NETWORK} cannot be made: ${reason}`;
-    if (!this.#missing) this.#parts.log.warn(why);
-    this.#missing = true;
-    this.#parts.problems.set("docker network", why);
-  }
-
-  #made(): void {
-    this.#missing = false;
-    this.#parts.problems.clear("docker network");
-  }
-
-  #create(subnet: string): Promise<void> {
-    const { engine, names } = this.#parts;
-    return engine.createNetwork({
-      Name: DEFAULT_NETWORK,
-      CheckDuplicate: true,
-      Driver: names.mesh,
-      IPAM: { Driver: names.mesh, Config: [{ Subnet: subnet }] },
-      Options: { "works.weave.multicast": "true" },
-    });
   }
 }

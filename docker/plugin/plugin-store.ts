@@ -6,7 +6,7 @@ const networkShape = z.object({
   /** Whether its addresses come from our IPAM. */
   ours: z.boolean(),
   multicast: z.boolean(),
-  /** Unix time in ms at which we heard of it. */
+  /** Unix time in ms at which Docker created it, or first showed it. */
   made: z.number(),
 });
 const endpointShape = z.object({
@@ -15,20 +15,20 @@ const endpointShape = z.object({
   address: z.string(),
   /** In CIDR notation; "" when Docker gave none. */
   address6: z.optional(z.string()),
-  /** Of its interface; absent where the kernel chooses. */
+  /** MAC address of its interface; absent where the kernel chooses. */
   mac: z.optional(z.string()),
-  /** What the interface shall be called in the container, where the user has said so. */
+  /** Name of the interface in the container, where the user has chosen one. */
   ifname: z.optional(z.string()),
-  /** We claimed the address ourselves, and must release it. */
+  /** How we claimed the address, which we then must release: from IPAM ("range"), as an address claim ("outside"), or not. */
   claimed: z.enum(["no", "range", "outside"]),
   /** Unix time in ms at which it was made. */
   made: z.number(),
 });
 /**
- * What an address of our IPAM is for, which decides when it is free again:
- * - `container`: for an endpoint of ours, or for something that Docker has not shown yet;
- * - `gateway` and `auxiliary`: of a network, which holds it as long as it exists;
- * - `other driver`: for a container on a network of another driver. Only Docker knows whether it is still there.
+ * Use of an address of our IPAM, which decides when the address is free again:
+ * - `container`: an endpoint of ours, or one that Docker has not shown yet;
+ * - `gateway` and `auxiliary`: held by a network as long as it exists;
+ * - `other driver`: a container on a network of another driver. Only Docker knows whether it still exists.
  */
 const useShape = z.enum(["container", "gateway", "auxiliary", "other driver"]);
 const addressShape = z.pipe(
@@ -39,36 +39,36 @@ const addressShape = z.pipe(
 
 export type NetworkEntry = z.infer<typeof networkShape>;
 export type EndpointEntry = z.infer<typeof endpointShape>;
-export type Use = z.infer<typeof useShape>;
+export type AddressUse = z.infer<typeof useShape>;
 export interface AddressEntry {
-  /** Unix time in ms at which Docker asked for it. */
+  /** Unix time in ms at which Docker requested it. */
   readonly asked: number;
-  readonly use: Use;
+  readonly use: AddressUse;
 }
 
-const DAMAGED = "'weave reset' starts anew.";
+const REMEDY = "'weave reset' removes it.";
 
-/** What the plugin must still know after a restart of the router: Docker does not tell it again. */
+/** State of the plugin that must survive a restart of the router: Docker does not send it again. */
 export class PluginStore {
-  readonly networks: Shelf<NetworkEntry>;
-  readonly endpoints: Shelf<EndpointEntry>;
-  readonly addresses: Shelf<AddressEntry>;
+  readonly networks: EntryTable<NetworkEntry>;
+  readonly endpoints: EntryTable<EndpointEntry>;
+  readonly addresses: EntryTable<AddressEntry>;
 
   /** @throws WEAVE_STORE when what is stored is damaged */
   constructor(store: Store) {
-    this.networks = new Shelf(store, "docker/network/", networkShape);
-    this.endpoints = new Shelf(store, "docker/endpoint/", endpointShape);
-    this.addresses = new Shelf(store, "docker/address/", addressShape);
+    this.networks = new EntryTable(store, "docker/network/", networkShape);
+    this.endpoints = new EntryTable(store, "docker/endpoint/", endpointShape);
+    this.addresses = new EntryTable(store, "docker/address/", addressShape);
   }
 
-  /** IPv4 addresses that endpoints have, without prefix length. */
+  /** IPv4 addresses of endpoints, without prefix length. */
   get usedAddresses(): Set<string> {
     return new Set(this.endpoints.all.map(([, { address }]) => addressOfCidr(address)));
   }
 }
 
-/** Entries of one kind, on disk before they are in memory. */
-export class Shelf<T> {
+/** Entries of one kind, by id. An entry is on disk before it is in memory. */
+export class EntryTable<T> {
   readonly #store: Store;
   readonly #prefix: string;
   readonly #entries = new Map<string, T>();
@@ -77,7 +77,7 @@ export class Shelf<T> {
     this.#store = store;
     this.#prefix = prefix;
     for (const [key, value] of store.list(prefix))
-      this.#entries.set(key.slice(prefix.length), checkStored(key, value, shape, DAMAGED));
+      this.#entries.set(key.slice(prefix.length), checkStored(key, value, shape, REMEDY));
   }
 
   get(id: string): T | undefined {

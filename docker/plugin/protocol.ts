@@ -1,7 +1,7 @@
 import { z } from "zod/mini";
 
 /**
- * What Docker sends to a network or IPAM driver (moby, daemon/libnetwork/drivers/remote/api and ipams/remote/api). Bodies
+ * Calls of Docker to a network or IPAM driver (moby, daemon/libnetwork/drivers/remote/api and ipams/remote/api). Bodies
  * may be empty, and fields absent or null.
  */
 
@@ -52,9 +52,9 @@ export type RequestPool = z.infer<typeof requestPoolShape>;
 export type RequestAddress = z.infer<typeof requestAddressShape>;
 export type ReleaseAddress = z.infer<typeof releaseAddressShape>;
 
-/** `com.docker.network.gateway`: Docker wants an address for a gateway. */
+/** Whether Docker requests an address for a gateway (`com.docker.network.gateway`). */
 export const isGateway = ({ Options }: RequestAddress): boolean =>
   Options.RequestAddressType === "com.docker.network.gateway";
 
-/** What our IPAM driver calls its address spaces; a network that came from another one has other names here. */
+/** Names of our IPAM driver's address spaces; a network of another IPAM driver has other names. */
 export const SPACES = { LocalDefaultAddressSpace: "weavelocal", GlobalDefaultAddressSpace: "weaveglobal" } as const;

@@ -1,11 +1,12 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { ZodMiniType } from "zod/mini";
 import { errorText, WeaveError } from "#src/errors.js";
+import { type Answer, sendAnswer } from "#src/http/answer.js";
+import { readBody } from "#src/http/body.js";
 import { httpStatus } from "#src/http/error-status.js";
-import { freeSocketPath } from "#src/linux/unix-socket.js";
+import { listen } from "#src/http/listen.js";
+import { httpServer } from "#src/http/server.js";
 import type { Log } from "#src/log.js";
-import { readBody } from "#src/request-body.js";
-import { surviveErrors } from "#src/server-errors.js";
 
 /** The largest call, a network with thousands of auxiliary addresses, stays far below. */
 const MAX_BODY = 1 << 20;
@@ -13,7 +14,7 @@ const CONTENT_TYPE = "application/vnd.docker.plugins.v1.2+json";
 
 export interface PluginAnswer {
   readonly body: object;
-  /** Takes back what was done, when nobody is there any more to hear the answer. */
+  /** Takes back what was done, when the client no longer waits for the answer. */
   readonly undo?: () => void | Promise<void>;
 }
 
@@ -50,57 +51,43 @@ export function method<T>(
 }
 
 /**
- * A plugin's Unix socket. What is called and unknown is 404: so Docker finds out what a driver does not have.
+ * Opens a plugin's Unix socket. An unknown method is answered by 404: so Docker learns what a driver does not have.
  *
- * @throws WEAVE_PLUGIN when the path is taken by something that lives, or is no socket
+ * @throws WEAVE_PLUGIN when another process serves the path, or it is no socket
  */
 export async function openPluginSocket(path: string, methods: Methods, log: Log): Promise<Server> {
-  await makeWay(path);
-  const server = createServer({ requestTimeout: 30_000, headersTimeout: 30_000 }, (request, response) => {
-    const gone = new AbortController();
-    response.on("close", () => {
-      if (!response.writableFinished) gone.abort();
-    });
-    response.on("error", () => {});
-    void serve(methods, request, response, gone.signal, log);
-  });
-  server.maxHeadersCount = 64;
-  surviveErrors(server, "the plugin's socket", log);
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", (cause) =>
-      reject(new WeaveError("WEAVE_PLUGIN", `cannot listen on the plugin socket ${path}: ${cause.message}`, { cause })),
-    );
-    server.listen(path, resolve);
-  });
+  const server = httpServer("the plugin's socket", log, (request, response, signal) =>
+    serve({ methods, request, log }, response, signal),
+  );
+  await listen(
+    server,
+    { path },
+    {
+      name: "the Docker plugin",
+      remedy: "Or give --plugin-socket and --plugin-mesh-socket; --docker-api= launches without Docker.",
+      code: "WEAVE_PLUGIN",
+    },
+  );
   return server;
 }
 
-async function makeWay(path: string): Promise<void> {
-  switch (await freeSocketPath(path)) {
-    case "free":
-      return;
-    case "no socket":
-      throw new WeaveError("WEAVE_PLUGIN", `there is something at ${path} that is no socket`, {
-        next: "Remove it, or choose another path with --plugin-socket and --plugin-mesh-socket.",
-      });
-    case "in use":
-      throw new WeaveError("WEAVE_PLUGIN", `another process serves the plugin socket ${path}`, {
-        next: "Is another weave running on this host? See 'ss -lxp'; --docker-api= launches without Docker.",
-      });
-  }
+interface PluginCall {
+  readonly methods: Methods;
+  readonly request: IncomingMessage;
+  readonly log: Log;
 }
 
-async function serve(
-  methods: Methods,
-  request: IncomingMessage,
-  response: ServerResponse,
-  signal: AbortSignal,
-  log: Log,
-): Promise<void> {
+async function serve(call: PluginCall, response: ServerResponse, signal: AbortSignal): Promise<void> {
+  const answer = await answerTo(call, signal);
+  if (answer !== undefined) sendAnswer(response, answer);
+}
+
+/** @returns undefined when the client has closed the connection after a failure */
+async function answerTo({ methods, request, log }: PluginCall, signal: AbortSignal): Promise<Answer | undefined> {
   const name = request.url ?? "";
   const found = Object.hasOwn(methods, name) ? methods[name] : undefined;
-  if (found === undefined) return send(response, 404, { Err: `weave has no ${name.slice(0, 100)}` });
-  if (request.method !== "POST") return send(response, 405, { [found.errorKey]: "plugin calls are POST" });
+  if (found === undefined) return pluginAnswer(404, { Err: `weave has no ${name.slice(0, 100)}` });
+  if (request.method !== "POST") return pluginAnswer(405, { [found.errorKey]: "plugin calls are POST" });
   const began = performance.now();
   try {
     const { body, undo } = await found.handle(parseBody(await readBody(request, MAX_BODY)), signal);
@@ -109,26 +96,25 @@ async function serve(
       log.info("Docker did not wait for an answer; it was taken back", { call: name });
       await undo();
     }
-    send(response, 200, body);
+    return pluginAnswer(200, body);
   } catch (error) {
-    if (signal.aborted) return;
+    if (signal.aborted) return undefined;
     log.warn("a call of Docker's failed", { call: name, why: errorText(error) });
     const status = httpStatus(error);
     const text = errorText(error).replaceAll("\n", " ");
     // Docker reads the driver's own key from an answer of 200 alone, and `Err` from all others.
-    send(response, status, { Err: text, [found.errorKey]: text });
+    return pluginAnswer(status, { Err: text, [found.errorKey]: text });
   }
 }
 
-function send(response: ServerResponse, status: number, body: object): void {
-  const text = JSON.stringify(body);
-  // What is left of a request that was refused is not read: the connection has no further use.
-  if (status === 413) response.setHeader("Connection", "close");
-  response.writeHead(status, { "Content-Type": CONTENT_TYPE, "Content-Length": Buffer.byteLength(text) });
-  response.end(text);
-}
+const pluginAnswer = (status: number, body: object): Answer => ({
+  status,
+  type: CONTENT_TYPE,
+  body: JSON.stringify(body),
+});
 
-function parseBody(text: string): unknown {
+function parseBody(bytes: Buffer): unknown {
+  const text = bytes.toString("utf8");
   if (text.trim() === "") return {};
   try {
     return JSON.parse(text);

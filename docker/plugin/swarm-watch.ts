@@ -1,43 +1,62 @@
 import type { Engine } from "#docker/engine/engine.js";
+import type { EngineListener } from "#docker/engine/events.js";
+import type { EngineEvent } from "#docker/engine/shapes.js";
+import { type DriverNames, driverNames } from "#docker/plugin/driver-names.js";
 import { errorText } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 
-/** An engine enters and leaves a swarm without an event that we receive. */
-const LOOK_MS = 60_000;
+/** An engine joins and leaves a swarm without an event that we receive. */
+const CHECK_MS = 60_000;
 
-/** Whether the engine is in a swarm: networks of a plugin of our kind are none of the swarm's there (moby#27266). */
-export class SwarmWatch {
+/** Watches whether the engine is in a swarm: networks of a plugin of our kind are not available to a swarm's services (moby#27266). */
+export class SwarmWatch implements EngineListener {
   readonly #engine: Engine;
   readonly #log: Log;
+  readonly #names: DriverNames;
   #role: "manager" | "worker" | undefined;
 
-  constructor(engine: Engine, log: Log) {
+  constructor(
+    { engine, log }: { readonly engine: Engine; readonly log: Log },
+    sockets: { readonly pluginSocket: string; readonly meshSocket: string },
+  ) {
     this.#engine = engine;
     this.#log = log;
+    this.#names = driverNames(sockets);
   }
 
-  /** What the engine was in a swarm when it was last asked. */
+  /** Role of the engine in a swarm at the last check; undefined when it is in none. */
   get role(): "manager" | "worker" | undefined {
     return this.#role;
   }
 
-  /** Asks now and then, until `signal` is aborted. */
-  watch(signal: AbortSignal): void {
-    const timer = setInterval(() => void this.look(), LOOK_MS).unref();
-    signal.addEventListener("abort", () => clearInterval(timer), { once: true });
+  /** Checks regularly. @returns what ends this */
+  watch(): () => void {
+    const timer = setInterval(() => void this.#check(), CHECK_MS).unref();
+    return () => clearInterval(timer);
   }
 
-  async look(): Promise<void> {
+  /** Not waited for: nothing depends on the answer. */
+  connected(): void {
+    void this.#check();
+  }
+
+  event({ Type, Action, Actor }: EngineEvent): void {
+    const { network, mesh } = this.#names;
+    const { name = "", type = "" } = Actor.Attributes;
+    if (Type === "network" && Action === "create" && [network, mesh].includes(type)) void this.#warn(name);
+  }
+
+  async #check(): Promise<void> {
     try {
       this.#role = await this.#engine.swarm();
     } catch (error) {
-      this.#log.debug("it is not known whether the engine is in a swarm", { why: errorText(error) });
+      this.#log.debug("it is unknown whether the engine is in a swarm", { why: errorText(error) });
     }
   }
 
-  /** A network of ours was made: Docker says nothing of what kind it is. */
-  async networkMade(name: string): Promise<void> {
-    await this.look();
+  /** A network of ours was created, and Docker does not say of what kind it is. */
+  async #warn(name: string): Promise<void> {
+    await this.#check();
     if (this.#role === undefined) return;
     this.#log.warn("Docker is in swarm mode, and this network is local to this host: no service can use it", {
       network: name,

@@ -1,32 +1,31 @@
 import type { EngineAddress } from "#docker/engine/engine-address.js";
-import type { DockerOptions } from "#docker/flags.js";
-import { parseListen } from "#docker/proxy/proxy-options.js";
+import { type ProxyOptions, parseListen } from "#docker/proxy/proxy-options.js";
 import { WeaveError } from "#src/errors.js";
 
-/** Who may connect is root on this host: Docker's API gives containers all of it. */
+/** Allows open listeners: a client of Docker's API is root on this host. */
 export const INSECURE = "--insecure-proxy";
 
 /**
- * Listeners of the proxy that serve everyone who reaches them: from other hosts, or without the certificate that the engine asks its
- * own clients for.
+ * Listeners of the proxy that serve everyone who can connect: from other hosts, or without the certificate that the engine requires of its
+ * own clients.
  */
 export function openListeners(
-  { listen, tls }: Pick<DockerOptions, "listen" | "tls">,
+  { listen, tls }: Pick<ProxyOptions, "listen" | "tls">,
   engine: EngineAddress,
 ): readonly string[] {
   if (tls === "verify") return [];
-  const asksForCertificates = "host" in engine && engine.tls?.cert !== undefined;
+  const requiresCertificates = "host" in engine && engine.tls?.cert !== undefined;
   return listen.filter((text) => {
-    const where = parseListen(text);
-    return "host" in where && (asksForCertificates || !isLoopback(where.host));
+    const address = parseListen(text);
+    return "host" in address && (requiresCertificates || !isLoopback(address.host));
   });
 }
 
 export const isLoopback = (host: string): boolean => host === "localhost" || /^127(?:\.\d{1,3}){3}$/.test(host);
 
-/** @throws WEAVE_FLAG_INVALID for a listener that is open and was not said to be */
+/** @throws WEAVE_FLAG_INVALID for a listener that is open without {@link INSECURE} */
 export function checkListeners(
-  options: Pick<DockerOptions, "listen" | "tls" | "proxy" | "insecureProxy">,
+  options: Pick<ProxyOptions, "listen" | "tls" | "insecureProxy"> & { readonly proxy: boolean },
   engine: EngineAddress,
 ): void {
   if (!options.proxy || options.insecureProxy) return;

@@ -1,19 +1,35 @@
-/** A number that JavaScript cannot hold as it was written: 64-bit sizes, say. It comes back out as it went in. */
-const MARK = "\u0001weave-number:";
-const TOKENS = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
-const MARKED = new RegExp(`"${MARK.replace("\u0001", "\\\\u0001")}([^"]+)"`, "g");
+/**
+ * JSON whose numbers keep their digits, which JavaScript cannot hold beyond 53 bits (64-bit sizes, say). While it is parsed, such a number is
+ * a string that begins with U+0001 and "n"; a string that begins with U+0001 by itself gets an "s" after it. So no string
+ * from a client is taken for a number.
+ *
+ * Not lossless-json: it rejects an object with two different values of one key, where the engine takes the last.
+ */
+const STRING = '"(?:[^"\\\\]|\\\\.)*"';
+const TOKENS = new RegExp(`${STRING}|-?\\d+(?:\\.\\d+)?(?:[eE][+-]?\\d+)?`, "g");
+const STRINGS = new RegExp(STRING, "g");
+/** The beginning of a string with U+0001, which JSON can write in this way only. */
+const MARK = '"\\u0001';
 
 /** As JSON.parse, but numbers keep their digits through {@link stringifyExact}. @throws SyntaxError */
 export function parseExact(text: string): unknown {
   return JSON.parse(
-    text.replace(TOKENS, (token) =>
-      token[0] === '"' || String(Number(token)) === token ? token : JSON.stringify(MARK + token),
-    ),
+    text.replace(TOKENS, (token) => {
+      if (token.startsWith(MARK)) return `${MARK}s${token.slice(MARK.length)}`;
+      if (token.startsWith('"') || String(Number(token)) === token) return token;
+      return `${MARK}n${token}"`;
+    }),
   );
 }
 
+/** @param value of {@link parseExact}, changed or not */
 export function stringifyExact(value: unknown): string {
-  return JSON.stringify(value).replace(MARKED, "$1");
+  return JSON.stringify(value).replace(STRINGS, (token) => {
+    if (!token.startsWith(MARK)) return token;
+    const kind = token[MARK.length];
+    const rest = token.slice(MARK.length + 1);
+    return kind === "n" ? rest.slice(0, -1) : MARK + rest;
+  });
 }
 
 export type JsonObject = Record<string, unknown>;

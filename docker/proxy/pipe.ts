@@ -3,27 +3,28 @@ import type { Socket } from "node:net";
 import { EngineAgent, openConnection } from "#docker/engine/connection.js";
 import { unreachable } from "#docker/engine/engine.js";
 import type { EngineAddress } from "#docker/engine/engine-address.js";
+import { JSON_TYPE, sendAnswer } from "#src/http/answer.js";
 
-/** Headers that are about one connection, not about what it carries (RFC 9110, 7.6.1). */
+/** Headers of one connection, not of the message (RFC 9110, 7.6.1). */
 const HOP_BY_HOP = ["connection", "keep-alive", "proxy-connection"];
 const LENGTHS = ["content-length", "transfer-encoding"];
 /** Methods of requests that have a body, if only an empty one. */
 const WITH_BODY = ["POST", "PUT", "PATCH"];
 /** Methods that change nothing: such a call may be sent twice (RFC 9110, 9.2.1). */
 const SAFE = ["GET", "HEAD", "OPTIONS"];
-/** The longest head of a message, in bytes: a registry's credentials travel in a header. */
+/** Limit for the head of a message, in bytes: credentials for a registry are a header. */
 export const MAX_HEAD = 1 << 20;
 
-/** Any name will do on a Unix socket. */
+/** Host header for a Unix socket, where any name is valid. */
 const HOST = "docker";
 const PATH_AS_HOST = /^(host: *)\S*\/\S*$/i;
 const CONNECTION = /^connection: */i;
 
-/** A client's connection has one of its own to the engine, which lives as long: what the engine keeps for a connection stays apart. */
+/** Each client connection has a connection of its own to the engine, of the same life: the engine keeps state for a connection. */
 const agents = new WeakMap<Socket, EngineAgent>();
 
 export interface Forward {
-  readonly endpoint: EngineAddress;
+  readonly address: EngineAddress;
   readonly request: IncomingMessage;
   /** JSON in place of the request's own body. */
   readonly body?: Buffer | undefined;
@@ -36,20 +37,20 @@ export interface Forward {
  * @throws WEAVE_DOCKER_UNAVAILABLE when there was no answer
  */
 export async function sendOn(forward: Forward): Promise<IncomingMessage> {
-  const agent = agentOf(forward.request.socket, forward.endpoint);
+  const agent = agentOf(forward.request.socket, forward.address);
   const first = attempt(forward, agent);
   try {
     return await first.answer;
   } catch (error) {
-    // The engine closed a connection that was at rest while this call was under way to it. It may have carried
-    // out the call: only one that changes nothing is repeated.
+    // The engine closed an idle connection while this call was on its way. The engine may have carried out the call: only one that
+    // changes nothing is repeated.
     if (!first.repeatable()) throw error;
     return attempt(forward, agent).answer;
   }
 }
 
 function attempt(
-  { endpoint, request, body }: Forward,
+  { address, request, body }: Forward,
   agent: EngineAgent,
 ): { answer: Promise<IncomingMessage>; repeatable: () => boolean } {
   const headers = withSoundHost(withoutHeaders(request.rawHeaders, [...HOP_BY_HOP, ...(body ? LENGTHS : [])]));
@@ -71,7 +72,7 @@ function attempt(
   const answer = new Promise<IncomingMessage>((resolve, reject) => {
     outgoing.on("response", resolve);
     // After the answer's head this settles nothing: the answer itself says how it ended.
-    outgoing.on("error", (cause) => reject(unreachable(endpoint, cause)));
+    outgoing.on("error", (cause) => reject(unreachable(address, cause)));
     if (body !== undefined || empty) outgoing.end(body);
     else request.pipe(outgoing);
     // An engine that has answered may take no more: what the client still sends must not block its connection.
@@ -79,8 +80,8 @@ function attempt(
       request.unpipe(outgoing);
       request.resume();
     });
-    // Who has gone away does not want the answer; the engine must learn that, as for `docker logs -f`. Who only ends to send
-    // may want it: what that means is for the engine to say.
+    // A client that has closed the connection needs no answer, and the engine must see the end, as for `docker logs -f`. A client that has
+    // only ended its own side may wait for the answer: the engine sees that side's end, and decides.
     const client = request.socket;
     const gone = () => outgoing.destroy();
     const ended = () => {
@@ -95,18 +96,18 @@ function attempt(
   return { answer, repeatable: () => empty && outgoing.reusedSocket && SAFE.includes(request.method ?? "") };
 }
 
-function agentOf(client: Socket, endpoint: EngineAddress): EngineAgent {
+function agentOf(client: Socket, address: EngineAddress): EngineAgent {
   const known = agents.get(client);
   if (known !== undefined) return known;
-  const agent = new EngineAgent(endpoint, { keepAlive: true });
+  const agent = new EngineAgent(address, { keepAlive: true });
   agents.set(client, agent);
-  // It may have gone while we looked at what it asks for.
+  // The client may have closed the connection while its call was examined.
   if (client.destroyed) agent.close();
   else client.once("close", () => agent.close());
   return agent;
 }
 
-/** Gives the engine's answer to the client as it comes, byte for byte. */
+/** Sends the engine's answer to the client as it arrives, byte for byte. @param body in place of the answer's own */
 export function answerWith(incoming: IncomingMessage, response: ServerResponse, body?: Buffer): void {
   const headers = withoutHeaders(incoming.rawHeaders, [...HOP_BY_HOP, ...(body ? LENGTHS : [])]);
   response.sendDate = false;
@@ -118,28 +119,28 @@ export function answerWith(incoming: IncomingMessage, response: ServerResponse, 
   }
   response.flushHeaders();
   incoming.pipe(response);
-  // An answer that breaks off must not look as if it were whole.
+  // An answer that breaks off must not look complete.
   incoming.once("aborted", () => response.destroy());
   incoming.on("error", () => response.destroy());
 }
 
 /**
- * From here on client and engine talk as if nobody were between them, both ways, each end closing when it likes.
+ * Joins client and engine into one connection: bytes pass both ways unchanged, and each end closes its side when it wants.
  *
- * @param head what the client has sent already
+ * @param head bytes that the client has sent already
  */
-export async function joinRaw(client: Socket, endpoint: EngineAddress, head: Buffer): Promise<void> {
+export async function joinRaw(client: Socket, address: EngineAddress, head: Buffer): Promise<void> {
   let engine: Socket | undefined;
   client.on("error", () => engine?.destroy());
   client.once("close", () => engine?.destroySoon());
   try {
-    engine = await openConnection(endpoint, true);
+    engine = await openConnection(address, true);
   } catch (cause) {
-    client.end(rawAnswer(502, unreachable(endpoint, cause).text));
+    client.end(rawAnswer(502, unreachable(address, cause).text));
     return;
   }
   if (client.destroyed) return void engine.destroy();
-  // What has arrived still goes out.
+  // What has arrived is still sent.
   engine.once("error", () => client.destroySoon());
   engine.once("close", (failed) => (failed ? client.destroySoon() : client.end()));
   engine.write(soundHead(head));
@@ -148,23 +149,23 @@ export async function joinRaw(client: Socket, endpoint: EngineAddress, head: Buf
   client.setNoDelay(true);
 }
 
-export function rawAnswer(status: number, text: string): string {
-  const body = `${JSON.stringify({ message: text })}\n`;
+const messageBody = (text: string): string => `${JSON.stringify({ message: text })}\n`;
+
+function rawAnswer(status: number, text: string): string {
+  const body = messageBody(text);
   return `HTTP/1.1 ${status} weave\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
 }
 
-/** As Docker gives its errors. */
+/** Answers as Docker does: an error is a JSON object with a message. */
 export function answerError(response: ServerResponse, status: number, text: string): void {
   if (response.headersSent) {
     response.destroy();
     return;
   }
-  const body = `${JSON.stringify({ message: text })}\n`;
-  response.writeHead(status, { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(body) });
-  response.end(body);
+  sendAnswer(response, { status, type: JSON_TYPE, body: messageBody(text) });
 }
 
-/** The engine closes the connection after an answer with which it does not leave HTTP: what would follow needs our look again. */
+/** Asks the engine to close the connection after an answer with which it does not leave HTTP: a next call must be examined again. */
 function soundHead(seen: Buffer): Buffer {
   const end = seen.indexOf("\r\n\r\n");
   if (end === -1) return seen;
@@ -179,7 +180,7 @@ function soundHead(seen: Buffer): Buffer {
   return Buffer.concat([Buffer.from(head, "latin1"), seen.subarray(end)]);
 }
 
-/** Old clients give the path of Docker's socket as their host, which today's engines refuse. */
+/** Old clients send the path of Docker's socket as their host, which today's engines reject. */
 function withSoundHost(raw: readonly string[]): string[] {
   return raw.map((text, i) => (i % 2 === 1 && raw[i - 1].toLowerCase() === "host" && text.includes("/") ? HOST : text));
 }

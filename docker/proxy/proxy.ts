@@ -1,23 +1,22 @@
-import { chmodSync, chownSync, rmSync, statSync } from "node:fs";
+import { chmodSync, chownSync, statSync } from "node:fs";
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer, type Server as NetServer, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
 import { type EngineAddress, readPem } from "#docker/engine/engine-address.js";
-import type { DockerOptions } from "#docker/flags.js";
-import { callText } from "#docker/proxy/call-text.js";
-import { checkListeners } from "#docker/proxy/exposure.js";
+import type { EngineListener } from "#docker/engine/events.js";
+import { type ChangedCalls, callText } from "#docker/proxy/call.js";
+import { checkListeners, openListeners } from "#docker/proxy/exposure.js";
 import { answerError, answerWith, joinRaw, MAX_HEAD, sendOn } from "#docker/proxy/pipe.js";
-import { type Listen, listenText, parseListen } from "#docker/proxy/proxy-options.js";
-import type { Rewriter } from "#docker/proxy/rewriter.js";
-import { errorText, WeaveError } from "#src/errors.js";
+import { listenText, type ProxyOptions, parseListen } from "#docker/proxy/proxy-options.js";
+import { errorText } from "#src/errors.js";
 import { httpStatus } from "#src/http/error-status.js";
-import { freeSocketPath } from "#src/linux/unix-socket.js";
+import { listen, type ServerAddress } from "#src/http/listen.js";
+import { surviveErrors } from "#src/http/server.js";
 import type { Log } from "#src/log.js";
-import { surviveErrors } from "#src/server-errors.js";
 
-/** Who says nothing for so long after connecting is no client. */
+/** Limit for the head of a first request. */
 const HEAD_MS = 60_000;
-/** Clients that connect at the same time and are not accepted yet: as many as the engine itself lets wait. */
+/** Connections that wait to be accepted: as many as the engine allows. */
 const BACKLOG = 4_096;
 /** Calls after which client and engine leave HTTP on the same connection; others do so by an `Upgrade` header. */
 const HIJACKED = /^POST (?:\/v[\d.]+)?\/(?:containers\/[^/ ]+\/attach|exec\/[^/ ]+\/start)[? ]/;
@@ -25,52 +24,34 @@ const UPGRADE = /^upgrade:/im;
 
 export interface ProxyDeps {
   readonly engine: EngineAddress;
-  readonly options: DockerOptions;
-  /** Undefined while the router is starting: then everything passes as it is. */
-  readonly rewriter: () => Rewriter | undefined;
   readonly log: Log;
 }
 
 /**
- * Docker's API, with containers put on our network on the way. What is not about that passes untouched, and so does
- * everything while we cannot help: a user's `docker run` must not fail because of us.
+ * A proxy of Docker's API that puts containers on our network. Calls that do not concern that pass unchanged, and all calls do until
+ * {@link serve}: a user's `docker run` must not fail because of us.
  */
-export class ApiProxy {
-  readonly #parts: ProxyDeps;
+export class ApiProxy implements EngineListener {
+  readonly #deps: ProxyDeps;
+  readonly #options: ProxyOptions;
   readonly #http: Server;
   readonly #servers: NetServer[] = [];
   readonly #sockets = new Set<Socket>();
-  /** Where it listens, the first as `weave env` gives it. */
-  readonly addresses: string[] = [];
+  readonly #listening: ServerAddress[] = [];
+  #calls: ChangedCalls | undefined;
 
-  private constructor(parts: ProxyDeps) {
-    this.#parts = parts;
-    this.#http = createHttpServer(
-      // Old clients give a path as their Host; a build may send for hours.
-      { maxHeaderSize: MAX_HEAD, requireHostHeader: false, requestTimeout: 0, headersTimeout: HEAD_MS },
-      (request, response) => void this.#serve(request, response),
-    );
-    this.#http.timeout = 0;
-    // Node's own switch, which its types lack: a client that ends its side still gets its answer.
-    Object.assign(this.#http, { httpAllowHalfOpen: true });
-    // As the engine, which closes no connection by itself.
-    this.#http.keepAliveTimeout = 0;
-    this.#http.on(
-      "upgrade",
-      (request: IncomingMessage, socket: Socket, head: Buffer) =>
-        void joinRaw(socket, this.#parts.engine, Buffer.concat([Buffer.from(headText(request)), head])),
-    );
-    this.#http.on("clientError", (_error, socket) => {
-      if (socket.writable) socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
-    });
+  private constructor(deps: ProxyDeps, options: ProxyOptions) {
+    this.#deps = deps;
+    this.#options = options;
+    this.#http = this.#httpServer();
   }
 
-  /** @throws WEAVE_PORT_IN_USE, WEAVE_FLAG_INVALID, WEAVE_API; then it listens nowhere */
-  static async open(parts: ProxyDeps): Promise<ApiProxy> {
-    checkListeners({ ...parts.options, proxy: true }, parts.engine);
-    const proxy = new ApiProxy(parts);
+  /** @throws WEAVE_PORT_IN_USE, WEAVE_FLAG_INVALID, WEAVE_API; then it does not listen */
+  static async open(deps: ProxyDeps, options: ProxyOptions): Promise<ApiProxy> {
+    checkListeners({ ...options, proxy: true }, deps.engine);
+    const proxy = new ApiProxy(deps, options);
     try {
-      for (const text of parts.options.listen) await proxy.#listen(parseListen(text));
+      for (const text of options.listen) await proxy.#listen(parseListen(text));
     } catch (error) {
       await proxy.close();
       throw error;
@@ -78,57 +59,92 @@ export class ApiProxy {
     return proxy;
   }
 
+  /** Changes calls from now on. */
+  serve(calls: ChangedCalls): void {
+    this.#calls = calls;
+  }
+
+  /** Where it listens, the first as `weave env` prints it. */
+  get addresses(): readonly string[] {
+    return this.#listening.map(listenText);
+  }
+
+  /** Those of {@link addresses} that serve everyone who can connect. */
+  get open(): readonly string[] {
+    return openListeners(this.#options, this.#deps.engine).map((text) => listenText(parseListen(text)));
+  }
+
+  /** The engine's socket may have another owner or mode than before. */
+  connected(): void {
+    try {
+      this.#copySocketPermissions();
+    } catch (error) {
+      this.#deps.log.warn("the permissions of the engine's socket were not copied to the proxy's", {
+        why: errorText(error),
+      });
+    }
+  }
+
+  /** Node removes a Unix socket when its server closes. */
   async close(): Promise<void> {
     for (const server of this.#servers) server.close();
     for (const socket of this.#sockets) socket.destroy();
-    for (const text of this.addresses) {
-      const listen = parseListen(text);
-      if ("path" in listen) rmSync(listen.path, { force: true });
+  }
+
+  /** Users of Docker's own socket may use the proxy's: it has the same owner and mode. */
+  #copySocketPermissions(): void {
+    const { engine } = this.#deps;
+    for (const address of this.#listening) {
+      if (!("path" in address)) continue;
+      const stat = "socketPath" in engine ? statSync(engine.socketPath, { throwIfNoEntry: false }) : undefined;
+      // No file shows who may use an engine on TCP, or one that is not there: root may.
+      chmodSync(address.path, stat === undefined ? 0o600 : stat.mode & 0o777);
+      if (stat !== undefined) chownSync(address.path, stat.uid, stat.gid);
     }
   }
 
-  /** Who may talk to Docker may talk to us: to be called again when an engine has come up. */
-  takeRights(): void {
-    const { engine } = this.#parts;
-    for (const listen of this.addresses.map(parseListen)) {
-      if (!("path" in listen)) continue;
-      if ("socketPath" in engine) copyRights(engine.socketPath, listen.path);
-      // Who may use an engine on TCP is said by no file: root may.
-      else chmodSync(listen.path, 0o600);
-    }
-  }
-
-  async #listen(listen: Listen): Promise<void> {
-    const { options, log } = this.#parts;
+  async #listen(address: ServerAddress): Promise<void> {
     const accept = (socket: Socket) => this.#accept(socket);
-    const secure = "host" in listen && options.tls !== "off";
+    const secure = "host" in address && this.#options.tls !== "off";
     const server: NetServer = secure
-      ? createTlsServer({ ...tlsOf(options), allowHalfOpen: true }, accept)
+      ? createTlsServer({ ...tlsOf(this.#options), allowHalfOpen: true }, accept)
       : createServer({ allowHalfOpen: true }, accept);
-    surviveErrors(server, "the proxy", log);
-    if ("path" in listen && (await freeSocketPath(listen.path)) !== "free") {
-      throw new WeaveError("WEAVE_API", `${listen.path} is taken: the proxy cannot listen there`, {
-        next: "Choose another path with -H, or remove what is there if nobody needs it.",
-      });
-    }
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", (cause) =>
-        reject(
-          new WeaveError("WEAVE_PORT_IN_USE", `the proxy cannot listen on ${listenText(listen)}: ${cause.message}`, {
-            cause,
-            next: "Choose another address with -H, or launch with --proxy=false.",
-          }),
-        ),
-      );
-      const where = "path" in listen ? listen : { port: listen.port, host: listen.host };
-      server.listen({ ...where, backlog: BACKLOG }, resolve);
+    surviveErrors(server, "the proxy", this.#deps.log);
+    await listen(server, address, {
+      name: "the proxy",
+      remedy: "Choose another address with -H, or launch with --proxy=false.",
+      backlog: BACKLOG,
+      // Our socket has the owner of the engine's.
+      anyOwner: true,
     });
     this.#servers.push(server);
-    this.addresses.push(listenText(listen));
-    this.takeRights();
+    this.#listening.push(address);
+    this.#copySocketPermissions();
   }
 
-  /** Looks at the head of a connection's first request; only what leaves HTTP is not given to the HTTP server. */
+  #httpServer(): Server {
+    const server = createHttpServer(
+      // Old clients send a path as their Host; a build may send for hours.
+      { maxHeaderSize: MAX_HEAD, requireHostHeader: false, requestTimeout: 0, headersTimeout: HEAD_MS },
+      (request, response) => void this.#serve(request, response),
+    );
+    server.timeout = 0;
+    // An option of Node that its types lack: a client that ends its side still gets its answer.
+    Object.assign(server, { httpAllowHalfOpen: true });
+    // As the engine, which closes no connection by itself.
+    server.keepAliveTimeout = 0;
+    server.on(
+      "upgrade",
+      (request: IncomingMessage, socket: Socket, head: Buffer) =>
+        void joinRaw(socket, this.#deps.engine, Buffer.concat([Buffer.from(headText(request)), head])),
+    );
+    server.on("clientError", (_error, socket) => {
+      if (socket.writable) socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+    });
+    return server;
+  }
+
+  /** Examines the head of a connection's first request: one that leaves HTTP does not go to the HTTP server. */
   #accept(socket: Socket): void {
     this.#sockets.add(socket);
     socket.once("close", () => this.#sockets.delete(socket));
@@ -142,7 +158,7 @@ export class ApiProxy {
       if (end === -1 && seen.length < MAX_HEAD) return;
       done();
       const head = seen.subarray(0, Math.max(end, 0)).toString("latin1");
-      if (HIJACKED.test(head) || UPGRADE.test(head)) return void joinRaw(socket, this.#parts.engine, seen);
+      if (HIJACKED.test(head) || UPGRADE.test(head)) return void joinRaw(socket, this.#deps.engine, seen);
       socket.unshift(seen);
       this.#http.emit("connection", socket);
       socket.resume();
@@ -162,15 +178,15 @@ export class ApiProxy {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { engine, rewriter, log } = this.#parts;
-    // An answer that is under way is for the client to refuse.
+    const { engine, log } = this.#deps;
+    // An error of the answer shows that the client has closed the connection.
     response.on("error", () => {});
     try {
-      const rewriting = rewriter();
-      const served = await rewriting?.serve(request, response);
-      log.debug("a call of the Docker API", { call: callText(request), changed: served ?? "the router is starting" });
-      if (served) return;
-      answerWith(await sendOn({ endpoint: engine, request }), response);
+      const handle = this.#calls?.handlerOf(request);
+      const changed = this.#calls === undefined ? "the router is starting" : handle !== undefined;
+      log.debug("a call of the Docker API", { call: callText(request), changed });
+      if (handle !== undefined) await handle({ request, response });
+      else answerWith(await sendOn({ address: engine, request }), response);
     } catch (error) {
       log.info("a call of the Docker API failed", { call: callText(request), why: errorText(error) });
       const status = httpStatus(error);
@@ -185,17 +201,11 @@ function headText({ method, url, httpVersion, rawHeaders }: IncomingMessage): st
   return `${text}\r\n`;
 }
 
-function tlsOf({ tls, tlsCa, tlsCert, tlsKey }: DockerOptions): object {
+function tlsOf({ tls, tlsCa, tlsCert, tlsKey }: ProxyOptions): object {
   return {
     cert: readPem(tlsCert),
     key: readPem(tlsKey),
     minVersion: "TLSv1.2",
     ...(tls === "verify" ? { ca: readPem(tlsCa), requestCert: true, rejectUnauthorized: true } : {}),
   };
-}
-
-function copyRights(from: string, to: string): void {
-  const stat = statSync(from, { throwIfNoEntry: false });
-  chmodSync(to, stat === undefined ? 0o600 : stat.mode & 0o777);
-  if (stat !== undefined) chownSync(to, stat.uid, stat.gid);
 }

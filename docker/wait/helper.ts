@@ -3,15 +3,15 @@ import { dirname } from "node:path";
 import { PROGRAMS } from "#docker/wait/programs.js";
 
 /**
- * Where containers have the helper, unless they have something of their own there. Not `/w` as in Weave Net: an image or its user may well
- * have such a folder, and Docker does not show us what an image has inside.
+ * The helper's folder in a container, unless the container has a mount there. Not `/w` as in Weave Net: an image may well have such a
+ * folder, and Docker does not show the files of an image.
  */
 const FOLDER = "/.weave";
 const PROGRAM = "w";
-/** Also of containers and images that Weave Net's proxy made. */
+/** Commands also of containers and images that Weave Net's proxy created. */
 const COMMAND = /^(\/w|\/\.weave\d*)\/w$/;
 
-/** @param taken where the container has mounts of its own */
+/** A folder for the helper. @param taken paths of the container's own mounts */
 export function freeWaitFolder(taken: readonly string[]): string {
   for (let i = 0; ; i++) {
     const folder = `${FOLDER}${i || ""}`;
@@ -29,17 +29,17 @@ export const waitFolderOf = (entrypoint: readonly string[]): string | undefined 
 export const withoutWait = (entrypoint: readonly string[]): readonly string[] =>
   waitFolderOf(entrypoint) === undefined ? entrypoint : entrypoint.slice(1);
 
-/** Where a bind, or a volume of the short form, is in the container. */
+/** Path in the container of a bind, or of a volume in the short form. */
 export function bindTarget(bind: string): string {
   const [first, second] = bind.split(":");
   return (second ?? first).replace(/(?<=.)\/+$/, "");
 }
 
 /**
- * Puts the waiting helper on this host's disk, for containers to have it as a volume.
+ * Installs the waiting helper on this host's disk, for containers to mount.
  *
- * @param folder on a file system that programs may be run from: /run often is not
- * @returns undefined on an architecture that there is no helper for
+ * @param folder on a file system from which programs may run: /run often is not
+ * @returns undefined on an architecture without a helper
  */
 export function installHelper(folder: string): string | undefined {
   const program = PROGRAMS[process.arch];
@@ -48,9 +48,9 @@ export function installHelper(folder: string): string | undefined {
   const file = `${folder}/${PROGRAM}`;
   mkdirSync(dirname(folder), { recursive: true, mode: 0o700 });
   mkdirSync(folder, { recursive: true });
-  // One that is being run cannot be written to, and need not be.
+  // A program that runs cannot be written, and an equal one need not be.
   if (!sameBytes(file, bytes)) writeFileSync(file, bytes);
-  // Containers of any user run it, whatever our umask is.
+  // Containers of any user run it; our umask would not allow that.
   for (const path of [folder, file]) chmodSync(path, 0o755);
   return folder;
 }

@@ -1,7 +1,7 @@
 import { type Container, wordsOf } from "#docker/engine/shapes.js";
 import { bindTarget, waitFolderOf } from "#docker/wait/helper.js";
 
-/** The fields of a container, or of its description, that show by whom it was created. */
+/** The fields of a container that show whether the proxy created it. */
 export interface WaitConfig {
   readonly Config: Pick<Container["Config"], "Entrypoint" | "Cmd">;
   readonly HostConfig: Pick<Container["HostConfig"], "Binds">;

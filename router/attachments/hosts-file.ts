@@ -1,16 +1,51 @@
 import { writeFileSync } from "node:fs";
-import { hostsFile } from "#docker/containers/hosts-file.js";
+import { addressOfCidr } from "#src/address.js";
 
+const LOCAL = [
+  "127.0.0.1\tlocalhost",
+  "::1\tip6-localhost ip6-loopback",
+  "fe00::0\tip6-localnet",
+  "ff00::0\tip6-mcastprefix",
+  "ff02::1\tip6-allnodes",
+  "ff02::2\tip6-allrouters",
+];
+
+/** A container's /etc/hosts. */
 export interface HostsFile {
   /** Where it is on this host. */
   readonly path: string;
   /** The container's name, with its domain if it has one; "" for none. */
   readonly name: string;
-  /** The container's own host name: it may have dots. */
+  /** The container's own host name: it may have dots. {@link name} if left out. */
   readonly hostname?: string;
   /** More entries as Docker has them, `host:address`. */
   readonly extra?: readonly string[];
 }
-export function writeHostsFile({ path, name, hostname, extra }: HostsFile, addresses: readonly string[]): void {
-  writeFileSync(path, hostsFile(addresses, name, extra, hostname));
+
+/**
+ * Text of a container's /etc/hosts: its own names resolve to its addresses on the overlay, not to those of Docker's bridge.
+ *
+ * @param addresses in CIDR notation
+ */
+export function hostsFileText(
+  { name, hostname = name, extra = [] }: Omit<HostsFile, "path">,
+  addresses: readonly string[],
+): string {
+  const names = [...new Set([name, hostname, name.split(".")[0]])].join(" ");
+  const own = name === "" ? [] : addresses.map((cidr) => `${addressOfCidr(cidr)}\t${names}`);
+  const others = extra.map((entry) => {
+    const colon = entry.indexOf(":");
+    return `${entry.slice(colon + 1)}\t${entry.slice(0, colon)}`;
+  });
+  return `# Begin: weave\n${[...own, ...others, ...LOCAL].join("\n")}\n# End: weave\n`;
+}
+
+/**
+ * Overwrites a container's /etc/hosts, and never replaces it: Docker mounts the inode.
+ *
+ * @param addresses in CIDR notation
+ * @throws a system error
+ */
+export function writeHostsFile(file: HostsFile, addresses: readonly string[]): void {
+  writeFileSync(file.path, hostsFileText(file, addresses));
 }

@@ -1,5 +1,5 @@
-import type { Docker } from "#docker/docker.js";
-import { driverNames } from "#docker/plugin/plugin.js";
+import type { DockerIntegration } from "#docker/docker.js";
+import { driverNames } from "#docker/plugin/driver-names.js";
 
 /** The proxy in the report, as Weave Net has it. */
 export interface ProxyReport {
@@ -52,7 +52,7 @@ export interface PluginSettings {
   readonly defaultSubnet: string;
 }
 
-export function dockerReports({ options, status }: Docker, settings: PluginSettings): DockerReports {
+export function dockerReports({ options, status }: DockerIntegration, settings: PluginSettings): DockerReports {
   const { engine, proxy, open, plugin, swarm, contested } = status;
   return {
     Docker: {

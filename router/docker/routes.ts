@@ -1,8 +1,8 @@
-import type { Docker } from "#docker/docker.js";
+import type { DockerIntegration } from "#docker/docker.js";
 import { linesAnswer, NO_CONTENT, type Route, route } from "#router/route.js";
 
 /** The control API of the Docker integration; without the proxy there is no path for its addresses. */
-export function dockerRoutes(docker: Docker): Route[] {
+export function dockerRoutes(docker: DockerIntegration): Route[] {
   const leave = route("POST /docker/leave", () => {
     docker.leave();
     return NO_CONTENT;

@@ -1,21 +1,26 @@
-import type { Docker, Surroundings } from "#docker/docker.js";
+import type { DockerDeps } from "#docker/deps.js";
+import { DockerIntegration } from "#docker/docker.js";
+import type { DockerSockets } from "#docker/sockets.js";
 import type { Ipam } from "#router/addresses/ipam.js";
+import type { Attachments } from "#router/attachments/attachments.js";
 import { dockerReports, type PluginSettings } from "#router/docker/report.js";
 import { dockerRoutes } from "#router/docker/routes.js";
 import { dockerStatusBlocks } from "#router/docker/status.js";
 import type { WeaveDns } from "#router/names/weave-dns.js";
 import type { Service } from "#router/service.js";
+import { findNetns } from "#src/linux/netns/netns.js";
 
-export interface DockerServiceDeps extends Omit<Surroundings, "ipam" | "dns"> {
+export interface DockerServiceDeps extends Omit<DockerDeps, "ipam" | "dns" | "attachments"> {
   /** Undefined when it is off; so is the next. */
   readonly ipam: Ipam | undefined;
   readonly dns: WeaveDns | undefined;
+  readonly attachments: Attachments;
 }
 
 /** Begins to serve Docker and its clients: they have been waiting since the sockets were opened. */
-export function startDocker(docker: Docker, deps: DockerServiceDeps): Service {
-  const { ipam, dns } = deps;
-  docker.start({
+export function startDocker(sockets: DockerSockets, deps: DockerServiceDeps): DockerIntegration {
+  const { ipam, dns, attachments } = deps;
+  return DockerIntegration.start(sockets, {
     ...deps,
     ipam: ipam && {
       requests: ipam.allocator.requests,
@@ -24,7 +29,16 @@ export function startDocker(docker: Docker, deps: DockerServiceDeps): Service {
       takeLeft: (ident) => ipam.takeLeft(ident),
     },
     dns: dns && { names: dns.names, address: () => dns.recentHost() },
+    attachments: {
+      attach: async (request) => attachments.attach({ ...request, netns: findNetns(String(request.pid)) }),
+    },
   });
+}
+
+export function dockerService(
+  docker: DockerIntegration,
+  { ipam, dns }: Pick<DockerServiceDeps, "ipam" | "dns">,
+): Service {
   const settings: PluginSettings = { dns: dns !== undefined, defaultSubnet: ipam?.defaultSubnet.text ?? "" };
   const reports = () => dockerReports(docker, settings);
   return {

@@ -3,7 +3,7 @@
  * how many fail, and how long they take. `WEAVE_BENCH_CALLS` is the number of each kind.
  */
 import { dockerLab, dockerTestsImpossible, networkThere } from "#test/lab/docker-host.js";
-import { EngineClient, kindsOfCalls, type Outcome, repeat } from "#test/lab/engine-calls.js";
+import { EngineClient, kindsOfCalls, type RunResult, repeat } from "#test/lab/engine-calls.js";
 
 const CALLS = Number(process.env.WEAVE_BENCH_CALLS ?? 10_000);
 /** Both ways take turns, so that a slow moment of the machine hits both alike. */
@@ -30,7 +30,7 @@ try {
       proxied: { failures: [] as string[], seconds: 0 },
       straight: { failures: [] as string[], seconds: 0 },
     };
-    const add = (to: { failures: string[]; seconds: number }, { failures, seconds }: Outcome) => {
+    const add = (to: { failures: string[]; seconds: number }, { failures, seconds }: RunResult) => {
       to.failures.push(...failures);
       to.seconds += seconds;
     };

@@ -1,13 +1,18 @@
 import assert from "node:assert/strict";
 import { request } from "node:http";
-import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type DockerHost, dockerLab, dockerTestsImpossible, networkThere } from "#test/lab/docker-host.js";
-import { connected, type Lab, until } from "#test/lab/lab.js";
+import { type DockerHost, networkThere } from "#test/lab/docker-host.js";
+import {
+  addressOf,
+  DEFAULT_SUBNET_FLAGS,
+  dockerTests,
+  MESH_DRIVERS as MESH,
+  PROXY_ENV,
+  refused,
+} from "#test/lab/docker-tests.js";
+import { connected, until } from "#test/lab/lab.js";
 
-/** An address is free only when nothing has it: what the plugin, the proxy and `attach` hold, and for how long. */
-const skip = dockerTestsImpossible();
-let lab: Lab<DockerHost>;
+/** Which addresses the plugin, the proxy and `attach` hold, and for how long. */
 let h1: DockerHost;
 let h2: DockerHost;
 
@@ -18,28 +23,19 @@ const SOCKETS = [
   "--plugin-mesh-socket",
   "/run/docker/plugins/wvmesh.sock",
 ];
-/** What Docker or a dead container no longer has is free after 30 s, and looked for every 15 s. */
+/** An address that Docker or a dead container no longer has is free after 30 s; the check runs every 15 s. */
 const LONG_ENOUGH_MS = 48_000;
-const PROXY = "eval $(weave env); ";
 const run = (name: string, ...flags: string[]): string =>
   `docker run -d --name ${name} --stop-signal KILL ${flags.join(" ")} busybox sleep 6000`;
 
-before(async () => {
-  if (skip !== undefined) return;
-  lab = await dockerLab(2);
-  [h1, h2] = lab.hosts;
-  const subnet = ["--ipalloc-default-subnet", "10.32.0.0/16"];
-  await h1.launch(...subnet);
-  await h2.launch(...subnet, ...SOCKETS, "10.99.0.1");
+const test = dockerTests(2, async (hosts) => {
+  [h1, h2] = hosts;
+  await h1.launch(...DEFAULT_SUBNET_FLAGS);
+  await h2.launch(...DEFAULT_SUBNET_FLAGS, ...SOCKETS, "10.99.0.1");
   await connected(h1, 1);
   await networkThere(h1);
   await networkThere(h2, "wvmesh");
 });
-
-after(() => lab?.dispose());
-
-const addressOf = (host: DockerHost, container: string, network: string): Promise<string> =>
-  host.type(`docker inspect -f '{{(index .NetworkSettings.Networks "${network}").IPAddress}}' ${container}`);
 
 /** Addresses of a container's interface in the overlay. */
 const addressesIn = async (host: DockerHost, container: string): Promise<string[]> =>
@@ -49,15 +45,9 @@ const addressesIn = async (host: DockerHost, container: string): Promise<string[
 
 /** Starts a container through the proxy. @returns its address */
 async function proxied(host: DockerHost, name: string, cidr: string): Promise<string> {
-  await host.type(PROXY + run(name, "-e", `WEAVE_CIDR=${cidr}`));
+  await host.type(`${PROXY_ENV} ${run(name, "-e", `WEAVE_CIDR=${cidr}`)}`);
   const [address] = await addressesIn(host, name);
   return address;
-}
-
-async function refused(host: DockerHost, line: string): Promise<string> {
-  const { code, stderr } = await host.shell(line);
-  assert.notEqual(code, 0, line);
-  return stderr;
 }
 
 /** Calls the plugin as Docker does. */
@@ -76,14 +66,13 @@ function callPlugin(host: DockerHost, path: string, body: object): Promise<strin
   });
 }
 
-const MESH = "--driver weavemesh --ipam-driver weavemesh";
 const MESH2 = "--driver wvmesh --ipam-driver wvmesh";
 const STRANGER = "abcdef0123".padEnd(64, "0");
-/** What each case began with. */
+/** The addresses of each holder at the start. */
 const was: Record<string, string> = {};
 let began = 0;
 
-test("what holds addresses, of all kinds, is started", { skip, timeout: 120_000 }, async () => {
+test("holders of addresses of all kinds start", { timeout: 120_000 }, async () => {
   const aux = "--subnet 10.46.0.0/28 --gateway 10.46.0.1";
   await h1.type(`docker network create ${MESH} ${aux} --aux-address router=10.46.0.2 aux`);
   await h2.type(`docker network create ${MESH2} ${aux} aux`);
@@ -116,28 +105,26 @@ test("what holds addresses, of all kinds, is started", { skip, timeout: 120_000 
   const { InterfaceName } = JSON.parse(await callPlugin(h2, "/NetworkDriver.Join", endpoint));
   await h2.type(`ip netns add stranger && ip link set ${InterfaceName.SrcName} netns stranger name ethwe0`);
 
-  // What the router must know of all this, it must know after a restart as well.
+  // The router must know all of this also after a restart.
   await h1.killRouter();
   await until("its router answers", async () => (await h1.weave("status")).code === 0);
   began = Date.now();
 });
 
-test("the app of a sidecar starts again: it has its address, and the old namespace has it no more", {
-  skip,
-}, async () => {
+test("the app of a sidecar that starts again takes its address from the old namespace", async () => {
   await h1.type("docker start again");
   await until("it has its address", async () => (await addressesIn(h1, "again")).join() === was.again);
   await until("the old namespace has lost it", async () => (await addressesIn(h1, "again-side")).length === 0);
 });
 
-test("--ip with an address that a container of the proxy has is refused, and says whose it is", { skip }, async () => {
+test("--ip with the address of a container of the proxy is refused, naming the container", async () => {
   const address = await proxied(h1, "holder", "net:10.32.0.0/16");
   const why = await refused(h1, `docker run --rm --network weave --ip ${address} busybox true`);
   assert.match(why, new RegExp(`${address} already in use on this host, by container holder \\([0-9a-f]{12}\\)`));
   await h1.type("docker rm -f holder");
 });
 
-test("IPv6 addresses that Docker chose are claimed: a duplicate on another host is refused", { skip }, async () => {
+test("a duplicate of an IPv6 address that Docker chose on another host is refused", async () => {
   const make = (driver: string) =>
     `docker network create --driver ${driver} --ipv6 --subnet 192.168.79.0/24 --subnet fd00:90::/64 six`;
   await h1.type(make("weave"));
@@ -149,10 +136,10 @@ test("IPv6 addresses that Docker chose are claimed: a duplicate on another host 
   await h2.type(line.replace("--rm", "--rm --ip6 fd00:90::99"));
   await h1.type("docker rm -f six1");
   await until("it is free for the other host", async () => (await h2.shell(line)).code === 0);
-  for (const host of lab.hosts) await host.type("docker network rm six");
+  for (const host of [h1, h2]) await host.type("docker network rm six");
 });
 
-test("an address that is used again at once is announced: neighbours send to its new interface", { skip }, async () => {
+test("an address that moves to another container is announced", async () => {
   const subnet = "10.35.0.0/24";
   await h1.type(`docker network create ${MESH} --subnet ${subnet} reuse`);
   await proxied(h2, "pinger", "10.35.0.9/24");
@@ -177,7 +164,7 @@ test("an address that is used again at once is announced: neighbours send to its
   }
 });
 
-test("addresses that a stopped container asked for are handed to others last", { skip }, async () => {
+test("an address that a stopped container requested by --ip is allocated to others last", async () => {
   await h1.type(`docker network create ${MESH} --subnet 10.36.0.0/29 wished`);
   await h1.type(run("owner", "--network wished", "--ip 10.36.0.1"));
   await h1.type("docker kill owner");
@@ -191,79 +178,84 @@ test("addresses that a stopped container asked for are handed to others last", {
   await h1.type("docker rm -f owner last w2 w3 w4 w5 w6 && docker network rm wished");
 });
 
-test("the name of an interface is passed on to the engine, and the log says so where it is too old", {
-  skip,
-}, async () => {
+test("the name of an interface is passed to the engine; the log warns of an old engine", async () => {
   await h1.type("docker run --rm --network name=weave,driver-opt=com.docker.network.endpoint.ifname=eth9 busybox true");
   assert.match(h1.log(), /"eth9".*names the interface itself/);
   const odd = "docker run --rm --network name=weave,driver-opt=com.docker.network.endpoint.ifname=a/b busybox true";
   assert.match(await refused(h1, odd), /cannot be the name of an interface/);
 });
 
-test("on a swarm manager a network of ours says that it is of this host alone", { skip }, async () => {
+test("on a swarm manager the log warns that a network of ours is local to this host", async () => {
   await h1.type("docker swarm init --advertise-addr 10.99.0.1");
   await h1.type(`docker network create ${MESH} --subnet 10.37.0.0/24 manager`);
-  await until("the log says it", async () => /"?manager"?.*local/.test(h1.log()));
+  await until("the log warns", async () => /"?manager"?.*local/.test(h1.log()));
   assert.match(await h1.ok("status"), /Swarm: /);
   await h1.type("docker run --rm --network manager busybox true");
   await h1.type("docker network rm manager && docker swarm leave --force");
 });
 
-test("after a while, and a restart of the router, what is in use is held, and nothing else", {
-  skip,
-  timeout: 120_000,
-}, async (t) => {
-  await sleep(Math.max(0, began + LONG_ENOUGH_MS - Date.now()));
-  const held = (await h1.api("GET", "/ip")).body;
+/** Report of the addresses held when all grace periods have passed. */
+let held: string;
 
-  await t.test("the address of a container whose sidecar still has it", async () => {
-    assert.deepEqual(await addressesIn(h1, "app-side"), [was.app]);
-    assert.match(held, new RegExp(`"${was.app}/`));
-    const why = await refused(h1, `${PROXY}docker run --rm -e WEAVE_CIDR=${was.app}/27 busybox true`);
-    assert.match(why, new RegExp(`${was.app} is already owned by`));
-  });
-  await t.test("not that of a container whose sidecar has ended as well", () =>
-    assert.doesNotMatch(held, new RegExp(`"${was.brief}/`)),
-  );
-  await t.test("the address of an attached container that shared a namespace which is still there", async () => {
-    assert.deepEqual(await addressesIn(h1, "plain"), [was.attached]);
-    assert.match(held, new RegExp(`"${was.attached}/`));
-  });
-  await t.test("what a stopped container will ask for is given to others last", async () => {
-    assert.doesNotMatch(held, /"10\.38\.0\.1\//);
-    assert.notEqual(await proxied(h1, "stopped2", "net:10.38.0.0/29"), "10.38.0.1");
-    await h1.type("docker start stopped");
-    await until("it has its address", async () => (await addressesIn(h1, "stopped")).join() === "10.38.0.1");
-  });
-  await t.test("an auxiliary address and an explicit gateway", async () => {
-    assert.match(await refused(h1, "docker run --rm --network aux --ip 10.46.0.2 busybox true"), /auxiliary address/);
-    assert.match(await refused(h1, "docker run --rm --network aux --ip 10.46.0.1 busybox true"), /as the gateway/);
-    assert.match(await refused(h2, "docker run --rm --network aux --ip 10.46.0.2 busybox true"), /owned by other peer/);
-    for (const [index, host] of [h1, h2, h1, h2].entries()) {
-      await host.type(run(`aux${index}`, "--network aux"));
-      assert.match(await addressOf(host, `aux${index}`, "aux"), /^10\.46\.0\.([3-9]|1[0-4])$/);
-    }
-    await h1.type("docker rm -f aux0 aux2 && docker network rm aux");
-    const free = (await h1.api("GET", "/ip")).body;
-    assert.doesNotMatch(free, /10\.46\.0\.[12]\//, "they are free when their network is gone");
-  });
-  await t.test("the address of a container on a network of another driver", async () => {
-    await h1.type(run("foreign2", "--network foreign"));
-    assert.notEqual(await addressOf(h1, "foreign2", "foreign"), was.foreign);
-    const again = `docker run --rm --network foreign --ip ${was.foreign} busybox true`;
-    assert.match(await refused(h1, again), new RegExp(`${was.foreign} already in use`));
-    await h1.type("docker rm -f foreign1 foreign2 && docker network rm foreign");
-    assert.doesNotMatch((await h1.api("GET", "/ip")).body, /10\.45\.0\./);
-  });
-  await t.test("the interface of a running container, where the driver has another name", async () => {
-    assert.deepEqual(await addressesIn(h2, "renamed"), [was.renamed]);
-    await h2.killRouter();
-    await until("its plugin answers", async () => (await h2.weave("status")).code === 0);
-    await h2.type("docker restart -t 0 renamed");
-    assert.match(await addressOf(h2, "renamed", "weave"), /^10\.32\./);
-  });
-  await t.test("the interface that Docker does not show, as long as a container has it", async () => {
-    await h2.type("ip netns exec stranger ip link show ethwe0");
-    await h2.type("ip netns del stranger");
-  });
+test("the time passes after which unused addresses are free", { timeout: 60_000 }, async () => {
+  await sleep(Math.max(0, began + LONG_ENOUGH_MS - Date.now()));
+  held = (await h1.api("GET", "/ip")).body;
+});
+
+test("the address of an ended container stays held while its sidecar has it", async () => {
+  assert.deepEqual(await addressesIn(h1, "app-side"), [was.app]);
+  assert.match(held, new RegExp(`"${was.app}/`));
+  const why = await refused(h1, `${PROXY_ENV} docker run --rm -e WEAVE_CIDR=${was.app}/27 busybox true`);
+  assert.match(why, new RegExp(`${was.app} is already owned by`));
+});
+
+test("the address of an ended container is free when its sidecar has ended", async () => {
+  assert.doesNotMatch(held, new RegExp(`"${was.brief}/`));
+});
+
+test("the address of an ended container stays held while another shares its namespace", async () => {
+  assert.deepEqual(await addressesIn(h1, "plain"), [was.attached]);
+  assert.match(held, new RegExp(`"${was.attached}/`));
+});
+
+test("the address that a stopped container requested is allocated to others last", async () => {
+  assert.doesNotMatch(held, /"10\.38\.0\.1\//);
+  assert.notEqual(await proxied(h1, "stopped2", "net:10.38.0.0/29"), "10.38.0.1");
+  await h1.type("docker start stopped");
+  await until("it has its address", async () => (await addressesIn(h1, "stopped")).join() === "10.38.0.1");
+});
+
+test("an auxiliary address and an explicit gateway are held while their network exists", async () => {
+  assert.match(await refused(h1, "docker run --rm --network aux --ip 10.46.0.2 busybox true"), /auxiliary address/);
+  assert.match(await refused(h1, "docker run --rm --network aux --ip 10.46.0.1 busybox true"), /as the gateway/);
+  assert.match(await refused(h2, "docker run --rm --network aux --ip 10.46.0.2 busybox true"), /owned by other peer/);
+  for (const [index, host] of [h1, h2, h1, h2].entries()) {
+    await host.type(run(`aux${index}`, "--network aux"));
+    assert.match(await addressOf(host, `aux${index}`, "aux"), /^10\.46\.0\.([3-9]|1[0-4])$/);
+  }
+  await h1.type("docker rm -f aux0 aux2 && docker network rm aux");
+  const free = (await h1.api("GET", "/ip")).body;
+  assert.doesNotMatch(free, /10\.46\.0\.[12]\//, "they are free when their network is gone");
+});
+
+test("the address of a container on a network of another driver is held", async () => {
+  await h1.type(run("foreign2", "--network foreign"));
+  assert.notEqual(await addressOf(h1, "foreign2", "foreign"), was.foreign);
+  const again = `docker run --rm --network foreign --ip ${was.foreign} busybox true`;
+  assert.match(await refused(h1, again), new RegExp(`${was.foreign} already in use`));
+  await h1.type("docker rm -f foreign1 foreign2 && docker network rm foreign");
+  assert.doesNotMatch((await h1.api("GET", "/ip")).body, /10\.45\.0\./);
+});
+
+test("a driver of another name keeps the interface of a running container", async () => {
+  assert.deepEqual(await addressesIn(h2, "renamed"), [was.renamed]);
+  await h2.killRouter();
+  await until("its plugin answers", async () => (await h2.weave("status")).code === 0);
+  await h2.type("docker restart -t 0 renamed");
+  assert.match(await addressOf(h2, "renamed", "weave"), /^10\.32\./);
+});
+
+test("an interface that Docker does not show stays while a container has it", async () => {
+  await h2.type("ip netns exec stranger ip link show ethwe0");
+  await h2.type("ip netns del stranger");
 });

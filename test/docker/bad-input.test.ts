@@ -1,26 +1,19 @@
 import assert from "node:assert/strict";
 import { request } from "node:http";
 import { connect } from "node:net";
-import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type DockerHost, dockerLab, dockerTestsImpossible, networkThere } from "#test/lab/docker-host.js";
-import { type Lab, until } from "#test/lab/lab.js";
+import { type DockerHost, networkThere } from "#test/lab/docker-host.js";
+import { dockerTests, launchAll } from "#test/lab/docker-tests.js";
+import { until } from "#test/lab/lab.js";
 
-const skip = dockerTestsImpossible();
-let lab: Lab<DockerHost>;
 let host: DockerHost;
 let atFirst: string;
 
-before(async () => {
-  if (skip !== undefined) return;
-  lab = await dockerLab(1);
-  [host] = lab.hosts;
-  await host.launch();
-  await networkThere(host);
+const test = dockerTests(1, async (hosts) => {
+  [host] = hosts;
+  await launchAll(hosts);
   atFirst = await traces();
 });
-
-after(() => lab?.dispose());
 
 const socketOf = (driver: "weave" | "weavemesh") => host.path(`/run/docker/plugins/${driver}.sock`);
 const PROXY = () => host.path("/run/weave/weave.sock");
@@ -46,7 +39,7 @@ function call(path: string, body: unknown, socketPath = socketOf("weavemesh")): 
   });
 }
 
-/** Raw bytes to a socket; what comes back until it closes, or for a second. */
+/** Sends raw bytes to a socket. @returns the answer until it closes, or for a second */
 function raw(socketPath: string, ...parts: readonly (string | Buffer)[]): Promise<string> {
   return new Promise((resolve) => {
     const socket = connect(socketPath);
@@ -67,90 +60,83 @@ function raw(socketPath: string, ...parts: readonly (string | Buffer)[]): Promis
 
 const id = (text: string) => text.padEnd(64, "0");
 
-/** What could be left over: links, addresses, records, endpoints. */
+/** All that calls could leave behind: links, addresses, names. */
 async function traces(): Promise<string> {
   const links = await host.type("ip -o link | sed 's/^[0-9]*: //; s/@.*//; s/:.*//' | sort");
   return JSON.stringify([links, (await host.api("GET", "/ip")).body, await host.ok("status", "dns")]);
 }
 
-test("the plugin: unknown methods, wrong order, unknown ids and wrong types are errors under the right key", {
-  skip,
-}, async () => {
+/** Calls of the plugin that fail: path, body, status, key of the message, message. */
+const ERRORS: [string, unknown, number, "Err" | "Error", RegExp][] = [
+  [
+    "/NetworkDriver.CreateEndpoint",
+    { NetworkID: id("a"), EndpointID: id("b"), Interface: {} },
+    400,
+    "Err",
+    /no network/,
+  ],
+  ["/NetworkDriver.Join", { NetworkID: id("a"), EndpointID: id("b"), SandboxKey: "/x" }, 400, "Err", /no network/],
+  ["/NetworkDriver.CreateNetwork", {}, 400, "Err", /NetworkID/],
+  ["/NetworkDriver.CreateNetwork", { NetworkID: "../../etc" }, 400, "Err", /NetworkID/],
+  ["/NetworkDriver.CreateNetwork", { NetworkID: 7 }, 400, "Err", /NetworkID/],
+  ["/NetworkDriver.CreateNetwork", "[]", 400, "Err", /body/],
+  ["/NetworkDriver.CreateNetwork", "{", 400, "Err", /no JSON/],
+  ["/IpamDriver.RequestAddress", { PoolID: "weave-1.2.3.4" }, 400, "Error", /no address pool/],
+  [
+    "/IpamDriver.RequestAddress",
+    { PoolID: "weave-10.32.0.0/12-10.32.0.0/12", Address: "x" },
+    400,
+    "Error",
+    /invalid IP address/,
+  ],
+  ["/IpamDriver.RequestPool", { Pool: "10.32.0.1/12" }, 400, "Error", /not all zero/],
+  ["/IpamDriver.RequestPool", { Pool: "10.32.0.0/16", SubPool: "10.33.0.0/24" }, 500, "Error", /not within the subnet/],
+  ["/IpamDriver.RequestPool", { Pool: "", V6: true }, 500, "Error", /IPv6/],
+  ["/IpamDriver.RequestPool", { Pool: "x".repeat(5_000) }, 400, "Error", /Pool/],
+  ["/NetworkDriver.CreateNetwork", `{"NetworkID":"${"x".repeat(2 << 20)}"}`, 413, "Err", /longer than/],
+];
+
+test("the plugin answers to the methods of each driver", async () => {
   assert.equal((await call("/NetworkDriver.Nothing", {})).status, 404);
   assert.deepEqual((await call("/Plugin.Activate", "")).body, { Implements: ["NetworkDriver", "IpamDriver"] });
   assert.deepEqual((await call("/Plugin.Activate", "", socketOf("weave"))).body, { Implements: ["NetworkDriver"] });
   assert.equal((await call("/IpamDriver.RequestPool", {}, socketOf("weave"))).status, 404, "not of that driver");
-  const errors: [string, unknown, number, "Err" | "Error", RegExp][] = [
-    [
-      "/NetworkDriver.CreateEndpoint",
-      { NetworkID: id("a"), EndpointID: id("b"), Interface: {} },
-      400,
-      "Err",
-      /no network/,
-    ],
-    ["/NetworkDriver.Join", { NetworkID: id("a"), EndpointID: id("b"), SandboxKey: "/x" }, 400, "Err", /no network/],
-    ["/NetworkDriver.CreateNetwork", {}, 400, "Err", /NetworkID/],
-    ["/NetworkDriver.CreateNetwork", { NetworkID: "../../etc" }, 400, "Err", /NetworkID/],
-    ["/NetworkDriver.CreateNetwork", { NetworkID: 7 }, 400, "Err", /NetworkID/],
-    ["/NetworkDriver.CreateNetwork", "[]", 400, "Err", /body/],
-    ["/NetworkDriver.CreateNetwork", "{", 400, "Err", /no JSON/],
-    ["/IpamDriver.RequestAddress", { PoolID: "weave-1.2.3.4" }, 400, "Error", /no address pool/],
-    [
-      "/IpamDriver.RequestAddress",
-      { PoolID: "weave-10.32.0.0/12-10.32.0.0/12", Address: "x" },
-      400,
-      "Error",
-      /invalid IP address/,
-    ],
-    ["/IpamDriver.RequestPool", { Pool: "10.32.0.1/12" }, 400, "Error", /not all zero/],
-    [
-      "/IpamDriver.RequestPool",
-      { Pool: "10.32.0.0/16", SubPool: "10.33.0.0/24" },
-      500,
-      "Error",
-      /not within the subnet/,
-    ],
-    ["/IpamDriver.RequestPool", { Pool: "", V6: true }, 500, "Error", /IPv6/],
-    ["/IpamDriver.RequestPool", { Pool: "x".repeat(5_000) }, 400, "Error", /Pool/],
-    ["/NetworkDriver.CreateNetwork", `{"NetworkID":"${"x".repeat(2 << 20)}"}`, 413, "Err", /longer than/],
-  ];
-  for (const [path, body, status, key, words] of errors) {
+});
+
+test("invalid calls of the plugin are errors under the key of the driver", async () => {
+  for (const [path, body, status, key, words] of ERRORS) {
     const answer = await call(path, body);
     assert.equal(answer.status, status, `${path} ${JSON.stringify(body).slice(0, 80)}: ${JSON.stringify(answer.body)}`);
     assert.match(String(answer.body[key]), words);
   }
-  // What Docker must be able to be rid of is gone when it is not there.
+});
+
+test("the plugin deletes and releases without an error what does not exist", async () => {
   for (const method of ["DeleteEndpoint", "Leave"])
     assert.equal((await call(`/NetworkDriver.${method}`, { NetworkID: id("a"), EndpointID: id("b") })).status, 200);
   assert.equal((await call("/NetworkDriver.DeleteNetwork", { NetworkID: id("a") })).status, 200);
-  assert.equal(
-    (await call("/IpamDriver.ReleaseAddress", { PoolID: "weave-10.32.0.0/12-10.32.0.0/12", Address: "10.32.0.77" }))
-      .status,
-    200,
-  );
-  // A network that was made without an address, and an endpoint whose address cannot be.
-  await call("/NetworkDriver.CreateNetwork", {
-    NetworkID: id("c"),
-    IPv4Data: [{ AddressSpace: "LocalDefault", Pool: "10.32.0.0/12" }],
-  });
-  const odd = await call("/NetworkDriver.CreateEndpoint", {
-    NetworkID: id("c"),
-    EndpointID: id("d"),
-    Interface: { Address: "10.32.0.0/12" },
-  });
+  const address = { PoolID: "weave-10.32.0.0/12-10.32.0.0/12", Address: "10.32.0.77" };
+  assert.equal((await call("/IpamDriver.ReleaseAddress", address)).status, 200);
+});
+
+test("an endpoint with the network's own address is an error", async () => {
+  const IPv4Data = [{ AddressSpace: "LocalDefault", Pool: "10.32.0.0/12" }];
+  await call("/NetworkDriver.CreateNetwork", { NetworkID: id("c"), IPv4Data });
+  const endpoint = { NetworkID: id("c"), EndpointID: id("d"), Interface: { Address: "10.32.0.0/12" } };
+  const odd = await call("/NetworkDriver.CreateEndpoint", endpoint);
   assert.equal(odd.status, 400);
   assert.match(String(odd.body.Err), /the network's own address/);
   await call("/NetworkDriver.DeleteNetwork", { NetworkID: id("c") });
 });
 
-test("the plugin: rubbish, half requests, and callers that hang up midway", { skip }, async () => {
+test("the plugin survives rubbish, half requests, and clients that disconnect", async () => {
   const path = socketOf("weavemesh");
   assert.match(await raw(path, "rubbish\r\n\r\n"), /^HTTP\/1\.1 400/);
   await raw(path, Buffer.alloc(200_000, 0xff));
   await raw(path, "POST /NetworkDriver.CreateNetwork HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{");
   const chunked = `POST /Plugin.Activate HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n2\r\n{}\r\n0\r\n\r\n`;
   assert.match(await raw(path, chunked), /Implements/);
-  // An address that is asked for by somebody who does not wait for it, and an endpoint likewise.
+  // A client that requests an address and does not wait for the answer; then likewise an endpoint.
   const pool = "weave-10.32.0.0/12-10.32.0.0/12";
   for (let i = 0; i < 20; i++) {
     const body = JSON.stringify({ PoolID: pool, Address: "", Options: {} });
@@ -179,7 +165,7 @@ test("the plugin: rubbish, half requests, and callers that hang up midway", { sk
   await call("/NetworkDriver.DeleteNetwork", { NetworkID: id("e") });
 });
 
-test("the proxy: rubbish, hang-ups midway, large and chunked bodies", { skip }, async () => {
+test("the proxy survives rubbish, clients that disconnect, large and chunked bodies", async () => {
   const path = PROXY();
   assert.match(await raw(path, "rubbish\r\n\r\n"), /^HTTP\/1\.1 400/);
   await raw(path, Buffer.alloc(2 << 20, 0xff));
@@ -213,15 +199,12 @@ test("the proxy: rubbish, hang-ups midway, large and chunked bodies", { skip }, 
   await host.type("docker rm -f gone0 gone1 gone2 gone3 gone4");
 });
 
-test("a socket path that is taken: by something else, by a living process, by what a crash left", {
-  skip,
-  timeout: 60_000,
-}, async () => {
+test("a launch fails when a file or a living process has the socket's path", { timeout: 60_000 }, async () => {
   await host.ok("stop");
   await host.type("echo precious > /run/docker/plugins/weave.sock");
   const taken = await host.weave("launch");
   assert.equal(taken.code, 1);
-  assert.match(taken.stderr, /there is something at \/run\/docker\/plugins\/weave\.sock that is no socket/);
+  assert.match(taken.stderr, /cannot listen on \/run\/docker\/plugins\/weave\.sock: it is a file, not a socket/);
   assert.equal(await host.type("cat /run/docker/plugins/weave.sock"), "precious");
   assert.equal(
     (await host.shell("ls /run/docker/plugins/weavemesh.sock /run/weave/weave.sock")).stdout,
@@ -237,7 +220,7 @@ test("a socket path that is taken: by something else, by a living process, by wh
   await until("it listens", async () => (await host.shell("ls /run/docker/plugins/weavemesh.sock")).code === 0);
   const living = await host.weave("launch");
   assert.equal(living.code, 1);
-  assert.match(living.stderr, /another process serves the plugin socket/);
+  assert.match(living.stderr, /cannot listen on \/run\/docker\/plugins\/weavemesh\.sock: another process uses it/);
   const ended = new Promise((resolve) => other.once("close", resolve));
   await host.shell("pkill -9 -f weavemesh.sock");
   await ended;
@@ -245,10 +228,7 @@ test("a socket path that is taken: by something else, by a living process, by wh
   await networkThere(host);
 });
 
-test("an engine that dies in the middle of a call: an error, and all is well when it is back", {
-  skip,
-  timeout: 90_000,
-}, async () => {
+test("calls fail when the engine dies, and succeed when it is back", { timeout: 90_000 }, async () => {
   const waiting = host.shell("docker -H unix:///run/weave/weave.sock run --rm --name midway busybox sleep 30");
   const following = host.shell("docker -H unix:///run/weave/weave.sock events");
   await until("it runs", async () => (await host.shell("docker ps --format '{{.Names}}'")).stdout.includes("midway"));
@@ -264,7 +244,7 @@ test("an engine that dies in the middle of a call: an error, and all is well whe
   await host.type("docker rm -f midway; docker -H unix:///run/weave/weave.sock run --rm busybox ip link show ethwe");
 });
 
-test("while the router is stopped short the socket is refused at once, and plain Docker works", { skip }, async () => {
+test("without a router the proxy refuses at once, and plain Docker works", async () => {
   await host.ok("stop");
   const began = Date.now();
   const refused = await host.shell("docker -H unix:///run/weave/weave.sock run --rm busybox true");
@@ -273,8 +253,8 @@ test("while the router is stopped short the socket is refused at once, and plain
   await host.type("docker run --rm busybox true");
 });
 
-// The last: addresses of containers that have ended are kept for 30 s, and what Docker never heard of is found as late.
-test("after all of it nothing is left: links, addresses, names", { skip, timeout: 90_000 }, async () => {
+// The last: addresses of ended containers are kept for 30 s, and so are those that Docker never received.
+test("nothing is left of all calls: links, addresses, names", { timeout: 90_000 }, async () => {
   await host.launch();
   await networkThere(host);
   await until("nothing is left", async () => (await traces()) === atFirst, 60_000).catch(async () => {

@@ -1,30 +1,21 @@
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { type DockerHost, dockerLab, dockerTestsImpossible, networkThere } from "#test/lab/docker-host.js";
-import { connected, type Lab, until } from "#test/lab/lab.js";
+import type { DockerHost } from "#test/lab/docker-host.js";
+import { dockerTests, launchAll, MESH_DRIVERS, PROXY_ENV } from "#test/lab/docker-tests.js";
+import { connected, until } from "#test/lab/lab.js";
 
-const skip = dockerTestsImpossible();
-let lab: Lab<DockerHost>;
 let h1: DockerHost;
 let h2: DockerHost;
 
-before(async () => {
-  if (skip !== undefined) return;
-  lab = await dockerLab(2);
-  [h1, h2] = lab.hosts;
-  await h1.launch();
-  await h2.launch("10.99.0.1");
-  await connected(h1, 1);
-  for (const host of lab.hosts) await networkThere(host);
+const test = dockerTests(2, async (hosts) => {
+  [h1, h2] = hosts;
+  await launchAll(hosts);
   await h2.type("docker run -d --name peer --stop-signal KILL --network weave busybox sleep 6000");
 });
-
-after(() => lab?.dispose());
 
 const stateOf = (host: DockerHost, container: string) =>
   host.type(`docker inspect -f '{{.State.Status}}' ${container}`);
 
-/** A container that Docker starts by itself, on the network as it should be: named, and in reach of the other host. */
+/** Waits until a container runs, has its name, and is reachable from the other host. */
 async function works(name: string): Promise<void> {
   await until(`${name} runs`, async () => (await stateOf(h1, name)) === "running", 40_000);
   await until(
@@ -42,7 +33,7 @@ async function relaunch(): Promise<void> {
   await connected(h1, 1);
 }
 
-/** What could be left over: links, addresses held, names. */
+/** All that containers could leave behind: links, addresses held, names. */
 async function traces(): Promise<string> {
   const links = await h1.type("ip -o link | sed 's/^[0-9]*: //; s/@.*//; s/:.*//' | grep vethw | sort");
   const owned = (await h1.api("GET", "/ip")).body;
@@ -52,104 +43,119 @@ async function traces(): Promise<string> {
 
 let atFirst: string;
 
-test("100 containers come and go in a /27", { skip, timeout: 240_000 }, async () => {
-  await h1.type("docker network create --driver weavemesh --ipam-driver weavemesh --subnet 10.33.0.0/27 small");
+test("100 containers come and go in a /27", { timeout: 240_000 }, async () => {
+  await h1.type(`docker network create ${MESH_DRIVERS} --subnet 10.33.0.0/27 small`);
   atFirst = await traces();
   const run = (i: number) => {
     const line = "docker run --rm busybox true".replace(
       "run",
       i % 2 === 0 ? "run --network small" : "run -e WEAVE_CIDR=net:10.34.0.0/27",
     );
-    return h1.type(i % 2 === 0 ? line : `eval $(weave env); ${line}`);
+    return h1.type(i % 2 === 0 ? line : `${PROXY_ENV} ${line}`);
   };
   for (let i = 0; i < 100; i += 4) await Promise.all([run(i), run(i + 1), run(i + 2), run(i + 3)]);
   await h1.type("docker network rm small");
 });
 
-test("both kinds of containers come back after a restart of the container, of the router, and of the engine", {
-  skip,
-  timeout: 240_000,
-}, async (t) => {
-  await h1.type("docker run -d --name plug --restart always --stop-signal KILL --network weave busybox sleep 6000");
-  await h1.type("eval $(weave env); docker run -d --name prox --restart always --stop-signal KILL busybox sleep 6000");
-  const both = async () => {
-    await works("plug");
-    await works("prox");
-  };
-  await both();
-  const addresses = async () => `${await h1.ok("dns-lookup", "plug")}${await h1.ok("dns-lookup", "prox")}`;
-  const first = await addresses();
+/** Addresses of the two containers that come back. */
+let first: string;
+const addresses = async () => `${await h1.ok("dns-lookup", "plug")}${await h1.ok("dns-lookup", "prox")}`;
 
-  await t.test("docker restart, without the proxy", async () => {
-    await h1.type("docker restart -t 0 plug prox");
-    await both();
-    assert.equal(await addresses(), first, "the addresses stay");
-  });
-  await t.test("the router is killed", async () => {
-    await h1.killRouter();
-    await both();
-    assert.equal(await addresses(), first);
-  });
-  await t.test("the router is stopped and launched again", async () => {
-    const stopped = await h1.weave("stop");
-    assert.match(stopped.stderr, /still attached to network "weave":\n {2}plug\n/);
-    assert.equal(
-      (await h1.shell("ls /run/docker/plugins/*.sock /run/weave/weave.sock")).stdout,
-      "",
-      "the sockets are gone",
-    );
-    await relaunch();
-    await both();
-    assert.equal(await addresses(), first);
-  });
-  await t.test("a container that ended while the router was away is noticed", async () => {
-    await h1.type("eval $(weave env); docker run -d --name brief busybox sleep 6000");
-    await until("it has a name", async () => (await h2.ok("dns-lookup", "brief")) !== "");
-    await h1.weave("stop");
-    await h1.type("docker rm -f brief");
-    await relaunch();
-    await until("its name is gone", async () => (await h2.ok("dns-lookup", "brief")) === "");
-    await both();
-  });
-  await t.test("the engine is stopped and started", async () => {
-    await h1.stopEngine("TERM");
-    await h1.startEngine();
-    await both();
-  });
-  await t.test("the engine is killed and started", async () => {
-    await h1.stopEngine("KILL");
-    await h1.startEngine();
-    await both();
-  });
-  await t.test("both are stopped; the engine first, as after a reboot", async () => {
-    await h1.stopEngine("TERM");
-    await h1.weave("stop");
-    await h1.startEngine();
-    await relaunch();
-    await both();
-  });
-  await t.test("both are stopped; the router first", async () => {
-    await h1.stopEngine("TERM");
-    await h1.weave("stop");
-    await relaunch();
-    await h1.startEngine();
-    await both();
-    const rights = (socket: string) => h1.type(`stat -c '%a %u %g' ${socket}`);
-    assert.equal(await rights("/run/weave/weave.sock"), await rights("/run/docker.sock"));
-  });
-  await t.test("the engine is killed while the router is away", async () => {
-    await h1.weave("stop");
-    await h1.stopEngine("KILL");
-    await relaunch();
-    await h1.startEngine();
-    await both();
-  });
+/** Waits until both kinds of containers work: of the plugin, and of the proxy. */
+async function bothWork(): Promise<void> {
+  await works("plug");
+  await works("prox");
+}
+
+test("containers of the plugin and of the proxy start", { timeout: 60_000 }, async () => {
+  await h1.type("docker run -d --name plug --restart always --stop-signal KILL --network weave busybox sleep 6000");
+  await h1.type(`${PROXY_ENV} docker run -d --name prox --restart always --stop-signal KILL busybox sleep 6000`);
+  await bothWork();
+  first = await addresses();
+});
+
+test("both come back after docker restart, without the proxy", { timeout: 120_000 }, async () => {
+  await h1.type("docker restart -t 0 plug prox");
+  await bothWork();
+  assert.equal(await addresses(), first, "the addresses stay");
+});
+
+test("both come back after the router is killed", { timeout: 120_000 }, async () => {
+  await h1.killRouter();
+  await bothWork();
+  assert.equal(await addresses(), first);
+});
+
+test("both come back after the router is stopped and launched", { timeout: 120_000 }, async () => {
+  const stopped = await h1.weave("stop");
+  assert.match(stopped.stderr, /still attached to network "weave":\n {2}plug\n/);
+  assert.equal(
+    (await h1.shell("ls /run/docker/plugins/*.sock /run/weave/weave.sock")).stdout,
+    "",
+    "the sockets are gone",
+  );
+  await relaunch();
+  await bothWork();
+  assert.equal(await addresses(), first);
+});
+
+test("a container that ended while the router was stopped is noticed", { timeout: 120_000 }, async () => {
+  await h1.type(`${PROXY_ENV} docker run -d --name brief busybox sleep 6000`);
+  await until("it has a name", async () => (await h2.ok("dns-lookup", "brief")) !== "");
+  await h1.weave("stop");
+  await h1.type("docker rm -f brief");
+  await relaunch();
+  await until("its name is gone", async () => (await h2.ok("dns-lookup", "brief")) === "");
+  await bothWork();
+});
+
+test("both come back after the engine is stopped and started", { timeout: 120_000 }, async () => {
+  await h1.stopEngine("TERM");
+  await h1.startEngine();
+  await bothWork();
+});
+
+test("both come back after the engine is killed and started", { timeout: 120_000 }, async () => {
+  await h1.stopEngine("KILL");
+  await h1.startEngine();
+  await bothWork();
+});
+
+test("both come back after a reboot: engine and router stopped, the engine started first", {
+  timeout: 120_000,
+}, async () => {
+  await h1.stopEngine("TERM");
+  await h1.weave("stop");
+  await h1.startEngine();
+  await relaunch();
+  await bothWork();
+});
+
+test("both come back when the router starts before the engine", { timeout: 120_000 }, async () => {
+  await h1.stopEngine("TERM");
+  await h1.weave("stop");
+  await relaunch();
+  await h1.startEngine();
+  await bothWork();
+  const rights = (socket: string) => h1.type(`stat -c '%a %u %g' ${socket}`);
+  assert.equal(await rights("/run/weave/weave.sock"), await rights("/run/docker.sock"));
+});
+
+test("both come back after the engine is killed without a router", { timeout: 120_000 }, async () => {
+  await h1.weave("stop");
+  await h1.stopEngine("KILL");
+  await relaunch();
+  await h1.startEngine();
+  await bothWork();
+});
+
+test("nothing is left of containers that are removed", { timeout: 90_000 }, async () => {
   await h1.type("docker rm -f plug prox");
   // Addresses of containers that the proxy put on the network are kept for 30 s: one that is started again has its own.
   await until("nothing is left of them, nor of the 100", async () => (await traces()) === atFirst, 45_000);
 });
 
-test("weave reset leaves nothing of Docker's part", { skip, timeout: 60_000 }, async () => {
+test("weave reset removes everything that concerns Docker", { timeout: 60_000 }, async () => {
   await h1.ok("reset");
   assert.equal((await h1.shell("nft list ruleset | grep -ci weave")).stdout, "0\n");
   assert.equal((await h1.shell("iptables-save | grep -ci weave")).stdout, "0\n");

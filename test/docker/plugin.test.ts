@@ -1,44 +1,28 @@
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { type DockerHost, dockerLab, dockerTestsImpossible, networkThere } from "#test/lab/docker-host.js";
-import { connected, type Lab, until } from "#test/lab/lab.js";
+import type { DockerHost } from "#test/lab/docker-host.js";
+import {
+  addressOf,
+  DEFAULT_SUBNET_FLAGS,
+  dockerTests,
+  launchAll,
+  MESH_DRIVERS as MESH,
+  refused,
+} from "#test/lab/docker-tests.js";
+import { connected, until } from "#test/lab/lab.js";
 
-const skip = dockerTestsImpossible();
-const MESH = "--driver weavemesh --ipam-driver weavemesh";
-let lab: Lab<DockerHost>;
 let h1: DockerHost;
 let h2: DockerHost;
 
-before(async () => {
-  if (skip !== undefined) return;
-  lab = await dockerLab(2);
-  [h1, h2] = lab.hosts;
-  const subnet = ["--ipalloc-default-subnet", "10.32.0.0/16"];
-  await h1.launch(...subnet);
-  await h2.launch(...subnet, "10.99.0.1");
-  await connected(h1, 1);
-  for (const host of lab.hosts) await networkThere(host);
+const test = dockerTests(2, async (hosts) => {
+  [h1, h2] = hosts;
+  await launchAll(hosts, ...DEFAULT_SUBNET_FLAGS);
 });
-
-after(() => lab?.dispose());
-
-const addressOf = (host: DockerHost, container: string, network = "weave"): Promise<string> =>
-  host.type(`docker inspect -f '{{(index .NetworkSettings.Networks "${network}").IPAddress}}' ${container}`);
-
 /** On every host, one after the other. */
 async function everywhere(line: string): Promise<void> {
-  for (const host of lab.hosts) await host.type(line);
+  for (const host of [h1, h2]) await host.type(line);
 }
 
-async function refused(host: DockerHost, line: string): Promise<string> {
-  const { code, stderr } = await host.shell(line);
-  assert.notEqual(code, 0, line);
-  return stderr;
-}
-
-test("docker run --network weave: containers of two hosts reach one another by address and by name", {
-  skip,
-}, async () => {
+test("docker run --network weave: containers of two hosts reach one another by address and by name", async () => {
   await h1.type(
     "docker run -d --name web --hostname www.weave.local --network weave --network-alias shop busybox sleep 600",
   );
@@ -60,7 +44,7 @@ test("docker run --network weave: containers of two hosts reach one another by a
   await until("its names are gone everywhere", async () => (await h2.ok("status", "dns")) === "");
 });
 
-test("networks with subnet, range, gateway, options and addresses of the user's choice", { skip }, async () => {
+test("networks with subnet, range, gateway, options and addresses of the user's choice", async () => {
   await h1.type(
     `docker network create ${MESH} --subnet 10.40.0.0/16 --ip-range 10.40.7.0/24 --gateway 10.40.0.9 specifics`,
   );
@@ -96,7 +80,7 @@ test("networks with subnet, range, gateway, options and addresses of the user's 
   await h2.type("docker network rm specifics");
 });
 
-test("docker network connect and disconnect on a running container; several networks in one", { skip }, async () => {
+test("docker network connect and disconnect on a running container; several networks in one", async () => {
   await everywhere("docker network create --driver weave --ipam-driver weavemesh --subnet 10.43.0.0/16 second");
   await h1.type("docker run -d --name two --network weave busybox sleep 600");
   await h1.type("docker network connect --alias other second two");
@@ -117,9 +101,7 @@ test("docker network connect and disconnect on a running container; several netw
   await everywhere("docker network rm second");
 });
 
-test("--driver weave with Docker's own addresses: a duplicate on another host is an error that says where", {
-  skip,
-}, async () => {
+test("--driver weave with Docker's own addresses: a duplicate on another host is an error that says where", async () => {
   await everywhere("docker network create --driver weave --subnet 192.168.77.0/24 mynet");
   await h1.type("docker run -d --name one --network=mynet busybox top");
   assert.equal(await addressOf(h1, "one", "mynet"), "192.168.77.2");
@@ -136,11 +118,11 @@ test("--driver weave with Docker's own addresses: a duplicate on another host is
   await everywhere("docker network rm mynet");
 });
 
-test("two hosts that claim one address at the same moment: one has it", { skip }, async () => {
+test("two hosts that claim one address at the same moment: one has it", async () => {
   await everywhere("docker network create --driver weave --subnet 192.168.78.0/24 race");
   for (let round = 0; round < 5; round++) {
     const results = await Promise.all(
-      lab.hosts.map((host) => host.shell(`docker run -d --name r${round} --network race busybox sleep 600`)),
+      [h1, h2].map((host) => host.shell(`docker run -d --name r${round} --network race busybox sleep 600`)),
     );
     assert.deepEqual(results.map(({ code }) => code === 0).sort(), [false, true], JSON.stringify(results));
     await everywhere(`docker rm -f r${round}`);
@@ -149,9 +131,7 @@ test("two hosts that claim one address at the same moment: one has it", { skip }
   await everywhere("docker network rm race");
 });
 
-test("a default pool that overlaps a route of the host is refused at once: Docker would ask for ever", {
-  skip,
-}, async () => {
+test("a default pool that overlaps a route of the host is refused at once: Docker would ask for ever", async () => {
   await h1.ok("expose");
   const began = Date.now();
   const why = await refused(h1, `docker network create ${MESH} loop`);
@@ -164,7 +144,7 @@ test("a default pool that overlaps a route of the host is refused at once: Docke
   assert.match(await refused(h1, `docker network create ${MESH} loop`), /overlaps this host's routes or name servers/);
 });
 
-test("published ports work, and containers reach neither the control API nor peers' ports", { skip }, async () => {
+test("published ports work, and containers reach neither the control API nor peers' ports", async () => {
   const answer = "'while true; do echo hello | nc -l -p 80; done'";
   await h1.type(`docker run -d --name server -p 8080:80 --network weave busybox sh -c ${answer}`);
   await until("the published port answers", async () =>
@@ -185,7 +165,7 @@ test("published ports work, and containers reach neither the control API nor pee
   await h1.type("docker rm -f target");
 });
 
-test("a network that is pruned is made again, and not by a router that stops", { skip, timeout: 120_000 }, async () => {
+test("a network that is pruned is made again, and not by a router that stops", { timeout: 120_000 }, async () => {
   const id = async () => (await h1.shell("docker network inspect -f '{{.Id}}' weave")).stdout.trim();
   for (const remove of ["docker network prune -f", "docker network rm weave"]) {
     const before = await id();
@@ -201,7 +181,7 @@ test("a network that is pruned is made again, and not by a router that stops", {
   await connected(h1, 1);
 });
 
-test("flushed firewall rules are made again", { skip, timeout: 60_000 }, async () => {
+test("flushed firewall rules are made again", { timeout: 60_000 }, async () => {
   await h1.type("nft delete table inet weave && iptables -D FORWARD -j WEAVE-EXPOSE");
   await until("the table is there", async () => (await h1.shell("nft list table inet weave")).code === 0, 30_000);
   await until("the jump is there", async () => (await h1.shell("iptables -C FORWARD -j WEAVE-EXPOSE")).code === 0);

@@ -1,25 +1,19 @@
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { type DockerHost, dockerLab, dockerTestsImpossible, networkThere } from "#test/lab/docker-host.js";
-import { type Lab, until } from "#test/lab/lab.js";
+import { type DockerHost, networkThere } from "#test/lab/docker-host.js";
+import { dockerTests, PROXY_ENV as ENV, launchAll } from "#test/lab/docker-tests.js";
+import { until } from "#test/lab/lab.js";
 
 /** What containers are like that people put on the network by the proxy, beside the plain ones. */
-const skip = dockerTestsImpossible();
-const ENV = "eval $(weave env);";
-let lab: Lab<DockerHost>;
 let host: DockerHost;
 
-before(async () => {
-  if (skip !== undefined) return;
-  lab = await dockerLab(1);
-  [host] = lab.hosts;
-  await host.launch();
-  await networkThere(host);
+let archive: string;
+const test = dockerTests(1, async (hosts, lab) => {
+  [host] = hosts;
+  archive = `${lab.folder}/busybox.tar`;
+  await launchAll(hosts);
 });
 
-after(() => lab?.dispose());
-
-test("mounts of the user's at /w, and where the helper is usually, stay the user's", { skip }, async () => {
+test("mounts of the user's at /w, and where the helper is usually, stay the user's", async () => {
   const own = "-v /etc:/w --tmpfs /.weave";
   const output = await host.type(
     `${ENV} docker run --rm ${own} busybox sh -c 'ls /w/hostname; ls /.weave; ip -o link show ethwe'`,
@@ -27,11 +21,11 @@ test("mounts of the user's at /w, and where the helper is usually, stay the user
   assert.match(output, /^\/w\/hostname\n\d+: ethwe/);
 });
 
-test("a container's program may have any user", { skip }, async () => {
+test("a container's program may have any user", async () => {
   assert.equal(await host.type(`${ENV} docker run --rm --user 1234:1234 busybox id -u`), "1234");
 });
 
-test("docker exec waits for nothing after detach, nor in a container that cannot be attached", { skip }, async () => {
+test("docker exec waits for nothing after detach, nor in a container that cannot be attached", async () => {
   await host.type(`${ENV} docker run -d --name detached busybox sleep 600; weave detach detached`);
   assert.equal(await host.type(`${ENV} timeout 15 docker exec detached echo there`), "there");
   // Its address is another's: started without us it is tried again and again.
@@ -47,9 +41,7 @@ test("docker exec waits for nothing after detach, nor in a container that cannot
   await host.type("docker rm -f detached first second");
 });
 
-test("an image that is made of a container runs with and without weave, also one made past the proxy", {
-  skip,
-}, async () => {
+test("an image that is made of a container runs with and without weave, also one made past the proxy", async () => {
   await host.type(`${ENV} docker run --name source --entrypoint echo busybox said`);
   await host.type(`${ENV} docker commit source sound && docker commit -c 'CMD ["changed"]' source changed`);
   const words = (image: string) => host.type(`docker inspect -f '{{.Config.Entrypoint}} {{.Config.Cmd}}' ${image}`);
@@ -63,7 +55,7 @@ test("an image that is made of a container runs with and without weave, also one
   await host.type("docker rm source");
 });
 
-test("a container whose name has a dot is found by it, by itself and by others", { skip }, async () => {
+test("a container whose name has a dot is found by it, by itself and by others", async () => {
   await host.type(`${ENV} docker run -d --name www.app busybox sleep 600`);
   assert.equal(await host.type("docker exec www.app hostname -f"), "www.app.weave.local");
   for (const name of ["www.app", "www.app.weave.local"]) {
@@ -76,7 +68,7 @@ test("a container whose name has a dot is found by it, by itself and by others",
   await host.type("docker rm -f www.app");
 });
 
-test("names by dns-add survive a restart of the container", { skip }, async () => {
+test("names by dns-add survive a restart of the container", async () => {
   await host.type(`${ENV} docker run -d --name named busybox sleep 600; weave dns-add named -h extra.weave.local`);
   const address = await host.type("weave dns-lookup extra");
   await host.type(`${ENV} docker restart -t 0 named`);
@@ -86,7 +78,7 @@ test("names by dns-add survive a restart of the container", { skip }, async () =
   await until("it is gone", async () => (await host.type("weave dns-lookup extra")) === "");
 });
 
-test("docker run warns of what will not work as one may expect", { skip }, async () => {
+test("docker run warns of what will not work as one may expect", async () => {
   const warned = async (args: string) => (await host.shell(`${ENV} docker run --rm ${args} busybox true`)).stderr;
   assert.match(await warned("--dns 8.8.8.8"), /asks 8\.8\.8\.8 \(--dns\) before weaveDNS/);
   await host.type("docker network create users");
@@ -99,10 +91,10 @@ test("docker run warns of what will not work as one may expect", { skip }, async
   await host.type("docker network rm users closed");
 });
 
-test("with userns-remap a container with a name starts, and has its name in our domain", { skip }, async () => {
+test("with userns-remap a container with a name starts, and has its name in our domain", async () => {
   await host.stopEngine();
   await host.startEngine("--userns-remap=default");
-  await host.loadImage(`${lab.folder}/busybox.tar`);
+  await host.loadImage(archive);
   await networkThere(host);
   const output = await host.type(
     `${ENV} docker run --rm --name mapped busybox sh -c 'hostname -f; ip -o link show ethwe'`,

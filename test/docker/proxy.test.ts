@@ -1,36 +1,18 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { after, before, test } from "node:test";
-import { type DockerHost, dockerLab, dockerTestsImpossible, networkThere } from "#test/lab/docker-host.js";
+import { type DockerHost, networkThere } from "#test/lab/docker-host.js";
+import { DEFAULT_SUBNET_FLAGS, dockerTests, PROXY_ENV as ENV, launchAll } from "#test/lab/docker-tests.js";
 import { EngineClient, kindsOfCalls, repeat } from "#test/lab/engine-calls.js";
-import { connected, type Lab, until } from "#test/lab/lab.js";
+import { until } from "#test/lab/lab.js";
 
-const skip = dockerTestsImpossible();
-/** What a user has in the shell. */
-const ENV = "eval $(weave env);";
-let lab: Lab<DockerHost>;
 let h1: DockerHost;
 let h2: DockerHost;
 
-before(async () => {
-  if (skip !== undefined) return;
-  lab = await dockerLab(2);
-  [h1, h2] = lab.hosts;
-  const subnet = ["--ipalloc-default-subnet", "10.32.0.0/16"];
-  await h1.launch(
-    ...subnet,
-    "--rewrite-inspect",
-    "-H",
-    "unix:///var/run/weave/weave.sock",
-    "-H",
-    "tcp://127.0.0.1:12375",
-  );
-  await h2.launch(...subnet, "10.99.0.1");
-  await connected(h1, 1);
-  for (const host of lab.hosts) await networkThere(host);
+const test = dockerTests(2, async (hosts) => {
+  [h1, h2] = hosts;
+  const listen = ["unix:///var/run/weave/weave.sock", "tcp://127.0.0.1:12375"].flatMap((address) => ["-H", address]);
+  await launchAll(hosts, ...DEFAULT_SUBNET_FLAGS, "--rewrite-inspect", ...listen);
 });
-
-after(() => lab?.dispose());
 
 /** Runs a line with something on its standard input, which then ends. */
 function feed(host: DockerHost, line: string, input: Buffer | string): Promise<string> {
@@ -50,7 +32,7 @@ function feed(host: DockerHost, line: string, input: Buffer | string): Promise<s
   });
 }
 
-test("weave env, proxy-env, config and env --restore print what the original prints", { skip }, async () => {
+test("weave env, proxy-env, config and env --restore print the lines of Weave Net", async () => {
   const address = "unix:///var/run/weave/weave.sock";
   assert.equal(await h1.ok("env"), `export DOCKER_HOST=${address} ORIG_DOCKER_HOST=\n`);
   assert.equal(await h1.ok("proxy-env"), await h1.ok("env"));
@@ -66,9 +48,7 @@ test("weave env, proxy-env, config and env --restore print what the original pri
   assert.equal(await h1.type("stat -c %a /var/run/weave/weave.sock"), await h1.type("stat -c %a /var/run/docker.sock"));
 });
 
-test("a container has its interface before its program starts, a host name in our domain, and weaveDNS", {
-  skip,
-}, async () => {
+test("a container starts with its interface, a host name in our domain, and weaveDNS", async () => {
   await h1.type(`${ENV} docker run -d --name app01 busybox sleep 600`);
   const output = await h2.type(
     `${ENV} docker run --rm --name app02 busybox sh -c 'ip -o link show ethwe; hostname -f; ping -c 1 -W 5 app01; cat /etc/hosts'`,
@@ -87,7 +67,7 @@ test("a container has its interface before its program starts, a host name in ou
   await until("its name is gone", async () => (await h2.ok("dns-lookup", "app01")) === "");
 });
 
-test("WEAVE_CIDR, --net=none, and containers that are left alone", { skip }, async () => {
+test("WEAVE_CIDR and --net decide which addresses a container gets", async () => {
   const addresses = async (args: string) =>
     (await h1.type(`${ENV} docker run --rm ${args} busybox ip -o -4 addr show`))
       .split("\n")
@@ -109,7 +89,7 @@ test("WEAVE_CIDR, --net=none, and containers that are left alone", { skip }, asy
   await h1.type("docker rm -f holder");
 });
 
-test("entrypoints and commands of image and user run as they would without us", { skip }, async () => {
+test("entrypoints and commands run as they would without the proxy", async () => {
   await feed(h1, "docker build -t entry -", 'FROM busybox\nENTRYPOINT ["echo", "entry"]\nCMD ["image"]\n');
   const run = (args: string) => h1.type(`${ENV} docker run --rm ${args}`);
   assert.equal(await run("entry"), "entry image");
@@ -124,11 +104,10 @@ test("entrypoints and commands of image and user run as they would without us", 
   const numbers = await h1.type(
     `${ENV} docker create --name big --ulimit nofile=9007199254740993:9007199254740993 --memory-swap -1 busybox true && docker inspect -f '{{json .HostConfig.Ulimits}}' big; docker rm big`,
   );
-  assert.match(numbers, /9007199254740993/, "numbers beyond what JavaScript holds are not rounded");
+  assert.match(numbers, /9007199254740993/, "numbers beyond 53 bits are not rounded");
 });
 
-test("stdin with half-close, exec, attach, logs -f, cp, events, build and its large context pass untouched", {
-  skip,
+test("streams pass unchanged: stdin with half-close, exec, attach, logs -f, cp, events, a large build context", {
   timeout: 120_000,
 }, async () => {
   const megabytes = Buffer.alloc(8 << 20, "0123456789abcdef");
@@ -158,18 +137,18 @@ test("stdin with half-close, exec, attach, logs -f, cp, events, build and its la
   await h1.type(`${ENV} docker rm -f long`);
 });
 
-test("no call of any kind fails: what is passed on is as sound as without us", { skip, timeout: 180_000 }, async () => {
+test("no call of any kind fails through the proxy", { timeout: 180_000 }, async () => {
   const count = 200;
   await h1.type(`${ENV} docker run -d --name calls busybox sh -c 'echo hello; sleep 600'`);
   const client = new EngineClient(h1.path("/run/weave/weave.sock"));
   for (const { name, call, divisor = 1 } of kindsOfCalls("calls"))
     assert.deepEqual((await repeat(count / divisor, (i) => call(client, i))).failures, [], name);
   client.close();
-  // As users make them: each with a connection of its own, head and body in two pieces.
+  // As Docker's client makes them: one connection for each, head and body in two writes.
   await h1.type(`${ENV} for i in $(seq 50); do docker volume create vv >/dev/null || exit 1; done; docker rm -f calls`);
 });
 
-test("one connection may carry many calls; an upgrade on it is passed on as well", { skip }, async () => {
+test("one connection carries many calls, and an upgrade", async () => {
   const curl = "curl -s --unix-socket /var/run/weave/weave.sock";
   const many = await h1.type(
     `${curl} http://docker/_ping http://docker/version http://docker/_ping -o /dev/null -o /dev/null -o /dev/null -w '%{http_code} %{num_connects}\n'`,
@@ -179,12 +158,12 @@ test("one connection may carry many calls; an upgrade on it is passed on as well
     `${curl} -i -m 3 -X POST -H 'Connection: Upgrade' -H 'Upgrade: h2c' http://docker/session -H 'X-Docker-Expose-Session-Uuid: x' -H 'X-Docker-Expose-Session-Name: y' | head -1; true`,
   );
   assert.match(upgraded, /101 /);
-  const plain = await h1.type(`${curl} -i -X DELETE http://docker/containers/nobody`);
-  assert.match(plain, /404 Not Found[\s\S]*No such container: nobody/);
+  const plain = await h1.type(`${curl} -i -X DELETE http://docker/containers/missing`);
+  assert.match(plain, /404 Not Found[\s\S]*No such container: missing/);
   assert.match(await h1.type("docker -H tcp://127.0.0.1:12375 version"), /Server:/);
 });
 
-test("host names by label and by pattern; a name that is too long gives a warning", { skip }, async () => {
+test("host names by label and by pattern; a warning for a long name", async () => {
   const long = "n".repeat(60);
   const warned = await h1.shell(`${ENV} docker run --rm --name ${long} busybox hostname`);
   assert.match(warned.stderr, new RegExp(`Container name \\[${long}\\] too long to be used as hostname`));
@@ -205,7 +184,7 @@ test("host names by label and by pattern; a name that is too long gives a warnin
   assert.equal(await name("--name web-13 -l role=db-7"), "db.weave.local");
 });
 
-test("with TLS a client needs the certificate", { skip, timeout: 60_000 }, async () => {
+test("with TLS a client needs the certificate", { timeout: 60_000 }, async () => {
   await h2.ok("stop");
   await h2.type(`mkdir -p /root/pki && cd /root/pki && openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca -keyout ca-key.pem -out ca.pem 2>/dev/null
 for who in server client; do
@@ -227,7 +206,7 @@ done`);
   assert.notEqual((await h2.shell("curl -sk https://127.0.0.1:12376/version")).code, 0, "without a certificate");
 });
 
-test("attach, detach, ps, dns-add and dns-remove take containers", { skip }, async () => {
+test("attach, detach, ps, dns-add and dns-remove take containers", async () => {
   await h1.type("docker run -d --name plain --hostname plain.weave.local busybox sleep 600");
   const address = await h1.type("weave attach plain");
   assert.match(address, /^10\.32\.\d+\.\d+$/);
@@ -249,7 +228,7 @@ test("attach, detach, ps, dns-add and dns-remove take containers", { skip }, asy
   await h1.type("weave attach plain && docker rm -f plain");
   await until("its name is gone", async () => (await h2.ok("dns-lookup", "plain")) === "");
   const expected: [string, RegExp][] = [
-    ["weave attach nobody", /there is no container nobody/],
+    ["weave attach missing", /there is no container missing/],
     ["docker create --name still busybox true; weave attach still", /container still not running/],
     ["docker run -d --name bare --net host busybox sleep 60; weave attach bare", /host network namespace/],
     [
@@ -265,7 +244,7 @@ test("attach, detach, ps, dns-add and dns-remove take containers", { skip }, asy
   await h1.type("docker rm -f still bare sound");
 });
 
-test("every Docker client that is installed works through the proxy", { skip }, async () => {
+test("every Docker client that is installed works through the proxy", async () => {
   const clients = (await h1.type("which -a docker")).split("\n");
   for (const client of clients)
     assert.match(await h1.type(`${ENV} ${client} run --rm busybox ip -o link show ethwe`), /ethwe/, client);

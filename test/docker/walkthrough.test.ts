@@ -1,28 +1,18 @@
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { type DockerHost, dockerLab, dockerTestsImpossible } from "#test/lab/docker-host.js";
-import type { Lab } from "#test/lab/lab.js";
+import type { DockerHost } from "#test/lab/docker-host.js";
+import { dockerTests } from "#test/lab/docker-tests.js";
 
-/** What books on Docker tell their readers to type, word by word, on two hosts with real engines. */
+/** The commands of books on Docker, word by word, on two hosts with real engines. */
 
-const skip = dockerTestsImpossible();
-let lab: Lab<DockerHost>;
 let node01: DockerHost;
 let node02: DockerHost;
 
-before(async () => {
-  if (skip !== undefined) return;
-  lab = await dockerLab(2);
-  [node01, node02] = lab.hosts;
-  for (const host of lab.hosts) await host.type("docker tag busybox alpine; docker tag busybox ubuntu");
+const test = dockerTests(2, async (hosts) => {
+  [node01, node02] = hosts;
+  for (const host of hosts) await host.type("docker tag busybox alpine; docker tag busybox ubuntu");
 });
 
-after(() => lab?.dispose());
-
-test("launch on each node, connect, and app01 and app02 ping each other by name", {
-  skip,
-  timeout: 60_000,
-}, async () => {
+test("launch on each node, connect, and app01 and app02 ping each other by name", { timeout: 60_000 }, async () => {
   const prepare = "export CHECKPOINT_DISABLE=1\nweave launch\neval $(weave env)";
   await node01.type(`${prepare}\nweave connect ubuntu-node02`);
   await node02.type(prepare);
@@ -36,7 +26,7 @@ test("launch on each node, connect, and app01 and app02 ping each other by name"
     assert.match(output, /4 packets transmitted, 4 packets received, 0% packet loss/);
 });
 
-test("docker-bridge-ip, and short names of a sub-domain", { skip, timeout: 60_000 }, async () => {
+test("docker-bridge-ip, and short names of a sub-domain", { timeout: 60_000 }, async () => {
   assert.equal(
     await node01.type("weave docker-bridge-ip"),
     await node01.type("ip -4 -o addr show docker0 | sed 's/.*inet \\([0-9.]*\\).*/\\1/'"),
@@ -50,7 +40,7 @@ test("docker-bridge-ip, and short names of a sub-domain", { skip, timeout: 60_00
   await node02.type("docker rm -f foo");
 });
 
-test("docker network create --driver weave mynet, and docker run --network=mynet", { skip }, async () => {
+test("docker network create --driver weave mynet, and docker run --network=mynet", async () => {
   await node01.type("docker network create --driver weave mynet");
   assert.equal(
     await node01.type("docker exec $(docker run -d --network=mynet busybox top) ip -o link | grep -c ethwe0"),
@@ -67,7 +57,7 @@ test("docker network create --driver weave mynet, and docker run --network=mynet
   assert.match(address, /inet 172\.30\.0\.(\d|1[0-5])\/24/);
 });
 
-test("launch with the first node's name, weave proxy-env, and ifconfig shows ethwe", { skip }, async () => {
+test("launch with the first node's name, weave proxy-env, and ifconfig shows ethwe", async () => {
   await node01.type("weave reset");
   await node02.type("weave reset");
   const HOST1 = "10.99.0.1";

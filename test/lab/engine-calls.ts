@@ -6,7 +6,7 @@ const AT_ONCE = 8;
 const CALL_MS = 60_000;
 /** What is sent of a build's context at a time, in bytes. */
 const CHUNK = 16_384;
-/** More than the engine reads before it answers that it does not know what this is for (Go's net/http, 256 KB). */
+/** More than the engine reads before it answers with an error (Go's net/http, 256 KB). */
 const LARGE = Buffer.alloc(1 << 20, "x");
 
 interface Answer {
@@ -69,15 +69,15 @@ export class EngineClient {
   }
 }
 
-/** What a run of calls came to. */
-export interface Outcome {
+/** Result of a run of calls. */
+export interface RunResult {
   readonly failures: readonly string[];
   /** Of all calls together. */
   readonly seconds: number;
 }
 
 /** Makes a call `count` times, {@link AT_ONCE} at the same time. */
-export async function repeat(count: number, call: (i: number) => Promise<void>): Promise<Outcome> {
+export async function repeat(count: number, call: (i: number) => Promise<void>): Promise<RunResult> {
   const failures: string[] = [];
   const began = performance.now();
   let next = 0;
@@ -107,10 +107,13 @@ function check(answer: Answer, status: number, content: RegExp): void {
  *
  * @param container runs, and has written the line `hello`
  */
-export function kindsOfCalls(container: string): readonly Kind[] {
-  const archive = tar("Dockerfile", "NOTHING x\n");
-  const context: Buffer[] = [];
-  for (let at = 0; at < archive.length; at += CHUNK) context.push(archive.subarray(at, at + CHUNK));
+export const kindsOfCalls = (container: string): readonly Kind[] => [
+  ...readingCalls(container),
+  ...changingCalls(container),
+  ...hijackingCalls(container),
+];
+
+function readingCalls(container: string): readonly Kind[] {
   const get = (name: string, path: string, content: RegExp, status = 200): Kind => ({
     name,
     call: async (client) => check(await client.call("GET", path), status, content),
@@ -129,6 +132,23 @@ export function kindsOfCalls(container: string): readonly Kind[] {
     get("GET /info", "/info", /"Containers".*\}\n$/),
     get("list of containers", "/containers/json", /^\[\{.*\}\]\n$/),
     get("inspect", `/containers/${container}/json`, /^\{.*\}\n?$/),
+    get("logs", `/containers/${container}/logs?stdout=1`, /hello\n$/),
+    {
+      name: "events until now",
+      call: async (client) => {
+        const path = `/events?since=${Math.floor(Date.now() / 1_000) - 1}&until=${Math.floor(Date.now() / 1_000)}`;
+        check(await client.call("GET", path), 200, /^(\{.*\}\n)*$/);
+      },
+    },
+    get("not found", "/containers/missing/json", /No such container/, 404),
+  ];
+}
+
+function changingCalls(container: string): readonly Kind[] {
+  const archive = tar("Dockerfile", "NOTHING x\n");
+  const context: Buffer[] = [];
+  for (let at = 0; at < archive.length; at += CHUNK) context.push(archive.subarray(at, at + CHUNK));
+  return [
     {
       name: "volume create, inspect, remove",
       call: async (client, i) => {
@@ -145,13 +165,6 @@ export function kindsOfCalls(container: string): readonly Kind[] {
         check(await client.call("POST", `/containers/${container}/exec`, { Cmd: ["true"] }), 201, /"Id"/),
     },
     {
-      name: "attach (leaves HTTP)",
-      call: async (client) => {
-        const text = await client.hijack(`/containers/${container}/attach?logs=1&stdout=1`);
-        if (!/^HTTP\/1.1 101 [\s\S]*hello\n$/.test(text)) throw new Error(text);
-      },
-    },
-    {
       name: "container create, remove",
       divisor: 20,
       call: async (client) => {
@@ -159,6 +172,31 @@ export function kindsOfCalls(container: string): readonly Kind[] {
         check(created, 201, /"Id"/);
         const { Id } = JSON.parse(created.body.toString()) as { Id: string };
         check(await client.call("DELETE", `/containers/${Id}`), 204, /^$/);
+      },
+    },
+    {
+      // The engine answers when it has the whole context.
+      name: "build, its context in chunks",
+      call: async (client) => check(await client.call("POST", "/build", context), 400, /unknown instruction: NOTHING/i),
+    },
+    {
+      // Straight to the engine each costs half a second: so long it waits before it closes a connection whose body it has not read.
+      name: "1 MB for a container that is not there",
+      divisor: 20,
+      call: async (client) =>
+        check(await client.call("PUT", "/containers/missing/archive?path=/", LARGE), 404, /No such container/),
+    },
+  ];
+}
+
+/** Calls with which client and engine leave HTTP. */
+function hijackingCalls(container: string): readonly Kind[] {
+  return [
+    {
+      name: "attach (leaves HTTP)",
+      call: async (client) => {
+        const text = await client.hijack(`/containers/${container}/attach?logs=1&stdout=1`);
+        if (!/^HTTP\/1.1 101 [\s\S]*hello\n$/.test(text)) throw new Error(text);
       },
     },
     {
@@ -172,27 +210,6 @@ export function kindsOfCalls(container: string): readonly Kind[] {
         const text = await client.hijack(`/exec/${Id}/start`, {});
         if (!/^HTTP\/1.1 101 [\s\S]*from exec\n$/.test(text)) throw new Error(text);
       },
-    },
-    get("logs", `/containers/${container}/logs?stdout=1`, /hello\n$/),
-    {
-      name: "events until now",
-      call: async (client) => {
-        const path = `/events?since=${Math.floor(Date.now() / 1_000) - 1}&until=${Math.floor(Date.now() / 1_000)}`;
-        check(await client.call("GET", path), 200, /^(\{.*\}\n)*$/);
-      },
-    },
-    {
-      // The engine says so when it has the whole context.
-      name: "build, its context in chunks",
-      call: async (client) => check(await client.call("POST", "/build", context), 400, /unknown instruction: NOTHING/i),
-    },
-    get("not found", "/containers/nobody/json", /No such container/, 404),
-    {
-      // Straight to the engine each costs half a second: so long it waits before it closes a connection whose body it has not read.
-      name: "1 MB for a container that is not there",
-      divisor: 20,
-      call: async (client) =>
-        check(await client.call("PUT", "/containers/nobody/archive?path=/", LARGE), 404, /No such container/),
     },
   ];
 }

@@ -1,4 +1,4 @@
-import { ENDPOINT_PREFIX } from "#src/linux/endpoint.js";
+import { ENDPOINT_PREFIX } from "#src/linux/links/docker-endpoint.js";
 import {
   bridgeCommands,
   bridgeSysctls,

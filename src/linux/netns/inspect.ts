@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
-import { ENDPOINT_PREFIX } from "#src/linux/endpoint.js";
+import { ENDPOINT_PREFIX } from "#src/linux/links/docker-endpoint.js";
 import { CONTAINER_IFNAME, hostIfname } from "#src/linux/links/interface-names.js";
 import { findLink, ipv4Of, type Link, listLinks } from "#src/linux/links/links.js";
 import { NETNS_FOLDER, type Netns } from "#src/linux/netns/netns.js";

@@ -51,8 +51,8 @@ test("status shows which addresses are open", () => {
 
 test("the router itself opens no such proxy either", async () => {
   const options = { ...docker(SOCKET), listen: ["tcp://0.0.0.0:1"] };
-  const parts = { engine: { socketPath: "/x" }, options, rewriter: () => undefined, log: silentLog };
-  await assert.rejects(ApiProxy.open(parts), { code: "WEAVE_FLAG_INVALID" });
+  const deps = { engine: { socketPath: "/x" }, log: silentLog };
+  await assert.rejects(ApiProxy.open(deps, options), { code: "WEAVE_FLAG_INVALID" });
 });
 
 test("an engine that asks its clients for a certificate is not served to those without one", () => {

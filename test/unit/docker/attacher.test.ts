@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { Attacher } from "#docker/containers/attacher.js";
-import { containerShape } from "#docker/engine/shapes.js";
-import type { Requests } from "#ipam/allocation/requests.js";
-import { parseSubnet } from "#ipam/ring/subnet.js";
+import type { ContainerAttachments } from "#docker/containers/attachments.js";
+import { type Container, containerShape } from "#docker/engine/shapes.js";
+import { attachStarted } from "#docker/proxy/start-call.js";
 import { silentLog } from "#src/log.js";
 
 // The timers of waits keep no process alive.
@@ -17,41 +17,120 @@ const container = containerShape.parse({
   HostConfig: { Binds: ["/var/lib/weave/w:/.weave:ro"] },
   NetworkSettings: {},
 });
+const foreign = { ...container, HostConfig: { ...container.HostConfig, Binds: [] } };
 
-/** An attacher whose addresses are given, or refused, by `allocate`. */
-function attacher(allocate: () => Promise<never>): Attacher {
-  const ipam = { requests: { allocate } as unknown as Requests, defaultSubnet: parseSubnet("10.32.0.0/12") };
-  return new Attacher({ bridge: "none", mtu: 1376, ipam, rewriteHosts: false, multicastRoute: false, log: silentLog });
+function attacherWith(attach: ContainerAttachments["attach"], ipam: object | undefined = {}): Attacher {
+  return new Attacher(
+    { attachments: { attach }, ipam, log: silentLog },
+    { rewriteHosts: false, multicastRoute: false },
+  );
 }
 
-test("a start whose container gets no address, and no answer, fails after its time", async () => {
-  const observer = attacher(() => new Promise(() => {}));
-  observer.expect("c");
-  void observer.running(container, AbortSignal.timeout(5_000));
-  await observer.givenUp("c", 10);
-  assert.throws(() => observer.outcome("c"), /it was not on the network within 0\.01 s/);
-  assert.doesNotThrow(() => observer.outcome("c"), "once");
+/** A tracker whose containers run as they are. */
+const started = (work: (container: Container, signal: AbortSignal) => Promise<void>, each = container) =>
+  work(each, new AbortController().signal);
+const never = () => new Promise<never>(() => {});
+
+test("a start whose container gets no address in time fails", async () => {
+  const attacher = attacherWith(never);
+  const containers = { started: (_id: string, work: Parameters<typeof started>[0]) => started(work) };
+  await assert.rejects(
+    attachStarted(container, { containers, attacher }, 10),
+    /it was not on the network within 0\.01 s/,
+  );
 });
 
-test("exec waits until the network has come or failed, or for its time; in a container of others not at all", async () => {
-  const stop = new AbortController();
-  const silent = attacher(() => new Promise(() => {}));
-  void silent.running(container, stop.signal);
-  await silent.settled(container, 10);
+test("a start fails for the reason for which its container cannot be attached", async () => {
+  const attacher = attacherWith(() => Promise.reject(new Error("no space")));
+  const containers = { started: (_id: string, work: Parameters<typeof started>[0]) => started(work) };
+  await assert.rejects(attachStarted(container, { containers, attacher }), /no space/);
+});
+
+test("a start succeeds when its container is attached, and for containers of others", async () => {
+  const attached: number[] = [];
+  const attacher = attacherWith(async ({ pid }) => {
+    attached.push(pid);
+    return ["10.32.0.1/12"];
+  });
+  for (const each of [container, foreign]) {
+    const containers = { started: (_id: string, work: Parameters<typeof started>[0]) => started(work, each) };
+    await attachStarted(each, { containers, attacher });
+  }
+  assert.deepEqual(attached, [1]);
+  assert.deepEqual(attacher.addressesOf("c"), ["10.32.0.1"]);
+});
+
+test("an observer that is late does not fail the start of an attached container", async () => {
+  const attacher = attacherWith(async () => []);
+  const containers = {
+    started: async (_id: string, work: Parameters<typeof started>[0]) => {
+      await started(work);
+      await never();
+    },
+  };
+  await attachStarted(container, { containers, attacher }, 10);
+});
+
+test("exec waits for the first attempt to attach, up to its limit", async () => {
+  const attacher = attacherWith(never);
+  void attacher.running(container, new AbortController().signal);
+  await attacher.firstAttempt(container, 10);
   let ended = false;
-  const waiting = silent.settled(container, 60_000).then(() => {
+  const waiting = attacher.firstAttempt(container, 60_000).then(() => {
     ended = true;
   });
   await new Promise((resolve) => setTimeout(resolve, 10));
   assert.ok(!ended);
-  silent.ended("c");
+  attacher.ended("c");
   await waiting;
-  await silent.settled({ ...container, HostConfig: { ...container.HostConfig, Binds: [] } }, 60_000);
-  const refused = attacher(() => Promise.reject(new Error("no space")));
-  const settled = refused.settled(container, 60_000);
-  void refused.running(container, stop.signal);
-  await settled;
-  // Known to have failed: nothing more is waited for, until its next start.
-  await refused.settled(container, 60_000);
+});
+
+test("exec does not wait in a container of others", async () => {
+  await attacherWith(never).firstAttempt(foreign, 60_000);
+});
+
+test("exec does not wait after a failed attempt", async () => {
+  const stop = new AbortController();
+  const attacher = attacherWith(() => Promise.reject(new Error("no space")));
+  const first = attacher.firstAttempt(container, 60_000);
+  void attacher.running(container, stop.signal);
+  await first;
+  await attacher.firstAttempt(container, 60_000);
   stop.abort();
+});
+
+test("a container that cannot be attached is retried until its run ends", async () => {
+  const stop = new AbortController();
+  let attempts = 0;
+  const attacher = attacherWith(() => {
+    attempts++;
+    return Promise.reject(new Error("no space"));
+  });
+  const work = attacher.running(container, stop.signal);
+  await attacher.firstAttempt(container, 60_000);
+  stop.abort();
+  await work;
+  assert.equal(attempts, 1);
+  assert.ok(!attacher.isAttached(container));
+});
+
+test("an attachment that completes after an abort counts for the same run", async () => {
+  let attempts = 0;
+  const first = new AbortController();
+  const attacher = attacherWith(async () => {
+    attempts++;
+    first.abort();
+    return ["10.32.0.1/12"];
+  });
+  await attacher.attach(container, first.signal);
+  await attacher.attach(container, new AbortController().signal);
+  assert.equal(attempts, 1);
+});
+
+test("without address allocation a container needs to name its addresses", async () => {
+  const attacher = attacherWith(async ({ wanted }) => wanted.map(() => "10.2.1.1/24"), undefined);
+  await assert.rejects(attacher.attach(container, new AbortController().signal), /a container needs WEAVE_CIDR/);
+  const named = { ...container, Config: { ...container.Config, Env: ["WEAVE_CIDR=10.2.1.1/24"] } };
+  await attacher.attach(named, new AbortController().signal);
+  assert.deepEqual(attacher.addressesOf("c"), ["10.2.1.1"]);
 });

@@ -8,6 +8,7 @@ import fc from "fast-check";
 import { type ContainerObserver, ContainerTracker } from "#docker/containers/container-tracker.js";
 import { compareVersions, Engine } from "#docker/engine/engine.js";
 import { parseEngineAddress } from "#docker/engine/engine-address.js";
+import { followEngine } from "#docker/engine/events.js";
 import { JsonStream } from "#docker/engine/json-stream.js";
 import { type Container, containerShape } from "#docker/engine/shapes.js";
 import { silentLog } from "#src/log.js";
@@ -175,19 +176,11 @@ for (const [name, fake] of Object.entries(ENGINES)) {
     const held = new Set([id("b"), id("e"), "weave:expose", "ns1234"]);
     const died: string[] = [];
     const holder = { idents: () => held, died: (ident: string) => void died.push(ident), alive: () => {} };
-    const containers = new ContainerTracker({
-      engine: new Engine(parseEngineAddress(`unix://${server.path}`)),
-      holders: [holder],
-      observers: [observer],
-      onConnected: async () => {},
-      onNetworkGone: () => {},
-      onChanged: () => {},
-      onNetworkMade: () => {},
-      onReady: () => void seen.push("ready"),
-      log: silentLog,
-    });
+    const engine = new Engine(parseEngineAddress(`unix://${server.path}`));
+    const containers = new ContainerTracker({ engine, lifecycles: [holder], observers: [observer], log: silentLog });
+    const stop = new AbortController();
     try {
-      containers.follow();
+      void followEngine(engine, [containers, { catchUp: () => void seen.push("ready") }], silentLog, stop.signal);
       await until("it is ready", () => seen.includes("ready"));
       assert.deepEqual(seen.splice(0).sort(), ["+a 10.32.0.1", "+b 10.32.0.1", "ready"]);
       assert.deepEqual(
@@ -218,6 +211,7 @@ for (const [name, fake] of Object.entries(ENGINES)) {
       const alive = await Promise.all(["b", "d"].map((each) => containers.isRunning(id(each))));
       assert.deepEqual(alive, [false, true]);
     } finally {
+      stop.abort();
       containers.stop();
     }
     for (const version of server.versions)
@@ -225,53 +219,58 @@ for (const [name, fake] of Object.entries(ENGINES)) {
   });
 }
 
-test("a start that we carried out is served before its event; what is still done for an earlier run ends", async () => {
+test("a start through the proxy is served before its event, and ends the work for an earlier run", async () => {
   const fake = ENGINES["20.10"];
   const running = new Set<string>();
   const server = await serve(fake, running);
   const signals: AbortSignal[] = [];
   const ended: string[] = [];
-  const containers = new ContainerTracker({
-    engine: new Engine(parseEngineAddress(`unix://${server.path}`)),
-    holders: [],
-    observers: [
-      {
-        // As one who waits for an address that does not come.
-        running: (_container, signal) => {
-          signals.push(signal);
-          return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
-        },
-        ended: (each) => void ended.push(each),
-      },
-    ],
-    onConnected: async () => {},
-    onNetworkGone: () => {},
-    onChanged: () => {},
-    onNetworkMade: () => {},
-    onReady: () => {},
-    log: silentLog,
-  });
+  const engine = new Engine(parseEngineAddress(`unix://${server.path}`));
+  const observers: ContainerObserver[] = [{ running: () => {}, ended: (each) => void ended.push(each) }];
+  const containers = new ContainerTracker({ engine, lifecycles: [], observers, log: silentLog });
+  const stop = new AbortController();
+  /** As an attachment that waits for an address, until the run ends. */
+  const wait = (_container: Container, signal: AbortSignal) => {
+    signals.push(signal);
+    return new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+  };
   try {
-    containers.follow();
+    void followEngine(engine, [containers], silentLog, stop.signal);
     await until("it listens", () => containers.count === 0 && server.listening());
     running.add(id("a"));
-    const first = containers.started(id("a"));
-    await until("it is looked at", () => signals.length === 1);
+    const first = containers.started(id("a"), wait);
+    await until("the first start is served", () => signals.length === 1);
     // The engine's events stall: no event comes for its end and its next start.
-    const second = containers.started(id("a"));
+    const second = containers.started(id("a"), wait);
     await first;
-    await until("it is looked at again", () => signals.length === 2);
+    await until("the second start is served", () => signals.length === 2);
     assert.ok(signals[0].aborted && !signals[1].aborted);
     server.say(fake.event("die", id("a")));
     await second;
     assert.ok(signals[1].aborted, "its end ends the work for it");
-    // One that has ended before we could look at it.
+    // A container that ended before it was inspected.
     ended.splice(0);
-    await containers.started(id("b"));
-    assert.deepEqual([ended, containers.count], [[id("b")], 0]);
+    await containers.started(id("b"), wait);
+    assert.deepEqual([ended, containers.count, signals.length], [[id("b")], 0, 2]);
   } finally {
+    stop.abort();
     containers.stop();
   }
+});
+
+test("a start whose work fails rejects, and observers are not informed of it", async () => {
+  const server = await serve(ENGINES["20.10"], new Set([id("a")]));
+  const informed: string[] = [];
+  const engine = new Engine(parseEngineAddress(`unix://${server.path}`));
+  const observers: ContainerObserver[] = [{ running: ({ Id }) => void informed.push(Id) }];
+  const containers = new ContainerTracker({ engine, lifecycles: [], observers, log: silentLog });
+  await assert.rejects(
+    containers.started(id("a"), () => Promise.reject(new Error("no address"))),
+    /no address/,
+  );
+  assert.deepEqual(informed, []);
+  await containers.started(id("a"), async () => {});
+  assert.deepEqual(informed, [id("a")]);
 });
 
 test("an engine that is too old, away, or talks rubbish is an error that says so", async () => {

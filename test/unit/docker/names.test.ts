@@ -50,3 +50,20 @@ test("names that a user gave a container survive its restart within 30 s, at add
   start("10.32.0.9");
   assert.deepEqual([look("web"), look("outside")], [["10.32.0.9"], undefined]);
 });
+
+test("a container that loses an invalid name keeps and gets its other names", (context) => {
+  const names = lonelyNameserver();
+  context.after(() => names.stop());
+  const observer = new ContainerNames({
+    names,
+    isOurs: (network) => network === "n",
+    attachedAt: () => [],
+    clock: new VirtualClock(),
+    log: silentLog,
+  });
+  const running = (Name: string) => observer.running({ ...container("c", "10.32.0.1"), Name });
+  running(`/${"x".repeat(64)}`);
+  assert.deepEqual(names.lookup("web.weave.local."), ["10.32.0.1"]);
+  running("/shop");
+  assert.deepEqual(names.lookup("shop.weave.local."), ["10.32.0.1"]);
+});

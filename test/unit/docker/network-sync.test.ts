@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { NetworkSync, type NetworkSyncDeps } from "#docker/plugin/network-sync.js";
 import { silentLog } from "#src/log.js";
 
-test("networks are compared by one at a time, and once for each who asks", async () => {
+test("comparisons of networks run one after another, one for each call", async () => {
   let now = 0;
   let most = 0;
   let times = 0;
@@ -17,6 +17,6 @@ test("networks are compared by one at a time, and once for each who asks", async
     },
   };
   const networks = new NetworkSync({ engine, log: silentLog } as unknown as NetworkSyncDeps);
-  await Promise.all([networks.settle(), networks.settle(), networks.settle()]);
+  await Promise.all([networks.compare(), networks.compare(), networks.compare()]);
   assert.deepEqual([most, times], [1, 3]);
 });

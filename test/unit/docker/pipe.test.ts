@@ -7,8 +7,9 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { Worker } from "node:worker_threads";
 import type { DockerOptions } from "#docker/flags.js";
+import type { ProxyCall } from "#docker/proxy/call.js";
+import { answerWith, sendOn } from "#docker/proxy/pipe.js";
 import { ApiProxy } from "#docker/proxy/proxy.js";
-import type { Rewriter } from "#docker/proxy/rewriter.js";
 import { silentLog } from "#src/log.js";
 import { EngineClient, repeat } from "#test/lab/engine-calls.js";
 import { until } from "#test/lab/lab.js";
@@ -44,7 +45,7 @@ const QUICK = `
 type Behaviour = (socket: Socket, seen: () => string) => void;
 
 /** An engine that behaves badly, and the proxy in front of it. */
-async function behind(behaviour: (connection: number) => Behaviour, look?: Rewriter["serve"]) {
+async function behind(behaviour: (connection: number) => Behaviour, look?: Look) {
   const engine = join(folder, `engine${count}.sock`);
   const path = join(folder, `proxy${count++}.sock`);
   let connections = 0;
@@ -72,12 +73,21 @@ async function behind(behaviour: (connection: number) => Behaviour, look?: Rewri
   return { client, path, connections: () => connections, open: () => sockets.size };
 }
 
+/** Examines a call before it is sent on. */
+type Look = (call: ProxyCall) => Promise<void>;
+
 /** A client of a proxy at `path` in front of an engine. @param look what it does with a call first */
-async function proxyOf(engine: string, path: string, look?: Rewriter["serve"]): Promise<EngineClient> {
+async function proxyOf(engine: string, path: string, look?: Look): Promise<EngineClient> {
+  const address = { socketPath: engine };
   const options = { listen: [path], tls: "off" } as unknown as DockerOptions;
-  const rewriter = () => look && ({ serve: look } as Rewriter);
-  const parts = { engine: { socketPath: engine }, options, rewriter, log: silentLog };
-  const proxy = await ApiProxy.open(parts);
+  const proxy = await ApiProxy.open({ engine: address, log: silentLog }, options);
+  if (look !== undefined)
+    proxy.serve({
+      handlerOf: () => async (call) => {
+        await look(call);
+        answerWith(await sendOn({ address, request: call.request }), call.response);
+      },
+    });
   const client = new EngineClient(path);
   closers.push(() => {
     client.close();
@@ -202,10 +212,9 @@ test("a client that ends its side gets its answer, and the engine sees the end",
 test("a call whose client has gone while we looked at it leaves nothing open", async () => {
   const { path, open } = await behind(
     () => () => {},
-    async ({ socket }) => {
+    async ({ request: { socket } }) => {
       socket.destroy();
       await once(socket, "close");
-      return false;
     },
   );
   const socket = connect(path);

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { driverNames } from "#docker/plugin/driver-names.js";
 import { IpamDriver, parsePool } from "#docker/plugin/ipam-driver.js";
 import { macOf, multicastOf } from "#docker/plugin/network-driver.js";
-import { driverNames } from "#docker/plugin/plugin.js";
 import { PluginStore } from "#docker/plugin/plugin-store.js";
 import { createEndpointShape, createNetworkShape, requestAddressShape } from "#docker/plugin/protocol.js";
 import { method } from "#docker/plugin/socket.js";
@@ -53,9 +53,10 @@ test("Docker's endless question for a default pool is answered with an error; pe
   let route: string | undefined;
   const driver = new IpamDriver({
     ipam: { requests: undefined as never, defaultSubnet: parseSubnet("10.32.0.0/12") },
-    book: new PluginStore(memoryStore()),
+    store: new PluginStore(memoryStore()),
     overlappingRoute: async () => route,
     describe: (ident) => ident,
+    requested: () => {},
     clock,
     log: silentLog,
   });

@@ -13,13 +13,10 @@ test("a call that fails is logged without its query: build arguments may be secr
   const lines: string[] = [];
   const keep = (message: string, fields?: object) => void lines.push(`${message} ${JSON.stringify(fields)}`);
   const path = join(folder, "proxy.sock");
-  const proxy = await ApiProxy.open({
-    // Nobody is there.
-    engine: { socketPath: join(folder, "engine.sock") },
-    options: { listen: [path], tls: "off" } as unknown as DockerOptions,
-    rewriter: () => undefined,
-    log: { ...silentLog, debug: keep, info: keep, warn: keep, error: keep },
-  });
+  // No engine answers there.
+  const engine = { socketPath: join(folder, "engine.sock") };
+  const log = { ...silentLog, debug: keep, info: keep, warn: keep, error: keep };
+  const proxy = await ApiProxy.open({ engine, log }, { listen: [path], tls: "off" } as unknown as DockerOptions);
   try {
     const status = await new Promise((resolve, reject) => {
       const call = {

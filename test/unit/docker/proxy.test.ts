@@ -3,26 +3,30 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { wantedAddresses } from "#docker/addresses/weave-cidr.js";
 import { fqdnOf } from "#docker/containers/container-names.js";
-import { hostsFile } from "#docker/containers/hosts-file.js";
-import { failedForWeave } from "#docker/containers/restart-failed.js";
-import { type CreateContext, rewriteCommit, rewriteCreate } from "#docker/proxy/create.js";
+import { failedForWeave } from "#docker/containers/failed-containers.js";
+import { rewriteCommit } from "#docker/proxy/commit-call.js";
+import { type CreateLookups, rewriteCreate } from "#docker/proxy/create-call.js";
+import type { CreateSettings } from "#docker/proxy/create-rewrite.js";
 import { type JsonObject, parseExact, stringifyExact } from "#docker/proxy/json.js";
 import { parseHostname, parseListen } from "#docker/proxy/proxy-options.js";
 import { isWrapped } from "#docker/wait/wrapped.js";
 
-const context: CreateContext = {
+const settings: CreateSettings = {
   helper: "/var/lib/weave/w",
   defaultIpalloc: true,
   dns: { address: "172.17.0.1", domain: "weave.local." },
   hostnameFromLabel: "",
   toHostname: (name) => name,
+};
+
+const lookups: CreateLookups = {
   image: async () => ({ Config: { Entrypoint: ["/entry"], Cmd: ["image", "command"], Volumes: {} } }),
   ourNetwork: async (name) => (["weave", "closed"].includes(name) ? { internal: name === "closed" } : undefined),
   userNamespaces: async () => false,
 };
 
-const create = async (body: JsonObject, name = "web", more: Partial<CreateContext> = {}) =>
-  (await rewriteCreate({ Image: "x", ...body }, name, { ...context, ...more })).body;
+const create = async (body: JsonObject, name = "web", more: Partial<CreateSettings & CreateLookups> = {}) =>
+  (await rewriteCreate({ Image: "x", ...body }, name, { ...settings, ...more }, { ...lookups, ...more })).body;
 
 test("a container that is created gets the helper, a host name and name servers; what the user gave stays", async () => {
   assert.deepEqual(await create({ Cmd: ["run"], Env: ["A=1"], HostConfig: { Memory: 5 } }), {
@@ -119,7 +123,8 @@ test("an image of a container of ours has the container's own entrypoint, unless
 });
 
 test("warnings: name servers that come first, WEAVE_CIDR where it has no effect, an internal network", async () => {
-  const warnings = async (body: JsonObject) => (await rewriteCreate({ Image: "x", ...body }, "web", context)).warnings;
+  const warnings = async (body: JsonObject) =>
+    (await rewriteCreate({ Image: "x", ...body }, "web", settings, lookups)).warnings;
   assert.deepEqual(await warnings({}), []);
   assert.deepEqual(await warnings({ HostConfig: { Dns: ["172.17.0.1", "8.8.8.8"] } }), []);
   assert.match(
@@ -205,16 +210,19 @@ test("numbers come out of a changed body as they went in, however large", () => 
   assert.throws(() => parseExact("{"), SyntaxError);
 });
 
-test("/etc/hosts has the overlay's addresses, the user's entries, and the usual names", () => {
-  const text = hostsFile(["10.32.0.1/12", "10.2.0.1/24"], "web.weave.local", ["db:10.9.9.9", "six:fe80::1"]);
-  assert.match(text, /^10\.32\.0\.1\tweb\.weave\.local web$/m);
-  assert.match(text, /^10\.2\.0\.1\tweb\.weave\.local web$/m);
-  assert.match(text, /^10\.9\.9\.9\tdb$/m);
-  assert.match(text, /^fe80::1\tsix$/m);
-  assert.match(text, /^127\.0\.0\.1\tlocalhost$/m);
-  assert.match(hostsFile(["10.2.0.1/24"], "alone"), /^10\.2\.0\.1\talone$/m);
-  const dotted = hostsFile(["10.2.0.1/24"], "www.app.weave.local", [], "www.app");
-  assert.match(dotted, /^10\.2\.0\.1\twww\.app\.weave\.local www\.app www$/m);
+test("no string is taken for a number, also one like the parser's own mark", () => {
+  const mark = parseExact("9007199254740993");
+  for (const text of [JSON.stringify(mark), JSON.stringify({ [String(mark)]: [mark, `say "${mark}"`] })])
+    assert.equal(stringifyExact(parseExact(text)), text);
+  const letters = fc.constantFrom("\u0001", "n", "s", "1", '"', "\\");
+  const strings = fc.string({ unit: letters, maxLength: 6 });
+  fc.assert(
+    fc.property(fc.dictionary(strings, fc.array(strings, { maxLength: 3 }), { maxKeys: 3 }), (value) => {
+      const json = JSON.stringify(value);
+      assert.equal(stringifyExact(parseExact(json)), json);
+    }),
+    { numRuns: 2_000 },
+  );
 });
 
 test("a container's full name is one with a domain; whose entrypoint is the helper was created through the proxy", () => {

@@ -9,33 +9,33 @@ test("an address asked for by name is avoided at once, before its container is l
   const clock = new VirtualClock();
   let listed: string[] = [];
   let avoided: string[] = [];
-  const wished = new RequestedAddresses(
-    {
-      addressesAskedFor: async () => [{ id: "c", addresses: listed }],
+  const requested = new RequestedAddresses({
+    engine: {
+      requestedAddresses: async () => [{ id: "c", addresses: listed }],
       container: () => Promise.reject(new Error("no such container")),
     },
-    {
+    requests: {
       avoid: (addresses) => {
         avoided = [...addresses].map(addressText);
       },
     },
-    silentLog,
     clock,
-  );
-  const look = async (ms: number) => {
+    log: silentLog,
+  });
+  const listAfter = async (ms: number) => {
     await clock.run(ms);
-    wished.changed();
+    requested.event({ Type: "container", Action: "create", Actor: { ID: "c", Attributes: {} } });
     await clock.run(1);
   };
-  wished.asked(parseAddress("10.36.0.1"));
+  requested.requested(parseAddress("10.36.0.1"));
   assert.deepEqual(avoided, ["10.36.0.1"]);
   // A list that was begun before the container was made does not have it.
-  await look(0);
+  await listAfter(0);
   assert.deepEqual(avoided, ["10.36.0.1"]);
   listed = ["10.36.0.1"];
-  await look(UNCONFIRMED_MS);
+  await listAfter(UNCONFIRMED_MS);
   assert.deepEqual(avoided, ["10.36.0.1"]);
   listed = [];
-  await look(2_000);
+  await listAfter(2_000);
   assert.deepEqual(avoided, []);
 });

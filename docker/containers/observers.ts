@@ -1,0 +1,32 @@
+import { ArpSettings } from "#docker/containers/arp-settings.js";
+import type { Attacher } from "#docker/containers/attacher.js";
+import { ContainerNames } from "#docker/containers/container-names.js";
+import type { ContainerObserver } from "#docker/containers/container-tracker.js";
+import { StaleNamespaces } from "#docker/containers/stale-namespaces.js";
+import type { DockerDeps } from "#docker/deps.js";
+import { addressText, EVERYTHING } from "#ipam/ring/subnet.js";
+import { systemClock } from "#src/clock.js";
+import type { Log } from "#src/log.js";
+
+export interface ObserverDeps extends Pick<DockerDeps, "ipam" | "dns"> {
+  readonly attacher: Attacher;
+  /** Whether a Docker network, by its id, is driven by our plugin. */
+  readonly isOurs: (network: string) => boolean;
+  readonly log: Log;
+}
+
+/** The observers of containers, in the order in which they are informed: names follow addresses. */
+export function containerObservers({ ipam, dns, attacher, isOurs, log }: ObserverDeps): ContainerObserver[] {
+  const attachedAt = (id: string) =>
+    ipam === undefined
+      ? attacher.addressesOf(id)
+      : ipam.requests.lookup(id, EVERYTHING).map(({ address }) => addressText(address));
+  return [
+    ...(ipam === undefined ? [] : [new StaleNamespaces(ipam, log)]),
+    attacher,
+    ...(dns === undefined
+      ? []
+      : [new ContainerNames({ names: dns.names, isOurs, attachedAt, clock: systemClock, log })]),
+    new ArpSettings(isOurs),
+  ];
+}

@@ -1,0 +1,42 @@
+import type { Nameserver } from "#dns/nameserver.js";
+import type { ContainerAttachments } from "#docker/containers/attachments.js";
+import type { Requests } from "#ipam/allocation/requests.js";
+import type { Subnet } from "#ipam/ring/subnet.js";
+import type { Mesh } from "#mesh/mesh.js";
+import type { KnownPeers, PeerName } from "#mesh/peer.js";
+import type { ContainerLifecycle } from "#src/container-lifecycle.js";
+import type { Netns } from "#src/linux/netns/netns.js";
+import type { Problems } from "#src/problems.js";
+import type { Resources } from "#src/resources.js";
+import type { Store } from "#src/store.js";
+
+/** Address allocation of the router, as Docker's part uses it. */
+export interface DockerIpam {
+  readonly requests: Requests;
+  readonly range: Subnet;
+  readonly defaultSubnet: Subnet;
+  /** The namespace that had a container's addresses when the container started, once; it may be its own. */
+  takeLeft(ident: string): Netns | undefined;
+}
+
+/** Collaborators of {@link DockerIntegration}: the parts of a router that has started. */
+export interface DockerDeps {
+  readonly self: PeerName;
+  readonly incarnation: number;
+  readonly mesh: Mesh;
+  readonly directory: KnownPeers;
+  readonly store: Store;
+  readonly bridge: string;
+  /** MTU of the bridge, in bytes. */
+  readonly mtu: number;
+  /** Undefined when address allocation is off. */
+  readonly ipam: DockerIpam | undefined;
+  readonly attachments: ContainerAttachments;
+  /** Undefined when weaveDNS is off. */
+  readonly dns: { readonly names: Nameserver; address(): Promise<string> } | undefined;
+  /** Components that keep addresses or names for containers. */
+  readonly holders: readonly ContainerLifecycle[];
+  readonly problems: Problems;
+  /** Releases what this part has started. */
+  readonly resources: Resources;
+}

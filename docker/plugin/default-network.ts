@@ -1,0 +1,90 @@
+import type { Engine } from "#docker/engine/engine.js";
+import type { Network } from "#docker/engine/shapes.js";
+import { DEFAULT_NETWORK, type DriverNames } from "#docker/plugin/driver-names.js";
+import type { Subnet } from "#ipam/ring/subnet.js";
+import { errorText } from "#src/errors.js";
+import type { Log } from "#src/log.js";
+import type { Problems } from "#src/problems.js";
+
+export interface DefaultNetworkDeps {
+  readonly engine: Engine;
+  /** Undefined when address allocation is off: then there is no default network. */
+  readonly ipam: { readonly defaultSubnet: Subnet } | undefined;
+  readonly names: DriverNames;
+  readonly problems: Problems;
+  readonly log: Log;
+}
+
+/** Docker's network `weave`, which the router keeps in existence. */
+export class DefaultNetwork {
+  readonly #deps: DefaultNetworkDeps;
+  #missing = false;
+  #leaving = false;
+
+  constructor(deps: DefaultNetworkDeps) {
+    this.#deps = deps;
+  }
+
+  /** Whether the last attempt to create it has failed. */
+  get missing(): boolean {
+    return this.#missing;
+  }
+
+  /** The router is about to stop: from now on the network is not created again when it is removed. */
+  leave(): void {
+    this.#leaving = true;
+  }
+
+  /**
+   * Creates the network if it does not exist. Its subnet is explicit, so that Docker does not look for overlaps.
+   *
+   * @param all networks of the engine
+   * @throws WEAVE_DOCKER
+   */
+  async ensure(all: readonly Network[]): Promise<void> {
+    const { ipam, names, engine, log } = this.#deps;
+    const subnet = ipam?.defaultSubnet.text;
+    if (subnet === undefined || this.#leaving) return;
+    const existing = all.find(({ Name }) => Name === DEFAULT_NETWORK);
+    if (existing !== undefined) {
+      if (existing.Driver !== names.mesh)
+        return this.#failed(
+          `it has one of driver ${existing.Driver}, and ours is ${names.mesh}: 'docker network rm ${DEFAULT_NETWORK}'`,
+        );
+      const [config] = existing.IPAM?.Config ?? [];
+      if (config === undefined || config.Subnet === subnet) return this.#exists();
+      log.info("Docker's network has another subnet than ours; it is made again", { subnet: config.Subnet });
+      await engine.removeNetwork(existing.Id);
+    }
+    try {
+      await this.#create(subnet);
+      log.info("Docker's network is made", { network: DEFAULT_NETWORK, subnet });
+      this.#exists();
+    } catch (error) {
+      this.#failed(errorText(error));
+    }
+  }
+
+  #failed(reason: string): void {
+    const why = `Docker's network ${DEFAULT_NETWORK} cannot be made: ${reason}`;
+    if (!this.#missing) this.#deps.log.warn(why);
+    this.#missing = true;
+    this.#deps.problems.set("docker network", why);
+  }
+
+  #exists(): void {
+    this.#missing = false;
+    this.#deps.problems.clear("docker network");
+  }
+
+  #create(subnet: string): Promise<void> {
+    const { engine, names } = this.#deps;
+    return engine.createNetwork({
+      Name: DEFAULT_NETWORK,
+      CheckDuplicate: true,
+      Driver: names.mesh,
+      IPAM: { Driver: names.mesh, Config: [{ Subnet: subnet }] },
+      Options: { "works.weave.multicast": "true" },
+    });
+  }
+}

@@ -1,0 +1,78 @@
+import type { IpamDriver } from "#docker/plugin/ipam-driver.js";
+import type { NetworkDriver } from "#docker/plugin/network-driver.js";
+import {
+  allocateNetworkShape,
+  anythingShape,
+  createEndpointShape,
+  createNetworkShape,
+  endpointShape,
+  joinShape,
+  networkShape,
+  poolShape,
+  releaseAddressShape,
+  requestAddressShape,
+  requestPoolShape,
+  SPACES,
+} from "#docker/plugin/protocol.js";
+import { type Methods, method } from "#docker/plugin/socket.js";
+
+const nothing = () => ({});
+
+/** The answer to Docker's first call: what a driver implements. */
+export const activateMethod = (Implements: readonly string[]): Methods => ({
+  "/Plugin.Activate": method("Err", anythingShape, () => ({ Implements })),
+});
+
+/** Methods of a network driver. @param driver resolves when the router has started */
+export function networkMethods(driver: () => Promise<NetworkDriver>): Methods {
+  return {
+    // Local scope also for `weave`: a plugin of this kind is refused in a swarm, and without one there is no other.
+    "/NetworkDriver.GetCapabilities": method("Err", anythingShape, () => ({
+      Scope: "local",
+      ConnectivityScope: "global",
+      GwAllocChecker: true,
+    })),
+    // No gateway is ever made: an address for it would be wasted.
+    "/NetworkDriver.GwAllocCheck": method("Err", anythingShape, () => ({ SkipIPv4: true, SkipIPv6: true })),
+    "/NetworkDriver.AllocateNetwork": method("Err", allocateNetworkShape, ({ Options }) => ({ Options })),
+    "/NetworkDriver.FreeNetwork": method("Err", networkShape, nothing),
+    "/NetworkDriver.CreateNetwork": method("Err", createNetworkShape, async (call) =>
+      (await driver()).createNetwork(call),
+    ),
+    "/NetworkDriver.DeleteNetwork": method("Err", networkShape, async (call) => (await driver()).deleteNetwork(call)),
+    "/NetworkDriver.CreateEndpoint": method("Err", createEndpointShape, async (call, signal) =>
+      (await driver()).createEndpoint(call, signal),
+    ),
+    "/NetworkDriver.DeleteEndpoint": method("Err", endpointShape, async (call) =>
+      (await driver()).deleteEndpoint(call),
+    ),
+    "/NetworkDriver.EndpointOperInfo": method("Err", endpointShape, () => ({ Value: {} })),
+    "/NetworkDriver.Join": method("Err", joinShape, async (call) => (await driver()).join(call)),
+    // Docker moves the interface back out itself; it goes with the endpoint.
+    "/NetworkDriver.Leave": method("Err", endpointShape, nothing),
+    "/NetworkDriver.ProgramExternalConnectivity": method("Err", endpointShape, nothing),
+    "/NetworkDriver.RevokeExternalConnectivity": method("Err", endpointShape, nothing),
+    "/NetworkDriver.DiscoverNew": method("Err", anythingShape, nothing),
+    "/NetworkDriver.DiscoverDelete": method("Err", anythingShape, nothing),
+  };
+}
+
+/** Methods of an IPAM driver. @param driver resolves when the router has started */
+export function ipamMethods(driver: () => Promise<IpamDriver>): Methods {
+  return {
+    "/IpamDriver.GetCapabilities": method("Error", anythingShape, () => ({
+      RequiresMACAddress: false,
+      RequiresRequestReplay: false,
+    })),
+    "/IpamDriver.GetDefaultAddressSpaces": method("Error", anythingShape, () => SPACES),
+    "/IpamDriver.RequestPool": method("Error", requestPoolShape, async (call) => (await driver()).requestPool(call)),
+    // A pool is no more than its id.
+    "/IpamDriver.ReleasePool": method("Error", poolShape, nothing),
+    "/IpamDriver.RequestAddress": method("Error", requestAddressShape, async (call, signal) =>
+      (await driver()).requestAddress(call, signal),
+    ),
+    "/IpamDriver.ReleaseAddress": method("Error", releaseAddressShape, async (call) =>
+      (await driver()).releaseAddress(call),
+    ),
+  };
+}

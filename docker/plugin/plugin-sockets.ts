@@ -1,0 +1,90 @@
+import type { Server } from "node:http";
+import type { IpamDriver } from "#docker/plugin/ipam-driver.js";
+import type { NetworkDriver } from "#docker/plugin/network-driver.js";
+import { activateMethod, ipamMethods, networkMethods } from "#docker/plugin/plugin-methods.js";
+import { type Methods, openPluginSocket } from "#docker/plugin/socket.js";
+import { WeaveError } from "#src/errors.js";
+import type { Log } from "#src/log.js";
+
+/** Limit for a call that arrives while the router starts: a start takes less than one second. */
+const START_MS = 10_000;
+
+export interface Drivers {
+  readonly network: NetworkDriver;
+  readonly ipam: IpamDriver;
+}
+
+/**
+ * The two sockets of Docker's plugin (V1). They are open before the drivers exist: Docker holds its locks while it waits for
+ * a plugin that is not there.
+ */
+export class PluginSockets {
+  readonly #log: Log;
+  readonly #servers: Server[] = [];
+  /** Calls that wait for the drivers. */
+  readonly #waiting = new Set<() => void>();
+  #drivers: Drivers | undefined;
+
+  private constructor(log: Log) {
+    this.#log = log;
+  }
+
+  /** @throws WEAVE_PLUGIN; then no socket is open */
+  static async open(options: { pluginSocket: string; meshSocket: string }, log: Log): Promise<PluginSockets> {
+    const sockets = new PluginSockets(log);
+    const network = networkMethods(async () => (await sockets.#ready()).network);
+    const ipam = ipamMethods(async () => (await sockets.#ready()).ipam);
+    try {
+      await sockets.#listen(options.pluginSocket, { ...activateMethod(["NetworkDriver"]), ...network });
+      await sockets.#listen(options.meshSocket, {
+        ...activateMethod(["NetworkDriver", "IpamDriver"]),
+        ...network,
+        ...ipam,
+      });
+    } catch (error) {
+      sockets.close();
+      throw error;
+    }
+    return sockets;
+  }
+
+  /** The router has started: calls that wait, and those to come, go to the drivers. */
+  serve(drivers: Drivers): void {
+    this.#drivers = drivers;
+    for (const ready of this.#waiting) ready();
+    this.#waiting.clear();
+  }
+
+  /** Node removes a Unix socket when its server closes. */
+  close(): void {
+    for (const server of this.#servers) {
+      server.close();
+      server.closeAllConnections();
+    }
+  }
+
+  async #listen(path: string, methods: Methods): Promise<void> {
+    this.#servers.push(await openPluginSocket(path, methods, this.#log));
+  }
+
+  /** @throws WEAVE_CANCELLED when the router does not start in time */
+  async #ready(): Promise<Drivers> {
+    if (this.#drivers === undefined) await this.#wait();
+    if (this.#drivers !== undefined) return this.#drivers;
+    throw new WeaveError("WEAVE_CANCELLED", "weave is starting, and not ready yet", {
+      next: "Try again in some seconds; 'weave status' and the router's log show more.",
+    });
+  }
+
+  #wait(): Promise<void> {
+    return new Promise((resolve) => {
+      const ready = () => {
+        clearTimeout(timer);
+        this.#waiting.delete(ready);
+        resolve();
+      };
+      const timer = setTimeout(ready, START_MS).unref();
+      this.#waiting.add(ready);
+    });
+  }
+}

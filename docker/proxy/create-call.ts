@@ -1,0 +1,109 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Engine } from "#docker/engine/engine.js";
+import type { Image } from "#docker/engine/shapes.js";
+import { type ProxyCall, queryOf } from "#docker/proxy/call.js";
+import {
+  attachRewrite,
+  type CreateFacts,
+  type CreateRequest,
+  type CreateSettings,
+  decide,
+  nameServerRewrite,
+  needsHostname,
+  parseCreate,
+  type Rewritten,
+  withoutHelperRewrite,
+} from "#docker/proxy/create-rewrite.js";
+import { type JsonObject, stringsOf } from "#docker/proxy/json.js";
+import { bytesOf, changeBody, readJson } from "#docker/proxy/json-body.js";
+import { answerWith, sendOn } from "#docker/proxy/pipe.js";
+import type { Log } from "#src/log.js";
+
+export interface CreateDeps {
+  readonly engine: Engine;
+  /** Whether a Docker network, by its id, is driven by our plugin. */
+  readonly isOurs: (network: string) => boolean;
+  readonly settings: () => Promise<CreateSettings>;
+  readonly log: Log;
+}
+
+/**
+ * `POST /containers/create`: the container waits for the network when it starts, has a host name in our domain, and asks
+ * weaveDNS.
+ */
+export async function createContainer({ request, response }: ProxyCall, deps: CreateDeps): Promise<void> {
+  const { engine, log } = deps;
+  const warnings: string[] = [];
+
+  const { bytes, warning } = await changeBody(request, log, async (given) => {
+    const name = queryOf(request, "name");
+    const rewritten = await rewriteCreate(given, name, await deps.settings(), engineLookups(deps));
+    warnings.push(...rewritten.warnings);
+    return rewritten.body;
+  });
+  if (warning !== undefined) warnings.push(warning);
+
+  const answer = await sendOn({ address: engine.address, request, body: bytes });
+  await answerWithWarnings(answer, response, warnings);
+}
+
+/** What the engine is asked about a container that is created. */
+export interface CreateLookups {
+  /** @throws when there is no such image */
+  image(name: string): Promise<Image>;
+  /** A network that our plugin drives; undefined for others. @throws when there is no such network */
+  ourNetwork(name: string): Promise<{ readonly internal: boolean } | undefined>;
+  /** Whether containers have a user namespace of their own. */
+  userNamespaces(): Promise<boolean>;
+}
+
+/**
+ * The steps between a client's description of a container and ours: parse, look up, decide, rewrite. All but the second are
+ * pure.
+ *
+ * @param name of the container; "" where Docker chooses
+ * @throws WEAVE_ADDRESS_INVALID for an invalid WEAVE_CIDR
+ */
+export async function rewriteCreate(
+  given: JsonObject,
+  name: string,
+  settings: CreateSettings,
+  lookups: CreateLookups,
+): Promise<Rewritten> {
+  const request = parseCreate(given, name, settings);
+  const facts = await lookUp(request, settings, lookups);
+  switch (decide(request, facts)) {
+    case "attach":
+      return attachRewrite(request, facts, settings);
+    case "name servers":
+      return nameServerRewrite(request, facts, settings);
+    case "leave alone":
+      return withoutHelperRewrite(request, facts, settings);
+  }
+}
+
+async function lookUp(request: CreateRequest, settings: CreateSettings, lookups: CreateLookups): Promise<CreateFacts> {
+  return {
+    // Docker reports a missing image itself, and then pulls it.
+    image: await lookups.image(request.image).catch(() => undefined),
+    network: request.network === undefined ? undefined : await lookups.ourNetwork(request.network),
+    userNamespaces: needsHostname(request, settings) && (await lookups.userNamespaces()),
+  };
+}
+
+const engineLookups = ({ engine, isOurs }: CreateDeps): CreateLookups => ({
+  image: (name) => engine.image(name),
+  ourNetwork: async (name) => {
+    const { Id, Internal } = await engine.network(name);
+    return isOurs(Id) ? { internal: Internal } : undefined;
+  },
+  userNamespaces: () => engine.userNamespaces(),
+});
+
+/** Answers as the engine did, with our warnings beside its own. */
+async function answerWithWarnings(answer: IncomingMessage, response: ServerResponse, warnings: readonly string[]) {
+  if (warnings.length === 0 || answer.statusCode !== 201) return answerWith(answer, response);
+  const { bytes, json } = await readJson(answer);
+  if (json !== undefined) json.Warnings = [...stringsOf(json.Warnings), ...warnings];
+  answerWith(answer, response, json === undefined ? bytes : bytesOf(json));
+}

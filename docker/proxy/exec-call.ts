@@ -1,0 +1,18 @@
+import type { Attacher } from "#docker/containers/attacher.js";
+import type { Engine } from "#docker/engine/engine.js";
+import type { ProxyCall } from "#docker/proxy/call.js";
+import { answerWith, sendOn } from "#docker/proxy/pipe.js";
+
+/** Limit for the wait for a container's network: after a failure users look for the cause inside the container. */
+const NETWORK_MS = 20_000;
+
+/** `POST /containers/NAME/exec`: a command in a container that waits for its network waits, too. */
+export async function createExec(
+  { request, response }: ProxyCall,
+  { engine, attacher }: { readonly engine: Engine; readonly attacher: Attacher },
+  name: string,
+): Promise<void> {
+  const container = await engine.container(name).catch(() => undefined);
+  if (container?.State.Running) await attacher.firstAttempt(container, NETWORK_MS);
+  answerWith(await sendOn({ address: engine.address, request }), response);
+}

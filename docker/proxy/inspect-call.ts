@@ -1,0 +1,42 @@
+import type { Engine } from "#docker/engine/engine.js";
+import type { ProxyCall } from "#docker/proxy/call.js";
+import { isObject, type JsonObject } from "#docker/proxy/json.js";
+import { bytesOf, readJson } from "#docker/proxy/json-body.js";
+import { answerWith, sendOn } from "#docker/proxy/pipe.js";
+import { inspectNamespace } from "#src/linux/netns/inspect.js";
+import { findNetns } from "#src/linux/netns/netns.js";
+
+interface InspectDeps {
+  readonly engine: Engine;
+}
+
+/** `GET /containers/NAME/json`: shows the address on the overlay where old tools look for a container's address. */
+export const inspectContainer = (call: ProxyCall, deps: InspectDeps): Promise<void> =>
+  inspect(call, deps, (answer) => answer);
+
+/** `GET /exec/ID/json`: likewise, for the container in which the command runs. */
+export const inspectExec = (call: ProxyCall, deps: InspectDeps): Promise<void> =>
+  inspect(call, deps, ({ Container }) => Container);
+
+async function inspect(
+  { request, response }: ProxyCall,
+  { engine }: InspectDeps,
+  containerOf: (answer: JsonObject) => unknown,
+): Promise<void> {
+  const answer = await sendOn({ address: engine.address, request });
+  if (answer.statusCode !== 200) return answerWith(answer, response);
+  const { json, bytes } = await readJson(answer);
+  const container = json === undefined ? undefined : containerOf(json);
+  const changed = isObject(container) && (await showAddress(container).catch(() => false));
+  answerWith(answer, response, changed ? bytesOf(json!) : bytes);
+}
+
+/** @returns whether the container is on the network */
+async function showAddress({ State, NetworkSettings }: JsonObject): Promise<boolean> {
+  if (!isObject(State) || !isObject(NetworkSettings) || typeof State.Pid !== "number" || State.Pid === 0) return false;
+  const attached = await inspectNamespace(findNetns(String(State.Pid)));
+  const first = attached?.addresses[0]?.split("/");
+  if (attached === undefined || first === undefined) return false;
+  Object.assign(NetworkSettings, { MacAddress: attached.mac, IPAddress: first[0], IPPrefixLen: Number(first[1]) });
+  return true;
+}

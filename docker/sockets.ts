@@ -1,0 +1,58 @@
+import { Engine } from "#docker/engine/engine.js";
+import { parseEngineAddress } from "#docker/engine/engine-address.js";
+import type { DockerOptions } from "#docker/flags.js";
+import { PluginSockets } from "#docker/plugin/plugin-sockets.js";
+import { ApiProxy } from "#docker/proxy/proxy.js";
+import { installHelper } from "#docker/wait/helper.js";
+import { errorText } from "#src/errors.js";
+import type { Log } from "#src/log.js";
+
+/**
+ * Docker's sockets, open before any other part of the router exists: Docker holds its locks while it waits for a plugin that does
+ * not answer. Until {@link DockerIntegration} serves them, the plugin lets calls wait, and the proxy passes all calls through.
+ */
+export class DockerSockets {
+  readonly options: DockerOptions;
+  readonly engine: Engine;
+  /** Folder of the waiting helper; undefined when the proxy cannot put containers on the network. */
+  readonly helper: string | undefined;
+  /** Undefined when it is off; so is the next. */
+  readonly plugin: PluginSockets | undefined;
+  readonly proxy: ApiProxy | undefined;
+  readonly log: Log;
+
+  private constructor(sockets: Pick<DockerSockets, "options" | "engine" | "helper" | "plugin" | "proxy" | "log">) {
+    this.options = sockets.options;
+    this.engine = sockets.engine;
+    this.helper = sockets.helper;
+    this.plugin = sockets.plugin;
+    this.proxy = sockets.proxy;
+    this.log = sockets.log;
+  }
+
+  /**
+   * @param helperFolder where to install the waiting helper
+   * @throws WEAVE_PLUGIN, WEAVE_PORT_IN_USE, WEAVE_API; then nothing listens
+   */
+  static async open(options: DockerOptions, helperFolder: string, log: Log): Promise<DockerSockets> {
+    const engine = new Engine(parseEngineAddress(options.api, process.env));
+    const helper = options.proxy ? installHelper(helperFolder) : undefined;
+    const plugin = options.plugin ? await PluginSockets.open(options, log) : undefined;
+    try {
+      if (options.proxy && helper === undefined)
+        log.warn("no waiting helper for this architecture: the proxy puts no containers on the network", {
+          architecture: process.arch,
+        });
+      const proxy = options.proxy ? await ApiProxy.open({ engine: engine.address, log }, options) : undefined;
+      return new DockerSockets({ options, engine, helper, plugin, proxy, log });
+    } catch (error) {
+      plugin?.close();
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.plugin?.close();
+    await this.proxy?.close().catch((error) => this.log.warn("the proxy did not close", { why: errorText(error) }));
+  }
+}
