@@ -23,7 +23,7 @@ rm -rf /var/lib/docker /var/lib/weave
 mkdir -p /var/lib/docker
 mount --bind "$folder/docker" /var/lib/docker
 mount --make-rshared /
-# What the engine and weave tell hosts apart by; and TLS off in words, else the engine waits 15 s to warn of open TCP.
+# The engine and weave distinguish hosts by the machine id. TLS is off explicitly: otherwise the engine waits 15 s to warn of open TCP.
 rm -rf /etc/docker
 mkdir -p /etc/docker
 echo '{"tls": false}' > /etc/docker/daemon.json

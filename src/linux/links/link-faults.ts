@@ -1,4 +1,3 @@
-import { ENDPOINT_PREFIX } from "#src/linux/links/docker-endpoint.js";
 import {
   bridgeCommands,
   bridgeSysctls,
@@ -7,6 +6,7 @@ import {
   portSysctls,
   type Sysctl,
 } from "#src/linux/links/bridge.js";
+import { ENDPOINT_PREFIX } from "#src/linux/links/docker-endpoint.js";
 import { HOST_IFNAME_PREFIX } from "#src/linux/links/interface-names.js";
 import { type Link, tapMtu } from "#src/linux/links/links.js";
 

@@ -15,13 +15,13 @@ import { silentLog } from "#src/log.js";
 import { until } from "#test/lab/lab.js";
 
 /**
- * Engines of versions that cannot be installed here, as their published API has them (moby, api/docs and api/swagger.yaml):
- * which versions they take, which fields they leave out, and how they write their events.
+ * Engines of versions that cannot be installed here, by their published API (moby, api/docs and api/swagger.yaml): accepted
+ * versions, missing fields, and the form of events.
  */
 interface FakeEngine {
   readonly api: string;
   readonly min: string;
-  /** Fields of an inspected container that came and went. */
+  /** An inspected container. */
   readonly inspect: (id: string) => object;
   /** One event, as written on the stream. */
   readonly event: (action: string, id: string) => string;
@@ -81,7 +81,7 @@ const ENGINES: Readonly<Record<string, FakeEngine>> = {
     event: (action, id) =>
       `${JSON.stringify({ status: action, id, Type: "container", Action: action, Actor: { ID: id, Attributes: {} } })}\n`,
   },
-  "29.0, which takes nothing before 1.44": {
+  "29.0, which accepts no version before 1.44": {
     api: "1.52",
     min: "1.44",
     // No top-level addresses, no MacAddress; no status, id and from in events; json-seq.
@@ -92,7 +92,7 @@ const ENGINES: Readonly<Record<string, FakeEngine>> = {
     event: (action, id) =>
       `\x1e${JSON.stringify({ Type: "container", Action: action, Actor: { ID: id, Attributes: {} }, scope: "local" })}\n`,
   },
-  "one that takes nothing before 1.60": {
+  "one that accepts no version before 1.60": {
     api: "1.62",
     min: "1.60",
     inspect: (id) => ({ ...common(id), NetworkSettings: { Networks: { weave: end } } }),
@@ -113,7 +113,7 @@ after(() => {
 
 let sockets = 0;
 
-/** A server that answers as the engine does, with `running` as its containers. */
+/** Serves the API of an engine whose containers are `running`. */
 async function serve(fake: FakeEngine, running: Set<string>) {
   const path = join(folder, `${sockets++}.sock`);
   const streams = new Set<ServerResponse>();
@@ -164,7 +164,7 @@ async function serve(fake: FakeEngine, running: Set<string>) {
 const id = (text: string) => text.padEnd(64, "0");
 
 for (const [name, fake] of Object.entries(ENGINES)) {
-  test(`engine ${name}: a version is agreed on, containers are found, starts and deaths are heard, also those missed`, async () => {
+  test(`engine ${name}: starts and deaths of containers are noticed, also missed ones`, async () => {
     const running = new Set([id("a"), id("b")]);
     const server = await serve(fake, running);
     const seen: string[] = [];
@@ -183,29 +183,25 @@ for (const [name, fake] of Object.entries(ENGINES)) {
       void followEngine(engine, [containers, { catchUp: () => void seen.push("ready") }], silentLog, stop.signal);
       await until("it is ready", () => seen.includes("ready"));
       assert.deepEqual(seen.splice(0).sort(), ["+a 10.32.0.1", "+b 10.32.0.1", "ready"]);
-      assert.deepEqual(
-        died.splice(0),
-        [id("e")],
-        "one that holds something and does not run; what is no container is left alone",
-      );
+      assert.deepEqual(died.splice(0), [id("e")], "an ident of a container that does not run; other idents stay");
 
       running.add(id("c"));
       server.say(fake.event("start", id("c")));
-      await until("the start is heard", () => seen.includes("+c 10.32.0.1"));
+      await until("the start is noticed", () => seen.includes("+c 10.32.0.1"));
       running.delete(id("a"));
       const death = fake.event("die", id("a"));
       server.say(death.slice(0, 20));
       await new Promise((resolve) => setTimeout(resolve, 20));
       server.say(death.slice(20));
-      await until("the death is heard", () => seen.includes("-a"));
+      await until("the death is noticed", () => seen.includes("-a"));
 
       seen.splice(0);
       died.splice(0);
-      // The engine goes away; meanwhile one ends, and one begins.
+      // While the engine is stopped one container ends, and another starts.
       running.delete(id("b"));
       running.add(id("d"));
       server.cut();
-      await until("it has looked again", () => seen.includes("ready"));
+      await until("it has compared again", () => seen.includes("ready"));
       assert.ok(seen.includes("-b") && seen.includes("+d 10.32.0.1"), seen.join());
       assert.deepEqual([...new Set(died)].sort(), [id("b"), id("e")]);
       const alive = await Promise.all(["b", "d"].map((each) => containers.isRunning(id(each))));
@@ -273,7 +269,7 @@ test("a start whose work fails rejects, and observers are not informed of it", a
   assert.deepEqual(informed, [id("a")]);
 });
 
-test("an engine that is too old, away, or talks rubbish is an error that says so", async () => {
+test("an engine that is too old, does not answer, or answers rubbish is an error", async () => {
   const old = await serve({ ...ENGINES["20.10"], api: "1.23" }, new Set());
   await assert.rejects(new Engine({ socketPath: old.path }).running(), /API 1\.23 is too old: 1\.24 is needed/);
   const away = new Engine({ socketPath: join(folder, "none.sock") });
@@ -290,7 +286,7 @@ test("an engine that is too old, away, or talks rubbish is an error that says so
     await assert.rejects(new Engine({ socketPath: path }).container(String(i)), { code: "WEAVE_DOCKER" });
 });
 
-test("addresses of engines", () => {
+test("addresses of engines are parsed", () => {
   assert.deepEqual(parseEngineAddress("unix:///var/run/docker.sock"), { socketPath: "/var/run/docker.sock" });
   assert.deepEqual(parseEngineAddress("tcp://10.0.0.1:2375"), { host: "10.0.0.1", port: 2375 });
   assert.deepEqual(parseEngineAddress("tcp://host"), { host: "host", port: 2375 });
@@ -304,7 +300,7 @@ test("versions are compared by their numbers", () => {
   assert.deepEqual(sorted, ["1.9", "1.24", "1.44", "1.100", "2.0"]);
 });
 
-test("a stream of JSON objects is cut right wherever it is broken, and whatever joins them", () => {
+test("a stream of JSON objects is split into the objects, in any framing and chunks", () => {
   const objects = fc.array(fc.dictionary(fc.string(), fc.jsonValue()), { maxLength: 6 });
   fc.assert(
     fc.property(
@@ -334,7 +330,7 @@ test("a stream of JSON objects is cut right wherever it is broken, and whatever 
   }, /more than/);
 });
 
-test("fields that are null or absent are taken as empty", () => {
+test("fields that are null or absent are empty", () => {
   const least = containerShape.parse({
     Id: "x",
     State: { Running: false },

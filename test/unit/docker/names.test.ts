@@ -18,7 +18,7 @@ const container = (Id: string, IPAddress: string): Container =>
     NetworkSettings: { Networks: { weave: { NetworkID: "n", IPAddress } } },
   });
 
-test("names that a user gave a container survive its restart within 30 s, at addresses that it still has", async (context) => {
+test("names registered by a user survive a restart within 30 s, at addresses that the container keeps", async (context) => {
   const names = lonelyNameserver();
   context.after(() => names.stop());
   const clock = new VirtualClock();

@@ -23,7 +23,7 @@ after(() => {
 
 let count = 0;
 
-/** Answers a request with the body {"a":1} when it has it, and closes at once when it was asked to close. */
+/** Answers a request when it has the body {"a":1}, and closes at once if the request says `Connection: close`. */
 const QUICK = `
   const { parentPort, workerData } = require("node:worker_threads");
   const server = require("node:net").createServer((socket) => {
@@ -41,7 +41,7 @@ const QUICK = `
   server.listen(workerData, () => parentPort.postMessage("ready"));
 `;
 
-/** What a fake engine does with a connection, from its first byte on; it sees bytes, and may close whenever it likes. */
+/** What a fake engine does with a connection at each chunk. It sees bytes, and may close at any time. */
 type Behaviour = (socket: Socket, seen: () => string) => void;
 
 /** An engine that behaves badly, and the proxy in front of it. */
@@ -60,7 +60,7 @@ async function behind(behaviour: (connection: number) => Behaviour, look?: Look)
       text += chunk.toString("latin1");
       behave(socket, () => text);
     });
-    // After what it still has to say.
+    // After the rest of its answer.
     socket.on("end", () => setTimeout(() => socket.end(), 100));
   });
   server.listen(engine);
@@ -99,11 +99,11 @@ async function proxyOf(engine: string, path: string, look?: Look): Promise<Engin
 const answer = (body: string, status = "200 OK", more = "") =>
   `HTTP/1.1 ${status}\r\nContent-Length: ${body.length}\r\n${more}\r\n${body}`;
 const CLOSE = "Connection: close\r\n";
-/** How many whole requests of `POST /x` with the body `{"a":1}` there are. */
+/** Number of complete requests of `POST /x` with the body `{"a":1}` in a text. */
 const requests = (text: string) => text.split('{"a":1}').length - 1;
 const post = (client: EngineClient) => client.call("POST", "/x", { a: 1 });
 
-test("an engine that answers and closes as soon as it has the body loses no answer", async () => {
+test("the answer of an engine that closes as soon as it has the body arrives", async () => {
   const engine = join(folder, "quick.sock");
   // On a thread of its own, to be as quick as an engine: between two writes of ours.
   const worker = new Worker(QUICK, { eval: true, workerData: engine });
@@ -117,11 +117,11 @@ test("an engine that answers and closes as soon as it has the body loses no answ
   assert.deepEqual(failures, []);
 });
 
-test("an engine that answers before it has read all, and resets the connection, loses no answer", async () => {
+test("the answer of an engine that resets the connection before it has read all arrives", async () => {
   const { client } = await behind(() => (socket) => {
     socket.pause();
     socket.removeAllListeners("data");
-    // What is not read makes the kernel reset the connection.
+    // Unread bytes make the kernel reset the connection.
     socket.write(answer("no such thing", "404 Not Found", CLOSE), () => socket.destroy());
   });
   const large = Buffer.alloc(3 << 20);
@@ -132,22 +132,22 @@ test("an engine that answers before it has read all, and resets the connection, 
   assert.deepEqual(failures, []);
 });
 
-test("a body that comes in pieces, long after its head, arrives as it is", async () => {
+test("a body that arrives in chunks, long after its head, passes unchanged", async () => {
   const { path } = await behind(() => (socket, seen) => {
     if (seen().endsWith("the end")) socket.write(answer(String(seen().length - seen().indexOf("\r\n\r\n") - 4)));
   });
   const socket = connect(path);
   socket.write("POST /load HTTP/1.1\r\nHost: x\r\nContent-Length: 17\r\n\r\n");
-  for (const piece of ["0123456789", "the", " end"]) {
+  for (const chunk of ["0123456789", "the", " end"]) {
     await new Promise((resolve) => setTimeout(resolve, 20));
-    socket.write(piece);
+    socket.write(chunk);
   }
   const [text] = await once(socket, "data");
   assert.match(String(text), /200 OK[\s\S]*\r\n\r\n17$/);
   socket.destroy();
 });
 
-test("a client's connection has one to the engine, which is used again and ends with it", async () => {
+test("a client's connection has one to the engine, which ends with it", async () => {
   const { client, connections, open } = await behind(() => (socket, seen) => {
     assert.match(seen(), /Connection: keep-alive/);
     assert.doesNotMatch(seen(), /chunked/, "without a body there are no chunks");
@@ -159,9 +159,9 @@ test("a client's connection has one to the engine, which is used again and ends 
   await until("the engine's connection has ended", () => open() === 0);
 });
 
-test("an engine that has closed a connection at rest is connected to again, for calls of any kind", async () => {
+test("an idle connection that the engine has closed is replaced, for calls of any kind", async () => {
   const { client, connections } = await behind(() => (socket, seen) => {
-    // Says nothing of it, as an engine that ends.
+    // Without a notice, as an engine that ends.
     if (requests(seen()) === 1) socket.write(answer("ok"), () => setTimeout(() => socket.destroy(), 5));
   });
   for (let i = 0; i < 10; i++) {
@@ -171,7 +171,7 @@ test("an engine that has closed a connection at rest is connected to again, for 
   assert.equal(connections(), 10);
 });
 
-test("a call that an engine may have carried out is not sent twice; one that changes nothing is", async () => {
+test("a call that the engine may have carried out is repeated only if it changes nothing", async () => {
   let received = 0;
   const { client } = await behind(() => (socket, seen) => {
     const whole = seen().split("\r\n\r\n").length - 1;
@@ -194,7 +194,7 @@ test("a client that ends its side gets its answer, and the engine sees the end",
   let ends = 0;
   const { path } = await behind(() => (socket, seen) => {
     if (!seen().endsWith("\r\n\r\n")) return;
-    // As Go's server: it answers what it has been asked, and then sees that no more is asked.
+    // As Go's server: it answers the request, and then sees the end.
     socket.once("end", () => ends++);
     setTimeout(() => socket.write(answer("late")), 20);
   });
@@ -209,7 +209,7 @@ test("a client that ends its side gets its answer, and the engine sees the end",
   }
 });
 
-test("a call whose client has gone while we looked at it leaves nothing open", async () => {
+test("a call whose client disconnects while it is examined leaves nothing open", async () => {
   const { path, open } = await behind(
     () => () => {},
     async ({ request: { socket } }) => {
@@ -224,14 +224,14 @@ test("a call whose client has gone while we looked at it leaves nothing open", a
   await until("nothing is open", () => open() === 0);
 });
 
-test("an answer that breaks off does not look whole", async () => {
+test("an answer that breaks off does not look complete", async () => {
   const { client } = await behind(() => (socket) => {
     socket.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", () => socket.destroy());
   });
   await assert.rejects(client.call("GET", "/logs"));
 });
 
-test("a call that stays within HTTP, where it need not, ends the connection: the next call is looked at", async () => {
+test("a connection ends after an upgrade that stays within HTTP, so that the next call is examined", async () => {
   const { path } = await behind(() => (socket, seen) => {
     assert.match(seen(), /^Connection: Upgrade, close\r$/m);
     assert.equal(seen().match(/^connection:/gim)?.length, 1);

@@ -15,7 +15,7 @@ import { VirtualClock } from "#test/sim/virtual-time.js";
 
 const signal = new AbortController().signal;
 
-test("bodies of any shape are answered or refused, and never throw anything unforeseen", async () => {
+test("bodies of any shape are answered or rejected as invalid calls", async () => {
   const methods = [
     method("Err", createNetworkShape, () => ({})),
     method("Err", createEndpointShape, () => ({})),
@@ -48,7 +48,7 @@ test("a pool is its own id, and nothing else is a pool", () => {
     assert.throws(() => parsePool(id), WeaveError, id);
 });
 
-test("Docker's endless question for a default pool is answered with an error; people's are not", async () => {
+test("Docker's endless requests for any pool end with an error; requests of users do not", async () => {
   const clock = new VirtualClock();
   let route: string | undefined;
   const driver = new IpamDriver({
@@ -60,36 +60,36 @@ test("Docker's endless question for a default pool is answered with an error; pe
     clock,
     log: silentLog,
   });
-  const ask = (Pool = "") => driver.requestPool({ AddressSpace: "weavelocal", Pool, SubPool: "", V6: false });
+  const request = (Pool = "") => driver.requestPool({ AddressSpace: "weavelocal", Pool, SubPool: "", V6: false });
   for (let i = 0; i < 20; i++) {
-    await ask();
+    await request();
     await clock.run(1_000);
   }
-  let asked = 0;
+  let requests = 0;
   await assert.rejects(async () => {
-    for (; asked < 1_000; asked++) await ask();
+    for (; requests < 1_000; requests++) await request();
   }, /overlaps this host's routes or name servers/);
-  assert.ok(asked < 20, `${asked} questions`);
-  await ask("10.32.0.0/12");
+  assert.ok(requests < 20, `${requests} requests`);
+  await request("10.32.0.0/12");
   await clock.run(10_000);
-  await ask();
+  await request();
   route = "10.32.0.0/12";
-  await assert.rejects(ask(), /overlaps the route 10\.32\.0\.0\/12 of this host/);
+  await assert.rejects(request(), /overlaps the route 10\.32\.0\.0\/12 of this host/);
 });
 
-test("the multicast option, in the original's words", () => {
+test("the multicast option, in Weave Net's words", () => {
   const option = (value?: string) =>
     multicastOf(value === undefined ? {} : { "works.weave.multicast": value }, silentLog);
   assert.deepEqual([option(), option(""), option("true"), option("0")], [false, true, true, false]);
   assert.throws(() => option("maybe"), /^WeaveError: unrecognized value "maybe" for option works\.weave\.multicast/);
 });
 
-test("a MAC follows from the address, so that whoever has it next has the same", () => {
+test("the same address always has the same MAC", () => {
   assert.equal(macOf("10.32.0.255/12"), "0a:57:0a:20:00:ff");
   assert.equal(macOf(""), undefined);
 });
 
-test("what earlier versions have stored of an address is read, and what is stored now too", () => {
+test("stored addresses are read, also those of earlier versions", () => {
   const store = memoryStore(new Map<string, unknown>([["docker/address/10.32.0.1", 1_700_000_000_000]]));
   const book = new PluginStore(store);
   assert.deepEqual(book.addresses.all, [["10.32.0.1", { asked: 1_700_000_000_000, use: "container" }]]);
@@ -101,7 +101,7 @@ test("what earlier versions have stored of an address is read, and what is store
   );
 });
 
-test("drivers are called what their sockets are", () => {
+test("drivers have the names of their sockets", () => {
   const sockets = { pluginSocket: "/run/docker/plugins/wv.sock", meshSocket: "/srv/plugins/wv.mesh.sock" };
   assert.deepEqual(driverNames(sockets), { network: "wv", mesh: "wv.mesh" });
 });

@@ -8,7 +8,7 @@ import type { DockerOptions } from "#docker/flags.js";
 import { ApiProxy } from "#docker/proxy/proxy.js";
 import { silentLog } from "#src/log.js";
 
-test("a call that fails is logged without its query: build arguments may be secrets", async () => {
+test("a failed call is logged without its query, which may hold secrets", async () => {
   const folder = mkdtempSync(join(tmpdir(), "weave-proxy-"));
   const lines: string[] = [];
   const keep = (message: string, fields?: object) => void lines.push(`${message} ${JSON.stringify(fields)}`);

@@ -28,7 +28,7 @@ const lookups: CreateLookups = {
 const create = async (body: JsonObject, name = "web", more: Partial<CreateSettings & CreateLookups> = {}) =>
   (await rewriteCreate({ Image: "x", ...body }, name, { ...settings, ...more }, { ...lookups, ...more })).body;
 
-test("a container that is created gets the helper, a host name and name servers; what the user gave stays", async () => {
+test("a new container gets the helper, a host name and name servers beside the user's settings", async () => {
   assert.deepEqual(await create({ Cmd: ["run"], Env: ["A=1"], HostConfig: { Memory: 5 } }), {
     Image: "x",
     Env: ["A=1"],
@@ -54,7 +54,7 @@ test("a container that is created gets the helper, a host name and name servers;
   assert.deepEqual((unnamed!.HostConfig as JsonObject).DnsSearch, ["weave.local."]);
 });
 
-test("a host name in a sub-domain of ours: short names are searched there first, then in our domain", async () => {
+test("short names are searched in the container's sub-domain first, then in our domain", async () => {
   const search = async (body: JsonObject) => ((await create(body))!.HostConfig as JsonObject).DnsSearch;
   const both = ["sub1.weave.local.", "weave.local."];
   assert.deepEqual(await search({ Hostname: "foo.sub1.weave.local" }), both);
@@ -64,7 +64,7 @@ test("a host name in a sub-domain of ours: short names are searched there first,
     assert.deepEqual(await search({ Hostname }), ["weave.local."], Hostname);
 });
 
-test("entrypoints and commands, by Docker's own rules", async () => {
+test("entrypoints and commands follow Docker's rules", async () => {
   const cases: [JsonObject, string[], string[]][] = [
     [{}, ["/.weave/w", "/entry"], ["image", "command"]],
     [{ Cmd: ["x"] }, ["/.weave/w", "/entry"], ["x"]],
@@ -82,7 +82,7 @@ test("entrypoints and commands, by Docker's own rules", async () => {
   }
 });
 
-test("what the container has of its own at the helper's place stays there", async () => {
+test("the helper avoids the paths of the container's own mounts and volumes", async () => {
   const image = async () => ({ Config: { Entrypoint: [], Cmd: ["x"], Volumes: { "/.weave": {} } } });
   const cases: [JsonObject, string][] = [
     [{}, "/.weave1"],
@@ -99,7 +99,7 @@ test("what the container has of its own at the helper's place stays there", asyn
   }
 });
 
-test("an image that was made of a container of ours runs, on our network or not; so does a copy of one", async () => {
+test("an image or a copy of a container of ours runs, on our network or not", async () => {
   const image = async () => ({ Config: { Entrypoint: ["/w/w", "/entry"], Cmd: ["c"], Volumes: {} } });
   assert.deepEqual((await create({}, "web", { image }))?.Entrypoint, ["/.weave/w", "/entry"]);
   const alone = await create({ HostConfig: { NetworkMode: "host" } }, "web", { image });
@@ -108,7 +108,7 @@ test("an image that was made of a container of ours runs, on our network or not;
   assert.deepEqual((copy!.HostConfig as JsonObject).Binds, ["/a:/b", "/var/lib/weave/w:/.weave:ro"]);
 });
 
-test("an image of a container of ours has the container's own entrypoint, unless the user gives another", () => {
+test("a commit of a container of ours has the container's own entrypoint, or the user's", () => {
   const container = (Entrypoint: string[], Binds = ["/var/lib/weave/w:/.weave:ro"]) => ({
     Config: { Entrypoint, Cmd: ["c"] },
     HostConfig: { Binds },
@@ -122,7 +122,7 @@ test("an image of a container of ours has the container's own entrypoint, unless
   assert.equal(rewriteCommit({}, container(["/w/w", "x"], ["/own:/elsewhere"])), undefined, "a program of its own");
 });
 
-test("warnings: name servers that come first, WEAVE_CIDR where it has no effect, an internal network", async () => {
+test("warnings: other name servers first, WEAVE_CIDR without effect, an internal network", async () => {
   const warnings = async (body: JsonObject) =>
     (await rewriteCreate({ Image: "x", ...body }, "web", settings, lookups)).warnings;
   assert.deepEqual(await warnings({}), []);
@@ -140,7 +140,7 @@ test("warnings: name servers that come first, WEAVE_CIDR where it has no effect,
   assert.match(String(await warnings({ HostConfig: { NetworkMode: "closed" } })), /do not resolve on closed/);
 });
 
-test("in a user namespace the host name holds the domain, which cannot be set there", async () => {
+test("in a user namespace the host name contains the domain, which cannot be set there", async () => {
   const userNamespaces = async () => true;
   const mapped = await create({}, "web", { userNamespaces });
   assert.deepEqual([mapped?.Hostname, mapped?.Domainname], ["web.weave.local", undefined]);
@@ -148,7 +148,7 @@ test("in a user namespace the host name holds the domain, which cannot be set th
   assert.deepEqual([host?.Hostname, host?.Domainname], ["web", "weave.local"]);
 });
 
-test("what is left alone: other networks, WEAVE_CIDR=none, no default, nothing to run, an image that is not there", async () => {
+test("unchanged: other networks, WEAVE_CIDR=none, no default, nothing to run, a missing image", async () => {
   for (const mode of ["host", "container:x", "mine"])
     assert.equal(await create({ HostConfig: { NetworkMode: mode } }), undefined, mode);
   for (const mode of ["", "default", "bridge", "none"])
@@ -166,7 +166,7 @@ test("what is left alone: other networks, WEAVE_CIDR=none, no default, nothing t
   });
 });
 
-test("WEAVE_CIDR", () => {
+test("WEAVE_CIDR is parsed", () => {
   const wanted = (value: string) => wantedAddresses([`WEAVE_CIDR=${value}`], true);
   assert.deepEqual(wantedAddresses([], true), [{ kind: "net", subnet: "" }]);
   assert.equal(wantedAddresses(["X=1"], false), undefined);
@@ -179,7 +179,7 @@ test("WEAVE_CIDR", () => {
   assert.throws(() => wanted("nonsense"), { code: "WEAVE_ADDRESS_INVALID" });
 });
 
-test("host names by Go's patterns", () => {
+test("host names follow Go's patterns", () => {
   const name = (hostnameMatch: string, hostnameReplacement: string, from: string) =>
     parseHostname({ hostnameMatch, hostnameReplacement })(from);
   assert.equal(name("(.*)", "$1", "web"), "web");
@@ -188,7 +188,7 @@ test("host names by Go's patterns", () => {
   assert.throws(() => name("(", "", ""), SyntaxError);
 });
 
-test("where the proxy listens", () => {
+test("the proxy's addresses are parsed", () => {
   assert.deepEqual(parseListen("/var/run/x.sock"), { path: "/var/run/x.sock" });
   assert.deepEqual(parseListen("tcp://:12375"), { host: "0.0.0.0", port: 12375 });
   assert.deepEqual(parseListen("10.0.0.1:1"), { host: "10.0.0.1", port: 1 });
@@ -196,7 +196,7 @@ test("where the proxy listens", () => {
     assert.throws(() => parseListen(text), Error, text);
 });
 
-test("numbers come out of a changed body as they went in, however large", () => {
+test("numbers of any size keep their digits in a changed body", () => {
   const text =
     '{"a":9007199254740993,"b":[-1,0.10,1e400,12345678901234567890],"c":"12345678901234567890","d":{"e":1.5}}';
   assert.equal(stringifyExact(parseExact(text)), text);
@@ -225,7 +225,7 @@ test("no string is taken for a number, also one like the parser's own mark", () 
   );
 });
 
-test("a container's full name is one with a domain; whose entrypoint is the helper was created through the proxy", () => {
+test("a full name has a domain; a container of the proxy begins with the helper", () => {
   const config = (Hostname: string, Domainname = "", Entrypoint: string | string[] = []) => ({
     Config: { Hostname, Domainname, Entrypoint, Cmd: [], Env: [] },
     HostConfig: { Binds: ["/var/lib/weave/w:/.weave:ro"], ExtraHosts: [], RestartPolicy: { Name: "" } },
@@ -239,7 +239,7 @@ test("a container's full name is one with a domain; whose entrypoint is the help
   assert.ok(!isWrapped(config("")));
 });
 
-test("only what Docker should have started, and could not for want of a network, is started", () => {
+test("only containers that Docker failed to start without the plugin are started", () => {
   const container = (Running: boolean, policy: string, why: string) => ({
     State: { Running, Pid: 0, StartedAt: "", Error: why },
     HostConfig: { NetworkMode: "weave", Binds: [], ExtraHosts: [], RestartPolicy: { Name: policy } },

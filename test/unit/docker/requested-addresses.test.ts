@@ -5,7 +5,7 @@ import { addressText, parseAddress } from "#ipam/ring/subnet.js";
 import { silentLog } from "#src/log.js";
 import { VirtualClock } from "#test/sim/virtual-time.js";
 
-test("an address asked for by name is avoided at once, before its container is listed, and for as long as it is", async () => {
+test("a requested address is avoided before its container is listed, and as long as it is", async () => {
   const clock = new VirtualClock();
   let listed: string[] = [];
   let avoided: string[] = [];
@@ -29,7 +29,7 @@ test("an address asked for by name is avoided at once, before its container is l
   };
   requested.requested(parseAddress("10.36.0.1"));
   assert.deepEqual(avoided, ["10.36.0.1"]);
-  // A list that was begun before the container was made does not have it.
+  // A list from before the container does not contain it.
   await listAfter(0);
   assert.deepEqual(avoided, ["10.36.0.1"]);
   listed = ["10.36.0.1"];

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { installHelper } from "#docker/wait/helper.js";
 import { freeSocketPath } from "#src/linux/unix-socket.js";
 
-test("what containers and Docker's users need is open to them, though the router's files are its owner's alone", async () => {
+test("the helper and sockets are open to all users, also under a strict umask", async () => {
   const folder = mkdtempSync(join(tmpdir(), "weave-rights-"));
   const before = process.umask(0o077);
   try {

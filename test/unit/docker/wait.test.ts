@@ -8,7 +8,7 @@ import { installHelper } from "#docker/wait/helper.js";
 import { PROGRAMS } from "#docker/wait/programs.js";
 import { hostTestsImpossible, programMissing } from "#test/lab/lab.js";
 
-/** How a program of another architecture is run on this one. */
+/** Emulators for programs of other architectures. */
 const EMULATORS: Readonly<Record<string, string>> = {
   x64: "qemu-x86_64-static",
   arm64: "qemu-aarch64-static",
@@ -33,7 +33,7 @@ after(() => {
 
 const link = (...args: string[]) => spawnSync("ip", ["-n", NETNS, "link", "set", "ethwe", ...args]);
 
-test("the helper can be run by all, whatever the router's umask is, also where an earlier one was not", () => {
+test("all users can run the helper, also under a strict umask, and after a wrong mode", () => {
   const umask = process.umask(0o077);
   try {
     const installed = installHelper(join(folder, "state", "w"))!;
@@ -47,7 +47,7 @@ test("the helper can be run by all, whatever the router's umask is, also where a
   }
 });
 
-/** What the helper must do, whatever it was built by. */
+/** Checks a build of the helper. */
 async function check(command: readonly string[]): Promise<void> {
   const inside = ["netns", "exec", NETNS, ...command];
   const run = (...args: string[]) => spawnSync("ip", [...inside, ...args], { encoding: "utf8", timeout: 20_000 });
