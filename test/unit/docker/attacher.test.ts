@@ -19,9 +19,9 @@ const container = containerShape.parse({
 });
 const foreign = { ...container, HostConfig: { ...container.HostConfig, Binds: [] } };
 
-function attacherWith(attach: ContainerAttachments["attach"], ipam: object | undefined = {}): Attacher {
+function attacherWith(attach: ContainerAttachments["attach"], ipam: object | null = {}): Attacher {
   return new Attacher(
-    { attachments: { attach }, ipam, log: silentLog },
+    { attachments: { attach }, ipam: ipam ?? undefined, log: silentLog },
     { rewriteHosts: false, multicastRoute: false },
   );
 }
@@ -128,7 +128,7 @@ test("an attachment that completes after an abort counts for the same run", asyn
 });
 
 test("without address allocation a container needs to name its addresses", async () => {
-  const attacher = attacherWith(async ({ wanted }) => wanted.map(() => "10.2.1.1/24"), undefined);
+  const attacher = attacherWith(async ({ wanted }) => wanted.map(() => "10.2.1.1/24"), null);
   await assert.rejects(attacher.attach(container, new AbortController().signal), /a container needs WEAVE_CIDR/);
   const named = { ...container, Config: { ...container.Config, Env: ["WEAVE_CIDR=10.2.1.1/24"] } };
   await attacher.attach(named, new AbortController().signal);
