@@ -6,7 +6,7 @@ import { readOptions, routerOptions } from "#router/options.js";
 const optionsOf = (...args: string[]) => {
   const { options } = parseLaunch(args, { WEAVE_DOCKER_API: "unix:///var/run/docker.sock" });
   const read = readOptions(JSON.stringify(options));
-  assert.deepEqual(read, routerOptions(options), "what the launch file says is what the command has checked");
+  assert.deepEqual(read, routerOptions(options), "the launch file holds what the command has checked");
   return read;
 };
 

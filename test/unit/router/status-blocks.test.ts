@@ -82,7 +82,7 @@ const dns: DnsReport = {
   Queries: {},
 };
 
-test("weaveDNS's paragraph and list count and name what exists, and say which peers are unreachable", () => {
+test("weaveDNS's paragraph and list list the names that exist, and mark unreachable peers", () => {
   assert.equal(
     dnsStatusBlock(dns),
     "        Service: dns\n         Domain: weave.local.\n       Upstream: 8.8.8.8, 9.9.9.9\n            TTL: 1\n        Entries: 2\n",

@@ -17,13 +17,13 @@ async function make() {
   const { requests, leases } = network.start(host);
   requests.found("app", parseLease(`${ADDRESS}/24`), true);
   let namespaces: () => Promise<AttachedNetns[]> = async () => [];
-  const outliving = new LingeringAddresses({ requests, leases, namespaces: () => namespaces(), log: silentLog });
+  const lingering = new LingeringAddresses({ requests, leases, namespaces: () => namespaces(), log: silentLog });
   const turns = async () => {
     for (let i = 0; i < 20; i++) await Promise.resolve();
   };
   return {
     network,
-    outliving,
+    lingering,
     isHeld: () => leases.holderOf(parseAddress(ADDRESS)) !== undefined,
     isAlive: () => leases.get("app")?.died === undefined,
     holds: async (look: () => Promise<AttachedNetns[]>) => {
@@ -35,18 +35,18 @@ async function make() {
 }
 
 test("an address that a namespace still has is held until it has it no more, and then for the grace", async () => {
-  const { network, outliving, isHeld, isAlive, holds, turns } = await make();
+  const { network, lingering, isHeld, isAlive, holds, turns } = await make();
   await holds(async () => [sidecar]);
-  outliving.ended("app");
+  lingering.ended("app");
   await turns();
   await network.run(120_000);
   assert.ok(isHeld() && isAlive());
   // Docker says it again each time that it comes up.
-  outliving.ended("app");
+  lingering.ended("app");
   await turns();
   assert.ok(isAlive());
   await holds(async () => [{ ...sidecar, addresses: [] }]);
-  await outliving.look();
+  await lingering.look();
   await network.run(25_000);
   assert.ok(isHeld() && !isAlive());
   await network.run(6_000);
@@ -54,7 +54,7 @@ test("an address that a namespace still has is held until it has it no more, and
 });
 
 test("an address that no namespace has is free after the grace; nothing is while the host cannot be looked at", async () => {
-  const { network, outliving, isHeld, holds, turns } = await make();
+  const { network, lingering, isHeld, holds, turns } = await make();
   let fail: (error: Error) => void = () => {};
   await holds(
     () =>
@@ -62,28 +62,28 @@ test("an address that no namespace has is free after the grace; nothing is while
         fail = reject;
       }),
   );
-  outliving.ended("app");
+  lingering.ended("app");
   await network.run(120_000);
-  assert.ok(isHeld(), "nobody has looked yet");
+  assert.ok(isHeld(), "the host has not been checked yet");
   fail(new Error("no ip"));
   await turns();
   await network.run(120_000);
   assert.ok(isHeld(), "it could not be looked at");
-  outliving.stop();
+  lingering.stop();
 });
 
 test("a container that is started meanwhile lives; its old namespace is named once", async () => {
-  const { network, outliving, isHeld, isAlive, holds, turns } = await make();
+  const { network, lingering, isHeld, isAlive, holds, turns } = await make();
   await holds(async () => [sidecar]);
-  outliving.ended("app");
+  lingering.ended("app");
   await turns();
-  outliving.started("app");
+  lingering.started("app");
   await holds(async () => []);
-  await outliving.look();
+  await lingering.look();
   assert.ok(isAlive(), "it runs: what other namespaces have says nothing");
-  assert.deepEqual(outliving.takeLeft("app"), NETNS);
-  assert.equal(outliving.takeLeft("app"), undefined);
-  outliving.ended("app");
+  assert.deepEqual(lingering.takeLeft("app"), NETNS);
+  assert.equal(lingering.takeLeft("app"), undefined);
+  lingering.ended("app");
   await turns();
   await network.run(31_000);
   assert.ok(!isHeld());

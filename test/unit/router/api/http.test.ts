@@ -115,7 +115,7 @@ test("the API: 404, 405, forms in query and body, its own errors, 503 while star
   assert.equal((await ask(path, "POST", "/echo/x", Buffer.alloc(300_000, 97))).status, 413);
 });
 
-test("over TCP everybody reads, who shows the token changes, and a name that is not the server's is refused", () => {
+test("over TCP any client reads, one with the token changes, and a name that is not the server's is refused", () => {
   const token = makeToken(folder);
   const file = join(folder, "control.token");
   assert.equal(statSync(file).mode & 0o777, 0o600);
@@ -163,7 +163,7 @@ test("over TCP everybody reads, who shows the token changes, and a name that is 
   assert.equal(insecure({ host: "evil.example" }, true)?.status, 421);
 });
 
-test("what changes something is refused before its body is read: every method but GET, and a GET that says so", async () => {
+test("a change is refused before its body is read: every method but GET, and a GET whose route changes something", async () => {
   let calls = 0;
   const handle = () => {
     calls++;

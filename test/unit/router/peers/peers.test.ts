@@ -4,7 +4,7 @@ import { connectionSamples } from "#router/peers/metrics.js";
 import type { RouterReport } from "#router/peers/report.js";
 import { connectionLines, peerLines, routerStatusBlock } from "#router/peers/status.js";
 
-test("metrics tell connections apart by the carrier in use, and have both values of encryption for every state", () => {
+test("metrics count connections by the carrier in use, and have both values of encryption for every state", () => {
   const connection = (name: string | undefined, encrypted: boolean) => ({
     state: name === undefined ? "pending" : "established",
     encrypted,
