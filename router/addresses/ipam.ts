@@ -83,7 +83,7 @@ export class Ipam implements ContainerLifecycle {
       for (const cidr of addresses) {
         const address = addressOfCidr(cidr);
         const holder = requests.holderOf(parseLease(cidr).address);
-        // Several containers may share a namespace, of which it is known by one alone; the holder may have ended, too.
+        // Several containers may share a namespace, which has the id of only one of them; the holder may have ended, too.
         const shared = holder !== undefined && holder !== ident && isContainerId(holder) && !found.has(address);
         if (shared) this.#lingering.found(holder, netns);
         else note(ident, cidr, true);
@@ -117,7 +117,7 @@ export class Ipam implements ContainerLifecycle {
     return this.#lingering.look();
   }
 
-  /** The router ends; what is held stays held. */
+  /** The router ends; leases are kept. */
   stop(): void {
     this.#lingering.stop();
     this.allocator.stop();

@@ -103,7 +103,7 @@ export class LingeringAddresses {
       return;
     }
     if (this.#stopped) return;
-    // What has run and ended again meanwhile is not judged by what was seen before.
+    // A container that has run and ended again meanwhile is judged at the next look.
     for (const ident of this.#judged) if (!this.#ended.has(ident)) this.#judge(ident, namespaces);
   }
 

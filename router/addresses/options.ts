@@ -18,7 +18,7 @@ export interface IpamOptions {
 }
 
 /**
- * Reads the IPAM flags of `weave launch`, which are valid one by one; undefined when IPAM is off (`--ipalloc-range ""`).
+ * Parses the IPAM flags of `weave launch`, each of which is valid by itself; undefined when IPAM is off (`--ipalloc-range ""`).
  *
  * @throws WEAVE_FLAG_INVALID when they contradict one another, in Weave Net's words
  */

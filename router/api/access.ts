@@ -16,7 +16,7 @@ export const fullAccess: Access = () => undefined;
 /**
  * For TCP, where every local user and every container in the host's network connects.
  *
- * @param options.address `host:port` as the user gave it: its host may be a name, which callers may then use
+ * @param options.address `host:port` as the user typed it: its host may be a name, which clients may then use
  * @param options.token the token of clients that may change something; undefined: any client may
  * @param options.run folder of the router's sockets, for messages
  */

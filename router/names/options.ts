@@ -18,7 +18,7 @@ export const DNS_PORT = 53;
 export const MAX_FALLBACK_MS = 60_000;
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000 };
 
-/** Reads the DNS flags of `weave launch`, which are valid one by one; undefined with `--no-dns`. */
+/** Parses the DNS flags of `weave launch`, each of which is valid by itself; undefined with `--no-dns`. */
 export function parseDnsOptions(flags: {
   readonly dns: boolean;
   readonly dnsDomain: string;

@@ -47,7 +47,7 @@ async function connect(mesh: Mesh, ourPort: number, peers: readonly string[], re
   return problems;
 }
 
-/** @returns those that are no targets */
+/** @returns a line for each peer that is no target */
 function forget(mesh: Mesh, peers: readonly string[]): string[] {
   const targets = new Set(mesh.status().targets.map(({ text }) => text));
   mesh.forget(peers);
