@@ -10,7 +10,7 @@ import type { Random } from "#src/random.js";
  * A carrier: one way by which frames travel to a neighbour. `sleeve` sends records in UDP datagrams, `stream` over the
  * connection itself. The two ends agree on an ordered list of carriers (mesh/overlay.ts). At each end a selector
  * (selector.ts) chooses the carrier to send by; records are received by all. Each carrier has a folder, and a line in
- * router/carrier-list.ts.
+ * router/frames/carrier-list.ts.
  *
  * Records are sealed above the carriers (keys.ts): a carrier that moves records adds no encryption.
  *

@@ -3,7 +3,7 @@ import { diffieHellman, hkdf, type KeyPair, keyPair } from "#mesh/noise.js";
 import { WeaveError } from "#src/errors.js";
 import type { Random } from "#src/random.js";
 
-/** As WireGuard's REKEY_AFTER_TIME. The datapath refuses a key after 180 s (session.ts). */
+/** As WireGuard's REKEY_AFTER_TIME. The datapath refuses a key after 180 s (datapath/session-keys.ts). */
 export const REKEY_MS = 120_000;
 
 /**

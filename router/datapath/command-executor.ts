@@ -82,9 +82,9 @@ export class CommandExecutor {
     const { transmitter } = this.#deps;
     switch (command.do) {
       case "key":
-        return session.setKey(command.direction, command.epoch, command.key, command.salt, now);
+        return session.keys.setKey(command.direction, command.epoch, command.key, command.salt, now);
       case "remote":
-        session.remote = command.remoteSession;
+        session.keys.remote = command.remoteSession;
         return;
       case "next-hop":
         session.nextHop = command.nextHop.kind;
@@ -118,7 +118,7 @@ export class CommandExecutor {
   }
 
   #close(session: Session): void {
-    session.close();
+    session.keys.close();
     this.#deps.closeSender(session.sender);
   }
 

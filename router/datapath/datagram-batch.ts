@@ -71,14 +71,14 @@ export class DatagramBatch {
   add(session: Session, start: number, length: number, counter: number): void {
     const { fragments, fragmentBytes } = this;
     const { view } = this.#headers;
-    const { laneEpoch } = session;
+    const { laneEpoch } = session.keys;
     if (this.#datagrams === 0) this.#fragmentBytes = fragmentBytes;
     this.#session = session;
     for (let index = 0; index < fragments; index++) {
       if (!this.#fits(1)) this.send();
       const slot = this.#datagrams * HEADER_SLOT;
       view.setUint32(slot, DATAGRAM_TYPE | (index << 8) | (fragments << 16) | (laneEpoch << 24), true);
-      view.setUint32(slot + 4, session.remote, true);
+      view.setUint32(slot + 4, session.keys.remote, true);
       view.setUint32(slot + 8, counter >>> 0, true);
       const done = index * fragmentBytes;
       this.#parts.push(this.#headers, slot, DATAGRAM_HEADER);

@@ -1,5 +1,5 @@
 import type { NextHop } from "#router/datapath/next-hop.js";
-import type { Arrivals } from "#router/datapath/session.js";
+import type { Arrivals } from "#router/datapath/session-keys.js";
 import type { TapOffloads } from "#src/linux/native/tap.js";
 import type { UdpOffloads } from "#src/linux/native/udp.js";
 import type { Endpoint } from "#src/net/endpoint.js";

@@ -263,10 +263,10 @@ export class Receiver {
     const { memory, offset, length, laneEpoch, fragments, datagramBytes } = this.#record;
     const { tally } = this.#deps;
     const result =
-      length < RECORD_OVERHEAD ? "record-malformed" : session.open(memory, offset, length, laneEpoch, fragments);
+      length < RECORD_OVERHEAD ? "record-malformed" : session.keys.open(memory, offset, length, laneEpoch, fragments);
     if (result !== "ok") return tally.drop(result);
     tally.counters.recordsReceived++;
-    if (datagramBytes > 0 && session.newest && session.address?.id !== this.#sourceId) this.#follow(session);
+    if (datagramBytes > 0 && session.keys.newest && session.address?.id !== this.#sourceId) this.#follow(session);
     this.#deps.switch.received(session, memory, offset, length, datagramBytes);
   }
 

@@ -169,7 +169,7 @@ export class Switch {
 
   /** Answers a ping here: a busy event loop must not look like a path that fails. */
   #answer(session: Session, message: Uint8Array, datagramBytes: number): boolean {
-    const ping = session.remote === 0 ? undefined : decodePathMessage(message);
+    const ping = session.keys.remote === 0 ? undefined : decodePathMessage(message);
     if (ping?.type !== "ping") return false;
     const pong = encodePathMessage({ type: "pong", id: ping.id, datagramBytes });
     this.#transmitter.control(session, pong, 0);

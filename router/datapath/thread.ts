@@ -201,7 +201,10 @@ export class DatapathThread {
     this.#dropped = dropped;
     if (own > 0) this.#tally.drop("receive-queue-full", own);
     let any = false;
-    for (const { local, arrivals } of this.#switch.sessions.values()) {
+    for (const {
+      local,
+      keys: { arrivals },
+    } of this.#switch.sessions.values()) {
       if (arrivals.accepted < MIN_ARRIVALS) continue;
       any = true;
       if (own === 0) this.#events.emit({ event: "arrivals", session: local, ...arrivals });

@@ -19,7 +19,8 @@ import {
   RECORD_OVERHEAD,
   writeMac,
 } from "#router/datapath/record.js";
-import { FLOOR_DATAGRAM, SEAL_REFUSED, type Session } from "#router/datapath/session.js";
+import { FLOOR_DATAGRAM, type Session } from "#router/datapath/session.js";
+import { SEAL_REFUSED } from "#router/datapath/session-keys.js";
 import {
   DESCRIPTOR_BYTES,
   type Descriptor,
@@ -188,7 +189,7 @@ export class Transmitter {
   }
 
   #sealable(session: Session): boolean {
-    if (session.canSeal(this.#now)) return true;
+    if (session.keys.canSeal(this.#now)) return true;
     this.#tally.drop("key-missing");
     return false;
   }
@@ -259,12 +260,12 @@ export class Transmitter {
     // Until it is sealed its place in the arena is free for the next one.
     this.#end = start;
     const batch = this.#batch;
-    const shortest = session.sealableLength(length);
+    const shortest = session.keys.sealableLength(length);
     batch.plan(session, shortest, largest);
     const { fragments } = batch;
     if (fragments > MAX_FRAGMENTS) return this.#tally.drop("datagram-too-big");
     const even = fragments * batch.fragmentBytes;
-    const padded = even - shortest <= MAX_PADDING && even <= MAX_RECORD && session.sealableLength(even) === even;
+    const padded = even - shortest <= MAX_PADDING && even <= MAX_RECORD && session.keys.sealableLength(even) === even;
     const sealed = padded ? even : shortest;
     const counter = this.#seal(session, start, length, sealed, fragments);
     if (counter === SEAL_REFUSED) return;
@@ -285,7 +286,7 @@ export class Transmitter {
       // A relayed record may have some padding already.
       view.setUint16(start + AT_PADDING, view.getUint16(start + AT_PADDING, true) + sealed - length, true);
     }
-    const counter = session.seal(this.#memory, start, sealed, fragments);
+    const counter = session.keys.seal(this.#memory, start, sealed, fragments);
     if (counter === SEAL_REFUSED) this.#tally.drop("seal-refused");
     return counter;
   }
@@ -293,11 +294,11 @@ export class Transmitter {
   #handOver(session: Session, start: number, length: number): void {
     // What waits in the arena keeps its place: this record leaves at once.
     this.#end = start;
-    const sealed = session.sealableLength(length);
+    const sealed = session.keys.sealableLength(length);
     if (this.#seal(session, start, length, sealed, 1) === SEAL_REFUSED) return;
     session.handedOver += sealed;
     const bytes = new Uint8Array(1 + sealed);
-    bytes[0] = session.laneEpoch;
+    bytes[0] = session.keys.laneEpoch;
     bytes.set(this.#memory.u8.subarray(start, start + sealed), 1);
     this.#events.record(session, bytes);
     this.#tally.counters.recordsSent++;

@@ -1,12 +1,12 @@
 import { availableParallelism } from "node:os";
 import type { Mesh } from "#mesh/mesh.js";
 import type { PeerName } from "#mesh/peer.js";
-import { CARRIERS } from "#router/carrier-list.js";
 import { Carriers } from "#router/carriers/carriers.js";
 import { Datapath, threadsFor } from "#router/datapath/datapath.js";
 import { allowedOffloads } from "#router/datapath/offloads.js";
 import type { OffloadName } from "#router/datapath/protocol.js";
 import { AT_LANE } from "#router/datapath/record.js";
+import { CARRIERS } from "#router/frames/carrier-list.js";
 import { handleDatapathEvent, nextHopTo } from "#router/frames/frame-events.js";
 import { frameRouteTable } from "#router/frames/frame-routes.js";
 import type { StartContext } from "#router/start-context.js";

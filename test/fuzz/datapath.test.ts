@@ -64,7 +64,7 @@ test("a ping is answered where it arrives, with the size that came, while other 
     assert.deepEqual(controls(a), [{ type: "pong", id: 7, datagramBytes, before: undefined, answered: false }]);
   }
   // A ping for a session whose remote number is unknown yet is left to the event loop.
-  b.switch.sessions.get(2)!.remote = 0;
+  b.switch.sessions.get(2)!.keys.remote = 0;
   b.events.length = 0;
   a.transmitter.control(a.switch.sessions.get(1)!, encodePathMessage({ type: "ping", id: 8, datagramBytes: 60 }), 0);
   b.pump();
@@ -154,8 +154,8 @@ test("keys that change in the middle of a flow lose nothing, two hundred times",
     const sent: Uint8Array[] = [];
     for (let i = 0; i < 30; i++) {
       // The other end can open before this one seals; what is under way then is sealed with the key before.
-      if (i === 10) opening.setKey("open", epoch, key(epoch), new Uint8Array(4), 0);
-      if (i === 20) sealing.setKey("seal", epoch, key(epoch), new Uint8Array(4), 0);
+      if (i === 10) opening.keys.setKey("open", epoch, key(epoch), new Uint8Array(4), 0);
+      if (i === 20) sealing.keys.setKey("seal", epoch, key(epoch), new Uint8Array(4), 0);
       const frame = randomFrame(random, 1, 14 + random.below(3_000));
       sent.push(frame);
       memory.u8.set(frame);

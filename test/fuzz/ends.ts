@@ -73,11 +73,11 @@ export class End {
   join(other: End, self: number, peer: number, datagramBytes: number): void {
     const { sender } = this;
     const session = new Session({ local: self, peer, encrypted: true, lane: 0, openssl: true, sender });
-    session.remote = peer;
+    session.keys.remote = peer;
     session.address = endpoint("127.0.0.1", other.port);
     session.datagramBytes = datagramBytes;
-    session.setKey("seal", 0, new Uint8Array(32).fill(self), new Uint8Array(4), 0);
-    session.setKey("open", 0, new Uint8Array(32).fill(peer), new Uint8Array(4), 0);
+    session.keys.setKey("seal", 0, new Uint8Array(32).fill(self), new Uint8Array(4), 0);
+    session.keys.setKey("open", 0, new Uint8Array(32).fill(peer), new Uint8Array(4), 0);
     this.switch.sessions.set(self, session);
     this.switch.routes = { unicast: new Map([[peer, self]]), flood: new Map([[self, [self]]]) };
   }

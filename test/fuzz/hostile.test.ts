@@ -129,14 +129,14 @@ test(`${RUNS} records of a peer that has the keys and means harm break nothing`,
       (batch.length + 1) * fragments <= 64
     ) {
       hostileRecord(record, length, random);
-      const counter = session.seal(record, 0, length, fragments);
+      const counter = session.keys.seal(record, 0, length, fragments);
       const fragment = Math.ceil(length / fragments);
       const bytes = new Uint8Array(length + fragments * DATAGRAM_HEADER);
       const view = new DataView(bytes.buffer);
       for (let i = 0; i < fragments; i++) {
         const at = i * (fragment + DATAGRAM_HEADER);
-        bytes.set([DATAGRAM_TYPE, i, fragments, session.laneEpoch], at);
-        view.setUint32(at + 4, session.remote, true);
+        bytes.set([DATAGRAM_TYPE, i, fragments, session.keys.laneEpoch], at);
+        view.setUint32(at + 4, session.keys.remote, true);
         view.setUint32(at + 8, counter, true);
         bytes.set(record.u8.subarray(i * fragment, Math.min(length, (i + 1) * fragment)), at + DATAGRAM_HEADER);
       }

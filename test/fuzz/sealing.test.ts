@@ -91,12 +91,12 @@ class Ends {
       new Session({ local: 5, peer: 2, encrypted: true, lane, openssl, sender: this.wire });
     this.to = make(sealing);
     this.#at = make(opening);
-    this.to.remote = 5;
+    this.to.keys.remote = 5;
     this.to.address = endpoint("127.0.0.1", 1);
     this.to.handOverBytes = HAND_OVER_BYTES;
     const key = new Uint8Array(32).fill(1 + lane);
-    this.to.setKey("seal", 0, key, new Uint8Array(4), 0);
-    this.#at.setKey("open", 0, key, new Uint8Array(4), 0);
+    this.to.keys.setKey("seal", 0, key, new Uint8Array(4), 0);
+    this.#at.keys.setKey("open", 0, key, new Uint8Array(4), 0);
   }
 
   /** All records that have left since the last call, opened. What they were made of is not on the wire. */
@@ -126,7 +126,7 @@ class Ends {
     assert.equal(record.includes(sample), false, `${record.length} bytes left in clear`);
     const memory = this.#memory;
     memory.u8.set(record);
-    const result = this.#at.open(memory, 0, record.length, laneEpoch, count);
+    const result = this.#at.keys.open(memory, 0, record.length, laneEpoch, count);
     assert.equal(result, "ok", `a record of ${record.length} bytes`);
     const padding = memory.view.getUint16(AT_PADDING, true);
     const end = record.length - RECORD_OVERHEAD + AT_BODY - padding;
@@ -335,7 +335,7 @@ test("a cipher that fails lets nothing out, and its key seals nothing more; the 
     assert.deepEqual(broken.drops, [["seal-refused", 1]]);
     assert.equal(tally.counters.recordsSent + tally.counters.datagramsSent, 0);
     // Also what had been taken in before: the bundle is closed with the key gone.
-    assert.equal(broken.to.canSeal(0), false);
+    assert.equal(broken.to.keys.canSeal(0), false);
     transmitter.frame(broken.to, 2, source, 0, 400);
     assert.deepEqual(broken.received(source.u8.subarray(0, 400)), []);
     assert.equal(tally.drops["key-missing"], 1);
@@ -343,7 +343,7 @@ test("a cipher that fails lets nothing out, and its key seals nothing more; the 
     for (const at of [0, 1_000]) transmitter.frame(sound.to, 2, source, at, 400);
     transmitter.flush();
     assert.equal(sound.received(source.u8.subarray(0, 400)).length, 1);
-    broken.to.setKey("seal", 0, new Uint8Array(32).fill(1), new Uint8Array(4), 0);
+    broken.to.keys.setKey("seal", 0, new Uint8Array(32).fill(1), new Uint8Array(4), 0);
     broken.frame(400, 0);
   }
 });

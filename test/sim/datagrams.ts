@@ -1,8 +1,8 @@
-import { CARRIERS } from "#router/carrier-list.js";
 import { Carriers } from "#router/carriers/carriers.js";
 import { SMALL_PING } from "#router/carriers/sleeve/path.js";
 import { decodePathMessage, encodePathMessage } from "#router/datapath/control.js";
 import type { Command } from "#router/datapath/protocol.js";
+import { CARRIERS } from "#router/frames/carrier-list.js";
 import { silentLog } from "#src/log.js";
 import { type Network, type SimulatedPeer, simulatedHost } from "./network.js";
 

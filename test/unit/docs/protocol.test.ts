@@ -182,8 +182,8 @@ test("the worked datagram is what a session seals", () => {
     openssl: false,
     sender: undefined as never,
   });
-  session.remote = 7;
-  session.setKey("seal", 2, KEY, SALT, 0);
+  session.keys.remote = 7;
+  session.keys.setKey("seal", 2, KEY, SALT, 0);
   const length = 8 + plaintext.length + 16;
   const write = () => {
     memory.u8.fill(0, 0, length);
@@ -195,11 +195,11 @@ test("the worked datagram is what a session seals", () => {
   };
   for (let counter = 0; counter < 5; counter++) {
     write();
-    assert.equal(session.seal(memory, 0, length, 1), counter);
+    assert.equal(session.keys.seal(memory, 0, length, 1), counter);
   }
   write();
   assert.equal(toHex(memory.u8.subarray(8, length - 16)), example("plaintext"));
-  assert.equal(session.seal(memory, 0, length, 1), 5);
-  const header = Buffer.from([0x57, 0, 1, session.laneEpoch, 7, 0, 0, 0, 5, 0, 0, 0]);
+  assert.equal(session.keys.seal(memory, 0, length, 1), 5);
+  const header = Buffer.from([0x57, 0, 1, session.keys.laneEpoch, 7, 0, 0, 0, 5, 0, 0, 0]);
   assert.equal(toHex(header) + toHex(memory.u8.subarray(0, length)), example("datagram"));
 });

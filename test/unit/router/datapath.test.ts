@@ -7,7 +7,8 @@ import { AGE_MS, CAPACITY, MacTable, OWN_HOLD_MS } from "#router/datapath/mac-ta
 import { Reassembly } from "#router/datapath/reassembly.js";
 import { innerMtu, MAX_RECORD } from "#router/datapath/record.js";
 import { ReplayWindow, WINDOW } from "#router/datapath/replay-window.js";
-import { REJECT_AFTER_MS, Session } from "#router/datapath/session.js";
+import { Session } from "#router/datapath/session.js";
+import { REJECT_AFTER_MS } from "#router/datapath/session-keys.js";
 import { OpensslAesGcm } from "#src/linux/native/aes-gcm.js";
 import { IoVector } from "#src/linux/native/io-vector.js";
 import { Memory } from "#src/linux/native/memory.js";
@@ -90,27 +91,27 @@ test("a record is opened by its own session and epoch alone, and once", () => {
   const make = () => {
     const sender = new UdpSender(-1, false);
     const session = new Session({ local: 5, peer: 1, encrypted: true, lane: 0, openssl: true, sender });
-    session.remote = 5;
+    session.keys.remote = 5;
     for (const direction of ["seal", "open"] as const)
-      session.setKey(direction, 0, new Uint8Array(32).fill(1), new Uint8Array(4), 0);
+      session.keys.setKey(direction, 0, new Uint8Array(32).fill(1), new Uint8Array(4), 0);
     return session;
   };
   const [a, b] = [make(), make()];
   memory.u8.fill(9, 8, 100);
-  assert.equal(a.seal(memory, 0, 116, 2), 0);
+  assert.equal(a.keys.seal(memory, 0, 116, 2), 0);
   const sealed = memory.u8.slice(0, 116);
-  assert.equal(b.open(memory, 0, 116, 1, 2), "epoch-unknown");
-  assert.equal(b.open(memory, 0, 116, 0, 3), "authentication-failed");
+  assert.equal(b.keys.open(memory, 0, 116, 1, 2), "epoch-unknown");
+  assert.equal(b.keys.open(memory, 0, 116, 0, 3), "authentication-failed");
   memory.u8.set(sealed);
-  assert.equal(b.open(memory, 0, 116, 0, 2), "ok");
+  assert.equal(b.keys.open(memory, 0, 116, 0, 2), "ok");
   memory.u8.set(sealed);
-  assert.equal(b.open(memory, 0, 116, 0, 2), "replayed");
-  assert.equal(a.canSeal(REJECT_AFTER_MS - 1), true);
-  assert.equal(a.canSeal(REJECT_AFTER_MS), false);
+  assert.equal(b.keys.open(memory, 0, 116, 0, 2), "replayed");
+  assert.equal(a.keys.canSeal(REJECT_AFTER_MS - 1), true);
+  assert.equal(a.keys.canSeal(REJECT_AFTER_MS), false);
   // Three generations can be opened: the one before, for what is still under way, and the next.
-  for (const epoch of [1, 2, 3]) b.setKey("open", epoch, new Uint8Array(32).fill(epoch), new Uint8Array(4), 0);
+  for (const epoch of [1, 2, 3]) b.keys.setKey("open", epoch, new Uint8Array(32).fill(epoch), new Uint8Array(4), 0);
   memory.u8.set(sealed);
-  assert.equal(b.open(memory, 0, 116, 0, 2), "epoch-unknown");
+  assert.equal(b.keys.open(memory, 0, 116, 0, 2), "epoch-unknown");
 });
 
 test("our own MACs are never learned from the network, until they have been silent", () => {

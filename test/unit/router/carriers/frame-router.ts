@@ -8,6 +8,7 @@ import type { CarrierKind } from "#router/carriers/carrier.js";
 import { Carriers } from "#router/carriers/carriers.js";
 import { Datapath } from "#router/datapath/datapath.js";
 import { AT_LANE } from "#router/datapath/record.js";
+import { nextHopTo } from "#router/frames/frame-events.js";
 import { frameRouteTable } from "#router/frames/frame-routes.js";
 import { dialWebSocket, listenWebSocket, type WebSocketListener } from "#router/peers/ws-transport.js";
 import { systemClock } from "#src/clock.js";
@@ -87,11 +88,8 @@ export class FrameRouter {
       log: silentLog,
       events: {
         routes: () => {
-          const nextHopTo = (peer: string) => {
-            const connection = mesh.connectionTo(peer);
-            return connection?.state === "established" ? connection.overlay?.nextHop : undefined;
-          };
-          this.#datapath.send({ do: "routes", routes: frameRouteTable(mesh.frameRoutes, nextHopTo) });
+          const routes = frameRouteTable(mesh.frameRoutes, (peer) => nextHopTo(mesh, peer));
+          this.#datapath.send({ do: "routes", routes });
         },
         suspended() {},
         resumed() {},
