@@ -99,6 +99,9 @@ const CLEAN = [
   "mesh",
   "examples",
   "test/unit/mesh",
+  "docker",
+  "test/docker",
+  "test/unit/docker",
   "test/guest",
   "test/demo",
 ];

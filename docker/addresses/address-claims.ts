@@ -7,7 +7,7 @@ import { Replica, type ReplicaDeps } from "#mesh/replica/replica.js";
 import { WeaveError } from "#src/errors.js";
 import { compareText } from "#src/text.js";
 
-/** The mesh's channel for them. */
+/** The mesh's channel for claims. */
 export const CLAIMS_CHANNEL = "claims";
 /** Two hosts that claim at the same moment learn of each other within this: twice the time of gossip over 5 slow links. */
 const SETTLE_MS = 100;
@@ -19,8 +19,8 @@ export interface AddressClaimsDeps extends Omit<ReplicaDeps<ClaimFields>, "index
 }
 
 /**
- * Addresses that a Docker engine's own IPAM has chosen, IPv4 outside our range and IPv6, for all hosts to see: engines do not know
- * one another, and begin with the same address. They are kept and told as names are: only the origin changes its entries.
+ * Addresses that a Docker engine's own IPAM has chosen, IPv4 outside our range and IPv6, replicated to all hosts: engines do not
+ * know one another, and begin with the same address. Only the peer that made a claim changes it.
  */
 export class AddressClaims {
   readonly #self: PeerName;
@@ -51,7 +51,7 @@ export class AddressClaims {
   }
 
   /**
-   * Claims addresses for an endpoint: all or none. Of two hosts that claim one at once one is refused.
+   * Claims addresses for an endpoint: all or none. Of two hosts that claim one address at the same time one is refused.
    *
    * @throws WEAVE_PLUGIN naming the other host
    */
@@ -73,7 +73,7 @@ export class AddressClaims {
     }
   }
 
-  /** An endpoint is there with an address that nobody here had noted: it is noted as it is. */
+  /** Records an address that an endpoint was found to have, whatever other hosts claim. */
   found(address: string, endpoint: string): void {
     this.#add(address, endpoint);
   }
@@ -82,7 +82,7 @@ export class AddressClaims {
     this.#replica.remove((record) => record.ident === endpoint && record.address === address);
   }
 
-  /** Addresses that more than one host holds: claimed while they could not hear each other. */
+  /** Addresses claimed by more than one host: the hosts were disconnected when they claimed. */
   get contested(): { address: string; peers: PeerName[] }[] {
     const holders = new Map<string, Set<PeerName>>();
     for (const { address, origin, tombstone } of [...this.#replica.all()].sort(CLAIM_FORMAT.compare)) {

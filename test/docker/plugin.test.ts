@@ -22,7 +22,7 @@ async function everywhere(line: string): Promise<void> {
   for (const host of [h1, h2]) await host.type(line);
 }
 
-test("docker run --network weave: containers of two hosts reach one another by address and by name", async () => {
+test("containers on the network weave of two hosts reach one another by address and name", async () => {
   await h1.type(
     "docker run -d --name web --hostname www.weave.local --network weave --network-alias shop busybox sleep 600",
   );
@@ -44,7 +44,7 @@ test("docker run --network weave: containers of two hosts reach one another by a
   await until("its names are gone everywhere", async () => (await h2.ok("status", "dns")) === "");
 });
 
-test("networks with subnet, range, gateway, options and addresses of the user's choice", async () => {
+test("networks have the subnet, range, gateway, options and addresses that the user chooses", async () => {
   await h1.type(
     `docker network create ${MESH} --subnet 10.40.0.0/16 --ip-range 10.40.7.0/24 --gateway 10.40.0.9 specifics`,
   );
@@ -55,11 +55,7 @@ test("networks with subnet, range, gateway, options and addresses of the user's 
   assert.match(await addressOf(h1, "ranged", "specifics"), /^10\.40\.7\./);
   await h1.type("docker run -d --name chosen --network specifics --ip 10.40.200.1 busybox sleep 600");
   assert.equal(await addressOf(h1, "chosen", "specifics"), "10.40.200.1");
-  assert.doesNotMatch(
-    await h1.type("docker exec chosen ip route"),
-    /224\.0\.0\.0/,
-    "multicast is off unless asked for",
-  );
+  assert.doesNotMatch(await h1.type("docker exec chosen ip route"), /224\.0\.0\.0/, "multicast is off by default");
 
   const again = "docker run --rm --network specifics --ip 10.40.200.1 busybox true";
   assert.match(await refused(h1, again), /10\.40\.200\.1 already in use/);
@@ -80,7 +76,7 @@ test("networks with subnet, range, gateway, options and addresses of the user's 
   await h2.type("docker network rm specifics");
 });
 
-test("docker network connect and disconnect on a running container; several networks in one", async () => {
+test("docker network connect and disconnect change a running container", async () => {
   await everywhere("docker network create --driver weave --ipam-driver weavemesh --subnet 10.43.0.0/16 second");
   await h1.type("docker run -d --name two --network weave busybox sleep 600");
   await h1.type("docker network connect --alias other second two");
@@ -101,7 +97,7 @@ test("docker network connect and disconnect on a running container; several netw
   await everywhere("docker network rm second");
 });
 
-test("--driver weave with Docker's own addresses: a duplicate on another host is an error that says where", async () => {
+test("a duplicate of an address that Docker chose on another host is refused, naming the host", async () => {
   await everywhere("docker network create --driver weave --subnet 192.168.77.0/24 mynet");
   await h1.type("docker run -d --name one --network=mynet busybox top");
   assert.equal(await addressOf(h1, "one", "mynet"), "192.168.77.2");
@@ -118,7 +114,7 @@ test("--driver weave with Docker's own addresses: a duplicate on another host is
   await everywhere("docker network rm mynet");
 });
 
-test("two hosts that claim one address at the same moment: one has it", async () => {
+test("of two hosts that claim one address at the same time one gets it", async () => {
   await everywhere("docker network create --driver weave --subnet 192.168.78.0/24 race");
   for (let round = 0; round < 5; round++) {
     const results = await Promise.all(
@@ -131,7 +127,7 @@ test("two hosts that claim one address at the same moment: one has it", async ()
   await everywhere("docker network rm race");
 });
 
-test("a default pool that overlaps a route of the host is refused at once: Docker would ask for ever", async () => {
+test("a default pool that overlaps a route of the host is refused: Docker would repeat its request", async () => {
   await h1.ok("expose");
   const began = Date.now();
   const why = await refused(h1, `docker network create ${MESH} loop`);
@@ -144,7 +140,7 @@ test("a default pool that overlaps a route of the host is refused at once: Docke
   assert.match(await refused(h1, `docker network create ${MESH} loop`), /overlaps this host's routes or name servers/);
 });
 
-test("published ports work, and containers reach neither the control API nor peers' ports", async () => {
+test("published ports work; the control API and peers' ports are closed to containers", async () => {
   const answer = "'while true; do echo hello | nc -l -p 80; done'";
   await h1.type(`docker run -d --name server -p 8080:80 --network weave busybox sh -c ${answer}`);
   await until("the published port answers", async () =>
@@ -165,7 +161,7 @@ test("published ports work, and containers reach neither the control API nor pee
   await h1.type("docker rm -f target");
 });
 
-test("a network that is pruned is made again, and not by a router that stops", { timeout: 120_000 }, async () => {
+test("a network that is pruned is created again, but not by a router that stops", { timeout: 120_000 }, async () => {
   const id = async () => (await h1.shell("docker network inspect -f '{{.Id}}' weave")).stdout.trim();
   for (const remove of ["docker network prune -f", "docker network rm weave"]) {
     const before = await id();
@@ -181,7 +177,7 @@ test("a network that is pruned is made again, and not by a router that stops", {
   await connected(h1, 1);
 });
 
-test("flushed firewall rules are made again", { timeout: 60_000 }, async () => {
+test("flushed firewall rules are restored", { timeout: 60_000 }, async () => {
   await h1.type("nft delete table inet weave && iptables -D FORWARD -j WEAVE-EXPOSE");
   await until("the table is there", async () => (await h1.shell("nft list table inet weave")).code === 0, 30_000);
   await until("the jump is there", async () => (await h1.shell("iptables -C FORWARD -j WEAVE-EXPOSE")).code === 0);

@@ -3,7 +3,7 @@ import { type DockerHost, networkThere } from "#test/lab/docker-host.js";
 import { dockerTests, PROXY_ENV as ENV, launchAll } from "#test/lab/docker-tests.js";
 import { until } from "#test/lab/lab.js";
 
-/** What containers are like that people put on the network by the proxy, beside the plain ones. */
+/** Unusual containers of the proxy. */
 let host: DockerHost;
 
 let archive: string;
@@ -13,7 +13,7 @@ const test = dockerTests(1, async (hosts, lab) => {
   await launchAll(hosts);
 });
 
-test("mounts of the user's at /w, and where the helper is usually, stay the user's", async () => {
+test("the user's own mounts at /w and at the helper's folder stay", async () => {
   const own = "-v /etc:/w --tmpfs /.weave";
   const output = await host.type(
     `${ENV} docker run --rm ${own} busybox sh -c 'ls /w/hostname; ls /.weave; ip -o link show ethwe'`,
@@ -25,10 +25,10 @@ test("a container's program may have any user", async () => {
   assert.equal(await host.type(`${ENV} docker run --rm --user 1234:1234 busybox id -u`), "1234");
 });
 
-test("docker exec waits for nothing after detach, nor in a container that cannot be attached", async () => {
+test("docker exec does not wait after detach, nor in a container that cannot be attached", async () => {
   await host.type(`${ENV} docker run -d --name detached busybox sleep 600; weave detach detached`);
   assert.equal(await host.type(`${ENV} timeout 15 docker exec detached echo there`), "there");
-  // Its address is another's: started without us it is tried again and again.
+  // Its address is another container's: without the proxy the start succeeds, and the attachment is retried.
   await host.type(`${ENV} docker run -d --name first -e WEAVE_CIDR=10.2.7.7/24 busybox sleep 600`);
   await host.type(`${ENV} docker create --name second -e WEAVE_CIDR=10.2.7.7/24 busybox sleep 600`);
   await host.type("docker start second");
@@ -41,7 +41,7 @@ test("docker exec waits for nothing after detach, nor in a container that cannot
   await host.type("docker rm -f detached first second");
 });
 
-test("an image that is made of a container runs with and without weave, also one made past the proxy", async () => {
+test("an image made of a container runs with and without weave", async () => {
   await host.type(`${ENV} docker run --name source --entrypoint echo busybox said`);
   await host.type(`${ENV} docker commit source sound && docker commit -c 'CMD ["changed"]' source changed`);
   const words = (image: string) => host.type(`docker inspect -f '{{.Config.Entrypoint}} {{.Config.Cmd}}' ${image}`);
@@ -55,7 +55,7 @@ test("an image that is made of a container runs with and without weave, also one
   await host.type("docker rm source");
 });
 
-test("a container whose name has a dot is found by it, by itself and by others", async () => {
+test("a container with a dot in its name is found by the name", async () => {
   await host.type(`${ENV} docker run -d --name www.app busybox sleep 600`);
   assert.equal(await host.type("docker exec www.app hostname -f"), "www.app.weave.local");
   for (const name of ["www.app", "www.app.weave.local"]) {
@@ -78,7 +78,7 @@ test("names by dns-add survive a restart of the container", async () => {
   await until("it is gone", async () => (await host.type("weave dns-lookup extra")) === "");
 });
 
-test("docker run warns of what will not work as one may expect", async () => {
+test("docker run warns of options that have no effect", async () => {
   const warned = async (args: string) => (await host.shell(`${ENV} docker run --rm ${args} busybox true`)).stderr;
   assert.match(await warned("--dns 8.8.8.8"), /asks 8\.8\.8\.8 \(--dns\) before weaveDNS/);
   await host.type("docker network create users");
@@ -91,7 +91,7 @@ test("docker run warns of what will not work as one may expect", async () => {
   await host.type("docker network rm users closed");
 });
 
-test("with userns-remap a container with a name starts, and has its name in our domain", async () => {
+test("with userns-remap a container has its name in our domain", async () => {
   await host.stopEngine();
   await host.startEngine("--userns-remap=default");
   await host.loadImage(archive);
