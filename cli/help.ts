@@ -1,4 +1,4 @@
-import { COMMANDS, type Command, GROUPS, TERMS } from "#cli/support/command-table.js";
+import { COMMANDS, type CommandRow, GROUPS, TERMS } from "#cli/support/command-table.js";
 import { defaultWords, isShown, type Row, sectionsOf, typed } from "#cli/support/flag-words.js";
 import type { Rows } from "#src/flag.js";
 
@@ -9,7 +9,7 @@ const NAMES = 17;
 const INDENT = 6;
 const NO_FLAGS: Rows = {};
 
-const byName: Readonly<Record<string, Command>> = COMMANDS;
+const byName: Readonly<Record<string, CommandRow>> = COMMANDS;
 
 /** The flags of a command; those of `launch` are many, and are loaded on demand. */
 async function flagsOf(name: string): Promise<Rows> {

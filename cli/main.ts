@@ -1,12 +1,12 @@
 import { checkEnvironment } from "#cli/support/environment.js";
-import { Exit, report, UsageError } from "#cli/support/exit.js";
+import { Exit, printFailure, UsageError } from "#cli/support/exit.js";
 import { nearest } from "#cli/support/nearest.js";
 import { systemCode } from "#src/errors.js";
 
 type Run = (args: readonly string[]) => Promise<void>;
 
 /** Each command is loaded when it is called: `weave status` must not wait for what `launch` needs. */
-export const COMMANDS: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
+export const LOADERS: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
   attach: () => import("#cli/commands/attach.js"),
   config: () => import("#cli/commands/config.js"),
   connect: () => import("#cli/commands/connect.js"),
@@ -62,7 +62,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   try {
     await dispatch(name, args);
   } catch (error) {
-    process.exitCode = report(error);
+    process.exitCode = printFailure(error);
   }
 }
 
@@ -78,7 +78,7 @@ async function dispatch(name: string | undefined, args: readonly string[]): Prom
   if (args.includes("--help") || (args.includes("-h") && !HAS_OWN_H.includes(command))) return explain(command);
   checkEnvironment(process.env);
   try {
-    const { run } = await COMMANDS[command]();
+    const { run } = await LOADERS[command]();
     await run(args);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
@@ -95,14 +95,14 @@ function nameOf(word: string): string {
   if (word === "--version" || word === "-v") return "version";
   // Its name before Weave Net 2.0.
   if (word === "proxy-env") return "env";
-  if (Object.hasOwn(COMMANDS, word)) return word;
+  if (Object.hasOwn(LOADERS, word)) return word;
   if (REMOVED.includes(word)) {
     throw new Exit(
       1,
       `The 'weave ${word}' command has been removed as of Weave Net version 2.0\nPlease see release notes for further information`,
     );
   }
-  const meant = nearest(word, [...Object.keys(COMMANDS), "help"]);
+  const meant = nearest(word, [...Object.keys(LOADERS), "help"]);
   throw new Exit(
     1,
     `Unknown weave command '${word.slice(0, 64)}'\n${meant === undefined ? "" : `Did you mean 'weave ${meant}'? `}See 'weave help'.`,

@@ -1,4 +1,4 @@
-import { type Call, callJson } from "#cli/support/client.js";
+import { type ApiCall, callJson } from "#cli/support/client.js";
 import { patiently } from "#cli/support/patience.js";
 import { EXPOSED } from "#src/ident.js";
 
@@ -22,8 +22,9 @@ export function addressForm(words: readonly string[]): URLSearchParams {
 export async function attach(target: string, form: URLSearchParams): Promise<readonly string[]> {
   const call = { method: "POST", path: pathOf(target), form };
   const holder = async () => (target === EXPOSED ? EXPOSED : (await attachmentInfo(target)).ident);
-  const { addresses, warnings } = await callJson<{ addresses: string[]; warnings: string[] }>(call, (options: Call) =>
-    patiently(holder, options),
+  const { addresses, warnings } = await callJson<{ addresses: string[]; warnings: string[] }>(
+    call,
+    (options: ApiCall) => patiently(holder, options),
   );
   for (const warning of warnings) process.stderr.write(`${warning}\n`);
   return addresses;

@@ -16,7 +16,7 @@ export const REPORT_MS = 15_000;
 /** Where the router listens for users that may not open its Unix socket. */
 const PUBLIC_ADDRESS = "127.0.0.1:6784";
 
-export interface Call {
+export interface ApiCall {
   readonly method?: string;
   readonly path: string;
   readonly form?: URLSearchParams;
@@ -27,7 +27,7 @@ export interface Call {
   readonly answerMs?: number;
 }
 
-export interface Reply {
+export interface ApiReply {
   readonly status: number;
   readonly body: string;
 }
@@ -38,14 +38,14 @@ export interface Reply {
  *
  * @throws WEAVE_NOT_RUNNING when nothing answers
  */
-export async function call(options: Call): Promise<Reply> {
+export async function call(options: ApiCall): Promise<ApiReply> {
   const { run } = paths();
   const { address = process.env.WEAVE_HTTP_ADDR } = options;
   if (address) return callAt(address === launched().httpAddr ? controlSocket(run) : address, options);
   return callAt(isAccessible(controlSocket(run)) ? controlSocket(run) : PUBLIC_ADDRESS, options);
 }
 
-async function callAt(address: string, { method, path, form, accept, answerMs }: Call): Promise<Reply> {
+async function callAt(address: string, { method, path, form, accept, answerMs }: ApiCall): Promise<ApiReply> {
   const to = addressOf(address);
   // The token is for this host's router alone.
   const token = "host" in to && /^(127\.[\d.]+|localhost)$/.test(to.host) ? tokenOf(paths().run) : undefined;
@@ -118,7 +118,7 @@ function tokenOf(run: string): string | undefined {
 }
 
 /** As {@link call}; any answer but a good one ends the command as in Weave Net: 404 with status 4, others with 1. */
-export async function mustCall(options: Call): Promise<string> {
+export async function mustCall(options: ApiCall): Promise<string> {
   const { status, body } = await call(options);
   if (isGood(status)) return body;
   if (status === 404) throw new Exit(4);
@@ -131,7 +131,10 @@ export async function mustCall(options: Call): Promise<string> {
  * @param request sends it, if not {@link call}
  * @throws WeaveError as the router has it
  */
-export async function callJson<T>(options: Call, request: (options: Call) => Promise<Reply> = call): Promise<T> {
+export async function callJson<T>(
+  options: ApiCall,
+  request: (options: ApiCall) => Promise<ApiReply> = call,
+): Promise<T> {
   const { status, body } = await request({ ...options, accept: JSON_TYPE });
   if (isGood(status)) return JSON.parse(body) as T;
   let error: Partial<ErrorBody> & { readonly warnings?: readonly string[] };

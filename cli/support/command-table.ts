@@ -2,7 +2,7 @@ import { offSwitch, type Rows, flag as row, toggle } from "#src/flag.js";
 import { repeated, type Shape, text, whole } from "#src/shape.js";
 
 /** One row for each command: its description in `weave help`, and its flags. */
-export interface Command {
+export interface CommandRow {
   /** A sentence without a full stop. */
   readonly summary: string;
   /** The words after its name, one line for each form; `{flags}` stands for its flags. */
@@ -211,7 +211,7 @@ export const GROUPS = [
     version: { summary: "Print the versions of this command and of the router that runs", forms: [""] },
     help: { summary: "Show all commands, or how one is used", forms: ["[<command>]"], examples: ["weave help attach"] },
   },
-] as const satisfies readonly Readonly<Record<string, Command>>[];
+] as const satisfies readonly Readonly<Record<string, CommandRow>>[];
 
 type UnionOf<T> = T extends readonly (infer U)[] ? U : never;
 type Merged<U> = (U extends unknown ? (each: U) => void : never) extends (all: infer A) => void ? A : never;

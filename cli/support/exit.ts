@@ -21,7 +21,7 @@ export function noMore(args: readonly string[]): void {
 }
 
 /** Prints the error that ended a command, and returns the exit status. */
-export function report(error: unknown): number {
+export function printFailure(error: unknown): number {
   if (error instanceof Exit) {
     if (error.message !== "") process.stderr.write(`${error.message}\n`);
     return error.status;

@@ -1,4 +1,4 @@
-import { type Call, call, type Reply } from "#cli/support/client.js";
+import { type ApiCall, type ApiReply, call } from "#cli/support/client.js";
 
 /** A user who waits is shown the reason after this long, and again when it changes. */
 const EXPLAIN_MS = 3_000;
@@ -12,7 +12,7 @@ export const timeoutForm = (timeout: number | undefined): URLSearchParams =>
  *
  * @param holder finds the holder of the addresses that are waited for; "" for all waits
  */
-export async function patiently(holder: () => Promise<string>, options: Call): Promise<Reply> {
+export async function patiently(holder: () => Promise<string>, options: ApiCall): Promise<ApiReply> {
   let shown = "";
   const timer = setInterval(async () => {
     const reasons = await waitReasons(holder).catch(() => "");

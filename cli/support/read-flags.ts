@@ -1,4 +1,4 @@
-import { COMMANDS, type Command } from "#cli/support/command-table.js";
+import { COMMANDS, type CommandRow } from "#cli/support/command-table.js";
 import { usage } from "#cli/support/exit.js";
 import { type Parsed, parseFlags } from "#cli/support/parse-flags.js";
 import { WeaveError } from "#src/errors.js";
@@ -15,7 +15,7 @@ export function readFlags<N extends keyof typeof COMMANDS>(
   name: N,
   args: readonly string[],
 ): Parsed<FlagsOf<(typeof COMMANDS)[N]>> {
-  const { flags = {} }: Command = COMMANDS[name];
+  const { flags = {} }: CommandRow = COMMANDS[name];
   const unknown = (typed: string, meant: string | undefined) =>
     usage(`unknown flag: ${typed}${meant === undefined ? "" : `; did you mean ${meant}?`}`);
   try {

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { call, type Reply } from "#cli/support/client.js";
+import { type ApiReply, call } from "#cli/support/client.js";
 import { hasTool } from "#src/linux/exec.js";
 import { controlSocket, routerFile, supervisorFile } from "#src/paths.js";
 import { livePid } from "#src/pid-file.js";
@@ -242,7 +242,7 @@ export class Host extends Namespace {
   }
 
   /** One call of the control API. */
-  api(method: string, path: string): Promise<Reply> {
+  api(method: string, path: string): Promise<ApiReply> {
     return call({ method, path, address: controlSocket(this.runDir) });
   }
 

@@ -4,8 +4,8 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { allUsage, helpOf, usageOf } from "#cli/help.js";
 import { ALL_FLAGS } from "#cli/launch/launch-flags.js";
-import { COMMANDS as RUN } from "#cli/main.js";
-import { type Command, COMMANDS as DESCRIBED } from "#cli/support/command-table.js";
+import { LOADERS } from "#cli/main.js";
+import { type CommandRow, COMMANDS as DESCRIBED } from "#cli/support/command-table.js";
 import { nearest } from "#cli/support/nearest.js";
 import { type Flag, flagText } from "#src/flag.js";
 
@@ -20,10 +20,10 @@ function weaveWith(env: NodeJS.ProcessEnv, ...args: string[]): ReturnType<typeof
   return { code: status, stdout, stderr };
 }
 
-const described: [string, Command][] = Object.entries(DESCRIBED);
+const described: [string, CommandRow][] = Object.entries(DESCRIBED);
 
 test("every command is described, and every described command is there, in help and in docs/commands.md", async () => {
-  assert.deepEqual(described.map(([name]) => name).sort(), [...Object.keys(RUN), "help"].sort());
+  assert.deepEqual(described.map(([name]) => name).sort(), [...Object.keys(LOADERS), "help"].sort());
   const [all, page] = [await allUsage(), readFileSync("docs/commands.md", "utf8")];
   for (const [name] of described) {
     assert.match(all, new RegExp(`^weave ${name}\\b`, "m"), name);
