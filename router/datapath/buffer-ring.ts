@@ -13,12 +13,12 @@ export interface BufferUser {
 }
 
 /**
- * The order in which receive buffers are used again, and who still reads from them.
+ * The order in which receive buffers are used again, and the users that still read from them.
  *
- * 1. What is received in turn t lies in buffer t modulo {@link BUFFERS}, untouched until turn t + BUFFERS begins.
+ * 1. Datagrams received in turn t lie in buffer t modulo {@link BUFFERS}, untouched until turn t + BUFFERS begins.
  * 2. {@link begin} closes each user that began in or before the turn whose buffer is used again.
- * 3. Bytes outside of these buffers (a reassembled record) may be overwritten at any time: who delivers such bytes calls
- *    {@link settle} before they change.
+ * 3. Bytes outside of these buffers (a reassembled record) may be overwritten at any time: the code that delivers such bytes
+ *    calls {@link settle} before they change.
  */
 export class BufferRing {
   readonly #users: BufferUser[] = [];

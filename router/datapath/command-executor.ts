@@ -11,9 +11,9 @@ export interface CommandExecutorDeps {
   readonly transmitter: Transmitter;
   readonly receiver: Receiver;
   readonly tally: Tally;
-  /** Opens what the datagrams of a new session leave by. */
+  /** Opens the sender of a new session. */
   readonly openSender: () => DatagramSender;
-  /** Gives it back. */
+  /** Releases it. */
   readonly closeSender: (sender: DatagramSender) => void;
   readonly emit: (event: DatapathEvent) => void;
 }

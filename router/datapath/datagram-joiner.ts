@@ -23,7 +23,7 @@ const DONT_FRAGMENT = 0x4000;
 
 /**
  * Joins UDP datagrams of one flow and one size that follow one another into one write to the TAP (a super-frame of UDP): the
- * bridge, veth and netfilter then handle all of them at once, and the receiver's kernel cuts them again.
+ * bridge, veth and netfilter then handle all of them as one, and the receiver's kernel cuts them again.
  *
  * Only datagrams whose checksum the sender's kernel has left incomplete are joined: a complete one is the sender's own
  * proof, and stays as it is.

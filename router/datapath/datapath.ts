@@ -18,7 +18,7 @@ const THREAD_HEAP_MB = 32;
 const REPORT_TIMEOUT_MS = 2_000;
 
 /**
- * How many threads a machine of `cores` should give to frames. On two, the containers and the other end of a connection
+ * Frame threads for a machine of `cores`. On two, the containers and the other end of a connection
  * need the second more than we do; on many, a few threads outrun any network card.
  */
 export function threadsFor(cores: number): number {

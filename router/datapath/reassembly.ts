@@ -3,7 +3,7 @@ import { MAX_RECORD } from "#router/datapath/record.js";
 import { Memory } from "#src/linux/native/memory.js";
 import { NO_ENDPOINT } from "#src/net/endpoint.js";
 
-/** Records under reassembly at once. The fragments of a record follow one another closely; reordering mixes neighbours. */
+/** Records under reassembly at the same time. The fragments of a record follow one another closely; reordering mixes neighbours. */
 const SLOTS = 32;
 /** A slot holds a record and, behind it, its last fragment until the size of the others is known. */
 const SLOT_BYTES = MAX_RECORD + LARGEST_FRAGMENT;
@@ -20,7 +20,7 @@ interface Slot {
   readonly at: number;
 }
 
-/** A fragment of a sealed record, and what its datagram says of it. */
+/** A fragment of a sealed record, and the fields of its datagram. */
 export interface Fragment {
   memory: Memory;
   offset: number;

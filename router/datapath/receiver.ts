@@ -139,7 +139,7 @@ export class Receiver {
     return true;
   }
 
-  /** What was received lies as {@link ReceiveBuffer.layOut} says. */
+  /** The received datagrams lie in the layout of {@link ReceiveBuffer.layOut}. */
   #scattered(fragmentBytes: number): void {
     const received = this.#received;
     received.headersAt = HEADERS_AT;

@@ -1,10 +1,10 @@
 import type { DatagramSender } from "#router/datapath/datagram-socket.js";
 import { NEXT_HOP_DATAGRAMS, type NextHop } from "#router/datapath/next-hop.js";
 import { type KeyOptions, SessionKeys } from "#router/datapath/session-keys.js";
-import { type Endpoint, smallestDatagram } from "#src/net/endpoint.js";
+import { type Endpoint, SMALLEST_DATAGRAM } from "#src/net/endpoint.js";
 
 /** UDP payload that every path carries. */
-export const FLOOR_DATAGRAM = smallestDatagram(4);
+export const FLOOR_DATAGRAM = SMALLEST_DATAGRAM;
 /** Datagrams of a record on a path of unknown loss: a loss of 1 % then costs 4 % of the records. */
 export const SAFE_DATAGRAMS = 4;
 

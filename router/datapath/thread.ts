@@ -121,7 +121,7 @@ export class DatapathThread {
     let agedAt = performance.now();
     let now = agedAt;
     let [datagrams, frames] = [true, true];
-    /** The loop was blocked: what woke it is sent before there is a look for more. */
+    /** The loop was blocked: the packet that woke it is sent before more are read. */
     let woken = false;
     while (!this.#executor.stopped) {
       this.#switch.tick(now);
@@ -174,7 +174,7 @@ export class DatapathThread {
   }
 
   /** Reads frames until there are none, or many. True: there may be more. */
-  #capture(firstAtOnce: boolean): boolean {
+  #capture(firstImmediately: boolean): boolean {
     let large = 0;
     for (let i = 0; i < FRAMES_PER_FLUSH && large < TURN; i++) {
       const length = this.#device.read(this.#frame, 0, MAX_CAPTURE);
@@ -185,7 +185,7 @@ export class DatapathThread {
       }
       this.#switch.captured(this.#frame, 0, length);
       if (length > LARGE_FRAME) large++;
-      if (length > LARGE_FRAME || (firstAtOnce && i === 0)) this.#transmitter.flush();
+      if (length > LARGE_FRAME || (firstImmediately && i === 0)) this.#transmitter.flush();
     }
     this.#transmitter.flush();
     return true;

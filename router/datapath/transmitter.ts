@@ -75,7 +75,7 @@ export class Transmitter {
   #superFrame = 0;
   readonly #descriptor: Descriptor = { flags: 0, gsoType: 0, headers: 0, gsoSize: 0, csumStart: 0, id: 0, offset: 0 };
 
-  /** @param self our own peer name, the source of what is not relayed */
+  /** @param self our own peer name, the source of records that are not relayed */
   constructor(self: number, tally: Tally, events: TransmitterEvents) {
     this.#self = self;
     this.#tally = tally;
@@ -155,7 +155,7 @@ export class Transmitter {
     this.#tally.counters.recordsRelayed++;
   }
 
-  /** Sends a control message alone in one datagram, padded to `datagramBytes`; by UDP, whatever frames do. */
+  /** Sends a control message alone in one datagram, padded to `datagramBytes`; by UDP, also where frames leave otherwise. */
   control(session: Session, message: Uint8Array, datagramBytes: number): void {
     this.flush();
     this.#control(session, message, datagramBytes);
@@ -292,7 +292,7 @@ export class Transmitter {
   }
 
   #handOver(session: Session, start: number, length: number): void {
-    // What waits in the arena keeps its place: this record leaves at once.
+    // What waits in the arena keeps its place: this record leaves immediately.
     this.#end = start;
     const sealed = session.keys.sealableLength(length);
     if (this.#seal(session, start, length, sealed, 1) === SEAL_REFUSED) return;

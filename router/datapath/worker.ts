@@ -2,7 +2,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import type { DatapathEvent } from "#router/datapath/protocol.js";
 import { DatapathThread, type ThreadOptions } from "#router/datapath/thread.js";
 
-/** What a {@link Datapath} gives each of its worker threads. */
+/** What a {@link Datapath} starts each of its worker threads with. */
 export type WorkerStart = Omit<ThreadOptions, "emit" | "commandCount"> & { readonly commandCount: SharedArrayBuffer };
 
 const start = workerData as WorkerStart;

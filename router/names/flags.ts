@@ -1,5 +1,5 @@
 import { parseName } from "#dns/name.js";
-import { MAX_FALLBACK_MS, parseDuration, parseListen } from "#router/names/options.js";
+import { MAX_FALLBACK_MS, parseDnsListen, parseDuration } from "#router/names/options.js";
 import { flag, offSwitch } from "#src/flag.js";
 import { filePath } from "#src/flag-shapes.js";
 import { accepts, orEmpty, text, whole } from "#src/shape.js";
@@ -24,7 +24,7 @@ export const NAME_FLAGS = {
   dnsListenAddress: flag({
     flag: "dns-listen-address",
     shape: orEmpty(
-      text("[ip_address][:port] with a port from 1 to 65535, such as 172.17.0.1:53", parseListen),
+      text("[ip_address][:port] with a port from 1 to 65535, such as 172.17.0.1:53", parseDnsListen),
       "the default",
     ),
     default: "",

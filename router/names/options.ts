@@ -30,7 +30,7 @@ export function parseDnsOptions(flags: {
   if (!flags.dns) return undefined;
   return {
     domain: fold(parseName(flags.dnsDomain)),
-    listen: flags.dnsListenAddress === "" ? undefined : parseListen(flags.dnsListenAddress),
+    listen: flags.dnsListenAddress === "" ? undefined : parseDnsListen(flags.dnsListenAddress),
     ttl: flags.dnsTtl,
     resolvConf: flags.resolvConf,
     fallbackTimeoutMs: parseDuration(flags.dnsFallbackTimeout),
@@ -46,7 +46,7 @@ export function parseDuration(text: string): number {
 }
 
 /** An address and a port, of which one may be missing. @throws RangeError with the reason, if there is more to say */
-export function parseListen(text: string): { host: string; port: number } {
+export function parseDnsListen(text: string): { host: string; port: number } {
   const { host, port = DNS_PORT } = parseHostPort(text) ?? {};
   if (host === undefined || (host !== "" && !isAddress(host))) throw new RangeError(ipv6Reason(text));
   return { host: host || ANY_HOST, port };

@@ -2,7 +2,7 @@ import { lookup } from "node:dns/promises";
 import { z } from "zod/mini";
 import type { DialTarget } from "#mesh/dial-schedule.js";
 import { systemCode, WeaveError } from "#src/errors.js";
-import { isAddress } from "#src/net/endpoint.js";
+import { isAddress, LOOKUP_FAMILY } from "#src/net/endpoint.js";
 import { type HostPort, ipv6Reason, parseHostPort } from "#src/net/host-port.js";
 import { Semaphore } from "#src/semaphore.js";
 import { readStored, type Store } from "#src/store.js";
@@ -46,11 +46,11 @@ export function parseTarget(text: string, ourPort: number): DialTarget {
 
 const running = new Semaphore(LOOKUPS);
 
-/** The IPv4 addresses of a name, by the host's own rules (hosts file, name servers). @throws WEAVE_PEER_INVALID */
+/** The addresses of a name, by the host's own rules (hosts file, name servers). @throws WEAVE_PEER_INVALID */
 export async function resolveHost(host: string): Promise<string[]> {
   if (isAddress(host)) return [host];
   try {
-    const found = await running.run(() => lookup(host, { family: 4, all: true }));
+    const found = await running.run(() => lookup(host, { family: LOOKUP_FAMILY, all: true }));
     return found.map(({ address }) => address);
   } catch (cause) {
     const why = systemCode(cause) === "EAI_AGAIN" ? "the name server does not answer" : "no such host";

@@ -24,7 +24,7 @@ const MAX_HEADER_BYTES = 4_096;
 /** Twice the links that a peer can have: bounds the WebSockets where there is no --conn-limit. */
 const MAX_CONNECTIONS = 2 * MAX_PEERS;
 /** TCP connections that are not WebSockets yet, in total and from one address. */
-const STRANGERS = { total: 1_024, each: 128 };
+const UNAUTHENTICATED = { total: 1_024, each: 128 };
 
 /** A WebSocket (RFC 6455) as the mesh's {@link Wire}. */
 class WebSocketWire implements Wire {
@@ -147,11 +147,11 @@ export function listenWebSocket(host: string, port: number, accept: (wire: Wire)
       (_request, response) => response.writeHead(426, { Connection: "close" }).end("this port is for weave peers\n"),
     );
     http.maxConnections = MAX_CONNECTIONS;
-    const strangers = new FairSlots<Socket>(systemRandom, STRANGERS);
+    const pending = new FairSlots<Socket>(systemRandom, UNAUTHENTICATED);
     http.on("connection", (socket) => {
       const source = plain(socket.remoteAddress);
-      strangers.add(source, socket)?.destroy();
-      socket.once("close", () => strangers.delete(source, socket));
+      pending.add(source, socket)?.destroy();
+      socket.once("close", () => pending.delete(source, socket));
     });
     const server = new WebSocketServer({
       server: http,
@@ -162,7 +162,7 @@ export function listenWebSocket(host: string, port: number, accept: (wire: Wire)
       handleProtocols: (protocols) => (protocols.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
     });
     server.on("connection", (socket, request) => {
-      strangers.delete(plain(request.socket.remoteAddress), request.socket);
+      pending.delete(plain(request.socket.remoteAddress), request.socket);
       socket.pause();
       accept(new WebSocketWire(socket, request.socket));
     });

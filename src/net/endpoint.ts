@@ -2,8 +2,8 @@ import { isIpv4 } from "#src/address.js";
 import { WeaveError } from "#src/errors.js";
 
 /**
- * IP versions that an endpoint may have. Another one is a row here, its two branches below and a row in
- * src/linux/native/sockaddr.ts; nothing else in the project knows how addresses look.
+ * IP versions that an endpoint may have. Another version is a row here and in src/linux/native/sockaddr.ts, and the functions
+ * of these two files and of host-port.ts: nothing else on the way of a datagram depends on the form of an address.
  */
 const FAMILIES = {
   /** RFC 791: 20 bytes of header without options, and hosts accept packets of 576 bytes. */
@@ -17,8 +17,8 @@ const PORTS = 65_536;
 /**
  * An IP address and a port. A plain value: it passes between threads as it is.
  *
- * There is no table of endpoints that datagrams of strangers could fill: {@link id} is computed from the address alone, so
- * that it is the same in every thread, and an object is made only for an endpoint that is kept.
+ * There is no table of endpoints that forged datagrams could fill: {@link id} is computed from the address alone, so that it
+ * is the same in every thread, and an object is made only for an endpoint that is kept.
  */
 export interface Endpoint {
   readonly family: Family;
@@ -66,7 +66,7 @@ export function endpoint(host: string, port: number): Endpoint {
   return endpointOf(4, Uint8Array.from(host.split("."), Number), port);
 }
 
-/** All addresses of this host, in the family that is used where nothing else is asked for. */
+/** All addresses of this host, in the default family. */
 export const ANY_HOST = FAMILIES[4].any;
 
 /** Where to listen. @param host an address; "" for {@link ANY_HOST}. @throws WEAVE_ADDRESS_INVALID */
@@ -81,5 +81,14 @@ export const endpointText = (endpoint: Endpoint): string => `${hostText(endpoint
 /** Bytes of an IP packet that its headers take from a UDP payload. */
 export const datagramOverhead = (family: Family): number => FAMILIES[family].headerBytes + UDP_HEADER_BYTES;
 
-/** UDP payload, in bytes, that every path of a family carries. */
-export const smallestDatagram = (family: Family): number => FAMILIES[family].smallestMtu - datagramOverhead(family);
+/** UDP payload, in bytes, that every path carries. */
+export const SMALLEST_DATAGRAM = FAMILIES[4].smallestMtu - datagramOverhead(4);
+
+const TCP_HEADER_BYTES = 20;
+
+/** TCP payload of a segment, in bytes, that every path of a family carries (RFC 9293, section 3.7.1). */
+export const smallestSegment = (family: Family): number =>
+  FAMILIES[family].smallestMtu - FAMILIES[family].headerBytes - TCP_HEADER_BYTES;
+
+/** For `dns.lookup`: the family of the addresses that names are resolved to. */
+export const LOOKUP_FAMILY: Family = 4;

@@ -1,7 +1,7 @@
 import type { IoVector } from "#src/linux/native/io-vector.js";
 import { Memory } from "#src/linux/native/memory.js";
 import {
-  layoutOf,
+  familyLayout,
   readSockaddr,
   SOCKADDR_ROOM,
   SOURCE_ROOM,
@@ -70,7 +70,7 @@ export class Message {
     const { view } = this.#memory;
     let end = CONTROL_AT;
     if (source !== undefined) {
-      const { level, type, bytes, addressAt } = layoutOf(source).source;
+      const { level, type, bytes, addressAt } = familyLayout(source).source;
       this.#controlHeader(end, bytes, level, type);
       for (let i = 0; i < bytes; i += 4) view.setUint32(end + CMSG_HEADER + i, 0, true);
       writeAddress(view, end + CMSG_HEADER + addressAt, source);
@@ -92,7 +92,7 @@ export class Message {
     view.setInt32(at + 12, type, true);
   }
 
-  /** Gives the kernel room for the source and for control messages: before each receive. */
+  /** Provides room for the source and for control messages: before each receive. */
   expect(): void {
     const { view } = this.#memory;
     view.setUint32(HEADER_AT + NAME_LENGTH_AT, SOCKADDR_ROOM, true);

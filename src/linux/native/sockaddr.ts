@@ -39,7 +39,7 @@ const LAYOUTS: Readonly<Record<Family, FamilyLayout>> = {
   },
 };
 
-export const layoutOf = ({ family }: Endpoint): FamilyLayout => LAYOUTS[family];
+export const familyLayout = ({ family }: Endpoint): FamilyLayout => LAYOUTS[family];
 
 /** Room for the address of any family (struct sockaddr_in6 is the longest, ipv6(7)). */
 export const SOCKADDR_ROOM = 28;
@@ -50,7 +50,7 @@ const PORT_AT = 2;
 
 /** Writes a struct sockaddr. Returns its length. */
 export function writeSockaddr(view: DataView, at: number, endpoint: Endpoint): number {
-  const { domain, sockaddrBytes, addressAt } = layoutOf(endpoint);
+  const { domain, sockaddrBytes, addressAt } = familyLayout(endpoint);
   for (let i = 0; i < sockaddrBytes; i++) view.setUint8(at + i, 0);
   view.setUint16(at, domain, true);
   view.setUint16(at + PORT_AT, endpoint.port, false);

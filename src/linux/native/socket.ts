@@ -1,7 +1,7 @@
 import { WeaveError } from "#src/errors.js";
 import { errno, errnoName, libc } from "#src/linux/native/libc.js";
 import { Memory } from "#src/linux/native/memory.js";
-import { layoutOf, writeSockaddr } from "#src/linux/native/sockaddr.js";
+import { familyLayout, writeSockaddr } from "#src/linux/native/sockaddr.js";
 import type { Endpoint } from "#src/net/endpoint.js";
 
 // linux/socket.h
@@ -24,7 +24,7 @@ export interface BindOptions {
 
 /** Makes a bound, non-blocking socket. Returns its descriptor. @throws WEAVE_NATIVE, or the error of `refused` */
 export function bindSocket({ type, at, before, after, refused }: BindOptions): number {
-  const fd = libc.socket(layoutOf(at).domain, TYPES[type] | NONBLOCK_CLOEXEC, 0);
+  const fd = libc.socket(familyLayout(at).domain, TYPES[type] | NONBLOCK_CLOEXEC, 0);
   if (fd < 0) throw new WeaveError("WEAVE_NATIVE", `cannot make a ${type} socket: ${errnoName(errno())}`);
   const memory = new Memory(64);
   const option: SetOption = (level, name, value) => {

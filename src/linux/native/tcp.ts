@@ -2,7 +2,7 @@ import { WeaveError } from "#src/errors.js";
 import { Errno, errnoName, libc } from "#src/linux/native/libc.js";
 import { Memory } from "#src/linux/native/memory.js";
 import { bindSocket, SOL_SOCKET } from "#src/linux/native/socket.js";
-import { type Endpoint, endpointText } from "#src/net/endpoint.js";
+import { type Endpoint, endpointText, smallestSegment } from "#src/net/endpoint.js";
 
 // linux/socket.h, linux/in.h, linux/tcp.h
 const SO_REUSEADDR = 2;
@@ -15,13 +15,8 @@ const AT_LAST_DATA_RECEIVED = 52;
 const AT_LAST_ACK_RECEIVED = 56;
 
 /**
- * What every IPv4 path carries (RFC 9293, section 3.7.1). Set on the listening socket, it bounds both directions of accepted
- * connections: a path that silently drops larger packets cannot stall them.
- */
-const SAFE_SEGMENT_BYTES = 536;
-
-/**
- * Makes a bound TCP socket, for `listen({ fd })`.
+ * Makes a bound TCP socket, for `listen({ fd })`. Its segments are as small as every path carries, in both directions of
+ * accepted connections: a path that silently drops larger packets cannot stall them.
  *
  * @throws WEAVE_PORT_IN_USE, WEAVE_CONNECTION, WEAVE_NATIVE
  */
@@ -31,7 +26,7 @@ export function bindTcp(at: Endpoint): number {
     at,
     before: (option) => {
       option(SOL_SOCKET, SO_REUSEADDR, 1);
-      option(IPPROTO_TCP, TCP_MAXSEG, SAFE_SEGMENT_BYTES);
+      option(IPPROTO_TCP, TCP_MAXSEG, smallestSegment(at.family));
     },
     refused: (code) => cannotListen(at, errnoName(code), code === Errno.EADDRINUSE),
   });

@@ -1,7 +1,7 @@
 import { WeaveError } from "#src/errors.js";
 import { Errno, errno, errnoName, libc } from "#src/linux/native/libc.js";
 import { Memory } from "#src/linux/native/memory.js";
-import { layoutOf } from "#src/linux/native/sockaddr.js";
+import { familyLayout } from "#src/linux/native/sockaddr.js";
 import { type BindOptions, bindSocket, type SetOption, SOL_SOCKET } from "#src/linux/native/socket.js";
 import { type Endpoint, endpointText } from "#src/net/endpoint.js";
 
@@ -152,7 +152,7 @@ export function openSharedUdp(at: Endpoint): number {
 }
 
 function neverFragment(option: SetOption, at: Endpoint): void {
-  const [level, name] = layoutOf(at).mtuDiscover;
+  const [level, name] = familyLayout(at).mtuDiscover;
   option(level, name, PMTUDISC_PROBE);
 }
 

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { parseEngineAddress } from "#docker/engine/engine-address.js";
 import { parseListen as parseProxyListen } from "#docker/proxy/proxy-options.js";
 import { ROUTER_FLAGS } from "#router/flags.js";
-import { parseListen as parseDnsListen } from "#router/names/options.js";
+import { parseDnsListen } from "#router/names/options.js";
 import { parsePeer } from "#router/peers/targets.js";
 import { parseValue } from "#src/flag.js";
 import { parseServerAddress } from "#src/http/listen.js";

@@ -11,7 +11,8 @@ import {
   isAddress,
   listenEndpoint,
   NO_ENDPOINT,
-  smallestDatagram,
+  SMALLEST_DATAGRAM,
+  smallestSegment,
 } from "#src/net/endpoint.js";
 
 const byte = fc.integer({ min: 0, max: 255 });
@@ -67,5 +68,6 @@ test("an empty host to listen at is every address", () => {
 
 test("the headers of IPv4 and UDP are 28 bytes, and every path carries 576", () => {
   assert.equal(datagramOverhead(4), 28);
-  assert.equal(smallestDatagram(4), 548);
+  assert.equal(SMALLEST_DATAGRAM, 548);
+  assert.equal(smallestSegment(4), 536);
 });
