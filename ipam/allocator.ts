@@ -223,14 +223,14 @@ export class Allocator {
     return this.#components.takeovers.status;
   }
 
-  /** Peers that were not asked, or gave no answer, when addresses were taken over. */
+  /** Peers without whose agreement addresses were taken over: they were unreachable, or did not answer. */
   get settledWithout(): ReadonlySet<PeerName> {
     return this.#components.takeovers.settledWithout;
   }
 
   /** Those of the last takeover. */
-  get notAsked(): readonly PeerName[] {
-    return this.#components.takeovers.notAsked;
+  get missingAgreement(): readonly PeerName[] {
+    return this.#components.takeovers.missingAgreement;
   }
 
   /** Whether this peer came back, got no confirmation from any other peer, and allocates all the same. */

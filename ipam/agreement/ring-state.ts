@@ -76,10 +76,13 @@ export class RingState {
   /** Replaces the ring by one that it loses to. @throws WEAVE_STORE */
   adopt(ring: Ring): void {
     if (this.#ring !== undefined) {
-      this.#deps.log.warn("another ring wins against this peer's; its owners are asked for the addresses in use here", {
-        ours: this.#ring.genesis.peers,
-        theirs: ring.genesis.peers,
-      });
+      this.#deps.log.warn(
+        "another ring wins against this peer's; the addresses in use here are requested from its owners",
+        {
+          ours: this.#ring.genesis.peers,
+          theirs: ring.genesis.peers,
+        },
+      );
     }
     this.#apply(ring);
   }

@@ -75,10 +75,10 @@ export class Takeovers {
   readonly #deps: TakeoversDeps;
   readonly #state: RingState;
   #current: Takeover | undefined;
-  /** Peers that gave no answer to a settled takeover: if one takes over the same part, addresses may be held twice. */
+  /** Peers without whose agreement takeovers were settled: if one takes over the same part, addresses may be held twice. */
   readonly settledWithout = new Set<PeerName>();
   /** Those of the last takeover. */
-  notAsked: readonly PeerName[] = [];
+  missingAgreement: readonly PeerName[] = [];
 
   constructor(deps: TakeoversDeps) {
     this.#deps = deps;
@@ -90,7 +90,7 @@ export class Takeovers {
     const { self, clock, store } = this.#deps;
     const spans = this.#state.ring?.ownedBy(peer) ?? [];
     // Written first: with the spans on disk and this list not, a power cut would lose the peers to wait for.
-    const waiting = this.#peersToAsk(peer);
+    const waiting = this.#peersToQuery(peer);
     store.put(KEY, waiting);
     const since = unixSeconds(clock);
     this.#state.decide(
@@ -130,7 +130,7 @@ export class Takeovers {
   /** Repeats requests, resumes a takeover that was pending before a restart, and stops waiting for peers without a part in it. @throws WEAVE_STORE */
   tick(): void {
     if (this.#current === undefined) {
-      if (this.#pending().length > 0) this.#begin(this.#peersToAsk());
+      if (this.#pending().length > 0) this.#begin(this.#peersToQuery());
       return;
     }
     const takeover = this.#current;
@@ -175,11 +175,10 @@ export class Takeovers {
   }
 
   /** Every reachable peer, and those whose answer is still awaited. @param removed a peer that is not awaited any more */
-  #peersToAsk(removed?: PeerName): PeerName[] {
+  #peersToQuery(removed?: PeerName): PeerName[] {
     const { self, store, peers } = this.#deps;
-    const asked = peers.reachable();
     const before = this.#current?.waiting.keys() ?? readStored(store, KEY, shape, RESET_HINT) ?? [];
-    return [...new Set([...asked, ...before])].filter((peer) => peer !== removed && peer !== self);
+    return [...new Set([...peers.reachable(), ...before])].filter((peer) => peer !== removed && peer !== self);
   }
 
   #begin(waiting: readonly PeerName[]): void {
@@ -218,7 +217,7 @@ export class Takeovers {
     this.#current = undefined;
     this.#state.decide(settled);
     store.remove(KEY);
-    this.notAsked = [...takeover.without];
+    this.missingAgreement = [...takeover.without];
     for (const peer of takeover.without) this.settledWithout.add(peer);
     if (takeover.without.size > 0) {
       log.warn("addresses were taken over without the agreement of unreachable peers", {

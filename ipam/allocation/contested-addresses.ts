@@ -15,8 +15,8 @@ const REFUSED_REPEAT_MS = 30_000;
 
 interface Contested {
   readonly ident: string;
-  /** When its owner was last asked for it, on the clock. */
-  askedAt: number;
+  /** When it was last requested from its owner, on the clock. */
+  requestedAt: number;
   /** The owner that has refused, and the holder there. */
   refused: { readonly owner: PeerName; readonly ident: string } | undefined;
 }
@@ -40,8 +40,8 @@ export interface ContestedAddressesDeps {
 
 /**
  * Addresses that containers of this host hold in ranges of other peers: an operator removed this peer while it was away, or
- * two networks became one. The containers keep running; the owner is asked to transfer each address that has no holder
- * there; the others are reported at both ends.
+ * two networks became one. The containers keep running; each address is requested from its owner, which transfers it. An
+ * address that has a holder there too is not transferred, and is reported at both ends.
  */
 export class ContestedAddresses {
   readonly #deps: ContestedAddressesDeps;
@@ -51,7 +51,7 @@ export class ContestedAddresses {
     this.#deps = deps;
   }
 
-  /** Finds the addresses that are contested now, and asks their owners for them. */
+  /** Finds the addresses that are contested now, and requests them from their owners. */
   tick(): void {
     const { range, self, clock, peers, sender, state, leases } = this.#deps;
     const { ring } = state;
@@ -63,12 +63,12 @@ export class ContestedAddresses {
         if (!contains(range, address)) continue;
         const { owner } = ring.at(address).value;
         if (owner === self) continue;
-        const contested = this.#contested.get(address) ?? { ident, askedAt: -1e9, refused: undefined };
+        const contested = this.#contested.get(address) ?? { ident, requestedAt: -1e9, refused: undefined };
         next.set(address, contested);
         if (contested.refused !== undefined && contested.refused.owner !== owner) contested.refused = undefined;
         const pause = contested.refused === undefined ? REPEAT_MS : REFUSED_REPEAT_MS;
-        if (now - contested.askedAt < pause || !peers.reachable().has(owner)) continue;
-        contested.askedAt = now;
+        if (now - contested.requestedAt < pause || !peers.reachable().has(owner)) continue;
+        contested.requestedAt = now;
         requests.set(owner, [...(requests.get(owner) ?? []), address]);
       }
     }
@@ -76,7 +76,7 @@ export class ContestedAddresses {
     for (const [owner, addresses] of requests) sender.unicast(owner, { kind: "keep", addresses });
   }
 
-  /** A peer asks for addresses that this peer owns: those without a holder here are transferred. @throws WEAVE_STORE */
+  /** A peer requests addresses that this peer owns: those without a holder here are transferred. @throws WEAVE_STORE */
   transfer(to: PeerName, addresses: readonly bigint[]): void {
     const { range, log, peers, sender, state, leases } = this.#deps;
     const { ring, space } = state;
@@ -120,7 +120,7 @@ export class ContestedAddresses {
         return {
           address: text,
           ident,
-          why: `${text} of ${ident} belongs to ${owner} now, which is asked to transfer it to this peer`,
+          why: `${text} of ${ident} belongs to ${owner} now; this peer requests it`,
           next: "Nothing needs to be done while that peer is reachable; 'weave ipam explain' shows the history.",
         };
       }

@@ -73,7 +73,7 @@ export class Donors {
     search.skipped.set(peer, { until: this.#deps.clock.now() + DENIED_MS, denied: true });
   }
 
-  /** A peer has sent changes, perhaps a donation: blocked requests try again before the next peer is asked. */
+  /** A peer has sent changes, perhaps a donation: blocked requests try again before the next request. */
   donated(peer: PeerName): void {
     for (const search of this.#searches.values()) if (search.peer === peer) search.peer = undefined;
   }
@@ -84,10 +84,10 @@ export class Donors {
   }
 
   /** The state of a search: the peer whose answer is awaited, and the number of denials. */
-  progress(bounds: Interval): { asked: PeerName | undefined; denied: number } {
+  progress(bounds: Interval): { peer: PeerName | undefined; denied: number } {
     const search = this.#searches.get(keyOf(bounds));
     const denied = [...(search?.skipped.values() ?? [])].filter((each) => each.denied).length;
-    return { asked: search?.peer, denied };
+    return { peer: search?.peer, denied };
   }
 
   /** Forgets old searches. */
@@ -106,7 +106,7 @@ export class Donors {
     return search;
   }
 
-  /** A random owner, weighted by its announced free space, so that not all peers ask the same one. */
+  /** A random owner, weighted by its announced free space, so that not all peers choose the same one. */
   #choose(bounds: Interval, { skipped }: Search, ring: Ring, now: number): PeerName | undefined {
     const reachable = this.#deps.peers.reachable();
     const shares = new Map<PeerName, number>();
@@ -117,7 +117,7 @@ export class Donors {
     }
     let total = 0;
     for (const [peer, share] of shares) {
-      // An owner without announced free space is asked too, last: its hint may be old.
+      // An owner without announced free space is a candidate too, the last one: its hint may be old.
       const weight = Math.max(Math.min(share, this.#hints.get(peer)?.free ?? share), 0.001);
       shares.set(peer, weight);
       total += weight;

@@ -62,7 +62,7 @@ export class Requests {
     const bounds = overlap(hostsOf(subnet), range);
     if (bounds === undefined)
       throw new WeaveError("WEAVE_IPAM_RANGE", `range ${subnet.text} out of bounds: ${range.text}`, {
-        next: "Ask for a subnet within the range that all hosts were launched with (--ipalloc-range).",
+        next: "Choose a subnet within the range that all hosts were launched with (--ipalloc-range).",
       });
     const since = clock.now();
     return this.#waitQueue.run(
@@ -78,7 +78,7 @@ export class Requests {
   }
 
   /**
-   * Gives a certain address to a holder. One outside the range is only recorded; one of another peer is requested from it.
+   * Assigns a certain address to a holder. One outside the range is only recorded; one of another peer is requested from it.
    *
    * @throws WEAVE_IPAM_IN_USE, WEAVE_IPAM_PEER_UNREACHABLE; WEAVE_IPAM for the network's own and the broadcast address;
    *   WEAVE_IPAM_WAIT, WEAVE_CANCELLED
@@ -113,7 +113,7 @@ export class Requests {
 
   /**
    * A container on this host was found with an address that is not in the lease table, because the disk was lost, for
-   * example. It is recorded as it is; if it belongs to another peer, that peer is asked to transfer it.
+   * example. It is recorded as it is; if it belongs to another peer, it is requested from that peer.
    *
    * @throws WEAVE_IPAM_IN_USE when another holder here has it; WEAVE_STORE
    */
@@ -227,7 +227,7 @@ export class Requests {
     let address = state.space.lowest(bounds);
     if (address === undefined) {
       donors.request(bounds, ring);
-      const mayGetSpace = donors.progress(bounds).asked !== undefined && clock.now() - since < LAST_RESORT_MS;
+      const mayGetSpace = donors.progress(bounds).peer !== undefined && clock.now() - since < LAST_RESORT_MS;
       address = mayGetSpace ? undefined : state.space.lowestOfAll(bounds);
     }
     if (address === undefined) return undefined;

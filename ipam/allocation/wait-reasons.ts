@@ -57,21 +57,22 @@ export class WaitReasons {
     const spans = ring.within(bounds);
     const owners = [...new Set(spans.map(({ value }) => value.owner))];
     const away = owners.filter((owner) => !(owner === self || reachable.has(owner)));
-    const { asked, denied } = donors.progress(bounds);
+    const { peer: donor, denied } = donors.progress(bounds);
+    const denials = denied === 0 ? "" : `: ${denied} ${denied === 1 ? "peer has" : "peers have"} none to donate`;
     const size = spans
       .filter(({ value }) => away.includes(value.owner))
       .reduce((sum, { start, end }) => sum + end - start, 0n);
     const parts = [
-      asked === undefined || !reachable.has(asked) ? "" : `the answer of ${describePeer(peers, asked)}`,
-      `an address to become free in ${intervalText(bounds)}${denied > 0 ? `: ${denied} peers have none to give` : ""}`,
+      donor === undefined || !reachable.has(donor) ? "" : `the answer of ${describePeer(peers, donor)}`,
+      `an address to become free in ${intervalText(bounds)}${denials}`,
       away.length > 0 ? `${size} are owned by unreachable peers: ${this.#names(away)}` : "",
     ].filter((part) => part !== "");
     return {
-      why: asked === undefined ? parts.join("; ") : parts[0],
+      why: donor === undefined ? parts.join("; ") : parts[0],
       next:
         away.length > 0
           ? `If dead for good: 'weave rmpeer ${away[0]}'.`
-          : "Free addresses, or ask for a larger subnet; 'weave status ipam' shows the owners.",
+          : "Free addresses, or use a larger subnet; 'weave status ipam' shows the owners.",
     };
   }
 

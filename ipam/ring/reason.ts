@@ -1,6 +1,6 @@
 import { type KnownPeers, type PeerName, peerText } from "#mesh/peer.js";
 
-/** Why a request waits, or what is wrong, and the step that helps. The log, `status ipam` and errors use the same words. */
+/** The reason of a wait or of a problem, and the step that helps. The log, `status ipam` and errors use the same words. */
 export interface Reason {
   readonly why: string;
   /** The command or change that helps. */

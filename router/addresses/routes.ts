@@ -140,9 +140,9 @@ async function removePeer({ allocator, directory }: Ipam, who: string, force: bo
     lines.push(
       `They are allocated as soon as these agree: ${names(allocator.takeover.waiting)} (see 'weave status ipam')`,
     );
-  if (count > 0n && allocator.takeover === undefined && allocator.notAsked.length > 0) {
+  if (count > 0n && allocator.takeover === undefined && allocator.missingAgreement.length > 0) {
     lines.push(
-      `Unreachable, so that their agreement is missing: ${names(allocator.notAsked)}. If they are alive, addresses that ${who} donated to them last may be allocated twice.`,
+      `Unreachable, so that their agreement is missing: ${names(allocator.missingAgreement)}. If they are alive, addresses that ${who} donated to them last may be allocated twice.`,
     );
   }
   return { body: `${lines.join("\n")}\n` };

@@ -40,7 +40,7 @@ test("a peer without space gets half of another's", async () => {
   await failsWith(
     settle(network, a.allocator!.requests.allocate("more", parseSubnet("10.32.0.0/28"), { timeoutMs: 10_000 })),
     "WEAVE_IPAM_WAIT",
-    /an address to become free in 10\.32\.0\.1-10\.32\.0\.14: 1 peers have none to give/,
+    /an address to become free in 10\.32\.0\.1-10\.32\.0\.14: 1 peer has none to donate/,
   );
   // One that becomes free elsewhere goes to the blocked request.
   const waiting = a.allocator!.requests.allocate("more", parseSubnet("10.32.0.0/28"));
