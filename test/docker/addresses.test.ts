@@ -108,6 +108,8 @@ test("holders of addresses of all kinds start", { timeout: 120_000 }, async () =
   // The router must know all of this also after a restart.
   await h1.killRouter();
   await until("its router answers", async () => (await h1.weave("status")).code === 0);
+  // The other host dials again with growing delays; until then it does not receive what this one claims.
+  await connected(h1, 1, 30_000);
   began = Date.now();
 });
 
