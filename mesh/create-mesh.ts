@@ -9,7 +9,7 @@ const DEFAULT_PORT = 6783;
 
 type RequiredOptions = "name" | "staticKey" | "clock" | "random" | "dial";
 
-/** The options of a mesh that have no default, and those that have one. */
+/** The options of a mesh. Only the required ones have no default: see {@link createMesh}. */
 export interface MeshConfig
   extends Pick<MeshOptions, RequiredOptions>,
     Partial<Omit<MeshOptions, RequiredOptions | "events">> {

@@ -1,8 +1,8 @@
 /**
  * The one table of errors. A code is stable: scripts and tests may rely on it, wording may improve.
  *
- * `meaning` says in one sentence what the code stands for: docs/errors.md is made from it. `exit` is the exit status of the
- * `weave` command; the status of an HTTP answer is in `src/http/error-status.ts`. A message says what failed and why; `next`,
+ * `meaning` describes the code in one sentence: docs/errors.md is made from it. `exit` is the exit status of the
+ * `weave` command; the status of an HTTP answer is in `src/http/error-status.ts`. A message reports what failed and why; `next`,
  * where there is one, names the command or change that helps.
  */
 export const ERRORS = {
@@ -108,7 +108,7 @@ const SHOWN = 80;
 /**
  * A flag or variable with a value that it cannot have, on one line.
  *
- * @param reason why it cannot have this value, where `expected` does not say it
+ * @param reason why it cannot have this value, if `expected` does not contain it
  */
 export function invalidValue(what: string, value: unknown, expected: string, reason = ""): WeaveError {
   const text = typeof value === "string" ? value : (JSON.stringify(value) ?? "nothing");
@@ -118,7 +118,7 @@ export function invalidValue(what: string, value: unknown, expected: string, rea
   return new WeaveError("WEAVE_FLAG_INVALID", `invalid value ${shown} for ${what}: it must be ${expected}${why}`);
 }
 
-/** What to print or log of anything that was thrown. */
+/** The text of a thrown value, to print or to log. */
 export function errorText(error: unknown): string {
   if (error instanceof WeaveError) return error.text;
   return error instanceof Error ? error.message : String(error);

@@ -12,7 +12,7 @@ const isPath = (given: string, limit: number): boolean =>
 
 export const absolutePath = text("an absolute path", (given) => isPath(given, MAX_PATH));
 
-/** A file that may be named relative to where the command runs; what is kept is absolute. */
+/** The path of a file, relative to the working directory of the command or absolute; the value is absolute. */
 export const filePath = text(
   "the path of a file",
   (given) => isPath(given, MAX_PATH),

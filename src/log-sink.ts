@@ -28,7 +28,7 @@ export function logLine(level: LogLevel, message: string, fields: object = {}): 
 export interface LogSinkOptions {
   /** Undefined: standard output. */
   readonly file?: string;
-  /** Called with what is wrong with the log when that changes; undefined: nothing any more. */
+  /** Called when the problem of the log changes; undefined: there is none any more. */
   readonly onProblem?: (problem: string | undefined) => void;
 }
 

@@ -10,7 +10,7 @@ export class Problems {
 
   /**
    * @param key the part and the object, as in `log` or `bridge weave`; a second text for a key replaces the first
-   * @param text what is wrong, why, and the command that helps
+   * @param text the problem, its cause, and the command that helps
    */
   set(key: string, text: string): void {
     this.#texts.set(key, text.replace(/\s+/g, " ").slice(0, MAX_TEXT));

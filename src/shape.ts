@@ -2,9 +2,9 @@
 export interface Shape<T> {
   /** Completes "it must be …": form, unit and range. */
   readonly expected: string;
-  /** @throws Error: the text is no such value; its message is the reason, and may be empty */
+  /** @throws Error for a text without such a value; its message is the reason, and may be empty */
   parse(text: string): T;
-  /** @throws Error: the value is none of this shape */
+  /** @throws Error for a value that does not have the shape */
   check(value: unknown): T;
 }
 
@@ -26,7 +26,7 @@ export function whole(
   };
 }
 
-/** Text that `test` accepts: it returns false, or throws why not. @param read what is kept of the text */
+/** Text that `test` accepts: it returns false or throws for others. @param read converts the text to the value */
 export function text(
   expected: string,
   test: (text: string) => unknown = () => true,
@@ -36,7 +36,7 @@ export function text(
   return { expected, parse: (given) => check(read(given)), check };
 }
 
-/** A test out of a parser, where `expected` says all that its errors could. */
+/** A test from a parser, if `expected` is as clear as the errors of the parser. */
 export const accepts =
   (parse: (text: string) => unknown) =>
   (given: string): boolean => {
@@ -48,7 +48,7 @@ export const accepts =
     }
   };
 
-/** One of some words. @param words each word, with the value that it stands for */
+/** One of some words. @param words each word, with its value */
 export function choice<const T extends string>(words: Readonly<Record<string, T>>): Shape<T> {
   const values: readonly unknown[] = Object.values(words);
   const names = [...new Map(Object.entries(words).map(([word, value]) => [value, word])).values()];
@@ -71,7 +71,7 @@ function boolean(yes: string, no: string): Shape<boolean> {
 export const trueFalse = boolean("true", "false");
 export const onOff = boolean("on", "off");
 
-/** Several of a shape, with commas between; none at all is the empty text. */
+/** Several values of a shape, separated by commas; the empty text has none. */
 export function commaList<T>(expected: string, of: Shape<T>): Shape<readonly T[]> {
   const each = <V>(values: readonly V[], read: (value: V) => T): T[] =>
     values.map((value) => {
@@ -92,7 +92,7 @@ export function commaList<T>(expected: string, of: Shape<T>): Shape<readonly T[]
   };
 }
 
-/** Of a flag that may be repeated: each gives one more. */
+/** The values of a flag that may be repeated: each occurrence adds one. */
 export function repeated<T>(of: Shape<T>): Shape<readonly T[]> {
   return {
     expected: of.expected,
@@ -101,7 +101,7 @@ export function repeated<T>(of: Shape<T>): Shape<readonly T[]> {
   };
 }
 
-/** A value that may be missing: the empty text is none. */
+/** A value that may be missing: the empty text stands for no value. */
 export function optional<T>(of: Shape<T>): Shape<T | undefined> {
   return {
     expected: of.expected,
@@ -110,7 +110,7 @@ export function optional<T>(of: Shape<T>): Shape<T | undefined> {
   };
 }
 
-/** The empty text stands for what `means` says; any other is of the shape. */
+/** A text of a shape, or the empty text. @param means the meaning of the empty text */
 export function orEmpty(of: Shape<string>, means: string): Shape<string> {
   return {
     expected: `${of.expected}, or "" for ${means}`,
@@ -119,7 +119,7 @@ export function orEmpty(of: Shape<string>, means: string): Shape<string> {
   };
 }
 
-/** The reason of a misfit is in what is expected. */
+/** `expected` is the reason. */
 function misfit(): never {
   throw new Error("");
 }

@@ -427,10 +427,21 @@ export async function inLab(
   }
 }
 
-/** What a command must begin with so that it finds no nft on `host`. */
+/**
+ * The start of a command that finds no nft on `host`. Mounts of the host still reach it: its named namespaces are among them.
+ */
 export async function withoutNft(host: Host): Promise<string[]> {
   const nft = (await host.must("sh", "-c", "readlink -f $(command -v nft)")).trim();
-  return ["unshare", "--mount", "sh", "-c", `mount --bind /dev/null ${nft} && exec "$@"`, "sh"];
+  return [
+    "unshare",
+    "--mount",
+    "--propagation",
+    "slave",
+    "sh",
+    "-c",
+    `mount --bind /dev/null ${nft} && exec "$@"`,
+    "sh",
+  ];
 }
 
 /** Waits until `condition` holds. @throws with `what` when it does not in time */
