@@ -30,7 +30,7 @@ export interface ConnectionEvents {
   malformed(connection: Connection, error: unknown): void;
   /** The other end no longer answers, or answers again: {@link Connection.state} may have changed. */
   responsive(connection: Connection, responsive: boolean): void;
-  /** Final. `error` says why. */
+  /** Final. `error` is the reason. */
   closed(connection: Connection, error: Error): void;
 }
 
