@@ -1,5 +1,4 @@
-import { isIPv6 } from "node:net";
-import { isIpv4 } from "#src/address.js";
+import { isIPv4, isIPv6 } from "node:net";
 
 /** A host by name or address, and a port, as users write them. */
 export interface HostPort {
@@ -18,7 +17,7 @@ export const isPort = (text: string): boolean =>
 
 /** Whether a text is a host by address or name. Digits and dots that are not an address are neither. */
 export const isHost = (text: string): boolean =>
-  isIpv4(text) || (/^[\w.-]{1,253}$/.test(text) && !/^[\d.]+$/.test(text));
+  isIPv4(text) || (/^[\w.-]{1,253}$/.test(text) && !/^[\d.]+$/.test(text));
 
 /**
  * Reads `host`, `host:port` or `:port`, with a port from 1 to 65535. The host is any text without spaces, colons, slashes and
