@@ -97,6 +97,11 @@ export class DockerIntegration {
   leave(): void {
     this.#components.plugin?.defaultNetwork.leave();
   }
+
+  /** Removes Docker's network: see {@link DefaultNetwork.remove}. @returns names of the containers that are attached to it */
+  async removeNetwork(): Promise<readonly string[]> {
+    return (await this.#components.plugin?.defaultNetwork.remove()) ?? [];
+  }
 }
 
 /** Joins the address claims of all hosts. */

@@ -1,8 +1,6 @@
-import { call } from "#cli/support/client.js";
+import { callJson } from "#cli/support/client.js";
 import { launched } from "#cli/support/launched.js";
 import { proxyAddress } from "#cli/support/proxy-address.js";
-import { engine } from "#cli/support/without-router.js";
-import { DEFAULT_NETWORK, driverNames } from "#docker/plugin/driver-names.js";
 import { errorText } from "#src/errors.js";
 import { controlSocket, paths } from "#src/paths.js";
 
@@ -18,22 +16,13 @@ export async function leaveDocker(): Promise<void> {
   }
   if (!docker.plugin) return;
   try {
-    const client = engine();
-    if (client === undefined) return;
-    const { mesh } = driverNames(docker);
-    const network = (await client.networks()).find(({ Name, Driver }) => Name === DEFAULT_NETWORK && Driver === mesh);
-    if (network === undefined) return;
-    const attached = Object.values((await client.network(network.Id)).Containers).map(({ Name }) => Name);
-    if (attached.length > 0) {
+    const call = { method: "DELETE", path: "/docker/network", address: controlSocket(paths().run) };
+    const { network, attached } = await callJson<{ network: string; attached: string[] }>(call);
+    if (attached.length > 0)
       process.stderr.write(
-        `WARNING: the following containers are still attached to network "${DEFAULT_NETWORK}":\n${attached.map((name) => `  ${name}\n`).join("")}Docker operations on those containers may pause or fail while weave is stopped.\n`,
+        `WARNING: the following containers are still attached to network "${network}":\n${attached.map((name) => `  ${name}\n`).join("")}Docker operations on those containers may pause or fail while weave is stopped.\n`,
       );
-    } else {
-      // Otherwise the router would create it again.
-      await call({ method: "POST", path: "/docker/leave", address: controlSocket(paths().run) }).catch(() => {});
-      await client.removeNetwork(network.Id);
-    }
   } catch (error) {
-    process.stderr.write(`WARNING: Docker's network "${DEFAULT_NETWORK}" was not removed: ${errorText(error)}\n`);
+    process.stderr.write(`WARNING: Docker's network "weave" was not removed: ${errorText(error)}\n`);
   }
 }

@@ -7,7 +7,7 @@ import { type AttachmentListing, listAttachments } from "#router/attachments/lis
 /*
  * Commands are clients of the router. These touch the host or a Docker engine themselves, as they work without a router:
  * - launch (with cli/launch/) checks routes and engine before there is a router, and starts it;
- * - stop and reset take Docker's network away, and reset removes interfaces and firewall rules;
+ * - reset removes interfaces and firewall rules, also of a router that has ended;
  * - setup checks a host on which a router never ran;
  * - ps lists what stays attached when a router has ended;
  * - docker-bridge-ip prints an address of Docker's bridge.

@@ -36,6 +36,24 @@ export class DefaultNetwork {
   }
 
   /**
+   * Removes the network for good, unless containers are attached to it: the router is about to stop, and Docker would wait for it.
+   *
+   * @returns names of the containers that are attached
+   * @throws WEAVE_DOCKER, WEAVE_DOCKER_UNAVAILABLE
+   */
+  async remove(): Promise<readonly string[]> {
+    const { engine, names } = this.#deps;
+    const isOurs = ({ Name, Driver }: Network) => Name === DEFAULT_NETWORK && Driver === names.mesh;
+    const network = (await engine.networks()).find(isOurs);
+    if (network === undefined) return [];
+    const attached = Object.values((await engine.network(network.Id)).Containers).map(({ Name }) => Name);
+    if (attached.length > 0) return attached;
+    this.leave();
+    await engine.removeNetwork(network.Id);
+    return [];
+  }
+
+  /**
    * Creates the network if it does not exist. Its subnet is explicit, so that Docker does not look for overlaps.
    *
    * @param all networks of the engine

@@ -99,7 +99,6 @@ const WITHOUT_ROUTER = [
   "cli/launch/check-engine.ts",
   "cli/launch/docker-options.ts",
   "cli/launch/launch-flags.ts",
-  "cli/support/leave-docker.ts",
   "cli/support/without-router.ts",
 ];
 
