@@ -93,11 +93,6 @@ export class DockerIntegration {
     throw new WeaveError("WEAVE_DOCKER", `Container ${ident.slice(0, 12)} died`);
   }
 
-  /** The router is about to stop: the default network is not created again when it is removed. */
-  leave(): void {
-    this.#components.plugin?.defaultNetwork.leave();
-  }
-
   /** Removes Docker's network: see {@link DefaultNetwork.remove}. @returns names of the containers that are attached to it */
   async removeNetwork(): Promise<readonly string[]> {
     return (await this.#components.plugin?.defaultNetwork.remove()) ?? [];

@@ -30,11 +30,6 @@ export class DefaultNetwork {
     return this.#missing;
   }
 
-  /** The router is about to stop: from now on the network is not created again when it is removed. */
-  leave(): void {
-    this.#leaving = true;
-  }
-
   /**
    * Removes the network for good, unless containers are attached to it: the router is about to stop, and Docker would wait for it.
    *
@@ -48,7 +43,8 @@ export class DefaultNetwork {
     if (network === undefined) return [];
     const attached = Object.values((await engine.network(network.Id)).Containers).map(({ Name }) => Name);
     if (attached.length > 0) return attached;
-    this.leave();
+    // Otherwise it would be created again at once.
+    this.#leaving = true;
     await engine.removeNetwork(network.Id);
     return [];
   }

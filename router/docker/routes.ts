@@ -1,17 +1,13 @@
 import type { DockerIntegration } from "#docker/docker.js";
 import { DEFAULT_NETWORK } from "#docker/plugin/driver-names.js";
-import { linesAnswer, NO_CONTENT, type Route, route } from "#router/route.js";
+import { linesAnswer, type Route, route } from "#router/route.js";
 import { jsonAnswer } from "#src/http/answer.js";
 
 /** The control API of the Docker integration; without the proxy there is no path for its addresses. */
 export function dockerRoutes(docker: DockerIntegration): Route[] {
-  const leave = route("POST /docker/leave", () => {
-    docker.leave();
-    return NO_CONTENT;
-  });
   const remove = route("DELETE /docker/network", async () => {
     return jsonAnswer({ network: DEFAULT_NETWORK, attached: await docker.removeNetwork() });
   });
   const addresses = route("GET /proxyaddrs", () => linesAnswer(docker.status.proxy ?? []));
-  return docker.status.proxy === undefined ? [leave, remove] : [leave, remove, addresses];
+  return docker.status.proxy === undefined ? [remove] : [remove, addresses];
 }

@@ -47,7 +47,7 @@ const SUMMARIES: Readonly<Record<string, string>> = {
   "DELETE /name/:ident": "Removes names of a holder; `fqdn` as above.",
   "DELETE /name/:ident/:address": "Removes names of a holder at one address; `fqdn` as above.",
   "GET /proxyaddrs": "Addresses at which the Docker API proxy listens, one a line.",
-  "POST /docker/leave": "Ends the use of Docker's networks before the router stops.",
+  "DELETE /docker/network": "Removes Docker's network before the router stops, unless containers are attached to it.",
 };
 
 interface Call {
