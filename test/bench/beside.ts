@@ -1,8 +1,9 @@
 /** The sleeve beside the kernel's VXLAN, on the same wire, whatever that wire does. */
 import { type Overlay, vxlan } from "#test/bench/overlays.js";
-import { type Lab, until } from "#test/lab/lab.js";
+import type { Lab } from "#test/lab/lab.js";
 import { median, tcpGbits } from "#test/lab/measure.js";
 import { withoutOffloads } from "#test/lab/transfer.js";
+import { until } from "#test/lab/wait.js";
 
 /** Goodput in Gbit/s. */
 export interface Goodput {

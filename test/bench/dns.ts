@@ -17,9 +17,11 @@ import { framed, TcpReader, Upstream } from "#router/names/upstream.js";
 import { systemClock } from "#src/clock.js";
 import { silentLog } from "#src/log.js";
 import { systemRandom } from "#src/random.js";
-import { connected, hostTestsImpossible, inLab } from "#test/lab/lab.js";
+import { inLab } from "#test/lab/lab.js";
 import { median } from "#test/lab/measure.js";
 import { lonelyNameserver } from "#test/lab/names.js";
+import { hostTestsImpossible } from "#test/lab/requirements.js";
+import { connected } from "#test/lab/wait.js";
 
 const NAMES = 10_000;
 const SECONDS = 3;

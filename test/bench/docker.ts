@@ -3,8 +3,9 @@
  * container's name is known on the other host; and 200 containers on one host.
  */
 import { type DockerHost, dockerLab, dockerTestsImpossible, networkThere } from "#test/lab/docker-host.js";
-import { connected, type Lab, until } from "#test/lab/lab.js";
+import type { Lab } from "#test/lab/lab.js";
 import { median } from "#test/lab/measure.js";
+import { connected, until } from "#test/lab/wait.js";
 
 const RUNS = 20;
 const MANY = Number(process.env.WEAVE_BENCH_CONTAINERS ?? 200);

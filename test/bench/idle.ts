@@ -4,7 +4,10 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { option } from "#test/bench/options.js";
-import { connected, type Host, hostTestsImpossible, Lab } from "#test/lab/lab.js";
+import type { Host } from "#test/lab/host.js";
+import { Lab } from "#test/lab/lab.js";
+import { hostTestsImpossible } from "#test/lab/requirements.js";
+import { connected } from "#test/lab/wait.js";
 
 /** What a router of 30 peers should stay below. */
 const PEERS = 30;

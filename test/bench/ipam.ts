@@ -14,8 +14,10 @@ import { silentLog } from "#src/log.js";
 import { systemRandom } from "#src/random.js";
 import { memoryStore, type Store } from "#src/store.js";
 import { lmdbStore } from "#src/store-lmdb.js";
-import { connected, hostTestsImpossible, inLab } from "#test/lab/lab.js";
+import { inLab } from "#test/lab/lab.js";
 import { median } from "#test/lab/measure.js";
+import { hostTestsImpossible } from "#test/lab/requirements.js";
+import { connected } from "#test/lab/wait.js";
 import { IpamNetwork } from "#test/sim/ipam-network.js";
 
 const RANGE = "10.32.0.0/12";

@@ -7,7 +7,8 @@ import { writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Beside, type Goodput } from "#test/bench/beside.js";
 import { option } from "#test/bench/options.js";
-import { hostTestsImpossible, Lab } from "#test/lab/lab.js";
+import { Lab } from "#test/lab/lab.js";
+import { hostTestsImpossible } from "#test/lab/requirements.js";
 import { lose } from "#test/lab/transfer.js";
 
 const LOSSES = [0, 0.1, 0.3, 1, 5];

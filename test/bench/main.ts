@@ -7,8 +7,11 @@ import { writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { option } from "#test/bench/options.js";
 import { type Overlay, otherOverlays, vxlan } from "#test/bench/overlays.js";
-import { hostTestsImpossible, Lab, type Namespace, until } from "#test/lab/lab.js";
+import { Lab } from "#test/lab/lab.js";
 import { cpuSeconds, median, pingTimes, rssMegabytes, tcpGbits, udpKpps } from "#test/lab/measure.js";
+import type { Namespace } from "#test/lab/namespace.js";
+import { hostTestsImpossible } from "#test/lab/requirements.js";
+import { until } from "#test/lab/wait.js";
 
 const SECONDS = 4;
 const IDLE_SECONDS = 20;

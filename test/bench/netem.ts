@@ -5,7 +5,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Beside } from "#test/bench/beside.js";
 import { option } from "#test/bench/options.js";
-import { hostTestsImpossible, Lab } from "#test/lab/lab.js";
+import { Lab } from "#test/lab/lab.js";
+import { hostTestsImpossible } from "#test/lab/requirements.js";
 import { impair } from "#test/lab/transfer.js";
 
 const SECONDS = 6;

@@ -6,8 +6,11 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Host, Lab, Namespace } from "#test/lab/lab.js";
-import { execute, until } from "#test/lab/lab.js";
+import type { Host } from "#test/lab/host.js";
+import type { Lab } from "#test/lab/lab.js";
+import type { Namespace } from "#test/lab/namespace.js";
+import { execute } from "#test/lab/namespace.js";
+import { until } from "#test/lab/wait.js";
 
 export interface Overlay {
   readonly name: string;

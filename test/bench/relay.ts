@@ -3,8 +3,10 @@
  * if asked for (it takes more than two minutes), a steady flow of UDP across a change of keys.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { hostTestsImpossible, Lab, until } from "#test/lab/lab.js";
+import { Lab } from "#test/lab/lab.js";
 import { median, pingTimes, tcpGbits } from "#test/lab/measure.js";
+import { hostTestsImpossible } from "#test/lab/requirements.js";
+import { until } from "#test/lab/wait.js";
 
 const ROUNDS = 3;
 /** Longer than the life of a key (REKEY_MS). */

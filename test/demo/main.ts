@@ -8,8 +8,11 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { errorText } from "#src/errors.js";
 import { DockerHost, dockerTestsImpossible, makeImage } from "#test/lab/docker-host.js";
-import { connected, Host, Lab, type Namespace, until } from "#test/lab/lab.js";
+import { Host } from "#test/lab/host.js";
+import { Lab } from "#test/lab/lab.js";
 import { median, pingTimes, tcpGbits } from "#test/lab/measure.js";
+import type { Namespace } from "#test/lab/namespace.js";
+import { connected, until } from "#test/lab/wait.js";
 
 const INSIDE = "WEAVE_DEMO_INSIDE";
 let step = 0;

@@ -10,7 +10,7 @@ import {
   PROXY_ENV,
   refused,
 } from "#test/lab/docker-tests.js";
-import { connected, until } from "#test/lab/lab.js";
+import { connected, until } from "#test/lab/wait.js";
 
 /** Which addresses the plugin, the proxy and `attach` hold, and for how long. */
 let h1: DockerHost;

@@ -4,7 +4,7 @@ import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type DockerHost, networkThere } from "#test/lab/docker-host.js";
 import { dockerTests, launchAll } from "#test/lab/docker-tests.js";
-import { until } from "#test/lab/lab.js";
+import { until } from "#test/lab/wait.js";
 
 let host: DockerHost;
 let atFirst: string;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { DockerHost } from "#test/lab/docker-host.js";
 import { dockerTests, launchAll, MESH_DRIVERS, PROXY_ENV } from "#test/lab/docker-tests.js";
-import { connected, until } from "#test/lab/lab.js";
+import { connected, until } from "#test/lab/wait.js";
 
 let h1: DockerHost;
 let h2: DockerHost;

@@ -8,7 +8,7 @@ import {
   MESH_DRIVERS as MESH,
   refused,
 } from "#test/lab/docker-tests.js";
-import { connected, until } from "#test/lab/lab.js";
+import { connected, until } from "#test/lab/wait.js";
 
 let h1: DockerHost;
 let h2: DockerHost;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type DockerHost, networkThere } from "#test/lab/docker-host.js";
 import { dockerTests, PROXY_ENV as ENV, launchAll } from "#test/lab/docker-tests.js";
-import { until } from "#test/lab/lab.js";
+import { until } from "#test/lab/wait.js";
 
 /** Unusual containers of the proxy. */
 let host: DockerHost;

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { type DockerHost, networkThere } from "#test/lab/docker-host.js";
 import { DEFAULT_SUBNET_FLAGS, dockerTests, PROXY_ENV as ENV, launchAll } from "#test/lab/docker-tests.js";
 import { EngineClient, kindsOfCalls, repeat } from "#test/lab/engine-calls.js";
-import { until } from "#test/lab/lab.js";
+import { until } from "#test/lab/wait.js";
 
 let h1: DockerHost;
 let h2: DockerHost;

@@ -4,8 +4,9 @@
  */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { hostTestsImpossible, type Namespace } from "#test/lab/lab.js";
+import type { Namespace } from "#test/lab/namespace.js";
 import { Pair, vlans } from "#test/lab/pair.js";
+import { hostTestsImpossible } from "#test/lab/requirements.js";
 import { impair, withoutOffloads } from "#test/lab/transfer.js";
 
 const skip = hostTestsImpossible() ?? false;

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
-import { connected, type Host, hostTestsImpossible, inLab, type Namespace, until, withoutNft } from "#test/lab/lab.js";
-
-const skip = hostTestsImpossible() ?? false;
+import { type Host, withoutNft } from "#test/lab/host.js";
+import { labTest } from "#test/lab/lab-test.js";
+import type { Namespace } from "#test/lab/namespace.js";
+import { connected, until } from "#test/lab/wait.js";
 
 /** Whether a TCP connection comes up: a port that is closed towards the caller does not answer at all. */
 const reaches = async (from: Namespace, address: string, port: number): Promise<boolean> =>
@@ -26,8 +26,10 @@ async function ask(host: Host, user: readonly string[], ...args: string[]): Prom
   return Number(await host.must(...user, process.execPath, "-e", REQUEST, ...args));
 }
 
-test("over TCP everybody reads, and root alone changes something", { skip, timeout: 120_000 }, () =>
-  inLab(1, async ({ hosts: [h1] }) => {
+labTest(
+  "over TCP everybody reads, and root alone changes something",
+  { hosts: 1, timeout: 120_000 },
+  async ({ hosts: [h1] }) => {
     await h1.launch();
     const control = "http://127.0.0.1:6784";
     for (const path of ["/status", "/report?format=x", "/ip"])
@@ -57,11 +59,13 @@ test("over TCP everybody reads, and root alone changes something", { skip, timeo
     await h1.launch("--insecure-http");
     assert.equal(await ask(h1, NOBODY, "POST", `${control}/expose/10.32.0.9/12`), 204);
     assert.match(await h1.ok("status"), /Problem: any client that reaches the control API .* \(--insecure-http\)/);
-  }),
+  },
 );
 
-test("expose refuses what would take the host's own network away", { skip, timeout: 120_000 }, () =>
-  inLab(2, async ({ hosts: [h1, h2] }) => {
+labTest(
+  "expose refuses what would take the host's own network away",
+  { hosts: 2, timeout: 120_000 },
+  async ({ hosts: [h1, h2] }) => {
     await h1.must("ip", "route", "add", "default", "via", h2.address);
     await h1.must("ip", "route", "add", "10.60.0.0/16", "via", h2.address);
     await h1.launch();
@@ -104,12 +108,14 @@ test("expose refuses what would take the host's own network away", { skip, timeo
     assert.doesNotMatch(await h1.must("ip", "address", "show", "dev", "weave"), /10\.70/);
     await h1.ok("hide", "10.70.0.1/16");
     assert.doesNotMatch(await h1.ok("status"), /Problem/);
-  }),
+  },
 );
 
 for (const kind of ["nft", "iptables"] as const) {
-  test(`containers reach no port of weave on any host, and all others (${kind})`, { skip, timeout: 120_000 }, () =>
-    inLab(2, async ({ hosts: [h1, h2] }) => {
+  labTest(
+    `containers reach no port of weave on any host, and all others (${kind})`,
+    { hosts: 2, timeout: 120_000 },
+    async ({ hosts: [h1, h2] }) => {
       for (const host of [h1, h2]) {
         const via = kind === "nft" ? ["env"] : await withoutNft(host);
         const peers = host === h2 ? [h1.address] : [];
@@ -149,6 +155,6 @@ for (const kind of ["nft", "iptables"] as const) {
       await h2.program("tell", h1.address, "6783", "x".repeat(40), "20");
       await until("the others' are counted", async () => (await strayDatagrams(h1)) >= before + 20);
       for (const each of service) each.kill();
-    }),
+    },
   );
 }

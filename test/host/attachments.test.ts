@@ -1,11 +1,10 @@
 import assert from "node:assert/strict";
 import { chmodSync, copyFileSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
-import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Host, hostTestsImpossible, inLab, type Namespace, until } from "#test/lab/lab.js";
-
-const skip = hostTestsImpossible() ?? false;
+import type { Host } from "#test/lab/host.js";
+import type { Namespace } from "#test/lab/namespace.js";
+import { until } from "#test/lab/wait.js";
 
 /** Addresses of a container's interface, in CIDR notation; none when it has no interface. */
 async function addressesOf(container: Namespace): Promise<string[]> {
@@ -26,91 +25,88 @@ async function allocated(host: Host): Promise<string[]> {
   return owned.flatMap(({ addrs }) => addrs).sort();
 }
 
-test(
+labTest(
   "attaches and detaches of one namespace at the same time happen one after another",
-  { skip, timeout: 180_000 },
-  () =>
-    inLab(1, async ({ hosts: [h1] }) => {
-      await h1.launch("--ipalloc-init", "consensus=1");
-      const container = await h1.container("a");
-      const target = `netns:${container.ns}`;
-      const same = await Promise.all(Array.from({ length: 4 }, () => h1.weave("attach", target)));
-      const [first] = same;
-      assert.deepEqual([first.code, first.stderr], [0, ""]);
-      for (const each of same) assert.deepEqual(each, first, "all have the one address");
-      assert.equal((await addressesOf(container)).length, 1);
-      for (let round = 0; round < 4; round++) {
-        const words = ["attach", "detach", "attach", "detach", "attach"].slice(0, 4 + (round % 2));
-        const results = await Promise.all(words.map((word) => h1.weave(word, target)));
-        assert.deepEqual(
-          results.map(({ code, stderr }) => [code, stderr]),
-          words.map(() => [0, ""]),
-        );
-        // In whatever order they came: what is held is what the interface has.
-        assert.deepEqual(await allocated(h1), await addressesOf(container));
-      }
-      await h1.ok("attach", target);
-      assert.ok(await isComplete(container));
-      // Different namespaces do not wait for one another, and none gets another's address.
-      const others = await Promise.all(["b", "c", "d"].map((name) => h1.attachAny(name)));
-      assert.equal(new Set(others.map(({ address }) => address)).size, 3);
-    }),
-);
-
-test(
-  "an attachment that fails late leaves nothing: no address, no interface, no name",
-  { skip, timeout: 120_000 },
-  () =>
-    inLab(1, async ({ hosts: [h1] }) => {
-      await h1.launch("--ipalloc-init", "consensus=1");
-      await h1.ok("prime");
-      const container = await h1.container("a");
-      const target = `netns:${container.ns}`;
-      await h1.must("ip", "link", "delete", "dev", "weave");
-      const failed = await h1.weave("attach", target, "--name", "app");
-      assert.equal(failed.code, 1);
-      assert.notEqual(failed.stderr, "");
-      assert.deepEqual([await allocated(h1), await addressesOf(container)], [[], []]);
-      assert.doesNotMatch((await h1.weave("status", "dns")).stdout, /app/);
-      await until(
-        "the bridge is back",
-        async () => (await h1.run("ip", "link", "show", "dev", "weave")).code === 0,
-        30_000,
+  { hosts: 1, timeout: 180_000 },
+  async ({ hosts: [h1] }) => {
+    await h1.launch("--ipalloc-init", "consensus=1");
+    const container = await h1.container("a");
+    const target = `netns:${container.ns}`;
+    const same = await Promise.all(Array.from({ length: 4 }, () => h1.weave("attach", target)));
+    const [first] = same;
+    assert.deepEqual([first.code, first.stderr], [0, ""]);
+    for (const each of same) assert.deepEqual(each, first, "all have the one address");
+    assert.equal((await addressesOf(container)).length, 1);
+    for (let round = 0; round < 4; round++) {
+      const words = ["attach", "detach", "attach", "detach", "attach"].slice(0, 4 + (round % 2));
+      const results = await Promise.all(words.map((word) => h1.weave(word, target)));
+      assert.deepEqual(
+        results.map(({ code, stderr }) => [code, stderr]),
+        words.map(() => [0, ""]),
       );
-      // With an address before, which it keeps, and one more that is refused: another holder has it.
-      const kept = (await h1.ok("attach", target)).trim();
-      await h1.ok("expose", "10.32.7.7/12");
-      const refused = await h1.weave("attach", "10.32.7.6/12", "10.32.7.7/12", target);
-      assert.match(refused.stderr, /^Unable to claim: address 10\.32\.7\.7 is already owned by weave:expose/);
-      assert.deepEqual(await addressesOf(container), [`${kept}/12`]);
-      assert.deepEqual(await allocated(h1), [`${kept}/12`, "10.32.7.7/12"].sort());
-      assert.ok(await isComplete(container));
-    }),
+      // In whatever order they came: what is held is what the interface has.
+      assert.deepEqual(await allocated(h1), await addressesOf(container));
+    }
+    await h1.ok("attach", target);
+    assert.ok(await isComplete(container));
+    // Different namespaces do not wait for one another, and none gets another's address.
+    const others = await Promise.all(["b", "c", "d"].map((name) => h1.attachAny(name)));
+    assert.equal(new Set(others.map(({ address }) => address)).size, 3);
+  },
 );
 
-test(
+labTest(
+  "an attachment that fails late leaves nothing: no address, no interface, no name",
+  { hosts: 1, timeout: 120_000 },
+  async ({ hosts: [h1] }) => {
+    await h1.launch("--ipalloc-init", "consensus=1");
+    await h1.ok("prime");
+    const container = await h1.container("a");
+    const target = `netns:${container.ns}`;
+    await h1.must("ip", "link", "delete", "dev", "weave");
+    const failed = await h1.weave("attach", target, "--name", "app");
+    assert.equal(failed.code, 1);
+    assert.notEqual(failed.stderr, "");
+    assert.deepEqual([await allocated(h1), await addressesOf(container)], [[], []]);
+    assert.doesNotMatch((await h1.weave("status", "dns")).stdout, /app/);
+    await until(
+      "the bridge is back",
+      async () => (await h1.run("ip", "link", "show", "dev", "weave")).code === 0,
+      30_000,
+    );
+    // With an address before, which it keeps, and one more that is refused: another holder has it.
+    const kept = (await h1.ok("attach", target)).trim();
+    await h1.ok("expose", "10.32.7.7/12");
+    const refused = await h1.weave("attach", "10.32.7.6/12", "10.32.7.7/12", target);
+    assert.match(refused.stderr, /^Unable to claim: address 10\.32\.7\.7 is already owned by weave:expose/);
+    assert.deepEqual(await addressesOf(container), [`${kept}/12`]);
+    assert.deepEqual(await allocated(h1), [`${kept}/12`, "10.32.7.7/12"].sort());
+    assert.ok(await isComplete(container));
+  },
+);
+
+labTest(
   "a client that goes away cancels its wait for an address, and the next one in line is served",
-  { skip, timeout: 120_000 },
-  () =>
-    inLab(1, async ({ hosts: [h1] }) => {
-      // Alone it is no majority of three: there is no first division, and every address waits.
-      await h1.launch("--ipalloc-init", "consensus=3");
-      const container = await h1.container("a");
-      const target = `netns:${container.ns}`;
-      const waiting = async () => (await h1.api("GET", "/ipinfo/waiting")).body;
-      const [program, ...words] = [process.execPath, "-e", ATTACH_RAW, `${h1.runDir}/control.sock`, target];
-      const child = h1.spawn([program, ...words]);
-      await until("it waits", async () => (await waiting()) !== "", 20_000);
-      // The second waits for its turn; it has a limit of its own, which begins with its turn.
-      const second = h1.weave("attach", "--timeout", "1", target);
-      await sleep(500);
-      child.kill("SIGKILL");
-      const { code, stderr } = await second;
-      assert.equal(code, 1);
-      assert.match(stderr, /after 1 s it still waits for/);
-      assert.equal(await waiting(), "");
-      assert.deepEqual([await allocated(h1), await addressesOf(container)], [[], []]);
-    }),
+  { hosts: 1, timeout: 120_000 },
+  async ({ hosts: [h1] }) => {
+    // Alone it is no majority of three: there is no first division, and every address waits.
+    await h1.launch("--ipalloc-init", "consensus=3");
+    const container = await h1.container("a");
+    const target = `netns:${container.ns}`;
+    const waiting = async () => (await h1.api("GET", "/ipinfo/waiting")).body;
+    const [program, ...words] = [process.execPath, "-e", ATTACH_RAW, `${h1.runDir}/control.sock`, target];
+    const child = h1.spawn([program, ...words]);
+    await until("it waits", async () => (await waiting()) !== "", 20_000);
+    // The second waits for its turn; it has a limit of its own, which begins with its turn.
+    const second = h1.weave("attach", "--timeout", "1", target);
+    await sleep(500);
+    child.kill("SIGKILL");
+    const { code, stderr } = await second;
+    assert.equal(code, 1);
+    assert.match(stderr, /after 1 s it still waits for/);
+    assert.equal(await waiting(), "");
+    assert.deepEqual([await allocated(h1), await addressesOf(container)], [[], []]);
+  },
 );
 
 /** A client of the API that waits: SOCKET TARGET. */
@@ -119,37 +115,38 @@ const [socketPath, target] = process.argv.slice(1);
 require("node:http").request({ socketPath, method: "POST", path: "/attachments/" + encodeURIComponent(target) }).end();
 `;
 
-test(
+labTest(
   "a router that is killed in the middle of an attachment leaves none that a repeated attach does not complete",
-  { skip, timeout: 240_000 },
-  () =>
-    inLab(1, async ({ hosts: [h1] }) => {
-      await h1.launch("--ipalloc-init", "consensus=1");
-      await h1.ok("prime");
-      for (const delay of [0, 20, 40, 70, 110]) {
-        const container = await h1.container(`k${delay}`);
-        const target = `netns:${container.ns}`;
-        const child = h1.spawn([process.execPath, "-e", ATTACH_RAW, `${h1.runDir}/control.sock`, target]);
-        await sleep(60 + delay);
-        process.kill(h1.routerPid!, "SIGKILL");
-        await until("the router is back", async () => (await h1.weave("status")).code === 0, 30_000);
-        child.kill();
-        const address = (await h1.ok("attach", target)).trim();
-        assert.deepEqual(await addressesOf(container), [`${address}/12`], `killed after ${delay} ms`);
-        assert.ok(await isComplete(container), `killed after ${delay} ms`);
-        assert.ok((await allocated(h1)).includes(`${address}/12`));
-        const pair = (await h1.must("bridge", "-d", "link", "show"))
-          .split("\n")
-          .filter((line) => line.includes("vethwepl"));
-        assert.equal(pair.length > 0, true);
-      }
-      const list = await h1.ok("ps");
-      assert.equal(list.trim().split("\n").length, 6, list);
-    }),
+  { hosts: 1, timeout: 240_000 },
+  async ({ hosts: [h1] }) => {
+    await h1.launch("--ipalloc-init", "consensus=1");
+    await h1.ok("prime");
+    for (const delay of [0, 20, 40, 70, 110]) {
+      const container = await h1.container(`k${delay}`);
+      const target = `netns:${container.ns}`;
+      const child = h1.spawn([process.execPath, "-e", ATTACH_RAW, `${h1.runDir}/control.sock`, target]);
+      await sleep(60 + delay);
+      process.kill(h1.routerPid!, "SIGKILL");
+      await until("the router is back", async () => (await h1.weave("status")).code === 0, 30_000);
+      child.kill();
+      const address = (await h1.ok("attach", target)).trim();
+      assert.deepEqual(await addressesOf(container), [`${address}/12`], `killed after ${delay} ms`);
+      assert.ok(await isComplete(container), `killed after ${delay} ms`);
+      assert.ok((await allocated(h1)).includes(`${address}/12`));
+      const pair = (await h1.must("bridge", "-d", "link", "show"))
+        .split("\n")
+        .filter((line) => line.includes("vethwepl"));
+      assert.equal(pair.length > 0, true);
+    }
+    const list = await h1.ok("ps");
+    assert.equal(list.trim().split("\n").length, 6, list);
+  },
 );
 
-test("the API of attachments: who may use it, what it answers, and what it refuses", { skip, timeout: 120_000 }, () =>
-  inLab(1, async ({ hosts: [h1] }) => {
+labTest(
+  "the API of attachments: who may use it, what it answers, and what it refuses",
+  { hosts: 1, timeout: 120_000 },
+  async ({ hosts: [h1] }) => {
     await h1.launch("--ipalloc-init", "consensus=1", "--status-addr", "127.0.0.1:6782");
     const container = await h1.container("a");
     const path = `/attachments/${encodeURIComponent(`netns:${container.ns}`)}`;
@@ -199,41 +196,37 @@ test("the API of attachments: who may use it, what it answers, and what it refus
     const gone = await h1.api("DELETE", `${path}?address=net:default&address=10.32.0.7/12`);
     assert.equal(gone.status, 200);
     assert.deepEqual([await addressesOf(container), await allocated(h1)], [[], []]);
-  }),
+  },
 );
 
-test(
+labTest(
   "of several addresses in one network one alone is taken away, from a container and from the host",
-  { skip, timeout: 120_000 },
-  () =>
-    inLab(1, async ({ hosts: [h1] }) => {
-      await h1.launch("--ipalloc-init", "consensus=1");
-      const container = await h1.container("a");
-      const target = `netns:${container.ns}`;
-      const all = ["10.32.0.7/12", "10.32.0.8/12", "10.32.0.9/12"];
-      await h1.ok("attach", ...all, target);
-      assert.equal(await h1.ok("detach", "10.32.0.7/12", target), "10.32.0.7\n");
-      assert.deepEqual([await addressesOf(container), await allocated(h1)], [all.slice(1), all.slice(1)]);
-      assert.equal(
-        (await container.run("ip", "route", "get", "10.32.0.1")).code,
-        0,
-        "the route to the network is there",
-      );
-      assert.equal(await h1.ok("detach", "net:default", target), "10.32.0.8 10.32.0.9\n");
-      assert.deepEqual([await addressesOf(container), await allocated(h1)], [[], []]);
-      const exposed = ["10.32.1.7/12", "10.32.1.8/12", "10.32.1.9/12"];
-      await h1.ok("expose", ...exposed);
-      await h1.ok("hide", exposed[0]);
-      const onBridge = async () => (await h1.ok("ps", "weave:expose")).trim().split(" ").slice(2).sort();
-      assert.deepEqual(await onBridge(), exposed.slice(1));
-      await h1.ok("hide", ...exposed.slice(1));
-      assert.deepEqual([await onBridge(), await allocated(h1)], [[], []]);
-    }),
+  { hosts: 1, timeout: 120_000 },
+  async ({ hosts: [h1] }) => {
+    await h1.launch("--ipalloc-init", "consensus=1");
+    const container = await h1.container("a");
+    const target = `netns:${container.ns}`;
+    const all = ["10.32.0.7/12", "10.32.0.8/12", "10.32.0.9/12"];
+    await h1.ok("attach", ...all, target);
+    assert.equal(await h1.ok("detach", "10.32.0.7/12", target), "10.32.0.7\n");
+    assert.deepEqual([await addressesOf(container), await allocated(h1)], [all.slice(1), all.slice(1)]);
+    assert.equal((await container.run("ip", "route", "get", "10.32.0.1")).code, 0, "the route to the network is there");
+    assert.equal(await h1.ok("detach", "net:default", target), "10.32.0.8 10.32.0.9\n");
+    assert.deepEqual([await addressesOf(container), await allocated(h1)], [[], []]);
+    const exposed = ["10.32.1.7/12", "10.32.1.8/12", "10.32.1.9/12"];
+    await h1.ok("expose", ...exposed);
+    await h1.ok("hide", exposed[0]);
+    const onBridge = async () => (await h1.ok("ps", "weave:expose")).trim().split(" ").slice(2).sort();
+    assert.deepEqual(await onBridge(), exposed.slice(1));
+    await h1.ok("hide", ...exposed.slice(1));
+    assert.deepEqual([await onBridge(), await allocated(h1)], [[], []]);
+  },
 );
 
 /** Attaches as the Docker integration does, by the first process of a container: NETNS PID CIDR. */
 const ATTACH_BY_PID = `
 import { statSync } from "node:fs";
+import { labTest } from "#test/lab/lab-test.js";
 import { Attachments } from ${JSON.stringify(new URL("../../router/attachments/attachments.js", import.meta.url).href)};
 const [path, pid, cidr] = process.argv.slice(1);
 const log = { debug() {}, info() {}, warn: console.error, error: console.error };
@@ -244,45 +237,44 @@ await new Attachments(deps, { bridge: "weave", mtu: 1376 }).attach({
 });
 `;
 
-test(
+labTest(
   "an attachment that was cut off after its addresses is completed while the container waits for it",
-  { skip, timeout: 120_000 },
-  () =>
-    inLab(1, async ({ hosts: [h1] }) => {
-      await h1.launch("--ipalloc-range=");
-      const container = await h1.container("a");
-      copyFileSync("/bin/sleep", `${h1.folder}/w`);
-      chmodSync(`${h1.folder}/w`, 0o755);
-      const cidr = "10.32.0.7/12";
-      /** Attaches again, by a process of a given program; then what the interface lacked before may be there again. */
-      const attachAgain = async (program: string): Promise<boolean> => {
-        const { pid } = container.spawn([program, "60"]);
-        await until(
-          "the program runs",
-          async () => readFileSync(`/proc/${pid}/comm`, "utf8").trim() === basename(program),
-        );
-        const attach = () =>
-          h1.must(
-            process.execPath,
-            "--input-type=module",
-            "-e",
-            ATTACH_BY_PID,
-            `/run/netns/${container.ns}`,
-            `${pid}`,
-            cidr,
-          );
-        await attach();
-        await container.must("ip", "link", "set", "dev", "ethwe", "dynamic", "off");
-        await container.must("ip", "route", "delete", "224.0.0.0/4");
-        assert.deepEqual([await addressesOf(container), await isComplete(container)], [[cidr], false]);
-        await attach();
-        return isComplete(container);
-      };
-      assert.ok(await attachAgain(`${h1.folder}/w`), "the container waits");
-      await h1.ok("detach", cidr, `netns:${container.ns}`);
-      assert.ok(
-        !(await attachAgain("/bin/sleep")),
-        "the program runs: the router has restarted, and leaves all as it is",
+  { hosts: 1, timeout: 120_000 },
+  async ({ hosts: [h1] }) => {
+    await h1.launch("--ipalloc-range=");
+    const container = await h1.container("a");
+    copyFileSync("/bin/sleep", `${h1.folder}/w`);
+    chmodSync(`${h1.folder}/w`, 0o755);
+    const cidr = "10.32.0.7/12";
+    /** Attaches again, by a process of a given program; then what the interface lacked before may be there again. */
+    const attachAgain = async (program: string): Promise<boolean> => {
+      const { pid } = container.spawn([program, "60"]);
+      await until(
+        "the program runs",
+        async () => readFileSync(`/proc/${pid}/comm`, "utf8").trim() === basename(program),
       );
-    }),
+      const attach = () =>
+        h1.must(
+          process.execPath,
+          "--input-type=module",
+          "-e",
+          ATTACH_BY_PID,
+          `/run/netns/${container.ns}`,
+          `${pid}`,
+          cidr,
+        );
+      await attach();
+      await container.must("ip", "link", "set", "dev", "ethwe", "dynamic", "off");
+      await container.must("ip", "route", "delete", "224.0.0.0/4");
+      assert.deepEqual([await addressesOf(container), await isComplete(container)], [[cidr], false]);
+      await attach();
+      return isComplete(container);
+    };
+    assert.ok(await attachAgain(`${h1.folder}/w`), "the container waits");
+    await h1.ok("detach", cidr, `netns:${container.ns}`);
+    assert.ok(
+      !(await attachAgain("/bin/sleep")),
+      "the program runs: the router has restarted, and leaves all as it is",
+    );
+  },
 );

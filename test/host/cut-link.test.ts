@@ -1,7 +1,10 @@
 /** A link that is cut without a word, in the middle: neither end is told, and nothing is refused. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { connected, hostTestsImpossible, inLab, type Lab, type Namespace, until } from "#test/lab/lab.js";
+import { inLab, type Lab } from "#test/lab/lab.js";
+import type { Namespace } from "#test/lab/namespace.js";
+import { hostTestsImpossible } from "#test/lab/requirements.js";
+import { connected, until } from "#test/lab/wait.js";
 
 const skip = hostTestsImpossible() ?? false;
 

@@ -3,9 +3,12 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { OFFLOADS } from "#router/datapath/protocol.js";
-import { connected, type Host, hostTestsImpossible, inLab, until } from "#test/lab/lab.js";
+import type { Host } from "#test/lab/host.js";
+import { labTest } from "#test/lab/lab-test.js";
 import { Pair, vlans } from "#test/lab/pair.js";
+import { hostTestsImpossible } from "#test/lab/requirements.js";
 import { lose, transfer, withoutOffloads } from "#test/lab/transfer.js";
+import { connected, until } from "#test/lab/wait.js";
 
 const skip = hostTestsImpossible() ?? false;
 const MB = 1 << 20;
@@ -252,52 +255,48 @@ test("transfers inside a VLAN are part of the tests above", {
   skip: !vlans && "this kernel has no VLAN interfaces",
 }, () => {});
 
-test(
+labTest(
   "a host with two addresses answers by UDP from the one that it is reached at, as long as it has that",
-  {
-    skip,
-    timeout: 120_000,
-  },
-  () =>
-    inLab(2, async (lab) => {
-      const [h1, h2] = lab.hosts;
-      const second = "10.99.0.101";
-      await h1.must("ip", "address", "add", `${second}/24`, "dev", h1.device);
-      // A stateful firewall: UDP comes in from where it has gone to, and from nowhere else. Not by conntrack, which may be told
-      // not to look at it.
-      const rules = [
-        "add table inet stateful",
-        "add set inet stateful asked { type ipv4_addr; flags dynamic; size 100; }",
-        "add chain inet stateful out { type filter hook output priority 0; }",
-        "add chain inet stateful in { type filter hook input priority -300; }",
-        "add rule inet stateful out udp dport 6783 add @asked { ip daddr }",
-        "add rule inet stateful in udp dport 6783 ip saddr != @asked drop",
-      ];
-      await h2.must("nft", rules.join("; "));
-      await h1.launch();
-      await h2.launch(second);
-      const sleeve = async () =>
-        (await Promise.all([h1, h2].map((host) => host.ok("status", "connections")))).every((text) =>
-          / established .* sleeve /.test(text),
-        );
-      await until("both ends use UDP", sleeve, 10_000);
-      const c1 = await h1.attach("c", "10.32.0.1/12");
-      const c2 = await h2.attach("c", "10.32.0.2/12");
-      await until("a ping is answered", async () => (await c1.ping("10.32.0.2", { count: 1 })) === 1);
-      await transfer(c1, c2, "10.32.0.2", 4 * MB);
-      await transfer(c2, c1, "10.32.0.1", 4 * MB);
-      assert.match(await h1.report("{{json .Router.OverlayDiagnostics}}"), new RegExp(`"SourceAddr":"${second}"`));
-      // The address goes, under the connection: UDP comes from the other one, which the firewall now lets in.
-      await h2.must("nft", "delete table inet stateful");
-      await h1.must("ip", "address", "delete", `${second}/24`, "dev", h1.device);
-      await until(
-        "the other end follows",
-        async () =>
-          (await h2.report("{{json .Router.OverlayDiagnostics}}")).includes(`"RemoteAddr":"${h1.address}:6783"`),
-        10_000,
+  { hosts: 2, timeout: 120_000 },
+  async (lab) => {
+    const [h1, h2] = lab.hosts;
+    const second = "10.99.0.101";
+    await h1.must("ip", "address", "add", `${second}/24`, "dev", h1.device);
+    // A stateful firewall: UDP comes in from where it has gone to, and from nowhere else. Not by conntrack, which may be told
+    // not to look at it.
+    const rules = [
+      "add table inet stateful",
+      "add set inet stateful asked { type ipv4_addr; flags dynamic; size 100; }",
+      "add chain inet stateful out { type filter hook output priority 0; }",
+      "add chain inet stateful in { type filter hook input priority -300; }",
+      "add rule inet stateful out udp dport 6783 add @asked { ip daddr }",
+      "add rule inet stateful in udp dport 6783 ip saddr != @asked drop",
+    ];
+    await h2.must("nft", rules.join("; "));
+    await h1.launch();
+    await h2.launch(second);
+    const sleeve = async () =>
+      (await Promise.all([h1, h2].map((host) => host.ok("status", "connections")))).every((text) =>
+        / established .* sleeve /.test(text),
       );
-      assert.equal(await c2.ping("10.32.0.1", { count: 5 }), 5);
-    }),
+    await until("both ends use UDP", sleeve, 10_000);
+    const c1 = await h1.attach("c", "10.32.0.1/12");
+    const c2 = await h2.attach("c", "10.32.0.2/12");
+    await until("a ping is answered", async () => (await c1.ping("10.32.0.2", { count: 1 })) === 1);
+    await transfer(c1, c2, "10.32.0.2", 4 * MB);
+    await transfer(c2, c1, "10.32.0.1", 4 * MB);
+    assert.match(await h1.report("{{json .Router.OverlayDiagnostics}}"), new RegExp(`"SourceAddr":"${second}"`));
+    // The address goes, under the connection: UDP comes from the other one, which the firewall now lets in.
+    await h2.must("nft", "delete table inet stateful");
+    await h1.must("ip", "address", "delete", `${second}/24`, "dev", h1.device);
+    await until(
+      "the other end follows",
+      async () =>
+        (await h2.report("{{json .Router.OverlayDiagnostics}}")).includes(`"RemoteAddr":"${h1.address}:6783"`),
+      10_000,
+    );
+    assert.equal(await c2.ping("10.32.0.1", { count: 5 }), 5);
+  },
 );
 
 test("several threads at each end, and different numbers of them", { skip, timeout: 120_000 }, async () => {

@@ -2,16 +2,12 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import {
-  connected,
-  type Host,
-  hostTestsImpossible,
-  inLab,
-  type Lab,
-  type Namespace,
-  programMissing,
-  until,
-} from "#test/lab/lab.js";
+import type { Host } from "#test/lab/host.js";
+import { inLab, type Lab } from "#test/lab/lab.js";
+import { labTest } from "#test/lab/lab-test.js";
+import type { Namespace } from "#test/lab/namespace.js";
+import { hostTestsImpossible, programMissing } from "#test/lab/requirements.js";
+import { connected, until } from "#test/lab/wait.js";
 
 const skip = hostTestsImpossible() ?? false;
 
@@ -41,142 +37,142 @@ function withResolver(lab: Lab, container: Namespace, server: string, ...command
   );
 }
 
-test(
+labTest(
   "a name given on one host is answered on the other at once, by dig, drill and glibc, and not after its container's end",
-  { skip, timeout: 120_000 },
-  () =>
-    inLab(2, async (lab) => {
-      const [{ host: h1, server: s1 }, { host: h2, server: s2 }] = await launchTwo(lab);
-      const app = await h1.container("app");
-      const address = (await h1.ok("attach", "--name", "app01", `netns:${app.ns}`)).trim();
-      const { container: client } = await h2.attachAny("client");
-      const dig = async (...args: string[]) =>
-        (await client.must("dig", `@${s2}`, "+time=2", "+tries=2", ...args)).trim();
+  { hosts: 2, timeout: 120_000 },
+  async (lab) => {
+    const [{ host: h1, server: s1 }, { host: h2, server: s2 }] = await launchTwo(lab);
+    const app = await h1.container("app");
+    const address = (await h1.ok("attach", "--name", "app01", `netns:${app.ns}`)).trim();
+    const { container: client } = await h2.attachAny("client");
+    const dig = async (...args: string[]) =>
+      (await client.must("dig", `@${s2}`, "+time=2", "+tries=2", ...args)).trim();
 
-      await until(
-        "the name is known on the other host",
-        async () => (await dig("+short", "app01.weave.local")) === address,
-      );
-      const full = await dig("APP01.weave.local", "A");
-      assert.match(full, /status: NOERROR/);
-      assert.match(full, /flags: qr aa rd ra;/);
-      assert.match(full, new RegExp(`APP01\\.weave\\.local\\.\\s+1\\s+IN\\s+A\\s+${address}`));
-      assert.equal(await dig("+short", "-x", address), "app01.weave.local.");
-      assert.equal(await dig("+short", "+tcp", "app01"), address);
-      assert.match(await dig("app01.weave.local", "AAAA"), /status: NOERROR[\s\S]*ANSWER: 0/);
-      assert.match(await dig("nobody.weave.local"), /status: NXDOMAIN/);
-      // Flags and options that are seldom seen.
-      for (const odd of [
-        ["+dnssec"],
-        ["+nocookie", "+noedns"],
-        ["+bufsize=512"],
-        ["+nord"],
-        ["+cd", "+ad"],
-        ["+subnet=10.0.0.0/8"],
-        ["+qid=0"],
-        ["-c", "ANY"],
-      ])
-        assert.equal(await dig("+short", ...odd, "app01.weave.local"), address, odd.join(" "));
-      assert.match(await dig("+opcode=update", "app01.weave.local"), /status: NOTIMP/);
-      const drillMissing = programMissing("drill", "ldnsutils");
-      if (drillMissing === undefined) {
-        assert.match(
-          (await client.run("drill", `@${s2}`, "app01.weave.local")).stdout,
-          new RegExp(`IN\\s+A\\s+${address}`),
-        );
-      } else console.log(`drill is not tried: ${drillMissing}`);
-
-      // As programs do: the short name, through the search list of resolv.conf.
-      const glibc = await withResolver(lab, client, s2, "getent", "ahostsv4", "app01");
-      assert.match(glibc.stdout, new RegExp(`^${address}\\s+STREAM app01`));
-      const ping = await withResolver(lab, client, s2, "ping", "-c", "1", "-W", "2", "app01");
-      assert.match(ping.stdout, / 0% packet loss/);
-
-      assert.equal((await h2.ok("dns-lookup", "app01")).trim(), address);
-      assert.equal(await h2.ok("dns-lookup", "nobody"), "");
-      assert.equal(await h2.ok("dns-args"), `--dns=${s2} --dns-search=weave.local.`);
+    await until(
+      "the name is known on the other host",
+      async () => (await dig("+short", "app01.weave.local")) === address,
+    );
+    const full = await dig("APP01.weave.local", "A");
+    assert.match(full, /status: NOERROR/);
+    assert.match(full, /flags: qr aa rd ra;/);
+    assert.match(full, new RegExp(`APP01\\.weave\\.local\\.\\s+1\\s+IN\\s+A\\s+${address}`));
+    assert.equal(await dig("+short", "-x", address), "app01.weave.local.");
+    assert.equal(await dig("+short", "+tcp", "app01"), address);
+    assert.match(await dig("app01.weave.local", "AAAA"), /status: NOERROR[\s\S]*ANSWER: 0/);
+    assert.match(await dig("nobody.weave.local"), /status: NXDOMAIN/);
+    // Flags and options that are seldom seen.
+    for (const odd of [
+      ["+dnssec"],
+      ["+nocookie", "+noedns"],
+      ["+bufsize=512"],
+      ["+nord"],
+      ["+cd", "+ad"],
+      ["+subnet=10.0.0.0/8"],
+      ["+qid=0"],
+      ["-c", "ANY"],
+    ])
+      assert.equal(await dig("+short", ...odd, "app01.weave.local"), address, odd.join(" "));
+    assert.match(await dig("+opcode=update", "app01.weave.local"), /status: NOTIMP/);
+    const drillMissing = programMissing("drill", "ldnsutils");
+    if (drillMissing === undefined) {
       assert.match(
-        await h2.ok("status", "dns"),
-        new RegExp(`^app01 {8}${address.padEnd(15)} +ns[0-9a-f]+ 02:00:00:00:00:01\\n$`),
+        (await client.run("drill", `@${s2}`, "app01.weave.local")).stdout,
+        new RegExp(`IN\\s+A\\s+${address}`),
       );
-      assert.match(
-        await h2.ok("status"),
-        /Service: dns\n {9}Domain: weave\.local\.\n {7}Upstream: .*\n {12}TTL: 1\n {8}Entries: 1\n/,
-      );
+    } else console.log(`drill is not tried: ${drillMissing}`);
 
-      // A name that can be none: nothing is left of the attempt.
-      const nameless = await h1.container("nameless");
-      const refused = await h1.weave("attach", "--name", "a..b", `netns:${nameless.ns}`);
-      assert.equal(refused.code, 1);
-      assert.match(refused.stderr, /"a\.\.b" is no host name/);
-      assert.equal((await nameless.run("ip", "link", "show", "ethwe")).code, 1);
-      assert.equal((await h1.api("GET", "/ip")).body.split("containerid").length, 3);
+    // As programs do: the short name, through the search list of resolv.conf.
+    const glibc = await withResolver(lab, client, s2, "getent", "ahostsv4", "app01");
+    assert.match(glibc.stdout, new RegExp(`^${address}\\s+STREAM app01`));
+    const ping = await withResolver(lab, client, s2, "ping", "-c", "1", "-W", "2", "app01");
+    assert.match(ping.stdout, / 0% packet loss/);
 
-      // The container ends: its name goes at once, on both hosts.
-      await lab.removeNamespace(app.ns);
-      await until("the name is gone", async () => (await dig("+short", "app01.weave.local")) === "", 4_000);
-      assert.equal(await h1.ok("status", "dns"), "");
-      assert.ok(s1 !== s2);
-    }),
+    assert.equal((await h2.ok("dns-lookup", "app01")).trim(), address);
+    assert.equal(await h2.ok("dns-lookup", "nobody"), "");
+    assert.equal(await h2.ok("dns-args"), `--dns=${s2} --dns-search=weave.local.`);
+    assert.match(
+      await h2.ok("status", "dns"),
+      new RegExp(`^app01 {8}${address.padEnd(15)} +ns[0-9a-f]+ 02:00:00:00:00:01\\n$`),
+    );
+    assert.match(
+      await h2.ok("status"),
+      /Service: dns\n {9}Domain: weave\.local\.\n {7}Upstream: .*\n {12}TTL: 1\n {8}Entries: 1\n/,
+    );
+
+    // A name that can be none: nothing is left of the attempt.
+    const nameless = await h1.container("nameless");
+    const refused = await h1.weave("attach", "--name", "a..b", `netns:${nameless.ns}`);
+    assert.equal(refused.code, 1);
+    assert.match(refused.stderr, /"a\.\.b" is no host name/);
+    assert.equal((await nameless.run("ip", "link", "show", "ethwe")).code, 1);
+    assert.equal((await h1.api("GET", "/ip")).body.split("containerid").length, 3);
+
+    // The container ends: its name goes at once, on both hosts.
+    await lab.removeNamespace(app.ns);
+    await until("the name is gone", async () => (await dig("+short", "app01.weave.local")) === "", 4_000);
+    assert.equal(await h1.ok("status", "dns"), "");
+    assert.ok(s1 !== s2);
+  },
 );
 
-test(
+labTest(
   "names by hand: several addresses, one or all taken away, expose with a name, a router's restart and its loss",
-  { skip, timeout: 180_000 },
-  () =>
-    inLab(2, async (lab) => {
-      const [{ host: h1, server: s1 }, { host: h2 }] = await launchTwo(
-        lab,
-        "--dns-ttl",
-        "7",
-        "--dns-domain",
-        "test.example",
-      );
-      const lookup = async (host: Host, name: string) => lines(await host.ok("dns-lookup", name)).sort();
-      const { container, address } = await h1.attachAny("c");
-      const netns = `netns:${container.ns}`;
-      await h1.ok("dns-add", netns, "-h", "web.test.example");
-      await h1.ok("dns-add", "192.0.2.7", "192.0.2.8", "-h", "web");
-      await h2.ok("dns-add", "192.0.2.9", "-h", "WEB.test.example.");
-      const all = [address, "192.0.2.7", "192.0.2.8", "192.0.2.9"].sort();
-      for (const host of lab.hosts)
-        await until("all are known", async () => (await lookup(host, "web")).join() === all.join());
-      assert.match(await container.must("dig", `@${s1}`, "web.test.example"), /web\.test\.example\.\s+7\s+IN\s+A/);
-      await h1.ok("dns-add", netns, "-h", "other.domain");
-      await h1.ok("dns-remove", "192.0.2.7", "-h", "web.test.example");
-      await h1.ok("dns-remove", netns);
-      await until("two are left", async () => (await lookup(h2, "web")).join() === "192.0.2.8,192.0.2.9");
-      await h1.ok("expose", "-h", "host1");
-      await until("the host has a name", async () => (await lookup(h2, "host1")).join() === s1);
-      const api = await h1.api("GET", "/name");
-      const entries = JSON.parse(api.body) as { Hostname: string; Origin: number; Tombstone: number }[];
-      assert.ok(
-        entries.some(
-          ({ Hostname, Origin, Tombstone }) =>
-            Hostname === "host1.test.example." && Origin === 0x020000000001 && Tombstone === 0,
-        ),
-      );
-      assert.equal((await h1.api("GET", "/domain")).body, "test.example.");
-      assert.equal((await h1.api("PUT", "/name/c/x?fqdn=a.test.example")).body, "invalid IP Address: x\n");
-      assert.equal((await h1.api("PUT", "/name/c/192.0.2.1")).status, 400);
-      assert.match((await h1.api("GET", "/metrics")).body, /weave_dns_entries 2\n/);
+  { hosts: 2, timeout: 180_000 },
+  async (lab) => {
+    const [{ host: h1, server: s1 }, { host: h2 }] = await launchTwo(
+      lab,
+      "--dns-ttl",
+      "7",
+      "--dns-domain",
+      "test.example",
+    );
+    const lookup = async (host: Host, name: string) => lines(await host.ok("dns-lookup", name)).sort();
+    const { container, address } = await h1.attachAny("c");
+    const netns = `netns:${container.ns}`;
+    await h1.ok("dns-add", netns, "-h", "web.test.example");
+    await h1.ok("dns-add", "192.0.2.7", "192.0.2.8", "-h", "web");
+    await h2.ok("dns-add", "192.0.2.9", "-h", "WEB.test.example.");
+    const all = [address, "192.0.2.7", "192.0.2.8", "192.0.2.9"].sort();
+    for (const host of lab.hosts)
+      await until("all are known", async () => (await lookup(host, "web")).join() === all.join());
+    assert.match(await container.must("dig", `@${s1}`, "web.test.example"), /web\.test\.example\.\s+7\s+IN\s+A/);
+    await h1.ok("dns-add", netns, "-h", "other.domain");
+    await h1.ok("dns-remove", "192.0.2.7", "-h", "web.test.example");
+    await h1.ok("dns-remove", netns);
+    await until("two are left", async () => (await lookup(h2, "web")).join() === "192.0.2.8,192.0.2.9");
+    await h1.ok("expose", "-h", "host1");
+    await until("the host has a name", async () => (await lookup(h2, "host1")).join() === s1);
+    const api = await h1.api("GET", "/name");
+    const entries = JSON.parse(api.body) as { Hostname: string; Origin: number; Tombstone: number }[];
+    assert.ok(
+      entries.some(
+        ({ Hostname, Origin, Tombstone }) =>
+          Hostname === "host1.test.example." && Origin === 0x020000000001 && Tombstone === 0,
+      ),
+    );
+    assert.equal((await h1.api("GET", "/domain")).body, "test.example.");
+    assert.equal((await h1.api("PUT", "/name/c/x?fqdn=a.test.example")).body, "invalid IP Address: x\n");
+    assert.equal((await h1.api("PUT", "/name/c/192.0.2.1")).status, 400);
+    assert.match((await h1.api("GET", "/metrics")).body, /weave_dns_entries 2\n/);
 
-      // The router dies: its names are kept here, answered for want of others, and there again when it is.
-      const pid = h1.routerPid!;
-      process.kill(pid, "SIGKILL");
-      await until("h1 is back", () => h1.routerPid !== undefined && h1.routerPid !== pid, 30_000);
-      for (const host of lab.hosts) await connected(host, 1, 60_000);
-      await until("all is as before", async () => (await lookup(h2, "web")).join() === "192.0.2.8,192.0.2.9", 30_000);
-      await h1.ok("hide");
-      await until("the host has no name", async () => (await lookup(h2, "host1")).length === 0);
-      await h1.ok("stop");
-      await until("h1's names are answered last", async () => (await lookup(h2, "web")).join() === "192.0.2.9", 30_000);
-      assert.match(await h2.ok("status", "dns"), /192\.0\.2\.8 .* - unreachable!\n/);
-    }),
+    // The router dies: its names are kept here, answered for want of others, and there again when it is.
+    const pid = h1.routerPid!;
+    process.kill(pid, "SIGKILL");
+    await until("h1 is back", () => h1.routerPid !== undefined && h1.routerPid !== pid, 30_000);
+    for (const host of lab.hosts) await connected(host, 1, 60_000);
+    await until("all is as before", async () => (await lookup(h2, "web")).join() === "192.0.2.8,192.0.2.9", 30_000);
+    await h1.ok("hide");
+    await until("the host has no name", async () => (await lookup(h2, "host1")).length === 0);
+    await h1.ok("stop");
+    await until("h1's names are answered last", async () => (await lookup(h2, "web")).join() === "192.0.2.9", 30_000);
+    assert.match(await h2.ok("status", "dns"), /192\.0\.2\.8 .* - unreachable!\n/);
+  },
 );
 
-test("DNS off, or its port in use: said, and never in the way", { skip, timeout: 120_000 }, () =>
-  inLab(1, async ({ hosts: [h1] }) => {
+labTest(
+  "DNS off, or its port in use: said, and never in the way",
+  { hosts: 1, timeout: 120_000 },
+  async ({ hosts: [h1] }) => {
     const other = await h1.background("udp-bind", "53");
     await h1.launch();
     assert.match(
@@ -202,7 +198,7 @@ test("DNS off, or its port in use: said, and never in the way", { skip, timeout:
       (await h1.weave("attach", "--name", "x", `netns:${container.ns}`)).stderr,
       /weaveDNS is off on this host/,
     );
-  }),
+  },
 );
 
 test(

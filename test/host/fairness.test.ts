@@ -1,8 +1,12 @@
 /** One peer that is slow, or does not listen at all, costs the others nothing. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { connected, type Host, hostTestsImpossible, Lab, type Namespace, until } from "#test/lab/lab.js";
+import type { Host } from "#test/lab/host.js";
+import { Lab } from "#test/lab/lab.js";
+import type { Namespace } from "#test/lab/namespace.js";
+import { hostTestsImpossible } from "#test/lab/requirements.js";
 import { transfer } from "#test/lab/transfer.js";
+import { connected, until } from "#test/lab/wait.js";
 
 const skip = hostTestsImpossible() ?? false;
 const MB = 1 << 20;

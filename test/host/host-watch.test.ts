@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Link } from "#src/linux/links/links.js";
-import { connected, type Host, hostTestsImpossible, type Namespace, until } from "#test/lab/lab.js";
+import type { Host } from "#test/lab/host.js";
+import type { Namespace } from "#test/lab/namespace.js";
 import { Pair } from "#test/lab/pair.js";
+import { hostTestsImpossible } from "#test/lab/requirements.js";
+import { connected, until } from "#test/lab/wait.js";
 
 const skip = hostTestsImpossible() ?? false;
 /** It is looked every 5 s; the machine may be slow. */

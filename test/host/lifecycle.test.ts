@@ -1,21 +1,12 @@
 import assert from "node:assert/strict";
 import { existsSync, readdirSync } from "node:fs";
-import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { launchFile } from "#src/paths.js";
-import {
-  connected,
-  execute,
-  type Host,
-  hostTestsImpossible,
-  inLab,
-  type Lab,
-  until,
-  WEAVE,
-  withoutNft,
-} from "#test/lab/lab.js";
-
-const skip = hostTestsImpossible() ?? false;
+import { type Host, WEAVE, withoutNft } from "#test/lab/host.js";
+import type { Lab } from "#test/lab/lab.js";
+import { labTest } from "#test/lab/lab-test.js";
+import { execute } from "#test/lab/namespace.js";
+import { connected, until } from "#test/lab/wait.js";
 
 /** All that weave could leave on a host: interfaces, addresses, routes, rules, files. */
 async function stateOf(lab: Lab, host: Host): Promise<string> {
@@ -31,8 +22,10 @@ async function stateOf(lab: Lab, host: Host): Promise<string> {
   return [...parts, files].join("\n---\n").replace(/@if\d+/g, "");
 }
 
-test("reset leaves nothing: links, addresses, routes, rules and files are as before", { skip, timeout: 120_000 }, () =>
-  inLab(2, async (lab) => {
+labTest(
+  "reset leaves nothing: links, addresses, routes, rules and files are as before",
+  { hosts: 2, timeout: 120_000 },
+  async (lab) => {
     const [h1, h2] = lab.hosts;
     const container = await h1.container("c");
     const before = await stateOf(lab, h1);
@@ -48,61 +41,58 @@ test("reset leaves nothing: links, addresses, routes, rules and files are as bef
     await h2.ok("reset");
     assert.equal(await stateOf(lab, h1), before);
     await h1.ok("reset");
-  }),
+  },
 );
 
-test(
+labTest(
   "after stop the bridge and what is on it stay; a stopped weave is reset only by force",
-  { skip, timeout: 120_000 },
-  () =>
-    inLab(1, async ({ hosts: [h1] }) => {
-      await h1.launch();
-      const container = await h1.attach("c", "10.32.0.1/12");
-      await h1.ok("stop");
-      assert.equal(h1.routerPid, undefined);
-      assert.equal((await container.run("ip", "link", "show", "ethwe")).code, 0);
-      assert.equal((await h1.run("ip", "link", "show", "weave")).code, 0);
-      assert.notEqual((await h1.run("ip", "link", "show", "weave-tap")).code, 0);
-      const again = await h1.weave("stop");
-      assert.deepEqual([again.code, again.stderr], [0, "Weave is not running.\n"]);
-      const refused = await h1.weave("reset");
-      assert.deepEqual(
-        [refused.code, refused.stderr.split("\n")[0]],
-        [1, "ERROR: weave is not running; unable to remove from cluster."],
-      );
-      await h1.ok("reset", "--force");
-    }),
+  { hosts: 1, timeout: 120_000 },
+  async ({ hosts: [h1] }) => {
+    await h1.launch();
+    const container = await h1.attach("c", "10.32.0.1/12");
+    await h1.ok("stop");
+    assert.equal(h1.routerPid, undefined);
+    assert.equal((await container.run("ip", "link", "show", "ethwe")).code, 0);
+    assert.equal((await h1.run("ip", "link", "show", "weave")).code, 0);
+    assert.notEqual((await h1.run("ip", "link", "show", "weave-tap")).code, 0);
+    const again = await h1.weave("stop");
+    assert.deepEqual([again.code, again.stderr], [0, "Weave is not running.\n"]);
+    const refused = await h1.weave("reset");
+    assert.deepEqual(
+      [refused.code, refused.stderr.split("\n")[0]],
+      [1, "ERROR: weave is not running; unable to remove from cluster."],
+    );
+    await h1.ok("reset", "--force");
+  },
 );
 
-test(
+labTest(
   "a router that is killed comes back with its targets, its key and its name; its network works again",
-  { skip, timeout: 120_000 },
-  () =>
-    inLab(2, async ({ hosts: [h1, h2] }) => {
-      await h1.launch();
-      await h2.ok("launch", "--nickname", "h2", "--name", h2.peerName);
-      await h2.ok("connect", h1.address);
-      await connected(h2, 1);
-      const c1 = await h1.attach("c", "10.32.0.1/12");
-      await h2.attach("c", "10.32.0.2/12");
-      await until("a ping is answered", async () => (await c1.ping("10.32.0.2")) > 0);
-      for (let round = 0; round < 3; round++) {
-        const pid = h2.routerPid!;
-        process.kill(pid, "SIGKILL");
-        await until("another router runs", () => h2.routerPid !== undefined && h2.routerPid !== pid);
-        await until(
-          "it has its target",
-          async () => (await h2.weave("status", "targets")).stdout === `${h1.address}\n`,
-        );
-        await until("a ping is answered again", async () => (await c1.ping("10.32.0.2")) > 0, 30_000);
-      }
-      await connected(h1, 1);
-      assert.match(await h1.ok("status", "connections"), new RegExp(`${h2.peerName}\\(h2\\)`));
-    }),
+  { hosts: 2, timeout: 120_000 },
+  async ({ hosts: [h1, h2] }) => {
+    await h1.launch();
+    await h2.ok("launch", "--nickname", "h2", "--name", h2.peerName);
+    await h2.ok("connect", h1.address);
+    await connected(h2, 1);
+    const c1 = await h1.attach("c", "10.32.0.1/12");
+    await h2.attach("c", "10.32.0.2/12");
+    await until("a ping is answered", async () => (await c1.ping("10.32.0.2")) > 0);
+    for (let round = 0; round < 3; round++) {
+      const pid = h2.routerPid!;
+      process.kill(pid, "SIGKILL");
+      await until("another router runs", () => h2.routerPid !== undefined && h2.routerPid !== pid);
+      await until("it has its target", async () => (await h2.weave("status", "targets")).stdout === `${h1.address}\n`);
+      await until("a ping is answered again", async () => (await c1.ping("10.32.0.2")) > 0, 30_000);
+    }
+    await connected(h1, 1);
+    assert.match(await h1.ok("status", "connections"), new RegExp(`${h2.peerName}\\(h2\\)`));
+  },
 );
 
-test("a TAP device that somebody deletes is made again, and the network works again", { skip, timeout: 60_000 }, () =>
-  inLab(2, async ({ hosts: [h1, h2] }) => {
+labTest(
+  "a TAP device that somebody deletes is made again, and the network works again",
+  { hosts: 2, timeout: 60_000 },
+  async ({ hosts: [h1, h2] }) => {
     await h1.launch();
     await h2.launch(h1.address);
     await connected(h1, 1);
@@ -114,55 +104,52 @@ test("a TAP device that somebody deletes is made again, and the network works ag
     await until("another router runs", () => h2.routerPid !== undefined && h2.routerPid !== pid);
     await until("a ping is answered again", async () => (await c1.ping("10.32.0.2")) > 0, 30_000);
     assert.match(h2.log(), /the TAP device weave-tap is gone/);
-  }),
+  },
 );
 
-test(
+labTest(
   "with --no-restart a killed router stays dead; --resume takes up the targets of the last one",
-  { skip, timeout: 120_000 },
-  () =>
-    inLab(2, async ({ hosts: [h1, h2] }) => {
-      await h1.launch();
-      await h2.launch("--no-restart", h1.address);
-      await connected(h2, 1);
-      process.kill(h2.routerPid!, "SIGKILL");
-      await until("its supervisor ends, too", () => h2.supervisorPid === undefined);
-      await sleep(500);
-      assert.equal(h2.routerPid, undefined);
-      const status = await h2.weave("status");
-      assert.deepEqual([status.code, status.stderr], [1, "weave is not running. Have you launched it?\n"]);
-      await h2.launch("--resume");
-      assert.equal(await h2.ok("status", "targets"), `${h1.address}\n`);
-      await connected(h2, 1);
-      await h2.ok("stop");
-      await h2.launch();
-      assert.equal(await h2.ok("status", "targets"), "");
-    }),
+  { hosts: 2, timeout: 120_000 },
+  async ({ hosts: [h1, h2] }) => {
+    await h1.launch();
+    await h2.launch("--no-restart", h1.address);
+    await connected(h2, 1);
+    process.kill(h2.routerPid!, "SIGKILL");
+    await until("its supervisor ends, too", () => h2.supervisorPid === undefined);
+    await sleep(500);
+    assert.equal(h2.routerPid, undefined);
+    const status = await h2.weave("status");
+    assert.deepEqual([status.code, status.stderr], [1, "weave is not running. Have you launched it?\n"]);
+    await h2.launch("--resume");
+    assert.equal(await h2.ok("status", "targets"), `${h1.address}\n`);
+    await connected(h2, 1);
+    await h2.ok("stop");
+    await h2.launch();
+    assert.equal(await h2.ok("status", "targets"), "");
+  },
 );
 
-test(
+labTest(
   "launch prints one line, refuses to run twice, and keeps an address exposed over a restart",
-  { skip, timeout: 120_000 },
-  () =>
-    inLab(1, async ({ hosts: [h1] }) => {
-      assert.match(await h1.launch(), /^\d+\n$/);
-      const again = await h1.weave("launch");
-      assert.deepEqual(
-        [again.code, again.stderr],
-        [3, "weave is already running; you can stop it with 'weave stop'.\n"],
-      );
-      await h1.ok("expose", "10.32.0.5/12");
-      await h1.ok("stop");
-      await h1.must("nft", "delete", "table", "inet", "weave");
-      await h1.must("ip", "address", "flush", "dev", "weave");
-      await h1.launch();
-      assert.match(await h1.must("ip", "-br", "-4", "address", "show", "weave"), /10\.32\.0\.5\/12/);
-      assert.match(await h1.must("nft", "list", "ruleset"), /10\.32\.0\.0\/12 masquerade|masquerade/);
-    }),
+  { hosts: 1, timeout: 120_000 },
+  async ({ hosts: [h1] }) => {
+    assert.match(await h1.launch(), /^\d+\n$/);
+    const again = await h1.weave("launch");
+    assert.deepEqual([again.code, again.stderr], [3, "weave is already running; you can stop it with 'weave stop'.\n"]);
+    await h1.ok("expose", "10.32.0.5/12");
+    await h1.ok("stop");
+    await h1.must("nft", "delete", "table", "inet", "weave");
+    await h1.must("ip", "address", "flush", "dev", "weave");
+    await h1.launch();
+    assert.match(await h1.must("ip", "-br", "-4", "address", "show", "weave"), /10\.32\.0\.5\/12/);
+    assert.match(await h1.must("nft", "list", "ruleset"), /10\.32\.0\.0\/12 masquerade|masquerade/);
+  },
 );
 
-test("on a host without nft, expose and reset use its iptables, and leave none of it", { skip, timeout: 60_000 }, () =>
-  inLab(1, async (lab) => {
+labTest(
+  "on a host without nft, expose and reset use its iptables, and leave none of it",
+  { hosts: 1, timeout: 60_000 },
+  async (lab) => {
     const [h1] = lab.hosts;
     const via = await withoutNft(h1);
     const hidden = (...args: string[]) => h1.weaveVia(via, ...args);
@@ -176,11 +163,13 @@ test("on a host without nft, expose and reset use its iptables, and leave none o
     assert.doesNotMatch(await rules(), /MASQUERADE/);
     assert.equal((await hidden("reset")).stderr, "");
     assert.equal(await rules(), "");
-  }),
+  },
 );
 
-test("in the foreground the router logs to standard output, and ends when told", { skip, timeout: 60_000 }, () =>
-  inLab(1, async ({ hosts: [h1], folder }) => {
+labTest(
+  "in the foreground the router logs to standard output, and ends when told",
+  { hosts: 1, timeout: 60_000 },
+  async ({ hosts: [h1], folder }) => {
     const child = h1.spawn([
       "env",
       `WEAVE_RUN_DIR=${folder}/fg`,
@@ -200,36 +189,37 @@ test("in the foreground the router logs to standard output, and ends when told",
     const code = await new Promise((resolve) => child.once("exit", resolve));
     assert.equal(code, 0);
     assert.match(output, /router stopped/);
-  }),
+  },
 );
 
-test(
+labTest(
   "MTU of containers: 1376, WEAVE_MTU, and 65535 with WEAVE_NO_FASTDP, where 60 KB go in one frame",
-  { skip, timeout: 120_000 },
-  () =>
-    inLab(2, async ({ hosts: [h1, h2] }) => {
-      const mtu = async () =>
-        Number(await (await h1.attach(`m${cases++}`, "10.32.0.1/12")).must("cat", "/sys/class/net/ethwe/mtu"));
-      let cases = 0;
-      for (const [env, expected] of [
-        [{}, 1_376],
-        [{ WEAVE_MTU: "1200" }, 1_200],
-        [{ WEAVE_NO_FASTDP: "1" }, 65_535],
-      ] as const) {
-        assert.equal((await h1.weaveWith(env, "launch", "--name", h1.peerName, "--nickname", "h1")).code, 0);
-        assert.equal(await mtu(), expected);
-        if (expected < 65_535) await h1.ok("reset");
-      }
-      await h2.weaveWith({ WEAVE_NO_FASTDP: "1" }, "launch", "--name", h2.peerName, "--nickname", "h2", h1.address);
-      await connected(h1, 1);
-      const far = await h2.attach("far", "10.32.0.2/12");
-      await until("a ping is answered", async () => (await far.ping("10.32.0.1")) > 0);
-      assert.equal(await far.ping("10.32.0.1", { count: 3, size: 60_000 }), 3);
-    }),
+  { hosts: 2, timeout: 120_000 },
+  async ({ hosts: [h1, h2] }) => {
+    const mtu = async () =>
+      Number(await (await h1.attach(`m${cases++}`, "10.32.0.1/12")).must("cat", "/sys/class/net/ethwe/mtu"));
+    let cases = 0;
+    for (const [env, expected] of [
+      [{}, 1_376],
+      [{ WEAVE_MTU: "1200" }, 1_200],
+      [{ WEAVE_NO_FASTDP: "1" }, 65_535],
+    ] as const) {
+      assert.equal((await h1.weaveWith(env, "launch", "--name", h1.peerName, "--nickname", "h1")).code, 0);
+      assert.equal(await mtu(), expected);
+      if (expected < 65_535) await h1.ok("reset");
+    }
+    await h2.weaveWith({ WEAVE_NO_FASTDP: "1" }, "launch", "--name", h2.peerName, "--nickname", "h2", h1.address);
+    await connected(h1, 1);
+    const far = await h2.attach("far", "10.32.0.2/12");
+    await until("a ping is answered", async () => (await far.ping("10.32.0.1")) > 0);
+    assert.equal(await far.ping("10.32.0.1", { count: 3, size: 60_000 }), 3);
+  },
 );
 
-test("a path of a smaller MTU is found by probing, and bulk still passes", { skip, timeout: 120_000 }, () =>
-  inLab(2, async (lab) => {
+labTest(
+  "a path of a smaller MTU is found by probing, and bulk still passes",
+  { hosts: 2, timeout: 120_000 },
+  async (lab) => {
     const [h1, h2] = lab.hosts;
     // The wire in the middle drops datagrams longer than 1000 bytes, and says nothing (a black hole).
     await lab.wire.must(
@@ -250,11 +240,13 @@ test("a path of a smaller MTU is found by probing, and bulk still passes", { ski
     const receiver = await c2.background("receive", "5001");
     const { stdout } = await c1.program("send", "10.32.0.2", "5001", String(5 << 20));
     assert.equal(await receiver.result, stdout.trim());
-  }),
+  },
 );
 
-test("bad input of launch: each a clear error, and nothing is left behind", { skip, timeout: 180_000 }, () =>
-  inLab(1, async (lab) => {
+labTest(
+  "bad input of launch: each a clear error, and nothing is left behind",
+  { hosts: 1, timeout: 180_000 },
+  async (lab) => {
     const [h1] = lab.hosts;
     const before = await stateOf(lab, h1);
     const refuse = async (expected: RegExp, code: number, ...args: string[]) => {
@@ -348,26 +340,24 @@ test("bad input of launch: each a clear error, and nothing is left behind", { sk
     await h1.weave("reset", "--force");
     for (const left of ["nt", "nts", "ntl"]) await execute("rm", ["-rf", `${lab.folder}/${left}`]);
     assert.equal(await stateOf(lab, h1), before);
-  }),
+  },
 );
 
-test("bad input of the other commands", { skip, timeout: 120_000 }, () =>
-  inLab(1, async ({ hosts: [h1] }) => {
-    const expect = async (code: number, stderr: RegExp, ...args: string[]) => {
-      const result = await h1.weave(...args);
-      assert.match(result.stderr, stderr);
-      assert.equal(result.code, code);
-    };
-    await expect(1, /^weave is not running\. Have you launched it\?\n$/, "connect", "10.99.0.2");
-    const container = await h1.container("c");
-    await expect(1, /^weave is not running\./, "attach", "10.32.0.1/12", `netns:${container.ns}`);
-    assert.match(await h1.ok("version"), /^weave command \d+\.\d+\.\d+\nweave \d+\.\d+\.\d+\n$/);
-    assert.match(await h1.ok("setup"), /TAP +ok/);
-    // The router finds the namespace.
-    await h1.launch();
-    await expect(1, /network namespace netns:none not found/, "attach", "10.32.0.1/12", "netns:none");
-    await expect(1, /and therefore cannot be\nconnected to weave/, "attach", "10.32.0.1/12", "/proc/self/ns/net");
-    await expect(1, /names no network namespace/, "attach", "10.32.0.1/12", "web");
-    await expect(1, /invalid CIDR address: 10\.32\.0\.1\/99/, "attach", "10.32.0.1/99", "netns:x");
-  }),
-);
+labTest("bad input of the other commands", { hosts: 1, timeout: 120_000 }, async ({ hosts: [h1] }) => {
+  const expect = async (code: number, stderr: RegExp, ...args: string[]) => {
+    const result = await h1.weave(...args);
+    assert.match(result.stderr, stderr);
+    assert.equal(result.code, code);
+  };
+  await expect(1, /^weave is not running\. Have you launched it\?\n$/, "connect", "10.99.0.2");
+  const container = await h1.container("c");
+  await expect(1, /^weave is not running\./, "attach", "10.32.0.1/12", `netns:${container.ns}`);
+  assert.match(await h1.ok("version"), /^weave command \d+\.\d+\.\d+\nweave \d+\.\d+\.\d+\n$/);
+  assert.match(await h1.ok("setup"), /TAP +ok/);
+  // The router finds the namespace.
+  await h1.launch();
+  await expect(1, /network namespace netns:none not found/, "attach", "10.32.0.1/12", "netns:none");
+  await expect(1, /and therefore cannot be\nconnected to weave/, "attach", "10.32.0.1/12", "/proc/self/ns/net");
+  await expect(1, /names no network namespace/, "attach", "10.32.0.1/12", "web");
+  await expect(1, /invalid CIDR address: 10\.32\.0\.1\/99/, "attach", "10.32.0.1/99", "netns:x");
+});

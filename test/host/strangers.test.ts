@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { mkdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
-import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { connected, type Host, hostTestsImpossible, inLab, until } from "#test/lab/lab.js";
-
-const skip = hostTestsImpossible() ?? false;
+import type { Host } from "#test/lab/host.js";
+import { labTest } from "#test/lab/lab-test.js";
+import { connected, until } from "#test/lab/wait.js";
 
 const MESH_PORT = "6783";
 /** The demand is 5 s on a machine of its own; a test must not fail because the machine is busy. */
@@ -16,44 +15,42 @@ const FLOODS = [
 ] as const;
 
 for (const { what, kind, rate, sources } of FLOODS) {
-  test(`an honest peer gets in under ${what}`, { skip, timeout: 120_000 }, () =>
-    inLab(3, async (lab) => {
-      const [h1, h2, attacker] = lab.hosts;
-      const addresses = Array.from({ length: sources }, (_, i) => `10.99.0.${101 + i}`);
-      for (const address of addresses)
-        await attacker.must("ip", "address", "add", `${address}/24`, "dev", attacker.device);
-      await h1.launch();
-      await h2.launch();
-      const total = kind === "tcp" ? 8_400 : rate * 30;
-      const flood = await attacker.background(
-        "strangers",
-        h1.address,
-        MESH_PORT,
-        kind,
-        String(rate),
-        String(total),
-        ...addresses,
-      );
-      try {
-        // Until it has filled what it can fill.
-        await sleep(8_000);
-        const began = performance.now();
-        await h2.ok("connect", h1.address);
-        await connected(h2, 1, GENEROUS_MS);
-        console.log(`under ${what}: in after ${((performance.now() - began) / 1_000).toFixed(1)} s`);
-        if (kind === "websocket") {
-          const { body } = await h1.api("GET", "/metrics");
-          assert.match(
-            body,
-            /^weave_connections_refused_total\{reason="(busy|handshake)"\} [1-9]/m,
-            "there was no flood",
-          );
-        }
-      } finally {
-        flood.kill();
+  labTest(`an honest peer gets in under ${what}`, { hosts: 3, timeout: 120_000 }, async (lab) => {
+    const [h1, h2, attacker] = lab.hosts;
+    const addresses = Array.from({ length: sources }, (_, i) => `10.99.0.${101 + i}`);
+    for (const address of addresses)
+      await attacker.must("ip", "address", "add", `${address}/24`, "dev", attacker.device);
+    await h1.launch();
+    await h2.launch();
+    const total = kind === "tcp" ? 8_400 : rate * 30;
+    const flood = await attacker.background(
+      "strangers",
+      h1.address,
+      MESH_PORT,
+      kind,
+      String(rate),
+      String(total),
+      ...addresses,
+    );
+    try {
+      // Until it has filled what it can fill.
+      await sleep(8_000);
+      const began = performance.now();
+      await h2.ok("connect", h1.address);
+      await connected(h2, 1, GENEROUS_MS);
+      console.log(`under ${what}: in after ${((performance.now() - began) / 1_000).toFixed(1)} s`);
+      if (kind === "websocket") {
+        const { body } = await h1.api("GET", "/metrics");
+        assert.match(
+          body,
+          /^weave_connections_refused_total\{reason="(busy|handshake)"\} [1-9]/m,
+          "there was no flood",
+        );
       }
-    }),
-  );
+    } finally {
+      flood.kill();
+    }
+  });
 }
 
 /** What the host's own /etc/hosts says: `ip netns exec` puts this file in its place. */
@@ -75,46 +72,42 @@ async function withHostsFile(host: Host, run: (say: (lines: string) => void) => 
   }
 }
 
-test(
+labTest(
   "a peer given by name: shown while the name has no address, found when it has, and again where it has moved to",
-  {
-    skip,
-    timeout: 120_000,
+  { hosts: 2, timeout: 120_000 },
+  async (lab) => {
+    const [h1, h2] = lab.hosts;
+    await withHostsFile(h1, async (say) => {
+      await h1.launch("--no-discovery", "the-other-host");
+      await until("the failed lookup is shown", async () =>
+        /^-> the-other-host:6783 +failed +lookup the-other-host: .*, retry: 2/m.test(
+          await h1.ok("status", "connections"),
+        ),
+      );
+      const again = await h1.weave("connect", "the-other-host", "nor-this");
+      assert.match(again.stderr, /lookup nor-this: .*; it is tried again/);
+      assert.equal(await h1.ok("status", "targets"), "the-other-host\nnor-this\n");
+      await h1.ok("forget", "nor-this");
+
+      await h2.launch("--no-discovery");
+      say(`${h2.address} the-other-host`);
+      await connected(h1, 1, 30_000);
+
+      await h2.ok("stop");
+      await h2.must("ip", "address", "flush", "dev", h2.device);
+      await h2.must("ip", "address", "add", "10.99.0.77/24", "dev", h2.device);
+      await h2.launch("--no-discovery");
+      say("10.99.0.77 the-other-host");
+      await connected(h1, 1, 30_000);
+      assert.match(await h1.ok("status", "connections"), /^-> 10\.99\.0\.77:6783 +established/m);
+
+      // The name is what is stored: the supervisor's restart finds the peer by it.
+      process.kill(h1.routerPid!, "SIGKILL");
+      await until(
+        "the router is back",
+        async () => (await h1.weave("status", "targets")).stdout === "the-other-host\n",
+      );
+      await connected(h1, 1, 30_000);
+    });
   },
-  () =>
-    inLab(2, async (lab) => {
-      const [h1, h2] = lab.hosts;
-      await withHostsFile(h1, async (say) => {
-        await h1.launch("--no-discovery", "the-other-host");
-        await until("the failed lookup is shown", async () =>
-          /^-> the-other-host:6783 +failed +lookup the-other-host: .*, retry: 2/m.test(
-            await h1.ok("status", "connections"),
-          ),
-        );
-        const again = await h1.weave("connect", "the-other-host", "nor-this");
-        assert.match(again.stderr, /lookup nor-this: .*; it is tried again/);
-        assert.equal(await h1.ok("status", "targets"), "the-other-host\nnor-this\n");
-        await h1.ok("forget", "nor-this");
-
-        await h2.launch("--no-discovery");
-        say(`${h2.address} the-other-host`);
-        await connected(h1, 1, 30_000);
-
-        await h2.ok("stop");
-        await h2.must("ip", "address", "flush", "dev", h2.device);
-        await h2.must("ip", "address", "add", "10.99.0.77/24", "dev", h2.device);
-        await h2.launch("--no-discovery");
-        say("10.99.0.77 the-other-host");
-        await connected(h1, 1, 30_000);
-        assert.match(await h1.ok("status", "connections"), /^-> 10\.99\.0\.77:6783 +established/m);
-
-        // The name is what is stored: the supervisor's restart finds the peer by it.
-        process.kill(h1.routerPid!, "SIGKILL");
-        await until(
-          "the router is back",
-          async () => (await h1.weave("status", "targets")).stdout === "the-other-host\n",
-        );
-        await connected(h1, 1, 30_000);
-      });
-    }),
 );

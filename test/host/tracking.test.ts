@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
-import { type Host, hostTestsImpossible, inLab, until, withoutNft } from "#test/lab/lab.js";
+import { type Host, withoutNft } from "#test/lab/host.js";
+import { labTest } from "#test/lab/lab-test.js";
+import { until } from "#test/lab/wait.js";
 
-const skip = hostTestsImpossible() ?? false;
 /** The rules are looked at every 10 s; a lost path takes as long again. */
 const PATIENCE_MS = 45_000;
 
@@ -32,62 +32,57 @@ const tracks = async (host: Host, protocol: "tcp" | "udp"): Promise<boolean> =>
     .some((line) => line.includes(` ${protocol} `) && line.includes("port=6783"));
 
 for (const kind of ["nft", "iptables"] as const) {
-  test(
+  labTest(
     `our datagrams are not tracked, unless rules of this host could judge by it (${kind})`,
-    { skip, timeout: 240_000 },
-    () =>
-      inLab(2, async ({ hosts: [h1, h2] }) => {
-        const viaOf = async (host: Host) => (kind === "nft" ? ["env"] : withoutNft(host));
-        const launch = async (host: Host, ...peers: string[]) => {
-          const { code, stderr } = await host.weaveVia(
-            await viaOf(host),
-            "launch",
-            "--name",
-            host.peerName,
-            "--nickname",
-            host.name,
-            ...peers,
-          );
-          assert.equal(code, 0, stderr);
-        };
-        const sleeve = async () => / established .* sleeve /.test(await h1.ok("status", "connections"));
-        const untracked = async () => {
-          const { stdout } =
-            kind === "nft"
-              ? await h1.run("nft", "list", "table", "inet", "weave")
-              : await h1.run("iptables", "-t", "raw", "-S");
-          return /notrack/.test(stdout);
-        };
-        await launch(h2);
-        await launch(h1, h2.address);
-        await until("the path is UDP", sleeve, PATIENCE_MS);
-        assert.deepEqual([await untracked(), await tracks(h1, "tcp"), await tracks(h1, "udp")], [true, true, false]);
-
-        // Rules come while the router runs.
-        await h1.must("sh", "-ec", FIREWALL[kind].join("\n"));
-        await until("datagrams are tracked", async () => !(await untracked()), PATIENCE_MS);
-        await until(
-          "the path is UDP, and known",
-          async () => (await tracks(h1, "udp")) && (await sleeve()),
-          PATIENCE_MS,
+    { hosts: 2, timeout: 240_000 },
+    async ({ hosts: [h1, h2] }) => {
+      const viaOf = async (host: Host) => (kind === "nft" ? ["env"] : withoutNft(host));
+      const launch = async (host: Host, ...peers: string[]) => {
+        const { code, stderr } = await host.weaveVia(
+          await viaOf(host),
+          "launch",
+          "--name",
+          host.peerName,
+          "--nickname",
+          host.name,
+          ...peers,
         );
-        assert.match(h1.log(), /the datagrams of the mesh are tracked by the kernel/);
+        assert.equal(code, 0, stderr);
+      };
+      const sleeve = async () => / established .* sleeve /.test(await h1.ok("status", "connections"));
+      const untracked = async () => {
+        const { stdout } =
+          kind === "nft"
+            ? await h1.run("nft", "list", "table", "inet", "weave")
+            : await h1.run("iptables", "-t", "raw", "-S");
+        return /notrack/.test(stdout);
+      };
+      await launch(h2);
+      await launch(h1, h2.address);
+      await until("the path is UDP", sleeve, PATIENCE_MS);
+      assert.deepEqual([await untracked(), await tracks(h1, "tcp"), await tracks(h1, "udp")], [true, true, false]);
 
-        // They were there before it; only our own side dials.
-        await h1.ok("stop");
-        await launch(h1, h2.address);
-        await until("the path is UDP", sleeve, PATIENCE_MS);
-        assert.equal(await untracked(), false);
-        const [c1, c2] = [await h1.attach("c", "10.32.0.1/12"), await h2.attach("c", "10.32.0.2/12")];
-        await until("a ping is answered", async () => (await c2.ping("10.32.0.1")) > 0);
-        assert.ok((await c1.ping("10.32.0.2")) > 0);
+      // Rules come while the router runs.
+      await h1.must("sh", "-ec", FIREWALL[kind].join("\n"));
+      await until("datagrams are tracked", async () => !(await untracked()), PATIENCE_MS);
+      await until("the path is UDP, and known", async () => (await tracks(h1, "udp")) && (await sleeve()), PATIENCE_MS);
+      assert.match(h1.log(), /the datagrams of the mesh are tracked by the kernel/);
 
-        // And go away.
-        await h1.must("sh", "-c", OPEN[kind]);
-        await until("datagrams are not tracked again", untracked, PATIENCE_MS);
-        assert.ok((await c1.ping("10.32.0.2")) > 0);
-        assert.equal((await h1.weaveVia(await viaOf(h1), "reset")).code, 0);
-        assert.equal(await untracked(), false);
-      }),
+      // They were there before it; only our own side dials.
+      await h1.ok("stop");
+      await launch(h1, h2.address);
+      await until("the path is UDP", sleeve, PATIENCE_MS);
+      assert.equal(await untracked(), false);
+      const [c1, c2] = [await h1.attach("c", "10.32.0.1/12"), await h2.attach("c", "10.32.0.2/12")];
+      await until("a ping is answered", async () => (await c2.ping("10.32.0.1")) > 0);
+      assert.ok((await c1.ping("10.32.0.2")) > 0);
+
+      // And go away.
+      await h1.must("sh", "-c", OPEN[kind]);
+      await until("datagrams are not tracked again", untracked, PATIENCE_MS);
+      assert.ok((await c1.ping("10.32.0.2")) > 0);
+      assert.equal((await h1.weaveVia(await viaOf(h1), "reset")).code, 0);
+      assert.equal(await untracked(), false);
+    },
   );
 }

@@ -4,7 +4,12 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { TAP_MAX_MTU } from "#src/linux/links/links.js";
-import { connected, type Host, hostTestsImpossible, inLab, Lab, Namespace, until } from "#test/lab/lab.js";
+import type { Host } from "#test/lab/host.js";
+import { Lab } from "#test/lab/lab.js";
+import { labTest } from "#test/lab/lab-test.js";
+import { Namespace } from "#test/lab/namespace.js";
+import { hostTestsImpossible } from "#test/lab/requirements.js";
+import { connected, until } from "#test/lab/wait.js";
 
 const skip = hostTestsImpossible() ?? false;
 
@@ -173,30 +178,28 @@ for (const encryption of ["on", "off"] as const) {
     encryption === "on"
       ? "nothing goes over the wire in clear"
       : "with encryption off at both ends the frames are in clear, and status says so";
-  test(what, { skip, timeout: 120_000 }, () =>
-    inLab(2, async (lab) => {
-      const [h1, h2] = lab.hosts;
-      await h1.launch("--encryption", encryption);
-      await h2.launch("--encryption", encryption, h1.address);
-      await connected(h1, 1);
-      const c1 = await h1.attach("c1", "10.32.0.1/12");
-      const c2 = await h2.attach("c2", "10.32.0.2/12");
-      await until("a ping is answered", async () => (await c1.ping("10.32.0.2")) > 0);
-      const marker = "the-marker-of-this-very-test";
-      const bytes = await captured(lab, async () => {
-        const hearing = await c2.background("hear", "7000");
-        await c1.program("tell", "10.32.0.2", "7000", marker, "20");
-        assert.equal(await hearing.result, marker);
-      });
-      assert.equal(bytes.includes(marker), encryption === "off");
-      // The names that peers tell one another are hidden as well, with or without encrypted frames.
-      assert.equal(bytes.includes(c1.ns), false);
-      assert.match(
-        await h1.ok("status", "connections"),
-        encryption === "on" ? / encrypted {3}sleeve / : / unencrypted sleeve /,
-      );
-    }),
-  );
+  labTest(what, { hosts: 2, timeout: 120_000 }, async (lab) => {
+    const [h1, h2] = lab.hosts;
+    await h1.launch("--encryption", encryption);
+    await h2.launch("--encryption", encryption, h1.address);
+    await connected(h1, 1);
+    const c1 = await h1.attach("c1", "10.32.0.1/12");
+    const c2 = await h2.attach("c2", "10.32.0.2/12");
+    await until("a ping is answered", async () => (await c1.ping("10.32.0.2")) > 0);
+    const marker = "the-marker-of-this-very-test";
+    const bytes = await captured(lab, async () => {
+      const hearing = await c2.background("hear", "7000");
+      await c1.program("tell", "10.32.0.2", "7000", marker, "20");
+      assert.equal(await hearing.result, marker);
+    });
+    assert.equal(bytes.includes(marker), encryption === "off");
+    // The names that peers tell one another are hidden as well, with or without encrypted frames.
+    assert.equal(bytes.includes(c1.ns), false);
+    assert.match(
+      await h1.ok("status", "connections"),
+      encryption === "on" ? / encrypted {3}sleeve / : / unencrypted sleeve /,
+    );
+  });
 }
 
 /**

@@ -2,12 +2,17 @@ import assert from "node:assert/strict";
 import { mkdirSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { hostTestsImpossible, inLab, programMissing, until } from "#test/lab/lab.js";
+import { inLab } from "#test/lab/lab.js";
+import { labTest } from "#test/lab/lab-test.js";
+import { hostTestsImpossible, programMissing } from "#test/lab/requirements.js";
+import { until } from "#test/lab/wait.js";
 
 const skip = hostTestsImpossible() ?? false;
 
-test("a name that nobody has, and this host's own, are said where they are given", { skip, timeout: 60_000 }, () =>
-  inLab(1, async ({ hosts: [h1] }) => {
+labTest(
+  "a name that nobody has, and this host's own, are said where they are given",
+  { hosts: 1, timeout: 60_000 },
+  async ({ hosts: [h1] }) => {
     await h1.launch("--dns-listen-address", "127.0.0.1:5300");
     const refuse = async (code: number, stderr: RegExp, ...args: string[]) => {
       const result = await h1.weave(...args);
@@ -36,11 +41,13 @@ test("a name that nobody has, and this host's own, are said where they are given
     const terminal = ["sh", "-c", 'exec script -qec "$*" /dev/null', "sh"];
     const shown = await h1.weaveVia(terminal, "report", "-f", "'{{.Router.NickName}}'");
     assert.equal(shown.stdout, "h1\r\n");
-  }),
+  },
 );
 
-test("status ipam says for whom the first division waits", { skip, timeout: 60_000 }, () =>
-  inLab(1, async ({ hosts: [h1] }) => {
+labTest(
+  "status ipam says for whom the first division waits",
+  { hosts: 1, timeout: 60_000 },
+  async ({ hosts: [h1] }) => {
     await h1.launch("--ipalloc-init", "consensus=3", "10.99.0.77");
     assert.match(await h1.ok("status", "ipam"), /^idle: 10\.32\.0\.0\/12 is divided among the peers when/);
     const { code } = await h1.weave("prime", "--timeout", "1");
@@ -50,7 +57,7 @@ test("status ipam says for whom the first division waits", { skip, timeout: 60_0
       await h1.ok("status", "ipam"),
       /^waits for consensus on the first division of 10\.32\.0\.0\/12: quorum 2, known 1 of 1 reachable peers [^\n]*1 more must agree: [^\n]* Not connected: 10\.99\.0\.77:6783\.\n$/,
     );
-  }),
+  },
 );
 
 test(

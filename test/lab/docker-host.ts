@@ -1,17 +1,11 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { closeSync, cpSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
 import { dirname, join } from "node:path";
-import {
-  execute,
-  Host,
-  type HostOptions,
-  hostTestsImpossible,
-  Lab,
-  programMissing,
-  type Result,
-  until,
-  WEAVE,
-} from "./lab.js";
+import { Host, type HostOptions, WEAVE } from "#test/lab/host.js";
+import { Lab } from "#test/lab/lab.js";
+import { execute, type Result } from "#test/lab/namespace.js";
+import { hostTestsImpossible, programMissing } from "#test/lab/requirements.js";
+import { until } from "#test/lab/wait.js";
 
 const SET_UP = new URL("../../../test/lab/docker-host.sh", import.meta.url).pathname;
 const START_MS = 60_000;

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { after, before, type TestContext, test } from "node:test";
 import { type DockerHost, dockerLab, dockerTestsImpossible, networkThere } from "#test/lab/docker-host.js";
-import { connected, type Lab } from "#test/lab/lab.js";
+import type { Lab } from "#test/lab/lab.js";
+import { connected } from "#test/lab/wait.js";
 
 /** What a user of the proxy has in the shell. */
 export const PROXY_ENV = "eval $(weave env);";

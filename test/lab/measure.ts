@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Namespace } from "./lab.js";
+import type { Namespace } from "#test/lab/namespace.js";
 
 /** TCP throughput in Gbit/s, by iperf3, as the receiver counts it. */
 export async function tcpGbits(

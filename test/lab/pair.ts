@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { type Host, Lab, type Namespace, until } from "./lab.js";
+import type { Host } from "#test/lab/host.js";
+import { Lab } from "#test/lab/lab.js";
+import type { Namespace } from "#test/lab/namespace.js";
+import { until } from "#test/lab/wait.js";
 import { checksumErrors, transfer } from "./transfer.js";
 
 /** Not every kernel has VLAN interfaces; segments with tags are tested without one in test/unit/router/super-frame.test.ts. */

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import type { Host, Namespace } from "./lab.js";
+import type { Host } from "#test/lab/host.js";
+import type { Namespace } from "#test/lab/namespace.js";
 
 let port = 20_000;
 

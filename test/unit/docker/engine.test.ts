@@ -12,7 +12,7 @@ import { followEngine } from "#docker/engine/events.js";
 import { JsonStream } from "#docker/engine/json-stream.js";
 import { type Container, containerShape } from "#docker/engine/shapes.js";
 import { silentLog } from "#src/log.js";
-import { until } from "#test/lab/lab.js";
+import { until } from "#test/lab/wait.js";
 
 /**
  * Engines of versions that cannot be installed here, by their published API (moby, api/docs and api/swagger.yaml): accepted

@@ -12,7 +12,7 @@ import { answerWith, sendOn } from "#docker/proxy/pipe.js";
 import { ApiProxy } from "#docker/proxy/proxy.js";
 import { silentLog } from "#src/log.js";
 import { EngineClient, repeat } from "#test/lab/engine-calls.js";
-import { until } from "#test/lab/lab.js";
+import { until } from "#test/lab/wait.js";
 
 const folder = mkdtempSync(join(tmpdir(), "weave-pipe-"));
 const closers: (() => void)[] = [];

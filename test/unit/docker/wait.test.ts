@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { installHelper } from "#docker/wait/helper.js";
 import { PROGRAMS } from "#docker/wait/programs.js";
-import { hostTestsImpossible, programMissing } from "#test/lab/lab.js";
+import { hostTestsImpossible, programMissing } from "#test/lab/requirements.js";
 
 /** Emulators for programs of other architectures. */
 const EMULATORS: Readonly<Record<string, string>> = {
