@@ -3,6 +3,7 @@ import { chmodSync, copyFileSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Host } from "#test/lab/host.js";
+import { labTest } from "#test/lab/lab-test.js";
 import type { Namespace } from "#test/lab/namespace.js";
 import { until } from "#test/lab/wait.js";
 
@@ -226,7 +227,6 @@ labTest(
 /** Attaches as the Docker integration does, by the first process of a container: NETNS PID CIDR. */
 const ATTACH_BY_PID = `
 import { statSync } from "node:fs";
-import { labTest } from "#test/lab/lab-test.js";
 import { Attachments } from ${JSON.stringify(new URL("../../router/attachments/attachments.js", import.meta.url).href)};
 const [path, pid, cidr] = process.argv.slice(1);
 const log = { debug() {}, info() {}, warn: console.error, error: console.error };
