@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 
@@ -121,4 +121,15 @@ test("each command has a file of its name, and each file of a command is one", (
     loaded.map(([, , file]) => file),
   );
   assert.deepEqual(loaded.map(([, , file]) => file).sort(), files.sort());
+});
+
+test("ARCHITECTURE.md's table of folders names every folder of the sources, and no other", () => {
+  const text = readFileSync(join(root, "ARCHITECTURE.md"), "utf8");
+  const rows = [...text.matchAll(/^\|[^|]*\| `([\w/]+)\/` \|/gm)].map(([, folder]) => folder);
+  const found = new Set(Object.keys(FLOORS));
+  for (const folder of Object.keys(FLOORS))
+    for (const entry of readdirSync(join(root, folder), { recursive: true, withFileTypes: true }))
+      if (entry.isDirectory()) found.add(join(entry.parentPath, entry.name).slice(root.length));
+  assert.deepEqual(rows.filter((row) => row.split("/")[0] in FLOORS).sort(), [...found].sort());
+  for (const row of rows) assert.ok(existsSync(join(root, row)), row);
 });

@@ -40,6 +40,15 @@ const FIGURES: readonly (readonly [page: string, phrase: string, name: string, u
   ["docs/protocol.md", "or every {4 s} while", "DOUBTFUL_BEAT_MS"],
   ["docs/protocol.md", "the peer silent; after {25 s}", "DEAD_MS"],
   ["docs/protocol.md", "lives for {30 minutes}", "TOMBSTONE_S", 60],
+  ["docs/ipam.md", "keeps its address for {30 s}", "DEAD_CONTAINER_GRACE_MS"],
+  ["docs/compatibility.md", "a dead container's address is released after {30 s}", "DEAD_CONTAINER_GRACE_MS"],
+  ["docs/compatibility.md", "tombstones for {30 minutes}", "TOMBSTONE_S", 60],
+  ["ARCHITECTURE.md", "keep their record for {15 minutes}", "FORGET_AFTER_MS"],
+  ["ARCHITECTURE.md", "a busy path is probed every {3 s}", "BUSY_BEAT_MS"],
+  ["ARCHITECTURE.md", "a key older than {180 s} seals nothing", "REJECT_AFTER_MS"],
+  ["ARCHITECTURE.md", "closed {25 s} after the probe", "DEAD_MS"],
+  ["ARCHITECTURE.md", "pings are unanswered ({1.5 s})", "DOUBT_MS"],
+  ["SECURITY.md", "Diffie-Hellman every {120 s}", "REKEY_MS"],
 ];
 
 test("figures of the pages are the constants of the sources", () => {

@@ -12,8 +12,7 @@ import { sources } from "#test/lab/docs/sources.js";
 
 /** What the pages name exists: paths, links, flags, variables, codes, metrics, calls, commands, scripts. */
 
-// ARCHITECTURE.md is rewritten when the folders have settled.
-const pages = allPages().filter((path) => path !== "ARCHITECTURE.md");
+const pages = allPages();
 
 /** Code spans of all pages that a pattern matches, with the matched text. */
 function named(pattern: RegExp, skip: RegExp = /^$/): { where: string; name: string }[] {
@@ -104,7 +103,7 @@ test("flags that the pages name exist", () => {
     for (const [, flag] of readFileSync(join(ROOT, file), "utf8").matchAll(/"(?:--)?([a-z][\w-]+)"/g))
       if (pages.some((path) => new RegExp(`npm run [\\w:]+ -- [^\`]*--${flag}\\b|\`--${flag}\\b`).test(page(path))))
         flags.add(`--${flag}`);
-  flags.add("--help").add("--test-name-pattern");
+  flags.add("--help").add("--test-name-pattern").add("--advice");
   checkNamed(
     named(/(?<![\w-])(--[a-z][a-z-]+)/g, FOREIGN_COMMAND),
     80,
