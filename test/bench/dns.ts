@@ -206,15 +206,15 @@ async function elsewhere(): Promise<void> {
     const count = 200;
     const names = Array.from({ length: count }, (_, i) => `b${i}.weave.local`);
     const waiting = await h2.background("dns-await", "127.0.0.1", ...names);
-    const told: number[] = [];
+    const announced: number[] = [];
     for (let i = 0; i < count; i++) {
-      told.push(performance.timeOrigin + performance.now());
+      announced.push(performance.timeOrigin + performance.now());
       const { status } = await h1.api("PUT", `/name/c${i}/10.32.0.${i}?fqdn=${names[i]}`);
       if (status !== 204) throw new Error(`the name was answered with ${status}`);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     const known = (await waiting.result).split(" ").map(Number);
-    const times = known.map((at, i) => at - told[i]);
+    const times = known.map((at, i) => at - announced[i]);
     say(
       "name given by the API, until resolved on the other host",
       `${median(times).toFixed(1)} ms median, ${percentile(times, 0.99).toFixed(1)} ms p99, of ${count}`,

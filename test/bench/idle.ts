@@ -1,12 +1,10 @@
 /**
- * `npm run bench:idle [-- --hosts 31 --seconds 120]`: what the routers of a full mesh send when nobody uses them, as
+ * `npm run bench:idle [-- --hosts 31 --seconds 120]`: what the routers of a full mesh send when they carry no traffic, as
  * the kernel counts it: IP packets with all of their headers. Hosts with 1 vCPU for ten of them need some minutes to start.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { option } from "#test/bench/options.js";
+import { benchLab, option } from "#test/bench/bench.js";
 import type { Host } from "#test/lab/host.js";
-import { Lab } from "#test/lab/lab.js";
-import { hostTestsImpossible } from "#test/lab/requirements.js";
 import { connected } from "#test/lab/wait.js";
 
 /** What a router of 30 peers should stay below. */
@@ -39,12 +37,9 @@ async function counted(host: Host): Promise<Bytes> {
 }
 
 async function main(): Promise<void> {
-  const impossible = hostTestsImpossible();
-  if (impossible !== undefined) throw new Error(`the bench ${impossible}`);
   const hosts = Number(option("--hosts") ?? PEERS + 1);
   const seconds = Number(option("--seconds") ?? 120);
-  const lab = await Lab.create(hosts);
-  try {
+  await benchLab(hosts, async (lab) => {
     const [first, ...others] = lab.hosts;
     await first.launch();
     for (const host of others) await host.launch(first.address);
@@ -68,9 +63,7 @@ async function main(): Promise<void> {
     console.log(
       `  with ${PEERS} peers: ${((mean(totals) / (hosts - 1)) * PEERS).toFixed(0)} B/s (${hosts - 1 === PEERS ? "measured" : "from that"})`,
     );
-  } finally {
-    await lab.dispose();
-  }
+  });
 }
 
 await main();

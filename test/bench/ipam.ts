@@ -54,7 +54,7 @@ async function rates(): Promise<void> {
   try {
     const store = lmdbStore(join(folder, "data.db"));
     say(
-      "allocations a second, each on disk before it is told",
+      "allocations a second, each on disk before the answer",
       Math.round(await allocationRate(store, 5_000)).toLocaleString("en"),
     );
     await store.close();
@@ -95,11 +95,11 @@ async function gossipBytes(count: number): Promise<void> {
     () => Promise.all(Array.from({ length: 100 }, (_, i) => allocator.requests.allocate(`c${i}`, allocator.range))),
     100,
   );
-  say(`${count} peers: bytes told for an allocation`, each.bytes.toFixed(0));
+  say(`${count} peers: bytes sent for an allocation`, each.bytes.toFixed(0));
   const other = network.hosts[1].allocator!.ring!.ownedBy(network.hosts[1].name)[0];
   const gift = await cost(() => allocator.requests.claim("claimed", { address: other.start + 77n, prefix: 12 }), 1);
   say(
-    `${count} peers: a donation: bytes told in all, and per peer`,
+    `${count} peers: a donation: bytes sent in all, and for each peer`,
     `${(gift.bytes / 1_024).toFixed(1)} KB in ${gift.messages.toFixed(0)} messages, ${(gift.bytes / count).toFixed(0)} B`,
   );
 }
@@ -124,7 +124,7 @@ async function convergence(): Promise<void> {
   say(
     "100 peers in two halves, 100 donations, healed: all agree after",
     `${network.clock.now() - before.at} ms (virtual), ${((user + system) / 1e6).toFixed(2)} s of CPU for all 100, ` +
-      `${((network.bytes - before.bytes) / 1e6).toFixed(1)} MB told`,
+      `${((network.bytes - before.bytes) / 1e6).toFixed(1)} MB sent`,
   );
 }
 

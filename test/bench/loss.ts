@@ -5,10 +5,8 @@
  */
 import { writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import { benchLab, option } from "#test/bench/bench.js";
 import { Beside, type Goodput } from "#test/bench/beside.js";
-import { option } from "#test/bench/options.js";
-import { Lab } from "#test/lab/lab.js";
-import { hostTestsImpossible } from "#test/lab/requirements.js";
 import { lose } from "#test/lab/transfer.js";
 
 const LOSSES = [0, 0.1, 0.3, 1, 5];
@@ -16,11 +14,8 @@ const SECONDS = 4;
 const PORTS = [6783, 4789];
 
 async function main(): Promise<void> {
-  const impossible = hostTestsImpossible();
-  if (impossible !== undefined) throw new Error(`the bench ${impossible}`);
   const rounds = Number(option("--rounds") ?? 3);
-  const lab = await Lab.create(2);
-  try {
+  await benchLab(2, async (lab) => {
     const both = await Beside.create(lab);
     const results: (Goodput & { loss: number })[] = [];
     console.log(`TCP, one stream, Gbit/s; medians of ${rounds} interleaved rounds of ${SECONDS} s\n`);
@@ -37,9 +32,7 @@ async function main(): Promise<void> {
     }
     const file = option("--json");
     if (file !== undefined) writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`);
-  } finally {
-    await lab.dispose();
-  }
+  });
 }
 
 await main();

@@ -5,12 +5,11 @@
  */
 import { writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { option } from "#test/bench/options.js";
+import { option, requireLabs } from "#test/bench/bench.js";
 import { type Overlay, otherOverlays, vxlan } from "#test/bench/overlays.js";
 import { Lab } from "#test/lab/lab.js";
 import { cpuSeconds, median, pingTimes, rssMegabytes, tcpGbits, udpKpps } from "#test/lab/measure.js";
 import type { Namespace } from "#test/lab/namespace.js";
-import { hostTestsImpossible } from "#test/lab/requirements.js";
 import { until } from "#test/lab/wait.js";
 
 const SECONDS = 4;
@@ -133,8 +132,7 @@ async function ours(lab: Lab): Promise<{ overlay: Overlay; launchMs: number[]; c
 }
 
 async function main(): Promise<void> {
-  const impossible = hostTestsImpossible();
-  if (impossible !== undefined) throw new Error(`the bench ${impossible}`);
+  requireLabs();
   const rounds = Number(option("--rounds") ?? 3);
   const lab = await Lab.create(2);
   try {

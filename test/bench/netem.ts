@@ -3,10 +3,8 @@
  * tc-netem(8) makes it. It runs in an emulated machine (scripts/guest.sh), too slow for more; there the line is the limit.
  */
 import { setTimeout as sleep } from "node:timers/promises";
+import { benchLab, option } from "#test/bench/bench.js";
 import { Beside } from "#test/bench/beside.js";
-import { option } from "#test/bench/options.js";
-import { Lab } from "#test/lab/lab.js";
-import { hostTestsImpossible } from "#test/lab/requirements.js";
 import { impair } from "#test/lab/transfer.js";
 
 const SECONDS = 6;
@@ -23,11 +21,8 @@ const WIRES: readonly [name: string, ...netem: string[]][] = [
 const WIDTH = 22;
 
 async function main(): Promise<void> {
-  const impossible = hostTestsImpossible();
-  if (impossible !== undefined) throw new Error(`the bench ${impossible}`);
   const rounds = Number(option("--rounds") ?? 2);
-  const lab = await Lab.create(2);
-  try {
+  await benchLab(2, async (lab) => {
     const both = await Beside.create(lab);
     console.log(`TCP, one stream, Mbit/s; medians of ${rounds} interleaved rounds of ${SECONDS} s\n`);
     console.log(
@@ -39,9 +34,7 @@ async function main(): Promise<void> {
         await sleep(1_000);
         console.log(await both.line(wire.padEnd(WIDTH), await both.measure(congestion, rounds, SECONDS), MBIT));
       }
-  } finally {
-    await lab.dispose();
-  }
+  });
 }
 
 await main();

@@ -2,10 +2,10 @@
  * `npm run bench:relay [-- --rekey]`: TCP between two hosts that only meet in a third, which passes their frames on; and,
  * if asked for (it takes more than two minutes), a steady flow of UDP across a change of keys.
  */
+
 import { setTimeout as sleep } from "node:timers/promises";
-import { Lab } from "#test/lab/lab.js";
+import { benchLab } from "#test/bench/bench.js";
 import { median, pingTimes, tcpGbits } from "#test/lab/measure.js";
-import { hostTestsImpossible } from "#test/lab/requirements.js";
 import { until } from "#test/lab/wait.js";
 
 const ROUNDS = 3;
@@ -13,10 +13,7 @@ const ROUNDS = 3;
 const REKEY_SECONDS = 130;
 
 async function main(): Promise<void> {
-  const impossible = hostTestsImpossible();
-  if (impossible !== undefined) throw new Error(`the bench ${impossible}`);
-  const lab = await Lab.create(3);
-  try {
+  await benchLab(3, async (lab) => {
     const [h1, middle, h3] = lab.hosts;
     for (const host of lab.hosts) await host.launch("--no-discovery");
     const from = await h1.attach("c", "10.32.0.1/12");
@@ -50,9 +47,7 @@ async function main(): Promise<void> {
     const { sum } = JSON.parse(stdout).end;
     console.log(`  keys before and after (epoch): ${before}→ ${await epochs()}`);
     console.log(`  UDP across the change: ${sum.packets} sent, ${sum.lost_packets} lost`);
-  } finally {
-    await lab.dispose();
-  }
+  });
 }
 
 await main();

@@ -14,26 +14,26 @@ async function strayDatagrams(host: Host): Promise<number> {
   return drops["datagram-malformed"] + drops["session-unknown"];
 }
 
-/** Prints the status of an HTTP request: METHOD URL [TOKEN [HOST]]. As text: nobody may not read this folder. */
+/** Prints the status of an HTTP request: METHOD URL [TOKEN [HOST]]. As text: the unprivileged user cannot read this folder. */
 const REQUEST = `
 const [method, url, token, host] = process.argv.slice(1);
 const headers = { ...(token ? { Authorization: "Bearer " + token } : {}), ...(host ? { Host: host } : {}) };
 require("node:http").request(url, { method, headers, agent: false }, (answer) => console.log(answer.resume().statusCode)).end();
 `;
-const NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+const UNPRIVILEGED = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 
 async function ask(host: Host, user: readonly string[], ...args: string[]): Promise<number> {
   return Number(await host.must(...user, process.execPath, "-e", REQUEST, ...args));
 }
 
 labTest(
-  "over TCP everybody reads, and root alone changes something",
+  "TCP is read-only for all users; root can change things",
   { hosts: 1, timeout: 120_000 },
   async ({ hosts: [h1] }) => {
     await h1.launch();
     const control = "http://127.0.0.1:6784";
     for (const path of ["/status", "/report?format=x", "/ip"])
-      assert.equal(await ask(h1, NOBODY, "GET", control + path), 200);
+      assert.equal(await ask(h1, UNPRIVILEGED, "GET", control + path), 200);
     const changes = [
       "POST /connect",
       "POST /forget",
@@ -42,12 +42,12 @@ labTest(
       "GET /ring",
     ];
     for (const [method, path] of changes.map((each) => each.split(" ")))
-      assert.equal(await ask(h1, NOBODY, method, control + path), 403, path);
+      assert.equal(await ask(h1, UNPRIVILEGED, method, control + path), 403, path);
     const file = `${h1.runDir}/control.token`;
-    assert.notEqual((await h1.run(...NOBODY, "cat", file)).code, 0);
+    assert.notEqual((await h1.run(...UNPRIVILEGED, "cat", file)).code, 0);
     const token = (await h1.must("cat", file)).trim();
     assert.equal(await ask(h1, [], "POST", `${control}/expose/10.32.0.9/12`, token), 204);
-    // Whatever the command is told of the address, it finds its way.
+    // The command uses the socket, whatever the address.
     for (const address of ["127.0.0.1:6784", "localhost:6784", `${h1.runDir}/control.sock`]) {
       const { code, stderr } = await h1.weaveWith({ WEAVE_HTTP_ADDR: address }, "hide", "10.32.0.9/12");
       assert.deepEqual([code, stderr], [0, ""], address);
@@ -57,7 +57,7 @@ labTest(
     assert.doesNotMatch(await h1.ok("status"), /Problem/);
     await h1.ok("stop");
     await h1.launch("--insecure-http");
-    assert.equal(await ask(h1, NOBODY, "POST", `${control}/expose/10.32.0.9/12`), 204);
+    assert.equal(await ask(h1, UNPRIVILEGED, "POST", `${control}/expose/10.32.0.9/12`), 204);
     assert.match(await h1.ok("status"), /Problem: any client that reaches the control API .* \(--insecure-http\)/);
   },
 );
@@ -141,7 +141,7 @@ for (const kind of ["nft", "iptables"] as const) {
             const open = await Promise.all([8080, 6782, 6783, 6784].map((port) => reaches(container, address, port)));
             const expected = address === h2.address ? [true, true, false, true] : [true, false, false, false];
             assert.deepEqual(open, expected, `${container.ns} to ${address}`);
-            await container.program("tell", address, "6783", "x".repeat(40), "20");
+            await container.program("udp-send", address, "6783", "x".repeat(40), "20");
           }
         }),
       );
@@ -152,7 +152,7 @@ for (const kind of ["nft", "iptables"] as const) {
         true,
         true,
       ]);
-      await h2.program("tell", h1.address, "6783", "x".repeat(40), "20");
+      await h2.program("udp-send", h1.address, "6783", "x".repeat(40), "20");
       await until("the others' are counted", async () => (await strayDatagrams(h1)) >= before + 20);
       for (const each of service) each.kill();
     },

@@ -38,7 +38,7 @@ test("what is lost on the way is lost alone: hashes of transfers at each rate of
   }
 
   await t.test("the loss is known at the sender, and records have shrunk", async () => {
-    // 5 % are still lost; small packets tell it as well.
+    // 5 % are still lost; small packets show it as well.
     await until(
       "the loss is shown",
       async () => {
@@ -179,7 +179,7 @@ test("where UDP does not pass, frames go over TCP within 15 s, and back when it 
   });
 });
 
-test("a path that begins to drop large packets without a word is noticed, and TCP does not stall", {
+test("a path that begins to drop large packets is detected, and TCP does not stall", {
   skip,
   timeout: 120_000,
 }, async () => {
@@ -208,14 +208,14 @@ test("a path that begins to drop large packets without a word is noticed, and TC
   }
 });
 
-test("where a filter sees a batch of datagrams as one packet and drops it, each datagram is sent alone, and status says so", {
+test("a path that drops batches gets single datagrams, and status shows it", {
   skip,
   timeout: 180_000,
 }, async () => {
   const pair = await Pair.create();
   try {
     const { h1, h2, c1, c2 } = pair;
-    // On a virtual wire nobody cuts a batch up before the filter has seen it.
+    // On a virtual wire a batch reaches the filter in one packet.
     for (const host of [h1, h2])
       await host.must(
         "nft",
@@ -262,7 +262,7 @@ labTest(
     const [h1, h2] = lab.hosts;
     const second = "10.99.0.101";
     await h1.must("ip", "address", "add", `${second}/24`, "dev", h1.device);
-    // A stateful firewall: UDP comes in from where it has gone to, and from nowhere else. Not by conntrack, which may be told
+    // A stateful firewall: UDP comes in from where it has gone to, and from nowhere else. Not by conntrack, which may be configured
     // not to look at it.
     const rules = [
       "add table inet stateful",

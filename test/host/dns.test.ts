@@ -59,7 +59,7 @@ labTest(
     assert.equal(await dig("+short", "-x", address), "app01.weave.local.");
     assert.equal(await dig("+short", "+tcp", "app01"), address);
     assert.match(await dig("app01.weave.local", "AAAA"), /status: NOERROR[\s\S]*ANSWER: 0/);
-    assert.match(await dig("nobody.weave.local"), /status: NXDOMAIN/);
+    assert.match(await dig("unknown.weave.local"), /status: NXDOMAIN/);
     // Flags and options that are seldom seen.
     for (const odd of [
       ["+dnssec"],
@@ -88,7 +88,7 @@ labTest(
     assert.match(ping.stdout, / 0% packet loss/);
 
     assert.equal((await h2.ok("dns-lookup", "app01")).trim(), address);
-    assert.equal(await h2.ok("dns-lookup", "nobody"), "");
+    assert.equal(await h2.ok("dns-lookup", "unknown"), "");
     assert.equal(await h2.ok("dns-args"), `--dns=${s2} --dns-search=weave.local.`);
     assert.match(
       await h2.ok("status", "dns"),
@@ -155,7 +155,7 @@ labTest(
     assert.equal((await h1.api("PUT", "/name/c/192.0.2.1")).status, 400);
     assert.match((await h1.api("GET", "/metrics")).body, /weave_dns_entries 2\n/);
 
-    // The router dies: its names are kept here, answered for want of others, and there again when it is.
+    // The router dies: its names are kept here, answered because there are no others, and available again when it is.
     const pid = h1.routerPid!;
     process.kill(pid, "SIGKILL");
     await until("h1 is back", () => h1.routerPid !== undefined && h1.routerPid !== pid, 30_000);
@@ -238,7 +238,7 @@ int main(int argc, char **argv) {
         assert.equal(found, `${address}\n`);
       }
       assert.match(
-        (await withResolver(lab, container, server, program, "nobody")).stdout,
+        (await withResolver(lab, container, server, program, "unknown")).stdout,
         /Name (does not resolve|or service not known|has no usable address)/i,
       );
     }),

@@ -1,4 +1,4 @@
-/** One peer that is slow, or does not listen at all, costs the others nothing. */
+/** A peer that is slow or does not read costs the others nothing. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { Host } from "#test/lab/host.js";
@@ -68,7 +68,7 @@ test("what one peer cannot take is lost to that peer alone", { skip, timeout: 12
     await slowLine(h1, h2);
     const before = await drops();
     await othersWork(async () => (await drops()) > before);
-    // Slow, and not dead: what tells that the way is open gets through.
+    // Slow, and not dead: the proofs of the path get through.
     assert.match(await h1.ok("status", "connections"), new RegExp(`${h2.address}.* sleeve `));
   });
 });

@@ -11,7 +11,7 @@ import { seededRandom } from "#test/sim/virtual-time.js";
 
 const skip = hostTestsImpossible() ?? false;
 
-/** Three hosts that know of each other before anybody asks for an address. */
+/** Three hosts that are connected before the first request for an address. */
 async function launchAll(lab: Lab, ...args: string[]): Promise<void> {
   const [first] = lab.hosts;
   await Promise.all(lab.hosts.map((host) => host.launch("--ipalloc-init", `consensus=${lab.hosts.length}`, ...args)));
@@ -42,7 +42,7 @@ labTest(
       for (const address of addresses)
         await until(`${address} answers`, async () => (await container.ping(address, { count: 1 })) === 1, 30_000);
 
-    // The shapes of the original.
+    // The shapes of Weave Net.
     const [own, ...others] = lines(await h1.ok("status", "ipam"));
     assert.match(own, /^02:00:00:00:00:01\(h1\) {18} +\d+ IPs \(\d\d\.\d% of total\) \(1 active\)$/);
     for (const line of others) assert.match(line, /^02:00:00:00:00:0[23]\(h[23]\) +\d+ IPs \(\d\d\.\d% of total\) $/);
@@ -79,7 +79,7 @@ labTest(
       await h3.ok("ipam", "explain", "h1"),
       /^02:00:00:00:00:01\(h1\) owns \d+ IPs \(\d+\.\d% of 10\.2\.0\.0\/16\) in \d+ parts\n/,
     );
-    assert.match((await h1.weave("ipam", "explain", "nobody")).stderr, /no peer called "nobody" owns any addresses/);
+    assert.match((await h1.weave("ipam", "explain", "unknown")).stderr, /no peer called "unknown" owns any addresses/);
   },
 );
 
@@ -105,7 +105,7 @@ labTest(
     assert.equal((await h1.ok("hide")).trim(), exposed);
     assert.equal((await h1.ok("hide")).trim(), "");
     assert.equal((await h1.api("GET", "/ip")).body, '{"owned":[]}');
-    // One that somebody has is refused, and names who.
+    // An address in use is rejected, and the error names the user.
     const refused = await h1.weave("expose", `${address}/12`);
     assert.equal(refused.code, 1);
     assert.match(refused.stderr, /^Unable to claim: address \S+ is owned by other peer 02:00:00:00:00:02 \(h2\)\n$/);
@@ -114,7 +114,7 @@ labTest(
 );
 
 labTest(
-  "the control API: the original's answers and refusals; waits end by deadline, and say what they wait for",
+  "the control API answers and rejects like Weave Net; blocked requests end by deadline, with their reason",
   { hosts: 1, timeout: 120_000 },
   async ({ hosts: [h1] }) => {
     await h1.launch(
@@ -177,7 +177,7 @@ labTest(
     await expect("DELETE", "/ip/abc", 204, "");
     await expect("DELETE", "/ip/abc", 400, "Delete: no addresses for abc\n");
     await expect("PATCH", "/ip/abc", 405, "Method Not Allowed\n");
-    await expect("DELETE", "/peer/nobody", 400, /^no peer called "nobody" was ever seen here/);
+    await expect("DELETE", "/peer/unknown", 400, /^no peer called "unknown" was ever seen here/);
 
     // As scripts for Weave Net do: the first address of a prefix outside the range.
     const [first, second] = [await h1.container("first"), await h1.container("second")];
@@ -218,9 +218,9 @@ labTest(
     assert.equal((await h1.api("GET", "/ip")).body, before);
     await until("it is free again", async () => (await h1.api("GET", "/ip")).body === '{"owned":[]}', 40_000);
 
-    // h3 owns a part, whoever made the first division.
+    // h3 owns a part after any first division.
     await h3.ok("attach", `netns:${(await h3.container("own")).ns}`);
-    // All of a small range, while one host is away: who waits is told whose addresses those are.
+    // All of a small range, while one host is away: the blocked request names their owner.
     const alive = await h1.weave("rmpeer", "h3");
     assert.equal(alive.code, 1);
     assert.match(alive.stderr, /^02:00:00:00:00:03\(h3\) is reachable, and not dead\n/);
@@ -244,10 +244,10 @@ labTest(
       async () => /^02:00:00:00:00:01\(h1\) +16 IPs \(100\.0% of total\)/.test(await h1.ok("status", "ipam")),
       30_000,
     );
-    // The dead one returns, and obeys.
+    // The dead host returns, and accepts the takeover.
     await h3.launch("--ipalloc-range", "10.2.0.0/28", "--ipalloc-init", "consensus=3", h1.address);
     await until(
-      "h3 has heard",
+      "h3 has merged it",
       async () => /^02:00:00:00:00:01\(h1\) +16 IPs/.test((await h3.ok("status", "ipam")).trimStart()),
       30_000,
     );

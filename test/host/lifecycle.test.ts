@@ -90,7 +90,7 @@ labTest(
 );
 
 labTest(
-  "a TAP device that somebody deletes is made again, and the network works again",
+  "a deleted TAP device is made again, and the network works",
   { hosts: 2, timeout: 60_000 },
   async ({ hosts: [h1, h2] }) => {
     await h1.launch();
@@ -167,7 +167,7 @@ labTest(
 );
 
 labTest(
-  "in the foreground the router logs to standard output, and ends when told",
+  "in the foreground the router logs to standard output, and ends by a signal",
   { hosts: 1, timeout: 60_000 },
   async ({ hosts: [h1], folder }) => {
     const child = h1.spawn([
@@ -331,11 +331,14 @@ labTest(
       /cannot open the TAP device weave-tap: ENOENT: there is no \/dev\/net\/tun\nLoad the driver with 'modprobe tun'/,
     );
 
-    // A user namespace without a mapping: nobody there, but still allowed to read this checkout.
-    const nobody = await execute("unshare", ["--user", process.execPath, WEAVE, "launch"], {
+    // A user namespace without a mapping: an unmapped user, which can still read this checkout.
+    const unmapped = await execute("unshare", ["--user", process.execPath, WEAVE, "launch"], {
       WEAVE_RUN_DIR: "/tmp/none",
     });
-    assert.deepEqual([nobody.code, nobody.stderr.split("\n")[0]], [1, "weave must be run as 'root' when run locally"]);
+    assert.deepEqual(
+      [unmapped.code, unmapped.stderr.split("\n")[0]],
+      [1, "weave must be run as 'root' when run locally"],
+    );
 
     await h1.weave("reset", "--force");
     for (const left of ["nt", "nts", "ntl"]) await execute("rm", ["-rf", `${lab.folder}/${left}`]);

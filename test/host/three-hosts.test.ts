@@ -28,15 +28,15 @@ labTest(
       30_000,
     );
 
-    const heard = [await c2.background("hear", "7001"), await c3.background("hear", "7001")];
-    await c1.program("tell", "10.47.255.255", "7001", "to everyone", "3");
-    assert.deepEqual(await Promise.all(heard.map(({ result }) => result)), ["to everyone", "to everyone"]);
+    const received = [await c2.background("udp-receive", "7001"), await c3.background("udp-receive", "7001")];
+    await c1.program("udp-send", "10.47.255.255", "7001", "to everyone", "3");
+    assert.deepEqual(await Promise.all(received.map(({ result }) => result)), ["to everyone", "to everyone"]);
 
     const members = [
-      await c2.background("hear", "7002", "239.1.2.3", "10.32.0.2"),
-      await c3.background("hear", "7002", "239.1.2.3", "10.32.0.3"),
+      await c2.background("udp-receive", "7002", "239.1.2.3", "10.32.0.2"),
+      await c3.background("udp-receive", "7002", "239.1.2.3", "10.32.0.3"),
     ];
-    await c1.program("tell", "239.1.2.3", "7002", "to the group", "3");
+    await c1.program("udp-send", "239.1.2.3", "7002", "to the group", "3");
     assert.deepEqual(await Promise.all(members.map(({ result }) => result)), ["to the group", "to the group"]);
   },
 );
@@ -76,10 +76,10 @@ labTest(
     await Promise.all(lab.hosts.map((host) => host.launch("--no-discovery")));
     await h1.ok("connect", h2.address);
     await connected(h1, 1);
-    const forgotten = await h1.weave("forget", h2.address, "never-heard-of");
+    const forgotten = await h1.weave("forget", h2.address, "unknown-host");
     assert.deepEqual(
       [forgotten.code, forgotten.stderr],
-      [1, "\"never-heard-of\" is no target; 'weave status targets' lists them\n"],
+      [1, "\"unknown-host\" is no target; 'weave status targets' lists them\n"],
     );
     assert.equal(await h1.ok("status", "targets"), "");
     await connected(h1, 1);
@@ -118,7 +118,7 @@ labTest(
       "one end has a password and the other has none: give all peers the same --password, or none",
     );
     const shown = await h1.ok("status", "connections");
-    assert.ok(!shown.includes("established"), "nobody was let in");
+    assert.ok(!shown.includes("established"), "no peer was admitted");
     for (const [host, words] of [
       [h2, "the passwords differ"],
       [h3, "one end has a password and the other has none"],

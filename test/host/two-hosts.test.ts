@@ -64,7 +64,7 @@ test("two hosts share one encrypted Ethernet", { skip, timeout: 300_000 }, async
     assert.equal(await receiver.result, stdout.trim());
   });
 
-  await t.test("status has the original's shape", async () => {
+  await t.test("status has Weave Net's shape", async () => {
     const status = await h1.ok("status");
     assert.ok(status.startsWith("\n        Version: ") && status.endsWith("\n\n"));
     assert.match(status, /\n {8}Service: router\n/);
@@ -126,7 +126,7 @@ test("two hosts share one encrypted Ethernet", { skip, timeout: 300_000 }, async
     await until("pings are answered from the old address again", async () => (await c2.ping("10.32.0.1")) > 0, 90_000);
   });
 
-  await t.test("UDP garbage and nonsense on TCP are counted, and hurt nobody", async () => {
+  await t.test("UDP garbage and nonsense on TCP are counted, and harm no peer", async () => {
     const pid = h1.routerPid;
     await h2.program("garbage", h1.address, "6783", "3000");
     await h2.program("nonsense", h1.address, "6783");
@@ -177,7 +177,7 @@ for (const encryption of ["on", "off"] as const) {
   const what =
     encryption === "on"
       ? "nothing goes over the wire in clear"
-      : "with encryption off at both ends the frames are in clear, and status says so";
+      : "with encryption off at both ends the frames are in clear, and status shows it";
   labTest(what, { hosts: 2, timeout: 120_000 }, async (lab) => {
     const [h1, h2] = lab.hosts;
     await h1.launch("--encryption", encryption);
@@ -188,12 +188,12 @@ for (const encryption of ["on", "off"] as const) {
     await until("a ping is answered", async () => (await c1.ping("10.32.0.2")) > 0);
     const marker = "the-marker-of-this-very-test";
     const bytes = await captured(lab, async () => {
-      const hearing = await c2.background("hear", "7000");
-      await c1.program("tell", "10.32.0.2", "7000", marker, "20");
-      assert.equal(await hearing.result, marker);
+      const receiving = await c2.background("udp-receive", "7000");
+      await c1.program("udp-send", "10.32.0.2", "7000", marker, "20");
+      assert.equal(await receiving.result, marker);
     });
     assert.equal(bytes.includes(marker), encryption === "off");
-    // The names that peers tell one another are hidden as well, with or without encrypted frames.
+    // Names of peers are hidden as well, with or without encrypted frames.
     assert.equal(bytes.includes(c1.ns), false);
     assert.match(
       await h1.ok("status", "connections"),

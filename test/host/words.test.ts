@@ -10,7 +10,7 @@ import { until } from "#test/lab/wait.js";
 const skip = hostTestsImpossible() ?? false;
 
 labTest(
-  "a name that nobody has, and this host's own, are said where they are given",
+  "unknown names, and this host's own, are reported by the command",
   { hosts: 1, timeout: 60_000 },
   async ({ hosts: [h1] }) => {
     await h1.launch("--dns-listen-address", "127.0.0.1:5300");
@@ -45,7 +45,7 @@ labTest(
 );
 
 labTest(
-  "status ipam says for whom the first division waits",
+  "status ipam names the peers that the first division waits for",
   { hosts: 1, timeout: 60_000 },
   async ({ hosts: [h1] }) => {
     await h1.launch("--ipalloc-init", "consensus=3", "10.99.0.77");
@@ -61,7 +61,7 @@ labTest(
 );
 
 test(
-  "BusyBox's ip and nsenter are told from those that weave needs, in setup and at launch",
+  "setup and launch detect BusyBox's ip and nsenter",
   { skip: skip || (programMissing("busybox", "busybox-static") ?? false), timeout: 60_000 },
   () =>
     inLab(1, async ({ hosts: [h1] }) => {

@@ -102,7 +102,7 @@ export class Host extends Namespace {
     return call({ method, path, address: controlSocket(this.runDir) });
   }
 
-  /** Cuts this host off from others, both ways and without a word, or joins it again (none). */
+  /** Drops all packets between this host and others silently; without arguments it ends that. */
   async cutOff(...others: Host[]): Promise<void> {
     const rules = others.flatMap(({ address }) => [
       `add rule inet cut input ip saddr ${address} drop`,

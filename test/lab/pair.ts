@@ -15,7 +15,7 @@ export const vlans = (() => {
   return made.status === 0;
 })();
 
-/** Two hosts with a container each, connected and in reach of one another by IPv4, IPv6 and, if there are such, in a VLAN. */
+/** Two hosts with a container each, connected, which reach each other by IPv4, IPv6 and, if there are such, in a VLAN. */
 export class Pair {
   readonly lab: Lab;
   readonly h1: Host;

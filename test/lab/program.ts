@@ -13,7 +13,7 @@ const done = (text: string) => {
   process.exit(0);
 };
 
-/** What tells one datagram from another. */
+/** Identifies a datagram. */
 function digestOf(bytes: Buffer): Buffer {
   const digest = createHash("sha256").update(bytes).digest().subarray(0, 8);
   digest.writeUInt32LE(bytes.length);
@@ -119,8 +119,8 @@ const programs: Record<string, () => void> = {
     next();
   },
 
-  /** hear PORT [GROUP INTERFACE]: prints the first UDP datagram that comes. */
-  hear() {
+  /** udp-receive PORT [GROUP INTERFACE]: prints the first UDP datagram that comes. */
+  "udp-receive"() {
     const socket = createSocket({ type: "udp4", reuseAddr: true });
     socket.on("message", (message) => done(message.toString()));
     socket.bind(Number(args[0]), () => {
@@ -130,8 +130,8 @@ const programs: Record<string, () => void> = {
     setTimeout(() => process.exit(1), 20_000);
   },
 
-  /** tell ADDRESS PORT TEXT [COUNT]: sends TEXT as a UDP datagram, to all if ADDRESS is a broadcast address. */
-  tell() {
+  /** udp-send ADDRESS PORT TEXT [COUNT]: sends TEXT as a UDP datagram, to all if ADDRESS is a broadcast address. */
+  "udp-send"() {
     const socket = createSocket("udp4");
     socket.bind(0, () => {
       socket.setBroadcast(true);
