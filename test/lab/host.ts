@@ -145,5 +145,14 @@ export class Host extends Namespace {
  */
 export async function withoutNft(host: Host): Promise<string[]> {
   const nft = (await host.must("sh", "-c", "readlink -f $(command -v nft)")).trim();
-  return ["unshare", "--mount", "--propagation", "slave", "sh", "-c", `mount --bind /dev/null ${nft} && exec "$@"`, "sh"];
+  return [
+    "unshare",
+    "--mount",
+    "--propagation",
+    "slave",
+    "sh",
+    "-c",
+    `mount --bind /dev/null ${nft} && exec "$@"`,
+    "sh",
+  ];
 }
