@@ -4,16 +4,17 @@ export class KeyedQueue {
   readonly #last = new Map<string, Promise<void>>();
 
   /**
-   * @param cancelled makes the error for a task whose signal is aborted before its turn comes
+   * @param signal until the task begins: one that is aborted before its turn never begins, and rejects immediately
+   * @param cancelled makes the error of such a task
    * @returns the task's result
    */
   run<T>(key: string, task: () => Promise<T>, signal?: AbortSignal, cancelled = defaultReason): Promise<T> {
     const before = this.#last.get(key) ?? Promise.resolve();
-    const result = before.then(() => {
+    const turn = before.then(() => {
       if (signal?.aborted) throw cancelled(signal);
       return task();
     });
-    const done = result.then(
+    const done = turn.then(
       () => {},
       () => {},
     );
@@ -21,13 +22,28 @@ export class KeyedQueue {
     void done.then(() => {
       if (this.#last.get(key) === done) this.#last.delete(key);
     });
-    return result;
+    return signal === undefined ? turn : abortable(before, turn, signal, cancelled);
   }
 
   /** Keys with tasks that run or wait. */
   get size(): number {
     return this.#last.size;
   }
+}
+
+/** As `turn`, but rejects when the signal is aborted before the turn comes. */
+function abortable<T>(
+  before: Promise<void>,
+  turn: Promise<T>,
+  signal: AbortSignal,
+  cancelled: (signal: AbortSignal) => unknown,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(cancelled(signal));
+    signal.addEventListener("abort", onAbort);
+    void before.then(() => signal.removeEventListener("abort", onAbort));
+    turn.then(resolve, reject);
+  });
 }
 
 const defaultReason = (signal: AbortSignal): unknown => signal.reason;

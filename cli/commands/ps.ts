@@ -1,7 +1,9 @@
-import { call, callJson } from "#cli/support/client.js";
+import { callJson, REPORT_MS } from "#cli/support/client.js";
 import { running } from "#cli/support/processes.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import type { AttachmentListing } from "#router/attachments/listing.js";
+import { WeaveError } from "#src/errors.js";
+import { controlSocket, paths } from "#src/paths.js";
 import { requireRoot } from "#src/root.js";
 
 /** Columns of an id, as in Weave Net. */
@@ -18,9 +20,21 @@ export async function run(args: readonly string[]): Promise<void> {
   for (const { why } of missing) process.stderr.write(`${why}\n`);
 }
 
-/** Containers stay attached when the router ends: without it, this host is inspected here. */
+/** Containers stay attached when the router ends or hangs: without it, this host is inspected here. Never another one (`WEAVE_HTTP_ADDR`). */
 async function list(words: readonly string[]): Promise<AttachmentListing> {
-  if (running().router === undefined) return (await import("#cli/support/without-router.js")).listWithoutRouter(words);
+  if (running().router === undefined) return withoutRouter(words);
   const query = new URLSearchParams(words.map((word): [string, string] => ["id", word]));
-  return callJson({ path: `/attachments?${query}` }, call);
+  try {
+    return await callJson({
+      path: `/attachments?${query}`,
+      address: controlSocket(paths().run),
+      answerMs: REPORT_MS,
+    });
+  } catch (error) {
+    if (error instanceof WeaveError && error.code === "WEAVE_NOT_RUNNING") return withoutRouter(words);
+    throw error;
+  }
 }
+
+const withoutRouter = async (words: readonly string[]): Promise<AttachmentListing> =>
+  (await import("#cli/support/without-router.js")).listWithoutRouter(words);

@@ -1,5 +1,5 @@
 import { readFileSync, statSync, writeFileSync } from "node:fs";
-import { type HostsFile, writeHostsFile } from "#router/attachments/hosts-file.js";
+import { type HostsFile, readHostsFile, writeHostsFile } from "#router/attachments/hosts-file.js";
 import { type AttachmentIpam, AttachmentLeases, cancelled, type LeaseRequest } from "#router/attachments/leases.js";
 import { AttachmentNames, type AttachmentNameserver } from "#router/attachments/names.js";
 import type { Exposure } from "#router/exposure/exposure.js";
@@ -18,6 +18,10 @@ import { Resources } from "#src/resources.js";
 
 /** Each step of an attachment that fails is undone within this time: a busy host needs seconds for one `ip`. */
 const UNDO_MS = 10_000;
+/** A request with a limit waits at least this long for its turn: the one before it may be busy rather than wait for an address. */
+const MIN_TURN_MS = 5_000;
+/** Limit for the turn of a request that takes addresses away: one before it may wait for an address without a limit. */
+const RELEASE_TURN_MS = 30_000;
 
 export interface AttachmentsDeps {
   /** Undefined when address allocation is off. */
@@ -127,7 +131,7 @@ export class Attachments {
    */
   detach(request: Pick<NamespaceRequest, "ident" | "netns" | "wanted" | "signal">): Promise<readonly string[]> {
     const { ident, netns, wanted } = request;
-    return this.#transaction(keyOf(netns), request, ident, async () => {
+    return this.#transaction(keyOf(netns), releaseTurn(request), ident, async () => {
       const addresses = this.#leases.held(ident, wanted);
       await detachNamespace(netns, addresses);
       this.#giveUp(ident, addresses);
@@ -157,7 +161,7 @@ export class Attachments {
 
   /** As {@link detach}, for the host itself. */
   hide(request: Pick<HostRequest, "wanted" | "signal">): Promise<readonly string[]> {
-    return this.#transaction(EXPOSED, request, EXPOSED, async () => {
+    return this.#transaction(EXPOSED, releaseTurn(request), EXPOSED, async () => {
       const addresses = this.#leases.held(EXPOSED, request.wanted);
       for (const cidr of addresses) await this.#deps.exposure.hide(parseCidr(cidr));
       this.#giveUp(EXPOSED, addresses);
@@ -165,10 +169,10 @@ export class Attachments {
     });
   }
 
-  /** Runs work in its turn, and undoes it when it fails. */
+  /** Runs work in its turn, and undoes it when it fails. @throws WEAVE_IPAM_WAIT when its turn does not come in time */
   #transaction(
     key: string,
-    { signal }: { readonly signal: AbortSignal },
+    { signal, timeoutMs }: Pick<AddressRequest, "signal" | "timeoutMs">,
     ident: string,
     work: (undo: Resources) => Promise<readonly string[]>,
   ): Promise<readonly string[]> {
@@ -181,15 +185,20 @@ export class Attachments {
         throw error;
       }
     };
-    return this.#queue.run(key, task, signal, () => cancelled(ident));
+    if (timeoutMs === undefined) return this.#queue.run(key, task, signal, () => cancelled(ident));
+    const turnMs = Math.max(timeoutMs, MIN_TURN_MS);
+    const late = AbortSignal.timeout(turnMs);
+    return this.#queue.run(key, task, AbortSignal.any([signal, late]), () =>
+      signal.aborted ? cancelled(ident) : notInTime(ident, turnMs),
+    );
   }
 
   #writeHostsFile(request: NamespaceRequest, addresses: readonly string[], undo: Resources): void {
     const { hostsFile, hostsFileRequired, ident } = request;
     if (hostsFile === undefined) return;
     try {
-      const before = readFileSync(hostsFile.path);
-      undo.add("hosts file", () => writeFileSync(hostsFile.path, before));
+      const before = readHostsFile(hostsFile.path);
+      if (before !== undefined) undo.add("hosts file", () => writeFileSync(hostsFile.path, before));
       writeHostsFile(hostsFile, addresses);
     } catch (error) {
       if (hostsFileRequired) throw error;
@@ -220,6 +229,13 @@ export class Attachments {
     this.#leases.release(ident, addresses);
   }
 }
+
+const releaseTurn = ({ signal }: Pick<AddressRequest, "signal">) => ({ signal, timeoutMs: RELEASE_TURN_MS });
+
+const notInTime = (ident: string, ms: number): WeaveError =>
+  new WeaveError("WEAVE_IPAM_WAIT", `${ident}: after ${ms / 1_000} s another request for it is still in progress`, {
+    next: "It may wait for an address: 'weave status ipam' shows more. A client that ends gives up its request.",
+  });
 
 const keyOf = ({ inode }: Netns): string => `netns ${inode}`;
 

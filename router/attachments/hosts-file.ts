@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { closeSync, openSync, readSync, writeFileSync } from "node:fs";
 import { addressOfCidr } from "#src/address.js";
 
 const LOCAL = [
@@ -9,6 +9,9 @@ const LOCAL = [
   "ff02::1\tip6-allnodes",
   "ff02::2\tip6-allrouters",
 ];
+
+/** Longer than any hosts file of Docker's. The container can write its own file, as long as it wants. */
+const MAX_BYTES = 256 << 10;
 
 /** A container's /etc/hosts. */
 export interface HostsFile {
@@ -48,4 +51,16 @@ export function hostsFileText(
  */
 export function writeHostsFile(file: HostsFile, addresses: readonly string[]): void {
   writeFileSync(file.path, hostsFileText(file, addresses));
+}
+
+/** Reads a hosts file, to restore it; undefined when it is longer than {@link MAX_BYTES}. @throws a system error */
+export function readHostsFile(path: string): Buffer | undefined {
+  const file = openSync(path, "r");
+  try {
+    const bytes = Buffer.alloc(MAX_BYTES + 1);
+    const length = readSync(file, bytes, 0, bytes.length, 0);
+    return length > MAX_BYTES ? undefined : bytes.subarray(0, length);
+  } finally {
+    closeSync(file);
+  }
 }

@@ -98,7 +98,7 @@ labTest(
     const [program, ...words] = [process.execPath, "-e", ATTACH_RAW, `${h1.runDir}/control.sock`, target];
     const child = h1.spawn([program, ...words]);
     await until("it waits", async () => (await waiting()) !== "", 20_000);
-    // The second waits for its turn; it has a limit of its own, which begins with its turn.
+    // The second waits for its turn; it has a limit of its own, which begins with its turn: the wait for that is limited, too.
     const second = h1.weave("attach", "--timeout", "1", target);
     await sleep(500);
     child.kill("SIGKILL");
@@ -107,6 +107,42 @@ labTest(
     assert.match(stderr, /after 1 s it still waits for/);
     assert.equal(await waiting(), "");
     assert.deepEqual([await allocated(h1), await addressesOf(container)], [[], []]);
+  },
+);
+
+labTest(
+  "a request with a limit ends in time behind one that waits for an address without a limit",
+  { hosts: 1, timeout: 120_000 },
+  async ({ hosts: [h1] }) => {
+    await h1.launch("--ipalloc-init", "consensus=3");
+    const container = await h1.container("a");
+    const target = `netns:${container.ns}`;
+    const child = h1.spawn([process.execPath, "-e", ATTACH_RAW, `${h1.runDir}/control.sock`, target]);
+    await until("it waits", async () => (await h1.api("GET", "/ipinfo/waiting")).body !== "", 20_000);
+    const { code, stderr } = await h1.weave("attach", "10.2.1.1/24", "--timeout", "1", target);
+    assert.equal(code, 1);
+    assert.match(stderr, /: after 5 s another request for it is still in progress\n/);
+    assert.deepEqual([await allocated(h1), await addressesOf(container)], [[], []]);
+    child.kill("SIGKILL");
+  },
+);
+
+labTest(
+  "ps lists this host whatever WEAVE_HTTP_ADDR is, and while the router hangs",
+  { hosts: 1, timeout: 120_000 },
+  async ({ hosts: [h1] }) => {
+    await h1.launch("--ipalloc-init", "consensus=1");
+    await h1.attachAny("a");
+    const listed = await h1.weave("ps");
+    assert.match(listed.stdout, /10\.32\.0\.1\/12/);
+    assert.deepEqual(await h1.weaveWith({ WEAVE_HTTP_ADDR: "127.0.0.1:6789" }, "ps"), listed);
+    const router = h1.routerPid!;
+    process.kill(router, "SIGSTOP");
+    try {
+      assert.deepEqual(await h1.weave("ps"), listed);
+    } finally {
+      process.kill(router, "SIGCONT");
+    }
   },
 );
 

@@ -19,7 +19,7 @@ const SUMMARIES: Readonly<Record<string, string>> = {
   "POST /attachments/:target":
     "Attaches a container or namespace (`weave:expose`: the host); `address` (repeatable), `name`, `rewrite-hosts`, `add-host`, `multicast-route=false`, `masquerade=false`, `timeout`.",
   "DELETE /attachments/:target":
-    "Removes the addresses `address` (repeatable), by default all, and with the last one the interface.",
+    "Removes the addresses `address` (repeatable), by default all in the default subnet, and with the last one the interface.",
   "GET /ring":
     "Starts the election if there is no ring, and answers when addresses can be allocated. `timeout` in seconds.",
   "GET /ipinfo/defaultsubnet": "The default subnet.",

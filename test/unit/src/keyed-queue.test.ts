@@ -42,8 +42,14 @@ test("a task whose signal is aborted before its turn never begins", async () => 
     stop.signal,
     () => new Error("gone away"),
   );
+  let firstEnded = false;
+  void first.then(() => {
+    firstEnded = true;
+  });
   stop.abort();
   await assert.rejects(second, { message: "gone away" });
-  await first;
+  assert.ok(!firstEnded, "it does not wait for the turn that it gave up");
+  const third = queue.run("a", async () => firstEnded);
+  assert.equal(await third, true, "the next one still waits for the first");
   assert.ok(!began);
 });
