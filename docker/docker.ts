@@ -42,11 +42,11 @@ export class DockerIntegration {
     const { engine, options, log } = sockets;
     const { resources } = deps;
     const store = new PluginStore(deps.store);
-    const isOurs = (network: string) => store.networks.has(network);
+    const isOurNetwork = (network: string) => store.networks.has(network);
     const claims = openClaims(deps, log);
     resources.add("address claims", () => claims.stop());
     const attacher = new Attacher({ ...deps, log }, options);
-    const observers = containerObservers({ ...deps, attacher, isOurs, log });
+    const observers = containerObservers({ ...deps, attacher, isOurNetwork, log });
     const containers = new ContainerTracker({ engine, lifecycles: deps.holders, observers, log });
     resources.add("containers", () => containers.stop());
     const requested =
@@ -60,7 +60,7 @@ export class DockerIntegration {
     if (plugin !== undefined) resources.add("swarm", swarm.watch());
     if (sockets.proxy !== undefined && sockets.helper !== undefined) {
       const settings = createSettings(sockets.helper, options, deps);
-      sockets.proxy.serve(new ProxyCalls({ engine, containers, attacher, isOurs, settings, log }, options));
+      sockets.proxy.serve(new ProxyCalls({ engine, containers, attacher, isOurNetwork, settings, log }, options));
     }
     const failed = plugin && new FailedContainers(engine, log);
     const listeners = [containers, sockets.proxy, requested, swarm, plugin?.networks, failed];

@@ -1,10 +1,10 @@
-import { Exit, noMore } from "#cli/support/exit.js";
+import { Exit, rejectExtra } from "#cli/support/exit.js";
 import { proxyAddress } from "#cli/support/proxy-address.js";
 import { readFlags } from "#cli/support/read-flags.js";
 
 /** `weave config`: the argument that sends one call of `docker` through the proxy. */
 export async function run(args: readonly string[]): Promise<void> {
-  noMore(readFlags("config", args).words);
+  rejectExtra(readFlags("config", args).words);
   const address = await proxyAddress(process.env);
   if (address === undefined) throw new Exit(1, "weave runs without its Docker proxy on this host.");
   process.stdout.write(`-H=${address}\n`);

@@ -1,7 +1,7 @@
 import { networkInterfaces } from "node:os";
 import { mustCall } from "#cli/support/client.js";
-import { usage } from "#cli/support/exit.js";
-import { launched } from "#cli/support/launched.js";
+import { usageError } from "#cli/support/exit.js";
+import { launchOptions } from "#cli/support/launched.js";
 import { readFlags } from "#cli/support/read-flags.js";
 
 const DEFAULT_PORT = 6_783;
@@ -9,7 +9,7 @@ const DEFAULT_PORT = 6_783;
 /** Whether an address and port are those of this host's router. */
 function isOurselves(peer: string): boolean {
   const [host, port] = peer.split(":");
-  const ours = launched().port ?? DEFAULT_PORT;
+  const ours = launchOptions().port ?? DEFAULT_PORT;
   if (port !== undefined && Number(port) !== ours) return false;
   return (
     host === "localhost" ||
@@ -20,7 +20,7 @@ function isOurselves(peer: string): boolean {
 /** `weave connect [--replace] [peer…]` */
 export async function run(args: readonly string[]): Promise<void> {
   const { values, words: peers } = readFlags("connect", args);
-  if (peers.length === 0 && !values.replace) throw usage("a peer is missing: its address or name");
+  if (peers.length === 0 && !values.replace) throw usageError("a peer is missing: its address or name");
   const form = new URLSearchParams(peers.map((peer): [string, string] => ["peer", peer]));
   if (values.replace) form.set("replace", "true");
   await mustCall({ method: "POST", path: "/connect", form });

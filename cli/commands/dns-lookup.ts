@@ -1,6 +1,6 @@
 import { Resolver } from "node:dns/promises";
 import { mustCall } from "#cli/support/client.js";
-import { Exit, noMore, usage } from "#cli/support/exit.js";
+import { Exit, rejectExtra, usageError } from "#cli/support/exit.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { qualified } from "#cli/support/registered-names.js";
 import { systemCode } from "#src/errors.js";
@@ -10,8 +10,8 @@ const TIMEOUT_MS = 5_000;
 /** `weave dns-lookup <name>`: its addresses, one a line; nothing when it is unknown. */
 export async function run(args: readonly string[]): Promise<void> {
   const [name, ...more] = readFlags("dns-lookup", args).words;
-  if (name === undefined) throw usage("a name is missing");
-  noMore(more);
+  if (name === undefined) throw usageError("a name is missing");
+  rejectExtra(more);
   const server = await mustCall({ path: "/dns-address-port" });
   const resolver = new Resolver({ timeout: TIMEOUT_MS, tries: 1 });
   resolver.setServers([server]);

@@ -1,13 +1,13 @@
-import { Exit, noMore } from "#cli/support/exit.js";
-import { launched } from "#cli/support/launched.js";
+import { Exit, rejectExtra } from "#cli/support/exit.js";
+import { launchOptions } from "#cli/support/launched.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { addressOfCidr } from "#src/address.js";
 import { findLink, ipv4Of } from "#src/linux/links/links.js";
 
 /** `weave docker-bridge-ip`: the first IPv4 address of Docker's bridge, without a newline: scripts put it into `--dns`. */
 export async function run(args: readonly string[]): Promise<void> {
-  noMore(readFlags("docker-bridge-ip", args).words);
-  const bridge = launched().docker?.bridge ?? (process.env.DOCKER_BRIDGE || "docker0");
+  rejectExtra(readFlags("docker-bridge-ip", args).words);
+  const bridge = launchOptions().docker?.bridge ?? (process.env.DOCKER_BRIDGE || "docker0");
   const link = await findLink(bridge);
   const cidr = link && ipv4Of(link)[0];
   if (cidr === undefined)

@@ -1,4 +1,4 @@
-import { Exit, noMore } from "#cli/support/exit.js";
+import { Exit, rejectExtra } from "#cli/support/exit.js";
 import { proxyAddress } from "#cli/support/proxy-address.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { errorText } from "#src/errors.js";
@@ -9,7 +9,7 @@ import { errorText } from "#src/errors.js";
  */
 export async function run(args: readonly string[]): Promise<void> {
   const { values, words } = readFlags("env", args);
-  noMore(words);
+  rejectExtra(words);
   if (values.restore) return restore();
   let address: string | undefined;
   try {

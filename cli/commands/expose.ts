@@ -1,6 +1,6 @@
 import { printAddresses, takeAddresses } from "#cli/support/address-arguments.js";
 import { addressForm, attach } from "#cli/support/attachments.js";
-import { noMore } from "#cli/support/exit.js";
+import { rejectExtra } from "#cli/support/exit.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { EXPOSED } from "#src/ident.js";
 
@@ -8,7 +8,7 @@ import { EXPOSED } from "#src/ident.js";
 export async function run(args: readonly string[]): Promise<void> {
   const { addresses, rest } = takeAddresses(args);
   const { values, words } = readFlags("expose", rest);
-  noMore(words);
+  rejectExtra(words);
   const form = addressForm(addresses);
   if (values.withoutMasquerade) form.set("masquerade", "false");
   if (values.name !== undefined) form.set("name", values.name);

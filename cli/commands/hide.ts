@@ -1,12 +1,12 @@
 import { printAddresses, takeAddresses } from "#cli/support/address-arguments.js";
 import { addressForm, detach } from "#cli/support/attachments.js";
-import { noMore } from "#cli/support/exit.js";
+import { rejectExtra } from "#cli/support/exit.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { EXPOSED } from "#src/ident.js";
 
 /** `weave hide [addr…]` */
 export async function run(args: readonly string[]): Promise<void> {
   const { addresses, rest } = takeAddresses(args);
-  noMore(readFlags("hide", rest).words);
+  rejectExtra(readFlags("hide", rest).words);
   printAddresses(await detach(EXPOSED, addressForm(addresses)));
 }

@@ -1,11 +1,12 @@
 import { mustCall } from "#cli/support/client.js";
-import { noMore, usage } from "#cli/support/exit.js";
+import { rejectExtra, usageError } from "#cli/support/exit.js";
 import { readFlags } from "#cli/support/read-flags.js";
 
 /** `weave ipam explain [address|peer]`: who owns it, since when, and why. */
 export async function run(args: readonly string[]): Promise<void> {
   const [word, what = "", ...more] = readFlags("ipam", args).words;
-  if (word !== "explain") throw usage(word === undefined ? "a sub-command is missing" : `unknown sub-command: ${word}`);
-  noMore(more);
+  if (word !== "explain")
+    throw usageError(word === undefined ? "a sub-command is missing" : `unknown sub-command: ${word}`);
+  rejectExtra(more);
   process.stdout.write(await mustCall({ path: `/ipinfo/explain?${new URLSearchParams({ what })}` }));
 }

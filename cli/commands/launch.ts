@@ -8,7 +8,7 @@ import { withPassword } from "#cli/launch/password-file.js";
 import { lastLaunchText, resumed } from "#cli/launch/resume.js";
 import { call } from "#cli/support/client.js";
 import { Exit } from "#cli/support/exit.js";
-import { lastFailure, running } from "#cli/support/processes.js";
+import { lastFailure, runningProcesses } from "#cli/support/processes.js";
 import { DEFAULT_RANGE } from "#router/addresses/flags.js";
 import { type LaunchOptions, routerOptions } from "#router/options.js";
 import { errorText, WeaveError } from "#src/errors.js";
@@ -61,7 +61,7 @@ export async function run(args: readonly string[]): Promise<void> {
 }
 
 async function launch(options: LaunchOptions, foreground: boolean, run: string): Promise<void> {
-  const { supervisor, router } = running();
+  const { supervisor, router } = runningProcesses();
   if (supervisor !== undefined || router !== undefined) {
     throw new WeaveError("WEAVE_RUNNING", "weave is already running; you can stop it with 'weave stop'.");
   }

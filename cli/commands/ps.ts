@@ -1,5 +1,5 @@
 import { callJson, REPORT_MS } from "#cli/support/client.js";
-import { running } from "#cli/support/processes.js";
+import { runningProcesses } from "#cli/support/processes.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import type { AttachmentListing } from "#router/attachments/listing.js";
 import { WeaveError } from "#src/errors.js";
@@ -22,7 +22,7 @@ export async function run(args: readonly string[]): Promise<void> {
 
 /** Containers stay attached when the router ends or hangs: without it, this host is inspected here. Never another one (`WEAVE_HTTP_ADDR`). */
 async function list(words: readonly string[]): Promise<AttachmentListing> {
-  if (running().router === undefined) return withoutRouter(words);
+  if (runningProcesses().router === undefined) return withoutRouter(words);
   const query = new URLSearchParams(words.map((word): [string, string] => ["id", word]));
   try {
     return await callJson({

@@ -1,11 +1,11 @@
 import { mustCall, REPORT_MS } from "#cli/support/client.js";
-import { noMore } from "#cli/support/exit.js";
+import { rejectExtra } from "#cli/support/exit.js";
 import { readFlags } from "#cli/support/read-flags.js";
 
 /** `weave report [-f format]` */
 export async function run(args: readonly string[]): Promise<void> {
   const { values, words } = readFlags("report", args);
-  noMore(words);
+  rejectExtra(words);
   const { format } = values;
   if (format === undefined) {
     process.stdout.write(await mustCall({ path: "/report", accept: "application/json", answerMs: REPORT_MS }));

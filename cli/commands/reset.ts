@@ -2,10 +2,10 @@ import { existsSync, rmdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { call } from "#cli/support/client.js";
-import { Exit, noMore } from "#cli/support/exit.js";
-import { launched } from "#cli/support/launched.js";
+import { Exit, rejectExtra } from "#cli/support/exit.js";
+import { launchOptions } from "#cli/support/launched.js";
 import { leaveDocker } from "#cli/support/leave-docker.js";
-import { running, stopRouter } from "#cli/support/processes.js";
+import { runningProcesses, stopRouter } from "#cli/support/processes.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { hostFirewall } from "#src/linux/firewall/host-firewall.js";
 import { findBridge } from "#src/linux/links/bridge.js";
@@ -35,11 +35,11 @@ const SPREAD_MS = 500;
 /** `weave reset [--force]`: stops the router and removes everything that weave ever made on this host. */
 export async function run(args: readonly string[]): Promise<void> {
   const { values, words } = readFlags("reset", args);
-  noMore(words);
+  rejectExtra(words);
   requireRoot();
   const { run, log, dbPrefix: usual } = paths();
-  const { bridge = "weave", dbPrefix = usual, docker } = launched();
-  const { supervisor, router } = running();
+  const { bridge = "weave", dbPrefix = usual, docker } = launchOptions();
+  const { supervisor, router } = runningProcesses();
   const present = existsSync(databaseFile(dbPrefix));
   if (supervisor === undefined && router === undefined && present && !values.force) {
     throw new Exit(

@@ -1,5 +1,5 @@
 import { release } from "node:os";
-import { noMore } from "#cli/support/exit.js";
+import { rejectExtra } from "#cli/support/exit.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { engine } from "#cli/support/without-router.js";
 import { errorText } from "#src/errors.js";
@@ -68,7 +68,7 @@ const CHECKS: readonly Check[] = [
 
 /** `weave setup`: checks whether this host has everything that weave needs, and changes nothing. */
 export async function run(args: readonly string[]): Promise<void> {
-  noMore(readFlags("setup", args).words);
+  rejectExtra(readFlags("setup", args).words);
   for (const { what, look, optional } of CHECKS) {
     try {
       console.log(`${what.padEnd(9)} ok       ${await look()}`);

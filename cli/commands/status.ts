@@ -1,5 +1,5 @@
 import { call, REPORT_MS } from "#cli/support/client.js";
-import { Exit, usage } from "#cli/support/exit.js";
+import { Exit, usageError } from "#cli/support/exit.js";
 import { nearest } from "#cli/support/nearest.js";
 
 const SECTIONS = ["targets", "connections", "peers", "ipam", "dns"];
@@ -8,7 +8,7 @@ const SECTIONS = ["targets", "connections", "peers", "ipam", "dns"];
 export async function run(args: readonly string[]): Promise<void> {
   if (args.length > 1 || (args.length === 1 && !SECTIONS.includes(args[0]))) {
     const meant = nearest(args[0], SECTIONS);
-    throw usage(
+    throw usageError(
       `Invalid 'weave status' sub-command: ${args.join(" ")}${meant === undefined || args.length > 1 ? "" : `; did you mean ${meant}?`}`,
     );
   }

@@ -1,7 +1,7 @@
 import { call } from "#cli/support/client.js";
-import { noMore } from "#cli/support/exit.js";
+import { rejectExtra } from "#cli/support/exit.js";
 import { leaveDocker } from "#cli/support/leave-docker.js";
-import { running, stopRouter } from "#cli/support/processes.js";
+import { runningProcesses, stopRouter } from "#cli/support/processes.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { controlSocket, paths } from "#src/paths.js";
 import { requireRoot } from "#src/root.js";
@@ -11,9 +11,9 @@ const ANSWER_MS = 2_000;
 
 /** `weave stop`: the bridge, attached containers and the database stay. */
 export async function run(args: readonly string[]): Promise<void> {
-  noMore(readFlags("stop", args).words);
+  rejectExtra(readFlags("stop", args).words);
   requireRoot();
-  if (running().router !== undefined && (await answers())) await leaveDocker();
+  if (runningProcesses().router !== undefined && (await answers())) await leaveDocker();
   if (!(await stopRouter())) process.stderr.write("Weave is not running.\n");
 }
 

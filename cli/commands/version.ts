@@ -1,11 +1,11 @@
 import { call } from "#cli/support/client.js";
-import { noMore } from "#cli/support/exit.js";
+import { rejectExtra } from "#cli/support/exit.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { VERSION } from "#src/version.js";
 
 /** `weave version`: this command's, and the running router's. */
 export async function run(args: readonly string[]): Promise<void> {
-  noMore(readFlags("version", args).words);
+  rejectExtra(readFlags("version", args).words);
   const running = await call({ path: `/report?${new URLSearchParams({ format: "{{.Version}}" })}` }).catch(
     () => undefined,
   );

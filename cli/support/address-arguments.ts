@@ -1,4 +1,4 @@
-import { noMore, usage } from "#cli/support/exit.js";
+import { rejectExtra, usageError } from "#cli/support/exit.js";
 import { addressOfCidr, isIpv4 } from "#src/address.js";
 import { parseAddressArgument } from "#src/address-argument.js";
 
@@ -23,12 +23,14 @@ export function takeAddresses(args: readonly string[]): AddressArguments {
 export function oneContainer(words: readonly string[]): string {
   const [container, ...more] = words;
   if (container === undefined)
-    throw usage("a container is missing: its name or id, netns:NAME, the path of a namespace or the id of a process");
+    throw usageError(
+      "a container is missing: its name or id, netns:NAME, the path of a namespace or the id of a process",
+    );
   const late = more.find((word) => /^(ip:|net:)|^[\d.]+\/\d+$/.test(word));
-  if (late !== undefined) throw usage(`addresses come before the container: ${late}`);
+  if (late !== undefined) throw usageError(`addresses come before the container: ${late}`);
   if (isIpv4(container) && more.length > 0)
-    throw usage(`${container} has no prefix length: an address is given as ${container}/12, say`);
-  noMore(more);
+    throw usageError(`${container} has no prefix length: an address is given as ${container}/12, say`);
+  rejectExtra(more);
   return container;
 }
 

@@ -1,5 +1,5 @@
 import { type ApiCall, callJson } from "#cli/support/client.js";
-import { patiently } from "#cli/support/patience.js";
+import { callExplainingWait } from "#cli/support/patience.js";
 import { EXPOSED } from "#src/ident.js";
 
 /** What the router knows of a container or namespace. */
@@ -24,7 +24,7 @@ export async function attach(target: string, form: URLSearchParams): Promise<rea
   const holder = async () => (target === EXPOSED ? EXPOSED : (await attachmentInfo(target)).ident);
   const { addresses, warnings } = await callJson<{ addresses: string[]; warnings: string[] }>(
     call,
-    (options: ApiCall) => patiently(holder, options),
+    (options: ApiCall) => callExplainingWait(holder, options),
   );
   for (const warning of warnings) process.stderr.write(`${warning}\n`);
   return addresses;

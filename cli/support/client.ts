@@ -1,7 +1,7 @@
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { Exit } from "#cli/support/exit.js";
-import { launched } from "#cli/support/launched.js";
-import { lastFailure, running } from "#cli/support/processes.js";
+import { launchOptions } from "#cli/support/launched.js";
+import { lastFailure, runningProcesses } from "#cli/support/processes.js";
 import { ERRORS, type ErrorCode, errorText, systemCode, WeaveError } from "#src/errors.js";
 import { type ErrorBody, JSON_TYPE } from "#src/http/answer.js";
 import { fetchReply } from "#src/http/client.js";
@@ -41,7 +41,7 @@ export interface ApiReply {
 export async function call(options: ApiCall): Promise<ApiReply> {
   const { run } = paths();
   const { address = process.env.WEAVE_HTTP_ADDR } = options;
-  if (address) return callAt(address === launched().httpAddr ? controlSocket(run) : address, options);
+  if (address) return callAt(address === launchOptions().httpAddr ? controlSocket(run) : address, options);
   return callAt(isAccessible(controlSocket(run)) ? controlSocket(run) : PUBLIC_ADDRESS, options);
 }
 
@@ -72,7 +72,7 @@ function addressOf(address: string): ServerAddress {
 
 /** States of a router that did not answer: it does not run, it starts, it is between two starts, or it hangs. */
 function notAnswered(address: string, cause: Error): WeaveError {
-  const { supervisor, router } = running();
+  const { supervisor, router } = runningProcesses();
   const { run, log } = paths();
   const error = (message: string, next?: string) => new WeaveError("WEAVE_NOT_RUNNING", message, { cause, next });
   const gone = ["ECONNREFUSED", "ENOENT"].includes(systemCode(cause) ?? "");

@@ -13,11 +13,11 @@ export class Exit extends Error {
 /** Wrong arguments: the reason, the usage of the command that was called, and status 1. */
 export class UsageError extends Error {}
 
-export const usage = (reason: string): UsageError => new UsageError(reason);
+export const usageError = (reason: string): UsageError => new UsageError(reason);
 
 /** For commands that take no more arguments. @throws UsageError */
-export function noMore(args: readonly string[]): void {
-  if (args.length > 0) throw usage(`unexpected argument: ${args[0].slice(0, 64)}`);
+export function rejectExtra(args: readonly string[]): void {
+  if (args.length > 0) throw usageError(`unexpected argument: ${args[0].slice(0, 64)}`);
 }
 
 /** Prints the error that ended a command, and returns the exit status. */

@@ -3,7 +3,7 @@ import type { LaunchOptions } from "#router/options.js";
 import { launchFile, paths } from "#src/paths.js";
 
 /** What the router was launched with, if it ever was. */
-export function launched(): Partial<LaunchOptions> {
+export function launchOptions(): Partial<LaunchOptions> {
   try {
     return JSON.parse(readFileSync(launchFile(paths().run), "utf8")) as Partial<LaunchOptions>;
   } catch {
@@ -12,5 +12,5 @@ export function launched(): Partial<LaunchOptions> {
 }
 
 export function launchedBridge(): string {
-  return launched().bridge ?? "weave";
+  return launchOptions().bridge ?? "weave";
 }

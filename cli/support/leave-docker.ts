@@ -1,12 +1,12 @@
 import { callJson } from "#cli/support/client.js";
-import { launched } from "#cli/support/launched.js";
+import { launchOptions } from "#cli/support/launched.js";
 import { proxyAddress } from "#cli/support/proxy-address.js";
 import { errorText } from "#src/errors.js";
 import { controlSocket, paths } from "#src/paths.js";
 
 /** Docker waits long for the driver of a network whose driver has ended: the network is removed while the router still answers. */
 export async function leaveDocker(): Promise<void> {
-  const { docker } = launched();
+  const { docker } = launchOptions();
   if (!docker?.api) return;
   const address = await proxyAddress(process.env).catch(() => undefined);
   if (address !== undefined && process.env.DOCKER_HOST === address) {

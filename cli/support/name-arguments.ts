@@ -1,5 +1,5 @@
 import { attachmentInfo } from "#cli/support/attachments.js";
-import { Exit, noMore, usage } from "#cli/support/exit.js";
+import { Exit, rejectExtra, usageError } from "#cli/support/exit.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { isIpv4 } from "#src/address.js";
 import { EXTERN } from "#src/ident.js";
@@ -29,10 +29,10 @@ export async function takeNameArguments(
   const count = words.findIndex((word) => !isIpv4(word));
   const addresses = count === -1 ? words : words.slice(0, count);
   const [target, ...more] = count === -1 ? [] : words.slice(count);
-  noMore(more);
+  rejectExtra(more);
   if (target === undefined) {
-    if (addresses.length === 0) throw usage("a container or an address is missing");
-    if (name === undefined) throw usage("addresses without a container need a name: -h NAME");
+    if (addresses.length === 0) throw usageError("a container or an address is missing");
+    if (name === undefined) throw usageError("addresses without a container need a name: -h NAME");
     return { ident: EXTERN, addresses, name, given: true, container: false };
   }
   const { ident, fqdn, container, addresses: attached } = await attachmentInfo(target);

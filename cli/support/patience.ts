@@ -12,7 +12,7 @@ export const timeoutForm = (timeout: number | undefined): URLSearchParams =>
  *
  * @param holder finds the holder of the addresses that are waited for; "" for all waits
  */
-export async function patiently(holder: () => Promise<string>, options: ApiCall): Promise<ApiReply> {
+export async function callExplainingWait(holder: () => Promise<string>, options: ApiCall): Promise<ApiReply> {
   let shown = "";
   const timer = setInterval(async () => {
     const reasons = await waitReasons(holder).catch(() => "");

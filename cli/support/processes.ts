@@ -8,7 +8,7 @@ const GRACE_MS = 6_000;
 const POLL_MS = 10;
 
 /** Ids of the supervisor and the router, as far as they run. */
-export function running(): { supervisor: number | undefined; router: number | undefined } {
+export function runningProcesses(): { supervisor: number | undefined; router: number | undefined } {
   const { run } = paths();
   return { supervisor: livePid(supervisorFile(run)), router: livePid(routerFile(run)) };
 }

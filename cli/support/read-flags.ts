@@ -1,5 +1,5 @@
 import { COMMANDS, type CommandRow } from "#cli/support/command-table.js";
-import { usage } from "#cli/support/exit.js";
+import { usageError } from "#cli/support/exit.js";
 import { type Parsed, parseFlags } from "#cli/support/parse-flags.js";
 import { WeaveError } from "#src/errors.js";
 import type { Rows } from "#src/flag.js";
@@ -17,12 +17,12 @@ export function readFlags<N extends keyof typeof COMMANDS>(
 ): Parsed<FlagsOf<(typeof COMMANDS)[N]>> {
   const { flags = {} }: CommandRow = COMMANDS[name];
   const unknown = (typed: string, meant: string | undefined) =>
-    usage(`unknown flag: ${typed}${meant === undefined ? "" : `; did you mean ${meant}?`}`);
+    usageError(`unknown flag: ${typed}${meant === undefined ? "" : `; did you mean ${meant}?`}`);
   try {
     const parsed = parseFlags(flags, args, {}, unknown);
-    if (parsed.doubled.length > 0) throw usage(`${parsed.doubled[0]} is given more than once`);
+    if (parsed.doubled.length > 0) throw usageError(`${parsed.doubled[0]} is given more than once`);
     return parsed as Parsed<FlagsOf<(typeof COMMANDS)[N]>>;
   } catch (error) {
-    throw error instanceof WeaveError ? usage(error.message) : error;
+    throw error instanceof WeaveError ? usageError(error.message) : error;
   }
 }

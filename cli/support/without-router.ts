@@ -1,4 +1,4 @@
-import { launched, launchedBridge } from "#cli/support/launched.js";
+import { launchedBridge, launchOptions } from "#cli/support/launched.js";
 import { defaultEngine } from "#docker/engine/default-engine.js";
 import { Engine } from "#docker/engine/engine.js";
 import { parseEngineAddress } from "#docker/engine/engine-address.js";
@@ -15,7 +15,7 @@ import { type AttachmentListing, listAttachments } from "#router/attachments/lis
 
 /** The engine that the router faces, or would face; undefined where there is none. */
 export function engine(): Engine | undefined {
-  const api = launched().docker?.api ?? defaultEngine(process.env);
+  const api = launchOptions().docker?.api ?? defaultEngine(process.env);
   return api === "" ? undefined : new Engine(parseEngineAddress(api, process.env));
 }
 

@@ -74,7 +74,7 @@ export class AddressClaims {
   }
 
   /** Records an address that an endpoint was found to have, whatever other hosts claim. */
-  found(address: string, endpoint: string): void {
+  record(address: string, endpoint: string): void {
     this.#add(address, endpoint);
   }
 

@@ -62,7 +62,7 @@ export class RequestedAddresses implements EngineListener {
   }
 
   /** Docker requests an address by name. */
-  requested(address: bigint): void {
+  add(address: bigint): void {
     this.#recent.set(address, this.#deps.clock.now());
     this.#avoid();
   }

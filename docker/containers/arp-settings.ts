@@ -9,15 +9,15 @@ import { arpSettingsScript } from "#src/linux/netns/veth.js";
  * had before, and notice soon when a neighbour has moved. Docker sets none of this, and announces nothing before version 28.
  */
 export class ArpSettings implements ContainerObserver {
-  readonly #isOurs: (network: string) => boolean;
+  readonly #isOurNetwork: (network: string) => boolean;
 
-  /** @param isOurs whether a Docker network, by its id, is driven by our plugin */
-  constructor(isOurs: (network: string) => boolean) {
-    this.#isOurs = isOurs;
+  /** @param isOurNetwork whether a Docker network, by its id, is driven by our plugin */
+  constructor(isOurNetwork: (network: string) => boolean) {
+    this.#isOurNetwork = isOurNetwork;
   }
 
   async running({ State, NetworkSettings }: Container): Promise<void> {
-    const ends = Object.values(NetworkSettings.Networks).filter(({ NetworkID }) => this.#isOurs(NetworkID));
+    const ends = Object.values(NetworkSettings.Networks).filter(({ NetworkID }) => this.#isOurNetwork(NetworkID));
     if (ends.length === 0) return;
     const macs = new Set(ends.map(({ MacAddress }) => MacAddress.toLowerCase()));
     const netns = `/proc/${State.Pid}/ns/net`;

@@ -25,9 +25,9 @@ interface KeptNames {
 export interface ContainerNamesDeps {
   readonly names: Nameserver;
   /** Whether a Docker network, by its id, is driven by our plugin. */
-  readonly isOurs: (network: string) => boolean;
+  readonly isOurNetwork: (network: string) => boolean;
   /** Addresses of a container that are not of a Docker network. */
-  readonly attachedAt: (id: string) => readonly string[];
+  readonly attachedAddresses: (id: string) => readonly string[];
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -69,11 +69,11 @@ export class ContainerNames implements ContainerObserver {
   }
 
   #namesOf(container: Container): { wanted: ReadonlyMap<string, Name>; addresses: ReadonlySet<string> } {
-    const { names, isOurs, attachedAt } = this.#deps;
+    const { names, isOurNetwork, attachedAddresses } = this.#deps;
     const fqdn = fqdnOf(container);
-    const attached = attachedAt(container.Id);
+    const attached = attachedAddresses(container.Id);
     const ends = Object.values(container.NetworkSettings.Networks).filter(
-      ({ NetworkID, IPAddress }) => IPAddress !== "" && isOurs(NetworkID),
+      ({ NetworkID, IPAddress }) => IPAddress !== "" && isOurNetwork(NetworkID),
     );
     const addresses = new Set([...attached, ...ends.map(({ IPAddress }) => IPAddress)]);
     const all = [

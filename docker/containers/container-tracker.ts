@@ -88,7 +88,7 @@ export class ContainerTracker implements EngineListener {
 
   async connected(): Promise<void> {
     const { engine, log, lifecycles } = this.#deps;
-    const ids = await engine.running();
+    const ids = await engine.runningIds();
     log.info("the Docker engine answers", { api: engine.version, containers: ids.length });
     this.#problem = undefined;
     const before = this.#running ?? new Map<string, AbortController>();
@@ -147,7 +147,7 @@ export class ContainerTracker implements EngineListener {
    *
    * @throws what `work` threw; then the observers are not informed
    */
-  started(id: string, work: (container: Container, signal: AbortSignal) => Promise<void>): Promise<void> {
+  serveStarted(id: string, work: (container: Container, signal: AbortSignal) => Promise<void>): Promise<void> {
     this.#running?.get(id)?.abort();
     this.#running?.set(id, new AbortController());
     return this.#enqueue(id, async () => {

@@ -24,9 +24,9 @@ export class FailedContainers implements EngineListener {
     const engine = this.#engine;
     const log = this.#log;
     try {
-      for (const id of await engine.ended()) {
+      for (const id of await engine.stoppedIds()) {
         const container = await engine.container(id).catch(() => undefined);
-        if (container === undefined || !failedForWeave(container)) continue;
+        if (container === undefined || !failedWithoutPlugin(container)) continue;
         log.info("a container that failed to start without the plugin is started", { container: id.slice(0, 12) });
         await engine
           .start(id)
@@ -39,7 +39,7 @@ export class FailedContainers implements EngineListener {
 }
 
 /** Whether Docker failed to start a container because its network was not available. One that a user has stopped has no error. */
-export function failedForWeave({ State, HostConfig }: Pick<Container, "State" | "HostConfig">): boolean {
+export function failedWithoutPlugin({ State, HostConfig }: Pick<Container, "State" | "HostConfig">): boolean {
   return (
     !State.Running &&
     ["always", "unless-stopped"].includes(HostConfig.RestartPolicy.Name) &&

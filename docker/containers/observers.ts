@@ -11,13 +11,13 @@ import type { Log } from "#src/log.js";
 export interface ObserverDeps extends Pick<DockerDeps, "ipam" | "dns"> {
   readonly attacher: Attacher;
   /** Whether a Docker network, by its id, is driven by our plugin. */
-  readonly isOurs: (network: string) => boolean;
+  readonly isOurNetwork: (network: string) => boolean;
   readonly log: Log;
 }
 
 /** The observers of containers, in the order in which they are informed: names follow addresses. */
-export function containerObservers({ ipam, dns, attacher, isOurs, log }: ObserverDeps): ContainerObserver[] {
-  const attachedAt = (id: string) =>
+export function containerObservers({ ipam, dns, attacher, isOurNetwork, log }: ObserverDeps): ContainerObserver[] {
+  const attachedAddresses = (id: string) =>
     ipam === undefined
       ? attacher.addressesOf(id)
       : ipam.requests.lookup(id, EVERYTHING).map(({ address }) => addressText(address));
@@ -26,7 +26,7 @@ export function containerObservers({ ipam, dns, attacher, isOurs, log }: Observe
     attacher,
     ...(dns === undefined
       ? []
-      : [new ContainerNames({ names: dns.names, isOurs, attachedAt, clock: systemClock, log })]),
-    new ArpSettings(isOurs),
+      : [new ContainerNames({ names: dns.names, isOurNetwork, attachedAddresses, clock: systemClock, log })]),
+    new ArpSettings(isOurNetwork),
   ];
 }

@@ -104,12 +104,12 @@ export class Engine {
   }
 
   /** Ids of all running containers. */
-  async running(): Promise<string[]> {
+  async runningIds(): Promise<string[]> {
     return (await this.#json({ path: "/containers/json" }, z.array(summaryShape))).map(({ Id }) => Id);
   }
 
   /** Ids of containers that have ended, or never ran. */
-  async ended(): Promise<string[]> {
+  async stoppedIds(): Promise<string[]> {
     const filters = encodeURIComponent(JSON.stringify({ status: ["exited", "created"] }));
     return (await this.#json({ path: `/containers/json?all=1&filters=${filters}` }, z.array(summaryShape))).map(
       ({ Id }) => Id,
@@ -226,7 +226,7 @@ export class Engine {
         ...(signal === undefined ? {} : { signal }),
       });
     } catch (cause) {
-      throw unreachable(this.address, cause);
+      throw engineUnreachable(this.address, cause);
     }
   }
 
@@ -245,7 +245,7 @@ export class Engine {
 }
 
 /** The error of an engine that does not answer. */
-export function unreachable(address: EngineAddress, cause: unknown): WeaveError {
+export function engineUnreachable(address: EngineAddress, cause: unknown): WeaveError {
   const gone = ["ECONNREFUSED", "ENOENT"].includes(systemCode(cause) ?? "");
   return new WeaveError(
     "WEAVE_DOCKER_UNAVAILABLE",

@@ -33,7 +33,7 @@ export interface IpamDriverDeps {
   /** A holder of addresses in words for users. */
   readonly describe: (ident: string) => string;
   /** Notified of each address that Docker has requested by name and got. */
-  readonly requested: (address: bigint) => void;
+  readonly onRequested: (address: bigint) => void;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -74,7 +74,7 @@ export class IpamDriver {
       await requests.claim(ANONYMOUS, { address, prefix: subnet.prefix }, options);
       // To IPAM two calls at the same time are one holder: the first to get here has the address.
       this.#refuseTaken(address);
-      this.#deps.requested(address);
+      this.#deps.onRequested(address);
     } else {
       address = (await requests.allocate(ANONYMOUS, range, options)).address;
     }

@@ -68,9 +68,9 @@ export class NetworkDriver {
     const { store, ipam, claims } = this.#deps;
     if (store.endpoints.has(endpoint) || (address === "" && address6 === "")) return;
     const claimed = this.#claimedAs(network, address);
-    if (claimed === "outside") claims.found(bare(address), endpoint);
+    if (claimed === "outside") claims.record(bare(address), endpoint);
     if (claimed === "range") ipam?.requests.found(holderOf(endpoint), parseLease(address), false);
-    if (address6 !== "") claims.found(bare6(address6), endpoint);
+    if (address6 !== "") claims.record(bare6(address6), endpoint);
     store.endpoints.put(endpoint, { network, address, address6, claimed, made: systemClock.wall() });
   }
 

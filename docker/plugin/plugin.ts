@@ -48,7 +48,7 @@ export function startPlugin(
     clock: systemClock,
     overlappingRoute: (cidr) => overlappingRoute(cidr, ""),
     describe: (ident) => containers.describe(ident),
-    requested: (address) => requested?.requested(address),
+    onRequested: (address) => requested?.add(address),
   });
   sockets.serve({ network, ipam });
   const names = driverNames(options);

@@ -3,7 +3,7 @@ import { wordsOf } from "#docker/engine/shapes.js";
 import { type ProxyCall, queryOf } from "#docker/proxy/call.js";
 import { type JsonObject, stringsOf } from "#docker/proxy/json.js";
 import { changeBody } from "#docker/proxy/json-body.js";
-import { answerWith, sendOn } from "#docker/proxy/pipe.js";
+import { forwardAnswer, forwardRequest } from "#docker/proxy/pipe.js";
 import { waitFolderOf, withoutWait } from "#docker/wait/helper.js";
 import { isWrapped, type WaitConfig } from "#docker/wait/wrapped.js";
 import type { Log } from "#src/log.js";
@@ -17,7 +17,7 @@ export async function commitContainer(
     const container = await engine.container(queryOf(request, "container")).catch(() => undefined);
     return container && rewriteCommit(given, container);
   });
-  answerWith(await sendOn({ address: engine.address, request, body: bytes }), response);
+  forwardAnswer(await forwardRequest({ address: engine.address, request, body: bytes }), response);
 }
 
 /**

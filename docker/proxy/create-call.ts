@@ -16,13 +16,13 @@ import {
 } from "#docker/proxy/create-rewrite.js";
 import { type JsonObject, stringsOf } from "#docker/proxy/json.js";
 import { bytesOf, changeBody, readJson } from "#docker/proxy/json-body.js";
-import { answerWith, sendOn } from "#docker/proxy/pipe.js";
+import { forwardAnswer, forwardRequest } from "#docker/proxy/pipe.js";
 import type { Log } from "#src/log.js";
 
 export interface CreateDeps {
   readonly engine: Engine;
   /** Whether a Docker network, by its id, is driven by our plugin. */
-  readonly isOurs: (network: string) => boolean;
+  readonly isOurNetwork: (network: string) => boolean;
   readonly settings: () => Promise<CreateSettings>;
   readonly log: Log;
 }
@@ -43,7 +43,7 @@ export async function createContainer({ request, response }: ProxyCall, deps: Cr
   });
   if (warning !== undefined) warnings.push(warning);
 
-  const answer = await sendOn({ address: engine.address, request, body: bytes });
+  const answer = await forwardRequest({ address: engine.address, request, body: bytes });
   await answerWithWarnings(answer, response, warnings);
 }
 
@@ -91,19 +91,19 @@ async function lookUp(request: CreateRequest, settings: CreateSettings, lookups:
   };
 }
 
-const engineLookups = ({ engine, isOurs }: CreateDeps): CreateLookups => ({
+const engineLookups = ({ engine, isOurNetwork }: CreateDeps): CreateLookups => ({
   image: (name) => engine.image(name),
   ourNetwork: async (name) => {
     const { Id, Internal } = await engine.network(name);
-    return isOurs(Id) ? { internal: Internal } : undefined;
+    return isOurNetwork(Id) ? { internal: Internal } : undefined;
   },
   userNamespaces: () => engine.userNamespaces(),
 });
 
 /** Answers as the engine did, with our warnings beside its own. */
 async function answerWithWarnings(answer: IncomingMessage, response: ServerResponse, warnings: readonly string[]) {
-  if (warnings.length === 0 || answer.statusCode !== 201) return answerWith(answer, response);
+  if (warnings.length === 0 || answer.statusCode !== 201) return forwardAnswer(answer, response);
   const { bytes, json } = await readJson(answer);
   if (json !== undefined) json.Warnings = [...stringsOf(json.Warnings), ...warnings];
-  answerWith(answer, response, json === undefined ? bytes : bytesOf(json));
+  forwardAnswer(answer, response, json === undefined ? bytes : bytesOf(json));
 }

@@ -1,7 +1,7 @@
 import type { Attacher } from "#docker/containers/attacher.js";
 import type { Engine } from "#docker/engine/engine.js";
 import type { ProxyCall } from "#docker/proxy/call.js";
-import { answerWith, sendOn } from "#docker/proxy/pipe.js";
+import { forwardAnswer, forwardRequest } from "#docker/proxy/pipe.js";
 
 /** Limit for the wait for a container's network: after a failure users look for the cause inside the container. */
 const NETWORK_MS = 20_000;
@@ -14,5 +14,5 @@ export async function createExec(
 ): Promise<void> {
   const container = await engine.container(name).catch(() => undefined);
   if (container?.State.Running) await attacher.firstAttempt(container, NETWORK_MS);
-  answerWith(await sendOn({ address: engine.address, request }), response);
+  forwardAnswer(await forwardRequest({ address: engine.address, request }), response);
 }

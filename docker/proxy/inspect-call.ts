@@ -2,7 +2,7 @@ import type { Engine } from "#docker/engine/engine.js";
 import type { ProxyCall } from "#docker/proxy/call.js";
 import { isObject, type JsonObject } from "#docker/proxy/json.js";
 import { bytesOf, readJson } from "#docker/proxy/json-body.js";
-import { answerWith, sendOn } from "#docker/proxy/pipe.js";
+import { forwardAnswer, forwardRequest } from "#docker/proxy/pipe.js";
 import { inspectNamespace } from "#src/linux/netns/inspect.js";
 import { findNetns } from "#src/linux/netns/netns.js";
 
@@ -23,12 +23,12 @@ async function inspect(
   { engine }: InspectDeps,
   containerOf: (answer: JsonObject) => unknown,
 ): Promise<void> {
-  const answer = await sendOn({ address: engine.address, request });
-  if (answer.statusCode !== 200) return answerWith(answer, response);
+  const answer = await forwardRequest({ address: engine.address, request });
+  if (answer.statusCode !== 200) return forwardAnswer(answer, response);
   const { json, bytes } = await readJson(answer);
   const container = json === undefined ? undefined : containerOf(json);
   const changed = isObject(container) && (await showAddress(container).catch(() => false));
-  answerWith(answer, response, changed ? bytesOf(json!) : bytes);
+  forwardAnswer(answer, response, changed ? bytesOf(json!) : bytes);
 }
 
 /** @returns whether the container is on the network */

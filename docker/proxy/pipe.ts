@@ -1,7 +1,7 @@
 import { request as httpRequest, type IncomingMessage, type RequestOptions, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { EngineAgent, openConnection } from "#docker/engine/connection.js";
-import { unreachable } from "#docker/engine/engine.js";
+import { engineUnreachable } from "#docker/engine/engine.js";
 import type { EngineAddress } from "#docker/engine/engine-address.js";
 import { JSON_TYPE, sendAnswer } from "#src/http/answer.js";
 
@@ -23,7 +23,7 @@ const CONNECTION = /^connection: */i;
 /** Each client connection has a connection of its own to the engine, of the same life: the engine keeps state for a connection. */
 const agents = new WeakMap<Socket, EngineAgent>();
 
-export interface Forward {
+export interface ForwardedRequest {
   readonly address: EngineAddress;
   readonly request: IncomingMessage;
   /** JSON in place of the request's own body. */
@@ -36,7 +36,7 @@ export interface Forward {
  *
  * @throws WEAVE_DOCKER_UNAVAILABLE when there was no answer
  */
-export async function sendOn(forward: Forward): Promise<IncomingMessage> {
+export async function forwardRequest(forward: ForwardedRequest): Promise<IncomingMessage> {
   const agent = agentOf(forward.request.socket, forward.address);
   const first = attempt(forward, agent);
   try {
@@ -50,10 +50,10 @@ export async function sendOn(forward: Forward): Promise<IncomingMessage> {
 }
 
 function attempt(
-  { address, request, body }: Forward,
+  { address, request, body }: ForwardedRequest,
   agent: EngineAgent,
 ): { answer: Promise<IncomingMessage>; repeatable: () => boolean } {
-  const headers = withSoundHost(withoutHeaders(request.rawHeaders, [...HOP_BY_HOP, ...(body ? LENGTHS : [])]));
+  const headers = withValidHost(withoutHeaders(request.rawHeaders, [...HOP_BY_HOP, ...(body ? LENGTHS : [])]));
   const { "content-length": length, "transfer-encoding": encoding } = request.headers;
   const empty = body === undefined && length === undefined && encoding === undefined;
   if (body !== undefined) headers.push("Content-Length", String(body.length));
@@ -72,7 +72,7 @@ function attempt(
   const answer = new Promise<IncomingMessage>((resolve, reject) => {
     outgoing.on("response", resolve);
     // After the answer's head this settles nothing: the answer itself says how it ended.
-    outgoing.on("error", (cause) => reject(unreachable(address, cause)));
+    outgoing.on("error", (cause) => reject(engineUnreachable(address, cause)));
     if (body !== undefined || empty) outgoing.end(body);
     else request.pipe(outgoing);
     // An engine that has answered may take no more: what the client still sends must not block its connection.
@@ -108,7 +108,7 @@ function agentOf(client: Socket, address: EngineAddress): EngineAgent {
 }
 
 /** Sends the engine's answer to the client as it arrives, byte for byte. @param body in place of the answer's own */
-export function answerWith(incoming: IncomingMessage, response: ServerResponse, body?: Buffer): void {
+export function forwardAnswer(incoming: IncomingMessage, response: ServerResponse, body?: Buffer): void {
   const headers = withoutHeaders(incoming.rawHeaders, [...HOP_BY_HOP, ...(body ? LENGTHS : [])]);
   response.sendDate = false;
   if (body !== undefined) headers.push("Content-Length", String(body.length));
@@ -136,14 +136,14 @@ export async function joinRaw(client: Socket, address: EngineAddress, head: Buff
   try {
     engine = await openConnection(address, true);
   } catch (cause) {
-    client.end(rawAnswer(502, unreachable(address, cause).text));
+    client.end(rawAnswer(502, engineUnreachable(address, cause).text));
     return;
   }
   if (client.destroyed) return void engine.destroy();
   // What has arrived is still sent.
   engine.once("error", () => client.destroySoon());
   engine.once("close", (failed) => (failed ? client.destroySoon() : client.end()));
-  engine.write(soundHead(head));
+  engine.write(headWithClose(head));
   client.pipe(engine);
   engine.pipe(client);
   client.setNoDelay(true);
@@ -166,7 +166,7 @@ export function answerError(response: ServerResponse, status: number, text: stri
 }
 
 /** Asks the engine to close the connection after an answer with which it does not leave HTTP: a next call must be examined again. */
-function soundHead(seen: Buffer): Buffer {
+function headWithClose(seen: Buffer): Buffer {
   const end = seen.indexOf("\r\n\r\n");
   if (end === -1) return seen;
   const [line, ...fields] = seen.subarray(0, end).toString("latin1").split("\r\n");
@@ -181,7 +181,7 @@ function soundHead(seen: Buffer): Buffer {
 }
 
 /** Old clients send the path of Docker's socket as their host, which today's engines reject. */
-function withSoundHost(raw: readonly string[]): string[] {
+function withValidHost(raw: readonly string[]): string[] {
   return raw.map((text, i) => (i % 2 === 1 && raw[i - 1].toLowerCase() === "host" && text.includes("/") ? HOST : text));
 }
 

@@ -13,10 +13,10 @@ import type { Log } from "#src/log.js";
 
 export interface ProxyCallsDeps {
   readonly engine: Engine;
-  readonly containers: Pick<ContainerTracker, "started">;
+  readonly containers: Pick<ContainerTracker, "serveStarted">;
   readonly attacher: Attacher;
   /** Whether a Docker network, by its id, is driven by our plugin. */
-  readonly isOurs: (network: string) => boolean;
+  readonly isOurNetwork: (network: string) => boolean;
   /** How containers are created now. */
   readonly settings: () => Promise<CreateSettings>;
   readonly log: Log;
@@ -27,45 +27,45 @@ export interface ProxyCallsOptions {
   readonly rewriteInspect: boolean;
 }
 
-interface Row {
+interface Route {
   readonly method: "GET" | "POST";
   /** Its first group, if it has one, is the container's name or id. */
   readonly path: RegExp;
   readonly handle: (call: ProxyCall, deps: ProxyCallsDeps, name: string) => Promise<void>;
 }
 
-const row = (method: Row["method"], path: string, handle: Row["handle"]): Row => ({
+const route = (method: Route["method"], path: string, handle: Route["handle"]): Route => ({
   method,
   path: new RegExp(`^(?:/v[\\d.]+)?${path}$`),
   handle,
 });
 
-const CHANGED: readonly Row[] = [
-  row("POST", "/containers/create", createContainer),
-  row("POST", "/containers/([^/]+)/(?:start|restart)", startContainer),
-  row("POST", "/containers/([^/]+)/exec", createExec),
-  row("POST", "/commit", commitContainer),
+const CHANGED: readonly Route[] = [
+  route("POST", "/containers/create", createContainer),
+  route("POST", "/containers/([^/]+)/(?:start|restart)", startContainer),
+  route("POST", "/containers/([^/]+)/exec", createExec),
+  route("POST", "/commit", commitContainer),
 ];
-const INSPECTING: readonly Row[] = [
-  row("GET", "/containers/([^/]+)/json", inspectContainer),
-  row("GET", "/exec/([^/]+)/json", inspectExec),
+const INSPECTING: readonly Route[] = [
+  route("GET", "/containers/([^/]+)/json", inspectContainer),
+  route("GET", "/exec/([^/]+)/json", inspectExec),
 ];
 
 /** The calls of the Docker API that the proxy changes; all others pass unchanged. */
 export class ProxyCalls implements ChangedCalls {
   readonly #deps: ProxyCallsDeps;
-  readonly #rows: readonly Row[];
+  readonly #routes: readonly Route[];
 
   constructor(deps: ProxyCallsDeps, { rewriteInspect }: ProxyCallsOptions) {
     this.#deps = deps;
-    this.#rows = rewriteInspect ? [...CHANGED, ...INSPECTING] : CHANGED;
+    this.#routes = rewriteInspect ? [...CHANGED, ...INSPECTING] : CHANGED;
   }
 
   handlerOf({ method, url = "" }: IncomingMessage): CallHandler | undefined {
     const path = url.split("?")[0];
-    for (const row of this.#rows) {
-      const match = method === row.method ? row.path.exec(path) : null;
-      if (match !== null) return (call) => row.handle(call, this.#deps, decodeURIComponent(match[1] ?? ""));
+    for (const route of this.#routes) {
+      const match = method === route.method ? route.path.exec(path) : null;
+      if (match !== null) return (call) => route.handle(call, this.#deps, decodeURIComponent(match[1] ?? ""));
     }
     return undefined;
   }

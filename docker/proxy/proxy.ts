@@ -6,7 +6,7 @@ import { type EngineAddress, readPem } from "#docker/engine/engine-address.js";
 import type { EngineListener } from "#docker/engine/events.js";
 import { type ChangedCalls, callText } from "#docker/proxy/call.js";
 import { checkListeners, openListeners } from "#docker/proxy/exposure.js";
-import { answerError, answerWith, joinRaw, MAX_HEAD, sendOn } from "#docker/proxy/pipe.js";
+import { answerError, forwardAnswer, forwardRequest, joinRaw, MAX_HEAD } from "#docker/proxy/pipe.js";
 import { listenText, type ProxyOptions, parseListen } from "#docker/proxy/proxy-options.js";
 import { errorText } from "#src/errors.js";
 import { httpStatus } from "#src/http/error-status.js";
@@ -186,7 +186,7 @@ export class ApiProxy implements EngineListener {
       const changed = this.#calls === undefined ? "the router is starting" : handle !== undefined;
       log.debug("a call of the Docker API", { call: callText(request), changed });
       if (handle !== undefined) await handle({ request, response });
-      else answerWith(await sendOn({ address: engine, request }), response);
+      else forwardAnswer(await forwardRequest({ address: engine, request }), response);
     } catch (error) {
       log.info("a call of the Docker API failed", { call: callText(request), why: errorText(error) });
       const status = httpStatus(error);

@@ -5,7 +5,7 @@ import { type Container, wordsOf } from "#docker/engine/shapes.js";
 import type { ProxyCall } from "#docker/proxy/call.js";
 import { type CreateSettings, searchOf, withDns, withHelper } from "#docker/proxy/create-rewrite.js";
 import { changeBody } from "#docker/proxy/json-body.js";
-import { answerError, answerWith, sendOn } from "#docker/proxy/pipe.js";
+import { answerError, forwardAnswer, forwardRequest } from "#docker/proxy/pipe.js";
 import { waitFolderOf } from "#docker/wait/helper.js";
 import { isWrapped } from "#docker/wait/wrapped.js";
 import { errorText, WeaveError } from "#src/errors.js";
@@ -19,7 +19,7 @@ const START_MS = 40_000;
 
 export interface StartDeps {
   readonly engine: Engine;
-  readonly containers: Pick<ContainerTracker, "started">;
+  readonly containers: Pick<ContainerTracker, "serveStarted">;
   readonly attacher: Attacher;
   readonly settings: () => Promise<CreateSettings>;
   readonly log: Log;
@@ -41,14 +41,14 @@ export async function startContainer({ request, response }: ProxyCall, deps: Sta
     return withDns(withHelper(given, helper, folder), dns, searchOf({ ...container.Config }, dns));
   });
 
-  const answer = await sendOn({ address: engine.address, request, body: bytes });
+  const answer = await forwardRequest({ address: engine.address, request, body: bytes });
 
-  if (container === undefined || answer.statusCode !== 204) return answerWith(answer, response);
+  if (container === undefined || answer.statusCode !== 204) return forwardAnswer(answer, response);
   const failure = await attachStarted(container, deps).then(
     () => undefined,
     (error: unknown) => error,
   );
-  if (failure === undefined) return answerWith(answer, response);
+  if (failure === undefined) return forwardAnswer(answer, response);
   await engine.kill(container.Id).catch(() => {});
   answer.resume();
   answerError(response, 500, `the container could not be put on the weave network: ${errorText(failure)}`);
@@ -65,7 +65,7 @@ export async function attachStarted(
   limitMs = START_MS,
 ): Promise<void> {
   let current = container;
-  const served = containers.started(container.Id, (started, signal) => {
+  const served = containers.serveStarted(container.Id, (started, signal) => {
     current = started;
     return attacher.attach(started, signal, ADDRESS_MS);
   });

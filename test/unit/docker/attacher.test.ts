@@ -33,7 +33,7 @@ const never = () => new Promise<never>(() => {});
 
 test("a start whose container gets no address in time fails", async () => {
   const attacher = attacherWith(never);
-  const containers = { started: (_id: string, work: Parameters<typeof started>[0]) => started(work) };
+  const containers = { serveStarted: (_id: string, work: Parameters<typeof started>[0]) => started(work) };
   await assert.rejects(
     attachStarted(container, { containers, attacher }, 10),
     /it was not on the network within 0\.01 s/,
@@ -42,7 +42,7 @@ test("a start whose container gets no address in time fails", async () => {
 
 test("a start fails for the reason for which its container cannot be attached", async () => {
   const attacher = attacherWith(() => Promise.reject(new Error("no space")));
-  const containers = { started: (_id: string, work: Parameters<typeof started>[0]) => started(work) };
+  const containers = { serveStarted: (_id: string, work: Parameters<typeof started>[0]) => started(work) };
   await assert.rejects(attachStarted(container, { containers, attacher }), /no space/);
 });
 
@@ -53,7 +53,7 @@ test("a start succeeds when its container is attached, and for containers of oth
     return ["10.32.0.1/12"];
   });
   for (const each of [container, foreign]) {
-    const containers = { started: (_id: string, work: Parameters<typeof started>[0]) => started(work, each) };
+    const containers = { serveStarted: (_id: string, work: Parameters<typeof started>[0]) => started(work, each) };
     await attachStarted(each, { containers, attacher });
   }
   assert.deepEqual(attached, [1]);

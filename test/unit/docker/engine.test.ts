@@ -234,10 +234,10 @@ test("a start through the proxy is served before its event, and ends the work fo
     void followEngine(engine, [containers], silentLog, stop.signal);
     await until("it listens", () => containers.count === 0 && server.listening());
     running.add(id("a"));
-    const first = containers.started(id("a"), wait);
+    const first = containers.serveStarted(id("a"), wait);
     await until("the first start is served", () => signals.length === 1);
     // The engine's events stall: no event comes for its end and its next start.
-    const second = containers.started(id("a"), wait);
+    const second = containers.serveStarted(id("a"), wait);
     await first;
     await until("the second start is served", () => signals.length === 2);
     assert.ok(signals[0].aborted && !signals[1].aborted);
@@ -246,7 +246,7 @@ test("a start through the proxy is served before its event, and ends the work fo
     assert.ok(signals[1].aborted, "its end ends the work for it");
     // A container that ended before it was inspected.
     ended.splice(0);
-    await containers.started(id("b"), wait);
+    await containers.serveStarted(id("b"), wait);
     assert.deepEqual([ended, containers.count, signals.length], [[id("b")], 0, 2]);
   } finally {
     stop.abort();
@@ -261,19 +261,19 @@ test("a start whose work fails rejects, and observers are not informed of it", a
   const observers: ContainerObserver[] = [{ running: ({ Id }) => void informed.push(Id) }];
   const containers = new ContainerTracker({ engine, lifecycles: [], observers, log: silentLog });
   await assert.rejects(
-    containers.started(id("a"), () => Promise.reject(new Error("no address"))),
+    containers.serveStarted(id("a"), () => Promise.reject(new Error("no address"))),
     /no address/,
   );
   assert.deepEqual(informed, []);
-  await containers.started(id("a"), async () => {});
+  await containers.serveStarted(id("a"), async () => {});
   assert.deepEqual(informed, [id("a")]);
 });
 
 test("an engine that is too old, does not answer, or answers rubbish is an error", async () => {
   const old = await serve({ ...ENGINES["20.10"], api: "1.23" }, new Set());
-  await assert.rejects(new Engine({ socketPath: old.path }).running(), /API 1\.23 is too old: 1\.24 is needed/);
+  await assert.rejects(new Engine({ socketPath: old.path }).runningIds(), /API 1\.23 is too old: 1\.24 is needed/);
   const away = new Engine({ socketPath: join(folder, "none.sock") });
-  await assert.rejects(away.running(), { code: "WEAVE_DOCKER_UNAVAILABLE" });
+  await assert.rejects(away.runningIds(), { code: "WEAVE_DOCKER_UNAVAILABLE" });
   const path = join(folder, "rubbish.sock");
   const answers = ["<html>", '{"Id": 7}', "[]", '{"Id":"x","State":null}'];
   const server = createServer((request, response) => {

@@ -24,8 +24,8 @@ test("names registered by a user survive a restart within 30 s, at addresses tha
   const clock = new VirtualClock();
   const observer = new ContainerNames({
     names,
-    isOurs: (network) => network === "n",
-    attachedAt: () => [],
+    isOurNetwork: (network) => network === "n",
+    attachedAddresses: () => [],
     clock,
     log: silentLog,
   });
@@ -56,8 +56,8 @@ test("a container that loses an invalid name keeps and gets its other names", (c
   context.after(() => names.stop());
   const observer = new ContainerNames({
     names,
-    isOurs: (network) => network === "n",
-    attachedAt: () => [],
+    isOurNetwork: (network) => network === "n",
+    attachedAddresses: () => [],
     clock: new VirtualClock(),
     log: silentLog,
   });

@@ -8,7 +8,7 @@ import { after, test } from "node:test";
 import { Worker } from "node:worker_threads";
 import type { DockerOptions } from "#docker/flags.js";
 import type { ProxyCall } from "#docker/proxy/call.js";
-import { answerWith, sendOn } from "#docker/proxy/pipe.js";
+import { forwardAnswer, forwardRequest } from "#docker/proxy/pipe.js";
 import { ApiProxy } from "#docker/proxy/proxy.js";
 import { silentLog } from "#src/log.js";
 import { EngineClient, repeat } from "#test/lab/engine-calls.js";
@@ -85,7 +85,7 @@ async function proxyOf(engine: string, path: string, look?: Look): Promise<Engin
     proxy.serve({
       handlerOf: () => async (call) => {
         await look(call);
-        answerWith(await sendOn({ address, request: call.request }), call.response);
+        forwardAnswer(await forwardRequest({ address, request: call.request }), call.response);
       },
     });
   const client = new EngineClient(path);

@@ -56,7 +56,7 @@ test("Docker's endless requests for any pool end with an error; requests of user
     store: new PluginStore(memoryStore()),
     overlappingRoute: async () => route,
     describe: (ident) => ident,
-    requested: () => {},
+    onRequested: () => {},
     clock,
     log: silentLog,
   });

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { wantedAddresses } from "#docker/addresses/weave-cidr.js";
 import { fqdnOf } from "#docker/containers/container-names.js";
-import { failedForWeave } from "#docker/containers/failed-containers.js";
+import { failedWithoutPlugin } from "#docker/containers/failed-containers.js";
 import { rewriteCommit } from "#docker/proxy/commit-call.js";
 import { type CreateLookups, rewriteCreate } from "#docker/proxy/create-call.js";
 import type { CreateSettings } from "#docker/proxy/create-rewrite.js";
@@ -245,10 +245,10 @@ test("only containers that Docker failed to start without the plugin are started
     HostConfig: { NetworkMode: "weave", Binds: [], ExtraHosts: [], RestartPolicy: { Name: policy } },
   });
   const missing = 'error while looking up "weavemesh": dial unix /run/docker/plugins/weavemesh.sock: plugin not found';
-  assert.ok(failedForWeave(container(false, "always", missing)));
-  assert.ok(failedForWeave(container(false, "unless-stopped", missing)));
-  assert.ok(!failedForWeave(container(false, "no", missing)));
-  assert.ok(!failedForWeave(container(true, "always", missing)));
-  assert.ok(!failedForWeave(container(false, "always", "")), "stopped by hand");
-  assert.ok(!failedForWeave(container(false, "always", 'exec: "x": executable file not found in $PATH')));
+  assert.ok(failedWithoutPlugin(container(false, "always", missing)));
+  assert.ok(failedWithoutPlugin(container(false, "unless-stopped", missing)));
+  assert.ok(!failedWithoutPlugin(container(false, "no", missing)));
+  assert.ok(!failedWithoutPlugin(container(true, "always", missing)));
+  assert.ok(!failedWithoutPlugin(container(false, "always", "")), "stopped by hand");
+  assert.ok(!failedWithoutPlugin(container(false, "always", 'exec: "x": executable file not found in $PATH')));
 });

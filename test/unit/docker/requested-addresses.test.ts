@@ -27,7 +27,7 @@ test("a requested address is avoided before its container is listed, and as long
     requested.event({ Type: "container", Action: "create", Actor: { ID: "c", Attributes: {} } });
     await clock.run(1);
   };
-  requested.requested(parseAddress("10.36.0.1"));
+  requested.add(parseAddress("10.36.0.1"));
   assert.deepEqual(avoided, ["10.36.0.1"]);
   // A list from before the container does not contain it.
   await listAfter(0);
