@@ -10,33 +10,35 @@ import type { Problems } from "#src/problems.js";
 import type { Resources } from "#src/resources.js";
 import type { Store } from "#src/store.js";
 
-/** Address allocation of the router, as Docker's part uses it. */
+/** Address allocation of the router, as the Docker integration uses it. */
 export interface DockerIpam {
   readonly requests: Requests;
   readonly range: Subnet;
   readonly defaultSubnet: Subnet;
-  /** The namespace that had a container's addresses when the container started, once; it may be its own. */
-  takeLeft(ident: string): Netns | undefined;
+  /** Returns, once for each start, the namespace that had a container's addresses when the container started. It may be its current one. */
+  takePreviousNetns(ident: string): Netns | undefined;
 }
 
-/** Collaborators of {@link DockerIntegration}: the parts of a router that has started. */
+/** Collaborators of {@link DockerIntegration}: services of a router that has started. */
 export interface DockerDeps {
   readonly self: PeerName;
+  /** Counter that grows with each start of this peer. */
   readonly incarnation: number;
   readonly mesh: Mesh;
   readonly directory: KnownPeers;
   readonly store: Store;
+  /** Name of the bridge. */
   readonly bridge: string;
   /** MTU of the bridge, in bytes. */
   readonly mtu: number;
   /** Undefined when address allocation is off. */
   readonly ipam: DockerIpam | undefined;
   readonly attachments: ContainerAttachments;
-  /** Undefined when weaveDNS is off. */
+  /** Undefined when weaveDNS is off. `address` is weaveDNS's address for containers. */
   readonly dns: { readonly names: Nameserver; address(): Promise<string> } | undefined;
-  /** Components that keep addresses or names for containers. */
+  /** Services that hold data for containers: addresses and names. */
   readonly holders: readonly ContainerLifecycle[];
   readonly problems: Problems;
-  /** Releases what this part has started. */
+  /** Receives the stop functions of everything that the integration starts. */
   readonly resources: Resources;
 }

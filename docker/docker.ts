@@ -6,7 +6,7 @@ import { FailedContainers } from "#docker/containers/failed-containers.js";
 import { containerObservers } from "#docker/containers/observers.js";
 import type { DockerDeps } from "#docker/deps.js";
 import { followEngine } from "#docker/engine/events.js";
-import { isContainerId } from "#docker/engine/shapes.js";
+import { isContainerId, shortId } from "#docker/engine/shapes.js";
 import type { DockerOptions } from "#docker/flags.js";
 import { type Plugin, startPlugin } from "#docker/plugin/plugin.js";
 import { PluginStore } from "#docker/plugin/plugin-store.js";
@@ -27,7 +27,7 @@ interface Components {
   readonly plugin: Plugin | undefined;
 }
 
-/** Everything of a started router that faces Docker. */
+/** Docker integration of a started router: proxy, plugin, and the tracking of containers. */
 export class DockerIntegration {
   readonly options: DockerOptions;
   readonly #components: Components;
@@ -37,7 +37,7 @@ export class DockerIntegration {
     this.#components = components;
   }
 
-  /** Serves the sockets from now on, and follows the engine, whether it answers now or later. The caller closes the sockets. */
+  /** Starts to serve the sockets and to follow the engine, which may answer later. The caller closes the sockets. */
   static start(sockets: DockerSockets, deps: DockerDeps): DockerIntegration {
     const { engine, options, log } = sockets;
     const { resources } = deps;
@@ -87,19 +87,19 @@ export class DockerIntegration {
     };
   }
 
-  /** Rejects a request for a container that has ended. An engine that does not answer rejects none. @throws WEAVE_DOCKER */
+  /** Rejects a request for a container that has ended. If the engine does not answer, the request is accepted. @throws WEAVE_DOCKER */
   async requireRunning(ident: string): Promise<void> {
     if (!isContainerId(ident) || (await this.#components.containers.isRunning(ident))) return;
-    throw new WeaveError("WEAVE_DOCKER", `Container ${ident.slice(0, 12)} died`);
+    throw new WeaveError("WEAVE_DOCKER", `Container ${shortId(ident)} died`);
   }
 
-  /** Removes Docker's network: see {@link DefaultNetwork.remove}. @returns names of the containers that are attached to it */
+  /** Removes Docker's network `weave`: see {@link DefaultNetwork.remove}. @returns names of the containers that prevent it */
   async removeNetwork(): Promise<readonly string[]> {
     return (await this.#components.plugin?.defaultNetwork.remove()) ?? [];
   }
 }
 
-/** Joins the address claims of all hosts. */
+/** Creates the address claims, and opens their gossip channel. */
 function openClaims({ self, incarnation, mesh, directory, store }: DockerDeps, log: Log): AddressClaims {
   const peers = directory;
   const claims = new AddressClaims({

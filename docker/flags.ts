@@ -8,12 +8,12 @@ import { accepts, choice, orEmpty, repeated, text, trueFalse } from "#src/shape.
 
 const DOCKER = "Docker";
 const PROXY = "Docker API proxy";
-/** No label, pattern or replacement that makes sense is longer. */
+/** Limit for a label, a pattern or a replacement, in characters: far above sensible ones. */
 const MAX_TEXT = 1_024;
 
 const short = text(`text of at most ${MAX_TEXT} characters`, (given) => given.length <= MAX_TEXT);
 
-/** A PEM file beside Docker's own. */
+/** A flag for a PEM file, by default one of Docker's client. */
 const pem = (name: string, file: string, meaning: string) =>
   flag({
     flag: name,
@@ -26,7 +26,7 @@ const pem = (name: string, file: string, meaning: string) =>
     meaning,
   });
 
-/** What a router needs to know of Docker: the flags of `weave launch` about it. */
+/** Flags of `weave launch` about Docker. */
 export const DOCKER_FLAGS = {
   api: flag({
     flag: "docker-api",
@@ -141,10 +141,10 @@ export const DOCKER_FLAGS = {
   tlsKey: pem("tlskey", "key.pem", "the proxy's private key"),
 };
 
-/** How a router faces Docker. */
+/** Values of {@link DOCKER_FLAGS}: the options of the Docker integration. */
 export type DockerOptions = Values<typeof DOCKER_FLAGS>;
 
-/** Flags that decide about others, and are no option of the router. */
+/** Flags of `weave launch` that change other flags' values, and are no options of the router. */
 export const DOCKER_LAUNCH_FLAGS = {
   tlsVerify: toggle("tlsverify", PROXY, "as --tls, and clients must show a certificate of --tlscacert"),
   detectTls: offSwitch("no-detect-tls", PROXY, "ignore the TLS settings of the dockerd on this host"),

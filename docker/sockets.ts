@@ -8,16 +8,18 @@ import { errorText } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 
 /**
- * Docker's sockets, open before any other part of the router exists: Docker holds its locks while it waits for a plugin that does
- * not answer. Until {@link DockerIntegration} serves them, the plugin lets calls wait, and the proxy passes all calls through.
+ * Sockets of the plugin and the proxy, and the client of the engine. They open before the rest of the router, because Docker holds its
+ * locks while it waits for a plugin that does not answer. Until {@link DockerIntegration} serves them, calls of the plugin wait, and the
+ * proxy passes all calls through unchanged.
  */
 export class DockerSockets {
   readonly options: DockerOptions;
   readonly engine: Engine;
-  /** Folder of the waiting helper; undefined when the proxy cannot put containers on the network. */
+  /** Folder of the waiting helper on this host; undefined when the proxy is off, or there is no helper for this architecture. */
   readonly helper: string | undefined;
-  /** Undefined when it is off; so is the next. */
+  /** Undefined when the plugin is off. */
   readonly plugin: PluginSockets | undefined;
+  /** Undefined when the proxy is off. */
   readonly proxy: ApiProxy | undefined;
   readonly log: Log;
 
@@ -31,7 +33,9 @@ export class DockerSockets {
   }
 
   /**
-   * @param helperFolder where to install the waiting helper
+   * Installs the waiting helper and opens the sockets.
+   *
+   * @param helperFolder folder on this host for the waiting helper
    * @throws WEAVE_PLUGIN, WEAVE_PORT_IN_USE, WEAVE_API; then nothing listens
    */
   static async open(options: DockerOptions, helperFolder: string, log: Log): Promise<DockerSockets> {

@@ -1,6 +1,7 @@
+import type { SwarmRole } from "#docker/engine/shapes.js";
 import type { PeerName } from "#mesh/peer.js";
 
-/** State of Docker's part of a router. */
+/** State of the Docker integration, for reports. */
 export interface DockerStatus {
   readonly engine: {
     /** API version agreed on; undefined before an engine has answered. */
@@ -10,13 +11,14 @@ export interface DockerStatus {
     /** Why no engine answers; "" while one does. */
     readonly problem: string;
   };
-  /** Where the proxy listens; undefined when it is off. */
+  /** Addresses on which the proxy listens; undefined when it is off. */
   readonly proxy: readonly string[] | undefined;
-  /** Those of {@link proxy} that serve everyone who can connect. */
+  /** Those of {@link proxy} that serve any client that can connect. */
   readonly open: readonly string[];
+  /** Whether the plugin is on. */
   readonly plugin: boolean;
   /** Role of the engine in a swarm; undefined when it is in none. */
-  readonly swarm: "manager" | "worker" | undefined;
+  readonly swarm: SwarmRole | undefined;
   /** Addresses that several hosts have claimed. */
   readonly contested: readonly { readonly address: string; readonly peers: readonly PeerName[] }[];
 }

@@ -7,20 +7,20 @@ import { Replica, type ReplicaDeps } from "#mesh/replica/replica.js";
 import { WeaveError } from "#src/errors.js";
 import { compareText } from "#src/text.js";
 
-/** The mesh's channel for claims. */
+/** Name of the gossip channel that carries claims. */
 export const CLAIMS_CHANNEL = "claims";
-/** Two hosts that claim at the same moment learn of each other within this: twice the time of gossip over 5 slow links. */
+/** Wait before a claim is checked again, in which two hosts that claim at the same time learn of each other: twice the time of gossip over 5 slow links. */
 const SETTLE_MS = 100;
 
 export interface AddressClaimsDeps extends Omit<ReplicaDeps<ClaimFields>, "indexes"> {
   readonly self: PeerName;
-  /** Grows with each start. */
+  /** Counter that grows with each start of this peer. */
   readonly incarnation: number;
 }
 
 /**
- * Addresses that a Docker engine's own IPAM has chosen, IPv4 outside our range and IPv6, replicated to all hosts: engines do not
- * know one another, and begin with the same address. Only the peer that made a claim changes it.
+ * Claims of addresses that Docker engines' own IPAM has chosen, replicated to all hosts: IPv4 addresses outside our range, and IPv6
+ * addresses. Engines do not coordinate: each begins with the same address. Only the peer that made a claim changes it.
  */
 export class AddressClaims {
   readonly #self: PeerName;
@@ -51,21 +51,21 @@ export class AddressClaims {
   }
 
   /**
-   * Claims addresses for an endpoint: all or none. Of two hosts that claim one address at the same time one is refused.
+   * Claims addresses for an endpoint: all or none. Of two hosts that claim one address at the same time, one is refused.
    *
-   * @throws WEAVE_PLUGIN naming the other host
+   * @throws WEAVE_PLUGIN, with the name of the other host
    */
   async claim(addresses: readonly string[], endpoint: string): Promise<void> {
-    for (const address of addresses) this.#refuse(address, this.#others(address));
+    for (const address of addresses) this.#refuseClaimed(address, this.#otherClaimants(address));
     try {
       for (const address of addresses) this.#add(address, endpoint);
       if (addresses.length === 0 || this.#peers.reachable().size === 0) return;
       await sleep(SETTLE_MS);
-      // Both may have learned of each other: the lower name stays.
+      // Both hosts may have refused each other: the one with the lower name keeps the address.
       for (const address of addresses)
-        this.#refuse(
+        this.#refuseClaimed(
           address,
-          this.#others(address).filter((origin) => compareText(origin, this.#self) < 0),
+          this.#otherClaimants(address).filter((origin) => compareText(origin, this.#self) < 0),
         );
     } catch (error) {
       for (const address of addresses) this.release(address, endpoint);
@@ -73,16 +73,17 @@ export class AddressClaims {
     }
   }
 
-  /** Records an address that an endpoint was found to have, whatever other hosts claim. */
+  /** Records an address that an endpoint already has, also when another host claims it. @throws WEAVE_PLUGIN when there are too many */
   record(address: string, endpoint: string): void {
     this.#add(address, endpoint);
   }
 
+  /** Removes the claim of an endpoint; without one it does nothing. */
   release(address: string, endpoint: string): void {
     this.#replica.remove((record) => record.ident === endpoint && record.address === address);
   }
 
-  /** Addresses claimed by more than one host: the hosts were disconnected when they claimed. */
+  /** Addresses that more than one host claims, with these hosts: they were disconnected when they claimed. */
   get contested(): { address: string; peers: PeerName[] }[] {
     const holders = new Map<string, Set<PeerName>>();
     for (const { address, origin, tombstone } of [...this.#replica.all()].sort(CLAIM_FORMAT.compare)) {
@@ -104,14 +105,15 @@ export class AddressClaims {
       throw new WeaveError("WEAVE_PLUGIN", `address ${address} cannot be recorded: too many are claimed already`);
   }
 
-  #others(address: string): PeerName[] {
+  /** Reachable peers that claim an address. */
+  #otherClaimants(address: string): PeerName[] {
     const reachable = this.#peers.reachable();
     return [...this.#byAddress.get(address)]
       .map(({ origin }) => origin)
       .filter((origin) => origin !== this.#self && reachable.has(origin));
   }
 
-  #refuse(address: string, [other]: readonly PeerName[]): void {
+  #refuseClaimed(address: string, [other]: readonly PeerName[]): void {
     if (other === undefined) return;
     throw new WeaveError(
       "WEAVE_PLUGIN",

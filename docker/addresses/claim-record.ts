@@ -1,22 +1,21 @@
 import { z } from "zod/mini";
-import { RECORD_OVERHEAD_BYTES, type RecordFormat, type Versioned } from "#mesh/replica/record-format.js";
+import { RECORD_OVERHEAD_BYTES, type RecordFormat } from "#mesh/replica/record-format.js";
 import { canonicalIpv6, isIpv4 } from "#src/address.js";
 import { compareText } from "#src/text.js";
 
-/** On the wire and on disk a claim is a record of names with this one: so all versions understand one another. */
+/** Host name in every claim. On the wire and on disk a claim has the form of a DNS record, as in earlier versions; this name marks it. */
 const HOSTNAME = "held.claims.";
 
-/** An address that an endpoint of a Docker network has, on one host. */
+/** The claim of one address by an endpoint of a Docker network. */
 export interface ClaimFields {
   readonly hostname: typeof HOSTNAME;
-  /** IPv4, or IPv6 in canonical form: else one address could be claimed twice. */
+  /** IPv4, or IPv6 in canonical form (RFC 5952), so that one address has one text. */
   readonly address: string;
-  /** The endpoint. */
+  /** Id of the endpoint. */
   readonly ident: string;
 }
 
-export type ClaimRecord = Versioned<ClaimFields>;
-
+/** The fields of a claim, for the replica. */
 export const claimOf = (address: string, endpoint: string): ClaimFields => ({
   hostname: HOSTNAME,
   address,
@@ -25,6 +24,7 @@ export const claimOf = (address: string, endpoint: string): ClaimFields => ({
 
 const isAddress = (text: string): boolean => isIpv4(text) || canonicalIpv6(text) === text;
 
+/** Fields, order and size of claims, for the replica. */
 export const CLAIM_FORMAT: RecordFormat<ClaimFields> = {
   name: "address claims",
   fields: {

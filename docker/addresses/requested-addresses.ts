@@ -11,14 +11,14 @@ import { errorText } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 import { ThrottledTask } from "#src/throttled-task.js";
 
-/** Docker may not yet show what it has requested within this time. */
+/** For this long after its request for an address or endpoint, Docker may not show it yet. */
 export const UNCONFIRMED_MS = 30_000;
 /** Least interval between two lists of containers: a list may be long, and events come in bursts. */
 const LIST_MS = 1_000;
-/** Limit of addresses to avoid: no host has this many containers. */
+/** Limit of the number of addresses to avoid: no host has this many containers. */
 const MAX_ADDRESSES = 65_536;
 
-/** Events after which there are other containers, or containers on other networks. Healthchecks alone make several events a second. */
+/** Events that change the containers or their networks. All others are ignored: health checks alone cause several events a second. */
 const RELEVANT: ReadonlySet<string> = new Set([
   ...["create", "start", "die", "destroy"].map((action) => `container ${action}`),
   ...["connect", "disconnect"].map((action) => `network ${action}`),
@@ -32,17 +32,17 @@ export interface RequestedAddressesDeps {
 }
 
 /**
- * Addresses that containers request by name (`--ip`, or `WEAVE_CIDR` through the proxy). A stopped container requests its
- * address again when it starts: until then the address is allocated to others last.
+ * Tracks the addresses that users chose for containers (`--ip`, or `WEAVE_CIDR` through the proxy). A stopped container requests
+ * its address again when it starts. Until then the allocator gives the address to others only when no other is free.
  */
 export class RequestedAddresses implements EngineListener {
   readonly #deps: RequestedAddressesDeps;
   readonly #list: ThrottledTask;
   /** Addresses of the last list of containers. */
   #listed: ReadonlySet<bigint> = new Set();
-  /** Addresses that Docker has requested, and when: a container may end before it is listed. */
+  /** Addresses that Docker has requested, with the time of the request in ms: its container may not be listed yet. */
   readonly #recent = new Map<bigint, number>();
-  /** Addresses of containers of the proxy, which a list does not show. A container's environment never changes. */
+  /** Addresses that containers request by `WEAVE_CIDR`, by container id. Lists do not show them; a container's environment never changes. */
   readonly #byVariable = new Map<string, readonly string[]>();
   #listing: Promise<void> = Promise.resolve();
 
@@ -61,7 +61,7 @@ export class RequestedAddresses implements EngineListener {
     if (RELEVANT.has(`${Type} ${Action}`)) this.#list.request();
   }
 
-  /** Docker requests an address by name. */
+  /** Adds an address that Docker has just requested for a container. */
   add(address: bigint): void {
     this.#recent.set(address, this.#deps.clock.now());
     this.#avoid();
@@ -81,7 +81,7 @@ export class RequestedAddresses implements EngineListener {
       this.#listed = new Set(all.filter(isIpv4).slice(0, MAX_ADDRESSES).map(parseAddress));
       this.#avoid();
     } catch (error) {
-      this.#deps.log.debug("the addresses that containers request are unknown", { why: errorText(error) });
+      this.#deps.log.debug("the addresses that containers request could not be read", { why: errorText(error) });
     }
   }
 
@@ -101,7 +101,7 @@ export class RequestedAddresses implements EngineListener {
       this.#byVariable.set(id, addresses);
       return addresses;
     } catch {
-      // It has been removed meanwhile, or requests an invalid address: its start will fail.
+      // The container has been removed, or its WEAVE_CIDR is invalid, and its start will fail.
       return [];
     }
   }

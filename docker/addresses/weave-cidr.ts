@@ -1,7 +1,7 @@
 import { type AddressArgument, DEFAULT_SUBNET, parseAddressArgument } from "#src/address-argument.js";
 import { WeaveError } from "#src/errors.js";
 
-/** The environment variable by which a container requests addresses. */
+/** Environment variable in which a container requests addresses. */
 export const WEAVE_CIDR = "WEAVE_CIDR";
 
 /**

@@ -5,13 +5,14 @@ import { listLinks } from "#src/linux/links/links.js";
 import { arpSettingsScript } from "#src/linux/netns/veth.js";
 
 /**
- * ARP settings of containers on Docker networks of ours. They announce their addresses, which another container with another MAC may have
- * had before, and notice soon when a neighbour has moved. Docker sets none of this, and announces nothing before version 28.
+ * Sets the ARP settings of containers on networks of our plugin. With them the kernel announces the container's addresses, which another
+ * container with another MAC may have had before, and soon detects a neighbour with a new MAC. Docker sets none of this, and before version
+ * 28 it announces no address.
  */
 export class ArpSettings implements ContainerObserver {
   readonly #isOurNetwork: (network: string) => boolean;
 
-  /** @param isOurNetwork whether a Docker network, by its id, is driven by our plugin */
+  /** @param isOurNetwork whether our plugin drives the Docker network with this id */
   constructor(isOurNetwork: (network: string) => boolean) {
     this.#isOurNetwork = isOurNetwork;
   }
@@ -23,13 +24,13 @@ export class ArpSettings implements ContainerObserver {
     const netns = `/proc/${State.Pid}/ns/net`;
     try {
       const links = (await listLinks({ netns })).filter(({ address }) => macs.has(address));
-      // Setting the MAC address that a link already has makes the kernel announce its IP addresses (arp_notify).
+      // The kernel announces a link's IP addresses when its MAC is set, also to the same value (sysctl arp_notify).
       const script = links.map(
         ({ ifname, address }) => `${arpSettingsScript(ifname)}; ip link set dev "${ifname}" address ${address}`,
       );
       if (script.length > 0) await run("sh", ["-c", script.join("; ")], { netns });
     } catch {
-      // The container has ended meanwhile.
+      // The container has ended.
     }
   }
 }

@@ -2,7 +2,7 @@ import { WEAVE_CIDR, wantedAddresses } from "#docker/addresses/weave-cidr.js";
 import type { ContainerAttachments, ContainerHostsFile } from "#docker/containers/attachments.js";
 import { fqdnOf } from "#docker/containers/container-names.js";
 import type { ContainerObserver } from "#docker/containers/container-tracker.js";
-import type { Container } from "#docker/engine/shapes.js";
+import { type Container, shortId } from "#docker/engine/shapes.js";
 import { isWrapped } from "#docker/wait/wrapped.js";
 import { addressOfCidr } from "#src/address.js";
 import { Backoff, type BackoffPolicy } from "#src/backoff.js";
@@ -11,12 +11,12 @@ import { errorText, WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 import { systemRandom } from "#src/random.js";
 
-/** Retries for a container whose start no client waits for: it waits too, and has done nothing yet. As in Weave Net. */
+/** Retries for a container whose start no client waits for. Its command has not begun: it waits for the interface. Intervals of Weave Net. */
 const RETRY: BackoffPolicy = { firstMs: 2_000, factor: 1.5, lastMs: 60_000, spread: 0 };
 
 export interface AttacherDeps {
   readonly attachments: ContainerAttachments;
-  /** Undefined when address allocation is off: then only addresses that a container names are possible. */
+  /** Undefined when address allocation is off: then a container must name its addresses. */
   readonly ipam: object | undefined;
   readonly log: Log;
 }
@@ -26,21 +26,21 @@ export interface AttacherOptions {
   readonly multicastRoute: boolean;
 }
 
-/** What became of the attempts to attach one run of a container. */
+/** Result of the attempts to attach one run of a container. */
 interface Attachment {
-  /** Start of the run. */
+  /** Docker's text of the time at which the run began; it identifies the run. */
   readonly startedAt: string;
   /** In CIDR notation; undefined while all attempts have failed. */
   readonly addresses: readonly string[] | undefined;
 }
 
-/** Puts containers that were created through the proxy on the network when they start: their commands wait for it. */
+/** Attaches containers that were created through the proxy when they start. Their commands wait for the interface. */
 export class Attacher implements ContainerObserver {
   readonly #deps: AttacherDeps;
   readonly #options: AttacherOptions;
   /** The last result for each container that runs. */
   readonly #attachments = new Map<string, Attachment>();
-  /** Calls that wait for the first result for a container. */
+  /** Resolve functions of the calls that wait for a container's first result. */
   readonly #waiting = new Map<string, Set<() => void>>();
 
   constructor(deps: AttacherDeps, options: AttacherOptions) {
@@ -58,7 +58,7 @@ export class Attacher implements ContainerObserver {
       } catch (error) {
         if (signal.aborted) return;
         this.#deps.log.warn("a container could not be put on the network; it is tried again", {
-          container: container.Id.slice(0, 12),
+          container: shortId(container.Id),
           why: errorText(error),
         });
       }
@@ -72,16 +72,16 @@ export class Attacher implements ContainerObserver {
   }
 
   /**
-   * Attaches a container that was created through the proxy. Others, and those attached already, stay as they are.
+   * Attaches a container that was created through the proxy. Does nothing for other containers, and for one that is attached.
    *
    * @param timeoutMs limit for the wait for an address; undefined: none
-   * @throws why it could not be attached; WEAVE_CANCELLED when `signal` is aborted
+   * @throws the reason for which it could not be attached; WEAVE_CANCELLED when `signal` is aborted
    */
   async attach(container: Container, signal: AbortSignal, timeoutMs?: number): Promise<void> {
     if (!isWrapped(container) || this.isAttached(container)) return;
     try {
       const addresses = await this.#attach(container, signal, timeoutMs);
-      // Also after an abort: a second call for the same run must not attach it again, as its command runs and may end by now.
+      // Recorded also after an abort: the container's command runs now, so a second call for this run must not attach it again.
       this.#settle(container, addresses);
     } catch (error) {
       if (!signal.aborted) this.#settle(container, undefined);
@@ -93,7 +93,7 @@ export class Attacher implements ContainerObserver {
     return this.#current(container)?.addresses !== undefined;
   }
 
-  /** Resolves when a container that has just started is on the network, or an attempt has failed; at the latest after `limitMs`. */
+  /** Resolves when a container that has just started is attached, or an attempt has failed; at the latest after `limitMs`. */
   async firstAttempt(container: Container, limitMs: number): Promise<void> {
     if (!isWrapped(container) || this.#current(container) !== undefined) return;
     await new Promise<void>((resolve) => {
@@ -106,7 +106,7 @@ export class Attacher implements ContainerObserver {
     });
   }
 
-  /** Without prefix lengths. */
+  /** Addresses of an attached container, without prefix lengths. */
   addressesOf(id: string): string[] {
     return (this.#attachments.get(id)?.addresses ?? []).map((cidr) => addressOfCidr(cidr));
   }

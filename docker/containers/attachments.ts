@@ -1,14 +1,14 @@
 import type { AddressArgument } from "#src/address-argument.js";
 
-/** A container that the router attaches. */
+/** Request to attach a container. */
 export interface ContainerAttachment {
-  /** Holder of the addresses. */
+  /** Holder of the addresses in IPAM: the container's id. */
   readonly ident: string;
-  /** First process of the container: it shows the network namespace. */
+  /** Id of the container's first process, by which its network namespace is found. */
   readonly pid: number;
   readonly wanted: readonly AddressArgument[];
   readonly multicastRoute: boolean;
-  /** Undefined: the file stays as Docker wrote it. A failure to write it does not fail the attachment. */
+  /** Undefined: the file stays as Docker wrote it. If it cannot be written, the attachment continues. */
   readonly hostsFile: ContainerHostsFile | undefined;
   /** Limit for the wait for an address; undefined: none. */
   readonly timeoutMs: number | undefined;
@@ -17,21 +17,21 @@ export interface ContainerAttachment {
 
 /** A container's /etc/hosts. */
 export interface ContainerHostsFile {
-  /** Where it is on this host. */
+  /** Path of the file on this host. */
   readonly path: string;
   /** The container's name, with its domain if it has one; "" for none. */
   readonly name: string;
-  /** The container's own host name: it may have dots. */
+  /** The container's own host name, which may contain dots. */
   readonly hostname: string;
-  /** More entries as Docker has them, `host:address`. */
+  /** More entries in Docker's form, `host:address`. */
   readonly extra: readonly string[];
 }
 
 /** The router's attachments, as the Docker integration uses them. */
 export interface ContainerAttachments {
   /**
-   * Obtains the addresses, writes the hosts file, and makes the interface, in this order: a container created through the proxy runs its
-   * command when the interface is complete. Repeating it changes nothing; a step that fails is undone.
+   * Obtains the addresses, writes the hosts file, and creates the interface. The interface is last because the command of a container that
+   * was created through the proxy starts when the interface is complete. A repeated call changes nothing; a failed one is undone.
    *
    * @returns the addresses, in CIDR notation
    * @throws WeaveError

@@ -6,7 +6,7 @@ import type { Clock } from "#src/clock.js";
 import { errorText } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 
-/** A container that restarts keeps its addresses for as long. */
+/** Time for which the names of an ended container are kept for its restart: IPAM keeps its addresses for the same time. */
 const KEEP_MS = 30_000;
 
 interface Name {
@@ -14,7 +14,7 @@ interface Name {
   readonly hostname: string;
 }
 
-/** Names that users registered for a container that has ended, and may restart. */
+/** Names that users registered for a container that has ended and may restart. */
 interface KeptNames {
   readonly until: number;
   readonly names: readonly Name[];
@@ -24,15 +24,15 @@ interface KeptNames {
 
 export interface ContainerNamesDeps {
   readonly names: Nameserver;
-  /** Whether a Docker network, by its id, is driven by our plugin. */
+  /** Whether our plugin drives the Docker network with this id. */
   readonly isOurNetwork: (network: string) => boolean;
-  /** Addresses of a container that are not of a Docker network. */
+  /** Addresses of a container that it has from the router, not from a Docker network. */
   readonly attachedAddresses: (id: string) => readonly string[];
   readonly clock: Clock;
   readonly log: Log;
 }
 
-/** Registers the names of containers on our networks: host name, container name, and aliases. */
+/** Registers the names of containers on our networks in weaveDNS: host name, container name, and aliases. */
 export class ContainerNames implements ContainerObserver {
   readonly #deps: ContainerNamesDeps;
   /** Addresses of each running container. */
@@ -85,7 +85,7 @@ export class ContainerNames implements ContainerObserver {
     return { wanted: new Map(all.map((name) => [keyOf(name), name])), addresses };
   }
 
-  /** A restarted container gets the names that users registered, except at addresses that it has lost. */
+  /** Registers the kept names of a restarted container again, except at addresses that it has lost. */
   #restore(id: string, addresses: ReadonlySet<string>): void {
     const kept = this.#kept.get(id);
     this.#kept.delete(id);
@@ -94,7 +94,7 @@ export class ContainerNames implements ContainerObserver {
       if (addresses.has(name.address) || !kept.addresses.has(name.address)) this.#add(id, name);
   }
 
-  /** An invalid name, such as Docker allows (underscores and more), does not prevent others. @returns whether it is registered */
+  /** Registers a name. An invalid one is logged: Docker allows names that DNS does not. @returns whether it is registered */
   #add(id: string, { address, hostname }: Name): boolean {
     try {
       parseName(hostname);
@@ -110,6 +110,7 @@ export class ContainerNames implements ContainerObserver {
   }
 }
 
+/** Identifies a name at an address, without regard to case and a final dot. */
 const keyOf = ({ address, hostname }: Name): string => `${fold(hostname).replace(/\.$/, "")} ${address}`;
 
 /** A container's host name with its domain; undefined when it has no domain. */

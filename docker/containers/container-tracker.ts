@@ -1,17 +1,17 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Engine, EngineError } from "#docker/engine/engine.js";
 import type { EngineListener } from "#docker/engine/events.js";
-import { type Container, type EngineEvent, isContainerId, nameOf } from "#docker/engine/shapes.js";
+import { type Container, type EngineEvent, isContainerId, nameOf, shortId } from "#docker/engine/shapes.js";
 import type { ContainerLifecycle } from "#src/container-lifecycle.js";
 import { errorText } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 
-/** Containers inspected at the same time after a connect: the engine answers from its memory. */
+/** Number of containers that are inspected at the same time after a connect. The engine answers from its memory. */
 const PARALLEL = 8;
-/** A container that takes longer waits for something, such as an address, and must not delay the others. */
-const TURN_MS = 2_000;
+/** Limit for one container after a connect. One that takes longer waits, for an address for example, and must not delay the others. */
+const CATCH_UP_MS = 2_000;
 
-/** A part that does something for each running container. Calls for one container come one after another. */
+/** Receives the state of each running container. Calls for one container come one after another. */
 export interface ContainerObserver {
   /**
    * The container runs. Called again whenever its state may have changed.
@@ -19,7 +19,7 @@ export interface ContainerObserver {
    * @param signal aborted when this run of the container ends
    */
   running(container: Container, signal: AbortSignal): Promise<void> | void;
-  /** The container has ended, or was found to have ended. */
+  /** The container has ended, perhaps some time ago. */
   ended?(id: string): void;
 }
 
@@ -32,17 +32,17 @@ export interface ContainerTrackerDeps {
   readonly log: Log;
 }
 
-/** One run of a container, as the engine shows it. */
+/** One run of a container: the container as inspected, and a signal that is aborted when the run ends. */
 interface Run {
   readonly container: Container;
   readonly signal: AbortSignal;
 }
 
-/** Tracks the running containers of this host, and informs the parts that keep something for them. */
+/** Tracks the running containers of this host, and informs observers and the services that hold data for containers. */
 export class ContainerTracker implements EngineListener {
   readonly #deps: ContainerTrackerDeps;
   readonly #stop = new AbortController();
-  /** Running containers, each with the end of its run. Undefined before an engine has answered. */
+  /** Running containers by id; each controller is aborted when the run ends. Undefined before an engine has answered. */
   #running: Map<string, AbortController> | undefined;
   /** The last task queued for each container. */
   readonly #queues = new Map<string, Promise<void>>();
@@ -59,7 +59,7 @@ export class ContainerTracker implements EngineListener {
     for (const run of this.#running?.values() ?? []) run.abort();
   }
 
-  /** Inspects a container that is not known to run: it may have started this moment. True while it is unknown. */
+  /** Whether a container runs. One that is not known to run is inspected, since it may have just started. True while the state is unknown. */
   async isRunning(id: string): Promise<boolean> {
     if (this.#running?.has(id) ?? true) return true;
     try {
@@ -69,11 +69,11 @@ export class ContainerTracker implements EngineListener {
     }
   }
 
-  /** A holder of addresses, container or other, in words for users. */
+  /** Describes a holder of addresses, a container or another, for messages. */
   describe(ident: string): string {
     const name = this.#names.get(ident);
-    if (name !== undefined) return `container ${name} (${ident.slice(0, 12)})`;
-    return isContainerId(ident) ? `container ${ident.slice(0, 12)}` : ident;
+    if (name !== undefined) return `container ${name} (${shortId(ident)})`;
+    return isContainerId(ident) ? `container ${shortId(ident)}` : ident;
   }
 
   /** Number of running containers; undefined before an engine has answered. */
@@ -107,7 +107,7 @@ export class ContainerTracker implements EngineListener {
     const queue = [...(this.#running?.keys() ?? [])];
     const worker = async () => {
       for (let id = queue.pop(); id !== undefined; id = queue.pop())
-        await Promise.race([this.#update(id), sleep(TURN_MS, undefined, { ref: false })]);
+        await Promise.race([this.#update(id), sleep(CATCH_UP_MS, undefined, { ref: false })]);
     };
     await Promise.all(Array.from({ length: PARALLEL }, worker));
   }
@@ -115,7 +115,7 @@ export class ContainerTracker implements EngineListener {
   event({ Type, Action, Actor }: EngineEvent): void {
     if (Type === "network" && ["connect", "disconnect"].includes(Action)) {
       const id = Actor.Attributes.container ?? "";
-      // A start and an end include the networks: these events come beside them.
+      // Docker sends these events also at the start and the end of a container, which are handled below.
       if (this.#running?.has(id)) void this.#update(id);
     }
     if (Type !== "container" || !isContainerId(Actor.ID)) return;
@@ -134,18 +134,18 @@ export class ContainerTracker implements EngineListener {
     }
   }
 
-  /** Containers keep running without an engine, so nothing ends here; the next connect compares. */
+  /** Containers can run without an engine, so none is treated as ended. The next connect compares. */
   disconnected(why: string): void {
     if (this.#problem !== why) this.#deps.log.info("the Docker engine does not answer", { why });
     this.#problem = why;
   }
 
   /**
-   * Serves a container that the engine has just started, whether or not its event has arrived: work for its earlier run is
-   * aborted, `work` is done, and the observers are informed. A container that has ended meanwhile, or that the engine does
-   * not show, is no error.
+   * Serves a container that the engine has just started, whether or not its event has arrived: aborts the tasks of its earlier
+   * run, runs `work`, and informs the observers. Does nothing for a container that has already ended, or that the engine does not
+   * show.
    *
-   * @throws what `work` threw; then the observers are not informed
+   * @throws the error of `work`; then the observers are not informed
    */
   serveStarted(id: string, work: (container: Container, signal: AbortSignal) => Promise<void>): Promise<void> {
     this.#running?.get(id)?.abort();
@@ -166,7 +166,7 @@ export class ContainerTracker implements EngineListener {
     }).catch((error) => this.#warn(id, error));
   }
 
-  /** Runs a task after those queued before for the same container, whether they succeed or fail. */
+  /** Runs a task after the earlier tasks of the same container have succeeded or failed. */
   #enqueue(id: string, task: () => Promise<void>): Promise<void> {
     const before = this.#queues.get(id) ?? Promise.resolve();
     const work = before.catch(() => {}).then(task);
@@ -194,7 +194,7 @@ export class ContainerTracker implements EngineListener {
       if (signal.aborted) return undefined;
       if (!(error instanceof EngineError && error.status === 404)) throw error;
     }
-    // An end whose event came before the start was known has no other event.
+    // The event of this end came before the start was known: no other event will report it.
     if (run !== undefined && this.#running?.get(id) === run) this.#ended(id);
     return undefined;
   }
@@ -208,7 +208,7 @@ export class ContainerTracker implements EngineListener {
     this.#running?.get(id)?.abort();
     this.#running?.delete(id);
     this.#names.delete(id);
-    // The observers first: they look up what is kept for the container.
+    // The observers come first, because they read data that the services delete.
     for (const observer of this.#deps.observers) observer.ended?.(id);
     for (const lifecycle of this.#deps.lifecycles) lifecycle.died(id);
   }

@@ -10,12 +10,12 @@ import type { Log } from "#src/log.js";
 
 export interface ObserverDeps extends Pick<DockerDeps, "ipam" | "dns"> {
   readonly attacher: Attacher;
-  /** Whether a Docker network, by its id, is driven by our plugin. */
+  /** Whether our plugin drives the Docker network with this id. */
   readonly isOurNetwork: (network: string) => boolean;
   readonly log: Log;
 }
 
-/** The observers of containers, in the order in which they are informed: names follow addresses. */
+/** Creates the observers of containers, in the order in which they are informed: addresses before names. */
 export function containerObservers({ ipam, dns, attacher, isOurNetwork, log }: ObserverDeps): ContainerObserver[] {
   const attachedAddresses = (id: string) =>
     ipam === undefined

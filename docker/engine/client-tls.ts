@@ -1,8 +1,8 @@
 import { join } from "node:path";
 
-/** How Docker's own client would use TLS, by paths. */
+/** TLS settings of Docker's own client; files are paths. */
 export interface ClientTls {
-  /** The setting that turns it on, for messages. */
+  /** Name of the setting that turns TLS on, for messages. */
   readonly source: string;
   /** Whether the engine's certificate is checked. */
   readonly verify: boolean;
@@ -33,12 +33,12 @@ export function clientTls(env: NodeJS.ProcessEnv): ClientTls | undefined {
   };
 }
 
-/** The value of a flag in `DOCKER_CLIENT_ARGS`; "true" for a switch; undefined when it is not there. */
+/** Returns the value of a flag in `DOCKER_CLIENT_ARGS`; "true" for a switch; undefined when the flag is missing. */
 export function clientFlag(env: NodeJS.ProcessEnv, name: string): string | undefined {
   return flagIn((env.DOCKER_CLIENT_ARGS ?? "").split(/\s+/), name);
 }
 
-/** The value of a flag in a command line of Docker, by the rules of Docker's own parser. */
+/** Returns the value of a flag in a command line of Docker, by the rules of Docker's parser; the last of several wins. */
 export function flagIn(words: readonly string[], name: string): string | undefined {
   const flag = name.length === 1 ? `-${name}` : `--${name}`;
   const at = words.findLastIndex((word) => word === flag || word.startsWith(`${flag}=`));

@@ -6,25 +6,25 @@ import { connect as tlsConnect } from "node:tls";
 import type { EngineAddress } from "#docker/engine/engine-address.js";
 import { systemCode } from "#src/errors.js";
 
-/** A Unix socket whose queue is full rejects a connection with EAGAIN (unix(7)): retried for this long. */
+/** Time for which a connection is retried that a Unix socket with a full queue rejects with EAGAIN (unix(7)). */
 const BUSY_MS = 5_000;
+/** Interval between these retries. */
 const BUSY_RETRY_MS = 10;
 
 /**
- * Connects to an engine. The answer can be read to its end also after the engine has stopped to receive: `write` then
- * succeeds, its bytes are dropped, and the reading side shows how the connection ended. Node would discard the answer at
- * the first failed write.
+ * Connects to an engine. The answer can be read to its end even when the engine no longer reads: writes then succeed without
+ * effect, and the end of the reading side shows how the connection ended. Node would discard the answer at the first failed write.
  *
- * @param halfOpen whether our side stays open when the engine has ended its own
- * @throws the system errors of connect(2), and those of the TLS handshake
+ * @param halfOpen whether our side stays open when the engine has ended its side
+ * @throws system errors of connect(2) and errors of the TLS handshake
  */
 export async function openConnection(address: EngineAddress, halfOpen = false): Promise<Socket> {
-  const last = performance.now() + BUSY_MS;
+  const deadline = performance.now() + BUSY_MS;
   for (;;) {
     try {
       return await openOnce(address, halfOpen);
     } catch (error) {
-      if (systemCode(error) !== "EAGAIN" || performance.now() > last) throw error;
+      if (systemCode(error) !== "EAGAIN" || performance.now() > deadline) throw error;
     }
     await sleep(BUSY_RETRY_MS);
   }
@@ -37,20 +37,20 @@ function openOnce(address: EngineAddress, allowHalfOpen: boolean): Promise<Socke
     else {
       const { host, port, tls } = address;
       const options = { host, port, allowHalfOpen };
-      // The types of tls.connect() lack the options of the connection below.
+      // The types of tls.connect() lack allowHalfOpen.
       socket = tls === undefined ? connect(options) : tlsConnect({ ...options, ...tls } as never);
     }
     const ready = "host" in address && address.tls !== undefined ? "secureConnect" : "connect";
     socket.once("error", reject);
     socket.once(ready, () => {
       socket.off("error", reject);
-      resolve(acceptingRefusals(socket.setNoDelay(true)));
+      resolve(ignoreWriteErrors(socket.setNoDelay(true)));
     });
   });
 }
 
-/** Makes the stream's own methods report every write as done: see {@link openConnection}. */
-function acceptingRefusals(socket: Socket): Socket {
+/** Replaces the stream's write methods by ones that report every write as done: see {@link openConnection}. */
+function ignoreWriteErrors(socket: Socket): Socket {
   const { _write: write, _writev: writev, _final: final } = socket;
   let refused = false;
   const settle = (done: () => void) => (error?: Error | null) => {
@@ -63,7 +63,7 @@ function acceptingRefusals(socket: Socket): Socket {
   return socket;
 }
 
-/** Connections to an engine for HTTP. With `keepAlive` a connection serves more calls, until {@link close}. */
+/** HTTP agent whose connections lead to an engine. With `keepAlive` a connection serves several calls, until {@link close}. */
 export class EngineAgent extends Agent {
   readonly #address: EngineAddress;
   #closed = false;
@@ -77,7 +77,7 @@ export class EngineAgent extends Agent {
     _options: unknown,
     done: (error: Error | null, stream: Duplex) => void = () => {},
   ): undefined {
-    // Without a stream, as Node itself reports an error.
+    // Node itself reports an error without a stream.
     const failed = (error: Error) => done(error, undefined as never);
     openConnection(this.#address).then((socket) => {
       if (!this.#closed) return done(null, socket);
@@ -86,7 +86,7 @@ export class EngineAgent extends Agent {
     }, failed);
   }
 
-  /** Ends all connections, also those being made. */
+  /** Closes all connections, also those that are not complete yet. */
   close(): void {
     this.#closed = true;
     this.destroy();

@@ -6,11 +6,11 @@ import { paths, proxySocket } from "#src/paths.js";
 
 const ENGINE_SOCKET = "/var/run/docker.sock";
 
-/** Where the proxy listens by default: in /var/run, as users of Weave Net know it. */
+/** Address on which the proxy listens by default: in /var/run, as in Weave Net. */
 export const ownProxy = (env: NodeJS.ProcessEnv): string =>
   `unix://${proxySocket(paths(env).run).replace(/^\/run\//, "/var/run/")}`;
 
-/** The engine that the user's own Docker client uses, and never our proxy; "" if this host has none. */
+/** Address of the engine that the user's Docker client uses, and never of our proxy; "" if this host has no engine. */
 export function defaultEngine(env: NodeJS.ProcessEnv): string {
   if (env.WEAVE_DOCKER_API !== undefined) return env.WEAVE_DOCKER_API;
   const named = clientFlag(env, "H") ?? clientFlag(env, "host");

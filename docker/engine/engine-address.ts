@@ -8,23 +8,23 @@ export type EngineAddress =
   | { readonly socketPath: string }
   | { readonly host: string; readonly port: number; readonly tls?: TlsFiles };
 
-/** PEM from the files that Docker's own client uses, as options of `tls.connect`. */
+/** Contents of the PEM files that Docker's client uses, as options of `tls.connect`. */
 export interface TlsFiles {
   readonly ca?: Buffer;
   readonly cert?: Buffer;
   readonly key?: Buffer;
-  /** False: the engine's certificate is not checked. */
+  /** Whether the engine's certificate is checked. */
   readonly rejectUnauthorized: boolean;
 }
 
 export const DEFAULT_ENGINE = "unix:///var/run/docker.sock";
-/** Docker's registered ports (IANA). */
+/** Docker's registered ports (IANA), without TLS and with it. */
 const PORT = 2375;
-const PORT_TLS = 2376;
+const TLS_PORT = 2376;
 
 /**
- * Reads the forms of `DOCKER_HOST` and `--docker-api`: `unix:///path`, `tcp://host[:port]`. TLS by the settings of Docker's client
- * ({@link clientTls}).
+ * Parses an engine's address as in `DOCKER_HOST` and `--docker-api`: `unix:///path` or `tcp://host[:port]`. For TCP, the settings of
+ * Docker's client decide about TLS ({@link clientTls}).
  *
  * @throws WEAVE_FLAG_INVALID
  */
@@ -41,17 +41,17 @@ export function parseEngineAddress(text: string, env: NodeJS.ProcessEnv = {}): E
       next: "Give unix:///var/run/docker.sock or tcp://host:port, by --docker-api or DOCKER_HOST.",
     });
   }
-  return { host: where.host, port: where.port ?? (tls ? PORT_TLS : PORT), ...(tls ? { tls: readTlsFiles(tls) } : {}) };
+  return { host: where.host, port: where.port ?? (tls ? TLS_PORT : PORT), ...(tls ? { tls: readTlsFiles(tls) } : {}) };
 }
 
-/** Without verification the files may be absent, as for Docker's client. @throws WEAVE_FLAG_INVALID naming the file that cannot be read */
+/** Without verification the files may be missing, as for Docker's client. @throws WEAVE_FLAG_INVALID with the file that cannot be read */
 function readTlsFiles({ verify, ca, cert, key }: ClientTls): TlsFiles {
   const pair = () => ({ cert: readPem(cert), key: readPem(key) });
   if (verify) return { ca: readPem(ca), ...pair(), rejectUnauthorized: true };
   return { ...(existsSync(cert) && existsSync(key) ? pair() : {}), rejectUnauthorized: false };
 }
 
-/** @throws WEAVE_FLAG_INVALID */
+/** Reads a PEM file. @throws WEAVE_FLAG_INVALID */
 export function readPem(path: string): Buffer {
   try {
     return readFileSync(path);
@@ -63,6 +63,7 @@ export function readPem(path: string): Buffer {
   }
 }
 
+/** Writes an address as `DOCKER_HOST` has it. */
 export function engineAddressText(address: EngineAddress): string {
   return "socketPath" in address ? `unix://${address.socketPath}` : `tcp://${address.host}:${address.port}`;
 }

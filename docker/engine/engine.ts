@@ -11,6 +11,7 @@ import {
   type Network,
   networkShape,
   requestedShape,
+  type SwarmRole,
   summaryShape,
   versionShape,
 } from "#docker/engine/shapes.js";
@@ -19,16 +20,20 @@ import { JSON_TYPE } from "#src/http/answer.js";
 import { readBody } from "#src/http/body.js";
 import { openReply } from "#src/http/client.js";
 
-/** Newest API version that we know. Engines from 25 to 29 and later accept it; older ones report what they accept. */
+/** Newest API version that we use. Engines from 25 to 29 and later accept it; older ones report the version that they accept. */
 const NEWEST = "1.44";
+/** Oldest API version with everything that we use (Docker 1.12). */
 const OLDEST = "1.24";
 const TIMEOUT_MS = 10_000;
-/** Longer than any list of containers: 10,000 of them with all their labels. */
+const PING_TIMEOUT_MS = 3_000;
+/** Limit for calls in which the engine starts a container, or calls our plugin and may wait for it. */
+const SLOW_TIMEOUT_MS = 60_000;
+/** Limit for an answer, in bytes: above a list of 10,000 containers with all their labels. */
 const MAX_ANSWER = 64 << 20;
 
 export interface EngineCall {
   readonly method?: string;
-  /** Without the version. */
+  /** Path without the version. */
   readonly path: string;
   readonly body?: unknown;
   /** Limit for the whole answer; undefined for {@link TIMEOUT_MS}, 0 for none. */
@@ -36,7 +41,7 @@ export interface EngineCall {
   readonly signal?: AbortSignal;
 }
 
-/** The engine answered with an error. */
+/** Error that the engine answered with, and its HTTP status. */
 export class EngineError extends WeaveError {
   readonly status: number;
 
@@ -46,12 +51,12 @@ export class EngineError extends WeaveError {
   }
 }
 
-/** Client of a Docker engine's API, as much of it as we need. The version is negotiated with each engine that answers. */
+/** Client of the part of the Docker engine's API that we use. The version is negotiated with the engine. */
 export class Engine {
   readonly address: EngineAddress;
   readonly #agent: EngineAgent;
   #version: string | undefined;
-  /** Of the engine that answers now. */
+  /** Whether the current engine uses user namespaces; undefined before this is read. */
   #userNamespaces: Promise<boolean> | undefined;
   #offered: string | undefined;
 
@@ -60,28 +65,28 @@ export class Engine {
     this.#agent = new EngineAgent(address, { keepAlive: false });
   }
 
-  /** The API version in use, once there was an answer. */
+  /** API version in use; undefined before the engine has answered. */
   get version(): string | undefined {
     return this.#version;
   }
 
-  /** The newest version that the engine offers, once there was an answer. */
+  /** Newest API version that the engine offers; undefined before the engine has answered. */
   get offered(): string | undefined {
     return this.#offered;
   }
 
   /**
-   * Negotiates a version with the engine that answers now: after a restart it may be another.
+   * Negotiates the API version with the engine. Each connect repeats it, since the engine may have been upgraded.
    *
    * @throws WEAVE_DOCKER
    */
   async negotiate(): Promise<string> {
-    const response = await this.#send({ path: "/_ping", timeoutMs: 3_000 }, "");
+    const response = await this.#send({ path: "/_ping", timeoutMs: PING_TIMEOUT_MS }, "");
     await this.#bodyOf(response);
     this.#userNamespaces = undefined;
     const offered = String(response.headers["api-version"] ?? OLDEST);
     this.#offered = offered;
-    this.#version = compareVersions(offered, NEWEST) <= 0 ? offered : await this.#notTooOld();
+    this.#version = compareVersions(offered, NEWEST) <= 0 ? offered : await this.#versionForNewEngine();
     if (compareVersions(this.#version, OLDEST) < 0) {
       const found = this.#version;
       this.#version = undefined;
@@ -92,13 +97,13 @@ export class Engine {
     return this.#version;
   }
 
-  /** Engines drop old versions: if {@link NEWEST} is among them, their own oldest version serves as well. */
-  async #notTooOld(): Promise<string> {
+  /** Returns {@link NEWEST}, or the oldest version of an engine that no longer accepts it. */
+  async #versionForNewEngine(): Promise<string> {
     const { MinAPIVersion } = await this.#json({ path: "/version" }, versionShape, "");
     return MinAPIVersion !== "" && compareVersions(MinAPIVersion, NEWEST) > 0 ? MinAPIVersion : NEWEST;
   }
 
-  /** @throws EngineError with status 404 when there is none of that id or name */
+  /** Inspects a container by id or name. @throws EngineError with status 404 when there is none */
   container(id: string, signal?: AbortSignal): Promise<Container> {
     return this.#json({ path: `/containers/${encodeURIComponent(id)}/json`, signal }, containerShape);
   }
@@ -108,7 +113,7 @@ export class Engine {
     return (await this.#json({ path: "/containers/json" }, z.array(summaryShape))).map(({ Id }) => Id);
   }
 
-  /** Ids of containers that have ended, or never ran. */
+  /** Ids of containers that have ended or never ran. */
   async stoppedIds(): Promise<string[]> {
     const filters = encodeURIComponent(JSON.stringify({ status: ["exited", "created"] }));
     return (await this.#json({ path: `/containers/json?all=1&filters=${filters}` }, z.array(summaryShape))).map(
@@ -116,14 +121,14 @@ export class Engine {
     );
   }
 
-  /** Whether containers have a user namespace of their own (`userns-remap`, rootless). Read from each engine once. */
+  /** Whether containers have their own user namespace (`userns-remap`, rootless). Read once after each connect. */
   async userNamespaces(): Promise<boolean> {
     this.#userNamespaces ??= this.#json({ path: "/info" }, infoShape).then(({ SecurityOptions }) =>
       SecurityOptions.some((each) => /^name=(userns|rootless)\b/.test(each)),
     );
-    const reading = this.#userNamespaces;
-    return reading.catch((error) => {
-      if (this.#userNamespaces === reading) this.#userNamespaces = undefined;
+    const pending = this.#userNamespaces;
+    return pending.catch((error) => {
+      if (this.#userNamespaces === pending) this.#userNamespaces = undefined;
       throw error;
     });
   }
@@ -140,14 +145,14 @@ export class Engine {
   }
 
   /** Role of this engine in a swarm; undefined when it is in none. */
-  async swarm(): Promise<"manager" | "worker" | undefined> {
+  async swarm(): Promise<SwarmRole | undefined> {
     const { Swarm } = await this.#json({ path: "/info" }, infoShape);
     if (!["active", "pending", "locked"].includes(Swarm.LocalNodeState)) return undefined;
     return Swarm.ControlAvailable ? "manager" : "worker";
   }
 
   start(id: string): Promise<void> {
-    return this.#done({ method: "POST", path: `/containers/${id}/start`, timeoutMs: 60_000 });
+    return this.#done({ method: "POST", path: `/containers/${id}/start`, timeoutMs: SLOW_TIMEOUT_MS });
   }
 
   kill(id: string): Promise<void> {
@@ -155,7 +160,7 @@ export class Engine {
   }
 
   image(name: string): Promise<Image> {
-    // Slashes are part of a name.
+    // The engine expects the slashes of an image's name unencoded.
     return this.#json({ path: `/images/${encodeURIComponent(name).replaceAll("%2F", "/")}/json` }, imageShape);
   }
 
@@ -163,21 +168,20 @@ export class Engine {
     return this.#json({ path: "/networks" }, z.array(networkShape));
   }
 
-  /** @param id or name */
+  /** Inspects a network. @param id or name */
   network(id: string): Promise<Network> {
     return this.#json({ path: `/networks/${encodeURIComponent(id)}` }, networkShape);
   }
 
   createNetwork(body: object): Promise<void> {
-    // The engine calls our plugin meanwhile, and may wait for it.
-    return this.#done({ method: "POST", path: "/networks/create", body, timeoutMs: 60_000 });
+    return this.#done({ method: "POST", path: "/networks/create", body, timeoutMs: SLOW_TIMEOUT_MS });
   }
 
   removeNetwork(id: string): Promise<void> {
-    return this.#done({ method: "DELETE", path: `/networks/${encodeURIComponent(id)}`, timeoutMs: 60_000 });
+    return this.#done({ method: "DELETE", path: `/networks/${encodeURIComponent(id)}`, timeoutMs: SLOW_TIMEOUT_MS });
   }
 
-  /** The stream of events of containers and networks. */
+  /** Subscribes to the events of containers and networks. @returns the answer, whose body is a stream of JSON objects */
   events(signal: AbortSignal): Promise<IncomingMessage> {
     const filters = encodeURIComponent(JSON.stringify({ type: ["container", "network"] }));
     return this.#succeed({ path: `/events?filters=${filters}`, timeoutMs: 0, signal });
@@ -201,7 +205,7 @@ export class Engine {
     await this.#bodyOf(await this.#succeed(call));
   }
 
-  /** Makes a call that must succeed. @returns the head of the answer */
+  /** Makes a call. @returns the head of its answer @throws EngineError when the engine answers with an error */
   async #succeed(call: EngineCall, prefix?: string): Promise<IncomingMessage> {
     if (prefix === undefined && this.#version === undefined) await this.negotiate();
     const response = await this.#send(call, prefix ?? `/v${this.#version}`);
@@ -211,7 +215,7 @@ export class Engine {
     throw new EngineError(status, messageOf(body) || `the Docker engine answered ${status}`);
   }
 
-  /** @param prefix the version, or "" */
+  /** @param prefix path prefix for the API version, or "" */
   async #send(call: EngineCall, prefix: string): Promise<IncomingMessage> {
     const { method = "GET", path, body, timeoutMs = TIMEOUT_MS, signal } = call;
     const text = body === undefined ? undefined : JSON.stringify(body);
@@ -244,13 +248,13 @@ export class Engine {
   }
 }
 
-/** The error of an engine that does not answer. */
+/** Error for an engine that does not answer. */
 export function engineUnreachable(address: EngineAddress, cause: unknown): WeaveError {
   const gone = ["ECONNREFUSED", "ENOENT"].includes(systemCode(cause) ?? "");
   return new WeaveError(
     "WEAVE_DOCKER_UNAVAILABLE",
     `Cannot connect to the Docker engine at ${engineAddressText(address)}: ${gone ? "nothing answers there" : errorText(cause)}`,
-    { cause, next: "Is Docker running? Another address is given by --docker-api of 'weave launch', or DOCKER_HOST." },
+    { cause, next: "Is Docker running? Set another address with --docker-api of 'weave launch', or with DOCKER_HOST." },
   );
 }
 
@@ -264,7 +268,7 @@ function messageOf(body: string): string {
   return body.trim().slice(0, 1_000);
 }
 
-/** Compares API versions, such as 1.9 and 1.44. Below 0: `a` is older. */
+/** Compares versions by their two numbers, such as 1.9 and 1.44. @returns a negative number if `a` is older, 0 if equal */
 export function compareVersions(a: string, b: string): number {
   const [x, y] = [a, b].map((version) => version.split(".").map(Number));
   return x[0] - y[0] || (x[1] ?? 0) - (y[1] ?? 0);

@@ -7,26 +7,27 @@ import { errorText } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 import { systemRandom } from "#src/random.js";
 
-/** Attempts to connect: soon at first, as the engine may only restart. */
+/** Delays between attempts to connect. The first is short, since the engine may be restarting. */
 const RETRY: BackoffPolicy = { firstMs: 100, factor: 2, lastMs: 2_000, spread: 0 };
 
-/** A part that follows the engine. */
+/** Receives the state and the events of the engine. */
 export interface EngineListener {
   /**
-   * An engine answers, for the first time or again: what may have changed meanwhile must be read again. Events that arrive
-   * before all listeners have returned are delivered afterwards.
+   * The engine answers, for the first time or again. The listener must read the state that may have changed while it did not answer.
+   * Events that arrive before all listeners have returned are delivered afterwards.
    */
   connected?(): Promise<void> | void;
-  /** Work after {@link connected} of all listeners that may take long; events are delivered meanwhile. */
+  /** Called after all listeners' {@link connected}, for long work: events are delivered while it runs. */
   catchUp?(): Promise<void> | void;
-  /** In the order in which the events happened. */
+  /** Called for each event, in the order in which they happened. */
   event?(event: EngineEvent): void;
+  /** The engine does not answer, or no longer. Called after each failed attempt. */
   disconnected?(why: string): void;
 }
 
 /**
- * Follows an engine until `signal` is aborted: `connected`, then events, until it goes away; and again when it is back. The
- * subscription to events comes before `connected`, so that nothing is missed between the two; some changes are seen twice.
+ * Follows an engine until `signal` is aborted: calls `connected`, then delivers events until the connection ends, then connects
+ * again. It subscribes to events before `connected`, so that no change is missed between the two; some changes are seen twice.
  *
  * @param listeners are called one after another, in this order
  */
@@ -45,7 +46,7 @@ export async function followEngine(
       let last: Promise<void> = Promise.resolve();
       const then = (run: () => Promise<void> | void) => {
         last = last.then(run);
-        // What a listener could not read or store must be read again: the connection is made again.
+        // A listener could not read or store a change. A new connection makes all listeners read their state again.
         last.catch((error) => stream.destroy(error as Error));
       };
       then(() => connected(listeners, log));
@@ -78,7 +79,7 @@ async function catchUp(listeners: readonly EngineListener[], log: Log): Promise<
   try {
     for (const listener of listeners) await listener.catchUp?.();
   } catch (error) {
-    log.warn("the containers of the engine could not all be served", { why: errorText(error) });
+    log.warn("not all containers of the engine could be served", { why: errorText(error) });
   }
 }
 
@@ -86,7 +87,7 @@ function parseEvent(text: string, log: Log): EngineEvent | undefined {
   try {
     return eventShape.parse(JSON.parse(text));
   } catch (error) {
-    log.warn("an event of the Docker engine was not understood", { event: text.slice(0, 200), why: errorText(error) });
+    log.warn("an event of the Docker engine could not be parsed", { event: text.slice(0, 200), why: errorText(error) });
     return undefined;
   }
 }

@@ -1,12 +1,12 @@
 import { WeaveError } from "#src/errors.js";
 
 const [OPEN, CLOSE, QUOTE, BACKSLASH] = [0x7b, 0x7d, 0x22, 0x5c];
-/** Limit for an object, in bytes: no event comes near it. */
+/** Limit for an object, in bytes: far above any event. */
 const MAX_OBJECT = 1 << 20;
 
 /**
- * Splits a stream of JSON objects, in any framing: one after the other (old engines), one a
- * line (jsonl, ndjson), or behind record separators (RFC 7464). Bytes between objects are ignored.
+ * Splits a stream of JSON objects in any framing: without separators (old engines), one object a line (jsonl, ndjson), or with
+ * record separators (RFC 7464). Bytes between objects are ignored.
  */
 export class JsonStream {
   #parts: Buffer[] = [];
@@ -15,7 +15,7 @@ export class JsonStream {
   #inText = false;
   #escaped = false;
 
-  /** @returns the objects that are complete now, as text @throws WEAVE_DOCKER when one is too long */
+  /** Adds bytes of the stream. @returns the texts of the objects that they complete @throws WEAVE_DOCKER when an object is too long */
   push(chunk: Buffer): string[] {
     const found: string[] = [];
     let start = this.#depth > 0 ? 0 : -1;

@@ -1,11 +1,11 @@
 import { type ZodMiniType, z } from "zod/mini";
 
 /**
- * Shapes of the engine's answers. Fields that an engine between API 1.24 and today leaves out, or answers with `null`, are optional;
- * fields that we do not use are not checked.
+ * Shapes of the engine's answers. Fields that any engine since API 1.24 leaves out or sets to `null` are optional. Fields that we do
+ * not use are not checked.
  */
 
-/** A field that may be absent or null. */
+/** A field that may be missing or null; then it has the value `otherwise`. */
 const or = <T>(shape: ZodMiniType<T>, otherwise: T) =>
   z.pipe(
     z.nullish(shape),
@@ -18,8 +18,8 @@ const labels = or(z.record(z.string(), z.string()), {});
 /** A command: one word, several, or none. */
 const words = or<string | string[]>(z.union([z.string(), z.array(z.string())]), []);
 
-/** A container's endpoint on one network. Since 1.52 only these have addresses. */
-export const networkEndShape = z.object({
+/** A container's endpoint on one network. Since API 1.52 only endpoints have addresses. */
+const networkEndShape = z.object({
   NetworkID: text,
   IPAddress: text,
   MacAddress: text,
@@ -32,7 +32,7 @@ export const containerShape = z.object({
   HostsPath: text,
   State: z.object({
     Running: z.boolean(),
-    /** 0 when it does not run. */
+    /** 0 when the container does not run. */
     Pid: or(z.number(), 0),
     StartedAt: text,
     Error: text,
@@ -52,9 +52,10 @@ export const containerShape = z.object({
   NetworkSettings: z.object({ Networks: or(z.record(z.string(), networkEndShape), {}) }),
 });
 
+/** An entry of a list of containers. */
 export const summaryShape = z.object({ Id: z.string() });
 
-/** An entry of a list of containers: the addresses that it requests by name (`--ip`). */
+/** An entry of a list of containers, with the addresses that users chose (`--ip`). */
 export const requestedShape = z.object({
   Id: z.string(),
   NetworkSettings: z.nullish(
@@ -103,10 +104,10 @@ export const imageShape = z.object({
   ),
 });
 
-/** The engine itself. */
+/** The answer to `/version`. */
 export const versionShape = z.object({ MinAPIVersion: text });
 
-/** An event. The former `status`, `id` and `from` are not read: engines since 1.52 leave them out. */
+/** An event. Its old fields `status`, `id` and `from` are not read: engines since API 1.52 leave them out. */
 export const eventShape = z.object({
   Type: z.string(),
   Action: z.string(),
@@ -118,12 +119,18 @@ export type Network = z.infer<typeof networkShape>;
 export type Image = z.infer<typeof imageShape>;
 export type EngineEvent = z.infer<typeof eventShape>;
 
-/** A container's name without Docker's leading slash. */
+/** Role of an engine in a swarm. */
+export type SwarmRole = "manager" | "worker";
+
+/** A container's name, without Docker's leading slash. */
 export const nameOf = ({ Name }: Pick<Container, "Name">): string => Name.replace(/^\//, "");
 
-/** Whether a text is the full id of a container, which Docker never reuses. */
+/** Whether a text has the form of a full container id. Docker never reuses one. */
 export const isContainerId = (text: string): boolean => /^[0-9a-f]{64}$/.test(text);
 
-/** The words of a command: one, several, or none. */
+/** The first digits of a container's id, as Docker shows them. */
+export const shortId = (id: string): string => id.slice(0, 12);
+
+/** The words of a command that is one word, several, or empty. */
 export const wordsOf = (value: string | readonly string[]): readonly string[] =>
   typeof value === "string" ? (value === "" ? [] : [value]) : value;

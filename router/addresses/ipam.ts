@@ -92,9 +92,9 @@ export class Ipam implements ContainerLifecycle {
     }
   }
 
-  /** The namespace that had a container's addresses when it started: see {@link LingeringAddresses.takeLeft}. */
-  takeLeft(ident: string): Netns | undefined {
-    return this.#lingering.takeLeft(ident);
+  /** The namespace that had a container's addresses when it started: see {@link LingeringAddresses.takePreviousNetns}. */
+  takePreviousNetns(ident: string): Netns | undefined {
+    return this.#lingering.takePreviousNetns(ident);
   }
 
   /** For the watch: whose addresses end with them. */

@@ -49,7 +49,7 @@ export class LingeringAddresses {
     void this.look();
   }
 
-  /** A container runs (again): {@link takeLeft} returns the older namespace that still has its addresses. */
+  /** A container runs (again): {@link takePreviousNetns} returns the older namespace that still has its addresses. */
   started(ident: string): void {
     this.#ended.delete(ident);
     this.#judged.delete(ident);
@@ -65,7 +65,7 @@ export class LingeringAddresses {
   }
 
   /** The namespace that had a container's addresses when it started, once. It may be the container's own. */
-  takeLeft(ident: string): Netns | undefined {
+  takePreviousNetns(ident: string): Netns | undefined {
     const netns = this.#left.get(ident);
     this.#left.delete(ident);
     return netns;

@@ -26,7 +26,7 @@ export function startDocker(sockets: DockerSockets, deps: DockerServiceDeps): Do
       requests: ipam.allocator.requests,
       range: ipam.allocator.range,
       defaultSubnet: ipam.defaultSubnet,
-      takeLeft: (ident) => ipam.takeLeft(ident),
+      takePreviousNetns: (ident) => ipam.takePreviousNetns(ident),
     },
     dns: dns && { names: dns.names, address: () => dns.recentHost() },
     attachments: {

@@ -63,7 +63,7 @@ test("a start succeeds when its container is attached, and for containers of oth
 test("an observer that is late does not fail the start of an attached container", async () => {
   const attacher = attacherWith(async () => []);
   const containers = {
-    started: async (_id: string, work: Parameters<typeof started>[0]) => {
+    serveStarted: async (_id: string, work: Parameters<typeof started>[0]) => {
       await started(work);
       await never();
     },

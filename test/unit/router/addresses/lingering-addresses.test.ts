@@ -81,8 +81,8 @@ test("a container that is started meanwhile lives; its old namespace is named on
   await holds(async () => []);
   await lingering.look();
   assert.ok(isAlive(), "it runs: what other namespaces have says nothing");
-  assert.deepEqual(lingering.takeLeft("app"), NETNS);
-  assert.equal(lingering.takeLeft("app"), undefined);
+  assert.deepEqual(lingering.takePreviousNetns("app"), NETNS);
+  assert.equal(lingering.takePreviousNetns("app"), undefined);
   lingering.ended("app");
   await turns();
   await network.run(31_000);
