@@ -27,45 +27,45 @@ export interface ProxyCallsOptions {
   readonly rewriteInspect: boolean;
 }
 
-interface Route {
+interface Rule {
   readonly method: "GET" | "POST";
   /** Its first group, if it has one, is the container's name or id. */
   readonly path: RegExp;
   readonly handle: (call: ProxyCall, deps: ProxyCallsDeps, name: string) => Promise<void>;
 }
 
-const route = (method: Route["method"], path: string, handle: Route["handle"]): Route => ({
+const rule = (method: Rule["method"], path: string, handle: Rule["handle"]): Rule => ({
   method,
   path: new RegExp(`^(?:/v[\\d.]+)?${path}$`),
   handle,
 });
 
-const CHANGED: readonly Route[] = [
-  route("POST", "/containers/create", createContainer),
-  route("POST", "/containers/([^/]+)/(?:start|restart)", startContainer),
-  route("POST", "/containers/([^/]+)/exec", createExec),
-  route("POST", "/commit", commitContainer),
+const CHANGED: readonly Rule[] = [
+  rule("POST", "/containers/create", createContainer),
+  rule("POST", "/containers/([^/]+)/(?:start|restart)", startContainer),
+  rule("POST", "/containers/([^/]+)/exec", createExec),
+  rule("POST", "/commit", commitContainer),
 ];
-const INSPECTING: readonly Route[] = [
-  route("GET", "/containers/([^/]+)/json", inspectContainer),
-  route("GET", "/exec/([^/]+)/json", inspectExec),
+const INSPECTING: readonly Rule[] = [
+  rule("GET", "/containers/([^/]+)/json", inspectContainer),
+  rule("GET", "/exec/([^/]+)/json", inspectExec),
 ];
 
 /** The calls of the Docker API that the proxy changes; all others pass unchanged. */
 export class ProxyCalls implements ChangedCalls {
   readonly #deps: ProxyCallsDeps;
-  readonly #routes: readonly Route[];
+  readonly #rules: readonly Rule[];
 
   constructor(deps: ProxyCallsDeps, { rewriteInspect }: ProxyCallsOptions) {
     this.#deps = deps;
-    this.#routes = rewriteInspect ? [...CHANGED, ...INSPECTING] : CHANGED;
+    this.#rules = rewriteInspect ? [...CHANGED, ...INSPECTING] : CHANGED;
   }
 
   handlerOf({ method, url = "" }: IncomingMessage): CallHandler | undefined {
     const path = url.split("?")[0];
-    for (const route of this.#routes) {
-      const match = method === route.method ? route.path.exec(path) : null;
-      if (match !== null) return (call) => route.handle(call, this.#deps, decodeURIComponent(match[1] ?? ""));
+    for (const rule of this.#rules) {
+      const match = method === rule.method ? rule.path.exec(path) : null;
+      if (match !== null) return (call) => rule.handle(call, this.#deps, decodeURIComponent(match[1] ?? ""));
     }
     return undefined;
   }
