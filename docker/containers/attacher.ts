@@ -1,5 +1,5 @@
 import { WEAVE_CIDR, wantedAddresses } from "#docker/addresses/weave-cidr.js";
-import type { ContainerAttachments, ContainerHostsFile } from "#docker/containers/attachments.js";
+import type { ContainerAttachments, ContainerHostsFile } from "#docker/attachments.js";
 import { fqdnOf } from "#docker/containers/container-names.js";
 import type { ContainerObserver } from "#docker/containers/container-tracker.js";
 import { type Container, shortId } from "#docker/engine/shapes.js";

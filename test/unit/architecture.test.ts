@@ -60,26 +60,35 @@ test("no file imports itself by way of others", () => {
   for (const file of graph.keys()) visit(file, []);
 });
 
-/** Folders that a folder's files import, but for the one above it and those below it: these share a subject. */
-const siblings = (folder: string): Set<string> =>
-  new Set(
-    [...graph]
-      .filter(([file]) => dirname(file) === folder)
-      .flatMap(([, targets]) => targets.map(dirname))
-      .filter((target) => !`${target}/`.startsWith(`${folder}/`) && !`${folder}/`.startsWith(`${target}/`)),
-  );
+/** What a folder holds: its files, and its sub-folders as wholes. Arrows are imports between two of them. */
+function roomsOf(folder: string): Map<string, Set<string>> {
+  const roomOf = (file: string): string => join(folder, file.slice(folder.length + 1).split("/")[0]);
+  const inside = (file: string): boolean => file.startsWith(`${folder}/`);
+  const rooms = new Map<string, Set<string>>();
+  for (const [file, targets] of graph) {
+    if (!inside(file)) continue;
+    const room = roomOf(file);
+    const arrows = rooms.get(room) ?? new Set();
+    for (const target of targets.filter(inside).map(roomOf)) if (target !== room) arrows.add(target);
+    rooms.set(room, arrows);
+  }
+  return rooms;
+}
 
-test("no sub-folder imports itself by way of others", () => {
+test("no file or sub-folder imports itself by way of those beside it", () => {
   const folders = new Set([...graph.keys()].map(dirname));
   assert.ok(folders.size > Object.keys(FLOORS).length, "there are sub-folders");
-  const done = new Set<string>();
-  const visit = (folder: string, path: readonly string[]): void => {
-    if (path.includes(folder)) assert.fail([...path.slice(path.indexOf(folder)), folder].join(" -> "));
-    if (done.has(folder)) return;
-    for (const target of siblings(folder)) visit(target, [...path, folder]);
-    done.add(folder);
-  };
-  for (const folder of folders) visit(folder, []);
+  for (const folder of folders) {
+    const rooms = roomsOf(folder);
+    const done = new Set<string>();
+    const visit = (room: string, path: readonly string[]): void => {
+      if (path.includes(room)) assert.fail([...path.slice(path.indexOf(room)), room].join(" -> "));
+      if (done.has(room)) return;
+      for (const target of rooms.get(room) ?? []) visit(target, [...path, room]);
+      done.add(room);
+    };
+    for (const room of rooms.keys()) visit(room, []);
+  }
 });
 
 test("mesh, ipam and dns use no clock, timer, randomness or socket of their own", () => {
