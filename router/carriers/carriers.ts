@@ -5,18 +5,18 @@ import { PeerSession } from "#router/carriers/peer-session.js";
 import { WeaveError } from "#src/errors.js";
 
 export interface CarriersDeps extends CarrierDeps {
-  /** Best first. */
+  /** The carriers of this router, best first. */
   readonly carriers: readonly CarrierKind[];
 }
 
-/** The overlay of this router: opens a session for each neighbour, by the carriers that both ends have. */
+/** The overlay of this router. Opens a session for each neighbour, with the carriers that both ends have. */
 export class Carriers implements Overlay {
   readonly carriers: readonly string[];
   readonly #deps: CarriersDeps;
   readonly #messages: CarrierMessages;
   readonly #sessions = new Map<number, PeerSession>();
 
-  /** @throws WEAVE_BOUNDS when two carriers have one name, or messages of one kind; or when sleeve is there without stream */
+  /** @throws WEAVE_BOUNDS when two carriers have one name or messages of one kind, or when the list contains only sleeve */
   constructor(deps: CarriersDeps) {
     this.#deps = deps;
     this.#messages = new CarrierMessages(deps.carriers);
@@ -25,7 +25,7 @@ export class Carriers implements Overlay {
       throw new WeaveError("WEAVE_BOUNDS", "a list of sleeve alone means sleeve and stream to others");
   }
 
-  /** @param link its list names carriers of this router */
+  /** Opens a session. @param link its list must contain only carriers of this router */
   open(link: OverlayLink): PeerSession {
     let session: number;
     do session = 1 + this.#deps.random.below(0xffffffff);
@@ -39,12 +39,12 @@ export class Carriers implements Overlay {
     return opened;
   }
 
-  /** Links or routes of this host have changed. */
+  /** Handles a change of this host's links or routes. */
   linksChanged(): void {
     for (const session of this.#sessions.values()) session.onLinksChanged();
   }
 
-  /** An event of the frame threads about one session. */
+  /** Handles an event of the frame threads for one session. */
   onEvent(event: SessionEvent): void {
     this.#sessions.get(event.session)?.onEvent(event);
   }

@@ -3,21 +3,10 @@ import { diffieHellman, hkdf, type KeyPair, keyPair } from "#mesh/noise.js";
 import { WeaveError } from "#src/errors.js";
 import type { Random } from "#src/random.js";
 
-/** As WireGuard's REKEY_AFTER_TIME. The datapath refuses a key after 180 s (datapath/session-keys.ts). */
+/** Interval of new keys (WireGuard's REKEY_AFTER_TIME). The datapath refuses a key after 180 s (datapath/session-keys.ts). */
 export const REKEY_MS = 120_000;
 
-/**
- * Data keys of one connection, in generations ("epochs"). The first comes from the handshake; each further one adds a new
- * Diffie-Hellman, so that a stolen key opens neither earlier nor later records.
- *
- *   dialler                                      other end
- *     ── offer (epoch n, ephemeral key) ────────▶  opens n
- *     ◀─ answer (epoch n, ephemeral key) ────────
- *   opens n, seals with n
- *     ── done (epoch n) ────────────────────────▶  seals with n
- *
- * The messages travel over the connection's own channel, in order: each end can open before the other seals.
- */
+/** A message of a key exchange between two ends: see {@link DataKeys}. */
 export type RekeyMessage =
   | { readonly kind: "rekey-offer"; readonly epoch: number; readonly key: Uint8Array }
   | { readonly kind: "rekey-answer"; readonly epoch: number; readonly key: Uint8Array }
@@ -41,15 +30,28 @@ export type KeyEffect =
       readonly salt: Uint8Array;
     };
 
+/**
+ * The data keys of one connection, in generations ("epochs"). The first comes from the handshake. Each further epoch adds a new
+ * Diffie-Hellman exchange: a stolen key opens neither earlier nor later records.
+ *
+ *   dialler                                      other end
+ *     ── offer (epoch n, ephemeral key) ────────▶  opens n
+ *     ◀─ answer (epoch n, ephemeral key) ────────
+ *   opens n, seals with n
+ *     ── done (epoch n) ────────────────────────▶  seals with n
+ *
+ * The messages travel in order over the connection's Noise channel: each end can open records of an epoch before the other end
+ * seals with it.
+ */
 export class DataKeys {
   readonly #dialler: boolean;
   readonly #random: Random;
   #secret: Uint8Array;
   #epoch = 0;
-  /** The dialler's offer that is not answered yet. */
+  /** The unanswered offer of the dialler. */
   #offer: { epoch: number; pair: KeyPair } | undefined;
 
-  /** @param secret known to the two ends of this connection alone */
+  /** @param secret a secret that only the two ends of this connection know */
   constructor(dialler: boolean, secret: Uint8Array, random: Random) {
     this.#dialler = dialler;
     this.#random = random;
@@ -60,19 +62,19 @@ export class DataKeys {
     return this.#epoch;
   }
 
-  /** The keys of epoch 0, for both directions. */
+  /** Installs the keys of epoch 0, for both directions. */
   start(): KeyEffect[] {
     return [this.#install("open", 0), this.#install("seal", 0)];
   }
 
-  /** To be called every {@link REKEY_MS}: the dialler offers the next generation. An unanswered offer is repeated. */
+  /** Offers the next epoch, at the dialler. Call this every {@link REKEY_MS}. An unanswered offer is replaced by a new one. */
   rekey(): KeyEffect[] {
     if (!this.#dialler) return [];
     this.#offer = { epoch: this.#epoch + 1, pair: keyPair(this.#random.bytes(32)) };
     return [{ do: "send", message: { kind: "rekey-offer", epoch: this.#offer.epoch, key: this.#offer.pair.public } }];
   }
 
-  /** @throws WEAVE_MESSAGE_MALFORMED when the message does not fit the state */
+  /** Handles a message of the other end. @throws WEAVE_MESSAGE_MALFORMED when the message does not fit the state */
   receive(message: RekeyMessage): KeyEffect[] {
     const next = this.#epoch + 1;
     if (message.kind === "rekey-offer" && !this.#dialler && message.epoch === next) {
@@ -105,7 +107,7 @@ export class DataKeys {
     this.#epoch++;
   }
 
-  /** A key for each direction: one end seals with it, the other opens. */
+  /** Derives the key of one direction. Each direction has its own key: one end seals with it, the other opens. */
   #install(direction: "seal" | "open", epoch: number): KeyEffect {
     const fromDialler = this.#dialler === (direction === "seal");
     const [dataKey, salt] = hkdf(this.#secret, Buffer.from(fromDialler ? "dialler to other" : "other to dialler"), 2);

@@ -11,17 +11,17 @@ const openShape = z.object({
 const sessionShapes = [openShape, ...rekeyShapes] as const;
 const SESSION_KINDS: readonly string[] = ["open", "rekey-offer", "rekey-answer", "rekey-done"];
 
-/** A message of the session itself: the number that datagrams to its sender name, or a change of keys. */
+/** A message of the session itself: the sender's number for the session, or a key exchange. */
 export type SessionMessage = { readonly kind: "open"; readonly session: number } | RekeyMessage;
 
 export type Decoded =
   | { readonly carrier: undefined; readonly message: SessionMessage }
   | { readonly carrier: string; readonly message: CarrierMessage };
 
-/** The messages that the overlays of two ends exchange: those of the session, and those of each carrier. */
+/** Validates the messages that the overlays of two ends exchange: those of the session, and those of each carrier. */
 export class CarrierMessages {
   readonly #shape;
-  /** Names of carriers by the kinds of their messages. */
+  /** Carrier names by kind of message. */
   readonly #carriers = new Map<string, string>();
 
   /** @throws WEAVE_BOUNDS when two carriers have one name, or messages of one kind */
@@ -41,7 +41,7 @@ export class CarrierMessages {
   }
 
   /**
-   * Validates a message of the other end, and finds the carrier that it is for; undefined: the session itself.
+   * Validates a message of the other end, and finds its carrier; undefined: a message of the session itself.
    *
    * @throws WEAVE_MESSAGE_MALFORMED
    */

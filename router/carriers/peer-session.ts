@@ -19,7 +19,7 @@ import { WeaveError } from "#src/errors.js";
 import { macNumber } from "#src/mac.js";
 
 export interface PeerSessionOptions {
-  /** Our number for it, in the datapath and in the other end's datagrams. */
+  /** Our number for the session, in the datapath and in the other end's datagrams. */
   readonly session: number;
   readonly link: OverlayLink;
   /** The carriers that both ends agreed on, best first. */
@@ -28,11 +28,11 @@ export interface PeerSessionOptions {
 
 export interface PeerSessionDeps extends CarrierDeps {
   readonly messages: CarrierMessages;
-  /** The session has stopped. */
+  /** Called when the session has stopped. */
   readonly closed: () => void;
 }
 
-/** The frames' side of one connection: keys, the carriers that both ends have, and the choice among them. */
+/** The overlay part of one connection: its data keys, its carriers, and the choice among them. */
 export class PeerSession implements OverlayConnection {
   readonly #session: number;
   readonly #link: OverlayLink;
@@ -44,9 +44,9 @@ export class PeerSession implements OverlayConnection {
   #wake: Timer | undefined;
   #ready = false;
   #stopped = false;
-  /** How the threads send. */
+  /** The next hop that the threads use. */
   #nextHop: CarrierNextHop | undefined;
-  /** The last one of the event loop: the threads may still hand over some records after a change. */
+  /** The last next hop on the event loop: after a change the threads may still hand over some records. */
   #records: RecordNextHop | undefined;
 
   constructor({ session, link, kinds }: PeerSessionOptions, deps: PeerSessionDeps) {
@@ -70,7 +70,7 @@ export class PeerSession implements OverlayConnection {
     this.#selector = new PathSelector(this.#carriers);
   }
 
-  /** Opens the session in the threads, and sends our number to the other end. */
+  /** Opens the session in the threads, and sends our session number to the other end. */
   start(): void {
     const { datapath, clock } = this.#deps;
     const { remote, encrypted } = this.#link;
@@ -147,7 +147,7 @@ export class PeerSession implements OverlayConnection {
     this.#deps.closed();
   }
 
-  /** The other end's number has come: it can open our records. */
+  /** Handles the other end's session number: the other end can open our records now. */
   #open(remoteSession: number): void {
     if (this.#ready) throw new WeaveError("WEAVE_MESSAGE_MALFORMED", "the overlay is open already");
     this.#ready = true;
@@ -156,7 +156,7 @@ export class PeerSession implements OverlayConnection {
     this.#update();
   }
 
-  /** The state of a carrier has changed, or its time has come. */
+  /** Updates the choice of a carrier, after a change of a state or when the selector is due. */
   #update(): void {
     const { clock } = this.#deps;
     this.#wake?.cancel();
@@ -175,7 +175,7 @@ export class PeerSession implements OverlayConnection {
       this.#wake = clock.after(Math.max(0, wakeAt - clock.now()), () => this.#update());
   }
 
-  /** The threads send by the carrier in use, or, while that is in the kernel, by the best one that they can send by. */
+  /** Sets the next hop of the threads: the carrier in use, or, while that is in the kernel, the best usable carrier of records. */
   #setNextHop(): void {
     const carrier = this.#selector.selection?.carrier;
     const hop =
@@ -189,7 +189,7 @@ export class PeerSession implements OverlayConnection {
     this.#deps.datapath.send({ do: "next-hop", session: this.#session, nextHop });
   }
 
-  /** Sends a record of a thread: after a change of carriers some were handed over before. */
+  /** Sends a record of a thread. The carrier may have changed since the thread sealed it. */
   #sendRecord(record: Uint8Array): void {
     const lane = record[0] >>> 4;
     const bytes = record.length - 1;
@@ -198,7 +198,7 @@ export class PeerSession implements OverlayConnection {
     else this.#records.send(record, sent);
   }
 
-  /** The carrier in use; before the first choice, and while all have failed, the preferred one. */
+  /** The carrier for status: the one in use, or the preferred one while none is in use. */
   get #shown(): Carrier {
     return this.#selector.selection?.carrier ?? this.#carriers[0];
   }

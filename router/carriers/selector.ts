@@ -1,14 +1,6 @@
 import type { CarrierState } from "#router/carriers/carrier.js";
 
-/**
- * Chooses the carrier that frames take, from the states of the agreed carriers, best first. Pure.
- *
- * The first choice waits until every better one is either usable or failed. A carrier in use is left when it fails, or when a
- * better one is usable. One that has failed must be usable for {@link RETURN_MS} without a break before it replaces another:
- * a carrier that comes and goes is not used. Where no other is usable, it is used immediately.
- */
-
-/** Sleeve's three answers in a row take as long: it counts from the first (sleeve/path.ts). */
+/** Time that a failed carrier must be usable before it replaces another: as long as sleeve's three answers in a row (sleeve/path.ts). */
 export const RETURN_MS = 1_000;
 
 export interface Candidate {
@@ -18,18 +10,25 @@ export interface Candidate {
 
 export interface Selection<T extends Candidate> {
   readonly carrier: T;
-  /** Why not a better one. */
+  /** The reason why no better carrier is used. */
   readonly reason: string;
-  /** Since when it is used, on the clock of `update`. */
+  /** Start of its use, on the clock of `update`. */
   readonly since: number;
 }
 
+/**
+ * Chooses the carrier of frames from the states of the agreed carriers. Pure.
+ *
+ * The first choice waits until every better carrier is either usable or failed. A carrier in use is replaced when it fails, or
+ * when a better one is usable. A carrier that has failed must be usable for {@link RETURN_MS} without interruption before it
+ * replaces another: unstable carriers are avoided. If no other carrier is usable, it is used immediately.
+ */
 export class PathSelector<T extends Candidate> {
   readonly #candidates: readonly T[];
-  /** Carriers that have failed since their last use. */
+  /** Carriers that have failed since they were last selected. */
   readonly #failed = new Set<T>();
   #selection: Selection<T> | undefined;
-  /** A first choice was made, or all had failed. */
+  /** True after the first choice, or after all carriers had failed. */
   #decided = false;
   #wakeAt = Number.POSITIVE_INFINITY;
 
@@ -38,27 +37,27 @@ export class PathSelector<T extends Candidate> {
     this.#candidates = candidates;
   }
 
-  /** Undefined: none is usable, or the first choice is not made yet. */
+  /** The current choice. Undefined: no carrier is usable, or the first choice is still to come. */
   get selection(): Selection<T> | undefined {
     return this.#selection;
   }
 
-  /** No carrier is usable, after a first choice was made or all had failed. */
+  /** True: no carrier is usable, and the first choice no longer waits. */
   get exhausted(): boolean {
     return this.#decided && this.#selection === undefined;
   }
 
-  /** Why no carrier is used, where none is. */
+  /** The reasons in the states of all carriers. */
   get reason(): string {
     return reasonsOf(this.#candidates);
   }
 
-  /** When {@link update} is due although no state changes; Infinity: never. */
+  /** The time at which {@link update} is due even if no state changes; Infinity: never. */
   get wakeAt(): number {
     return this.#wakeAt;
   }
 
-  /** To be called after every change of a state. True: {@link selection} has changed. */
+  /** Updates the choice. Call this after every change of a state, and at {@link wakeAt}. True: {@link selection} has changed. */
   update(now: number): boolean {
     for (const candidate of this.#candidates) if (candidate.state.condition === "failed") this.#failed.add(candidate);
     this.#wakeAt = Number.POSITIVE_INFINITY;

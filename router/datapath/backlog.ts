@@ -1,19 +1,19 @@
 /**
- * A queue that has not been empty for this long is a standing queue: it delays everything in it, to no benefit. Longer than
- * the round trips of most paths. Measured: 20 takes a fifth of one stream's throughput where packets are small, 50 takes
- * little, and 100 leaves pings waiting twice as long.
+ * A queue that has not been empty for this time is a standing queue: it adds delay without benefit. Longer than the round-trip
+ * time of most paths. Measured: 20 ms costs a fifth of one stream's throughput with small packets, 50 ms costs little, and
+ * 100 ms doubles the delay of pings.
  */
 export const INTERVAL_MS = 50;
-/** A queue that stands again within this many intervals starts with the drop rate that emptied it. */
+/** If a queue stands again within this many intervals, drops restart at the rate that emptied it. */
 const MEMORY_INTERVALS = 16;
-/** The rate grows up to one drop in 1.6 ms: flows that slow down must not suffer for one that does not. */
+/** Limit of the drop count, that is one drop in 1.6 ms: flows that slow down must not suffer for one that does not. */
 const MAX_DROPS = 1_024;
 
 /**
- * Decides when packets of a queue in front of us are dropped, so that TCP slows down before its windows fill the queue and
- * delay all other packets. The law is CoDel's (RFC 8289 section 5): drops whose rate grows with the root of their count,
- * until the queue has been empty once. CoDel measures how long packets have waited; the kernel's queues do not report that,
- * but whether they are empty, which is CoDel with a target of zero.
+ * Decides when a packet read from a kernel queue is dropped: TCP must slow down before its windows fill the queue and delay
+ * all other packets. Uses the control law of CoDel (RFC 8289 section 5): the drop rate grows with the square root of the
+ * number of drops, until the queue is empty. CoDel measures the delay of packets. The kernel's queues do not report it, only
+ * whether they are empty; this is CoDel with a target of zero.
  */
 export class Backlog {
   #emptyAt = 0;
@@ -23,15 +23,15 @@ export class Backlog {
   #before = 0;
   #standing = false;
 
-  /** The queue was empty at time `now`, in milliseconds. */
+  /** Records that the queue was empty at time `now`, in milliseconds. */
   empty(now: number): void {
     this.#emptyAt = now;
     this.#standing = false;
   }
 
   /**
-   * Whether the packet just read should be dropped. Call it for every packet, droppable or not, so that each flow is sampled
-   * in proportion to its share of the queue.
+   * Whether to drop the packet just read. Call this for every packet, droppable or not: each flow is then sampled in
+   * proportion to its share of the queue.
    */
   shouldDrop(now: number): boolean {
     if (now - this.#emptyAt < INTERVAL_MS || (this.#standing && now < this.#dropAt)) return false;

@@ -1,22 +1,19 @@
-/**
- * Receives whose bytes stay where they arrived: a run of segments or datagrams may lie in as many buffers until it is
- * delivered.
- */
+/** Number of receive buffers: an undelivered run of segments or datagrams may extend over this many receives. */
 export const BUFFERS = 4;
 
-/** Something undelivered whose bytes lie where they were received. */
+/** An object with undelivered bytes in receive buffers. */
 export interface BufferUser {
-  /** The turn in which it began; undefined when nothing is undelivered. */
+  /** The turn of the first undelivered byte; undefined when there is none. */
   readonly began: number | undefined;
-  /** Delivers it: none of its bytes is read afterwards. */
+  /** Delivers the bytes. They are not read afterwards. */
   close(): void;
 }
 
 /**
- * The order in which receive buffers are used again, and the users that still read from them.
+ * Controls the reuse of receive buffers, and closes the users that still read from them.
  *
- * 1. Datagrams received in turn t lie in buffer t modulo {@link BUFFERS}, untouched until turn t + BUFFERS begins.
- * 2. {@link begin} closes each user that began in or before the turn whose buffer is used again.
+ * 1. The datagrams of turn t are in buffer t modulo {@link BUFFERS}, unchanged until turn t + BUFFERS begins.
+ * 2. {@link begin} closes each user that began in or before the turn whose buffer is reused.
  * 3. Bytes outside of these buffers (a reassembled record) may be overwritten at any time: the code that delivers such bytes
  *    calls {@link settle} before they change.
  */
@@ -28,24 +25,24 @@ export class BufferRing {
     return this.#turn;
   }
 
-  /** `user` reads from the buffers from now on. */
+  /** Registers a user of the buffers. */
   register(user: BufferUser): void {
     this.#users.push(user);
   }
 
-  /** The number of the buffer to receive into: nothing undelivered lies in it. The same until {@link end}. */
+  /** Returns the number of the buffer to receive into. It has no undelivered bytes. The number is the same until {@link end}. */
   begin(): number {
     const reused = this.#turn - BUFFERS;
     for (const user of this.#users) if (user.began !== undefined && user.began <= reused) user.close();
     return this.#turn % BUFFERS;
   }
 
-  /** The buffer of this turn has been written: the next turn uses another. */
+  /** Ends the turn after its buffer was written: the next turn uses another buffer. */
   end(): void {
     this.#turn++;
   }
 
-  /** Closes all users: there is nothing to receive now, or the bytes just delivered lie outside of the buffers. */
+  /** Closes all users. Call this when there is no more to receive, or before bytes outside of the buffers change. */
   settle(): void {
     for (const user of this.#users) user.close();
   }

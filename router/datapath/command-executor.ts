@@ -13,26 +13,27 @@ export interface CommandExecutorDeps {
   readonly tally: Tally;
   /** Opens the sender of a new session. */
   readonly openSender: () => DatagramSender;
-  /** Releases it. */
+  /** Closes the sender of a session, unless sessions share it. */
   readonly closeSender: (sender: DatagramSender) => void;
   readonly emit: (event: DatapathEvent) => void;
 }
 
 export interface CommandExecutorOptions {
-  /** Of this thread. */
+  /** The lane of this thread. */
   readonly lane: number;
+  /** True: call OpenSSL directly; false: node:crypto. */
   readonly openssl: boolean;
 }
 
 type OpenCommand = Extract<Command, { do: "open" }>;
-/** A command about a session that is open. */
+/** A command for an open session. */
 type SessionCommand = Exclude<Extract<Command, { session: number }>, OpenCommand>;
 
-/** Carries out the commands of the event loop in a frame thread. */
+/** Executes the commands of the event loop in a frame thread. */
 export class CommandExecutor {
   readonly #deps: CommandExecutorDeps;
   readonly #options: CommandExecutorOptions;
-  /** The command to stop has come. */
+  /** True after the command "stop". */
   stopped = false;
 
   constructor(deps: CommandExecutorDeps, options: CommandExecutorOptions) {
@@ -67,7 +68,7 @@ export class CommandExecutor {
     }
   }
 
-  /** Closes all sessions: at the end. */
+  /** Closes all sessions, when the thread ends. */
   close(): void {
     for (const session of this.#deps.switch.sessions.values()) this.#close(session);
   }
@@ -110,7 +111,7 @@ export class CommandExecutor {
       case "batch":
         return transmitter.batch(session, command.messages, command.datagramBytes);
       case "close":
-        // Frames that wait for this session must not outlive its key.
+        // Frames queued for this session must be sealed before its key is freed.
         transmitter.flush();
         this.#close(session);
         this.#deps.switch.sessions.delete(session.local);

@@ -1,6 +1,6 @@
 import type { Tally } from "#router/datapath/protocol.js";
 import { DATAGRAM_HEADER, DATAGRAM_TYPE } from "#router/datapath/record.js";
-import { dropOf } from "#router/datapath/send-failure.js";
+import { sendDropReason } from "#router/datapath/send-failure.js";
 import type { Session } from "#router/datapath/session.js";
 import { IoVector } from "#src/linux/native/io-vector.js";
 import { Errno } from "#src/linux/native/libc.js";
@@ -8,13 +8,14 @@ import { Memory } from "#src/linux/native/memory.js";
 import { MAX_SEGMENTS, MAX_SEND_BYTES } from "#src/linux/native/udp.js";
 import type { SendPath } from "#src/linux/native/udp-sender.js";
 
+/** Bytes from one datagram header to the next: the header (12 bytes), rounded up for alignment. */
 const HEADER_SLOT = 16;
-/** Header and fragment. */
+/** A datagram is two spans: its header and its fragment. */
 const SPANS_PER_DATAGRAM = 2;
 
 /**
- * Datagrams that leave with one system call: all of one session, and all of one size but perhaps the last, which is what
- * UDP_SEGMENT demands.
+ * Datagrams that one system call sends. UDP_SEGMENT requires that all have one destination and one size; the last may be
+ * shorter. All belong to one session.
  *
  * A record joins in three steps: {@link plan} its cut, seal it, {@link add} it.
  */
@@ -26,17 +27,17 @@ export class DatagramBatch {
   readonly #parts = new IoVector(SPANS_PER_DATAGRAM * MAX_SEGMENTS);
   #session: Session | undefined;
   #datagrams = 0;
-  /** Of each datagram but perhaps the last. */
+  /** Bytes of the fragment in each datagram; the last may be shorter. */
   #fragmentBytes = 0;
   /** The last datagram is short: no other may follow in this batch. */
   #closed = false;
 
-  /** The cut of the planned record: this many fragments of this size, the last one perhaps shorter. */
+  /** The planned record is cut into this many fragments of this size; the last may be shorter. */
   fragments = 0;
   fragmentBytes = 0;
 
   /**
-   * @param records the memory that records lie in
+   * @param records the memory that contains the records
    * @param tooBig called when the kernel refuses a datagram for its size
    */
   constructor(records: Memory, tally: Tally, tooBig: (session: Session) => void) {
@@ -46,9 +47,9 @@ export class DatagramBatch {
   }
 
   /**
-   * Plans the cut of a record of `length` bytes. Datagrams that it cannot join are sent first.
+   * Plans how a record of `length` bytes is cut. If its datagrams do not fit the current batch, that batch is sent first.
    *
-   * @param largest bytes of a fragment at most
+   * @param largest maximum bytes of a fragment
    */
   plan(session: Session, length: number, largest: number): void {
     if (this.#datagrams > 0) {
@@ -63,11 +64,11 @@ export class DatagramBatch {
       this.send();
     }
     this.fragments = Math.ceil(length / largest);
-    // Even fragments, so that records of one length leave no short datagram.
+    // Fragments of equal size: records of one length then end without a short datagram.
     this.fragmentBytes = Math.ceil(length / this.fragments);
   }
 
-  /** Adds the planned record, sealed with `counter`: `length` bytes at `start`. */
+  /** Adds the planned record: `length` bytes at `start`, sealed with `counter`. */
   add(session: Session, start: number, length: number, counter: number): void {
     const { fragments, fragmentBytes } = this;
     const { view } = this.#headers;
@@ -99,7 +100,7 @@ export class DatagramBatch {
       counters.datagramsSent += this.#datagrams;
       counters.bytesSent += bytes;
     } else {
-      this.#tally.drop(dropOf(-result), this.#datagrams);
+      this.#tally.drop(sendDropReason(-result), this.#datagrams);
       if (result === -Errno.EMSGSIZE || result === -Errno.EINVAL) this.#tooBig(session);
     }
     this.#parts.clear();
@@ -116,11 +117,11 @@ export class DatagramBatch {
   #sendTo(session: Session): number {
     const { sender, source } = session;
     const datagramBytes = this.#fragmentBytes + DATAGRAM_HEADER;
-    // Its address is known: no record of it would be here otherwise.
+    // The transmitter adds records only for sessions whose address is known.
     const path = session as Session & SendPath;
     const result = sender.send(this.#parts, datagramBytes, SPANS_PER_DATAGRAM, path);
     if (source === undefined || (result !== -Errno.EINVAL && result !== -Errno.ENETUNREACH)) return result;
-    // This host may no longer have that address. Another cause fails from any address too.
+    // This host may no longer have that source address. Any other cause makes the second attempt fail too.
     session.source = undefined;
     const unbound = sender.send(this.#parts, datagramBytes, SPANS_PER_DATAGRAM, path);
     if (unbound < 0) session.source = source;

@@ -13,8 +13,9 @@ import {
 import type { Memory } from "#src/linux/native/memory.js";
 import { VNET_HEADER_BYTES } from "#src/linux/native/tap.js";
 
-/** As many as the kernel cuts one into (UDP_MAX_SEGMENTS, net/udp.h; later kernels take twice as many). */
+/** Maximum datagrams in a super-frame: the kernel's limit UDP_MAX_SEGMENTS (net/udp.h; newer kernels allow 128). */
 const MAX_DATAGRAMS = 64;
+/** Maximum payload bytes of a super-frame: below the largest IP packet, with room for all headers. */
 const MAX_BYTES = 60_000;
 const UDP = 17;
 const IPV4_UDP_HEADERS = 14 + 20 + 8;
@@ -22,28 +23,28 @@ const IPV6_UDP_HEADERS = 14 + 40 + 8;
 const DONT_FRAGMENT = 0x4000;
 
 /**
- * Joins UDP datagrams of one flow and one size that follow one another into one write to the TAP (a super-frame of UDP): the
- * bridge, veth and netfilter then handle all of them as one, and the receiver's kernel cuts them again.
+ * Joins consecutive UDP datagrams of one flow and one size into one write to the TAP (a UDP super-frame). The bridge, veth and
+ * netfilter then handle one packet, and the receiver's kernel segments it.
  *
- * Only datagrams whose checksum the sender's kernel has left incomplete are joined: a complete one is the sender's own
- * proof, and stays as it is.
+ * Only datagrams with an incomplete checksum (left so by the sender's kernel) are joined: a complete checksum is end-to-end
+ * protection, and must not be recomputed.
  */
 export class DatagramJoiner extends OpenRun {
   readonly #write: WriteRun;
-  /** Of the open run: its first frame, virtio header included. */
+  /** The first frame of the open run: its memory, its offset (of the virtio header), and the bytes before its payload. */
   #memory: Memory | undefined;
   #first = 0;
   #headers = 0;
-  /** `gsoSize` is the payload of each datagram but perhaps the last. */
+  /** `gsoSize` is the payload of each datagram; the last may be shorter. */
   readonly #run: SegmentRun = { gsoType: GSO_UDP_L4, gsoSize: 0, offset: 0, length: 0, last: true };
 
-  /** @param write takes each joined run, or single frame */
+  /** @param write writes each joined run or single frame */
   constructor(ring: BufferRing, write: WriteRun) {
     super(ring, MAX_DATAGRAMS);
     this.#write = write;
   }
 
-  /** Takes a frame with its virtio header. False: it is not of a kind that is joined; the open run has been delivered. */
+  /** Adds a frame with its virtio header. False: frames of this kind are not joined; the open run has been delivered. */
   add(memory: Memory, offset: number, length: number): boolean {
     const headers = udpHeaders(memory, offset, length);
     if (headers === 0) {
@@ -88,7 +89,7 @@ export class DatagramJoiner extends OpenRun {
   }
 }
 
-/** Bytes before the payload of a datagram that may be joined; 0: it may not. */
+/** Bytes of headers before the payload, if the frame is a datagram that may be joined; otherwise 0. */
 function udpHeaders(memory: Memory, offset: number, length: number): number {
   const { u8, view } = memory;
   const frame = offset + VNET_HEADER_BYTES;
@@ -97,7 +98,7 @@ function udpHeaders(memory: Memory, offset: number, length: number): number {
   let headers = 0;
   switch (view.getUint16(frame + 12)) {
     case 0x0800:
-      // No options, not a fragment, and the number of the packet means nothing (RFC 6864).
+      // No options and no fragmentation: the IP identification then has no meaning (RFC 6864).
       if (
         u8[frame + 14] !== 0x45 ||
         view.getUint16(frame + 20) !== DONT_FRAGMENT ||
@@ -122,7 +123,7 @@ function udpHeaders(memory: Memory, offset: number, length: number): number {
   return fits ? headers : 0;
 }
 
-/** Whether two frames that passed {@link udpHeaders} differ in nothing but lengths, checksums and the packet's number. */
+/** Whether two frames that passed {@link udpHeaders} differ only in lengths, checksums and the IP identification. */
 function sameFlow(a: Memory, aAt: number, b: Memory, bAt: number, headers: number): boolean {
   const [x, y] = [a.view, b.view];
   const [i, j] = [aAt + VNET_HEADER_BYTES, bAt + VNET_HEADER_BYTES];

@@ -4,31 +4,30 @@ import type { SendPath } from "#src/linux/native/udp-sender.js";
 import type { Endpoint } from "#src/net/endpoint.js";
 
 /**
- * How a frame thread receives datagrams. UDP sockets (src/linux/native/udp-receiver.ts) are the implementation; anything
- * else that delivers datagrams into memory of ours can be another.
+ * The source of a frame thread's datagrams. The implementation uses a UDP socket (src/linux/native/udp-receiver.ts).
  */
 export interface DatagramReceiver {
-  /** Size of each datagram of the last {@link receive} but the last one. */
+  /** Bytes of each datagram of the last {@link receive}; the last datagram may be shorter. */
   readonly segmentBytes: number;
-  /** The endpoint that the last {@link receive} came from, and its id. */
+  /** The sender of the last {@link receive}, and the id of that endpoint. */
   readonly source: Endpoint | undefined;
   readonly sourceId: number;
-  /** Whether one {@link receive} may bring several datagrams of one sender, joined. */
+  /** Whether one {@link receive} may return several datagrams of one sender, joined. */
   gro: boolean;
   /** Receives datagrams of one sender into the spans of `parts`. Returns the count of bytes, or minus errno. */
   receive(parts: IoVector): number;
-  /** Receives datagrams, each by itself. Returns how many, or minus errno. */
+  /** Receives datagrams without joining them. Returns their number, or minus errno. */
   receiveMany(batch: MessageBatch): number;
-  /** Times that something received was dropped because a queue was full, since the beginning; counted modulo 2^32. */
+  /** Number of drops because the receive queue was full, since the socket was opened, modulo 2^32. */
   dropped(): number;
 }
 
-/** How a frame thread sends datagrams (src/linux/native/udp-sender.ts). */
+/** Sends the datagrams of a frame thread (src/linux/native/udp-sender.ts). */
 export interface DatagramSender {
   /**
-   * Sends the spans of `parts` as datagrams of `segmentBytes` each, the last one perhaps shorter.
+   * Sends the spans of `parts` as datagrams of `segmentBytes` each; the last may be shorter.
    *
-   * @param spans how many spans make one datagram
+   * @param spans number of spans in one datagram
    * @returns the count of bytes, or minus errno: ENETUNREACH or EINVAL where this host does not have the address of
    *   `path.source`
    */

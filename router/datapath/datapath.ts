@@ -13,13 +13,15 @@ import { closeFd, WakeUp } from "#src/linux/native/files.js";
 import type { TapDevice } from "#src/linux/native/tap.js";
 import type { FrameSockets } from "#src/linux/native/udp.js";
 
-/** A thread allocates nothing for a frame: a small heap bounds the garbage that commands leave behind. */
+/** Heap limit of a thread. Frames allocate nothing, so a small heap suffices and bounds the garbage of commands. */
 const THREAD_HEAP_MB = 32;
+/** Limit of the heap for new objects in a thread. */
+const THREAD_YOUNG_HEAP_MB = 4;
 const REPORT_TIMEOUT_MS = 2_000;
 
 /**
- * Frame threads for a machine of `cores`. On two, the containers and the other end of a connection
- * need the second more than we do; on many, a few threads outrun any network card.
+ * The number of frame threads for a host with `cores` cores. With fewer than four cores the containers need the other cores;
+ * with many cores a few threads are faster than any network card.
  */
 export function threadsFor(cores: number): number {
   if (cores < 4) return 1;
@@ -29,9 +31,9 @@ export function threadsFor(cores: number): number {
 export interface DatapathDeps {
   readonly tap: TapDevice;
   readonly sockets: FrameSockets;
-  /** Takes the events of the threads, reports excepted. */
+  /** Receives the events of the threads, except reports and MACs that were learned. */
   readonly onEvent: (event: DatapathEvent) => void;
-  /** A thread died: the frame path is gone, and only a new process brings it back. */
+  /** Called when a thread has died. Only a new process can restore the frame path. */
   readonly onFailure: (error: Error) => void;
 }
 
@@ -50,7 +52,7 @@ interface Thread {
   readonly exited: Promise<void>;
 }
 
-/** The event loop's handle of the datapath threads: one for each queue of the TAP. */
+/** The event loop's interface to the frame threads: one thread for each queue of the TAP. */
 export class Datapath {
   readonly offloads: Offloads;
   readonly #threads: readonly Thread[];
@@ -91,7 +93,7 @@ export class Datapath {
     const worker = new Worker(new URL("./worker.js", import.meta.url), {
       workerData: start,
       transferList: [port2],
-      resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MB, maxYoungGenerationSizeMb: 4 },
+      resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MB, maxYoungGenerationSizeMb: THREAD_YOUNG_HEAP_MB },
     });
     worker.on("message", (event: DatapathEvent) => this.#onThreadEvent(lane, event));
     worker.on("error", onFailure);
@@ -109,13 +111,13 @@ export class Datapath {
     return this.#threads.length;
   }
 
-  /** Sends a command to the threads, or to the one that it concerns. */
+  /** Sends a command to all threads, or to the thread that it concerns. */
   send(command: Command): void {
     switch (command.do) {
       case "control":
       case "batch":
         return this.#sendTo(0, command);
-      // The thread with the lane's replay window.
+      // The thread that has the replay window of the record's lane.
       case "record":
         return this.#sendTo((command.record[0] >>> 4) % this.#threads.length, command);
       case "record-sent":
@@ -125,13 +127,13 @@ export class Datapath {
     }
   }
 
-  /** The MACs and counters of all threads; undefined when one does not reply in time. */
+  /** The MACs and counters of all threads; undefined when a thread does not reply within {@link REPORT_TIMEOUT_MS}. */
   async report(): Promise<DatapathReport | undefined> {
     const reports = await Promise.all(this.#threads.map((_, lane) => this.#reportOf(lane)));
     return reports.some((report) => report === undefined) ? undefined : merged(reports as DatapathReport[]);
   }
 
-  /** Ends the threads and waits for them. The caller closes their descriptors, afterwards. */
+  /** Stops the threads and waits for their end. The caller closes the TAP and the sockets afterwards. */
   async stop(): Promise<void> {
     this.#stopping = true;
     this.send({ do: "stop" });
@@ -183,7 +185,7 @@ export class Datapath {
   }
 }
 
-/** Sums of the counters; each MAC as the thread saw it that has seen it last. */
+/** The sums of all counters. For a MAC in several reports, the entry of the thread that saw it last. */
 function merged([first, ...others]: readonly DatapathReport[]): DatapathReport {
   if (others.length === 0) return first;
   const counters = { ...first.counters };

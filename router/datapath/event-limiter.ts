@@ -1,12 +1,12 @@
 import type { DatapathEvent } from "#router/datapath/protocol.js";
 
-/** One event of a kind is reported in this time. */
+/** Minimum interval between two events of one kind. */
 const EVENT_INTERVAL_MS = 1_000;
-/** MACs are exempt, because the other threads must learn them, but no more than this many in an interval. */
+/** Maximum events "mac-learnt" in {@link MAC_INTERVAL_MS}. The limit is high, because the other threads must learn the MACs. */
 const MACS_PER_INTERVAL = 256;
 const MAC_INTERVAL_MS = 500;
 
-/** Limits the events of a thread: the network must not be able to flood the event loop. */
+/** Limits the events that packets from the network can cause: they must not flood the event loop. */
 export class EventLimiter {
   readonly #deliver: (event: DatapathEvent) => void;
   readonly #others: boolean;
@@ -14,7 +14,7 @@ export class EventLimiter {
   #macs = 0;
   #macsSince = 0;
 
-  /** @param others there are other threads, which learn MACs from this one */
+  /** @param others true: there are other threads, which learn MACs from this one */
   constructor(deliver: (event: DatapathEvent) => void, others: boolean) {
     this.#deliver = deliver;
     this.#others = others;

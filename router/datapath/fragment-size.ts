@@ -1,18 +1,19 @@
-/** Fragments smaller than this do not justify a layout of their own. */
+/** Smallest fragment, in bytes, for which a receive buffer is laid out. */
 export const SMALLEST_FRAGMENT = 512;
+/** Largest fragment, in bytes, for which a receive buffer is laid out: that of jumbo frames. */
 export const LARGEST_FRAGMENT = 9_216;
 
 /**
- * The size of fragments that the next receive is laid out for. In bulk traffic each receive is like the one before; another
- * size counts when it comes twice in a row, so that two flows of different sizes do not change the layout at each receive.
+ * Predicts the fragment size of the next receive. In bulk traffic each receive resembles the previous one. A new size must be
+ * observed twice in a row: alternating flows of different sizes then do not change the layout at each receive.
  */
 export class FragmentSize {
-  /** An Ethernet MTU of 1,500 less the headers of IP, UDP and datagrams. */
+  /** The predicted size. At first: an Ethernet MTU of 1,500 without the headers of IPv4, UDP and the datagram. */
   bytes = 1_460;
-  /** The last size, if it was another one; else 0. */
+  /** The last observed size, if it differs from {@link bytes}; otherwise 0. */
   #other = 0;
 
-  /** The full fragments of a receive had this size. */
+  /** Records the size of the full fragments of a receive. */
   observe(bytes: number): void {
     if (bytes < SMALLEST_FRAGMENT || bytes > LARGEST_FRAGMENT) return;
     if (bytes === this.#other) this.bytes = bytes;

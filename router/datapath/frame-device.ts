@@ -2,16 +2,16 @@ import type { IoVector } from "#src/linux/native/io-vector.js";
 import type { Memory } from "#src/linux/native/memory.js";
 
 /**
- * Where a frame thread reads the frames of this host from and writes those of other hosts to. Each frame has a virtio header
- * (struct virtio_net_hdr) before it.
+ * The device from which a frame thread reads frames of this host, and to which it writes frames of other hosts. A virtio
+ * header (struct virtio_net_hdr) precedes each frame.
  */
 export interface FrameDevice {
-  /** It takes runs of UDP datagrams as one super-frame (GSO_UDP_L4) and segments them in the kernel. */
+  /** True: the device accepts a run of UDP datagrams as one super-frame (GSO_UDP_L4), which the kernel segments. */
   readonly takesUdpSuperFrames: boolean;
-  /** Reads one frame to `offset`. Returns its length with the header, or minus errno. */
+  /** Reads one frame of at most `room` bytes to `offset`. Returns its length, header included, or minus errno. */
   read(memory: Memory, offset: number, room: number): number;
-  /** Writes the frame of `length` bytes, header included, at `offset`. False: the kernel did not take it. */
+  /** Writes the frame of `length` bytes, header included, at `offset`. False: the kernel rejected the frame. */
   write(memory: Memory, offset: number, length: number): boolean;
-  /** As {@link write}, of a frame in several spans; the first has all headers. @param gsoType as in the virtio header */
+  /** Like {@link write}, for a frame in several spans: the first has all headers. @param gsoType as in the virtio header */
   writeParts(parts: IoVector, gsoType: number): boolean;
 }

@@ -20,18 +20,17 @@ import { Errno } from "#src/linux/native/libc.js";
 import { Memory } from "#src/linux/native/memory.js";
 import { type TapOffloads, VNET_HEADER_BYTES } from "#src/linux/native/tap.js";
 
-/** No kernel makes a super-frame of more segments than this: 64 KB at TCP's smallest segment (TCP_MIN_MSS). */
+/** Maximum segments of a super-frame: 64 KB at TCP's smallest segment size (TCP_MIN_MSS, 48 bytes). */
 const MAX_SEGMENTS = 65_535 / 48;
 
 /**
- * One queue of the TAP. Where the kernel lacks virtio headers, or segmentation of UDP, this does the same, by the kernel's
- * rules.
+ * One queue of the TAP. Emulates virtio headers and UDP segmentation, by the kernel's rules, where the kernel lacks them.
  */
 export class FramePort implements FrameDevice {
   readonly #fd: number;
   readonly #offloads: TapOffloads;
   readonly #single = new IoVector(1);
-  /** Only where something is done here: a whole frame, and the segment that is cut from it. */
+  /** Memory for emulation: a whole frame, and a segment cut from it. Undefined when the kernel has both offloads. */
   readonly #frame: Memory | undefined;
   readonly #segment: Memory | undefined;
   readonly #run: SegmentRun = { gsoType: GSO_NONE, gsoSize: 0, offset: 0, length: 0, last: false };
@@ -74,7 +73,7 @@ export class FramePort implements FrameDevice {
     return this.#offloads.vnetHeader && (this.#offloads.uso || (gsoType & ~GSO_ECN) !== GSO_UDP_L4);
   }
 
-  /** Completes the checksum of a frame, or segments it, and writes what results. */
+  /** Completes the checksum of a frame or segments it, and writes the result. */
   #software(parts: IoVector): boolean {
     const frame = this.#frame!;
     const length = parts.gather(frame, 0);
@@ -99,7 +98,7 @@ export class FramePort implements FrameDevice {
     return this.#segments(layout, size, payload, sumField);
   }
 
-  /** Cuts the super-frame in `#frame` into segments of `size` bytes of payload. False: one of them was not taken. */
+  /** Writes the super-frame in `#frame` as segments of `size` bytes of payload. False: the kernel rejected a segment. */
   #segments(layout: Layout, size: number, payload: number, sumField: number): boolean {
     const frame = this.#frame!;
     const segment = this.#segment!;
@@ -131,5 +130,5 @@ export class FramePort implements FrameDevice {
   }
 }
 
-/** Whether a read that failed may succeed later. */
+/** Whether a failed read may succeed later. @param result minus errno */
 export const isTransient = (result: number) => result === -Errno.EAGAIN || result === -Errno.EINTR;

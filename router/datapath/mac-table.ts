@@ -1,16 +1,11 @@
-/**
- * The peer of each MAC address, and when it was last seen there. MACs and peers are 48-bit numbers; time is in
- * milliseconds on a monotonic clock.
- */
-
-/** The usual ageing time of a large switch. */
+/** Age at which an entry is dropped: as usual for large switches. */
 export const AGE_MS = 10 * 60_000;
 /**
- * A MAC seen on our own bridge this recently stays ours, also when frames from the network have it as their source. Longer
- * than the gap between a container's ARP refreshes. The MAC of a container that has gone is released earlier ({@link MacTable.release}).
+ * For this time after its last frame a MAC of our own bridge cannot move to another peer. Longer than the interval of a
+ * container's ARP refreshes. The MAC of a container that has ended is released earlier ({@link MacTable.release}).
  */
 export const OWN_HOLD_MS = 60_000;
-/** A flood of forged sources must not exhaust the memory: a full table takes no more until entries age. */
+/** Maximum entries: forged source MACs must not exhaust the memory. A full table learns no MAC until entries age. */
 export const CAPACITY = 65_536;
 
 export interface MacEntry {
@@ -20,10 +15,14 @@ export interface MacEntry {
 
 export type Learned = "known" | "new" | "moved" | "refused" | "full";
 
+/**
+ * Maps each MAC address to the peer that it was last seen at. MACs and peers are 48-bit numbers; times are in milliseconds on
+ * a monotonic clock.
+ */
 export class MacTable {
   readonly #self: number;
   readonly #entries = new Map<number, MacEntry>();
-  /** The peer that had the MAC before, after {@link learn} has returned "moved". */
+  /** The previous peer of the MAC, valid after {@link learn} has returned "moved". */
   movedFrom = 0;
 
   constructor(self: number) {
@@ -63,12 +62,12 @@ export class MacTable {
     for (const [mac, entry] of this.#entries) if (now - entry.seen >= AGE_MS) this.#entries.delete(mac);
   }
 
-  /** Drops a MAC of our own that has left our bridge. */
+  /** Drops a MAC of this peer that is no longer on our bridge. */
   release(mac: number): void {
     if (this.lookup(mac) === this.#self) this.#entries.delete(mac);
   }
 
-  /** Drops all entries of `peer`, which is gone. */
+  /** Drops all entries of `peer`. */
   forget(peer: number): void {
     for (const [mac, entry] of this.#entries) if (entry.peer === peer) this.#entries.delete(mac);
   }

@@ -1,6 +1,6 @@
 /**
- * How a frame thread sends the records of a session, as small numbers: they are compared for every frame. The path selector
- * (router/carriers/selector.ts) decides; a carrier names its own in {@link NextHop}.
+ * How a frame thread sends the records of a session. The values are small numbers, because they are compared for every frame.
+ * The path selector (router/carriers/selector.ts) selects a carrier, and the carrier names its next hop.
  */
 
 /** The thread sends the datagrams itself. */
@@ -12,6 +12,6 @@ export type NextHop =
   | { readonly kind: typeof NEXT_HOP_DATAGRAMS }
   | {
       readonly kind: typeof NEXT_HOP_EVENT_LOOP;
-      /** The largest record that the carrier takes, sealed. */
+      /** Maximum bytes of a sealed record that the carrier accepts. */
       readonly recordBytes: number;
     };

@@ -5,15 +5,15 @@ import { IoVector } from "#src/linux/native/io-vector.js";
 export type WriteRun = (parts: IoVector, gsoType: number, frames: number) => void;
 
 /**
- * Adjacent segments or datagrams, joined into one write to the TAP from where they were received: nothing is copied, so that the run is
- * closed before the ring uses its memory again.
+ * Adjacent segments or datagrams, joined into one write to the TAP. They are written from the buffers that they were received
+ * into, without a copy: the run is closed before the ring reuses these buffers.
  */
 export abstract class OpenRun implements BufferUser {
   protected readonly parts: IoVector;
   readonly #ring: BufferRing;
   #began: number | undefined;
 
-  /** @param spans at most, in one write */
+  /** @param spans maximum spans of one write */
   constructor(ring: BufferRing, spans: number) {
     this.#ring = ring;
     this.parts = new IoVector(spans);
@@ -24,7 +24,7 @@ export abstract class OpenRun implements BufferUser {
     return this.#began;
   }
 
-  /** To be called when the first span is pushed. */
+  /** Call this when the first span is pushed. */
   protected open(): void {
     this.#began = this.#ring.turn;
   }
@@ -40,6 +40,6 @@ export abstract class OpenRun implements BufferUser {
     }
   }
 
-  /** Completes the headers of the run, and writes it. */
+  /** Completes the headers of the run, and writes the run. */
   protected abstract deliver(): void;
 }

@@ -5,8 +5,8 @@ import type { UdpOffloads } from "#src/linux/native/udp.js";
 import type { Endpoint } from "#src/net/endpoint.js";
 
 /**
- * Commands of the event loop to the frame threads, and the threads' events. Commands go through a message port and are
- * announced by an eventfd, since a thread blocks in poll(2) and not in Node's event loop.
+ * A command of the event loop to the frame threads. Commands travel through a message port. An eventfd announces them, because
+ * a thread blocks in poll(2) and not in Node's event loop.
  */
 export type Command =
   | { readonly do: "open"; readonly session: number; readonly peer: number; readonly encrypted: boolean }
@@ -18,30 +18,30 @@ export type Command =
       readonly key: Uint8Array;
       readonly salt: Uint8Array;
     }
-  /** The other end's number for the session, which each datagram to it names. */
+  /** The other end's number for the session: each datagram to the other end contains it. */
   | { readonly do: "remote"; readonly session: number; readonly remoteSession: number }
   | { readonly do: "next-hop"; readonly session: number; readonly nextHop: NextHop }
-  /** How datagrams of a session are sent, whether frames travel in them or only the pings of the path. */
+  /** How datagrams of a session are sent: both frames and the pings of the path. */
   | {
       readonly do: "datagrams";
       readonly session: number;
-      /** Undefined leaves it to the datapath, which follows the peer. */
+      /** Undefined: the threads keep the address that they have, and follow the peer. */
       readonly address: Endpoint | undefined;
-      /** Undefined: the kernel chooses where datagrams leave from. */
+      /** Undefined: the kernel chooses the source address. */
       readonly source: Endpoint | undefined;
       readonly datagramBytes: number;
       readonly datagramsPerRecord: number;
-      /** Datagrams may leave in batches: many with one call. */
+      /** True: one system call may send many datagrams. */
       readonly batches: boolean;
     }
   /** A sealed record of the other end, which a carrier received on the event loop. */
   | { readonly do: "record"; readonly session: number; readonly record: Uint8Array }
-  /** The carrier has sent, or dropped, so many bytes of the records that this lane handed to the event loop. */
+  /** The carrier has sent or dropped `bytes` of the records that this lane handed to the event loop. */
   | { readonly do: "record-sent"; readonly session: number; readonly lane: number; readonly bytes: number }
-  /** Another thread has seen the peer move. */
+  /** Another thread has received from a new address of the peer. */
   | { readonly do: "address"; readonly session: number; readonly address: Endpoint }
   | { readonly do: "control"; readonly session: number; readonly message: Uint8Array; readonly datagramBytes: number }
-  /** Control messages that leave with one call, each in a datagram of its own. */
+  /** Control messages that one system call sends, each in a datagram of its own. */
   | {
       readonly do: "batch";
       readonly session: number;
@@ -50,40 +50,41 @@ export type Command =
     }
   | { readonly do: "close"; readonly session: number }
   | { readonly do: "routes"; readonly routes: RouteTable }
-  /** Another thread has learnt the peer of a MAC. */
+  /** Another thread has learned the peer of a MAC. */
   | { readonly do: "learn"; readonly mac: number; readonly peer: number }
   | { readonly do: "forget"; readonly peer: number }
-  /** The MAC is no longer behind our own bridge: it may be learned from the network again. */
+  /** The MAC is no longer on our bridge: it may be learned from the network. */
   | { readonly do: "release"; readonly mac: number }
   | { readonly do: "report"; readonly ticket: number }
   | { readonly do: "stop" };
 
-/** Work that the kernel, the devices and OpenSSL take over. Without them it is done here, slower. */
+/** Work that the kernel, the devices and OpenSSL do. Without an offload the router does the same work, slower. */
 export interface Offloads extends TapOffloads, UdpOffloads {
-  /** OpenSSL is called directly; else node:crypto. */
+  /** True: OpenSSL is called directly; false: node:crypto. */
   readonly openssl: boolean;
 }
 
-/** Their names on the command line and in status. */
+/** Names of the offloads on the command line and in status. */
 export const OFFLOADS = ["vnet-header", "tso", "uso", "udp-segment", "udp-gro", "openssl"] as const;
 export type OffloadName = (typeof OFFLOADS)[number];
 
-/** Next hops by peer: the session for frames to a peer, and the sessions for the floods of a peer. */
+/** Next hops by peer: `unicast` has the session for frames to a peer, `flood` the sessions for the floods of a peer. */
 export interface RouteTable {
   readonly unicast: ReadonlyMap<number, number>;
   readonly flood: ReadonlyMap<number, readonly number[]>;
 }
 
+/** An event of a frame thread for the event loop. */
 export type DatapathEvent =
   | {
       readonly event: "control";
       readonly session: number;
       readonly message: Uint8Array;
       readonly datagramBytes: number;
-      /** It was a ping, and the thread has answered it. */
+      /** True: the message is a ping, and the thread has answered it. */
       readonly answered: boolean;
     }
-  /** Frames are being sent by UDP; `large`: in datagrams that not every path carries. */
+  /** Frames are being sent by UDP; `large`: in datagrams larger than the floor, which not every path carries. */
   | { readonly event: "frames"; readonly session: number; readonly large: boolean }
   | { readonly event: "address-changed"; readonly session: number; readonly address: Endpoint }
   /** A sealed record for the carrier in use. */
@@ -102,7 +103,7 @@ export interface DatapathReport {
   readonly drops: Record<Drop, number>;
 }
 
-/** Why a frame, record or datagram went no further. Every drop is counted under one of these. */
+/** Reasons to drop a frame, record or datagram. Every drop is counted under one of them. */
 export const DROPS = [
   "datagram-malformed",
   "session-unknown",
@@ -142,6 +143,7 @@ export interface Counters {
   bytesReceived: number;
 }
 
+/** Counters of one frame thread, since its start. */
 export class Tally {
   readonly counters: Counters = {
     framesCaptured: 0,

@@ -3,9 +3,9 @@ import { MAX_RECORD } from "#router/datapath/record.js";
 import { Memory } from "#src/linux/native/memory.js";
 import { NO_ENDPOINT } from "#src/net/endpoint.js";
 
-/** Records under reassembly at the same time. The fragments of a record follow one another closely; reordering mixes neighbours. */
+/** Maximum records under reassembly at the same time: reordering mixes only fragments of records sent close together. */
 const SLOTS = 32;
-/** A slot holds a record and, behind it, its last fragment until the size of the others is known. */
+/** A slot contains a record, and after it the last fragment until the size of the other fragments is known. */
 const SLOT_BYTES = MAX_RECORD + LARGEST_FRAGMENT;
 
 interface Slot {
@@ -25,7 +25,7 @@ export interface Fragment {
   memory: Memory;
   offset: number;
   bytes: number;
-  /** It is the `index`th of `count`. */
+  /** Index of the fragment, from 0, and the number of fragments of its record. */
   index: number;
   count: number;
   /** Identifies the record among those of the same sender: session, lane, epoch and counter. */
@@ -35,8 +35,8 @@ export interface Fragment {
 }
 
 /**
- * Reassembles records whose datagrams did not arrive in one receive, in order. A new record takes the slot that has been
- * untouched for longest: forged fragments cannot take more than the fixed memory.
+ * Reassembles records whose datagrams did not arrive in order within one receive. A new record evicts the least recently used
+ * slot: forged fragments cannot use more than the fixed memory.
  */
 export class Reassembly {
   readonly memory = new Memory(SLOTS * SLOT_BYTES);
@@ -52,13 +52,13 @@ export class Reassembly {
     at: i * SLOT_BYTES,
   }));
   #stamp = 0;
-  /** Incomplete records that lost their slot to another. */
+  /** Number of incomplete records that were evicted. */
   evicted = 0;
   /** Offset and length of the record in {@link memory}, after {@link add} returned true. */
   at = 0;
   length = 0;
 
-  /** Adds a fragment. True: its record is complete, and stays valid until the next call. */
+  /** Adds a fragment. True: its record is complete, and is valid until the next call. */
   add(fragment: Fragment): boolean {
     const { index, count, bytes } = fragment;
     const slot = this.#find(fragment);
@@ -81,7 +81,7 @@ export class Reassembly {
     return true;
   }
 
-  /** The slot of a fragment's record; undefined when the slot's record has another count of fragments. */
+  /** The slot of a fragment's record; undefined when that record was begun with another count of fragments. */
   #find({ key, sourceId, count }: Fragment): Slot | undefined {
     let oldest = this.#slots[0];
     for (const slot of this.#slots) {

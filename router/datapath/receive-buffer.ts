@@ -4,40 +4,40 @@ import { IoVector } from "#src/linux/native/io-vector.js";
 import { Memory } from "#src/linux/native/memory.js";
 import { MessageBatch } from "#src/linux/native/message-batch.js";
 
-/** What one receive may bring: UDP_GRO joins datagrams up to 64 KB. */
+/** Maximum bytes of one receive call: UDP_GRO joins datagrams up to 64 KB. */
 export const RECEIVE_BYTES = 65_536;
-/** Datagrams that one call brings where the kernel does not join them. */
+/** Maximum datagrams of one call where the kernel does not join them (recvmmsg). */
 const BATCH_DATAGRAMS = 48;
-/** Each of these in a header slot, a fragment slot, and the overflow. */
+/** A datagram of a batch has three spans: a header slot, a fragment slot, and the overflow. */
 const BATCH_SPANS = 3;
 
 const MAX_DATAGRAMS = Math.ceil(RECEIVE_BYTES / (SMALLEST_FRAGMENT + DATAGRAM_HEADER));
-/** From one header to the next. */
+/** Bytes from one header to the next. */
 export const HEADER_SLOT = 16;
 
-// Places in a buffer. Fragments lie one after the other from the start; the last may reach beyond the bytes of a receive.
+/** Offset of the header slots. Fragments are contiguous from offset 0; the last may extend beyond {@link RECEIVE_BYTES}. */
 export const HEADERS_AT = RECEIVE_BYTES + LARGEST_FRAGMENT;
-/** The datagrams of one receive as they came: for those that do not fit the layout. */
+/** Offset of the area for datagrams whose size does not match the layout: they are copied here unscattered. */
 export const UNSCATTERED_AT = HEADERS_AT + MAX_DATAGRAMS * HEADER_SLOT;
 const BUFFER_BYTES = UNSCATTERED_AT + RECEIVE_BYTES;
 
-/** The part of each datagram of a batch that does not fit its slot, at `index * LARGEST_FRAGMENT`. */
+/** Memory for the part of each datagram of a batch that exceeds its slot, at `index * LARGEST_FRAGMENT`. */
 export const newOverflow = (): Memory => new Memory(BATCH_DATAGRAMS * LARGEST_FRAGMENT);
 
 /**
- * Memory for one receive, scattered: headers go to slots of their own, so that the fragments of a record lie together and it
- * is opened where it arrived. For this the size of fragments has to be known before.
+ * Memory for one scattered receive. Headers are received into separate slots, so the fragments of a record are contiguous and
+ * the record is opened in place. The layout requires that the size of fragments is known before the receive.
  */
 export class ReceiveBuffer {
   readonly memory = new Memory(BUFFER_BYTES);
-  /** For datagrams that the kernel joins. */
+  /** Spans for datagrams that the kernel joins. */
   readonly joined = new IoVector(2 * MAX_DATAGRAMS);
-  /** For datagrams that it does not join. */
+  /** Spans for datagrams that the kernel does not join. */
   readonly batch = new MessageBatch(BATCH_DATAGRAMS, BATCH_SPANS);
   /** Bytes of a fragment slot. */
   fragmentBytes = 0;
 
-  /** Lays the spans out for fragments of `bytes`. */
+  /** Lays out the spans for fragments of `bytes`. */
   layOut(bytes: number, overflow: Memory): void {
     const { memory, joined, batch } = this;
     const place = (parts: IoVector, i: number) => {

@@ -11,28 +11,28 @@ import {
   UNSCATTERED_AT,
 } from "#router/datapath/receive-buffer.js";
 import { ReceiveMode } from "#router/datapath/receive-mode.js";
-import { ReceivedDatagrams } from "#router/datapath/received.js";
+import { ReceivedDatagrams } from "#router/datapath/received-datagrams.js";
 import { AT_LANE, DATAGRAM_HEADER, DATAGRAM_TYPE, MAX_RECORD, RECORD_OVERHEAD } from "#router/datapath/record.js";
 import type { Session } from "#router/datapath/session.js";
 import type { Switch } from "#router/datapath/switch.js";
 import type { Memory } from "#src/linux/native/memory.js";
 import { NO_ENDPOINT } from "#src/net/endpoint.js";
 
-/** A sealed record that is to be opened where it lies. */
+/** A sealed record that will be opened in place. */
 interface SealedRecord {
   memory: Memory;
   offset: number;
   length: number;
   laneEpoch: number;
-  /** Datagrams that it travelled in. */
+  /** Number of datagrams that carried the record. */
   fragments: number;
-  /** UDP payload of one of them; 0: it did not travel by UDP. */
+  /** UDP payload of one of these datagrams, in bytes; 0: the record did not travel by UDP. */
   datagramBytes: number;
 }
 
 export interface ReceiverDeps {
   readonly socket: DatagramReceiver;
-  /** Takes opened records. */
+  /** Receives the opened records. */
   readonly switch: Switch;
   readonly ring: BufferRing;
   readonly tally: Tally;
@@ -40,10 +40,10 @@ export interface ReceiverDeps {
 }
 
 /**
- * Datagrams in, opened records out.
+ * Turns datagrams into opened records.
  *
- * A receive is scattered for fragments of the size that came last ({@link FragmentSize}): in bulk traffic that is right, and
- * a record lies in one stretch. Where it is wrong the fragments are moved together first.
+ * A receive is scattered for the expected size of fragments ({@link FragmentSize}). In bulk traffic the expectation is right,
+ * and a record is contiguous. Otherwise its fragments are copied together first.
  */
 export class Receiver {
   readonly #deps: ReceiverDeps;
@@ -55,13 +55,13 @@ export class Receiver {
   readonly #reassembly = new Reassembly();
   #now = 0;
 
-  /** The datagram that is looked at, and the id of the endpoint that it came from. */
+  /** Index of the current datagram, and the id of the endpoint that sent it. */
   #current = 0;
   #sourceId = NO_ENDPOINT;
   readonly #record: SealedRecord;
   readonly #fragment: Fragment;
 
-  /** @param joining the socket has UDP_GRO, and it is on */
+  /** @param joining true: the socket has UDP_GRO, and it is on */
   constructor(deps: ReceiverDeps, joining: boolean) {
     this.#deps = deps;
     this.#mode = new ReceiveMode(joining);
@@ -74,7 +74,7 @@ export class Receiver {
     this.#now = now;
   }
 
-  /** One receive, and everything that follows from it. False: nothing has arrived. */
+  /** Receives once, and processes the datagrams. False: none has arrived. */
   pump(): boolean {
     const { ring } = this.#deps;
     const buffer = this.#buffers[ring.begin()];
@@ -103,7 +103,7 @@ export class Receiver {
     received.lengths.fill(stride, 0, count);
     received.lengths[count - 1] = bytes - (count - 1) * stride;
     const expected = fragmentBytes + DATAGRAM_HEADER;
-    // A short datagram alone does not show the size of the others.
+    // A single short datagram does not show the size of full ones.
     if (count > 1 || stride >= expected) this.#expected.observe(stride - DATAGRAM_HEADER);
     if (stride === expected || (count === 1 && bytes <= expected)) this.#scattered(fragmentBytes);
     else {
@@ -139,7 +139,7 @@ export class Receiver {
     return true;
   }
 
-  /** The received datagrams lie in the layout of {@link ReceiveBuffer.layOut}. */
+  /** Sets the offsets of the layout of {@link ReceiveBuffer.layOut}. */
   #scattered(fragmentBytes: number): void {
     const received = this.#received;
     received.headersAt = HEADERS_AT;
@@ -153,7 +153,7 @@ export class Receiver {
     for (let i = 0; i < count; ) i += this.#datagram(i);
   }
 
-  /** Opens the record that begins with datagram `i`, or keeps that fragment of it. Returns how many datagrams that took. */
+  /** Opens the record that begins with datagram `i`, or stores that fragment. Returns the number of datagrams consumed. */
   #datagram(i: number): number {
     const received = this.#received;
     const { memory, batch } = received;
@@ -178,14 +178,14 @@ export class Receiver {
       record.datagramBytes = bytes + DATAGRAM_HEADER;
       this.#open(session);
     } else this.#reassemble(session, header, at, bytes);
-    // The next oversized one is joined in the same place.
+    // The next oversized fragment is copied to the same place.
     if (oversized) this.#deps.ring.settle();
     if (length === 0) return 1;
     this.#deps.tally.counters.datagramsReceived += fragments - 1;
     return fragments;
   }
 
-  /** Copies the two parts of a fragment that did not fit its slot together. Returns its offset. */
+  /** Joins the two parts of a fragment that exceeds its slot. Returns the offset of the joined fragment. */
   #joinOversized(i: number, bytes: number): number {
     const { memory, fragmentStep } = this.#received;
     memory.copy(UNSCATTERED_AT, this.#received.fragmentAt(i), fragmentStep);
@@ -193,7 +193,7 @@ export class Receiver {
     return UNSCATTERED_AT;
   }
 
-  /** The session of the datagram whose header is at `header`; undefined when there is none. */
+  /** The session of the datagram whose header is at `header`; undefined when the datagram is dropped. */
   #sessionOf(memory: Memory, header: number, bytes: number): Session | undefined {
     const { tally } = this.#deps;
     tally.counters.datagramsReceived++;
@@ -231,18 +231,18 @@ export class Receiver {
       record.fragments = fragment.count;
       record.datagramBytes = bytes + DATAGRAM_HEADER;
       this.#open(session);
-      // The slot is free for another record.
+      // The next fragment may overwrite the slot.
       this.#deps.ring.settle();
     }
     if (reassembly.evicted > evicted) this.#deps.tally.drop("reassembly-evicted");
   }
 
-  /** A sealed record that a carrier received on the event loop, after the byte of its lane and epoch. */
+  /** Opens a sealed record that a carrier received on the event loop. One byte with lane and epoch precedes the record. */
   record(session: Session, bytes: Uint8Array): void {
     const { ring, tally } = this.#deps;
     const length = bytes.length - 1;
     if (length < RECORD_OVERHEAD || length > MAX_RECORD) return tally.drop("record-malformed");
-    // Any buffer serves, once nothing undelivered lies in it.
+    // After settle() no buffer has undelivered bytes, so any buffer can be used.
     ring.settle();
     const { memory } = this.#buffers[0];
     memory.u8.set(bytes);
@@ -270,7 +270,7 @@ export class Receiver {
     this.#deps.switch.received(session, memory, offset, length, datagramBytes);
   }
 
-  /** The peer's newest record came from another endpoint: datagrams to the peer go there from now on. */
+  /** Follows the peer: its newest record came from another endpoint, which is the peer's address from now on. */
   #follow(session: Session): void {
     const { batch } = this.#received;
     const address = batch === undefined ? this.#deps.socket.source : batch.sourceOf(this.#current);

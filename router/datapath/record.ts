@@ -1,8 +1,8 @@
 import { AAD_BYTES, NONCE_BYTES, TAG_BYTES } from "#src/linux/native/record-cipher.js";
 
 /**
- * The wire format of sleeve: self-standing records of one or a few datagrams. Multi-byte numbers are little-endian, except
- * the nonce, the peer names and the contents of frames. A lost datagram costs its record and nothing else.
+ * The wire format of sleeve: independent records of one or a few datagrams. Multi-byte numbers are little-endian, except the
+ * nonce, the peer names and the contents of frames. A lost datagram costs its record and nothing else.
  *
  *   datagram   ┌──────┬───────┬───────┬─────────────┬─────────┬───────────┬──────────┐
  *              │ type │ index │ count │ lane, epoch │ session │ counter32 │ fragment │
@@ -15,21 +15,21 @@ import { AAD_BYTES, NONCE_BYTES, TAG_BYTES } from "#src/linux/native/record-ciph
  *   (fragments │ counter │ kind │ hops │ source    │ dest      │ padding │ body │ padding │ tag │
  *    joined)   │ u64 BE  │ u8   │ u8   │ peer, 6 B │ peer, 6 B │ u16     │      │         │ 16 B│
  *              └─────────┴──────┴──────┴───────────┴───────────┴─────────┴──────┴─────────┴─────┘
- *                sealed from `kind` to the end of the padding; a zero `dest` means: flood. The padding makes fragments equal,
- *                so that the kernel can cut many records with one call.
+ *                sealed from `kind` to the end of the padding; a zero `dest` means: flood. The padding makes fragments equal:
+ *                the kernel can then cut many records with one call.
  *
  *   body of kind FRAMES   { length u16, virtio header 10 B, Ethernet frame } repeated, each at an even offset; length 0: the
- *                         rest of the body, for a frame longer than 16 bits count
+ *                         rest of the body, for a frame whose length exceeds 16 bits
  *   body of kind SEGMENTS descriptor 16 B, frame headers, payload: a run of whole segments of one super-frame
- *   body of kind CONTROL  one message of the sleeve (see control.ts), never relayed
+ *   body of kind CONTROL  one message of the sleeve (see path-message.ts), never relayed
  *
- * Authenticated with each record: the session, the lane, the epoch and the count of its datagrams. The tag proves the index (a
- * wrong order fails). counter32 only groups fragments: the replay window takes the counter in the record.
+ * The tag authenticates the session, the lane, the epoch and the count of datagrams too. It proves the indices: fragments in a
+ * wrong order do not open. counter32 only groups fragments: the replay window uses the counter in the record.
  */
 export const DATAGRAM_TYPE = 0x57;
 export const DATAGRAM_HEADER = 12;
 
-export const RECORD_HEADER = NONCE_BYTES + 16;
+const RECORD_HEADER = NONCE_BYTES + 16;
 export const RECORD_OVERHEAD = RECORD_HEADER + TAG_BYTES;
 
 export const KIND_FRAMES = 0;
@@ -46,27 +46,27 @@ export const AT_BODY = RECORD_HEADER;
 
 /** Offset in a datagram of the byte with its lane (upper half) and epoch (lower half). */
 export const AT_LANE = 3;
-/** Lanes are half a byte. */
+/** A lane has four bits. */
 export const MAX_LANES = 16;
-/** Epochs too; three are in use at once. */
+/** An epoch has four bits; at most three epochs are in use at the same time. */
 export const EPOCHS = 16;
 
-/** Peers that a frame may pass: more than any sane topology has in a row, and few enough to end a loop while routes change. */
+/** Maximum hops of a frame: more than the diameter of any sane topology, and few enough to end a loop while routes change. */
 export const MAX_HOPS = 32;
 
-/** `index` and `count` are a byte each. */
+/** Maximum fragments of a record: `index` and `count` have one byte each. */
 export const MAX_FRAGMENTS = 255;
 
-/** The longest frame, virtio header included, whose length is in its record. */
+/** Bytes of the longest frame, virtio header included, that has its length in the record. */
 export const MAX_COUNTED = 0xffff;
 
-/** An Ethernet frame as large as a TAP can give, with its virtio header (65,563 bytes), and room for padding. */
+/** Maximum bytes of a record: one frame of {@link MAX_CAPTURE} bytes, the record's overhead, and padding. */
 export const MAX_RECORD = 65_664;
 
-/** The most that one read of a TAP returns: a super-frame as large as an IP packet, which is cut into records. */
+/** Maximum bytes of one read of a TAP: virtio header, Ethernet header, two VLAN tags, and the largest IP packet. */
 export const MAX_CAPTURE = 10 + 14 + 8 + 65_535;
 
-/** Fills the additional data of a record. */
+/** Writes the additional authenticated data (AAD) of a record. */
 export function writeAad(aad: Uint8Array, session: number, laneEpoch: number, count: number): void {
   aad[0] = session;
   aad[1] = session >>> 8;
@@ -97,7 +97,7 @@ export function writeMac(view: DataView, offset: number, value: number): void {
   view.setUint32(offset + 2, value >>> 0, false);
 }
 
-/** The largest IP packet that fits one datagram of `datagramBytes` as a frame of its own: `mtu` in status. */
+/** Bytes of the largest IP packet that fits one datagram of `datagramBytes`: `mtu` in status. */
 export function innerMtu(datagramBytes: number): number {
   const FRAME_PREFIX = 2 + 10;
   const ETHERNET_HEADER = 14;

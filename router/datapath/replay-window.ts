@@ -1,13 +1,14 @@
-/**
- * Replay window over full 64-bit counters, by the ring-of-words method of RFC 6479: sliding costs a few word stores and
- * no shifting. A record is accepted once, and only if it is not older than the window.
- */
+/** Number of counters that the window covers. */
 export const WINDOW = 8_192;
 
 const WORD_BITS = 32;
-/** One word more than the window: the word that the newest counter moves into is cleared while all others are in use. */
+/** One word more than the window needs: the word of the newest counter is cleared while all other words are in use. */
 const WORDS = WINDOW / WORD_BITS + 1;
 
+/**
+ * Replay window over full 64-bit counters, by the ring-of-words method of RFC 6479: advancing the window clears a few words
+ * and shifts none. A record is accepted once, and only if its counter is not older than the window.
+ */
 export class ReplayWindow {
   readonly #seen = new Uint32Array(WORDS);
   #newest = -1;
@@ -17,7 +18,7 @@ export class ReplayWindow {
     return this.#newest;
   }
 
-  /** Marks `counter` as seen. False: it was seen before or is too old. Call it only after authentication. */
+  /** Marks `counter` as seen. False: it was seen before or is too old. Call this only after authentication. */
   accept(counter: number): boolean {
     const word = Math.floor(counter / WORD_BITS);
     if (counter > this.#newest) {

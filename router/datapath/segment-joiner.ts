@@ -14,37 +14,37 @@ import {
 import type { Memory } from "#src/linux/native/memory.js";
 import { VNET_HEADER_BYTES } from "#src/linux/native/tap.js";
 
-/** Records of one segment each make the longest list; then the run is delivered and another begins. */
+/** Maximum spans of a run, one for each record. A longer run is delivered in parts. */
 const MAX_SPANS = 256;
 const MAX_IP_PACKET = 65_535;
 
-/** Whether so much payload makes an IP packet. */
+/** Whether the headers and so many bytes of payload fit one IP packet. */
 const fits = (layout: Layout, payload: number) => layout.headers - layout.ip + payload <= MAX_IP_PACKET;
 
 /**
- * Joins neighbouring segment runs of a super-frame into one. It is delivered when the super-frame's last run has come, at a
- * gap, before anything else from the network, and when there is nothing more to receive.
+ * Joins adjacent segment runs of a super-frame into one open run. The open run is delivered after the super-frame's last
+ * run, at a gap, before any other frame from the network, and when there is no more to receive.
  */
 export class SegmentJoiner extends OpenRun {
   readonly #write: WriteRun;
   readonly #descriptor: Descriptor = { flags: 0, gsoType: 0, headers: 0, gsoSize: 0, csumStart: 0, id: 0, offset: 0 };
 
-  /** Of the open run: where its frame's headers are, in which memory and how laid out. */
+  /** The frame headers of the open run: their memory, offset and layout. */
   #memory: Memory | undefined;
   #headersAt = 0;
   #layout: Layout | undefined;
-  /** Of the open run: the peer and the super-frame that it is of. */
+  /** The source peer of the open run, and the id of its super-frame. */
   #source = 0;
   #id = 0;
   readonly #run: SegmentRun = { gsoType: 0, gsoSize: 0, offset: 0, length: 0, last: false };
 
-  /** @param write takes each joined frame */
+  /** @param write writes each joined frame */
   constructor(ring: BufferRing, write: WriteRun) {
     super(ring, MAX_SPANS);
     this.#write = write;
   }
 
-  /** Takes the body of a SEGMENTS record, which stays where it is until the run is closed. False: it is malformed. */
+  /** Adds the body of a SEGMENTS record. Its bytes must stay in place until the run is closed. False: it is malformed. */
   add(source: number, memory: Memory, body: number, bodyBytes: number): boolean {
     const descriptor = this.#descriptor;
     if (!readDescriptor(memory.view, body, bodyBytes, descriptor)) {
@@ -66,7 +66,7 @@ export class SegmentJoiner extends OpenRun {
     return true;
   }
 
-  /** Whether the run of the descriptor that was just read begins where the open run ends. */
+  /** Whether the run of the last descriptor continues the open run. */
   #continues(source: number, payload: number): boolean {
     const descriptor = this.#descriptor;
     const layout = this.#layout;
@@ -100,7 +100,7 @@ export class SegmentJoiner extends OpenRun {
     run.gsoType = descriptor.gsoType;
     run.gsoSize = descriptor.gsoSize;
     this.open();
-    // The virtio header takes the place of the descriptor, which has been read.
+    // The virtio header overwrites the end of the descriptor.
     const start = headersAt - VNET_HEADER_BYTES;
     this.parts.push(memory, start, body + bodyBytes - start);
     return true;

@@ -12,14 +12,14 @@ import {
   TAG_BYTES,
 } from "#src/linux/native/record-cipher.js";
 
-/** A key is not used for longer, even if the other end never agrees to a new one (as WireGuard's REJECT_AFTER_TIME). */
+/** Maximum age of a key that seals, even if the other end never agrees to a new one (WireGuard's REJECT_AFTER_TIME). */
 export const REJECT_AFTER_MS = 180_000;
-/** NIST SP 800-38D section 8.3 allows 2^32 seals under one key; we stop well before. */
-export const REJECT_AFTER_RECORDS = 2 ** 31;
-/** The key in use, the one before (records still under way), and the one that the other end switches to next. */
+/** Maximum records sealed with one key: half of the 2^32 that NIST SP 800-38D section 8.3 allows. */
+const REJECT_AFTER_RECORDS = 2 ** 31;
+/** Keys kept for opening: the current, the previous (for records in flight), and the next that the other end will use. */
 const OPEN_KEYS = 3;
 
-/** For networks whose frames go in clear: the same layout, counter included, with a tag of zeros. */
+/** The cipher of unencrypted sessions: the same layout with a counter, and a tag of zeros. */
 class ClearCipher implements RecordCipher {
   readonly aad = new Uint8Array(AAD_BYTES);
   readonly sealableLength = sealableLength;
@@ -42,17 +42,17 @@ class ClearCipher implements RecordCipher {
   free(): void {}
 }
 
-/** What {@link SessionKeys.seal} returns for a record that must not leave this host: it may be clear. */
+/** Result of {@link SessionKeys.seal} for a record that must not leave this host, because it may be unencrypted. */
 export const SEAL_REFUSED = -1;
 
 export type OpenResult = "ok" | "epoch-unknown" | "authentication-failed" | "replayed";
 
 /** Receive statistics of a session, cumulative since the last report. */
 export interface Arrivals {
-  /** Records that the other end has sealed, by their counters. */
+  /** Records that the other end has sealed, according to their counters. */
   expected: number;
   accepted: number;
-  /** Of the accepted records. */
+  /** Number of datagrams that carried the accepted records. */
   datagrams: number;
 }
 
@@ -68,7 +68,7 @@ interface Opener {
   readonly window: ReplayWindow;
 }
 
-/** The keys of one epoch to open with: one for each lane of the sender, made at the lane's first record. */
+/** The keys that open records of one epoch: one for each lane of the sender, derived at the lane's first record. */
 interface OpenerSet {
   readonly epoch: number;
   readonly key: Uint8Array;
@@ -77,8 +77,8 @@ interface OpenerSet {
 }
 
 /**
- * The key of one lane, from the one that the two ends agreed on for a direction and an epoch (HKDF, RFC 5869): threads
- * share no counter, so they must share no key.
+ * Derives the key of one lane from the key that both ends agreed on for a direction and an epoch (HKDF, RFC 5869). Threads
+ * share no counter, so they must not share a key.
  */
 function laneKey(key: Uint8Array, salt: Uint8Array, lane: number): { key: Uint8Array; salt: Uint8Array } {
   const bytes = new Uint8Array(hkdfSync("sha256", key, salt, `weave lane ${lane}`, KEY_BYTES + SALT_BYTES));
@@ -86,18 +86,18 @@ function laneKey(key: Uint8Array, salt: Uint8Array, lane: number): { key: Uint8A
 }
 
 export interface KeyOptions {
-  /** Our number for the session, which the peer writes into its datagrams. */
+  /** Our number for the session: the peer's datagrams contain it. */
   readonly local: number;
   readonly encrypted: boolean;
-  /** The lane of this thread, in which its records travel. */
+  /** The lane of this thread. */
   readonly lane: number;
-  /** Call OpenSSL directly; else node:crypto. */
+  /** True: call OpenSSL directly; false: node:crypto. */
   readonly openssl: boolean;
 }
 
 /**
- * The keys of one session in one thread: seals its records, and opens and counts those of the other end. By which carrier
- * a record travels makes no difference here.
+ * The keys of one session in one thread. Seals the thread's records; opens and counts the records of the other end. Works the
+ * same for records of every carrier.
  */
 export class SessionKeys {
   /** The peer's number for the session; 0 until it is known. */
@@ -123,26 +123,26 @@ export class SessionKeys {
     while (this.#openers.length > OPEN_KEYS) this.#close(this.#openers.pop()!);
   }
 
-  /** Lane and epoch, as they stand in a datagram. */
+  /** Lane and epoch, encoded as in a datagram. */
   get laneEpoch(): number {
     return (this.#options.lane << 4) | (this.#sealer?.epoch ?? 0);
   }
 
-  /** Whether there is a key that may still seal. */
+  /** Whether there is a key that has not reached its age or record limit. */
   canSeal(now: number): boolean {
     const sealer = this.#sealer;
     return sealer !== undefined && now - sealer.since < REJECT_AFTER_MS && sealer.sealed < REJECT_AFTER_RECORDS;
   }
 
-  /** The shortest record of at least `length` bytes that can be sealed. A record is made longer by padding. */
+  /** Length of the shortest record of at least `length` bytes that the cipher can seal. Padding extends a record. */
   sealableLength(length: number): number {
     return this.#sealer === undefined ? length : this.#sealer.cipher.sealableLength(length);
   }
 
   /**
-   * Seals the record of `length` bytes at `offset`, that will travel in `count` datagrams. Returns its counter, or
-   * {@link SEAL_REFUSED}: without a key, with a length that the cipher cannot do ({@link sealableLength}), or when the cipher
-   * fails. A cipher that has failed may have used its counter or not, so its key seals nothing more.
+   * Seals the record of `length` bytes at `offset`, which will travel in `count` datagrams. Returns its counter. Returns
+   * {@link SEAL_REFUSED} without a key, for a length that the cipher does not support ({@link sealableLength}), or when the
+   * cipher fails. It is unknown whether a failed cipher has used its counter, so its key is discarded.
    */
   seal(memory: Memory, offset: number, length: number, count: number): number {
     const sealer = this.#sealer;
@@ -175,7 +175,7 @@ export class SessionKeys {
     return "epoch-unknown";
   }
 
-  /** Whether the record opened last was the newest so far: only such a one may move the peer's address. */
+  /** Whether the last opened record was the newest so far. Only the newest record may change the peer's address. */
   newest = false;
 
   close(): void {

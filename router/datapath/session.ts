@@ -3,20 +3,20 @@ import { NEXT_HOP_DATAGRAMS, type NextHop } from "#router/datapath/next-hop.js";
 import { type KeyOptions, SessionKeys } from "#router/datapath/session-keys.js";
 import { type Endpoint, SMALLEST_DATAGRAM } from "#src/net/endpoint.js";
 
-/** UDP payload that every path carries. */
+/** Bytes of UDP payload that every path carries. */
 export const FLOOR_DATAGRAM = SMALLEST_DATAGRAM;
-/** Datagrams of a record on a path of unknown loss: a loss of 1 % then costs 4 % of the records. */
+/** Datagrams in a record while the loss of the path is unknown: a loss of 1 % of the datagrams then costs 4 % of the records. */
 export const SAFE_DATAGRAMS = 4;
 
 export interface SessionOptions extends KeyOptions {
   readonly peer: number;
-  /** The socket that its datagrams leave by. */
+  /** The socket that sends its datagrams. */
   readonly sender: DatagramSender;
 }
 
 /** One neighbour in a frame thread: its keys, the next hop, and how datagrams to it are sent. */
 export class Session {
-  /** Our number for it. */
+  /** Our number for the session. */
   readonly local: number;
   readonly peer: number;
   readonly keys: SessionKeys;
@@ -28,17 +28,17 @@ export class Session {
   handedOver = 0;
 
   readonly sender: DatagramSender;
-  /** Undefined until it is known: it is learnt from the first authentic datagram. */
+  /** Endpoint of the peer. Undefined until the peer was dialled or an authentic datagram has arrived. */
   address: Endpoint | undefined;
   /** The source address of our datagrams (its port has no meaning); undefined: the kernel chooses by the route. */
   source: Endpoint | undefined;
-  /** UDP payload that is proven to pass. */
+  /** Largest UDP payload, in bytes, that is proven to pass. */
   datagramBytes = FLOOR_DATAGRAM;
-  /** Datagrams that a record may fill: fewer where more are lost (carriers/sleeve/record-size.ts). */
+  /** Maximum datagrams of a record: fewer on a path with loss (carriers/sleeve/record-size.ts). */
   datagramsPerRecord = SAFE_DATAGRAMS;
-  /** Many datagrams may leave with one call; else each leaves with its own. */
+  /** True: one system call may send many datagrams; false: one call for each datagram. */
   batches = true;
-  /** The earliest time of the next event that frames, or large frames, are being sent. */
+  /** The earliest times of the next events "frames are being sent" and "large frames are being sent". */
   framesReportAfter = 0;
   largeReportAfter = 0;
 

@@ -2,10 +2,10 @@ import { WeaveError } from "#src/errors.js";
 import type { Memory } from "#src/linux/native/memory.js";
 
 /**
- * A super-frame: one TCP segment, or a run of UDP datagrams, of up to 64 KB that the sender's kernel left unsegmented (TSO,
- * USO), with the size of its segments in the virtio header. It travels in records of whole segments (segment runs), each with
- * the frame's headers and a descriptor. The receiver joins neighbours again; when a record is missing, the run on each side of
- * the gap is delivered as a shorter super-frame, with the headers that the kernel would have given those segments.
+ * A super-frame is a TCP segment or a run of UDP datagrams of up to 64 KB that the sender's kernel has not segmented (TSO,
+ * USO). The virtio header has the size of its segments. A super-frame travels in records of whole segments (segment runs); each
+ * record has the frame's headers and a descriptor. The receiver joins adjacent runs. When a record is missing, the run on each
+ * side of the gap is delivered as a shorter super-frame, with the headers that the kernel would have written for these segments.
  *
  *   descriptor   u8 flags (FIRST, LAST, virtio flags << 4) · u8 gso type · u16 header bytes · u16 gso size
  *   (16 bytes)   u16 checksum start · u32 super-frame id · u32 offset of the payload in the super-frame
@@ -17,10 +17,10 @@ export const DESCRIPTOR_BYTES = 16;
 export const FLAG_FIRST = 1;
 export const FLAG_LAST = 2;
 
-/** Offset of the kind of super-frame, in a descriptor and in a virtio header. */
+/** Offset of the GSO type, in a descriptor and in a virtio header. */
 export const AT_GSO_TYPE = 1;
 
-/** struct virtio_net_hdr: flags and types. */
+/** Flags and GSO types of struct virtio_net_hdr. */
 export const VNET_NEEDS_CSUM = 1;
 export const GSO_NONE = 0;
 export const GSO_TCPV4 = 1;
@@ -43,7 +43,7 @@ const FIN = 0x01;
 const PSH = 0x08;
 const CWR = 0x80;
 
-/** Ethernet with two VLAN tags, IPv6 with some extension headers, TCP with all options. */
+/** Maximum bytes of headers: Ethernet with two VLAN tags, IPv6 with some extension headers, TCP with all options. */
 export const MAX_HEADERS = 256;
 const MIN_HEADERS = 14 + 20 + UDP_HEADER;
 
@@ -57,27 +57,28 @@ export interface Layout {
   readonly headers: number;
 }
 
-/** Whether `gsoType` is one of TCP. */
+/** Whether `gsoType` is a TCP type. */
 export function isTcp(gsoType: number): boolean {
   const type = gsoType & ~GSO_ECN;
   return type === GSO_TCPV4 || type === GSO_TCPV6;
 }
 
-/** Whether `gsoType` is a kind of super-frame that is supported. */
+/** Whether `gsoType` is a supported type of super-frame. */
 export function isSuperFrame(gsoType: number): boolean {
   return isTcp(gsoType) || (gsoType & ~GSO_ECN) === GSO_UDP_L4;
 }
 
 /** Offset of the checksum in the TCP or UDP header. */
-export function checksumAt(layout: Layout): number {
+function checksumAt(layout: Layout): number {
   return layout.udp ? UDP_CHECKSUM_AT : TCP_CHECKSUM_AT;
 }
 
 /**
- * Finds the headers of IP and of TCP or UDP in the first bytes of a frame. Undefined when they contradict the virtio header.
+ * Finds the IP header and the TCP or UDP header in the first bytes of a frame. Returns undefined when they contradict the
+ * virtio header.
  *
- * @param gsoType of the virtio header
- * @param l4 start of the checksummed part, by the virtio header
+ * @param gsoType from the virtio header
+ * @param l4 start of the checksummed part, from the virtio header
  */
 export function layoutOf(frame: Uint8Array, gsoType: number, l4: number): Layout | undefined {
   const type = gsoType & ~GSO_ECN;
@@ -98,7 +99,7 @@ export function layoutOf(frame: Uint8Array, gsoType: number, l4: number): Layout
   return { ip, v6, l4, udp, headers };
 }
 
-/** Offset of the IP header of a frame: after Ethernet's own and at most two VLAN tags. */
+/** Offset of the IP header of a frame: after the Ethernet header and at most two VLAN tags. */
 function ipOffset(frame: Uint8Array): number {
   let ip = 14;
   let type = (frame[12] << 8) | frame[13];
@@ -129,7 +130,7 @@ export function writeDescriptor(view: DataView, at: number, d: Descriptor): void
   view.setUint32(at + 12, d.offset, true);
 }
 
-/** Reads and checks a descriptor into `into`. False: it is malformed. */
+/** Reads a descriptor into `into`, and checks it. False: it is malformed. */
 export function readDescriptor(view: DataView, at: number, bodyBytes: number, into: Descriptor): boolean {
   if (bodyBytes < DESCRIPTOR_BYTES + MIN_HEADERS) return false;
   into.flags = view.getUint8(at);
@@ -158,20 +159,20 @@ export interface SuperFrame {
   offset: number;
   length: number;
   layout: Layout;
-  /** As in the virtio header: its kind, and the payload bytes of each segment but the last. */
+  /** GSO type, and payload bytes of each segment (the last may be shorter), as in the virtio header. */
   gsoType: number;
   gsoSize: number;
 }
 
 /** A run of whole segments of a super-frame. */
 export interface SegmentRun {
-  /** Of the super-frame: its kind, and the payload bytes of each segment but the last. */
+  /** GSO type of the super-frame, and payload bytes of each segment (the last may be shorter). */
   gsoType: number;
   gsoSize: number;
-  /** Where the run begins in the payload of the super-frame, and its bytes. */
+  /** Offset of the run in the payload of the super-frame, and bytes of the run. */
   offset: number;
   length: number;
-  /** It ends the super-frame. */
+  /** True: the run is the end of the super-frame. */
   last: boolean;
 }
 
@@ -183,8 +184,8 @@ function adjusted(sum: number, was: number, is: number): number {
 }
 
 /**
- * Turns the headers of a super-frame, in place, into those of a run of its segments. The checksum field of TCP or UDP holds
- * the sum of the pseudo-header (it is completed later), which includes the length.
+ * Rewrites the headers of a super-frame, in place, for a run of its segments. The checksum field of TCP or UDP contains the
+ * sum of the pseudo-header, which includes the length; the checksum is completed later.
  *
  * @param frame the headers, `layout.headers` bytes or more
  * @throws WEAVE_MESSAGE_MALFORMED when the run does not fit an IP packet
@@ -223,7 +224,7 @@ export function cutHeaders(frame: Uint8Array, layout: Layout, run: SegmentRun): 
   frame[l4 + TCP_FLAGS_AT] = flags;
 }
 
-/** Writes the virtio header of a segment run: one of one segment is a plain frame with an incomplete checksum. */
+/** Writes the virtio header of a segment run. A run of one segment is a plain frame with an incomplete checksum. */
 export function writeVnetHeader(view: DataView, at: number, layout: Layout, run: SegmentRun): void {
   const { gsoType, gsoSize } = run;
   const segmented = run.length > gsoSize;
@@ -236,8 +237,7 @@ export function writeVnetHeader(view: DataView, at: number, layout: Layout, run:
 }
 
 /**
- * Completes a checksum that the sender left partial: the sum begins at `start`, and the field at `start + field` holds the
- * sum of the pseudo-header.
+ * Completes a partial checksum. The sum begins at `start`; the field at `start + field` contains the sum of the pseudo-header.
  */
 export function completeChecksum(frame: Uint8Array, start: number, field: number): void {
   let sum = 0;
@@ -245,7 +245,7 @@ export function completeChecksum(frame: Uint8Array, start: number, field: number
   for (; at + 1 < frame.length; at += 2) sum += (frame[at] << 8) | frame[at + 1];
   if (at < frame.length) sum += frame[at] << 8;
   while (sum > 0xffff) sum = (sum % 0x10000) + Math.floor(sum / 0x10000);
-  // In UDP a zero means that there is no checksum; the other form of zero is the same sum (RFC 768).
+  // In UDP zero means "no checksum"; 0xffff stands for a sum of zero (RFC 768).
   const checksum = ~sum & 0xffff || 0xffff;
   frame[start + field] = checksum >>> 8;
   frame[start + field + 1] = checksum;

@@ -1,10 +1,10 @@
 import { Backlog } from "#router/datapath/backlog.js";
 import type { BufferRing } from "#router/datapath/buffer-ring.js";
-import { decodePathMessage, encodePathMessage } from "#router/datapath/control.js";
 import { DatagramJoiner } from "#router/datapath/datagram-joiner.js";
 import type { FrameDevice } from "#router/datapath/frame-device.js";
 import { MacTable } from "#router/datapath/mac-table.js";
 import type { WriteRun } from "#router/datapath/open-run.js";
+import { decodePathMessage, encodePathMessage } from "#router/datapath/path-message.js";
 import type { DatapathEvent, RouteTable, Tally } from "#router/datapath/protocol.js";
 import {
   AT_BODY,
@@ -36,27 +36,28 @@ import type { Memory } from "#src/linux/native/memory.js";
 import { VNET_HEADER_BYTES } from "#src/linux/native/tap.js";
 
 const ETHERNET_HEADER = 14;
-const SHORTEST = VNET_HEADER_BYTES + ETHERNET_HEADER;
-/** 01:80:c2:00:00:0x: spanning tree, pause, LLDP. They stay on one link (IEEE 802.1Q). */
+/** Bytes of the shortest frame, virtio header included. */
+const SHORTEST_FRAME = VNET_HEADER_BYTES + ETHERNET_HEADER;
+/** The MACs 01:80:c2:00:00:0x (spanning tree, pause, LLDP). Frames to them must stay on one link (IEEE 802.1Q). */
 const LINK_LOCAL_FIRST = 0x0180c2000000;
 const LINK_LOCAL_LAST = 0x0180c200000f;
 const MULTICAST_BIT = 0x010000000000;
-/** The largest control message; the rest of the datagram is padding. */
-const CONTROL_BYTES = 64;
+/** Maximum bytes of a control message; the rest of the datagram is padding. */
+const MAX_CONTROL_BYTES = 64;
 
 const isMulticast = (mac: number) => Math.floor(mac / MULTICAST_BIT) % 2 === 1;
 
 export interface SwitchDeps {
   readonly device: FrameDevice;
   readonly transmitter: Transmitter;
-  /** Of the buffers that received records lie in. */
+  /** The ring of the receive buffers. */
   readonly ring: BufferRing;
   readonly tally: Tally;
   readonly emit: (event: DatapathEvent) => void;
 }
 
 /**
- * Decides where frames go: learns MACs, forwards a frame to the peer that has its destination, floods unknown destinations,
+ * Switches frames: learns MACs, forwards a frame to the peer of its destination MAC, floods frames to unknown destinations,
  * and relays records for other peers.
  *
  *   captured (TAP)    known MAC ──▶ its peer          unknown, multicast ──▶ our branches of the broadcast tree
@@ -65,7 +66,7 @@ export interface SwitchDeps {
 export class Switch {
   readonly macs: MacTable;
   readonly sessions = new Map<number, Session>();
-  /** The queues of the device and of the UDP socket. */
+  /** The queue of the TAP device, and that of the UDP socket. */
   readonly outbound = new Backlog();
   readonly inbound = new Backlog();
   routes: RouteTable = { unicast: new Map(), flood: new Map() };
@@ -100,10 +101,10 @@ export class Switch {
 
   /** Handles a frame from our bridge: `length` bytes, virtio header first. */
   captured(memory: Memory, offset: number, length: number): void {
-    if (length < SHORTEST) return this.#tally.drop("frame-malformed");
+    if (length < SHORTEST_FRAME) return this.#tally.drop("frame-malformed");
     this.#tally.counters.framesCaptured++;
     const { view } = memory;
-    // Bulk alone is dropped: its sender notices it immediately, and sends less.
+    // Only TCP super-frames are dropped: their sender notices the loss immediately, and slows down.
     if (this.outbound.shouldDrop(this.#now) && isTcp(view.getUint8(offset + AT_GSO_TYPE)))
       return this.#tally.drop("congested");
     const frame = offset + VNET_HEADER_BYTES;
@@ -133,7 +134,7 @@ export class Switch {
     const bodyBytes = length - RECORD_OVERHEAD - view.getUint16(offset + AT_PADDING, true);
     if (bodyBytes < 0) return this.#tally.drop("record-malformed");
     if (kind === KIND_CONTROL) {
-      const message = memory.u8.slice(body, body + Math.min(bodyBytes, CONTROL_BYTES));
+      const message = memory.u8.slice(body, body + Math.min(bodyBytes, MAX_CONTROL_BYTES));
       const answered = this.#answer(session, message, datagramBytes);
       return this.#emit({ event: "control", session: session.local, message, datagramBytes, answered });
     }
@@ -167,7 +168,7 @@ export class Switch {
     this.#deliverFrames(source, memory, body, bodyBytes);
   }
 
-  /** Answers a ping here: a busy event loop must not look like a path that fails. */
+  /** Answers a ping in this thread: a busy event loop must not look like a failed path. */
   #answer(session: Session, message: Uint8Array, datagramBytes: number): boolean {
     const ping = session.keys.remote === 0 ? undefined : decodePathMessage(message);
     if (ping?.type !== "ping") return false;
@@ -181,7 +182,7 @@ export class Switch {
     const end = body + bodyBytes;
     for (let at = body; at < end; ) {
       const length = at + 2 <= end ? view.getUint16(at, true) || end - at - 2 : 0;
-      if (length < SHORTEST || at + 2 + length > end) return this.#tally.drop("frame-malformed");
+      if (length < SHORTEST_FRAME || at + 2 + length > end) return this.#tally.drop("frame-malformed");
       if (this.#learn(readMac(view, at + 2 + VNET_HEADER_BYTES + 6), source)) this.#write(memory, at + 2, length);
       at += 2 + ((length + 1) & ~1);
     }
@@ -230,7 +231,7 @@ export class Switch {
     this.#transmitter.frame(session, dest, memory, offset, length);
   }
 
-  /** False: the frame must be dropped. */
+  /** Learns the MAC of a frame's source. False: the frame must be dropped. */
   #learn(mac: number, peer: number): boolean {
     if (isMulticast(mac)) {
       this.#tally.drop("frame-malformed");
@@ -249,7 +250,7 @@ export class Switch {
         this.#emit({ event: "mac-refused", mac, peer });
         return false;
       case "full":
-        // Flooding still reaches it.
+        // Frames to the MAC are flooded.
         this.#tally.drop("mac-table-full");
         return true;
       default:

@@ -20,48 +20,51 @@ import { UdpSender } from "#src/linux/native/udp-sender.js";
 import type { Endpoint } from "#src/net/endpoint.js";
 
 /**
- * Receives before the TAP has its turn, and super-frames before the network has: enough to batch, few enough for a small
- * packet that waits on the other side (64 KB take some 50 µs).
+ * Number of receive calls before the TAP is polled, and of large frames read from the TAP before the socket is polled. Enough
+ * to batch; few, because a small packet of the other direction waits meanwhile (64 KB take some 50 µs).
  */
-const TURN = 4;
-/** Frames captured before what waits is sent, however many more there are: bounds the delay of the first. */
+const TURN_LIMIT = 4;
+/** Number of frames read from the TAP before the open batch is sent: bounds the delay of the first frame. */
 const FRAMES_PER_FLUSH = 256;
-/** A frame of this size fills a send by itself. */
-const LARGE_FRAME = 32_768;
+/** A frame of more bytes is sent immediately: two of them do not fit one send call (64 KB). */
+const LARGE_FRAME_BYTES = 32_768;
+/** Interval at which old MACs are dropped. */
 const AGE_EVERY_MS = 60_000;
-/** Arrivals are reported this often while there are any. */
+/** Interval of the reports of received records, while records arrive. */
 const ARRIVALS_EVERY_MS = 500;
-/** A loss rate of fewer records is noise; heartbeats alone are fewer. */
+/** Minimum records in a report: a loss rate of fewer records is noise. Heartbeats alone never reach it. */
 const MIN_ARRIVALS = 50;
 
 export interface ThreadOptions {
+  /** Our own peer name. */
   readonly self: number;
-  /** Of this thread, and how many there are. */
+  /** The lane of this thread, from 0. */
   readonly lane: number;
+  /** Number of threads. */
   readonly lanes: number;
   readonly tapFd: number;
   readonly tapName: string;
   readonly udpFd: number;
-  /** Where each peer can have a socket of its own to send by. */
+  /** Local address of a send socket for each peer; undefined: all peers share one socket. */
   readonly address: Endpoint | undefined;
   readonly offloads: Offloads;
   readonly wakeFd: number;
   readonly commands: MessagePort;
-  /** One shared integer: incremented with each command, so that a busy loop sees them without a system call. */
+  /** One shared integer, incremented with each command: a busy loop notices commands without a system call. */
   readonly commandCount: Int32Array;
   readonly emit: (event: DatapathEvent) => void;
 }
 
 /**
- * The frame path: a loop that blocks in poll(2) and works both directions until there is nothing left. It shares no
- * objects with the event loop or other threads, and allocates nothing for a frame.
+ * One thread of the frame path: a loop that blocks in poll(2), and serves both directions until neither has a packet. It
+ * shares no objects with the event loop or other threads, and allocates nothing for a frame.
  */
 export class DatapathThread {
   readonly #options: ThreadOptions;
   readonly #tally = new Tally();
   readonly #ring = new BufferRing();
   readonly #socket: DatagramReceiver;
-  /** For peers that cannot have one of their own. */
+  /** The sender for peers without a socket of their own. */
   readonly #shared: DatagramSender;
   readonly #events: EventLimiter;
   readonly #device: FrameDevice;
@@ -71,11 +74,11 @@ export class DatapathThread {
   readonly #executor: CommandExecutor;
   readonly #frame = new Memory(MAX_CAPTURE);
   #arrivalsAt = 0;
-  /** The last look found arrivals: the rest of them must be reported as well. */
+  /** The last report had arrivals: the thread wakes up for the next report, even if no more records arrive. */
   #arriving = false;
-  /** Datagrams that our own queue dropped, as of the last look. */
+  /** Datagrams that our own receive queue had dropped at the last report. */
   #dropped = 0;
-  /** errno of a read that cannot succeed again; 0: none. */
+  /** errno of a permanent read error of the TAP; 0: none. */
   #tapError = 0;
 
   constructor(options: ThreadOptions) {
@@ -112,7 +115,7 @@ export class DatapathThread {
     );
   }
 
-  /** Runs until the command to stop. @throws WEAVE_NATIVE when the TAP device is gone */
+  /** Runs until the command "stop". @throws WEAVE_NATIVE when the TAP device is gone */
   run(): void {
     const { tapFd, tapName, udpFd, wakeFd, commandCount } = this.#options;
     const wake = new WakeUp(wakeFd);
@@ -121,7 +124,7 @@ export class DatapathThread {
     let agedAt = performance.now();
     let now = agedAt;
     let [datagrams, frames] = [true, true];
-    /** The loop was blocked: the packet that woke it is sent before more are read. */
+    // True after a blocking wait: the packet that ended the wait is sent before more are read.
     let woken = false;
     while (!this.#executor.stopped) {
       this.#switch.tick(now);
@@ -129,21 +132,21 @@ export class DatapathThread {
       this.#receiver.tick(now);
       try {
         const delivered = this.#tally.counters.framesDelivered;
-        if (datagrams) datagrams = this.#receive(woken ? 1 : TURN);
-        // The reply to a frame just delivered is often there already.
+        if (datagrams) datagrams = this.#receive(woken ? 1 : TURN_LIMIT);
+        // The TAP often has the reply to a frame that was just delivered.
         if (frames || this.#tally.counters.framesDelivered !== delivered) frames = this.#capture(woken);
       } catch (error) {
         this.#fault(error);
       }
-      // A new process makes another device.
+      // Only a new process can create another device.
       if (this.#tapError !== 0)
         throw new WeaveError("WEAVE_NATIVE", `the TAP device ${tapName} is gone: ${errnoName(this.#tapError)}`);
-      // A side with work left is looked at again without waiting; the other only when it is ready.
+      // Do not block while one direction has work left. The other direction is served when poll reports it.
       const waiting = !datagrams && !frames && Atomics.load(commandCount, 0) === executed;
       woken = waiting;
       poll.wait(waiting ? (this.#arriving ? ARRIVALS_EVERY_MS : AGE_EVERY_MS) : 0);
       now = performance.now();
-      // An exhausted queue counts as empty until this wait has ended.
+      // A drained queue counts as empty until the end of this wait.
       if (!datagrams) this.#switch.inbound.empty(now);
       if (!frames) this.#switch.outbound.empty(now);
       datagrams ||= poll.ready(0);
@@ -163,20 +166,20 @@ export class DatapathThread {
     this.#executor.close();
   }
 
-  /** Receives until there is nothing, or for so many turns. True: there may be more. */
-  #receive(turns: number): boolean {
+  /** Receives until the socket is empty, at most `calls` times. True: there may be more. */
+  #receive(calls: number): boolean {
     let more = true;
-    for (let i = 0; i < turns && more; i++) more = this.#receiver.pump();
+    for (let i = 0; i < calls && more; i++) more = this.#receiver.pump();
     if (!more) this.#ring.settle();
-    // Relayed records leave before frames of our own are read.
+    // Relayed records leave before frames of this host are read.
     this.#transmitter.flush();
     return more;
   }
 
-  /** Reads frames until there are none, or many. True: there may be more. */
+  /** Reads frames until the TAP is empty or a limit is reached. True: there may be more. */
   #capture(firstImmediately: boolean): boolean {
     let large = 0;
-    for (let i = 0; i < FRAMES_PER_FLUSH && large < TURN; i++) {
+    for (let i = 0; i < FRAMES_PER_FLUSH && large < TURN_LIMIT; i++) {
       const length = this.#device.read(this.#frame, 0, MAX_CAPTURE);
       if (length < 0) {
         if (!isTransient(length)) this.#tapError = -length;
@@ -184,16 +187,16 @@ export class DatapathThread {
         return false;
       }
       this.#switch.captured(this.#frame, 0, length);
-      if (length > LARGE_FRAME) large++;
-      if (length > LARGE_FRAME || (firstImmediately && i === 0)) this.#transmitter.flush();
+      if (length > LARGE_FRAME_BYTES) large++;
+      if (length > LARGE_FRAME_BYTES || (firstImmediately && i === 0)) this.#transmitter.flush();
     }
     this.#transmitter.flush();
     return true;
   }
 
   /**
-   * Reports what arrived from each peer, and what was lost on the way. When our own queue overflowed meanwhile, the counts are
-   * discarded: the kernel does not report whose datagrams it dropped, nor how many were in one.
+   * Reports the records received and expected from each peer. If our own receive queue has overflowed since the last report,
+   * the counts are discarded: the kernel does not report which peer's datagrams it dropped, nor how many a drop joined.
    */
   #reportArrivals(now: number): void {
     const dropped = this.#socket.dropped();
@@ -214,7 +217,7 @@ export class DatapathThread {
     this.#arriving = any;
   }
 
-  /** A fault in one packet must not end the thread. */
+  /** Reports a fault. A fault in one packet must not end the thread. */
   #fault(error: unknown): void {
     this.#events.emit({ event: "fault", message: errorText(error) });
   }
@@ -237,7 +240,7 @@ export class DatapathThread {
     try {
       return new UdpSender(openPeerSocket(address, offloads.gro), offloads.segment);
     } catch (error) {
-      // Too many open files, for instance: the peer shares a socket with others.
+      // For example too many open files: this peer uses the shared socket.
       this.#fault(error);
       return this.#shared;
     }

@@ -33,28 +33,28 @@ import { Memory } from "#src/linux/native/memory.js";
 import { TAG_BYTES } from "#src/linux/native/record-cipher.js";
 import { VNET_HEADER_BYTES } from "#src/linux/native/tap.js";
 
-/** A record is padded by up to this much where that makes fragments equal: cheaper than another system call. */
+/** Maximum bytes of padding that make the fragments of a record equal: padding costs less than another system call. */
 const MAX_PADDING = 128;
-/** Records lie here until they are sent: twice what one segmented send takes, and one more record of the largest size. */
+/** Bytes of records after which the arena is flushed: two segmented sends. Room for one more record of the largest size follows. */
 const ARENA_SOFT_END = 128 * 1024;
 const ARENA_BYTES = ARENA_SOFT_END + MAX_RECORD + MAX_PADDING + 8;
-/** Bytes that may wait at a carrier of the event loop, per peer: some tens of milliseconds on a slow line. Past it frames are dropped. */
-const HANDED_OVER_BYTES = 256 * 1024;
-/** A path in use is reported this often: a small part of the time between two heartbeats. */
+/** Maximum bytes queued at a carrier of the event loop, per peer: some tens of milliseconds on a slow line. Then frames are dropped. */
+const MAX_HANDED_OVER_BYTES = 256 * 1024;
+/** Interval of the reports that frames are being sent: a fraction of the time between two heartbeats. */
 const REPORT_FRAMES_MS = 1_000;
 
 export interface TransmitterEvents {
   /** The kernel refused a datagram for its size: the path has shrunk. */
   tooBig(session: Session): void;
-  /** A sealed record for a carrier of the event loop, after the byte of its lane and epoch. */
+  /** Passes a sealed record to a carrier of the event loop. One byte with lane and epoch precedes the record. */
   record(session: Session, record: Uint8Array): void;
-  /** Frames are being sent by UDP; once a second while they are. @param large in datagrams above the floor */
+  /** Frames are being sent by UDP. Called once a second while they are. @param large in datagrams larger than the floor */
   frames(session: Session, large: boolean): void;
 }
 
 /**
- * Frames in, datagrams out. Small frames for the same peer share a record; records for the same next hop share one system
- * call ({@link DatagramBatch}). Nothing is delayed: {@link flush} is called whenever there is nothing more to read.
+ * Turns frames into datagrams. Small frames for the same peer share a record; records for the same next hop share one system
+ * call ({@link DatagramBatch}). No frame is delayed: the thread calls {@link flush} when there is no more to read.
  */
 export class Transmitter {
   readonly #self: number;
@@ -67,7 +67,7 @@ export class Transmitter {
   /** End of the records in the arena. */
   #end = 0;
 
-  /** The record of small frames that is still open, if `#bundleSession` is set; it begins at `#bundleStart`. */
+  /** The open record of small frames begins at `#bundleStart`. There is one if `#bundleSession` is set. */
   #bundleSession: Session | undefined;
   #bundleStart = 0;
   #bundleDest = 0;
@@ -106,14 +106,14 @@ export class Transmitter {
       this.#header(KIND_FRAMES, dest, MAX_HOPS);
       this.#end += AT_BODY;
     }
-    // A length beyond 16 bits is longer than any record should be, so that such a frame is alone in its own.
+    // A frame whose length exceeds 16 bits exceeds the size of every bundle, so it is alone in its record.
     const counted = length <= MAX_COUNTED;
     this.#memory.view.setUint16(this.#end, counted ? length : 0, true);
     this.#memory.copyFrom(this.#end + 2, from, offset, length);
     this.#end += 2 + (counted ? (length + 1) & ~1 : length);
   }
 
-  /** Sends a super-frame in records of whole segments. @param dest a peer; 0: flood */
+  /** Sends a super-frame as records of whole segments. @param dest a peer; 0: flood */
   superFrame(session: Session, dest: number, frame: SuperFrame): void {
     if (!this.#ready(session)) return;
     const { memory, layout, gsoSize } = frame;
@@ -143,7 +143,7 @@ export class Transmitter {
     }
   }
 
-  /** Passes on a record that was opened at `offset` of `from`, body and all, to the next hop. */
+  /** Relays an opened record, `length` bytes at `offset` of `from`, to the next hop. @param hops the hops that remain */
   relay(session: Session, from: Memory, offset: number, length: number, hops: number): void {
     if (!this.#ready(session)) return;
     this.#makeRoom(length);
@@ -155,14 +155,14 @@ export class Transmitter {
     this.#tally.counters.recordsRelayed++;
   }
 
-  /** Sends a control message alone in one datagram, padded to `datagramBytes`; by UDP, also where frames leave otherwise. */
+  /** Sends a control message in a datagram of its own, padded to `datagramBytes`. It travels by UDP with any carrier in use. */
   control(session: Session, message: Uint8Array, datagramBytes: number): void {
     this.flush();
     this.#control(session, message, datagramBytes);
     this.flush();
   }
 
-  /** As {@link control}, of several messages with one call: also to a peer whose datagrams leave one by one otherwise. */
+  /** Sends several control messages with one system call, even if `session.batches` is false. */
   batch(session: Session, messages: readonly Uint8Array[], datagramBytes: number): void {
     this.flush();
     for (const message of messages) this.#control(session, message, datagramBytes);
@@ -181,7 +181,7 @@ export class Transmitter {
     this.#cut(session, start, length, length);
   }
 
-  /** Sends everything that waits. */
+  /** Closes the open record, and sends all records. */
   flush(): void {
     this.#closeBundle();
     this.#batch.send();
@@ -203,7 +203,7 @@ export class Transmitter {
   #ready(session: Session): boolean {
     if (!this.#sealable(session)) return false;
     if (session.nextHop === NEXT_HOP_DATAGRAMS) return this.#addressed(session);
-    if (session.handedOver <= HANDED_OVER_BYTES) return true;
+    if (session.handedOver <= MAX_HANDED_OVER_BYTES) return true;
     this.#tally.drop("stream-queue-full");
     return false;
   }
@@ -212,7 +212,7 @@ export class Transmitter {
     if (this.#end + bytes > ARENA_SOFT_END) this.flush();
   }
 
-  /** Begins a record of our own at the end of the arena. Returns its offset. */
+  /** Begins a record whose source is this peer, at the end of the arena. Returns its offset. */
   #begin(kind: number, dest: number, hops: number): number {
     this.#closeBundle();
     this.#header(kind, dest, hops);
@@ -254,10 +254,10 @@ export class Transmitter {
   /**
    * Seals a record and adds its datagrams to the batch.
    *
-   * @param largest bytes of a fragment at most
+   * @param largest maximum bytes of a fragment
    */
   #cut(session: Session, start: number, length: number, largest: number): void {
-    // Until it is sealed its place in the arena is free for the next one.
+    // If the record is dropped or refused, the next one takes its place in the arena.
     this.#end = start;
     const batch = this.#batch;
     const shortest = session.keys.sealableLength(length);
@@ -275,15 +275,15 @@ export class Transmitter {
   }
 
   /**
-   * Pads the record of `length` bytes at `start` to its final `sealed` bytes, by zeros before the tag, and seals it. Returns
-   * its counter, or {@link SEAL_REFUSED}, which has been counted: then no byte of it may leave.
+   * Pads the record of `length` bytes at `start` to `sealed` bytes, with zeros before the tag, and seals it. Returns its
+   * counter. Returns {@link SEAL_REFUSED} after counting the drop: no byte of the record may then leave this host.
    */
   #seal(session: Session, start: number, length: number, sealed: number, fragments: number): number {
     const { view, u8 } = this.#memory;
     this.#memory.at(start, sealed);
     if (sealed > length) {
       u8.fill(0, start + length - TAG_BYTES, start + sealed - TAG_BYTES);
-      // A relayed record may have some padding already.
+      // A relayed record may already have padding.
       view.setUint16(start + AT_PADDING, view.getUint16(start + AT_PADDING, true) + sealed - length, true);
     }
     const counter = session.keys.seal(this.#memory, start, sealed, fragments);
@@ -292,7 +292,7 @@ export class Transmitter {
   }
 
   #handOver(session: Session, start: number, length: number): void {
-    // What waits in the arena keeps its place: this record leaves immediately.
+    // This record leaves immediately, so its place in the arena is free. The records before it stay.
     this.#end = start;
     const sealed = session.keys.sealableLength(length);
     if (this.#seal(session, start, length, sealed, 1) === SEAL_REFUSED) return;
@@ -306,7 +306,7 @@ export class Transmitter {
   }
 }
 
-/** Bytes that a record for this peer should have at most. */
+/** Maximum bytes of a record for this session. */
 function roomOf(session: Session): number {
   if (session.nextHop === NEXT_HOP_EVENT_LOOP) return session.handOverBytes;
   return Math.min(session.datagramsPerRecord * (session.datagramBytes - DATAGRAM_HEADER), MAX_RECORD - MAX_PADDING);

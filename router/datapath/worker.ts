@@ -2,7 +2,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import type { DatapathEvent } from "#router/datapath/protocol.js";
 import { DatapathThread, type ThreadOptions } from "#router/datapath/thread.js";
 
-/** What a {@link Datapath} starts each of its worker threads with. */
+/** The options that a {@link Datapath} passes to each of its worker threads. */
 export type WorkerStart = Omit<ThreadOptions, "emit" | "commandCount"> & { readonly commandCount: SharedArrayBuffer };
 
 const start = workerData as WorkerStart;

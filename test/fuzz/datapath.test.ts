@@ -5,7 +5,7 @@ import { closeSync } from "node:fs";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { SMALL_PING } from "#router/carriers/sleeve/path.js";
-import { decodePathMessage, encodePathMessage } from "#router/datapath/control.js";
+import { decodePathMessage, encodePathMessage } from "#router/datapath/path-message.js";
 import { FLOOR_DATAGRAM } from "#router/datapath/session.js";
 import { IoVector } from "#src/linux/native/io-vector.js";
 import { Memory } from "#src/linux/native/memory.js";

@@ -1,6 +1,6 @@
 import { Carriers } from "#router/carriers/carriers.js";
 import { SMALL_PING } from "#router/carriers/sleeve/path.js";
-import { decodePathMessage, encodePathMessage } from "#router/datapath/control.js";
+import { decodePathMessage, encodePathMessage } from "#router/datapath/path-message.js";
 import type { Command } from "#router/datapath/protocol.js";
 import { CARRIERS } from "#router/frames/carrier-list.js";
 import { silentLog } from "#src/log.js";

@@ -1,17 +1,12 @@
 import { FLOOR_DATAGRAM } from "#router/datapath/session.js";
 
-/**
- * The largest datagrams that pass to one peer. Sizes are found by pings of our own, padded and never fragmented; ICMP is
- * not trusted. The search tries the largest size first, and then halves the interval between the largest size that passes
- * and the smallest that does not. Pure.
- */
-
-/** A size is abandoned after three unanswered pings; each waits longer than the one before. */
+/** Number of unanswered pings after which a size is rejected. */
 const PROBE_TRIES = 3;
+/** Time for the answer to the first ping of a size. It doubles with each further ping. */
 const PROBE_MS = 150;
-/** The search ends at an interval this small: a few bytes more save no datagram. */
+/** Interval, in bytes, at which the search ends: a few more bytes save no datagram. */
 const PROBE_STEP = 8;
-/** Paths change: after this long a size that did not pass is tried again, if traffic needs it (Weave Net re-tests fragmentation as often). */
+/** Time after which a rejected size is tried again, if traffic needs it: paths change. As in Weave Net. */
 const RETRY_MS = 5 * 60_000;
 
 export interface SizeProbe {
@@ -24,6 +19,11 @@ interface Probe extends SizeProbe {
   until: number;
 }
 
+/**
+ * Finds the largest datagrams that pass to one peer. The probes are our own pings, padded and never fragmented; ICMP is not
+ * trusted. The search tries the largest size first, and then halves the interval between the largest size that passes and the
+ * smallest that does not. Pure.
+ */
 export class PathSize {
   readonly #nextId: () => number;
   /** The largest UDP payload that our own link takes; the floor until it is known. */
@@ -31,12 +31,12 @@ export class PathSize {
   #proven = FLOOR_DATAGRAM;
   /** The smallest size known not to pass, or one more than the ceiling. */
   #refused = FLOOR_DATAGRAM + 1;
-  /** The smallest size that did not pass in the last complete search. */
+  /** The smallest size that did not pass in the last completed search. */
   #found: number | undefined;
   #probe: Probe | undefined;
-  /** When a search begins; Infinity: none is due. */
+  /** The time of the next search; Infinity: none is due. */
   #searchAt = Number.POSITIVE_INFINITY;
-  /** When traffic becomes a reason for another search. */
+  /** The time from which traffic causes another search. */
   #retryAt = Number.POSITIVE_INFINITY;
 
   constructor(nextId: () => number) {
@@ -64,7 +64,7 @@ export class PathSize {
     this.#searchAt = now;
   }
 
-  /** Datagrams larger than the floor are being sent: a larger size would be of use. */
+  /** Records that datagrams larger than the floor are being sent: traffic would use a larger size. */
   used(now: number): void {
     if (now < this.#retryAt) return;
     this.#retryAt = Number.POSITIVE_INFINITY;
@@ -81,7 +81,7 @@ export class PathSize {
     return true;
   }
 
-  /** Back to the floor: nothing is known of the path. */
+  /** Resets the size to the floor, and discards all results. */
   forget(): void {
     this.#probe = undefined;
     this.#found = undefined;
@@ -90,7 +90,7 @@ export class PathSize {
     this.#searchAt = this.#retryAt = Number.POSITIVE_INFINITY;
   }
 
-  /** A ping was answered. True: {@link datagramBytes} has grown. */
+  /** Records an answer. True: {@link datagramBytes} has grown. */
   answered(id: number, datagramBytes: number): boolean {
     if (this.#probe?.id !== id || this.#probe.datagramBytes !== datagramBytes) return false;
     this.#probe = undefined;
@@ -114,7 +114,7 @@ export class PathSize {
     if (now < this.#searchAt) return undefined;
     this.#searchAt = Number.POSITIVE_INFINITY;
     if (this.#proven >= this.#ceiling || this.#refused - this.#proven <= PROBE_STEP) {
-      // Found. Later the search tries the ceiling again.
+      // The search is complete. A later search tries the ceiling again.
       if (this.#proven < this.#ceiling) this.#retryAt = now + RETRY_MS;
       this.#found = this.#refused;
       this.#refused = this.#ceiling + 1;

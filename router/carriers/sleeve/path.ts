@@ -1,49 +1,38 @@
 import { PathSize } from "#router/carriers/sleeve/path-size.js";
-import { PATH_MESSAGE_BYTES } from "#router/datapath/control.js";
+import { PATH_MESSAGE_BYTES } from "#router/datapath/path-message.js";
 import { DATAGRAM_HEADER, RECORD_OVERHEAD } from "#router/datapath/record.js";
 import { FLOOR_DATAGRAM } from "#router/datapath/session.js";
 
-/**
- * Whether datagrams pass to one peer and back, and how large they may be. Pure: pings and pongs are data.
- *
- *   connecting ──a ping is answered──▶ established ──12 s without a proof──▶ lost
- *        └──3 s──▶ lost                     ◀──three answers in a row─────────┘
- *
- * Frames may flow from the first answer, in datagrams of the floor's size until a larger one is proven (path-size.ts).
- *
- * A proof is an answer to a ping of ours, or a ping of the other end that reports its predecessor as answered: one exchange
- * proves the path to both ends. So on an idle path only the leader pings, and the follower answers. While frames flow,
- * proofs are more frequent; while large frames do, pings are as large.
- */
-
-/** Between pings until the first answer (as in Weave Net). */
-export const CONNECTING_MS = 500;
-/** The first frames wait no longer than this. */
+/** Interval of pings until the first answer (as in Weave Net). */
+const CONNECTING_MS = 500;
+/** Time without an answer after which a new path is lost: the first frames then take another carrier. */
 export const CONNECTING_PATIENCE_MS = 3_000;
-/** Between proofs, while frames flow. */
+/** Time from a proof to the next heartbeat, while frames flow. */
 export const BUSY_BEAT_MS = 3_000;
-/** While none flow: 18 bytes a second, and often enough for a NAT, which forgets after 30 s. */
+/** Time from a proof to the next heartbeat of an idle path: 18 bytes a second, and well below the 30 s of a NAT's memory. */
 export const IDLE_BEAT_MS = 5_000;
-/** The follower waits this much longer for the leader's ping before it sends its own: a round trip, with a margin. */
+/** Extra time that the follower waits for the leader's ping before it sends its own: a round trip, with a margin. */
 const FOLLOW_MS = 1_500;
-/** After this an unanswered heartbeat is repeated: a small one four times a second, with one of full size twice. */
+/** Time for the answer to a heartbeat, before pings are repeated. */
 const ANSWER_MS = 1_000;
+/** Interval of repeated pings, and of repeated pings of full size. */
 const AGAIN_MS = 250;
 const AGAIN_FULL_MS = 500;
-/** After a heartbeat without an answer for so long (four pings) the other end itself is in doubt, and is probed by TCP. */
+/** Time without an answer (three pings) after which the other end itself is in doubt, and is probed by TCP. */
 export const DOUBT_MS = 1_500;
-/** Some twenty pings without an answer: not by chance, even on a path that loses a third of them. */
+/** Time without a proof after which an established path is lost: some twenty pings, not by chance even at a loss of a third. */
 export const LOST_MS = 12_000;
 const TWENTY_PINGS_MS = 20 * AGAIN_MS;
-/** A lost path is probed this often at first. It is back after so many answers in a row: one that comes and goes stays lost. */
-export const RETURN_MS = 2_000;
+/** Interval of pings on a lost path in its first minute. */
+const LOST_PING_MS = 2_000;
+/** Consecutive answers after which a lost path is established: an unstable path stays lost. */
 const RETURN_ANSWERS = 3;
-/** After a minute UDP is probably blocked: it is probed less often. */
+/** Time after which UDP is probably blocked, and interval of pings from then on. */
 const BLOCKED_AFTER_MS = 60_000;
 export const BLOCKED_MS = 10_000;
-/** Heartbeats of full size without an answer, while small ones are answered, before the size is abandoned. */
+/** Unanswered heartbeats of full size, while small ones are answered, after which the size is abandoned. */
 const FULL_SIZE_TRIES = 4;
-/** A tick that is later than this: this process was stopped, and has not read the answers of that time. */
+/** Delay of a tick that shows that this process was stopped, and has not read the answers of that time. */
 const LATE_MS = 1_000;
 
 /** The smallest ping, in bytes of UDP payload. */
@@ -56,44 +45,56 @@ export type PathEffect =
       readonly datagramBytes: number;
       readonly before?: "answered" | "unanswered";
     }
-  /** Frames may take this path; `since`: the first of the answers that prove it. */
+  /** Frames may take this path; `since`: the time of the first answer that proves it. */
   | { readonly do: "established"; readonly since: number }
   /** Frames must take another carrier. */
   | { readonly do: "lost"; readonly reason: string }
-  /** Answers are missing, so that the other end itself may be gone (true); or they arrive again (false). */
+  /** True: answers are missing, and the other end itself may be gone; false: answers arrive again. */
   | { readonly do: "doubt"; readonly doubtful: boolean }
-  /** Datagrams may be this large. */
+  /** Datagrams may have so many bytes of UDP payload. */
   | { readonly do: "size"; readonly datagramBytes: number };
 
 export type PathState = "connecting" | "established" | "lost";
 
+/**
+ * Determines whether datagrams pass to one peer and back, and how large they may be. Pure: pings and pongs are data.
+ *
+ *   connecting ──a ping is answered──▶ established ──12 s without a proof──▶ lost
+ *        └──3 s──▶ lost                     ◀──three answers in a row─────────┘
+ *
+ * Frames may flow from the first answer, in datagrams of the floor's size until a larger size is proven (path-size.ts).
+ *
+ * A proof is an answer to our ping, or a ping of the other end that reports its previous ping as answered: one exchange proves
+ * the path to both ends. On an idle path only the leader pings, and the follower answers. While frames flow, proofs are more
+ * frequent; while large frames flow, pings have full size.
+ */
 export class Path {
   readonly #leader: boolean;
   #state: PathState = "connecting";
   #id = 0;
   readonly #size = new PathSize(() => ++this.#id);
-  /** When the last proof came, or the path began. */
+  /** The time of the last proof; at first, of the path's start. */
   #provenAt: number;
-  /** The time up to which our pongs certainly arrived: the other end reports it one heartbeat later. */
+  /** The time of our last pong that certainly arrived: the other end reports this with its next ping. */
   #pongsArrivedAt: number;
   #pongAt: number;
   #nextBeat: number;
-  /** When the first heartbeat since the last proof was sent; undefined: none was. */
+  /** The time of the first heartbeat since the last proof; undefined: none was sent. */
   #pingedAt: number | undefined;
   #doubtful = false;
   #lostAt = 0;
-  /** Answers in a row on a path that was lost, and when the first of them came. */
+  /** Consecutive answers on a lost path, and the time of the first of them. */
   #returned = 0;
   #returningSince = 0;
-  /** When frames were last sent, and when frames that need datagrams above the floor. */
+  /** The last times when frames, and frames in datagrams larger than the floor, were sent. */
   #framesAt = Number.NEGATIVE_INFINITY;
   #largeAt = Number.NEGATIVE_INFINITY;
-  /** When a heartbeat of full size was last sent. */
+  /** The time of the last heartbeat of full size. */
   #fullAt = Number.NEGATIVE_INFINITY;
-  /** The first unanswered heartbeat of full size, and the count of them. */
+  /** The first unanswered heartbeat of full size, and the number of tries since. */
   #full: { readonly id: number; readonly at: number; tries: number } | undefined;
 
-  /** @param leader whether this end is the one that pings while the path is idle */
+  /** @param leader true: this end pings while the path is idle */
   constructor(leader: boolean, now: number) {
     this.#leader = leader;
     this.#provenAt = this.#pongsArrivedAt = this.#pongAt = this.#nextBeat = now;
@@ -112,7 +113,7 @@ export class Path {
     return this.#size.reason;
   }
 
-  /** Milliseconds at which {@link tick} is due. */
+  /** The time, in milliseconds, at which {@link tick} is due. */
   get wakeAt(): number {
     const times = [this.#nextBeat];
     if (this.#state !== "lost") times.push(this.#provenAt + this.#patience);
@@ -127,6 +128,7 @@ export class Path {
     return this.#state === "connecting" ? CONNECTING_PATIENCE_MS : LOST_MS;
   }
 
+  /** Performs the actions that are due at `now`. */
   tick(now: number): PathEffect[] {
     const late = now - this.wakeAt;
     if (late >= LATE_MS) {
@@ -142,7 +144,7 @@ export class Path {
     return effects;
   }
 
-  /** Frames are being sent; to be called once a second or more often while they are. @param large above the floor */
+  /** Records that frames are being sent. Call this at least once a second meanwhile. @param large datagrams exceed the floor */
   frames(large: boolean, now: number): PathEffect[] {
     this.#framesAt = now;
     if (large) this.#largeAt = now;
@@ -152,7 +154,7 @@ export class Path {
     return [...(now >= this.#nextBeat ? this.#heartbeat(now) : []), ...this.#search(now)];
   }
 
-  /** A ping arrived, and was answered: the other end is there, and its address is known. Our ping need not wait. */
+  /** Records a ping of the other end, which has been answered: the other end is alive, and its address is known. */
   pinged(before: "answered" | "unanswered" | undefined, now: number): PathEffect[] {
     const pongAt = this.#pongAt;
     this.#pongAt = now;
@@ -161,7 +163,7 @@ export class Path {
     }
     if (before === "answered") {
       this.#pongsArrivedAt = Math.max(this.#pongsArrivedAt, pongAt);
-      // Pings of ours that were sent after that pong, and are unanswered, are newer evidence.
+      // An unanswered ping that we sent after that pong is newer evidence.
       return this.#pingedAt === undefined || pongAt >= this.#pingedAt ? this.#prove(now) : [];
     }
     if (before === "unanswered") {
@@ -171,6 +173,7 @@ export class Path {
     return [];
   }
 
+  /** Records an answer to the ping `id`. @param datagramBytes bytes of the ping, as received by the other end */
   pong(id: number, datagramBytes: number, now: number): PathEffect[] {
     const effects: PathEffect[] = [];
     if (this.#state === "connecting" || this.#returned === 0) this.#returningSince = now;
@@ -193,13 +196,13 @@ export class Path {
     return effects;
   }
 
-  /** Sets the largest UDP payload of our own link, and starts a search: from the floor if the size in use is larger. */
+  /** Sets the largest UDP payload of our own link, and starts a search: from the floor if the current size is larger. */
   limit(ceiling: number, now: number): PathEffect[] {
     if (!this.#size.limit(ceiling, now)) return this.#shrink(now);
     return this.#state === "established" ? this.#search(now) : [];
   }
 
-  /** Datagrams pass both ways. */
+  /** Records a proof that datagrams pass both ways. */
   #prove(now: number): PathEffect[] {
     this.#provenAt = now;
     this.#pingedAt = undefined;
@@ -207,11 +210,11 @@ export class Path {
     return this.#doubt(false);
   }
 
-  /** When the next heartbeat is due after a proof. */
+  /** The time of the next heartbeat after a proof. */
   #beatAfter(provenAt: number, now: number): number {
     const interval = provenAt - this.#framesAt < BUSY_BEAT_MS ? BUSY_BEAT_MS : IDLE_BEAT_MS;
     const at = provenAt + interval + (this.#leader ? 0 : FOLLOW_MS);
-    // The other end's pings prove nothing about the size of ours.
+    // The other end's pings do not prove the size of our datagrams.
     return Math.max(now, this.#largeAt > this.#fullAt ? Math.min(at, this.#fullAt + BUSY_BEAT_MS) : at);
   }
 
@@ -237,18 +240,18 @@ export class Path {
       this.#fullAt = now;
       ping(this.#size.datagramBytes);
     }
-    // A lost ping of full size must not look like a lost path.
+    // The small ping distinguishes a lost path from one that has shrunk.
     if (this.#full === undefined || again) ping(SMALL_PING);
     return effects;
   }
 
-  /** A heartbeat of a path that is not established. */
+  /** Sends the heartbeat of a path that is not established. */
   #pingAgain(now: number): PathEffect[] {
     // The answers must be consecutive: a missing one restarts the count.
-    if (this.#state === "lost" && now - this.#provenAt > RETURN_MS) this.#returned = 0;
+    if (this.#state === "lost" && now - this.#provenAt > LOST_PING_MS) this.#returned = 0;
     const often = this.#state === "connecting" || this.#returned > 0;
     const blocked = this.#state === "lost" && now - this.#lostAt >= BLOCKED_AFTER_MS;
-    this.#nextBeat = now + (often ? CONNECTING_MS : blocked ? BLOCKED_MS : RETURN_MS);
+    this.#nextBeat = now + (often ? CONNECTING_MS : blocked ? BLOCKED_MS : LOST_PING_MS);
     const datagramBytes = often ? FLOOR_DATAGRAM : SMALL_PING;
     return [{ do: "ping", id: ++this.#id, datagramBytes }];
   }

@@ -1,13 +1,6 @@
-/**
- * How many datagrams a record to one peer should fill, from the peer's reports of its losses. A lost datagram costs its
- * whole record, so large records are for clean paths; small ones cost more cipher calls (docs/performance.md).
- *
- * The loss of datagrams decides. The peer counts records; a record arrives when all of its n datagrams do, so
- * p(datagram) = 1 − (1 − p(record))^(1/n).
- */
 import { SAFE_DATAGRAMS } from "#router/datapath/session.js";
 
-/** Largest first. Each is for losses below its bound. */
+/** Sizes of records, largest first. Each is used at a loss of datagrams below its bound. */
 const LEVELS = [
   { datagrams: 8, below: 0.0018 },
   { datagrams: SAFE_DATAGRAMS, below: 0.006 },
@@ -16,29 +9,36 @@ const LEVELS = [
 /** Records grow again only after the loss was below this share of the bound for {@link CALM_MS}. */
 const HYSTERESIS = 0.6;
 const CALM_MS = 5_000;
-/** With fewer datagrams a loss of some thousandths is noise. */
+/** Datagrams required for a decision: with fewer, a loss of some thousandths is noise. */
 const ENOUGH_DATAGRAMS = 3_000;
-/** A new path that loses none of so many may have the largest. */
+/** Datagrams required before records grow. A new path that has lost none of them need not wait for {@link CALM_MS}. */
 const KNOWN_DATAGRAMS = 20_000;
-/** Older reports count for half after this long. */
+/** Half-life of a report's weight. */
 const HALF_LIFE_MS = 3_000;
 
-/** What a peer received in one session since its last report. */
+/** Records that a peer has received in one session since its last report. */
 export interface ArrivalReport {
   /** Records that we sealed. */
   readonly expected: number;
   readonly accepted: number;
-  /** Of the accepted records. */
+  /** Number of datagrams that carried the accepted records. */
   readonly datagrams: number;
 }
 
+/**
+ * Chooses the number of datagrams in a record to one peer, from the peer's reports of losses. A lost datagram costs its whole
+ * record, so large records suit clean paths; small records cost more cipher calls (docs/performance.md).
+ *
+ * The loss of datagrams decides. The peer counts records. A record of n datagrams arrives when all of them do, so
+ * p(datagram) = 1 − (1 − p(record))^(1/n).
+ */
 export class RecordSize {
   #level = 1;
   #sent = 0;
   #lost = 0;
   #total = 0;
   #at: number;
-  /** Since when the loss is low enough for larger records. */
+  /** The time since which the loss is low enough for larger records; undefined: it is not. */
   #calmSince: number | undefined;
 
   constructor(now: number) {
@@ -49,18 +49,18 @@ export class RecordSize {
     return LEVELS[this.#level].datagrams;
   }
 
-  /** The share of datagrams lost lately, 0 to 1. */
+  /** The fraction of datagrams lost recently, 0 to 1. */
   get loss(): number {
     return this.#sent > 0 ? this.#lost / this.#sent : 0;
   }
 
-  /** Takes a report. True: {@link datagrams} has changed. */
+  /** Applies a report. True: {@link datagrams} has changed. */
   report({ expected, accepted, datagrams }: ArrivalReport, now: number): boolean {
     if (accepted <= 0 || datagrams < accepted) return false;
     const fade = 0.5 ** ((now - this.#at) / HALF_LIFE_MS);
     this.#at = now;
     const each = datagrams / accepted;
-    // Late records of the report before make it more than one: those were counted as lost, and are taken back.
+    // Late records, which the previous report counted as lost, can make this greater than one: the loss is then corrected.
     const arrived = accepted / Math.max(expected, 1);
     const sent = Math.max(expected, accepted) * each;
     this.#sent = this.#sent * fade + sent;

@@ -11,15 +11,16 @@ import type {
 import { type BatchEffect, BatchProbe } from "#router/carriers/sleeve/batch-probe.js";
 import { Path, type PathEffect } from "#router/carriers/sleeve/path.js";
 import { type ArrivalReport, RecordSize } from "#router/carriers/sleeve/record-size.js";
-import { decodePathMessage, encodePathMessage, type PathMessage } from "#router/datapath/control.js";
 import { NEXT_HOP_DATAGRAMS } from "#router/datapath/next-hop.js";
+import { decodePathMessage, encodePathMessage, type PathMessage } from "#router/datapath/path-message.js";
 import { innerMtu } from "#router/datapath/record.js";
 import { FLOOR_DATAGRAM } from "#router/datapath/session.js";
 import type { Timer } from "#src/clock.js";
 import { datagramOverhead, type Endpoint, endpoint, endpointText, hostText, isAddress } from "#src/net/endpoint.js";
 
-/** Ethernet's usual MTU, for a route of unknown MTU; and the largest that is probed. */
+/** MTU assumed for a route of unknown MTU: that of Ethernet. */
 const USUAL_MTU = 1_500;
+/** Largest MTU that is probed: that of jumbo frames. */
 const LARGEST_MTU = 9_216;
 
 const count = z.number().check(z.int(), z.gte(0), z.lte(0xffffffff));
@@ -28,7 +29,7 @@ type ArrivalsMessage = { readonly kind: "arrivals" } & ArrivalReport;
 
 type ControlEvent = Extract<SessionEvent, { event: "control" }>;
 
-/** Records in UDP datagrams, which the frame threads send and receive. */
+/** The carrier over UDP: the frame threads send and receive records in datagrams. */
 export const sleeveCarrier: CarrierKind = {
   name: "sleeve",
   messages: { arrivals: arrivalsShape },
@@ -47,15 +48,15 @@ class Sleeve implements Carrier {
   #doubtful = false;
   #wake: Timer | undefined;
   #batchWake: Timer | undefined;
-  /** A ping that overtook the connection waits here for the session that its answer needs. */
+  /** A control message that arrived before {@link start}: it is handled then. */
   #early: ControlEvent | undefined;
-  /** UDP payload that our own link takes towards the peer, as far as it is known. */
+  /** Largest UDP payload of our own link towards the peer, in bytes; 0: unknown. */
   #ceiling = 0;
-  /** Undefined until it is known: for the end that was dialled, until the first datagram comes. */
+  /** Undefined until it is known: at the end that was dialled, until the first datagram arrives. */
   #address: Endpoint | undefined;
   /**
-   * Where our datagrams leave from: the address by which the peer reaches us, since it, and the firewalls between, expect
-   * answers from there. Undefined where that is the kernel's own choice, which then follows when the host moves.
+   * Source address of our datagrams: the address by which the peer reaches us, because the peer and firewalls expect answers
+   * from it. Undefined when the kernel chooses this address anyway; its choice follows when the host's address changes.
    */
   #source: Endpoint | undefined;
   #stopped = false;
@@ -109,7 +110,7 @@ class Sleeve implements Carrier {
     this.#learnSource();
   }
 
-  /** What the other end has received: the size of our records follows its losses. */
+  /** Applies a report of the records that the other end has received: the size of our records follows its losses. */
   receive(report: ArrivalsMessage): void {
     if (this.#recordSize.report(report, this.#deps.clock.now()) && this.#path !== undefined) this.#setDatagrams();
   }
@@ -160,7 +161,7 @@ class Sleeve implements Carrier {
     this.#applyPath(path.pinged(message.before, now));
   }
 
-  /** Frames are being sent by UDP. */
+  /** Informs the path and the batch probe that frames are being sent by UDP. */
   #onFrames(large: boolean): void {
     if (this.#path === undefined) return;
     const now = this.#deps.clock.now();
@@ -175,7 +176,7 @@ class Sleeve implements Carrier {
       this.#deps.log.info("Peer UDP address changed", { peer: this.#link.peer, to: endpointText(address) });
   }
 
-  /** @param search look for the size of the path also when our own link is as it was */
+  /** Looks up the MTU of our own link. @param search true: start a search even if the MTU is unchanged */
   #learnCeiling(search: boolean): void {
     void this.#deps.linkMtu(this.#link.remoteHost).then((mtu = USUAL_MTU) => {
       const ceiling = Math.min(mtu, LARGEST_MTU) - datagramOverhead(this.#address?.family ?? 4);
@@ -185,7 +186,7 @@ class Sleeve implements Carrier {
     });
   }
 
-  /** Whether the kernel would choose the source that the peer expects: looked up at first, and when the path is lost. */
+  /** Looks up whether the kernel chooses the source address that the peer expects: at the start, and when the path is lost. */
   #learnSource(): void {
     const { remoteHost, localHost } = this.#link;
     void this.#deps.sourceTo(remoteHost).then((chosen) => {
@@ -201,7 +202,7 @@ class Sleeve implements Carrier {
     this.#deps.datapath.send({ do: "control", session, message: encodePathMessage(message), datagramBytes });
   }
 
-  /** @param address undefined leaves it to the datapath, which follows the peer */
+  /** Sends the settings of datagrams to the threads. @param address undefined: the threads keep theirs, and follow the peer */
   #setDatagrams(address?: Endpoint): void {
     this.#deps.datapath.send({
       do: "datagrams",
@@ -219,7 +220,7 @@ class Sleeve implements Carrier {
     this.#link.changed();
   }
 
-  /** Carries out the effects, and sets the timer for the path's next turn. */
+  /** Applies the effects, and sets the timer for the path's next tick. */
   #applyPath(effects: readonly PathEffect[]): void {
     const { clock } = this.#deps;
     for (const effect of effects) this.#applyPathEffect(effect);
@@ -258,7 +259,7 @@ class Sleeve implements Carrier {
     }
   }
 
-  /** As {@link #applyPath}, for the probe of batches. */
+  /** Like {@link #applyPath}, for the batch probe. */
   #applyBatches(effects: readonly BatchEffect[]): void {
     const { clock } = this.#deps;
     for (const effect of effects) {
@@ -280,7 +281,7 @@ class Sleeve implements Carrier {
     this.#setDatagrams();
   }
 
-  /** Sends pings of full size: all with one call, or each with its own. */
+  /** Sends pings of full size. @param batch true: with one system call; false: one call for each */
   #sendPings(ids: readonly number[], batch: boolean): void {
     const { session } = this.#link;
     const { datagramBytes } = this.#path!;

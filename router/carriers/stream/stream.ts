@@ -3,14 +3,14 @@ import type { Carrier, CarrierDeps, CarrierKind, CarrierLink, CarrierNextHop } f
 import { NEXT_HOP_EVENT_LOOP } from "#router/datapath/next-hop.js";
 import { MAX_RECORD } from "#router/datapath/record.js";
 
-/** Small records keep small packets between large ones. */
+/** Maximum bytes of a sealed record: small packets need not wait long behind large records. */
 const RECORD_BYTES = 16_384;
-/** Over TCP no packet is too large. */
+/** The MTU of the carrier: TCP carries every IP packet. */
 const MAX_IP_PACKET = 65_535;
 
 interface RecordMessage {
   readonly kind: "record";
-  /** A byte of lane and epoch, and the sealed record. */
+  /** One byte with lane and epoch, then the sealed record. */
   readonly record: Uint8Array;
 }
 
@@ -22,8 +22,8 @@ const recordShape = z.object({
 });
 
 /**
- * Sealed records over the connection itself (TCP), where UDP does not pass. It works while the connection does, and proves
- * nothing of its own: the connection's liveness is probed instead.
+ * Sends sealed records over the connection itself (TCP), where UDP does not pass. The carrier is usable while the connection
+ * is open. It provides no proof that the other end is alive: the connection is probed instead.
  */
 class Stream implements Carrier {
   readonly name = "stream";

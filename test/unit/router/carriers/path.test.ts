@@ -11,7 +11,7 @@ import {
   type PathEffect,
   SMALL_PING,
 } from "#router/carriers/sleeve/path.js";
-import { decodePathMessage, encodePathMessage } from "#router/datapath/control.js";
+import { decodePathMessage, encodePathMessage } from "#router/datapath/path-message.js";
 import { FLOOR_DATAGRAM } from "#router/datapath/session.js";
 import { seededRandom } from "#test/sim/virtual-time.js";
 

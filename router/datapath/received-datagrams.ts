@@ -3,7 +3,7 @@ import { DATAGRAM_HEADER } from "#router/datapath/record.js";
 import type { Memory } from "#src/linux/native/memory.js";
 import type { MessageBatch } from "#src/linux/native/message-batch.js";
 
-/** The datagrams of one receive, and where their headers and fragments lie. One object serves all receives of a thread. */
+/** The datagrams of one receive call, with the offsets of their headers and fragments. Reused for all receives of a thread. */
 export class ReceivedDatagrams {
   memory: Memory;
   count = 0;
@@ -14,7 +14,7 @@ export class ReceivedDatagrams {
   fragmentStep = 0;
   /** The messages of recvmmsg(2), each with a sender of its own; undefined: all datagrams have one sender. */
   batch: MessageBatch | undefined;
-  /** Bytes of each datagram: one byte each is the worst case. */
+  /** Bytes of each datagram. In the worst case each datagram has one byte. */
   readonly lengths = new Int32Array(RECEIVE_BYTES);
 
   constructor(memory: Memory) {
@@ -29,15 +29,15 @@ export class ReceivedDatagrams {
     return this.fragmentsAt + i * this.fragmentStep;
   }
 
-  /** Bytes of the fragment of datagram `i`: below zero when the header itself is incomplete. */
+  /** Bytes of the fragment of datagram `i`; negative when the header is incomplete. */
   fragmentBytes(i: number): number {
     return this.lengths[i] - DATAGRAM_HEADER;
   }
 
   /**
-   * Moves the fragments of the record that begins with datagram `first` together, where they do not lie so already.
+   * Makes the fragments of the record that begins with datagram `first` contiguous, by copying where necessary.
    *
-   * @returns the length of the record; 0: not all of its `fragments` are here, one after the other
+   * @returns the length of the record; 0: its `fragments` fragments are not all here and in order
    */
   gather(first: number, fragments: number): number {
     if (!this.#isRecord(first, fragments)) return 0;

@@ -1,13 +1,13 @@
 /**
- * Messages between the two ends of a path, sealed inside datagrams of their own: `type u8 · before u8 · size u16 ·
- * id u32`, little-endian. A ping is as large as the datagrams that it proves; a pong is small, and names the size received.
+ * A message between the two ends of a path, sealed in a datagram of its own: `type u8 · before u8 · size u16 · id u32`,
+ * little-endian. A ping is as large as the datagrams that it proves. A pong is small, and reports the size received.
  */
 export interface PathMessage {
   readonly type: "ping" | "pong";
   readonly id: number;
   /** UDP payload of the ping, in bytes. */
   readonly datagramBytes: number;
-  /** Of a ping: whether its predecessor was answered. This proves the path to the other end. */
+  /** In a ping: whether the previous ping was answered. If so, the receiver of this ping has a proof of the path. */
   readonly before?: "answered" | "unanswered" | undefined;
 }
 
@@ -27,7 +27,7 @@ export function encodePathMessage({ type, id, datagramBytes, before }: PathMessa
   return bytes;
 }
 
-/** Undefined when it is no path message. */
+/** Decodes a path message; undefined when `bytes` is none. */
 export function decodePathMessage(bytes: Uint8Array): PathMessage | undefined {
   if (bytes.length < PATH_MESSAGE_BYTES || (bytes[0] !== PING && bytes[0] !== PONG)) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset);
