@@ -21,7 +21,11 @@ export function addressForm(words: readonly string[]): URLSearchParams {
 /** Attaches, and prints warnings on standard error. @returns addresses in CIDR notation @throws WeaveError */
 export async function attach(target: string, form: URLSearchParams): Promise<readonly string[]> {
   const call = { method: "POST", path: pathOf(target), form };
-  const holder = async () => (target === EXPOSED ? EXPOSED : (await attachmentInfo(target)).ident);
+  let known = target === EXPOSED ? EXPOSED : undefined;
+  const holder = async () => {
+    known ??= (await attachmentInfo(target)).ident;
+    return known;
+  };
   const { addresses, warnings } = await callJson<{ addresses: string[]; warnings: string[] }>(
     call,
     (options: ApiCall) => callExplainingWait(holder, options),

@@ -46,13 +46,15 @@ export async function listAttachments(
   if (ids.length === 0) return { attachments: [host, ...(await listAll(ports))], missing: [] };
   const attachments: ListedAttachment[] = [];
   const missing: { id: string; why: string }[] = [];
+  // Once: it reads /proc of every process of the host.
+  const known = listNamespaces();
   for (const id of ids) {
     if (id === EXPOSED) {
       attachments.push(host);
       continue;
     }
     try {
-      const netns = await findListed(id, inspect);
+      const netns = await findListed(id, known, inspect);
       for (const each of await bridgeInterfacesIn(netns, ports)) attachments.push({ id, ...each });
     } catch (error) {
       missing.push({ id, why: errorText(error) });
@@ -80,7 +82,11 @@ function idOf({ netns, container }: OwnedNetns): string {
 }
 
 /** By an id of the listing, or as {@link findAttachmentTarget}. */
-async function findListed(id: string, inspect: InspectContainer | undefined): Promise<Netns> {
-  const listed = listNamespaces().find((each) => idOf(each) === id || netnsIdent(each.netns) === id);
+async function findListed(
+  id: string,
+  known: readonly OwnedNetns[],
+  inspect: InspectContainer | undefined,
+): Promise<Netns> {
+  const listed = known.find((each) => idOf(each) === id || netnsIdent(each.netns) === id);
   return listed?.netns ?? (await findAttachmentTarget(id, inspect)).netns;
 }
