@@ -9,7 +9,7 @@ import { errorText } from "#src/errors.js";
 import { exitNow } from "#src/linux/native/process.js";
 import { type Log, limited } from "#src/log.js";
 import { type LogTarget, pinoLog } from "#src/log-pino.js";
-import { lastWords } from "#src/log-sink.js";
+import { writeStandardError } from "#src/log-sink.js";
 import { failureFile, helperFolder, launchFile, paths, routerFile } from "#src/paths.js";
 import { removePid, writePid } from "#src/pid-file.js";
 import { Problems } from "#src/problems.js";
@@ -124,7 +124,7 @@ class RouterProcess {
     if (this.#ending) return;
     this.#ending = true;
     this.#log.error("the router cannot start", { why: errorText(error) });
-    lastWords(`${errorText(error)}\n`);
+    writeStandardError(`${errorText(error)}\n`);
     await this.#doors.release(UNDO_MS);
     this.#end(1);
   }
@@ -138,7 +138,7 @@ class RouterProcess {
       why: errorText(error),
       stack: error instanceof Error ? error.stack : undefined,
     });
-    lastWords(`${errorText(error)}\n`);
+    writeStandardError(`${errorText(error)}\n`);
     this.#end(1);
   }
 

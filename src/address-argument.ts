@@ -1,6 +1,6 @@
 import { parseCidr } from "#src/address.js";
 
-/** An address that a user requests: a given one, or one to be allocated in a subnet, `""` being the default one. */
+/** A user's request for an address: a certain address, or any free one of a subnet (`""`: the default subnet). */
 export type AddressArgument =
   | { readonly kind: "ip"; readonly cidr: string }
   | { readonly kind: "net"; readonly subnet: string };
@@ -8,9 +8,9 @@ export type AddressArgument =
 export const DEFAULT_SUBNET: AddressArgument = { kind: "net", subnet: "" };
 
 /**
- * Reads `[ip:]a.b.c.d/n`, `net:a.b.c.d/n` or `net:default`; undefined for any other word.
+ * Parses `[ip:]a.b.c.d/n`, `net:a.b.c.d/n` or `net:default`; undefined for any other word.
  *
- * @throws WEAVE_ADDRESS_INVALID
+ * @throws WEAVE_ADDRESS_INVALID when the address or the subnet is not valid
  */
 export function parseAddressArgument(word: string): AddressArgument | undefined {
   if (word === "net:default") return DEFAULT_SUBNET;

@@ -2,20 +2,22 @@ import { isIPv6 } from "node:net";
 import ipaddr from "ipaddr.js";
 import { WeaveError } from "#src/errors.js";
 
+/** An IPv4 address with a prefix length. */
 export interface Cidr {
-  /** Dotted quad, as given. */
+  /** The address as a dotted quad, host bits included. */
   readonly address: string;
+  /** Prefix length, 0 to 32. */
   readonly prefix: number;
   /** `address/prefix` */
   readonly text: string;
-  /** The network: host bits zero. */
+  /** The network as `network/prefix`: host bits are zero. */
   readonly subnet: string;
 }
 
-/** The address of `address/prefix`; an address without a prefix as it is. */
+/** Returns the address of `address/prefix`; text without a prefix is returned unchanged. */
 export const addressOfCidr = (cidr: string): string => cidr.split("/", 1)[0];
 
-/** Reads `a.b.c.d/n`. @throws WEAVE_ADDRESS_INVALID */
+/** Parses `a.b.c.d/n`. @throws WEAVE_ADDRESS_INVALID */
 export function parseCidr(text: string): Cidr {
   if (/^\d{1,3}(\.\d{1,3}){3}\/\d{1,2}$/.test(text) && ipaddr.IPv4.isValidCIDR(text)) {
     const [address, prefix] = ipaddr.IPv4.parseCIDR(text);
@@ -27,18 +29,19 @@ export function parseCidr(text: string): Cidr {
   });
 }
 
-/** Whether an IPv4 address is in one of the networks. Any other text is in none. */
+/** Whether an IPv4 address is in one of the networks; false for text that is no IPv4 address. */
 export function inSubnets(address: string, subnets: readonly Cidr[]): boolean {
   if (!ipaddr.IPv4.isValidFourPartDecimal(address)) return false;
   const ip = ipaddr.IPv4.parse(address);
   return subnets.some(({ subnet }) => ip.match(ipaddr.IPv4.parseCIDR(subnet)));
 }
 
+/** Whether a text is an IPv4 address as a dotted quad. */
 export function isIpv4(text: string): boolean {
   return ipaddr.IPv4.isValidFourPartDecimal(text);
 }
 
-/** An IPv6 address in the canonical form of RFC 5952; undefined for any other text. */
+/** Converts an IPv6 address to the canonical form of RFC 5952; undefined for any other text. */
 export function canonicalIpv6(text: string): string | undefined {
   return isIPv6(text) && !text.includes("%") ? ipaddr.IPv6.parse(text).toRFC5952String() : undefined;
 }

@@ -6,18 +6,18 @@ export interface BackoffPolicy {
   readonly firstMs: number;
   /** Each delay is this many times the one before. */
   readonly factor: number;
-  /** No delay is longer, but for the spread. */
+  /** Upper limit of the delay, before the spread is applied. */
   readonly lastMs: number;
-  /** From 0 to 1: each delay is longer or shorter by up to this share, at random, so that hosts do not retry in step. */
+  /** From 0 to 1: each delay is changed at random by up to this share, so that hosts do not retry at the same time. */
   readonly spread: number;
 }
 
-/** Steps of the random share of a delay. */
+/** Resolution of the random part of a delay. */
 const SPREAD_STEPS = 1_000;
 
 /**
- * Exponential back-off: the delays between attempts at something that fails. No timer of its own: wait for the delay with a
- * `Clock` ({@link pause} in clock.ts), or compare it with the time.
+ * Exponential back-off: computes the delays between attempts at a failing operation. It has no timer: the caller waits, with
+ * `pause` of clock.ts for example.
  */
 export class Backoff {
   readonly #policy: BackoffPolicy;
@@ -30,7 +30,7 @@ export class Backoff {
     this.#delayMs = policy.firstMs;
   }
 
-  /** An attempt has failed. @returns milliseconds until the next one */
+  /** Records a failed attempt. @returns milliseconds until the next attempt */
   next(): number {
     const { factor, lastMs, spread } = this.#policy;
     const delay = this.#delayMs;
@@ -38,7 +38,7 @@ export class Backoff {
     return spread === 0 ? delay : delay * (1 - spread + (2 * spread * this.#random.below(SPREAD_STEPS)) / SPREAD_STEPS);
   }
 
-  /** An attempt has succeeded: the next failure is a first one. */
+  /** Records a successful attempt: the next delay is the first one again. */
   reset(): void {
     this.#delayMs = this.#policy.firstMs;
   }

@@ -1,8 +1,8 @@
-/** Time as the pure parts see it: injected, so that a simulation runs hours in milliseconds. */
+/** Time for the pure folders. It is injected, so that a simulation runs hours in milliseconds. */
 export interface Clock {
-  /** Milliseconds on a monotonic clock. */
+  /** Returns milliseconds on a monotonic clock. */
   now(): number;
-  /** Milliseconds since the Unix epoch: for people and for incarnations, never for intervals. */
+  /** Returns milliseconds since the Unix epoch. For display and incarnations only: this clock may jump. */
   wall(): number;
   /** Calls `run` once, `ms` from now. */
   after(ms: number, run: () => void): Timer;
@@ -23,7 +23,7 @@ export const systemClock: Clock = {
   },
 };
 
-/** Calls `run` every `ms` until cancelled. The next turn is set before `run`, so that an error in it stops nothing. */
+/** Calls `run` every `ms` until it is cancelled. The next timer is set before each call, so an error of `run` does not end the series. */
 export function every(clock: Clock, ms: number, run: () => void): Timer {
   let timer: Timer;
   const turn = () => {
@@ -34,7 +34,7 @@ export function every(clock: Clock, ms: number, run: () => void): Timer {
   return { cancel: () => timer.cancel() };
 }
 
-/** Resolves after `ms`, or at once when `signal` is aborted. Never rejects. */
+/** Resolves after `ms`, or as soon as `signal` is aborted. Never rejects. */
 export function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {

@@ -2,7 +2,7 @@ import { Packr } from "msgpackr";
 import type { ZodMiniType } from "zod/mini";
 import { WeaveError } from "#src/errors.js";
 
-/** Plain MessagePack: no shared record structures, so that each message can be decoded by itself. */
+/** Plain MessagePack without msgpackr's shared record structures: each message is decoded independently of the others. */
 const packr = new Packr({ useRecords: false, variableMapSize: true });
 
 /** Encodes plain data (null, booleans, numbers, strings, byte arrays, arrays, objects) as MessagePack. */
@@ -11,9 +11,10 @@ export function encode(value: unknown): Uint8Array {
 }
 
 /**
- * Decodes and validates one message from outside.
+ * Decodes and validates a message of an untrusted sender.
  *
- * @throws WEAVE_MESSAGE_MALFORMED when it is not MessagePack or not of the given shape
+ * @param what names the message in an error: `an IPAM message`
+ * @throws WEAVE_MESSAGE_MALFORMED when the bytes are not MessagePack, or do not have the shape
  */
 export function decode<T>(shape: ZodMiniType<T>, bytes: Uint8Array, what: string): T {
   let raw: unknown;

@@ -1,11 +1,11 @@
-/** A service that holds data for containers, under their ids: addresses, or names. */
+/** A service that keeps data of containers by their ids: addresses or names. */
 export interface ContainerLifecycle {
-  /** Ids that it holds data for. */
+  /** Returns the ids that the service keeps data of. */
   idents(): Iterable<string>;
-  /** Its container has ended. */
+  /** Called when a container has ended. */
   died(ident: string): void;
-  /** Its container runs (again). */
+  /** Called when a container runs, or runs again. */
   alive(ident: string): void;
-  /** Interfaces of this host have gone, or some seconds have passed. */
+  /** Called when interfaces of this host have disappeared, and every few seconds. */
   look?(): Promise<void>;
 }

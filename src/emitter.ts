@@ -1,19 +1,19 @@
 /**
- * Typed events. The part that emits does not know the parts that listen, so that parts which need each other are made one
- * after another: the emitter first.
+ * Typed events. The sender of an event has no reference to its listeners: objects that need each other are constructed one
+ * after another, the emitter first.
  *
- * @typeParam Events the arguments of each event, by its name: `{ started: []; forgotten: [peer: PeerName] }`
+ * @typeParam Events the arguments of each event, by event name: `{ started: []; forgotten: [peer: PeerName] }`
  */
 export class Emitter<Events extends Record<keyof Events, readonly unknown[]>> {
   readonly #listeners = new Map<keyof Events, readonly ((...args: never) => void)[]>();
 
   /**
-   * Calls `listener` at each event from now on, after the listeners added before.
+   * Subscribes `listener` to an event. Listeners are called in the order in which they subscribed.
    *
-   * @returns a function that ends this
+   * @returns a function that ends the subscription
    */
   on<Name extends keyof Events>(event: Name, listener: (...args: Events[Name]) => void): () => void {
-    // Not the same function twice: each subscription ends by itself.
+    // A wrapper for each subscription: the same function may subscribe twice, and each subscription ends alone.
     const own = (...args: Events[Name]) => listener(...args);
     this.#listeners.set(event, [...(this.#listeners.get(event) ?? []), own]);
     return () => {
@@ -23,7 +23,8 @@ export class Emitter<Events extends Record<keyof Events, readonly unknown[]>> {
   }
 
   /**
-   * Calls the listeners of an event, in order. An error of a listener is thrown to the caller; the rest are not called then.
+   * Calls the listeners of an event, in order. An error of a listener is thrown to the caller, and the remaining listeners are
+   * not called.
    *
    * @returns false when there was no listener
    */

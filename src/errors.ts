@@ -1,7 +1,7 @@
 /**
- * The one table of errors. A code is stable: scripts and tests may rely on it, wording may improve.
+ * The table of all error codes. A code is stable: scripts and tests may rely on it. The wording of messages may change.
  *
- * `meaning` describes the code in one sentence: docs/errors.md is made from it. `exit` is the exit status of the
+ * `meaning` describes the code in one sentence: docs/errors.md is generated from it. `exit` is the exit status of the
  * `weave` command; the status of an HTTP answer is in `src/http/error-status.ts`. A message reports what failed and why; `next`,
  * where there is one, names the command or change that helps.
  */
@@ -80,7 +80,7 @@ export interface ErrorDetails {
   readonly cause?: unknown;
 }
 
-/** An expected error: it names what failed, why, and the next step. */
+/** An expected error: its message states the failure and the cause, and `next` the remedy. */
 export class WeaveError extends Error {
   override readonly name = "WeaveError";
   readonly code: ErrorCode;
@@ -96,19 +96,21 @@ export class WeaveError extends Error {
     return ERRORS[this.code].exit;
   }
 
-  /** The message with its next step, as a person should see it. */
+  /** The message, and the next step on a second line, for display. */
   get text(): string {
     return this.next === undefined ? this.message : `${this.message}\n${this.next}`;
   }
 }
 
-/** Characters of a bad value that are shown. */
+/** Maximum number of characters of an invalid value in an error message. */
 const SHOWN = 80;
 
 /**
- * A flag or variable with a value that it cannot have, on one line.
+ * Makes the error for an invalid value of a flag or variable, on one line.
  *
- * @param reason why it cannot have this value, if `expected` does not contain it
+ * @param what the flag or variable
+ * @param expected completes "it must be …"
+ * @param reason why the value is invalid, where `expected` does not explain it
  */
 export function invalidValue(what: string, value: unknown, expected: string, reason = ""): WeaveError {
   const text = typeof value === "string" ? value : (JSON.stringify(value) ?? "nothing");
@@ -118,13 +120,13 @@ export function invalidValue(what: string, value: unknown, expected: string, rea
   return new WeaveError("WEAVE_FLAG_INVALID", `invalid value ${shown} for ${what}: it must be ${expected}${why}`);
 }
 
-/** The text of a thrown value, to print or to log. */
+/** Returns the text of a thrown value, for display or the log. */
 export function errorText(error: unknown): string {
   if (error instanceof WeaveError) return error.text;
   return error instanceof Error ? error.message : String(error);
 }
 
-/** The code of a Node system error (`ECONNREFUSED`), or undefined. */
+/** Returns the code of a Node system error, such as `ECONNREFUSED`; undefined for any other value. */
 export function systemCode(error: unknown): string | undefined {
   const code = (error as { code?: unknown } | null)?.code;
   return typeof code === "string" ? code : undefined;

@@ -1,33 +1,33 @@
 import { isAbsolute, resolve } from "node:path";
 import { isIpv4, parseCidr } from "#src/address.js";
 import { ipv6Reason, isHost, parseHostPort } from "#src/net/host-port.js";
+import { MAX_SOCKET_PATH_BYTES } from "#src/paths.js";
 import { accepts, type Shape, text } from "#src/shape.js";
 
-/** Linux: bytes of a path, and of a Unix socket's (sun_path, with its end). */
-const MAX_PATH = 4_095;
-const MAX_SOCKET_PATH = 107;
+/** Longest path in bytes: PATH_MAX of Linux without its final zero. */
+const MAX_PATH_BYTES = 4_095;
 
 const isPath = (given: string, limit: number): boolean =>
   isAbsolute(given) && !given.includes("\0") && Buffer.byteLength(given) <= limit;
 
-export const absolutePath = text("an absolute path", (given) => isPath(given, MAX_PATH));
+export const absolutePath = text("an absolute path", (given) => isPath(given, MAX_PATH_BYTES));
 
-/** The path of a file, relative to the working directory of the command or absolute; the value is absolute. */
+/** The path of a file. A relative one is resolved against the working directory of the command. */
 export const filePath = text(
   "the path of a file",
-  (given) => isPath(given, MAX_PATH),
+  (given) => isPath(given, MAX_PATH_BYTES),
   (given) => (given === "" ? "" : resolve(given)),
 );
 
-export const socketPath = text(`the absolute path of a Unix socket, at most ${MAX_SOCKET_PATH} bytes`, (given) =>
-  isPath(given, MAX_SOCKET_PATH),
+export const socketPath = text(`the absolute path of a Unix socket, at most ${MAX_SOCKET_PATH_BYTES} bytes`, (given) =>
+  isPath(given, MAX_SOCKET_PATH_BYTES),
 );
 
-/** Where a server listens. */
+/** The address that a server listens on. */
 export const listenAddress = text(
   "[host]:port with a port from 1 to 65535, or the absolute path of a Unix socket",
   (given) => {
-    if (given.startsWith("/")) return isPath(given, MAX_SOCKET_PATH);
+    if (given.startsWith("/")) return isPath(given, MAX_SOCKET_PATH_BYTES);
     const where = parseHostPort(given);
     if (where === undefined) throw new Error(ipv6Reason(given));
     return where.port !== undefined && (where.host === "" || isHost(where.host));
@@ -38,7 +38,7 @@ export const ipv4Address = text("an IPv4 address", isIpv4);
 
 export const cidr = text("an IPv4 network such as 10.0.0.0/8", accepts(parseCidr));
 
-/** Linux: 15 characters of an interface's name. @param longest fewer, where names are derived from it */
+/** The name of a network interface. @param longest maximum number of characters: 15 on Linux, fewer where names are derived from it */
 export const interfaceName = (longest: number): Shape<string> =>
   text(
     `the name of an interface: a letter, then letters, digits, "_", "." or "-", at most ${longest} characters`,

@@ -6,42 +6,42 @@ import { type Shape, trueFalse } from "#src/shape.js";
  * type of the options, help and the table in docs/commands.md are derived from it.
  */
 export interface Flag<T> {
-  /** Without dashes. A single letter has one dash. */
+  /** The name without dashes. A single letter is typed with one dash, a longer name with two. */
   readonly flag: string;
-  /** Other spellings. */
+  /** Other names of the same flag. */
   readonly aliases?: readonly string[];
-  /** The environment variable with the value when the flag is missing; an empty one counts as unset. */
+  /** The environment variable that is read when the flag is missing; an empty variable counts as unset. */
   readonly env?: string;
   readonly shape: Shape<T>;
   readonly default: T | ((env: NodeJS.ProcessEnv) => T);
   /** The default in words, where it depends on the host or on other flags. */
   readonly defaultText?: string;
-  /** Variables that a computed default depends on. */
+  /** Environment variables that a computed default depends on, for error messages. */
   readonly defaultFrom?: string;
   /** The name of the value in help: `port` for `--port <port>`. A flag without one is a switch. */
   readonly placeholder?: string;
-  /** The value of a switch that is on the command line. */
+  /** The value of a switch that is present on the command line, or whose variable is set. */
   readonly given?: T;
-  /** One sentence without a full stop. */
+  /** The description in help: one sentence without a full stop. */
   readonly meaning: string;
   readonly section: string;
   /** The flag may occur more than once: its values are collected. */
   readonly repeatable?: boolean;
-  /** Its value is never shown. */
+  /** The value is never displayed. */
   readonly secret?: boolean;
 }
 
-/** Rows, by the names of their options. */
-// biome-ignore lint/suspicious/noExplicitAny: rows of all types stand in one table; Values gives each its own type again
+/** A table of rows, by option name. */
+// biome-ignore lint/suspicious/noExplicitAny: one table has rows of all types; Values restores the type of each
 export type Rows = Readonly<Record<string, Flag<any>>>;
 
 /** The options that a table of rows describes. */
 export type Values<R extends Rows> = { readonly [K in keyof R]: R[K] extends Flag<infer T> ? T : never };
 
-/** Types a row: the default must have the shape. */
+/** Returns the row; the compiler checks that its default has the type of its shape. */
 export const flag = <T>(row: Flag<T>): Flag<T> => row;
 
-/** A switch that is off by default. */
+/** Makes the row of a switch that is off by default. */
 export const toggle = (flag: string, section: string, meaning: string): Flag<boolean> => ({
   flag,
   shape: trueFalse,
@@ -51,23 +51,23 @@ export const toggle = (flag: string, section: string, meaning: string): Flag<boo
   meaning,
 });
 
-/** A switch that turns off a feature which is on by default. */
+/** Makes the row of a switch that turns off a feature which is on by default. */
 export const offSwitch = (flag: string, section: string, meaning: string): Flag<boolean> => ({
   ...toggle(flag, section, meaning),
   default: true,
   given: false,
 });
 
-/** The flag as it is typed. */
+/** Returns the flag as it is typed, with dashes. */
 export const flagText = ({ flag }: Pick<Flag<unknown>, "flag">): string => `${flag.length === 1 ? "-" : "--"}${flag}`;
 
-/** Reads the text of a flag or variable. @param what names it in the message. @throws WEAVE_FLAG_INVALID */
+/** Parses the text of a flag or variable. @param what its name in an error message. @throws WEAVE_FLAG_INVALID */
 export function parseValue<T>(row: Flag<T>, what: string, text: string): T {
   return attempt(row, what, text, () => row.shape.parse(text));
 }
 
 /**
- * The value of a row whose flag is missing: of its variable, else its default.
+ * Returns the value of a flag that is missing on the command line: from its environment variable, else the default.
  *
  * @throws WEAVE_FLAG_INVALID, which names the variable, or the source of a computed default
  */
@@ -85,8 +85,8 @@ function fallback<T>(row: Flag<T>, env: NodeJS.ProcessEnv): T {
 }
 
 /**
- * Checks options that come from a file. Missing ones have their defaults: a file of an earlier version does not contain later
- * flags. Variables are not read: they were applied when the file was written.
+ * Checks options that were read from a file. Missing options get their defaults, because a file of an earlier version lacks later
+ * flags. The variables of flags are not read: they were applied when the file was written.
  *
  * @throws WEAVE_FLAG_INVALID, which names the flag
  */

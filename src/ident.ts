@@ -4,9 +4,10 @@
  */
 const IDENT = /^[\x21-\x7e]{1,255}$/;
 
-/** The host itself (`weave expose`); the same as in Weave Net. */
+/** The ident of the host itself (`weave expose`); the same as in Weave Net. */
 export const EXPOSED = "weave:expose";
-/** Names that belong to no container; the same as in Weave Net. */
+/** The ident of names that belong to no container; the same as in Weave Net. */
 export const EXTERN = "weave:extern";
 
+/** Whether a text is a valid ident. */
 export const isIdent = (text: string): boolean => IDENT.test(text);

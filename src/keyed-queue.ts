@@ -1,11 +1,13 @@
-/** Runs tasks of one key one after another, in the order of their requests, and those of different keys at the same time. */
+/** Runs the tasks of one key one after another, in the order of the calls. Tasks of different keys run at the same time. */
 export class KeyedQueue {
-  /** The last task of each key that has tasks. */
+  /** The end of the last task of each key with unfinished tasks. Never rejects. */
   readonly #last = new Map<string, Promise<void>>();
 
   /**
-   * @param signal until the task begins: one that is aborted before its turn never begins, and rejects immediately
-   * @param cancelled makes the error of such a task
+   * Runs `task` after the earlier tasks of its key. When `signal` is aborted before the task begins, the call rejects immediately,
+   * and the task never begins.
+   *
+   * @param cancelled makes the error for an aborted signal; the signal's reason by default
    * @returns the task's result
    */
   run<T>(key: string, task: () => Promise<T>, signal?: AbortSignal, cancelled = defaultReason): Promise<T> {
@@ -25,13 +27,13 @@ export class KeyedQueue {
     return signal === undefined ? turn : abortable(before, turn, signal, cancelled);
   }
 
-  /** Keys with tasks that run or wait. */
+  /** Number of keys with tasks that run or wait. */
   get size(): number {
     return this.#last.size;
   }
 }
 
-/** As `turn`, but rejects when the signal is aborted before the turn comes. */
+/** Follows `turn`, and rejects as soon as the signal is aborted before `before` resolves. */
 function abortable<T>(
   before: Promise<void>,
   turn: Promise<T>,
@@ -40,6 +42,7 @@ function abortable<T>(
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const onAbort = () => reject(cancelled(signal));
+    if (signal.aborted) onAbort();
     signal.addEventListener("abort", onAbort);
     void before.then(() => signal.removeEventListener("abort", onAbort));
     turn.then(resolve, reject);

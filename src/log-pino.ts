@@ -2,15 +2,16 @@ import { pino } from "pino";
 import type { Log, LogLevel } from "#src/log.js";
 import { LogSink, type LogSinkOptions } from "#src/log-sink.js";
 
+/** A log that writes to a {@link LogSink}. */
 export interface LogTarget extends Log {
-  /** Lines that could not be written, since the start. */
+  /** Number of lines dropped since the start. */
   readonly lost: number;
   setLevel(level: LogLevel): void;
-  /** Tries once more to write the pending lines: before the process ends. */
+  /** Tries to write the pending lines now: for use before the process ends. */
   flush(): void;
 }
 
-/** JSON lines by pino, to a file or, without one, to standard output (the journal's, under systemd). */
+/** Makes a log of JSON lines (pino), written to a file, or to standard output without one. */
 export function pinoLog({ level, ...to }: { level: LogLevel } & LogSinkOptions): LogTarget {
   const sink = new LogSink(to);
   const logger = pino(

@@ -4,42 +4,43 @@ import { errorText, systemCode } from "#src/errors.js";
 import { setNonBlocking } from "#src/linux/native/files.js";
 import type { LogLevel } from "#src/log.js";
 
-/** Pending bytes for a slow disk or reader; beyond that lines are dropped and counted. A pipe holds 64 KB by itself (pipe(7)). */
+/** Bytes buffered for a slow disk or reader, beside the 64 KB of a pipe (pipe(7)). Further lines are dropped and counted. */
 const PENDING_BYTES = 256 << 10;
-/** Delay before a slow reader is tried again; */
+/** Delay of the next write while the reader of a pipe is slow. */
 const SLOW_RETRY_MS = 100;
-/** and a log that cannot be written. */
+/** Delay of the next write after an error. */
 const FAILED_RETRY_MS = 1_000;
-/** A larger file is renamed to `.1`, and replaces the previous one. */
+/** A file of this size is renamed to `.1`, in place of the previous `.1`. */
 const ROTATE_BYTES = 16 << 20;
+/** Interval of {@link LogSink.check}. */
 const CHECK_MS = 10_000;
 const STDOUT = 1;
 const STDERR = 2;
-/** Never blocks: a pipe without a reader, or with a full buffer, is an error instead (open(2), fifo(7)). */
+/** Non-blocking: a pipe without a reader, or with a full buffer, causes an error (open(2), fifo(7)). */
 const WRITE_FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_NONBLOCK;
-/** Names, addresses and peers are for the operator alone. */
+/** Mode of a log file: names and addresses of peers are readable by its owner alone. */
 const MODE = 0o600;
 
-/** One line of the log, as pino writes them. */
+/** Formats one line of the log, as pino does. */
 export function logLine(level: LogLevel, message: string, fields: object = {}): string {
   return `${JSON.stringify({ level, time: new Date().toISOString(), ...fields, msg: message })}\n`;
 }
 
 export interface LogSinkOptions {
-  /** Undefined: standard output. */
+  /** Path of the log file; undefined for standard output. */
   readonly file?: string;
-  /** Called when the problem of the log changes; undefined: there is none any more. */
+  /** Called with the current problem when it changes; undefined when the log works again. */
   readonly onProblem?: (problem: string | undefined) => void;
 }
 
 /**
- * The destination of log lines: a file, or standard output. A line is written at once if possible, because the line before a
- * crash is the most important one. Nothing here throws, blocks, or ends the process:
+ * The destination of log lines: a file, or standard output. A line is written immediately if possible, because the line before
+ * a crash is the most important one. No method throws, blocks, or ends the process:
  *
- * - after an error (disk full, reader gone, folder deleted) lines are pending, and are tried again each second;
- * - lines are pending, too, while a reader does not read;
- * - when more than {@link PENDING_BYTES} are pending, further lines are dropped; a line contains their number once the log is
- *   written again.
+ * - after an error (disk full, reader gone, folder deleted) lines are buffered, and written again after a second;
+ * - lines are buffered while the reader of a pipe is slow;
+ * - when {@link PENDING_BYTES} are buffered, further lines are dropped; after the next successful write a line reports their
+ *   number.
  */
 export class LogSink {
   readonly #file: string | undefined;
@@ -54,7 +55,7 @@ export class LogSink {
   /** Why a large file cannot be renamed. */
   #rotationFailure: string | undefined;
   #lost = 0;
-  /** Since the log was last in order. */
+  /** Lines dropped since the last successful write. */
   #lostNow = 0;
 
   constructor({ file, onProblem = () => {} }: LogSinkOptions) {
@@ -63,12 +64,12 @@ export class LogSink {
     if (file !== undefined) this.#check = setInterval(() => this.check(), CHECK_MS).unref();
   }
 
-  /** Lines that were dropped, since the start. */
+  /** Number of lines dropped since the start. */
   get lost(): number {
     return this.#lost;
   }
 
-  /** Takes one line, with its line break. */
+  /** Writes or buffers one line. @param line with its line break */
   write(line: string): void {
     const bytes = Buffer.from(line);
     if (this.#pendingBytes + bytes.length > PENDING_BYTES) {
@@ -81,12 +82,12 @@ export class LogSink {
     if (this.#retry === undefined) this.#write();
   }
 
-  /** Writes pending lines before their time: before the process ends. */
+  /** Tries to write the buffered lines now: for use before the process ends. */
   flush(): void {
     this.#write();
   }
 
-  /** Renames a large file, and makes a file again that was moved or deleted. */
+  /** Renames a large file, and makes the file again if it was moved or deleted. */
   check(): void {
     if (this.#file === undefined || this.#fd === undefined) return;
     try {
@@ -112,7 +113,7 @@ export class LogSink {
     this.#pendingBytes += bytes.length;
   }
 
-  /** Writes pending lines, as far as possible. */
+  /** Writes buffered lines, and schedules the next attempt after an error. */
   #write(): void {
     clearTimeout(this.#retry);
     this.#retry = undefined;
@@ -128,7 +129,7 @@ export class LogSink {
     } catch (error) {
       const slow = systemCode(error) === "EAGAIN";
       if (!slow) {
-        // It is opened again: the file may be another one by then.
+        // The next write opens the path again, which may be another file by then.
         this.#close();
         this.#failed(errorText(error));
       }
@@ -160,13 +161,13 @@ export class LogSink {
     try {
       closeSync(fd);
     } catch {
-      // A full disk may be reported again (close(2)).
+      // close(2) may report the error of an earlier write again.
     }
   }
 
   #failed(why: string): void {
     const known = this.#failure !== undefined;
-    // The first error is the cause; later ones often come from the attempt to open it again.
+    // The first error is the cause; later ones often come from the attempts to open the file again.
     this.#failure ??= why;
     if (!known) this.#reportProblem();
   }
@@ -185,18 +186,19 @@ export class LogSink {
   }
 }
 
-/** Writes the last lines of a process to standard error, as far as possible without blocking. */
-export function lastWords(text: string): void {
+/** Writes text to standard error without blocking, before the process ends. Text that cannot be written is dropped. */
+export function writeStandardError(text: string): void {
   try {
     writeSync(openAgain(STDERR), text);
   } catch {
-    // It has no reader.
+    // Standard error has no reader.
   }
 }
 
 /**
- * Standard output or standard error, made non-blocking. A pipe, a file or a terminal is opened once more: the flag belongs to the
- * open file, which other processes (a shell) share. A socket (the journal's) cannot be opened, and is ours alone.
+ * Returns a non-blocking descriptor of standard output or standard error. A pipe, a file or a terminal is opened once more,
+ * because the flag belongs to the open file, which other processes (a shell) share. A socket (the journal's) cannot be opened
+ * again, and is not shared: its own flag is set.
  */
 function openAgain(fd: number): number {
   try {

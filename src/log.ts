@@ -2,7 +2,7 @@ import type { Clock } from "#src/clock.js";
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
-/** Structured log. The message is a fixed phrase; variable parts are fields. */
+/** A structured log. The message is a fixed phrase; variable data are fields. */
 export interface Log {
   debug(message: string, fields?: object): void;
   info(message: string, fields?: object): void;
@@ -10,17 +10,19 @@ export interface Log {
   error(message: string, fields?: object): void;
 }
 
+/** A log that drops every line. */
 export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
-/** Lines of one message text in a second; more would bury the rest. */
+/** Lines of one message text that pass in {@link INTERVAL_MS}. */
 const BURST = 10;
 const INTERVAL_MS = 1_000;
-/** Distinct messages whose time is kept; beyond that the oldest is dropped. */
+/** Number of message texts that are counted; beyond it the least recent one is dropped. */
 const REMEMBERED = 256;
 
 /**
- * Passes at most {@link BURST} lines a second of each message text; the next one that passes carries `repeated`, the count
- * that was held back. Lines that an outside client can provoke must be logged through this.
+ * Returns a log that passes at most {@link BURST} lines a second of each message text. The next line that passes has the field
+ * `repeated`: the number of suppressed lines. Debug lines are not limited. Lines that untrusted clients can cause must be logged
+ * through this limit.
  */
 export function limited(log: Log, clock: Clock): Log {
   const seen = new Map<string, { since: number; passed: number; held: number }>();

@@ -6,7 +6,7 @@ export type MacText = string;
 const FULL = /^[0-9a-f]{1,2}(:[0-9a-f]{1,2}){5}$/;
 
 /**
- * Reads six hexadecimal octets separated by colons; one `::` may stand for a run of zero octets (`::1`, `1::`, `1::1`).
+ * Parses six hexadecimal octets separated by colons. One `::` may stand for a run of zero octets (`::1`, `1::`, `1::1`).
  *
  * @throws WEAVE_PEER_INVALID
  */
@@ -31,18 +31,19 @@ export function parseMac(text: string): MacText {
     .join(":");
 }
 
-/** Six bytes at `offset` to text. */
+/** Formats the six bytes at `offset`. */
 export function macText(bytes: Uint8Array, offset = 0): MacText {
   let text = "";
   for (let i = 0; i < 6; i++) text += (i === 0 ? "" : ":") + bytes[offset + i].toString(16).padStart(2, "0");
   return text;
 }
 
-/** A MAC as a whole number below 2^48: the form that the frame path uses as a key. */
+/** Converts a MAC to a whole number below 2^48, which the frame path uses as a key. */
 export function macNumber(text: MacText): number {
   return Number.parseInt(text.replaceAll(":", ""), 16);
 }
 
+/** The inverse of {@link macNumber}. */
 export function macFromNumber(value: number): MacText {
   return value
     .toString(16)

@@ -1,15 +1,20 @@
 /**
- * Files and folders of a router. An environment variable moves each, so that several hosts fit on one machine (in network
- * namespaces, as in the tests and the demo).
+ * Files and folders of a router. An environment variable replaces each, so that several routers can run on one machine, each
+ * in a network namespace.
  */
 export interface Paths {
-  /** Gone at reboot: sockets, the launch options, process ids. */
+  /** Folder of files that do not survive a reboot: sockets, launch options, process ids. */
   readonly run: string;
-  /** Prefix of the database's file name. */
+  /** Path prefix of the database file and of the files beside it. */
   readonly dbPrefix: string;
+  /** Path of the log file. */
   readonly log: string;
 }
 
+/** Longest path of a Unix socket in bytes: `sun_path` without its final zero (unix(7)). */
+export const MAX_SOCKET_PATH_BYTES = 107;
+
+/** Returns the paths that the environment selects. */
 export function paths(env: NodeJS.ProcessEnv = process.env): Paths {
   return {
     run: env.WEAVE_RUN_DIR || "/run/weave",
@@ -18,21 +23,22 @@ export function paths(env: NodeJS.ProcessEnv = process.env): Paths {
   };
 }
 
+/** The socket of the control API. */
 export const controlSocket = (run: string) => `${run}/control.sock`;
-/** The token that a client of the control API needs to change something over TCP. */
+/** The token that clients of the control API must send with changes over TCP. */
 export const tokenFile = (run: string) => `${run}/control.token`;
 /** The socket of the Docker API proxy. */
 export const proxySocket = (run: string) => `${run}/weave.sock`;
-/** The options of `weave launch`: read by each start of the router. */
+/** The options of `weave launch`; each start of the router reads them. */
 export const launchFile = (run: string) => `${run}/launch.json`;
-/** The process of a `weave launch` in progress: there is one at a time. */
+/** The process id of a running `weave launch`; only one runs at a time. */
 export const launchingFile = (run: string) => `${run}/launch.pid`;
-/** Why the router could not start, or why the last one ended, as text for the user. Removed when a router is ready. */
+/** The reason why the last router did not start, or ended, as text for the user. A ready router removes the file. */
 export const failureFile = (run: string) => `${run}/failure`;
 export const supervisorFile = (run: string) => `${run}/supervisor.pid`;
 export const routerFile = (run: string) => `${run}/router.pid`;
-/** Beside the database: the program by which containers wait (docker/wait). */
+/** The folder beside the database with the program that containers wait by (docker/wait). */
 export const helperFolder = (dbPrefix: string) => `${dbPrefix.slice(0, dbPrefix.lastIndexOf("/"))}/w`;
-/** Beside the database: the options of the last launch, for `--resume`. */
+/** The file beside the database with the options of the last launch, for `--resume`. */
 export const lastLaunchFile = (dbPrefix: string) => `${dbPrefix}launch.json`;
 export const databaseFile = (dbPrefix: string) => `${dbPrefix}data.db`;

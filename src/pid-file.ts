@@ -2,8 +2,8 @@ import { existsSync, linkSync, readFileSync, rmSync, writeFileSync } from "node:
 import { systemCode } from "#src/errors.js";
 
 /**
- * A process on disk: its id and its start time (field 22 of /proc/PID/stat, proc(5)), because another process may have the same
- * id later.
+ * The content of a pid file: the id of a process, and its start time (field 22 of /proc/PID/stat, proc(5)), because another
+ * process may get the same id later.
  */
 interface Entry {
   readonly pid: number;
@@ -14,7 +14,7 @@ function startTime(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    // A zombie has ended.
+    // State Z: the process has ended, and its parent has not yet collected its status.
     return fields[0] === "Z" ? undefined : fields[19];
   } catch {
     return undefined;
@@ -26,13 +26,14 @@ function entryOf(pid: number): string {
   return JSON.stringify(entry);
 }
 
+/** Writes the file for a process, in place of an earlier one. */
 export function writePid(path: string, pid: number): void {
   writeFileSync(path, entryOf(pid), { mode: 0o600 });
 }
 
-/** Makes the file for this process. @returns false if a running process has made it before */
+/** Makes the file for this process. @returns false if the file names another running process */
 export function claimPid(path: string): boolean {
-  // The file must never exist and be empty.
+  // Written elsewhere and linked: other processes must never read an incomplete file.
   const draft = `${path}.${process.pid}`;
   writePid(draft, process.pid);
   try {
@@ -51,7 +52,7 @@ export function claimPid(path: string): boolean {
   }
 }
 
-/** The id of the process in the file, if it is still running. */
+/** Returns the id of the process in the file; undefined if the process does not run, or the file cannot be read. */
 export function livePid(path: string): number | undefined {
   let entry: Entry;
   try {
@@ -63,7 +64,7 @@ export function livePid(path: string): number | undefined {
   return Number.isInteger(pid) && pid > 1 && started !== "" && startTime(pid) === started ? pid : undefined;
 }
 
-/** Whether the file contains that process, running or not. @throws a system error when the file cannot be read */
+/** Whether the file names a process, running or not. @throws a system error when the file exists and cannot be read */
 export function namesPid(path: string, pid: number): boolean {
   return existsSync(path) && readFileSync(path, "utf8").startsWith(`{"pid":${pid},`);
 }

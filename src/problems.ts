@@ -1,15 +1,17 @@
-/** Characters of one problem at most: a line of `weave status`. */
+/** Maximum number of characters of a problem, which `weave status` shows on one line. */
 const MAX_TEXT = 512;
 
 /**
- * Problems of this host that the router cannot repair alone, for `weave status`: one line for each key. The part that reports a
- * problem clears it when it is over.
+ * Problems of this host that the router cannot repair by itself, for `weave status`: one line for each key. The component that
+ * reports a problem clears it when it is over.
  */
 export class Problems {
   readonly #texts = new Map<string, string>();
 
   /**
-   * @param key the part and the object, as in `log` or `bridge weave`; a second text for a key replaces the first
+   * Reports a problem. A second text for a key replaces the first.
+   *
+   * @param key the component and its object: `log`, `bridge weave`
    * @param text the problem, its cause, and the command that helps
    */
   set(key: string, text: string): void {
@@ -20,7 +22,7 @@ export class Problems {
     this.#texts.delete(key);
   }
 
-  /** In the order of their first report. */
+  /** Returns the texts, in the order in which their keys were first reported. */
   list(): string[] {
     return [...this.#texts.values()];
   }

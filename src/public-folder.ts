@@ -1,10 +1,10 @@
 import { chmodSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 
-/** All users may enter and read it; our processes make everything else for their owner alone (umask 077). */
+/** Mode of a public folder: all users may enter and read it. The umask of weave's processes (077) would deny both. */
 const MODE = 0o755;
 
-/** Makes a folder, and those above it, that other users of the host must be able to enter. Existing ones keep their mode. */
+/** Makes a folder and its missing parents, for all users to enter. Existing folders keep their mode. */
 export function makePublicFolder(path: string): void {
   const first = mkdirSync(path, { recursive: true });
   if (first === undefined) return;

@@ -1,19 +1,19 @@
 import { randomBytes, randomInt } from "node:crypto";
 
-/** Randomness as the pure parts see it: injected, so that a simulation can be replayed from its seed. */
+/** Randomness for the pure folders. It is injected, so that a simulation can be replayed from its seed. */
 export interface Random {
   bytes(count: number): Uint8Array;
-  /** A whole number in [0, limit). */
+  /** Returns a whole number in [0, limit). */
   below(limit: number): number;
 }
 
-/** The operating system's generator. */
+/** The operating system's random generator. */
 export const systemRandom: Random = {
   bytes: (count) => new Uint8Array(randomBytes(count)),
   below: (limit) => randomInt(limit),
 };
 
-/** `count` different members of `from`, in random order (Fisher and Yates). */
+/** Returns `count` different members of `from`, or all if there are fewer, in random order (Fisher-Yates shuffle). */
 export function sample<T>(random: Random, from: readonly T[], count: number): T[] {
   const pool = [...from];
   const picked: T[] = [];

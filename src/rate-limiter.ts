@@ -1,9 +1,9 @@
 import type { Clock } from "#src/clock.js";
 
-/** Sources that a {@link RateLimiter} remembers; beyond that the least recently used one is dropped. */
+/** Number of sources that a {@link RateLimiter} keeps; beyond it the least recently used one is dropped. */
 const SOURCES = 4_096;
 
-/** A token bucket for each source: `burst` at once, then `perSecond`. Its memory is bounded for any number of sources. */
+/** A token bucket for each source: it holds `burst` tokens, and regains `perSecond` of them. Memory is bounded. */
 export class RateLimiter {
   readonly #clock: Clock;
   readonly #perSecond: number;
@@ -16,7 +16,7 @@ export class RateLimiter {
     this.#burst = options.burst;
   }
 
-  /** Takes a token of `source`; false when there is none. */
+  /** Takes a token of `source`; false when its bucket is empty. */
   admit(source: string): boolean {
     const now = this.#clock.now();
     const bucket = this.#buckets.get(source) ?? { tokens: this.#burst, at: now };

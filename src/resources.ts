@@ -2,7 +2,7 @@ import { errorText } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 import { settledWithin } from "#src/time-limit.js";
 
-/** One resource that does not end must not keep the others: the process ends soon, and the kernel takes the rest. */
+/** Default limit for the release of one resource: the process ends soon after, and the kernel releases what is left. */
 const LIMIT_MS = 1_000;
 
 export type Release = () => void | Promise<void>;
@@ -16,14 +16,14 @@ export class Resources {
   readonly #stack: { readonly name: string; readonly release: Release; readonly onlyOnFailure: boolean }[] = [];
   #releasing: Promise<void> | undefined;
 
-  /** @param limitMs for each resource; one that takes longer is left behind, and the next one's turn comes */
+  /** @param limitMs for the release of each resource; after it the next resource is released */
   constructor(log: Log, limitMs = LIMIT_MS) {
     this.#log = log;
     this.#limitMs = limitMs;
   }
 
   /**
-   * Puts a resource on the stack. Once {@link release} has begun, it is released immediately: its start came too late.
+   * Pushes a resource. After {@link release} has begun, the resource is released immediately.
    *
    * @param name for the log
    */
@@ -31,22 +31,23 @@ export class Resources {
     this.#push(name, release, false);
   }
 
-  /** As {@link add}, for a resource that a failed start removes and a stop leaves on the host. */
+  /** Pushes a resource that a failed start removes, and that a stop leaves on the host. */
   addUndo(name: string, undo: Release): void {
     this.#push(name, undo, true);
   }
 
-  /** The start has succeeded: resources of {@link addUndo} are left on the host from now on. */
+  /** Records that the start has succeeded: resources of {@link addUndo} are not released any more. */
   commit(): void {
     const kept = this.#stack.filter(({ onlyOnFailure }) => !onlyOnFailure);
     this.#stack.splice(0, this.#stack.length, ...kept);
   }
 
   /**
-   * Releases everything, last made first, one after another. Never fails: errors are logged. A second call waits for the first.
+   * Releases all resources one after another, the last added first. Never rejects: errors are logged. A second call waits for
+   * the first.
    *
-   * @param withinMs for all of them together; none by default
-   * @returns false when some are left at the end of that time
+   * @param withinMs limit for all resources together; none by default
+   * @returns false when resources are left after that time
    */
   async release(withinMs?: number): Promise<boolean> {
     this.#releasing ??= this.#releaseAll();

@@ -1,4 +1,4 @@
-/** Runs a fixed number of tasks at the same time; the others wait, in order. */
+/** Runs a limited number of tasks at the same time. Further tasks wait, and run in the order of the calls. */
 export class Semaphore {
   readonly #waiting: (() => void)[] = [];
   #free: number;
@@ -7,6 +7,7 @@ export class Semaphore {
     this.#free = limit;
   }
 
+  /** Runs `task` when there is room. @returns the task's result */
   async run<T>(task: () => Promise<T>): Promise<T> {
     if (this.#free > 0) this.#free--;
     else await new Promise<void>((turn) => this.#waiting.push(turn));

@@ -1,14 +1,14 @@
-/** The possible values of an option: parsed from text (a flag, a variable), or checked when they come from a file. */
+/** The possible values of an option: parses text (a flag, a variable), and checks values from a file. */
 export interface Shape<T> {
   /** Completes "it must be …": form, unit and range. */
   readonly expected: string;
-  /** @throws Error for a text without such a value; its message is the reason, and may be empty */
+  /** Parses a text. @throws Error for an invalid text; its message is the reason, and may be empty */
   parse(text: string): T;
-  /** @throws Error for a value that does not have the shape */
+  /** Checks a value. @throws Error for a value that does not have the shape */
   check(value: unknown): T;
 }
 
-/** A whole number from `min` to `max`. @param also one more number, outside of the range, with a meaning of its own */
+/** A whole number from `min` to `max`. @param also a further number outside the range, with its meaning */
 export function whole(
   min: number,
   max: number,
@@ -26,7 +26,12 @@ export function whole(
   };
 }
 
-/** Text that `test` accepts: it returns false or throws for others. @param read converts the text to the value */
+/**
+ * Text that `test` accepts.
+ *
+ * @param test returns false or throws for an invalid text; an error's message is the reason
+ * @param read converts the text to the value
+ */
 export function text(
   expected: string,
   test: (text: string) => unknown = () => true,
@@ -36,7 +41,7 @@ export function text(
   return { expected, parse: (given) => check(read(given)), check };
 }
 
-/** A test from a parser, if `expected` is as clear as the errors of the parser. */
+/** Makes a test from a parser; the parser's error messages are dropped. */
 export const accepts =
   (parse: (text: string) => unknown) =>
   (given: string): boolean => {
@@ -59,7 +64,7 @@ export function choice<const T extends string>(words: Readonly<Record<string, T>
   };
 }
 
-/** One word for yes, another for no. */
+/** A boolean, with a word for each value. */
 function boolean(yes: string, no: string): Shape<boolean> {
   return {
     expected: `${yes} or ${no}`,
@@ -71,7 +76,7 @@ function boolean(yes: string, no: string): Shape<boolean> {
 export const trueFalse = boolean("true", "false");
 export const onOff = boolean("on", "off");
 
-/** Several values of a shape, separated by commas; the empty text has none. */
+/** A list of values, separated by commas; the empty text is the empty list. */
 export function commaList<T>(expected: string, of: Shape<T>): Shape<readonly T[]> {
   const each = <V>(values: readonly V[], read: (value: V) => T): T[] =>
     values.map((value) => {
@@ -92,7 +97,7 @@ export function commaList<T>(expected: string, of: Shape<T>): Shape<readonly T[]
   };
 }
 
-/** The values of a flag that may be repeated: each occurrence adds one. */
+/** The values of a repeatable flag: each occurrence adds one. */
 export function repeated<T>(of: Shape<T>): Shape<readonly T[]> {
   return {
     expected: of.expected,
@@ -119,7 +124,7 @@ export function orEmpty(of: Shape<string>, means: string): Shape<string> {
   };
 }
 
-/** `expected` is the reason. */
+/** Rejects a value without a reason: {@link Shape.expected} explains it. */
 function misfit(): never {
   throw new Error("");
 }

@@ -4,18 +4,18 @@ import { open } from "lmdb";
 import { errorText, WeaveError } from "#src/errors.js";
 import type { Store } from "#src/store.js";
 
-/** Format of the stored values. A newer one on disk is rejected: an older program would misread it. */
+/** Version of the database format. A file with another version is rejected. */
 const FORMAT = 1;
-/** Address space that the file may grow to; our state is far below a megabyte. */
+/** Maximum size of the database file, which LMDB maps; the stored state is far below a megabyte. */
 const MAP_BYTES = 64 << 20;
 
-/** In LMDB's meta pages, the first two of the file: the magic number, and the size of a page (MDB_meta in mdb.c). */
+/** Fields of LMDB's two meta pages at the start of the file: the magic number, and the page size (MDB_meta in mdb.c). */
 const MAGIC = 0xbeefc0de;
 const MAGIC_AT = 24;
 const PAGE_SIZE_AT = 48;
 const META_BYTES = 64;
 
-/** Checks a file before LMDB opens it: LMDB trusts its file, and crashes on any other. */
+/** Whether a file is an LMDB database, or missing, or empty. LMDB crashes when it opens any other file. */
 function looksLikeLmdb(path: string): boolean {
   if (!existsSync(path) || statSync(path).size === 0) return true;
   const fd = openSync(path, "r");
@@ -33,9 +33,9 @@ function looksLikeLmdb(path: string): boolean {
 }
 
 /**
- * Opens the database file, made if missing. Each `put` is one synchronous LMDB transaction (http://www.lmdb.tech/doc/).
+ * Opens the database file, or makes it. Each `put` is one synchronous LMDB transaction (http://www.lmdb.tech/doc/).
  *
- * @throws WEAVE_STORE when it cannot be read or written, or was written by a newer version
+ * @throws WEAVE_STORE when the file cannot be read or written, or has another format version
  */
 export function lmdbStore(path: string): Store {
   const wrap = <T>(doing: string, run: () => T): T => {

@@ -2,19 +2,19 @@ import type { ZodMiniType } from "zod/mini";
 import { WeaveError } from "#src/errors.js";
 
 /**
- * Data that a peer must still have after a power cut. Values are plain data. When `put` or `remove` returns, the change is on
- * disk: persist first, then announce.
+ * Data that survives a power cut. Values are plain data. When `put` or `remove` returns, the change is on disk, and may be sent
+ * to other peers.
  */
 export interface Store {
   get(key: string): unknown;
   put(key: string, value: unknown): void;
   remove(key: string): void;
-  /** All entries whose key begins with `prefix`, in the order of their keys. */
+  /** Returns all entries whose key begins with `prefix`, sorted by key. */
   list(prefix: string): [key: string, value: unknown][];
   close(): Promise<void>;
 }
 
-/** For the simulator and tests. Values are copied, so that later changes to them do not leak in, as with a disk. */
+/** Makes a store in memory, for simulator and tests. Values are copied: later changes to an object do not change the store. */
 export function memoryStore(contents: Map<string, unknown> = new Map()): Store {
   return {
     get: (key) => structuredClone(contents.get(key)),
@@ -30,9 +30,9 @@ export function memoryStore(contents: Map<string, unknown> = new Map()): Store {
 }
 
 /**
- * Reads a value and checks it; undefined where there is none.
+ * Reads and checks a value; undefined when the key is missing.
  *
- * @param next the remedy when it is damaged
+ * @param next the remedy for a damaged value
  * @throws WEAVE_STORE when the stored value does not have the shape
  */
 export function readStored<T>(store: Store, key: string, shape: ZodMiniType<T>, next: string): T | undefined {
@@ -40,7 +40,7 @@ export function readStored<T>(store: Store, key: string, shape: ZodMiniType<T>, 
   return value === undefined ? undefined : checkStored(key, value, shape, next);
 }
 
-/** Checks a value that was read. @throws WEAVE_STORE when it does not have the shape */
+/** Checks a value that was read from a store. @throws WEAVE_STORE when it does not have the shape */
 export function checkStored<T>(key: string, value: unknown, shape: ZodMiniType<T>, next: string): T {
   const parsed = shape.safeParse(value);
   if (parsed.success) return parsed.data;

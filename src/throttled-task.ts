@@ -1,8 +1,11 @@
 import type { Clock, Timer } from "#src/clock.js";
 
+/** Largest share of the time that the task may run. */
+const MAX_DUTY = 0.1;
+
 /**
- * A task that runs at once when it is requested after a pause, and at most once in an interval when it is requested often; the
- * last request is never lost. The interval grows with the duration of the task, which takes at most a tenth of the time.
+ * Runs a task on request: immediately after a pause, and at most once in each interval. A request during an interval runs the
+ * task at its end. The interval grows with the duration of the task: at most {@link MAX_DUTY} of the time is spent in it.
  */
 export class ThrottledTask {
   readonly #clock: Clock;
@@ -11,6 +14,7 @@ export class ThrottledTask {
   #cooling: Timer | undefined;
   #wanted = false;
 
+  /** @param leastMs the shortest interval */
   constructor(clock: Clock, leastMs: number, run: () => void) {
     this.#clock = clock;
     this.#leastMs = leastMs;
@@ -25,7 +29,7 @@ export class ThrottledTask {
     const began = this.#clock.now();
     this.#wanted = false;
     this.#run();
-    const interval = Math.max(this.#leastMs, 10 * (this.#clock.now() - began));
+    const interval = Math.max(this.#leastMs, (this.#clock.now() - began) / MAX_DUTY);
     this.#cooling = this.#clock.after(interval, () => {
       this.#cooling = undefined;
       if (this.#wanted) this.request();

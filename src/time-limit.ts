@@ -1,7 +1,7 @@
 /**
- * Waits for `work`, at most for `ms`. Never rejects: the failure of abandoned work is ignored.
+ * Waits until `work` is settled, for `ms` at most. Never rejects: an error of `work` is ignored.
  *
- * @returns false when the time was over first
+ * @returns false when `work` is not settled after `ms`
  */
 export function settledWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
   return new Promise((resolve) => {

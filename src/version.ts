@@ -1,2 +1,2 @@
-/** The version of weave: a test keeps it equal to package.json. */
+/** The version of weave. A test checks that package.json has the same. */
 export const VERSION = "0.1.0";

@@ -1,5 +1,5 @@
 import { errorText, WeaveError } from "#src/errors.js";
-import { readSysctl, sysctl } from "#src/linux/links/bridge.js";
+import { readSysctl, writeSysctl } from "#src/linux/links/bridge.js";
 import { type ExpectedLinks, type LinkFault, linkFaults } from "#src/linux/links/link-faults.js";
 import { ipBatch, type Link, listLinks } from "#src/linux/links/links.js";
 import type { Log } from "#src/log.js";
@@ -98,6 +98,6 @@ async function repair(faults: readonly LinkFault[]): Promise<string> {
   } catch (error) {
     why = errorText(error);
   }
-  for (const { path, value } of faults.flatMap((fault) => fault.sysctls)) sysctl(path, value);
+  for (const { path, value } of faults.flatMap((fault) => fault.sysctls)) writeSysctl(path, value);
   return why;
 }

@@ -2,7 +2,7 @@ import type { ServerResponse } from "node:http";
 import { errorText, WeaveError } from "#src/errors.js";
 import { httpStatus } from "#src/http/error-status.js";
 
-/** What a server answers. */
+/** The answer of a server to a request. */
 export interface Answer {
   /** 200 if left out. */
   readonly status?: number;
@@ -14,13 +14,14 @@ export interface Answer {
 export const JSON_TYPE = "application/json";
 const TEXT_TYPE = "text/plain; charset=utf-8";
 
-/** An error as JSON has it; `next` is the command or change that helps. */
+/** The JSON body of an error. `next` is the command or change that helps. */
 export interface ErrorBody {
   readonly code: string;
   readonly message: string;
   readonly next?: string;
 }
 
+/** Makes an answer with a JSON body. */
 export const jsonAnswer = (value: unknown, status = 200): Answer => ({
   status,
   type: JSON_TYPE,
@@ -28,8 +29,8 @@ export const jsonAnswer = (value: unknown, status = 200): Answer => ({
 });
 
 /**
- * What to answer when a request fails: the status of the error's code (500 for an error that was not foreseen), and message and next
- * step as text, or as {@link ErrorBody} for a client that accepts JSON.
+ * Makes the answer to a failed request. Its status is that of the error's code, 500 for an unexpected error. Its body is the
+ * message with the next step as text, or an {@link ErrorBody} for a client that accepts JSON.
  *
  * @param accept the request's `Accept` header
  */
@@ -38,19 +39,21 @@ export function errorAnswer(error: unknown, accept = ""): Answer {
   return acceptsJson(accept) ? jsonAnswer(errorBody(error), status) : { status, body: `${errorText(error)}\n` };
 }
 
+/** Makes the JSON body of an error. An error without a code gets WEAVE_API. */
 export function errorBody(error: unknown): ErrorBody {
   if (!(error instanceof WeaveError)) return { code: "WEAVE_API", message: errorText(error) };
   const { code, message, next } = error;
   return { code, message, ...(next === undefined ? {} : { next }) };
 }
 
+/** Whether an `Accept` header names JSON. */
 export const acceptsJson = (accept: string): boolean => accept.split(/[,;]/).some((type) => type.trim() === JSON_TYPE);
 
-/** Sends an answer, and ends the response. After 413 the connection closes: the rest of the request stays unread. */
+/** Sends an answer, and ends the response. Status 413 closes the connection, because the rest of the request is not read. */
 export function sendAnswer(response: ServerResponse, { status = 200, type = TEXT_TYPE, body = "" }: Answer): void {
   if (status === 413) response.setHeader("Connection", "close");
   const described = { "Content-Type": type, "Content-Length": Buffer.byteLength(body) };
-  // An answer of status 204 has no length (RFC 9110, 8.6).
+  // An answer with status 204 must not have a Content-Length (RFC 9110, 8.6).
   response.writeHead(status, body !== "" ? described : status === 204 ? {} : { "Content-Length": 0 });
   response.end(body);
 }

@@ -1,20 +1,21 @@
 import type { IncomingMessage } from "node:http";
 import { WeaveError } from "#src/errors.js";
 
-export interface Prefix {
+/** The beginning of a message's body. */
+interface BodyPrefix {
   readonly bytes: Buffer;
-  /** False: the message has more bytes, which were not read. */
+  /** False if the body has more bytes, which were not read. */
   readonly complete: boolean;
 }
 
 /**
- * Reads a message's body up to a limit, without an error beyond it. A longer message is paused with its rest unread: the caller passes
- * it on, answers, or destroys it.
+ * Reads a message's body up to a limit. A longer message is no error: it is paused, and its rest is not read. The caller forwards,
+ * answers or destroys it.
  *
- * @param max bytes; of a longer message `bytes` has a little more
+ * @param max limit in bytes; the result exceeds it by at most one chunk
  * @throws the stream's own error when the other end closes the connection midway
  */
-export function readPrefix(message: IncomingMessage, max: number): Promise<Prefix> {
+export function readPrefix(message: IncomingMessage, max: number): Promise<BodyPrefix> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let length = 0;
@@ -32,15 +33,15 @@ export function readPrefix(message: IncomingMessage, max: number): Promise<Prefi
     const onEnd = () => settle(true);
     const onClose = () => reject(new Error("the connection was closed before the message was complete"));
     message.on("data", onData).on("end", onEnd).on("error", reject).on("close", onClose);
-    // After an earlier prefix it is paused.
+    // An earlier call may have paused the message.
     message.resume();
   });
 }
 
 /**
- * Reads a message's whole body. A longer one is left paused, and its connection open: a server still owes its answer.
+ * Reads a message's whole body. A longer message is left paused and its connection open, so that a server can answer it.
  *
- * @param max bytes
+ * @param max limit in bytes
  * @throws WEAVE_MESSAGE_TOO_LARGE; the stream's own error when the other end closes the connection midway
  */
 export async function readBody(message: IncomingMessage, max: number): Promise<Buffer> {

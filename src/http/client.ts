@@ -2,12 +2,12 @@ import { type Agent, type IncomingHttpHeaders, type IncomingMessage, type Reques
 import { readBody } from "#src/http/body.js";
 import type { ServerAddress } from "#src/http/listen.js";
 
-/** Longer than any report of a router or list of an engine: 10,000 containers with all their labels. */
+/** Default limit of a reply: larger than the engine's list of 10,000 containers with all their labels. */
 const MAX_REPLY = 64 << 20;
 
-/** One request. */
+/** A request, with its destination and limits. */
 export interface HttpCall {
-  /** Where to send it; an agent that connects by itself may stand in its place. */
+  /** The server, or an agent that opens the connection. */
   readonly to: ServerAddress | { readonly agent: Agent };
   /** GET if left out. */
   readonly method?: string;
@@ -15,13 +15,14 @@ export interface HttpCall {
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string | Buffer;
-  /** Limit for the connection, in ms. */
+  /** Limit for opening the connection, in ms; undefined or 0 for no limit. */
   readonly connectMs?: number;
-  /** Limit for the whole answer, in ms; undefined or 0 for a request that may have to wait. */
+  /** Limit for the whole answer, in ms; undefined or 0 for no limit. */
   readonly answerMs?: number;
   readonly signal?: AbortSignal;
 }
 
+/** A whole answer. */
 export interface HttpReply {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
@@ -29,9 +30,9 @@ export interface HttpReply {
 }
 
 /**
- * Sends a request and reads the whole answer, whatever its status.
+ * Sends a request and reads the whole answer. An error status is no error.
  *
- * @param max bytes of the answer's body
+ * @param max limit of the answer's body, in bytes
  * @throws what {@link openReply} throws; WEAVE_MESSAGE_TOO_LARGE
  */
 export async function fetchReply(call: HttpCall, max = MAX_REPLY): Promise<HttpReply> {
@@ -46,8 +47,8 @@ export async function fetchReply(call: HttpCall, max = MAX_REPLY): Promise<HttpR
 }
 
 /**
- * Sends a request, and resolves with the head of the answer; its body must be read, or the answer be destroyed. The limit of
- * {@link HttpCall.answerMs} and {@link HttpCall.signal} hold until the end of the body.
+ * Sends a request, and resolves with the head of the answer. The caller must read the body, or destroy the answer.
+ * {@link HttpCall.answerMs} and {@link HttpCall.signal} apply until the end of the body.
  *
  * @throws Error: a system error with its code, an AbortError, or `no answer within …`
  */
@@ -87,7 +88,7 @@ export function openReply(call: HttpCall): Promise<IncomingMessage> {
   });
 }
 
-/** Runs `then` after so long; no limit for 0. @returns what ends the limit */
+/** Calls `then` after `ms`; never for 0. @returns a function that cancels the call */
 function limit(ms: number, then: (ms: number) => void): () => void {
   const timer = ms > 0 ? setTimeout(then, ms, ms) : undefined;
   return () => clearTimeout(timer);

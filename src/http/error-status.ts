@@ -1,6 +1,6 @@
 import { type ErrorCode, WeaveError } from "#src/errors.js";
 
-/** The status of the HTTP answer to a request that failed with an error of that code. */
+/** HTTP status of the answer to a failed request, by error code. */
 export const HTTP_STATUS: Readonly<Record<ErrorCode, number>> = {
   WEAVE_ADDRESS_INVALID: 400,
   WEAVE_API: 500,
@@ -43,5 +43,5 @@ export const HTTP_STATUS: Readonly<Record<ErrorCode, number>> = {
   WEAVE_TOOL_MISSING: 500,
 };
 
-/** The status of the HTTP answer to a request that failed: 500 for an error without a code. */
+/** Returns the HTTP status of the answer to a failed request: 500 for an error without a code. */
 export const httpStatus = (error: unknown): number => (error instanceof WeaveError ? HTTP_STATUS[error.code] : 500);

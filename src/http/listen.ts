@@ -4,37 +4,36 @@ import { dirname } from "node:path";
 import { type ErrorCode, systemCode, WeaveError } from "#src/errors.js";
 import { ANY_HOST } from "#src/net/endpoint.js";
 import { ipv6Reason, parseHostPort } from "#src/net/host-port.js";
+import { MAX_SOCKET_PATH_BYTES } from "#src/paths.js";
 import { makePublicFolder } from "#src/public-folder.js";
 
-/** Where a server listens, or is reached: a Unix socket, or TCP. */
+/** The address of a server: the path of a Unix socket, or host and port of TCP. */
 export type ServerAddress = { readonly path: string } | { readonly host: string; readonly port: number };
 
-/** A server that lives accepts a connection at once. */
+/** Limit for the probe of a socket. A probe that takes longer counts as served: its process may be busy. */
 const PROBE_MS = 1_000;
-/** `sun_path` of unix(7), without its final zero. */
-const MAX_PATH_BYTES = 107;
 
 export interface ListenOptions {
-  /** For messages: "the control API". */
+  /** The server's name in messages: "the control API". */
   readonly name: string;
-  /** For messages: how the user chooses another address. */
+  /** For messages: a sentence that explains how to choose another address. */
   readonly remedy: string;
-  /** Of the socket's file. Undefined: as the umask has it. */
+  /** Mode of the socket file; undefined: the umask decides. */
   readonly mode?: number;
-  /** Connections that wait to be accepted. */
+  /** Maximum number of connections that wait to be accepted. */
   readonly backlog?: number;
-  /** Of every error thrown; WEAVE_PORT_IN_USE for an address in use and WEAVE_API for others, if left out. */
+  /** Code of all errors; if left out, WEAVE_PORT_IN_USE for an address in use, and WEAVE_API for other errors. */
   readonly code?: ErrorCode;
-  /** An abandoned socket of any user is replaced: the caller changes the owner of its sockets. */
+  /** Whether abandoned sockets of other users are replaced, for a caller that changes the owner of its sockets. */
   readonly anyOwner?: boolean;
 }
 
-/** As users give it: `host:port`, or a path. */
+/** Formats an address as users type it: `host:port`, or a path. */
 export const serverAddressText = (address: ServerAddress): string =>
   "path" in address ? address.path : `${address.host}:${address.port}`;
 
 /**
- * Reads `host:port`, or the absolute path of a Unix socket. Without a host: all addresses.
+ * Parses `host:port`, or the absolute path of a Unix socket. Without a host, the address is {@link ANY_HOST}.
  *
  * @throws WEAVE_FLAG_INVALID
  */
@@ -50,10 +49,10 @@ export function parseServerAddress(text: string): ServerAddress {
 }
 
 /**
- * Listens. A Unix socket's folder is made, for all users to enter, and a socket that a crash has left at the path is replaced. A
- * socket that is served, another user's, and anything that is no socket stay as they are.
+ * Starts to listen. For a Unix socket, the folder is made, for all users to enter, and a socket left by a crash is replaced. A
+ * socket in use, another user's socket, and a file that is no socket are not touched.
  *
- * @throws WEAVE_PORT_IN_USE, WEAVE_API, or {@link ListenOptions.code}; then it does not listen
+ * @throws WEAVE_PORT_IN_USE, WEAVE_API, or {@link ListenOptions.code}; the server then does not listen
  */
 export async function listen(server: Server, address: ServerAddress, options: ListenOptions): Promise<void> {
   const { name, remedy, mode, backlog, anyOwner = false } = options;
@@ -64,8 +63,8 @@ export async function listen(server: Server, address: ServerAddress, options: Li
       { cause, next: `${next}${remedy}` },
     );
   if ("path" in address) {
-    const taken = await clearPath(address.path, anyOwner);
-    if (taken !== undefined) throw fail(taken.why, taken.served, taken.next);
+    const obstacle = await clearPath(address.path, anyOwner);
+    if (obstacle !== undefined) throw fail(obstacle.why, obstacle.served, obstacle.next);
   }
   await new Promise<void>((resolve, reject) => {
     const onError = (error: Error) => {
@@ -82,18 +81,19 @@ export async function listen(server: Server, address: ServerAddress, options: Li
   if ("path" in address && mode !== undefined) chmodSync(address.path, mode);
 }
 
-/** Why a path cannot be listened at. */
-interface Taken {
+/** The reason why no socket can be made at a path. */
+interface Obstacle {
   readonly why: string;
-  /** By a process that is alive. */
+  /** Whether a live process serves a socket at the path. */
   readonly served: boolean;
+  /** The next step; may be empty. */
   readonly next: string;
 }
 
-/** Makes a path free for a socket; undefined when it is. */
-async function clearPath(path: string, anyOwner: boolean): Promise<Taken | undefined> {
-  if (Buffer.byteLength(path) > MAX_PATH_BYTES)
-    return { why: `the path of a socket has at most ${MAX_PATH_BYTES} bytes`, served: false, next: "" };
+/** Makes room for a socket at a path. @returns undefined on success */
+async function clearPath(path: string, anyOwner: boolean): Promise<Obstacle | undefined> {
+  if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES)
+    return { why: `the path of a socket has at most ${MAX_SOCKET_PATH_BYTES} bytes`, served: false, next: "" };
   try {
     makePublicFolder(dirname(path));
     const stat = lstatSync(path, { throwIfNoEntry: false });
@@ -116,7 +116,7 @@ function kindOf(stat: Stats): string {
   return stat.isFile() ? "a file" : "a device or a pipe";
 }
 
-/** Only a refused connection shows that no process serves a socket: one that is busy, or not ours to connect to, may live. */
+/** Whether a process may serve a socket. Only a refused connection, or a missing file, shows that none does. */
 function isServed(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(path);

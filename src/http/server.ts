@@ -3,18 +3,19 @@ import type { Server as NetServer } from "node:net";
 import { errorText } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 
-/** A client that needs longer to send its request is cut off. */
+/** Limit for a client to send its request. */
 const REQUEST_MS = 30_000;
+/** Maximum number of headers of a request. */
 const MAX_HEADERS = 64;
 
 /**
- * Handles one request, and answers it. Never rejects.
+ * Answers one request. Never rejects.
  *
- * @param signal aborted when the client has closed the connection before its answer was complete
+ * @param signal aborted when the client closes the connection before the answer is complete
  */
 export type Serve = (request: IncomingMessage, response: ServerResponse, signal: AbortSignal) => Promise<void>;
 
-/** An HTTP server with bounded requests, which survives what its clients do. @param name for the log */
+/** Makes an HTTP server that limits requests and survives errors of its clients. @param name for the log */
 export function httpServer(name: string, log: Log, serve: Serve): Server {
   const server = createServer({ requestTimeout: REQUEST_MS, headersTimeout: REQUEST_MS }, (request, response) => {
     const gone = new AbortController();
@@ -30,8 +31,8 @@ export function httpServer(name: string, log: Log, serve: Serve): Server {
 }
 
 /**
- * Keeps a listening server alive when it cannot accept a connection, for lack of descriptors, say. Errors before it listens are for its
- * caller.
+ * Logs errors of a listening server, for example when it cannot accept a connection for lack of descriptors. Without this an
+ * error would end the process. Errors before the server listens are left to the caller.
  */
 export function surviveErrors(server: NetServer, name: string, log: Log): void {
   server.once("listening", () => {

@@ -2,17 +2,19 @@ import { execFile } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { systemCode, WeaveError } from "#src/errors.js";
 
-/** Longer than any `ip` or `nft` call on a loaded host: a tool that hangs must not block the router. */
+/** Limit for a host tool: longer than any `ip` or `nft` call on a loaded host. */
 const TIMEOUT_MS = 20_000;
+/** Limit for the output of a host tool, in bytes. */
 const MAX_OUTPUT = 16 << 20;
 
 export interface RunOptions {
+  /** Standard input of the tool; empty by default. */
   readonly input?: string;
-  /** Run inside this network namespace: a path such as `/run/netns/red` or `/proc/17/ns/net`. */
+  /** The network namespace to run in: a path such as `/run/netns/red` or `/proc/17/ns/net`. */
   readonly netns?: string;
 }
 
-/** A host tool ended with an error. `stderr` contains the reason. */
+/** The error of a host tool that failed. `stderr` is the tool's error output. */
 export class CommandError extends WeaveError {
   readonly stderr: string;
 
@@ -22,6 +24,7 @@ export class CommandError extends WeaveError {
   }
 }
 
+/** Debian packages of tools whose package has another name. */
 const PACKAGES: Readonly<Record<string, string>> = {
   ip: "iproute2",
   bridge: "iproute2",
@@ -29,11 +32,11 @@ const PACKAGES: Readonly<Record<string, string>> = {
   nsenter: "util-linux",
 };
 
-/** The start of BusyBox's answer to arguments that its versions of the tools lack. */
+/** The first line of BusyBox's error output for an unknown option. */
 const BUSYBOX = /^BusyBox v\d/m;
 
 /**
- * Runs a host tool, never through a shell, and returns its standard output.
+ * Runs a host tool without a shell, and returns its standard output.
  *
  * @throws WEAVE_TOOL_MISSING, WEAVE_COMMAND_FAILED
  */
@@ -55,7 +58,7 @@ export function run(tool: string, args: readonly string[], options: RunOptions =
         reject(new CommandError([tool, ...args].join(" ").slice(0, 200), stderr.trim() || error.message));
       },
     );
-    // A tool that ends before it has read everything closes the pipe: its exit status is the result.
+    // A tool that ends before it has read its input breaks the pipe: its exit status is the result.
     child.stdin?.on("error", () => {});
     child.stdin?.end(options.input ?? "");
   });
@@ -68,7 +71,7 @@ function missing(tool: string, what: string): WeaveError {
   });
 }
 
-/** Whether an executable tool is on the host, also in the folders of root's tools. */
+/** Whether an executable tool is in the PATH or in the usual folders of system tools. */
 export function hasTool(tool: string): boolean {
   const path = `${process.env.PATH ?? ""}:/usr/sbin:/sbin:/usr/bin:/bin`;
   return path.split(":").some((folder) => folder !== "" && isExecutable(`${folder}/${tool}`));

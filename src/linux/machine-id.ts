@@ -1,15 +1,15 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 
-/** Hashed with the identifier, so that a name does not disclose it. */
+/** Hashed with the identifiers, so that a peer name does not disclose them. */
 const SALT = "weave-name";
 
 const MACHINE_IDS = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
 const PRODUCT_IDS = ["/sys/class/dmi/id/product_uuid", "/sys/hypervisor/uuid"];
 
 /**
- * Six bytes that are the same at each start of this machine: a hash of its identifiers from the system and the hypervisor.
- * Undefined where it has none.
+ * Returns six bytes that are the same at each start of this machine: a hash of the identifiers of system and hypervisor.
+ * Undefined where the machine has neither.
  */
 export function machineIdBytes(root = ""): Uint8Array | undefined {
   const ids = [MACHINE_IDS, PRODUCT_IDS].map((paths) => firstContents(paths.map((path) => root + path)));

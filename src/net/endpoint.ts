@@ -2,11 +2,11 @@ import { isIpv4 } from "#src/address.js";
 import { WeaveError } from "#src/errors.js";
 
 /**
- * IP versions that an endpoint may have. Another version is a row here and in src/linux/native/sockaddr.ts, and the functions
- * of these two files and of host-port.ts: nothing else on the way of a datagram depends on the form of an address.
+ * Address families that an endpoint may have. A further family needs a row here and in src/linux/native/sockaddr.ts, and changes
+ * to the functions of these two files and of host-port.ts. No other code of the frame path depends on the form of an address.
  */
 const FAMILIES = {
-  /** RFC 791: 20 bytes of header without options, and hosts accept packets of 576 bytes. */
+  /** RFC 791: the header without options has 20 bytes, and every host accepts packets of 576 bytes. */
   4: { headerBytes: 20, smallestMtu: 576, any: "0.0.0.0" },
 } as const;
 export type Family = keyof typeof FAMILIES;
@@ -15,33 +15,32 @@ const UDP_HEADER_BYTES = 8;
 const PORTS = 65_536;
 
 /**
- * An IP address and a port. A plain value: it passes between threads as it is.
+ * An IP address and a port, as a plain value that can be sent to another thread.
  *
- * There is no table of endpoints that forged datagrams could fill: {@link id} is computed from the address alone, so that it
- * is the same in every thread, and an object is made only for an endpoint that is kept.
+ * {@link id} is computed from address and port alone: it is the same in every thread, and there is no table that forged
+ * datagrams could fill. An object is made only for an endpoint that is kept.
  */
 export interface Endpoint {
   readonly family: Family;
-  /** In network order: 4 bytes for IPv4. */
+  /** The address in network byte order: 4 bytes for IPv4. */
   readonly address: Uint8Array;
   readonly port: number;
   /**
-   * What the frame path compares and carries. Equal endpoints have equal ids, and different ones different ids: for IPv4 it
-   * is address × 65536 + port. (Longer addresses have to be hashed. That is sound, because an id decides nothing that a
-   * forged source address could not: records are proven by their seal.) Never {@link NO_ENDPOINT}.
+   * The number that the frame path compares. Equal endpoints have equal ids, and different endpoints different ids: for IPv4
+   * the id is address × 65536 + port. Never {@link NO_ENDPOINT}.
    */
   readonly id: number;
 }
 
-/** The id of no endpoint. */
+/** An id that no endpoint has. */
 export const NO_ENDPOINT = -1;
 
-/** @param address of an IPv4 endpoint, as an unsigned 32-bit number */
+/** Computes the id of an IPv4 endpoint. @param address as an unsigned 32-bit number */
 export function ipv4Id(address: number, port: number): number {
   return address * PORTS + port;
 }
 
-/** The endpoint of an address in network order, which is copied. */
+/** Makes an endpoint. @param address in network byte order; it is copied */
 export function endpointOf(family: Family, address: Uint8Array, port: number): Endpoint {
   const [a, b, c, d] = address;
   return {
@@ -52,12 +51,14 @@ export function endpointOf(family: Family, address: Uint8Array, port: number): E
   };
 }
 
-/** Whether `host` is an address of a family that is supported, and not a name. */
+/** Whether `host` is an address of a supported family, and not a name. */
 export const isAddress = isIpv4;
 
 /**
+ * Makes an endpoint from text.
+ *
  * @param host an address: {@link isAddress}
- * @param port 0 to 65535; 0 where none is meant
+ * @param port 0 to 65535; 0 for no certain port
  * @throws WEAVE_ADDRESS_INVALID
  */
 export function endpoint(host: string, port: number): Endpoint {
@@ -66,29 +67,29 @@ export function endpoint(host: string, port: number): Endpoint {
   return endpointOf(4, Uint8Array.from(host.split("."), Number), port);
 }
 
-/** All addresses of this host, in the default family. */
+/** The address to listen on all addresses of this host. */
 export const ANY_HOST = FAMILIES[4].any;
 
-/** Where to listen. @param host an address; "" for {@link ANY_HOST}. @throws WEAVE_ADDRESS_INVALID */
+/** Makes the endpoint to listen on. @param host an address; "" for {@link ANY_HOST}. @throws WEAVE_ADDRESS_INVALID */
 export const listenEndpoint = (host: string, port: number): Endpoint => endpoint(host || ANY_HOST, port);
 
-/** The address alone, as text. */
+/** Formats the address of an endpoint, without its port. */
 export const hostText = ({ address }: Endpoint): string => address.join(".");
 
-/** `address:port` */
+/** Formats an endpoint as `address:port`. */
 export const endpointText = (endpoint: Endpoint): string => `${hostText(endpoint)}:${endpoint.port}`;
 
-/** Bytes of an IP packet that its headers take from a UDP payload. */
+/** Size of the IP and UDP headers of a datagram, in bytes. */
 export const datagramOverhead = (family: Family): number => FAMILIES[family].headerBytes + UDP_HEADER_BYTES;
 
-/** UDP payload, in bytes, that every path carries. */
+/** Largest UDP payload, in bytes, that every path carries. */
 export const SMALLEST_DATAGRAM = FAMILIES[4].smallestMtu - datagramOverhead(4);
 
 const TCP_HEADER_BYTES = 20;
 
-/** TCP payload of a segment, in bytes, that every path of a family carries (RFC 9293, section 3.7.1). */
+/** Largest TCP payload of a segment, in bytes, that every path of a family carries (RFC 9293, section 3.7.1). */
 export const smallestSegment = (family: Family): number =>
   FAMILIES[family].smallestMtu - FAMILIES[family].headerBytes - TCP_HEADER_BYTES;
 
-/** For `dns.lookup`: the family of the addresses that names are resolved to. */
+/** The family that names are resolved to, for `dns.lookup`. */
 export const LOOKUP_FAMILY: Family = 4;

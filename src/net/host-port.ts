@@ -2,28 +2,28 @@ import { isIPv4, isIPv6 } from "node:net";
 
 /** A host by name or address, and a port, as users write them. */
 export interface HostPort {
-  /** "" where it was left out. */
+  /** The name or address; "" if it was left out. */
   readonly host: string;
   readonly port: number | undefined;
 }
 
 const HIGHEST_PORT = 65_535;
-/** RFC 1035 section 2.3.4: 255 bytes with the length of the first label and the root. */
+/** Longest host name in characters: 255 bytes on the wire, of which two hold no character (RFC 1035, section 2.3.4). */
 const LONGEST_NAME = 253;
 
 /** Whether a text is a port from 1 to 65535. */
 export const isPort = (text: string): boolean =>
   /^\d{1,5}$/.test(text) && Number(text) >= 1 && Number(text) <= HIGHEST_PORT;
 
-/** Whether a text is a host by address or name. Digits and dots that are not an address are neither. */
+/** Whether a text is an IPv4 address or a host name. Text of digits and dots that is no address is no name either. */
 export const isHost = (text: string): boolean =>
   isIPv4(text) || (/^[\w.-]{1,253}$/.test(text) && !/^[\d.]+$/.test(text));
 
 /**
- * Reads `host`, `host:port` or `:port`, with a port from 1 to 65535. The host is any text without spaces, colons, slashes and
- * brackets: the caller checks whether it is there, and whether it may be a name ({@link isHost}).
+ * Parses `host`, `host:port` or `:port`, with a port from 1 to 65535. The host is any text without spaces, colons, slashes and
+ * brackets: the caller checks that it is present and valid ({@link isHost}).
  *
- * @param options.port0 accept port 0, for which the kernel chooses one
+ * @param options.port0 whether port 0 is accepted, for which the kernel chooses a free port
  * @returns undefined for any other text; {@link ipv6Reason} explains the rejection of IPv6
  */
 export function parseHostPort(text: string, { port0 = false } = {}): HostPort | undefined {
@@ -34,18 +34,18 @@ export function parseHostPort(text: string, { port0 = false } = {}): HostPort | 
   return { host, port: port === undefined ? undefined : Number(port) };
 }
 
-/** Why {@link parseHostPort} rejects a text in the form of IPv6 (RFC 3986, 3.2.2; RFC 4291, 2.2); else undefined. */
+/** Explains why {@link parseHostPort} rejects an IPv6 address (RFC 3986, 3.2.2; RFC 4291, 2.2); undefined for any other text. */
 export function ipv6Reason(text: string): string | undefined {
   const bracketed = /^\[([^\]]*)\](?::\d*)?$/.exec(text);
   return bracketed !== null || isIPv6(text) ? "IPv6 addresses are not supported yet" : undefined;
 }
 
-/** The host of `host:port`, as this project prints it. */
+/** Returns the host of `host:port`, in the form that this project prints. */
 export function hostOf(text: string): string {
   return text.slice(0, text.lastIndexOf(":"));
 }
 
-/** The port of `host:port`, as this project prints it. */
+/** Returns the port of `host:port`, in the form that this project prints. */
 export function portOf(text: string): number {
   return Number(text.slice(text.lastIndexOf(":") + 1));
 }

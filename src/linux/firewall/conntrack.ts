@@ -4,19 +4,19 @@ import { errorText } from "#src/errors.js";
 import { run } from "#src/linux/exec.js";
 
 /**
- * Whether this host's firewall needs connection tracking for our own datagrams.
+ * The hooks of netfilter that weave's datagrams pass. Decides whether the firewall needs connection tracking for them.
  *
- * Untracked, they take no entry of a table that may be full, and no stale translation applies to them. But rules that accept
- * `established` packets then drop every answer (measured: UDP does not pass at all on a host that accepts nothing else), and
- * rules that rewrite our source address do not apply. So datagrams stay tracked if rules of other programs in these hooks could
- * depend on it: each packet that we send or receive passes them.
+ * Untracked datagrams take no entry of the tracking table, which may be full, and no stale address translation applies to them.
+ * But a firewall that accepts only `established` packets then drops every answer (measured: UDP does not pass at all), and rules
+ * that rewrite the source address do not apply. Therefore datagrams stay tracked if rules of other programs in these hooks could
+ * depend on tracking.
  */
-const JUDGING_HOOKS = ["prerouting", "input", "output"];
-/** Chains of lower priority run before connection tracking (netfilter, NF_IP_PRI_CONNTRACK). */
+const DATAGRAM_HOOKS = ["prerouting", "input", "output"];
+/** Priority of connection tracking: chains with a lower one precede it (netfilter, NF_IP_PRI_CONNTRACK). */
 const CONNTRACK_PRIORITY = -200;
-/** A ruleset with more chains is not examined every 10 s: some of them will depend on tracking. */
+/** A ruleset with more chains is not examined, because that costs a process for each: some chain will depend on tracking. */
 const MAX_CHAINS = 12;
-/** Our own chains. */
+/** Matches weave's own chains. */
 const OURS = /\bWEAVE(-[A-Z]+)?\b/;
 
 const baseChain = z.object({
@@ -30,15 +30,15 @@ const baseChain = z.object({
 });
 type BaseChain = z.infer<typeof baseChain>;
 
-/** Why our datagrams must stay tracked, according to nft (which lists the rules of its iptables, too); undefined if no rule needs it. */
+/** Explains why weave's datagrams must stay tracked, by the rules that nft lists (those of iptables-nft too); undefined if no rule needs it. */
 export async function nftTrackingNeeded(): Promise<string | undefined> {
   try {
-    const chains = judgingChains(JSON.parse(await run("nft", ["--json", "list", "chains"])));
+    const chains = chainsAfterTracking(JSON.parse(await run("nft", ["--json", "list", "chains"])));
     if (chains.length > MAX_CHAINS) return `there are ${chains.length} chains of rules`;
     for (const chain of chains) {
       const { family, table, name } = chain;
       const rules = await run("nft", ["--stateless", "list", "chain", family, table, name]);
-      const why = judgement(chain, rules.split("\n"));
+      const why = chainNeedsTracking(chain, rules.split("\n"));
       if (why !== undefined) return why;
     }
     return legacyTables();
@@ -47,7 +47,7 @@ export async function nftTrackingNeeded(): Promise<string | undefined> {
   }
 }
 
-/** As {@link nftTrackingNeeded}, on a host without nft. */
+/** Explains the same as {@link nftTrackingNeeded}, on a host without nft. */
 export async function iptablesTrackingNeeded(): Promise<string | undefined> {
   try {
     for (const [table, chain, type] of [
@@ -58,7 +58,7 @@ export async function iptablesTrackingNeeded(): Promise<string | undefined> {
       const lines = (await run("iptables", ["-w", "-t", table, "-S", chain])).split("\n");
       const policy = /^-P \S+ (\S+)/m.exec(lines.join("\n"))?.[1].toLowerCase() ?? "accept";
       const rules = lines.filter((line) => line.startsWith("-A "));
-      const why = judgement({ type, family: "iptables", table, name: chain, policy }, rules);
+      const why = chainNeedsTracking({ type, family: "iptables", table, name: chain, policy }, rules);
       if (why !== undefined) return why;
     }
     return undefined;
@@ -67,8 +67,10 @@ export async function iptablesTrackingNeeded(): Promise<string | undefined> {
   }
 }
 
-/** The chains of other programs that our datagrams pass after connection tracking. @param listed the output of `nft --json list chains` */
-export function judgingChains(listed: { readonly nftables: readonly { readonly chain?: unknown }[] }): BaseChain[] {
+/** Selects the chains of other programs that weave's datagrams pass after connection tracking. @param listed the output of `nft --json list chains` */
+export function chainsAfterTracking(listed: {
+  readonly nftables: readonly { readonly chain?: unknown }[];
+}): BaseChain[] {
   return listed.nftables
     .flatMap(({ chain }) => {
       const parsed = baseChain.safeParse(chain);
@@ -76,18 +78,18 @@ export function judgingChains(listed: { readonly nftables: readonly { readonly c
     })
     .filter(({ family, table }) => ["inet", "ip"].includes(family) && !(family === "inet" && table === "weave"))
     .filter(({ type, hook, prio }) =>
-      type === "nat" ? hook === "postrouting" : JUDGING_HOOKS.includes(hook) && prio > CONNTRACK_PRIORITY,
+      type === "nat" ? hook === "postrouting" : DATAGRAM_HOOKS.includes(hook) && prio > CONNTRACK_PRIORITY,
     );
 }
 
 /**
- * Why a chain could depend on tracking; undefined if it does not. A filter chain may as soon as it has any rule, because the
- * chains that it jumps to are not examined. In a chain of address translation, rules that name a source address are for other
- * packets: Docker's name the subnets of containers.
+ * Explains why a chain could depend on tracking; undefined if it does not. A filter chain could if it has any rule, because the
+ * chains that it jumps to are not examined. In a chain of address translation, rules with a source address do not count: they
+ * are for other packets, such as Docker's rules for the subnets of containers.
  *
- * @param lines of rules, among others
+ * @param lines the listing of the chain, with its rules
  */
-export function judgement(
+export function chainNeedsTracking(
   { type, family, table, name, policy = "accept" }: Pick<BaseChain, "type" | "family" | "table" | "name" | "policy">,
   lines: readonly string[],
 ): string | undefined {
@@ -102,11 +104,11 @@ export function judgement(
         !/^(table .*\{|chain .*\{|type .*;|comment .*;|\}|-P .*)$/.test(line) &&
         !OURS.test(line),
     );
-  const judging = rules.find((rule) => type !== "nat" || !/(\bsaddr\b(?! !=)|(?<!! )-s )/.test(rule));
-  return judging === undefined ? undefined : `${where} has rules: ${judging.slice(0, 100)}`;
+  const dependent = rules.find((rule) => type !== "nat" || !/(\bsaddr\b(?! !=)|(?<!! )-s )/.test(rule));
+  return dependent === undefined ? undefined : `${where} has rules: ${dependent.slice(0, 100)}`;
 }
 
-/** nft does not list the rules of the legacy iptables; the kernel lists its tables. */
+/** Explains why legacy iptables needs tracking. nft does not list its rules, but the kernel lists its tables. */
 function legacyTables(): string | undefined {
   let names: string[];
   try {
@@ -114,6 +116,6 @@ function legacyTables(): string | undefined {
   } catch {
     return undefined;
   }
-  const judging = names.find((name) => ["filter", "nat", "mangle"].includes(name));
-  return judging === undefined ? undefined : `there is a table ${judging} of the old iptables`;
+  const table = names.find((name) => ["filter", "nat", "mangle"].includes(name));
+  return table === undefined ? undefined : `there is a table ${table} of the old iptables`;
 }

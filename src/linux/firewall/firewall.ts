@@ -4,45 +4,49 @@ import { WeaveError } from "#src/errors.js";
 export interface FirewallState {
   readonly bridge: string;
   /**
-   * TCP ports for users of this host alone: control API, status, the Docker API proxy. Containers never reach them, at any
-   * address of the host; nor do other hosts at 127.0.0.0/8, even if the host's routing allows it (`route_localnet`).
+   * TCP ports for users of this host: control API, status, Docker API proxy. Containers cannot reach them at any address of the
+   * host. Other hosts cannot reach them at 127.0.0.0/8, even if the host's routing allows it (`route_localnet`).
    */
   readonly hostPorts: readonly number[];
-  /** The port of the mesh: TCP, and UDP for frames; with the next one, for fast datapath. Not for containers. */
+  /** The port of the mesh: TCP, and UDP for frames; the next UDP port was Weave Net's fast datapath. Closed to containers. */
   readonly meshPort: number;
-  /** Subnets of addresses that the host has on the bridge. */
+  /** Subnets in which the host has an address on the bridge. */
   readonly exposed: readonly { readonly subnet: string; readonly masquerade: boolean }[];
   /** The bridge of the Docker engine on this host; undefined without Docker. */
   readonly dockerBridge: string | undefined;
-  /** Interfaces whose names start like those of Docker's bridges (`br-`) and which are not Docker's: perhaps the LAN's. */
+  /** Interfaces that are not Docker's, although their names begin with `br-`: a bridge of the LAN, for example. */
   readonly notDocker: readonly string[];
-  /** The kernel does not track our own datagrams: only where no rule needs it, see {@link Firewall.trackingNeeded}. */
+  /** Whether connection tracking is off for weave's datagrams: only if no rule needs it, see {@link Firewall.trackingNeeded}. */
   readonly untracked: boolean;
 }
 
-/** UDP ports of the mesh: port 65535 has no next one. */
+/** Returns the UDP ports of the mesh: `port` and the next one, which port 65535 lacks. */
 export const meshUdpPorts = (port: number): { first: number; last: number } => ({
   first: port,
   last: Math.min(port + 1, 65_535),
 });
 
-/** The bridge of a user's Docker network is called `br-` and 12 digits of its id; `br-lan` or `br-ex` are not Docker's. */
+/** Selects names that begin with `br-` and are not Docker's: Docker names the bridge of a user's network `br-` and 12 digits of its id. */
 export function notDockerBridges(names: readonly string[]): string[] {
-  // Names with other characters cannot be in a rule.
+  // Names with other characters cannot be written in a rule.
   return names.filter((name) => /^br-[\w.:@-]*$/.test(name) && !/^br-[0-9a-f]{12}$/.test(name)).sort();
 }
 
-/** One set of rules, replaced as a whole: no rule of an earlier state can remain. */
+/** Weave's rules in the firewall of this host. They are replaced as a whole: no rule of an earlier state remains. */
 export interface Firewall {
+  /** Name of the implementation, for the log. */
   readonly kind: string;
+  /** Sets the rules. @throws WEAVE_FIREWALL, WEAVE_COMMAND_FAILED */
   apply(state: FirewallState): Promise<void>;
-  /** Whether all rules of the last `apply` still exist: other programs flush rules that are not theirs. */
+  /** Whether all rules of the last `apply` still exist: other programs may flush them. */
   intact(): Promise<boolean>;
-  /** Why the kernel must track our own datagrams: rules of other programs may depend on it. Undefined where none do. */
+  /** Explains why the kernel must track weave's datagrams: rules of other programs may depend on it. Undefined if none does. */
   trackingNeeded(): Promise<string | undefined>;
+  /** Removes all rules of weave. */
   remove(): Promise<void>;
 }
 
+/** Makes the error for a host without firewall tools. */
 export function firewallMissing(): WeaveError {
   return new WeaveError(
     "WEAVE_TOOL_MISSING",

@@ -4,11 +4,11 @@ import { iptablesFirewall } from "#src/linux/firewall/iptables.js";
 import { nftFirewall } from "#src/linux/firewall/nft.js";
 
 /**
- * The firewall of this host: by `nft` if it is installed, else by iptables; undefined without either.
+ * Selects the firewall of this host: nft if it is installed, else iptables; undefined without either.
  *
- * Next to Docker both: Docker has an iptables rule that drops forwarded packets, which no rule elsewhere can override. With
- * br_netfilter, which Docker loads, that includes each frame from one port of a bridge to another. So the rules that drop and
- * masquerade are in a table of ours, and the rules that accept are in iptables, too.
+ * Next to Docker both are used. Docker has an iptables rule that drops forwarded packets, and no rule of another table can
+ * override it. With br_netfilter, which Docker loads, the rule applies to frames between ports of a bridge too. Therefore all
+ * rules are in weave's nft table, and the accepting rules are in iptables as well.
  */
 export function hostFirewall(docker: boolean): Firewall | undefined {
   const iptables = hasTool("iptables-restore");
@@ -25,7 +25,7 @@ function both(a: Firewall, b: Firewall): Firewall {
     async intact() {
       return (await Promise.all([a.intact(), b.intact()])).every((each) => each);
     },
-    // nft lists the rules of iptables, too.
+    // nft lists the rules of iptables-nft as well.
     trackingNeeded: () => a.trackingNeeded(),
     async remove() {
       await Promise.all([a.remove(), b.remove()]);

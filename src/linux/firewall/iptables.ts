@@ -2,7 +2,7 @@ import { run } from "#src/linux/exec.js";
 import { iptablesTrackingNeeded } from "#src/linux/firewall/conntrack.js";
 import { type Firewall, type FirewallState, meshUdpPorts } from "#src/linux/firewall/firewall.js";
 
-/** "full": all rules. "accept-only": only the rules that accept packets which rules of others would drop. */
+/** "full": all rules. "accept-only": only the rules that accept packets which other programs' rules would drop. */
 export type RuleSet = "full" | "accept-only";
 
 const FILTER = [
@@ -10,24 +10,25 @@ const FILTER = [
   ["filter", "FORWARD", "WEAVE-EXPOSE"],
 ] as const;
 const JUMPS = { "accept-only": FILTER, full: [...FILTER, ["nat", "POSTROUTING", "WEAVE"] as const] } as const;
-/** Only for untracked datagrams: not every kernel has the table `raw`. */
+/** Jumps for untracked datagrams, made only where needed: not every kernel has the table `raw`. */
 const UNTRACKED = [
   ["raw", "PREROUTING", "WEAVE-UNTRACKED"],
   ["raw", "OUTPUT", "WEAVE-UNTRACKED"],
 ] as const;
 type Jump = readonly [table: string, from: string, to: string];
 
-/** Chains of our own, reached by one jump from each of the host's. */
+/** A firewall of iptables: weave's rules are in chains of their own, with a jump to each from a chain of the host. */
 export function iptablesFirewall(ruleSet: RuleSet): Firewall {
-  /** Those of the last `apply`. */
+  /** The jumps of the last `apply`. */
   let jumps: readonly Jump[] = JUMPS[ruleSet];
   const succeeds = (args: readonly string[]) =>
     run("iptables", ["-w", ...args]).then(
       () => true,
       () => false,
     );
+  /** The output of `list` after the last `apply`. */
   let made: string | undefined;
-  /** Our chains, and whether the jumps to them exist. */
+  /** Lists weave's chains, and whether the jumps to them exist. */
   const list = async (): Promise<string> => {
     const parts = await Promise.all(
       jumps.map(async ([table, from, to]) => [
@@ -38,7 +39,7 @@ export function iptablesFirewall(ruleSet: RuleSet): Firewall {
     return parts.flat().join("\n");
   };
   /** Removes jumps and their chains; missing ones are no error. */
-  const take = async (chains: readonly Jump[]): Promise<void> => {
+  const removeChains = async (chains: readonly Jump[]): Promise<void> => {
     for (const [table, from, to] of chains) while (await succeeds(["-t", table, "-D", from, "-j", to]));
     for (const [table, , to] of chains) {
       await succeeds(["-t", table, "-F", to]);
@@ -49,7 +50,7 @@ export function iptablesFirewall(ruleSet: RuleSet): Firewall {
     kind: "iptables",
     async apply(state) {
       const untracked = ruleSet === "full" && state.untracked;
-      if (!untracked) await take(UNTRACKED);
+      if (!untracked) await removeChains(UNTRACKED);
       jumps = [...JUMPS[ruleSet], ...(untracked ? UNTRACKED : [])];
       await run("iptables-restore", ["--noflush", "-w"], { input: iptablesRules(state, ruleSet) });
       for (const [table, from, to] of jumps) {
@@ -60,16 +61,17 @@ export function iptablesFirewall(ruleSet: RuleSet): Firewall {
     },
     intact: async () => made === undefined || (await list()) === made,
     trackingNeeded: iptablesTrackingNeeded,
-    remove: () => take([...JUMPS[ruleSet], ...UNTRACKED]),
+    remove: () => removeChains([...JUMPS[ruleSet], ...UNTRACKED]),
   };
 }
 
+/** Returns the rules as input of iptables-restore. */
 export function iptablesRules(state: FirewallState, ruleSet: RuleSet): string {
   const { bridge, hostPorts, meshPort, exposed, dockerBridge, notDocker } = state;
   const full = ruleSet === "full";
   const docker = dockerBridge === undefined ? [] : [dockerBridge, "br-+", "docker_gwbridge"];
-  // A pattern has no exceptions: packets of the interfaces that it must not match leave the chain before it.
-  const spared = docker.length === 0 ? [] : notDocker;
+  // The pattern `br-+` has no exceptions: packets of interfaces that it must not match return before the rules with it.
+  const excepted = docker.length === 0 ? [] : notDocker;
   const udp = meshUdpPorts(meshPort);
   const local = hostPorts.map((port) => `! -i lo -d 127.0.0.0/8 -p tcp --dport ${port} -j DROP`);
   // A container must not act as a peer, nor control the router, on any bridge of this host or of another one.
@@ -77,12 +79,12 @@ export function iptablesRules(state: FirewallState, ruleSet: RuleSet): string {
     ...new Set([...hostPorts, meshPort].map((port) => `-i ${name} -p tcp --dport ${port} -j DROP`)),
     `-i ${name} -p udp --dport ${udp.first}:${udp.last} -j DROP`,
   ]);
-  // The same towards other hosts: masqueraded, a container would look like this host. Frames inside the bridge pass.
+  // Nor may it act as a peer of other hosts: masqueraded, a container would look like this host. Frames inside the bridge pass.
   const beyond = [
     `-i ${bridge} ! -o ${bridge} -p tcp --dport ${meshPort} -j DROP`,
     `-i ${bridge} ! -o ${bridge} -p udp --dport ${udp.first}:${udp.last} -j DROP`,
   ];
-  // Containers on any bridge query weaveDNS at the address of Docker's bridge.
+  // Containers on all of Docker's bridges query weaveDNS at the address of Docker's default bridge.
   const dns = docker.flatMap((name) =>
     ["udp", "tcp"].map((protocol) => `-i ${name} -p ${protocol} --dport 53 -j ACCEPT`),
   );
@@ -98,19 +100,19 @@ export function iptablesRules(state: FirewallState, ruleSet: RuleSet): string {
       `! -s ${subnet} -d ${subnet} -o ${bridge} -j MASQUERADE`,
     ]);
   const chain = (name: string, rules: readonly string[]) => rules.map((rule) => `-A ${name} ${rule}`);
-  // A chain line in restore format makes the chain, or empties it.
+  // In the format of iptables-restore, a line `:NAME` makes the chain or empties it.
   return [
     "*filter",
     ":WEAVE-CONTROL - [0:0]",
     ":WEAVE-EXPOSE - [0:0]",
     ...chain("WEAVE-CONTROL", [
       ...(full ? local : []),
-      ...spared.map((name) => `-i ${name} -j RETURN`),
+      ...excepted.map((name) => `-i ${name} -j RETURN`),
       ...(full ? closed : []),
       ...dns,
     ]),
     ...chain("WEAVE-EXPOSE", [
-      ...spared.flatMap((name) => [...accept.map((rule) => `-i ${name} ${rule}`), `-i ${name} -j RETURN`]),
+      ...excepted.flatMap((name) => [...accept.map((rule) => `-i ${name} ${rule}`), `-i ${name} -j RETURN`]),
       ...isolation,
       ...(full ? beyond : []),
       `-i ${bridge} -j ACCEPT`,
@@ -123,7 +125,7 @@ export function iptablesRules(state: FirewallState, ruleSet: RuleSet): string {
   ].join("\n");
 }
 
-/** Before connection tracking. Forwarded datagrams, to a virtual machine for instance, are tracked. */
+/** Rules of the table `raw`, which precedes connection tracking. Forwarded datagrams, of a virtual machine for example, stay tracked. */
 const untrackedRules = (port: number): string[] => [
   "*raw",
   ":WEAVE-UNTRACKED - [0:0]",

@@ -5,10 +5,11 @@ import { type Firewall, type FirewallState, meshUdpPorts } from "#src/linux/fire
 
 const TABLE = "inet weave";
 
-/** One table of our own (nft(8)): `delete` and `add` are one transaction. */
+/** A firewall of one nft table (nft(8)): the table is deleted and made again in one transaction. */
 export function nftFirewall(): Firewall {
-  // Declared first, so that deleting it never fails.
+  // The table is declared first, so that the deletion does not fail where it is missing.
   const clear = `table ${TABLE} {}\ndelete table ${TABLE}\n`;
+  /** The output of `list` after the last `apply`. */
   let made: string | undefined;
   const load = async (script: string) => {
     try {
@@ -34,7 +35,7 @@ export function nftFirewall(): Firewall {
   };
 }
 
-/** Before connection tracking. Forwarded datagrams, to a virtual machine for instance, are tracked. */
+/** Chains that precede connection tracking. Forwarded datagrams, of a virtual machine for example, stay tracked. */
 const untrackedChains = (port: number): string => `  chain prerouting {
     type filter hook prerouting priority -300; policy accept;
     udp dport ${port} fib daddr type local notrack
@@ -45,13 +46,14 @@ const untrackedChains = (port: number): string => `  chain prerouting {
   }
 `;
 
-/** Matches packets from Docker's bridges: its default one, those of users' networks, and docker_gwbridge. */
+/** Returns matches of packets from Docker's bridges: the default bridge, bridges of users' networks, and docker_gwbridge. */
 function fromDocker({ dockerBridge, notDocker }: FirewallState): string[] {
   if (dockerBridge === undefined) return [];
   const except = notDocker.length === 0 ? "" : ` iifname != { ${notDocker.map((name) => `"${name}"`).join(", ")} }`;
   return [`iifname "${dockerBridge}"`, `iifname "br-*"${except}`, 'iifname "docker_gwbridge"'];
 }
 
+/** Returns the table as input of nft. */
 export function nftTable(state: FirewallState): string {
   const { bridge, hostPorts, meshPort, exposed, untracked } = state;
   const docker = fromDocker(state);
@@ -65,7 +67,7 @@ export function nftTable(state: FirewallState): string {
     `${from} tcp dport ${set([...hostPorts, meshPort])} drop`,
     `${from} udp dport ${udp} drop`,
   ]);
-  // The same towards other hosts: masqueraded, a container would look like this host. Frames inside the bridge pass.
+  // Nor may it act as a peer of other hosts: masqueraded, a container would look like this host. Frames inside the bridge pass.
   const beyond = [
     `iifname "${bridge}" oifname != "${bridge}" tcp dport ${meshPort} drop`,
     `iifname "${bridge}" oifname != "${bridge}" udp dport ${udp} drop`,

@@ -1,22 +1,25 @@
 import { CommandError, run } from "#src/linux/exec.js";
-import { portSysctls, sysctl } from "#src/linux/links/bridge.js";
+import { portSysctls, writeSysctl } from "#src/linux/links/bridge.js";
 import { ipBatch, listLinks } from "#src/linux/links/links.js";
 
-/** Names of the pair of interfaces for a Docker endpoint. The kernel allows 15 characters. */
+/** Characters of the endpoint's id in a name: with the prefix, a name has 15 characters, the most that the kernel allows. */
+const ID_CHARACTERS = 9;
+
+/** Makes the names of the two interfaces of a Docker endpoint. */
 export function pairNames(endpointId: string): { outside: string; inside: string } {
-  const id = endpointId.slice(0, 9);
+  const id = endpointId.slice(0, ID_CHARACTERS);
   return { outside: `${ENDPOINT_PREFIX}${id}`, inside: `vethwg${id}` };
 }
 
-/** Names of host ends begin with this: `reset` finds them by it. */
+/** Prefix of the names of host ends, by which `reset` finds them. */
 export const ENDPOINT_PREFIX = "vethwl";
 
 /**
- * Makes a pair of interfaces, one end on the bridge; Docker moves the other into a container.
+ * Makes the pair of interfaces of an endpoint. One end is on the bridge; Docker moves the other one into a container.
  *
- * @param mtu of the bridge, in bytes
- * @param mac of the inner end; undefined: the kernel chooses
- * @throws WEAVE_COMMAND_FAILED; then there is no pair
+ * @param mtu MTU of the bridge, in bytes
+ * @param mac MAC of the inner end; undefined: the kernel chooses it
+ * @throws WEAVE_COMMAND_FAILED; no pair then exists
  */
 export async function makeEndpointPair(
   endpointId: string,
@@ -26,12 +29,12 @@ export async function makeEndpointPair(
   const { outside, inside } = pairNames(endpointId);
   const peer = `name ${inside} mtu ${mtu}${mac === undefined ? "" : ` address ${mac}`}`;
   await ipBatch([`link add name ${outside} mtu ${mtu} master ${bridge} up type veth peer ${peer}`]);
-  for (const { path, value } of portSysctls(outside)) sysctl(path, value);
+  for (const { path, value } of portSysctls(outside)) writeSysctl(path, value);
 }
 
 /**
- * Endpoints whose inner end is in a container: the outer end exists, and the inner one is not on the host. When a container's
- * namespace ends, the kernel removes both.
+ * Selects the endpoints whose inner end is in a container: the outer end exists, and the inner end is not on the host. When a
+ * container's namespace ends, the kernel removes both ends.
  */
 export async function endpointsInContainers(endpointIds: readonly string[]): Promise<Set<string>> {
   const names = new Set((await listLinks()).map(({ ifname }) => ifname));
@@ -43,7 +46,7 @@ export async function endpointsInContainers(endpointIds: readonly string[]): Pro
   );
 }
 
-/** Removes both ends: the kernel removes the second with the first, in any namespace. A pair that does not exist is no error. */
+/** Removes both ends: the kernel removes the inner end with the outer one. A missing pair is no error. */
 export async function removeEndpointPair(endpointId: string): Promise<void> {
   try {
     await run("ip", ["link", "delete", "dev", pairNames(endpointId).outside]);

@@ -13,36 +13,37 @@ import { type Link, tapMtu } from "#src/linux/links/links.js";
 /** The interfaces that the router made on the host, in their desired state. */
 export interface ExpectedLinks {
   readonly bridge: string;
-  /** Of the bridge. */
+  /** MAC of the bridge. */
   readonly mac: string;
-  /** Of the bridge, in bytes. */
+  /** MTU of the bridge, in bytes. */
   readonly mtu: number;
   readonly tap: string;
 }
 
 /** A difference between the interfaces and their desired state. */
 export interface LinkFault {
-  /** The same for the same fault at the next comparison. */
+  /** Identifies the kind of fault in later comparisons. */
   readonly key: string;
-  /** A sentence for log and status. */
+  /** Text for log and status. */
   readonly what: string;
-  /** For `ip -batch`, in this order. */
+  /** Commands for `ip -batch` that repair the fault, in order. */
   readonly commands: readonly string[];
+  /** Kernel parameters to set after the commands. */
   readonly sysctls: readonly Sysctl[];
 }
 
-/** Names of the host ends of containers: of `weave attach` and the proxy, and of Docker's endpoints. */
-const END = new RegExp(`^(${HOST_IFNAME_PREFIX}pl[0-9a-z]{7}|${ENDPOINT_PREFIX}[0-9a-z]{9})$`);
-/** Names in a sentence; hundreds may be off the bridge when it was deleted. */
+/** Matches the names of host ends: of attached namespaces, and of Docker's endpoints. */
+const HOST_END = new RegExp(`^(${HOST_IFNAME_PREFIX}pl[0-9a-z]{7}|${ENDPOINT_PREFIX}[0-9a-z]{9})$`);
+/** Maximum number of names in a message: hundreds of interfaces lose a deleted bridge at the same time. */
 const NAMED = 5;
 
 /**
- * Compares the host's interfaces with their desired state, and returns the commands that repair each difference. No command
- * repairs a TAP device that is gone.
+ * Compares the host's interfaces with their desired state, and returns each difference with the commands that repair it. A
+ * missing TAP device cannot be repaired by commands.
  *
- * @param links all interfaces
- * @param sysctl reads a kernel parameter; undefined where the kernel has none of that name
- * @throws WEAVE_BRIDGE_FOREIGN when the bridge's name is another interface's now
+ * @param links all interfaces of the host
+ * @param sysctl reads a kernel parameter; undefined where the kernel lacks it
+ * @throws WEAVE_BRIDGE_FOREIGN when another interface has the bridge's name
  */
 export function linkFaults(
   links: readonly Link[],
@@ -52,7 +53,7 @@ export function linkFaults(
   const { bridge, tap } = made;
   const byName = new Map(links.map((link) => [link.ifname, link]));
   const port = byName.get(tap);
-  const ends = links.filter(({ ifname, linkinfo }) => linkinfo?.info_kind === "veth" && END.test(ifname));
+  const ends = links.filter(({ ifname, linkinfo }) => linkinfo?.info_kind === "veth" && HOST_END.test(ifname));
   const parameters = [...bridgeSysctls(bridge), ...(port ? portSysctls(tap) : []), ...ends.flatMap(endSysctls)];
   return [
     ...bridgeFaults(byName.get(bridge), made),

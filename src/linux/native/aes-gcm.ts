@@ -13,33 +13,33 @@ import {
 } from "#src/linux/native/record-cipher.js";
 
 /**
- * AES-256-GCM on records in place, by OpenSSL's TLS mode: two native calls a record, nonce handling inside.
- *
- * TLS mode takes 13 bytes of additional data, of which the last two hold the length of the text (RFC 5288 section 3, RFC 5246
- * section 6.2.3.3; EVP_EncryptInit(3), "GCM mode in TLS").
+ * Length of the additional data of OpenSSL's TLS mode: 13 bytes, of which the last two hold the length of the text (RFC 5288
+ * section 3, RFC 5246 section 6.2.3.3; EVP_EncryptInit(3), "GCM mode in TLS"). TLS mode seals a record in place with two native
+ * calls, and counts the nonce.
  */
 const TLS_AAD_BYTES = AAD_BYTES + 2;
-/** It keeps the length of a record in 16 bits. */
+/** TLS mode computes with the length of a record modulo this number: it has 16 bits. */
 const LENGTH_WRAPS = 65_536;
+/** Bytes of a record beside its text. */
 const OVERHEAD = NONCE_BYTES + TAG_BYTES;
 
 /**
- * {@link RecordCipher.sealableLength} of every cipher here. TLS mode subtracts its overhead from the length modulo 2^16, and
- * rejects a result below zero (gcm_tls_init in OpenSSL's ciphercommon_gcm.c): the sealer rejects 65,552 to 65,559 bytes, the
- * opener 65,536 to 65,559. What one peer seals by other means, another opens by this: so all avoid these lengths.
+ * Implements {@link RecordCipher.sealableLength} for both ciphers. TLS mode subtracts its overhead from the length modulo 2^16,
+ * and rejects a result below zero (gcm_tls_init in OpenSSL's ciphercommon_gcm.c): the sealer rejects 65,552 to 65,559 bytes, the
+ * opener 65,536 to 65,559. The other cipher avoids the same lengths, because another peer may open its records in TLS mode.
  */
 export function sealableLength(length: number): number {
   const counted = length % LENGTH_WRAPS;
   return counted < OVERHEAD ? length - counted + OVERHEAD : length;
 }
 
-/** Whether this process exports OpenSSL's functions; else {@link NodeAesGcm} does the same, slower. */
+/** Whether this process exports OpenSSL's functions; else {@link NodeAesGcm} must be used, which is slower. */
 export const opensslAvailable = libcrypto !== undefined;
 
 const EVP_CTRL_GCM_SET_IV_FIXED = 0x12;
 const EVP_CTRL_AEAD_TLS1_AAD = 0x16;
 
-// Places in the scratch memory of a context.
+// Offsets in the scratch memory of a context.
 const KEY_AT = 0;
 const IV_AT = 64;
 const AAD_AT = 128;
@@ -49,7 +49,7 @@ function checkKey(key: Uint8Array, salt: Uint8Array): void {
     throw new WeaveError("WEAVE_CRYPTO", `a data key is ${KEY_BYTES} bytes with ${SALT_BYTES} bytes of salt`);
 }
 
-/** By OpenSSL's own functions, in the Node executable or the library that it was linked with. */
+/** AES-256-GCM by native calls of OpenSSL, in the Node executable or the library that it is linked with. */
 export class OpensslAesGcm implements RecordCipher {
   readonly aad: Uint8Array;
   readonly sealableLength = sealableLength;
@@ -91,16 +91,16 @@ export class OpensslAesGcm implements RecordCipher {
     if (sealableLength(length) !== length) return false;
     const record = memory.at(offset, length);
     const scratch = this.#scratch;
-    // To seal, the length excludes the tag; to open, it includes it. Both then authenticate the same length.
+    // The sealer must not count the tag, the opener must: TLS mode subtracts it when it opens. Both authenticate the same length.
     const counted = this.#sealing ? length - TAG_BYTES : length;
-    scratch.u8[AAD_AT + 11] = counted >>> 8;
-    scratch.u8[AAD_AT + 12] = counted;
+    scratch.u8[AAD_AT + AAD_BYTES] = counted >>> 8;
+    scratch.u8[AAD_AT + AAD_BYTES + 1] = counted;
     if (
       libcrypto!.control(this.#context, EVP_CTRL_AEAD_TLS1_AAD, TLS_AAD_BYTES, scratch.at(AAD_AT, TLS_AAD_BYTES)) <= 0
     )
       return false;
     const written = libcrypto!.cipher(this.#context, record, record, length);
-    // To open, some versions return the length of the text alone.
+    // Some versions of OpenSSL return the length of the text when they open.
     return this.#sealing ? written === length : written >= 0;
   }
 
@@ -112,7 +112,7 @@ export class OpensslAesGcm implements RecordCipher {
   }
 }
 
-/** The same records by node:crypto, for a Node that does not export OpenSSL's functions. It copies, and leaves garbage. */
+/** AES-256-GCM by node:crypto, for a Node that does not export OpenSSL's functions. It copies, and allocates memory for each record. */
 export class NodeAesGcm implements RecordCipher {
   readonly aad: Uint8Array;
   readonly sealableLength = sealableLength;
@@ -122,7 +122,7 @@ export class NodeAesGcm implements RecordCipher {
   readonly #tlsAad = Buffer.alloc(TLS_AAD_BYTES);
   #counter = 0n;
 
-  /** As {@link OpensslAesGcm}. @throws WEAVE_CRYPTO */
+  /** The parameters are those of {@link OpensslAesGcm}. @throws WEAVE_CRYPTO when key or salt have another length */
   constructor(direction: Direction, key: Uint8Array, salt: Uint8Array) {
     checkKey(key, salt);
     this.#sealing = direction === "seal";

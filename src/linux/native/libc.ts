@@ -1,9 +1,8 @@
 import koffi from "koffi";
 
 /**
- * The native functions that the frame path needs, bound once. Addresses are JavaScript numbers (`uintptr_t`, below 2^53): the
- * cheapest form that koffi has. Only the other modules of this folder call these, and check every address against its
- * memory first.
+ * The native functions, bound once. Addresses are JavaScript numbers (`uintptr_t`, below 2^53), the cheapest form in koffi. Only
+ * modules of this folder call these functions; they check every address against its memory first.
  */
 const lib = koffi.load(null);
 const PTR = "uintptr_t";
@@ -28,14 +27,14 @@ export const libc = {
   sendmsg: lib.func("sendmsg", "long", ["int", PTR, "int"]),
   recvmsg: lib.func("recvmsg", "long", ["int", PTR, "int"]),
   _exit: lib.func("_exit", "void", ["int"]),
-  /** Lists of strings end with null. */
+  /** `argv` and `envp` end with null. */
   execve: lib.func("int execve(const char *path, const char **argv, const char **envp)"),
   recvmmsg: lib.func("recvmmsg", "int", ["int", PTR, "uint32_t", "int", PTR]),
 } as const;
 
 /**
- * OpenSSL's cipher functions, from the copy inside the Node executable (or the shared one that it was linked with).
- * Undefined where the process has no such symbols.
+ * OpenSSL's cipher functions, from the Node executable or the shared library that it is linked with. Undefined where the process
+ * does not export these symbols.
  */
 export const libcrypto = bindCrypto();
 
@@ -54,12 +53,12 @@ function bindCrypto() {
   }
 }
 
-/** errno of the native call made just before. */
+/** Returns errno of the last native call. */
 export function errno(): number {
   return koffi.errno();
 }
 
-/** The bytes at an address, as an ArrayBuffer over the same memory. */
+/** Makes an ArrayBuffer over native memory. */
 export function viewOf(address: number, size: number): ArrayBuffer {
   return koffi.view(BigInt(address), size) as ArrayBuffer;
 }
@@ -84,6 +83,7 @@ export const Errno = {
 
 const NAMES = new Map<number, string>(Object.entries(Errno).map(([name, value]) => [value, name]));
 
+/** Returns the name of an errno value: `EAGAIN`, or `errno 42` for a value that is not in {@link Errno}. */
 export function errnoName(value: number): string {
   return NAMES.get(value) ?? `errno ${value}`;
 }

@@ -6,12 +6,13 @@ const MAP_PRIVATE_ANONYMOUS = 0x22;
 const PAGE = 4096;
 
 /**
- * Memory outside the JavaScript heap, at an address that never moves, for system calls and ciphers to work on in place.
+ * Zeroed memory outside the JavaScript heap, at a fixed address, on which system calls and ciphers work in place.
  *
- * It is the only source of addresses for native calls: {@link at} rejects a span that is not wholly inside. It is zeroed at
- * first, and must be released by {@link free} only when nothing native can use it any more.
+ * It is the only source of addresses for native calls: {@link at} rejects a span that is not wholly inside. {@link free} must be
+ * called only when no native call can use the memory any more.
  */
 export class Memory {
+  /** Size in bytes, a multiple of the page size. */
   readonly size: number;
   readonly u8: Uint8Array;
   readonly view: DataView;
@@ -21,7 +22,7 @@ export class Memory {
   constructor(size: number) {
     this.size = Math.ceil(size / PAGE) * PAGE;
     const base = Number(libc.mmap(0, this.size, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0));
-    // MAP_FAILED is (void *) -1, the largest address there is.
+    // MAP_FAILED is (void *) -1, the largest address.
     if (base <= 0 || base > Number.MAX_SAFE_INTEGER) {
       throw new WeaveError("WEAVE_NATIVE", `cannot map ${this.size} bytes of memory: ${errnoName(errno())}`);
     }
@@ -32,12 +33,12 @@ export class Memory {
   }
 
   /**
-   * The address of `length` bytes at `offset`.
+   * Returns the address of `length` bytes at `offset`.
    *
-   * @throws WEAVE_BOUNDS when they are not all inside this memory
+   * @throws WEAVE_BOUNDS when the bytes are not wholly inside this memory
    */
   at(offset: number, length: number): number {
-    // One comparison chain: NaN and fractions fail it as well.
+    // NaN and fractions fail this condition too.
     if (!(offset >= 0 && length >= 0 && offset + length <= this.size && Number.isInteger(offset + length))) {
       throw new WeaveError("WEAVE_BOUNDS", `${length} bytes at ${offset} are outside a memory of ${this.size} bytes`);
     }
@@ -51,7 +52,7 @@ export class Memory {
     this.view.setUint32(where + 4, Math.floor(address / 0x1_0000_0000), true);
   }
 
-  /** Copies within the memory; spans may overlap. */
+  /** Copies within the memory; the spans may overlap. @throws WEAVE_BOUNDS */
   copy(to: number, from: number, length: number): void {
     if (to < 0 || to + length > this.size || from < 0 || from + length > this.size) {
       throw new WeaveError("WEAVE_BOUNDS", `copy of ${length} bytes from ${from} to ${to} leaves the memory`);
@@ -59,16 +60,17 @@ export class Memory {
     this.u8.copyWithin(to, from, from + length);
   }
 
-  /** Copies `length` bytes from another memory. One native call and no garbage, unlike `set` with a `subarray`. */
+  /** Copies `length` bytes from another memory. Unlike `set` with a `subarray`, it allocates nothing. @throws WEAVE_BOUNDS */
   copyFrom(to: number, from: Memory, offset: number, length: number): void {
     libc.memmove(this.at(to, length), from.at(offset, length), length);
   }
 
+  /** Returns the memory to the kernel. Repeated calls do nothing. */
   free(): void {
     if (this.#base === 0) return;
     libc.munmap(this.#base, this.size);
     this.#base = 0;
-    // Every later `at` would name unmapped memory: with this size it throws.
+    // With this size every later `at` throws, instead of returning an address of unmapped memory.
     (this as { size: number }).size = -1;
   }
 }

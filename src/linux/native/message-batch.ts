@@ -3,17 +3,17 @@ import { Memory } from "#src/linux/native/memory.js";
 import { readSockaddr, SOCKADDR_ROOM, sockaddrId } from "#src/linux/native/sockaddr.js";
 import type { Endpoint } from "#src/net/endpoint.js";
 
-// struct mmsghdr (recvmmsg(2)): a struct msghdr of 56 bytes, the length received, padding.
+// struct mmsghdr (recvmmsg(2)): a struct msghdr of 56 bytes, the received length, padding.
 const MESSAGE_BYTES = 64;
-/** Names begin at multiples of 8. */
+/** Distance of two addresses (msg_name) in memory: a multiple of 8. */
 const NAME_STRIDE = Math.ceil(SOCKADDR_ROOM / 8) * 8;
 const NAME_LENGTH_AT = 8;
 const VECTOR_AT = 16;
 const LENGTH_AT = 56;
 
-/** Room for several datagrams that one call receives, each in spans of its own. */
+/** Buffers for several datagrams that one call receives, each with spans of its own. */
 export class MessageBatch {
-  /** Datagrams that one call may bring. */
+  /** Maximum number of datagrams of one call. */
   count = 0;
   readonly #headers: Memory;
   readonly #names: number;
@@ -21,8 +21,8 @@ export class MessageBatch {
   readonly #parts: IoVector;
 
   /**
-   * @param capacity datagrams
-   * @param spans of each datagram
+   * @param capacity maximum number of datagrams
+   * @param spans number of spans of each datagram
    */
   constructor(capacity: number, spans: number) {
     this.#spans = spans;
@@ -32,9 +32,10 @@ export class MessageBatch {
   }
 
   /**
-   * Sets the places of datagrams: the spans of the first one, of the second, and so on.
+   * Sets the spans of all datagrams.
    *
-   * @param count how many datagrams one call may bring from now on
+   * @param count maximum number of datagrams of later calls
+   * @param push appends the spans of one datagram
    * @throws WEAVE_BOUNDS
    */
   layOut(count: number, push: (parts: IoVector, datagram: number) => void): void {
@@ -51,22 +52,22 @@ export class MessageBatch {
     }
   }
 
-  /** The address of the headers, for the call itself. */
+  /** Returns the address of the headers, for a system call. */
   address(): number {
     return this.#headers.at(0, this.count * MESSAGE_BYTES);
   }
 
-  /** Bytes of datagram `i` of the last call. */
+  /** Returns the length in bytes of datagram `i` of the last call. */
   lengthOf(i: number): number {
     return this.#headers.view.getUint32(i * MESSAGE_BYTES + LENGTH_AT, true);
   }
 
-  /** The id of the endpoint that datagram `i` of the last call came from. */
+  /** Returns the id of the sender's endpoint of datagram `i` of the last call. */
   sourceIdOf(i: number): number {
     return sockaddrId(this.#headers.view, this.#nameAt(i));
   }
 
-  /** The endpoint that datagram `i` of the last call came from. */
+  /** Returns the sender's endpoint of datagram `i` of the last call; undefined for an unknown address family. */
   sourceOf(i: number): Endpoint | undefined {
     return readSockaddr(this.#headers.view, this.#nameAt(i));
   }

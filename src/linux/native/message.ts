@@ -12,7 +12,7 @@ import {
 import { SOL_UDP, UDP_SEGMENT } from "#src/linux/native/udp.js";
 import type { Endpoint } from "#src/net/endpoint.js";
 
-// struct msghdr (recvmsg(2)): 56 bytes on 64-bit Linux; struct cmsghdr: 16, and a value.
+// struct msghdr (recvmsg(2)) has 56 bytes on 64-bit Linux; struct cmsghdr has 16, and a value follows.
 const HEADER_BYTES = 56;
 const NAME_LENGTH_AT = 8;
 const VECTOR_AT = 16;
@@ -22,14 +22,14 @@ const CMSG_HEADER = 16;
 const CMSG_ALIGNMENT = 8;
 const aligned = (bytes: number) => Math.ceil(bytes / CMSG_ALIGNMENT) * CMSG_ALIGNMENT;
 
-// Places in its memory.
+// Offsets in the memory of a message.
 const HEADER_AT = 0;
 const NAME_AT = 64;
 const CONTROL_AT = 96;
-/** A source and a segment size: each a header and its value. */
+/** Room for two control messages, a source address and a segment size, each with header and value. */
 const CONTROL_BYTES = 2 * CMSG_HEADER + aligned(SOURCE_ROOM) + aligned(2);
 
-/** What sendmsg(2) and recvmsg(2) take: an endpoint, spans, and control messages. */
+/** The argument of sendmsg(2) and recvmsg(2): an endpoint, spans, and control messages. */
 export class Message {
   readonly #memory = new Memory(CONTROL_AT + CONTROL_BYTES);
 
@@ -39,23 +39,23 @@ export class Message {
     memory.pointer(HEADER_AT + CONTROL_POINTER_AT, CONTROL_AT, CONTROL_BYTES);
   }
 
-  /** Sets the spans. */
+  /** Sets the spans: `count` of `parts`, from `first` on. */
   vector(parts: IoVector, first: number, count: number): void {
     parts.writeTo(this.#memory.view, HEADER_AT + VECTOR_AT, first, count);
   }
 
-  /** Sets where a send goes. */
+  /** Sets the destination of a send. */
   to(endpoint: Endpoint): void {
     const { view } = this.#memory;
     view.setUint32(HEADER_AT + NAME_LENGTH_AT, writeSockaddr(view, NAME_AT, endpoint), true);
   }
 
-  /** The id of the endpoint that the last receive came from. */
+  /** The id of the sender's endpoint of the last receive. */
   get sourceId(): number {
     return sockaddrId(this.#memory.view, NAME_AT);
   }
 
-  /** The endpoint that the last receive came from. */
+  /** The sender's endpoint of the last receive; undefined for an unknown address family. */
   get source(): Endpoint | undefined {
     return readSockaddr(this.#memory.view, NAME_AT);
   }
@@ -63,8 +63,8 @@ export class Message {
   /**
    * Sets the control messages of a send (cmsg(3)).
    *
-   * @param source the address to send from, whatever its port; undefined: the kernel chooses it
-   * @param segmentBytes of each datagram that the kernel makes of the spans (UDP_SEGMENT, udp(7)); 0: one datagram
+   * @param source the address to send from, its port is ignored; undefined: the kernel chooses the address
+   * @param segmentBytes size of the datagrams that the kernel makes of the spans (UDP_SEGMENT, udp(7)); 0: one datagram
    */
   control(source: Endpoint | undefined, segmentBytes: number): void {
     const { view } = this.#memory;
@@ -92,14 +92,14 @@ export class Message {
     view.setInt32(at + 12, type, true);
   }
 
-  /** Provides room for the source and for control messages: before each receive. */
-  expect(): void {
+  /** Provides room for the sender's address and for control messages. Must precede each receive. */
+  prepareReceive(): void {
     const { view } = this.#memory;
     view.setUint32(HEADER_AT + NAME_LENGTH_AT, SOCKADDR_ROOM, true);
     view.setUint32(HEADER_AT + CONTROL_LENGTH_AT, CONTROL_BYTES, true);
   }
 
-  /** The 32-bit value of the control message that the kernel has written; 0: it wrote none, or another. */
+  /** Returns the 32-bit value of the received control message; 0 if there is none of this level and type. */
   received(level: number, type: number): number {
     const { view } = this.#memory;
     if (view.getUint32(HEADER_AT + CONTROL_LENGTH_AT, true) < CMSG_HEADER + 4) return 0;
@@ -107,7 +107,7 @@ export class Message {
     return wanted ? view.getInt32(CONTROL_AT + CMSG_HEADER, true) : 0;
   }
 
-  /** The address of the header, for the call itself. */
+  /** Returns the address of the header, for a system call. */
   address(): number {
     return this.#memory.at(HEADER_AT, HEADER_BYTES);
   }

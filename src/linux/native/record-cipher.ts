@@ -1,35 +1,38 @@
 import type { Memory } from "#src/linux/native/memory.js";
 
 /**
- * A sealed record, in place:
+ * The layout of a sealed record, in place:
  *
  *   ┌──────────────┬───────────────────────┬─────────┐
  *   │ nonce, 8 B   │ text, n B             │ tag 16 B│   a record of n + 24 bytes
  *   └──────────────┴───────────────────────┴─────────┘
  *
- * The nonce is the sender's counter, big-endian, written and incremented by the cipher. 11 bytes of additional data are
- * authenticated and not sent.
+ * The nonce is the sender's counter, big-endian; the cipher writes and increments it. 11 bytes of additional data are
+ * authenticated, but not sent.
  */
 export const NONCE_BYTES = 8;
 export const TAG_BYTES = 16;
 export const KEY_BYTES = 32;
+/** Bytes of the fixed part of the nonce, which is not sent. */
 export const SALT_BYTES = 4;
-/** Additional data that the caller fills. */
+/** Bytes of additional data, which the caller writes. */
 export const AAD_BYTES = 11;
 
 export type Direction = "seal" | "open";
 
-/** One key in one direction, for records in place. Not to be shared between threads. */
+/** A key for one direction, which seals or opens records in place. Not to be shared between threads. */
 export interface RecordCipher {
   /** The additional data of the next record: the caller writes its {@link AAD_BYTES} here. */
   readonly aad: Uint8Array;
-  /** The shortest record of at least `length` bytes that can be sealed and opened. A caller makes a record longer by padding. */
+  /** Returns the length, at least `length`, of the shortest record that can be sealed and opened. The caller pads the text. */
   sealableLength(length: number): number;
   /**
-   * Seals or opens `length` bytes (nonce and tag included) at `offset`, in place. False: the record must not be used. To open,
-   * its tag was wrong; to seal, it may still be clear. A length that {@link sealableLength} would change is rejected before
-   * anything is touched, the counter included.
+   * Seals or opens a record of `length` bytes at `offset`, nonce and tag included. A length that {@link sealableLength} would
+   * change is rejected before any byte or the counter is changed.
+   *
+   * @returns false when the record must not be used: it could not be sealed and may contain clear text, or its tag is wrong
    */
   run(memory: Memory, offset: number, length: number): boolean;
+  /** Releases the native resources, and erases the key as far as possible. */
   free(): void;
 }

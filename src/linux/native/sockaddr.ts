@@ -1,35 +1,34 @@
 import { type Endpoint, endpointOf, type Family, ipv4Id, NO_ENDPOINT } from "#src/net/endpoint.js";
 
-/** The one place that knows how the kernel writes an endpoint. */
+/** Conversion of endpoints to and from the kernel's structures. No other file depends on their layout. */
 
 // linux/socket.h, linux/in.h
 const AF_INET = 2;
-export const SOL_IP = 0;
+const SOL_IP = 0;
 const IP_PKTINFO = 8;
 const IP_MTU_DISCOVER = 10;
 
-/** How the kernel's interfaces name a family. */
-export interface FamilyLayout {
-  /** Of socket(2). */
+/** Constants and structure layouts of an address family. */
+interface FamilyLayout {
+  /** Domain for socket(2). */
   readonly domain: number;
-  /** Bytes of its struct sockaddr. */
+  /** Size of its struct sockaddr in bytes. */
   readonly sockaddrBytes: number;
-  /** The address in that struct. */
+  /** Offset of the address in that struct. */
   readonly addressAt: number;
-  /** The control message that names the source of a datagram: level, type, bytes, and the address in it (cmsg(3)). */
+  /** The control message with the source address of a datagram: level, type, size, and offset of the address (cmsg(3)). */
   readonly source: {
     readonly level: number;
     readonly type: number;
     readonly bytes: number;
     readonly addressAt: number;
   };
-  /** The option that rules fragmentation: level and name. */
+  /** The socket option for fragmentation: level and name. */
   readonly mtuDiscover: readonly [level: number, name: number];
 }
 
 const LAYOUTS: Readonly<Record<Family, FamilyLayout>> = {
-  // struct sockaddr_in, struct in_pktinfo (ip(7)): the latter holds an interface's index, the address to send from, and one
-  // that only a receiver is given.
+  // struct sockaddr_in, and struct in_pktinfo (ip(7)): interface index, source address, and a field for receivers alone.
   4: {
     domain: AF_INET,
     sockaddrBytes: 16,
@@ -39,6 +38,7 @@ const LAYOUTS: Readonly<Record<Family, FamilyLayout>> = {
   },
 };
 
+/** Returns the layout for an endpoint's family. */
 export const familyLayout = ({ family }: Endpoint): FamilyLayout => LAYOUTS[family];
 
 /** Room for the address of any family (struct sockaddr_in6 is the longest, ipv6(7)). */
@@ -48,7 +48,7 @@ export const SOURCE_ROOM = 20;
 
 const PORT_AT = 2;
 
-/** Writes a struct sockaddr. Returns its length. */
+/** Writes a struct sockaddr. @returns its length in bytes */
 export function writeSockaddr(view: DataView, at: number, endpoint: Endpoint): number {
   const { domain, sockaddrBytes, addressAt } = familyLayout(endpoint);
   for (let i = 0; i < sockaddrBytes; i++) view.setUint8(at + i, 0);
@@ -58,18 +58,18 @@ export function writeSockaddr(view: DataView, at: number, endpoint: Endpoint): n
   return sockaddrBytes;
 }
 
-/** Writes the address alone, in network order. */
+/** Writes the address of an endpoint, in network byte order. */
 export function writeAddress(view: DataView, at: number, { address }: Endpoint): void {
   for (let i = 0; i < address.length; i++) view.setUint8(at + i, address[i]);
 }
 
-/** The id of the endpoint in a struct sockaddr, without making one; {@link NO_ENDPOINT} when the family is not known. */
+/** Reads the id of the endpoint in a struct sockaddr, without allocation; {@link NO_ENDPOINT} for an unknown family. */
 export function sockaddrId(view: DataView, at: number): number {
   if (view.getUint16(at, true) !== AF_INET) return NO_ENDPOINT;
   return ipv4Id(view.getUint32(at + LAYOUTS[4].addressAt, false), view.getUint16(at + PORT_AT, false));
 }
 
-/** The endpoint in a struct sockaddr; undefined when its family is not known. */
+/** Reads the endpoint in a struct sockaddr; undefined for an unknown family. */
 export function readSockaddr(view: DataView, at: number): Endpoint | undefined {
   if (view.getUint16(at, true) !== AF_INET) return undefined;
   const address = new Uint8Array(view.buffer, view.byteOffset + at + LAYOUTS[4].addressAt, 4);

@@ -10,19 +10,22 @@ const TYPES = { TCP: 1, UDP: 2 } as const;
 const NONBLOCK_CLOEXEC = 0x800 | 0x80000;
 const OPTION_AT = 32;
 
-/** Sets an integer option of a socket. False: the kernel did not take it. */
+/** Sets an integer option of a socket. @returns whether the kernel accepted it */
 export type SetOption = (level: number, name: number, value: number) => boolean;
 
 export interface BindOptions {
   readonly type: keyof typeof TYPES;
+  /** The address to bind to. */
   readonly at: Endpoint;
+  /** Sets options before bind(2). */
   before(option: SetOption): void;
+  /** Sets options after bind(2). */
   after?(option: SetOption): void;
-  /** The error for an address that the kernel refuses, by errno. */
+  /** Makes the error for a failed bind(2), by errno. */
   refused(code: number): WeaveError;
 }
 
-/** Makes a bound, non-blocking socket. Returns its descriptor. @throws WEAVE_NATIVE, or the error of `refused` */
+/** Makes a bound, non-blocking socket. @returns its descriptor @throws WEAVE_NATIVE, or the error of `refused` */
 export function bindSocket({ type, at, before, after, refused }: BindOptions): number {
   const fd = libc.socket(familyLayout(at).domain, TYPES[type] | NONBLOCK_CLOEXEC, 0);
   if (fd < 0) throw new WeaveError("WEAVE_NATIVE", `cannot make a ${type} socket: ${errnoName(errno())}`);

@@ -2,21 +2,22 @@ import { WeaveError } from "#src/errors.js";
 import { Errno, errno, errnoName, libc } from "#src/linux/native/libc.js";
 import { Memory } from "#src/linux/native/memory.js";
 
-/** Bytes of the virtio header before each frame (struct virtio_net_hdr, linux/virtio_net.h). */
+/** Size of the virtio header before each frame (struct virtio_net_hdr, linux/virtio_net.h). */
 export const VNET_HEADER_BYTES = 10;
 
-/** Offloads of the TAP device. Each is tried; where the kernel lacks one, the router does the work itself. */
+/** Offloads of the TAP device. The router does the work of an offload that the kernel lacks. */
 export interface TapOffloads {
-  /** Reads and writes carry a virtio header: checksums may be left to others. */
+  /** Frames have a virtio header, which allows unfinished checksums. */
   readonly vnetHeader: boolean;
-  /** Frames of TCP have up to 64 KB. */
+  /** TCP super-frames of up to 64 KB are read and written. */
   readonly tso: boolean;
-  /** UDP too (Linux 6.2). */
+  /** UDP super-frames are read and written (Linux 6.2). */
   readonly uso: boolean;
 }
 
-/** A TAP device as the frame path needs it: one descriptor (queue) for each thread. */
+/** An open TAP device. */
 export interface TapDevice {
+  /** A descriptor for each queue. */
   readonly fds: readonly number[];
   readonly name: string;
   readonly offloads: TapOffloads;
@@ -33,15 +34,17 @@ const IFF_MULTI_QUEUE = 0x0100;
 const IFF_NO_PI = 0x1000;
 const IFF_VNET_HDR = 0x4000;
 const IFF_NAME_BYTES = 16;
+/** Size of struct ifreq. */
+const IFREQ_BYTES = 40;
 const TUN_F_CSUM = 0x01;
 const TUN_F_TSO = 0x02 | 0x04;
 const TUN_F_USO = 0x20 | 0x40;
 
 /**
- * Opens (and thereby makes) the TAP device `name`. It lives as long as its descriptors.
+ * Makes and opens the TAP device `name`. The kernel deletes it when all descriptors are closed.
  *
- * @param queues how many descriptors to open; the kernel spreads flows over them
- * @param allowed offloads that may be used
+ * @param queues number of descriptors; the kernel distributes flows over them
+ * @param allowed the offloads that may be used
  * @throws WEAVE_NO_TUN, WEAVE_NOT_ROOT, WEAVE_NATIVE
  */
 export function openTap(name: string, queues: number, allowed: TapOffloads): TapDevice {
@@ -57,7 +60,7 @@ export function openTap(name: string, queues: number, allowed: TapOffloads): Tap
       fds.push(fd);
       const flags = IFF_TAP | IFF_NO_PI | (queues > 1 ? IFF_MULTI_QUEUE : 0);
       let failure = vnetHeader ? attach(fd, name, flags | IFF_VNET_HDR) : 0;
-      // Only for the first queue may the flag be the reason.
+      // The flag can be the reason only for the first queue: the others have the same flags.
       if (failure === Errno.EINVAL && i === 0) vnetHeader = false;
       if (!vnetHeader) failure = attach(fd, name, flags);
       if (failure !== 0) throw explain(name, failure);
@@ -70,12 +73,12 @@ export function openTap(name: string, queues: number, allowed: TapOffloads): Tap
   }
 }
 
-/** TUNSETIFF. Returns 0, or errno. */
+/** Attaches a descriptor to the device (TUNSETIFF). @returns 0, or errno */
 function attach(fd: number, name: string, flags: number): number {
   const memory = new Memory(64);
   memory.u8.set(Buffer.from(name).subarray(0, IFF_NAME_BYTES - 1), 0);
   memory.view.setUint16(IFF_NAME_BYTES, flags, true);
-  const code = libc.ioctl(fd, TUNSETIFF, memory.at(0, 40)) < 0 ? errno() : 0;
+  const code = libc.ioctl(fd, TUNSETIFF, memory.at(0, IFREQ_BYTES)) < 0 ? errno() : 0;
   memory.free();
   return code;
 }
@@ -89,7 +92,7 @@ function setHeaderBytes(fd: number, name: string): void {
   if (!done) throw explain(name, code);
 }
 
-/** The most that the kernel leaves to the router. The third argument of ioctl is the flag word itself, not an address. */
+/** Enables as many segmentation offloads as the kernel has. The third argument of this ioctl is a flag word, not an address. */
 function segmentation(fd: number, vnetHeader: boolean, allowed: TapOffloads): { tso: boolean; uso: boolean } {
   const accepts = (flags: number) => libc.ioctl(fd, TUNSETOFFLOAD, flags) >= 0;
   if (vnetHeader && allowed.tso) {

@@ -15,8 +15,8 @@ const AT_LAST_DATA_RECEIVED = 52;
 const AT_LAST_ACK_RECEIVED = 56;
 
 /**
- * Makes a bound TCP socket, for `listen({ fd })`. Its segments are as small as every path carries, in both directions of
- * accepted connections: a path that silently drops larger packets cannot stall them.
+ * Makes a bound TCP socket, for `listen({ fd })`. Accepted connections use segments that every path carries, in both directions:
+ * a path that silently drops larger packets does not stall them.
  *
  * @throws WEAVE_PORT_IN_USE, WEAVE_CONNECTION, WEAVE_NATIVE
  */
@@ -35,8 +35,8 @@ export function bindTcp(at: Endpoint): number {
 const scratch = new Memory(64);
 
 /**
- * Milliseconds since the last packet of this connection, data or acknowledgement, from the other end's kernel (TCP_INFO,
- * tcp(7)): its program need not have sent anything.
+ * Returns the milliseconds since the other end's kernel last sent data or an acknowledgement on a connection (TCP_INFO, tcp(7)).
+ * A kernel acknowledges although its program sends nothing.
  *
  * @returns undefined when `fd` is no TCP socket
  */
@@ -50,7 +50,7 @@ export function tcpQuietMs(fd: number): number | undefined {
   return Math.min(ago(AT_LAST_DATA_RECEIVED), ago(AT_LAST_ACK_RECEIVED));
 }
 
-/** Why peers cannot connect to us. @param inUse another process has the port */
+/** Makes the error for a TCP port that cannot be listened on. @param inUse whether another process uses the port */
 export function cannotListen(at: Endpoint, why: string, inUse: boolean, cause?: Error): WeaveError {
   const where = `cannot listen on TCP ${endpointText(at)}`;
   const because = cause === undefined ? {} : { cause };

@@ -8,21 +8,21 @@ import { MSG_DONTWAIT, SOL_UDP, UDP_GRO } from "#src/linux/native/udp.js";
 import type { Endpoint } from "#src/net/endpoint.js";
 
 const SO_MEMINFO = 55;
-/** linux/sock_diag.h: nine 32-bit numbers, the last is of drops. */
+/** Result of SO_MEMINFO: nine 32-bit numbers, the last is the number of drops (linux/sock_diag.h). */
 const MEMINFO_BYTES = 36;
 const SK_MEMINFO_DROPS = 8;
 
-// Places in the scratch memory.
+// Offsets in the scratch memory.
 const MEMINFO_AT = 0;
 const LENGTH_AT = 48;
 const OPTION_AT = 56;
 
-/** The receiving side of a UDP socket: one call brings up to 64 KB of joined datagrams, or many that are not joined. */
+/** The receiving side of a UDP socket: one call receives up to 64 KB of joined datagrams (GRO), or many separate datagrams. */
 export class UdpReceiver {
   readonly #fd: number;
   readonly #message = new Message();
   readonly #scratch = new Memory(64);
-  /** Size of each datagram of the last {@link receive} but the last one. */
+  /** Size of the datagrams of the last {@link receive}; only its last datagram may be shorter. */
   segmentBytes = 0;
 
   /** @param fd a socket of udp.ts */
@@ -30,42 +30,42 @@ export class UdpReceiver {
     this.#fd = fd;
   }
 
-  /** Receives datagrams of one sender into the spans of `parts`. Returns the count of bytes, or minus errno. */
+  /** Receives datagrams of one sender into the spans of `parts`. @returns the number of bytes, or minus errno */
   receive(parts: IoVector): number {
     const message = this.#message;
     message.vector(parts, 0, parts.count);
-    message.expect();
+    message.prepareReceive();
     const count = libc.recvmsg(this.#fd, message.address(), MSG_DONTWAIT);
     if (count < 0) return -errno();
-    // The only control message that is requested.
+    // No other control message is requested.
     const segment = message.received(SOL_UDP, UDP_GRO);
     this.segmentBytes = segment > 0 && segment <= count ? segment : count;
     return count;
   }
 
-  /** The id of the endpoint that the last {@link receive} came from. */
+  /** The id of the sender's endpoint of the last {@link receive}. */
   get sourceId(): number {
     return this.#message.sourceId;
   }
 
-  /** The endpoint that the last {@link receive} came from. */
+  /** The sender's endpoint of the last {@link receive}; undefined for an unknown address family. */
   get source(): Endpoint | undefined {
     return this.#message.source;
   }
 
-  /** Receives datagrams, each by itself, into the places of `batch`. Returns how many, or minus errno. */
+  /** Receives separate datagrams into the spans of `batch`. @returns the number of datagrams, or minus errno */
   receiveMany(batch: MessageBatch): number {
     const count = libc.recvmmsg(this.#fd, batch.address(), batch.count, MSG_DONTWAIT, 0);
     return count < 0 ? -errno() : count;
   }
 
-  /** Whether the kernel may hand over several datagrams as one. */
+  /** Whether the kernel may join datagrams (UDP_GRO). */
   set gro(on: boolean) {
     this.#scratch.view.setInt32(OPTION_AT, on ? 1 : 0, true);
     libc.setsockopt(this.#fd, SOL_UDP, UDP_GRO, this.#scratch.at(OPTION_AT, 4), 4);
   }
 
-  /** Drops by the kernel because the queue was full, since the beginning (SO_MEMINFO, Linux 4.12). */
+  /** Number of datagrams that the kernel dropped because the queue was full, since the socket was made (SO_MEMINFO, Linux 4.12). */
   dropped(): number {
     const scratch = this.#scratch;
     scratch.view.setUint32(LENGTH_AT, MEMINFO_BYTES, true);

@@ -4,30 +4,31 @@ import { Message } from "#src/linux/native/message.js";
 import { MSG_DONTWAIT } from "#src/linux/native/udp.js";
 import type { Endpoint } from "#src/net/endpoint.js";
 
-/** A device without checksum offload refuses segments with EIO; then one call carries one datagram for so many sends. */
+/** Sends without segmentation after EIO, the error of a device without checksum offload. Then segmentation is tried again. */
 const SENDS_BEFORE_RETRY = 10_000;
 
-/** How datagrams reach a peer. */
+/** The way of datagrams to a peer. */
 export interface SendPath {
   readonly address: Endpoint;
-  /** The address of this host that they leave from, whatever its port; undefined: the kernel chooses. */
+  /** The source address, its port is ignored; undefined: the kernel chooses the address. */
   readonly source: Endpoint | undefined;
-  /** The kernel may cut one call's bytes into datagrams; else each datagram is a call. */
+  /** Whether one call may send several datagrams, which the kernel segments. */
   readonly batches: boolean;
 }
 
-/** The sending side of a UDP socket, with segmentation offload where there is such: one call carries up to 64 KB. */
+/** The sending side of a UDP socket. With segmentation offload one call sends up to 64 KB. */
 export class UdpSender {
   readonly #fd: number;
   readonly #message = new Message();
   readonly #segment: boolean;
+  /** Number of further sends without segmentation. */
   #singly = 0;
-  /** As it stands in the message. */
+  /** The destination in the message. */
   #to: Endpoint | undefined;
 
   /**
    * @param fd a socket of udp.ts
-   * @param segment the kernel has UDP_SEGMENT
+   * @param segment whether the kernel has UDP_SEGMENT
    */
   constructor(fd: number, segment: boolean) {
     this.#fd = fd;
@@ -35,11 +36,11 @@ export class UdpSender {
   }
 
   /**
-   * Sends the spans of `parts` as datagrams of `segmentBytes` each, the last one perhaps shorter.
+   * Sends the spans of `parts` as datagrams of `segmentBytes`; the last datagram may be shorter.
    *
-   * @param spans how many spans make one datagram
-   * @returns the count of bytes, or minus errno: ENETUNREACH or EINVAL, by kernel, where this host does not have
-   *   the address of `path.source`
+   * @param spans number of spans of one datagram
+   * @returns the number of bytes, or minus errno: ENETUNREACH or EINVAL, depending on the kernel, where this host does not
+   *   have the source address
    */
   send(parts: IoVector, segmentBytes: number, spans: number, { address, source, batches }: SendPath): number {
     if (address !== this.#to) {

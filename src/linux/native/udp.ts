@@ -9,58 +9,58 @@ import { type Endpoint, endpointText } from "#src/net/endpoint.js";
 const SO_SNDBUFFORCE = 32;
 const SO_RCVBUFFORCE = 33;
 const SO_REUSEPORT = 15;
-/** Always set "don't fragment", but never trust ICMP: sizes are proven by our own probes (IP_MTU_DISCOVER, ip(7)). */
+/** Value of IP_MTU_DISCOVER (ip(7)): set "don't fragment", and ignore the MTU in ICMP messages. Carriers probe the path size. */
 const PMTUDISC_PROBE = 3;
 export const SOL_UDP = 17;
 export const UDP_SEGMENT = 103;
 export const UDP_GRO = 104;
 export const MSG_DONTWAIT = 0x40;
 
-/** For received datagrams: 8 MB hold some 10 ms at 6 Gbit/s, longer than the scheduler makes a thread wait. */
+/** Receive buffer of a frame socket: 8 MB hold some 10 ms at 6 Gbit/s, longer than the scheduler delays a thread. */
 const RECEIVE_BUFFER_BYTES = 8 << 20;
 /**
- * For datagrams that wait to leave for one peer; the kernel doubles it. A line of 1 Mbit/s sends that in 8 s: sooner than a
- * path counts as lost, so that a full line is slow and not dead.
+ * Send buffer of a peer's own socket; the kernel doubles it. A line of 1 Mbit/s sends it in 8 s, before the path counts as lost:
+ * a full line is slow, and not dead.
  */
 const PEER_BUFFER_BYTES = 512 << 10;
-/** For datagrams that wait to leave for all peers, where they must share a socket. */
+/** Send buffer of a socket that all peers share. */
 const SEND_BUFFER_BYTES = 8 << 20;
-/** For small packets, and several sockets. */
+/** Receive buffer of each socket of {@link openSharedUdp}, for small packets. */
 const SHARED_BUFFER_BYTES = 1 << 20;
 
-/** The kernel takes at most this much in one segmented send (UDP_MAX_SEGMENTS, and what an IPv4 packet
- * of 65,535 bytes leaves). */
+/** Maximum number of datagrams of one segmented send (UDP_MAX_SEGMENTS). */
 export const MAX_SEGMENTS = 64;
+/** Maximum size of one send: the payload of an IPv4 packet of 65,535 bytes. */
 export const MAX_SEND_BYTES = 65_507;
 
-/** What this kernel does for UDP sockets. */
+/** Offloads of the kernel for UDP sockets. */
 export interface UdpOffloads {
   /** One call sends many datagrams (UDP_SEGMENT, Linux 4.18). */
   readonly segment: boolean;
-  /** One call receives many (UDP_GRO, Linux 5.0). */
+  /** One call receives many joined datagrams (UDP_GRO, Linux 5.0). */
   readonly gro: boolean;
 }
 
-/** Bound sockets for frames, and what the kernel does for them. */
+/** Bound sockets for frames, and their offloads. */
 export interface FrameSockets {
   readonly fds: readonly number[];
   readonly offloads: UdpOffloads;
-  /** Where {@link openPeerSocket} can open more; undefined: the kernel cannot keep them from receiving (before 4.5). */
+  /** The address for {@link openPeerSocket}; undefined where the kernel would deliver datagrams to such sockets (before 4.5). */
   readonly address: Endpoint | undefined;
 }
 
 /**
- * Opens bound, non-blocking UDP sockets for frames: `count` of them on one address. A datagram goes to the socket that its
- * lane names, by a filter in the kernel (SO_ATTACH_REUSEPORT_CBPF, socket(7)).
+ * Opens `count` bound, non-blocking UDP sockets for frames on one address. A filter in the kernel selects the socket of a
+ * datagram by its lane (SO_ATTACH_REUSEPORT_CBPF, socket(7)).
  *
- * @param laneAt offset in a datagram of the byte whose upper half is the lane
- * @param allowed offloads that may be used
+ * @param laneAt offset in a datagram of the byte whose upper four bits are the lane
+ * @param allowed the offloads that may be used
  * @throws WEAVE_PORT_IN_USE, WEAVE_NATIVE
  */
 export function openFrameSockets(at: Endpoint, count: number, laneAt: number, allowed: UdpOffloads): FrameSockets {
   const fds: number[] = [];
   let [segment, gro] = [allowed.segment, allowed.gro];
-  // First without SO_REUSEPORT: with it a second router would share the port with the first, and neither would notice.
+  // A trial without SO_REUSEPORT: with it alone, a second router would share the port with the first one unnoticed.
   libc.close(bindUdp(at, { before: () => {} }));
   try {
     for (let i = 0; i < count; i++) {
@@ -71,7 +71,7 @@ export function openFrameSockets(at: Endpoint, count: number, laneAt: number, al
             option(SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES);
             option(SOL_SOCKET, SO_SNDBUFFORCE, SEND_BUFFER_BYTES);
             neverFragment(option, at);
-            // Zero is the value that sends each datagram as it is; an old kernel does not know the option.
+            // Value 0 changes nothing; a kernel without the option rejects it.
             segment &&= option(SOL_UDP, UDP_SEGMENT, 0);
             gro &&= option(SOL_UDP, UDP_GRO, 1);
           },
@@ -92,10 +92,10 @@ export function openFrameSockets(at: Endpoint, count: number, laneAt: number, al
 }
 
 /**
- * Opens a socket to send to one peer from the address of {@link openFrameSockets}, whose sockets must be open: datagrams that
- * wait for a slow line then take no room from other peers. It receives nothing.
+ * Opens a socket that sends to one peer from the address of {@link openFrameSockets}, whose sockets must be open. Datagrams for a
+ * slow line then take no buffer space from other peers. The socket receives nothing.
  *
- * @param gro as for the others: the kernel decides by any socket of the address whether to join, before it runs the filter
+ * @param gro the same as for the frame sockets: the kernel joins datagrams by the setting of any socket of the address
  * @throws WEAVE_NATIVE, for instance when there are too many open files
  */
 export function openPeerSocket(at: Endpoint, gro: boolean): number {
@@ -116,7 +116,7 @@ const BPF_MODULO = 0x94;
 const BPF_RETURN_A = 0x16;
 const SO_ATTACH_REUSEPORT_CBPF = 51;
 
-/** Steers each datagram to the socket of number "lane modulo count". Returns 0, or errno on kernels before 4.5. */
+/** Attaches a filter that selects the socket with number "lane modulo count". @returns 0, or errno on kernels before 4.5 */
 function steerByLane(fd: number, count: number, laneAt: number): number {
   const program = [
     [BPF_LOAD_BYTE, laneAt],
@@ -139,8 +139,8 @@ function steerByLane(fd: number, count: number, laneAt: number): number {
 }
 
 /**
- * Opens one of several UDP sockets of one address. The kernel assigns each client to one of them (SO_REUSEPORT, socket(7)),
- * so that a client that floods fills one queue alone.
+ * Opens one of several UDP sockets of one address. The kernel assigns each client to one socket (SO_REUSEPORT, socket(7)): a
+ * client that floods fills only one queue.
  *
  * @throws WEAVE_PORT_IN_USE, WEAVE_NATIVE
  */

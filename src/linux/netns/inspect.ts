@@ -7,23 +7,23 @@ import { networkFiles } from "#src/linux/netns/proc-net.js";
 
 /** A namespace that is attached to the bridge, with its addresses. */
 export interface AttachedNetns extends OwnedNetns {
-  /** In CIDR notation. */
+  /** IPv4 addresses of its interface, in CIDR notation. */
   readonly addresses: readonly string[];
 }
 
 /** A network namespace, with its container. */
 export interface OwnedNetns {
   readonly netns: Netns;
-  /** The full id, if a process of a Docker container uses it. */
+  /** The full id of the Docker or podman container whose process uses the namespace; undefined without one. */
   readonly container: string | undefined;
 }
 
-/** Names of all interfaces of the host. The host end of a namespace disappears with the namespace. */
+/** Returns the names of all interfaces of the host. The kernel deletes the host end of a namespace with the namespace. */
 export async function interfaceNames(): Promise<Set<string>> {
   return new Set((await listLinks()).map(({ ifname }) => ifname));
 }
 
-/** All attached namespaces of this host. Namespaces with neither a name nor a process are not found. */
+/** Finds all attached namespaces of this host, except namespaces with neither a name nor a process. */
 export async function attachedNamespaces(): Promise<AttachedNetns[]> {
   const outside = await interfaceNames();
   const found: AttachedNetns[] = [];
@@ -38,22 +38,22 @@ export async function attachedNamespaces(): Promise<AttachedNetns[]> {
 /** An interface of a namespace that is on the bridge. */
 export interface BridgeInterface {
   readonly mac: string;
-  /** In CIDR notation. */
+  /** IPv4 addresses, in CIDR notation. */
   readonly addresses: readonly string[];
 }
 
-/** The interface that attaches a namespace to the bridge; undefined if it is not attached, or has just ended. */
+/** Returns the interface that attaches a namespace to the bridge; undefined if the namespace is not attached, or has ended. */
 export async function inspectNamespace(netns: Netns): Promise<BridgeInterface | undefined> {
   const link = await findLink(CONTAINER_IFNAME, { netns: netns.path }).catch(() => undefined);
   return link === undefined ? undefined : { mac: link.address, addresses: ipv4Of(link) };
 }
 
-/** The bridge's ports, for {@link interfacesIn}. */
+/** Returns the bridge's ports, for {@link bridgeInterfacesIn}. */
 export async function bridgePorts(bridge: string): Promise<readonly Link[]> {
   return (await listLinks()).filter(({ master }) => master === bridge);
 }
 
-/** All interfaces of a namespace that are on the bridge, by attaching or by Docker's plugin. */
+/** Returns all interfaces of a namespace that are on the bridge, made by attaching or by Docker's plugin. */
 export async function bridgeInterfacesIn(netns: Netns, ports: readonly Link[]): Promise<BridgeInterface[]> {
   const links = await listLinks({ netns: netns.path }).catch(() => []);
   return links
@@ -61,26 +61,26 @@ export async function bridgeInterfacesIn(netns: Netns, ports: readonly Link[]): 
       ports.some((port) =>
         ifname === CONTAINER_IFNAME
           ? port.ifname === hostIfname(netns)
-          : // Each namespace counts its own indexes: other pairs may have the same two.
+          : // Each namespace has its own interface indexes: other pairs may have the same two, so the prefix is checked too.
             port.ifname.startsWith(ENDPOINT_PREFIX) && port.ifindex === link_index && port.link_index === ifindex,
       ),
     )
     .map((link) => ({ mac: link.address, addresses: ipv4Of(link) }));
 }
 
-/** Reads files of /proc where possible: a starting router inspects hundreds of namespaces, and a process in each takes long. */
+/** Reads the addresses of an attached namespace from /proc if possible: to run `ip` in hundreds of namespaces takes long. */
 async function addressesIn(netns: Netns): Promise<readonly string[] | undefined> {
   const pid = /^\/proc\/(\d+)\/ns\/net$/.exec(netns.path)?.[1];
   if (pid === undefined) return (await inspectNamespace(netns))?.addresses;
   try {
     return networkFiles(Number(pid)).addressesOf(CONTAINER_IFNAME);
   } catch {
-    // The process has ended meanwhile.
+    // The process has ended since.
     return undefined;
   }
 }
 
-/** All network namespaces with a name or a process, each once, without the host's own. */
+/** Lists all network namespaces with a name or a process, each once, except the host's own. */
 export function listNamespaces(): OwnedNetns[] {
   const found = new Map<number, OwnedNetns>();
   const look = (path: string, pid?: string) => {
@@ -88,7 +88,7 @@ export function listNamespaces(): OwnedNetns[] {
       const inode = statSync(path).ino;
       if (!found.has(inode)) found.set(inode, { netns: { path, inode }, container: pid && containerOf(pid) });
     } catch {
-      // The process has ended meanwhile.
+      // The process has ended since.
     }
   };
   for (const name of list(NETNS_FOLDER)) look(`${NETNS_FOLDER}/${name}`);
@@ -97,7 +97,7 @@ export function listNamespaces(): OwnedNetns[] {
   return [...found.values()];
 }
 
-/** The Docker or podman container that a process is in: its cgroup is named after it, whatever the driver (cgroups(7)). */
+/** Returns the Docker or podman container of a process: with every cgroup driver its cgroup is named after it (cgroups(7)). */
 function containerOf(pid: string): string | undefined {
   return /\/(?:docker-|libpod-)?([0-9a-f]{64})(?:\.scope)?$/m.exec(readFileSync(`/proc/${pid}/cgroup`, "utf8"))?.[1];
 }

@@ -1,32 +1,32 @@
 import { existsSync, statfsSync, statSync } from "node:fs";
 import { WeaveError } from "#src/errors.js";
 
-/** A network namespace: a path to it, and its inode, which is its identity. */
+/** A network namespace: a path to it, and its inode, which identifies it. */
 export interface Netns {
   readonly path: string;
   readonly inode: number;
 }
 
-/** The file system of namespaces (linux/magic.h). */
+/** Type number of the file system of namespaces (linux/magic.h). */
 const NSFS_MAGIC = 0x6e73_6673;
 const NAMESPACES_HINT = "'ip netns list' shows the named ones; 'lsns -t net' all that processes use.";
 
-/** The folder of `ip netns`. */
+/** The folder of namespaces that `ip netns` named. */
 export const NETNS_FOLDER = "/run/netns";
 
-/** The ident of a namespace in IPAM: short enough for the columns of `weave ps`. */
+/** Makes the ident of a namespace in IPAM, short enough for the columns of `weave ps`. */
 export const netnsIdent = ({ inode }: Pick<Netns, "inode">): string => `ns${inode.toString(16)}`;
 
-/** The namespace's inode from {@link netnsIdent}; undefined for any other ident. */
+/** Reads the inode from an ident of {@link netnsIdent}; undefined for any other ident. */
 export function inodeOfIdent(ident: string): number | undefined {
   return /^ns[0-9a-f]{1,12}$/.test(ident) ? Number.parseInt(ident.slice(2), 16) : undefined;
 }
 
-/** Whether a user can only mean a namespace: `netns:NAME` or a path. */
+/** Whether a user's text has the form of a namespace, and not of a container: `netns:NAME` or a path. */
 export const isNetnsText = (text: string): boolean => text.startsWith("netns:") || text.startsWith("/");
 
 /**
- * Finds a network namespace by the text of a user: `netns:NAME` (of `ip netns`), a path, or the id of a process in it.
+ * Finds a network namespace by a user's text: `netns:NAME` (of `ip netns`), a path, or the id of a process in it.
  *
  * @throws WEAVE_NAMESPACE when there is none, or when it is the host's own
  */
@@ -41,7 +41,7 @@ export function findNetns(text: string): Netns {
       next: NAMESPACES_HINT,
     });
   }
-  // Any file has an inode; nsenter would say of another one only that its argument is invalid.
+  // For another file, nsenter would only report an invalid argument.
   if (statfsSync(path).type !== NSFS_MAGIC)
     throw new WeaveError("WEAVE_NAMESPACE", `${path} is no network namespace`, { next: NAMESPACES_HINT });
   if (inode === statSync("/proc/self/ns/net").ino) {

@@ -1,12 +1,12 @@
 import { readFileSync } from "node:fs";
 
-/** The network namespace of a process, read from /proc/PID/net (proc(5)) without entering it. */
+/** The network state of a process, read from /proc/PID/net (proc(5)) without entering its namespace. */
 export interface NetworkFiles {
-  /** IPv4 addresses of an interface, in CIDR notation; undefined where there is no such interface. */
+  /** Returns the IPv4 addresses of an interface, in CIDR notation; undefined where there is no such interface. */
   addressesOf(device: string): string[] | undefined;
 }
 
-/** @throws when the process has ended */
+/** Opens the network state of a process. Its methods throw a system error when the process has ended. */
 export function networkFiles(pid: number): NetworkFiles {
   const read = (name: string) => readFileSync(`/proc/${pid}/net/${name}`, "utf8");
   return {
@@ -18,10 +18,11 @@ export function networkFiles(pid: number): NetworkFiles {
 }
 
 /**
- * Joins two files: fib_trie lists all local addresses, without their devices; route lists the network of each device.
+ * Finds the addresses of a device from two files: fib_trie lists all local addresses without their devices, route the networks
+ * of each device.
  *
- * @param trie of /proc/net/fib_trie
- * @param routes of /proc/net/route: addresses in hexadecimal, in the machine's byte order
+ * @param trie content of /proc/net/fib_trie
+ * @param routes content of /proc/net/route: addresses in hexadecimal, in the machine's byte order
  */
 export function addressesFrom(trie: string, routes: string, device: string): string[] {
   const local = new Set([...trie.matchAll(/\|-- ([\d.]+)\n\s+\/32 host LOCAL/g)].map(([, address]) => address));
@@ -30,7 +31,7 @@ export function addressesFrom(trie: string, routes: string, device: string): str
     .map((line) => line.split("\t"))
     .filter(([name, , gateway]) => name === device && Number.parseInt(gateway, 16) === 0)
     .map((fields) => ({ network: numberOf(fields[1]), mask: numberOf(fields[7]) }))
-    // The longest first: an address belongs to the narrowest network that holds it.
+    // Longest prefix first: an address belongs to the narrowest network that contains it.
     .sort((a, b) => b.mask - a.mask);
   return [...local].flatMap((address) => {
     const value = address.split(".").reduce((sum, octet) => sum * 256 + Number(octet), 0);
@@ -39,6 +40,7 @@ export function addressesFrom(trie: string, routes: string, device: string): str
   });
 }
 
+/** Whether this machine is little-endian. */
 const LITTLE = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
 
 function numberOf(hex: string): number {
@@ -46,5 +48,5 @@ function numberOf(hex: string): number {
   return LITTLE ? octets.readUInt32LE() : octets.readUInt32BE();
 }
 
-/** A mask is ones, then zeros. */
+/** Returns the prefix length of a mask of ones followed by zeros. */
 const prefixOf = (mask: number): number => (mask === 0 ? 0 : 1 + Math.clz32(mask & -mask));

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { WeaveError } from "#src/errors.js";
 import { CommandError, run } from "#src/linux/exec.js";
-import { findBridge, portSysctls, sysctl } from "#src/linux/links/bridge.js";
+import { findBridge, portSysctls, writeSysctl } from "#src/linux/links/bridge.js";
 import { CONTAINER_IFNAME, hostIfname } from "#src/linux/links/interface-names.js";
 import { addressCommands, deleteLink, findLink, ipBatch, ipv4Of } from "#src/linux/links/links.js";
 import type { Netns } from "#src/linux/netns/netns.js";
@@ -9,36 +9,36 @@ import { macText } from "#src/mac.js";
 
 export interface AttachOptions {
   readonly bridge: string;
-  /** The MTU of the bridge, in bytes, if the caller knows it; else it is looked up. */
+  /** The MTU of the bridge, in bytes; read from the bridge if left out. */
   readonly mtu?: number;
-  /** In CIDR notation. */
+  /** IPv4 addresses, in CIDR notation. */
   readonly addresses: readonly string[];
-  /** Route all multicast into the overlay. */
+  /** Whether all multicast is routed into the overlay. */
   readonly multicastRoute: boolean;
 }
 
 /**
- * Adds an interface on the bridge to a network namespace, with addresses. Repeating it changes nothing; other addresses are
- * added to the same interface.
+ * Attaches a network namespace to the bridge: makes an interface in it, and adds addresses to the interface. An existing
+ * interface is kept, and gets the addresses that it lacks.
  *
- * @throws WEAVE_ATTACH, WEAVE_COMMAND_FAILED; then nothing remains
+ * @throws WEAVE_ATTACH, WEAVE_COMMAND_FAILED; a new interface is then removed
  */
 export async function attachNamespace(netns: Netns, options: AttachOptions): Promise<void> {
   const mtu = options.mtu ?? (await mtuOf(options.bridge));
   const outside = hostIfname(netns);
   const { isNew, mac } = await makePair(netns, outside, options.bridge, mtu);
-  // Also of a pair that is there: the router may have ended right after it was made.
-  for (const { path, value } of portSysctls(outside)) sysctl(path, value);
+  // Also for an existing pair: the router may have ended right after it was made.
+  for (const { path, value } of portSysctls(outside)) writeSysctl(path, value);
   const script = [
     ...options.addresses.flatMap((cidr) => addressCommands(cidr, CONTAINER_IFNAME, mtu)),
     ...(options.multicastRoute ? [`route replace 224.0.0.0/4 dev ${CONTAINER_IFNAME}`] : []),
-    // The address that it has already: this makes the kernel announce its IP addresses (arp_notify).
+    // Setting the MAC, though unchanged, makes the kernel announce the IP addresses (arp_notify).
     `link set dev ${CONTAINER_IFNAME} address ${mac}`,
-    // The last step: a container's program may be waiting for this flag (docker/wait/wait.c).
+    // Last, because the container's program may be waiting for this flag (docker/wait/wait.c).
     `link set dev ${CONTAINER_IFNAME} dynamic on`,
   ];
   try {
-    // Up in a step of its own, before the rest: a bridge does not forward for a new port at once.
+    // First of all, because a bridge does not forward for a new port immediately.
     await run(
       "sh",
       ["-c", `ip link set dev ${CONTAINER_IFNAME} up; ${arpSettingsScript(CONTAINER_IFNAME)}; exec ip -batch -`],
@@ -60,8 +60,8 @@ async function mtuOf(name: string): Promise<number> {
 }
 
 /**
- * A shell script, for the namespace of an interface, that makes the kernel announce its addresses at once and detect soon that
- * another host's has moved. The same settings as in Weave Net.
+ * Returns a shell script, for the namespace of an interface, that makes the kernel announce new addresses immediately, and soon
+ * detect that an address has moved to another MAC. The settings are the same as in Weave Net.
  */
 export function arpSettingsScript(device: string): string {
   return [
@@ -86,7 +86,7 @@ async function makePair(
   try {
     await ipBatch([`link add name ${outside} mtu ${mtu} master ${bridge} up type veth peer ${inner}`]);
   } catch (error) {
-    // Both ends are made and deleted together: if one exists, so does the other.
+    // The kernel makes and deletes both ends together: an existing host end has its other end in the namespace.
     if (error instanceof CommandError && error.stderr.includes("File exists")) {
       const existing = await findLink(CONTAINER_IFNAME, { netns: netns.path });
       if (existing !== undefined) return { isNew: false, mac: existing.address };
@@ -97,18 +97,18 @@ async function makePair(
   return { isNew: true, mac };
 }
 
-/** Locally administered and unicast (IEEE 802, 8.2.2). */
+/** Makes a random MAC, locally administered and unicast (IEEE 802, 8.2.2). */
 function randomMac(): string {
   const bytes = randomBytes(6);
   bytes[0] = (bytes[0] & 0xfc) | 0x02;
   return macText(bytes);
 }
 
-/** A shell script that deletes `$1` alone. Without the setting the kernel would delete the other addresses of its network, too (ip-sysctl.rst). */
+/** A shell script that deletes address `$1`. Without the setting the kernel would also delete the other addresses of its network (ip-sysctl.rst). */
 const DELETE_ADDRESS = `{ echo 1 > /proc/sys/net/ipv4/conf/${CONTAINER_IFNAME}/promote_secondaries; } 2>/dev/null
 exec ip address delete "$1" dev ${CONTAINER_IFNAME}`;
 
-/** Removes addresses, and the interface if none is left. Missing addresses are no error. */
+/** Removes addresses from an attached namespace, and the interface with the last one. Missing addresses are no error. @throws WEAVE_ATTACH */
 export async function detachNamespace(netns: Netns, addresses: readonly string[]): Promise<void> {
   const inside = { netns: netns.path };
   const link = await findLink(CONTAINER_IFNAME, inside);

@@ -1,17 +1,18 @@
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 
-/** Two small reads; a path that became too large loses frames until this detects it. */
+/** Interval of comparisons. A path whose MTU has shrunk loses frames until the change is detected; a comparison is cheap. */
 const LOOK_MS = 2_000;
-/** An internet router has a million routes. A change beyond these is not detected. */
+/** Bytes of the routing table that are compared. Changes beyond them are not detected: an internet router has a million routes. */
 const MOST_ROUTE_BYTES = 64 << 10;
 
-/** Detects changes of the routes of this host (its main table), and of the MTU of a device that they use. */
+/** Detects changes of this host's routes (main table), and of the MTUs of the devices that the routes use. */
 export class RouteWatch {
   readonly #changed: () => void;
   readonly #timer: NodeJS.Timeout;
   readonly #routes = Buffer.alloc(MOST_ROUTE_BYTES);
   #seen: string;
 
+  /** @param changed called after each change */
   constructor(changed: () => void) {
     this.#changed = changed;
     this.#seen = this.#look();
@@ -28,7 +29,7 @@ export class RouteWatch {
   }
 
   #look(): string {
-    // proc_net(5): a line of headings, then one route a line, its device first.
+    // proc_net(5): a line of headings, then one line for each route, which begins with its device.
     const routes = this.#read().split("\n").slice(1);
     const devices = new Set(routes.map((route) => route.split("\t", 1)[0]).filter((device) => device !== ""));
     return [...routes, ...[...devices].map((device) => `${device} ${mtuOf(device)}`)].join("\n");
@@ -52,7 +53,7 @@ function mtuOf(device: string): string {
   try {
     return readFileSync(`/sys/class/net/${device}/mtu`, "latin1").trim();
   } catch {
-    // It is gone, or /sys is not there.
+    // The device is gone, or /sys is not mounted.
     return "";
   }
 }

@@ -3,17 +3,17 @@ import { WeaveError } from "#src/errors.js";
 import { run } from "#src/linux/exec.js";
 import { findLink } from "#src/linux/links/links.js";
 
-/** The route of packets to `host`. @throws when there is none */
+/** Returns the route of packets to `host`. @throws WEAVE_COMMAND_FAILED when there is none */
 async function routeTo(host: string): Promise<{ dev?: string; prefsrc?: string } | undefined> {
   return JSON.parse(await run("ip", ["-json", "route", "get", host]))[0];
 }
 
-/** A route, as far as we use it of the output of `ip -json route show`. */
+/** A route: the used fields of the output of `ip -json route show`. */
 interface Route {
   readonly dst?: string;
   readonly dev?: string;
   readonly gateway?: string;
-  /** Our own address in the network of an interface. */
+  /** The host's own address in the network. */
   readonly prefsrc?: string;
   readonly nexthops?: readonly { readonly gateway?: string; readonly dev?: string }[];
 }
@@ -21,19 +21,19 @@ interface Route {
 const listRoutes = async (): Promise<Route[]> =>
   JSON.parse((await run("ip", ["-json", "-4", "route", "show"])) || "[]") as Route[];
 
-/** Networks that an interface has a route to, as `a.b.c.d/n`. */
+/** Returns the networks that are routed to an interface, as `a.b.c.d/n`. */
 export async function networksAt(device: string): Promise<string[]> {
   const routes = JSON.parse((await run("ip", ["-json", "-4", "route", "show", "dev", device])) || "[]") as Route[];
   return routes.map(networkOf).flatMap((network) => (network === undefined ? [] : [network.subnet]));
 }
 
-/** The network of a route; undefined for the default route. */
+/** Returns the network of a route; undefined for the default route. */
 function networkOf({ dst = "default" }: Route): Cidr | undefined {
   if (dst === "default") return undefined;
   return parseCidr(dst.includes("/") ? dst : `${dst}/32`);
 }
 
-/** MTU in bytes of the interface that packets to `host` leave by; undefined when there is no route. */
+/** Returns the MTU, in bytes, of the interface that packets to `host` leave by; undefined when there is no route. */
 export async function linkMtuTo(host: string): Promise<number | undefined> {
   try {
     const route = await routeTo(host);
@@ -43,7 +43,7 @@ export async function linkMtuTo(host: string): Promise<number | undefined> {
   }
 }
 
-/** The address that packets to `host` leave from, as the kernel chooses; undefined when there is no route. */
+/** Returns the source address that the kernel chooses for packets to `host`; undefined when there is no route. */
 export async function sourceTo(host: string): Promise<string | undefined> {
   try {
     return (await routeTo(host))?.prefsrc;
@@ -53,8 +53,8 @@ export async function sourceTo(host: string): Promise<string | undefined> {
 }
 
 /**
- * A route of this host that a network overlaps, as `a.b.c.d/n`; undefined where there is none. Routes of `bridge`
- * are our own, and the default route is no network. Two networks overlap if one contains the other's first address.
+ * Finds a route of this host whose network overlaps `network`, as `a.b.c.d/n`; undefined if there is none. Routes of `bridge`
+ * and the default route do not count. Two networks overlap if one contains the first address of the other.
  */
 export async function overlappingRoute(network: string, bridge: string): Promise<string | undefined> {
   const ours = parseCidr(network);
@@ -67,15 +67,15 @@ export async function overlappingRoute(network: string, bridge: string): Promise
   return undefined;
 }
 
-/** No real network has a shorter prefix; two of length 1 replace the default route. */
+/** No real network has a shorter prefix, and two networks of length 1 would replace the default route. */
 const SHORTEST_PREFIX = 8;
 
 /**
- * Rejects an address whose network on `bridge` would replace routes to hosts that this host reaches by other interfaces: its
- * gateways, its own networks, and `hosts`. A network with a longer prefix elsewhere keeps its route.
+ * Checks that an address on `bridge` keeps this host's connectivity: its network must not capture packets to the host's
+ * gateways, own addresses or `hosts`, which use other interfaces. Routes with a longer prefix are not affected.
  *
  * @param hosts IPv4 addresses of other hosts that must stay reachable
- * @throws WEAVE_ADDRESS_INVALID
+ * @throws WEAVE_ADDRESS_INVALID if the network would capture one of these
  */
 export async function checkKeepsRoutes(cidr: Cidr, bridge: string, hosts: readonly string[]): Promise<void> {
   const refuse = (why: string) =>

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { judgement, judgingChains } from "#src/linux/firewall/conntrack.js";
+import { chainNeedsTracking, chainsAfterTracking } from "#src/linux/firewall/conntrack.js";
 import { type FirewallState, notDockerBridges } from "#src/linux/firewall/firewall.js";
 import { iptablesRules } from "#src/linux/firewall/iptables.js";
 import { nftTable } from "#src/linux/firewall/nft.js";
@@ -107,7 +107,7 @@ test("chains that packets of the host pass depend on tracking as soon as they ha
       { chain: { family: "ip", table: "filter", name: "DOCKER", handle: 2 } },
     ],
   };
-  const names = judgingChains(listed).map(({ table, hook }) => `${table} ${hook}`);
+  const names = chainsAfterTracking(listed).map(({ table, hook }) => `${table} ${hook}`);
   assert.deepEqual(names, ["filter input", "filter output", "mangle prerouting", "nat postrouting"]);
   const filter = { type: "filter", family: "ip", table: "filter", name: "INPUT" };
   const nat = { type: "nat", family: "ip", table: "nat", name: "POSTROUTING" };
@@ -119,19 +119,22 @@ test("chains that packets of the host pass depend on tracking as soon as they ha
     "\t}",
     "}",
   ];
-  assert.equal(judgement(filter, listing("\t\tcounter packets 0 bytes 0 jump WEAVE-CONTROL")), undefined);
-  assert.match(judgement({ ...filter, policy: "drop" }, listing()) ?? "", /policy of chain INPUT .* is drop/);
-  assert.match(judgement(filter, listing("\t\ttcp dport 22 accept")) ?? "", /chain INPUT .* has rules: tcp dport 22/);
-  assert.match(judgement(filter, ["-A INPUT -j ufw-before-input"]) ?? "", /has rules/);
+  assert.equal(chainNeedsTracking(filter, listing("\t\tcounter packets 0 bytes 0 jump WEAVE-CONTROL")), undefined);
+  assert.match(chainNeedsTracking({ ...filter, policy: "drop" }, listing()) ?? "", /policy of chain INPUT .* is drop/);
+  assert.match(
+    chainNeedsTracking(filter, listing("\t\ttcp dport 22 accept")) ?? "",
+    /chain INPUT .* has rules: tcp dport 22/,
+  );
+  assert.match(chainNeedsTracking(filter, ["-A INPUT -j ufw-before-input"]) ?? "", /has rules/);
   assert.equal(
-    judgement(nat, listing('\t\tip saddr 172.17.0.0/16 oifname != "docker0" counter masquerade')),
+    chainNeedsTracking(nat, listing('\t\tip saddr 172.17.0.0/16 oifname != "docker0" counter masquerade')),
     undefined,
   );
-  assert.equal(judgement(nat, ["-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE"]), undefined);
+  assert.equal(chainNeedsTracking(nat, ["-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE"]), undefined);
   for (const rule of [
     "-A POSTROUTING -o eth0 -j MASQUERADE",
     "-A POSTROUTING ! -s 10.0.0.0/8 -j MASQUERADE",
     "\t\tip saddr != 10.0.0.0/8 masquerade",
   ])
-    assert.match(judgement(nat, [rule]) ?? "", /has rules/, rule);
+    assert.match(chainNeedsTracking(nat, [rule]) ?? "", /has rules/, rule);
 });
