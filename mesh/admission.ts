@@ -20,20 +20,20 @@ export interface AdmissionDeps {
 export class Admission {
   readonly #deps: AdmissionDeps;
   readonly #limit: number;
-  /** The rank that both ends compute for a connection: of two to the same peer, the lower one stays. */
+  /** Ranks of connections, equal at both ends: of two connections to one peer, the one with the lower rank stays. */
   readonly #ranks = new WeakMap<Connection, number>();
 
-  /** @param limit connections at most, 0 for no limit */
+  /** @param limit maximum number of connections; 0 for no limit */
   constructor(deps: AdmissionDeps, limit: number) {
     this.#deps = deps;
     this.#limit = limit;
   }
 
   /**
-   * Admits a connection. Where it replaces an older one to the same peer, that one is closed.
+   * Admits a connection, and sets its carriers. An older connection to the same peer that it replaces is closed.
    *
-   * @param hello what this end has sent
-   * @throws Refusal, or a WeaveError where the other of two connections stays
+   * @param hello the hello of this end
+   * @throws Refusal; WEAVE_CONNECTION when the older connection stays
    */
   admit(connection: Connection, hello: Hello): void {
     const { topology, neighbours, schedule } = this.#deps;
@@ -46,7 +46,7 @@ export class Admission {
     const other = neighbours.get(remote.name);
     const known = topology.get(remote.name);
     if (known !== undefined && known.key !== remote.key && !topology.isSuspended(remote.name)) {
-      // Perhaps the same host with a new disk: if its old connection is dead, this detects it.
+      // Perhaps the same host with a new disk: the heartbeat detects whether its old connection is dead.
       other?.send({ kind: "heartbeat" });
       throw new Refusal("collision", collisionText(known, remote));
     }
@@ -61,17 +61,17 @@ export class Admission {
         "WEAVE_CONNECTION",
         `Multiple connections to ${peerText(remote)} added to ${peerText(self)}`,
       );
-      // A silent one has ended at the other end, which would not dial otherwise.
+      // The other end would not have dialled while it has the old connection: a silent old one is dead.
       const both = other.remote!.uid === remote.uid && !other.silent;
       if (both && rank >= this.#ranks.get(other)!) throw duplicate;
-      // The other one loses, or belongs to an earlier run of the peer.
+      // The old connection has the higher rank, or belongs to an earlier run of the peer.
       other.close(duplicate);
     }
     if (limit > 0 && neighbours.size >= limit) throw new Refusal("limit", `Connection limit reached (${limit})`);
     this.#ranks.set(connection, rank);
   }
 
-  /** Rejects a peer whose clock is far ahead: other peers would not merge its record either. */
+  /** Rejects a peer whose clock is far ahead: all peers would reject its record. */
   #checkClock(connection: Connection): void {
     const remote = connection.remote!;
     const ahead = remote.incarnation - this.#deps.neighbours.time(connection);
@@ -83,6 +83,7 @@ export class Admission {
   }
 }
 
+/** Describes two peers with one name or key, and the remedy. */
 export function collisionText(
   local: Pick<PeerIdentity, "name" | "nickname">,
   remote: Pick<PeerIdentity, "name" | "nickname">,

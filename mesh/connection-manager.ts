@@ -14,17 +14,19 @@ import type { Emitter } from "#src/emitter.js";
 import { errorText } from "#src/errors.js";
 import { hostOf, portOf } from "#src/net/host-port.js";
 
-/** Events of connections. A connection is closed at most once, also one that never opened. */
+/** Events of connections. `closed` is sent once for each connection, also for one that never opened. */
 export interface ManagerEvents {
-  /** A connection has opened, and was admitted. */
+  /** The handshake has succeeded, and the connection was admitted. */
   opened: [connection: Connection];
+  /** A neighbour has sent a message. */
   message: [from: Connection, message: MeshMessage];
-  /** An authentic message is malformed. */
+  /** A neighbour has sent a malformed message. */
   malformed: [from: Connection, error: unknown];
-  /** What this end announces of its links has changed. */
+  /** The links that this peer announces have changed. */
   links: [];
-  /** Frames pass on a connection now, or no longer. */
+  /** Frames have begun or ceased to pass on a connection. */
   passing: [connection: Connection];
+  /** A connection has ended; the error is the reason. */
   closed: [connection: Connection, error: Error];
 }
 
@@ -40,7 +42,7 @@ type ConnectionManagerOptions = Pick<
   "clock" | "random" | "log" | "staticKey" | "psk" | "clear" | "overlay"
 >;
 
-/** Begins connections, admits their peers, opens the overlay on them, and ends them. */
+/** Manages connections: begins handshakes, admits peers, opens the overlay, and closes connections. */
 export class ConnectionManager {
   readonly #options: ConnectionManagerOptions;
   readonly #deps: ConnectionManagerDeps;
@@ -54,12 +56,12 @@ export class ConnectionManager {
     this.#handshakes = new PendingHandshakes(options.clock, options.random, options.log);
   }
 
-  /** Connections of other peers that this peer refused. */
+  /** Inbound connections that this peer has refused. */
   get refusals(): Refusals {
     return this.#handshakes.refusals;
   }
 
-  /** Connections that have ended. */
+  /** Number of ended connections. */
   get terminations(): number {
     return this.#terminations;
   }
@@ -96,7 +98,7 @@ export class ConnectionManager {
     connection.start();
   }
 
-  /** Closes all connections, and begins no more. */
+  /** Closes all connections, and rejects new ones. */
   stop(reason: Error): void {
     this.#stopped = true;
     for (const connection of [...this.#handshakes.connections(), ...this.#deps.neighbours]) connection.close(reason);
@@ -118,7 +120,7 @@ export class ConnectionManager {
     };
   }
 
-  /** @param hello what this end has sent */
+  /** Admits the peer of a secured connection. @param hello the hello of this end */
   #opened(connection: Connection, result: HandshakeResult, hello: Hello): void {
     this.#handshakes.end(connection);
     const { admission, neighbours, events } = this.#deps;
@@ -165,7 +167,7 @@ export class ConnectionManager {
     });
   }
 
-  /** A silent link is announced as one that passes no frames, so that all peers route around it. */
+  /** Announces a silent link as one without frames, so that all peers route around it. */
   #responsive(connection: Connection, responsive: boolean): void {
     const peer = peerText(connection.remote!);
     if (responsive) this.#options.log.info("the peer answers again", { peer });
@@ -188,5 +190,5 @@ export class ConnectionManager {
   }
 }
 
-/** The other end of a connection turned out to be this peer. */
+/** Whether a connection was refused because its other end is this peer itself. */
 export const isSelf = (error: Error): boolean => error instanceof Refusal && error.reason === "self";

@@ -1,18 +1,18 @@
 import { Channel, type ChannelEffect, type ChannelOptions, type Hello } from "#mesh/channel.js";
 import { Liveness, type LivenessEffect } from "#mesh/liveness.js";
-import { decodeMessage, encodeMessage, type MeshMessage } from "#mesh/messages.js";
+import { decodeMessage, encodeMessage, MAX_BYE_TEXT, type MeshMessage } from "#mesh/messages.js";
 import type { HandshakeResult } from "#mesh/noise.js";
 import type { OverlayConnection } from "#mesh/overlay.js";
-import { keyStart, type PeerLink, visible } from "#mesh/peer.js";
+import { keyStart, type PeerLink, printableText } from "#mesh/peer.js";
 import { Refusal } from "#mesh/refusals.js";
 import type { Wire } from "#mesh/transport.js";
 import type { Clock, Timer } from "#src/clock.js";
 import { errorText, WeaveError } from "#src/errors.js";
 
-/** The handshake is five short messages. */
+/** Limit for a handshake of at most six short messages. */
 export const HANDSHAKE_MS = 10_000;
-/** Past this a neighbour is too slow for gossip; it gets the whole state when it has caught up. */
-export const CONGESTED_BYTES = 1 << 20;
+/** Bytes buffered for a neighbour above which it gets no gossip. When it has caught up, it gets the whole state. */
+const CONGESTED_BYTES = 1 << 20;
 
 /**
  * One connection to a neighbour.
@@ -23,14 +23,16 @@ export const CONGESTED_BYTES = 1 << 20;
  */
 export type ConnectionState = "handshaking" | "pending" | "established" | "closed";
 
+/** Callbacks of a connection. */
 export interface ConnectionEvents {
+  /** The handshake has succeeded. */
   opened(connection: Connection, secured: HandshakeResult): void;
   message(connection: Connection, message: MeshMessage): void;
-  /** An authentic message is malformed. */
+  /** The other end has sent a malformed message. */
   malformed(connection: Connection, error: unknown): void;
-  /** The other end no longer answers, or answers again: {@link Connection.state} may have changed. */
+  /** The other end has ceased to answer, or answers again: {@link Connection.state} may have changed. */
   responsive(connection: Connection, responsive: boolean): void;
-  /** Final. `error` is the reason. */
+  /** The connection has ended. `error` is the reason. No other call follows. */
   closed(connection: Connection, error: Error): void;
 }
 
@@ -39,11 +41,12 @@ export class Connection {
   /** The address that was dialled; undefined for an inbound connection. */
   readonly dialled: string | undefined;
   readonly wire: Wire;
-  /** Known from `pending` on. */
+  /** The hello of the other end; undefined in the state `handshaking`. */
   remote: Hello | undefined;
-  /** That both ends have, best first; known from `pending` on. */
+  /** The carriers that both ends have, best first; empty before the connection is admitted. */
   carriers: readonly string[] = [];
   overlay: OverlayConnection | undefined;
+  /** Whether frames are encrypted. */
   encrypted = true;
 
   readonly #clock: Clock;
@@ -51,10 +54,11 @@ export class Connection {
   readonly #events: ConnectionEvents;
   readonly #liveness: Liveness;
   #state: "handshaking" | "open" | "closed" = "handshaking";
-  /** The overlay passes frames. */
+  /** Whether the overlay passes frames. */
   #passing = false;
   #handshakeTimer: Timer | undefined;
   #wake: Timer | undefined;
+  /** Monotonic time of the other end's hello. */
   #opened = 0;
 
   constructor(
@@ -83,6 +87,7 @@ export class Connection {
     return this.#liveness.silent;
   }
 
+  /** Begins to receive; an initiator sends its first message. */
   start(): void {
     this.wire.listen({
       message: (bytes) => {
@@ -98,7 +103,7 @@ export class Connection {
     if (this.outbound) this.#apply(this.#channel.start());
   }
 
-  /** The other end's clock: its hello's time, and the time since. @param now monotonic */
+  /** Estimates the other end's clock: the time in its hello, and the time since then. @param now monotonic milliseconds */
   remoteTime(now: number): number {
     return this.remote!.clock + (now - this.#opened);
   }
@@ -107,7 +112,7 @@ export class Connection {
     return this.wire.buffered > CONGESTED_BYTES;
   }
 
-  /** @param sent called when the message has left this process, or never will */
+  /** Sends a message. @param sent called when the message has left this process, or never will */
   send(message: MeshMessage, sent?: () => void): void {
     if (this.#state === "closed" || this.#channel.state !== "open") return sent?.();
     const effects = this.#channel.send(encodeMessage(message));
@@ -117,20 +122,20 @@ export class Connection {
     this.wire.send(last.bytes, sent);
   }
 
-  /** Whether the overlay passes frames both ways. Returns false when that is known already. */
+  /** Records whether the overlay passes frames in both directions. @returns whether that has changed */
   setPassing(passing: boolean): boolean {
     if (this.#state !== "open" || this.#passing === passing) return false;
     this.#passing = passing;
     return true;
   }
 
-  /** No carrier has proof that the other end is there (true), or one has it again (false). */
+  /** Records whether no carrier has a sign of life from the other end. The connection then probes the other end itself. */
   doubt(doubtful: boolean): void {
     this.#applyLiveness(this.#liveness.doubt(doubtful, this.#clock.now()));
     this.#setTimer();
   }
 
-  /** This end's view, as it is gossiped. */
+  /** Returns this end's view of the connection, for the peer's record. */
   link(): PeerLink {
     return {
       to: this.remote!.name,
@@ -141,12 +146,12 @@ export class Connection {
     };
   }
 
-  /** Ends the connection; where it is open, the other end receives the reason. Repeated calls do nothing. */
+  /** Ends the connection. The other end of an open connection receives the reason. Repeated calls do nothing. */
   close(error: Error): void {
     if (this.#state === "closed") return;
     if (this.#channel.state === "open") {
       const code = error instanceof WeaveError ? error.code : "WEAVE_CONNECTION";
-      this.send({ kind: "bye", code, text: errorText(error).slice(0, 512) });
+      this.send({ kind: "bye", code, text: errorText(error).slice(0, MAX_BYE_TEXT) });
     }
     this.#state = "closed";
     this.#handshakeTimer?.cancel();
@@ -184,12 +189,12 @@ export class Connection {
     try {
       message = decodeMessage(bytes);
     } catch (error) {
-      // The connection stays: the cipher has just proven it.
+      // The message is authentic: the connection itself is intact.
       this.#events.malformed(this, error);
       return;
     }
     if (message.kind === "bye") {
-      this.close(new WeaveError("WEAVE_CONNECTION", visible(message.text)));
+      this.close(new WeaveError("WEAVE_CONNECTION", printableText(message.text)));
       return;
     }
     if (message.kind === "probe") return this.send({ kind: "heartbeat" });
@@ -205,7 +210,7 @@ export class Connection {
     }
   }
 
-  /** Sets the timer for the next tick of the liveness. */
+  /** Sets the timer for the next {@link Liveness.tick}. */
   #setTimer(): void {
     this.#wake?.cancel();
     if (this.#state === "closed") return;

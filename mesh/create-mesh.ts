@@ -4,19 +4,19 @@ import type { Overlay } from "#mesh/overlay.js";
 import { WeaveError } from "#src/errors.js";
 import { silentLog } from "#src/log.js";
 
-/** Weave Net's port, for the TCP connections of peers. */
+/** Default TCP port of peers; the same as in Weave Net. */
 const DEFAULT_PORT = 6783;
 
 type RequiredOptions = "name" | "staticKey" | "clock" | "random" | "dial";
 
-/** The options of a mesh. Only the required ones have no default: see {@link createMesh}. */
+/** The options of {@link createMesh}, which describes the defaults. */
 export interface MeshConfig
   extends Pick<MeshOptions, RequiredOptions>,
     Partial<Omit<MeshOptions, RequiredOptions | "events">> {
   readonly events?: Partial<MeshEvents>;
 }
 
-/** For a mesh that carries gossip alone. */
+/** The overlay of a mesh that transports gossip and no frames. */
 const noFrames: Overlay = {
   carriers: ["none"],
   open(link) {
@@ -42,10 +42,9 @@ const noEvents: MeshEvents = {
 };
 
 /**
- * Makes one peer's part of a mesh, and starts it; `stop()` ends it. Listening is the caller's: each inbound connection is
- * passed to `accept(wire)`. Options that are left out have these defaults: the name as nickname, the time of the start as
- * incarnation, no password, port 6783, discovery, no limit of connections, encryption, no frames (gossip alone), targets by
- * address only, no log and no events.
+ * Makes and starts a peer of a mesh; `stop()` ends it. The caller listens, and passes each inbound connection to `accept(wire)`.
+ * The defaults are: the name as nickname, the time of the start as incarnation, no password, port 6783, discovery, no limit of
+ * connections, encryption, no frames, targets by address only, no log and no events.
  */
 export function createMesh({ events, ...config }: MeshConfig): Mesh {
   return new Mesh({

@@ -4,29 +4,29 @@ import { Backoff, type BackoffPolicy } from "#src/backoff.js";
 import { hostOf } from "#src/net/host-port.js";
 import type { Random } from "#src/random.js";
 
-/** When a failed dial is retried: after 2 s, then 1.5 times as long each time, up to 6 min, all give or take half. */
+/** Delay of retries: 2 s, then 1.5 times the previous delay, up to 6 min; each is changed at random by up to a half. */
 export const DIAL_RETRY: BackoffPolicy = { firstMs: 2_000, factor: 1.5, lastMs: 6 * 60_000, spread: 0.5 };
-/** A connection that ended this long after it was dialled was sound: it is dialled again without a delay. */
+/** A connection that lasted this long was sound: its address is dialled again without delay. */
 const SOUND_AFTER_MS = 60_000;
 
-/** Discovered addresses that are dialled at the same time: other peers report them, and may report anything. */
+/** Maximum number of discovered addresses that are dialled at the same time: other peers may report false addresses. */
 export const DISCOVERY_DIALS = 16;
 
 /** A peer that the operator named. */
 export interface DialTarget {
-  /** As typed: the text that `forget` takes, and that `status targets` shows. */
+  /** The target as typed, for `forget` and `status targets`. */
   readonly text: string;
-  /** `host:port`, with the host as typed: a name is resolved at each attempt, because addresses change. */
+  /** `host:port`, with the host as typed. A name is resolved at each attempt, because its addresses may change. */
   readonly address: string;
-  /** Whether a port was typed. Without one, an inbound connection from that host is enough. */
+  /** Whether a port was typed. If not, an inbound connection from that host satisfies the target. */
   readonly port: boolean;
 }
 
-/** A connection as far as dialling is concerned. */
+/** The properties of a connection that dialling depends on. */
 export interface ConnectionView {
   readonly remoteAddress: string;
   readonly outbound: boolean;
-  /** The address that was dialled for it, of a target or discovered. */
+  /** The dialled address, of a target or discovered; undefined for an inbound connection. */
   readonly dialled: string | undefined;
   readonly peer: PeerName;
 }
@@ -41,6 +41,7 @@ export interface DialContext {
 }
 
 interface Attempt {
+  /** Whether the address is a target's. */
   readonly direct: boolean;
   state: "waiting" | "attempting" | "connected";
   /** Monotonic milliseconds of the next attempt; Infinity: never. */
@@ -48,23 +49,24 @@ interface Attempt {
   readonly backoff: Backoff;
   lastTry: number;
   lastError: string | undefined;
-  /** The peer that was found at the address: it is not dialled while another connection to it is open. */
+  /** The peer that was reached at the address. The address is not dialled while a connection to that peer is open. */
   peer: PeerName | undefined;
-  /** Addresses that the target's name had at the last attempt. */
+  /** IP addresses of the target's name at the last attempt. */
   hosts: readonly string[];
 }
 
+/** The state of an attempt, for status. */
 export interface AttemptStatus {
   readonly address: string;
   readonly state: "connecting" | "retrying" | "waiting" | "failed";
   readonly error: string | undefined;
-  /** Monotonic milliseconds; Infinity: never. */
+  /** Monotonic time of the next attempt in milliseconds; Infinity: never. */
   readonly retryAt: number;
 }
 
 /**
- * Decides which addresses to dial, and when: the operator's targets for ever, and with discovery each address by which another
- * peer reports a link to a peer that we have no connection to. Pure: the caller passes the time, and dials.
+ * Decides which addresses are dialled, and when: the operator's targets for ever; and, with discovery, the addresses that other
+ * peers report of peers without a connection to this one. Pure: the caller passes the time, and dials.
  */
 export class DialSchedule {
   readonly #random: Random;
@@ -75,8 +77,8 @@ export class DialSchedule {
   #targets: readonly DialTarget[] = [];
 
   /**
-   * @param options.limit connections at most, 0 for no limit
-   * @param options.port our own port, which is assumed for peers that other peers report by inbound links
+   * @param options.limit maximum number of connections; 0 for no limit
+   * @param options.port the port of this peer, which is assumed for peers that are reported by inbound links
    */
   constructor(random: Random, options: { discovery: boolean; limit: number; port: number }) {
     this.#random = random;
@@ -89,12 +91,12 @@ export class DialSchedule {
     return this.#targets;
   }
 
-  /** Whether the operator named that address, `host:port` as typed. */
+  /** Whether an address is a target's. @param address `host:port` as typed */
   isTarget(address: string): boolean {
     return this.#targets.some((target) => target.address === address);
   }
 
-  /** Adds targets, or replaces all others by them. Those that were targets before are due at once. */
+  /** Adds targets, or replaces all targets. Waiting attempts for them become due immediately. */
   connect(targets: readonly DialTarget[], replace: boolean, now: number): void {
     const kept = replace ? [] : this.#targets.filter((old) => !targets.some(({ text }) => text === old.text));
     this.#targets = [...kept, ...targets];
@@ -108,12 +110,12 @@ export class DialSchedule {
     }
   }
 
-  /** Drops targets, exactly as they were typed. Live connections stay. */
+  /** Drops targets by {@link DialTarget.text}. Their connections stay. */
   forget(texts: readonly string[]): void {
     this.#targets = this.#targets.filter(({ text }) => !texts.includes(text));
   }
 
-  /** Addresses to dial now, which are marked as attempted. */
+  /** Returns the addresses to dial now, and marks them as attempted. */
   due(now: number, { connections, records, self, own }: DialContext): { address: string; direct: boolean }[] {
     const connected = new Set(connections.flatMap((c) => (c.outbound ? [c.remoteAddress, c.dialled] : [])));
     const peers = new Set(connections.map((c) => c.peer));
@@ -158,13 +160,13 @@ export class DialSchedule {
     return due;
   }
 
-  /** The name of a target was resolved. */
+  /** Records the IP addresses of a target's name. */
   resolved(address: string, hosts: readonly string[]): void {
     const attempt = this.#attempts.get(address);
     if (attempt !== undefined) attempt.hosts = hosts;
   }
 
-  /** Monotonic milliseconds of the next attempt; Infinity: none. */
+  /** Returns the monotonic time of the next attempt in milliseconds; Infinity if there is none. */
   nextAt(): number {
     let next = Number.POSITIVE_INFINITY;
     for (const attempt of this.#attempts.values())
@@ -172,7 +174,7 @@ export class DialSchedule {
     return next;
   }
 
-  /** The handshake has succeeded. */
+  /** Records that the handshake at an address has succeeded. */
   succeeded(address: string, peer: PeerName): void {
     const attempt = this.#attempts.get(address);
     if (attempt === undefined) return;
@@ -182,10 +184,10 @@ export class DialSchedule {
   }
 
   /**
-   * An attempt failed, or the connection that it opened has ended.
+   * Records that an attempt has failed, or that its connection has ended.
    *
-   * @param options.never the address is our own: it is never dialled again
-   * @param options.peer the peer that was found there, if it is known
+   * @param options.never whether the address is never dialled again, because it is this peer's own
+   * @param options.peer the peer that was reached at the address, if known
    */
   failed(address: string, error: string, now: number, options: { never?: boolean; peer?: PeerName } = {}): void {
     const attempt = this.#attempts.get(address);
@@ -201,7 +203,7 @@ export class DialSchedule {
     } else attempt.tryAfter = now + attempt.backoff.next();
   }
 
-  /** Attempts without a connection, as `status connections` shows them below the connections. */
+  /** Returns the attempts without a connection, for `status connections`. */
   status(): AttemptStatus[] {
     const direct = new Set(this.#targets.map(({ address }) => address));
     const result: AttemptStatus[] = [];
@@ -220,7 +222,7 @@ export class DialSchedule {
     return result;
   }
 
-  /** A target by address has one host, a target by name has those of its last resolution. */
+  /** Returns the IP addresses of a target: its host, and for a name the addresses of the last resolution. */
   #hostsOf(address: string): readonly string[] {
     return [hostOf(address), ...(this.#attempts.get(address)?.hosts ?? [])];
   }

@@ -10,9 +10,9 @@ import { errorText, WeaveError } from "#src/errors.js";
 import { hostOf, portOf } from "#src/net/host-port.js";
 import { sample } from "#src/random.js";
 
-/** For each address of a name, and for its resolution. */
+/** Limit for one dial, and for the resolution of a name. */
 const DIAL_MS = 10_000;
-/** Pause before attempts are looked at again that are due but blocked, by the connection limit for instance. */
+/** Shortest delay until due attempts are checked again: they may be blocked, by the connection limit for example. */
 const BLOCKED_PAUSE_MS = 1_000;
 
 type DiallerOptions = Pick<MeshOptions, "clock" | "log" | "random" | "dial" | "resolve" | "ownAddresses">;
@@ -25,7 +25,7 @@ export interface DiallerDeps {
   readonly opened: (wire: Wire, address: string) => void;
 }
 
-/** Dials the addresses that the {@link DialSchedule} selects; that one has the rules of retries. */
+/** Dials the addresses that the {@link DialSchedule} selects. The schedule contains the rules for retries. */
 export class Dialler {
   readonly #options: DiallerOptions;
   readonly #deps: DiallerDeps;
@@ -37,21 +37,22 @@ export class Dialler {
     this.#deps = deps;
   }
 
-  /** A dialled connection has opened. */
+  /** Records that a dialled connection has opened. */
   succeeded(address: string, peer: PeerName): void {
     this.#deps.schedule.succeeded(address, peer);
   }
 
   /**
-   * A dial has failed, or a dialled connection has ended.
+   * Records that a dial has failed, or a dialled connection has ended.
    *
-   * @param found what is known of the other end: its name; whether it is this peer, which is never dialled again
+   * @param found.peer the name of the other end, if known
+   * @param found.never whether the address is never dialled again, because it is this peer's own
    */
   failed(address: string, why: string, found: { peer?: PeerName; never?: boolean } = {}): void {
     this.#deps.schedule.failed(address, why, this.#options.clock.now(), found);
   }
 
-  /** Starts the attempts that are due. To be called after every change that may make one due. */
+  /** Starts the due attempts. Must be called after each change that may make an attempt due. */
   wake(): void {
     if (this.#stopping.signal.aborted) return;
     const { schedule } = this.#deps;
@@ -83,7 +84,7 @@ export class Dialler {
     };
   }
 
-  /** Resolves the target if it is a name, and dials its addresses, in random order, until one answers. */
+  /** Resolves the target if it is a name, and dials its addresses in random order until one answers. */
   async #attempt(target: string): Promise<void> {
     const { log } = this.#options;
     log.debug("dialling", { address: target });
@@ -107,7 +108,7 @@ export class Dialler {
     return hosts;
   }
 
-  /** @throws the error of the last host */
+  /** Dials hosts one after another. @throws the error of the last host */
   async #dialAny(target: string, hosts: readonly string[]): Promise<Wire> {
     const { random, dial } = this.#options;
     let failure: unknown;
@@ -122,7 +123,7 @@ export class Dialler {
     throw failure;
   }
 
-  /** @throws what `run` throws; WEAVE_CONNECTION when it takes too long */
+  /** Runs `run` with a time limit. @throws the error of `run`; WEAVE_CONNECTION after {@link DIAL_MS} */
   async #within<T>(what: string, run: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const [late, over] = [new AbortController(), new AbortController()];
     const timeout = new Promise<never>((_, reject) => {

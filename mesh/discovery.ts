@@ -1,46 +1,49 @@
 import type { PeerName, PeerRecord } from "#mesh/peer.js";
 import { hostOf } from "#src/net/host-port.js";
 
-/** Addresses that are kept, of those that other peers report; a large network needs a few hundred. */
+/** Maximum number of discovered addresses; a large network has a few hundred. */
 export const MAX_DISCOVERED = 1_024;
-/** Addresses that are counted for this: only a hostile peer reports more. */
+/** Maximum number of addresses whose reports are counted: only a hostile peer reports more. */
 const CONSIDERED = 16 * MAX_DISCOVERED;
 
-/** Octets that are never the address of another host: this network, loopback, and all from multicast on (RFC 6890). */
+/** First octets of addresses that no other host has: "this network", loopback, and multicast or above (RFC 6890). */
 const HERE = 0;
 const LOOPBACK = 127;
 const MULTICAST = 224;
+/** The first two octets of link-local addresses (RFC 3927). */
+const LINK_LOCAL = [169, 254] as const;
 
 /**
- * Whether an address that another peer reports may be dialled at all: an IPv4 address and a port, no name, and no address of
- * this host or of a cloud's metadata service (link-local). A report must not make this peer call services of its own host.
+ * Whether an address that another peer reports may be dialled: an IPv4 address with a port that is neither a loopback address
+ * nor link-local, where clouds have their metadata service. A report must not make this peer connect to services of its own host.
  */
-export function isDialable(address: string): boolean {
+function isDialable(address: string): boolean {
   const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3}):(\d{1,5})$/.exec(address);
   if (match === null) return false;
   const [a, b, c, d, port] = match.slice(1).map(Number);
   if ([a, b, c, d].some((octet) => octet > 255) || port < 1 || port > 65_535) return false;
-  return a !== HERE && a !== LOOPBACK && a < MULTICAST && !(a === 169 && b === 254);
+  return a !== HERE && a !== LOOPBACK && a < MULTICAST && !(a === LINK_LOCAL[0] && b === LINK_LOCAL[1]);
 }
 
 export interface DiscoveryOptions {
   readonly self: PeerName;
   /** Peers with an open connection to this one. */
   readonly connected: ReadonlySet<PeerName>;
-  /** Our own port: assumed for peers that are reported by inbound links, of which the port is a dialling one. */
+  /** The port of this peer. It is assumed for peers that are reported by inbound links, whose port is an ephemeral one. */
   readonly port: number;
-  /** Addresses of this host. */
+  /** IPv4 addresses of this host. */
   readonly own: () => ReadonlySet<string>;
 }
 
 /**
- * Addresses of peers that other peers reach and this one does not, in order of the number of records that contain them. Among
- * equals the records take turns, so that a record full of useless addresses does not displace the others.
+ * Finds the addresses of peers that other peers have connections to and this one does not. Addresses in more records come first;
+ * among equals the records take turns, so that a record full of false addresses does not displace the others.
  */
 export function discover(records: readonly PeerRecord[], options: DiscoveryOptions): string[] {
-  const lists = records.map((record) => namedBy(record, options)).filter((list) => list.length > 0);
+  const lists = records.map((record) => reportedBy(record, options)).filter((list) => list.length > 0);
   if (lists.length === 0) return [];
   const own = options.own();
+  /** Number of records that contain each address. */
   const witnesses = new Map<string, number>();
   const longest = Math.max(...lists.map((list) => list.length));
   for (let turn = 0; turn < longest; turn++) {
@@ -57,7 +60,8 @@ export function discover(records: readonly PeerRecord[], options: DiscoveryOptio
     .map(([address]) => address);
 }
 
-function namedBy(record: PeerRecord, { self, connected, port }: DiscoveryOptions): string[] {
+/** Returns the dialable addresses of a record's links. */
+function reportedBy(record: PeerRecord, { self, connected, port }: DiscoveryOptions): string[] {
   if (record.name === self) return [];
   return record.links
     .filter(({ to }) => to !== self && !connected.has(to))

@@ -1,6 +1,6 @@
 /**
- * The mesh as a library: peers that find one another, agree on a topology, and gossip over authenticated and encrypted
- * connections. No I/O, no clock and no randomness of its own: the caller brings them.
+ * The mesh as a library: peers discover one another, agree on a topology, and gossip over authenticated, encrypted connections.
+ * The caller provides I/O, clock and randomness.
  *
  *     const mesh = createMesh({ name, staticKey, clock, random, dial });   // starts
  *     const channel = mesh.channel("weather", gossiper);                   // unicast, broadcast, gossip
@@ -8,7 +8,7 @@
  *     mesh.accept(wire);                                                    // for each inbound connection
  *     mesh.stop();
  *
- * `examples/mesh.ts` is a whole program. The states of connections and peers are in ARCHITECTURE.md.
+ * `examples/mesh.ts` is a complete program. The states of connections and peers are in ARCHITECTURE.md.
  */
 export type { Connection, ConnectionState } from "#mesh/connection.js";
 export { createMesh, type MeshConfig } from "#mesh/create-mesh.js";

@@ -23,15 +23,16 @@ import { sample } from "#src/random.js";
 import { toHex } from "#src/text.js";
 import { ThrottledTask } from "#src/throttled-task.js";
 
-/** Periodic repair with one random neighbour, at the interval of Weave Net's gossip. */
-export const REPAIR_MS = 30_000;
-/** Links and routes settle within this; a burst of changes is one change. */
+/** Interval of the repair with one random neighbour; the same as of Weave Net's gossip. */
+const REPAIR_MS = 30_000;
+/** Shortest interval between two announcements of this peer's links: a burst of changes is announced once. */
 const ANNOUNCE_MS = 50;
+/** Shortest interval between two computations of routes. */
 const ROUTES_MS = 20;
 
 /**
- * One peer's part of the mesh: connections to neighbours, the topology, routes, and gossip. It runs from its creation until
- * {@link Mesh.stop}. No I/O of its own: wires, time and randomness are injected.
+ * A peer of the mesh: connections to neighbours, topology, routes, and gossip. It runs from its construction until
+ * {@link Mesh.stop}. Wires, time and randomness are injected.
  */
 export class Mesh {
   readonly #options: MeshOptions;
@@ -87,48 +88,50 @@ export class Mesh {
 
   // ── Operator ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Dials targets for ever. @param replace whether the earlier targets are dropped; their connections stay */
+  /** Adds targets, which are dialled for ever. @param replace whether the earlier targets are dropped; their connections stay */
   connect(targets: readonly DialTarget[], replace: boolean): void {
     this.#schedule.connect(targets, replace, this.#options.clock.now());
     this.#options.events.targets(this.#schedule.targets);
     this.#dialler.wake();
   }
 
-  /** Drops targets, by the texts of {@link connect}. Their connections stay. */
+  /** Drops targets by {@link DialTarget.text}. Their connections stay. */
   forget(texts: readonly string[]): void {
     this.#schedule.forget(texts);
     this.#options.events.targets(this.#schedule.targets);
   }
 
-  /** Takes an inbound wire. */
+  /** Begins the handshake on an inbound wire, if the limits allow one more. */
   accept(wire: Wire): void {
     this.#connections.accept(wire);
   }
 
-  /** Registers the receiving end of a channel; names are shared by all peers. */
+  /** Registers the receiving end of a gossip channel. @param name the same at all peers @returns the sending end */
   channel(name: string, gossiper: Gossiper): GossipChannel {
     return this.#relay.channel(name, gossiper);
   }
 
-  /** The next hop of frames to each peer. */
+  /** The routes of frames, over established links. */
   get frameRoutes(): Routes {
     return this.#routing.frames;
   }
 
-  /** Milliseconds since the Unix epoch, by the clocks of this network: see `meshTime` in counter.ts. */
+  /** Returns the network's time, in milliseconds since the Unix epoch: see `meshTime` in counter.ts. */
   time(): number {
     return Math.floor(this.#neighbours.time());
   }
 
+  /** Returns the open connection to a peer; undefined if there is none. */
   connectionTo(peer: PeerName): Connection | undefined {
     return this.#neighbours.get(peer);
   }
 
+  /** Returns the record of a known peer. */
   peer(name: PeerName): PeerRecord | undefined {
     return this.#topology.get(name);
   }
 
-  /** Equal at two peers that know the same topology. */
+  /** Returns a hash of the topology, equal at two peers that know the same topology. */
   digest(): string {
     return this.#topology.digest();
   }
@@ -150,7 +153,7 @@ export class Mesh {
     };
   }
 
-  /** Ends all connections, dialling and timers. A stopped mesh does not start again. */
+  /** Ends all connections, dials and timers. A stopped mesh cannot be started again. */
   stop(): void {
     this.#repair.cancel();
     this.#dialler.stop();
@@ -246,7 +249,7 @@ export class Mesh {
     }
   }
 
-  /** Data never closes a connection: the malformed part is dropped, counted and named. */
+  /** Drops, counts and logs a malformed message. Malformed data does not close the connection. */
   #reject(from: Connection, kind: string, error: unknown): void {
     this.#quarantined++;
     this.#options.log.warn("a message was rejected", { from: peerText(from.remote!), kind, why: errorText(error) });

@@ -15,13 +15,17 @@ import { decode, encode } from "#src/codec.js";
 /** A message between neighbours, inside the encrypted channel of their connection. */
 export type MeshMessage =
   | { readonly kind: "heartbeat" }
-  /** The receiver answers at once by a heartbeat. */
+  /** The receiver answers immediately with a heartbeat. */
   | { readonly kind: "probe" }
   /** The sender closes the connection. */
   | { readonly kind: "bye"; readonly code: string; readonly text: string }
+  /** Records and changes of records. */
   | { readonly kind: "topology"; readonly records: readonly PeerRecord[]; readonly deltas: readonly PeerDelta[] }
+  /** Hash of the sender's topology. */
   | { readonly kind: "digest"; readonly digest: string }
+  /** Versions of the sender's records; the answer to a different digest. */
   | { readonly kind: "summary"; readonly entries: readonly SummaryEntry[] }
+  /** A request for records. */
   | { readonly kind: "want"; readonly names: readonly PeerName[] }
   | {
       readonly kind: "unicast";
@@ -39,7 +43,11 @@ export type MeshMessage =
       readonly payload: Uint8Array;
     }
   | { readonly kind: "gossip"; readonly channel: string; readonly from: PeerName; readonly payload: Uint8Array }
+  /** A message between the overlays of the two ends. */
   | { readonly kind: "overlay"; readonly payload: Uint8Array };
+
+/** Maximum number of characters of the reason in a `bye`. */
+export const MAX_BYE_TEXT = 512;
 
 const channelName = z.string().check(z.minLength(1), z.maxLength(32));
 const payload = z.instanceof(Uint8Array);
@@ -50,7 +58,7 @@ const shape = z.discriminatedUnion("kind", [
   z.object({
     kind: z.literal("bye"),
     code: z.string().check(z.maxLength(64)),
-    text: z.string().check(z.maxLength(512)),
+    text: z.string().check(z.maxLength(MAX_BYE_TEXT)),
   }),
   z.object({
     kind: z.literal("topology"),
@@ -78,13 +86,13 @@ const shape = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("overlay"), payload }),
 ]);
 
-/** Topology is sent in messages of about this size: all records of a large network in one would exceed the limit. */
+/** Approximate size of a topology message in bytes. One message with all records of a large network would exceed the limit. */
 const TOPOLOGY_BYTES = 1 << 20;
-/** Upper bounds of what a record, and each link in it, takes when encoded. */
+/** Upper bounds, in bytes, of an encoded record without links, and of each link. */
 const RECORD_BYTES = 1_500;
 const LINK_BYTES = 192;
 
-/** Records and deltas as messages, each far below the size limit of a message. */
+/** Distributes records and deltas over messages, each far below the size limit of a message. */
 export function topologyMessages(records: readonly PeerRecord[], deltas: readonly PeerDelta[]): MeshMessage[] {
   const messages: { kind: "topology"; records: PeerRecord[]; deltas: PeerDelta[] }[] = [];
   let room = 0;
@@ -102,11 +110,12 @@ export function topologyMessages(records: readonly PeerRecord[], deltas: readonl
   return messages;
 }
 
+/** Encodes a message as MessagePack. */
 export function encodeMessage(message: MeshMessage): Uint8Array {
   return encode(message);
 }
 
-/** @throws WEAVE_MESSAGE_MALFORMED */
+/** Decodes and validates a message. @throws WEAVE_MESSAGE_MALFORMED */
 export function decodeMessage(bytes: Uint8Array): MeshMessage {
   return decode(shape, bytes, "a peer's message") as MeshMessage;
 }

@@ -16,6 +16,7 @@ export class NeighbourTable implements Iterable<Connection> {
     return this.#connections.size;
   }
 
+  /** Returns the open connection to a peer; undefined if there is none. */
   get(peer: PeerName): Connection | undefined {
     return this.#connections.get(peer);
   }
@@ -25,7 +26,7 @@ export class NeighbourTable implements Iterable<Connection> {
     this.#connections.set(connection.remote!.name, connection);
   }
 
-  /** Removes a connection. @returns false for one that is not in use: another one replaced it, or it never opened */
+  /** Removes a connection. @returns false if the table does not contain it: another one replaced it, or it never opened */
   remove(connection: Connection): boolean {
     const name = connection.remote?.name;
     if (name === undefined || this.#connections.get(name) !== connection) return false;
@@ -37,9 +38,9 @@ export class NeighbourTable implements Iterable<Connection> {
   }
 
   /**
-   * The time of this network, in milliseconds since the Unix epoch: see {@link meshTime}.
+   * Returns the time of this network, in milliseconds since the Unix epoch: see {@link meshTime}.
    *
-   * @param candidate a connection that is not admitted yet, and whose clock counts as well
+   * @param candidate a connection that is not yet admitted, whose clock is included
    */
   time(candidate?: Connection): number {
     const now = this.#clock.now();

@@ -9,20 +9,22 @@ import type { Clock } from "#src/clock.js";
 import type { Log } from "#src/log.js";
 import type { Random } from "#src/random.js";
 
-/** Options and collaborators of a mesh: all I/O, time and randomness. */
+/** Options and collaborators of a mesh, among them all I/O, time and randomness. */
 export interface MeshOptions {
   readonly name: PeerName;
   readonly nickname: string;
   /** Grows with each start. */
   readonly incarnation: number;
   readonly staticKey: KeyPair;
+  /** 32 bytes derived from the network's password; undefined without one. */
   readonly psk?: Uint8Array;
-  /** Our TCP and UDP port. */
+  /** TCP port of this peer, and UDP port of its frames. */
   readonly port: number;
+  /** Whether addresses that other peers report are dialled. */
   readonly discovery: boolean;
-  /** 0: no limit. */
+  /** Maximum number of connections; 0 for no limit. */
   readonly connectionLimit: number;
-  /** Whether frames to and from this address may be unencrypted, if the other end agrees. */
+  /** Whether frames to and from a host may be unencrypted, if the other end agrees. */
   readonly clear: (remoteHost: string) => boolean;
   readonly overlay: Overlay;
   readonly dial: Dial;
@@ -35,32 +37,40 @@ export interface MeshOptions {
   readonly events: MeshEvents;
 }
 
+/** Callbacks of a mesh. */
 export interface MeshEvents {
-  /** Routes or connections have changed. */
+  /** Called when routes may have changed. */
   routes(): void;
-  /** The peer is unreachable now; its data is kept. */
+  /** Called when a peer has become unreachable; its data is kept. */
   suspended(peer: PeerName): void;
+  /** Called when a suspended peer is reachable again. */
   resumed(peer: PeerName): void;
-  /** The peer was unreachable for so long that its data is dropped. */
+  /** Called when a peer was unreachable for so long that its data is dropped. */
   forgotten(peer: PeerName): void;
-  /** This peer has a later incarnation: to be persisted, so that the next start has a later one still. */
+  /** Called when this peer has a new incarnation. It must be persisted: the next start needs a higher one. */
   incarnation(incarnation: number): void;
-  /** The operator's targets changed: to be persisted. */
+  /** Called when the operator's targets have changed. They must be persisted. */
   targets(targets: readonly DialTarget[]): void;
 }
 
+/** A snapshot of a mesh for status, report and metrics. */
 export interface MeshStatus {
   readonly self: PeerRecord;
+  /** Reachable peers, this one among them. */
   readonly peers: readonly PeerRecord[];
+  /** Known peers that are unreachable. */
   readonly suspended: readonly PeerRecord[];
   readonly connections: readonly Connection[];
   readonly attempts: readonly AttemptStatus[];
   readonly targets: readonly DialTarget[];
+  /** Descriptions of names that two peers have. */
   readonly conflicts: readonly string[];
-  /** Connections of other peers that were refused recently. */
+  /** Inbound connections that were refused recently. */
   readonly refused: readonly Refused[];
+  /** Number of refused inbound connections since the start, by reason. */
   readonly refusals: Readonly<Record<RefusalReason, number>>;
+  /** Number of ended connections since the start. */
   readonly terminations: number;
-  /** Messages that were rejected: malformed, or a gossiper failed to merge them. */
+  /** Number of rejected messages since the start: malformed ones, and those that a gossiper could not merge. */
   readonly quarantined: number;
 }

@@ -2,17 +2,19 @@ import { z } from "zod/mini";
 import { MAX_COUNT } from "#mesh/counter.js";
 import { type MacText, macText } from "#src/mac.js";
 
-/** A peer's name: 48 bits, written like a MAC address. It is also the MAC of its bridge. */
+/** A peer's name: 48 bits, written like a MAC address. It is also the MAC of the peer's bridge. */
 export type PeerName = MacText;
 
 /** One end's view of a connection, as it is gossiped. */
 export interface PeerLink {
   readonly to: PeerName;
-  /** The start of the remote end's key ({@link keyStart}): another machine may have had the name before. */
+  /** The start of the remote end's key ({@link keyStart}): it distinguishes machines that had the same name. */
   readonly key: string;
   /** The remote end's TCP address as this end sees it, `ip:port`. */
   readonly address: string;
+  /** Whether this end dialled. */
   readonly outbound: boolean;
+  /** Whether frames pass. */
   readonly established: boolean;
 }
 
@@ -24,42 +26,47 @@ export interface PeerIdentity {
   readonly key: string;
   /** Random for each start, 16 hexadecimal digits. */
   readonly uid: string;
-  /** Grows with each start of the peer: of two records of one peer, the one of the later run wins. */
+  /** Grows with each start of the peer: of two records of a peer, the one with the higher incarnation wins. */
   readonly incarnation: number;
 }
 
-/** The record of a peer: its identity and its links. The peer alone changes it, and counts its versions. */
+/** The record of a peer: its identity and its links. Only the peer itself changes it, and counts its versions. */
 export interface PeerRecord extends PeerIdentity {
   readonly version: number;
   readonly links: readonly PeerLink[];
 }
 
-/** The difference of two versions of a record: a link takes a hundred bytes, a record can take many kilobytes. */
+/** The difference between two versions of a record: a link has about a hundred bytes, a record may have many kilobytes. */
 export interface PeerDelta {
   readonly name: PeerName;
   readonly incarnation: number;
+  /** The version that the delta applies to. */
   readonly from: number;
+  /** The version after it. */
   readonly to: number;
+  /** Links that are new or changed. */
   readonly set: readonly PeerLink[];
+  /** Peers whose links are removed. */
   readonly drop: readonly PeerName[];
 }
 
-/** The other peers as this one knows them, for services that keep data of other peers. */
+/** Read access to the known peers, for services that keep data of other peers. */
 export interface KnownPeers {
-  /** Peers to which there is a route now, without this peer itself. */
+  /** Returns the peers that have a route now, without this peer itself. */
   reachable(): ReadonlySet<PeerName>;
-  /** Undefined for an unknown peer. */
+  /** Returns a peer's nickname; undefined for an unknown peer. */
   nickname(peer: PeerName): string | undefined;
 }
 
 /**
- * Peers of one network, and so links of one record: the highest --conn-limit, and Weave Net's hard limit. All data that is
- * kept or sent for each peer has this bound, so that no honest peer sends what other peers must reject.
+ * Maximum number of peers of a network, and of links of a record: the highest --conn-limit, and Weave Net's hard limit. It
+ * bounds all data that is kept or sent for each peer, so that other peers accept every message of an honest peer.
  */
 export const MAX_PEERS = 4_096;
+/** Maximum number of characters of a nickname. */
 export const MAX_NICKNAME = 255;
 
-/** Text of other peers is shown on our terminal: no control characters, nor other invisible ones. */
+/** Matches text without control characters and other invisible ones: text of other peers is shown on terminals. */
 const VISIBLE = /^[^\p{C}]*$/u;
 
 const NAME = z.string().check(z.regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/));
@@ -70,8 +77,8 @@ export const countShape = COUNT;
 
 export const nicknameShape = z.string().check(z.minLength(1), z.maxLength(MAX_NICKNAME), z.regex(VISIBLE));
 
-/** Text of another peer, safe for a terminal and a log. */
-export function visible(text: string): string {
+/** Replaces the invisible characters of another peer's text, so that it is safe for a terminal and a log. */
+export function printableText(text: string): string {
   return text.replace(/\p{C}/gu, "?");
 }
 
@@ -106,7 +113,7 @@ export const deltaShape = z.object({
   drop: z.array(NAME).check(z.maxLength(MAX_PEERS)),
 });
 
-/** The part of a key that a link carries, a quarter of it: enough to distinguish machines. */
+/** Returns the part of a key that a link contains: a quarter of the key, enough to distinguish machines. */
 export function keyStart(key: string): string {
   return key.slice(0, 16);
 }
@@ -116,12 +123,12 @@ export function leadsTo(link: PeerLink, record: PeerRecord): boolean {
   return link.key === keyStart(record.key);
 }
 
-/** `name(nickname)`, as status and messages show a peer. */
+/** Formats a peer as `name(nickname)`, for status and messages. */
 export function peerText(peer: { readonly name: PeerName; readonly nickname: string }): string {
   return `${peer.name}(${peer.nickname})`;
 }
 
-/** Six hash bytes as a name: unicast and locally administered, as IEEE 802 requires of an invented address. */
+/** Makes a name from six bytes: a unicast, locally administered MAC, as IEEE 802 requires of an invented address. */
 export function peerNameFromBytes(bytes: Uint8Array): PeerName {
   const octets = Uint8Array.from(bytes.subarray(0, 6));
   octets[0] = (octets[0] & ~0x01) | 0x02;

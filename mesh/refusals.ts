@@ -1,8 +1,8 @@
 import { WeaveError } from "#src/errors.js";
 import { hostOf } from "#src/net/host-port.js";
 
-/** Why a connection was refused; the label of counters. */
-export const REFUSAL_REASONS = [
+/** Reasons to refuse a connection; also labels of metrics. */
+const REFUSAL_REASONS = [
   "busy",
   "carrier",
   "clock",
@@ -16,7 +16,7 @@ export const REFUSAL_REASONS = [
 ] as const;
 export type RefusalReason = (typeof REFUSAL_REASONS)[number];
 
-/** One end refuses the connection. */
+/** The error that refuses a connection. */
 export class Refusal extends WeaveError {
   readonly reason: RefusalReason;
 
@@ -28,27 +28,28 @@ export class Refusal extends WeaveError {
 
 /** Refused connections of one host, for one reason. */
 export interface Refused {
-  /** Of the last one, `ip:port`. */
+  /** Address of the last one, `ip:port`. */
   readonly address: string;
   readonly reason: RefusalReason;
   readonly text: string;
   readonly count: number;
-  /** Of the last one: monotonic milliseconds. */
+  /** Monotonic time of the last one, in milliseconds. */
   readonly at: number;
 }
 
-/** Unauthenticated clients must not fill our memory, nor the operator's screen: only the latest refusals are kept. */
+/** Maximum number of {@link Refused} entries: unauthenticated clients must fill neither memory nor the operator's screen. */
 const REMEMBERED = 32;
-/** Peers retry after nine minutes at most: a refusal that was not repeated for longer is obsolete. */
+/** Age at which a refusal is obsolete: a peer retries after nine minutes at most. */
 const SHOWN_MS = 15 * 60_000;
 
-/** Inbound connections that this end refused, for its operator. */
+/** Inbound connections that this peer has refused, for status and metrics. */
 export class Refusals {
   readonly counts: Record<RefusalReason, number> = Object.fromEntries(
     REFUSAL_REASONS.map((reason) => [reason, 0]),
   ) as Record<RefusalReason, number>;
   readonly #last = new Map<string, Refused>();
 
+  /** Records a refusal. @param address of the other end, `ip:port` @param now monotonic milliseconds */
   note(address: string, { reason, message }: Refusal, now: number): void {
     this.counts[reason]++;
     const key = `${hostOf(address)} ${reason}`;
@@ -58,11 +59,12 @@ export class Refusals {
     if (this.#last.size > REMEMBERED) this.#last.delete(this.#last.keys().next().value as string);
   }
 
-  /** A peer at that host was admitted: its earlier refusals are dropped. */
+  /** Drops the refusals of a host, when a peer of it was admitted. */
   clear(host: string): void {
     for (const reason of REFUSAL_REASONS) this.#last.delete(`${host} ${reason}`);
   }
 
+  /** Returns the recent refusals. @param now monotonic milliseconds */
   list(now: number): Refused[] {
     return [...this.#last.values()].filter(({ at }) => now - at < SHOWN_MS);
   }

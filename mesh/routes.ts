@@ -1,8 +1,8 @@
 import { leadsTo, type PeerName, type PeerRecord } from "#mesh/peer.js";
 
 /**
- * Routes over the known topology, computed breadth-first with neighbours in the order of their names: all peers with the same
- * topology compute the same trees, so that a flood reaches each peer once.
+ * Routes over the known topology. They are computed breadth-first, with neighbours in order of their names: all peers with the
+ * same topology compute the same trees, so that a flood reaches each peer once.
  */
 export class Routes {
   readonly #self: PeerName;
@@ -20,17 +20,17 @@ export class Routes {
     this.#unicast = firstHops(self, this.#neighbours);
   }
 
-  /** The next hop to `dest`; undefined if there is no route. */
+  /** Returns the next hop to `dest`; undefined if there is no route. */
   unicast(dest: PeerName): PeerName | undefined {
     return this.#unicast.get(dest);
   }
 
-  /** The next hop to each destination. */
+  /** Returns the next hop to each destination. */
   unicasts(): ReadonlyMap<PeerName, PeerName> {
     return this.#unicast;
   }
 
-  /** Our branches of the broadcast tree of `source`: the neighbours that its floods are forwarded to. */
+  /** Returns this peer's children in the broadcast tree of `source`: the neighbours that floods of `source` are forwarded to. */
   flood(source: PeerName): readonly PeerName[] {
     let branches = this.#flood.get(source);
     if (branches === undefined) {
@@ -40,12 +40,13 @@ export class Routes {
     return branches;
   }
 
-  /** All peers that a flood can start from. */
+  /** Returns all peers that a flood can start from. */
   sources(): Iterable<PeerName> {
     return this.#neighbours.keys();
   }
 }
 
+/** Returns the usable links of each peer, sorted by name. */
 function adjacency(records: readonly PeerRecord[], mode: "all" | "established"): Map<PeerName, PeerName[]> {
   const byName = new Map(records.map((record) => [record.name, record]));
   const established = new Map(
@@ -68,6 +69,7 @@ function adjacency(records: readonly PeerRecord[], mode: "all" | "established"):
   return result;
 }
 
+/** Returns the first hop from `self` to each reachable peer. */
 function firstHops(self: PeerName, neighbours: ReadonlyMap<PeerName, readonly PeerName[]>): Map<PeerName, PeerName> {
   const hops = new Map<PeerName, PeerName>();
   const queue: PeerName[] = [self];
@@ -82,7 +84,7 @@ function firstHops(self: PeerName, neighbours: ReadonlyMap<PeerName, readonly Pe
   return hops;
 }
 
-/** The children of `self` in the breadth-first tree that begins at `source`. */
+/** Returns the children of `self` in the breadth-first tree from `source`. */
 function children(
   source: PeerName,
   self: PeerName,

@@ -2,7 +2,7 @@ import type { PeerName } from "#mesh/peer.js";
 import { Routes } from "#mesh/routes.js";
 import type { ReachabilityChange, Topology } from "#mesh/topology.js";
 
-/** The current routes of this peer, of both kinds. */
+/** The current routes of this peer: for gossip, and for frames. */
 export class Routing {
   readonly #self: PeerName;
   readonly #topology: Topology;
@@ -15,17 +15,17 @@ export class Routing {
     this.#gossip = this.#frames = this.#compute("all");
   }
 
-  /** Over all links. */
+  /** Routes over all links. */
   get gossip(): Routes {
     return this.#gossip;
   }
 
-  /** Over links that both ends report as established. */
+  /** Routes over links that both ends report as established. */
   get frames(): Routes {
     return this.#frames;
   }
 
-  /** Computes reachability and routes again. @param now monotonic milliseconds */
+  /** Computes reachability and routes again. @param now monotonic time in milliseconds */
   update(now: number): ReachabilityChange {
     const change = this.#topology.updateReachability(now);
     this.#gossip = this.#compute("all");

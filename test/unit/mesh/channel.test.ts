@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { Channel, type ChannelEffect, type ChannelOptions, MAX_MESSAGE_BYTES } from "#mesh/channel.js";
 import { CookieJar } from "#mesh/cookie.js";
 import { keyPair } from "#mesh/noise.js";
-import { visible } from "#mesh/peer.js";
+import { printableText } from "#mesh/peer.js";
 import { toHex } from "#src/text.js";
 import { seededRandom, VirtualClock } from "#test/sim/virtual-time.js";
 
@@ -214,5 +214,5 @@ test("a peer whose nickname contains control characters is refused", () => {
   const a = new Channel({ ...rude, hello: { ...rude.hello, nickname: "h\u001b[2J" } });
   const seen = talk(a, new Channel(options("responder", 2)));
   assert.ok(!opened(seen[1]));
-  assert.equal(visible("a\u001b[31mb\u202e"), "a?[31mb?");
+  assert.equal(printableText("a\u001b[31mb\u202e"), "a?[31mb?");
 });
