@@ -15,7 +15,7 @@ export interface DefaultNetworkDeps {
   readonly log: Log;
 }
 
-/** Docker's network `weave`, which the router keeps in existence. */
+/** Docker's network `weave`. The router creates it again when it is missing. */
 export class DefaultNetwork {
   readonly #deps: DefaultNetworkDeps;
   #missing = false;
@@ -25,13 +25,14 @@ export class DefaultNetwork {
     this.#deps = deps;
   }
 
-  /** Whether the last attempt to create it has failed. */
+  /** Whether the last attempt to create the network has failed. */
   get missing(): boolean {
     return this.#missing;
   }
 
   /**
-   * Removes the network for good, unless containers are attached to it: the router is about to stop, and Docker would wait for it.
+   * Removes the network because the router is about to stop, and Docker would wait for its driver. Not if containers are attached to it.
+   * The network is not created again.
    *
    * @returns names of the containers that are attached
    * @throws WEAVE_DOCKER, WEAVE_DOCKER_UNAVAILABLE
@@ -43,16 +44,17 @@ export class DefaultNetwork {
     if (network === undefined) return [];
     const attached = Object.values((await engine.network(network.Id)).Containers).map(({ Name }) => Name);
     if (attached.length > 0) return attached;
-    // Otherwise it would be created again at once.
+    // Set first: the event of the removal would create the network again.
     this.#leaving = true;
     await engine.removeNetwork(network.Id);
     return [];
   }
 
   /**
-   * Creates the network if it does not exist. Its subnet is explicit, so that Docker does not look for overlaps.
+   * Creates the network if it does not exist, and again if it has another subnet than the router. The subnet is explicit: for an
+   * implicit one Docker would reject overlaps with routes of the host.
    *
-   * @param all networks of the engine
+   * @param all all networks of the engine
    * @throws WEAVE_DOCKER
    */
   async ensure(all: readonly Network[]): Promise<void> {
@@ -63,16 +65,16 @@ export class DefaultNetwork {
     if (existing !== undefined) {
       if (existing.Driver !== names.mesh)
         return this.#failed(
-          `it has one of driver ${existing.Driver}, and ours is ${names.mesh}: 'docker network rm ${DEFAULT_NETWORK}'`,
+          `there is one of driver ${existing.Driver}, not ${names.mesh}: remove it with 'docker network rm ${DEFAULT_NETWORK}'`,
         );
       const [config] = existing.IPAM?.Config ?? [];
       if (config === undefined || config.Subnet === subnet) return this.#exists();
-      log.info("Docker's network has another subnet than ours; it is made again", { subnet: config.Subnet });
+      log.info("Docker's network has another subnet than the router; it is created again", { subnet: config.Subnet });
       await engine.removeNetwork(existing.Id);
     }
     try {
       await this.#create(subnet);
-      log.info("Docker's network is made", { network: DEFAULT_NETWORK, subnet });
+      log.info("Docker's network was created", { network: DEFAULT_NETWORK, subnet });
       this.#exists();
     } catch (error) {
       this.#failed(errorText(error));
@@ -80,7 +82,7 @@ export class DefaultNetwork {
   }
 
   #failed(reason: string): void {
-    const why = `Docker's network ${DEFAULT_NETWORK} cannot be made: ${reason}`;
+    const why = `Docker's network ${DEFAULT_NETWORK} cannot be created: ${reason}`;
     if (!this.#missing) this.#deps.log.warn(why);
     this.#missing = true;
     this.#deps.problems.set("docker network", why);

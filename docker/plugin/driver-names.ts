@@ -1,16 +1,17 @@
 import { basename } from "node:path";
 
-/** The Docker network that the router keeps in existence. As in Weave Net. */
+/** Name of the Docker network that the router creates. Same as Weave Net. */
 export const DEFAULT_NETWORK = "weave";
 
-/** Names by which Docker knows our drivers: those of their sockets (moby, pkg/plugins/discovery.go). */
+/** Names of our drivers in Docker: the names of their sockets (moby, pkg/plugins/discovery.go). */
 export interface DriverNames {
-  /** Driver of networks. */
+  /** The network driver without IPAM. */
   readonly network: string;
-  /** Driver of networks and of IPAM. */
+  /** The network driver with the IPAM driver. */
   readonly mesh: string;
 }
 
+/** Returns the names of the drivers that the two sockets serve. */
 export function driverNames({ pluginSocket, meshSocket }: { pluginSocket: string; meshSocket: string }): DriverNames {
   return { network: basename(pluginSocket, ".sock"), mesh: basename(meshSocket, ".sock") };
 }

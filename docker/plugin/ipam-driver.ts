@@ -8,15 +8,15 @@ import type { Clock } from "#src/clock.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 
-/** Limit of a wait for space, or for a first ring: Docker holds locks meanwhile. */
+/** Limit for the wait for free space or for the first ring: Docker holds locks while it waits. */
 const WAIT_MS = 15_000;
 /**
- * libnetwork repeats a request for any pool, without a pause and without end, while the pool of the answer overlaps a route or a name server
- * of the host. Users do not create this many networks in this time.
+ * Rate of requests for any pool above which they are a loop of libnetwork: it repeats the request, without pause or end, while the pool of
+ * the answer overlaps a route or a name server of the host. Users do not create networks at this rate.
  */
-const LOOP = { calls: 8, withinMs: 2_000 };
+const POOL_LOOP = { calls: 8, withinMs: 2_000 };
 
-/** For errors. */
+/** Uses of an address in words, for errors. */
 const USED_BY: Readonly<Record<AddressUse, string>> = {
   container: "by a container on a network of weave's",
   gateway: "as the gateway of a network",
@@ -28,33 +28,33 @@ export interface IpamDriverDeps {
   /** Undefined when address allocation is off. */
   readonly ipam: { readonly requests: Requests; readonly defaultSubnet: Subnet } | undefined;
   readonly store: PluginStore;
-  /** A route of the host that overlaps a network; undefined if there is none. */
+  /** Returns a route of the host that overlaps a network; undefined if there is none. */
   readonly overlappingRoute: (cidr: string) => Promise<string | undefined>;
-  /** A holder of addresses in words for users. */
+  /** Describes a holder of addresses, for messages. */
   readonly describe: (ident: string) => string;
-  /** Notified of each address that Docker has requested by name and got. */
+  /** Called with each address that a user chose and Docker has obtained. */
   readonly onRequested: (address: bigint) => void;
   readonly clock: Clock;
   readonly log: Log;
 }
 
-/** Docker's remote IPAM driver. Pools are subnets of our range; a pool's id contains its whole state. */
+/** Remote IPAM driver of Docker. A pool is a subnet of our range. Its id contains its whole state, so that pools are not stored. */
 export class IpamDriver {
   readonly #deps: IpamDriverDeps;
-  /** Times of the last requests for any pool. */
+  /** Times of the latest requests for any pool, in ms. */
   #poolRequests: number[] = [];
 
   constructor(deps: IpamDriverDeps) {
     this.#deps = deps;
   }
 
-  /** @throws WEAVE_PLUGIN, WEAVE_ADDRESS_INVALID */
+  /** Answers a request for a pool: the default subnet if it names none. @throws WEAVE_PLUGIN, WEAVE_ADDRESS_INVALID */
   async requestPool({ Pool, SubPool, V6 }: RequestPool): Promise<object> {
     const { defaultSubnet } = this.#ipam();
     if (V6)
       throw new WeaveError("WEAVE_PLUGIN", "weave allocates no IPv6 addresses yet: create the network without --ipv6");
     const subnet = Pool === "" ? defaultSubnet : parseSubnet(Pool);
-    if (Pool === "") await this.#refuseToLoop(subnet);
+    if (Pool === "") await this.#checkOverlap(subnet);
     const range = SubPool === "" ? subnet : parseSubnet(SubPool);
     if (range.start < subnet.start || range.end > subnet.end) {
       throw new WeaveError("WEAVE_PLUGIN", `the range ${range.text} is not within the subnet ${subnet.text}`);
@@ -62,6 +62,7 @@ export class IpamDriver {
     return { PoolID: `weave-${subnet.text}-${range.text}`, Pool: subnet.text, Data: {} };
   }
 
+  /** Allocates an address of a pool, or claims the one that the user chose. @throws WEAVE_PLUGIN, WEAVE_PLUGIN_CALL; errors of IPAM */
   async requestAddress(call: RequestAddress, signal: AbortSignal): Promise<PluginAnswer> {
     const { requests } = this.#ipam();
     const { subnet, range } = parsePool(call.PoolID);
@@ -72,7 +73,7 @@ export class IpamDriver {
       address = parseAddress(call.Address);
       this.#refuseTaken(address);
       await requests.claim(ANONYMOUS, { address, prefix: subnet.prefix }, options);
-      // To IPAM two calls at the same time are one holder: the first to get here has the address.
+      // IPAM cannot distinguish two calls at the same time, as both use one holder. The first to reach this line has the address.
       this.#refuseTaken(address);
       this.#deps.onRequested(address);
     } else {
@@ -87,8 +88,8 @@ export class IpamDriver {
   }
 
   /**
-   * No gateway is made. Docker requires an address for one: the network's own address will never be a container's (as in Weave Net). A
-   * gateway that the user names is held as long as the network exists, by one of the hosts that have the network.
+   * Answers Docker's request for a gateway, although there is none. Without a user's choice the answer is the subnet's own address, which no
+   * container ever has (as in Weave Net). A gateway that the user chose is held while the network exists, by one of the network's hosts.
    */
   #requestGateway(given: string, subnet: Subnet): PluginAnswer {
     if (given === "") return { body: { Address: subnet.text, Data: {} } };
@@ -101,12 +102,12 @@ export class IpamDriver {
     return { body, undo: () => this.release(given) };
   }
 
-  /** In the background: there may be no ring yet, and another host may hold the gateway for the same network. */
+  /** Claims a gateway in the background: there may be no ring yet, and another host may hold it for the same network. */
   async #holdGateway(given: string): Promise<void> {
     const address = parseAddress(given);
     try {
       await this.#ipam().requests.claim(ANONYMOUS, { address, prefix: 32 }, { timeoutMs: WAIT_MS });
-      // Its network may have been removed meanwhile.
+      // The network may have been removed during the claim.
       if (!this.#deps.store.addresses.has(given)) this.#ipam().requests.free(ANONYMOUS, address);
     } catch (error) {
       this.#deps.log.debug("the gateway's address is not held by this host", {
@@ -116,13 +117,14 @@ export class IpamDriver {
     }
   }
 
-  /** An address that is not held (a gateway's, or one released before) is no error. */
+  /** Releases an address. One that is not held, such as a gateway's or one released before, is no error. @throws WEAVE_PLUGIN_CALL */
   releaseAddress({ PoolID, Address }: ReleaseAddress): object {
     parsePool(PoolID);
     this.release(addressText(parseAddress(addressOfCidr(Address))));
     return {};
   }
 
+  /** Releases an address of ours, without prefix length. */
   release(address: string): void {
     if (!this.#deps.store.addresses.has(address)) return;
     try {
@@ -133,7 +135,7 @@ export class IpamDriver {
     this.#deps.store.addresses.remove(address);
   }
 
-  /** Learns an address of ours, and its use, from Docker: the address may be unknown here when the disk was lost, say. */
+  /** Stores an address of ours that Docker shows, with its use. It may be unknown here because the disk was lost, for example. */
   learn({ address, prefix }: Lease, use: AddressUse): void {
     const text = addressText(address);
     const known = this.#deps.store.addresses.get(text);
@@ -143,14 +145,14 @@ export class IpamDriver {
     if (use !== "gateway") this.#deps.ipam?.requests.found(text, { address, prefix }, false);
   }
 
-  /** Tries to hold the gateways that another host held, or for which there was no ring. */
+  /** Claims again the gateways that this host does not hold: another host had them, or there was no ring. */
   holdGateways(): void {
     for (const [text, { use }] of this.#deps.store.addresses.all)
       if (use === "gateway" && this.#deps.ipam?.requests.holderOf(parseAddress(text)) === undefined)
         void this.#holdGateway(text);
   }
 
-  /** Stores an address before Docker gets the answer, or else frees it. @throws WEAVE_STORE */
+  /** Stores an address before Docker receives it; frees the address on failure. @throws WEAVE_STORE */
   #record(address: bigint, use: AddressUse): void {
     try {
       this.#deps.store.addresses.put(addressText(address), { asked: this.#deps.clock.wall(), use });
@@ -160,7 +162,7 @@ export class IpamDriver {
     }
   }
 
-  /** To IPAM addresses without a container have one holder, and Docker knows its own networks only. */
+  /** Rejects an address in use on this host. IPAM does not: all addresses of the plugin have one holder. @throws WEAVE_PLUGIN */
   #refuseTaken(address: bigint): void {
     const text = addressText(address);
     const use = this.#deps.store.addresses.get(text)?.use;
@@ -170,24 +172,25 @@ export class IpamDriver {
     throw new WeaveError("WEAVE_PLUGIN", `address ${text} already in use on this host, ${by}`, {
       next:
         use === undefined
-          ? "'weave ps' shows who has which addresses."
-          : "'docker network inspect' shows what the networks' containers have.",
+          ? "'weave ps' shows the addresses of each container."
+          : "'docker network inspect' shows the addresses of a network's containers.",
     });
   }
 
-  async #refuseToLoop(subnet: Subnet): Promise<void> {
+  /** Rejects a pool that Docker would refuse and request again without end. @throws WEAVE_PLUGIN */
+  async #checkOverlap(subnet: Subnet): Promise<void> {
     const route = await this.#deps.overlappingRoute(subnet.text);
     const now = this.#deps.clock.now();
-    this.#poolRequests = [...this.#poolRequests.filter((at) => now - at < LOOP.withinMs), now];
-    const looping = this.#poolRequests.length > LOOP.calls;
+    this.#poolRequests = [...this.#poolRequests.filter((at) => now - at < POOL_LOOP.withinMs), now];
+    const looping = this.#poolRequests.length > POOL_LOOP.calls;
     if (route === undefined && !looping) return;
     const why =
       route === undefined ? "this host's routes or name servers" : `the route ${route} of this host ('weave expose'?)`;
     throw new WeaveError(
       "WEAVE_PLUGIN",
-      `the default subnet ${subnet.text} overlaps ${why}: Docker would not take it`,
+      `the default subnet ${subnet.text} overlaps ${why}: Docker would not accept it`,
       {
-        next: `Say which subnet it shall be: 'docker network create --subnet ${subnet.text} …'.`,
+        next: `Choose a subnet: 'docker network create --subnet ${subnet.text} …'.`,
       },
     );
   }
@@ -200,7 +203,7 @@ export class IpamDriver {
   }
 }
 
-/** @throws WEAVE_PLUGIN_CALL */
+/** Reads subnet and range from the id of a pool. @throws WEAVE_PLUGIN_CALL */
 export function parsePool(id: string): { subnet: Subnet; range: Subnet } {
   const match = /^weave-([\d./]{9,18})-([\d./]{9,18})$/.exec(id);
   if (match === null)

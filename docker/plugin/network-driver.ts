@@ -13,16 +13,17 @@ import { makeEndpointPair, pairNames, removeEndpointPair } from "#src/linux/link
 import type { Log } from "#src/log.js";
 import { parseMac } from "#src/mac.js";
 
-/** Docker names interfaces in containers by this prefix and a number. */
-const PREFIX = "ethwe";
+/** Prefix of an interface's name in a container; Docker appends a number. */
+const IFNAME_PREFIX = "ethwe";
 const MULTICAST = "224.0.0.0/4";
 const MULTICAST_OPTION = "works.weave.multicast";
+/** Key of the driver's own options in Docker's calls. */
 const GENERIC = "com.docker.network.generic";
-/** `--network name=weave,driver-opt=com.docker.network.endpoint.ifname=eth9` */
+/** Option for the interface's name: `--network name=weave,driver-opt=com.docker.network.endpoint.ifname=eth9`. */
 const IFNAME_OPTION = "com.docker.network.endpoint.ifname";
-/** First API version whose engine names an interface as a driver requests (Docker 29). */
+/** First API version whose engine applies a driver's interface name (Docker 29). */
 const IFNAME_API = "1.52";
-/** Limit for the claim of an address: Docker's users wait for it. */
+/** Limit for the claim of an address: a user of Docker waits for it. */
 const CLAIM_MS = 10_000;
 
 export interface NetworkDriverDeps {
@@ -38,7 +39,7 @@ export interface NetworkDriverDeps {
   readonly log: Log;
 }
 
-/** Docker's remote network driver: every network is the one Ethernet, and differs from the others by its subnet. */
+/** Remote network driver of Docker. All its networks are the one overlay; they differ only by their subnets. */
 export class NetworkDriver {
   readonly #deps: NetworkDriverDeps;
 
@@ -46,7 +47,7 @@ export class NetworkDriver {
     this.#deps = deps;
   }
 
-  /** @throws WEAVE_PLUGIN_CALL for an invalid option */
+  /** Stores a network that Docker creates. @throws WEAVE_PLUGIN_CALL for an invalid option */
   createNetwork({ NetworkID, Options, IPv4Data }: CreateNetwork): object {
     this.#deps.store.networks.put(NetworkID, {
       ours: IPv4Data.some(({ AddressSpace }) => isOurSpace(AddressSpace)),
@@ -56,21 +57,21 @@ export class NetworkDriver {
     return {};
   }
 
-  /** Learns a network from Docker: it may be unknown here when the disk was lost, say. */
+  /** Stores a network that Docker shows, if it is unknown here: the disk was lost, for example. */
   learnNetwork(id: string, ours: boolean, options: Readonly<Record<string, string>>): void {
     if (this.#deps.store.networks.has(id)) return;
     const multicast = multicastOf(options, this.#deps.log);
     this.#deps.store.networks.put(id, { ours, multicast, made: systemClock.wall() });
   }
 
-  /** As {@link learnNetwork}, an endpoint: its addresses are recorded as held. */
+  /** Stores an endpoint that Docker shows, if it is unknown here, and records its addresses. */
   learnEndpoint(network: string, endpoint: string, { address, address6 }: Addresses): void {
     const { store, ipam, claims } = this.#deps;
     if (store.endpoints.has(endpoint) || (address === "" && address6 === "")) return;
     const claimed = this.#claimedAs(network, address);
-    if (claimed === "outside") claims.record(bare(address), endpoint);
+    if (claimed === "outside") claims.record(withoutPrefix(address), endpoint);
     if (claimed === "range") ipam?.requests.found(holderOf(endpoint), parseLease(address), false);
-    if (address6 !== "") claims.record(bare6(address6), endpoint);
+    if (address6 !== "") claims.record(withoutPrefix6(address6), endpoint);
     store.endpoints.put(endpoint, { network, address, address6, claimed, made: systemClock.wall() });
   }
 
@@ -79,7 +80,7 @@ export class NetworkDriver {
     return {};
   }
 
-  /** Claims the addresses, and makes the pair of interfaces. @throws WEAVE_PLUGIN; then both are undone */
+  /** Claims the addresses and creates the pair of interfaces. @throws WEAVE_PLUGIN and others; then both are undone */
   async createEndpoint(
     { NetworkID, EndpointID, Interface, Options }: CreateEndpoint,
     signal: AbortSignal,
@@ -109,9 +110,9 @@ export class NetworkDriver {
     return { body, undo: () => void this.deleteEndpoint({ NetworkID, EndpointID }) };
   }
 
-  /** An endpoint that does not exist is no error: Docker could not delete it otherwise. */
+  /** Deletes an endpoint. One that does not exist is no error: otherwise Docker could never delete it. */
   deleteEndpoint({ EndpointID }: EndpointRef): object {
-    // In the background: the kernel takes its time, the name is not used again, and the address keeps its MAC.
+    // In the background, because the kernel is slow. A next endpoint is not affected: its interfaces have other names.
     removeEndpointPair(EndpointID).catch((error) =>
       this.#deps.log.warn("an interface was not removed", { endpoint: EndpointID, why: errorText(error) }),
     );
@@ -120,7 +121,7 @@ export class NetworkDriver {
     return {};
   }
 
-  /** Names the interface that Docker is to move into the container. No gateway: Docker adds its own, unless `--internal`. */
+  /** Returns the interface that Docker moves into the container. It has no gateway: Docker adds its own, except for `--internal` networks. */
   join({ NetworkID, EndpointID }: EndpointRef): object {
     const network = this.#network(NetworkID);
     const endpoint = this.#deps.store.endpoints.get(EndpointID);
@@ -136,7 +137,7 @@ export class NetworkDriver {
     return {
       InterfaceName: {
         SrcName: pairNames(EndpointID).inside,
-        DstPrefix: PREFIX,
+        DstPrefix: IFNAME_PREFIX,
         ...(ifname === undefined ? {} : { DstName: ifname }),
       },
       StaticRoutes: routes,
@@ -148,7 +149,7 @@ export class NetworkDriver {
     if (network !== undefined) return network;
     throw new WeaveError(
       "WEAVE_PLUGIN_CALL",
-      `weave has no network ${id}: it was not created, or before 'weave reset'`,
+      `weave has no network ${id}: it was not created, or 'weave reset' removed it`,
       {
         next: "Remove it with 'docker network rm', and create it again.",
       },
@@ -156,19 +157,19 @@ export class NetworkDriver {
   }
 
   /**
-   * Announces the endpoint's address, which another container with another MAC may have had until now. Before Docker starts the container,
-   * so that its first packets are answered; engines before 28 announce nothing themselves.
+   * Announces the endpoint's address, which another container with another MAC may have had until now. It is announced before Docker starts
+   * the container, so that replies to its first packets arrive. Docker before version 28 announces nothing itself.
    */
   #announce({ address, mac }: EndpointEntry): void {
     if (address === "" || mac === undefined) return;
     try {
-      announceAddress(this.#deps.bridge, bare(address), parseMac(mac));
+      announceAddress(this.#deps.bridge, withoutPrefix(address), parseMac(mac));
     } catch (error) {
       this.#deps.log.info("an address was not announced", { address, why: errorText(error) });
     }
   }
 
-  /** Engines before Docker 29 ignore the name from a driver without an error. */
+  /** Logs a warning if the engine ignores an interface's name, as Docker before 29 does without an error. */
   #checkNaming(ifname: string): void {
     const api = this.#deps.engineApi();
     if (api !== undefined && compareVersions(api, IFNAME_API) >= 0) return;
@@ -180,7 +181,7 @@ export class NetworkDriver {
     });
   }
 
-  /** Claims addresses that Docker's own IPAM chose without regard to other hosts. @throws WEAVE_PLUGIN; then nothing is claimed */
+  /** Claims the addresses that Docker's own IPAM chose, which other hosts may have. @throws WEAVE_PLUGIN and errors of IPAM; then none is claimed */
   async #claim(
     network: string,
     endpoint: string,
@@ -189,7 +190,7 @@ export class NetworkDriver {
   ): Promise<EndpointEntry["claimed"]> {
     const { ipam, claims } = this.#deps;
     const claimed = this.#claimedAs(network, address);
-    const outside = [claimed === "outside" ? bare(address) : "", address6 === "" ? "" : bare6(address6)].filter(
+    const outside = [claimed === "outside" ? withoutPrefix(address) : "", address6 === "" ? "" : withoutPrefix6(address6)].filter(
       (each) => each !== "",
     );
     if (claimed === "range")
@@ -203,7 +204,7 @@ export class NetworkDriver {
     return claimed;
   }
 
-  /** Where an IPv4 address is claimed: our IPAM driver holds those of its networks, IPAM those in its range, address claims the rest. */
+  /** Decides where an IPv4 address is claimed: nowhere if our IPAM driver allocated it, in IPAM if it is in the range, otherwise as an address claim. */
   #claimedAs(network: string, cidr: string): EndpointEntry["claimed"] {
     const { ipam, store } = this.#deps;
     if (cidr === "" || store.networks.get(network)?.ours) return "no";
@@ -214,8 +215,8 @@ export class NetworkDriver {
     const { store, ipam, claims } = this.#deps;
     store.endpoints.remove(endpoint);
     if (claimed === "range") ipam?.requests.freeAll(holderOf(endpoint));
-    if (claimed === "outside") claims.release(bare(address), endpoint);
-    if (address6 !== "") claims.release(bare6(address6), endpoint);
+    if (claimed === "outside") claims.release(withoutPrefix(address), endpoint);
+    if (address6 !== "") claims.release(withoutPrefix6(address6), endpoint);
   }
 }
 
@@ -225,26 +226,28 @@ interface Addresses {
   readonly address6: string;
 }
 
-const bare = (cidr: string): string => addressText(parseLease(cidr).address);
+/** An IPv4 address without its prefix length. */
+const withoutPrefix = (cidr: string): string => addressText(parseLease(cidr).address);
 
-/** An IPv6 address without its prefix length, in the one form of RFC 5952. @throws WEAVE_ADDRESS_INVALID */
-function bare6(cidr: string): string {
+/** An IPv6 address without its prefix length, in canonical form (RFC 5952). @throws WEAVE_ADDRESS_INVALID */
+function withoutPrefix6(cidr: string): string {
   const text = canonicalIpv6(addressOfCidr(cidr));
   if (text !== undefined) return text;
   throw new WeaveError("WEAVE_ADDRESS_INVALID", `invalid IPv6 address: ${JSON.stringify(cidr.slice(0, 64))}`);
 }
 
-/** Holder of an endpoint's addresses in IPAM: the bare id looks like a container's. */
+/** Holder of an endpoint's addresses in IPAM. The prefix distinguishes it from a container's id. */
 const holderOf = (endpoint: string): string => `endpoint:${endpoint}`;
 
-export const isOurSpace = (space: string): boolean => (Object.values(SPACES) as string[]).includes(space);
+/** Whether an address space is of our IPAM driver. */
+const isOurSpace = (space: string): boolean => (Object.values(SPACES) as string[]).includes(space);
 
 function genericOptions(options: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
   const generic = options[GENERIC];
   return typeof generic === "object" && generic !== null ? (generic as Record<string, unknown>) : {};
 }
 
-/** Name that the user has chosen for the interface. @throws WEAVE_PLUGIN_CALL for an invalid one */
+/** Reads the name that the user chose for the interface; undefined if none. @throws WEAVE_PLUGIN_CALL for an invalid one */
 function ifnameOf(options: Readonly<Record<string, unknown>>): string | undefined {
   const value = options[IFNAME_OPTION] ?? genericOptions(options)[IFNAME_OPTION];
   if (value === undefined || value === "") return undefined;
@@ -257,7 +260,11 @@ function ifnameOf(options: Readonly<Record<string, unknown>>): string | undefine
   );
 }
 
-/** Absent: off; empty: on; else a boolean as Go reads them. @throws WEAVE_PLUGIN_CALL, in Weave Net's words */
+/**
+ * Reads the option for multicast: off if it is missing, on if it is empty, otherwise a boolean in Go's forms. Unknown options are logged.
+ *
+ * @throws WEAVE_PLUGIN_CALL, with Weave Net's message
+ */
 export function multicastOf(options: Readonly<Record<string, unknown>>, log: Log): boolean {
   for (const name of Object.keys(options))
     if (name !== MULTICAST_OPTION) log.warn("an unknown option of a network has no effect", { option: name });
@@ -273,8 +280,10 @@ export function multicastOf(options: Readonly<Record<string, unknown>>, log: Log
 }
 
 /**
- * MAC derived from an address, so that the next container with the address has the same MAC, and ARP caches stay right. Locally
- * administered, and not of Docker's own (02:42). Undefined without an IPv4 address: the kernel chooses.
+ * Derives a MAC from an IPv4 address, so that ARP caches stay valid when another container gets the address. The prefix 0a:57 is locally
+ * administered, and not Docker's own (02:42).
+ *
+ * @returns undefined without an address; then the kernel chooses
  */
 export function macOf(cidr: string): string | undefined {
   if (cidr === "") return undefined;

@@ -14,11 +14,11 @@ import { errorText } from "#src/errors.js";
 import { endpointsInContainers } from "#src/linux/links/docker-endpoint.js";
 import type { Log } from "#src/log.js";
 
-/** Docker may have stopped before it had our answer: interval between checks for entries that it does not know. */
+/** Interval between checks for entries that Docker does not show: it may have stopped before it received our answer. */
 const CHECK_MS = 15_000;
-/** `docker network prune` removes several networks, one after the other: the comparison waits for all. */
-const PRUNE_MS = 500;
-/** Interval between attempts to hold gateways that other hosts hold: one may have released its gateway. */
+/** Delay between the removal of a network and the comparison, so that one comparison follows a `docker network prune` of several networks. */
+const REMOVAL_DELAY_MS = 500;
+/** Interval between attempts to claim gateways that other hosts hold: the other host may have released it. */
 const GATEWAYS_MS = 60_000;
 
 export interface NetworkSyncDeps {
@@ -31,25 +31,26 @@ export interface NetworkSyncDeps {
   readonly log: Log;
 }
 
-/** The networks that concern us, of all that Docker lists. */
+/** Those of Docker's networks that use one of our drivers. */
 interface OurNetworks {
-  /** Of our network driver. */
+  /** Networks of our network driver. */
   readonly driven: readonly Network[];
-  /** With addresses of our IPAM driver; other drivers may have them, too. */
+  /** Networks of our IPAM driver; their network driver may be another. */
   readonly addressed: readonly Network[];
 }
 
-/** Keeps Docker's networks, endpoints and addresses equal to ours: compares both each time an engine connects, and later when it must. */
+/** Keeps the stored networks, endpoints and addresses equal to Docker's. Compares both after each connect, after a network's removal, and when a check finds an entry that Docker may not have. */
 export class NetworkSync implements EngineListener {
   readonly #deps: NetworkSyncDeps;
   readonly #stop = new AbortController();
   /** Endpoints that Docker showed at the last comparison. */
   #shown: ReadonlySet<string> = new Set();
-  /** Endpoints that Docker does not show although their interfaces are in containers. */
+  /** Endpoints that Docker does not show, but whose interfaces are in containers. */
   #hidden: ReadonlySet<string> = new Set();
   /** The last comparison, or the one in progress. */
   #comparison: Promise<void> = Promise.resolve();
-  #soon: NodeJS.Timeout | undefined;
+  /** Timer of the comparison after a network's removal. */
+  #afterRemoval: NodeJS.Timeout | undefined;
 
   constructor(deps: NetworkSyncDeps) {
     this.#deps = deps;
@@ -59,7 +60,7 @@ export class NetworkSync implements EngineListener {
   watch(): void {
     const timers = [
       setInterval(() => {
-        if (this.#isSuspicious()) void this.compare();
+        if (this.#isComparisonNeeded()) void this.compare();
       }, CHECK_MS),
       setInterval(() => this.#deps.driver.holdGateways(), GATEWAYS_MS),
     ];
@@ -71,30 +72,30 @@ export class NetworkSync implements EngineListener {
 
   stop(): void {
     this.#stop.abort();
-    clearTimeout(this.#soon);
+    clearTimeout(this.#afterRemoval);
   }
 
   connected(): Promise<void> {
     return this.compare();
   }
 
-  /** A network that is removed may be the default network. */
+  /** Compares after the removal of a network: it may be the default network, which is then created again. */
   event({ Type, Action }: EngineEvent): void {
     if (Type !== "network" || Action !== "destroy") return;
-    this.#soon ??= setTimeout(() => {
-      this.#soon = undefined;
+    this.#afterRemoval ??= setTimeout(() => {
+      this.#afterRemoval = undefined;
       void this.compare();
-    }, PRUNE_MS).unref();
+    }, REMOVAL_DELAY_MS).unref();
   }
 
-  /** Compares, after a comparison that is in progress. Never rejects: a failure is logged, and the next connect compares again. */
+  /** Compares, after a comparison in progress. Never rejects: a failure is logged, and the next connect compares again. */
   compare(): Promise<void> {
     this.#comparison = this.#comparison.then(() => this.#compareAll());
     return this.#comparison;
   }
 
-  /** Whether an address has no endpoint, or an endpoint was never shown: otherwise Docker need not be read. */
-  #isSuspicious(): boolean {
+  /** Whether a comparison is needed: the default network is missing, an address has no endpoint, or Docker did not show an endpoint. */
+  #isComparisonNeeded(): boolean {
     const { store, defaultNetwork } = this.#deps;
     const { addresses, endpoints, usedAddresses: used } = store;
     const before = systemClock.wall() - UNCONFIRMED_MS;
@@ -119,8 +120,8 @@ export class NetworkSync implements EngineListener {
   }
 
   /**
-   * Docker calls a driver by its socket, or by the name that it was installed with; a network that it created by calling us
-   * is ours whatever it calls the driver.
+   * Selects our networks. Docker names a driver by its socket, or by the name with which it was installed. A network that Docker
+   * created by a call of our driver is ours under any driver name, and so are the other networks under that name.
    */
   #select(all: readonly Network[]): OurNetworks {
     const { names, store } = this.#deps;
@@ -136,7 +137,7 @@ export class NetworkSync implements EngineListener {
     };
   }
 
-  /** Learns what Docker has and we do not, and drops what Docker no longer has: one of the two was stopped when it changed. */
+  /** Stores entries that only Docker has, and removes entries that Docker no longer has. They differ after one side did not run. */
   async #compare(all: readonly Network[], { driven, addressed }: OurNetworks): Promise<void> {
     const { store, engine, driver, log } = this.#deps;
     const ids = new Set(all.map(({ Id }) => Id));
@@ -145,7 +146,7 @@ export class NetworkSync implements EngineListener {
     const inUse = new Set<string>();
     const shown = new Set<string>();
     for (const network of new Set([...driven, ...addressed])) {
-      // The list shows no containers; a network by itself does.
+      // Docker's list of networks shows no containers.
       const containers = Object.values((await engine.network(network.Id)).Containers);
       const isDriven = driven.includes(network);
       if (isDriven) {
@@ -164,12 +165,12 @@ export class NetworkSync implements EngineListener {
     await this.#deleteEndpoints(shown, before, inUse);
     for (const [address, { asked }] of store.addresses.all) {
       if (inUse.has(address) || asked > before) continue;
-      log.info("an address that Docker no longer knows of is free again", { address });
+      log.info("an address that Docker no longer uses was released", { address });
       driver.release(address);
     }
   }
 
-  /** Deletes endpoints that Docker no longer shows, unless the interface is in a container: then Docker is wrong. */
+  /** Deletes endpoints that Docker no longer shows. An endpoint whose interface is in a container stays: Docker's list is wrong. */
   async #deleteEndpoints(shown: ReadonlySet<string>, before: number, inUse: Set<string>): Promise<void> {
     const { store, network, log } = this.#deps;
     const gone = store.endpoints.all.filter(([id, { made }]) => !shown.has(id) && made <= before).map(([id]) => id);
@@ -181,7 +182,7 @@ export class NetworkSync implements EngineListener {
       }
       inUse.add(addressOfCidr(address));
       if (inContainers.has(EndpointID) && !this.#hidden.has(EndpointID))
-        log.warn("Docker does not show an endpoint whose interface is in a container; it is left as it is", {
+        log.warn("Docker does not show an endpoint whose interface is in a container; the endpoint stays", {
           endpoint: EndpointID,
           address,
         });
@@ -189,14 +190,14 @@ export class NetworkSync implements EngineListener {
     this.#hidden = inContainers;
   }
 
-  /** Learns the addresses that a network itself holds. */
+  /** Stores the addresses of a network itself: gateway and auxiliary addresses. */
   #learnFixedAddresses({ IPAM }: Network, inUse: Set<string>): void {
     for (const { Subnet, Gateway, AuxiliaryAddresses } of IPAM?.Config ?? []) {
       const prefix = Subnet.split("/")[1];
       for (const address of Object.values(AuxiliaryAddresses))
         this.#learnAddress(`${addressOfCidr(address)}/${prefix}`, "auxiliary", inUse);
       const gateway = `${addressOfCidr(Gateway)}/${prefix}`;
-      // The network's own address means "no gateway": see the IPAM driver.
+      // The subnet's own address means "no gateway": see the IPAM driver.
       if (Gateway !== "" && gateway !== Subnet) this.#learnAddress(gateway, "gateway", inUse);
     }
   }

@@ -18,21 +18,21 @@ import { type Methods, method } from "#docker/plugin/socket.js";
 
 const nothing = () => ({});
 
-/** The answer to Docker's first call: what a driver implements. */
+/** The method that Docker calls first. Its answer lists the kinds of drivers that the socket implements. */
 export const activateMethod = (Implements: readonly string[]): Methods => ({
   "/Plugin.Activate": method("Err", anythingShape, () => ({ Implements })),
 });
 
-/** Methods of a network driver. @param driver resolves when the router has started */
+/** Creates the methods of a network driver. @param driver resolves when the router has started */
 export function networkMethods(driver: () => Promise<NetworkDriver>): Methods {
   return {
-    // Local scope also for `weave`: a plugin of this kind is refused in a swarm, and without one there is no other.
+    // Local scope for both drivers: swarm mode does not accept a global plugin of this kind, and without a swarm there is no other scope.
     "/NetworkDriver.GetCapabilities": method("Err", anythingShape, () => ({
       Scope: "local",
       ConnectivityScope: "global",
       GwAllocChecker: true,
     })),
-    // No gateway is ever made: an address for it would be wasted.
+    // There is never a gateway, so Docker need not allocate an address for one.
     "/NetworkDriver.GwAllocCheck": method("Err", anythingShape, () => ({ SkipIPv4: true, SkipIPv6: true })),
     "/NetworkDriver.AllocateNetwork": method("Err", allocateNetworkShape, ({ Options }) => ({ Options })),
     "/NetworkDriver.FreeNetwork": method("Err", networkShape, nothing),
@@ -48,7 +48,7 @@ export function networkMethods(driver: () => Promise<NetworkDriver>): Methods {
     ),
     "/NetworkDriver.EndpointOperInfo": method("Err", endpointShape, () => ({ Value: {} })),
     "/NetworkDriver.Join": method("Err", joinShape, async (call) => (await driver()).join(call)),
-    // Docker moves the interface back out itself; it goes with the endpoint.
+    // Docker moves the interface out of the container itself. It is deleted with the endpoint.
     "/NetworkDriver.Leave": method("Err", endpointShape, nothing),
     "/NetworkDriver.ProgramExternalConnectivity": method("Err", endpointShape, nothing),
     "/NetworkDriver.RevokeExternalConnectivity": method("Err", endpointShape, nothing),
@@ -57,7 +57,7 @@ export function networkMethods(driver: () => Promise<NetworkDriver>): Methods {
   };
 }
 
-/** Methods of an IPAM driver. @param driver resolves when the router has started */
+/** Creates the methods of an IPAM driver. @param driver resolves when the router has started */
 export function ipamMethods(driver: () => Promise<IpamDriver>): Methods {
   return {
     "/IpamDriver.GetCapabilities": method("Error", anythingShape, () => ({
@@ -66,7 +66,7 @@ export function ipamMethods(driver: () => Promise<IpamDriver>): Methods {
     })),
     "/IpamDriver.GetDefaultAddressSpaces": method("Error", anythingShape, () => SPACES),
     "/IpamDriver.RequestPool": method("Error", requestPoolShape, async (call) => (await driver()).requestPool(call)),
-    // A pool is no more than its id.
+    // A pool has no state beside its id.
     "/IpamDriver.ReleasePool": method("Error", poolShape, nothing),
     "/IpamDriver.RequestAddress": method("Error", requestAddressShape, async (call, signal) =>
       (await driver()).requestAddress(call, signal),

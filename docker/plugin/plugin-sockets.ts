@@ -6,22 +6,23 @@ import { type Methods, openPluginSocket } from "#docker/plugin/socket.js";
 import { WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 
-/** Limit for a call that arrives while the router starts: a start takes less than one second. */
+/** Limit for the wait of a call that arrives while the router starts. A start takes less than one second. */
 const START_MS = 10_000;
 
+/** The drivers that serve the calls. */
 export interface Drivers {
   readonly network: NetworkDriver;
   readonly ipam: IpamDriver;
 }
 
 /**
- * The two sockets of Docker's plugin (V1). They are open before the drivers exist: Docker holds its locks while it waits for
- * a plugin that is not there.
+ * The two sockets of Docker's plugin (V1). They open before the drivers exist, because Docker holds its locks while it waits for
+ * a plugin that does not answer.
  */
 export class PluginSockets {
   readonly #log: Log;
   readonly #servers: Server[] = [];
-  /** Calls that wait for the drivers. */
+  /** Functions that resume the calls that wait for the drivers. */
   readonly #waiting = new Set<() => void>();
   #drivers: Drivers | undefined;
 
@@ -29,7 +30,7 @@ export class PluginSockets {
     this.#log = log;
   }
 
-  /** @throws WEAVE_PLUGIN; then no socket is open */
+  /** Opens both sockets; calls wait until {@link serve}. @throws WEAVE_PLUGIN; then no socket is open */
   static async open(options: { pluginSocket: string; meshSocket: string }, log: Log): Promise<PluginSockets> {
     const sockets = new PluginSockets(log);
     const network = networkMethods(async () => (await sockets.#ready()).network);
@@ -48,14 +49,14 @@ export class PluginSockets {
     return sockets;
   }
 
-  /** The router has started: calls that wait, and those to come, go to the drivers. */
+  /** Passes the waiting calls and all later ones to the drivers. */
   serve(drivers: Drivers): void {
     this.#drivers = drivers;
     for (const ready of this.#waiting) ready();
     this.#waiting.clear();
   }
 
-  /** Node removes a Unix socket when its server closes. */
+  /** Closes the sockets and their connections. Node removes the files. */
   close(): void {
     for (const server of this.#servers) {
       server.close();
@@ -71,7 +72,7 @@ export class PluginSockets {
   async #ready(): Promise<Drivers> {
     if (this.#drivers === undefined) await this.#wait();
     if (this.#drivers !== undefined) return this.#drivers;
-    throw new WeaveError("WEAVE_CANCELLED", "weave is starting, and not ready yet", {
+    throw new WeaveError("WEAVE_CANCELLED", "weave is starting, and is not ready yet", {
       next: "Try again in some seconds; 'weave status' and the router's log show more.",
     });
   }

@@ -3,7 +3,7 @@ import { addressOfCidr } from "#src/address.js";
 import { checkStored, type Store } from "#src/store.js";
 
 const networkShape = z.object({
-  /** Whether its addresses come from our IPAM. */
+  /** Whether its addresses come from our IPAM driver. */
   ours: z.boolean(),
   multicast: z.boolean(),
   /** Unix time in ms at which Docker created it, or first showed it. */
@@ -11,28 +11,28 @@ const networkShape = z.object({
 });
 const endpointShape = z.object({
   network: z.string(),
-  /** In CIDR notation; "" when Docker gave none. */
+  /** IPv4 address in CIDR notation; "" for none. */
   address: z.string(),
-  /** In CIDR notation; "" when Docker gave none. */
+  /** IPv6 address in CIDR notation; "" for none. */
   address6: z.optional(z.string()),
-  /** MAC address of its interface; absent where the kernel chooses. */
+  /** MAC address of its interface; missing if the kernel chose it. */
   mac: z.optional(z.string()),
-  /** Name of the interface in the container, where the user has chosen one. */
+  /** Name of the interface in the container, if the user chose one. */
   ifname: z.optional(z.string()),
-  /** How we claimed the address, which we then must release: from IPAM ("range"), as an address claim ("outside"), or not. */
+  /** Where the IPv4 address is claimed and must be released: in IPAM ("range"), as an address claim ("outside"), or nowhere ("no"). */
   claimed: z.enum(["no", "range", "outside"]),
-  /** Unix time in ms at which it was made. */
+  /** Unix time in ms at which Docker created it, or first showed it. */
   made: z.number(),
 });
 /**
- * Use of an address of our IPAM, which decides when the address is free again:
- * - `container`: an endpoint of ours, or one that Docker has not shown yet;
+ * Use of an address of our IPAM driver, which decides when the address is released:
+ * - `container`: used by an endpoint of our network driver, or by one that Docker has not shown yet;
  * - `gateway` and `auxiliary`: held by a network as long as it exists;
- * - `other driver`: a container on a network of another driver. Only Docker knows whether it still exists.
+ * - `other driver`: used by a container on a network of another driver. Only Docker knows whether that still exists.
  */
 const useShape = z.enum(["container", "gateway", "auxiliary", "other driver"]);
 const addressShape = z.pipe(
-  // Version 0.1.0 before its release wrote the time alone.
+  // Versions before the release of 0.1.0 stored only the time.
   z.union([z.number(), z.object({ asked: z.number(), use: useShape })]),
   z.transform((value) => (typeof value === "number" ? { asked: value, use: "container" as const } : value)),
 );
@@ -46,15 +46,16 @@ export interface AddressEntry {
   readonly use: AddressUse;
 }
 
+/** Next step of the error about a damaged entry. */
 const REMEDY = "'weave reset' removes it.";
 
-/** State of the plugin that must survive a restart of the router: Docker does not send it again. */
+/** State of the plugin that survives a restart of the router: Docker does not send it again. */
 export class PluginStore {
   readonly networks: EntryTable<NetworkEntry>;
   readonly endpoints: EntryTable<EndpointEntry>;
   readonly addresses: EntryTable<AddressEntry>;
 
-  /** @throws WEAVE_STORE when what is stored is damaged */
+  /** @throws WEAVE_STORE when a stored entry is damaged */
   constructor(store: Store) {
     this.networks = new EntryTable(store, "docker/network/", networkShape);
     this.endpoints = new EntryTable(store, "docker/endpoint/", endpointShape);
@@ -67,8 +68,8 @@ export class PluginStore {
   }
 }
 
-/** Entries of one kind, by id. An entry is on disk before it is in memory. */
-export class EntryTable<T> {
+/** Stored entries of one kind, by id. An entry is on disk before it is in memory. */
+class EntryTable<T> {
   readonly #store: Store;
   readonly #prefix: string;
   readonly #entries = new Map<string, T>();

@@ -20,7 +20,7 @@ export interface PluginDeps {
   readonly bridge: string;
   /** MTU of the bridge, in bytes. */
   readonly mtu: number;
-  /** Undefined when address allocation is off; so is {@link requested}. */
+  /** Undefined when address allocation is off; then {@link requested} is, too. */
   readonly ipam: { readonly requests: Requests; readonly range: Subnet; readonly defaultSubnet: Subnet } | undefined;
   readonly store: PluginStore;
   readonly claims: AddressClaims;
@@ -30,12 +30,13 @@ export interface PluginDeps {
   readonly log: Log;
 }
 
+/** Parts of a started plugin that others use. */
 export interface Plugin {
   readonly networks: NetworkSync;
   readonly defaultNetwork: DefaultNetwork;
 }
 
-/** Makes the drivers of Docker's plugin, has the sockets serve them, and keeps Docker's networks and ours equal. */
+/** Creates the drivers of Docker's plugin, lets the sockets serve them, and starts the comparison with Docker's networks. */
 export function startPlugin(
   sockets: PluginSockets,
   options: { pluginSocket: string; meshSocket: string },

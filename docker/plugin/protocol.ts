@@ -1,16 +1,19 @@
 import { z } from "zod/mini";
 
 /**
- * Calls of Docker to a network or IPAM driver (moby, daemon/libnetwork/drivers/remote/api and ipams/remote/api). Bodies
- * may be empty, and fields absent or null.
+ * Shapes of Docker's calls of a network or IPAM driver (moby, daemon/libnetwork/drivers/remote/api and ipams/remote/api). Bodies
+ * may be empty, and fields missing or null.
  */
 
+/** Limit for a text, in characters: far above any that Docker sends. */
 const MAX_TEXT = 4_096;
+/** Limit for the address ranges of a network. */
+const MAX_RANGES = 16;
 const text = z.pipe(
   z.nullish(z.string().check(z.maxLength(MAX_TEXT))),
   z.transform((value) => value ?? ""),
 );
-/** 64 hexadecimal digits, or in a swarm 25 others: never a path, never empty. */
+/** Id of a network or endpoint: 64 hexadecimal digits, or in a swarm 25 letters and digits. Never empty, never a path. */
 const id = z.string().check(z.regex(/^[\w.-]{1,128}$/));
 const options = z.pipe(
   z.nullish(z.record(z.string(), z.unknown())),
@@ -18,7 +21,7 @@ const options = z.pipe(
 );
 
 const ipData = z.pipe(
-  z.nullish(z.array(z.object({ AddressSpace: text, Pool: text, Gateway: text })).check(z.maxLength(16))),
+  z.nullish(z.array(z.object({ AddressSpace: text, Pool: text, Gateway: text })).check(z.maxLength(MAX_RANGES))),
   z.transform((value) => value ?? []),
 );
 

@@ -8,26 +8,28 @@ import { listen } from "#src/http/listen.js";
 import { httpServer } from "#src/http/server.js";
 import type { Log } from "#src/log.js";
 
-/** The largest call, a network with thousands of auxiliary addresses, stays far below. */
+/** Limit for the body of a call, in bytes: far above the largest, a network with thousands of auxiliary addresses. */
 const MAX_BODY = 1 << 20;
 const CONTENT_TYPE = "application/vnd.docker.plugins.v1.2+json";
 
+/** Answer to a call. */
 export interface PluginAnswer {
   readonly body: object;
-  /** Takes back what was done, when the client no longer waits for the answer. */
+  /** Undoes the call, if the client no longer waits for the answer. */
   readonly undo?: () => void | Promise<void>;
 }
 
+/** One method of the plugin. */
 export interface Method {
-  /** The key of an error: network drivers and IPAM drivers differ in it. */
+  /** Key of an error in an answer: "Err" for network drivers, "Error" for IPAM drivers. */
   readonly errorKey: "Err" | "Error";
   handle(body: unknown, signal: AbortSignal): Promise<PluginAnswer> | PluginAnswer;
 }
 
-/** `/NetworkDriver.Join` and so on. */
+/** Methods by their paths, such as `/NetworkDriver.Join`. */
 export type Methods = Readonly<Record<string, Method>>;
 
-/** A method of a given shape. */
+/** Creates a method that checks the body of a call. @param handle returns the answer, or only its body */
 export function method<T>(
   errorKey: Method["errorKey"],
   shape: ZodMiniType<T>,
@@ -51,9 +53,9 @@ export function method<T>(
 }
 
 /**
- * Opens a plugin's Unix socket. An unknown method is answered by 404: so Docker learns what a driver does not have.
+ * Opens a plugin's Unix socket. The answer to an unknown method is 404, which for Docker means that the driver does not implement it.
  *
- * @throws WEAVE_PLUGIN when another process serves the path, or it is no socket
+ * @throws WEAVE_PLUGIN when another process serves the path, or the file is no socket
  */
 export async function openPluginSocket(path: string, methods: Methods, log: Log): Promise<Server> {
   const server = httpServer("the plugin's socket", log, (request, response, signal) =>
@@ -82,27 +84,27 @@ async function serve(call: PluginCall, response: ServerResponse, signal: AbortSi
   if (answer !== undefined) sendAnswer(response, answer);
 }
 
-/** @returns undefined when the client has closed the connection after a failure */
+/** Calls the method. @returns undefined when it fails and the client has closed the connection */
 async function answerTo({ methods, request, log }: PluginCall, signal: AbortSignal): Promise<Answer | undefined> {
   const name = request.url ?? "";
   const found = Object.hasOwn(methods, name) ? methods[name] : undefined;
   if (found === undefined) return pluginAnswer(404, { Err: `weave has no ${name.slice(0, 100)}` });
   if (request.method !== "POST") return pluginAnswer(405, { [found.errorKey]: "plugin calls are POST" });
-  const began = performance.now();
+  const start = performance.now();
   try {
     const { body, undo } = await found.handle(parseBody(await readBody(request, MAX_BODY)), signal);
-    log.debug("Docker called", { call: name, ms: Math.round(10 * (performance.now() - began)) / 10 });
+    log.debug("Docker called", { call: name, ms: Math.round(10 * (performance.now() - start)) / 10 });
     if (signal.aborted && undo !== undefined) {
-      log.info("Docker did not wait for an answer; it was taken back", { call: name });
+      log.info("Docker did not wait for the answer; the call was undone", { call: name });
       await undo();
     }
     return pluginAnswer(200, body);
   } catch (error) {
     if (signal.aborted) return undefined;
-    log.warn("a call of Docker's failed", { call: name, why: errorText(error) });
+    log.warn("a call of the Docker plugin failed", { call: name, why: errorText(error) });
     const status = httpStatus(error);
     const text = errorText(error).replaceAll("\n", " ");
-    // Docker reads the driver's own key from an answer of 200 alone, and `Err` from all others.
+    // Docker reads the driver's own key from answers with status 200, and `Err` from all others.
     return pluginAnswer(status, { Err: text, [found.errorKey]: text });
   }
 }

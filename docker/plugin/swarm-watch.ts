@@ -1,19 +1,19 @@
 import type { Engine } from "#docker/engine/engine.js";
 import type { EngineListener } from "#docker/engine/events.js";
-import type { EngineEvent } from "#docker/engine/shapes.js";
+import type { EngineEvent, SwarmRole } from "#docker/engine/shapes.js";
 import { type DriverNames, driverNames } from "#docker/plugin/driver-names.js";
 import { errorText } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 
-/** An engine joins and leaves a swarm without an event that we receive. */
+/** Interval between checks: an engine joins or leaves a swarm without an event that we receive. */
 const CHECK_MS = 60_000;
 
-/** Watches whether the engine is in a swarm: networks of a plugin of our kind are not available to a swarm's services (moby#27266). */
+/** Checks whether the engine is in a swarm. A swarm's services cannot use networks of a plugin of our kind (moby#27266). */
 export class SwarmWatch implements EngineListener {
   readonly #engine: Engine;
   readonly #log: Log;
   readonly #names: DriverNames;
-  #role: "manager" | "worker" | undefined;
+  #role: SwarmRole | undefined;
 
   constructor(
     { engine, log }: { readonly engine: Engine; readonly log: Log },
@@ -25,17 +25,17 @@ export class SwarmWatch implements EngineListener {
   }
 
   /** Role of the engine in a swarm at the last check; undefined when it is in none. */
-  get role(): "manager" | "worker" | undefined {
+  get role(): SwarmRole | undefined {
     return this.#role;
   }
 
-  /** Checks regularly. @returns what ends this */
+  /** Starts regular checks. @returns a function that stops them */
   watch(): () => void {
     const timer = setInterval(() => void this.#check(), CHECK_MS).unref();
     return () => clearInterval(timer);
   }
 
-  /** Not waited for: nothing depends on the answer. */
+  /** Checks without delaying other listeners. */
   connected(): void {
     void this.#check();
   }
@@ -50,11 +50,11 @@ export class SwarmWatch implements EngineListener {
     try {
       this.#role = await this.#engine.swarm();
     } catch (error) {
-      this.#log.debug("it is unknown whether the engine is in a swarm", { why: errorText(error) });
+      this.#log.debug("the engine's role in a swarm could not be read", { why: errorText(error) });
     }
   }
 
-  /** A network of ours was created, and Docker does not say of what kind it is. */
+  /** Warns about a created network if the engine is in a swarm. The event does not contain the network's scope. */
   async #warn(name: string): Promise<void> {
     await this.#check();
     if (this.#role === undefined) return;
