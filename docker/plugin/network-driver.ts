@@ -190,9 +190,10 @@ export class NetworkDriver {
   ): Promise<EndpointEntry["claimed"]> {
     const { ipam, claims } = this.#deps;
     const claimed = this.#claimedAs(network, address);
-    const outside = [claimed === "outside" ? withoutPrefix(address) : "", address6 === "" ? "" : withoutPrefix6(address6)].filter(
-      (each) => each !== "",
-    );
+    const outside = [
+      claimed === "outside" ? withoutPrefix(address) : "",
+      address6 === "" ? "" : withoutPrefix6(address6),
+    ].filter((each) => each !== "");
     if (claimed === "range")
       await ipam?.requests.claim(holderOf(endpoint), parseLease(address), { signal, timeoutMs: CLAIM_MS });
     try {

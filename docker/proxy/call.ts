@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 
-/** Paths beyond this are cut in the log. */
+/** Limit for a path in the log, in characters; longer ones are cut. */
 const MAX_PATH = 200;
 
 /** One call of the Docker API on its way through the proxy. */
@@ -9,20 +9,20 @@ export interface ProxyCall {
   readonly response: ServerResponse;
 }
 
-/** Handles a call: sends it on to the engine, and answers it. */
+/** Handles a call: forwards it to the engine, and answers it. */
 export type CallHandler = (call: ProxyCall) => Promise<void>;
 
-/** The calls that are changed on their way. */
+/** Selects the calls that the proxy changes. */
 export interface ChangedCalls {
-  /** @returns undefined for a call that passes unchanged; nothing of it has been read */
+  /** Returns the handler of a call, before its body is read; undefined for a call that passes unchanged. */
   handlerOf(request: IncomingMessage): CallHandler | undefined;
 }
 
-/** A call for the log, without its query: that may hold secrets, such as build arguments. */
+/** Text of a call for the log, without its query, which may contain secrets such as build arguments. */
 export function callText({ method, url = "" }: Pick<IncomingMessage, "method" | "url">): string {
   return `${method} ${url.split("?")[0].slice(0, MAX_PATH)}`;
 }
 
-/** A parameter of a call's query; "" if it is absent. */
+/** A parameter of a call's query; "" if it is missing. */
 export const queryOf = ({ url }: IncomingMessage, name: string): string =>
   new URL(url ?? "/", "http://docker").searchParams.get(name) ?? "";

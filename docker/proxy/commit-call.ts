@@ -8,7 +8,7 @@ import { waitFolderOf, withoutWait } from "#docker/wait/helper.js";
 import { isWrapped, type WaitConfig } from "#docker/wait/wrapped.js";
 import type { Log } from "#src/log.js";
 
-/** `POST /commit`: an image made of a container of ours runs without us. */
+/** Handles `POST /commit`: an image of a container that the proxy created must run without the waiting helper. */
 export async function commitContainer(
   { request, response }: ProxyCall,
   { engine, log }: { readonly engine: Engine; readonly log: Log },
@@ -21,8 +21,8 @@ export async function commitContainer(
 }
 
 /**
- * Changes the body of a commit so that the image runs the container's command without the helper: Docker takes from the container what the
- * body leaves out.
+ * Changes the body of a commit so that the image runs the container's command without the helper. Docker copies the fields that the body
+ * leaves out from the container.
  *
  * @returns undefined when there is nothing to change
  */

@@ -21,14 +21,15 @@ import type { Log } from "#src/log.js";
 
 export interface CreateDeps {
   readonly engine: Engine;
-  /** Whether a Docker network, by its id, is driven by our plugin. */
+  /** Whether our plugin drives the Docker network with this id. */
   readonly isOurNetwork: (network: string) => boolean;
+  /** Returns the current settings. */
   readonly settings: () => Promise<CreateSettings>;
   readonly log: Log;
 }
 
 /**
- * `POST /containers/create`: the container waits for the network when it starts, has a host name in our domain, and asks
+ * Handles `POST /containers/create`. The container waits for its interface when it starts, has a host name in our domain, and uses
  * weaveDNS.
  */
 export async function createContainer({ request, response }: ProxyCall, deps: CreateDeps): Promise<void> {
@@ -47,21 +48,21 @@ export async function createContainer({ request, response }: ProxyCall, deps: Cr
   await answerWithWarnings(answer, response, warnings);
 }
 
-/** What the engine is asked about a container that is created. */
+/** Queries to the engine about a container that is to be created. */
 export interface CreateLookups {
-  /** @throws when there is no such image */
+  /** Inspects an image. @throws when there is no such image */
   image(name: string): Promise<Image>;
-  /** A network that our plugin drives; undefined for others. @throws when there is no such network */
+  /** Inspects a network; undefined if our plugin does not drive it. @throws when there is no such network */
   ourNetwork(name: string): Promise<{ readonly internal: boolean } | undefined>;
-  /** Whether containers have a user namespace of their own. */
+  /** Whether containers have their own user namespace. */
   userNamespaces(): Promise<boolean>;
 }
 
 /**
- * The steps between a client's description of a container and ours: parse, look up, decide, rewrite. All but the second are
- * pure.
+ * Rewrites a client's description of a container: parses it, looks up facts in the engine, decides, and rewrites. Only the second step
+ * does I/O.
  *
- * @param name of the container; "" where Docker chooses
+ * @param name the container's name; "" if Docker chooses it
  * @throws WEAVE_ADDRESS_INVALID for an invalid WEAVE_CIDR
  */
 export async function rewriteCreate(
@@ -84,7 +85,7 @@ export async function rewriteCreate(
 
 async function lookUp(request: CreateRequest, settings: CreateSettings, lookups: CreateLookups): Promise<CreateFacts> {
   return {
-    // Docker reports a missing image itself, and then pulls it.
+    // For a missing image Docker itself answers with an error; its client then pulls the image.
     image: await lookups.image(request.image).catch(() => undefined),
     network: request.network === undefined ? undefined : await lookups.ourNetwork(request.network),
     userNamespaces: needsHostname(request, settings) && (await lookups.userNamespaces()),
@@ -100,7 +101,7 @@ const engineLookups = ({ engine, isOurNetwork }: CreateDeps): CreateLookups => (
   userNamespaces: () => engine.userNamespaces(),
 });
 
-/** Answers as the engine did, with our warnings beside its own. */
+/** Forwards the engine's answer, with our warnings added to its own. */
 async function answerWithWarnings(answer: IncomingMessage, response: ServerResponse, warnings: readonly string[]) {
   if (warnings.length === 0 || answer.statusCode !== 201) return forwardAnswer(answer, response);
   const { bytes, json } = await readJson(answer);

@@ -4,20 +4,20 @@ import { type Image, wordsOf } from "#docker/engine/shapes.js";
 import { isObject, type JsonObject, stringsOf } from "#docker/proxy/json.js";
 import { bindTarget, freeWaitFolder, waitCommand, waitFolderOf, withoutWait } from "#docker/wait/helper.js";
 
-/** Pure steps of a container's creation through the proxy: {@link createContainer} has their order. */
+/** The pure steps of a container's creation through the proxy; `rewriteCreate` (create-call.ts) runs them. */
 
-/** Limit of Linux for a host name with its domain. */
+/** Limit of Linux for a host name with its domain, in characters (__NEW_UTS_LEN). */
 const MAX_HOSTNAME = 64;
-/** Modes of Docker's default network, and of none: such containers get an interface on the overlay. */
+/** Docker's network modes in which the proxy attaches a container: the default network, and none. */
 const ATTACHED_MODES: readonly string[] = ["", "default", "bridge", "none"];
 
-/** weaveDNS, for containers. */
+/** weaveDNS, as containers use it. */
 export interface DnsSettings {
   readonly address: string;
   readonly domain: string;
 }
 
-/** How containers are created. */
+/** Settings for the containers that the proxy creates. */
 export interface CreateSettings {
   /** Folder on this host that holds the waiting helper. */
   readonly helper: string;
@@ -25,58 +25,64 @@ export interface CreateSettings {
   readonly defaultIpalloc: boolean;
   /** Undefined: containers do not use weaveDNS. */
   readonly dns: DnsSettings | undefined;
-  /** Label of a container that gives its host name; "" for none. */
+  /** Label that contains a container's host name; "" for none. */
   readonly hostnameFromLabel: string;
+  /** Makes a host name from a container's name. */
   readonly toHostname: (name: string) => string;
 }
 
-/** A client's description of a container. */
+/** A client's request to create a container. */
 export interface CreateRequest {
+  /** The client's description of the container. */
   readonly body: JsonObject;
-  /** Name of the container; "" where Docker chooses. */
+  /** Name of the container; "" if Docker chooses it. */
   readonly name: string;
   readonly image: string;
-  /** Docker's network mode; "" for the default one. */
+  /** Docker's network mode; "" for the default. */
   readonly mode: string;
-  /** The Docker network that it names; undefined for the modes that are none. */
+  /** The Docker network that the mode names; undefined for modes that name none. */
   readonly network: string | undefined;
-  /** Whether it is to have an interface on the overlay. */
+  /** Whether the container is to have an interface on the overlay. */
   readonly wantsAddress: boolean;
 }
 
-/** What the engine knows about the request. */
+/** The engine's facts about a request. */
 export interface CreateFacts {
   /** Undefined if the engine has no such image. */
   readonly image: Image | undefined;
-  /** The network that it names, if our plugin drives it. */
+  /** The network that the request names, if our plugin drives it. */
   readonly network: { readonly internal: boolean } | undefined;
+  /** Whether containers have their own user namespace; false if the host name does not depend on it. */
   readonly userNamespaces: boolean;
 }
 
+/** How the proxy changes a container. */
 export type Decision =
-  /** An interface on the overlay, for which it waits, a host name, and weaveDNS. */
+  /** It waits for an interface on the overlay, has a host name in our domain, and uses weaveDNS. */
   | "attach"
-  /** On a network of our plugin: weaveDNS only. */
+  /** It is on a network of our plugin, and uses weaveDNS. */
   | "name servers"
   | "leave alone";
 
+/** Result of a rewrite. */
 export interface Rewritten {
-  /** Undefined: the call passes unchanged. */
+  /** The new description; undefined if the call passes unchanged. */
   readonly body: JsonObject | undefined;
+  /** Warnings for the user. */
   readonly warnings: readonly string[];
 }
 
-/** What a container runs, without the helper. */
+/** The command of a container, without the helper. */
 interface Command {
   readonly entrypoint: readonly string[];
   readonly command: readonly string[];
-  /** It began with the helper: the image is a commit of a container of ours, or the description a copy of one. */
+  /** Whether it began with the helper: the image or the description comes from a container that the proxy created. */
   readonly wrapped: boolean;
 }
 
 const hostConfigOf = ({ HostConfig }: JsonObject): JsonObject => (isObject(HostConfig) ? HostConfig : {});
 
-/** @throws WEAVE_ADDRESS_INVALID for an invalid WEAVE_CIDR */
+/** Parses a client's description. @throws WEAVE_ADDRESS_INVALID for an invalid WEAVE_CIDR */
 export function parseCreate(
   body: JsonObject,
   name: string,
@@ -95,17 +101,18 @@ export function parseCreate(
   };
 }
 
-/** Whether the proxy gives the container a host name. */
+/** Whether the proxy sets the container's host name: the user did not. */
 export const needsHostname = ({ body, wantsAddress }: CreateRequest, { dns }: CreateSettings): boolean =>
   wantsAddress && dns !== undefined && !body.Hostname && !body.Domainname;
 
+/** Decides how the proxy changes a container. */
 export function decide(request: CreateRequest, facts: CreateFacts): Decision {
   if (facts.network !== undefined) return "name servers";
-  // Docker itself reports a container that has nothing to run.
+  // A container without a command stays unchanged: Docker itself reports the error.
   return request.wantsAddress && commandOf(request, facts) !== undefined ? "attach" : "leave alone";
 }
 
-/** The container waits for the network, has a host name in our domain, and asks weaveDNS. */
+/** Rewrites a container that waits for its interface, has a host name in our domain, and uses weaveDNS. */
 export function attachRewrite(request: CreateRequest, facts: CreateFacts, settings: CreateSettings): Rewritten {
   const { body } = request;
   const warnings: string[] = [];
@@ -123,7 +130,7 @@ export function attachRewrite(request: CreateRequest, facts: CreateFacts, settin
   };
 }
 
-/** A container on a network of our plugin asks weaveDNS. */
+/** Rewrites a container on a network of our plugin: it uses weaveDNS. */
 export function nameServerRewrite(request: CreateRequest, facts: CreateFacts, settings: CreateSettings): Rewritten {
   const { mode } = request;
   const { dns } = settings;
@@ -131,13 +138,13 @@ export function nameServerRewrite(request: CreateRequest, facts: CreateFacts, se
   const warnings = [...bare.warnings];
   if (facts.network?.internal && dns !== undefined)
     warnings.push(
-      `names of other hosts do not resolve on ${mode}: it is --internal, and from such a network Docker asks no name server. Addresses can be reached.`,
+      `names of other hosts do not resolve on ${mode}: it is --internal, and Docker forwards no DNS query from such a network. Addresses can be reached.`,
     );
   const body = bare.body ?? request.body;
   return { body: { ...body, HostConfig: withDns(hostConfigOf(body), dns, searchOf(body, dns), warnings) }, warnings };
 }
 
-/** A container that stays off the overlay runs without the helper, also when it is a copy of one that had it. */
+/** Removes the helper from a container that stays off the overlay, if it is a copy of one with the helper. */
 export function withoutHelperRewrite(request: CreateRequest, facts: CreateFacts, settings: CreateSettings): Rewritten {
   const { body, mode } = request;
   const noEffect =
@@ -154,7 +161,7 @@ export function withoutHelperRewrite(request: CreateRequest, facts: CreateFacts,
 
 const commandFields = ({ entrypoint, command }: Command): JsonObject => ({ Entrypoint: entrypoint, Cmd: command });
 
-/** The host's part of a description, without the helper's mount of the container that it is a copy of. */
+/** The HostConfig of a description without the helper's mount, which it has as a copy of a container that the proxy created. */
 function withoutHelper(body: JsonObject, { helper }: CreateSettings): JsonObject {
   const host = hostConfigOf(body);
   const folder = waitFolderOf(stringsOf(body.Entrypoint));
@@ -163,15 +170,17 @@ function withoutHelper(body: JsonObject, { helper }: CreateSettings): JsonObject
   return others.length === binds.length ? host : { ...host, Binds: others };
 }
 
-/** @param folder where the container has the helper */
+/** Adds the helper's mount to a HostConfig. @param helper its folder on this host @param folder its folder in the container */
 export function withHelper(host: JsonObject, helper: string, folder: string): JsonObject {
   const others = stringsOf(host.Binds).filter((bind) => bindTarget(bind) !== folder);
   return { ...host, Binds: [...others, `${helper}:${folder}:ro`] };
 }
 
 /**
- * @param search domains for short names, unless the user gives some
- * @param warnings gets one for a container that asks other name servers before weaveDNS
+ * Adds weaveDNS to a HostConfig.
+ *
+ * @param search domains for short names, unless the user chose some
+ * @param warnings receives a warning if the container queries another name server before weaveDNS
  */
 export function withDns(
   host: JsonObject,
@@ -184,7 +193,7 @@ export function withDns(
   const given = stringsOf(host.DnsSearch);
   if (servers.length > 0 && servers[0] !== dns.address)
     warnings.push(
-      `this container asks ${servers[0]} (--dns) before weaveDNS: names in ${dns.domain} resolve only when that does not answer. Leave --dns out: weaveDNS asks the host's name servers for all other names.`,
+      `this container queries ${servers[0]} (--dns) before weaveDNS: names in ${dns.domain} resolve only when that server does not answer. Leave --dns out: weaveDNS forwards all other names to the host's name servers.`,
     );
   return {
     ...host,
@@ -194,8 +203,8 @@ export function withDns(
 }
 
 /**
- * Domains for a container's short names: its own, if that is a sub-domain of ours, then ours. Ours is explicit also beside a host name in our
- * domain: container names that contain a dot are found by it.
+ * Domains in which a container's short names are searched: its own domain if that is a sub-domain of ours, then ours. Ours is explicit even
+ * if the host name is in it, so that container names with a dot are found.
  */
 export function searchOf(body: JsonObject, dns: DnsSettings | undefined): string[] {
   if (dns === undefined) return [];
@@ -205,10 +214,10 @@ export function searchOf(body: JsonObject, dns: DnsSettings | undefined): string
 }
 
 /**
- * What the container runs, by Docker's rules: an entrypoint in the description drops the image's command, an empty one drops
- * the image's entrypoint.
+ * The container's command by Docker's rules: an entrypoint in the description replaces the image's entrypoint and drops the image's
+ * command; an entrypoint of one empty word drops both.
  *
- * @returns undefined when there is nothing to run, or no such image
+ * @returns undefined when there is no command, or no such image
  */
 function commandOf({ body }: CreateRequest, { image }: CreateFacts): Command | undefined {
   const given = stringsOf(body.Entrypoint);
@@ -223,7 +232,7 @@ function commandOf({ body }: CreateRequest, { image }: CreateFacts): Command | u
   return { entrypoint: withoutWait(entrypoint), command, wrapped: waitFolderOf(entrypoint) !== undefined };
 }
 
-/** Paths where a container has mounts or volumes of its own. */
+/** Paths in the container of the mounts and volumes that the user or the image defines. */
 function mountsOf(body: JsonObject, { image }: CreateFacts): string[] {
   const host = hostConfigOf(body);
   const keys = (value: unknown) => (isObject(value) ? Object.keys(value) : []);
@@ -237,7 +246,7 @@ function mountsOf(body: JsonObject, { image }: CreateFacts): string[] {
   ].map(bindTarget);
 }
 
-/** A host name in our domain, made of the container's label or name, unless the user gives one. */
+/** Fields for a host name in our domain, made from the container's label or name; none if the user chose one. */
 function hostnameFields(
   request: CreateRequest,
   { userNamespaces }: CreateFacts,
@@ -255,7 +264,7 @@ function hostnameFields(
     warnings.push(`Container name [${hostname}] too long to be used as hostname`);
     return {};
   }
-  // Docker sets the domain by a sysctl that a user namespace must not write: such a container would not start.
+  // Docker sets the domain by a sysctl that is read-only in a user namespace: the container would not start.
   const mapped = userNamespaces && hostConfigOf(body).UsernsMode !== "host";
   return mapped ? { Hostname: `${hostname}.${domain}` } : { Hostname: hostname, Domainname: domain };
 }

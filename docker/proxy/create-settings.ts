@@ -11,7 +11,7 @@ export interface CreateOptions extends HostnamePattern {
   readonly hostnameFromLabel: string;
 }
 
-/** How the proxy creates containers. @returns the settings of each moment: weaveDNS's address may change */
+/** Combines flags and services to the proxy's settings. @returns a function for the current settings: weaveDNS's address may change */
 export function createSettings(
   helper: string,
   options: CreateOptions,

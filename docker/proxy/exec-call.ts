@@ -3,10 +3,10 @@ import type { Engine } from "#docker/engine/engine.js";
 import type { ProxyCall } from "#docker/proxy/call.js";
 import { forwardAnswer, forwardRequest } from "#docker/proxy/pipe.js";
 
-/** Limit for the wait for a container's network: after a failure users look for the cause inside the container. */
+/** Limit for the wait for a container's interface. Then the command runs: users look for the cause of a failure inside the container. */
 const NETWORK_MS = 20_000;
 
-/** `POST /containers/NAME/exec`: a command in a container that waits for its network waits, too. */
+/** Handles `POST /containers/NAME/exec`: the command waits until the container is attached, or an attempt has failed. */
 export async function createExec(
   { request, response }: ProxyCall,
   { engine, attacher }: { readonly engine: Engine; readonly attacher: Attacher },

@@ -2,12 +2,12 @@ import type { EngineAddress } from "#docker/engine/engine-address.js";
 import { type ProxyOptions, parseListen } from "#docker/proxy/proxy-options.js";
 import { WeaveError } from "#src/errors.js";
 
-/** Allows open listeners: a client of Docker's API is root on this host. */
+/** Flag that allows open listeners. A client of Docker's API is root on this host. */
 export const INSECURE = "--insecure-proxy";
 
 /**
- * Listeners of the proxy that serve everyone who can connect: from other hosts, or without the certificate that the engine requires of its
- * own clients.
+ * Returns the listeners of the proxy that serve any client that can connect: one on another host, or one without the certificate that the
+ * engine requires of its own clients.
  */
 export function openListeners(
   { listen, tls }: Pick<ProxyOptions, "listen" | "tls">,
@@ -21,9 +21,10 @@ export function openListeners(
   });
 }
 
+/** Whether a host name or IPv4 address is of the loopback interface. */
 export const isLoopback = (host: string): boolean => host === "localhost" || /^127(?:\.\d{1,3}){3}$/.test(host);
 
-/** @throws WEAVE_FLAG_INVALID for a listener that is open without {@link INSECURE} */
+/** Checks the listeners' addresses. @throws WEAVE_FLAG_INVALID for an open listener without {@link INSECURE} */
 export function checkListeners(
   options: Pick<ProxyOptions, "listen" | "tls" | "insecureProxy"> & { readonly proxy: boolean },
   engine: EngineAddress,
@@ -33,9 +34,9 @@ export function checkListeners(
   if (open === undefined) return;
   throw new WeaveError(
     "WEAVE_FLAG_INVALID",
-    `-H ${open}: the proxy would serve Docker's API, and with it root on this host, to everyone who can connect there`,
+    `-H ${open}: the proxy would serve Docker's API, and with it root on this host, to any client that can connect there`,
     {
-      next: `Add --tlsverify (with --tlscacert, --tlscert and --tlskey), or listen on a Unix socket or on 127.0.0.1; ${INSECURE} opens it all the same.`,
+      next: `Add --tlsverify (with --tlscacert, --tlscert and --tlskey), or listen on a Unix socket or on 127.0.0.1; ${INSECURE} opens it nevertheless.`,
     },
   );
 }

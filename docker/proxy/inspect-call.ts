@@ -10,11 +10,11 @@ interface InspectDeps {
   readonly engine: Engine;
 }
 
-/** `GET /containers/NAME/json`: shows the address on the overlay where old tools look for a container's address. */
+/** Handles `GET /containers/NAME/json`: shows the overlay address in the fields where old tools read a container's address. */
 export const inspectContainer = (call: ProxyCall, deps: InspectDeps): Promise<void> =>
   inspect(call, deps, (answer) => answer);
 
-/** `GET /exec/ID/json`: likewise, for the container in which the command runs. */
+/** Handles `GET /exec/ID/json`: the same for the container in which the command runs. */
 export const inspectExec = (call: ProxyCall, deps: InspectDeps): Promise<void> =>
   inspect(call, deps, ({ Container }) => Container);
 
@@ -31,7 +31,7 @@ async function inspect(
   forwardAnswer(answer, response, changed ? bytesOf(json!) : bytes);
 }
 
-/** @returns whether the container is on the network */
+/** Writes the overlay address into an inspected container. @returns false if it is not attached, and unchanged */
 async function showAddress({ State, NetworkSettings }: JsonObject): Promise<boolean> {
   if (!isObject(State) || !isObject(NetworkSettings) || typeof State.Pid !== "number" || State.Pid === 0) return false;
   const attached = await inspectNamespace(findNetns(String(State.Pid)));

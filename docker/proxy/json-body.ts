@@ -5,19 +5,19 @@ import { errorText, WeaveError } from "#src/errors.js";
 import { readPrefix } from "#src/http/body.js";
 import type { Log } from "#src/log.js";
 
-/** No body of a call that is changed is longer; a longer one passes unchanged. */
+/** Limit for a body that is changed, in bytes: far above usual ones. A longer one passes unchanged. */
 const MAX_BODY = 4 << 20;
 
 export interface JsonBody {
-  /** The whole body; its beginning if {@link complete} is false. */
+  /** The whole body; only its beginning if {@link complete} is false. */
   readonly bytes: Buffer;
-  /** Undefined if the body is no object. */
+  /** The parsed body; undefined if it is no object. */
   readonly json: JsonObject | undefined;
   /** False: the body is longer than the limit, and the rest is unread. */
   readonly complete: boolean;
 }
 
-/** @throws Error when the other end closes the connection midway */
+/** Reads a body of at most {@link MAX_BODY}. @throws Error when the other end closes the connection before the body is complete */
 export async function readJson(message: IncomingMessage): Promise<JsonBody> {
   const { bytes, complete } = await readPrefix(message, MAX_BODY);
   if (!complete) return { bytes, json: undefined, complete };
@@ -30,21 +30,22 @@ export async function readJson(message: IncomingMessage): Promise<JsonBody> {
   }
 }
 
+/** The JSON text of an object. */
 export const bytesOf = (value: JsonObject): Buffer => Buffer.from(stringifyExact(value));
 
-/** What to send on in place of a request's body. */
+/** Result of {@link changeBody}. */
 export interface ChangedBody {
-  /** Undefined: the request's own body, of which nothing is lost. */
+  /** The body to forward; undefined for the request's own, which can still be read from its beginning. */
   readonly bytes?: Buffer;
-  /** Why the change was not made; for the user. */
+  /** Reason for which the body is unchanged, for the user. */
   readonly warning?: string;
 }
 
 /**
- * Reads a request's body, and changes it. A body that cannot be changed, for whatever reason, passes unchanged.
+ * Reads a request's body, and changes it. A body that cannot be changed for any reason passes unchanged.
  *
- * @param change undefined for a body that is to stay as it is
- * @throws WEAVE_ADDRESS_INVALID of `change`: the user's mistake
+ * @param change returns the new body; undefined if the body is to stay as it is
+ * @throws WEAVE_ADDRESS_INVALID of `change`, which reports a user's mistake
  */
 export async function changeBody(
   request: IncomingMessage,
@@ -53,7 +54,7 @@ export async function changeBody(
 ): Promise<ChangedBody> {
   const { bytes, json, complete } = await readJson(request);
   if (!complete) {
-    log.warn("the body of a call was too long to be changed; it was passed on", { call: callText(request) });
+    log.warn("the body of a call was too long to be changed; it was forwarded unchanged", { call: callText(request) });
     request.unshift(bytes);
     return { warning: `this container is not on the weave network: its description is longer than ${MAX_BODY} bytes` };
   }
@@ -64,7 +65,7 @@ export async function changeBody(
   } catch (error) {
     if (error instanceof WeaveError && error.code === "WEAVE_ADDRESS_INVALID") throw error;
     const why = errorText(error);
-    log.warn("a call was passed on unchanged", { call: callText(request), why });
+    log.warn("a call was forwarded unchanged", { call: callText(request), why });
     return { bytes, warning: `this container is not on the weave network: ${why.replaceAll("\n", " ")}` };
   }
 }

@@ -1,17 +1,17 @@
 /**
- * JSON whose numbers keep their digits, which JavaScript cannot hold beyond 53 bits (64-bit sizes, say). While it is parsed, such a number is
- * a string that begins with U+0001 and "n"; a string that begins with U+0001 by itself gets an "s" after it. So no string
- * from a client is taken for a number.
+ * JSON whose numbers keep all their digits. JavaScript would round numbers beyond 53 bits, such as 64-bit sizes. A parsed value has
+ * each such number as a string that begins with U+0001 and "n". In a string that itself begins with U+0001, an "s" is inserted after it,
+ * so that no string from a client is mistaken for a number.
  *
- * Not lossless-json: it rejects an object with two different values of one key, where the engine takes the last.
+ * The library lossless-json does not fit: it rejects an object with two different values for one key, where the engine uses the last.
  */
 const STRING = '"(?:[^"\\\\]|\\\\.)*"';
 const TOKENS = new RegExp(`${STRING}|-?\\d+(?:\\.\\d+)?(?:[eE][+-]?\\d+)?`, "g");
 const STRINGS = new RegExp(STRING, "g");
-/** The beginning of a string with U+0001, which JSON can write in this way only. */
+/** JSON text of the beginning of a string with U+0001: JSON requires the escape. */
 const MARK = '"\\u0001';
 
-/** As JSON.parse, but numbers keep their digits through {@link stringifyExact}. @throws SyntaxError */
+/** Parses JSON so that {@link stringifyExact} writes all numbers with their digits. @throws SyntaxError */
 export function parseExact(text: string): unknown {
   return JSON.parse(
     text.replace(TOKENS, (token) => {
@@ -22,7 +22,7 @@ export function parseExact(text: string): unknown {
   );
 }
 
-/** @param value of {@link parseExact}, changed or not */
+/** Writes JSON. @param value result of {@link parseExact}, changed or not */
 export function stringifyExact(value: unknown): string {
   return JSON.stringify(value).replace(STRINGS, (token) => {
     if (!token.startsWith(MARK)) return token;
@@ -32,13 +32,15 @@ export function stringifyExact(value: unknown): string {
   });
 }
 
+/** A parsed JSON object. */
 export type JsonObject = Record<string, unknown>;
 
+/** Whether a value is an object, and neither null nor an array. */
 export function isObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** The strings of a list that may be absent, null, or something else. */
+/** The strings of a value that may be a string, a list, or anything else. */
 export function stringsOf(value: unknown): string[] {
   if (typeof value === "string") return [value];
   return Array.isArray(value) ? value.filter((each) => typeof each === "string") : [];

@@ -5,24 +5,26 @@ import { engineUnreachable } from "#docker/engine/engine.js";
 import type { EngineAddress } from "#docker/engine/engine-address.js";
 import { JSON_TYPE, sendAnswer } from "#src/http/answer.js";
 
-/** Headers of one connection, not of the message (RFC 9110, 7.6.1). */
+/** Headers that belong to one connection, not to the message (RFC 9110, 7.6.1). */
 const HOP_BY_HOP = ["connection", "keep-alive", "proxy-connection"];
+/** Headers about the length of a body. */
 const LENGTHS = ["content-length", "transfer-encoding"];
-/** Methods of requests that have a body, if only an empty one. */
+/** Methods of requests with a body, which may be empty. */
 const WITH_BODY = ["POST", "PUT", "PATCH"];
 /** Methods that change nothing: such a call may be sent twice (RFC 9110, 9.2.1). */
 const SAFE = ["GET", "HEAD", "OPTIONS"];
-/** Limit for the head of a message, in bytes: credentials for a registry are a header. */
+/** Limit for the head of a message, in bytes. Heads are long because credentials for a registry are a header. */
 export const MAX_HEAD = 1 << 20;
 
-/** Host header for a Unix socket, where any name is valid. */
+/** Host header for the engine. On a Unix socket any name is valid. */
 const HOST = "docker";
 const PATH_AS_HOST = /^(host: *)\S*\/\S*$/i;
 const CONNECTION = /^connection: */i;
 
-/** Each client connection has a connection of its own to the engine, of the same life: the engine keeps state for a connection. */
+/** Agents by client connection. Each client connection has one connection to the engine with the same lifetime, as the engine keeps state for a connection. */
 const agents = new WeakMap<Socket, EngineAgent>();
 
+/** A request, and where to forward it. */
 export interface ForwardedRequest {
   readonly address: EngineAddress;
   readonly request: IncomingMessage;
@@ -31,10 +33,10 @@ export interface ForwardedRequest {
 }
 
 /**
- * Sends a request on to the engine, and resolves with the head of its answer, which may come before the request's body is
- * complete. The answer's body follows as it comes; it must be read, or the answer be destroyed.
+ * Forwards a request to the engine. Resolves with the head of the answer, which may arrive before the request's body is complete. The
+ * caller must read the answer's body, or destroy the answer.
  *
- * @throws WEAVE_DOCKER_UNAVAILABLE when there was no answer
+ * @throws WEAVE_DOCKER_UNAVAILABLE when there is no answer
  */
 export async function forwardRequest(forward: ForwardedRequest): Promise<IncomingMessage> {
   const agent = agentOf(forward.request.socket, forward.address);
@@ -42,8 +44,8 @@ export async function forwardRequest(forward: ForwardedRequest): Promise<Incomin
   try {
     return await first.answer;
   } catch (error) {
-    // The engine closed an idle connection while this call was on its way. The engine may have carried out the call: only one that
-    // changes nothing is repeated.
+    // The engine may have closed an idle connection while this call was in flight, or may have executed the call: only a call that changes
+    // nothing is repeated.
     if (!first.repeatable()) throw error;
     return attempt(forward, agent).answer;
   }
@@ -58,7 +60,7 @@ function attempt(
   const empty = body === undefined && length === undefined && encoding === undefined;
   if (body !== undefined) headers.push("Content-Length", String(body.length));
   if (body?.length && request.headers["content-type"] === undefined) headers.push("Content-Type", "application/json");
-  // Node would send an empty body in chunks, which the engine takes for one of unknown length.
+  // Node would send an empty body in chunks, which the engine treats as a body of unknown length.
   if (empty && WITH_BODY.includes(request.method ?? "")) headers.push("Content-Length", "0");
   const options: RequestOptions = {
     method: request.method,
@@ -71,27 +73,27 @@ function attempt(
   const outgoing = httpRequest(options);
   const answer = new Promise<IncomingMessage>((resolve, reject) => {
     outgoing.on("response", resolve);
-    // After the answer's head this settles nothing: the answer itself says how it ended.
+    // After the answer's head this has no effect: the answer itself reports how it ended.
     outgoing.on("error", (cause) => reject(engineUnreachable(address, cause)));
     if (body !== undefined || empty) outgoing.end(body);
     else request.pipe(outgoing);
-    // An engine that has answered may take no more: what the client still sends must not block its connection.
+    // An engine that has answered may no longer read. The rest of the client's body is discarded, so that it does not block the connection.
     outgoing.once("close", () => {
       request.unpipe(outgoing);
       request.resume();
     });
-    // A client that has closed the connection needs no answer, and the engine must see the end, as for `docker logs -f`. A client that has
-    // only ended its own side may wait for the answer: the engine sees that side's end, and decides.
+    // If the client has closed the connection, the engine must see the end, as for `docker logs -f`. If the client has only ended its own
+    // side, it may wait for the answer: the engine sees the end of that side, and decides.
     const client = request.socket;
-    const gone = () => outgoing.destroy();
-    const ended = () => {
+    const onClose = () => outgoing.destroy();
+    const onEnd = () => {
       if (outgoing.writableFinished) outgoing.socket?.end();
       else outgoing.once("finish", () => outgoing.socket?.end());
     };
-    client.once("close", gone);
-    if (client.readableEnded) ended();
-    else client.once("end", ended);
-    outgoing.once("close", () => client.off("close", gone).off("end", ended));
+    client.once("close", onClose);
+    if (client.readableEnded) onEnd();
+    else client.once("end", onEnd);
+    outgoing.once("close", () => client.off("close", onClose).off("end", onEnd));
   });
   return { answer, repeatable: () => empty && outgoing.reusedSocket && SAFE.includes(request.method ?? "") };
 }
@@ -101,13 +103,13 @@ function agentOf(client: Socket, address: EngineAddress): EngineAgent {
   if (known !== undefined) return known;
   const agent = new EngineAgent(address, { keepAlive: true });
   agents.set(client, agent);
-  // The client may have closed the connection while its call was examined.
+  // The client may have closed the connection before its call was forwarded.
   if (client.destroyed) agent.close();
   else client.once("close", () => agent.close());
   return agent;
 }
 
-/** Sends the engine's answer to the client as it arrives, byte for byte. @param body in place of the answer's own */
+/** Forwards the engine's answer to the client as it arrives, byte for byte. @param body replaces the answer's own */
 export function forwardAnswer(incoming: IncomingMessage, response: ServerResponse, body?: Buffer): void {
   const headers = withoutHeaders(incoming.rawHeaders, [...HOP_BY_HOP, ...(body ? LENGTHS : [])]);
   response.sendDate = false;
@@ -125,9 +127,10 @@ export function forwardAnswer(incoming: IncomingMessage, response: ServerRespons
 }
 
 /**
- * Joins client and engine into one connection: bytes pass both ways unchanged, and each end closes its side when it wants.
+ * Connects a client's socket with the engine. Bytes pass in both directions unchanged, except the head of the request ({@link
+ * headWithClose}). Each end may close its side at any time.
  *
- * @param head bytes that the client has sent already
+ * @param head bytes that the client has already sent
  */
 export async function joinRaw(client: Socket, address: EngineAddress, head: Buffer): Promise<void> {
   let engine: Socket | undefined;
@@ -140,7 +143,7 @@ export async function joinRaw(client: Socket, address: EngineAddress, head: Buff
     return;
   }
   if (client.destroyed) return void engine.destroy();
-  // What has arrived is still sent.
+  // Bytes that have arrived are still sent.
   engine.once("error", () => client.destroySoon());
   engine.once("close", (failed) => (failed ? client.destroySoon() : client.end()));
   engine.write(headWithClose(head));
@@ -156,7 +159,7 @@ function rawAnswer(status: number, text: string): string {
   return `HTTP/1.1 ${status} weave\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
 }
 
-/** Answers as Docker does: an error is a JSON object with a message. */
+/** Answers with an error in Docker's form, a JSON object with a message. */
 export function answerError(response: ServerResponse, status: number, text: string): void {
   if (response.headersSent) {
     response.destroy();
@@ -165,7 +168,10 @@ export function answerError(response: ServerResponse, status: number, text: stri
   sendAnswer(response, { status, type: JSON_TYPE, body: messageBody(text) });
 }
 
-/** Asks the engine to close the connection after an answer with which it does not leave HTTP: a next call must be examined again. */
+/**
+ * Replaces a request's Connection header by one with `close`: if the engine's answer stays within HTTP, the connection then ends, and the
+ * proxy examines the client's next call on a new one. Replaces an invalid Host as well.
+ */
 function headWithClose(seen: Buffer): Buffer {
   const end = seen.indexOf("\r\n\r\n");
   if (end === -1) return seen;
@@ -180,7 +186,7 @@ function headWithClose(seen: Buffer): Buffer {
   return Buffer.concat([Buffer.from(head, "latin1"), seen.subarray(end)]);
 }
 
-/** Old clients send the path of Docker's socket as their host, which today's engines reject. */
+/** Replaces an invalid Host header: old clients send the path of Docker's socket, which today's engines reject. */
 function withValidHost(raw: readonly string[]): string[] {
   return raw.map((text, i) => (i % 2 === 1 && raw[i - 1].toLowerCase() === "host" && text.includes("/") ? HOST : text));
 }

@@ -15,21 +15,22 @@ export interface ProxyCallsDeps {
   readonly engine: Engine;
   readonly containers: Pick<ContainerTracker, "serveStarted">;
   readonly attacher: Attacher;
-  /** Whether a Docker network, by its id, is driven by our plugin. */
+  /** Whether our plugin drives the Docker network with this id. */
   readonly isOurNetwork: (network: string) => boolean;
-  /** How containers are created now. */
+  /** Returns the current settings for created containers. */
   readonly settings: () => Promise<CreateSettings>;
   readonly log: Log;
 }
 
 export interface ProxyCallsOptions {
-  /** `docker inspect` shows the address on the overlay. */
+  /** Whether `docker inspect` shows the address on the overlay. */
   readonly rewriteInspect: boolean;
 }
 
+/** A kind of call, with its handler. */
 interface Rule {
   readonly method: "GET" | "POST";
-  /** Its first group, if it has one, is the container's name or id. */
+  /** Its first group, if any, is the id or name in the path. */
   readonly path: RegExp;
   readonly handle: (call: ProxyCall, deps: ProxyCallsDeps, name: string) => Promise<void>;
 }
@@ -51,7 +52,7 @@ const INSPECTING: readonly Rule[] = [
   rule("GET", "/exec/([^/]+)/json", inspectExec),
 ];
 
-/** The calls of the Docker API that the proxy changes; all others pass unchanged. */
+/** Selects the calls of the Docker API that the proxy changes, and handles them. All others pass unchanged. */
 export class ProxyCalls implements ChangedCalls {
   readonly #deps: ProxyCallsDeps;
   readonly #rules: readonly Rule[];

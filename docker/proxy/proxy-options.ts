@@ -2,21 +2,21 @@ import type { ServerAddress } from "#src/http/listen.js";
 import { ANY_HOST } from "#src/net/endpoint.js";
 import { ipv6Reason, isHost, parseHostPort } from "#src/net/host-port.js";
 
-/** Where the proxy listens, and how. */
+/** Options of the proxy's listeners. */
 export interface ProxyOptions {
   /** Addresses as {@link parseListen} reads them. */
   readonly listen: readonly string[];
-  /** TLS of the TCP listeners; "verify": clients must show a certificate of {@link tlsCa}. */
+  /** TLS of the TCP listeners; "verify": clients must have a certificate of {@link tlsCa}. */
   readonly tls: "off" | "on" | "verify";
-  /** PEM files. */
+  /** Path of a PEM file, as the next two. */
   readonly tlsCa: string;
   readonly tlsCert: string;
   readonly tlsKey: string;
-  /** Whether TCP listeners may serve everyone who can connect. */
+  /** Whether TCP listeners may serve any client that can connect. */
   readonly insecureProxy: boolean;
 }
 
-/** `[tcp://][host]:port` or `[unix://]/path`. @throws Error with the reason */
+/** Parses the address of a listener: `[tcp://][host]:port` or `[unix://]/path`. @throws Error with the reason */
 export function parseListen(text: string): ServerAddress {
   const path = /^(?:unix:\/\/)?(\/.+)$/.exec(text)?.[1];
   if (path !== undefined) return { path };
@@ -27,19 +27,20 @@ export function parseListen(text: string): ServerAddress {
   return { host: host || ANY_HOST, port };
 }
 
-/** As Docker's clients write an address. */
+/** Writes an address as in `DOCKER_HOST`. */
 export const listenText = (address: ServerAddress): string =>
   "path" in address ? `unix://${address.path}` : `tcp://${address.host}:${address.port}`;
 
-/** How a container's name becomes its host name. */
+/** Pattern and replacement that make a host name from a container's name, in the syntax of Go's regexp. */
 export interface HostnamePattern {
   readonly hostnameMatch: string;
   readonly hostnameReplacement: string;
 }
 
 /**
- * Reads Go's patterns and replacements, as far as JavaScript has the same: `(?P<n>…)` and `$name` are translated.
+ * Compiles a pattern and its replacement. `(?P<n>…)` and `$name` of Go are translated; syntax that JavaScript lacks is an error.
  *
+ * @returns the function that makes a host name
  * @throws SyntaxError
  */
 export function parseHostname({ hostnameMatch, hostnameReplacement }: HostnamePattern): (name: string) => string {
@@ -53,5 +54,5 @@ export function parseHostname({ hostnameMatch, hostnameReplacement }: HostnamePa
   return (name) => name.replace(pattern, replacement);
 }
 
-/** A pattern of Go's, as far as JavaScript has the same. @throws SyntaxError */
+/** Compiles a regular expression in Go's syntax, as far as JavaScript has the same. @throws SyntaxError */
 export const parseMatch = (pattern: string): RegExp => new RegExp(pattern.replaceAll("(?P<", "(?<"), "gu");

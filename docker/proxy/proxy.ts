@@ -14,22 +14,23 @@ import { listen, type ServerAddress } from "#src/http/listen.js";
 import { surviveErrors } from "#src/http/server.js";
 import type { Log } from "#src/log.js";
 
-/** Limit for the head of a first request. */
+/** Time limit for the head of a connection's first request. */
 const HEAD_MS = 60_000;
-/** Connections that wait to be accepted: as many as the engine allows. */
+/** Length of the queue of connections to accept: the engine's own. */
 const BACKLOG = 4_096;
-/** Calls after which client and engine leave HTTP on the same connection; others do so by an `Upgrade` header. */
+/** Calls after which client and engine leave HTTP on the same connection without an `Upgrade` header. */
 const HIJACKED = /^POST (?:\/v[\d.]+)?\/(?:containers\/[^/ ]+\/attach|exec\/[^/ ]+\/start)[? ]/;
 const UPGRADE = /^upgrade:/im;
 
 export interface ProxyDeps {
+  /** Address of the engine that calls are forwarded to. */
   readonly engine: EngineAddress;
   readonly log: Log;
 }
 
 /**
- * A proxy of Docker's API that puts containers on our network. Calls that do not concern that pass unchanged, and all calls do until
- * {@link serve}: a user's `docker run` must not fail because of us.
+ * Proxy of Docker's API that attaches containers to the overlay. It changes only the calls that this requires. Until {@link serve} all calls
+ * pass unchanged: a user's `docker run` must not fail because the router is starting.
  */
 export class ApiProxy implements EngineListener {
   readonly #deps: ProxyDeps;
@@ -46,7 +47,7 @@ export class ApiProxy implements EngineListener {
     this.#http = this.#httpServer();
   }
 
-  /** @throws WEAVE_PORT_IN_USE, WEAVE_FLAG_INVALID, WEAVE_API; then it does not listen */
+  /** Opens all listeners. @throws WEAVE_PORT_IN_USE, WEAVE_FLAG_INVALID, WEAVE_API; then none listens */
   static async open(deps: ProxyDeps, options: ProxyOptions): Promise<ApiProxy> {
     checkListeners({ ...options, proxy: true }, deps.engine);
     const proxy = new ApiProxy(deps, options);
@@ -59,22 +60,22 @@ export class ApiProxy implements EngineListener {
     return proxy;
   }
 
-  /** Changes calls from now on. */
+  /** Starts to change calls. */
   serve(calls: ChangedCalls): void {
     this.#calls = calls;
   }
 
-  /** Where it listens, the first as `weave env` prints it. */
+  /** Addresses of the listeners. `weave env` prints the first. */
   get addresses(): readonly string[] {
     return this.#listening.map(listenText);
   }
 
-  /** Those of {@link addresses} that serve everyone who can connect. */
+  /** Those of {@link addresses} that serve any client that can connect. */
   get open(): readonly string[] {
     return openListeners(this.#options, this.#deps.engine).map((text) => listenText(parseListen(text)));
   }
 
-  /** The engine's socket may have another owner or mode than before. */
+  /** Copies the permissions again: the engine's socket may have another owner or mode than before. */
   connected(): void {
     try {
       this.#copySocketPermissions();
@@ -85,19 +86,19 @@ export class ApiProxy implements EngineListener {
     }
   }
 
-  /** Node removes a Unix socket when its server closes. */
+  /** Closes the listeners and their connections. Node removes the files of Unix sockets. */
   async close(): Promise<void> {
     for (const server of this.#servers) server.close();
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  /** Users of Docker's own socket may use the proxy's: it has the same owner and mode. */
+  /** Copies owner and mode of the engine's socket to the proxy's, so that the same users may use both. */
   #copySocketPermissions(): void {
     const { engine } = this.#deps;
     for (const address of this.#listening) {
       if (!("path" in address)) continue;
       const stat = "socketPath" in engine ? statSync(engine.socketPath, { throwIfNoEntry: false }) : undefined;
-      // No file shows who may use an engine on TCP, or one that is not there: root may.
+      // For an engine on TCP, or one that does not run, no file shows the permitted users: only root is.
       chmodSync(address.path, stat === undefined ? 0o600 : stat.mode & 0o777);
       if (stat !== undefined) chownSync(address.path, stat.uid, stat.gid);
     }
@@ -114,7 +115,7 @@ export class ApiProxy implements EngineListener {
       name: "the proxy",
       remedy: "Choose another address with -H, or launch with --proxy=false.",
       backlog: BACKLOG,
-      // Our socket has the owner of the engine's.
+      // The socket's owner is that of the engine's socket, which need not be root.
       anyOwner: true,
     });
     this.#servers.push(server);
@@ -124,14 +125,14 @@ export class ApiProxy implements EngineListener {
 
   #httpServer(): Server {
     const server = createHttpServer(
-      // Old clients send a path as their Host; a build may send for hours.
+      // Old clients send a path as Host, and builds may send their body for hours.
       { maxHeaderSize: MAX_HEAD, requireHostHeader: false, requestTimeout: 0, headersTimeout: HEAD_MS },
       (request, response) => void this.#serve(request, response),
     );
     server.timeout = 0;
-    // An option of Node that its types lack: a client that ends its side still gets its answer.
+    // Node's types lack this option. With it a client that ends its side still receives its answer.
     Object.assign(server, { httpAllowHalfOpen: true });
-    // As the engine, which closes no connection by itself.
+    // Idle connections stay open, as with the engine.
     server.keepAliveTimeout = 0;
     server.on(
       "upgrade",
@@ -144,7 +145,7 @@ export class ApiProxy implements EngineListener {
     return server;
   }
 
-  /** Examines the head of a connection's first request: one that leaves HTTP does not go to the HTTP server. */
+  /** Reads the head of a connection's first request. A connection that leaves HTTP does not go to the HTTP server. */
   #accept(socket: Socket): void {
     this.#sockets.add(socket);
     socket.once("close", () => this.#sockets.delete(socket));
@@ -179,7 +180,7 @@ export class ApiProxy implements EngineListener {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { engine, log } = this.#deps;
-    // An error of the answer shows that the client has closed the connection.
+    // The client has closed the connection.
     response.on("error", () => {});
     try {
       const handle = this.#calls?.handlerOf(request);

@@ -12,28 +12,29 @@ import { errorText, WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 import { settledWithin } from "#src/time-limit.js";
 
-/** Limit for the wait for an address: a client waits for the start. */
+/** Limit for the wait for an address, as the client waits for the answer to the start. */
 const ADDRESS_MS = 20_000;
-/** Limit for all that follows a start, also when the engine does not answer our own calls. Longer than {@link ADDRESS_MS}. */
+/** Limit for all steps after a start, also when the engine does not answer our calls. Longer than {@link ADDRESS_MS}. */
 const START_MS = 40_000;
 
 export interface StartDeps {
   readonly engine: Engine;
   readonly containers: Pick<ContainerTracker, "serveStarted">;
   readonly attacher: Attacher;
+  /** Returns the current settings for created containers. */
   readonly settings: () => Promise<CreateSettings>;
   readonly log: Log;
 }
 
 /**
- * `POST /containers/NAME/start` and `restart`: the answer waits until the container is on the network. A container that cannot be
- * attached is killed, and the start fails.
+ * Handles `POST /containers/NAME/start` and `restart`: the answer waits until the container is attached. A container that cannot be
+ * attached is killed, and the call fails.
  */
 export async function startContainer({ request, response }: ProxyCall, deps: StartDeps, name: string): Promise<void> {
   const { engine, log } = deps;
   const container = await engine.container(name).catch(() => undefined);
 
-  // Clients before API 1.24 send a HostConfig, which replaces that of the creation.
+  // Clients before API 1.24 send a HostConfig, which replaces that of the created container.
   const { bytes } = await changeBody(request, log, async (given) => {
     if (Object.keys(given).length === 0 || container === undefined || !isWrapped(container)) return undefined;
     const { helper, dns } = await deps.settings();
@@ -57,7 +58,8 @@ export async function startContainer({ request, response }: ProxyCall, deps: Sta
 /**
  * Attaches a container that the engine has just started, if it was created through the proxy, and informs all observers.
  *
- * @throws why it is not on the network
+ * @param limitMs limit for all steps
+ * @throws the reason for which it is not attached
  */
 export async function attachStarted(
   container: Container,
@@ -72,6 +74,6 @@ export async function attachStarted(
   if (await settledWithin(served, limitMs)) return served;
   if (!isWrapped(container) || attacher.isAttached(current)) return;
   throw new WeaveError("WEAVE_DOCKER", `it was not on the network within ${limitMs / 1_000} s`, {
-    next: "'weave status' shows what the router waits for, and its log why.",
+    next: "'weave status' and the router's log show the reason.",
   });
 }

@@ -3,15 +3,16 @@ import { dirname } from "node:path";
 import { PROGRAMS } from "#docker/wait/programs.js";
 
 /**
- * The helper's folder in a container, unless the container has a mount there. Not `/w` as in Weave Net: an image may well have such a
- * folder, and Docker does not show the files of an image.
+ * The helper's folder in a container, unless the container has a mount there. Weave Net uses `/w`, which an image may contain; Docker does
+ * not show the files of an image.
  */
 const FOLDER = "/.weave";
+/** File name of the helper. */
 const PROGRAM = "w";
-/** Commands also of containers and images that Weave Net's proxy created. */
+/** Path of the helper in a container, also of one that Weave Net's proxy created. */
 const COMMAND = /^(\/w|\/\.weave\d*)\/w$/;
 
-/** A folder for the helper. @param taken paths of the container's own mounts */
+/** Chooses a folder for the helper in a container. @param taken paths of the container's own mounts */
 export function freeWaitFolder(taken: readonly string[]): string {
   for (let i = 0; ; i++) {
     const folder = `${FOLDER}${i || ""}`;
@@ -19,27 +20,28 @@ export function freeWaitFolder(taken: readonly string[]): string {
   }
 }
 
+/** Path of the helper in the given folder. */
 export const waitCommand = (folder: string): string => `${folder}/${PROGRAM}`;
 
-/** The folder of the helper with which a command begins; undefined when it begins with something else. */
+/** Folder of the helper that a command begins with; undefined if it does not begin with the helper. */
 export const waitFolderOf = (entrypoint: readonly string[]): string | undefined =>
   COMMAND.exec(entrypoint[0] ?? "")?.[1];
 
-/** A command without the helper in front. */
+/** A command without the helper at its beginning. */
 export const withoutWait = (entrypoint: readonly string[]): readonly string[] =>
   waitFolderOf(entrypoint) === undefined ? entrypoint : entrypoint.slice(1);
 
-/** Path in the container of a bind, or of a volume in the short form. */
+/** Path in the container of a bind mount or volume (`source:path[:options]`), or of an anonymous volume (`path`). */
 export function bindTarget(bind: string): string {
   const [first, second] = bind.split(":");
   return (second ?? first).replace(/(?<=.)\/+$/, "");
 }
 
 /**
- * Installs the waiting helper on this host's disk, for containers to mount.
+ * Installs the waiting helper on this host, where containers mount it.
  *
- * @param folder on a file system from which programs may run: /run often is not
- * @returns undefined on an architecture without a helper
+ * @param folder folder for it, on a file system that permits execution: /run often does not
+ * @returns the folder; undefined for an architecture without a helper
  */
 export function installHelper(folder: string): string | undefined {
   const program = PROGRAMS[process.arch];
@@ -48,9 +50,9 @@ export function installHelper(folder: string): string | undefined {
   const file = `${folder}/${PROGRAM}`;
   mkdirSync(dirname(folder), { recursive: true, mode: 0o700 });
   mkdirSync(folder, { recursive: true });
-  // A program that runs cannot be written, and an equal one need not be.
+  // A running program cannot be overwritten (ETXTBSY). An equal one need not be.
   if (!sameBytes(file, bytes)) writeFileSync(file, bytes);
-  // Containers of any user run it; our umask would not allow that.
+  // Set explicitly, despite the umask: containers of any user run it.
   for (const path of [folder, file]) chmodSync(path, 0o755);
   return folder;
 }

@@ -1,9 +1,9 @@
 /*
- * /.weave/w COMMAND ARGS…: waits until the container's interface `ethwe` is ready, then becomes COMMAND.
+ * /.weave/w COMMAND ARGS…: waits until the container's interface `ethwe` is ready, then executes COMMAND in its place.
  *
- * It runs in containers of any kind, so it needs nothing: no libc, no dynamic linker, no /proc, no /sys, no privileges.
- * "Ready" is one flag of the interface (IFF_DYNAMIC), which weave sets after addresses and routes. Built by build.sh for
- * every architecture that Docker runs on; programs.ts holds the results.
+ * It runs in containers of any kind, so it uses no libc, no dynamic linker, no /proc, no /sys and no privileges. The interface is
+ * ready when it is up and has the flag IFF_DYNAMIC, which weave sets after addresses and routes. build.sh builds it for every
+ * architecture that Docker runs on; programs.ts contains the programs.
  */
 
 #define ETHWE "ethwe"
@@ -17,10 +17,10 @@
 #define EACCES 13
 #define ENOTDIR 20
 #define PATH_MAX 4096
-/* Short against the start of any program, long against what a look costs. */
+/* Interval between checks: short beside the start of a program, long beside the cost of a check. */
 #define POLL_NS 2000000
 
-/* System calls: number in, up to three arguments, minus errno out. */
+/* A system call by its number, with up to three arguments; returns the negative errno on failure. */
 #if defined(__x86_64__)
 enum { SYS_write = 1, SYS_ioctl = 16, SYS_nanosleep = 35, SYS_socket = 41, SYS_execve = 59, SYS_exit = 60 };
 static long call(long n, long a, long b, long c) {
@@ -57,14 +57,14 @@ __asm__(".global _start\n_start:\nmv a0,sp\nandi sp,sp,-16\nj begin\n");
 enum { SYS_exit = 1, SYS_write = 4, SYS_execve = 11, SYS_ioctl = 54, SYS_nanosleep = 162, SYS_socket = 326 };
 static long call(long n, long a, long b, long c) {
     register long r0 __asm__("r0") = n, r3 __asm__("r3") = a, r4 __asm__("r4") = b, r5 __asm__("r5") = c;
-    /* The kernel says "error" by a bit of the condition register, and gives errno as it is. */
+    /* The kernel reports an error by a bit of the condition register, with a positive errno. */
     __asm__ volatile("sc\nbns+ 1f\nneg 3,3\n1:"
                      : "+r"(r0), "+r"(r3), "+r"(r4), "+r"(r5)
                      :
                      : "memory", "cr0", "r6", "r7", "r8", "r9", "r10", "r11", "r12");
     return r3;
 }
-/* The kernel gives our own address in r12; what data is found by (r2) follows from it. */
+/* The kernel passes the address of _start in r12; the base of all data (r2) is computed from it. */
 __asm__(".global _start\n_start:\naddis 2,12,.TOC.-_start@ha\naddi 2,2,.TOC.-_start@l\nmr 3,1\nclrrdi 1,1,4\nli 0,0\nstdu 1,-32(1)\nb begin\n");
 #elif defined(__s390x__)
 enum { SYS_exit = 1, SYS_write = 4, SYS_execve = 11, SYS_ioctl = 54, SYS_nanosleep = 162, SYS_socket = 359 };
@@ -89,13 +89,13 @@ static int same(const char *a, const char *b, unsigned long n) {
     return n == 0;
 }
 
-static void say(const char *text) { call(SYS_write, 2, (long)text, (long)length(text)); }
+static void print_error(const char *text) { call(SYS_write, 2, (long)text, (long)length(text)); }
 
 __attribute__((noreturn)) static void leave(int status) {
     for (;;) call(SYS_exit, status, 0, 0);
 }
 
-/* As `struct ifreq` (netdevice(7)): a name of 16 bytes, then the flags; room for the largest member. */
+/* Layout of `struct ifreq` (netdevice(7)): a name of 16 bytes, then the flags; the rest is the size of its largest member. */
 struct request {
     char name[16];
     short flags;
@@ -103,17 +103,17 @@ struct request {
 };
 
 static void wait_for_interface(void) {
-    /* Any socket will do to ask for an interface (net/core/dev_ioctl.c); a Unix one is forbidden nowhere. */
+    /* The request works on any socket (net/core/dev_ioctl.c). A Unix socket is used because no sandbox forbids it. */
     long fd = call(SYS_socket, AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     static const struct {
         long seconds, nanoseconds;
     } pause = {0, POLL_NS};
     for (;;) {
-        static struct request ask = {ETHWE, 0, {0}};
+        static struct request query = {ETHWE, 0, {0}};
         int wanted = IFF_UP | IFF_DYNAMIC;
-        /* Without a socket nothing can be asked: better a program that starts too early than one that never does. */
+        /* Without a socket the interface cannot be checked. A command that starts too early is better than one that never starts. */
         if (fd < 0) return;
-        if (call(SYS_ioctl, fd, SIOCGIFFLAGS, (long)&ask) == 0 && (ask.flags & wanted) == wanted) return;
+        if (call(SYS_ioctl, fd, SIOCGIFFLAGS, (long)&query) == 0 && (query.flags & wanted) == wanted) return;
         call(SYS_nanosleep, (long)&pause, 0, 0);
     }
 }
@@ -124,8 +124,8 @@ static const char *search_path(char **env) {
     return "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 }
 
-/* Becomes the command, looked for in PATH as execvp(3) does. Returns minus errno. */
-static long become(char **argv, char **env) {
+/* Executes the command in place of this program; searches PATH as execvp(3) does. Returns the negative errno on failure. */
+static long execute(char **argv, char **env) {
     static char file[PATH_MAX];
     const char *command = argv[0];
     long worst = -ENOENT;
@@ -142,7 +142,7 @@ static long become(char **argv, char **env) {
             if (n) file[n++] = '/';
             for (unsigned long i = 0; i <= size; i++) file[n + i] = command[i];
             long result = call(SYS_execve, (long)file, (long)argv, (long)env);
-            /* Found and refused says more than not found. */
+            /* The error of a file that was found is more useful than "not found". */
             if (result != -ENOENT && result != -ENOTDIR) worst = result;
             if (worst != -ENOENT && worst != -EACCES) return worst;
         }
@@ -154,14 +154,14 @@ __attribute__((noreturn, used)) void begin(long *stack) {
     char **argv = (char **)(stack + 1);
     char **env = argv + stack[0] + 1;
     if (stack[0] < 2) {
-        say("weave: No command specified\n");
+        print_error("weave: No command specified\n");
         leave(1);
     }
     wait_for_interface();
-    long result = become(argv + 1, env);
-    say("weave: exec: \"");
-    say(argv[1]);
-    say(result == -ENOENT ? "\": executable file not found in $PATH\n" : "\": cannot be executed\n");
-    /* As shells have it: not found, and found but not to be executed. */
+    long result = execute(argv + 1, env);
+    print_error("weave: exec: \"");
+    print_error(argv[1]);
+    print_error(result == -ENOENT ? "\": executable file not found in $PATH\n" : "\": cannot be executed\n");
+    /* The shells' statuses: 127 for a command that is not found, 126 for one that cannot be executed. */
     leave(result == -ENOENT ? 127 : 126);
 }

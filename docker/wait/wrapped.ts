@@ -7,7 +7,7 @@ export interface WaitConfig {
   readonly HostConfig: Pick<Container["HostConfig"], "Binds">;
 }
 
-/** Whether a container was created through the proxy: its command begins with the waiting helper, and the helper is mounted. */
+/** Whether the proxy created a container: its command begins with the waiting helper, and the helper is mounted. */
 export function isWrapped({ Config, HostConfig }: WaitConfig): boolean {
   const folder = waitFolderOf(wordsOf(Config.Entrypoint));
   return folder !== undefined && HostConfig.Binds.some((bind) => bindTarget(bind) === folder);

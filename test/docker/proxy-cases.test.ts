@@ -80,7 +80,7 @@ test("names by dns-add survive a restart of the container", async () => {
 
 test("docker run warns of options that have no effect", async () => {
   const warned = async (args: string) => (await host.shell(`${ENV} docker run --rm ${args} busybox true`)).stderr;
-  assert.match(await warned("--dns 8.8.8.8"), /asks 8\.8\.8\.8 \(--dns\) before weaveDNS/);
+  assert.match(await warned("--dns 8.8.8.8"), /queries 8\.8\.8\.8 \(--dns\) before weaveDNS/);
   await host.type("docker network create users");
   assert.match(await warned("--net users -e WEAVE_CIDR=10.2.8.8/24"), /WEAVE_CIDR has no effect with --network users/);
   await host.type(

@@ -129,7 +129,7 @@ test("warnings: other name servers first, WEAVE_CIDR without effect, an internal
   assert.deepEqual(await warnings({ HostConfig: { Dns: ["172.17.0.1", "8.8.8.8"] } }), []);
   assert.match(
     String(await warnings({ HostConfig: { Dns: ["8.8.8.8"] } })),
-    /asks 8\.8\.8\.8 \(--dns\) before weaveDNS/,
+    /queries 8\.8\.8\.8 \(--dns\) before weaveDNS/,
   );
   for (const NetworkMode of ["mine", "host", "weave", "container:x"]) {
     const HostConfig = { NetworkMode };
