@@ -30,7 +30,7 @@ export interface PluginDeps {
   readonly log: Log;
 }
 
-/** Parts of a started plugin that others use. */
+/** Components of a started plugin that other code uses. */
 export interface Plugin {
   readonly networks: NetworkSync;
   readonly defaultNetwork: DefaultNetwork;
