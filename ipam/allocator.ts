@@ -140,7 +140,7 @@ export class Allocator {
   // ── Operations ────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * Takes over the addresses of a dead peer. Any number of peers may do it, at the same time too.
+   * Takes over the addresses of an unreachable peer. Any number of peers may do it, at the same time too.
    *
    * @param who name or nickname
    * @param force also for a reachable peer

@@ -1,9 +1,10 @@
-import { DEAD_CONTAINER_GRACE_MS, type LeaseHolder } from "#ipam/allocation/lease-table.js";
+import type { LeaseHolder } from "#ipam/allocation/lease-table.js";
 import type { Allocator } from "#ipam/allocator.js";
 import { contains, sizeOf } from "#ipam/ring/interval.js";
 import type { Ownership, Span } from "#ipam/ring/ring.js";
 import { addressText, intervalText, leaseText } from "#ipam/ring/subnet.js";
 import type { PeerName } from "#mesh/peer.js";
+import { ENDED_CONTAINER_GRACE_MS } from "#src/container-lifecycle.js";
 
 /** Spans of a peer that are listed; the rest is counted. */
 const SHOWN = 20;
@@ -23,7 +24,7 @@ export function explainAddress(allocator: Allocator, address: bigint): string[] 
   const holder = leases.holderOf(address);
   if (holder !== undefined) {
     const lease = holder.leases.find((each) => each.address === address)!;
-    lines.push(`held on this host by ${holder.ident} as ${leaseText(lease)}${deathText(holder)}`);
+    lines.push(`held on this host by ${holder.ident} as ${leaseText(lease)}${endText(holder)}`);
   } else if (ring?.at(address).value.owner === undefined || allocator.space.owns(address)) {
     lines.push("it has no holder on this host");
   }
@@ -32,10 +33,10 @@ export function explainAddress(allocator: Allocator, address: bigint): string[] 
   return lines;
 }
 
-function deathText({ died, inDoubt }: LeaseHolder): string {
-  if (died === undefined) return "";
-  if (inDoubt) return ", which has ended: it is kept until no interface has it";
-  return `, which has died: it is free again within ${DEAD_CONTAINER_GRACE_MS / 1_000} s`;
+function endText({ endedAt, releaseDeferred }: LeaseHolder): string {
+  if (endedAt === undefined) return "";
+  if (releaseDeferred) return ", which has ended: it is kept until no interface has it";
+  return `, which has ended: it is free again within ${ENDED_CONTAINER_GRACE_MS / 1_000} s`;
 }
 
 /** The spans that a peer owns, and how it got them. */

@@ -6,6 +6,8 @@ import type { Random } from "#src/random.js";
 
 /** Delay of retries: 2 s, then 1.5 times the previous delay, up to 6 min; each is changed at random by up to a half. */
 export const DIAL_RETRY: BackoffPolicy = { firstMs: 2_000, factor: 1.5, lastMs: 6 * 60_000, spread: 0.5 };
+/** The longest delay before a retry: 9 min. */
+export const LONGEST_DIAL_RETRY_MS = DIAL_RETRY.lastMs * (1 + DIAL_RETRY.spread);
 /** A connection that lasted this long was sound: its address is dialled again without delay. */
 const SOUND_AFTER_MS = 60_000;
 

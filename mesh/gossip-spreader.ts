@@ -4,7 +4,7 @@ import type { NeighbourTable } from "#mesh/neighbour-table.js";
 import type { Topology } from "#mesh/topology.js";
 import { type Random, sample } from "#src/random.js";
 
-/** NeighbourTable that get news in addition to the logarithm. */
+/** Added to the logarithm in {@link gossipFanout}. */
 const EXTRA_FANOUT = 2;
 
 /**

@@ -1,3 +1,4 @@
+import { LONGEST_DIAL_RETRY_MS } from "#mesh/dial-schedule.js";
 import { WeaveError } from "#src/errors.js";
 import { hostOf } from "#src/net/host-port.js";
 
@@ -39,8 +40,8 @@ export interface Refused {
 
 /** Maximum number of {@link Refused} entries: unauthenticated clients must fill neither memory nor the operator's screen. */
 const REMEMBERED = 32;
-/** Age at which a refusal is obsolete: a peer retries after nine minutes at most. */
-const SHOWN_MS = 15 * 60_000;
+/** Age at which a refusal is obsolete: a peer that still dials has repeated it, with a margin for a slow dial. */
+export const REFUSAL_SHOWN_MS = LONGEST_DIAL_RETRY_MS + 6 * 60_000;
 
 /** Inbound connections that this peer has refused, for status and metrics. */
 export class Refusals {
@@ -66,6 +67,6 @@ export class Refusals {
 
   /** Returns the recent refusals. @param now monotonic milliseconds */
   list(now: number): Refused[] {
-    return [...this.#last.values()].filter(({ at }) => now - at < SHOWN_MS);
+    return [...this.#last.values()].filter(({ at }) => now - at < REFUSAL_SHOWN_MS);
   }
 }

@@ -3,11 +3,9 @@ import type { Nameserver } from "#dns/nameserver.js";
 import type { ContainerObserver } from "#docker/containers/container-tracker.js";
 import { type Container, nameOf } from "#docker/engine/shapes.js";
 import type { Clock } from "#src/clock.js";
+import { ENDED_CONTAINER_GRACE_MS } from "#src/container-lifecycle.js";
 import { errorText } from "#src/errors.js";
 import type { Log } from "#src/log.js";
-
-/** Time for which the names of an ended container are kept for its restart: IPAM keeps its addresses for the same time. */
-const KEEP_MS = 30_000;
 
 interface Name {
   readonly address: string;
@@ -62,7 +60,11 @@ export class ContainerNames implements ContainerObserver {
     const now = clock.now();
     for (const [each, { until }] of this.#kept) if (until < now) this.#kept.delete(each);
     if (others.length > 0)
-      this.#kept.set(id, { until: now + KEEP_MS, names: others, addresses: this.#addresses.get(id) ?? new Set() });
+      this.#kept.set(id, {
+        until: now + ENDED_CONTAINER_GRACE_MS,
+        names: others,
+        addresses: this.#addresses.get(id) ?? new Set(),
+      });
     this.#registered.delete(id);
     this.#addresses.delete(id);
     names.remove({ ident: id });

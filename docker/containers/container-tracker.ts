@@ -97,8 +97,8 @@ export class ContainerTracker implements EngineListener {
     for (const id of before.keys()) if (!running.has(id)) this.#ended(id);
     for (const lifecycle of lifecycles)
       for (const id of [...lifecycle.idents()].filter(isContainerId)) {
-        if (running.has(id)) lifecycle.alive(id);
-        else lifecycle.died(id);
+        if (running.has(id)) lifecycle.containerRuns(id);
+        else lifecycle.containerEnded(id);
       }
   }
 
@@ -122,7 +122,7 @@ export class ContainerTracker implements EngineListener {
     switch (Action) {
       case "start":
         this.#running?.set(Actor.ID, this.#running.get(Actor.ID) ?? new AbortController());
-        for (const lifecycle of this.#deps.lifecycles) lifecycle.alive(Actor.ID);
+        for (const lifecycle of this.#deps.lifecycles) lifecycle.containerRuns(Actor.ID);
         void this.#update(Actor.ID);
         return;
       case "rename":
@@ -210,6 +210,6 @@ export class ContainerTracker implements EngineListener {
     this.#names.delete(id);
     // The observers come first, because they read data that the services delete.
     for (const observer of this.#deps.observers) observer.ended?.(id);
-    for (const lifecycle of this.#deps.lifecycles) lifecycle.died(id);
+    for (const lifecycle of this.#deps.lifecycles) lifecycle.containerEnded(id);
   }
 }

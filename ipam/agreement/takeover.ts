@@ -58,8 +58,8 @@ export interface TakeoversDeps {
 }
 
 /**
- * Takeover of a dead peer's part (`rmpeer`), safe when several peers do it at the same time, and after a last donation of
- * the dead peer:
+ * Takeover of an unreachable peer's part (`rmpeer`), safe when several peers do it at the same time, and after a last donation of
+ * the unreachable peer:
  *
  *     rmpeer      this peer takes the spans, one epoch up, *pending*: on disk and gossiped. No peer allocates from them.
  *     agree?      sent to every reachable peer. Each merges the spans first. If it took them over too, the ring's order

@@ -11,9 +11,6 @@ const MAX_LEASES = 256;
 /** More than any host runs; a client that invents ids must not fill memory and disk. */
 const MAX_HOLDERS = 65_536;
 
-/** A dead container keeps its addresses for this long: it may only be restarting. */
-export const DEAD_CONTAINER_GRACE_MS = 30_000;
-
 const shape = z.object({
   container: z.boolean(),
   leases: z.array(z.string().check(z.regex(/^[\d./]{9,18}$/))).check(z.maxLength(MAX_LEASES)),
@@ -21,13 +18,13 @@ const shape = z.object({
 
 export interface LeaseHolder {
   readonly ident: string;
-  /** Whether its death frees its addresses. Other holders (`weave:expose`) keep theirs until they are freed. */
+  /** Whether the end of the container frees its addresses. Other holders (`weave:expose`) keep theirs until they are freed. */
   readonly container: boolean;
   readonly leases: readonly Lease[];
-  /** When its death was noticed, on the clock; undefined while it lives. */
-  readonly died: number | undefined;
+  /** When its end was noticed, on the clock; undefined while it runs. */
+  readonly endedAt: number | undefined;
   /** The container has ended, and an interface may still have its addresses: until that is known no other holder gets them. */
-  readonly inDoubt: boolean;
+  readonly releaseDeferred: boolean;
 }
 
 /** The addresses in use on this host, by holder. Every change is on disk before it is in memory. */
@@ -49,8 +46,8 @@ export class LeaseTable {
         ident: key.slice(PREFIX.length),
         container,
         leases: leases.map((text) => parseLease(text)),
-        died: undefined,
-        inDoubt: false,
+        endedAt: undefined,
+        releaseDeferred: false,
       });
     }
   }
@@ -85,7 +82,7 @@ export class LeaseTable {
   }
 
   /**
-   * Adds a free address to a holder, and marks it as alive.
+   * Adds a free address to a holder, and marks the holder as in use.
    *
    * @throws WEAVE_STORE when it cannot be written; then nothing has changed. WEAVE_IPAM when there are too many
    */
@@ -98,8 +95,8 @@ export class LeaseTable {
       ident,
       container: container || (was?.container ?? false),
       leases: [...(was?.leases ?? []), lease],
-      died: undefined,
-      inDoubt: false,
+      endedAt: undefined,
+      releaseDeferred: false,
     });
   }
 
@@ -121,19 +118,19 @@ export class LeaseTable {
   }
 
   /**
-   * A container is dead since `at`, on the clock; the first time counts until it is alive again.
+   * A container has ended at `at`, on the clock; the first time counts until it runs again.
    *
-   * @param inDoubt whether an interface may still have its addresses
+   * @param releaseDeferred whether an interface may still have its addresses
    */
-  markDead(ident: string, at: number, inDoubt = false): void {
+  markEnded(ident: string, at: number, releaseDeferred = false): void {
     const was = this.#holders.get(ident);
-    if (was?.container) this.#holders.set(ident, { ...was, died: was.died ?? at, inDoubt });
+    if (was?.container) this.#holders.set(ident, { ...was, endedAt: was.endedAt ?? at, releaseDeferred });
   }
 
-  /** A container is alive, perhaps again. */
-  markAlive(ident: string): void {
+  /** A container runs (again), or its addresses stay in use after its end. */
+  markInUse(ident: string): void {
     const was = this.#holders.get(ident);
-    if (was?.container) this.#holders.set(ident, { ...was, died: undefined, inDoubt: false });
+    if (was?.container) this.#holders.set(ident, { ...was, endedAt: undefined, releaseDeferred: false });
   }
 
   /** Replaces the addresses to allocate last. Leases are not changed. */

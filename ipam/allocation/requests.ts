@@ -1,6 +1,6 @@
 import type { RingState } from "#ipam/agreement/ring-state.js";
 import type { Donors } from "#ipam/allocation/donors.js";
-import { DEAD_CONTAINER_GRACE_MS, type LeaseHolder, type LeaseTable } from "#ipam/allocation/lease-table.js";
+import type { LeaseHolder, LeaseTable } from "#ipam/allocation/lease-table.js";
 import type { RingAccess } from "#ipam/allocation/ring-access.js";
 import type { WaitOptions, WaitQueue } from "#ipam/allocation/wait-queue.js";
 import type { WaitReasons } from "#ipam/allocation/wait-reasons.js";
@@ -8,6 +8,7 @@ import { contains, type Interval, overlap } from "#ipam/ring/interval.js";
 import { addressText, hostsOf, type Lease, leaseText, type Subnet, subnetOf } from "#ipam/ring/subnet.js";
 import type { KnownPeers, PeerName } from "#mesh/peer.js";
 import type { Clock } from "#src/clock.js";
+import { ENDED_CONTAINER_GRACE_MS } from "#src/container-lifecycle.js";
 import { WeaveError } from "#src/errors.js";
 import { isIdent } from "#src/ident.js";
 import type { Log } from "#src/log.js";
@@ -21,7 +22,7 @@ const LAST_RESORT_MS = 2_000;
 export const ANONYMOUS = "_";
 
 export interface RequestOptions extends WaitOptions {
-  /** Whether the death of the holder frees the address. */
+  /** Whether the end of the holder frees the address. */
   readonly container?: boolean;
 }
 
@@ -121,7 +122,7 @@ export class Requests {
     checkIdent(ident);
     const holder = this.#leases.holderOf(lease.address);
     if (holder?.ident === ident) return;
-    if (holder !== undefined && (holder.died === undefined || holder.inDoubt))
+    if (holder !== undefined && (holder.endedAt === undefined || holder.releaseDeferred))
       throw new WeaveError(
         "WEAVE_IPAM_IN_USE",
         `address ${addressText(lease.address)} is already owned by ${holder.ident}`,
@@ -149,10 +150,10 @@ export class Requests {
     this.#waitQueue.retry();
   }
 
-  /** The holder of an address on this host; undefined without one, and for a container that is certainly dead. */
+  /** The holder of an address on this host; undefined without one, and for a container that is certainly ended. */
   holderOf(address: bigint): string | undefined {
     const holder = this.#leases.holderOf(address);
-    return holder === undefined || (holder.died !== undefined && !holder.inDoubt) ? undefined : holder.ident;
+    return holder === undefined || (holder.endedAt !== undefined && !holder.releaseDeferred) ? undefined : holder.ident;
   }
 
   /** Replaces the addresses that are allocated last: containers that do not run have requested them by name. */
@@ -162,24 +163,24 @@ export class Requests {
 
   /**
    * A container has ended, and it is not known yet whether an interface still has its addresses: no other holder gets them
-   * before {@link died} or {@link alive} is called.
+   * before {@link scheduleRelease} or {@link cancelRelease} is called.
    */
-  ended(ident: string): void {
+  deferRelease(ident: string): void {
     this.#waitQueue.cancel("the container died", ident);
-    this.#leases.markDead(ident, this.#deps.clock.now(), true);
+    this.#leases.markEnded(ident, this.#deps.clock.now(), true);
   }
 
-  /** A container has died: its waits are cancelled, its addresses are freed after {@link DEAD_CONTAINER_GRACE_MS}. */
-  died(ident: string): void {
+  /** A container has ended: its waits are cancelled, its addresses are freed after {@link ENDED_CONTAINER_GRACE_MS}. */
+  scheduleRelease(ident: string): void {
     this.#waitQueue.cancel("the container died", ident);
-    this.#leases.markDead(ident, this.#deps.clock.now());
+    this.#leases.markEnded(ident, this.#deps.clock.now());
     // A claim may wait for exactly one of its addresses.
     this.#waitQueue.retry();
   }
 
-  /** A container runs (again). */
-  alive(ident: string): void {
-    this.#leases.markAlive(ident);
+  /** A container runs (again), or a network namespace keeps its addresses in use after its end. */
+  cancelRelease(ident: string): void {
+    this.#leases.markInUse(ident);
   }
 
   /** Resolves when there is a ring. @throws WEAVE_IPAM_WAIT, WEAVE_CANCELLED */
@@ -197,13 +198,13 @@ export class Requests {
     );
   }
 
-  /** Frees the addresses of containers that have been dead for {@link DEAD_CONTAINER_GRACE_MS}. @throws WEAVE_STORE */
+  /** Frees the addresses of containers that ended {@link ENDED_CONTAINER_GRACE_MS} ago. @throws WEAVE_STORE */
   tick(): void {
     const { clock, log } = this.#deps;
     const now = clock.now();
-    for (const { ident, died, inDoubt } of [...this.#leases.all()]) {
-      if (died === undefined || inDoubt || now - died < DEAD_CONTAINER_GRACE_MS) continue;
-      log.info("the addresses of a dead container are free again", { ident });
+    for (const { ident, endedAt, releaseDeferred } of [...this.#leases.all()]) {
+      if (endedAt === undefined || releaseDeferred || now - endedAt < ENDED_CONTAINER_GRACE_MS) continue;
+      log.info("the addresses of an ended container are free again", { ident });
       this.#leases.removeAll(ident);
     }
   }
@@ -218,7 +219,7 @@ export class Requests {
   ): Lease | undefined {
     const existing = this.#leases.leaseIn(ident, hostsOf(subnet));
     if (existing !== undefined) {
-      this.#leases.markAlive(ident);
+      this.#leases.markInUse(ident);
       return existing;
     }
     const { access, state, donors, clock } = this.#deps;
@@ -245,9 +246,9 @@ export class Requests {
     const { address } = lease;
     const { self, range, peers, access, donors } = this.#deps;
     const holder = this.#leases.holderOf(address);
-    if (holder?.inDoubt && holder.ident !== ident) return undefined;
+    if (holder?.releaseDeferred && holder.ident !== ident) return undefined;
     if (holder !== undefined && !this.#isReplaceable(holder, ident, address)) {
-      this.#leases.markAlive(holder.ident);
+      this.#leases.markInUse(holder.ident);
       return true;
     }
     if (!contains(range, address)) return this.#replaceHolder(ident, lease, container, holder);
@@ -262,9 +263,9 @@ export class Requests {
     return undefined;
   }
 
-  /** @param dead the present holder, a dead container; undefined if the address has none */
-  #replaceHolder(ident: string, lease: Lease, container: boolean, dead: LeaseHolder | undefined): true {
-    if (dead !== undefined) this.#leases.remove(dead.ident, lease.address);
+  /** @param ended the present holder, an ended container; undefined if the address has none */
+  #replaceHolder(ident: string, lease: Lease, container: boolean, ended: LeaseHolder | undefined): true {
+    if (ended !== undefined) this.#leases.remove(ended.ident, lease.address);
     this.#hold(ident, lease, container);
     return true;
   }
@@ -291,13 +292,13 @@ export class Requests {
   }
 
   /**
-   * Whether the holder of an address is dead, so that another one may get the address. False: it is the same holder.
+   * Whether the holder of an address has ended, so that another one may get the address. False: it is the same holder.
    *
-   * @throws WEAVE_IPAM_IN_USE when the holder is alive
+   * @throws WEAVE_IPAM_IN_USE when the holder runs
    */
   #isReplaceable(holder: LeaseHolder, ident: string, address: bigint): boolean {
     if (holder.ident === holderIdent(ident, address)) return false;
-    if (holder.died !== undefined) return true;
+    if (holder.endedAt !== undefined) return true;
     const text = addressText(address);
     if (holder.ident === text) throw new WeaveError("WEAVE_IPAM_IN_USE", `address ${text} already in use`);
     throw new WeaveError("WEAVE_IPAM_IN_USE", `address ${text} is already owned by ${holder.ident}`, {

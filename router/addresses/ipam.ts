@@ -102,15 +102,15 @@ export class Ipam implements ContainerLifecycle {
     return [...this.allocator.leases.all()].map(({ ident }) => ident);
   }
 
-  died(ident: string): void {
+  containerEnded(ident: string): void {
     // A namespace ends with its interface; several containers may be in one.
-    if (isContainerId(ident)) this.#lingering.ended(ident);
-    else this.allocator.requests.died(ident);
+    if (isContainerId(ident)) this.#lingering.containerEnded(ident);
+    else this.allocator.requests.scheduleRelease(ident);
   }
 
-  alive(ident: string): void {
-    this.#lingering.started(ident);
-    this.allocator.requests.alive(ident);
+  containerRuns(ident: string): void {
+    this.#lingering.containerRuns(ident);
+    this.allocator.requests.cancelRelease(ident);
   }
 
   look(): Promise<void> {

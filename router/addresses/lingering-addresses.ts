@@ -41,16 +41,16 @@ export class LingeringAddresses {
   }
 
   /** A container has ended. Its addresses are released after the grace period, or held for as long as a namespace has them. */
-  ended(ident: string): void {
+  containerEnded(ident: string): void {
     if (this.#kept.has(ident)) return;
-    this.#deps.requests.ended(ident);
+    this.#deps.requests.deferRelease(ident);
     if (this.#deps.leases.get(ident) === undefined) return;
     this.#ended.add(ident);
     void this.look();
   }
 
   /** A container runs (again): {@link takePreviousNetns} returns the older namespace that still has its addresses. */
-  started(ident: string): void {
+  containerRuns(ident: string): void {
     this.#ended.delete(ident);
     this.#judged.delete(ident);
     const netns = this.#kept.get(ident);
@@ -113,7 +113,7 @@ export class LingeringAddresses {
     const place = namespaces.find(({ addresses }) => addresses.some((cidr) => held.has(addressOfCidr(cidr))));
     if (place === undefined) {
       this.#kept.delete(ident);
-      requests.died(ident);
+      requests.scheduleRelease(ident);
       return;
     }
     if (!this.#kept.has(ident))
@@ -122,6 +122,6 @@ export class LingeringAddresses {
         addresses: [...held],
       });
     this.#kept.set(ident, place.netns);
-    requests.alive(ident);
+    requests.cancelRelease(ident);
   }
 }

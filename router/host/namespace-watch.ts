@@ -41,8 +41,8 @@ export class NamespaceWatch {
       if (this.#stopped) return;
       for (const { lifecycle, namespaces } of wanted) {
         for (const ident of namespaces) {
-          if (present.has(hostIfname({ inode: inodeOfIdent(ident)! }))) lifecycle.alive(ident);
-          else lifecycle.died(ident);
+          if (present.has(hostIfname({ inode: inodeOfIdent(ident)! }))) lifecycle.containerRuns(ident);
+          else lifecycle.containerEnded(ident);
         }
       }
     } catch (error) {

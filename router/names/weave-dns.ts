@@ -139,11 +139,11 @@ export class WeaveDns implements ContainerLifecycle {
     return this.names.ownIdents;
   }
 
-  died(ident: string): void {
+  containerEnded(ident: string): void {
     this.names.remove({ ident });
   }
 
-  alive(): void {}
+  containerRuns(): void {}
 
   async stop(): Promise<void> {
     this.names.stop();

@@ -10,7 +10,7 @@ const REMEMBERED = 4_096;
 const shape = z.array(z.tuple([peerNameShape, nicknameShape])).check(z.maxLength(REMEMBERED));
 
 /**
- * Reachable peers, and the nickname of every peer that was ever seen: an operator removes a dead peer by its nickname, even long
+ * Reachable peers, and the nickname of every peer that was ever seen: an operator removes an unreachable peer by its nickname, even long
  * after the mesh has dropped its record.
  */
 export class PeerDirectory implements KnownPeers {

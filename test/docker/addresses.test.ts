@@ -23,7 +23,7 @@ const SOCKETS = [
   "--plugin-mesh-socket",
   "/run/docker/plugins/wvmesh.sock",
 ];
-/** An address that Docker or a dead container no longer has is free after 30 s; the check runs every 15 s. */
+/** An address that Docker or an ended container no longer has is free after 30 s; the check runs every 15 s. */
 const LONG_ENOUGH_MS = 48_000;
 const run = (name: string, ...flags: string[]): string =>
   `docker run -d --name ${name} --stop-signal KILL ${flags.join(" ")} busybox sleep 6000`;

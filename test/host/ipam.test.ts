@@ -205,7 +205,7 @@ labTest(
 );
 
 labTest(
-  "a dead container's address is free after 30 s; a dead host's after rmpeer; reset hands over at once",
+  "an ended container's address is free after 30 s; an unreachable host's after rmpeer; reset hands over at once",
   { hosts: 3, timeout: 240_000 },
   async (lab) => {
     const [h1, h2, h3] = lab.hosts;
@@ -221,9 +221,9 @@ labTest(
     // h3 owns a part after any first division.
     await h3.ok("attach", `netns:${(await h3.container("own")).ns}`);
     // All of a small range, while one host is away: the blocked request names their owner.
-    const alive = await h1.weave("rmpeer", "h3");
-    assert.equal(alive.code, 1);
-    assert.match(alive.stderr, /^02:00:00:00:00:03\(h3\) is reachable, and not dead\n/);
+    const reachable = await h1.weave("rmpeer", "h3");
+    assert.equal(reachable.code, 1);
+    assert.match(reachable.stderr, /^02:00:00:00:00:03\(h3\) is reachable, and not dead\n/);
     for (const pid of [h3.supervisorPid, h3.routerPid]) process.kill(pid!, "SIGKILL");
     await until("h3 is unreachable", async () => /h3\).*- unreachable!/.test(await h1.ok("status", "ipam")), 30_000);
     let full = await h1.weave("attach", "--timeout", "3", `netns:${(await h1.container("w0")).ns}`);
@@ -244,7 +244,7 @@ labTest(
       async () => /^02:00:00:00:00:01\(h1\) +16 IPs \(100\.0% of total\)/.test(await h1.ok("status", "ipam")),
       30_000,
     );
-    // The dead host returns, and accepts the takeover.
+    // The unreachable host returns, and accepts the takeover.
     await h3.launch("--ipalloc-range", "10.2.0.0/28", "--ipalloc-init", "consensus=3", h1.address);
     await until(
       "h3 has merged it",

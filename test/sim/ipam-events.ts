@@ -114,7 +114,7 @@ export class Events {
     const { random } = this.#run.network;
     // It may have requested its addresses by name, and will again: others get them last.
     if (random.below(3) === 0) allocator.requests.avoid(addresses);
-    if (random.below(2) === 0) allocator.requests.died(ident);
+    if (random.below(2) === 0) allocator.requests.scheduleRelease(ident);
     else quietly(() => allocator.requests.freeAll(ident));
   }
 

@@ -37,7 +37,7 @@ const SUMMARIES: Readonly<Record<string, string>> = {
   "DELETE /ip/:ident": "Releases all addresses of a holder.",
   "DELETE /ip/:ident/:ip": "Releases one address of a holder.",
   "DELETE /peer": "Transfers all addresses of this peer to another one; it allocates none from then on.",
-  "DELETE /peer/:who": "Takes over the addresses of a dead peer; `force=true`: also of a reachable one.",
+  "DELETE /peer/:who": "Takes over the addresses of an unreachable peer; `force=true`: also of a reachable one.",
   "GET /domain": "The domain of weaveDNS.",
   "GET /dns-address": "The IP address at which containers query weaveDNS.",
   "GET /dns-address-port": "The same, with the port.",

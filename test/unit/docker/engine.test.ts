@@ -174,8 +174,12 @@ for (const [name, fake] of Object.entries(ENGINES)) {
       ended: (ended) => void seen.push(`-${ended[0]}`),
     };
     const held = new Set([id("b"), id("e"), "weave:expose", "ns1234"]);
-    const died: string[] = [];
-    const holder = { idents: () => held, died: (ident: string) => void died.push(ident), alive: () => {} };
+    const ended: string[] = [];
+    const holder = {
+      idents: () => held,
+      containerEnded: (ident: string) => void ended.push(ident),
+      containerRuns: () => {},
+    };
     const engine = new Engine(parseEngineAddress(`unix://${server.path}`));
     const containers = new ContainerTracker({ engine, lifecycles: [holder], observers: [observer], log: silentLog });
     const stop = new AbortController();
@@ -183,7 +187,7 @@ for (const [name, fake] of Object.entries(ENGINES)) {
       void followEngine(engine, [containers, { catchUp: () => void seen.push("ready") }], silentLog, stop.signal);
       await until("it is ready", () => seen.includes("ready"));
       assert.deepEqual(seen.splice(0).sort(), ["+a 10.32.0.1", "+b 10.32.0.1", "ready"]);
-      assert.deepEqual(died.splice(0), [id("e")], "an ident of a container that does not run; other idents stay");
+      assert.deepEqual(ended.splice(0), [id("e")], "an ident of a container that does not run; other idents stay");
 
       running.add(id("c"));
       server.say(fake.event("start", id("c")));
@@ -196,16 +200,16 @@ for (const [name, fake] of Object.entries(ENGINES)) {
       await until("the death is noticed", () => seen.includes("-a"));
 
       seen.splice(0);
-      died.splice(0);
+      ended.splice(0);
       // While the engine is stopped one container ends, and another starts.
       running.delete(id("b"));
       running.add(id("d"));
       server.cut();
       await until("it has compared again", () => seen.includes("ready"));
       assert.ok(seen.includes("-b") && seen.includes("+d 10.32.0.1"), seen.join());
-      assert.deepEqual([...new Set(died)].sort(), [id("b"), id("e")]);
-      const alive = await Promise.all(["b", "d"].map((each) => containers.isRunning(id(each))));
-      assert.deepEqual(alive, [false, true]);
+      assert.deepEqual([...new Set(ended)].sort(), [id("b"), id("e")]);
+      const runs = await Promise.all(["b", "d"].map((each) => containers.isRunning(id(each))));
+      assert.deepEqual(runs, [false, true]);
     } finally {
       stop.abort();
       containers.stop();

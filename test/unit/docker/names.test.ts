@@ -2,11 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ContainerNames } from "#docker/containers/container-names.js";
 import { type Container, containerShape } from "#docker/engine/shapes.js";
+import { ENDED_CONTAINER_GRACE_MS } from "#src/container-lifecycle.js";
 import { silentLog } from "#src/log.js";
 import { lonelyNameserver } from "#test/lab/names.js";
 import { VirtualClock } from "#test/sim/virtual-time.js";
-
-const KEPT_MS = 30_000;
 
 const container = (Id: string, IPAddress: string): Container =>
   containerShape.parse({
@@ -37,7 +36,7 @@ test("names registered by a user survive a restart within 30 s, at addresses tha
   observer.ended("c");
   assert.deepEqual([look("web"), look("shop"), look("outside")], [undefined, undefined, undefined]);
 
-  await clock.run(KEPT_MS);
+  await clock.run(ENDED_CONTAINER_GRACE_MS);
   start("10.32.0.1");
   assert.deepEqual([look("web"), look("shop"), look("outside")], [["10.32.0.1"], ["10.32.0.1"], ["192.0.2.1"]]);
 
@@ -46,7 +45,7 @@ test("names registered by a user survive a restart within 30 s, at addresses tha
   assert.deepEqual([look("web"), look("shop"), look("outside")], [["10.32.0.9"], undefined, ["192.0.2.1"]]);
 
   observer.ended("c");
-  await clock.run(KEPT_MS + 1);
+  await clock.run(ENDED_CONTAINER_GRACE_MS + 1);
   start("10.32.0.9");
   assert.deepEqual([look("web"), look("outside")], [["10.32.0.9"], undefined]);
 });

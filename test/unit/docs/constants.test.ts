@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { DIAL_RETRY, LONGEST_DIAL_RETRY_MS } from "#mesh/dial-schedule.js";
+import { REFUSAL_SHOWN_MS } from "#mesh/refusals.js";
 import { page } from "#test/lab/docs/pages.js";
 import { constant } from "#test/lab/docs/sources.js";
 
@@ -20,8 +22,8 @@ const UNITS: Readonly<Record<string, number>> = {
   "": 1,
 };
 
-/** Page, a phrase of it with the figure in braces, the constant; and how many of the constant's units the figure's unit has, where UNITS is wrong. */
-const FIGURES: readonly (readonly [page: string, phrase: string, name: string, unit?: number])[] = [
+/** Page, a phrase of it with the figure in braces, the constant (its name, or the value of one that is computed); and how many of the constant's units the figure's unit has, where UNITS is wrong. */
+const FIGURES: readonly (readonly [page: string, phrase: string, from: string | number, unit?: number])[] = [
   ["docs/protocol.md", "a window of {8,192} counters", "WINDOW"],
   ["docs/protocol.md", "most {65,664} bytes", "MAX_RECORD"],
   ["docs/protocol.md", "chunks of {64,000} bytes", "CHUNK_BYTES"],
@@ -40,9 +42,17 @@ const FIGURES: readonly (readonly [page: string, phrase: string, name: string, u
   ["docs/protocol.md", "or every {4 s} while", "DOUBTFUL_BEAT_MS"],
   ["docs/protocol.md", "the peer silent; after {25 s}", "DEAD_MS"],
   ["docs/protocol.md", "lives for {30 minutes}", "TOMBSTONE_S", 60],
-  ["docs/ipam.md", "keeps its address for {30 s}", "DEAD_CONTAINER_GRACE_MS"],
-  ["docs/compatibility.md", "a dead container's address is released after {30 s}", "DEAD_CONTAINER_GRACE_MS"],
+  ["docs/ipam.md", "keeps its address for {30 s}", "ENDED_CONTAINER_GRACE_MS"],
+  ["docs/compatibility.md", "an ended container's address is released after {30 s}", "ENDED_CONTAINER_GRACE_MS"],
+  ["docs/compatibility.md", "up to {6 minutes}, each delay", DIAL_RETRY.lastMs],
+  ["docs/compatibility.md", "each delay ± {50} % at random", DIAL_RETRY.spread * 100],
+  ["docs/compatibility.md", "at random: at most {9 minutes}", LONGEST_DIAL_RETRY_MS],
+  ["docs/commands.md", "refused here in the last {15 minutes}", REFUSAL_SHOWN_MS],
+  ["docs/docker.md", "the same address within {30 s}", "ENDED_CONTAINER_GRACE_MS"],
+  ["docs/protocol.md", "⌈log2(n + 1)⌉ + {2} random neighbours", "EXTRA_FANOUT"],
   ["docs/compatibility.md", "tombstones for {30 minutes}", "TOMBSTONE_S", 60],
+  ["ARCHITECTURE.md", "notices, and {30 s} later the address is free", "ENDED_CONTAINER_GRACE_MS"],
+  ["ARCHITECTURE.md", "⌈log2(n + 1)⌉ + {2} random neighbours", "EXTRA_FANOUT"],
   ["ARCHITECTURE.md", "keep their record for {15 minutes}", "FORGET_AFTER_MS"],
   ["ARCHITECTURE.md", "a busy path is probed every {3 s}", "BUSY_BEAT_MS"],
   ["ARCHITECTURE.md", "a key older than {180 s} seals nothing", "REJECT_AFTER_MS"],
@@ -52,11 +62,11 @@ const FIGURES: readonly (readonly [page: string, phrase: string, name: string, u
 ];
 
 test("figures of the pages are the constants of the sources", () => {
-  for (const [path, phrase, name, given] of FIGURES) {
+  for (const [path, phrase, from, given] of FIGURES) {
     const text = page(path).replace(/\s+/g, " ");
     assert.ok(text.includes(phrase.replace(/[{}]/g, "")), `${path} does not contain "${phrase}"`);
     const [, digits, unit] = /\{([\d.,]+)\s*(\w*)\}/.exec(phrase)!;
     const shown = Number(digits.replaceAll(",", "")) * (given ?? UNITS[unit]);
-    assert.equal(shown, constant(name), `${path}: "${phrase}" and ${name}`);
+    assert.equal(shown, typeof from === "number" ? from : constant(from), `${path}: "${phrase}" and ${from}`);
   }
 });

@@ -86,7 +86,7 @@ test("a wait ends when its client goes, and when its container dies", async () =
   ];
   gone.abort();
   await failsWith(first, "WEAVE_CANCELLED", /a: cancelled/);
-  allocator.requests.died("b");
+  allocator.requests.scheduleRelease("b");
   await failsWith(second, "WEAVE_CANCELLED", /the container died/);
   assert.equal(allocator.waiters.length, 0);
 });

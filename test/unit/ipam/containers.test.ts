@@ -1,18 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { DEAD_CONTAINER_GRACE_MS } from "#ipam/allocation/lease-table.js";
 import { explainAddress } from "#ipam/explain.js";
 import { parseAddress, parseLease, parseSubnet } from "#ipam/ring/subnet.js";
+import { ENDED_CONTAINER_GRACE_MS } from "#src/container-lifecycle.js";
 import { allocate, claim, failsWith, RANGE, settle, startNetwork } from "./network.js";
 
-test("a dead container keeps its address for 30 s", async () => {
+test("an ended container keeps its address for 30 s", async () => {
   const network = startNetwork(1);
   const [host] = network.hosts;
   await allocate(network, host, "a");
-  host.allocator!.requests.died("a");
+  host.allocator!.requests.scheduleRelease("a");
   const explained = explainAddress(host.allocator!, parseAddress("10.32.0.1")).join("\n");
-  assert.equal(DEAD_CONTAINER_GRACE_MS, 30_000);
-  assert.match(explained, /held on this host by a as 10\.32\.0\.1\/24, which has died: it is free again within 30 s/);
+  assert.equal(ENDED_CONTAINER_GRACE_MS, 30_000);
+  assert.match(explained, /held on this host by a as 10\.32\.0\.1\/24, which has ended: it is free again within 30 s/);
   await network.run(20_000);
   assert.equal(await allocate(network, host, "c"), "10.32.0.2/24");
   await network.run(15_000);
@@ -23,9 +23,9 @@ test("a container that starts again within 30 s keeps its address", async () => 
   const network = startNetwork(1);
   const [host] = network.hosts;
   await allocate(network, host, "b");
-  host.allocator!.requests.died("b");
+  host.allocator!.requests.scheduleRelease("b");
   await network.run(20_000);
-  host.allocator!.requests.alive("b");
+  host.allocator!.requests.cancelRelease("b");
   await network.run(15_000);
   assert.ok(host.allocator!.leases.get("b") !== undefined);
 });
@@ -34,16 +34,16 @@ test("a holder that is no container does not die", async () => {
   const network = startNetwork(1);
   const { requests, leases } = network.hosts[0].allocator!;
   await settle(network, requests.allocate("weave:expose", parseSubnet(RANGE)));
-  requests.died("weave:expose");
+  requests.scheduleRelease("weave:expose");
   await network.run(35_000);
   assert.ok(leases.get("weave:expose") !== undefined);
 });
 
-test("the address of a dead container can be claimed immediately", async () => {
+test("the address of an ended container can be claimed immediately", async () => {
   const network = startNetwork(1);
   const [host] = network.hosts;
   await allocate(network, host, "b");
-  host.allocator!.requests.died("b");
+  host.allocator!.requests.scheduleRelease("b");
   await claim(network, host, "b2", "10.32.0.1/24");
 });
 
@@ -52,7 +52,7 @@ test("addresses of an ended container are kept until it is known that no interfa
   const [host] = network.hosts;
   const { requests, leases } = host.allocator!;
   await allocate(network, host, "a");
-  requests.ended("a");
+  requests.deferRelease("a");
   const claimed = claim(network, host, "c", "10.32.0.1/24");
   await network.run(60_000);
   assert.equal(
@@ -64,7 +64,7 @@ test("addresses of an ended container are kept until it is known that no interfa
   const explained = explainAddress(host.allocator!, parseAddress("10.32.0.1")).join("\n");
   assert.match(explained, /held on this host by a as .*, which has ended: it is kept until no interface has it/);
   assert.throws(() => requests.found("c", parseLease("10.32.0.1/24"), true), /already owned by a/);
-  requests.died("a");
+  requests.scheduleRelease("a");
   await claimed;
 });
 
@@ -73,13 +73,13 @@ test("an ended container whose addresses are still in use keeps them, and the 30
   const [host] = network.hosts;
   const { requests, leases } = host.allocator!;
   await allocate(network, host, "b");
-  requests.ended("b");
+  requests.deferRelease("b");
   await network.run(60_000);
   const claimed = claim(network, host, "d", "10.32.0.1/24");
-  requests.alive("b");
+  requests.cancelRelease("b");
   await failsWith(claimed, "WEAVE_IPAM_IN_USE", /10\.32\.0\.1 is already owned by b/);
-  requests.ended("b");
-  requests.died("b");
+  requests.deferRelease("b");
+  requests.scheduleRelease("b");
   await network.run(25_000);
   assert.ok(leases.get("b") !== undefined);
   await network.run(6_000);

@@ -25,7 +25,7 @@ async function make() {
     network,
     lingering,
     isHeld: () => leases.holderOf(parseAddress(ADDRESS)) !== undefined,
-    isAlive: () => leases.get("app")?.died === undefined,
+    isInUse: () => leases.get("app")?.endedAt === undefined,
     holds: async (look: () => Promise<AttachedNetns[]>) => {
       namespaces = look;
       await turns();
@@ -35,20 +35,20 @@ async function make() {
 }
 
 test("an address that a namespace still has is held until it has it no more, and then for the grace", async () => {
-  const { network, lingering, isHeld, isAlive, holds, turns } = await make();
+  const { network, lingering, isHeld, isInUse, holds, turns } = await make();
   await holds(async () => [sidecar]);
-  lingering.ended("app");
+  lingering.containerEnded("app");
   await turns();
   await network.run(120_000);
-  assert.ok(isHeld() && isAlive());
+  assert.ok(isHeld() && isInUse());
   // Docker says it again each time that it comes up.
-  lingering.ended("app");
+  lingering.containerEnded("app");
   await turns();
-  assert.ok(isAlive());
+  assert.ok(isInUse());
   await holds(async () => [{ ...sidecar, addresses: [] }]);
   await lingering.look();
   await network.run(25_000);
-  assert.ok(isHeld() && !isAlive());
+  assert.ok(isHeld() && !isInUse());
   await network.run(6_000);
   assert.ok(!isHeld());
 });
@@ -62,7 +62,7 @@ test("an address that no namespace has is free after the grace; nothing is while
         fail = reject;
       }),
   );
-  lingering.ended("app");
+  lingering.containerEnded("app");
   await network.run(120_000);
   assert.ok(isHeld(), "the host has not been checked yet");
   fail(new Error("no ip"));
@@ -73,17 +73,17 @@ test("an address that no namespace has is free after the grace; nothing is while
 });
 
 test("a container that is started meanwhile lives; its old namespace is named once", async () => {
-  const { network, lingering, isHeld, isAlive, holds, turns } = await make();
+  const { network, lingering, isHeld, isInUse, holds, turns } = await make();
   await holds(async () => [sidecar]);
-  lingering.ended("app");
+  lingering.containerEnded("app");
   await turns();
-  lingering.started("app");
+  lingering.containerRuns("app");
   await holds(async () => []);
   await lingering.look();
-  assert.ok(isAlive(), "it runs: what other namespaces have says nothing");
+  assert.ok(isInUse(), "it runs: what other namespaces have says nothing");
   assert.deepEqual(lingering.takePreviousNetns("app"), NETNS);
   assert.equal(lingering.takePreviousNetns("app"), undefined);
-  lingering.ended("app");
+  lingering.containerEnded("app");
   await turns();
   await network.run(31_000);
   assert.ok(!isHeld());
