@@ -4,19 +4,19 @@ import type { DatapathEvent } from "#router/datapath/protocol.js";
 import { Emitter } from "#src/emitter.js";
 
 /**
- * Events between parts of the router that need each other. The emitter exists before all of them, so that no part is handed
- * to another one before it is made.
+ * Events between parts of the router that depend on each other. The emitter is created before these parts, so that none needs
+ * a reference to a part that does not exist yet.
  */
 export interface RouterEvents {
-  /** A peer has connected. Without a listener the connection is the emitter's to close. */
+  /** A peer has connected. If there is no listener, the code that emits the event closes the connection. */
   wire: [wire: Wire];
-  /** Reports of the frame threads. */
+  /** An event of a frame thread. */
   frames: [event: DatapathEvent];
   /** Routes or connections of the mesh have changed. */
   routes: [];
-  /** A peer is unreachable now. */
+  /** A peer has become unreachable. */
   suspended: [peer: PeerName];
-  /** A peer was unreachable for so long that it is dropped. */
+  /** A peer was dropped after it had been unreachable for a long time. */
   forgotten: [peer: PeerName];
 }
 

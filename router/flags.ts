@@ -10,8 +10,10 @@ import { choice, orEmpty, text, whole } from "#src/shape.js";
 
 const PROCESS = "Process, API and files";
 const IGNORED = "Accepted without effect";
+/** Maximum characters of an ignored value. */
+const MAX_IGNORED_CHARS = 4_096;
 
-/** Flags about the router as a process. */
+/** Flags of the router process. */
 const PROCESS_FLAGS = {
   restart: offSwitch("no-restart", PROCESS, "do not restart the router after a crash"),
   httpAddr: flag({
@@ -66,10 +68,10 @@ const PROCESS_FLAGS = {
   }),
 };
 
-/** The options of a router, but for Docker and the peers: one row each. */
+/** The flags of a router, except those of Docker: one row for each option. */
 export const ROUTER_FLAGS = { ...PEER_FLAGS, ...FRAME_FLAGS, ...ADDRESS_FLAGS, ...NAME_FLAGS, ...PROCESS_FLAGS };
 
-/** Flags that set others, or concern `weave launch` itself: no options of the router. */
+/** Flags of `weave launch` that are not options of the router: they change other flags, or `weave launch` itself. */
 export const LAUNCH_FLAGS = {
   noFastdp: {
     ...toggle("no-fastdp", FRAMES, "like Weave Net without its fast datapath: another default of --mtu"),
@@ -78,7 +80,7 @@ export const LAUNCH_FLAGS = {
   foreground: toggle("foreground", PROCESS, "log to standard output, for systemd and containers; without a supervisor"),
 };
 
-/** Flags of Weave Net for parts that this version lacks: accepted without effect, as they are harmless. */
+/** Flags of Weave Net for features that Weave lacks. They are accepted without effect, because this is harmless. */
 export const IGNORED_FLAGS = {
   minProtocolVersion: flag({
     flag: "min-protocol-version",
@@ -97,13 +99,13 @@ export const IGNORED_FLAGS = {
   hostRoot: ignored("host-root", "path"),
 };
 
-/** Flags of Weave Net for parts that this version lacks: rejected, as their user expects an effect. */
+/** Flags of Weave Net for features that Weave lacks. They are rejected, because the user expects an effect. */
 export const MISSING_FLAGS: readonly string[] = ["token", "awsvpc", "plugin-v2"];
 
 function ignored(name: string, placeholder: string) {
   return flag({
     flag: name,
-    shape: text("text", (given) => given.length <= 4_096),
+    shape: text("text", (given) => given.length <= MAX_IGNORED_CHARS),
     default: "",
     placeholder,
     section: IGNORED,

@@ -18,18 +18,19 @@ import { Resources } from "#src/resources.js";
 import { requireRoot } from "#src/root.js";
 import { settledWithin } from "#src/time-limit.js";
 
-/** After this time the router ends, even if a part has not stopped: everything that must not be lost is on disk already. */
+/** Time limit of a stop. The process then ends, even if a service has not stopped: all persistent data is already on disk. */
 const STOP_MS = 2_000;
-/** What a failed start has made is released in this time, or left: the next start, or `weave reset`, deals with it. */
+/** Time limit for releasing the resources of a failed start. The next start, or `weave reset`, removes the rest. */
 const UNDO_MS = 1_000;
+/** Interval of checks that the supervisor is alive. */
 const PARENT_CHECK_MS = 10_000;
 
 /**
- * The router process: `node router/main.js [--foreground] [--restarted]`. Options come from the launch file. The log goes
- * to a file or, in the foreground, to standard output; why it ends goes to standard error as well, for its parent process.
+ * The router process: `node router/main.js [--foreground] [--restarted]`. Options come from the launch file. The log goes to a
+ * file or, in the foreground, to standard output. The reason of a failure also goes to standard error, for the parent process.
  *
- * Every end is by {@link exitNow}: `process.exit` would wait for threads that wait for frames,
- * with all sockets open.
+ * The process always ends by {@link exitNow}: `process.exit` would wait for the frame threads, which block in poll(2), with all
+ * sockets open.
  */
 class RouterProcess {
   readonly #run = paths().run;
@@ -38,13 +39,13 @@ class RouterProcess {
   readonly #problems = new Problems();
   readonly #target: LogTarget;
   readonly #log: Log;
-  /** Listeners for clients: opened first, and closed first, so that no request reaches a router that is being taken apart. */
-  readonly #doors: Resources;
+  /** Listeners for clients. They are closed before the router stops, so that no request reaches a router that is stopping. */
+  readonly #listeners: Resources;
   #ending = false;
   #router: Router | undefined;
 
   constructor() {
-    // Files are for root alone, unless they are given a mode of their own.
+    // Files are readable by root only, unless they are created with another mode.
     process.umask(0o077);
     this.#target = pinoLog({
       level: "info",
@@ -53,7 +54,7 @@ class RouterProcess {
         problem === undefined ? this.#problems.clear("log") : this.#problems.set("log", problem),
     });
     this.#log = limited(this.#target, systemClock);
-    this.#doors = new Resources(this.#log);
+    this.#listeners = new Resources(this.#log);
     process.on("uncaughtException", (error) => this.#fatal(error));
     process.on("unhandledRejection", (error) => this.#fatal(error));
     // By default Node writes them to standard error, which may be a pipe without a reader.
@@ -62,7 +63,7 @@ class RouterProcess {
     process.on("SIGTERM", () => void this.#stop());
     process.on("SIGINT", () => void this.#stop());
     process.on("SIGHUP", () => {
-      // In the background there is no terminal that could close.
+      // In the background the router has no terminal: SIGHUP is ignored.
       if (this.#foreground) void this.#stop();
     });
   }
@@ -85,7 +86,7 @@ class RouterProcess {
     requireRoot();
     const docker = await this.#openDocker(options);
     const api = new ApiListeners({ run: this.#run, log: this.#log, problems: this.#problems });
-    this.#doors.add("API", () => api.close());
+    this.#listeners.add("API", () => api.close());
     await api.open(options);
     this.#router = await Router.start({
       options,
@@ -99,15 +100,15 @@ class RouterProcess {
     api.serve(apiRoutes(this.#router.services, this.#problems));
   }
 
-  /** The first of all: Docker may be waiting for its plugin, with its locks held. */
+  /** Opens the sockets for Docker and its clients: the first step, because Docker may be waiting for its plugin with locks held. */
   async #openDocker({ docker: options, dbPrefix }: RouterOptions): Promise<DockerSockets | undefined> {
     if (options.api === "") return undefined;
     const docker = await DockerSockets.open(options, helperFolder(dbPrefix), this.#log);
-    this.#doors.add("Docker", () => docker.close());
+    this.#listeners.add("Docker", () => docker.close());
     return docker;
   }
 
-  /** Without its supervisor a router works, but it is not started again after a crash. */
+  /** Reports a problem when the supervisor has ended: the router works, but is not restarted after a crash. */
   #watchParent(): void {
     const parent = process.ppid;
     setInterval(() => {
@@ -119,19 +120,19 @@ class RouterProcess {
     }, PARENT_CHECK_MS).unref();
   }
 
-  /** The start failed. */
+  /** Ends the process after a failed start. */
   async #fail(error: unknown): Promise<void> {
     if (this.#ending) return;
     this.#ending = true;
     this.#log.error("the router cannot start", { why: errorText(error) });
     writeStandardError(`${errorText(error)}\n`);
-    await this.#doors.release(UNDO_MS);
+    await this.#listeners.release(UNDO_MS);
     this.#end(1);
   }
 
-  /** The router must not go on after this error: a new process starts from the database. */
+  /** Ends the process after a fatal error. A new process starts from the database. */
   #fatal(error: unknown): void {
-    // The first error is the cause.
+    // Only the first error is reported: it is the cause.
     if (this.#ending) return;
     this.#ending = true;
     this.#log.error("the router ends", {
@@ -146,7 +147,7 @@ class RouterProcess {
     if (this.#ending) return;
     this.#ending = true;
     const stopping = async () => {
-      await this.#doors.release();
+      await this.#listeners.release();
       await this.#router?.stop();
     };
     if (!(await settledWithin(stopping(), STOP_MS)))

@@ -12,14 +12,14 @@ import { type Cidr, parseCidr } from "#src/address.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import { checkValues, type Values } from "#src/flag.js";
 
-/** The launch file: `weave launch` writes it for root alone, and every start of the router reads it. */
+/** The contents of the launch file. `weave launch` writes it, readable by root only; every start of the router reads it. */
 export type LaunchOptions = Values<typeof ROUTER_FLAGS> & {
   readonly docker: DockerOptions;
-  /** As typed: `host[:port]`. */
+  /** Targets as the user typed them: `host[:port]`. */
   readonly peers: readonly string[];
 };
 
-/** What a router is started with: each option in the form that its part of the router works with. */
+/** The options of a router, each in the form that its service uses. */
 export type RouterOptions = Omit<
   LaunchOptions,
   keyof typeof ADDRESS_FLAGS | keyof typeof NAME_FLAGS | "trustedSubnets" | "peers"
@@ -30,7 +30,7 @@ export type RouterOptions = Omit<
   readonly names: DnsOptions | undefined;
   readonly trustedSubnets: readonly Cidr[];
   readonly targets: readonly DialTarget[];
-  /** TCP ports that only this host's own users may reach. */
+  /** TCP ports that only this host may reach, not its containers. */
   readonly hostPorts: readonly number[];
 };
 
@@ -46,9 +46,9 @@ export function readOptions(text: string): RouterOptions {
 }
 
 /**
- * Reads options that come from a file: by the rows that `weave launch` reads its flags by.
+ * Validates options from a file, with the same flag definitions that `weave launch` uses.
  *
- * @throws WEAVE_FLAG_INVALID naming the flag, the value and what it may be; WEAVE_PEER_INVALID
+ * @throws WEAVE_FLAG_INVALID with the flag, the value and the valid values; WEAVE_PEER_INVALID
  */
 export function parseOptions(raw: unknown): LaunchOptions {
   const { docker, peers = [], ...router } = record(raw, "the launch file");
@@ -73,7 +73,7 @@ const broken = (why: string): WeaveError =>
   new WeaveError("WEAVE_FLAG_INVALID", why, { next: "Write it again with 'weave launch'." });
 
 /**
- * The options as the router works with them. Checks the peers, and flags that contradict one another: no row of a flag can.
+ * Converts launch options to the options of a router. Also checks the peers, and flags that contradict one another.
  *
  * @throws WEAVE_FLAG_INVALID, WEAVE_PEER_INVALID
  */
@@ -107,7 +107,8 @@ export function routerOptions(launch: LaunchOptions): RouterOptions {
 }
 
 /**
- * Control API, status, Docker API proxy. Not `--metrics-addr`: collectors of metrics run in containers, too.
+ * The TCP ports of control API, status and Docker API proxy. `--metrics-addr` is excluded: collectors of metrics may run in
+ * containers.
  */
 function hostPorts({ httpAddr, statusAddr, docker }: LaunchOptions, withDocker: boolean): number[] {
   const api = [httpAddr, statusAddr]
@@ -117,6 +118,6 @@ function hostPorts({ httpAddr, statusAddr, docker }: LaunchOptions, withDocker: 
     withDocker && docker.proxy
       ? docker.listen.map(parseListen).flatMap((listen) => ("port" in listen ? [listen.port] : []))
       : [];
-  // An address of "" is none.
+  // An address of "" has port 0: no listener.
   return [...new Set([...api, ...proxy])].filter((port) => port > 0);
 }

@@ -6,28 +6,28 @@ export type { Answer };
 export interface Request<Name extends string = string> {
   readonly method: string;
   readonly path: string;
-  /** The segments of the path that the route names, decoded. */
+  /** The named segments of the path, decoded. */
   readonly params: Readonly<Record<Name, string>>;
-  /** Query and form body together. */
+  /** Parameters of the query and of the form body. */
   readonly form: URLSearchParams;
   readonly accept: string;
-  /** Aborted when the client has gone: no result is needed any more. */
+  /** Aborted when the client has disconnected. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Listeners at which a route is served: `metrics` at all of them, `status` at those for status and for control, `control` at
- * the one for control alone.
+ * Determines which listeners serve a route: `metrics` all listeners, `status` the status and control listeners, `control` only
+ * the control listeners.
  */
 export type Scope = "metrics" | "status" | "control";
 
 export interface Route {
   readonly method: string;
-  /** Groups are the named segments, in the order of {@link names}. */
+  /** Matches the path. Its groups are the named segments, in the order of {@link names}. */
   readonly pattern: RegExp;
   readonly names: readonly string[];
   readonly scope: Scope;
-  /** Whether it changes anything: refused to those who may only read. */
+  /** True: the route changes something, and clients with read-only access are refused. */
   readonly changes: boolean;
   handle(request: Request): Answer | Promise<Answer>;
 }
@@ -42,9 +42,9 @@ export type Names<Path extends string> = Path extends `${infer Segment}/${infer 
 export type Handler<Name extends string> = (request: Request<Name>) => Answer | Promise<Answer>;
 
 /**
- * A route of the control API.
+ * Makes a route of the control API.
  *
- * @param call method and path, `DELETE /ip/:ident`; a segment with a colon matches any segment that is not empty
+ * @param call method and path, such as `DELETE /ip/:ident`; a segment with a colon matches any segment that is not empty
  * @param options.changes default: every method but GET changes something
  */
 export function route<Path extends string>(
@@ -65,13 +65,13 @@ export function route<Path extends string>(
   };
 }
 
-/** A GET that changes nothing, for any client that reaches the status port. */
+/** Makes a GET route that changes nothing, for every client of the status port. */
 export const statusRoute = <Path extends string>(path: Path, handle: Handler<Names<Path>>): Route =>
   route(`GET ${path}`, handle as Handler<string>, { scope: "status" });
 
 const escaped = (text: string): string => text.replace(/[^\w-]/g, "\\$&");
 
-/** Plain text, one line for each. */
+/** An answer in plain text, with a line break after each of `lines`. */
 export const linesAnswer = (lines: readonly string[]): Answer => ({ body: lines.map((line) => `${line}\n`).join("") });
 
 export const NO_CONTENT: Answer = { status: 204 };

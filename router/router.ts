@@ -14,22 +14,22 @@ import { connectedHosts, peerService, unconnectedAddresses } from "#router/peers
 import type { Service } from "#router/service.js";
 import { openContext, type StartContext } from "#router/start-context.js";
 
-/** What a failed start has made is released in this time, or left: the reason must get to the user. */
+/** Time limit for releasing the resources of a failed start: the user must soon receive the reason. */
 const UNDO_MS = 1_000;
 
 export interface RouterStart extends Pick<StartContext, "log" | "problems"> {
   readonly options: RouterOptions;
-  /** Listens already; undefined without Docker. */
+  /** Sockets that already listen; undefined without Docker. */
   readonly docker: DockerSockets | undefined;
-  /** The supervisor starts the router again after a crash: its targets are the stored ones. */
+  /** True: the supervisor restarts the router after a crash, and the router uses the stored targets. */
   readonly restarted: boolean;
-  /** Lines of the log that could not be written, since the start. */
+  /** Number of log lines that could not be written, since the start. */
   readonly logLinesLost: () => number;
-  /** The frame path is gone: the process must end, to be started again. */
+  /** Called when the frame path has failed: the process must end, and the supervisor restarts it. */
   readonly onFatal: (error: Error) => void;
 }
 
-/** A running router: its services, on the stack of resources that ends them. */
+/** A running router: its services, and the stack of resources that stops them. */
 export class Router {
   readonly services: readonly Service[];
   readonly #context: StartContext;
@@ -40,9 +40,9 @@ export class Router {
   }
 
   /**
-   * Starts a router. What a start that fails has made is released.
+   * Starts a router. A failed start releases its resources.
    *
-   * @throws WeaveError, in words for the user
+   * @throws WeaveError with a message for the user
    */
   static async start(start: RouterStart): Promise<Router> {
     const context = openContext(start.options.dbPrefix, start.log, start.problems);
@@ -56,7 +56,7 @@ export class Router {
     }
   }
 
-  /** Ends everything, last started first. The bridge and the containers on it stay as they are. */
+  /** Stops all services in reverse order. The bridge and the attached containers stay as they are. */
   async stop(): Promise<void> {
     const { resources, log } = this.#context;
     await resources.release();
@@ -65,16 +65,16 @@ export class Router {
 }
 
 /**
- * The order of a start, and in reverse of a stop:
- * 1. the database, for everything reads it, and what it holds may be damaged;
- * 2. the ports, before anything is made on the host: one in use is the commonest reason for a start to fail;
+ * Starts the services in this order; a stop reverses the order:
+ * 1. the database: all services read it, and its contents may be damaged;
+ * 2. the ports, before the host is changed: a port in use is the most common reason for a failed start;
  * 3. frame path, then mesh: a neighbour needs a session of the frame path. Peers are neither accepted nor dialled yet;
- * 4. exposed addresses and firewall, then the host's links: containers may have been taken off the bridge meanwhile, and must
- *    be back before the next step, which finds out which of them still run;
- * 5. addresses and names, then the containers' namespaces: both are notified of containers that have ended;
- * 6. Docker, whose clients request addresses: those in use on this host must be known by then;
- * 7. peers: the first message from one finds all channels open.
- * At a stop the mesh notifies its peers while its sockets are open, and the database closes last.
+ * 4. exposed addresses and firewall, then the host's links: containers that were removed from the bridge meanwhile must be back
+ *    before the next step, which determines the containers that still run;
+ * 5. addresses and names, then the watch of the containers' namespaces, which notifies both of containers that have ended;
+ * 6. Docker: its clients request addresses, so the addresses in use on this host must be recorded before;
+ * 7. peers: all gossip channels are open before the first message of a peer arrives.
+ * At a stop the mesh notifies its peers while its sockets are open. The database closes last.
  */
 async function startServices(start: RouterStart, context: StartContext): Promise<readonly Service[]> {
   const { options, docker, restarted, onFatal } = start;

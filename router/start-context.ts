@@ -6,17 +6,17 @@ import { Resources } from "#src/resources.js";
 import type { Store } from "#src/store.js";
 import { lmdbStore } from "#src/store-lmdb.js";
 
-/** The ground that all parts of a router stand on. */
+/** The objects that all parts of a router share. */
 export interface StartContext {
   readonly store: Store;
   readonly events: RouterEmitter;
-  /** Of this start: a stop and a failed start release them. */
+  /** The resources of this start. A stop and a failed start release them. */
   readonly resources: Resources;
   readonly log: Log;
   readonly problems: Problems;
 }
 
-/** @throws WEAVE_STORE */
+/** Opens the database, and makes the objects that all parts share. @throws WEAVE_STORE */
 export function openContext(dbPrefix: string, log: Log, problems: Problems): StartContext {
   const resources = new Resources(log);
   const store = lmdbStore(databaseFile(dbPrefix));

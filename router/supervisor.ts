@@ -8,21 +8,21 @@ import { namesPid, removePid, writePid } from "#src/pid-file.js";
 import { systemRandom } from "#src/random.js";
 
 /**
- * Keeps a router running: `node router/supervisor.js [--no-restart]`, started by `weave launch` and detached from it. A router that
- * ends is restarted, immediately the first time and then after longer and longer delays; so is a router that could not be started for lack of
- * its program (during an upgrade), memory or processes. A router that was not ready at its first start is not restarted: `weave launch` waits
- * for it, and prints the reason.
+ * Keeps a router running: `node router/supervisor.js [--no-restart]`. `weave launch` starts it as a detached process. The
+ * supervisor restarts a router that has ended: almost immediately the first time, then after increasing delays. It also retries
+ * a restart that fails for lack of the program (during an upgrade), memory or processes. A router that was not ready at its
+ * first start is not restarted: `weave launch` waits for it, and prints the reason.
  */
 
 const RESTART: BackoffPolicy = { firstMs: 50, factor: 2, lastMs: 30_000, spread: 0 };
-/** A router that has run for this time was stable: the delays start again from the first. */
-const SOUND_MS = 60_000;
-/** A router ends by itself within two seconds of SIGTERM; otherwise it is killed. */
+/** Run time after which a router counts as stable: the next delay is the first one again. */
+const STABLE_MS = 60_000;
+/** Time from SIGTERM to SIGKILL. A router stops within two seconds by itself. */
 const STOP_MS = 3_000;
-/** Kept of a router's standard error: of an error that Node prints, the end has the most information. */
-const WORDS_CHARS = 2_048;
-/** Standard error of a router may arrive this long after its exit. */
-const WORDS_MS = 200;
+/** Characters kept of a router's standard error: the end of an error that Node prints has the most information. */
+const STDERR_CHARS = 2_048;
+/** Time limit for the rest of standard error after the exit of a router. */
+const STDERR_MS = 200;
 
 class Supervisor {
   readonly #run = paths().run;
@@ -37,7 +37,7 @@ class Supervisor {
     process.umask(0o077);
     process.on("SIGTERM", () => this.#stop());
     process.on("SIGINT", () => this.#stop());
-    // The terminal that launched us may close.
+    // The terminal of 'weave launch' may close.
     process.on("SIGHUP", () => {});
     writePid(supervisorFile(this.#run), process.pid);
     this.#start(false);
@@ -56,23 +56,23 @@ class Supervisor {
       return cannot(error);
     }
     this.#child = child;
-    let words = "";
+    let stderr = "";
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {
-      words = (words + text).slice(-WORDS_CHARS);
+      stderr = (stderr + text).slice(-STDERR_CHARS);
     });
     child.stderr?.on("error", () => {});
     child.on("error", (error) => {
-      // Also emitted when a signal could not be sent: the process is there then.
+      // The event is also emitted when a signal could not be sent; then the process exists.
       if (child.pid === undefined) cannot(error);
     });
     child.once("exit", (code, signal) => {
       this.#child = undefined;
-      const timer = setTimeout(() => done(), WORDS_MS);
+      const timer = setTimeout(() => done(), STDERR_MS);
       const done = () => {
         clearTimeout(timer);
         child.off("close", done);
         const how = signal === null ? `it ended with status ${code}` : `it was ended by ${signal}`;
-        this.#ended({ restarted, began, pid: child.pid, code: code ?? 1, why: words.trim() || how });
+        this.#ended({ restarted, began, pid: child.pid, code: code ?? 1, why: stderr.trim() || how });
       };
       child.once("close", done);
     });
@@ -82,7 +82,7 @@ class Supervisor {
     this.#child = undefined;
     const { restarted, began, pid, code, why } = end;
     if (this.#stopping) return this.#exit(0);
-    // A user or program stopped the router process itself, and it stopped cleanly.
+    // The router process received a signal to stop, and stopped cleanly.
     if (code === 0) return this.#exit(0);
     const ready = pid !== undefined && this.#wasReady(pid);
     if (!this.#restart || !(restarted || ready)) {
@@ -90,7 +90,7 @@ class Supervisor {
       this.#note(ready ? `The router has ended: ${why}` : why);
       return this.#exit(code);
     }
-    if (Date.now() - began >= SOUND_MS) this.#backoff.reset();
+    if (Date.now() - began >= STABLE_MS) this.#backoff.reset();
     const delay = this.#backoff.next();
     this.#report("error", "the router has ended; it is started again", { why, afterMs: delay });
     this.#note(why);
@@ -99,12 +99,12 @@ class Supervisor {
     }, delay);
   }
 
-  /** A router writes its file when it is ready. */
+  /** Whether the router with process id `pid` was ready: it then has written its pid file. */
   #wasReady(pid: number): boolean {
     try {
       return namesPid(routerFile(this.#run), pid);
     } catch {
-      // No descriptors, for example: one restart too many is better than none.
+      // For example no free descriptors: an unnecessary restart is better than none.
       return true;
     }
   }
@@ -121,7 +121,7 @@ class Supervisor {
     }, STOP_MS);
   }
 
-  /** For `weave launch` and `weave status`. */
+  /** Writes the reason of the end to a file, for `weave launch` and `weave status`. */
   #note(why: string): void {
     try {
       writeFileSync(failureFile(this.#run), `${why}\n`, { mode: 0o600 });

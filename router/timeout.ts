@@ -1,9 +1,9 @@
 import { WeaveError } from "#src/errors.js";
 
-/** Longest wait that a client may ask for. */
+/** Maximum timeout of a request, in seconds. */
 const MAX_WAIT_S = 24 * 3_600;
 
-/** The wait that `timeout=SECONDS` of a request allows, in ms; undefined: without a limit. @throws WEAVE_FLAG_INVALID */
+/** The parameter `timeout=SECONDS` of a request, in milliseconds; undefined: no limit. @throws WEAVE_FLAG_INVALID */
 export function timeoutOf(form: URLSearchParams): number | undefined {
   const text = form.get("timeout");
   if (text === null) return undefined;

@@ -4,12 +4,12 @@ import { flag } from "#src/flag.js";
 import { orEmpty, text } from "#src/shape.js";
 
 const ADDRESSES = "Addresses (IPAM)";
-/** As Weave Net: most networks use other addresses. */
+/** Default range, as in Weave Net: most networks use other addresses. */
 export const DEFAULT_RANGE = "10.32.0.0/12";
 
 const network = text("an IPv4 network of at least 4 addresses, such as 10.32.0.0/12", parseSubnet);
 
-/** Flags about address allocation. */
+/** Flags of address allocation (IPAM). */
 export const ADDRESS_FLAGS = {
   ipallocRange: flag({
     flag: "ipalloc-range",

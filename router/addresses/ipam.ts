@@ -27,7 +27,7 @@ export interface IpamDeps {
   readonly log: Log;
 }
 
-/** Address allocation of a router: the allocator on the mesh, and the namespaces of this host as its containers. */
+/** Address allocation of a router: connects the allocator to the mesh and to the containers of this host. */
 export class Ipam implements ContainerLifecycle {
   readonly allocator: Allocator;
   readonly defaultSubnet: Subnet;
@@ -56,11 +56,11 @@ export class Ipam implements ContainerLifecycle {
   }
 
   /**
-   * Records the addresses that containers of this host use: they outlive the router, and its disk. Addresses that other peers own
-   * are requested from them.
+   * Records the addresses that containers of this host use. Containers and their addresses survive the router, even if its
+   * database is lost. Addresses that other peers own are requested from these peers.
    *
-   * @param exposed in CIDR notation
-   * @param docker whether containers are known by Docker's ids
+   * @param exposed exposed addresses of the host, in CIDR notation
+   * @param docker true: containers are identified by Docker's ids
    */
   async reclaim(exposed: readonly string[], docker: boolean): Promise<void> {
     const { requests } = this.allocator;
@@ -83,7 +83,7 @@ export class Ipam implements ContainerLifecycle {
       for (const cidr of addresses) {
         const address = addressOfCidr(cidr);
         const holder = requests.holderOf(parseLease(cidr).address);
-        // Several containers may share a namespace, which has the id of only one of them; the holder may have ended, too.
+        // Containers may share a namespace, but it is found under the id of only one of them. The holder may also have ended.
         const shared = holder !== undefined && holder !== ident && isContainerId(holder) && !found.has(address);
         if (shared) this.#lingering.found(holder, netns);
         else note(ident, cidr, true);
@@ -97,13 +97,13 @@ export class Ipam implements ContainerLifecycle {
     return this.#lingering.takePreviousNetns(ident);
   }
 
-  /** For the watch: whose addresses end with them. */
+  /** The holders of all addresses. */
   idents(): Iterable<string> {
     return [...this.allocator.leases.all()].map(({ ident }) => ident);
   }
 
   containerEnded(ident: string): void {
-    // A namespace ends with its interface; several containers may be in one.
+    // A holder that is a namespace ends with its interface. A container's addresses may remain in a namespace that it shared.
     if (isContainerId(ident)) this.#lingering.containerEnded(ident);
     else this.allocator.requests.scheduleRelease(ident);
   }
@@ -117,7 +117,7 @@ export class Ipam implements ContainerLifecycle {
     return this.#lingering.look();
   }
 
-  /** The router ends; leases are kept. */
+  /** Stops address allocation. Leases stay stored. */
   stop(): void {
     this.#lingering.stop();
     this.allocator.stop();

@@ -8,30 +8,30 @@ import { type AttachedNetns, attachedNamespaces } from "#src/linux/netns/inspect
 import type { Netns } from "#src/linux/netns/netns.js";
 import type { Log } from "#src/log.js";
 
-/** After a failed look at the host. No address is released in the meantime. */
+/** Delay after a failed inspection of the host. No address is released meanwhile. */
 const RETRY_MS = 2_000;
 
 export interface LingeringAddressesDeps {
   readonly requests: Requests;
   readonly leases: LeaseTable;
-  /** All attached namespaces with their addresses. Undefined for this host's. */
+  /** Reads all attached namespaces with their addresses. Default: those of this host. */
   readonly namespaces?: () => Promise<readonly AttachedNetns[]>;
   readonly log: Log;
 }
 
 /**
- * Addresses of containers that have ended, in network namespaces that have not: a sidecar (`--network container:app`), a pod,
- * or a container that was attached to another one's namespace. They are held for as long as the namespace has them.
+ * Keeps the addresses of containers that have ended while their network namespace lives on: with a sidecar (`--network
+ * container:app`), in a pod, or in the namespace of another container. The addresses stay allocated until no namespace has them.
  */
 export class LingeringAddresses {
   readonly #deps: LingeringAddressesDeps;
-  /** Containers that have ended since the last look at the host. */
+  /** Containers that have ended since the last inspection of the host. */
   readonly #ended = new Set<string>();
-  /** Containers that the current look at the host is about. */
+  /** Containers that the current inspection of the host is for. */
   #judged = new Set<string>();
   /** Containers that have ended, and the namespace that still has their addresses. */
   readonly #kept = new Map<string, Netns>();
-  /** Namespaces with addresses of running containers, which may be in another namespace by now. */
+  /** By running container: an older namespace with its addresses. The container may run in another namespace now. */
   readonly #left = new Map<string, Netns>();
   #looking = false;
   #stopped = false;
@@ -40,7 +40,7 @@ export class LingeringAddresses {
     this.#deps = deps;
   }
 
-  /** A container has ended. Its addresses are released after the grace period, or held for as long as a namespace has them. */
+  /** Records that a container has ended. Its addresses are released after the grace period, unless a namespace still has them. */
   containerEnded(ident: string): void {
     if (this.#kept.has(ident)) return;
     this.#deps.requests.deferRelease(ident);
@@ -59,19 +59,19 @@ export class LingeringAddresses {
     this.#left.set(ident, netns);
   }
 
-  /** At the start of the router: this namespace has addresses of a container, and it is not known yet whether it is its own. */
+  /** Records, at the start of the router, that a namespace has addresses of a container. It may be the container's own. */
   found(ident: string, netns: Netns): void {
     this.#left.set(ident, netns);
   }
 
-  /** The namespace that had a container's addresses when it started, once. It may be the container's own. */
+  /** Returns, once, the namespace that had a container's addresses when the container started. It may be the container's own. */
   takePreviousNetns(ident: string): Netns | undefined {
     const netns = this.#left.get(ident);
     this.#left.delete(ident);
     return netns;
   }
 
-  /** Looks at the host when there is something to look for. Called again when an interface has gone, and every few seconds. */
+  /** Inspects the host if containers have ended. Call this after the removal of an interface, and every few seconds. */
   async look(): Promise<void> {
     if (this.#looking) return;
     this.#looking = true;
@@ -103,7 +103,7 @@ export class LingeringAddresses {
       return;
     }
     if (this.#stopped) return;
-    // A container that has run and ended again meanwhile is judged at the next look.
+    // A container that has run and ended again meanwhile is left to the next inspection.
     for (const ident of this.#judged) if (!this.#ended.has(ident)) this.#judge(ident, namespaces);
   }
 

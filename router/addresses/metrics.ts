@@ -2,6 +2,7 @@ import type { Allocator } from "#ipam/allocator.js";
 import { sizeOf } from "#ipam/ring/interval.js";
 import type { Metric } from "#router/service.js";
 
+/** The metrics of IPAM. */
 export function addressMetrics(allocator: Allocator): Metric[] {
   const size = Number(sizeOf(allocator.range));
   const unreachable = () => [...(allocator.ring?.shares() ?? [])].filter(([peer]) => !allocator.isReachable(peer));

@@ -5,7 +5,7 @@ import type { PeerName } from "#mesh/peer.js";
 import { WeaveError } from "#src/errors.js";
 import { parseMac } from "#src/mac.js";
 
-/** How the first ring is made; `count` 0: the number of targets and this peer. */
+/** How the first ring is created. `count` is the number of initial peers; 0: the number of targets plus this peer. */
 export type InitOption =
   | { readonly mode: "consensus"; readonly count: number }
   | { readonly mode: "seed"; readonly peers: readonly PeerName[] }
@@ -18,9 +18,9 @@ export interface IpamOptions {
 }
 
 /**
- * Parses the IPAM flags of `weave launch`, each of which is valid by itself; undefined when IPAM is off (`--ipalloc-range ""`).
+ * Parses the IPAM flags of `weave launch`. Each flag must be valid already. Undefined when IPAM is off (`--ipalloc-range ""`).
  *
- * @throws WEAVE_FLAG_INVALID when they contradict one another, in Weave Net's words
+ * @throws WEAVE_FLAG_INVALID when flags contradict each other, with Weave Net's messages
  */
 export function parseIpamOptions(flags: {
   readonly ipallocRange: string;
@@ -43,7 +43,7 @@ export function parseIpamOptions(flags: {
   return { range, defaultSubnet, init: parseInit(ipallocInit) };
 }
 
-/** `consensus[=n]`, `seed=NAME,…`, `observer`, or "" for consensus. @throws WEAVE_FLAG_INVALID, with Weave Net's reasons */
+/** Parses `consensus[=n]`, `seed=NAME,…`, `observer`, or "" for consensus. @throws WEAVE_FLAG_INVALID with Weave Net's message */
 export function parseInit(text: string): InitOption {
   const [mode, ...rest] = text.split("=");
   const value = text.includes("=") ? rest.join("=") : undefined;
@@ -75,7 +75,7 @@ export function parseInit(text: string): InitOption {
   }
 }
 
-/** A majority of this peer and its targets, without the targets that turned out to be this peer itself. */
+/** The size of a majority of this peer and its targets. Targets that turned out to be this peer itself do not count. */
 export function quorumOf({ targets, attempts }: Pick<MeshStatus, "targets" | "attempts">): number {
   const never = new Set(
     attempts.filter(({ retryAt }) => retryAt === Number.POSITIVE_INFINITY).map(({ address }) => address),

@@ -4,7 +4,7 @@ import { sizeOf } from "#ipam/ring/interval.js";
 import { addressText } from "#ipam/ring/subnet.js";
 import type { Ipam } from "#router/addresses/ipam.js";
 
-/** IPAM in the report: the fields of Weave Net, then others. */
+/** The section `IPAM` of the report: the fields of Weave Net, then further ones. */
 export interface IpamReport {
   readonly Paxos: { readonly Elector: boolean; readonly KnownNodes: number; readonly Quorum: number } | null;
   readonly Range: string;
@@ -26,11 +26,11 @@ export interface IpamReport {
     | null;
   readonly PendingClaims: readonly { Ident: string; CIDR: { Addr: string; PrefixLen: number } }[] | null;
   readonly PendingAllocates: readonly string[] | null;
-  /** Requests that wait: why, since when, and the command that ends the wait. */
+  /** Blocked requests: the reason, the time since they are blocked, and the command that unblocks them. */
   readonly Waits: readonly { Subject: string; SinceSeconds: number; For: string; Next: string }[];
-  /** Addresses held here that belong to other peers. */
+  /** Addresses in use on this host that belong to other peers. */
   readonly Contested: readonly { Address: string; Ident: string; Why: string; Next: string }[];
-  /** Peers whose agreement to a take-over is awaited. */
+  /** Peers whose agreement to a takeover is outstanding. */
   readonly AgreementAwaited: readonly string[];
   /** Peers that were launched with another range. */
   readonly OtherRanges: readonly { Why: string; Next: string }[];
@@ -39,6 +39,7 @@ export interface IpamReport {
 
 const orNull = <T>(list: readonly T[]): readonly T[] | null => (list.length > 0 ? list : null);
 
+/** Makes the report of IPAM. @param now the current time on the monotonic clock, in milliseconds */
 export function ipamReport({ allocator, defaultSubnet, directory }: Ipam, now: number): IpamReport {
   const { ring, range, waiters, election, contested, takeover, otherRanges } = allocator;
   return {
@@ -94,7 +95,7 @@ export function ipamReport({ allocator, defaultSubnet, directory }: Ipam, now: n
   };
 }
 
-/** The state in one line for `weave status`: the first that applies. */
+/** The state of IPAM in one line, for `weave status`. */
 function stateOf(allocator: Allocator): string {
   const { ring, election, waiters } = allocator;
   if (ring !== undefined) {

@@ -10,7 +10,7 @@ import { errorText, WeaveError } from "#src/errors.js";
 import { type Answer, JSON_TYPE } from "#src/http/answer.js";
 import type { Log } from "#src/log.js";
 
-/** `DELETE /peer/{id}` answers after this time even if some peers have not agreed yet. */
+/** Time after which `DELETE /peer/:who` answers even if some peers have not agreed. */
 const AGREEMENT_MS = 5_000;
 
 export interface AddressRoutesDeps {
@@ -20,10 +20,10 @@ export interface AddressRoutesDeps {
   readonly log: Log;
 }
 
-/** Whose addresses, and in which subnet: the default one if none is named. */
+/** The path parameters of a request: a holder, and a subnet. Without a subnet the default subnet is used. */
 type Holder = { readonly ident: string; readonly ip?: string; readonly prefix?: string };
 
-/** The control API of IPAM. */
+/** The routes of IPAM. */
 export function addressRoutes(deps: AddressRoutesDeps): Route[] {
   const { ipam } = deps;
   const { requests } = ipam.allocator;
@@ -41,7 +41,7 @@ export function addressRoutes(deps: AddressRoutesDeps): Route[] {
     return {};
   };
   return [
-    // It starts the election.
+    // The request starts the election, so it is a change.
     route("GET /ring", prime, { changes: true }),
     route("GET /ipinfo/defaultsubnet", () => ({ body: ipam.defaultSubnet.text })),
     route("GET /ipinfo/tracker", () => ({ body: "\n" })),
@@ -74,7 +74,7 @@ export function addressRoutes(deps: AddressRoutesDeps): Route[] {
   ];
 }
 
-/** @throws WEAVE_DOCKER when the client wants to know, and the container has ended */
+/** Checks that the holder runs, if the client requests this check. @throws WEAVE_DOCKER when the container has ended */
 async function checkHolder({ params, form }: Request<"ident">, { requireRunning }: AddressRoutesDeps): Promise<void> {
   if (form.get("check-alive") === "true") await requireRunning?.(params.ident);
 }
@@ -94,7 +94,7 @@ async function claim(deps: AddressRoutesDeps, request: Request<"ident" | "ip" | 
   await checkHolder(request, deps);
   try {
     const lease: Lease = parseLease(`${ip}/${prefix}`);
-    // The client does not wait for the ring; an error is logged.
+    // With `patient` the client does not wait for the ring. An error is then logged.
     const patient = request.form.get("noErrorOnUnknown") === "true" && allocator.ring === undefined;
     const { signal, ...options } = requestOptions(request);
     const claimed = allocator.requests.claim(ident, lease, patient ? options : { ...options, signal });

@@ -7,6 +7,7 @@ import { linesAnswer, statusRoute } from "#router/route.js";
 import type { Service } from "#router/service.js";
 import type { StartContext } from "#router/start-context.js";
 
+/** Starts address allocation. @throws WEAVE_STORE */
 export function startIpam(deps: IpamDeps & Pick<StartContext, "resources">): Ipam {
   const ipam = new Ipam(deps);
   deps.resources.add("IPAM", () => ipam.stop());
@@ -14,7 +15,7 @@ export function startIpam(deps: IpamDeps & Pick<StartContext, "resources">): Ipa
 }
 
 export interface AddressServiceDeps extends AddressRoutesDeps {
-  /** Addresses of peers that this one cannot connect to now. */
+  /** Addresses of peers that this peer tries to connect to. */
   readonly unconnected: () => readonly string[];
 }
 

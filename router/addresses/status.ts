@@ -3,7 +3,7 @@ import type { Ipam } from "#router/addresses/ipam.js";
 import type { IpamReport } from "#router/addresses/report.js";
 import { statusLine } from "#router/service.js";
 
-/** IPAM's paragraph of `weave status`. Of requests that wait, and of each kind of trouble, it has the oldest. */
+/** IPAM's paragraph of `weave status`. It has the oldest blocked request and the first problem of each kind. */
 export function ipamStatusBlock(report: IpamReport): string {
   const [wait, contested, other] = [report.Waits[0], report.Contested[0], report.OtherRanges[0]];
   return [
@@ -18,15 +18,15 @@ export function ipamStatusBlock(report: IpamReport): string {
 }
 
 /**
- * The lines of `weave status ipam`: the owners of addresses or why there are none, then everything that needs attention.
+ * The lines of `weave status ipam`: the owners of addresses, or the reason why there are none, then all problems.
  *
- * @param unconnected addresses of peers that this one cannot connect to
+ * @param unconnected addresses of peers that this peer tries to connect to
  */
 export function ipamLines(ipam: Ipam, report: IpamReport, unconnected: readonly string[]): string[] {
   return [...ownerLines(ipam, report), ...noOwnersReason(ipam, unconnected), ...troubleLines(report)];
 }
 
-/** Ourselves first. */
+/** A line for each owner of addresses, this peer first. */
 function ownerLines({ allocator }: Ipam, report: IpamReport): string[] {
   const { self } = allocator;
   const total = Number(sizeOf(allocator.range));
@@ -38,7 +38,7 @@ function ownerLines({ allocator }: Ipam, report: IpamReport): string[] {
   });
 }
 
-/** Why no peer owns addresses yet. */
+/** The reason why no peer owns addresses; empty when there are owners. */
 function noOwnersReason({ allocator }: Ipam, unconnected: readonly string[]): string[] {
   if (allocator.ring !== undefined) return [];
   const { awaited } = allocator;

@@ -10,14 +10,14 @@ import { controlSocket, tokenFile } from "#src/paths.js";
 
 const TOKEN_BYTES = 32;
 
-/** For Unix sockets: the mode of the file decides who connects. */
+/** Full access, for Unix sockets: the mode of the socket file controls who can connect. */
 export const fullAccess: Access = () => undefined;
 
 /**
- * For TCP, where every local user and every container in the host's network connects.
+ * Access over TCP, where every local user and every container in the host's network can connect.
  *
- * @param options.address `host:port` as the user typed it: its host may be a name, which clients may then use
- * @param options.token the token of clients that may change something; undefined: any client may
+ * @param options.address `host:port` as the user typed it; if its host is a name, clients may use this name
+ * @param options.token token that is required for changes; undefined: any client may change everything
  * @param options.run folder of the router's sockets, for messages
  */
 export function tcpAccess({ address, token, run }: TcpAccessOptions): Access {
@@ -25,7 +25,7 @@ export function tcpAccess({ address, token, run }: TcpAccessOptions): Access {
   const names = ["localhost", hostname().toLowerCase(), named].filter((name) => name !== "");
   return (headers, changes) => {
     const host = hostOfHeader(headers.host);
-    // A page whose name was made to point here (DNS rebinding) counts as its own server's to the browser: no Origin is sent.
+    // DNS rebinding: a web page whose name resolves to this host is same-origin for the browser, so it sends no Origin.
     if (host !== undefined && isIP(host) === 0 && !names.includes(host)) {
       return refuse(
         421,
@@ -48,27 +48,27 @@ export interface TcpAccessOptions {
   readonly run: string;
 }
 
-/** Makes a new token, which root alone can read from {@link tokenFile}. */
+/** Makes a new token, and writes it to {@link tokenFile}, which only root can read. */
 export function makeToken(run: string): string {
   const token = randomBytes(TOKEN_BYTES).toString("hex");
-  // Never into a file that was there: it could be open to others.
+  // An existing file could be readable by others, so it is replaced.
   rmSync(tokenFile(run), { force: true });
   writeFileSync(tokenFile(run), `${token}\n`, { mode: 0o600, flag: "wx" });
   return token;
 }
 
-/** Of a `Host` header (RFC 9110, 7.2), without the port and brackets; undefined without one: no browser leaves it out. */
+/** The host of a `Host` header (RFC 9110, 7.2), without port and brackets; undefined without one. Browsers always send one. */
 function hostOfHeader(header: string | undefined): string | undefined {
   if (header === undefined) return undefined;
   const match = /^(?:\[([^\]]*)\]|([^:]*))(?::\d*)?$/.exec(header);
-  // Neither a name nor an address: no name of this server.
+  // A malformed header is returned whole: it equals no name of this server.
   return (match?.[1] ?? match?.[2] ?? header).toLowerCase();
 }
 
 function hasToken(authorization: string | undefined, token: string): boolean {
   const sent = /^Bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
   const digest = (text: string) => createHash("sha256").update(text).digest();
-  // Of equal length, and compared in a time that does not depend on where they differ.
+  // Digests have equal length. The comparison takes constant time.
   return sent !== undefined && timingSafeEqual(digest(sent), digest(token));
 }
 

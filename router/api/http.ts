@@ -7,11 +7,11 @@ import { listen, parseServerAddress } from "#src/http/listen.js";
 import { httpServer } from "#src/http/server.js";
 import type { Log } from "#src/log.js";
 
-/** A form with a thousand peer names fits; nothing that we take is larger. */
+/** Maximum bytes of a request body: a form with a thousand peer names, the largest valid request, fits. */
 const MAX_BODY = 256 << 10;
 
 /**
- * Decides about one request, before its body is read.
+ * Controls access to one request, before its body is read.
  *
  * @param changes whether the request would change anything
  * @returns the answer that refuses it, or undefined
@@ -19,10 +19,10 @@ const MAX_BODY = 256 << 10;
 export type Access = (headers: IncomingHttpHeaders, changes: boolean) => Answer | undefined;
 
 /**
- * A plain HTTP server over a table of routes: unknown paths are 404, known ones with another method 405.
+ * Creates an HTTP server for a table of routes. Unknown paths return 404, known paths with another method 405.
  *
- * @param routes undefined while the router is starting: the answer is 503 then
- * @param access who may do what
+ * @param routes undefined while the router is starting: the answer is then 503
+ * @param access controls access to each request
  */
 export function createApi(routes: () => readonly Route[] | undefined, log: Log, access: Access): Server {
   return httpServer("the control API", log, async (request, response, signal) => {
@@ -45,7 +45,7 @@ async function serve(
   const refused = access(incoming.headers, false);
   if (refused !== undefined) return refused;
   if (routes === undefined) return { status: 503, body: "weave is starting\n" };
-  // Browsers send it, our clients never do: a page that a user happens to look at must not steer the router.
+  // Browsers send Origin, our clients do not. A web page must not control the router.
   if (incoming.headers.origin !== undefined) return { status: 403, body: "requests from web pages are refused\n" };
   try {
     const url = new URL(incoming.url ?? "/", "http://weave");
@@ -78,7 +78,7 @@ async function serve(
 }
 
 /**
- * Listens at `host:port`, or at a Unix socket when the address is an absolute path; only its owner may connect to that.
+ * Listens at `host:port`, or at a Unix socket when the address is an absolute path. Only root can connect to the Unix socket.
  *
  * @throws WEAVE_PORT_IN_USE, WEAVE_FLAG_INVALID, WEAVE_API
  */

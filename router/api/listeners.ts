@@ -7,25 +7,26 @@ import type { Log } from "#src/log.js";
 import { controlSocket } from "#src/paths.js";
 import type { Problems } from "#src/problems.js";
 
-/** Addresses to listen at; "" for none. */
+/** Addresses of the API's listeners; "" for none. */
 export interface ApiOptions {
   readonly httpAddr: string;
-  /** Clients by TCP may change everything without a token. */
+  /** True: clients over TCP may change everything without a token. */
   readonly insecureHttp: boolean;
   readonly statusAddr: string;
   readonly metricsAddr: string;
 }
 
 export interface ApiDeps {
-  /** Folder of sockets. */
+  /** Folder of the router's sockets. */
   readonly run: string;
   readonly log: Log;
   readonly problems: Problems;
 }
 
 /**
- * Control API, status and metrics, each at its address; the control API always at its Unix socket too. They listen before
- * the router exists, so that a port in use is found before anything is made on the host, and answer 503 until {@link serve}.
+ * The listeners of control API, status and metrics, each at its address. The control API also listens at its Unix socket. The
+ * listeners are opened before the router starts: a port in use is found before the host is changed. They answer 503 until
+ * {@link serve}.
  */
 export class ApiListeners {
   readonly #deps: ApiDeps;
@@ -36,12 +37,12 @@ export class ApiListeners {
     this.#deps = deps;
   }
 
-  /** @throws WEAVE_PORT_IN_USE, WEAVE_FLAG_INVALID, WEAVE_API; those opened so far are open then */
+  /** Opens the listeners. @throws WEAVE_PORT_IN_USE, WEAVE_FLAG_INVALID, WEAVE_API; listeners opened before stay open */
   async open({ httpAddr, insecureHttp, statusAddr, metricsAddr }: ApiOptions): Promise<void> {
     const { run, log, problems } = this.#deps;
     const socket = controlSocket(run);
     await this.#open(socket, "control", undefined);
-    // After the socket: the token of a router that serves it must stay.
+    // Only after the socket: if another router serves it, that router's token must stay valid.
     const token = makeToken(run);
     if (httpAddr !== socket) await this.#open(httpAddr, "control", insecureHttp ? undefined : token);
     if (insecureHttp && httpAddr !== "" && !httpAddr.startsWith("/")) {
@@ -53,7 +54,7 @@ export class ApiListeners {
     await this.#open(metricsAddr, "metrics", token);
   }
 
-  /** The router has started: requests are served from now on. */
+  /** Serves requests from now on. Call this when the router has started. */
   serve(routes: readonly Route[]): void {
     this.#routes = routes;
   }

@@ -2,8 +2,8 @@ import type { Counter, Gauge, Registry } from "prom-client";
 import type { Metric, MetricValue, Service } from "#router/service.js";
 
 /**
- * The metrics of all services in Prometheus' text format. The library is loaded with the first scrape: most routers are
- * never scraped, and start the sooner.
+ * The metrics of all services in Prometheus' text format. The library is loaded at the first scrape: most routers are never
+ * scraped, and start faster without it.
  */
 export class MetricsPage {
   readonly #services: readonly Service[];

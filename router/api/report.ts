@@ -3,10 +3,10 @@ import { statusLine } from "#router/service.js";
 import type { Problems } from "#src/problems.js";
 import { VERSION } from "#src/version.js";
 
-/** Keys that Weave Net has, in its order; those of other services follow. */
+/** Top-level keys of Weave Net, in its order. The keys of other services follow. */
 const KEYS = ["Router", "DNS", "IPAM"];
 
-/** The whole of `weave report`: the process, then each service under the keys that it owns. */
+/** The output of `weave report`: keys of the process, then the keys of each service. */
 export async function makeReport(services: readonly Service[], problems: Problems): Promise<object> {
   const parts = await Promise.all(services.map((service) => service.report?.()));
   const entries = new Map(parts.flatMap((part) => Object.entries(part ?? {})));
@@ -14,15 +14,14 @@ export async function makeReport(services: readonly Service[], problems: Problem
   return {
     Ready: true,
     Version: VERSION,
-    // The router queries no server for a newer version; the fields are for scripts that read them.
+    // The router does not check for new versions. The fields exist for scripts that read them.
     VersionCheck: { Enabled: false, Success: false, NewVersion: "", NextCheckAt: "" },
-    /** Problems on this host, one line each. */
     Problems: problems.list(),
     ...Object.fromEntries(keys.map((key) => [key, entries.get(key)])),
   };
 }
 
-/** The text of `weave status`: of the process, then of each service. */
+/** The text of `weave status`: a paragraph of the process, then the paragraphs of each service. */
 export async function makeStatus(services: readonly Service[], problems: Problems): Promise<string> {
   const first =
     statusLine("Version", VERSION) +

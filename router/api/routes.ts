@@ -9,7 +9,7 @@ import type { Problems } from "#src/problems.js";
 
 const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
-/** All routes of the HTTP API: those over all services, and each service's own. */
+/** All routes of the HTTP API: status, report and metrics of all services, and the routes of each service. */
 export function apiRoutes(services: readonly Service[], problems: Problems): Route[] {
   const metrics = new MetricsPage(services);
   return [
@@ -29,13 +29,13 @@ export function apiRoutes(services: readonly Service[], problems: Problems): Rou
   ];
 }
 
-/** Scopes that a listener serves. */
+/** The scopes of routes that a listener serves, by the listener's own scope. */
 const SERVED: Readonly<Record<Scope, readonly Scope[]>> = {
   metrics: ["metrics"],
   status: ["metrics", "status"],
   control: ["metrics", "status", "control"],
 };
 
-/** The routes of the listener for a scope. */
+/** The routes that a listener of the given scope serves. */
 export const routesFor = (scope: Scope, routes: readonly Route[]): Route[] =>
   routes.filter((each) => SERVED[scope].includes(each.scope));

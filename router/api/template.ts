@@ -1,18 +1,18 @@
 import { WeaveError } from "#src/errors.js";
 
 /**
- * The part of Go's text/template that scripts use with `weave report -f`: `{{.A.B}}`, `{{.}}`, `{{len .X}}`,
- * `{{json .X}}`, `{{range .X}}…{{end}}` and string literals.
+ * A node of a parsed template. The supported subset of Go's text/template, for `weave report -f`: `{{.A.B}}`, `{{.}}`,
+ * `{{len .X}}`, `{{json .X}}`, `{{range .X}}…{{end}}` and string literals.
  */
 type Node =
   | { readonly kind: "text"; readonly text: string }
   | { readonly kind: "value"; readonly call: "show" | "len" | "json"; readonly path: readonly string[] }
   | { readonly kind: "range"; readonly path: readonly string[]; readonly body: readonly Node[] };
 
-/** Longer output is an accident, or an attack. */
+/** Maximum characters of the output: nested ranges could otherwise exhaust the memory. */
 const MAX_OUTPUT = 16 << 20;
 
-/** @throws WEAVE_TEMPLATE: a parse error (HTTP 400) or, with code WEAVE_API, one of execution (500) */
+/** Applies a template to `data`. @throws WEAVE_TEMPLATE for a parse error (HTTP 400), WEAVE_API for an execution error (500) */
 export function renderTemplate(source: string, data: unknown): string {
   const output: string[] = [];
   let length = 0;
@@ -108,7 +108,7 @@ function show({ call, path }: Extract<Node, { kind: "value" }>, value: unknown):
   return typeof value === "object" ? stringify(value) : String(value);
 }
 
-/** JSON in which a BigInt is a plain number: identifiers of 64 bits, as Weave Net prints them. */
+/** JSON in which a BigInt is a plain number: Weave Net prints 64-bit identifiers so. */
 export function stringify(value: unknown, indent?: number): string {
   const MARK = "\u0000bigint:";
   const text =

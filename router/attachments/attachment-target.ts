@@ -6,7 +6,7 @@ import { findNetns, isNetnsText, type Netns, netnsIdent } from "#src/linux/netns
 
 /** A Docker container, or a network namespace without one. */
 export interface AttachmentTarget {
-  /** Holder of its addresses and names. */
+  /** The holder of its addresses and names. */
   readonly ident: string;
   readonly netns: Netns;
   /** Undefined for a namespace, and for a container without a domain. */
@@ -17,7 +17,7 @@ export interface AttachmentTarget {
 /** Inspects a container by its name or id. @throws EngineError with status 404; WEAVE_DOCKER_UNAVAILABLE */
 export type InspectContainer = (text: string) => Promise<Container>;
 
-/** Longer than any path that the kernel takes. */
+/** Maximum characters of a target: the kernel's limit for paths (PATH_MAX). */
 const MAX_TEXT = 4_096;
 
 /**
@@ -42,7 +42,7 @@ export async function findAttachmentTarget(
   return { ident: container.Id, netns, fqdn: fqdnOf(container), container };
 }
 
-/** Undefined when the text is the id of a process, and no container has it for a name. */
+/** Finds a container; undefined when the text is a process id and no container has this name. */
 async function findContainer(text: string, inspect: InspectContainer): Promise<Container | undefined> {
   const isPid = /^\d+$/.test(text);
   try {
@@ -54,7 +54,7 @@ async function findContainer(text: string, inspect: InspectContainer): Promise<C
         next: "'docker ps' lists those that run. A namespace is netns:NAME, a path, or the id of a process.",
       });
     }
-    // A process is found without Docker.
+    // A process can be found without Docker.
     if (isPid && error instanceof WeaveError && error.code === "WEAVE_DOCKER_UNAVAILABLE") return undefined;
     throw error;
   }

@@ -2,7 +2,7 @@ import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { type HostsFile, readHostsFile, writeHostsFile } from "#router/attachments/hosts-file.js";
 import { type AttachmentIpam, AttachmentLeases, cancelled, type LeaseRequest } from "#router/attachments/leases.js";
 import { AttachmentNames, type AttachmentNameserver } from "#router/attachments/names.js";
-import type { Exposure } from "#router/exposure/exposure.js";
+import { type Exposure, throwExposeError } from "#router/exposure/exposure.js";
 import { parseCidr } from "#src/address.js";
 import type { AddressArgument } from "#src/address-argument.js";
 import { errorText, WeaveError } from "#src/errors.js";
@@ -16,7 +16,7 @@ import { attachNamespace, detachNamespace } from "#src/linux/netns/veth.js";
 import type { Log } from "#src/log.js";
 import { Resources } from "#src/resources.js";
 
-/** Each step of an attachment that fails is undone within this time: a busy host needs seconds for one `ip`. */
+/** Time limit for undoing each step of a failed attachment: on a busy host one `ip` process takes seconds. */
 const UNDO_MS = 10_000;
 /** A request with a limit waits at least this long for its turn: the one before it may be busy rather than wait for an address. */
 const MIN_TURN_MS = 5_000;
@@ -29,7 +29,7 @@ export interface AttachmentsDeps {
   /** Undefined when weaveDNS is off. */
   readonly names: AttachmentNameserver | undefined;
   readonly exposure: Pick<Exposure, "expose" | "hide" | "addresses">;
-  /** Addresses of the hosts that this one is connected to: routes to them must stay. */
+  /** Addresses of the hosts that this host is connected to. Exposing an address must not change the routes to them. */
   readonly connectedHosts: () => readonly string[];
   readonly log: Log;
 }
@@ -43,46 +43,46 @@ export interface AttachmentsOptions {
 /** A name for the addresses of an attachment. */
 export interface AttachmentName {
   readonly fqdn: string;
-  /** False: weaveDNS may be off. */
+  /** True: the attachment fails when weaveDNS is off. */
   readonly required: boolean;
 }
 
 interface AddressRequest {
   readonly wanted: readonly AddressArgument[];
-  /** Limit for the wait for an address; undefined: none. */
+  /** Time limit for obtaining an address; undefined: none. */
   readonly timeoutMs: number | undefined;
-  /** Aborted when the client has gone away: the wait ends. */
+  /** Aborted when the client has disconnected: the request ends. */
   readonly signal: AbortSignal;
   readonly name?: AttachmentName | undefined;
-  /** Receives what succeeds, but may surprise the user. */
+  /** Receives warnings of a request that succeeds. */
   readonly warn?: (text: string) => void;
-  /** Put before the message of an error about an address that was named. */
+  /** Prefix of the error message for an address that the request names. */
   readonly claimPrefix?: string;
 }
 
-/** A network namespace to be attached. */
+/** A request to attach a network namespace. */
 export interface NamespaceRequest extends AddressRequest {
-  /** Holder of the addresses and names. */
+  /** The holder of the addresses and names. */
   readonly ident: string;
   readonly netns: Netns;
-  /** First process of a container that the Docker integration attaches: one that is attached already stays as it is. */
+  /** First process of a container that the Docker integration attaches. A container that is already attached stays unchanged. */
   readonly pid?: number;
   readonly multicastRoute: boolean;
-  /** Undefined: the file stays as it is. */
+  /** The hosts file to write; undefined: it stays unchanged. */
   readonly hostsFile: HostsFile | undefined;
-  /** True: a hosts file that cannot be written fails the attachment; otherwise it is logged. */
+  /** True: the attachment fails when the hosts file cannot be written; otherwise the failure is logged. */
   readonly hostsFileRequired?: boolean;
 }
 
-/** The host itself is to have addresses on the overlay. */
+/** A request to expose addresses of the host on the overlay. */
 export interface HostRequest extends AddressRequest {
   readonly masquerade: boolean;
 }
 
 /**
- * Attaches network namespaces, and the host itself, to the overlay: addresses, hosts file, interface, names. When a step fails, the
- * steps before it are undone. A router that ends midway leaves a state that the same request completes. Requests about one namespace are
- * served one after another.
+ * Attaches network namespaces and the host itself to the overlay, in four steps: addresses, hosts file, interface, names. When
+ * a step fails, the previous steps are undone. If the router ends midway, a repetition of the request completes the attachment.
+ * Requests for one namespace are handled one after another.
  */
 export class Attachments {
   readonly #deps: AttachmentsDeps;
@@ -104,10 +104,10 @@ export class Attachments {
   }
 
   /**
-   * Attaches a namespace. Repeating it changes nothing; more addresses are added.
+   * Attaches a namespace. Idempotent; a request for further addresses adds them.
    *
-   * @returns its addresses among those that were asked for, in CIDR notation
-   * @throws WeaveError; then it has what it had before
+   * @returns the requested addresses, in CIDR notation
+   * @throws WeaveError; the namespace then is as it was before
    */
   attach(request: NamespaceRequest): Promise<readonly string[]> {
     const { ident, netns, pid } = request;
@@ -115,7 +115,7 @@ export class Attachments {
       const present = await addressesIn(netns, pid);
       const addresses = await this.#leases.obtain(leaseRequest(request, ident, true), present, undo);
       this.#writeHostsFile(request, addresses, undo);
-      // When only the router has restarted, the interface of a container is complete already.
+      // After a restart of the router alone, the interface of a container is already complete.
       if (pid === undefined || !addresses.every((cidr) => present.includes(cidr)) || isWaiting(pid))
         await this.#makeInterface(request, addresses, present, undo);
       this.#register(ident, request.name, addresses, undo);
@@ -124,22 +124,22 @@ export class Attachments {
   }
 
   /**
-   * Takes addresses away from a namespace, and with the last one its interface.
+   * Removes addresses from a namespace, and with the last address its interface.
    *
-   * @returns the addresses, in CIDR notation
-   * @throws WeaveError; then a repetition takes the rest away
+   * @returns the removed addresses, in CIDR notation
+   * @throws WeaveError; a repetition then removes the rest
    */
   detach(request: Pick<NamespaceRequest, "ident" | "netns" | "wanted" | "signal">): Promise<readonly string[]> {
     const { ident, netns, wanted } = request;
     return this.#transaction(keyOf(netns), releaseTurn(request), ident, async () => {
       const addresses = this.#leases.held(ident, wanted);
       await detachNamespace(netns, addresses);
-      this.#giveUp(ident, addresses);
+      this.#release(ident, addresses);
       return addresses;
     });
   }
 
-  /** As {@link attach}, for the host itself. */
+  /** Like {@link attach}, for the host itself. */
   expose(request: HostRequest): Promise<readonly string[]> {
     const { exposure, connectedHosts } = this.#deps;
     return this.#transaction(EXPOSED, request, EXPOSED, async (undo) => {
@@ -147,24 +147,19 @@ export class Attachments {
       const addresses = await this.#leases.obtain(leaseRequest(request, EXPOSED, false), before, undo);
       for (const cidr of addresses) {
         if (!before.includes(cidr)) undo.add(`exposed ${cidr}`, () => exposure.hide(parseCidr(cidr)));
-        try {
-          await exposure.expose(parseCidr(cidr), request.masquerade, connectedHosts());
-        } catch (error) {
-          const code = error instanceof WeaveError ? error.code : "WEAVE_API";
-          throw new WeaveError(code, `unable to expose: ${errorText(error)}`, { cause: error });
-        }
+        await exposure.expose(parseCidr(cidr), request.masquerade, connectedHosts()).catch(throwExposeError);
       }
       this.#register(EXPOSED, request.name, addresses, undo);
       return addresses;
     });
   }
 
-  /** As {@link detach}, for the host itself. */
+  /** Like {@link detach}, for the host itself. */
   hide(request: Pick<HostRequest, "wanted" | "signal">): Promise<readonly string[]> {
     return this.#transaction(EXPOSED, releaseTurn(request), EXPOSED, async () => {
       const addresses = this.#leases.held(EXPOSED, request.wanted);
       for (const cidr of addresses) await this.#deps.exposure.hide(parseCidr(cidr));
-      this.#giveUp(EXPOSED, addresses);
+      this.#release(EXPOSED, addresses);
       return addresses;
     });
   }
@@ -212,9 +207,9 @@ export class Attachments {
     present: readonly string[],
     undo: Resources,
   ): Promise<void> {
-    checkIsThere(netns);
+    checkExists(netns);
     const added = addresses.filter((cidr) => !present.includes(cidr));
-    // Before it is made: a script that fails midway leaves some of the addresses.
+    // Registered before the step, because a step that fails midway leaves some of the addresses.
     undo.add("interface", () => detachNamespace(netns, added));
     await attachNamespace(netns, { ...this.#options, addresses, multicastRoute });
     this.#deps.log.info("a namespace is on the network", { holder: ident.slice(0, 12), addresses });
@@ -224,7 +219,7 @@ export class Attachments {
     if (name !== undefined) this.#names.register({ ident, ...name }, addresses, undo);
   }
 
-  #giveUp(ident: string, addresses: readonly string[]): void {
+  #release(ident: string, addresses: readonly string[]): void {
     this.#names.unregister(ident, addresses);
     this.#leases.release(ident, addresses);
   }
@@ -249,16 +244,16 @@ const leaseRequest = (request: AddressRequest, ident: string, isContainer: boole
   claimPrefix: request.claimPrefix ?? "",
 });
 
-/** Addresses that a namespace has by an earlier attachment, in CIDR notation. @throws when its process has ended */
+/** The addresses of an earlier attachment of a namespace, in CIDR notation. @throws when its process has ended */
 async function addressesIn(netns: Netns, pid: number | undefined): Promise<readonly string[]> {
   if (pid !== undefined) return networkFiles(pid).addressesOf(CONTAINER_IFNAME) ?? [];
   return (await inspectNamespace(netns))?.addresses ?? [];
 }
 
-/** The command that containers of the proxy begin with (docker/wait). */
+/** Process name of the program that containers of the proxy start with (docker/wait). */
 const WAIT_PROGRAM = "w";
 
-/** Whether a container still waits for the last step of its attachment: an earlier one was cut off after its addresses. */
+/** Whether a container waits for the end of its attachment: an earlier attachment was interrupted after its addresses were set. */
 function isWaiting(pid: number): boolean {
   try {
     return readFileSync(`/proc/${pid}/comm`, "utf8").trim() === WAIT_PROGRAM;
@@ -267,8 +262,8 @@ function isWaiting(pid: number): boolean {
   }
 }
 
-/** While an attachment waited for its address its process may have ended, and another one have its id. @throws WEAVE_NAMESPACE */
-function checkIsThere({ path, inode }: Netns): void {
+/** Checks that a path still is the same namespace: its process id may have been reused meanwhile. @throws WEAVE_NAMESPACE */
+function checkExists({ path, inode }: Netns): void {
   if (statSync(path, { throwIfNoEntry: false })?.ino !== inode)
     throw new WeaveError("WEAVE_NAMESPACE", `the network namespace ${path} has ended`);
 }

@@ -15,18 +15,18 @@ const MAX_BYTES = 256 << 10;
 
 /** A container's /etc/hosts. */
 export interface HostsFile {
-  /** Where it is on this host. */
+  /** Path of the file on this host. */
   readonly path: string;
   /** The container's name, with its domain if it has one; "" for none. */
   readonly name: string;
-  /** The container's own host name: it may have dots. {@link name} if left out. */
+  /** The container's own host name, which may contain dots. Default: {@link name}. */
   readonly hostname?: string;
-  /** More entries as Docker has them, `host:address`. */
+  /** Further entries in Docker's notation, `host:address`. */
   readonly extra?: readonly string[];
 }
 
 /**
- * Text of a container's /etc/hosts: its own names resolve to its addresses on the overlay, not to those of Docker's bridge.
+ * The text of a container's /etc/hosts: its own names resolve to its addresses on the overlay, not to those of Docker's bridge.
  *
  * @param addresses in CIDR notation
  */
@@ -44,7 +44,7 @@ export function hostsFileText(
 }
 
 /**
- * Overwrites a container's /etc/hosts, and never replaces it: Docker mounts the inode.
+ * Writes a container's /etc/hosts. The file is overwritten and not replaced, because Docker bind-mounts its inode.
  *
  * @param addresses in CIDR notation
  * @throws a system error

@@ -16,19 +16,19 @@ export interface AttachmentIpam {
 export interface LeaseRequest {
   readonly ident: string;
   readonly wanted: readonly AddressArgument[];
-  /** Whether the death of the holder frees its addresses. */
+  /** True: the addresses are released when the holder ends. */
   readonly isContainer: boolean;
-  /** Limit for the wait for an address; undefined: none. */
+  /** Time limit for obtaining an address; undefined: none. */
   readonly timeoutMs: number | undefined;
-  /** Aborted when the client has gone away: the wait ends. */
+  /** Aborted when the client has disconnected: the request ends. */
   readonly signal: AbortSignal;
-  /** Receives what succeeds, but may surprise the user. */
+  /** Receives warnings of a request that succeeds. */
   readonly warn: (text: string) => void;
-  /** Put before the message of an error about an address that was named; "" for none. */
+  /** Prefix of the error message for an address that the request names; "" for none. */
   readonly claimPrefix: string;
 }
 
-/** The addresses of attachments: allocated, claimed by name, or, without address allocation, as they are named. */
+/** Obtains and releases the addresses of attachments: allocated, claimed, or, without IPAM, used as the request names them. */
 export class AttachmentLeases {
   readonly #ipam: AttachmentIpam | undefined;
   readonly #bridge: string;
@@ -41,12 +41,12 @@ export class AttachmentLeases {
   }
 
   /**
-   * Obtains addresses for a holder. It keeps those that it holds already.
+   * Obtains addresses for a holder. Addresses that it already has stay allocated.
    *
-   * @param present addresses on its interface: without address allocation, those that it holds
-   * @param undo receives what gives back the addresses that the holder did not have before
+   * @param present addresses on its interface: without IPAM, the addresses that it already has
+   * @param undo receives steps that release the addresses that the holder did not have before
    * @returns addresses in CIDR notation
-   * @throws WEAVE_IPAM when allocation is needed and off; what `Requests` throws
+   * @throws WEAVE_IPAM when IPAM is required and off; the errors of `Requests`
    */
   async obtain(request: LeaseRequest, present: readonly string[], undo: Resources): Promise<string[]> {
     const { ident, wanted, signal } = request;
@@ -62,7 +62,7 @@ export class AttachmentLeases {
     return addresses;
   }
 
-  /** The addresses of a holder among those that are named; a subnet names all that it has there. Never waits, never allocates. */
+  /** The addresses of a holder that `wanted` names; a subnet names all its addresses there. Never waits and never allocates. */
   held(ident: string, wanted: readonly AddressArgument[]): string[] {
     return wanted.flatMap((each) => {
       if (each.kind === "ip") return [each.cidr];
@@ -71,7 +71,7 @@ export class AttachmentLeases {
     });
   }
 
-  /** Gives addresses back. One that is not allocated is no error: it was used without allocation. */
+  /** Releases addresses. An address that is not allocated is no error: it was used without IPAM. */
   release(ident: string, addresses: readonly string[]): void {
     for (const cidr of addresses) {
       try {
@@ -121,5 +121,6 @@ const waitOptions = ({ isContainer, timeoutMs, signal }: LeaseRequest) => ({
   ...(timeoutMs === undefined ? {} : { timeoutMs }),
 });
 
+/** The error of a request whose client has disconnected. */
 export const cancelled = (ident: string): WeaveError =>
   new WeaveError("WEAVE_CANCELLED", `${ident}: cancelled, as the client has gone away`);

@@ -12,27 +12,28 @@ import {
 } from "#src/linux/netns/inspect.js";
 import { NETNS_FOLDER, type Netns, netnsIdent } from "#src/linux/netns/netns.js";
 
-/** Columns that `weave ps` has for an id: a longer name of a namespace is not shown. */
+/** Width of the column for ids in `weave ps`: a namespace with a longer name is shown with its holder's id. */
 const SHORT_ID = 12;
-/** Namespaces that are inspected at the same time. */
-const AT_ONCE = 8;
+/** Maximum number of namespaces that are inspected at the same time. */
+const CONCURRENCY = 8;
 
 /** An interface on the bridge. */
 export interface ListedAttachment extends BridgeInterface {
-  /** Full id of a container, name of a namespace if it is short, otherwise the holder's id; or the id that was asked for. */
+  /** The requested id; without one: a container's full id, or a namespace's name if it is short, otherwise its holder's id. */
   readonly id: string;
 }
 
 export interface AttachmentListing {
   readonly attachments: readonly ListedAttachment[];
-  /** Ids that were asked for and are not on this host, and why. */
+  /** Requested ids that are not on this host, and the reason. */
   readonly missing: readonly { readonly id: string; readonly why: string }[];
 }
 
 /**
- * Lists what is on the bridge of this host: the host itself, and namespaces attached by weave or by Docker's plugin.
+ * Lists the interfaces on the bridge of this host: of the host itself, and of namespaces that weave or its Docker plugin has
+ * attached.
  *
- * @param ids containers or namespaces; none: all. One that is not attached is not listed, and not missing
+ * @param ids containers or namespaces; none: all. An id that exists but is not attached is neither listed nor missing
  */
 export async function listAttachments(
   bridgeName: string,
@@ -66,8 +67,8 @@ export async function listAttachments(
 async function listAll(ports: readonly Link[]): Promise<ListedAttachment[]> {
   const all = listNamespaces();
   const found: ListedAttachment[] = [];
-  for (let at = 0; at < all.length; at += AT_ONCE) {
-    const some = all.slice(at, at + AT_ONCE);
+  for (let at = 0; at < all.length; at += CONCURRENCY) {
+    const some = all.slice(at, at + CONCURRENCY);
     const interfaces = await Promise.all(some.map(({ netns }) => bridgeInterfacesIn(netns, ports)));
     for (const [index, each] of interfaces.entries())
       found.push(...each.map((one) => ({ id: idOf(some[index]), ...one })));
@@ -81,7 +82,7 @@ function idOf({ netns, container }: OwnedNetns): string {
   return name !== undefined && name.length <= SHORT_ID ? name : netnsIdent(netns);
 }
 
-/** By an id of the listing, or as {@link findAttachmentTarget}. */
+/** Finds a namespace by an id of the listing, or like {@link findAttachmentTarget}. */
 async function findListed(
   id: string,
   known: readonly OwnedNetns[],

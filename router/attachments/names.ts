@@ -17,9 +17,9 @@ export class AttachmentNames {
   }
 
   /**
-   * A name as users give it, complete: one without a dot is in the domain of this network.
+   * Completes a name: one without a dot gets the domain of weaveDNS.
    *
-   * @throws WEAVE_DNS_NAME, also when weaveDNS is off and cannot say the domain
+   * @throws WEAVE_DNS_NAME for an invalid name, or when weaveDNS is off and its domain is needed
    */
   qualified(name: string): string {
     parseName(name);
@@ -29,11 +29,11 @@ export class AttachmentNames {
   }
 
   /**
-   * Gives a name to addresses.
+   * Registers a name for addresses.
    *
    * @param addresses in CIDR notation
-   * @param required whether it is an error that weaveDNS is off
-   * @param undo receives what takes new names away
+   * @param required true: it is an error when weaveDNS is off
+   * @param undo receives steps that remove new names
    * @throws WEAVE_DNS_NAME, WEAVE_STORE
    */
   register(
@@ -56,7 +56,7 @@ export class AttachmentNames {
     }
   }
 
-  /** Takes all names of a holder at some addresses away. @throws WEAVE_STORE */
+  /** Removes all names of a holder at the given addresses. @throws WEAVE_STORE */
   unregister(ident: string, addresses: readonly string[]): void {
     for (const cidr of addresses) this.#names?.remove({ ident, address: parseCidr(cidr).address });
   }

@@ -22,21 +22,23 @@ import { EXPOSED } from "#src/ident.js";
 import { bridgeInterfacesIn, bridgePorts } from "#src/linux/netns/inspect.js";
 import type { Log } from "#src/log.js";
 
-/** Addresses, entries for a hosts file, or ids in one request. */
+/** Maximum number of values of one parameter: addresses, entries for a hosts file, or ids. */
 const MAX_VALUES = 256;
-/** As Docker has them, `host:address`. */
+/** An entry for a hosts file in Docker's notation, `host:address`. */
 const EXTRA_HOST = /^[^:\s]+:[\d.:a-fA-F]+$/;
 
 /** Features of the router that attachments use. */
 export interface AttachmentFeatures {
-  /** Undefined when it is off; so is the next. */
+  /** Undefined when IPAM is off. */
   readonly ipam: Ipam | undefined;
+  /** Undefined when weaveDNS is off. */
   readonly dns: WeaveDns | undefined;
   readonly exposure: Exposure;
   readonly mesh: Mesh;
   readonly log: Log;
 }
 
+/** Makes the attachments of a router. */
 export function openAttachments(features: AttachmentFeatures, options: AttachmentsOptions): Attachments {
   const { ipam, dns, exposure, mesh, log } = features;
   return new Attachments(
@@ -54,18 +56,18 @@ export function openAttachments(features: AttachmentFeatures, options: Attachmen
 export interface AttachmentServiceDeps {
   readonly attachments: Attachments;
   readonly bridge: string;
-  /** Undefined without Docker: only namespaces are found. */
+  /** Undefined without Docker: a target is then a namespace. */
   readonly inspect: InspectContainer | undefined;
 }
 
-/** Attaching, detaching and listing, for the control API. The target {@link EXPOSED} is the host itself. */
+/** The routes that attach, detach and list. The target {@link EXPOSED} is the host itself. */
 export function attachmentService(deps: AttachmentServiceDeps): Service {
   return { name: "attachments", routes: () => attachmentRoutes(deps) };
 }
 
 function attachmentRoutes({ attachments, bridge, inspect }: AttachmentServiceDeps): Route[] {
   const find = (text: string) => findAttachmentTarget(text, inspect);
-  // They enter every namespace of this host: not for those who may only read.
+  // These routes enter namespaces of this host, so clients with read-only access are refused.
   const privileged = { changes: true };
   return [
     route(
@@ -138,7 +140,7 @@ const commonOf = (form: URLSearchParams, signal: AbortSignal, warn: Warn) => ({
   claimPrefix: "Unable to claim: ",
 });
 
-/** Answers with addresses and warnings; warnings come with an error, too. */
+/** Answers with addresses and warnings. The answer of a failed request has the warnings too. */
 async function withWarnings(work: (warn: Warn) => Promise<readonly string[]>): Promise<Answer> {
   const warnings: string[] = [];
   try {

@@ -1,14 +1,14 @@
 import type { DockerIntegration } from "#docker/docker.js";
 import { driverNames } from "#docker/plugin/driver-names.js";
 
-/** The proxy in the report, as Weave Net has it. */
+/** The proxy in the report, with the fields of Weave Net. */
 export interface ProxyReport {
   readonly Addresses: readonly string[];
-  /** Those of them that accept every client: see `--insecure-proxy`. */
+  /** The addresses that accept every client: see `--insecure-proxy`. */
   readonly Open: readonly string[];
 }
 
-/** The plugin in the report, as Weave Net has it. */
+/** The plugin in the report, with the fields of Weave Net. */
 export interface PluginReport {
   readonly Config: {
     readonly Socket: string;
@@ -24,31 +24,33 @@ export interface PluginReport {
   readonly MeshDriverName: string;
 }
 
-/** The Docker engine. */
+/** The Docker engine in the report. */
 export interface DockerReport {
   readonly Engine: string;
-  /** API version agreed on; "" before the first answer. */
+  /** The negotiated API version; "" before the engine's first answer. */
   readonly ApiVersion: string;
   readonly Containers: number | null;
-  /** Why it does not answer; "" when it does. */
+  /** The reason why the engine does not answer; "" when it does. */
   readonly Problem: string;
   /** The engine's role in a swarm: manager, worker, or "". */
   readonly Swarm: string;
-  /** Addresses that the IPAMs of engines on several hosts have allocated. */
+  /** Addresses that the engines of several hosts have allocated, each with its own IPAM. */
   readonly Contested: readonly { readonly Address: string; readonly Peers: readonly string[] }[];
 }
 
+/** The sections of the report for Docker, the proxy and the plugin. */
 export interface DockerReports {
   readonly Docker: DockerReport;
-  /** Absent when it is off; so is the next. */
+  /** Absent when the proxy is off. */
   readonly Proxy?: ProxyReport;
+  /** Absent when the plugin is off. */
   readonly Plugin?: PluginReport;
 }
 
-/** What the plugin's part of the report shows of other features. */
+/** Settings of other services that the plugin's section of the report shows. */
 export interface PluginSettings {
   readonly dns: boolean;
-  /** Where addresses come from; "" without IPAM. */
+  /** The default subnet of IPAM; "" without IPAM. */
   readonly defaultSubnet: string;
 }
 

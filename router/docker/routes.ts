@@ -3,7 +3,7 @@ import { DEFAULT_NETWORK } from "#docker/plugin/driver-names.js";
 import { linesAnswer, type Route, route } from "#router/route.js";
 import { jsonAnswer } from "#src/http/answer.js";
 
-/** The control API of the Docker integration; without the proxy there is no path for its addresses. */
+/** The routes of the Docker integration. The route of the proxy's addresses exists only with the proxy. */
 export function dockerRoutes(docker: DockerIntegration): Route[] {
   const remove = route("DELETE /docker/network", async () => {
     return jsonAnswer({ network: DEFAULT_NETWORK, attached: await docker.removeNetwork() });

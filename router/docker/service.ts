@@ -11,13 +11,14 @@ import type { Service } from "#router/service.js";
 import { findNetns } from "#src/linux/netns/netns.js";
 
 export interface DockerServiceDeps extends Omit<DockerDeps, "ipam" | "dns" | "attachments"> {
-  /** Undefined when it is off; so is the next. */
+  /** Undefined when IPAM is off. */
   readonly ipam: Ipam | undefined;
+  /** Undefined when weaveDNS is off. */
   readonly dns: WeaveDns | undefined;
   readonly attachments: Attachments;
 }
 
-/** Begins to serve Docker and its clients: they have been waiting since the sockets were opened. */
+/** Starts to serve Docker and its clients. They have been waiting since the sockets were opened. */
 export function startDocker(sockets: DockerSockets, deps: DockerServiceDeps): DockerIntegration {
   const { ipam, dns, attachments } = deps;
   return DockerIntegration.start(sockets, {
@@ -35,6 +36,7 @@ export function startDocker(sockets: DockerSockets, deps: DockerServiceDeps): Do
   });
 }
 
+/** The Docker integration: proxy and plugin. */
 export function dockerService(
   docker: DockerIntegration,
   { ipam, dns }: Pick<DockerServiceDeps, "ipam" | "dns">,

@@ -2,7 +2,7 @@ import { INSECURE } from "#docker/proxy/exposure.js";
 import type { DockerReport, DockerReports, PluginReport, ProxyReport } from "#router/docker/report.js";
 import { statusLine } from "#router/service.js";
 
-/** The paragraphs of the proxy and of the plugin in `weave status`; none for a part that is off. */
+/** The paragraphs of the proxy and of the plugin in `weave status`. Neither has a paragraph when it is off. */
 export function dockerStatusBlocks({ Docker, Plugin, ...reports }: DockerReports): string[] {
   return [
     ...(reports.Proxy === undefined ? [] : [proxyStatusBlock(reports.Proxy)]),

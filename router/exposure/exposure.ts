@@ -13,19 +13,25 @@ const KEY = "exposed";
 const MAX_EXPOSED = 256;
 const shape = z.array(z.object({ cidr: z.string(), masquerade: z.boolean() })).check(z.maxLength(MAX_EXPOSED));
 
-/** The part of the rules that does not change while the router runs. */
+/** The part of the firewall rules that does not change while the router runs. */
 export type FixedRules = Omit<FirewallState, "exposed" | "notDocker" | "untracked">;
-/** The part of the rules that follows the host. */
+/** The part of the firewall rules that depends on the state of the host. */
 interface HostRules {
   readonly notDocker: readonly string[];
-  /** Why the kernel tracks the datagrams of the mesh; undefined: it does not. */
+  /** The reason why the kernel tracks the datagrams of the mesh; undefined: it does not track them. */
   readonly tracked: string | undefined;
 }
 type Entry = z.infer<typeof shape>[number];
 
 const problemOf = (cidr: Cidr): string => `exposed ${cidr.text}`;
 
-/** The host's own addresses on the overlay. Stored, and restored after a reboot. */
+/** Throws an error of {@link Exposure.expose} with the prefix "unable to expose". */
+export function throwExposeError(cause: unknown): never {
+  const code = cause instanceof WeaveError ? cause.code : "WEAVE_API";
+  throw new WeaveError(code, `unable to expose: ${errorText(cause)}`, { cause });
+}
+
+/** The host's own addresses on the overlay. They are stored, and restored after a reboot. */
 export class Exposure {
   readonly #store: Store;
   readonly #bridge: string;
@@ -34,9 +40,9 @@ export class Exposure {
   readonly #log: Log;
   readonly #problems: Problems;
   #entries: Entry[];
-  /** As the rules were applied last. */
+  /** The host's part of the rules that were applied last. */
   #applied: HostRules | undefined;
-  /** One change at a time: each is several steps on the host. */
+  /** The last change: changes run one after another, because each has several steps. */
   #last: Promise<unknown> = Promise.resolve();
 
   /** @throws WEAVE_STORE */
@@ -61,7 +67,7 @@ export class Exposure {
     return this.#entries.map(({ cidr }) => cidr);
   }
 
-  /** Restores the exposed addresses, and makes the firewall rules. */
+  /** Restores the exposed addresses, and creates the firewall rules. Failures are problems in status. */
   restore(): Promise<void> {
     return this.#queue(async () => {
       for (const { cidr } of this.#entries) await this.#restoreAddress(parseCidr(cidr));
@@ -76,9 +82,9 @@ export class Exposure {
   }
 
   /**
-   * Adds an address of the host to the bridge. Repeating it changes nothing.
+   * Adds an address of the host to the bridge. Idempotent.
    *
-   * @param hosts addresses that must stay reachable as they are
+   * @param hosts addresses of hosts; the routes to them must not change
    * @throws WEAVE_TOOL_MISSING, WEAVE_FIREWALL, WEAVE_ADDRESS_INVALID
    */
   expose(cidr: Cidr, masquerade: boolean, hosts: readonly string[]): Promise<void> {
@@ -95,7 +101,7 @@ export class Exposure {
     });
   }
 
-  /** Removes an address from the bridge. One that is not there is no error. */
+  /** Removes an address from the bridge. An address that is not on the bridge is no error. */
   hide(cidr: Cidr): Promise<void> {
     return this.#queue(async () => {
       this.#save(this.#entries.filter((entry) => entry.cidr !== cidr.text));
@@ -108,14 +114,14 @@ export class Exposure {
   }
 
   /**
-   * Restores addresses, routes and firewall rules that other programs removed (`firewalld --reload`, `iptables -F`, `nft flush
-   * ruleset`). What cannot be restored is a problem in status. Never fails.
+   * Restores addresses, routes and firewall rules that other programs have removed (`firewalld --reload`, `iptables -F`, `nft
+   * flush ruleset`). Failures are problems in status. Never rejects.
    *
-   * @param links all interfaces, as they are now
+   * @param links all current interfaces
    */
   repair(links: readonly Link[]): Promise<void> {
     return this.#queue(async () => {
-      // Read in its turn: an address may have been exposed since.
+      // Read after the previous change, which may have exposed an address.
       const bridge = this.#entries.length > 0 ? await findLink(this.#bridge) : undefined;
       if (bridge !== undefined) await this.#repairAddresses(bridge);
       await this.#repairRules(links);
@@ -138,7 +144,7 @@ export class Exposure {
     }
   }
 
-  /** Never replaces a route of the user's. */
+  /** Restores the route to an exposed network. `route add` never replaces a route of the user. */
   async #restoreRoute(cidr: string, mtu: number): Promise<void> {
     const { subnet } = parseCidr(cidr);
     try {
@@ -160,7 +166,7 @@ export class Exposure {
     this.#problems.clear("firewall");
   }
 
-  /** The host's networks may have changed since: then the address is not restored, and status shows why. */
+  /** Restores an address. False: it conflicts with the host's current networks, or cannot be added; status reports the reason. */
   async #restoreAddress(cidr: Cidr): Promise<boolean> {
     try {
       await checkKeepsRoutes(cidr, this.#bridge, []);
@@ -200,7 +206,7 @@ export class Exposure {
       });
       await firewall.apply({ ...rules, untracked: false });
     }
-    // Only now: rules that failed are applied again at the next look.
+    // Set after success: rules that failed are applied again at the next check.
     this.#applied = { notDocker, tracked };
   }
 

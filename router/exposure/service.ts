@@ -1,4 +1,4 @@
-import { Exposure } from "#router/exposure/exposure.js";
+import { Exposure, throwExposeError } from "#router/exposure/exposure.js";
 import { NO_CONTENT, route } from "#router/route.js";
 import type { Service } from "#router/service.js";
 import type { StartContext } from "#router/start-context.js";
@@ -8,15 +8,15 @@ import { hostFirewall } from "#src/linux/firewall/host-firewall.js";
 
 export interface ExposureOptions {
   readonly bridge: string;
-  /** Of the mesh. */
+  /** Port of the mesh. */
   readonly port: number;
-  /** TCP ports that only this host's own users may reach. */
+  /** TCP ports that only this host may reach, not its containers. */
   readonly hostPorts: readonly number[];
-  /** Docker's own bridge; undefined without Docker. */
+  /** Name of Docker's bridge; undefined without Docker. */
   readonly dockerBridge: string | undefined;
 }
 
-/** Makes the firewall rules, and restores the addresses that were exposed before. @throws WEAVE_STORE */
+/** Creates the firewall rules, and restores the stored exposed addresses. @throws WEAVE_STORE */
 export async function startExposure(
   options: ExposureOptions,
   { store, log, problems }: Pick<StartContext, "store" | "log" | "problems">,
@@ -35,23 +35,18 @@ export async function startExposure(
 
 export interface ExposureServiceDeps {
   readonly exposure: Exposure;
-  /** Addresses of the hosts that this one is connected to: routes to them must stay as they are. */
+  /** Addresses of the hosts that this host is connected to. The routes to them must not change. */
   readonly connectedHosts: () => readonly string[];
 }
 
-/** The host's own addresses on the overlay. */
+/** The routes that expose and hide addresses of the host. */
 export function exposureService({ exposure, connectedHosts }: ExposureServiceDeps): Service {
   return {
     name: "exposure",
     routes: () => [
       route("POST /expose/:ip/:prefix", async ({ params: { ip, prefix }, form }) => {
         const cidr = parseAddress(ip, prefix);
-        try {
-          await exposure.expose(cidr, form.get("skipNAT") !== "true", connectedHosts());
-        } catch (error) {
-          const code = error instanceof WeaveError ? error.code : "WEAVE_API";
-          throw new WeaveError(code, `unable to expose: ${errorText(error)}`, { cause: error });
-        }
+        await exposure.expose(cidr, form.get("skipNAT") !== "true", connectedHosts()).catch(throwExposeError);
         return NO_CONTENT;
       }),
       route("DELETE /expose/:ip/:prefix", async ({ params: { ip, prefix } }) => {

@@ -5,14 +5,14 @@ import { interfaceName } from "#src/flag-shapes.js";
 import { choice, commaList, whole } from "#src/shape.js";
 
 export const FRAMES = "Frame path";
-/** As Weave Net: low enough for VXLAN with encryption on every cloud. */
+/** Default MTU, as in Weave Net: low enough for encrypted VXLAN on every cloud. */
 const MTU = 1_376;
-/** As Weave Net without its fast datapath: the bridge needs no limit. */
+/** Default MTU with `--no-fastdp`, as in Weave Net: the bridge needs no limit. */
 const MTU_NO_FASTDP = 65_535;
-/** Names of links are made of the bridge's, and Linux has 15 characters for them. */
-const MAX_BRIDGE = 11;
+/** Maximum characters of the bridge's name: Linux limits link names to 15, and names of other links extend it. */
+const MAX_BRIDGE_NAME = 11;
 
-/** The MTU that a router gets. @param given 0: none was given */
+/** The MTU of the bridge, in bytes. @param given the flag's value; 0: none */
 export const mtuOf = (given: number, noFastdp: boolean): number => given || (noFastdp ? MTU_NO_FASTDP : MTU);
 
 const offloads = Object.fromEntries(OFFLOADS.map((name) => [name, name])) as Record<OffloadName, OffloadName>;
@@ -49,7 +49,7 @@ export const FRAME_FLAGS = {
   }),
   bridge: flag({
     flag: "weave-bridge",
-    shape: interfaceName(MAX_BRIDGE),
+    shape: interfaceName(MAX_BRIDGE_NAME),
     default: "weave",
     placeholder: "name",
     section: FRAMES,

@@ -7,7 +7,7 @@ import { portsOf } from "#src/linux/links/bridge.js";
 import type { Log } from "#src/log.js";
 import { macFromNumber } from "#src/mac.js";
 
-/** The number by which the frame threads send to a neighbour; undefined while frames do not pass. */
+/** The session number by which the frame threads send to a neighbour; undefined while frames do not pass. */
 export function nextHopTo(mesh: Mesh, peer: PeerName): number | undefined {
   const connection = mesh.connectionTo(peer);
   return connection?.state === "established" ? connection.overlay?.nextHop : undefined;
@@ -23,7 +23,7 @@ export interface DatapathEventDeps {
   readonly log: Log;
 }
 
-/** Passes the threads' events about sessions to the carriers, and logs those about MACs and faults. */
+/** Passes the threads' events about sessions to the carriers, and logs events about MACs and faults. */
 export function handleDatapathEvent(event: DatapathEvent, deps: DatapathEventDeps): void {
   const { carriers, mesh, log } = deps;
   const nameOf = (peer: number) => {
@@ -56,7 +56,7 @@ export function handleDatapathEvent(event: DatapathEvent, deps: DatapathEventDep
   }
 }
 
-/** A container may have moved to another host with its MAC: then the bridge no longer has it, and the network is right. */
+/** Releases a MAC that is no longer on our bridge: its container has moved to another host. */
 async function releaseIfGone(mac: number, { bridge, tap, datapath, log }: DatapathEventDeps): Promise<void> {
   const text = macFromNumber(mac);
   const ports = await portsOf(bridge, text).catch(() => undefined);

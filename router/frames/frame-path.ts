@@ -22,22 +22,22 @@ import { macNumber } from "#src/mac.js";
 import { listenEndpoint } from "#src/net/endpoint.js";
 import { systemRandom } from "#src/random.js";
 
-/** The TAP's name; one router, one TAP, in one network namespace. */
+/** Name of the TAP device. A network namespace has one router, and a router has one TAP. */
 export const TAP_NAME = "weave-tap";
 
 export interface FrameOptions {
   /** The address to listen at; "" for all. */
   readonly host: string;
   readonly port: number;
-  /** 0: as many as suit the machine. */
+  /** 0: chosen by the number of cores. */
   readonly datapathThreads: number;
   readonly offloadsOff: readonly OffloadName[];
   readonly bridge: string;
-  /** Of the bridge, in bytes. */
+  /** MTU of the bridge, in bytes. */
   readonly mtu: number;
 }
 
-/** The UDP sockets of the frame threads, one for each. @throws WEAVE_PORT_IN_USE */
+/** Opens the UDP sockets of the frame threads, one for each thread. @throws WEAVE_PORT_IN_USE */
 export function openFramePorts(options: FrameOptions, { resources }: Pick<StartContext, "resources">): FrameSockets {
   const threads = options.datapathThreads || threadsFor(availableParallelism());
   const offloads = allowedOffloads(options.offloadsOff);
@@ -50,19 +50,19 @@ export interface FramePathDeps extends Pick<StartContext, "events" | "resources"
   readonly options: FrameOptions;
   readonly self: PeerName;
   readonly sockets: FrameSockets;
-  /** The frame path has failed: only a new process makes another. */
+  /** Called when the frame path has failed. Only a new process can restore it. */
   readonly onFailure: (error: Error) => void;
 }
 
 export interface FramePath {
   readonly datapath: Datapath;
-  /** How frames travel to a neighbour: the overlay of the mesh. */
+  /** The overlay of the mesh: it transports frames to neighbours. */
   readonly carriers: Carriers;
-  /** Sends changes of the mesh to the threads, and handles their reports. */
+  /** Sends changes of the mesh to the threads, and handles the events of the threads. */
   connect(mesh: Mesh): void;
 }
 
-/** Makes the TAP, the bridge and the frame threads. The bridge outlives the router, and with it the containers' network. */
+/** Creates the TAP, the bridge and the frame threads. The bridge remains when the router stops, so containers stay connected. */
 export async function startFramePath(deps: FramePathDeps): Promise<FramePath> {
   const { options, self, events, resources, log } = deps;
   const { tap, openssl } = await makeLinks(deps);

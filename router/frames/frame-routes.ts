@@ -4,9 +4,9 @@ import type { RouteTable } from "#router/datapath/protocol.js";
 import { macNumber } from "#src/mac.js";
 
 /**
- * Routes between peers as the datapath thread needs them: peers as numbers, neighbours as sessions.
+ * Converts routes between peers for the frame threads: peers become numbers, neighbours become sessions.
  *
- * @param sessionOf the datapath session of a neighbour, if frames pass to it
+ * @param sessionOf the datapath session of a neighbour; undefined while frames do not pass
  */
 export function frameRouteTable(routes: Routes, sessionOf: (peer: PeerName) => number | undefined): RouteTable {
   const unicast = new Map<number, number>();

@@ -3,12 +3,12 @@ import type { Datapath } from "#router/datapath/datapath.js";
 import { cipherText, offloadNames } from "#router/datapath/offloads.js";
 import { macFromNumber } from "#src/mac.js";
 
-/** The frame path in the report, where it is a part of the router's. */
+/** The frame path's fields in the section `Router` of the report. */
 export interface FrameReport {
   readonly Datapath: {
     readonly Threads: number;
     readonly Offloads: readonly string[];
-    /** Denied by the kernel, the processor or an option: done in software. */
+    /** Offloads that the kernel, the processor or an option excludes: the router does their work in software. */
     readonly OffloadsOff: readonly string[];
     readonly Cipher: string;
   };
@@ -17,7 +17,7 @@ export interface FrameReport {
   readonly MACs: readonly { Mac: string; Name: string; NickName: string; LastSeen: string }[];
 }
 
-/** The settings of a running frame path; its threads are not involved. */
+/** The settings of a running frame path, without a request to its threads. */
 export function datapathSettings({ threads, offloads }: Datapath): FrameReport["Datapath"] {
   const { on, off } = offloadNames(offloads);
   return { Threads: threads, Offloads: on, OffloadsOff: off, Cipher: cipherText(offloads) };

@@ -1,7 +1,7 @@
 import type { Datapath } from "#router/datapath/datapath.js";
 import { type Service, samplesBy } from "#router/service.js";
 
-/** The frame path. Its report and status lines are part of the peers'. */
+/** The frame path's metrics. Its report and status lines are part of the service `peers`. */
 export function frameService(datapath: Datapath): Service {
   return {
     name: "frames",

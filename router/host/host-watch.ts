@@ -5,29 +5,29 @@ import { ipBatch, type Link, listLinks } from "#src/linux/links/links.js";
 import type { Log } from "#src/log.js";
 import type { Problems } from "#src/problems.js";
 
-/** A change is repaired within 10 s. One look is one `ip` process. */
+/** Interval of checks: a change is repaired within 10 s. A check needs one `ip` process. */
 const LOOK_MS = 5_000;
-/** Looks without a fault between two checks of addresses and firewall: such a check takes several processes. */
+/** Checks without a fault between two checks of addresses and firewall, which need several processes. */
 const QUIET_LOOKS = 2;
 
 export interface HostWatchDeps {
   readonly expected: ExpectedLinks;
-  /** Repairs exposed addresses and firewall rules, given the interfaces as they are now. */
+  /** Repairs exposed addresses and firewall rules. @param links all current interfaces */
   readonly repairOthers: (links: readonly Link[]) => Promise<void>;
-  /** The TAP device is gone: only a new process makes another. */
+  /** Called when the TAP device is gone. Only a new process can create another. */
   readonly onTapGone: (error: WeaveError) => void;
   readonly problems: Problems;
   readonly log: Log;
 }
 
 /**
- * Repairs the links that the router made on the host: NetworkManager, `systemctl restart systemd-networkd`, or a user may change
- * or remove them. A fault that cannot be repaired is a problem in `weave status` for as long as it lasts.
+ * Repairs the links that the router has created on the host. NetworkManager, `systemctl restart systemd-networkd` or a user may
+ * change or remove them. `weave status` reports a fault that cannot be repaired, for as long as it lasts.
  */
 export class HostWatch {
   readonly #deps: HostWatchDeps;
   readonly #timer: NodeJS.Timeout;
-  /** Keys of the faults that are problems now. */
+  /** Keys of the faults that are currently reported as problems. */
   #open: ReadonlySet<string> = new Set();
   #looking: Promise<void> | undefined;
   #stopped = false;
@@ -38,7 +38,7 @@ export class HostWatch {
     this.#timer = setInterval(() => void this.look(), LOOK_MS).unref();
   }
 
-  /** Looks once, or waits for the look that is under way. Never fails. */
+  /** Checks and repairs the links once, or waits for the current check. Never rejects. */
   look(): Promise<void> {
     this.#looking ??= this.#look()
       .catch((error) => this.#fail("host", `the links of weave on this host cannot be checked: ${errorText(error)}`))
@@ -48,7 +48,7 @@ export class HostWatch {
     return this.#looking;
   }
 
-  /** Also waits for a repair that is under way: it would bring back what the caller removes. */
+  /** Stops the watch, and waits for the current repair: it could restore a link that the caller removes afterwards. */
   async stop(): Promise<void> {
     this.#stopped = true;
     clearInterval(this.#timer);
@@ -88,12 +88,12 @@ export class HostWatch {
   }
 }
 
-/** @returns the reason of a failure; "" when everything succeeded */
+/** Repairs faults. @returns the reason of a failure; "" for success */
 async function repair(faults: readonly LinkFault[]): Promise<string> {
   const commands = faults.flatMap((fault) => fault.commands);
   let why = "";
   try {
-    // One that fails must not stop the rest: a container may end at this moment.
+    // A failed command must not stop the others: a container may have ended meanwhile.
     if (commands.length > 0) await ipBatch(commands, { force: true });
   } catch (error) {
     why = errorText(error);

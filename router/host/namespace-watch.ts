@@ -6,13 +6,14 @@ import { interfaceNames } from "#src/linux/netns/inspect.js";
 import { inodeOfIdent } from "#src/linux/netns/netns.js";
 import type { Log } from "#src/log.js";
 
-/** The kernel reports each interface that ends; in case its report is lost, this is the interval of checks. */
+/** Interval of checks, in case a report of the kernel is lost. */
 const LOOK_MS = 5_000;
-/** Several interfaces often end together. */
+/** Delay of a check after a report: several interfaces are often removed together. */
 const GATHER_MS = 20;
+/** Delay before the monitor process is restarted. */
 const RESTART_MS = 1_000;
 
-/** Finds out which of the attached namespaces have ended: the kernel removes their interface then, and reports it. */
+/** Detects attached namespaces that have ended: the kernel then removes their interface, and reports the removal. */
 export class NamespaceWatch {
   readonly #lifecycles: readonly ContainerLifecycle[];
   readonly #log: Log;
@@ -28,7 +29,7 @@ export class NamespaceWatch {
     this.#startMonitor();
   }
 
-  /** Notifies everything that is kept for containers, by container: addresses, names. */
+  /** Checks all namespaces, and notifies the lifecycles (addresses, names) which of them are alive or have ended. */
   async look(): Promise<void> {
     for (const lifecycle of this.#lifecycles) void lifecycle.look?.();
     const wanted = this.#lifecycles.map((lifecycle) => ({
@@ -69,11 +70,11 @@ export class NamespaceWatch {
     try {
       monitor = spawn("ip", ["-oneline", "monitor", "link"], { stdio: ["ignore", "pipe", "ignore"] });
     } catch {
-      // Some errors are thrown: no memory.
+      // Node throws some errors (ENOMEM), and emits others.
       return again();
     }
     this.#monitor = monitor;
-    // Other errors are emitted. A process that never started may have no output, and never close.
+    // A process that could not be started may never emit "close".
     monitor.on("error", again);
     monitor.once("close", again);
     monitor.stdout?.setEncoding("utf8").on("data", (text: string) => {
@@ -83,7 +84,7 @@ export class NamespaceWatch {
         void this.look();
       }, GATHER_MS).unref();
     });
-    // It must not keep the router alive.
+    // The monitor must not keep the router process alive.
     monitor.unref();
     (monitor.stdout as { unref?: () => void } | null | undefined)?.unref?.();
   }

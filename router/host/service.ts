@@ -4,14 +4,14 @@ import type { Service } from "#router/service.js";
 import type { StartContext } from "#router/start-context.js";
 import type { ContainerLifecycle } from "#src/container-lifecycle.js";
 
-/** Watches what the router made on this host, after a first look: containers may have left the bridge while no router ran. */
+/** Starts to watch the links of this host. The first check reattaches containers that left the bridge while no router ran. */
 export async function watchHost(deps: HostWatchDeps & Pick<StartContext, "resources">): Promise<void> {
   const watch = new HostWatch(deps);
   deps.resources.add("host watch", () => watch.stop());
   await watch.look();
 }
 
-/** Watches the containers' network namespaces, after a first look. */
+/** Starts to watch the containers' network namespaces, and checks them once. */
 export async function watchNamespaces(
   lifecycles: readonly ContainerLifecycle[],
   { resources, log }: Pick<StartContext, "resources" | "log">,
@@ -21,7 +21,7 @@ export async function watchNamespaces(
   await watch.look();
 }
 
-/** The host, and the router as a process of it. @param logLinesLost since the start */
+/** The metrics of the router process. @param logLinesLost number of lost log lines since the start */
 export function hostService(logLinesLost: () => number): Service {
   return {
     name: "host",

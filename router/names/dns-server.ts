@@ -11,27 +11,27 @@ import type { Log } from "#src/log.js";
 import { endpoint } from "#src/net/endpoint.js";
 import { RateLimiter } from "#src/rate-limiter.js";
 
-/** Queries of one client per second: more than a container sends, and a fraction of the server's capacity, which others need too. */
-const CLIENT = { perSecond: 10_000, burst: 10_000 };
-/** Receive queues, over which the kernel spreads clients: a client that floods fills only one. */
+/** Limit for the queries of one client: more than a container sends, and a fraction of the server's capacity. */
+const CLIENT_RATE = { perSecond: 10_000, burst: 10_000 };
+/** Number of UDP sockets. The kernel distributes clients over them: a client that floods the server fills one receive queue. */
 const UDP_SOCKETS = 8;
 const MAX_TCP_CONNECTIONS = 256;
-/** Silent connections are closed (RFC 7766, 6.2.3: some seconds). */
+/** Time after which an idle connection is closed (RFC 7766, 6.2.3: some seconds). */
 const TCP_IDLE_MS = 10_000;
 const MAX_TCP_MESSAGE = 65_535;
-/** At debug level the counts are logged this often, when there were queries. */
+/** Interval of log lines with the counts, at debug level. No line is logged when the counts are unchanged. */
 const COUNTS_MS = 10_000;
 
 export interface DnsServerOptions {
   readonly names: Nameserver;
   readonly upstream: Upstream;
-  /** Of answers from the names of the mesh, in seconds. */
+  /** Time to live of answers for names of the mesh, in seconds. */
   readonly ttl: number;
   readonly clock: Clock;
   readonly log: Log;
 }
 
-/** Answers DNS over UDP and TCP at one address. */
+/** A DNS server over UDP and TCP at one address. */
 export class DnsServer {
   readonly #options: DnsServerOptions;
   readonly #udp: readonly Socket[];
@@ -48,10 +48,10 @@ export class DnsServer {
     this.#options = options;
     this.#udp = udp;
     this.#tcp = tcp;
-    this.#clients = new RateLimiter(options.clock, CLIENT);
+    this.#clients = new RateLimiter(options.clock, CLIENT_RATE);
     for (const socket of udp) {
       socket.on("message", (message, from) => void this.#onDatagram(socket, message, from));
-      // An answer that cannot be delivered concerns its client alone.
+      // An undeliverable answer affects only its client.
       socket.on("error", (error) => options.log.warn("DNS over UDP has a problem", { why: errorText(error) }));
     }
     tcp.on("connection", (socket) => this.#onConnection(socket));
@@ -59,12 +59,12 @@ export class DnsServer {
     tcp.on("error", (error) => options.log.warn("DNS over TCP has a problem", { why: errorText(error) }));
   }
 
-  /** @throws WEAVE_PORT_IN_USE when the address is not available */
+  /** Starts a server. @param port 0: any free port @throws WEAVE_PORT_IN_USE when the address is not available */
   static async listen(host: string, port: number, options: DnsServerOptions): Promise<DnsServer> {
     const udp: Socket[] = [];
     const tcp = createServer();
     try {
-      // Port 0 is for tests: all get the same one.
+      // With port 0 all sockets use the port of the first one.
       for (let i = 0; i < UDP_SOCKETS; i++) udp.push(await bindUdp(host, udp[0]?.address().port ?? port));
       const { port: bound } = udp[0].address();
       await new Promise<void>((resolve, reject) => tcp.once("error", reject).listen(bound, host, resolve));
@@ -109,9 +109,9 @@ export class DnsServer {
       return;
     }
     const answer = this.#answer(message, "udp", from.address);
-    // A name of the mesh is answered in the same turn of the event loop.
+    // Names of the mesh are answered without an await, that is in the same turn of the event loop.
     const response = answer instanceof Promise ? await answer : answer;
-    // The server may have closed while an upstream server was queried.
+    // The server may have been closed while an upstream server was queried.
     if (response !== undefined && !this.#closed) socket.send(response, from.port, from.address, () => {});
   }
 

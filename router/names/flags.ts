@@ -7,7 +7,7 @@ import { accepts, orEmpty, text, whole } from "#src/shape.js";
 const NAMES = "Names (weaveDNS)";
 const WEEK_S = 7 * 86_400;
 
-/** Flags about weaveDNS. */
+/** Flags of weaveDNS. */
 export const NAME_FLAGS = {
   dns: offSwitch("no-dns", NAMES, "no weaveDNS"),
   dnsDomain: flag({

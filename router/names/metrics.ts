@@ -1,6 +1,7 @@
 import type { WeaveDns } from "#router/names/weave-dns.js";
 import { type Metric, samplesBy } from "#router/service.js";
 
+/** The metrics of weaveDNS. */
 export function nameMetrics(dns: WeaveDns): Metric[] {
   return [
     {

@@ -3,22 +3,23 @@ import { ANY_HOST, isAddress } from "#src/net/endpoint.js";
 import { ipv6Reason, parseHostPort } from "#src/net/host-port.js";
 
 export interface DnsOptions {
-  /** Folded, with a dot at its end. */
+  /** The domain in folded case, with a final dot. */
   readonly domain: string;
-  /** Undefined: port 53 of Docker's bridge if the host has it, else of all addresses. */
+  /** Undefined: port 53 at Docker's bridge if it exists, otherwise at all addresses. */
   readonly listen: { readonly host: string; readonly port: number } | undefined;
-  /** Seconds. */
+  /** Time to live of answers, in seconds. */
   readonly ttl: number;
   readonly resolvConf: string;
-  /** For each upstream server, in milliseconds. */
+  /** Time limit for the answer of each upstream server, in milliseconds. */
   readonly fallbackTimeoutMs: number;
 }
 
 export const DNS_PORT = 53;
+/** Maximum of `--dns-fallback-timeout`. */
 export const MAX_FALLBACK_MS = 60_000;
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000 };
 
-/** Parses the DNS flags of `weave launch`, each of which is valid by itself; undefined with `--no-dns`. */
+/** Parses the DNS flags of `weave launch`; undefined with `--no-dns`. Each flag must be valid already. */
 export function parseDnsOptions(flags: {
   readonly dns: boolean;
   readonly dnsDomain: string;
@@ -45,7 +46,7 @@ export function parseDuration(text: string): number {
   throw new RangeError(`no duration: ${text}`);
 }
 
-/** An address and a port, of which one may be missing. @throws RangeError with the reason, if there is more to say */
+/** Parses `[address][:port]`. @throws RangeError; its message is the reason, if one is known */
 export function parseDnsListen(text: string): { host: string; port: number } {
   const { host, port = DNS_PORT } = parseHostPort(text) ?? {};
   if (host === undefined || (host !== "" && !isAddress(host))) throw new RangeError(ipv6Reason(text));

@@ -1,12 +1,12 @@
 import type { WeaveDns } from "#router/names/weave-dns.js";
 
-/** weaveDNS in the report: the fields of Weave Net, then others. */
+/** The section `DNS` of the report: the fields of Weave Net, then further ones. */
 export interface DnsReport {
   readonly Domain: string;
   readonly Upstream: readonly string[];
   readonly Address: string;
   readonly TTL: number;
-  /** Tombstones too; Tombstone is a Unix time, 0 for the living. */
+  /** All records, tombstones included. `Tombstone` is the Unix time of the deletion; 0: the record is not deleted. */
   readonly Entries: readonly {
     readonly Hostname: string;
     readonly Origin: string;
@@ -14,10 +14,10 @@ export interface DnsReport {
     readonly Address: string;
     readonly Version: number;
     readonly Tombstone: number;
-    /** Its peer is unreachable: the record is in an answer only if there is no other. */
+    /** True: the record's peer is unreachable, and the record is an answer only if there is no other. */
     readonly Away: boolean;
   }[];
-  /** Why the server does not answer; "" when it does. */
+  /** The reason why the server does not answer; "" when it does. */
   readonly Problem: string;
   readonly Queries: Readonly<Record<string, number>>;
 }

@@ -1,12 +1,12 @@
 import { readFileSync, statSync } from "node:fs";
 import { isIP } from "node:net";
 
-/** Shortest interval between two looks at the file. */
+/** Minimum interval between two checks of the file. */
 const CHECK_MS = 5_000;
-/** The limit of resolv.conf(5). */
+/** Maximum number of name servers in resolv.conf(5). */
 const MAX_SERVERS = 3;
 
-/** The servers of a resolv.conf file, read again when it changes. */
+/** The name servers of a resolv.conf file. The file is read again when it has changed. */
 export class ResolvConf {
   readonly #path: string;
   readonly #own: (address: string) => boolean;
@@ -14,13 +14,13 @@ export class ResolvConf {
   #stamp = "";
   #servers: readonly string[] = [];
 
-  /** @param own whether an address is this server's own: a query to it would come back for ever */
+  /** @param own whether an address is this server's own. Such addresses are excluded: queries to them would loop */
   constructor(path: string, own: (address: string) => boolean) {
     this.#path = path;
     this.#own = own;
   }
 
-  /** Addresses in the order of the file. None when it cannot be read. */
+  /** Addresses in the order of the file; none when the file cannot be read. */
   get servers(): readonly string[] {
     const now = performance.now();
     if (now - this.#checked < CHECK_MS) return this.#servers;
@@ -39,7 +39,7 @@ export class ResolvConf {
   }
 }
 
-/** The `nameserver` lines of resolv.conf(5). */
+/** The addresses in the `nameserver` lines of a resolv.conf(5) text. */
 export function parseResolvConf(text: string): string[] {
   return text
     .split("\n")

@@ -6,10 +6,10 @@ import { WeaveError } from "#src/errors.js";
 import { type Answer, jsonAnswer } from "#src/http/answer.js";
 import { isIdent } from "#src/ident.js";
 
-/** Names are removed by container, by container and address, or all. */
+/** A request to remove names: those of a container, of a container at an address, or all. */
 type Removal = Pick<Request, "form"> & { readonly params: { readonly ident?: string; readonly address?: string } };
 
-/** The control API of weaveDNS. */
+/** The routes of weaveDNS. */
 export function nameRoutes(dns: WeaveDns): Route[] {
   const { names } = dns;
   const remove = ({ params, form }: Removal): Answer => {
@@ -34,7 +34,7 @@ export function nameRoutes(dns: WeaveDns): Route[] {
       jsonAnswer(
         names.records.map(({ ident, origin, address, hostname, version, tombstone }) => ({
           ContainerID: ident,
-          // Weave Net's API gives a peer's name as a number.
+          // Weave Net's API represents a peer name as a number.
           Origin: Number.parseInt(origin.replaceAll(":", ""), 16),
           Addr: address,
           Hostname: hostname,

@@ -7,6 +7,7 @@ import { linesAnswer, statusRoute } from "#router/route.js";
 import type { Service } from "#router/service.js";
 import type { StartContext } from "#router/start-context.js";
 
+/** Starts weaveDNS. The names of forgotten peers are removed. @throws WEAVE_PORT_IN_USE, WEAVE_STORE */
 export async function startWeaveDns(
   deps: WeaveDnsDeps & Pick<StartContext, "events" | "resources">,
 ): Promise<WeaveDns> {
@@ -16,7 +17,7 @@ export async function startWeaveDns(
   return dns;
 }
 
-/** Names of containers (weaveDNS). */
+/** The names of containers (weaveDNS). */
 export function nameService(dns: WeaveDns): Service {
   return {
     name: "names",

@@ -14,7 +14,7 @@ export function dnsStatusBlock({ Domain, Upstream, TTL, Entries, Problem }: DnsR
   ].join("");
 }
 
-/** The lines of `weave status dns`: the names that exist now. */
+/** The lines of `weave status dns`: one for each name that is not deleted. */
 export function dnsLines({ Domain, Entries }: DnsReport): string[] {
   return Entries.filter(({ Tombstone }) => Tombstone === 0).map(({ Hostname, Address, ContainerID, Origin, Away }) => {
     const name = fold(Hostname).endsWith(`.${Domain}`) ? Hostname.slice(0, -Domain.length - 1) : Hostname;

@@ -4,7 +4,7 @@ import { answersQuery } from "#dns/packet.js";
 import type { ResolvConf } from "#router/names/resolv-conf.js";
 import type { Random } from "#src/random.js";
 
-/** Pending queries, in all and of one client: further ones fail immediately. */
+/** Maximum number of pending queries, in total and of one client. Further queries fail immediately. */
 const MAX_PENDING = 1_000;
 const MAX_PENDING_CLIENT = 200;
 const PORT = 53;
@@ -12,9 +12,9 @@ const PORT = 53;
 export type Transport = "udp" | "tcp";
 
 /**
- * Forwards queries to the servers that the host uses, in their order, octet for octet as the client sent them, with its flags,
- * DNSSEC bits and EDNS options. Only the id is new: it is random, each query has a port of its own, and the answer must
- * come from that server, with that id and question (RFC 5452).
+ * Forwards queries to the host's name servers, in their order. A query is forwarded unchanged, with its flags, DNSSEC bits and
+ * EDNS options; only its id is replaced. The id is random, each query has its own port, and the answer must come from the
+ * queried server with this id and question (RFC 5452).
  */
 export class Upstream {
   readonly #resolvConf: ResolvConf;
@@ -24,7 +24,7 @@ export class Upstream {
   readonly #pending = new Map<string, number>();
   #total = 0;
 
-  /** @param timeoutMs for each server */
+  /** @param options.timeoutMs time limit for the answer of each server */
   constructor(options: { resolvConf: ResolvConf; random: Random; timeoutMs: number; port?: number }) {
     this.#resolvConf = options.resolvConf;
     this.#random = options.random;
@@ -37,8 +37,11 @@ export class Upstream {
   }
 
   /**
-   * @param query as received @param question the octets of its question
-   * @returns the response under the client's id; undefined when no server has answered
+   * Forwards a query.
+   *
+   * @param query the query as received
+   * @param question the octets of its question
+   * @returns the response, with the client's id; undefined when no server has answered
    */
   async forward(
     query: Uint8Array,
@@ -102,7 +105,7 @@ export class Upstream {
       socket.on("message", (response) => {
         if (isAnswer(response)) end(Uint8Array.from(response));
       });
-      // Not as an argument of connect(), which calls it for an error too: a server without a route to it.
+      // connect() would also call its callback for an error, for example without a route to the server.
       socket.once("connect", () => {
         if (!ended) socket.send(query);
       });
@@ -132,7 +135,7 @@ export class Upstream {
   }
 }
 
-/** Precedes a message by its length, for TCP (RFC 1035, 4.2.2). */
+/** Prefixes a message with its length, for TCP (RFC 1035, 4.2.2). */
 export function framed(message: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(2 + message.length);
   bytes[0] = message.length >> 8;
@@ -141,7 +144,7 @@ export function framed(message: Uint8Array): Uint8Array {
   return bytes;
 }
 
-/** Splits a TCP stream into messages. Never holds more than one message and a chunk. */
+/** Splits a TCP stream into messages. Buffers at most one message and one chunk. */
 export class TcpReader {
   readonly #onMessage: (message: Uint8Array) => void;
   #rest: Buffer = Buffer.alloc(0);

@@ -16,6 +16,7 @@ import { ANY_HOST } from "#src/net/endpoint.js";
 import { systemRandom } from "#src/random.js";
 import type { Store } from "#src/store.js";
 
+/** Maximum age of the result of {@link WeaveDns.recentHost}. */
 const RECENT_MS = 5_000;
 
 export interface WeaveDnsDeps {
@@ -25,7 +26,7 @@ export interface WeaveDnsDeps {
   readonly mesh: Mesh;
   readonly directory: KnownPeers;
   readonly store: Store;
-  /** Bridges whose addresses containers of this host reach: Docker's own, if the host has it, and the router's. */
+  /** Names of the bridges whose addresses are reachable from containers: Docker's (which may not exist), and the router's. */
   readonly bridges: { readonly docker: string; readonly weave: string };
   readonly log: Log;
 }
@@ -42,7 +43,7 @@ interface Started {
   readonly problem: string | undefined;
 }
 
-/** weaveDNS of a router: the names on the mesh, and the server that answers for them. */
+/** weaveDNS of a router: the names on the mesh, and the DNS server that answers for them. */
 export class WeaveDns implements ContainerLifecycle {
   readonly #started: Started;
   #recent: { readonly at: number; readonly host: string } | undefined;
@@ -52,8 +53,8 @@ export class WeaveDns implements ContainerLifecycle {
   }
 
   /**
-   * Starts to answer. An address that the user named must be available; if the default one is not, names are still stored
-   * and sent to the other peers.
+   * Starts weaveDNS. An address from `--dns-listen-address` must be available. If the default address is not available, names
+   * are still stored and sent to the other peers, but queries are not answered.
    *
    * @throws WEAVE_PORT_IN_USE, WEAVE_STORE
    */
@@ -93,12 +94,12 @@ export class WeaveDns implements ContainerLifecycle {
     return this.#started.names;
   }
 
-  /** Addresses of the name servers that queries for other names go to. */
+  /** Addresses of the name servers that receive queries for other names. */
   get upstreamServers(): readonly string[] {
     return this.#started.upstream.servers;
   }
 
-  /** Of answers, in seconds. */
+  /** Time to live of answers, in seconds. */
   get ttl(): number {
     return this.#started.options.ttl;
   }
@@ -108,16 +109,17 @@ export class WeaveDns implements ContainerLifecycle {
     return this.#started.server?.counts;
   }
 
-  /** Why the server does not listen. */
+  /** The reason why the server does not listen; undefined while it listens. */
   get problem(): string | undefined {
     return this.#started.problem;
   }
 
+  /** The address of the server: `host:port`. */
   get listening(): string {
     return `${this.#started.host}:${this.#port}`;
   }
 
-  /** The result of {@link address}, at most some seconds old: each container that is created needs it. */
+  /** The host of {@link address}, cached for some seconds, because every new container needs it. */
   async recentHost(): Promise<string> {
     const now = systemClock.now();
     if (this.#recent === undefined || now - this.#recent.at > RECENT_MS)
@@ -125,16 +127,16 @@ export class WeaveDns implements ContainerLifecycle {
     return this.#recent.host;
   }
 
-  /** Where containers of this host can send queries. */
+  /** The address to which containers of this host can send queries. */
   async address(): Promise<{ host: string; port: number }> {
     const { host, bridges } = this.#started;
     const port = this.#port;
     if (host !== ANY_HOST) return { host, port };
-    // Docker may have started after the router.
+    // Docker may have started after the router: the bridges are looked up at each call.
     return { host: (await addressOf(bridges.docker)) ?? (await addressOf(bridges.weave)) ?? "127.0.0.1", port };
   }
 
-  /** Containers that have names: these end with the container, without a delay. */
+  /** Containers that have names. The names are removed as soon as the container has ended. */
   idents(): Iterable<string> {
     return this.names.ownIdents;
   }

@@ -9,12 +9,12 @@ export interface ConnectionReport {
   readonly Address: string;
   readonly Outbound: boolean;
   readonly State: string;
-  /** For people: columns of `weave status connections`, made of typed data here and read by no program of ours. */
+  /** Text for people: columns of `weave status connections`. No code of the router parses it. */
   readonly Info: string;
   readonly Attrs: Readonly<Record<string, unknown>> | null;
 }
 
-/** The carrier that a connection is shown with until it has one. */
+/** The carrier that is shown for a connection without one. */
 const DEFAULT_CARRIER = "sleeve";
 
 export function connectionReports({ connections, attempts, refused }: MeshStatus): ConnectionReport[] {
@@ -43,12 +43,12 @@ function attemptReport({ address, state, error, retryAt }: AttemptStatus): Conne
   return { Address: address, Outbound: true, State: state, Info, Attrs: null };
 }
 
-/** Attempts of others to connect to this peer. */
+/** The report of refused connections from one address. */
 function refusedReport({ address, text, count, at }: Refused): ConnectionReport {
   const times = count === 1 ? "once" : `${count} times`;
   const Info = `${text}, refused ${times}, last: ${timeText(at)}`;
   return { Address: address, Outbound: false, State: "failed", Info, Attrs: null };
 }
 
-/** The time of day, of a moment on the monotonic clock. */
+/** ISO 8601 text of a time on the monotonic clock. */
 const timeText = (at: number): string => new Date(Date.now() + at - performance.now()).toISOString();

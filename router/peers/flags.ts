@@ -6,9 +6,10 @@ import { parseMac } from "#src/mac.js";
 import { accepts, commaList, onOff, optional, orEmpty, text, whole } from "#src/shape.js";
 
 const PEERS = "Peers and encryption";
+/** Maximum characters of the password. */
 export const MAX_PASSWORD = 1_024;
 
-/** Flags about the mesh of peers. */
+/** Flags of the mesh of peers. */
 export const PEER_FLAGS = {
   name: flag({
     flag: "name",

@@ -5,7 +5,7 @@ import { machineIdBytes } from "#src/linux/machine-id.js";
 import { systemRandom } from "#src/random.js";
 import type { Store } from "#src/store.js";
 
-/** The identity of this host's router. @throws WEAVE_STORE */
+/** Loads the identity of this host's router. @throws WEAVE_STORE */
 export async function hostIdentity(
   { name, bridge }: { readonly name: string | undefined; readonly bridge: string },
   store: Store,

@@ -18,11 +18,11 @@ export interface IdentitySources {
   readonly store: Store;
   readonly clock: Clock;
   readonly random: Random;
-  /** `--name` */
+  /** The value of `--name`. */
   readonly name: string | undefined;
-  /** The MAC of a bridge that is there from an earlier start. */
+  /** The MAC of a bridge that exists from an earlier start. */
   readonly bridgeMac: MacText | undefined;
-  /** Made from the machine's identifiers; undefined if it has none. */
+  /** Bytes derived from the machine's identifiers; undefined if it has none. */
   readonly machine: Uint8Array | undefined;
 }
 
@@ -30,14 +30,14 @@ const secretShape = z.instanceof(Uint8Array).check(z.refine((bytes) => (bytes as
 const textShape = z.string();
 const KEY = "incarnation";
 
-/** Stores the incarnation, so that the next start takes a later one. @throws WEAVE_STORE */
+/** Stores the incarnation: the next start uses a higher one. @throws WEAVE_STORE */
 export function saveIncarnation(store: Store, incarnation: number): void {
   store.put(KEY, incarnation);
 }
 
 /**
- * The peer's identity, made at the first start and stored. The name is the first of: the one that the user chose, the MAC of the
- * bridge, the stored one, one made from the machine's identifiers, random bytes.
+ * Loads the peer's identity, which is created at the first start and stored. The name is the first that exists of: `--name`, the
+ * MAC of the bridge, the stored name, a name derived from the machine's identifiers, random bytes.
  *
  * @throws WEAVE_STORE when a stored value is invalid
  */
@@ -55,8 +55,8 @@ export function loadIdentity({ store, clock, random, name, bridgeMac, machine }:
   if (chosen !== kept) store.put("peername", chosen);
   const now = clock.wall();
   const next = (stored(KEY, countShape) ?? 0) + 1;
-  // Later than that of every earlier start, even if the clock was set back. But not so far ahead that other peers reject it: if
-  // this clock is behind, they send the record of the last start, and the mesh takes a later incarnation than that.
+  // Higher than at every earlier start, even if the clock was set back. If the result is so far ahead of the clock that peers
+  // would reject it, use the clock: peers then send the record of the last start, and the mesh takes a higher incarnation.
   const incarnation = next <= now + MAX_AHEAD_MS ? Math.max(now, next) : now;
   saveIncarnation(store, incarnation);
   const secretBytes = Uint8Array.from(secret);

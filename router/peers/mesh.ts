@@ -15,7 +15,7 @@ import { systemClock } from "#src/clock.js";
 import { systemRandom } from "#src/random.js";
 import type { Store } from "#src/store.js";
 
-/** The last messages to the peers leave in this time, before their sockets close. */
+/** Time for the last messages to the peers to leave, before the sockets close. */
 const FAREWELL_MS = 20;
 
 export interface PeerOptions {
@@ -31,7 +31,7 @@ export interface PeerOptions {
   readonly connectionLimit: number;
 }
 
-/** Listens for peers. Connections are refused until a listener for `wire` is there. @throws WEAVE_PORT_IN_USE */
+/** Listens for peers. Connections are closed until the event `wire` has a listener. @throws WEAVE_PORT_IN_USE */
 export async function openPeerPort(
   { host, port }: Pick<PeerOptions, "host" | "port">,
   { events, resources }: Pick<StartContext, "events" | "resources">,
@@ -48,7 +48,7 @@ export interface MeshDeps extends Pick<StartContext, "store" | "events" | "resou
   readonly overlay: MeshOptions["overlay"];
 }
 
-/** Makes the mesh of peers. It accepts and dials nothing before {@link connectMesh}. */
+/** Creates the mesh of peers. It neither accepts nor dials peers before {@link connectMesh}. */
 export async function startMesh(deps: MeshDeps): Promise<Mesh> {
   const { options, identity, overlay, store, events, resources, log } = deps;
   const { password, host, encryption, trustedSubnets } = options;
@@ -92,7 +92,7 @@ export async function startMesh(deps: MeshDeps): Promise<Mesh> {
   return mesh;
 }
 
-/** The peers that were seen, kept up to date. @throws WEAVE_STORE */
+/** Creates the directory of known peers, and updates it with the routes. @throws WEAVE_STORE */
 export function followPeers(mesh: Mesh, { store, events }: Pick<StartContext, "store" | "events">): PeerDirectory {
   const directory = new PeerDirectory(mesh, store);
   events.on("routes", () => directory.update());
@@ -100,7 +100,7 @@ export function followPeers(mesh: Mesh, { store, events }: Pick<StartContext, "s
 }
 
 /**
- * The targets that are dialled first: those of this launch, or those of the last run.
+ * The initial targets: those of this launch, or with `resume` those of the last run.
  *
  * @throws WEAVE_STORE
  */
@@ -115,7 +115,7 @@ export function firstTargets(
   return resume ? loadTargets(store, port) : targets;
 }
 
-/** Begins to accept peers and to dial the targets: the last step of a start. */
+/** Starts to accept peers and to dial the targets. This is the last step of a start. */
 export function connectMesh(
   mesh: Mesh,
   targets: readonly DialTarget[],

@@ -2,10 +2,10 @@ import type { Mesh } from "#mesh/mesh.js";
 import type { MeshStatus } from "#mesh/options.js";
 import { type Metric, type Sample, samplesBy } from "#router/service.js";
 
-/** The type of a connection over which no frames can travel yet. */
+/** Label `type` of a connection without a carrier. */
 const NO_CARRIER = "unknown";
 
-/** @param quarantined messages that were rejected, by all features */
+/** The metrics of the mesh. @param quarantined number of messages rejected by all services */
 export function peerMetrics(mesh: Mesh, quarantined: () => number): Metric[] {
   const counter = (name: string, help: string, read: () => number): Metric => ({ name, help, type: "counter", read });
   return [
@@ -38,7 +38,7 @@ export function peerMetrics(mesh: Mesh, quarantined: () => number): Metric[] {
   ];
 }
 
-/** Connections by encryption, state, and the carrier that their frames travel by now. */
+/** The number of connections by encryption, state, and the carrier in use. */
 export function connectionSamples({ connections, attempts }: ConnectionCounts): Sample[] {
   const counts = new Map<string, Sample & { value: number }>();
   const add = (encryption: string, state: string, type: string, count: number) => {
@@ -47,7 +47,7 @@ export function connectionSamples({ connections, attempts }: ConnectionCounts): 
     counts.set(key, { ...sample, value: sample.value + count });
   };
   const count = (state: string, type: string, encrypted: boolean) => {
-    // Both values for every state seen: a graph then shows zero, not a gap.
+    // Each state has samples for both values of encryption: a graph then shows zero, not a gap.
     add(encrypted ? "yes" : "", state, type, 1);
     add(encrypted ? "" : "yes", state, type, 0);
   };

@@ -5,13 +5,13 @@ import { nicknameShape, type PeerName, peerNameShape } from "#mesh/peer.js";
 import { readStored, type Store } from "#src/store.js";
 
 const KEY = "nicknames";
-/** Nicknames stored; the oldest is dropped first. */
+/** Maximum number of stored nicknames; the oldest is dropped first. */
 const REMEMBERED = 4_096;
 const shape = z.array(z.tuple([peerNameShape, nicknameShape])).check(z.maxLength(REMEMBERED));
 
 /**
- * Reachable peers, and the nickname of every peer that was ever seen: an operator removes an unreachable peer by its nickname, even long
- * after the mesh has dropped its record.
+ * The reachable peers, and the nicknames of all peers ever seen: an operator can remove an unreachable peer by its nickname long after
+ * the mesh has dropped its record.
  */
 export class PeerDirectory implements KnownPeers {
   readonly #mesh: Mesh;
@@ -40,7 +40,7 @@ export class PeerDirectory implements KnownPeers {
     return [...this.#nicknames].some(([name, nickname]) => name === who || nickname === who);
   }
 
-  /** Call it when routes have changed. */
+  /** Updates the directory. Call this when routes have changed. */
   update(): void {
     const { self, peers } = this.#mesh.status();
     this.#reachable = new Set(peers.map(({ name }) => name).filter((name) => name !== self.name));

@@ -22,13 +22,13 @@ export interface PeerReport {
   }[];
 }
 
-/** The router in the report, under the names of Weave Net. */
+/** The section `Router` of the report, with the field names of Weave Net. */
 export interface RouterReport extends FrameReport {
   readonly Protocol: string;
   readonly ProtocolMinVersion: number;
   readonly ProtocolMaxVersion: number;
   readonly Encryption: boolean;
-  /** Peers have proved the password, beside their keys. */
+  /** True: peers prove knowledge of the password. */
   readonly PeersAuthenticated: boolean;
   readonly PeerDiscovery: boolean;
   readonly Name: string;
@@ -54,11 +54,11 @@ export interface RouterReportDeps {
   readonly mesh: Mesh;
   readonly datapath: Datapath;
   readonly settings: RouterSettings;
-  /** Messages that other features have rejected: a message of a peer may be sound, and parts of it not. */
+  /** Number of messages that other services have rejected: a valid message of a peer may have invalid contents. */
   readonly rejectedElsewhere: () => number;
 }
 
-/** Options that the report shows as they are. */
+/** Options that the report shows unchanged. */
 export interface RouterSettings {
   readonly port: number;
   readonly bridge: string;
@@ -68,13 +68,13 @@ export interface RouterSettings {
   readonly trustedSubnets: readonly Cidr[];
 }
 
-/** The whole report: with the counters and MAC tables of the frame threads. */
+/** The complete report, with the counters and MAC tables of the frame threads. */
 export async function routerReport(deps: RouterReportDeps): Promise<RouterReport> {
   const frames = await frameReport(deps.datapath, (peer) => nicknameOf(deps.mesh, peer));
   return { ...routerSummary(deps), ...frames };
 }
 
-/** The report without the part that only the frame threads know. */
+/** The report without the counters and MAC tables of the frame threads. */
 export function routerSummary({ mesh, datapath, settings, rejectedElsewhere }: RouterReportDeps): RouterReport {
   const status = mesh.status();
   const { frameRoutes } = mesh;

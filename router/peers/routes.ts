@@ -6,7 +6,7 @@ import { errorText, WeaveError } from "#src/errors.js";
 import type { Answer } from "#src/http/answer.js";
 import { hostOf } from "#src/net/host-port.js";
 
-/** Adds and drops the targets of the operator. @param ourPort taken where a target has none */
+/** The routes that add and remove targets. @param ourPort port of a target without one */
 export function peerRoutes(mesh: Mesh, ourPort: number): Route[] {
   return [
     route("POST /connect", async ({ form }) =>
@@ -20,9 +20,10 @@ const problemAnswer = (problems: readonly string[]): Answer =>
   problems.length === 0 ? {} : { status: 400, body: `${problems.join("\n")}\n` };
 
 /**
- * @returns targets that are invalid, and names that cannot be resolved now: these are tried again, like every target that does
- *   not answer
- * @throws WEAVE_PEER_INVALID when there are too many
+ * Adds targets, and resolves their names.
+ *
+ * @returns a line for each invalid target, and for each name that cannot be resolved now: such a target is retried
+ * @throws WEAVE_PEER_INVALID when there are too many targets
  */
 async function connect(mesh: Mesh, ourPort: number, peers: readonly string[], replace: boolean): Promise<string[]> {
   const problems: string[] = [];
@@ -47,7 +48,7 @@ async function connect(mesh: Mesh, ourPort: number, peers: readonly string[], re
   return problems;
 }
 
-/** @returns a line for each peer that is no target */
+/** Removes targets. @returns a line for each peer that is no target */
 function forget(mesh: Mesh, peers: readonly string[]): string[] {
   const targets = new Set(mesh.status().targets.map(({ text }) => text));
   mesh.forget(peers);

@@ -24,9 +24,9 @@ export function peerService(deps: RouterReportDeps): Service {
   };
 }
 
-/** Addresses of peers that this one tries to connect to. */
+/** Addresses of peers that this peer tries to connect to. */
 export const unconnectedAddresses = (mesh: Mesh): string[] => mesh.status().attempts.map(({ address }) => address);
 
-/** Addresses of the hosts that this one is connected to. */
+/** Addresses of the hosts that this host is connected to. */
 export const connectedHosts = (mesh: Mesh): string[] =>
   mesh.status().connections.map(({ wire }) => hostOf(wire.remoteAddress));

@@ -1,7 +1,7 @@
 import type { RouterReport } from "#router/peers/report.js";
 import { statusLine } from "#router/service.js";
 
-/** States, in the order of their counts in the line. */
+/** States of connections, in the order of the line `Connections`. */
 const STATES = ["established", "pending", "retrying", "failed", "connecting"];
 
 /** The router's paragraph of `weave status`. */

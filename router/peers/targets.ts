@@ -8,16 +8,16 @@ import { Semaphore } from "#src/semaphore.js";
 import { readStored, type Store } from "#src/store.js";
 
 const KEY = "directPeers";
-/** Peers one call may name, and targets a router may have. */
+/** Maximum number of targets of a router. */
 export const MAX_TARGETS = 1_024;
 
 const shape = z.array(z.object({ text: z.string() })).check(z.maxLength(MAX_TARGETS));
 
-/** Concurrent look-ups: each holds one of the few threads that Node has for such work, for as long as a server is silent. */
+/** Maximum concurrent look-ups: each occupies one of Node's few worker threads until the name server answers. */
 const LOOKUPS = 2;
 
 /**
- * Reads `host[:port]`. Whether the host exists shows when it is resolved.
+ * Parses `host[:port]`. Does not resolve the host.
  *
  * @throws WEAVE_PEER_INVALID
  */
@@ -27,16 +27,16 @@ export function parsePeer(text: string): HostPort {
     const why = ipv6Reason(text) ?? "should be host[:port]";
     throw new WeaveError("WEAVE_PEER_INVALID", `invalid peer name ${JSON.stringify(text.slice(0, 300))}, ${why}`);
   }
-  // Digits and dots that are not an address: no name server knows them.
+  // Digits and dots that are not an address are never a name.
   if (/^[\d.]+$/.test(peer.host) && !isAddress(peer.host))
     throw new WeaveError("WEAVE_PEER_INVALID", `lookup ${peer.host}: no such host`);
   return peer;
 }
 
 /**
- * A target as it was typed. A name stays a name: it is resolved at each attempt.
+ * Parses a target. A host name is kept, and resolved at each attempt.
  *
- * @param ourPort the port where none is given
+ * @param ourPort port of a target without one
  * @throws WEAVE_PEER_INVALID
  */
 export function parseTarget(text: string, ourPort: number): DialTarget {
@@ -46,7 +46,7 @@ export function parseTarget(text: string, ourPort: number): DialTarget {
 
 const running = new Semaphore(LOOKUPS);
 
-/** The addresses of a name, by the host's own rules (hosts file, name servers). @throws WEAVE_PEER_INVALID */
+/** Resolves a name by the host's own configuration (hosts file, name servers). @throws WEAVE_PEER_INVALID */
 export async function resolveHost(host: string): Promise<string[]> {
   if (isAddress(host)) return [host];
   try {
@@ -58,7 +58,7 @@ export async function resolveHost(host: string): Promise<string[]> {
   }
 }
 
-/** @throws WEAVE_STORE */
+/** Loads the stored targets. @throws WEAVE_STORE */
 export function loadTargets(store: Store, ourPort: number): DialTarget[] {
   const stored = readStored(store, KEY, shape, "Launch with the peers on the command line, without --resume.") ?? [];
   return stored.map(({ text }) => parseTarget(text, ourPort));

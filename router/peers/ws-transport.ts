@@ -10,20 +10,20 @@ import { bindTcp, cannotListen, tcpQuietMs } from "#src/linux/native/tcp.js";
 import { listenEndpoint } from "#src/net/endpoint.js";
 import { systemRandom } from "#src/random.js";
 
-/** Long enough for a far, busy peer; the mesh aborts earlier by its own limits. */
+/** Time limit of the WebSocket handshake, sufficient for a distant, busy peer. The mesh has shorter limits of its own. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
-/** A peer sends its request, one packet, as soon as it is connected. */
+/** Time limit for the HTTP request of a peer, which is one packet sent right after the TCP handshake. */
 const REQUEST_TIMEOUT_MS = 5_000;
-/** Interval of Node's check for late requests; by default 30 s. */
+/** Interval of Node's check for late requests; Node's default is 30 s. */
 const LATE_CHECK_MS = 1_000;
-/** Bytes sent before a connection is closed have this long to arrive. An option that the package's types lack. */
+/** Time limit for the closing handshake: bytes sent before it must arrive. The types of the package `ws` lack this option. */
 const CLOSING: object = { closeTimeout: 2_000 };
 const SUBPROTOCOL = "weave-mesh";
-/** No peer sends a longer HTTP head. */
+/** Maximum bytes of the HTTP headers: peers send fewer. */
 const MAX_HEADER_BYTES = 4_096;
-/** Twice the links that a peer can have: bounds the WebSockets where there is no --conn-limit. */
+/** Maximum number of TCP connections: twice the maximum number of peers. Also the limit without --conn-limit. */
 const MAX_CONNECTIONS = 2 * MAX_PEERS;
-/** TCP connections that are not WebSockets yet, in total and from one address. */
+/** Maximum TCP connections that are not WebSockets yet, in total and from one address. */
 const UNAUTHENTICATED = { total: 1_024, each: 128 };
 
 /** A WebSocket (RFC 6455) as the mesh's {@link Wire}. */
@@ -64,7 +64,7 @@ class WebSocketWire implements Wire {
   }
 
   get quietMs(): number | undefined {
-    // Node has no public way to the descriptor; without it the time is unknown.
+    // Node has no public API for the descriptor. Without the descriptor the time is unknown.
     const { _handle } = this.#tcp as Socket & { _handle?: { fd?: number } | null };
     return typeof _handle?.fd === "number" && _handle.fd >= 0 ? tcpQuietMs(_handle.fd) : undefined;
   }
@@ -93,7 +93,7 @@ class WebSocketWire implements Wire {
 /**
  * Dials a peer.
  *
- * @param localAddress the address to dial from; undefined for any
+ * @param localAddress the local address of the connection; undefined for any
  */
 export function dialWebSocket(address: string, localAddress: string | undefined, signal: AbortSignal): Promise<Wire> {
   return new Promise((resolve, reject) => {
@@ -114,11 +114,11 @@ export function dialWebSocket(address: string, localAddress: string | undefined,
       signal.removeEventListener("abort", abort);
       reject(new WeaveError("WEAVE_CONNECTION", `dial tcp ${address}: ${explain(error)}`, { cause: error }));
     };
-    // Later errors too: one without a listener ends the process.
+    // The listener stays: a later error without a listener would end the process.
     socket.on("error", failed);
     socket.once("open", () => {
       signal.removeEventListener("abort", abort);
-      // Nothing is read before the mesh listens.
+      // No message is read before the mesh listens.
       socket.pause();
       resolve(new WebSocketWire(socket, tcp!));
     });
@@ -182,7 +182,7 @@ export function listenWebSocket(host: string, port: number, accept: (wire: Wire)
   });
 }
 
-/** IPv4 addresses that Node prints as mapped into IPv6. */
+/** The IPv4 address of an IPv4-mapped IPv6 address, as Node prints it; other addresses unchanged. */
 const plain = (address: string | undefined) => (address ?? "").replace(/^::ffff:/, "");
 
 function explain(error: unknown): string {
