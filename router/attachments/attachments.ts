@@ -164,7 +164,7 @@ export class Attachments {
     });
   }
 
-  /** Runs work in its turn, and undoes it when it fails. @throws WEAVE_IPAM_WAIT when its turn does not come in time */
+  /** Runs `work` after earlier requests with the same key; undoes its steps when it fails. @throws WEAVE_IPAM_WAIT after `timeoutMs` */
   #transaction(
     key: string,
     { signal, timeoutMs }: Pick<AddressRequest, "signal" | "timeoutMs">,
