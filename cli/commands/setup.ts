@@ -44,8 +44,9 @@ const CHECKS: readonly Check[] = [
   {
     what: "cipher",
     async look() {
-      const { opensslAvailable } = await import("#src/linux/native/aes-gcm.js");
-      return `AES-256-GCM by ${opensslAvailable ? "OpenSSL" : "node:crypto: slow, as this Node does not export OpenSSL"}`;
+      const { recordCipher } = await import("#src/linux/native/record-cipher-choice.js");
+      const { title, setupNote } = recordCipher({ encrypted: true });
+      return `${title}${setupNote}`;
     },
   },
   {

@@ -43,6 +43,9 @@ export type KeyEffect =
  * The messages travel in order over the connection's Noise channel: each end can open records of an epoch before the other end
  * seals with it.
  */
+/** Of the salt that a key's lanes are derived with; part of the wire format. */
+const BASE_SALT_BYTES = 4;
+
 export class DataKeys {
   readonly #dialler: boolean;
   readonly #random: Random;
@@ -55,6 +58,8 @@ export class DataKeys {
   constructor(dialler: boolean, secret: Uint8Array, random: Random) {
     this.#dialler = dialler;
     this.#random = random;
+    // The label is part of the wire format: one carrier was named so when it was chosen. The keys are those of the connection, and
+    // all carriers use them: a record keeps its seal when it moves from one carrier to another.
     this.#secret = hkdf(secret, Buffer.from("weave sleeve"), 1)[0];
   }
 
@@ -107,7 +112,10 @@ export class DataKeys {
     this.#epoch++;
   }
 
-  /** Derives the key of one direction. Each direction has its own key: one end seals with it, the other opens. */
+  /**
+   * A key for each direction: one end seals with it, the other end opens with it. Its lengths belong to this derivation, and to no cipher:
+   * router/datapath/session-keys.ts derives from it as many bytes as the cipher takes.
+   */
   #install(direction: "seal" | "open", epoch: number): KeyEffect {
     const fromDialler = this.#dialler === (direction === "seal");
     const [dataKey, salt] = hkdf(this.#secret, Buffer.from(fromDialler ? "dialler to other" : "other to dialler"), 2);
@@ -116,7 +124,7 @@ export class DataKeys {
       direction,
       epoch,
       key: Uint8Array.from(dataKey),
-      salt: Uint8Array.from(salt.subarray(0, 4)),
+      salt: Uint8Array.from(salt.subarray(0, BASE_SALT_BYTES)),
     };
   }
 }

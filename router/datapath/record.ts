@@ -82,11 +82,6 @@ export function readCounter(view: DataView, offset: number): number {
   return view.getUint32(offset, false) * 0x1_0000_0000 + view.getUint32(offset + 4, false);
 }
 
-export function writeCounter(view: DataView, offset: number, counter: number): void {
-  view.setUint32(offset, Math.floor(counter / 0x1_0000_0000), false);
-  view.setUint32(offset + 4, counter >>> 0, false);
-}
-
 /** Reads six bytes in network order: a MAC or a peer name as a number. */
 export function readMac(view: DataView, offset: number): number {
   return view.getUint16(offset, false) * 0x1_0000_0000 + view.getUint32(offset + 2, false);

@@ -1,46 +1,14 @@
 import { hkdfSync } from "node:crypto";
-import { EPOCHS, readCounter, writeAad, writeCounter } from "#router/datapath/record.js";
+import { EPOCHS, readCounter, writeAad } from "#router/datapath/record.js";
 import { ReplayWindow } from "#router/datapath/replay-window.js";
-import { NodeAesGcm, OpensslAesGcm, sealableLength } from "#src/linux/native/aes-gcm.js";
 import type { Memory } from "#src/linux/native/memory.js";
-import {
-  AAD_BYTES,
-  type Direction,
-  KEY_BYTES,
-  type RecordCipher,
-  SALT_BYTES,
-  TAG_BYTES,
-} from "#src/linux/native/record-cipher.js";
+import type { Direction, RecordCipher, RecordCipherKind } from "#src/linux/native/record-cipher.js";
+import { recordCipher } from "#src/linux/native/record-cipher-choice.js";
 
 /** Maximum age of a key that seals, even if the other end never agrees to a new one (WireGuard's REJECT_AFTER_TIME). */
 export const REJECT_AFTER_MS = 180_000;
-/** Maximum records sealed with one key: half of the 2^32 that NIST SP 800-38D section 8.3 allows. */
-const REJECT_AFTER_RECORDS = 2 ** 31;
 /** Keys kept for opening: the current, the previous (for records in flight), and the next that the other end will use. */
 const OPEN_KEYS = 3;
-
-/** The cipher of unencrypted sessions: the same layout with a counter, and a tag of zeros. */
-class ClearCipher implements RecordCipher {
-  readonly aad = new Uint8Array(AAD_BYTES);
-  readonly sealableLength = sealableLength;
-  readonly #sealing: boolean;
-  #counter = 0;
-
-  constructor(direction: Direction) {
-    this.#sealing = direction === "seal";
-  }
-
-  run(memory: Memory, offset: number, length: number): boolean {
-    if (sealableLength(length) !== length) return false;
-    memory.at(offset, length);
-    if (!this.#sealing) return true;
-    writeCounter(memory.view, offset, this.#counter++);
-    memory.u8.fill(0, offset + length - TAG_BYTES, offset + length);
-    return true;
-  }
-
-  free(): void {}
-}
 
 /** Result of {@link SessionKeys.seal} for a record that must not leave this host, because it may be unencrypted. */
 export const SEAL_REFUSED = -1;
@@ -80,9 +48,12 @@ interface OpenerSet {
  * Derives the key of one lane from the key that both ends agreed on for a direction and an epoch (HKDF, RFC 5869). Threads
  * share no counter, so they must not share a key.
  */
-function laneKey(key: Uint8Array, salt: Uint8Array, lane: number): { key: Uint8Array; salt: Uint8Array } {
-  const bytes = new Uint8Array(hkdfSync("sha256", key, salt, `weave lane ${lane}`, KEY_BYTES + SALT_BYTES));
-  return { key: bytes.subarray(0, KEY_BYTES), salt: bytes.subarray(KEY_BYTES) };
+function laneKey(
+  { keyBytes, saltBytes }: RecordCipherKind,
+  { key, salt, lane }: { key: Uint8Array; salt: Uint8Array; lane: number },
+): { key: Uint8Array; salt: Uint8Array } {
+  const bytes = new Uint8Array(hkdfSync("sha256", key, salt, `weave lane ${lane}`, keyBytes + saltBytes));
+  return { key: bytes.subarray(0, keyBytes), salt: bytes.subarray(keyBytes) };
 }
 
 export interface KeyOptions {
@@ -104,11 +75,13 @@ export class SessionKeys {
   remote = 0;
   readonly arrivals: Arrivals = { expected: 0, accepted: 0, datagrams: 0 };
   readonly #options: KeyOptions;
+  readonly #kind: RecordCipherKind;
   #sealer: Sealer | undefined;
   readonly #openers: OpenerSet[] = [];
 
   constructor(options: KeyOptions) {
     this.#options = options;
+    this.#kind = recordCipher(options);
   }
 
   setKey(direction: Direction, epoch: number, key: Uint8Array, salt: Uint8Array, now: number): void {
@@ -131,7 +104,7 @@ export class SessionKeys {
   /** Whether there is a key that has not reached its age or record limit. */
   canSeal(now: number): boolean {
     const sealer = this.#sealer;
-    return sealer !== undefined && now - sealer.since < REJECT_AFTER_MS && sealer.sealed < REJECT_AFTER_RECORDS;
+    return sealer !== undefined && now - sealer.since < REJECT_AFTER_MS && sealer.sealed < this.#kind.maxRecords;
   }
 
   /** Length of the shortest record of at least `length` bytes that the cipher can seal. Padding extends a record. */
@@ -192,9 +165,8 @@ export class SessionKeys {
   }
 
   #cipher(direction: Direction, base: Uint8Array, baseSalt: Uint8Array, lane: number): RecordCipher {
-    if (!this.#options.encrypted) return new ClearCipher(direction);
-    const { key, salt } = laneKey(base, baseSalt, lane);
-    return this.#options.openssl ? new OpensslAesGcm(direction, key, salt) : new NodeAesGcm(direction, key, salt);
+    const { key, salt } = laneKey(this.#kind, { key: base, salt: baseSalt, lane });
+    return this.#kind.create(direction, key, salt);
   }
 
   #close(set: OpenerSet): void {

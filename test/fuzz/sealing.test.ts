@@ -25,9 +25,10 @@ import {
 import { FLOOR_DATAGRAM, Session } from "#router/datapath/session.js";
 import { DESCRIPTOR_BYTES, GSO_TCPV4, type Layout } from "#router/datapath/super-frame.js";
 import { Transmitter } from "#router/datapath/transmitter.js";
-import { NodeAesGcm, OpensslAesGcm, sealableLength } from "#src/linux/native/aes-gcm.js";
+import { NodeAesGcm, OpensslAesGcm } from "#src/linux/native/aes-gcm.js";
 import type { IoVector } from "#src/linux/native/io-vector.js";
 import { Memory } from "#src/linux/native/memory.js";
+import { sealableLength } from "#src/linux/native/record-cipher.js";
 import { MAX_SEND_BYTES } from "#src/linux/native/udp.js";
 import { endpoint } from "#src/net/endpoint.js";
 import { seededRandom } from "#test/sim/virtual-time.js";
