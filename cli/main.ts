@@ -1,3 +1,4 @@
+import { COMMANDS } from "#cli/support/command-table.js";
 import { checkEnvironment } from "#cli/support/environment.js";
 import { Exit, printFailure, UsageError } from "#cli/support/exit.js";
 import { nearest } from "#cli/support/nearest.js";
@@ -5,33 +6,13 @@ import { systemCode } from "#src/errors.js";
 
 type Run = (args: readonly string[]) => Promise<void>;
 
-/** Each command is loaded when it is called: `weave status` must not wait for what `launch` needs. */
-export const LOADERS: Readonly<Record<string, () => Promise<{ run: Run }>>> = {
-  attach: () => import("#cli/commands/attach.js"),
-  config: () => import("#cli/commands/config.js"),
-  connect: () => import("#cli/commands/connect.js"),
-  "dns-add": () => import("#cli/commands/dns-add.js"),
-  "dns-args": () => import("#cli/commands/dns-args.js"),
-  "dns-lookup": () => import("#cli/commands/dns-lookup.js"),
-  "dns-remove": () => import("#cli/commands/dns-remove.js"),
-  "docker-bridge-ip": () => import("#cli/commands/docker-bridge-ip.js"),
-  detach: () => import("#cli/commands/detach.js"),
-  env: () => import("#cli/commands/env.js"),
-  expose: () => import("#cli/commands/expose.js"),
-  forget: () => import("#cli/commands/forget.js"),
-  hide: () => import("#cli/commands/hide.js"),
-  ipam: () => import("#cli/commands/ipam.js"),
-  launch: () => import("#cli/commands/launch.js"),
-  prime: () => import("#cli/commands/prime.js"),
-  ps: () => import("#cli/commands/ps.js"),
-  report: () => import("#cli/commands/report.js"),
-  reset: () => import("#cli/commands/reset.js"),
-  rmpeer: () => import("#cli/commands/rmpeer.js"),
-  setup: () => import("#cli/commands/setup.js"),
-  status: () => import("#cli/commands/status.js"),
-  stop: () => import("#cli/commands/stop.js"),
-  version: () => import("#cli/commands/version.js"),
-};
+/**
+ * Loads the file of a command when it is called, `cli/commands/NAME.ts`: `weave status` must not wait for the modules of
+ * `launch`.
+ *
+ * @param name a row of {@link COMMANDS}, except help
+ */
+export const loadCommand = (name: string): Promise<{ readonly run: Run }> => import(`#cli/commands/${name}.js`);
 
 const help = () => import("#cli/help.js");
 
@@ -78,7 +59,7 @@ async function dispatch(name: string | undefined, args: readonly string[]): Prom
   if (args.includes("--help") || (args.includes("-h") && !HAS_OWN_H.includes(command))) return explain(command);
   checkEnvironment(process.env);
   try {
-    const { run } = await LOADERS[command]();
+    const { run } = await loadCommand(command);
     await run(args);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
@@ -95,14 +76,14 @@ function nameOf(word: string): string {
   if (word === "--version" || word === "-v") return "version";
   // Its name before Weave Net 2.0.
   if (word === "proxy-env") return "env";
-  if (Object.hasOwn(LOADERS, word)) return word;
+  if (Object.hasOwn(COMMANDS, word)) return word;
   if (REMOVED.includes(word)) {
     throw new Exit(
       1,
       `The 'weave ${word}' command has been removed as of Weave Net version 2.0\nPlease see release notes for further information`,
     );
   }
-  const meant = nearest(word, [...Object.keys(LOADERS), "help"]);
+  const meant = nearest(word, Object.keys(COMMANDS));
   throw new Exit(
     1,
     `Unknown weave command '${word.slice(0, 64)}'\n${meant === undefined ? "" : `Did you mean 'weave ${meant}'? `}See 'weave help'.`,

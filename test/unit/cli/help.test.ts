@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { allUsage, helpOf, usageOf } from "#cli/help.js";
 import { ALL_FLAGS } from "#cli/launch/launch-flags.js";
-import { LOADERS } from "#cli/main.js";
+import { loadCommand } from "#cli/main.js";
 import { type CommandRow, COMMANDS as DESCRIBED } from "#cli/support/command-table.js";
 import { nearest } from "#cli/support/nearest.js";
 import { type Flag, flagText } from "#src/flag.js";
@@ -22,8 +22,9 @@ function weaveWith(env: NodeJS.ProcessEnv, ...args: string[]): ReturnType<typeof
 
 const described: [string, CommandRow][] = Object.entries(DESCRIBED);
 
-test("every command is described, and every described command is there, in help and in docs/commands.md", async () => {
-  assert.deepEqual(described.map(([name]) => name).sort(), [...Object.keys(LOADERS), "help"].sort());
+test("every command of the table can be loaded, and is in help and in docs/commands.md", async () => {
+  for (const [name] of described)
+    if (name !== "help") assert.equal(typeof (await loadCommand(name)).run, "function", name);
   const [all, page] = [await allUsage(), readFileSync("docs/commands.md", "utf8")];
   for (const [name] of described) {
     assert.match(all, new RegExp(`^weave ${name}\\b`, "m"), name);
