@@ -49,7 +49,7 @@ export class LingeringAddresses {
     void this.look();
   }
 
-  /** Records that a container runs (again). {@link takePreviousNetns} then returns the older namespace that still has its addresses. */
+  /** Records that a container runs (again). {@link takePreviousNetns} then returns the older namespace with its addresses. */
   containerRuns(ident: string): void {
     this.#ended.delete(ident);
     this.#judged.delete(ident);

@@ -7,7 +7,7 @@ import { Memory } from "#src/linux/native/memory.js";
 
 const BYTES = 64;
 
-/** Joins whatever it is given, and keeps what its spans hold at delivery. */
+/** Joins all its spans, and stores their contents at delivery. */
 class Run extends OpenRun {
   readonly delivered: number[][] = [];
   readonly #into = new Memory(BUFFERS * 16 * BYTES);
@@ -23,7 +23,7 @@ class Run extends OpenRun {
   }
 }
 
-test("whatever runs are open, their bytes are delivered as they arrived, before a later receive overwrites them", () => {
+test("the bytes of open runs are delivered as they arrived, before a later receive overwrites them", () => {
   const buffers = Array.from({ length: BUFFERS }, () => new Memory(BYTES));
   const step = fc.record({ received: fc.boolean(), first: fc.boolean(), second: fc.boolean(), settle: fc.nat(9) });
   fc.assert(
@@ -57,7 +57,7 @@ test("whatever runs are open, their bytes are delivered as they arrived, before 
   );
 });
 
-test("a run stays open for as many receives as there are buffers, and a receive that brings nothing ends none", () => {
+test("a run stays open for as many receives as there are buffers, and an empty receive closes no run", () => {
   const ring = new BufferRing();
   const run = new Run(ring, 16);
   const memory = new Memory(BYTES);

@@ -14,7 +14,7 @@ import { IoVector } from "#src/linux/native/io-vector.js";
 import { Memory } from "#src/linux/native/memory.js";
 import { UdpSender } from "#src/linux/native/udp-sender.js";
 
-test("memory gives no address of a span that is not wholly inside", () => {
+test("memory returns no address of a span that exceeds it", () => {
   const memory = new Memory(4_096);
   assert.equal(memory.at(0, 4_096) + 4_095, memory.at(4_095, 1));
   for (const [offset, length] of [
@@ -37,7 +37,7 @@ test("memory gives no address of a span that is not wholly inside", () => {
   assert.throws(() => memory.at(0, 0), { code: "WEAVE_BOUNDS" });
 });
 
-test("a record that one key seals the same key opens, and nothing that was changed", () => {
+test("a key opens the records that it has sealed, and no changed record", () => {
   const memory = new Memory(8_192);
   const key = new Uint8Array(32).fill(7);
   const salt = Uint8Array.of(1, 2, 3, 4);
@@ -114,7 +114,7 @@ test("a record is opened by its own session and epoch alone, and once", () => {
   assert.equal(b.keys.open(memory, 0, 116, 0, 2), "epoch-unknown");
 });
 
-test("our own MACs are never learned from the network, until they have been silent", () => {
+test("a MAC of our bridge is not learned from the network until it has been silent", () => {
   const table = new MacTable(1);
   assert.equal(table.learn(0xaa, 1, 0), "new");
   assert.equal(table.learn(0xaa, 2, OWN_HOLD_MS - 1), "refused");
@@ -125,7 +125,7 @@ test("our own MACs are never learned from the network, until they have been sile
   assert.equal(table.learn(0xaa, 1, OWN_HOLD_MS), "moved");
 });
 
-test("a MAC that has left our bridge is learned elsewhere at once; one of another peer is not touched", () => {
+test("a released MAC is learned elsewhere immediately; a MAC of another peer is unchanged", () => {
   const table = new MacTable(1);
   table.learn(0xaa, 1, 0);
   table.learn(0xbb, 2, 0);
@@ -148,7 +148,7 @@ test("MACs age, go with their peer, and are bounded", () => {
   assert.equal(table.learn(CAPACITY, 2, 0), "full");
 });
 
-test("records are put together from fragments in any order, with duplicates, and mixed with others", () => {
+test("records are reassembled from fragments in any order, with duplicates, and mixed with fragments of other records", () => {
   const source = new Memory(4_096);
   fc.assert(
     fc.property(
@@ -186,7 +186,7 @@ test("records are put together from fragments in any order, with duplicates, and
   );
 });
 
-test("forged fragments take no more than the fixed memory, and make no record longer than a record can be", () => {
+test("forged fragments use only the fixed memory, and produce no record above the maximum length", () => {
   const source = new Memory(65_536 + 4_096);
   const reassembly = new Reassembly();
   fc.assert(
@@ -206,7 +206,7 @@ test("forged fragments take no more than the fixed memory, and make no record lo
   assert.ok(reassembly.evicted > 0);
 });
 
-test("a receive is laid out for the size that came twice in a row, and sizes that take turns do not change that", () => {
+test("a receive is laid out for a size observed twice in a row, and alternating sizes do not change the layout", () => {
   const size = new FragmentSize();
   for (let i = 0; i < 10; i++) {
     size.observe(1_460);
@@ -222,11 +222,11 @@ test("a receive is laid out for the size that came twice in a row, and sizes tha
   assert.equal(size.bytes, 1_460);
 });
 
-test("the MTU of the overlay is what a datagram leaves for an IP packet", () => {
+test("the MTU of the overlay is the space that a datagram has for an IP packet", () => {
   assert.equal(innerMtu(1_472), 1_394);
 });
 
-test("a queue that is empty now and then loses nothing; a standing queue loses more and more, until it has been empty once", () => {
+test("a queue that is sometimes empty drops nothing; a standing queue drops at a growing rate until it is empty", () => {
   const backlog = new Backlog();
   for (let now = 0; now < 10 * INTERVAL_MS; now++) {
     if (now % INTERVAL_MS === 0) backlog.empty(now);

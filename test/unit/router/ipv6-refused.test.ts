@@ -23,7 +23,7 @@ test("wherever a host is given, an IPv6 address is refused by name, with bracket
   }
 });
 
-test("a text that is merely malformed is refused as before", () => {
+test("a malformed text that is no IPv6 address is refused with the general reason", () => {
   assert.throws(() => parsePeer("a:b"), { message: 'invalid peer name "a:b", should be host[:port]' });
   assert.throws(() => parseServerAddress("a"), { message: "'a' is no address to listen at" });
   assert.throws(() => parseEngineAddress("tcp://a:b"), { message: "'tcp://a:b' is no address of a Docker engine" });

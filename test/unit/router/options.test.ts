@@ -10,7 +10,7 @@ const optionsOf = (...args: string[]) => {
   return read;
 };
 
-test("the router gets its options as values of each part, parsed once", () => {
+test("the router receives parsed values for each of its services", () => {
   const options = optionsOf(
     "--ipalloc-range=10.2.0.0/16",
     "--ipalloc-init=observer",

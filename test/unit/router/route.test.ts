@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { route, statusRoute } from "#router/route.js";
 
-test("a route names segments, and nothing but whole segments match", () => {
+test("a route names segments, and matches only whole segments", () => {
   const { method, pattern, names, scope, changes } = route("DELETE /ip/:ident/:address", () => ({}));
   assert.deepEqual(
     { method, names, scope, changes },
@@ -20,7 +20,7 @@ test("a route names segments, and nothing but whole segments match", () => {
   assert.equal(statusRoute("/a.b", () => ({})).pattern.test("/axb"), false);
 });
 
-test("a path with any segments is taken apart into these", () => {
+test("a path is split into the segments that the route names", () => {
   const { pattern } = route("GET /x/:first/y/:second", () => ({}));
   const segment = fc.string({ minLength: 1 }).map((text) => text.replace(/[/\n\r\u2028\u2029]/g, "-"));
   fc.assert(

@@ -23,7 +23,7 @@ const ipam: IpamReport = {
   Status: "ready",
 };
 
-test("IPAM's paragraph: state and range; of trouble the oldest of each kind", () => {
+test("IPAM's paragraph has the state, the range, and the oldest problem of each kind", () => {
   assert.equal(
     ipamStatusBlock(ipam),
     "        Service: ipam\n         Status: ready\n          Range: 10.32.0.0/12\n  DefaultSubnet: 10.32.0.0/12\n",

@@ -100,7 +100,7 @@ function superFrame(shape: Shape): { frame: Uint8Array; layout: Layout } {
 const sumAt = (layout: Layout) => (layout.udp ? 6 : 16);
 const gsoTypeOf = (shape: Shape) => (shape.udp ? GSO_UDP_L4 : shape.v6 ? GSO_TCPV6 : GSO_TCPV4);
 
-/** What the network card would send: one packet a segment, all fields and checksums complete. */
+/** The packets that a network card would send: one for each segment, with complete fields and checksums. */
 function segments(frame: Uint8Array, layout: Layout, gsoSize: number): Uint8Array[] {
   const { ip, l4, headers, v6, udp } = layout;
   const payload = frame.length - headers;
@@ -155,7 +155,7 @@ const whole = (gsoType: number, gsoSize: number, length: number): SegmentRun => 
   last: true,
 });
 
-test("whatever records are lost, what is delivered is exactly the segments of the others, checksums and all", () => {
+test("for any lost records, exactly the segments of the other records are delivered, with correct checksums", () => {
   // Segment runs stay where they arrived until they are delivered: each has a place of its own.
   const record = new Memory(1 << 20);
   const joined = new Memory(80_000);
@@ -210,7 +210,7 @@ test("whatever records are lost, what is delivered is exactly the segments of th
   );
 });
 
-test("datagrams that are joined on the way to the TAP are cut by the kernel into what was sent", () => {
+test("the kernel segments joined datagrams into exactly the datagrams that were sent", () => {
   const place = new Memory(1 << 20);
   const joined = new Memory(80_000);
   const sizes = fc.constantFrom(1, 64, 64, 64, 1_350, 1_350);
@@ -265,7 +265,7 @@ test("datagrams that are joined on the way to the TAP are cut by the kernel into
   assert.ok(most === 64, `at most ${most} were joined`);
 });
 
-test("what the kernel does not do is done here: segments and checksums are those of a network card", () => {
+test("emulated offloads write the segments and checksums that a network card would send", () => {
   const folder = mkdtempSync(join(tmpdir(), "weave-port-"));
   const file = join(folder, "tap");
   const fd = openSync(file, "a");
@@ -297,7 +297,7 @@ test("what the kernel does not do is done here: segments and checksums are those
   }
 });
 
-test("segment runs of two sources that come mixed are not joined", () => {
+test("interleaved segment runs of two sources are not joined", () => {
   const record = new Memory(8_192);
   const { frame, layout } = superFrame({
     udp: false,
@@ -334,7 +334,7 @@ test("segment runs of two sources that come mixed are not joined", () => {
   assert.deepEqual(lengths, [200, 200, 200, 200]);
 });
 
-test("descriptors that no sender of ours makes are refused, and never lead outside the record", () => {
+test("invalid descriptors are rejected, and never cause an access outside the record", () => {
   const record = new Memory(8_192);
   const joiner = new SegmentJoiner(new BufferRing(), () => {});
   const into: Descriptor = { flags: 0, gsoType: 0, headers: 0, gsoSize: 0, csumStart: 0, id: 0, offset: 0 };

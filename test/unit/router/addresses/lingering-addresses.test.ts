@@ -34,7 +34,7 @@ async function make() {
   };
 }
 
-test("an address that a namespace still has is held until it has it no more, and then for the grace", async () => {
+test("an address in a namespace is kept until no namespace has it, and then for the grace period", async () => {
   const { network, lingering, isHeld, isInUse, holds, turns } = await make();
   await holds(async () => [sidecar]);
   lingering.containerEnded("app");
@@ -53,7 +53,7 @@ test("an address that a namespace still has is held until it has it no more, and
   assert.ok(!isHeld());
 });
 
-test("an address that no namespace has is free after the grace; nothing is while the host cannot be looked at", async () => {
+test("an address in no namespace is released after the grace period, and no address while the host cannot be inspected", async () => {
   const { network, lingering, isHeld, holds, turns } = await make();
   let fail: (error: Error) => void = () => {};
   await holds(
@@ -72,7 +72,7 @@ test("an address that no namespace has is free after the grace; nothing is while
   lingering.stop();
 });
 
-test("a container that is started meanwhile lives; its old namespace is named once", async () => {
+test("a container that is started again keeps its address; its old namespace is returned once", async () => {
   const { network, lingering, isHeld, isInUse, holds, turns } = await make();
   await holds(async () => [sidecar]);
   lingering.containerEnded("app");

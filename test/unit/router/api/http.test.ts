@@ -115,7 +115,7 @@ test("the API: 404, 405, forms in query and body, its own errors, 503 while star
   assert.equal((await ask(path, "POST", "/echo/x", Buffer.alloc(300_000, 97))).status, 413);
 });
 
-test("over TCP any client reads, one with the token changes, and a name that is not the server's is refused", () => {
+test("over TCP any client can read, a client with the token can change, and a request for another server name is refused", () => {
   const token = makeToken(folder);
   const file = join(folder, "control.token");
   assert.equal(statSync(file).mode & 0o777, 0o600);
@@ -198,7 +198,7 @@ test("a change is refused before its body is read: every method but GET, and a G
   assert.equal((await ask(path, "PUT", "/x", undefined, { Authorization: "Bearer secret" })).status, 200);
 });
 
-test("addresses to listen at: nonsense is refused, a port in use is named, a file stays", async () => {
+test("listening: an invalid address is refused, a port in use is reported, an existing file is kept", async () => {
   const make = () => {
     const server = createApi(() => [], silentLog, fullAccess);
     servers.push(server);

@@ -60,7 +60,7 @@ test("the status has a paragraph for the process, and those of each service in t
   );
 });
 
-test("metrics that are plain data come out in Prometheus' format, read at each scrape", async () => {
+test("metrics are written in Prometheus' format, and read at each scrape", async () => {
   let value = 5;
   const moving: Service = {
     name: "moving",

@@ -6,7 +6,7 @@ import { seededRandom } from "#test/sim/virtual-time.js";
 const MINUTE = 60_000;
 const RTT_MS = 20;
 
-/** Returns the ids that are answered, of pings that leave as a batch or one by one. */
+/** Returns the ids of the answered pings, for pings sent as a batch or one by one. */
 type Network = (ids: readonly number[], batch: boolean) => readonly number[];
 
 /** Runs a probe for `ms` with large frames all the time, and returns its verdicts. */
@@ -30,7 +30,7 @@ function drive(probe: BatchProbe, network: Network, from: number, ms: number): {
 const allArrive: Network = (ids) => ids;
 const batchesAreSwallowed: Network = (ids, batch) => (batch ? [] : ids);
 
-test("where batches pass, one is sent twice a minute while large frames flow, and none while they do not", () => {
+test("where batches pass, a batch is sent twice a minute while large frames flow, and no batch otherwise", () => {
   const probe = new BatchProbe();
   let pings = 0;
   const counted: Network = (ids, batch) => {
@@ -43,7 +43,7 @@ test("where batches pass, one is sent twice a minute while large frames flow, an
   assert.equal(probe.wakeAt, undefined);
 });
 
-test("where single pings arrive and batches do not, single datagrams are sent within seconds, and batches when these pass again", () => {
+test("where only single pings arrive, datagrams are sent singly within seconds, and in batches when batches pass again", () => {
   // A filter, and a card that sends the first datagram of a batch alone.
   for (const network of [batchesAreSwallowed, ((ids, batch) => (batch ? ids.slice(0, 1) : ids)) as Network]) {
     const probe = new BatchProbe();
@@ -115,7 +115,7 @@ test("when full-size datagrams are lost, a loss of batches is known within a sec
   assert.deepEqual(idle.shrunk(0), []);
 });
 
-test("its pings differ from those of the path, and answers to other rounds are ignored", () => {
+test("ids of batch pings differ from those of the path, and answers to other rounds are ignored", () => {
   const probe = new BatchProbe();
   const [effect] = probe.used(0);
   assert.ok(effect.do === "ping" && effect.ids.every((id) => BatchProbe.owns(id) && id < 2 ** 32));

@@ -27,7 +27,7 @@ function ends() {
   return { a, b, installed, apply };
 }
 
-test("both ends have the same keys, one for each direction and generation, and no two alike", () => {
+test("both ends have the same keys, and the keys of all directions and generations differ", () => {
   const { a, b, installed, apply } = ends();
   apply(0, a.start());
   apply(1, b.start());

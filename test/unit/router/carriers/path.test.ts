@@ -99,7 +99,7 @@ class TwoEnds {
   }
 }
 
-test("a path that carries all is established by one answer, and its full size known by the next", () => {
+test("a path that carries every size is established by the first answer, and its full size is known after the second", () => {
   const path = new Path(true, 0);
   const seen: string[] = [];
   path.limit(1_472, 0);
@@ -109,7 +109,7 @@ test("a path that carries all is established by one answer, and its full size kn
   assert.equal(path.reason, "the size of our own link");
 });
 
-test("any size of path is found to within a few bytes, for any ceiling", () => {
+test("the search finds any size of path to within a few bytes, for any ceiling", () => {
   fc.assert(
     fc.property(
       fc.integer({ min: FLOOR_DATAGRAM, max: 9_188 }),
@@ -128,7 +128,7 @@ test("any size of path is found to within a few bytes, for any ceiling", () => {
   );
 });
 
-test("a path that shrinks under traffic falls back within some heartbeats, and one that grows again is found", () => {
+test("a path that shrinks under traffic falls back within some heartbeats, and a larger size is found when the path grows", () => {
   const path = new Path(true, 0);
   path.limit(1_472, 0);
   let now = drive(path, () => 1_472, 0, 1_000);
@@ -284,7 +284,7 @@ test("while both ends lose a third each way, neither loses the path", () => {
   }
 });
 
-test("a process that was stopped for 20 s does not take that time for the other end's silence", () => {
+test("a process that was stopped for 20 s does not count that time as silence of the other end", () => {
   for (const asleepAt of [30_000, 33_000, 34_999]) {
     const path = new Path(true, 0);
     path.limit(1_472, 0);

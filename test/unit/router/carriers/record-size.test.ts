@@ -4,7 +4,7 @@ import { RecordSize } from "#router/carriers/sleeve/record-size.js";
 import { SAFE_DATAGRAMS } from "#router/datapath/session.js";
 import { seededRandom } from "#test/sim/virtual-time.js";
 
-test("records shrink under loss, by the loss of datagrams, and grow again when it has gone", () => {
+test("records shrink with the loss of datagrams, and grow again when the loss has ended", () => {
   const random = seededRandom(9);
   const run = (size: RecordSize, from: number, seconds: number, loss: number): number => {
     let now = from;
@@ -49,7 +49,7 @@ test("impossible reports change nothing", () => {
   assert.equal(size.loss, 0);
 });
 
-test("records that come late, after the report that misses them, are not lost", () => {
+test("records that arrive after the report that misses them are not counted as lost", () => {
   const size = new RecordSize(0);
   let now = 0;
   const report = (accepted: number) => {

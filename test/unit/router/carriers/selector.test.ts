@@ -23,7 +23,7 @@ const three = () => {
   return { all, selector: new PathSelector<Fake>(all) };
 };
 
-test("the first choice waits while a better carrier is being probed, and takes the next when that has failed", () => {
+test("the first choice waits while a better carrier is being probed, and is the next carrier when the better one has failed", () => {
   const { all, selector } = three();
   all[2].set("usable", 0);
   assert.equal(selector.update(0), false);
@@ -76,7 +76,7 @@ test("a carrier that comes back is used when it has worked for a second without 
   assert.equal(selector.selection?.carrier, all[0]);
 });
 
-test("where no other works, a carrier that comes back is used immediately; where none works, none is used", () => {
+test("a carrier that comes back is used immediately if no other works; no carrier is used if none works", () => {
   const { all, selector } = three();
   for (const each of all) each.set("failed", 0);
   assert.equal(selector.update(0), false);

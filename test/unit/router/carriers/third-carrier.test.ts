@@ -108,7 +108,7 @@ test("a peer that lists only sleeve gets sleeve and stream, and frames pass", as
   await exchange(a, b);
 });
 
-test("while a carrier of the kernel is in use, what the frame threads send goes by the next one", async (context) => {
+test("while a carrier of the kernel is in use, the frame threads send by the next carrier", async (context) => {
   const selections: boolean[] = [];
   const kernel: CarrierKind = {
     name: "kernel",
@@ -163,7 +163,7 @@ test("carriers with one name or message kind, and lists that others would misrea
   assert.deepEqual(make(stream, sleeve).carriers, ["stream", "sleeve"]);
   for (const list of [[sleeve], [sleeve, sleeve], [stream, { ...stream, name: "other" }]])
     assert.throws(() => make(...list), { code: "WEAVE_BOUNDS" });
-  // A peer cannot speak to a carrier that was not agreed on.
+  // A message for a carrier that was not agreed on is rejected.
   const link: OverlayLink = {
     remote: { name: "02:00:00:00:00:01", nickname: "x" } as OverlayLink["remote"],
     carriers: ["stream"],
@@ -184,7 +184,7 @@ test("carriers with one name or message kind, and lists that others would misrea
   session.stop();
 });
 
-test("while no agreed carrier works, the link passes no frames; when one works again, it does", async (context) => {
+test("the link passes no frames while no agreed carrier works, and passes frames when a carrier works again", async (context) => {
   const pipes = new Pipes(folder(context));
   const [a, b] = await pair(context, [[pipes], [pipes]]);
   pipes.cut = true;

@@ -7,7 +7,7 @@ import { tcpQuietMs } from "#src/linux/native/tcp.js";
 
 const PORT = 46_783;
 
-test("both ends of a wire know what has come, and when the other end's kernel sent something last", async () => {
+test("both ends of a wire report the bytes received, and the time since the other end's kernel last sent a packet", async () => {
   let accepted: (wire: Wire) => void;
   const inbound = new Promise<Wire>((resolve) => {
     accepted = resolve;
