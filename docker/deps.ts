@@ -1,5 +1,5 @@
 import type { Nameserver } from "#dns/nameserver.js";
-import type { ContainerAttachments } from "#docker/attachments.js";
+import type { ContainerAttachments } from "#docker/container-attachments.js";
 import type { Requests } from "#ipam/allocation/requests.js";
 import type { Subnet } from "#ipam/ring/subnet.js";
 import type { Mesh } from "#mesh/mesh.js";

@@ -17,9 +17,9 @@ export const SILENCE_MS = 60_000;
 /** In doubt: the interval of heartbeats, and the silence after which a probe is sent. */
 const DOUBTFUL_BEAT_MS = 4_000;
 const QUIET_MS = 5_000;
-/** For the answer to a probe: TCP sends a lost segment five times meanwhile, where a round trip takes less than 0.2 s (RFC 6298). */
+/** Limit for the answer to a probe. In this time TCP sends a lost segment five times, if a round trip takes below 0.2 s (RFC 6298). */
 const ANSWER_MS = 5_000;
-/** For that answer while the other end's kernel acknowledges: it may be lost repeatedly, or its router be busy. */
+/** Limit for the same answer while the other end's kernel acknowledges: segments are lost repeatedly, or its router is busy. */
 const PATIENCE_MS = 20_000;
 const LOOK_MS = 1_000;
 /** From the probe to the end of the connection: a router may be too busy to answer for so long, and frames take another route. */

@@ -3,8 +3,7 @@ import { addressService, startIpam } from "#router/addresses/service.js";
 import { attachmentService, openAttachments } from "#router/attachments/service.js";
 import { dockerService, startDocker } from "#router/docker/service.js";
 import { exposureService, startExposure } from "#router/exposure/service.js";
-import { openFramePorts, startFramePath, TAP_NAME } from "#router/frames/frame-path.js";
-import { frameService } from "#router/frames/service.js";
+import { frameService, openFramePorts, startFramePath, TAP_NAME } from "#router/frames/service.js";
 import { hostService, watchHost, watchNamespaces } from "#router/host/service.js";
 import { nameService, startWeaveDns } from "#router/names/service.js";
 import type { RouterOptions } from "#router/options.js";
@@ -107,7 +106,7 @@ async function startServices(start: RouterStart, context: StartContext): Promise
   await watchNamespaces(holders, context);
   await ipam?.reclaim(exposure.addresses, docker !== undefined);
   const attachments = openAttachments({ ...context, ipam, dns, exposure, mesh }, { bridge, mtu });
-  const docking = docker && startDocker(docker, { ...common, bridge, mtu, ipam, dns, holders, attachments });
+  const dockerIntegration = docker && startDocker(docker, { ...common, bridge, mtu, ipam, dns, holders, attachments });
   connectMesh(mesh, targets, options, context);
 
   return [
@@ -121,14 +120,14 @@ async function startServices(start: RouterStart, context: StartContext): Promise
       ? [
           addressService({
             ipam,
-            requireRunning: docking && ((ident) => docking.requireRunning(ident)),
+            requireRunning: dockerIntegration && ((ident) => dockerIntegration.requireRunning(ident)),
             unconnected: () => unconnectedAddresses(mesh),
             log: context.log,
           }),
         ]
       : []),
     ...(dns ? [nameService(dns)] : []),
-    ...(docking ? [dockerService(docking, { ipam, dns })] : []),
+    ...(dockerIntegration ? [dockerService(dockerIntegration, { ipam, dns })] : []),
     exposureService({ exposure, connectedHosts: () => connectedHosts(mesh) }),
     attachmentService({ attachments, bridge, inspect: docker && ((text) => docker.engine.container(text)) }),
     frameService(frames.datapath),

@@ -1,5 +1,5 @@
 import { oneContainer, printAddresses, takeAddresses } from "#cli/support/address-arguments.js";
-import { addressForm, attach } from "#cli/support/attachments.js";
+import { addressForm, attach } from "#cli/support/attach-calls.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { requireRoot } from "#src/root.js";
 

@@ -1,5 +1,5 @@
 import { printAddresses, takeAddresses } from "#cli/support/address-arguments.js";
-import { addressForm, detach } from "#cli/support/attachments.js";
+import { addressForm, detach } from "#cli/support/attach-calls.js";
 import { rejectExtra } from "#cli/support/exit.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { EXPOSED } from "#src/ident.js";

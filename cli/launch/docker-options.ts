@@ -3,7 +3,7 @@ import { clientTls, flagIn } from "#docker/engine/client-tls.js";
 import { ownProxy } from "#docker/engine/default-engine.js";
 import { type EngineAddress, parseEngineAddress } from "#docker/engine/engine-address.js";
 import type { DockerOptions } from "#docker/flags.js";
-import { checkListeners, isLoopback } from "#docker/proxy/exposure.js";
+import { checkListeners, isLoopback } from "#docker/proxy/open-listeners.js";
 import { WeaveError } from "#src/errors.js";
 
 /** Address of the proxy for clients that reach Docker by TCP. The port is that of Weave Net. */

@@ -1,4 +1,4 @@
-import { attachmentInfo } from "#cli/support/attachments.js";
+import { attachmentInfo } from "#cli/support/attach-calls.js";
 import { Exit, rejectExtra, usageError } from "#cli/support/exit.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { isIpv4 } from "#src/address.js";

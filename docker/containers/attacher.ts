@@ -1,5 +1,5 @@
 import { WEAVE_CIDR, wantedAddresses } from "#docker/addresses/weave-cidr.js";
-import type { ContainerAttachments, ContainerHostsFile } from "#docker/attachments.js";
+import type { ContainerAttachments, HostsFile } from "#docker/container-attachments.js";
 import { fqdnOf } from "#docker/containers/container-names.js";
 import type { ContainerObserver } from "#docker/containers/container-tracker.js";
 import { type Container, shortId } from "#docker/engine/shapes.js";
@@ -149,7 +149,7 @@ export class Attacher implements ContainerObserver {
   }
 }
 
-function hostsFileOf(container: Container): ContainerHostsFile {
+function hostsFileOf(container: Container): HostsFile {
   const { Hostname } = container.Config;
   const extra = container.HostConfig.ExtraHosts;
   return { path: container.HostsPath, name: fqdnOf(container) ?? Hostname, hostname: Hostname, extra };

@@ -7,7 +7,7 @@ import {
   createNetworkShape,
   endpointShape,
   joinShape,
-  networkShape,
+  networkIdShape,
   poolShape,
   releaseAddressShape,
   requestAddressShape,
@@ -35,11 +35,11 @@ export function networkMethods(driver: () => Promise<NetworkDriver>): Methods {
     // There is never a gateway, so Docker need not allocate an address for one.
     "/NetworkDriver.GwAllocCheck": method("Err", anythingShape, () => ({ SkipIPv4: true, SkipIPv6: true })),
     "/NetworkDriver.AllocateNetwork": method("Err", allocateNetworkShape, ({ Options }) => ({ Options })),
-    "/NetworkDriver.FreeNetwork": method("Err", networkShape, nothing),
+    "/NetworkDriver.FreeNetwork": method("Err", networkIdShape, nothing),
     "/NetworkDriver.CreateNetwork": method("Err", createNetworkShape, async (call) =>
       (await driver()).createNetwork(call),
     ),
-    "/NetworkDriver.DeleteNetwork": method("Err", networkShape, async (call) => (await driver()).deleteNetwork(call)),
+    "/NetworkDriver.DeleteNetwork": method("Err", networkIdShape, async (call) => (await driver()).deleteNetwork(call)),
     "/NetworkDriver.CreateEndpoint": method("Err", createEndpointShape, async (call, signal) =>
       (await driver()).createEndpoint(call, signal),
     ),

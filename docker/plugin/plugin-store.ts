@@ -2,7 +2,7 @@ import { z } from "zod/mini";
 import { addressOfCidr } from "#src/address.js";
 import { checkStored, type Store } from "#src/store.js";
 
-const networkShape = z.object({
+const networkEntryShape = z.object({
   /** Whether its addresses come from our IPAM driver. */
   ours: z.boolean(),
   multicast: z.boolean(),
@@ -37,7 +37,7 @@ const addressShape = z.pipe(
   z.transform((value) => (typeof value === "number" ? { asked: value, use: "container" as const } : value)),
 );
 
-export type NetworkEntry = z.infer<typeof networkShape>;
+export type NetworkEntry = z.infer<typeof networkEntryShape>;
 export type EndpointEntry = z.infer<typeof endpointShape>;
 export type AddressUse = z.infer<typeof useShape>;
 export interface AddressEntry {
@@ -57,7 +57,7 @@ export class PluginStore {
 
   /** @throws WEAVE_STORE when a stored entry is damaged */
   constructor(store: Store) {
-    this.networks = new EntryTable(store, "docker/network/", networkShape);
+    this.networks = new EntryTable(store, "docker/network/", networkEntryShape);
     this.endpoints = new EntryTable(store, "docker/endpoint/", endpointShape);
     this.addresses = new EntryTable(store, "docker/address/", addressShape);
   }

@@ -26,7 +26,7 @@ const ipData = z.pipe(
 );
 
 export const createNetworkShape = z.object({ NetworkID: id, Options: options, IPv4Data: ipData, IPv6Data: ipData });
-export const networkShape = z.object({ NetworkID: id });
+export const networkIdShape = z.object({ NetworkID: id });
 export const allocateNetworkShape = z.object({ NetworkID: id, Options: options });
 export const createEndpointShape = z.object({
   NetworkID: id,

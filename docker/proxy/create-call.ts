@@ -7,7 +7,7 @@ import {
   type CreateFacts,
   type CreateRequest,
   type CreateSettings,
-  decide,
+  decideCreate,
   nameServerRewrite,
   needsHostname,
   parseCreate,
@@ -73,7 +73,7 @@ export async function rewriteCreate(
 ): Promise<Rewritten> {
   const request = parseCreate(given, name, settings);
   const facts = await lookUp(request, settings, lookups);
-  switch (decide(request, facts)) {
+  switch (decideCreate(request, facts)) {
     case "attach":
       return attachRewrite(request, facts, settings);
     case "name servers":

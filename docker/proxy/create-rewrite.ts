@@ -57,7 +57,7 @@ export interface CreateFacts {
 }
 
 /** How the proxy changes a container. */
-export type Decision =
+export type CreateDecision =
   /** It waits for an interface on the overlay, has a host name in our domain, and uses weaveDNS. */
   | "attach"
   /** It is on a network of our plugin, and uses weaveDNS. */
@@ -106,7 +106,7 @@ export const needsHostname = ({ body, wantsAddress }: CreateRequest, { dns }: Cr
   wantsAddress && dns !== undefined && !body.Hostname && !body.Domainname;
 
 /** Decides how the proxy changes a container. */
-export function decide(request: CreateRequest, facts: CreateFacts): Decision {
+export function decideCreate(request: CreateRequest, facts: CreateFacts): CreateDecision {
   if (facts.network !== undefined) return "name servers";
   // A container without a command stays unchanged: Docker itself reports the error.
   return request.wantsAddress && commandOf(request, facts) !== undefined ? "attach" : "leave alone";

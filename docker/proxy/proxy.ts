@@ -5,7 +5,7 @@ import { createServer as createTlsServer } from "node:tls";
 import { type EngineAddress, readPem } from "#docker/engine/engine-address.js";
 import type { EngineListener } from "#docker/engine/events.js";
 import { type ChangedCalls, callText } from "#docker/proxy/call.js";
-import { checkListeners, openListeners } from "#docker/proxy/exposure.js";
+import { checkListeners, openListeners } from "#docker/proxy/open-listeners.js";
 import { answerError, forwardAnswer, forwardRequest, joinRaw, MAX_HEAD } from "#docker/proxy/pipe.js";
 import { listenText, type ProxyOptions, parseListen } from "#docker/proxy/proxy-options.js";
 import { errorText } from "#src/errors.js";

@@ -156,7 +156,10 @@ export class Requests {
     return holder === undefined || (holder.endedAt !== undefined && !holder.releaseDeferred) ? undefined : holder.ident;
   }
 
-  /** Replaces the addresses that are allocated last: containers that do not run have requested them by name. */
+  /**
+   * Replaces the set of avoided addresses. These are allocated only when no other address is free: containers that do not run
+   * at present have requested them explicitly.
+   */
   avoid(addresses: ReadonlySet<bigint>): void {
     this.#leases.avoid(addresses);
   }

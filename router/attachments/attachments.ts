@@ -1,5 +1,6 @@
 import { readFileSync, statSync, writeFileSync } from "node:fs";
-import { type HostsFile, readHostsFile, writeHostsFile } from "#router/attachments/hosts-file.js";
+import type { HostsFile } from "#docker/container-attachments.js";
+import { readHostsFile, writeHostsFile } from "#router/attachments/hosts-file.js";
 import { type AttachmentIpam, AttachmentLeases, cancelled, type LeaseRequest } from "#router/attachments/leases.js";
 import { AttachmentNames, type AttachmentNameserver } from "#router/attachments/names.js";
 import { type Exposure, throwExposeError } from "#router/exposure/exposure.js";

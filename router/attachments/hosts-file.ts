@@ -1,4 +1,5 @@
 import { closeSync, openSync, readSync, writeFileSync } from "node:fs";
+import type { HostsFile } from "#docker/container-attachments.js";
 import { addressOfCidr } from "#src/address.js";
 
 const LOCAL = [
@@ -13,25 +14,13 @@ const LOCAL = [
 /** Longer than any hosts file of Docker's. The container can write its own file, as long as it wants. */
 const MAX_BYTES = 256 << 10;
 
-/** A container's /etc/hosts. */
-export interface HostsFile {
-  /** Path of the file on this host. */
-  readonly path: string;
-  /** The container's name, with its domain if it has one; "" for none. */
-  readonly name: string;
-  /** The container's own host name, which may contain dots. Default: {@link name}. */
-  readonly hostname?: string;
-  /** Further entries in Docker's notation, `host:address`. */
-  readonly extra?: readonly string[];
-}
-
 /**
  * The text of a container's /etc/hosts: its own names resolve to its addresses on the overlay, not to those of Docker's bridge.
  *
  * @param addresses in CIDR notation
  */
 export function hostsFileText(
-  { name, hostname = name, extra = [] }: Omit<HostsFile, "path">,
+  { name, hostname = name, extra = [] }: Pick<HostsFile, "name"> & Partial<HostsFile>,
   addresses: readonly string[],
 ): string {
   const names = [...new Set([name, hostname, name.split(".")[0]])].join(" ");

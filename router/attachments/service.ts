@@ -1,3 +1,4 @@
+import type { HostsFile } from "#docker/container-attachments.js";
 import type { Mesh } from "#mesh/mesh.js";
 import type { Ipam } from "#router/addresses/ipam.js";
 import {
@@ -6,7 +7,6 @@ import {
   type InspectContainer,
 } from "#router/attachments/attachment-target.js";
 import { Attachments, type AttachmentsOptions } from "#router/attachments/attachments.js";
-import type { HostsFile } from "#router/attachments/hosts-file.js";
 import { listAttachments } from "#router/attachments/listing.js";
 import type { Exposure } from "#router/exposure/exposure.js";
 import type { WeaveDns } from "#router/names/weave-dns.js";

@@ -1,5 +1,6 @@
 import type { ZodMiniObject } from "zod/mini";
 import type { Attributes } from "#mesh/overlay.js";
+import type { PeerName } from "#mesh/peer.js";
 import type { NEXT_HOP_DATAGRAMS, NEXT_HOP_EVENT_LOOP } from "#router/datapath/next-hop.js";
 import type { Command, DatapathEvent } from "#router/datapath/protocol.js";
 import type { Clock } from "#src/clock.js";
@@ -10,9 +11,11 @@ import type { Random } from "#src/random.js";
  * A kind of carrier: one way by which frames travel to a neighbour. `sleeve` sends records in UDP datagrams, `stream` over the
  * connection itself. The two ends agree on an ordered list of carriers (mesh/overlay.ts). At each end a selector (selector.ts)
  * chooses the carrier for sending; every carrier receives records. Each carrier has a folder, and a line in
- * router/frames/carrier-list.ts.
+ * router/carriers/carrier-list.ts.
  *
  * Records are sealed above the carriers, with the keys of keys.ts: a carrier of records adds no encryption.
+ *
+ * For a carrier of records, that folder and that line are all. Both carriers here are of that sort.
  *
  * A carrier in the kernel (VXLAN ports of the bridge, unencrypted or in ESP) would implement the interface as follows:
  * - `nextHop` is undefined, because its frames never reach user space. The frame threads send frames that they relay or flood
@@ -22,7 +25,15 @@ import type { Random } from "#src/random.js";
  * - `state` is "usable" while its own pings, sent through the port of the frames, are answered. `doubtful` follows these
  *   pings too. The times are those of sleeve/path.ts.
  * - `stop` removes everything that the carrier has created in the kernel.
- * The carrier precedes `sleeve` in the list, and `--no-fastdp` removes it from the list.
+ * It would precede `sleeve` in the list, and need changes in other folders:
+ * - The MACs of its forwarding entries: event "mac-learnt" ends in router/datapath/datapath.ts, is limited, and is not emitted
+ *   by a single thread (router/datapath/event-limiter.ts). The kernel's frames do not reach the threads, which learn from
+ *   floods alone.
+ * - Its bridge port is one of the OVERLAY_PORTS in router/frames/service.ts: a MAC behind it is not local.
+ * - Repair of its links: the expected links of router/host/, with src/linux/links/link-faults.ts.
+ * - Their removal by `weave reset`: cli/commands/reset.ts.
+ * - The firewall rule for its UDP port: src/linux/firewall/.
+ * - `--no-fastdp` would remove it from the list. At present the flag only changes the default MTU (router/frames/flags.ts).
  */
 export interface CarrierKind {
   /** Name in the agreed list, in status and in metrics: at most 16 characters. */
@@ -38,6 +49,8 @@ export interface CarrierMessage {
 
 export interface CarrierDeps {
   readonly datapath: { send(command: Command): void };
+  /** The bridge that containers are attached to, and its MTU in bytes. */
+  readonly bridge: { readonly name: string; readonly mtu: number };
   /** MTU of our own link towards a host, in bytes; undefined when it is unknown. */
   readonly linkMtu: (host: string) => Promise<number | undefined>;
   /** The source address that the kernel chooses for packets to a host; undefined: there is no route. */
@@ -51,8 +64,9 @@ export interface CarrierDeps {
 export interface CarrierLink {
   /** Our number for the connection, in commands and events of the datapath. */
   readonly session: number;
-  /** The neighbour, for log lines. */
-  readonly peer: string;
+  readonly peer: PeerName;
+  /** The neighbour's name and nickname, for log lines. */
+  readonly peerText: string;
   readonly outbound: boolean;
   readonly encrypted: boolean;
   readonly remoteHost: string;

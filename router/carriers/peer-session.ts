@@ -56,7 +56,8 @@ export class PeerSession implements OverlayConnection {
     this.#keys = new DataKeys(link.outbound, link.secret, deps.random);
     const carrierLink: CarrierLink = {
       session,
-      peer: peerText(link.remote),
+      peer: link.remote.name,
+      peerText: peerText(link.remote),
       outbound: link.outbound,
       encrypted: link.encrypted,
       remoteHost: link.remoteHost,

@@ -1,4 +1,4 @@
-import { INSECURE } from "#docker/proxy/exposure.js";
+import { INSECURE } from "#docker/proxy/open-listeners.js";
 import type { DockerReport, DockerReports, PluginReport, ProxyReport } from "#router/docker/report.js";
 import { statusLine } from "#router/service.js";
 

@@ -1,25 +1,123 @@
-import type { Datapath } from "#router/datapath/datapath.js";
-import { type Service, samplesBy } from "#router/service.js";
+import { availableParallelism } from "node:os";
+import type { Mesh } from "#mesh/mesh.js";
+import type { PeerName } from "#mesh/peer.js";
+import { CARRIERS } from "#router/carriers/carrier-list.js";
+import { Carriers } from "#router/carriers/carriers.js";
+import { Datapath, threadsFor } from "#router/datapath/datapath.js";
+import { allowedOffloads } from "#router/datapath/offloads.js";
+import type { OffloadName } from "#router/datapath/protocol.js";
+import { AT_LANE } from "#router/datapath/record.js";
+import { frameMetrics } from "#router/frames/metrics.js";
+import { frameRouteTable } from "#router/frames/route-table.js";
+import { handleDatapathEvent, nextHopTo } from "#router/frames/thread-events.js";
+import type { Service } from "#router/service.js";
+import type { StartContext } from "#router/start-context.js";
+import { systemClock } from "#src/clock.js";
+import { addRouterPort, ensureBridge } from "#src/linux/links/bridge.js";
+import { deleteLink } from "#src/linux/links/links.js";
+import { closeFd } from "#src/linux/native/files.js";
+import { openTap } from "#src/linux/native/tap.js";
+import { type FrameSockets, openFrameSockets } from "#src/linux/native/udp.js";
+import { RouteWatch } from "#src/linux/routes/route-watch.js";
+import { linkMtuTo, sourceTo } from "#src/linux/routes/routes.js";
+import { macNumber } from "#src/mac.js";
+import { listenEndpoint } from "#src/net/endpoint.js";
+import { systemRandom } from "#src/random.js";
+
+/** Name of the TAP device. A network namespace has one router, and a router has one TAP. */
+export const TAP_NAME = "weave-tap";
+/** Ports of the bridge that lead to other peers: a MAC behind one of them is not local. */
+const OVERLAY_PORTS: ReadonlySet<string> = new Set([TAP_NAME]);
+
+export interface FrameOptions {
+  /** The address to listen at; "" for all. */
+  readonly host: string;
+  readonly port: number;
+  /** 0: chosen by the number of cores. */
+  readonly datapathThreads: number;
+  readonly offloadsOff: readonly OffloadName[];
+  readonly bridge: string;
+  /** MTU of the bridge, in bytes. */
+  readonly mtu: number;
+}
+
+/** Opens the UDP sockets of the frame threads, one for each thread. @throws WEAVE_PORT_IN_USE */
+export function openFramePorts(options: FrameOptions, { resources }: Pick<StartContext, "resources">): FrameSockets {
+  const threads = options.datapathThreads || threadsFor(availableParallelism());
+  const offloads = allowedOffloads(options.offloadsOff);
+  const sockets = openFrameSockets(listenEndpoint(options.host, options.port), threads, AT_LANE, offloads);
+  resources.add("frame sockets", () => sockets.fds.forEach(closeFd));
+  return sockets;
+}
+
+export interface FramePathDeps extends Pick<StartContext, "events" | "resources" | "log"> {
+  readonly options: FrameOptions;
+  readonly self: PeerName;
+  readonly sockets: FrameSockets;
+  /** Called when the frame path has failed. Only a new process can restore it. */
+  readonly onFailure: (error: Error) => void;
+}
+
+export interface FramePath {
+  readonly datapath: Datapath;
+  /** The overlay of the mesh: it transports frames to neighbours. */
+  readonly carriers: Carriers;
+  /** Sends changes of the mesh to the threads, and handles the events of the threads. */
+  connect(mesh: Mesh): void;
+}
+
+/** Creates the TAP, the bridge and the frame threads. The bridge remains when the router stops, so containers stay connected. */
+export async function startFramePath(deps: FramePathDeps): Promise<FramePath> {
+  const { options, self, events, resources, log } = deps;
+  const { tap, openssl } = await makeLinks(deps);
+  const datapath = new Datapath({
+    self: macNumber(self),
+    tap,
+    sockets: deps.sockets,
+    openssl,
+    onEvent: (event) => void events.emit("frames", event),
+    onFailure: deps.onFailure,
+  });
+  resources.add("frame threads", () => datapath.stop());
+  const carriers = new Carriers({
+    carriers: CARRIERS,
+    datapath,
+    bridge: { name: options.bridge, mtu: options.mtu },
+    linkMtu: linkMtuTo,
+    sourceTo,
+    clock: systemClock,
+    random: systemRandom,
+    log,
+  });
+  const routeWatch = new RouteWatch(() => carriers.linksChanged());
+  resources.add("route watch", () => routeWatch.stop());
+  return { datapath, carriers, connect };
+
+  function connect(mesh: Mesh): void {
+    events.on("routes", () => {
+      const routes = frameRouteTable(mesh.frameRoutes, (peer) => nextHopTo(mesh, peer));
+      datapath.send({ do: "routes", routes });
+    });
+    events.on("suspended", (peer) => datapath.send({ do: "forget", peer: macNumber(peer) }));
+    const handlers = { carriers, mesh, datapath, bridge: options.bridge, overlayPorts: OVERLAY_PORTS, log };
+    events.on("frames", (event) => handleDatapathEvent(event, handlers));
+  }
+}
 
 /** The frame path's metrics. Its report and status lines are part of the service `peers`. */
 export function frameService(datapath: Datapath): Service {
-  return {
-    name: "frames",
-    metrics: () => [
-      {
-        name: "weave_datapath_drops_total",
-        help: "Frames, records and datagrams dropped, by reason.",
-        type: "counter",
-        labels: ["reason"],
-        read: async () => samplesBy("reason", { ...(await datapath.report())?.drops }),
-      },
-      {
-        name: "weave_datapath_total",
-        help: "Work of the frame path, by kind.",
-        type: "counter",
-        labels: ["kind"],
-        read: async () => samplesBy("kind", { ...(await datapath.report())?.counters }),
-      },
-    ],
-  };
+  return { name: "frames", metrics: () => frameMetrics(datapath) };
+}
+
+async function makeLinks({ options, self, sockets, resources }: FramePathDeps) {
+  const offloads = allowedOffloads(options.offloadsOff);
+  const tap = openTap(TAP_NAME, sockets.fds.length, offloads);
+  resources.add("TAP device", async () => {
+    tap.close();
+    await deleteLink(TAP_NAME).catch(() => {});
+  });
+  if (await ensureBridge(options.bridge, self, options.mtu))
+    resources.addUndo("bridge", () => deleteLink(options.bridge));
+  await addRouterPort(options.bridge, TAP_NAME, options.mtu);
+  return { tap, openssl: offloads.openssl };
 }

@@ -1,8 +1,8 @@
+import { CARRIERS } from "#router/carriers/carrier-list.js";
 import { Carriers } from "#router/carriers/carriers.js";
 import { SMALL_PING } from "#router/carriers/sleeve/path.js";
 import { decodePathMessage, encodePathMessage } from "#router/datapath/path-message.js";
 import type { Command } from "#router/datapath/protocol.js";
-import { CARRIERS } from "#router/frames/carrier-list.js";
 import { silentLog } from "#src/log.js";
 import { type Network, type SimulatedPeer, simulatedHost } from "./network.js";
 
@@ -34,6 +34,7 @@ export class Datagrams {
     const carriers: Carriers = new Carriers({
       carriers: CARRIERS,
       datapath: { send: (command) => this.#execute(host, carriers, command) },
+      bridge: { name: "weave", mtu: 1_376 },
       linkMtu: () => Promise.resolve(1_500),
       sourceTo: () => Promise.resolve(undefined),
       clock,

@@ -173,7 +173,7 @@ class Sleeve implements Carrier {
     const before = this.#address;
     this.#address = address;
     if (before !== undefined)
-      this.#deps.log.info("Peer UDP address changed", { peer: this.#link.peer, to: endpointText(address) });
+      this.#deps.log.info("Peer UDP address changed", { peer: this.#link.peerText, to: endpointText(address) });
   }
 
   /** Looks up the MTU of our own link. @param search true: start a search even if the MTU is unchanged */
@@ -234,7 +234,7 @@ class Sleeve implements Carrier {
 
   #applyPathEffect(effect: PathEffect): void {
     const { clock, log } = this.#deps;
-    const { peer } = this.#link;
+    const { peerText: peer } = this.#link;
     switch (effect.do) {
       case "ping": {
         const { id, datagramBytes } = effect;
@@ -275,7 +275,7 @@ class Sleeve implements Carrier {
 
   #reportBatches(pass: boolean): void {
     const { log } = this.#deps;
-    const { peer } = this.#link;
+    const { peerText: peer } = this.#link;
     if (pass) log.info("datagrams pass in batches again", { peer });
     else log.warn("datagrams pass one by one, but not in batches: each is sent alone", { peer });
     this.#setDatagrams();

@@ -10,7 +10,7 @@ import { completeDocker } from "#cli/launch/docker-options.js";
 import { parseLaunch } from "#cli/launch/launch-flags.js";
 import { clientTls } from "#docker/engine/client-tls.js";
 import { parseEngineAddress } from "#docker/engine/engine-address.js";
-import { openListeners } from "#docker/proxy/exposure.js";
+import { openListeners } from "#docker/proxy/open-listeners.js";
 import { ApiProxy } from "#docker/proxy/proxy.js";
 import { proxyStatusBlock } from "#router/docker/status.js";
 import { silentLog } from "#src/log.js";

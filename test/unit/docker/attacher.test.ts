@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import type { ContainerAttachments } from "#docker/attachments.js";
+import type { ContainerAttachments } from "#docker/container-attachments.js";
 import { Attacher } from "#docker/containers/attacher.js";
 import { type Container, containerShape } from "#docker/engine/shapes.js";
 import { attachStarted } from "#docker/proxy/start-call.js";

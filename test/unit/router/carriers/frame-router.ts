@@ -8,8 +8,8 @@ import type { CarrierKind } from "#router/carriers/carrier.js";
 import { Carriers } from "#router/carriers/carriers.js";
 import { Datapath } from "#router/datapath/datapath.js";
 import { AT_LANE } from "#router/datapath/record.js";
-import { nextHopTo } from "#router/frames/frame-events.js";
-import { frameRouteTable } from "#router/frames/frame-routes.js";
+import { frameRouteTable } from "#router/frames/route-table.js";
+import { nextHopTo } from "#router/frames/thread-events.js";
 import { dialWebSocket, listenWebSocket, type WebSocketListener } from "#router/peers/ws-transport.js";
 import { systemClock } from "#src/clock.js";
 import { closeFd } from "#src/linux/native/files.js";
@@ -64,6 +64,7 @@ export class FrameRouter {
     this.#carriers = new Carriers({
       carriers: kinds,
       datapath: this.#datapath,
+      bridge: { name: "weave", mtu: 1_376 },
       linkMtu: async () => 1_500,
       sourceTo: async () => undefined,
       clock: systemClock,

@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { type TestContext, test } from "node:test";
 import type { OverlayLink } from "#mesh/overlay.js";
 import type { Carrier, CarrierKind } from "#router/carriers/carrier.js";
+import { CARRIERS } from "#router/carriers/carrier-list.js";
 import { Carriers } from "#router/carriers/carriers.js";
 import { RETURN_MS } from "#router/carriers/selector.js";
-import { CARRIERS } from "#router/frames/carrier-list.js";
 import { systemClock } from "#src/clock.js";
 import { encode } from "#src/codec.js";
 import { silentLog } from "#src/log.js";
@@ -110,10 +110,13 @@ test("a peer that lists only sleeve gets sleeve and stream, and frames pass", as
 
 test("while a carrier of the kernel is in use, the frame threads send by the next carrier", async (context) => {
   const selections: boolean[] = [];
+  const peers: string[] = [];
   const kernel: CarrierKind = {
     name: "kernel",
     messages: {},
-    open: (link, { clock }) => {
+    open: (link, { clock, bridge }) => {
+      peers.push(link.peer);
+      assert.equal(bridge.mtu, 1_376);
       const carrier: Carrier & { state: unknown } = {
         name: "kernel",
         state: { condition: "probing", reason: "no answer yet", since: clock.now() },
@@ -146,6 +149,7 @@ test("while a carrier of the kernel is in use, the frame threads send by the nex
   await until("sleeve is used", () => inUse(a, b).every((name) => name === "sleeve"));
   await exchange(a, b);
   assert.deepEqual(selections.sort(), [false, false, true, true]);
+  assert.deepEqual(peers.sort(), ["02:00:00:00:07:01", "02:00:00:00:07:02"]);
 });
 
 test("carriers with one name or message kind, and lists that others would misread, are rejected at the start", () => {
@@ -154,6 +158,7 @@ test("carriers with one name or message kind, and lists that others would misrea
     new Carriers({
       carriers,
       datapath: { send() {} },
+      bridge: { name: "weave", mtu: 1_376 },
       linkMtu: async () => undefined,
       sourceTo: async () => undefined,
       clock: systemClock,

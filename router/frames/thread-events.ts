@@ -17,9 +17,9 @@ export interface DatapathEventDeps {
   readonly carriers: Carriers;
   readonly mesh: Mesh;
   readonly datapath: Datapath;
-  /** Names of the bridge and of the router's TAP. */
   readonly bridge: string;
-  readonly tap: string;
+  /** Ports of the bridge that lead to other peers. A MAC behind any other port is local. */
+  readonly overlayPorts: ReadonlySet<string>;
   readonly log: Log;
 }
 
@@ -57,10 +57,10 @@ export function handleDatapathEvent(event: DatapathEvent, deps: DatapathEventDep
 }
 
 /** Releases a MAC that is no longer on our bridge: its container has moved to another host. */
-async function releaseIfGone(mac: number, { bridge, tap, datapath, log }: DatapathEventDeps): Promise<void> {
+async function releaseIfGone(mac: number, { bridge, overlayPorts, datapath, log }: DatapathEventDeps): Promise<void> {
   const text = macFromNumber(mac);
   const ports = await portsOf(bridge, text).catch(() => undefined);
-  if (ports === undefined || ports.some((port) => port !== tap)) return;
+  if (ports === undefined || ports.some((port) => !overlayPorts.has(port))) return;
   log.info("a MAC has left our bridge", { mac: text });
   datapath.send({ do: "release", mac });
 }

@@ -9,14 +9,14 @@ export interface ContainerAttachment {
   readonly wanted: readonly AddressArgument[];
   readonly multicastRoute: boolean;
   /** Undefined: the file stays as Docker wrote it. If it cannot be written, the attachment continues. */
-  readonly hostsFile: ContainerHostsFile | undefined;
+  readonly hostsFile: HostsFile | undefined;
   /** Limit for the wait for an address; undefined: none. */
   readonly timeoutMs: number | undefined;
   readonly signal: AbortSignal;
 }
 
 /** A container's /etc/hosts. */
-export interface ContainerHostsFile {
+export interface HostsFile {
   /** Path of the file on this host. */
   readonly path: string;
   /** The container's name, with its domain if it has one; "" for none. */
