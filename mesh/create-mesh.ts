@@ -25,7 +25,7 @@ const noFrames: Overlay = {
       name: "none",
       nextHop: undefined,
       receive() {},
-      attributes: () => ({}),
+      status: () => ({}),
       diagnostics: () => ({ keyEpoch: 0, selection: undefined, carriers: [] }),
       stop() {},
     };

@@ -47,6 +47,21 @@ export interface OverlayLink {
 /** Plain values for status and report, by name. */
 export type Attributes = Readonly<Record<string, string | number | boolean>>;
 
+/** An overlay connection in status, beside the name. Undefined: there is nothing to show. */
+export interface OverlayStatus {
+  readonly encrypted?: boolean | undefined;
+  /** Bytes of the largest IP packet of a container that is not cut. */
+  readonly mtu?: number | undefined;
+  /** Why frames do not take the preferred carrier, and since when (ISO 8601). */
+  readonly fallback?: { readonly reason: string; readonly since: string } | undefined;
+  /** Why no carrier works. */
+  readonly failure?: string | undefined;
+  /** Why the carrier works below its possible performance. */
+  readonly restriction?: string | undefined;
+  /** Attributes of the carrier. */
+  readonly carrier?: Attributes | undefined;
+}
+
 /** The overlay's side of one connection. */
 export interface OverlayConnection {
   /** Handles a message of the overlay at the other end. @throws when it is malformed */
@@ -55,8 +70,7 @@ export interface OverlayConnection {
   readonly name: string;
   /** The number of this neighbour in the frame threads; undefined if frames cannot be sent to it. */
   readonly nextHop: number | undefined;
-  /** Returns details for status, beside the name: `mtu=1394` for example. */
-  attributes(): Attributes;
+  status(): OverlayStatus;
   diagnostics(): OverlayDiagnostics;
   stop(): void;
 }

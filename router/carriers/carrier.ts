@@ -142,6 +142,8 @@ export interface Carrier {
   selected(inUse: boolean): void;
   /** Attributes for `status connections`, in addition to the MTU. */
   attributes(): Attributes;
+  /** Why the carrier works below its possible performance, for `status connections`; undefined: it does not. */
+  readonly restriction?: string | undefined;
   /** Attributes for the report. */
   diagnostics(): Attributes;
   stop(): void;

@@ -1,4 +1,4 @@
-import type { Attributes, OverlayConnection, OverlayDiagnostics, OverlayLink } from "#mesh/overlay.js";
+import type { OverlayConnection, OverlayDiagnostics, OverlayLink, OverlayStatus } from "#mesh/overlay.js";
 import { peerText } from "#mesh/peer.js";
 import type {
   Carrier,
@@ -89,16 +89,17 @@ export class PeerSession implements OverlayConnection {
     return this.#shown.name;
   }
 
-  attributes(): Attributes {
-    const { selection, reason } = this.#selector;
+  status(): OverlayStatus {
+    const { selection, exhausted, reason } = this.#selector;
     const carrier = this.#shown;
     const compromise = selection !== undefined && carrier !== this.#carriers[0];
     return {
-      ...(this.#link.encrypted ? { encrypted: true } : {}),
+      encrypted: this.#link.encrypted,
       mtu: carrier.mtu,
-      ...(compromise && { reason: `"${selection.reason}"`, since: this.#timeText(selection.since) }),
-      ...(this.#selector.exhausted && { reason: `"${reason}"` }),
-      ...carrier.attributes(),
+      fallback: compromise ? { reason: selection.reason, since: this.#timeText(selection.since) } : undefined,
+      failure: exhausted ? reason : undefined,
+      restriction: carrier.restriction,
+      carrier: carrier.attributes(),
     };
   }
 

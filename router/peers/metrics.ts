@@ -1,9 +1,7 @@
 import type { Mesh } from "#mesh/mesh.js";
 import type { MeshStatus } from "#mesh/options.js";
+import { LABEL_WITHOUT_CARRIER } from "#router/peers/connection-report.js";
 import { type Metric, type Sample, samplesBy } from "#router/service.js";
-
-/** Label `type` of a connection without a carrier. */
-const NO_CARRIER = "unknown";
 
 /** The metrics of the mesh. @param quarantined number of messages rejected by all services */
 export function peerMetrics(mesh: Mesh, quarantined: () => number): Metric[] {
@@ -51,8 +49,9 @@ export function connectionSamples({ connections, attempts }: ConnectionCounts): 
     add(encrypted ? "yes" : "", state, type, 1);
     add(encrypted ? "" : "yes", state, type, 0);
   };
-  for (const { state, overlay, encrypted } of connections) count(state, overlay?.name ?? NO_CARRIER, encrypted);
-  for (const { state } of attempts) count(state, NO_CARRIER, false);
+  for (const { state, overlay, encrypted } of connections)
+    count(state, overlay?.name ?? LABEL_WITHOUT_CARRIER, encrypted);
+  for (const { state } of attempts) count(state, LABEL_WITHOUT_CARRIER, false);
   return [...counts.values()];
 }
 

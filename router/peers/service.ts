@@ -1,8 +1,9 @@
 import type { Mesh } from "#mesh/mesh.js";
+import { connectionLines } from "#router/peers/connection-report.js";
 import { peerMetrics } from "#router/peers/metrics.js";
 import { type RouterReportDeps, routerReport, routerSummary } from "#router/peers/report.js";
 import { peerRoutes } from "#router/peers/routes.js";
-import { connectionLines, peerLines, routerStatusBlock } from "#router/peers/status.js";
+import { peerLines, routerStatusBlock } from "#router/peers/status.js";
 import { linesAnswer, statusRoute } from "#router/route.js";
 import type { Service } from "#router/service.js";
 import { hostOf } from "#src/net/host-port.js";

@@ -1,3 +1,4 @@
+import { arrow } from "#router/peers/connection-report.js";
 import type { RouterReport } from "#router/peers/report.js";
 import { statusLine } from "#router/service.js";
 
@@ -49,18 +50,6 @@ function offloadsText({ Offloads, OffloadsOff }: RouterReport["Datapath"]): stri
 
 const bracket = (parts: readonly string[]): string => (parts.length > 0 ? ` (${parts.join(", ")})` : "");
 
-/** The lines of `weave status connections`. */
-export function connectionLines({ Connections }: RouterReport): string[] {
-  return Connections.map(({ Address, Outbound, State, Info, Attrs }) => {
-    const attrs = Object.entries(Attrs ?? {})
-      .filter(([key]) => key !== "name")
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, value]) => `${key}=${value}`)
-      .join(" ");
-    return `${arrow(Outbound)} ${Address.padEnd(21)} ${State.padEnd(11)} ${Info} ${attrs}`;
-  });
-}
-
 /** The lines of `weave status peers`. */
 export function peerLines({ Peers }: RouterReport): string[] {
   return Peers.flatMap((peer) => [
@@ -71,5 +60,3 @@ export function peerLines({ Peers }: RouterReport): string[] {
     ),
   ]);
 }
-
-const arrow = (outbound: boolean): string => (outbound ? "->" : "<-");

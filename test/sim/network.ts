@@ -18,7 +18,7 @@ export const instant: Overlay = {
       name: "instant",
       nextHop: undefined,
       receive() {},
-      attributes: () => ({}),
+      status: () => ({}),
       diagnostics: () => ({ keyEpoch: 0, selection: undefined, carriers: [] }),
       stop() {},
     };

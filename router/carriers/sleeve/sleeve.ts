@@ -84,7 +84,11 @@ class Sleeve implements Carrier {
   }
 
   attributes(): Attributes {
-    return this.#batchProbe.pass ? {} : { batches: false, reason: '"datagrams pass one by one, but not in batches"' };
+    return this.#batchProbe.pass ? {} : { batches: false };
+  }
+
+  get restriction(): string | undefined {
+    return this.#batchProbe.pass ? undefined : "datagrams pass one by one, but not in batches";
   }
 
   diagnostics(): Attributes {

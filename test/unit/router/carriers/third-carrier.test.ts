@@ -88,7 +88,7 @@ test("a third carrier is agreed on, preferred, carries frames, is replaced when 
         ["stream", "usable"],
       ],
     );
-    assert.equal(connection?.overlay?.attributes().reason, '"the pipe is broken"');
+    assert.equal(connection?.overlay?.status().fallback?.reason, "the pipe is broken");
     assert.equal(connection?.state, "established");
   }
 
@@ -144,7 +144,7 @@ test("while a carrier of the kernel is in use, the frame threads send by the nex
   const list = [kernel, ...CARRIERS];
   const [a, b] = await pair(context, [list, list]);
   assert.deepEqual(inUse(a, b), ["kernel", "kernel"]);
-  assert.equal(a.connection?.overlay?.attributes().mtu, 1_410);
+  assert.equal(a.connection?.overlay?.status().mtu, 1_410);
   await exchange(a, b);
   await until("sleeve is used", () => inUse(a, b).every((name) => name === "sleeve"));
   await exchange(a, b);
@@ -195,7 +195,7 @@ test("the link passes no frames while no agreed carrier works, and passes frames
   pipes.cut = true;
   await until("the link is pending", () => [a, b].every(({ connection }) => connection?.state === "pending"));
   assert.equal(a.diagnostics?.selection, undefined);
-  assert.equal(a.connection?.overlay?.attributes().reason, '"the pipe is broken"');
+  assert.equal(a.connection?.overlay?.status().failure, "the pipe is broken");
   pipes.cut = false;
   await until("the link is established", () => [a, b].every(({ connection }) => connection?.state === "established"));
   await exchange(a, b);

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { attributesOf, connectionLines } from "#router/peers/connection-report.js";
 import { connectionSamples } from "#router/peers/metrics.js";
 import type { RouterReport } from "#router/peers/report.js";
-import { connectionLines, peerLines, routerStatusBlock } from "#router/peers/status.js";
+import { peerLines, routerStatusBlock } from "#router/peers/status.js";
 
 test("metrics count connections by the carrier in use, and have both values of encryption for every state", () => {
   const connection = (name: string | undefined, encrypted: boolean) => ({
@@ -116,4 +117,31 @@ test("connections and peers have a line each, in columns", () => {
     "   -> 10.0.0.2:6783         02:00:00:00:00:02(h2)                 established",
     "   <- 10.0.0.3:4711         02:00:00:00:00:03(h3)                 pending",
   ]);
+});
+
+test("a connection has one reason: silence, then a restriction, a failure, a fallback; keys keep their order", () => {
+  const since = "2026-01-01T00:00:00.000Z";
+  const fallback = { reason: "UDP does not pass", since };
+  const restriction = "not in batches";
+  const carrier = { batches: false };
+  const shown = (...args: Parameters<typeof attributesOf>) => JSON.stringify(attributesOf(...args));
+  const base = { encrypted: true, mtu: 1394 };
+  assert.equal(shown("sleeve", {}, false), '{"name":"sleeve"}');
+  assert.equal(shown("sleeve", { ...base, encrypted: false }, false), '{"name":"sleeve","mtu":1394}');
+  assert.equal(
+    shown("stream", { ...base, fallback }, false),
+    `{"name":"stream","encrypted":true,"mtu":1394,"reason":"\\"UDP does not pass\\"","since":"${since}"}`,
+  );
+  assert.equal(
+    shown("sleeve", { mtu: 1, failure: "none works" }, false),
+    '{"name":"sleeve","mtu":1,"reason":"\\"none works\\""}',
+  );
+  assert.equal(
+    shown("sleeve", { mtu: 1, restriction, carrier }, false),
+    '{"name":"sleeve","mtu":1,"batches":false,"reason":"\\"not in batches\\""}',
+  );
+  const all = { mtu: 1, fallback, failure: "none works", restriction, carrier };
+  assert.equal(attributesOf("sleeve", all, false).reason, '"not in batches"');
+  assert.equal(attributesOf("sleeve", { ...all, restriction: undefined }, false).reason, '"none works"');
+  assert.equal(attributesOf("sleeve", all, true).reason, '"the peer does not answer"');
 });
