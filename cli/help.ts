@@ -2,21 +2,22 @@ import { COMMANDS, type CommandRow, GROUPS, TERMS } from "#cli/support/command-t
 import { defaultWords, isShown, type Row, sectionsOf, typed } from "#cli/support/flag-words.js";
 import type { Rows } from "#src/flag.js";
 
+/** Columns of a line: the usual width of a terminal. */
 const WIDTH = 80;
-/** Columns of the names of commands, where all are listed. */
-const NAMES = 17;
-/** Columns before the description of a flag. */
+/** Columns of `weave NAME` in the list of all commands. Only `weave docker-bridge-ip` is longer. */
+const NAME_COLUMNS = 17;
+/** Indent of the description of a flag. */
 const INDENT = 6;
 const NO_FLAGS: Rows = {};
 
 const byName: Readonly<Record<string, CommandRow>> = COMMANDS;
 
-/** The flags of a command; those of `launch` are many, and are loaded on demand. */
+/** The flags of a command. Those of `launch` are loaded on demand, because this takes time. */
 async function flagsOf(name: string): Promise<Rows> {
   return name === "launch" ? (await import("#cli/launch/launch-flags.js")).ALL_FLAGS : (byName[name].flags ?? NO_FLAGS);
 }
 
-/** What `weave help` prints: every command with its flags. */
+/** Output of `weave help`: every command with its flags. */
 export async function allUsage(): Promise<string> {
   const groups: string[] = [];
   for (const group of GROUPS) {
@@ -28,13 +29,13 @@ export async function allUsage(): Promise<string> {
   return `Usage:\n\n${groups.join("\n\n")}\n\nwhere\n${terms.join("\n")}\n\n'weave help <command>' explains a command and its flags.\n`;
 }
 
-/** How one command is used, in a few lines. */
+/** Usage of one command, without descriptions. */
 export function usageOf(name: string): string {
   const lines = formsOf(name, byName[name].flags ?? NO_FLAGS, false).join("\n");
   return `${lines.replaceAll("\nUsage:", "\n      ")}\n`;
 }
 
-/** What `weave help NAME` prints: use, arguments, flags and examples. */
+/** Output of `weave help NAME`: usage, arguments, flags and examples. */
 export async function helpOf(name: string): Promise<string> {
   const { summary, forms, examples = [] } = byName[name];
   const flags = await flagsOf(name);
@@ -53,7 +54,7 @@ function sectionText(section: string, rows: readonly Row[]): string {
   return `${section}:\n${shown}${listed.length > 0 ? wrap(listed.join(", "), 2) : ""}`;
 }
 
-/** A flag, its meaning, and below it its range, its default and its variable. */
+/** A flag and its meaning, then its range, default and variable. */
 function flagHelp(row: Row): string {
   const fallback = defaultWords(row);
   const variable = row.env ?? row.defaultFrom;
@@ -65,17 +66,17 @@ function flagHelp(row: Row): string {
   return `  ${typed(row)}\n${wrap(row.meaning, INDENT)}${facts.length === 0 ? "" : wrap(`(${facts.join("; ")})`, INDENT)}`;
 }
 
-/** A word of a form: in brackets, or not; with the dots that follow it. */
+/** A word of a form: a bracketed group or a plain word, with the dots that follow it. */
 const WORD = /(?:\[[^\]]*\]|\S+)(?: \.\.\.)?/g;
 
-/** The lines of a command's forms. @param full with every flag of `launch` */
+/** The lines of a command's forms. @param full for the list of all commands, in which `launch` has all its flags */
 function formsOf(name: string, flags: Rows, full: boolean): string[] {
   const given = Object.values(flags).filter(isShown).map(bracketed);
   const marker = full && name === "launch" ? "[<flag> ...]" : "{flags}";
   return byName[name].forms.flatMap((form) => {
     const words = (form.match(WORD) ?? []).flatMap((word) => (word === marker ? given : [word]));
     const head = `${full ? "" : "Usage: "}weave ${name}`;
-    return folded(head, full ? NAMES : head.length, words);
+    return folded(head, full ? NAME_COLUMNS : head.length, words);
   });
 }
 
@@ -84,7 +85,7 @@ const bracketed = (row: Row): string => {
   return `[${word}]${row.repeatable ? " ..." : ""}`;
 };
 
-/** Words after a head, on lines that are aligned behind it. @param indent columns of the head */
+/** A head and words after it, on aligned lines. @param indent columns of the head */
 function folded(head: string, indent: number, words: readonly string[]): string[] {
   const [first = "", ...more] = linesOf(words, WIDTH - indent - 1);
   return [`${head.padEnd(indent)} ${first}`.trimEnd(), ...more.map((line) => `${" ".repeat(indent)} ${line}`)];
@@ -95,7 +96,7 @@ const wrap = (text: string, indent: number): string =>
     .map((line) => `${" ".repeat(indent)}${line}\n`)
     .join("");
 
-/** Words in lines of at most `width` columns; a longer word has its own line. */
+/** Breaks words into lines of at most `width` columns. A longer word has its own line. */
 function linesOf(words: readonly string[], width: number): string[] {
   const lines: string[] = [];
   for (const word of words) {

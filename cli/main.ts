@@ -7,7 +7,7 @@ import { systemCode } from "#src/errors.js";
 type Run = (args: readonly string[]) => Promise<void>;
 
 /**
- * Loads the file of a command when it is called, `cli/commands/NAME.ts`: `weave status` must not wait for the modules of
+ * Loads the file of a command, `cli/commands/NAME.ts`. It is loaded on demand, so that `weave status` does not load the modules of
  * `launch`.
  *
  * @param name a row of {@link COMMANDS}, except help
@@ -17,10 +17,10 @@ export const loadCommand = (name: string): Promise<{ readonly run: Run }> => imp
 const help = () => import("#cli/help.js");
 
 const WORDS_FOR_HELP = ["help", "--help", "-h"];
-/** For these `-h` has a host name. */
+/** Commands whose flag `-h` is a host name. */
 const HAS_OWN_H = ["expose", "dns-add", "dns-remove"];
 
-/** Commands that Weave Net dropped with 2.0. */
+/** Commands that Weave Net removed in version 2.0. */
 const REMOVED = [
   "run",
   "start",
@@ -33,12 +33,12 @@ const REMOVED = [
   "stop-router",
 ];
 
-/** The `weave` command. */
+/** Runs the `weave` command. @param argv the arguments after its name */
 export async function main(argv: readonly string[]): Promise<void> {
-  // A reader of the first lines alone (`head -1`) closes the pipe: no failure.
+  // A reader such as `head -1` closes the pipe early, which is no failure.
   for (const stream of [process.stdout, process.stderr])
     stream.on("error", (error) => process.exit(systemCode(error) === "EPIPE" ? 0 : 1));
-  // Weave Net runs its commands in a container without this flag; here they always run in place.
+  // Without this flag Weave Net runs its commands in a container. Here they always run on the host.
   const [name, ...args] = argv[0] === "--local" ? argv.slice(1) : argv;
   try {
     await dispatch(name, args);
@@ -71,10 +71,10 @@ async function explain(command: string): Promise<void> {
   process.stdout.write(await (await help()).helpOf(command));
 }
 
-/** The command that a word means. @throws Exit: there is none */
+/** The command that a word names. @throws Exit when there is none */
 function nameOf(word: string): string {
   if (word === "--version" || word === "-v") return "version";
-  // Its name before Weave Net 2.0.
+  // The name of `env` before Weave Net 2.0.
   if (word === "proxy-env") return "env";
   if (Object.hasOwn(COMMANDS, word)) return word;
   if (REMOVED.includes(word)) {
@@ -83,9 +83,9 @@ function nameOf(word: string): string {
       `The 'weave ${word}' command has been removed as of Weave Net version 2.0\nPlease see release notes for further information`,
     );
   }
-  const meant = nearest(word, Object.keys(COMMANDS));
+  const suggestion = nearest(word, Object.keys(COMMANDS));
   throw new Exit(
     1,
-    `Unknown weave command '${word.slice(0, 64)}'\n${meant === undefined ? "" : `Did you mean 'weave ${meant}'? `}See 'weave help'.`,
+    `Unknown weave command '${word.slice(0, 64)}'\n${suggestion === undefined ? "" : `Did you mean 'weave ${suggestion}'? `}See 'weave help'.`,
   );
 }

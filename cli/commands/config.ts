@@ -2,7 +2,7 @@ import { Exit, rejectExtra } from "#cli/support/exit.js";
 import { proxyAddress } from "#cli/support/proxy-address.js";
 import { readFlags } from "#cli/support/read-flags.js";
 
-/** `weave config`: the argument that sends one call of `docker` through the proxy. */
+/** `weave config`: prints the argument that sends one call of `docker` through the proxy. */
 export async function run(args: readonly string[]): Promise<void> {
   rejectExtra(readFlags("config", args).words);
   const address = await proxyAddress(process.env);

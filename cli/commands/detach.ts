@@ -3,7 +3,7 @@ import { addressForm, detach } from "#cli/support/attach-calls.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { requireRoot } from "#src/root.js";
 
-/** `weave detach [addr…] <container|netns>` */
+/** `weave detach [addr…] <container|netns>`: removes addresses, and prints them. */
 export async function run(args: readonly string[]): Promise<void> {
   const { addresses, rest } = takeAddresses(args);
   const container = oneContainer(readFlags("detach", rest).words);

@@ -1,7 +1,7 @@
 import { call } from "#cli/support/client.js";
 import { Exit } from "#cli/support/exit.js";
 
-/** `weave dns-args`: what `docker run` needs, without a newline. Nothing when DNS is off. */
+/** `weave dns-args`: prints the flags of `docker run` for weaveDNS, without a newline; nothing when weaveDNS is off. */
 export async function run(): Promise<void> {
   const [address, domain] = await Promise.all([call({ path: "/dns-address" }), call({ path: "/domain" })]);
   if (address.status === 404) return;

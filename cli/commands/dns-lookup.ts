@@ -2,12 +2,13 @@ import { Resolver } from "node:dns/promises";
 import { mustCall } from "#cli/support/client.js";
 import { Exit, rejectExtra, usageError } from "#cli/support/exit.js";
 import { readFlags } from "#cli/support/read-flags.js";
-import { qualified } from "#cli/support/registered-names.js";
+import { qualifiedName } from "#cli/support/registered-names.js";
 import { systemCode } from "#src/errors.js";
 
+/** Limit for weaveDNS's answer. */
 const TIMEOUT_MS = 5_000;
 
-/** `weave dns-lookup <name>`: its addresses, one a line; nothing when it is unknown. */
+/** `weave dns-lookup <name>`: prints the addresses of a name, one a line; nothing on standard output for an unknown name. */
 export async function run(args: readonly string[]): Promise<void> {
   const [name, ...more] = readFlags("dns-lookup", args).words;
   if (name === undefined) throw usageError("a name is missing");
@@ -15,13 +16,13 @@ export async function run(args: readonly string[]): Promise<void> {
   const server = await mustCall({ path: "/dns-address-port" });
   const resolver = new Resolver({ timeout: TIMEOUT_MS, tries: 1 });
   resolver.setServers([server]);
-  const fqdn = await qualified(name);
+  const fqdn = await qualifiedName(name);
   try {
     const addresses = await resolver.resolve4(fqdn);
     process.stdout.write(addresses.map((address) => `${address}\n`).join(""));
   } catch (error) {
     if (["ENOTFOUND", "ENODATA"].includes(systemCode(error) ?? "")) {
-      // Reported, but no failure, as with Weave Net's dig.
+      // The status is 0, as with Weave Net, which used dig.
       process.stderr.write(`${fqdn} has no address\n`);
       return;
     }

@@ -4,7 +4,7 @@ import { readFlags } from "#cli/support/read-flags.js";
 import { addressOfCidr } from "#src/address.js";
 import { findLink, ipv4Of } from "#src/linux/links/links.js";
 
-/** `weave docker-bridge-ip`: the first IPv4 address of Docker's bridge, without a newline: scripts put it into `--dns`. */
+/** `weave docker-bridge-ip`: prints the first IPv4 address of Docker's bridge, without a newline, for `--dns` in scripts. */
 export async function run(args: readonly string[]): Promise<void> {
   rejectExtra(readFlags("docker-bridge-ip", args).words);
   const bridge = launchOptions().docker?.bridge ?? (process.env.DOCKER_BRIDGE || "docker0");

@@ -4,8 +4,8 @@ import { readFlags } from "#cli/support/read-flags.js";
 import { errorText } from "#src/errors.js";
 
 /**
- * `weave env [--restore]`: for `eval $(weave env)`. A router that does not run gives no output and no error status: a shell
- * that starts with it must not break.
+ * `weave env [--restore]`: prints shell commands for `eval $(weave env)`. Without a running router it prints none on standard output, with
+ * status 0, so that a shell whose profile contains it starts.
  */
 export async function run(args: readonly string[]): Promise<void> {
   const { values, words } = readFlags("env", args);

@@ -4,7 +4,7 @@ import { rejectExtra } from "#cli/support/exit.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { EXPOSED } from "#src/ident.js";
 
-/** `weave expose [addr…] [-h name] [--without-masquerade] [--timeout seconds]` */
+/** `weave expose [addr…] [-h name] [--without-masquerade] [--timeout seconds]`: adds addresses to this host's bridge, and prints them. */
 export async function run(args: readonly string[]): Promise<void> {
   const { addresses, rest } = takeAddresses(args);
   const { values, words } = readFlags("expose", rest);

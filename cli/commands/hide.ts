@@ -4,7 +4,7 @@ import { rejectExtra } from "#cli/support/exit.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { EXPOSED } from "#src/ident.js";
 
-/** `weave hide [addr…]` */
+/** `weave hide [addr…]`: removes addresses from this host's bridge, and prints them. */
 export async function run(args: readonly string[]): Promise<void> {
   const { addresses, rest } = takeAddresses(args);
   rejectExtra(readFlags("hide", rest).words);

@@ -27,12 +27,13 @@ import {
 import { claimPid, removePid, writePid } from "#src/pid-file.js";
 import { requireRoot } from "#src/root.js";
 
+/** Interval between checks whether the router answers. */
 const POLL_MS = 10;
-/** A router that has not answered by then is stuck: that is an error, not a longer wait. An emulated machine takes 21 s. */
+/** Limit for the start of the router: above the 21 s of an emulated machine. A router that takes longer hangs. */
 const READY_MS = 60_000;
-/** A starting router may leave a request unanswered: it is repeated. */
+/** Limit for one check. A starting router may leave a request unanswered. */
 const ANSWER_MS = 1_000;
-/** As a shell counts an end by a signal. */
+/** Exit statuses after a signal, as shells define them: 128 and the signal's number. */
 const INTERRUPTED = { SIGINT: 130, SIGTERM: 143 } as const;
 
 /** `weave launch [flags] [peer…]`: returns when the router answers; prints the id of the process that keeps it running. */
@@ -41,68 +42,69 @@ export async function run(args: readonly string[]): Promise<void> {
   // Other users of this host can read the arguments of a process, and a password may be among them.
   process.title = "weave launch";
   requireRoot();
-  const say = (text: string) => void process.stderr.write(`${text}\n`);
-  const complete = given.resume ? resumed(given, parseLaunch([], process.env).options, say) : given;
-  const options = withPassword(complete, say);
+  const warn = (text: string) => void process.stderr.write(`${text}\n`);
+  const complete = given.resume ? resumed(given, parseLaunch([], process.env).options, warn) : given;
+  const options = withPassword(complete, warn);
   routerOptions(options);
-  const { run } = paths();
-  // Docker's users must reach the proxy's socket in it; private files have modes of their own.
-  mkdirSync(run, { recursive: true, mode: 0o755 });
-  chmodSync(run, 0o755);
-  if (!claimPid(launchingFile(run)))
-    throw new WeaveError("WEAVE_RUNNING", "another 'weave launch' is at work on this host", {
-      next: "'weave status' shows what has become of it; 'weave stop' ends it.",
+  const runDir = paths().run;
+  // Users of Docker must reach the proxy's socket in this folder. Private files in it have their own modes.
+  mkdirSync(runDir, { recursive: true, mode: 0o755 });
+  chmodSync(runDir, 0o755);
+  if (!claimPid(launchingFile(runDir)))
+    throw new WeaveError("WEAVE_RUNNING", "another 'weave launch' is in progress on this host", {
+      next: "'weave status' shows the router when it answers; 'weave stop' ends it.",
     });
   try {
-    await launch(options, foreground, run);
+    await launch(options, foreground, runDir);
   } finally {
-    removePid(launchingFile(run));
+    removePid(launchingFile(runDir));
   }
 }
 
-async function launch(options: LaunchOptions, foreground: boolean, run: string): Promise<void> {
+/** Starts the router. @throws Exit and WeaveError when it cannot start */
+async function launch(options: LaunchOptions, foreground: boolean, runDir: string): Promise<void> {
   const { supervisor, router } = runningProcesses();
   if (supervisor !== undefined || router !== undefined) {
     throw new WeaveError("WEAVE_RUNNING", "weave is already running; you can stop it with 'weave stop'.");
   }
   await checkRange(options);
   await checkEngine(options.docker.api, process.env);
-  // Files of the last run: later ones are of this run.
-  for (const file of [failureFile(run), routerFile(run)]) rmSync(file, { force: true });
-  // It may hold the password: only root may read it.
-  writeFileSync(launchFile(run), JSON.stringify(options), { mode: 0o600 });
-  chmodSync(launchFile(run), 0o600);
+  // Files of the previous run would be mistaken for files of this one.
+  for (const file of [failureFile(runDir), routerFile(runDir)]) rmSync(file, { force: true });
+  // Only root may read the file: it may contain the password.
+  writeFileSync(launchFile(runDir), JSON.stringify(options), { mode: 0o600 });
+  chmodSync(launchFile(runDir), 0o600);
   const { WEAVE_PASSWORD: _, ...env } = process.env;
   if (foreground) {
-    remember(options);
+    saveLastLaunch(options);
     replaceProcess(process.execPath, [program("main"), "--foreground"], env);
   }
-  const child = await started(options.restart ? [] : ["--no-restart"], env);
-  writePid(supervisorFile(run), child.pid!);
-  await ready(child, run);
-  remember(options);
+  const child = await startSupervisor(options.restart ? [] : ["--no-restart"], env);
+  writePid(supervisorFile(runDir), child.pid!);
+  await waitUntilReady(child, runDir);
+  saveLastLaunch(options);
   process.stdout.write(`${child.pid}\n`);
 }
 
-/** For `--resume` of the next launch. */
-function remember(options: LaunchOptions): void {
+/** Stores the options for `--resume` of the next launch. A failure is only a warning. */
+function saveLastLaunch(options: LaunchOptions): void {
   const file = lastLaunchFile(options.dbPrefix);
   try {
     mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
     writeFileSync(file, lastLaunchText(options), { mode: 0o600 });
   } catch (error) {
-    process.stderr.write(`WARNING: 'launch --resume' will not know of this launch: ${errorText(error)}\n`);
+    process.stderr.write(`WARNING: this launch is not stored for 'launch --resume': ${errorText(error)}\n`);
   }
 }
 
 const program = (name: "main" | "supervisor") => new URL(`../../router/${name}.js`, import.meta.url).pathname;
 
 /** Starts the supervisor. @throws Exit when it cannot be started */
-async function started(args: readonly string[], env: NodeJS.ProcessEnv): Promise<ChildProcess> {
+async function startSupervisor(args: readonly string[], env: NodeJS.ProcessEnv): Promise<ChildProcess> {
   try {
     const child = spawn(process.execPath, [program("supervisor"), ...args], { detached: true, stdio: "ignore", env });
     await new Promise<void>((resolve, reject) => child.once("spawn", resolve).once("error", reject));
-    // It outlives this command, also when the wait for it ends early.
+    // The supervisor outlives this command, also when the wait for the router is interrupted.
     child.unref();
     return child;
   } catch (error) {
@@ -110,9 +112,9 @@ async function started(args: readonly string[], env: NodeJS.ProcessEnv): Promise
   }
 }
 
-/** A range that clashes with a network of this host would take it away from its users. @throws Exit for the default one */
+/** Checks the range against the host's routes: traffic to an overlapping network would go to weave. @throws Exit if the default range overlaps */
 async function checkRange({ ipallocRange: range, bridge }: LaunchOptions): Promise<void> {
-  // The router checks whether it is a range at all.
+  // An invalid range is reported by the router.
   const route = range === "" ? undefined : await overlappingRoute(range, bridge).catch(() => undefined);
   if (route === undefined) return;
   process.stderr.write(`Network ${range} overlaps with existing route ${route} on host\n`);
@@ -127,31 +129,31 @@ async function checkRange({ ipallocRange: range, bridge }: LaunchOptions): Promi
   );
 }
 
-/** Waits until the router answers. @throws Exit with its own words when it cannot start */
-async function ready(child: ChildProcess, run: string): Promise<void> {
-  const address = controlSocket(run);
-  const goesOn = `It goes on starting in the background (process ${child.pid}): 'weave status' shows it, 'weave stop' ends it.`;
+/** Waits until the router answers. @throws Exit, with the router's own error if it cannot start */
+async function waitUntilReady(child: ChildProcess, runDir: string): Promise<void> {
+  const address = controlSocket(runDir);
+  const stillStarting = `It continues to start in the background (process ${child.pid}): 'weave status' shows it, 'weave stop' ends it.`;
   for (const signal of ["SIGINT", "SIGTERM"] as const)
     process.once(signal, () => {
-      process.stderr.write(`No longer waiting for the router.\n${goesOn}\n`);
-      removePid(launchingFile(run));
+      process.stderr.write(`No longer waiting for the router.\n${stillStarting}\n`);
+      removePid(launchingFile(runDir));
       process.exit(INTERRUPTED[signal]);
     });
   const deadline = Date.now() + READY_MS;
   for (;;) {
     const reply = await call({ path: "/status", address, answerMs: ANSWER_MS }).catch(() => undefined);
     if (reply?.status === 200) return;
-    if (child.exitCode !== null || child.signalCode !== null) throw new Exit(1, failure(child));
+    if (child.exitCode !== null || child.signalCode !== null) throw new Exit(1, failureText(child));
     if (Date.now() > deadline)
       throw new Exit(
         1,
-        `The router has not answered within ${READY_MS / 1_000} s.\n${goesOn}\nIts log is ${paths().log}.`,
+        `The router has not answered within ${READY_MS / 1_000} s.\n${stillStarting}\nIts log is ${paths().log}.`,
       );
     await sleep(POLL_MS);
   }
 }
 
-function failure(child: ChildProcess): string {
+function failureText(child: ChildProcess): string {
   if (child.exitCode === 0) return "weave was stopped before it was ready.";
   return lastFailure() ?? `The weave router has died. Consult its log for further details: ${paths().log}`;
 }

@@ -6,21 +6,24 @@ import { WeaveError } from "#src/errors.js";
 import { controlSocket, paths } from "#src/paths.js";
 import { requireRoot } from "#src/root.js";
 
-/** Columns of an id, as in Weave Net. */
+/** Number of digits of an id that are printed. Same as Weave Net. */
 const ID_LENGTH = 12;
 
-/** `weave ps [container…]`: the interfaces on the bridge, with their addresses. A container that is not attached has no line. */
+/** `weave ps [container…]`: prints the interfaces on the bridge and their addresses. A container that is not attached has no line. */
 export async function run(args: readonly string[]): Promise<void> {
   requireRoot();
   const { words } = readFlags("ps", args);
   const { attachments, missing } = await list(words);
   for (const { id, mac, addresses } of attachments)
     process.stdout.write(`${[id.slice(0, ID_LENGTH), mac, ...addresses].join(" ")}\n`);
-  // Reported, but no failure: scripts for Weave Net list containers that may have ended.
+  // The status stays 0: scripts for Weave Net list containers that may have ended.
   for (const { why } of missing) process.stderr.write(`${why}\n`);
 }
 
-/** Containers stay attached when the router ends or hangs: without it, this host is inspected here. Never another one (`WEAVE_HTTP_ADDR`). */
+/**
+ * Requests the list from this host's router, whatever `WEAVE_HTTP_ADDR` is. If the router has ended or hangs, this process inspects the host:
+ * containers stay attached without a router.
+ */
 async function list(words: readonly string[]): Promise<AttachmentListing> {
   if (runningProcesses().router === undefined) return withoutRouter(words);
   const query = new URLSearchParams(words.map((word): [string, string] => ["id", word]));

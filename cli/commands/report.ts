@@ -2,7 +2,7 @@ import { mustCall, REPORT_MS } from "#cli/support/client.js";
 import { rejectExtra } from "#cli/support/exit.js";
 import { readFlags } from "#cli/support/read-flags.js";
 
-/** `weave report [-f format]` */
+/** `weave report [-f format]`: prints the router's report as JSON, or by a template. */
 export async function run(args: readonly string[]): Promise<void> {
   const { values, words } = readFlags("report", args);
   rejectExtra(words);
@@ -12,6 +12,6 @@ export async function run(args: readonly string[]): Promise<void> {
     return;
   }
   const text = await mustCall({ path: `/report?${new URLSearchParams({ format })}`, answerMs: REPORT_MS });
-  // Scripts receive the text of the template and not a byte more, as from Weave Net; a terminal needs a line end before its prompt.
+  // Scripts receive exactly the text of the template, as from Weave Net. On a terminal a line end precedes the next prompt.
   process.stdout.write(process.stdout.isTTY && !text.endsWith("\n") ? `${text}\n` : text);
 }

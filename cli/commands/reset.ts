@@ -27,21 +27,21 @@ import {
 } from "#src/paths.js";
 import { requireRoot } from "#src/root.js";
 
-/** Of containers that were attached, and of Docker's endpoints. */
-const OURS = [HOST_IFNAME_PREFIX, ENDPOINT_PREFIX];
-/** Time for the new ring to spread. */
+/** Prefixes of the host's ends of attached containers and of Docker's endpoints. */
+const INTERFACE_PREFIXES = [HOST_IFNAME_PREFIX, ENDPOINT_PREFIX];
+/** Time for which the router runs on after its addresses are transferred, so that the new ring reaches other peers. */
 const SPREAD_MS = 500;
 
-/** `weave reset [--force]`: stops the router and removes everything that weave ever made on this host. */
+/** `weave reset [--force]`: stops the router and removes everything that weave created on this host. */
 export async function run(args: readonly string[]): Promise<void> {
   const { values, words } = readFlags("reset", args);
   rejectExtra(words);
   requireRoot();
-  const { run, log, dbPrefix: usual } = paths();
-  const { bridge = "weave", dbPrefix = usual, docker } = launchOptions();
+  const { run: runDir, log, dbPrefix: defaultPrefix } = paths();
+  const { bridge = "weave", dbPrefix = defaultPrefix, docker } = launchOptions();
   const { supervisor, router } = runningProcesses();
-  const present = existsSync(databaseFile(dbPrefix));
-  if (supervisor === undefined && router === undefined && present && !values.force) {
+  const hasDatabase = existsSync(databaseFile(dbPrefix));
+  if (supervisor === undefined && router === undefined && hasDatabase && !values.force) {
     throw new Exit(
       1,
       "ERROR: weave is not running; unable to remove from cluster.\nRe-launch weave before reset or use --force to override.",
@@ -49,11 +49,11 @@ export async function run(args: readonly string[]): Promise<void> {
   }
   if (router !== undefined) {
     await leaveDocker();
-    await handOver(run);
+    await handOver(runDir);
   }
   await stopRouter();
   for (const { ifname } of await listLinks())
-    if (OURS.some((prefix) => ifname.startsWith(prefix))) await deleteLink(ifname);
+    if (INTERFACE_PREFIXES.some((prefix) => ifname.startsWith(prefix))) await deleteLink(ifname);
   if ((await findBridge(bridge)) !== undefined) await deleteLink(bridge);
   await hostFirewall(Boolean(docker?.api))?.remove();
   const database = databaseFile(dbPrefix);
@@ -62,21 +62,21 @@ export async function run(args: readonly string[]): Promise<void> {
     `${database}-lock`,
     log,
     `${log}.1`,
-    controlSocket(run),
-    tokenFile(run),
-    launchFile(run),
-    launchingFile(run),
+    controlSocket(runDir),
+    tokenFile(runDir),
+    launchFile(runDir),
+    launchingFile(runDir),
     lastLaunchFile(dbPrefix),
-    failureFile(run),
-    supervisorFile(run),
-    routerFile(run),
+    failureFile(runDir),
+    supervisorFile(runDir),
+    routerFile(runDir),
   ];
   for (const file of files) rmSync(file, { force: true });
   rmSync(helperFolder(dbPrefix), { recursive: true, force: true });
   for (const folder of new Set(files.map(dirname))) removeIfEmpty(folder);
 }
 
-/** Hands the addresses of this peer over to another one, and lets that spread. A peer without others is removed all the same. */
+/** Transfers the addresses of this peer to another one, and waits until the new ring has spread. A failure is ignored: there may be no other peer. */
 async function handOver(runDir: string): Promise<void> {
   const { status } = await call({ method: "DELETE", path: "/peer", address: controlSocket(runDir) }).catch(() => ({
     status: 0,
@@ -88,6 +88,6 @@ function removeIfEmpty(folder: string): void {
   try {
     rmdirSync(folder);
   } catch {
-    // Not empty, so not ours alone; or not there.
+    // The folder contains files of others, or does not exist.
   }
 }

@@ -2,37 +2,43 @@ import { release } from "node:os";
 import { rejectExtra } from "#cli/support/exit.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { engine } from "#cli/support/without-router.js";
+import { compareVersions } from "#docker/engine/engine.js";
 import { errorText } from "#src/errors.js";
 import { hasTool, run as runTool } from "#src/linux/exec.js";
 import { hostFirewall } from "#src/linux/firewall/host-firewall.js";
 import { isRoot, NOT_ROOT } from "#src/root.js";
 
+/** Oldest kernel with everything that the router uses. */
+const OLDEST_KERNEL = "4.18";
+/** Columns of the checks' names in the output. */
+const NAME_COLUMNS = 9;
+
 interface Check {
-  readonly what: string;
-  /** Returns a description of a good result; throws the reason of a bad one. */
-  readonly look: () => string | Promise<string>;
-  /** Weave runs without it. */
+  readonly name: string;
+  /** Returns a description of a good result. @throws Error with the reason of a bad one */
+  readonly check: () => string | Promise<string>;
+  /** Whether weave runs without it. */
   readonly optional?: boolean;
 }
 
 const CHECKS: readonly Check[] = [
-  { what: "root", look: () => must(isRoot(), "uid 0", NOT_ROOT) },
+  { name: "root", check: () => must(isRoot(), "uid 0", NOT_ROOT) },
   {
-    what: "kernel",
-    look: () =>
+    name: "kernel",
+    check: () =>
       must(
-        Number.parseFloat(release()) >= 4.18,
+        isKernelNewEnough(release()),
         release(),
-        `Linux ${release()} is too old: 4.18 or later has all that we use`,
+        `Linux ${release()} is too old: weave needs ${OLDEST_KERNEL} or later`,
       ),
   },
-  { what: "node", look: () => process.version },
-  // Programs of BusyBox have the same names, but lack options that weave needs, and these too.
-  { what: "ip", look: async () => (await runTool("ip", ["-V"])).trim() },
-  { what: "nsenter", look: async () => (await runTool("nsenter", ["--version"])).trim() },
+  { name: "node", check: () => process.version },
+  // BusyBox has programs of these names without options that weave needs. They reject these options, too.
+  { name: "ip", check: async () => (await runTool("ip", ["-V"])).trim() },
+  { name: "nsenter", check: async () => (await runTool("nsenter", ["--version"])).trim() },
   {
-    what: "TAP",
-    async look() {
+    name: "TAP",
+    async check() {
       const { openTap } = await import("#src/linux/native/tap.js");
       const tap = openTap("weave-check", 1, { vnetHeader: true, tso: true, uso: true });
       tap.close();
@@ -42,24 +48,24 @@ const CHECKS: readonly Check[] = [
     },
   },
   {
-    what: "cipher",
-    async look() {
+    name: "cipher",
+    async check() {
       const { recordCipher } = await import("#src/linux/native/record-cipher-choice.js");
       const { title, setupNote } = recordCipher({ encrypted: true });
       return `${title}${setupNote}`;
     },
   },
   {
-    what: "firewall",
+    name: "firewall",
     optional: true,
-    look: () =>
+    check: () =>
       hostFirewall(hasTool("dockerd"))?.kind ??
       fail("neither nft nor iptables: 'weave expose' needs --without-masquerade. apt-get install nftables"),
   },
   {
-    what: "Docker",
+    name: "Docker",
     optional: true,
-    async look() {
+    async check() {
       const docker = engine();
       if (docker === undefined) return fail("no engine on this host: containers are attached as namespaces");
       return `API ${await docker.negotiate()}`;
@@ -67,21 +73,30 @@ const CHECKS: readonly Check[] = [
   },
 ];
 
+/** Whether a kernel's release, such as 6.8.0-45-generic, is at least {@link OLDEST_KERNEL}. */
+export function isKernelNewEnough(release: string): boolean {
+  const version = /^\d+\.\d+/.exec(release)?.[0];
+  return version !== undefined && compareVersions(version, OLDEST_KERNEL) >= 0;
+}
+
 /** `weave setup`: checks whether this host has everything that weave needs, and changes nothing. */
 export async function run(args: readonly string[]): Promise<void> {
   rejectExtra(readFlags("setup", args).words);
-  for (const { what, look, optional } of CHECKS) {
+  for (const { name, check, optional } of CHECKS) {
     try {
-      console.log(`${what.padEnd(9)} ok       ${await look()}`);
+      console.log(`${name.padEnd(NAME_COLUMNS)} ok       ${await check()}`);
     } catch (error) {
       if (!optional) process.exitCode = 1;
-      console.log(`${what.padEnd(9)} ${optional ? "limited" : "MISSING"}  ${errorText(error).replaceAll("\n", " ")}`);
+      console.log(
+        `${name.padEnd(NAME_COLUMNS)} ${optional ? "limited" : "MISSING"}  ${errorText(error).replaceAll("\n", " ")}`,
+      );
     }
   }
 }
 
-function must(good: boolean, found: string, why: string): string {
-  return good ? found : fail(why);
+/** Returns `found` if a condition holds. @throws Error with `why` otherwise */
+function must(holds: boolean, found: string, why: string): string {
+  return holds ? found : fail(why);
 }
 
 function fail(why: string): never {

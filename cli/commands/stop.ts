@@ -6,10 +6,10 @@ import { readFlags } from "#cli/support/read-flags.js";
 import { controlSocket, paths } from "#src/paths.js";
 import { requireRoot } from "#src/root.js";
 
-/** A router that needs longer to answer hangs. */
+/** Limit for an answer. A router that takes longer hangs. */
 const ANSWER_MS = 2_000;
 
-/** `weave stop`: the bridge, attached containers and the database stay. */
+/** `weave stop`: stops the router. The bridge, attached containers and the database stay. */
 export async function run(args: readonly string[]): Promise<void> {
   rejectExtra(readFlags("stop", args).words);
   requireRoot();
@@ -17,7 +17,7 @@ export async function run(args: readonly string[]): Promise<void> {
   if (!(await stopRouter())) process.stderr.write("Weave is not running.\n");
 }
 
-/** A router that hangs would block Docker, and Docker this command. */
+/** Whether the router answers. If it hangs, Docker would wait for the plugin, and this command for Docker. */
 async function answers(): Promise<boolean> {
   const { status } = await call({ path: "/status", address: controlSocket(paths().run), answerMs: ANSWER_MS }).catch(
     () => ({ status: 0 }),

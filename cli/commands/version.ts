@@ -3,7 +3,7 @@ import { rejectExtra } from "#cli/support/exit.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { VERSION } from "#src/version.js";
 
-/** `weave version`: this command's, and the running router's. */
+/** `weave version`: prints the versions of this command and of the running router. */
 export async function run(args: readonly string[]): Promise<void> {
   rejectExtra(readFlags("version", args).words);
   const running = await call({ path: `/report?${new URLSearchParams({ format: "{{.Version}}" })}` }).catch(

@@ -3,13 +3,13 @@ import { Engine } from "#docker/engine/engine.js";
 import { parseEngineAddress } from "#docker/engine/engine-address.js";
 import { errorText, systemCode, WeaveError } from "#src/errors.js";
 
-/** Errors of connect(2) where no engine runs: one may start later. */
-const AWAY = ["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", "ETIMEDOUT"];
+/** Errors of a connection when no engine runs. They do not fail the launch: an engine may start later. */
+const NOT_RUNNING = ["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", "ETIMEDOUT"];
 
 /**
- * Where the user's Docker client uses TLS, an engine that answers must speak it.
+ * Checks that an engine on TCP answers by TLS, if the user's Docker client uses TLS.
  *
- * @throws WEAVE_DOCKER
+ * @throws WEAVE_DOCKER if it answers without TLS, or the handshake fails
  */
 export async function checkEngine(api: string, env: NodeJS.ProcessEnv): Promise<void> {
   const wanted = clientTls(env);
@@ -19,13 +19,13 @@ export async function checkEngine(api: string, env: NodeJS.ProcessEnv): Promise<
   } catch (error) {
     const cause = error instanceof WeaveError ? error.cause : error;
     const code = systemCode(cause) ?? "";
-    if (AWAY.includes(code)) return;
+    if (NOT_RUNNING.includes(code)) return;
     throw new WeaveError(
       "WEAVE_DOCKER",
-      `the engine at ${api} does not answer by TLS, which ${wanted.source} asks for: ${errorText(cause ?? error)}`,
+      `the engine at ${api} does not answer by TLS, which ${wanted.source} requires: ${errorText(cause ?? error)}`,
       {
         cause: error,
-        next: "Unset it for an engine without TLS; else look at its certificates and those in DOCKER_CERT_PATH.",
+        next: "Unset it for an engine without TLS; otherwise check the engine's certificates and those in DOCKER_CERT_PATH.",
       },
     );
   }

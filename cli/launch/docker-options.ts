@@ -6,15 +6,17 @@ import type { DockerOptions } from "#docker/flags.js";
 import { checkListeners, isLoopback } from "#docker/proxy/open-listeners.js";
 import { WeaveError } from "#src/errors.js";
 
-/** Address of the proxy for clients that reach Docker by TCP. The port is that of Weave Net. */
+/** Default address of the proxy for an engine on TCP. Weave Net uses the same port. */
 const PROXY_TCP = "tcp://127.0.0.1:12375";
 const DAEMON_JSON = "/etc/docker/daemon.json";
 
 /**
- * Completes options about Docker that depend on one another and on the engine that runs here.
+ * Completes Docker's options that depend on one another, on the environment, and on the `dockerd` of this host.
  *
- * @param root the folder that is this host's, for tests
- * @throws WEAVE_FLAG_INVALID for a proxy that would be open to all, for TLS with an engine that has none, and for TLS files that cannot be read
+ * @param tls values of `--tlsverify` and `--no-detect-tls`
+ * @param root folder of the host's /proc and /etc, for tests; "" for /
+ * @throws WEAVE_FLAG_INVALID for a proxy that would be open to any client, for an engine on a Unix socket although the client's settings
+ * require TLS, and for TLS files that cannot be read
  */
 export function completeDocker(
   given: DockerOptions,
@@ -27,7 +29,7 @@ export function completeDocker(
   const engine = parseEngineAddress(given.api, env);
   const options: DockerOptions = {
     ...given,
-    listen: given.listen.length > 0 ? given.listen : [usualListener(engine, env)],
+    listen: given.listen.length > 0 ? given.listen : [defaultListener(engine, env)],
     tls: tls.verify ? "verify" : given.tls,
   };
   const listensOnTcp = options.listen.some((each) => !/^(unix:\/\/)?\//.test(each));
@@ -36,22 +38,22 @@ export function completeDocker(
   return complete;
 }
 
-/** The proxy serves all users of this host only where the engine does. */
-function usualListener(engine: EngineAddress, env: NodeJS.ProcessEnv): string {
+/** Default address of the proxy. It is on TCP, for all users of this host, only if the engine is, too. */
+function defaultListener(engine: EngineAddress, env: NodeJS.ProcessEnv): string {
   return "host" in engine && isLoopback(engine.host) && engine.tls === undefined ? PROXY_TCP : ownProxy(env);
 }
 
-/** A Unix socket has no TLS: as Docker's client, the launch fails rather than go on in clear. */
+/** Rejects a Unix socket, which has no TLS, if the client's settings require TLS. Docker's client does the same. @throws WEAVE_FLAG_INVALID */
 function checkTlsOfEngine(api: string, env: NodeJS.ProcessEnv): void {
   const wanted = clientTls(env);
-  // These variables may be about another engine than the one that the launch names.
+  // A DOCKER_HOST on TCP shows that the settings are about that engine, not the one of the launch.
   if (wanted === undefined || api.startsWith("tcp://") || env.DOCKER_HOST?.startsWith("tcp://")) return;
-  throw new WeaveError("WEAVE_FLAG_INVALID", `${wanted.source} asks for TLS, and the engine at ${api} has none`, {
+  throw new WeaveError("WEAVE_FLAG_INVALID", `${wanted.source} requires TLS, but the engine at ${api} has none`, {
     next: "Unset it, or name the engine's TLS port by DOCKER_HOST or --docker-api.",
   });
 }
 
-/** The proxy serves TCP as the engine does: TLS by the flags of a `dockerd` that runs on this host, or by its configuration file. */
+/** TLS options for the proxy, from the flags or the configuration file of the `dockerd` that runs on this host; none if it does not use TLS. */
 function engineTls(root: string): Partial<DockerOptions> {
   const words = engineArguments(root);
   const config = readConfig(`${root}${flagIn(words, "config-file") ?? DAEMON_JSON}`);
@@ -65,13 +67,14 @@ function engineTls(root: string): Partial<DockerOptions> {
   };
 }
 
+/** Command line of the `dockerd` that runs on this host; empty if there is none. */
 function engineArguments(root: string): string[] {
   for (const pid of readdirSync(`${root}/proc`).filter((name) => /^\d+$/.test(name))) {
     try {
       const words = readFileSync(`${root}/proc/${pid}/cmdline`, "utf8").split("\0");
       if (/(^|\/)dockerd$/.test(words[0])) return words;
     } catch {
-      // It has ended meanwhile.
+      // The process has ended.
     }
   }
   return [];
@@ -82,7 +85,7 @@ function readConfig(path: string): Record<string, unknown> {
     const value: unknown = JSON.parse(readFileSync(path, "utf8"));
     return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
   } catch {
-    // Most hosts have none; the engine itself does not start with a broken one.
+    // Most hosts have no such file. With an invalid one the engine itself does not start.
     return {};
   }
 }

@@ -4,7 +4,7 @@ import { defaultWords, isShown, type Row, sectionsOf, typed } from "#cli/support
 const BEGIN = "<!-- flags: written by `npm run docs` -->";
 const END = "<!-- /flags -->";
 
-/** A page with the table of the launch flags between its two marks. @throws Error: it has no marks */
+/** Writes the table of the launch flags between the two marks of a page. @throws Error when the page has no marks */
 export function withFlagTable(page: string): string {
   const [begin, end] = [page.indexOf(BEGIN), page.indexOf(END)];
   if (begin < 0 || end < begin) throw new Error("the page has no place for the table of flags");
@@ -29,5 +29,5 @@ function tableRow(row: Row): string {
   return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |\n`;
 }
 
-/** Variables among other words. */
+/** Marks environment variables in a text as code. */
 const code = (words: string): string => words.replace(/[A-Z][A-Z_]+/g, (name) => `\`${name}\``);

@@ -9,7 +9,7 @@ import type { Rows, Values } from "#src/flag.js";
 
 const PREFIX = "docker.";
 
-/** Every flag of `weave launch`. Those about Docker have a prefix before their keys: `dns` is there twice. */
+/** Every flag of `weave launch`. The keys of Docker's flags have a prefix, because both groups have a key `dns`. */
 export const ALL_FLAGS = {
   ...ROUTER_FLAGS,
   ...LAUNCH_FLAGS,
@@ -18,14 +18,15 @@ export const ALL_FLAGS = {
   ...IGNORED_FLAGS,
 };
 
+/** The parsed arguments of `weave launch`. */
 export interface Launch {
   readonly options: LaunchOptions;
   readonly foreground: boolean;
 }
 
 /**
- * Reads the arguments of `weave launch`, and checks everything that can be checked without the host. The result is the router's
- * launch file.
+ * Parses the arguments of `weave launch`, and checks all values that do not depend on the network or on other processes. The options become
+ * the router's launch file.
  *
  * @throws WEAVE_FLAG_UNKNOWN (exit status 125), WEAVE_FLAG_INVALID, WEAVE_PEER_INVALID
  */
@@ -44,11 +45,12 @@ export function parseLaunch(args: readonly string[], env: NodeJS.ProcessEnv): La
   return { options, foreground: values.foreground };
 }
 
-function unknownFlag(typed: string, meant: string | undefined): WeaveError {
+/** Error for an unknown flag. @param suggestion the flag that was probably meant */
+function unknownFlag(typed: string, suggestion: string | undefined): WeaveError {
   const missing = MISSING_FLAGS.includes(typed.replace(/^--?/, ""));
   const next = missing
     ? `${typed} belongs to a part of weave that this version does not have yet.`
-    : `${meant === undefined ? "" : `Did you mean ${meant}? `}See 'weave launch --help'.`;
+    : `${suggestion === undefined ? "" : `Did you mean ${suggestion}? `}See 'weave launch --help'.`;
   return new WeaveError("WEAVE_FLAG_UNKNOWN", `flag provided but not defined: ${typed}`, { next });
 }
 
@@ -58,7 +60,7 @@ function prefixed<R extends Rows>(rows: R): Prefixed<R> {
   return Object.fromEntries(Object.entries(rows).map(([key, row]) => [`${PREFIX}${key}`, row])) as Prefixed<R>;
 }
 
-/** The values of some rows. */
+/** The values of the given rows, under the rows' own keys. */
 function pick<R extends Rows>(rows: R, values: Readonly<Record<string, unknown>>, prefix = ""): Values<R> {
   return Object.fromEntries(Object.keys(rows).map((key) => [key, values[`${prefix}${key}`]])) as Values<R>;
 }

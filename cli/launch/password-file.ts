@@ -3,20 +3,20 @@ import type { LaunchOptions } from "#router/options.js";
 import { MAX_PASSWORD } from "#router/peers/flags.js";
 import { errorText, WeaveError } from "#src/errors.js";
 
-/** UTF-8 needs four bytes for a character at most, and the line has an end. */
+/** Number of bytes to read: at most four for each character in UTF-8, and two for the end of the line. */
 const MAX_BYTES = 4 * MAX_PASSWORD + 2;
 
 /**
- * Reads the password, where a file was named for it.
+ * Reads the password from the file that the options name, if any.
  *
- * @param warn receives what works, but is not safe
- * @throws WEAVE_FLAG_INVALID when there is no password in the file, or another beside it
+ * @param warn receives a warning when other users may read the file
+ * @throws WEAVE_FLAG_INVALID when the file has no valid password, or the options have one as well
  */
 export function withPassword(options: LaunchOptions, warn: (text: string) => void): LaunchOptions {
   if (options.passwordFile === undefined) return options;
   if (options.password !== undefined)
-    throw new WeaveError("WEAVE_FLAG_INVALID", "a password was given twice: by itself, and by a file", {
-      next: "Give one of --password (or WEAVE_PASSWORD) and --password-file (or WEAVE_PASSWORD_FILE).",
+    throw new WeaveError("WEAVE_FLAG_INVALID", "there are two passwords: one by itself, and one in a file", {
+      next: "Use only one of --password (or WEAVE_PASSWORD) and --password-file (or WEAVE_PASSWORD_FILE).",
     });
   return { ...options, password: readPassword(options.passwordFile, warn) };
 }
@@ -43,6 +43,6 @@ function readPassword(file: string, warn: (text: string) => void): string {
       `the first line of the password file ${file} must have 1 to ${MAX_PASSWORD} characters, and has ${password === "" ? "none" : "more"}`,
     );
   if ((mode & 0o077) !== 0)
-    warn(`WARNING: others than its owner may read the password file ${file}; 'chmod 600 ${file}' ends that.`);
+    warn(`WARNING: users other than its owner may read the password file ${file}; 'chmod 600 ${file}' prevents it.`);
   return password;
 }

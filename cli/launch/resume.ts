@@ -5,38 +5,40 @@ import { WeaveError } from "#src/errors.js";
 import { type Flag, flagText } from "#src/flag.js";
 import { lastLaunchFile } from "#src/paths.js";
 
-/** The options of a launch as they are kept on disk, for `--resume` of the next: everything but the password. */
+/** Options of the last launch as stored for `--resume`: all but the password, and whether there was one. */
 type LastLaunch = Partial<LaunchOptions> & { readonly hadPassword?: boolean };
 
-/** Options of one run alone, or handled separately. */
-const APART = ["resume", "password", "passwordFile"];
+/** Options that are not compared: they apply to one launch only, or are handled separately. */
+const NOT_COMPARED = ["resume", "password", "passwordFile"];
 
+/** Text of the file about the last launch, a line of JSON. */
 export function lastLaunchText({ password, ...options }: LaunchOptions): string {
   return `${JSON.stringify({ ...options, hadPassword: password !== undefined } satisfies LastLaunch)}\n`;
 }
 
 /**
- * What `--resume` makes of the last launch: its peers are the router's to take up; a password that was in a file is read from there
- * again; all else is as this launch says, and {@link say} names what was different.
+ * Completes the options of a launch with `--resume`. A password file of the last launch is used again. Other flags of the last launch are
+ * not: those that this launch leaves out are reported. The router itself restores the peers.
  *
- * @param defaults what a launch without flags would have
- * @throws WEAVE_FLAG_INVALID when the last launch had a password that is not kept: without it, the network would be open
+ * @param defaults options of a launch without flags
+ * @param warn receives messages for the user
+ * @throws WEAVE_FLAG_INVALID when the last launch had a password that is not stored: without it, the network would be open
  */
-export function resumed(options: LaunchOptions, defaults: LaunchOptions, say: (text: string) => void): LaunchOptions {
+export function resumed(options: LaunchOptions, defaults: LaunchOptions, warn: (text: string) => void): LaunchOptions {
   const last = lastLaunch(options.dbPrefix);
   const differ = Object.entries(ROUTER_FLAGS as Readonly<Record<string, Flag<unknown>>>).flatMap(([key, row]) => {
-    const [now, then, usual] = [options, last, defaults].map((each) => (each as Record<string, unknown>)[key]);
-    const left = !APART.includes(key) && key in last && !same(now, then) && same(now, usual);
-    return left ? [errorText(row, then)] : [];
+    const [now, then, byDefault] = [options, last, defaults].map((each) => (each as Record<string, unknown>)[key]);
+    const left = !NOT_COMPARED.includes(key) && key in last && !same(now, then) && same(now, byDefault);
+    return left ? [flagAsTyped(row, then)] : [];
   });
   if (differ.length > 0)
-    say(`--resume takes up the peers of the last launch, and not its other flags: ${differ.join(" ")}`);
+    warn(`--resume restores the peers of the last launch, but not its other flags: ${differ.join(" ")}`);
   if (!last.hadPassword || options.password !== undefined || options.passwordFile !== undefined) return options;
   if (last.passwordFile !== undefined) {
-    say(`--resume reads the password from ${last.passwordFile}, as the last launch did`);
+    warn(`--resume reads the password from ${last.passwordFile}, as the last launch did`);
     return { ...options, passwordFile: last.passwordFile };
   }
-  throw new WeaveError("WEAVE_FLAG_INVALID", "the last launch had a password, which is not kept on disk", {
+  throw new WeaveError("WEAVE_FLAG_INVALID", "the last launch had a password, which is not stored on disk", {
     next: "Give it again, with --password-file or --password; or launch without --resume.",
   });
 }
@@ -45,15 +47,15 @@ function lastLaunch(dbPrefix: string): LastLaunch {
   try {
     return JSON.parse(readFileSync(lastLaunchFile(dbPrefix), "utf8")) as LastLaunch;
   } catch {
-    // The first launch, or one by an earlier version.
+    // There was no launch, or only one by an earlier version.
     return {};
   }
 }
 
 const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
 
-/** A flag as it would be typed. */
-function errorText(row: Flag<unknown>, value: unknown): string {
+/** A flag with a value as a user would type it. */
+function flagAsTyped(row: Flag<unknown>, value: unknown): string {
   if (row.given !== undefined) return value === row.given ? flagText(row) : `${flagText(row)}=${value}`;
   const text = typeof value === "boolean" ? (value ? "on" : "off") : String(value ?? "");
   return `${flagText(row)} ${/^[\w.:/,-]+$/.test(text) ? text : JSON.stringify(text)}`;

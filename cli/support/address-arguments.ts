@@ -2,15 +2,16 @@ import { rejectExtra, usageError } from "#cli/support/exit.js";
 import { addressOfCidr, isIpv4 } from "#src/address.js";
 import { parseAddressArgument } from "#src/address-argument.js";
 
+/** Address arguments, and the arguments after them. */
 export interface AddressArguments {
-  /** As they were typed; none: the default subnet. */
+  /** As typed; an empty list stands for the default subnet. */
   readonly addresses: readonly string[];
   readonly rest: readonly string[];
 }
 
 /**
- * Splits off the addresses that come first, as in Weave Net: `[ip:]a.b.c.d/n`, `net:a.b.c.d/n`, `net:default`. Parsing stops at the
- * first other word.
+ * Splits off the leading address arguments, `[ip:]a.b.c.d/n`, `net:a.b.c.d/n` or `net:default`. They end at the first other word, as in
+ * Weave Net.
  *
  * @throws WEAVE_ADDRESS_INVALID
  */
@@ -29,12 +30,12 @@ export function oneContainer(words: readonly string[]): string {
   const late = more.find((word) => /^(ip:|net:)|^[\d.]+\/\d+$/.test(word));
   if (late !== undefined) throw usageError(`addresses come before the container: ${late}`);
   if (isIpv4(container) && more.length > 0)
-    throw usageError(`${container} has no prefix length: an address is given as ${container}/12, say`);
+    throw usageError(`${container} has no prefix length: write the address as ${container}/12, for example`);
   rejectExtra(more);
   return container;
 }
 
-/** What `attach`, `detach`, `expose` and `hide` print: the addresses without prefix, on one line. */
+/** Prints the result of `attach`, `detach`, `expose` and `hide`: the addresses without prefix length, on one line. */
 export function printAddresses(addresses: readonly string[]): void {
   if (addresses.length > 0) process.stdout.write(`${addresses.map((cidr) => addressOfCidr(cidr)).join(" ")}\n`);
 }

@@ -2,23 +2,24 @@ import { type ApiCall, callJson } from "#cli/support/client.js";
 import { callExplainingWait } from "#cli/support/patience.js";
 import { EXPOSED } from "#src/ident.js";
 
-/** What the router knows of a container or namespace. */
+/** The router's information about a container or namespace. */
 export interface AttachmentInfo {
   /** Holder of addresses and names. */
   readonly ident: string;
-  /** A container's own name; left out where it has no domain. */
+  /** A container's own name; missing if it has no domain. */
   readonly fqdn?: string;
+  /** False for a namespace without a container. */
   readonly container: boolean;
-  /** On the overlay, in CIDR notation. */
+  /** Addresses on the overlay, in CIDR notation. */
   readonly addresses: readonly string[];
 }
 
-/** @param words address arguments; none: the default subnet */
+/** Form with address arguments. @param words an empty list stands for the default subnet */
 export function addressForm(words: readonly string[]): URLSearchParams {
   return new URLSearchParams(words.map((word): [string, string] => ["address", word]));
 }
 
-/** Attaches, and prints warnings on standard error. @returns addresses in CIDR notation @throws WeaveError */
+/** Attaches a target, and prints warnings on standard error. @returns addresses in CIDR notation @throws WeaveError */
 export async function attach(target: string, form: URLSearchParams): Promise<readonly string[]> {
   const call = { method: "POST", path: pathOf(target), form };
   let known = target === EXPOSED ? EXPOSED : undefined;
@@ -34,15 +35,15 @@ export async function attach(target: string, form: URLSearchParams): Promise<rea
   return addresses;
 }
 
-/** @returns addresses in CIDR notation @throws WeaveError */
+/** Removes addresses from a target. @returns addresses in CIDR notation @throws WeaveError */
 export async function detach(target: string, form: URLSearchParams): Promise<readonly string[]> {
   const path = `${pathOf(target)}?${form}`;
   return (await callJson<{ addresses: string[] }>({ method: "DELETE", path })).addresses;
 }
 
-/** @throws WeaveError when there is no such target */
+/** Requests information about a target. @throws WeaveError when there is no such target */
 export const attachmentInfo = (target: string): Promise<AttachmentInfo> => callJson({ path: pathOf(target) });
 
-/** What the router calls a target that was typed: `self` is this command's own process. */
+/** API path of a target as typed. In `/proc/self/…`, `self` is this command's process, not the router's. */
 const pathOf = (target: string): string =>
   `/attachments/${encodeURIComponent(target.replace(/^\/proc\/self\//, `/proc/${process.pid}/`))}`;

@@ -9,11 +9,11 @@ import type { ServerAddress } from "#src/http/listen.js";
 import { hostOf, portOf } from "#src/net/host-port.js";
 import { controlSocket, paths, routerFile, tokenFile } from "#src/paths.js";
 
-/** As Weave Net's curl: a router that does not accept a connection in this time does not run. */
+/** Limit for a connection. A router that does not accept one in this time does not run. Same as Weave Net's curl. */
 const CONNECT_MS = 3_000;
-/** A report of a large mesh on a busy machine takes seconds; a router that needs more than this hangs. */
+/** Limit for a report, which takes seconds for a large mesh on a busy machine. A router that takes longer hangs. */
 export const REPORT_MS = 15_000;
-/** Where the router listens for users that may not open its Unix socket. */
+/** Address of the router's API for users that may not open its Unix socket. */
 const PUBLIC_ADDRESS = "127.0.0.1:6784";
 
 export interface ApiCall {
@@ -21,9 +21,9 @@ export interface ApiCall {
   readonly path: string;
   readonly form?: URLSearchParams;
   readonly accept?: string;
-  /** In place of `WEAVE_HTTP_ADDR`. */
+  /** Replaces `WEAVE_HTTP_ADDR`. */
   readonly address?: string;
-  /** Limit for the whole answer; undefined for a call that may have to wait. */
+  /** Limit for the whole answer in ms; undefined for a call that may have to wait. */
   readonly answerMs?: number;
 }
 
@@ -33,8 +33,8 @@ export interface ApiReply {
 }
 
 /**
- * One call of the router's control API: at `WEAVE_HTTP_ADDR` if it is set, otherwise at the Unix socket, where everything is allowed,
- * or at the usual TCP port for users that may not open it.
+ * Calls the router's control API: at `WEAVE_HTTP_ADDR` if it is set, otherwise at its Unix socket, which permits all calls. Users that may
+ * not open the socket use the default TCP port.
  *
  * @throws WEAVE_NOT_RUNNING when nothing answers
  */
@@ -47,7 +47,7 @@ export async function call(options: ApiCall): Promise<ApiReply> {
 
 async function callAt(address: string, { method, path, form, accept, answerMs }: ApiCall): Promise<ApiReply> {
   const to = addressOf(address);
-  // The token is for this host's router alone.
+  // The token is sent only to this host's router.
   const token = "host" in to && /^(127\.[\d.]+|localhost)$/.test(to.host) ? tokenOf(paths().run) : undefined;
   const headers = {
     ...(token === undefined ? {} : { Authorization: `Bearer ${token}` }),
@@ -64,13 +64,13 @@ async function callAt(address: string, { method, path, form, accept, answerMs }:
   }
 }
 
-/** `[host]:port` or a path, as the environment's check has let it pass. */
+/** Parses `[host]:port` or a path. checkEnvironment has checked the text. */
 function addressOf(address: string): ServerAddress {
   if (address.startsWith("/")) return { path: address };
   return { host: hostOf(address) || "127.0.0.1", port: portOf(address) };
 }
 
-/** States of a router that did not answer: it does not run, it starts, it is between two starts, or it hangs. */
+/** Error for a router that did not answer: it does not run, is starting, waits for its restart, or hangs. */
 function notAnswered(address: string, cause: Error): WeaveError {
   const { supervisor, router } = runningProcesses();
   const { run, log } = paths();
@@ -95,7 +95,7 @@ function notAnswered(address: string, cause: Error): WeaveError {
   if (why === undefined && !existsSync(routerFile(run))) return error("weave is starting");
   return error(
     `the weave router has ended${why === undefined ? "" : `: ${why}`}`,
-    `It is started again after a while; its log is ${log}; 'weave stop' ends the attempts.`,
+    `It is restarted after a delay; its log is ${log}; 'weave stop' ends the attempts.`,
   );
 }
 
@@ -108,7 +108,7 @@ function isAccessible(path: string): boolean {
   }
 }
 
-/** Undefined for users that may not read it. */
+/** Reads the token for changes by TCP; undefined for users that may not read it. */
 function tokenOf(run: string): string | undefined {
   try {
     return readFileSync(tokenFile(run), "utf8").trim();
@@ -117,7 +117,7 @@ function tokenOf(run: string): string | undefined {
   }
 }
 
-/** As {@link call}; any answer but a good one ends the command as in Weave Net: 404 with status 4, others with 1. */
+/** Calls the API; returns the body of a good answer. @throws Exit as Weave Net: with status 4 after 404, with 1 after other errors */
 export async function mustCall(options: ApiCall): Promise<string> {
   const { status, body } = await call(options);
   if (isGood(status)) return body;
@@ -126,10 +126,10 @@ export async function mustCall(options: ApiCall): Promise<string> {
 }
 
 /**
- * A call that is answered with JSON.
+ * Calls the API for an answer in JSON. Prints warnings of an error on standard error.
  *
- * @param request sends it, if not {@link call}
- * @throws WeaveError as the router has it
+ * @param request sends the call; {@link call} by default
+ * @throws WeaveError that the router reported; Exit for an error in plain text
  */
 export async function callJson<T>(
   options: ApiCall,
@@ -141,7 +141,7 @@ export async function callJson<T>(
   try {
     error = JSON.parse(body) as typeof error;
   } catch {
-    // The answers of the API itself are text: "weave is starting", "read-only over TCP".
+    // Errors that precede the routes are plain text: "weave is starting", "read-only over TCP".
     throw new Exit(1, body.trimEnd());
   }
   for (const warning of error.warnings ?? []) process.stderr.write(`${warning}\n`);

@@ -1,19 +1,22 @@
 import { offSwitch, type Rows, flag as row, toggle } from "#src/flag.js";
 import { repeated, type Shape, text, whole } from "#src/shape.js";
 
-/** One row for each command: its description in `weave help`, and its flags. */
+/** A command's description in `weave help`, and its flags. */
 export interface CommandRow {
   /** A sentence without a full stop. */
   readonly summary: string;
-  /** The words after its name, one line for each form; `{flags}` stands for its flags. */
+  /** The words after the command's name, for each of its forms; `{flags}` stands for its flags. */
   readonly forms: readonly string[];
   readonly flags?: Rows;
   readonly examples?: readonly string[];
 }
 
+/** Longest `--timeout`, in seconds. */
 const DAY_S = 86_400;
 
+/** Section of the flags in help. */
 const FLAGS = "Flags";
+/** A flag with a value; undefined when it is missing. */
 const value = <T>(flag: string, placeholder: string, shape: Shape<T>, meaning: string) =>
   row<T | undefined>({
     flag,
@@ -30,7 +33,7 @@ const timeout = value(
   "timeout",
   "seconds",
   whole(0, DAY_S, "seconds"),
-  "how long to wait for an address; without it: no limit",
+  "how long to wait for an address; without it there is no limit",
 );
 const hostName = (meaning: string) =>
   value(
@@ -40,7 +43,7 @@ const hostName = (meaning: string) =>
     meaning,
   );
 
-/** In the order of `weave help`; groups are separated by an empty line there. */
+/** All commands, in the order and groups of `weave help`. */
 export const GROUPS = [
   {
     launch: {
@@ -53,11 +56,11 @@ export const GROUPS = [
     connect: {
       summary: "Add peers to connect to",
       forms: ["{flags} [<peer> ...]"],
-      flags: { replace: on("replace", "in place of all that were added before") },
+      flags: { replace: on("replace", "replace all peers that were added before") },
       examples: ["weave connect host2.example.org", "weave connect --replace 192.0.2.11 192.0.2.12:7000"],
     },
     forget: {
-      summary: "Connect to peers no more; live connections stay",
+      summary: "Stop connecting to peers; live connections stay",
       forms: ["<peer> ..."],
       examples: ["weave forget host2.example.org"],
     },
@@ -66,7 +69,7 @@ export const GROUPS = [
     env: {
       summary: "Print shell commands that send Docker's client through the proxy",
       forms: ["{flags}"],
-      flags: { restore: on("restore", "print those that undo it") },
+      flags: { restore: on("restore", "print the commands that undo it") },
       examples: ['eval "$(weave env)"', 'eval "$(weave env --restore)"'],
     },
     config: {
@@ -85,7 +88,7 @@ export const GROUPS = [
   },
   {
     attach: {
-      summary: "Give a container or a network namespace an interface and addresses on the overlay; print them",
+      summary: "Attach a container or a network namespace to the overlay; print its addresses",
       forms: ["[<addr> ...] {flags} <container>"],
       flags: {
         withoutDns: on("without-dns", "do not register the container's own name"),
@@ -97,7 +100,7 @@ export const GROUPS = [
           default: [],
           repeatable: true,
           section: FLAGS,
-          meaning: "one more entry for that file; may be repeated",
+          meaning: "one more entry for /etc/hosts; may be repeated",
         }),
         name: value(
           "name",
@@ -115,14 +118,14 @@ export const GROUPS = [
       ],
     },
     detach: {
-      summary: "Take addresses, and with the last one the interface, from a container; print them",
+      summary: "Remove addresses, and with the last one the interface, from a container; print them",
       forms: ["[<addr> ...] <container>"],
       examples: ["weave detach web1", "weave detach net:10.2.0.0/16 web1"],
     },
   },
   {
     expose: {
-      summary: "Give this host addresses on the overlay; print them",
+      summary: "Add addresses on the overlay to this host; print them",
       forms: ["[<addr> ...] {flags}"],
       flags: {
         name: hostName("a name for the addresses in weaveDNS"),
@@ -132,7 +135,7 @@ export const GROUPS = [
       examples: ["weave expose", "weave expose 10.32.0.1/12 -h host1.weave.local"],
     },
     hide: {
-      summary: "Take addresses on the overlay from this host; print them",
+      summary: "Remove addresses on the overlay from this host; print them",
       forms: ["[<addr> ...]"],
       examples: ["weave hide"],
     },
@@ -144,15 +147,15 @@ export const GROUPS = [
       examples: ["docker run $(weave dns-args) -ti alpine"],
     },
     "dns-add": {
-      summary: "Give a name to the addresses of a container, or to any addresses",
+      summary: "Register a name for the addresses of a container, or for any addresses",
       forms: ["[<ip_address> ...] <container> [-h <name>]", "<ip_address> ... -h <name>"],
-      flags: { name: hostName("the name; without it the container's own") },
+      flags: { name: hostName("the name; by default the container's own") },
       examples: ["weave dns-add web1 -h www", "weave dns-add 192.0.2.80 -h printer"],
     },
     "dns-remove": {
-      summary: "Take names away",
+      summary: "Remove names",
       forms: ["[<ip_address> ...] <container> [-h <name>]", "<ip_address> ... -h <name>"],
-      flags: { name: hostName("the name; without it all names of the container at those addresses") },
+      flags: { name: hostName("the name; by default all names of the container at those addresses") },
       examples: ["weave dns-remove web1 -h www"],
     },
     "dns-lookup": {
@@ -168,36 +171,36 @@ export const GROUPS = [
   },
   {
     status: {
-      summary: "Show what the router does, or one part of it",
+      summary: "Show the router's status, or one section of it",
       forms: ["[targets | connections | peers | ipam | dns]"],
       examples: ["weave status", "weave status connections"],
     },
     report: {
-      summary: "Print all that the router knows of itself, in JSON or by a template",
+      summary: "Print the router's full report, in JSON or by a template",
       forms: ["[-f <format>]"],
-      flags: { format: value("f", "format", text("a template"), "template of Go's form, in place of all in JSON") },
+      flags: { format: value("f", "format", text("a template"), "a template in Go's syntax, instead of JSON") },
       examples: [
         "weave report | jq .Router.Peers",
         "weave report -f '{{range .Router.Peers}}{{.NickName}}{{\"\\n\"}}{{end}}'",
       ],
     },
     ps: {
-      summary: "List what is attached on this host: id, MAC and addresses, one line an interface",
+      summary: "List the attachments of this host: id, MAC and addresses, one line for each interface",
       forms: ["[<container> ...]"],
       examples: ["weave ps", "weave ps web1"],
     },
     ipam: {
-      summary: "Explain who owns an address, or what a peer owns, since when and why",
+      summary: "Explain which peer owns an address, or what a peer owns, since when and why",
       forms: ["explain [<ip_address> | <peer_id>]"],
       examples: ["weave ipam explain 10.32.0.9", "weave ipam explain host2"],
     },
   },
   {
-    stop: { summary: "Stop the router; the bridge, what is attached and the database stay", forms: [""] },
+    stop: { summary: "Stop the router; the bridge, attached containers and the database stay", forms: [""] },
     reset: {
-      summary: "Stop the router, hand its addresses over and remove all that weave made on this host",
+      summary: "Stop the router, transfer its addresses and remove everything that weave created on this host",
       forms: ["{flags}"],
-      flags: { force: on("force", "also when the router does not run, and cannot hand over") },
+      flags: { force: on("force", "also when the router does not run, and cannot transfer its addresses") },
     },
     rmpeer: {
       summary: "Take over the addresses of peers that are dead for good",
@@ -207,9 +210,13 @@ export const GROUPS = [
     },
   },
   {
-    setup: { summary: "Check whether this host has what weave needs; change nothing", forms: [""] },
-    version: { summary: "Print the versions of this command and of the router that runs", forms: [""] },
-    help: { summary: "Show all commands, or how one is used", forms: ["[<command>]"], examples: ["weave help attach"] },
+    setup: { summary: "Check whether this host meets the requirements; change nothing", forms: [""] },
+    version: { summary: "Print the versions of this command and of the running router", forms: [""] },
+    help: {
+      summary: "Show all commands, or one with its flags",
+      forms: ["[<command>]"],
+      examples: ["weave help attach"],
+    },
   },
 ] as const satisfies readonly Readonly<Record<string, CommandRow>>[];
 
@@ -219,7 +226,7 @@ type Merged<U> = (U extends unknown ? (each: U) => void : never) extends (all: i
 /** All commands by their names. */
 export const COMMANDS = Object.assign({}, ...GROUPS) as Merged<UnionOf<typeof GROUPS>>;
 
-/** Placeholders of the forms. */
+/** Meanings of the placeholders in forms and flags. */
 export const TERMS: Readonly<Record<string, string>> = {
   peer: "<ip_address_or_fqdn>[:<port>]",
   addr: "[ip:]<cidr> | net:<cidr> | net:default",

@@ -1,12 +1,13 @@
 import { isAbsolute } from "node:path";
 import { invalidValue } from "#src/errors.js";
 
+/** Variables whose values are folders. */
 const FOLDERS = ["WEAVE_RUN_DIR", "WEAVE_STATE_DIR", "WEAVE_LOG_DIR"];
 
-/** Checks the variables that all commands use; those of `launch` alone are in its rows. @throws WEAVE_FLAG_INVALID */
+/** Checks the variables that all commands use. The variables of `launch` are checked with its flags. @throws WEAVE_FLAG_INVALID */
 export function checkEnvironment(env: NodeJS.ProcessEnv): void {
   const address = env.WEAVE_HTTP_ADDR;
-  if (address && !isReachable(address))
+  if (address && !isApiAddress(address))
     throw invalidValue("WEAVE_HTTP_ADDR", address, "[host]:port with a port from 1 to 65535, or an absolute path");
   for (const name of FOLDERS) {
     const folder = env[name];
@@ -14,7 +15,7 @@ export function checkEnvironment(env: NodeJS.ProcessEnv): void {
   }
 }
 
-function isReachable(address: string): boolean {
+function isApiAddress(address: string): boolean {
   if (isAbsolute(address)) return true;
   const port = Number(/^[\w.-]*:(\d{1,5})$/.exec(address)?.[1]);
   return port >= 1 && port <= 65_535;

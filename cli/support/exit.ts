@@ -1,6 +1,6 @@
 import { WeaveError } from "#src/errors.js";
 
-/** Ends a command with an exit status; `text` goes to standard error. */
+/** Error that ends a command with an exit status. `text` goes to standard error. */
 export class Exit extends Error {
   readonly status: number;
 
@@ -10,12 +10,13 @@ export class Exit extends Error {
   }
 }
 
-/** Wrong arguments: the reason, the usage of the command that was called, and status 1. */
+/** Error for wrong arguments: the command prints the reason and its usage, and ends with status 1. */
 export class UsageError extends Error {}
 
+/** Creates the error for wrong arguments. */
 export const usageError = (reason: string): UsageError => new UsageError(reason);
 
-/** For commands that take no more arguments. @throws UsageError */
+/** Rejects arguments that a command does not accept. @throws UsageError if there are any */
 export function rejectExtra(args: readonly string[]): void {
   if (args.length > 0) throw usageError(`unexpected argument: ${args[0].slice(0, 64)}`);
 }

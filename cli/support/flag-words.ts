@@ -1,18 +1,19 @@
 import { type Flag, flagText, type Rows } from "#src/flag.js";
 
+/** A flag of any type. */
 export type Row = Flag<unknown>;
 
-/** Rows by section, in the order of their first. */
+/** Flags by section; sections are in the order of their first flags. */
 export function sectionsOf(rows: Rows): Map<string, Row[]> {
   const sections = new Map<string, Row[]>();
   for (const row of Object.values(rows)) sections.set(row.section, [...(sections.get(row.section) ?? []), row]);
   return sections;
 }
 
-/** A flag without a meaning is only listed. */
+/** Whether help describes a flag. One without a meaning is only listed. */
 export const isShown = ({ meaning }: Row): boolean => meaning !== "";
 
-/** As it is typed: `--port <port>`. */
+/** A flag with its placeholder: `--port <port>`. */
 export const typed = (row: Row): string =>
   row.placeholder === undefined ? flagText(row) : `${flagText(row)} <${row.placeholder}>`;
 

@@ -4,7 +4,10 @@ import { proxyAddress } from "#cli/support/proxy-address.js";
 import { errorText } from "#src/errors.js";
 import { controlSocket, paths } from "#src/paths.js";
 
-/** Docker waits long for the driver of a network whose driver has ended: the network is removed while the router still answers. */
+/**
+ * Removes Docker's network while the router still answers: later Docker would wait long for the network's driver. Prints warnings about
+ * containers on it, and about a shell whose Docker client uses the proxy.
+ */
 export async function leaveDocker(): Promise<void> {
   const { docker } = launchOptions();
   if (!docker?.api) return;

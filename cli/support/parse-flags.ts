@@ -3,28 +3,28 @@ import { nearest } from "#cli/support/nearest.js";
 import { invalidValue, WeaveError } from "#src/errors.js";
 import { defaultValue, type Flag, flagText, parseValue, type Rows, type Values } from "#src/flag.js";
 
-/** Flags by the keys of their rows. */
+/** Result of {@link parseFlags}. */
 export interface Parsed<R extends Rows> {
   /** For each row: the value of the flag, otherwise of its variable, otherwise the default. */
   readonly values: Values<R>;
-  /** Flags that are repeated, and may not be: the last one counts. */
+  /** Flags that occur more than once although they may not. Their last value counts. */
   readonly doubled: readonly string[];
   /** The other words. */
   readonly words: readonly string[];
 }
 
 /**
- * Reads flags as Go's package does, which Weave Net used: one dash or two, `--flag value` or `--flag=value`, `=true` or
- * `=false` after a switch; before, between and after other words; `--` ends them. The last of several wins.
+ * Parses flags in the syntax of Go's package flag, which Weave Net used: one dash or two, `--flag value` or `--flag=value`, `=true` or
+ * `=false` after a switch. They may be before, between and after other words; `--` ends them. Of several values the last counts.
  *
- * @param unknown makes the error for a flag that no row has, from the flag as typed and the one that was probably meant
- * @throws WEAVE_FLAG_INVALID naming flag or variable, value and range
+ * @param unknown creates the error for an unknown flag, from the flag as typed and the one that was probably meant
+ * @throws WEAVE_FLAG_INVALID, with flag or variable, value and range
  */
 export function parseFlags<R extends Rows>(
   rows: R,
   args: readonly string[],
   env: NodeJS.ProcessEnv,
-  unknown: (typed: string, meant: string | undefined) => Error,
+  unknown: (typed: string, suggestion: string | undefined) => Error,
 ): Parsed<R> {
   const spellings = spellingsOf(rows);
   const { tokens } = parseArgs({
@@ -54,10 +54,12 @@ export function parseFlags<R extends Rows>(
   return { values: Object.fromEntries(values) as Values<R>, doubled, words };
 }
 
+/** One spelling of a flag, and its meaning. */
 interface Spelling {
+  /** Key of the row. */
   readonly key: string;
   readonly row: Flag<unknown>;
-  /** `--no-x` of a switch that is on by default. */
+  /** Whether it is `--no-x` of a switch `--x` that is on by default. */
   readonly negated: boolean;
 }
 
@@ -76,14 +78,14 @@ const optionOf = (name: string, row: Flag<unknown>) => ({
   ...(name.length === 1 ? { short: name } : {}),
 });
 
-/** Adds the second dash of long flags. A word after a flag that takes a value stays as it is. */
+/** Adds the second dash of long flags. A word that is the value of a flag stays as it is. */
 function normalized(args: readonly string[], spellings: ReadonlyMap<string, Spelling>): string[] {
   const result: string[] = [];
   for (let at = 0; at < args.length; at++) {
     const word = args[at];
     if (word === "--") return [...result, ...args.slice(at)];
     const long = /^-[a-z][a-z-]/.test(word) ? `-${word}` : word;
-    // The parser would take the sign for a part of the value.
+    // The parser would make the sign in `-x=value` a part of the value.
     const [name, value] = /^-[a-zA-Z]=/.test(long) ? [long.slice(0, 2), long.slice(3)] : [long, undefined];
     result.push(name, ...(value === undefined ? [] : [value]));
     const row = spellings.get(name.replace(/^--?/, ""))?.row;

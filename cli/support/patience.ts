@@ -1,22 +1,22 @@
 import { type ApiCall, type ApiReply, call } from "#cli/support/client.js";
 
-/** A user who waits is shown the reason after this long, and again when it changes. */
+/** Interval between checks of the reason of a wait, which is printed at the first check and after a change. */
 const EXPLAIN_MS = 3_000;
 
-/** @param timeout in seconds; undefined: no limit */
+/** Form with the time limit of a request. @param timeout in seconds; undefined for none */
 export const timeoutForm = (timeout: number | undefined): URLSearchParams =>
   new URLSearchParams(timeout === undefined ? {} : { timeout: String(timeout) });
 
 /**
- * A call that may take long: prints the reason of the wait on standard error.
+ * Makes a call that may take long, and prints the reason of the wait on standard error.
  *
- * @param holder finds the holder of the addresses that are waited for; "" for all waits
+ * @param holder returns the holder of the requested addresses; "" to print the reasons of all waits
  */
 export async function callExplainingWait(holder: () => Promise<string>, options: ApiCall): Promise<ApiReply> {
   let shown = "";
   const timer = setInterval(async () => {
     const reasons = await waitReasons(holder).catch(() => "");
-    // The time that has passed is no news.
+    // The elapsed time in a reason is not a change.
     const gist = reasons.replace(/\(for [^)]*\)/g, "");
     if (gist === "" || gist === shown) return;
     shown = gist;

@@ -1,8 +1,6 @@
 import { call } from "#cli/support/client.js";
 
-/**
- * Address of the proxy for Docker clients, in the form of `DOCKER_HOST`; undefined when the router has no proxy.
- */
+/** Address of the proxy for Docker clients, in the form of `DOCKER_HOST`; undefined when the router has no proxy. @throws WEAVE_NOT_RUNNING */
 export async function proxyAddress(env: NodeJS.ProcessEnv): Promise<string | undefined> {
   const { status, body } = await call({ path: "/proxyaddrs" });
   const [first] = body.split("\n");
@@ -10,6 +8,7 @@ export async function proxyAddress(env: NodeJS.ProcessEnv): Promise<string | und
   return first.replace("//0.0.0.0:", `//${proxyHost(env)}:`);
 }
 
+/** Host name that replaces 0.0.0.0 in the proxy's address. */
 function proxyHost({ PROXY_HOST, DOCKER_HOST }: NodeJS.ProcessEnv): string {
   return PROXY_HOST || /^tcp:\/\/([^:/]+)/.exec(DOCKER_HOST ?? "")?.[1] || "127.0.0.1";
 }

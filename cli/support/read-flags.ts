@@ -7,7 +7,7 @@ import type { Rows } from "#src/flag.js";
 type FlagsOf<C> = C extends { readonly flags: infer R extends Rows } ? R : Record<never, never>;
 
 /**
- * Reads the flags of a command by its rows.
+ * Parses the arguments of a command by its flags in the command table.
  *
  * @throws UsageError
  */
@@ -16,8 +16,8 @@ export function readFlags<N extends keyof typeof COMMANDS>(
   args: readonly string[],
 ): Parsed<FlagsOf<(typeof COMMANDS)[N]>> {
   const { flags = {} }: CommandRow = COMMANDS[name];
-  const unknown = (typed: string, meant: string | undefined) =>
-    usageError(`unknown flag: ${typed}${meant === undefined ? "" : `; did you mean ${meant}?`}`);
+  const unknown = (typed: string, suggestion: string | undefined) =>
+    usageError(`unknown flag: ${typed}${suggestion === undefined ? "" : `; did you mean ${suggestion}?`}`);
   try {
     const parsed = parseFlags(flags, args, {}, unknown);
     if (parsed.doubled.length > 0) throw usageError(`${parsed.doubled[0]} is given more than once`);

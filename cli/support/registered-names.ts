@@ -4,22 +4,22 @@ import { parseName } from "#dns/name.js";
 import { addressOfCidr } from "#src/address.js";
 
 /** The domain of the running router, with a dot at its end; undefined when DNS is off. */
-export async function domain(): Promise<string | undefined> {
+async function routerDomain(): Promise<string | undefined> {
   const { status, body } = await call({ path: "/domain" });
   return status === 200 ? body : undefined;
 }
 
 /**
- * The full name for one that was typed: a name without a dot is in the domain of the router.
+ * Completes a typed name: a name without a dot is in the router's domain.
  *
  * @throws WEAVE_DNS_NAME; Exit when weaveDNS is off
  */
-export async function qualified(name: string): Promise<string> {
+export async function qualifiedName(name: string): Promise<string> {
   parseName(name);
   if (name.includes(".")) return name;
-  const ours = await domain();
+  const ours = await routerDomain();
   if (ours === undefined)
-    throw new Exit(1, "weaveDNS is off on this host: a name has no use\nLaunch without --no-dns.");
+    throw new Exit(1, "weaveDNS is off on this host: a name has no effect\nLaunch without --no-dns.");
   return `${name}.${ours}`;
 }
 
@@ -33,7 +33,7 @@ export async function register(ident: string, addresses: readonly string[], fqdn
   for (const address of addresses) await mustCall({ method: "PUT", path: pathOf(ident, address), form });
 }
 
-/** Removes names of a container at some addresses: one, or (without `fqdn`) all. Without weaveDNS there are none. */
+/** Removes a name of a container at some addresses, or without `fqdn` all its names there. Does nothing when weaveDNS is off. */
 export async function unregister(ident: string, addresses: readonly string[], fqdn?: string): Promise<void> {
   const query = fqdn === undefined ? "" : `?${new URLSearchParams({ fqdn })}`;
   for (const address of addresses) {
@@ -42,5 +42,6 @@ export async function unregister(ident: string, addresses: readonly string[], fq
   }
 }
 
+/** API path of a holder's names at an address. */
 const pathOf = (ident: string, address: string): string =>
   `/name/${encodeURIComponent(ident)}/${addressOfCidr(address)}`;

@@ -5,21 +5,21 @@ import { parseEngineAddress } from "#docker/engine/engine-address.js";
 import { type AttachmentListing, listAttachments } from "#router/attachments/listing.js";
 
 /*
- * Commands are clients of the router. These touch the host or a Docker engine themselves, as they work without a router:
- * - launch (with cli/launch/) checks routes and engine before there is a router, and starts it;
- * - reset removes interfaces and firewall rules, also of a router that has ended;
+ * Commands are clients of the router. Only these use the host or a Docker engine themselves, because they work without a router:
+ * - launch (with cli/launch/) checks routes and engine, and starts the router;
+ * - reset removes interfaces and firewall rules, also after the router has ended;
  * - setup checks a host on which a router never ran;
- * - ps lists what stays attached when a router has ended;
+ * - ps lists attachments, which stay when the router has ended;
  * - docker-bridge-ip prints an address of Docker's bridge.
  */
 
-/** The engine that the router faces, or would face; undefined where there is none. */
+/** Client of the engine that the last launch used, otherwise of the default engine; undefined if there is none. */
 export function engine(): Engine | undefined {
   const api = launchOptions().docker?.api ?? defaultEngine(process.env);
   return api === "" ? undefined : new Engine(parseEngineAddress(api, process.env));
 }
 
-/** As the router's `GET /attachments`. */
+/** Lists the attachments of this host, as the router's `GET /attachments` does. */
 export function listWithoutRouter(ids: readonly string[]): Promise<AttachmentListing> {
   const docker = engine();
   return listAttachments(launchedBridge(), ids, docker && ((text) => docker.container(text)));

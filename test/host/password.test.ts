@@ -56,7 +56,7 @@ labTest(
     const launched = await h1.weave("launch", "--password-file", file, ...common);
     assert.equal(
       launched.stderr,
-      `WARNING: others than its owner may read the password file ${file}; 'chmod 600 ${file}' ends that.\n`,
+      `WARNING: users other than its owner may read the password file ${file}; 'chmod 600 ${file}' prevents it.\n`,
     );
     assert.doesNotMatch(await shown(), /open-sesame/);
     const authenticated = () => h1.report("{{.Router.PeersAuthenticated}} {{.Router.NickName}}");
@@ -66,7 +66,7 @@ labTest(
     const resumed = await h1.weave("launch", "--resume", "--name", h1.peerName);
     assert.equal(
       resumed.stderr,
-      `--resume takes up the peers of the last launch, and not its other flags: --nickname h1\n--resume reads the password from ${file}, as the last launch did\n`,
+      `--resume restores the peers of the last launch, but not its other flags: --nickname h1\n--resume reads the password from ${file}, as the last launch did\n`,
     );
     assert.match(await authenticated(), /^true /);
     await h1.ok("stop");
@@ -76,7 +76,7 @@ labTest(
     const refused = await h1.weave("launch", "--resume", ...common);
     assert.deepEqual(
       [refused.code, refused.stderr.split("\n")[0]],
-      [1, "the last launch had a password, which is not kept on disk"],
+      [1, "the last launch had a password, which is not stored on disk"],
     );
     assert.equal(h1.supervisorPid, undefined);
   },

@@ -97,7 +97,7 @@ labTest(
     assert.equal(code, 130);
     assert.match(
       said,
-      /^No longer waiting for the router\.\nIt goes on starting in the background \(process \d+\): 'weave status' shows it, 'weave stop' ends it\.\n$/,
+      /^No longer waiting for the router\.\nIt continues to start in the background \(process \d+\): 'weave status' shows it, 'weave stop' ends it\.\n$/,
     );
     await until("it runs", async () => (await h1.weave("status")).code === 0, 30_000);
     await h1.ok("stop");

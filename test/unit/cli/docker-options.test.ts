@@ -103,7 +103,7 @@ test("TLS that Docker's client is configured to use, and an engine without it, e
     assert.equal(clientTls(env)?.verify, verify);
     assert.throws(() => docker([], { ...env, WEAVE_DOCKER_API: "unix:///var/run/docker.sock" }), {
       code: "WEAVE_FLAG_INVALID",
-      message: /asks for TLS, and the engine at unix:.* has none/,
+      message: /requires TLS, but the engine at unix:.* has none/,
     });
     assert.equal(docker([...SOCKET], { ...env, DOCKER_HOST: "tcp://10.0.0.1:2376" }).api, SOCKET[1], "another's");
   }

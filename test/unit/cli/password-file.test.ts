@@ -16,14 +16,17 @@ const file = (name: string, text: string, mode = 0o600): string => {
   writeFileSync(join(folder, name), text, { mode });
   return join(folder, name);
 };
-/** What is said, and what comes out. */
-function read(...args: string[]): { password: string | undefined; said: string[] } {
-  const said: string[] = [];
-  return { password: withPassword(options(...args), (text) => said.push(text)).password, said };
+/** What is warnings, and what comes out. */
+function read(...args: string[]): { password: string | undefined; warnings: string[] } {
+  const warnings: string[] = [];
+  return { password: withPassword(options(...args), (text) => warnings.push(text)).password, warnings };
 }
 
 test("the password is the first line of the file", () => {
-  assert.deepEqual(read("--password-file", file("a", "open sesame\nmore\n")), { password: "open sesame", said: [] });
+  assert.deepEqual(read("--password-file", file("a", "open sesame\nmore\n")), {
+    password: "open sesame",
+    warnings: [],
+  });
   assert.equal(read("--password-file", file("b", "no line break")).password, "no line break");
   assert.equal(read("--password-file", file("c", "of Windows\r\n")).password, "of Windows");
   assert.equal(read("--password-file", file("d", `${"\u{1F511}".repeat(512)}\n`)).password?.length, 1_024);
@@ -38,35 +41,35 @@ test("a file without a password, or one too many, is refused with the reason", (
   refuse(/must have 1 to 1024 characters, and has none/, "--password-file", file("f", ""));
   refuse(/and has more/, "--password-file", file("g", "x".repeat(1_025)));
   refuse(/and has more/, "--password-file", file("h", "x".repeat(100_000)));
-  refuse(/a password was given twice/, "--password", "x", "--password-file", file("i", "y"));
+  refuse(/there are two passwords/, "--password", "x", "--password-file", file("i", "y"));
 });
 
-test("a file that others may read is warned of", () => {
-  const { password, said } = read("--password-file", file("j", "x", 0o640));
+test("a password file that other users may read causes a warning", () => {
+  const { password, warnings } = read("--password-file", file("j", "x", 0o640));
   assert.equal(password, "x");
-  assert.match(said.join(), /^WARNING: others .*\/j; 'chmod 600 .*\/j'/);
+  assert.match(warnings.join(), /^WARNING: users other than its owner .*\/j; 'chmod 600 .*\/j'/);
 });
 
-test("--resume names the flags of the last launch that it does not take up, and no others", () => {
+test("--resume reports exactly the flags of the last launch that it does not restore", () => {
   const after = (last: string[], ...now: string[]) => {
     file("dblaunch.json", lastLaunchText(options(...last)));
-    const said: string[] = [];
-    const result = resumed(options("--resume", ...now), options(), (text) => said.push(text));
-    return { result, said };
+    const warnings: string[] = [];
+    const result = resumed(options("--resume", ...now), options(), (text) => warnings.push(text));
+    return { result, warnings };
   };
-  assert.deepEqual(after([], "--mtu", "1400").said, []);
+  assert.deepEqual(after([], "--mtu", "1400").warnings, []);
   assert.deepEqual(
-    after(["--nickname", "h2", "--mtu", "1400", "--no-dns", "--encryption", "off"], "--mtu", "1300").said,
+    after(["--nickname", "h2", "--mtu", "1400", "--no-dns", "--encryption", "off"], "--mtu", "1300").warnings,
     [
-      "--resume takes up the peers of the last launch, and not its other flags: --nickname h2 --encryption off --no-dns",
+      "--resume restores the peers of the last launch, but not its other flags: --nickname h2 --encryption off --no-dns",
     ],
   );
   const read = after(["--password-file", "/etc/secret", "--password", "x"]);
   assert.equal(read.result.passwordFile, "/etc/secret");
-  assert.match(read.said.join(), /reads the password from \/etc\/secret/);
+  assert.match(read.warnings.join(), /reads the password from \/etc\/secret/);
 });
 
-test("--resume never opens a network that had a password, and keeps none on disk", () => {
+test("--resume never launches a network without its password, and the password is not stored on disk", () => {
   const text = lastLaunchText(options("--password", "open sesame"));
   assert.doesNotMatch(text, /sesame/);
   file("dblaunch.json", text);
