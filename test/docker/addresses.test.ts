@@ -12,7 +12,7 @@ import {
 } from "#test/lab/docker-tests.js";
 import { connected, until } from "#test/lab/wait.js";
 
-/** Which addresses the plugin, the proxy and `attach` hold, and for how long. */
+/** Tests how long addresses of the plugin, the proxy and `attach` are held. */
 let h1: DockerHost;
 let h2: DockerHost;
 
@@ -81,18 +81,18 @@ test("holders of addresses of all kinds start", { timeout: 120_000 }, async () =
   await h1.type(run("foreign1", "--network foreign"));
   was.foreign = await addressOf(h1, "foreign1", "foreign");
 
-  // Sidecars: one that stays, one that ends too, and one whose app is started again.
+  // Three sidecars: one stays, one ends, and the app of one is started again.
   for (const name of ["app", "brief", "again"]) {
     was[name] = await proxied(h1, name, "net:10.34.0.0/27");
     await h1.type(run(`${name}-side`, `--network container:${name}`));
   }
-  // A container that is attached, in the namespace of another one.
+  // An attached container in the namespace of another one.
   await h1.type(run("plain"));
   await h1.type(run("plain-side", "--network container:plain"));
   was.attached = await h1.type("weave attach net:10.34.0.0/27 plain-side");
   await h1.type("docker kill app brief again plain-side && docker kill brief-side");
 
-  // A stopped container that will ask for its address again.
+  // A stopped container that will request its address again.
   await proxied(h1, "stopped", "10.38.0.1/29");
   await h1.type("docker kill stopped");
 
@@ -113,7 +113,7 @@ test("holders of addresses of all kinds start", { timeout: 120_000 }, async () =
   began = Date.now();
 });
 
-test("the app of a sidecar that starts again takes its address from the old namespace", async () => {
+test("an app that starts again moves its address out of the sidecar's old namespace", async () => {
   await h1.type("docker start again");
   await until("it has its address", async () => (await addressesIn(h1, "again")).join() === was.again);
   await until("the old namespace has lost it", async () => (await addressesIn(h1, "again-side")).length === 0);
@@ -187,7 +187,7 @@ test("the name of an interface is passed to the engine; the log warns of an old 
   assert.match(await refused(h1, odd), /cannot be the name of an interface/);
 });
 
-test("on a swarm manager the log warns that a network of ours is local to this host", async () => {
+test("on a swarm manager the log warns that a network of the plugin is local to this host", async () => {
   await h1.type("docker swarm init --advertise-addr 10.99.0.1");
   await h1.type(`docker network create ${MESH} --subnet 10.37.0.0/24 manager`);
   await until("the log warns", async () => /"?manager"?.*local/.test(h1.log()));

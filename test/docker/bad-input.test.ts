@@ -64,7 +64,7 @@ function rawWithin(ms: number, socketPath: string, parts: readonly (string | Buf
 
 const id = (text: string) => text.padEnd(64, "0");
 
-/** All that calls could leave behind: links, addresses, names. */
+/** Everything that calls could leave behind: links, addresses, names. */
 async function traces(): Promise<string> {
   const links = await host.type("ip -o link | sed 's/^[0-9]*: //; s/@.*//; s/:.*//' | sort");
   return JSON.stringify([links, (await host.api("GET", "/ip")).body, await host.ok("status", "dns")]);
@@ -140,7 +140,7 @@ test("the plugin survives rubbish, half requests, and clients that disconnect", 
   await raw(path, "POST /NetworkDriver.CreateNetwork HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{");
   const chunked = `POST /Plugin.Activate HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n2\r\n{}\r\n0\r\n\r\n`;
   assert.match(await raw(path, chunked), /Implements/);
-  // A client that requests an address and does not wait for the answer; then likewise an endpoint.
+  // A client requests an address, then an endpoint, and waits for neither answer.
   const pool = "weave-10.32.0.0/12-10.32.0.0/12";
   for (let i = 0; i < 20; i++) {
     const body = JSON.stringify({ PoolID: pool, Address: "", Options: {} });
@@ -180,7 +180,7 @@ test("the proxy survives rubbish, clients that disconnect, large and chunked bod
     "POST /v1.41/containers/create HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1\r\nConnection: close\r\n\r\n[",
   );
   assert.match(odd, /^HTTP\/1\.1 [45]\d\d/, "Docker's own answer");
-  // An old client gives a path as its Host.
+  // Old clients send a path as Host.
   const old = await raw(path, "GET /v1.24/version HTTP/1.1\r\nHost: /var/run/docker.sock\r\nConnection: close\r\n\r\n");
   assert.match(old, /^HTTP\/1\.1 200 OK[\s\S]*ApiVersion/);
   const large = JSON.stringify({ Image: "busybox", Cmd: ["true"], Labels: { large: "x".repeat(5 << 20) } });
@@ -189,7 +189,7 @@ test("the proxy survives rubbish, clients that disconnect, large and chunked bod
   const created = await rawWithin(30_000, path, [
     `POST /v1.41/containers/create?name=large HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n${size}\r\n${large}\r\n0\r\n\r\n`,
   ]);
-  assert.match(created, /^HTTP\/1\.1 201/, "passed on as it came");
+  assert.match(created, /^HTTP\/1\.1 201/, "forwarded unchanged");
   await host.type("docker rm large");
   for (let i = 0; i < 5; i++) {
     const socket = connect(path);
@@ -248,7 +248,7 @@ test("calls fail when the engine dies, and succeed when it is back", { timeout: 
   await host.type("docker rm -f midway; docker -H unix:///run/weave/weave.sock run --rm busybox ip link show ethwe");
 });
 
-test("without a router the proxy refuses at once, and plain Docker works", async () => {
+test("without a router the proxy rejects connections immediately, and plain Docker works", async () => {
   await host.ok("stop");
   const began = Date.now();
   const refused = await host.shell("docker -H unix:///run/weave/weave.sock run --rm busybox true");

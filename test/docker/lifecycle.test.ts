@@ -33,7 +33,7 @@ async function relaunch(): Promise<void> {
   await connected(h1, 1);
 }
 
-/** All that containers could leave behind: links, addresses held, names. */
+/** Everything that containers could leave behind: links, held addresses, names. */
 async function traces(): Promise<string> {
   const links = await h1.type("ip -o link | sed 's/^[0-9]*: //; s/@.*//; s/:.*//' | grep vethw | sort");
   const owned = (await h1.api("GET", "/ip")).body;
@@ -99,7 +99,7 @@ test("both come back after the router is stopped and launched", { timeout: 120_0
   assert.equal(await addresses(), first);
 });
 
-test("a container that ended while the router was stopped is noticed", { timeout: 120_000 }, async () => {
+test("the end of a container while the router was stopped is detected", { timeout: 120_000 }, async () => {
   await h1.type(`${PROXY_ENV} docker run -d --name brief busybox sleep 6000`);
   await until("it has a name", async () => (await h2.ok("dns-lookup", "brief")) !== "");
   await h1.weave("stop");
@@ -151,7 +151,7 @@ test("both come back after the engine is killed without a router", { timeout: 12
 
 test("nothing is left of containers that are removed", { timeout: 90_000 }, async () => {
   await h1.type("docker rm -f plug prox");
-  // Addresses of containers that the proxy put on the network are kept for 30 s: one that is started again has its own.
+  // Addresses of containers that the proxy attached are kept for 30 s, so that a restarted one has the same.
   await until("nothing is left of them, nor of the 100", async () => (await traces()) === atFirst, 45_000);
 });
 

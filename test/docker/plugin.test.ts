@@ -32,7 +32,7 @@ test("containers on the network weave of two hosts reach one another by address 
     const output = await h2.type(`docker run --rm --network weave $(weave dns-args) busybox ping -c 1 -W 5 ${name}`);
     assert.match(output, new RegExp(`PING ${name} \\(${address}\\)`));
   }
-  // What Docker gives beside: a way out; and multicast into the overlay.
+  // Docker adds a default route through its own bridge; the plugin adds a route for multicast.
   const routes = await h1.type("docker exec web ip route");
   assert.match(routes, /224\.0\.0\.0\/4 dev ethwe0/);
   assert.match(routes, /default via 172\.\d+\.0\.1 dev eth0/);
@@ -59,7 +59,7 @@ test("networks have the subnet, range, gateway, options and addresses that the u
 
   const again = "docker run --rm --network specifics --ip 10.40.200.1 busybox true";
   assert.match(await refused(h1, again), /10\.40\.200\.1 already in use/);
-  // Of another host too: the same network there, the same address.
+  // Also for an address that another host uses on the same network.
   await h2.type(`docker network create ${MESH} --subnet 10.40.0.0/16 specifics`);
   assert.match(await refused(h2, again), /10\.40\.200\.1 is owned by other peer/);
 
@@ -135,7 +135,7 @@ test("a default pool that overlaps a route of the host is refused: Docker would 
   assert.ok(Date.now() - began < 10_000);
   await h1.type(`docker network create ${MESH} --subnet 10.32.0.0/16 loop && docker network rm loop`);
   await h1.ok("hide");
-  // A name server in the range is no route, and makes Docker ask again just the same.
+  // A name server in the range is no route, but Docker repeats its request for it too.
   await h1.type("echo nameserver 10.32.0.53 > /etc/resolv.conf");
   assert.match(await refused(h1, `docker network create ${MESH} loop`), /overlaps this host's routes or name servers/);
 });
@@ -151,7 +151,7 @@ test("published ports work; the control API and peers' ports are closed to conta
     (await h1.shell(`docker run --rm busybox sh -c 'nc -w 2 172.17.0.1 ${port} </dev/null'`)).code === 0;
   assert.deepEqual([await reach(6783), await reach(6784)], [false, false]);
   assert.ok(await reach(53), "weaveDNS they do reach");
-  // From plain Docker's bridge there is no way to the overlay; from the host there is, when it is exposed.
+  // The overlay is unreachable from plain Docker's bridge, and reachable from an exposed host.
   await h1.type("docker run -d --name target --network weave busybox sleep 600");
   const address = await addressOf(h1, "target");
   await h1.ok("expose");

@@ -3,7 +3,7 @@ import { type DockerHost, networkThere } from "#test/lab/docker-host.js";
 import { dockerTests, PROXY_ENV as ENV, launchAll } from "#test/lab/docker-tests.js";
 import { until } from "#test/lab/wait.js";
 
-/** Unusual containers of the proxy. */
+/** Tests the proxy with unusual containers. */
 let host: DockerHost;
 
 let archive: string;
@@ -28,12 +28,12 @@ test("a container's program may have any user", async () => {
 test("docker exec does not wait after detach, nor in a container that cannot be attached", async () => {
   await host.type(`${ENV} docker run -d --name detached busybox sleep 600; weave detach detached`);
   assert.equal(await host.type(`${ENV} timeout 15 docker exec detached echo there`), "there");
-  // Its address is another container's: without the proxy the start succeeds, and the attachment is retried.
+  // Another container has its address. A start past the proxy succeeds, and the attachment is retried.
   await host.type(`${ENV} docker run -d --name first -e WEAVE_CIDR=10.2.7.7/24 busybox sleep 600`);
   await host.type(`${ENV} docker create --name second -e WEAVE_CIDR=10.2.7.7/24 busybox sleep 600`);
   await host.type("docker start second");
   assert.equal(await host.type(`${ENV} timeout 30 docker exec second echo there`), "there");
-  // A restart of the router changes nothing of that.
+  // The same after a restart of the router.
   await host.killRouter();
   await until("it answers again", async () => (await host.weave("status")).code === 0);
   for (const name of ["detached", "first", "second"])

@@ -14,7 +14,7 @@ const test = dockerTests(2, async (hosts) => {
   await launchAll(hosts, ...DEFAULT_SUBNET_FLAGS, "--rewrite-inspect", ...listen);
 });
 
-/** Runs a line with something on its standard input, which then ends. */
+/** Runs a command line with a text as its standard input. */
 function feed(host: DockerHost, line: string, input: Buffer | string): Promise<string> {
   return new Promise((resolve, reject) => {
     const [file, ...args] = host.command("bash", "-c", line);
@@ -58,7 +58,7 @@ test("a container starts with its interface, a host name in our domain, and weav
   assert.match(output, /PING app01 \(10\.32\./);
   assert.match(output, /^10\.32\.\d+\.\d+\tapp02\.weave\.local app02$/m);
   assert.equal(await h1.type(`${ENV} docker exec app01 ping -c 1 -W 5 app01 | head -1 | cut -d'(' -f1`), "PING app01");
-  // As `docker inspect` shows it to old tools.
+  // The fields in which old tools read the address.
   const shown = await h1.type(
     `${ENV} docker inspect -f '{{.NetworkSettings.IPAddress}}/{{.NetworkSettings.IPPrefixLen}}' app01`,
   );
@@ -144,11 +144,11 @@ test("no call of any kind fails through the proxy", { timeout: 180_000 }, async 
   for (const { name, call, divisor = 1 } of kindsOfCalls("calls"))
     assert.deepEqual((await repeat(count / divisor, (i) => call(client, i))).failures, [], name);
   client.close();
-  // As Docker's client makes them: one connection for each, head and body in two writes.
+  // Same as Docker's client: one connection for each call, head and body in two writes.
   await h1.type(`${ENV} for i in $(seq 50); do docker volume create vv >/dev/null || exit 1; done; docker rm -f calls`);
 });
 
-test("one connection carries many calls, and an upgrade", async () => {
+test("one connection transports many calls, then an upgrade", async () => {
   const curl = "curl -s --unix-socket /var/run/weave/weave.sock";
   const many = await h1.type(
     `${curl} http://docker/_ping http://docker/version http://docker/_ping -o /dev/null -o /dev/null -o /dev/null -w '%{http_code} %{num_connects}\n'`,

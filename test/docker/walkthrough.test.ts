@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { DockerHost } from "#test/lab/docker-host.js";
 import { dockerTests } from "#test/lab/docker-tests.js";
 
-/** The commands of books on Docker, word by word, on two hosts with real engines. */
+/** Runs the commands of books on Docker unchanged, on two hosts with real engines. */
 
 let node01: DockerHost;
 let node02: DockerHost;

@@ -25,7 +25,7 @@ const SOCKET = ["--docker-api", "unix:///var/run/docker.sock"];
 const docker = (args: string[], env: NodeJS.ProcessEnv = {}) =>
   parseLaunch(["--no-detect-tls", ...args], env).options.docker;
 
-test("the proxy is open to the network only behind --tlsverify, or when the user says that it is to be insecure", () => {
+test("the proxy listens on the network only with --tlsverify or --insecure-proxy", () => {
   for (const address of ["tcp://0.0.0.0:12375", ":12375", "tcp://10.0.0.1:12375", "192.168.1.1:1"]) {
     for (const tls of [[], ["--tls"]])
       assert.throws(() => docker([...SOCKET, ...tls, "-H", address]), {
@@ -49,20 +49,20 @@ test("status shows which addresses are open", () => {
   assert.match(lines[2], /12375 \(open to everyone who reaches it: --insecure-proxy\)$/);
 });
 
-test("the router itself opens no such proxy either", async () => {
+test("the router itself rejects such a listener too", async () => {
   const options = { ...docker(SOCKET), listen: ["tcp://0.0.0.0:1"] };
   const deps = { engine: { socketPath: "/x" }, log: silentLog };
   await assert.rejects(ApiProxy.open(deps, options), { code: "WEAVE_FLAG_INVALID" });
 });
 
-test("an engine that asks its clients for a certificate is not served to those without one", () => {
+test("clients without a certificate are rejected if the engine requires one", () => {
   const env = { DOCKER_TLS_VERIFY: "1", DOCKER_CERT_PATH: folder, DOCKER_HOST: "tcp://127.0.0.1:2376" };
   assert.deepEqual(docker([], env).listen, ["unix:///var/run/weave/weave.sock"]);
   assert.throws(() => docker(["-H", "tcp://127.0.0.1:12375"], env), { code: "WEAVE_FLAG_INVALID" });
   assert.ok(docker(["-H", "tcp://127.0.0.1:12375", "--tlsverify"], env));
 });
 
-test("TLS as the engine has it: flags of dockerd, or its daemon.json", () => {
+test("the proxy uses the TLS settings of dockerd: its flags, or its daemon.json", () => {
   const complete = (words: string[], config: string) => {
     writeFileSync(join(folder, "proc", "1", "cmdline"), words.join("\0"));
     writeFileSync(join(folder, "etc", "docker", "daemon.json"), config);
@@ -88,8 +88,8 @@ test("TLS as the engine has it: flags of dockerd, or its daemon.json", () => {
   assert.deepEqual(complete(["dockerd", "--config-file", "/other.json"], config), ["on", ...usual]);
 });
 
-test("TLS that Docker's client is configured to use, and an engine without it, end the launch", async () => {
-  const asking: [NodeJS.ProcessEnv, boolean][] = [
+test("a launch fails if Docker's client is configured for TLS and the engine has none", async () => {
+  const settings: [NodeJS.ProcessEnv, boolean][] = [
     [{ DOCKER_TLS_VERIFY: "1", DOCKER_CERT_PATH: folder }, true],
     [{ DOCKER_CLIENT_ARGS: "--tls", DOCKER_CERT_PATH: folder }, false],
     [
@@ -99,7 +99,7 @@ test("TLS that Docker's client is configured to use, and an engine without it, e
       true,
     ],
   ];
-  for (const [env, verify] of asking) {
+  for (const [env, verify] of settings) {
     assert.equal(clientTls(env)?.verify, verify);
     assert.throws(() => docker([], { ...env, WEAVE_DOCKER_API: "unix:///var/run/docker.sock" }), {
       code: "WEAVE_FLAG_INVALID",
@@ -116,13 +116,13 @@ test("TLS that Docker's client is configured to use, and an engine without it, e
   try {
     await assert.rejects(checkEngine(`tcp://127.0.0.1:${port}`, env), {
       code: "WEAVE_DOCKER",
-      message: /does not answer by TLS, which --tls in DOCKER_CLIENT_ARGS asks for/,
+      message: /does not answer by TLS, which --tls in DOCKER_CLIENT_ARGS requires/,
     });
     await checkEngine(`tcp://127.0.0.1:${port}`, {});
   } finally {
     server.closeAllConnections();
     server.close();
   }
-  // One that is not there yet.
+  // An engine that does not run yet is no error.
   await checkEngine(`tcp://127.0.0.1:${port}`, env);
 });

@@ -54,7 +54,7 @@ test("flags come with one dash or two, with a space or an equals sign, before an
   assert.deepEqual(options.peers, ["host1", "host2:1"]);
 });
 
-test("the environment gives what flags do not; flags win", () => {
+test("variables apply where flags are missing; flags take precedence", () => {
   const env = {
     WEAVE_PASSWORD: "secret",
     WEAVE_PORT: "7001",
@@ -70,7 +70,7 @@ test("the environment gives what flags do not; flags win", () => {
   assert.equal(launch(["--no-fastdp"], { WEAVE_MTU: "9000" }).mtu, 9000);
 });
 
-test("what is no flag, and what is no value, is refused", () => {
+test("unknown flags and invalid values are rejected", () => {
   assert.throws(() => launch(["--bogus=1"]), {
     code: "WEAVE_FLAG_UNKNOWN",
     message: "flag provided but not defined: --bogus",
@@ -84,7 +84,7 @@ test("what is no flag, and what is no value, is refused", () => {
   }
 });
 
-test("options that contradict one another, or are out of bounds, are refused before anything starts", () => {
+test("contradictory or out-of-range options are rejected before anything starts", () => {
   assert.throws(() => launch(["--password", "x", "--encryption", "off"]), { code: "WEAVE_FLAG_INVALID" });
   assert.throws(() => launch(["--resume", "host1"]), { code: "WEAVE_FLAG_INVALID" });
   for (const peer of ["a:b:c", "host:0", "host:99999", "10.0.0.2/24", ""]) {
@@ -117,7 +117,7 @@ test("addresses come first; the first other word ends them", () => {
   assert.deepEqual(parseAddressArgument("net:default"), { kind: "net", subnet: "" });
 });
 
-test("--ipalloc-init and the ranges are read and refused in Weave Net's words", () => {
+test("--ipalloc-init and the ranges are parsed, and rejected with Weave Net's messages", () => {
   const read = (...args: string[]) => parseIpamOptions(launch(args));
   const { range, defaultSubnet, init } = read()!;
   assert.deepEqual(
@@ -166,7 +166,7 @@ test("--ipalloc-init and the ranges are read and refused in Weave Net's words", 
   );
 });
 
-test("the quorum is a majority of ourselves and the targets that are not ourselves", () => {
+test("the quorum is a majority of this peer and the targets that are other peers", () => {
   const target = (address: string) => ({ text: address, address, port: true });
   const quorum = (addresses: string[], never: string[] = []) =>
     quorumOf({
@@ -177,7 +177,7 @@ test("the quorum is a majority of ourselves and the targets that are not ourselv
   assert.equal(quorum(["a", "self"], ["self"]), 2);
 });
 
-test("flags about Docker: what is on by default, engines and listeners; never ourselves as the engine", () => {
+test("flags about Docker: defaults, engines and listeners; the proxy is never the engine", () => {
   const docker = (args: string[], env: NodeJS.ProcessEnv = {}) => launch(args, env).docker;
   const usual = docker(["--docker-api", "unix:///var/run/docker.sock"]);
   assert.deepEqual(
@@ -187,7 +187,7 @@ test("flags about Docker: what is on by default, engines and listeners; never ou
   assert.deepEqual(usual.listen, ["unix:///var/run/weave/weave.sock"]);
   assert.equal(docker(["--plugin=false"]).plugin, false);
   assert.equal(docker(["--no-proxy"]).proxy, false);
-  // An engine that all users of this host reach is served to them; another one to root alone.
+  // The proxy is open to all users of this host only if the engine is; otherwise only to root.
   assert.deepEqual(docker(["--docker-api=tcp://127.0.0.1:2375"]).listen, ["tcp://127.0.0.1:12375"]);
   assert.deepEqual(docker(["--docker-api=tcp://10.0.0.1:2375"]).listen, ["unix:///var/run/weave/weave.sock"]);
   assert.equal(docker([], { DOCKER_CLIENT_ARGS: "--debug -H tcp://127.0.0.1:99" }).api, "tcp://127.0.0.1:99");

@@ -9,7 +9,7 @@ import { type CommandRow, COMMANDS as DESCRIBED } from "#cli/support/command-tab
 import { nearest } from "#cli/support/nearest.js";
 import { type Flag, flagText } from "#src/flag.js";
 
-/** Runs the command itself. Nothing that is called here touches the host. */
+/** Runs the real command. The calls of this file do not change the host. */
 function weave(...args: string[]): { code: number | null; stdout: string; stderr: string } {
   return weaveWith({}, ...args);
 }
@@ -32,7 +32,7 @@ test("every command of the table can be loaded, and is in help and in docs/comma
   }
 });
 
-test("help of a command has the meaning of each flag, what it may be, its default and its variable", async () => {
+test("help of a command has the meaning, range, default and variable of each flag", async () => {
   const launch = await helpOf("launch");
   for (const row of Object.values(ALL_FLAGS) as Flag<unknown>[]) {
     assert.ok(launch.includes(flagText(row)), flagText(row));
@@ -51,7 +51,7 @@ test("help of a command has the meaning of each flag, what it may be, its defaul
   }
 });
 
-test("help goes to standard output with status 0, by whatever words it is asked for", () => {
+test("every form of the help command prints to standard output with status 0", () => {
   const attach = weave("help", "attach");
   assert.deepEqual([attach.code, attach.stderr], [0, ""]);
   assert.match(attach.stdout, /^Usage: weave attach \[<addr> \.\.\.\]/);
@@ -67,7 +67,7 @@ test("help goes to standard output with status 0, by whatever words it is asked 
   assert.deepEqual(weave("--help"), all);
 });
 
-test("a wrong argument of any command: one line of reason, that command's usage alone, on standard error, status 1", () => {
+test("a wrong argument prints one line with the reason and the command's usage on standard error, with status 1", () => {
   for (const [reason, ...args] of [
     ["unknown flag: --bogus", "attach", "x", "--bogus"],
     ["unexpected argument: extra", "attach", "x", "extra"],
@@ -94,7 +94,7 @@ test("a wrong argument of any command: one line of reason, that command's usage 
   }
 });
 
-test("a variable that every command goes by is checked before anything else, by one line", () => {
+test("a variable that all commands use is checked first; the error is one line", () => {
   for (const [name, value] of [
     ["WEAVE_HTTP_ADDR", "nonsense"],
     ["WEAVE_HTTP_ADDR", "127.0.0.1:99999"],
@@ -108,7 +108,7 @@ test("a variable that every command goes by is checked before anything else, by 
   }
 });
 
-test("a command that does not exist is answered with the one that was probably meant", () => {
+test("the error for an unknown command suggests the one that was probably meant", () => {
   for (const [typed, meant] of [
     ["statsu", "status"],
     ["lauch", "launch"],

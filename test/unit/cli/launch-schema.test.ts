@@ -72,7 +72,7 @@ function named(row: Flag<unknown>, what: string, value: unknown): (error: Error)
   };
 }
 
-test("a flag or variable out of its range is refused by one line that names it, the value and the range", () => {
+test("the error for an invalid flag or variable is one line with its name, the value and the range", () => {
   for (const [key, row] of rows) {
     if (row.given !== undefined) {
       assert.throws(() => parseLaunch([`--${row.flag}=maybe`], {}), { message: /^invalid value "maybe" for --/ }, key);
@@ -92,7 +92,7 @@ test("a flag or variable out of its range is refused by one line that names it, 
   }
 });
 
-test("the router refuses by the same rows what was written into its launch file by hand", () => {
+test("the router rejects invalid values in its launch file by the same rows", () => {
   const good = parseLaunch([], {}).options;
   assert.deepEqual(parseOptions(JSON.parse(JSON.stringify(good))), good);
   const tables: [string, Record<string, Flag<unknown>>][] = [
@@ -116,7 +116,7 @@ test("the router refuses by the same rows what was written into its launch file 
   }
 });
 
-test("a launch file of an earlier version lacks later flags: they have their defaults, whatever the environment says", () => {
+test("flags that the launch file of an earlier version lacks have their defaults, not the values of variables", () => {
   const { port: _port, dnsTtl: _ttl, ...older } = parseLaunch(["--port=7000"], {}).options;
   process.env.WEAVE_PORT = "7001";
   try {
@@ -137,7 +137,7 @@ test("a value may look like a flag; a password is never shown", () => {
   );
 });
 
-test("a mistyped flag is answered with the one that was probably meant", () => {
+test("the error for a mistyped flag suggests the one that was probably meant", () => {
   for (const [typed, meant] of [
     ["--pasword", "--password"],
     ["--ipaloc-range=10.0.0.0/8", "--ipalloc-range"],
@@ -150,7 +150,7 @@ test("a mistyped flag is answered with the one that was probably meant", () => {
   assert.throws(() => parseLaunch(["--quux"], {}), { next: "See 'weave launch --help'." });
 });
 
-test("the table of flags in docs/commands.md is that of the schema ('npm run docs' writes it)", () => {
+test("the table of flags in docs/commands.md matches the schema ('npm run docs' writes it)", () => {
   const page = readFileSync("docs/commands.md", "utf8");
   assert.equal(withFlagTable(page), page);
 });

@@ -16,7 +16,7 @@ const file = (name: string, text: string, mode = 0o600): string => {
   writeFileSync(join(folder, name), text, { mode });
   return join(folder, name);
 };
-/** What is warnings, and what comes out. */
+/** Reads the password from options. @returns it, and the warnings for the user */
 function read(...args: string[]): { password: string | undefined; warnings: string[] } {
   const warnings: string[] = [];
   return { password: withPassword(options(...args), (text) => warnings.push(text)).password, warnings };
@@ -33,7 +33,7 @@ test("the password is the first line of the file", () => {
   assert.equal(read().password, undefined);
 });
 
-test("a file without a password, or one too many, is refused with the reason", () => {
+test("a file without a valid password, and two passwords, are rejected with the reason", () => {
   const refuse = (reason: RegExp, ...args: string[]) => assert.throws(() => read(...args), reason);
   refuse(/cannot read the password file: ENOENT/, "--password-file", join(folder, "none"));
   refuse(/cannot read the password file: EISDIR/, "--password-file", folder);

@@ -6,7 +6,7 @@ import { type Container, containerShape } from "#docker/engine/shapes.js";
 import { attachStarted } from "#docker/proxy/start-call.js";
 import { silentLog } from "#src/log.js";
 
-// The timers of waits keep no process alive.
+// The timers of waits do not keep the process alive; this one does.
 const alive = setInterval(() => {}, 1_000);
 after(() => clearInterval(alive));
 
@@ -26,7 +26,7 @@ function attacherWith(attach: ContainerAttachments["attach"], ipam: object | nul
   );
 }
 
-/** A tracker whose containers run as they are. */
+/** Stands for ContainerTracker.serveStarted: runs the work on a running container. */
 const started = (work: (container: Container, signal: AbortSignal) => Promise<void>, each = container) =>
   work(each, new AbortController().signal);
 const never = () => new Promise<never>(() => {});
@@ -46,7 +46,7 @@ test("a start fails for the reason for which its container cannot be attached", 
   await assert.rejects(attachStarted(container, { containers, attacher }), /no space/);
 });
 
-test("a start succeeds when its container is attached, and for containers of others", async () => {
+test("a start succeeds when its container is attached, or was not created through the proxy", async () => {
   const attached: number[] = [];
   const attacher = attacherWith(async ({ pid }) => {
     attached.push(pid);
@@ -85,7 +85,7 @@ test("exec waits for the first attempt to attach, up to its limit", async () => 
   await waiting;
 });
 
-test("exec does not wait in a container of others", async () => {
+test("exec does not wait in a container that was not created through the proxy", async () => {
   await attacherWith(never).firstAttempt(foreign, 60_000);
 });
 

@@ -6,7 +6,7 @@ import { WeaveError } from "#src/errors.js";
 
 const codec = new ReplicaCodec(CLAIM_FORMAT);
 
-/** Whether a peer accepts a record of a claim. */
+/** Whether a peer accepts the record of a claim. */
 function accepts(fields: ClaimFields): boolean {
   const origin = "02:00:00:00:00:01";
   const record = { ...fields, origin, version: 1, tombstone: 0 };
@@ -20,7 +20,7 @@ function accepts(fields: ClaimFields): boolean {
   }
 }
 
-test("claims may be of IPv6 addresses, in canonical form: else one address could be claimed twice", () => {
+test("claims of IPv6 addresses must have the canonical form, so that one address has one text", () => {
   for (const address of ["10.32.0.1", "fd00:90::2"]) assert.ok(accepts(claimOf(address, "e")), address);
   for (const address of ["FD00:90::2", "fd00:90:0::2", "fd00::/64", "fe80::1%eth0", "1:2", "...", "::1 "])
     assert.ok(!accepts(claimOf(address, "e")), address);

@@ -15,7 +15,7 @@ import { silentLog } from "#src/log.js";
 import { until } from "#test/lab/wait.js";
 
 /**
- * Engines of versions that cannot be installed here, by their published API (moby, api/docs and api/swagger.yaml): accepted
+ * Servers with the published API of engine versions that cannot be installed here (moby, api/docs and api/swagger.yaml): accepted
  * versions, missing fields, and the form of events.
  */
 interface FakeEngine {
@@ -50,7 +50,7 @@ const ENGINES: Readonly<Record<string, FakeEngine>> = {
       ...common(id),
       NetworkSettings: { IPAddress: "10.32.0.1", Networks: { weave: { ...end, Aliases: null, Links: null } } },
     }),
-    // One after the other, without anything between.
+    // Objects without separators.
     event: (action, id) =>
       JSON.stringify({
         status: action,
@@ -152,7 +152,7 @@ async function serve(fake: FakeEngine, running: Set<string>) {
     say: (text: string) => {
       for (const stream of streams) stream.write(text);
     },
-    /** As when the daemon restarts. */
+    /** Closes all connections, as a restarting daemon does. */
     cut: () => {
       for (const stream of streams) stream.destroy();
       streams.clear();
@@ -164,7 +164,7 @@ async function serve(fake: FakeEngine, running: Set<string>) {
 const id = (text: string) => text.padEnd(64, "0");
 
 for (const [name, fake] of Object.entries(ENGINES)) {
-  test(`engine ${name}: starts and deaths of containers are noticed, also missed ones`, async () => {
+  test(`engine ${name}: starts and ends of containers are detected, also when events were missed`, async () => {
     const running = new Set([id("a"), id("b")]);
     const server = await serve(fake, running);
     const seen: string[] = [];
@@ -219,7 +219,7 @@ for (const [name, fake] of Object.entries(ENGINES)) {
   });
 }
 
-test("a start through the proxy is served before its event, and ends the work for an earlier run", async () => {
+test("a start through the proxy is served before its event, and aborts the work of the earlier run", async () => {
   const fake = ENGINES["20.10"];
   const running = new Set<string>();
   const server = await serve(fake, running);
@@ -229,7 +229,7 @@ test("a start through the proxy is served before its event, and ends the work fo
   const observers: ContainerObserver[] = [{ running: () => {}, ended: (each) => void ended.push(each) }];
   const containers = new ContainerTracker({ engine, lifecycles: [], observers, log: silentLog });
   const stop = new AbortController();
-  /** As an attachment that waits for an address, until the run ends. */
+  /** Waits until the run ends, as an attachment that waits for an address. */
   const wait = (_container: Container, signal: AbortSignal) => {
     signals.push(signal);
     return new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));

@@ -23,7 +23,7 @@ after(() => {
 
 let count = 0;
 
-/** Answers a request when it has the body {"a":1}, and closes at once if the request says `Connection: close`. */
+/** Answers a request when it has the body {"a":1}, and closes immediately if the request has `Connection: close`. */
 const QUICK = `
   const { parentPort, workerData } = require("node:worker_threads");
   const server = require("node:net").createServer((socket) => {
@@ -41,7 +41,7 @@ const QUICK = `
   server.listen(workerData, () => parentPort.postMessage("ready"));
 `;
 
-/** What a fake engine does with a connection at each chunk. It sees bytes, and may close at any time. */
+/** Behaviour of an engine at each chunk of a connection: it receives bytes, and may close at any time. */
 type Behaviour = (socket: Socket, seen: () => string) => void;
 
 /** An engine that behaves badly, and the proxy in front of it. */
@@ -73,10 +73,10 @@ async function behind(behaviour: (connection: number) => Behaviour, look?: Look)
   return { client, path, connections: () => connections, open: () => sockets.size };
 }
 
-/** Examines a call before it is sent on. */
+/** Examines a call before it is forwarded. */
 type Look = (call: ProxyCall) => Promise<void>;
 
-/** A client of a proxy at `path` in front of an engine. @param look what it does with a call first */
+/** A client of a proxy at `path` in front of an engine. @param look runs before a call is forwarded */
 async function proxyOf(engine: string, path: string, look?: Look): Promise<EngineClient> {
   const address = { socketPath: engine };
   const options = { listen: [path], tls: "off" } as unknown as DockerOptions;
@@ -105,7 +105,7 @@ const post = (client: EngineClient) => client.call("POST", "/x", { a: 1 });
 
 test("the answer of an engine that closes as soon as it has the body arrives", async () => {
   const engine = join(folder, "quick.sock");
-  // On a thread of its own, to be as quick as an engine: between two writes of ours.
+  // On its own thread, so that it can close between two writes of the proxy, as an engine does.
   const worker = new Worker(QUICK, { eval: true, workerData: engine });
   closers.push(() => void worker.terminate());
   await once(worker, "message");
@@ -161,7 +161,7 @@ test("a client's connection has one to the engine, which ends with it", async ()
 
 test("an idle connection that the engine has closed is replaced, for calls of any kind", async () => {
   const { client, connections } = await behind(() => (socket, seen) => {
-    // Without a notice, as an engine that ends.
+    // Without an answer, as an engine that ends.
     if (requests(seen()) === 1) socket.write(answer("ok"), () => setTimeout(() => socket.destroy(), 5));
   });
   for (let i = 0; i < 10; i++) {
@@ -194,7 +194,7 @@ test("a client that ends its side gets its answer, and the engine sees the end",
   let ends = 0;
   const { path } = await behind(() => (socket, seen) => {
     if (!seen().endsWith("\r\n\r\n")) return;
-    // As Go's server: it answers the request, and then sees the end.
+    // As Go's server does: it answers the request, and then reads the end.
     socket.once("end", () => ends++);
     setTimeout(() => socket.write(answer("late")), 20);
   });

@@ -77,7 +77,7 @@ test("Docker's endless requests for any pool end with an error; requests of user
   await assert.rejects(request(), /overlaps the route 10\.32\.0\.0\/12 of this host/);
 });
 
-test("the multicast option, in Weave Net's words", () => {
+test("the multicast option is parsed, and rejected with Weave Net's message", () => {
   const option = (value?: string) =>
     multicastOf(value === undefined ? {} : { "works.weave.multicast": value }, silentLog);
   assert.deepEqual([option(), option(""), option("true"), option("0")], [false, true, true, false]);

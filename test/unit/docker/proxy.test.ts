@@ -72,7 +72,7 @@ test("entrypoints and commands follow Docker's rules", async () => {
     [{ Entrypoint: ["mine"] }, ["/.weave/w", "mine"], []],
     [{ Entrypoint: "mine", Cmd: ["x"] }, ["/.weave/w", "mine"], ["x"]],
     [{ Entrypoint: [""], Cmd: ["x"] }, ["/.weave/w"], ["x"]],
-    // A copy of a container of ours, or of Weave Net's.
+    // A copy of a container that our proxy or Weave Net's created.
     [{ Entrypoint: ["/.weave/w", "mine"] }, ["/.weave/w", "mine"], []],
     [{ Entrypoint: ["/w/w", "mine"] }, ["/.weave/w", "mine"], []],
   ];
@@ -99,7 +99,7 @@ test("the helper avoids the paths of the container's own mounts and volumes", as
   }
 });
 
-test("an image or a copy of a container of ours runs, on our network or not", async () => {
+test("an image or a copy of a proxy's container runs, on our network or not", async () => {
   const image = async () => ({ Config: { Entrypoint: ["/w/w", "/entry"], Cmd: ["c"], Volumes: {} } });
   assert.deepEqual((await create({}, "web", { image }))?.Entrypoint, ["/.weave/w", "/entry"]);
   const alone = await create({ HostConfig: { NetworkMode: "host" } }, "web", { image });
@@ -108,7 +108,7 @@ test("an image or a copy of a container of ours runs, on our network or not", as
   assert.deepEqual((copy!.HostConfig as JsonObject).Binds, ["/a:/b", "/var/lib/weave/w:/.weave:ro"]);
 });
 
-test("a commit of a container of ours has the container's own entrypoint, or the user's", () => {
+test("a commit of a proxy's container has the container's own entrypoint, or the user's", () => {
   const container = (Entrypoint: string[], Binds = ["/var/lib/weave/w:/.weave:ro"]) => ({
     Config: { Entrypoint, Cmd: ["c"] },
     HostConfig: { Binds },
@@ -210,7 +210,7 @@ test("numbers of any size keep their digits in a changed body", () => {
   assert.throws(() => parseExact("{"), SyntaxError);
 });
 
-test("no string is taken for a number, also one like the parser's own mark", () => {
+test("no string is mistaken for a number, even one with the parser's mark", () => {
   const mark = parseExact("9007199254740993");
   for (const text of [JSON.stringify(mark), JSON.stringify({ [String(mark)]: [mark, `say "${mark}"`] })])
     assert.equal(stringifyExact(parseExact(text)), text);

@@ -29,7 +29,7 @@ test("a requested address is avoided before its container is listed, and as long
   };
   requested.add(parseAddress("10.36.0.1"));
   assert.deepEqual(avoided, ["10.36.0.1"]);
-  // A list from before the container does not contain it.
+  // This list was read before the container existed.
   await listAfter(0);
   assert.deepEqual(avoided, ["10.36.0.1"]);
   listed = ["10.36.0.1"];
