@@ -118,7 +118,7 @@ export const GROUPS = [
       ],
     },
     detach: {
-      summary: "Remove addresses, and with the last one the interface, from a container; print them",
+      summary: "Remove addresses from a container, with the last one the interface; print them",
       forms: ["[<addr> ...] <container>"],
       examples: ["weave detach web1", "weave detach net:10.2.0.0/16 web1"],
     },
@@ -185,7 +185,7 @@ export const GROUPS = [
       ],
     },
     ps: {
-      summary: "List the attachments of this host: id, MAC and addresses, one line for each interface",
+      summary: "List the attachments of this host, one a line: id, MAC and addresses",
       forms: ["[<container> ...]"],
       examples: ["weave ps", "weave ps web1"],
     },
@@ -198,7 +198,7 @@ export const GROUPS = [
   {
     stop: { summary: "Stop the router; the bridge, attached containers and the database stay", forms: [""] },
     reset: {
-      summary: "Stop the router, transfer its addresses and remove everything that weave created on this host",
+      summary: "Stop the router, transfer its addresses and remove all traces of weave on this host",
       forms: ["{flags}"],
       flags: { force: on("force", "also when the router does not run, and cannot transfer its addresses") },
     },
