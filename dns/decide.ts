@@ -2,14 +2,14 @@ import { fold, inDomain, isReverse, reverseAddress } from "#dns/name.js";
 import type { Nameserver } from "#dns/nameserver.js";
 import { addressData, CLASS_IN, type DnsReply, nameData, type Query, RCODE, TYPE } from "#dns/packet.js";
 
-/** The treatment of a query: an own reply, or forwarding to the servers that the host uses. */
+/** The treatment of a query: a reply of this server, or forwarding to the servers that the host uses. */
 export type Decision = { readonly do: "answer"; readonly reply: DnsReply } | { readonly do: "forward" };
 
 const OPCODE_MASK = 0x7800;
 
 /**
- * Decides about a query, as Weave Net does: names in the domain, single labels and the addresses of known names are
- * answered here; all other queries are forwarded.
+ * Decides how a query is treated, by the rules of Weave Net: names in the domain, single labels and addresses of known names are
+ * answered; all other queries are forwarded.
  *
  * @param ttl of the answers, in seconds
  */

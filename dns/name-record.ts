@@ -6,11 +6,11 @@ import { compareText } from "#src/text.js";
 
 /** A name of a container, on one host. */
 export interface NameFields {
-  /** As typed, with a dot at its end. */
+  /** The name as typed, with a final dot. */
   readonly hostname: string;
-  /** IPv4, dotted quad: the answer to a query. */
+  /** IPv4 address as a dotted quad: the answer to a query. */
   readonly address: string;
-  /** The container. */
+  /** The id of the container. */
   readonly ident: string;
 }
 
@@ -27,7 +27,7 @@ export const NAME_FORMAT: RecordFormat<NameFields> = {
   bytes: ({ hostname, ident }) => RECORD_OVERHEAD_BYTES + Buffer.byteLength(hostname) + Buffer.byteLength(ident),
 };
 
-/** By folded name, then origin, id and address: the order of Weave Net's lists. */
+/** Compares by folded name, then origin, id and address, for sort(): the order of Weave Net's lists. */
 export function compareNames(a: NameRecord, b: NameRecord): number {
   return (
     compareText(fold(a.hostname), fold(b.hostname)) ||

@@ -1,12 +1,13 @@
 import { isIpv4 } from "#src/address.js";
 import { WeaveError } from "#src/errors.js";
 
-/** RFC 1035, 2.3.4: octets of a name on the wire, and of a label. */
+/** Longest name in characters, without the final dot: 255 octets on the wire (RFC 1035, 2.3.4). */
 const MAX_NAME = 253;
+/** Matches a label: 1 to 63 visible ASCII characters (RFC 1035, 2.3.4), except dot and backslash. */
 const LABEL = /^[\x21-\x2d\x2f-\x5b\x5d-\x7e]{1,63}$/;
 
 /**
- * A host name as records have it: as typed, with a dot at its end.
+ * Validates a host name, and adds the final dot if it is missing. Upper case is kept.
  *
  * @throws WEAVE_DNS_NAME when it is not a valid name
  */
@@ -20,10 +21,10 @@ export function parseName(text: string): string {
   return `${bare}.`;
 }
 
-/** Names are equal when they differ in case alone (RFC 4343). */
+/** Converts a name to lower case for comparison: names that differ only in case are equal (RFC 4343). */
 export const fold = (name: string): string => name.toLowerCase();
 
-/** Whether a folded name is the domain or in it. */
+/** Whether a folded name is the domain, or below it. */
 export function inDomain(folded: string, domain: string): boolean {
   return folded === domain || folded.endsWith(`.${domain}`);
 }
@@ -33,7 +34,7 @@ const REVERSE = ".in-addr.arpa.";
 /** Whether a folded name is below in-addr.arpa. */
 export const isReverse = (folded: string): boolean => folded.endsWith(REVERSE);
 
-/** The IPv4 address of a folded name `d.c.b.a.in-addr.arpa.`; undefined for any other name. */
+/** Returns the IPv4 address of a folded name `d.c.b.a.in-addr.arpa.`; undefined for any other name. */
 export function reverseAddress(folded: string): string | undefined {
   if (!isReverse(folded)) return undefined;
   const address = folded.slice(0, -REVERSE.length).split(".").reverse().join(".");

@@ -13,27 +13,27 @@ import type { Store } from "#src/store.js";
 /** The gossip channel of names. */
 export const DNS_CHANNEL = "nameserver";
 
-/** The records that an operation applies to; an absent field matches all. */
+/** Selects records by their fields; an absent field matches all records. */
 export type NameMatch = Partial<NameFields>;
 
 export interface NameserverDeps {
   readonly self: PeerName;
-  /** Grows with each start. */
+  /** Grows with each start of this peer. */
   readonly incarnation: number;
-  /** Folded, with a dot at its end. */
+  /** The domain of all names: folded, with a final dot. */
   readonly domain: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
   readonly store: Store;
-  /** The beginning of the keys in the store. */
+  /** Prefix of the keys in the store. */
   readonly prefix: string;
   readonly peers: KnownPeers;
-  /** Milliseconds since the Unix epoch, on the network's clock; the own clock by default. */
+  /** Returns the network's time, in milliseconds since the Unix epoch; the host's clock by default. */
   readonly time?: () => number;
 }
 
-/** The names of all containers: this peer's own, and a replica of those of all other peers. No I/O. */
+/** The names of all containers on all hosts. Each peer has a full replica. */
 export class Nameserver {
   readonly domain: string;
   readonly #random: Random;
@@ -68,9 +68,9 @@ export class Nameserver {
   // ── Names ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * Gives a name to an address of a container.
+   * Adds a name for an address of a container.
    *
-   * @returns false when the name is not in the domain: it is ignored, as in Weave Net
+   * @returns false when the name is outside the domain: it is ignored, as in Weave Net
    * @throws WEAVE_DNS_NAME; WEAVE_STORE
    */
   add(ident: string, address: string, hostname: string): boolean {
@@ -80,11 +80,11 @@ export class Nameserver {
       return false;
     }
     if (!this.#replica.add({ hostname: name, address, ident }))
-      throw new WeaveError("WEAVE_DNS_NAME", "this peer, or the network, has as many names as can be kept already");
+      throw new WeaveError("WEAVE_DNS_NAME", "the limit of names of this peer, or of the network, is reached");
     return true;
   }
 
-  /** Removes names of this peer. @returns how many @throws WEAVE_STORE, WEAVE_DNS_NAME */
+  /** Removes names of this peer. @returns the number of removed names @throws WEAVE_STORE, WEAVE_DNS_NAME */
   remove(match: NameMatch): number {
     const hostname = match.hostname === undefined ? undefined : fold(parseName(match.hostname));
     return this.#replica.remove(
@@ -96,7 +96,7 @@ export class Nameserver {
   }
 
   /**
-   * Addresses of a name, in random order. Those of unreachable peers only where there are no others.
+   * Returns the addresses of a name in random order. Addresses at unreachable peers are returned only if there are no others.
    *
    * @returns undefined for an unknown name
    */
@@ -111,51 +111,51 @@ export class Nameserver {
     return found.length === 0 ? undefined : this.#shuffle(found);
   }
 
-  /** The name of an address: the first in order, of a reachable peer if there is one. */
+  /** Returns the name of an address: the first in order, preferably one of a reachable peer. */
   reverse(address: string): string | undefined {
     const records = [...this.#byAddress.get(address)];
     const near = records.filter(({ origin }) => !this.isUnreachable(origin));
     return (near.length > 0 ? near : records).sort(compareNames)[0]?.hostname;
   }
 
-  /** Whether a peer is unreachable: its names are kept for a while, and answered last. */
+  /** Whether a peer is unreachable. Its names are kept for a while, and other names are preferred. */
   isUnreachable(origin: PeerName): boolean {
     return this.#replica.isUnreachable(origin);
   }
 
-  /** Drops the names of a peer that was unreachable for long. It sends them again when it returns. */
+  /** Drops the names of a peer that was unreachable for long. The peer sends them again when it returns. */
   forget(peer: PeerName): void {
     this.#replica.forget(peer);
   }
 
   // ── Status ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Records of all peers with tombstones, in the order of Weave Net's lists. */
+  /** Records of all peers, tombstones included, in the order of Weave Net's lists. */
   get records(): NameRecord[] {
     return [...this.#replica.all()].sort(compareNames);
   }
 
-  /** Live records of all peers. */
+  /** Number of live records of all peers. */
   get size(): number {
     return this.#replica.size;
   }
 
-  /** Live records of this peer. */
+  /** Number of live records of this peer. */
   get ownSize(): number {
     return this.#replica.own().length;
   }
 
-  /** Containers that have names at this peer. */
+  /** Ids of the containers that have names at this peer. */
   get ownIdents(): Set<string> {
     return new Set(this.#replica.own().map(({ ident }) => ident));
   }
 
-  /** Live records of a container at this peer. */
+  /** Returns the live records of a container at this peer. */
   namesOf(ident: string): NameRecord[] {
     return this.#replica.own().filter((record) => record.ident === ident);
   }
 
-  /** Equal at two peers that have the same names. */
+  /** A hash that is equal at two peers with the same names. */
   get digest(): string {
     return this.#replica.digest;
   }

@@ -1,15 +1,20 @@
 import { WeaveError } from "#src/errors.js";
 
 /**
- * The part of the DNS wire format (RFC 1035, RFC 6891) that answers need: the one question, the size that the client
- * accepts, and answers that refer to the question's name. Forwarded messages are not decoded.
+ * The part of the DNS wire format (RFC 1035, RFC 6891) that answers need: one question, the size that the client accepts, and
+ * answers that refer to the question's name. Forwarded messages are not decoded.
  */
 
 export const TYPE = { A: 1, PTR: 12, OPT: 41, ANY: 255 } as const;
 export const CLASS_IN = 1;
 export const RCODE = { NOERROR: 0, FORMERR: 1, SERVFAIL: 2, NXDOMAIN: 3, NOTIMP: 4, REFUSED: 5 } as const;
 
+/** Octets of the header. */
 const HEADER = 12;
+/** Octets of an answer before its data: pointer to the name, type, class, TTL, length. */
+const ANSWER_HEAD = 12;
+/** Most octets of a name (RFC 1035, 2.3.4). */
+const MAX_WIRE_NAME = 255;
 const QR = 0x8000;
 const OPCODE = 0x7800;
 const AA = 0x0400;
@@ -17,25 +22,28 @@ const TC = 0x0200;
 const RD = 0x0100;
 const RA = 0x0080;
 const CD = 0x0010;
-/** A pointer to the question's name, which always begins right after the header. */
+/** A compression pointer to the question's name, which begins right after the header. */
 const TO_QUESTION = 0xc000 | HEADER;
+/** The two bits of a length octet that mark a compression pointer. */
 const POINTER = 0xc0;
-/** RFC 1035, 4.2.1: the size that every client accepts over UDP. */
+/** Octets that every client accepts over UDP (RFC 1035, 4.2.1). */
 export const UDP_SIZE = 512;
-/** Records after the question that are searched for an OPT; clients send one or two. */
+/** Maximum number of records after the question that are searched for an OPT; clients send one or two records. */
 const MAX_EXTRA = 16;
 
+/** A decoded query. */
 export interface Query {
   readonly id: number;
   readonly flags: number;
-  /** As received, with a dot at its end; octets that are no visible ASCII are escaped as `\DDD`. */
+  /** The name as received, with a final dot; octets that are no visible ASCII are escaped as `\DDD`. */
   readonly name: string;
   readonly type: number;
   readonly class: number;
-  /** Name, type and class as received: the reply repeats these octets, with the same case. */
+  /** The octets of name, type and class as received, which the reply repeats. */
   readonly question: Uint8Array;
   /** Octets that the client accepts over UDP. */
   readonly udpSize: number;
+  /** Number of questions. */
   readonly questions: number;
 }
 
@@ -43,22 +51,22 @@ export interface Query {
 export interface DnsReply {
   readonly rcode: number;
   readonly authoritative: boolean;
-  /** Data of the answers, each of the question's type. */
+  /** Data of the answers, all of the question's type. */
   readonly answers: readonly Uint8Array[];
-  /** Seconds. */
+  /** Time to live of the answers, in seconds. */
   readonly ttl: number;
 }
 
 const malformed = (why: string): WeaveError =>
   new WeaveError("WEAVE_DNS_MESSAGE", `a DNS message is malformed: ${why}`);
 
-/** The id of a message that is at least a header. */
+/** Returns the id of a message. @param bytes at least a header */
 export const idOf = (bytes: Uint8Array): number => (bytes[0] << 8) | bytes[1];
 
 /**
- * Reads a query. One with several questions or none has no name; no real client sends such a query.
+ * Decodes a query. The name is empty for a query with no question or several, which no real client sends.
  *
- * @throws WEAVE_DNS_MESSAGE when it is not a query: cut off, a response, a compressed question
+ * @throws WEAVE_DNS_MESSAGE for a response, a truncated message or a compressed question
  */
 export function readQuery(bytes: Uint8Array): Query {
   if (bytes.length < HEADER) throw malformed("it is shorter than a header");
@@ -81,7 +89,7 @@ export function readQuery(bytes: Uint8Array): Query {
   };
 }
 
-/** The question's name: the first in the message, so a compressed one is malformed. */
+/** Reads the question's name. It is the first name of the message: a compressed one is malformed. */
 function readName(bytes: Uint8Array): { name: string; end: number } {
   let name = "";
   let at = HEADER;
@@ -90,7 +98,8 @@ function readName(bytes: Uint8Array): { name: string; end: number } {
     if (length === undefined) throw malformed("the name is cut off");
     if (length === 0) return { name: name === "" ? "." : name, end: at + 1 };
     if (length & POINTER) throw malformed("the question's name is compressed");
-    if (at + 1 + length >= bytes.length || at + length - HEADER >= 255) throw malformed("the name is too long");
+    if (at + 1 + length >= bytes.length || at + length - HEADER >= MAX_WIRE_NAME)
+      throw malformed("the name is too long");
     for (let i = at + 1; i <= at + length; i++) name += octetText(bytes[i]);
     name += ".";
     at += length + 1;
@@ -102,7 +111,7 @@ const octetText = (octet: number): string =>
     ? String.fromCharCode(octet)
     : `\\${String(octet).padStart(3, "0")}`;
 
-/** The OPT record's class is the size (RFC 6891, 6.1.2). Malformed records after the question do not prevent an answer. */
+/** Reads the UDP size that the client accepts: the class of the OPT record (RFC 6891, 6.1.2). Malformed records end the search. */
 function findUdpSize(bytes: Uint8Array, view: DataView, from: number, records: number): number {
   let at = from;
   for (let i = 0; i < records; i++) {
@@ -116,17 +125,17 @@ function findUdpSize(bytes: Uint8Array, view: DataView, from: number, records: n
 }
 
 /**
- * Writes a response: the question as received, then as many answers as fit.
+ * Encodes a response: the question as received, and as many answers as fit.
  *
- * @param limit octets of the response; when not all answers fit, TC is set
+ * @param limit maximum number of octets of the response; TC is set when not all answers fit
  */
 export function writeReply(query: Query, { rcode, authoritative, answers, ttl }: DnsReply, limit: number): Uint8Array {
   const start = HEADER + query.question.length;
   let size = start;
   let count = 0;
   for (const data of answers) {
-    if (size + 12 + data.length > limit) break;
-    size += 12 + data.length;
+    if (size + ANSWER_HEAD + data.length > limit) break;
+    size += ANSWER_HEAD + data.length;
     count++;
   }
   const bytes = new Uint8Array(size);
@@ -147,13 +156,13 @@ export function writeReply(query: Query, { rcode, authoritative, answers, ttl }:
     view.setUint16(at + 4, CLASS_IN);
     view.setUint32(at + 6, ttl);
     view.setUint16(at + 10, data.length);
-    bytes.set(data, at + 12);
-    at += 12 + data.length;
+    bytes.set(data, at + ANSWER_HEAD);
+    at += ANSWER_HEAD + data.length;
   }
   return bytes;
 }
 
-/** A response to a message that could not be read; undefined for a response, or less than a header. */
+/** Encodes an error response to a message that could not be decoded; undefined for a response, or less than a header. */
 export function writeError(bytes: Uint8Array, rcode: number): Uint8Array | undefined {
   if (bytes.length < HEADER || bytes[2] & (QR >> 8)) return undefined;
   const reply = new Uint8Array(HEADER);
@@ -162,7 +171,7 @@ export function writeError(bytes: Uint8Array, rcode: number): Uint8Array | undef
   return reply;
 }
 
-/** A response without its answers, with TC set: the client repeats the query over TCP. */
+/** Returns a response without its answers and with TC set: the client repeats the query over TCP. */
 export function truncate(response: Uint8Array, query: Query): Uint8Array {
   const bytes = new Uint8Array(HEADER + query.question.length);
   bytes.set(response.subarray(0, 4));
@@ -172,12 +181,12 @@ export function truncate(response: Uint8Array, query: Query): Uint8Array {
   return bytes;
 }
 
-/** An IPv4 address as the data of an A record. */
+/** Encodes an IPv4 address as the data of an A record. */
 export function addressData(address: string): Uint8Array {
   return Uint8Array.from(address.split("."), Number);
 }
 
-/** A name, as `parseName` returns it, as the data of a PTR record. */
+/** Encodes a name of `parseName` as the data of a PTR record. */
 export function nameData(name: string): Uint8Array {
   const parts = name
     .split(".")
@@ -186,7 +195,7 @@ export function nameData(name: string): Uint8Array {
   return Buffer.concat([...parts.flatMap((part) => [Buffer.from([part.length]), part]), Buffer.from([0])]);
 }
 
-/** Whether a response answers a query: same id, and same question without regard to case. */
+/** Whether a response answers a query: it has the same id and, without regard to case, the same question. */
 export function answersQuery(response: Uint8Array, id: number, question: Uint8Array): boolean {
   if (response.length < HEADER + question.length || idOf(response) !== id || !(response[2] & (QR >> 8))) return false;
   if (response[4] !== 0 || response[5] !== 1) return false;
@@ -194,5 +203,5 @@ export function answersQuery(response: Uint8Array, id: number, question: Uint8Ar
   return true;
 }
 
-/** Servers may repeat a name in another case. The effect on octets that are no letters does not matter here. */
+/** Converts an octet to lower case, because servers may repeat a name in another case. Octets of type and class are converted at both sides alike. */
 const lower = (octet: number): number => (octet >= 0x41 && octet <= 0x5a ? octet | 0x20 : octet);

@@ -1,4 +1,4 @@
-/** Two peers in one process that gossip a value over real WebSockets: `npm run build && node dist/examples/mesh.js`. */
+/** Example: two peers in one process gossip a value over WebSockets. Run it with `npm run build && node dist/examples/mesh.js`. */
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { WebSocketServer } from "ws";
@@ -7,7 +7,7 @@ import { systemClock } from "#src/clock.js";
 import { systemRandom } from "#src/random.js";
 import { acceptWebSockets, dialWebSocket } from "./web-socket-wire.js";
 
-/** A peer that keeps the largest number that any peer has set. */
+/** Starts a peer that keeps the largest number set by any peer. @param learned called with each larger number of another peer */
 async function startPeer(name: PeerName, learned: (value: number) => void) {
   const server = new WebSocketServer({ host: "127.0.0.1", port: 0 });
   await once(server, "listening");
@@ -19,7 +19,7 @@ async function startPeer(name: PeerName, learned: (value: number) => void) {
     onUnicast() {},
     onBroadcast() {},
     onGossip(from, payload) {
-      if (payload[0] <= largest) return undefined; // Not new: it is not passed on.
+      if (payload[0] <= largest) return undefined; // The value is not new, and is not passed on.
       largest = payload[0];
       console.log(`${name} learns ${largest} from ${from}`);
       learned(largest);

@@ -2,8 +2,8 @@ import { once } from "node:events";
 import { WebSocket, type WebSocketServer } from "ws";
 import type { Dial, Wire } from "#mesh/index.js";
 
-/** A WebSocket as a mesh uses it. @param own this end, `ip:port`; `remote`: the other one */
-export function webSocketWire(socket: WebSocket, own: string, remote: string): Wire {
+/** Wraps a WebSocket for a mesh. @param own address of this end, `ip:port` @param remote address of the other end */
+function webSocketWire(socket: WebSocket, own: string, remote: string): Wire {
   let received = 0;
   return {
     localAddress: own,
@@ -29,6 +29,7 @@ export function webSocketWire(socket: WebSocket, own: string, remote: string): W
   };
 }
 
+/** Opens a WebSocket to `ip:port`. */
 export const dialWebSocket: Dial = async (address, signal) => {
   const socket = new WebSocket(`ws://${address}`);
   await once(socket, "open", { signal });

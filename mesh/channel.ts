@@ -8,19 +8,18 @@ import { decode, encode } from "#src/codec.js";
 import { errorText, WeaveError } from "#src/errors.js";
 
 /**
- * A secured channel over one message-oriented connection (WebSocket): a Noise handshake, then encrypted messages.
- * No I/O: bytes go in, effects come out. Any error is final.
+ * The states of a {@link Channel}:
  *
  *   initiator                                responder
  *   connecting   ── INIT (e) ──────────────▶ listening
- *                ◀── COOKIE ────────────────              only when many handshakes are under way; INIT again, with it
+ *                ◀── COOKIE ────────────────              only under load; the initiator repeats INIT with the cookie
  *                ◀── RESPONSE (e, ee, s, es)
  *                ── FINISH (s, se, [psk], hello) ─▶ awaiting-finish
  *   awaiting-hello ◀── DATA (hello) ─────── open
  *   open
  *
- * The identities (hello) travel encrypted, the initiator's only after it has seen the responder's key, the responder's
- * only after the password was proven.
+ * The identities (hello) are encrypted. The initiator sends its hello after it has received the responder's key; the responder
+ * sends its hello after the initiator has proven that it has the password.
  */
 export type ChannelState = "listening" | "connecting" | "awaiting-finish" | "awaiting-hello" | "open" | "closed";
 
@@ -30,26 +29,27 @@ const FINISH = 3;
 const COOKIE = 4;
 const REFUSED = 5;
 const DATA = 0x10;
-/** More of the same message follows in the next DATA. */
+/** A DATA message whose content continues in the next one. */
 const DATA_MORE = 0x11;
 
 export const PROTOCOL_MIN = 1;
 export const PROTOCOL_MAX = 1;
 
 const FLAG_PASSWORD = 1;
-/** Handshake messages are tiny: this is generous for a hello with the longest nickname. */
+/** Largest handshake message: enough for a hello with the longest nickname. */
 const MAX_HANDSHAKE_BYTES = 2_048;
-/** Noise's own limit of a message, tag included (section 3). */
+/** Largest message of Noise, tag included (section 3 of its specification). */
 const MAX_NOISE_BYTES = 65_535;
+/** Bytes of a message that one DATA message contains. */
 const CHUNK_BYTES = 64_000;
-/** The longest message (as in Weave Net). */
+/** Largest message; the same as in Weave Net. */
 export const MAX_MESSAGE_BYTES = 10 << 20;
-/** The longest WebSocket message. */
+/** Largest WebSocket message. */
 export const MAX_FRAME_BYTES = MAX_NOISE_BYTES + 1;
 
 const NOTHING: Uint8Array = new Uint8Array(0);
 
-/** Why a handshake was refused: on the wire the index as a byte, for users the text, the same at both ends. */
+/** Reasons of a refused handshake. The wire carries the index as a byte; users of both ends see the same text. */
 const REFUSALS: readonly (readonly [RefusalReason, string])[] = [
   ["handshake", "the handshake is malformed"],
   ["password", "one end has a password and the other has none: give all peers the same --password, or none"],
@@ -61,15 +61,15 @@ const PASSWORD_MISSING = 1;
 const PASSWORD_WRONG = 2;
 const VERSION = 3;
 
-/** The self-description of each end. */
+/** The description of itself that each end sends. */
 export interface Hello extends PeerIdentity {
-  /** Random for each connection: decides which of two connections between the same peers stays. */
+  /** Random for each connection: it decides which of two connections between the same peers stays. */
   readonly connectionId: number;
-  /** The sender's clock: milliseconds since the Unix epoch. */
+  /** Time of the sender's clock, in milliseconds since the Unix epoch. */
   readonly clock: number;
-  /** This end allows frames in clear; they are sent in clear when both ends do. */
+  /** Whether this end allows unencrypted frames; frames are unencrypted if both ends do. */
   readonly clear: boolean;
-  /** Carriers of frames that this end has, best first: see `agreeOnCarriers`. */
+  /** Carriers of this end, best first: see `agreeOnCarriers`. */
   readonly overlays: readonly string[];
 }
 
@@ -81,6 +81,7 @@ const helloShape = z.object({
   overlays: z.array(z.string().check(z.maxLength(16))).check(z.maxLength(8)),
 });
 
+/** An action for the caller: send bytes, or handle an event. */
 export type ChannelEffect =
   | { readonly do: "send"; readonly bytes: Uint8Array }
   | { readonly do: "opened"; readonly remote: Hello; readonly transport: HandshakeResult }
@@ -90,24 +91,28 @@ export type ChannelEffect =
 export interface ChannelOptions {
   readonly role: "initiator" | "responder";
   readonly staticKey: KeyPair;
-  /** Makes a key pair for this channel alone: called once, and by a responder only after the cookie was checked. */
+  /** Makes the key pair of this handshake. It is called once; a responder calls it after it has checked the cookie. */
   readonly makeEphemeralKey: () => KeyPair;
-  /** 32 bytes made from the password; undefined without one. */
+  /** 32 bytes derived from the password; undefined without one. */
   readonly psk?: Uint8Array;
   readonly hello: Hello;
-  /** Responder, under load: demand a cookie. `address` is the remote IP address. */
+  /** Makes a responder require a cookie. `address` is the remote IP address. */
   readonly cookies?: { readonly jar: CookieJar; readonly address: string };
 }
 
+/**
+ * A secured channel over a message-oriented connection (WebSocket): a Noise handshake, then encrypted messages. No I/O: the
+ * caller passes received bytes, and applies the effects. Any error closes the channel.
+ */
 export class Channel {
   readonly #options: ChannelOptions;
-  /** A responder makes its state when the initiator's first message has come: its head is part of the prologue. */
+  /** A responder makes it when it receives the initiator's first message, whose head is part of the prologue. */
   #noise: HandshakeState | undefined;
   #state: ChannelState;
   #transport: HandshakeResult | undefined;
   #partial: Uint8Array[] = [];
   #partialBytes = 0;
-  /** Our first message, kept because it is sent again with a cookie. */
+  /** This end's first message, which is sent again with a cookie. */
   #init: Uint8Array = NOTHING;
   #cookieSent = false;
 
@@ -120,13 +125,14 @@ export class Channel {
     return this.#state;
   }
 
-  /** The initiator's first message. */
+  /** Returns the initiator's first message. */
   start(): ChannelEffect[] {
     this.#noise = this.#begin(this.#head());
     this.#init = this.#noise.write(NOTHING);
     return [this.#sendInit(NOTHING)];
   }
 
+  /** Handles received bytes. Never throws: errors are effects. */
   receive(bytes: Uint8Array): ChannelEffect[] {
     if (this.#state === "closed") return [];
     try {
@@ -139,7 +145,7 @@ export class Channel {
     }
   }
 
-  /** Encrypts one message, a long one in several parts. @throws WEAVE_MESSAGE_TOO_LARGE */
+  /** Encrypts a message, a long one as several DATA messages. @throws WEAVE_MESSAGE_TOO_LARGE */
   send(message: Uint8Array): ChannelEffect[] {
     if (this.#state !== "open") return [];
     if (message.length > MAX_MESSAGE_BYTES) {
@@ -190,7 +196,7 @@ export class Channel {
     }
   }
 
-  /** The clear part of the first message. It is bound to the handshake, so that no change on the way is accepted. */
+  /** Returns the clear part of the first message. As part of the prologue it is authenticated by the handshake. */
   #head(): Uint8Array {
     return Uint8Array.of(PROTOCOL_MIN, PROTOCOL_MAX, this.#options.psk ? FLAG_PASSWORD : 0);
   }
@@ -215,7 +221,7 @@ export class Channel {
     if (body.length < 4) throw malformed();
     if (min > PROTOCOL_MAX || max < PROTOCOL_MIN) return this.#refuse(VERSION);
     if (((flags & FLAG_PASSWORD) !== 0) !== (this.#options.psk !== undefined)) return this.#refuse(PASSWORD_MISSING);
-    // With a pre-shared key even the empty payload of the first message has a tag.
+    // With a pre-shared key the empty payload of the first message has a tag.
     const initBytes = NOISE_KEY_BYTES + (this.#options.psk ? NOISE_TAG_BYTES : 0);
     if (cookieBytes > COOKIE_BYTES || body.length !== 4 + cookieBytes + initBytes) throw malformed();
     const init = body.subarray(4 + cookieBytes);
@@ -238,7 +244,7 @@ export class Channel {
     try {
       payload = this.#noise!.read(body);
     } catch (error) {
-      // The password is mixed in with this message: a failure means that the passwords differ.
+      // This message mixes the password into the key: an error means that the passwords differ.
       if (this.#options.psk !== undefined) return this.#refuse(PASSWORD_WRONG);
       throw error;
     }
@@ -248,7 +254,7 @@ export class Channel {
     return [...this.send(encode(this.#options.hello)), { do: "opened", remote, transport: this.#transport }];
   }
 
-  /** The hello must name the key that the handshake has proven. */
+  /** Decodes the hello of the other end, and checks that it contains the key that the handshake has authenticated. */
   #identify(payload: Uint8Array): Hello {
     const hello = decode(helloShape, payload, "the peer's hello");
     if (hello.key !== Buffer.from(this.#transport!.remoteStatic).toString("hex")) {

@@ -2,17 +2,19 @@ import { createHmac, timingSafeEqual } from "node:crypto";
 import type { Clock } from "#src/clock.js";
 import type { Random } from "#src/random.js";
 
+/** Size of a cookie. */
 export const COOKIE_BYTES = 16;
-/** As in WireGuard, a cookie is valid for two minutes: the secret changes as often, and the previous one still counts. */
+/** Interval at which the secret changes, the same as in WireGuard. The previous secret is still valid: a cookie lives 2 to 4 minutes. */
 const SECRET_MS = 120_000;
 
 /**
- * Proof, without any state, that the client which begins a handshake receives at the address that it sends from. Required
- * before the first Diffie-Hellman while many handshakes are in progress.
+ * Makes and checks cookies. A cookie proves that a client receives messages at its source address. No state is kept for a
+ * client. Cookies are required before the first Diffie-Hellman computation while many handshakes are in progress.
  */
 export class CookieJar {
   readonly #clock: Clock;
   readonly #random: Random;
+  /** The current secret and the previous one. */
   #secrets: [Uint8Array, Uint8Array];
   #since: number;
 
@@ -23,12 +25,13 @@ export class CookieJar {
     this.#since = clock.now();
   }
 
-  /** @param binding the address and the ephemeral key that the cookie is valid for */
+  /** Makes a cookie. @param binding the address and the first message that the cookie is valid for */
   make(binding: Uint8Array): Uint8Array {
     this.#turn();
     return seal(this.#secrets[0], binding);
   }
 
+  /** Whether a cookie is valid for a binding now. */
   check(cookie: Uint8Array, binding: Uint8Array): boolean {
     this.#turn();
     return (

@@ -1,23 +1,23 @@
 /**
- * Counters in messages of other peers: incarnations, versions, epochs, rounds. Far above what an honest peer reaches
- * (milliseconds since 1970 need 41 bits), and far below 2^53, where adding one changes nothing.
+ * Largest counter in messages of other peers: incarnations, versions, epochs, rounds. It is far above every counter of an honest
+ * peer (milliseconds since 1970 need 41 bits), and far below 2^53, from which adding one has no effect.
  */
 export const MAX_COUNT = 2 ** 48;
 
 /**
- * How far ahead of the network's time a counter of another peer may be, in milliseconds. Clocks of sound hosts differ by
- * less. As this bound moves with time, the owner of a counter can soon exceed any value that a hostile peer sends.
+ * Largest difference by which a counter of another peer may exceed the network's time, in milliseconds. Clocks of sound hosts
+ * differ by less. The bound moves with time, so that the owner of a counter can soon exceed a value that a hostile peer has sent.
  */
 export const MAX_AHEAD_MS = 24 * 3_600_000;
 
-/** The next value. It stays at the limit: all peers reject a larger one. */
+/** Returns the next value of a counter. It does not exceed {@link MAX_COUNT}, because all peers reject larger values. */
 export function successor(count: number): number {
   return Math.min(MAX_COUNT, count + 1);
 }
 
 /**
- * The time of the network, by which counters are judged: our own clock, or that of the neighbours where ours is behind (boards
- * without a battery start in the past). Of the neighbours the lower median counts: fewer than half of them cannot advance it.
+ * Computes the network's time, by which counters are checked: this host's clock, or the lower median of the neighbours' clocks if
+ * that is later (boards without a battery start in the past). Less than half of the neighbours cannot advance the median.
  *
  * @param ownWall,neighbours milliseconds since the Unix epoch
  */

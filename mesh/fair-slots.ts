@@ -1,8 +1,8 @@
 import type { Random } from "#src/random.js";
 
 /**
- * A bounded set of what unauthenticated clients may open, shared among their source addresses. When it is full, the source with
- * the most items loses one of them at random: a flood displaces itself, and a client from another address is admitted.
+ * A bounded set of items of unauthenticated clients, shared among their source addresses. When the set is full, the source with
+ * the most items loses a random one: a flood displaces itself, and a client from another address is admitted.
  */
 export class FairSlots<T> {
   readonly #random: Random;
@@ -11,7 +11,7 @@ export class FairSlots<T> {
   readonly #sources = new Map<string, Set<T>>();
   #size = 0;
 
-  /** @param limits `total` of all sources together, `each` of one */
+  /** @param limits maximum number of items: `total` of all sources, `each` of one source */
   constructor(random: Random, limits: { total: number; each: number }) {
     this.#random = random;
     this.#total = limits.total;
@@ -22,7 +22,7 @@ export class FairSlots<T> {
     return this.#size;
   }
 
-  /** @returns the item that was displaced, which the caller closes */
+  /** Adds an item. @returns the item that was displaced, which the caller must close */
   add(source: string, item: T): T | undefined {
     const own = this.#sources.get(source);
     let from: [string, ReadonlySet<T>] | undefined;
@@ -39,7 +39,7 @@ export class FairSlots<T> {
     return dropped;
   }
 
-  /** Does nothing for an item that is not in the set. */
+  /** Removes an item, if the set contains it. */
   delete(source: string, item: T): void {
     const items = this.#sources.get(source);
     if (items?.delete(item) !== true) return;
@@ -51,6 +51,7 @@ export class FairSlots<T> {
     for (const items of this.#sources.values()) yield* items;
   }
 
+  /** Returns the source with the most items. */
   #heaviest(): [string, ReadonlySet<T>] | undefined {
     let heaviest: [string, ReadonlySet<T>] | undefined;
     for (const entry of this.#sources) if (entry[1].size > (heaviest?.[1].size ?? 0)) heaviest = entry;

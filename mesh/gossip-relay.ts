@@ -8,9 +8,9 @@ import type { Routing } from "#mesh/routing.js";
 import type { Clock } from "#src/clock.js";
 import { WeaveError } from "#src/errors.js";
 
-/** Unicasts and broadcasts pass at most this many peers while routes change. A larger count of another peer is reduced to it. */
+/** Maximum number of hops of a unicast or broadcast, which may circle while routes change. A larger count of another peer is reduced. */
 const MAX_HOPS = 32;
-/** Channels are few; a peer that invents names must not fill our memory. */
+/** Maximum number of channels: a peer that invents names must not fill the memory. */
 const MAX_CHANNELS = 32;
 
 export type GossipMessage = Extract<MeshMessage, { channel: string }>;
@@ -24,12 +24,12 @@ export interface GossipRelayDeps {
   readonly spreader: GossipSpreader;
 }
 
-/** A channel at this peer. */
+/** A gossip channel at this peer. */
 interface Channel extends GossipSource {
   gossiper: Gossiper;
 }
 
-/** Named channels: delivers messages for this peer to the channel's gossiper, and forwards those for others. */
+/** Relays messages of gossip channels: delivers those for this peer to the channel's gossiper, and forwards the others. */
 export class GossipRelay {
   readonly #deps: GossipRelayDeps;
   readonly #channels = new Map<string, Channel>();
@@ -41,7 +41,7 @@ export class GossipRelay {
   /** Registers the receiving end of a channel. @returns its sending end */
   channel(name: string, gossiper: Gossiper): GossipChannel {
     const channel = this.#channels.get(name);
-    // Messages that came before were relayed only.
+    // The channel may exist already: messages that arrived before the registration were relayed only.
     if (channel !== undefined) channel.gossiper = gossiper;
     else this.#channels.set(name, this.#newChannel(name, gossiper));
     const from = this.#deps.self;
@@ -52,7 +52,7 @@ export class GossipRelay {
     };
   }
 
-  /** Handles a message of a neighbour. @throws what the gossiper throws; WEAVE_MESSAGE_MALFORMED */
+  /** Handles a message of a neighbour. @throws the error of the gossiper; WEAVE_MESSAGE_MALFORMED */
   receive(from: Connection, message: GossipMessage): void {
     const { self } = this.#deps;
     switch (message.kind) {
@@ -72,12 +72,12 @@ export class GossipRelay {
     }
   }
 
-  /** Sends a neighbour the state of all channels. */
+  /** Sends the state of all channels to a neighbour. */
   sendStates(to: Connection): void {
     for (const channel of this.#channels.values()) channel.sendState(to);
   }
 
-  /** A channel of that name; one without a gossiper is relayed only. @throws WEAVE_MESSAGE_MALFORMED */
+  /** Returns a channel; a new one is relay-only. @throws WEAVE_MESSAGE_MALFORMED when there are too many */
   #channel(name: string): Channel {
     let channel = this.#channels.get(name);
     if (channel === undefined) {
@@ -103,7 +103,7 @@ export class GossipRelay {
   #unicast(message: Extract<MeshMessage, { kind: "unicast" }>): boolean {
     const { neighbours, routing } = this.#deps;
     const next = routing.gossip.unicast(message.to);
-    // A new neighbour is connected before the routes include it: its first request gets an answer at once.
+    // The routes include a new neighbour with a delay; its first request is answered directly.
     const connection = neighbours.get(message.to) ?? neighbours.get(next ?? message.to);
     if (connection === undefined || message.hops <= 0 || connection.congested) return false;
     connection.send(withOneHopLess(message));

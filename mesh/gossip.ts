@@ -3,33 +3,34 @@ import type { PeerName } from "#mesh/peer.js";
 import type { Clock } from "#src/clock.js";
 
 /**
- * The receiving end of a named channel. Payloads come from other peers: the gossiper validates them. An error that it throws
- * is logged and counted, and never closes a connection.
+ * The receiving end of a gossip channel. It must validate payloads, which come from other peers. An error that it throws is
+ * logged and counted, and does not close the connection.
  */
 export interface Gossiper {
   onUnicast(from: PeerName, payload: Uint8Array): void;
   onBroadcast(from: PeerName, payload: Uint8Array): void;
-  /** Merges a payload of a neighbour. @returns the part that was new, which is passed on; undefined if nothing was */
+  /** Merges a gossiped payload. @returns the new part of it, which is passed on; undefined if nothing was new */
   onGossip(from: PeerName, payload: Uint8Array): Uint8Array | undefined;
-  /** The whole state, for a new neighbour and for repair; undefined if it is empty. Merging it twice must be harmless. */
+  /** Returns the state, or a digest of it, for new neighbours and for repair; undefined if it is empty. */
   state(): Uint8Array | undefined;
 }
 
-/** The sending end of a named channel. */
+/** The sending end of a gossip channel. */
 export interface GossipChannel {
-  /** Sends to one peer, hop by hop. @returns false if there is no route to it now, or the next hop is too slow */
+  /** Sends to one peer, hop by hop. @returns false if there is no route, or the next hop is too slow */
   unicast(to: PeerName, payload: Uint8Array): boolean;
   /** Sends to all peers, along the broadcast tree. */
   broadcast(payload: Uint8Array): void;
-  /** Sends to some neighbours, which pass on what is new to them: it reaches all peers, also if links are lost meanwhile. */
+  /** Sends to some neighbours, which pass on the part that is new to them. Unlike a broadcast it survives the loss of links. */
   gossip(payload: Uint8Array): void;
 }
 
-/** The repair interval: a payload that comes again later is a repair, and is passed on again. */
+/** Time for which a payload counts as a repetition: one repair interval. A later one is a repair, and is passed on again. */
 const REMEMBER_MS = 30_000;
+/** Maximum number of payloads whose hash is kept. */
 const REMEMBERED = 4_096;
 
-/** The gossiper of a channel that this peer does not use: it passes each payload of gossip on once. */
+/** Makes the gossiper of a channel that this peer does not use. It passes each gossiped payload on once. */
 export function relayOnlyGossiper(clock: Clock): Gossiper {
   const seen = new Map<string, number>();
   return {

@@ -1,51 +1,58 @@
 /**
- * Whether the other end of a connection is there, as far as the connection's own channel shows. Pure: the caller passes
- * the time and the count of bytes received, sends the messages that the effects name, and closes.
+ * Detects whether the other end of a connection is alive, by the bytes received on the connection. Pure: the caller passes the
+ * time and the number of received bytes, and applies the effects.
  *
  *   responsive ──a probe is unanswered for 5 s──▶ silent ──until 25 s──▶ dead
  *        ◀───────anything is received────────────────┘
  *
- * While a carrier has proof of its own that the other end is there (answers by UDP), a heartbeat every 30 s is enough.
- * While none has (in doubt), each end sends a heartbeat every few seconds, and probes the other when it receives nothing.
- * Any byte received counts: an answer may wait behind a long message on a slow line. While the other end's kernel
- * acknowledges our bytes, the line is there, and its router has more time.
+ * While a carrier receives answers from the other end (by UDP), a heartbeat every 30 s is enough. While none does (in doubt),
+ * each end sends a heartbeat every few seconds, and probes the other end when it receives nothing. Any received byte counts,
+ * because an answer may wait behind a long message on a slow line. While the other end's kernel acknowledges, the line works,
+ * and the router at the other end has more time to answer.
  */
 
-/** One heartbeat may be lost, two in a row end the connection (as in Weave Net). */
+/** Interval of heartbeats without doubt. */
 const HEARTBEAT_MS = 30_000;
+/** Silence after which the connection ends: two heartbeats are missing, as in Weave Net. */
 export const SILENCE_MS = 60_000;
-/** In doubt: the interval of heartbeats, and the silence after which a probe is sent. */
+/** Interval of heartbeats in doubt. */
 const DOUBTFUL_BEAT_MS = 4_000;
+/** Silence in doubt after which a probe is sent. */
 const QUIET_MS = 5_000;
 /** Limit for the answer to a probe. In this time TCP sends a lost segment five times, if a round trip takes below 0.2 s (RFC 6298). */
 const ANSWER_MS = 5_000;
 /** Limit for the same answer while the other end's kernel acknowledges: segments are lost repeatedly, or its router is busy. */
 const PATIENCE_MS = 20_000;
+/** Interval at which {@link PATIENCE_MS} is granted again. */
 const LOOK_MS = 1_000;
-/** From the probe to the end of the connection: a router may be too busy to answer for so long, and frames take another route. */
+/** Time from an unanswered probe to the end of the connection. A router may be busy for long; frames take another route meanwhile. */
 const DEAD_MS = 25_000;
-/** A tick that is later than this: this process was stopped, and has not read what arrived meanwhile. */
+/** Delay of a tick from which this process counts as stopped: it has not read the bytes that arrived meanwhile. */
 const LATE_MS = 1_000;
 
+/** An action for the caller. */
 export type LivenessEffect =
+  /** Send a heartbeat. */
   | "heartbeat"
-  /** A message that the other end answers immediately. */
+  /** Send a probe, which the other end answers immediately. */
   | "probe"
-  /** Frames must take another route. */
+  /** The other end does not answer: frames must take another route. */
   | "silent"
-  /** The other end has sent something again. */
+  /** The other end has sent bytes again. */
   | "responsive"
+  /** Close the connection. */
   | "dead";
 
+/** The liveness of one connection. All times are monotonic milliseconds. */
 export class Liveness {
   #receivedAt: number;
   #receivedBytes = 0;
   #nextBeat: number;
   #doubtful = false;
-  /** When the oldest probe was sent since the last byte received. */
+  /** Time of the first probe since the last received byte; undefined if there is none. */
   #probedAt: number | undefined;
   #silent = false;
-  /** When to check again whether the other end's kernel acknowledges. */
+  /** Time of the next check whether the other end's kernel acknowledges. */
   #lookAt = 0;
 
   constructor(now: number) {
@@ -53,11 +60,12 @@ export class Liveness {
     this.#nextBeat = now + HEARTBEAT_MS;
   }
 
+  /** Whether the other end does not answer. */
   get silent(): boolean {
     return this.#silent;
   }
 
-  /** Milliseconds at which {@link tick} is due. */
+  /** Time at which {@link tick} must be called. */
   get wakeAt(): number {
     const times = [this.#nextBeat, this.#receivedAt + SILENCE_MS];
     if (this.#probedAt !== undefined)
@@ -66,7 +74,7 @@ export class Liveness {
     return Math.min(...times);
   }
 
-  /** @param bytes received from the other end since the connection began */
+  /** Records received bytes. @param bytes total number since the connection began */
   received(bytes: number, now: number): LivenessEffect[] {
     if (bytes === this.#receivedBytes) return [];
     this.#receivedBytes = bytes;
@@ -74,7 +82,7 @@ export class Liveness {
     return this.#responsive();
   }
 
-  /** No carrier has proof that the other end is there (true), or one has it again (false). */
+  /** Records whether no carrier receives answers from the other end. */
   doubt(doubtful: boolean, now: number): LivenessEffect[] {
     if (doubtful === this.#doubtful) return [];
     this.#doubtful = doubtful;
@@ -83,7 +91,12 @@ export class Liveness {
     return this.#responsive();
   }
 
-  /** @param line bytes received, as in {@link received}, and the time since the other end's kernel last sent anything, if known */
+  /**
+   * Applies the time limits.
+   *
+   * @param line.received total number of bytes received
+   * @param line.quietMs milliseconds since the other end's kernel last sent anything, if known
+   */
   tick(line: { readonly received: number; readonly quietMs?: number | undefined }, now: number): LivenessEffect[] {
     const late = now - this.wakeAt;
     if (late >= LATE_MS) {

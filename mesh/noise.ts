@@ -3,25 +3,28 @@ import { x25519, x25519Public } from "#mesh/x25519.js";
 import { WeaveError } from "#src/errors.js";
 
 /**
- * The Noise Protocol Framework, revision 34 (https://noiseprotocol.org/noise.html), in part: the patterns XX
- * and XXpsk3 with Curve25519, ChaCha20-Poly1305 and SHA-256. No I/O and no randomness of its own. Section numbers are
- * those of the specification.
+ * Part of the Noise Protocol Framework, revision 34 (https://noiseprotocol.org/noise.html): the patterns XX and XXpsk3 with
+ * Curve25519, ChaCha20-Poly1305 and SHA-256. Section numbers in this file are those of the specification.
  */
+
+/** Size of public and secret keys. */
 export const NOISE_KEY_BYTES = 32;
 const HASH_BYTES = 32;
+/** Size of an authentication tag. */
 export const NOISE_TAG_BYTES = 16;
 
+/** An X25519 key pair. */
 export interface KeyPair {
   readonly secret: Uint8Array;
   readonly public: Uint8Array;
 }
 
-/** @param secret 32 random bytes */
+/** Makes the key pair of a secret. @param secret 32 random bytes */
 export function keyPair(secret: Uint8Array): KeyPair {
   return { secret, public: x25519Public(secret) };
 }
 
-/** X25519. @throws WEAVE_HANDSHAKE when the public key is one of the few of low order */
+/** Computes a shared secret (X25519). @throws WEAVE_HANDSHAKE when the public key is of low order */
 export function diffieHellman(secret: Uint8Array, publicKey: Uint8Array): Uint8Array {
   const shared = x25519(secret, publicKey);
   if (shared === undefined) throw new WeaveError("WEAVE_HANDSHAKE", "the remote public key is of low order");
@@ -40,7 +43,7 @@ const hmac = (key: Uint8Array, ...parts: Uint8Array[]): Uint8Array => {
   return mac.digest();
 };
 
-/** HKDF as Noise defines it (section 4.3): `count` outputs of 32 bytes. */
+/** Computes HKDF as Noise defines it (section 4.3): `count` outputs of 32 bytes. */
 export function hkdf(chainingKey: Uint8Array, input: Uint8Array, count: number): Uint8Array[] {
   const temp = hmac(chainingKey, input);
   const outputs: Uint8Array[] = [];
@@ -48,7 +51,7 @@ export function hkdf(chainingKey: Uint8Array, input: Uint8Array, count: number):
   return outputs;
 }
 
-/** A key with its counter (section 5.1). Nonces are implicit: a lost, repeated or reordered message fails. */
+/** A cipher key with its counter (section 5.1). Nonces are not sent: a lost, repeated or reordered message causes an error. */
 export class CipherState {
   readonly #key: Uint8Array;
   #nonce = 0;
@@ -77,7 +80,7 @@ export class CipherState {
     }
   }
 
-  /** 32 zero bits and the counter, little-endian (section 12.3). A JavaScript number counts far enough: 2^53. */
+  /** Returns the next nonce: 32 zero bits and the counter, little-endian (section 12.3). The counter is exact up to 2^53. */
   #next(): Uint8Array {
     const nonce = Buffer.alloc(12);
     nonce.writeUInt32LE(this.#nonce >>> 0, 4);
@@ -87,7 +90,7 @@ export class CipherState {
   }
 }
 
-/** Section 5.2. */
+/** The symmetric state of a handshake (section 5.2). */
 class SymmetricState {
   chainingKey: Uint8Array;
   hash: Uint8Array;
@@ -141,30 +144,33 @@ class SymmetricState {
 
 type Token = "e" | "s" | "ee" | "es" | "se" | "psk";
 
-/** Section 7.5 and, for psk3, section 9: the key is mixed in at the end of the third message. */
+/** Tokens of the three messages of XX (section 7.5). XXpsk3 adds "psk" at the end of the third message (section 9). */
 const MESSAGES: readonly (readonly Token[])[] = [["e"], ["e", "ee", "s", "es"], ["s", "se"]];
 
+/** The inputs of a {@link HandshakeState}. */
 export interface HandshakeOptions {
   readonly initiator: boolean;
+  /** Data that both ends must agree on; it is not sent. */
   readonly prologue: Uint8Array;
   readonly staticKey: KeyPair;
-  /** Made for this handshake alone. */
+  /** A key pair for this handshake alone. */
   readonly ephemeralKey: KeyPair;
-  /** 32 bytes: selects XXpsk3. */
+  /** Pre-shared key of 32 bytes; it selects XXpsk3. */
   readonly psk?: Uint8Array;
 }
 
-/** The result of a finished handshake: a cipher for each direction, and a hash that both ends share and no third party can choose. */
+/** The result of a finished handshake. */
 export interface HandshakeResult {
   readonly send: CipherState;
   readonly receive: CipherState;
+  /** A hash that is unique to this handshake, and equal at both ends. */
   readonly handshakeHash: Uint8Array;
-  /** A secret of this handshake alone, for further keys (not part of Noise's transport keys). */
+  /** A secret of this handshake from which other keys are derived; it is independent of the two cipher keys. */
   readonly exporter: Uint8Array;
   readonly remoteStatic: Uint8Array;
 }
 
-/** Section 5.3: three messages, written and read in turn. Any error is final for the handshake. */
+/** A handshake (section 5.3): three messages, written and read in turn. After an error the handshake must be abandoned. */
 export class HandshakeState {
   readonly #options: HandshakeOptions;
   readonly #symmetric: SymmetricState;
@@ -178,6 +184,7 @@ export class HandshakeState {
     this.#symmetric.mixHash(options.prologue);
   }
 
+  /** Writes the next message. @throws WEAVE_HANDSHAKE */
   write(payload: Uint8Array): Uint8Array {
     const { staticKey, ephemeralKey, psk } = this.#options;
     const symmetric = this.#symmetric;
@@ -186,7 +193,7 @@ export class HandshakeState {
       if (token === "e") {
         parts.push(ephemeralKey.public);
         symmetric.mixHash(ephemeralKey.public);
-        // Section 9.2: with a psk the ephemeral key is mixed in too, so that it can't be reused unseen.
+        // With a pre-shared key the ephemeral key is mixed into the cipher key too (section 9.2).
         if (psk) symmetric.mixKey(ephemeralKey.public);
       } else if (token === "s") parts.push(symmetric.encryptAndHash(staticKey.public));
       else this.#mix(token);
@@ -195,7 +202,7 @@ export class HandshakeState {
     return Buffer.concat(parts);
   }
 
-  /** @throws WEAVE_HANDSHAKE */
+  /** Reads the next message. @returns its payload @throws WEAVE_HANDSHAKE */
   read(message: Uint8Array): Uint8Array {
     const symmetric = this.#symmetric;
     let rest = message;
@@ -219,7 +226,7 @@ export class HandshakeState {
     return symmetric.decryptAndHash(rest);
   }
 
-  /** The keys, after all three messages. */
+  /** Returns the keys, after all three messages. @throws WEAVE_HANDSHAKE when a message is missing */
   finish(): HandshakeResult {
     if (this.#turn !== MESSAGES.length) throw new WeaveError("WEAVE_HANDSHAKE", "the handshake is not finished");
     const [first, second] = this.#symmetric.split();
@@ -242,7 +249,7 @@ export class HandshakeState {
   #mix(token: Exclude<Token, "e" | "s">): void {
     const { initiator, staticKey, ephemeralKey, psk } = this.#options;
     if (token === "psk") return this.#symmetric.mixKeyAndHash(psk!);
-    // "es" names the initiator's key first; the responder holds the other halves.
+    // The first letter of a token is the initiator's key, the second one the responder's.
     const ours = (initiator ? token[0] : token[1]) === "e" ? ephemeralKey : staticKey;
     const theirs = (initiator ? token[1] : token[0]) === "e" ? this.#remoteEphemeral : this.#remoteStatic;
     this.#symmetric.mixKey(diffieHellman(ours.secret, theirs!));

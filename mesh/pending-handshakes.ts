@@ -11,14 +11,14 @@ import { hostOf } from "#src/net/host-port.js";
 import type { Random } from "#src/random.js";
 import { RateLimiter } from "#src/rate-limiter.js";
 
-/** Handshakes from one address: Weave Net's accept rate. */
+/** Rate limit for inbound handshakes from one address; the rate is that of Weave Net. */
 const ACCEPT = { perSecond: 20, burst: 20 };
-/** Inbound handshakes in progress above which a cookie is required. */
+/** Number of inbound handshakes in progress from which a cookie is required. */
 const COOKIES_ABOVE = 32;
-/** Inbound handshakes in progress, in total and from one address: a site behind one address may restart as a whole. */
+/** Maximum number of inbound handshakes in progress, in total and from one address: a whole site may restart behind one address. */
 const HANDSHAKES = { total: 256, each: 64 };
 
-/** Handshakes in progress: the limits for unauthenticated clients, and the connections that were refused. */
+/** The handshakes in progress, with the limits for unauthenticated clients, and a record of refusals. */
 export class PendingHandshakes {
   readonly #clock: Clock;
   readonly #log: Log;
@@ -36,7 +36,7 @@ export class PendingHandshakes {
     this.#inbound = new FairSlots(random, HANDSHAKES);
   }
 
-  /** @returns whether a handshake may begin on an inbound wire; if not, the wire is closed */
+  /** Applies the rate limit to an inbound wire. @returns whether a handshake may begin; if not, the wire is closed */
   admit(wire: Wire): boolean {
     if (this.#rate.admit(hostOf(wire.remoteAddress))) return true;
     wire.terminate();
@@ -44,36 +44,36 @@ export class PendingHandshakes {
     return false;
   }
 
-  /** The proof that an inbound handshake must show before anything is computed for it. */
+  /** Returns the channel options that require a cookie under load, before anything is computed for the handshake. */
   challenge(wire: Wire): Pick<ChannelOptions, "cookies"> {
     if (this.#inbound.size < COOKIES_ABOVE) return {};
     return { cookies: { jar: this.#cookies, address: hostOf(wire.remoteAddress) } };
   }
 
-  /** A handshake begins. It may displace another one. */
+  /** Records that a handshake begins. It may displace another one, which is closed. */
   begin(connection: Connection): void {
     if (connection.outbound) this.#outbound.add(connection);
     else this.#inbound.add(hostOf(connection.wire.remoteAddress), connection)?.close(tooMany());
   }
 
-  /** A handshake has ended, by success or failure. */
+  /** Records that a handshake has ended, by success or failure. */
   end(connection: Connection): void {
     if (connection.outbound) this.#outbound.delete(connection);
     else this.#inbound.delete(hostOf(connection.wire.remoteAddress), connection);
   }
 
-  /** Handshakes in progress. */
+  /** Returns the connections whose handshake is in progress. */
   *connections(): Generator<Connection> {
     yield* this.#outbound;
     yield* this.#inbound;
   }
 
-  /** The peer at the other end was admitted: earlier refusals of its host are no longer shown. */
+  /** Drops the refusals of an admitted peer's host. */
   admitted({ wire }: Connection): void {
     this.refusals.clear(hostOf(wire.remoteAddress));
   }
 
-  /** A connection has ended. If this end refused it, the operator of this end sees it too. */
+  /** Records the refusal if this peer has refused an inbound connection that has ended. */
   ended({ outbound, wire }: Connection, error: Error): void {
     if (outbound) return;
     if (error instanceof Refusal) this.#refuse(wire.remoteAddress, error);
@@ -82,7 +82,7 @@ export class PendingHandshakes {
   }
 
   #refuse(address: string, refusal: Refusal): void {
-    // The dialling end shows it.
+    // The dialling end of a connection to itself reports it.
     if (refusal.reason === "self") return;
     this.refusals.note(address, refusal, this.#clock.now());
     this.#log.warn("a connection was refused", { from: address, why: refusal.message });

@@ -10,15 +10,15 @@ export type TopologyMessage = Extract<MeshMessage, { kind: "topology" | "digest"
 export interface TopologyChange {
   /** Routes may have changed. */
   readonly changed: boolean;
-  /** The new incarnation of this peer, where another one holds a record of ours that is later than ours. */
+  /** The new incarnation of this peer, if another peer held a later record of this peer. */
   readonly incarnation?: number;
-  /** Records that were rejected because of impossible counters. */
+  /** Number of records that were rejected because of implausible counters. */
   readonly rejected: number;
 }
 
 const UNCHANGED: TopologyChange = { changed: false, rejected: 0 };
 
-/** Keeps the topologies of all peers equal: news go to some neighbours, and repair finds what was lost. */
+/** Keeps the topologies of all peers equal: gossips changes, and repairs losses by digests. */
 export class TopologyGossip implements GossipSource {
   readonly #topology: Topology;
   readonly #spreader: GossipSpreader;
@@ -28,6 +28,7 @@ export class TopologyGossip implements GossipSource {
     this.#spreader = spreader;
   }
 
+  /** Handles a message of a neighbour. */
   receive(from: Connection, message: TopologyMessage): TopologyChange {
     const topology = this.#topology;
     switch (message.kind) {
@@ -54,34 +55,34 @@ export class TopologyGossip implements GossipSource {
     }
   }
 
-  /** Adds a new neighbour to the topology, as far as its hello describes it. */
+  /** Adds a new neighbour to the topology, with the data of its hello. */
   addNeighbour(connection: Connection): TopologyChange {
     const { name, nickname, key, uid, incarnation } = connection.remote!;
-    // Version 0: any record of its own replaces it.
+    // Version 0: every record that the neighbour sends replaces this one.
     return this.#merge(connection, [{ name, nickname, key, uid, incarnation, version: 0, links: [] }], []);
   }
 
-  /** Sends a new neighbour our own record, and what it needs to find the rest. */
+  /** Sends this peer's record and the digest to a new neighbour. */
   greet(connection: Connection): void {
     const remote = connection.remote!;
     const known = this.#topology.get(remote.name);
-    // Its clock was set back, or its disk restored: it begins a later incarnation than the one that it is shown.
+    // The neighbour's clock was set back, or its disk restored. With the old record it begins a later incarnation.
     if (known !== undefined && known.incarnation > remote.incarnation) sendRecords(connection, [known]);
     connection.send({ kind: "topology", records: [this.#topology.self], deltas: [] });
     this.sendState(connection);
   }
 
-  /** The other end compares, and requests what it lacks. */
+  /** Sends the digest. A neighbour with another digest answers with its summary. */
   sendState(to: Connection): void {
     to.send({ kind: "digest", digest: this.#topology.digest() });
   }
 
-  /** Sends a change of our own record. */
+  /** Gossips a change of this peer's record. */
   announce(delta: PeerDelta): void {
     this.#spread([delta], undefined);
   }
 
-  /** Merges items of a neighbour, and passes on those that were new. */
+  /** Merges items of a neighbour, and gossips the new ones. */
   #merge(from: Connection, records: readonly PeerRecord[], deltas: readonly PeerDelta[]): TopologyChange {
     const topology = this.#topology;
     const before = topology.self.incarnation;
@@ -89,7 +90,7 @@ export class TopologyGossip implements GossipSource {
     const { incarnation } = topology.self;
     const superseded = incarnation !== before;
     if (wanted.length > 0) from.send({ kind: "want", names: wanted.slice(0, MAX_PEERS) });
-    // A later incarnation of our own goes to the neighbour that held the earlier one, too.
+    // A new incarnation of this peer is also for the neighbour that held the old one.
     if (news.length > 0) this.#spread(news, superseded ? undefined : from);
     return { changed: news.length > 0, rejected, ...(superseded ? { incarnation } : {}) };
   }
@@ -101,7 +102,7 @@ export class TopologyGossip implements GossipSource {
   }
 }
 
-/** In as many messages as it takes. */
+/** Sends records in as many messages as needed. */
 function sendRecords(to: Connection, records: readonly PeerRecord[]): void {
   for (const message of topologyMessages(records, [])) to.send(message);
 }

@@ -11,24 +11,25 @@ import {
 } from "#mesh/peer.js";
 import { compareText } from "#src/text.js";
 
-/** An unreachable peer is kept this long, with its addresses and names: longer than a reboot with a disk check. */
+/** Time for which an unreachable peer is kept, with its addresses and names: longer than a reboot with a disk check. */
 export const FORGET_AFTER_MS = 15 * 60_000;
-/** Conflicts kept for status; the oldest is dropped first. */
+/** Maximum number of conflicts kept for status; the oldest is dropped first. */
 const MAX_CONFLICTS = 64;
 
-/** [name, incarnation, version, {@link contentHash}] */
+/** A record in short: name, incarnation, version, {@link contentHash}. */
 export type SummaryEntry = readonly [PeerName, number, number, string];
 
+/** The result of {@link Topology.merge}. */
 export interface Merged {
-  /** Records and deltas that were new, to be passed on. */
+  /** New records and deltas, to be passed on. */
   readonly news: readonly (PeerRecord | PeerDelta)[];
-  /** Peers whose delta does not follow the version that we have: their whole record is needed. */
+  /** Peers whose delta does not follow the known version: their whole record must be requested. */
   readonly wanted: readonly PeerName[];
-  /** Items with impossible counters. */
+  /** Number of items with implausible counters. */
   readonly rejected: number;
 }
 
-/** Two keys for one name in use: the received record is rejected. */
+/** Two keys for one name of a reachable peer. The received record was rejected. */
 export interface NameConflict {
   readonly kept: PeerIdentity;
   readonly refused: PeerIdentity;
@@ -41,34 +42,35 @@ export interface ReachabilityChange {
   readonly forgotten: readonly PeerName[];
 }
 
+/** Whether an item is a delta, and not a whole record. */
 export const isDelta = (item: PeerRecord | PeerDelta): item is PeerDelta => "from" in item;
 
 /**
- * The records of all peers. Each peer alone writes its record, and counts its versions; of two records of one peer the later
- * incarnation wins, then the higher version, then (where one is forged) the higher hash of the contents. So merging is
- * commutative and idempotent, in any order of arrival. Records with different keys belong to different machines, whose
- * incarnations cannot be compared: of these the one that links lead to stays.
+ * The records of all peers. Only the peer itself changes its record, and counts its versions. Of two records of a peer the one
+ * with the higher incarnation wins, then the higher version, then (if one is forged) the higher hash of the content: merging is
+ * commutative and idempotent. Records with different keys belong to different machines, whose incarnations cannot be compared:
+ * a reachable one is kept, an unreachable one is replaced.
  *
  *                 links lead to it                    15 min unreachable
  *   (unknown) ──▶ reachable ◀────────▶ suspended ──────────────────────────▶ forgotten
  *                            no link leads to it
  *
- * Digest and summary cover the reachable part only: peers forget at different times, and must not restore what others forgot.
+ * Digest and summary contain only reachable peers: peers forget others at different times, and must not restore forgotten ones.
  */
 export class Topology {
   readonly #records = new Map<PeerName, PeerRecord>();
-  /** Unreachable peers, with the time since when. */
+  /** Unreachable peers, and the monotonic time since when. */
   readonly #suspended = new Map<PeerName, number>();
-  /** Peers that were reachable at some time: only their changes are reported. */
+  /** Peers that have been reachable: only their changes are reported. */
   readonly #reached = new Set<PeerName>();
   readonly #conflicts = new Map<string, NameConflict & { readonly at: number }>();
   readonly #latest: () => number;
   #self: PeerRecord;
   #digest: string | undefined;
-  /** Of the last {@link updateReachability}. */
+  /** Monotonic time of the last {@link updateReachability}. */
   #now = 0;
 
-  /** @param latest the latest incarnation that is possible now */
+  /** @param latest returns the highest incarnation that is plausible now */
   constructor(self: PeerIdentity, latest: () => number = () => MAX_COUNT) {
     this.#latest = latest;
     this.#self = { ...self, version: 1, links: [] };
@@ -79,7 +81,7 @@ export class Topology {
     return this.#self;
   }
 
-  /** Changes our own links. @returns the delta to announce; undefined if nothing changed */
+  /** Sets this peer's links. @returns the delta to announce; undefined if nothing has changed */
   setLinks(all: readonly PeerLink[]): PeerDelta | undefined {
     const links = all.slice(0, MAX_PEERS);
     const before = new Map(this.#self.links.map((link) => [link.to, link]));
@@ -98,7 +100,7 @@ export class Topology {
     return delta;
   }
 
-  /** Merges received items. It never fails: impossible items are rejected and counted. */
+  /** Merges received items. It never throws: items with implausible counters are rejected and counted. */
   merge(items: readonly (PeerRecord | PeerDelta)[]): Merged {
     const news: (PeerRecord | PeerDelta)[] = [];
     const wanted: PeerName[] = [];
@@ -121,7 +123,7 @@ export class Topology {
     return this.#suspended.has(name);
   }
 
-  /** Peers that links lead to, this one among them. */
+  /** Returns the records of reachable peers, this one among them. */
   reachable(): PeerRecord[] {
     return [...this.#records.values()].filter((record) => !this.#suspended.has(record.name));
   }
@@ -134,7 +136,7 @@ export class Topology {
     return [...this.#conflicts.values()];
   }
 
-  /** Computes which peers are reachable, and drops those that were not for too long. To be called after every change. */
+  /** Computes which peers are reachable, and drops peers that were unreachable for long. Must be called after each change. @param now monotonic milliseconds */
   updateReachability(now: number): ReachabilityChange {
     this.#now = now;
     for (const [key, { at }] of this.#conflicts) if (now - at >= FORGET_AFTER_MS) this.#conflicts.delete(key);
@@ -171,7 +173,7 @@ export class Topology {
     return { suspended, resumed, forgotten };
   }
 
-  /** Equal at two peers with the same records. */
+  /** Returns a hash that is equal at two peers with the same records of reachable peers. */
   digest(): string {
     if (this.#digest === undefined) {
       const hash = createHash("sha256");
@@ -181,7 +183,7 @@ export class Topology {
     return this.#digest;
   }
 
-  /** The versions of our reachable records, sorted by name; without incarnations that have become impossible. */
+  /** Returns the entries of reachable peers, sorted by name, without records whose incarnation is implausible now. */
   summary(): SummaryEntry[] {
     const latest = this.#latest();
     return this.reachable()
@@ -190,7 +192,7 @@ export class Topology {
       .sort(([a], [b]) => (a < b ? -1 : 1));
   }
 
-  /** Compares with another peer's summary. @returns the records that it lacks, and the names of those that we lack */
+  /** Compares with another peer's summary. @returns the records that the other peer lacks, and the names of records that this peer lacks */
   compare(theirs: readonly SummaryEntry[]): { lacking: PeerRecord[]; wanted: PeerName[] } {
     const known = new Map(theirs.map((entry) => [entry[0], entry]));
     const latest = this.#latest();
@@ -213,7 +215,7 @@ export class Topology {
     if (ours === undefined) {
       if (this.#records.size >= MAX_PEERS && !this.#makeRoom()) return;
     } else if (ours.key !== record.key) {
-      // A machine with another key has the name now, perhaps with a slow clock: incarnations are not compared.
+      // Another machine has the name now. Its clock may be behind: incarnations are not compared.
       if (!this.#suspended.has(record.name)) return this.#noteConflict(ours, record);
     } else if (ours.incarnation <= latest && order(entryOf(record), entryOf(ours)) <= 0) return;
     this.#records.set(record.name, record);
@@ -247,8 +249,8 @@ export class Topology {
   }
 
   /**
-   * Another peer holds a record of this one that ours does not supersede: of an earlier run (perhaps the clock was set back,
-   * or a disk restored), or forged. A later incarnation makes ours the latest everywhere.
+   * Handles a received record of this peer. If the own record does not supersede it, it is forged, or of an earlier run before
+   * the clock was set back or a disk was restored. This peer then begins a higher incarnation, which wins at all peers.
    */
   #mergeOwn(item: PeerRecord | PeerDelta, news: (PeerRecord | PeerDelta)[]): void {
     const self = this.#self;
@@ -262,7 +264,7 @@ export class Topology {
     news.push(this.#self);
   }
 
-  /** Drops an unreachable peer in favour of a reachable one. */
+  /** Drops an unreachable peer to make room for a new one. @returns false if there is none */
   #makeRoom(): boolean {
     const [name] = this.#suspended.keys();
     if (name === undefined) return false;
@@ -283,7 +285,7 @@ export class Topology {
   }
 }
 
-/** By name: the same links then make the same record, in any order of arrival. */
+/** Sorts links by name: the content of a record does not depend on their order of arrival. */
 function inOrder(links: Iterable<PeerLink>): PeerLink[] {
   return [...links].sort((a, b) => (a.to < b.to ? -1 : 1));
 }
@@ -305,15 +307,15 @@ const entryOf = (record: PeerRecord): SummaryEntry => [
   contentHash(record),
 ];
 
-/** Positive when `a` supersedes `b`. */
+/** Compares two entries of a peer. @returns a positive number when `a` supersedes `b` */
 function order(a: SummaryEntry, b: SummaryEntry): number {
   return a[1] - b[1] || a[2] - b[2] || compareText(a[3], b[3]);
 }
 
 const hashes = new WeakMap<PeerRecord, string>();
 
-/** A hash of the whole record, 16 hexadecimal digits: it distinguishes two contents under one version. */
-export function contentHash(record: PeerRecord): string {
+/** Returns a hash of the whole record, 16 hexadecimal digits. It distinguishes two records with one version. */
+function contentHash(record: PeerRecord): string {
   let hash = hashes.get(record);
   if (hash === undefined) {
     const { name, nickname, key, uid, incarnation, version, links } = record;

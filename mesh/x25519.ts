@@ -3,25 +3,25 @@ import nacl from "tweetnacl";
 import { WeaveError } from "#src/errors.js";
 
 /**
- * X25519 (RFC 7748) by OpenSSL: unauthenticated clients make us compute it, and it takes a sixth of the time of JavaScript.
- * Keys are imported as JWK (RFC 8037), which takes a fifth of the time of DER.
+ * X25519 (RFC 7748) by OpenSSL, which takes a sixth of the time of an implementation in JavaScript: unauthenticated clients can
+ * cause this computation. Keys are imported as JWK (RFC 8037), which takes a fifth of the time of DER.
  */
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64url");
 const okp = { kty: "OKP", crv: "X25519" };
 
-/** The format requires a public part; OpenSSL derives it from the secret and ignores this one. */
+/** The format requires a public key. OpenSSL ignores it, and derives the public key from the secret. */
 const ANY_PUBLIC = base64(new Uint8Array(32));
 
 const privateKey = (secret: Uint8Array): KeyObject =>
   createPrivateKey({ key: { ...okp, d: base64(secret), x: ANY_PUBLIC }, format: "jwk" });
 
-/** The public key of 32 secret bytes. */
+/** Computes the public key of 32 secret bytes. */
 export function x25519Public(secret: Uint8Array): Uint8Array {
   const { x } = createPublicKey(privateKey(secret)).export({ format: "jwk" });
   return new Uint8Array(Buffer.from(x!, "base64url"));
 }
 
-/** The shared secret; undefined when the public key is one of the few of low order, with which it would be zero. */
+/** Computes the shared secret; undefined for a public key of low order, for which the secret would be zero. */
 export function x25519(secret: Uint8Array, publicKey: Uint8Array): Uint8Array | undefined {
   const theirs = createPublicKey({ key: { ...okp, x: base64(publicKey) }, format: "jwk" });
   let shared: Uint8Array;
@@ -35,10 +35,10 @@ export function x25519(secret: Uint8Array, publicKey: Uint8Array): Uint8Array | 
 }
 
 /**
- * The public key of a secret that is kept for years, checked by a second implementation: a key of a faulty library would lock
- * this host out of its network after the library is repaired.
+ * Computes the public key of a long-lived secret, and checks it with a second implementation: a wrong key from a faulty library
+ * would lock this host out of its network after the library is repaired.
  *
- * @throws WEAVE_CRYPTO when the two disagree
+ * @throws WEAVE_CRYPTO when the two implementations disagree
  */
 export function checkedPublic(secret: Uint8Array): Uint8Array {
   const made = x25519Public(secret);

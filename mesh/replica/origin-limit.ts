@@ -1,27 +1,28 @@
 import { type KnownPeers, MAX_PEERS, type PeerName } from "#mesh/peer.js";
 import type { Clock } from "#src/clock.js";
 
-/** Origins that the mesh does not know (yet), and for how long their records are kept. */
+/** Maximum number of origins that the mesh does not know. */
 const MAX_UNKNOWN = 256;
+/** Time for which the records of an unknown origin are kept. */
 const UNKNOWN_MS = 15 * 60_000;
 
 export interface OriginLimitDeps {
   readonly self: PeerName;
   readonly clock: Clock;
   readonly peers: KnownPeers;
-  /** The records that are kept now. */
+  /** The set of records. */
   readonly records: { readonly originCount: number; has(origin: PeerName): boolean; drop(origin: PeerName): void };
 }
 
 /**
- * Decides of which origins records are kept: of peers that the mesh knows, and for a while of a few others, because
- * records may arrive before the mesh learns of their peer. So forged origins take bounded memory.
+ * Limits the origins whose records are kept: known peers of the mesh, and for a while a few others, because records may arrive
+ * before the mesh learns of their peer. Forged origins therefore take bounded memory.
  */
 export class OriginLimit {
   readonly #deps: OriginLimitDeps;
-  /** Unknown origins, and since when their records are kept. */
+  /** Unknown origins, with the monotonic time at which their first records arrived. */
   readonly #unknown = new Map<PeerName, number>();
-  /** Peers that were unreachable for so long that their records were dropped. */
+  /** Origins whose records were dropped because the peer was unreachable for long. */
   readonly #forgotten = new Set<PeerName>();
 
   constructor(deps: OriginLimitDeps) {
@@ -41,17 +42,18 @@ export class OriginLimit {
     return true;
   }
 
-  /** The records of a peer were dropped. Other peers, which forget it later, still send them. */
+  /** Records that an origin's records were dropped. Peers that forget the origin later still send them. */
   forget(origin: PeerName): void {
     this.#forgotten.add(origin);
     if (this.#forgotten.size > MAX_PEERS) this.#forgotten.delete(this.#forgotten.keys().next().value as PeerName);
   }
 
+  /** Whether an origin's records were dropped, and none were admitted since. */
   wasForgotten(origin: PeerName): boolean {
     return this.#forgotten.has(origin);
   }
 
-  /** Drops the records of origins that the mesh has not learned of in time. */
+  /** Drops the records of origins that are unknown for longer than {@link UNKNOWN_MS}. */
   tidy(): void {
     const { clock, records } = this.#deps;
     const now = clock.now();

@@ -1,49 +1,50 @@
 import type { ZodMiniType } from "zod/mini";
 import type { PeerName } from "#mesh/peer.js";
 
-/** The fields of a record, all text. Together they are its identity. */
+/** The fields of a record, all of them text. All fields together identify the record. */
 export type TextFields<F> = { readonly [K in keyof F]: string };
 
-/** A record with the history that merging needs. */
+/** A record with the data that merging needs. */
 export type Versioned<F> = F & {
+  /** The peer that added it. */
   readonly origin: PeerName;
-  /** Number of the change that made it, counted by its origin since its start. */
+  /** Number of its last change, counted by its origin since the origin's start. */
   readonly version: number;
-  /** Unix time in seconds of its removal; 0 while it is live. */
+  /** Unix time of its removal in seconds; 0 while it is live. */
   readonly tombstone: number;
 };
 
-/** The records of one origin, or the changes of them. */
+/** All records of an origin, or changes of them. */
 export interface OriginState<F> {
   readonly origin: PeerName;
-  /** Of the origin's start: its records of earlier starts are void. */
+  /** Incarnation of the origin: records of its earlier incarnations are void. */
   readonly incarnation: number;
-  /** A record with a version up to this one that is not in {@link records} is gone: its tombstone has expired. */
+  /** Version up to which {@link records} is complete: a record that is missing there was removed, and its tombstone has expired. */
   readonly horizon: number;
   readonly records: readonly Versioned<F>[];
 }
 
-/** Defines the records of one replicated set. All peers must use the same. */
+/** The format of the records of a replicated set. All peers must use the same format. */
 export interface RecordFormat<F extends TextFields<F>> {
-  /** For log lines and errors: `names`. */
+  /** Name of the set in log lines and errors: `names`. */
   readonly name: string;
-  /** A shape for each field. Their order is that of messages, digests and keys in the store. */
+  /** Shapes of the fields, in the order of messages, digests and keys in the store. */
   readonly fields: { readonly [K in keyof F]: ZodMiniType<F[K]> };
-  /** A total order of the records of one origin: digests depend on it. */
+  /** Compares two records, for sort(). Digests depend on this total order. */
   compare(a: Versioned<F>, b: Versioned<F>): number;
-  /** Upper bound of a record's size in a message, in bytes. */
+  /** Returns an upper bound of a record's size in a message, in bytes. */
   bytes(fields: F): number;
 }
 
-/** Records of one origin, with tombstones. */
+/** Maximum number of records of one origin, tombstones included. */
 export const MAX_RECORDS = 65_536;
-/** Size of the records of one origin in a message, whose limit is 10 MB. */
+/** Maximum size of the records of one origin in a message, in bytes; a message has at most 10 MB. */
 export const MAX_ORIGIN_BYTES = 8 << 20;
-/** Records of all origins: some hundred megabytes, if a hostile peer makes each as long as it may be. */
+/** Maximum number of records of all origins: some hundred megabytes if hostile peers make each record as long as possible. */
 export const MAX_TOTAL_RECORDS = 262_144;
-/** What a record takes in a message beside its text: names of fields, an address, two counters. */
+/** Bytes of a record in a message beside its long texts: field names, an address, two counters. */
 export const RECORD_OVERHEAD_BYTES = 96;
 
-/** Names of the fields, in their order. */
+/** Returns the names of the fields, in order. */
 export const fieldNames = <F extends TextFields<F>>(format: RecordFormat<F>): (keyof F & string)[] =>
   Object.keys(format.fields) as (keyof F & string)[];

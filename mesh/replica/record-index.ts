@@ -1,6 +1,6 @@
 import type { Versioned } from "#mesh/replica/record-format.js";
 
-/** Live records of a set, found by a text that each has: a name, an address. */
+/** An index of the live records of a set by a text of each record: a name or an address. */
 export class RecordIndex<F> {
   readonly #textOf: (record: Versioned<F>) => string;
   readonly #records = new Map<string, Set<Versioned<F>>>();
@@ -9,6 +9,7 @@ export class RecordIndex<F> {
     this.#textOf = textOf;
   }
 
+  /** Returns the records with a text. */
   get(text: string): Iterable<Versioned<F>> {
     return this.#records.get(text) ?? [];
   }

@@ -14,12 +14,13 @@ import {
 import type { RecordIndex } from "#mesh/replica/record-index.js";
 import { compareText, shortHash } from "#src/text.js";
 
-/** An origin in short: equal at two peers that have the same records of it. */
+/** A summary of an origin's records: equal at two peers with the same records of this origin. */
 export type OriginSummary = readonly [origin: PeerName, incarnation: number, digest: string];
 
 interface Origin<F> {
-  /** Cached; undefined after a change. */
+  /** Hash of the records; undefined after a change. */
   digest: string | undefined;
+  /** Size of the records in a message. */
   bytes: number;
   incarnation: number;
   horizon: number;
@@ -27,11 +28,11 @@ interface Origin<F> {
 }
 
 /**
- * Records of all peers. Only its origin ever changes a record, and it counts each change, so merging is a join: of two
- * incarnations of an origin the later one wins; within one, for each record, the higher version; and a record that is
- * missing on one side, with a version up to that side's horizon, is gone. Order, loss and repetition of messages do not
- * change the result, and no clock is compared with another (an observed-remove set whose tombstones are collected by
- * their owner; Shapiro et al., Conflict-free Replicated Data Types, 2011).
+ * Records of all peers. Only the origin changes a record, and counts each change, so that merging is a join: of two incarnations
+ * of an origin the higher one wins; within an incarnation the higher version of each record wins; and a record that one side
+ * lacks, with a version up to that side's horizon, is removed. Order, loss and repetition of messages do not change the result,
+ * and no clocks are compared (an observed-remove set whose tombstones are collected by their owner; Shapiro et al.,
+ * Conflict-free Replicated Data Types, 2011).
  */
 export class RecordSet<F extends TextFields<F>> {
   readonly #format: RecordFormat<F>;
@@ -41,7 +42,7 @@ export class RecordSet<F extends TextFields<F>> {
   #live = 0;
   #total = 0;
 
-  /** @param indexes are kept up to date with the live records */
+  /** @param indexes the set updates them with the live records */
   constructor(format: RecordFormat<F>, indexes: readonly RecordIndex<F>[] = []) {
     this.#format = format;
     this.#indexes = indexes;
@@ -53,13 +54,9 @@ export class RecordSet<F extends TextFields<F>> {
     return this.#live;
   }
 
-  /** All records, with tombstones. */
+  /** Returns all records, tombstones included. */
   *all(): Generator<Versioned<F>> {
     for (const { records } of this.#origins.values()) yield* records.values();
-  }
-
-  origins(): IterableIterator<PeerName> {
-    return this.#origins.keys();
   }
 
   get originCount(): number {
@@ -70,21 +67,23 @@ export class RecordSet<F extends TextFields<F>> {
     return this.#origins.has(origin);
   }
 
+  /** Returns a record, live or removed. */
   get(origin: PeerName, fields: F): Versioned<F> | undefined {
     return this.#origins.get(origin)?.records.get(this.#keyOf(fields));
   }
 
-  /** Whether one more record of an origin can be kept, and sent to others. */
+  /** Whether one more record of an origin fits into the set and into a message. */
   hasRoom(origin: PeerName, fields: F): boolean {
     const known = this.#origins.get(origin);
     return known === undefined || this.#fits(known, fields);
   }
 
-  /** Size of the records of an origin in a message, in bytes. */
+  /** Returns the size of an origin's records in a message, in bytes. */
   bytesOf(origin: PeerName): number {
     return RECORD_OVERHEAD_BYTES + (this.#origins.get(origin)?.bytes ?? 0);
   }
 
+  /** Returns all records of an origin; undefined for an unknown one. */
   stateOf(origin: PeerName): OriginState<F> | undefined {
     const found = this.#origins.get(origin);
     return (
@@ -92,21 +91,21 @@ export class RecordSet<F extends TextFields<F>> {
     );
   }
 
-  /** All origins in short, in order of their names. */
+  /** Returns the summaries of all origins, sorted by name. */
   summary(): OriginSummary[] {
     return [...this.#origins]
       .sort(([a], [b]) => compareText(a, b))
       .map(([name, origin]) => [name, origin.incarnation, this.#digestOf(origin)]);
   }
 
-  /** Equal at two peers that have the same records; 22 characters. */
+  /** A hash of 22 characters, equal at two peers with the same records. */
   get digest(): string {
     const hash = createHash("sha256");
     for (const [origin, incarnation, digest] of this.summary()) hash.update(`${origin} ${incarnation} ${digest}\n`);
     return shortHash(hash);
   }
 
-  /** Whether a state of this peer, received from another one, contradicts its own: then it is forged. */
+  /** Whether a received state of this peer is forged: it contains a change that this peer has not made. */
   isForged(own: OriginState<F>): boolean {
     const known = this.#origins.get(own.origin);
     if (known === undefined || own.incarnation !== known.incarnation) return false;
@@ -120,7 +119,7 @@ export class RecordSet<F extends TextFields<F>> {
     );
   }
 
-  /** Merges a state. @returns the part of it that was new; undefined when nothing was */
+  /** Merges a state. @returns the new part of it; undefined when nothing was new */
   merge(state: OriginState<F>): OriginState<F> | undefined {
     const { origin, incarnation } = state;
     let known = this.#origins.get(origin);
@@ -134,13 +133,13 @@ export class RecordSet<F extends TextFields<F>> {
     const news = this.#mergeRecords(known, state);
     if (state.horizon > known.horizon) {
       this.#raiseHorizon(known, state);
-      // A raised horizon is meaningful only together with all records that are left.
+      // A higher horizon is valid only together with all records that are left.
       return state;
     }
     return isNew || news.length > 0 ? { ...state, horizon: 0, records: news } : undefined;
   }
 
-  /** Forgets an origin and its records. */
+  /** Removes an origin and its records. */
   drop(origin: PeerName): void {
     const known = this.#origins.get(origin);
     if (known === undefined) return;
@@ -149,10 +148,10 @@ export class RecordSet<F extends TextFields<F>> {
   }
 
   /**
-   * Drops tombstones of this peer that are older than a time, and raises its horizon above them.
+   * Drops the old tombstones of this peer, and raises its horizon to their versions.
    *
-   * @param before Unix time in seconds
-   * @returns whether there were any
+   * @param before Unix time in seconds: older tombstones are dropped
+   * @returns whether any were dropped
    */
   expire(self: PeerName, before: number): boolean {
     const known = this.#origins.get(self);

@@ -13,16 +13,16 @@ import { decode, encode } from "#src/codec.js";
 
 /** A message between replicas of one set. */
 export type ReplicaMessage<F> =
-  /** Hash of all records: for new neighbours, and for repair. */
+  /** Hash of all records, for new neighbours and for repair. */
   | { readonly kind: "digest"; readonly digest: string }
-  /** Each origin in short: the answer to another digest. */
+  /** Summary of each origin: the answer to a different digest. */
   | { readonly kind: "summary"; readonly origins: readonly OriginSummary[] }
   /** A request for the records of origins. */
   | { readonly kind: "want"; readonly origins: readonly PeerName[] }
-  /** All records of origins, or (horizon 0) changes of them. */
+  /** All records of origins, or, with horizon 0, changes of them. */
   | { readonly kind: "states"; readonly states: readonly OriginState<F>[] };
 
-/** Encodes and validates the messages of one set. */
+/** Encodes, decodes and validates the messages of a set. */
 export class ReplicaCodec<F extends TextFields<F>> {
   readonly #names: readonly (keyof F & string)[];
   readonly #shape: ZodMiniType<WireMessage>;
@@ -45,7 +45,7 @@ export class ReplicaCodec<F extends TextFields<F>> {
     return encode({ kind: "states", states });
   }
 
-  /** @throws WEAVE_MESSAGE_MALFORMED */
+  /** Decodes and validates a message. @throws WEAVE_MESSAGE_MALFORMED */
   decode(bytes: Uint8Array): ReplicaMessage<F> {
     const message = decode(this.#shape, bytes, this.#what);
     if (message.kind !== "states") return message;
@@ -58,7 +58,7 @@ export class ReplicaCodec<F extends TextFields<F>> {
     };
   }
 
-  /** The origin is written once for all of its records. */
+  /** Converts a record for the wire. Its origin is left out: a state contains it once. */
   #recordToWire(record: Versioned<F>): WireRecord {
     const wire: Record<string, string | number> = {};
     for (const name of this.#names) wire[name] = record[name];
@@ -76,7 +76,7 @@ type WireMessage =
   | { kind: "want"; origins: PeerName[] }
   | { kind: "states"; states: { origin: PeerName; incarnation: number; horizon: number; records: WireRecord[] }[] };
 
-/** @param fields a shape for each field of a record */
+/** Makes the shape of all messages. @param fields a shape for each field of a record */
 function messageShape(fields: Readonly<Record<string, ZodMiniType<string>>>): ZodMiniType<WireMessage> {
   const digest = z.string().check(z.maxLength(32));
   const record = z.object({ ...fields, version: countShape, tombstone: countShape });

@@ -18,8 +18,9 @@ import { type Clock, every, type Timer } from "#src/clock.js";
 import type { Log } from "#src/log.js";
 import { checkStored, type Store } from "#src/store.js";
 
-/** Longer than any message is under way. A peer that was away for longer learns of removals by the horizon. */
+/** Lifetime of a tombstone in seconds: longer than any message travels. A peer that was away for longer learns of removals by the horizon. */
 const TOMBSTONE_S = 30 * 60;
+/** Interval at which tombstones and unknown origins expire. */
 const TICK_MS = 60_000;
 
 export interface ReplicaOptions<F extends TextFields<F>> {
@@ -27,31 +28,32 @@ export interface ReplicaOptions<F extends TextFields<F>> {
   /** Grows with each start of this peer. */
   readonly incarnation: number;
   readonly format: RecordFormat<F>;
-  /** The beginning of this set's keys in the store. */
+  /** Prefix of this set's keys in the store. */
   readonly storePrefix: string;
 }
 
+/** Collaborators of a {@link Replica}. */
 export interface ReplicaDeps<F> {
   readonly clock: Clock;
   readonly log: Log;
   readonly store: Store;
   readonly peers: KnownPeers;
-  /** Are kept up to date with the live records. */
+  /** Indexes that the replica updates with the live records. */
   readonly indexes?: readonly RecordIndex<F>[];
-  /** Milliseconds since the Unix epoch, on the network's clock; the own clock by default. */
+  /** Returns the network's time, in milliseconds since the Unix epoch; the host's clock by default. */
   readonly time?: () => number;
 }
 
 /**
- * A peer's replica of a set of records that all peers hold in full. Each peer adds and removes its own records alone, and
- * stores them; those of the others it merges. Changes are gossiped; what a peer has missed, repair brings:
+ * A replica of a set of records that all peers have in full. Each peer adds, removes and stores only its own records, and merges
+ * the records of others. Changes are gossiped. Messages of repair deliver missed changes:
  *
- *     digest       of all records, to a neighbour. Where it differs:
- *     summary      each origin, its incarnation and a hash of its records. The receiver sends
- *     states       of the origins that differ or are missing at the other end, and
- *     want         the origins whose states it requests in turn
+ *     digest       hash of all records, sent to a neighbour
+ *     summary      each origin with its incarnation and a hash of its records; the answer to a different digest
+ *     states       the records of origins that differ, or are missing at the other end; the answer to a summary
+ *     want         a request for the states of origins; also an answer to a summary
  *
- * A start of a peer begins an incarnation, in which its stored records are new; those of earlier ones are void. No I/O.
+ * Each start of a peer begins an incarnation with its stored records; the records of earlier incarnations are void.
  */
 export class Replica<F extends TextFields<F>> implements Gossiper {
   readonly #options: ReplicaOptions<F> & ReplicaDeps<F>;
@@ -62,7 +64,7 @@ export class Replica<F extends TextFields<F>> implements Gossiper {
   readonly #timer: Timer;
   #channel: GossipChannel | undefined;
   #incarnation: number;
-  /** Of the last own change. */
+  /** Version of the last change by this peer. */
   #version = 0;
   /** Number of rejected states: implausible ones, and those of origins over the limit. */
   rejected = 0;
@@ -76,12 +78,12 @@ export class Replica<F extends TextFields<F>> implements Gossiper {
     this.#records = new RecordSet(format, indexes);
     this.#limit = new OriginLimit({ self, clock, peers, records: this.#records });
     this.#incarnation = incarnation;
-    // Also without any record: it voids the records of earlier incarnations at all peers.
+    // Also without records: the new incarnation voids the records of earlier ones at all peers.
     this.#records.merge({ origin: self, incarnation, horizon: 0, records: this.#load() });
     this.#timer = every(clock, TICK_MS, () => this.#expire());
   }
 
-  /** Sets the sending end of the channel, and gossips the own records. */
+  /** Sets the sending end of the channel, and gossips this peer's records. */
   open(channel: GossipChannel): void {
     this.#channel = channel;
     this.#gossip({ kind: "states", states: [this.#records.stateOf(this.#options.self)!] });
@@ -94,9 +96,9 @@ export class Replica<F extends TextFields<F>> implements Gossiper {
   // ── Records ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * Adds a record of this peer. One that is there already is not changed.
+   * Adds a record of this peer. An existing live record is not changed.
    *
-   * @returns false when the set, or this peer's part of it, is full
+   * @returns false when the set, or this peer's share of it, is full
    * @throws WEAVE_STORE
    */
   add(fields: F): boolean {
@@ -109,7 +111,7 @@ export class Replica<F extends TextFields<F>> implements Gossiper {
     return true;
   }
 
-  /** Removes live records of this peer. @returns how many @throws WEAVE_STORE */
+  /** Removes live records of this peer. @returns the number of removed records @throws WEAVE_STORE */
   remove(matches: (record: Versioned<F>) => boolean): number {
     const { clock, store } = this.#options;
     const found = this.own().filter(matches);
@@ -119,13 +121,13 @@ export class Replica<F extends TextFields<F>> implements Gossiper {
     return found.length;
   }
 
-  /** Live records of this peer. */
+  /** Returns the live records of this peer. */
   own(): Versioned<F>[] {
     const records = this.#records.stateOf(this.#options.self)?.records ?? [];
     return records.filter(({ tombstone }) => tombstone === 0);
   }
 
-  /** Records of all peers, with tombstones. */
+  /** Returns the records of all peers, tombstones included. */
   all(): IterableIterator<Versioned<F>> {
     return this.#records.all();
   }
@@ -135,18 +137,18 @@ export class Replica<F extends TextFields<F>> implements Gossiper {
     return this.#records.size;
   }
 
-  /** Equal at two peers that have the same records. */
+  /** A hash that is equal at two peers with the same records. */
   get digest(): string {
     return this.#records.digest;
   }
 
-  /** Whether a peer is unreachable: its records are kept for a while. */
+  /** Whether a peer is unreachable. Its records are kept for a while. */
   isUnreachable(origin: PeerName): boolean {
     const { self, peers } = this.#options;
     return origin !== self && !peers.reachable().has(origin);
   }
 
-  /** Drops the records of a peer that was unreachable for long. It sends them again when it returns. */
+  /** Drops the records of a peer that was unreachable for long. The peer sends them again when it returns. */
   forget(peer: PeerName): void {
     this.#records.drop(peer);
     this.#limit.forget(peer);
@@ -172,7 +174,7 @@ export class Replica<F extends TextFields<F>> implements Gossiper {
     return this.#codec.encode({ kind: "digest", digest: this.digest });
   }
 
-  /** @returns the part that was new, to be passed on */
+  /** Handles a message. @returns the new part of it, to be passed on */
   #receive(from: PeerName, message: ReplicaMessage<F>): ReplicaMessage<F> | undefined {
     switch (message.kind) {
       case "digest":
@@ -194,7 +196,7 @@ export class Replica<F extends TextFields<F>> implements Gossiper {
     }
   }
 
-  /** @returns the origins that differ or are missing at the other end, and those to request from it */
+  /** Compares with another peer's summary. @returns the origins that differ or are missing there, and the origins to request */
   #compare(theirs: readonly OriginSummary[]): { differing: PeerName[]; wanted: PeerName[] } {
     const { self } = this.#options;
     const ours = new Map(this.#records.summary().map((each) => [each[0], each]));
@@ -204,13 +206,13 @@ export class Replica<F extends TextFields<F>> implements Gossiper {
       const own = ours.get(origin);
       if (own !== undefined && own[1] === incarnation && own[2] === digest) differing.delete(origin);
       else if (origin === self && incarnation > this.#incarnation) this.#outlive(incarnation);
-      // An older state of this peer is no news; a forged one is detected when it is received.
+      // Another state of this peer in the same incarnation may be forged: that is checked when it is received.
       else if (origin !== self || incarnation === this.#incarnation) wanted.push(origin);
     }
     return { differing: [...differing], wanted };
   }
 
-  /** Sends the states of origins, in messages below the size limit. */
+  /** Sends the states of origins in messages below the size limit. */
   #sendStates(to: PeerName, origins: readonly PeerName[]): void {
     let states: OriginState<F>[] = [];
     let bytes = 0;
@@ -228,14 +230,14 @@ export class Replica<F extends TextFields<F>> implements Gossiper {
     if (states.length > 0) this.#unicast(to, { kind: "states", states });
   }
 
-  /** @returns the part that was new */
+  /** Merges a state. @returns the new part of it */
   #merge(state: OriginState<F>): OriginState<F> | undefined {
     const { origin, incarnation } = state;
     if (origin === this.#options.self && this.#channel !== undefined) {
       if (incarnation > this.#incarnation || this.#records.isForged(state)) this.#outlive(incarnation);
       return undefined;
     }
-    // Other peers, which forget it later, still send its records.
+    // Peers that forget the origin later still send its records.
     if (this.#limit.wasForgotten(origin) && this.isUnreachable(origin)) return undefined;
     if (incarnation > this.#latestIncarnation() || !this.#limit.admits(origin)) {
       this.rejected++;
@@ -245,8 +247,8 @@ export class Replica<F extends TextFields<F>> implements Gossiper {
   }
 
   /**
-   * Other peers have records of this one that it does not have: of an incarnation before its clock was set back, or forged.
-   * With a later incarnation its own records replace them.
+   * Begins a higher incarnation: other peers have records of this peer that it does not have itself. They are forged, or of an
+   * incarnation before its clock was set back. With the new incarnation this peer's own records replace them.
    */
   #outlive(incarnation: number): void {
     if (incarnation > this.#latestIncarnation()) {
@@ -259,7 +261,7 @@ export class Replica<F extends TextFields<F>> implements Gossiper {
     this.#mergeOwn(this.own());
   }
 
-  /** The latest incarnation that is plausible now. */
+  /** Returns the highest incarnation that is plausible now. */
   #latestIncarnation(): number {
     const { time, clock } = this.#options;
     return (time?.() ?? clock.wall()) + MAX_AHEAD_MS;
@@ -275,7 +277,7 @@ export class Replica<F extends TextFields<F>> implements Gossiper {
     this.#gossip({ kind: "states", states: [state] });
   }
 
-  /** Drops old tombstones and unknown origins. Repair spreads the raised horizon: nothing depends on its speed. */
+  /** Drops old tombstones and unknown origins. The new horizon is not urgent: repair delivers it. */
   #expire(): void {
     this.#limit.tidy();
     const before = Math.floor(this.#options.clock.wall() / 1_000) - TOMBSTONE_S;
@@ -284,7 +286,7 @@ export class Replica<F extends TextFields<F>> implements Gossiper {
 
   // ── Store and channel ─────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** The stored records of this peer, with versions of the new incarnation. */
+  /** Reads the stored records of this peer, and numbers them for the new incarnation. */
   #load(): Versioned<F>[] {
     const { self, store, storePrefix } = this.#options;
     const shape = z.object(Object.fromEntries(this.#names.map((name) => [name, z.string()])));
@@ -298,7 +300,7 @@ export class Replica<F extends TextFields<F>> implements Gossiper {
     return this.#options.storePrefix + this.#names.map((name) => fields[name]).join("/");
   }
 
-  /** The fields alone, in their order. */
+  /** Returns the fields without version and origin, in order. */
   #plain(fields: F): F {
     return Object.fromEntries(this.#names.map((name) => [name, fields[name]])) as unknown as F;
   }
