@@ -1,4 +1,4 @@
-import { Bootstrap, type ElectionStatus, type Init } from "#ipam/agreement/bootstrap.js";
+import { Bootstrap, type ElectionStatus, type IpallocInit } from "#ipam/agreement/bootstrap.js";
 import { OtherRanges } from "#ipam/agreement/other-ranges.js";
 import { OwnershipCheck } from "#ipam/agreement/ownership-check.js";
 import { Participants } from "#ipam/agreement/participants.js";
@@ -29,7 +29,7 @@ import type { Log } from "#src/log.js";
 import type { Random } from "#src/random.js";
 import type { Store } from "#src/store.js";
 
-/** Interval of deadlines, repeats and repairs. */
+/** Interval at which time limits are checked, and requests repeated. */
 const TICK_MS = 1_000;
 
 /** The gossip channel of address allocation. */
@@ -39,20 +39,20 @@ export interface AllocatorDeps {
   readonly self: PeerName;
   /** The range that the whole network allocates from. */
   readonly range: Subnet;
-  readonly init: Init;
+  readonly init: IpallocInit;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
   readonly store: Store;
   readonly peers: KnownPeers;
   /**
-   * Milliseconds since the Unix epoch, on the network's clock: the counters of other peers are judged by it. The own clock
-   * by default.
+   * Returns the network's time, in milliseconds since the Unix epoch, by which the counters of other peers are checked; the
+   * host's clock by default.
    */
   readonly time?: () => number;
 }
 
-/** The objects of an allocator, each made after those that it depends on. */
+/** Constructs the objects of an allocator, each after the objects that it depends on. */
 function assemble(options: AllocatorDeps) {
   const { self, clock, store, range } = options;
   const waitQueue = new WaitQueue(clock);
@@ -83,15 +83,14 @@ function assemble(options: AllocatorDeps) {
 }
 
 /**
- * Address allocation at one peer: allocates addresses of its own ranges, and obtains ranges from other peers. No I/O of its
- * own.
+ * Address allocation at a peer: allocates addresses of the peer's own spans, and obtains spans from other peers.
  *
  *     requests ── of users and containers     message handler ── messages of other peers
  *          │  lease table: addresses in use         │
  *          │  wait queue: blocked requests          │  bootstrap: the first ring
  *          │  donors: requests for space            │  ring sync, ownership check, takeovers
  *          └──────▶ ring state: the ring ◀──────────┤  donations, contested addresses
- *                   and the own space in it
+ *                   and this peer's space
  */
 export class Allocator {
   readonly self: PeerName;
@@ -102,6 +101,7 @@ export class Allocator {
   readonly gossiper: MessageHandler;
   readonly #components: ReturnType<typeof assemble>;
   readonly #timer: Timer;
+  /** Whether this peer has left the network. */
   #left = false;
 
   /** @throws WEAVE_STORE when stored state is damaged */
@@ -117,14 +117,15 @@ export class Allocator {
     this.#timer = every(deps.clock, TICK_MS, () => this.#tick());
   }
 
-  /** @param channel the sending end of the IPAM channel */
+  /** Begins to send. @param channel the sending end of the IPAM channel */
   open(channel: GossipChannel): void {
     const { sender, bootstrap } = this.#components;
     sender.open(channel);
-    // The operator named the peers: there is no election to wait for.
+    // The operator has named the peers: no election is needed.
     if (bootstrap.mode === "seed" && this.ring === undefined) bootstrap.request();
   }
 
+  /** Cancels all waiting requests, and writes the ring to disk. */
   stop(): void {
     const { bootstrap, waitQueue, state, log } = this.#components;
     this.#timer.cancel();
@@ -140,7 +141,7 @@ export class Allocator {
   // ── Operations ────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * Takes over the addresses of an unreachable peer. Any number of peers may do it, at the same time too.
+   * Takes over the addresses of an unreachable peer. Several peers may take over the same addresses, also at the same time.
    *
    * @param who name or nickname
    * @param force also for a reachable peer
@@ -162,10 +163,10 @@ export class Allocator {
   }
 
   /**
-   * Transfers all addresses to another peer, before this one leaves for good (`reset`). All waits end, and nothing is
-   * allocated afterwards.
+   * Transfers all addresses to another peer before this peer leaves for good (`reset`). All waiting requests are cancelled, and
+   * later ones are rejected.
    *
-   * @returns the heir; undefined when there is none, or nothing to transfer
+   * @returns the heir; undefined when there is no other peer, or nothing to transfer
    * @throws WEAVE_STORE
    */
   leave(): PeerName | undefined {
@@ -176,7 +177,7 @@ export class Allocator {
     const heir = state.own.length === 0 ? undefined : this.#heir();
     if (heir === undefined) return undefined;
     const transfers = state.own.map(({ start, end, value }) => {
-      // With a pending span the heir inherits the wait for agreement, for which it needs the removed peer.
+      // The heir of a pending span must wait for agreement, for which it needs the name of the removed peer.
       const from = value.pending ? value.from : value.owner;
       return { start, end, value: state.successor(value, { owner: heir, cause: "reset", from }) };
     });
@@ -199,12 +200,12 @@ export class Allocator {
     return this.#components.waitQueue.all;
   }
 
-  /** The state of the election, while there is no ring. */
+  /** The state of the election while there is no ring; undefined with a ring, or before the first request. */
   get election(): ElectionStatus | undefined {
     return this.ring === undefined ? this.#components.bootstrap.status() : undefined;
   }
 
-  /** What the first division of the range waits for; undefined when it is made, or before the first request. */
+  /** The reason why the range is not yet divided; undefined when it is divided, or before the first request. */
   get awaited(): Reason | undefined {
     return this.election === undefined ? undefined : this.#components.bootstrap.reason();
   }
@@ -213,7 +214,7 @@ export class Allocator {
     return this.#components.contested.status();
   }
 
-  /** Peers with another range. */
+  /** Descriptions of the peers with another range. */
   get otherRanges(): Reason[] {
     return this.#components.otherRanges.status(ringSummary(this.ring));
   }
@@ -223,22 +224,22 @@ export class Allocator {
     return this.#components.takeovers.status;
   }
 
-  /** Peers without whose agreement addresses were taken over: they were unreachable, or did not answer. */
+  /** Peers that have not agreed to takeovers since the start: they were unreachable, or did not answer. */
   get settledWithout(): ReadonlySet<PeerName> {
     return this.#components.takeovers.settledWithout;
   }
 
-  /** Those of the last takeover. */
+  /** Peers that have not agreed to the last takeover. */
   get missingAgreement(): readonly PeerName[] {
     return this.#components.takeovers.missingAgreement;
   }
 
-  /** Whether this peer came back, got no confirmation from any other peer, and allocates all the same. */
+  /** Whether this peer has restarted and allocates although no other peer has confirmed its spans. */
   get unconfirmed(): boolean {
     return this.#components.ownershipCheck.unconfirmed;
   }
 
-  /** Held addresses within the range. */
+  /** Number of held addresses within the range. */
   get activeCount(): number {
     let count = 0;
     for (const address of this.leases.addresses()) if (contains(this.range, address)) count++;
@@ -253,7 +254,7 @@ export class Allocator {
     return peer === this.self || this.#components.peers.reachable().has(peer);
   }
 
-  /** The peer with that name or nickname; undefined if it owns no addresses. */
+  /** Finds an owner of addresses by name or nickname; undefined if there is none. */
   ownerCalled(who: string): PeerName | undefined {
     const owners = [...(this.ring?.shares().keys() ?? [])];
     const { peers } = this.#components;
@@ -276,13 +277,13 @@ export class Allocator {
       donations.announce();
       sync.tick();
     } catch (error) {
-      // A full disk, for example: a change that could not be written was not made, and is tried again.
+      // The disk may be full: a change that could not be written was not made, and is tried again.
       log.error("IPAM could not do its regular work", { why: errorText(error) });
     }
     waitQueue.retry();
   }
 
-  /** The peer that most probably uses the addresses: a reachable owner, another reachable participant, any owner. */
+  /** Chooses the peer that most probably uses the addresses: a reachable owner, else a reachable participant, else any owner. */
   #heir(): PeerName | undefined {
     const { participants, random } = this.#components;
     const owners = [...(this.ring?.shares().keys() ?? [])].filter((peer) => peer !== this.self);

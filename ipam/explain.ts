@@ -6,10 +6,10 @@ import { addressText, intervalText, leaseText } from "#ipam/ring/subnet.js";
 import type { PeerName } from "#mesh/peer.js";
 import { ENDED_CONTAINER_GRACE_MS } from "#src/container-lifecycle.js";
 
-/** Spans of a peer that are listed; the rest is counted. */
+/** Maximum number of listed spans of a peer; the remaining ones are counted. */
 const SHOWN = 20;
 
-/** The owner and the holder of an address, since when, and how it got it: a line for each fact. */
+/** Explains an address: its owner, how the owner got it and when, and its holder. @returns one line for each fact */
 export function explainAddress(allocator: Allocator, address: bigint): string[] {
   const { ring, range, leases } = allocator;
   const text = addressText(address);
@@ -39,7 +39,7 @@ function endText({ endedAt, releaseDeferred }: LeaseHolder): string {
   return `, which has ended: it is free again within ${ENDED_CONTAINER_GRACE_MS / 1_000} s`;
 }
 
-/** The spans that a peer owns, and how it got them. */
+/** Explains the spans of a peer, and how the peer got them. @returns one line for each fact */
 export function explainPeer(allocator: Allocator, peer: PeerName): string[] {
   const { ring, range } = allocator;
   const spans = ring?.ownedBy(peer) ?? [];

@@ -17,11 +17,11 @@ import type { Gossiper } from "#mesh/gossip.js";
 import type { PeerName } from "#mesh/peer.js";
 import { WeaveError } from "#src/errors.js";
 
-/** The receiver of each kind of message. */
+/** Collaborators of a {@link MessageHandler}, among them the receiver of each kind of message. */
 export interface MessageHandlerDeps {
   readonly self: PeerName;
   readonly range: Subnet;
-  /** Milliseconds since the Unix epoch, on the network's clock. */
+  /** Returns the network's time, in milliseconds since the Unix epoch. */
   readonly time: () => number;
   readonly sender: MessageSender;
   readonly state: RingState;
@@ -37,7 +37,7 @@ export interface MessageHandlerDeps {
   readonly waitQueue: WaitQueue;
 }
 
-/** The receiving end of the IPAM channel: validates each message and passes it to the part that it is for. */
+/** The receiving end of the IPAM channel: validates each message, and passes it to its receiver. */
 export class MessageHandler implements Gossiper {
   readonly #deps: MessageHandlerDeps;
 
@@ -64,7 +64,7 @@ export class MessageHandler implements Gossiper {
     return this.#deps.sender.encode(this.#deps.sync.announcement());
   }
 
-  /** Decodes a message of a peer with the same range; another range is noted. @throws WEAVE_MESSAGE_MALFORMED */
+  /** Decodes a message of a peer with the same range; undefined for another range, which is recorded. @throws WEAVE_MESSAGE_MALFORMED */
   #open(from: PeerName, payload: Uint8Array): IpamMessage | undefined {
     const { self, range, time, otherRanges, participants } = this.#deps;
     if (from === self) return undefined;
@@ -76,7 +76,7 @@ export class MessageHandler implements Gossiper {
     otherRanges.forget(from);
     participants.note(from);
     const message = fromWire(body, range);
-    // Each step of an honest peer takes more than a millisecond: no counter of its own is ever above the time.
+    // Each increment of an honest peer takes more than a millisecond: its counters never exceed the time.
     if (highestCounter(message) > time() + MAX_AHEAD_MS)
       throw new WeaveError(
         "WEAVE_MESSAGE_MALFORMED",
@@ -85,7 +85,7 @@ export class MessageHandler implements Gossiper {
     return message;
   }
 
-  /** @returns the part that was new, to be passed on @throws WEAVE_STORE, WEAVE_MESSAGE_MALFORMED */
+  /** Passes a message to its receiver. @returns the new part of it, to be passed on @throws WEAVE_STORE, WEAVE_MESSAGE_MALFORMED */
   #receive(from: PeerName, message: IpamMessage): IpamMessage | undefined {
     const { state, sync, bootstrap, ownershipCheck, takeovers, donors, donations, contested, waitQueue } = this.#deps;
     switch (message.kind) {
@@ -137,7 +137,7 @@ export class MessageHandler implements Gossiper {
   #receiveNews(from: PeerName, message: Extract<IpamMessage, { kind: "news" }>): IpamMessage | undefined {
     const { state, sync, donors, waitQueue } = this.#deps;
     if (!sync.isSameRing(from, message.ring)) return undefined;
-    // Must precede the ring update, which retries blocked requests.
+    // The wait for an answer must end before the ring is set, which retries blocked requests.
     donors.donated(from);
     const news = state.merge(message.spans);
     if (news.length > 0) return { ...message, spans: news };

@@ -19,19 +19,20 @@ import { ThrottledTask } from "#src/throttled-task.js";
 const KEY = "ipam/election";
 const shape = z.object({ name: z.string(), range: z.string(), ...votesShape.shape });
 
-/** A proposal that gets no quorum is repeated after this long plus a random delay of up to as much again. */
+/** Delay of a new proposal after one without a quorum; a random delay of up to the same length is added. */
 const REPEAT_MS = 5_000;
-/** Votes are sent at most this often: with many peers they change in bursts. */
+/** Shortest interval between two sent votes: with many peers votes change in bursts. */
 const SEND_MS = 50;
 
-/** How the first ring is made (`--ipalloc-init`). */
-export type Init =
+/** The way to make the first ring (`--ipalloc-init`). */
+export type IpallocInit =
   | { readonly mode: "consensus"; readonly quorum: () => number }
   | { readonly mode: "seed"; readonly peers: readonly PeerName[] }
   | { readonly mode: "observer" };
 
+/** The state of the election, for status. */
 export interface ElectionStatus {
-  /** False: an observer, which does not vote. */
+  /** Whether this peer votes; an observer does not. */
   readonly elector: boolean;
   /** Number of peers that have taken part. */
   readonly known: number;
@@ -41,7 +42,7 @@ export interface ElectionStatus {
 export interface BootstrapDeps {
   readonly self: PeerName;
   readonly range: Subnet;
-  readonly init: Init;
+  readonly init: IpallocInit;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -53,10 +54,10 @@ export interface BootstrapDeps {
   readonly ownershipCheck: OwnershipCheck;
 }
 
-/** Makes the first ring: by an election when a peer first needs it, or immediately from a list of peers. */
+/** Makes the first ring: by an election on the first request, or immediately from a list of peers. */
 export class Bootstrap {
   readonly #deps: BootstrapDeps;
-  readonly #init: Init;
+  readonly #init: IpallocInit;
   readonly #election: Election;
   readonly #sendOwn: ThrottledTask;
   #requestedSince: number | undefined;
@@ -73,11 +74,11 @@ export class Bootstrap {
     this.#sendOwn = new ThrottledTask(clock, SEND_MS, () => this.#sendVote());
   }
 
-  get mode(): Init["mode"] {
+  get mode(): IpallocInit["mode"] {
     return this.#init.mode;
   }
 
-  /** The votes that a new neighbour needs: this peer's own, and the leader's. */
+  /** The votes for a new neighbour: this peer's own, and the leader's. */
   get votes(): Votes {
     const { own, leader } = this.#election;
     const votes = new Map<PeerName, Vote>();
@@ -109,19 +110,19 @@ export class Bootstrap {
     this.#advance();
   }
 
-  /** An observer elsewhere needs a ring. @throws WEAVE_STORE */
+  /** Handles the request of another peer, which is an observer. @throws WEAVE_STORE */
   requestedByObserver(): void {
     if (this.#init.mode !== "observer") this.request();
   }
 
-  /** Merges votes. @returns whether to pass them on: they contain the winning proposal @throws WEAVE_STORE */
+  /** Merges votes. @returns whether to pass them on: they contain the leader's vote @throws WEAVE_STORE */
   receive(votes: Votes): boolean {
     const before = this.#election.leader;
     const reachable = this.#deps.peers.reachable();
     const isElector = this.#init.mode === "consensus";
     if (!this.#election.merge(votes, isElector, (peer) => reachable.has(peer))) return false;
     const { leader } = this.#election;
-    // Another peer leads now: two proposers that outbid each other never end.
+    // Another peer leads now. Without a delay, two proposers could outbid each other for ever.
     if (leader?.peer !== before?.peer) this.#delayProposal();
     this.#advance();
     return leader !== undefined && leader.peer !== this.#deps.self && votes.has(leader.peer);
@@ -138,7 +139,7 @@ export class Bootstrap {
     return { elector, known: this.#election.known, quorum: this.#quorum() };
   }
 
-  /** What requests that need a ring wait for. */
+  /** Explains why there is no ring yet. */
   reason(): Reason {
     const { range, clock, peers } = this.#deps;
     const since = durationText(clock.now() - (this.#requestedSince ?? clock.now()));
@@ -165,7 +166,7 @@ export class Bootstrap {
     this.#nextProposal = clock.now() + REPEAT_MS + random.below(REPEAT_MS);
   }
 
-  /** A proposer sends its vote to all peers; a peer that follows it, to the proposer. */
+  /** Sends this peer's vote: a proposer to all peers, another peer to its proposer. */
   #sendVote(): void {
     const { self, sender } = this.#deps;
     const { own } = this.#election;
@@ -182,19 +183,19 @@ export class Bootstrap {
       const others = [...participants.all()].filter((peer) => reachable.has(peer));
       this.#election.lead(this.#quorum(), clock.wall(), others, (peer) => reachable.has(peer));
     }
-    // A promise that a crash could undo must not be sent.
+    // Written before it is sent: a crash must not undo a promise.
     store.put(KEY, { name: self, range: range.text, ...votesToWire(this.#election.votes) });
     this.#sendOwn.request();
     const genesis = this.#init.mode === "consensus" ? this.#election.elected(this.#quorum()) : undefined;
     if (genesis !== undefined) this.#begin(genesis);
   }
 
-  /** The first ring is decided. */
+  /** Adopts the decided first ring. */
   #begin(genesis: Genesis): void {
     const { self, range, log, state, ownershipCheck, sender } = this.#deps;
     if (state.ring !== undefined) return;
     log.info("the range is divided", { range: range.text, among: genesis.peers });
-    // With a list of peers (seed) this may be a later start, with a new disk.
+    // With a list of peers (seed), this may be a later start with a new disk.
     if (genesis.at === 0 && genesis.peers.some((peer) => peer !== self)) ownershipCheck.begin();
     state.adopt(Ring.first(range, genesis));
     sender.gossip(ringDigest(state.ring));

@@ -5,7 +5,7 @@ import { MAX_PEERS, type PeerName } from "#mesh/peer.js";
 
 const NONE: Vote = { promised: NO_BALLOT, accepted: undefined };
 
-/** The later of two states of one peer. */
+/** Returns the later of two states of a peer. */
 function later(a: Vote, b: Vote): Vote {
   const promised = compareBallots(a.promised, b.promised) >= 0 ? a.promised : b.promised;
   const order = compareBallots(a.accepted?.ballot ?? NO_BALLOT, b.accepted?.ballot ?? NO_BALLOT);
@@ -17,23 +17,23 @@ const equal = (a: Vote, b: Vote): boolean =>
   compareBallots(a.accepted?.ballot ?? NO_BALLOT, b.accepted?.ballot ?? NO_BALLOT) === 0;
 
 /**
- * The election of the first ring: single-decree Paxos (Lamport, Paxos Made Simple, 2001). The votes of all peers are one
- * map that each peer merges, and each peer changes its own entry alone: entries may be lost, duplicated or late. A
- * proposer's entry is gossiped to all; the others send theirs to the proposer, which counts.
+ * The election of the first ring: single-decree Paxos (Lamport, Paxos Made Simple, 2001). Each peer has a map of all votes, merges
+ * received entries, and changes only its own entry: entries may be lost, duplicated or late. The entry of a proposer is gossiped
+ * to all peers; the other peers send their entries to the proposer, which counts them.
  *
- *     propose     the own entry promises a ballot higher than any seen
- *     merge       a higher promise is promised too; a higher acceptance, unless promised away, is accepted too
- *     lead        a quorum has promised this peer's ballot: accept under it the value of the highest acceptance known,
- *                 or else all peers known
- *     elected     a quorum has accepted one ballot
+ *     propose     promise a ballot of this peer, higher than any known one
+ *     merge       promise a higher ballot too; accept a higher accepted ballot too, unless a higher one is promised
+ *     lead        when a quorum has promised this peer's ballot, accept it with the value of the highest accepted ballot, or,
+ *                 if there is none, with all known peers
+ *     elected     the value of a ballot that a quorum has accepted
  *
- * A peer's own entry must be on disk before it is sent: a promise that a crash undoes is no promise.
+ * A peer's own entry must be on disk before it is sent: a crash must not undo a promise.
  */
 export class Election {
   readonly #self: PeerName;
   readonly #votes: Map<PeerName, Vote>;
 
-  /** @param votes the stored ones */
+  /** @param votes the votes stored by an earlier run */
   constructor(self: PeerName, votes: Votes = new Map()) {
     this.#self = self;
     this.#votes = new Map(votes);
@@ -48,23 +48,23 @@ export class Election {
     return [...this.#votes.values()].filter(({ promised }) => promised.round > 0).length;
   }
 
-  /** Begins a ballot of this peer. */
+  /** Promises a new ballot of this peer. */
   propose(): void {
     const round = successor(Math.max(0, ...[...this.#votes.values()].map(({ promised }) => promised.round)));
     this.#setOwn({ ...(this.own ?? NONE), promised: { round, proposer: this.#self } });
   }
 
   /**
-   * Merges the votes of others.
+   * Merges received votes.
    *
    * @param elector whether this peer votes; an observer does not
-   * @param isReachable whether a voter is a reachable peer: forged voters must not displace real ones
-   * @returns whether anything was new
+   * @param isReachable tests whether a voter is a reachable peer: forged voters must not displace real ones
+   * @returns whether any vote was new
    */
   merge(votes: Votes, elector: boolean, isReachable: (peer: PeerName) => boolean): boolean {
     let news = false;
     for (const [peer, vote] of votes) {
-      // The own entry too: after the loss of a disk other peers have the later one.
+      // The own entry is merged too: after the loss of a disk other peers have a later one.
       const was = this.#votes.get(peer) ?? NONE;
       if (was === NONE && this.#votes.size >= MAX_PEERS && !this.#makeRoom(peer, isReachable)) continue;
       const now = later(was, vote);
@@ -92,7 +92,7 @@ export class Election {
    * Accepts this peer's own ballot when a quorum has promised it.
    *
    * @param others participants in IPAM that have not voted: they get a share too
-   * @param isReachable whether a voter is a reachable peer: only these get a share, so forged voters get none
+   * @param isReachable tests whether a voter is a reachable peer: forged voters get no share
    * @returns whether the own entry has changed
    */
   lead(quorum: number, now: number, others: Iterable<PeerName>, isReachable: (peer: PeerName) => boolean): boolean {
@@ -110,7 +110,7 @@ export class Election {
     return true;
   }
 
-  /** The value that a quorum has accepted. */
+  /** Returns the value that a quorum has accepted; undefined if there is none. */
   elected(quorum: number): Genesis | undefined {
     const counts = new Map<string, number>();
     for (const { accepted } of this.#votes.values()) {
@@ -123,7 +123,7 @@ export class Election {
     return undefined;
   }
 
-  /** Promises and accepts the highest ballots of the others. */
+  /** Promises and accepts the highest ballots of other peers. @returns whether the own entry has changed */
   #follow(): boolean {
     const own = this.own ?? NONE;
     let { promised, accepted } = own;
@@ -138,6 +138,7 @@ export class Election {
     return true;
   }
 
+  /** Drops an unreachable voter for a reachable one. @returns whether there is room */
   #makeRoom(newcomer: PeerName, isReachable: (peer: PeerName) => boolean): boolean {
     if (!isReachable(newcomer)) return false;
     for (const voter of this.#votes.keys())
@@ -146,7 +147,7 @@ export class Election {
   }
 
   #setOwn(vote: Vote): void {
-    // All peers reject a message with more entries than this.
+    // All peers reject a message with more than MAX_PEERS entries.
     if (this.#votes.size >= MAX_PEERS && this.own === undefined)
       this.#votes.delete(this.#votes.keys().next().value as PeerName);
     this.#votes.set(this.#self, vote);

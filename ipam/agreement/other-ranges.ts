@@ -6,7 +6,7 @@ import { type KnownPeers, MAX_PEERS, type PeerName } from "#mesh/peer.js";
 import { WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 
-/** A range, and the ring of the peers that have it. */
+/** The range of a peer, and a summary of its ring. */
 interface RangeState {
   readonly range: Subnet;
   readonly ring: RingSummary | undefined;
@@ -20,8 +20,8 @@ export interface OtherRangesDeps {
 }
 
 /**
- * Peers that were launched with another range. They are on the same network, and their rings never merge with this one. No
- * address may be allocated twice: so of two ranges that overlap one is blocked, the same at both ends, and reports it.
+ * Peers of this network that were launched with another range. Rings of different ranges never merge. No address may be allocated
+ * twice: of two overlapping ranges one is blocked, the same one at both ends, and the block is reported.
  */
 export class OtherRanges {
   readonly #deps: OtherRangesDeps;
@@ -31,7 +31,7 @@ export class OtherRanges {
     this.#deps = deps;
   }
 
-  /** A peer has sent another range. Text that is no range is ignored. */
+  /** Records another peer's range. Text that is no range is ignored. */
   note(peer: PeerName, range: string, ring: RingSummary | undefined): void {
     let subnet: Subnet;
     try {
@@ -51,21 +51,23 @@ export class OtherRanges {
     this.#states.set(peer, { range: subnet, ring });
   }
 
+  /** Returns the peers with another range. */
   peers(): Iterable<PeerName> {
     return this.#states.keys();
   }
 
+  /** Removes a peer, which has the same range now. */
   forget(peer: PeerName): void {
     this.#states.delete(peer);
   }
 
-  /** Forgets unreachable peers. */
+  /** Removes unreachable peers. */
   tidy(): void {
     const reachable = this.#deps.peers.reachable();
     for (const peer of this.#states.keys()) if (!reachable.has(peer)) this.#states.delete(peer);
   }
 
-  /** @throws WEAVE_IPAM_RANGE when another peer's range overlaps this peer's and wins against it */
+  /** Checks that this peer's range is not blocked. @throws WEAVE_IPAM_RANGE when it overlaps another peer's range, which wins */
   check(ours: RingSummary | undefined): void {
     for (const [peer, state] of this.#states) {
       if (!this.#losesTo(state, ours)) continue;
@@ -74,6 +76,7 @@ export class OtherRanges {
     }
   }
 
+  /** Describes each peer with another range. */
   status(ours: RingSummary | undefined): Reason[] {
     return [...this.#states].map(([peer, state]) => {
       const { why, next } = this.#reason(peer, state);
@@ -96,7 +99,7 @@ export class OtherRanges {
   }
 }
 
-/** A range with a ring wins against one without; then rings are compared as within a range; the text decides what is left. */
+/** Compares two ranges; the higher one wins: one with a ring, then the ring of more peers, then the older ring, then the lower text. */
 function compare(a: RangeState, b: RangeState): number {
   return (
     Number(a.ring !== undefined) - Number(b.ring !== undefined) ||

@@ -6,11 +6,14 @@ import type { Clock } from "#src/clock.js";
 import type { Log } from "#src/log.js";
 import type { Random } from "#src/random.js";
 
-/** The check ends after this long without answers: the other peers may all be down, and containers wait. */
+/** Longest duration of a check: the other peers may all be down, and containers wait for addresses. */
 const LONGEST_MS = 5_000;
-/** Where one peer is reachable, the others soon are: the mesh reports them. */
+/** Shortest duration of a check: after a start, the mesh needs some time to connect to all reachable peers. */
 const SETTLE_MS = 500;
+/** Interval between requests to a peer that has not answered. */
 const REPEAT_MS = 500;
+/** Interval at which the progress of a check is examined. */
+const ADVANCE_MS = 100;
 
 export interface OwnershipCheckDeps {
   readonly clock: Clock;
@@ -25,8 +28,8 @@ export interface OwnershipCheckDeps {
 }
 
 /**
- * A peer that was away checks its own part of the ring before it allocates: it may have been removed meanwhile, or its disk
- * may be old or new. It sends its spans to each reachable peer; the answers bring newer versions of them.
+ * The check of this peer's own spans before it allocates after a start: an operator may have removed this peer, or its disk may
+ * be old or new. The spans are sent to each reachable peer, and the answers contain newer versions of them.
  */
 export class OwnershipCheck {
   readonly #deps: OwnershipCheckDeps;
@@ -35,17 +38,19 @@ export class OwnershipCheck {
   #sent = 0;
   /** Peers that have answered; undefined while no check runs. */
   #answered: Set<PeerName> | undefined;
-  /** True if the last check got no answer: addresses allocated since may conflict with unreachable peers. */
+  /** Whether the last check got no answer: addresses allocated since may conflict with unreachable peers. */
   unconfirmed = false;
 
   constructor(deps: OwnershipCheckDeps) {
     this.#deps = deps;
   }
 
+  /** Whether a check is in progress: nothing may be allocated. */
   get running(): boolean {
     return this.#answered !== undefined;
   }
 
+  /** Begins a check, in place of a running one. */
   begin(): void {
     const { clock, random } = this.#deps;
     this.#id = random.below(2 ** 32);
@@ -55,7 +60,7 @@ export class OwnershipCheck {
     this.#advance();
   }
 
-  /** A peer has answered the request of that id; its spans are already merged. */
+  /** Records an answer, whose spans are already merged. @param id of the request */
   answered(from: PeerName, id: number): void {
     this.unconfirmed = false;
     if (id !== this.#id || this.#answered === undefined) return;
@@ -83,7 +88,7 @@ export class OwnershipCheck {
         [...reachable].filter((peer) => !answered.has(peer)),
         now,
       );
-    clock.after(SETTLE_MS / 5, () => this.#advance());
+    clock.after(ADVANCE_MS, () => this.#advance());
   }
 
   #send(missing: readonly PeerName[], now: number): void {

@@ -17,7 +17,7 @@ export class Participants {
     this.#deps = deps;
   }
 
-  /** A message of a peer has arrived. */
+  /** Records that a peer has sent an IPAM message of this range. */
   note(peer: PeerName): void {
     if (this.#senders.size < MAX_PEERS) this.#senders.add(peer);
   }
@@ -27,7 +27,7 @@ export class Participants {
     return this.#senders;
   }
 
-  /** Participants without this peer, and without those that have another range now. */
+  /** Returns the participants without this peer, and without peers that have another range now. */
   all(): Set<PeerName> {
     const { self, state, otherRanges } = this.#deps;
     const peers = new Set([...(state.ring?.shares().keys() ?? []), ...this.#senders]);

@@ -13,9 +13,9 @@ import type { Log } from "#src/log.js";
 import { readStored, type Store } from "#src/store.js";
 
 const KEY = "ipam/ring";
-/** Own neighbours that differ only in their history are joined when there are this many: not after each donation. */
+/** Number of adjacent own spans from which {@link RingState.tidy} joins them. It avoids a change after each donation. */
 const TIDY_FROM = 4;
-/** What an error about damaged stored state suggests. */
+/** The next step in errors about damaged stored state. */
 export const RESET_HINT = "'weave reset' starts over without it.";
 
 const shape = z.object({ name: z.string(), range: z.string(), ...ringShape.shape });
@@ -37,9 +37,8 @@ export interface RingStateDeps {
 }
 
 /**
- * The ring as this peer knows it. A decision of this peer is written to disk, then applied, then sent. A merged update is
- * written immediately when it changes this peer's own part, else with the next {@link flush}: the part of each other peer
- * is stored by that peer.
+ * The ring as this peer knows it. A decision of this peer is written to disk before it is sent and applied. A merged update is
+ * written immediately if it changes this peer's own spans, else with the next {@link flush}: other peers store their own spans.
  */
 export class RingState {
   readonly #deps: RingStateDeps;
@@ -63,7 +62,7 @@ export class RingState {
     return this.#space;
   }
 
-  /** This peer's own spans, those of a pending takeover too. */
+  /** This peer's own spans, pending takeovers included. */
   get own(): Span[] {
     return this.#ring?.ownedBy(this.#deps.self) ?? [];
   }
@@ -73,7 +72,7 @@ export class RingState {
     return this.#ring === undefined || compareGenesis(ring.genesis, this.#ring.genesis) > 0;
   }
 
-  /** Replaces the ring by one that it loses to. @throws WEAVE_STORE */
+  /** Replaces the ring by one that wins against it. @throws WEAVE_STORE */
   adopt(ring: Ring): void {
     if (this.#ring !== undefined) {
       this.#deps.log.warn(
@@ -87,11 +86,11 @@ export class RingState {
     this.#apply(ring);
   }
 
-  /** Merges spans of the ring with this id. @returns the part that was new @throws WEAVE_STORE, WEAVE_MESSAGE_MALFORMED */
+  /** Merges spans of a ring with the same id. @returns the new part of them @throws WEAVE_STORE, WEAVE_MESSAGE_MALFORMED */
   merge(spans: readonly Span[]): Span[] {
     if (this.#ring === undefined) return [];
     const { ring, news } = this.#ring.join(spans);
-    // Neither a message nor the disk takes a longer one: it could not be repaired, and not be read again.
+    // A longer ring exceeds the limit of messages and of stored state.
     if (ring.spans.length > MAX_SPANS)
       throw new WeaveError("WEAVE_MESSAGE_MALFORMED", `a ring of more than ${MAX_SPANS} spans`);
     if (news.length > 0) this.#apply(ring);
@@ -99,9 +98,9 @@ export class RingState {
   }
 
   /**
-   * Carries out a decision about spans that are this peer's to decide on: writes it, then sends it to `to` and by gossip.
+   * Carries out a decision of this peer about spans: writes it, sends it to `to` and by gossip, and applies it.
    *
-   * @throws WEAVE_STORE; then nothing has changed
+   * @throws WEAVE_STORE; nothing has then changed
    */
   decide(spans: readonly Span[], to?: PeerName): void {
     const { sender } = this.#deps;
@@ -114,7 +113,7 @@ export class RingState {
     this.#set(ring);
   }
 
-  /** The next value of a span, by decision of its owner or of an operator. */
+  /** Returns the next value of a span after a decision of its owner. */
   successor(value: Ownership, change: Partial<Ownership> & Pick<Ownership, "owner" | "cause">): Ownership {
     return {
       ...value,
@@ -125,7 +124,7 @@ export class RingState {
     };
   }
 
-  /** Joins own neighbours in the ring, so that it stays small however often space changes its owner. @throws WEAVE_STORE */
+  /** Joins adjacent own spans, so that the ring stays small although space changes its owner often. @throws WEAVE_STORE */
   tidy(): void {
     const runs: Span[][] = [];
     for (const span of this.own) {
@@ -179,7 +178,7 @@ export class RingState {
     this.#dirty = false;
   }
 
-  /** The stored ring. One of another peer name or range is ignored, as in Weave Net. */
+  /** Reads the stored ring. The ring of another peer name or range is ignored, as in Weave Net. */
   #load(): Ring | undefined {
     const { self, range, store, log } = this.#deps;
     const stored = readStored(store, KEY, shape, RESET_HINT);
@@ -197,7 +196,7 @@ export class RingState {
   }
 }
 
-/** Unix time in whole seconds. */
+/** Returns the Unix time in whole seconds. */
 export const unixSeconds = (clock: Clock): number => Math.floor(clock.wall() / 1_000);
 
 function sameSpans(a: readonly Span[], b: readonly Span[]): boolean {

@@ -10,7 +10,7 @@ import type { Clock } from "#src/clock.js";
 import { WeaveError } from "#src/errors.js";
 import { RateLimiter } from "#src/rate-limiter.js";
 
-/** Limit for full-ring syncs: rings are large, and the changes that one sync brings are gossiped to all peers anyway. */
+/** Rate limit for full-ring syncs: rings are large, and the changes of one sync are gossiped to all peers. */
 const FULL_SYNC_RATE = { perSecond: 3, burst: 3 };
 
 export interface RingSyncDeps {
@@ -23,11 +23,11 @@ export interface RingSyncDeps {
   readonly ownershipCheck: OwnershipCheck;
 }
 
-/** Keeps the rings of all peers equal: changes are gossiped, and digests find what was lost. */
+/** Keeps the rings of all peers equal: gossips changes, and repairs losses by digests. */
 export class RingSync {
   readonly #deps: RingSyncDeps;
   readonly #fullSyncs: RateLimiter;
-  /** Peers whose ring differs from this one, and with which a full sync is postponed. */
+  /** Peers with another ring whose full sync is postponed by the rate limit. */
   readonly #postponed = new Set<PeerName>();
 
   constructor(deps: RingSyncDeps) {
@@ -35,7 +35,7 @@ export class RingSync {
     this.#fullSyncs = new RateLimiter(deps.clock, FULL_SYNC_RATE);
   }
 
-  /** The message for new neighbours and for repair: short, because most neighbours have the same ring. */
+  /** Returns the message for new neighbours and for repair: the votes during an election, else a digest of the ring. */
   announcement(): IpamMessage {
     const { state, bootstrap } = this.#deps;
     const electing = state.ring === undefined && bootstrap.votes.size > 0;
@@ -43,8 +43,8 @@ export class RingSync {
   }
 
   /**
-   * A peer has sent its digest. Where rings differ, whole rings are exchanged: when many peers meet at the same time, as
-   * after a partition, with a few at first, and with the others after the changes of those have spread.
+   * Handles a peer's digest. If the rings differ, whole rings are exchanged. When many peers connect at the same time, as after a
+   * partition, rings are exchanged with a few, and with the others after the changes of these have spread.
    */
   compare(from: PeerName, theirs: RingSummary | undefined): void {
     const { ring } = this.#deps.state;
@@ -57,14 +57,14 @@ export class RingSync {
     }
   }
 
-  /** @param ask whether the receiver is to send its own ring, if it differs */
+  /** Sends the whole ring. @param ask whether the receiver must send its own ring if it differs */
   sendRing(to: PeerName, ask: boolean): void {
     const { state, sender } = this.#deps;
     const { ring } = state;
     if (ring !== undefined) sender.unicast(to, { kind: "ring", genesis: ring.genesis, spans: ring.spans, ask });
   }
 
-  /** @throws WEAVE_STORE, WEAVE_MESSAGE_MALFORMED */
+  /** Handles a peer's whole ring. @throws WEAVE_STORE, WEAVE_MESSAGE_MALFORMED */
   receiveRing(from: PeerName, { genesis, spans, ask }: Extract<IpamMessage, { kind: "ring" }>): void {
     const { range, state } = this.#deps;
     const theirs = Ring.whole(range, genesis, spans);
@@ -75,30 +75,30 @@ export class RingSync {
     if (state.ring?.digest !== theirs.digest && (ask || state.ring?.id !== theirs.id)) this.sendRing(from, false);
   }
 
-  /** Whether an id is that of this peer's ring. If not, the sender receives this peer's digest. */
+  /** Checks the ring id of a message. If it is not this peer's, the sender receives this peer's digest. @returns whether it is the same */
   isSameRing(from: PeerName, id: string): boolean {
     if (this.#deps.state.ring?.id === id) return true;
     this.#sendDigest(from);
     return false;
   }
 
-  /** Merges spans, and gossips the part that was new. @throws WEAVE_STORE, WEAVE_MESSAGE_MALFORMED */
+  /** Merges spans, and gossips the new part. @throws WEAVE_STORE, WEAVE_MESSAGE_MALFORMED */
   merge(spans: readonly Span[]): void {
     this.#gossipNews(this.#deps.state.merge(spans));
   }
 
-  /** Compares again with the peers whose sync was postponed. */
+  /** Sends the digest to the peers whose sync was postponed. */
   tick(): void {
     for (const peer of this.#postponed) this.#sendDigest(peer);
     this.#postponed.clear();
   }
 
-  /** Replaces this peer's ring, or sets the first one, if the other ring wins. */
+  /** Adopts another ring if it wins. */
   #adopt(theirs: Ring): void {
     const { self, state, bootstrap, ownershipCheck, sender } = this.#deps;
     if (!state.losesTo(theirs)) return;
-    // This peer owns a part of it, and has no record of its vote: its disk was lost. The check must precede the ring
-    // update, which retries blocked requests.
+    // If this peer owns spans in the ring but has no stored vote, its disk was lost. The check must begin before the ring is set,
+    // which retries blocked requests.
     if (theirs.ownedBy(self).length > 0 && !bootstrap.voted) ownershipCheck.begin();
     state.adopt(theirs);
     sender.gossip(ringDigest(state.ring));

@@ -15,9 +15,9 @@ import { readStored, type Store } from "#src/store.js";
 
 /** Interval between requests to a peer that has not answered. */
 const REPEAT_MS = 2_000;
-/** A peer that owns nothing and is unreachable for this long is not awaited. */
+/** Time after which an unreachable peer that owns no addresses is no longer awaited. */
 const ABSENT_MS = 60_000;
-/** A peer that has never sent an IPAM message, and does not answer within this time, has no IPAM. */
+/** Time after which a peer that has never sent an IPAM message is no longer awaited: it has no IPAM. */
 const NO_IPAM_MS = 10_000;
 
 const KEY = "ipam/takeover";
@@ -25,21 +25,25 @@ const shape = z.array(peerNameShape);
 
 interface Takeover {
   readonly id: number;
+  /** Monotonic time of its beginning. */
   readonly since: number;
+  /** Monotonic time of the last requests. */
   sent: number;
-  /** Peers whose answer is awaited, and since when each is unreachable. */
+  /** Peers whose answer is awaited, and the monotonic time since which each is unreachable. */
   readonly waiting: Map<PeerName, number | undefined>;
-  /** Addresses of the spans that containers elsewhere hold, with the peer that keeps each. */
+  /** Addresses of the spans that containers at other peers hold, and the peer of each. */
   readonly held: Map<bigint, PeerName>;
-  /** Peers that were unreachable when it began, or never answered: the operator is warned. */
+  /** Peers that were unreachable at its beginning, or have not answered: the operator is warned. */
   readonly without: Set<PeerName>;
+  /** Called when it is settled. */
   readonly done: (() => void)[];
 }
 
+/** The state of a pending takeover. */
 export interface TakeoverStatus {
   /** Peers whose answer is awaited. */
   readonly waiting: readonly PeerName[];
-  /** On the clock. */
+  /** Monotonic time of its beginning, in milliseconds. */
   readonly since: number;
 }
 
@@ -53,31 +57,32 @@ export interface TakeoversDeps {
   readonly sender: MessageSender;
   readonly state: RingState;
   readonly participants: Participants;
-  /** The addresses that containers of this host hold. */
+  /** Returns the addresses that containers of this host hold. */
   readonly heldAddresses: () => Iterable<bigint>;
 }
 
 /**
- * Takeover of an unreachable peer's part (`rmpeer`), safe when several peers do it at the same time, and after a last donation of
- * the unreachable peer:
+ * Takeover of an unreachable peer's spans (`rmpeer`). It is safe if several peers take over the same spans at the same time, and if
+ * the unreachable peer has just made a donation:
  *
- *     rmpeer      this peer takes the spans, one epoch up, *pending*: on disk and gossiped. No peer allocates from them.
- *     agree?      sent to every reachable peer. Each merges the spans first. If it took them over too, the ring's order
- *                 has decided by then, and its answer contains the result; it begins no other takeover of them. The
- *                 answer names the addresses in them that its own containers hold.
- *     settled     when all have answered: spans that are still this peer's are its to allocate from; an address that is
- *                 held elsewhere goes to the peer of its holder. A peer that becomes unreachable before it answers is
- *                 awaited, until it comes back or is removed itself.
+ *     rmpeer      This peer becomes the owner of the spans in the next epoch, *pending*: this is on disk and gossiped. No peer
+ *                 allocates from pending spans.
+ *     agree       The request to every reachable peer, which merges the spans first. If it has taken them over too, the order
+ *                 of the ring has decided then, and its answer contains the result. The answer also contains the addresses
+ *                 in the spans that its own containers hold.
+ *     settled     When all peers have answered, this peer allocates from the spans that it still owns. An address with a holder
+ *                 at another peer is transferred to that peer. A peer that becomes unreachable before it answers is awaited
+ *                 until it comes back, or is removed itself.
  *
- * Of two takeovers whose peers could reach each other at the time only one is ever settled: each needs the other's answer.
+ * Of two takeovers at peers that can reach each other only one is settled, because each needs the answer of the other peer.
  */
 export class Takeovers {
   readonly #deps: TakeoversDeps;
   readonly #state: RingState;
   #current: Takeover | undefined;
-  /** Peers without whose agreement takeovers were settled: if one takes over the same part, addresses may be held twice. */
+  /** Peers that have not agreed to settled takeovers: if one of them takes over the same spans, addresses may be held twice. */
   readonly settledWithout = new Set<PeerName>();
-  /** Those of the last takeover. */
+  /** Peers that have not agreed to the last takeover. */
   missingAgreement: readonly PeerName[] = [];
 
   constructor(deps: TakeoversDeps) {
@@ -89,7 +94,7 @@ export class Takeovers {
   takeOver(peer: PeerName): bigint {
     const { self, clock, store } = this.#deps;
     const spans = this.#state.ring?.ownedBy(peer) ?? [];
-    // Written first: with the spans on disk and this list not, a power cut would lose the peers to wait for.
+    // The list of awaited peers must be on disk before the spans: a power cut between the two must not lose it.
     const waiting = this.#peersToQuery(peer);
     store.put(KEY, waiting);
     const since = unixSeconds(clock);
@@ -127,7 +132,11 @@ export class Takeovers {
       : { waiting: [...this.#current.waiting.keys()], since: this.#current.since };
   }
 
-  /** Repeats requests, resumes a takeover that was pending before a restart, and stops waiting for peers without a part in it. @throws WEAVE_STORE */
+  /**
+   * Repeats requests, resumes a takeover that was pending before a restart, and ends the wait for peers without IPAM or addresses.
+   *
+   * @throws WEAVE_STORE
+   */
   tick(): void {
     if (this.#current === undefined) {
       if (this.#pending().length > 0) this.#begin(this.#peersToQuery());
@@ -151,18 +160,18 @@ export class Takeovers {
     this.#settle(takeover);
   }
 
-  /** Answers the request of another peer, whose spans are already merged. @throws WEAVE_STORE */
+  /** Answers another peer's request, whose spans are already merged. @throws WEAVE_STORE */
   answer(from: PeerName, { id, spans }: Extract<IpamMessage, { kind: "agree" }>): void {
     const { ring } = this.#state;
     if (ring === undefined) return;
-    // An answer that a crash could undo must not be sent.
+    // Written before the answer is sent: a crash must not undo it.
     this.#state.flush();
     const held = [...this.#deps.heldAddresses()].filter((address) => spans.some((span) => contains(span, address)));
     const known = spans.flatMap((span) => ring.within(span));
     this.#deps.sender.unicast(from, { kind: "agreed", ring: ring.id, id, spans: known, held });
   }
 
-  /** An answer to this peer's request, whose spans are already merged. @throws WEAVE_STORE */
+  /** Handles an answer to this peer's request, whose spans are already merged. @throws WEAVE_STORE */
   answered(from: PeerName, { id, held }: Extract<IpamMessage, { kind: "agreed" }>): void {
     const takeover = this.#current;
     if (takeover?.id !== id || !takeover.waiting.delete(from)) return;
@@ -174,7 +183,7 @@ export class Takeovers {
     return this.#state.own.filter(({ value }) => value.pending);
   }
 
-  /** Every reachable peer, and those whose answer is still awaited. @param removed a peer that is not awaited any more */
+  /** Returns all reachable peers, and those whose answer is still awaited. @param removed a peer that is no longer awaited */
   #peersToQuery(removed?: PeerName): PeerName[] {
     const { self, store, peers } = this.#deps;
     const before = this.#current?.waiting.keys() ?? readStored(store, KEY, shape, RESET_HINT) ?? [];
@@ -213,7 +222,7 @@ export class Takeovers {
     if (takeover.waiting.size > 0) return;
     const { store, log, peers } = this.#deps;
     const settled = this.#pending().flatMap((span) => this.#settledParts(span, takeover));
-    // Must precede the ring update, which retries blocked requests.
+    // The takeover must end before the ring is set, which retries blocked requests.
     this.#current = undefined;
     this.#state.decide(settled);
     store.remove(KEY);
@@ -227,7 +236,7 @@ export class Takeovers {
     for (const done of takeover.done) done();
   }
 
-  /** The span without the addresses that containers elsewhere hold: in one step, so that no crash comes between. */
+  /** Divides a pending span: addresses with a holder at another peer go to that peer, the rest is settled for this peer. */
   #settledParts({ start, end, value }: Span, { held }: Takeover): Span[] {
     const { self } = this.#deps;
     const ours = { ...value, version: successor(value.version), pending: false };

@@ -9,19 +9,20 @@ import type { KnownPeers, PeerName } from "#mesh/peer.js";
 import type { Clock } from "#src/clock.js";
 import type { Log } from "#src/log.js";
 
+/** Interval between requests for an address. */
 const REPEAT_MS = 5_000;
 /** Interval after a refusal: the answer changes only when the owner's container releases the address. */
 const REFUSED_REPEAT_MS = 30_000;
 
 interface Contested {
   readonly ident: string;
-  /** When it was last requested from its owner, on the clock. */
+  /** Monotonic time of the last request to its owner. */
   requestedAt: number;
-  /** The owner that has refused, and the holder there. */
+  /** The owner that has refused the transfer, and the holder at that peer; undefined before a refusal. */
   refused: { readonly owner: PeerName; readonly ident: string } | undefined;
 }
 
-/** An address that a container here holds, and that belongs to another peer. */
+/** An address that a container of this host holds, and another peer owns. */
 export interface ContestedAddress extends Reason {
   readonly address: string;
   readonly ident: string;
@@ -39,9 +40,9 @@ export interface ContestedAddressesDeps {
 }
 
 /**
- * Addresses that containers of this host hold in ranges of other peers: an operator removed this peer while it was away, or
- * two networks became one. The containers keep running; each address is requested from its owner, which transfers it. An
- * address that has a holder there too is not transferred, and is reported at both ends.
+ * Addresses that containers of this host hold in spans of other peers: an operator removed this peer while it was away, or two
+ * networks became one. The containers keep running. Each address is requested from its owner, which transfers it unless it has a
+ * holder there too; such addresses are reported at both ends.
  */
 export class ContestedAddresses {
   readonly #deps: ContestedAddressesDeps;
@@ -63,7 +64,11 @@ export class ContestedAddresses {
         if (!contains(range, address)) continue;
         const { owner } = ring.at(address).value;
         if (owner === self) continue;
-        const contested = this.#contested.get(address) ?? { ident, requestedAt: -1e9, refused: undefined };
+        const contested = this.#contested.get(address) ?? {
+          ident,
+          requestedAt: Number.NEGATIVE_INFINITY,
+          refused: undefined,
+        };
         next.set(address, contested);
         if (contested.refused !== undefined && contested.refused.owner !== owner) contested.refused = undefined;
         const pause = contested.refused === undefined ? REPEAT_MS : REFUSED_REPEAT_MS;
@@ -76,7 +81,7 @@ export class ContestedAddresses {
     for (const [owner, addresses] of requests) sender.unicast(owner, { kind: "keep", addresses });
   }
 
-  /** A peer requests addresses that this peer owns: those without a holder here are transferred. @throws WEAVE_STORE */
+  /** Answers a peer that requests addresses of this peer: those without a holder here are transferred. @throws WEAVE_STORE */
   transfer(to: PeerName, addresses: readonly bigint[]): void {
     const { range, log, peers, sender, state, leases } = this.#deps;
     const { ring, space } = state;
@@ -102,7 +107,7 @@ export class ContestedAddresses {
     }
   }
 
-  /** An owner has refused to transfer addresses, and names their holders. */
+  /** Records that an owner has refused to transfer addresses. @param held the addresses and their holders there */
   refused(from: PeerName, held: readonly { readonly address: bigint; readonly ident: string }[]): void {
     for (const { address, ident } of held) {
       const contested = this.#contested.get(address);
@@ -110,6 +115,7 @@ export class ContestedAddresses {
     }
   }
 
+  /** Describes all contested addresses. */
   status(): ContestedAddress[] {
     const { peers, state } = this.#deps;
     const { ring } = state;

@@ -18,10 +18,10 @@ export interface DonationsDeps {
   readonly ownershipCheck: OwnershipCheck;
 }
 
-/** This peer as a donor: answers requests for space, and announces how much is free. */
+/** This peer as a donor: answers requests for space, and announces the number of free addresses. */
 export class Donations {
   readonly #deps: DonationsDeps;
-  /** The last announcement; undefined when the next one must be sent in any case. */
+  /** The last announced number; undefined if none was announced, or another peer has forged a hint. */
   #announced: number | undefined;
   #hintVersion = 0;
 
@@ -33,7 +33,7 @@ export class Donations {
   request(from: PeerName, bounds: Interval): void {
     const { self, range, sender, state, sync, ownershipCheck } = this.#deps;
     const { ring, space } = state;
-    // Not while this peer may have lost it.
+    // During the check this peer may no longer own the space.
     if (ring === undefined || ownershipCheck.running) return;
     const block = space.donation(bounds);
     if (block !== undefined) {
@@ -46,25 +46,25 @@ export class Donations {
         from,
       );
     } else if (ring.within(bounds).every(({ value }) => value.owner !== self)) {
-      // The other peer's ring is older: this peer owns nothing there.
+      // This peer owns no address in the interval: the other peer's ring is older.
       sync.sendRing(from, true);
     } else sender.unicast(from, { kind: "denied", bounds, free: Number(space.freeIn(range)) });
   }
 
-  /** Another peer gossips a hint in this peer's name: the next own hint must have a higher version. */
+  /** Handles a received hint in this peer's name: the next hint must have a higher version. */
   receiveOwnHint(version: number): void {
     if (version <= this.#hintVersion) return;
     this.#hintVersion = version;
     this.#announced = undefined;
   }
 
-  /** Announces the number of free addresses when it has doubled or halved: precise enough to choose a donor, and rare. */
+  /** Announces the number of free addresses when it has doubled or halved since the last announcement. */
   announce(): void {
     const { self, range, time, sender, state } = this.#deps;
     const { ring, space } = state;
     if (ring === undefined) return;
     const free = Number(space.freeIn(range));
-    // Before the first announcement others assume that all of this peer's share is free.
+    // Before the first announcement other peers assume that all of this peer's share is free.
     const announced = this.#announced ?? Number(ring.shares().get(self) ?? 0n);
     if (free === announced || (free > announced / 2 && free < announced * 2)) return;
     this.#announced = free;

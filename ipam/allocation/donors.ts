@@ -7,19 +7,22 @@ import type { Clock } from "#src/clock.js";
 import type { Log } from "#src/log.js";
 import type { Random } from "#src/random.js";
 
-/** A peer that has not answered by then is skipped for {@link SILENT_MS}. */
+/** Limit for the answer to a request. */
 const ANSWER_MS = 3_000;
+/** Time for which a peer that has not answered is skipped. */
 const SILENT_MS = 10_000;
-/** A denial counts for this long, unless the peer announces free space earlier. */
+/** Time for which a peer is skipped after a denial, unless it announces free space. */
 const DENIED_MS = 30_000;
+/** Weight, in addresses, of an owner without announced free space: it is chosen last, because its hint may be old. */
+const MIN_WEIGHT = 0.001;
 
 /** The search for space in one interval. */
 interface Search {
   /** The peer whose answer is awaited. */
   peer: PeerName | undefined;
-  /** When the last request was sent, on the clock. */
+  /** Monotonic time of the last request. */
   at: number;
-  /** Peers to skip, until when, and whether they have denied the request. */
+  /** Peers to skip, the monotonic time until when, and whether each has denied the request. */
   readonly skipped: Map<PeerName, { readonly until: number; readonly denied: boolean }>;
 }
 
@@ -31,17 +34,18 @@ export interface DonorsDeps {
   readonly sender: MessageSender;
 }
 
-/** Requests space from other peers, one after the other, for each interval that addresses are needed in. */
+/** Requests space from other peers, one after another, for each interval in which addresses are needed. */
 export class Donors {
   readonly #deps: DonorsDeps;
   readonly #searches = new Map<string, Search>();
+  /** The last announced number of free addresses of each peer. */
   readonly #hints = new Map<PeerName, { version: number; free: number }>();
 
   constructor(deps: DonorsDeps) {
     this.#deps = deps;
   }
 
-  /** A peer's hint about its free space. @returns whether it was new */
+  /** Records a peer's hint about its free space. @returns whether it was new */
   receiveHint(peer: PeerName, version: number, free: number): boolean {
     const known = this.#hints.get(peer);
     if (known === undefined ? this.#hints.size >= MAX_PEERS : known.version >= version) return false;
@@ -66,6 +70,7 @@ export class Donors {
     sender.unicast(search.peer, { kind: "request", bounds });
   }
 
+  /** Records a peer's denial of a request. */
   denied(peer: PeerName, bounds: Interval): void {
     const search = this.#searches.get(keyOf(bounds));
     if (search?.peer !== peer) return;
@@ -73,24 +78,25 @@ export class Donors {
     search.skipped.set(peer, { until: this.#deps.clock.now() + DENIED_MS, denied: true });
   }
 
-  /** A peer has sent changes, perhaps a donation: blocked requests try again before the next request. */
+  /** Ends the wait for a peer's answer: it has sent changes of the ring, perhaps a donation. */
   donated(peer: PeerName): void {
     for (const search of this.#searches.values()) if (search.peer === peer) search.peer = undefined;
   }
 
+  /** Whether a peer has recently denied a request for an interval. */
   hasDenied(peer: PeerName, bounds: Interval): boolean {
     const skipped = this.#searches.get(keyOf(bounds))?.skipped.get(peer);
     return skipped?.denied === true && skipped.until > this.#deps.clock.now();
   }
 
-  /** The state of a search: the peer whose answer is awaited, and the number of denials. */
+  /** Returns the state of a search: the peer whose answer is awaited, and the number of denials. */
   progress(bounds: Interval): { peer: PeerName | undefined; denied: number } {
     const search = this.#searches.get(keyOf(bounds));
     const denied = [...(search?.skipped.values() ?? [])].filter((each) => each.denied).length;
     return { peer: search?.peer, denied };
   }
 
-  /** Forgets old searches. */
+  /** Removes old searches. */
   tidy(): void {
     const now = this.#deps.clock.now();
     for (const [key, search] of this.#searches) if (now - search.at > 2 * DENIED_MS) this.#searches.delete(key);
@@ -106,7 +112,7 @@ export class Donors {
     return search;
   }
 
-  /** A random owner, weighted by its announced free space, so that not all peers choose the same one. */
+  /** Chooses a random owner, weighted by announced free space, so that not all peers choose the same one. */
   #choose(bounds: Interval, { skipped }: Search, ring: Ring, now: number): PeerName | undefined {
     const reachable = this.#deps.peers.reachable();
     const shares = new Map<PeerName, number>();
@@ -117,8 +123,7 @@ export class Donors {
     }
     let total = 0;
     for (const [peer, share] of shares) {
-      // An owner without announced free space is a candidate too, the last one: its hint may be old.
-      const weight = Math.max(Math.min(share, this.#hints.get(peer)?.free ?? share), 0.001);
+      const weight = Math.max(Math.min(share, this.#hints.get(peer)?.free ?? share), MIN_WEIGHT);
       shares.set(peer, weight);
       total += weight;
     }

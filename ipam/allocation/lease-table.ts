@@ -5,10 +5,11 @@ import { addressText, type Lease, leaseText, parseLease } from "#ipam/ring/subne
 import { WeaveError } from "#src/errors.js";
 import { checkStored, type Store } from "#src/store.js";
 
-/** Keys are `ipam/held/` and the holder's id. */
+/** Prefix of keys in the store; the holder's id follows. */
 const PREFIX = "ipam/held/";
+/** Maximum number of addresses of a holder. */
 const MAX_LEASES = 256;
-/** More than any host runs; a client that invents ids must not fill memory and disk. */
+/** Maximum number of holders: more than any host runs. A client that invents ids must not fill memory and disk. */
 const MAX_HOLDERS = 65_536;
 
 const shape = z.object({
@@ -16,25 +17,26 @@ const shape = z.object({
   leases: z.array(z.string().check(z.regex(/^[\d./]{9,18}$/))).check(z.maxLength(MAX_LEASES)),
 });
 
+/** A holder of addresses on this host: a container, or another ident. */
 export interface LeaseHolder {
   readonly ident: string;
-  /** Whether the end of the container frees its addresses. Other holders (`weave:expose`) keep theirs until they are freed. */
+  /** Whether the end of the container frees its addresses. Other holders (`weave:expose`) keep their addresses until they are freed by request. */
   readonly container: boolean;
   readonly leases: readonly Lease[];
-  /** When its end was noticed, on the clock; undefined while it runs. */
+  /** Monotonic time at which its end was detected; undefined while it runs. */
   readonly endedAt: number | undefined;
-  /** The container has ended, and an interface may still have its addresses: until that is known no other holder gets them. */
+  /** Whether the container has ended but an interface may still have its addresses: no other holder gets them. */
   readonly releaseDeferred: boolean;
 }
 
-/** The addresses in use on this host, by holder. Every change is on disk before it is in memory. */
+/** The addresses in use on this host, by holder. Changes of leases are written to disk before memory. */
 export class LeaseTable {
   readonly #store: Store;
   readonly #holders = new Map<string, LeaseHolder>();
   readonly #byAddress = new Map<bigint, string>();
-  /** All held addresses. */
+  /** All held addresses, as a set. */
   readonly used = new IntervalSet();
-  /** Addresses to allocate last: a container that is not running has requested them by name. */
+  /** Addresses to allocate last: containers that do not run have requested them explicitly. */
   readonly avoided = new IntervalSet();
 
   /** @throws WEAVE_STORE when a stored entry is damaged */
@@ -60,23 +62,23 @@ export class LeaseTable {
     return this.#holders.values();
   }
 
-  /** The holder of an address. */
+  /** Returns the holder of an address. */
   holderOf(address: bigint): LeaseHolder | undefined {
     const ident = this.#byAddress.get(address);
     return ident === undefined ? undefined : this.#holders.get(ident);
   }
 
-  /** Held addresses. */
+  /** Returns all held addresses. */
   addresses(): IterableIterator<bigint> {
     return this.#byAddress.keys();
   }
 
-  /** Held addresses and the ids of their holders. */
+  /** Returns all held addresses with the ids of their holders. */
   entries(): IterableIterator<[bigint, string]> {
     return this.#byAddress.entries();
   }
 
-  /** The lease of a holder in one subnet. */
+  /** Returns the lease of a holder in a subnet. */
   leaseIn(ident: string, subnet: { readonly start: bigint; readonly end: bigint }): Lease | undefined {
     return this.#holders.get(ident)?.leases.find(({ address }) => subnet.start <= address && address < subnet.end);
   }
@@ -100,7 +102,7 @@ export class LeaseTable {
     });
   }
 
-  /** @throws WEAVE_STORE; WEAVE_IPAM_NOT_FOUND when the holder does not have the address */
+  /** Removes an address of a holder. @throws WEAVE_STORE; WEAVE_IPAM_NOT_FOUND when the holder does not have the address */
   remove(ident: string, address: bigint): void {
     const was = this.#holders.get(ident);
     const leases = was?.leases.filter((lease) => lease.address !== address) ?? [];
@@ -110,7 +112,7 @@ export class LeaseTable {
     else this.#save({ ...was, leases });
   }
 
-  /** @throws WEAVE_STORE; WEAVE_IPAM_NOT_FOUND when the holder has nothing */
+  /** Removes all addresses of a holder. @throws WEAVE_STORE; WEAVE_IPAM_NOT_FOUND when the holder has none */
   removeAll(ident: string): void {
     const was = this.#holders.get(ident);
     if (was === undefined) throw new WeaveError("WEAVE_IPAM_NOT_FOUND", `Delete: no addresses for ${ident}`);

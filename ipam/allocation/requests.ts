@@ -13,12 +13,13 @@ import { WeaveError } from "#src/errors.js";
 import { isIdent } from "#src/ident.js";
 import type { Log } from "#src/log.js";
 
-/** A claim fails after so many attempts to reach the owner of the address. Same as Weave Net. */
+/** Attempts of a claim while the owner of the address is unreachable; the same as in Weave Net. */
 const CLAIM_ATTEMPTS = 5;
+/** Interval between these attempts. */
 const CLAIM_RETRY_MS = 1_000;
-/** An avoided address is allocated when no peer has donated space by then. */
+/** Time for which a request waits for donated space before it gets an avoided address. */
 const LAST_RESORT_MS = 2_000;
-/** "No container": the address itself becomes the holder's id. */
+/** The ident of a request without a container: the address itself becomes the holder's id. */
 export const ANONYMOUS = "_";
 
 export interface RequestOptions extends WaitOptions {
@@ -53,9 +54,11 @@ export class Requests {
   }
 
   /**
-   * An address in a subnet for a holder: the one it has there, else the lowest free one. Waits for the ring and for space.
+   * Allocates an address in a subnet: the address that the holder has there, else the lowest free one. Waits for the ring and for
+   * space.
    *
-   * @throws WEAVE_IPAM_RANGE when the subnet is outside the range; WEAVE_IPAM_WAIT, WEAVE_CANCELLED, WEAVE_STORE
+   * @throws WEAVE_IPAM_RANGE when the subnet is outside the range, or the range conflicts with another peer's; WEAVE_IPAM for an
+   *   invalid ident; WEAVE_IPAM_WAIT, WEAVE_CANCELLED, WEAVE_STORE
    */
   async allocate(ident: string, subnet: Subnet, options: RequestOptions = {}): Promise<Lease> {
     checkIdent(ident);
@@ -79,10 +82,11 @@ export class Requests {
   }
 
   /**
-   * Assigns a certain address to a holder. One outside the range is only recorded; one of another peer is requested from it.
+   * Assigns a certain address to a holder. An address outside the range is only recorded; an address of another peer is requested
+   * from that peer.
    *
-   * @throws WEAVE_IPAM_IN_USE, WEAVE_IPAM_PEER_UNREACHABLE; WEAVE_IPAM for the network's own and the broadcast address;
-   *   WEAVE_IPAM_WAIT, WEAVE_CANCELLED
+   * @throws WEAVE_IPAM_IN_USE, WEAVE_IPAM_PEER_UNREACHABLE; WEAVE_IPAM for a network or broadcast address; WEAVE_IPAM_RANGE when
+   *   the range conflicts with another peer's; WEAVE_IPAM_WAIT, WEAVE_CANCELLED, WEAVE_STORE
    */
   async claim(ident: string, lease: Lease, options: RequestOptions = {}): Promise<void> {
     checkIdent(ident);
@@ -113,10 +117,10 @@ export class Requests {
   }
 
   /**
-   * A container on this host was found with an address that is not in the lease table, because the disk was lost, for
-   * example. It is recorded as it is; if it belongs to another peer, it is requested from that peer.
+   * Records the address of a running container that is not in the lease table, because the disk was lost for example. If the
+   * address belongs to another peer, it is requested from that peer later.
    *
-   * @throws WEAVE_IPAM_IN_USE when another holder here has it; WEAVE_STORE
+   * @throws WEAVE_IPAM_IN_USE when another holder on this host has it; WEAVE_STORE
    */
   found(ident: string, lease: Lease, container: boolean): void {
     checkIdent(ident);
@@ -130,27 +134,27 @@ export class Requests {
     this.#replaceHolder(ident, lease, container, holder);
   }
 
-  /** The leases of a holder in a subnet. */
+  /** Returns the leases of a holder in a subnet. */
   lookup(ident: string, subnet: Subnet): Lease[] {
     const hosts = hostsOf(subnet);
     return (this.#leases.get(ident)?.leases ?? []).filter(({ address }) => contains(hosts, address));
   }
 
-  /** @throws WEAVE_IPAM_NOT_FOUND when the holder does not have it; WEAVE_STORE */
+  /** Frees an address of a holder. @throws WEAVE_IPAM_NOT_FOUND when the holder does not have it; WEAVE_STORE */
   free(ident: string, address: bigint): void {
     this.#deps.log.debug("an address is freed", { address: addressText(address), ident });
     this.#leases.remove(holderIdent(ident, address), address);
     this.#waitQueue.retry();
   }
 
-  /** @throws WEAVE_IPAM_NOT_FOUND when the holder has no address; WEAVE_STORE */
+  /** Frees all addresses of a holder, and cancels its waiting requests. @throws WEAVE_IPAM_NOT_FOUND when it has none; WEAVE_STORE */
   freeAll(ident: string): void {
     this.#waitQueue.cancel("it was freed", ident);
     this.#leases.removeAll(ident);
     this.#waitQueue.retry();
   }
 
-  /** The holder of an address on this host; undefined without one, and for a container that is certainly ended. */
+  /** Returns the ident of the holder of an address; undefined if there is none, or only a container that has certainly ended. */
   holderOf(address: bigint): string | undefined {
     const holder = this.#leases.holderOf(address);
     return holder === undefined || (holder.endedAt !== undefined && !holder.releaseDeferred) ? undefined : holder.ident;
@@ -165,23 +169,23 @@ export class Requests {
   }
 
   /**
-   * A container has ended, and it is not known yet whether an interface still has its addresses: no other holder gets them
-   * before {@link scheduleRelease} or {@link cancelRelease} is called.
+   * Records that a container has ended, while an interface may still have its addresses: no other holder gets them before
+   * {@link scheduleRelease} or {@link cancelRelease} is called.
    */
   deferRelease(ident: string): void {
     this.#waitQueue.cancel("the container died", ident);
     this.#leases.markEnded(ident, this.#deps.clock.now(), true);
   }
 
-  /** A container has ended: its waits are cancelled, its addresses are freed after {@link ENDED_CONTAINER_GRACE_MS}. */
+  /** Records that a container has ended: its waiting requests are cancelled, and its addresses freed after {@link ENDED_CONTAINER_GRACE_MS}. */
   scheduleRelease(ident: string): void {
     this.#waitQueue.cancel("the container died", ident);
     this.#leases.markEnded(ident, this.#deps.clock.now());
-    // A claim may wait for exactly one of its addresses.
+    // A claim may wait for one of its addresses.
     this.#waitQueue.retry();
   }
 
-  /** A container runs (again), or a network namespace keeps its addresses in use after its end. */
+  /** Records that a container runs (again), or that a network namespace keeps its addresses in use after its end. */
   cancelRelease(ident: string): void {
     this.#leases.markInUse(ident);
   }
@@ -280,12 +284,12 @@ export class Requests {
 
   // ── Checks and errors ─────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** @throws WEAVE_IPAM for the first and the last address of a subnet */
+  /** Checks that a lease is a host address. @throws WEAVE_IPAM for the network address or the broadcast address */
   #checkHostAddress(lease: Lease): void {
     const { address, prefix } = lease;
     const subnet = subnetOf(lease);
-    // Scripts for Weave Net attach the first address of a prefix of their own, and Linux accepts it: outside the range the
-    // user decides.
+    // Outside the range a network address is allowed: scripts for Weave Net attach the first address of a prefix, and Linux
+    // accepts it.
     const foreign = address === subnet.start && !contains(this.#deps.range, address);
     if (prefix >= 31 || contains(hostsOf(subnet), address) || foreign) return;
     const what = address === subnet.start ? "the network's own address" : "the broadcast address";
@@ -317,7 +321,7 @@ export class Requests {
 
 const oneAddress = (address: bigint): Interval => ({ start: address, end: address + 1n });
 
-/** The id under which an address is recorded. */
+/** Returns the id of the holder that an address is recorded for. */
 const holderIdent = (ident: string, address: bigint): string => (ident === ANONYMOUS ? addressText(address) : ident);
 
 function checkIdent(ident: string): void {

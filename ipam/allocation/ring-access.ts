@@ -13,7 +13,7 @@ export interface RingAccessDeps {
   readonly ownershipCheck: OwnershipCheck;
 }
 
-/** The condition for each allocation: there is a ring, this peer's part of it is confirmed, and the peer has not left. */
+/** The condition of every allocation: there is a ring, this peer's spans are confirmed, and the peer has not left. */
 export class RingAccess {
   readonly #deps: RingAccessDeps;
   #closed = false;
@@ -23,8 +23,8 @@ export class RingAccess {
   }
 
   /**
-   * The ring, if this peer may allocate from it now; undefined if the request must wait. Requests the first ring where
-   * there is none.
+   * Returns the ring if this peer may allocate from it now; undefined if the request must wait. Requests the first ring if there is
+   * none.
    *
    * @throws WEAVE_CANCELLED after {@link close}; WEAVE_IPAM_RANGE when another peer's range wins against this one
    */
@@ -34,13 +34,13 @@ export class RingAccess {
     otherRanges.check(ringSummary(state.ring));
     if (state.ring === undefined) {
       bootstrap.request();
-      // With a list of peers it is made immediately.
+      // With a list of peers (seed) the ring is made immediately.
       return state.ring;
     }
     return ownershipCheck.running ? undefined : state.ring;
   }
 
-  /** This peer leaves the network: from now on every request is rejected. */
+  /** Makes {@link ready} reject every request, because this peer leaves the network. */
   close(): void {
     this.#closed = true;
   }

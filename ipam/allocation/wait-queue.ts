@@ -3,14 +3,14 @@ import type { Clock, Timer } from "#src/clock.js";
 import { WeaveError } from "#src/errors.js";
 
 export interface WaitOptions {
-  /** Ends the wait; the promise is rejected with WEAVE_CANCELLED. */
+  /** Cancels the request; its promise is rejected with WEAVE_CANCELLED. */
   readonly signal?: AbortSignal;
-  /** Milliseconds until the promise is rejected with WEAVE_IPAM_WAIT and the reason; no limit by default. */
+  /** Milliseconds until the promise is rejected with WEAVE_IPAM_WAIT and the reason of the wait; no limit by default. */
   readonly timeoutMs?: number;
 }
 
-export type WaitKind = "prime" | "claim" | "allocate";
-/** Order of retries: requests that need only a ring, then those for a certain address, then those for any address. */
+type WaitKind = "prime" | "claim" | "allocate";
+/** Order of retries: requests for a ring, then for certain addresses, then for any address. */
 const ORDER: readonly WaitKind[] = ["prime", "claim", "allocate"];
 
 /** A blocked request. */
@@ -19,25 +19,29 @@ export interface Waiter {
   readonly ident: string;
   /** The requested address or subnet, or "". */
   readonly subject: string;
-  /** On the clock. */
+  /** Monotonic time of the request. */
   readonly since: number;
+  /** Explains why the request is blocked, and which command unblocks it. */
   reason(): Reason;
 }
 
 interface Entry extends Waiter {
-  /** True: done. An error ends the wait. */
+  /** Attempts the request. @returns whether it is done @throws an error that ends the wait */
   attempt(): boolean;
+  /** Rejects the request. */
   end(error: unknown): void;
 }
 
-/** Limit for faulty clients. */
+/** Maximum number of blocked requests, as a limit for faulty clients. */
 const MAX_WAITERS = 4_096;
 
-/** Requests that wait for the ring, for space, or for another peer's answer. All are retried on every change. */
+/** Requests that wait for the ring, for space, or for another peer's answer. All of them are retried after every change. */
 export class WaitQueue {
   readonly #clock: Clock;
   readonly #entries = new Set<Entry>();
+  /** Whether {@link retry} is running. */
   #running = false;
+  /** Whether it was called again meanwhile. */
   #again = false;
 
   constructor(clock: Clock) {
@@ -92,9 +96,9 @@ export class WaitQueue {
     });
   }
 
-  /** Attempts all waiting requests. */
+  /** Attempts all blocked requests again. */
   retry(): void {
-    // An attempt may change something and so call this again: that is one more turn, not a nested one.
+    // An attempt may cause a change, which calls this method again: that is one more round, and no nested one.
     this.#again = this.#running;
     if (this.#running) return;
     this.#running = true;
@@ -108,7 +112,7 @@ export class WaitQueue {
     }
   }
 
-  /** Ends the waits of one container, or all waits. */
+  /** Cancels the blocked requests of a holder, or all of them. @param why for the error */
   cancel(why: string, ident?: string): void {
     for (const entry of [...this.#entries])
       if (ident === undefined || entry.ident === ident)
@@ -134,7 +138,7 @@ function attempt(entry: Entry): void {
 
 const cancelled = (ident: string): WeaveError => new WeaveError("WEAVE_CANCELLED", `${ident}: cancelled`);
 
-/** `allocate for ID in 10.32.0.0/12` */
+/** Describes a blocked request: `allocation for ID in 10.32.0.0/12`. */
 export function subjectText({ kind, ident, subject }: Waiter): string {
   if (kind === "prime") return "prime";
   return kind === "claim" ? `claim of ${subject} for ${ident}` : `allocation for ${ident} in ${subject}`;

@@ -9,7 +9,7 @@ import type { Ring } from "#ipam/ring/ring.js";
 import { intervalText } from "#ipam/ring/subnet.js";
 import type { KnownPeers, PeerName } from "#mesh/peer.js";
 
-/** Peers that a reason names; the rest is counted. */
+/** Maximum number of peers that a reason names; the remaining ones are counted. */
 const NAMED = 5;
 
 export interface WaitReasonsDeps {
@@ -30,7 +30,7 @@ export class WaitReasons {
     this.#deps = deps;
   }
 
-  /** @param bounds the interval that the request needs an address in */
+  /** Explains why a request is blocked. @param bounds the interval in which the request needs an address */
   reasonFor(bounds: Interval): Reason {
     const { state, bootstrap, ownershipCheck, takeovers } = this.#deps;
     const { ring } = state;

@@ -1,4 +1,4 @@
-/** Addresses from `start` (included) to `end` (excluded), as integers of any width: IPv4 now, IPv6 with the same code. */
+/** Addresses from `start` (included) to `end` (excluded), as integers. The code does not depend on the address family. */
 export interface Interval {
   readonly start: bigint;
   readonly end: bigint;
@@ -8,14 +8,14 @@ export const sizeOf = ({ start, end }: Interval): bigint => end - start;
 
 export const contains = ({ start, end }: Interval, address: bigint): boolean => start <= address && address < end;
 
-/** The intersection of two intervals; undefined when it is empty. */
+/** Returns the intersection of two intervals; undefined when it is empty. */
 export function overlap(a: Interval, b: Interval): Interval | undefined {
   const start = a.start > b.start ? a.start : b.start;
   const end = a.end < b.end ? a.end : b.end;
   return start < end ? { start, end } : undefined;
 }
 
-/** The part of `whole` that no interval of `parts` covers. @param parts sorted, not overlapping */
+/** Returns the parts of `whole` that no interval of `parts` covers. @param parts sorted, not overlapping */
 export function subtract(whole: Interval, parts: Iterable<Interval>): Interval[] {
   const left: Interval[] = [];
   let { start } = whole;
@@ -30,8 +30,10 @@ export function subtract(whole: Interval, parts: Iterable<Interval>): Interval[]
 }
 
 /**
- * The largest CIDR block in an interval: a power of two of addresses, aligned to its size; the lowest of several. It is
- * always larger than a quarter of the interval.
+ * Finds the largest CIDR block in an interval: its size is a power of two, and its start a multiple of the size. Of several blocks
+ * it is the lowest one. It is always larger than a quarter of the interval.
+ *
+ * @param interval not empty
  */
 export function largestBlock({ start, end }: Interval): Interval {
   for (let bits = BigInt((end - start).toString(2).length - 1); ; bits--) {
@@ -41,7 +43,7 @@ export function largestBlock({ start, end }: Interval): Interval {
   }
 }
 
-/** A set of integers as sorted intervals that neither overlap nor touch: small when its members are dense. */
+/** A set of integers, stored as sorted intervals that neither overlap nor touch. Dense members take little memory. */
 export class IntervalSet implements Iterable<Interval> {
   readonly #intervals: { start: bigint; end: bigint }[] = [];
   #size = 0n;
@@ -59,7 +61,7 @@ export class IntervalSet implements Iterable<Interval> {
     return found !== undefined && found.start <= value;
   }
 
-  /** Adds one value. False: it was a member already. */
+  /** Adds a value. @returns false if the set contained it already */
   add(value: bigint): boolean {
     const at = this.#firstEndingAfter(value);
     const [before, after] = [this.#intervals[at - 1], this.#intervals[at]];
@@ -76,7 +78,7 @@ export class IntervalSet implements Iterable<Interval> {
     return true;
   }
 
-  /** Removes one value. False: it was not a member. */
+  /** Removes a value. @returns false if the set did not contain it */
   delete(value: bigint): boolean {
     const at = this.#firstEndingAfter(value);
     const found = this.#intervals[at];
@@ -90,7 +92,7 @@ export class IntervalSet implements Iterable<Interval> {
     return true;
   }
 
-  /** The members within an interval, as intervals. */
+  /** Returns the members within an interval, as intervals. */
   *within(bounds: Interval): Generator<Interval> {
     for (let at = this.#firstEndingAfter(bounds.start); at < this.#intervals.length; at++) {
       const common = overlap(this.#intervals[at], bounds);
@@ -99,16 +101,16 @@ export class IntervalSet implements Iterable<Interval> {
     }
   }
 
-  /** The lowest integer within an interval that is not a member. */
+  /** Returns the lowest integer of an interval that is not a member; undefined if all are. */
   lowestGap(bounds: Interval): bigint | undefined {
     let candidate = bounds.start;
     const found = this.#intervals[this.#firstEndingAfter(candidate)];
-    // Intervals never touch, so each is followed by a gap.
+    // Intervals do not touch: a gap follows each.
     if (found !== undefined && found.start <= candidate) candidate = found.end;
     return candidate < bounds.end ? candidate : undefined;
   }
 
-  /** Index of the first interval that ends after `value`. */
+  /** Returns the index of the first interval that ends after `value`. */
   #firstEndingAfter(value: bigint): number {
     let [low, high] = [0, this.#intervals.length];
     while (low < high) {

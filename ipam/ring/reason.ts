@@ -1,18 +1,18 @@
 import { type KnownPeers, type PeerName, peerText } from "#mesh/peer.js";
 
-/** The reason of a wait or of a problem, and the step that helps. The log, `status ipam` and errors use the same words. */
+/** The reason of a wait or a problem, and the step that helps. Log, `status ipam` and errors contain the same text. */
 export interface Reason {
   readonly why: string;
   /** The command or change that helps. */
   readonly next: string;
 }
 
-/** `name(nickname)`, as status and messages show a peer. */
+/** Formats a peer as `name(nickname)`, for status and messages. */
 export function describePeer(peers: KnownPeers, peer: PeerName): string {
   return peerText({ name: peer, nickname: peers.nickname(peer) ?? "?" });
 }
 
-/** A duration in milliseconds as `5 s`, `5 min` or `5 h`. */
+/** Formats a duration in milliseconds as `5 s`, `5 min` or `5 h`. */
 export function durationText(ms: number): string {
   const seconds = Math.max(0, Math.round(ms / 1_000));
   if (seconds < 120) return `${seconds} s`;

@@ -4,44 +4,46 @@ import type { Subnet } from "#ipam/ring/subnet.js";
 import type { PeerName } from "#mesh/peer.js";
 import { compareText, shortHash } from "#src/text.js";
 
-/** Why a span belongs to its owner. The wire carries the index: add at the end. */
+/** The event by which an owner got a span. The wire carries the index: new causes must be added at the end. */
 export const CAUSES = ["first division", "donation", "rmpeer", "reset", "kept", "tidied"] as const;
 export type Cause = (typeof CAUSES)[number];
 
 /**
- * Which peer may allocate an address. Of two ownerships the one higher in ({@link epoch}, {@link version}) wins; the other
- * fields are history, and decide between two of equal rank, which operators can cause.
+ * The ownership of a span: which peer may allocate from it. Of two ownerships the one with the higher epoch wins, then the one with
+ * the higher version. The other fields are history; they decide between two of equal rank, which operators can cause.
  */
 export interface Ownership {
   readonly owner: PeerName;
-  /** Number of takeovers (`rmpeer`) so far. A peer that was away finds a higher epoch than its own, and applies it. */
+  /** Number of takeovers (`rmpeer`) so far. A peer that was removed finds a higher epoch than its own when it returns. */
   readonly epoch: number;
   /** Number of changes in this epoch: only the owner increments it. */
   readonly version: number;
-  /** Taken over, and not yet agreed on by all reachable peers: no peer allocates from it. */
+  /** Whether a takeover waits for the agreement of all reachable peers: no peer allocates from the span. */
   readonly pending: boolean;
-  /** Unix time in seconds. */
+  /** Unix time of the change in seconds. */
   readonly since: number;
   readonly cause: Cause;
-  /** The previous owner. */
+  /** The previous owner; undefined for the first division. */
   readonly from: PeerName | undefined;
 }
 
+/** Consecutive addresses with one ownership. */
 export interface Span extends Interval {
   readonly value: Ownership;
 }
 
-/** The origin of a ring. Two rings of different origin never merge: the higher one wins, the same at all peers. */
+/** The origin of a ring. Rings of different origins never merge: the higher one wins at all peers, see {@link compareGenesis}. */
 export interface Genesis {
-  /** Sorted, without repetition: the range was first divided among them. */
+  /** The peers among which the range was first divided: sorted, without repetition. */
   readonly peers: readonly PeerName[];
-  /** Unix time in milliseconds; 0 where the operator named the peers (`--ipalloc-init seed=`). */
+  /** Unix time of the first division in milliseconds; 0 if the operator named the peers (`--ipalloc-init seed=`). */
   readonly at: number;
 }
 
 /**
- * Positive when `a` wins against `b`: the ring that more peers agreed on; of two alike the older one, because more has been
- * allocated from it.
+ * Compares two origins. The ring of more peers wins, then the older ring, because more addresses are allocated from it.
+ *
+ * @returns a positive number when `a` wins against `b`
  */
 export function compareGenesis(a: Genesis, b: Genesis): number {
   if (a.peers.length !== b.peers.length) return a.peers.length - b.peers.length;
@@ -49,7 +51,7 @@ export function compareGenesis(a: Genesis, b: Genesis): number {
   return compareText(b.peers.join(), a.peers.join());
 }
 
-/** A total order, so that the higher of two is the same at all peers. */
+/** Compares two ownerships. The order is total, so that the higher one is the same at all peers. */
 export function compareOwnership(a: Ownership, b: Ownership): number {
   return (
     a.epoch - b.epoch ||
@@ -76,10 +78,10 @@ function coalesce(spans: Iterable<Span>): Span[] {
 }
 
 /**
- * Which peer owns which part of the range: a function from addresses to {@link Ownership}, as spans that cover the range
- * exactly once. {@link join} takes the higher value at each address, so rings form a join-semilattice: merging is total,
- * commutative, associative and idempotent, and peers that receive the same updates, in any order and any number of times,
- * have equal rings (Shapiro et al., Conflict-free Replicated Data Types, 2011). Immutable.
+ * The owners of the range: a function from addresses to {@link Ownership}, as spans that cover the range exactly once. {@link join}
+ * takes the higher value at each address, so that rings form a join-semilattice: merging is total, commutative, associative and
+ * idempotent, and peers that receive the same updates, in any order and any number of times, have equal rings (Shapiro et al.,
+ * Conflict-free Replicated Data Types, 2011). Immutable.
  */
 export class Ring {
   readonly range: Subnet;
@@ -94,7 +96,7 @@ export class Ring {
     this.spans = spans;
   }
 
-  /** The first division: the range is halved between halves of the list, so that all parts are CIDR blocks. */
+  /** Makes the ring of the first division: the range is halved recursively with the list of peers, so that all spans are CIDR blocks. */
   static first(range: Subnet, genesis: Genesis): Ring {
     const spans: Span[] = [];
     const value = (owner: PeerName): Ownership => ({
@@ -119,7 +121,7 @@ export class Ring {
     return new Ring(range, genesis, coalesce(spans));
   }
 
-  /** A whole ring from another peer or the disk; undefined when the spans do not cover the range exactly once. */
+  /** Makes a ring from received or stored spans; undefined when they do not cover the range exactly once. */
   static whole(range: Subnet, genesis: Genesis, spans: readonly Span[]): Ring | undefined {
     let at = range.start;
     for (const { start, end } of spans) {
@@ -130,9 +132,10 @@ export class Ring {
   }
 
   /**
-   * Merges updates of other peers. @param updates sorted, not overlapping, within the range
+   * Merges updates.
    *
-   * @returns the merged ring (this one when nothing was new), and the part of the updates that was new
+   * @param updates sorted, not overlapping, within the range
+   * @returns the merged ring (this one when nothing was new), and the new part of the updates
    */
   join(updates: readonly Span[]): { ring: Ring; news: Span[] } {
     const news: Span[] = [];
@@ -158,12 +161,12 @@ export class Ring {
     return { ring: new Ring(this.range, this.genesis, coalesce(merged)), news: coalesce(news) };
   }
 
-  /** @param address within the range */
+  /** Returns the span of an address. @param address within the range */
   at(address: bigint): Span {
     return this.spans[this.#index(address)];
   }
 
-  /** The parts of spans that lie in an interval. */
+  /** Returns the parts of spans within an interval. */
   within(bounds: Interval): Span[] {
     const result: Span[] = [];
     for (let at = this.#index(bounds.start); at < this.spans.length && this.spans[at].start < bounds.end; at++) {
@@ -173,24 +176,25 @@ export class Ring {
     return result;
   }
 
+  /** Returns the spans of a peer. */
   ownedBy(peer: PeerName): Span[] {
     return this.spans.filter(({ value }) => value.owner === peer);
   }
 
-  /** Addresses of each owner. */
+  /** Returns the number of addresses of each owner. */
   shares(): Map<PeerName, bigint> {
     const shares = new Map<PeerName, bigint>();
     for (const span of this.spans) shares.set(span.value.owner, (shares.get(span.value.owner) ?? 0n) + sizeOf(span));
     return shares;
   }
 
-  /** Distinguishes rings of different origin; 22 characters. */
+  /** A hash of range and origin, 22 characters. */
   get id(): string {
     this.#id ??= shortHash(createHash("sha256").update(JSON.stringify([this.range.text, this.genesis])));
     return this.#id;
   }
 
-  /** Equal for equal rings; 22 characters. */
+  /** A hash of the whole ring, 22 characters. */
   get digest(): string {
     if (this.#digest === undefined) {
       const hash = createHash("sha256").update(this.id);
@@ -203,7 +207,7 @@ export class Ring {
     return this.#digest;
   }
 
-  /** Index of the span that holds an address; the first or the last for one outside. */
+  /** Returns the index of the span that contains an address; for an address outside the range, of the first or last span. */
   #index(address: bigint): number {
     let [low, high] = [0, this.spans.length - 1];
     while (low < high) {

@@ -1,8 +1,8 @@
 import { type Interval, IntervalSet, largestBlock, overlap, sizeOf, subtract } from "#ipam/ring/interval.js";
 
 /**
- * The address space of a peer: its own ranges (from the ring) minus the addresses in use. Free space is computed and never
- * stored, so own ranges are always used ∪ free.
+ * The address space of a peer: its own spans of the ring, without the addresses in use. Free space is computed and not stored, so
+ * that it cannot contradict the ring or the addresses in use.
  */
 export class Space {
   readonly #own: readonly Interval[];
@@ -11,8 +11,8 @@ export class Space {
 
   /**
    * @param own sorted, not overlapping
-   * @param used all addresses that have a holder on this host, inside and outside the own ranges
-   * @param avoided addresses to allocate last, inside and outside the own ranges
+   * @param used all addresses with a holder on this host, inside and outside the own spans
+   * @param avoided addresses to allocate last, inside and outside the own spans
    */
   constructor(own: readonly Interval[], used: IntervalSet, avoided = new IntervalSet()) {
     this.#own = own;
@@ -20,6 +20,7 @@ export class Space {
     this.#avoided = avoided;
   }
 
+  /** Whether an address is in an own span. */
   owns(address: bigint): boolean {
     return this.#own.some(({ start, end }) => start <= address && address < end);
   }
@@ -29,12 +30,12 @@ export class Space {
     return this.owns(address) && !this.#used.has(address);
   }
 
-  /** The lowest free address of an interval that is not avoided. */
+  /** Returns the lowest free address of an interval that is not avoided; undefined if there is none. */
   lowest(bounds: Interval): bigint | undefined {
     return this.#lowest(bounds, (common) => this.#lowestPreferred(common));
   }
 
-  /** The lowest free address of an interval, avoided or not. */
+  /** Returns the lowest free address of an interval, avoided or not; undefined if there is none. */
   lowestOfAll(bounds: Interval): bigint | undefined {
     return this.#lowest(bounds, (common) => this.#used.lowestGap(common));
   }
@@ -48,7 +49,7 @@ export class Space {
     return undefined;
   }
 
-  /** Neither used nor avoided. */
+  /** Returns the lowest address that is neither used nor avoided. */
   #lowestPreferred({ start, end }: Interval): bigint | undefined {
     for (let from = start; from < end; ) {
       const unused = this.#used.lowestGap({ start: from, end });
@@ -60,7 +61,7 @@ export class Space {
     return undefined;
   }
 
-  /** Number of free addresses in an interval. */
+  /** Returns the number of free addresses in an interval. */
   freeIn(bounds: Interval): bigint {
     let free = 0n;
     for (const own of this.#own) {
@@ -73,9 +74,9 @@ export class Space {
   }
 
   /**
-   * The block to donate to a peer that has no free address: the largest free one, or its upper half when it is more than
-   * about half of the free space, because this peer allocates the lowest addresses first. Avoided addresses are donated
-   * only when there are no others.
+   * Chooses the block to donate to a peer without free addresses: the largest free block, or, when that is more than half of the
+   * free space, its upper half, because this peer allocates the lowest addresses first. Avoided addresses are donated only when
+   * there are no others.
    */
   donation(bounds: Interval): Interval | undefined {
     const free = [...this.#free(bounds)];

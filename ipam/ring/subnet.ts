@@ -2,13 +2,13 @@ import type { Interval } from "#ipam/ring/interval.js";
 import { isIpv4, parseCidr } from "#src/address.js";
 import { WeaveError } from "#src/errors.js";
 
-/** Smaller ones have no room for a network address, a broadcast address and a host or two. */
-export const MIN_SUBNET = 4n;
+/** Number of addresses of the smallest subnet: network address, broadcast address, and two hosts. */
+const MIN_SUBNET = 4n;
 
 /** A network of one family, as the interval of its addresses. */
 export interface Subnet extends Interval {
   readonly prefix: number;
-  /** As a user writes it: `10.32.0.0/12`. */
+  /** `network/prefix`: `10.32.0.0/12`. */
   readonly text: string;
 }
 
@@ -18,10 +18,10 @@ export interface Lease {
   readonly prefix: number;
 }
 
-/** Bits of an address. For IPv6 ranges only this must follow the family. */
+/** Number of bits of an IPv4 address. */
 const BITS = 32;
 
-/** An IPv4 address as an integer. @throws WEAVE_ADDRESS_INVALID */
+/** Parses an IPv4 address to an integer. @throws WEAVE_ADDRESS_INVALID */
 export function parseAddress(text: string): bigint {
   if (!isIpv4(text))
     throw new WeaveError("WEAVE_ADDRESS_INVALID", `invalid IP address: ${JSON.stringify(text.slice(0, 64))}`);
@@ -35,10 +35,10 @@ export function addressText(address: bigint): string {
 
 export const leaseText = ({ address, prefix }: Lease): string => `${addressText(address)}/${prefix}`;
 
-/** `10.32.0.0-10.32.0.255`: the first address and the last. */
+/** Formats an interval as its first and last address: `10.32.0.0-10.32.0.255`. */
 export const intervalText = ({ start, end }: Interval): string => `${addressText(start)}-${addressText(end - 1n)}`;
 
-/** Big-endian, as on the wire: 4 bytes. */
+/** Converts an address to 4 bytes, big-endian, for the wire. */
 export function addressBytes(address: bigint): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(BITS / 8);
   new DataView(bytes.buffer).setUint32(0, Number(address));
@@ -49,13 +49,13 @@ export function addressFromBytes(bytes: Uint8Array): bigint {
   return BigInt(new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getUint32(0));
 }
 
-/** Number of addresses of a subnet with this prefix length. */
+/** Returns the number of addresses of a subnet with a prefix length. */
 const sizeOfPrefix = (prefix: number): bigint => 1n << BigInt(BITS - prefix);
 
 /**
- * Reads a subnet to allocate in: host bits zero, at least {@link MIN_SUBNET} addresses.
+ * Parses a subnet to allocate in.
  *
- * @throws WEAVE_ADDRESS_INVALID
+ * @throws WEAVE_ADDRESS_INVALID also when host bits are not zero, or the subnet has less than 4 addresses
  */
 export function parseSubnet(text: string): Subnet {
   const { address, prefix, subnet } = parseCidr(text);
@@ -72,23 +72,23 @@ export function parseSubnet(text: string): Subnet {
   return result;
 }
 
-/** Reads `a.b.c.d/n`: an address and its subnet's prefix length. @throws WEAVE_ADDRESS_INVALID */
+/** Parses `a.b.c.d/n`: an address with the prefix length of its subnet. @throws WEAVE_ADDRESS_INVALID */
 export function parseLease(text: string): Lease {
   const { address, prefix } = parseCidr(text);
   return { address: parseAddress(address), prefix };
 }
 
-/** The subnet that an address belongs to. */
+/** Returns the subnet of a lease. */
 export function subnetOf({ address, prefix }: Lease): Subnet {
   const size = sizeOfPrefix(prefix);
   const start = address - (address % size);
   return { start, end: start + size, prefix, text: `${addressText(start)}/${prefix}` };
 }
 
-/** The addresses of hosts: all but the network's own address and the broadcast address. */
+/** Returns the host addresses of a subnet: all without the network address and the broadcast address. */
 export function hostsOf({ start, end }: Interval): Interval {
   return { start: start + 1n, end: end - 1n };
 }
 
-/** All addresses of the family. */
+/** The subnet of all IPv4 addresses. */
 export const EVERYTHING: Subnet = { start: 0n, end: 1n << BigInt(BITS), prefix: 0, text: "0.0.0.0/0" };

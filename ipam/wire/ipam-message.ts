@@ -20,23 +20,25 @@ import { decode, encode } from "#src/codec.js";
 
 /** A message between allocators. Each carries the range that its sender allocates from. */
 export type IpamMessage =
-  /** The sender's ring in short: for new neighbours, and for repair. */
+  /** Summary of the sender's ring, for new neighbours and for repair. */
   | { readonly kind: "digest"; readonly ring: RingSummary | undefined }
-  /** The sender's whole ring. `ask`: the receiver is to send its own, if it differs. */
+  /** The sender's whole ring. `ask`: the receiver must send its own ring if it differs. */
   | { readonly kind: "ring"; readonly genesis: Genesis; readonly spans: readonly Span[]; readonly ask: boolean }
-  /** Changes of the ring with that id. */
+  /** Changes of the ring with the id `ring`. */
   | { readonly kind: "news"; readonly ring: string; readonly spans: readonly Span[] }
+  /** Votes for the first ring. */
   | { readonly kind: "election"; readonly votes: Votes }
-  /** An observer needs a ring: electors are to begin an election. */
+  /** An observer needs a ring: electors must begin an election. */
   | { readonly kind: "need" }
   /** A request for space in an interval. */
   | { readonly kind: "request"; readonly bounds: Interval }
+  /** The answer of a peer that has nothing to donate in the interval; `free` is its free space in the whole range. */
   | { readonly kind: "denied"; readonly bounds: Interval; readonly free: number }
-  /** About how many addresses a peer has free: other peers choose their donor by it. */
+  /** The approximate number of free addresses of a peer, by which other peers choose their donor. */
   | { readonly kind: "hint"; readonly peer: PeerName; readonly version: number; readonly free: number }
-  /** The sender takes these spans over, or owns them after a restart: it requests better knowledge, and the addresses in use. */
+  /** The sender takes these spans over, or owns them after a restart. It requests newer versions, and the addresses in use. */
   | { readonly kind: "agree"; readonly ring: string; readonly id: number; readonly spans: readonly Span[] }
-  /** The answer: these spans as the sender has them now, and the addresses in them that its own containers hold. */
+  /** The answer: the present versions of these spans, and the addresses in them that the sender's containers hold. */
   | {
       readonly kind: "agreed";
       readonly ring: string;
@@ -44,15 +46,16 @@ export type IpamMessage =
       readonly spans: readonly Span[];
       readonly held: readonly bigint[];
     }
-  /** The sender's containers hold addresses that the receiver owns: a request to transfer them. */
+  /** A request to transfer addresses that the receiver owns, because containers of the sender hold them. */
   | { readonly kind: "keep"; readonly addresses: readonly bigint[] }
-  /** Addresses that the sender does not transfer, because the containers named hold them there. */
+  /** The answer for addresses that are not transferred, because containers of the sender (`ident`) hold them. */
   | { readonly kind: "kept"; readonly held: readonly { readonly address: bigint; readonly ident: string }[] };
 
-/** A ring in short. Where two differ, the whole rings are exchanged. */
+/** A summary of a ring. If two summaries differ, the whole rings are exchanged. */
 export interface RingSummary {
-  /** Of its genesis: number of peers, and time. */
+  /** Number of peers of its genesis. */
   readonly peers: number;
+  /** Time of its genesis. */
   readonly at: number;
   readonly digest: string;
 }
@@ -61,10 +64,12 @@ export function ringSummary(ring: Ring | undefined): RingSummary | undefined {
   return ring && { peers: ring.genesis.peers.length, at: ring.genesis.at, digest: ring.digest };
 }
 
+/** Makes a `digest` message. */
 export function ringDigest(ring: Ring | undefined): IpamMessage {
   return { kind: "digest", ring: ringSummary(ring) };
 }
 
+/** Maximum number of addresses in a message. */
 const MAX_ADDRESSES = 65_536;
 
 const addresses = z.array(addressShape).check(z.maxLength(MAX_ADDRESSES));
@@ -94,12 +99,12 @@ const bodyShape = z.discriminatedUnion("kind", [
 const shape = z.object({ range: z.string().check(z.maxLength(18)), body: bodyShape });
 type WireBody = z.infer<typeof bodyShape>;
 
-/** @param range the sender's, as text */
+/** Encodes a message. @param range the range of the sender, as text */
 export function encodeIpamMessage(range: string, message: IpamMessage): Uint8Array {
   return encode({ range, body: toWire(message) });
 }
 
-/** @throws WEAVE_MESSAGE_MALFORMED */
+/** Decodes a message, and checks its shape. {@link fromWire} converts the body. @throws WEAVE_MESSAGE_MALFORMED */
 export function decodeIpamMessage(bytes: Uint8Array): { range: string; body: WireBody } {
   return decode(shape, bytes, "an IPAM message");
 }
@@ -137,8 +142,9 @@ function toWire(message: IpamMessage): WireBody {
 }
 
 /**
- * The message of a peer that has the same range as this one. @param range this peer's
+ * Converts the body of a message from a peer with the same range.
  *
+ * @param range the range of both peers
  * @throws WEAVE_MESSAGE_MALFORMED when spans are out of order or intervals lie outside the range
  */
 export function fromWire(body: WireBody, range: Interval): IpamMessage {
@@ -177,8 +183,8 @@ export function fromWire(body: WireBody, range: Interval): IpamMessage {
 }
 
 /**
- * The highest of the counters that decide between two versions of a fact. The owner must be able to exceed them, and
- * no peer ever lowers them: so a receiver checks that they are plausible.
+ * Returns the highest counter of a message that decides between two versions of a fact. Counters are never reduced, and their owner
+ * must be able to exceed them: a receiver must check that they are plausible.
  */
 export function highestCounter(message: IpamMessage): number {
   let highest = 0;

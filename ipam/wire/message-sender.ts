@@ -2,12 +2,12 @@ import { encodeIpamMessage, type IpamMessage } from "#ipam/wire/ipam-message.js"
 import type { GossipChannel } from "#mesh/gossip.js";
 import type { PeerName } from "#mesh/peer.js";
 
-/** Sends IPAM messages on the gossip channel. Messages before {@link open} are dropped: repair makes up for them. */
+/** Sends IPAM messages on the gossip channel. Messages before {@link open} are dropped; repair replaces them. */
 export class MessageSender {
   readonly #range: string;
   #channel: GossipChannel | undefined;
 
-  /** @param range the range of this peer, as text: each message carries it */
+  /** @param range the range of this peer, as text, which each message contains */
   constructor(range: string) {
     this.#range = range;
   }
@@ -16,12 +16,12 @@ export class MessageSender {
     this.#channel = channel;
   }
 
-  /** To one peer. False: there is no route to it now. */
+  /** Sends to one peer. @returns false if there is no route to it */
   unicast(to: PeerName, message: IpamMessage): boolean {
     return this.#channel?.unicast(to, this.encode(message)) ?? false;
   }
 
-  /** To all peers, by way of a few random neighbours. */
+  /** Sends to all peers by gossip. */
   gossip(message: IpamMessage): void {
     this.#channel?.gossip(this.encode(message));
   }

@@ -5,18 +5,18 @@ import { addressBytes, addressFromBytes } from "#ipam/ring/subnet.js";
 import { countShape, MAX_PEERS, type PeerName, peerNameShape } from "#mesh/peer.js";
 import { WeaveError } from "#src/errors.js";
 
-/** Spans of one message: far above any valid ring, and a few megabytes. */
+/** Maximum number of spans in a message: far more than any valid ring has, and a few megabytes. */
 export const MAX_SPANS = 100_000;
 
-/** An IPv4 address, big-endian. */
+/** An IPv4 address on the wire: 4 bytes, big-endian. */
 export const addressShape = z
   .instanceof(Uint8Array<ArrayBufferLike>)
   .check(z.refine((bytes) => (bytes as Uint8Array).length === 4));
-/** First and last address: the end of a range may be one past the last address there is. */
+/** An interval on the wire: first and last address. (The exclusive end of 0.0.0.0/0 does not fit into 4 bytes.) */
 export const intervalShape = z.tuple([addressShape, addressShape]);
 const peersShape = z.array(peerNameShape).check(z.maxLength(MAX_PEERS));
 export const genesisShape = z.object({ peers: peersShape.check(z.minLength(1)), at: countShape });
-/** first, last, owner's index, epoch, version, pending, since, cause's index, previous owner's index or -1 */
+/** A span on the wire: first, last, index of owner, epoch, version, pending, since, index of cause, index of previous owner or -1. */
 const spanShape = z.tuple([
   addressShape,
   addressShape,
@@ -28,9 +28,9 @@ const spanShape = z.tuple([
   z.number().check(z.int(), z.gte(0), z.lt(CAUSES.length)),
   z.number().check(z.int(), z.gte(-1)),
 ]);
-/** Spans, and the peers that they refer to by index. */
+/** Spans on the wire, and the peers that they refer to by index. */
 export const spansShape = z.object({ peers: peersShape, spans: z.array(spanShape).check(z.maxLength(MAX_SPANS)) });
-/** A whole ring, on the wire and on disk. */
+/** A whole ring on the wire and on disk. */
 export const ringShape = z.object({ genesis: genesisShape, part: spansShape });
 
 type WireSpans = z.infer<typeof spansShape>;
@@ -41,7 +41,7 @@ export function intervalToWire({ start, end }: Interval): WireInterval {
   return [addressBytes(start), addressBytes(end - 1n)];
 }
 
-/** @throws WEAVE_MESSAGE_MALFORMED when it is empty or outside the range */
+/** The inverse of {@link intervalToWire}. @throws WEAVE_MESSAGE_MALFORMED when it is empty or outside the range */
 export function intervalFromWire([first, last]: Readonly<WireInterval>, range: Interval): Interval {
   const [start, end] = [addressFromBytes(first), addressFromBytes(last) + 1n];
   if (start >= end || start < range.start || end > range.end)
@@ -53,12 +53,12 @@ export function ringToWire(genesis: Genesis, spans: readonly Span[]): WireRing {
   return { genesis: { peers: [...genesis.peers], at: genesis.at }, part: spansToWire(spans) };
 }
 
-/** @throws WEAVE_MESSAGE_MALFORMED when its spans are out of order or outside the range */
+/** The inverse of {@link ringToWire}. @throws WEAVE_MESSAGE_MALFORMED when spans are out of order or outside the range */
 export function ringFromWire(wire: WireRing, range: Interval): { genesis: Genesis; spans: Span[] } {
   return { genesis: wire.genesis, spans: spansFromWire(wire.part, range) };
 }
 
-/** Writes each peer name once; spans refer to it by index. */
+/** Converts spans for the wire: each peer name is written once, and spans refer to it by index. */
 export function spansToWire(spans: readonly Span[]): WireSpans {
   const indexes = new Map<PeerName, number>();
   const indexOf = (peer: PeerName): number => {
@@ -75,7 +75,7 @@ export function spansToWire(spans: readonly Span[]): WireSpans {
   return { peers: [...indexes.keys()], spans: rows };
 }
 
-/** @throws WEAVE_MESSAGE_MALFORMED when spans are out of order or outside the range */
+/** The inverse of {@link spansToWire}. @throws WEAVE_MESSAGE_MALFORMED when spans are out of order or outside the range */
 export function spansFromWire(wire: WireSpans, range: Interval): Span[] {
   let at = range.start;
   return wire.spans.map(([first, last, owner, epoch, version, pending, since, cause, from]): Span => {

@@ -4,16 +4,17 @@ import { genesisShape } from "#ipam/wire/ring-codec.js";
 import { countShape, MAX_PEERS, type PeerName, peerNameShape } from "#mesh/peer.js";
 import { WeaveError } from "#src/errors.js";
 
-/** A proposal's number. Of two the higher round wins, then the higher name: no two peers ever use the same. */
+/** The number of a proposal. The ballot with the higher round is higher, then the one with the higher name. Ballots are unique. */
 export interface Ballot {
   readonly round: number;
   readonly proposer: PeerName;
 }
 
-/** The state of one peer in the election. It only ever grows. */
+/** The state of a peer in the election. Both ballots only increase. */
 export interface Vote {
-  /** The peer takes part in no lower ballot. */
+  /** The peer takes part in no lower ballot than this one. */
   readonly promised: Ballot;
+  /** The highest accepted ballot, and its value. */
   readonly accepted: { readonly ballot: Ballot; readonly value: Genesis } | undefined;
 }
 
@@ -26,9 +27,9 @@ export function compareBallots(a: Ballot, b: Ballot): number {
 }
 
 const ballotShape = z.object({ round: countShape, proposer: z.union([peerNameShape, z.literal("")]) });
-/** peer, its promised ballot, its accepted ballot and the index of the accepted value; null if it has accepted none */
+/** A vote on the wire: peer, promised ballot, and accepted ballot with the index of its value, or null. */
 const voteShape = z.tuple([peerNameShape, ballotShape, z.nullable(z.tuple([ballotShape, countShape]))]);
-/** Votes, on the wire and on disk. Many peers have accepted the same value: it is written once. */
+/** Votes on the wire and on disk. A value that many peers have accepted is written once. */
 export const votesShape = z.object({
   values: z.array(genesisShape).check(z.maxLength(MAX_PEERS)),
   votes: z.array(voteShape).check(z.maxLength(MAX_PEERS)),
@@ -54,7 +55,7 @@ export function votesToWire(votes: Votes): WireVotes {
   return { values, votes: rows };
 }
 
-/** @throws WEAVE_MESSAGE_MALFORMED when an accepted value is missing */
+/** The inverse of {@link votesToWire}. @throws WEAVE_MESSAGE_MALFORMED when an accepted value is missing */
 export function votesFromWire({ values, votes }: WireVotes): Votes {
   return new Map(
     votes.map(([peer, promised, accepted]): [PeerName, Vote] => {

@@ -1,5 +1,5 @@
 import { isContainerId } from "#docker/engine/shapes.js";
-import type { Init } from "#ipam/agreement/bootstrap.js";
+import type { IpallocInit } from "#ipam/agreement/bootstrap.js";
 import { Allocator, IPAM_CHANNEL } from "#ipam/allocator.js";
 import { parseLease, type Subnet } from "#ipam/ring/subnet.js";
 import type { Mesh } from "#mesh/mesh.js";
@@ -124,7 +124,7 @@ export class Ipam implements ContainerLifecycle {
   }
 }
 
-function initOf({ init }: IpamOptions, mesh: Mesh): Init {
+function initOf({ init }: IpamOptions, mesh: Mesh): IpallocInit {
   if (init.mode !== "consensus") return init;
   const { count } = init;
   if (count > 0) return { mode: "consensus", quorum: () => Math.floor(count / 2) + 1 };

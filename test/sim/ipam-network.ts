@@ -1,4 +1,4 @@
-import type { Init } from "#ipam/agreement/bootstrap.js";
+import type { IpallocInit } from "#ipam/agreement/bootstrap.js";
 import { Allocator } from "#ipam/allocator.js";
 import { parseSubnet } from "#ipam/ring/subnet.js";
 import { WeaveError } from "#src/errors.js";
@@ -38,11 +38,11 @@ export class SimHost extends SimNode {
   readonly disk = new Disk();
   /** Running containers and their addresses. They keep running when the router dies. */
   readonly containers = new Map<string, Set<bigint>>();
-  init: Init;
+  init: IpallocInit;
   range: string;
   allocator: Allocator | undefined;
 
-  constructor(index: number, init: Init, range: string) {
+  constructor(index: number, init: IpallocInit, range: string) {
     super(index);
     this.init = init;
     this.range = range;
@@ -51,7 +51,7 @@ export class SimHost extends SimNode {
 
 /** Allocators on a simulated network. */
 export class IpamNetwork extends GossipNetwork<SimHost> {
-  add(init: Init, range = "10.32.0.0/24"): SimHost {
+  add(init: IpallocInit, range = "10.32.0.0/24"): SimHost {
     const host = new SimHost(this.hosts.length, init, range);
     this.hosts.push(host);
     return host;
