@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { parseAddress } from "#ipam/ring/subnet.js";
 import { allocate, claim, failsWith, startNetwork } from "./network.js";
 
-test("a claim gives a free address, and again to its holder; one in use is rejected", async () => {
+test("a free address can be claimed, again by its holder too; one in use is rejected", async () => {
   const network = startNetwork(2);
   const [a, b] = network.hosts;
   await allocate(network, a, "first");

@@ -39,7 +39,7 @@ const naming = (from: string, links: readonly (readonly [to: string, address: st
   })),
 });
 
-test("a failing target is tried at once, then after about 2 s, then ever later, up to 6 min and a half more", () => {
+test("a failing target is dialled immediately, after about 2 s, and with growing delays of up to 9 min", () => {
   const maker = make();
   maker.connect([target("10.0.0.2")], false, 0);
   let now = 0;
@@ -59,7 +59,7 @@ test("a failing target is tried at once, then after about 2 s, then ever later, 
   assert.deepEqual([status.state, status.error, status.retryAt], ["failed", "connection refused", now]);
 });
 
-test("connect tries again at once; a sound connection that ends is, too", () => {
+test("connect makes an attempt due immediately, and so does the end of a sound connection", () => {
   const maker = make();
   maker.connect([target("10.0.0.2")], false, 0);
   due(maker, 0);
@@ -215,7 +215,7 @@ test("forget takes the texts of connect, and replace drops all other targets", (
   );
 });
 
-test("two addresses of one peer: while one is connected, the other is left alone", () => {
+test("while one address of a peer is connected, its other address is not dialled", () => {
   const maker = make();
   maker.connect([target("10.0.0.2", 6783, true)], false, 0);
   due(maker, 0);

@@ -63,7 +63,7 @@ test("an answer, any other byte, and the end of the doubt each end the silence",
   );
 });
 
-test("in doubt the other end is probed again whenever it falls silent, and found out within 10 s", () => {
+test("in doubt the other end is probed after each silence, and its failure is detected within 10 s", () => {
   for (let cut = 60_000; cut < 65_000; cut += 700) {
     const liveness = new Liveness(0);
     liveness.doubt(true, 0);
@@ -81,14 +81,14 @@ test("while both ends send their heartbeats, no probe is needed", () => {
   assert.ok(kinds(seen).every((kind) => kind === "heartbeat"));
 });
 
-test("a message that takes a minute to come, byte by byte, is a sign of life all the while", () => {
+test("each byte of a message that takes a minute to arrive is a sign of life", () => {
   const liveness = new Liveness(0);
   liveness.doubt(true, 0);
   const seen = drive(liveness, 1, 60_000, (now) => Math.floor(now / 900));
   assert.ok(kinds(seen).every((kind) => kind === "heartbeat"));
 });
 
-test("a process that was stopped does not take that time for the other end's silence", () => {
+test("the time for which this process was stopped does not count as silence of the other end", () => {
   for (const doubtful of [true, false]) {
     const liveness = new Liveness(0);
     liveness.doubt(doubtful, 0);

@@ -82,7 +82,7 @@ test("comparing summaries makes two peers equal in one exchange", () => {
   assert.equal(a.digest(), b.digest());
 });
 
-test("a delta that does not follow requests the whole record", () => {
+test("a delta that does not follow the known version causes a request for the whole record", () => {
   const a = new Topology(identity(1));
   const delta: PeerDelta = { name: name(2), incarnation: 1, from: 4, to: 5, set: [], drop: [] };
   assert.deepEqual(a.merge([delta]), { news: [], wanted: [name(2)], rejected: 0 });

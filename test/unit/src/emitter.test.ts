@@ -19,7 +19,7 @@ test("listeners are called in order, with the arguments, until they unsubscribe"
   assert.deepEqual(received, ["first a 1", "second a", "second b"]);
 });
 
-test("emit returns false for an event without listeners: the emitter then handles its argument", () => {
+test("emit returns false for an event without listeners", () => {
   const events = new Emitter<Events>();
   assert.equal(events.emit("routes"), false);
   const end = events.on("routes", () => {});
@@ -28,7 +28,7 @@ test("emit returns false for an event without listeners: the emitter then handle
   assert.equal(events.emit("routes"), false);
 });
 
-test("the same function may subscribe twice, and each subscription ends by itself", () => {
+test("the same function may subscribe twice, and each subscription ends alone", () => {
   const events = new Emitter<Events>();
   let count = 0;
   const listener = () => void count++;
@@ -40,7 +40,7 @@ test("the same function may subscribe twice, and each subscription ends by itsel
   assert.equal(count, 3);
 });
 
-test("who subscribes or unsubscribes during an event changes the next one", () => {
+test("a listener that subscribes or unsubscribes during an event changes the next event", () => {
   const events = new Emitter<Events>();
   const received: string[] = [];
   const end = events.on("routes", () => {

@@ -35,7 +35,7 @@ test("the version is that of the package", () => {
   );
 });
 
-test("names are read with one run of zeros left out, and nothing else is a name", () => {
+test("names are parsed with one run of zeros left out; other text is rejected", () => {
   for (const [text, expected] of [
     ["8A:3e:0:0:0:1", "8a:3e:00:00:00:01"],
     ["::1", "00:00:00:00:00:01"],
@@ -125,7 +125,7 @@ test("a source gets its burst, then its rate; other sources are unaffected", asy
   assert.equal(admitted(), 10);
 });
 
-test("a burst of requests is one run at once and one later", async () => {
+test("a burst of requests causes one immediate run and one later run", async () => {
   const clock = new VirtualClock();
   const runs: number[] = [];
   const coalescer = new ThrottledTask(clock, 50, () => void runs.push(clock.now()));
@@ -159,7 +159,7 @@ test("a sample has different members, and at most all of them", () => {
   assert.equal(sample(seededRandom(1), [1], 3).length, 1);
 });
 
-test("a pid file stands for one process, not for a later one with the same id", () => {
+test("a pid file identifies one process, and not a later one with the same id", () => {
   const path = join(folder, "pid");
   writePid(path, process.pid);
   assert.equal(livePid(path), process.pid);

@@ -53,3 +53,16 @@ test("a task whose signal is aborted before its turn never begins", async () => 
   assert.equal(await third, true, "the next one still waits for the first");
   assert.ok(!began);
 });
+
+test("a signal that is aborted before the call rejects immediately, without the end of earlier tasks", async () => {
+  const queue = new KeyedQueue();
+  let finish = () => {};
+  const first = queue.run("a", () => new Promise<void>((resolve) => (finish = resolve)));
+  const never = async () => assert.fail("the task began");
+  await assert.rejects(
+    queue.run("a", never, AbortSignal.abort(), () => new Error("gone away")),
+    { message: "gone away" },
+  );
+  finish();
+  await first;
+});

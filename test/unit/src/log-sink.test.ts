@@ -32,7 +32,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-test("lines go to the file at once, and only its owner may read it", () => {
+test("lines are written immediately to a file that only its owner may read", () => {
   open("sub/log").write("one\n");
   sink.write("two\n");
   assert.equal(readFileSync(join(folder, "sub/log"), "utf8"), "one\ntwo\n");

@@ -10,7 +10,7 @@ function recorder() {
   return { log, lines };
 }
 
-test("resources are released last made first, one after another", async () => {
+test("resources are released one after another, the last added first", async () => {
   const done: string[] = [];
   const resources = new Resources(silentLog);
   resources.add("store", () => void done.push("store"));
@@ -24,7 +24,7 @@ test("resources are released last made first, one after another", async () => {
   assert.deepEqual(done, ["mesh", "port begins", "port ends", "store"]);
 });
 
-test("one that throws, rejects or never ends keeps no other from being released, and the log names it", async () => {
+test("a release that throws, rejects or never ends does not prevent the others, and is logged", async () => {
   const { log, lines } = recorder();
   const done: string[] = [];
   const resources = new Resources(log, 20);
@@ -44,7 +44,7 @@ test("one that throws, rejects or never ends keeps no other from being released,
   ]);
 });
 
-test("what only a failed start undoes stays after a successful one", async () => {
+test("a resource of addUndo is released after a failed start, and kept after a successful one", async () => {
   const released = async (commit: boolean) => {
     const done: string[] = [];
     const resources = new Resources(silentLog);
@@ -59,7 +59,7 @@ test("what only a failed start undoes stays after a successful one", async () =>
   assert.deepEqual(await released(true), ["tap", "store"]);
 });
 
-test("each is released once, and one that is added too late at once", async () => {
+test("each resource is released once; one that is added after the release has begun is released immediately", async () => {
   let count = 0;
   const resources = new Resources(silentLog);
   resources.add("slow", async () => {
@@ -74,7 +74,7 @@ test("each is released once, and one that is added too late at once", async () =
   assert.equal(count, 1);
 });
 
-test("a limit for all of them together ends the wait, and not the release", async () => {
+test("the total limit ends the wait, and not the release", async () => {
   const done: string[] = [];
   const resources = new Resources(silentLog);
   resources.add("last", () => void done.push("last"));

@@ -15,7 +15,7 @@ import { endpoint, endpointText, NO_ENDPOINT } from "#src/net/endpoint.js";
 
 const getsockname = koffi.load(null).func("int getsockname(int fd, _Out_ uint8_t *name, _Inout_ uint32_t *length)");
 
-test("the kernel reads an address as it was written, and it is read as the kernel writes it", () => {
+test("written addresses have the layout that the kernel reads and writes", () => {
   for (const host of ["127.0.0.1", "127.1.2.3", "127.255.255.254"]) {
     const { fds } = openFrameSockets(endpoint(host, 0), 1, 3, { segment: false, gro: false });
     const [name, length] = [new Uint8Array(SOCKADDR_ROOM), [SOCKADDR_ROOM]];
@@ -32,7 +32,7 @@ test("the kernel reads an address as it was written, and it is read as the kerne
   }
 });
 
-test("where a datagram came from is the sender's own address, by one receive and by many", async () => {
+test("the source of a datagram is the sender's address, with receive and with receiveMany", async () => {
   const { fds } = openFrameSockets(endpoint("127.0.0.1", 0), 1, 3, { segment: false, gro: false });
   const [name, length] = [new Uint8Array(SOCKADDR_ROOM), [SOCKADDR_ROOM]];
   getsockname(fds[0], name, length);
@@ -68,7 +68,7 @@ test("where a datagram came from is the sender's own address, by one receive and
   closeFd(fds[0]);
 });
 
-test("an endpoint that is written is read again, and an unknown family is none", () => {
+test("a written endpoint is read again; an unknown family has no endpoint", () => {
   const view = new DataView(new ArrayBuffer(SOCKADDR_ROOM + 8));
   fc.assert(
     fc.property(fc.ipV4(), fc.integer({ min: 0, max: 65_535 }), fc.integer({ min: 0, max: 8 }), (host, port, at) => {

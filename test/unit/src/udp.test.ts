@@ -62,7 +62,7 @@ test("a peer's socket sends from the port of frames and receives nothing, while 
   const other = await bound();
   const open = () => new UdpSender(openPeerSocket(address, true), true);
 
-  /** Lanes of what each receiver was given of a number of datagrams. */
+  /** Sends datagrams, and returns the lanes that each receiver got. */
   const received = async (): Promise<number[][]> => {
     const sent = Array.from({ length: DATAGRAMS }, (_, i) => {
       const lane = (i % 2) << 4;

@@ -68,7 +68,7 @@ test("answers without a body have no type, and 204 has no length", async () => {
   assert.deepEqual(await headersOf(204), [undefined, undefined]);
 });
 
-test("a foreseen error keeps its status, message and next step, as text or as JSON; another is 500", () => {
+test("an error with a code keeps its status, message and next step, as text or JSON; any other error is 500", () => {
   const error = new WeaveError("WEAVE_NAMESPACE", "there is none", { next: "look" });
   assert.deepEqual(errorAnswer(error), { status: 404, body: "there is none\nlook\n" });
   assert.deepEqual(errorAnswer(error, "application/json"), {
@@ -99,7 +99,7 @@ test("a request body beyond the limit is answered with 413, and the server goes 
   assert.equal((await ask(to)).status, 200);
 });
 
-test("a message that is too long for its reader is read on from where the prefix ends", async () => {
+test("after the prefix of a long message the rest can be read", async () => {
   const sent = Buffer.from(Array.from({ length: 300_000 }, (_, index) => index % 251));
   const to = await serve(async (request, response) => {
     const { bytes, complete } = await readPrefix(request, 1_000);
@@ -123,7 +123,7 @@ test("an answer beyond the client's limit is refused, and its connection closed"
   await closed;
 });
 
-test("a client that goes away: its signal is aborted while it waits, and a body that breaks off is an error", async () => {
+test("when a client disconnects, its signal is aborted, and reading an incomplete body fails", async () => {
   const events: string[] = [];
   const to = await serve(async (request, response, signal) => {
     try {
@@ -163,7 +163,7 @@ test("time limits: for an answer that does not begin, and for one that stops mid
   await assert.rejects(fetchReply({ to: { path: join(folder, "none.sock") }, path: "/" }), { code: "ENOENT" });
 });
 
-test("the limit for the connection does not hold for the answer", async () => {
+test("the limit for the connection does not apply to the answer", async () => {
   const to = await serve(async (_request, response) => {
     await sleep(150);
     sendAnswer(response, { body: "late" });

@@ -47,7 +47,7 @@ async function abandoned(name: string): Promise<string> {
   return path;
 }
 
-test("a socket that a crash has left is replaced, and has the mode that was asked for", async () => {
+test("a socket left by a crash is replaced, and has the requested mode", async () => {
   const path = await abandoned("stale.sock");
   await listenAt(path, { mode: 0o640 });
   assert.equal(statSync(path).mode & 0o777, 0o640);
@@ -111,7 +111,7 @@ test("an abandoned socket of another user stays, unless the caller changes the o
   assert.equal(statSync(path).uid, 0);
 });
 
-test("folders on the way are made, and a path that is too long or leads through a file is refused", async () => {
+test("missing folders are made; a path that is too long or leads through a file is rejected", async () => {
   await listenAt(join(folder, "new/deep/a.sock"));
   assert.deepEqual(readdirSync(join(folder, "new/deep")), ["a.sock"]);
   await assert.rejects(listenAt(`/${"x".repeat(107)}`), { code: "WEAVE_API", message: /at most 107 bytes$/ });

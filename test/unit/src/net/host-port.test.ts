@@ -8,7 +8,7 @@ const name = fc.array(label, { minLength: 1, maxLength: 4 }).map((labels) => lab
 const host = fc.oneof(name, fc.ipV4());
 const port = fc.integer({ min: 1, max: 65_535 });
 
-test("what is printed as host:port is read again as it was", () => {
+test("host:port is parsed to the values that it was formatted from", () => {
   fc.assert(
     fc.property(host, port, (host, port) => {
       const text = `${host}:${port}`;
@@ -20,7 +20,7 @@ test("what is printed as host:port is read again as it was", () => {
   );
 });
 
-test("a host may be left out, and a port, but not by halves", () => {
+test("host or port may be missing; incomplete text is rejected", () => {
   assert.deepEqual(parseHostPort(":80"), { host: "", port: 80 });
   assert.deepEqual(parseHostPort(""), { host: "", port: undefined });
   for (const text of [
@@ -43,7 +43,7 @@ test("a host may be left out, and a port, but not by halves", () => {
   assert.equal(parseHostPort("h:65536", { port0: true }), undefined);
 });
 
-test("IPv6 is refused and said to be the reason, with brackets and without, with a port and without", () => {
+test("IPv6 is rejected with a reason, with and without brackets and port", () => {
   fc.assert(
     fc.property(fc.ipV6(), port, (address, port) => {
       for (const text of [address, `[${address}]`, `[${address}]:${port}`]) {
@@ -56,7 +56,7 @@ test("IPv6 is refused and said to be the reason, with brackets and without, with
     assert.equal(ipv6Reason(text), undefined, text);
 });
 
-test("no text, however strange, is read as anything but a host and a port that print as that text", () => {
+test("random text is rejected, or parsed to a host and a port that format to the same text", () => {
   const characters = fc.constantFrom(..."[]:./% \n\0-_0123456789abfx:::[[]]".split(""), "é", "𝟙");
   const strange = fc.oneof(fc.string({ unit: "binary" }), fc.string({ unit: characters }), fc.string());
   fc.assert(
