@@ -4,10 +4,10 @@ import type { MeshOptions } from "#mesh/options.js";
 import type { PeerName } from "#mesh/peer.js";
 import type { Topology } from "#mesh/topology.js";
 import type { Wire } from "#mesh/transport.js";
-import { isIpv4 } from "#src/address.js";
 import type { Timer } from "#src/clock.js";
 import { errorText, WeaveError } from "#src/errors.js";
-import { hostOf, portOf } from "#src/net/host-port.js";
+import { isAddress } from "#src/net/family.js";
+import { hostOf, hostPortText, portOf } from "#src/net/host-port.js";
 import { sample } from "#src/random.js";
 
 /** Limit for one dial, and for the resolution of a name. */
@@ -102,7 +102,7 @@ export class Dialler {
 
   async #hostsOf(target: string): Promise<readonly string[]> {
     const host = hostOf(target);
-    if (isIpv4(host)) return [host];
+    if (isAddress(host)) return [host];
     const hosts = await this.#within(`lookup ${host}`, () => this.#options.resolve(host));
     this.#deps.schedule.resolved(target, hosts);
     return hosts;
@@ -113,7 +113,7 @@ export class Dialler {
     const { random, dial } = this.#options;
     let failure: unknown;
     for (const host of sample(random, hosts, hosts.length)) {
-      const address = `${host}:${portOf(target)}`;
+      const address = hostPortText(host, portOf(target));
       try {
         return await this.#within(`dial tcp ${address}`, (signal) => dial(address, signal));
       } catch (error) {

@@ -1,28 +1,19 @@
 import type { PeerName, PeerRecord } from "#mesh/peer.js";
-import { hostOf } from "#src/net/host-port.js";
+import { isRemoteAddress } from "#src/net/family.js";
+import { hostOf, hostPortText, parseHostPort } from "#src/net/host-port.js";
 
 /** Maximum number of discovered addresses; a large network has a few hundred. */
 export const MAX_DISCOVERED = 1_024;
 /** Maximum number of addresses whose reports are counted: only a hostile peer reports more. */
 const CONSIDERED = 16 * MAX_DISCOVERED;
 
-/** First octets of addresses that no other host has: "this network", loopback, and multicast or above (RFC 6890). */
-const HERE = 0;
-const LOOPBACK = 127;
-const MULTICAST = 224;
-/** The first two octets of link-local addresses (RFC 3927). */
-const LINK_LOCAL = [169, 254] as const;
-
 /**
- * Whether an address that another peer reports may be dialled: an IPv4 address with a port that is neither a loopback address
- * nor link-local, where clouds have their metadata service. A report must not make this peer connect to services of its own host.
+ * Whether an address that another peer reports may be dialled: an address with a port, and no name, that another host can have. A
+ * report must not make this peer connect to services of its own host, or to the metadata service of its cloud.
  */
 function isDialable(address: string): boolean {
-  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3}):(\d{1,5})$/.exec(address);
-  if (match === null) return false;
-  const [a, b, c, d, port] = match.slice(1).map(Number);
-  if ([a, b, c, d].some((octet) => octet > 255) || port < 1 || port > 65_535) return false;
-  return a !== HERE && a !== LOOPBACK && a < MULTICAST && !(a === LINK_LOCAL[0] && b === LINK_LOCAL[1]);
+  const { host = "", port } = parseHostPort(address) ?? {};
+  return port !== undefined && isRemoteAddress(host);
 }
 
 export interface DiscoveryOptions {
@@ -65,6 +56,6 @@ function reportedBy(record: PeerRecord, { self, connected, port }: DiscoveryOpti
   if (record.name === self) return [];
   return record.links
     .filter(({ to }) => to !== self && !connected.has(to))
-    .map(({ address, outbound }) => (outbound ? address : `${hostOf(address)}:${port}`))
+    .map(({ address, outbound }) => (outbound ? address : hostPortText(hostOf(address), port)))
     .filter(isDialable);
 }

@@ -7,6 +7,7 @@ import type { Wire } from "#mesh/transport.js";
 import type { Clock } from "#src/clock.js";
 import { WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
+import { fairnessKey } from "#src/net/family.js";
 import { hostOf } from "#src/net/host-port.js";
 import type { Random } from "#src/random.js";
 import { RateLimiter } from "#src/rate-limiter.js";
@@ -38,7 +39,7 @@ export class PendingHandshakes {
 
   /** Applies the rate limit to an inbound wire. @returns whether a handshake may begin; if not, the wire is closed */
   admit(wire: Wire): boolean {
-    if (this.#rate.admit(hostOf(wire.remoteAddress))) return true;
+    if (this.#rate.admit(sourceOf(wire))) return true;
     wire.terminate();
     this.#refuse(wire.remoteAddress, tooMany());
     return false;
@@ -53,13 +54,13 @@ export class PendingHandshakes {
   /** Records that a handshake begins. It may displace another one, which is closed. */
   begin(connection: Connection): void {
     if (connection.outbound) this.#outbound.add(connection);
-    else this.#inbound.add(hostOf(connection.wire.remoteAddress), connection)?.close(tooMany());
+    else this.#inbound.add(sourceOf(connection.wire), connection)?.close(tooMany());
   }
 
   /** Records that a handshake has ended, by success or failure. */
   end(connection: Connection): void {
     if (connection.outbound) this.#outbound.delete(connection);
-    else this.#inbound.delete(hostOf(connection.wire.remoteAddress), connection);
+    else this.#inbound.delete(sourceOf(connection.wire), connection);
   }
 
   /** Returns the connections whose handshake is in progress. */
@@ -88,5 +89,8 @@ export class PendingHandshakes {
     this.#log.warn("a connection was refused", { from: address, why: refusal.message });
   }
 }
+
+/** The source that limits count by. */
+const sourceOf = (wire: Wire): string => fairnessKey(hostOf(wire.remoteAddress));
 
 const tooMany = (): Refusal => new Refusal("busy", "too many connection attempts");

@@ -3,6 +3,10 @@ import ipaddr from "ipaddr.js";
 import { WeaveError } from "#src/errors.js";
 
 /** An IPv4 address with a prefix length. */
+/**
+ * Addresses of the overlay, and networks of them (--ipalloc-range, --trusted-subnets): these are IPv4, whatever the family of the
+ * hosts that carry the overlay. src/net has the addresses of hosts.
+ */
 export interface Cidr {
   /** The address as a dotted quad, host bits included. */
   readonly address: string;

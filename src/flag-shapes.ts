@@ -1,5 +1,6 @@
 import { isAbsolute, resolve } from "node:path";
-import { isIpv4, parseCidr } from "#src/address.js";
+import { parseCidr } from "#src/address.js";
+import { ADDRESS_TITLE, isAddress } from "#src/net/family.js";
 import { ipv6Reason, isHost, parseHostPort } from "#src/net/host-port.js";
 import { MAX_SOCKET_PATH_BYTES } from "#src/paths.js";
 import { accepts, type Shape, text } from "#src/shape.js";
@@ -34,7 +35,8 @@ export const listenAddress = text(
   },
 );
 
-export const ipv4Address = text("an IPv4 address", isIpv4);
+/** An address of this host or another. */
+export const hostAddress = text(ADDRESS_TITLE, isAddress);
 
 export const cidr = text("an IPv4 network such as 10.0.0.0/8", accepts(parseCidr));
 

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { type ClientTls, clientTls } from "#docker/engine/client-tls.js";
 import { WeaveError } from "#src/errors.js";
-import { ipv6Reason, parseHostPort } from "#src/net/host-port.js";
+import { hostPortText, ipv6Reason, parseHostPort } from "#src/net/host-port.js";
 
 /** Address of a Docker engine. */
 export type EngineAddress =
@@ -65,5 +65,5 @@ export function readPem(path: string): Buffer {
 
 /** Writes an address as `DOCKER_HOST` has it. */
 export function engineAddressText(address: EngineAddress): string {
-  return "socketPath" in address ? `unix://${address.socketPath}` : `tcp://${address.host}:${address.port}`;
+  return "socketPath" in address ? `unix://${address.socketPath}` : `tcp://${hostPortText(address.host, address.port)}`;
 }

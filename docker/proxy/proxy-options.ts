@@ -1,6 +1,6 @@
 import type { ServerAddress } from "#src/http/listen.js";
-import { ANY_HOST } from "#src/net/endpoint.js";
-import { ipv6Reason, isHost, parseHostPort } from "#src/net/host-port.js";
+import { ANY_HOST } from "#src/net/family.js";
+import { hostPortText, ipv6Reason, isHost, parseHostPort } from "#src/net/host-port.js";
 
 /** Options of the proxy's listeners. */
 export interface ProxyOptions {
@@ -29,7 +29,7 @@ export function parseListen(text: string): ServerAddress {
 
 /** Writes an address as in `DOCKER_HOST`. */
 export const listenText = (address: ServerAddress): string =>
-  "path" in address ? `unix://${address.path}` : `tcp://${address.host}:${address.port}`;
+  "path" in address ? `unix://${address.path}` : `tcp://${hostPortText(address.host, address.port)}`;
 
 /** Pattern and replacement that make a host name from a container's name, in the syntax of Go's regexp. */
 export interface HostnamePattern {

@@ -8,7 +8,8 @@ import type { Clock } from "#src/clock.js";
 import { errorText, systemCode, WeaveError } from "#src/errors.js";
 import { openSharedUdp } from "#src/linux/native/udp.js";
 import type { Log } from "#src/log.js";
-import { endpoint } from "#src/net/endpoint.js";
+import { endpoint, udpType } from "#src/net/endpoint.js";
+import { hostPortText } from "#src/net/host-port.js";
 import { RateLimiter } from "#src/rate-limiter.js";
 
 /** Limit for the queries of one client: more than a container sends, and a fraction of the server's capacity. */
@@ -75,7 +76,7 @@ export class DnsServer {
         systemCode(cause) === "EADDRINUSE" || (cause instanceof WeaveError && cause.code === "WEAVE_PORT_IN_USE");
       throw new WeaveError(
         "WEAVE_PORT_IN_USE",
-        `cannot answer DNS at ${host}:${port}: ${busy ? "another process uses it" : errorText(cause)}`,
+        `cannot answer DNS at ${hostPortText(host, port)}: ${busy ? "another process uses it" : errorText(cause)}`,
         { cause, next: "Choose another address with --dns-listen-address, or launch with --no-dns." },
       );
     }
@@ -165,8 +166,9 @@ export class DnsServer {
 }
 
 async function bindUdp(host: string, port: number): Promise<Socket> {
-  const socket = createSocket("udp4");
-  const fd = openSharedUdp(endpoint(host, port));
+  const at = endpoint(host, port);
+  const socket = createSocket(udpType(at));
+  const fd = openSharedUdp(at);
   await new Promise<void>((resolve, reject) => socket.once("error", reject).bind({ fd, exclusive: true }, resolve));
   socket.removeAllListeners("error");
   return socket;

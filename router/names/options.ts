@@ -1,5 +1,5 @@
 import { fold, parseName } from "#dns/name.js";
-import { ANY_HOST, isAddress } from "#src/net/endpoint.js";
+import { ANY_HOST, isAddress } from "#src/net/family.js";
 import { ipv6Reason, parseHostPort } from "#src/net/host-port.js";
 
 export interface DnsOptions {

@@ -5,6 +5,7 @@ import { isIpv4 } from "#src/address.js";
 import { WeaveError } from "#src/errors.js";
 import { type Answer, jsonAnswer } from "#src/http/answer.js";
 import { isIdent } from "#src/ident.js";
+import { hostPortText } from "#src/net/host-port.js";
 
 /** A request to remove names: those of a container, of a container at an address, or all. */
 type Removal = Pick<Request, "form"> & { readonly params: { readonly ident?: string; readonly address?: string } };
@@ -28,7 +29,7 @@ export function nameRoutes(dns: WeaveDns): Route[] {
     route("GET /dns-address", async () => ({ body: (await dns.address()).host })),
     route("GET /dns-address-port", async () => {
       const { host, port } = await dns.address();
-      return { body: `${host}:${port}` };
+      return { body: hostPortText(host, port) };
     }),
     route("GET /name", () =>
       jsonAnswer(

@@ -12,7 +12,8 @@ import type { ContainerLifecycle } from "#src/container-lifecycle.js";
 import { errorText } from "#src/errors.js";
 import { findLink, ipv4Of } from "#src/linux/links/links.js";
 import type { Log } from "#src/log.js";
-import { ANY_HOST } from "#src/net/endpoint.js";
+import { ANY_HOST, isAnyHost } from "#src/net/family.js";
+import { hostPortText } from "#src/net/host-port.js";
 import { systemRandom } from "#src/random.js";
 import type { Store } from "#src/store.js";
 
@@ -74,7 +75,7 @@ export class WeaveDns implements ContainerLifecycle {
     });
     const { host, port } = options.listen ?? { host: (await addressOf(bridges.docker)) ?? ANY_HOST, port: DNS_PORT };
     const ourselves = (address: string) =>
-      port === DNS_PORT && (address === host || (host === ANY_HOST && isLocal(address)));
+      port === DNS_PORT && (address === host || (isAnyHost(host) && isLocal(address)));
     const resolvConf = new ResolvConf(options.resolvConf, ourselves);
     const upstream = new Upstream({ resolvConf, random: systemRandom, timeoutMs: options.fallbackTimeoutMs });
     let server: DnsServer | undefined;
@@ -116,7 +117,7 @@ export class WeaveDns implements ContainerLifecycle {
 
   /** The address of the server: `host:port`. */
   get listening(): string {
-    return `${this.#started.host}:${this.#port}`;
+    return hostPortText(this.#started.host, this.#port);
   }
 
   /** The host of {@link address}, cached for some seconds, because every new container needs it. */
@@ -131,7 +132,7 @@ export class WeaveDns implements ContainerLifecycle {
   async address(): Promise<{ host: string; port: number }> {
     const { host, bridges } = this.#started;
     const port = this.#port;
-    if (host !== ANY_HOST) return { host, port };
+    if (!isAnyHost(host)) return { host, port };
     // Docker may have started after the router: the bridges are looked up at each call.
     return { host: (await addressOf(bridges.docker)) ?? (await addressOf(bridges.weave)) ?? "127.0.0.1", port };
   }

@@ -4,6 +4,7 @@ import type { MeshStatus } from "#mesh/options.js";
 import type { OverlayStatus } from "#mesh/overlay.js";
 import { peerText } from "#mesh/peer.js";
 import type { Refused } from "#mesh/refusals.js";
+import { ADDRESS_PORT_WIDTH } from "#src/net/family.js";
 
 /*
  * A line of `weave status connections`, here as data and as text:
@@ -42,7 +43,7 @@ export function connectionLines({ Connections }: { readonly Connections: readonl
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([key, value]) => `${key}=${value}`)
       .join(" ");
-    return `${arrow(Outbound)} ${Address.padEnd(21)} ${State.padEnd(11)} ${Info} ${attributes}`;
+    return `${arrow(Outbound)} ${Address.padEnd(ADDRESS_PORT_WIDTH)} ${State.padEnd(11)} ${Info} ${attributes}`;
   });
 }
 

@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import { MAX_NICKNAME, nicknameShape } from "#mesh/peer.js";
 import { flag, offSwitch, toggle } from "#src/flag.js";
-import { cidr, filePath, ipv4Address } from "#src/flag-shapes.js";
+import { cidr, filePath, hostAddress } from "#src/flag-shapes.js";
 import { parseMac } from "#src/mac.js";
 import { accepts, commaList, onOff, optional, orEmpty, text, whole } from "#src/shape.js";
 
@@ -31,7 +31,7 @@ export const PEER_FLAGS = {
   }),
   host: flag({
     flag: "host",
-    shape: orEmpty(ipv4Address, "all"),
+    shape: orEmpty(hostAddress, "all"),
     default: "",
     defaultText: "all addresses",
     placeholder: "address",

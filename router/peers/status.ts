@@ -1,6 +1,7 @@
 import { arrow } from "#router/peers/connection-report.js";
 import type { RouterReport } from "#router/peers/report.js";
 import { statusLine } from "#router/service.js";
+import { ADDRESS_PORT_WIDTH } from "#src/net/family.js";
 
 /** States of connections, in the order of the line `Connections`. */
 const STATES = ["established", "pending", "retrying", "failed", "connecting"];
@@ -56,7 +57,7 @@ export function peerLines({ Peers }: RouterReport): string[] {
     `${peer.Name}(${peer.NickName})`,
     ...peer.Connections.map(
       ({ Outbound, Address, Name, NickName, Established }) =>
-        `   ${arrow(Outbound)} ${Address.padEnd(21)} ${`${Name}(${NickName})`.padEnd(37)} ${Established ? "established" : "pending"}`,
+        `   ${arrow(Outbound)} ${Address.padEnd(ADDRESS_PORT_WIDTH)} ${`${Name}(${NickName})`.padEnd(37)} ${Established ? "established" : "pending"}`,
     ),
   ]);
 }

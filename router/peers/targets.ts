@@ -2,8 +2,8 @@ import { lookup } from "node:dns/promises";
 import { z } from "zod/mini";
 import type { DialTarget } from "#mesh/dial-schedule.js";
 import { systemCode, WeaveError } from "#src/errors.js";
-import { isAddress, LOOKUP_FAMILY } from "#src/net/endpoint.js";
-import { type HostPort, ipv6Reason, parseHostPort } from "#src/net/host-port.js";
+import { isAddress, isMalformedAddress, LOOKUP_FAMILY } from "#src/net/family.js";
+import { type HostPort, hostPortText, ipv6Reason, parseHostPort } from "#src/net/host-port.js";
 import { Semaphore } from "#src/semaphore.js";
 import { readStored, type Store } from "#src/store.js";
 
@@ -27,9 +27,7 @@ export function parsePeer(text: string): HostPort {
     const why = ipv6Reason(text) ?? "should be host[:port]";
     throw new WeaveError("WEAVE_PEER_INVALID", `invalid peer name ${JSON.stringify(text.slice(0, 300))}, ${why}`);
   }
-  // Digits and dots that are not an address are never a name.
-  if (/^[\d.]+$/.test(peer.host) && !isAddress(peer.host))
-    throw new WeaveError("WEAVE_PEER_INVALID", `lookup ${peer.host}: no such host`);
+  if (isMalformedAddress(peer.host)) throw new WeaveError("WEAVE_PEER_INVALID", `lookup ${peer.host}: no such host`);
   return peer;
 }
 
@@ -41,7 +39,7 @@ export function parsePeer(text: string): HostPort {
  */
 export function parseTarget(text: string, ourPort: number): DialTarget {
   const { host, port } = parsePeer(text);
-  return { text, address: `${host}:${port ?? ourPort}`, port: port !== undefined };
+  return { text, address: hostPortText(host, port ?? ourPort), port: port !== undefined };
 }
 
 const running = new Semaphore(LOOKUPS);

@@ -8,6 +8,8 @@ import type { Wire, WireHandlers } from "#mesh/transport.js";
 import { errorText, systemCode, WeaveError } from "#src/errors.js";
 import { bindTcp, cannotListen, tcpQuietMs } from "#src/linux/native/tcp.js";
 import { listenEndpoint } from "#src/net/endpoint.js";
+import { fairnessKey, plainAddress } from "#src/net/family.js";
+import { hostPortText } from "#src/net/host-port.js";
 import { systemRandom } from "#src/random.js";
 
 /** Time limit of the WebSocket handshake, sufficient for a distant, busy peer. The mesh has shorter limits of its own. */
@@ -38,8 +40,8 @@ class WebSocketWire implements Wire {
   constructor(socket: WebSocket, tcp: Socket) {
     this.#socket = socket;
     this.#tcp = tcp;
-    this.remoteAddress = `${plain(tcp.remoteAddress)}:${tcp.remotePort}`;
-    this.localAddress = `${plain(tcp.localAddress)}:${tcp.localPort}`;
+    this.remoteAddress = hostPortText(plainAddress(tcp.remoteAddress), tcp.remotePort!);
+    this.localAddress = hostPortText(plainAddress(tcp.localAddress), tcp.localPort!);
     tcp.setNoDelay(true);
     socket.on("error", (error) => {
       this.#reason = explain(error);
@@ -149,7 +151,7 @@ export function listenWebSocket(host: string, port: number, accept: (wire: Wire)
     http.maxConnections = MAX_CONNECTIONS;
     const pending = new FairSlots<Socket>(systemRandom, UNAUTHENTICATED);
     http.on("connection", (socket) => {
-      const source = plain(socket.remoteAddress);
+      const source = sourceOf(socket);
       pending.add(source, socket)?.destroy();
       socket.once("close", () => pending.delete(source, socket));
     });
@@ -162,7 +164,7 @@ export function listenWebSocket(host: string, port: number, accept: (wire: Wire)
       handleProtocols: (protocols) => (protocols.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
     });
     server.on("connection", (socket, request) => {
-      pending.delete(plain(request.socket.remoteAddress), request.socket);
+      pending.delete(sourceOf(request.socket), request.socket);
       socket.pause();
       accept(new WebSocketWire(socket, request.socket));
     });
@@ -182,8 +184,8 @@ export function listenWebSocket(host: string, port: number, accept: (wire: Wire)
   });
 }
 
-/** The IPv4 address of an IPv4-mapped IPv6 address, as Node prints it; other addresses unchanged. */
-const plain = (address: string | undefined) => (address ?? "").replace(/^::ffff:/, "");
+/** The source that limits count by. */
+const sourceOf = ({ remoteAddress }: Socket): string => fairnessKey(plainAddress(remoteAddress));
 
 function explain(error: unknown): string {
   switch (systemCode(error)) {

@@ -2,8 +2,8 @@ import { chmodSync, lstatSync, rmSync, type Stats } from "node:fs";
 import { connect, type Server } from "node:net";
 import { dirname } from "node:path";
 import { type ErrorCode, systemCode, WeaveError } from "#src/errors.js";
-import { ANY_HOST } from "#src/net/endpoint.js";
-import { ipv6Reason, parseHostPort } from "#src/net/host-port.js";
+import { ANY_HOST } from "#src/net/family.js";
+import { hostPortText, ipv6Reason, parseHostPort } from "#src/net/host-port.js";
 import { MAX_SOCKET_PATH_BYTES } from "#src/paths.js";
 import { makePublicFolder } from "#src/public-folder.js";
 
@@ -30,7 +30,7 @@ export interface ListenOptions {
 
 /** Formats an address as users type it: `host:port`, or a path. */
 export const serverAddressText = (address: ServerAddress): string =>
-  "path" in address ? address.path : `${address.host}:${address.port}`;
+  "path" in address ? address.path : hostPortText(address.host, address.port);
 
 /**
  * Parses `host:port`, or the absolute path of a Unix socket. Without a host, the address is {@link ANY_HOST}.

@@ -1,18 +1,32 @@
-import { isIpv4 } from "#src/address.js";
 import { WeaveError } from "#src/errors.js";
+import {
+  ANY_HOST,
+  type Family,
+  familyOf,
+  familyRules,
+  LONGEST_IP_HEADER,
+  PORTS,
+  SMALLEST_IP_PAYLOAD,
+  type UdpType,
+} from "#src/net/family.js";
+import { hostPortText } from "#src/net/host-port.js";
 
 /**
- * Address families that an endpoint may have. A further family needs a row here and in src/linux/native/sockaddr.ts, and changes
- * to the functions of these two files and of host-port.ts. No other code of the frame path depends on the form of an address.
+ * Endpoints are IPv4. A further family, such as IPv6, needs these changes and no others (test/unit/src/net/families.test.ts
+ * lists the files that may depend on IPv4):
+ *
+ * - family.ts: a row of FAMILIES. An address of more than 32 bits has a hash as id: an id decides nothing that a forged source
+ *   address could not, because records are authenticated. The fairness key of IPv6 is the /64.
+ * - family.ts: the families to listen on and to look up, LISTEN_FAMILY and LOOKUP_FAMILY. A socket of IPv6 on all addresses also
+ *   receives IPv4, as ::ffff:a.b.c.d (ipv6(7), IPV6_V6ONLY), so that one socket for each thread and server stays enough.
+ * - host-port.ts: parseHostPort accepts `[address]:port`, and ipv6Reason goes. Texts have the brackets already (hostPortText).
+ * - src/linux/native/sockaddr.ts: a row of LAYOUTS; sockaddrId and readSockaddr accept its struct, with ::ffff:a.b.c.d as IPv4;
+ *   writeSockaddr and the source address have that form for IPv4 where the sockets are of IPv6.
+ *
+ * Addresses of the overlay are another subject, and IPv4 (src/address.ts).
  */
-const FAMILIES = {
-  /** RFC 791: the header without options has 20 bytes, and every host accepts packets of 576 bytes. */
-  4: { headerBytes: 20, smallestMtu: 576, any: "0.0.0.0" },
-} as const;
-export type Family = keyof typeof FAMILIES;
 
 const UDP_HEADER_BYTES = 8;
-const PORTS = 65_536;
 
 /**
  * An IP address and a port, as a plain value that can be sent to another thread.
@@ -35,61 +49,48 @@ export interface Endpoint {
 /** An id that no endpoint has. */
 export const NO_ENDPOINT = -1;
 
-/** Computes the id of an IPv4 endpoint. @param address as an unsigned 32-bit number */
-export function ipv4Id(address: number, port: number): number {
-  return address * PORTS + port;
-}
-
 /** Makes an endpoint. @param address in network byte order; it is copied */
 export function endpointOf(family: Family, address: Uint8Array, port: number): Endpoint {
-  const [a, b, c, d] = address;
-  return {
-    family,
-    address: Uint8Array.from(address),
-    port,
-    id: ipv4Id(((a << 24) | (b << 16) | (c << 8) | d) >>> 0, port),
-  };
+  return { family, address: Uint8Array.from(address), port, id: familyRules(family).id(address, port) };
 }
-
-/** Whether `host` is an address of a supported family, and not a name. */
-export const isAddress = isIpv4;
 
 /**
  * Makes an endpoint from text.
  *
- * @param host an address: {@link isAddress}
+ * @param host an address, and no name
  * @param port 0 to 65535; 0 for no certain port
  * @throws WEAVE_ADDRESS_INVALID
  */
 export function endpoint(host: string, port: number): Endpoint {
-  if (!isAddress(host) || !Number.isInteger(port) || port < 0 || port >= PORTS)
+  const family = familyOf(host);
+  if (family === undefined || !Number.isInteger(port) || port < 0 || port >= PORTS)
     throw new WeaveError("WEAVE_ADDRESS_INVALID", `invalid endpoint: ${host.slice(0, 64)}:${port}`);
-  return endpointOf(4, Uint8Array.from(host.split("."), Number), port);
+  return endpointOf(family, familyRules(family).parse(host), port);
 }
-
-/** The address to listen on all addresses of this host. */
-export const ANY_HOST = FAMILIES[4].any;
 
 /** Makes the endpoint to listen on. @param host an address; "" for {@link ANY_HOST}. @throws WEAVE_ADDRESS_INVALID */
 export const listenEndpoint = (host: string, port: number): Endpoint => endpoint(host || ANY_HOST, port);
 
 /** Formats the address of an endpoint, without its port. */
-export const hostText = ({ address }: Endpoint): string => address.join(".");
+export const hostText = ({ family, address }: Endpoint): string => familyRules(family).format(address);
 
 /** Formats an endpoint as `address:port`. */
-export const endpointText = (endpoint: Endpoint): string => `${hostText(endpoint)}:${endpoint.port}`;
+export const endpointText = (endpoint: Endpoint): string => hostPortText(hostText(endpoint), endpoint.port);
 
-/** Size of the IP and UDP headers of a datagram, in bytes. */
-export const datagramOverhead = (family: Family): number => FAMILIES[family].headerBytes + UDP_HEADER_BYTES;
+/** The type of the socket of `node:dgram` that has an endpoint. */
+export const udpType = ({ family }: Endpoint): UdpType => familyRules(family).udpType;
 
-/** Largest UDP payload, in bytes, that every path carries. */
-export const SMALLEST_DATAGRAM = FAMILIES[4].smallestMtu - datagramOverhead(4);
+/** Size of the IP and UDP headers of a datagram, in bytes. @param family undefined while it is not known: the largest size */
+export const datagramOverhead = (family: Family | undefined): number =>
+  (family === undefined ? LONGEST_IP_HEADER : familyRules(family).headerBytes) + UDP_HEADER_BYTES;
+
+/**
+ * Largest UDP payload, in bytes, that every path of every family carries: the address of a peer is not known at first, and may
+ * change to another family.
+ */
+export const SMALLEST_DATAGRAM = SMALLEST_IP_PAYLOAD - UDP_HEADER_BYTES;
 
 const TCP_HEADER_BYTES = 20;
 
-/** Largest TCP payload of a segment, in bytes, that every path of a family carries (RFC 9293, section 3.7.1). */
-export const smallestSegment = (family: Family): number =>
-  FAMILIES[family].smallestMtu - FAMILIES[family].headerBytes - TCP_HEADER_BYTES;
-
-/** The family that names are resolved to, for `dns.lookup`. */
-export const LOOKUP_FAMILY: Family = 4;
+/** Largest TCP payload of a segment, in bytes, that every path of every family carries (RFC 9293, section 3.7.1). */
+export const SMALLEST_SEGMENT = SMALLEST_IP_PAYLOAD - TCP_HEADER_BYTES;

@@ -1,4 +1,5 @@
-import { isIPv4, isIPv6 } from "node:net";
+import { isIPv6 } from "node:net";
+import { isAddress, isMalformedAddress } from "#src/net/family.js";
 
 /** A host by name or address, and a port, as users write them. */
 export interface HostPort {
@@ -15,9 +16,9 @@ const LONGEST_NAME = 253;
 export const isPort = (text: string): boolean =>
   /^\d{1,5}$/.test(text) && Number(text) >= 1 && Number(text) <= HIGHEST_PORT;
 
-/** Whether a text is an IPv4 address or a host name. Text of digits and dots that is no address is no name either. */
+/** Whether a text is an address or a host name. Text of digits and dots that is no address is no name either. */
 export const isHost = (text: string): boolean =>
-  isIPv4(text) || (/^[\w.-]{1,253}$/.test(text) && !/^[\d.]+$/.test(text));
+  isAddress(text) || (/^[\w.-]{1,253}$/.test(text) && !isMalformedAddress(text));
 
 /**
  * Parses `host`, `host:port` or `:port`, with a port from 1 to 65535. The host is any text without spaces, colons, slashes and
@@ -40,12 +41,18 @@ export function ipv6Reason(text: string): string | undefined {
   return bracketed !== null || isIPv6(text) ? "IPv6 addresses are not supported yet" : undefined;
 }
 
-/** Returns the host of `host:port`, in the form that this project prints. */
-export function hostOf(text: string): string {
-  return text.slice(0, text.lastIndexOf(":"));
+/** Formats a host and a port: `host:port`, or `[host]:port` for an address with colons (RFC 3986, 3.2.2). */
+export function hostPortText(host: string, port: number): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** Returns the port of `host:port`, in the form that this project prints. */
+/** Returns the host of {@link hostPortText}. */
+export function hostOf(text: string): string {
+  const host = text.slice(0, text.lastIndexOf(":"));
+  return host.startsWith("[") && host.endsWith("]") ? host.slice(1, -1) : host;
+}
+
+/** Returns the port of {@link hostPortText}. */
 export function portOf(text: string): number {
   return Number(text.slice(text.lastIndexOf(":") + 1));
 }

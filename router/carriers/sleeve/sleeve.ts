@@ -16,7 +16,8 @@ import { decodePathMessage, encodePathMessage, type PathMessage } from "#router/
 import { innerMtu } from "#router/datapath/record.js";
 import { FLOOR_DATAGRAM } from "#router/datapath/session.js";
 import type { Timer } from "#src/clock.js";
-import { datagramOverhead, type Endpoint, endpoint, endpointText, hostText, isAddress } from "#src/net/endpoint.js";
+import { datagramOverhead, type Endpoint, endpoint, endpointText, hostText } from "#src/net/endpoint.js";
+import { familyOf, isAddress } from "#src/net/family.js";
 
 /** MTU assumed for a route of unknown MTU: that of Ethernet. */
 const USUAL_MTU = 1_500;
@@ -183,7 +184,8 @@ class Sleeve implements Carrier {
   /** Looks up the MTU of our own link. @param search true: start a search even if the MTU is unchanged */
   #learnCeiling(search: boolean): void {
     void this.#deps.linkMtu(this.#link.remoteHost).then((mtu = USUAL_MTU) => {
-      const ceiling = Math.min(mtu, LARGEST_MTU) - datagramOverhead(this.#address?.family ?? 4);
+      const ceiling =
+        Math.min(mtu, LARGEST_MTU) - datagramOverhead(this.#address?.family ?? familyOf(this.#link.remoteHost));
       if (this.#stopped || this.#path === undefined || (ceiling === this.#ceiling && !search)) return;
       this.#ceiling = ceiling;
       this.#applyPath(this.#path.limit(ceiling, this.#deps.clock.now()));

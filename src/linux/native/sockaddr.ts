@@ -1,4 +1,5 @@
-import { type Endpoint, endpointOf, type Family, ipv4Id, NO_ENDPOINT } from "#src/net/endpoint.js";
+import { type Endpoint, endpointOf, NO_ENDPOINT } from "#src/net/endpoint.js";
+import { type Family, ipv4Id } from "#src/net/family.js";
 
 /** Conversion of endpoints to and from the kernel's structures. No other file depends on their layout. */
 
@@ -24,7 +25,7 @@ interface FamilyLayout {
     readonly addressAt: number;
   };
   /** The socket option for fragmentation: level and name. */
-  readonly mtuDiscover: readonly [level: number, name: number];
+  readonly mtuDiscover: readonly (readonly [level: number, name: number])[];
 }
 
 const LAYOUTS: Readonly<Record<Family, FamilyLayout>> = {
@@ -34,7 +35,7 @@ const LAYOUTS: Readonly<Record<Family, FamilyLayout>> = {
     sockaddrBytes: 16,
     addressAt: 4,
     source: { level: SOL_IP, type: IP_PKTINFO, bytes: 12, addressAt: 4 },
-    mtuDiscover: [SOL_IP, IP_MTU_DISCOVER],
+    mtuDiscover: [[SOL_IP, IP_MTU_DISCOVER]],
   },
 };
 

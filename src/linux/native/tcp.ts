@@ -2,7 +2,7 @@ import { WeaveError } from "#src/errors.js";
 import { Errno, errnoName, libc } from "#src/linux/native/libc.js";
 import { Memory } from "#src/linux/native/memory.js";
 import { bindSocket, SOL_SOCKET } from "#src/linux/native/socket.js";
-import { type Endpoint, endpointText, smallestSegment } from "#src/net/endpoint.js";
+import { type Endpoint, endpointText, SMALLEST_SEGMENT } from "#src/net/endpoint.js";
 
 // linux/socket.h, linux/in.h, linux/tcp.h
 const SO_REUSEADDR = 2;
@@ -26,7 +26,7 @@ export function bindTcp(at: Endpoint): number {
     at,
     before: (option) => {
       option(SOL_SOCKET, SO_REUSEADDR, 1);
-      option(IPPROTO_TCP, TCP_MAXSEG, smallestSegment(at.family));
+      option(IPPROTO_TCP, TCP_MAXSEG, SMALLEST_SEGMENT);
     },
     refused: (code) => cannotListen(at, errnoName(code), code === Errno.EADDRINUSE),
   });

@@ -152,8 +152,7 @@ export function openSharedUdp(at: Endpoint): number {
 }
 
 function neverFragment(option: SetOption, at: Endpoint): void {
-  const [level, name] = familyLayout(at).mtuDiscover;
-  option(level, name, PMTUDISC_PROBE);
+  for (const [level, name] of familyLayout(at).mtuDiscover) option(level, name, PMTUDISC_PROBE);
 }
 
 function bindUdp(at: Endpoint, options: Pick<BindOptions, "before" | "after">): number {

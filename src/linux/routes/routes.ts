@@ -18,6 +18,7 @@ interface Route {
   readonly nexthops?: readonly { readonly gateway?: string; readonly dev?: string }[];
 }
 
+/** Routes of IPv4: others cannot overlap networks of the overlay (src/address.ts). */
 const listRoutes = async (): Promise<Route[]> =>
   JSON.parse((await run("ip", ["-json", "-4", "route", "show"])) || "[]") as Route[];
 

@@ -3,17 +3,16 @@ import { test } from "node:test";
 import { deserialize, serialize } from "node:v8";
 import fc from "fast-check";
 import {
-  ANY_HOST,
   datagramOverhead,
   endpoint,
   endpointText,
   hostText,
-  isAddress,
   listenEndpoint,
   NO_ENDPOINT,
   SMALLEST_DATAGRAM,
-  smallestSegment,
+  SMALLEST_SEGMENT,
 } from "#src/net/endpoint.js";
+import { ANY_HOST, isAddress } from "#src/net/family.js";
 
 const byte = fc.integer({ min: 0, max: 255 });
 const address = fc.tuple(byte, byte, byte, byte).map((bytes) => bytes.join("."));
@@ -68,6 +67,7 @@ test("an empty host to listen at is every address", () => {
 
 test("the headers of IPv4 and UDP are 28 bytes, and every path carries 576", () => {
   assert.equal(datagramOverhead(4), 28);
+  assert.equal(datagramOverhead(undefined), 28);
   assert.equal(SMALLEST_DATAGRAM, 548);
-  assert.equal(smallestSegment(4), 536);
+  assert.equal(SMALLEST_SEGMENT, 536);
 });
