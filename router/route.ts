@@ -22,6 +22,8 @@ export interface Request<Name extends string = string> {
 export type Scope = "metrics" | "status" | "control";
 
 export interface Route {
+  /** Method and path as declared: `DELETE /ip/:ident`. */
+  readonly call: string;
   readonly method: string;
   /** Matches the path. Its groups are the named segments, in the order of {@link names}. */
   readonly pattern: RegExp;
@@ -56,6 +58,7 @@ export function route<Path extends string>(
   const segments = path.split("/");
   const pattern = segments.map((segment) => (segment.startsWith(":") ? "([^/]+)" : escaped(segment)));
   return {
+    call,
     method,
     pattern: new RegExp(`^${pattern.join("/")}$`),
     names: segments.filter((segment) => segment.startsWith(":")).map((segment) => segment.slice(1)),

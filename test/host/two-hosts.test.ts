@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { TAP_MAX_MTU } from "#src/linux/links/links.js";
+import { metricNames } from "#test/lab/docs/api-page.js";
 import type { Host } from "#test/lab/host.js";
 import { Lab } from "#test/lab/lab.js";
 import { labTest } from "#test/lab/lab-test.js";
@@ -108,6 +109,8 @@ test("two hosts share one encrypted Ethernet", { skip, timeout: 300_000 }, async
     );
     assert.match(metrics, /weave_connections\{encryption="yes",state="established",type="sleeve"\} 1/);
     assert.match(metrics, /weave_datapath_drops_total\{reason="replayed"\} 0/);
+    const served = [...metrics.matchAll(/^# TYPE (weave_\w+)/gm)].map(([, name]) => name);
+    assert.deepEqual(served.sort(), metricNames(), "the metrics of docs/api.md");
   });
 
   await t.test("a peer that changes its address keeps its network", async () => {

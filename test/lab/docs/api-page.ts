@@ -1,4 +1,8 @@
-import { sources } from "#test/lab/docs/sources.js";
+import { apiRoutes } from "#router/api/routes.js";
+import type { Route } from "#router/route.js";
+import { type ServicesDeps, servicesOf } from "#router/router.js";
+import type { Metric } from "#router/service.js";
+import { Problems } from "#src/problems.js";
 
 /** What each call of the HTTP API does. A call without a row here, and a row without a call, fail the build of the page. */
 const SUMMARIES: Readonly<Record<string, string>> = {
@@ -50,35 +54,14 @@ const SUMMARIES: Readonly<Record<string, string>> = {
   "DELETE /docker/network": "Removes Docker's network before the router stops, unless containers are attached to it.",
 };
 
-interface Call {
-  readonly call: string;
-  readonly scope: "status" | "metrics" | "control";
-  readonly changes: boolean;
-}
+/** Stands for every part of a router: routes and metrics are listed without a request or a scrape, which alone would use it. */
+const unstarted: object = new Proxy({}, { get: () => unstarted });
 
-/** Text from an opening parenthesis to the one that closes it. */
-function enclosed(text: string, start: number): string {
-  let depth = 0;
-  for (let at = start; at < text.length; at++) {
-    if (text[at] === "(") depth++;
-    else if (text[at] === ")" && --depth === 0) return text.slice(start, at);
-  }
-  return text.slice(start);
-}
+/** The services of a router with all features. */
+const services = servicesOf(unstarted as ServicesDeps);
 
-/** The calls that the sources declare with `route` and `statusRoute`. */
-export function declaredCalls(): Call[] {
-  return [...sources.values()].flatMap((text) => {
-    const changing = [...text.matchAll(/const (\w+) = \{ changes: true \}/g)].map(([, name]) => `${name},`);
-    return [...text.matchAll(/\b(route|statusRoute)(?=\(\s*"([^"]+)")/g)].map((match): Call => {
-      const [kind, , name] = match;
-      if (kind === "statusRoute") return { call: `GET ${name}`, scope: "status", changes: false };
-      const rest = enclosed(text, match.index + kind.length);
-      const changes = !name.startsWith("GET ") || ["changes: true", ...changing].some((each) => rest.includes(each));
-      return { call: name, scope: rest.includes('scope: "metrics"') ? "metrics" : "control", changes };
-    });
-  });
-}
+/** All calls of the HTTP API. */
+export const declaredCalls = (): readonly Route[] => apiRoutes(services, new Problems());
 
 const PORTS = { metrics: "status, control, metrics", status: "status, control", control: "control" } as const;
 
@@ -112,18 +95,19 @@ export function apiPage(): string {
   return `${HEAD}${rows.join("")}\n${metricsTable()}`;
 }
 
-const METRIC = /name: "(weave_\w+)",\s*help:\s*"([^"]+)",\s*type: "(\w+)",(?:\s*labels: \[([^\]]*)\],)?/g;
+const metrics = (): Metric[] => services.flatMap((service) => service.metrics?.() ?? []);
 
-/** Names of all metrics that the sources declare. */
+/** Names of all metrics. */
 export const metricNames = (): string[] =>
-  [...sources.values()].flatMap((text) => [...text.matchAll(METRIC)].map(([, name]) => name)).sort();
+  metrics()
+    .map(({ name }) => name)
+    .sort();
 
 function metricsTable(): string {
-  const rows = [...sources.values()]
-    .flatMap((text) => [...text.matchAll(METRIC)])
-    .map(
-      ([, name, help, type, labels = ""]) => `| \`${name}\` | ${type} | ${labels.replaceAll('"', "`")} | ${help} |\n`,
-    )
+  const rows = metrics()
+    .map(({ name, help, type, labels = [] }) => {
+      return `| \`${name}\` | ${type} | ${labels.map((label) => `\`${label}\``).join(", ")} | ${help} |\n`;
+    })
     .sort();
   return `## Metrics\n\nBeside the defaults of the Prometheus client (\`process_…\`, \`nodejs_…\`):\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n${rows.join("")}`;
 }
