@@ -23,7 +23,7 @@ const QUIET_MS = 5_000;
 const ANSWER_MS = 5_000;
 /** Limit for the same answer while the other end's kernel acknowledges: segments are lost repeatedly, or its router is busy. */
 const PATIENCE_MS = 20_000;
-/** Interval at which {@link PATIENCE_MS} is granted again. */
+/** Interval of the checks whether the other end's kernel still acknowledges; each grants {@link PATIENCE_MS} again. */
 const LOOK_MS = 1_000;
 /** Time from an unanswered probe to the end of the connection. A router may be busy for long; frames take another route meanwhile. */
 const DEAD_MS = 25_000;
