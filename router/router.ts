@@ -1,23 +1,16 @@
-import type { DockerIntegration } from "#docker/docker.js";
 import type { DockerSockets } from "#docker/sockets.js";
-import type { Mesh } from "#mesh/mesh.js";
-import type { Ipam } from "#router/addresses/ipam.js";
-import { addressService, startIpam } from "#router/addresses/service.js";
-import type { Attachments } from "#router/attachments/attachments.js";
-import { attachmentService, openAttachments } from "#router/attachments/service.js";
-import type { Datapath } from "#router/datapath/datapath.js";
-import { dockerService, startDocker } from "#router/docker/service.js";
-import type { Exposure } from "#router/exposure/exposure.js";
-import { exposureService, startExposure } from "#router/exposure/service.js";
-import { frameService, openFramePorts, startFramePath, TAP_NAME } from "#router/frames/service.js";
-import { hostService, watchHost, watchNamespaces } from "#router/host/service.js";
-import { nameService, startWeaveDns } from "#router/names/service.js";
-import type { WeaveDns } from "#router/names/weave-dns.js";
+import { startIpam } from "#router/addresses/service.js";
+import { openAttachments } from "#router/attachments/service.js";
+import { startDocker } from "#router/docker/service.js";
+import { startExposure } from "#router/exposure/service.js";
+import { openFramePorts, startFramePath, TAP_NAME } from "#router/frames/service.js";
+import { watchHost, watchNamespaces } from "#router/host/service.js";
+import { startWeaveDns } from "#router/names/service.js";
 import type { RouterOptions } from "#router/options.js";
 import { hostIdentity } from "#router/peers/host-identity.js";
 import { connectMesh, firstTargets, followPeers, openPeerPort, startMesh } from "#router/peers/mesh.js";
-import { connectedHosts, peerService, unconnectedAddresses } from "#router/peers/service.js";
 import type { Service } from "#router/service.js";
+import { servicesOf } from "#router/services.js";
 import { openContext, type StartContext } from "#router/start-context.js";
 
 /** Time limit for releasing the resources of a failed start: the user must soon receive the reason. */
@@ -129,47 +122,4 @@ async function startServices(start: RouterStart, context: StartContext): Promise
     attachments,
     logLinesLost: start.logLinesLost,
   });
-}
-
-/** The collaborators of the services; undefined: the feature is off. */
-export interface ServicesDeps {
-  readonly settings: RouterOptions;
-  readonly context: Pick<StartContext, "log">;
-  readonly mesh: Mesh;
-  readonly datapath: Datapath;
-  readonly ipam: Ipam | undefined;
-  readonly dns: WeaveDns | undefined;
-  readonly docker: DockerSockets | undefined;
-  readonly dockerIntegration: DockerIntegration | undefined;
-  readonly exposure: Exposure;
-  readonly attachments: Attachments;
-  readonly logLinesLost: () => number;
-}
-
-/** The services, in the order of status. The generated page of the API lists the routes and metrics of all of them. */
-export function servicesOf(deps: ServicesDeps): readonly Service[] {
-  const { settings, mesh, datapath, ipam, dns, docker, dockerIntegration, exposure, attachments } = deps;
-  return [
-    peerService({ mesh, datapath, settings, rejectedElsewhere: () => dns?.names.rejected ?? 0 }),
-    ...(ipam
-      ? [
-          addressService({
-            ipam,
-            requireRunning: dockerIntegration && ((ident) => dockerIntegration.requireRunning(ident)),
-            unconnected: () => unconnectedAddresses(mesh),
-            log: deps.context.log,
-          }),
-        ]
-      : []),
-    ...(dns ? [nameService(dns)] : []),
-    ...(dockerIntegration ? [dockerService(dockerIntegration, { ipam, dns })] : []),
-    exposureService({ exposure, connectedHosts: () => connectedHosts(mesh) }),
-    attachmentService({
-      attachments,
-      bridge: settings.bridge,
-      inspect: docker && ((text) => docker.engine.container(text)),
-    }),
-    frameService(datapath),
-    hostService(deps.logLinesLost),
-  ];
 }

@@ -1,7 +1,7 @@
 import { apiRoutes } from "#router/api/routes.js";
 import type { Route } from "#router/route.js";
-import { type ServicesDeps, servicesOf } from "#router/router.js";
 import type { Metric } from "#router/service.js";
+import { type ServicesDeps, servicesOf } from "#router/services.js";
 import { Problems } from "#src/problems.js";
 
 /** What each call of the HTTP API does. A call without a row here, and a row without a call, fail the build of the page. */

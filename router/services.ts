@@ -1,0 +1,62 @@
+import type { DockerIntegration } from "#docker/docker.js";
+import type { DockerSockets } from "#docker/sockets.js";
+import type { Mesh } from "#mesh/mesh.js";
+import type { Ipam } from "#router/addresses/ipam.js";
+import { addressService } from "#router/addresses/service.js";
+import type { Attachments } from "#router/attachments/attachments.js";
+import { attachmentService } from "#router/attachments/service.js";
+import type { Datapath } from "#router/datapath/datapath.js";
+import { dockerService } from "#router/docker/service.js";
+import type { Exposure } from "#router/exposure/exposure.js";
+import { exposureService } from "#router/exposure/service.js";
+import { frameService } from "#router/frames/service.js";
+import { hostService } from "#router/host/service.js";
+import { nameService } from "#router/names/service.js";
+import type { WeaveDns } from "#router/names/weave-dns.js";
+import type { RouterOptions } from "#router/options.js";
+import { connectedHosts, peerService, unconnectedAddresses } from "#router/peers/service.js";
+import type { Service } from "#router/service.js";
+import type { StartContext } from "#router/start-context.js";
+
+/** The collaborators of the services; undefined: the feature is off. */
+export interface ServicesDeps {
+  readonly settings: RouterOptions;
+  readonly context: Pick<StartContext, "log">;
+  readonly mesh: Mesh;
+  readonly datapath: Datapath;
+  readonly ipam: Ipam | undefined;
+  readonly dns: WeaveDns | undefined;
+  readonly docker: DockerSockets | undefined;
+  readonly dockerIntegration: DockerIntegration | undefined;
+  readonly exposure: Exposure;
+  readonly attachments: Attachments;
+  readonly logLinesLost: () => number;
+}
+
+/** The services, in the order of status. The generated page of the API lists the routes and metrics of all of them. */
+export function servicesOf(deps: ServicesDeps): readonly Service[] {
+  const { settings, mesh, datapath, ipam, dns, docker, dockerIntegration, exposure, attachments } = deps;
+  return [
+    peerService({ mesh, datapath, settings, rejectedElsewhere: () => dns?.names.rejected ?? 0 }),
+    ...(ipam
+      ? [
+          addressService({
+            ipam,
+            requireRunning: dockerIntegration && ((ident) => dockerIntegration.requireRunning(ident)),
+            unconnected: () => unconnectedAddresses(mesh),
+            log: deps.context.log,
+          }),
+        ]
+      : []),
+    ...(dns ? [nameService(dns)] : []),
+    ...(dockerIntegration ? [dockerService(dockerIntegration, { ipam, dns })] : []),
+    exposureService({ exposure, connectedHosts: () => connectedHosts(mesh) }),
+    attachmentService({
+      attachments,
+      bridge: settings.bridge,
+      inspect: docker && ((text) => docker.engine.container(text)),
+    }),
+    frameService(datapath),
+    hostService(deps.logLinesLost),
+  ];
+}
