@@ -38,7 +38,7 @@ export interface DialContext {
   readonly connections: readonly ConnectionView[];
   readonly records: readonly PeerRecord[];
   readonly self: PeerName;
-  /** IPv4 addresses of this host. */
+  /** Addresses of this host. */
   readonly own: () => ReadonlySet<string>;
 }
 

@@ -22,7 +22,7 @@ export interface DiscoveryOptions {
   readonly connected: ReadonlySet<PeerName>;
   /** The port of this peer. It is assumed for peers that are reported by inbound links, whose port is an ephemeral one. */
   readonly port: number;
-  /** IPv4 addresses of this host. */
+  /** Addresses of this host. */
   readonly own: () => ReadonlySet<string>;
 }
 

@@ -4,7 +4,7 @@ import type { NeighbourTable } from "#mesh/neighbour-table.js";
 import type { Topology } from "#mesh/topology.js";
 import { type Random, sample } from "#src/random.js";
 
-/** Number of neighbours that news are sent to, in addition to the logarithm: it makes c of {@link gossipFanout} large enough. */
+/** Number of neighbours that receive news in addition to the logarithm: they raise c of {@link gossipFanout}. */
 const EXTRA_FANOUT = 2;
 
 /**

@@ -29,7 +29,7 @@ export interface MeshOptions {
   readonly overlay: Overlay;
   readonly dial: Dial;
   readonly resolve: Resolve;
-  /** IPv4 addresses of this host: they are not dialled when another peer reports them. */
+  /** Addresses of this host: they are not dialled when another peer reports them. */
   readonly ownAddresses: () => ReadonlySet<string>;
   readonly clock: Clock;
   readonly random: Random;

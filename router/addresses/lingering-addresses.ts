@@ -28,7 +28,7 @@ export class LingeringAddresses {
   /** Containers that have ended since the last inspection of the host. */
   readonly #ended = new Set<string>();
   /** Containers that the current inspection of the host is for. */
-  #judged = new Set<string>();
+  #inspecting = new Set<string>();
   /** Containers that have ended, and the namespace that still has their addresses. */
   readonly #kept = new Map<string, Netns>();
   /** By running container: an older namespace with its addresses. The container may run in another namespace now. */
@@ -52,7 +52,7 @@ export class LingeringAddresses {
   /** Records that a container runs (again). {@link takePreviousNetns} then returns the older namespace with its addresses. */
   containerRuns(ident: string): void {
     this.#ended.delete(ident);
-    this.#judged.delete(ident);
+    this.#inspecting.delete(ident);
     const netns = this.#kept.get(ident);
     if (netns === undefined) return;
     this.#kept.delete(ident);
@@ -88,9 +88,9 @@ export class LingeringAddresses {
   }
 
   async #lookOnce(): Promise<void> {
-    this.#judged = new Set([...this.#ended, ...this.#kept.keys()]);
+    this.#inspecting = new Set([...this.#ended, ...this.#kept.keys()]);
     this.#ended.clear();
-    if (this.#judged.size === 0) return;
+    if (this.#inspecting.size === 0) return;
     let namespaces: readonly AttachedNetns[];
     try {
       namespaces = await (this.#deps.namespaces ?? attachedNamespaces)();
@@ -98,13 +98,13 @@ export class LingeringAddresses {
       this.#deps.log.warn("it is not known whether a namespace still has the addresses of ended containers", {
         why: errorText(error),
       });
-      for (const ident of this.#judged) this.#ended.add(ident);
+      for (const ident of this.#inspecting) this.#ended.add(ident);
       await sleep(RETRY_MS, undefined, { ref: false });
       return;
     }
     if (this.#stopped) return;
     // A container that has run and ended again meanwhile is left to the next inspection.
-    for (const ident of this.#judged) if (!this.#ended.has(ident)) this.#judge(ident, namespaces);
+    for (const ident of this.#inspecting) if (!this.#ended.has(ident)) this.#judge(ident, namespaces);
   }
 
   #judge(ident: string, namespaces: readonly AttachedNetns[]): void {

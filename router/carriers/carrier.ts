@@ -15,7 +15,7 @@ import type { Random } from "#src/random.js";
  *
  * Records are sealed above the carriers, with the keys of keys.ts: a carrier of records adds no encryption.
  *
- * For a carrier of records, that folder and that line are all. Both carriers here are of that sort.
+ * A carrier of records changes no other code. Both carriers here are of that sort.
  *
  * A carrier in the kernel (VXLAN ports of the bridge, unencrypted or in ESP) would implement the interface as follows:
  * - `nextHop` is undefined, because its frames never reach user space. The frame threads send frames that they relay or flood

@@ -3,7 +3,7 @@ import { diffieHellman, hkdf, type KeyPair, keyPair } from "#mesh/noise.js";
 import { WeaveError } from "#src/errors.js";
 import type { Random } from "#src/random.js";
 
-/** Interval of new keys (WireGuard's REKEY_AFTER_TIME). The datapath refuses a key after 180 s (datapath/session-keys.ts). */
+/** Interval of new keys (WireGuard's REKEY_AFTER_TIME). The datapath rejects a key after REJECT_AFTER_MS of router/datapath/session-keys.ts. */
 export const REKEY_MS = 120_000;
 
 /** A message of a key exchange between two ends: see {@link DataKeys}. */
@@ -19,6 +19,9 @@ export const rekeyShapes = [
   z.object({ kind: z.literal("rekey-answer"), epoch, key }),
   z.object({ kind: z.literal("rekey-done"), epoch }),
 ] as const;
+
+/** Bytes of the salt from which the salts of a key's lanes are derived; part of the wire format. */
+const BASE_SALT_BYTES = 4;
 
 export type KeyEffect =
   | { readonly do: "send"; readonly message: RekeyMessage }
@@ -43,9 +46,6 @@ export type KeyEffect =
  * The messages travel in order over the connection's Noise channel: each end can open records of an epoch before the other end
  * seals with it.
  */
-/** Of the salt that a key's lanes are derived with; part of the wire format. */
-const BASE_SALT_BYTES = 4;
-
 export class DataKeys {
   readonly #dialler: boolean;
   readonly #random: Random;

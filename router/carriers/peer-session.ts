@@ -92,11 +92,11 @@ export class PeerSession implements OverlayConnection {
   status(): OverlayStatus {
     const { selection, exhausted, reason } = this.#selector;
     const carrier = this.#shown;
-    const compromise = selection !== undefined && carrier !== this.#carriers[0];
+    const notPreferred = selection !== undefined && carrier !== this.#carriers[0];
     return {
       encrypted: this.#link.encrypted,
       mtu: carrier.mtu,
-      fallback: compromise ? { reason: selection.reason, since: this.#timeText(selection.since) } : undefined,
+      fallback: notPreferred ? { reason: selection.reason, since: this.#timeText(selection.since) } : undefined,
       failure: exhausted ? reason : undefined,
       restriction: carrier.restriction,
       carrier: carrier.attributes(),

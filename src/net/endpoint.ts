@@ -12,8 +12,8 @@ import {
 import { hostPortText } from "#src/net/host-port.js";
 
 /**
- * Endpoints are IPv4. A further family, such as IPv6, needs these changes and no others (test/unit/src/net/families.test.ts
- * lists the files that may depend on IPv4):
+ * Endpoints are IPv4. A further family, such as IPv6, needs these changes for endpoints (test/unit/src/net/families.test.ts
+ * lists the files that may depend on IPv4); CONTRIBUTING.md adds the firewall, flags and tests:
  *
  * - family.ts: a row of FAMILIES. An address of more than 32 bits has a hash as id: an id decides nothing that a forged source
  *   address could not, because records are authenticated. The fairness key of IPv6 is the /64.
