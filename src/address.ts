@@ -2,10 +2,9 @@ import { isIPv6 } from "node:net";
 import ipaddr from "ipaddr.js";
 import { WeaveError } from "#src/errors.js";
 
-/** An IPv4 address with a prefix length. */
 /**
- * Addresses of the overlay, and networks of them (--ipalloc-range, --trusted-subnets): these are IPv4, whatever the family of the
- * hosts that carry the overlay. src/net has the addresses of hosts.
+ * An IPv4 address with a prefix length: of the overlay (--ipalloc-range), or of trusted hosts (--trusted-subnets). src/net has the
+ * other addresses of hosts, of any family.
  */
 export interface Cidr {
   /** The address as a dotted quad, host bits included. */

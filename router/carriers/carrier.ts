@@ -28,12 +28,14 @@ import type { Random } from "#src/random.js";
  * It would precede `sleeve` in the list, and need changes in other folders:
  * - The MACs of its forwarding entries: event "mac-learnt" ends in router/datapath/datapath.ts, is limited, and is not emitted
  *   by a single thread (router/datapath/event-limiter.ts). The kernel's frames do not reach the threads, which learn from
- *   floods alone.
+ *   floods alone. The event names no session: router/frames/thread-events.ts and carriers.ts would pass it on.
  * - Its bridge port is one of the OVERLAY_PORTS in router/frames/service.ts: a MAC behind it is not local.
- * - Repair of its links: the expected links of router/host/, with src/linux/links/link-faults.ts.
+ * - Repair of its links: the expected links in router/router.ts and router/host/, with src/linux/links/link-faults.ts. Two ports
+ *   of the overlay on one bridge must not flood to each other (src/linux/links/bridge.ts).
  * - Their removal by `weave reset`: cli/commands/reset.ts.
- * - The firewall rule for its UDP port: src/linux/firewall/.
- * - `--no-fastdp` would remove it from the list. At present the flag only changes the default MTU (router/frames/flags.ts).
+ * - The firewall rule for its UDP port: src/linux/firewall/ (the port after the mesh's is closed to containers already).
+ * - `--no-fastdp` would remove it from the list. At present the flag (router/flags.ts) only changes the
+ *   default MTU, at launch (cli/launch/launch-flags.ts).
  */
 export interface CarrierKind {
   /** Name in the agreed list, in status and in metrics: at most 16 characters. */
