@@ -52,7 +52,7 @@ export function hkdf(chainingKey: Uint8Array, input: Uint8Array, count: number):
 }
 
 /** A cipher key with its counter (section 5.1). Nonces are not sent: a lost, repeated or reordered message causes an error. */
-export class CipherState {
+class CipherState {
   readonly #key: Uint8Array;
   #nonce = 0;
 

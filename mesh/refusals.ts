@@ -1,5 +1,6 @@
 import { LONGEST_DIAL_RETRY_MS } from "#mesh/dial-schedule.js";
 import { WeaveError } from "#src/errors.js";
+import { limitSize } from "#src/limit-size.js";
 import { hostOf } from "#src/net/host-port.js";
 
 /** Reasons to refuse a connection; also labels of metrics. */
@@ -57,7 +58,7 @@ export class Refusals {
     const count = (this.#last.get(key)?.count ?? 0) + 1;
     this.#last.delete(key);
     this.#last.set(key, { address, reason, text: message, count, at: now });
-    if (this.#last.size > REMEMBERED) this.#last.delete(this.#last.keys().next().value as string);
+    limitSize(this.#last, REMEMBERED);
   }
 
   /** Drops the refusals of a host, when a peer of it was admitted. */

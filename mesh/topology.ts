@@ -9,6 +9,7 @@ import {
   type PeerName,
   type PeerRecord,
 } from "#mesh/peer.js";
+import { limitSize } from "#src/limit-size.js";
 import { compareText } from "#src/text.js";
 
 /** Time for which an unreachable peer is kept, with its addresses and names: longer than a reboot with a disk check. */
@@ -275,7 +276,7 @@ export class Topology {
 
   #noteConflict(kept: PeerIdentity, refused: PeerIdentity): void {
     this.#conflicts.set(`${kept.name} ${refused.key}`, { kept, refused, at: this.#now });
-    if (this.#conflicts.size > MAX_CONFLICTS) this.#conflicts.delete(this.#conflicts.keys().next().value as string);
+    limitSize(this.#conflicts, MAX_CONFLICTS);
   }
 
   #setSelf(record: PeerRecord): void {

@@ -1,4 +1,5 @@
 import type { Clock } from "#src/clock.js";
+import { limitSize } from "#src/limit-size.js";
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
@@ -39,7 +40,7 @@ export function limited(log: Log, clock: Clock): Log {
     last.held = 0;
     seen.delete(message);
     seen.set(message, last);
-    if (seen.size > REMEMBERED) seen.delete(seen.keys().next().value as string);
+    limitSize(seen, REMEMBERED);
     log[level](message, repeated > 0 ? { ...fields, repeated } : fields);
   };
   return {

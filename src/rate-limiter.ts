@@ -1,4 +1,5 @@
 import type { Clock } from "#src/clock.js";
+import { limitSize } from "#src/limit-size.js";
 
 /** Number of sources that a {@link RateLimiter} keeps; beyond it the least recently used one is dropped. */
 const SOURCES = 4_096;
@@ -24,7 +25,7 @@ export class RateLimiter {
     bucket.at = now;
     this.#buckets.delete(source);
     this.#buckets.set(source, bucket);
-    if (this.#buckets.size > SOURCES) this.#buckets.delete(this.#buckets.keys().next().value as string);
+    limitSize(this.#buckets, SOURCES);
     if (bucket.tokens < 1) return false;
     bucket.tokens--;
     return true;

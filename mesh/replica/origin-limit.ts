@@ -1,5 +1,6 @@
 import { type KnownPeers, MAX_PEERS, type PeerName } from "#mesh/peer.js";
 import type { Clock } from "#src/clock.js";
+import { limitSize } from "#src/limit-size.js";
 
 /** Maximum number of origins that the mesh does not know. */
 const MAX_UNKNOWN = 256;
@@ -45,7 +46,7 @@ export class OriginLimit {
   /** Records that an origin's records were dropped. Peers that forget the origin later still send them. */
   forget(origin: PeerName): void {
     this.#forgotten.add(origin);
-    if (this.#forgotten.size > MAX_PEERS) this.#forgotten.delete(this.#forgotten.keys().next().value as PeerName);
+    limitSize(this.#forgotten, MAX_PEERS);
   }
 
   /** Whether an origin's records were dropped, and none were admitted since. */

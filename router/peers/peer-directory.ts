@@ -2,6 +2,7 @@ import { z } from "zod/mini";
 import type { Mesh } from "#mesh/mesh.js";
 import type { KnownPeers } from "#mesh/peer.js";
 import { nicknameShape, type PeerName, peerNameShape } from "#mesh/peer.js";
+import { limitSize } from "#src/limit-size.js";
 import { readStored, type Store } from "#src/store.js";
 
 const KEY = "nicknames";
@@ -51,7 +52,7 @@ export class PeerDirectory implements KnownPeers {
       this.#nicknames.set(name, nickname);
       news = true;
     }
-    while (this.#nicknames.size > REMEMBERED) this.#nicknames.delete(this.#nicknames.keys().next().value as PeerName);
+    limitSize(this.#nicknames, REMEMBERED);
     if (news) this.#store.put(KEY, [...this.#nicknames]);
   }
 }

@@ -29,7 +29,7 @@ export interface ListenOptions {
 }
 
 /** Formats an address as users type it: `host:port`, or a path. */
-export const serverAddressText = (address: ServerAddress): string =>
+const serverAddressText = (address: ServerAddress): string =>
   "path" in address ? address.path : hostPortText(address.host, address.port);
 
 /**
