@@ -117,7 +117,9 @@ function filesOf(path) {
   if (statSync(path).isFile()) return [path];
   const args = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", path];
   const names = execFileSync("git", args, { encoding: "utf8" }).split("\0");
-  return names.filter((name) => KINDS.has(extname(name)) && !EXEMPT.has(name) && existsSync(name));
+  // Packaging is mostly files without an extension: maintainer scripts, units, a Dockerfile.
+  const isChecked = (name) => KINDS.has(extname(name)) || name.startsWith("packaging/");
+  return names.filter((name) => isChecked(name) && !EXEMPT.has(name) && existsSync(name));
 }
 
 const files = chosen.flatMap(filesOf);

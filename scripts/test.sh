@@ -1,22 +1,38 @@
 #!/usr/bin/env bash
 # All tests: those that need no root, then those on real interfaces and with real Docker engines (which say so when they
 # cannot run). Arguments go to node's test runner, as in `npm test -- --test-name-pattern=replay`.
+#
+#   test.sh --packaging    only the tests of what is released, and with them the slow ones, which `npm test` leaves out
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-npm run --silent lint
+failed=0
+# run CONCURRENCY FILE...: the files' tests. Without any file node would look for tests itself.
 run() {
   local concurrency=$1
   shift
-  node --test --test-concurrency="$concurrency" --test-reporter="${TEST_REPORTER:-spec}" "$@"
+  [ $# -eq 0 ] ||
+    node --test --test-concurrency="$concurrency" --test-reporter="${TEST_REPORTER:-spec}" "${arguments[@]}" "$@" || failed=1
 }
 files() { for folder in "$@"; do find "dist/test/$folder" -name '*.test.js' | sort; done; }
-
-# Two files at a time: tests measure nothing, and those on real interfaces mostly wait for things. One counts what small packets
-# lose under a flood: it has the cores for itself.
+slow=dist/test/packaging/slow/
+# Counts what small packets lose under a flood: it has the cores for itself.
 alone=dist/test/host/fairness.test.js
-failed=0
-run 2 "$@" $(files unit sim fuzz) || failed=1
-run 1 "$@" "$alone" || failed=1
-run 2 "$@" $(files host docker | grep -vF "$alone") || failed=1
+
+if [ "${1:-}" = --packaging ]; then
+  shift
+  arguments=("$@")
+  npm run --silent --if-present build:bundle
+  # They build, install and boot whole systems.
+  run 1 $(files packaging)
+  exit "$failed"
+fi
+
+arguments=("$@")
+npm run --silent lint
+npm run --silent --if-present build:bundle
+# Two files at a time: tests measure nothing, and those on real interfaces mostly wait for things.
+run 2 $(files unit sim fuzz)
+run 1 "$alone"
+run 2 $(files host docker packaging | grep -vF -e "$alone" -e "$slow")
 exit "$failed"

@@ -8,12 +8,18 @@ PATH="$PATH:/usr/sbin:/sbin"
 
 say() { printf '%s\n' "$*" >&2; }
 
-# tool:package, or tool:package|other for the first that this release has.
+# tool:package, or tool:package|other for the first that this release has. A path stands for a file that is no program.
 demo=(ip:iproute2 nsenter:util-linux nft:nftables ping:iputils-ping sysctl:procps iperf3:iperf3)
+# For the man page and the completions.
+shells=(mandoc:mandoc groff:groff-base man:man-db zsh:zsh fish:fish /usr/share/bash-completion/bash_completion:bash-completion)
 # `docker.io` brings the client on some releases, on others it is a package of its own.
 tests=("${demo[@]}" iptables:iptables tcpdump:tcpdump ethtool:ethtool ps:procps dig:bind9-dnsutils curl:curl openssl:openssl
-  script:bsdutils drill:ldnsutils dnsmasq:dnsmasq-base gcc:gcc musl-gcc:musl-tools qemu-aarch64-static:qemu-user-static
-  dockerd:docker.io 'docker:docker-cli|docker.io' tini-static:tini busybox:busybox-static)
+  script:bsdutils drill:ldnsutils dnsmasq:dnsmasq-base gcc:gcc strip:binutils musl-gcc:musl-tools qemu-aarch64-static:qemu-user-static
+  dockerd:docker.io 'docker:docker-cli|docker.io' tini-static:tini busybox:busybox-static
+  "${shells[@]}")
+# Packages, archives and images, and the systems that they are installed on.
+packaging=("${tests[@]}" debootstrap:debootstrap lintian:lintian docker-compose:docker-compose 'gpg:gpg|gnupg'
+  xz:xz-utils)
 # The overlays that the benchmark measures beside this one.
 peers=(nebula:nebula fastd:fastd tincd:tinc openvpn:openvpn wireguard-go:wireguard-go wg:wireguard-tools)
 profile=$1
@@ -22,8 +28,9 @@ case $profile in
   build) programs=() ;;
   demo) programs=("${demo[@]}") ;;
   test) programs=("${tests[@]}") ;;
+  packaging) programs=("${packaging[@]}") ;;
   bench) programs=("${tests[@]}" "${peers[@]}") ;;
-  *) say "with-setup.sh: '$profile' is no profile: build, demo, test or bench"; exit 2 ;;
+  *) say "with-setup.sh: '$profile' is no profile: build, demo, test, packaging or bench"; exit 2 ;;
 esac
 
 command -v node >/dev/null || { say "weave needs Node 20.19 or later; there is no 'node' on the path"; exit 1; }
@@ -40,7 +47,11 @@ quietly() {
 }
 
 missing() {
-  for entry in "${programs[@]}"; do command -v "${entry%%:*}" >/dev/null || printf '%s\n' "$entry"; done
+  local entry tool
+  for entry in "${programs[@]}"; do
+    tool=${entry%%:*}
+    command -v "$tool" >/dev/null || { [[ $tool == /* ]] && [ -e "$tool" ]; } || printf '%s\n' "$entry"
+  done
 }
 
 # Links by which an init system starts services at boot.

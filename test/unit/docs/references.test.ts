@@ -53,7 +53,7 @@ test("files and folders that the pages name exist", () => {
   };
   const file = /^([\w.-]+(?:\/[\w.-]+)*\.(?:ts|mjs|sh|md|json|c))(?:$| )/g;
   checkNamed(named(file, /^(?:daemon|launch|package-lock)\.json/), 25, isPath);
-  const folder = /^((?:src|mesh|ipam|dns|docker|router|cli|test|scripts|docs|bin)\/[\w./-]*\/?)$/g;
+  const folder = /^((?:src|mesh|ipam|dns|docker|router|cli|test|scripts|packaging|docs|bin)\/[\w./-]*\/?)$/g;
   checkNamed(named(folder), 20, isPath);
 });
 
