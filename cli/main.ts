@@ -1,18 +1,9 @@
+import { loadCommand } from "#cli/load-command.js";
 import { COMMANDS } from "#cli/support/command-table.js";
 import { checkEnvironment } from "#cli/support/environment.js";
 import { Exit, printFailure, UsageError } from "#cli/support/exit.js";
 import { nearest } from "#cli/support/nearest.js";
 import { systemCode } from "#src/errors.js";
-
-type Run = (args: readonly string[]) => Promise<void>;
-
-/**
- * Loads the file of a command, `cli/commands/NAME.ts`. It is loaded on demand, so that `weave status` does not load the modules of
- * `launch`.
- *
- * @param name a row of {@link COMMANDS}, except help
- */
-export const loadCommand = (name: string): Promise<{ readonly run: Run }> => import(`#cli/commands/${name}.js`);
 
 const help = () => import("#cli/help.js");
 

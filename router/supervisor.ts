@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { Backoff, type BackoffPolicy } from "#src/backoff.js";
 import { errorText } from "#src/errors.js";
+import { installedFile } from "#src/installation.js";
 import { LogSink, logLine } from "#src/log-sink.js";
 import { failureFile, paths, routerFile, supervisorFile } from "#src/paths.js";
 import { namesPid, removePid, writePid } from "#src/pid-file.js";
@@ -28,7 +29,7 @@ class Supervisor {
   readonly #run = paths().run;
   readonly #log = new LogSink({ file: paths().log });
   readonly #restart = !process.argv.includes("--no-restart");
-  readonly #router = new URL("./main.js", import.meta.url).pathname;
+  readonly #router = installedFile("#router/main.js");
   readonly #backoff = new Backoff(RESTART, systemRandom);
   #child: ChildProcess | undefined;
   #stopping = false;

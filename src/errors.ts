@@ -35,6 +35,10 @@ export const ERRORS = {
     exit: 1,
     meaning: "A peer's handshake failed: it is malformed, not authentic, or its key is not its own.",
   },
+  WEAVE_INSTALLATION: {
+    exit: 1,
+    meaning: "A file of this installation is missing or cannot be loaded, or weave does not support this platform.",
+  },
   WEAVE_IPAM: { exit: 1, meaning: "The request contradicts the rules of address allocation." },
   WEAVE_IPAM_IN_USE: { exit: 1, meaning: "The address belongs to another container or to another peer." },
   WEAVE_IPAM_NOT_FOUND: {

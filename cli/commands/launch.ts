@@ -12,6 +12,7 @@ import { lastFailure, runningProcesses } from "#cli/support/processes.js";
 import { DEFAULT_RANGE } from "#router/addresses/flags.js";
 import { type LaunchOptions, routerOptions } from "#router/options.js";
 import { errorText, WeaveError } from "#src/errors.js";
+import { installedFile } from "#src/installation.js";
 import { replaceProcess } from "#src/linux/native/process.js";
 import { overlappingRoute } from "#src/linux/routes/routes.js";
 import {
@@ -77,7 +78,7 @@ async function launch(options: LaunchOptions, foreground: boolean, runDir: strin
   const { WEAVE_PASSWORD: _, ...env } = process.env;
   if (foreground) {
     saveLastLaunch(options);
-    replaceProcess(process.execPath, [program("main"), "--foreground"], env);
+    replaceProcess(process.execPath, [installedFile("#router/main.js"), "--foreground"], env);
   }
   const child = await startSupervisor(options.restart ? [] : ["--no-restart"], env);
   writePid(supervisorFile(runDir), child.pid!);
@@ -97,12 +98,14 @@ function saveLastLaunch(options: LaunchOptions): void {
   }
 }
 
-const program = (name: "main" | "supervisor") => new URL(`../../router/${name}.js`, import.meta.url).pathname;
-
 /** Starts the supervisor. @throws Exit when it cannot be started */
 async function startSupervisor(args: readonly string[], env: NodeJS.ProcessEnv): Promise<ChildProcess> {
   try {
-    const child = spawn(process.execPath, [program("supervisor"), ...args], { detached: true, stdio: "ignore", env });
+    const child = spawn(process.execPath, [installedFile("#router/supervisor.js"), ...args], {
+      detached: true,
+      stdio: "ignore",
+      env,
+    });
     await new Promise<void>((resolve, reject) => child.once("spawn", resolve).once("error", reject));
     // The supervisor outlives this command, also when the wait for the router is interrupted.
     child.unref();

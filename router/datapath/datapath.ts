@@ -9,6 +9,7 @@ import {
 import { MAX_LANES } from "#router/datapath/record.js";
 import type { WorkerStart } from "#router/datapath/worker.js";
 import { WeaveError } from "#src/errors.js";
+import { installedFile } from "#src/installation.js";
 import { closeFd, WakeUp } from "#src/linux/native/files.js";
 import type { TapDevice } from "#src/linux/native/tap.js";
 import type { FrameSockets } from "#src/linux/native/udp.js";
@@ -90,7 +91,7 @@ export class Datapath {
       commands: port2,
       commandCount,
     };
-    const worker = new Worker(new URL("./worker.js", import.meta.url), {
+    const worker = new Worker(installedFile("#router/datapath/worker.js"), {
       workerData: start,
       transferList: [port2],
       resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MB, maxYoungGenerationSizeMb: THREAD_YOUNG_HEAP_MB },

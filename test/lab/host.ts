@@ -27,6 +27,8 @@ export class Host extends Namespace {
   readonly folder: string;
   /** Moves weave's folders, as all hosts share one file system. */
   readonly environment: Readonly<Record<string, string>>;
+  /** The start of its `weave` command: a test may install another one, or run it by another Node.js. */
+  weaveCommand: readonly string[] = [WEAVE];
   readonly #containers: (name: string) => Promise<Namespace>;
 
   constructor(options: HostOptions) {
@@ -60,12 +62,13 @@ export class Host extends Namespace {
   }
 
   weaveWith(env: NodeJS.ProcessEnv, ...args: string[]): Promise<Result> {
-    return this.runWith({ ...this.environment, ...env }, WEAVE, ...args);
+    const [program, ...first] = this.weaveCommand;
+    return this.runWith({ ...this.environment, ...env }, program, ...first, ...args);
   }
 
   /** As {@link weave}, run by another program: one that changes what the command sees, say. */
   weaveVia(program: readonly string[], ...args: string[]): Promise<Result> {
-    return this.runWith(this.environment, ...program, WEAVE, ...args);
+    return this.runWith(this.environment, ...program, ...this.weaveCommand, ...args);
   }
 
   /** As {@link weave}, but a failure ends the test. */

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { allUsage, helpOf, usageOf } from "#cli/help.js";
 import { ALL_FLAGS } from "#cli/launch/launch-flags.js";
-import { loadCommand } from "#cli/main.js";
+import { loadCommand } from "#cli/load-command.js";
 import { type CommandRow, COMMANDS as DESCRIBED } from "#cli/support/command-table.js";
 import { nearest } from "#cli/support/nearest.js";
 import { type Flag, flagText } from "#src/flag.js";

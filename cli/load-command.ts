@@ -1,0 +1,40 @@
+import type { COMMANDS } from "#cli/support/command-table.js";
+
+/** A command that has a file of its own: a row of {@link COMMANDS}, except help. */
+type Name = Exclude<keyof typeof COMMANDS, "help">;
+
+/** The file of a command. */
+interface Command {
+  run(args: readonly string[]): Promise<void>;
+}
+
+/** The files of the commands. Each is loaded on demand, so that `weave status` does not load the modules of `launch`. */
+const FILES: Readonly<Record<Name, () => Promise<Command>>> = {
+  attach: () => import("#cli/commands/attach.js"),
+  config: () => import("#cli/commands/config.js"),
+  connect: () => import("#cli/commands/connect.js"),
+  detach: () => import("#cli/commands/detach.js"),
+  "dns-add": () => import("#cli/commands/dns-add.js"),
+  "dns-args": () => import("#cli/commands/dns-args.js"),
+  "dns-lookup": () => import("#cli/commands/dns-lookup.js"),
+  "dns-remove": () => import("#cli/commands/dns-remove.js"),
+  "docker-bridge-ip": () => import("#cli/commands/docker-bridge-ip.js"),
+  env: () => import("#cli/commands/env.js"),
+  expose: () => import("#cli/commands/expose.js"),
+  forget: () => import("#cli/commands/forget.js"),
+  hide: () => import("#cli/commands/hide.js"),
+  ipam: () => import("#cli/commands/ipam.js"),
+  launch: () => import("#cli/commands/launch.js"),
+  prime: () => import("#cli/commands/prime.js"),
+  ps: () => import("#cli/commands/ps.js"),
+  report: () => import("#cli/commands/report.js"),
+  reset: () => import("#cli/commands/reset.js"),
+  rmpeer: () => import("#cli/commands/rmpeer.js"),
+  setup: () => import("#cli/commands/setup.js"),
+  status: () => import("#cli/commands/status.js"),
+  stop: () => import("#cli/commands/stop.js"),
+  version: () => import("#cli/commands/version.js"),
+};
+
+/** Loads the file of a command, `cli/commands/NAME.ts`. */
+export const loadCommand = (name: string): Promise<Command> => FILES[name as Name]();

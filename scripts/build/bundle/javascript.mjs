@@ -1,0 +1,66 @@
+import { join } from "node:path";
+import { build } from "esbuild";
+import { root } from "../project.mjs";
+
+/** The programs and threads: each is a file in `lib/` with the same path, found by `imports` of package.json. */
+const PROGRAMS = ["cli/main.ts", "router/main.ts", "router/supervisor.ts", "router/datapath/worker.ts"];
+
+const NATIVE_MODULE = join(root, "scripts/build/bundle/native-module.mjs");
+
+/** Loaders of native modules in packages: the import that is replaced, the package, and what the import has to provide. */
+const LOADERS = [
+  { filter: /^\.\/src\/static\.js$/, package: "koffi", text: "export const loadStatic = () => loadNative(name);" },
+  {
+    filter: /^node-gyp-build-optional-packages$/,
+    package: "lmdb",
+    text: "export default () => loadNative(name);",
+  },
+  {
+    filter: /^node-gyp-build-optional-packages$/,
+    package: "msgpackr-extract",
+    text: "module.exports = () => loadNative(name);",
+  },
+];
+
+/** Plugin of esbuild: native modules are loaded from `native/`. */
+const nativeModules = {
+  name: "native-modules",
+  setup(build) {
+    for (const { filter, package: name, text } of LOADERS) {
+      build.onResolve({ filter }, ({ importer }) =>
+        importer.includes(`/node_modules/${name}/`) ? { path: name, namespace: "native-module" } : undefined,
+      );
+      build.onLoad({ filter: new RegExp(`^${name}$`), namespace: "native-module" }, () => ({
+        contents: `import { loadNative } from ${JSON.stringify(NATIVE_MODULE)};\nconst name = ${JSON.stringify(name)};\n${text}`,
+        resolveDir: root,
+      }));
+    }
+  },
+};
+
+/** Writes `lib/`: all JavaScript, with that of the packages. */
+export async function javascript({ out }) {
+  const { metafile } = await build({
+    absWorkingDir: root,
+    entryPoints: PROGRAMS,
+    outbase: root,
+    outdir: join(out, "lib"),
+    chunkNames: "shared/[name]-[hash]",
+    bundle: true,
+    splitting: true,
+    format: "esm",
+    platform: "node",
+    target: "node20.19",
+    conditions: ["source"],
+    // The licences are in share/doc/weave/.
+    legalComments: "none",
+    // Packages in CommonJS call `require` for modules of Node.js.
+    banner: {
+      js: 'import { createRequire as requireOf } from "node:module";const require = requireOf(import.meta.url);',
+    },
+    plugins: [nativeModules],
+    metafile: true,
+    logLevel: "warning",
+  });
+  return metafile;
+}

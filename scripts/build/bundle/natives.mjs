@@ -1,0 +1,30 @@
+import { copyFileSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { fetchPackage } from "../fetch-package.mjs";
+import { locked } from "../project.mjs";
+import { ARCHITECTURES } from "./platforms.mjs";
+
+/**
+ * The native modules, and the package with the file of each for a platform. All use Node-API, and so work with every version of
+ * Node.js. (lmdb and msgpackr-extract have further files, each for one version.)
+ */
+const NATIVES = {
+  koffi: (arch) => ({ package: `@koromix/koffi-linux-${arch}`, file: `linux_${arch}/koffi.node` }),
+  lmdb: (arch) => ({ package: `@lmdb/lmdb-linux-${arch}`, file: "node.napi.glibc.node" }),
+  "msgpackr-extract": (arch) => ({
+    package: `@msgpackr-extract/msgpackr-extract-linux-${arch}`,
+    file: "node.napi.glibc.node",
+  }),
+};
+
+/** Writes `native/linux-ARCH/NAME.node`. */
+export function natives({ out }) {
+  for (const arch of ARCHITECTURES) {
+    const folder = join(out, `native/linux-${arch}`);
+    mkdirSync(folder, { recursive: true });
+    for (const [name, of] of Object.entries(NATIVES)) {
+      const native = of(arch);
+      copyFileSync(join(fetchPackage(locked(native.package)), native.file), join(folder, `${name}.node`));
+    }
+  }
+}
