@@ -35,6 +35,8 @@ export const launchFile = (run: string) => `${run}/launch.json`;
 export const launchingFile = (run: string) => `${run}/launch.pid`;
 /** The reason why the last router did not start, or ended, as text for the user. A ready router removes the file. */
 export const failureFile = (run: string) => `${run}/failure`;
+/** The name of what keeps the router running, if it is not the supervisor: `systemd` or `container` (cli/support/supervised.ts). */
+export const supervisionFile = (run: string) => `${run}/supervision`;
 export const supervisorFile = (run: string) => `${run}/supervisor.pid`;
 export const routerFile = (run: string) => `${run}/router.pid`;
 /** The folder beside the database with the program that containers wait by (docker/wait). */

@@ -1,11 +1,12 @@
 import { existsSync, rmdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { supervisionHere } from "#cli/supervision/here.js";
 import { call } from "#cli/support/client.js";
 import { Exit, rejectExtra } from "#cli/support/exit.js";
 import { launchOptions } from "#cli/support/launched.js";
 import { leaveDocker } from "#cli/support/leave-docker.js";
-import { runningProcesses, stopRouter } from "#cli/support/processes.js";
+import { runningProcesses } from "#cli/support/processes.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { hostFirewall } from "#src/linux/firewall/host-firewall.js";
 import { findBridge } from "#src/linux/links/bridge.js";
@@ -22,6 +23,7 @@ import {
   launchingFile,
   paths,
   routerFile,
+  supervisionFile,
   supervisorFile,
   tokenFile,
 } from "#src/paths.js";
@@ -39,9 +41,9 @@ export async function run(args: readonly string[]): Promise<void> {
   requireRoot();
   const { run: runDir, log, dbPrefix: defaultPrefix } = paths();
   const { bridge = "weave", dbPrefix = defaultPrefix, docker } = launchOptions();
-  const { supervisor, router } = runningProcesses();
-  const hasDatabase = existsSync(databaseFile(dbPrefix));
-  if (supervisor === undefined && router === undefined && hasDatabase && !values.force) {
+  const supervision = await supervisionHere();
+  const { router } = runningProcesses();
+  if (!(await supervision.isOn()) && existsSync(databaseFile(dbPrefix)) && !values.force) {
     throw new Exit(
       1,
       "ERROR: weave is not running; unable to remove from cluster.\nRe-launch weave before reset or use --force to override.",
@@ -51,7 +53,8 @@ export async function run(args: readonly string[]): Promise<void> {
     await leaveDocker();
     await handOver(runDir);
   }
-  await stopRouter();
+  await supervision.stop();
+  await supervision.remove();
   for (const { ifname } of await listLinks())
     if (INTERFACE_PREFIXES.some((prefix) => ifname.startsWith(prefix))) await deleteLink(ifname);
   if ((await findBridge(bridge)) !== undefined) await deleteLink(bridge);
@@ -68,6 +71,7 @@ export async function run(args: readonly string[]): Promise<void> {
     launchingFile(runDir),
     lastLaunchFile(dbPrefix),
     failureFile(runDir),
+    supervisionFile(runDir),
     supervisorFile(runDir),
     routerFile(runDir),
   ];

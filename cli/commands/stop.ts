@@ -1,7 +1,8 @@
+import { supervisionHere } from "#cli/supervision/here.js";
 import { call } from "#cli/support/client.js";
 import { rejectExtra } from "#cli/support/exit.js";
 import { leaveDocker } from "#cli/support/leave-docker.js";
-import { runningProcesses, stopRouter } from "#cli/support/processes.js";
+import { runningProcesses } from "#cli/support/processes.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { controlSocket, paths } from "#src/paths.js";
 import { requireRoot } from "#src/root.js";
@@ -14,7 +15,7 @@ export async function run(args: readonly string[]): Promise<void> {
   rejectExtra(readFlags("stop", args).words);
   requireRoot();
   if (runningProcesses().router !== undefined && (await answers())) await leaveDocker();
-  if (!(await stopRouter())) process.stderr.write("Weave is not running.\n");
+  if (!(await (await supervisionHere()).stop())) process.stderr.write("Weave is not running.\n");
 }
 
 /** Whether the router answers. If it hangs, Docker would wait for the plugin, and this command for Docker. */

@@ -2,6 +2,7 @@ import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { Exit } from "#cli/support/exit.js";
 import { launchOptions } from "#cli/support/launched.js";
 import { lastFailure, runningProcesses } from "#cli/support/processes.js";
+import { asSentence, supervised } from "#cli/support/supervised.js";
 import { ERRORS, type ErrorCode, errorText, systemCode, WeaveError } from "#src/errors.js";
 import { type ErrorBody, JSON_TYPE } from "#src/http/answer.js";
 import { fetchReply } from "#src/http/client.js";
@@ -60,7 +61,7 @@ async function callAt(address: string, { method, path, form, accept, answerMs }:
     return { status, body: body.toString("utf8") };
   } catch (error) {
     if (error instanceof WeaveError) throw error;
-    throw notAnswered(address, error as Error);
+    throw await notAnswered(address, error as Error);
   }
 }
 
@@ -71,9 +72,9 @@ function addressOf(address: string): ServerAddress {
 }
 
 /** Error for a router that did not answer: it does not run, is starting, waits for its restart, or hangs. */
-function notAnswered(address: string, cause: Error): WeaveError {
-  const { supervisor, router } = runningProcesses();
-  const { run, log } = paths();
+async function notAnswered(address: string, cause: Error): Promise<WeaveError> {
+  const { router } = runningProcesses();
+  const { logHint, isOn } = supervised();
   const error = (message: string, next?: string) => new WeaveError("WEAVE_NOT_RUNNING", message, { cause, next });
   const gone = ["ECONNREFUSED", "ENOENT"].includes(systemCode(cause) ?? "");
   if (router !== undefined) {
@@ -84,18 +85,18 @@ function notAnswered(address: string, cause: Error): WeaveError {
         )
       : error(
           `the weave router runs (process ${router}), but does not answer: ${errorText(cause)}`,
-          `Its log is ${log}; 'weave stop' ends it.`,
+          `${asSentence(logHint).slice(0, -1)}; 'weave stop' ends it.`,
         );
   }
-  if (supervisor === undefined)
+  if (!(await isOn()))
     return error(
       gone ? "weave is not running. Have you launched it?" : `cannot reach the weave router: ${errorText(cause)}`,
     );
   const why = lastFailure();
-  if (why === undefined && !existsSync(routerFile(run))) return error("weave is starting");
+  if (why === undefined && !existsSync(routerFile(paths().run))) return error("weave is starting");
   return error(
     `the weave router has ended${why === undefined ? "" : `: ${why}`}`,
-    `It is restarted after a delay; its log is ${log}; 'weave stop' ends the attempts.`,
+    `It is restarted after a delay; ${logHint}; 'weave stop' ends the attempts.`,
   );
 }
 

@@ -1,0 +1,26 @@
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { lastLaunchText } from "#cli/launch/resume.js";
+import type { LaunchOptions } from "#router/options.js";
+import { errorText } from "#src/errors.js";
+import { failureFile, lastLaunchFile, launchFile, paths, routerFile, supervisionFile } from "#src/paths.js";
+
+/** Writes the options for the router, and removes the files of its predecessor, which would be mistaken for files of this one. */
+export function writeLaunchFile(options: LaunchOptions): void {
+  const { run } = paths();
+  for (const file of [failureFile(run), routerFile(run), supervisionFile(run)]) rmSync(file, { force: true });
+  // Only root may read the file: it may contain the password.
+  writeFileSync(launchFile(run), JSON.stringify(options), { mode: 0o600 });
+  chmodSync(launchFile(run), 0o600);
+}
+
+/** Stores the options for `--resume` of the next launch. A failure is only a warning. */
+export function saveLastLaunch(options: LaunchOptions): void {
+  const file = lastLaunchFile(options.dbPrefix);
+  try {
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    writeFileSync(file, lastLaunchText(options), { mode: 0o600 });
+  } catch (error) {
+    process.stderr.write(`WARNING: this launch is not stored for 'launch --resume': ${errorText(error)}\n`);
+  }
+}

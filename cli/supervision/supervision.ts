@@ -1,0 +1,24 @@
+import type { Launch } from "#cli/launch/launch-flags.js";
+import type { Supervised } from "#cli/support/supervised.js";
+
+/** A way to keep a router running. `cli/supervision/here.ts` finds the one in use, and chooses one for a launch. */
+export interface Supervision extends Supervised {
+  /**
+   * Starts a router, and returns when it is ready.
+   *
+   * @returns the id that `weave launch` prints
+   * @throws Exit with the router's own reason when it cannot start; nothing then keeps running
+   */
+  start(launch: Launch): Promise<string>;
+  /** Ends the router. The bridge, attached containers and the database stay. @returns false if none was kept running */
+  stop(): Promise<boolean>;
+  /**
+   * Starts the router again with the options of the last launch, password included, and the targets of the last run. Everything is
+   * new afterwards: what keeps the router running, too.
+   *
+   * @throws WeaveError, with the old router still running, when those options cannot be read; Exit when the new one cannot start
+   */
+  restart(): Promise<void>;
+  /** Removes what it has left on the host beside the files of every router: for `weave reset`, after {@link stop}. */
+  remove(): Promise<void>;
+}

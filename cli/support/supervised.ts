@@ -1,0 +1,43 @@
+import { readFileSync } from "node:fs";
+import { runningProcesses } from "#cli/support/processes.js";
+import { paths, supervisionFile } from "#src/paths.js";
+
+/**
+ * What keeps a router running: the supervisor process that `weave launch` starts, systemd by weave.service, or the engine by a
+ * container. `cli/supervision/` starts and stops each; messages about a router that does not answer need only this part.
+ */
+export type SupervisionKind = "process" | "systemd" | "container";
+
+export interface Supervised {
+  readonly kind: SupervisionKind;
+  /** Where the router's log is, without a capital letter and without a full stop: for the middle of a sentence, or its beginning. */
+  readonly logHint: string;
+  /** Whether a router is kept running now: one that runs, starts, or waits for its restart. */
+  isOn(): Promise<boolean>;
+}
+
+const KINDS: { readonly [K in SupervisionKind]?: () => Supervised } = {
+  process: () => ({
+    kind: "process",
+    logHint: `its log is ${paths().log}`,
+    isOn: async () => Object.values(runningProcesses()).some((pid) => pid !== undefined),
+  }),
+};
+
+/** What keeps the router of this host running, or kept the last one. @param kind the kind of a router that is not launched yet */
+export function supervised(kind = supervisionKind()): Supervised {
+  return (KINDS[kind] ?? KINDS.process!)();
+}
+
+/** The kind that the run folder names; a router that `weave launch` started by itself has no such file. */
+export function supervisionKind(): SupervisionKind {
+  try {
+    const kind = readFileSync(supervisionFile(paths().run), "utf8").trim();
+    return Object.hasOwn(KINDS, kind) ? (kind as SupervisionKind) : "process";
+  } catch {
+    return "process";
+  }
+}
+
+/** A hint as a sentence of its own. */
+export const asSentence = (hint: string): string => `${hint.charAt(0).toUpperCase()}${hint.slice(1)}.`;
