@@ -1,0 +1,32 @@
+#!/bin/sh
+# Entry of the image. `router OPTION...` runs the router; `weave launch --image` starts the container so.
+# `cli` prints a `weave` for hosts without one. Anything else is a command of weave.
+set -eu
+folder=/usr/lib/weave
+
+case ${1:-} in
+  router) shift ;;
+  cli) exec cat "$folder/cli" ;;
+  *) exec "$folder/weave" "$@" ;;
+esac
+
+# Engines mount it read-only into a container that is not privileged.
+mount -o remount,rw /proc/sys 2>/dev/null || true
+
+# The host's own files, whose later versions are seen too. The engine gives copies of them, one at each start of the container.
+for name in resolv.conf hosts; do
+  [ -r "/host/etc/$name" ] || continue
+  umount "/etc/$name" 2>/dev/null || true
+  ln -sf "/host/etc/$name" "/etc/$name"
+done
+
+# A kernel without nf_tables has iptables alone.
+nft list tables >/dev/null 2>&1 || rm -f /usr/sbin/nft
+# Docker's rules are in the new tables or in the old ones, and only rules beside them can accept what they drop. The old tables
+# are looked at only where the kernel has them: to ask for them makes them.
+kind=nft
+has_docker() { "iptables-$1" -S 2>/dev/null | grep -q DOCKER; }
+if grep -qx filter /proc/net/ip_tables_names 2>/dev/null && ! has_docker nft && has_docker legacy; then kind=legacy; fi
+for name in iptables iptables-save iptables-restore; do ln -sf "xtables-$kind-multi" "/usr/sbin/$name"; done
+
+exec "$folder/node" "$folder/lib/router/main.js" --foreground "$@"
