@@ -37,11 +37,11 @@ export function usageOf(name: string): string {
 
 /** Output of `weave help NAME`: usage, arguments, flags and examples. */
 export async function helpOf(name: string): Promise<string> {
-  const { summary, forms, examples = [] } = byName[name];
+  const { summary, forms, details = [], examples = [] } = byName[name];
   const flags = await flagsOf(name);
   const used = `${forms.join(" ")} ${Object.values(flags).map(typed).join(" ")}`;
   const terms = Object.entries(TERMS).filter(([term]) => used.includes(`<${term}>`));
-  const parts = [usageOf(name), `${summary}.\n`];
+  const parts = [usageOf(name), `${summary}.\n`, ...details.map((paragraph) => wrap(paragraph, 0))];
   if (terms.length > 0) parts.push(terms.map(([term, form]) => `  <${term}> = ${form}\n`).join(""));
   for (const [section, rows] of sectionsOf(flags)) parts.push(sectionText(section, rows));
   if (examples.length > 0) parts.push(`Examples:\n${examples.map((line) => `  ${line}\n`).join("")}`);

@@ -11,17 +11,29 @@ const MAX_PATH_BYTES = 4_095;
 const isPath = (given: string, limit: number): boolean =>
   isAbsolute(given) && !given.includes("\0") && Buffer.byteLength(given) <= limit;
 
-export const absolutePath = text("an absolute path", (given) => isPath(given, MAX_PATH_BYTES));
+/** The same shape, with a listing of its values. */
+const listed = (kind: "file" | "interface", shape: Shape<string>): Shape<string> => ({ ...shape, listing: { kind } });
 
-/** The path of a file. A relative one is resolved against the working directory of the command. */
-export const filePath = text(
-  "the path of a file",
-  (given) => isPath(given, MAX_PATH_BYTES),
-  (given) => (given === "" ? "" : resolve(given)),
+export const absolutePath = listed(
+  "file",
+  text("an absolute path", (given) => isPath(given, MAX_PATH_BYTES)),
 );
 
-export const socketPath = text(`the absolute path of a Unix socket, at most ${MAX_SOCKET_PATH_BYTES} bytes`, (given) =>
-  isPath(given, MAX_SOCKET_PATH_BYTES),
+/** The path of a file. A relative one is resolved against the working directory of the command. */
+export const filePath = listed(
+  "file",
+  text(
+    "the path of a file",
+    (given) => isPath(given, MAX_PATH_BYTES),
+    (given) => (given === "" ? "" : resolve(given)),
+  ),
+);
+
+export const socketPath = listed(
+  "file",
+  text(`the absolute path of a Unix socket, at most ${MAX_SOCKET_PATH_BYTES} bytes`, (given) =>
+    isPath(given, MAX_SOCKET_PATH_BYTES),
+  ),
 );
 
 /** The address that a server listens on. */
@@ -42,7 +54,10 @@ export const cidr = text("an IPv4 network such as 10.0.0.0/8", accepts(parseCidr
 
 /** The name of a network interface. @param longest maximum number of characters: 15 on Linux, fewer where names are derived from it */
 export const interfaceName = (longest: number): Shape<string> =>
-  text(
-    `the name of an interface: a letter, then letters, digits, "_", "." or "-", at most ${longest} characters`,
-    (given) => new RegExp(`^[A-Za-z][\\w.-]{0,${longest - 1}}$`).test(given),
+  listed(
+    "interface",
+    text(
+      `the name of an interface: a letter, then letters, digits, "_", "." or "-", at most ${longest} characters`,
+      (given) => new RegExp(`^[A-Za-z][\\w.-]{0,${longest - 1}}$`).test(given),
+    ),
   );

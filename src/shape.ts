@@ -1,5 +1,12 @@
+/** The values of an option that can be listed: these words (one, or several with commas between), or the host's files or interfaces. */
+export type Listing =
+  | { readonly kind: "words" | "list"; readonly words: readonly string[] }
+  | { readonly kind: "file" | "interface" };
+
 /** The possible values of an option: parses text (a flag, a variable), and checks values from a file. */
 export interface Shape<T> {
+  /** For completion in a shell; undefined where the values cannot be listed. */
+  readonly listing?: Listing;
   /** Completes "it must be …": form, unit and range. */
   readonly expected: string;
   /** Parses a text. @throws Error for an invalid text; its message is the reason, and may be empty */
@@ -58,6 +65,7 @@ export function choice<const T extends string>(words: Readonly<Record<string, T>
   const values: readonly unknown[] = Object.values(words);
   const names = [...new Map(Object.entries(words).map(([word, value]) => [value, word])).values()];
   return {
+    listing: { kind: "words", words: names },
     expected: `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`,
     parse: (given) => (Object.hasOwn(words, given) ? words[given] : misfit()),
     check: (value) => (values.includes(value) ? (value as T) : misfit()),
@@ -67,6 +75,7 @@ export function choice<const T extends string>(words: Readonly<Record<string, T>
 /** A boolean, with a word for each value. */
 function boolean(yes: string, no: string): Shape<boolean> {
   return {
+    listing: { kind: "words", words: [yes, no] },
     expected: `${yes} or ${no}`,
     parse: (given) => (given === yes ? true : given === no ? false : misfit()),
     check: (value) => (typeof value === "boolean" ? value : misfit()),
@@ -87,6 +96,7 @@ export function commaList<T>(expected: string, of: Shape<T>): Shape<readonly T[]
       }
     });
   return {
+    listing: of.listing?.kind === "words" ? { kind: "list", words: of.listing.words } : undefined,
     expected,
     parse: (given) =>
       each(
@@ -100,6 +110,7 @@ export function commaList<T>(expected: string, of: Shape<T>): Shape<readonly T[]
 /** The values of a repeatable flag: each occurrence adds one. */
 export function repeated<T>(of: Shape<T>): Shape<readonly T[]> {
   return {
+    listing: of.listing,
     expected: of.expected,
     parse: (given) => [of.parse(given)],
     check: (value) => (Array.isArray(value) ? value.map(of.check) : misfit()),
@@ -109,6 +120,7 @@ export function repeated<T>(of: Shape<T>): Shape<readonly T[]> {
 /** A value that may be missing: the empty text stands for no value. */
 export function optional<T>(of: Shape<T>): Shape<T | undefined> {
   return {
+    listing: of.listing,
     expected: of.expected,
     parse: (given) => (given === "" ? undefined : of.parse(given)),
     check: (value) => (value === undefined ? undefined : of.check(value)),
@@ -118,6 +130,7 @@ export function optional<T>(of: Shape<T>): Shape<T | undefined> {
 /** A text of a shape, or the empty text. @param means the meaning of the empty text */
 export function orEmpty(of: Shape<string>, means: string): Shape<string> {
   return {
+    listing: of.listing,
     expected: `${of.expected}, or "" for ${means}`,
     parse: (given) => (given === "" ? "" : of.parse(given)),
     check: (value) => (value === "" ? "" : of.check(value)),

@@ -8,11 +8,17 @@ export interface CommandRow {
   /** The words after the command's name, for each of its forms; `{flags}` stands for its flags. */
   readonly forms: readonly string[];
   readonly flags?: Rows;
+  /** Paragraphs for help and the man page. */
+  readonly details?: readonly string[];
   readonly examples?: readonly string[];
 }
 
 /** Longest `--timeout`, in seconds. */
 const DAY_S = 86_400;
+
+/** Shells that `weave completion` has a script for. */
+export const SHELLS = ["bash", "zsh", "fish"] as const;
+export type Shell = (typeof SHELLS)[number];
 
 /** Section of the flags in help. */
 const FLAGS = "Flags";
@@ -211,6 +217,19 @@ export const GROUPS = [
   },
   {
     setup: { summary: "Check whether this host meets the requirements; change nothing", forms: [""] },
+    completion: {
+      summary: "Print the completion of weave's commands and flags for a shell",
+      forms: [SHELLS.join("|")],
+      details: [
+        "A package installs it; otherwise store the script where the shell looks for it, or load it in the shell's own start file, as in the first example for bash.",
+      ],
+      examples: [
+        "source <(weave completion bash)",
+        "weave completion bash >/etc/bash_completion.d/weave",
+        "weave completion zsh >/usr/local/share/zsh/site-functions/_weave",
+        "weave completion fish >/etc/fish/completions/weave.fish",
+      ],
+    },
     version: { summary: "Print the versions of this command and of the running router", forms: [""] },
     help: {
       summary: "Show all commands, or one with its flags",

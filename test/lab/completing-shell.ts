@@ -1,0 +1,125 @@
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { completionFor } from "#cli/completion/scripts.js";
+import type { Shell } from "#cli/support/command-table.js";
+import { execute } from "#test/lab/namespace.js";
+
+/** Limit for one shell with all its lines: far above what a busy machine takes. */
+const SHELL_MS = 120_000;
+
+/** An interactive shell, and the keys that put all completions into the line. */
+interface Interactive {
+  readonly command: string;
+  readonly keys: string;
+  /** Loads a completion script. */
+  readonly load: (script: string) => string;
+}
+
+const INTERACTIVE: Readonly<Record<"bash" | "zsh", Interactive>> = {
+  bash: { command: "bash --norc --noprofile -i", keys: "\x1b*", load: (script) => `source ${script}` },
+  zsh: {
+    command: "zsh -f -i",
+    keys: "\x18a",
+    load: (script) => `autoload -Uz compinit; compinit -u -D; source ${script}
+zle -C all-matches complete-word _generic
+bindkey '^Xa' all-matches
+zstyle ':completion:all-matches::::' completer _all_matches _complete
+zstyle ':completion:all-matches:*' insert true
+zstyle ':completion:*:all-matches' old-matches only`,
+  },
+};
+
+export interface CompletionOptions {
+  /** Set in the shell's environment. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Command before the shell, such as `ip netns exec NAME`. */
+  readonly enter?: readonly string[];
+  /** Replaces the script that `weave completion` prints, as shell code that loads one. bash and zsh only. */
+  readonly load?: string;
+}
+
+/**
+ * What a real shell offers at the end of each line, without the word that is completed where nothing fits.
+ *
+ * @param lines such as `weave status c`
+ */
+export async function completions(
+  shell: Shell,
+  lines: readonly string[],
+  options: CompletionOptions = {},
+): Promise<string[][]> {
+  const folder = mkdtempSync(join(tmpdir(), "weave-completion-"));
+  try {
+    const script = join(folder, "script");
+    writeFileSync(script, completionFor(shell));
+    return shell === "fish"
+      ? await offeredByFish(script, lines, options)
+      : await insertedBy(INTERACTIVE[shell], folder, lines, options);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Ends the output of one line. */
+const END = "-- end --";
+
+async function offeredByFish(script: string, lines: readonly string[], { env, enter = [] }: CompletionOptions) {
+  const calls = lines.map((line) => `complete -C '${line}'; echo '${END}'`);
+  const [file, ...args] = [...enter, "fish", "--no-config", "-c", [`source ${script}`, ...calls].join("\n")];
+  const { code, stdout, stderr } = await execute(file, args, env, SHELL_MS);
+  if (code !== 0 || stderr !== "") throw new Error(`fish: status ${code}\n${stderr}`);
+  return stdout
+    .split(`${END}\n`)
+    .slice(0, -1)
+    .map((text) =>
+      text
+        .split("\n")
+        .filter((line) => line !== "")
+        .map((line) => line.split("\t")[0]),
+    );
+}
+
+/** Types each line and the keys in an interactive shell, where `weave` is a function that stores its arguments. */
+async function insertedBy(
+  { command, keys, load }: Interactive,
+  folder: string,
+  lines: readonly string[],
+  { env, enter = [], load: ownLoad }: CompletionOptions,
+): Promise<string[][]> {
+  const [start, stored] = [join(folder, "start"), join(folder, "stored")];
+  writeFileSync(stored, "");
+  // The function comes last: the completion itself calls the command.
+  writeFileSync(
+    start,
+    `${ownLoad ?? load(join(folder, "script"))}
+kept() { printf '%s\\n' "$@" '${END}' >>${stored}; }\n`,
+  );
+  // The command line runs another name than the one that is completed.
+  const typed = lines.map((line) => `${line}${keys}\x01kept \r`).join("");
+  await interact([...enter, "script", "-qec", command, "/dev/null"], `source ${start}\r${typed}exit\r`, env);
+  const results = readFileSync(stored, "utf8").split(`${END}\n`).slice(0, -1);
+  if (results.length !== lines.length) throw new Error(`${results.length} lines of ${lines.length} were completed`);
+  return results.map((text, at) => {
+    const given = lines[at].split(" ");
+    const words = text.split("\n").slice(given.length - 1, -1);
+    return words.filter((word) => word !== given.at(-1) && word !== "");
+  });
+}
+
+/** Runs a program on a terminal of its own, with keys that are typed ahead. */
+function interact(
+  [file, ...args]: readonly string[],
+  keys: string,
+  env: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const child = spawn(file, args, {
+    stdio: ["pipe", "ignore", "ignore"],
+    env: { ...process.env, INPUTRC: "/dev/null", TERM: "dumb", ...env },
+    timeout: SHELL_MS,
+    killSignal: "SIGKILL",
+  });
+  child.stdin.end(keys);
+  return new Promise((resolve, reject) => child.once("close", () => resolve()).once("error", reject));
+}
