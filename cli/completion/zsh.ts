@@ -26,13 +26,20 @@ function flagSpecs({ text, aliases, meaning, value, repeatable }: CompletedFlag)
   });
 }
 
+/**
+ * What stands at a position without candidates. `_arguments` would show a message for an empty action, and with a message the shell
+ * inserts no flag.
+ */
+const NOTHING = "_weave_nothing";
+
 /** One specification for each position; several kinds of candidates are alternatives. */
 function positionSpecs({ positions: { candidates, endless } }: CompletedCommand): string[] {
   return candidates.map((each, at) => {
     const place = endless && at === candidates.length - 1 ? "*" : `${at + 1}`;
     const words = each.flatMap((one) => (one.kind === "words" ? one.words : []));
     const others = each.filter((one) => one.kind !== "words");
-    if (others.length === 0) return quoted(`${place}:argument:${words.length === 0 ? " " : `(${words.join(" ")})`}`);
+    if (others.length === 0)
+      return quoted(`${place}:argument:${words.length === 0 ? NOTHING : `(${words.join(" ")})`}`);
     if (words.length === 0 && others.length === 1) return quoted(`${place}:${others[0].kind}:${actionOf(others[0])}`);
     const groups = [
       ...(words.length === 0 ? [] : [`argument\\:argument\\:(${words.join("\\ ")})`]),
@@ -62,6 +69,10 @@ ${Object.entries(NAMES)
 `,
   )
   .join("\n")}
+${NOTHING}() {
+  return 1
+}
+
 _weave_commands() {
   local -a commands
   commands=(

@@ -10,20 +10,24 @@ import { execute } from "#test/lab/namespace.js";
 const SHELL_MS = 120_000;
 
 /** An interactive shell, and the keys that put all completions into the line. */
+/** Starts zsh's completion. */
+export const COMPINIT = "autoload -Uz compinit; compinit -u -D";
+
 interface Interactive {
   readonly command: string;
   readonly keys: string;
-  /** Loads a completion script. */
-  readonly load: (script: string) => string;
+  /** Shell code before the completion is loaded, and after it. */
+  readonly before: string;
+  readonly after: string;
 }
 
 const INTERACTIVE: Readonly<Record<"bash" | "zsh", Interactive>> = {
-  bash: { command: "bash --norc --noprofile -i", keys: "\x1b*", load: (script) => `source ${script}` },
+  bash: { command: "bash --norc --noprofile -i", keys: "\x1b*", before: "", after: "" },
   zsh: {
     command: "zsh -f -i",
     keys: "\x18a",
-    load: (script) => `autoload -Uz compinit; compinit -u -D; source ${script}
-zle -C all-matches complete-word _generic
+    before: COMPINIT,
+    after: `zle -C all-matches complete-word _generic
 bindkey '^Xa' all-matches
 zstyle ':completion:all-matches::::' completer _all_matches _complete
 zstyle ':completion:all-matches:*' insert true
@@ -34,9 +38,9 @@ zstyle ':completion:*:all-matches' old-matches only`,
 export interface CompletionOptions {
   /** Set in the shell's environment. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Command before the shell, such as `ip netns exec NAME`. */
-  readonly enter?: readonly string[];
-  /** Replaces the script that `weave completion` prints, as shell code that loads one. bash and zsh only. */
+  /** The command that runs a command elsewhere: in a network namespace, say. */
+  readonly inside?: (...command: string[]) => readonly string[];
+  /** Shell code that loads the completion, instead of the script that `weave completion` prints. Not for fish. */
   readonly load?: string;
 }
 
@@ -62,12 +66,14 @@ export async function completions(
   }
 }
 
+const here = (...command: string[]): readonly string[] => command;
+
 /** Ends the output of one line. */
 const END = "-- end --";
 
-async function offeredByFish(script: string, lines: readonly string[], { env, enter = [] }: CompletionOptions) {
+async function offeredByFish(script: string, lines: readonly string[], { env, inside = here }: CompletionOptions) {
   const calls = lines.map((line) => `complete -C '${line}'; echo '${END}'`);
-  const [file, ...args] = [...enter, "fish", "--no-config", "-c", [`source ${script}`, ...calls].join("\n")];
+  const [file, ...args] = inside("fish", "--no-config", "-c", [`source ${script}`, ...calls].join("\n"));
   const { code, stdout, stderr } = await execute(file, args, env, SHELL_MS);
   if (code !== 0 || stderr !== "") throw new Error(`fish: status ${code}\n${stderr}`);
   return stdout
@@ -81,24 +87,24 @@ async function offeredByFish(script: string, lines: readonly string[], { env, en
     );
 }
 
-/** Types each line and the keys in an interactive shell, where `weave` is a function that stores its arguments. */
+/** Types each line and the keys in an interactive shell; then the line is stored as the shell reads it, instead of run. */
 async function insertedBy(
-  { command, keys, load }: Interactive,
+  { command, keys, before, after }: Interactive,
   folder: string,
   lines: readonly string[],
-  { env, enter = [], load: ownLoad }: CompletionOptions,
+  { env, inside = here, load }: CompletionOptions,
 ): Promise<string[][]> {
   const [start, stored] = [join(folder, "start"), join(folder, "stored")];
   writeFileSync(stored, "");
-  // The function comes last: the completion itself calls the command.
   writeFileSync(
     start,
-    `${ownLoad ?? load(join(folder, "script"))}
+    `${load ?? `${before}\nsource ${join(folder, "script")}`}
+${after}
 kept() { printf '%s\\n' "$@" '${END}' >>${stored}; }\n`,
   );
-  // The command line runs another name than the one that is completed.
+  // Completed as a line of `weave`, then run as arguments of `kept`.
   const typed = lines.map((line) => `${line}${keys}\x01kept \r`).join("");
-  await interact([...enter, "script", "-qec", command, "/dev/null"], `source ${start}\r${typed}exit\r`, env);
+  await interact(inside("script", "-qec", command, "/dev/null"), `source ${start}\r${typed}exit\r`, env);
   const results = readFileSync(stored, "utf8").split(`${END}\n`).slice(0, -1);
   if (results.length !== lines.length) throw new Error(`${results.length} lines of ${lines.length} were completed`);
   return results.map((text, at) => {
