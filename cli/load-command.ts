@@ -11,6 +11,7 @@ interface Command {
 /** The files of the commands. Each is loaded on demand, so that `weave status` does not load the modules of `launch`. */
 const FILES: Readonly<Record<Name, () => Promise<Command>>> = {
   attach: () => import("#cli/commands/attach.js"),
+  completion: () => import("#cli/commands/completion.js"),
   config: () => import("#cli/commands/config.js"),
   connect: () => import("#cli/commands/connect.js"),
   detach: () => import("#cli/commands/detach.js"),
