@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } fr
 import { join } from "node:path";
 import { command, packageFile } from "./bundle/entry.mjs";
 import { javascript } from "./bundle/javascript.mjs";
+import { licences } from "./bundle/licences.mjs";
 import { natives } from "./bundle/natives.mjs";
 import { manifest, root } from "./project.mjs";
 
@@ -11,7 +12,7 @@ import { manifest, root } from "./project.mjs";
  * and esbuild's description of the inputs (https://esbuild.github.io/api/#metafile), which the first step makes. Equal sources
  * give equal bytes: no step writes a time, a path of this machine or a random value.
  */
-const STEPS = [natives, packageFile, command];
+const STEPS = [natives, packageFile, command, licences];
 
 const build = join(root, "build");
 mkdirSync(build, { recursive: true });

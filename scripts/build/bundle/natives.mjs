@@ -17,6 +17,10 @@ const NATIVES = {
   }),
 };
 
+/** The names of the packages with the native modules, for all platforms. */
+export const nativePackages = () =>
+  ARCHITECTURES.flatMap((arch) => Object.values(NATIVES).map((of) => of(arch).package));
+
 /** Writes `native/linux-ARCH/NAME.node`. */
 export function natives({ out }) {
   for (const arch of ARCHITECTURES) {
