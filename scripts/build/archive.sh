@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# archive.sh [--bundle FOLDER] [--out FOLDER] [ARCH...]: writes weave-VERSION-linux-ARCH.tar.gz, which needs nothing on a host but
+# glibc and the programs that weave calls, and install.sh, which installs it. Equal inputs give equal bytes.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+bundle=build/bundle out=build/release
+while [ $# -gt 0 ]; do
+  case $1 in
+    --bundle) bundle=$2; shift 2 ;;
+    --out) out=$2; shift 2 ;;
+    *) break ;;
+  esac
+done
+[ $# -gt 0 ] || set -- amd64 arm64
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/weave-archive.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$out"
+for arch in "$@"; do
+  version=$(node -p 'JSON.parse(require("fs").readFileSync(process.argv[1])).version' "$bundle/package.json")
+  name=weave-$version-linux-$arch
+  scripts/build/stage.sh "$arch" "$work/$name" "$bundle"
+  install -m 755 packaging/install.sh "$work/$name/install.sh"
+  # No order, time, owner or mode of this machine; gzip -n: no time and no name in its head.
+  tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --format=gnu -C "$work" -cf - "$name" | gzip -9n >"$work/archive"
+  mv "$work/archive" "$out/$name.tar.gz"
+  chmod 644 "$out/$name.tar.gz"
+  rm -rf "${work:?}/$name"
+done
+install -m 755 packaging/install.sh "$out/install.sh"
