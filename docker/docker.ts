@@ -6,6 +6,7 @@ import { FailedContainers } from "#docker/containers/failed-containers.js";
 import { containerObservers } from "#docker/containers/observers.js";
 import type { DockerDeps } from "#docker/deps.js";
 import { followEngine } from "#docker/engine/events.js";
+import { FirstContact } from "#docker/engine/first-contact.js";
 import { isContainerId, shortId } from "#docker/engine/shapes.js";
 import type { DockerOptions } from "#docker/flags.js";
 import { type Plugin, startPlugin } from "#docker/plugin/plugin.js";
@@ -18,6 +19,7 @@ import type { DockerStatus } from "#docker/status.js";
 import { systemClock } from "#src/clock.js";
 import { WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
+import { settledWithin } from "#src/time-limit.js";
 
 interface Components {
   readonly sockets: DockerSockets;
@@ -25,6 +27,7 @@ interface Components {
   readonly claims: AddressClaims;
   readonly swarm: SwarmWatch;
   readonly plugin: Plugin | undefined;
+  readonly contact: FirstContact;
 }
 
 /** Docker integration of a started router: proxy, plugin, and the tracking of containers. */
@@ -63,7 +66,8 @@ export class DockerIntegration {
       sockets.proxy.serve(new ProxyCalls({ engine, containers, attacher, isOurNetwork, settings, log }, options));
     }
     const failed = plugin && new FailedContainers(engine, log);
-    const listeners = [containers, sockets.proxy, requested, swarm, plugin?.networks, failed];
+    const contact = new FirstContact();
+    const listeners = [containers, sockets.proxy, requested, swarm, plugin?.networks, failed, contact];
     const following = new AbortController();
     resources.add("events of the engine", () => following.abort());
     void followEngine(
@@ -72,7 +76,7 @@ export class DockerIntegration {
       log,
       following.signal,
     );
-    return new DockerIntegration({ sockets, containers, claims, swarm, plugin });
+    return new DockerIntegration({ sockets, containers, claims, swarm, plugin, contact });
   }
 
   get status(): DockerStatus {
@@ -91,6 +95,14 @@ export class DockerIntegration {
   async requireRunning(ident: string): Promise<void> {
     if (!isContainerId(ident) || (await this.#components.containers.isRunning(ident))) return;
     throw new WeaveError("WEAVE_DOCKER", `Container ${shortId(ident)} died`);
+  }
+
+  /**
+   * Resolves when Docker's network `weave` exists and the running containers are known, or when the engine did not answer, or after
+   * `limitMs`: an engine that is starting may wait for this plugin.
+   */
+  async settled(limitMs: number): Promise<void> {
+    await settledWithin(this.#components.contact.made, limitMs);
   }
 
   /** Removes Docker's network `weave`: see {@link DefaultNetwork.remove}. @returns names of the containers that prevent it */

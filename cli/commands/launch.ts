@@ -1,5 +1,6 @@
 import { chmodSync, mkdirSync } from "node:fs";
 import { checkEngine } from "#cli/launch/check-engine.js";
+import { waitForDocker } from "#cli/launch/docker-ready.js";
 import { type Launch, parseLaunch } from "#cli/launch/launch-flags.js";
 import { withPassword } from "#cli/launch/password-file.js";
 import { resumed } from "#cli/launch/resume.js";
@@ -48,7 +49,9 @@ async function start(launch: Launch): Promise<void> {
   await checkRange(options);
   await checkEngine(options.docker.api, process.env);
   if (foreground) return becomeRouter(options);
-  process.stdout.write(`${await (await supervisionForLaunch()).start(launch)}\n`);
+  const id = await (await supervisionForLaunch()).start(launch);
+  await waitForDocker();
+  process.stdout.write(`${id}\n`);
 }
 
 /** Checks the range against the host's routes: traffic to an overlapping network would go to weave. @throws Exit if the default range overlaps */

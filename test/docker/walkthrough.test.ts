@@ -26,6 +26,15 @@ test("launch on each node, connect, and app01 and app02 ping each other by name"
     assert.match(output, /4 packets transmitted, 4 packets received, 0% packet loss/);
 });
 
+test("when launch returns, Docker has the network weave: the next command of a script can use it", async () => {
+  for (let i = 0; i < 5; i++)
+    assert.equal(
+      await node01.type("weave stop; weave launch >/dev/null && docker network inspect -f '{{.Name}}' weave"),
+      "weave",
+    );
+  await node01.type("weave connect ubuntu-node02");
+});
+
 test("docker-bridge-ip, and short names of a sub-domain", { timeout: 60_000 }, async () => {
   assert.equal(
     await node01.type("weave docker-bridge-ip"),

@@ -51,6 +51,8 @@ const SUMMARIES: Readonly<Record<string, string>> = {
   "DELETE /name/:ident": "Removes names of a holder; `fqdn` as above.",
   "DELETE /name/:ident/:address": "Removes names of a holder at one address; `fqdn` as above.",
   "GET /proxyaddrs": "Addresses at which the Docker API proxy listens, one a line.",
+  "GET /docker/network":
+    "Answers when Docker's network exists and the running containers are known; after 5 s at most, or when the engine does not answer.",
   "DELETE /docker/network": "Removes Docker's network before the router stops, unless containers are attached to it.",
 };
 
