@@ -84,6 +84,8 @@ const FOREIGN_FLAGS = new Set([
   "--driver",
   "--gateway",
   "--internal",
+  "--ip-range",
+  "--opt",
   "--ip",
   "--ipam-driver",
   "--net",
