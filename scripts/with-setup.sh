@@ -18,7 +18,7 @@ tests=("${demo[@]}" iptables:iptables tcpdump:tcpdump ethtool:ethtool ps:procps 
   dockerd:docker.io 'docker:docker-cli|docker.io' tini-static:tini busybox:busybox-static
   "${shells[@]}")
 # Packages, archives and images, and the systems that they are installed on.
-packaging=("${tests[@]}" debootstrap:debootstrap lintian:lintian docker-compose:docker-compose 'gpg:gpg|gnupg'
+packaging=("${tests[@]}" debootstrap:debootstrap lintian:lintian docker-compose:docker-compose ufw:ufw 'gpg:gpg|gnupg'
   xz:xz-utils)
 # The overlays that the benchmark measures beside this one.
 peers=(nebula:nebula fastd:fastd tincd:tinc openvpn:openvpn wireguard-go:wireguard-go wg:wireguard-tools)

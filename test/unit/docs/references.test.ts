@@ -75,7 +75,8 @@ test("links of the pages lead to pages and headings that exist", () => {
 });
 
 /** Flags of other programs, which the pages name too. */
-const FOREIGN_COMMAND = /^(?:curl|docker|ethtool|perf|driver-opt|git|node|restart=|modprobe)\b/;
+const FOREIGN_COMMAND =
+  /^(?:apt|apt-get|curl|docker|docker-compose|dpkg|gcloud|install\.sh|npm|systemctl|tailscale|ethtool|perf|driver-opt|git|node|restart=|modprobe)\b/;
 const FOREIGN_FLAGS = new Set([
   "--always-sparkplug",
   "--aux-address",
