@@ -30,6 +30,7 @@ const FILES: Readonly<Record<Name, () => Promise<Command>>> = {
   ps: () => import("#cli/commands/ps.js"),
   report: () => import("#cli/commands/report.js"),
   reset: () => import("#cli/commands/reset.js"),
+  restart: () => import("#cli/commands/restart.js"),
   rmpeer: () => import("#cli/commands/rmpeer.js"),
   setup: () => import("#cli/commands/setup.js"),
   status: () => import("#cli/commands/status.js"),

@@ -15,7 +15,6 @@ const HAS_OWN_H = ["expose", "dns-add", "dns-remove"];
 const REMOVED = [
   "run",
   "start",
-  "restart",
   "launch-plugin",
   "stop-plugin",
   "launch-proxy",

@@ -78,6 +78,15 @@ export const LAUNCH_FLAGS = {
     env: "WEAVE_NO_FASTDP",
   },
   foreground: toggle("foreground", PROCESS, "log to standard output, for systemd and containers; without a supervisor"),
+  supervised: flag<"" | "systemd" | "container">({
+    flag: "supervised",
+    shape: choice({ systemd: "systemd", container: "container", "": "" }),
+    default: "",
+    defaultText: "none",
+    placeholder: "kind",
+    section: PROCESS,
+    meaning: "for weave.service and containers: in the foreground, with the options that the last launch has kept",
+  }),
 };
 
 /** Flags of Weave Net for features that Weave lacks. They are accepted without effect, because this is harmless. */

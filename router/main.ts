@@ -1,22 +1,25 @@
-import { readFileSync, rmSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { DockerSockets } from "#docker/sockets.js";
 import { ApiListeners } from "#router/api/listeners.js";
 import { apiRoutes } from "#router/api/routes.js";
+import { exitStatusOf } from "#router/exit-status.js";
 import { type RouterOptions, readOptions } from "#router/options.js";
 import { Router } from "#router/router.js";
+import { ServiceManager } from "#router/service-manager.js";
 import { systemClock } from "#src/clock.js";
 import { errorText } from "#src/errors.js";
 import { exitNow } from "#src/linux/native/process.js";
 import { type Log, limited } from "#src/log.js";
 import { type LogTarget, pinoLog } from "#src/log-pino.js";
 import { writeStandardError } from "#src/log-sink.js";
-import { failureFile, helperFolder, launchFile, paths, routerFile } from "#src/paths.js";
+import { failureFile, helperFolder, launchFile, newLaunchFile, paths, routerFile } from "#src/paths.js";
 import { removePid, writePid } from "#src/pid-file.js";
 import { Problems } from "#src/problems.js";
 import { makePublicFolder } from "#src/public-folder.js";
 import { Resources } from "#src/resources.js";
 import { requireRoot } from "#src/root.js";
 import { settledWithin } from "#src/time-limit.js";
+import { VERSION } from "#src/version.js";
 
 /** Time limit of a stop. The process then ends, even if a service has not stopped: all persistent data is already on disk. */
 const STOP_MS = 2_000;
@@ -26,7 +29,7 @@ const UNDO_MS = 1_000;
 const PARENT_CHECK_MS = 10_000;
 
 /**
- * The router process: `node router/main.js [--foreground] [--restarted]`. Options come from the launch file. The log goes to a
+ * The router process: `node router/main.js [--foreground] [--supervised=KIND] [--restarted]`. Options come from the launch file. The log goes to a
  * file or, in the foreground, to standard output. The reason of a failure also goes to standard error, for the parent process.
  *
  * The process always ends by {@link exitNow}: `process.exit` would wait for the frame threads, which block in poll(2), with all
@@ -35,10 +38,12 @@ const PARENT_CHECK_MS = 10_000;
 class RouterProcess {
   readonly #run = paths().run;
   readonly #foreground = process.argv.includes("--foreground");
+  readonly #supervised = process.argv.some((word) => word.startsWith("--supervised="));
   readonly #restarted = process.argv.includes("--restarted");
   readonly #problems = new Problems();
   readonly #target: LogTarget;
   readonly #log: Log;
+  readonly #manager: ServiceManager;
   /** Listeners for clients. They are closed before the router stops, so that no request reaches a router that is stopping. */
   readonly #listeners: Resources;
   #ending = false;
@@ -50,11 +55,13 @@ class RouterProcess {
     this.#target = pinoLog({
       level: "info",
       ...(this.#foreground ? {} : { file: paths().log }),
+      priorities: process.argv.includes("--supervised=systemd"),
       onProblem: (problem) =>
         problem === undefined ? this.#problems.clear("log") : this.#problems.set("log", problem),
     });
     this.#log = limited(this.#target, systemClock);
     this.#listeners = new Resources(this.#log);
+    this.#manager = new ServiceManager(this.#log, process.env);
     process.on("uncaughtException", (error) => this.#fatal(error));
     process.on("unhandledRejection", (error) => this.#fatal(error));
     // By default Node writes them to standard error, which may be a pipe without a reader.
@@ -70,12 +77,15 @@ class RouterProcess {
 
   async start(): Promise<void> {
     try {
+      this.#manager.status("starting");
       makePublicFolder(this.#run);
       const options = readOptions(readFileSync(launchFile(this.#run), "utf8"));
       this.#target.setLevel(options.logLevel);
       await this.#open(options);
       writePid(routerFile(this.#run), process.pid);
-      rmSync(failureFile(this.#run), { force: true });
+      for (const file of [failureFile(this.#run), ...(this.#supervised ? [newLaunchFile()] : [])])
+        rmSync(file, { force: true });
+      this.#manager.ready(`ready, version ${VERSION}`);
       if (!this.#foreground && options.restart) this.#watchParent();
     } catch (error) {
       await this.#fail(error);
@@ -125,9 +135,9 @@ class RouterProcess {
     if (this.#ending) return;
     this.#ending = true;
     this.#log.error("the router cannot start", { why: errorText(error) });
-    writeStandardError(`${errorText(error)}\n`);
+    this.#reportEnd(error);
     await this.#listeners.release(UNDO_MS);
-    this.#end(1);
+    this.#end(exitStatusOf(error, this.#supervised));
   }
 
   /** Ends the process after a fatal error. A new process starts from the database. */
@@ -139,13 +149,27 @@ class RouterProcess {
       why: errorText(error),
       stack: error instanceof Error ? error.stack : undefined,
     });
-    writeStandardError(`${errorText(error)}\n`);
+    this.#reportEnd(error);
     this.#end(1);
+  }
+
+  /** Reports the reason of the end: to the supervisor, which reads standard error, or in the file that it would write. */
+  #reportEnd(error: unknown): void {
+    const why = errorText(error);
+    // Standard error and the log are one in the journal of a service and in the log of a container.
+    if (!this.#supervised) return writeStandardError(`${why}\n`);
+    this.#manager.status(why);
+    try {
+      writeFileSync(failureFile(this.#run), `${why}\n`, { mode: 0o600 });
+    } catch (cause) {
+      this.#log.warn("cannot write why the router ended", { why: errorText(cause) });
+    }
   }
 
   async #stop(): Promise<void> {
     if (this.#ending) return;
     this.#ending = true;
+    this.#manager.stopping();
     const stopping = async () => {
       await this.#listeners.release();
       await this.#router?.stop();

@@ -9,7 +9,8 @@ import { namesPid, removePid, writePid } from "#src/pid-file.js";
 import { systemRandom } from "#src/random.js";
 
 /**
- * Keeps a router running: `node router/supervisor.js [--no-restart]`. `weave launch` starts it as a detached process. The
+ * Keeps a router running: `node router/supervisor.js [--no-restart] [--restarted]`. `weave launch` starts it as a detached process, and
+ * `weave restart`, with `--restarted`: the first router, too, then uses the stored targets. The
  * supervisor restarts a router that has ended: almost immediately the first time, then after increasing delays. It also retries
  * a restart that fails for lack of the program (during an upgrade), memory or processes. A router that was not ready at its
  * first start is not restarted: `weave launch` waits for it, and prints the reason.
@@ -41,7 +42,7 @@ class Supervisor {
     // The terminal of 'weave launch' may close.
     process.on("SIGHUP", () => {});
     writePid(supervisorFile(this.#run), process.pid);
-    this.#start(false);
+    this.#start(process.argv.includes("--restarted"));
   }
 
   #start(restarted: boolean): void {

@@ -14,11 +14,14 @@ export interface Paths {
 /** Longest path of a Unix socket in bytes: `sun_path` without its final zero (unix(7)). */
 export const MAX_SOCKET_PATH_BYTES = 107;
 
+/** Default folder of the files that survive a reboot. */
+const STATE_FOLDER = "/var/lib/weave";
+
 /** Returns the paths that the environment selects. */
 export function paths(env: NodeJS.ProcessEnv = process.env): Paths {
   return {
     run: env.WEAVE_RUN_DIR || "/run/weave",
-    dbPrefix: `${env.WEAVE_STATE_DIR || "/var/lib/weave"}/weave`,
+    dbPrefix: `${env.WEAVE_STATE_DIR || STATE_FOLDER}/weave`,
     log: `${env.WEAVE_LOG_DIR || "/var/log/weave"}/router.log`,
   };
 }
@@ -35,7 +38,7 @@ export const launchFile = (run: string) => `${run}/launch.json`;
 export const launchingFile = (run: string) => `${run}/launch.pid`;
 /** The reason why the last router did not start, or ended, as text for the user. A ready router removes the file. */
 export const failureFile = (run: string) => `${run}/failure`;
-/** The name of what keeps the router running, if it is not the supervisor: `systemd` or `container` (cli/support/supervised.ts). */
+/** The name of what keeps the router running: `process`, `systemd` or `container` (cli/support/supervised.ts). */
 export const supervisionFile = (run: string) => `${run}/supervision`;
 export const supervisorFile = (run: string) => `${run}/supervisor.pid`;
 export const routerFile = (run: string) => `${run}/router.pid`;
@@ -43,4 +46,12 @@ export const routerFile = (run: string) => `${run}/router.pid`;
 export const helperFolder = (dbPrefix: string) => `${dbPrefix.slice(0, dbPrefix.lastIndexOf("/"))}/w`;
 /** The file beside the database with the options of the last launch, for `--resume`. */
 export const lastLaunchFile = (dbPrefix: string) => `${dbPrefix}launch.json`;
+/**
+ * The options of the last launch for a router that systemd or an engine starts, password included: beside the default database,
+ * because who starts the router does not know `--db-prefix`.
+ */
+export const keptLaunchFile = (env: NodeJS.ProcessEnv = process.env) =>
+  `${env.WEAVE_STATE_DIR || STATE_FOLDER}/launch-options.json`;
+/** Exists from a launch until its router is ready: until then its peers are the targets, later the stored ones are. */
+export const newLaunchFile = (env: NodeJS.ProcessEnv = process.env) => `${keptLaunchFile(env)}.new`;
 export const databaseFile = (dbPrefix: string) => `${dbPrefix}data.db`;

@@ -6,6 +6,8 @@ import { withPassword } from "#cli/launch/password-file.js";
 import { resumed } from "#cli/launch/resume.js";
 import { becomeRouter } from "#cli/supervision/foreground.js";
 import { supervisionForLaunch, supervisionHere } from "#cli/supervision/here.js";
+import { saveLastLaunch, writeLaunchFile } from "#cli/supervision/launch-files.js";
+import { superviseStart } from "#cli/supervision/supervised-start.js";
 import { Exit } from "#cli/support/exit.js";
 import { DEFAULT_RANGE } from "#router/addresses/flags.js";
 import { type LaunchOptions, routerOptions } from "#router/options.js";
@@ -18,6 +20,7 @@ import { requireRoot } from "#src/root.js";
 /** `weave launch [flags] [peer…]`: returns when the router answers; prints the id of the process that keeps it running. */
 export async function run(args: readonly string[]): Promise<void> {
   const { options: given, ...launch } = parseLaunch(args, process.env);
+  if (launch.supervised !== "") return superviseStart(args, launch.supervised);
   // Other users of this host can read the arguments of a process, and a password may be among them.
   process.title = "weave launch";
   requireRoot();
@@ -48,7 +51,11 @@ async function start(launch: Launch): Promise<void> {
   }
   await checkRange(options);
   await checkEngine(options.docker.api, process.env);
-  if (foreground) return becomeRouter(options);
+  if (foreground) {
+    writeLaunchFile(options, "process");
+    saveLastLaunch(options);
+    becomeRouter([]);
+  }
   const id = await (await supervisionForLaunch()).start(launch);
   await waitForDocker();
   process.stdout.write(`${id}\n`);

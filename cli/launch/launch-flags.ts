@@ -7,7 +7,8 @@ import { type LaunchOptions, routerOptions } from "#router/options.js";
 import { WeaveError } from "#src/errors.js";
 import type { Rows, Values } from "#src/flag.js";
 
-const PREFIX = "docker.";
+/** Prefix of the keys of Docker's flags in {@link ALL_FLAGS}. */
+export const DOCKER_PREFIX = "docker.";
 
 /** Every flag of `weave launch`. The keys of Docker's flags have a prefix, because both groups have a key `dns`. */
 export const ALL_FLAGS = {
@@ -21,7 +22,11 @@ export const ALL_FLAGS = {
 /** The parsed arguments of `weave launch`. */
 export interface Launch {
   readonly options: LaunchOptions;
+  /** Keys of {@link ALL_FLAGS} whose value comes from a flag or a variable, not from the default. */
+  readonly given: readonly string[];
   readonly foreground: boolean;
+  /** What starts this router by itself, with the options that were kept; "" when a user launches it. */
+  readonly supervised: "" | "systemd" | "container";
 }
 
 /**
@@ -31,9 +36,9 @@ export interface Launch {
  * @throws WEAVE_FLAG_UNKNOWN (exit status 125), WEAVE_FLAG_INVALID, WEAVE_PEER_INVALID
  */
 export function parseLaunch(args: readonly string[], env: NodeJS.ProcessEnv): Launch {
-  const { values, words } = parseFlags(ALL_FLAGS, args, env, unknownFlag);
+  const { values, given, words } = parseFlags(ALL_FLAGS, args, env, unknownFlag);
   const router = pick(ROUTER_FLAGS, values);
-  const docker = pick(DOCKER_FLAGS, values, PREFIX) as DockerOptions;
+  const docker = pick(DOCKER_FLAGS, values, DOCKER_PREFIX) as DockerOptions;
   const tls = { verify: values["docker.tlsVerify"], detect: values["docker.detectTls"] };
   const options: LaunchOptions = {
     ...router,
@@ -42,7 +47,7 @@ export function parseLaunch(args: readonly string[], env: NodeJS.ProcessEnv): La
     peers: words,
   };
   routerOptions(options);
-  return { options, foreground: values.foreground };
+  return { options, given, foreground: values.foreground, supervised: values.supervised };
 }
 
 /** Error for an unknown flag. @param suggestion the flag that was probably meant */
@@ -54,10 +59,10 @@ function unknownFlag(typed: string, suggestion: string | undefined): WeaveError 
   return new WeaveError("WEAVE_FLAG_UNKNOWN", `flag provided but not defined: ${typed}`, { next });
 }
 
-type Prefixed<R extends Rows> = { readonly [K in keyof R & string as `${typeof PREFIX}${K}`]: R[K] };
+type Prefixed<R extends Rows> = { readonly [K in keyof R & string as `${typeof DOCKER_PREFIX}${K}`]: R[K] };
 
 function prefixed<R extends Rows>(rows: R): Prefixed<R> {
-  return Object.fromEntries(Object.entries(rows).map(([key, row]) => [`${PREFIX}${key}`, row])) as Prefixed<R>;
+  return Object.fromEntries(Object.entries(rows).map(([key, row]) => [`${DOCKER_PREFIX}${key}`, row])) as Prefixed<R>;
 }
 
 /** The values of the given rows, under the rows' own keys. */

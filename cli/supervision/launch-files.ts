@@ -1,14 +1,19 @@
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { lastLaunchText } from "#cli/launch/resume.js";
+import type { SupervisionKind } from "#cli/support/supervised.js";
 import type { LaunchOptions } from "#router/options.js";
 import { errorText } from "#src/errors.js";
 import { failureFile, lastLaunchFile, launchFile, paths, routerFile, supervisionFile } from "#src/paths.js";
 
-/** Writes the options for the router, and removes the files of its predecessor, which would be mistaken for files of this one. */
-export function writeLaunchFile(options: LaunchOptions): void {
+/**
+ * Writes the options for the router, and the name of what keeps it running. Removes the files of its predecessor, which would be
+ * mistaken for files of this one.
+ */
+export function writeLaunchFile(options: LaunchOptions, kind: SupervisionKind): void {
   const { run } = paths();
-  for (const file of [failureFile(run), routerFile(run), supervisionFile(run)]) rmSync(file, { force: true });
+  for (const file of [failureFile(run), routerFile(run)]) rmSync(file, { force: true });
+  writeFileSync(supervisionFile(run), kind, { mode: 0o644 });
   // Only root may read the file: it may contain the password.
   writeFileSync(launchFile(run), JSON.stringify(options), { mode: 0o600 });
   chmodSync(launchFile(run), 0o600);

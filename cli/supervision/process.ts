@@ -1,17 +1,17 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Launch } from "#cli/launch/launch-flags.js";
 import { saveLastLaunch, writeLaunchFile } from "#cli/supervision/launch-files.js";
-import { waitUntilReady } from "#cli/supervision/ready.js";
+import { type Waiting, waitUntilReady } from "#cli/supervision/ready.js";
 import type { Supervision } from "#cli/supervision/supervision.js";
 import { Exit } from "#cli/support/exit.js";
-import { lastFailure } from "#cli/support/processes.js";
+import { lastFailure, runningProcesses } from "#cli/support/processes.js";
 import { supervised } from "#cli/support/supervised.js";
-import { parseOptions } from "#router/options.js";
-import { errorText } from "#src/errors.js";
+import { type LaunchOptions, parseOptions } from "#router/options.js";
+import { errorText, WeaveError } from "#src/errors.js";
 import { installedFile } from "#src/installation.js";
-import { launchFile, paths, routerFile, supervisorFile } from "#src/paths.js";
+import { failureFile, launchFile, paths, routerFile, supervisorFile } from "#src/paths.js";
 import { livePid, removePid, writePid } from "#src/pid-file.js";
 
 /** Limit for the end of a process after SIGTERM; then it gets SIGKILL. Longer than the supervisor's own limit for its router. */
@@ -29,7 +29,7 @@ export const processSupervision = (): Supervision => ({
 });
 
 async function start({ options }: Launch): Promise<string> {
-  writeLaunchFile(options);
+  writeLaunchFile(options, "process");
   const child = await startSupervisor(options.restart ? [] : ["--no-restart"]);
   await untilReady(child);
   saveLastLaunch(options);
@@ -37,19 +37,68 @@ async function start({ options }: Launch): Promise<string> {
 }
 
 async function restart(): Promise<void> {
-  const options = parseOptions(JSON.parse(readFileSync(launchFile(paths().run), "utf8")));
+  const { router, supervisor } = runningProcesses();
+  if (supervisor === undefined && router !== undefined && isInForeground(router))
+    throw new Exit(
+      1,
+      `The router (process ${router}) runs in the foreground: only what started it can start it again.\nEnd it there, or by 'weave stop'.`,
+    );
+  // Before the old router ends: without these options there would be no new one.
+  const options = launchedOptions();
+  const env = environmentOf(supervisor ?? router);
   await stop();
-  await untilReady(await startSupervisor(["--restarted", ...(options.restart ? [] : ["--no-restart"])]));
+  rmSync(failureFile(paths().run), { force: true });
+  await untilReady(await startSupervisor(["--restarted", ...(options.restart ? [] : ["--no-restart"])], env), () => {
+    const why = lastFailure();
+    // The supervisor tries it again, as after a crash: a host should not stay without a router.
+    return (
+      why && `The router does not start again: ${why}\nFurther attempts follow; ${hint()}; 'weave stop' ends them.`
+    );
+  });
 }
 
-async function untilReady(child: ChildProcess): Promise<void> {
-  const failure = () => (child.exitCode !== null || child.signalCode !== null ? failureText(child) : undefined);
-  await waitUntilReady({ what: `process ${child.pid}`, logHint: supervised("process").logHint, failure });
+const hint = (): string => supervised("process").logHint;
+
+/** The options of the last launch. @throws WEAVE_FLAG_INVALID when they cannot be read */
+function launchedOptions(): LaunchOptions {
+  const file = launchFile(paths().run);
+  try {
+    return parseOptions(JSON.parse(readFileSync(file, "utf8")));
+  } catch (cause) {
+    throw new WeaveError("WEAVE_FLAG_INVALID", `cannot use the options of the last launch: ${errorText(cause)}`, {
+      cause,
+      next: "The router runs on as it is. 'weave stop', then 'weave launch' with all flags, starts a new one.",
+    });
+  }
+}
+
+/** The environment of a process: Docker's settings are in it, and may differ from those of this shell. */
+function environmentOf(pid: number | undefined): NodeJS.ProcessEnv {
+  try {
+    const entries = readFileSync(`/proc/${pid}/environ`, "utf8").split("\0").filter(Boolean);
+    return Object.fromEntries(entries.map((entry) => [entry.replace(/=.*/s, ""), entry.replace(/^[^=]*=/, "")]));
+  } catch {
+    return process.env;
+  }
+}
+
+function isInForeground(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").includes("--foreground");
+  } catch {
+    // It has ended since.
+    return false;
+  }
+}
+
+async function untilReady(child: ChildProcess, failed: Waiting["failure"] = () => undefined): Promise<void> {
+  const failure = () => (child.exitCode !== null || child.signalCode !== null ? failureText(child) : failed());
+  await waitUntilReady({ what: `process ${child.pid}`, logHint: hint(), failure });
 }
 
 /** Starts the supervisor. @throws Exit when it cannot be started */
-async function startSupervisor(args: readonly string[]): Promise<ChildProcess> {
-  const { WEAVE_PASSWORD: _, ...env } = process.env;
+async function startSupervisor(args: readonly string[], given = process.env): Promise<ChildProcess> {
+  const { WEAVE_PASSWORD: _, ...env } = given;
   try {
     const child = spawn(process.execPath, [installedFile("#router/supervisor.js"), ...args], {
       detached: true,

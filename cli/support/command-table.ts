@@ -203,6 +203,10 @@ export const GROUPS = [
   },
   {
     stop: { summary: "Stop the router; the bridge, attached containers and the database stay", forms: [""] },
+    restart: {
+      summary: "Start the router again, with the options of the last launch: the last step of an upgrade",
+      forms: [""],
+    },
     reset: {
       summary: "Stop the router, transfer its addresses and remove all traces of weave on this host",
       forms: ["{flags}"],

@@ -9,6 +9,8 @@ export interface Parsed<R extends Rows> {
   readonly values: Values<R>;
   /** Flags that occur more than once although they may not. Their last value counts. */
   readonly doubled: readonly string[];
+  /** Keys of the rows whose value is that of the flag or the variable, not the default. */
+  readonly given: readonly string[];
   /** The other words. */
   readonly words: readonly string[];
 }
@@ -51,7 +53,13 @@ export function parseFlags<R extends Rows>(
     key,
     given.has(key) ? given.get(key) : defaultValue(row, env),
   ]);
-  return { values: Object.fromEntries(values) as Values<R>, doubled, words };
+  const fromVariables = Object.entries(rows).flatMap(([key, { env: name }]) => (name && env[name] ? [key] : []));
+  return {
+    values: Object.fromEntries(values) as Values<R>,
+    doubled,
+    given: [...new Set([...given.keys(), ...fromVariables])],
+    words,
+  };
 }
 
 /** One spelling of a flag, and its meaning. */

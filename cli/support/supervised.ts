@@ -29,7 +29,7 @@ export function supervised(kind = supervisionKind()): Supervised {
   return (KINDS[kind] ?? KINDS.process!)();
 }
 
-/** The kind that the run folder names; a router that `weave launch` started by itself has no such file. */
+/** The kind that the run folder names. An earlier version, which knew no other kind, wrote no such file. */
 export function supervisionKind(): SupervisionKind {
   try {
     const kind = readFileSync(supervisionFile(paths().run), "utf8").trim();

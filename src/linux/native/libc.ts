@@ -24,6 +24,7 @@ export const libc = {
   bind: lib.func("bind", "int", ["int", PTR, "uint32_t"]),
   setsockopt: lib.func("setsockopt", "int", ["int", "int", "int", PTR, "uint32_t"]),
   getsockopt: lib.func("getsockopt", "int", ["int", "int", "int", PTR, PTR]),
+  sendto: lib.func("sendto", "long", ["int", PTR, PTR, "int", PTR, "uint32_t"]),
   sendmsg: lib.func("sendmsg", "long", ["int", PTR, "int"]),
   recvmsg: lib.func("recvmsg", "long", ["int", PTR, "int"]),
   _exit: lib.func("_exit", "void", ["int"]),

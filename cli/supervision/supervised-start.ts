@@ -1,0 +1,62 @@
+import { writeFileSync } from "node:fs";
+import { type Launch, parseLaunch } from "#cli/launch/launch-flags.js";
+import { withPassword } from "#cli/launch/password-file.js";
+import { fileVariables, withFile } from "#cli/supervision/environment-file.js";
+import { becomeRouter } from "#cli/supervision/foreground.js";
+import { isNewLaunch, joined, keptLaunch } from "#cli/supervision/kept-launch.js";
+import { writeLaunchFile } from "#cli/supervision/launch-files.js";
+import { Exit } from "#cli/support/exit.js";
+import { EXIT_CONFIG } from "#router/exit-status.js";
+import type { LaunchOptions } from "#router/options.js";
+import { errorText } from "#src/errors.js";
+import { failureFile, paths, supervisionFile } from "#src/paths.js";
+import { makePublicFolder } from "#src/public-folder.js";
+import { requireRoot } from "#src/root.js";
+
+/**
+ * Becomes the router that systemd or an engine has started: with the options of the last launch, if one was kept, else with the
+ * arguments and variables of the unit or container. A failure is noted for `weave launch` and `weave status`.
+ *
+ * @param args the arguments of this command
+ * @throws Exit with status EXIT_CONFIG: another start would fail, too
+ */
+export function superviseStart(args: readonly string[], kind: "systemd" | "container"): never {
+  requireRoot();
+  const { run } = paths();
+  makePublicFolder(run);
+  let start: Start;
+  try {
+    start = optionsOf(args);
+    writeLaunchFile(start.options, kind);
+  } catch (error) {
+    const why = errorText(withFile(error));
+    writeFileSync(supervisionFile(run), kind);
+    writeFileSync(failureFile(run), `${why}\n`, { mode: 0o600 });
+    throw new Exit(EXIT_CONFIG, why);
+  }
+  becomeRouter([`--supervised=${kind}`, ...(start.again ? ["--restarted"] : [])], {
+    ...process.env,
+    ...start.variables,
+  });
+}
+
+interface Start {
+  readonly options: LaunchOptions;
+  readonly variables: NodeJS.ProcessEnv;
+  /** Whether it uses the targets of the last run. */
+  readonly again: boolean;
+}
+
+/** @throws WEAVE_FLAG_INVALID, WEAVE_PEER_INVALID */
+function optionsOf(args: readonly string[]): Start {
+  fileVariables();
+  const warn = (text: string) => void process.stderr.write(`${text}\n`);
+  const now: Launch = parseLaunch(args, process.env);
+  const kept = keptLaunch();
+  const resolved = (options: LaunchOptions) => withPassword(options, warn);
+  if (kept === undefined)
+    return { options: resolved(now.options), variables: {}, again: now.options.peers.length === 0 };
+  const ownPassword = kept.given.some((key) => key === "password" || key === "passwordFile");
+  const options = joined(kept, now);
+  return { options: ownPassword ? options : resolved(options), variables: kept.variables, again: !isNewLaunch() };
+}
