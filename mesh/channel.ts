@@ -1,4 +1,4 @@
-import { z } from "zod/mini";
+import * as z from "zod/mini";
 import { COOKIE_BYTES, type CookieJar } from "#mesh/cookie.js";
 import { MAX_COUNT } from "#mesh/counter.js";
 import { type HandshakeResult, HandshakeState, type KeyPair, NOISE_KEY_BYTES, NOISE_TAG_BYTES } from "#mesh/noise.js";

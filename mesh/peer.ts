@@ -1,4 +1,4 @@
-import { z } from "zod/mini";
+import * as z from "zod/mini";
 import { MAX_COUNT } from "#mesh/counter.js";
 import { type MacText, macText } from "#src/mac.js";
 

@@ -1,4 +1,4 @@
-import { z } from "zod/mini";
+import * as z from "zod/mini";
 import { RECORD_OVERHEAD_BYTES, type RecordFormat } from "#mesh/replica/record-format.js";
 import { canonicalIpv6, isIpv4 } from "#src/address.js";
 import { compareText } from "#src/text.js";

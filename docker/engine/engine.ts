@@ -1,5 +1,6 @@
 import type { IncomingMessage } from "node:http";
-import { type ZodMiniType, z } from "zod/mini";
+import type { ZodMiniType } from "zod/mini";
+import * as z from "zod/mini";
 import { EngineAgent } from "#docker/engine/connection.js";
 import { type EngineAddress, engineAddressText } from "#docker/engine/engine-address.js";
 import {

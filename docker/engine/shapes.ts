@@ -1,4 +1,5 @@
-import { type ZodMiniType, z } from "zod/mini";
+import type { ZodMiniType } from "zod/mini";
+import * as z from "zod/mini";
 
 /**
  * Shapes of the engine's answers. Fields that any engine since API 1.24 leaves out or sets to `null` are optional. Fields that we do

@@ -1,4 +1,4 @@
-import { z } from "zod/mini";
+import * as z from "zod/mini";
 import { addressOfCidr } from "#src/address.js";
 import { checkStored, type Store } from "#src/store.js";
 

@@ -1,4 +1,4 @@
-import { z } from "zod/mini";
+import * as z from "zod/mini";
 
 /**
  * Shapes of Docker's calls of a network or IPAM driver (moby, daemon/libnetwork/drivers/remote/api and ipams/remote/api). Bodies

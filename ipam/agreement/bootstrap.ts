@@ -1,4 +1,4 @@
-import { z } from "zod/mini";
+import * as z from "zod/mini";
 import { Election } from "#ipam/agreement/election.js";
 import type { OwnershipCheck } from "#ipam/agreement/ownership-check.js";
 import type { Participants } from "#ipam/agreement/participants.js";

@@ -1,4 +1,4 @@
-import { z } from "zod/mini";
+import * as z from "zod/mini";
 import type { Participants } from "#ipam/agreement/participants.js";
 import { RESET_HINT, type RingState, unixSeconds } from "#ipam/agreement/ring-state.js";
 import { contains, subtract } from "#ipam/ring/interval.js";

@@ -1,4 +1,4 @@
-import { z } from "zod/mini";
+import * as z from "zod/mini";
 import { RESET_HINT } from "#ipam/agreement/ring-state.js";
 import { IntervalSet } from "#ipam/ring/interval.js";
 import { addressText, type Lease, leaseText, parseLease } from "#ipam/ring/subnet.js";

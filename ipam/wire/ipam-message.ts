@@ -1,4 +1,4 @@
-import { z } from "zod/mini";
+import * as z from "zod/mini";
 import type { Interval } from "#ipam/ring/interval.js";
 import type { Genesis, Ring, Span } from "#ipam/ring/ring.js";
 import { addressBytes, addressFromBytes } from "#ipam/ring/subnet.js";

@@ -1,4 +1,4 @@
-import { z } from "zod/mini";
+import * as z from "zod/mini";
 import type { Genesis } from "#ipam/ring/ring.js";
 import { genesisShape } from "#ipam/wire/ring-codec.js";
 import { countShape, MAX_PEERS, type PeerName, peerNameShape } from "#mesh/peer.js";

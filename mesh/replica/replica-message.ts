@@ -1,4 +1,5 @@
-import { type ZodMiniType, z } from "zod/mini";
+import type { ZodMiniType } from "zod/mini";
+import * as z from "zod/mini";
 import { countShape, MAX_PEERS, type PeerName, peerNameShape } from "#mesh/peer.js";
 import {
   fieldNames,

@@ -1,4 +1,4 @@
-import { z } from "zod/mini";
+import * as z from "zod/mini";
 import { diffieHellman, hkdf, type KeyPair, keyPair } from "#mesh/noise.js";
 import { WeaveError } from "#src/errors.js";
 import type { Random } from "#src/random.js";

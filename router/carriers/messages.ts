@@ -1,4 +1,4 @@
-import { z } from "zod/mini";
+import * as z from "zod/mini";
 import type { CarrierKind, CarrierMessage } from "#router/carriers/carrier.js";
 import { type RekeyMessage, rekeyShapes } from "#router/carriers/keys.js";
 import { decode } from "#src/codec.js";

@@ -1,4 +1,4 @@
-import { z } from "zod/mini";
+import * as z from "zod/mini";
 import { type Cidr, parseCidr } from "#src/address.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import { type Firewall, type FirewallState, firewallMissing, notDockerBridges } from "#src/linux/firewall/firewall.js";

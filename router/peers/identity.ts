@@ -1,4 +1,4 @@
-import { z } from "zod/mini";
+import * as z from "zod/mini";
 import { MAX_AHEAD_MS } from "#mesh/counter.js";
 import type { KeyPair } from "#mesh/noise.js";
 import { countShape, peerNameFromBytes } from "#mesh/peer.js";

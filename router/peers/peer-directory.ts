@@ -1,4 +1,4 @@
-import { z } from "zod/mini";
+import * as z from "zod/mini";
 import type { Mesh } from "#mesh/mesh.js";
 import type { KnownPeers } from "#mesh/peer.js";
 import { nicknameShape, type PeerName, peerNameShape } from "#mesh/peer.js";

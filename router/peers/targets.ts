@@ -1,5 +1,5 @@
 import { lookup } from "node:dns/promises";
-import { z } from "zod/mini";
+import * as z from "zod/mini";
 import type { DialTarget } from "#mesh/dial-schedule.js";
 import { systemCode, WeaveError } from "#src/errors.js";
 import { isAddress, isMalformedAddress, LOOKUP_FAMILY } from "#src/net/family.js";

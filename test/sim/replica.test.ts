@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { z } from "zod/mini";
+import * as z from "zod/mini";
 import type { RecordFormat } from "#mesh/replica/record-format.js";
 import { Replica } from "#mesh/replica/replica.js";
 import { silentLog } from "#src/log.js";

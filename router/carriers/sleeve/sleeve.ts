@@ -1,4 +1,4 @@
-import { z } from "zod/mini";
+import * as z from "zod/mini";
 import type { Attributes } from "#mesh/overlay.js";
 import type {
   Carrier,

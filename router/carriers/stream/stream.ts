@@ -1,4 +1,4 @@
-import { z } from "zod/mini";
+import * as z from "zod/mini";
 import type { Carrier, CarrierDeps, CarrierKind, CarrierLink, CarrierNextHop } from "#router/carriers/carrier.js";
 import { NEXT_HOP_EVENT_LOOP } from "#router/datapath/next-hop.js";
 import { MAX_RECORD } from "#router/datapath/record.js";

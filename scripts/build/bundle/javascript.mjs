@@ -38,6 +38,20 @@ const nativeModules = {
   },
 };
 
+/**
+ * Plugin of esbuild: node:http is loaded by a call. An import makes all of its exports, of which Node.js 22 and later make some on
+ * demand: that of `WebSocket` alone loads a whole HTTP client, 35 ms.
+ */
+const lazyHttp = {
+  name: "lazy-http",
+  setup(build) {
+    build.onResolve({ filter: /^node:http$/ }, ({ path }) => ({ path, namespace: "lazy-http" }));
+    build.onLoad({ filter: /./, namespace: "lazy-http" }, () => ({
+      contents: 'module.exports = process.getBuiltinModule("node:http");',
+    }));
+  },
+};
+
 /** Writes `lib/`: all JavaScript, with that of the packages. */
 export async function javascript({ out }) {
   const { metafile } = await build({
@@ -58,7 +72,7 @@ export async function javascript({ out }) {
     banner: {
       js: 'import { createRequire as requireOf } from "node:module";const require = requireOf(import.meta.url);',
     },
-    plugins: [nativeModules],
+    plugins: [nativeModules, lazyHttp],
     metafile: true,
     logLevel: "warning",
   });

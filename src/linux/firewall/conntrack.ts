@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { z } from "zod/mini";
+import * as z from "zod/mini";
 import { errorText } from "#src/errors.js";
 import { run } from "#src/linux/exec.js";
 

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import fc from "fast-check";
-import { z } from "zod/mini";
+import * as z from "zod/mini";
 import { canonicalIpv6, inSubnets, parseCidr } from "#src/address.js";
 import { decode, encode } from "#src/codec.js";
 import { ERRORS, type ErrorCode, WeaveError } from "#src/errors.js";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { z } from "zod/mini";
+import * as z from "zod/mini";
 import type { OriginState, RecordFormat } from "#mesh/replica/record-format.js";
 import { RecordIndex } from "#mesh/replica/record-index.js";
 import { RecordSet } from "#mesh/replica/record-set.js";

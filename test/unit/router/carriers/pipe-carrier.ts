@@ -1,6 +1,6 @@
 import { rmSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { z } from "zod/mini";
+import * as z from "zod/mini";
 import type {
   Carrier,
   CarrierDeps,
