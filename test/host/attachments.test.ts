@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { chmodSync, copyFileSync, readFileSync } from "node:fs";
-import { basename } from "node:path";
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Host } from "#test/lab/host.js";
 import { labTest } from "#test/lab/lab-test.js";
@@ -312,5 +312,28 @@ labTest(
       !(await attachAgain("/bin/sleep")),
       "the program runs: the router has restarted, and leaves all as it is",
     );
+  },
+);
+
+labTest(
+  "the list of attachments runs programs only in namespaces that are attached",
+  { hosts: 1, timeout: 120_000 },
+  async ({ hosts: [h1], folder }) => {
+    const [programs, calls] = [join(folder, "programs"), join(folder, "calls")];
+    mkdirSync(programs);
+    const nsenter = (await h1.must("sh", "-c", "command -v nsenter")).trim();
+    writeFileSync(join(programs, "nsenter"), `#!/bin/sh\necho "$1" >>${calls}\nexec ${nsenter} "$@"\n`, {
+      mode: 0o755,
+    });
+    const launch = ["launch", "--name", h1.peerName];
+    const { code, stderr } = await h1.weaveVia(["env", `PATH=${programs}:${process.env.PATH}`], ...launch);
+    assert.equal(code, 0, stderr);
+    const { container } = await h1.attachAny("a");
+    // A host has many namespaces that are none of weave's business; this one is not attached.
+    await h1.container("b");
+    writeFileSync(calls, "");
+    const lines = (await h1.ok("ps")).trimEnd().split("\n");
+    assert.equal(lines.length, 2, `the host and the container: ${lines}`);
+    assert.equal(readFileSync(calls, "utf8"), `--net=/run/netns/${container.ns}\n`);
   },
 );

@@ -55,6 +55,7 @@ export async function bridgePorts(bridge: string): Promise<readonly Link[]> {
 
 /** Returns all interfaces of a namespace that are on the bridge, made by attaching or by Docker's plugin. */
 export async function bridgeInterfacesIn(netns: Netns, ports: readonly Link[]): Promise<BridgeInterface[]> {
+  if (!canBeOnBridge(netns, ports)) return [];
   const links = await listLinks({ netns: netns.path }).catch(() => []);
   return links
     .filter(({ ifname, ifindex, link_index }) =>
@@ -68,12 +69,28 @@ export async function bridgeInterfacesIn(netns: Netns, ports: readonly Link[]): 
     .map((link) => ({ mac: link.address, addresses: ipv4Of(link) }));
 }
 
+/** Whether a namespace can have an interface on the bridge. A host has many others, and to run `ip` in each takes long. */
+function canBeOnBridge(netns: Netns, ports: readonly Link[]): boolean {
+  if (ports.some(({ ifname }) => ifname === hostIfname(netns))) return true;
+  const pid = pidOf(netns);
+  try {
+    // The names of the plugin's ports do not distinguish namespaces.
+    return ports.some(({ ifname }) => ifname.startsWith(ENDPOINT_PREFIX)) && !(pid && networkFiles(pid).isEmpty());
+  } catch {
+    // The process has ended since.
+    return false;
+  }
+}
+
+/** The process by which a namespace was found; undefined for one with a name. */
+const pidOf = ({ path }: Netns): number | undefined => Number(/^\/proc\/(\d+)\/ns\/net$/.exec(path)?.[1]) || undefined;
+
 /** Reads the addresses of an attached namespace from /proc if possible: to run `ip` in hundreds of namespaces takes long. */
 async function addressesIn(netns: Netns): Promise<readonly string[] | undefined> {
-  const pid = /^\/proc\/(\d+)\/ns\/net$/.exec(netns.path)?.[1];
+  const pid = pidOf(netns);
   if (pid === undefined) return (await inspectNamespace(netns))?.addresses;
   try {
-    return networkFiles(Number(pid)).addressesOf(CONTAINER_IFNAME);
+    return networkFiles(pid).addressesOf(CONTAINER_IFNAME);
   } catch {
     // The process has ended since.
     return undefined;

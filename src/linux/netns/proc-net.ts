@@ -4,6 +4,8 @@ import { readFileSync } from "node:fs";
 export interface NetworkFiles {
   /** Returns the IPv4 addresses of an interface, in CIDR notation; undefined where there is no such interface. */
   addressesOf(device: string): string[] | undefined;
+  /** Whether there is no interface except `lo`. */
+  isEmpty(): boolean;
 }
 
 /** Opens the network state of a process. Its methods throw a system error when the process has ended. */
@@ -14,6 +16,7 @@ export function networkFiles(pid: number): NetworkFiles {
       if (!new RegExp(`^\\s*${device}:`, "m").test(read("dev"))) return undefined;
       return addressesFrom(read("fib_trie"), read("route"), device);
     },
+    isEmpty: () => !/^\s*(?!lo:)[^\s:]+:/m.test(read("dev")),
   };
 }
 
