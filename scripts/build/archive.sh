@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# archive.sh [--bundle FOLDER] [--out FOLDER] [ARCH...]: writes weave-VERSION-linux-ARCH.tar.gz, which needs nothing on a host but
-# glibc and the programs that weave calls, and install.sh, which installs it. Equal inputs give equal bytes.
+# archive.sh [--bundle FOLDER] [--out FOLDER] [--fast] [ARCH...]: writes weave-VERSION-linux-ARCH.tar.gz, which needs nothing on a host but
+# glibc and the programs that weave calls, and install.sh, which installs it. Equal inputs give equal bytes. --fast: hardly compressed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-bundle=build/bundle out=build/release
+bundle=build/bundle out=build/release level=9
 while [ $# -gt 0 ]; do
   case $1 in
     --bundle) bundle=$2; shift 2 ;;
     --out) out=$2; shift 2 ;;
+    --fast) level=1; shift ;;
     *) break ;;
   esac
 done
@@ -23,7 +24,7 @@ for arch in "$@"; do
   scripts/build/stage.sh "$arch" "$work/$name" "$bundle"
   install -m 755 packaging/install.sh "$work/$name/install.sh"
   # No order, time, owner or mode of this machine; gzip -n: no time and no name in its head.
-  tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --format=gnu -C "$work" -cf - "$name" | gzip -9n >"$work/archive"
+  tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --format=gnu -C "$work" -cf - "$name" | gzip -n -$level >"$work/archive"
   mv "$work/archive" "$out/$name.tar.gz"
   chmod 644 "$out/$name.tar.gz"
   rm -rf "${work:?}/$name"

@@ -33,4 +33,5 @@ fi
 
 find "$folder" -type d -exec chmod 755 {} +
 find "$folder" -type f -exec chmod 644 {} +
-chmod 755 "$folder/node" "$folder/weave" "$folder/bin/weave"
+# Not bin/weave: it would look for a Node in the PATH.
+chmod 755 "$folder/node" "$folder/weave"
