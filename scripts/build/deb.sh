@@ -38,6 +38,7 @@ lay_out() {
     install -D -m 644 "$app/share/systemd/weave.service" "$root/usr/lib/systemd/system/weave.service"
     install -D -m 644 "$app/share/systemd/weave.env" "$root/etc/weave/weave.env"
   fi
+  rmdir --ignore-fail-on-non-empty "$app/share"
   mkdir -p "$root/usr/bin"
   ln -s ../lib/weave/weave "$root/usr/bin/weave"
   # The licence is among Debian's common ones, and the copyright file refers to it.
