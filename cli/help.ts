@@ -1,5 +1,5 @@
 import { COMMANDS, type CommandRow, GROUPS, TERMS } from "#cli/support/command-table.js";
-import { defaultWords, isShown, type Row, sectionsOf, typed } from "#cli/support/flag-words.js";
+import { factsOf, isShown, type Row, sectionsOf, typed } from "#cli/support/flag-words.js";
 import type { Rows } from "#src/flag.js";
 
 /** Columns of a line: the usual width of a terminal. */
@@ -56,13 +56,7 @@ function sectionText(section: string, rows: readonly Row[]): string {
 
 /** A flag and its meaning, then its range, default and variable. */
 function flagHelp(row: Row): string {
-  const fallback = defaultWords(row);
-  const variable = row.env ?? row.defaultFrom;
-  const facts = [
-    row.given === undefined ? row.shape.expected : "",
-    fallback === "" ? "" : `default: ${fallback}`,
-    variable === undefined ? "" : `environment: ${variable}`,
-  ].filter((fact) => fact !== "");
+  const facts = factsOf(row);
   return `  ${typed(row)}\n${wrap(row.meaning, INDENT)}${facts.length === 0 ? "" : wrap(`(${facts.join("; ")})`, INDENT)}`;
 }
 

@@ -24,3 +24,14 @@ export function defaultWords(row: Row): string {
   if (row.given !== undefined) return row.given === value ? "on" : "";
   return value === undefined || typeof value === "function" ? "" : String(value);
 }
+
+/** Range, default and variable of a flag, each in a few words. */
+export function factsOf(row: Row): string[] {
+  const fallback = defaultWords(row);
+  const variable = row.env ?? row.defaultFrom;
+  return [
+    row.given === undefined ? row.shape.expected : "",
+    fallback === "" ? "" : `default: ${fallback}`,
+    variable === undefined ? "" : `environment: ${variable}`,
+  ].filter((fact) => fact !== "");
+}

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { command, packageFile } from "./bundle/entry.mjs";
 import { javascript } from "./bundle/javascript.mjs";
 import { licences } from "./bundle/licences.mjs";
+import { manual } from "./bundle/manual.mjs";
 import { natives } from "./bundle/natives.mjs";
 import { manifest, root } from "./project.mjs";
 
@@ -12,7 +13,7 @@ import { manifest, root } from "./project.mjs";
  * and esbuild's description of the inputs (https://esbuild.github.io/api/#metafile), which the first step makes. Equal sources
  * give equal bytes: no step writes a time, a path of this machine or a random value.
  */
-const STEPS = [natives, packageFile, command, licences];
+const STEPS = [natives, packageFile, command, manual, licences];
 
 const build = join(root, "build");
 mkdirSync(build, { recursive: true });
