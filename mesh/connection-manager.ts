@@ -184,9 +184,11 @@ export class ConnectionManager {
       const peer = remote === undefined ? wire.remoteAddress : peerText(remote);
       this.#options.log.info("connection ended", { peer, why: errorText(error) });
     }
-    if (neighbours.remove(connection)) events.emit("links");
+    const wasNeighbour = neighbours.remove(connection);
     this.#handshakes.ended(connection, error);
+    // First the end of its dial: new routes start the due attempts.
     events.emit("closed", connection, error);
+    if (wasNeighbour) events.emit("links");
   }
 }
 

@@ -8,8 +8,18 @@ import type { Random } from "#src/random.js";
 export const DIAL_RETRY: BackoffPolicy = { firstMs: 2_000, factor: 1.5, lastMs: 6 * 60_000, spread: 0.5 };
 /** The longest delay before a retry: 9 min. */
 export const LONGEST_DIAL_RETRY_MS = DIAL_RETRY.lastMs * (1 + DIAL_RETRY.spread);
-/** A connection that lasted this long was sound: its address is dialled again without delay. */
-const SOUND_AFTER_MS = 60_000;
+/**
+ * A connection that lasted this long was sound: a peer that refuses a connection, or prefers another one, ends it within the round trips
+ * of a handshake.
+ */
+const SOUND_AFTER_MS = 3_000;
+/**
+ * Delay of retries after the end of a sound connection: the peer has probably restarted, and frames wait for it. Its kernel refuses a dial
+ * at no cost to either side until the new router listens.
+ */
+export const REDIAL: BackoffPolicy = { firstMs: 50, factor: 1.5, lastMs: 200, spread: 0.5 };
+/** Time for such retries: longer than the restart of a router on a slow machine. Then {@link DIAL_RETRY} applies. */
+export const REDIAL_FOR_MS = 10_000;
 
 /** Maximum number of discovered addresses that are dialled at the same time: other peers may report false addresses. */
 export const DISCOVERY_DIALS = 16;
@@ -49,6 +59,9 @@ interface Attempt {
   /** Monotonic milliseconds of the next attempt; Infinity: never. */
   tryAfter: number;
   readonly backoff: Backoff;
+  /** The delays of {@link REDIAL}, and the monotonic time until when they apply. */
+  readonly redial: Backoff;
+  redialUntil: number;
   lastTry: number;
   lastError: string | undefined;
   /** The peer that was reached at the address. The address is not dialled while a connection to that peer is open. */
@@ -168,11 +181,15 @@ export class DialSchedule {
     if (attempt !== undefined) attempt.hosts = hosts;
   }
 
-  /** Returns the monotonic time of the next attempt in milliseconds; Infinity if there is none. */
-  nextAt(): number {
+  /**
+   * Returns the monotonic time of the next attempt in milliseconds; Infinity if there is none.
+   *
+   * @param blockedMs time after which attempts are checked again that were due at `now`, but not possible
+   */
+  nextAt(now: number, blockedMs: number): number {
     let next = Number.POSITIVE_INFINITY;
-    for (const attempt of this.#attempts.values())
-      if (attempt.state === "waiting") next = Math.min(next, attempt.tryAfter);
+    for (const { state, tryAfter } of this.#attempts.values())
+      if (state === "waiting") next = Math.min(next, tryAfter > now ? tryAfter : now + blockedMs);
     return next;
   }
 
@@ -201,8 +218,10 @@ export class DialSchedule {
     if (options.never) attempt.tryAfter = Number.POSITIVE_INFINITY;
     else if (wasSound) {
       attempt.backoff.reset();
+      attempt.redial.reset();
+      attempt.redialUntil = now + REDIAL_FOR_MS;
       attempt.tryAfter = now;
-    } else attempt.tryAfter = now + attempt.backoff.next();
+    } else attempt.tryAfter = now + (now < attempt.redialUntil ? attempt.redial : attempt.backoff).next();
   }
 
   /** Returns the attempts without a connection, for `status connections`. */
@@ -235,6 +254,8 @@ export class DialSchedule {
       state,
       tryAfter: now,
       backoff: new Backoff(DIAL_RETRY, this.#random),
+      redial: new Backoff(REDIAL, this.#random),
+      redialUntil: Number.NEGATIVE_INFINITY,
       lastTry: now,
       lastError: undefined,
       peer: undefined,

@@ -60,8 +60,9 @@ export class Dialler {
     const now = clock.now();
     for (const { address } of schedule.due(now, this.#context())) void this.#attempt(address);
     this.#timer?.cancel();
-    const next = schedule.nextAt();
-    if (Number.isFinite(next)) this.#timer = clock.after(Math.max(BLOCKED_PAUSE_MS, next - now), () => this.wake());
+    const next = schedule.nextAt(now, BLOCKED_PAUSE_MS);
+    // Whole milliseconds, rounded up: an attempt must be due when the timer fires.
+    if (Number.isFinite(next)) this.#timer = clock.after(Math.floor(next - now) + 1, () => this.wake());
   }
 
   stop(): void {

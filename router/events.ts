@@ -1,5 +1,4 @@
 import type { PeerName } from "#mesh/peer.js";
-import type { Wire } from "#mesh/transport.js";
 import type { DatapathEvent } from "#router/datapath/protocol.js";
 import { Emitter } from "#src/emitter.js";
 
@@ -8,8 +7,6 @@ import { Emitter } from "#src/emitter.js";
  * a reference to a part that does not exist yet.
  */
 export interface RouterEvents {
-  /** A peer has connected. If there is no listener, the code that emits the event closes the connection. */
-  wire: [wire: Wire];
   /** An event of a frame thread. */
   frames: [event: DatapathEvent];
   /** Routes or connections of the mesh have changed. */

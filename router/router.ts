@@ -84,7 +84,7 @@ async function startServices(start: RouterStart, context: StartContext): Promise
   const { name: self, incarnation } = identity;
 
   const sockets = openFramePorts(options, context);
-  await openPeerPort(options, context);
+  const peerPort = await openPeerPort(options, context);
   const frames = await startFramePath({ ...context, options, self, sockets, onFailure: onFatal });
   const mesh = await startMesh({ ...context, options, identity, overlay: frames.carriers });
   frames.connect(mesh);
@@ -107,7 +107,7 @@ async function startServices(start: RouterStart, context: StartContext): Promise
   await ipam?.reclaim(exposure.addresses, docker !== undefined);
   const attachments = openAttachments({ ...context, ipam, dns, exposure, mesh }, { bridge, mtu });
   const dockerIntegration = docker && startDocker(docker, { ...common, bridge, mtu, ipam, dns, holders, attachments });
-  connectMesh(mesh, targets, options, context);
+  connectMesh(mesh, { peerPort, targets }, options, context.log);
 
   return servicesOf({
     settings: options,

@@ -7,11 +7,13 @@ import { peerText } from "#mesh/peer.js";
 import { type Identity, saveIncarnation } from "#router/peers/identity.js";
 import { passwordKey } from "#router/peers/password.js";
 import { PeerDirectory } from "#router/peers/peer-directory.js";
+import { PeerPort } from "#router/peers/peer-port.js";
 import { loadTargets, resolveHost, saveTargets } from "#router/peers/targets.js";
 import { dialWebSocket, listenWebSocket } from "#router/peers/ws-transport.js";
 import type { StartContext } from "#router/start-context.js";
 import { type Cidr, inSubnets } from "#src/address.js";
 import { systemClock } from "#src/clock.js";
+import type { Log } from "#src/log.js";
 import { systemRandom } from "#src/random.js";
 import type { Store } from "#src/store.js";
 
@@ -31,15 +33,15 @@ export interface PeerOptions {
   readonly connectionLimit: number;
 }
 
-/** Listens for peers. Connections are closed until the event `wire` has a listener. @throws WEAVE_PORT_IN_USE */
+/** Listens for peers. Their connections wait for {@link connectMesh}. @throws WEAVE_PORT_IN_USE */
 export async function openPeerPort(
   { host, port }: Pick<PeerOptions, "host" | "port">,
-  { events, resources }: Pick<StartContext, "events" | "resources">,
-): Promise<void> {
-  const listener = await listenWebSocket(host, port, (wire) => {
-    if (!events.emit("wire", wire)) wire.close();
-  });
+  { resources }: Pick<StartContext, "resources">,
+): Promise<PeerPort> {
+  const peerPort = new PeerPort();
+  const listener = await listenWebSocket(host, port, (wire) => peerPort.receive(wire));
   resources.add("peer port", () => listener.close());
+  return peerPort;
 }
 
 export interface MeshDeps extends Pick<StartContext, "store" | "events" | "resources" | "log"> {
@@ -118,12 +120,12 @@ export function firstTargets(
 /** Starts to accept peers and to dial the targets. This is the last step of a start. */
 export function connectMesh(
   mesh: Mesh,
-  targets: readonly DialTarget[],
+  { peerPort, targets }: { readonly peerPort: PeerPort; readonly targets: readonly DialTarget[] },
   options: Pick<PeerOptions, "port" | "password"> & { readonly mtu: number },
-  { events, log }: Pick<StartContext, "events" | "log">,
+  log: Log,
 ): void {
   const { port, password, mtu } = options;
-  events.on("wire", (wire) => mesh.accept(wire));
+  peerPort.open((wire) => mesh.accept(wire));
   mesh.connect(targets, true);
   log.info("router started", { peer: peerText(mesh.status().self), port, password: password !== undefined, mtu });
 }

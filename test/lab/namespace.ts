@@ -140,4 +140,10 @@ export class Background {
   kill(): void {
     this.#child.kill("SIGKILL");
   }
+
+  /** Asks a program that works until SIGTERM for its result. */
+  end(): Promise<string> {
+    this.#child.kill("SIGTERM");
+    return this.result;
+  }
 }

@@ -194,6 +194,41 @@ const programs: Record<string, () => void> = {
     done(missing.sort((a, b) => a - b).join(" "));
   },
 
+  /** echo PORT: returns all bytes of all TCP connections. */
+  echo() {
+    createServer((socket) => {
+      socket.setNoDelay(true);
+      socket.on("error", () => {});
+      socket.pipe(socket);
+    }).listen(Number(args[0]), ready);
+  },
+
+  /**
+   * conversation ADDRESS PORT MS: sends a byte by one TCP connection every MS milliseconds, until SIGTERM. Prints, as JSON, how many bytes
+   * came back from the echo, in how many connections, and the longest pause between two of them in milliseconds.
+   */
+  conversation() {
+    let [echoed, connections, pauseMs] = [0, 0, 0];
+    let last: number | undefined;
+    const open = () => {
+      const socket = connect({ host: args[0], port: Number(args[1]), noDelay: true }, () => {
+        if (connections++ === 0) ready();
+        const timer = setInterval(() => socket.write("."), Number(args[2]));
+        socket.once("close", () => clearInterval(timer));
+      });
+      socket.on("data", (bytes: Buffer) => {
+        const now = performance.now();
+        pauseMs = Math.max(pauseMs, now - (last ?? now));
+        last = now;
+        echoed += bytes.length;
+      });
+      socket.on("error", () => {});
+      socket.once("close", () => setTimeout(open, 10));
+    };
+    process.once("SIGTERM", () => done(JSON.stringify({ echoed, connections, pauseMs: Math.round(pauseMs) })));
+    open();
+  },
+
   /** listen PORT: holds a TCP port. */
   listen() {
     createServer().listen(Number(args[0]), ready);

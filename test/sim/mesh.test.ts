@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { REDIAL } from "#mesh/dial-schedule.js";
 import { assertWhole } from "./assertions.js";
 import { Network } from "./network.js";
 
@@ -107,6 +108,22 @@ test("a peer that starts again replaces its old record", async () => {
   const again = network.start(2);
   await network.clock.run(5 * 60_000);
   assertWhole([a, b, again]);
+});
+
+test("a peer that stops and starts again is connected at once, also if only the other end dials", async () => {
+  for (let seed = 0; seed < 10; seed++) {
+    const network = new Network(seed);
+    const [a, b] = [0, 1].map((i) => network.start(i, { discovery: false }));
+    network.connect(b, a);
+    await network.clock.run(10_000);
+    network.peers.delete(`${a.host}:6783`);
+    a.mesh.stop();
+    await network.clock.run(1_000);
+    assert.equal(b.mesh.status().connections.length, 0);
+    const again = network.start(0, { discovery: false });
+    await network.clock.run(REDIAL.lastMs * (1 + REDIAL.spread) + 50);
+    assert.equal(again.mesh.status().connections.length, 1, `seed ${seed}`);
+  }
 });
 
 test("a partition splits the mesh, and after it the mesh becomes one again", async () => {

@@ -5,6 +5,8 @@ import { FLOOR_DATAGRAM } from "#router/datapath/session.js";
 
 /** Interval of pings until the first answer (as in Weave Net). */
 const CONNECTING_MS = 500;
+/** The same after the first ping; it doubles with each. The other end may have opened its session only after that ping arrived. */
+const FIRST_CONNECTING_MS = 50;
 /** Time without an answer after which a new path is lost: the first frames then take another carrier. */
 export const CONNECTING_PATIENCE_MS = 3_000;
 /** Time from a proof to the next heartbeat, while frames flow. */
@@ -83,6 +85,8 @@ export class Path {
   #pingedAt: number | undefined;
   #doubtful = false;
   #lostAt = 0;
+  /** Interval of pings until the first answer. */
+  #connectingMs = FIRST_CONNECTING_MS / 2;
   /** Consecutive answers on a lost path, and the time of the first of them. */
   #returned = 0;
   #returningSince = 0;
@@ -159,7 +163,7 @@ export class Path {
     const pongAt = this.#pongAt;
     this.#pongAt = now;
     if (this.#state !== "established") {
-      return this.#nextBeat - now <= CONNECTING_MS / 2 ? [] : this.#heartbeat(now);
+      return this.#nextBeat - now <= this.#connectingMs / 2 ? [] : this.#heartbeat(now);
     }
     if (before === "answered") {
       this.#pongsArrivedAt = Math.max(this.#pongsArrivedAt, pongAt);
@@ -251,7 +255,8 @@ export class Path {
     if (this.#state === "lost" && now - this.#provenAt > LOST_PING_MS) this.#returned = 0;
     const often = this.#state === "connecting" || this.#returned > 0;
     const blocked = this.#state === "lost" && now - this.#lostAt >= BLOCKED_AFTER_MS;
-    this.#nextBeat = now + (often ? CONNECTING_MS : blocked ? BLOCKED_MS : LOST_PING_MS);
+    this.#connectingMs = this.#state === "connecting" ? Math.min(CONNECTING_MS, 2 * this.#connectingMs) : CONNECTING_MS;
+    this.#nextBeat = now + (often ? this.#connectingMs : blocked ? BLOCKED_MS : LOST_PING_MS);
     const datagramBytes = often ? FLOOR_DATAGRAM : SMALL_PING;
     return [{ do: "ping", id: ++this.#id, datagramBytes }];
   }

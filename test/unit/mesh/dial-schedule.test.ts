@@ -1,6 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type ConnectionView, DIAL_RETRY, DISCOVERY_DIALS, DialSchedule } from "#mesh/dial-schedule.js";
+import {
+  type ConnectionView,
+  DIAL_RETRY,
+  DISCOVERY_DIALS,
+  DialSchedule,
+  REDIAL,
+  REDIAL_FOR_MS,
+} from "#mesh/dial-schedule.js";
 import { MAX_DISCOVERED } from "#mesh/discovery.js";
 import type { PeerRecord } from "#mesh/peer.js";
 import { parseMac } from "#src/mac.js";
@@ -47,9 +54,10 @@ test("a failing target is dialled immediately, after about 2 s, and with growing
   for (let i = 0; i < 25; i++) {
     assert.deepEqual(due(maker, now), ["10.0.0.2:6783"]);
     maker.failed("10.0.0.2:6783", "connection refused", now);
-    waits.push(maker.nextAt() - now);
-    assert.deepEqual(due(maker, maker.nextAt() - 1), []);
-    now = maker.nextAt();
+    const next = maker.nextAt(now, 1_000);
+    waits.push(next - now);
+    assert.deepEqual(due(maker, next - 1), []);
+    now = next;
   }
   waits.forEach((wait, i) => {
     const middle = Math.min(DIAL_RETRY.lastMs, DIAL_RETRY.firstMs * DIAL_RETRY.factor ** i);
@@ -72,12 +80,49 @@ test("connect makes an attempt due immediately, and so does the end of a sound c
   assert.deepEqual(due(maker, 70_011), ["10.0.0.2:6783"]);
 });
 
+test("after the end of a sound connection a peer is dialled several times a second, for as long as a restart takes", () => {
+  const maker = make();
+  maker.connect([target("10.0.0.2")], false, 0);
+  due(maker, 0);
+  maker.succeeded("10.0.0.2:6783", "02:00:00:00:00:02");
+  let now = 60_000;
+  const dials: number[] = [];
+  for (maker.failed("10.0.0.2:6783", "stopping", now); now < 90_000; now = maker.nextAt(now, 1_000)) {
+    assert.deepEqual(due(maker, now), ["10.0.0.2:6783"]);
+    dials.push(now - 60_000);
+    maker.failed("10.0.0.2:6783", "connection refused", now);
+  }
+  const soon = dials.filter((at) => at < REDIAL_FOR_MS);
+  const waits = soon.map((at, i) => at - (soon[i - 1] ?? 0));
+  assert.ok(Math.max(...waits) <= REDIAL.lastMs * (1 + REDIAL.spread), `${waits}`);
+  assert.ok(dials.length - soon.length <= 6, `${dials.length - soon.length} dials afterwards`);
+});
+
+test("a connection that ends at once is dialled again after about 2 s: the other end does not want it", () => {
+  const maker = make();
+  maker.connect([target("10.0.0.2")], false, 0);
+  due(maker, 0);
+  maker.succeeded("10.0.0.2:6783", "02:00:00:00:00:02");
+  maker.failed("10.0.0.2:6783", "Connection limit reached", 500);
+  assert.ok(maker.nextAt(500, 1_000) >= 500 + DIAL_RETRY.firstMs / 2);
+});
+
+test("a due attempt that is not possible does not delay those that become due", () => {
+  const maker = make({ limit: 1 });
+  maker.connect([target("10.0.0.2"), target("10.0.0.3")], false, 0);
+  assert.deepEqual(due(maker, 0), ["10.0.0.2:6783"]);
+  maker.failed("10.0.0.2:6783", "refused", 0);
+  // The second target is due, and checked again after the pause; the first one is due after at least 1 s.
+  assert.equal(maker.nextAt(0, 1_000), Math.min(1_000, maker.status()[0].retryAt));
+  assert.equal(maker.nextAt(0, 60_000), maker.status()[0].retryAt);
+});
+
 test("an address of our own is never dialled again", () => {
   const maker = make();
   maker.connect([target("10.0.0.1")], false, 0);
   due(maker, 0);
   maker.failed("10.0.0.1:6783", "cannot connect to ourself", 0, { never: true });
-  assert.equal(maker.nextAt(), Number.POSITIVE_INFINITY);
+  assert.equal(maker.nextAt(0, 1_000), Number.POSITIVE_INFINITY);
   assert.deepEqual(due(maker, 1e12), []);
 });
 
