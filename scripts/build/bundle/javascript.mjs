@@ -52,6 +52,12 @@ const lazyHttp = {
   },
 };
 
+/**
+ * The CommonJS build of a package that calls `eval` for code with the names of its variables. There they stay; in a module esbuild renames
+ * them, and the code changed the variable of that name in another package.
+ */
+const ORDERED_BINARY = join(root, "node_modules/ordered-binary/dist/index.cjs");
+
 /** Writes `lib/`: all JavaScript, with that of the packages. */
 export async function javascript({ out }) {
   const { metafile } = await build({
@@ -66,6 +72,7 @@ export async function javascript({ out }) {
     platform: "node",
     target: "node20.19",
     conditions: ["source"],
+    alias: { "ordered-binary": ORDERED_BINARY },
     // The licences are in share/doc/weave/.
     legalComments: "none",
     // Packages in CommonJS call `require` for modules of Node.js.

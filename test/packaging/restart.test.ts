@@ -1,0 +1,20 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { ROOT } from "#test/lab/docs/pages.js";
+import { labTest } from "#test/lab/lab-test.js";
+
+const WEAVE = join(ROOT, "build/bundle/bin/weave");
+
+labTest(
+  "the bundle's router reads what an earlier one has stored",
+  { hosts: 1, timeout: 60_000 },
+  async ({ hosts: [h1] }) => {
+    h1.weaveCommand = [WEAVE];
+    await h1.launch("--ipalloc-init", "consensus=1");
+    const containers = [await h1.attachAny("one"), await h1.attachAny("two")];
+    await h1.ok("stop");
+    await h1.launch();
+    for (const { container, address } of containers)
+      assert.equal((await h1.ok("attach", `netns:${container.ns}`)).trim(), address.split("/")[0]);
+  },
+);
