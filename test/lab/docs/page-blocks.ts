@@ -4,7 +4,7 @@
  * - nothing: the block is a session, and its commands are run
  * - `<!-- not run: REASON -->`: a session that cannot be run by a test
  * - `<!-- shown: REASON -->`: no session: a diagram, a format, output alone
- * - `<!-- file: host1 host2 PATH -->`: the content of a file of these hosts
+ * - `<!-- file: host1 host2 PATH -->`: the content of a file of these hosts; ` = PATH` behind it: and of that file of the project
  *
  * Below the title, `<!-- tested: 2 hosts with Docker; images: alpine, nginx -->` states where the sessions run.
  */
@@ -76,12 +76,15 @@ export interface FileMark {
   /** Numbers of the hosts. */
   readonly hosts: readonly number[];
   readonly path: string;
+  /** The file of the project that has the same content, if any. */
+  readonly same: string | undefined;
 }
 
 export function fileOf({ text }: Mark): FileMark {
-  const words = text.split(" ");
+  const [target, same] = text.split(" = ");
+  const words = target.split(" ");
   const path = words.pop()!;
   const hosts = words.map((word) => Number(/^host(\d)$/.exec(word)?.[1]));
   if (hosts.length === 0 || hosts.some(Number.isNaN)) throw new Error(`"file: ${text}" is not "file: host1 PATH"`);
-  return { hosts, path };
+  return { hosts, path, same };
 }

@@ -64,7 +64,7 @@ async function addImage(host: DockerHost, image: string, folder: string): Promis
   writeFileSync(join(server, "root", place, "index.html"), "Welcome to nginx!\n");
   const archive = await makeImage(server);
   const command = JSON.stringify(["httpd", "-f", "-p", "80", "-h", `/${place}`]);
-  await host.docker("import", "-c", `CMD ${command}`, "-c", "EXPOSE 80", archive, image);
+  await host.docker("import", "-c", `CMD ${command}`, "-c", "EXPOSE 80", "-c", "STOPSIGNAL KILL", archive, image);
 }
 
 async function runBlock(

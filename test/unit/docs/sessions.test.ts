@@ -17,7 +17,8 @@ test("each block of each page is a session that is run, or has a mark with a rea
     for (const { line, label, body, mark } of blocks) {
       const where = `${path}:${line}`;
       if (mark?.kind === "not run") t.diagnostic(`${where} is not run: ${mark.text}`);
-      if (mark?.kind === "file") fileOf(mark);
+      const same = mark?.kind === "file" ? fileOf(mark).same : undefined;
+      if (same !== undefined) assert.equal(body, page(same), `${where} and ${same}`);
       if (mark !== undefined || CHECKED_BY_LABEL[path]?.test(label)) continue;
       if (!isSession(body))
         faults.push(`${where}: no prompt, and no "<!-- shown: … -->" or "<!-- file: … -->" before it`);
@@ -63,7 +64,12 @@ test("a page's comments: where it is tested, marks of blocks", () => {
     ],
   );
   assert.throws(() => blocksOf("```\nnever ends\n"), /line 1/);
-  assert.deepEqual(fileOf({ kind: "file", text: "host1 host2 /etc/x" }), { hosts: [1, 2], path: "/etc/x" });
+  assert.deepEqual(fileOf({ kind: "file", text: "host1 host2 /etc/x" }), {
+    hosts: [1, 2],
+    path: "/etc/x",
+    same: undefined,
+  });
+  assert.equal(fileOf({ kind: "file", text: "host1 x = examples/x" }).same, "examples/x");
   assert.throws(() => fileOf({ kind: "file", text: "/etc/x" }), /file: host1/);
 });
 
