@@ -63,8 +63,10 @@ async function addImage(host: DockerHost, image: string, folder: string): Promis
   mkdirSync(join(server, "root", place), { recursive: true });
   writeFileSync(join(server, "root", place, "index.html"), "Welcome to nginx!\n");
   const archive = await makeImage(server);
-  const command = JSON.stringify(["httpd", "-f", "-p", "80", "-h", `/${place}`]);
-  await host.docker("import", "-c", `CMD ${command}`, "-c", "EXPOSE 80", "-c", "STOPSIGNAL KILL", archive, image);
+  // The first process of a container ignores TERM unless it handles it.
+  const serve = `trap 'exit 0' TERM; httpd -f -p 80 -h /${place} & wait`;
+  const command = JSON.stringify(["sh", "-c", serve]);
+  await host.docker("import", "-c", `CMD ${command}`, "-c", "EXPOSE 80", archive, image);
 }
 
 async function runBlock(
