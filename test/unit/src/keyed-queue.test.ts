@@ -7,19 +7,24 @@ test("tasks of one key run one after another in their order, also after one that
   const queue = new KeyedQueue();
   const events: string[] = [];
   const task =
-    (name: string, ms: number, fails = false) =>
+    (name: string, work: () => Promise<unknown>, fails = false) =>
     async () => {
       events.push(`${name} begins`);
-      await sleep(ms);
+      await work();
       events.push(`${name} ends`);
       if (fails) throw new Error(name);
       return name;
     };
-  const results = await Promise.allSettled([
-    queue.run("a", task("a1", 30, true)),
-    queue.run("a", task("a2", 1)),
-    queue.run("b", task("b1", 10)),
-  ]);
+  const short = () => sleep(1);
+  // a1 lasts until b1 has ended, which therefore cannot wait for a1.
+  let b1: Promise<unknown> = Promise.resolve();
+  const a1 = queue.run(
+    "a",
+    task("a1", () => b1, true),
+  );
+  const a2 = queue.run("a", task("a2", short));
+  b1 = queue.run("b", task("b1", short));
+  const results = await Promise.allSettled([a1, a2, b1]);
   assert.deepEqual(
     results.map((result) => (result.status === "fulfilled" ? result.value : result.reason.message)),
     ["a1", "a2", "b1"],
