@@ -38,6 +38,8 @@ export interface DockerDeps {
   readonly dns: { readonly names: Nameserver; address(): Promise<string> } | undefined;
   /** Services that hold data for containers: addresses and names. */
   readonly holders: readonly ContainerLifecycle[];
+  /** Connects to the hosts of the swarm's other managers, and to no earlier ones that are left out. */
+  connectManagers(hosts: readonly string[]): void;
   readonly problems: Problems;
   /** Receives the stop functions of everything that the integration starts. */
   readonly resources: Resources;

@@ -55,17 +55,20 @@ export class DockerIntegration {
     const requested =
       deps.ipam && new RequestedAddresses({ engine, requests: deps.ipam.requests, clock: systemClock, log });
     resources.add("requested addresses", () => requested?.stop());
+    const onManagers = options.pluginV2 ? deps.connectManagers : undefined;
+    const swarm = new SwarmWatch({ engine, onManagers, log }, options);
+    const onNodes = () => void swarm.check();
     const plugin =
       sockets.plugin &&
-      startPlugin(sockets.plugin, options, { ...deps, engine, store, claims, requested, containers, log });
+      startPlugin(sockets.plugin, options, { ...deps, engine, store, claims, requested, onNodes, containers, log });
     resources.add("networks", () => plugin?.networks.stop());
-    const swarm = new SwarmWatch({ engine, log }, options);
     if (plugin !== undefined) resources.add("swarm", swarm.watch());
     if (sockets.proxy !== undefined && sockets.helper !== undefined) {
       const settings = createSettings(sockets.helper, options, deps);
       sockets.proxy.serve(new ProxyCalls({ engine, containers, attacher, isOurNetwork, settings, log }, options));
     }
-    const failed = plugin && new FailedContainers(engine, log);
+    // An engine starts its managed plugins before its containers.
+    const failed = plugin && !options.pluginV2 ? new FailedContainers(engine, log) : undefined;
     const contact = new FirstContact();
     const listeners = [containers, sockets.proxy, requested, swarm, plugin?.networks, failed, contact];
     const following = new AbortController();
@@ -107,7 +110,7 @@ export class DockerIntegration {
 
   /** Removes Docker's network `weave`: see {@link DefaultNetwork.remove}. @returns names of the containers that prevent it */
   async removeNetwork(): Promise<readonly string[]> {
-    return (await this.#components.plugin?.defaultNetwork.remove()) ?? [];
+    return (await this.#components.plugin?.defaultNetwork?.remove()) ?? [];
   }
 }
 

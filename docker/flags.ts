@@ -71,6 +71,11 @@ export const DOCKER_FLAGS = {
     section: DOCKER,
     meaning: "socket of the driver weavemesh; the file's name is the driver's",
   }),
+  pluginV2: toggle(
+    "plugin-v2",
+    DOCKER,
+    "serve --plugin-socket as a managed plugin of Docker (V2): networks of a swarm, addresses by Docker",
+  ),
   proxy: flag({
     flag: "proxy",
     shape: trueFalse,

@@ -109,7 +109,7 @@ export const IGNORED_FLAGS = {
 };
 
 /** Flags of Weave Net for features that Weave lacks. They are rejected, because the user expects an effect. */
-export const MISSING_FLAGS: readonly string[] = ["token", "awsvpc", "plugin-v2"];
+export const MISSING_FLAGS: readonly string[] = ["token", "awsvpc"];
 
 function ignored(name: string, placeholder: string) {
   return flag({

@@ -106,7 +106,8 @@ async function startServices(start: RouterStart, context: StartContext): Promise
   await watchNamespaces(holders, context);
   await ipam?.reclaim(exposure.addresses, docker !== undefined);
   const attachments = openAttachments({ ...context, ipam, dns, exposure, mesh }, { bridge, mtu });
-  const dockerIntegration = docker && startDocker(docker, { ...common, bridge, mtu, ipam, dns, holders, attachments });
+  const dockerIntegration =
+    docker && startDocker(docker, { ...common, port, bridge, mtu, ipam, dns, holders, attachments });
   connectMesh(mesh, { peerPort, targets }, options, context.log);
 
   return servicesOf({

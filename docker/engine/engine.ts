@@ -12,7 +12,7 @@ import {
   type Network,
   networkShape,
   requestedShape,
-  type SwarmRole,
+  type Swarm,
   summaryShape,
   versionShape,
 } from "#docker/engine/shapes.js";
@@ -20,6 +20,7 @@ import { errorText, systemCode, WeaveError } from "#src/errors.js";
 import { JSON_TYPE } from "#src/http/answer.js";
 import { readBody } from "#src/http/body.js";
 import { openReply } from "#src/http/client.js";
+import { hostOf } from "#src/net/host-port.js";
 
 /** Newest API version that we use. Engines from 25 to 29 and later accept it; older ones report the version that they accept. */
 const NEWEST = "1.44";
@@ -145,11 +146,12 @@ export class Engine {
     }));
   }
 
-  /** Role of this engine in a swarm; undefined when it is in none. */
-  async swarm(): Promise<SwarmRole | undefined> {
-    const { Swarm } = await this.#json({ path: "/info" }, infoShape);
-    if (!["active", "pending", "locked"].includes(Swarm.LocalNodeState)) return undefined;
-    return Swarm.ControlAvailable ? "manager" : "worker";
+  /** The swarm of this engine; undefined when it is in none. */
+  async swarm(): Promise<Swarm | undefined> {
+    const { Swarm: swarm } = await this.#json({ path: "/info" }, infoShape);
+    if (!["active", "pending", "locked"].includes(swarm.LocalNodeState)) return undefined;
+    const managers = swarm.RemoteManagers.map(({ Addr }) => hostOf(Addr)).filter((host) => host !== swarm.NodeAddr);
+    return { role: swarm.ControlAvailable ? "manager" : "worker", managers };
   }
 
   start(id: string): Promise<void> {

@@ -69,11 +69,24 @@ export const requestedShape = z.object({
   ),
 });
 
+interface SwarmInfo {
+  readonly LocalNodeState: string;
+  readonly ControlAvailable: boolean;
+  readonly NodeAddr: string;
+  /** Addresses of all managers, with the port of the swarm. */
+  readonly RemoteManagers: readonly { readonly Addr: string }[];
+}
+
 export const infoShape = z.object({
   SecurityOptions: texts,
-  Swarm: or<{ LocalNodeState: string; ControlAvailable: boolean }>(
-    z.object({ LocalNodeState: text, ControlAvailable: or(z.boolean(), false) }),
-    { LocalNodeState: "", ControlAvailable: false },
+  Swarm: or<SwarmInfo>(
+    z.object({
+      LocalNodeState: text,
+      ControlAvailable: or(z.boolean(), false),
+      NodeAddr: text,
+      RemoteManagers: or(z.array(z.object({ Addr: text })), []),
+    }),
+    { LocalNodeState: "", ControlAvailable: false, NodeAddr: "", RemoteManagers: [] },
   ),
 });
 
@@ -122,6 +135,13 @@ export type EngineEvent = z.infer<typeof eventShape>;
 
 /** Role of an engine in a swarm. */
 export type SwarmRole = "manager" | "worker";
+
+/** The swarm of an engine. */
+export interface Swarm {
+  readonly role: SwarmRole;
+  /** Hosts of the other managers, without a port. */
+  readonly managers: readonly string[];
+}
 
 /** A container's name, without Docker's leading slash. */
 export const nameOf = ({ Name }: Pick<Container, "Name">): string => Name.replace(/^\//, "");

@@ -3,8 +3,8 @@ import { compareVersions } from "#docker/engine/engine.js";
 import type { EndpointEntry, NetworkEntry, PluginStore } from "#docker/plugin/plugin-store.js";
 import { type CreateEndpoint, type CreateNetwork, type EndpointRef, SPACES } from "#docker/plugin/protocol.js";
 import type { Requests } from "#ipam/allocation/requests.js";
-import { contains } from "#ipam/ring/interval.js";
-import { addressText, parseLease, type Subnet } from "#ipam/ring/subnet.js";
+import { contains, overlap } from "#ipam/ring/interval.js";
+import { addressText, parseLease, parseSubnet, type Subnet } from "#ipam/ring/subnet.js";
 import { addressOfCidr, canonicalIpv6, parseCidr } from "#src/address.js";
 import { systemClock } from "#src/clock.js";
 import { errorText, WeaveError } from "#src/errors.js";
@@ -47,8 +47,9 @@ export class NetworkDriver {
     this.#deps = deps;
   }
 
-  /** Stores a network that Docker creates. @throws WEAVE_PLUGIN_CALL for an invalid option */
+  /** Stores a network that Docker creates. @throws WEAVE_PLUGIN_CALL for an invalid option, and for a swarm's network in our range */
   createNetwork({ NetworkID, Options, IPv4Data }: CreateNetwork): object {
+    if (isSwarmNetwork(NetworkID)) for (const { Pool } of IPv4Data) this.#requireOutsideRange(Pool);
     this.#deps.store.networks.put(NetworkID, {
       ours: IPv4Data.some(({ AddressSpace }) => isOurSpace(AddressSpace)),
       multicast: multicastOf(genericOptions(Options), this.#deps.log),
@@ -71,7 +72,7 @@ export class NetworkDriver {
     const claimed = this.#claimedAs(network, address);
     if (claimed === "outside") claims.record(withoutPrefix(address), endpoint);
     if (claimed === "range") ipam?.requests.found(holderOf(endpoint), parseLease(address), false);
-    if (address6 !== "") claims.record(withoutPrefix6(address6), endpoint);
+    if (address6 !== "" && !isSwarmNetwork(network)) claims.record(withoutPrefix6(address6), endpoint);
     store.endpoints.put(endpoint, { network, address, address6, claimed, made: systemClock.wall() });
   }
 
@@ -192,7 +193,7 @@ export class NetworkDriver {
     const claimed = this.#claimedAs(network, address);
     const outside = [
       claimed === "outside" ? withoutPrefix(address) : "",
-      address6 === "" ? "" : withoutPrefix6(address6),
+      address6 === "" || isSwarmNetwork(network) ? "" : withoutPrefix6(address6),
     ].filter((each) => each !== "");
     if (claimed === "range")
       await ipam?.requests.claim(holderOf(endpoint), parseLease(address), { signal, timeoutMs: CLAIM_MS });
@@ -205,10 +206,28 @@ export class NetworkDriver {
     return claimed;
   }
 
-  /** Decides where an IPv4 address is claimed: nowhere if our IPAM driver allocated it, in IPAM if it is in the range, otherwise as an address claim. */
+  /** @throws WEAVE_PLUGIN_CALL when the subnet of a swarm's network overlaps the range that IPAM allocates from, as neither knows of the other's addresses */
+  #requireOutsideRange(pool: string): void {
+    const { ipam } = this.#deps;
+    if (ipam === undefined || pool === "") return;
+    const subnet = parseSubnet(pool);
+    if (overlap(ipam.range, subnet) === undefined) return;
+    throw new WeaveError(
+      "WEAVE_PLUGIN_CALL",
+      `${subnet.text} overlaps ${ipam.range.text}, from which weave allocates`,
+      {
+        next: "Create the network with another --subnet, or set another IPALLOC_RANGE of the plugin, on all nodes.",
+      },
+    );
+  }
+
+  /**
+   * Decides where an IPv4 address is claimed: nowhere if our IPAM driver or a swarm allocated it, in IPAM if it is in the range, otherwise
+   * as an address claim.
+   */
   #claimedAs(network: string, cidr: string): EndpointEntry["claimed"] {
     const { ipam, store } = this.#deps;
-    if (cidr === "" || store.networks.get(network)?.ours) return "no";
+    if (cidr === "" || store.networks.get(network)?.ours || isSwarmNetwork(network)) return "no";
     return ipam !== undefined && contains(ipam.range, parseLease(cidr).address) ? "range" : "outside";
   }
 
@@ -239,6 +258,12 @@ function withoutPrefix6(cidr: string): string {
 
 /** Holder of an endpoint's addresses in IPAM. The prefix distinguishes it from a container's id. */
 const holderOf = (endpoint: string): string => `endpoint:${endpoint}`;
+
+/**
+ * Whether a network is a swarm's: such ids have 25 letters and digits, those of other networks 64 hexadecimal digits. A swarm's managers
+ * agree on the addresses of all nodes. A claim of ours would only reject the address of a task that moves.
+ */
+const isSwarmNetwork = (id: string): boolean => /^[0-9a-z]{25}$/.test(id);
 
 /** Whether an address space is of our IPAM driver. */
 const isOurSpace = (space: string): boolean => (Object.values(SPACES) as string[]).includes(space);

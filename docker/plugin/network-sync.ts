@@ -26,7 +26,7 @@ export interface NetworkSyncDeps {
   readonly store: PluginStore;
   readonly network: NetworkDriver;
   readonly driver: IpamDriver;
-  readonly defaultNetwork: DefaultNetwork;
+  readonly defaultNetwork: DefaultNetwork | undefined;
   readonly names: DriverNames;
   readonly log: Log;
 }
@@ -100,7 +100,7 @@ export class NetworkSync implements EngineListener {
     const { addresses, endpoints, usedAddresses: used } = store;
     const before = systemClock.wall() - UNCONFIRMED_MS;
     return (
-      defaultNetwork.missing ||
+      defaultNetwork?.missing ||
       addresses.all.some(([text, { asked, use }]) => use === "container" && asked <= before && !used.has(text)) ||
       endpoints.all.some(([id, { made }]) => made <= before && !this.#shown.has(id))
     );
@@ -113,7 +113,7 @@ export class NetworkSync implements EngineListener {
       const ours = this.#select(all);
       for (const each of ours.driven) network.learnNetwork(each.Id, ours.addressed.includes(each), each.Options);
       await this.#compare(all, ours);
-      await defaultNetwork.ensure(all);
+      await defaultNetwork?.ensure(all);
     } catch (error) {
       log.warn("Docker's networks could not be compared with ours", { why: errorText(error) });
     }
@@ -127,10 +127,13 @@ export class NetworkSync implements EngineListener {
     const { names, store } = this.#deps;
     const made = all.filter(({ Id }) => store.networks.has(Id));
     const drivers = new Set([names.network, names.mesh, ...made.map(({ Driver }) => Driver)]);
+    // A managed plugin's.
+    drivers.delete("");
     const addressing = new Set<string | undefined>([
       names.mesh,
       ...made.filter(({ Id }) => store.networks.get(Id)?.ours).map(({ IPAM }) => IPAM?.Driver),
     ]);
+    addressing.delete("");
     return {
       driven: all.filter(({ Driver }) => drivers.has(Driver)),
       addressed: all.filter(({ IPAM }) => IPAM != null && addressing.has(IPAM.Driver)),

@@ -1,3 +1,4 @@
+import { activation, capabilities } from "#docker/plugin/activation.js";
 import type { IpamDriver } from "#docker/plugin/ipam-driver.js";
 import type { NetworkDriver } from "#docker/plugin/network-driver.js";
 import {
@@ -20,18 +21,26 @@ const nothing = () => ({});
 
 /** The method that Docker calls first. Its answer lists the kinds of drivers that the socket implements. */
 export const activateMethod = (Implements: readonly string[]): Methods => ({
-  "/Plugin.Activate": method("Err", anythingShape, () => ({ Implements })),
+  "/Plugin.Activate": method("Err", anythingShape, () => activation(Implements)),
 });
 
-/** Creates the methods of a network driver. @param driver resolves when the router has started */
-export function networkMethods(driver: () => Promise<NetworkDriver>): Methods {
+/**
+ * Creates the methods of a network driver.
+ *
+ * @param driver resolves when the router has started
+ * @param options.managed as of {@link capabilities}
+ * @param options.onNodes called when the engine has discovered a node of its swarm, or lost one
+ */
+export function networkMethods(
+  driver: () => Promise<NetworkDriver>,
+  { managed, onNodes }: { readonly managed: boolean; readonly onNodes: () => void },
+): Methods {
+  const nodes = () => {
+    onNodes();
+    return {};
+  };
   return {
-    // Local scope for both drivers: swarm mode does not accept a global plugin of this kind, and without a swarm there is no other scope.
-    "/NetworkDriver.GetCapabilities": method("Err", anythingShape, () => ({
-      Scope: "local",
-      ConnectivityScope: "global",
-      GwAllocChecker: true,
-    })),
+    "/NetworkDriver.GetCapabilities": method("Err", anythingShape, () => capabilities(managed)),
     // There is never a gateway, so Docker need not allocate an address for one.
     "/NetworkDriver.GwAllocCheck": method("Err", anythingShape, () => ({ SkipIPv4: true, SkipIPv6: true })),
     "/NetworkDriver.AllocateNetwork": method("Err", allocateNetworkShape, ({ Options }) => ({ Options })),
@@ -52,8 +61,8 @@ export function networkMethods(driver: () => Promise<NetworkDriver>): Methods {
     "/NetworkDriver.Leave": method("Err", endpointShape, nothing),
     "/NetworkDriver.ProgramExternalConnectivity": method("Err", endpointShape, nothing),
     "/NetworkDriver.RevokeExternalConnectivity": method("Err", endpointShape, nothing),
-    "/NetworkDriver.DiscoverNew": method("Err", anythingShape, nothing),
-    "/NetworkDriver.DiscoverDelete": method("Err", anythingShape, nothing),
+    "/NetworkDriver.DiscoverNew": method("Err", anythingShape, nodes),
+    "/NetworkDriver.DiscoverDelete": method("Err", anythingShape, nodes),
   };
 }
 

@@ -1,4 +1,6 @@
 import type { Server } from "node:http";
+import { MANAGED_KINDS } from "#docker/plugin/activation.js";
+import type { PluginOptions } from "#docker/plugin/driver-names.js";
 import type { IpamDriver } from "#docker/plugin/ipam-driver.js";
 import type { NetworkDriver } from "#docker/plugin/network-driver.js";
 import { activateMethod, ipamMethods, networkMethods } from "#docker/plugin/plugin-methods.js";
@@ -9,14 +11,16 @@ import type { Log } from "#src/log.js";
 /** Limit for the wait of a call that arrives while the router starts. A start takes less than one second. */
 const START_MS = 10_000;
 
-/** The drivers that serve the calls. */
+/** Receivers of the calls. */
 export interface Drivers {
   readonly network: NetworkDriver;
   readonly ipam: IpamDriver;
+  /** Called when the nodes of the engine's swarm have changed. */
+  readonly onNodes: () => void;
 }
 
 /**
- * The two sockets of Docker's plugin (V1). They open before the drivers exist, because Docker holds its locks while it waits for
+ * The sockets of Docker's plugin: two of a legacy plugin (V1), one of a managed plugin (V2). They open before the drivers exist, because Docker holds its locks while it waits for
  * a plugin that does not answer.
  */
 export class PluginSockets {
@@ -30,14 +34,22 @@ export class PluginSockets {
     this.#log = log;
   }
 
-  /** Opens both sockets; calls wait until {@link serve}. @throws WEAVE_PLUGIN; then no socket is open */
-  static async open(options: { pluginSocket: string; meshSocket: string }, log: Log): Promise<PluginSockets> {
+  /** Opens the sockets; calls wait until {@link serve}. @throws WEAVE_PLUGIN; then no socket is open */
+  static async open({ pluginSocket, meshSocket, pluginV2 }: PluginOptions, log: Log): Promise<PluginSockets> {
     const sockets = new PluginSockets(log);
-    const network = networkMethods(async () => (await sockets.#ready()).network);
+    const network = networkMethods(async () => (await sockets.#ready()).network, {
+      managed: pluginV2,
+      // A router that starts reads the swarm's nodes itself.
+      onNodes: () => sockets.#drivers?.onNodes(),
+    });
+    if (pluginV2) {
+      await sockets.#listen(pluginSocket, { ...activateMethod(MANAGED_KINDS), ...network });
+      return sockets;
+    }
     const ipam = ipamMethods(async () => (await sockets.#ready()).ipam);
     try {
-      await sockets.#listen(options.pluginSocket, { ...activateMethod(["NetworkDriver"]), ...network });
-      await sockets.#listen(options.meshSocket, {
+      await sockets.#listen(pluginSocket, { ...activateMethod(["NetworkDriver"]), ...network });
+      await sockets.#listen(meshSocket, {
         ...activateMethod(["NetworkDriver", "IpamDriver"]),
         ...network,
         ...ipam,

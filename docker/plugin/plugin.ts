@@ -2,7 +2,7 @@ import type { AddressClaims } from "#docker/addresses/address-claims.js";
 import type { RequestedAddresses } from "#docker/addresses/requested-addresses.js";
 import type { Engine } from "#docker/engine/engine.js";
 import { DefaultNetwork } from "#docker/plugin/default-network.js";
-import { driverNames } from "#docker/plugin/driver-names.js";
+import { driverNames, type PluginOptions } from "#docker/plugin/driver-names.js";
 import { IpamDriver } from "#docker/plugin/ipam-driver.js";
 import { NetworkDriver } from "#docker/plugin/network-driver.js";
 import { NetworkSync } from "#docker/plugin/network-sync.js";
@@ -25,6 +25,8 @@ export interface PluginDeps {
   readonly store: PluginStore;
   readonly claims: AddressClaims;
   readonly requested: RequestedAddresses | undefined;
+  /** Called when the nodes of the engine's swarm have changed. */
+  readonly onNodes: () => void;
   readonly containers: { describe(ident: string): string };
   readonly problems: Problems;
   readonly log: Log;
@@ -33,15 +35,12 @@ export interface PluginDeps {
 /** Components of a started plugin that other code uses. */
 export interface Plugin {
   readonly networks: NetworkSync;
-  readonly defaultNetwork: DefaultNetwork;
+  /** Undefined for a managed plugin: only a swarm's manager could create one, for all nodes. */
+  readonly defaultNetwork: DefaultNetwork | undefined;
 }
 
 /** Creates the drivers of Docker's plugin, lets the sockets serve them, and starts the comparison with Docker's networks. */
-export function startPlugin(
-  sockets: PluginSockets,
-  options: { pluginSocket: string; meshSocket: string },
-  deps: PluginDeps,
-): Plugin {
+export function startPlugin(sockets: PluginSockets, options: PluginOptions, deps: PluginDeps): Plugin {
   const { engine, requested, containers } = deps;
   const network = new NetworkDriver({ ...deps, engineApi: () => engine.offered });
   const ipam = new IpamDriver({
@@ -51,9 +50,9 @@ export function startPlugin(
     describe: (ident) => containers.describe(ident),
     onRequested: (address) => requested?.add(address),
   });
-  sockets.serve({ network, ipam });
+  sockets.serve({ network, ipam, onNodes: deps.onNodes });
   const names = driverNames(options);
-  const defaultNetwork = new DefaultNetwork({ ...deps, names });
+  const defaultNetwork = options.pluginV2 ? undefined : new DefaultNetwork({ ...deps, names });
   const networks = new NetworkSync({ ...deps, network, driver: ipam, defaultNetwork, names });
   networks.watch();
   return { networks, defaultNetwork };

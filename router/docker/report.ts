@@ -73,7 +73,7 @@ export function dockerReports({ options, status }: DockerIntegration, settings: 
               Socket: options.pluginSocket,
               MeshSocket: options.meshSocket,
               Enable: true,
-              EnableV2: false,
+              EnableV2: options.pluginV2,
               EnableV2Multicast: false,
               DNS: settings.dns,
               DefaultSubnet: settings.defaultSubnet,

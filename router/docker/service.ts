@@ -7,10 +7,13 @@ import { dockerReports, type PluginSettings } from "#router/docker/report.js";
 import { dockerRoutes } from "#router/docker/routes.js";
 import { dockerStatusBlocks } from "#router/docker/status.js";
 import type { WeaveDns } from "#router/names/weave-dns.js";
+import { SwarmTargets } from "#router/peers/swarm-targets.js";
 import type { Service } from "#router/service.js";
 import { findNetns } from "#src/linux/netns/netns.js";
 
-export interface DockerServiceDeps extends Omit<DockerDeps, "ipam" | "dns" | "attachments"> {
+export interface DockerServiceDeps extends Omit<DockerDeps, "ipam" | "dns" | "attachments" | "connectManagers"> {
+  /** TCP port of a peer. */
+  readonly port: number;
   /** Undefined when IPAM is off. */
   readonly ipam: Ipam | undefined;
   /** Undefined when weaveDNS is off. */
@@ -20,7 +23,8 @@ export interface DockerServiceDeps extends Omit<DockerDeps, "ipam" | "dns" | "at
 
 /** Starts to serve Docker and its clients. They have been waiting since the sockets were opened. */
 export function startDocker(sockets: DockerSockets, deps: DockerServiceDeps): DockerIntegration {
-  const { ipam, dns, attachments } = deps;
+  const { ipam, dns, attachments, mesh, port } = deps;
+  const swarm = new SwarmTargets(mesh, port, sockets.log);
   return DockerIntegration.start(sockets, {
     ...deps,
     ipam: ipam && {
@@ -30,6 +34,7 @@ export function startDocker(sockets: DockerSockets, deps: DockerServiceDeps): Do
       takePreviousNetns: (ident) => ipam.takePreviousNetns(ident),
     },
     dns: dns && { names: dns.names, address: () => dns.recentHost() },
+    connectManagers: (hosts) => swarm.update(hosts),
     attachments: {
       attach: async (request) => attachments.attach({ ...request, netns: findNetns(String(request.pid)) }),
     },

@@ -16,13 +16,17 @@ export function proxyStatusBlock({ Addresses, Open }: ProxyReport): string {
   return [statusLine("Service", "proxy"), ...Addresses.map((address) => statusLine("Address", text(address)))].join("");
 }
 
-function pluginStatusBlock({ DriverName }: PluginReport, { Problem, Swarm, Contested }: DockerReport): string {
+function pluginStatusBlock({ DriverName, Config }: PluginReport, { Problem, Swarm, Contested }: DockerReport): string {
   const [contested] = Contested;
+  const isManaged = Config.EnableV2;
   return [
-    statusLine("Service", "plugin (legacy)"),
-    statusLine("DriverName", DriverName),
+    statusLine("Service", isManaged ? "plugin (v2)" : "plugin (legacy)"),
+    // Docker names a managed plugin's driver as it was installed.
+    ...(isManaged ? [] : [statusLine("DriverName", DriverName)]),
     ...(Problem === "" ? [] : [statusLine("Problem", Problem.replaceAll("\n", " "))]),
-    ...(Swarm === "" ? [] : [statusLine("Swarm", `${Swarm} (networks of this plugin are local to each host)`)]),
+    ...(Swarm === ""
+      ? []
+      : [statusLine("Swarm", isManaged ? Swarm : `${Swarm} (networks of this plugin are local to each host)`)]),
     ...(contested === undefined
       ? []
       : [

@@ -5,7 +5,13 @@ import { build } from "esbuild";
 import { root } from "../project.mjs";
 
 /** The programs and threads: each is a file in `lib/` with the same path, found by `imports` of package.json. */
-const PROGRAMS = ["cli/main.ts", "router/main.ts", "router/supervisor.ts", "router/datapath/worker.ts"];
+const PROGRAMS = [
+  "cli/main.ts",
+  "router/main.ts",
+  "router/supervisor.ts",
+  "router/managed-plugin.ts",
+  "router/datapath/worker.ts",
+];
 
 const NATIVE_MODULE = join(root, "scripts/build/bundle/native-module.mjs");
 

@@ -103,5 +103,10 @@ test("stored addresses are read, also those of earlier versions", () => {
 
 test("drivers have the names of their sockets", () => {
   const sockets = { pluginSocket: "/run/docker/plugins/wv.sock", meshSocket: "/srv/plugins/wv.mesh.sock" };
-  assert.deepEqual(driverNames(sockets), { network: "wv", mesh: "wv.mesh" });
+  assert.deepEqual(driverNames({ ...sockets, pluginV2: false }), { network: "wv", mesh: "wv.mesh" });
+  assert.deepEqual(
+    driverNames({ ...sockets, pluginV2: true }),
+    { network: "", mesh: "" },
+    "Docker names a managed one",
+  );
 });

@@ -108,7 +108,7 @@ test("flags that the pages name exist", () => {
         flags.add(`--${flag}`);
   flags.add("--help").add("--test-name-pattern").add("--advice");
   checkNamed(
-    named(/(?<![\w-])(--[a-z][a-z-]+)/g, FOREIGN_COMMAND),
+    named(/(?<![\w-])(--[a-z][a-z0-9-]+)/g, FOREIGN_COMMAND),
     80,
     (name) => flags.has(name) || FOREIGN_FLAGS.has(name),
   );

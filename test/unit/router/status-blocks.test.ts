@@ -134,3 +134,16 @@ test("proxy and plugin have a paragraph each if they are on", () => {
     "        Service: plugin (legacy)\n     DriverName: weave\n        Problem: it is away\n          Swarm: manager (networks of this plugin are local to each host)\n      Contested: 1 (10.32.0.9 is in use at h1 and h2)\n",
   );
 });
+
+test("a managed plugin's paragraph has no driver, whose name only Docker knows", () => {
+  const Config = { Socket: "/a", MeshSocket: "/b", Enable: true, EnableV2: true, EnableV2Multicast: false };
+  const [plugin] = dockerStatusBlocks({
+    Docker: { Engine: "", ApiVersion: "", Containers: 0, Problem: "", Swarm: "worker", Contested: [] },
+    Plugin: {
+      Config: { ...Config, DNS: false, DefaultSubnet: "", ProcPath: "/proc" },
+      DriverName: "",
+      MeshDriverName: "",
+    },
+  });
+  assert.equal(plugin, "        Service: plugin (v2)\n          Swarm: worker\n");
+});

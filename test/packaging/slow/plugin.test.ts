@@ -1,0 +1,173 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { DockerHost } from "#test/lab/docker-host.js";
+import { dockerTests, refused } from "#test/lab/docker-tests.js";
+import { ROOT } from "#test/lab/docs/pages.js";
+import { until } from "#test/lab/wait.js";
+
+/** The managed plugin on the engines of a swarm of two nodes. The tests build upon one another. */
+
+/** Any name: Docker's names of plugins are those of images. */
+const NAME = "weave/net-plugin:test";
+const PASSWORD = "correct horse";
+/** A start of the router, and the gossip of the swarm's nodes. */
+const JOIN_MS = 60_000;
+
+let h1: DockerHost;
+let h2: DockerHost;
+let hosts: readonly DockerHost[];
+/** What `docker plugin create` takes. */
+let folder: string;
+
+const test = dockerTests(2, async (made, lab) => {
+  hosts = made;
+  [h1, h2] = made;
+  execFileSync("bash", ["scripts/build/plugin.sh"], { cwd: ROOT, stdio: ["ignore", "ignore", "inherit"] });
+  const { version } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
+  folder = join(lab.folder, "plugin");
+  mkdirSync(folder);
+  const architecture = execFileSync("dpkg", ["--print-architecture"], { encoding: "utf8" }).trim();
+  const archive = join(ROOT, `build/release/weave-${version}-plugin-${architecture}.tar`);
+  execFileSync("tar", ["-C", folder, "-xf", archive]);
+});
+
+/** Whether the plugin is enabled, in Docker's words. */
+const enabled = (host: DockerHost) => host.type(`docker plugin inspect -f '{{.Enabled}}' ${NAME}`);
+const connected = (host: DockerHost) =>
+  until(
+    `${host.name} is connected`,
+    async () => /established encrypted/.test((await host.weave("status", "connections")).stdout),
+    JOIN_MS,
+  );
+const reaches = (host: DockerHost, container: string, name: string) =>
+  until(
+    `${container} reaches ${name}`,
+    async () => (await host.shell(`docker exec ${container} ping -c 1 -W 1 ${name}`)).code === 0,
+    JOIN_MS,
+  );
+
+test("it is created under any name, and enabled with settings", { timeout: 120_000 }, async (t) => {
+  for (const host of hosts) {
+    await host.type(`docker plugin create ${NAME} ${folder}`);
+    await host.type(`docker plugin set ${NAME} WEAVE_PASSWORD='${PASSWORD}' WEAVE_MTU=1300 IPALLOC_RANGE=10.48.0.0/16`);
+    const start = Date.now();
+    await host.type(`docker plugin enable ${NAME}`);
+    t.diagnostic(`${host.name}: enabled after ${Date.now() - start} ms`);
+    assert.equal(await enabled(host), "true");
+  }
+});
+
+test("the nodes of a swarm find one another, and the host's command shows it", { timeout: 120_000 }, async () => {
+  await h1.type("docker swarm init --advertise-addr 10.99.0.1");
+  const token = await h1.type("docker swarm join-token -q worker");
+  await h2.type(`docker swarm join --token ${token} 10.99.0.1:2377`);
+  for (const host of hosts) await connected(host);
+  const names = await Promise.all(
+    hosts.map((host) => host.ok("report", "-f", "{{.Router.Name}} {{.Router.NickName}}")),
+  );
+  assert.notEqual(names[0].split(" ")[0], names[1].split(" ")[0], "peers have names of their own");
+  const status = await h2.ok("status");
+  for (const line of [/Service: plugin \(v2\)/, /Swarm: worker/, /Encryption: enabled/, /Range: 10\.48\.0\.0\/16/])
+    assert.match(status, line);
+});
+
+test("containers on a network of the swarm reach one another by name and by multicast's route", async () => {
+  const network = "--subnet 10.1.1.0/24 --gateway 10.1.1.1 --attachable --opt works.weave.multicast=true weavenet1";
+  await h1.type(`docker network create --driver=${NAME} ${network}`);
+  assert.match(await h1.type("docker network ls"), new RegExp(`weavenet1 +${NAME} +swarm`));
+  await h1.type("docker run -d --name one --network weavenet1 busybox sleep 600");
+  await h2.type("docker run -d --name two --network weavenet1 busybox sleep 600");
+  await reaches(h1, "one", "two");
+  await reaches(h2, "two", "one");
+  assert.match(await h1.type("docker exec one ip link show ethwe0"), /mtu 1300/);
+  // A node gets the options that the manager's plugin has answered.
+  assert.match(await h2.type("docker exec two ip route"), /224\.0\.0\.0\/4 dev ethwe0/);
+});
+
+test("tasks of a service reach one another across the nodes by their names", { timeout: 180_000 }, async () => {
+  const service = "docker service create -d --no-resolve-image --endpoint-mode dnsrr --network weavenet1";
+  await h1.type(`${service} --name web --replicas 4 busybox sleep 600`);
+  const tasks = async () =>
+    (await h1.type("docker service ps --filter desired-state=running --format '{{.Node}} {{.CurrentState}}' web"))
+      .split("\n")
+      .filter((line) => line.includes("Running"));
+  await until("four tasks run", async () => (await tasks()).length === 4, JOIN_MS);
+  assert.deepEqual([...new Set((await tasks()).map((line) => line.split(" ")[0]))].sort(), ["h1", "h2"]);
+  for (const host of hosts) {
+    const container = (await host.type("docker ps -q --filter label=com.docker.swarm.service.name=web")).split("\n")[0];
+    let addresses: string[] = [];
+    await until(
+      `${host.name} resolves all tasks`,
+      async () => {
+        const output = (await host.shell(`docker exec ${container} nslookup tasks.web 127.0.0.11`)).stdout;
+        addresses = [...new Set(output.match(/10\.1\.1\.\d+/g) ?? [])];
+        return addresses.length === 4;
+      },
+      JOIN_MS,
+    );
+    for (const address of addresses) await reaches(host, container, address);
+  }
+  await h1.type("docker service rm web");
+});
+
+/** Waits until a task of the service shows an error like this. */
+const taskFails = (service: string, error: RegExp) =>
+  until(
+    `a task of ${service} fails by ${error}`,
+    async () => error.test(await h1.type(`docker service ps --no-trunc --format '{{.Error}}' ${service}`)),
+    JOIN_MS,
+  );
+
+test("a subnet in weave's own range is rejected with advice", { timeout: 120_000 }, async () => {
+  await h1.type(`docker network create --driver=${NAME} --subnet 10.48.3.0/24 clash`);
+  await h1.type("docker service create -d --no-resolve-image --network clash --name lost busybox sleep 600");
+  await taskFails("lost", /10\.48\.3\.0\/24 overlaps 10\.48\.0\.0\/16.*another --subnet, or set another IPALLOC_RANGE/);
+  await h1.type("docker service rm lost");
+  await until("the network is free", async () => (await h1.shell("docker network rm clash")).code === 0);
+});
+
+test("it returns with the engine, and with the router after a kill", { timeout: 180_000 }, async () => {
+  await h2.killRouter();
+  await connected(h2);
+  await reaches(h1, "one", "two");
+  await h2.stopEngine();
+  await h2.startEngine();
+  assert.equal(await enabled(h2), "true");
+  await connected(h2);
+  await h2.type("docker run -d --name three --network weavenet1 busybox sleep 600");
+  await reaches(h1, "one", "three");
+});
+
+test("it is not disabled while a network uses it; without one a wrong setting is an answer", {
+  timeout: 180_000,
+}, async () => {
+  assert.match(await refused(h1, `docker plugin disable ${NAME}`), /in use/);
+  await h2.type("docker rm -f two three");
+  await h2.type("docker swarm leave --force");
+  await until("h2's network is gone", async () => !(await h2.type("docker network ls")).includes("weavenet1"));
+  await h2.type(`docker plugin disable ${NAME}`);
+  assert.equal((await h2.weave("status")).code, 1, "its router has stopped");
+  await h2.type(`docker plugin set ${NAME} LOG_LEVEL=loud`);
+  await h2.type(`docker plugin enable ${NAME}`);
+  assert.equal(await enabled(h2), "true", "an end would disable it");
+  const token = await h1.type("docker swarm join-token -q worker");
+  await h2.type(`docker swarm join --token ${token} 10.99.0.1:2377`);
+  const service = "docker service create -d --no-resolve-image --constraint node.hostname==h2 --network weavenet1";
+  await h1.type(`${service} --name mute busybox sleep 600`);
+  await taskFails("mute", /the weave router does not run: .*log-level.*docker plugin set/);
+  await h1.type("docker service rm mute");
+});
+
+test("it is removed, and a next one of its name has its state", { timeout: 180_000 }, async () => {
+  const name = (host: DockerHost) => host.ok("report", "-f", "{{.Router.Name}}");
+  const before = await name(h1);
+  await h1.type("docker rm -f one");
+  await until("the network is free", async () => (await h1.shell("docker network rm weavenet1")).code === 0);
+  await h1.type(`docker plugin disable ${NAME} && docker plugin rm ${NAME}`);
+  assert.doesNotMatch(await h1.type("ps -e -o args"), /managed-plugin|router\/main/);
+  await h1.type(`docker plugin create ${NAME} ${folder} && docker plugin enable ${NAME}`);
+  await until("its router runs", async () => (await h1.weave("status")).code === 0);
+  assert.equal(await name(h1), before);
+});
