@@ -281,11 +281,12 @@ links() {
   done
 }
 
-# Makes a link, or replaces one, in one step.
+# Makes a link, or replaces one, in one step. An interrupted run may have left the first half of it.
 switch() {
   mkdir -p "${1%/*}"
-  ln -s "$2" "$1.new.$$"
-  mv -fT "$1.new.$$" "$1"
+  rm -f "$1.new"
+  ln -s "$2" "$1.new"
+  mv -fT "$1.new" "$1"
 }
 
 # Folders above the files of the manifest which do not exist yet, so that removal takes away these alone.

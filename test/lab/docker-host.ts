@@ -20,7 +20,7 @@ export class DockerHost extends Host {
 
   constructor(options: HostOptions) {
     // It has a file system of its own: all is where users have it.
-    super({ ...options, environment: { PATH: `${dirname(WEAVE)}:${process.env.PATH}` } });
+    super({ environment: { PATH: `${dirname(WEAVE)}:${process.env.PATH}` }, ...options });
     this.#cgroup = options.ns;
   }
 
@@ -41,12 +41,15 @@ export class DockerHost extends Host {
     return ["nsenter", "-t", String(this.#pid), "-m", "-u", "-n", "-p", "--"];
   }
 
+  /** The program that becomes its first process, and prints "ready". */
+  protected get setUp(): readonly string[] {
+    return [SET_UP, this.folder, this.name];
+  }
+
   /** Makes the host, without an engine yet. */
   async begin(): Promise<void> {
     const args = [`--net=/run/netns/${this.ns}`, "unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child"];
-    const child = spawn("nsenter", [...args, "--", SET_UP, this.folder, this.name], {
-      stdio: ["ignore", "pipe", "pipe"],
-    });
+    const child = spawn("nsenter", [...args, "--", ...this.setUp], { stdio: ["ignore", "pipe", "pipe"] });
     this.#first = child;
     let errors = "";
     child.stderr.on("data", (text) => {
