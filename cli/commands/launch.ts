@@ -7,12 +7,11 @@ import { resumed } from "#cli/launch/resume.js";
 import { becomeRouter } from "#cli/supervision/foreground.js";
 import { supervisionForLaunch, supervisionHere } from "#cli/supervision/here.js";
 import { saveLastLaunch, writeLaunchFile } from "#cli/supervision/launch-files.js";
-import { superviseStart } from "#cli/supervision/supervised-start.js";
+import { supervisedKind, superviseStart } from "#cli/supervision/supervised-start.js";
 import { Exit } from "#cli/support/exit.js";
 import { DEFAULT_RANGE } from "#router/addresses/flags.js";
 import { type LaunchOptions, routerOptions } from "#router/options.js";
 import { WeaveError } from "#src/errors.js";
-import { checkInstallation } from "#src/installation.js";
 import { overlappingRoute } from "#src/linux/routes/routes.js";
 import { launchingFile, paths } from "#src/paths.js";
 import { claimPid, removePid } from "#src/pid-file.js";
@@ -20,12 +19,13 @@ import { requireRoot } from "#src/root.js";
 
 /** `weave launch [flags] [peer…]`: returns when the router answers; prints the id of the process that keeps it running. */
 export async function run(args: readonly string[]): Promise<void> {
+  // First of all: the failure of a start without a user must be noted, also that of the flags.
+  const kind = supervisedKind(args);
+  if (kind !== undefined) return superviseStart(args, kind);
   const { options: given, ...launch } = parseLaunch(args, process.env);
-  if (launch.supervised !== "") return superviseStart(args, launch.supervised);
   // Other users of this host can read the arguments of a process, and a password may be among them.
   process.title = "weave launch";
   requireRoot();
-  checkInstallation();
   const warn = (text: string) => void process.stderr.write(`${text}\n`);
   const complete = given.resume ? resumed(given, parseLaunch([], process.env).options, warn) : given;
   const options = withPassword(complete, warn);
@@ -58,7 +58,8 @@ async function start(launch: Launch): Promise<void> {
     saveLastLaunch(options);
     becomeRouter([]);
   }
-  const id = await (await supervisionForLaunch()).start(launch);
+  const supervision = await supervisionForLaunch(launch);
+  const id = await supervision.start(launch);
   await waitForDocker();
   process.stdout.write(`${id}\n`);
 }

@@ -25,8 +25,6 @@ export interface Launch {
   /** Keys of {@link ALL_FLAGS} whose value comes from a flag or a variable, not from the default. */
   readonly given: readonly string[];
   readonly foreground: boolean;
-  /** What starts this router by itself, with the options that were kept; "" when a user launches it. */
-  readonly supervised: "" | "systemd" | "container";
 }
 
 /**
@@ -47,7 +45,7 @@ export function parseLaunch(args: readonly string[], env: NodeJS.ProcessEnv): La
     peers: words,
   };
   routerOptions(options);
-  return { options, given, foreground: values.foreground, supervised: values.supervised };
+  return { options, given, foreground: values.foreground };
 }
 
 /** Error for an unknown flag. @param suggestion the flag that was probably meant */

@@ -36,10 +36,17 @@ export function fileVariables(file = ENVIRONMENT_FILE): NodeJS.ProcessEnv {
 
 const unquoted = (value: string): string => /^(["'])(.*)\1$/.exec(value)?.[2] ?? value;
 
-/** Adds to an error about a variable the file that sets it. */
+/** The variable whose words are arguments of `weave launch` (packaging/systemd/weave.service). */
+const ARGUMENTS = "WEAVE_ARGS";
+
+/** Adds to an error about a variable, or about a flag in WEAVE_ARGS, the file that sets it. */
 export function withFile(error: unknown, file = ENVIRONMENT_FILE): unknown {
-  if (!(error instanceof WeaveError) || error.code !== "WEAVE_FLAG_INVALID") return error;
-  const name = Object.keys(fileVariables(file)).find((each) => new RegExp(`\\b${each}\\b`).test(error.message));
-  if (name === undefined || error.message.includes(file)) return error;
+  if (!(error instanceof WeaveError) || !/^WEAVE_(FLAG|PEER)_/.test(error.code) || error.message.includes(file))
+    return error;
+  const variables = fileVariables(file);
+  const named = Object.keys(variables).find((name) => new RegExp(`\\b${name}\\b`).test(error.message));
+  const [flag] = /--?[a-zA-Z][\w-]*/.exec(error.message) ?? [];
+  const name = named ?? (flag !== undefined && variables[ARGUMENTS]?.includes(flag) ? ARGUMENTS : undefined);
+  if (name === undefined) return error;
   return new WeaveError(error.code, error.message, { cause: error, next: `${name} is set in ${file}.` });
 }

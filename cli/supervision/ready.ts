@@ -20,10 +20,12 @@ export interface Waiting {
   readonly logHint: string;
   /** Why the start has failed; undefined while it may still succeed. */
   readonly failure: () => string | undefined | Promise<string | undefined>;
+  /** False while a router that answers may be the one before; always true by default. */
+  readonly isStarted?: () => boolean;
 }
 
 /** Waits until the router answers. A signal ends the waiting, not the start. @throws Exit, with the router's own error if it cannot start */
-export async function waitUntilReady({ what, logHint, failure }: Waiting): Promise<void> {
+export async function waitUntilReady({ what, logHint, failure, isStarted = () => true }: Waiting): Promise<void> {
   const runDir = paths().run;
   const stillStarting = `It continues to start in the background (${what}): 'weave status' shows it, 'weave stop' ends it.`;
   for (const signal of ["SIGINT", "SIGTERM"] as const)
@@ -34,7 +36,7 @@ export async function waitUntilReady({ what, logHint, failure }: Waiting): Promi
     });
   const deadline = Date.now() + READY_MS;
   for (;;) {
-    if (await isReady()) return;
+    if (isStarted() && (await isReady())) return;
     const why = await failure();
     if (why !== undefined) throw new Exit(1, why);
     if (Date.now() > deadline)

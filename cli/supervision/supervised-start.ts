@@ -6,6 +6,7 @@ import { becomeRouter } from "#cli/supervision/foreground.js";
 import { isNewLaunch, joined, keptLaunch } from "#cli/supervision/kept-launch.js";
 import { writeLaunchFile } from "#cli/supervision/launch-files.js";
 import { Exit } from "#cli/support/exit.js";
+import { runningProcesses } from "#cli/support/processes.js";
 import { EXIT_CONFIG } from "#router/exit-status.js";
 import type { LaunchOptions } from "#router/options.js";
 import { errorText } from "#src/errors.js";
@@ -13,17 +14,29 @@ import { failureFile, paths, supervisionFile } from "#src/paths.js";
 import { makePublicFolder } from "#src/public-folder.js";
 import { requireRoot } from "#src/root.js";
 
+type Kind = "systemd" | "container";
+
+/** What has started this command, without a user; undefined when a user has. */
+export function supervisedKind(args: readonly string[]): Kind | undefined {
+  const kind = args[args.indexOf("--supervised") + 1];
+  return args.includes("--supervised") && (kind === "systemd" || kind === "container") ? kind : undefined;
+}
+
 /**
  * Becomes the router that systemd or an engine has started: with the options of the last launch, if one was kept, else with the
- * arguments and variables of the unit or container. A failure is noted for `weave launch` and `weave status`.
+ * arguments (WEAVE_ARGS) and variables of the unit or container. A failure is noted for `weave launch` and `weave status`.
  *
  * @param args the arguments of this command
  * @throws Exit with status EXIT_CONFIG: another start would fail, too
  */
-export function superviseStart(args: readonly string[], kind: "systemd" | "container"): never {
+export function superviseStart(args: readonly string[], kind: Kind): never {
   requireRoot();
   const { run } = paths();
   makePublicFolder(run);
+  // The last router of this unit or container has ended. Files of another one must not be touched.
+  const other = Object.values(runningProcesses()).find((pid) => pid !== undefined);
+  if (other !== undefined)
+    throw new Exit(EXIT_CONFIG, `weave runs already on this host (process ${other}); 'weave stop' ends it.`);
   let start: Start;
   try {
     start = optionsOf(args);

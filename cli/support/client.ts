@@ -74,7 +74,7 @@ function addressOf(address: string): ServerAddress {
 /** Error for a router that did not answer: it does not run, is starting, waits for its restart, or hangs. */
 async function notAnswered(address: string, cause: Error): Promise<WeaveError> {
   const { router } = runningProcesses();
-  const { logHint, isOn } = supervised();
+  const { kind, logHint, isOn } = supervised();
   const error = (message: string, next?: string) => new WeaveError("WEAVE_NOT_RUNNING", message, { cause, next });
   const gone = ["ECONNREFUSED", "ENOENT"].includes(systemCode(cause) ?? "");
   if (router !== undefined) {
@@ -88,11 +88,15 @@ async function notAnswered(address: string, cause: Error): Promise<WeaveError> {
           `${asSentence(logHint).slice(0, -1)}; 'weave stop' ends it.`,
         );
   }
-  if (!(await isOn()))
+  const why = lastFailure();
+  if (!(await isOn())) {
+    // The failure of a start at boot may be unseen; that of `weave launch` was printed.
+    if (gone && kind !== "process" && why !== undefined)
+      return error(`weave is not running: ${why}`, `'weave launch' starts it; ${logHint}.`);
     return error(
       gone ? "weave is not running. Have you launched it?" : `cannot reach the weave router: ${errorText(cause)}`,
     );
-  const why = lastFailure();
+  }
   if (why === undefined && !existsSync(routerFile(paths().run))) return error("weave is starting");
   return error(
     `the weave router has ended${why === undefined ? "" : `: ${why}`}`,

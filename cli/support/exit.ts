@@ -1,5 +1,4 @@
 import { WeaveError } from "#src/errors.js";
-import { missingModule } from "#src/installation.js";
 
 /** Error that ends a command with an exit status. `text` goes to standard error. */
 export class Exit extends Error {
@@ -23,8 +22,7 @@ export function rejectExtra(args: readonly string[]): void {
 }
 
 /** Prints the error that ended a command, and returns the exit status. */
-export function printFailure(thrown: unknown): number {
-  const error = missingModule(thrown) ?? thrown;
+export function printFailure(error: unknown): number {
   if (error instanceof Exit) {
     if (error.message !== "") process.stderr.write(`${error.message}\n`);
     return error.status;

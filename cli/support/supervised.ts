@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { runningProcesses } from "#cli/support/processes.js";
+import { unitState } from "#cli/support/systemctl.js";
 import { paths, supervisionFile } from "#src/paths.js";
 
 /**
@@ -21,6 +22,12 @@ const KINDS: { readonly [K in SupervisionKind]?: () => Supervised } = {
     kind: "process",
     logHint: `its log is ${paths().log}`,
     isOn: async () => Object.values(runningProcesses()).some((pid) => pid !== undefined),
+  }),
+  systemd: () => ({
+    kind: "systemd",
+    logHint: "its log is in 'journalctl -u weave'",
+    isOn: async () =>
+      ["active", "activating", "reloading", "deactivating"].includes((await unitState())?.ActiveState ?? ""),
   }),
 };
 

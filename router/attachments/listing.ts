@@ -10,7 +10,7 @@ import {
   listNamespaces,
   type OwnedNetns,
 } from "#src/linux/netns/inspect.js";
-import { NETNS_FOLDER, type Netns, netnsIdent } from "#src/linux/netns/netns.js";
+import { type Netns, netnsIdent, netnsName } from "#src/linux/netns/netns.js";
 
 /** Width of the column for ids in `weave ps`: a namespace with a longer name is shown with its holder's id. */
 const SHORT_ID = 12;
@@ -78,7 +78,7 @@ async function listAll(ports: readonly Link[]): Promise<ListedAttachment[]> {
 
 function idOf({ netns, container }: OwnedNetns): string {
   if (container !== undefined) return container;
-  const name = netns.path.startsWith(`${NETNS_FOLDER}/`) ? netns.path.slice(NETNS_FOLDER.length + 1) : undefined;
+  const name = netnsName(netns);
   return name !== undefined && name.length <= SHORT_ID ? name : netnsIdent(netns);
 }
 

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { ENDPOINT_PREFIX } from "#src/linux/links/docker-endpoint.js";
 import { CONTAINER_IFNAME, hostIfname } from "#src/linux/links/interface-names.js";
 import { findLink, ipv4Of, type Link, listLinks } from "#src/linux/links/links.js";
-import { NETNS_FOLDER, type Netns } from "#src/linux/netns/netns.js";
+import { NETNS_FOLDER, type Netns, namedNetns } from "#src/linux/netns/netns.js";
 import { networkFiles } from "#src/linux/netns/proc-net.js";
 
 /** A namespace that is attached to the bridge, with its addresses. */
@@ -108,7 +108,7 @@ export function listNamespaces(): OwnedNetns[] {
       // The process has ended since.
     }
   };
-  for (const name of list(NETNS_FOLDER)) look(`${NETNS_FOLDER}/${name}`);
+  for (const name of list(NETNS_FOLDER)) look(namedNetns(name));
   for (const pid of list("/proc")) if (/^\d+$/.test(pid)) look(`/proc/${pid}/ns/net`, pid);
   found.delete(statSync("/proc/self/ns/net").ino);
   return [...found.values()];

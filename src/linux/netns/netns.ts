@@ -14,6 +14,9 @@ const NAMESPACES_HINT = "'ip netns list' shows the named ones; 'lsns -t net' all
 /** The folder of namespaces that `ip netns` named. */
 export const NETNS_FOLDER = "/run/netns";
 
+/** The files as the first process of the host sees them. */
+const OUTSIDE = "/proc/1/root";
+
 /** Makes the ident of a namespace in IPAM, short enough for the columns of `weave ps`. */
 export const netnsIdent = ({ inode }: Pick<Netns, "inode">): string => `ns${inode.toString(16)}`;
 
@@ -42,7 +45,7 @@ export function findNetns(text: string): Netns {
     });
   }
   // For another file, nsenter would only report an invalid argument.
-  if (statfsSync(path).type !== NSFS_MAGIC)
+  if (!isNetnsFile(path))
     throw new WeaveError("WEAVE_NAMESPACE", `${path} is no network namespace`, { next: NAMESPACES_HINT });
   if (inode === statSync("/proc/self/ns/net").ino) {
     throw new WeaveError(
@@ -53,12 +56,36 @@ export function findNetns(text: string): Netns {
   return { path, inode };
 }
 
+/**
+ * The path of a namespace that `ip netns` named. It is a mount: a router whose mount namespace does not receive the host's mounts
+ * sees an empty file there, and finds the namespace by the first process of the host.
+ */
+export function namedNetns(name: string): string {
+  const path = `${NETNS_FOLDER}/${name}`;
+  const outside = `${OUTSIDE}${path}`;
+  return !isNetnsFile(path) && isNetnsFile(outside) ? outside : path;
+}
+
+/** The name that `ip netns` gave a namespace; undefined for one without. */
+export function netnsName({ path }: Pick<Netns, "path">): string | undefined {
+  const [folder, name] = path.split(/\/(?=[^/]*$)/);
+  return folder === NETNS_FOLDER || folder === `${OUTSIDE}${NETNS_FOLDER}` ? name : undefined;
+}
+
+function isNetnsFile(path: string): boolean {
+  try {
+    return statfsSync(path).type === NSFS_MAGIC;
+  } catch {
+    return false;
+  }
+}
+
 function pathOf(text: string): string {
   if (text.startsWith("netns:")) {
     const name = text.slice("netns:".length);
     if (!/^[\w.@:-]{1,255}$/.test(name) || name === "." || name === "..")
       throw new WeaveError("WEAVE_NAMESPACE", `invalid name of a network namespace: '${name}'`);
-    return `${NETNS_FOLDER}/${name}`;
+    return namedNetns(name);
   }
   if (text.startsWith("/")) return text;
   if (/^[1-9]\d{0,9}$/.test(text)) {

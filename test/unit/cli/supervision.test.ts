@@ -92,6 +92,11 @@ test("variables are read as systemd reads them, and an error names their file", 
       return true;
     },
   );
+  writeFileSync(file, "WEAVE_ARGS=--nickname n --nosuch 1\n");
+  assert.throws(
+    () => parseLaunch(["--nickname", "n", "--nosuch", "1"], { WEAVE_DOCKER_API: "" }),
+    (error) => /--nosuch\nWEAVE_ARGS is set in /.test((withFile(error, file) as { text: string }).text),
+  );
   writeFileSync(file, "WEAVE_RUN_DIR=/elsewhere\n");
   assert.throws(() => fileVariables(file), /WEAVE_RUN_DIR has no place in .*weave\.env/);
 });

@@ -52,7 +52,7 @@ test("files and folders that the pages name exist", () => {
     return tree.includes(path) || folders.has(path) || tree.some((file) => file.endsWith(`/${path}`));
   };
   const file = /^([\w.-]+(?:\/[\w.-]+)*\.(?:ts|mjs|sh|md|json|c))(?:$| )/g;
-  checkNamed(named(file, /^(?:daemon|launch|package-lock)\.json/), 25, isPath);
+  checkNamed(named(file, /^(?:daemon|launch|launch-options|package-lock)\.json/), 25, isPath);
   const folder = /^((?:src|mesh|ipam|dns|docker|router|cli|test|scripts|packaging|docs|bin)\/[\w./-]*\/?)$/g;
   checkNamed(named(folder), 20, isPath);
 });

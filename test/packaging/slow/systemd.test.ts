@@ -1,0 +1,176 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { after } from "node:test";
+import { execute } from "#test/lab/namespace.js";
+import { type SystemdHost, systemdTest } from "#test/lab/systemd-host.js";
+import { until } from "#test/lab/wait.js";
+
+/** weave.service under a real systemd: what it starts, what it starts again, and what a reboot brings back. */
+
+const project = new URL("../../../../", import.meta.url).pathname;
+const stage = mkdtempSync(join(tmpdir(), "weave-stage-"));
+after(() => rmSync(stage, { recursive: true, force: true }));
+let staged: Promise<void> | undefined;
+
+/** Puts weave where the Debian package puts it. */
+async function unpack(host: SystemdHost): Promise<void> {
+  staged ??= execute(join(project, "scripts/build/stage.sh"), ["amd64", join(stage, "weave")]).then(
+    ({ code, stderr }) => assert.equal(code, 0, stderr),
+  );
+  await staged;
+  const at = (path: string) => {
+    mkdirSync(dirname(host.path(path)), { recursive: true });
+    return host.path(path);
+  };
+  cpSync(join(stage, "weave"), at("/usr/lib/weave"), { recursive: true });
+  mkdirSync(at("/usr/bin"), { recursive: true });
+  symlinkSync("../lib/weave/weave", at("/usr/bin/weave"));
+  cpSync(join(stage, "weave/share/systemd/weave.service"), at("/usr/lib/systemd/system/weave.service"));
+  cpSync(join(stage, "weave/share/systemd/weave.env"), at("/etc/weave/weave.env"));
+}
+
+/** Lines of a drop-in file of the unit, in effect at once. */
+async function adjust(host: SystemdHost, lines: string): Promise<void> {
+  await host.must(
+    "sh",
+    "-c",
+    `mkdir -p /run/systemd/system/weave.service.d && printf '${lines}' > /run/systemd/system/weave.service.d/test.conf`,
+  );
+  await host.must("systemctl", "daemon-reload");
+}
+
+const mainPid = (host: SystemdHost) => host.property("weave", "MainPID");
+const connected = (host: SystemdHost, nickname: string) =>
+  until(
+    `${host.name} is connected to ${nickname}`,
+    async () =>
+      new RegExp(`established encrypted .*\\(${nickname}\\)`).test((await host.weave("status", "connections")).stdout),
+    60_000,
+  );
+
+systemdTest(
+  "launch uses the unit; a crash, a hang and a reboot bring the router back, with password, targets and bridge",
+  { hosts: 2, timeout: 300_000, prepare: unpack },
+  async ({ hosts: [h1, h2] }) => {
+    for (const host of [h1, h2]) {
+      const { code, stdout, stderr } = await host.weave("launch", "--password", "secret", "--nickname", host.name);
+      assert.deepEqual([code, stdout, stderr], [0, "weave.service\n", ""]);
+    }
+    assert.equal(await h1.property("weave", "ActiveState"), "active");
+    assert.match(await h1.property("weave", "StatusText"), /^ready/);
+    assert.equal((await h1.run("systemctl", "is-enabled", "weave")).stdout, "enabled\n");
+    assert.equal((await h1.must("stat", "-c", "%a %U", "/var/lib/weave/launch-options.json")).trim(), "600 root");
+    const again = await h1.weave("launch");
+    assert.deepEqual([again.code, again.stderr], [3, "weave is already running; you can stop it with 'weave stop'.\n"]);
+    await h1.ok("connect", h2.address);
+    await connected(h1, "h2");
+
+    // A namespace that is named after the start is seen: mounts of the host reach the unit.
+    await h1.must("ip", "netns", "add", "red");
+    const red = (await h1.ok("attach", "netns:red")).trim();
+    assert.match(red, /^10\./);
+
+    const before = await mainPid(h1);
+    await h1.must("sh", "-c", `kill -SEGV ${before}`);
+    await until(
+      "another router is there",
+      async () => (await h1.weave("status")).code === 0 && (await mainPid(h1)) !== before,
+      30_000,
+    );
+    await connected(h1, "h2");
+
+    await adjust(h1, "[Service]\\nWatchdogSec=3\\n");
+    await h1.ok("restart");
+    const hanging = await mainPid(h1);
+    assert.notEqual(hanging, before);
+    await h1.must("sh", "-c", `kill -STOP ${hanging}`);
+    await until("the watchdog has ended it", async () => (await mainPid(h1)) !== hanging, 30_000);
+    await connected(h1, "h2");
+    assert.match(await h1.journal(), /Watchdog timeout/);
+    // The attachment has survived all this.
+    assert.match(await h1.ok("ps"), new RegExp(red.replace("/", "\\/")));
+
+    await h1.reboot();
+    await until("the router is back", async () => (await h1.weave("status")).code === 0, 60_000);
+    await connected(h1, "h2");
+    assert.match(await h1.must("ip", "link", "show", "weave"), /weave/);
+
+    await h1.ok("stop");
+    assert.equal(await h1.property("weave", "ActiveState"), "inactive");
+    assert.match((await h1.weave("status")).stderr, /^weave is not running\. Have you launched it\?\n$/);
+    await h2.ok("reset");
+    assert.equal((await h2.run("systemctl", "is-enabled", "weave")).stdout, "disabled\n");
+    assert.equal((await h2.run("test", "-e", "/var/lib/weave/launch-options.json")).code, 1);
+    const score = (await h1.must("systemd-analyze", "security", "--no-pager", "weave.service"))
+      .trim()
+      .split("\n")
+      .pop()!;
+    console.log(score);
+    assert.ok(Number(/: (\d+\.\d)/.exec(score)?.[1]) < 6, score);
+  },
+);
+
+systemdTest(
+  "what is wrong is said with its place, and does not start again and again",
+  { hosts: 1, timeout: 300_000, prepare: unpack },
+  async ({ hosts: [h1] }) => {
+    writeFileSync(h1.path("/etc/weave/weave.env"), "WEAVE_MTU=9\n");
+    const wrong = await h1.weave("launch");
+    assert.equal(wrong.code, 1);
+    assert.match(
+      wrong.stderr,
+      /^invalid value "9" for WEAVE_MTU: it must be [^\n]*\nWEAVE_MTU is set in \/etc\/weave\/weave\.env\.\n$/,
+    );
+    assert.equal((await h1.run("test", "-e", "/var/lib/weave/launch-options.json")).code, 1);
+    // As at a boot.
+    assert.equal((await h1.run("systemctl", "start", "weave")).code, 1);
+    assert.equal(await h1.property("weave", "ActiveState"), "failed");
+    assert.equal(await h1.property("weave", "NRestarts"), "0");
+    assert.match((await h1.weave("status")).stderr, /^weave is not running: invalid value "9" for WEAVE_MTU/);
+
+    // The port is in use: a launch gives the reason, and leaves nothing running.
+    writeFileSync(h1.path("/etc/weave/weave.env"), "WEAVE_PASSWORD=of-the-file\nWEAVE_ARGS=--nickname unit\n");
+    const listen = 'require("net").createServer().listen(6783, () => console.log("ready"))';
+    const taken = h1.spawn(["sh", "-c", 'echo $$ > /run/taken; exec /usr/lib/weave/node -e "$0"', listen]);
+    await once(taken.stdout!, "data");
+    const busy = await h1.weave("launch");
+    assert.equal(busy.code, 1);
+    assert.match(busy.stderr, /6783/);
+    assert.equal(await h1.property("weave", "ActiveState"), "inactive");
+    await h1.must("sh", "-c", "kill $(cat /run/taken)");
+
+    // Without a launch: the file alone.
+    await h1.must("systemctl", "start", "weave");
+    assert.match(await h1.ok("status"), /\(unit\)/);
+    assert.match(await h1.ok("status"), /Encryption: enabled/);
+    await h1.ok("stop");
+    // A flag of the launch wins.
+    await h1.ok("launch", "--nickname", "typed");
+    assert.match(await h1.ok("status"), /\(typed\)/);
+    await h1.ok("stop");
+
+    await h1.must("systemctl", "mask", "weave");
+    const masked = await h1.weave("launch");
+    assert.equal(masked.code, 1);
+    assert.match(
+      masked.stderr,
+      /^weave\.service is masked: systemd may not start it\n'systemctl unmask weave' permits it/,
+    );
+    await h1.must("systemctl", "unmask", "weave");
+    await h1.must(
+      "sh",
+      "-c",
+      "printf '[Service]\\nExecStart=/usr/local/bin/other launch --foreground\\n' > /etc/systemd/system/weave.service && systemctl daemon-reload",
+    );
+    const foreign = await h1.weave("launch");
+    assert.equal(foreign.code, 0, foreign.stderr);
+    assert.match(
+      foreign.stderr,
+      /^WARNING: weave\.service is not used: it is not weave's own, or of another version\./,
+    );
+    await h1.ok("stop");
+  },
+);
