@@ -22,7 +22,7 @@ alone=dist/test/host/fairness.test.js
 if [ "${1:-}" = --packaging ]; then
   shift
   arguments=("$@")
-  npm run --silent --if-present build:bundle
+  npm run --silent build:bundle -- --if-changed
   # They build, install and boot whole systems.
   run 1 $(files packaging)
   exit "$failed"
@@ -30,7 +30,7 @@ fi
 
 arguments=("$@")
 npm run --silent lint
-npm run --silent --if-present build:bundle
+npm run --silent build:bundle -- --if-changed
 # Two files at a time: tests measure nothing, and those on real interfaces mostly wait for things.
 run 2 $(files unit sim fuzz)
 run 1 "$alone"

@@ -12,6 +12,7 @@ import { Exit } from "#cli/support/exit.js";
 import { DEFAULT_RANGE } from "#router/addresses/flags.js";
 import { type LaunchOptions, routerOptions } from "#router/options.js";
 import { WeaveError } from "#src/errors.js";
+import { checkInstallation } from "#src/installation.js";
 import { overlappingRoute } from "#src/linux/routes/routes.js";
 import { launchingFile, paths } from "#src/paths.js";
 import { claimPid, removePid } from "#src/pid-file.js";
@@ -26,6 +27,7 @@ export async function run(args: readonly string[]): Promise<void> {
   // Other users of this host can read the arguments of a process, and a password may be among them.
   process.title = "weave launch";
   requireRoot();
+  checkInstallation();
   const warn = (text: string) => void process.stderr.write(`${text}\n`);
   const complete = given.resume ? resumed(given, parseLaunch([], process.env).options, warn) : given;
   const options = withPassword(complete, warn);

@@ -2,6 +2,7 @@ import { supervisionHere } from "#cli/supervision/here.js";
 import { rejectExtra } from "#cli/support/exit.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { WeaveError } from "#src/errors.js";
+import { checkInstallation } from "#src/installation.js";
 import { requireRoot } from "#src/root.js";
 
 /**
@@ -11,6 +12,8 @@ import { requireRoot } from "#src/root.js";
 export async function run(args: readonly string[]): Promise<void> {
   rejectExtra(readFlags("restart", args).words);
   requireRoot();
+  // While the router still runs.
+  checkInstallation();
   const supervision = await supervisionHere();
   if (!(await supervision.isOn()))
     throw new WeaveError("WEAVE_NOT_RUNNING", "weave is not running: there is no router to start again", {

@@ -4,6 +4,7 @@ import { readFlags } from "#cli/support/read-flags.js";
 import { engine } from "#cli/support/without-router.js";
 import { compareVersions } from "#docker/engine/engine.js";
 import { errorText } from "#src/errors.js";
+import { checkInstallation } from "#src/installation.js";
 import { hasTool, run as runTool } from "#src/linux/exec.js";
 import { hostFirewall } from "#src/linux/firewall/host-firewall.js";
 import { isRoot, NOT_ROOT } from "#src/root.js";
@@ -33,6 +34,10 @@ const CHECKS: readonly Check[] = [
       ),
   },
   { name: "node", check: () => process.version },
+  {
+    name: "files",
+    check: () => (checkInstallation() > 0 ? "complete" : "a checkout, which has no list of its files"),
+  },
   // BusyBox has programs of these names without options that weave needs. They reject these options, too.
   { name: "ip", check: async () => (await runTool("ip", ["-V"])).trim() },
   { name: "nsenter", check: async () => (await runTool("nsenter", ["--version"])).trim() },

@@ -1,4 +1,5 @@
 import { WeaveError } from "#src/errors.js";
+import { missingModule } from "#src/installation.js";
 
 /** Error that ends a command with an exit status. `text` goes to standard error. */
 export class Exit extends Error {
@@ -22,7 +23,8 @@ export function rejectExtra(args: readonly string[]): void {
 }
 
 /** Prints the error that ended a command, and returns the exit status. */
-export function printFailure(error: unknown): number {
+export function printFailure(thrown: unknown): number {
+  const error = missingModule(thrown) ?? thrown;
   if (error instanceof Exit) {
     if (error.message !== "") process.stderr.write(`${error.message}\n`);
     return error.status;

@@ -19,7 +19,7 @@ export class MetricsPage {
   }
 
   async #makeRegistry(): Promise<Registry> {
-    const { collectDefaultMetrics, Counter, Gauge, Registry } = await import("prom-client");
+    const { collectDefaultMetrics, Counter, Gauge, Registry } = await import("#router/api/prometheus.js");
     const registry = new Registry();
     collectDefaultMetrics({ register: registry });
     for (const metric of this.#services.flatMap((service) => service.metrics?.() ?? [])) {

@@ -5,7 +5,11 @@ import { manifest, root } from "../project.mjs";
 /** Writes `package.json`, whose `imports` say where programs and native modules are (src/installation.ts). */
 export function packageFile({ out }) {
   const { name, version, description, license, engines } = manifest;
-  const imports = { "#router/*.js": "./lib/router/*.js", "#native/*.node": "./native/*.node" };
+  const imports = {
+    "#router/*.js": "./lib/router/*.js",
+    "#native/*.node": "./native/*.node",
+    "#files.json": "./files.json",
+  };
   writeJson(join(out, "package.json"), { name, version, description, license, type: "module", engines, imports });
 }
 

@@ -1,3 +1,5 @@
+import { existsSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { join } from "node:path";
 import { build } from "esbuild";
 import { root } from "../project.mjs";
@@ -59,10 +61,41 @@ const lazyHttp = {
 };
 
 /**
- * The CommonJS build of a package that calls `eval` for code with the names of its variables. There they stay; in a module esbuild renames
- * them, and the code changed the variable of that name in another package.
+ * Plugin of esbuild: ordered-binary, which reads keys of lmdb, evaluates code that names its variables. As a module in CommonJS it
+ * keeps their names; those of ES modules are changed where two modules have the same.
  */
-const ORDERED_BINARY = join(root, "node_modules/ordered-binary/dist/index.cjs");
+const keptNames = {
+  name: "kept-names",
+  setup(build) {
+    build.onResolve({ filter: /^ordered-binary$/ }, ({ path }) => ({
+      path: createRequire(import.meta.url).resolve(path),
+    }));
+    build.onEnd(({ metafile }) => ({
+      errors: Object.entries(metafile?.inputs ?? {})
+        .filter(([path, { format }]) => format === "esm" && evaluates(path))
+        .map(([path]) => ({ text: `${path} evaluates code, which may name variables that esbuild has renamed` })),
+    }));
+  },
+};
+
+const evaluates = (path) =>
+  existsSync(join(root, path)) && /(?<![.\w])eval\(/.test(readFileSync(join(root, path), "utf8"));
+
+/** Plugin of esbuild: rejects `import("package")`. Of a package in CommonJS esbuild gives it the default export alone, Node.js all. */
+const noPackageOnDemand = {
+  name: "no-package-on-demand",
+  setup(build) {
+    build.onResolve({ filter: /^[^#./]/ }, ({ kind, path, importer }) =>
+      kind === "dynamic-import" && !path.startsWith("node:") && !importer.includes("/node_modules/")
+        ? {
+            errors: [
+              { text: `import("${path}") of a package: import it in a module that is itself imported on demand` },
+            ],
+          }
+        : undefined,
+    );
+  },
+};
 
 /** Writes `lib/`: all JavaScript, with that of the packages. */
 export async function javascript({ out }) {
@@ -78,14 +111,13 @@ export async function javascript({ out }) {
     platform: "node",
     target: "node20.19",
     conditions: ["source"],
-    alias: { "ordered-binary": ORDERED_BINARY },
     // The licences are in share/doc/weave/.
     legalComments: "none",
     // Packages in CommonJS call `require` for modules of Node.js.
     banner: {
       js: 'import { createRequire as requireOf } from "node:module";const require = requireOf(import.meta.url);',
     },
-    plugins: [nativeModules, lazyHttp],
+    plugins: [nativeModules, lazyHttp, keptNames, noPackageOnDemand],
     metafile: true,
     logLevel: "warning",
   });
