@@ -4,6 +4,8 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, w
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { compareVersions } from "#docker/engine/engine.js";
+import { ARCHITECTURES, OLDEST_GLIBC } from "#src/installation.js";
 import { VERSION } from "#src/version.js";
 import { builtBundle } from "#test/lab/built-bundle.js";
 import { ROOT } from "#test/lab/docs/pages.js";
@@ -130,21 +132,37 @@ test("a file that is missing or cut off is named, whatever needs it", ROOT_ONLY,
 });
 
 test("a platform that is not supported is refused in words", ROOT_ONLY, () => {
+  const native = (copy: string, name: string) => join(copy, `native/linux-${process.arch}/${name}.node`);
   const pretend = (what: string) => (copy: string) => {
-    writeFileSync(join(copy, `native/linux-${process.arch}/koffi.node`), "made for another C library");
+    writeFileSync(native(copy, "koffi"), "made for another C library");
     const entry = join(copy, "bin/weave");
     writeFileSync(entry, readFileSync(entry, "utf8").replace("\n", `\n${what};\n`));
   };
+  const supported = `weave runs on Linux with glibc ${OLDEST_GLIBC} or later, on x64 and arm64; this is`;
   const architecture = changed(pretend("Object.defineProperty(process, 'arch', { value: 's390x' })"), "launch");
-  assert.equal(architecture.code, 1);
-  assert.match(architecture.text, /^weave runs on Linux with glibc, on x64 and arm64; this is linux on s390x$/m);
+  assert.deepEqual([architecture.code, architecture.text], [1, `${supported} linux on s390x\n`]);
   const musl = changed(pretend("process.report.getReport = () => ({ header: {} })"), "launch");
-  assert.match(musl.text, /^weave runs on Linux with glibc, on x64 and arm64; this is a system without glibc$/m);
-  const damaged = changed(pretend(""), "launch");
-  assert.match(
-    damaged.text,
-    /^cannot load \/native\/linux-\w+\/koffi\.node: .*\nIf the file is damaged, install weave again/m,
-  );
+  assert.equal(musl.text, `${supported} a system without glibc\n`);
+  const old = changed((copy) => {
+    // As on a host whose C library is older than the module: the module's newest version is one that no host has.
+    const file = readFileSync(native(copy, "lmdb"), "latin1");
+    writeFileSync(native(copy, "lmdb"), file.replaceAll(`GLIBC_${OLDEST_GLIBC}\0`, "GLIBC_9.99\0"), "latin1");
+  }, "launch");
+  assert.match(old.text, new RegExp(`^${supported} glibc \\d\\.\\d+\n$`));
+  const damaged = changed((copy) => truncateSync(native(copy, "lmdb"), 100), "launch");
+  assert.match(damaged.text, /^cannot load \/native\/linux-\w+\/lmdb\.node: .*\nInstall weave again/m);
+});
+
+test("the oldest C library and the architectures are those of the native modules and of package.json", () => {
+  const native = join(builtBundle(), "native");
+  const { cpu } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { cpu: string[] };
+  assert.deepEqual(cpu, ARCHITECTURES);
+  assert.deepEqual(readdirSync(native).sort(), ARCHITECTURES.map((arch) => `linux-${arch}`).sort());
+  const versions = readdirSync(native, { recursive: true, encoding: "utf8" })
+    .filter((file) => file.endsWith(".node"))
+    .flatMap((file) => [...readFileSync(join(native, file), "latin1").matchAll(/GLIBC_(\d+\.\d+)\0/g)])
+    .map(([, version]) => version);
+  assert.equal(versions.sort(compareVersions).at(-1), OLDEST_GLIBC);
 });
 
 test("npm removes it wholly", () => {

@@ -13,8 +13,6 @@ const PROGRAMS = [
   "router/datapath/worker.ts",
 ];
 
-const NATIVE_MODULE = join(root, "scripts/build/bundle/native-module.mjs");
-
 /** Loaders of native modules in packages: the import that is replaced, the package, and what the import has to provide. */
 const LOADERS = [
   { filter: /^\.\/src\/static\.js$/, package: "koffi", text: "export const loadStatic = () => loadNative(name);" },
@@ -39,7 +37,7 @@ const nativeModules = {
         importer.includes(`/node_modules/${name}/`) ? { path: name, namespace: "native-module" } : undefined,
       );
       build.onLoad({ filter: new RegExp(`^${name}$`), namespace: "native-module" }, () => ({
-        contents: `import { loadNative } from ${JSON.stringify(NATIVE_MODULE)};\nconst name = ${JSON.stringify(name)};\n${text}`,
+        contents: `import { loadNative } from "#src/installation.js";\nconst name = ${JSON.stringify(name)};\n${text}`,
         resolveDir: root,
       }));
     }

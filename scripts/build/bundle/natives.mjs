@@ -1,8 +1,7 @@
 import { copyFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { fetchPackage } from "../fetch-package.mjs";
-import { locked } from "../project.mjs";
-import { ARCHITECTURES } from "./platforms.mjs";
+import { locked, manifest } from "../project.mjs";
 
 /**
  * The native modules, and the package with the file of each for a platform. All use Node-API, and so work with every version of
@@ -19,11 +18,11 @@ const NATIVES = {
 
 /** The names of the packages with the native modules, for all platforms. */
 export const nativePackages = () =>
-  ARCHITECTURES.flatMap((arch) => Object.values(NATIVES).map((of) => of(arch).package));
+  manifest.cpu.flatMap((arch) => Object.values(NATIVES).map((of) => of(arch).package));
 
 /** Writes `native/linux-ARCH/NAME.node`. */
 export function natives({ out }) {
-  for (const arch of ARCHITECTURES) {
+  for (const arch of manifest.cpu) {
     const folder = join(out, `native/linux-${arch}`);
     mkdirSync(folder, { recursive: true });
     for (const [name, of] of Object.entries(NATIVES)) {
