@@ -5,6 +5,7 @@ import { apiRoutes } from "#router/api/routes.js";
 import { exitStatusOf } from "#router/exit-status.js";
 import { type RouterOptions, readOptions } from "#router/options.js";
 import { Router } from "#router/router.js";
+import { stopRunning } from "#router/running.js";
 import { ServiceManager } from "#router/service-manager.js";
 import { systemClock } from "#src/clock.js";
 import { errorText } from "#src/errors.js";
@@ -12,12 +13,22 @@ import { exitNow } from "#src/linux/native/process.js";
 import { type Log, limited } from "#src/log.js";
 import { type LogTarget, pinoLog } from "#src/log-pino.js";
 import { writeStandardError } from "#src/log-sink.js";
-import { failureFile, helperFolder, launchFile, newLaunchFile, paths, routerFile } from "#src/paths.js";
+import {
+  databaseFile,
+  failureFile,
+  helperFolder,
+  launchFile,
+  newLaunchFile,
+  paths,
+  routerFile,
+  supervisorFile,
+} from "#src/paths.js";
 import { removePid, writePid } from "#src/pid-file.js";
 import { Problems } from "#src/problems.js";
 import { makePublicFolder } from "#src/public-folder.js";
 import { Resources } from "#src/resources.js";
 import { requireRoot } from "#src/root.js";
+import { lmdbStore } from "#src/store-lmdb.js";
 import { settledWithin } from "#src/time-limit.js";
 import { VERSION } from "#src/version.js";
 
@@ -29,7 +40,7 @@ const UNDO_MS = 1_000;
 const PARENT_CHECK_MS = 10_000;
 
 /**
- * The router process: `node router/main.js [--foreground] [--supervised=KIND] [--restarted]`. Options come from the launch file. The log goes to a
+ * The router process: `node router/main.js [--foreground] [--supervised=KIND] [--restarted] [--replace]`. Options come from the launch file. The log goes to a
  * file or, in the foreground, to standard output. The reason of a failure also goes to standard error, for the parent process.
  *
  * The process always ends by {@link exitNow}: `process.exit` would wait for the frame threads, which block in poll(2), with all
@@ -81,6 +92,7 @@ class RouterProcess {
       makePublicFolder(this.#run);
       const options = readOptions(readFileSync(launchFile(this.#run), "utf8"));
       this.#target.setLevel(options.logLevel);
+      if (process.argv.includes("--replace")) await this.#replace(options);
       await this.#open(options);
       writePid(routerFile(this.#run), process.pid);
       for (const file of [failureFile(this.#run), ...(this.#supervised ? [newLaunchFile()] : [])])
@@ -90,6 +102,18 @@ class RouterProcess {
     } catch (error) {
       await this.#fail(error);
     }
+  }
+
+  /**
+   * Ends the router that runs now. This process has loaded its modules by now, and has read its options; a database that it cannot use is
+   * found here, so that the old router runs on.
+   */
+  async #replace({ dbPrefix }: RouterOptions): Promise<void> {
+    requireRoot();
+    await lmdbStore(databaseFile(dbPrefix)).close();
+    await stopRunning();
+    rmSync(failureFile(this.#run), { force: true });
+    writePid(supervisorFile(this.#run), process.ppid);
   }
 
   async #open(options: RouterOptions): Promise<void> {

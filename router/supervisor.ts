@@ -9,11 +9,11 @@ import { namesPid, removePid, writePid } from "#src/pid-file.js";
 import { systemRandom } from "#src/random.js";
 
 /**
- * Keeps a router running: `node router/supervisor.js [--no-restart] [--restarted]`. `weave launch` starts it as a detached process, and
- * `weave restart`, with `--restarted`: the first router, too, then uses the stored targets. The
- * supervisor restarts a router that has ended: almost immediately the first time, then after increasing delays. It also retries
- * a restart that fails for lack of the program (during an upgrade), memory or processes. A router that was not ready at its
- * first start is not restarted: `weave launch` waits for it, and prints the reason.
+ * Keeps a router running: `node router/supervisor.js [--no-restart] [--restarted] [--replace]`. `weave launch` starts it as a detached
+ * process, and `weave restart`, with `--restarted --replace`: the first router, too, then uses the stored targets, and it ends the supervisor
+ * and the router that run before it. The supervisor restarts a router that has ended: almost immediately the first time, then after
+ * increasing delays. It also retries a restart that fails for lack of the program (during an upgrade), memory or processes. A router that
+ * was not ready at its first start is not restarted: `weave launch` waits for it, and prints the reason.
  */
 
 const RESTART: BackoffPolicy = { firstMs: 50, factor: 2, lastMs: 30_000, spread: 0 };
@@ -41,13 +41,15 @@ class Supervisor {
     process.on("SIGINT", () => this.#stop());
     // The terminal of 'weave launch' may close.
     process.on("SIGHUP", () => {});
-    writePid(supervisorFile(this.#run), process.pid);
-    this.#start(process.argv.includes("--restarted"));
+    const replaces = process.argv.includes("--replace");
+    // While it replaces another supervisor the file names that one: the router writes it (router/main.ts).
+    if (!replaces) writePid(supervisorFile(this.#run), process.pid);
+    this.#start(process.argv.includes("--restarted"), replaces);
   }
 
-  #start(restarted: boolean): void {
+  #start(restarted: boolean, replaces = false): void {
     const began = Date.now();
-    const args = [this.#router, ...(restarted ? ["--restarted"] : [])];
+    const args = [this.#router, ...(restarted ? ["--restarted"] : []), ...(replaces ? ["--replace"] : [])];
     const cannot = (error: unknown) =>
       this.#ended({ restarted, began, code: 1, why: `cannot start ${process.execPath}: ${errorText(error)}` });
     let child: ChildProcess;
@@ -87,7 +89,8 @@ class Supervisor {
     // The router process received a signal to stop, and stopped cleanly.
     if (code === 0) return this.#exit(0);
     const ready = pid !== undefined && this.#wasReady(pid);
-    if (!this.#restart || !(restarted || ready)) {
+    // A router that has not replaced its predecessor is not needed: that one runs on.
+    if (!this.#restart || !this.#isNamed() || !(restarted || ready)) {
       this.#report("error", ready ? "the router has ended" : "the router did not start", { why });
       this.#note(ready ? `The router has ended: ${why}` : why);
       return this.#exit(code);
@@ -107,6 +110,15 @@ class Supervisor {
       return namesPid(routerFile(this.#run), pid);
     } catch {
       // For example no free descriptors: an unnecessary restart is better than none.
+      return true;
+    }
+  }
+
+  /** Whether the supervisor of this host is this process, and no other one. */
+  #isNamed(): boolean {
+    try {
+      return namesPid(supervisorFile(this.#run), process.pid);
+    } catch {
       return true;
     }
   }
@@ -138,7 +150,7 @@ class Supervisor {
 
   #exit(code: number): void {
     this.#log.flush();
-    removePid(supervisorFile(this.#run));
+    if (this.#isNamed()) removePid(supervisorFile(this.#run));
     process.exit(code);
   }
 }

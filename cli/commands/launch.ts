@@ -37,7 +37,7 @@ export async function run(args: readonly string[]): Promise<void> {
   mkdirSync(runDir, { recursive: true, mode: 0o755 });
   chmodSync(runDir, 0o755);
   if (!claimPid(launchingFile(runDir)))
-    throw new WeaveError("WEAVE_RUNNING", "another 'weave launch' is in progress on this host", {
+    throw new WeaveError("WEAVE_RUNNING", "another 'weave launch' or 'weave restart' is in progress on this host", {
       next: "'weave status' shows the router when it answers; 'weave stop' ends it.",
     });
   try {

@@ -9,21 +9,20 @@ import { Exit } from "#cli/support/exit.js";
 import { lastFailure, runningProcesses } from "#cli/support/processes.js";
 import { supervised } from "#cli/support/supervised.js";
 import { type LaunchOptions, parseOptions } from "#router/options.js";
+import { stopRunning } from "#router/running.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import { installedFile } from "#src/installation.js";
-import { failureFile, launchFile, paths, routerFile, supervisorFile } from "#src/paths.js";
-import { livePid, removePid, writePid } from "#src/pid-file.js";
+import { failureFile, launchFile, launchingFile, paths, supervisorFile } from "#src/paths.js";
+import { claimPid, livePid, removePid, writePid } from "#src/pid-file.js";
 
-/** Limit for the end of a process after SIGTERM; then it gets SIGKILL. Longer than the supervisor's own limit for its router. */
-const STOP_MS = 6_000;
-/** Interval between checks whether a process has ended. */
+/** Interval between checks whether the new supervisor has replaced the old one. */
 const POLL_MS = 10;
 
 /** A detached supervisor process (router/supervisor.ts). The next boot does not start it again. */
 export const processSupervision = (): Supervision => ({
   ...supervised("process"),
   start,
-  stop,
+  stop: stopRunning,
   restart,
   remove: async () => {},
 });
@@ -43,18 +42,47 @@ async function restart(): Promise<void> {
       1,
       `The router (process ${router}) runs in the foreground: only what started it can start it again.\nEnd it there, or by 'weave stop'.`,
     );
+  const launching = launchingFile(paths().run);
+  if (!claimPid(launching))
+    throw new WeaveError("WEAVE_RUNNING", "another 'weave launch' or 'weave restart' is in progress on this host", {
+      next: "'weave status' shows the router when it answers; 'weave stop' ends it.",
+    });
+  try {
+    await replace(environmentOf(supervisor ?? router));
+  } finally {
+    removePid(launching);
+  }
+}
+
+/** Starts a supervisor in place of the one that runs. @param env of the new one */
+async function replace(env: NodeJS.ProcessEnv): Promise<void> {
   // Before the old router ends: without these options there would be no new one.
   const options = launchedOptions();
-  const env = environmentOf(supervisor ?? router);
-  await stop();
-  rmSync(failureFile(paths().run), { force: true });
-  await untilReady(await startSupervisor(["--restarted", ...(options.restart ? [] : ["--no-restart"])], env), () => {
+  // It loads the new version and checks options and database while the old router still forwards frames; then it ends that router.
+  const child = await startSupervisor(["--restarted", "--replace", ...(options.restart ? [] : ["--no-restart"])], env);
+  await untilReplaced(child);
+  await untilReady(child, () => {
     const why = lastFailure();
     // The supervisor tries it again, as after a crash: a host should not stay without a router.
     return (
       why && `The router does not start again: ${why}\nFurther attempts follow; ${hint()}; 'weave stop' ends them.`
     );
   });
+}
+
+/** Waits until the new router has ended the old one. @throws Exit when it cannot start: the old one then runs on */
+async function untilReplaced(child: ChildProcess): Promise<void> {
+  const { run } = paths();
+  while (livePid(supervisorFile(run)) !== child.pid) {
+    if (child.exitCode !== null || child.signalCode !== null) {
+      const why = failureText(child);
+      const runsOn = runningProcesses().router !== undefined;
+      // It is not the failure of the router that runs.
+      if (runsOn) rmSync(failureFile(run), { force: true });
+      throw new Exit(1, `The router does not start again: ${why}${runsOn ? "\nThe old one runs on." : ""}`);
+    }
+    await sleep(POLL_MS);
+  }
 }
 
 const hint = (): string => supervised("process").logHint;
@@ -108,7 +136,7 @@ async function startSupervisor(args: readonly string[], given = process.env): Pr
     await new Promise<void>((resolve, reject) => child.once("spawn", resolve).once("error", reject));
     // The supervisor outlives this command, also when the wait for the router is interrupted.
     child.unref();
-    writePid(supervisorFile(paths().run), child.pid!);
+    if (!args.includes("--replace")) writePid(supervisorFile(paths().run), child.pid!);
     return child;
   } catch (error) {
     throw new Exit(1, `cannot start ${process.execPath}: ${errorText(error)}`);
@@ -118,24 +146,4 @@ async function startSupervisor(args: readonly string[], given = process.env): Pr
 function failureText(child: ChildProcess): string {
   if (child.exitCode === 0) return "weave was stopped before it was ready.";
   return lastFailure() ?? `The weave router has died. Consult its log for further details: ${paths().log}`;
-}
-
-/** Stops the supervisor, then the router. @returns false if neither was running */
-async function stop(): Promise<boolean> {
-  const { run } = paths();
-  let stopped = false;
-  // The supervisor stops its router itself. A router without a supervisor (in the foreground, or orphaned) is stopped directly.
-  for (const file of [supervisorFile(run), routerFile(run)]) {
-    const pid = livePid(file);
-    if (pid === undefined) continue;
-    stopped = true;
-    process.kill(pid, "SIGTERM");
-    const deadline = Date.now() + STOP_MS;
-    while (livePid(file) === pid) {
-      if (Date.now() > deadline) process.kill(pid, "SIGKILL");
-      await sleep(POLL_MS);
-    }
-    removePid(file);
-  }
-  return stopped;
 }

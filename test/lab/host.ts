@@ -52,6 +52,11 @@ export class Host extends Namespace {
     return join(this.folder, "run");
   }
 
+  /** `dbPrefix` of src/paths.ts, for a host that was launched without `--db-prefix`. */
+  get databasePrefix(): string {
+    return join(this.folder, "state", "weave");
+  }
+
   get logFile(): string {
     return join(this.folder, "log", "router.log");
   }
