@@ -11,6 +11,7 @@ interface Command {
 /** The files of the commands. Each is loaded on demand, so that `weave status` does not load the modules of `launch`. */
 const FILES: Readonly<Record<Name, () => Promise<Command>>> = {
   attach: () => import("#cli/commands/attach.js"),
+  backup: () => import("#cli/commands/backup.js"),
   completion: () => import("#cli/commands/completion.js"),
   config: () => import("#cli/commands/config.js"),
   connect: () => import("#cli/commands/connect.js"),
@@ -31,6 +32,7 @@ const FILES: Readonly<Record<Name, () => Promise<Command>>> = {
   report: () => import("#cli/commands/report.js"),
   reset: () => import("#cli/commands/reset.js"),
   restart: () => import("#cli/commands/restart.js"),
+  restore: () => import("#cli/commands/restore.js"),
   rmpeer: () => import("#cli/commands/rmpeer.js"),
   setup: () => import("#cli/commands/setup.js"),
   status: () => import("#cli/commands/status.js"),

@@ -15,6 +15,7 @@ export const ERRORS = {
     meaning: "The control API cannot listen, or a request failed for no reason that has a code of its own.",
   },
   WEAVE_ATTACH: { exit: 1, meaning: "A network namespace could not be attached to the bridge, or detached from it." },
+  WEAVE_BACKUP: { exit: 1, meaning: "A backup cannot be written, read or used." },
   WEAVE_BOUNDS: { exit: 1, meaning: "Internal error: an access outside of native memory was prevented." },
   WEAVE_BRIDGE_FOREIGN: { exit: 1, meaning: "The name of the bridge belongs to an interface that weave did not make." },
   WEAVE_CANCELLED: { exit: 1, meaning: "The request was cancelled, or its container ended, before it was complete." },

@@ -54,4 +54,6 @@ export const keptLaunchFile = (env: NodeJS.ProcessEnv = process.env) =>
   `${env.WEAVE_STATE_DIR || STATE_FOLDER}/launch-options.json`;
 /** Exists from a launch until its router is ready: until then its peers are the targets, later the stored ones are. */
 export const newLaunchFile = (env: NodeJS.ProcessEnv = process.env) => `${keptLaunchFile(env)}.new`;
+/** The start of the paths of all files that `weave restore` makes beside a database. @param database path of the one in use */
+export const restorePrefix = (database: string) => `${database}.restore-`;
 export const databaseFile = (dbPrefix: string) => `${dbPrefix}data.db`;

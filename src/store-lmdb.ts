@@ -1,76 +1,123 @@
-import { closeSync, existsSync, mkdirSync, openSync, readSync, statSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
-import { open } from "lmdb";
-import { errorText, WeaveError } from "#src/errors.js";
+import { open, type RootDatabase } from "lmdb";
+import { WeaveError } from "#src/errors.js";
+import { checkLmdbFile, databaseError } from "#src/lmdb-file.js";
 import type { Store } from "#src/store.js";
+import { VERSION } from "#src/version.js";
 
-/** Version of the database format. A file with another version is rejected. */
-const FORMAT = 1;
+/** Version of the database format: the keys, and the shapes of their values. A file of a later one is rejected. */
+export const STORE_FORMAT = 1;
+/** Key of the format. A database without it has format 1. */
+const FORMAT_KEY = "format";
+/** Key of the last version of weave that wrote to the database. */
+const WRITER_KEY = "writer";
 /** Maximum size of the database file, which LMDB maps; the stored state is far below a megabyte. */
-const MAP_BYTES = 64 << 20;
+export const MAP_BYTES = 64 << 20;
 
-/** Fields of LMDB's two meta pages at the start of the file: the magic number, and the page size (MDB_meta in mdb.c). */
-const MAGIC = 0xbeefc0de;
-const MAGIC_AT = 24;
-const PAGE_SIZE_AT = 48;
-const META_BYTES = 64;
-
-/** Whether a file is an LMDB database, or missing, or empty. LMDB crashes when it opens any other file. */
-function looksLikeLmdb(path: string): boolean {
-  if (!existsSync(path) || statSync(path).size === 0) return true;
-  const fd = openSync(path, "r");
-  try {
-    const meta = (at: number): Buffer | undefined => {
-      const bytes = Buffer.alloc(META_BYTES);
-      const whole = readSync(fd, bytes, 0, META_BYTES, at) === META_BYTES;
-      return whole && bytes.readUInt32LE(MAGIC_AT) === MAGIC ? bytes : undefined;
-    };
-    const first = meta(0);
-    return first !== undefined && meta(first.readUInt32LE(PAGE_SIZE_AT)) !== undefined;
-  } finally {
-    closeSync(fd);
-  }
-}
+type Entries = [key: string, value: unknown][];
+type Database = RootDatabase<unknown, string>;
 
 /**
  * Opens the database file, or makes it. Each `put` is one synchronous LMDB transaction (http://www.lmdb.tech/doc/).
  *
- * @throws WEAVE_STORE when the file cannot be read or written, or has another format version
+ * @throws WEAVE_STORE when the file cannot be read or written, is damaged, or has a later format
  */
 export function lmdbStore(path: string): Store {
-  const wrap = <T>(doing: string, run: () => T): T => {
-    try {
-      return run();
-    } catch (cause) {
-      if (cause instanceof WeaveError) throw cause;
-      throw new WeaveError("WEAVE_STORE", `cannot ${doing} the database ${path}: ${errorText(cause)}`, {
-        cause,
-        next: `Check the disk. If the file is damaged, move it away (mv ${path} ${path}.bad) and launch again: the peer then starts as a new one.`,
-      });
-    }
-  };
-  const db = wrap("open", () => {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    if (!looksLikeLmdb(path)) throw new Error("it is damaged, or not a database of weave");
-    return open<unknown, string>({ path, noSubdir: true, mapSize: MAP_BYTES, maxReaders: 16, compression: false });
-  });
-  wrap("read", () => {
-    const format = db.get("format");
-    if (format === undefined) db.putSync("format", FORMAT);
-    else if (format !== FORMAT) {
-      throw new WeaveError("WEAVE_STORE", `mismatched version of the database ${path}: ${format}, expected ${FORMAT}`, {
-        next: "Run the version of weave that wrote it, or 'weave reset' to start as a new peer.",
-      });
-    }
+  const wrap = wrapped(path);
+  const db = openDatabase(path, false);
+  wrap("write", () => {
+    if (db.get(FORMAT_KEY) === undefined) db.putSync(FORMAT_KEY, STORE_FORMAT);
+    if (db.get(WRITER_KEY) !== VERSION) db.putSync(WRITER_KEY, VERSION);
   });
   return {
     get: (key) => wrap("read", () => db.get(key)),
     put: (key, value) => wrap("write", () => void db.putSync(key, value)),
     remove: (key) => wrap("write", () => void db.removeSync(key)),
-    list: (prefix) =>
-      wrap("read", () =>
-        [...db.getRange({ start: prefix, end: `${prefix}\uffff` })].map(({ key, value }) => [key, value]),
-      ),
+    list: (prefix) => wrap("read", () => entriesOf(db, { start: prefix, end: `${prefix}\uffff` })),
     close: () => db.close(),
   };
 }
+
+/** Reads all entries of one moment, also of a database that a router uses. @throws WEAVE_STORE */
+export async function readDatabase(path: string): Promise<Entries> {
+  const db = openDatabase(path, true);
+  try {
+    return wrapped(path)("read", () => entriesOf(db));
+  } finally {
+    await db.close();
+  }
+}
+
+/** Writes a new database. @throws WEAVE_STORE */
+export async function writeDatabase(path: string, entries: Readonly<Entries>): Promise<void> {
+  const db = openDatabase(path, false);
+  try {
+    wrapped(path)("write", () =>
+      db.transactionSync(() => {
+        for (const [key, value] of entries) db.putSync(key, value);
+      }),
+    );
+  } finally {
+    await db.close();
+  }
+}
+
+/** Checks the format in entries of a database. @param what names their file @throws WEAVE_STORE */
+export function checkFormat(what: string, format: unknown, writer: unknown): void {
+  if (format === undefined || format === STORE_FORMAT) return;
+  if (!Number.isInteger(format))
+    throw new WeaveError("WEAVE_STORE", `${what} holds a damaged '${FORMAT_KEY}'`, {
+      next: "Restore a backup ('weave restore FILE'), or 'weave reset --force' to start as a new peer.",
+    });
+  const by =
+    typeof writer === "string" && /^[\w.+-]{1,64}$/.test(writer) ? `weave ${writer}` : "another version of weave";
+  throw new WeaveError(
+    "WEAVE_STORE",
+    `${what} was written by ${by}, in format ${format}; this is weave ${VERSION}, which knows format ${STORE_FORMAT}`,
+    { next: `Install ${by} again, or a later one. Or restore a backup of this version ('weave restore FILE').` },
+  );
+}
+
+/** Checks the format that the entries name. @throws WEAVE_STORE */
+export function checkEntries(what: string, entries: Readonly<Entries>): void {
+  const value = (wanted: string) => entries.find(([key]) => key === wanted)?.[1];
+  checkFormat(what, value(FORMAT_KEY), value(WRITER_KEY));
+}
+
+const wrapped =
+  (path: string) =>
+  <T>(doing: string, run: () => T): T => {
+    try {
+      return run();
+    } catch (cause) {
+      throw databaseError(path, doing, cause);
+    }
+  };
+
+function openDatabase(path: string, readOnly: boolean): Database {
+  const wrap = wrapped(path);
+  const db = wrap("open", () => {
+    if (!readOnly) mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    checkLmdbFile(path);
+    const options = { path, noSubdir: true, mapSize: MAP_BYTES, maxReaders: 16, compression: false, readOnly };
+    return open<unknown, string>(options);
+  });
+  try {
+    wrap("read", () => {
+      const entries = entriesOf(db);
+      // Pages that were overwritten lack some of them.
+      const { entryCount } = db.getStats() as { entryCount: number };
+      if (entries.length !== entryCount)
+        throw new Error(`it is damaged: ${entries.length} of ${entryCount} entries are left`);
+      checkEntries(`the database ${path}`, entries);
+    });
+    return db;
+  } catch (error) {
+    void db.close();
+    throw error;
+  }
+}
+
+const entriesOf = (db: Database, range: { start?: string; end?: string } = {}): Entries =>
+  [...db.getRange(range)].map(({ key, value }) => [key, value]);

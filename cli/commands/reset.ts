@@ -1,4 +1,4 @@
-import { existsSync, rmdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, rmdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { supervisionHere } from "#cli/supervision/here.js";
@@ -13,6 +13,7 @@ import { findBridge } from "#src/linux/links/bridge.js";
 import { ENDPOINT_PREFIX } from "#src/linux/links/docker-endpoint.js";
 import { HOST_IFNAME_PREFIX } from "#src/linux/links/interface-names.js";
 import { deleteLink, listLinks } from "#src/linux/links/links.js";
+import { lockFileOf } from "#src/lmdb-file.js";
 import {
   controlSocket,
   databaseFile,
@@ -22,6 +23,7 @@ import {
   launchFile,
   launchingFile,
   paths,
+  restorePrefix,
   routerFile,
   supervisionFile,
   supervisorFile,
@@ -62,7 +64,8 @@ export async function run(args: readonly string[]): Promise<void> {
   const database = databaseFile(dbPrefix);
   const files = [
     database,
-    `${database}-lock`,
+    lockFileOf(database),
+    ...filesWith(restorePrefix(database)),
     log,
     `${log}.1`,
     controlSocket(runDir),
@@ -86,6 +89,15 @@ async function handOver(runDir: string): Promise<void> {
     status: 0,
   }));
   if (status === 204) await sleep(SPREAD_MS);
+}
+
+/** The files whose paths begin so. */
+function filesWith(prefix: string): string[] {
+  const folder = dirname(prefix);
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder)
+    .map((name) => `${folder}/${name}`)
+    .filter((path) => path.startsWith(prefix));
 }
 
 function removeIfEmpty(folder: string): void {

@@ -41,6 +41,12 @@ const timeout = value(
   whole(0, DAY_S, "seconds"),
   "how long to wait for an address; without it there is no limit",
 );
+const dbPrefix = value(
+  "db-prefix",
+  "path",
+  text("an absolute path", (path) => path.startsWith("/")),
+  "the --db-prefix of the launch, where it is not that of the last one",
+);
 const hostName = (meaning: string) =>
   value(
     "h",
@@ -211,6 +217,27 @@ export const GROUPS = [
       summary: "Stop the router, transfer its addresses and remove all traces of weave on this host",
       forms: ["{flags}"],
       flags: { force: on("force", "also when the router does not run, and cannot transfer its addresses") },
+    },
+    backup: {
+      summary: "Write the state of this host's router to one file: identity, addresses, names, targets, kept options",
+      forms: ["{flags} <file>"],
+      flags: { dbPrefix },
+      details: [
+        "The router may run. An existing file is not overwritten; - is standard output. The file contains private keys.",
+      ],
+      examples: ["weave backup /root/weave.backup", "weave backup - | ssh backup@store 'cat >host1.weave'"],
+    },
+    restore: {
+      summary: "Replace the state of this host's router, which must be stopped, by that of a backup",
+      forms: ["{flags} <file>"],
+      flags: {
+        force: on("force", "also the backup of another machine, which must be gone for good"),
+        dbPrefix,
+      },
+      details: [
+        "A backup that cannot be used changes nothing. The replaced database stays beside the new one; - is standard input.",
+      ],
+      examples: ["weave restore /root/weave.backup"],
     },
     rmpeer: {
       summary: "Take over the addresses of peers that are dead for good",

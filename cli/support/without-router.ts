@@ -8,6 +8,7 @@ import { type AttachmentListing, listAttachments } from "#router/attachments/lis
  * Commands are clients of the router. Only these use the host or a Docker engine themselves, because they work without a router:
  * - launch (with cli/launch/) checks routes and engine, and starts the router;
  * - reset removes interfaces and firewall rules, also after the router has ended;
+ * - backup and restore (with cli/backup/) read and replace the database, and identify this machine;
  * - setup checks a host on which a router never ran;
  * - ps lists attachments, which stay when the router has ended;
  * - docker-bridge-ip prints an address of Docker's bridge.

@@ -1,9 +1,10 @@
 import * as z from "zod/mini";
 import { MAX_AHEAD_MS } from "#mesh/counter.js";
 import type { KeyPair } from "#mesh/noise.js";
-import { countShape, peerNameFromBytes } from "#mesh/peer.js";
+import { countShape, peerNameFromBytes, peerNameShape } from "#mesh/peer.js";
 import { checkedPublic } from "#mesh/x25519.js";
 import type { Clock } from "#src/clock.js";
+import { WeaveError } from "#src/errors.js";
 import { type MacText, parseMac } from "#src/mac.js";
 import type { Random } from "#src/random.js";
 import { readStored, type Store } from "#src/store.js";
@@ -33,6 +34,18 @@ const KEY = "incarnation";
 /** Stores the incarnation: the next start uses a higher one. @throws WEAVE_STORE */
 export function saveIncarnation(store: Store, incarnation: number): void {
   store.put(KEY, incarnation);
+}
+
+/** Checks that a stored identity is complete. @throws WEAVE_STORE */
+export function checkIdentity(store: Store): void {
+  const next = "'weave reset' starts again with another identity.";
+  const parts = [
+    readStored<unknown>(store, "secret", secretShape, next),
+    readStored<unknown>(store, "peername", peerNameShape, next),
+    readStored<unknown>(store, KEY, countShape, next),
+  ];
+  if (parts.includes(undefined))
+    throw new WeaveError("WEAVE_STORE", "the database holds no identity of a peer", { next });
 }
 
 /**

@@ -102,6 +102,7 @@ test("mesh, ipam and dns use no clock, timer, randomness or socket of their own"
 
 /** Commands that work without a router; cli/support/without-router.ts gives the reason of each. */
 const WITHOUT_ROUTER = [
+  "cli/backup/state.ts",
   "cli/commands/docker-bridge-ip.ts",
   "cli/commands/launch.ts",
   "cli/commands/reset.ts",
