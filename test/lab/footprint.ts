@@ -24,7 +24,7 @@ const COMMANDS: Readonly<Record<string, string>> = {
   // Without iptables' own tables, which it makes when it is first asked for anything, and never removes. Its rules follow.
   nft: "nft --stateless list ruleset 2>/dev/null | awk '/^table /{ own = $2 ~ /^ip6?$/ && $3 ~ /^(filter|nat|raw|mangle|security)$/ } !own'",
   iptables: "iptables-save 2>/dev/null | grep -E '^-|^:[^ ]+ (-|DROP)' | sed 's/ \\[[0-9:]*\\]$//'",
-  file: `cd "$disk/"; find ${FOLDERS.join(" ")} /run /tmp -xdev \\( -type l -printf '/%p l %l\\n' \\) -o -printf '/%p %y\\n' 2>/dev/null |
+  file: `cd "$disk/"; find ${FOLDERS.join(" ")} /run /tmp -xdev \\( -type l -printf '/%p l %l\\n' \\) -o -printf '/%p %y\\n' 2>/dev/null | sed 's|^//|/|' |
     while read -r path type rest; do [ "$type" = d ] && [ -n "$disk" ] && [ -d "/run/disk/root$path" ] || echo "$path $type $rest"; done`,
   content: `cd "$disk/"; find etc -xdev -type f -exec md5sum {} + 2>/dev/null | sed 's/^\\([^ ]*\\) *\\(.*\\)/\\2 \\1/'`,
   unit: "systemctl list-unit-files --no-legend --no-pager 2>/dev/null | sed 's/  */ /g'",

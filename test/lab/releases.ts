@@ -1,5 +1,6 @@
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { builtBundle } from "#test/lab/built-bundle.js";
 import { ROOT } from "#test/lab/docs/pages.js";
 import { must } from "#test/lab/namespace.js";
 
@@ -30,8 +31,7 @@ export async function makeRelease(
   kinds: readonly ("archive" | "deb")[],
   version = VERSION,
 ): Promise<Release> {
-  let bundle = join(ROOT, "build/bundle");
-  if (!existsSync(bundle)) await must("npm", "--prefix", ROOT, "run", "--silent", "build:bundle");
+  let bundle = builtBundle();
   if (version !== VERSION) bundle = withVersion(bundle, join(folder, `bundle-${version}`), version);
   const out = join(folder, version);
   for (const kind of kinds)
