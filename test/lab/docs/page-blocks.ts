@@ -6,7 +6,8 @@
  * - `<!-- shown: REASON -->`: no session: a diagram, a format, output alone
  * - `<!-- file: host1 host2 PATH -->`: the content of a file of these hosts; ` = PATH` behind it: and of that file of the project
  *
- * Below the title, `<!-- tested: 2 hosts with Docker; images: alpine, nginx -->` states where the sessions run.
+ * `<!-- tested: 2 hosts with Docker; images: alpine, nginx -->` states where the sessions below it run, up to the next such comment. With
+ * `a release` the hosts have no weave, and the files of a release in the folder `release`; with `systemd` it is their first process.
  */
 
 export interface Block {
@@ -24,28 +25,49 @@ export interface Mark {
   readonly text: string;
 }
 
-/** Where the sessions of a page run. */
+/** Where the sessions of a part of a page run. */
 export interface PageSetup {
   readonly hosts: number;
-  readonly docker: boolean;
+  readonly features: readonly Feature[];
   /** Names of test images that the engines have, beside `busybox`. */
   readonly images: readonly string[];
-  /** The page is run by `npm run test:packaging`, as it takes long; by `npm test` otherwise. */
+  /** They are run by `npm run test:packaging`, as they take long; by `npm test` otherwise. */
   readonly slow: boolean;
 }
 
-const MARK = /^<!-- (not run|shown|file): (.+) -->$/;
-const SETUP = /^<!-- tested: (\d) hosts?( with Docker)?(?:; images: ([\w:.,/ -]+?))?(; slow)? -->$/m;
+export type Feature = "Docker" | "a release" | "systemd";
 
-export function blocksOf(text: string): Block[] {
+/** A part of a page: its sessions run one after another on the same hosts. */
+export interface Scenario {
+  /** Of the comment, from 1; 0: blocks above the first one. */
+  readonly line: number;
+  /** Undefined: no session here is run. */
+  readonly setup: PageSetup | undefined;
+  readonly blocks: readonly Block[];
+}
+
+const MARK = /^<!-- (not run|shown|file): (.+) -->$/;
+const SETUP =
+  /^<!-- tested: (\d) hosts?(?: with ((?:Docker|a release|systemd)(?: and (?:Docker|a release|systemd))*))?(?:; images: ([\w:.,/ -]+?))?(; slow)? -->$/;
+
+/** @throws Error: a block has no end, or a comment "tested" has another form */
+export function scenariosOf(text: string): Scenario[] {
   const lines = text.split("\n");
-  const found: Block[] = [];
+  const found: { line: number; setup: PageSetup | undefined; blocks: Block[] }[] = [
+    { line: 0, setup: undefined, blocks: [] },
+  ];
   for (let at = 0; at < lines.length; at++) {
+    if (lines[at].startsWith("<!-- tested")) found.push({ line: at + 1, setup: setupOf(lines[at]), blocks: [] });
     if (!lines[at].startsWith("```")) continue;
     const end = lines.indexOf("```", at + 1);
     if (end === -1) throw new Error(`the block of line ${at + 1} has no end`);
     const body = lines.slice(at + 1, end).map((line) => `${line}\n`);
-    found.push({ line: at + 1, label: lines[at].slice(3), body: body.join(""), mark: markBefore(lines, at) });
+    found.at(-1)!.blocks.push({
+      line: at + 1,
+      label: lines[at].slice(3),
+      body: body.join(""),
+      mark: markBefore(lines, at),
+    });
     at = end;
   }
   return found;
@@ -59,14 +81,13 @@ function markBefore(lines: readonly string[], at: number): Mark | undefined {
   return match === null ? undefined : { kind: match[1] as Mark["kind"], text: match[2] };
 }
 
-/** The set-up that a page states; undefined for a page without sessions that are run. */
-export function setupOf(text: string): PageSetup | undefined {
-  const match = SETUP.exec(text);
-  if (match === null) return undefined;
-  const [, hosts, docker, images, slow] = match;
+function setupOf(comment: string): PageSetup {
+  const match = SETUP.exec(comment);
+  if (match === null) throw new Error(`no such form: ${comment}`);
+  const [, hosts, features, images, slow] = match;
   return {
     hosts: Number(hosts),
-    docker: docker !== undefined,
+    features: (features?.split(" and ") ?? []) as Feature[],
     images: images?.split(", ") ?? [],
     slow: slow !== undefined,
   };
@@ -80,6 +101,7 @@ export interface FileMark {
   readonly same: string | undefined;
 }
 
+/** @throws Error: the mark has another form */
 export function fileOf({ text }: Mark): FileMark {
   const [target, same] = text.split(" = ");
   const words = target.split(" ");

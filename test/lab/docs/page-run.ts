@@ -1,12 +1,9 @@
-import { appendFileSync, mkdirSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { DockerHost, dockerLab, makeImage } from "#test/lab/docker-host.js";
+import type { DockerHost } from "#test/lab/docker-host.js";
 import { HostShell, type Outcome } from "#test/lab/docs/host-shell.js";
-import { type Block, blocksOf, fileOf, type PageSetup, setupOf } from "#test/lab/docs/page-blocks.js";
-import { page } from "#test/lab/docs/pages.js";
+import { type Block, fileOf, type Scenario } from "#test/lab/docs/page-blocks.js";
+import { homeOf, pageLab, writeOn } from "#test/lab/docs/page-hosts.js";
 import { isSession, matches, type Step, stepsOf } from "#test/lab/docs/session.js";
-import { Lab } from "#test/lab/lab.js";
 
 /**
  * Commands that change nothing. A reader types some seconds after the command before, which is enough for routers to connect and for
@@ -17,80 +14,35 @@ const REPEATABLE =
 const REPEAT_MS = 20_000;
 const PAUSE_MS = 300;
 
-/** Runs all sessions of a page, in their order, on hosts of its own. @param path of the page, from the root */
-export async function runPage(path: string): Promise<void> {
-  const text = page(path);
-  const setup = setupOf(text);
-  if (setup === undefined) throw new Error(`${path} does not state where it is tested`);
-  const lab = await labFor(setup);
+/** Runs the sessions of a scenario, in their order, on hosts of its own. @param path of the page, from the root */
+export async function runScenario(path: string, { setup, blocks }: Scenario): Promise<void> {
+  const lab = await pageLab(setup!);
   const shells: HostShell[] = [];
   try {
     for (const host of lab.hosts) shells.push(new HostShell(host, homeOf(host)));
-    for (const block of blocksOf(text)) await runBlock(block, lab.hosts, shells, `${path}:${block.line}`);
+    for (const block of blocks) await runBlock(block, lab.hosts, shells, `${path}:${block.line}`);
   } finally {
     for (const shell of shells) shell.end();
     await lab.dispose();
   }
 }
 
-const homeOf = (host: DockerHost) => join(host.folder, "home");
-
-async function labFor(setup: PageSetup): Promise<Lab<DockerHost>> {
-  const lab = setup.docker
-    ? await dockerLab(setup.hosts)
-    : await Lab.createWith(setup.hosts, (options) => new DockerHost(options));
-  try {
-    for (const [index, host] of lab.hosts.entries()) {
-      if (!setup.docker) await host.begin();
-      mkdirSync(homeOf(host));
-      await host.must("hostname", `host${index + 1}`);
-      const names = lab.hosts.map(({ address }, i) => `${address} host${i + 1}\n`);
-      appendFileSync(host.path("/etc/hosts"), names.join(""));
-      for (const image of setup.images) await addImage(host, image, lab.folder);
-    }
-    return lab;
-  } catch (error) {
-    await lab.dispose();
-    throw error;
-  }
-}
-
-/** Images that pages name: nginx serves a page at port 80 as the real one does, all others start a shell. */
-async function addImage(host: DockerHost, image: string, folder: string): Promise<void> {
-  if (!image.startsWith("nginx")) return void (await host.docker("tag", "busybox", image));
-  const place = "usr/share/nginx/html";
-  const server = join(folder, "server");
-  mkdirSync(join(server, "root", place), { recursive: true });
-  writeFileSync(join(server, "root", place, "index.html"), "Welcome to nginx!\n");
-  const archive = await makeImage(server);
-  // The first process of a container ignores TERM unless it handles it.
-  const serve = `trap 'exit 0' TERM; httpd -f -p 80 -h /${place} & wait`;
-  const command = JSON.stringify(["sh", "-c", serve]);
-  await host.docker("import", "-c", `CMD ${command}`, "-c", "EXPOSE 80", archive, image);
-}
-
 async function runBlock(
-  block: Block,
+  { mark, body }: Block,
   hosts: readonly DockerHost[],
   shells: readonly HostShell[],
   where: string,
 ): Promise<void> {
-  if (block.mark?.kind === "file") {
-    const { hosts: numbers, path } = fileOf(block.mark);
-    for (const number of numbers) writeOn(hosts[number - 1], path, block.body);
+  if (mark?.kind === "file") {
+    const { hosts: numbers, path } = fileOf(mark);
+    for (const number of numbers) writeOn(hosts[number - 1], path, body);
   }
-  if (block.mark !== undefined || !isSession(block.body)) return;
-  const steps = stepsOf(block.body);
+  if (mark !== undefined || !isSession(body)) return;
+  const steps = stepsOf(body);
   for (const [index, step] of steps.entries()) {
     const status = steps[index + 1]?.command === "echo $?";
     await runStep(step, shells[step.host - 1], status, where);
   }
-}
-
-function writeOn(host: DockerHost, path: string, content: string): void {
-  const file = path.startsWith("/") ? host.path(path) : join(homeOf(host), path);
-  mkdirSync(dirname(file), { recursive: true });
-  writeFileSync(file, content);
 }
 
 /** @param mayFail whether the page shows the exit status of the command */

@@ -1,19 +1,19 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { blocksOf, fileOf, setupOf } from "#test/lab/docs/page-blocks.js";
+import { fileOf, scenariosOf } from "#test/lab/docs/page-blocks.js";
 import { allPages, page } from "#test/lab/docs/pages.js";
 import { isSession, matches, stepsOf } from "#test/lab/docs/session.js";
 
 /** Each block of each page is run, or its page states why not. */
 
-const pages = allPages().map((path) => ({ path, text: page(path), blocks: blocksOf(page(path)) }));
+const scenarios = allPages().flatMap((path) => scenariosOf(page(path)).map((scenario) => ({ path, ...scenario })));
 
 /** Blocks with such a label are compared by a test of their own. */
 const CHECKED_BY_LABEL: Readonly<Record<string, RegExp>> = { "docs/protocol.md": /^(?:hex|json) / };
 
 test("each block of each page is a session that is run, or has a mark with a reason", (t) => {
   const faults: string[] = [];
-  for (const { path, text, blocks } of pages)
+  for (const { path, setup, blocks } of scenarios)
     for (const { line, label, body, mark } of blocks) {
       const where = `${path}:${line}`;
       if (mark?.kind === "not run") t.diagnostic(`${where} is not run: ${mark.text}`);
@@ -22,48 +22,51 @@ test("each block of each page is a session that is run, or has a mark with a rea
       if (mark !== undefined || CHECKED_BY_LABEL[path]?.test(label)) continue;
       if (!isSession(body))
         faults.push(`${where}: no prompt, and no "<!-- shown: … -->" or "<!-- file: … -->" before it`);
-      else if (setupOf(text) === undefined)
-        faults.push(`${where}: the page has no "<!-- tested: … -->", and the block no "<!-- not run: … -->"`);
+      else if (setup === undefined)
+        faults.push(`${where}: no "<!-- tested: … -->" above, and no "<!-- not run: … -->" before it`);
     }
   assert.deepEqual(faults, []);
 });
 
-test("sessions of the pages name hosts that the page has", () => {
-  for (const { path, text, blocks } of pages) {
-    const setup = setupOf(text);
-    if (/<!-- tested/.test(text)) assert.ok(setup, `${path}: the comment "tested" has another form`);
+test("sessions of the pages name hosts that they have", () => {
+  for (const { path, line, setup, blocks } of scenarios) {
     if (setup === undefined) continue;
     const numbers = blocks.flatMap(({ body, mark }) => {
       if (mark?.kind === "file") return fileOf(mark).hosts;
       return mark === undefined && isSession(body) ? stepsOf(body).map(({ host }) => host) : [];
     });
+    const where = `${path}:${line}`;
     assert.deepEqual(
       numbers.filter((number) => number < 1 || number > setup.hosts),
       [],
-      path,
+      where,
     );
-    assert.ok(numbers.length > 0, `${path} has no session`);
+    assert.ok(numbers.length > 0, `${where} has no session`);
   }
 });
 
-test("a page's comments: where it is tested, marks of blocks", () => {
-  assert.deepEqual(setupOf("# T\n\n<!-- tested: 2 hosts with Docker; images: alpine, nginx:1 -->\n"), {
-    hosts: 2,
-    docker: true,
-    images: ["alpine", "nginx:1"],
-    slow: false,
-  });
-  assert.deepEqual(setupOf("<!-- tested: 1 host; slow -->"), { hosts: 1, docker: false, images: [], slow: true });
-  assert.equal(setupOf("# T\n"), undefined);
+test("a page's comments: where sessions are tested, marks of blocks", () => {
+  const setups = (text: string) => scenariosOf(text).map(({ line, setup }) => ({ line, ...setup }));
+  assert.deepEqual(
+    setups(
+      "# T\n\n<!-- tested: 2 hosts with Docker; images: alpine, nginx:1 -->\n\n<!-- tested: 1 host with a release and systemd; slow -->\n",
+    ),
+    [
+      { line: 0 },
+      { line: 3, hosts: 2, features: ["Docker"], images: ["alpine", "nginx:1"], slow: false },
+      { line: 5, hosts: 1, features: ["a release", "systemd"], images: [], slow: true },
+    ],
+  );
+  assert.throws(() => setups("<!-- tested: on two hosts -->"), /no such form/);
   const marked = "<!-- not run: it needs a cloud -->\n\n```\n# x\n```\n\n```yaml\na: b\n```\n";
   assert.deepEqual(
-    blocksOf(marked).map(({ line, label, mark }) => [line, label, mark?.text]),
+    scenariosOf(marked).flatMap(({ blocks }) => blocks.map(({ line, label, mark }) => [line, label, mark?.text])),
     [
       [3, "", "it needs a cloud"],
       [7, "yaml", undefined],
     ],
   );
-  assert.throws(() => blocksOf("```\nnever ends\n"), /line 1/);
+  assert.throws(() => scenariosOf("```\nnever ends\n"), /line 1/);
   assert.deepEqual(fileOf({ kind: "file", text: "host1 host2 /etc/x" }), {
     hosts: [1, 2],
     path: "/etc/x",

@@ -1,0 +1,86 @@
+import { appendFileSync, cpSync, mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { DockerHost, makeImage } from "#test/lab/docker-host.js";
+import type { PageSetup } from "#test/lab/docs/page-blocks.js";
+import { pageRelease } from "#test/lab/docs/page-release.js";
+import { Lab } from "#test/lab/lab.js";
+
+/** Where a user of these hosts is logged in. */
+export const homeOf = (host: DockerHost): string => join(host.folder, "home");
+
+/** Makes the hosts that a page states: host1, host2 …, which find each other by these names. */
+export async function pageLab(setup: PageSetup): Promise<Lab<DockerHost>> {
+  const installable = setup.features.includes("a release");
+  const release = installable ? await pageRelease() : undefined;
+  const lab = await Lab.createWith(setup.hosts, (options) =>
+    installable ? new NewHost(options) : new DockerHost(options),
+  );
+  try {
+    for (const [index, host] of lab.hosts.entries()) {
+      await host.begin();
+      mkdirSync(homeOf(host));
+      if (release !== undefined) cpSync(release, join(homeOf(host), "release"), { recursive: true });
+      await host.must("hostname", `host${index + 1}`);
+      const names = lab.hosts.map(({ address }, i) => `${address} host${i + 1}\n`);
+      appendFileSync(host.path("/etc/hosts"), names.join(""));
+    }
+    if (setup.features.includes("Docker")) await startEngines(lab, setup.images);
+    return lab;
+  } catch (error) {
+    await lab.dispose();
+    throw error;
+  }
+}
+
+/** A host without weave, on which programs can be installed: what it writes to /usr is its own, too. */
+class NewHost extends DockerHost {
+  override readonly environment = { PATH: process.env.PATH! };
+
+  override async begin(): Promise<void> {
+    await super.begin();
+    const layer = join(this.folder, "usr");
+    const options = `lowerdir=/usr,upperdir=${layer}/upper,workdir=${layer}/work`;
+    mkdirSync(layer);
+    const steps = [
+      // In memory: an overlay cannot be written to another overlay.
+      `mount -t tmpfs tmpfs ${layer}`,
+      `mkdir ${layer}/upper ${layer}/work`,
+      `mount -t overlay overlay -o ${options} /usr`,
+      "rm -rf /etc/weave",
+    ];
+    await this.must("sh", "-c", steps.join(" && "));
+  }
+}
+
+async function startEngines(lab: Lab<DockerHost>, images: readonly string[]): Promise<void> {
+  const plain = await makeImage(join(lab.folder, "plain"));
+  const server = images.some(isServer) ? await serverImage(join(lab.folder, "server")) : plain;
+  for (const host of lab.hosts) {
+    await host.startEngine();
+    await host.loadImage(plain);
+    for (const image of images) {
+      if (isServer(image)) await host.docker("import", "-c", `CMD ${SERVE}`, "-c", "EXPOSE 80", server, image);
+      else await host.docker("tag", "busybox", image);
+    }
+  }
+}
+
+/** nginx serves a page at port 80 as the real one does; all other images start a shell. */
+const isServer = (image: string): boolean => image.startsWith("nginx");
+
+const HTML = "usr/share/nginx/html";
+/** The first process of a container ignores TERM unless it handles it. */
+const SERVE = JSON.stringify(["sh", "-c", `trap 'exit 0' TERM; httpd -f -p 80 -h /${HTML} & wait`]);
+
+async function serverImage(folder: string): Promise<string> {
+  mkdirSync(join(folder, "root", HTML), { recursive: true });
+  writeFileSync(join(folder, "root", HTML, "index.html"), "Welcome to nginx!\n");
+  return makeImage(folder);
+}
+
+/** Writes a file on a host. @param path absolute, or from the user's folder */
+export function writeOn(host: DockerHost, path: string, content: string): void {
+  const file = path.startsWith("/") ? host.path(path) : join(homeOf(host), path);
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, content);
+}
