@@ -106,6 +106,7 @@ test("flags that the pages name exist", () => {
     for (const [, flag] of readFileSync(join(ROOT, file), "utf8").matchAll(/"(?:--)?([a-z][\w-]+)"/g))
       if (pages.some((path) => new RegExp(`npm run [\\w:]+ -- [^\`]*--${flag}\\b|\`--${flag}\\b`).test(page(path))))
         flags.add(`--${flag}`);
+  for (const [, flag] of page("packaging/install.sh").matchAll(/^ {2}(--[a-z-]+)/gm)) flags.add(flag);
   flags.add("--help").add("--test-name-pattern").add("--advice");
   checkNamed(
     named(/(?<![\w-])(--[a-z][a-z0-9-]+)/g, FOREIGN_COMMAND),
@@ -134,6 +135,8 @@ test("calls of the HTTP API that the pages name exist", () => {
   checkNamed(named(/^((?:GET|POST|PUT|DELETE) \/\S*)$/g), 30, (name) => calls.includes(name.replace(/:\w+/g, "*")));
 });
 
+/** npm's own commands. */
+const NPM = ["ci", "install", "uninstall"];
 /** Messages and labels of key derivation that begin with the same word, and a command of Weave Net. */
 const NO_COMMAND = /^weave (?:is not|must be|mesh|lane|setup-cni)\b/;
 
@@ -146,7 +149,7 @@ test("commands and scripts that the pages name exist", () => {
   const text = pages.map((path) => page(path)).join("\n");
   const runs = [...text.matchAll(/\bnpm (?:run )?([a-z][\w:]*)/g)]
     .map(([, name]) => name)
-    .filter((name) => name !== "ci");
+    .filter((name) => !NPM.includes(name));
   assert.ok(runs.length > 20);
   assert.deepEqual(
     runs.filter((name) => scripts[name] === undefined),
