@@ -10,8 +10,13 @@ import { choice, orEmpty, text, whole } from "#src/shape.js";
 
 const PROCESS = "Process, API and files";
 const IGNORED = "Accepted without effect";
+/** Maximum characters of the name of an image: one of the longest, with its registry, tag and digest. */
+const MAX_IMAGE_CHARS = 512;
 /** Maximum characters of an ignored value. */
 const MAX_IGNORED_CHARS = 4_096;
+
+/** Whether a text can be the name of an image: [registry[:port]/]path[:tag][@digest], or an id. The engine decides about the rest. */
+const isImageName = (name: string): boolean => name.length <= MAX_IMAGE_CHARS && /^[\w][\w.\-/:@]*$/.test(name);
 
 /** Flags of the router process. */
 const PROCESS_FLAGS = {
@@ -78,6 +83,17 @@ export const LAUNCH_FLAGS = {
     env: "WEAVE_NO_FASTDP",
   },
   foreground: toggle("foreground", PROCESS, "log to standard output, for systemd and containers; without a supervisor"),
+  image: flag({
+    flag: "image",
+    env: "WEAVE_IMAGE",
+    shape: orEmpty(text("the name of an image", isImageName), "no container"),
+    default: "",
+    defaultText: "none",
+    placeholder: "image",
+    section: PROCESS,
+    meaning:
+      "run the router in a container of this image, which the Docker engine starts again after a crash and a reboot",
+  }),
   supervised: flag<"" | "systemd" | "container">({
     flag: "supervised",
     shape: choice({ systemd: "systemd", container: "container", "": "" }),

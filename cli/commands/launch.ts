@@ -23,11 +23,12 @@ export async function run(args: readonly string[]): Promise<void> {
   // First of all: the failure of a start without a user must be noted, also that of the flags.
   const kind = supervisedKind(args);
   if (kind !== undefined) return superviseStart(args, kind);
-  const { options: given, ...launch } = parseLaunch(args, process.env);
+  const parsed = parseLaunch(args, process.env);
   // Other users of this host can read the arguments of a process, and a password may be among them.
   process.title = "weave launch";
   requireRoot();
   checkInstallation();
+  const { options: given, ...launch } = parsed.image === "" ? parsed : await (await containers()).inContainer(parsed);
   const warn = (text: string) => void process.stderr.write(`${text}\n`);
   const complete = given.resume ? resumed(given, parseLaunch([], process.env).options, warn) : given;
   const options = withPassword(complete, warn);
@@ -47,10 +48,16 @@ export async function run(args: readonly string[]): Promise<void> {
   }
 }
 
+const containers = () => import("#cli/supervision/container/state.js");
+
 /** Starts the router. @throws Exit and WeaveError when it cannot start */
 async function start(launch: Launch): Promise<void> {
   const { options, foreground } = launch;
-  if (await (await supervisionHere()).isOn()) {
+  const here = await supervisionHere();
+  const supervision = await supervisionForLaunch(launch);
+  // A container is no obstacle when it has ended: its engine knows.
+  const both = here.kind === "container" && supervision.kind === "container";
+  if (!both && (await here.isOn())) {
     throw new WeaveError("WEAVE_RUNNING", "weave is already running; you can stop it with 'weave stop'.");
   }
   await checkRange(options);
@@ -60,7 +67,6 @@ async function start(launch: Launch): Promise<void> {
     saveLastLaunch(options);
     becomeRouter([]);
   }
-  const supervision = await supervisionForLaunch(launch);
   const id = await supervision.start(launch);
   await waitForDocker();
   process.stdout.write(`${id}\n`);

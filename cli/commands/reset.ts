@@ -42,8 +42,9 @@ export async function run(args: readonly string[]): Promise<void> {
   rejectExtra(words);
   requireRoot();
   const { run: runDir, log, dbPrefix: defaultPrefix } = paths();
-  const { bridge = "weave", dbPrefix = defaultPrefix, docker } = launchOptions();
   const supervision = await supervisionHere();
+  const { bridge = "weave", docker, ...launched } = launchOptions();
+  const dbPrefix = launched.dbPrefix ?? (await supervision.databasePrefix?.()) ?? defaultPrefix;
   const { router } = runningProcesses();
   if (!(await supervision.isOn()) && existsSync(databaseFile(dbPrefix)) && !values.force) {
     throw new Exit(
@@ -60,7 +61,8 @@ export async function run(args: readonly string[]): Promise<void> {
   for (const { ifname } of await listLinks())
     if (INTERFACE_PREFIXES.some((prefix) => ifname.startsWith(prefix))) await deleteLink(ifname);
   if ((await findBridge(bridge)) !== undefined) await deleteLink(bridge);
-  await hostFirewall(Boolean(docker?.api))?.remove();
+  // After a boot the options are lost, and with them whether there were rules beside Docker's.
+  await hostFirewall(docker === undefined || docker.api !== "")?.remove();
   const database = databaseFile(dbPrefix);
   const files = [
     database,

@@ -25,6 +25,8 @@ export interface Launch {
   /** Keys of {@link ALL_FLAGS} whose value comes from a flag or a variable, not from the default. */
   readonly given: readonly string[];
   readonly foreground: boolean;
+  /** Image of the container in which the router is to run; "" for none. */
+  readonly image: string;
 }
 
 /**
@@ -45,7 +47,7 @@ export function parseLaunch(args: readonly string[], env: NodeJS.ProcessEnv): La
     peers: words,
   };
   routerOptions(options);
-  return { options, given, foreground: values.foreground };
+  return { options, given, foreground: values.foreground, image: values.image };
 }
 
 /** Error for an unknown flag. @param suggestion the flag that was probably meant */

@@ -18,20 +18,25 @@ export interface KeptLaunch extends Given {
 }
 
 /** Stores a launch for starts without a user, after a reboot say. Only root may read the file: it may contain the password. */
-export function keepLaunch({ options, given }: Given, env: NodeJS.ProcessEnv): void {
+export function keepLaunch(launch: Given, env: NodeJS.ProcessEnv): void {
   const file = keptLaunchFile();
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
   writeFileSync(newLaunchFile(), "", { mode: 0o600 });
   // A reboot in the middle finds the last launch, or this one.
   const draft = `${file}.draft`;
   rmSync(draft, { force: true });
+  writeFileSync(draft, keptLaunchText(launch, env), { mode: 0o600, flush: true });
+  renameSync(draft, file);
+}
+
+/** The contents of the file with a launch. */
+export function keptLaunchText({ options, given }: Given, env: NodeJS.ProcessEnv): string {
   const kept: KeptLaunch = {
     options,
     given,
     variables: Object.fromEntries(DOCKER_VARIABLES.flatMap((name) => (env[name] ? [[name, env[name]]] : []))),
   };
-  writeFileSync(draft, `${JSON.stringify(kept)}\n`, { mode: 0o600, flush: true });
-  renameSync(draft, file);
+  return `${JSON.stringify(kept)}\n`;
 }
 
 /** The stored launch; undefined if there is none. @throws WEAVE_FLAG_INVALID when the file is damaged */

@@ -16,9 +16,12 @@ export interface Supervision extends Supervised {
    * Starts the router again with the options of the last launch, password included, and the targets of the last run. Everything is
    * new afterwards: what keeps the router running, too.
    *
+   * @param image the new image of a router in a container; other kinds ignore it
    * @throws WeaveError, with the old router still running, when those options cannot be read; Exit when the new one cannot start
    */
-  restart(): Promise<void>;
+  restart(image?: string): Promise<void>;
+  /** Path prefix of the database, for a kind that decides where it is; undefined if there is none yet. */
+  databasePrefix?(): Promise<string | undefined>;
   /** Removes what it has left on the host beside the files of every router: for `weave reset`, after {@link stop}. */
   remove(): Promise<void>;
 }

@@ -211,7 +211,16 @@ export const GROUPS = [
     stop: { summary: "Stop the router; the bridge, attached containers and the database stay", forms: [""] },
     restart: {
       summary: "Start the router again, with the options of the last launch: the last step of an upgrade",
-      forms: [""],
+      forms: ["{flags}"],
+      flags: {
+        image: value(
+          "image",
+          "image",
+          text("the name of an image", (name) => name !== ""),
+          "for a router in a container: from this image; by default from the present one",
+        ),
+      },
+      examples: ["weave restart", "weave restart --image weave:0.2.0"],
     },
     reset: {
       summary: "Stop the router, transfer its addresses and remove all traces of weave on this host",

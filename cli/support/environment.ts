@@ -9,6 +9,10 @@ export function checkEnvironment(env: NodeJS.ProcessEnv): void {
   const address = env.WEAVE_HTTP_ADDR;
   if (address && !isApiAddress(address))
     throw invalidValue("WEAVE_HTTP_ADDR", address, "[host]:port with a port from 1 to 65535, or an absolute path");
+  const container = env.WEAVE_CONTAINER_NAME;
+  // The names of Docker, and as much shorter as the names made from it are longer.
+  if (container && !/^[a-zA-Z0-9][a-zA-Z0-9_.-]{1,250}$/.test(container))
+    throw invalidValue("WEAVE_CONTAINER_NAME", container, "the name of a container, such as weave");
   for (const name of FOLDERS) {
     const folder = env[name];
     if (folder && !isAbsolute(folder)) throw invalidValue(name, folder, "an absolute path");

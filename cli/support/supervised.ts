@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { runningProcesses } from "#cli/support/processes.js";
 import { unitState } from "#cli/support/systemctl.js";
 import { paths, supervisionFile } from "#src/paths.js";
@@ -21,7 +21,12 @@ const KINDS: { readonly [K in SupervisionKind]?: () => Supervised } = {
   process: () => ({
     kind: "process",
     logHint: `its log is ${paths().log}`,
-    isOn: async () => Object.values(runningProcesses()).some((pid) => pid !== undefined),
+    isOn: hasProcess,
+  }),
+  container: () => ({
+    kind: "container",
+    logHint: `see 'docker logs ${process.env.WEAVE_CONTAINER_NAME || "weave"}'`,
+    isOn: containerIsOn,
   }),
   systemd: () => ({
     kind: "systemd",
@@ -30,6 +35,19 @@ const KINDS: { readonly [K in SupervisionKind]?: () => Supervised } = {
       ["active", "activating", "reloading", "deactivating"].includes((await unitState())?.ActiveState ?? ""),
   }),
 };
+
+const hasProcess = async (): Promise<boolean> => Object.values(runningProcesses()).some((pid) => pid !== undefined);
+
+/** Without an answer of the engine the process decides. */
+async function containerIsOn(): Promise<boolean> {
+  const { isKeptRunning, routerContainer } = await import("#cli/support/router-container.js");
+  try {
+    const found = await routerContainer();
+    return found !== undefined && isKeptRunning(found);
+  } catch {
+    return hasProcess();
+  }
+}
 
 /** What keeps the router of this host running, or kept the last one. @param kind the kind of a router that is not launched yet */
 export function supervised(kind = supervisionKind()): Supervised {
@@ -45,6 +63,9 @@ export function supervisionKind(): SupervisionKind {
     return "process";
   }
 }
+
+/** Whether the run folder names a kind. */
+export const isNamed = (): boolean => existsSync(supervisionFile(paths().run));
 
 /** A hint as a sentence of its own. */
 export const asSentence = (hint: string): string => `${hint.charAt(0).toUpperCase()}${hint.slice(1)}.`;

@@ -30,6 +30,7 @@ const TIMEOUT_MS = 10_000;
 const PING_TIMEOUT_MS = 3_000;
 /** Limit for calls in which the engine starts a container, or calls our plugin and may wait for it. */
 const SLOW_TIMEOUT_MS = 60_000;
+const TAR_TYPE = "application/x-tar";
 /** Limit for an answer, in bytes: above a list of 10,000 containers with all their labels. */
 const MAX_ANSWER = 64 << 20;
 
@@ -37,6 +38,7 @@ export interface EngineCall {
   readonly method?: string;
   /** Path without the version. */
   readonly path: string;
+  /** Sent as JSON; a Buffer as an archive of tar. */
   readonly body?: unknown;
   /** Limit for the whole answer; undefined for {@link TIMEOUT_MS}, 0 for none. */
   readonly timeoutMs?: number;
@@ -101,31 +103,31 @@ export class Engine {
 
   /** Returns {@link NEWEST}, or the oldest version of an engine that no longer accepts it. */
   async #versionForNewEngine(): Promise<string> {
-    const { MinAPIVersion } = await this.#json({ path: "/version" }, versionShape, "");
+    const { MinAPIVersion } = await this.json({ path: "/version" }, versionShape, "");
     return MinAPIVersion !== "" && compareVersions(MinAPIVersion, NEWEST) > 0 ? MinAPIVersion : NEWEST;
   }
 
   /** Inspects a container by id or name. @throws EngineError with status 404 when there is none */
   container(id: string, signal?: AbortSignal): Promise<Container> {
-    return this.#json({ path: `/containers/${encodeURIComponent(id)}/json`, signal }, containerShape);
+    return this.json({ path: `/containers/${encodeURIComponent(id)}/json`, signal }, containerShape);
   }
 
   /** Ids of all running containers. */
   async runningIds(): Promise<string[]> {
-    return (await this.#json({ path: "/containers/json" }, z.array(summaryShape))).map(({ Id }) => Id);
+    return (await this.json({ path: "/containers/json" }, z.array(summaryShape))).map(({ Id }) => Id);
   }
 
   /** Ids of containers that have ended or never ran. */
   async stoppedIds(): Promise<string[]> {
     const filters = encodeURIComponent(JSON.stringify({ status: ["exited", "created"] }));
-    return (await this.#json({ path: `/containers/json?all=1&filters=${filters}` }, z.array(summaryShape))).map(
+    return (await this.json({ path: `/containers/json?all=1&filters=${filters}` }, z.array(summaryShape))).map(
       ({ Id }) => Id,
     );
   }
 
   /** Whether containers have their own user namespace (`userns-remap`, rootless). Read once after each connect. */
   async userNamespaces(): Promise<boolean> {
-    this.#userNamespaces ??= this.#json({ path: "/info" }, infoShape).then(({ SecurityOptions }) =>
+    this.#userNamespaces ??= this.json({ path: "/info" }, infoShape).then(({ SecurityOptions }) =>
       SecurityOptions.some((each) => /^name=(userns|rootless)\b/.test(each)),
     );
     const pending = this.#userNamespaces;
@@ -137,7 +139,7 @@ export class Engine {
 
   /** All containers, running or not, and the IPv4 addresses that each requests by `--ip`. */
   async requestedAddresses(): Promise<{ id: string; addresses: string[] }[]> {
-    const containers = await this.#json({ path: "/containers/json?all=1" }, z.array(requestedShape));
+    const containers = await this.json({ path: "/containers/json?all=1" }, z.array(requestedShape));
     return containers.map(({ Id, NetworkSettings }) => ({
       id: Id,
       addresses: Object.values(NetworkSettings?.Networks ?? {})
@@ -148,40 +150,40 @@ export class Engine {
 
   /** The swarm of this engine; undefined when it is in none. */
   async swarm(): Promise<Swarm | undefined> {
-    const { Swarm: swarm } = await this.#json({ path: "/info" }, infoShape);
+    const { Swarm: swarm } = await this.json({ path: "/info" }, infoShape);
     if (!["active", "pending", "locked"].includes(swarm.LocalNodeState)) return undefined;
     const managers = swarm.RemoteManagers.map(({ Addr }) => hostOf(Addr)).filter((host) => host !== swarm.NodeAddr);
     return { role: swarm.ControlAvailable ? "manager" : "worker", managers };
   }
 
   start(id: string): Promise<void> {
-    return this.#done({ method: "POST", path: `/containers/${id}/start`, timeoutMs: SLOW_TIMEOUT_MS });
+    return this.done({ method: "POST", path: `/containers/${id}/start`, timeoutMs: SLOW_TIMEOUT_MS });
   }
 
   kill(id: string): Promise<void> {
-    return this.#done({ method: "POST", path: `/containers/${id}/kill` });
+    return this.done({ method: "POST", path: `/containers/${id}/kill` });
   }
 
   image(name: string): Promise<Image> {
     // The engine expects the slashes of an image's name unencoded.
-    return this.#json({ path: `/images/${encodeURIComponent(name).replaceAll("%2F", "/")}/json` }, imageShape);
+    return this.json({ path: `/images/${encodeURIComponent(name).replaceAll("%2F", "/")}/json` }, imageShape);
   }
 
   networks(): Promise<Network[]> {
-    return this.#json({ path: "/networks" }, z.array(networkShape));
+    return this.json({ path: "/networks" }, z.array(networkShape));
   }
 
   /** Inspects a network. @param id or name */
   network(id: string): Promise<Network> {
-    return this.#json({ path: `/networks/${encodeURIComponent(id)}` }, networkShape);
+    return this.json({ path: `/networks/${encodeURIComponent(id)}` }, networkShape);
   }
 
   createNetwork(body: object): Promise<void> {
-    return this.#done({ method: "POST", path: "/networks/create", body, timeoutMs: SLOW_TIMEOUT_MS });
+    return this.done({ method: "POST", path: "/networks/create", body, timeoutMs: SLOW_TIMEOUT_MS });
   }
 
   removeNetwork(id: string): Promise<void> {
-    return this.#done({ method: "DELETE", path: `/networks/${encodeURIComponent(id)}`, timeoutMs: SLOW_TIMEOUT_MS });
+    return this.done({ method: "DELETE", path: `/networks/${encodeURIComponent(id)}`, timeoutMs: SLOW_TIMEOUT_MS });
   }
 
   /** Subscribes to the events of containers and networks. @returns the answer, whose body is a stream of JSON objects */
@@ -190,7 +192,8 @@ export class Engine {
     return this.#succeed({ path: `/events?filters=${filters}`, timeoutMs: 0, signal });
   }
 
-  async #json<T>(call: EngineCall, shape: ZodMiniType<T>, prefix?: string): Promise<T> {
+  /** Makes a call whose answer has a shape. @param prefix path prefix instead of the API version @throws WEAVE_DOCKER, EngineError */
+  async json<T>(call: EngineCall, shape: ZodMiniType<T>, prefix?: string): Promise<T> {
     const text = (await this.#bodyOf(await this.#succeed(call, prefix))).toString("utf8");
     let value: unknown;
     try {
@@ -204,7 +207,8 @@ export class Engine {
     throw new WeaveError("WEAVE_DOCKER", `the Docker engine's answer to ${call.path}: ${path.join(".")}: ${message}`);
   }
 
-  async #done(call: EngineCall): Promise<void> {
+  /** Makes a call whose answer has no content. @throws EngineError */
+  async done(call: EngineCall): Promise<void> {
     await this.#bodyOf(await this.#succeed(call));
   }
 
@@ -221,14 +225,17 @@ export class Engine {
   /** @param prefix path prefix for the API version, or "" */
   async #send(call: EngineCall, prefix: string): Promise<IncomingMessage> {
     const { method = "GET", path, body, timeoutMs = TIMEOUT_MS, signal } = call;
-    const text = body === undefined ? undefined : JSON.stringify(body);
+    const data = body === undefined || Buffer.isBuffer(body) ? body : JSON.stringify(body);
     try {
       return await openReply({
         to: { agent: this.#agent },
         method,
         path: `${prefix}${path}`,
-        headers: { Host: "docker", ...(text === undefined ? {} : { "Content-Type": JSON_TYPE }) },
-        ...(text === undefined ? {} : { body: text }),
+        headers: {
+          Host: "docker",
+          ...(data === undefined ? {} : { "Content-Type": Buffer.isBuffer(data) ? TAR_TYPE : JSON_TYPE }),
+        },
+        ...(data === undefined ? {} : { body: data }),
         answerMs: timeoutMs,
         ...(signal === undefined ? {} : { signal }),
       });

@@ -1,14 +1,12 @@
 #!/bin/sh
-# Entry of the image. `router OPTION...` runs the router; `weave launch --image` starts the container so.
-# `plugin COMMAND...` is the router's of a managed plugin. `cli` prints a `weave` for hosts without one. Anything else is a command
-# of weave.
+# Entry of the image. `router` becomes the router, with the options that `weave launch --image` has put into the folder
+# WEAVE_STATE_DIR; `plugin COMMAND...` is the router's of a managed plugin. Anything else is a command of weave.
 set -eu
 folder=/usr/lib/weave
 
 case ${1:-} in
-  router) shift && set -- "$folder/lib/router/main.js" --foreground "$@" ;;
-  plugin) shift && set -- "$folder/bin/weave" "$@" ;;
-  cli) exec cat "$folder/cli" ;;
+  router) shift && set -- launch --supervised container "$@" ;;
+  plugin) shift ;;
   *) exec "$folder/weave" "$@" ;;
 esac
 
@@ -31,4 +29,4 @@ has_docker() { "iptables-$1" -S 2>/dev/null | grep -q DOCKER; }
 if grep -qx filter /proc/net/ip_tables_names 2>/dev/null && ! has_docker nft && has_docker legacy; then kind=legacy; fi
 for name in iptables iptables-save iptables-restore; do ln -sf "xtables-$kind-multi" "/usr/sbin/$name"; done
 
-exec "$folder/node" "$@"
+exec "$folder/weave" "$@"

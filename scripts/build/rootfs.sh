@@ -37,6 +37,8 @@ for folder in bin sbin lib lib64; do ln -s "usr/$folder" "$root/$folder"; done
 # A link of the host's resolv.conf, seen at /host/etc, leads to /host/run or to /run.
 ln -s /run "$root/var/run"
 ln -s /run "$root/host/run"
+# The peer's name is derived from it.
+ln -s /host/etc/machine-id "$root/etc/machine-id"
 chmod 1777 "$root/tmp"
 chmod 700 "$root/root" "$root/weavedb"
 
@@ -51,13 +53,14 @@ done
 (
   cd "$all"
   shopt -s nullglob
-  tar -c usr/bin/{busybox,ip,nsenter} usr/sbin/{bridge,nft,*tables*} usr/lib64/* usr/lib/ld-* usr/lib/*/{lib*.so*,ld-*,xtables} \
+  tar -c usr/bin/{busybox,dash,ip,nsenter} usr/sbin/{bridge,nft,*tables*} usr/lib64/* usr/lib/ld-* usr/lib/*/{lib*.so*,ld-*,xtables} \
     etc/{iproute2,protocols,services,os-release} usr/lib/os-release usr/share/common-licenses usr/share/doc/*/copyright
 ) | tar -x -C "$root"
 # The router's entry changes them where Docker's rules are in the old tables.
 for name in iptables iptables-save iptables-restore; do ln -s xtables-nft-multi "$root/usr/sbin/$name"; done
 # Enough to look around in a container that runs.
-for applet in sh awk cat cp df env grep head hostname id kill ln ls mkdir mount mv ping ps readlink rm sed sleep sort stat tail top umount vi; do
+ln -s dash "$root/usr/bin/sh"
+for applet in awk cat cp df env grep head hostname id kill ln ls mkdir mount mv ping ps readlink rm sed sleep sort stat tail top umount vi; do
   ln -s busybox "$root/usr/bin/$applet"
 done
 

@@ -110,7 +110,12 @@ const WITHOUT_ROUTER = [
   "cli/launch/check-engine.ts",
   "cli/launch/docker-options.ts",
   "cli/launch/launch-flags.ts",
+  "cli/supervision/container/container-config.ts",
+  "cli/supervision/container/container.ts",
+  "cli/supervision/container/requirements.ts",
+  "cli/supervision/container/state.ts",
   "cli/supervision/foreground.ts",
+  "cli/support/router-container.ts",
   "cli/support/without-router.ts",
 ].sort();
 

@@ -1,0 +1,217 @@
+import { rmSync } from "node:fs";
+import type { Launch } from "#cli/launch/launch-flags.js";
+import { routerConfig } from "#cli/supervision/container/container-config.js";
+import { requireApi, requireFreeName, requireImage } from "#cli/supervision/container/requirements.js";
+import { databasePrefix, openState, stateFolder, storeLaunch } from "#cli/supervision/container/state.js";
+import { writeLaunchFile } from "#cli/supervision/launch-files.js";
+import { waitUntilReady } from "#cli/supervision/ready.js";
+import type { Supervision } from "#cli/supervision/supervision.js";
+import { Exit } from "#cli/support/exit.js";
+import { lastFailure } from "#cli/support/processes.js";
+import {
+  containerEngine,
+  containerName,
+  dataContainerName,
+  hasRole,
+  isKeptRunning,
+  type Role,
+  routerContainer,
+} from "#cli/support/router-container.js";
+import { supervised } from "#cli/support/supervised.js";
+import { type Engine, EngineError } from "#docker/engine/engine.js";
+import {
+  act,
+  createOwnContainer,
+  engineFolder,
+  findContainer,
+  type OwnContainer,
+  ROLE_LABEL,
+  removeContainer,
+  STOP_S,
+  VERSION_LABEL,
+} from "#docker/engine/own-containers.js";
+import { errorText, WeaveError } from "#src/errors.js";
+import { failureFile, paths } from "#src/paths.js";
+
+/** Interval between looks at a container that starts, in ms. */
+const LOOK_MS = 250;
+/** Error of an engine for a folder whose later mounts cannot be passed on (docker/volume/mounts). */
+const NOT_SHARED = /not a shared( or slave)? mount/;
+
+/** The engine runs the router, in a container: it starts it again after a crash and at each of its own starts. */
+export const containerSupervision = (): Supervision => ({
+  ...supervised("container"),
+  start,
+  stop,
+  restart,
+  remove,
+  databasePrefix: async () => {
+    const folder = await stateFolder();
+    return folder && databasePrefix(folder);
+  },
+});
+
+async function start(launch: Launch): Promise<string> {
+  const { image } = launch;
+  const engine = containerEngine(launch.options.docker.api);
+  await requireApi(engine);
+  await requireFreeName(engine);
+  await requireImage(engine, image);
+  const folder = await openState(engine, image);
+  const options = { ...launch.options, dbPrefix: databasePrefix(folder) };
+  await storeLaunch(engine, { ...launch, options });
+  writeLaunchFile(options, "container");
+  const containersFolder = await containersFolderOf(engine, folder);
+  const plan = { image, options, dataContainer: dataContainerName(), containersFolder, stateFolder: folder };
+  const id = await createAndStart(engine, (propagation) => routerConfig({ ...plan, propagation }, process.env));
+  await untilReady(engine);
+  return id;
+}
+
+/** Folder with the containers' own files. The question to the engine takes 15 s while a plugin does not answer: ours does not run. */
+async function containersFolderOf(engine: Engine, folder: string): Promise<string> {
+  const root = /^(.+)\/volumes\/[^/]+\/_data$/.exec(folder)?.[1] ?? (await engineFolder(engine));
+  return `${root}/containers`;
+}
+
+/** @param config makes the body for a container with propagation of mounts, or without */
+async function createAndStart(engine: Engine, config: (propagation: boolean) => object): Promise<string> {
+  const name = containerName();
+  for (const propagation of [true, false]) {
+    const id = await createOwnContainer(engine, name, config(propagation)).catch((error) => {
+      throw cannot(`create the container '${name}'`, error);
+    });
+    try {
+      await act(engine, id, "start");
+      return id;
+    } catch (error) {
+      await removeContainer(engine, id);
+      if (!propagation || !NOT_SHARED.test(errorText(error))) throw cannot(`start the container '${name}'`, error);
+      process.stderr.write(
+        "WARNING: /run of this host is no shared mount: 'weave attach netns:NAME' will not find namespaces. 'mount --make-rshared /' before the launch changes that.\n",
+      );
+    }
+  }
+  throw new Error("unreachable");
+}
+
+function cannot(what: string, error: unknown): WeaveError {
+  const why = errorText(error);
+  if (why.includes("/dev/net/tun"))
+    return new WeaveError("WEAVE_NO_TUN", `the engine finds no /dev/net/tun: ${why}`, {
+      cause: error,
+      next: "'modprobe tun' loads the kernel's module for it.",
+    });
+  if (!(error instanceof EngineError)) return error as WeaveError;
+  return new WeaveError("WEAVE_DOCKER", `the engine could not ${what}: ${why}`, { cause: error });
+}
+
+/** Waits until the router answers. A container that fails is stopped: its policy would start it for ever. */
+async function untilReady(engine: Engine): Promise<void> {
+  const name = containerName();
+  let looked = 0;
+  const failure = async (): Promise<string | undefined> => {
+    const why = lastFailure();
+    if (why === undefined && Date.now() - looked < LOOK_MS) return undefined;
+    looked = Date.now();
+    const found = await routerContainer(engine);
+    if (why === undefined && found !== undefined && isKeptRunning(found) && !found.State.Restarting) return undefined;
+    if (found !== undefined && isKeptRunning(found)) await halt(engine, found);
+    return why ?? `The ${name} container has died. Consult the container logs for further details: docker logs ${name}`;
+  };
+  await waitUntilReady({ what: `container '${name}'`, logHint: supervised("container").logHint, failure });
+}
+
+async function stop(): Promise<boolean> {
+  const engine = containerEngine();
+  const found = await routerContainer(engine);
+  if (found === undefined || !isKeptRunning(found)) return false;
+  await halt(engine, found);
+  return true;
+}
+
+/** Stops a container for good: an engine with the policy `always` would start it again at its own next start. */
+async function halt(engine: Engine, { Id, State }: OwnContainer): Promise<void> {
+  if (State.Paused) await act(engine, Id, "unpause");
+  await act(engine, Id, `stop?t=${STOP_S}`);
+  // The engine rejects this for a container between two starts.
+  await act(engine, Id, "update", { RestartPolicy: { Name: "no" } });
+}
+
+/** @param image a new image; "" for the one that the container's name for it means now */
+async function restart(image = ""): Promise<void> {
+  const engine = containerEngine();
+  const old = await routerContainer(engine);
+  if (old === undefined) throw new Exit(1, `there is no container '${containerName()}'`);
+  const wanted = image || old.Config.Image;
+  // Someone may have removed the image's name.
+  const id =
+    image === "" ? await requireImage(engine, wanted).catch(() => old.Image) : await requireImage(engine, wanted);
+  rmSync(failureFile(paths().run), { force: true });
+  if (id === old.Image) {
+    await act(engine, old.Id, `restart?t=${STOP_S}`);
+    return untilReady(engine);
+  }
+  await replace(engine, old, wanted);
+}
+
+/** Puts a container of another image in the place of the router's. If it cannot start, the old one runs again. */
+async function replace(engine: Engine, old: OwnContainer, image: string): Promise<void> {
+  const name = containerName();
+  const [next, last] = [`${name}-next`, `${name}-last`];
+  await removeLeftovers(engine);
+  const id = await createOwnContainer(engine, next, successor(old, image)).catch((error) => {
+    throw cannot(`create the container '${next}'`, error);
+  });
+  await act(engine, old.Id, `stop?t=${STOP_S}`);
+  await act(engine, old.Id, `rename?name=${last}`);
+  await act(engine, id, `rename?name=${name}`);
+  try {
+    await act(engine, id, "start").catch((error) => {
+      throw cannot(`start the container '${name}'`, error);
+    });
+    await untilReady(engine);
+  } catch (error) {
+    await removeContainer(engine, id);
+    await act(engine, old.Id, `rename?name=${name}`);
+    rmSync(failureFile(paths().run), { force: true });
+    await act(engine, old.Id, "start");
+    await untilReady(engine);
+    throw new WeaveError("WEAVE_DOCKER", `the router of ${image} does not start: ${errorText(error)}`, {
+      cause: error,
+      next: `The router of ${old.Config.Image} runs again.`,
+    });
+  }
+  await removeContainer(engine, old.Id);
+}
+
+/** The body for a container like another one, of another image. What came from the old image is left out. */
+function successor({ Config, HostConfig }: OwnContainer, image: string): object {
+  const labels = Object.entries(Config.Labels ?? {}).filter(
+    ([key]) => key !== VERSION_LABEL && !key.startsWith("org.opencontainers.image."),
+  );
+  return {
+    Image: image,
+    Cmd: Config.Cmd ?? [],
+    Env: (Config.Env ?? []).filter((entry) => !entry.startsWith("PATH=")),
+    Labels: { ...Object.fromEntries(labels), [ROLE_LABEL]: "router" satisfies Role },
+    HostConfig,
+  };
+}
+
+/** Removes containers that an interrupted replacement has left. */
+async function removeLeftovers(engine: Engine): Promise<void> {
+  for (const suffix of ["-next", "-last"]) await removeOwn(engine, `${containerName()}${suffix}`, "router");
+}
+
+async function removeOwn(engine: Engine, name: string, role: Role): Promise<void> {
+  const found = await findContainer(engine, name);
+  if (found !== undefined && hasRole(found, role)) await removeContainer(engine, found.Id);
+}
+
+async function remove(): Promise<void> {
+  const engine = containerEngine();
+  await removeLeftovers(engine);
+  await removeOwn(engine, containerName(), "router");
+  await removeOwn(engine, dataContainerName(), "state");
+}
