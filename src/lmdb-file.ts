@@ -1,6 +1,7 @@
 import { closeSync, existsSync, openSync, readSync, statfsSync, statSync } from "node:fs";
 import { dirname } from "node:path";
-import { errorText, systemCode, WeaveError } from "#src/errors.js";
+import { errorText, WeaveError } from "#src/errors.js";
+import { fileRemedy } from "#src/file-error.js";
 
 /** Fields of LMDB's two meta pages at the start of the file: MDB_page and MDB_meta in mdb.c. */
 const MAGIC = 0xbeefc0de;
@@ -74,23 +75,14 @@ function freeBytes(path: string): number {
   }
 }
 
-/** Errors of the file system, and what helps. LMDB reports no codes, but the C library's texts. */
-const REMEDIES: readonly (readonly [RegExp, string])[] = [
-  [/no space left/i, "Free some space there."],
-  [/EROFS|read-only file system/i, "Mount its file system with write access."],
-  [/EACCES|EPERM|permission denied/i, "Give root write access to the file and its folder."],
-  [/ENOTDIR|EISDIR|not a directory/i, "Move away what is in its place."],
-];
-
 /** Makes the error for a database that cannot be used. @param doing completes "cannot …": `open` */
 export function databaseError(path: string, doing: string, cause: unknown): WeaveError {
   if (cause instanceof WeaveError) return cause;
   const full = doing === "write" && freeBytes(path) < NEW_FILE_BYTES;
   const why = full ? "there is no space left on the disk" : errorText(cause);
-  const remedy = REMEDIES.find(([pattern]) => pattern.test(why) || pattern.test(systemCode(cause) ?? ""))?.[1];
   const damaged = `Check the disk. If the file is damaged, restore a backup ('weave restore FILE'), or move it away (mv ${path} ${path}.bad) and launch again: the peer then starts as a new one.`;
   return new WeaveError("WEAVE_STORE", `cannot ${doing} the database ${path}: ${why}`, {
     cause,
-    next: remedy ?? damaged,
+    next: fileRemedy(why, dirname(path)) ?? damaged,
   });
 }

@@ -9,9 +9,11 @@ import { supervisionForLaunch, supervisionHere } from "#cli/supervision/here.js"
 import { saveLastLaunch, writeLaunchFile } from "#cli/supervision/launch-files.js";
 import { supervisedKind, superviseStart } from "#cli/supervision/supervised-start.js";
 import { Exit } from "#cli/support/exit.js";
+import { requireKernel } from "#cli/support/kernel.js";
 import { DEFAULT_RANGE } from "#router/addresses/flags.js";
 import { type LaunchOptions, routerOptions } from "#router/options.js";
 import { WeaveError } from "#src/errors.js";
+import { writingIn } from "#src/file-error.js";
 import { checkInstallation } from "#src/installation.js";
 import { overlappingRoute } from "#src/linux/routes/routes.js";
 import { launchingFile, paths } from "#src/paths.js";
@@ -27,6 +29,7 @@ export async function run(args: readonly string[]): Promise<void> {
   // Other users of this host can read the arguments of a process, and a password may be among them.
   process.title = "weave launch";
   requireRoot();
+  requireKernel();
   checkInstallation();
   const { options: given, ...launch } = parsed.image === "" ? parsed : await (await containers()).inContainer(parsed);
   const warn = (text: string) => void process.stderr.write(`${text}\n`);
@@ -34,10 +37,13 @@ export async function run(args: readonly string[]): Promise<void> {
   const options = withPassword(complete, warn);
   routerOptions(options);
   const runDir = paths().run;
-  // Users of Docker must reach the proxy's socket in this folder. Private files in it have their own modes.
-  mkdirSync(runDir, { recursive: true, mode: 0o755 });
-  chmodSync(runDir, 0o755);
-  if (!claimPid(launchingFile(runDir)))
+  const claimed = writingIn(runDir, "WEAVE_RUN_DIR", () => {
+    // Users of Docker must reach the proxy's socket in this folder. Private files in it have their own modes.
+    mkdirSync(runDir, { recursive: true, mode: 0o755 });
+    chmodSync(runDir, 0o755);
+    return claimPid(launchingFile(runDir));
+  });
+  if (!claimed)
     throw new WeaveError("WEAVE_RUNNING", "another 'weave launch' or 'weave restart' is in progress on this host", {
       next: "'weave status' shows the router when it answers; 'weave stop' ends it.",
     });

@@ -1,16 +1,14 @@
 import { release } from "node:os";
 import { rejectExtra } from "#cli/support/exit.js";
+import { isKernelNewEnough, OLDEST_KERNEL } from "#cli/support/kernel.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { engine } from "#cli/support/without-router.js";
-import { compareVersions } from "#docker/engine/engine.js";
 import { errorText } from "#src/errors.js";
 import { checkInstallation } from "#src/installation.js";
 import { hasTool, run as runTool } from "#src/linux/exec.js";
 import { hostFirewall } from "#src/linux/firewall/host-firewall.js";
 import { isRoot, NOT_ROOT } from "#src/root.js";
 
-/** Oldest kernel with everything that the router uses. */
-const OLDEST_KERNEL = "4.18";
 /** Columns of the checks' names in the output. */
 const NAME_COLUMNS = 9;
 
@@ -77,12 +75,6 @@ const CHECKS: readonly Check[] = [
     },
   },
 ];
-
-/** Whether a kernel's release, such as 6.8.0-45-generic, is at least {@link OLDEST_KERNEL}. */
-export function isKernelNewEnough(release: string): boolean {
-  const version = /^\d+\.\d+/.exec(release)?.[0];
-  return version !== undefined && compareVersions(version, OLDEST_KERNEL) >= 0;
-}
 
 /** `weave setup`: checks whether this host has everything that weave needs, and changes nothing. */
 export async function run(args: readonly string[]): Promise<void> {

@@ -1,6 +1,7 @@
 import { call, REPORT_MS } from "#cli/support/client.js";
 import { Exit, usageError } from "#cli/support/exit.js";
 import { nearest } from "#cli/support/nearest.js";
+import { noteOtherVersion } from "#cli/support/version-note.js";
 
 const SECTIONS = ["targets", "connections", "peers", "ipam", "dns"];
 
@@ -20,4 +21,5 @@ export async function run(args: readonly string[]): Promise<void> {
   if (args[0] === "dns" && text === "")
     process.stderr.write("No names are registered. 'weave status' shows whether weaveDNS answers.\n");
   process.stdout.write(args.length === 0 ? `\n${text}\n` : text);
+  if (args.length === 0) noteOtherVersion(/^ *Version: (\S+)/m.exec(text)?.[1]);
 }

@@ -10,6 +10,8 @@ import { runningProcesses } from "#cli/support/processes.js";
 import { EXIT_CONFIG } from "#router/exit-status.js";
 import type { LaunchOptions } from "#router/options.js";
 import { errorText } from "#src/errors.js";
+import { writingIn } from "#src/file-error.js";
+import { checkInstallation } from "#src/installation.js";
 import { failureFile, paths, supervisionFile } from "#src/paths.js";
 import { makePublicFolder } from "#src/public-folder.js";
 import { requireRoot } from "#src/root.js";
@@ -32,7 +34,8 @@ export function supervisedKind(args: readonly string[]): Kind | undefined {
 export function superviseStart(args: readonly string[], kind: Kind): never {
   requireRoot();
   const { run } = paths();
-  makePublicFolder(run);
+  checkInstallation();
+  writingIn(run, "WEAVE_RUN_DIR", () => makePublicFolder(run));
   // The last router of this unit or container has ended. Files of another one must not be touched.
   const other = Object.values(runningProcesses()).find((pid) => pid !== undefined);
   if (other !== undefined)

@@ -9,6 +9,7 @@ import { fetchReply } from "#src/http/client.js";
 import type { ServerAddress } from "#src/http/listen.js";
 import { hostOf, portOf } from "#src/net/host-port.js";
 import { controlSocket, paths, routerFile, tokenFile } from "#src/paths.js";
+import { requireRoot } from "#src/root.js";
 
 /** Limit for a connection. A router that does not accept one in this time does not run. Same as Weave Net's curl. */
 const CONNECT_MS = 3_000;
@@ -58,6 +59,8 @@ async function callAt(address: string, { method, path, form, accept, answerMs }:
   const limits = answerMs === undefined ? { connectMs: CONNECT_MS } : { answerMs };
   try {
     const { status, body } = await fetchReply({ to, method, path, headers, body: form?.toString(), ...limits });
+    // The router's own answer explains tokens, for programs. A user of this command needs root.
+    if (status === 403 && token === undefined && address === PUBLIC_ADDRESS) requireRoot();
     return { status, body: body.toString("utf8") };
   } catch (error) {
     if (error instanceof WeaveError) throw error;

@@ -1,4 +1,5 @@
 import { WeaveError } from "#src/errors.js";
+import { fileRemedy } from "#src/file-error.js";
 import { missingModule } from "#src/installation.js";
 
 /** Error that ends a command with an exit status. `text` goes to standard error. */
@@ -33,6 +34,16 @@ export function printFailure(thrown: unknown): number {
     process.stderr.write(`${error.text}\n`);
     return error.exit;
   }
+  if (isSystemError(error)) {
+    const remedy = error.path === undefined ? undefined : fileRemedy(error, error.path);
+    process.stderr.write(`${error.message}\n${remedy === undefined ? "" : `${remedy}\n`}`);
+    return 1;
+  }
   process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
   return 1;
+}
+
+/** Whether a system call failed, which its message explains. The stack of any other error helps to find its cause. */
+function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && (error as NodeJS.ErrnoException).syscall !== undefined;
 }

@@ -1,6 +1,7 @@
 import { WeaveError } from "#src/errors.js";
 import { Errno, errno, errnoName, libc } from "#src/linux/native/libc.js";
 import { Memory } from "#src/linux/native/memory.js";
+import { isRoot } from "#src/root.js";
 
 /** Size of the virtio header before each frame (struct virtio_net_hdr, linux/virtio_net.h). */
 export const VNET_HEADER_BYTES = 10;
@@ -108,12 +109,21 @@ function explain(name: string, code: number): WeaveError {
   switch (code) {
     case Errno.ENOENT:
     case Errno.ENODEV:
-      return new WeaveError("WEAVE_NO_TUN", `${why}: there is no /dev/net/tun`, {
+    case Errno.ENXIO:
+      return new WeaveError("WEAVE_NO_TUN", `${why}: there is no /dev/net/tun, or no driver for it`, {
         next: "Load the driver with 'modprobe tun'; in a container, pass --device /dev/net/tun.",
+      });
+    case Errno.ENOTTY:
+      return new WeaveError("WEAVE_NO_TUN", `${why}: /dev/net/tun is no TUN device`, {
+        next: "Move it away and make it: mknod /dev/net/tun c 10 200",
       });
     case Errno.EPERM:
     case Errno.EACCES:
-      return new WeaveError("WEAVE_NOT_ROOT", `${why}: it needs CAP_NET_ADMIN`, { next: "Run weave as root." });
+      return isRoot()
+        ? new WeaveError("WEAVE_NO_TUN", `${why}: this root may not use /dev/net/tun, or lacks CAP_NET_ADMIN`, {
+            next: "In a container, pass --device /dev/net/tun and --cap-add NET_ADMIN; in a unit, see DeviceAllow= and CapabilityBoundingSet=.",
+          })
+        : new WeaveError("WEAVE_NOT_ROOT", `${why}: it needs CAP_NET_ADMIN`, { next: "Run weave as root." });
     case Errno.EBUSY:
       return new WeaveError("WEAVE_NATIVE", `${why}: another process holds it`, {
         next: "Stop the other router first ('weave stop'), or find it with 'ip -d tuntap'.",
