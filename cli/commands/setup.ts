@@ -3,10 +3,11 @@ import { rejectExtra } from "#cli/support/exit.js";
 import { isKernelNewEnough, OLDEST_KERNEL } from "#cli/support/kernel.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { engine } from "#cli/support/without-router.js";
-import { errorText } from "#src/errors.js";
+import { errorText, WeaveError } from "#src/errors.js";
 import { checkInstallation } from "#src/installation.js";
 import { hasTool, run as runTool } from "#src/linux/exec.js";
 import { hostFirewall } from "#src/linux/firewall/host-firewall.js";
+import { installCommands } from "#src/linux/packages.js";
 import { isRoot, NOT_ROOT } from "#src/root.js";
 
 /** Columns of the checks' names in the output. */
@@ -18,6 +19,8 @@ interface Check {
   readonly check: () => string | Promise<string>;
   /** Whether weave runs without it. */
   readonly optional?: boolean;
+  /** The tool that a package brings, if the check fails without it. */
+  readonly tool?: string;
 }
 
 const CHECKS: readonly Check[] = [
@@ -37,8 +40,8 @@ const CHECKS: readonly Check[] = [
     check: () => (checkInstallation() > 0 ? "complete" : "a checkout, which has no list of its files"),
   },
   // BusyBox has programs of these names without options that weave needs. They reject these options, too.
-  { name: "ip", check: async () => (await runTool("ip", ["-V"])).trim() },
-  { name: "nsenter", check: async () => (await runTool("nsenter", ["--version"])).trim() },
+  { name: "ip", tool: "ip", check: async () => (await runTool("ip", ["-V"])).trim() },
+  { name: "nsenter", tool: "nsenter", check: async () => (await runTool("nsenter", ["--version"])).trim() },
   {
     name: "TAP",
     async check() {
@@ -61,9 +64,10 @@ const CHECKS: readonly Check[] = [
   {
     name: "firewall",
     optional: true,
+    tool: "nft",
     check: () =>
       hostFirewall(hasTool("dockerd"))?.kind ??
-      fail("neither nft nor iptables: 'weave expose' needs --without-masquerade. apt-get install nftables"),
+      fail("neither nft nor iptables: 'weave expose' needs --without-masquerade"),
   },
   {
     name: "Docker",
@@ -79,16 +83,29 @@ const CHECKS: readonly Check[] = [
 /** `weave setup`: checks whether this host has everything that weave needs, and changes nothing. */
 export async function run(args: readonly string[]): Promise<void> {
   rejectExtra(readFlags("setup", args).words);
-  for (const { name, check, optional } of CHECKS) {
+  const lacking: string[] = [];
+  for (const { name, check, optional, tool } of CHECKS) {
     try {
       console.log(`${name.padEnd(NAME_COLUMNS)} ok       ${await check()}`);
     } catch (error) {
       if (!optional) process.exitCode = 1;
-      console.log(
-        `${name.padEnd(NAME_COLUMNS)} ${optional ? "limited" : "MISSING"}  ${errorText(error).replaceAll("\n", " ")}`,
-      );
+      if (tool !== undefined) lacking.push(tool);
+      console.log(`${name.padEnd(NAME_COLUMNS)} ${optional ? "limited" : "MISSING"}  ${lineOf(error)}`);
     }
   }
+  // One command for all: a package for each failure above.
+  if (lacking.length > 0)
+    console.log(
+      `\nInstall as root:\n${installCommands(lacking)
+        .map((line) => `  ${line}\n`)
+        .join("")}`.trimEnd(),
+    );
+}
+
+/** An error on one line. The packages of missing tools follow all checks. */
+function lineOf(error: unknown): string {
+  const text = error instanceof WeaveError && error.code === "WEAVE_TOOL_MISSING" ? error.message : errorText(error);
+  return text.replaceAll(/([.:]?)\n/g, (_, mark: string) => `${mark || "."} `);
 }
 
 /** Returns `found` if a condition holds. @throws Error with `why` otherwise */

@@ -4,6 +4,7 @@ import { errorText, WeaveError } from "#src/errors.js";
 import { type Firewall, type FirewallState, firewallMissing, notDockerBridges } from "#src/linux/firewall/firewall.js";
 import { addAddress, removeAddress } from "#src/linux/links/bridge.js";
 import { findLink, ipBatch, ipv4Of, type Link, listLinks, networkRoute } from "#src/linux/links/links.js";
+import { installCommands } from "#src/linux/packages.js";
 import { checkKeepsRoutes, networksAt } from "#src/linux/routes/routes.js";
 import type { Log } from "#src/log.js";
 import type { Problems } from "#src/problems.js";
@@ -73,7 +74,10 @@ export class Exposure {
       for (const { cidr } of this.#entries) await this.#restoreAddress(parseCidr(cidr));
       if (this.#firewall === undefined) {
         const why = "neither nft nor iptables is on this host: containers can reach the ports of weave";
-        this.#problems.set("firewall", `${why}. Install one ('apt-get install nftables') and launch again.`);
+        this.#problems.set(
+          "firewall",
+          `${why}. Install one ('${installCommands(["nft"]).join("'; '")}') and launch again.`,
+        );
       }
       await this.#applyRules();
     }).catch((error) =>

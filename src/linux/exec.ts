@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { systemCode, WeaveError } from "#src/errors.js";
+import { installCommands, packageOf } from "#src/linux/packages.js";
 
 /** Limit for a host tool: longer than any `ip` or `nft` call on a loaded host. */
 const TIMEOUT_MS = 20_000;
@@ -23,14 +24,6 @@ export class CommandError extends WeaveError {
     this.stderr = stderr;
   }
 }
-
-/** Debian packages of tools whose package has another name. */
-const PACKAGES: Readonly<Record<string, string>> = {
-  ip: "iproute2",
-  bridge: "iproute2",
-  nft: "nftables",
-  nsenter: "util-linux",
-};
 
 /** The first line of BusyBox's error output for an unknown option. */
 const BUSYBOX = /^BusyBox v\d/m;
@@ -65,9 +58,8 @@ export function run(tool: string, args: readonly string[], options: RunOptions =
 }
 
 function missing(tool: string, what: string): WeaveError {
-  const name = PACKAGES[tool] ?? tool;
-  return new WeaveError("WEAVE_TOOL_MISSING", `${what}. Please install ${name}.`, {
-    next: `On Debian and Ubuntu: apt-get install ${name}; on Alpine: apk add ${name}`,
+  return new WeaveError("WEAVE_TOOL_MISSING", `${what}. Please install ${packageOf(tool)}.`, {
+    next: `As root: ${installCommands([tool]).join("; ")}`,
   });
 }
 

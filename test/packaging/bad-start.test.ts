@@ -107,6 +107,24 @@ labTest(
   },
 );
 
+labTest(
+  "setup ends with one command of this distribution for all packages that are missing, and changes nothing",
+  { hosts: 1, timeout: 60_000 },
+  async ({ hosts: [host] }) => {
+    const programs = `mkdir "$run/bin"; for each in env node nsenter; do ln -s "$(command -v $each)" "$run/bin"; done`;
+    const distribution = `printf 'ID=rocky\\nID_LIKE="rhel fedora"\\n' >"$run/os-release"; mount --bind "$run/os-release" "$(readlink -f /etc/os-release)"`;
+    // Firewall tools are also looked for in folders that PATH lacks.
+    const tools = `for each in nft iptables-restore; do mount --bind /dev/null "$(readlink -f "$(command -v $each)")"; done`;
+    const via = changed(`${programs}; ${distribution}; ${tools}; export PATH="$run/bin"`);
+    const { code, stdout, stderr } = await host.weaveVia(via, "setup");
+    assert.deepEqual([code, stderr], [1, ""]);
+    assert.match(stdout, /^ip +MISSING +ip utility is missing\. Please install iproute2\.$/m);
+    assert.match(stdout, /^firewall +limited +neither nft nor iptables/m);
+    assert.match(stdout, /\n\nInstall as root:\n {2}dnf install iproute nftables\n$/);
+    await nothingRuns(host);
+  },
+);
+
 const ROOTLESS = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 
 labTest(

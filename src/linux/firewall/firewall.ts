@@ -1,4 +1,5 @@
 import { WeaveError } from "#src/errors.js";
+import { installCommands } from "#src/linux/packages.js";
 
 /** The complete desired state of the firewall. */
 export interface FirewallState {
@@ -52,7 +53,7 @@ export function firewallMissing(): WeaveError {
     "WEAVE_TOOL_MISSING",
     "neither nft nor iptables is on this host: packets cannot be masqueraded",
     {
-      next: "Install one ('apt-get install nftables'), or use --without-masquerade.",
+      next: `Install one ('${installCommands(["nft"]).join("'; '")}'), or use --without-masquerade.`,
     },
   );
 }
