@@ -19,7 +19,8 @@ tests=("${demo[@]}" iptables:iptables tcpdump:tcpdump ethtool:ethtool ps:procps 
   "${shells[@]}")
 # Packages, archives and images, and the systems that they are installed on.
 packaging=("${tests[@]}" debootstrap:debootstrap lintian:lintian docker-compose:docker-compose ufw:ufw 'gpg:gpg|gnupg'
-  xz:xz-utils /usr/aarch64-linux-gnu/lib/libstdc++.so.6:libstdc++6-arm64-cross)
+  xz:xz-utils aarch64-linux-gnu-strip:binutils-aarch64-linux-gnu
+  /usr/aarch64-linux-gnu/lib/libstdc++.so.6:libstdc++6-arm64-cross)
 # The overlays that the benchmark measures beside this one.
 peers=(nebula:nebula fastd:fastd tincd:tinc openvpn:openvpn wireguard-go:wireguard-go wg:wireguard-tools)
 profile=$1
