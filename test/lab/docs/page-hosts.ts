@@ -10,16 +10,15 @@ export const homeOf = (host: DockerHost): string => join(host.folder, "home");
 
 /** Makes the hosts that a page states: host1, host2 …, which find each other by these names. */
 export async function pageLab(setup: PageSetup): Promise<Lab<DockerHost>> {
-  const installable = setup.features.includes("a release");
-  const release = installable ? await pageRelease() : undefined;
+  const releases = await releasesOf(setup);
   const lab = await Lab.createWith(setup.hosts, (options) =>
-    installable ? new NewHost(options) : new DockerHost(options),
+    releases.size > 0 ? new NewHost(options) : new DockerHost(options),
   );
   try {
     for (const [index, host] of lab.hosts.entries()) {
       await host.begin();
       mkdirSync(homeOf(host));
-      if (release !== undefined) cpSync(release, join(homeOf(host), "release"), { recursive: true });
+      for (const [name, release] of releases) cpSync(release, join(homeOf(host), name), { recursive: true });
       await host.must("hostname", `host${index + 1}`);
       const names = lab.hosts.map(({ address }, i) => `${address} host${i + 1}\n`);
       appendFileSync(host.path("/etc/hosts"), names.join(""));
@@ -30,6 +29,15 @@ export async function pageLab(setup: PageSetup): Promise<Lab<DockerHost>> {
     await lab.dispose();
     throw error;
   }
+}
+
+/** The folders of releases that the hosts have, by their names there. */
+async function releasesOf({ features }: PageSetup): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  const two = features.includes("two releases");
+  if (two || features.includes("a release")) found.set("release", await pageRelease("this"));
+  if (two) found.set("next", await pageRelease("next"));
+  return found;
 }
 
 /** A host without weave, on which programs can be installed: what it writes to /usr is its own, too. */

@@ -1,32 +1,35 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { builtBundle } from "#test/lab/built-bundle.js";
 import { ROOT } from "#test/lab/docs/pages.js";
-import { execute } from "#test/lab/namespace.js";
+import { must } from "#test/lab/namespace.js";
+import { makeRelease, VERSION } from "#test/lab/releases.js";
 
-const BUILD_MS = 300_000;
-const ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
+/** The version of the release to which pages upgrade. */
+const NEXT = "0.2.0";
 
-let made: Promise<string> | undefined;
+const made = new Map<string, Promise<string>>();
+let folder: string | undefined;
 
-/** Makes the files of a release of this tree, for this architecture, once. @returns their folder, which is gone when the process ends */
-export function pageRelease(): Promise<string> {
-  made ??= make();
-  return made;
+/** Makes the files of a release of this tree, for this architecture, once for each version. @returns their folder, which is gone when the process ends */
+export function pageRelease(which: "this" | "next"): Promise<string> {
+  const version = which === "this" ? VERSION : NEXT;
+  const release = made.get(version) ?? make(version);
+  made.set(version, release);
+  return release;
 }
 
-async function make(): Promise<string> {
-  const folder = mkdtempSync(join(tmpdir(), "weave-pages-"));
-  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
-  const architecture = ARCHITECTURES[process.arch];
-  const steps = [
-    "npm run --silent build:bundle",
-    `scripts/build/archive.sh --fast --out ${folder} ${architecture}`,
-    `scripts/build/deb.sh --fast --out ${folder} ${architecture}`,
-    `npm pack --silent --ignore-scripts --pack-destination ${folder}`,
-    `cd ${folder} && sha256sum * > SHA256SUMS`,
-  ];
-  const { code, stderr } = await execute("sh", ["-c", `cd ${ROOT} && ${steps.join(" && ")}`], {}, BUILD_MS);
-  if (code !== 0) throw new Error(`the release cannot be made: ${stderr}`);
-  return folder;
+async function make(version: string): Promise<string> {
+  if (folder === undefined) {
+    const top = mkdtempSync(join(tmpdir(), "weave-pages-"));
+    process.once("exit", () => rmSync(top, { recursive: true, force: true }));
+    folder = top;
+  }
+  builtBundle();
+  const release = await makeRelease(folder, ["archive", "deb"], version);
+  const pack = `npm pack --silent --ignore-scripts --pack-destination ${release.folder}`;
+  if (version === VERSION) await must("sh", "-c", `cd ${ROOT} && ${pack}`);
+  await must("sh", "-c", `cd ${release.folder} && rm SHA256SUMS && sha256sum * >SHA256SUMS`);
+  return release.folder;
 }
