@@ -1,16 +1,15 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { completionFor } from "#cli/completion/scripts.js";
 import { ALL_FLAGS } from "#cli/launch/launch-flags.js";
-import { EXIT_STATUSES } from "#cli/manual/facts.js";
 import { manPage } from "#cli/manual/manual.js";
 import { COMMANDS, type CommandRow } from "#cli/support/command-table.js";
 import { isShown, type Row, typed } from "#cli/support/flag-words.js";
-import { ERRORS } from "#src/errors.js";
-import { sources } from "#test/lab/docs/sources.js";
+import { builtBundle } from "#test/lab/built-bundle.js";
 import { programMissing } from "#test/lab/requirements.js";
 
 /** The man page weave(1), as the programs that read it show it. */
@@ -74,28 +73,13 @@ test("mandoc finds nothing to improve, except that the page has no date", {
   );
 });
 
-test("apropos finds the page by its name and description", () => {
-  assert.match(PAGE, /^\.SH NAME\nweave \\- \S.*\n\.SH/m);
-});
-
-test("every variable that the sources read is in the page", () => {
-  const page = PAGE.replaceAll("\\-", "-");
-  const found = new Set(
-    [...sources].flatMap(([file, text]) =>
-      file.startsWith("test/")
-        ? []
-        : [...text.matchAll(/\benv\??\.(WEAVE_\w+)|"(WEAVE_\w+_DIR)"/g)].map((match) => match[1] ?? match[2]),
-    ),
-  );
-  assert.ok(found.size >= 5, [...found].join(" "));
-  assert.deepEqual(
-    [...found].filter((name) => !page.includes(name)),
-    [],
-  );
-});
-
-test("every exit status of an error is in the page", () => {
-  const statuses = EXIT_STATUSES.map(([status]) => status);
-  for (const [code, { exit }] of Object.entries(ERRORS)) assert.ok(statuses.includes(exit), code);
-  for (const status of statuses) assert.match(PAGE, new RegExp(`^\\\\fB${status}\\\\fR$`, "m"));
+test("the bundle has the page and the completions where systems look for them", () => {
+  const share = join(builtBundle(), "share");
+  const places: readonly (readonly [path: string, text: string])[] = [
+    ["man/man1/weave.1", PAGE],
+    ["bash-completion/completions/weave", completionFor("bash")],
+    ["zsh/site-functions/_weave", completionFor("zsh")],
+    ["fish/vendor_completions.d/weave.fish", completionFor("fish")],
+  ];
+  for (const [path, text] of places) assert.equal(readFileSync(join(share, path), "utf8"), text, path);
 });
