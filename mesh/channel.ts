@@ -6,6 +6,7 @@ import { identityShape, type PeerIdentity } from "#mesh/peer.js";
 import { Refusal, type RefusalReason } from "#mesh/refusals.js";
 import { decode, encode } from "#src/codec.js";
 import { errorText, WeaveError } from "#src/errors.js";
+import { VERSION as PRODUCT_VERSION } from "#src/version.js";
 
 /**
  * The states of a {@link Channel}:
@@ -56,6 +57,8 @@ const REFUSALS: readonly (readonly [RefusalReason, string])[] = [
   ["password", "the passwords differ: give all peers the same --password"],
   ["protocol", "the protocol versions have nothing in common: upgrade the older end"],
 ];
+/** Bytes of a REFUSED for its version: the reason, and the responder's versions. Earlier builds send the reason alone. */
+const REFUSED_VERSION_BYTES = 3;
 const MALFORMED = 0;
 const PASSWORD_MISSING = 1;
 const PASSWORD_WRONG = 2;
@@ -71,6 +74,8 @@ export interface Hello extends PeerIdentity {
   readonly clear: boolean;
   /** Carriers of this end, best first: see `agreeOnCarriers`. */
   readonly overlays: readonly string[];
+  /** Version of weave; for people alone. Earlier builds send none. */
+  readonly version?: string | undefined;
 }
 
 const helloShape = z.object({
@@ -79,6 +84,8 @@ const helloShape = z.object({
   clock: z.number().check(z.int(), z.gte(0), z.lte(MAX_COUNT)),
   clear: z.boolean(),
   overlays: z.array(z.string().check(z.maxLength(16))).check(z.maxLength(8)),
+  // What is wrong with it must not keep two peers apart.
+  version: z.catch(z.optional(z.string().check(z.regex(/^[\w.+-]{1,32}$/))), undefined),
 });
 
 /** An action for the caller: send bytes, or handle an event. */
@@ -190,7 +197,9 @@ export class Channel {
       }
       case `connecting ${REFUSED}`:
       case `awaiting-hello ${REFUSED}`:
-        throw refusal(body[0]);
+        throw body[0] === VERSION && body.length === REFUSED_VERSION_BYTES
+          ? versionRefusal(body[1], body[2])
+          : refusal(body[0]);
       default:
         throw malformed(`: message ${bytes[0]} while ${this.#state}`);
     }
@@ -219,8 +228,12 @@ export class Channel {
   #onInit(body: Uint8Array): ChannelEffect[] {
     const [min, max, flags, cookieBytes] = body;
     if (body.length < 4) throw malformed();
-    if (min > PROTOCOL_MAX || max < PROTOCOL_MIN) return this.#refuse(VERSION);
-    if (((flags & FLAG_PASSWORD) !== 0) !== (this.#options.psk !== undefined)) return this.#refuse(PASSWORD_MISSING);
+    if (min > PROTOCOL_MAX || max < PROTOCOL_MIN) {
+      const notice = Uint8Array.of(VERSION, PROTOCOL_MIN, PROTOCOL_MAX);
+      return this.#refuse(notice, versionRefusal(min, max));
+    }
+    if (((flags & FLAG_PASSWORD) !== 0) !== (this.#options.psk !== undefined))
+      return this.#refuse(Uint8Array.of(PASSWORD_MISSING), refusal(PASSWORD_MISSING));
     // With a pre-shared key the empty payload of the first message has a tag.
     const initBytes = NOISE_KEY_BYTES + (this.#options.psk ? NOISE_TAG_BYTES : 0);
     if (cookieBytes > COOKIE_BYTES || body.length !== 4 + cookieBytes + initBytes) throw malformed();
@@ -245,7 +258,7 @@ export class Channel {
       payload = this.#noise!.read(body);
     } catch (error) {
       // This message mixes the password into the key: an error means that the passwords differ.
-      if (this.#options.psk !== undefined) return this.#refuse(PASSWORD_WRONG);
+      if (this.#options.psk !== undefined) return this.#refuse(Uint8Array.of(PASSWORD_WRONG), refusal(PASSWORD_WRONG));
       throw error;
     }
     this.#transport = this.#noise!.finish();
@@ -279,9 +292,9 @@ export class Channel {
     return [{ do: "message", bytes: message }];
   }
 
-  #refuse(reason: number): ChannelEffect[] {
+  #refuse(notice: Uint8Array, error: Refusal): ChannelEffect[] {
     this.#state = "closed";
-    return [send(REFUSED, Uint8Array.of(reason)), { do: "failed", error: refusal(reason) }];
+    return [send(REFUSED, notice), { do: "failed", error }];
   }
 
   #fail(error: unknown): ChannelEffect[] {
@@ -303,6 +316,17 @@ function refusal(index: number): Refusal {
   const [reason, text] = REFUSALS[index] ?? REFUSALS[MALFORMED];
   return new Refusal(reason, text);
 }
+
+/** The refusal of an end without a common protocol version, in words for the host that shows it. @param min,max versions of the other end */
+function versionRefusal(min: number, max: number): Refusal {
+  const range = (from: number, to: number) => (from === to ? `${from}` : `${from} to ${to}`);
+  const older = max < PROTOCOL_MIN ? "the other host" : "this host";
+  return new Refusal(
+    "protocol",
+    `the protocol versions have nothing in common (here: ${range(PROTOCOL_MIN, PROTOCOL_MAX)}, by weave ${PRODUCT_VERSION}; there: ${range(min, max)}): upgrade ${older}`,
+  );
+}
+
 const malformed = (how = ""): WeaveError => new WeaveError("WEAVE_HANDSHAKE", REFUSALS[MALFORMED][1] + how);
 
 function send(type: number, body: Uint8Array): ChannelEffect {

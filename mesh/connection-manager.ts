@@ -13,6 +13,7 @@ import type { Wire } from "#mesh/transport.js";
 import type { Emitter } from "#src/emitter.js";
 import { errorText } from "#src/errors.js";
 import { hostOf, portOf } from "#src/net/host-port.js";
+import { VERSION } from "#src/version.js";
 
 /** Events of connections. `closed` is sent once for each connection, also for one that never opened. */
 export interface ManagerEvents {
@@ -117,6 +118,7 @@ export class ConnectionManager {
       clock: clock.wall(),
       clear: clear(hostOf(wire.remoteAddress)),
       overlays: overlay.carriers,
+      version: VERSION,
     };
   }
 

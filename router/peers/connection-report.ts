@@ -1,3 +1,4 @@
+import type { Hello } from "#mesh/channel.js";
 import type { Connection } from "#mesh/connection.js";
 import type { AttemptStatus } from "#mesh/dial-schedule.js";
 import type { MeshStatus } from "#mesh/options.js";
@@ -5,6 +6,7 @@ import type { OverlayStatus } from "#mesh/overlay.js";
 import { peerText } from "#mesh/peer.js";
 import type { Refused } from "#mesh/refusals.js";
 import { ADDRESS_PORT_WIDTH } from "#src/net/family.js";
+import { VERSION } from "#src/version.js";
 
 /*
  * A line of `weave status connections`, here as data and as text:
@@ -35,6 +37,9 @@ const INFO_WITHOUT_CARRIER = "sleeve";
 /** The same in the label `type` of `weave_connections`. */
 export const LABEL_WITHOUT_CARRIER = "unknown";
 
+/** The version of an early build, which sends none. */
+const UNKNOWN_VERSION = "unknown";
+
 /** The lines of `weave status connections`. */
 export function connectionLines({ Connections }: { readonly Connections: readonly ConnectionReport[] }): string[] {
   return Connections.map(({ Address, Outbound, State, Info, Attrs }) => {
@@ -61,8 +66,13 @@ function connectionReport({ wire, outbound, state, overlay, encrypted, remote, s
     Outbound: outbound,
     State: state,
     Info: `${encryption.padEnd(11)} ${carrier.padEnd(6)} ${peerText(remote!)}`,
-    Attrs: attributesOf(carrier, overlay?.status() ?? {}, silent),
+    Attrs: { ...attributesOf(carrier, overlay?.status() ?? {}, silent), ...otherVersion(remote!) },
   };
+}
+
+/** The version of the other end's weave, if it is not that of this host: during an upgrade of the network. */
+function otherVersion({ version }: Hello): { version?: string } {
+  return version === VERSION ? {} : { version: version ?? UNKNOWN_VERSION };
 }
 
 /**

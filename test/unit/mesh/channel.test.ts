@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { Channel, type ChannelEffect, type ChannelOptions, MAX_MESSAGE_BYTES } from "#mesh/channel.js";
+import {
+  Channel,
+  type ChannelEffect,
+  type ChannelOptions,
+  type Hello,
+  MAX_MESSAGE_BYTES,
+  PROTOCOL_MAX,
+  PROTOCOL_MIN,
+} from "#mesh/channel.js";
 import { CookieJar } from "#mesh/cookie.js";
 import { keyPair } from "#mesh/noise.js";
 import { printableText } from "#mesh/peer.js";
@@ -107,6 +115,45 @@ test("no changed, cut or lengthened handshake message opens either end falsely, 
     ),
     { numRuns: 400 },
   );
+});
+
+test("without a common protocol version both ends name both versions, and the host to upgrade", () => {
+  const failure = (effects: ChannelEffect[]) => {
+    const [failed] = effects.filter((effect) => effect.do === "failed");
+    return failed.error.message;
+  };
+  for (const [min, max, there, here] of [
+    [2, 3, "2 to 3", "this host"],
+    [0, 0, "0", "the other host"],
+  ] as const) {
+    const responder = new Channel(options("responder", 2));
+    const effects = responder.receive(Uint8Array.of(1, min, max, 0, 0, ...new Uint8Array(32)));
+    assert.match(failure(effects), new RegExp(`\\(here: 1, by weave [\\w.]+; there: ${there}\\): upgrade ${here}$`));
+    assert.deepEqual(
+      effects.flatMap((effect) => (effect.do === "send" ? [...effect.bytes] : [])),
+      [5, 3, PROTOCOL_MIN, PROTOCOL_MAX],
+    );
+    const initiator = new Channel(options("initiator", 1));
+    initiator.start();
+    const refused = initiator.receive(Uint8Array.of(5, 3, min, max));
+    assert.match(failure(refused), new RegExp(`there: ${there}\\): upgrade ${here}$`));
+  }
+  // An earlier build sends no versions.
+  const initiator = new Channel(options("initiator", 1));
+  initiator.start();
+  assert.match(failure(initiator.receive(Uint8Array.of(5, 3))), /have nothing in common: upgrade the older end$/);
+});
+
+test("fields of a hello that this build does not know are ignored, and so is a version that is none", () => {
+  for (const version of [undefined, "0.2.0", 7, "x".repeat(100), "1\n2"]) {
+    const hello = { ...options("initiator", 1).hello, version, later: { field: [1] } } as unknown as Hello;
+    const [a, b] = [new Channel({ ...options("initiator", 1), hello }), new Channel(options("responder", 2))];
+    const [, seen] = talk(a, b);
+    const [effect] = seen;
+    assert.ok(effect?.do === "opened", `${version}`);
+    assert.equal(effect.remote.version, version === "0.2.0" ? version : undefined);
+    assert.equal("later" in effect.remote, false);
+  }
 });
 
 test("replayed, reordered and lost session messages end the session, with an error", () => {
