@@ -417,7 +417,11 @@ uninstall() {
   [ "$reload" = no ] || systemctl daemon-reload || true
   rm -f "$current"
   remove_folders
-  [ "$purge" = no ] || rmdir "${environment%/*}" 2>/dev/null || true
+  if [ "$purge" = yes ]; then
+    # Of 'weave setup --network-managers'.
+    rm -f /etc/NetworkManager/conf.d/weave.conf /etc/systemd/network/05-weave.network
+    rmdir "${environment%/*}" 2>/dev/null || true
+  fi
   printf '%s\n' "$manifest" | sed -n 's/^folder //p' | remove_empty_folders
   if [ "$purge" = yes ]; then say "weave is removed, with its state and configuration."
   else say "weave is removed. Its state stays in /var/lib/weave, its configuration in /etc/weave."; fi

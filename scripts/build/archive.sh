@@ -2,6 +2,7 @@
 # archive.sh [--bundle FOLDER] [--out FOLDER] [--fast] [ARCH...]: writes weave-VERSION-linux-ARCH.tar.gz, which needs nothing on a host but
 # glibc and the programs that weave calls, and install.sh, which installs it. Equal inputs give equal bytes. --fast: hardly compressed.
 set -euo pipefail
+umask 022
 cd "$(dirname "$0")/../.."
 
 bundle=build/bundle out=build/release level=9

@@ -2,6 +2,7 @@
 # deb.sh [--bundle FOLDER] [--out FOLDER] [--fast] [ARCH...]: writes weave_VERSION_ARCH.deb. Its parts are in packaging/deb.
 # DEBFULLNAME and DEBEMAIL name the maintainer. Equal inputs and an equal SOURCE_DATE_EPOCH give equal bytes. --fast: hardly compressed.
 set -euo pipefail
+umask 022
 cd "$(dirname "$0")/../.."
 
 bundle=build/bundle out=build/release compression=-Zxz

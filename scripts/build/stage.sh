@@ -3,6 +3,7 @@
 # image have it: the bundle (build/bundle) without other architectures' native modules, `node`, and `weave`, which runs one by
 # the other. ARCH is amd64 or arm64.
 set -euo pipefail
+umask 022
 cd "$(dirname "$0")/../.."
 
 arch=$1 folder=$2 bundle=${3:-build/bundle}

@@ -18,7 +18,7 @@ const DISK = `disk=/run/disk/written
 const COMMANDS: Readonly<Record<string, string>> = {
   link: "ip -o link show | sed 's/^[0-9]*: //; s/@.*//; s/:.*//'",
   address: "ip -o address show scope global | sed 's/^[0-9]*: //; s/ *valid_lft.*//'",
-  route: "ip route show table all",
+  route: "ip route show table all | sed 's/ linkdown//'",
   rule: "ip rule show",
   namespace: "ip netns list | sed 's/ .*//'",
   // Without iptables' own tables, which it makes when it is first asked for anything, and never removes. Its rules follow.

@@ -10,15 +10,23 @@ mount --make-rprivate /
 mkdir -p "$folder/layer"
 # In memory: an overlay cannot be written to another overlay, which the machine's own root may be.
 mount -t tmpfs tmpfs "$folder/layer"
-mkdir "$folder"/layer/{upper,work,root}
+mkdir "$folder"/layer/{upper,work,root,docker}
 new=$folder/layer/root
 mount -t overlay overlay -o "lowerdir=$root,upperdir=$folder/layer/upper,workdir=$folder/layer/work" "$new"
 mount -t proc proc "$new/proc"
+# A /sys of this network namespace, with the machine's tree of cgroups on it.
 mount -t sysfs sysfs "$new/sys"
+mount --rbind /sys/fs/cgroup "$new/sys/fs/cgroup"
 mount --rbind /dev "$new/dev"
 mount -t tmpfs tmpfs "$new/run"
 mount -t tmpfs tmpfs "$new/tmp"
-mkdir -p "$new/run/lock"
+# An engine's data cannot lie on an overlay.
+mkdir -p "$new/run/lock" "$new/var/lib/docker"
+mount --bind "$folder/layer/docker" "$new/var/lib/docker"
+rm -rf "$new/etc/docker"
+mkdir "$new/etc/docker"
+# Explicitly, as for the other hosts with engines: docker-host.sh.
+echo '{"tls": false}' >"$new/etc/docker/daemon.json"
 for shared in "$@"; do
   mkdir -p "$new$shared"
   mount --bind "$shared" "$new$shared"
@@ -37,6 +45,7 @@ mkdir run/old
 pivot_root . run/old
 umount -l /run/old
 rmdir /run/old
+mount --make-rshared /
 echo ready
 # Not `sleep` alone: the first process must take in those whose parents have ended.
 exec /run/lock/first -s -- sleep infinity
