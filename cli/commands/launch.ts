@@ -6,6 +6,7 @@ import { withPassword } from "#cli/launch/password-file.js";
 import { resumed } from "#cli/launch/resume.js";
 import { becomeRouter } from "#cli/supervision/foreground.js";
 import { supervisionForLaunch, supervisionHere } from "#cli/supervision/here.js";
+import { keptLaunch } from "#cli/supervision/kept-launch.js";
 import { saveLastLaunch, writeLaunchFile } from "#cli/supervision/launch-files.js";
 import { supervisedKind, superviseStart } from "#cli/supervision/supervised-start.js";
 import { Exit } from "#cli/support/exit.js";
@@ -31,9 +32,9 @@ export async function run(args: readonly string[]): Promise<void> {
   requireRoot();
   requireKernel();
   checkInstallation();
-  const { options: given, ...launch } = parsed.image === "" ? parsed : await (await containers()).inContainer(parsed);
+  const { options: typed, ...launch } = parsed.image === "" ? parsed : await (await containers()).inContainer(parsed);
   const warn = (text: string) => void process.stderr.write(`${text}\n`);
-  const complete = given.resume ? resumed(given, parseLaunch([], process.env).options, warn) : given;
+  const complete = typed.resume ? resumed(withKeptPassword(typed), parseLaunch([], process.env).options, warn) : typed;
   const options = withPassword(complete, warn);
   routerOptions(options);
   const runDir = paths().run;
@@ -48,7 +49,9 @@ export async function run(args: readonly string[]): Promise<void> {
       next: "'weave status' shows the router when it answers; 'weave stop' ends it.",
     });
   try {
-    await start({ ...launch, options });
+    // --resume can have found the password.
+    const given = options.password === undefined ? launch.given : [...launch.given, "password"];
+    await start({ ...launch, given, options });
   } finally {
     removePid(launchingFile(runDir));
   }
@@ -56,14 +59,18 @@ export async function run(args: readonly string[]): Promise<void> {
 
 const containers = () => import("#cli/supervision/container/state.js");
 
+/** The options of `launch --resume` with the password of the last launch, where that is kept for the next boot. */
+function withKeptPassword(options: LaunchOptions): LaunchOptions {
+  if (options.password !== undefined || options.passwordFile !== undefined) return options;
+  return { ...options, password: keptLaunch()?.options.password };
+}
+
 /** Starts the router. @throws Exit and WeaveError when it cannot start */
 async function start(launch: Launch): Promise<void> {
   const { options, foreground } = launch;
   const here = await supervisionHere();
-  const supervision = await supervisionForLaunch(launch);
   // A container is no obstacle when it has ended: its engine knows.
-  const both = here.kind === "container" && supervision.kind === "container";
-  if (!both && (await here.isOn())) {
+  if (!(here.kind === "container" && launch.image !== "") && (await here.isOn())) {
     throw new WeaveError("WEAVE_RUNNING", "weave is already running; you can stop it with 'weave stop'.");
   }
   await checkRange(options);
@@ -73,7 +80,10 @@ async function start(launch: Launch): Promise<void> {
     saveLastLaunch(options);
     becomeRouter([]);
   }
+  const supervision = await supervisionForLaunch(launch);
   const id = await supervision.start(launch);
+  // At the next boot the unit and the container would both start a router.
+  if (here.kind === "systemd" && supervision.kind === "container") await here.remove();
   await waitForDocker();
   process.stdout.write(`${id}\n`);
 }

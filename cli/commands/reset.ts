@@ -6,6 +6,7 @@ import { call } from "#cli/support/client.js";
 import { Exit, rejectExtra } from "#cli/support/exit.js";
 import { launchOptions } from "#cli/support/launched.js";
 import { leaveDocker } from "#cli/support/leave-docker.js";
+import { removeManagerFiles } from "#cli/support/network-managers.js";
 import { runningProcesses } from "#cli/support/processes.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { hostFirewall } from "#src/linux/firewall/host-firewall.js";
@@ -58,6 +59,7 @@ export async function run(args: readonly string[]): Promise<void> {
   }
   await supervision.stop();
   await supervision.remove();
+  await removeManagerFiles();
   for (const { ifname } of await listLinks())
     if (INTERFACE_PREFIXES.some((prefix) => ifname.startsWith(prefix))) await deleteLink(ifname);
   if ((await findBridge(bridge)) !== undefined) await deleteLink(bridge);

@@ -1,6 +1,8 @@
 import { release } from "node:os";
 import { rejectExtra } from "#cli/support/exit.js";
 import { isKernelNewEnough, OLDEST_KERNEL } from "#cli/support/kernel.js";
+import { launchedBridge } from "#cli/support/launched.js";
+import { networkManagers, writeManagerFiles } from "#cli/support/network-managers.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { engine } from "#cli/support/without-router.js";
 import { errorText, WeaveError } from "#src/errors.js";
@@ -8,7 +10,7 @@ import { checkInstallation } from "#src/installation.js";
 import { hasTool, run as runTool } from "#src/linux/exec.js";
 import { hostFirewall } from "#src/linux/firewall/host-firewall.js";
 import { installCommands } from "#src/linux/packages.js";
-import { isRoot, NOT_ROOT } from "#src/root.js";
+import { isRoot, NOT_ROOT, requireRoot } from "#src/root.js";
 
 /** Columns of the checks' names in the output. */
 const NAME_COLUMNS = 9;
@@ -70,6 +72,21 @@ const CHECKS: readonly Check[] = [
       fail("neither nft nor iptables: 'weave expose' needs --without-masquerade"),
   },
   {
+    name: "managers",
+    optional: true,
+    async check() {
+      const managers = await networkManagers(launchedBridge());
+      const list = (isSet: boolean) => managers.filter((each) => each.isSet === isSet).map(({ name }) => name);
+      if (list(false).length > 0)
+        return fail(
+          `${list(false).join(" and ")} may change weave's interfaces. 'weave setup --network-managers' prevents it`,
+        );
+      return managers.length === 0
+        ? "neither NetworkManager nor systemd-networkd is in use"
+        : `${list(true).join(" and ")}: weave's interfaces are left alone`;
+    },
+  },
+  {
     name: "Docker",
     optional: true,
     async check() {
@@ -80,9 +97,19 @@ const CHECKS: readonly Check[] = [
   },
 ];
 
-/** `weave setup`: checks whether this host has everything that weave needs, and changes nothing. */
+/**
+ * `weave setup [--network-managers]`: checks whether this host has everything that weave needs. Without the flag it changes nothing.
+ */
 export async function run(args: readonly string[]): Promise<void> {
-  rejectExtra(readFlags("setup", args).words);
+  const { values, words } = readFlags("setup", args);
+  rejectExtra(words);
+  if (values.networkManagers) {
+    requireRoot();
+    const files = await writeManagerFiles(launchedBridge());
+    if (files.length === 0) console.log("neither NetworkManager nor systemd-networkd is in use on this host");
+    for (const file of files) console.log(`wrote ${file}`);
+    return;
+  }
   const lacking: string[] = [];
   for (const { name, check, optional, tool } of CHECKS) {
     try {

@@ -256,7 +256,16 @@ export const GROUPS = [
     },
   },
   {
-    setup: { summary: "Check whether this host meets the requirements; change nothing", forms: [""] },
+    setup: {
+      summary: "Check whether this host meets the requirements; without a flag change nothing",
+      forms: ["{flags}"],
+      flags: {
+        networkManagers: on(
+          "network-managers",
+          "have NetworkManager and systemd-networkd leave weave's interfaces alone, by a file of each that is here",
+        ),
+      },
+    },
     completion: {
       summary: "Print the completion of weave's commands and flags for a shell",
       forms: [SHELLS.join("|")],

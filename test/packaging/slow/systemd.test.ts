@@ -100,6 +100,10 @@ systemdTest(
 
     await h1.ok("stop");
     assert.equal(await h1.property("weave", "ActiveState"), "inactive");
+    // The password is kept for the next boot: --resume needs no other.
+    await h1.ok("launch", "--resume");
+    await connected(h1, "h2");
+    await h1.ok("stop");
     assert.match((await h1.weave("status")).stderr, /^weave is not running\. Have you launched it\?\n$/);
     await h2.ok("reset");
     assert.equal((await h2.run("systemctl", "is-enabled", "weave")).stdout, "disabled\n");
@@ -172,5 +176,49 @@ systemdTest(
       /^WARNING: weave\.service is not used: it is not weave's own, or of another version\./,
     );
     await h1.ok("stop");
+  },
+);
+
+systemdTest(
+  "setup --network-managers keeps systemd-networkd off weave's interfaces; reset removes its file",
+  { hosts: 1, timeout: 120_000, prepare: unpack },
+  async ({ hosts: [h1] }) => {
+    assert.match(await h1.ok("setup"), /^managers +ok +neither NetworkManager nor systemd-networkd is in use$/m);
+    writeFileSync(
+      h1.path("/etc/systemd/network/10-all.network"),
+      "[Match]\nName=*\n\n[Network]\nLinkLocalAddressing=no\nKeepConfiguration=yes\n",
+    );
+    await h1.must("systemctl", "start", "systemd-networkd");
+    await h1.ok("launch");
+    const state = async () =>
+      /^\s*\d+ weave +bridge +\S+ +(\S+)/m.exec(await h1.must("networkctl", "--no-pager", "list"))?.[1];
+    await until(
+      "networkd manages the bridge",
+      async () => !["unmanaged", "pending", undefined].includes(await state()),
+    );
+    assert.match(
+      await h1.ok("setup"),
+      /^managers +limited +systemd-networkd may change weave's interfaces\. 'weave setup --network-managers'/m,
+    );
+    assert.equal(await h1.ok("setup", "--network-managers"), "wrote /etc/systemd/network/05-weave.network\n");
+    await until("networkd leaves it alone", async () => (await state()) === "unmanaged");
+    assert.match(await h1.ok("setup"), /^managers +ok +systemd-networkd: weave's interfaces are left alone$/m);
+    await h1.ok("reset", "--force");
+    assert.equal((await h1.run("test", "-e", "/etc/systemd/network/05-weave.network")).code, 1);
+  },
+);
+
+systemdTest(
+  "a router that does not receive the host's mounts finds namespaces that were named after its start",
+  { hosts: 1, timeout: 120_000, prepare: unpack },
+  async ({ hosts: [h1] }) => {
+    // As one that was launched from a shell with private mounts.
+    await h1.must("unshare", "--mount", "--propagation", "private", "weave", "launch", "--no-restart");
+    await h1.must("ip", "netns", "add", "red");
+    const address = (await h1.ok("attach", "netns:red")).trim();
+    assert.match(await h1.must("ip", "-n", "red", "address", "show", "ethwe"), new RegExp(`inet ${address}/`));
+    assert.match(await h1.ok("ps"), new RegExp(`^red .*${address}/`, "m"));
+    assert.match((await h1.weave("attach", "netns:none")).stderr, /^network namespace netns:none not found/);
+    assert.equal((await h1.ok("detach", "netns:red")).trim(), address);
   },
 );

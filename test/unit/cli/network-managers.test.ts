@@ -1,0 +1,15 @@
+import assert from "node:assert/strict";
+import { matchesGlob } from "node:path";
+import { test } from "node:test";
+import { INTERFACE_PATTERNS } from "#cli/support/network-managers.js";
+import { TAP_NAME } from "#router/frames/service.js";
+import { pairNames } from "#src/linux/links/docker-endpoint.js";
+import { hostIfname } from "#src/linux/links/interface-names.js";
+
+test("network managers get a pattern for each interface of weave on the host, and none for others", () => {
+  const covered = (name: string) => INTERFACE_PATTERNS.some((pattern) => matchesGlob(name, pattern));
+  const { outside, inside } = pairNames("0123456789abcdef");
+  for (const name of [TAP_NAME, "weave-check", hostIfname({ inode: 4_026_532_000 }), outside, inside])
+    assert.ok(covered(name), name);
+  for (const name of ["eth0", "veth1234567", "docker0", "wlan0"]) assert.ok(!covered(name), name);
+});
