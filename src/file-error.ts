@@ -1,3 +1,4 @@
+import { statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import { errorText, systemCode, WeaveError } from "#src/errors.js";
 
@@ -27,6 +28,16 @@ export function fileRemedy(cause: unknown, place: string, variable?: string): st
   const remedy = REMEDIES.find(([pattern]) => pattern.test(text))?.[1](place);
   const other = variable === undefined ? "" : `, or choose another folder by ${variable}`;
   return remedy === undefined ? undefined : `${remedy}${other}.`;
+}
+
+/** Free bytes of the file system of a folder; infinite for a folder that is missing. */
+export function freeBytes(folder: string): number {
+  try {
+    const { bavail, bsize } = statfsSync(folder);
+    return bavail * bsize;
+  } catch {
+    return Number.POSITIVE_INFINITY;
+  }
 }
 
 /** Runs a function that makes or writes files in a folder. @throws WEAVE_FILE when that fails, with the folder and the remedy */

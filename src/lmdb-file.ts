@@ -1,7 +1,7 @@
-import { closeSync, existsSync, openSync, readSync, statfsSync, statSync } from "node:fs";
+import { closeSync, existsSync, openSync, readSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { errorText, WeaveError } from "#src/errors.js";
-import { fileRemedy } from "#src/file-error.js";
+import { fileRemedy, freeBytes } from "#src/file-error.js";
 
 /** Fields of LMDB's two meta pages at the start of the file: MDB_page and MDB_meta in mdb.c. */
 const MAGIC = 0xbeefc0de;
@@ -62,23 +62,13 @@ function hasLockFile(path: string): boolean {
 }
 
 function requireSpace(path: string): void {
-  if (freeBytes(path) < NEW_FILE_BYTES) throw new Error("there is no space left on the disk");
-}
-
-/** Free bytes of the file system of a file, which need not exist yet. */
-function freeBytes(path: string): number {
-  try {
-    const { bavail, bsize } = statfsSync(dirname(path));
-    return bavail * bsize;
-  } catch {
-    return Number.POSITIVE_INFINITY;
-  }
+  if (freeBytes(dirname(path)) < NEW_FILE_BYTES) throw new Error("there is no space left on the disk");
 }
 
 /** Makes the error for a database that cannot be used. @param doing completes "cannot …": `open` */
 export function databaseError(path: string, doing: string, cause: unknown): WeaveError {
   if (cause instanceof WeaveError) return cause;
-  const full = doing === "write" && freeBytes(path) < NEW_FILE_BYTES;
+  const full = doing === "write" && freeBytes(dirname(path)) < NEW_FILE_BYTES;
   const why = full ? "there is no space left on the disk" : errorText(cause);
   const damaged = `Check the disk. If the file is damaged, restore a backup ('weave restore FILE'), or move it away (mv ${path} ${path}.bad) and launch again: the peer then starts as a new one.`;
   return new WeaveError("WEAVE_STORE", `cannot ${doing} the database ${path}: ${why}`, {

@@ -14,12 +14,15 @@ import { requireKernel } from "#cli/support/kernel.js";
 import { DEFAULT_RANGE } from "#router/addresses/flags.js";
 import { type LaunchOptions, routerOptions } from "#router/options.js";
 import { WeaveError } from "#src/errors.js";
-import { writingIn } from "#src/file-error.js";
+import { fileRemedy, freeBytes, writingIn } from "#src/file-error.js";
 import { checkInstallation } from "#src/installation.js";
 import { overlappingRoute } from "#src/linux/routes/routes.js";
 import { launchingFile, paths } from "#src/paths.js";
 import { claimPid, removePid } from "#src/pid-file.js";
 import { requireRoot } from "#src/root.js";
+
+/** Space that the files of a router take in the run folder. With less, the reason of a failed start would be lost. */
+const RUN_BYTES = 64 << 10;
 
 /** `weave launch [flags] [peer…]`: returns when the router answers; prints the id of the process that keeps it running. */
 export async function run(args: readonly string[]): Promise<void> {
@@ -42,6 +45,10 @@ export async function run(args: readonly string[]): Promise<void> {
     // Users of Docker must reach the proxy's socket in this folder. Private files in it have their own modes.
     mkdirSync(runDir, { recursive: true, mode: 0o755 });
     chmodSync(runDir, 0o755);
+    if (freeBytes(runDir) < RUN_BYTES)
+      throw new WeaveError("WEAVE_FILE", `${runDir} has less than ${RUN_BYTES >> 10} KB left`, {
+        next: fileRemedy("no space left", runDir, "WEAVE_RUN_DIR"),
+      });
     return claimPid(launchingFile(runDir));
   });
   if (!claimed)

@@ -28,10 +28,13 @@ export class CommandError extends WeaveError {
 /** The first line of BusyBox's error output for an unknown option. */
 const BUSYBOX = /^BusyBox v\d/m;
 
+/** The error output of nsenter for a process without the capability that a namespace takes. */
+const FORBIDDEN = /^nsenter: .*Operation not permitted/;
+
 /**
  * Runs a host tool without a shell, and returns its standard output.
  *
- * @throws WEAVE_TOOL_MISSING, WEAVE_COMMAND_FAILED
+ * @throws WEAVE_TOOL_MISSING, WEAVE_COMMAND_FAILED, WEAVE_NAMESPACE when this process may not enter the namespace
  */
 export function run(tool: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
   const [file, argv] =
@@ -48,12 +51,20 @@ export function run(tool: string, args: readonly string[], options: RunOptions =
           const applet = stderr.startsWith("nsenter") ? "nsenter" : tool;
           return reject(missing(applet, `${applet} is BusyBox's, which lacks options that weave needs`));
         }
+        if (options.netns !== undefined && FORBIDDEN.test(stderr))
+          return reject(forbidden(options.netns, stderr.trim()));
         reject(new CommandError([tool, ...args].join(" ").slice(0, 200), stderr.trim() || error.message));
       },
     );
     // A tool that ends before it has read its input breaks the pipe: its exit status is the result.
     child.stdin?.on("error", () => {});
     child.stdin?.end(options.input ?? "");
+  });
+}
+
+function forbidden(netns: string, why: string): WeaveError {
+  return new WeaveError("WEAVE_NAMESPACE", `cannot enter the network namespace ${netns}: ${why}`, {
+    next: "The router lacks CAP_SYS_ADMIN: a container needs --privileged, or --cap-add SYS_ADMIN beside NET_ADMIN.",
   });
 }
 
