@@ -18,7 +18,7 @@ tests=("${demo[@]}" iptables:iptables tcpdump:tcpdump ethtool:ethtool ps:procps 
   dockerd:docker.io 'docker:docker-cli|docker.io' tini-static:tini busybox:busybox-static
   "${shells[@]}")
 # Packages, archives and images, and the systems that they are installed on.
-packaging=("${tests[@]}" debootstrap:debootstrap lintian:lintian docker-compose:docker-compose ufw:ufw 'gpg:gpg|gnupg'
+packaging=("${tests[@]}" debootstrap:debootstrap lintian:lintian docker-compose:docker-compose ufw:ufw docker-registry:docker-registry 'gpg:gpg|gnupg'
   xz:xz-utils aarch64-linux-gnu-strip:binutils-aarch64-linux-gnu
   /usr/aarch64-linux-gnu/lib/libstdc++.so.6:libstdc++6-arm64-cross)
 # The overlays that the benchmark measures beside this one.

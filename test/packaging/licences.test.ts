@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { before, test } from "node:test";
+import { test } from "node:test";
+import { builtBundle } from "#test/lab/built-bundle.js";
 import { ROOT } from "#test/lab/docs/pages.js";
 
 /** The list of what the bundle contains, with the licences, against the bundle itself. */
@@ -26,15 +27,11 @@ interface Step {
   addComponent(folder: string, component: Component): void;
 }
 
-const BUNDLE = join(ROOT, "build/bundle");
+const BUNDLE = builtBundle();
 const DOC = join(BUNDLE, "share/doc/weave");
 const step = (await import(join(ROOT, "scripts/build/bundle/licences.mjs"))) as Step;
 const entriesOf = (folder: string) =>
   (JSON.parse(readFileSync(join(folder, "sbom.cdx.json"), "utf8")) as { components: Entry[] }).components;
-
-before(() => {
-  if (!existsSync(DOC)) execFileSync("npm", ["run", "--silent", "build:bundle"], { cwd: ROOT });
-});
 
 /** Packages by the comments that esbuild writes before the code of each file. */
 function packagesInCode(): Set<string> {

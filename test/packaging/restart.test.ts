@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { ROOT } from "#test/lab/docs/pages.js";
+import { builtBundle } from "#test/lab/built-bundle.js";
 import { labTest } from "#test/lab/lab-test.js";
 
-const WEAVE = join(ROOT, "build/bundle/bin/weave");
+const WEAVE = join(builtBundle(), "bin/weave");
 
 labTest(
   "the bundle's router reads what an earlier one has stored",

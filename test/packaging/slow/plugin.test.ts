@@ -1,10 +1,7 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import type { DockerHost } from "#test/lab/docker-host.js";
 import { dockerTests, refused } from "#test/lab/docker-tests.js";
-import { ROOT } from "#test/lab/docs/pages.js";
+import { pluginFolder } from "#test/lab/plugin-folder.js";
 import { until } from "#test/lab/wait.js";
 
 /** The managed plugin on the engines of a swarm of two nodes. The tests build upon one another. */
@@ -24,13 +21,7 @@ let folder: string;
 const test = dockerTests(2, async (made, lab) => {
   hosts = made;
   [h1, h2] = made;
-  execFileSync("bash", ["scripts/build/plugin.sh"], { cwd: ROOT, stdio: ["ignore", "ignore", "inherit"] });
-  const { version } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
-  folder = join(lab.folder, "plugin");
-  mkdirSync(folder);
-  const architecture = execFileSync("dpkg", ["--print-architecture"], { encoding: "utf8" }).trim();
-  const archive = join(ROOT, `build/release/weave-${version}-plugin-${architecture}.tar`);
-  execFileSync("tar", ["-C", folder, "-xf", archive]);
+  folder = pluginFolder(lab.folder);
 });
 
 /** Whether the plugin is enabled, in Docker's words. */
@@ -52,6 +43,9 @@ test("it is created under any name, and enabled with settings", { timeout: 120_0
   for (const host of hosts) {
     await host.type(`docker plugin create ${NAME} ${folder}`);
     await host.type(`docker plugin set ${NAME} WEAVE_PASSWORD='${PASSWORD}' WEAVE_MTU=1300 IPALLOC_RANGE=10.48.0.0/16`);
+    await host.type(
+      `docker plugin set ${NAME} WEAVE_PEERS='10.99.0.8, 10.99.0.9' EXTRA_ARGS='--nickname node-${host.name}'`,
+    );
     const start = Date.now();
     await host.type(`docker plugin enable ${NAME}`);
     t.diagnostic(`${host.name}: enabled after ${Date.now() - start} ms`);
@@ -68,6 +62,9 @@ test("the nodes of a swarm find one another, and the host's command shows it", {
     hosts.map((host) => host.ok("report", "-f", "{{.Router.Name}} {{.Router.NickName}}")),
   );
   assert.notEqual(names[0].split(" ")[0], names[1].split(" ")[0], "peers have names of their own");
+  assert.match(names[1], / node-h2$/);
+  // Those of the settings, and the manager.
+  assert.deepEqual((await h2.ok("status", "targets")).trim().split("\n"), ["10.99.0.8", "10.99.0.9", "10.99.0.1"]);
   const status = await h2.ok("status");
   for (const line of [/Service: plugin \(v2\)/, /Swarm: worker/, /Encryption: enabled/, /Range: 10\.48\.0\.0\/16/])
     assert.match(status, line);
@@ -76,7 +73,9 @@ test("the nodes of a swarm find one another, and the host's command shows it", {
 test("containers on a network of the swarm reach one another by name and by multicast's route", async () => {
   const network = "--subnet 10.1.1.0/24 --gateway 10.1.1.1 --attachable --opt works.weave.multicast=true weavenet1";
   await h1.type(`docker network create --driver=${NAME} ${network}`);
-  assert.match(await h1.type("docker network ls"), new RegExp(`weavenet1 +${NAME} +swarm`));
+  // The manager first allocates its addresses.
+  const shown = new RegExp(`weavenet1 +${NAME} +swarm`);
+  await until("the network is shown", async () => shown.test(await h1.type("docker network ls")));
   await h1.type("docker run -d --name one --network weavenet1 busybox sleep 600");
   await h2.type("docker run -d --name two --network weavenet1 busybox sleep 600");
   await reaches(h1, "one", "two");
@@ -165,7 +164,9 @@ test("it is removed, and a next one of its name has its state", { timeout: 180_0
   const before = await name(h1);
   await h1.type("docker rm -f one");
   await until("the network is free", async () => (await h1.shell("docker network rm weavenet1")).code === 0);
-  await h1.type(`docker plugin disable ${NAME} && docker plugin rm ${NAME}`);
+  const disabled = async () => (await h1.shell(`docker plugin disable ${NAME}`)).code === 0;
+  await until("the plugin is free, after the network", disabled);
+  await h1.type(`docker plugin rm ${NAME}`);
   assert.doesNotMatch(await h1.type("ps -e -o args"), /managed-plugin|router\/main/);
   await h1.type(`docker plugin create ${NAME} ${folder} && docker plugin enable ${NAME}`);
   await until("its router runs", async () => (await h1.weave("status")).code === 0);
