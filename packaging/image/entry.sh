@@ -1,12 +1,14 @@
 #!/bin/sh
 # Entry of the image. `router` becomes the router, with the options that `weave launch --image` has put into the folder
-# WEAVE_STATE_DIR; `plugin COMMAND...` is the router's of a managed plugin. Anything else is a command of weave.
+# WEAVE_STATE_DIR; `plugin COMMAND...` is the router's of a managed plugin. `cli` prints a `weave` for hosts without Node.
+# Anything else is a command of weave.
 set -eu
 folder=/usr/lib/weave
 
 case ${1:-} in
   router) shift && set -- launch --supervised container "$@" ;;
   plugin) shift ;;
+  cli) exec cat "$folder/cli" ;;
   *) exec "$folder/weave" "$@" ;;
 esac
 

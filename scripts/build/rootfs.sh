@@ -67,5 +67,6 @@ done
 folder=$root/usr/lib/weave
 scripts/build/stage.sh "$arch" "$folder"
 install -m 755 packaging/image/entry.sh "$folder/entry"
+sed "s/@VERSION@/$(node -p 'require("./package.json").version')/" packaging/image/cli.sh >"$folder/cli"
 ln -s ../lib/weave/weave "$root/usr/bin/weave"
 mv "$folder/share/doc/weave" "$root/usr/share/doc/"

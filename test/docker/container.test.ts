@@ -130,6 +130,17 @@ test("a crash of the router and docker restart bring it back, with targets and a
   await works();
 });
 
+test("the image's own command works on a host without Node", { timeout: 60_000 }, async () => {
+  const command = "/run/weave-of-image";
+  await h1.type(`docker run --rm ${IMAGE} cli >${command} && chmod +x ${command}`);
+  const weave = (...args: string[]) => h1.runWith({ WEAVE_IMAGE: IMAGE }, command, ...args);
+  assert.deepEqual(await weave("status", "targets"), { code: 0, stdout: `${SECOND}\n`, stderr: "" });
+  assert.match((await weave("ps")).stdout, new RegExp(`^red .* ${red}/12$`, "m"));
+  const again = await weave("launch");
+  assert.deepEqual([again.code, again.stdout], [3, ""], again.stderr);
+  await h1.type(`rm ${command}`);
+});
+
 test("reset leaves nothing", { timeout: 60_000 }, async () => {
   await h1.ok("reset");
   await h1.type("ip netns del red");
@@ -162,6 +173,11 @@ test("bad input: each a clear error, and nothing is left", { timeout: 60_000 }, 
     await refused({}, "--image", IMAGE, "--docker-api", "unix:///run/none.sock"),
     /Cannot connect to the Docker engine at unix:\/\/\/run\/none\.sock/,
   );
+  // A router that cannot start: its own reason, and no further attempts.
+  assert.match(await refused({}, "--image", IMAGE, "--host", "203.0.113.9"), /203\.0\.113\.9/);
+  const ended = "docker inspect -f '{{.State.Status}} {{.HostConfig.RestartPolicy.Name}}' weave";
+  assert.equal(await h1.type(ended), "exited no");
+  await h1.ok("reset", "--force");
   await h1.docker("run", "--name", "weavedb", "busybox", "true");
   assert.match(
     await refused({}, "--image", IMAGE),

@@ -31,6 +31,7 @@ import {
   VERSION_LABEL,
 } from "#docker/engine/own-containers.js";
 import { errorText, WeaveError } from "#src/errors.js";
+import { hasTool } from "#src/linux/exec.js";
 import { failureFile, paths } from "#src/paths.js";
 
 /** Interval between looks at a container that starts, in ms. */
@@ -57,12 +58,15 @@ async function start(launch: Launch): Promise<string> {
   await requireApi(engine);
   await requireFreeName(engine);
   await requireImage(engine, image);
-  const folder = await openState(engine, image);
+  const data = dataContainerName();
+  const folder = await openState(engine, image).catch(cannot(`create the container '${data}'`));
   const options = { ...launch.options, dbPrefix: databasePrefix(folder) };
-  await storeLaunch(engine, { ...launch, options });
+  await storeLaunch(engine, { ...launch, options }).catch(
+    cannot(`store the options of the launch in the volume of '${data}'`),
+  );
   writeLaunchFile(options, "container");
   const containersFolder = await containersFolderOf(engine, folder);
-  const plan = { image, options, dataContainer: dataContainerName(), containersFolder, stateFolder: folder };
+  const plan = { image, options, dataContainer: data, containersFolder, stateFolder: folder };
   const id = await createAndStart(engine, (propagation) => routerConfig({ ...plan, propagation }, process.env));
   await untilReady(engine);
   return id;
@@ -78,33 +82,36 @@ async function containersFolderOf(engine: Engine, folder: string): Promise<strin
 async function createAndStart(engine: Engine, config: (propagation: boolean) => object): Promise<string> {
   const name = containerName();
   for (const propagation of [true, false]) {
-    const id = await createOwnContainer(engine, name, config(propagation)).catch((error) => {
-      throw cannot(`create the container '${name}'`, error);
-    });
+    const id = await createOwnContainer(engine, name, config(propagation)).catch(
+      cannot(`create the container '${name}'`),
+    );
     try {
       await act(engine, id, "start");
       return id;
     } catch (error) {
       await removeContainer(engine, id);
-      if (!propagation || !NOT_SHARED.test(errorText(error))) throw cannot(`start the container '${name}'`, error);
+      if (!propagation || !NOT_SHARED.test(errorText(error))) cannot(`start the container '${name}'`)(error);
       process.stderr.write(
-        "WARNING: /run of this host is no shared mount: 'weave attach netns:NAME' will not find namespaces. 'mount --make-rshared /' before the launch changes that.\n",
+        "WARNING: /run of this host is no shared mount: 'weave attach netns:NAME' may not find a namespace that is made later. 'mount --make-rshared /' before the launch changes that.\n",
       );
     }
   }
   throw new Error("unreachable");
 }
 
-function cannot(what: string, error: unknown): WeaveError {
-  const why = errorText(error);
-  if (why.includes("/dev/net/tun"))
-    return new WeaveError("WEAVE_NO_TUN", `the engine finds no /dev/net/tun: ${why}`, {
-      cause: error,
-      next: "'modprobe tun' loads the kernel's module for it.",
-    });
-  if (!(error instanceof EngineError)) return error as WeaveError;
-  return new WeaveError("WEAVE_DOCKER", `the engine could not ${what}: ${why}`, { cause: error });
-}
+/** Throws an error of the engine again, with what the engine was to do. */
+const cannot =
+  (what: string) =>
+  (error: unknown): never => {
+    const why = errorText(error);
+    if (why.includes("/dev/net/tun"))
+      throw new WeaveError("WEAVE_NO_TUN", `the engine finds no /dev/net/tun: ${why}`, {
+        cause: error,
+        next: "'modprobe tun' loads the kernel's module for it.",
+      });
+    if (!(error instanceof EngineError)) throw error;
+    throw new WeaveError("WEAVE_DOCKER", `the engine could not ${what}: ${why}`, { cause: error });
+  };
 
 /** Waits until the router answers. A container that fails is stopped: its policy would start it for ever. */
 async function untilReady(engine: Engine): Promise<void> {
@@ -160,16 +167,14 @@ async function replace(engine: Engine, old: OwnContainer, image: string): Promis
   const name = containerName();
   const [next, last] = [`${name}-next`, `${name}-last`];
   await removeLeftovers(engine);
-  const id = await createOwnContainer(engine, next, successor(old, image)).catch((error) => {
-    throw cannot(`create the container '${next}'`, error);
-  });
+  const id = await createOwnContainer(engine, next, successor(old, image)).catch(
+    cannot(`create the container '${next}'`),
+  );
   await act(engine, old.Id, `stop?t=${STOP_S}`);
   await act(engine, old.Id, `rename?name=${last}`);
   await act(engine, id, `rename?name=${name}`);
   try {
-    await act(engine, id, "start").catch((error) => {
-      throw cannot(`start the container '${name}'`, error);
-    });
+    await act(engine, id, "start").catch(cannot(`start the container '${name}'`));
     await untilReady(engine);
   } catch (error) {
     await removeContainer(engine, id);
@@ -211,6 +216,10 @@ async function removeOwn(engine: Engine, name: string, role: Role): Promise<void
 
 async function remove(): Promise<void> {
   const engine = containerEngine();
+  if (!hasTool("nft"))
+    process.stderr.write(
+      "WARNING: this host has no nft: the firewall table 'inet weave' of the container stays until 'nft delete table inet weave' or a boot.\n",
+    );
   await removeLeftovers(engine);
   await removeOwn(engine, containerName(), "router");
   await removeOwn(engine, dataContainerName(), "state");

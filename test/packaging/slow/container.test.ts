@@ -85,6 +85,21 @@ test("a stopped router stays stopped when the engine starts; the next launch has
   await works();
 });
 
+test("a full disk: launch names what could not be stored; with space it works again", { timeout: 60_000 }, async () => {
+  await h1.ok("stop");
+  const folder = await h1.type("docker inspect -f '{{(index .Mounts 0).Source}}' weavedb");
+  await h1.type(`mount -t tmpfs -o size=64k tmpfs ${folder} && ! cat /dev/zero >${folder}/all 2>/dev/null`);
+  const { code, stderr } = await h1.weave("launch", "--image", IMAGE);
+  assert.equal(code, 1);
+  assert.match(
+    stderr,
+    /could not store the options of the launch in the volume of 'weavedb': .*no space left on device/,
+  );
+  await h1.type(`umount ${folder}`);
+  await launchContainer();
+  await works();
+});
+
 test("docker rm -v weavedb forgets the state", { timeout: 60_000 }, async () => {
   const secret = () => h1.type("docker inspect -f '{{(index .Mounts 0).Source}}' weavedb");
   const first = await secret();

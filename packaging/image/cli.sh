@@ -1,0 +1,22 @@
+#!/bin/sh
+# The command `weave` for a host without Node: runs it from the image, in a container that ends with it. `docker run --rm IMAGE cli`
+# prints this script; put it on the path as `weave`. WEAVE_IMAGE names another image, also for the router that it launches.
+set -eu
+: "${WEAVE_IMAGE:=weave:@VERSION@}"
+export WEAVE_IMAGE
+
+# The names alone: values such as a password are no arguments.
+variables=$(env | sed -n 's/^\(WEAVE_[A-Z_]*\|DOCKER_[A-Z_]*\|ORIG_DOCKER_HOST\)=.*/-e \1/p')
+folders='-v /run:/run:rslave -v /etc:/host/etc:ro'
+# The data container's volume, at its path on the host.
+state=$(docker inspect -f '{{range .Mounts}}{{.Source}}{{end}}' "${WEAVE_CONTAINER_NAME:-weave}db" 2>/dev/null) || state=
+[ -z "$state" ] || folders="$folders -v $state:$state"
+# As the router's (cli/supervision/container/container-config.ts).
+rights='--cap-drop ALL --security-opt apparmor=unconfined --security-opt seccomp=unconfined'
+for capability in NET_ADMIN NET_RAW NET_BIND_SERVICE SYS_ADMIN SYS_PTRACE DAC_OVERRIDE CHOWN FOWNER; do
+  rights="$rights --cap-add $capability"
+done
+terminal=
+[ ! -t 0 ] || [ ! -t 1 ] || terminal=-t
+# shellcheck disable=SC2086 # lists of words
+exec docker run --rm -i $terminal $rights --network host --pid host --userns host $folders $variables "$WEAVE_IMAGE" "$@"
