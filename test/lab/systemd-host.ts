@@ -145,6 +145,12 @@ const foldersBelow = (top: string): string[] =>
     .filter((entry) => entry.isDirectory())
     .flatMap((entry) => [...foldersBelow(join(top, entry.name)), join(top, entry.name)]);
 
+/** Makes the file system that all these hosts begin with, unless it is there. */
+export async function makeSystemdRoot(): Promise<void> {
+  const made = await execute(script("systemd-root.sh"), [ROOT], {}, ROOT_MS);
+  if (made.code !== 0) throw new Error(`the root file system could not be made: ${made.stderr}`);
+}
+
 /**
  * A test on hosts with systemd, which are gone afterwards; skipped with its reason where that is impossible.
  *
@@ -157,8 +163,7 @@ export function systemdTest(
 ): void {
   const skip = hostTestsImpossible() ?? programMissing("debootstrap", "debootstrap") ?? false;
   test(name, { skip, timeout: timeout + ROOT_MS }, async () => {
-    const made = await execute(script("systemd-root.sh"), [ROOT], {}, ROOT_MS);
-    if (made.code !== 0) throw new Error(`the root file system could not be made: ${made.stderr}`);
+    await makeSystemdRoot();
     const lab = await Lab.createWith(count, (options) => new SystemdHost(options));
     try {
       await Promise.all(

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import type { DockerHost } from "#test/lab/docker-host.js";
+
+import type { Host } from "#test/lab/host.js";
 
 const COMMAND_MS = 120_000;
 const END = "end-of-command";
@@ -18,15 +19,16 @@ export class HostShell {
   #status = 0;
   #received: () => void = () => {};
 
-  constructor(host: DockerHost, home: string) {
+  /** @param home the user's folder, as the host finds it */
+  constructor(host: Host, home: string) {
     const [file, ...args] = host.command("bash", "--norc");
-    const env = { PATH: host.environment.PATH ?? process.env.PATH, HOME: home, USER: "root", LANG: "C.UTF-8" };
-    this.#shell = spawn(file, args, { cwd: home, env, stdio: ["pipe", "pipe", "inherit"] });
+    const env = { PATH: host.environment.PATH ?? process.env.PATH, USER: "root", LANG: "C.UTF-8" };
+    this.#shell = spawn(file, args, { env, stdio: ["pipe", "pipe", "inherit"] });
     this.#shell.stdout!.setEncoding("utf8").on("data", (text: string) => {
       this.#output += text;
       this.#received();
     });
-    this.#shell.stdin!.write(`exec 2>&1\ncd '${home}'\n`);
+    this.#shell.stdin!.write(`exec 2>&1\nexport HOME='${home}'\ncd\n`);
   }
 
   /** @throws Error: the command does not end, or ends the shell */

@@ -3,22 +3,31 @@ import { dirname, join } from "node:path";
 import { DockerHost, makeImage } from "#test/lab/docker-host.js";
 import type { PageSetup } from "#test/lab/docs/page-blocks.js";
 import { pageRelease } from "#test/lab/docs/page-release.js";
+import type { HostOptions } from "#test/lab/host.js";
 import { Lab } from "#test/lab/lab.js";
+import { makeSystemdRoot, SystemdHost } from "#test/lab/systemd-host.js";
 
-/** Where a user of these hosts is logged in. */
-export const homeOf = (host: DockerHost): string => join(host.folder, "home");
+export type PageHost = DockerHost | SystemdHost;
+
+/** The folder of the user who is logged in, as the host finds it. */
+export const homeOf = (host: PageHost): string => (host instanceof SystemdHost ? "/root" : join(host.folder, "home"));
 
 /** Makes the hosts that a page states: host1, host2 …, which find each other by these names. */
-export async function pageLab(setup: PageSetup): Promise<Lab<DockerHost>> {
+export async function pageLab(setup: PageSetup): Promise<Lab<PageHost>> {
   const releases = await releasesOf(setup);
-  const lab = await Lab.createWith(setup.hosts, (options) =>
-    releases.size > 0 ? new NewHost(options) : new DockerHost(options),
-  );
+  if (setup.features.includes("systemd")) await makeSystemdRoot();
+  const make = (options: HostOptions): PageHost => {
+    if (setup.features.includes("systemd")) return new SystemdHost(options);
+    return releases.size > 0 ? new NewHost(options) : new DockerHost(options);
+  };
+  const lab = await Lab.createWith(setup.hosts, make);
   try {
     for (const [index, host] of lab.hosts.entries()) {
-      await host.begin();
-      mkdirSync(homeOf(host));
-      for (const [name, release] of releases) cpSync(release, join(homeOf(host), name), { recursive: true });
+      if (host instanceof SystemdHost) await host.boot();
+      else await host.begin();
+      const home = host.path(homeOf(host));
+      mkdirSync(home, { recursive: true });
+      for (const [name, release] of releases) cpSync(release, join(home, name), { recursive: true });
       await host.must("hostname", `host${index + 1}`);
       const names = lab.hosts.map(({ address }, i) => `${address} host${i + 1}\n`);
       appendFileSync(host.path("/etc/hosts"), names.join(""));
@@ -35,7 +44,8 @@ export async function pageLab(setup: PageSetup): Promise<Lab<DockerHost>> {
 async function releasesOf({ features }: PageSetup): Promise<Map<string, string>> {
   const found = new Map<string, string>();
   const two = features.includes("two releases");
-  if (two || features.includes("a release")) found.set("release", await pageRelease("this"));
+  if (two || features.includes("a release"))
+    found.set("release", await pageRelease("this", features.includes("Docker")));
   if (two) found.set("next", await pageRelease("next"));
   return found;
 }
@@ -60,10 +70,11 @@ class NewHost extends DockerHost {
   }
 }
 
-async function startEngines(lab: Lab<DockerHost>, images: readonly string[]): Promise<void> {
+async function startEngines(lab: Lab<PageHost>, images: readonly string[]): Promise<void> {
   const plain = await makeImage(join(lab.folder, "plain"));
   const server = images.some(isServer) ? await serverImage(join(lab.folder, "server")) : plain;
   for (const host of lab.hosts) {
+    if (host instanceof SystemdHost) throw new Error("hosts with systemd have no engine");
     await host.startEngine();
     await host.loadImage(plain);
     for (const image of images) {
@@ -87,8 +98,8 @@ async function serverImage(folder: string): Promise<string> {
 }
 
 /** Writes a file on a host. @param path absolute, or from the user's folder */
-export function writeOn(host: DockerHost, path: string, content: string): void {
-  const file = path.startsWith("/") ? host.path(path) : join(homeOf(host), path);
+export function writeOn(host: PageHost, path: string, content: string): void {
+  const file = host.path(path.startsWith("/") ? path : join(homeOf(host), path));
   mkdirSync(dirname(file), { recursive: true });
   writeFileSync(file, content);
 }

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { DockerHost } from "#test/lab/docker-host.js";
 import { HostShell, type Outcome } from "#test/lab/docs/host-shell.js";
 import { type Block, fileOf, type Scenario } from "#test/lab/docs/page-blocks.js";
-import { homeOf, pageLab, writeOn } from "#test/lab/docs/page-hosts.js";
+import { homeOf, type PageHost, pageLab, writeOn } from "#test/lab/docs/page-hosts.js";
 import { isSession, matches, type Step, stepsOf } from "#test/lab/docs/session.js";
+import { SystemdHost } from "#test/lab/systemd-host.js";
 
 /**
  * Commands that change nothing. A reader types some seconds after the command before, which is enough for routers to connect and for
@@ -29,8 +29,8 @@ export async function runScenario(path: string, { setup, blocks }: Scenario): Pr
 
 async function runBlock(
   { mark, body }: Block,
-  hosts: readonly DockerHost[],
-  shells: readonly HostShell[],
+  hosts: readonly PageHost[],
+  shells: HostShell[],
   where: string,
 ): Promise<void> {
   if (mark?.kind === "file") {
@@ -40,9 +40,18 @@ async function runBlock(
   if (mark !== undefined || !isSession(body)) return;
   const steps = stepsOf(body);
   for (const [index, step] of steps.entries()) {
-    const status = steps[index + 1]?.command === "echo $?";
-    await runStep(step, shells[step.host - 1], status, where);
+    const host = step.host - 1;
+    if (step.command === "reboot") shells[host] = await reboot(hosts[host], shells[host]);
+    else await runStep(step, shells[host], steps[index + 1]?.command === "echo $?", where);
   }
+}
+
+/** @returns the shell of the user who logs in again */
+async function reboot(host: PageHost, shell: HostShell): Promise<HostShell> {
+  if (!(host instanceof SystemdHost)) throw new Error("only hosts with systemd can boot again");
+  shell.end();
+  await host.reboot();
+  return new HostShell(host, homeOf(host));
 }
 
 /** @param mayFail whether the page shows the exit status of the command */
