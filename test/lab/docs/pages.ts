@@ -7,13 +7,13 @@ export const ROOT = new URL("../../../../", import.meta.url).pathname;
 /** A page of the project's documentation, by its path. */
 export const page = (path: string): string => readFileSync(join(ROOT, path), "utf8");
 
-/** All pages: those of docs/ and those at the root. */
+/** All pages: those at the root, of docs/ and of examples/. */
 export function allPages(): string[] {
   const markdown = (folder: string) =>
     readdirSync(join(ROOT, folder), { recursive: folder !== "", encoding: "utf8" })
       .filter((name) => name.endsWith(".md") && (folder !== "" || !name.includes("/")))
       .map((name) => join(folder, name));
-  return [...markdown(""), ...markdown("docs")].sort();
+  return [...markdown(""), ...markdown("docs"), ...markdown("examples")].sort();
 }
 
 /** The content of a page's fenced blocks whose fence has this label. */

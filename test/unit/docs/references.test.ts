@@ -79,16 +79,19 @@ const FOREIGN_COMMAND =
   /^(?:apt|apt-get|curl|docker|docker-compose|dpkg|gcloud|install\.sh|npm|systemctl|tailscale|ethtool|perf|driver-opt|git|node|restart=|modprobe)\b/;
 const FOREIGN_FLAGS = new Set([
   "--always-sparkplug",
+  "--attachable",
   "--aux-address",
   "--dns",
   "--dns-search",
   "--driver",
+  "--endpoint-mode",
   "--gateway",
   "--internal",
   "--ip-range",
   "--opt",
   "--ip",
   "--ipam-driver",
+  "--log-opt",
   "--net",
   "--network",
   "--privileged",
@@ -117,10 +120,12 @@ test("flags that the pages name exist", () => {
 
 test("error codes and variables that the pages name exist", () => {
   const text = [...sources.values()].join("\n");
+  const pluginSettings = page("packaging/plugin/config.json");
   checkNamed(
     named(/\b(WEAVE_[A-Z_]+)\b/g),
     30,
-    (name) => name in ERRORS || text.includes(`"${name}"`) || text.includes(`.${name}`),
+    (name) =>
+      name in ERRORS || pluginSettings.includes(`"${name}"`) || text.includes(`"${name}"`) || text.includes(`.${name}`),
   );
 });
 
