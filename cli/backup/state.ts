@@ -1,6 +1,7 @@
 import { existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { type BackupBody, malformed } from "#cli/backup/backup-file.js";
+import { supervisionHere } from "#cli/supervision/here.js";
 import { keptLaunch } from "#cli/supervision/kept-launch.js";
 import { launchOptions } from "#cli/support/launched.js";
 import { parseOptions } from "#router/options.js";
@@ -8,14 +9,28 @@ import { checkIdentity } from "#router/peers/identity.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import { machineIdBytes } from "#src/linux/machine-id.js";
 import { lockFileOf } from "#src/lmdb-file.js";
-import { databaseFile, keptLaunchFile, lastLaunchFile, paths, restorePrefix } from "#src/paths.js";
+import { databaseFile, keptLaunchFile, lastLaunchFile, newLaunchFile, paths, restorePrefix } from "#src/paths.js";
 import { memoryStore } from "#src/store.js";
 import { checkEntries, lmdbStore, readDatabase, writeDatabase } from "#src/store-lmdb.js";
 import { toHex } from "#src/text.js";
 
-/** The path prefix of the state of this host's router: that of the last launch, or the default. */
-export function statePrefix(given: string | undefined): string {
-  return given ?? launchOptions().dbPrefix ?? keptPrefix() ?? paths().dbPrefix;
+/** Where the state of this host's router is. */
+export interface StatePlace {
+  /** Path prefix of the database. */
+  readonly prefix: string;
+  /** Path of the options that are kept for starts without a user. */
+  readonly kept: string;
+  /** Path of the mark of a launch whose router was not ready yet. */
+  readonly newLaunch: string;
+}
+
+/** Finds the state: that of the last launch, or the default place. @param given the user's `--db-prefix` */
+export async function statePlace(given: string | undefined): Promise<StatePlace> {
+  const { kind, databasePrefix } = await supervisionHere();
+  const prefix = given ?? launchOptions().dbPrefix ?? (await databasePrefix?.()) ?? keptPrefix() ?? paths().dbPrefix;
+  // In a container both are in one volume.
+  const env = kind === "container" ? { WEAVE_STATE_DIR: dirname(prefix) } : process.env;
+  return { prefix, kept: keptLaunchFile(env), newLaunch: newLaunchFile(env) };
 }
 
 function keptPrefix(): string | undefined {
@@ -33,8 +48,8 @@ export function thisMachine(): string | undefined {
   return bytes === undefined ? undefined : toHex(bytes);
 }
 
-/** Reads the state at `prefix`, also of a router that runs. @throws WEAVE_STORE; WEAVE_BACKUP when there is none */
-export async function readState(prefix: string): Promise<BackupBody> {
+/** Reads the state, also of a router that runs. @throws WEAVE_STORE; WEAVE_BACKUP when there is none */
+export async function readState({ prefix, kept }: StatePlace): Promise<BackupBody> {
   const database = databaseFile(prefix);
   if (!existsSync(database))
     throw new WeaveError("WEAVE_BACKUP", `there is nothing to back up: ${database} does not exist`, {
@@ -42,7 +57,7 @@ export async function readState(prefix: string): Promise<BackupBody> {
     });
   return {
     database: await readDatabase(database),
-    kept: textOf(keptLaunchFile()),
+    kept: textOf(kept),
     last: textOf(lastLaunchFile(prefix)),
   };
 }
@@ -74,13 +89,17 @@ function optionsOf(text: string, adapt: (value: Record<string, unknown>) => Reco
 }
 
 /**
- * Replaces the state at `prefix`. The database is replaced in one step, after everything else: when this process ends before, the old one
+ * Replaces the state. The database is replaced in one step, after everything else: when this process ends before, the old one
  * is still there.
  *
  * @returns where the replaced database is; undefined if there was none
  * @throws WEAVE_STORE
  */
-export async function replaceState(prefix: string, { database, kept, last }: BackupBody): Promise<string | undefined> {
+export async function replaceState(
+  place: StatePlace,
+  { database, kept, last }: BackupBody,
+): Promise<string | undefined> {
+  const { prefix } = place;
   const file = databaseFile(prefix);
   const draft = `${restorePrefix(file)}draft`;
   const remove = () => {
@@ -91,7 +110,9 @@ export async function replaceState(prefix: string, { database, kept, last }: Bac
     await writeDatabase(draft, database as [string, unknown][]);
     // What the router would reject must not take the place of a database that works.
     await lmdbStore(draft).close();
-    replaceText(keptLaunchFile(), kept);
+    replaceText(place.kept, kept);
+    // The stored targets are those of the backup.
+    rmSync(place.newLaunch, { force: true });
     replaceText(lastLaunchFile(prefix), last);
     const aside = `${restorePrefix(file)}replaced-${new Date().toISOString().replace(/\D/g, "")}`;
     const hadOne = existsSync(file);

@@ -1,6 +1,6 @@
 import { linkSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { backupError, encodeBackup } from "#cli/backup/backup-file.js";
-import { readState, statePrefix, thisMachine } from "#cli/backup/state.js";
+import { readState, statePlace, thisMachine } from "#cli/backup/state.js";
 import { usageError } from "#cli/support/exit.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { errorText, systemCode } from "#src/errors.js";
@@ -17,7 +17,7 @@ export async function run(args: readonly string[]): Promise<void> {
   if (file === "-" && process.stdout.isTTY) throw usageError("a backup contains private keys: not for a terminal");
   requireRoot();
   process.umask(0o077);
-  const body = await readState(statePrefix(values.dbPrefix));
+  const body = await readState(await statePlace(values.dbPrefix));
   const peer = body.database.find(([key]) => key === "peername")?.[1];
   const bytes = encodeBackup({ peer: String(peer), machine: thisMachine(), time: new Date().toISOString() }, body);
   if (file === "-") return writeOut(bytes);

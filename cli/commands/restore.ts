@@ -1,6 +1,6 @@
 import { closeSync, fstatSync, mkdirSync, openSync, readSync } from "node:fs";
 import { backupError, decodeBackup, MAX_BACKUP_BYTES } from "#cli/backup/backup-file.js";
-import { checkedState, replaceState, statePrefix, thisMachine } from "#cli/backup/state.js";
+import { checkedState, replaceState, statePlace, thisMachine } from "#cli/backup/state.js";
 import { supervisionHere } from "#cli/supervision/here.js";
 import { usageError } from "#cli/support/exit.js";
 import { readFlags } from "#cli/support/read-flags.js";
@@ -22,8 +22,8 @@ export async function run(args: readonly string[]): Promise<void> {
   process.umask(0o077);
   const name = file === "-" ? "standard input" : file;
   const { head, body } = decodeBackup(readBounded(file, name), name);
-  const prefix = statePrefix(values.dbPrefix);
-  const state = checkedState(name, body, prefix);
+  const place = await statePlace(values.dbPrefix);
+  const state = checkedState(name, body, place.prefix);
   const here = thisMachine();
   if (head.machine !== undefined && here !== undefined && head.machine !== here && !values.force)
     throw backupError(
@@ -35,7 +35,7 @@ export async function run(args: readonly string[]): Promise<void> {
   if (!claimPid(launchingFile(runDir))) throw runs("weave is being launched on this host");
   try {
     if (await (await supervisionHere()).isOn()) throw runs("the router runs");
-    const replaced = await replaceState(prefix, state);
+    const replaced = await replaceState(place, state);
     process.stderr.write(
       `The state of peer ${head.peer}, of ${head.time}, is restored.${replaced === undefined ? "" : ` The replaced database is ${replaced}.`}\nStart it with 'weave launch --resume', with the flags of that time.\n`,
     );
