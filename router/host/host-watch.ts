@@ -31,7 +31,8 @@ export class HostWatch {
   #open: ReadonlySet<string> = new Set();
   #looking: Promise<void> | undefined;
   #stopped = false;
-  #quiet = QUIET_LOOKS;
+  /** Checks without a fault since addresses and firewall were checked. The start has just set them. */
+  #quiet = 0;
 
   constructor(deps: HostWatchDeps) {
     this.#deps = deps;
