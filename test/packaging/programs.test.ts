@@ -8,35 +8,38 @@ import { ROOT } from "#test/lab/docs/pages.js";
 
 const setUp = readFileSync(join(ROOT, "scripts/with-setup.sh"), "utf8");
 
-/** Programs and packages of a profile's list, with those of the lists that it contains. */
+/** Packages of a profile's list, with those of the lists that it contains. */
 function profile(name: string): Set<string> {
   const list = new RegExp(`^${name}=\\(((?:.|\\n)*?)\\)$`, "m").exec(setUp);
   assert.ok(list, `no list ${name}`);
   const entries = new Set<string>();
   for (const entry of list[1].split(/\s+/).map((each) => each.replaceAll(/['"]/g, ""))) {
     const other = /^\$\{(\w+)\[@\]\}$/.exec(entry);
-    if (other === null) entries.add(entry.split(":")[0]);
+    if (other === null) for (const each of entry.replace(/^.*:/, "").split("|")) entries.add(each);
     else for (const each of profile(other[1])) entries.add(each);
   }
   return entries;
 }
 
-/** Programs that the tests of a folder require by `programMissing`, each with its file. */
-function required(folder: string): { file: string; tool: string }[] {
+/** Packages that the tests of a folder require by `programMissing`, each with its file. */
+function required(folder: string): { file: string; from: string }[] {
   return readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" })
     .filter((file) => file.endsWith(".ts"))
     .flatMap((file) =>
-      [...readFileSync(join(ROOT, folder, file), "utf8").matchAll(/programMissing\("([^"]+)"/g)].map(([, tool]) => ({
-        file: join(folder, file),
-        tool,
-      })),
+      [...readFileSync(join(ROOT, folder, file), "utf8").matchAll(/programMissing\("[^"]+", "([^"]+)"/g)].map(
+        ([, from]) => ({
+          file: join(folder, file),
+          from,
+        }),
+      ),
     );
 }
 
 test("every program that a test requires is installed by the set-up of its command", () => {
-  const slow = "test/packaging/slow/";
+  // The lab serves slow tests too.
+  const withSlow = /^test\/(?:packaging\/slow|lab)\//;
   const all = ["test/lab", "test/unit", "test/host", "test/docker", "test/packaging"].flatMap(required);
   assert.ok(all.length > 3);
-  const lacking = all.filter(({ file, tool }) => !profile(file.startsWith(slow) ? "packaging" : "tests").has(tool));
+  const lacking = all.filter(({ file, from }) => !profile(withSlow.test(file) ? "packaging" : "tests").has(from));
   assert.deepEqual(lacking, []);
 });
