@@ -60,12 +60,12 @@ const HOSTS: readonly (readonly [string, what: RegExp, next: RegExp])[] = [
   ['rmdir "$state"; touch "$state"', /^cannot open the database .*EEXIST/, /^Another kind of file has this name/],
   [
     "mount -t tmpfs none /dev/net",
-    /: ENOENT: there is no \/dev\/net\/tun/,
+    /: ENOENT: there is no \/dev\/net\/tun$/,
     /^Load the driver with 'modprobe tun'; in a container, pass --device/,
   ],
   [
     "mount -t tmpfs none /dev/net; mknod /dev/net/tun c 240 255",
-    /: ENXIO: there is no .* driver for it/,
+    /: ENXIO: there is no driver for \/dev\/net\/tun$/,
     /'modprobe tun'/,
   ],
   [

@@ -110,9 +110,13 @@ function explain(name: string, code: number): WeaveError {
     case Errno.ENOENT:
     case Errno.ENODEV:
     case Errno.ENXIO:
-      return new WeaveError("WEAVE_NO_TUN", `${why}: there is no /dev/net/tun, or no driver for it`, {
-        next: "Load the driver with 'modprobe tun'; in a container, pass --device /dev/net/tun.",
-      });
+      return new WeaveError(
+        "WEAVE_NO_TUN",
+        `${why}: there is no ${code === Errno.ENOENT ? "" : "driver for "}/dev/net/tun`,
+        {
+          next: "Load the driver with 'modprobe tun'; in a container, pass --device /dev/net/tun.",
+        },
+      );
     case Errno.ENOTTY:
       return new WeaveError("WEAVE_NO_TUN", `${why}: /dev/net/tun is no TUN device`, {
         next: "Move it away and make it: mknod /dev/net/tun c 10 200",
