@@ -105,6 +105,9 @@ router_runs() {
   [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null
 }
 
+# A router in a container is of the version of its image.
+router_in_container() { grep -qs '^container' /run/weave/supervision; }
+
 systemd_runs() { [ -d /run/systemd/system ] && have systemctl; }
 
 # Folders that this program made for applications: the one in use, replaced ones, and those of interrupted runs.
@@ -266,6 +269,7 @@ unpack() {
     fail "$source is no release of weave: it has no package.json, node and weave" "Nothing was changed."
   [ -d "$new/native/linux-$(echo "$arch" | sed s/amd64/x64/)" ] || fail "$source is for another architecture than $arch" "Nothing was changed."
   version=$(version_in "$new")
+  case $version in '' | *[!0-9A-Za-z.+-]*) fail "$source names no version of weave: '$version'" "Nothing was changed." ;; esac
   # With its native modules: they need libraries of this host.
   works=$("$new/weave" version 2>&1 && "$new/node" -e 'process.argv.slice(1).forEach(require)' "$new"/native/*/*.node 2>&1) ||
     fail "the new weave does not run on this host: $works" "Nothing was changed."
@@ -378,6 +382,7 @@ report_installation() {
     *) say "$prefix/bin is not in the PATH of this shell: add it, or call $prefix/bin/weave." ;;
   esac
   if ! router_runs; then say "Next: 'weave setup' checks this host, 'weave launch' starts the router."
+  elif router_in_container; then say "The router runs in a container: a new image replaces it, not this program."
   elif [ "$restart" = yes ]; then
     "$prefix/bin/weave" restart 9<&- || fail "weave $version is installed, but the router was not restarted" "'weave status' shows what runs; run 'weave restart' again."
     say "The router was restarted, and is of version $version."
