@@ -37,7 +37,7 @@ export function fileVariables(file = ENVIRONMENT_FILE): NodeJS.ProcessEnv {
 const unquoted = (value: string): string => /^(["'])(.*)\1$/.exec(value)?.[2] ?? value;
 
 /** The variable whose words are arguments of `weave launch` (packaging/systemd/weave.service). */
-const ARGUMENTS = "WEAVE_ARGS";
+export const ARGUMENTS = "WEAVE_ARGS";
 
 /** Adds to an error about a variable, or about a flag in WEAVE_ARGS, the file that sets it. */
 export function withFile(error: unknown, file = ENVIRONMENT_FILE): unknown {

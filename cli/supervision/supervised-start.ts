@@ -1,13 +1,13 @@
 import { writeFileSync } from "node:fs";
 import { type Launch, parseLaunch } from "#cli/launch/launch-flags.js";
 import { withPassword } from "#cli/launch/password-file.js";
-import { fileVariables, withFile } from "#cli/supervision/environment-file.js";
+import { ARGUMENTS, fileVariables, withFile } from "#cli/supervision/environment-file.js";
 import { becomeRouter } from "#cli/supervision/foreground.js";
 import { isNewLaunch, joined, keptLaunch } from "#cli/supervision/kept-launch.js";
 import { writeLaunchFile } from "#cli/supervision/launch-files.js";
 import { Exit } from "#cli/support/exit.js";
 import { runningProcesses } from "#cli/support/processes.js";
-import { EXIT_CONFIG } from "#router/exit-status.js";
+import { EXIT_CONFIG, exitStatusOf } from "#router/exit-status.js";
 import type { LaunchOptions } from "#router/options.js";
 import { errorText } from "#src/errors.js";
 import { writingIn } from "#src/file-error.js";
@@ -29,12 +29,11 @@ export function supervisedKind(args: readonly string[]): Kind | undefined {
  * arguments (WEAVE_ARGS) and variables of the unit or container. A failure is noted for `weave launch` and `weave status`.
  *
  * @param args the arguments of this command
- * @throws Exit with status EXIT_CONFIG: another start would fail, too
+ * @throws Exit with status EXIT_CONFIG if another start would fail, too
  */
 export function superviseStart(args: readonly string[], kind: Kind): never {
   requireRoot();
   const { run } = paths();
-  checkInstallation();
   writingIn(run, "WEAVE_RUN_DIR", () => makePublicFolder(run));
   // The last router of this unit or container has ended. Files of another one must not be touched.
   const other = Object.values(runningProcesses()).find((pid) => pid !== undefined);
@@ -42,13 +41,14 @@ export function superviseStart(args: readonly string[], kind: Kind): never {
     throw new Exit(EXIT_CONFIG, `weave runs already on this host (process ${other}); 'weave stop' ends it.`);
   let start: Start;
   try {
-    start = optionsOf(args);
+    checkInstallation();
+    start = optionsOf(args, process.env);
     writeLaunchFile(start.options, kind);
   } catch (error) {
     const why = errorText(withFile(error));
     writeFileSync(supervisionFile(run), kind);
     writeFileSync(failureFile(run), `${why}\n`, { mode: 0o600 });
-    throw new Exit(EXIT_CONFIG, why);
+    throw new Exit(exitStatusOf(error, true), why);
   }
   becomeRouter([`--supervised=${kind}`, ...(start.again ? ["--restarted"] : [])], {
     ...process.env,
@@ -63,11 +63,25 @@ interface Start {
   readonly again: boolean;
 }
 
-/** @throws WEAVE_FLAG_INVALID, WEAVE_PEER_INVALID */
-function optionsOf(args: readonly string[]): Start {
+/**
+ * Checks that the unit could start a router now, with what is stored and in its file of variables.
+ *
+ * @throws WeaveError with the reason and its place
+ */
+export function checkNextStart(): void {
+  try {
+    const variables = fileVariables();
+    optionsOf((variables[ARGUMENTS] ?? "").split(/\s+/).filter(Boolean), variables);
+  } catch (error) {
+    throw withFile(error);
+  }
+}
+
+/** @throws WEAVE_FLAG_INVALID, WEAVE_FLAG_UNKNOWN, WEAVE_PEER_INVALID */
+function optionsOf(args: readonly string[], env: NodeJS.ProcessEnv): Start {
   fileVariables();
   const warn = (text: string) => void process.stderr.write(`${text}\n`);
-  const now: Launch = parseLaunch(args, process.env);
+  const now: Launch = parseLaunch(args, env);
   const kept = keptLaunch();
   const resolved = (options: LaunchOptions) => withPassword(options, warn);
   if (kept === undefined)

@@ -3,6 +3,7 @@ import type { Launch } from "#cli/launch/launch-flags.js";
 import { forgetLaunch, keepLaunch } from "#cli/supervision/kept-launch.js";
 import { saveLastLaunch } from "#cli/supervision/launch-files.js";
 import { waitUntilReady } from "#cli/supervision/ready.js";
+import { checkNextStart } from "#cli/supervision/supervised-start.js";
 import type { Supervision } from "#cli/supervision/supervision.js";
 import { Exit } from "#cli/support/exit.js";
 import { lastFailure } from "#cli/support/processes.js";
@@ -29,16 +30,19 @@ async function start(launch: Launch): Promise<string> {
   const { run } = paths();
   for (const file of [failureFile(run), routerFile(run)]) rmSync(file, { force: true });
   writeFileSync(supervisionFile(run), "systemd", { mode: 0o644 });
+  const wasEnabled = (await systemctl("is-enabled", "--quiet", UNIT)).ok;
+  // Before the wait for the router: the user may end that.
+  const enabled = await systemctl("enable", "--quiet", UNIT);
   try {
     await startUnit("start");
   } catch (error) {
     await systemctl("stop", UNIT);
+    if (!wasEnabled) await systemctl("disable", "--quiet", UNIT);
     restoreKept(last);
     throw error;
   }
   saveLastLaunch(launch.options);
-  const { ok, why } = await systemctl("enable", "--quiet", UNIT);
-  if (!ok) process.stderr.write(`WARNING: after a reboot weave does not start by itself: ${why}\n`);
+  if (!enabled.ok) process.stderr.write(`WARNING: after a reboot weave does not start by itself: ${enabled.why}\n`);
   return UNIT;
 }
 
@@ -52,6 +56,8 @@ async function stop(): Promise<boolean> {
 }
 
 async function restart(): Promise<void> {
+  // Before the old router ends: it runs on if the new one could not start.
+  checkNextStart();
   rmSync(failureFile(paths().run), { force: true });
   await startUnit("restart");
 }

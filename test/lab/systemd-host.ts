@@ -10,7 +10,8 @@ import { hostTestsImpossible, programMissing } from "#test/lab/requirements.js";
 
 const project = new URL("../../../", import.meta.url).pathname;
 const script = (name: string) => join(project, "test/lab", name);
-const ROOT = join(project, "build/cache/bookworm-systemd");
+/** Folder of the root file system with these packages beside those that systemd needs. */
+const rootOf = (packages: readonly string[]) => join(project, ["build/cache/bookworm-systemd", ...packages].join("+"));
 const BOOT_MS = 60_000;
 /** The first debootstrap fetches 100 MB. */
 const ROOT_MS = 600_000;
@@ -23,11 +24,14 @@ export class SystemdHost extends Host {
   #outer: ChildProcess | undefined;
   /** Of its systemd, as this machine counts. */
   #pid = 0;
+  readonly #root: string;
 
-  constructor(options: HostOptions) {
+  /** @param root folder of the root file system of all hosts, which is only read */
+  constructor(options: HostOptions, root = rootOf([])) {
     // It has a file system of its own: all is where users have it.
     super({ ...options, environment: {} });
     this.weaveCommand = ["weave"];
+    this.#root = root;
   }
 
   protected override get enter(): readonly string[] {
@@ -50,7 +54,7 @@ export class SystemdHost extends Host {
 
   /** Boots, and waits until systemd has started all it wants to. @returns its state: running or degraded */
   async boot(): Promise<string> {
-    const command = [`--net=/run/netns/${this.ns}`, "--", script("systemd-host.sh"), ROOT, this.folder, this.ns];
+    const command = [`--net=/run/netns/${this.ns}`, "--", script("systemd-host.sh"), this.#root, this.folder, this.ns];
     this.#outer = spawn("nsenter", command, { stdio: ["ignore", "ignore", "pipe"] });
     let errors = "";
     this.#outer.stderr!.on("data", (text) => {
@@ -145,10 +149,17 @@ const foldersBelow = (top: string): string[] =>
     .filter((entry) => entry.isDirectory())
     .flatMap((entry) => [...foldersBelow(join(top, entry.name)), join(top, entry.name)]);
 
-/** Makes the file system that all these hosts begin with, unless it is there. */
-export async function makeSystemdRoot(): Promise<void> {
-  const made = await execute(script("systemd-root.sh"), [ROOT], {}, ROOT_MS);
+/**
+ * Makes the file system that hosts begin with, unless it is there.
+ *
+ * @param packages of Debian, beside those that systemd needs
+ * @returns its folder
+ */
+export async function makeSystemdRoot(packages: readonly string[] = []): Promise<string> {
+  const root = rootOf(packages);
+  const made = await execute(script("systemd-root.sh"), [root, ...packages], {}, ROOT_MS);
   if (made.code !== 0) throw new Error(`the root file system could not be made: ${made.stderr}`);
+  return root;
 }
 
 /**
@@ -158,13 +169,13 @@ export async function makeSystemdRoot(): Promise<void> {
  */
 export function systemdTest(
   name: string,
-  { hosts: count, timeout, prepare = async () => {} }: SystemdTestOptions,
+  { hosts: count, timeout, packages = [], prepare = async () => {} }: SystemdTestOptions,
   run: (lab: Lab<SystemdHost>) => Promise<void>,
 ): void {
   const skip = hostTestsImpossible() ?? programMissing("debootstrap", "debootstrap") ?? false;
   test(name, { skip, timeout: timeout + ROOT_MS }, async () => {
-    await makeSystemdRoot();
-    const lab = await Lab.createWith(count, (options) => new SystemdHost(options));
+    const root = await makeSystemdRoot(packages);
+    const lab = await Lab.createWith(count, (options) => new SystemdHost(options, root));
     try {
       await Promise.all(
         lab.hosts.map(async (host) => {
@@ -183,5 +194,7 @@ export interface SystemdTestOptions {
   readonly hosts: number;
   /** Milliseconds, without the time in which the root file system is made. */
   readonly timeout: number;
+  /** Packages of Debian that the hosts have, too. */
+  readonly packages?: readonly string[];
   readonly prepare?: (host: SystemdHost) => Promise<void>;
 }

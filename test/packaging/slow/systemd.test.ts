@@ -144,12 +144,21 @@ systemdTest(
     assert.equal(busy.code, 1);
     assert.match(busy.stderr, /6783/);
     assert.equal(await h1.property("weave", "ActiveState"), "inactive");
+    assert.equal((await h1.run("systemctl", "is-enabled", "weave")).stdout, "disabled\n");
     await h1.must("sh", "-c", "kill $(cat /run/taken)");
 
     // Without a launch: the file alone.
     await h1.must("systemctl", "start", "weave");
     assert.match(await h1.ok("status"), /\(unit\)/);
     assert.match(await h1.ok("status"), /Encryption: enabled/);
+    // A restart that could not succeed leaves the router alone.
+    const running = await mainPid(h1);
+    writeFileSync(h1.path("/etc/weave/weave.env"), "WEAVE_ARGS=--nosuch\n");
+    const refused = await h1.weave("restart");
+    assert.equal(refused.code, 125);
+    assert.match(refused.stderr, /--nosuch\nWEAVE_ARGS is set in \/etc\/weave\/weave\.env\.\n$/);
+    assert.equal(await mainPid(h1), running);
+    writeFileSync(h1.path("/etc/weave/weave.env"), "WEAVE_ARGS=--nickname unit\n");
     await h1.ok("stop");
     // A flag of the launch wins.
     await h1.ok("launch", "--nickname", "typed");
@@ -220,5 +229,76 @@ systemdTest(
     assert.match(await h1.ok("ps"), new RegExp(`^red .*${address}/`, "m"));
     assert.match((await h1.weave("attach", "netns:none")).stderr, /^network namespace netns:none not found/);
     assert.equal((await h1.ok("detach", "netns:red")).trim(), address);
+  },
+);
+
+systemdTest(
+  "with Docker: the unit starts before it, proxy and plugin work under the unit's restrictions, and containers come back after a reboot",
+  {
+    hosts: 1,
+    timeout: 300_000,
+    packages: ["docker.io", "iptables", "busybox-static"],
+    async prepare(host) {
+      await unpack(host);
+      mkdirSync(host.path("/etc/docker"), { recursive: true });
+      // The root of this host is an overlay, which Docker's own overlay cannot lie on.
+      writeFileSync(host.path("/etc/docker/daemon.json"), '{"storage-driver": "vfs"}\n');
+    },
+  },
+  async ({ hosts: [h1] }) => {
+    await h1.ok("launch");
+    const archive =
+      "mkdir -p /r/bin /r/etc && cp /bin/busybox /r/bin && for a in sh sleep ping ip; do ln -s busybox /r/bin/$a; done && tar -C /r -c .";
+    await h1.must("sh", "-c", `(${archive}) | docker import -c 'CMD ["/bin/sh"]' - busybox`);
+    const docker = (...args: string[]) => h1.must("sh", "-c", 'eval "$(weave env)"; exec docker "$@"', "sh", ...args);
+    await docker("run", "-d", "--restart=always", "--name", "by-proxy", "busybox", "sleep", "1000000");
+    await docker(
+      "run",
+      "-d",
+      "--restart=always",
+      "--net",
+      "weave",
+      "--name",
+      "by-plugin",
+      "busybox",
+      "sleep",
+      "1000000",
+    );
+    await h1.ok("attach", "--rewrite-hosts", "by-plugin");
+    const addresses = async () =>
+      Promise.all(
+        ["by-proxy", "by-plugin"].map(async (name) => {
+          const shown = await h1.run("docker", "exec", name, "ip", "-4", "-o", "address");
+          return /ethwe0? +inet (\S+)/.exec(shown.stdout)?.[1];
+        }),
+      );
+    const before = await addresses();
+    assert.ok(
+      before.every((address) => address?.startsWith("10.3")),
+      before.join(" "),
+    );
+    const reaches = () => h1.run("docker", "exec", "by-proxy", "ping", "-c", "1", "-W", "2", "by-plugin");
+    assert.equal((await reaches()).code, 0);
+    assert.equal(
+      await h1.must("journalctl", "--unit", "weave", "--priority", "warning", "--output", "cat", "--quiet"),
+      "",
+    );
+
+    await h1.reboot();
+    await until(
+      "the containers are there again, and reach each other",
+      async () => (await reaches()).code === 0,
+      90_000,
+    );
+    assert.doesNotMatch(await h1.ok("status"), /Problem/);
+    const [ready, started] = await Promise.all(
+      ["ActiveEnterTimestampMonotonic", "ExecMainStartTimestampMonotonic"].map((name, index) =>
+        h1.property(["weave", "docker"][index], name),
+      ),
+    );
+    assert.ok(
+      Number(ready) <= Number(started),
+      `the router was ready at ${ready} µs, Docker was started at ${started}`,
+    );
   },
 );
