@@ -58,6 +58,7 @@ async function start(launch: Launch): Promise<string> {
   await requireApi(engine);
   await requireFreeName(engine);
   await requireImage(engine, image);
+  await removeLeftovers(engine);
   const data = dataContainerName();
   const folder = await openState(engine, image).catch(cannot(`create the container '${data}'`));
   const options = { ...launch.options, dbPrefix: databasePrefix(folder) };
@@ -170,7 +171,8 @@ async function replace(engine: Engine, old: OwnContainer, image: string): Promis
   const id = await createOwnContainer(engine, next, successor(old, image)).catch(
     cannot(`create the container '${next}'`),
   );
-  await act(engine, old.Id, `stop?t=${STOP_S}`);
+  // If this command ends here, the next start of the engine must not start both.
+  await halt(engine, old);
   await act(engine, old.Id, `rename?name=${last}`);
   await act(engine, id, `rename?name=${name}`);
   try {
@@ -180,6 +182,7 @@ async function replace(engine: Engine, old: OwnContainer, image: string): Promis
     await removeContainer(engine, id);
     await act(engine, old.Id, `rename?name=${name}`);
     rmSync(failureFile(paths().run), { force: true });
+    await act(engine, old.Id, "update", { RestartPolicy: old.HostConfig.RestartPolicy });
     await act(engine, old.Id, "start");
     await untilReady(engine);
     throw new WeaveError("WEAVE_DOCKER", `the router of ${image} does not start: ${errorText(error)}`, {

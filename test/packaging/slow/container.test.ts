@@ -66,6 +66,7 @@ test("weave restart uses a new image; one that does not start leaves the old rou
     /the router of weave:test-broken does not start: .*\nThe router of weave:test-next runs again\.\n$/s,
   );
   assert.match(await image(), /^weave:test-next /);
+  assert.equal(await h1.type("docker inspect -f '{{.HostConfig.RestartPolicy.Name}}' weave"), "always");
   await works();
   assert.equal(await h1.type("docker ps -a --format '{{.Names}}' | sort | tr '\\n' ' '"), "weave weavedb");
 });
@@ -79,7 +80,9 @@ test("a stopped router stays stopped when the engine starts; the next launch has
   await h1.startEngine();
   assert.equal(await stateOf("weave"), "exited");
   assert.match((await h1.weave("status")).stderr, /^weave is not running\. Have you launched it\?/);
+  await h1.type(`docker create --name weave-last --label works.weave.role=router ${IMAGE}`);
   await launchContainer("--no-restart");
+  assert.equal(await h1.type("docker ps -aq --filter name=weave-last"), "", "what a restart may leave is removed");
   assert.equal(await h1.type("docker inspect -f '{{.HostConfig.RestartPolicy.Name}}' weave"), "no");
   assert.equal((await h1.ok("attach", "netns:red")).trim(), red);
   await works();
