@@ -9,10 +9,10 @@ import { execute } from "#test/lab/namespace.js";
 /** Limit for one shell with all its lines: far above what a busy machine takes. */
 const SHELL_MS = 120_000;
 
-/** An interactive shell, and the keys that put all completions into the line. */
 /** Starts zsh's completion. */
 export const COMPINIT = "autoload -Uz compinit; compinit -u -D";
 
+/** An interactive shell, and the keys that put all completions into the line. */
 interface Interactive {
   readonly command: string;
   readonly keys: string;
@@ -27,7 +27,9 @@ const INTERACTIVE: Readonly<Record<"bash" | "zsh", Interactive>> = {
     command: "zsh -f -i",
     keys: "\x18a",
     before: COMPINIT,
-    after: `zle -C all-matches complete-word _generic
+    // Without the first line zsh has the keys of vi where EDITOR names vi, as in the scripts that npm runs.
+    after: `bindkey -e
+zle -C all-matches complete-word _generic
 bindkey '^Xa' all-matches
 zstyle ':completion:all-matches::::' completer _all_matches _complete
 zstyle ':completion:all-matches:*' insert true
