@@ -40,7 +40,8 @@ async function works(): Promise<void> {
   await until("the other host is reached", ping);
 }
 
-test("a restart of the engine, and a boot, bring it back", { timeout: 120_000 }, async () => {
+// An engine waits for our plugin, which starts with the container, several times: docs/install.md.
+test("a restart of the engine, and a boot, bring it back", { timeout: 200_000 }, async () => {
   await h1.stopEngine();
   await h1.startEngine();
   await works();
@@ -100,6 +101,22 @@ test("a full disk: launch names what could not be stored; with space it works ag
   );
   await h1.type(`umount ${folder}`);
   await launchContainer();
+  await works();
+});
+
+test("a backup brings the addresses back after the loss of the data container", { timeout: 90_000 }, async () => {
+  const file = `${h1.folder}/backup`;
+  await h1.ok("backup", file);
+  await h1.ok("stop");
+  await h1.type("docker rm weave && docker rm -v weavedb");
+  await launchContainer();
+  const { code, stderr } = await h1.weave("restore", file);
+  assert.equal(code, 3, "a running router keeps its database");
+  assert.match(stderr, /weave stop/);
+  await h1.ok("stop");
+  await h1.ok("restore", file);
+  await launchContainer();
+  assert.equal((await h1.ok("attach", "netns:red")).trim(), red);
   await works();
 });
 
