@@ -7,11 +7,9 @@ import { createHash } from "node:crypto";
 import { createReadStream, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
+import { manifest, root as project } from "./project.mjs";
 
 const [root, architecture, tag, file] = process.argv.slice(2);
-const project = new URL("../../", import.meta.url).pathname;
-const json = (path) => JSON.parse(readFileSync(join(project, path), "utf8"));
-const { version } = json("package.json");
 /** Time of all files: that of the commit, or the one that SOURCE_DATE_EPOCH names (reproducible-builds.org). */
 const seconds =
   process.env.SOURCE_DATE_EPOCH ??
@@ -41,14 +39,18 @@ async function sha256(path) {
 const work = mkdtempSync(join(dirname(file), "image."));
 try {
   tar(root, join(work, "layer.tar"), ".");
-  const config = json("packaging/image/config.json");
+  const config = JSON.parse(readFileSync(join(project, "packaging/image/config.json"), "utf8"));
   const image = {
     architecture,
     os: "linux",
     created,
     config: {
       ...config,
-      Labels: { ...config.Labels, "org.opencontainers.image.version": version, "works.weave.version": version },
+      Labels: {
+        ...config.Labels,
+        "org.opencontainers.image.version": manifest.version,
+        "works.weave.version": manifest.version,
+      },
     },
     rootfs: { type: "layers", diff_ids: [`sha256:${await sha256(join(work, "layer.tar"))}`] },
     history: [{ created, created_by: "scripts/build/image.sh" }],

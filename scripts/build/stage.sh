@@ -20,7 +20,7 @@ mkdir -p "$folder"
 cp -R "$bundle/." "$folder/"
 find "$folder/native" -mindepth 1 -maxdepth 1 ! -name "$platform" -exec rm -rf {} +
 cp "$node/bin/node" "$folder/node"
-node scripts/build/add-node.mjs "$folder/share/doc/weave" "${platform#linux-}" "$node"
+node scripts/build/add-node.mjs "$folder/share/doc/weave" "$arch" "$node"
 cp packaging/weave.sh "$folder/weave"
 
 # Symbols are a seventh of Node.

@@ -1,6 +1,6 @@
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { manifest, root } from "../project.mjs";
+import { lockedPackages, manifest, root } from "../project.mjs";
 import { nativePackages } from "./natives.mjs";
 
 /**
@@ -12,7 +12,6 @@ import { nativePackages } from "./natives.mjs";
  */
 
 const policy = JSON.parse(readFileSync(join(root, "packaging/licences.json"), "utf8"));
-const lock = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8")).packages;
 
 /** Where packages have their licence. */
 const LICENCE_FILE = /^(?:licen[cs]e|copying|notice)(?:[.-]|$)/i;
@@ -65,7 +64,7 @@ function bundledPackages(metafile) {
 
 /** @param {string} key of package-lock.json @returns {Component} */
 function npmComponent(key) {
-  const entry = lock[key];
+  const entry = lockedPackages[key];
   if (entry === undefined) throw new Error(`package-lock.json has no ${key}, which is in the bundle`);
   const name = key.slice(key.lastIndexOf("node_modules/") + "node_modules/".length);
   const { version, integrity, license } = entry;
