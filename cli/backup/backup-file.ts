@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { z } from "zod/mini";
+import * as z from "zod/mini";
 import { peerNameShape } from "#mesh/peer.js";
 import { decode, encode } from "#src/codec.js";
 import { errorText, WeaveError } from "#src/errors.js";

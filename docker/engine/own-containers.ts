@@ -1,5 +1,5 @@
-import { z } from "zod/mini";
-import { type Engine, EngineError } from "#docker/engine/engine.js";
+import * as z from "zod/mini";
+import { type Engine, EngineError, imagePath } from "#docker/engine/engine.js";
 
 /**
  * Containers that weave itself creates: the one in which the router runs, and the data container with its state. Calls of Docker's
