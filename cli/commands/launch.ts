@@ -7,7 +7,7 @@ import { resumed } from "#cli/launch/resume.js";
 import { becomeRouter } from "#cli/supervision/foreground.js";
 import { supervisionForLaunch, supervisionHere } from "#cli/supervision/here.js";
 import { keptLaunch } from "#cli/supervision/kept-launch.js";
-import { saveLastLaunch, writeLaunchFile } from "#cli/supervision/launch-files.js";
+import { launchInProgress, saveLastLaunch, writeLaunchFile } from "#cli/supervision/launch-files.js";
 import { supervisedKind, superviseStart } from "#cli/supervision/supervised-start.js";
 import { Exit } from "#cli/support/exit.js";
 import { requireKernel } from "#cli/support/kernel.js";
@@ -51,10 +51,7 @@ export async function run(args: readonly string[]): Promise<void> {
       });
     return claimPid(launchingFile(runDir));
   });
-  if (!claimed)
-    throw new WeaveError("WEAVE_RUNNING", "another 'weave launch' or 'weave restart' is in progress on this host", {
-      next: "'weave status' shows the router when it answers; 'weave stop' ends it.",
-    });
+  if (!claimed) throw launchInProgress();
   try {
     // --resume can have found the password.
     const given = options.password === undefined ? launch.given : [...launch.given, "password"];

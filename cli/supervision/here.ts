@@ -4,8 +4,8 @@ import type { Supervision } from "#cli/supervision/supervision.js";
 import { routerContainer } from "#cli/support/router-container.js";
 import { isNamed, type SupervisionKind, supervisionKind } from "#cli/support/supervised.js";
 
-/** The kinds that exist. A kind is loaded when it is used. */
-const LOAD: { readonly [K in SupervisionKind]?: () => Promise<Supervision> } = {
+/** Loads the code of a kind. */
+const LOAD: Readonly<Record<SupervisionKind, () => Promise<Supervision>>> = {
   process: async () => processSupervision(),
   systemd: async () => (await import("#cli/supervision/systemd.js")).systemdSupervision(),
   container: async () => (await import("#cli/supervision/container/container.js")).containerSupervision(),
@@ -29,4 +29,4 @@ export async function supervisionForLaunch({ image, options }: Launch): Promise<
   return supervisionOf(options.restart && (await unitIsUsable()) ? "systemd" : "process");
 }
 
-const supervisionOf = (kind: SupervisionKind): Promise<Supervision> => (LOAD[kind] ?? LOAD.process!)();
+const supervisionOf = (kind: SupervisionKind): Promise<Supervision> => LOAD[kind]();

@@ -3,17 +3,29 @@ import { dirname } from "node:path";
 import { lastLaunchText } from "#cli/launch/resume.js";
 import type { SupervisionKind } from "#cli/support/supervised.js";
 import type { LaunchOptions } from "#router/options.js";
-import { errorText } from "#src/errors.js";
+import { errorText, WeaveError } from "#src/errors.js";
 import { failureFile, lastLaunchFile, launchFile, paths, routerFile, supervisionFile } from "#src/paths.js";
 
+/** The error for a launch or restart while another one starts the router. */
+export const launchInProgress = (): WeaveError =>
+  new WeaveError("WEAVE_RUNNING", "another 'weave launch' or 'weave restart' is in progress on this host", {
+    next: "'weave status' shows the router when it answers; 'weave stop' ends it.",
+  });
+
 /**
- * Writes the options for the router, and the name of what keeps it running. Removes the files of its predecessor, which would be
- * mistaken for files of this one.
+ * Writes the name of what will keep the router running. Removes the files of its predecessor, which would be mistaken for files of
+ * this one.
  */
-export function writeLaunchFile(options: LaunchOptions, kind: SupervisionKind): void {
+export function writeSupervisionFile(kind: SupervisionKind): void {
   const { run } = paths();
   for (const file of [failureFile(run), routerFile(run)]) rmSync(file, { force: true });
   writeFileSync(supervisionFile(run), kind, { mode: 0o644 });
+}
+
+/** Does the same, and writes the options for the router. */
+export function writeLaunchFile(options: LaunchOptions, kind: SupervisionKind): void {
+  const { run } = paths();
+  writeSupervisionFile(kind);
   // Only root may read the file: it may contain the password.
   writeFileSync(launchFile(run), JSON.stringify(options), { mode: 0o600 });
   chmodSync(launchFile(run), 0o600);

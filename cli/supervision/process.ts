@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync, rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Launch } from "#cli/launch/launch-flags.js";
-import { saveLastLaunch, writeLaunchFile } from "#cli/supervision/launch-files.js";
+import { launchInProgress, saveLastLaunch, writeLaunchFile } from "#cli/supervision/launch-files.js";
 import { type Waiting, waitUntilReady } from "#cli/supervision/ready.js";
 import type { Supervision } from "#cli/supervision/supervision.js";
 import { Exit } from "#cli/support/exit.js";
@@ -43,10 +43,7 @@ async function restart(): Promise<void> {
       `The router (process ${router}) runs in the foreground: only what started it can start it again.\nEnd it there, or by 'weave stop'.`,
     );
   const launching = launchingFile(paths().run);
-  if (!claimPid(launching))
-    throw new WeaveError("WEAVE_RUNNING", "another 'weave launch' or 'weave restart' is in progress on this host", {
-      next: "'weave status' shows the router when it answers; 'weave stop' ends it.",
-    });
+  if (!claimPid(launching)) throw launchInProgress();
   try {
     await replace(environmentOf(supervisor ?? router));
   } finally {

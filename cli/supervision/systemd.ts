@@ -1,17 +1,17 @@
 import { readFileSync, readlinkSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import type { Launch } from "#cli/launch/launch-flags.js";
 import { forgetLaunch, keepLaunch } from "#cli/supervision/kept-launch.js";
-import { saveLastLaunch } from "#cli/supervision/launch-files.js";
+import { saveLastLaunch, writeSupervisionFile } from "#cli/supervision/launch-files.js";
 import { waitUntilReady } from "#cli/supervision/ready.js";
 import { checkNextStart } from "#cli/supervision/supervised-start.js";
 import type { Supervision } from "#cli/supervision/supervision.js";
 import { Exit } from "#cli/support/exit.js";
 import { lastFailure } from "#cli/support/processes.js";
 import { asSentence, supervised } from "#cli/support/supervised.js";
-import { hasSystemd, systemctl, UNIT, unitState } from "#cli/support/systemctl.js";
+import { hasSystemd, systemctl, UNIT, type UnitState, unitState } from "#cli/support/systemctl.js";
 import { WeaveError } from "#src/errors.js";
 import { installedFile } from "#src/installation.js";
-import { failureFile, keptLaunchFile, paths, routerFile, supervisionFile } from "#src/paths.js";
+import { failureFile, keptLaunchFile, paths } from "#src/paths.js";
 
 /** The unit weave.service of systemd. A router that was launched with it comes back after a reboot. */
 export const systemdSupervision = (): Supervision => ({
@@ -27,9 +27,7 @@ const logHint = (): string => supervised("systemd").logHint;
 async function start(launch: Launch): Promise<string> {
   const last = lastKept();
   keepLaunch(launch, process.env);
-  const { run } = paths();
-  for (const file of [failureFile(run), routerFile(run)]) rmSync(file, { force: true });
-  writeFileSync(supervisionFile(run), "systemd", { mode: 0o644 });
+  writeSupervisionFile("systemd");
   const wasEnabled = (await systemctl("is-enabled", "--quiet", UNIT)).ok;
   // Before the wait for the router: the user may end that.
   const enabled = await systemctl("enable", "--quiet", UNIT);
@@ -115,22 +113,24 @@ export async function unitIsUsable(): Promise<boolean> {
     throw new WeaveError("WEAVE_INSTALLATION", `${UNIT} is masked: systemd may not start it`, {
       next: "'systemctl unmask weave' permits it; 'weave launch --foreground' runs the router without it.",
     });
-  const program = /--supervised systemd/.test(unit.ExecStart) ? /path=(\S+)/.exec(unit.ExecStart)?.[1] : undefined;
-  if (unit.LoadState === "loaded" && program !== undefined && isOurs(program)) return true;
-  const reason =
-    unit.LoadState !== "loaded"
-      ? `systemd cannot use its file (${unit.LoadState})`
-      : program === undefined
-        ? "it is not weave's own, or of another version"
-        : `it starts another installation, ${program}`;
+  const reason = obstacleOf(unit);
+  if (reason === undefined) return true;
   process.stderr.write(
     `WARNING: ${UNIT} is not used: ${reason}. The router starts without it, and does not come back after a reboot.\n`,
   );
   return false;
 }
 
+/** Why a unit cannot start the router of this installation; undefined if it can. */
+function obstacleOf({ LoadState, ExecStart }: UnitState): string | undefined {
+  if (LoadState !== "loaded") return `systemd cannot use its file (${LoadState})`;
+  const program = /--supervised systemd/.test(ExecStart) ? /path=(\S+)/.exec(ExecStart)?.[1] : undefined;
+  if (program === undefined) return "it is not weave's own, or of another version";
+  return isOfThisInstallation(program) ? undefined : `it starts another installation, ${program}`;
+}
+
 /** Whether a program belongs to the installation of this command. */
-function isOurs(program: string): boolean {
+function isOfThisInstallation(program: string): boolean {
   try {
     const [real, router] = [realpathSync(program), realpathSync(installedFile("#router/main.js"))];
     // The folder of the application: of lib/weave/weave, or of bin/weave in it.

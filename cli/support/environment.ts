@@ -4,6 +4,12 @@ import { invalidValue } from "#src/errors.js";
 /** Variables whose values are folders. */
 const FOLDERS = ["WEAVE_RUN_DIR", "WEAVE_STATE_DIR", "WEAVE_LOG_DIR"];
 
+/** Name of the container in which the router runs. {@link checkEnvironment} has checked the text. */
+export const containerName = (): string => process.env.WEAVE_CONTAINER_NAME || "weave";
+
+/** Name of the data container, whose volume has the router's state. */
+export const dataContainerName = (): string => `${containerName()}db`;
+
 /** Checks the variables that all commands use. The variables of `launch` are checked with its flags. @throws WEAVE_FLAG_INVALID */
 export function checkEnvironment(env: NodeJS.ProcessEnv): void {
   const address = env.WEAVE_HTTP_ADDR;

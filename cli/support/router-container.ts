@@ -1,3 +1,4 @@
+import { containerName } from "#cli/support/environment.js";
 import { launchOptions } from "#cli/support/launched.js";
 import { defaultEngine } from "#docker/engine/default-engine.js";
 import { Engine } from "#docker/engine/engine.js";
@@ -7,13 +8,7 @@ import { findContainer, type OwnContainer, ROLE_LABEL } from "#docker/engine/own
 /** Roles of weave's own containers. */
 export type Role = "router" | "state";
 
-/** Name of the container in which the router runs; `db` is appended for the data container. checkEnvironment has checked the text. */
-export const containerName = (env: NodeJS.ProcessEnv = process.env): string => env.WEAVE_CONTAINER_NAME || "weave";
-
-/** Name of the data container, whose volume has the router's state. */
-export const dataContainerName = (): string => `${containerName()}db`;
-
-/** The engine in which the router's container is: that of the last launch, else of this host's client; never our proxy. */
+/** The engine in which the router's container is: that of the last launch, else of this host's client; never weave's proxy. */
 export function containerEngine(api = launchOptions().docker?.api): Engine {
   return new Engine(parseEngineAddress(api || defaultEngine(process.env) || DEFAULT_ENGINE, process.env));
 }

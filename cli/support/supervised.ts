@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from "node:fs";
+import { containerName } from "#cli/support/environment.js";
 import { runningProcesses } from "#cli/support/processes.js";
 import { unitState } from "#cli/support/systemctl.js";
 import { paths, supervisionFile } from "#src/paths.js";
@@ -17,7 +18,7 @@ export interface Supervised {
   isOn(): Promise<boolean>;
 }
 
-const KINDS: { readonly [K in SupervisionKind]?: () => Supervised } = {
+const KINDS: Readonly<Record<SupervisionKind, () => Supervised>> = {
   process: () => ({
     kind: "process",
     logHint: `its log is ${paths().log}`,
@@ -25,7 +26,7 @@ const KINDS: { readonly [K in SupervisionKind]?: () => Supervised } = {
   }),
   container: () => ({
     kind: "container",
-    logHint: `see 'docker logs ${process.env.WEAVE_CONTAINER_NAME || "weave"}'`,
+    logHint: `see 'docker logs ${containerName()}'`,
     isOn: containerIsOn,
   }),
   systemd: () => ({
@@ -51,7 +52,7 @@ async function containerIsOn(): Promise<boolean> {
 
 /** What keeps the router of this host running, or kept the last one. @param kind the kind of a router that is not launched yet */
 export function supervised(kind = supervisionKind()): Supervised {
-  return (KINDS[kind] ?? KINDS.process!)();
+  return KINDS[kind]();
 }
 
 /** The kind that the run folder names. An earlier version, which knew no other kind, wrote no such file. */

@@ -165,8 +165,7 @@ export class Engine {
   }
 
   image(name: string): Promise<Image> {
-    // The engine expects the slashes of an image's name unencoded.
-    return this.json({ path: `/images/${encodeURIComponent(name).replaceAll("%2F", "/")}/json` }, imageShape);
+    return this.json({ path: imagePath(name) }, imageShape);
   }
 
   networks(): Promise<Network[]> {
@@ -277,6 +276,9 @@ function messageOf(body: string): string {
   }
   return body.trim().slice(0, 1_000);
 }
+
+/** Path of the call that inspects an image. The engine expects the slashes of its name unencoded. */
+export const imagePath = (name: string): string => `/images/${encodeURIComponent(name).replaceAll("%2F", "/")}/json`;
 
 /** Compares versions by their two numbers, such as 1.9 and 1.44. @returns a negative number if `a` is older, 0 if equal */
 export function compareVersions(a: string, b: string): number {

@@ -59,9 +59,7 @@ export function findContainer(engine: Engine, name: string): Promise<OwnContaine
 
 /** Inspects an image. @returns undefined when the engine has none of that name */
 export async function findImage(engine: Engine, name: string): Promise<RouterImage | undefined> {
-  // The engine expects the slashes of an image's name unencoded.
-  const path = `/images/${encodeURIComponent(name).replaceAll("%2F", "/")}/json`;
-  const image = await unlessMissing(engine.json({ path }, imageShape));
+  const image = await unlessMissing(engine.json({ path: imagePath(name) }, imageShape));
   return image && { id: image.Id, version: image.Config?.Labels?.[VERSION_LABEL] };
 }
 

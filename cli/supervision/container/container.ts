@@ -6,17 +6,10 @@ import { databasePrefix, openState, stateFolder, storeLaunch } from "#cli/superv
 import { writeLaunchFile } from "#cli/supervision/launch-files.js";
 import { waitUntilReady } from "#cli/supervision/ready.js";
 import type { Supervision } from "#cli/supervision/supervision.js";
+import { containerName, dataContainerName } from "#cli/support/environment.js";
 import { Exit } from "#cli/support/exit.js";
 import { lastFailure } from "#cli/support/processes.js";
-import {
-  containerEngine,
-  containerName,
-  dataContainerName,
-  hasRole,
-  isKeptRunning,
-  type Role,
-  routerContainer,
-} from "#cli/support/router-container.js";
+import { containerEngine, hasRole, isKeptRunning, type Role, routerContainer } from "#cli/support/router-container.js";
 import { supervised } from "#cli/support/supervised.js";
 import { type Engine, EngineError } from "#docker/engine/engine.js";
 import {
@@ -73,7 +66,10 @@ async function start(launch: Launch): Promise<string> {
   return id;
 }
 
-/** Folder with the containers' own files. The question to the engine takes 15 s while a plugin does not answer: ours does not run. */
+/**
+ * Folder with the containers' own files: beside the volumes, if those are at their usual place. A query of the engine's folder takes 15 s
+ * while a plugin does not answer, and that of weave does not run now.
+ */
 async function containersFolderOf(engine: Engine, folder: string): Promise<string> {
   const root = /^(.+)\/volumes\/[^/]+\/_data$/.exec(folder)?.[1] ?? (await engineFolder(engine));
   return `${root}/containers`;
@@ -81,23 +77,28 @@ async function containersFolderOf(engine: Engine, folder: string): Promise<strin
 
 /** @param config makes the body for a container with propagation of mounts, or without */
 async function createAndStart(engine: Engine, config: (propagation: boolean) => object): Promise<string> {
-  const name = containerName();
-  for (const propagation of [true, false]) {
-    const id = await createOwnContainer(engine, name, config(propagation)).catch(
-      cannot(`create the container '${name}'`),
+  try {
+    return await startNew(engine, config(true));
+  } catch (error) {
+    if (!NOT_SHARED.test(errorText(error))) throw error;
+    process.stderr.write(
+      "WARNING: /run of this host is no shared mount: 'weave attach netns:NAME' may not find a namespace that is made later. 'mount --make-rshared /' before the launch changes that.\n",
     );
-    try {
-      await act(engine, id, "start");
-      return id;
-    } catch (error) {
-      await removeContainer(engine, id);
-      if (!propagation || !NOT_SHARED.test(errorText(error))) cannot(`start the container '${name}'`)(error);
-      process.stderr.write(
-        "WARNING: /run of this host is no shared mount: 'weave attach netns:NAME' may not find a namespace that is made later. 'mount --make-rshared /' before the launch changes that.\n",
-      );
-    }
+    return startNew(engine, config(false));
   }
-  throw new Error("unreachable");
+}
+
+/** Creates the router's container and starts it. If it cannot start, none is left. @returns its id */
+async function startNew(engine: Engine, body: object): Promise<string> {
+  const name = containerName();
+  const id = await createOwnContainer(engine, name, body).catch(cannot(`create the container '${name}'`));
+  try {
+    await act(engine, id, "start");
+    return id;
+  } catch (error) {
+    await removeContainer(engine, id);
+    return cannot(`start the container '${name}'`)(error);
+  }
 }
 
 /** Throws an error of the engine again, with what the engine was to do. */

@@ -1,5 +1,6 @@
+import { containerName } from "#cli/support/environment.js";
 import { Exit } from "#cli/support/exit.js";
-import { containerName, hasRole } from "#cli/support/router-container.js";
+import { hasRole } from "#cli/support/router-container.js";
 import { compareVersions, type Engine } from "#docker/engine/engine.js";
 import { findContainer, findImage, removeContainer } from "#docker/engine/own-containers.js";
 import { WeaveError } from "#src/errors.js";

@@ -4,7 +4,8 @@ import { dataConfig, VOLUME } from "#cli/supervision/container/container-config.
 import { parseDockerArgs } from "#cli/supervision/container/docker-args.js";
 import { tarArchive } from "#cli/supervision/container/tar.js";
 import { keptLaunchText } from "#cli/supervision/kept-launch.js";
-import { containerEngine, dataContainerName, hasRole } from "#cli/support/router-container.js";
+import { dataContainerName } from "#cli/support/environment.js";
+import { containerEngine, hasRole } from "#cli/support/router-container.js";
 import type { Engine } from "#docker/engine/engine.js";
 import { createOwnContainer, findContainer, upload } from "#docker/engine/own-containers.js";
 import { WeaveError } from "#src/errors.js";
