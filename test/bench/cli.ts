@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { benchLab, option } from "#test/bench/bench.js";
 import { builtBundle } from "#test/lab/built-bundle.js";
 import { type Host, WEAVE } from "#test/lab/host.js";
+import { median } from "#test/lab/measure.js";
 
 /** Launches are slow; so many are enough for a median. */
 const LAUNCHES = 7;
@@ -25,11 +26,11 @@ function timed(host: Host, command: readonly string[]): number {
   return performance.now() - begin;
 }
 
-const median = (times: Times): number => times.toSorted((a, b) => a - b)[times.length >> 1];
-const shown = (times: Times): string =>
-  `${median(times).toFixed(0).padStart(6)}${Math.min(...times)
-    .toFixed(0)
-    .padStart(6)}`;
+/** Median and minimum. */
+function shown(times: Times): string {
+  const sorted = times.toSorted((a, b) => a - b);
+  return [median(sorted), sorted[0]].map((ms) => ms.toFixed(0).padStart(6)).join("");
+}
 
 async function main(): Promise<void> {
   const rounds = Number(option("--rounds") ?? 20);

@@ -1,7 +1,7 @@
 /**
- * `npm run bench:upgrade [-- --rounds N] [-- --time-line]`: how long traffic between two containers is interrupted when the router of
- * one host is replaced, as for an upgrade, or ends. Medians; 5 ms between pings. `--time-line` prints the log of both routers beside
- * the interruption.
+ * `npm run bench:upgrade [-- --rounds 5 --way restart --pair --time-line]`: how long traffic between two containers is interrupted when
+ * the router of one host is replaced, as for an upgrade, or ends. Medians; 5 ms between pings. `--way` measures one way alone, `--pair`
+ * leaves out the network of three hosts, `--time-line` prints the log of the routers beside the interruption.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { benchLab, option } from "#test/bench/bench.js";

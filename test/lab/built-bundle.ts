@@ -1,8 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-
-const ROOT = new URL("../../../", import.meta.url).pathname;
+import { ROOT } from "#test/lab/docs/pages.js";
 
 /**
  * Returns the folder of the bundle, build/bundle/, made from the present sources. It is built once, however many test files use

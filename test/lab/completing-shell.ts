@@ -15,6 +15,7 @@ export const COMPINIT = "autoload -Uz compinit; compinit -u -D";
 /** An interactive shell, and the keys that put all completions into the line. */
 interface Interactive {
   readonly command: string;
+  /** The keys that put all completions into the line. */
   readonly keys: string;
   /** Shell code before the completion is loaded, and after it. */
   readonly before: string;

@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { closeSync, cpSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
+import { closeSync, cpSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { Host, type HostOptions, WEAVE } from "#test/lab/host.js";
+import { BootedHost } from "#test/lab/booted-host.js";
+import { type HostOptions, WEAVE } from "#test/lab/host.js";
 import { Lab } from "#test/lab/lab.js";
 import { execute, type Result } from "#test/lab/namespace.js";
 import { hostTestsImpossible, programMissing } from "#test/lab/requirements.js";
@@ -11,11 +12,8 @@ const SET_UP = new URL("../../../test/lab/docker-host.sh", import.meta.url).path
 const START_MS = 60_000;
 
 /** A host with a real Docker engine of its own: network, mount, UTS and process namespaces. */
-export class DockerHost extends Host {
-  #first: ChildProcess | undefined;
+export class DockerHost extends BootedHost {
   #engine: ChildProcess | undefined;
-  /** Of its first process, as this machine counts. */
-  #pid = 0;
   readonly #cgroup: string;
 
   constructor(options: HostOptions) {
@@ -24,21 +22,12 @@ export class DockerHost extends Host {
     this.#cgroup = options.ns;
   }
 
-  /** A path of the host's, as this machine finds it. */
-  path(path: string): string {
-    return `/proc/${this.#pid}/root${path}`;
-  }
-
-  override get runDir(): string {
-    return this.path("/run/weave");
-  }
-
   override get logFile(): string {
     return this.path("/var/log/weave/router.log");
   }
 
   protected override get enter(): readonly string[] {
-    return ["nsenter", "-t", String(this.#pid), "-m", "-u", "-n", "-p", "--"];
+    return ["nsenter", "-t", String(this.pid), "-m", "-u", "-n", "-p", "--"];
   }
 
   /** The program that becomes its first process, and prints "ready". */
@@ -50,7 +39,7 @@ export class DockerHost extends Host {
   async begin(): Promise<void> {
     const args = [`--net=/run/netns/${this.ns}`, "unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child"];
     const child = spawn("nsenter", [...args, "--", ...this.setUp], { stdio: ["ignore", "pipe", "pipe"] });
-    this.#first = child;
+    this.starter = child;
     let errors = "";
     child.stderr.on("data", (text) => {
       errors += text;
@@ -60,7 +49,7 @@ export class DockerHost extends Host {
       child.once("exit", (code) => reject(new Error(`${this.name} could not be made (${code}): ${errors}`)));
     });
     const children = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8");
-    this.#pid = Number(children.trim());
+    this.pid = Number(children.trim());
   }
 
   /** Makes the host, starts its engine and imports the image `busybox`. @param archive of {@link makeImage} */
@@ -139,52 +128,10 @@ export class DockerHost extends Host {
     return existsSync(path) ? readFileSync(path, "utf8") : "";
   }
 
-  // What the host's own files call a process is another one on this machine.
-  override get routerPid(): undefined {
-    return undefined;
+  protected override get cgroups(): readonly string[] {
+    const hierarchies = readdirSync("/sys/fs/cgroup").map((name) => `/sys/fs/cgroup/${name}`);
+    return ["/sys/fs/cgroup", ...hierarchies].map((hierarchy) => `${hierarchy}/${this.#cgroup}`);
   }
-
-  override get supervisorPid(): undefined {
-    return undefined;
-  }
-
-  /** All processes of the host end with its first one. */
-  override end(): void {
-    if (this.#pid !== 0) {
-      try {
-        process.kill(this.#pid, "SIGKILL");
-      } catch {
-        // Gone already.
-      }
-    }
-    this.#first?.kill("SIGKILL");
-    // The kernel takes a moment to end them all; only then can their cgroups go.
-    for (let tries = 0; tries < 50 && !this.#removeCgroups(); tries++) spawnSync("sleep", ["0.05"]);
-  }
-
-  #removeCgroups(): boolean {
-    let gone = true;
-    for (const hierarchy of readdirSync("/sys/fs/cgroup")) {
-      for (const top of [`/sys/fs/cgroup/${hierarchy}/${this.#cgroup}`, `/sys/fs/cgroup/${this.#cgroup}`]) {
-        if (!existsSync(top)) continue;
-        for (const folder of [...foldersIn(top), top]) {
-          try {
-            rmdirSync(folder);
-          } catch {
-            gone = false;
-          }
-        }
-      }
-    }
-    return gone;
-  }
-}
-
-/** All folders below one, the deepest first. */
-function foldersIn(top: string): string[] {
-  return readdirSync(top, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory())
-    .flatMap((entry) => [...foldersIn(join(top, entry.name)), join(top, entry.name)]);
 }
 
 /** Hosts with engines that run, and the image `busybox` in each. */

@@ -1,12 +1,11 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { builtBundle } from "#test/lab/built-bundle.js";
+import { ROOT } from "#test/lab/docs/pages.js";
 import { execute } from "#test/lab/namespace.js";
+import { ARCHITECTURE } from "#test/lab/releases.js";
 import { programMissing } from "#test/lab/requirements.js";
 
-const ROOT = new URL("../../../", import.meta.url).pathname;
-/** Architectures as Debian names them. */
-const ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
 /** Limit for the image: the first one of a checkout fetches Debian's packages and Node. */
 const BUILD_MS = 300_000;
 
@@ -25,9 +24,8 @@ export function imageImpossible(): string | undefined {
 /** Makes the image of the router from the present sources. @returns an archive for `docker load` */
 export async function routerImage(folder: string, tag: string): Promise<string> {
   builtBundle();
-  const architecture = ARCHITECTURES[process.arch];
   const [root, archive] = [join(folder, "router-root"), join(folder, "router.tar")];
-  const script = `scripts/build/rootfs.sh ${root} ${architecture} && node scripts/build/image-archive.mjs ${root} ${architecture} ${tag} ${archive}`;
+  const script = `scripts/build/rootfs.sh ${root} ${ARCHITECTURE} && node scripts/build/image-archive.mjs ${root} ${ARCHITECTURE} ${tag} ${archive}`;
   const { code, stderr } = await execute("sh", ["-c", `cd ${ROOT} && ${script}`], {}, BUILD_MS);
   if (code !== 0) throw new Error(`the image cannot be built: ${stderr}`);
   rmSync(root, { recursive: true });
