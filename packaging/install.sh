@@ -2,8 +2,8 @@
 # Installs weave with its own Node, upgrades it, repairs it, or removes it. To be run by root; `install.sh --help` lists the
 # options. The whole program is below: read it first, from top to bottom.
 #
-# What it makes, with the prefix /usr/local:
-#   /usr/local/lib/weave-VERSION.XXXXXX/    the application; `manifest` in it lists all else that is made
+# Its files, with the prefix /usr/local:
+#   /usr/local/lib/weave-VERSION.XXXXXX/    the application; `manifest` in it lists all other files
 #   /usr/local/lib/weave                    leads to the folder above: this link is what an upgrade switches
 #   /usr/local/bin/weave, share/man/…, share/bash-completion/…, share/zsh/…, share/fish/…    lead into it
 #   /usr/local/lib/systemd/system/weave.service, /etc/weave/weave.env    where systemd runs
@@ -28,7 +28,7 @@ have() { command -v "$1" >/dev/null 2>&1; }
 usage() {
   cat <<'END'
 Usage: install.sh [OPTION]...
-Installs weave from a release, or upgrades it. Running it again repairs what is there.
+Installs weave from a release, or upgrades it. Running it again repairs the installation.
 
   --from FOLDER|FILE|URL  the release: a folder with archives, an archive (weave-VERSION-linux-ARCH.tar.gz) or what it contains,
                           or the address of either; default: the folder of this program
@@ -41,7 +41,7 @@ Installs weave from a release, or upgrades it. Running it again repairs what is 
 END
 }
 
-# --- what was asked for -------------------------------------------------------------------------------------------------------
+# --- options ------------------------------------------------------------------------------------------------------------------
 
 prefix=/usr/local from='' service=yes restart=no downgrade=no action=install purge=no
 while [ $# -gt 0 ]; do
@@ -81,7 +81,7 @@ case $prefix in
 esac
 environment=/etc/weave/weave.env
 
-# --- what is there ------------------------------------------------------------------------------------------------------------
+# --- the present installation -------------------------------------------------------------------------------------------------
 
 # The version in an application's folder, from its package.json; nothing where there is none.
 version_in() { sed -n 's/^ *"version": *"\([^"]*\)".*/\1/p' "$1/package.json" 2>/dev/null | head -n 1; }
@@ -148,7 +148,7 @@ found_by_npm() {
   esac
 }
 
-# --- what the host must have --------------------------------------------------------------------------------------------------
+# --- requirements -------------------------------------------------------------------------------------------------------------
 
 check_host() {
   [ "$(uname -s)" = Linux ] || fail "weave runs on Linux, and this is $(uname -s)"
@@ -185,7 +185,7 @@ package_of() {
   esac
 }
 
-# Two runs at once would remove each other's folders. The lock is on the folder itself, and ends with this process.
+# Two runs at the same time would remove each other's folders. The lock is on the folder itself, and ends with this process.
 lock() {
   made=$(printf '%s/\n' "$lib" | missing_folders)
   mkdir -p "$lib"
@@ -209,7 +209,7 @@ fetch() {
   elif have wget; then
     wget -q -O "$2" "$1" || fail "cannot fetch $1" "Nothing was changed."
   else
-    fail "there is neither curl nor wget" "Install one of them, or fetch the archive elsewhere and give it by --from FILE."
+    fail "there is neither curl nor wget" "Install one of them, or fetch the archive elsewhere and pass it by --from FILE."
   fi
 }
 
@@ -221,7 +221,7 @@ verify() {
   [ -n "$expected" ] || fail "$2 has no checksum of $name" "Nothing was changed."
   actual=$(sha256sum "$1" | cut -d ' ' -f 1)
   [ "$actual" = "$expected" ] ||
-    fail "$name is damaged, or is not what was released: its SHA-256 is $actual, and SHA256SUMS has $expected" "Nothing was changed. Fetch it again."
+    fail "$name is damaged, or is not the released file: its SHA-256 is $actual, and SHA256SUMS has $expected" "Nothing was changed. Fetch it again."
 }
 
 # The newest archive for this architecture among the names on standard input.
@@ -403,9 +403,9 @@ uninstall() {
     return 0
   fi
   if [ "$purge" = yes ]; then
-    "$current/weave" reset --force 9<&- || fail "'weave reset --force' failed: weave is still installed" "Mend what it names, then run this again."
+    "$current/weave" reset --force 9<&- || fail "'weave reset --force' failed: weave is still installed" "Repair the cause that it names, then run this again."
   elif router_runs; then
-    "$current/weave" stop || fail "'weave stop' failed: weave is still installed" "Mend what it names, then run this again."
+    "$current/weave" stop || fail "'weave stop' failed: weave is still installed" "Repair the cause that it names, then run this again."
   fi
   manifest=$(cat "$current/manifest")
   if printf '%s\n' "$manifest" | grep -q '/weave\.service$' && systemd_runs; then

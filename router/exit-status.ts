@@ -4,7 +4,7 @@ import { WeaveError } from "#src/errors.js";
 /** Exit status of a router whose next start would fail for the same reason: EX_CONFIG (sysexits.h). weave.service does not start it again. */
 export const EXIT_CONFIG = 78;
 
-/** Errors that only a user can mend: of options, of an installation, of a host without what weave needs. */
+/** Errors that only a user can end, by a change of the options, of the installation or of the host. */
 const LASTING: readonly ErrorCode[] = [
   "WEAVE_BRIDGE_FOREIGN",
   "WEAVE_FLAG_INVALID",

@@ -40,8 +40,9 @@ const UNDO_MS = 1_000;
 const PARENT_CHECK_MS = 10_000;
 
 /**
- * The router process: `node router/main.js [--foreground] [--supervised=KIND] [--restarted] [--replace]`. Options come from the launch file. The log goes to a
- * file or, in the foreground, to standard output. The reason of a failure also goes to standard error, for the parent process.
+ * The router process: `node router/main.js [--foreground] [--supervised=KIND] [--restarted] [--replace]`. Options come from the launch
+ * file. The log goes to a file or, in the foreground, to standard output. The reason of a failure also goes to standard error, for the
+ * parent process; of a supervised router, to the service manager and to the file that the supervisor would write.
  *
  * The process always ends by {@link exitNow}: `process.exit` would wait for the frame threads, which block in poll(2), with all
  * sockets open.

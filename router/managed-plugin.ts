@@ -59,7 +59,7 @@ class ManagedPlugin {
   }
 
   begin(): void {
-    process.on("uncaughtException", (error) => say("error", error.message));
+    process.on("uncaughtException", (error) => writeLog("error", error.message));
     process.on("SIGTERM", () => this.#stop());
     process.on("SIGINT", () => this.#stop());
     // Of a process that was killed.
@@ -104,7 +104,7 @@ class ManagedPlugin {
     if (this.#stopping) process.exit(0);
     this.#failure = why;
     if (afterMs >= STABLE_MS) this.#delayMs = RESTART.firstMs;
-    say("error", `the router has ended and is started again after ${this.#delayMs} ms: ${why}`);
+    writeLog("error", `the router has ended and is started again after ${this.#delayMs} ms: ${why}`);
     setTimeout(() => {
       if (!this.#stopping) this.#start();
     }, this.#delayMs);
@@ -198,7 +198,7 @@ function launchArguments({ LOG_LEVEL, IPALLOC_RANGE, EXTRA_ARGS, WEAVE_PEERS }: 
 }
 
 /** Writes a line to the engine's log, in the form of the router's. */
-function say(level: string, msg: string): void {
+function writeLog(level: string, msg: string): void {
   process.stdout.write(`${JSON.stringify({ level, time: new Date().toISOString(), msg })}\n`);
 }
 

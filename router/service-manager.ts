@@ -6,7 +6,7 @@ import type { Log } from "#src/log.js";
 const WATCHDOG_SHARE = 1 / 3;
 
 /**
- * Notifies a service manager that asks for it (sd_notify(3)) of the state of this process, and, from the event loop, that it does not
+ * Notifies a service manager that requests it (sd_notify(3)) of the state of this process, and, from the event loop, that it does not
  * hang. Without NOTIFY_SOCKET all methods do nothing.
  */
 export class ServiceManager {

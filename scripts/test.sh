@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# All tests: those that need no root, then those on real interfaces and with real Docker engines (which say so when they
-# cannot run). Arguments go to node's test runner, as in `npm test -- --test-name-pattern=replay`.
+# All tests: those that need no root, then those on real interfaces and with real Docker engines (skipped, with
+# the reason, where they cannot run). Arguments go to node's test runner, as in `npm test -- --test-name-pattern=replay`.
 #
-#   test.sh --packaging    only the tests of what is released, and with them the slow ones, which `npm test` leaves out
+#   test.sh --packaging    only the tests in test/packaging, with the slow ones, which `npm test` leaves out
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

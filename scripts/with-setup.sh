@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # with-setup.sh PROFILE COMMAND...: makes a fresh Debian or Ubuntu with Node ready, then runs the command: system packages,
-# `npm ci`, build. Each profile installs what its command needs and no more; what is there is not installed again. No
+# `npm ci`, build. Each profile installs what its command needs and no more; programs that exist are not installed again. No
 # service that a package brings is started, or enabled for the next boot.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -37,7 +37,7 @@ function keptPrefix(): string | undefined {
   try {
     return keptLaunch()?.options.dbPrefix;
   } catch {
-    // The file is damaged: a restore may mend it.
+    // The file is damaged: a restore may repair it.
     return undefined;
   }
 }

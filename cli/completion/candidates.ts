@@ -13,8 +13,8 @@ const within = (command: string): string => `timeout ${LIMIT_S} ${command} 2>/de
 const report = (template: string): string => within(`weave report -f '${template}{{"\\n"}}{{end}}'`);
 
 /**
- * The command that lists the names of a kind, one a line, in words that bash, zsh and fish read alike. A command that fails, is missing or takes
- * too long lists nothing.
+ * The command that lists the names of a kind, one in each line, in words that bash, zsh and fish read alike. A command that fails, is
+ * missing or takes too long lists nothing.
  */
 export const NAMES: Readonly<Record<NameKind | "interface", string>> = {
   container: `${within("docker ps --format '{{.Names}}'")}; ${within("ls /run/netns")} | sed 's/^/netns:/'`,
@@ -25,7 +25,7 @@ export const NAMES: Readonly<Record<NameKind | "interface", string>> = {
   interface: within("ls /sys/class/net"),
 };
 
-/** What is offered for a placeholder of the command table, `<name>`, in all commands; and for one of a certain command. */
+/** Candidates for a placeholder of the command table, `<name>`, in all commands; and for one of a certain command. */
 const BY_PLACEHOLDER: Readonly<Record<string, Candidates>> = {
   "<container>": { kind: "container" },
   "<image>": { kind: "image" },

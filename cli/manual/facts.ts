@@ -16,16 +16,16 @@ import {
   tokenFile,
 } from "#src/paths.js";
 
-/** A name, and what it is. */
+/** A name, and its meaning. */
 export type Fact = readonly [name: string, meaning: string];
 
 /** Exit statuses of the command. */
 export const EXIT_STATUSES: readonly (readonly [status: number, meaning: string])[] = [
-  [0, "The command has done what it reports."],
+  [0, "The command succeeded."],
   [1, "It failed: standard error has the reason, and the next step where there is one."],
   [2, "'weave launch --image': another container has the name of the router's."],
   [ERRORS.WEAVE_RUNNING.exit, "'weave launch': the router runs already, or is being launched."],
-  [4, "The router does not have what was requested, because its part of weave is off."],
+  [4, "The router does not have the requested object, or the part of weave that would have it is off."],
   [EXIT_CONFIG, "weave.service, or a container: the router cannot start before its user changes something."],
   [ERRORS.WEAVE_FLAG_UNKNOWN.exit, "'weave launch' has no such flag."],
   [130, "Interrupted while it waited. The router continues to start."],

@@ -22,7 +22,7 @@ export const literal = (words: string): string => text(words).replaceAll("-", "\
 
 export const bold = (words: string): string => `\\fB${literal(words)}\\fR`;
 
-/** Longest line of the page's source. mandoc asks for it. */
+/** Longest line of the page's source. mandoc warns of longer ones. */
 const WIDTH = 80;
 
 /** Breaks a line at its spaces. A line never begins with the sign of a macro. */
@@ -39,7 +39,7 @@ function broken(line: string): string {
 /** Flags, variables and quoted commands in a sentence. */
 const TYPED = /(?<![\w-])--[a-z][\w-]*|\b[A-Z]+_[A-Z_]+\b|'weave [^']*'/g;
 
-/** A sentence, in which whatever a user would type is bold. */
+/** A sentence, in which words that a user types are bold. */
 export function prose(words: string): string {
   let [result, end] = ["", 0];
   for (const match of words.matchAll(TYPED)) {
@@ -62,7 +62,7 @@ export const subsection = (title: string, ...body: readonly string[]): string =>
   `.SS ${literal(title)}\n${body.join("")}`;
 export const paragraph = (words: string): string => `.PP\n${words}\n`;
 
-/** A term in the margin, and what it means. @param body roff; further lines may be macros */
+/** A term in the margin, and its meaning. @param body roff; further lines may be macros */
 export const tagged = (term: string, body: string): string => `.TP\n${term}\n${body.trimEnd()}\n`;
 
 /** Paragraphs in the indent of the term before. */

@@ -8,7 +8,7 @@ import { keptLaunchFile, newLaunchFile } from "#src/paths.js";
 /** Variables by which Docker's client, and so the router, finds the certificates for an engine on TCP. */
 const DOCKER_VARIABLES = ["DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "DOCKER_CLIENT_ARGS", "HOME"];
 
-/** The options of a launch, and which of them the user gave: the others may change with the variables of the host. */
+/** The options of a launch, and the keys of those that the user set: the others may change with the variables of the host. */
 type Given = Pick<Launch, "options" | "given">;
 
 /** A stored launch. */
@@ -17,7 +17,7 @@ export interface KeptLaunch extends Given {
   readonly variables: NodeJS.ProcessEnv;
 }
 
-/** Stores a launch for starts without a user, after a reboot say. Only root may read the file: it may contain the password. */
+/** Stores a launch for starts without a user, for example after a reboot. Only root may read the file: it may contain the password. */
 export function keepLaunch(launch: Given, env: NodeJS.ProcessEnv): void {
   const file = keptLaunchFile();
   mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
@@ -77,8 +77,8 @@ const TOGETHER = [
 ];
 
 /**
- * Joins a stored launch and the variables of this start. What the user gave at the launch counts, then a variable, then the default.
- * Docker's other options stay as the launch found them: when the host boots, there may be no engine yet to ask.
+ * Joins a stored launch and the variables of this start. An option that the user set at the launch counts, then a variable, then the default.
+ * Docker's other options stay as the launch found them: when the host boots, there may be no engine yet to query.
  *
  * @param now a launch without a user: the variables and defaults of this start
  */

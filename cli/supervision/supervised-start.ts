@@ -18,7 +18,7 @@ import { requireRoot } from "#src/root.js";
 
 type Kind = "systemd" | "container";
 
-/** What has started this command, without a user; undefined when a user has. */
+/** The service manager or engine that has started this command; undefined when a user has. */
 export function supervisedKind(args: readonly string[]): Kind | undefined {
   const kind = args[args.indexOf("--supervised") + 1];
   return args.includes("--supervised") && (kind === "systemd" || kind === "container") ? kind : undefined;
@@ -59,12 +59,12 @@ export function superviseStart(args: readonly string[], kind: Kind): never {
 interface Start {
   readonly options: LaunchOptions;
   readonly variables: NodeJS.ProcessEnv;
-  /** Whether it uses the targets of the last run. */
+  /** Whether it uses the targets of the last run, which the database has. */
   readonly again: boolean;
 }
 
 /**
- * Checks that the unit could start a router now, with what is stored and in its file of variables.
+ * Checks that the unit could start a router now, with the stored launch and the variables of its file.
  *
  * @throws WeaveError with the reason and its place
  */

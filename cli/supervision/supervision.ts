@@ -22,6 +22,6 @@ export interface Supervision extends Supervised {
   restart(image?: string): Promise<void>;
   /** Path prefix of the database, for a kind that decides where it is; undefined if there is none yet. */
   databasePrefix?(): Promise<string | undefined>;
-  /** Removes what it has left on the host beside the files of every router: for `weave reset`, after {@link stop}. */
+  /** Removes its own files and objects on the host, beside the files of every router: for `weave reset`, after {@link stop}. */
   remove(): Promise<void>;
 }

@@ -15,6 +15,6 @@ export function isKernelNewEnough(release: string): boolean {
 export function requireKernel(): void {
   if (!isKernelNewEnough(release()))
     throw new WeaveError("WEAVE_INSTALLATION", `Linux ${release()} is too old: weave needs ${OLDEST_KERNEL} or later`, {
-      next: "Upgrade the kernel of this host; 'weave setup' lists whatever else is missing.",
+      next: "Upgrade the kernel of this host; 'weave setup' lists all requirements.",
     });
 }

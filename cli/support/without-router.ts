@@ -11,7 +11,8 @@ import { type AttachmentListing, listAttachments } from "#router/attachments/lis
  * - backup and restore (with cli/backup/) read and replace the database, and identify this machine;
  * - setup checks a host on which a router never ran;
  * - ps lists attachments, which stay when the router has ended;
- * - launch, stop, restart and reset ask the engine for the container in which a router runs (router-container.ts, cli/supervision/container/);
+ * - launch, stop, restart and reset query the engine about the container in which a router runs (router-container.ts,
+ *   cli/supervision/container/);
  * - docker-bridge-ip prints an address of Docker's bridge.
  */
 

@@ -206,7 +206,11 @@ export class NetworkDriver {
     return claimed;
   }
 
-  /** @throws WEAVE_PLUGIN_CALL when the subnet of a swarm's network overlaps the range that IPAM allocates from, as neither knows of the other's addresses */
+  /**
+   * Checks the subnet of a swarm's network: the swarm and IPAM do not know each other's addresses.
+   *
+   * @throws WEAVE_PLUGIN_CALL when it overlaps the range that IPAM allocates from
+   */
   #requireOutsideRange(pool: string): void {
     const { ipam } = this.#deps;
     if (ipam === undefined || pool === "") return;

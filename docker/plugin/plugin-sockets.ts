@@ -20,8 +20,8 @@ export interface Drivers {
 }
 
 /**
- * The sockets of Docker's plugin: two of a legacy plugin (V1), one of a managed plugin (V2). They open before the drivers exist, because Docker holds its locks while it waits for
- * a plugin that does not answer.
+ * The sockets of Docker's plugin: two of a legacy plugin (V1), one of a managed plugin (V2). They open before the drivers exist, because
+ * Docker holds its locks while it waits for a plugin that does not answer.
  */
 export class PluginSockets {
   readonly #log: Log;

@@ -15,7 +15,7 @@ esac
 # Engines mount it read-only into a container that is not privileged.
 mount -o remount,rw /proc/sys 2>/dev/null || true
 
-# The host's own files, whose later versions are seen too. The engine gives copies of them, one at each start of the container.
+# The host's own files, with their later changes. The engine mounts copies, made at each start of the container.
 for name in resolv.conf hosts; do
   [ -r "/host/etc/$name" ] || continue
   umount "/etc/$name" 2>/dev/null || true
@@ -24,8 +24,8 @@ done
 
 # A kernel without nf_tables has iptables alone.
 nft list tables >/dev/null 2>&1 || rm -f /usr/sbin/nft
-# Docker's rules are in the new tables or in the old ones, and only rules beside them can accept what they drop. The old tables
-# are looked at only where the kernel has them: to ask for them makes them.
+# Docker's rules are in the tables of nf_tables or in those of legacy iptables, and only rules beside them can accept packets that
+# they drop. Legacy tables are read only where the kernel has them: a read makes them.
 kind=nft
 has_docker() { "iptables-$1" -S 2>/dev/null | grep -q DOCKER; }
 if grep -qx filter /proc/net/ip_tables_names 2>/dev/null && ! has_docker nft && has_docker legacy; then kind=legacy; fi

@@ -69,7 +69,7 @@ for arch in "$@"; do
   lay_out "$root"
   find "$root" -type d -exec chmod 755 {} +
   describe "$root" "$arch"
-  # Members are clamped to SOURCE_DATE_EPOCH, and what is older must not differ.
+  # Members are clamped to SOURCE_DATE_EPOCH, and older times must not differ.
   find "$root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
   dpkg-deb --root-owner-group $compression --build "$root" "$out/weave_${version}_$arch.deb" >/dev/null
   rm -rf "$root"

@@ -103,7 +103,7 @@ step("an archive that is damaged is refused; a URL needs checksums", async () =>
   ])
     assert.match(
       await refused(h1, `${installer} --from ${from}`),
-      /is damaged, or is not what was released.*\nNothing was changed/s,
+      /is damaged, or is not the released file.*\nNothing was changed/s,
     );
   await h1.type(
     `mv /tmp/release/SHA256SUMS /tmp/SHA256SUMS && head -c 1000000 ${now.archive} > /tmp/release/${archive}`,

@@ -194,7 +194,7 @@ async function replace(engine: Engine, old: OwnContainer, image: string): Promis
   await removeContainer(engine, old.Id);
 }
 
-/** The body for a container like another one, of another image. What came from the old image is left out. */
+/** The body for a container like another one, of another image. Settings of the old image are left out. */
 function successor({ Config, HostConfig }: OwnContainer, image: string): object {
   const labels = Object.entries(Config.Labels ?? {}).filter(
     ([key]) => key !== VERSION_LABEL && !key.startsWith("org.opencontainers.image."),

@@ -10,7 +10,7 @@ export interface DockerArgs {
 
 type Kind = "env" | "label" | "volume" | "log-driver" | "log-opt" | "memory" | "cpus";
 
-/** Flags of `docker run` that make sense for a router. The others would take from it what it needs. */
+/** Accepted flags of `docker run`. Others could remove rights, namespaces or folders that the router needs. */
 const FLAGS: Readonly<Record<string, Kind>> = {
   "-e": "env",
   "--env": "env",

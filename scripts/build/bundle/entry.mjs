@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { manifest, root } from "../project.mjs";
 
-/** Writes `package.json`, whose `imports` say where programs and native modules are (src/installation.ts). */
+/** Writes `package.json`, whose `imports` locate programs and native modules (src/installation.ts). */
 export function packageFile({ out }) {
   const { name, version, description, license, engines } = manifest;
   const imports = {

@@ -6,7 +6,7 @@ import { nativePackages } from "./natives.mjs";
 /**
  * What the bundle contains beside Weave: share/doc/weave/licences.txt with the licence of each, and sbom.cdx.json, which lists
  * them for programs (CycloneDX 1.5, https://cyclonedx.org/docs/1.5/json/). Both depend on the contents alone: no time, no serial
- * number. `npm sbom` lists what is installed, which is more than what is bundled, and nothing of other architectures.
+ * number. `npm sbom` lists all installed packages, which are more than the bundle contains, and none of other architectures.
  *
  * packaging/licences.json has the licences that are allowed, and where the text of a package without one is.
  */
