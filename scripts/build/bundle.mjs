@@ -18,7 +18,7 @@ import { javascript } from "./bundle/javascript.mjs";
 import { licences } from "./bundle/licences.mjs";
 import { manual } from "./bundle/manual.mjs";
 import { natives } from "./bundle/natives.mjs";
-import { systemd } from "./bundle/share.mjs";
+import { systemd } from "./bundle/systemd.mjs";
 import { manifest, root } from "./project.mjs";
 import { sourceState } from "./source-state.mjs";
 

@@ -28,18 +28,15 @@ trap 'rm -rf "$work"' EXIT
 # The application's files to where Debian has such files. zsh's own place is for zsh's own package.
 lay_out() {
   local root=$1 app=$1/usr/lib/weave share=$1/usr/share
-  move() { [ ! -e "$1" ] || { mkdir -p "$(dirname "$2")"; mv "$1" "$2"; }; }
+  move() { mkdir -p "$(dirname "$2")"; mv "$1" "$2"; }
   move "$app/share/man" "$share/man"
   move "$app/share/bash-completion" "$share/bash-completion"
   move "$app/share/zsh/site-functions" "$share/zsh/vendor-completions"
   move "$app/share/fish" "$share/fish"
   move "$app/share/doc" "$share/doc"
   rm -rf "$app/share/zsh"
-  if [ -d "$app/share/systemd" ]; then
-    install -D -m 644 "$app/share/systemd/weave.service" "$root/usr/lib/systemd/system/weave.service"
-    install -D -m 644 "$app/share/systemd/weave.env" "$root/etc/weave/weave.env"
-  fi
-  rmdir --ignore-fail-on-non-empty "$app/share"
+  install -D -m 644 "$app/share/systemd/weave.service" "$root/usr/lib/systemd/system/weave.service"
+  install -D -m 644 "$app/share/systemd/weave.env" "$root/etc/weave/weave.env"
   mkdir -p "$root/usr/bin"
   ln -s ../lib/weave/weave "$root/usr/bin/weave"
   # The licence is among Debian's common ones, and the copyright file refers to it.
@@ -47,7 +44,7 @@ lay_out() {
   install -m 644 packaging/deb/copyright "$share/doc/weave/copyright"
   printf 'weave (%s) stable; urgency=medium\n\n  * CHANGELOG.md has the changes.\n\n -- %s  %s\n' \
     "$version" "$maintainer" "$(date -u -R -d "@$SOURCE_DATE_EPOCH")" | gzip -9n >"$share/doc/weave/changelog.gz"
-  if [ -d "$share/man" ]; then find "$share/man" -type f -exec gzip -9n {} +; fi
+  find "$share/man" -type f -exec gzip -9n {} +
   install -D -m 644 packaging/deb/lintian-overrides "$share/lintian/overrides/weave"
 }
 
@@ -58,7 +55,7 @@ describe() {
   sed "s/@VERSION@/$version/; s/@ARCH@/$arch/; s/@MAINTAINER@/$maintainer/; s/@SIZE@/$(du -sk --exclude=DEBIAN "$root" | cut -f 1)/" \
     packaging/deb/control >"$root/DEBIAN/control"
   (cd "$root" && find . -path ./DEBIAN -prune -o -path ./etc -prune -o -type f -printf '%P\0' | sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"
-  [ ! -d "$root/etc" ] || echo /etc/weave/weave.env >"$root/DEBIAN/conffiles"
+  echo /etc/weave/weave.env >"$root/DEBIAN/conffiles"
   for script in preinst postinst prerm postrm; do install -m 755 "packaging/deb/$script" "$root/DEBIAN/$script"; done
 }
 
