@@ -76,7 +76,7 @@ test("links of the pages lead to pages and headings that exist", () => {
 
 /** Flags of other programs, which the pages name too. */
 const FOREIGN_COMMAND =
-  /^(?:apt|apt-get|curl|docker|docker-compose|dpkg|gcloud|install\.sh|npm|systemctl|tailscale|ethtool|perf|driver-opt|git|node|restart=|modprobe)\b/;
+  /^(?:apt|apt-get|curl|docker|docker-compose|dpkg|gcloud|install\.sh|npm|systemctl|tailscale|ethtool|perf|driver-opt|git|node|restart=|modprobe|mount)\b/;
 const FOREIGN_FLAGS = new Set([
   "--always-sparkplug",
   "--attachable",
@@ -141,7 +141,7 @@ test("calls of the HTTP API that the pages name exist", () => {
 });
 
 /** npm's own commands. */
-const NPM = ["ci", "install", "uninstall"];
+const NPM = ["ci", "install", "pack", "uninstall"];
 /** Messages and labels of key derivation that begin with the same word, and a command of Weave Net. */
 const NO_COMMAND = /^weave (?:is not|must be|mesh|lane|setup-cni)\b/;
 
