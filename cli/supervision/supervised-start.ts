@@ -79,6 +79,7 @@ export function checkNextStart(): void {
 
 /** @throws WEAVE_FLAG_INVALID, WEAVE_FLAG_UNKNOWN, WEAVE_PEER_INVALID */
 function optionsOf(args: readonly string[], env: NodeJS.ProcessEnv): Start {
+  // Rejects variables that have no effect in the file; the others are in `env`.
   fileVariables();
   const warn = (text: string) => void process.stderr.write(`${text}\n`);
   const now: Launch = parseLaunch(args, env);
