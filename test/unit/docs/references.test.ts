@@ -162,6 +162,16 @@ test("commands and scripts that the pages name exist", () => {
   );
 });
 
+test("CONTRIBUTING.md names every script of package.json that a person runs", () => {
+  const { scripts } = JSON.parse(page("package.json")) as { scripts: Record<string, string> };
+  const text = page("CONTRIBUTING.md");
+  // npm runs `prepack` itself.
+  const missing = Object.keys(scripts).filter(
+    (name) => name !== "prepack" && !new RegExp(`\\bnpm (?:run )?${name}(?![\\w:-])`).test(text),
+  );
+  assert.deepEqual(missing, []);
+});
+
 test("messages that the troubleshooting page quotes occur in the sources", () => {
   const text = [...sources.values()].join("\n");
   const quoted = page("docs/troubleshooting.md")
