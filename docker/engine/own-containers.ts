@@ -26,8 +26,6 @@ const ownShape = z.object({
     Running: z.boolean(),
     Restarting: z.boolean(),
     Paused: z.boolean(),
-    ExitCode: z.number(),
-    Error: z.string(),
   }),
   Config: z.object({
     Image: z.string(),
