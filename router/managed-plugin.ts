@@ -87,11 +87,17 @@ class ManagedPlugin {
       ended = true;
       this.#ended(Date.now() - began, stderr.trim() || why);
     };
-    const child = spawn(file, [...words, "launch", ...launchArguments(process.env)], {
-      stdio: ["ignore", "inherit", "pipe"],
-    });
+    let child: ChildProcess;
+    try {
+      child = spawn(file, [...words, "launch", ...launchArguments(process.env)], {
+        stdio: ["ignore", "inherit", "pipe"],
+      });
+    } catch (error) {
+      // Node throws some errors (E2BIG, ENOMEM), and emits others (ENOENT, EAGAIN).
+      return end(`cannot start ${file}: ${(error as Error).message}`);
+    }
     this.#child = child;
-    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
       stderr = (stderr + text).slice(-STDERR_CHARS);
       process.stderr.write(text);
     });

@@ -226,3 +226,30 @@ labTest(
     assert.deepEqual([status.status, status.stderr], [0, note]);
   },
 );
+
+labTest(
+  "a managed plugin whose router cannot even be started tries again",
+  { hosts: 1, timeout: 60_000 },
+  async ({ hosts: [h1] }) => {
+    // Settings that are too long for a command line: Node throws the error of such a start, instead of emitting it.
+    const code = `mount -t tmpfs none /run; mkdir -p /run/docker/plugins; : >/run/id; mount --bind /run/id /etc/machine-id
+      ulimit -s 2048; export EXTRA_ARGS="$(yes a | head -n 50000 | tr '\\n' ' ')"
+      timeout -k 1 3 "$@"`;
+    const plugin = [process.execPath, join(ROOT, "dist/router/managed-plugin.js"), "/bin/false"];
+    const { stdout } = await h1.run(
+      "unshare",
+      "--mount",
+      "--propagation",
+      "private",
+      "bash",
+      "-c",
+      code,
+      "bash",
+      ...plugin,
+    );
+    assert.match(
+      stdout,
+      /started again after 100 ms: cannot start \/bin\/false: spawn E2BIG.*started again after 200 ms/s,
+    );
+  },
+);
