@@ -100,9 +100,19 @@ in_use() {
   return 1
 }
 
-router_runs() {
-  pid=$(sed -n 's/.*"pid" *: *\([0-9]*\).*/\1/p' /run/weave/router.pid 2>/dev/null)
+# Whether the process runs that /run/weave/NAME.pid names.
+process_runs() {
+  pid=$(sed -n 's/.*"pid" *: *\([0-9]*\).*/\1/p' "/run/weave/$1.pid" 2>/dev/null)
   [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null
+}
+router_runs() { process_runs router; }
+
+# Also true between two attempts to start a router.
+kept_running() { router_runs || process_runs supervisor || unit_is_on; }
+
+unit_is_on() {
+  systemd_runs || return 1
+  case $(systemctl show -p ActiveState weave.service 2>/dev/null) in '' | *=inactive | *=failed) return 1 ;; esac
 }
 
 # A router in a container is of the version of its image.
@@ -325,8 +335,8 @@ install_service() {
   mkdir -p "$units" "${environment%/*}"
   sed "s|/usr/bin/weave|$prefix/bin/weave|g; s|/usr/lib/weave|$current|g" "$new/share/systemd/weave.service" >"$units/weave.service.new"
   mv -f "$units/weave.service.new" "$units/weave.service"
-  # The settings are the administrator's.
-  [ -e "$environment" ] || cp "$new/share/systemd/weave.env" "$environment"
+  # The settings are the administrator's. A password can be among them.
+  [ -e "$environment" ] || (umask 077 && cp "$new/share/systemd/weave.env" "$environment")
   systemctl daemon-reload || warn "'systemctl daemon-reload' failed: run it before the service is used"
 }
 
@@ -404,7 +414,7 @@ uninstall() {
   fi
   if [ "$purge" = yes ]; then
     "$current/weave" reset --force 9<&- || fail "'weave reset --force' failed: weave is still installed" "Repair the cause that it names, then run this again."
-  elif router_runs; then
+  elif kept_running; then
     "$current/weave" stop || fail "'weave stop' failed: weave is still installed" "Repair the cause that it names, then run this again."
   fi
   manifest=$(cat "$current/manifest")
@@ -423,8 +433,6 @@ uninstall() {
   rm -f "$current"
   remove_folders
   if [ "$purge" = yes ]; then
-    # Of 'weave setup --network-managers'.
-    rm -f /etc/NetworkManager/conf.d/weave.conf /etc/systemd/network/05-weave.network
     rmdir "${environment%/*}" 2>/dev/null || true
   fi
   printf '%s\n' "$manifest" | sed -n 's/^folder //p' | remove_empty_folders

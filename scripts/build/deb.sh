@@ -36,7 +36,8 @@ lay_out() {
   move "$app/share/doc" "$share/doc"
   rm -rf "$app/share/zsh"
   install -D -m 644 "$app/share/systemd/weave.service" "$root/usr/lib/systemd/system/weave.service"
-  install -D -m 644 "$app/share/systemd/weave.env" "$root/etc/weave/weave.env"
+  # A password can be in it.
+  install -D -m 600 "$app/share/systemd/weave.env" "$root/etc/weave/weave.env"
   mkdir -p "$root/usr/bin"
   ln -s ../lib/weave/weave "$root/usr/bin/weave"
   # The licence is among Debian's common ones, and the copyright file refers to it.

@@ -46,6 +46,8 @@ systemdTest(
     );
     await h1.launch();
     assert.equal(await h1.property("weave", "ActiveState"), "active");
+    // A password can be in it.
+    assert.equal((await h1.must("stat", "-c", "%a", "/etc/weave/weave.env")).trim(), "600");
     await h1.must("sh", "-c", "echo '# changed' >> /etc/weave/weave.env");
     const upgraded = await h1.must(`/srv/${NEXT}/install.sh`, "--restart");
     assert.match(upgraded, /in place of .*The router was restarted, and is of version 9\.1\.0/s);
