@@ -5,11 +5,21 @@ set -eu
 : "${WEAVE_IMAGE:=weave:@VERSION@}"
 export WEAVE_IMAGE
 
+# Files of this host are not seen from the container, but those below /run, and what is made in it ends with it.
+for last; do :; done
+case ${1:-}:${last:-} in
+  backup:-* | backup:/run/* | backup:backup | restore:-* | restore:/run/* | restore:restore) ;;
+  backup:* | restore:*)
+    echo "this 'weave' runs in a container, and has no access to the file $last of the host" >&2
+    echo "'(umask 077; weave backup - >FILE)' and 'weave restore - <FILE' pass a backup through it." >&2
+    exit 1 ;;
+esac
+
 # The names alone: values such as a password are no arguments.
 variables=$(env | sed -n 's/^\(WEAVE_[A-Z_]*\|DOCKER_[A-Z_]*\|ORIG_DOCKER_HOST\)=.*/-e \1/p')
 folders='-v /run:/run:rslave -v /etc:/host/etc:ro'
 # The data container's volume, at its path on the host.
-state=$(docker inspect -f '{{range .Mounts}}{{.Source}}{{end}}' "${WEAVE_CONTAINER_NAME:-weave}db" 2>/dev/null) || state=
+state=$(docker inspect -f '{{range .Mounts}}{{if eq .Destination "/weavedb"}}{{.Source}}{{end}}{{end}}' "${WEAVE_CONTAINER_NAME:-weave}db" 2>/dev/null) || state=
 [ -z "$state" ] || folders="$folders -v $state:$state"
 # As the router's (cli/supervision/container/container-config.ts).
 rights='--cap-drop ALL --security-opt apparmor=unconfined --security-opt seccomp=unconfined'
