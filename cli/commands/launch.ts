@@ -62,6 +62,7 @@ export async function run(args: readonly string[]): Promise<void> {
 }
 
 const containers = () => import("#cli/supervision/container/state.js");
+const container = () => import("#cli/supervision/container/container.js");
 
 /** The options of `launch --resume` with the password of the last launch, where that is kept for the next boot. */
 function withKeptPassword(options: LaunchOptions): LaunchOptions {
@@ -86,8 +87,10 @@ async function start(launch: Launch): Promise<void> {
   }
   const supervision = await supervisionForLaunch(launch);
   const id = await supervision.start(launch);
-  // At the next boot the unit and the container would both start a router.
-  if (here.kind === "systemd" && supervision.kind === "container") await here.remove();
+  // At the next boot two of them would start a router.
+  if (supervision.kind !== "container") await (await container()).retireContainer(options.docker.api);
+  else if (here.kind === "systemd") await here.remove();
+  else await (await import("#cli/supervision/systemd.js")).retireUnit();
   await waitForDocker();
   process.stdout.write(`${id}\n`);
 }

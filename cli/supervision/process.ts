@@ -2,7 +2,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync, rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Launch } from "#cli/launch/launch-flags.js";
-import { launchInProgress, saveLastLaunch, writeLaunchFile } from "#cli/supervision/launch-files.js";
+import { alone } from "#cli/supervision/alone.js";
+import { saveLastLaunch, writeLaunchFile } from "#cli/supervision/launch-files.js";
 import { type Waiting, waitUntilReady } from "#cli/supervision/ready.js";
 import type { Supervision } from "#cli/supervision/supervision.js";
 import { Exit } from "#cli/support/exit.js";
@@ -12,8 +13,8 @@ import { type LaunchOptions, parseOptions } from "#router/options.js";
 import { stopRunning } from "#router/running.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import { installedFile } from "#src/installation.js";
-import { failureFile, launchFile, launchingFile, paths, supervisorFile } from "#src/paths.js";
-import { claimPid, livePid, removePid, writePid } from "#src/pid-file.js";
+import { failureFile, launchFile, paths, supervisorFile } from "#src/paths.js";
+import { livePid, writePid } from "#src/pid-file.js";
 
 /** Interval between checks whether the new supervisor has replaced the old one. */
 const POLL_MS = 10;
@@ -42,13 +43,7 @@ async function restart(): Promise<void> {
       1,
       `The router (process ${router}) runs in the foreground: only what started it can start it again.\nEnd it there, or by 'weave stop'.`,
     );
-  const launching = launchingFile(paths().run);
-  if (!claimPid(launching)) throw launchInProgress();
-  try {
-    await replace(environmentOf(supervisor ?? router));
-  } finally {
-    removePid(launching);
-  }
+  await alone(() => replace(environmentOf(supervisor ?? router)));
 }
 
 /** Starts a supervisor in place of the one that runs. @param env of the new one */

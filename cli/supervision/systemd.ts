@@ -1,5 +1,6 @@
 import { readFileSync, readlinkSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import type { Launch } from "#cli/launch/launch-flags.js";
+import { alone } from "#cli/supervision/alone.js";
 import { forgetLaunch, keepLaunch } from "#cli/supervision/kept-launch.js";
 import { saveLastLaunch, writeSupervisionFile } from "#cli/supervision/launch-files.js";
 import { waitUntilReady } from "#cli/supervision/ready.js";
@@ -18,7 +19,7 @@ export const systemdSupervision = (): Supervision => ({
   ...supervised("systemd"),
   start,
   stop,
-  restart,
+  restart: () => alone(restart),
   remove,
 });
 
@@ -64,6 +65,11 @@ async function remove(): Promise<void> {
   await systemctl("disable", "--quiet", UNIT);
   await systemctl("reset-failed", UNIT);
   forgetLaunch();
+}
+
+/** Keeps the unit from starting a router at the next boot, beside the one that was launched otherwise. */
+export async function retireUnit(): Promise<void> {
+  if (hasSystemd() && isOnHost() && (await systemctl("is-enabled", "--quiet", UNIT)).ok) await remove();
 }
 
 /** Has systemd start the unit, and waits until the router is ready. @throws Exit with the router's own reason if it cannot start */

@@ -76,9 +76,13 @@ export async function createOwnContainer(engine: Engine, name: string, body: obj
 export const act = (engine: Engine, container: string, action: string, body?: object): Promise<void> =>
   engine.done({ method: "POST", path: `/containers/${container}/${action}`, timeoutMs: SLOW_MS, body });
 
-/** Removes a container, running or not, with volumes that only it has. One that is missing is no error. */
-export async function removeContainer(engine: Engine, container: string): Promise<void> {
-  const path = `/containers/${container}?force=1&v=1`;
+/**
+ * Removes a container, running or not. One that is missing is no error.
+ *
+ * @param volumes "with volumes": also those without a name that no other container has. The router's state is in such a volume.
+ */
+export async function removeContainer(engine: Engine, container: string, volumes?: "with volumes"): Promise<void> {
+  const path = `/containers/${container}?force=1${volumes === undefined ? "" : "&v=1"}`;
   await unlessMissing(engine.done({ method: "DELETE", path, timeoutMs: SLOW_MS }));
 }
 

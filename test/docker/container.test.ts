@@ -138,7 +138,39 @@ test("the image's own command works on a host without Node", { timeout: 60_000 }
   assert.match((await weave("ps")).stdout, new RegExp(`^red .* ${red}/12$`, "m"));
   const again = await weave("launch");
   assert.deepEqual([again.code, again.stdout], [3, ""], again.stderr);
+  // A file that it made would end with its container.
+  const lost = await weave("backup", "/root/weave.backup");
+  assert.equal(lost.code, 1);
+  assert.match(lost.stderr, /no access to the file \/root\/weave\.backup of the host\n.*weave backup - >FILE/);
+  assert.match((await weave("backup", "-")).stdout, /^\{"weave":"backup"/);
   await h1.type(`rm ${command}`);
+});
+
+test("a restart waits for no other one: two at once would remove each other's containers", async () => {
+  const running = await h1.type("docker inspect -f '{{.State.StartedAt}}' weave");
+  // This shell claims what launch, restart and restore claim.
+  const claim = `printf '{"pid":%s,"started":"%s"}' $$ $(cut -d ' ' -f 22 /proc/$$/stat) >/run/weave/launch.pid`;
+  const { stderr } = await h1.shell(`${claim}; weave restart; rm /run/weave/launch.pid`);
+  assert.match(stderr, /another 'weave launch' or 'weave restart' is in progress/);
+  assert.equal(await h1.type("docker inspect -f '{{.State.StartedAt}}' weave"), running);
+});
+
+test("docker container prune removes the data container: restart and stop make it again, with the state", {
+  timeout: 90_000,
+}, async () => {
+  const volume = () => h1.type("docker inspect -f '{{(index .Mounts 0).Source}}' weavedb");
+  const before = await volume();
+  for (const again of [
+    ["restart"],
+    ["launch", "--image", IMAGE, "--name", h1.peerName, "--password", PASSWORD, SECOND],
+  ]) {
+    await h1.docker("rm", "weavedb");
+    if (again[0] === "launch") await h1.ok("stop");
+    await h1.ok(...again);
+    const mounts = await h1.type("docker inspect -f '{{range .Mounts}}{{.Destination}} {{.Source}}\n{{end}}' weavedb");
+    assert.match(mounts, new RegExp(`^/weavedb ${before}$`, "m"));
+    await works();
+  }
 });
 
 test("reset leaves nothing", { timeout: 60_000 }, async () => {
@@ -177,6 +209,9 @@ test("bad input: each a clear error, and nothing is left", { timeout: 60_000 }, 
   assert.match(await refused({}, "--image", IMAGE, "--host", "203.0.113.9"), /203\.0\.113\.9/);
   const ended = "docker inspect -f '{{.State.Status}} {{.HostConfig.RestartPolicy.Name}}' weave";
   assert.equal(await h1.type(ended), "exited no");
+  // `launch --resume` goes by the last launch that succeeded.
+  const folder = await h1.type("docker inspect -f '{{(index .Mounts 0).Source}}' weavedb");
+  assert.equal(await h1.type(`ls ${folder} | grep weavelaunch; true`), "");
   await h1.ok("reset", "--force");
   await h1.docker("run", "--name", "weavedb", "busybox", "true");
   assert.match(
@@ -184,5 +219,17 @@ test("bad input: each a clear error, and nothing is left", { timeout: 60_000 }, 
     /the container 'weavedb' \(of the image busybox\) is not weave's\n'docker rm -v weavedb'/,
   );
   await h1.docker("rm", "weavedb");
+  assert.equal(await traces(h1), before);
+});
+
+test("after a launch without it, the engine starts a stopped container no more", { timeout: 60_000 }, async () => {
+  await h1.ok("launch", "--image", IMAGE);
+  await h1.docker("stop", "weave");
+  const policy = "docker inspect -f '{{.HostConfig.RestartPolicy.Name}}' weave";
+  assert.equal(await h1.type(policy), "always");
+  await h1.ok("launch");
+  assert.equal(await h1.type(policy), "no");
+  await h1.ok("reset");
+  await h1.docker("rm", "-v", "weave", "weavedb");
   assert.equal(await traces(h1), before);
 });

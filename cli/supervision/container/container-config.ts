@@ -77,13 +77,13 @@ export function routerConfig(plan: ContainerPlan, env: NodeJS.ProcessEnv): objec
   };
 }
 
-/** The body for the data container, which never runs. */
-export const dataConfig = (image: string): object => ({
+/** The body for the data container, which never runs. @param from the container whose volume it takes; undefined: a new one */
+export const dataConfig = (image: string, from?: string): object => ({
   Image: image,
   Cmd: ["help"],
   Labels: { [ROLE_LABEL]: "state" },
   Volumes: { [VOLUME]: {} },
-  HostConfig: { NetworkMode: "none" },
+  HostConfig: { NetworkMode: "none", VolumesFrom: from === undefined ? [] : [from] },
 });
 
 /** Path of the state's volume in the data container. */

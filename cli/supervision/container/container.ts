@@ -1,8 +1,15 @@
 import { rmSync } from "node:fs";
 import type { Launch } from "#cli/launch/launch-flags.js";
+import { alone } from "#cli/supervision/alone.js";
 import { routerConfig } from "#cli/supervision/container/container-config.js";
 import { requireApi, requireFreeName, requireImage } from "#cli/supervision/container/requirements.js";
-import { databasePrefix, openState, stateFolder, storeLaunch } from "#cli/supervision/container/state.js";
+import {
+  databasePrefix,
+  openState,
+  stateFolder,
+  storeLastLaunch,
+  storeLaunch,
+} from "#cli/supervision/container/state.js";
 import { writeLaunchFile } from "#cli/supervision/launch-files.js";
 import { waitUntilReady } from "#cli/supervision/ready.js";
 import type { Supervision } from "#cli/supervision/supervision.js";
@@ -12,6 +19,7 @@ import { lastFailure } from "#cli/support/processes.js";
 import { containerEngine, hasRole, isKeptRunning, type Role, routerContainer } from "#cli/support/router-container.js";
 import { supervised } from "#cli/support/supervised.js";
 import { type Engine, EngineError } from "#docker/engine/engine.js";
+import { DEFAULT_ENGINE } from "#docker/engine/engine-address.js";
 import {
   act,
   createOwnContainer,
@@ -37,7 +45,7 @@ export const containerSupervision = (): Supervision => ({
   ...supervised("container"),
   start,
   stop,
-  restart,
+  restart: (image) => alone(() => restart(image)),
   remove,
   databasePrefix: async () => {
     const folder = await stateFolder();
@@ -63,6 +71,9 @@ async function start(launch: Launch): Promise<string> {
   const plan = { image, options, dataContainer: data, containersFolder, stateFolder: folder };
   const id = await createAndStart(engine, (propagation) => routerConfig({ ...plan, propagation }, process.env));
   await untilReady(engine);
+  await storeLastLaunch(engine, { ...launch, options }).catch((error) => {
+    process.stderr.write(`WARNING: this launch is not stored for 'launch --resume': ${errorText(error)}\n`);
+  });
   return id;
 }
 
@@ -135,6 +146,9 @@ async function stop(): Promise<boolean> {
   const engine = containerEngine();
   const found = await routerContainer(engine);
   if (found === undefined || !isKeptRunning(found)) return false;
+  await openState(engine, found.Image, found).catch((error) => {
+    process.stderr.write(`WARNING: the container '${dataContainerName()}' cannot be made again: ${errorText(error)}\n`);
+  });
   await halt(engine, found);
   return true;
 }
@@ -156,6 +170,8 @@ async function restart(image = ""): Promise<void> {
   // Someone may have removed the image's name.
   const id =
     image === "" ? await requireImage(engine, wanted).catch(() => old.Image) : await requireImage(engine, wanted);
+  const data = dataContainerName();
+  await openState(engine, id, old).catch(cannot(`create the container '${data}'`));
   rmSync(failureFile(paths().run), { force: true });
   if (id === old.Image) {
     await act(engine, old.Id, `restart?t=${STOP_S}`);
@@ -213,9 +229,32 @@ async function removeLeftovers(engine: Engine): Promise<void> {
   for (const suffix of ["-next", "-last"]) await removeOwn(engine, `${containerName()}${suffix}`, "router");
 }
 
-async function removeOwn(engine: Engine, name: string, role: Role): Promise<void> {
+async function removeOwn(engine: Engine, name: string, role: Role, volumes?: "with volumes"): Promise<void> {
   const found = await findContainer(engine, name);
-  if (found !== undefined && hasRole(found, role)) await removeContainer(engine, found.Id);
+  if (found !== undefined && hasRole(found, role)) await removeContainer(engine, found.Id, volumes);
+}
+
+/**
+ * Keeps the engine from starting a container of an earlier launch, which `docker stop` has ended say, beside the router that was
+ * launched otherwise. Without an answer of the engine nothing is done.
+ */
+export async function retireContainer(api: string): Promise<void> {
+  try {
+    const engine = containerEngine(api || DEFAULT_ENGINE);
+    const found = await routerContainer(engine);
+    if (found === undefined || runFolderOf(found) !== paths().run) return;
+    if (isKeptRunning(found)) return await halt(engine, found);
+    await act(engine, found.Id, "update", { RestartPolicy: { Name: "no" } });
+  } catch (error) {
+    if (!(error instanceof WeaveError)) throw error;
+  }
+}
+
+/** The run folder of the router in a container. */
+function runFolderOf({ Config }: OwnContainer): string {
+  const prefix = "WEAVE_RUN_DIR=";
+  const entry = Config.Env?.find((each) => each.startsWith(prefix));
+  return paths(entry === undefined ? {} : { WEAVE_RUN_DIR: entry.slice(prefix.length) }).run;
 }
 
 async function remove(): Promise<void> {
@@ -225,6 +264,6 @@ async function remove(): Promise<void> {
       "WARNING: this host has no nft: the firewall table 'inet weave' of the container stays until 'nft delete table inet weave' or a boot.\n",
     );
   await removeLeftovers(engine);
-  await removeOwn(engine, containerName(), "router");
-  await removeOwn(engine, dataContainerName(), "state");
+  await removeOwn(engine, containerName(), "router", "with volumes");
+  await removeOwn(engine, dataContainerName(), "state", "with volumes");
 }

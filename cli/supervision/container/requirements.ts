@@ -33,7 +33,8 @@ export async function requireFreeName(engine: Engine): Promise<void> {
   if (Running && !Paused) throw new Exit(3, "weave is already running; you can stop it with 'weave stop'.");
   if (!["exited", "dead"].includes(Status))
     throw new Exit(1, "weave is created, paused, or restarting; you can stop it with 'weave stop'.");
-  await removeContainer(engine, found.Id);
+  // Without its data container the state is to be forgotten: the volume goes with the last container that has it.
+  await removeContainer(engine, found.Id, "with volumes");
 }
 
 /** Checks that the engine has an image, and a router is in it. @returns the image's id @throws WEAVE_DOCKER */

@@ -2,12 +2,12 @@ import type { Launch } from "#cli/launch/launch-flags.js";
 import { lastLaunchText } from "#cli/launch/resume.js";
 import { dataConfig, VOLUME } from "#cli/supervision/container/container-config.js";
 import { parseDockerArgs } from "#cli/supervision/container/docker-args.js";
-import { tarArchive } from "#cli/supervision/container/tar.js";
+import { type TarFile, tarArchive } from "#cli/supervision/container/tar.js";
 import { keptLaunchText } from "#cli/supervision/kept-launch.js";
 import { dataContainerName } from "#cli/support/environment.js";
 import { containerEngine, hasRole } from "#cli/support/router-container.js";
 import type { Engine } from "#docker/engine/engine.js";
-import { createOwnContainer, findContainer, upload } from "#docker/engine/own-containers.js";
+import { createOwnContainer, findContainer, type OwnContainer, upload } from "#docker/engine/own-containers.js";
 import { WeaveError } from "#src/errors.js";
 import { keptLaunchFile, lastLaunchFile, newLaunchFile } from "#src/paths.js";
 
@@ -61,21 +61,35 @@ export async function inContainer(launch: Launch): Promise<Launch> {
 /** Path prefix of the database in the folder with the state. */
 export const databasePrefix = (folder: string): string => `${folder}/weave`;
 
-/** Folder with the state; makes the data container if it is missing. @throws as {@link stateFolder} */
-export async function openState(engine: Engine, image: string): Promise<string> {
+/**
+ * Folder with the state; makes the data container if it is missing. As it never runs, `docker container prune` removes it.
+ *
+ * @param router a router that runs: it still has the volume
+ * @throws as {@link stateFolder}
+ */
+export async function openState(engine: Engine, image: string, router?: OwnContainer): Promise<string> {
   const folder = await stateFolder(engine);
   if (folder !== undefined) return folder;
-  await createOwnContainer(engine, dataContainerName(), dataConfig(image));
+  const hasState = router?.Mounts.some(({ Destination }) => Destination === VOLUME) === true;
+  await createOwnContainer(engine, dataContainerName(), dataConfig(image, hasState ? router.Id : undefined));
   return (await stateFolder(engine))!;
 }
 
 /** Puts the options of a launch beside the state, for root alone: who may inspect the container must not read the password. */
 export async function storeLaunch(engine: Engine, launch: Launch): Promise<void> {
   const env = { WEAVE_STATE_DIR: VOLUME };
-  const files = [
+  await store(engine, [
     { name: keptLaunchFile(env), content: keptLaunchText(launch, process.env) },
     { name: newLaunchFile(env), content: "" },
-    { name: lastLaunchFile(databasePrefix(VOLUME)), content: lastLaunchText(launch.options) },
-  ].map(({ name, content }) => ({ name: name.slice(VOLUME.length + 1), content }));
-  await upload(engine, dataContainerName(), VOLUME, tarArchive(files, Math.floor(Date.now() / 1_000)));
+  ]);
+}
+
+/** Stores the options of a launch that has succeeded, for `--resume`: one that fails must not hide that the last had a password. */
+export const storeLastLaunch = (engine: Engine, { options }: Launch): Promise<void> =>
+  store(engine, [{ name: lastLaunchFile(databasePrefix(VOLUME)), content: lastLaunchText(options) }]);
+
+/** Writes files into the volume. */
+async function store(engine: Engine, files: readonly TarFile[]): Promise<void> {
+  const inVolume = files.map(({ name, content }) => ({ name: name.slice(VOLUME.length + 1), content }));
+  await upload(engine, dataContainerName(), VOLUME, tarArchive(inVolume, Math.floor(Date.now() / 1_000)));
 }
