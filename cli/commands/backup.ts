@@ -1,4 +1,4 @@
-import { linkSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, linkSync, openSync, renameSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { backupError, encodeBackup } from "#cli/backup/backup-file.js";
 import { readState, statePlace, thisMachine } from "#cli/backup/state.js";
 import { usageError } from "#cli/support/exit.js";
@@ -30,7 +30,7 @@ function writeNew(file: string, bytes: Uint8Array): void {
   const draft = `${file}.draft-${process.pid}`;
   try {
     writeFileSync(draft, bytes, { mode: 0o600, flag: "wx", flush: true });
-    linkSync(draft, file);
+    name(draft, file);
   } catch (error) {
     if (systemCode(error) === "EEXIST")
       throw backupError(
@@ -40,6 +40,18 @@ function writeNew(file: string, bytes: Uint8Array): void {
     throw backupError(`cannot write ${file}: ${errorText(error)}`);
   } finally {
     rmSync(draft, { force: true });
+  }
+}
+
+/** Gives a complete file its name, which no other file may have. */
+function name(draft: string, file: string): void {
+  try {
+    linkSync(draft, file);
+  } catch (error) {
+    if (systemCode(error) === "EEXIST") throw error;
+    // FAT and some file servers have no links: an empty file takes the name first.
+    closeSync(openSync(file, "wx", 0o600));
+    renameSync(draft, file);
   }
 }
 

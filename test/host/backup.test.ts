@@ -9,6 +9,13 @@ import { labTest } from "#test/lab/lab-test.js";
 import { environmentOf } from "#test/lab/router-process.js";
 import { connected, until } from "#test/lab/wait.js";
 
+/** Makes every link(2) fail as on a file system without links. */
+const WITHOUT_LINKS = {
+  NODE_OPTIONS: `--import data:text/javascript,${encodeURIComponent(
+    'import fs from "node:fs"; import { syncBuiltinESMExports } from "node:module"; fs.linkSync = () => { throw Object.assign(new Error("EPERM"), { code: "EPERM" }); }; syncBuiltinESMExports();',
+  )}`,
+};
+
 const filesBeside = (host: Host) => readdirSync(dirname(databaseFile(host.databasePrefix))).sort();
 const contents = (host: Host) => readDatabase(databaseFile(host.databasePrefix));
 
@@ -32,6 +39,15 @@ labTest(
     assert.equal(statSync(file).mode & 0o777, 0o600);
     const again = await h2.weave("backup", file);
     assert.deepEqual([again.code, again.stderr.split("\n")[0]], [1, `${file} exists already`]);
+
+    // A disk without links, such as FAT: there, too, no file is replaced.
+    for (const [to, code] of [
+      [`${file}-fat`, 0],
+      [file, 1],
+    ] as const)
+      assert.equal((await h2.weaveWith(WITHOUT_LINKS, "backup", to)).code, code);
+    assert.equal((await h2.weave("restore", `${file}-fat`)).code, 3, "the router runs, and the file is a backup");
+    assert.equal(statSync(`${file}-fat`).mode & 0o777, 0o600);
 
     const running = await h2.weave("restore", file);
     assert.deepEqual(
