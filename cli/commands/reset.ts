@@ -24,6 +24,7 @@ import {
   launchFile,
   launchingFile,
   paths,
+  proxySocket,
   restorePrefix,
   routerFile,
   supervisionFile,
@@ -74,6 +75,8 @@ export async function run(args: readonly string[]): Promise<void> {
     `${log}.1`,
     controlSocket(runDir),
     tokenFile(runDir),
+    // A router that was killed leaves it.
+    proxySocket(runDir),
     launchFile(runDir),
     launchingFile(runDir),
     lastLaunchFile(dbPrefix),
