@@ -10,6 +10,12 @@ import { connected, until } from "#test/lab/wait.js";
 
 const skip = hostTestsImpossible() ?? false;
 const MB = 1 << 20;
+const PINGS = 20;
+/**
+ * Pings that must be answered. With a queue that all peers share, none is. Not all: where the cores are busy, the flood fills
+ * the queue of the sender's TAP device too, which the kernel drops from before the router sees a frame.
+ */
+const ENOUGH = 16;
 
 test("what one peer cannot take is lost to that peer alone", { skip, timeout: 120_000 }, async (t) => {
   let lab: Lab;
@@ -37,7 +43,8 @@ test("what one peer cannot take is lost to that peer alone", { skip, timeout: 12
     const flood = c1.spawn(["iperf3", "-c", "10.32.0.2", "-u", "-b", "400M", "-l", "1300", "-t", "60"]);
     try {
       await until("the flood is on", flooded);
-      assert.equal(await c1.ping("10.32.0.3", { count: 20 }), 20);
+      const answered = await c1.ping("10.32.0.3", { count: PINGS });
+      assert.ok(answered >= ENOUGH, `${answered} of ${PINGS} pings are answered`);
       await transfer(c1, c3, "10.32.0.3", 20 * MB);
       await transfer(c3, c1, "10.32.0.1", 20 * MB);
       assert.equal(flood.exitCode, null);
