@@ -9,6 +9,9 @@ import { leaveDocker } from "#cli/support/leave-docker.js";
 import { removeManagerFiles } from "#cli/support/network-managers.js";
 import { runningProcesses } from "#cli/support/processes.js";
 import { readFlags } from "#cli/support/read-flags.js";
+import { DOCKER_FLAGS } from "#docker/flags.js";
+import { defaultValue } from "#src/flag.js";
+import { removeAbandonedSocket } from "#src/http/listen.js";
 import { hostFirewall } from "#src/linux/firewall/host-firewall.js";
 import { findBridge } from "#src/linux/links/bridge.js";
 import { ENDPOINT_PREFIX } from "#src/linux/links/docker-endpoint.js";
@@ -86,6 +89,9 @@ export async function run(args: readonly string[]): Promise<void> {
     routerFile(runDir),
   ];
   for (const file of files) rmSync(file, { force: true });
+  // A killed router leaves them, and Docker waits some 15 s for each.
+  for (const key of ["pluginSocket", "meshSocket"] as const)
+    await removeAbandonedSocket(docker?.[key] ?? defaultValue(DOCKER_FLAGS[key], process.env));
   rmSync(helperFolder(dbPrefix), { recursive: true, force: true });
   for (const folder of new Set(files.map(dirname))) removeIfEmpty(folder);
 }

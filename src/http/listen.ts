@@ -110,6 +110,12 @@ async function clearPath(path: string, anyOwner: boolean): Promise<Obstacle | un
   }
 }
 
+/** Removes a socket that no process serves, as a killed process leaves it. Any other file stays. */
+export async function removeAbandonedSocket(path: string): Promise<void> {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat?.isSocket() && !(await isServed(path))) rmSync(path, { force: true });
+}
+
 function kindOf(stat: Stats): string {
   if (stat.isDirectory()) return "a folder";
   if (stat.isSymbolicLink()) return "a symbolic link";

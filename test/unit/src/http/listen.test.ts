@@ -17,7 +17,7 @@ import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { type ListenOptions, listen, parseServerAddress } from "#src/http/listen.js";
+import { type ListenOptions, listen, parseServerAddress, removeAbandonedSocket } from "#src/http/listen.js";
 
 const folder = mkdtempSync(join(tmpdir(), "weave-listen-"));
 const servers: Server[] = [];
@@ -51,6 +51,14 @@ test("a socket left by a crash is replaced, and has the requested mode", async (
   const path = await abandoned("stale.sock");
   await listenAt(path, { mode: 0o640 });
   assert.equal(statSync(path).mode & 0o777, 0o640);
+});
+
+test("only an abandoned socket is removed: one that is served, a file and a missing one are left", async () => {
+  const [left, served, file] = [await abandoned("left.sock"), join(folder, "served.sock"), join(folder, "plain")];
+  await listenAt(served);
+  writeFileSync(file, "");
+  for (const path of [left, served, file, join(folder, "missing")]) await removeAbandonedSocket(path);
+  assert.deepEqual([left, served, file].map(existsSync), [false, true, true]);
 });
 
 test("a file, a folder, a symbolic link and a pipe stay where they are", async () => {
