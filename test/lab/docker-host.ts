@@ -104,7 +104,8 @@ export class DockerHost extends BootedHost {
 
   /** A line of shell, as a user would type it. */
   shell(line: string): Promise<Result> {
-    return this.runWith(this.environment, "bash", "-c", line);
+    // Where standard input is a socket, bash reads the user's ~/.bashrc, which may wait for anything.
+    return this.runWith(this.environment, "bash", "--norc", "-c", line);
   }
 
   /** As {@link shell}, but a failure ends the test. */
