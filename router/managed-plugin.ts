@@ -1,9 +1,12 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { copyFileSync, mkdirSync, rmSync } from "node:fs";
 import { createServer, type IncomingMessage, request, type ServerResponse } from "node:http";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { activation, capabilities, MANAGED_KINDS } from "#docker/plugin/activation.js";
+import { startChild } from "#router/child.js";
+import { Backoff, type BackoffPolicy } from "#src/backoff.js";
+import { systemRandom } from "#src/random.js";
 
 /**
  * The process of a managed plugin of Docker (V2): `node router/managed-plugin.js COMMAND…`, where `COMMAND… launch` starts a
@@ -28,15 +31,13 @@ const FAILED_MS = 2_000;
 /** Interval between attempts to reach a router that starts. */
 const RETRY_MS = 50;
 /** Delays before a router is started again. */
-const RESTART = { firstMs: 100, factor: 2, lastMs: 30_000 };
+const RESTART: BackoffPolicy = { firstMs: 100, factor: 2, lastMs: 30_000, spread: 0 };
 /** Run time after which a router counts as stable: the next delay is the first one again. */
 const STABLE_MS = 60_000;
 /** Time from SIGTERM to SIGKILL. A router stops within two seconds by itself; Docker kills the plugin after ten. */
 const STOP_MS = 5_000;
 /** Limit for the body of a call, as of the router. */
 const MAX_BODY = 1 << 20;
-/** Characters kept of a router's standard error. */
-const STDERR_CHARS = 2_048;
 
 const CONTENT_TYPE = "application/vnd.docker.plugins.v1.2+json";
 
@@ -48,8 +49,8 @@ const OWN_ANSWERS: Readonly<Record<string, object>> = {
 
 class ManagedPlugin {
   readonly #command: readonly string[];
+  readonly #backoff = new Backoff(RESTART, systemRandom);
   #child: ChildProcess | undefined;
-  #delayMs = RESTART.firstMs;
   /** Why the last router ended; undefined since one was reached. */
   #failure: string | undefined;
   #stopping = false;
@@ -80,41 +81,23 @@ class ManagedPlugin {
   #start(): void {
     const began = Date.now();
     const [file, ...words] = this.#command;
-    let stderr = "";
-    let ended = false;
-    const end = (why: string) => {
-      if (ended) return;
-      ended = true;
-      this.#ended(Date.now() - began, stderr.trim() || why);
-    };
-    let child: ChildProcess;
-    try {
-      child = spawn(file, [...words, "launch", ...launchArguments(process.env)], {
-        stdio: ["ignore", "inherit", "pipe"],
-      });
-    } catch (error) {
-      // Node throws some errors (E2BIG, ENOMEM), and emits others (ENOENT, EAGAIN).
-      return end(`cannot start ${file}: ${(error as Error).message}`);
-    }
-    this.#child = child;
-    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
-      stderr = (stderr + text).slice(-STDERR_CHARS);
-      process.stderr.write(text);
+    this.#child = startChild(file, [...words, "launch", ...launchArguments(process.env)], {
+      stdout: "inherit",
+      onStderr: (text) => void process.stderr.write(text),
+      ended: ({ why }) => this.#ended(Date.now() - began, why),
     });
-    child.on("error", (error) => end(`cannot start ${file}: ${error.message}`));
-    child.on("close", (code, signal) => end(signal === null ? `it ended with status ${code}` : `${signal} ended it`));
   }
 
   #ended(afterMs: number, why: string): void {
     this.#child = undefined;
     if (this.#stopping) process.exit(0);
     this.#failure = why;
-    if (afterMs >= STABLE_MS) this.#delayMs = RESTART.firstMs;
-    writeLog("error", `the router has ended and is started again after ${this.#delayMs} ms: ${why}`);
+    if (afterMs >= STABLE_MS) this.#backoff.reset();
+    const delayMs = this.#backoff.next();
+    writeLog("error", `the router has ended and is started again after ${delayMs} ms: ${why}`);
     setTimeout(() => {
       if (!this.#stopping) this.#start();
-    }, this.#delayMs);
-    this.#delayMs = Math.min(RESTART.lastMs, this.#delayMs * RESTART.factor);
+    }, delayMs);
   }
 
   #stop(): void {

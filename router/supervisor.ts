@@ -1,5 +1,6 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { writeFileSync } from "node:fs";
+import { type ChildEnd, startChild } from "#router/child.js";
 import { Backoff, type BackoffPolicy } from "#src/backoff.js";
 import { errorText } from "#src/errors.js";
 import { installedFile } from "#src/installation.js";
@@ -21,10 +22,6 @@ const RESTART: BackoffPolicy = { firstMs: 50, factor: 2, lastMs: 30_000, spread:
 const STABLE_MS = 60_000;
 /** Time from SIGTERM to SIGKILL. A router stops within two seconds by itself. */
 const STOP_MS = 3_000;
-/** Characters kept of a router's standard error: the end of an error that Node prints has the most information. */
-const STDERR_CHARS = 2_048;
-/** Time limit for the rest of standard error after the exit of a router. */
-const STDERR_MS = 200;
 
 class Supervisor {
   readonly #run = paths().run;
@@ -50,39 +47,13 @@ class Supervisor {
   #start(restarted: boolean, replaces = false): void {
     const began = Date.now();
     const args = [this.#router, ...(restarted ? ["--restarted"] : []), ...(replaces ? ["--replace"] : [])];
-    const cannot = (error: unknown) =>
-      this.#ended({ restarted, began, code: 1, why: `cannot start ${process.execPath}: ${errorText(error)}` });
-    let child: ChildProcess;
-    try {
-      child = spawn(process.execPath, args, { stdio: ["ignore", "ignore", "pipe"] });
-    } catch (error) {
-      // Node throws some errors (ENOMEM), and emits others (ENOENT, EAGAIN).
-      return cannot(error);
-    }
-    this.#child = child;
-    let stderr = "";
-    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
-      stderr = (stderr + text).slice(-STDERR_CHARS);
-    });
-    child.stderr?.on("error", () => {});
-    child.on("error", (error) => {
-      // The event is also emitted when a signal could not be sent; then the process exists.
-      if (child.pid === undefined) cannot(error);
-    });
-    child.once("exit", (code, signal) => {
-      this.#child = undefined;
-      const timer = setTimeout(() => done(), STDERR_MS);
-      const done = () => {
-        clearTimeout(timer);
-        child.off("close", done);
-        const how = signal === null ? `it ended with status ${code}` : `it was ended by ${signal}`;
-        this.#ended({ restarted, began, pid: child.pid, code: code ?? 1, why: stderr.trim() || how });
-      };
-      child.once("close", done);
+    this.#child = startChild(process.execPath, args, {
+      stdout: "ignore",
+      ended: (end) => this.#ended({ ...end, restarted, began }),
     });
   }
 
-  #ended(end: { restarted: boolean; began: number; pid?: number | undefined; code: number; why: string }): void {
+  #ended(end: ChildEnd & { restarted: boolean; began: number }): void {
     this.#child = undefined;
     const { restarted, began, pid, code, why } = end;
     if (this.#stopping) return this.#exit(0);
