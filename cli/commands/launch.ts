@@ -4,10 +4,11 @@ import { waitForDocker } from "#cli/launch/docker-ready.js";
 import { type Launch, parseLaunch } from "#cli/launch/launch-flags.js";
 import { withPassword } from "#cli/launch/password-file.js";
 import { resumed } from "#cli/launch/resume.js";
+import { alone } from "#cli/supervision/alone.js";
 import { becomeRouter } from "#cli/supervision/foreground.js";
 import { supervisionForLaunch, supervisionHere } from "#cli/supervision/here.js";
 import { keptLaunch } from "#cli/supervision/kept-launch.js";
-import { launchInProgress, saveLastLaunch, writeLaunchFile } from "#cli/supervision/launch-files.js";
+import { saveLastLaunch, writeLaunchFile } from "#cli/supervision/launch-files.js";
 import { supervisedKind, superviseStart } from "#cli/supervision/supervised-start.js";
 import { Exit } from "#cli/support/exit.js";
 import { requireKernel } from "#cli/support/kernel.js";
@@ -17,8 +18,7 @@ import { WeaveError } from "#src/errors.js";
 import { fileRemedy, freeBytes, writingIn } from "#src/file-error.js";
 import { checkInstallation } from "#src/installation.js";
 import { overlappingRoute } from "#src/linux/routes/routes.js";
-import { launchingFile, paths } from "#src/paths.js";
-import { claimPid, removePid } from "#src/pid-file.js";
+import { paths } from "#src/paths.js";
 import { requireRoot } from "#src/root.js";
 
 /** Space that the files of a router take in the run folder. With less, the reason of a failed start would be lost. */
@@ -41,7 +41,7 @@ export async function run(args: readonly string[]): Promise<void> {
   const options = withPassword(complete, warn);
   routerOptions(options);
   const runDir = paths().run;
-  const claimed = writingIn(runDir, "WEAVE_RUN_DIR", () => {
+  writingIn(runDir, "WEAVE_RUN_DIR", () => {
     // Users of Docker must reach the proxy's socket in this folder. Private files in it have their own modes.
     mkdirSync(runDir, { recursive: true, mode: 0o755 });
     chmodSync(runDir, 0o755);
@@ -49,16 +49,10 @@ export async function run(args: readonly string[]): Promise<void> {
       throw new WeaveError("WEAVE_FILE", `${runDir} has less than ${RUN_BYTES >> 10} KB left`, {
         next: fileRemedy("no space left", runDir, "WEAVE_RUN_DIR"),
       });
-    return claimPid(launchingFile(runDir));
   });
-  if (!claimed) throw launchInProgress();
-  try {
-    // --resume can have found the password.
-    const given = options.password === undefined ? launch.given : [...launch.given, "password"];
-    await start({ ...launch, given, options });
-  } finally {
-    removePid(launchingFile(runDir));
-  }
+  // --resume can have found the password.
+  const given = options.password === undefined ? launch.given : [...launch.given, "password"];
+  await alone(() => start({ ...launch, given, options }));
 }
 
 const containers = () => import("#cli/supervision/container/state.js");

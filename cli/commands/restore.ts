@@ -1,12 +1,12 @@
 import { closeSync, fstatSync, mkdirSync, openSync, readSync } from "node:fs";
 import { backupError, decodeBackup, MAX_BACKUP_BYTES } from "#cli/backup/backup-file.js";
 import { checkedState, replaceState, statePlace, thisMachine } from "#cli/backup/state.js";
+import { alone } from "#cli/supervision/alone.js";
 import { supervisionHere } from "#cli/supervision/here.js";
 import { usageError } from "#cli/support/exit.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { errorText, WeaveError } from "#src/errors.js";
-import { launchingFile, paths } from "#src/paths.js";
-import { claimPid, removePid } from "#src/pid-file.js";
+import { paths } from "#src/paths.js";
 import { requireRoot } from "#src/root.js";
 
 const STDIN = 0;
@@ -30,22 +30,18 @@ export async function run(args: readonly string[]): Promise<void> {
       `${name} is a backup of another machine, peer ${head.peer}: two machines with one identity disturb the whole network`,
       "If that machine is gone for good, or has a new identity, repeat this with --force.",
     );
-  const { run: runDir } = paths();
-  mkdirSync(runDir, { recursive: true, mode: 0o755 });
-  if (!claimPid(launchingFile(runDir))) throw runs("weave is being launched on this host");
-  try {
-    if (await (await supervisionHere()).isOn()) throw runs("the router runs");
+  mkdirSync(paths().run, { recursive: true, mode: 0o755 });
+  await alone(async () => {
+    if (await (await supervisionHere()).isOn())
+      throw new WeaveError("WEAVE_RUNNING", "the router runs: its state cannot be replaced now", {
+        next: "Run 'weave stop' first.",
+      });
     const replaced = await replaceState(place, state);
     process.stderr.write(
       `The state of peer ${head.peer}, of ${head.time}, is restored.${replaced === undefined ? "" : ` The replaced database is ${replaced}.`}\nStart it with 'weave launch --resume', with the flags of that time.\n`,
     );
-  } finally {
-    removePid(launchingFile(runDir));
-  }
+  });
 }
-
-const runs = (what: string): WeaveError =>
-  new WeaveError("WEAVE_RUNNING", `${what}: its state cannot be replaced now`, { next: "Run 'weave stop' first." });
 
 /** Reads a file of at most {@link MAX_BACKUP_BYTES}. @throws WEAVE_BACKUP */
 function readBounded(file: string, name: string): Buffer {

@@ -3,14 +3,8 @@ import { dirname } from "node:path";
 import { lastLaunchText } from "#cli/launch/resume.js";
 import type { SupervisionKind } from "#cli/support/supervised.js";
 import type { LaunchOptions } from "#router/options.js";
-import { errorText, WeaveError } from "#src/errors.js";
+import { errorText } from "#src/errors.js";
 import { failureFile, lastLaunchFile, launchFile, paths, routerFile, supervisionFile } from "#src/paths.js";
-
-/** The error for a launch or restart while another one starts the router. */
-export const launchInProgress = (): WeaveError =>
-  new WeaveError("WEAVE_RUNNING", "another 'weave launch' or 'weave restart' is in progress on this host", {
-    next: "'weave status' shows the router when it answers; 'weave stop' ends it.",
-  });
 
 /**
  * Writes the name of what will keep the router running. Removes the files of its predecessor, which would be mistaken for files of
