@@ -17,7 +17,7 @@ done
 [ $# -gt 0 ] || set -- amd64 arm64
 command -v dpkg-deb >/dev/null || { echo "deb.sh: there is no dpkg-deb: Debian's and Fedora's package dpkg has it" >&2; exit 1; }
 
-SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
+SOURCE_DATE_EPOCH=$(node scripts/build/source-date.mjs)
 export SOURCE_DATE_EPOCH
 maintainer="${DEBFULLNAME:-weave maintainers} <${DEBEMAIL:-weave@weave.invalid}>"
 # A pre-release sorts before its release: 0.2.0-rc.1 is 0.2.0~rc.1 to Debian.

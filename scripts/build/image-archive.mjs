@@ -8,12 +8,10 @@ import { createReadStream, mkdtempSync, readFileSync, renameSync, rmSync, writeF
 import { dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { manifest, root as project } from "./project.mjs";
+import { sourceDate } from "./source-date.mjs";
 
 const [root, architecture, tag, file] = process.argv.slice(2);
-/** Time of all files: that of the commit, or the one that SOURCE_DATE_EPOCH names (reproducible-builds.org). */
-const seconds =
-  process.env.SOURCE_DATE_EPOCH ??
-  execFileSync("git", ["-C", project, "log", "-1", "--format=%ct"], { encoding: "utf8" }).trim();
+const seconds = sourceDate();
 const created = new Date(Number(seconds) * 1_000).toISOString();
 
 const tar = (folder, to, ...names) =>

@@ -9,8 +9,7 @@ name=${1:-} own=$(dpkg --print-architecture)
 arch=${2:-$own}
 version=$(node -p 'require("./package.json").version')
 archive=$PWD/build/release/weave-$version-plugin-$arch.tar
-# Time of all files: that of the commit, or the one that SOURCE_DATE_EPOCH names (reproducible-builds.org).
-seconds=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
+seconds=$(node scripts/build/source-date.mjs)
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -55,10 +55,9 @@ function prepare() {
   return version;
 }
 
-/** Runs a program of the build. All take the times in their files from SOURCE_DATE_EPOCH (reproducible-builds.org). */
+/** Runs a program of the build. */
 function run(file, ...args) {
-  const env = { ...process.env, SOURCE_DATE_EPOCH: process.env.SOURCE_DATE_EPOCH ?? git("log", "-1", "--format=%ct") };
-  execFileSync(file, args, { cwd: root, env, stdio: ["ignore", "ignore", "inherit"] });
+  execFileSync(file, args, { cwd: root, stdio: ["ignore", "ignore", "inherit"] });
 }
 
 /** The image, for `docker load`, without an engine. */

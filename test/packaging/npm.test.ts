@@ -9,8 +9,8 @@ import { ARCHITECTURES, OLDEST_GLIBC } from "#src/installation.js";
 import { VERSION } from "#src/version.js";
 import { builtBundle } from "#test/lab/built-bundle.js";
 import { ROOT } from "#test/lab/docs/pages.js";
+import { joinedHosts } from "#test/lab/joined-hosts.js";
 import { labTest } from "#test/lab/lab-test.js";
-import { connected, until } from "#test/lab/wait.js";
 
 /** The npm package: what it contains, and that a weave which npm has installed works. */
 
@@ -58,16 +58,8 @@ test("npm installs it without the network, without any other package and without
 });
 
 labTest("two hosts with the weave that npm installed", { hosts: 2, timeout: 120_000 }, async ({ hosts: [h1, h2] }) => {
-  for (const host of [h1, h2]) {
-    host.weaveCommand = [weave];
-    assert.match(await host.ok("setup"), /^files +ok +complete$/m);
-    await host.launch("--password", "s3cret");
-  }
-  await h2.ok("connect", h1.address);
-  await connected(h1, 1);
-  const c1 = await h1.attach("c1", "10.32.0.1/12");
-  await h2.attach("c2", "10.32.0.2/12");
-  await until("a ping is answered", async () => (await c1.ping("10.32.0.2")) > 0);
+  for (const host of [h1, h2]) host.weaveCommand = [weave];
+  await joinedHosts(h1, h2);
   assert.match(await h1.ok("status", "connections"), /established encrypted +sleeve/);
   // Modules that are loaded when they are needed: metrics, another start, the listing without a router.
   const metrics = "fetch('http://127.0.0.1:6782/metrics').then((reply) => reply.text()).then(console.log)";

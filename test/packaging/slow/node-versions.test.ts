@@ -7,6 +7,7 @@ import { after, test } from "node:test";
 import { VERSION } from "#src/version.js";
 import { builtBundle } from "#test/lab/built-bundle.js";
 import { ROOT } from "#test/lab/docs/pages.js";
+import { joinedHosts } from "#test/lab/joined-hosts.js";
 import { labTest } from "#test/lab/lab-test.js";
 import { programMissing } from "#test/lab/requirements.js";
 import { connected, until } from "#test/lab/wait.js";
@@ -51,15 +52,7 @@ for (const [first, second, nodes] of PAIRS)
     const [node1, node2] = nodes();
     h1.weaveCommand = [node1, join(builtBundle(), "bin/weave")];
     h2.weaveCommand = [node2, join(builtBundle(), "bin/weave")];
-    for (const host of [h1, h2]) {
-      assert.match(await host.ok("setup"), /^files +ok +complete$/m);
-      await host.launch("--password", "s3cret");
-    }
-    await h2.ok("connect", h1.address);
-    await connected(h1, 1);
-    const c1 = await h1.attach("c1", "10.32.0.1/12");
-    await h2.attach("c2", "10.32.0.2/12");
-    await until("a ping is answered", async () => (await c1.ping("10.32.0.2")) > 0);
+    const c1 = await joinedHosts(h1, h2);
     // The router reads its database, which now has contents.
     await h1.ok("restart");
     await connected(h1, 1);
