@@ -15,7 +15,8 @@ run() {
     node --test --test-concurrency="$concurrency" --test-reporter="${TEST_REPORTER:-spec}" "${arguments[@]}" "$@" || failed=1
 }
 files() { for folder in "$@"; do find "dist/test/$folder" -name '*.test.js' | sort; done; }
-slow=dist/test/packaging/slow/
+# Each takes minutes; some make whole systems.
+slow=/slow/
 # Counts what small packets lose under a flood: it has the cores for itself.
 alone=dist/test/host/fairness.test.js
 
