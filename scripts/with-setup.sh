@@ -21,6 +21,9 @@ tests=("${demo[@]}" iptables:iptables tcpdump:tcpdump ethtool:ethtool ps:procps 
 packaging=("${tests[@]}" debootstrap:debootstrap lintian:lintian docker-compose:docker-compose ufw:ufw docker-registry:docker-registry 'gpg:gpg|gnupg'
   xz:xz-utils aarch64-linux-gnu-strip:binutils-aarch64-linux-gnu
   /usr/aarch64-linux-gnu/lib/libstdc++.so.6:libstdc++6-arm64-cross)
+# Docker engines, built from source or taken from other releases (scripts/engines.sh).
+engines=("${packaging[@]}" patchelf:patchelf pkg-config:pkg-config /usr/include/seccomp.h:libseccomp-dev
+  /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring)
 # The overlays that the benchmark measures beside this one.
 peers=(nebula:nebula fastd:fastd tincd:tinc openvpn:openvpn wireguard-go:wireguard-go wg:wireguard-tools)
 profile=$1
@@ -30,8 +33,9 @@ case $profile in
   demo) programs=("${demo[@]}") ;;
   test) programs=("${tests[@]}") ;;
   packaging) programs=("${packaging[@]}") ;;
+  engines) programs=("${engines[@]}") ;;
   bench) programs=("${tests[@]}" "${peers[@]}") ;;
-  *) say "with-setup.sh: '$profile' is no profile: build, demo, test, packaging or bench"; exit 2 ;;
+  *) say "with-setup.sh: '$profile' is no profile: build, demo, test, packaging, engines or bench"; exit 2 ;;
 esac
 
 command -v node >/dev/null || { say "weave needs Node 20.19 or later; there is no 'node' on the path"; exit 1; }

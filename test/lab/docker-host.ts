@@ -2,6 +2,7 @@ import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { closeSync, cpSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { BootedHost } from "#test/lab/booted-host.js";
+import { chosenEngine, type Engine, engineEnvironment } from "#test/lab/engine.js";
 import { type HostOptions, WEAVE } from "#test/lab/host.js";
 import { Lab } from "#test/lab/lab.js";
 import { execute, type Result } from "#test/lab/namespace.js";
@@ -14,11 +15,14 @@ const START_MS = 60_000;
 /** A host with a real Docker engine of its own: network, mount, UTS and process namespaces. */
 export class DockerHost extends BootedHost {
   #engine: ChildProcess | undefined;
+  readonly #programs: string | undefined;
   readonly #cgroup: string;
 
-  constructor(options: HostOptions) {
+  /** @param engine by default the one that `WEAVE_TEST_ENGINE` names */
+  constructor(options: HostOptions, engine: Engine = chosenEngine()) {
     // It has a file system of its own: all is where users have it.
     super({ environment: { PATH: `${dirname(WEAVE)}:${process.env.PATH}` }, ...options });
+    this.#programs = engine.folder;
     this.#cgroup = options.ns;
   }
 
@@ -70,7 +74,10 @@ export class DockerHost extends BootedHost {
     const log = openSync(join(this.folder, "dockerd.log"), "a");
     const [file, ...enter] = this.enter;
     const flags = ["--cgroup-parent", `/${this.#cgroup}`, "--exec-opt", "native.cgroupdriver=cgroupfs"];
-    this.#engine = spawn(file, [...enter, "dockerd", ...flags, ...args], { stdio: ["ignore", log, log] });
+    this.#engine = spawn(file, [...enter, "dockerd", ...flags, ...args], {
+      stdio: ["ignore", log, log],
+      env: engineEnvironment(this.#programs),
+    });
     closeSync(log);
   }
 
@@ -135,9 +142,13 @@ export class DockerHost extends BootedHost {
   }
 }
 
-/** Hosts with engines that run, and the image `busybox` in each. */
-export async function dockerLab(count: number): Promise<Lab<DockerHost>> {
-  const lab = await Lab.createWith(count, (options) => new DockerHost(options));
+/**
+ * Hosts with engines that run, and the image `busybox` in each.
+ *
+ * @param engine by default the one that `WEAVE_TEST_ENGINE` names
+ */
+export async function dockerLab(count: number, engine = chosenEngine()): Promise<Lab<DockerHost>> {
+  const lab = await Lab.createWith(count, (options) => new DockerHost(options, engine));
   try {
     const archive = await makeImage(lab.folder);
     await Promise.all(lab.hosts.map((host) => host.boot(archive)));
@@ -191,7 +202,9 @@ const TOOLS = [
 export function dockerTestsImpossible(required?: boolean): string | undefined {
   const general = hostTestsImpossible();
   if (general !== undefined) return general;
+  const programs = chosenEngine().folder;
   for (const [tool, from] of TOOLS) {
+    if (programs !== undefined && existsSync(join(programs, tool))) continue;
     const missing = programMissing(tool, from, required);
     if (missing !== undefined) return missing;
   }

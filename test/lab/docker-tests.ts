@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, type TestContext, test } from "node:test";
 import { type DockerHost, dockerLab, dockerTestsImpossible, networkThere } from "#test/lab/docker-host.js";
+import { chosenEngine } from "#test/lab/engine.js";
 import type { Lab } from "#test/lab/lab.js";
 import { connected } from "#test/lab/wait.js";
 
@@ -31,9 +32,11 @@ export function dockerTests(
 ): DockerTest {
   const skip = dockerTestsImpossible();
   let lab: Lab<DockerHost> | undefined;
-  before(async () => {
+  before(async (t) => {
     if (skip !== undefined) return;
-    lab = await dockerLab(count);
+    const engine = chosenEngine();
+    if ("diagnostic" in t) t.diagnostic(`engine: ${engine.version}`);
+    lab = await dockerLab(count, engine);
     await prepare(lab.hosts, lab);
   });
   after(() => lab?.dispose());

@@ -20,7 +20,8 @@ export class RootHost extends DockerHost {
   readonly #disk: Disk;
 
   constructor(options: HostOptions, disk: Disk) {
-    super({ ...options, environment: { PATH: process.env.PATH! } });
+    // Its engine, if it has one, is that of its own file system.
+    super({ ...options, environment: { PATH: process.env.PATH! } }, {});
     this.#disk = disk;
     this.weaveCommand = ["weave"];
   }
