@@ -8,6 +8,7 @@ import {
   type CreateRequest,
   type CreateSettings,
   decideCreate,
+  type NetworkFacts,
   nameServerRewrite,
   needsHostname,
   parseCreate,
@@ -52,8 +53,8 @@ export async function createContainer({ request, response }: ProxyCall, deps: Cr
 export interface CreateLookups {
   /** Inspects an image. @throws when there is no such image */
   image(name: string): Promise<Image>;
-  /** Inspects a network; undefined if our plugin does not drive it. @throws when there is no such network */
-  ourNetwork(name: string): Promise<{ readonly internal: boolean } | undefined>;
+  /** Inspects a network. @throws when there is no such network */
+  network(name: string): Promise<NetworkFacts>;
   /** Whether containers have their own user namespace. */
   userNamespaces(): Promise<boolean>;
 }
@@ -87,16 +88,16 @@ async function lookUp(request: CreateRequest, settings: CreateSettings, lookups:
   return {
     // For a missing image Docker itself answers with an error; its client then pulls the image.
     image: await lookups.image(request.image).catch(() => undefined),
-    network: request.network === undefined ? undefined : await lookups.ourNetwork(request.network),
+    networks: await Promise.all(request.networks.map((name) => lookups.network(name))),
     userNamespaces: needsHostname(request, settings) && (await lookups.userNamespaces()),
   };
 }
 
 const engineLookups = ({ engine, isOurNetwork }: CreateDeps): CreateLookups => ({
   image: (name) => engine.image(name),
-  ourNetwork: async (name) => {
+  network: async (name) => {
     const { Id, Internal } = await engine.network(name);
-    return isOurNetwork(Id) ? { internal: Internal } : undefined;
+    return { ours: isOurNetwork(Id), internal: Internal };
   },
   userNamespaces: () => engine.userNamespaces(),
 });

@@ -11,6 +11,13 @@ const MAX_HOSTNAME = 64;
 /** Docker's network modes in which the proxy attaches a container: the default network, and none. */
 const ATTACHED_MODES: readonly string[] = ["", "default", "bridge", "none"];
 
+/** Limit for the networks of a container that are looked up. */
+const MAX_NETWORKS = 16;
+/** Label of all containers of Compose. */
+const COMPOSE_LABEL = "com.docker.compose.project";
+/** Name that Compose gives to a container that replaces another one: the id of the other one and its name. Compose renames it later. */
+const COMPOSE_REPLACEMENT = /^[0-9a-f]{12}_(?=.)/;
+
 /** weaveDNS, as containers use it. */
 export interface DnsSettings {
   readonly address: string;
@@ -40,18 +47,25 @@ export interface CreateRequest {
   readonly image: string;
   /** Docker's network mode; "" for the default. */
   readonly mode: string;
-  /** The Docker network that the mode names; undefined for modes that name none. */
-  readonly network: string | undefined;
+  /** The Docker networks that the request names, the mode's first. Before API 1.44 clients connect a created container to further ones. */
+  readonly networks: readonly string[];
   /** Whether the container is to have an interface on the overlay. */
   readonly wantsAddress: boolean;
+}
+
+/** The engine's facts about a network. */
+export interface NetworkFacts {
+  /** Whether our plugin drives it. */
+  readonly ours: boolean;
+  readonly internal: boolean;
 }
 
 /** The engine's facts about a request. */
 export interface CreateFacts {
   /** Undefined if the engine has no such image. */
   readonly image: Image | undefined;
-  /** The network that the request names, if our plugin drives it. */
-  readonly network: { readonly internal: boolean } | undefined;
+  /** The networks that the request names, in its order. */
+  readonly networks: readonly NetworkFacts[];
   /** Whether containers have their own user namespace; false if the host name does not depend on it. */
   readonly userNamespaces: boolean;
 }
@@ -96,9 +110,15 @@ export function parseCreate(
     name,
     image: String(body.Image ?? ""),
     mode,
-    network: attached || mode === "host" || mode.startsWith("container:") ? undefined : mode,
+    networks: attached || mode === "host" || mode.startsWith("container:") ? [] : networksOf(body, mode),
     wantsAddress: attached && wantedAddresses(stringsOf(body.Env), defaultIpalloc) !== undefined,
   };
+}
+
+/** The networks of a description: the mode's, and those of its endpoints. */
+function networksOf({ NetworkingConfig }: JsonObject, mode: string): string[] {
+  const endpoints = isObject(NetworkingConfig) ? NetworkingConfig.EndpointsConfig : undefined;
+  return [...new Set([mode, ...Object.keys(isObject(endpoints) ? endpoints : {})])].slice(0, MAX_NETWORKS);
 }
 
 /** Whether the proxy sets the container's host name: the user did not. */
@@ -107,7 +127,7 @@ export const needsHostname = ({ body, wantsAddress }: CreateRequest, { dns }: Cr
 
 /** Decides how the proxy changes a container. */
 export function decideCreate(request: CreateRequest, facts: CreateFacts): CreateDecision {
-  if (facts.network !== undefined) return "name servers";
+  if (facts.networks.some(({ ours }) => ours)) return "name servers";
   // A container without a command stays unchanged: Docker itself reports the error.
   return request.wantsAddress && commandOf(request, facts) !== undefined ? "attach" : "leave alone";
 }
@@ -132,13 +152,12 @@ export function attachRewrite(request: CreateRequest, facts: CreateFacts, settin
 
 /** Rewrites a container on a network of our plugin: it uses weaveDNS. */
 export function nameServerRewrite(request: CreateRequest, facts: CreateFacts, settings: CreateSettings): Rewritten {
-  const { mode } = request;
   const { dns } = settings;
   const bare = withoutHelperRewrite(request, facts, settings);
   const warnings = [...bare.warnings];
-  if (facts.network?.internal && dns !== undefined)
+  if (facts.networks.every(({ internal }) => internal) && dns !== undefined)
     warnings.push(
-      `names of other hosts do not resolve on ${mode}: it is --internal, and Docker forwards no DNS query from such a network. Addresses can be reached.`,
+      `names of other hosts do not resolve on ${request.networks.join(" and ")}: it is --internal, and Docker forwards no DNS query from such a network. Addresses can be reached, and names if the container is on another network too.`,
     );
   const body = bare.body ?? request.body;
   return { body: { ...body, HostConfig: withDns(hostConfigOf(body), dns, searchOf(body, dns), warnings) }, warnings };
@@ -151,7 +170,7 @@ export function withoutHelperRewrite(request: CreateRequest, facts: CreateFacts,
     !ATTACHED_MODES.includes(mode) && stringsOf(body.Env).some((each) => /^WEAVE_CIDR=(?!none$)/.test(each));
   const warnings = noEffect
     ? [
-        `WEAVE_CIDR has no effect with --network ${mode}: weave's proxy serves containers on Docker's default network and --network none. Leave --network out, or give --network weave --ip.`,
+        `WEAVE_CIDR has no effect with --network ${mode}: weave's proxy serves containers on Docker's default network and --network none. Leave --network out (in Compose: network_mode: bridge), or give --network weave --ip (ipv4_address).`,
       ]
     : [];
   const command = commandOf(request, facts);
@@ -256,8 +275,10 @@ function hostnameFields(
   const { body, name } = request;
   const { dns, hostnameFromLabel, toHostname } = settings;
   if (dns === undefined || !needsHostname(request, settings)) return {};
-  const label = isObject(body.Labels) && hostnameFromLabel !== "" ? body.Labels[hostnameFromLabel] : undefined;
-  const hostname = toHostname(typeof label === "string" && label !== "" ? label : name);
+  const labels = isObject(body.Labels) ? body.Labels : {};
+  const label = hostnameFromLabel === "" ? undefined : labels[hostnameFromLabel];
+  const lasting = Object.hasOwn(labels, COMPOSE_LABEL) ? name.replace(COMPOSE_REPLACEMENT, "") : name;
+  const hostname = toHostname(typeof label === "string" && label !== "" ? label : lasting);
   if (hostname === "") return {};
   const domain = dns.domain.replace(/\.$/, "");
   if (hostname.length + 1 + domain.length > MAX_HOSTNAME) {

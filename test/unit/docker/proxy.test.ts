@@ -21,7 +21,7 @@ const settings: CreateSettings = {
 
 const lookups: CreateLookups = {
   image: async () => ({ Config: { Entrypoint: ["/entry"], Cmd: ["image", "command"], Volumes: {} } }),
-  ourNetwork: async (name) => (["weave", "closed"].includes(name) ? { internal: name === "closed" } : undefined),
+  network: async (name) => ({ ours: ["weave", "closed"].includes(name), internal: name === "closed" }),
   userNamespaces: async () => false,
 };
 
@@ -138,6 +138,29 @@ test("warnings: other name servers first, WEAVE_CIDR without effect, an internal
     assert.deepEqual(await warnings({ HostConfig }), []);
   }
   assert.match(String(await warnings({ HostConfig: { NetworkMode: "closed" } })), /do not resolve on closed/);
+  assert.deepEqual(await warnings(onNetworks("closed", "mine")), [], "its other network forwards queries");
+});
+
+/** A description of a container on several networks, the first of which is the mode's. */
+const onNetworks = (...names: string[]): JsonObject => ({
+  HostConfig: { NetworkMode: names[0] },
+  NetworkingConfig: { EndpointsConfig: Object.fromEntries(names.map((name) => [name, {}])) },
+});
+
+test("a container with our network among several uses weaveDNS", async () => {
+  const dnsOf = async (body: JsonObject) => ((await create(body))?.HostConfig as JsonObject | undefined)?.Dns;
+  assert.deepEqual(await dnsOf(onNetworks("mine", "weave")), ["172.17.0.1"]);
+  assert.deepEqual(await dnsOf(onNetworks("weave", "mine")), ["172.17.0.1"]);
+  assert.equal(await dnsOf(onNetworks("mine", "other")), undefined);
+});
+
+test("a container by which Compose replaces another one has its name as host name, without the id of the other one", async () => {
+  const Labels = { "com.docker.compose.project": "shop" };
+  const hostOf = async (name: string, body: JsonObject) => (await create(body, name))?.Hostname;
+  assert.equal(await hostOf("a4fa4d17e637_shop-web-1", { Labels }), "shop-web-1");
+  assert.equal(await hostOf("a4fa4d17e637_shop-web-1", {}), "a4fa4d17e637_shop-web-1", "not by Compose");
+  for (const name of ["shop-web-1", "a4fa4d17e637_", "a4fa4d17e63_web"])
+    assert.equal(await hostOf(name, { Labels }), name);
 });
 
 test("in a user namespace the host name contains the domain, which cannot be set there", async () => {
