@@ -1,5 +1,12 @@
+import { NetworkCreations } from "#docker/plugin/network-creations.js";
 import type { AddressUse, PluginStore } from "#docker/plugin/plugin-store.js";
-import { isGateway, type ReleaseAddress, type RequestAddress, type RequestPool } from "#docker/plugin/protocol.js";
+import {
+  isGateway,
+  type Pool,
+  type ReleaseAddress,
+  type RequestAddress,
+  type RequestPool,
+} from "#docker/plugin/protocol.js";
 import type { PluginAnswer } from "#docker/plugin/socket.js";
 import { ANONYMOUS, type Requests } from "#ipam/allocation/requests.js";
 import { addressText, type Lease, leaseText, parseAddress, parseSubnet, type Subnet } from "#ipam/ring/subnet.js";
@@ -24,6 +31,11 @@ const USED_BY: Readonly<Record<AddressUse, string>> = {
   "other driver": "by a container on a network that takes its addresses from weave",
 };
 
+/** Addresses of networks themselves. */
+type FixedUse = "gateway" | "auxiliary";
+
+const isFixed = (use: AddressUse): use is FixedUse => use === "gateway" || use === "auxiliary";
+
 export interface IpamDriverDeps {
   /** Undefined when address allocation is off. */
   readonly ipam: { readonly requests: Requests; readonly defaultSubnet: Subnet } | undefined;
@@ -43,9 +55,11 @@ export class IpamDriver {
   readonly #deps: IpamDriverDeps;
   /** Times of the latest requests for any pool, in ms. */
   #poolRequests: number[] = [];
+  readonly #creations: NetworkCreations;
 
   constructor(deps: IpamDriverDeps) {
     this.#deps = deps;
+    this.#creations = new NetworkCreations(deps.clock);
   }
 
   /** Answers a request for a pool: the default subnet if it names none. @throws WEAVE_PLUGIN, WEAVE_ADDRESS_INVALID */
@@ -59,14 +73,36 @@ export class IpamDriver {
     if (range.start < subnet.start || range.end > subnet.end) {
       throw new WeaveError("WEAVE_PLUGIN", `the range ${range.text} is not within the subnet ${subnet.text}`);
     }
-    return { PoolID: `weave-${subnet.text}-${range.text}`, Pool: subnet.text, Data: {} };
+    const PoolID = `weave-${subnet.text}-${range.text}`;
+    this.#creations.touch(PoolID);
+    return { PoolID, Pool: subnet.text, Data: {} };
+  }
+
+  /** Answers the release of a pool, which has no state beside its id. */
+  releasePool({ PoolID }: Pool): object {
+    this.#creations.end(PoolID);
+    return {};
+  }
+
+  /** Docker has created networks with these subnets, or with any if undefined. */
+  networkCreated(subnets: readonly string[] | undefined): void {
+    this.#creations.endWhere((pool) => subnets === undefined || subnets.includes(parsePool(pool).subnet.text));
   }
 
   /** Allocates an address of a pool, or claims the one that the user chose. @throws WEAVE_PLUGIN, WEAVE_PLUGIN_CALL; errors of IPAM */
   async requestAddress(call: RequestAddress, signal: AbortSignal): Promise<PluginAnswer> {
     const { requests } = this.#ipam();
     const { subnet, range } = parsePool(call.PoolID);
-    if (isGateway(call)) return this.#requestGateway(call.Address, subnet);
+    if (isGateway(call)) {
+      this.#creations.touch(call.PoolID);
+      // Without a user's choice the answer is the subnet's own address, which no container ever has (as in Weave Net).
+      if (call.Address === "") return { body: { Address: subnet.text, Data: {} } };
+      return this.#requestFixed(call.Address, subnet, "gateway");
+    }
+    if (call.Address !== "" && this.#creations.includes(call.PoolID)) {
+      this.#creations.touch(call.PoolID);
+      return this.#requestFixed(call.Address, subnet, "auxiliary");
+    }
     const options = { signal, timeoutMs: WAIT_MS };
     let address: bigint;
     if (call.Address !== "") {
@@ -88,29 +124,28 @@ export class IpamDriver {
   }
 
   /**
-   * Answers Docker's request for a gateway, although there is none. Without a user's choice the answer is the subnet's own address, which no
-   * container ever has (as in Weave Net). A gateway that the user chose is held while the network exists, by one of the network's hosts.
+   * Answers Docker's request for an address of a network itself: its gateway, although there is none, or an auxiliary address. All hosts
+   * with the network request it. It is held while the network exists, by one of them.
    */
-  #requestGateway(given: string, subnet: Subnet): PluginAnswer {
-    if (given === "") return { body: { Address: subnet.text, Data: {} } };
+  #requestFixed(given: string, subnet: Subnet, use: FixedUse): PluginAnswer {
     const address = parseAddress(given);
     const body = { Address: leaseText({ address, prefix: subnet.prefix }), Data: {} };
-    if (this.#deps.store.addresses.get(given)?.use === "gateway") return { body };
+    if (this.#deps.store.addresses.get(given)?.use === use) return { body };
     this.#refuseTaken(address);
-    this.#deps.store.addresses.put(given, { asked: this.#deps.clock.wall(), use: "gateway" });
-    void this.#holdGateway(given);
+    this.#deps.store.addresses.put(given, { asked: this.#deps.clock.wall(), use });
+    void this.#hold(given);
     return { body, undo: () => this.release(given) };
   }
 
-  /** Claims a gateway in the background: there may be no ring yet, and another host may hold it for the same network. */
-  async #holdGateway(given: string): Promise<void> {
+  /** Claims a fixed address in the background: there may be no ring yet, and another host may hold it for the same network. */
+  async #hold(given: string): Promise<void> {
     const address = parseAddress(given);
     try {
       await this.#ipam().requests.claim(ANONYMOUS, { address, prefix: 32 }, { timeoutMs: WAIT_MS });
       // The network may have been removed during the claim.
       if (!this.#deps.store.addresses.has(given)) this.#ipam().requests.free(ANONYMOUS, address);
     } catch (error) {
-      this.#deps.log.debug("the gateway's address is not held by this host", {
+      this.#deps.log.debug("a network's fixed address is not held by this host", {
         address: given,
         why: errorText(error),
       });
@@ -141,15 +176,14 @@ export class IpamDriver {
     const known = this.#deps.store.addresses.get(text);
     if (known?.use !== use)
       this.#deps.store.addresses.put(text, { asked: known?.asked ?? this.#deps.clock.wall(), use });
-    // Another peer may hold a gateway: see holdGateways.
-    if (use !== "gateway") this.#deps.ipam?.requests.found(text, { address, prefix }, false);
+    // Another peer may hold a fixed address: see holdFixed.
+    if (!isFixed(use)) this.#deps.ipam?.requests.found(text, { address, prefix }, false);
   }
 
-  /** Claims again the gateways that this host does not hold: another host had them, or there was no ring. */
-  holdGateways(): void {
+  /** Claims again the fixed addresses that this host does not hold: another host had them, or there was no ring. */
+  holdFixed(): void {
     for (const [text, { use }] of this.#deps.store.addresses.all)
-      if (use === "gateway" && this.#deps.ipam?.requests.holderOf(parseAddress(text)) === undefined)
-        void this.#holdGateway(text);
+      if (isFixed(use) && this.#deps.ipam?.requests.holderOf(parseAddress(text)) === undefined) void this.#hold(text);
   }
 
   /** Stores an address before Docker receives it; frees the address on failure. @throws WEAVE_STORE */

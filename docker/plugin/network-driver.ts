@@ -34,6 +34,8 @@ export interface NetworkDriverDeps {
   /** Undefined when address allocation is off. */
   readonly ipam: { readonly requests: Requests; readonly range: Subnet } | undefined;
   readonly claims: AddressClaims;
+  /** Called with the subnets of a network that Docker creates. */
+  readonly onCreated: (subnets: readonly string[]) => void;
   /** Newest API version that the engine offers; undefined while it is unknown. */
   readonly engineApi: () => string | undefined;
   readonly log: Log;
@@ -55,6 +57,7 @@ export class NetworkDriver {
       multicast: multicastOf(genericOptions(Options), this.#deps.log),
       made: systemClock.wall(),
     });
+    this.#deps.onCreated(IPv4Data.map(({ Pool }) => Pool));
     return {};
   }
 

@@ -18,8 +18,8 @@ import type { Log } from "#src/log.js";
 const CHECK_MS = 15_000;
 /** Delay between the removal of a network and the comparison, so that one comparison follows a `docker network prune` of several networks. */
 const REMOVAL_DELAY_MS = 500;
-/** Interval between attempts to claim gateways that other hosts hold: the other host may have released it. */
-const GATEWAYS_MS = 60_000;
+/** Interval between attempts to claim the networks' fixed addresses that other hosts hold: they may have released them. */
+const FIXED_MS = 60_000;
 
 export interface NetworkSyncDeps {
   readonly engine: Engine;
@@ -62,7 +62,7 @@ export class NetworkSync implements EngineListener {
       setInterval(() => {
         if (this.#isComparisonNeeded()) void this.compare();
       }, CHECK_MS),
-      setInterval(() => this.#deps.driver.holdGateways(), GATEWAYS_MS),
+      setInterval(() => this.#deps.driver.holdFixed(), FIXED_MS),
     ];
     for (const timer of timers) timer.unref();
     this.#stop.signal.addEventListener("abort", () => {
@@ -79,9 +79,13 @@ export class NetworkSync implements EngineListener {
     return this.compare();
   }
 
-  /** Compares after the removal of a network: it may be the default network, which is then created again. */
-  event({ Type, Action }: EngineEvent): void {
-    if (Type !== "network" || Action !== "destroy") return;
+  /** Compares after the removal of a network: it may be the default network, which is then created again. Reports created networks of other drivers. */
+  event({ Type, Action, Actor }: EngineEvent): void {
+    if (Type !== "network") return;
+    const { store, driver } = this.#deps;
+    // Docker calls the network driver for our networks only.
+    if (Action === "create" && !store.networks.has(Actor.ID)) driver.networkCreated(undefined);
+    if (Action !== "destroy") return;
     this.#afterRemoval ??= setTimeout(() => {
       this.#afterRemoval = undefined;
       void this.compare();

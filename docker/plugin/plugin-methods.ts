@@ -75,8 +75,7 @@ export function ipamMethods(driver: () => Promise<IpamDriver>): Methods {
     })),
     "/IpamDriver.GetDefaultAddressSpaces": method("Error", anythingShape, () => SPACES),
     "/IpamDriver.RequestPool": method("Error", requestPoolShape, async (call) => (await driver()).requestPool(call)),
-    // A pool has no state beside its id.
-    "/IpamDriver.ReleasePool": method("Error", poolShape, nothing),
+    "/IpamDriver.ReleasePool": method("Error", poolShape, async (call) => (await driver()).releasePool(call)),
     "/IpamDriver.RequestAddress": method("Error", requestAddressShape, async (call, signal) =>
       (await driver()).requestAddress(call, signal),
     ),

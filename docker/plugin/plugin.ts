@@ -42,7 +42,6 @@ export interface Plugin {
 /** Creates the drivers of Docker's plugin, lets the sockets serve them, and starts the comparison with Docker's networks. */
 export function startPlugin(sockets: PluginSockets, options: PluginOptions, deps: PluginDeps): Plugin {
   const { engine, requested, containers } = deps;
-  const network = new NetworkDriver({ ...deps, engineApi: () => engine.offered });
   const ipam = new IpamDriver({
     ...deps,
     clock: systemClock,
@@ -50,6 +49,8 @@ export function startPlugin(sockets: PluginSockets, options: PluginOptions, deps
     describe: (ident) => containers.describe(ident),
     onRequested: (address) => requested?.add(address),
   });
+  const onCreated = (subnets: readonly string[]) => ipam.networkCreated(subnets);
+  const network = new NetworkDriver({ ...deps, onCreated, engineApi: () => engine.offered });
   sockets.serve({ network, ipam, onNodes: deps.onNodes });
   const names = driverNames(options);
   const defaultNetwork = options.pluginV2 ? undefined : new DefaultNetwork({ ...deps, names });

@@ -52,6 +52,7 @@ export type CreateNetwork = z.infer<typeof createNetworkShape>;
 export type CreateEndpoint = z.infer<typeof createEndpointShape>;
 export type EndpointRef = z.infer<typeof endpointShape>;
 export type RequestPool = z.infer<typeof requestPoolShape>;
+export type Pool = z.infer<typeof poolShape>;
 export type RequestAddress = z.infer<typeof requestAddressShape>;
 export type ReleaseAddress = z.infer<typeof releaseAddressShape>;
 

@@ -75,7 +75,7 @@ let began = 0;
 test("holders of addresses of all kinds start", { timeout: 120_000 }, async () => {
   const aux = "--subnet 10.46.0.0/28 --gateway 10.46.0.1";
   await h1.type(`docker network create ${MESH} ${aux} --aux-address router=10.46.0.2 aux`);
-  await h2.type(`docker network create ${MESH2} ${aux} aux`);
+  await h2.type(`docker network create ${MESH2} ${aux} --aux-address router=10.46.0.2 aux`);
 
   await h1.type("docker network create --ipam-driver weavemesh --subnet 10.45.0.0/24 foreign");
   await h1.type(run("foreign1", "--network foreign"));
@@ -230,12 +230,13 @@ test("the address that a stopped container requested is allocated to others last
 test("an auxiliary address and an explicit gateway are held while their network exists", async () => {
   assert.match(await refused(h1, "docker run --rm --network aux --ip 10.46.0.2 busybox true"), /auxiliary address/);
   assert.match(await refused(h1, "docker run --rm --network aux --ip 10.46.0.1 busybox true"), /as the gateway/);
-  assert.match(await refused(h2, "docker run --rm --network aux --ip 10.46.0.2 busybox true"), /owned by other peer/);
+  assert.match(await refused(h2, "docker run --rm --network aux --ip 10.46.0.2 busybox true"), /auxiliary address/);
   for (const [index, host] of [h1, h2, h1, h2].entries()) {
     await host.type(run(`aux${index}`, "--network aux"));
     assert.match(await addressOf(host, `aux${index}`, "aux"), /^10\.46\.0\.([3-9]|1[0-4])$/);
   }
   await h1.type("docker rm -f aux0 aux2 && docker network rm aux");
+  await h2.type("docker rm -f aux1 aux3 && docker network rm aux");
   const free = (await h1.api("GET", "/ip")).body;
   assert.doesNotMatch(free, /10\.46\.0\.[12]\//, "they are free when their network is gone");
 });

@@ -24,6 +24,7 @@ const driver = () =>
     store: new PluginStore(memoryStore()),
     ipam: { requests: undefined as never, range: parseSubnet("10.32.0.0/12") },
     claims: undefined as never,
+    onCreated: () => {},
     engineApi: () => undefined,
     log: silentLog,
   });

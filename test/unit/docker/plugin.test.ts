@@ -7,7 +7,7 @@ import { macOf, multicastOf } from "#docker/plugin/network-driver.js";
 import { PluginStore } from "#docker/plugin/plugin-store.js";
 import { createEndpointShape, createNetworkShape, requestAddressShape } from "#docker/plugin/protocol.js";
 import { method } from "#docker/plugin/socket.js";
-import { parseSubnet } from "#ipam/ring/subnet.js";
+import { addressText, parseSubnet } from "#ipam/ring/subnet.js";
 import { WeaveError } from "#src/errors.js";
 import { silentLog } from "#src/log.js";
 import { memoryStore } from "#src/store.js";
@@ -75,6 +75,50 @@ test("Docker's endless requests for any pool end with an error; requests of user
   await request();
   route = "10.32.0.0/12";
   await assert.rejects(request(), /overlaps the route 10\.32\.0\.0\/12 of this host/);
+});
+
+test("an address that Docker requests between a pool and its network is a fixed one of the network", async () => {
+  const clock = new VirtualClock();
+  const claimed: string[] = [];
+  const requests = {
+    claim: async (_: string, { address }: { address: bigint }) => {
+      claimed.push(addressText(address));
+      throw new WeaveError("WEAVE_IPAM_IN_USE", "owned by other peer");
+    },
+    holderOf: () => undefined,
+  };
+  const store = new PluginStore(memoryStore());
+  const driver = new IpamDriver({
+    ipam: { requests: requests as never, defaultSubnet: parseSubnet("10.32.0.0/12") },
+    store,
+    overlappingRoute: async () => undefined,
+    describe: (ident) => ident,
+    onRequested: () => {},
+    clock,
+    log: silentLog,
+  });
+  const signal = AbortSignal.timeout(5_000);
+  const pool = async (Pool: string) =>
+    ((await driver.requestPool({ AddressSpace: "", Pool, SubPool: "", V6: false })) as { PoolID: string }).PoolID;
+  const address = (PoolID: string, Address: string) => driver.requestAddress({ PoolID, Address, Options: {} }, signal);
+  const useOf = (text: string) => store.addresses.get(text)?.use;
+
+  const first = await pool("10.40.0.0/16");
+  await address(first, "10.40.0.1");
+  assert.deepEqual([useOf("10.40.0.1"), claimed], ["auxiliary", ["10.40.0.1"]], "another host may hold it");
+  driver.networkCreated(["10.40.0.0/16"]);
+  await assert.rejects(address(first, "10.40.0.2"), /owned by other peer/, "a container's");
+  await assert.rejects(address(first, "10.40.0.1"), /auxiliary address/);
+
+  const [second, third] = [await pool("10.41.0.0/16"), await pool("10.42.0.0/16")];
+  driver.networkCreated(["10.41.0.0/16"]);
+  await address(third, "10.42.0.1");
+  await assert.rejects(address(second, "10.41.0.1"), /owned by other peer/);
+  driver.releasePool({ PoolID: third });
+  await assert.rejects(address(third, "10.42.0.2"), /owned by other peer/, "the creation has failed");
+  const fourth = await pool("10.43.0.0/16");
+  await clock.run(5_000);
+  await assert.rejects(address(fourth, "10.43.0.1"), /owned by other peer/, "a creation takes no such time");
 });
 
 test("the multicast option is parsed, and rejected with Weave Net's message", () => {
