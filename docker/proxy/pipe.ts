@@ -169,8 +169,9 @@ export function answerError(response: ServerResponse, status: number, text: stri
 }
 
 /**
- * Replaces a request's Connection header by one with `close`: if the engine's answer stays within HTTP, the connection then ends, and the
- * proxy examines the client's next call on a new one. Replaces an invalid Host as well.
+ * Adds a Connection header with `close` to a request: if the engine's answer stays within HTTP, the connection then ends, and the
+ * proxy examines the client's next call on a new one. It is a field of its own and the last, because Podman upgrades only if the first one
+ * is exactly `Upgrade`. Replaces an invalid Host as well.
  */
 function headWithClose(seen: Buffer): Buffer {
   const end = seen.indexOf("\r\n\r\n");
@@ -181,8 +182,10 @@ function headWithClose(seen: Buffer): Buffer {
     .filter((field) => !CONNECTION.test(field))
     .map((field) => field.replace(PATH_AS_HOST, `$1${HOST}`));
   const kept = options.flatMap((value) => value.split(",")).map((value) => value.trim());
-  const connection = [...kept.filter((value) => value.toLowerCase() !== "keep-alive"), "close"].join(", ");
-  const head = [line, ...others, `Connection: ${connection}`].join("\r\n");
+  const connections = [kept.filter((value) => value.toLowerCase() !== "keep-alive").join(", "), "close"]
+    .filter((value) => value !== "")
+    .map((value) => `Connection: ${value}`);
+  const head = [line, ...others, ...connections].join("\r\n");
   return Buffer.concat([Buffer.from(head, "latin1"), seen.subarray(end)]);
 }
 
