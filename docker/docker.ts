@@ -85,7 +85,12 @@ export class DockerIntegration {
   get status(): DockerStatus {
     const { sockets, containers, claims, swarm } = this.#components;
     return {
-      engine: { api: sockets.engine.version, containers: containers.count, problem: containers.problem ?? "" },
+      engine: {
+        api: sockets.engine.version,
+        product: sockets.engine.product,
+        containers: containers.count,
+        problem: containers.problem ?? "",
+      },
       proxy: sockets.proxy?.addresses,
       open: sockets.proxy?.open ?? [],
       plugin: sockets.plugin !== undefined,

@@ -1,5 +1,6 @@
 import { Engine } from "#docker/engine/engine.js";
 import { parseEngineAddress } from "#docker/engine/engine-address.js";
+import { isPodman, podmanGateway } from "#docker/engine/podman.js";
 import type { DockerOptions } from "#docker/flags.js";
 import { PluginSockets } from "#docker/plugin/plugin-sockets.js";
 import { ApiProxy } from "#docker/proxy/proxy.js";
@@ -53,6 +54,11 @@ export class DockerSockets {
       plugin?.close();
       throw error;
     }
+  }
+
+  /** The host's address on the engine's default network, if its interface need not exist now; undefined with Docker. */
+  async absentBridgeAddress(): Promise<string | undefined> {
+    return isPodman(this.engine.address) ? podmanGateway(this.engine) : undefined;
   }
 
   async close(): Promise<void> {

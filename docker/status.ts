@@ -6,6 +6,8 @@ export interface DockerStatus {
   readonly engine: {
     /** API version agreed on; undefined before an engine has answered. */
     readonly api: string | undefined;
+    /** Name and version, such as "podman 4.3.1"; "" before an engine has answered. */
+    readonly product: string;
     /** Number of running containers; undefined before an engine has answered. */
     readonly containers: number | undefined;
     /** Why no engine answers; "" while one does. */

@@ -100,7 +100,8 @@ async function startServices(start: RouterStart, context: StartContext): Promise
 
   const common = { ...context, self, incarnation, mesh, directory };
   const ipam = options.addresses && startIpam({ ...common, options: options.addresses });
-  const bridges = { docker: options.docker.bridge, weave: bridge };
+  const dockerAddress = docker && (await docker.absentBridgeAddress());
+  const bridges = { docker: options.docker.bridge, dockerAddress, weave: bridge };
   const dns = options.names && (await startWeaveDns({ ...common, options: options.names, bridges }));
   const holders = [ipam, dns].filter((each) => each !== undefined);
   await watchNamespaces(holders, context);

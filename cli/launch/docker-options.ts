@@ -2,7 +2,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { clientTls, flagIn } from "#docker/engine/client-tls.js";
 import { ownProxy } from "#docker/engine/default-engine.js";
 import { type EngineAddress, parseEngineAddress } from "#docker/engine/engine-address.js";
-import type { DockerOptions } from "#docker/flags.js";
+import { isPodman, PODMAN_BRIDGE } from "#docker/engine/podman.js";
+import { DOCKER_FLAGS, type DockerOptions } from "#docker/flags.js";
 import { checkListeners, isLoopback } from "#docker/proxy/open-listeners.js";
 import { WeaveError } from "#src/errors.js";
 
@@ -31,12 +32,19 @@ export function completeDocker(
     ...given,
     listen: given.listen.length > 0 ? given.listen : [defaultListener(engine, env)],
     tls: tls.verify ? "verify" : given.tls,
+    ...(isPodman(engine) ? podmanOptions(given) : {}),
   };
   const listensOnTcp = options.listen.some((each) => !/^(unix:\/\/)?\//.test(each));
   const complete = tls.detect && options.tls === "off" && listensOnTcp ? { ...options, ...engineTls(root) } : options;
   checkListeners(complete, engine);
   return complete;
 }
+
+/** Podman has no network plugins, and a default network of its own. */
+const podmanOptions = ({ bridge }: DockerOptions): Partial<DockerOptions> => ({
+  plugin: false,
+  bridge: bridge === DOCKER_FLAGS.bridge.default ? PODMAN_BRIDGE : bridge,
+});
 
 /** Default address of the proxy. It is on TCP, for all users of this host, only if the engine is, too. */
 function defaultListener(engine: EngineAddress, env: NodeJS.ProcessEnv): string {

@@ -89,7 +89,11 @@ export class ContainerTracker implements EngineListener {
   async connected(): Promise<void> {
     const { engine, log, lifecycles } = this.#deps;
     const ids = await engine.runningIds();
-    log.info("the Docker engine answers", { api: engine.version, containers: ids.length });
+    log.info("the Docker engine answers", {
+      product: engine.product,
+      api: engine.version,
+      containers: ids.length,
+    });
     this.#problem = undefined;
     const before = this.#running ?? new Map<string, AbortController>();
     const running = new Map(ids.map((id) => [id, before.get(id) ?? new AbortController()]));
@@ -130,6 +134,10 @@ export class ContainerTracker implements EngineListener {
         return;
       case "die":
         this.#ended(Actor.ID);
+        return;
+      // Podman may remove a container whose end it has not seen.
+      case "remove":
+        if (this.#running?.has(Actor.ID)) this.#ended(Actor.ID);
         return;
     }
   }

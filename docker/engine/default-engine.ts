@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { clientFlag } from "#docker/engine/client-tls.js";
 import { DEFAULT_ENGINE } from "#docker/engine/engine-address.js";
+import { PODMAN_SOCKET } from "#docker/engine/podman.js";
 import { hasTool } from "#src/linux/exec.js";
 import { paths, proxySocket } from "#src/paths.js";
 
@@ -10,10 +11,14 @@ const ENGINE_SOCKET = "/var/run/docker.sock";
 export const ownProxy = (env: NodeJS.ProcessEnv): string =>
   `unix://${proxySocket(paths(env).run).replace(/^\/run\//, "/var/run/")}`;
 
-/** Address of the engine that the user's Docker client uses, and never of our proxy; "" if this host has no engine. */
+/**
+ * Address of the engine that the user's Docker client uses, and never of our proxy; without Docker that of Podman's service; "" if this
+ * host has neither.
+ */
 export function defaultEngine(env: NodeJS.ProcessEnv): string {
   if (env.WEAVE_DOCKER_API !== undefined) return env.WEAVE_DOCKER_API;
   const named = clientFlag(env, "H") ?? clientFlag(env, "host");
   for (const host of [named, env.DOCKER_HOST, env.ORIG_DOCKER_HOST]) if (host && host !== ownProxy(env)) return host;
-  return existsSync(ENGINE_SOCKET) || hasTool("dockerd") ? DEFAULT_ENGINE : "";
+  if (existsSync(ENGINE_SOCKET) || hasTool("dockerd")) return DEFAULT_ENGINE;
+  return existsSync(PODMAN_SOCKET) ? `unix://${PODMAN_SOCKET}` : "";
 }

@@ -3,6 +3,7 @@ import type { ZodMiniType } from "zod/mini";
 import * as z from "zod/mini";
 import { EngineAgent } from "#docker/engine/connection.js";
 import { type EngineAddress, engineAddressText } from "#docker/engine/engine-address.js";
+import { isPodman } from "#docker/engine/podman.js";
 import {
   type Container,
   containerShape,
@@ -63,6 +64,7 @@ export class Engine {
   /** Whether the current engine uses user namespaces; undefined before this is read. */
   #userNamespaces: Promise<boolean> | undefined;
   #offered: string | undefined;
+  #product = "";
 
   constructor(address: EngineAddress) {
     this.address = address;
@@ -79,6 +81,16 @@ export class Engine {
     return this.#offered;
   }
 
+  /** The engine's name and version, such as "docker 29.1.0" or "podman 4.3.1"; "" before it has answered. */
+  get product(): string {
+    return this.#product;
+  }
+
+  /** Whether the engine that answers is Podman. */
+  get isPodman(): boolean {
+    return this.#product.startsWith(PODMAN);
+  }
+
   /**
    * Negotiates the API version with the engine. Each connect repeats it, since the engine may have been upgraded.
    *
@@ -90,6 +102,7 @@ export class Engine {
     this.#userNamespaces = undefined;
     const offered = String(response.headers["api-version"] ?? OLDEST);
     this.#offered = offered;
+    this.#product = productOf(String(response.headers.server ?? ""));
     this.#version = compareVersions(offered, NEWEST) <= 0 ? offered : await this.#versionForNewEngine();
     if (compareVersions(this.#version, OLDEST) < 0) {
       const found = this.#version;
@@ -260,11 +273,24 @@ export class Engine {
 /** Error for an engine that does not answer. */
 export function engineUnreachable(address: EngineAddress, cause: unknown): WeaveError {
   const gone = ["ECONNREFUSED", "ENOENT"].includes(systemCode(cause) ?? "");
+  const [name, question] = isPodman(address)
+    ? ["Podman's service", "Is it running? 'systemctl enable --now podman.socket' starts it."]
+    : ["the Docker engine", "Is Docker running?"];
   return new WeaveError(
     "WEAVE_DOCKER_UNAVAILABLE",
-    `Cannot connect to the Docker engine at ${engineAddressText(address)}: ${gone ? "nothing answers there" : errorText(cause)}`,
-    { cause, next: "Is Docker running? Set another address with --docker-api of 'weave launch', or with DOCKER_HOST." },
+    `Cannot connect to ${name} at ${engineAddressText(address)}: ${gone ? "nothing answers there" : errorText(cause)}`,
+    { cause, next: `${question} Set another address with --docker-api of 'weave launch', or with DOCKER_HOST.` },
   );
+}
+
+/** Start of {@link Engine.product} for Podman. */
+const PODMAN = "podman ";
+
+/** Reads the header `Server`: `Docker/29.1.0 (linux)`, or `Libpod/4.3.1 (linux)` of Podman. @returns "" for anything else */
+function productOf(server: string): string {
+  const [, name, version] = /^(Docker|Libpod)\/([\w.+-]{1,32})(?: |$)/.exec(server) ?? [];
+  if (name === undefined) return "";
+  return name === "Docker" ? `docker ${version}` : `${PODMAN}${version}`;
 }
 
 function messageOf(body: string): string {

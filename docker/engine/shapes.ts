@@ -48,6 +48,8 @@ export const containerShape = z.object({
   HostConfig: z.object({
     Binds: texts,
     ExtraHosts: texts,
+    /** `container:ID` for a container in the network namespace of another one, in a pod of Podman that of its infra container. */
+    NetworkMode: text,
     RestartPolicy: or<{ Name: string }>(z.object({ Name: text }), { Name: "" }),
   }),
   NetworkSettings: z.object({ Networks: or(z.record(z.string(), networkEndShape), {}) }),

@@ -57,6 +57,8 @@ export interface CreateLookups {
   network(name: string): Promise<NetworkFacts>;
   /** Whether containers have their own user namespace. */
   userNamespaces(): Promise<boolean>;
+  /** Whether the engine gives a container no domain beside its host name, as Podman does. */
+  ignoresDomain(): boolean;
 }
 
 /**
@@ -90,6 +92,7 @@ async function lookUp(request: CreateRequest, settings: CreateSettings, lookups:
     image: await lookups.image(request.image).catch(() => undefined),
     networks: await Promise.all(request.networks.map((name) => lookups.network(name))),
     userNamespaces: needsHostname(request, settings) && (await lookups.userNamespaces()),
+    ignoresDomain: lookups.ignoresDomain(),
   };
 }
 
@@ -100,6 +103,7 @@ const engineLookups = ({ engine, isOurNetwork }: CreateDeps): CreateLookups => (
     return { ours: isOurNetwork(Id), internal: Internal };
   },
   userNamespaces: () => engine.userNamespaces(),
+  ignoresDomain: () => engine.isPodman,
 });
 
 /** Forwards the engine's answer, with our warnings added to its own. */

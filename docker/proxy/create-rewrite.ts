@@ -68,6 +68,8 @@ export interface CreateFacts {
   readonly networks: readonly NetworkFacts[];
   /** Whether containers have their own user namespace; false if the host name does not depend on it. */
   readonly userNamespaces: boolean;
+  /** Whether the engine gives a container no domain beside its host name. */
+  readonly ignoresDomain: boolean;
 }
 
 /** How the proxy changes a container. */
@@ -268,7 +270,7 @@ function mountsOf(body: JsonObject, { image }: CreateFacts): string[] {
 /** Fields for a host name in our domain, made from the container's label or name; none if the user chose one. */
 function hostnameFields(
   request: CreateRequest,
-  { userNamespaces }: CreateFacts,
+  { userNamespaces, ignoresDomain }: CreateFacts,
   settings: CreateSettings,
   warnings: string[],
 ): JsonObject {
@@ -287,5 +289,5 @@ function hostnameFields(
   }
   // Docker sets the domain by a sysctl that is read-only in a user namespace: the container would not start.
   const mapped = userNamespaces && hostConfigOf(body).UsernsMode !== "host";
-  return mapped ? { Hostname: `${hostname}.${domain}` } : { Hostname: hostname, Domainname: domain };
+  return mapped || ignoresDomain ? { Hostname: `${hostname}.${domain}` } : { Hostname: hostname, Domainname: domain };
 }

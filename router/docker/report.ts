@@ -29,6 +29,8 @@ export interface DockerReport {
   readonly Engine: string;
   /** The negotiated API version; "" before the engine's first answer. */
   readonly ApiVersion: string;
+  /** Name and version, such as "podman 4.3.1"; "" before the engine's first answer. */
+  readonly Product: string;
   readonly Containers: number | null;
   /** The reason why the engine does not answer; "" when it does. */
   readonly Problem: string;
@@ -60,6 +62,7 @@ export function dockerReports({ options, status }: DockerIntegration, settings: 
     Docker: {
       Engine: options.api,
       ApiVersion: engine.api ?? "",
+      Product: engine.product,
       Containers: engine.containers ?? null,
       Problem: engine.problem,
       Swarm: swarm ?? "",

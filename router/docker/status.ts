@@ -5,7 +5,7 @@ import { statusLine } from "#router/service.js";
 /** The paragraphs of the proxy and of the plugin in `weave status`. Neither has a paragraph when it is off. */
 export function dockerStatusBlocks({ Docker, Plugin, ...reports }: DockerReports): string[] {
   return [
-    ...(reports.Proxy === undefined ? [] : [proxyStatusBlock(reports.Proxy)]),
+    ...(reports.Proxy === undefined ? [] : [proxyStatusBlock(reports.Proxy) + engineLines(Docker, Plugin)]),
     ...(Plugin === undefined ? [] : [pluginStatusBlock(Plugin, Docker)]),
   ];
 }
@@ -14,6 +14,15 @@ export function proxyStatusBlock({ Addresses, Open }: ProxyReport): string {
   const text = (address: string) =>
     Open.includes(address) ? `${address} (open to everyone who reaches it: ${INSECURE})` : address;
   return [statusLine("Service", "proxy"), ...Addresses.map((address) => statusLine("Address", text(address)))].join("");
+}
+
+/** Lines about the engine, where the plugin has no paragraph with them. */
+function engineLines({ Product, Problem }: DockerReport, plugin: PluginReport | undefined): string {
+  if (plugin !== undefined) return "";
+  return [
+    ...(Product === "" ? [] : [statusLine("Engine", Product)]),
+    ...(Problem === "" ? [] : [statusLine("Problem", Problem.replaceAll("\n", " "))]),
+  ].join("");
 }
 
 function pluginStatusBlock({ DriverName, Config }: PluginReport, { Problem, Swarm, Contested }: DockerReport): string {

@@ -5,7 +5,7 @@ import { ipv6Reason, parseHostPort } from "#src/net/host-port.js";
 export interface DnsOptions {
   /** The domain in folded case, with a final dot. */
   readonly domain: string;
-  /** Undefined: port 53 at Docker's bridge if it exists, otherwise at all addresses. */
+  /** Undefined: port 53 at the engine's bridge if it has an address, otherwise at all addresses. */
   readonly listen: { readonly host: string; readonly port: number } | undefined;
   /** Time to live of answers, in seconds. */
   readonly ttl: number;

@@ -20,6 +20,16 @@ import type { Store } from "#src/store.js";
 /** Maximum age of the result of {@link WeaveDns.recentHost}. */
 const RECENT_MS = 5_000;
 
+/** The bridges whose addresses are reachable from containers. */
+export interface ContainerBridges {
+  /** Name of the engine's default bridge, which may not exist. */
+  readonly docker: string;
+  /** The address of that bridge, if it is known while the bridge does not exist. */
+  readonly dockerAddress: string | undefined;
+  /** Name of the router's own. */
+  readonly weave: string;
+}
+
 export interface WeaveDnsDeps {
   readonly options: DnsOptions;
   readonly self: PeerName;
@@ -27,8 +37,7 @@ export interface WeaveDnsDeps {
   readonly mesh: Mesh;
   readonly directory: KnownPeers;
   readonly store: Store;
-  /** Names of the bridges whose addresses are reachable from containers: Docker's (which may not exist), and the router's. */
-  readonly bridges: { readonly docker: string; readonly weave: string };
+  readonly bridges: ContainerBridges;
   readonly log: Log;
 }
 
@@ -73,7 +82,11 @@ export class WeaveDns implements ContainerLifecycle {
       peers,
       time: () => mesh.time(),
     });
-    const { host, port } = options.listen ?? { host: (await addressOf(bridges.docker)) ?? ANY_HOST, port: DNS_PORT };
+    const { host, port } = options.listen ?? {
+      host: (await addressOf(bridges.docker)) ?? bridges.dockerAddress ?? ANY_HOST,
+      port: DNS_PORT,
+    };
+    const absent = options.listen === undefined && host === bridges.dockerAddress;
     const ourselves = (address: string) =>
       port === DNS_PORT && (address === host || (isAnyHost(host) && isLocal(address)));
     const resolvConf = new ResolvConf(options.resolvConf, ourselves);
@@ -81,7 +94,14 @@ export class WeaveDns implements ContainerLifecycle {
     let server: DnsServer | undefined;
     let problem: string | undefined;
     try {
-      server = await DnsServer.listen(host, port, { names, upstream, ttl: options.ttl, clock: systemClock, log });
+      server = await DnsServer.listen(host, port, {
+        names,
+        upstream,
+        ttl: options.ttl,
+        absent,
+        clock: systemClock,
+        log,
+      });
     } catch (error) {
       if (options.listen !== undefined) throw error;
       problem = errorText(error);

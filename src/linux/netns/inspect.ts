@@ -14,7 +14,7 @@ export interface AttachedNetns extends OwnedNetns {
 /** A network namespace, with its container. */
 export interface OwnedNetns {
   readonly netns: Netns;
-  /** The full id of the Docker or podman container whose process uses the namespace; undefined without one. */
+  /** The full id of the container whose process uses the namespace; undefined without one. */
   readonly container: string | undefined;
 }
 
@@ -103,7 +103,10 @@ export function listNamespaces(): OwnedNetns[] {
   const look = (path: string, pid?: string) => {
     try {
       const inode = statSync(path).ino;
-      if (!found.has(inode)) found.set(inode, { netns: { path, inode }, container: pid && containerOf(pid) });
+      const known = found.get(inode);
+      if (known?.container !== undefined || (known !== undefined && pid === undefined)) return;
+      // Podman names the namespaces of its containers.
+      found.set(inode, { netns: known?.netns ?? { path, inode }, container: pid && containerOf(pid) });
     } catch {
       // The process has ended since.
     }
@@ -114,9 +117,24 @@ export function listNamespaces(): OwnedNetns[] {
   return [...found.values()];
 }
 
-/** Returns the Docker or podman container of a process: with every cgroup driver its cgroup is named after it (cgroups(7)). */
+/** Returns the container of a process, from its cgroups. */
 function containerOf(pid: string): string | undefined {
-  return /\/(?:docker-|libpod-)?([0-9a-f]{64})(?:\.scope)?$/m.exec(readFileSync(`/proc/${pid}/cgroup`, "utf8"))?.[1];
+  return containerOfCgroups(readFileSync(`/proc/${pid}/cgroup`, "utf8"));
+}
+
+/** A cgroup that is named after a container: by Docker, Podman, CRI-O or containerd, with cgroupfs or systemd as its manager. */
+const CONTAINER_CGROUP =
+  /\/(?:([0-9a-f]{64})|(?:docker|libpod|crio|cri-containerd)-([0-9a-f]{64})(?:\.scope)?(?:\/.*)?)$/m;
+
+/**
+ * Returns the full id of the container to whose cgroups a process belongs; undefined without one. Below a container's cgroup are further
+ * ones: of crun (`container`), and of systemd in the container.
+ *
+ * @param text content of /proc/PID/cgroup (cgroups(7))
+ */
+export function containerOfCgroups(text: string): string | undefined {
+  const match = CONTAINER_CGROUP.exec(text);
+  return match?.[1] ?? match?.[2];
 }
 
 function list(folder: string): string[] {

@@ -23,6 +23,7 @@ const lookups: CreateLookups = {
   image: async () => ({ Config: { Entrypoint: ["/entry"], Cmd: ["image", "command"], Volumes: {} } }),
   network: async (name) => ({ ours: ["weave", "closed"].includes(name), internal: name === "closed" }),
   userNamespaces: async () => false,
+  ignoresDomain: () => false,
 };
 
 const create = async (body: JsonObject, name = "web", more: Partial<CreateSettings & CreateLookups> = {}) =>

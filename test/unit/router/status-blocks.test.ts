@@ -100,6 +100,7 @@ test("weaveDNS's paragraph and list list the names that exist, and mark unreacha
 test("proxy and plugin have a paragraph each if they are on", () => {
   const docker: DockerReports["Docker"] = {
     Engine: "unix:///var/run/docker.sock",
+    Product: "docker 28.1.0",
     ApiVersion: "1.45",
     Containers: 1,
     Problem: "it\nis away",
@@ -138,7 +139,15 @@ test("proxy and plugin have a paragraph each if they are on", () => {
 test("a managed plugin's paragraph has no driver, whose name only Docker knows", () => {
   const Config = { Socket: "/a", MeshSocket: "/b", Enable: true, EnableV2: true, EnableV2Multicast: false };
   const [plugin] = dockerStatusBlocks({
-    Docker: { Engine: "", ApiVersion: "", Containers: 0, Problem: "", Swarm: "worker", Contested: [] },
+    Docker: {
+      Engine: "",
+      Product: "docker 28.1.0",
+      ApiVersion: "",
+      Containers: 0,
+      Problem: "",
+      Swarm: "worker",
+      Contested: [],
+    },
     Plugin: {
       Config: { ...Config, DNS: false, DefaultSubnet: "", ProcPath: "/proc" },
       DriverName: "",
