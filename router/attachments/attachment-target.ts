@@ -6,7 +6,7 @@ import { findNetns, isNetnsText, type Netns, netnsIdent } from "#src/linux/netns
 
 /** A Docker container, or a network namespace without one. */
 export interface AttachmentTarget {
-  /** The holder of its addresses and names. */
+  /** The holder of its addresses: the container that the namespace was made for, though {@link container} may be another one in it. */
   readonly ident: string;
   readonly netns: Netns;
   /** Undefined for a namespace, and for a container without a domain. */
@@ -39,7 +39,27 @@ export async function findAttachmentTarget(
   }
   if (!container.State.Running) throw new WeaveError("WEAVE_DOCKER", `container ${text} not running`);
   const netns = findNetns(String(container.State.Pid));
-  return { ident: container.Id, netns, fqdn: fqdnOf(container), container };
+  return { ident: await holderOf(container, netns, inspect), netns, fqdn: fqdnOf(container), container };
+}
+
+/**
+ * Finds the container that holds the addresses of a container's namespace. Containers share one by `--network container:ID` and in pods:
+ * its addresses then belong to the first one, and stay while others come and go.
+ */
+async function holderOf(
+  { Id, HostConfig }: Container,
+  netns: Netns,
+  inspect: InspectContainer | undefined,
+): Promise<string> {
+  const other = /^container:(.+)$/.exec(HostConfig.NetworkMode)?.[1];
+  if (other === undefined || inspect === undefined) return Id;
+  try {
+    const owner = await inspect(other);
+    if (owner.State.Running && findNetns(String(owner.State.Pid)).inode === netns.inode) return owner.Id;
+  } catch {
+    // It has ended, and may have been removed.
+  }
+  return Id;
 }
 
 /** Finds a container; undefined when the text is a process id and no container has this name. */

@@ -44,6 +44,8 @@ export interface AttachmentsOptions {
 /** A name for the addresses of an attachment. */
 export interface AttachmentName {
   readonly fqdn: string;
+  /** The container with this name, if another one in its namespace holds the addresses. */
+  readonly ident?: string | undefined;
   /** True: the attachment fails when weaveDNS is off. */
   readonly required: boolean;
 }
@@ -217,7 +219,7 @@ export class Attachments {
   }
 
   #register(ident: string, name: AttachmentName | undefined, addresses: readonly string[], undo: Resources): void {
-    if (name !== undefined) this.#names.register({ ident, ...name }, addresses, undo);
+    if (name !== undefined) this.#names.register({ ...name, ident: name.ident ?? ident }, addresses, undo);
   }
 
   #release(ident: string, addresses: readonly string[]): void {

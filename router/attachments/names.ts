@@ -1,11 +1,12 @@
 import { fold, parseName } from "#dns/name.js";
 import type { Nameserver } from "#dns/nameserver.js";
+import { isContainerId } from "#docker/engine/shapes.js";
 import { parseCidr } from "#src/address.js";
 import { WeaveError } from "#src/errors.js";
 import type { Resources } from "#src/resources.js";
 
 /** The name server of the router, as attachments use it. */
-export type AttachmentNameserver = Pick<Nameserver, "domain" | "add" | "remove" | "namesOf">;
+export type AttachmentNameserver = Pick<Nameserver, "domain" | "add" | "remove" | "namesOf" | "ownIdents">;
 
 /** The names of attachments in weaveDNS. */
 export class AttachmentNames {
@@ -56,9 +57,11 @@ export class AttachmentNames {
     }
   }
 
-  /** Removes all names of a holder at the given addresses. @throws WEAVE_STORE */
+  /** Removes all names of a holder, and of containers in its namespace, at its given addresses. @throws WEAVE_STORE */
   unregister(ident: string, addresses: readonly string[]): void {
-    for (const cidr of addresses) this.#names?.remove({ ident, address: parseCidr(cidr).address });
+    const idents = [...(this.#names?.ownIdents ?? [])].filter((each) => each === ident || isContainerId(each));
+    for (const cidr of addresses)
+      for (const each of idents) this.#names?.remove({ ident: each, address: parseCidr(cidr).address });
   }
 }
 

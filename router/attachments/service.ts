@@ -81,7 +81,8 @@ function attachmentRoutes({ attachments, bridge, inspect }: AttachmentServiceDep
         const { ident, netns, fqdn, container } = await find(target);
         const interfaces = await bridgeInterfacesIn(netns, await bridgePorts(bridge));
         const addresses = interfaces.flatMap((each) => each.addresses);
-        return jsonAnswer({ ident, fqdn, container: container !== undefined, addresses });
+        // The holder of names: of a container in another one's namespace it is not the holder of the addresses.
+        return jsonAnswer({ ident: container?.Id ?? ident, fqdn, container: container !== undefined, addresses });
       },
       privileged,
     ),
@@ -119,7 +120,7 @@ async function attach(
     multicastRoute: form.get("multicast-route") !== "false",
     hostsFile: form.get("rewrite-hosts") === "true" ? hostsFileOf(target, valuesOf(form, "add-host")) : undefined,
     hostsFileRequired: true,
-    name: named ? { fqdn, required: given !== null } : undefined,
+    name: named ? { ident: target.container?.Id, fqdn, required: given !== null } : undefined,
   });
 }
 
