@@ -184,7 +184,8 @@ make_29() {
 }
 
 if [ "${1:-}" = --check ]; then
-  reason=$(lacks "${2:?which engine?}")
+  recipe "${2:-}" >/dev/null
+  reason=$(lacks "$2")
   [ -z "$reason" ] || { echo "$reason"; exit 1; }
   exit 0
 fi
@@ -194,6 +195,8 @@ for name in "$@"; do recipe "$name" >/dev/null; done
 mkdir -p "$cache"
 exec 9>"$cache/lock"
 flock --nonblock 9 || { say "another run makes engines; waiting for it"; flock 9; }
+# What an interrupted run has left.
+rm -rf "$cache"/making-*
 hint=
 for name in "$@"; do
   [ -n "$(lacks "$name")" ] || continue

@@ -1,13 +1,16 @@
 /**
- * `npm run bench:docker`: what the plugin and the proxy add to `docker run`, beside plain Docker in the same run; how soon a
- * container's name is known on the other host; and 200 containers on one host.
+ * `npm run bench:docker [-- --engine 29]`: what the plugin and the proxy add to `docker run`, beside plain Docker in the same run; how soon a
+ * container's name is known on the other host; and 200 containers on one host. The engine is one of `scripts/engines.sh`.
  */
+import { option } from "#test/bench/bench.js";
 import { type DockerHost, dockerLab, dockerTestsImpossible, networkThere } from "#test/lab/docker-host.js";
+import { chosenEngine } from "#test/lab/engine.js";
 import type { Lab } from "#test/lab/lab.js";
 import { median } from "#test/lab/measure.js";
 import { connected, until } from "#test/lab/wait.js";
 
 const RUNS = 20;
+/** Containers on one host; 0 leaves this part out. */
 const MANY = Number(process.env.WEAVE_BENCH_CONTAINERS ?? 200);
 /** `docker run` commands at the same time: as many as there are cores on a small host. */
 const AT_ONCE = 4;
@@ -142,12 +145,14 @@ async function many(h1: DockerHost, h2: DockerHost): Promise<void> {
   }
 }
 
-const impossible = dockerTestsImpossible();
+const engine = chosenEngine(option("--engine"));
+const impossible = dockerTestsImpossible({ engine });
 if (impossible !== undefined) {
   console.error(`not possible here: ${impossible}`);
   process.exit(1);
 }
-const lab: Lab<DockerHost> = await dockerLab(2);
+say("engine", engine.version ?? "");
+const lab: Lab<DockerHost> = await dockerLab(2, engine);
 try {
   const [h1, h2] = lab.hosts;
   await h1.launch();
@@ -157,7 +162,7 @@ try {
   await h1.ok("prime");
   await added(h1);
   await names(h1, h2);
-  await many(h1, h2);
+  if (MANY > 0) await many(h1, h2);
 } finally {
   await lab.dispose();
 }

@@ -180,8 +180,12 @@ test("the proxy survives rubbish, clients that disconnect, large and chunked bod
     "POST /v1.41/containers/create HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1\r\nConnection: close\r\n\r\n[",
   );
   assert.match(odd, /^HTTP\/1\.1 [45]\d\d/, "Docker's own answer");
-  // Old clients send a path as Host.
-  const old = await raw(path, "GET /v1.24/version HTTP/1.1\r\nHost: /var/run/docker.sock\r\nConnection: close\r\n\r\n");
+  // Old clients send a path as Host, and use the oldest version that the engine accepts.
+  const oldest = await host.type("docker version -f '{{.Server.MinAPIVersion}}'");
+  const old = await raw(
+    path,
+    `GET /v${oldest}/version HTTP/1.1\r\nHost: /var/run/docker.sock\r\nConnection: close\r\n\r\n`,
+  );
   assert.match(old, /^HTTP\/1\.1 200 OK[\s\S]*ApiVersion/);
   const large = JSON.stringify({ Image: "busybox", Cmd: ["true"], Labels: { large: "x".repeat(5 << 20) } });
   const size = large.length.toString(16);

@@ -8,6 +8,7 @@ import {
   MESH_DRIVERS as MESH,
   refused,
 } from "#test/lab/docker-tests.js";
+import { engineAtLeast } from "#test/lab/engine.js";
 import { connected, until } from "#test/lab/wait.js";
 
 let h1: DockerHost;
@@ -100,11 +101,13 @@ test("docker network connect and disconnect change a running container", async (
 test("a duplicate of an address that Docker chose on another host is refused, naming the host", async () => {
   await everywhere("docker network create --driver weave --subnet 192.168.77.0/24 mynet");
   await h1.type("docker run -d --name one --network=mynet busybox top");
-  assert.equal(await addressOf(h1, "one", "mynet"), "192.168.77.2");
+  const first = await addressOf(h1, "one", "mynet");
+  // Engines since 28 ask the driver whether the network needs a gateway; older ones reserve the first address for one.
+  assert.equal(first, engineAtLeast(28) ? "192.168.77.1" : "192.168.77.2");
   const why = await refused(h2, "docker run --rm --network=mynet busybox true");
-  assert.match(why, /192\.168\.77\.2 is in use on another host, 02:00:00:00:00:01\(h1\)/);
+  assert.ok(why.includes(`${first} is in use on another host, 02:00:00:00:00:01(h1)`), why);
   assert.match(why, /--ipam-driver weavemesh/);
-  const output = await h2.type("docker run --rm --network=mynet --ip 192.168.77.9 busybox ping -c 1 -W 5 192.168.77.2");
+  const output = await h2.type(`docker run --rm --network=mynet --ip 192.168.77.9 busybox ping -c 1 -W 5 ${first}`);
   assert.match(output, /1 packets received/);
   await h1.type("docker rm -f one");
   await until(

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { type DockerHost, networkThere } from "#test/lab/docker-host.js";
 import { DEFAULT_SUBNET_FLAGS, dockerTests, PROXY_ENV as ENV, launchAll } from "#test/lab/docker-tests.js";
+import { engineAtLeast } from "#test/lab/engine.js";
 import { EngineClient, kindsOfCalls, repeat } from "#test/lab/engine-calls.js";
 import { until } from "#test/lab/wait.js";
 
@@ -101,10 +102,16 @@ test("entrypoints and commands run as they would without the proxy", async () =>
   assert.match(missing.stderr, /exec: "no-such-program": executable file not found in \$PATH/);
   const unknown = await h1.shell(`${ENV} docker run --rm no-such-image`);
   assert.match(unknown.stderr, /Unable to find image 'no-such-image:latest' locally/);
-  const numbers = await h1.type(
-    `${ENV} docker create --name big --ulimit nofile=9007199254740993:9007199254740993 --memory-swap -1 busybox true && docker inspect -f '{{json .HostConfig.Ulimits}}' big; docker rm big`,
+  const create = `docker create --name big --ulimit nofile=9007199254740993:9007199254740993 --memory-swap -1 busybox true`;
+  const numbers = `docker inspect -f '{{json .HostConfig.Ulimits}}' big; docker rm big`;
+  // Engine 29 rounds them itself.
+  const alone = await h1.type(`${create} && ${numbers}`);
+  if (!engineAtLeast(29)) assert.match(alone, /9007199254740993/);
+  assert.deepEqual(
+    (await h1.type(`${ENV} ${create} && ${numbers}`)).split("\n").slice(1),
+    alone.split("\n").slice(1),
+    "the proxy does not round numbers beyond 53 bits",
   );
-  assert.match(numbers, /9007199254740993/, "numbers beyond 53 bits are not rounded");
 });
 
 test("streams pass unchanged: stdin with half-close, exec, attach, logs -f, cp, events, a large build context", {

@@ -198,13 +198,18 @@ const TOOLS = [
   ["busybox", "busybox-static"],
 ] as const;
 
-/** Why tests with a real engine cannot run here; undefined where they can. @param required as of {@link programMissing} */
-export function dockerTestsImpossible(required?: boolean): string | undefined {
+/** Why tests with a real engine cannot run here; undefined where they can. `required` is as of {@link programMissing}. */
+export function dockerTestsImpossible({
+  required,
+  engine = chosenEngine(),
+}: {
+  required?: boolean;
+  engine?: Engine;
+} = {}): string | undefined {
   const general = hostTestsImpossible();
   if (general !== undefined) return general;
-  const programs = chosenEngine().folder;
   for (const [tool, from] of TOOLS) {
-    if (programs !== undefined && existsSync(join(programs, tool))) continue;
+    if (engine.folder !== undefined && existsSync(join(engine.folder, tool))) continue;
     const missing = programMissing(tool, from, required);
     if (missing !== undefined) return missing;
   }
