@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# test-engines.sh [ENGINE...] [FILE...] [FLAG...]: the Docker tests, with the slow ones, on each of these engines, by default all
-# that scripts/engines.sh knows; it makes those that are missing. A file is one of test/docker; flags, written with "=" if
-# they have a value, go to node's test runner: --test-name-pattern=restart.
+# test-engines.sh [ENGINE...] [FILE...] [FLAG...]: the Docker tests, with the slow ones, on each of these engines; it makes those
+# that are missing. Without any engine on all that scripts/engines.sh knows, then the tests of other runtimes. A file is one
+# of test/docker; flags, written with "=" if they have a value, go to node's test runner: --test-name-pattern=restart.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,29 +19,38 @@ for argument in "$@"; do
     *) engines+=("$argument") ;;
   esac
 done
-[ ${#engines[@]} -gt 0 ] || engines=(20.10 26.1 29)
-[ ${#files[@]} -gt 0 ] || mapfile -t files < <(find dist/test/docker -name '*.test.js' | sort)
+all() { [ ! -d "dist/test/$1" ] || find "dist/test/$1" -name '*.test.js' | sort; }
+runtimes=()
+if [ ${#engines[@]} = 0 ]; then
+  engines=(20.10 26.1 29)
+  [ ${#files[@]} -gt 0 ] || mapfile -t runtimes < <(all runtimes)
+fi
+[ ${#files[@]} -gt 0 ] || mapfile -t files < <(all docker)
 
 scripts/engines.sh "${engines[@]}"
 npm run --silent build:bundle -- --if-changed
 results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT
 failed=0
-for engine in "${engines[@]}"; do
-  printf '\nEngine %s\n' "$engine"
-  began=$SECONDS
-  WEAVE_TEST_ENGINE=$engine node --test --test-concurrency=2 \
+# run NAME FILE...: the files' tests, whose results are kept under a name
+run() {
+  local name=$1 began=$SECONDS
+  shift
+  printf '\n%s\n' "$name"
+  node --test --test-concurrency=2 \
     --test-reporter="${TEST_REPORTER:-spec}" --test-reporter-destination=stdout \
-    --test-reporter=tap --test-reporter-destination="$results/$engine" "${flags[@]}" "${files[@]}" || failed=1
-  echo "$((SECONDS - began))" >"$results/$engine.seconds"
-done
-
-printf '\n%-8s %6s %6s %6s %8s %8s\n' engine tests pass fail skipped seconds
+    --test-reporter=tap --test-reporter-destination="$results/$name" "${flags[@]}" "$@" || failed=1
+  echo "# elapsed $((SECONDS - began))" >>"$results/$name"
+}
 for engine in "${engines[@]}"; do
-  count() { awk -v key="$1" '$1 == "#" && $2 == key { print $3 }' "$results/$engine"; }
-  printf '%-8s %6s %6s %6s %8s %8s\n' "$engine" "$(count tests)" "$(count pass)" "$(count fail)" "$(count skipped)" \
-    "$(cat "$results/$engine.seconds")"
-  # Those of the files themselves, and of steps within a test, are indented or named after files.
-  sed -n 's/^ *not ok [0-9]* - /           failed: /p' "$results/$engine" | grep -v ' # SKIP' || true
+  WEAVE_TEST_ENGINE=$engine run "engine $engine" "${files[@]}"
+done
+[ ${#runtimes[@]} = 0 ] || run runtimes "${runtimes[@]}"
+
+printf '\n%-14s %6s %6s %6s %8s %8s\n' "" tests pass fail skipped seconds
+for result in "$results"/*; do
+  count() { awk -v key="$1" '$1 == "#" && $2 == key { print $3 }' "$result"; }
+  printf '%-14s %6s %6s %6s %8s %8s\n' "$(basename "$result")" "$(count tests)" "$(count pass)" "$(count fail)" "$(count skipped)" "$(count elapsed)"
+  sed -n '/ # SKIP/d; s/^ *not ok [0-9]* - /                 failed: /p' "$result"
 done
 exit "$failed"

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { ROOT } from "#test/lab/docs/pages.js";
@@ -35,11 +35,16 @@ function required(folder: string): { file: string; from: string }[] {
     );
 }
 
+/** The profile of the command that runs a file's tests. The lab serves slow tests too. */
+function profileOf(file: string): string {
+  if (/^test\/(?:docker|runtimes)\/slow\//.test(file)) return "engines";
+  return /^test\/(?:packaging\/slow|lab)\//.test(file) ? "packaging" : "tests";
+}
+
 test("every program that a test requires is installed by the set-up of its command", () => {
-  // The lab serves slow tests too.
-  const withSlow = /^test\/(?:packaging\/slow|lab)\//;
-  const all = ["test/lab", "test/unit", "test/host", "test/docker", "test/packaging"].flatMap(required);
+  const folders = ["lab", "unit", "host", "docker", "runtimes", "packaging"].map((name) => `test/${name}`);
+  const all = folders.filter((folder) => existsSync(join(ROOT, folder))).flatMap(required);
   assert.ok(all.length > 3);
-  const lacking = all.filter(({ file, from }) => !profile(withSlow.test(file) ? "packaging" : "tests").has(from));
+  const lacking = all.filter(({ file, from }) => !profile(profileOf(file)).has(from));
   assert.deepEqual(lacking, []);
 });
