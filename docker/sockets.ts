@@ -51,7 +51,7 @@ export class DockerSockets {
       const proxy = options.proxy ? await ApiProxy.open({ engine: engine.address, log }, options) : undefined;
       return new DockerSockets({ options, engine, helper, plugin, proxy, log });
     } catch (error) {
-      plugin?.close();
+      await plugin?.close();
       throw error;
     }
   }
@@ -62,7 +62,7 @@ export class DockerSockets {
   }
 
   async close(): Promise<void> {
-    this.plugin?.close();
+    await this.plugin?.close();
     await this.proxy?.close().catch((error) => this.log.warn("the proxy did not close", { why: errorText(error) }));
   }
 }

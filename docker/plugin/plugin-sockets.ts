@@ -1,4 +1,6 @@
+import { rmSync } from "node:fs";
 import type { Server } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
 import { MANAGED_KINDS } from "#docker/plugin/activation.js";
 import type { PluginOptions } from "#docker/plugin/driver-names.js";
 import type { IpamDriver } from "#docker/plugin/ipam-driver.js";
@@ -7,9 +9,14 @@ import { activateMethod, ipamMethods, networkMethods } from "#docker/plugin/plug
 import { type Methods, openPluginSocket } from "#docker/plugin/socket.js";
 import { WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
+import { settledWithin } from "#src/time-limit.js";
 
 /** Limit for the wait of a call that arrives while the router starts. A start takes less than one second. */
 const START_MS = 10_000;
+/** Time in which the server accepts the connections that the kernel has accepted before the socket was removed. */
+const ACCEPT_MS = 20;
+/** Limit for the calls in progress when the sockets close. A call takes some 100 ms, and a stop may not last. */
+const CALLS_MS = 800;
 
 /** Receivers of the calls. */
 export interface Drivers {
@@ -25,7 +32,7 @@ export interface Drivers {
  */
 export class PluginSockets {
   readonly #log: Log;
-  readonly #servers: Server[] = [];
+  readonly #servers = new Map<string, Server>();
   /** Functions that resume the calls that wait for the drivers. */
   readonly #waiting = new Set<() => void>();
   #drivers: Drivers | undefined;
@@ -55,7 +62,7 @@ export class PluginSockets {
         ...ipam,
       });
     } catch (error) {
-      sockets.close();
+      await sockets.close();
       throw error;
     }
     return sockets;
@@ -64,20 +71,33 @@ export class PluginSockets {
   /** Passes the waiting calls and all later ones to the drivers. */
   serve(drivers: Drivers): void {
     this.#drivers = drivers;
-    for (const ready of this.#waiting) ready();
-    this.#waiting.clear();
+    this.#resume();
   }
 
-  /** Closes the sockets and their connections. Node removes the files. */
-  close(): void {
-    for (const server of this.#servers) {
-      server.close();
-      server.closeAllConnections();
-    }
+  /**
+   * Removes the sockets, answers the calls in progress, then closes all connections. An engine repeats a call for 30 s, but without
+   * its body if the connection was made (moby, pkg/plugins/client.go: the body is read once). Where it finds no socket, it
+   * repeats the whole call.
+   */
+  async close(): Promise<void> {
+    for (const path of this.#servers.keys()) rmSync(path, { force: true });
+    // Without drivers they are refused.
+    this.#resume();
+    await sleep(ACCEPT_MS);
+    const closed = [...this.#servers.values()].map((server) => new Promise((resolve) => server.close(resolve)));
+    await settledWithin(Promise.all(closed), CALLS_MS);
+    for (const server of this.#servers.values()) server.closeAllConnections();
+    this.#servers.clear();
   }
 
   async #listen(path: string, methods: Methods): Promise<void> {
-    this.#servers.push(await openPluginSocket(path, methods, this.#log));
+    this.#servers.set(path, await openPluginSocket(path, methods, this.#log));
+  }
+
+  /** Resumes the calls that wait for the drivers. */
+  #resume(): void {
+    for (const ready of this.#waiting) ready();
+    this.#waiting.clear();
   }
 
   /** @throws WEAVE_CANCELLED when the router does not start in time */

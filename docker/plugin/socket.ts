@@ -61,6 +61,8 @@ export async function openPluginSocket(path: string, methods: Methods, log: Log)
   const server = httpServer("the plugin's socket", log, (request, response, signal) =>
     serve({ methods, request, log }, response, signal),
   );
+  // Otherwise a call that begins while a kept connection is closed would be lost: see PluginSockets.close.
+  server.maxRequestsPerSocket = 1;
   await listen(
     server,
     { path },

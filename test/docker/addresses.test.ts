@@ -135,7 +135,9 @@ test("a duplicate of an IPv6 address that Docker chose on another host is refuse
   await h1.type(run("six1", "--network six"));
   const line = "docker run --rm --network six --ip 192.168.79.9 busybox true";
   const why = await refused(h2, line);
-  assert.match(why, /fd00:90::2 is in use on another host, 02:00:00:00:00:01\(h1\)/);
+  // As of IPv4: engines since 28 reserve no address for a gateway.
+  const first = engineAtLeast(28) ? "fd00:90::1" : "fd00:90::2";
+  assert.ok(why.includes(`${first} is in use on another host, 02:00:00:00:00:01(h1)`), why);
   await h2.type(line.replace("--rm", "--rm --ip6 fd00:90::99"));
   await h1.type("docker rm -f six1");
   await until("it is free for the other host", async () => (await h2.shell(line)).code === 0);

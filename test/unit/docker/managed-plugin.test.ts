@@ -33,8 +33,8 @@ async function open(t: TestContext, pluginV2: boolean) {
   const folder = mkdtempSync(join(tmpdir(), "weave-plugin-"));
   const options = { pluginSocket: join(folder, "a.sock"), meshSocket: join(folder, "b.sock"), pluginV2 };
   const sockets = await PluginSockets.open(options, silentLog);
-  t.after(() => {
-    sockets.close();
+  t.after(async () => {
+    await sockets.close();
     rmSync(folder, { recursive: true });
   });
   return { ...options, sockets };
