@@ -13,7 +13,7 @@ export abstract class BootedHost extends Host {
   /** The first process, as this machine counts; 0 while there is none. */
   protected pid = 0;
 
-  /** The cgroups of the host in each hierarchy, which {@link end} removes. */
+  /** The cgroups of the host in each hierarchy, which {@link end} removes. The host still runs. */
   protected abstract get cgroups(): readonly string[];
 
   /** A path of the host's, as this machine finds it. */
@@ -35,6 +35,8 @@ export abstract class BootedHost extends Host {
   }
 
   override end(): void {
+    // Read while the host's files are there.
+    const { cgroups } = this;
     if (this.pid !== 0) {
       try {
         process.kill(this.pid, "SIGKILL");
@@ -44,7 +46,7 @@ export abstract class BootedHost extends Host {
     }
     this.starter?.kill("SIGKILL");
     // The kernel takes a moment to end all processes; only then can their cgroups be removed.
-    for (let tries = 0; tries < REMOVAL.tries && !this.cgroups.every(isRemoved); tries++)
+    for (let tries = 0; tries < REMOVAL.tries && !cgroups.every(isRemoved); tries++)
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, REMOVAL.delayMs);
   }
 }

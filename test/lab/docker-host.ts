@@ -138,7 +138,15 @@ export class DockerHost extends BootedHost {
 
   protected override get cgroups(): readonly string[] {
     const hierarchies = readdirSync("/sys/fs/cgroup").map((name) => `/sys/fs/cgroup/${name}`);
-    return ["/sys/fs/cgroup", ...hierarchies].map((hierarchy) => `${hierarchy}/${this.#cgroup}`);
+    return ["/sys/fs/cgroup", ...hierarchies].flatMap((hierarchy) =>
+      [this.#cgroup, ...this.#plugins].map((name) => `${hierarchy}/${name}`),
+    );
+  }
+
+  /** The identifiers of the engine's managed plugins. Their cgroups have these names, beside that of its containers (`--cgroup-parent`). */
+  get #plugins(): string[] {
+    const folder = this.path("/var/lib/docker/plugins");
+    return existsSync(folder) ? readdirSync(folder).filter((name) => /^[0-9a-f]{64}$/.test(name)) : [];
   }
 }
 
