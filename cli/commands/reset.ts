@@ -10,6 +10,7 @@ import { removeManagerFiles } from "#cli/support/network-managers.js";
 import { runningProcesses } from "#cli/support/processes.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { DOCKER_FLAGS } from "#docker/flags.js";
+import type { LaunchOptions } from "#router/options.js";
 import { defaultValue } from "#src/flag.js";
 import { removeAbandonedSocket } from "#src/http/listen.js";
 import { hostFirewall } from "#src/linux/firewall/host-firewall.js";
@@ -48,7 +49,8 @@ export async function run(args: readonly string[]): Promise<void> {
   requireRoot();
   const { run: runDir, log, dbPrefix: defaultPrefix } = paths();
   const supervision = await supervisionHere();
-  const { bridge = "weave", docker, ...launched } = launchOptions();
+  const launched = launchOptions();
+  const { bridge = "weave", docker } = launched;
   const dbPrefix = launched.dbPrefix ?? (await supervision.databasePrefix?.()) ?? defaultPrefix;
   const { router } = runningProcesses();
   if (!(await supervision.isOn()) && existsSync(databaseFile(dbPrefix)) && !values.force) {
@@ -89,11 +91,20 @@ export async function run(args: readonly string[]): Promise<void> {
     routerFile(runDir),
   ];
   for (const file of files) rmSync(file, { force: true });
-  // A killed router leaves them, and Docker waits some 15 s for each.
-  for (const key of ["pluginSocket", "meshSocket"] as const)
-    await removeAbandonedSocket(docker?.[key] ?? defaultValue(DOCKER_FLAGS[key], process.env));
+  for (const path of socketPaths(launched)) await removeAbandonedSocket(path);
   rmSync(helperFolder(dbPrefix), { recursive: true, force: true });
   for (const folder of new Set(files.map(dirname))) removeIfEmpty(folder);
+}
+
+/** Unix sockets elsewhere at which a router with these options listens. A killed one leaves them, and Docker waits some 15 s for each of the plugin's. */
+function socketPaths({ docker, httpAddr = "", statusAddr = "", metricsAddr = "" }: Partial<LaunchOptions>): string[] {
+  const plugin = (["pluginSocket", "meshSocket"] as const).map(
+    (key) => docker?.[key] ?? defaultValue(DOCKER_FLAGS[key], process.env),
+  );
+  const listeners = [httpAddr, statusAddr, metricsAddr, ...(docker?.listen ?? [])];
+  return [...plugin, ...listeners.map((address) => address.replace(/^unix:\/\//, ""))].filter((path) =>
+    path.startsWith("/"),
+  );
 }
 
 /** Transfers the addresses of this peer to another one, and waits until the new ring has spread. A failure is ignored: there may be no other peer. */

@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { existsSync, readdirSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { launchFile } from "#src/paths.js";
 import { type Host, WEAVE, withoutNft } from "#test/lab/host.js";
 import type { Lab } from "#test/lab/lab.js";
 import { labTest } from "#test/lab/lab-test.js";
 import { execute } from "#test/lab/namespace.js";
+import { runs } from "#test/lab/router-process.js";
 import { connected, until } from "#test/lab/wait.js";
 
 /** All that weave could leave on a host: interfaces, addresses, routes, rules, files. */
@@ -63,6 +65,39 @@ labTest(
       [1, "ERROR: weave is not running; unable to remove from cluster."],
     );
     await h1.ok("reset", "--force");
+  },
+);
+
+labTest(
+  "reset removes each socket that a killed router has left, wherever it listened",
+  { hosts: 1, timeout: 60_000 },
+  async ({ hosts: [h1], folder }) => {
+    const path = (name: string) => join(folder, "sockets", `${name}.sock`);
+    const names = ["proxy", "proxy2", "status", "metrics", "driver", "mesh"];
+    const proxy = [
+      "--docker-api",
+      `unix://${folder}/no-engine.sock`,
+      "-H",
+      `unix://${path("proxy")}`,
+      "-H",
+      path("proxy2"),
+    ];
+    const plugin = ["--plugin-socket", path("driver"), "--plugin-mesh-socket", path("mesh")];
+    await h1.launch(
+      "--no-restart",
+      ...proxy,
+      ...plugin,
+      "--status-addr",
+      path("status"),
+      "--metrics-addr",
+      path("metrics"),
+    );
+    const [router, supervisor] = [h1.routerPid!, h1.supervisorPid!];
+    process.kill(router, "SIGKILL");
+    await until("both have ended", () => !runs(router) && !runs(supervisor));
+    assert.deepEqual(readdirSync(dirname(path(""))).sort(), names.map((name) => `${name}.sock`).sort());
+    await h1.ok("reset", "--force");
+    assert.deepEqual(readdirSync(dirname(path(""))), []);
   },
 );
 
