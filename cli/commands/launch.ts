@@ -6,7 +6,7 @@ import { withPassword } from "#cli/launch/password-file.js";
 import { resumed } from "#cli/launch/resume.js";
 import { alone } from "#cli/supervision/alone.js";
 import { becomeRouter } from "#cli/supervision/foreground.js";
-import { supervisionForLaunch, supervisionHere } from "#cli/supervision/here.js";
+import { retireOthers, supervisionForLaunch, supervisionHere } from "#cli/supervision/here.js";
 import { keptLaunch } from "#cli/supervision/kept-launch.js";
 import { saveLastLaunch, writeLaunchFile } from "#cli/supervision/launch-files.js";
 import { supervisedKind, superviseStart } from "#cli/supervision/supervised-start.js";
@@ -56,7 +56,6 @@ export async function run(args: readonly string[]): Promise<void> {
 }
 
 const containers = () => import("#cli/supervision/container/state.js");
-const container = () => import("#cli/supervision/container/container.js");
 
 /** The options of `launch --resume` with the password of the last launch, where that is kept for the next boot. */
 function withKeptPassword(options: LaunchOptions): LaunchOptions {
@@ -81,10 +80,7 @@ async function start(launch: Launch): Promise<void> {
   }
   const supervision = await supervisionForLaunch(launch);
   const id = await supervision.start(launch);
-  // At the next boot two of them would start a router.
-  if (supervision.kind !== "container") await (await container()).retireContainer(options.docker.api);
-  else if (here.kind === "systemd") await here.remove();
-  else await (await import("#cli/supervision/systemd.js")).retireUnit();
+  await retireOthers({ kind: supervision.kind, options });
   await waitForDocker();
   process.stdout.write(`${id}\n`);
 }

@@ -1,6 +1,6 @@
 import type { Launch } from "#cli/launch/launch-flags.js";
 import { processSupervision } from "#cli/supervision/process.js";
-import type { Supervision } from "#cli/supervision/supervision.js";
+import type { Launched, Supervision } from "#cli/supervision/supervision.js";
 import { routerContainer } from "#cli/support/router-container.js";
 import { isNamed, type SupervisionKind, supervisionKind } from "#cli/support/supervised.js";
 
@@ -27,6 +27,11 @@ export async function supervisionForLaunch({ image, options }: Launch): Promise<
   if (image !== "") return supervisionOf("container");
   const { unitIsUsable } = await import("#cli/supervision/systemd.js");
   return supervisionOf(options.restart && (await unitIsUsable()) ? "systemd" : "process");
+}
+
+/** Has all other kinds start no router beside the one that was launched. */
+export async function retireOthers(launched: Launched): Promise<void> {
+  for (const [kind, load] of Object.entries(LOAD)) if (kind !== launched.kind) await (await load()).retire(launched);
 }
 
 const supervisionOf = (kind: SupervisionKind): Promise<Supervision> => LOAD[kind]();

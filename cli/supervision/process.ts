@@ -25,6 +25,8 @@ export const processSupervision = (): Supervision => ({
   start,
   stop: stopRunning,
   restart,
+  // It starts none: at a launch no supervisor runs.
+  retire: async () => {},
   remove: async () => {},
 });
 

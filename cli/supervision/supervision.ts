@@ -1,5 +1,12 @@
 import type { Launch } from "#cli/launch/launch-flags.js";
-import type { Supervised } from "#cli/support/supervised.js";
+import type { Supervised, SupervisionKind } from "#cli/support/supervised.js";
+import type { LaunchOptions } from "#router/options.js";
+
+/** A router that runs now, and the kind that keeps it running. */
+export interface Launched {
+  readonly kind: SupervisionKind;
+  readonly options: LaunchOptions;
+}
 
 /** A way to keep a router running. `cli/supervision/here.ts` finds the one in use, and chooses one for a launch. */
 export interface Supervision extends Supervised {
@@ -22,6 +29,8 @@ export interface Supervision extends Supervised {
   restart(image?: string): Promise<void>;
   /** Path prefix of the database, for a kind that decides where it is; undefined if there is none yet. */
   databasePrefix?(): Promise<string | undefined>;
+  /** Starts no router by itself from now on, beside the one that another kind has just launched. */
+  retire(launched: Launched): Promise<void>;
   /** Removes its own files and objects on the host, beside the files of every router: for `weave reset`, after {@link stop}. */
   remove(): Promise<void>;
 }

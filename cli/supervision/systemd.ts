@@ -1,11 +1,11 @@
-import { readFileSync, readlinkSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, readlinkSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import type { Launch } from "#cli/launch/launch-flags.js";
 import { alone } from "#cli/supervision/alone.js";
 import { forgetLaunch, keepLaunch } from "#cli/supervision/kept-launch.js";
 import { saveLastLaunch, writeSupervisionFile } from "#cli/supervision/launch-files.js";
 import { waitUntilReady } from "#cli/supervision/ready.js";
 import { checkNextStart } from "#cli/supervision/supervised-start.js";
-import type { Supervision } from "#cli/supervision/supervision.js";
+import type { Launched, Supervision } from "#cli/supervision/supervision.js";
 import { Exit } from "#cli/support/exit.js";
 import { lastFailure } from "#cli/support/processes.js";
 import { asSentence, supervised } from "#cli/support/supervised.js";
@@ -20,6 +20,7 @@ export const systemdSupervision = (): Supervision => ({
   start,
   stop,
   restart: () => alone(restart),
+  retire,
   remove,
 });
 
@@ -67,9 +68,10 @@ async function remove(): Promise<void> {
   forgetLaunch();
 }
 
-/** Keeps the unit from starting a router at the next boot, beside the one that was launched otherwise. */
-export async function retireUnit(): Promise<void> {
-  if (hasSystemd() && isOnHost() && (await systemctl("is-enabled", "--quiet", UNIT)).ok) await remove();
+/** The unit starts routers at a boot: one that does not come back then leaves the boot to the unit. */
+async function retire({ kind }: Launched): Promise<void> {
+  if (kind === "process" || !hasSystemd() || !isOnHost()) return;
+  if (existsSync(keptLaunchFile()) || (await systemctl("is-enabled", "--quiet", UNIT)).ok) await remove();
 }
 
 /** Has systemd start the unit, and waits until the router is ready. @throws Exit with the router's own reason if it cannot start */

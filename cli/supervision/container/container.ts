@@ -12,7 +12,7 @@ import {
 } from "#cli/supervision/container/state.js";
 import { writeLaunchFile } from "#cli/supervision/launch-files.js";
 import { waitUntilReady } from "#cli/supervision/ready.js";
-import type { Supervision } from "#cli/supervision/supervision.js";
+import type { Launched, Supervision } from "#cli/supervision/supervision.js";
 import { containerName, dataContainerName } from "#cli/support/environment.js";
 import { Exit } from "#cli/support/exit.js";
 import { lastFailure } from "#cli/support/processes.js";
@@ -46,6 +46,7 @@ export const containerSupervision = (): Supervision => ({
   start,
   stop,
   restart: (image) => alone(() => restart(image)),
+  retire,
   remove,
   databasePrefix: async () => {
     const folder = await stateFolder();
@@ -235,12 +236,12 @@ async function removeOwn(engine: Engine, name: string, role: Role, volumes?: "wi
 }
 
 /**
- * Keeps the engine from starting a container of an earlier launch, which `docker stop` has ended say, beside the router that was
- * launched otherwise. Without an answer of the engine nothing is done.
+ * The engine starts the container of an earlier launch again, also one that `docker stop` has ended. Without an answer of the engine
+ * nothing is done.
  */
-export async function retireContainer(api: string): Promise<void> {
+async function retire({ options }: Launched): Promise<void> {
   try {
-    const engine = containerEngine(api || DEFAULT_ENGINE);
+    const engine = containerEngine(options.docker.api || DEFAULT_ENGINE);
     const found = await routerContainer(engine);
     if (found === undefined || runFolderOf(found) !== paths().run) return;
     if (isKeptRunning(found)) return await halt(engine, found);

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after } from "node:test";
 import { execute } from "#test/lab/namespace.js";
+import { routerImage } from "#test/lab/router-image.js";
 import { type SystemdHost, systemdTest } from "#test/lab/systemd-host.js";
 import { until } from "#test/lab/wait.js";
 
@@ -232,19 +233,20 @@ systemdTest(
   },
 );
 
+/** Hosts that have a Docker engine, too. */
+const withDocker = {
+  packages: ["docker.io", "iptables", "busybox-static"],
+  async prepare(host: SystemdHost) {
+    await unpack(host);
+    mkdirSync(host.path("/etc/docker"), { recursive: true });
+    // The root of this host is an overlay, which Docker's own overlay cannot lie on.
+    writeFileSync(host.path("/etc/docker/daemon.json"), '{"storage-driver": "vfs"}\n');
+  },
+};
+
 systemdTest(
   "with Docker: the unit starts before it, proxy and plugin work under the unit's restrictions, and containers come back after a reboot",
-  {
-    hosts: 1,
-    timeout: 300_000,
-    packages: ["docker.io", "iptables", "busybox-static"],
-    async prepare(host) {
-      await unpack(host);
-      mkdirSync(host.path("/etc/docker"), { recursive: true });
-      // The root of this host is an overlay, which Docker's own overlay cannot lie on.
-      writeFileSync(host.path("/etc/docker/daemon.json"), '{"storage-driver": "vfs"}\n');
-    },
-  },
+  { hosts: 1, timeout: 300_000, ...withDocker },
   async ({ hosts: [h1] }) => {
     await h1.ok("launch");
     const archive =
@@ -300,5 +302,33 @@ systemdTest(
       Number(ready) <= Number(started),
       `the router was ready at ${ready} µs, Docker was started at ${started}`,
     );
+  },
+);
+
+systemdTest(
+  "after launches by unit and by container, a reboot brings back the router of the last one, and no second",
+  { hosts: 1, timeout: 300_000, ...withDocker },
+  async ({ hosts: [h1], folder }) => {
+    cpSync(await routerImage(folder, "weave:test"), h1.path("/root/router.tar"));
+    await h1.must("docker", "load", "--quiet", "--input", "/root/router.tar");
+    const comesBack = async () => {
+      await h1.reboot();
+      await until("a router answers", async () => (await h1.weave("status")).code === 0, 90_000);
+      await until("Docker answers", async () => (await h1.run("docker", "version")).code === 0, 90_000);
+      assert.equal((await h1.must("pgrep", "--count", "--full", "router/main.js")).trim(), "1");
+      return (await h1.must("cat", "/run/weave/supervision")).trim();
+    };
+    await h1.ok("launch");
+    await h1.ok("stop");
+    await h1.ok("launch", "--image", "weave:test");
+    assert.equal((await h1.run("systemctl", "is-enabled", "weave")).stdout.trim(), "disabled");
+    assert.equal(await comesBack(), "container");
+    await h1.ok("stop");
+    await h1.ok("launch");
+    assert.equal(await comesBack(), "systemd");
+    // A process does not come back: the boot is the unit's.
+    await h1.ok("stop");
+    await h1.ok("launch", "--no-restart");
+    assert.equal(await comesBack(), "systemd");
   },
 );
