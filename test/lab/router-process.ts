@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Host } from "#test/lab/host.js";
 import { execute } from "#test/lab/namespace.js";
+import { until } from "#test/lab/wait.js";
 
 /** Router processes under test: what they run first, and whether they run. */
 
@@ -29,12 +30,33 @@ export const launchWith = (host: Host, env: NodeJS.ProcessEnv, ...args: string[]
 export const environmentOf = (host: Host, more: NodeJS.ProcessEnv = {}): string[] =>
   Object.entries({ ...host.environment, ...more }).map(([name, value]) => `${name}=${value}`);
 
-export const runs = (pid: number): boolean =>
-  existsSync(`/proc/${pid}`) && !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+/** Whether a process runs. State Z: it has ended, and its parent has not yet collected its status. */
+export const runs = (pid: number): boolean => /\) [^Z] /.test(fileOf(pid, "stat"));
 
-/** Nothing of weave runs on the host. */
+/** Nothing of weave runs on the host. The children of a router that was killed notice it a moment later. */
 export async function nothingRuns(host: Host): Promise<void> {
-  const { stdout } = await execute("ip", ["netns", "pids", host.ns]);
-  assert.equal(stdout, "");
   assert.deepEqual([host.supervisorPid, host.routerPid], [undefined, undefined]);
+  let running: string[] = [];
+  const ended = async () => {
+    running = await programsOn(host);
+    return running.length === 0;
+  };
+  await until("all programs have ended", ended, 5_000).catch(() => {});
+  assert.deepEqual(running, []);
+}
+
+/** The command lines of what runs on a host. A supervisor that has ended is listed by ip until the machine's first process collects it. */
+async function programsOn(host: Host): Promise<string[]> {
+  const { stdout } = await execute("ip", ["netns", "pids", host.ns]);
+  const pids = stdout.split("\n").map(Number).filter(runs);
+  return pids.map((pid) => fileOf(pid, "cmdline").split("\0").join(" "));
+}
+
+/** A file about a process; empty when that has ended. */
+function fileOf(pid: number, name: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/${name}`, "utf8");
+  } catch {
+    return "";
+  }
 }
