@@ -7,6 +7,7 @@ import { type RouterOptions, readOptions } from "#router/options.js";
 import { Router } from "#router/router.js";
 import { stopRunning } from "#router/running.js";
 import { ServiceManager } from "#router/service-manager.js";
+import { supervisionName } from "#router/supervision.js";
 import { systemClock } from "#src/clock.js";
 import { errorText } from "#src/errors.js";
 import { exitNow } from "#src/linux/native/process.js";
@@ -132,7 +133,8 @@ class RouterProcess {
       logLinesLost: () => this.#target.lost,
       onFatal: (error) => this.#fatal(error),
     });
-    api.serve(apiRoutes(this.#router.services, this.#problems));
+    const supervision = supervisionName(process.argv, options);
+    api.serve(apiRoutes(this.#router.services, { problems: this.#problems, supervision }));
   }
 
   /** Opens the sockets for Docker and its clients: the first step, because Docker may be waiting for its plugin with locks held. */

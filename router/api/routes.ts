@@ -1,28 +1,26 @@
 import { MetricsPage } from "#router/api/metrics.js";
-import { makeReport, makeStatus } from "#router/api/report.js";
+import { makeReport, makeStatus, type ProcessFacts } from "#router/api/report.js";
 import { renderTemplate, stringify } from "#router/api/template.js";
 import { type Route, route, type Scope, statusRoute } from "#router/route.js";
 import type { Service } from "#router/service.js";
 import { WeaveError } from "#src/errors.js";
 import { acceptsJson, JSON_TYPE } from "#src/http/answer.js";
-import type { Problems } from "#src/problems.js";
 
 const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
 /** All routes of the HTTP API: status, report and metrics of all services, and the routes of each service. */
-export function apiRoutes(services: readonly Service[], problems: Problems): Route[] {
+export function apiRoutes(services: readonly Service[], facts: ProcessFacts): Route[] {
   const metrics = new MetricsPage(services);
   return [
-    statusRoute("/status", async () => ({ body: await makeStatus(services, problems) })),
+    statusRoute("/status", async () => ({ body: await makeStatus(services, facts) })),
     statusRoute("/report", async ({ accept, form }) => {
-      if (acceptsJson(accept))
-        return { type: JSON_TYPE, body: `${stringify(await makeReport(services, problems), 4)}\n` };
+      if (acceptsJson(accept)) return { type: JSON_TYPE, body: `${stringify(await makeReport(services, facts), 4)}\n` };
       const formats = form.getAll("format");
       if (formats.length !== 1)
         throw new WeaveError("WEAVE_TEMPLATE", "error: must supply one format parameter", {
           next: "Give ?format=TEMPLATE, or the header 'Accept: application/json' for all of it.",
         });
-      return { body: renderTemplate(formats[0], await makeReport(services, problems)) };
+      return { body: renderTemplate(formats[0], await makeReport(services, facts)) };
     }),
     route("GET /metrics", async () => ({ type: METRICS_TYPE, body: await metrics.text() }), { scope: "metrics" }),
     ...services.flatMap((service) => service.routes?.() ?? []),

@@ -63,7 +63,8 @@ const unstarted: object = new Proxy({}, { get: () => unstarted });
 const services = servicesOf(unstarted as ServicesDeps);
 
 /** All calls of the HTTP API. */
-export const declaredCalls = (): readonly Route[] => apiRoutes(services, new Problems());
+export const declaredCalls = (): readonly Route[] =>
+  apiRoutes(services, { problems: new Problems(), supervision: "none" });
 
 const PORTS = { metrics: "status, control, metrics", status: "status, control", control: "control" } as const;
 

@@ -316,7 +316,7 @@ systemdTest(
       await until("a router answers", async () => (await h1.weave("status")).code === 0, 90_000);
       await until("Docker answers", async () => (await h1.run("docker", "version")).code === 0, 90_000);
       assert.equal((await h1.must("pgrep", "--count", "--full", "router/main.js")).trim(), "1");
-      return (await h1.must("cat", "/run/weave/supervision")).trim();
+      return h1.report("{{.Supervision}}");
     };
     await h1.ok("launch");
     await h1.ok("stop");

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { makeReport, makeStatus } from "#router/api/report.js";
+import { makeReport, makeStatus, type ProcessFacts } from "#router/api/report.js";
 import { apiRoutes, routesFor } from "#router/api/routes.js";
 import { type Answer, type Route, route, statusRoute } from "#router/route.js";
 import { type Service, samplesBy, statusLine } from "#router/service.js";
@@ -33,6 +33,7 @@ const services: readonly Service[] = [
 
 const problems = new Problems();
 problems.set("log", "the disk is full");
+const facts: ProcessFacts = { problems, supervision: "systemd" };
 
 async function call(routes: readonly Route[], method: string, path: string, accept = "", query = ""): Promise<Answer> {
   const found = routes.find((each) => each.method === method && each.pattern.test(path));
@@ -42,21 +43,21 @@ async function call(routes: readonly Route[], method: string, path: string, acce
 }
 
 test("the report has the process's keys, then those of Weave Net in its order, then those of other services", async () => {
-  const report = (await makeReport(services, problems)) as Record<string, unknown>;
-  const keys = ["Ready", "Version", "VersionCheck", "Problems", "Router", "DNS", "IPAM", "Mine"];
+  const report = (await makeReport(services, facts)) as Record<string, unknown>;
+  const keys = ["Ready", "Version", "VersionCheck", "Supervision", "Problems", "Router", "DNS", "IPAM", "Mine"];
   assert.deepEqual(Object.keys(report), keys);
   assert.deepEqual(report.Problems, ["the disk is full"]);
   assert.deepEqual(report.IPAM, { Status: "ready" });
-  const { type, body } = await call(apiRoutes(services, problems), "GET", "/report", "application/json");
+  const { type, body } = await call(apiRoutes(services, facts), "GET", "/report", "application/json");
   assert.equal(type, "application/json");
   assert.equal(JSON.parse(body!).Router.UID, 1);
 });
 
 test("the status has a paragraph for the process, and those of each service in turn", async () => {
-  const text = (await makeStatus(services, problems)).replace(/Version: .*/, "Version: x");
+  const text = (await makeStatus(services, facts)).replace(/Version: .*/, "Version: x");
   assert.equal(
     text,
-    "        Version: x\n        Problem: the disk is full\n\n        Service: first\n\n        Service: a\n\n        Service: b\n",
+    "        Version: x\n    Supervision: systemd\n        Problem: the disk is full\n\n        Service: first\n\n        Service: a\n\n        Service: b\n",
   );
 });
 
@@ -69,7 +70,7 @@ test("metrics are written in Prometheus' format, and read at each scrape", async
       { name: "weave_moving_total", help: "Moves.", type: "counter", read: () => value },
     ],
   };
-  const routes = apiRoutes([...services, moving], problems);
+  const routes = apiRoutes([...services, moving], facts);
   const scrape = async () => (await call(routes, "GET", "/metrics")).body!;
   const first = await scrape();
   assert.match(first, /# HELP weave_one One\.\n# TYPE weave_one gauge\nweave_one 1\n/);
@@ -89,7 +90,7 @@ test("metrics are written in Prometheus' format, and read at each scrape", async
 });
 
 test("each listener has the routes of its scope and of the narrower ones", () => {
-  const routes = apiRoutes(services, problems);
+  const routes = apiRoutes(services, facts);
   const paths = (scope: "metrics" | "status" | "control") =>
     routesFor(scope, routes).map(({ method, pattern }) => `${method} ${pattern.source}`);
   assert.deepEqual(paths("metrics"), ["GET ^\\/metrics$"]);
