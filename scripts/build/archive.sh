@@ -5,16 +5,9 @@ set -euo pipefail
 umask 022
 cd "$(dirname "$0")/../.."
 
-bundle=build/bundle out=build/release level=9
-while [ $# -gt 0 ]; do
-  case $1 in
-    --bundle) bundle=$2; shift 2 ;;
-    --out) out=$2; shift 2 ;;
-    --fast) level=1; shift ;;
-    *) break ;;
-  esac
-done
-[ $# -gt 0 ] || set -- amd64 arm64
+. scripts/build/package-options.sh
+level=9
+[ -z "$fast" ] || level=1
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/weave-archive.XXXXXX")
 trap 'rm -rf "$work"' EXIT

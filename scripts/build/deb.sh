@@ -5,16 +5,9 @@ set -euo pipefail
 umask 022
 cd "$(dirname "$0")/../.."
 
-bundle=build/bundle out=build/release compression=-Zxz
-while [ $# -gt 0 ]; do
-  case $1 in
-    --bundle) bundle=$2; shift 2 ;;
-    --out) out=$2; shift 2 ;;
-    --fast) compression="-Zgzip -z1"; shift ;;
-    *) break ;;
-  esac
-done
-[ $# -gt 0 ] || set -- amd64 arm64
+. scripts/build/package-options.sh
+compression=-Zxz
+[ -z "$fast" ] || compression="-Zgzip -z1"
 command -v dpkg-deb >/dev/null || { echo "deb.sh: there is no dpkg-deb: Debian's and Fedora's package dpkg has it" >&2; exit 1; }
 
 SOURCE_DATE_EPOCH=$(node scripts/build/source-date.mjs)
