@@ -1,4 +1,5 @@
 import { chmodSync, mkdirSync } from "node:fs";
+import { dirname } from "node:path";
 import { checkEngine } from "#cli/launch/check-engine.js";
 import { waitForDocker } from "#cli/launch/docker-ready.js";
 import { type Launch, parseLaunch } from "#cli/launch/launch-flags.js";
@@ -7,7 +8,7 @@ import { resumed } from "#cli/launch/resume.js";
 import { alone } from "#cli/supervision/alone.js";
 import { becomeRouter } from "#cli/supervision/foreground.js";
 import { retireOthers, supervisionForLaunch, supervisionHere } from "#cli/supervision/here.js";
-import { keptLaunch } from "#cli/supervision/kept-launch.js";
+import { isNewLaunch, keptLaunch } from "#cli/supervision/kept-launch.js";
 import { saveLastLaunch, writeLaunchFile } from "#cli/supervision/launch-files.js";
 import { supervisedKind, superviseStart } from "#cli/supervision/supervised-start.js";
 import { Exit } from "#cli/support/exit.js";
@@ -37,7 +38,9 @@ export async function run(args: readonly string[]): Promise<void> {
   checkInstallation();
   const { options: typed, ...launch } = parsed.image === "" ? parsed : await (await containers()).inContainer(parsed);
   const warn = (text: string) => void process.stderr.write(`${text}\n`);
-  const complete = typed.resume ? resumed(withKeptPassword(typed), parseLaunch([], process.env).options, warn) : typed;
+  const complete = typed.resume
+    ? resumed(withKeptPassword(typed, parsed.image), parseLaunch([], process.env).options, warn)
+    : typed;
   const options = withPassword(complete, warn);
   routerOptions(options);
   const runDir = paths().run;
@@ -57,10 +60,12 @@ export async function run(args: readonly string[]): Promise<void> {
 
 const containers = () => import("#cli/supervision/container/state.js");
 
-/** The options of `launch --resume` with the password of the last launch, where that is kept for the next boot. */
-function withKeptPassword(options: LaunchOptions): LaunchOptions {
+/** The options of `launch --resume` with the password of the last launch that succeeded, where that is kept for the next boot. */
+function withKeptPassword(options: LaunchOptions, image: string): LaunchOptions {
   if (options.password !== undefined || options.passwordFile !== undefined) return options;
-  return { ...options, password: keptLaunch()?.options.password };
+  // A container's is beside its database.
+  const env = image === "" ? process.env : { WEAVE_STATE_DIR: dirname(options.dbPrefix) };
+  return isNewLaunch(env) ? options : { ...options, password: keptLaunch(env)?.options.password };
 }
 
 /** Starts the router. @throws Exit and WeaveError when it cannot start */

@@ -39,9 +39,9 @@ export function keptLaunchText({ options, given }: Given, env: NodeJS.ProcessEnv
   return `${JSON.stringify(kept)}\n`;
 }
 
-/** The stored launch; undefined if there is none. @throws WEAVE_FLAG_INVALID when the file is damaged */
-export function keptLaunch(): KeptLaunch | undefined {
-  const file = keptLaunchFile();
+/** The stored launch; undefined if there is none. @param env names its folder @throws WEAVE_FLAG_INVALID when the file is damaged */
+export function keptLaunch(env?: NodeJS.ProcessEnv): KeptLaunch | undefined {
+  const file = keptLaunchFile(env);
   if (!existsSync(file)) return undefined;
   try {
     const { options, given, variables } = JSON.parse(readFileSync(file, "utf8")) as Record<string, unknown>;
@@ -63,7 +63,7 @@ export function keptLaunch(): KeptLaunch | undefined {
 }
 
 /** Whether no router has become ready since the last {@link keepLaunch}. */
-export const isNewLaunch = (): boolean => existsSync(newLaunchFile());
+export const isNewLaunch = (env?: NodeJS.ProcessEnv): boolean => existsSync(newLaunchFile(env));
 
 /** Removes the stored launch. */
 export function forgetLaunch(): void {

@@ -162,10 +162,8 @@ test("docker container prune removes the data container: restart and stop make i
 }, async () => {
   const volume = () => h1.type("docker inspect -f '{{(index .Mounts 0).Source}}' weavedb");
   const before = await volume();
-  for (const again of [
-    ["restart"],
-    ["launch", "--image", IMAGE, "--name", h1.peerName, "--password", PASSWORD, SECOND],
-  ]) {
+  // The password and the targets are in the state, too.
+  for (const again of [["restart"], ["launch", "--image", IMAGE, "--name", h1.peerName, "--resume"]]) {
     await h1.docker("rm", "weavedb");
     if (again[0] === "launch") await h1.ok("stop");
     await h1.ok(...again);
@@ -193,6 +191,7 @@ test("bad input: each a clear error, and nothing is left", { timeout: 60_000 }, 
   );
   assert.match(await refused({ WEAVE_IMAGE: "busybox" }), /the image busybox has no router of weave\n/);
   assert.match(await refused({}, "--image", "../x"), /for --image: it must be the name of an image/);
+  assert.match(await refused({}, "--image", IMAGE, "--resume"), /there is no run in a container yet, .* 'weavedb'/);
   assert.match(await refused({}, "--image", IMAGE, "--foreground"), /--image and --foreground exclude one another/);
   assert.match(
     await refused({}, "--image", IMAGE, "--db-prefix", "/tmp/x"),

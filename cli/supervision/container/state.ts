@@ -55,6 +55,14 @@ export async function inContainer(launch: Launch): Promise<Launch> {
     );
   parseDockerArgs(process.env.WEAVE_DOCKER_ARGS ?? "");
   const folder = await stateFolder(containerEngine(options.docker.api));
+  if (folder === undefined && options.resume)
+    throw new WeaveError(
+      "WEAVE_FLAG_INVALID",
+      `--resume: there is no run in a container yet, as there is no container '${dataContainerName()}'`,
+      {
+        next: "Leave it out, and give peers and password. 'weave backup' and 'weave restore' move the state of another run.",
+      },
+    );
   return folder === undefined ? launch : { ...launch, options: { ...options, dbPrefix: databasePrefix(folder) } };
 }
 
