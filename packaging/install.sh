@@ -212,12 +212,21 @@ check_disk() {
 
 # --- the release --------------------------------------------------------------------------------------------------------------
 
+# fetch URL FILE: an https URL may lead to others of https alone.
 fetch() {
-  case $1 in http://*) warn "$1 is not encrypted: on the way, others can replace both archive and checksums" ;; esac
+  protocols='=https'
+  case $1 in
+    http://*)
+      protocols='=http,https'
+      warn "$1 is not encrypted: on the way, others can replace both archive and checksums" ;;
+  esac
   if have curl; then
-    curl -fsSL --retry 2 -o "$2" "$1" || fail "cannot fetch $1" "Nothing was changed."
+    curl -fsSL --retry 2 --proto "$protocols" -o "$2" "$1" || fail "cannot fetch $1" "Nothing was changed."
   elif have wget; then
-    wget -q -O "$2" "$1" || fail "cannot fetch $1" "Nothing was changed."
+    wget -q -S -O "$2" "$1" 2>"$work/headers" || fail "cannot fetch $1" "Nothing was changed."
+    # wget has no such option.
+    [ "$protocols" != '=https' ] || ! grep -i '^ *location: *[a-z]*:' "$work/headers" | grep -qvi 'location: *https:' ||
+      fail "cannot fetch $1: it leads to an address that is not encrypted" "Nothing was changed."
   else
     fail "there is neither curl nor wget" "Install one of them, or fetch the archive elsewhere and pass it by --from FILE."
   fi

@@ -126,6 +126,33 @@ step("an archive that is damaged is refused; a URL needs checksums", async () =>
   await nothingLeft(h1);
 });
 
+step("an https URL that leads to http is refused, by curl and by wget", async () => {
+  await h1.type(`mkdir /tmp/https && cd /tmp/https && openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost \\
+    -keyout key.pem -out cert.pem 2>/dev/null`);
+  // The files of this server are whole answers, with their heads.
+  const moved = (to: string) =>
+    h1.type(`printf 'HTTP/1.0 302 Found\\r\\nLocation: %s\\r\\n\\r\\n' ${to} > /tmp/https/SHA256SUMS`);
+  await h1.type(`printf 'HTTP/1.0 200 OK\\r\\n\\r\\n0 other\\n' > /tmp/https/other`);
+  await h1.type("busybox httpd -p 127.0.0.1:8081 -h /tmp/https");
+  const server = "openssl s_server -accept 127.0.0.1:8443 -cert cert.pem -key key.pem -HTTP";
+  await h1.type(`cd /tmp/https && setsid ${server} >log 2>&1 </dev/null &`);
+  await until("the server answers", async () => (await h1.shell("curl -ks https://localhost:8443/other")).code === 0);
+  await h1.type("echo ca_certificate=/tmp/https/cert.pem > /tmp/https/wgetrc");
+  const install = `CURL_CA_BUNDLE=/tmp/https/cert.pem WGETRC=/tmp/https/wgetrc ${now.installer} --from https://localhost:8443`;
+  const says: Record<string, string> = {};
+  for (const program of ["curl", "wget"]) {
+    if (program === "wget") await h1.type("mount --bind /dev/null $(command -v curl)");
+    await moved("https://localhost:8443/other");
+    assert.match(await refused(h1, install), /SHA256SUMS names no weave-VERSION-linux/, `${program}: a move to https`);
+    await moved("http://localhost:8081/other");
+    says[program] = await refused(h1, install);
+  }
+  assert.match(says.curl, /cannot fetch https:\/\/localhost:8443\/SHA256SUMS\nNothing was changed/);
+  assert.match(says.wget, /cannot fetch https:\S+: it leads to an address that is not encrypted\nNothing was changed/);
+  await h1.type("umount $(readlink -f /usr/bin/curl) && rm -r /tmp/https");
+  await nothingLeft(h1);
+});
+
 step("another installation is refused with the command that removes it", async () => {
   await h2.must("dpkg", "--force-depends", "-i", now.deb);
   assert.match(await refused(h2, now.installer), /installed as a Debian package\n'apt-get remove weave'/);
