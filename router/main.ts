@@ -19,12 +19,13 @@ import {
   failureFile,
   helperFolder,
   launchFile,
+  launchingFile,
   newLaunchFile,
   paths,
   routerFile,
   supervisorFile,
 } from "#src/paths.js";
-import { removePid, writePid } from "#src/pid-file.js";
+import { namesPid, removePid, writePid } from "#src/pid-file.js";
 import { Problems } from "#src/problems.js";
 import { makePublicFolder } from "#src/public-folder.js";
 import { Resources } from "#src/resources.js";
@@ -97,6 +98,8 @@ class RouterProcess {
       if (process.argv.includes("--replace")) await this.#replace(options);
       await this.#open(options);
       writePid(routerFile(this.#run), process.pid);
+      // A launch in the foreground has become this process, and is complete.
+      if (namesPid(launchingFile(this.#run), process.pid)) removePid(launchingFile(this.#run));
       for (const file of [failureFile(this.#run), ...(this.#supervised ? [newLaunchFile()] : [])])
         rmSync(file, { force: true });
       this.#manager.ready(`ready, version ${VERSION}`);

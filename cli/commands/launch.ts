@@ -13,6 +13,7 @@ import { saveLastLaunch, writeLaunchFile } from "#cli/supervision/launch-files.j
 import { supervisedKind, superviseStart } from "#cli/supervision/supervised-start.js";
 import { Exit } from "#cli/support/exit.js";
 import { requireKernel } from "#cli/support/kernel.js";
+import { runningText } from "#cli/support/managed-plugin.js";
 import { DEFAULT_RANGE } from "#router/addresses/flags.js";
 import { type LaunchOptions, routerOptions } from "#router/options.js";
 import { WeaveError } from "#src/errors.js";
@@ -74,7 +75,7 @@ async function start(launch: Launch): Promise<void> {
   const here = await supervisionHere();
   // A container is no obstacle when it has ended: its engine knows.
   if (!(here.kind === "container" && launch.image !== "") && (await here.isOn())) {
-    throw new WeaveError("WEAVE_RUNNING", "weave is already running; you can stop it with 'weave stop'.");
+    throw new WeaveError("WEAVE_RUNNING", runningText());
   }
   await checkRange(options);
   await checkEngine(options.docker.api, process.env);

@@ -6,6 +6,7 @@ import { becomeRouter } from "#cli/supervision/foreground.js";
 import { isNewLaunch, joined, keptLaunch } from "#cli/supervision/kept-launch.js";
 import { writeLaunchFile } from "#cli/supervision/launch-files.js";
 import { Exit } from "#cli/support/exit.js";
+import { managedPlugin, runningText } from "#cli/support/managed-plugin.js";
 import { runningProcesses } from "#cli/support/processes.js";
 import { EXIT_CONFIG, exitStatusOf } from "#router/exit-status.js";
 import type { LaunchOptions } from "#router/options.js";
@@ -38,7 +39,12 @@ export function superviseStart(args: readonly string[], kind: Kind): never {
   // The last router of this unit or container has ended. Files of another one must not be touched.
   const other = Object.values(runningProcesses()).find((pid) => pid !== undefined);
   if (other !== undefined)
-    throw new Exit(EXIT_CONFIG, `weave runs already on this host (process ${other}); 'weave stop' ends it.`);
+    throw new Exit(
+      EXIT_CONFIG,
+      managedPlugin() === undefined
+        ? `weave runs already on this host (process ${other}); 'weave stop' ends it.`
+        : runningText(),
+    );
   let start: Start;
   try {
     checkInstallation();

@@ -63,6 +63,8 @@ labTest(
     const refused = await h1.weave("restart");
     assert.equal(refused.code, 1);
     assert.match(refused.stderr, /^The router \(process \d+\) runs in the foreground: only what started it/);
+    const again = await h1.weave("launch");
+    assert.deepEqual([again.code, again.stderr], [3, "weave is already running; you can stop it with 'weave stop'.\n"]);
     assert.equal(foreground.exitCode, null);
     await h1.ok("stop");
   },
