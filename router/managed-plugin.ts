@@ -3,7 +3,7 @@ import { copyFileSync, mkdirSync, rmSync } from "node:fs";
 import { createServer, type IncomingMessage, request, type ServerResponse } from "node:http";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { activation, capabilities, MANAGED_KINDS } from "#docker/plugin/activation.js";
+import { activation, allocated, capabilities, MANAGED_KINDS } from "#docker/plugin/activation.js";
 import { startChild } from "#router/child.js";
 import { Backoff, type BackoffPolicy } from "#src/backoff.js";
 import { systemRandom } from "#src/random.js";
@@ -28,8 +28,12 @@ const HOST_MACHINE_ID = "/proc/1/root/etc/machine-id";
 const START_MS = 20_000;
 /** The same after a router has ended: the next one may start. */
 const FAILED_MS = 2_000;
+/** Limit for a call of a router that runs: Docker waits 30 s. */
+const CALL_MS = 30_000;
 /** Interval between attempts to reach a router that starts. */
 const RETRY_MS = 50;
+/** Limit for the reason of a router's end, after its socket has closed. */
+const END_MS = 1_000;
 /** Delays before a router is started again. */
 const RESTART: BackoffPolicy = { firstMs: 100, factor: 2, lastMs: 30_000, spread: 0 };
 /** Run time after which a router counts as stable: the next delay is the first one again. */
@@ -41,11 +45,18 @@ const MAX_BODY = 1 << 20;
 
 const CONTENT_TYPE = "application/vnd.docker.plugins.v1.2+json";
 
-/** Answers that need no router, by the paths of the calls. */
-const OWN_ANSWERS: Readonly<Record<string, object>> = {
-  "/Plugin.Activate": activation(MANAGED_KINDS),
-  "/NetworkDriver.GetCapabilities": capabilities(true),
+/**
+ * Answers that need no router, by the paths of the calls. A manager of a swarm allocates networks for all nodes: it must be able to
+ * while the router of its own node starts, or has a wrong setting.
+ */
+const OWN_ANSWERS: Readonly<Record<string, (body: Buffer) => object>> = {
+  "/Plugin.Activate": () => activation(MANAGED_KINDS),
+  "/NetworkDriver.GetCapabilities": () => capabilities(true),
+  "/NetworkDriver.AllocateNetwork": (body) => allocated(JSON.parse(body.toString("utf8"))),
+  "/NetworkDriver.FreeNetwork": () => ({}),
 };
+/** News for a router that runs: one that starts reads the swarm's nodes itself. */
+const NEWS = ["/NetworkDriver.DiscoverNew", "/NetworkDriver.DiscoverDelete"];
 
 class ManagedPlugin {
   readonly #command: readonly string[];
@@ -81,6 +92,12 @@ class ManagedPlugin {
   #start(): void {
     const began = Date.now();
     const [file, ...words] = this.#command;
+    const flag = ownFlag(process.env.EXTRA_ARGS);
+    if (flag !== undefined) {
+      // Only another setting helps.
+      this.#failure = `EXTRA_ARGS must not contain ${flag}, which the plugin itself sets`;
+      return writeLog("error", `the router is not started: ${this.#failure}`);
+    }
     this.#child = startChild(file, [...words, "launch", ...launchArguments(process.env)], {
       stdout: "inherit",
       onStderr: (text) => void process.stderr.write(text),
@@ -109,40 +126,63 @@ class ManagedPlugin {
   }
 
   async #serve(call: IncomingMessage, response: ServerResponse): Promise<void> {
+    // The router undoes a call when Docker no longer waits for its answer.
+    const waiting = new AbortController();
+    response.once("close", () => waiting.abort());
     const answer = (status: number, body: string | Buffer) =>
       void response.writeHead(status, { "Content-Type": CONTENT_TYPE }).end(body);
     try {
       const body = await bodyOf(call);
       const path = call.url ?? "";
-      if (Object.hasOwn(OWN_ANSWERS, path)) return answer(200, JSON.stringify(OWN_ANSWERS[path]));
-      const reply = await this.#pass(path, call.method ?? "POST", body);
+      if (Object.hasOwn(OWN_ANSWERS, path)) return answer(200, JSON.stringify(OWN_ANSWERS[path](body)));
+      const routed: Call = { path, method: call.method ?? "POST", body, signal: waiting.signal };
+      if (NEWS.includes(path)) {
+        void callRouter({ ...routed, signal: undefined }).catch(() => {});
+        return answer(200, "{}");
+      }
+      const reply = await this.#pass(routed);
       answer(reply.status, reply.body);
     } catch (error) {
-      const Err = error instanceof Error ? error.message.replaceAll("\n", " ") : String(error);
-      answer(500, JSON.stringify({ Err }));
+      answer(500, JSON.stringify({ Err: error instanceof Error ? error.message : String(error) }));
     }
   }
 
   /** Passes a call to the router, and waits for one that starts. @throws Error with the reason why there is none */
-  async #pass(path: string, method: string, body: Buffer): Promise<Reply> {
-    const deadline = Date.now() + (this.#failure === undefined ? START_MS : FAILED_MS);
+  async #pass(call: Call): Promise<Reply> {
+    const began = Date.now();
     for (;;) {
       try {
-        const reply = await callRouter(path, method, body);
+        const reply = await callRouter(call);
         this.#failure = undefined;
         return reply;
       } catch (error) {
         // Only a call that no router has received is repeated.
-        if (!["ENOENT", "ECONNREFUSED"].includes((error as NodeJS.ErrnoException).code ?? ""))
-          throw new Error("the weave router ended during the call; try again");
+        const { code = "", name } = error as NodeJS.ErrnoException;
+        if (name === "TimeoutError") throw new Error(`the weave router has not answered within ${CALL_MS / 1_000} s`);
+        if (!["ENOENT", "ECONNREFUSED"].includes(code)) throw new Error(await this.#endOf());
       }
-      if (Date.now() > deadline)
+      if (Date.now() - began > (this.#failure === undefined ? START_MS : FAILED_MS))
         throw new Error(
-          `the weave router does not run: ${this.#failure ?? "it still starts"}. 'docker plugin disable' and 'docker plugin set' change its settings; the engine's log has its log`,
+          `the router of this plugin does not run: ${sentences(this.#failure ?? "it still starts")}. 'docker plugin disable' and 'docker plugin set' change its settings; the engine's log has its log`,
         );
       await sleep(RETRY_MS);
     }
   }
+
+  /** Text for a call whose router ended: the reason, if it is known shortly after. */
+  async #endOf(): Promise<string> {
+    for (const end = Date.now() + END_MS; Date.now() < end && this.#failure === undefined; ) await sleep(RETRY_MS);
+    const why = this.#failure === undefined ? "" : `: ${sentences(this.#failure)}`;
+    return `the router of this plugin ended during the call${why}. Try again`;
+  }
+}
+
+interface Call {
+  readonly path: string;
+  readonly method: string;
+  readonly body: Buffer;
+  /** Aborted when the caller no longer waits. */
+  readonly signal: AbortSignal | undefined;
 }
 
 interface Reply {
@@ -150,9 +190,16 @@ interface Reply {
   readonly body: Buffer;
 }
 
-function callRouter(path: string, method: string, body: Buffer): Promise<Reply> {
+function callRouter({ path, method, body, signal }: Call): Promise<Reply> {
+  const limit = AbortSignal.timeout(CALL_MS);
   return new Promise((resolve, reject) => {
-    const call = request({ socketPath: ROUTER_SOCKET, path, method, headers: { "Content-Length": body.length } });
+    const call = request({
+      socketPath: ROUTER_SOCKET,
+      path,
+      method,
+      headers: { "Content-Length": body.length },
+      signal: signal === undefined ? limit : AbortSignal.any([signal, limit]),
+    });
     call.on("error", reject);
     call.on("response", (response) =>
       bodyOf(response).then((text) => resolve({ status: response.statusCode ?? 500, body: text }), reject),
@@ -172,6 +219,17 @@ async function bodyOf(message: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
+/** Flags that would separate the router from its plugin, or end it. */
+const OWN_FLAGS =
+  /^--?(foreground|supervised|image|resume|help|h|plugin|plugin-v2|plugin-socket|plugin-mesh-socket|docker-api)(=|$)/;
+
+/** The first flag among the words that users may not set; undefined if there is none. */
+const ownFlag = (text = ""): string | undefined =>
+  text
+    .split(/\s+/)
+    .find((word) => OWN_FLAGS.test(word))
+    ?.replace(/=.*/, "");
+
 /** Flags and peers of the plugin's settings. `weave launch` itself reads those variables that have the name of a flag's. */
 function launchArguments({ LOG_LEVEL, IPALLOC_RANGE, EXTRA_ARGS, WEAVE_PEERS }: NodeJS.ProcessEnv): string[] {
   const words = (text = "") => text.split(/[\s,]+/).filter((word) => word !== "");
@@ -185,6 +243,14 @@ function launchArguments({ LOG_LEVEL, IPALLOC_RANGE, EXTRA_ARGS, WEAVE_PEERS }: 
     ...words(WEAVE_PEERS),
   ];
 }
+
+/** Lines in one, as Docker shows an error. Each of ours is a sentence; the last one keeps no full stop. */
+const sentences = (text: string): string =>
+  text
+    .split("\n")
+    .map((line) => line.trim().replace(/\.$/, ""))
+    .filter((line) => line !== "")
+    .join(". ");
 
 /** Writes a line to the engine's log, in the form of the router's. */
 function writeLog(level: string, msg: string): void {

@@ -121,7 +121,7 @@ export class AddressClaims {
       {
         next: address.includes(":")
           ? "Give each host its own part of the subnet ('docker network create --ipv6 --subnet fd00:90::/64 --ip-range fd00:90::1:0:0/96 …'), or the container its own --ip6."
-          : "Let weave allocate ('docker network create --driver weave --ipam-driver weavemesh'), or give each host its own --ip-range.",
+          : "Let weave allocate ('docker network create --driver weave --ipam-driver weavemesh'), or give each host its own --ip-range; with the managed plugin the hosts can join one swarm.",
       },
     );
   }

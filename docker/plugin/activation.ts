@@ -1,5 +1,5 @@
 /**
- * Answers to Docker's first calls, which do not depend on the router. No imports: the launcher of a managed plugin answers them
+ * Answers that do not depend on the router. No imports: the launcher of a managed plugin answers them
  * while the router still starts.
  */
 
@@ -20,3 +20,6 @@ export const capabilities = (managed: boolean): object => ({
   ConnectivityScope: "global",
   GwAllocChecker: true,
 });
+
+/** Answer to `NetworkDriver.AllocateNetwork`: each node receives the options with which the network was created. */
+export const allocated = ({ Options }: { readonly Options?: unknown }): object => ({ Options: Options ?? {} });

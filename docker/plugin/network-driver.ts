@@ -36,6 +36,8 @@ export interface NetworkDriverDeps {
   readonly claims: AddressClaims;
   /** Called with the subnets of a network that Docker creates. */
   readonly onCreated: (subnets: readonly string[]) => void;
+  /** Whether Docker manages the plugin (V2): its networks are a swarm's. */
+  readonly managed: boolean;
   /** Newest API version that the engine offers; undefined while it is unknown. */
   readonly engineApi: () => string | undefined;
   readonly log: Log;
@@ -52,6 +54,11 @@ export class NetworkDriver {
   /** Stores a network that Docker creates. @throws WEAVE_PLUGIN_CALL for an invalid option, and for a swarm's network in our range */
   createNetwork({ NetworkID, Options, IPv4Data }: CreateNetwork): object {
     if (isSwarmNetwork(NetworkID)) for (const { Pool } of IPv4Data) this.#requireOutsideRange(Pool);
+    else if (this.#deps.managed)
+      this.#deps.log.warn("this network is of this host alone, as the engine is in no swarm", {
+        network: NetworkID,
+        next: "'docker swarm init', or 'docker swarm join'; then create it again on a manager.",
+      });
     this.#deps.store.networks.put(NetworkID, {
       ours: IPv4Data.some(({ AddressSpace }) => isOurSpace(AddressSpace)),
       multicast: multicastOf(genericOptions(Options), this.#deps.log),

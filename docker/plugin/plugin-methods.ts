@@ -1,4 +1,4 @@
-import { activation, capabilities } from "#docker/plugin/activation.js";
+import { activation, allocated, capabilities } from "#docker/plugin/activation.js";
 import type { IpamDriver } from "#docker/plugin/ipam-driver.js";
 import type { NetworkDriver } from "#docker/plugin/network-driver.js";
 import {
@@ -43,7 +43,7 @@ export function networkMethods(
     "/NetworkDriver.GetCapabilities": method("Err", anythingShape, () => capabilities(managed)),
     // There is never a gateway, so Docker need not allocate an address for one.
     "/NetworkDriver.GwAllocCheck": method("Err", anythingShape, () => ({ SkipIPv4: true, SkipIPv6: true })),
-    "/NetworkDriver.AllocateNetwork": method("Err", allocateNetworkShape, ({ Options }) => ({ Options })),
+    "/NetworkDriver.AllocateNetwork": method("Err", allocateNetworkShape, allocated),
     "/NetworkDriver.FreeNetwork": method("Err", networkIdShape, nothing),
     "/NetworkDriver.CreateNetwork": method("Err", createNetworkShape, async (call) =>
       (await driver()).createNetwork(call),

@@ -49,12 +49,27 @@ export function startPlugin(sockets: PluginSockets, options: PluginOptions, deps
     describe: (ident) => containers.describe(ident),
     onRequested: (address) => requested?.add(address),
   });
-  const onCreated = (subnets: readonly string[]) => ipam.networkCreated(subnets);
-  const network = new NetworkDriver({ ...deps, onCreated, engineApi: () => engine.offered });
+  const onCreated = (subnets: readonly string[]) => {
+    ipam.networkCreated(subnets);
+    // Other networks are in our range, which a launch compares with the routes.
+    if (options.pluginV2) for (const subnet of subnets) void reportRoute(subnet, deps);
+  };
+  const network = new NetworkDriver({ ...deps, managed: options.pluginV2, onCreated, engineApi: () => engine.offered });
   sockets.serve({ network, ipam, onNodes: deps.onNodes });
   const names = driverNames(options);
   const defaultNetwork = options.pluginV2 ? undefined : new DefaultNetwork({ ...deps, names });
   const networks = new NetworkSync({ ...deps, network, driver: ipam, defaultNetwork, names });
   networks.watch();
   return { networks, defaultNetwork };
+}
+
+/** Warns if the host itself has a route into a network's subnet: its containers reach one another, and not what is behind that route. */
+async function reportRoute(subnet: string, { bridge, log }: PluginDeps): Promise<void> {
+  const route = subnet === "" ? undefined : await overlappingRoute(subnet, bridge).catch(() => undefined);
+  if (route !== undefined)
+    log.warn("the subnet of a network overlaps a route of this host, whose destinations its containers do not reach", {
+      subnet,
+      route,
+      next: "Create the network with another --subnet, unless this is deliberate.",
+    });
 }

@@ -105,7 +105,7 @@ async function answerTo({ methods, request, log }: PluginCall, signal: AbortSign
     if (signal.aborted) return undefined;
     log.warn("a call of the Docker plugin failed", { call: name, why: errorText(error) });
     const status = httpStatus(error);
-    const text = errorText(error).replaceAll("\n", " ");
+    const text = errorText(error).replaceAll(/\.?\n/g, ". ");
     // Docker reads the driver's own key from answers with status 200, and `Err` from all others.
     return pluginAnswer(status, { Err: text, [found.errorKey]: text });
   }

@@ -25,6 +25,7 @@ const driver = () =>
     ipam: { requests: undefined as never, range: parseSubnet("10.32.0.0/12") },
     claims: undefined as never,
     onCreated: () => {},
+    managed: true,
     engineApi: () => undefined,
     log: silentLog,
   });
