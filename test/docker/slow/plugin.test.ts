@@ -155,7 +155,7 @@ test("it is not disabled while a network uses it; without one a wrong setting is
   await h2.type(`docker swarm join --token ${token} 10.99.0.1:2377`);
   const service = "docker service create -d --no-resolve-image --constraint node.hostname==h2 --network weavenet1";
   await h1.type(`${service} --name mute busybox sleep 600`);
-  await taskFails("mute", /the weave router does not run: .*log-level.*docker plugin set/);
+  await taskFails("mute", /the router of this plugin does not run: .*log-level.*docker plugin set/);
   await h1.type("docker service rm mute");
 });
 

@@ -95,7 +95,11 @@ const FOREIGN_FLAGS = new Set([
   "--net",
   "--network",
   "--privileged",
+  "--publish",
   "--scope",
+  "--stop-grace-period",
+  "--subnet",
+  "--update-order",
 ]);
 
 test("flags that the pages name exist", () => {
