@@ -150,6 +150,11 @@ export class Engine {
     });
   }
 
+  /** Whether this is the service of a user without root's rights, of Podman. */
+  async isRootlessPodman(): Promise<boolean> {
+    return this.isPodman && (await this.json({ path: "/info" }, infoShape)).Rootless;
+  }
+
   /** All containers, running or not, and the IPv4 addresses that each requests by `--ip`. */
   async requestedAddresses(): Promise<{ id: string; addresses: string[] }[]> {
     const containers = await this.json({ path: "/containers/json?all=1" }, z.array(requestedShape));

@@ -81,6 +81,8 @@ interface SwarmInfo {
 
 export const infoShape = z.object({
   SecurityOptions: texts,
+  /** Of Podman. */
+  Rootless: or(z.boolean(), false),
   Swarm: or<SwarmInfo>(
     z.object({
       LocalNodeState: text,

@@ -61,6 +61,7 @@ export class DefaultNetwork {
     const { ipam, names, engine, log } = this.#deps;
     const subnet = ipam?.defaultSubnet.text;
     if (subnet === undefined || this.#leaving) return;
+    if (engine.isPodman) return this.#failed("Podman has no network plugins. Launch with --plugin=false");
     const existing = all.find(({ Name }) => Name === DEFAULT_NETWORK);
     if (existing !== undefined) {
       if (existing.Driver !== names.mesh)

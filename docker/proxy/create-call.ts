@@ -59,6 +59,8 @@ export interface CreateLookups {
   userNamespaces(): Promise<boolean>;
   /** Whether the engine gives a container no domain beside its host name, as Podman does. */
   ignoresDomain(): boolean;
+  /** Whether containers belong to a user without root's rights, who can read no folder of weave's. */
+  rootless(): Promise<boolean>;
 }
 
 /**
@@ -93,6 +95,7 @@ async function lookUp(request: CreateRequest, settings: CreateSettings, lookups:
     networks: await Promise.all(request.networks.map((name) => lookups.network(name))),
     userNamespaces: needsHostname(request, settings) && (await lookups.userNamespaces()),
     ignoresDomain: lookups.ignoresDomain(),
+    rootless: request.wantsAddress && (await lookups.rootless()),
   };
 }
 
@@ -104,6 +107,7 @@ const engineLookups = ({ engine, isOurNetwork }: CreateDeps): CreateLookups => (
   },
   userNamespaces: () => engine.userNamespaces(),
   ignoresDomain: () => engine.isPodman,
+  rootless: () => engine.isRootlessPodman(),
 });
 
 /** Forwards the engine's answer, with our warnings added to its own. */

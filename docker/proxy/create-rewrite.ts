@@ -70,6 +70,8 @@ export interface CreateFacts {
   readonly userNamespaces: boolean;
   /** Whether the engine gives a container no domain beside its host name. */
   readonly ignoresDomain: boolean;
+  /** Whether containers belong to a user without root's rights; false if the container stays off the overlay anyway. */
+  readonly rootless: boolean;
 }
 
 /** How the proxy changes a container. */
@@ -130,6 +132,7 @@ export const needsHostname = ({ body, wantsAddress }: CreateRequest, { dns }: Cr
 /** Decides how the proxy changes a container. */
 export function decideCreate(request: CreateRequest, facts: CreateFacts): CreateDecision {
   if (facts.networks.some(({ ours }) => ours)) return "name servers";
+  if (facts.rootless) return "leave alone";
   // A container without a command stays unchanged: Docker itself reports the error.
   return request.wantsAddress && commandOf(request, facts) !== undefined ? "attach" : "leave alone";
 }
@@ -168,13 +171,18 @@ export function nameServerRewrite(request: CreateRequest, facts: CreateFacts, se
 /** Removes the helper from a container that stays off the overlay, if it is a copy of one with the helper. */
 export function withoutHelperRewrite(request: CreateRequest, facts: CreateFacts, settings: CreateSettings): Rewritten {
   const { body, mode } = request;
-  const noEffect =
-    !ATTACHED_MODES.includes(mode) && stringsOf(body.Env).some((each) => /^WEAVE_CIDR=(?!none$)/.test(each));
-  const warnings = noEffect
-    ? [
-        `WEAVE_CIDR has no effect with --network ${mode}: weave's proxy serves containers on Docker's default network and --network none. Leave --network out (in Compose: network_mode: bridge), or give --network weave --ip (ipv4_address).`,
-      ]
-    : [];
+  const warnings = [
+    ...(facts.rootless
+      ? [
+          "the container is not on the weave network: weave's proxy does not serve rootless Podman. Root attaches a running container with 'weave attach'.",
+        ]
+      : []),
+    ...(!ATTACHED_MODES.includes(mode) && stringsOf(body.Env).some((each) => /^WEAVE_CIDR=(?!none$)/.test(each))
+      ? [
+          `WEAVE_CIDR has no effect with --network ${mode}: weave's proxy serves containers on Docker's default network and --network none. Leave --network out (in Compose: network_mode: bridge), or give --network weave --ip (ipv4_address).`,
+        ]
+      : []),
+  ];
   const command = commandOf(request, facts);
   if (!command?.wrapped) return { body: undefined, warnings };
   return { body: { ...body, ...commandFields(command), HostConfig: withoutHelper(body, settings) }, warnings };

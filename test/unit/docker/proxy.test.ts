@@ -24,6 +24,7 @@ const lookups: CreateLookups = {
   network: async (name) => ({ ours: ["weave", "closed"].includes(name), internal: name === "closed" }),
   userNamespaces: async () => false,
   ignoresDomain: () => false,
+  rootless: async () => false,
 };
 
 const create = async (body: JsonObject, name = "web", more: Partial<CreateSettings & CreateLookups> = {}) =>
@@ -170,6 +171,16 @@ test("in a user namespace the host name contains the domain, which cannot be set
   assert.deepEqual([mapped?.Hostname, mapped?.Domainname], ["web.weave.local", undefined]);
   const host = await create({ HostConfig: { UsernsMode: "host" } }, "web", { userNamespaces });
   assert.deepEqual([host?.Hostname, host?.Domainname], ["web", "weave.local"]);
+  // Podman has no domain beside the host name.
+  const podman = await create({ HostConfig: { UsernsMode: "host" } }, "web", { ignoresDomain: () => true });
+  assert.deepEqual([podman?.Hostname, podman?.Domainname], ["web.weave.local", undefined]);
+});
+
+test("a container of rootless Podman is left alone, with a warning", async () => {
+  const rootless = async () => true;
+  const { body, warnings } = await rewriteCreate({ Image: "x" }, "web", settings, { ...lookups, rootless });
+  assert.equal(body, undefined);
+  assert.match(warnings.join(), /does not serve rootless Podman.*weave attach/);
 });
 
 test("unchanged: other networks, WEAVE_CIDR=none, no default, nothing to run, a missing image", async () => {
