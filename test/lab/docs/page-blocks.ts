@@ -8,7 +8,7 @@
  *
  * `<!-- tested: 2 hosts with Docker; images: alpine, nginx -->` states where the sessions below it run, up to the next such comment. With
  * `a release` the hosts have no weave, and the files of a release in the folder `release`; with `two releases` those of a later one are in
- * `next`; with `systemd` it is their first process.
+ * `next`; with `systemd` it is their first process; with `Podman` they have its service, and no Docker engine.
  */
 
 export interface Block {
@@ -36,7 +36,7 @@ export interface PageSetup {
   readonly slow: boolean;
 }
 
-export type Feature = "Docker" | "a release" | "two releases" | "systemd";
+export type Feature = "Docker" | "Podman" | "a release" | "two releases" | "systemd";
 
 /** A part of a page: its sessions run one after another on the same hosts. */
 export interface Scenario {
@@ -49,7 +49,7 @@ export interface Scenario {
 
 const MARK = /^<!-- (not run|shown|file): (.+) -->$/;
 const SETUP =
-  /^<!-- tested: (\d) hosts?(?: with ((?:Docker|a release|two releases|systemd)(?: and (?:Docker|a release|two releases|systemd))*))?(?:; images: ([\w:.,/ -]+?))?(; slow)? -->$/;
+  /^<!-- tested: (\d) hosts?(?: with ((?:Docker|Podman|a release|two releases|systemd)(?: and (?:Docker|Podman|a release|two releases|systemd))*))?(?:; images: ([\w:.,/ -]+?))?(; slow)? -->$/;
 
 /** @throws Error: a block has no end, or a comment "tested" has another form */
 export function scenariosOf(text: string): Scenario[] {

@@ -5,6 +5,7 @@ import type { PageSetup } from "#test/lab/docs/page-blocks.js";
 import { pageRelease } from "#test/lab/docs/page-release.js";
 import type { HostOptions } from "#test/lab/host.js";
 import { Lab } from "#test/lab/lab.js";
+import { PodmanHost } from "#test/lab/podman-host.js";
 import { makeSystemdRoot, SystemdHost } from "#test/lab/systemd-host.js";
 
 export type PageHost = DockerHost | SystemdHost;
@@ -18,6 +19,7 @@ export async function pageLab(setup: PageSetup): Promise<Lab<PageHost>> {
   if (setup.features.includes("systemd")) await makeSystemdRoot();
   const make = (options: HostOptions): PageHost => {
     if (setup.features.includes("systemd")) return new SystemdHost(options);
+    if (setup.features.includes("Podman")) return new PodmanHost(options);
     return releases.size > 0 ? new NewHost(options) : new DockerHost(options);
   };
   const lab = await Lab.createWith(setup.hosts, make);
@@ -32,7 +34,7 @@ export async function pageLab(setup: PageSetup): Promise<Lab<PageHost>> {
       const names = lab.hosts.map(({ address }, i) => `${address} host${i + 1}\n`);
       appendFileSync(host.path("/etc/hosts"), names.join(""));
     }
-    if (setup.features.includes("Docker")) await startEngines(lab, setup.images);
+    if (setup.features.includes("Docker") || setup.features.includes("Podman")) await startEngines(lab, setup.images);
     return lab;
   } catch (error) {
     await lab.dispose();

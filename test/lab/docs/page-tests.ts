@@ -1,10 +1,14 @@
 import { test } from "node:test";
 import { dockerTestsImpossible } from "#test/lab/docker-host.js";
-import { scenariosOf } from "#test/lab/docs/page-blocks.js";
+import { type Scenario, scenariosOf } from "#test/lab/docs/page-blocks.js";
 import { runScenario } from "#test/lab/docs/page-run.js";
 import { allPages, page } from "#test/lab/docs/pages.js";
+import { podmanTestsImpossible } from "#test/lab/podman-host.js";
 
 const SCENARIO_MS = 300_000;
+
+const podmanMissing = ({ setup }: Scenario): string | undefined =>
+  setup?.features.includes("Podman") ? podmanTestsImpossible() : undefined;
 
 /**
  * A test for each scenario of the pages.
@@ -19,7 +23,7 @@ export function pageTests(slow: boolean, impossible: string | undefined = docker
       if (scenario.setup?.slow === slow)
         test(
           `the commands of ${path}, from line ${scenario.line}, do what the page shows`,
-          { skip, timeout: SCENARIO_MS },
+          { skip: skip || (podmanMissing(scenario) ?? false), timeout: SCENARIO_MS },
           () => runScenario(path, scenario),
         );
 }
