@@ -21,7 +21,8 @@ tests=("${demo[@]}" iptables:iptables tcpdump:tcpdump ethtool:ethtool ps:procps 
 # Packages, archives and images, and the systems that they are installed on.
 packaging=("${tests[@]}" debootstrap:debootstrap lintian:lintian docker-compose:docker-compose ufw:ufw docker-registry:docker-registry 'gpg:gpg|gnupg'
   xz:xz-utils aarch64-linux-gnu-strip:binutils-aarch64-linux-gnu
-  /usr/aarch64-linux-gnu/lib/libstdc++.so.6:libstdc++6-arm64-cross)
+  /usr/aarch64-linux-gnu/lib/libstdc++.so.6:libstdc++6-arm64-cross
+  newuidmap:uidmap slirp4netns:slirp4netns)
 # Docker engines, built from source or taken from other releases (scripts/engines.sh).
 engines=("${packaging[@]}" patchelf:patchelf pkg-config:pkg-config /usr/include/seccomp.h:libseccomp-dev
   /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring)

@@ -110,18 +110,26 @@ function ids(folder: string): readonly string[] {
 }
 
 /** What Podman and its tests consist of, beside what {@link dockerTestsImpossible} needs, and where it comes from. */
-const TOOLS = [
+export const PODMAN_TOOLS = [
   ["podman", "podman"],
   ["/usr/lib/podman/netavark", "netavark"],
   ["/usr/lib/podman/aardvark-dns", "aardvark-dns"],
   ["catatonit", "catatonit"],
 ] as const;
 
-/** Why tests with Podman cannot run here; undefined where they can. */
-export function podmanTestsImpossible(): string | undefined {
+/** What a user without root's rights needs beside. */
+export const ROOTLESS_TOOLS = [
+  ["newuidmap", "uidmap"],
+  ["slirp4netns", "slirp4netns"],
+] as const;
+
+/** Why tests with Podman cannot run here; undefined where they can. @param tools programs, each with its package of Debian */
+export function podmanTestsImpossible(
+  tools: readonly (readonly [tool: string, from: string])[] = PODMAN_TOOLS,
+): string | undefined {
   const general = dockerTestsImpossible();
   if (general !== undefined) return general;
-  for (const [tool, from] of TOOLS) {
+  for (const [tool, from] of tools) {
     const missing = programMissing(tool, from);
     if (missing !== undefined) return missing;
   }
