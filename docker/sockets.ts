@@ -56,7 +56,7 @@ export class DockerSockets {
     }
   }
 
-  /** The host's address on the engine's default network, if its interface need not exist now; undefined with Docker. */
+  /** The host's address on the engine's default network, if its bridge need not exist; undefined with Docker, whose bridge always does. */
   async absentBridgeAddress(): Promise<string | undefined> {
     return isPodman(this.engine.address) ? podmanGateway(this.engine) : undefined;
   }

@@ -18,6 +18,7 @@ import { findBridge } from "#src/linux/links/bridge.js";
 import { ENDPOINT_PREFIX } from "#src/linux/links/docker-endpoint.js";
 import { HOST_IFNAME_PREFIX } from "#src/linux/links/interface-names.js";
 import { deleteLink, listLinks } from "#src/linux/links/links.js";
+import { removeLoopbackAddresses } from "#src/linux/links/loopback.js";
 import { lockFileOf } from "#src/lmdb-file.js";
 import {
   controlSocket,
@@ -69,6 +70,7 @@ export async function run(args: readonly string[]): Promise<void> {
   for (const { ifname } of await listLinks())
     if (INTERFACE_PREFIXES.some((prefix) => ifname.startsWith(prefix))) await deleteLink(ifname);
   if ((await findBridge(bridge)) !== undefined) await deleteLink(bridge);
+  await removeLoopbackAddresses();
   // After a boot the options are lost, and with them whether there were rules beside Docker's.
   await hostFirewall(docker === undefined || docker.api !== "")?.remove();
   const database = databaseFile(dbPrefix);

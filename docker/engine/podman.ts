@@ -34,8 +34,8 @@ interface NetworkLookup {
 }
 
 /**
- * The host's address on Podman's default network. Its interface exists only while a container is on the network, and all others
- * have a name server of Podman's own on port 53.
+ * The host's address on Podman's default network. Its bridge exists only while a container is on the network. The other networks have a name
+ * server of Podman's own, at their own address on port 53.
  */
 export async function podmanGateway(engine: NetworkLookup): Promise<string> {
   try {

@@ -6,10 +6,9 @@ import { type DnsReply, type Query, RCODE, readQuery, truncate, writeError, writ
 import { framed, TcpReader, type Transport, type Upstream } from "#router/names/upstream.js";
 import type { Clock } from "#src/clock.js";
 import { errorText, systemCode, WeaveError } from "#src/errors.js";
-import { bindAbsentTcp } from "#src/linux/native/tcp.js";
 import { openSharedUdp } from "#src/linux/native/udp.js";
 import type { Log } from "#src/log.js";
-import { type Endpoint, endpoint, udpType } from "#src/net/endpoint.js";
+import { endpoint, udpType } from "#src/net/endpoint.js";
 import { hostPortText } from "#src/net/host-port.js";
 import { RateLimiter } from "#src/rate-limiter.js";
 
@@ -29,8 +28,6 @@ export interface DnsServerOptions {
   readonly upstream: Upstream;
   /** Time to live of answers for names of the mesh, in seconds. */
   readonly ttl: number;
-  /** Whether the address may be of no interface yet. */
-  readonly absent?: boolean;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -69,11 +66,9 @@ export class DnsServer {
     const tcp = createServer();
     try {
       // With port 0 all sockets use the port of the first one.
-      for (let i = 0; i < UDP_SOCKETS; i++)
-        udp.push(await bindUdp(endpoint(host, udp[0]?.address().port ?? port), options.absent));
+      for (let i = 0; i < UDP_SOCKETS; i++) udp.push(await bindUdp(host, udp[0]?.address().port ?? port));
       const { port: bound } = udp[0].address();
-      const at = options.absent ? { fd: bindAbsentTcp(endpoint(host, bound)) } : { port: bound, host };
-      await new Promise<void>((resolve, reject) => tcp.once("error", reject).listen(at, resolve));
+      await new Promise<void>((resolve, reject) => tcp.once("error", reject).listen(bound, host, resolve));
     } catch (cause) {
       for (const socket of udp) socket.close();
       tcp.close();
@@ -170,9 +165,10 @@ export class DnsServer {
   }
 }
 
-async function bindUdp(at: Endpoint, absent?: boolean): Promise<Socket> {
+async function bindUdp(host: string, port: number): Promise<Socket> {
+  const at = endpoint(host, port);
   const socket = createSocket(udpType(at));
-  const fd = openSharedUdp(at, absent);
+  const fd = openSharedUdp(at);
   await new Promise<void>((resolve, reject) => socket.once("error", reject).bind({ fd, exclusive: true }, resolve));
   socket.removeAllListeners("error");
   return socket;

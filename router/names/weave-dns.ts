@@ -11,6 +11,7 @@ import { systemClock } from "#src/clock.js";
 import type { ContainerLifecycle } from "#src/container-lifecycle.js";
 import { errorText } from "#src/errors.js";
 import { findLink, ipv4Of } from "#src/linux/links/links.js";
+import { addLoopbackAddress, removeLoopbackAddresses } from "#src/linux/links/loopback.js";
 import type { Log } from "#src/log.js";
 import { ANY_HOST, isAnyHost } from "#src/net/family.js";
 import { hostPortText } from "#src/net/host-port.js";
@@ -24,7 +25,7 @@ const RECENT_MS = 5_000;
 export interface ContainerBridges {
   /** Name of the engine's default bridge, which may not exist. */
   readonly docker: string;
-  /** The address of that bridge, if it is known while the bridge does not exist. */
+  /** The address of that bridge, if the bridge need not exist: Podman makes it for the first container, and removes it after the last. */
   readonly dockerAddress: string | undefined;
   /** Name of the router's own. */
   readonly weave: string;
@@ -82,11 +83,7 @@ export class WeaveDns implements ContainerLifecycle {
       peers,
       time: () => mesh.time(),
     });
-    const { host, port } = options.listen ?? {
-      host: (await addressOf(bridges.docker)) ?? bridges.dockerAddress ?? ANY_HOST,
-      port: DNS_PORT,
-    };
-    const absent = options.listen === undefined && host === bridges.dockerAddress;
+    const { host, port } = options.listen ?? { host: await defaultHost(bridges, log), port: DNS_PORT };
     const ourselves = (address: string) =>
       port === DNS_PORT && (address === host || (isAnyHost(host) && isLocal(address)));
     const resolvConf = new ResolvConf(options.resolvConf, ourselves);
@@ -94,14 +91,7 @@ export class WeaveDns implements ContainerLifecycle {
     let server: DnsServer | undefined;
     let problem: string | undefined;
     try {
-      server = await DnsServer.listen(host, port, {
-        names,
-        upstream,
-        ttl: options.ttl,
-        absent,
-        clock: systemClock,
-        log,
-      });
+      server = await DnsServer.listen(host, port, { names, upstream, ttl: options.ttl, clock: systemClock, log });
     } catch (error) {
       if (options.listen !== undefined) throw error;
       problem = errorText(error);
@@ -171,11 +161,23 @@ export class WeaveDns implements ContainerLifecycle {
   async stop(): Promise<void> {
     this.names.stop();
     await this.#started.server?.close();
+    if (this.#started.bridges.dockerAddress !== undefined) await removeLoopbackAddresses();
   }
 
   get #port(): number {
     return this.#started.server?.port ?? this.#started.port;
   }
+}
+
+/** The host to listen at: the address of the engine's bridge, else all. A bridge that need not exist has its address on the loopback interface too. */
+async function defaultHost({ docker, dockerAddress }: ContainerBridges, log: Log): Promise<string> {
+  if (dockerAddress === undefined) return (await addressOf(docker)) ?? ANY_HOST;
+  try {
+    await addLoopbackAddress(dockerAddress);
+  } catch (error) {
+    log.warn("containers reach weaveDNS only while one of them is on the default network", { why: errorText(error) });
+  }
+  return dockerAddress;
 }
 
 async function addressOf(bridge: string): Promise<string | undefined> {

@@ -44,6 +44,7 @@ export class PodmanHost extends DockerHost {
     mkdirSync(storage);
     const script = `
       mkdir -p /var/lib/containers /etc/containers
+      mount -t tmpfs tmpfs /opt
       mount --bind "$1" /var/lib/containers
       printf '%s' "$2" > /etc/containers/containers.conf
       mount --bind /dev/null "$(command -v dockerd)"`;

@@ -47,6 +47,8 @@ test("a launch without Docker finds Podman's service, and serves no plugin", { s
   const status = await h1.ok("status");
   assert.match(status, /Service: proxy\n +Address: unix:\/\/\/var\/run\/weave\/weave\.sock\n +Engine: podman \d+\.\d+/);
   assert.doesNotMatch(status, /plugin|Problem/);
+  // weaveDNS has an address before there is a container, and so a bridge.
+  assert.match(await h1.type("ip -4 -o address show dev lo label lo:weave"), /inet 10\.88\.0\.1\/32/);
 });
 
 test("containers of the proxy have addresses and names across hosts", { skip, timeout: 60_000 }, async () => {
@@ -121,4 +123,13 @@ test("a container of the proxy keeps its address when it is restarted, and while
   await until("its end is seen", async () => !(await namesOn(h1)).some((line) => line.startsWith("web")));
   await h1.podman("start web");
   await until("it is attached again", async () => (await attachedOn(h1)).includes(before));
+});
+
+test("a stop removes the address of weaveDNS, and a reset one that a killed router has left", { skip }, async () => {
+  const left = () => h2.type("ip -4 -o address show dev lo label lo:weave");
+  await h2.ok("stop");
+  assert.equal(await left(), "");
+  await h2.type("ip address add 10.88.0.1/32 dev lo label lo:weave");
+  await h2.ok("reset", "--force");
+  assert.equal(await left(), "");
 });

@@ -13,13 +13,6 @@ const OPTION_AT = 32;
 /** Sets an integer option of a socket. @returns whether the kernel accepted it */
 export type SetOption = (level: number, name: number, value: number) => boolean;
 
-// linux/in.h
-const SOL_IP = 0;
-const IP_FREEBIND = 15;
-
-/** Lets a socket bind to an address that no interface has, or not yet (ip(7)). */
-export const freeBind = (option: SetOption): boolean => option(SOL_IP, IP_FREEBIND, 1);
-
 export interface BindOptions {
   readonly type: keyof typeof TYPES;
   /** The address to bind to. */

@@ -1,7 +1,7 @@
 import { WeaveError } from "#src/errors.js";
 import { Errno, errnoName, libc } from "#src/linux/native/libc.js";
 import { Memory } from "#src/linux/native/memory.js";
-import { bindSocket, freeBind, SOL_SOCKET } from "#src/linux/native/socket.js";
+import { bindSocket, SOL_SOCKET } from "#src/linux/native/socket.js";
 import { type Endpoint, endpointText, SMALLEST_SEGMENT } from "#src/net/endpoint.js";
 
 // linux/socket.h, linux/in.h, linux/tcp.h
@@ -13,23 +13,6 @@ const TCP_INFO = 11;
 const TCP_INFO_BYTES = 60;
 const AT_LAST_DATA_RECEIVED = 52;
 const AT_LAST_ACK_RECEIVED = 56;
-
-/**
- * Makes a TCP socket that is bound to an address that may be of no interface yet, for `listen({ fd })`.
- *
- * @throws WEAVE_PORT_IN_USE, WEAVE_CONNECTION, WEAVE_NATIVE
- */
-export function bindAbsentTcp(at: Endpoint): number {
-  return bindSocket({
-    type: "TCP",
-    at,
-    before: (option) => {
-      option(SOL_SOCKET, SO_REUSEADDR, 1);
-      freeBind(option);
-    },
-    refused: (code) => cannotListen(at, errnoName(code), code === Errno.EADDRINUSE),
-  });
-}
 
 /**
  * Makes a bound TCP socket, for `listen({ fd })`. Accepted connections use segments that every path carries, in both directions:

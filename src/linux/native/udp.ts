@@ -2,7 +2,7 @@ import { WeaveError } from "#src/errors.js";
 import { Errno, errno, errnoName, libc } from "#src/linux/native/libc.js";
 import { Memory } from "#src/linux/native/memory.js";
 import { familyLayout } from "#src/linux/native/sockaddr.js";
-import { type BindOptions, bindSocket, freeBind, type SetOption, SOL_SOCKET } from "#src/linux/native/socket.js";
+import { type BindOptions, bindSocket, type SetOption, SOL_SOCKET } from "#src/linux/native/socket.js";
 import { type Endpoint, endpointText } from "#src/net/endpoint.js";
 
 // linux/socket.h, linux/in.h, linux/udp.h
@@ -142,15 +142,11 @@ function steerByLane(fd: number, count: number, laneAt: number): number {
  * Opens one of several UDP sockets of one address. The kernel assigns each client to one socket (SO_REUSEPORT, socket(7)): a
  * client that floods fills only one queue.
  *
- * @param absent whether the address may be of no interface yet
  * @throws WEAVE_PORT_IN_USE, WEAVE_NATIVE
  */
-export function openSharedUdp(at: Endpoint, absent = false): number {
+export function openSharedUdp(at: Endpoint): number {
   return bindUdp(at, {
-    before: (option) => {
-      option(SOL_SOCKET, SO_REUSEPORT, 1);
-      if (absent) freeBind(option);
-    },
+    before: (option) => option(SOL_SOCKET, SO_REUSEPORT, 1),
     after: (option) => option(SOL_SOCKET, SO_RCVBUFFORCE, SHARED_BUFFER_BYTES),
   });
 }

@@ -130,19 +130,6 @@ function askTcp(port: number, ...messages: Uint8Array[]): Promise<DecodedPacket[
 const rcode = (packet: DecodedPacket | undefined) => (packet as unknown as { rcode: string } | undefined)?.rcode;
 const dataOf = (packet: DecodedPacket | undefined) => packet?.answers?.map((each) => ("data" in each ? each.data : ""));
 
-test("a server listens at an address that no interface has only if that is allowed", async () => {
-  const names = lonelyNameserver();
-  const resolvConf = new ResolvConf("/dev/null", () => false);
-  const upstream = new Upstream({ resolvConf, random: systemRandom, timeoutMs: TIMEOUT_MS });
-  const options = { names, upstream, ttl: 1, clock: systemClock, log: silentLog };
-  // TEST-NET-1 (RFC 5737).
-  await assert.rejects(DnsServer.listen("192.0.2.53", 0, options), { code: "WEAVE_PORT_IN_USE" });
-  const server = await DnsServer.listen("192.0.2.53", 0, { ...options, absent: true });
-  assert.ok(server.port > 0);
-  await server.close();
-  names.stop();
-});
-
 test("names are answered over UDP and TCP, with all addresses that fit", async (context) => {
   const { port } = await start(context, []);
   assert.deepEqual(dataOf(await askUdp(port, query("web.weave.local"))), ["10.32.0.1"]);
