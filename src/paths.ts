@@ -40,6 +40,8 @@ export const launchingFile = (run: string) => `${run}/launch.pid`;
 export const failureFile = (run: string) => `${run}/failure`;
 /** The name of what keeps the router running: `process`, `systemd` or `container` (cli/support/supervised.ts). */
 export const supervisionFile = (run: string) => `${run}/supervision`;
+/** The folder of releases that wait for the router: the CNI plugin fills it while none answers (cli/cni/plugin/queue.c). */
+export const cniReleaseFolder = (run: string) => `${run}/cni-releases`;
 export const supervisorFile = (run: string) => `${run}/supervisor.pid`;
 export const routerFile = (run: string) => `${run}/router.pid`;
 /** The folder beside the database with the program that containers wait by (docker/wait). */
