@@ -35,6 +35,7 @@ const FILES: Readonly<Record<Name, () => Promise<Command>>> = {
   restore: () => import("#cli/commands/restore.js"),
   rmpeer: () => import("#cli/commands/rmpeer.js"),
   setup: () => import("#cli/commands/setup.js"),
+  "setup-cni": () => import("#cli/commands/setup-cni.js"),
   status: () => import("#cli/commands/status.js"),
   stop: () => import("#cli/commands/stop.js"),
   version: () => import("#cli/commands/version.js"),

@@ -1,8 +1,11 @@
 import { existsSync, readdirSync, rmdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { removeNetworkFile } from "#cli/cni/network-file.js";
+import { removeCniPlugin } from "#cli/cni/plugin-files.js";
 import { supervisionHere } from "#cli/supervision/here.js";
 import { call } from "#cli/support/client.js";
+import { COMMANDS } from "#cli/support/command-table.js";
 import { Exit, rejectExtra } from "#cli/support/exit.js";
 import { launchOptions } from "#cli/support/launched.js";
 import { leaveDocker } from "#cli/support/leave-docker.js";
@@ -21,6 +24,7 @@ import { deleteLink, listLinks } from "#src/linux/links/links.js";
 import { removeLoopbackAddresses } from "#src/linux/links/loopback.js";
 import { lockFileOf } from "#src/lmdb-file.js";
 import {
+  cniReleaseFolder,
   controlSocket,
   databaseFile,
   failureFile,
@@ -67,6 +71,7 @@ export async function run(args: readonly string[]): Promise<void> {
   await supervision.stop();
   await supervision.remove();
   await removeManagerFiles();
+  removeCni();
   for (const { ifname } of await listLinks())
     if (INTERFACE_PREFIXES.some((prefix) => ifname.startsWith(prefix))) await deleteLink(ifname);
   if ((await findBridge(bridge)) !== undefined) await deleteLink(bridge);
@@ -94,7 +99,8 @@ export async function run(args: readonly string[]): Promise<void> {
   ];
   for (const file of files) rmSync(file, { force: true });
   for (const path of socketPaths(launched)) await removeAbandonedSocket(path);
-  rmSync(helperFolder(dbPrefix), { recursive: true, force: true });
+  for (const folder of [helperFolder(dbPrefix), cniReleaseFolder(runDir)])
+    rmSync(folder, { recursive: true, force: true });
   for (const folder of new Set(files.map(dirname))) removeIfEmpty(folder);
 }
 
@@ -107,6 +113,13 @@ function socketPaths({ docker, httpAddr = "", statusAddr = "", metricsAddr = "" 
   return [...plugin, ...listeners.map((address) => address.replace(/^unix:\/\//, ""))].filter((path) =>
     path.startsWith("/"),
   );
+}
+
+/** Removes what `weave setup-cni` installed in its usual folders. */
+function removeCni(): void {
+  const { confDir, pluginDir } = COMMANDS["setup-cni"].flags;
+  removeNetworkFile(defaultValue(confDir, process.env));
+  removeCniPlugin(defaultValue(pluginDir, process.env));
 }
 
 /** Transfers the addresses of this peer to another one, and waits until the new ring has spread. A failure is ignored: there may be no other peer. */

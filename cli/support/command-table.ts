@@ -1,5 +1,5 @@
 import { offSwitch, type Rows, flag as row, toggle } from "#src/flag.js";
-import { repeated, type Shape, text, whole } from "#src/shape.js";
+import { repeated, type Shape, text, trueFalse, whole } from "#src/shape.js";
 
 /** A command's description in `weave help`, and its flags. */
 export interface CommandRow {
@@ -41,10 +41,11 @@ const timeout = value(
   whole(0, DAY_S, "seconds"),
   "how long to wait for an address; without it there is no limit",
 );
+const absolutePath = text("an absolute path", (path) => path.startsWith("/"));
 const dbPrefix = value(
   "db-prefix",
   "path",
-  text("an absolute path", (path) => path.startsWith("/")),
+  absolutePath,
   "the --db-prefix of the launch, where it is not that of the last one",
 );
 const hostName = (meaning: string) =>
@@ -265,6 +266,42 @@ export const GROUPS = [
           "have NetworkManager and systemd-networkd leave weave's interfaces alone, by a file of each that is here",
         ),
       },
+    },
+    "setup-cni": {
+      summary:
+        "Install the CNI plugins weave-net and weave-ipam, and a network configuration, for containerd, CRI-O, Podman",
+      forms: ["{flags}"],
+      flags: {
+        pluginDir: row<string>({
+          flag: "plugin-dir",
+          placeholder: "folder",
+          env: "WEAVE_CNI_PLUGIN_DIR",
+          shape: absolutePath,
+          default: "/opt/cni/bin",
+          section: FLAGS,
+          meaning: "the folder where runtimes look for plugins",
+        }),
+        confDir: row<string>({
+          flag: "conf-dir",
+          placeholder: "folder",
+          shape: absolutePath,
+          default: "/etc/cni/net.d",
+          section: FLAGS,
+          meaning: "the folder of network configurations; if it is missing, none is written",
+        }),
+        hairpin: row<boolean | undefined>({
+          flag: "hairpin",
+          placeholder: "true|false",
+          env: "HAIRPIN_MODE",
+          shape: trueFalse as Shape<boolean | undefined>,
+          default: undefined,
+          defaultText: "as in the present file, else true",
+          section: FLAGS,
+          meaning: "whether a container reaches itself by its published ports",
+        }),
+        remove: on("remove", "remove what this command installed, but for a configuration that you changed"),
+      },
+      examples: ["weave setup-cni", "weave setup-cni --remove"],
     },
     completion: {
       summary: "Print the completion of weave's commands and flags for a shell",

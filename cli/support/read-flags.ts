@@ -19,7 +19,7 @@ export function readFlags<N extends keyof typeof COMMANDS>(
   const unknown = (typed: string, suggestion: string | undefined) =>
     usageError(`unknown flag: ${typed}${suggestion === undefined ? "" : `; did you mean ${suggestion}?`}`);
   try {
-    const parsed = parseFlags(flags, args, {}, unknown);
+    const parsed = parseFlags(flags, args, process.env, unknown);
     if (parsed.doubled.length > 0) throw usageError(`${parsed.doubled[0]} is given more than once`);
     return parsed as Parsed<FlagsOf<(typeof COMMANDS)[N]>>;
   } catch (error) {

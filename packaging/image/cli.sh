@@ -21,6 +21,19 @@ folders='-v /run:/run:rslave -v /etc:/host/etc:ro'
 # The data container's volume, at its path on the host.
 state=$(docker inspect -f '{{range .Mounts}}{{if eq .Destination "/weavedb"}}{{.Source}}{{end}}{{end}}' "${WEAVE_CONTAINER_NAME:-weave}db" 2>/dev/null) || state=
 [ -z "$state" ] || folders="$folders -v $state:$state"
+# Where runtimes of this host look for CNI plugins and their configurations.
+case ${1:-} in
+  setup-cni | reset)
+    case " $* " in
+      *-plugin-dir* | *-conf-dir*)
+        echo "this 'weave' runs in a container, and has no access to other folders of the host than those of a runtime's defaults" >&2
+        echo "WEAVE_CNI_PLUGIN_DIR names another folder for the plugins." >&2
+        exit 1 ;;
+    esac
+    plugins=${WEAVE_CNI_PLUGIN_DIR:-/opt/cni/bin}
+    if [ "$1" = setup-cni ] || [ -d "$plugins" ]; then folders="$folders -v $plugins:$plugins"; fi
+    [ ! -d /etc/cni/net.d ] || folders="$folders -v /etc/cni/net.d:/etc/cni/net.d" ;;
+esac
 # As the router's (cli/supervision/container/container-config.ts).
 rights='--cap-drop ALL --security-opt apparmor=unconfined --security-opt seccomp=unconfined'
 for capability in NET_ADMIN NET_RAW NET_BIND_SERVICE SYS_ADMIN SYS_PTRACE DAC_OVERRIDE CHOWN FOWNER; do
