@@ -16,27 +16,29 @@ const NETWORK = "weave";
 /** Version of CNI in the file. Plugins of distributions do not know later ones (Debian 12: containernetworking-plugins 1.1). */
 const CNI_VERSION = "1.0.0";
 
-/** Each has the fields of Weave Net's file, in its order. */
-const networkFile = (cniVersion: string, hairpinMode: boolean) => ({
-  cniVersion,
+/** Ports are published by portmap, as in Weave Net's file. Podman sends the names of containers as `aliases`. */
+const networkFile = (hairpinMode: boolean) => ({
+  cniVersion: CNI_VERSION,
   name: NETWORK,
   plugins: [
-    { type: "weave-net", hairpinMode },
+    { type: "weave-net", hairpinMode, capabilities: { aliases: true } },
     { type: "portmap", capabilities: { portMappings: true }, snat: true },
   ],
 });
 
-/** All files that setup wrote. */
-const KNOWN = ["0.3.0", CNI_VERSION].flatMap((version) => [true, false].map((mode) => networkFile(version, mode)));
+/** Weave Net's file. */
+const earlierFile = (hairpinMode: boolean) => ({
+  cniVersion: "0.3.0",
+  name: NETWORK,
+  plugins: [
+    { name: NETWORK, type: "weave-net", hairpinMode },
+    { type: "portmap", capabilities: { portMappings: true }, snat: true },
+  ],
+});
 
-/** The file of this list that is equal to a content. Weave Net's has the network's name also in the first plugin. */
-function knownFile(content: unknown): (typeof KNOWN)[number] | undefined {
-  return KNOWN.find((each) => {
-    const [{ type, hairpinMode }, ...others] = each.plugins;
-    const named = { ...each, plugins: [{ name: NETWORK, type, hairpinMode }, ...others] };
-    return isDeepStrictEqual(each, content) || isDeepStrictEqual(named, content);
-  });
-}
+/** The hairpin mode of a file that its user has not changed; undefined for any other content. */
+const hairpinOf = (content: unknown): boolean | undefined =>
+  [true, false].find((mode) => [networkFile, earlierFile].some((file) => isDeepStrictEqual(file(mode), content)));
 
 export interface NetworkFileResult {
   readonly path: string;
@@ -57,9 +59,9 @@ export function writeNetworkFile(folder: string, hairpin: boolean | undefined): 
   if (isOldFile(old)) rmSync(old, { force: true });
   const others = existsSync(old) ? { hiddenBy: old } : {};
   const present = read(path);
-  const known = knownFile(present);
+  const known = hairpinOf(present);
   if (present !== undefined && known === undefined) return { path, state: "kept", ...others };
-  const wanted = networkFile(CNI_VERSION, hairpin ?? known?.plugins[0].hairpinMode ?? true);
+  const wanted = networkFile(hairpin ?? known ?? true);
   if (isDeepStrictEqual(wanted, present)) return { path, state: "up to date", ...others };
   // Runtimes watch the folder: a name with another ending is not read.
   const partial = `${path}.${process.pid}`;
@@ -77,7 +79,7 @@ export function removeNetworkFile(folder: string): { path: string; state: "remov
   const path = join(folder, FILE);
   const present = read(path);
   if (present === undefined) return { path, state: "missing" };
-  if (knownFile(present) === undefined) return { path, state: "kept" };
+  if (hairpinOf(present) === undefined) return { path, state: "kept" };
   rmSync(path, { force: true });
   return { path, state: "removed" };
 }

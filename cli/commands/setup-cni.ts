@@ -23,7 +23,7 @@ export async function run(args: readonly string[]): Promise<void> {
   const written = writingIn(pluginDir, "WEAVE_CNI_PLUGIN_DIR", () => installCniPlugin(pluginDir));
   for (const path of written) console.log(`wrote ${path}`);
   if (written.length === 0) console.log(`the plugin in ${pluginDir} is up to date`);
-  const { path, state, hiddenBy } = writingIn(confDir, "--conf-dir", () => writeNetworkFile(confDir, hairpin));
+  const { path, state, hiddenBy } = writingIn(confDir, "WEAVE_CNI_CONF_DIR", () => writeNetworkFile(confDir, hairpin));
   if (state === "written") console.log(`wrote ${path}`);
   if (state === "up to date") console.log(`${path} is up to date`);
   if (state === "kept") console.log(`${path} stays: it is not as weave wrote it`);

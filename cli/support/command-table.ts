@@ -284,6 +284,7 @@ export const GROUPS = [
         confDir: row<string>({
           flag: "conf-dir",
           placeholder: "folder",
+          env: "WEAVE_CNI_CONF_DIR",
           shape: absolutePath,
           default: "/etc/cni/net.d",
           section: FLAGS,

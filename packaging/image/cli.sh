@@ -26,13 +26,13 @@ case ${1:-} in
   setup-cni | reset)
     case " $* " in
       *-plugin-dir* | *-conf-dir*)
-        echo "this 'weave' runs in a container, and has no access to other folders of the host than those of a runtime's defaults" >&2
-        echo "WEAVE_CNI_PLUGIN_DIR names another folder for the plugins." >&2
+        echo "this 'weave' runs in a container, and does not have the flags of 'weave setup-cni' for folders" >&2
+        echo "WEAVE_CNI_PLUGIN_DIR and WEAVE_CNI_CONF_DIR name others." >&2
         exit 1 ;;
     esac
-    plugins=${WEAVE_CNI_PLUGIN_DIR:-/opt/cni/bin}
+    plugins=${WEAVE_CNI_PLUGIN_DIR:-/opt/cni/bin} configurations=${WEAVE_CNI_CONF_DIR:-/etc/cni/net.d}
     if [ "$1" = setup-cni ] || [ -d "$plugins" ]; then folders="$folders -v $plugins:$plugins"; fi
-    [ ! -d /etc/cni/net.d ] || folders="$folders -v /etc/cni/net.d:/etc/cni/net.d" ;;
+    [ ! -d "$configurations" ] || folders="$folders -v $configurations:$configurations" ;;
 esac
 # As the router's (cli/supervision/container/container-config.ts).
 rights='--cap-drop ALL --security-opt apparmor=unconfined --security-opt seccomp=unconfined'

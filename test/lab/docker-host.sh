@@ -8,7 +8,7 @@ mount --make-rprivate /
 # The other hosts' namespaces must be able to end.
 umount -R /run/netns 2>/dev/null || true
 mount -t proc proc /proc
-mkdir -p "$folder"/{cgroup,docker,etc,etc.work,lib,lib.work,log}
+mkdir -p "$folder"/{cgroup,docker,etc,etc.work,lib,lib.work,log,opt,opt.work}
 # A /sys of this network namespace, with the machine's tree of cgroups on it.
 mount --rbind /sys/fs/cgroup "$folder/cgroup"
 mount -t sysfs sysfs /sys
@@ -16,6 +16,7 @@ mount --rbind "$folder/cgroup" /sys/fs/cgroup
 mount -t tmpfs tmpfs /run
 mkdir -p /run/lock
 mount -t overlay overlay -o "lowerdir=/etc,upperdir=$folder/etc,workdir=$folder/etc.work" /etc
+mount -t overlay overlay -o "lowerdir=/opt,upperdir=$folder/opt,workdir=$folder/opt.work" /opt
 mount -t overlay overlay -o "lowerdir=/var/lib,upperdir=$folder/lib,workdir=$folder/lib.work" /var/lib
 mount --bind "$folder/log" /var/log
 # An engine's data cannot lie on an overlay.

@@ -41,6 +41,8 @@ export class Host extends Namespace {
       WEAVE_RUN_DIR: join(options.folder, "run"),
       WEAVE_STATE_DIR: join(options.folder, "state"),
       WEAVE_LOG_DIR: join(options.folder, "log"),
+      WEAVE_CNI_PLUGIN_DIR: join(options.folder, "cni", "bin"),
+      WEAVE_CNI_CONF_DIR: join(options.folder, "cni", "net.d"),
       // The machine's own engine is none of the lab's business.
       WEAVE_DOCKER_API: "",
     };

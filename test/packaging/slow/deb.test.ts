@@ -147,8 +147,12 @@ systemdTest(
     await h1.launch("--resume");
     await until("a ping is answered", async () => (await c1.ping("10.32.0.2", { count: 1 })) === 1);
     await h1.ok("expose");
+    await h1.must("mkdir", "-p", "/etc/cni/net.d");
+    await h1.ok("setup-cni");
     const made = leftovers(before, await footprint(h1));
     for (const each of [
+      /file \/opt\/cni\/bin\/weave-net/,
+      /content etc\/cni\/net\.d\/10-weave\.conflist/,
       /link weave$/,
       /nft .*"weave"/,
       /route .*dev weave/,
@@ -162,6 +166,7 @@ systemdTest(
       );
 
     await apt(h1, "purge", "weave");
+    await h1.must("rmdir", "/etc/cni/net.d", "/etc/cni");
     await h1.must("ip", "netns", "delete", "c1");
     assert.deepEqual(leftovers(before, await footprint(h1)), []);
   },
