@@ -1,3 +1,4 @@
+import type { ClientSubnets } from "#dns/client-subnets.js";
 import type { Nameserver } from "#dns/nameserver.js";
 import type { ContainerAttachments } from "#docker/container-attachments.js";
 import type { Requests } from "#ipam/allocation/requests.js";
@@ -19,6 +20,15 @@ export interface DockerIpam {
   takePreviousNetns(ident: string): Netns | undefined;
 }
 
+/** weaveDNS of the router, as the Docker integration uses it. */
+export interface DockerDns {
+  readonly names: Nameserver;
+  /** Returns weaveDNS's address for containers. */
+  address(): Promise<string>;
+  /** Sets the source of the clients' subnets. */
+  useSubnets(source: ClientSubnets): void;
+}
+
 /** Collaborators of {@link DockerIntegration}: services of a router that has started. */
 export interface DockerDeps {
   readonly self: PeerName;
@@ -34,8 +44,8 @@ export interface DockerDeps {
   /** Undefined when address allocation is off. */
   readonly ipam: DockerIpam | undefined;
   readonly attachments: ContainerAttachments;
-  /** Undefined when weaveDNS is off. `address` is weaveDNS's address for containers. */
-  readonly dns: { readonly names: Nameserver; address(): Promise<string> } | undefined;
+  /** Undefined when weaveDNS is off. */
+  readonly dns: DockerDns | undefined;
   /** Services that hold data for containers: addresses and names. */
   readonly holders: readonly ContainerLifecycle[];
   /** Connects to the hosts of the swarm's other managers, and to no earlier ones that are left out. */

@@ -1,6 +1,7 @@
 import { AddressClaims, CLAIMS_CHANNEL } from "#docker/addresses/address-claims.js";
 import { RequestedAddresses } from "#docker/addresses/requested-addresses.js";
 import { Attacher } from "#docker/containers/attacher.js";
+import { ContainerSubnets } from "#docker/containers/container-subnets.js";
 import { ContainerTracker } from "#docker/containers/container-tracker.js";
 import { FailedContainers } from "#docker/containers/failed-containers.js";
 import { containerObservers } from "#docker/containers/observers.js";
@@ -16,6 +17,7 @@ import { createSettings } from "#docker/proxy/create-settings.js";
 import { ProxyCalls } from "#docker/proxy/proxy-calls.js";
 import type { DockerSockets } from "#docker/sockets.js";
 import type { DockerStatus } from "#docker/status.js";
+import { EVERYTHING, leaseText } from "#ipam/ring/subnet.js";
 import { systemClock } from "#src/clock.js";
 import { WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
@@ -52,6 +54,14 @@ export class DockerIntegration {
     const observers = containerObservers({ ...deps, attacher, isOurNetwork, log });
     const containers = new ContainerTracker({ engine, lifecycles: deps.holders, observers, log });
     resources.add("containers", () => containers.stop());
+    const subnets = new ContainerSubnets({
+      engine,
+      isOurNetwork,
+      leases: (id) => deps.ipam?.requests.lookup(id, EVERYTHING).map(leaseText) ?? [],
+      clock: systemClock,
+      log,
+    });
+    deps.dns?.useSubnets(subnets);
     const requested =
       deps.ipam && new RequestedAddresses({ engine, requests: deps.ipam.requests, clock: systemClock, log });
     resources.add("requested addresses", () => requested?.stop());
@@ -70,7 +80,7 @@ export class DockerIntegration {
     // An engine starts its managed plugins before its containers.
     const failed = plugin && !options.pluginV2 ? new FailedContainers(engine, log) : undefined;
     const contact = new FirstContact();
-    const listeners = [containers, sockets.proxy, requested, swarm, plugin?.networks, failed, contact];
+    const listeners = [containers, subnets, sockets.proxy, requested, swarm, plugin?.networks, failed, contact];
     const following = new AbortController();
     resources.add("events of the engine", () => following.abort());
     void followEngine(

@@ -12,7 +12,9 @@ import {
   infoShape,
   type Network,
   networkShape,
+  type RunningContainer,
   requestedShape,
+  runningShape,
   type Swarm,
   summaryShape,
   versionShape,
@@ -130,6 +132,11 @@ export class Engine {
     return (await this.json({ path: "/containers/json" }, z.array(summaryShape))).map(({ Id }) => Id);
   }
 
+  /** All running containers, with their endpoints. */
+  running(): Promise<RunningContainer[]> {
+    return this.json({ path: "/containers/json" }, z.array(runningShape));
+  }
+
   /** Ids of containers that have ended or never ran. */
   async stoppedIds(): Promise<string[]> {
     const filters = encodeURIComponent(JSON.stringify({ status: ["exited", "created"] }));
@@ -193,6 +200,16 @@ export class Engine {
   /** Inspects a network. @param id or name */
   network(id: string): Promise<Network> {
     return this.json({ path: `/networks/${encodeURIComponent(id)}` }, networkShape);
+  }
+
+  /** As {@link network}, but undefined when there is no such network. */
+  async networkOrNone(id: string): Promise<Network | undefined> {
+    try {
+      return await this.network(id);
+    } catch (error) {
+      if (error instanceof EngineError && error.status === 404) return undefined;
+      throw error;
+    }
   }
 
   createNetwork(body: object): Promise<void> {

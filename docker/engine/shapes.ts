@@ -23,9 +23,12 @@ const words = or<string | string[]>(z.union([z.string(), z.array(z.string())]), 
 const networkEndShape = z.object({
   NetworkID: text,
   IPAddress: text,
+  IPPrefixLen: or(z.number(), 0),
   MacAddress: text,
   Aliases: texts,
 });
+
+type NetworkEnd = z.infer<typeof networkEndShape>;
 
 export const containerShape = z.object({
   Id: z.string(),
@@ -57,6 +60,15 @@ export const containerShape = z.object({
 
 /** An entry of a list of containers. */
 export const summaryShape = z.object({ Id: z.string() });
+
+/** An entry of a list of containers, with its endpoints. */
+export const runningShape = z.object({
+  Id: z.string(),
+  NetworkSettings: or<{ Networks: Record<string, NetworkEnd> }>(
+    z.object({ Networks: or(z.record(z.string(), networkEndShape), {}) }),
+    { Networks: {} },
+  ),
+});
 
 /** An entry of a list of containers, with the addresses that users chose (`--ip`). */
 export const requestedShape = z.object({
@@ -133,6 +145,8 @@ export const eventShape = z.object({
 });
 
 export type Container = z.infer<typeof containerShape>;
+/** A container with its endpoints. */
+export type RunningContainer = z.infer<typeof runningShape>;
 export type Network = z.infer<typeof networkShape>;
 export type Image = z.infer<typeof imageShape>;
 export type EngineEvent = z.infer<typeof eventShape>;

@@ -33,7 +33,7 @@ export function startDocker(sockets: DockerSockets, deps: DockerServiceDeps): Do
       defaultSubnet: ipam.defaultSubnet,
       takePreviousNetns: (ident) => ipam.takePreviousNetns(ident),
     },
-    dns: dns && { names: dns.names, address: () => dns.recentHost() },
+    dns: dns && { names: dns.names, address: () => dns.recentHost(), useSubnets: (source) => dns.useSubnets(source) },
     connectManagers: (hosts) => swarm.update(hosts),
     attachments: {
       attach: async (request) => attachments.attach({ ...request, netns: findNetns(String(request.pid)) }),

@@ -1,9 +1,11 @@
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { createServer, type Server, type Socket as TcpSocket } from "node:net";
+import { type ClientSubnets, reachable } from "#dns/client-subnets.js";
 import { decide } from "#dns/decide.js";
 import type { Nameserver } from "#dns/nameserver.js";
 import { type DnsReply, type Query, RCODE, readQuery, truncate, writeError, writeReply } from "#dns/packet.js";
 import { framed, TcpReader, type Transport, type Upstream } from "#router/names/upstream.js";
+import type { Cidr } from "#src/address.js";
 import type { Clock } from "#src/clock.js";
 import { errorText, systemCode, WeaveError } from "#src/errors.js";
 import { openSharedUdp } from "#src/linux/native/udp.js";
@@ -42,6 +44,7 @@ export class DnsServer {
   readonly #counting: NodeJS.Timeout;
   #counted = "";
   #closed = false;
+  #subnets: ClientSubnets | undefined;
   /** Queries by their results. */
   readonly counts = { answered: 0, forwarded: 0, failed: 0, malformed: 0, limited: 0 };
 
@@ -82,6 +85,11 @@ export class DnsServer {
     }
     tcp.removeAllListeners("error");
     return new DnsServer(options, udp, tcp);
+  }
+
+  /** Sets the source of the clients' subnets. */
+  useSubnets(source: ClientSubnets): void {
+    this.#subnets = source;
   }
 
   get port(): number {
@@ -145,7 +153,11 @@ export class DnsServer {
     const decision = decide(query, names, ttl);
     if (decision.do === "forward") return this.#forward(message, query, transport, client);
     this.counts.answered++;
-    return this.#write(query, decision.reply, transport);
+    const { reply } = decision;
+    const subnets = reply.answers.length > 1 ? this.#subnets?.subnetsOf(client) : undefined;
+    const write = (near: readonly Cidr[] = []) =>
+      this.#write(query, { ...reply, answers: reachable(reply.answers, near) }, transport);
+    return subnets instanceof Promise ? subnets.then(write) : write(subnets);
   }
 
   #write(query: Query, reply: DnsReply, transport: Transport): Uint8Array {

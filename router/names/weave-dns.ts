@@ -1,4 +1,5 @@
 import { networkInterfaces } from "node:os";
+import type { ClientSubnets } from "#dns/client-subnets.js";
 import { DNS_CHANNEL, Nameserver } from "#dns/nameserver.js";
 import type { Mesh } from "#mesh/mesh.js";
 import type { KnownPeers, PeerName } from "#mesh/peer.js";
@@ -145,6 +146,11 @@ export class WeaveDns implements ContainerLifecycle {
     if (!isAnyHost(host)) return { host, port };
     // Docker may have started after the router: the bridges are looked up at each call.
     return { host: (await addressOf(bridges.docker)) ?? (await addressOf(bridges.weave)) ?? "127.0.0.1", port };
+  }
+
+  /** Sets the source of the clients' subnets: of several addresses of a name, a client receives those that it reaches. */
+  useSubnets(source: ClientSubnets): void {
+    this.#started.server?.useSubnets(source);
   }
 
   /** Containers that have names. The names are removed as soon as the container has ended. */

@@ -12,6 +12,7 @@ import { type DecodedPacket, decode, encode, type Packet } from "dns-packet";
 import { DnsServer } from "#router/names/dns-server.js";
 import { ResolvConf } from "#router/names/resolv-conf.js";
 import { framed, TcpReader, Upstream } from "#router/names/upstream.js";
+import { parseCidr } from "#src/address.js";
 import { systemClock } from "#src/clock.js";
 import { silentLog } from "#src/log.js";
 import { systemRandom } from "#src/random.js";
@@ -142,6 +143,25 @@ test("names are answered over UDP and TCP, with all addresses that fit", async (
   assert.ok(new Set(orders.map(([packet]) => String(dataOf(packet)![0]))).size > 2);
   assert.equal(rcode(await askUdp(port, query("example.com"))), "SERVFAIL");
   assert.equal(rcode(await askUdp(port, query("x").subarray(0, 14))), "FORMERR");
+});
+
+test("of several addresses a client receives those in its subnets; a client of unknown subnets, or without any there, all", async (context) => {
+  const server = await start(context, []);
+  const subnets: Record<string, string[]> = {
+    "127.0.0.1": ["10.32.1.8/30", "10.9.0.1/16"],
+    "127.0.0.2": ["10.9.0.1/16"],
+  };
+  const find = (client: string) => subnets[client]?.map(parseCidr);
+  for (const subnetsOf of [find, async (client: string) => find(client)]) {
+    server.useSubnets({ subnetsOf });
+    const near = ["10.32.1.10", "10.32.1.11", "10.32.1.8", "10.32.1.9"];
+    assert.deepEqual(dataOf(await askUdp(server.port, query("many")))?.sort(), near);
+    const [whole] = await askTcp(server.port, query("many"));
+    assert.deepEqual(dataOf(whole)?.sort(), near);
+    for (const client of ["127.0.0.2", "127.0.0.3"])
+      assert.ok((await askUdp(server.port, query("many"), client))?.flag_tc, `all for ${client}`);
+    assert.deepEqual(dataOf(await askUdp(server.port, query("web"))), ["10.32.0.1"], "one address is not compared");
+  }
 });
 
 test("other queries are forwarded unchanged to the servers in order; a silent one costs its timeout", async (context) => {
