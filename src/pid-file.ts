@@ -1,24 +1,14 @@
 import { existsSync, linkSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { systemCode } from "#src/errors.js";
+import { startTime } from "#src/process-start.js";
 
 /**
- * The content of a pid file: the id of a process, and its start time (field 22 of /proc/PID/stat, proc(5)), because another
- * process may get the same id later.
+ * The content of a pid file: the id of a process, and its start time as of {@link startTime}, because another process may get the
+ * same id later.
  */
 interface Entry {
   readonly pid: number;
   readonly started: string;
-}
-
-function startTime(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    // State Z: the process has ended, and its parent has not yet collected its status.
-    return fields[0] === "Z" ? undefined : fields[19];
-  } catch {
-    return undefined;
-  }
 }
 
 function entryOf(pid: number): string {

@@ -4,6 +4,7 @@ import { CONTAINER_IFNAME, hostIfname } from "#src/linux/links/interface-names.j
 import { findLink, ipv4Of, type Link, listLinks } from "#src/linux/links/links.js";
 import { NETNS_FOLDER, type Netns, namedNetns } from "#src/linux/netns/netns.js";
 import { networkFiles } from "#src/linux/netns/proc-net.js";
+import { startTime } from "#src/process-start.js";
 
 /** A namespace that is attached to the bridge, with its addresses. */
 export interface AttachedNetns extends OwnedNetns {
@@ -97,24 +98,68 @@ async function addressesIn(netns: Netns): Promise<readonly string[] | undefined>
   }
 }
 
-/** Lists all network namespaces with a name or a process, each once, except the host's own. */
+/**
+ * Lists all network namespaces with a name or a process, each once, except the host's own. A namespace without a name is found by its
+ * oldest process, preferably one of a container: it will most likely exist when the namespace is entered. Ids of processes begin
+ * again at 2 when they are used up.
+ */
 export function listNamespaces(): OwnedNetns[] {
-  const found = new Map<number, OwnedNetns>();
-  const look = (path: string, pid?: string) => {
-    try {
-      const inode = statSync(path).ino;
-      const known = found.get(inode);
-      if (known?.container !== undefined || (known !== undefined && pid === undefined)) return;
+  const own = statSync("/proc/self/ns/net").ino;
+  const named = new Map<number, Netns>();
+  for (const name of list(NETNS_FOLDER)) {
+    const netns = find(namedNetns(name));
+    if (netns !== undefined) named.set(netns.inode, netns);
+  }
+  const users = new Map<number, NetnsUser>();
+  for (const pid of list("/proc").filter((name) => /^\d+$/.test(name))) {
+    const inode = find(netnsOfPid(pid))?.inode;
+    if (inode === undefined || inode === own) continue;
+    const user = netnsUser(pid);
+    if (user !== undefined && isBetter(user, users.get(inode))) users.set(inode, user);
+  }
+  return [...new Set([...named.keys(), ...users.keys()])]
+    .filter((inode) => inode !== own)
+    .map((inode) => {
+      const user = users.get(inode);
       // Podman names the namespaces of its containers.
-      found.set(inode, { netns: known?.netns ?? { path, inode }, container: pid && containerOf(pid) });
-    } catch {
-      // The process has ended since.
-    }
-  };
-  for (const name of list(NETNS_FOLDER)) look(namedNetns(name));
-  for (const pid of list("/proc")) if (/^\d+$/.test(pid)) look(`/proc/${pid}/ns/net`, pid);
-  found.delete(statSync("/proc/self/ns/net").ino);
-  return [...found.values()];
+      const netns = named.get(inode) ?? { path: netnsOfPid(user?.pid ?? ""), inode };
+      return { netns, container: user?.container };
+    });
+}
+
+/** A process in a namespace. */
+interface NetnsUser {
+  readonly pid: string;
+  /** Time of its start, in the kernel's ticks. */
+  readonly started: number;
+  readonly container: string | undefined;
+}
+
+/** @returns undefined if the process has ended since */
+function netnsUser(pid: string): NetnsUser | undefined {
+  try {
+    const started = startTime(Number(pid));
+    return started === undefined ? undefined : { pid, started: Number(started), container: containerOf(pid) };
+  } catch {
+    return undefined;
+  }
+}
+
+function isBetter(user: NetnsUser, than: NetnsUser | undefined): boolean {
+  if (than === undefined) return true;
+  if ((user.container === undefined) !== (than.container === undefined)) return user.container !== undefined;
+  return user.started < than.started;
+}
+
+const netnsOfPid = (pid: string): string => `/proc/${pid}/ns/net`;
+
+/** @returns undefined if the process has ended since */
+function find(path: string): Netns | undefined {
+  try {
+    return { path, inode: statSync(path).ino };
+  } catch {
+    return undefined;
+  }
 }
 
 /** Returns the container of a process, from its cgroups. */
