@@ -78,6 +78,7 @@ test("links of the pages lead to pages and headings that exist", () => {
 const FOREIGN_COMMAND =
   /^(?:apt|apt-get|curl|docker|docker-compose|dpkg|gcloud|install\.sh|npm|systemctl|tailscale|ethtool|perf|driver-opt|git|node|restart=|modprobe|mount)\b/;
 const FOREIGN_FLAGS = new Set([
+  "--alias",
   "--always-sparkplug",
   "--attachable",
   "--aux-address",
@@ -86,6 +87,7 @@ const FOREIGN_FLAGS = new Set([
   "--dns-search",
   "--driver",
   "--endpoint-mode",
+  "--force-recreate",
   "--gateway",
   "--internal",
   "--ip-range",
