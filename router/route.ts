@@ -10,6 +10,8 @@ export interface Request<Name extends string = string> {
   readonly params: Readonly<Record<Name, string>>;
   /** Parameters of the query and of the form body. */
   readonly form: URLSearchParams;
+  /** The body of a route with {@link Route.rawBody}; empty for any other route. */
+  readonly body: Buffer;
   readonly accept: string;
   /** Aborted when the client has disconnected. */
   readonly signal: AbortSignal;
@@ -31,6 +33,8 @@ export interface Route {
   readonly scope: Scope;
   /** True: the route changes something, and clients with read-only access are refused. */
   readonly changes: boolean;
+  /** Maximum bytes of a body that is no form, but is passed to the route; undefined: the body is a form. */
+  readonly rawBody: number | undefined;
   handle(request: Request): Answer | Promise<Answer>;
 }
 
@@ -52,7 +56,7 @@ export type Handler<Name extends string> = (request: Request<Name>) => Answer | 
 export function route<Path extends string>(
   call: `${string} ${Path}`,
   handle: Handler<Names<Path>>,
-  options: { readonly scope?: Scope; readonly changes?: boolean } = {},
+  options: { readonly scope?: Scope; readonly changes?: boolean; readonly rawBody?: number } = {},
 ): Route {
   const [method, path] = call.split(" ");
   const segments = path.split("/");
@@ -64,6 +68,7 @@ export function route<Path extends string>(
     names: segments.filter((segment) => segment.startsWith(":")).map((segment) => segment.slice(1)),
     scope: options.scope ?? "control",
     changes: options.changes ?? method !== "GET",
+    rawBody: options.rawBody,
     handle: handle as Handler<string>,
   };
 }

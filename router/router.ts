@@ -1,6 +1,7 @@
 import type { DockerSockets } from "#docker/sockets.js";
 import { startIpam } from "#router/addresses/service.js";
 import { openAttachments } from "#router/attachments/service.js";
+import { openCniIpamHolders, startCni } from "#router/cni/service.js";
 import { startDocker } from "#router/docker/service.js";
 import { startExposure } from "#router/exposure/service.js";
 import { openFramePorts, startFramePath, TAP_NAME } from "#router/frames/service.js";
@@ -12,6 +13,7 @@ import { connectMesh, firstTargets, followPeers, openPeerPort, startMesh } from 
 import type { Service } from "#router/service.js";
 import { servicesOf } from "#router/services.js";
 import { openContext, type StartContext } from "#router/start-context.js";
+import { cniReleaseFolder, paths } from "#src/paths.js";
 
 /** Time limit for releasing the resources of a failed start: the user must soon receive the reason. */
 const UNDO_MS = 1_000;
@@ -103,12 +105,18 @@ async function startServices(start: RouterStart, context: StartContext): Promise
   const dockerAddress = docker && (await docker.absentBridgeAddress());
   const bridges = { docker: options.docker.bridge, dockerAddress, weave: bridge };
   const dns = options.names && (await startWeaveDns({ ...common, options: options.names, bridges }));
-  const holders = [ipam, dns].filter((each) => each !== undefined);
+  const cniHolders = ipam && openCniIpamHolders(ipam, context);
+  const holders = [ipam, dns, cniHolders].filter((each) => each !== undefined);
   await watchNamespaces(holders, context);
   await ipam?.reclaim(exposure.addresses, docker !== undefined);
   const attachments = openAttachments({ ...context, ipam, dns, exposure, mesh }, { bridge, mtu });
   const dockerIntegration =
     docker && startDocker(docker, { ...common, port, bridge, mtu, ipam, dns, holders, attachments });
+  const releases = cniReleaseFolder(paths().run);
+  const cni = await startCni(
+    { ipam, holders: cniHolders, dns, attachments, exposure, bridge, bridgeMac: self, mtu, releases },
+    context,
+  );
   connectMesh(mesh, { peerPort, targets }, options, context.log);
 
   return servicesOf({
@@ -122,6 +130,7 @@ async function startServices(start: RouterStart, context: StartContext): Promise
     dockerIntegration,
     exposure,
     attachments,
+    cni,
     logLinesLost: start.logLinesLost,
   });
 }

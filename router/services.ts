@@ -5,6 +5,7 @@ import type { Ipam } from "#router/addresses/ipam.js";
 import { addressService } from "#router/addresses/service.js";
 import type { Attachments } from "#router/attachments/attachments.js";
 import { attachmentService } from "#router/attachments/service.js";
+import { type Cni, cniService } from "#router/cni/service.js";
 import type { Datapath } from "#router/datapath/datapath.js";
 import { dockerService } from "#router/docker/service.js";
 import type { Exposure } from "#router/exposure/exposure.js";
@@ -30,12 +31,13 @@ export interface ServicesDeps {
   readonly dockerIntegration: DockerIntegration | undefined;
   readonly exposure: Exposure;
   readonly attachments: Attachments;
+  readonly cni: Cni;
   readonly logLinesLost: () => number;
 }
 
 /** The services, in the order of status. The generated page of the API lists the routes and metrics of all of them. */
 export function servicesOf(deps: ServicesDeps): readonly Service[] {
-  const { settings, mesh, datapath, ipam, dns, docker, dockerIntegration, exposure, attachments } = deps;
+  const { settings, mesh, datapath, ipam, dns, docker, dockerIntegration, exposure, attachments, cni } = deps;
   return [
     peerService({ mesh, datapath, settings, rejectedElsewhere: () => dns?.names.rejected ?? 0 }),
     ...(ipam
@@ -56,6 +58,7 @@ export function servicesOf(deps: ServicesDeps): readonly Service[] {
       bridge: settings.bridge,
       inspect: docker && ((text) => docker.engine.container(text)),
     }),
+    cniService(cni),
     frameService(datapath),
     hostService(deps.logLinesLost),
   ];

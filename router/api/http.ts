@@ -10,6 +10,8 @@ import type { Log } from "#src/log.js";
 /** Maximum bytes of a request body: a form with a thousand peer names, the largest valid request, fits. */
 const MAX_BODY = 256 << 10;
 
+const NO_BYTES = Buffer.alloc(0);
+
 /**
  * Controls access to one request, before its body is read.
  *
@@ -57,14 +59,16 @@ async function serve(
     const forbidden = access(incoming.headers, route.changes);
     if (forbidden !== undefined) return forbidden;
     const form = new URLSearchParams(url.search);
-    const body = (await readBody(incoming, MAX_BODY)).toString("utf8");
-    for (const [key, value] of new URLSearchParams(body)) form.append(key, value);
+    const body = await readBody(incoming, route.rawBody ?? MAX_BODY);
+    if (route.rawBody === undefined)
+      for (const [key, value] of new URLSearchParams(body.toString("utf8"))) form.append(key, value);
     const segments = route.pattern.exec(url.pathname)!.slice(1).map(decodeURIComponent);
     return await route.handle({
       method: route.method,
       path: url.pathname,
       params: Object.fromEntries(route.names.map((name, index) => [name, segments[index]])),
       form,
+      body: route.rawBody === undefined ? NO_BYTES : body,
       accept: incoming.headers.accept ?? "",
       signal,
     });

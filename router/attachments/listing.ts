@@ -3,6 +3,7 @@ import { errorText } from "#src/errors.js";
 import { EXPOSED } from "#src/ident.js";
 import { findBridge } from "#src/linux/links/bridge.js";
 import { ipv4Of, type Link } from "#src/linux/links/links.js";
+import { parseCniAlias } from "#src/linux/netns/cni-ident.js";
 import {
   type BridgeInterface,
   bridgeInterfacesIn,
@@ -54,6 +55,11 @@ export async function listAttachments(
       attachments.push(host);
       continue;
     }
+    const cni = await listCni(id, ports);
+    if (cni.length > 0) {
+      attachments.push(...cni);
+      continue;
+    }
     try {
       const netns = await findListed(id, known, inspect);
       for (const each of await bridgeInterfacesIn(netns, ports)) attachments.push({ id, ...each });
@@ -71,9 +77,16 @@ async function listAll(ports: readonly Link[]): Promise<ListedAttachment[]> {
     const some = all.slice(at, at + CONCURRENCY);
     const interfaces = await Promise.all(some.map(({ netns }) => bridgeInterfacesIn(netns, ports)));
     for (const [index, each] of interfaces.entries())
-      found.push(...each.map((one) => ({ id: idOf(some[index]), ...one })));
+      found.push(...each.map((one) => ({ id: one.cniContainer ?? idOf(some[index]), ...one })));
   }
   return found;
+}
+
+/** The interfaces of a container of a CNI runtime, by its id or the start of it as `weave ps` shows it; none for any other id. */
+async function listCni(id: string, ports: readonly Link[]): Promise<ListedAttachment[]> {
+  const isThis = (container = "") => container === id || (id.length >= SHORT_ID && container.startsWith(id));
+  if (!ports.some(({ ifalias }) => isThis(parseCniAlias(ifalias)?.container))) return [];
+  return (await listAll(ports)).filter(({ cniContainer }) => isThis(cniContainer)).map((each) => ({ ...each, id }));
 }
 
 function idOf({ netns, container }: OwnedNetns): string {

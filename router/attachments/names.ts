@@ -57,6 +57,11 @@ export class AttachmentNames {
     }
   }
 
+  /** Removes all names of a holder. @throws WEAVE_STORE */
+  unregisterAll(ident: string): void {
+    this.#names?.remove({ ident });
+  }
+
   /** Removes all names of a holder, and of containers in its namespace, at its given addresses. @throws WEAVE_STORE */
   unregister(ident: string, addresses: readonly string[]): void {
     const idents = [...(this.#names?.ownIdents ?? [])].filter((each) => each === ident || isContainerId(each));

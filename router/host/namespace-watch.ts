@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import type { ContainerLifecycle } from "#src/container-lifecycle.js";
 import { errorText } from "#src/errors.js";
 import { HOST_IFNAME_PREFIX, hostIfname } from "#src/linux/links/interface-names.js";
+import { cniHostIfname, parseCniIdent } from "#src/linux/netns/cni-ident.js";
 import { interfaceNames } from "#src/linux/netns/inspect.js";
 import { inodeOfIdent } from "#src/linux/netns/netns.js";
 import type { Log } from "#src/log.js";
@@ -34,15 +35,18 @@ export class NamespaceWatch {
     for (const lifecycle of this.#lifecycles) void lifecycle.look?.();
     const wanted = this.#lifecycles.map((lifecycle) => ({
       lifecycle,
-      namespaces: [...lifecycle.idents()].filter((ident) => inodeOfIdent(ident) !== undefined),
+      ends: [...lifecycle.idents()].flatMap((ident) => {
+        const name = hostEndOf(ident);
+        return name === undefined ? [] : [{ ident, name }];
+      }),
     }));
-    if (wanted.every(({ namespaces }) => namespaces.length === 0)) return;
+    if (wanted.every(({ ends }) => ends.length === 0)) return;
     try {
       const present = await interfaceNames();
       if (this.#stopped) return;
-      for (const { lifecycle, namespaces } of wanted) {
-        for (const ident of namespaces) {
-          if (present.has(hostIfname({ inode: inodeOfIdent(ident)! }))) lifecycle.containerRuns(ident);
+      for (const { lifecycle, ends } of wanted) {
+        for (const { ident, name } of ends) {
+          if (present.has(name)) lifecycle.containerRuns(ident);
           else lifecycle.containerEnded(ident);
         }
       }
@@ -88,4 +92,11 @@ export class NamespaceWatch {
     monitor.unref();
     (monitor.stdout as { unref?: () => void } | null | undefined)?.unref?.();
   }
+}
+
+/** The name of the interface on the host whose end is the end of a holder; undefined for a holder without one. */
+function hostEndOf(ident: string): string | undefined {
+  const inode = inodeOfIdent(ident);
+  if (inode !== undefined) return hostIfname({ inode });
+  return parseCniIdent(ident) === undefined ? undefined : cniHostIfname(ident);
 }

@@ -9,6 +9,8 @@ export interface Answer {
   /** Media type of the body; plain text if left out. */
   readonly type?: string;
   readonly body?: string;
+  /** Further headers. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 export const JSON_TYPE = "application/json";
@@ -50,7 +52,11 @@ export function errorBody(error: unknown): ErrorBody {
 export const acceptsJson = (accept: string): boolean => accept.split(/[,;]/).some((type) => type.trim() === JSON_TYPE);
 
 /** Sends an answer, and ends the response. Status 413 closes the connection, because the rest of the request is not read. */
-export function sendAnswer(response: ServerResponse, { status = 200, type = TEXT_TYPE, body = "" }: Answer): void {
+export function sendAnswer(
+  response: ServerResponse,
+  { status = 200, type = TEXT_TYPE, body = "", headers }: Answer,
+): void {
+  for (const [name, value] of Object.entries(headers ?? {})) response.setHeader(name, value);
   if (status === 413) response.setHeader("Connection", "close");
   const described = { "Content-Type": type, "Content-Length": Buffer.byteLength(body) };
   // An answer with status 204 must not have a Content-Length (RFC 9110, 8.6).

@@ -7,7 +7,7 @@ import {
   type Sysctl,
 } from "#src/linux/links/bridge.js";
 import { ENDPOINT_PREFIX } from "#src/linux/links/docker-endpoint.js";
-import { HOST_IFNAME_PREFIX } from "#src/linux/links/interface-names.js";
+import { CNI_IFNAME_PREFIX, HOST_IFNAME_PREFIX } from "#src/linux/links/interface-names.js";
 import { type Link, tapMtu } from "#src/linux/links/links.js";
 
 /** The interfaces that the router made on the host, in their desired state. */
@@ -32,8 +32,10 @@ export interface LinkFault {
   readonly sysctls: readonly Sysctl[];
 }
 
-/** Matches the names of host ends: of attached namespaces, and of Docker's endpoints. */
-const HOST_END = new RegExp(`^(${HOST_IFNAME_PREFIX}pl[0-9a-z]{7}|${ENDPOINT_PREFIX}[0-9a-z]{9})$`);
+/** Matches the names of host ends: of attached namespaces, of interfaces of CNI, and of Docker's endpoints. */
+const HOST_END = new RegExp(
+  `^(${HOST_IFNAME_PREFIX}pl[0-9a-z]{7}|${CNI_IFNAME_PREFIX}[0-9a-z]{8}|${ENDPOINT_PREFIX}[0-9a-z]{9})$`,
+);
 /** Maximum number of names in a message: hundreds of interfaces lose a deleted bridge at the same time. */
 const NAMED = 5;
 

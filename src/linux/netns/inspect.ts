@@ -2,7 +2,8 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { ENDPOINT_PREFIX } from "#src/linux/links/docker-endpoint.js";
 import { CONTAINER_IFNAME, hostIfname } from "#src/linux/links/interface-names.js";
 import { findLink, ipv4Of, type Link, listLinks } from "#src/linux/links/links.js";
-import { NETNS_FOLDER, type Netns, namedNetns } from "#src/linux/netns/netns.js";
+import { parseCniAlias } from "#src/linux/netns/cni-ident.js";
+import { NETNS_FOLDER, type Netns, namedNetns, netnsIdent } from "#src/linux/netns/netns.js";
 import { networkFiles } from "#src/linux/netns/proc-net.js";
 import { startTime } from "#src/process-start.js";
 
@@ -41,6 +42,8 @@ export interface BridgeInterface {
   readonly mac: string;
   /** IPv4 addresses, in CIDR notation. */
   readonly addresses: readonly string[];
+  /** Id of the container at its CNI runtime; undefined for an interface that no CNI runtime requested. */
+  readonly cniContainer?: string;
 }
 
 /** Returns the interface that attaches a namespace to the bridge; undefined if the namespace is not attached, or has ended. */
@@ -54,25 +57,32 @@ export async function bridgePorts(bridge: string): Promise<readonly Link[]> {
   return (await listLinks()).filter(({ master }) => master === bridge);
 }
 
-/** Returns all interfaces of a namespace that are on the bridge, made by attaching or by Docker's plugin. */
+/** Returns all interfaces of a namespace that are on the bridge, made by attaching, for a CNI runtime, or by Docker's plugin. */
 export async function bridgeInterfacesIn(netns: Netns, ports: readonly Link[]): Promise<BridgeInterface[]> {
   if (!canBeOnBridge(netns, ports)) return [];
   const links = await listLinks({ netns: netns.path }).catch(() => []);
-  return links
-    .filter(({ ifname, ifindex, link_index }) =>
-      ports.some((port) =>
-        ifname === CONTAINER_IFNAME
-          ? port.ifname === hostIfname(netns)
-          : // Each namespace has its own interface indexes: other pairs may have the same two, so the prefix is checked too.
-            port.ifname.startsWith(ENDPOINT_PREFIX) && port.ifindex === link_index && port.link_index === ifindex,
-      ),
-    )
-    .map((link) => ({ mac: link.address, addresses: ipv4Of(link) }));
+  return links.flatMap((link) => {
+    const port = ports.find((each) => isPair(link, each, netns));
+    if (port === undefined) return [];
+    const cniContainer = parseCniAlias(port.ifalias)?.container;
+    return [{ mac: link.address, addresses: ipv4Of(link), ...(cniContainer === undefined ? {} : { cniContainer }) }];
+  });
 }
+
+/** Whether an interface of a namespace and a port of the bridge are the two ends of a pair. */
+function isPair({ ifname, ifindex, link_index }: Link, port: Link, netns: Netns): boolean {
+  if (isNamedAfter(port, netns)) return ifname === (parseCniAlias(port.ifalias)?.ifname ?? CONTAINER_IFNAME);
+  // Each namespace has its own interface indexes: other pairs may have the same two, so the prefix is checked too.
+  return port.ifname.startsWith(ENDPOINT_PREFIX) && port.ifindex === link_index && port.link_index === ifindex;
+}
+
+/** Whether the name or the alias of a port names a namespace. */
+const isNamedAfter = ({ ifname, ifalias }: Link, netns: Netns): boolean =>
+  ifname === hostIfname(netns) || parseCniAlias(ifalias)?.netns === netnsIdent(netns);
 
 /** Whether a namespace can have an interface on the bridge. A host has many others, and to run `ip` in each takes long. */
 function canBeOnBridge(netns: Netns, ports: readonly Link[]): boolean {
-  if (ports.some(({ ifname }) => ifname === hostIfname(netns))) return true;
+  if (ports.some((port) => isNamedAfter(port, netns))) return true;
   const pid = pidOf(netns);
   try {
     // The names of the plugin's ports do not distinguish namespaces.

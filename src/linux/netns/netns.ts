@@ -60,9 +60,12 @@ export function findNetns(text: string): Netns {
  * The path of a namespace that `ip netns` named. It is a mount: a router whose mount namespace does not receive the host's mounts
  * sees an empty file there, and finds the namespace by the first process of the host.
  */
-export function namedNetns(name: string): string {
-  const path = `${NETNS_FOLDER}/${name}`;
-  const outside = `${OUTSIDE}${path}`;
+export const namedNetns = (name: string): string => visiblePath(`${NETNS_FOLDER}/${name}`);
+
+/** The path by which this process finds a namespace of the host: see {@link namedNetns}. */
+function visiblePath(path: string): string {
+  // The link /var/run would lead to this process's own /run.
+  const outside = `${OUTSIDE}${path.replace(/^\/var\/run\//, "/run/")}`;
   return !isNetnsFile(path) && isNetnsFile(outside) ? outside : path;
 }
 
@@ -87,7 +90,7 @@ function pathOf(text: string): string {
       throw new WeaveError("WEAVE_NAMESPACE", `invalid name of a network namespace: '${name}'`);
     return namedNetns(name);
   }
-  if (text.startsWith("/")) return text;
+  if (text.startsWith("/")) return visiblePath(text);
   if (/^[1-9]\d{0,9}$/.test(text)) {
     if (!existsSync(`/proc/${text}`)) throw new WeaveError("WEAVE_NAMESPACE", `there is no process ${text}`);
     return `/proc/${text}/ns/net`;

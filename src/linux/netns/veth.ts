@@ -1,11 +1,10 @@
-import { randomBytes } from "node:crypto";
 import { WeaveError } from "#src/errors.js";
 import { CommandError, run } from "#src/linux/exec.js";
 import { findBridge, portSysctls, writeSysctl } from "#src/linux/links/bridge.js";
 import { CONTAINER_IFNAME, hostIfname } from "#src/linux/links/interface-names.js";
 import { addressCommands, deleteLink, findLink, ipBatch, ipv4Of } from "#src/linux/links/links.js";
 import type { Netns } from "#src/linux/netns/netns.js";
-import { macText } from "#src/mac.js";
+import { randomMac } from "#src/random-mac.js";
 
 export interface AttachOptions {
   readonly bridge: string;
@@ -95,13 +94,6 @@ async function makePair(
     throw error;
   }
   return { isNew: true, mac };
-}
-
-/** Makes a random MAC, locally administered and unicast (IEEE 802, 8.2.2). */
-function randomMac(): string {
-  const bytes = randomBytes(6);
-  bytes[0] = (bytes[0] & 0xfc) | 0x02;
-  return macText(bytes);
 }
 
 /** A shell script that deletes address `$1`. Without the setting the kernel would also delete the other addresses of its network (ip-sysctl.rst). */

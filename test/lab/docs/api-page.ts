@@ -24,6 +24,9 @@ const SUMMARIES: Readonly<Record<string, string>> = {
     "Attaches a container or namespace (`weave:expose`: the host); `address` (repeatable), `name`, `rewrite-hosts`, `add-host`, `multicast-route=false`, `masquerade=false`, `timeout`.",
   "DELETE /attachments/:target":
     "Removes the addresses `address` (repeatable), by default all in the default subnet, and with the last one the interface.",
+  "POST /cni/net":
+    "A call of a container runtime for the CNI plugin `weave-net`, which the plugin's program passes on.",
+  "POST /cni/ipam": "The same for `weave-ipam`, which assigns addresses to interfaces of other plugins.",
   "GET /ring":
     "Starts the election if there is no ring, and answers when addresses can be allocated. `timeout` in seconds.",
   "GET /ipinfo/defaultsubnet": "The default subnet.",

@@ -39,7 +39,15 @@ async function call(routes: readonly Route[], method: string, path: string, acce
   const found = routes.find((each) => each.method === method && each.pattern.test(path));
   assert.ok(found, `${method} ${path}`);
   const form = new URLSearchParams(query);
-  return found.handle({ method, path, params: {}, form, accept, signal: new AbortController().signal });
+  return found.handle({
+    method,
+    path,
+    params: {},
+    form,
+    accept,
+    body: Buffer.alloc(0),
+    signal: new AbortController().signal,
+  });
 }
 
 test("the report has the process's keys, then those of Weave Net in its order, then those of other services", async () => {

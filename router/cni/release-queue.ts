@@ -1,0 +1,87 @@
+import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { join } from "node:path";
+import type { CniPlugin } from "#router/cni/cni-calls.js";
+import { MAX_CNI_REQUEST } from "#router/cni/cni-request.js";
+import { errorText, systemCode, WeaveError } from "#src/errors.js";
+import type { Log } from "#src/log.js";
+
+/** A file that its writer has left: to write one takes milliseconds. */
+const ABANDONED_MS = 60_000;
+
+export interface ReleaseQueueDeps {
+  /** Folder of the stored calls; it may be missing. */
+  readonly folder: string;
+  /** Executes a stored call. */
+  readonly replay: (plugin: CniPlugin, body: Buffer) => Promise<void>;
+  readonly log: Log;
+}
+
+/**
+ * The DEL calls that the CNI client stores while no router answers, each as a file with the body of its request. The queue is drained at the
+ * start of the router, and before each call: an ADD may be for the same container.
+ */
+export class ReleaseQueue {
+  readonly #deps: ReleaseQueueDeps;
+  #draining: Promise<void> | undefined;
+
+  constructor(deps: ReleaseQueueDeps) {
+    this.#deps = deps;
+  }
+
+  /** Executes all stored calls, and removes them. Never rejects. A call that fails stays, unless it is malformed. */
+  drain(): Promise<void> {
+    // A call that was stored meanwhile is found by the next drain.
+    this.#draining ??= this.#drain()
+      .catch((error) => this.#deps.log.warn("stored CNI calls cannot be read", { why: errorText(error) }))
+      .finally(() => {
+        this.#draining = undefined;
+      });
+    return this.#draining;
+  }
+
+  async #drain(): Promise<void> {
+    for (const name of list(this.#deps.folder)) {
+      const path = join(this.#deps.folder, name);
+      const plugin = /^[0-9a-f]{16}\.(net|ipam)$/.exec(name)?.[1];
+      if (plugin !== undefined) await this.#replay(path, plugin as CniPlugin);
+      else if (name.startsWith(".") && ageOf(path) > ABANDONED_MS) rmSync(path, { force: true });
+    }
+  }
+
+  async #replay(path: string, plugin: CniPlugin): Promise<void> {
+    const { replay, log } = this.#deps;
+    try {
+      const body = read(path);
+      if (body === undefined) return;
+      await replay(plugin, body);
+      log.info("a container's addresses are released: it ended while no router ran (CNI)", { file: path });
+    } catch (error) {
+      log.warn("a stored CNI call failed", { file: path, why: errorText(error) });
+      if (!(error instanceof WeaveError && error.code === "WEAVE_CNI")) return;
+    }
+    rmSync(path, { force: true });
+  }
+}
+
+/** @returns undefined for a file that is gone @throws WEAVE_CNI for a file that is too large */
+function read(path: string): Buffer | undefined {
+  const status = statSync(path, { throwIfNoEntry: false });
+  if (status === undefined) return undefined;
+  if (!status.isFile() || status.size > MAX_CNI_REQUEST)
+    throw new WeaveError("WEAVE_CNI", `${path} is no stored call: it is larger than ${MAX_CNI_REQUEST} bytes`);
+  return readFileSync(path);
+}
+
+function list(folder: string): string[] {
+  try {
+    return readdirSync(folder).sort();
+  } catch (error) {
+    if (systemCode(error) === "ENOENT") return [];
+    throw error;
+  }
+}
+
+function ageOf(path: string): number {
+  const status = statSync(path, { throwIfNoEntry: false });
+  return status === undefined ? 0 : Date.now() - status.mtimeMs;
+}
