@@ -13,7 +13,7 @@ import { parseMac } from "#src/mac.js";
  * @param defaultSubnet subnet of an address without a prefix length; undefined without address allocation
  * @throws CniError 7, WEAVE_ADDRESS_INVALID
  */
-export function wantedAddresses(
+export function requestedCniAddresses(
   { args }: Pick<CniCall, "args">,
   { ipam, runtimeConfig, args: given }: Pick<CniConfiguration, "ipam" | "runtimeConfig" | "args">,
   defaultSubnet: string | undefined,
@@ -51,7 +51,7 @@ function completed(address: string, subnet: string | undefined): string {
  *
  * @throws CniError 7 for one that no interface can have
  */
-export function wantedMac(
+export function requestedCniMac(
   { args }: Pick<CniCall, "args">,
   { runtimeConfig, args: given }: Pick<CniConfiguration, "runtimeConfig" | "args">,
 ): string | undefined {

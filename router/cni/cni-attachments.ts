@@ -2,7 +2,7 @@ import { EVERYTHING, leaseText, type Subnet } from "#ipam/ring/subnet.js";
 import type { Attachments } from "#router/attachments/attachments.js";
 import { type AttachmentIpam, AttachmentLeases, cancelled } from "#router/attachments/leases.js";
 import type { AttachmentNames } from "#router/attachments/names.js";
-import { wantedAddresses, wantedMac } from "#router/cni/cni-addresses.js";
+import { requestedCniAddresses, requestedCniMac } from "#router/cni/cni-addresses.js";
 import type { CniCall } from "#router/cni/cni-call.js";
 import { aliasesOf, type CniConfiguration } from "#router/cni/cni-configuration.js";
 import { CniError } from "#router/cni/cni-error.js";
@@ -77,7 +77,7 @@ export class CniAttachments {
     const { call, configuration } = request;
     this.checkConfiguration(configuration);
     const ident = cniIdent({ network: configuration.network, ...call });
-    const mac = wantedMac(call, configuration) ?? randomMac();
+    const mac = requestedCniMac(call, configuration) ?? randomMac();
     return this.inTurn(ident, async () => {
       const undo = new Resources(this.#deps.log, UNDO_MS);
       try {
@@ -194,7 +194,7 @@ export class CniAttachments {
     ident: string,
     undo: Resources,
   ): Promise<readonly string[]> {
-    const wanted = wantedAddresses(call, configuration, this.#deps.ipam?.defaultSubnet.text);
+    const wanted = requestedCniAddresses(call, configuration, this.#deps.ipam?.defaultSubnet.text);
     return this.#leases.obtain(
       {
         ident,

@@ -3,7 +3,8 @@ import type { AttachmentIpam } from "#router/attachments/leases.js";
 import type { CniCall } from "#router/cni/cni-call.js";
 import type { CniConfiguration } from "#router/cni/cni-configuration.js";
 import { CniError } from "#router/cni/cni-error.js";
-import { type CniResult, isIpv6Text } from "#router/cni/cni-result.js";
+import { type CniIp, type CniResult, type CniRoute, isIpv6Text } from "#router/cni/cni-result.js";
+import { DEFAULT_DESTINATIONS } from "#router/cni/cni-routes.js";
 import { parseCidr } from "#src/address.js";
 import type { Link } from "#src/linux/links/links.js";
 import type { CniInterfaceState } from "#src/linux/netns/cni-interface.js";
@@ -34,9 +35,12 @@ export function checkInterface({ call, configuration, previous, bridge }: CniChe
   const { mac } = previous.interfaces[index];
   if (mac !== undefined && mac.toLowerCase() !== inside.address)
     throw differs(`${ifname} has the MAC ${inside.address} instead of ${mac}`);
-  for (const address of addressesAt(previous, index))
+  const own = previous.ips.filter((ip) => ip.interface === index);
+  for (const { address } of own)
     if (!hasAddress(inside, address)) throw differs(`${ifname} does not have the address ${address}`);
-  checkRoutes(configuration, previous, state);
+  const expected = previous.routes.filter((route) => isOwnRoute(route, configuration, own));
+  for (const { dst } of expected)
+    if (!state.destinations.some((each) => isSameNetwork(each, dst))) throw differs(`the route to ${dst} is missing`);
 }
 
 /** Checks that the addresses of a result belong to a holder. @throws CniError 101 */
@@ -51,25 +55,20 @@ export function checkLeases(previous: CniResult, ident: string, ipam: Attachment
   if (lost !== undefined) throw differs(`"prevResult" does not have ${lost}, which is allocated to this container`);
 }
 
-function addressesAt({ ips }: CniResult, index: number): readonly string[] {
-  return ips.filter((ip) => ip.interface === index).map(({ address }) => address);
-}
-
 function hasAddress({ addr_info = [] }: Link, cidr: string): boolean {
   const [address, prefix] = cidr.split("/");
   return addr_info.some(({ local, prefixlen }) => local === address && prefixlen === Number(prefix));
 }
 
-/** Checks the routes that the configuration has: those of later plugins may use other interfaces. */
-function checkRoutes({ ipam }: CniConfiguration, { routes }: CniResult, { destinations }: CniInterfaceState): void {
-  const ours = ipam.routes?.map(({ dst }) => dst) ?? ["0.0.0.0/0", "::/0"];
-  for (const { dst } of routes.filter((route) => ours.includes(route.dst)))
-    if (!destinations.some((each) => isSameNetwork(each, dst))) throw differs(`the route to ${dst} is missing`);
+/** Whether weave made a route: of its configuration, or the default route by its gateway. Other plugins make others. */
+function isOwnRoute({ dst, gw }: CniRoute, { ipam }: CniConfiguration, own: readonly CniIp[]): boolean {
+  if (ipam.routes) return ipam.routes.some((route) => route.dst === dst);
+  return DEFAULT_DESTINATIONS.includes(dst) && own.some(({ gateway }) => gateway !== undefined && gateway === gw);
 }
 
 /** Compares a destination of `ip` with one of a result: `ip` prints `default`, and no prefix length for a single address. */
 function isSameNetwork(printed: string, dst: string): boolean {
-  if (printed === "default") return dst === "0.0.0.0/0" || dst === "::/0";
+  if (printed === "default") return DEFAULT_DESTINATIONS.includes(dst);
   if (isIpv6Text(dst)) return printed === dst;
   return !isIpv6Text(printed) && (printed.includes("/") ? printed : `${printed}/32`) === parseCidr(dst).subnet;
 }

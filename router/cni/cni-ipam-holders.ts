@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import * as z from "zod/mini";
-import type { Ipam } from "#router/addresses/ipam.js";
+import type { LeaseTable } from "#ipam/allocation/lease-table.js";
+import type { Requests } from "#ipam/allocation/requests.js";
 import type { ContainerLifecycle } from "#src/container-lifecycle.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import { listNamespaces } from "#src/linux/netns/inspect.js";
@@ -22,9 +23,22 @@ const shape = z.object({
 });
 type Entry = z.infer<typeof shape>;
 
+/** The namespaces of a host. */
+export interface HostNamespaces {
+  /** Changes with each boot. */
+  readonly boot: string;
+  /** Inode of the namespace at a path; undefined if there is none. */
+  inodeAt(path: string): number | undefined;
+  /** Inodes of the namespaces with a name or a process. */
+  all(): Set<number>;
+}
+
 export interface CniIpamHoldersDeps {
   readonly store: Store;
-  readonly ipam: Pick<Ipam, "allocator">;
+  readonly leases: Pick<LeaseTable, "get">;
+  readonly requests: Pick<Requests, "cancelRelease" | "scheduleRelease">;
+  /** Default: those of this host. */
+  readonly namespaces?: HostNamespaces;
   readonly log: Log;
 }
 
@@ -36,11 +50,12 @@ export interface CniIpamHoldersDeps {
 export class CniIpamHolders implements ContainerLifecycle {
   readonly #deps: CniIpamHoldersDeps;
   readonly #entries: Map<string, Entry>;
-  readonly #boot = bootId();
+  readonly #namespaces: HostNamespaces;
 
   /** @throws WEAVE_STORE when a stored entry is damaged */
   constructor(deps: CniIpamHoldersDeps) {
     this.#deps = deps;
+    this.#namespaces = deps.namespaces ?? hostNamespaces();
     this.#entries = new Map(
       deps.store
         .list(PREFIX)
@@ -53,8 +68,8 @@ export class CniIpamHolders implements ContainerLifecycle {
 
   /** Records the namespace of a holder. @throws WEAVE_STORE */
   record(ident: string, netns: string): void {
-    const inode = inodeAt(netns);
-    const entry = { netns, boot: this.#boot, ...(inode === undefined ? {} : { inode }) };
+    const inode = this.#namespaces.inodeAt(netns);
+    const entry = { netns, boot: this.#namespaces.boot, ...(inode === undefined ? {} : { inode }) };
     this.#deps.store.put(PREFIX + ident, entry);
     this.#entries.set(ident, entry);
   }
@@ -67,8 +82,8 @@ export class CniIpamHolders implements ContainerLifecycle {
   /** Compares the recorded namespaces with those of the host. Never rejects. */
   async look(): Promise<void> {
     if (this.#entries.size === 0) return;
-    const { leases, requests } = this.#deps.ipam.allocator;
-    /** Inodes of the namespaces of all processes; read when needed, because that takes long. */
+    const { leases, requests } = this.#deps;
+    /** Read when needed, because that takes long. */
     let inodes: Set<number> | undefined;
     try {
       for (const [ident, entry] of this.#entries) {
@@ -77,9 +92,9 @@ export class CniIpamHolders implements ContainerLifecycle {
           continue;
         }
         let alive = this.#mayLive(entry);
-        if (!alive && entry.boot === this.#boot) {
+        if (!alive && entry.boot === this.#namespaces.boot) {
           // A process may still use a namespace without its former path.
-          inodes ??= new Set(listNamespaces().map(({ netns }) => netns.inode));
+          inodes ??= this.#namespaces.all();
           alive = inodes.has(entry.inode!);
         }
         if (alive) requests.cancelRelease(ident);
@@ -92,7 +107,8 @@ export class CniIpamHolders implements ContainerLifecycle {
 
   /** True also for a namespace that the router could not see. */
   #mayLive({ netns, inode, boot }: Entry): boolean {
-    return boot === this.#boot && (inode === undefined || inodeAt(netns) === inode);
+    const { boot: now, inodeAt } = this.#namespaces;
+    return boot === now && (inode === undefined || inodeAt(netns) === inode);
   }
 
   /** None: {@link look} checks its holders itself. */
@@ -103,13 +119,15 @@ export class CniIpamHolders implements ContainerLifecycle {
   containerRuns(): void {}
 }
 
-function inodeAt(path: string): number | undefined {
-  try {
-    return findNetns(path).inode;
-  } catch (error) {
-    if (error instanceof WeaveError) return undefined;
-    throw error;
-  }
-}
-
-const bootId = (): string => readFileSync(BOOT_ID, "utf8").trim();
+const hostNamespaces = (): HostNamespaces => ({
+  boot: readFileSync(BOOT_ID, "utf8").trim(),
+  inodeAt: (path) => {
+    try {
+      return findNetns(path).inode;
+    } catch (error) {
+      if (error instanceof WeaveError) return undefined;
+      throw error;
+    }
+  },
+  all: () => new Set(listNamespaces().map(({ netns }) => netns.inode)),
+});

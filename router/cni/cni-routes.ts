@@ -5,6 +5,9 @@ import type { ContainerRoute } from "#src/linux/netns/cni-interface.js";
 
 const DEFAULT_ROUTE = { 4: "0.0.0.0/0", 6: "::/0" } as const;
 
+/** Destinations of default routes. */
+export const DEFAULT_DESTINATIONS: readonly string[] = Object.values(DEFAULT_ROUTE);
+
 export interface RoutesRequest {
   /** Addresses of the interface, in CIDR notation. */
   readonly addresses: readonly string[];
@@ -47,9 +50,6 @@ export function planRoutes({ addresses, routes: given, gateways }: RoutesRequest
     commands: [...[...hops].map((hop) => ({ dst: `${hop}/32` })), ...unique.map(commandOf)],
   };
 }
-
-/** Destinations of the routes that an attachment gets by its configuration. */
-export const plannedDestinations = ({ routes }: PlannedRoutes): Set<string> => new Set(routes.map(({ dst }) => dst));
 
 function commandOf({ dst, gw, mtu, advmss, priority, table, scope }: CniRoute): ContainerRoute {
   const words = Object.entries({ mtu, advmss, metric: priority, table, scope }).filter(

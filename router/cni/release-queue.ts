@@ -22,7 +22,8 @@ export interface ReleaseQueueDeps {
  */
 export class ReleaseQueue {
   readonly #deps: ReleaseQueueDeps;
-  #draining: Promise<void> | undefined;
+  /** The last drain. Each begins after the one before: a call may have been stored after that one had read the folder. */
+  #last: Promise<void> = Promise.resolve();
 
   constructor(deps: ReleaseQueueDeps) {
     this.#deps = deps;
@@ -30,13 +31,10 @@ export class ReleaseQueue {
 
   /** Executes all stored calls, and removes them. Never rejects. A call that fails stays, unless it is malformed. */
   drain(): Promise<void> {
-    // A call that was stored meanwhile is found by the next drain.
-    this.#draining ??= this.#drain()
-      .catch((error) => this.#deps.log.warn("stored CNI calls cannot be read", { why: errorText(error) }))
-      .finally(() => {
-        this.#draining = undefined;
-      });
-    return this.#draining;
+    this.#last = this.#last.then(() =>
+      this.#drain().catch((error) => this.#deps.log.warn("stored CNI calls cannot be read", { why: errorText(error) })),
+    );
+    return this.#last;
   }
 
   async #drain(): Promise<void> {

@@ -14,7 +14,7 @@ import type { StartContext } from "#router/start-context.js";
 
 /** Opens the record of addresses that other CNI plugins have. @throws WEAVE_STORE */
 export const openCniIpamHolders = (ipam: Ipam, { store, log }: Pick<StartContext, "store" | "log">): CniIpamHolders =>
-  new CniIpamHolders({ store, ipam, log });
+  new CniIpamHolders({ store, leases: ipam.allocator.leases, requests: ipam.allocator.requests, log });
 
 export interface CniStart {
   /** Undefined when address allocation is off. */

@@ -30,6 +30,8 @@ const ALLOWED: Readonly<Record<string, string>> = {
   "router/addresses/routes.ts": "addresses of the overlay",
   "docker/addresses/requested-addresses.ts": "addresses of the overlay that Docker may choose",
   "docker/addresses/claim-record.ts": "claimed addresses of Docker's networks, of both families",
+  "router/cni/cni-addresses.ts": "addresses of the overlay that a container runtime requests",
+  "router/cni/cni-routes.ts": "routes of containers, of both families",
   "dns/name.ts": "reverse names of addresses of the overlay",
   "dns/name-record.ts": "addresses of the overlay, in records of type A",
   "router/names/routes.ts": "addresses of the overlay, for names",
