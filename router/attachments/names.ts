@@ -1,4 +1,4 @@
-import { fold, parseName } from "#dns/name.js";
+import { fold, inDomain, parseName } from "#dns/name.js";
 import type { Nameserver } from "#dns/nameserver.js";
 import { isContainerId } from "#docker/engine/shapes.js";
 import { parseCidr } from "#src/address.js";
@@ -27,6 +27,22 @@ export class AttachmentNames {
     if (name.includes(".")) return name;
     if (this.#names === undefined) throw dnsIsOff();
     return `${name}.${this.#names.domain}`;
+  }
+
+  /**
+   * Completes a container's own name: also one with dots gets the domain of weaveDNS, unless it is in it.
+   *
+   * @returns undefined when weaveDNS is off, and for a name that is no host name
+   */
+  ownName(name: string): string | undefined {
+    if (this.#names === undefined) return undefined;
+    const { domain } = this.#names;
+    try {
+      const text = parseName(name);
+      return inDomain(fold(text), domain) ? text : parseName(`${text}${domain}`);
+    } catch {
+      return undefined;
+    }
   }
 
   /**

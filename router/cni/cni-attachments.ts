@@ -12,6 +12,7 @@ import type { Exposure } from "#router/exposure/exposure.js";
 import { addressOfCidr, canonicalIpv6, inSubnets, parseCidr } from "#src/address.js";
 import { WeaveError } from "#src/errors.js";
 import { KeyedQueue } from "#src/keyed-queue.js";
+import { readSysctl, writeSysctl } from "#src/linux/links/bridge.js";
 import { cniHostIfname, cniIdent } from "#src/linux/netns/cni-ident.js";
 import { configureCniInterface, makeCniPair, removeCniPair } from "#src/linux/netns/cni-interface.js";
 import { findNetns, type Netns } from "#src/linux/netns/netns.js";
@@ -103,8 +104,7 @@ export class CniAttachments {
     undo.add("interface", async () => void (await removeCniPair(ident)));
     await configureCniInterface({ netns, ifname, mac, mtu }, addresses, planned.commands);
     const four = addresses.filter((cidr) => !isIpv6Text(cidr));
-    for (const name of aliasesOf(configuration))
-      this.#deps.names.register({ ident, fqdn: this.#deps.names.qualified(name), required: true }, four, undo);
+    this.#register(request, ident, four, undo);
     if (signal.aborted) throw cancelled(ident);
     this.#deps.log.info("a container is on the network (CNI)", {
       container: call.container,
@@ -123,7 +123,22 @@ export class CniAttachments {
     return merge(configuration.previous ?? NO_RESULT, made, configuration.dns ?? request.delegated?.dns ?? {});
   }
 
-  /** Removes an attachment. What is missing is no error. */
+  /** Registers the names that the runtime requests by the capability `aliases`, and the name of a container. */
+  #register(
+    { call, configuration }: CniAttachmentRequest,
+    ident: string,
+    addresses: readonly string[],
+    undo: Resources,
+  ): void {
+    const { names } = this.#deps;
+    for (const alias of aliasesOf(configuration))
+      names.register({ ident, fqdn: names.qualified(alias), required: true }, addresses, undo);
+    const own = containerNameOf(call);
+    const fqdn = own && names.ownName(own);
+    if (fqdn) names.register({ ident, fqdn, required: false }, addresses, undo);
+  }
+
+  /** Removes an attachment. Missing parts are no error. */
   remove(ident: string): Promise<void> {
     return this.inTurn(ident, async () => {
       await removeCniPair(ident);
@@ -234,6 +249,7 @@ export class CniAttachments {
     const four = addresses.filter((cidr) => !isIpv6Text(cidr));
     if (four.length === 0) return undefined;
     const subnets = four.map(parseCidr);
+    forwardPackets(this.#deps.log);
     const exposed = exposure.addresses.map(addressOfCidr);
     const near = exposed.find((address) => inSubnets(address, subnets));
     if (near !== undefined) return near;
@@ -253,6 +269,24 @@ export class CniAttachments {
     });
   }
 }
+
+const FORWARD = "net/ipv4/ip_forward";
+
+/** Has the kernel forward packets: the host is the containers' gateway. Other CNI plugins and Docker set the same. */
+function forwardPackets(log: Log): void {
+  if (readSysctl(FORWARD) === "1") return;
+  writeSysctl(FORWARD, "1");
+  if (readSysctl(FORWARD) === "1")
+    log.info("this host forwards packets from now on: it is the gateway of containers (CNI)");
+  else log.warn("containers reach nothing beyond this host: net.ipv4.ip_forward is 0 and cannot be set");
+}
+
+/**
+ * The name of a container, which Podman passes where Kubernetes passes the name of a pod, with its namespace. Pods have no names in
+ * weaveDNS: Kubernetes has a DNS of its own.
+ */
+const containerNameOf = ({ args }: CniCall): string | undefined =>
+  args.has("K8S_POD_NAMESPACE") ? undefined : args.get("K8S_POD_NAME");
 
 /** Finds the namespace of a container. @throws CniError 3 where there is none, 4 for another file */
 function findContainerNetns(path: string): Netns {

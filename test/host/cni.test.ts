@@ -44,6 +44,7 @@ cases.push([
   "an ADD attaches a container, and a DEL removes everything",
   async (h1) => {
     const [a, b] = [await h1.container("a1"), await h1.container("b1")];
+    await h1.must("sysctl", "-qw", "net.ipv4.ip_forward=0");
     const added = await cniCall(h1, "ADD", NET, inside(a));
     assert.equal(added.status, 200, JSON.stringify(added.body));
     const { interfaces, ips, routes } = added.body;
@@ -58,6 +59,7 @@ cases.push([
     const other = await cniCall(h1, "ADD", NET, inside(b));
     assert.equal(await a.ping(other.body.ips[0].address.split("/")[0]), 3);
     assert.equal(await a.ping("10.32.0.2"), 3, "the host is the gateway");
+    assert.equal((await h1.must("sysctl", "-n", "net.ipv4.ip_forward")).trim(), "1");
     assert.match(await h1.ok("ps"), new RegExp(`^${a.ns.slice(0, 12)} \\S+ 10\\.32\\.0\\.1/12$`, "m"));
     assert.match(await h1.ok("ps", a.ns), /10\.32\.0\.1/);
 
@@ -107,7 +109,12 @@ cases.push([
       },
       prevResult: { interfaces: [{ name: "lo", sandbox: "/x" }], ips: [{ address: "127.0.0.1/8", interface: 0 }] },
     };
-    const { status, body } = await cniCall(h1, "ADD", wanted, inside(a, { ifname: "net1" }));
+    const { status, body } = await cniCall(
+      h1,
+      "ADD",
+      wanted,
+      inside(a, { ifname: "net1", args: "IgnoreUnknown=1;K8S_POD_NAME=my.app" }),
+    );
     assert.equal(status, 200, JSON.stringify(body));
     assert.deepEqual(body.ips, [
       { interface: 0, address: "127.0.0.1/8" },
@@ -121,15 +128,17 @@ cases.push([
     assert.match(routes, /^10\.0\.0\.0\/8 via 10\.40\.0\.9 dev net1/m);
     assert.match(routes, /^192\.0\.2\.0\/24 via 10\.40\.0\.8 dev net1 mtu 900/m);
     assert.doesNotMatch(routes, /default/);
-    assert.match(await h1.ok("status", "dns"), /^app /m);
-    assert.doesNotMatch(await h1.ok("status", "dns"), /^not /m);
+    const names = await h1.ok("status", "dns");
+    assert.match(names, /^app /m);
+    assert.match(names, /^my\.app /m, "the name of a container, by Podman");
+    assert.doesNotMatch(names, /^not /m);
 
     // A second interface of the container, and the same container in another network.
     const second = await cniCall(
       h1,
       "ADD",
       { ...NET, cniVersion: "0.3.1" },
-      inside(a, { ifname: "net2", args: "IP=10.32.0.77" }),
+      inside(a, { ifname: "net2", args: "IP=10.32.0.77;K8S_POD_NAMESPACE=x;K8S_POD_NAME=pod" }),
     );
     assert.deepEqual(second.body.ips[0].address, "10.32.0.77/12");
     assert.equal(second.body.ips[0].version, "4");
@@ -138,7 +147,7 @@ cases.push([
     assert.equal(Object.keys(await held(h1)).length, 3);
     await cniCall(h1, "DEL", NET, inside(a, { ifname: "net1" }));
     assert.deepEqual(await links(a), ["net2"]);
-    assert.doesNotMatch(await h1.ok("status", "dns"), /^app /m);
+    assert.doesNotMatch(await h1.ok("status", "dns"), /^(app|my\.app|pod) /m);
   },
 ]);
 
