@@ -50,6 +50,8 @@ export interface DockerDeps {
   readonly holders: readonly ContainerLifecycle[];
   /** Connects to the hosts of the swarm's other managers, and to no earlier ones that are left out. */
   connectManagers(hosts: readonly string[]): void;
+  /** Calls a function at each change of the routes to other peers. */
+  onRoutes(run: () => void): void;
   readonly problems: Problems;
   /** Receives the stop functions of everything that the integration starts. */
   readonly resources: Resources;

@@ -6,15 +6,19 @@ import { ContainerTracker } from "#docker/containers/container-tracker.js";
 import { FailedContainers } from "#docker/containers/failed-containers.js";
 import { containerObservers } from "#docker/containers/observers.js";
 import type { DockerDeps } from "#docker/deps.js";
+import type { Engine } from "#docker/engine/engine.js";
 import { followEngine } from "#docker/engine/events.js";
 import { FirstContact } from "#docker/engine/first-contact.js";
 import { isContainerId, shortId } from "#docker/engine/shapes.js";
 import type { DockerOptions } from "#docker/flags.js";
 import { type Plugin, startPlugin } from "#docker/plugin/plugin.js";
 import { PluginStore } from "#docker/plugin/plugin-store.js";
+import type { Join } from "#docker/plugin/protocol.js";
 import { SwarmWatch } from "#docker/plugin/swarm-watch.js";
 import { createSettings } from "#docker/proxy/create-settings.js";
 import { ProxyCalls } from "#docker/proxy/proxy-calls.js";
+import { ServiceAddresses } from "#docker/services/service-addresses.js";
+import { TASKS_CHANNEL } from "#docker/services/task-records.js";
 import type { DockerSockets } from "#docker/sockets.js";
 import type { DockerStatus } from "#docker/status.js";
 import { EVERYTHING, leaseText } from "#ipam/ring/subnet.js";
@@ -29,6 +33,7 @@ interface Components {
   readonly claims: AddressClaims;
   readonly swarm: SwarmWatch;
   readonly plugin: Plugin | undefined;
+  readonly services: ServiceAddresses | undefined;
   readonly contact: FirstContact;
 }
 
@@ -51,7 +56,8 @@ export class DockerIntegration {
     const claims = openClaims(deps, log);
     resources.add("address claims", () => claims.stop());
     const attacher = new Attacher({ ...deps, log }, options);
-    const observers = containerObservers({ ...deps, attacher, isOurNetwork, log });
+    const services = sockets.plugin && options.pluginV2 ? openServices(engine, deps, isOurNetwork, log) : undefined;
+    const observers = containerObservers({ ...deps, attacher, isOurNetwork, services: services?.local, log });
     const containers = new ContainerTracker({ engine, lifecycles: deps.holders, observers, log });
     resources.add("containers", () => containers.stop());
     const subnets = new ContainerSubnets({
@@ -68,9 +74,9 @@ export class DockerIntegration {
     const onManagers = options.pluginV2 ? deps.connectManagers : undefined;
     const swarm = new SwarmWatch({ engine, onManagers, log }, options);
     const onNodes = () => void swarm.check();
-    const plugin =
-      sockets.plugin &&
-      startPlugin(sockets.plugin, options, { ...deps, engine, store, claims, requested, onNodes, containers, log });
+    const onJoin = (call: Join) => services?.joining(call);
+    const common = { ...deps, engine, store, claims, requested, onNodes, onJoin, containers, log };
+    const plugin = sockets.plugin && startPlugin(sockets.plugin, options, common);
     resources.add("networks", () => plugin?.networks.stop());
     if (plugin !== undefined) resources.add("swarm", swarm.watch());
     if (sockets.proxy !== undefined && sockets.helper !== undefined) {
@@ -80,7 +86,17 @@ export class DockerIntegration {
     // An engine starts its managed plugins before its containers.
     const failed = plugin && !options.pluginV2 ? new FailedContainers(engine, log) : undefined;
     const contact = new FirstContact();
-    const listeners = [containers, subnets, sockets.proxy, requested, swarm, plugin?.networks, failed, contact];
+    const listeners = [
+      containers,
+      subnets,
+      sockets.proxy,
+      requested,
+      swarm,
+      plugin?.networks,
+      services,
+      failed,
+      contact,
+    ];
     const following = new AbortController();
     resources.add("events of the engine", () => following.abort());
     void followEngine(
@@ -89,11 +105,11 @@ export class DockerIntegration {
       log,
       following.signal,
     );
-    return new DockerIntegration({ sockets, containers, claims, swarm, plugin, contact });
+    return new DockerIntegration({ sockets, containers, claims, swarm, plugin, services, contact });
   }
 
   get status(): DockerStatus {
-    const { sockets, containers, claims, swarm } = this.#components;
+    const { sockets, containers, claims, swarm, services } = this.#components;
     return {
       engine: {
         api: sockets.engine.version,
@@ -105,6 +121,7 @@ export class DockerIntegration {
       open: sockets.proxy?.open ?? [],
       plugin: sockets.plugin !== undefined,
       swarm: swarm.role,
+      services: services?.status,
       contested: claims.contested,
     };
   }
@@ -143,4 +160,19 @@ function openClaims({ self, incarnation, mesh, directory, store }: DockerDeps, l
   });
   claims.open(mesh.channel(CLAIMS_CHANNEL, claims.gossiper));
   return claims;
+}
+
+/** Creates the service addresses of a managed plugin, and opens their gossip channel: only such a plugin has networks of a swarm. */
+function openServices(
+  engine: Engine,
+  { self, incarnation, mesh, directory, resources, onRoutes }: DockerDeps,
+  isOurNetwork: (network: string) => boolean,
+  log: Log,
+): ServiceAddresses {
+  const time = () => mesh.time();
+  const services = new ServiceAddresses({ engine, self, incarnation, peers: directory, isOurNetwork, time, log });
+  services.open(mesh.channel(TASKS_CHANNEL, services.gossiper));
+  onRoutes(() => services.routesChanged());
+  resources.add("service addresses", () => services.stop());
+  return services;
 }

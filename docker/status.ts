@@ -1,4 +1,5 @@
 import type { SwarmRole } from "#docker/engine/shapes.js";
+import type { ServiceAddressesStatus } from "#docker/services/service-addresses.js";
 import type { PeerName } from "#mesh/peer.js";
 
 /** State of the Docker integration, for reports. */
@@ -21,6 +22,8 @@ export interface DockerStatus {
   readonly plugin: boolean;
   /** Role of the engine in a swarm; undefined when it is in none. */
   readonly swarm: SwarmRole | undefined;
+  /** Addresses of services; undefined where the plugin is not a managed one. */
+  readonly services: ServiceAddressesStatus | undefined;
   /** Addresses that several hosts have claimed. */
   readonly contested: readonly { readonly address: string; readonly peers: readonly PeerName[] }[];
 }

@@ -12,11 +12,20 @@ export interface ObserverDeps extends Pick<DockerDeps, "ipam" | "dns"> {
   readonly attacher: Attacher;
   /** Whether our plugin drives the Docker network with this id. */
   readonly isOurNetwork: (network: string) => boolean;
+  /** The observer for service addresses; undefined without them. */
+  readonly services: ContainerObserver | undefined;
   readonly log: Log;
 }
 
 /** Creates the observers of containers, in the order in which they are informed: addresses before names. */
-export function containerObservers({ ipam, dns, attacher, isOurNetwork, log }: ObserverDeps): ContainerObserver[] {
+export function containerObservers({
+  ipam,
+  dns,
+  attacher,
+  isOurNetwork,
+  services,
+  log,
+}: ObserverDeps): ContainerObserver[] {
   const attachedAddresses = (id: string) =>
     ipam === undefined
       ? attacher.addressesOf(id)
@@ -27,6 +36,7 @@ export function containerObservers({ ipam, dns, attacher, isOurNetwork, log }: O
     ...(dns === undefined
       ? []
       : [new ContainerNames({ names: dns.names, isOurNetwork, attachedAddresses, clock: systemClock, log })]),
+    ...(services === undefined ? [] : [services]),
     new ArpSettings(isOurNetwork),
   ];
 }

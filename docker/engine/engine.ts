@@ -11,12 +11,18 @@ import {
   imageShape,
   infoShape,
   type Network,
+  type NetworkServices,
+  networkServicesShape,
   networkShape,
   type RunningContainer,
   requestedShape,
   runningShape,
   type Swarm,
+  type SwarmService,
+  type SwarmTask,
   summaryShape,
+  swarmServiceShape,
+  swarmTaskShape,
   versionShape,
 } from "#docker/engine/shapes.js";
 import { errorText, systemCode, WeaveError } from "#src/errors.js";
@@ -212,6 +218,24 @@ export class Engine {
     }
   }
 
+  /** The services of a swarm's network, with their tasks on all nodes. The engine knows those of networks that it has containers on. */
+  networkServices(id: string): Promise<NetworkServices> {
+    return this.json({ path: `/networks/${encodeURIComponent(id)}?verbose=true` }, networkServicesShape);
+  }
+
+  /** The tasks of a swarm that filters select. Only managers answer. */
+  tasks(filters: Readonly<Record<string, readonly string[]>>): Promise<SwarmTask[]> {
+    return this.json(
+      { path: `/tasks?filters=${encodeURIComponent(JSON.stringify(filters))}` },
+      z.array(swarmTaskShape),
+    );
+  }
+
+  /** Inspects a service of a swarm. Only managers answer. */
+  service(id: string): Promise<SwarmService> {
+    return this.json({ path: `/services/${encodeURIComponent(id)}` }, swarmServiceShape);
+  }
+
   createNetwork(body: object): Promise<void> {
     return this.done({ method: "POST", path: "/networks/create", body, timeoutMs: SLOW_TIMEOUT_MS });
   }
@@ -220,9 +244,9 @@ export class Engine {
     return this.done({ method: "DELETE", path: `/networks/${encodeURIComponent(id)}`, timeoutMs: SLOW_TIMEOUT_MS });
   }
 
-  /** Subscribes to the events of containers and networks. @returns the answer, whose body is a stream of JSON objects */
+  /** Subscribes to the events of containers and networks, and on a swarm's manager to those of services and nodes. @returns the answer, whose body is a stream of JSON objects */
   events(signal: AbortSignal): Promise<IncomingMessage> {
-    const filters = encodeURIComponent(JSON.stringify({ type: ["container", "network"] }));
+    const filters = encodeURIComponent(JSON.stringify({ type: ["container", "network", "service", "node"] }));
     return this.#succeed({ path: `/events?filters=${filters}`, timeoutMs: 0, signal });
   }
 

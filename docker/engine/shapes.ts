@@ -22,6 +22,7 @@ const words = or<string | string[]>(z.union([z.string(), z.array(z.string())]), 
 /** A container's endpoint on one network. Since API 1.52 only endpoints have addresses. */
 const networkEndShape = z.object({
   NetworkID: text,
+  EndpointID: text,
   IPAddress: text,
   IPPrefixLen: or(z.number(), 0),
   MacAddress: text,
@@ -40,6 +41,9 @@ export const containerShape = z.object({
     Pid: or(z.number(), 0),
     StartedAt: text,
     Error: text,
+    Paused: or(z.boolean(), false),
+    /** Missing without a health check. */
+    Health: z.nullish(z.object({ Status: text })),
   }),
   Config: z.object({
     Hostname: text,
@@ -47,6 +51,8 @@ export const containerShape = z.object({
     Env: texts,
     Entrypoint: words,
     Cmd: words,
+    /** "" for SIGTERM. */
+    StopSignal: text,
   }),
   HostConfig: z.object({
     Binds: texts,
@@ -124,6 +130,32 @@ export const networkShape = z.object({
   ),
 });
 
+/** The services of a network, in its verbose description: the endpoints on all nodes of a swarm, as the engines' gossip has them. */
+export const networkServicesShape = z.object({
+  Services: or(
+    z.record(
+      z.string(),
+      z.object({ VIP: text, Tasks: or(z.array(z.object({ EndpointID: text, EndpointIP: text })), []) }),
+    ),
+    {},
+  ),
+});
+
+/** A task of a swarm, as managers show it. */
+export const swarmTaskShape = z.object({
+  ID: z.string(),
+  ServiceID: text,
+  Status: or(z.object({ State: text }), { State: "" }),
+  NetworksAttachments: or(z.array(z.object({ Network: or(z.object({ ID: text }), { ID: "" }), Addresses: texts })), []),
+});
+
+/** A service of a swarm, as managers show it. */
+export const swarmServiceShape = z.object({
+  /** Missing before the first update. */
+  UpdateStatus: z.nullish(z.object({ State: text })),
+  Endpoint: z.nullish(z.object({ VirtualIPs: or(z.array(z.object({ NetworkID: text, Addr: text })), []) })),
+});
+
 export const imageShape = z.object({
   Config: z.nullish(
     z.object({
@@ -148,6 +180,9 @@ export type Container = z.infer<typeof containerShape>;
 /** A container with its endpoints. */
 export type RunningContainer = z.infer<typeof runningShape>;
 export type Network = z.infer<typeof networkShape>;
+export type NetworkServices = z.infer<typeof networkServicesShape>;
+export type SwarmTask = z.infer<typeof swarmTaskShape>;
+export type SwarmService = z.infer<typeof swarmServiceShape>;
 export type Image = z.infer<typeof imageShape>;
 export type EngineEvent = z.infer<typeof eventShape>;
 

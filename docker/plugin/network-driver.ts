@@ -1,7 +1,13 @@
 import type { AddressClaims } from "#docker/addresses/address-claims.js";
 import { compareVersions } from "#docker/engine/engine.js";
 import type { EndpointEntry, NetworkEntry, PluginStore } from "#docker/plugin/plugin-store.js";
-import { type CreateEndpoint, type CreateNetwork, type EndpointRef, SPACES } from "#docker/plugin/protocol.js";
+import {
+  type CreateEndpoint,
+  type CreateNetwork,
+  type EndpointRef,
+  type Join,
+  SPACES,
+} from "#docker/plugin/protocol.js";
 import type { Requests } from "#ipam/allocation/requests.js";
 import { contains, overlap } from "#ipam/ring/interval.js";
 import { addressText, parseLease, parseSubnet, type Subnet } from "#ipam/ring/subnet.js";
@@ -40,6 +46,8 @@ export interface NetworkDriverDeps {
   readonly managed: boolean;
   /** Newest API version that the engine offers; undefined while it is unknown. */
   readonly engineApi: () => string | undefined;
+  /** Called when a container is connected to a network. */
+  readonly onJoin?: (call: Join) => void;
   readonly log: Log;
 }
 
@@ -133,7 +141,8 @@ export class NetworkDriver {
   }
 
   /** Returns the interface that Docker moves into the container. It has no gateway: Docker adds its own, except for `--internal` networks. */
-  join({ NetworkID, EndpointID }: EndpointRef): object {
+  join(call: Join): object {
+    const { NetworkID, EndpointID } = call;
     const network = this.#network(NetworkID);
     const endpoint = this.#deps.store.endpoints.get(EndpointID);
     if (endpoint === undefined) {
@@ -145,6 +154,7 @@ export class NetworkDriver {
     this.#announce(endpoint);
     const { ifname } = endpoint;
     if (ifname !== undefined) this.#checkNaming(ifname);
+    this.#deps.onJoin?.(call);
     return {
       InterfaceName: {
         SrcName: pairNames(EndpointID).inside,
@@ -277,7 +287,7 @@ const holderOf = (endpoint: string): string => `endpoint:${endpoint}`;
  * Whether a network is a swarm's: such ids have 25 letters and digits, those of other networks 64 hexadecimal digits. A swarm's managers
  * agree on the addresses of all nodes. A claim of ours would only reject the address of a task that moves.
  */
-const isSwarmNetwork = (id: string): boolean => /^[0-9a-z]{25}$/.test(id);
+export const isSwarmNetwork = (id: string): boolean => /^[0-9a-z]{25}$/.test(id);
 
 /** Whether an address space is of our IPAM driver. */
 const isOurSpace = (space: string): boolean => (Object.values(SPACES) as string[]).includes(space);

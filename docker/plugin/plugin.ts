@@ -8,6 +8,7 @@ import { NetworkDriver } from "#docker/plugin/network-driver.js";
 import { NetworkSync } from "#docker/plugin/network-sync.js";
 import type { PluginSockets } from "#docker/plugin/plugin-sockets.js";
 import type { PluginStore } from "#docker/plugin/plugin-store.js";
+import type { Join } from "#docker/plugin/protocol.js";
 import type { Requests } from "#ipam/allocation/requests.js";
 import type { Subnet } from "#ipam/ring/subnet.js";
 import { systemClock } from "#src/clock.js";
@@ -27,6 +28,8 @@ export interface PluginDeps {
   readonly requested: RequestedAddresses | undefined;
   /** Called when the nodes of the engine's swarm have changed. */
   readonly onNodes: () => void;
+  /** Called when a container is connected to a network. */
+  readonly onJoin: (call: Join) => void;
   readonly containers: { describe(ident: string): string };
   readonly problems: Problems;
   readonly log: Log;

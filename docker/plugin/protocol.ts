@@ -50,6 +50,7 @@ export const releaseAddressShape = z.object({ PoolID: text, Address: text });
 
 export type CreateNetwork = z.infer<typeof createNetworkShape>;
 export type CreateEndpoint = z.infer<typeof createEndpointShape>;
+export type Join = z.infer<typeof joinShape>;
 export type EndpointRef = z.infer<typeof endpointShape>;
 export type RequestPool = z.infer<typeof requestPoolShape>;
 export type Pool = z.infer<typeof poolShape>;

@@ -36,6 +36,20 @@ export interface DockerReport {
   readonly Problem: string;
   /** The engine's role in a swarm: manager, worker, or "". */
   readonly Swarm: string;
+  /** Addresses of a swarm's services in the containers of this host; absent where the plugin is not a managed one. */
+  readonly Services?: {
+    readonly Addresses: number;
+    /** Tasks that these addresses lead to. */
+    readonly Tasks: number;
+    /** Network namespaces that have the rules. */
+    readonly Namespaces: number;
+    readonly Changes: number;
+    readonly Failures: number;
+    /** Time of the last change in milliseconds. */
+    readonly LastMs: number;
+    /** Why the rules of a namespace are not right; "" when all are. */
+    readonly Problem: string;
+  };
   /** Addresses that the engines of several hosts have allocated, each with its own IPAM. */
   readonly Contested: readonly { readonly Address: string; readonly Peers: readonly string[] }[];
 }
@@ -56,8 +70,21 @@ export interface PluginSettings {
   readonly defaultSubnet: string;
 }
 
+function servicesReport(status: NonNullable<DockerIntegration["status"]["services"]>): DockerReport["Services"] {
+  const { addresses, tasks, namespaces, changes, failures, lastMs, problem } = status;
+  return {
+    Addresses: addresses,
+    Tasks: tasks,
+    Namespaces: namespaces,
+    Changes: changes,
+    Failures: failures,
+    LastMs: Math.round(lastMs * 10) / 10,
+    Problem: problem,
+  };
+}
+
 export function dockerReports({ options, status }: DockerIntegration, settings: PluginSettings): DockerReports {
-  const { engine, proxy, open, plugin, swarm, contested } = status;
+  const { engine, proxy, open, plugin, swarm, services, contested } = status;
   return {
     Docker: {
       Engine: options.api,
@@ -66,6 +93,7 @@ export function dockerReports({ options, status }: DockerIntegration, settings: 
       Containers: engine.containers ?? null,
       Problem: engine.problem,
       Swarm: swarm ?? "",
+      ...(services === undefined ? {} : { Services: servicesReport(services) }),
       Contested: contested.map(({ address, peers }) => ({ Address: address, Peers: peers })),
     },
     ...(proxy === undefined ? {} : { Proxy: { Addresses: proxy, Open: open } }),

@@ -3,15 +3,19 @@ import { DockerIntegration } from "#docker/docker.js";
 import type { DockerSockets } from "#docker/sockets.js";
 import type { Ipam } from "#router/addresses/ipam.js";
 import type { Attachments } from "#router/attachments/attachments.js";
+import { dockerMetrics } from "#router/docker/metrics.js";
 import { dockerReports, type PluginSettings } from "#router/docker/report.js";
 import { dockerRoutes } from "#router/docker/routes.js";
 import { dockerStatusBlocks } from "#router/docker/status.js";
+import type { RouterEmitter } from "#router/events.js";
 import type { WeaveDns } from "#router/names/weave-dns.js";
 import { SwarmTargets } from "#router/peers/swarm-targets.js";
 import type { Service } from "#router/service.js";
 import { findNetns } from "#src/linux/netns/netns.js";
 
-export interface DockerServiceDeps extends Omit<DockerDeps, "ipam" | "dns" | "attachments" | "connectManagers"> {
+export interface DockerServiceDeps
+  extends Omit<DockerDeps, "ipam" | "dns" | "attachments" | "connectManagers" | "onRoutes"> {
+  readonly events: RouterEmitter;
   /** TCP port of a peer. */
   readonly port: number;
   /** Undefined when IPAM is off. */
@@ -34,6 +38,7 @@ export function startDocker(sockets: DockerSockets, deps: DockerServiceDeps): Do
       takePreviousNetns: (ident) => ipam.takePreviousNetns(ident),
     },
     dns: dns && { names: dns.names, address: () => dns.recentHost(), useSubnets: (source) => dns.useSubnets(source) },
+    onRoutes: (run) => void deps.events.on("routes", run),
     connectManagers: (hosts) => swarm.update(hosts),
     attachments: {
       attach: async (request) => attachments.attach({ ...request, netns: findNetns(String(request.pid)) }),
@@ -53,5 +58,6 @@ export function dockerService(
     routes: () => dockerRoutes(docker),
     report: reports,
     statusBlocks: () => dockerStatusBlocks(reports()),
+    metrics: () => dockerMetrics(docker),
   };
 }

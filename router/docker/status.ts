@@ -25,7 +25,10 @@ function engineLines({ Product, Problem }: DockerReport, plugin: PluginReport | 
   ].join("");
 }
 
-function pluginStatusBlock({ DriverName, Config }: PluginReport, { Problem, Swarm, Contested }: DockerReport): string {
+function pluginStatusBlock(
+  { DriverName, Config }: PluginReport,
+  { Problem, Swarm, Services, Contested }: DockerReport,
+): string {
   const [contested] = Contested;
   const isManaged = Config.EnableV2;
   return [
@@ -36,6 +39,7 @@ function pluginStatusBlock({ DriverName, Config }: PluginReport, { Problem, Swar
     ...(Swarm === ""
       ? []
       : [statusLine("Swarm", isManaged ? Swarm : `${Swarm} (networks of this plugin are local to each host)`)]),
+    ...(Services === undefined || Swarm === "" ? [] : [statusLine("Services", servicesText(Services))]),
     ...(contested === undefined
       ? []
       : [
@@ -45,4 +49,9 @@ function pluginStatusBlock({ DriverName, Config }: PluginReport, { Problem, Swar
           ),
         ]),
   ].join("");
+}
+
+function servicesText({ Addresses, Tasks, Namespaces, Problem }: NonNullable<DockerReport["Services"]>): string {
+  const text = `${Addresses} addresses of ${Tasks} tasks, in ${Namespaces} containers`;
+  return Problem === "" ? text : `${text} (${Problem.replaceAll("\n", " ")})`;
 }

@@ -53,7 +53,7 @@ done
 (
   cd "$all"
   shopt -s nullglob
-  tar -c usr/bin/{busybox,dash,ip,nsenter} usr/sbin/{bridge,nft,*tables*} usr/lib64/* usr/lib/ld-* usr/lib/*/{lib*.so*,ld-*,xtables} \
+  tar -c usr/bin/{busybox,dash,ip,nsenter} usr/sbin/{bridge,conntrack,nft,*tables*} usr/lib64/* usr/lib/ld-* usr/lib/*/{lib*.so*,ld-*,xtables} \
     etc/{iproute2,protocols,services,os-release} usr/lib/os-release usr/share/common-licenses usr/share/doc/*/copyright
 ) | tar -x -C "$root"
 # The router's entry changes them where Docker's rules are in the old tables.

@@ -75,7 +75,8 @@ export function netnsName({ path }: Pick<Netns, "path">): string | undefined {
   return folder === NETNS_FOLDER || folder === `${OUTSIDE}${NETNS_FOLDER}` ? name : undefined;
 }
 
-function isNetnsFile(path: string): boolean {
+/** Whether a path leads to a namespace, and not to the empty file on which one is mounted. */
+export function isNetnsFile(path: string): boolean {
   try {
     return statfsSync(path).type === NSFS_MAGIC;
   } catch {

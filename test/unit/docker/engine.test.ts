@@ -30,7 +30,7 @@ interface FakeEngine {
 const common = (id: string) => ({
   Id: id,
   Name: "/web",
-  State: { Running: true, Pid: 4711, StartedAt: "2026-01-01T00:00:00Z", Error: "" },
+  State: { Running: true, Pid: 4711, StartedAt: "2026-01-01T00:00:00Z", Error: "", Paused: false },
   Config: { Hostname: "web", Domainname: "weave.local", Env: null, Entrypoint: ["/w/w"], Labels: {} },
   HostConfig: { NetworkMode: "weave", Binds: null, ExtraHosts: null, RestartPolicy: { Name: "always" } },
 });

@@ -262,7 +262,7 @@ test("no string is mistaken for a number, even one with the parser's mark", () =
 
 test("a full name has a domain; a container of the proxy begins with the helper", () => {
   const config = (Hostname: string, Domainname = "", Entrypoint: string | string[] = []) => ({
-    Config: { Hostname, Domainname, Entrypoint, Cmd: [], Env: [] },
+    Config: { Hostname, Domainname, Entrypoint, Cmd: [], Env: [], StopSignal: "" },
     HostConfig: { Binds: ["/var/lib/weave/w:/.weave:ro"], ExtraHosts: [], RestartPolicy: { Name: "" } },
   });
   assert.equal(fqdnOf(config("web", "weave.local")), "web.weave.local");
@@ -276,7 +276,7 @@ test("a full name has a domain; a container of the proxy begins with the helper"
 
 test("only containers that Docker failed to start without the plugin are started", () => {
   const container = (Running: boolean, policy: string, why: string) => ({
-    State: { Running, Pid: 0, StartedAt: "", Error: why },
+    State: { Running, Pid: 0, StartedAt: "", Error: why, Paused: false },
     HostConfig: { NetworkMode: "weave", Binds: [], ExtraHosts: [], RestartPolicy: { Name: policy } },
   });
   const missing = 'error while looking up "weavemesh": dial unix /run/docker/plugins/weavemesh.sock: plugin not found';

@@ -1,0 +1,29 @@
+import type { NetworkServices } from "#docker/engine/shapes.js";
+import { isIpv4 } from "#src/address.js";
+
+/** A task of a service, as an engine lists it: one endpoint on one network. */
+export interface ListedTask {
+  readonly endpoint: string;
+  /** IPv4. */
+  readonly address: string;
+}
+
+/** A service on one network, as an engine lists it. */
+export interface ListedService {
+  /** The service's own address on the network, IPv4; "" for a service without one (`--endpoint-mode dnsrr`), and for containers of no service. */
+  readonly address: string;
+  readonly tasks: readonly ListedTask[];
+}
+
+/**
+ * Reads the services of a network. Names of services are not read, and what is no IPv4 address is left out: nothing else
+ * becomes a part of a rule.
+ */
+export function listedServices({ Services }: NetworkServices): ListedService[] {
+  return Object.values(Services).map(({ VIP, Tasks }) => ({
+    address: isIpv4(VIP) ? VIP : "",
+    tasks: Tasks.filter(({ EndpointID, EndpointIP }) => EndpointID !== "" && isIpv4(EndpointIP)).map(
+      ({ EndpointID, EndpointIP }) => ({ endpoint: EndpointID, address: EndpointIP }),
+    ),
+  }));
+}

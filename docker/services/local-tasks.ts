@@ -1,0 +1,121 @@
+import { statSync } from "node:fs";
+import { constants } from "node:os";
+import type { ContainerObserver } from "#docker/containers/container-tracker.js";
+import type { EngineListener } from "#docker/engine/events.js";
+import type { Container, EngineEvent } from "#docker/engine/shapes.js";
+import { isSwarmNetwork } from "#docker/plugin/network-driver.js";
+import type { Netns } from "#src/linux/netns/netns.js";
+
+/** An endpoint of a container on a swarm's network. */
+export interface LocalEndpoint {
+  readonly network: string;
+  readonly endpoint: string;
+}
+
+/** A running container on networks of a swarm. */
+export interface LocalContainer {
+  readonly netns: Netns;
+  readonly endpoints: readonly LocalEndpoint[];
+  /** Why it gets no new connections. */
+  readonly draining: ReadonlySet<Reason>;
+}
+
+/** The first real-time signal, of glibc and musl (signal(7)); systemd stops by the third after it. */
+const SIGRTMIN = 34;
+
+type Reason = "stopping" | "unhealthy" | "paused";
+
+export interface LocalTasksDeps {
+  /** Whether our plugin drives the Docker network with this id. */
+  readonly isOurNetwork: (network: string) => boolean;
+  /** Called when containers, their networks or their states have changed; with the networks of the container. */
+  readonly onChange: (networks: readonly string[]) => void;
+}
+
+/** The containers of this host on networks of its swarm, and which of them get no new connections. */
+export class LocalTasks implements ContainerObserver, EngineListener {
+  readonly #deps: LocalTasksDeps;
+  readonly #containers = new Map<string, LocalContainer & { readonly stopSignal: string; draining: Set<Reason> }>();
+
+  constructor(deps: LocalTasksDeps) {
+    this.#deps = deps;
+  }
+
+  get containers(): readonly LocalContainer[] {
+    return [...this.#containers.values()];
+  }
+
+  running({ Id, State, Config, NetworkSettings }: Container): void {
+    const before = this.#containers.get(Id);
+    const networksBefore = before?.endpoints.map(({ network }) => network) ?? [];
+    const endpoints = Object.values(NetworkSettings.Networks)
+      .filter(({ NetworkID, EndpointID }) => EndpointID !== "" && isSwarmNetwork(NetworkID))
+      .filter(({ NetworkID }) => this.#deps.isOurNetwork(NetworkID))
+      .map(({ NetworkID, EndpointID }) => ({ network: NetworkID, endpoint: EndpointID }));
+    const netns = endpoints.length === 0 ? undefined : netnsOf(State.Pid);
+    if (netns === undefined) this.#containers.delete(Id);
+    else {
+      const draining = before?.draining ?? new Set<Reason>();
+      this.#containers.set(Id, { netns, endpoints, draining, stopSignal: Config.StopSignal });
+      mark(draining, "paused", State.Paused);
+      mark(draining, "unhealthy", State.Health?.Status === "unhealthy");
+    }
+    if (before === undefined && netns === undefined) return;
+    this.#deps.onChange([...networksBefore, ...endpoints.map(({ network }) => network)]);
+  }
+
+  ended(id: string): void {
+    const container = this.#containers.get(id);
+    if (container === undefined) return;
+    this.#containers.delete(id);
+    this.#deps.onChange(container.endpoints.map(({ network }) => network));
+  }
+
+  event({ Type, Action, Actor }: EngineEvent): void {
+    const container = Type === "container" ? this.#containers.get(Actor.ID) : undefined;
+    if (container === undefined) return;
+    const { draining, endpoints, stopSignal } = container;
+    const before = draining.size;
+    // Swarm's agent stops a task by its signal, or kills it. Other signals do not end it.
+    if (Action === "kill" && isStop(Actor.Attributes.signal ?? "", stopSignal)) draining.add("stopping");
+    else if (Action === "pause" || Action === "unpause") mark(draining, "paused", Action === "pause");
+    else if (Action.startsWith("health_status")) mark(draining, "unhealthy", /\bunhealthy$/.test(Action));
+    else return;
+    // A task that has become healthy may be listed now.
+    if (draining.size !== before || Action.startsWith("health_status"))
+      this.#deps.onChange(endpoints.map(({ network }) => network));
+  }
+}
+
+function mark(reasons: Set<Reason>, reason: Reason, applies: boolean): void {
+  if (applies) reasons.add(reason);
+  else reasons.delete(reason);
+}
+
+/** The namespace of a process; undefined if the process has ended, or is in the host's own namespace. */
+function netnsOf(pid: number): Netns | undefined {
+  const path = `/proc/${pid}/ns/net`;
+  try {
+    const inode = statSync(path).ino;
+    return inode === statSync("/proc/self/ns/net").ino ? undefined : { path, inode };
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Whether a signal stops a container.
+ *
+ * @param signal a number, as events have it
+ * @param stopSignal of the container's configuration: `SIGQUIT`, `QUIT` or a number; "" for SIGTERM
+ */
+export function isStop(signal: string, stopSignal: string): boolean {
+  const { SIGKILL, SIGTERM } = constants.signals;
+  const name = `SIG${stopSignal.toUpperCase().replace(/^SIG/, "")}`;
+  const realTime = /^SIGRTMIN(?:\+(\d+))?$/.exec(name);
+  const named = realTime
+    ? SIGRTMIN + Number(realTime[1] ?? 0)
+    : (constants.signals as Readonly<Record<string, number>>)[name];
+  const stop = stopSignal === "" ? SIGTERM : (named ?? Number(stopSignal));
+  return [SIGKILL, stop].includes(Number(signal));
+}

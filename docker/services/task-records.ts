@@ -1,0 +1,97 @@
+import { TASK_FORMAT, type TaskFields } from "#docker/services/task-record.js";
+import type { GossipChannel, Gossiper } from "#mesh/gossip.js";
+import type { KnownPeers, PeerName } from "#mesh/peer.js";
+import type { Versioned } from "#mesh/replica/record-format.js";
+import { RecordIndex } from "#mesh/replica/record-index.js";
+import { Replica, type ReplicaDeps } from "#mesh/replica/replica.js";
+import { memoryStore } from "#src/store.js";
+
+/** Name of the gossip channel that carries tasks. */
+export const TASKS_CHANNEL = "tasks";
+
+export interface TaskRecordsDeps extends Omit<ReplicaDeps<TaskFields>, "indexes" | "store"> {
+  readonly self: PeerName;
+  /** Counter that grows with each start of this peer. */
+  readonly incarnation: number;
+  readonly peers: KnownPeers;
+  /** Called when a task of any host has changed. */
+  readonly onChange: () => void;
+}
+
+/** Informs of changes. */
+class ChangeIndex extends RecordIndex<TaskFields> {
+  readonly #onChange: () => void;
+
+  constructor(onChange: () => void) {
+    super(({ endpoint }) => endpoint);
+    this.#onChange = onChange;
+  }
+
+  override add(record: Versioned<TaskFields>): void {
+    super.add(record);
+    this.#onChange();
+  }
+
+  override delete(record: Versioned<TaskFields>): void {
+    super.delete(record);
+    this.#onChange();
+  }
+}
+
+/**
+ * The running tasks of services on all hosts. Each host publishes its own. They are in memory alone: what was true before a restart
+ * may not be now, and without a record the engines' list counts.
+ */
+export class TaskRecords {
+  readonly #replica: Replica<TaskFields>;
+
+  constructor(deps: TaskRecordsDeps) {
+    this.#replica = new Replica({
+      ...deps,
+      format: TASK_FORMAT,
+      storePrefix: "",
+      store: memoryStore(),
+      indexes: [new ChangeIndex(deps.onChange)],
+    });
+  }
+
+  /** The receiving end of the channel. */
+  get gossiper(): Gossiper {
+    return this.#replica;
+  }
+
+  /** Sets the sending end of the channel. */
+  open(channel: GossipChannel): void {
+    this.#replica.open(channel);
+  }
+
+  /**
+   * Publishes the tasks of this host, in place of those that were published before.
+   *
+   * @returns false when there are too many
+   */
+  publish(tasks: readonly TaskFields[]): boolean {
+    const wanted = new Set(tasks.map(keyOf));
+    const added = tasks.map((task) => this.#replica.add(task));
+    // Afterwards, so that no peer sees a task that has no state at all.
+    this.#replica.remove((record) => !wanted.has(keyOf(record)));
+    return added.every((each) => each);
+  }
+
+  /** The tasks that this host has published. */
+  get own(): readonly TaskFields[] {
+    return this.#replica.own();
+  }
+
+  /** The records of all hosts; those with a tombstone are over. */
+  all(): Iterable<Versioned<TaskFields>> {
+    return this.#replica.all();
+  }
+
+  stop(): void {
+    this.#replica.stop();
+  }
+}
+
+const keyOf = ({ network, endpoint, service, address, state }: TaskFields): string =>
+  [network, endpoint, service, address, state].join(" ");
