@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Host } from "#test/lab/host.js";
 
 /** Attempts to remove cgroups, and the delay between them in ms. */
-const REMOVAL = { tries: 100, delayMs: 25 };
+const REMOVAL = { tries: 400, delayMs: 25 };
 
 /** A host with a namespace of processes of its own: all of them end with its first one. */
 export abstract class BootedHost extends Host {

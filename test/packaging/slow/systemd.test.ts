@@ -307,7 +307,7 @@ systemdTest(
 
 systemdTest(
   "after launches by unit and by container, a reboot brings back the router of the last one, and no second",
-  { hosts: 1, timeout: 300_000, ...withDocker },
+  { hosts: 1, timeout: 500_000, ...withDocker },
   async ({ hosts: [h1], folder }) => {
     cpSync(await routerImage(folder, "weave:test"), h1.path("/root/router.tar"));
     await h1.must("docker", "load", "--quiet", "--input", "/root/router.tar");
