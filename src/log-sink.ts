@@ -1,8 +1,9 @@
-import { closeSync, constants, fstatSync, mkdirSync, openSync, renameSync, statSync, writeSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, renameSync, statSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { errorText, systemCode } from "#src/errors.js";
 import { setNonBlocking } from "#src/linux/native/files.js";
 import type { LogLevel } from "#src/log.js";
+import { makeFolder } from "#src/make-folder.js";
 
 /** Bytes buffered for a slow disk or reader, beside the 64 KB of a pipe (pipe(7)). Further lines are dropped and counted. */
 const PENDING_BYTES = 256 << 10;
@@ -150,7 +151,7 @@ export class LogSink {
 
   #open(): number {
     if (this.#file === undefined) return openAgain(STDOUT);
-    mkdirSync(dirname(this.#file), { recursive: true, mode: 0o700 });
+    makeFolder(dirname(this.#file), 0o700);
     return openSync(this.#file, WRITE_FLAGS | constants.O_CREAT, MODE);
   }
 

@@ -1,8 +1,8 @@
-import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { open, type RootDatabase } from "lmdb";
 import { WeaveError } from "#src/errors.js";
 import { checkLmdbFile, databaseError } from "#src/lmdb-file.js";
+import { makeFolder } from "#src/make-folder.js";
 import type { Store } from "#src/store.js";
 import { VERSION } from "#src/version.js";
 
@@ -98,7 +98,7 @@ const wrapped =
 function openDatabase(path: string, readOnly: boolean): Database {
   const wrap = wrapped(path);
   const db = wrap("open", () => {
-    if (!readOnly) mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    if (!readOnly) makeFolder(dirname(path), 0o700);
     checkLmdbFile(path);
     const options = { path, noSubdir: true, mapSize: MAP_BYTES, maxReaders: 16, compression: false, readOnly };
     return open<unknown, string>(options);

@@ -1,4 +1,4 @@
-import { existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { type BackupBody, malformed } from "#cli/backup/backup-file.js";
 import { supervisionHere } from "#cli/supervision/here.js";
@@ -9,6 +9,7 @@ import { checkIdentity } from "#router/peers/identity.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import { machineIdBytes } from "#src/linux/machine-id.js";
 import { lockFileOf } from "#src/lmdb-file.js";
+import { makeFolder } from "#src/make-folder.js";
 import { databaseFile, keptLaunchFile, lastLaunchFile, newLaunchFile, paths, restorePrefix } from "#src/paths.js";
 import { memoryStore } from "#src/store.js";
 import { checkEntries, lmdbStore, readDatabase, writeDatabase } from "#src/store-lmdb.js";
@@ -131,7 +132,7 @@ export async function replaceState(
 /** Replaces a text file in one step; without a text the file is removed. */
 function replaceText(file: string, text: string | undefined): void {
   if (text === undefined) return rmSync(file, { force: true });
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  makeFolder(dirname(file), 0o700);
   const draft = `${dirname(file)}/.${basename(file)}.draft`;
   rmSync(draft, { force: true });
   writeFileSync(draft, text, { mode: 0o600, flush: true });

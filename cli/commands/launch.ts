@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync } from "node:fs";
+import { chmodSync } from "node:fs";
 import { dirname } from "node:path";
 import { checkEngine } from "#cli/launch/check-engine.js";
 import { waitForDocker } from "#cli/launch/docker-ready.js";
@@ -20,6 +20,7 @@ import { WeaveError } from "#src/errors.js";
 import { fileRemedy, freeBytes, writingIn } from "#src/file-error.js";
 import { checkInstallation } from "#src/installation.js";
 import { overlappingRoute } from "#src/linux/routes/routes.js";
+import { makeFolder } from "#src/make-folder.js";
 import { paths } from "#src/paths.js";
 import { requireRoot } from "#src/root.js";
 
@@ -47,7 +48,7 @@ export async function run(args: readonly string[]): Promise<void> {
   const runDir = paths().run;
   writingIn(runDir, "WEAVE_RUN_DIR", () => {
     // Users of Docker must reach the proxy's socket in this folder. Private files in it have their own modes.
-    mkdirSync(runDir, { recursive: true, mode: 0o755 });
+    makeFolder(runDir, 0o755);
     chmodSync(runDir, 0o755);
     if (freeBytes(runDir) < RUN_BYTES)
       throw new WeaveError("WEAVE_FILE", `${runDir} has less than ${RUN_BYTES >> 10} KB left`, {

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, mkdirSync, openSync, readSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { backupError, decodeBackup, MAX_BACKUP_BYTES } from "#cli/backup/backup-file.js";
 import { checkedState, replaceState, statePlace, thisMachine } from "#cli/backup/state.js";
 import { alone } from "#cli/supervision/alone.js";
@@ -6,6 +6,7 @@ import { supervisionHere } from "#cli/supervision/here.js";
 import { usageError } from "#cli/support/exit.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { errorText, WeaveError } from "#src/errors.js";
+import { makeFolder } from "#src/make-folder.js";
 import { paths } from "#src/paths.js";
 import { requireRoot } from "#src/root.js";
 
@@ -30,7 +31,7 @@ export async function run(args: readonly string[]): Promise<void> {
       `${name} is a backup of another machine, peer ${head.peer}: two machines with one identity disturb the whole network`,
       "If that machine is gone for good, or has a new identity, repeat this with --force.",
     );
-  mkdirSync(paths().run, { recursive: true, mode: 0o755 });
+  makeFolder(paths().run, 0o755);
   await alone(async () => {
     if (await (await supervisionHere()).isOn())
       throw new WeaveError("WEAVE_RUNNING", "the router runs: its state cannot be replaced now", {

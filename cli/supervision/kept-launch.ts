@@ -1,8 +1,9 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { DOCKER_PREFIX, type Launch } from "#cli/launch/launch-flags.js";
 import { type LaunchOptions, parseOptions } from "#router/options.js";
 import { errorText, WeaveError } from "#src/errors.js";
+import { makeFolder } from "#src/make-folder.js";
 import { keptLaunchFile, newLaunchFile } from "#src/paths.js";
 
 /** Variables by which Docker's client, and so the router, finds the certificates for an engine on TCP. */
@@ -20,7 +21,7 @@ export interface KeptLaunch extends Given {
 /** Stores a launch for starts without a user, for example after a reboot. Only root may read the file: it may contain the password. */
 export function keepLaunch(launch: Given, env: NodeJS.ProcessEnv): void {
   const file = keptLaunchFile();
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  makeFolder(dirname(file), 0o700);
   writeFileSync(newLaunchFile(), "", { mode: 0o600 });
   // A reboot in the middle finds the last launch, or this one.
   const draft = `${file}.draft`;

@@ -1,9 +1,10 @@
-import { chmodSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { lastLaunchText } from "#cli/launch/resume.js";
 import type { SupervisionKind } from "#cli/support/supervised.js";
 import type { LaunchOptions } from "#router/options.js";
 import { errorText } from "#src/errors.js";
+import { makeFolder } from "#src/make-folder.js";
 import { failureFile, lastLaunchFile, launchFile, paths, routerFile, supervisionFile } from "#src/paths.js";
 
 /**
@@ -29,7 +30,7 @@ export function writeLaunchFile(options: LaunchOptions, kind: SupervisionKind): 
 export function saveLastLaunch(options: LaunchOptions): void {
   const file = lastLaunchFile(options.dbPrefix);
   try {
-    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    makeFolder(dirname(file), 0o700);
     writeFileSync(file, lastLaunchText(options), { mode: 0o600 });
   } catch (error) {
     process.stderr.write(`WARNING: this launch is not stored for 'launch --resume': ${errorText(error)}\n`);

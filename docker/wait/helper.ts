@@ -1,6 +1,7 @@
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { PROGRAMS } from "#docker/wait/programs.js";
+import { makeFolder } from "#src/make-folder.js";
 
 /**
  * The helper's folder in a container, unless the container has a mount there. Weave Net uses `/w`, which an image may contain; Docker does
@@ -48,8 +49,8 @@ export function installHelper(folder: string): string | undefined {
   if (program === undefined) return undefined;
   const bytes = Buffer.from(program, "base64");
   const file = `${folder}/${PROGRAM}`;
-  mkdirSync(dirname(folder), { recursive: true, mode: 0o700 });
-  mkdirSync(folder, { recursive: true });
+  makeFolder(dirname(folder), 0o700);
+  makeFolder(folder);
   // A running program cannot be overwritten (ETXTBSY). An equal one need not be.
   if (!sameBytes(file, bytes)) writeFileSync(file, bytes);
   // Set explicitly, despite the umask: containers of any user run it.

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test as anyTest } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { DockerHost } from "#test/lab/docker-host.js";
 import { type DockerTest, dockerTests } from "#test/lab/docker-tests.js";
 import type { Lab } from "#test/lab/lab.js";
@@ -19,8 +20,10 @@ export const PLUGIN = "store/weaveworks/net-plugin";
 export const PLUGIN_2_5_2 = `${PLUGIN}:2.5.2`;
 /** Limit for a start of the router, and for the gossip of the swarm's nodes. */
 export const SWARM_MS = 90_000;
-/** `docker service create` for tests: no registry has the image. */
-export const SERVICE = "docker service create --detach --no-resolve-image";
+/** Interval between looks at all containers of a service. */
+const LOOK_MS = 500;
+/** `docker service create` for tests: no registry has the image, and its processes ignore SIGTERM. */
+export const SERVICE = "docker service create --detach --no-resolve-image --stop-grace-period 1s";
 
 /** Starts a registry on the first host, and uses it on all hosts for what is Docker's own registry otherwise. */
 async function serveRegistry(hosts: readonly DockerHost[], folder: string): Promise<void> {
@@ -155,6 +158,8 @@ export async function settled(
   let faults = "";
   const right = async () => {
     faults = await serviceFaults(hosts, expected);
+    // Each look takes a process in each container.
+    if (faults !== "") await sleep(LOOK_MS);
     return faults === "";
   };
   await until("the service settles", right, SWARM_MS).catch(() =>
@@ -187,7 +192,10 @@ export async function powerCycle(host: DockerHost, whileOff: () => Promise<void>
   const device = await host.type(`ip -o -4 address show to ${host.address} | awk '{ print $2 }'`);
   await host.type(`ip link set ${device} down`);
   await host.stopEngine("KILL");
-  await host.shell("kill -KILL -1");
+  // The first process ends with its only child, and the host with it.
+  await host.shell(
+    "kill -KILL $(ps -e -o pid=,args= | grep -v 'sleep infinity' | awk -v me=$$ '$1 != 1 && $1 != me { print $1 }')",
+  );
   await whileOff();
   await host.type(
     [

@@ -83,7 +83,7 @@ test("a node with networks is drained for an upgrade, and works with the other v
   await meshed(hosts);
   await h1.type(`docker network create -d ${NAME} --subnet 10.1.1.0/24 weavenet1`);
   const web = { service: "web", network: "weavenet1", replicas: 4 };
-  await h1.type(`${SERVICE} --replicas 4 --stop-grace-period 1s --name web --network weavenet1 busybox sleep 9999`);
+  await h1.type(`${SERVICE} --replicas 4 --name web --network weavenet1 busybox sleep 9999`);
   await settled(hosts, web);
   assert.match(await refused(h2, `docker plugin disable ${NAME}`), /in use/);
   assert.match(await refused(h2, `docker plugin rm ${NAME}`), /in use|enabled/);

@@ -66,7 +66,13 @@ test("the nodes of a swarm find one another, and the host's command shows it", {
   // Those of the settings, and the manager.
   assert.deepEqual((await h2.ok("status", "targets")).trim().split("\n"), ["10.99.0.8", "10.99.0.9", "10.99.0.1"]);
   const status = await h2.ok("status");
-  for (const line of [/Service: plugin \(v2\)/, /Swarm: worker/, /Encryption: enabled/, /Range: 10\.48\.0\.0\/16/])
+  for (const line of [
+    /Supervision: plugin\n/,
+    /Service: plugin \(v2\)/,
+    /Swarm: worker/,
+    /Encryption: enabled/,
+    /Range: 10\.48\.0\.0\/16/,
+  ])
     assert.match(status, line);
 });
 
@@ -127,15 +133,19 @@ test("a subnet in weave's own range is rejected with advice", { timeout: 120_000
   await until("the network is free", async () => (await h1.shell("docker network rm clash")).code === 0);
 });
 
-test("it returns with the engine, and with the router after a kill", { timeout: 180_000 }, async () => {
+test("it returns with the engine, and with the router after a kill", { timeout: 180_000 }, async (t) => {
   await h2.killRouter();
   await connected(h2);
   await reaches(h1, "one", "two");
   await h2.stopEngine();
+  const start = Date.now();
   await h2.startEngine();
+  t.diagnostic(`the engine answers after ${Date.now() - start} ms, with the plugin enabled`);
   assert.equal(await enabled(h2), "true");
   await connected(h2);
-  await h2.type("docker run -d --name three --network weavenet1 busybox sleep 600");
+  // Docker's own limit is 20 s, in which the manager must have a session with the engine.
+  const run = "docker rm -f three; docker run -d --name three --network weavenet1 busybox sleep 600";
+  await until("h2 runs a container", async () => (await h2.shell(run)).code === 0, JOIN_MS);
   await reaches(h1, "one", "three");
 });
 
@@ -159,7 +169,7 @@ test("it is not disabled while a network uses it; without one a wrong setting is
   await h1.type("docker service rm mute");
 });
 
-test("it is removed, and a next one of its name has its state", { timeout: 180_000 }, async () => {
+test("it is removed, and a next one of its name has its state", { timeout: 180_000 }, async (t) => {
   const name = (host: DockerHost) => host.ok("report", "-f", "{{.Router.Name}}");
   const before = await name(h1);
   await h1.type("docker rm -f one");
@@ -168,6 +178,10 @@ test("it is removed, and a next one of its name has its state", { timeout: 180_0
   await until("the plugin is free, after the network", disabled);
   await h1.type(`docker plugin rm ${NAME}`);
   assert.doesNotMatch(await h1.type("ps -e -o args"), /managed-plugin|router\/main/);
+  await h1.stopEngine();
+  const start = Date.now();
+  await h1.startEngine();
+  t.diagnostic(`the engine answers after ${Date.now() - start} ms, without a plugin`);
   await h1.type(`docker plugin create ${NAME} ${folder} && docker plugin enable ${NAME}`);
   await until("its router runs", async () => (await h1.weave("status")).code === 0);
   assert.equal(await name(h1), before);

@@ -57,6 +57,7 @@ const SETTINGS: readonly (readonly [setting: string, answer: RegExp])[] = [
   ["EXTRA_ARGS=--docker-api=", /EXTRA_ARGS must not contain --docker-api/],
   ["EXTRA_ARGS='--plugin-socket /x.sock'", /EXTRA_ARGS must not contain --plugin-socket/],
   ["EXTRA_ARGS=--help", /EXTRA_ARGS must not contain --help/],
+  ["state.source=/proc", /cannot open the database .*ENOENT/],
   ["state.source=/sys", /cannot .*\/host\/var\/lib\/weave/],
 ];
 

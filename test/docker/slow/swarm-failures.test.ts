@@ -34,9 +34,7 @@ const test = registryTests(3, async (made) => {
   await h1.type(`docker network create --driver=${PLUGIN_2_5_2} ${subnet} --attachable weavenet1`);
   const heartbeat = "docker swarm update --dispatcher-heartbeat 2s";
   await h1.type(heartbeat);
-  await h1.type(
-    `${SERVICE} --replicas ${REPLICAS} --stop-grace-period 1s --name web --network weavenet1 busybox sleep 9999`,
-  );
+  await h1.type(`${SERVICE} --replicas ${REPLICAS} --name web --network weavenet1 busybox sleep 9999`);
   await settled(hosts, web);
 });
 

@@ -111,9 +111,7 @@ test("updates of a service leave no stale name or address, whether a task stops 
     ["start-first", "--no-resolve-image --image busybox:next"],
   ];
   for (const [order, change] of updates) {
-    await h1.type(
-      `docker service update --detach --update-order ${order} --update-parallelism 2 --stop-grace-period 1s ${change} tester1`,
-    );
+    await h1.type(`docker service update --detach --update-order ${order} --update-parallelism 2 ${change} tester1`);
     await until(
       `the update by ${change} is complete`,
       async () => (await h1.type("docker service inspect -f '{{.UpdateStatus.State}}' tester1")) === "completed",
@@ -121,6 +119,24 @@ test("updates of a service leave no stale name or address, whether a task stops 
     );
     await settled(hosts, weavenet1("tester1", 4));
   }
+});
+
+test("a stack uses the network, and leaves nothing when it is removed", { timeout: 240_000 }, async () => {
+  const service = "{ image: busybox, command: sleep 9999, networks: [weavenet1], deploy: { replicas: 2 } }";
+  const file = `services: { web: ${service}, shop: ${service} }\nnetworks: { weavenet1: { external: true } }`;
+  const deploy = "docker stack deploy --detach=true --resolve-image never --compose-file -";
+  await h1.type(`${deploy} app <<'END'\nversion: "3.8"\n${file}\nEND`);
+  for (const name of ["app_web", "app_shop"]) await settled(hosts, weavenet1(name, 2));
+  for (const { host, container } of await tasksOf(hosts, "app_shop", "weavenet1"))
+    await reaches(host, container, "tasks.app_web");
+  await h1.type("docker stack rm app");
+  await settled(hosts, weavenet1("app_web", 0));
+  for (const { host, container } of await tasksOf(hosts, "tester1", "weavenet1"))
+    await until(
+      "the names are gone",
+      async () => (await resolved(host, container, "tasks.app_web")).length === 0,
+      SWARM_MS,
+    );
 });
 
 test("a removed network is gone on all nodes, and one of its name works", { timeout: 240_000 }, async () => {
