@@ -53,7 +53,8 @@ test("services on a manager's network reach one another by name on all nodes", {
   assert.deepEqual(new Set(others.map(({ host }) => host.name)).size, 3, "a replica on each node");
   const names = (await h1.type("docker service ps --no-trunc --format '{{.Name}}.{{.ID}}' tester2")).split("\n");
   for (const { host, container } of await tasksOf(hosts, "tester1", "weavenet1"))
-    for (const name of [...names, ...others.map(({ address }) => address)]) await reaches(host, container, name);
+    for (const name of ["tester2", ...names, ...others.map(({ address }) => address)])
+      await reaches(host, container, name);
 });
 
 test("a second network has a range of addresses, and serves containers too", { timeout: 240_000 }, async () => {
@@ -128,7 +129,7 @@ test("a stack uses the network, and leaves nothing when it is removed", { timeou
   await h1.type(`${deploy} app <<'END'\nversion: "3.8"\n${file}\nEND`);
   for (const name of ["app_web", "app_shop"]) await settled(hosts, weavenet1(name, 2));
   for (const { host, container } of await tasksOf(hosts, "app_shop", "weavenet1"))
-    await reaches(host, container, "tasks.app_web");
+    await reaches(host, container, "web");
   await h1.type("docker stack rm app");
   await settled(hosts, weavenet1("app_web", 0));
   for (const { host, container } of await tasksOf(hosts, "tester1", "weavenet1"))
