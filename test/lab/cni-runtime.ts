@@ -193,6 +193,9 @@ export function runtimeTest(
 
 /** Addresses of containers that are allocated on a host, by their holders. */
 export async function allocated(host: Host): Promise<Map<string, string[]>> {
-  const { owned } = JSON.parse((await host.api("GET", "/ip")).body) as { owned: { ident: string; addrs: string[] }[] };
-  return new Map(owned.filter(({ ident }) => ident !== "weave:expose").map(({ ident, addrs }) => [ident, addrs]));
+  const { owned } = JSON.parse((await host.api("GET", "/ip")).body) as {
+    owned: { containerid: string; addrs: string[] }[];
+  };
+  const containers = owned.filter(({ containerid }) => containerid !== "weave:expose");
+  return new Map(containers.map(({ containerid, addrs }) => [containerid, addrs]));
 }

@@ -20,8 +20,9 @@
 #define ADD_MS 90000
 #define DEL_MS 15000
 #define OTHER_MS 30000
-/* Time for which an ADD waits for a router that is being restarted, and interval of its attempts. */
+/* Time for which an ADD waits for a router that is being restarted, and for one that starts; interval of its attempts. */
 #define RESTART_MS 5000
+#define START_MS 30000
 #define RETRY_MS 100
 /* A runtime that does not end its configuration. */
 #define INPUT_MS 10000
@@ -241,7 +242,7 @@ static enum reply request_answer(struct answer *answer) {
     for (;;) {
         enum reply reply = send_request(kind, &request, start + limit, answer);
         int starting = reply == ABSENT || (reply == ANSWERED && answer->status == 503 && !is_error(answer));
-        if (command != ADD || !starting || now() - start > RESTART_MS) return reply;
+        if (command != ADD || !starting || now() - start > (reply == ABSENT ? RESTART_MS : START_MS)) return reply;
         sleep_ms(RETRY_MS);
     }
 }
