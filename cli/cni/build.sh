@@ -35,3 +35,4 @@ LIST
   echo '};'
 } >"$dir/programs.ts"
 mv "$dir/programs.ts" programs.ts
+npx --no-install biome format --write --log-level=error programs.ts
