@@ -31,8 +31,8 @@ const endOf = async (container: string, network: string): Promise<End> =>
 const macOf = (address: string): string =>
   ["0a", "57", ...address.split(".").map((octet) => Number(octet).toString(16).padStart(2, "0"))].join(":");
 
-test("docker info lists both drivers; docker plugin ls lists none, as they are no managed plugins", async () => {
-  assert.match(await host.type("docker info -f '{{json .Plugins.Network}}'"), /"weave","weavemesh"/);
+test("docker info lists the drivers that networks use; docker plugin ls lists none, as they are no managed plugins", async () => {
+  assert.match(await host.type("docker info -f '{{json .Plugins.Network}}'"), /"weavemesh"/);
   assert.equal(await host.type("docker plugin ls -q"), "");
 });
 
@@ -101,13 +101,18 @@ test("--mac-address and an interface's sysctls are those of the user", async (t)
   assert.match(output, /ether 02:11:22:33:44:55[\s\S]*\n1$/);
 });
 
-test("docker events reports networks and their containers", async () => {
-  const since = await host.type("date +%s");
-  await host.type("docker network connect second app && docker network disconnect second app");
-  const events = await host.type(
-    `docker events --since ${since} --until $(($(date +%s) + 1)) --filter type=network --format '{{.Action}} {{.Actor.Attributes.name}} {{.Actor.Attributes.type}}'`,
-  );
-  assert.equal(events, "connect second weavemesh\ndisconnect second weavemesh");
+test("docker events reports networks and their containers as it does for Docker's own networks", async () => {
+  await host.type("docker network create plain");
+  const eventsOf = async (network: string) => {
+    const since = await host.type("date +%s.%N");
+    await host.type(`docker network connect ${network} app && docker network disconnect ${network} app`);
+    const flags = `--filter type=network --filter network=${network} --format '{{.Action}} {{.Actor.Attributes.type}}'`;
+    return host.type(`docker events --since ${since} --until $(($(date +%s) + 1)) ${flags}`);
+  };
+  const expected = (await eventsOf("plain")).replaceAll("bridge", "weavemesh");
+  assert.match(expected, /^connect weavemesh\ndisconnect weavemesh/);
+  assert.equal(await eventsOf("second"), expected);
+  await host.type("docker network rm plain");
 });
 
 test("docker network prune removes unused networks, and not those of containers", async () => {
