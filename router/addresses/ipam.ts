@@ -1,6 +1,7 @@
 import { isContainerId } from "#docker/engine/shapes.js";
 import type { IpallocInit } from "#ipam/agreement/bootstrap.js";
 import { Allocator, IPAM_CHANNEL } from "#ipam/allocator.js";
+import { contains } from "#ipam/ring/interval.js";
 import { parseLease, type Subnet } from "#ipam/ring/subnet.js";
 import type { Mesh } from "#mesh/mesh.js";
 import type { PeerName } from "#mesh/peer.js";
@@ -78,9 +79,11 @@ export class Ipam implements ContainerLifecycle {
     for (const cidr of exposed) note(EXPOSED, cidr, false);
     /** The namespace of each address. */
     const found = new Map<string, Netns>();
-    for (const { netns, container, addresses } of await attachedNamespaces()) {
-      const ident = docker && container ? container : netnsIdent(netns);
+    for (const { netns, container, addresses, cniIdent } of await attachedNamespaces()) {
+      const ident = cniIdent ?? (docker && container ? container : netnsIdent(netns));
       for (const cidr of addresses) {
+        // Another IPAM plugin has assigned it.
+        if (cniIdent !== undefined && !contains(this.allocator.range, parseLease(cidr).address)) continue;
         const address = addressOfCidr(cidr);
         const holder = requests.holderOf(parseLease(cidr).address);
         // Containers may share a namespace, but it is found under the id of only one of them. The holder may also have ended.

@@ -92,8 +92,9 @@ export class CniIpamHolders implements ContainerLifecycle {
           continue;
         }
         let alive = this.#mayLive(entry);
-        if (!alive && entry.boot === this.#namespaces.boot) {
-          // A process may still use a namespace without its former path.
+        // The end of one process is not the end of a namespace that was named by it. The inode of a namespace with a name of its own is
+        // not looked for elsewhere: the kernel gives it to the next namespace.
+        if (!alive && entry.boot === this.#namespaces.boot && entry.netns.startsWith("/proc/")) {
           inodes ??= this.#namespaces.all();
           alive = inodes.has(entry.inode!);
         }

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { cniReleaseFolder } from "#src/paths.js";
+import { cniReleaseFolder, databaseFile } from "#src/paths.js";
 import { type CniCallOptions, cniBody, cniCall } from "#test/lab/cni.js";
 import type { Host } from "#test/lab/host.js";
 import { Lab } from "#test/lab/lab.js";
@@ -301,6 +301,11 @@ cases.push([
     assert.deepEqual(Object.keys(await held(h1)), [`cni:weave:${a.ns}:eth0`]);
     assert.deepEqual([await links(a), await links(b), readdirSync(folder)], [["eth0"], [], []]);
     assert.deepEqual(await cniCall(h1, "CHECK", { ...NET, prevResult: first.body }, inside(a)), NOTHING);
+    // Also when the database is lost.
+    await h1.ok("stop");
+    rmSync(databaseFile(h1.databasePrefix), { force: true });
+    await h1.launch("--ipalloc-init", "consensus=1");
+    assert.deepEqual(await held(h1), { [`cni:weave:${a.ns}:eth0`]: ["10.32.0.1/12"] });
     // While the router runs too: a client may have given up before.
     writeFileSync(join(folder, "00000000000000ab.net"), cniBody("DEL", NET, inside(a)));
     writeFileSync(join(folder, "00000000000000ac.net"), cniBody("ADD", NET, inside(b)));

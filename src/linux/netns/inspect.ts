@@ -11,6 +11,8 @@ import { startTime } from "#src/process-start.js";
 export interface AttachedNetns extends OwnedNetns {
   /** IPv4 addresses of its interface, in CIDR notation. */
   readonly addresses: readonly string[];
+  /** Holder's id of an interface that a CNI runtime requested; undefined for one that weave attached. */
+  readonly cniIdent?: string;
 }
 
 /** A network namespace, with its container. */
@@ -25,14 +27,24 @@ export async function interfaceNames(): Promise<Set<string>> {
   return new Set((await listLinks()).map(({ ifname }) => ifname));
 }
 
-/** Finds all attached namespaces of this host, except namespaces with neither a name nor a process. */
+/**
+ * Finds all attached namespaces of this host, except namespaces with neither a name nor a process; one with several interfaces once for
+ * each.
+ */
 export async function attachedNamespaces(): Promise<AttachedNetns[]> {
-  const outside = await interfaceNames();
+  const outside = await listLinks();
+  const names = new Set(outside.map(({ ifname }) => ifname));
+  const aliases = outside.flatMap(({ ifalias }) => parseCniAlias(ifalias) ?? []);
   const found: AttachedNetns[] = [];
   for (const place of listNamespaces()) {
-    if (!outside.has(hostIfname(place.netns))) continue;
-    const addresses = await addressesIn(place.netns);
-    if (addresses !== undefined) found.push({ ...place, addresses });
+    if (names.has(hostIfname(place.netns))) {
+      const addresses = await addressesIn(place.netns, CONTAINER_IFNAME);
+      if (addresses !== undefined) found.push({ ...place, addresses });
+    }
+    for (const { ident, ifname } of aliases.filter(({ netns }) => netns === netnsIdent(place.netns))) {
+      const addresses = await addressesIn(place.netns, ifname);
+      if (addresses !== undefined) found.push({ ...place, addresses, cniIdent: ident });
+    }
   }
   return found;
 }
@@ -47,8 +59,8 @@ export interface BridgeInterface {
 }
 
 /** Returns the interface that attaches a namespace to the bridge; undefined if the namespace is not attached, or has ended. */
-export async function inspectNamespace(netns: Netns): Promise<BridgeInterface | undefined> {
-  const link = await findLink(CONTAINER_IFNAME, { netns: netns.path }).catch(() => undefined);
+export async function inspectNamespace(netns: Netns, ifname = CONTAINER_IFNAME): Promise<BridgeInterface | undefined> {
+  const link = await findLink(ifname, { netns: netns.path }).catch(() => undefined);
   return link === undefined ? undefined : { mac: link.address, addresses: ipv4Of(link) };
 }
 
@@ -97,11 +109,11 @@ function canBeOnBridge(netns: Netns, ports: readonly Link[]): boolean {
 const pidOf = ({ path }: Netns): number | undefined => Number(/^\/proc\/(\d+)\/ns\/net$/.exec(path)?.[1]) || undefined;
 
 /** Reads the addresses of an attached namespace from /proc if possible: to run `ip` in hundreds of namespaces takes long. */
-async function addressesIn(netns: Netns): Promise<readonly string[] | undefined> {
+async function addressesIn(netns: Netns, ifname: string): Promise<readonly string[] | undefined> {
   const pid = pidOf(netns);
-  if (pid === undefined) return (await inspectNamespace(netns))?.addresses;
+  if (pid === undefined) return (await inspectNamespace(netns, ifname))?.addresses;
   try {
-    return networkFiles(pid).addressesOf(CONTAINER_IFNAME);
+    return networkFiles(pid).addressesOf(ifname);
   } catch {
     // The process has ended since.
     return undefined;

@@ -13,7 +13,12 @@ export function networkFiles(pid: number): NetworkFiles {
   const read = (name: string) => readFileSync(`/proc/${pid}/net/${name}`, "utf8");
   return {
     addressesOf(device) {
-      if (!new RegExp(`^\\s*${device}:`, "m").test(read("dev"))) return undefined;
+      if (
+        !read("dev")
+          .split("\n")
+          .some((line) => line.trimStart().startsWith(`${device}:`))
+      )
+        return undefined;
       return addressesFrom(read("fib_trie"), read("route"), device);
     },
     isEmpty: () => !/^\s*(?!lo:)[^\s:]+:/m.test(read("dev")),
