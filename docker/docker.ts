@@ -165,12 +165,21 @@ function openClaims({ self, incarnation, mesh, directory, store }: DockerDeps, l
 /** Creates the service addresses of a managed plugin, and opens their gossip channel: only such a plugin has networks of a swarm. */
 function openServices(
   engine: Engine,
-  { self, incarnation, mesh, directory, resources, onRoutes }: DockerDeps,
+  { self, incarnation, mesh, directory, problems, resources, onRoutes }: DockerDeps,
   isOurNetwork: (network: string) => boolean,
   log: Log,
 ): ServiceAddresses {
   const time = () => mesh.time();
-  const services = new ServiceAddresses({ engine, self, incarnation, peers: directory, isOurNetwork, time, log });
+  const services = new ServiceAddresses({
+    engine,
+    self,
+    incarnation,
+    peers: directory,
+    isOurNetwork,
+    time,
+    problems,
+    log,
+  });
   services.open(mesh.channel(TASKS_CHANNEL, services.gossiper));
   onRoutes(() => services.routesChanged());
   resources.add("service addresses", () => services.stop());

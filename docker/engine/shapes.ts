@@ -132,6 +132,7 @@ export const networkShape = z.object({
 
 /** The services of a network, in its verbose description: the endpoints on all nodes of a swarm, as the engines' gossip has them. */
 export const networkServicesShape = z.object({
+  IPAM: z.nullish(z.object({ Config: or(z.array(z.object({ Subnet: text })), []) })),
   Services: or(
     z.record(
       z.string(),

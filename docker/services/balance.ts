@@ -46,6 +46,8 @@ export function balance({ listed, records, isReachable }: BalanceInput): Service
       const knowledge = known.get(endpoint);
       if (knowledge === undefined) tasksOf(service).serving.add(address);
       if (knowledge === "unreachable") tasksOf(service).lost.add(address);
+      // Its end has been reported, but its endpoint exists still: connections end by themselves.
+      if (knowledge === "over") tasksOf(service).draining.add(address);
     }
   }
   return [...services].sort(([a], [b]) => compareText(a, b)).map(([address, tasks]) => decide(address, tasks));

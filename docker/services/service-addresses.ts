@@ -1,12 +1,13 @@
-import { type Engine, EngineError } from "#docker/engine/engine.js";
+import type { Engine } from "#docker/engine/engine.js";
 import type { EngineListener } from "#docker/engine/events.js";
 import type { EngineEvent } from "#docker/engine/shapes.js";
 import { isSwarmNetwork } from "#docker/plugin/network-driver.js";
 import type { Join } from "#docker/plugin/protocol.js";
+import { CLASHES, describeClashes, hostAddresses } from "#docker/services/address-clashes.js";
 import { balance } from "#docker/services/balance.js";
 import { JoinedSandboxes } from "#docker/services/joined-sandboxes.js";
-import { type ListedService, listedServices } from "#docker/services/listed-service.js";
 import { LocalTasks } from "#docker/services/local-tasks.js";
+import { AFTER_OTHERS_MS, AFTER_OWN_MS, NetworkLists } from "#docker/services/network-lists.js";
 import { RefusedAddresses } from "#docker/services/refused-addresses.js";
 import { type NamespacesStatus, ServiceNamespaces } from "#docker/services/service-namespaces.js";
 import { StoppingTasks } from "#docker/services/stopping-tasks.js";
@@ -15,17 +16,14 @@ import { TaskRecords } from "#docker/services/task-records.js";
 import type { GossipChannel, Gossiper } from "#mesh/gossip.js";
 import type { KnownPeers, PeerName } from "#mesh/peer.js";
 import type { Versioned } from "#mesh/replica/record-format.js";
+import { inSubnets } from "#src/address.js";
 import { systemClock } from "#src/clock.js";
-import { errorText } from "#src/errors.js";
 import type { ServiceAddress } from "#src/linux/firewall/services/service-address.js";
 import type { Netns } from "#src/linux/netns/netns.js";
 import type { Log } from "#src/log.js";
+import type { Problems } from "#src/problems.js";
 import { ThrottledTask } from "#src/throttled-task.js";
 
-/** Delays after a change at which the engine's list is read: a task is listed a while after its container has started. */
-const READ_MS = [0, 100, 300, 1_000, 3_000];
-/** Interval of further reads: tasks on hosts whose router does not publish them are known to the engine alone. */
-const POLL_MS = 10_000;
 /** Shortest interval between changes of the rules: tasks of a service often change together. */
 const UPDATE_MS = 20;
 
@@ -39,6 +37,7 @@ export interface ServiceAddressesDeps {
   readonly isOurNetwork: (network: string) => boolean;
   /** Returns the network's time, in milliseconds since the Unix epoch. */
   readonly time: () => number;
+  readonly problems: Problems;
   readonly log: Log;
 }
 
@@ -62,14 +61,14 @@ export class ServiceAddresses implements EngineListener {
   readonly #namespaces: ServiceNamespaces;
   readonly #joined: JoinedSandboxes;
   readonly #stopping: StoppingTasks;
-  /** The engine's last list of each network in use. */
-  readonly #lists = new Map<string, readonly ListedService[]>();
+  readonly #lists: NetworkLists;
   readonly #refused = new RefusedAddresses(systemClock);
-  readonly #reads = new Map<string, { timers: NodeJS.Timeout[]; reading: boolean; again: boolean }>();
   readonly #update: ThrottledTask;
-  readonly #poll: NodeJS.Timeout;
+  /** Whether a change of the rules has been requested. */
+  #isChanged = false;
   /** Whether all running containers are known. */
   #isComplete = false;
+  #clashes: string | undefined;
   #counts = { addresses: 0, tasks: 0 };
 
   constructor(deps: ServiceAddressesDeps) {
@@ -77,12 +76,23 @@ export class ServiceAddresses implements EngineListener {
     this.#deps = deps;
     this.#update = new ThrottledTask(systemClock, UPDATE_MS, () => this.#apply());
     const onChange = () => this.#update.request();
-    this.#records = new TaskRecords({ ...deps, clock: systemClock, onChange });
+    this.#records = new TaskRecords({
+      ...deps,
+      clock: systemClock,
+      onChange: (record) => this.#recordChanged(record),
+    });
     this.#namespaces = new ServiceNamespaces(log);
     this.#joined = new JoinedSandboxes(onChange);
     this.#stopping = new StoppingTasks({ ...deps, onChange: () => this.#publish() });
     this.local = new LocalTasks({ isOurNetwork: deps.isOurNetwork, onChange: (networks) => this.#changed(networks) });
-    this.#poll = setInterval(() => this.#readAll(), POLL_MS).unref();
+    this.#lists = new NetworkLists({
+      ...deps,
+      networks: () => this.#networks,
+      onRead: () => {
+        this.#publish();
+        this.#update.request();
+      },
+    });
   }
 
   /** The receiving end of the channel `tasks`. */
@@ -103,7 +113,7 @@ export class ServiceAddresses implements EngineListener {
   joining({ NetworkID, EndpointID, SandboxKey }: Join): void {
     if (!isSwarmNetwork(NetworkID)) return;
     this.#joined.add(NetworkID, EndpointID, SandboxKey);
-    if (!this.#lists.has(NetworkID)) this.#readSoon(NetworkID);
+    if (!this.#lists.get(NetworkID)) this.#lists.readAfter(NetworkID, AFTER_OWN_MS);
   }
 
   event(event: EngineEvent): void {
@@ -114,7 +124,7 @@ export class ServiceAddresses implements EngineListener {
   /** All running containers are known now. */
   catchUp(): void {
     this.#isComplete = true;
-    this.#readAll();
+    this.#lists.readAll();
   }
 
   /** The routes to other hosts have changed. */
@@ -124,8 +134,7 @@ export class ServiceAddresses implements EngineListener {
 
   /** Rules in namespaces stay: they work without a router. */
   stop(): void {
-    clearInterval(this.#poll);
-    for (const { timers } of this.#reads.values()) for (const timer of timers) clearTimeout(timer);
+    this.#lists.stop();
     this.#update.cancel();
     this.#joined.stop();
     this.#stopping.stop();
@@ -137,7 +146,7 @@ export class ServiceAddresses implements EngineListener {
     // At once: other hosts must not begin connections to a task that is being stopped.
     this.#publish();
     this.#update.request();
-    for (const network of new Set(networks)) this.#readSoon(network);
+    for (const network of new Set(networks)) this.#lists.readAfter(network, AFTER_OWN_MS);
   }
 
   get #networks(): Set<string> {
@@ -145,41 +154,15 @@ export class ServiceAddresses implements EngineListener {
     return new Set([...ofContainers, ...this.#joined.networks]);
   }
 
-  #readAll(): void {
-    const networks = this.#networks;
-    for (const network of this.#lists.keys()) if (!networks.has(network)) this.#lists.delete(network);
-    for (const network of networks) void this.#read(network);
-  }
-
-  /** Reads the list of a network now and some times more. */
-  #readSoon(network: string): void {
-    const reads = this.#reads.get(network) ?? { timers: [], reading: false, again: false };
-    this.#reads.set(network, reads);
-    for (const timer of reads.timers) clearTimeout(timer);
-    reads.timers = READ_MS.map((ms) => setTimeout(() => void this.#read(network), ms).unref());
-  }
-
-  /** Reads the list of a network, and once more if that is requested meanwhile. Never rejects. */
-  async #read(network: string): Promise<void> {
-    const reads = this.#reads.get(network) ?? { timers: [], reading: false, again: false };
-    this.#reads.set(network, reads);
-    reads.again = true;
-    if (reads.reading) return;
-    reads.reading = true;
-    while (reads.again) {
-      reads.again = false;
-      try {
-        const list = listedServices(await this.#deps.engine.networkServices(network));
-        if (this.#networks.has(network)) this.#lists.set(network, list);
-        else this.#lists.delete(network);
-      } catch (error) {
-        if (error instanceof EngineError && error.status === 404) this.#lists.delete(network);
-        this.#deps.log.debug("the services of a network could not be read", { network, why: errorText(error) });
-      }
-    }
-    reads.reading = false;
-    this.#publish();
-    this.#update.request();
+  /** A record of a task has changed. The others of the same message come first, lest a task that changes its state seem to be over. */
+  #recordChanged({ network, origin }: Versioned<TaskFields>): void {
+    if (origin !== this.#deps.self && this.#lists.get(network)) this.#lists.readAfter(network, AFTER_OTHERS_MS);
+    if (this.#isChanged) return;
+    this.#isChanged = true;
+    setImmediate(() => {
+      this.#isChanged = false;
+      this.#update.request();
+    });
   }
 
   /** Publishes the tasks of this host, which the engine lists and whose containers run, and of all hosts those that the swarm stops. */
@@ -190,7 +173,7 @@ export class ServiceAddresses implements EngineListener {
         endpoints.map(({ endpoint }) => [endpoint, draining.size > 0 ? "draining" : "serving"] as const),
       ),
     );
-    const tasks = [...this.#lists].flatMap(([network, services]) =>
+    const tasks = [...this.#lists.all].flatMap(([network, { services }]) =>
       services.flatMap(({ address: service, tasks: listed }) =>
         service === ""
           ? []
@@ -214,6 +197,7 @@ export class ServiceAddresses implements EngineListener {
     const byNetwork = new Map([...records].map(([network, known]) => [network, this.#servicesOf(network, known)]));
     this.#refused.keep(networks);
     const all = [...byNetwork.values()].flatMap((services) => services ?? []);
+    this.#reportClashes(all);
     this.#counts = { addresses: all.length, tasks: all.reduce((sum, { targets }) => sum + targets.length, 0) };
     const lists = new Map<string, readonly ServiceAddress[] | undefined>();
     this.#namespaces.set(
@@ -224,6 +208,20 @@ export class ServiceAddresses implements EngineListener {
         return { netns, services: lists.get(key) };
       }),
     );
+  }
+
+  /** Reports addresses that something else has, too, in status. */
+  #reportClashes(services: readonly ServiceAddress[]): void {
+    const { problems, log } = this.#deps;
+    const listed = [...this.#lists.all].flatMap(([, list]) => list.services);
+    const clashes = services.length === 0 ? undefined : describeClashes(services, listed, hostAddresses());
+    if (clashes === this.#clashes) return;
+    this.#clashes = clashes;
+    if (clashes === undefined) problems.clear(CLASHES);
+    else {
+      problems.set(CLASHES, clashes);
+      log.warn("addresses of services clash", { what: clashes });
+    }
   }
 
   /** The namespaces of containers on networks of the swarm. */
@@ -245,12 +243,14 @@ export class ServiceAddresses implements EngineListener {
     if (listed === undefined) return undefined;
     const { self, peers } = this.#deps;
     const reachable = peers.reachable();
+    const { subnets } = listed;
     const services = balance({
-      listed,
-      records,
+      listed: listed.services,
+      // A peer has no say in where other addresses lead.
+      records: records.filter(({ service, address }) => [service, address].every((each) => inSubnets(each, subnets))),
       isReachable: (origin) => origin === self || reachable.has(origin),
     });
-    return this.#refused.add(network, services, listed);
+    return this.#refused.add(network, services, listed.services);
   }
 }
 

@@ -14,27 +14,27 @@ export interface TaskRecordsDeps extends Omit<ReplicaDeps<TaskFields>, "indexes"
   /** Counter that grows with each start of this peer. */
   readonly incarnation: number;
   readonly peers: KnownPeers;
-  /** Called when a task of any host has changed. */
-  readonly onChange: () => void;
+  /** Called when a record of any host has changed. Further changes of the same message follow at once. */
+  readonly onChange: (record: Versioned<TaskFields>) => void;
 }
 
 /** Informs of changes. */
 class ChangeIndex extends RecordIndex<TaskFields> {
-  readonly #onChange: () => void;
+  readonly #onChange: (record: Versioned<TaskFields>) => void;
 
-  constructor(onChange: () => void) {
+  constructor(onChange: (record: Versioned<TaskFields>) => void) {
     super(({ endpoint }) => endpoint);
     this.#onChange = onChange;
   }
 
   override add(record: Versioned<TaskFields>): void {
     super.add(record);
-    this.#onChange();
+    this.#onChange(record);
   }
 
   override delete(record: Versioned<TaskFields>): void {
     super.delete(record);
-    this.#onChange();
+    this.#onChange(record);
   }
 }
 

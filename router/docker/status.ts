@@ -52,6 +52,8 @@ function pluginStatusBlock(
 }
 
 function servicesText({ Addresses, Tasks, Namespaces, Problem }: NonNullable<DockerReport["Services"]>): string {
-  const text = `${Addresses} addresses of ${Tasks} tasks, in ${Namespaces} containers`;
+  const text = `${count(Addresses, "address", "es")} of ${count(Tasks, "task")}, in ${count(Namespaces, "container")}`;
   return Problem === "" ? text : `${text} (${Problem.replaceAll("\n", " ")})`;
 }
+
+const count = (number: number, noun: string, ending = "s"): string => `${number} ${noun}${number === 1 ? "" : ending}`;

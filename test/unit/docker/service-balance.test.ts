@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { networkServicesShape } from "#docker/engine/shapes.js";
+import { describeClashes } from "#docker/services/address-clashes.js";
 import { balance } from "#docker/services/balance.js";
-import { type ListedService, listedServices } from "#docker/services/listed-service.js";
+import { type ListedService, listedNetwork } from "#docker/services/listed-service.js";
 import { isStop } from "#docker/services/local-tasks.js";
 import { RefusedAddresses } from "#docker/services/refused-addresses.js";
 import { TASK_FORMAT, type TaskFields, type TaskState } from "#docker/services/task-record.js";
@@ -41,8 +42,8 @@ test("tasks without a record count as listed; a record by the task's own host co
   assert.deepEqual(decided(listing(1, 2), [record(1, "serving"), record(2, "draining")]), [[[1], [2]]]);
   assert.deepEqual(
     decided(listing(1, 2), [record(2, "over")]),
-    [[[1], []]],
-    "the engine still lists a task that is over",
+    [[[1], [2]]],
+    "the engine still lists the endpoint of a task that is over",
   );
   assert.deepEqual(decided(listing(1), [record(2, "serving", B)]), [[[1, 2], []]], "the engine does not list it yet");
   assert.deepEqual(decided([], [record(2, "serving", B)]), [[[2], []]]);
@@ -56,7 +57,7 @@ test("a task with records of several states has that of the live one, in any ord
 
 test("without a task that gets connections, all are refused; the address itself stays", () => {
   assert.deepEqual(decided(listing(1), [record(1, "draining")]), [[[], [1]]]);
-  assert.deepEqual(decided(listing(1), [record(1, "over")]), [], "then it is remembered as refused");
+  assert.deepEqual(decided(listing(1), [record(1, "over")]), [[[], [1]]]);
 });
 
 test("tasks on hosts that are not reached get connections only if there are no others", () => {
@@ -89,9 +90,9 @@ test("services without an address, endpoints without one, and other texts are le
       "x }; flush ruleset": { VIP: "10.1.1.3; flush ruleset", Tasks: null },
     },
   });
-  const services = balance({ listed: listedServices(answer), records: [], isReachable: () => true });
+  const services = balance({ listed: listedNetwork(answer).services, records: [], isReachable: () => true });
   assert.deepEqual(services, [{ address: VIP, targets: ["10.1.1.11"], draining: [] }]);
-  assert.deepEqual(listedServices(networkServicesShape.parse({})), [], "a network that has none");
+  assert.deepEqual(listedNetwork(networkServicesShape.parse({})).services, [], "a network that has none");
   const own = [{ address: VIP, tasks: [{ endpoint: "e1", address: VIP }] }];
   assert.deepEqual(balance({ listed: own, records: [], isReachable: () => true })[0].targets, [], "no endless loop");
 });
@@ -110,6 +111,14 @@ test("the address of a service whose last task has ended is refused for a while,
   refused.add(NETWORK, services, []);
   await clock.run(601_000);
   assert.deepEqual(refused.add(NETWORK, [], []), []);
+});
+
+test("an address that this host or an endpoint has, too, is described", () => {
+  const services = [{ address: VIP, targets: [], draining: [] }];
+  assert.equal(describeClashes(services, listing(1), new Set(["10.1.1.1"])), undefined);
+  assert.match(describeClashes(services, [], new Set([VIP])) ?? "", /10\.1\.1\.2 \(this host: 'weave hide'/);
+  const taken: ListedService[] = [{ address: "", tasks: [{ endpoint: "e9", address: VIP }] }];
+  assert.match(describeClashes(services, taken, new Set()) ?? "", /10\.1\.1\.2 \(a container\)/);
 });
 
 test("only a container's stop signal and SIGKILL stop it", () => {
