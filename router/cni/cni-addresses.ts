@@ -21,6 +21,10 @@ export function requestedCniAddresses(
   const subnet = ipam.subnet === undefined ? undefined : parseCidr(ipam.subnet).text;
   const named = (args.get("IP") ?? "").split(",").filter((each) => each !== "");
   const requested = [runtimeConfig?.ips ?? [], given?.cni?.ips ?? [], named].find((each) => each.length > 0);
+  if (requested === undefined && defaultSubnet === undefined)
+    throw new CniError("invalidConfiguration", "address allocation is off on this host", {
+      next: 'Launch with an --ipalloc-range, request an address, or set another "ipam" plugin in the network configuration.',
+    });
   if (requested === undefined) return [{ kind: "net", subnet: subnet ?? "" }];
   return [...new Set(requested)].map((each) => ({ kind: "ip", cidr: completed(each, subnet ?? defaultSubnet) }));
 }

@@ -1,6 +1,7 @@
 import { fold } from "#dns/name.js";
 import type { DnsReport } from "#router/names/report.js";
 import { statusLine } from "#router/service.js";
+import { parseCniIdent } from "#src/linux/netns/cni-ident.js";
 
 /** weaveDNS's paragraph of `weave status`. */
 export function dnsStatusBlock({ Domain, Upstream, TTL, Entries, Problem }: DnsReport): string {
@@ -19,6 +20,7 @@ export function dnsLines({ Domain, Entries }: DnsReport): string[] {
   return Entries.filter(({ Tombstone }) => Tombstone === 0).map(({ Hostname, Address, ContainerID, Origin, Away }) => {
     const name = fold(Hostname).endsWith(`.${Domain}`) ? Hostname.slice(0, -Domain.length - 1) : Hostname;
     const unreachable = Away ? " - unreachable!" : "";
-    return `${name.padEnd(12)} ${Address.padEnd(15)} ${ContainerID.slice(0, 12).padStart(12)} ${Origin}${unreachable}`;
+    const container = parseCniIdent(ContainerID)?.container ?? ContainerID;
+    return `${name.padEnd(12)} ${Address.padEnd(15)} ${container.slice(0, 12).padStart(12)} ${Origin}${unreachable}`;
   });
 }

@@ -62,7 +62,7 @@ const dns: DnsReport = {
     {
       Hostname: "gone.weave.local.",
       Origin: "02:00:00:00:00:01",
-      ContainerID: "c",
+      ContainerID: "cni:weave:c:eth0",
       Address: "10.32.0.2",
       Version: 1,
       Tombstone: 1_700_000_000,

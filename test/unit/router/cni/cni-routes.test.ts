@@ -74,9 +74,15 @@ const conf = (fields: Partial<Parameters<typeof requestedCniAddresses>[1]> = {})
 
 test("an address comes from the subnet of the configuration, else from the default one", () => {
   assert.deepEqual(requestedCniAddresses(call(), conf(), "10.32.0.0/12"), [{ kind: "net", subnet: "" }]);
-  assert.deepEqual(requestedCniAddresses(call(), conf({ ipam: { subnet: "10.40.0.0/16" } }), undefined), [
+  assert.deepEqual(requestedCniAddresses(call(), conf({ ipam: { subnet: "10.40.0.0/16" } }), "10.32.0.0/12"), [
     { kind: "net", subnet: "10.40.0.0/16" },
   ]);
+});
+
+test("without address allocation a call must request its addresses", () => {
+  assert.throws(() => requestedCniAddresses(call(), conf(), undefined), /address allocation is off/);
+  const named = call(["IP", "10.32.0.9/12"]);
+  assert.deepEqual(requestedCniAddresses(named, conf(), undefined), [{ kind: "ip", cidr: "10.32.0.9/12" }]);
 });
 
 test("a requested address has the prefix length of its subnet; the runtime's request precedes older ways", () => {
