@@ -36,9 +36,10 @@ export async function run(args: readonly string[]): Promise<void> {
   }
   if (hiddenBy !== undefined)
     console.log(`${hiddenBy} comes first: runtimes that use the first file do not read the other`);
-  if (![pluginDir, ...PLUGIN_FOLDERS].some((folder) => existsSync(join(folder, "portmap"))))
+  const folders = [...new Set([pluginDir, ...PLUGIN_FOLDERS])];
+  if (!folders.some((folder) => existsSync(join(folder, "portmap"))))
     console.log(
-      "portmap, which the network configuration names, is not installed: Debian's containernetworking-plugins has it",
+      `portmap, which the network configuration names, is not in ${folders.join(", ")}: Debian's containernetworking-plugins has it`,
     );
 }
 
