@@ -124,6 +124,12 @@ export const ROOTLESS_TOOLS = [
   ["slirp4netns", "slirp4netns"],
 ] as const;
 
+/** What its backend of CNI needs beside. */
+export const PODMAN_CNI_TOOLS = [
+  ["/usr/lib/cni/bridge", "containernetworking-plugins"],
+  ["/usr/lib/cni/portmap", "containernetworking-plugins"],
+] as const;
+
 /** Why tests with Podman cannot run here; undefined where they can. @param tools programs, each with its package of Debian */
 export function podmanTestsImpossible(
   tools: readonly (readonly [tool: string, from: string])[] = PODMAN_TOOLS,
@@ -138,8 +144,8 @@ export function podmanTestsImpossible(
 }
 
 /** Hosts with Podman whose service runs, and the image `busybox` in each. */
-export async function podmanLab(count: number): Promise<Lab<PodmanHost>> {
-  const lab = await Lab.createWith(count, (options) => new PodmanHost(options));
+export async function podmanLab(count: number, backend?: PodmanBackend): Promise<Lab<PodmanHost>> {
+  const lab = await Lab.createWith(count, (options) => new PodmanHost(options, backend));
   try {
     const archive = await makeImage(lab.folder);
     await Promise.all(lab.hosts.map((host) => host.boot(archive)));
