@@ -275,7 +275,12 @@ function mountsOf(body: JsonObject, { image }: CreateFacts): string[] {
   ].map(bindTarget);
 }
 
-/** Fields for a host name in our domain, made from the container's label or name; none if the user chose one. */
+const isText = (value: unknown): value is string => typeof value === "string" && value !== "";
+
+/**
+ * Fields for a host name in our domain, made from the container's label or name; none if the user chose one, except that an engine without
+ * domains has the user's domain in the host name.
+ */
 function hostnameFields(
   request: CreateRequest,
   { userNamespaces, ignoresDomain }: CreateFacts,
@@ -284,6 +289,10 @@ function hostnameFields(
 ): JsonObject {
   const { body, name } = request;
   const { dns, hostnameFromLabel, toHostname } = settings;
+  if (ignoresDomain && isText(body.Hostname) && isText(body.Domainname) && !body.Hostname.includes(".")) {
+    const fqdn = `${body.Hostname}.${body.Domainname}`;
+    return fqdn.length > MAX_HOSTNAME ? {} : { Hostname: fqdn };
+  }
   if (dns === undefined || !needsHostname(request, settings)) return {};
   const labels = isObject(body.Labels) ? body.Labels : {};
   const label = hostnameFromLabel === "" ? undefined : labels[hostnameFromLabel];

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
+import { ComposeProject, composeImpossible } from "#test/lab/compose.js";
 import { DockerHost, makeImage, networkThere } from "#test/lab/docker-host.js";
 import { PROXY_ENV } from "#test/lab/docker-tests.js";
 import { Lab } from "#test/lab/lab.js";
@@ -9,6 +10,7 @@ import { connected, until } from "#test/lab/wait.js";
 /** Podman beside Docker, its service that ends by itself, restart policies, and users without root's rights. */
 
 const skip = podmanTestsImpossible() ?? false;
+const skipCompose = skip || (composeImpossible(5) ?? false);
 const skipRootless = skip || (podmanTestsImpossible([...PODMAN_TOOLS, ...ROOTLESS_TOOLS]) ?? false);
 
 async function podman(t: TestContext): Promise<PodmanHost> {
@@ -98,6 +100,30 @@ test("a container that is restarted by its policy has its address each time; wit
   await host.type(`${PROXY_ENV} docker run --rm --name once busybox ${show}`);
   await until("no name is left", () => hasNoNames(host));
   await until("no address is held", async () => /\(0 active\)/.test(await host.ok("status", "ipam")), 60_000);
+});
+
+test("services of Compose have names and addresses by the proxy", {
+  skip: skipCompose,
+  timeout: 240_000,
+}, async (t) => {
+  const host = await podman(t);
+  await host.launch();
+  const file = `services:
+  web: { image: busybox, command: sleep 600, hostname: web, domainname: weave.local, network_mode: bridge }
+  plain: { image: busybox, command: sleep 600, network_mode: bridge }
+`;
+  const project = new ComposeProject(host, 5, "shop", { file, before: PROXY_ENV });
+  await project.type("up -d");
+  await until("both have names", async () => {
+    const names = await host.ok("status", "dns");
+    return /^web +10\./m.test(names) && /^shop-plain-1 +10\./m.test(names);
+  });
+  const attached = await psOf(host);
+  assert.equal(attached.length, 2);
+  await project.type("up -d");
+  assert.deepEqual(await psOf(host), attached, "unchanged");
+  await project.type("down -t 0");
+  await until("no name is left", () => hasNoNames(host));
 });
 
 test("containers of a user are attached by process id, and by name with the user's service", {

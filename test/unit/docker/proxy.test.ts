@@ -174,6 +174,11 @@ test("in a user namespace the host name contains the domain, which cannot be set
   // Podman has no domain beside the host name.
   const podman = await create({ HostConfig: { UsernsMode: "host" } }, "web", { ignoresDomain: () => true });
   assert.deepEqual([podman?.Hostname, podman?.Domainname], ["web.weave.local", undefined]);
+  const hostOf = async (body: JsonObject) => (await create(body, "web", { ignoresDomain: () => true }))?.Hostname;
+  assert.equal(await hostOf({ Hostname: "db", Domainname: "weave.local" }), "db.weave.local");
+  assert.equal(await hostOf({ Hostname: "db.example", Domainname: "weave.local" }), "db.example");
+  assert.equal(await hostOf({ Hostname: "db" }), "db");
+  assert.equal(await hostOf({ Hostname: "d".repeat(60), Domainname: "weave.local" }), "d".repeat(60), "too long");
 });
 
 test("a container of rootless Podman is left alone, with a warning", async () => {
