@@ -63,6 +63,17 @@ export function installCniPlugin(folder: string): string[] {
   return written;
 }
 
+/** Whether the plugin in a folder is that of this version. `missing`: there is none of this project. */
+export function cniPluginState(folder: string): "current" | "other" | "missing" {
+  const programs = ownPrograms(folder);
+  const targets = NAMES.map((name) => targetOf(join(folder, name)) ?? "").filter((target) => programs.includes(target));
+  if (targets.length === 0) return "missing";
+  const bytes = Buffer.from(CNI_PROGRAMS[process.arch] ?? "", "base64");
+  const current =
+    targets.length === NAMES.length && targets.every((name) => contentOf(join(folder, name))?.equals(bytes));
+  return current ? "current" : "other";
+}
+
 /** Removes the plugin from a folder, and the folder if it is empty then, with its parent if that is `cni`. @returns paths of the removed files */
 export function removeCniPlugin(folder: string): string[] {
   const programs = ownPrograms(folder);

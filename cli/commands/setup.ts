@@ -1,4 +1,6 @@
 import { release } from "node:os";
+import { cniPluginState } from "#cli/cni/plugin-files.js";
+import { COMMANDS } from "#cli/support/command-table.js";
 import { rejectExtra } from "#cli/support/exit.js";
 import { isKernelNewEnough, OLDEST_KERNEL } from "#cli/support/kernel.js";
 import { launchedBridge } from "#cli/support/launched.js";
@@ -6,6 +8,7 @@ import { networkManagers, writeManagerFiles } from "#cli/support/network-manager
 import { readFlags } from "#cli/support/read-flags.js";
 import { engine } from "#cli/support/without-router.js";
 import { errorText, WeaveError } from "#src/errors.js";
+import { defaultValue } from "#src/flag.js";
 import { checkInstallation } from "#src/installation.js";
 import { hasTool, run as runTool } from "#src/linux/exec.js";
 import { hostFirewall } from "#src/linux/firewall/host-firewall.js";
@@ -93,6 +96,17 @@ const CHECKS: readonly Check[] = [
       const docker = engine();
       if (docker === undefined) return fail("no engine on this host: containers are attached as namespaces");
       return `API ${await docker.negotiate()}`;
+    },
+  },
+  {
+    name: "CNI",
+    optional: true,
+    check() {
+      const folder = defaultValue(COMMANDS["setup-cni"].flags.pluginDir, process.env);
+      const state = cniPluginState(folder);
+      if (state === "other")
+        return fail(`the plugin in ${folder} is of another version, or not complete. 'weave setup-cni' replaces it`);
+      return state === "current" ? `the plugin is in ${folder}` : "no plugin; 'weave setup-cni' installs it";
     },
   },
 ];

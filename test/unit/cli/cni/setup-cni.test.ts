@@ -17,7 +17,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { removeNetworkFile, writeNetworkFile } from "#cli/cni/network-file.js";
-import { installCniPlugin, removeCniPlugin } from "#cli/cni/plugin-files.js";
+import { cniPluginState, installCniPlugin, removeCniPlugin } from "#cli/cni/plugin-files.js";
 import { VERSION } from "#src/version.js";
 
 /** Runs a test with a folder that is removed afterwards. */
@@ -55,8 +55,9 @@ folderTest("both plugins are installed for all users, under a strict umask, and 
       [0o755, 0o755],
     );
     for (const name of ["weave-net", "weave-ipam"]) assert.equal(versionOf(join(bin, name)), "0.4.0");
-    assert.deepEqual(installCniPlugin(bin), []);
+    assert.deepEqual([installCniPlugin(bin), cniPluginState(bin)], [[], "current"]);
     assert.equal(removeCniPlugin(bin).length, 3);
+    assert.equal(cniPluginState(bin), "missing");
     assert.deepEqual(readdirSync(folder), ["opt"], "the folders that are empty now are gone");
     assert.deepEqual(readdirSync(join(folder, "opt")), []);
     assert.deepEqual(removeCniPlugin(bin), []);
@@ -74,6 +75,7 @@ folderTest("an upgrade replaces the plugin in one step while it runs, and remove
     rmSync(join(folder, name));
     symlinkSync(earlier, join(folder, name));
   }
+  assert.equal(cniPluginState(folder), "other");
   writeFileSync(join(folder, PROGRAM), "cut");
   // It waits for its input.
   const running = spawn(join(folder, "weave-net"), [], { env: { CNI_COMMAND: "VERSION" } });
