@@ -67,6 +67,15 @@ test("containers of the proxy have addresses and names across hosts", { skip, ti
   assert.match(await h1.podman("run --rm --network other --name self busybox nslookup self"), /10\.89\.\d+\.\d+$/m);
 });
 
+test("containers on no network of Podman's act as a peer of this host", { skip, timeout: 60_000 }, async () => {
+  for (const network of ["podman", "other"]) {
+    const { stderr } = await h1.shell(
+      `podman run --rm --network ${network} busybox nc -w 2 ${h1.address} 6783 < /dev/null`,
+    );
+    assert.match(stderr, /timed out/, network);
+  }
+});
+
 test("a container of the podman command is attached by name and by id, and its end is seen", {
   skip,
   timeout: 60_000,

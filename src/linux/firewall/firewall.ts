@@ -13,7 +13,7 @@ export interface FirewallState {
   readonly meshPort: number;
   /** Subnets in which the host has an address on the bridge. */
   readonly exposed: readonly { readonly subnet: string; readonly masquerade: boolean }[];
-  /** The bridge of the Docker engine on this host; undefined without Docker. */
+  /** The default bridge of the Docker engine, or of Podman, on this host; undefined without either. */
   readonly dockerBridge: string | undefined;
   /** Interfaces that are not Docker's, although their names begin with `br-`: a bridge of the LAN, for example. */
   readonly notDocker: readonly string[];
@@ -26,6 +26,16 @@ export const meshUdpPorts = (port: number): { first: number; last: number } => (
   first: port,
   last: Math.min(port + 1, 65_535),
 });
+
+/**
+ * The interfaces by which packets of an engine's containers arrive: its default bridge, and those of users' networks, where `*` stands for
+ * any rest. Podman's are `podman` and a number; by CNI `cni-podman` and a number.
+ */
+export function containerBridges(defaultBridge: string | undefined): readonly string[] {
+  if (defaultBridge === undefined) return [];
+  if (/^(cni-)?podman\d+$/.test(defaultBridge)) return ["podman*", "cni-podman*"];
+  return [defaultBridge, "br-*", "docker_gwbridge"];
+}
 
 /** Selects names that begin with `br-` and are not Docker's: Docker names the bridge of a user's network `br-` and 12 digits of its id. */
 export function notDockerBridges(names: readonly string[]): string[] {

@@ -1,6 +1,6 @@
 import { run } from "#src/linux/exec.js";
 import { iptablesTrackingNeeded } from "#src/linux/firewall/conntrack.js";
-import { type Firewall, type FirewallState, meshUdpPorts } from "#src/linux/firewall/firewall.js";
+import { containerBridges, type Firewall, type FirewallState, meshUdpPorts } from "#src/linux/firewall/firewall.js";
 
 /** "full": all rules. "accept-only": only the rules that accept packets which other programs' rules would drop. */
 export type RuleSet = "full" | "accept-only";
@@ -69,7 +69,7 @@ export function iptablesFirewall(ruleSet: RuleSet): Firewall {
 export function iptablesRules(state: FirewallState, ruleSet: RuleSet): string {
   const { bridge, hostPorts, meshPort, exposed, dockerBridge, notDocker } = state;
   const full = ruleSet === "full";
-  const docker = dockerBridge === undefined ? [] : [dockerBridge, "br-+", "docker_gwbridge"];
+  const docker = containerBridges(dockerBridge).map((name) => name.replace("*", "+"));
   // The pattern `br-+` has no exceptions: packets of interfaces that it must not match return before the rules with it.
   const excepted = docker.length === 0 ? [] : notDocker;
   const udp = meshUdpPorts(meshPort);

@@ -1,7 +1,7 @@
 import { WeaveError } from "#src/errors.js";
 import { CommandError, run } from "#src/linux/exec.js";
 import { nftTrackingNeeded } from "#src/linux/firewall/conntrack.js";
-import { type Firewall, type FirewallState, meshUdpPorts } from "#src/linux/firewall/firewall.js";
+import { containerBridges, type Firewall, type FirewallState, meshUdpPorts } from "#src/linux/firewall/firewall.js";
 
 const TABLE = "inet weave";
 
@@ -46,11 +46,10 @@ const untrackedChains = (port: number): string => `  chain prerouting {
   }
 `;
 
-/** Returns matches of packets from Docker's bridges: the default bridge, bridges of users' networks, and docker_gwbridge. */
+/** Returns matches of packets from the engine's bridges. */
 function fromDocker({ dockerBridge, notDocker }: FirewallState): string[] {
-  if (dockerBridge === undefined) return [];
   const except = notDocker.length === 0 ? "" : ` iifname != { ${notDocker.map((name) => `"${name}"`).join(", ")} }`;
-  return [`iifname "${dockerBridge}"`, `iifname "br-*"${except}`, 'iifname "docker_gwbridge"'];
+  return containerBridges(dockerBridge).map((name) => `iifname "${name}"${name === "br-*" ? except : ""}`);
 }
 
 /** Returns the table as input of nft. */

@@ -58,6 +58,20 @@ test("next to Docker, its bridges are kept off the same ports and off the overla
   assert.doesNotMatch(passage, /\*nat|678\d/);
 });
 
+test("next to Podman, the bridges of all its networks are kept off", () => {
+  for (const dockerBridge of ["podman0", "cni-podman0"]) {
+    const nft = nftTable({ ...NEXT_TO_DOCKER, dockerBridge });
+    for (const name of ["podman*", "cni-podman*"]) {
+      assert.ok(nft.includes(`iifname "${name}" tcp dport { 6784, 6782, 6783 } drop`), name);
+      assert.ok(nft.includes(`iifname "${name}" oifname "weave" drop`), name);
+    }
+    assert.doesNotMatch(nft, /docker|br-/);
+    const legacy = iptablesRules({ ...NEXT_TO_DOCKER, dockerBridge }, "full");
+    assert.match(legacy, /-A WEAVE-CONTROL -i podman\+ -p tcp --dport 6783 -j DROP/);
+    assert.match(legacy, /-A WEAVE-EXPOSE -i cni-podman\+ -o weave -j DROP/);
+  }
+});
+
 test("a user's bridge whose name starts with br- is not treated as Docker's", () => {
   const notDocker = notDockerBridges(["br-lan", "br-0123456789ab", "docker0", "br-ex", 'br-"}', "eth0"]);
   assert.deepEqual(notDocker, ["br-ex", "br-lan"]);
