@@ -319,7 +319,7 @@ cases.push([
   },
 ]);
 
-test("a router answers CNI calls", { skip: hostTestsImpossible() ?? false, timeout: 180_000 }, async (t) => {
+test("a router answers CNI calls", { skip: hostTestsImpossible() ?? false, timeout: 300_000 }, async (t) => {
   const lab = await Lab.create(1);
   try {
     const [h1] = lab.hosts;
