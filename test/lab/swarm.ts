@@ -47,7 +47,9 @@ export const mirror = (): string[] => ["--registry-mirror", `http://10.99.0.1:${
 /** Creates a plugin on the first host, and moves it to the registry. @param folder as of `docker plugin create` */
 export async function publish(first: DockerHost, folder: string, version: string): Promise<void> {
   const name = `${LOCAL}/${PLUGIN}:${version}`;
-  await first.type(`docker plugin create ${name} ${folder} && docker plugin push ${name} && docker plugin rm ${name}`);
+  // One by one: a loaded machine packs for long, and each line has a limit.
+  for (const step of [`create ${name} ${folder}`, `push ${name}`, `rm ${name}`])
+    await first.type(`docker plugin ${step}`);
 }
 
 /** Makes the first host a swarm's manager, and the others its workers. */
