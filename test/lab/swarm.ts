@@ -20,6 +20,8 @@ export const PLUGIN = "store/weaveworks/net-plugin";
 export const PLUGIN_2_5_2 = `${PLUGIN}:2.5.2`;
 /** Limit for a start of the router, and for the gossip of the swarm's nodes. */
 export const SWARM_MS = 90_000;
+/** Limit for the creation of a plugin. */
+const CREATE_MS = 300_000;
 /** Interval between looks at all containers of a service. */
 const LOOK_MS = 500;
 /** `docker service create` for tests: no registry has the image, and its processes ignore SIGTERM. */
@@ -44,12 +46,18 @@ async function serveRegistry(hosts: readonly DockerHost[], folder: string): Prom
 /** Flags of an engine that uses the lab's registry. */
 export const mirror = (): string[] => ["--registry-mirror", `http://10.99.0.1:${REGISTRY_PORT}`];
 
+/** `docker plugin create`, which compresses 120 MB: on a loaded machine for longer than a line may take. */
+export async function createPlugin(host: DockerHost, name: string, folder: string): Promise<void> {
+  await host.type(`docker plugin create ${name} ${folder} >/dev/null 2>&1 </dev/null &`);
+  const created = async () => (await host.shell(`docker plugin inspect ${name}`)).code === 0;
+  await until(`${host.name} has the plugin ${name}`, created, CREATE_MS);
+}
+
 /** Creates a plugin on the first host, and moves it to the registry. @param folder as of `docker plugin create` */
 export async function publish(first: DockerHost, folder: string, version: string): Promise<void> {
   const name = `${LOCAL}/${PLUGIN}:${version}`;
-  // One by one: a loaded machine packs for long, and each line has a limit.
-  for (const step of [`create ${name} ${folder}`, `push ${name}`, `rm ${name}`])
-    await first.type(`docker plugin ${step}`);
+  await createPlugin(first, name, folder);
+  await first.type(`docker plugin push ${name} && docker plugin rm ${name}`);
 }
 
 /** Makes the first host a swarm's manager, and the others its workers. */

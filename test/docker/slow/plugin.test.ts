@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import type { DockerHost } from "#test/lab/docker-host.js";
 import { dockerTests, refused } from "#test/lab/docker-tests.js";
 import { pluginFolder } from "#test/lab/plugin-folder.js";
+import { createPlugin } from "#test/lab/swarm.js";
 import { until } from "#test/lab/wait.js";
 
 /** The managed plugin on the engines of a swarm of two nodes. The tests build upon one another. */
@@ -41,7 +42,7 @@ const reaches = (host: DockerHost, container: string, name: string) =>
 
 test("it is created under any name, and enabled with settings", { timeout: 120_000 }, async (t) => {
   for (const host of hosts) {
-    await host.type(`docker plugin create ${NAME} ${folder}`);
+    await createPlugin(host, NAME, folder);
     await host.type(`docker plugin set ${NAME} WEAVE_PASSWORD='${PASSWORD}' WEAVE_MTU=1300 IPALLOC_RANGE=10.48.0.0/16`);
     await host.type(
       `docker plugin set ${NAME} WEAVE_PEERS='10.99.0.8, 10.99.0.9' EXTRA_ARGS='--nickname node-${host.name}'`,
@@ -182,7 +183,8 @@ test("it is removed, and a next one of its name has its state", { timeout: 180_0
   const start = Date.now();
   await h1.startEngine();
   t.diagnostic(`the engine answers after ${Date.now() - start} ms, without a plugin`);
-  await h1.type(`docker plugin create ${NAME} ${folder} && docker plugin enable ${NAME}`);
+  await createPlugin(h1, NAME, folder);
+  await h1.type(`docker plugin enable ${NAME}`);
   await until("its router runs", async () => (await h1.weave("status")).code === 0);
   assert.equal(await name(h1), before);
 });

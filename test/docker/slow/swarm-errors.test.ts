@@ -5,6 +5,7 @@ import type { DockerHost } from "#test/lab/docker-host.js";
 import { refused } from "#test/lab/docker-tests.js";
 import { engineAtLeast } from "#test/lab/engine.js";
 import {
+  createPlugin,
   makeSwarm,
   meshed,
   PLUGIN_2_5_2,
@@ -136,7 +137,7 @@ test("one host has one router: a second one names the first, and does not distur
   );
   assert.match((await h1.weave("launch")).stderr, plugin);
   // A second managed plugin.
-  await h1.type(`docker plugin create other/net:1 ${other}`);
+  await createPlugin(h1, "other/net:1", other);
   await h1.type("docker plugin enable other/net:1");
   const socket = `/run/docker/plugins/${await h1.type("docker plugin inspect -f '{{.ID}}' other/net:1")}/weave.sock`;
   const call = `curl -s --max-time 40 --unix-socket ${socket} -d '{"NetworkID":"n"}' http://plugin/NetworkDriver.CreateNetwork`;
