@@ -143,4 +143,16 @@ for (const version of [5, 1] as const satisfies ComposeVersion[]) {
     assert.equal(await h1.type("weave status dns"), "");
     await until("weave ps shows no container", async () => (await h1.type("weave ps")).split("\n").length === 1);
   });
+
+  test(title("by a flag of launch, services through the proxy are named after themselves"), async () => {
+    await h1.ok("stop");
+    await h1.launch(...DEFAULT_SUBNET_FLAGS, "--hostname-from-label", "com.docker.compose.service", "10.99.0.2");
+    const project = mixed();
+    await project.type("up -d --scale scaled=2 scaled");
+    assert.equal((await addressesOf("scaled")).length, 2);
+    assert.match(await project.type("run --rm scaled ping -c 1 -W 5 scaled"), / 0% packet loss/);
+    await project.type("down");
+    await h1.ok("stop");
+    await h1.launch(...DEFAULT_SUBNET_FLAGS, "10.99.0.2");
+  });
 }
