@@ -183,7 +183,7 @@ for (const version of [5, 1] as const satisfies ComposeVersion[]) {
     );
     await here.type("up -d");
     await there.type("--profile debug up -d --no-deps worker debug");
-    for (let i = 0; i < 10; i++) {
+    for (let i = 0; i < 5; i++) {
       assert.match(await there.type("exec -T worker ping -c 1 -W 5 api"), /PING api \(10\.41\..* 0% packet loss/s);
       assert.match(await there.type("exec -T debug ping -c 1 -W 5 api"), /PING api \(10\.32\..* 0% packet loss/s);
     }
@@ -195,7 +195,7 @@ for (const version of [5, 1] as const satisfies ComposeVersion[]) {
     );
     await other.type("up -d db");
     assert.equal((await addressesOf("db")).length, 2);
-    for (let i = 0; i < 10; i++)
+    for (let i = 0; i < 5; i++)
       assert.match(await there.type("exec -T worker ping -c 1 -W 5 db"), /PING db \(10\.41\.0\.50\).* 0% packet loss/s);
     await other.type("down");
     await there.type("--profile debug down");
