@@ -5,6 +5,7 @@ import { PODMAN_SOCKET } from "#docker/engine/podman.js";
 import { DockerHost, dockerTestsImpossible, makeImage } from "#test/lab/docker-host.js";
 import type { HostOptions } from "#test/lab/host.js";
 import { Lab } from "#test/lab/lab.js";
+import { execute } from "#test/lab/namespace.js";
 import { programMissing } from "#test/lab/requirements.js";
 import { until } from "#test/lab/wait.js";
 
@@ -40,15 +41,27 @@ export class PodmanHost extends DockerHost {
 
   override async begin(): Promise<void> {
     await super.begin();
-    const storage = join(this.folder, "containers");
-    mkdirSync(storage);
+    for (const name of ["containers", "opt"]) mkdirSync(join(this.folder, name), { recursive: true });
     const script = `
       mkdir -p /var/lib/containers /etc/containers
-      mount -t tmpfs tmpfs /opt
-      mount --bind "$1" /var/lib/containers
+      mount --bind "$1/opt" /opt
+      mount --bind "$1/containers" /var/lib/containers
       printf '%s' "$2" > /etc/containers/containers.conf
       mount --bind /dev/null "$(command -v dockerd)"`;
-    await this.must("sh", "-ec", script, "sh", storage, config(this.#backend));
+    await this.must("sh", "-ec", script, "sh", this.folder, config(this.#backend));
+  }
+
+  /** As a power failure and a boot: processes, namespaces and interfaces are gone, and disks are as they were. Podman's service runs. */
+  async reboot(): Promise<void> {
+    this.end();
+    const { stdout } = await execute("ip", ["-n", this.ns, "-o", "link"]);
+    const names = [...stdout.matchAll(/^\d+: ([^:@]+)/gm)].map(([, name]) => name);
+    for (const name of names.filter((each) => each !== "lo" && each !== this.device))
+      await execute("ip", ["-n", this.ns, "link", "delete", name]);
+    await execute("ip", ["-n", this.ns, "address", "flush", "dev", "lo", "label", "lo:weave"]);
+    await execute("ip", ["netns", "exec", this.ns, "nft", "flush", "ruleset"]);
+    await this.begin();
+    await this.startEngine();
   }
 
   /** Starts Podman's service, and does not wait. @param flags of podman-system-service(1); by default it does not end by itself */

@@ -147,3 +147,22 @@ test("without a router a container does not start, and one that ends is released
   assert.deepEqual(await psOf(host), []);
   await podman(host, "run --rm --network weave busybox true");
 });
+
+test("after a boot containers have addresses again, and what did not start again is free", {
+  skip,
+  timeout: 300_000,
+}, async (t) => {
+  const [host] = await hosts(t, 1);
+  assert.ok(host instanceof PodmanHost);
+  for (const name of ["again", "lost"]) await podman(host, `run -d --name ${name} --network weave busybox sleep 600`);
+  assert.match(await host.ok("status", "ipam"), /\(3 active\)/);
+  await host.reboot();
+  await host.launch();
+  await podman(host, "start again");
+  await until("it is attached", async () => (await psOf(host)).length === 1);
+  await until("its name is the only one", async () => {
+    const names = await host.ok("status", "dns");
+    return /^again +10\./m.test(names) && !/^lost /m.test(names);
+  });
+  await until("the other address is free", async () => /\(2 active\)/.test(await host.ok("status", "ipam")), 60_000);
+});
