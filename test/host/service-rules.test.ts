@@ -1,13 +1,17 @@
 import assert from "node:assert/strict";
+import { statSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { ServiceNamespaces } from "#docker/services/service-namespaces.js";
 import type { ServiceAddress } from "#src/linux/firewall/services/service-address.js";
 import { removeStaleFlows } from "#src/linux/firewall/services/service-flows.js";
 import { iptablesServiceRules, nftServiceRules } from "#src/linux/firewall/services/service-rules.js";
 import { namedNetns } from "#src/linux/netns/netns.js";
+import { silentLog } from "#src/log.js";
 import { evenness } from "#test/lab/chi-squared.js";
 import { Background, must, Namespace } from "#test/lab/namespace.js";
 import { hostTestsImpossible, programMissing } from "#test/lab/requirements.js";
+import { until } from "#test/lab/wait.js";
 
 /** Rules of service addresses between real namespaces on one bridge, without a router. */
 
@@ -264,5 +268,45 @@ test("a namespace that is gone is an error, and nothing but addresses becomes a 
   for (const rules of [nftServiceRules, iptablesServiceRules]) {
     await assert.rejects(rules.apply("/run/netns/svc-none", [service([])]), /WEAVE|No such file/);
     await assert.rejects(rules.apply("/proc/self/ns/net", hostile), /no IPv4 address/);
+  }
+});
+
+test("only namespaces whose rules differ are changed; one that ends midway is no failure; the others lose them with the network", {
+  skip,
+  timeout: 60_000,
+}, async () => {
+  const names = [0, 1, 2].map((i) => `svc${process.pid}n${i}`);
+  const namespaces = new ServiceNamespaces(silentLog);
+  const rulesIn = (name: string) => must("ip", "netns", "exec", name, "nft", "list", "ruleset");
+  try {
+    for (const name of names) await must("ip", "netns", "add", name);
+    const places = names.map((name) => ({ path: namedNetns(name), inode: statSync(namedNetns(name)).ino }));
+    const settled = async (changes: number) =>
+      until(`${changes} changes`, () => namespaces.status.changes === changes, 20_000);
+    const set = (targets: readonly string[][]) =>
+      namespaces.set(targets.map((each, i) => ({ netns: places[i], services: [service(each)] })));
+    set([tasks(0), tasks(0), tasks(0)]);
+    await settled(3);
+    set([tasks(0), tasks(0, 1), tasks(0)]);
+    await settled(4);
+    assert.match(await rulesIn(names[1]), /mod 2/);
+    await must("ip", "netns", "delete", names[2]);
+    set([tasks(2), tasks(0, 1), tasks(2)]);
+    await settled(5);
+    await until("the one that has ended is forgotten", () => namespaces.status.namespaces === 2);
+    assert.deepEqual([namespaces.status.failures, namespaces.status.problem], [0, ""]);
+    // What is not known yet stays as it is; a namespace that is not in the list has no rules.
+    namespaces.set([{ netns: places[0], services: undefined }]);
+    await settled(6);
+    assert.match(await rulesIn(names[0]), /weave_services/);
+    assert.doesNotMatch(await rulesIn(names[1]), /weave_services/);
+    // A router that starts knows nothing of the rules of the last one.
+    const next = new ServiceNamespaces(silentLog);
+    next.set([{ netns: places[0], services: [] }]);
+    await until("the old rules are gone", async () => !(await rulesIn(names[0])).includes("weave_services"));
+    next.stop();
+  } finally {
+    namespaces.stop();
+    for (const name of names) await must("ip", "netns", "delete", name).catch(() => {});
   }
 });
