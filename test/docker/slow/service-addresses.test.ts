@@ -4,7 +4,7 @@ import { dirname } from "node:path";
 import { evenness } from "#test/lab/chi-squared.js";
 import type { DockerHost } from "#test/lab/docker-host.js";
 import { dockerTests } from "#test/lab/docker-tests.js";
-import { Background, must } from "#test/lab/namespace.js";
+import { Background, execute, must } from "#test/lab/namespace.js";
 import { pluginFolder } from "#test/lab/plugin-folder.js";
 import { until } from "#test/lab/wait.js";
 
@@ -14,6 +14,8 @@ const NAME = "weave/net-plugin:services";
 const TRAFFIC = new URL("../../lab/service-traffic.js", import.meta.url).pathname;
 const SUBNET = "10.1.1.0/24";
 const JOIN_MS = 90_000;
+/** To unpack the plugin on a disk that others use. */
+const CREATE_MS = 300_000;
 /** The probability of a false alarm. */
 const RARE = 1e-6;
 /** The machine's Node.js in a container of busybox, and the program of the tasks: it greets with the container's short id. */
@@ -32,7 +34,9 @@ const test = dockerTests(2, async (made, lab) => {
   const folder = pluginFolder(lab.folder);
   // One after the other: each unpacks 128 MB.
   for (const host of hosts) {
-    await host.type(`docker plugin create ${NAME} ${folder}`);
+    const [file, ...args] = host.command("docker", "plugin", "create", NAME, folder);
+    const { code, stderr } = await execute(file, args, {}, CREATE_MS);
+    assert.equal(code, 0, stderr);
     await host.type(`docker plugin enable ${NAME}`);
   }
   await h1.type("docker swarm init --advertise-addr 10.99.0.1");
