@@ -12,7 +12,7 @@ const test = dockerTests(2, async (hosts) => {
   for (const host of hosts) await host.type("docker tag busybox alpine; docker tag busybox ubuntu");
 });
 
-test("launch on each node, connect, and app01 and app02 ping each other by name", { timeout: 60_000 }, async () => {
+test("launch on each node, connect, and app01 and app02 ping each other by name", { timeout: 180_000 }, async () => {
   const prepare = "export CHECKPOINT_DISABLE=1\nweave launch\neval $(weave env)";
   await node01.type(`${prepare}\nweave connect ubuntu-node02`);
   await node02.type(prepare);
@@ -35,7 +35,7 @@ test("when launch returns, Docker has the network weave: the next command of a s
   await node01.type("weave connect ubuntu-node02");
 });
 
-test("docker-bridge-ip, and short names of a sub-domain", { timeout: 60_000 }, async () => {
+test("docker-bridge-ip, and short names of a sub-domain", { timeout: 180_000 }, async () => {
   assert.equal(
     await node01.type("weave docker-bridge-ip"),
     await node01.type("ip -4 -o addr show docker0 | sed 's/.*inet \\([0-9.]*\\).*/\\1/'"),
