@@ -81,16 +81,7 @@ export class ServiceNamespaces {
     }
     for (const { netns, services } of all) {
       if (services === undefined) continue;
-      const place = this.#places.get(netns.inode) ?? {
-        netns,
-        wanted: NONE,
-        made: undefined,
-        used: true,
-        busy: false,
-        retry: undefined,
-      };
-      place.netns = netns;
-      this.#places.set(netns.inode, place);
+      const place = this.#placeOf(netns);
       this.#want(place, services);
     }
   }
@@ -98,6 +89,22 @@ export class ServiceNamespaces {
   stop(): void {
     for (const { retry } of this.#places.values()) retry?.cancel();
     this.#places.clear();
+  }
+
+  /** The place of a namespace. The kernel gives the inode of one that has ended to a new one, which has no rules: the path of the other is gone. */
+  #placeOf(netns: Netns): Place {
+    const known = this.#places.get(netns.inode);
+    if (known !== undefined && (known.netns.path === netns.path || !isGone(known.netns))) {
+      known.netns = netns;
+      return known;
+    }
+    if (known !== undefined) {
+      known.retry?.cancel();
+      this.#drop(known);
+    }
+    const place = { netns, wanted: NONE, made: undefined, used: true, busy: false, retry: undefined };
+    this.#places.set(netns.inode, place);
+    return place;
   }
 
   #want(place: Place, services: readonly ServiceAddress[]): void {

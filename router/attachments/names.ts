@@ -17,6 +17,11 @@ export class AttachmentNames {
     this.#names = names;
   }
 
+  /** Whether weaveDNS is on. */
+  get areOn(): boolean {
+    return this.#names !== undefined;
+  }
+
   /**
    * Completes a name: one without a dot gets the domain of weaveDNS.
    *

@@ -131,6 +131,8 @@ export class CniAttachments {
     undo: Resources,
   ): void {
     const { names } = this.#deps;
+    // Runtimes send names unasked: Podman the start of each container's id.
+    if (!names.areOn) return;
     for (const alias of aliasesOf(configuration))
       names.register({ ident, fqdn: names.qualified(alias), required: true }, addresses, undo);
     const own = containerNameOf(call);

@@ -146,5 +146,7 @@ function delegateOf(type: string | undefined): string | undefined {
 /** The names that the runtime requests for the interface: `aliases` of the conventions. */
 export function aliasesOf({ runtimeConfig, network }: CniConfiguration): readonly string[] {
   const given = runtimeConfig?.aliases ?? [];
-  return Array.isArray(given) ? given : ((given as Record<string, string[] | null | undefined>)[network] ?? []);
+  if (Array.isArray(given)) return given;
+  const lists = given as Record<string, string[] | null | undefined>;
+  return (Object.hasOwn(lists, network) ? lists[network] : undefined) ?? [];
 }

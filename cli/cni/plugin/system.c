@@ -82,7 +82,10 @@ void add_number(struct text *to, unsigned long value) {
 }
 
 int terminate(struct text *text) {
-    if (text->n == text->max || text->full) return 0;
+    if (text->n == text->max || text->full) {
+        text->at[text->max - 1] = 0;
+        return 0;
+    }
     text->at[text->n] = 0;
     return 1;
 }

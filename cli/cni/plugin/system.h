@@ -33,7 +33,7 @@ size shown(const char *text);
 void add_bytes(struct text *to, const char *bytes, size n);
 void add(struct text *to, const char *text);
 void add_number(struct text *to, unsigned long value);
-/* Makes the bytes a C string, without counting the zero. Returns 0 if there is no room. */
+/* Makes the bytes a C string, without counting the zero. Returns 0 if there is no room: the last byte is then lost. */
 int terminate(struct text *text);
 /* A decimal number of at most `max`; -1 for any other text. */
 long parse_number(const char *text, size n, long max);

@@ -182,4 +182,9 @@ test("flows to a task that is gone, and flows without any, are stale; others are
     { address: VIP, target: "10.1.1.13" },
     { address: VIP, target: VIP },
   ]);
+  // A container can have any flows in its own namespace, and each removal takes a process.
+  const many = Array.from({ length: 5_000 }, (_, i) =>
+    listed.split("\n")[0].replace("src=10.1.1.11", `src=10.2.${i >> 8}.${i & 255}`),
+  );
+  assert.equal(staleFlows(many.join("\n"), services).length, 256);
 });

@@ -1,6 +1,9 @@
 import { hasTool, run } from "#src/linux/exec.js";
 import type { ServiceAddress } from "#src/linux/firewall/services/service-address.js";
 
+/** Maximum number of removals in one change: each takes a process, and a container can have any flows in its own namespace. */
+const MAX_REMOVALS = 256;
+
 /** Flows from one service address to one other end, which is no task. */
 export interface StaleFlows {
   readonly address: string;
@@ -23,7 +26,7 @@ export function staleFlows(listed: string, services: readonly ServiceAddress[]):
     const known = tasks.get(address);
     if (known !== undefined && !known.has(target)) found.set(`${address} ${target}`, { address, target });
   }
-  return [...found.values()];
+  return [...found.values()].slice(0, MAX_REMOVALS);
 }
 
 /**

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseCniCall } from "#router/cni/cni-call.js";
-import { parseCniConfiguration, parseCniJson } from "#router/cni/cni-configuration.js";
+import { aliasesOf, parseCniConfiguration, parseCniJson } from "#router/cni/cni-configuration.js";
 import { CniError } from "#router/cni/cni-error.js";
 import { parseCniRequest } from "#router/cni/cni-request.js";
 import { WeaveError } from "#src/errors.js";
@@ -158,4 +158,11 @@ test("random bytes are parsed or rejected, and nothing else", () => {
     }
   }
   assert.ok(accepted > 25 && accepted < 4_750, `${accepted} accepted`);
+});
+
+test("a list of names by networks is read for the own network alone, whatever its name", () => {
+  const aliases = { weave: ["app"], other: ["not"] };
+  const namesIn = (name: string) => aliasesOf(parseCniConfiguration({ name, runtimeConfig: { aliases } }));
+  assert.deepEqual(namesIn("weave"), ["app"]);
+  for (const name of ["third", "constructor", "toString"]) assert.deepEqual(namesIn(name), []);
 });
