@@ -9,6 +9,7 @@
 #                 of Go's caches; later builds take seconds. containerd is the machine's own
 #
 #   engines.sh --check NAME    ends with 0 if that engine is there; else it prints why not
+#   engines.sh --list          prints the names
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PATH:/usr/sbin:/sbin"
@@ -183,6 +184,7 @@ make_29() {
   build cnitool $cni $CNITOOL env CGO_ENABLED=0 go install -trimpath -ldflags='-s -w' "$cni/cnitool@$CNITOOL"
 }
 
+if [ "${1:-}" = --list ]; then printf '%s\n' "${ALL[@]}"; exit; fi
 if [ "${1:-}" = --check ]; then
   recipe "${2:-}" >/dev/null
   reason=$(lacks "$2")

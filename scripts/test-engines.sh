@@ -22,7 +22,7 @@ done
 all() { [ ! -d "dist/test/$1" ] || find "dist/test/$1" -name '*.test.js' | sort; }
 runtimes=()
 if [ ${#engines[@]} = 0 ]; then
-  engines=(20.10 26.1 29)
+  mapfile -t engines < <(scripts/engines.sh --list)
   [ ${#files[@]} -gt 0 ] || mapfile -t runtimes < <(all runtimes)
 fi
 [ ${#files[@]} -gt 0 ] || mapfile -t files < <(all docker)
