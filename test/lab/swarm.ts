@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { DockerHost } from "#test/lab/docker-host.js";
 import { type DockerTest, dockerTests } from "#test/lab/docker-tests.js";
 import type { Lab } from "#test/lab/lab.js";
+import { execute } from "#test/lab/namespace.js";
 import { pluginFolder } from "#test/lab/plugin-folder.js";
 import { programMissing } from "#test/lab/requirements.js";
 import { connected, until } from "#test/lab/wait.js";
@@ -20,8 +21,8 @@ export const PLUGIN = "store/weaveworks/net-plugin";
 export const PLUGIN_2_5_2 = `${PLUGIN}:2.5.2`;
 /** Limit for a start of the router, and for the gossip of the swarm's nodes. */
 export const SWARM_MS = 90_000;
-/** Limit for the creation of a plugin. */
-const CREATE_MS = 300_000;
+/** Limit for the creation, the push and the installation of a plugin. */
+const PLUGIN_MS = 300_000;
 /** Interval between looks at all containers of a service. */
 const LOOK_MS = 500;
 /** `docker service create` for tests: no registry has the image, and its processes ignore SIGTERM. */
@@ -46,18 +47,19 @@ async function serveRegistry(hosts: readonly DockerHost[], folder: string): Prom
 /** Flags of an engine that uses the lab's registry. */
 export const mirror = (): string[] => ["--registry-mirror", `http://10.99.0.1:${REGISTRY_PORT}`];
 
-/** `docker plugin create`, which compresses 120 MB: on a loaded machine for longer than a line may take. */
-export async function createPlugin(host: DockerHost, name: string, folder: string): Promise<void> {
-  await host.type(`docker plugin create ${name} ${folder} >/dev/null 2>&1 </dev/null &`);
-  const created = async () => (await host.shell(`docker plugin inspect ${name}`)).code === 0;
-  await until(`${host.name} has the plugin ${name}`, created, CREATE_MS);
+/** A line of shell that packs or unpacks a plugin of 120 MB: on a loaded machine for longer than others may take. */
+export async function typePatiently(host: DockerHost, line: string): Promise<string> {
+  const [file, ...args] = host.command("bash", "--norc", "-c", line);
+  const { code, stdout, stderr } = await execute(file, args, host.environment, PLUGIN_MS);
+  if (code !== 0) throw new Error(`${host.name}$ ${line}: ${stderr || stdout || `exit status ${code}`}`);
+  return stdout.trim();
 }
 
 /** Creates a plugin on the first host, and moves it to the registry. @param folder as of `docker plugin create` */
 export async function publish(first: DockerHost, folder: string, version: string): Promise<void> {
   const name = `${LOCAL}/${PLUGIN}:${version}`;
-  await createPlugin(first, name, folder);
-  await first.type(`docker plugin push ${name} && docker plugin rm ${name}`);
+  for (const step of [`create ${name} ${folder}`, `push ${name}`, `rm ${name}`])
+    await typePatiently(first, `docker plugin ${step}`);
 }
 
 /** Makes the first host a swarm's manager, and the others its workers. */
@@ -98,7 +100,7 @@ export function registryTests(
 /** Installs the plugin on all hosts and makes a swarm of them. */
 export async function installedSwarm(hosts: readonly DockerHost[]): Promise<void> {
   for (const host of hosts)
-    await host.type(`docker plugin install --grant-all-permissions ${PLUGIN_2_5_2} WEAVE_PASSWORD=secret`);
+    await typePatiently(host, `docker plugin install --grant-all-permissions ${PLUGIN_2_5_2} WEAVE_PASSWORD=secret`);
   await makeSwarm(hosts);
   await meshed(hosts);
 }

@@ -15,6 +15,7 @@ import {
   SWARM_MS,
   settled,
   tasksOf,
+  typePatiently,
 } from "#test/lab/swarm.js";
 import { until } from "#test/lab/wait.js";
 
@@ -43,16 +44,16 @@ const publishNext = async (version: string) => {
   await publish(h1, folder, version);
 };
 const upgrade = (host: DockerHost, version: string) =>
-  host.type(`docker plugin upgrade --skip-remote-check --grant-all-permissions ${NAME} ${PLUGIN}:${version}`);
+  typePatiently(host, `docker plugin upgrade --skip-remote-check --grant-all-permissions ${NAME} ${PLUGIN}:${version}`);
 /** Description and settings. */
 const inspected = (host: DockerHost) =>
   host.type(`docker plugin inspect -f '{{.Config.Description}} {{.Settings.Env}}' ${NAME}`);
 
 test("it is installed by a name of Docker's store, after a question about its rights", {
-  timeout: 180_000,
+  timeout: 600_000,
 }, async (t) => {
   const start = Date.now();
-  const output = await h1.type(`yes | docker plugin install ${NAME} WEAVE_PASSWORD=secret`);
+  const output = await typePatiently(h1, `yes | docker plugin install ${NAME} WEAVE_PASSWORD=secret`);
   t.diagnostic(`installed and enabled after ${Date.now() - start} ms`);
   for (const right of ["network: [host]", "host pid namespace: [true]", "/dev/net/tun", "CAP_SYS_ADMIN"])
     assert.ok(output.includes(right), output);
@@ -60,7 +61,7 @@ test("it is installed by a name of Docker's store, after a question about its ri
   await peerName();
 });
 
-test("an upgrade keeps its settings and its state", { timeout: 180_000 }, async () => {
+test("an upgrade keeps its settings and its state", { timeout: 600_000 }, async () => {
   const before = await peerName();
   await publishNext("2.5.3");
   assert.match(
@@ -76,9 +77,9 @@ test("an upgrade keeps its settings and its state", { timeout: 180_000 }, async 
 });
 
 test("a node with networks is drained for an upgrade, and works with the other version meanwhile", {
-  timeout: 400_000,
+  timeout: 600_000,
 }, async () => {
-  await h2.type(`docker plugin install --grant-all-permissions ${NAME} WEAVE_PASSWORD=secret`);
+  await typePatiently(h2, `docker plugin install --grant-all-permissions ${NAME} WEAVE_PASSWORD=secret`);
   await makeSwarm(hosts);
   await meshed(hosts);
   await h1.type(`docker network create -d ${NAME} --subnet 10.1.1.0/24 weavenet1`);
@@ -109,7 +110,7 @@ test("a node with networks is drained for an upgrade, and works with the other v
   for (const { host, container } of tasks) for (const { address } of tasks) await reaches(host, container, address);
 });
 
-test("stopped by force and enabled again, it serves the containers that run on", { timeout: 240_000 }, async () => {
+test("stopped by force and enabled again, it serves the containers that run on", { timeout: 600_000 }, async () => {
   const tasks = await tasksOf(hosts, "web", "weavenet1");
   const [from] = tasks.filter(({ host }) => host === h1);
   const [to] = tasks.filter(({ host }) => host === h2);
@@ -121,7 +122,7 @@ test("stopped by force and enabled again, it serves the containers that run on",
   await reaches(to.host, to.container, from.address);
 });
 
-test("it is removed, with its processes", { timeout: 120_000 }, async () => {
+test("it is removed, with its processes", { timeout: 600_000 }, async () => {
   await h1.type("docker service rm web");
   await until("it is free", async () => (await h1.shell("docker network rm weavenet1")).code === 0, SWARM_MS);
   await until(

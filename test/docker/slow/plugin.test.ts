@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { DockerHost } from "#test/lab/docker-host.js";
 import { dockerTests, refused } from "#test/lab/docker-tests.js";
 import { pluginFolder } from "#test/lab/plugin-folder.js";
-import { createPlugin } from "#test/lab/swarm.js";
+import { typePatiently } from "#test/lab/swarm.js";
 import { until } from "#test/lab/wait.js";
 
 /** The managed plugin on the engines of a swarm of two nodes. The tests build upon one another. */
@@ -40,9 +40,9 @@ const reaches = (host: DockerHost, container: string, name: string) =>
     JOIN_MS,
   );
 
-test("it is created under any name, and enabled with settings", { timeout: 120_000 }, async (t) => {
+test("it is created under any name, and enabled with settings", { timeout: 600_000 }, async (t) => {
   for (const host of hosts) {
-    await createPlugin(host, NAME, folder);
+    await typePatiently(host, `docker plugin create ${NAME} ${folder}`);
     await host.type(`docker plugin set ${NAME} WEAVE_PASSWORD='${PASSWORD}' WEAVE_MTU=1300 IPALLOC_RANGE=10.48.0.0/16`);
     await host.type(
       `docker plugin set ${NAME} WEAVE_PEERS='10.99.0.8, 10.99.0.9' EXTRA_ARGS='--nickname node-${host.name}'`,
@@ -54,7 +54,7 @@ test("it is created under any name, and enabled with settings", { timeout: 120_0
   }
 });
 
-test("the nodes of a swarm find one another, and the host's command shows it", { timeout: 120_000 }, async () => {
+test("the nodes of a swarm find one another, and the host's command shows it", { timeout: 600_000 }, async () => {
   await h1.type("docker swarm init --advertise-addr 10.99.0.1");
   const token = await h1.type("docker swarm join-token -q worker");
   await h2.type(`docker swarm join --token ${token} 10.99.0.1:2377`);
@@ -92,7 +92,7 @@ test("containers on a network of the swarm reach one another by name and by mult
   assert.match(await h2.type("docker exec two ip route"), /224\.0\.0\.0\/4 dev ethwe0/);
 });
 
-test("tasks of a service reach one another across the nodes by their names", { timeout: 180_000 }, async () => {
+test("tasks of a service reach one another across the nodes by their names", { timeout: 600_000 }, async () => {
   const service = "docker service create -d --no-resolve-image --endpoint-mode dnsrr --network weavenet1";
   await h1.type(`${service} --name web --replicas 4 busybox sleep 600`);
   const tasks = async () =>
@@ -126,7 +126,7 @@ const taskFails = (service: string, error: RegExp) =>
     JOIN_MS,
   );
 
-test("a subnet in weave's own range is rejected with advice", { timeout: 120_000 }, async () => {
+test("a subnet in weave's own range is rejected with advice", { timeout: 600_000 }, async () => {
   await h1.type(`docker network create --driver=${NAME} --subnet 10.48.3.0/24 clash`);
   await h1.type("docker service create -d --no-resolve-image --network clash --name lost busybox sleep 600");
   await taskFails("lost", /10\.48\.3\.0\/24 overlaps 10\.48\.0\.0\/16.*another --subnet, or set another IPALLOC_RANGE/);
@@ -134,7 +134,7 @@ test("a subnet in weave's own range is rejected with advice", { timeout: 120_000
   await until("the network is free", async () => (await h1.shell("docker network rm clash")).code === 0);
 });
 
-test("it returns with the engine, and with the router after a kill", { timeout: 180_000 }, async (t) => {
+test("it returns with the engine, and with the router after a kill", { timeout: 600_000 }, async (t) => {
   await h2.killRouter();
   await connected(h2);
   await reaches(h1, "one", "two");
@@ -151,7 +151,7 @@ test("it returns with the engine, and with the router after a kill", { timeout: 
 });
 
 test("it is not disabled while a network uses it; without one a wrong setting is an answer", {
-  timeout: 180_000,
+  timeout: 600_000,
 }, async () => {
   assert.match(await refused(h1, `docker plugin disable ${NAME}`), /in use/);
   await h2.type("docker rm -f two three");
@@ -170,7 +170,7 @@ test("it is not disabled while a network uses it; without one a wrong setting is
   await h1.type("docker service rm mute");
 });
 
-test("it is removed, and a next one of its name has its state", { timeout: 180_000 }, async (t) => {
+test("it is removed, and a next one of its name has its state", { timeout: 600_000 }, async (t) => {
   const name = (host: DockerHost) => host.ok("report", "-f", "{{.Router.Name}}");
   const before = await name(h1);
   await h1.type("docker rm -f one");
@@ -183,7 +183,7 @@ test("it is removed, and a next one of its name has its state", { timeout: 180_0
   const start = Date.now();
   await h1.startEngine();
   t.diagnostic(`the engine answers after ${Date.now() - start} ms, without a plugin`);
-  await createPlugin(h1, NAME, folder);
+  await typePatiently(h1, `docker plugin create ${NAME} ${folder}`);
   await h1.type(`docker plugin enable ${NAME}`);
   await until("its router runs", async () => (await h1.weave("status")).code === 0);
   assert.equal(await name(h1), before);

@@ -5,7 +5,6 @@ import type { DockerHost } from "#test/lab/docker-host.js";
 import { refused } from "#test/lab/docker-tests.js";
 import { engineAtLeast } from "#test/lab/engine.js";
 import {
-  createPlugin,
   makeSwarm,
   meshed,
   PLUGIN_2_5_2,
@@ -14,6 +13,7 @@ import {
   SERVICE,
   SWARM_MS,
   settled,
+  typePatiently,
 } from "#test/lab/swarm.js";
 import { until } from "#test/lab/wait.js";
 
@@ -34,7 +34,8 @@ const test = registryTests(2, async (made, folder) => {
   writeFileSync(join(other, "rootfs/etc/other"), "");
   const config = join(other, "config.json");
   writeFileSync(config, readFileSync(config, "utf8").replace(/"description": "[^"]*"/, '"description": "another"'));
-  for (const host of hosts) await host.type(`docker plugin install --grant-all-permissions --disable ${PLUGIN_2_5_2}`);
+  for (const host of hosts)
+    await typePatiently(host, `docker plugin install --grant-all-permissions --disable ${PLUGIN_2_5_2}`);
 });
 
 const enable = (host: DockerHost) => host.type(`docker plugin enable ${PLUGIN_2_5_2}`);
@@ -63,7 +64,7 @@ const SETTINGS: readonly (readonly [setting: string, answer: RegExp])[] = [
 ];
 
 test("each wrong setting is an answer; the plugin stays enabled, and the next setting helps", {
-  timeout: 300_000,
+  timeout: 600_000,
 }, async () => {
   for (const [setting, expected] of SETTINGS) {
     await h1.type(`docker plugin set ${PLUGIN_2_5_2} ${setting}`);
@@ -79,7 +80,7 @@ test("each wrong setting is an answer; the plugin stays enabled, and the next se
   await disable(h1);
 });
 
-test("a folder that does not exist, and what is no setting, are rejected by Docker", { timeout: 120_000 }, async () => {
+test("a folder that does not exist, and what is no setting, are rejected by Docker", { timeout: 600_000 }, async () => {
   for (const mount of ["run", "state"]) {
     await h1.type(`docker plugin set ${PLUGIN_2_5_2} ${mount}.source=/nowhere`);
     assert.match(await refused(h1, `docker plugin enable ${PLUGIN_2_5_2}`), /\/nowhere.*no such file or directory/);
@@ -89,7 +90,7 @@ test("a folder that does not exist, and what is no setting, are rejected by Dock
     assert.match(await refused(h1, `docker plugin set ${PLUGIN_2_5_2} ${setting}`), /is not settable/);
 });
 
-test("without Docker's socket it serves networks, and status shows what is missing", { timeout: 120_000 }, async () => {
+test("without Docker's socket it serves networks, and status shows what is missing", { timeout: 600_000 }, async () => {
   await h1.type(`mkdir -p /srv/run && docker plugin set ${PLUGIN_2_5_2} run.source=/srv/run && echo ok`);
   await enable(h1);
   assert.equal(await answer(h1), "{}");
@@ -99,7 +100,7 @@ test("without Docker's socket it serves networks, and status shows what is missi
   await h1.type(`docker plugin set ${PLUGIN_2_5_2} run.source=/run`);
 });
 
-test("outside of a swarm a network is rejected, or is one of this host alone", { timeout: 120_000 }, async () => {
+test("outside of a swarm a network is rejected, or is one of this host alone", { timeout: 600_000 }, async () => {
   await enable(h1);
   const create = `docker network create --driver=${PLUGIN_2_5_2} --subnet 10.1.1.0/24 --gateway 10.1.1.1 lonely`;
   if (!engineAtLeast(26)) {
@@ -117,7 +118,7 @@ test("outside of a swarm a network is rejected, or is one of this host alone", {
 });
 
 test("one host has one router: a second one names the first, and does not disturb it", {
-  timeout: 240_000,
+  timeout: 600_000,
 }, async () => {
   const id = async (name: string) => h1.type(`docker plugin inspect -f '{{slice .ID 0 12}}' ${name}`);
   // The host's own router is first.
@@ -137,7 +138,7 @@ test("one host has one router: a second one names the first, and does not distur
   );
   assert.match((await h1.weave("launch")).stderr, plugin);
   // A second managed plugin.
-  await createPlugin(h1, "other/net:1", other);
+  await typePatiently(h1, `docker plugin create other/net:1 ${other}`);
   await h1.type("docker plugin enable other/net:1");
   const socket = `/run/docker/plugins/${await h1.type("docker plugin inspect -f '{{.ID}}' other/net:1")}/weave.sock`;
   const call = `curl -s --max-time 40 --unix-socket ${socket} -d '{"NetworkID":"n"}' http://plugin/NetworkDriver.CreateNetwork`;
@@ -151,7 +152,7 @@ const errorsOf = async (service: string) =>
   h1.type(`docker service ps --no-trunc --format '{{.CurrentState}} {{.Error}}' ${service}`);
 
 test("a node without the plugin gets no tasks, and a service that needs it shows why", {
-  timeout: 240_000,
+  timeout: 600_000,
 }, async () => {
   await enable(h1);
   await makeSwarm(hosts);
@@ -167,7 +168,7 @@ test("a node without the plugin gets no tasks, and a service that needs it shows
   await h1.type("docker service rm there anywhere");
 });
 
-test("overlapping subnets are rejected; a route of the host is reported", { timeout: 240_000 }, async () => {
+test("overlapping subnets are rejected; a route of the host is reported", { timeout: 600_000 }, async () => {
   const create = (name: string, subnet: string) =>
     `docker network create -d ${PLUGIN_2_5_2} --subnet ${subnet} ${name}`;
   // The managers allocate it later; its tasks wait.

@@ -63,7 +63,7 @@ const allReach = async () => {
   for (const { host, container } of tasks) for (const { address } of tasks) await reaches(host, container, address);
 };
 
-test("a drained node has no task and no interface; active again it has some", { timeout: 240_000 }, async () => {
+test("a drained node has no task and no interface; active again it has some", { timeout: 600_000 }, async () => {
   await h1.type("docker node update --availability drain h3");
   await until("its tasks have moved", async () => (await tasksOn(h3)) === 0, SWARM_MS);
   await settled(hosts, web);
@@ -74,7 +74,7 @@ test("a drained node has no task and no interface; active again it has some", { 
   await allReach();
 });
 
-test("an engine that was killed returns, with its plugin, network and tasks", { timeout: 300_000 }, async () => {
+test("an engine that was killed returns, with its plugin, network and tasks", { timeout: 600_000 }, async () => {
   await h3.stopEngine("KILL");
   await nodeIs(h3, "down");
   await until(
@@ -91,7 +91,7 @@ test("an engine that was killed returns, with its plugin, network and tasks", { 
   await allReach();
 });
 
-test("a machine that was off returns", { timeout: 300_000 }, async () => {
+test("a machine that was off returns", { timeout: 600_000 }, async () => {
   await powerCycle(h2, async () => {
     await nodeIs(h2, "down");
     await until(
@@ -108,7 +108,7 @@ test("a machine that was off returns", { timeout: 300_000 }, async () => {
   await allReach();
 });
 
-test("a manager's engine that restarts disturbs no task of the workers", { timeout: 300_000 }, async () => {
+test("a manager's engine that restarts disturbs no task of the workers", { timeout: 600_000 }, async () => {
   const [from, to] = (await tasksOf([h2, h3], "web", "weavenet1")).filter(
     ({ host }, i, all) => all.findIndex((each) => each.host === host) === i,
   );
@@ -123,7 +123,7 @@ test("a manager's engine that restarts disturbs no task of the workers", { timeo
   await allReach();
 });
 
-test("promoted managers are targets, and go on without the first one", { timeout: 300_000 }, async () => {
+test("promoted managers are targets, and go on without the first one", { timeout: 600_000 }, async () => {
   await h1.type("docker node promote h2 h3");
   const targets = async (host: DockerHost) => (await host.ok("status", "targets")).trim().split("\n").sort();
   await until("h1 has them as targets", async () => String(await targets(h1)) === "10.99.0.2,10.99.0.3", SWARM_MS);
@@ -146,7 +146,7 @@ test("promoted managers are targets, and go on without the first one", { timeout
   await meshed(hosts);
 });
 
-test("a node leaves the swarm, is cleaned, and joins again", { timeout: 300_000 }, async () => {
+test("a node leaves the swarm, is cleaned, and joins again", { timeout: 600_000 }, async () => {
   await h3.type("docker swarm leave");
   await nodeIs(h3, "down");
   assert.doesNotMatch(await h3.type("docker network ls"), /weavenet1/);

@@ -12,6 +12,7 @@ import {
   SWARM_MS,
   settled,
   tasksOf,
+  typePatiently,
 } from "#test/lab/swarm.js";
 import { until } from "#test/lab/wait.js";
 
@@ -30,10 +31,10 @@ const weavenet1 = (service: string, replicas: number) => ({ service, network: "w
 const createWeavenet1 = () =>
   h1.type(`docker network create --driver=${PLUGIN_2_5_2} --subnet 10.1.1.0/24 --gateway 10.1.1.1 weavenet1`);
 
-test("the plugin is installed on each node, after a question about its rights", { timeout: 240_000 }, async (t) => {
+test("the plugin is installed on each node, after a question about its rights", { timeout: 600_000 }, async (t) => {
   for (const host of hosts) {
     const start = Date.now();
-    const output = await host.type(`yes | docker plugin install ${PLUGIN_2_5_2}`);
+    const output = await typePatiently(host, `yes | docker plugin install ${PLUGIN_2_5_2}`);
     t.diagnostic(`${host.name}: installed and enabled after ${Date.now() - start} ms`);
     for (const right of ["network: [host]", "/dev/net/tun", "CAP_SYS_ADMIN", "Do you grant the above permissions?"])
       assert.ok(output.includes(right), output);
@@ -42,7 +43,7 @@ test("the plugin is installed on each node, after a question about its rights", 
   await meshed(hosts);
 });
 
-test("services on a manager's network reach one another by name on all nodes", { timeout: 240_000 }, async () => {
+test("services on a manager's network reach one another by name on all nodes", { timeout: 600_000 }, async () => {
   await createWeavenet1();
   await h1.type(`${SERVICE} --replicas 3 --name tester1 --network weavenet1 busybox tail -f /dev/null`);
   await h1.type(`${SERVICE} --replicas 3 --name tester2 --network weavenet1 busybox tail -f /dev/null`);
@@ -57,7 +58,7 @@ test("services on a manager's network reach one another by name on all nodes", {
       await reaches(host, container, name);
 });
 
-test("a second network has a range of addresses, and serves containers too", { timeout: 240_000 }, async () => {
+test("a second network has a range of addresses, and serves containers too", { timeout: 600_000 }, async () => {
   const range = "--subnet=172.30.0.0/24 --ip-range=172.30.0.0/28 --gateway=172.30.0.254";
   await h1.type(`docker network create -d ${PLUGIN_2_5_2} ${range} --attachable specifics-over`);
   await h1.type(`${SERVICE} --replicas 3 --name both --network weavenet1 --network specifics-over busybox sleep 9999`);
@@ -89,7 +90,7 @@ test("a second network has a range of addresses, and serves containers too", { t
 });
 
 test("a service is scaled from one task to ten and back, without a stale name or address", {
-  timeout: 400_000,
+  timeout: 600_000,
 }, async (t) => {
   await h1.type("docker service rm tester2");
   for (const replicas of [1, 10, 1]) {
@@ -101,7 +102,7 @@ test("a service is scaled from one task to ten and back, without a stale name or
 });
 
 test("updates of a service leave no stale name or address, whether a task stops first or starts first", {
-  timeout: 400_000,
+  timeout: 600_000,
 }, async () => {
   await h1.type("docker service scale --detach tester1=4");
   await settled(hosts, weavenet1("tester1", 4));
@@ -122,7 +123,7 @@ test("updates of a service leave no stale name or address, whether a task stops 
   }
 });
 
-test("a stack uses the network, and leaves nothing when it is removed", { timeout: 240_000 }, async () => {
+test("a stack uses the network, and leaves nothing when it is removed", { timeout: 600_000 }, async () => {
   const service = "{ image: busybox, command: sleep 9999, networks: [weavenet1], deploy: { replicas: 2 } }";
   const file = `services: { web: ${service}, shop: ${service} }\nnetworks: { weavenet1: { external: true } }`;
   const deploy = "docker stack deploy --detach=true --resolve-image never --compose-file -";
@@ -140,7 +141,7 @@ test("a stack uses the network, and leaves nothing when it is removed", { timeou
     );
 });
 
-test("a removed network is gone on all nodes, and one of its name works", { timeout: 240_000 }, async () => {
+test("a removed network is gone on all nodes, and one of its name works", { timeout: 600_000 }, async () => {
   await h1.type("docker service rm tester1");
   await until("it is free", async () => (await h1.shell("docker network rm weavenet1")).code === 0, SWARM_MS);
   await networkGone(hosts, "weavenet1");
