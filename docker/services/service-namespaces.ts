@@ -23,6 +23,9 @@ interface Place {
   /** Whether a container has it. */
   used: boolean;
   busy: boolean;
+  /** Whether flows may lead to no task, and whether they are being removed. */
+  mayBeStale: boolean;
+  tidying: boolean;
   retry: Timer | undefined;
 }
 
@@ -52,6 +55,7 @@ export class ServiceNamespaces {
   readonly #rules: ServiceRules;
   readonly #places = new Map<number, Place>();
   readonly #slots = new Semaphore(PARALLEL);
+  readonly #tidySlots = new Semaphore(1);
   readonly #failing = new Map<number, string>();
   #changes = 0;
   #failures = 0;
@@ -102,7 +106,16 @@ export class ServiceNamespaces {
       known.retry?.cancel();
       this.#drop(known);
     }
-    const place = { netns, wanted: NONE, made: undefined, used: true, busy: false, retry: undefined };
+    const place: Place = {
+      netns,
+      wanted: NONE,
+      made: undefined,
+      used: true,
+      busy: false,
+      mayBeStale: false,
+      tidying: false,
+      retry: undefined,
+    };
     this.#places.set(netns.inode, place);
     return place;
   }
@@ -121,6 +134,7 @@ export class ServiceNamespaces {
       while (!isSame(place.wanted, place.made) && (await this.#change(place)));
     });
     place.busy = false;
+    void this.#tidy(place);
     if (!place.used && place.retry === undefined) this.#drop(place);
   }
 
@@ -136,7 +150,7 @@ export class ServiceNamespaces {
       this.#changes++;
       place.made = wanted;
       this.#failing.delete(netns.inode);
-      if (canBeStale(made, wanted)) await this.#removeStale(netns, wanted);
+      place.mayBeStale ||= canBeStale(made, wanted);
       return true;
     } catch (error) {
       // A container that has ended takes its rules with it.
@@ -148,6 +162,18 @@ export class ServiceNamespaces {
       this.#fail(place, errorText(error));
       return false;
     }
+  }
+
+  /** Removes flows that lead to no task. Changes of the rules do not wait for it: a namespace can have thousands of flows. */
+  async #tidy(place: Place): Promise<void> {
+    if (place.tidying) return;
+    place.tidying = true;
+    while (place.mayBeStale && place.made !== undefined) {
+      place.mayBeStale = false;
+      const services = place.made;
+      await this.#tidySlots.run(() => this.#removeStale(place.netns, services));
+    }
+    place.tidying = false;
   }
 
   #fail(place: Place, why: string): void {

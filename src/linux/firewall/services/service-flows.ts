@@ -15,6 +15,8 @@ export interface StaleFlows {
  * Selects the flows of service addresses that lead to no task. Their packets would be lost, as long as the client sends some:
  * connection tracking keeps the first choice.
  *
+ * Flows of ended TCP connections are left out: a new connection replaces them.
+ *
  * @param listed output of `conntrack -L`: for each flow its original source and destination, then those of the replies
  */
 export function staleFlows(listed: string, services: readonly ServiceAddress[]): StaleFlows[] {
@@ -22,7 +24,10 @@ export function staleFlows(listed: string, services: readonly ServiceAddress[]):
     services.map(({ address, targets, draining }) => [address, new Set([...targets, ...draining])] as const),
   );
   const found = new Map<string, StaleFlows>();
-  for (const [, address, target] of listed.matchAll(/^.*?src=\S+ dst=(\S+) .*?src=(\S+) dst=.*$/gm)) {
+  const ended = /^tcp +6 \d+ (?:TIME_WAIT|CLOSE) .*\n/gm;
+  for (const [, address, target] of listed
+    .replace(ended, "")
+    .matchAll(/^.*?src=\S+ dst=(\S+) .*?src=(\S+) dst=.*$/gm)) {
     const known = tasks.get(address);
     if (known !== undefined && !known.has(target)) found.set(`${address} ${target}`, { address, target });
   }
