@@ -6,10 +6,10 @@ import { requestedCniAddresses, requestedCniMac } from "#router/cni/cni-addresse
 import type { CniCall } from "#router/cni/cni-call.js";
 import { aliasesOf, type CniConfiguration } from "#router/cni/cni-configuration.js";
 import { CniError } from "#router/cni/cni-error.js";
-import { type CniIp, type CniResult, isIpv6Text, NO_RESULT } from "#router/cni/cni-result.js";
+import { type CniIp, type CniResult, isIpv6Cidr, isIpv6Text, NO_RESULT } from "#router/cni/cni-result.js";
 import { type PlannedRoutes, planRoutes } from "#router/cni/cni-routes.js";
 import type { Exposure } from "#router/exposure/exposure.js";
-import { addressOfCidr, canonicalIpv6, inSubnets, parseCidr } from "#src/address.js";
+import { addressOfCidr, inSubnets, parseCidr } from "#src/address.js";
 import { WeaveError } from "#src/errors.js";
 import { KeyedQueue } from "#src/keyed-queue.js";
 import { readSysctl, writeSysctl } from "#src/linux/links/bridge.js";
@@ -318,9 +318,8 @@ const gatewayOf = (address: string, gateways: readonly string[]): string | undef
 
 /** Checks an address of a delegated plugin. @throws CniError 6 */
 function checkedCidr(text: string): string {
-  const [address, prefix = ""] = text.split("/");
   if (!isIpv6Text(text)) return parseCidr(text).text;
-  if (canonicalIpv6(address) !== undefined && /^\d{1,3}$/.test(prefix) && Number(prefix) <= 128) return text;
+  if (isIpv6Cidr(text)) return text;
   throw new CniError("decoding", `${JSON.stringify(text.slice(0, 64))} of the IPAM plugin is no address`);
 }
 

@@ -1,6 +1,7 @@
 import * as z from "zod/mini";
 import { CniError } from "#router/cni/cni-error.js";
 import { type CniVersion, isAtLeast } from "#router/cni/cni-version.js";
+import { canonicalIpv6 } from "#src/address.js";
 
 /** Limits for results of other plugins: texts in characters, lists in entries. */
 const MAX_TEXT = 4_096;
@@ -134,6 +135,14 @@ export function cniResultBody(result: CniResult, cniVersion: CniVersion): object
 }
 
 export const isIpv6Text = (address: string): boolean => address.includes(":");
+
+/** Whether a text is an IPv6 address with a prefix length, and nothing else: it becomes a part of a command. */
+export function isIpv6Cidr(text: string): boolean {
+  const [address, prefix = "", ...rest] = text.split("/");
+  return (
+    rest.length === 0 && canonicalIpv6(address) !== undefined && /^\d{1,3}$/.test(prefix) && Number(prefix) <= 128
+  );
+}
 
 function interfaceBody({ name, mac, sandbox, ...newer }: CniInterface, version: CniVersion): object {
   return withoutEmpty({ name, mac, sandbox, ...(isAtLeast(version, "1.1.0") ? newer : {}) });

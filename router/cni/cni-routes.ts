@@ -1,5 +1,5 @@
 import { CniError } from "#router/cni/cni-error.js";
-import type { CniRoute } from "#router/cni/cni-result.js";
+import { type CniRoute, isIpv6Cidr } from "#router/cni/cni-result.js";
 import { canonicalIpv6, inSubnets, isIpv4, parseCidr } from "#src/address.js";
 import type { ContainerRoute } from "#src/linux/netns/cni-interface.js";
 
@@ -68,7 +68,7 @@ function checkNetwork(text: string): void {
         /^\d{1,2}$/.test(prefix) &&
         Number(prefix) <= 32 &&
         parseCidr(text).subnet === `${address}/${Number(prefix)}`
-      : canonicalIpv6(address) !== undefined && /^\d{1,3}$/.test(prefix) && Number(prefix) <= 128;
+      : isIpv6Cidr(text);
   if (!valid)
     throw new CniError("invalidConfiguration", `${JSON.stringify(text.slice(0, 64))} is no destination of a route`, {
       next: 'A route is {"dst": "10.0.0.0/8", "gw": "10.32.0.1"}; host bits of "dst" are zero, "gw" may be left out.',

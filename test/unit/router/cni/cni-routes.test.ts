@@ -49,6 +49,8 @@ test("routes that ip would misread are rejected", () => {
     "fd00::/129",
     "x::/8",
     "10.0.0.0/8\nlink",
+    "fd00::/8/\nlink",
+    "::/0/0",
   ])
     assert.throws(
       () => planRoutes({ addresses: ADDRESSES, routes: [{ dst }], gateways: [] }),
