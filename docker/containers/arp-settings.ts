@@ -1,6 +1,7 @@
 import type { ContainerObserver } from "#docker/containers/container-tracker.js";
 import type { Container } from "#docker/engine/shapes.js";
 import { run } from "#src/linux/exec.js";
+import { isPlainIfname } from "#src/linux/links/interface-names.js";
 import { listLinks } from "#src/linux/links/links.js";
 import { arpSettingsScript } from "#src/linux/netns/veth.js";
 
@@ -23,10 +24,12 @@ export class ArpSettings implements ContainerObserver {
     const macs = new Set(ends.map(({ MacAddress }) => MacAddress.toLowerCase()));
     const netns = `/proc/${State.Pid}/ns/net`;
     try {
-      const links = (await listLinks({ netns })).filter(({ address }) => macs.has(address));
+      const links = (await listLinks({ netns })).filter(
+        ({ ifname, address }) => macs.has(address) && isPlainIfname(ifname),
+      );
       // The kernel announces a link's IP addresses when its MAC is set, also to the same value (sysctl arp_notify).
       const script = links.map(
-        ({ ifname, address }) => `${arpSettingsScript(ifname)}; ip link set dev "${ifname}" address ${address}`,
+        ({ ifname, address }) => `${arpSettingsScript(ifname)}; ip link set dev ${ifname} address ${address}`,
       );
       if (script.length > 0) await run("sh", ["-c", script.join("; ")], { netns });
     } catch {

@@ -1,4 +1,5 @@
 import { CniError } from "#router/cni/cni-error.js";
+import { isPlainIfname } from "#src/linux/links/interface-names.js";
 
 export const CNI_COMMANDS = ["ADD", "DEL", "CHECK", "STATUS", "GC", "VERSION"] as const;
 export type CniCommand = (typeof CNI_COMMANDS)[number];
@@ -49,7 +50,7 @@ export function parseCniCall(environment: Readonly<Record<string, string>>): Cni
   const [container, ifname, netns] = [text("CNI_CONTAINERID"), text("CNI_IFNAME"), text("CNI_NETNS")];
   if (container !== "" && (container.length > MAX_CONTAINER || !/^[a-zA-Z0-9][\w.-]*$/.test(container)))
     throw invalid("CNI_CONTAINERID", container, `up to ${MAX_CONTAINER} letters, digits, '_', '.' and '-'`);
-  if (ifname !== "" && (ifname.length > MAX_IFNAME || !/^[a-zA-Z0-9_][\w.@+-]*$/.test(ifname)))
+  if (ifname !== "" && !isPlainIfname(ifname))
     throw invalid("CNI_IFNAME", ifname, `up to ${MAX_IFNAME} letters, digits, '_', '.', '@', '+' and '-'`);
   if (netns !== "" && (netns.length > MAX_PATH || !/^\/[^"#\\\p{Cc}]*$/u.test(netns)))
     throw invalid("CNI_NETNS", netns, "the path of a network namespace, without '\"', '#' and '\\'");

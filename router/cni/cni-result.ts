@@ -139,9 +139,7 @@ export const isIpv6Text = (address: string): boolean => address.includes(":");
 /** Whether a text is an IPv6 address with a prefix length, and nothing else: it becomes a part of a command. */
 export function isIpv6Cidr(text: string): boolean {
   const [address, prefix = "", ...rest] = text.split("/");
-  return (
-    rest.length === 0 && canonicalIpv6(address) !== undefined && /^\d{1,3}$/.test(prefix) && Number(prefix) <= 128
-  );
+  return rest.length === 0 && canonicalIpv6(address) !== undefined && /^\d{1,3}$/.test(prefix) && Number(prefix) <= 128;
 }
 
 function interfaceBody({ name, mac, sandbox, ...newer }: CniInterface, version: CniVersion): object {

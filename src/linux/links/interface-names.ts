@@ -12,3 +12,9 @@ export const CNI_IFNAME_PREFIX = `${HOST_IFNAME_PREFIX}c`;
 export function hostIfname({ inode }: { readonly inode: number }): string {
   return `${HOST_IFNAME_PREFIX}pl${(inode % 36 ** 7).toString(36).padStart(7, "0")}`;
 }
+
+/**
+ * Whether a name needs no quoting in a command. The kernel forbids `/`, `:` and space only, and a container with the right to change its
+ * interfaces can rename them.
+ */
+export const isPlainIfname = (name: string): boolean => /^[a-zA-Z0-9_][\w.@+-]{0,14}$/.test(name);

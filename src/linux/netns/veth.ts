@@ -1,7 +1,7 @@
 import { WeaveError } from "#src/errors.js";
 import { CommandError, run } from "#src/linux/exec.js";
 import { findBridge, portSysctls, writeSysctl } from "#src/linux/links/bridge.js";
-import { CONTAINER_IFNAME, hostIfname } from "#src/linux/links/interface-names.js";
+import { CONTAINER_IFNAME, hostIfname, isPlainIfname } from "#src/linux/links/interface-names.js";
 import { addressCommands, deleteLink, findLink, ipBatch, ipv4Of } from "#src/linux/links/links.js";
 import type { Netns } from "#src/linux/netns/netns.js";
 import { randomMac } from "#src/random-mac.js";
@@ -61,8 +61,11 @@ async function mtuOf(name: string): Promise<number> {
 /**
  * Returns a shell script, for the namespace of an interface, that makes the kernel announce new addresses immediately, and soon
  * detect that an address has moved to another MAC. The settings are the same as in Weave Net.
+ *
+ * @throws TypeError for a name that needs quoting
  */
 export function arpSettingsScript(device: string): string {
+  if (!isPlainIfname(device)) throw new TypeError(`the name of an interface needs quoting: ${JSON.stringify(device)}`);
   return [
     `conf/${device}/arp_notify=1`,
     `neigh/${device}/base_reachable_time_ms=5000`,
