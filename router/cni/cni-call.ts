@@ -1,7 +1,7 @@
 import { CniError } from "#router/cni/cni-error.js";
 import { isPlainIfname } from "#src/linux/links/interface-names.js";
 
-export const CNI_COMMANDS = ["ADD", "DEL", "CHECK", "STATUS", "GC", "VERSION"] as const;
+const CNI_COMMANDS = ["ADD", "DEL", "CHECK", "STATUS", "GC", "VERSION"] as const;
 export type CniCommand = (typeof CNI_COMMANDS)[number];
 
 /** Maximum characters of a container's id: it is part of the holder's id in IPAM. */

@@ -1,7 +1,7 @@
 import { type ErrorCode, errorText, WeaveError } from "#src/errors.js";
 
 /** Error codes of the CNI specification (section 5, "Error"), and this plugin's own from 100 on. */
-export const CNI_CODES = {
+const CNI_CODES = {
   incompatibleVersion: 1,
   unsupportedField: 2,
   unknownContainer: 3,

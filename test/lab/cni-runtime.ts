@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Host } from "#test/lab/host.js";
 import { inLab } from "#test/lab/lab.js";
 import type { Namespace, Result } from "#test/lab/namespace.js";
+import { piped } from "#test/lab/piped.js";
 import { hostTestsImpossible, programMissing } from "#test/lab/requirements.js";
 import { connected } from "#test/lab/wait.js";
 
@@ -137,20 +138,9 @@ export class CniRuntime {
     return { PATH: process.env.PATH, CNI_PATH: `${this.plugins}:${DEBIAN_PLUGINS}`, ...this.host.environment };
   }
 
-  #execute(command: readonly string[], env: NodeJS.ProcessEnv, input: string): Promise<CniReply> {
-    const [file, ...args] = this.host.command(...command);
-    const child = spawn(file, args, { env, stdio: "pipe", timeout: 60_000, killSignal: "SIGKILL" });
-    const output = { stdout: "", stderr: "" };
-    for (const stream of ["stdout", "stderr"] as const)
-      child[stream].on("data", (bytes) => {
-        output[stream] += bytes;
-      });
-    child.stdin.on("error", () => {});
-    child.stdin.end(input);
-    return new Promise((resolve, reject) => {
-      child.once("error", reject);
-      child.once("close", (code) => resolve({ code: code ?? -1, ...output, json: parsed(output.stdout) }));
-    });
+  async #execute(command: readonly string[], env: NodeJS.ProcessEnv, input: string): Promise<CniReply> {
+    const result = await piped(this.host.command(...command), env, input);
+    return { ...result, json: parsed(result.stdout) };
   }
 }
 

@@ -59,6 +59,10 @@ export async function launchAll(hosts: readonly DockerHost[], ...flags: string[]
 export const addressOf = (host: DockerHost, container: string, network = "weave"): Promise<string> =>
   host.type(`docker inspect -f '{{(index .NetworkSettings.Networks "${network}").IPAddress}}' ${container}`);
 
+/** Addresses of a name in weaveDNS, as a host finds them, sorted. */
+export const addressesOfName = async (host: DockerHost, name: string): Promise<string[]> =>
+  (await host.ok("dns-lookup", name)).split("\n").filter(Boolean).sort();
+
 /** Types a line that must fail. @returns its standard error */
 export async function refused(host: DockerHost, line: string): Promise<string> {
   const { code, stderr } = await host.shell(line);

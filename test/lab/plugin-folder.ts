@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { builtBundle } from "#test/lab/built-bundle.js";
 import { ROOT } from "#test/lab/docs/pages.js";
@@ -14,4 +14,16 @@ export function pluginFolder(work: string): string {
   const archive = join(ROOT, `build/release/weave-${VERSION}-plugin-${ARCHITECTURE}.tar`);
   execFileSync("tar", ["-C", folder, "-xf", archive]);
   return folder;
+}
+
+/**
+ * Makes the plugin in a folder another one: an engine rejects a file system of which it has every byte already.
+ *
+ * @param description of its configuration, and in a file
+ */
+export function changePlugin(folder: string, description: string): void {
+  const config = join(folder, "config.json");
+  const text = readFileSync(config, "utf8");
+  writeFileSync(config, text.replace(/"description": "[^"]*"/, `"description": "${description}"`));
+  writeFileSync(join(folder, "rootfs/etc/description"), description);
 }

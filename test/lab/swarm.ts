@@ -138,7 +138,7 @@ export async function resolved(host: DockerHost, container: string, name: string
  *
  * @returns "" when all is right
  */
-export async function serviceFaults(
+async function serviceFaults(
   hosts: readonly DockerHost[],
   { service, network, replicas }: { readonly service: string; readonly network: string; readonly replicas: number },
 ): Promise<string> {

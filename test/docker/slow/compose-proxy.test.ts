@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test as plainTest } from "node:test";
 import { ComposeProject, type ComposeVersion, composeImpossible, replaceImpossible } from "#test/lab/compose.js";
 import type { DockerHost } from "#test/lab/docker-host.js";
-import { DEFAULT_SUBNET_FLAGS, dockerTests, launchAll, PROXY_ENV } from "#test/lab/docker-tests.js";
+import { addressesOfName, DEFAULT_SUBNET_FLAGS, dockerTests, launchAll, PROXY_ENV } from "#test/lab/docker-tests.js";
 import { engineAtLeast } from "#test/lab/engine.js";
 import { until } from "#test/lab/wait.js";
 
@@ -54,10 +54,6 @@ const test = dockerTests(2, async (hosts) => {
   [h1, h2] = hosts;
   await launchAll(hosts, ...DEFAULT_SUBNET_FLAGS);
 });
-
-/** Addresses of a name, as the other host finds them. */
-const addressesOf = async (name: string): Promise<string[]> =>
-  (await h2.ok("dns-lookup", name)).split("\n").filter(Boolean).sort();
 
 for (const version of [5, 1] as const satisfies ComposeVersion[]) {
   const missing = composeImpossible(version);
@@ -113,9 +109,9 @@ for (const version of [5, 1] as const satisfies ComposeVersion[]) {
   test(title("scale 1, 5, 1, and run: names follow"), async () => {
     const project = mixed();
     await project.type("up -d --scale scaled=5");
-    for (let i = 1; i <= 5; i++) assert.equal((await addressesOf(name("scaled", i))).length, 1);
+    for (let i = 1; i <= 5; i++) assert.equal((await addressesOfName(h2, name("scaled", i))).length, 1);
     await project.type("up -d --scale scaled=1");
-    for (let i = 2; i <= 5; i++) assert.deepEqual(await addressesOf(name("scaled", i)), []);
+    for (let i = 2; i <= 5; i++) assert.deepEqual(await addressesOfName(h2, name("scaled", i)), []);
     assert.match(await project.type("run --rm scaled ping -c 1 -W 5 web"), / 0% packet loss/);
   });
 
@@ -129,10 +125,10 @@ for (const version of [5, 1] as const satisfies ComposeVersion[]) {
       await project.type("up -d");
       // Services that depend on a replaced one are replaced too by some versions.
       assert.ok((await project.ids()).filter((id) => before.includes(id)).length >= 3);
-      for (const each of ["web", name("fixed")]) assert.ok((await addressesOf(each)).length > 0, each);
+      for (const each of ["web", name("fixed")]) assert.ok((await addressesOfName(h2, each)).length > 0, each);
       await project.type("up -d --force-recreate");
       for (const each of ["web", name("fixed"), name("scaled"), name("both")])
-        assert.ok((await addressesOf(each)).length > 0, each);
+        assert.ok((await addressesOfName(h2, each)).length > 0, each);
       assert.equal(await h1.type(`docker exec ${name("scaled")} hostname -f`), `${name("scaled")}.weave.local`);
       assert.doesNotMatch(await h1.type("weave status dns"), /[0-9a-f]{12}_/);
     });
@@ -149,7 +145,7 @@ for (const version of [5, 1] as const satisfies ComposeVersion[]) {
     await h1.launch(...DEFAULT_SUBNET_FLAGS, "--hostname-from-label", "com.docker.compose.service", "10.99.0.2");
     const project = mixed();
     await project.type("up -d --scale scaled=2 scaled");
-    assert.equal((await addressesOf("scaled")).length, 2);
+    assert.equal((await addressesOfName(h2, "scaled")).length, 2);
     assert.match(await project.type("run --rm scaled ping -c 1 -W 5 scaled"), / 0% packet loss/);
     await project.type("down");
     await h1.ok("stop");

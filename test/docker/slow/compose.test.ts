@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test as plainTest } from "node:test";
 import { ComposeProject, type ComposeVersion, composeImpossible, replaceImpossible } from "#test/lab/compose.js";
 import type { DockerHost } from "#test/lab/docker-host.js";
-import { addressOf, DEFAULT_SUBNET_FLAGS, dockerTests, launchAll } from "#test/lab/docker-tests.js";
+import { addressesOfName, addressOf, DEFAULT_SUBNET_FLAGS, dockerTests, launchAll } from "#test/lab/docker-tests.js";
 import { until } from "#test/lab/wait.js";
 
 /** Projects of Compose on Docker's networks with our drivers, by each generation of Compose. */
@@ -60,10 +60,6 @@ const test = dockerTests(2, async (hosts) => {
   await launchAll(hosts, ...DEFAULT_SUBNET_FLAGS);
 });
 
-/** Addresses of a name, as the other host finds them. */
-const addressesOf = async (name: string): Promise<string[]> =>
-  (await h2.ok("dns-lookup", name)).split("\n").filter(Boolean).sort();
-
 /** Nothing of a project is left on a host: no container, network, address or name. */
 async function nothingLeft(host: DockerHost, project: string): Promise<void> {
   assert.equal(await host.type(`docker ps -aq --filter label=com.docker.compose.project=${project}`), "");
@@ -89,10 +85,10 @@ for (const version of [5, 1] as const satisfies ComposeVersion[]) {
       await h1.type("docker network inspect -f '{{.Driver}} {{.Internal}} {{json .IPAM.Config}}' shop_back"),
       'weavemesh true [{"Subnet":"10.41.0.0/16","IPRange":"10.41.7.0/24","Gateway":"10.41.0.1","AuxiliaryAddresses":{"router":"10.41.7.1"}}]',
     );
-    assert.deepEqual(await addressesOf("database"), ["10.41.0.50"]);
-    assert.equal((await addressesOf("api")).length, 3);
-    assert.equal((await addressesOf("api.shop.weave.local")).length, 1);
-    assert.deepEqual(await addressesOf("debug"), [], "its profile is off");
+    assert.deepEqual(await addressesOfName(h2, "database"), ["10.41.0.50"]);
+    assert.equal((await addressesOfName(h2, "api")).length, 3);
+    assert.equal((await addressesOfName(h2, "api.shop.weave.local")).length, 1);
+    assert.deepEqual(await addressesOfName(h2, "debug"), [], "its profile is off");
     const health = "docker inspect -f '{{.State.Health.Status}}'";
     assert.equal(await h1.type(`${health} ${await shop.container("db")}`), "healthy");
     await until("the published port answers", async () =>
@@ -105,18 +101,18 @@ for (const version of [5, 1] as const satisfies ComposeVersion[]) {
     await shop.type("up -d");
     assert.deepEqual(await shop.ids(), ids, "a second up changes nothing");
     await shop.type("--profile debug up -d");
-    assert.equal((await addressesOf("debug")).length, 1);
+    assert.equal((await addressesOfName(h2, "debug")).length, 1);
   });
 
   test(title("scale 1, 5, 1: names and addresses follow"), async () => {
     const shop = project(h1, "shop", file("hello"));
-    const before = await addressesOf("worker");
+    const before = await addressesOfName(h2, "worker");
     assert.equal(before.length, 2);
     await shop.type("up -d --scale worker=5");
-    assert.equal((await addressesOf("worker")).length, 10);
+    assert.equal((await addressesOfName(h2, "worker")).length, 10);
     assert.match(await shop.type("exec -T api ping -c 1 -W 5 worker"), / 0% packet loss/);
     await shop.type("up -d --scale worker=1");
-    assert.deepEqual(await addressesOf("worker"), before);
+    assert.deepEqual(await addressesOfName(h2, "worker"), before);
     assert.equal((await h1.type(`weave ps`)).split("\n").length, 1 + 1 + 3 + 2 + 1);
   });
 
@@ -126,7 +122,7 @@ for (const version of [5, 1] as const satisfies ComposeVersion[]) {
     const worker = await shop.container("worker");
     const agrees = async () => {
       const shown = [await addressOf(h1, worker, "shop_back"), await addressOf(h1, worker)].sort();
-      return shown.join() === (await addressesOf("worker")).join();
+      return shown.join() === (await addressesOfName(h2, "worker")).join();
     };
     const started = () => h1.type(`docker inspect -f '{{.State.StartedAt}} {{.State.Running}}' ${worker}`);
     const before = await started();
@@ -138,7 +134,7 @@ for (const version of [5, 1] as const satisfies ComposeVersion[]) {
     await until("names agree with Docker", agrees);
     for (const line of ["restart", "stop", "start"]) await shop.type(line);
     await until("names agree with Docker", agrees);
-    assert.deepEqual(await addressesOf("database"), ["10.41.0.50"]);
+    assert.deepEqual(await addressesOfName(h2, "database"), ["10.41.0.50"]);
   });
 
   const noReplacement = replaceImpossible(version);
@@ -148,16 +144,19 @@ for (const version of [5, 1] as const satisfies ComposeVersion[]) {
     test(title("a changed file replaces its service alone, --force-recreate all; names stay right"), async () => {
       const shop = project(h1, "shop", file("goodbye"));
       const ids = await shop.ids();
-      const worker = await addressesOf("worker");
+      const worker = await addressesOfName(h2, "worker");
       await shop.type("up -d");
       assert.equal((await shop.ids()).filter((id) => !ids.includes(id)).length, 1);
       await until("the new one answers", async () =>
         (await h2.shell("busybox nc -w 2 10.99.0.1 8081 < /dev/null")).stdout.includes("goodbye"),
       );
       await shop.type("up -d --force-recreate");
-      assert.deepEqual([await addressesOf("worker"), await addressesOf("database")], [worker, ["10.41.0.50"]]);
-      assert.equal((await addressesOf("api")).length, 3);
-      assert.equal((await addressesOf(await shop.container("api"))).length, 3);
+      assert.deepEqual(
+        [await addressesOfName(h2, "worker"), await addressesOfName(h2, "database")],
+        [worker, ["10.41.0.50"]],
+      );
+      assert.equal((await addressesOfName(h2, "api")).length, 3);
+      assert.equal((await addressesOfName(h2, await shop.container("api"))).length, 3);
     });
 
   test(title("down leaves nothing of the project, and the network weave"), async () => {
@@ -194,7 +193,7 @@ for (const version of [5, 1] as const satisfies ComposeVersion[]) {
       file("other").replaceAll("10.41.", "10.42.").replace("8081", "8082").replaceAll("192.168.80", "192.168.81"),
     );
     await other.type("up -d db");
-    assert.equal((await addressesOf("db")).length, 2);
+    assert.equal((await addressesOfName(h2, "db")).length, 2);
     for (let i = 0; i < 5; i++)
       assert.match(await there.type("exec -T worker ping -c 1 -W 5 db"), /PING db \(10\.41\.0\.50\).* 0% packet loss/s);
     await other.type("down");

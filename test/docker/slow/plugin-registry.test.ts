@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import type { DockerHost } from "#test/lab/docker-host.js";
 import { refused } from "#test/lab/docker-tests.js";
+import { changePlugin } from "#test/lab/plugin-folder.js";
 import {
   makeSwarm,
   meshed,
@@ -36,11 +35,8 @@ const peerName = async (host = h1) => {
   await until("its router runs", async () => (await host.weave("status")).code === 0);
   return host.ok("report", "-f", "{{.Router.Name}}");
 };
-/** Publishes a version with other bytes: an engine takes a file system of which it has every byte for a plugin that exists. */
 const publishNext = async (version: string) => {
-  const config = join(folder, "config.json");
-  writeFileSync(config, readFileSync(config, "utf8").replace(/"description": "[^"]*"/, `"description": "${version}"`));
-  writeFileSync(join(folder, "rootfs/etc/upgraded"), version);
+  changePlugin(folder, version);
   await publish(h1, folder, version);
 };
 const upgrade = (host: DockerHost, version: string) =>

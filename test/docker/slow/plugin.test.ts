@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { DockerHost } from "#test/lab/docker-host.js";
 import { dockerTests, refused } from "#test/lab/docker-tests.js";
 import { pluginFolder } from "#test/lab/plugin-folder.js";
-import { typePatiently } from "#test/lab/swarm.js";
+import { joinSwarm, makeSwarm, meshed, reaches, SWARM_MS, typePatiently } from "#test/lab/swarm.js";
 import { until } from "#test/lab/wait.js";
 
 /** The managed plugin on the engines of a swarm of two nodes. The tests build upon one another. */
@@ -10,8 +10,6 @@ import { until } from "#test/lab/wait.js";
 /** Any name: Docker's names of plugins are those of images. */
 const NAME = "weave/net-plugin:test";
 const PASSWORD = "correct horse";
-/** A start of the router, and the gossip of the swarm's nodes. */
-const JOIN_MS = 60_000;
 
 let h1: DockerHost;
 let h2: DockerHost;
@@ -27,18 +25,6 @@ const test = dockerTests(2, async (made, lab) => {
 
 /** Whether the plugin is enabled, in Docker's words. */
 const enabled = (host: DockerHost) => host.type(`docker plugin inspect -f '{{.Enabled}}' ${NAME}`);
-const connected = (host: DockerHost) =>
-  until(
-    `${host.name} is connected`,
-    async () => /established encrypted/.test((await host.weave("status", "connections")).stdout),
-    JOIN_MS,
-  );
-const reaches = (host: DockerHost, container: string, name: string) =>
-  until(
-    `${container} reaches ${name}`,
-    async () => (await host.shell(`docker exec ${container} ping -c 1 -W 1 ${name}`)).code === 0,
-    JOIN_MS,
-  );
 
 test("it is created under any name, and enabled with settings", { timeout: 600_000 }, async (t) => {
   for (const host of hosts) {
@@ -55,10 +41,9 @@ test("it is created under any name, and enabled with settings", { timeout: 600_0
 });
 
 test("the nodes of a swarm find one another, and the host's command shows it", { timeout: 600_000 }, async () => {
-  await h1.type("docker swarm init --advertise-addr 10.99.0.1");
-  const token = await h1.type("docker swarm join-token -q worker");
-  await h2.type(`docker swarm join --token ${token} 10.99.0.1:2377`);
-  for (const host of hosts) await connected(host);
+  await makeSwarm(hosts);
+  await meshed(hosts);
+  assert.match(await h1.ok("status", "connections"), /established encrypted/);
   const names = await Promise.all(
     hosts.map((host) => host.ok("report", "-f", "{{.Router.Name}} {{.Router.NickName}}")),
   );
@@ -99,7 +84,7 @@ test("tasks of a service reach one another across the nodes by their names", { t
     (await h1.type("docker service ps --filter desired-state=running --format '{{.Node}} {{.CurrentState}}' web"))
       .split("\n")
       .filter((line) => line.includes("Running"));
-  await until("four tasks run", async () => (await tasks()).length === 4, JOIN_MS);
+  await until("four tasks run", async () => (await tasks()).length === 4, SWARM_MS);
   assert.deepEqual([...new Set((await tasks()).map((line) => line.split(" ")[0]))].sort(), ["h1", "h2"]);
   for (const host of hosts) {
     const container = (await host.type("docker ps -q --filter label=com.docker.swarm.service.name=web")).split("\n")[0];
@@ -111,7 +96,7 @@ test("tasks of a service reach one another across the nodes by their names", { t
         addresses = [...new Set(output.match(/10\.1\.1\.\d+/g) ?? [])];
         return addresses.length === 4;
       },
-      JOIN_MS,
+      SWARM_MS,
     );
     for (const address of addresses) await reaches(host, container, address);
   }
@@ -123,7 +108,7 @@ const taskFails = (service: string, error: RegExp) =>
   until(
     `a task of ${service} fails by ${error}`,
     async () => error.test(await h1.type(`docker service ps --no-trunc --format '{{.Error}}' ${service}`)),
-    JOIN_MS,
+    SWARM_MS,
   );
 
 test("a subnet in weave's own range is rejected with advice", { timeout: 600_000 }, async () => {
@@ -136,17 +121,17 @@ test("a subnet in weave's own range is rejected with advice", { timeout: 600_000
 
 test("it returns with the engine, and with the router after a kill", { timeout: 600_000 }, async (t) => {
   await h2.killRouter();
-  await connected(h2);
+  await meshed(hosts);
   await reaches(h1, "one", "two");
   await h2.stopEngine();
   const start = Date.now();
   await h2.startEngine();
   t.diagnostic(`the engine answers after ${Date.now() - start} ms, with the plugin enabled`);
   assert.equal(await enabled(h2), "true");
-  await connected(h2);
+  await meshed(hosts);
   // Docker's own limit is 20 s, in which the manager must have a session with the engine.
   const run = "docker rm -f three; docker run -d --name three --network weavenet1 busybox sleep 600";
-  await until("h2 runs a container", async () => (await h2.shell(run)).code === 0, JOIN_MS);
+  await until("h2 runs a container", async () => (await h2.shell(run)).code === 0, SWARM_MS);
   await reaches(h1, "one", "three");
 });
 
@@ -162,8 +147,7 @@ test("it is not disabled while a network uses it; without one a wrong setting is
   await h2.type(`docker plugin set ${NAME} LOG_LEVEL=loud`);
   await h2.type(`docker plugin enable ${NAME}`);
   assert.equal(await enabled(h2), "true", "an end would disable it");
-  const token = await h1.type("docker swarm join-token -q worker");
-  await h2.type(`docker swarm join --token ${token} 10.99.0.1:2377`);
+  await joinSwarm(h2, h1);
   const service = "docker service create -d --no-resolve-image --constraint node.hostname==h2 --network weavenet1";
   await h1.type(`${service} --name mute busybox sleep 600`);
   await taskFails("mute", /the router of this plugin does not run: .*log-level.*docker plugin set/);

@@ -6,6 +6,7 @@ import type { DockerHost } from "#test/lab/docker-host.js";
 import { dockerTests } from "#test/lab/docker-tests.js";
 import { Background, execute, must } from "#test/lab/namespace.js";
 import { pluginFolder } from "#test/lab/plugin-folder.js";
+import { makeSwarm, meshed, SWARM_MS } from "#test/lab/swarm.js";
 import { until } from "#test/lab/wait.js";
 
 /** Addresses of services in a swarm of two nodes with the managed plugin. The tests build upon one another. */
@@ -13,7 +14,6 @@ import { until } from "#test/lab/wait.js";
 const NAME = "weave/net-plugin:services";
 const TRAFFIC = new URL("../../lab/service-traffic.js", import.meta.url).pathname;
 const SUBNET = "10.1.1.0/24";
-const JOIN_MS = 90_000;
 /** To unpack the plugin on a disk that others use. */
 const CREATE_MS = 300_000;
 /** The probability of a false alarm. */
@@ -39,20 +39,10 @@ const test = dockerTests(2, async (made, lab) => {
     assert.equal(code, 0, stderr);
     await host.type(`docker plugin enable ${NAME}`);
   }
-  await h1.type("docker swarm init --advertise-addr 10.99.0.1");
-  const token = await h1.type("docker swarm join-token -q worker");
-  await h2.type(`docker swarm join --token ${token} 10.99.0.1:2377`);
-  for (const host of hosts) await connected(host);
+  await makeSwarm(hosts);
+  await meshed(hosts);
   await h1.type(`docker network create --driver=${NAME} --subnet ${SUBNET} --gateway 10.1.1.1 --attachable weavenet1`);
 });
-
-const connected = (host: DockerHost) =>
-  until(
-    `${host.name} is connected`,
-    async () =>
-      /established encrypted|established unencrypted/.test((await host.weave("status", "connections")).stdout),
-    JOIN_MS,
-  );
 
 const create = (flags: string, command = SERVE) =>
   h1.type(
@@ -74,7 +64,7 @@ async function tasksOf(service: string): Promise<string[]> {
 }
 
 const tasksRun = (service: string, count: number) =>
-  until(`${count} tasks of ${service} run`, async () => (await tasksOf(service)).length === count, JOIN_MS);
+  until(`${count} tasks of ${service} run`, async () => (await tasksOf(service)).length === count, SWARM_MS);
 
 /**
  * What a program of traffic must begin with to run in a container's namespace. It becomes that program without a fork, so that a
@@ -107,7 +97,7 @@ async function leadsTo(host: DockerHost, container: string, address: string, tas
       last = JSON.stringify(counts);
       return Object.keys(counts).sort().join(" ") === [...tasks].sort().join(" ");
     },
-    JOIN_MS,
+    SWARM_MS,
   ).catch((error) => {
     throw new Error(`${error.message}; the last connections: ${last}`);
   });
@@ -250,7 +240,7 @@ test("a task that is not healthy, or paused, gets no new connections", { timeout
     const lists = await Promise.all(hosts.map((host) => host.type("docker ps -q --filter health=healthy")));
     return lists.flatMap((list) => list.split("\n").filter((id) => id !== "")).sort();
   };
-  await until("three tasks are healthy", async () => (await healthy()).length === 3, JOIN_MS);
+  await until("three tasks are healthy", async () => (await healthy()).length === 3, SWARM_MS);
   const vip = await vipOf("careful");
   const [sick, ...others] = await healthy();
   await leadsTo(h1, "one", vip, [sick, ...others]);
@@ -266,7 +256,7 @@ test("a task that is not healthy, or paused, gets no new connections", { timeout
   await until(
     "swarm has replaced it",
     async () => (await healthy()).filter((id) => !others.includes(id)).some((id) => id !== sick),
-    JOIN_MS,
+    SWARM_MS,
   );
   await leadsTo(h1, "one", vip, await healthy());
   await assertServed(JSON.parse(await stream.end()) as Opened[], began);
@@ -328,7 +318,7 @@ test("without a router the rules stay, and its successor changes them", { timeou
   const held = await background(h2, "two", "hold", vip, "80", "6");
   await h2.killRouter();
   assert.match(await rulesIn(h2, "two"), /weave_services/);
-  await connected(h2);
+  await meshed(hosts);
   await leadsTo(h2, "two", vip, tasks);
   const fates = JSON.parse(await held.end()) as Held[];
   for (const { sent, received, end } of fates) assert.deepEqual([end, received], ["", sent]);
@@ -345,22 +335,22 @@ test("tasks on a node that is gone get no connections", { timeout: 300_000 }, as
   await until(
     "all connections are served",
     async () => Object.keys(await count(h1, "one", vip, 20)).every((text) => !text.startsWith("error")),
-    JOIN_MS,
+    SWARM_MS,
   );
   t.diagnostic(`all connections are served ${Date.now() - start} ms after the cut`);
   await leadsTo(h1, "one", vip, here).catch(() => {});
   await h2.type("ip link set eth0 up");
-  await connected(h2);
+  await meshed(hosts);
   await until(
     "four tasks run",
     async () => (await h1.type("docker service ps -q --filter desired-state=running web")).split("\n").length === 4,
-    JOIN_MS,
+    SWARM_MS,
   );
-  await until("h2 is ready", async () => /h2 +Ready/.test(await h1.type("docker node ls")), JOIN_MS);
+  await until("h2 is ready", async () => /h2 +Ready/.test(await h1.type("docker node ls")), SWARM_MS);
   await until(
     "they are reached from h2",
     async () => Object.keys(await count(h2, "two", vip, 20)).every((text) => !text.startsWith("error")),
-    JOIN_MS,
+    SWARM_MS,
   );
 });
 
@@ -370,5 +360,5 @@ test("the rules end with the service and the network", { timeout: 120_000 }, asy
   await h2.type("docker rm -f two");
   await h1.type("docker network disconnect -f weavenet1 one");
   await until("the rules are gone", async () => (await rulesIn(h1, "one")) === "");
-  await until("the network is free", async () => (await h1.shell("docker network rm weavenet1")).code === 0, JOIN_MS);
+  await until("the network is free", async () => (await h1.shell("docker network rm weavenet1")).code === 0, SWARM_MS);
 });

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { cpSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { cpSync } from "node:fs";
 import type { DockerHost } from "#test/lab/docker-host.js";
 import { refused } from "#test/lab/docker-tests.js";
 import { engineAtLeast } from "#test/lab/engine.js";
+import { changePlugin } from "#test/lab/plugin-folder.js";
 import {
   makeSwarm,
   meshed,
@@ -30,10 +30,7 @@ const test = registryTests(2, async (made, folder) => {
   [h1, h2] = made;
   other = `${folder}-2`;
   cpSync(folder, other, { recursive: true, verbatimSymlinks: true });
-  // An engine rejects a file system of which it has every byte already.
-  writeFileSync(join(other, "rootfs/etc/other"), "");
-  const config = join(other, "config.json");
-  writeFileSync(config, readFileSync(config, "utf8").replace(/"description": "[^"]*"/, '"description": "another"'));
+  changePlugin(other, "another");
   for (const host of hosts)
     await typePatiently(host, `docker plugin install --grant-all-permissions --disable ${PLUGIN_2_5_2}`);
 });

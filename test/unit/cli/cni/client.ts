@@ -1,15 +1,10 @@
-import { spawn } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CNI_PROGRAMS } from "#cli/cni/programs.js";
-
-export interface CniOutcome {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
+import type { Result } from "#test/lab/namespace.js";
+import { piped } from "#test/lab/piped.js";
 
 /** The CNI plugin in a folder of its own, with a socket on which a test answers in place of the router. */
 export class CniClient {
@@ -80,21 +75,10 @@ export class CniClient {
     input: string | Buffer = CONFIGURATION,
     env: Readonly<Record<string, string | undefined>> = {},
     name = "weave-net",
-  ): Promise<CniOutcome> {
+  ): Promise<Result> {
     const program = [...this.#before, join(this.plugins, name)];
     const given = { ...VARIABLES, CNI_COMMAND: command, CNI_PATH: this.plugins, WEAVE_RUN_DIR: this.run, ...env };
-    const child = spawn(program[0], program.slice(1), { env: { PATH: process.env.PATH, ...given }, stdio: "pipe" });
-    const output = { stdout: "", stderr: "" };
-    for (const stream of ["stdout", "stderr"] as const)
-      child[stream].on("data", (bytes) => {
-        output[stream] += bytes;
-      });
-    child.stdin.on("error", () => {});
-    child.stdin.end(input);
-    return new Promise((resolve, reject) => {
-      child.once("error", reject);
-      child.once("close", (code) => resolve({ code, ...output }));
-    });
+    return piped(program, { PATH: process.env.PATH, ...given }, input);
   }
 
   async dispose(): Promise<void> {
