@@ -6,7 +6,7 @@ import { silentLog } from "#src/log.js";
 import { median } from "#test/lab/measure.js";
 import { must } from "#test/lab/namespace.js";
 
-/** Times the rules of service addresses, `node dist/test/bench/services.js`: 50 namespaces, 100 services with 10 tasks each. */
+/** Times the rules of service addresses, `npm run bench:services`: 50 namespaces, 100 services with 10 tasks each. */
 const NAMESPACES = 50;
 const SERVICES = 100;
 const TASKS = 10;
