@@ -17,8 +17,8 @@
 
 static char *child_environment[VARIABLES_MAX + 1];
 
-static int fail(int status, int code, const char *plugin, const char *what, struct text *output) {
-    TEXT(message, 512);
+static int fail(int status, int code, const char *plugin, const char *what, struct buffer *output) {
+    BUFFER(message, 512);
     message.n = 0;
     add(&message, "cannot delegate to the plugin ");
     add_bytes(&message, plugin, shown(plugin));
@@ -33,7 +33,7 @@ static int find_plugin(const char *plugin, char *file) {
     for (const char *c = plugin; *c; c++)
         if (*c == '/') return 0;
     for (const char *at = variable("CNI_PATH"); *at;) {
-        struct text path = {file, 0, PATH_MAX, 0};
+        struct buffer path = {file, 0, PATH_MAX, 0};
         for (; *at && *at != ':'; at++) add_bytes(&path, at, 1);
         if (*at) at++;
         if (path.n == 0) continue;
@@ -46,11 +46,11 @@ static int find_plugin(const char *plugin, char *file) {
 
 /* The environment with another CNI_COMMAND. */
 static int make_environment(const char *command) {
-    TEXT(entry, 64);
+    BUFFER(entry, 64);
     entry.n = 0;
     add(&entry, "CNI_COMMAND=");
     add(&entry, command);
-    size n = 0;
+    size_t n = 0;
     if (!terminate(&entry)) return 0;
     child_environment[n++] = entry.at;
     for (char **each = environment; *each; each++) {
@@ -63,7 +63,7 @@ static int make_environment(const char *command) {
 }
 
 /* The plugin's standard input: a file in memory, so that a plugin that does not read it delays nothing. */
-static long open_input(const char *input, size n) {
+static long open_input(const char *input, size_t n) {
     long fd = system_call(__NR_memfd_create, (long)"weave-cni", MFD_CLOEXEC, 0, 0, 0);
     if (fd < 0) return fd;
     if (write_all((int)fd, input, n) == 0 && system_call(__NR_lseek, fd, 0, 0, 0, 0) == 0) return fd;
@@ -83,7 +83,7 @@ __attribute__((noreturn)) static void become(char *file, long in, long out) {
 }
 
 /* Reads what the plugin prints until it has ended. Returns its status, or -1 for one that was killed. */
-static int collect(long child, int out, struct text *output) {
+static int collect(long child, int out, struct buffer *output) {
     long deadline = now() + DELEGATE_MS;
     int ended = 0, killed = 0, status = 0;
     for (;;) {
@@ -94,7 +94,7 @@ static int collect(long child, int out, struct text *output) {
                                   : system_call(__NR_read, out, (long)(output->at + output->n), (long)(output->max - output->n), 0, 0);
             if (n == -EINTR) continue;
             if (n > 0) {
-                output->n += (size)n;
+                output->n += (size_t)n;
                 continue;
             }
             if (n < 0 && !ended) killed = 1;
@@ -117,10 +117,10 @@ static int collect(long child, int out, struct text *output) {
     return status & 0x7f ? 128 + (status & 0x7f) : (status >> 8) & 0xff;
 }
 
-int run_delegate(const char *plugin, const char *command, const char *input, size n, struct text *output) {
+int run_delegate(const char *plugin, const char *command, const char *input, size_t n, struct buffer *output) {
     static char file[PATH_MAX];
     int ends[2];
-    size before = output->n;
+    size_t before = output->n;
     if (!find_plugin(plugin, file)) return fail(127, 7, plugin, "There is no program of this name in the folders of CNI_PATH.", output);
     if (!make_environment(command)) return fail(126, 4, plugin, "The environment has too many variables.", output);
     long in = open_input(input, n);

@@ -10,6 +10,6 @@
  * Returns its exit status: 128 and more for one that a signal ended, as in a shell. 127 for a plugin that is not there, 126 for one that
  * cannot run, 124 for one that was killed at its time limit: `output` has an error object then.
  */
-int run_delegate(const char *plugin, const char *command, const char *input, size n, struct text *output);
+int run_delegate(const char *plugin, const char *command, const char *input, size_t n, struct buffer *output);
 
 #endif

@@ -4,7 +4,7 @@
 
 char cni_version[16] = "1.1.0";
 
-void add_error(struct text *to, int code, const char *message, const char *details) {
+void add_error(struct buffer *to, int code, const char *message, const char *details) {
     add(to, "{\"cniVersion\":");
     add_string(to, cni_version, length(cni_version));
     add(to, ",\"code\":");
@@ -19,7 +19,7 @@ void add_error(struct text *to, int code, const char *message, const char *detai
 }
 
 void fail_with(int code, const char *message, const char *details) {
-    TEXT(error, 16 * KB);
+    BUFFER(error, 16 * KB);
     add_error(&error, code, message, details);
     add(&error, "\n");
     write_all(1, error.at, error.n);

@@ -17,7 +17,7 @@ enum code {
 extern char cni_version[16];
 
 /* Adds an error object. @param details what to do, or "" */
-void add_error(struct text *to, int code, const char *message, const char *details);
+void add_error(struct buffer *to, int code, const char *message, const char *details);
 /* Prints an error object on standard output, and ends with 1. */
 __attribute__((noreturn)) void fail_with(int code, const char *message, const char *details);
 

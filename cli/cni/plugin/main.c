@@ -32,7 +32,7 @@
 enum command { ADD, DEL, CHECK, STATUS, GC, VERSION, COMMANDS };
 static const char *const COMMAND_NAMES[COMMANDS] = {"ADD", "DEL", "CHECK", "STATUS", "GC", "VERSION"};
 
-TEXT(request, REQUEST_MAX);
+BUFFER(request, REQUEST_MAX);
 static struct value configuration;
 static enum command command;
 /* "net" or "ipam". */
@@ -58,7 +58,7 @@ static void choose_command(void) {
     const char *name = variable("CNI_COMMAND");
     for (command = ADD; command < COMMANDS; command++)
         if (same(name, COMMAND_NAMES[command])) return;
-    TEXT(message, 512);
+    BUFFER(message, 512);
     add(&message, "invalid CNI_COMMAND ");
     add_string(&message, name, shown(name));
     terminate(&message);
@@ -67,14 +67,14 @@ static void choose_command(void) {
 
 /* The variables that the command needs (section 2). The router checks their values. */
 static void check_variables(void) {
-    TEXT(missing, 256);
+    BUFFER(missing, 256);
     if (command == ADD || command == DEL || command == CHECK) {
         if (!*variable("CNI_CONTAINERID")) add(&missing, " CNI_CONTAINERID");
         if (!*variable("CNI_IFNAME")) add(&missing, " CNI_IFNAME");
         if (command != DEL && !*variable("CNI_NETNS")) add(&missing, " CNI_NETNS");
     }
     if (missing.n == 0) return;
-    TEXT(message, 512);
+    BUFFER(message, 512);
     add(&message, "missing variables:");
     add_bytes(&message, missing.at, missing.n);
     terminate(&message);
@@ -84,7 +84,7 @@ static void check_variables(void) {
 /* Each variable of section 2 and a zero byte, then a zero byte. */
 static void add_environment(void) {
     static const char *const NAMES[] = {"CNI_COMMAND", "CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_ARGS", "CNI_PATH"};
-    for (size i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
         const char *value = variable(NAMES[i]);
         if (!*value) continue;
         add(&request, NAMES[i]);
@@ -97,7 +97,7 @@ static void add_environment(void) {
 }
 
 static void read_configuration(void) {
-    size start = request.n;
+    size_t start = request.n;
     long deadline = now() + INPUT_MS;
     for (;;) {
         if (request.n == request.max) fail_with(CANNOT_DECODE, "the network configuration is larger than 1 MB", "");
@@ -106,7 +106,7 @@ static void read_configuration(void) {
         if (n == -EINTR || n == -EAGAIN) continue;
         if (n < 0) fail_with(IO_FAILURE, "the network configuration cannot be read from standard input", "");
         if (n == 0) break;
-        request.n += (size)n;
+        request.n += (size_t)n;
     }
     configuration = (struct value){request.at + start, request.n - start};
     struct value version;
@@ -118,14 +118,14 @@ static void read_configuration(void) {
 /* Answers VERSION, which needs no router. Its input may be missing: old runtimes send none. */
 __attribute__((noreturn)) static void print_versions(void) {
     if (configuration.n > 0 && !is_object(configuration)) fail_with(CANNOT_DECODE, "standard input is no JSON object", "");
-    TEXT(versions, 256);
+    BUFFER(versions, 256);
     add(&versions, "{\"cniVersion\":");
     add_string(&versions, cni_version, length(cni_version));
     add(&versions, ",\"supportedVersions\":" VERSIONS "}\n");
     leave(write_all(1, versions.at, versions.n) < 0);
 }
 
-TEXT(printed, REQUEST_MAX);
+BUFFER(printed, REQUEST_MAX);
 
 /* Runs a delegate with the configuration, or with the input that the router chose for it. */
 static int delegate(const char *plugin, const char *what, struct value input) {
@@ -167,15 +167,15 @@ __attribute__((noreturn)) static void fail_with_text(const struct answer *answer
     undo_delegation();
     if (answer->status == 404)
         fail_with(IO_FAILURE, "the weave router of this host does not know CNI", "'weave restart' starts the installed version.");
-    TEXT(message, 2 * KB);
+    BUFFER(message, 2 * KB);
     add(&message, "the weave router answers ");
     add_number(&message, (unsigned long)answer->status);
-    size n = answer->body_size;
+    size_t n = answer->body_size;
     while (n > 0 && (answer->body[n - 1] == '\n' || answer->body[n - 1] == '\r')) n--;
     if (n > 0) add(&message, ": ");
     add_bytes(&message, answer->body, n > KB ? KB : n);
     /* A zero would end it. */
-    for (size i = 0; i < message.n; i++)
+    for (size_t i = 0; i < message.n; i++)
         if (message.at[i] == 0) message.at[i] = '?';
     terminate(&message);
     int starting = answer->status == 503;
@@ -184,14 +184,14 @@ __attribute__((noreturn)) static void fail_with_text(const struct answer *answer
 }
 
 /* The plugin of another project that the configuration names for addresses. Returns 0 if there is none. */
-static int foreign_ipam(char *plugin, size max) {
+static int foreign_ipam(char *plugin, size_t max) {
     struct value ipam, type;
     if (!same(kind, "net") || !find_field(configuration, "ipam", &ipam) || !find_field(ipam, "type", &type)) return 0;
     return plain_string(type, plugin, max) && *plugin && !same(plugin, "weave-ipam");
 }
 
 /* Ends a DEL without the router: its release is stored for the next one. @param delegated whether the delegate's DEL was run already */
-__attribute__((noreturn)) static void queue_and_leave(size request_size, int delegated) {
+__attribute__((noreturn)) static void queue_and_leave(size_t request_size, int delegated) {
     char plugin[PLUGIN_MAX];
     if (!is_object(configuration)) fail_with(CANNOT_DECODE, "the network configuration is no JSON object", "");
     if (!delegated && foreign_ipam(plugin, sizeof plugin) && delegate(plugin, "DEL", configuration) != 0) {
@@ -199,7 +199,7 @@ __attribute__((noreturn)) static void queue_and_leave(size request_size, int del
         write_all(1, printed.at, printed.n);
         leave(1);
     }
-    struct text body = {request.at, request_size, request_size, 0};
+    struct buffer body = {request.at, request_size, request_size, 0};
     long result = queue_release(kind, &body);
     if (result == 0) leave(0);
     if (result == -ENOSPC) fail_with(TRY_LATER, "too many releases wait for the weave router", "'weave launch' starts it; then repeat the call.");
@@ -248,7 +248,7 @@ static enum reply request_answer(struct answer *answer) {
 }
 
 __attribute__((noreturn)) static void exchange(void) {
-    size request_size = request.n;
+    size_t request_size = request.n;
     int deleted = 0;
     for (int count = 0;; count++) {
         struct answer answer;

@@ -7,9 +7,9 @@
 #define RELEASES_MAX 1024
 
 /* FNV-1a, 64 bits. */
-static unsigned long hash(const struct text *body) {
+static unsigned long hash(const struct buffer *body) {
     unsigned long value = 0xcbf29ce484222325UL;
-    for (size i = 0; i < body->n; i++) value = (value ^ (unsigned char)body->at[i]) * 0x100000001b3UL;
+    for (size_t i = 0; i < body->n; i++) value = (value ^ (unsigned char)body->at[i]) * 0x100000001b3UL;
     return value;
 }
 
@@ -54,7 +54,7 @@ static long open_folder(void) {
 }
 
 /* Writes a new file with its content on disk. */
-static long write_file(long folder, const char *name, const struct text *body) {
+static long write_file(long folder, const char *name, const struct buffer *body) {
     long fd = system_call(__NR_openat, folder, (long)name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600, 0);
     if (fd < 0) return fd;
     long written = write_all((int)fd, body->at, body->n);
@@ -63,10 +63,10 @@ static long write_file(long folder, const char *name, const struct text *body) {
     return written < 0 ? written : closed;
 }
 
-long queue_release(const char *kind, const struct text *body) {
+long queue_release(const char *kind, const struct buffer *body) {
     static const char HEX[] = "0123456789abcdef";
     char name_bytes[32], partial_bytes[48];
-    struct text name = {name_bytes, 0, sizeof name_bytes, 0}, partial = {partial_bytes, 0, sizeof partial_bytes, 0};
+    struct buffer name = {name_bytes, 0, sizeof name_bytes, 0}, partial = {partial_bytes, 0, sizeof partial_bytes, 0};
     unsigned long value = hash(body);
     for (int shift = 60; shift >= 0; shift -= 4) add_bytes(&name, HEX + (value >> shift & 15), 1);
     add(&name, ".");

@@ -14,11 +14,11 @@ struct address {
 #define HEAD_MAX (16 * KB)
 #define BODY_MAX (1 * MB)
 
-TEXT(received, HEAD_MAX + BODY_MAX);
+BUFFER(received, HEAD_MAX + BODY_MAX);
 
-int run_path(char *to, size max, const char *file) {
+int run_path(char *to, size_t max, const char *file) {
     const char *folder = variable("WEAVE_RUN_DIR");
-    struct text path = {to, 0, max, 0};
+    struct buffer path = {to, 0, max, 0};
     add(&path, *folder ? folder : "/run/weave");
     add(&path, file);
     return terminate(&path);
@@ -47,7 +47,7 @@ static long open_connection(long deadline) {
 }
 
 /* Sends bytes. A router that rejects the request may answer and close before it has read all: that is no error here. */
-static long send_all(int fd, const char *bytes, size n, long deadline) {
+static long send_all(int fd, const char *bytes, size_t n, long deadline) {
     while (n > 0) {
         long sent = system_call(__NR_sendto, fd, (long)bytes, (long)n, MSG_NOSIGNAL, 0);
         if (sent == -EINTR) continue;
@@ -58,7 +58,7 @@ static long send_all(int fd, const char *bytes, size n, long deadline) {
         }
         if (sent <= 0) return -EIO;
         bytes += sent;
-        n -= (size)sent;
+        n -= (size_t)sent;
     }
     return 0;
 }
@@ -76,20 +76,20 @@ static enum reply receive_all(int fd, long deadline) {
         }
         if (n < 0) return BROKEN;
         if (n == 0) return received.n == 0 ? BROKEN : ANSWERED;
-        received.n += (size)n;
+        received.n += (size_t)n;
     }
 }
 
 /* Index after the empty line that ends the head; 0 if there is none. */
-static size head_size(void) {
-    for (size i = 3; i < received.n && i < HEAD_MAX; i++)
+static size_t head_size(void) {
+    for (size_t i = 3; i < received.n && i < HEAD_MAX; i++)
         if (received.at[i] == '\n' && received.at[i - 1] == '\r' && received.at[i - 2] == '\n') return i + 1;
     return 0;
 }
 
 /* Value of a header without the spaces around it; 0 for a line of another name. Names are compared without regard to case. */
-static const char *header_value(const char *line, size *n, const char *name) {
-    size i = 0;
+static const char *header_value(const char *line, size_t *n, const char *name) {
+    size_t i = 0;
     for (; name[i]; i++) {
         char c = i < *n ? line[i] : 0;
         if (c >= 'A' && c <= 'Z') c = (char)(c + 32);
@@ -98,15 +98,15 @@ static const char *header_value(const char *line, size *n, const char *name) {
     if (i >= *n || line[i] != ':') return 0;
     i++;
     while (i < *n && (line[i] == ' ' || line[i] == '\t')) i++;
-    size end = *n;
+    size_t end = *n;
     while (end > i && (line[end - 1] == ' ' || line[end - 1] == '\t' || line[end - 1] == '\r')) end--;
     *n = end - i;
     return line + i;
 }
 
-static int copy_value(char *to, size max, const char *value, size n) {
+static int copy_value(char *to, size_t max, const char *value, size_t n) {
     if (*to || n == 0 || n >= max) return 0;
-    for (size i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
         if (value[i] <= ' ' || value[i] > '~') return 0;
         to[i] = value[i];
     }
@@ -115,8 +115,8 @@ static int copy_value(char *to, size max, const char *value, size n) {
 }
 
 /* Reads one header. Returns 0 if its value is not valid. */
-static int read_header(const char *line, size n, struct answer *answer, long *content_length) {
-    size left = n;
+static int read_header(const char *line, size_t n, struct answer *answer, long *content_length) {
+    size_t left = n;
     const char *value;
     if ((value = header_value(line, &left, "content-length"))) {
         if (*content_length >= 0) return 0;
@@ -135,15 +135,15 @@ static int read_header(const char *line, size n, struct answer *answer, long *co
 }
 
 static enum reply parse_answer(struct answer *answer) {
-    size head = head_size();
+    size_t head = head_size();
     char *at = received.at;
     /* HTTP/1.1 200 OK */
     if (head < 15 || !begins(at, "HTTP/1.") || at[8] != ' ' || at[12] != ' ') return MALFORMED;
     answer->status = (int)parse_number(at + 9, 3, 599);
     if (answer->status < 200) return MALFORMED;
     long content_length = -1;
-    size line = 0;
-    for (size i = 0; i < head; i++) {
+    size_t line = 0;
+    for (size_t i = 0; i < head; i++) {
         if (at[i] != '\n') continue;
         if (line > 0 && !read_header(at + line, i - line, answer, &content_length)) return MALFORMED;
         line = i + 1;
@@ -151,17 +151,17 @@ static enum reply parse_answer(struct answer *answer) {
     answer->body = at + head;
     answer->body_size = received.n - head;
     if (content_length < 0) return ANSWERED;
-    if (answer->body_size > (size)content_length) return MALFORMED;
-    return answer->body_size < (size)content_length ? BROKEN : ANSWERED;
+    if (answer->body_size > (size_t)content_length) return MALFORMED;
+    return answer->body_size < (size_t)content_length ? BROKEN : ANSWERED;
 }
 
-enum reply send_request(const char *kind, const struct text *body, long deadline, struct answer *answer) {
+enum reply send_request(const char *kind, const struct buffer *body, long deadline, struct answer *answer) {
     *answer = (struct answer){0};
     long fd = open_connection(deadline);
     if (fd == -ENOENT || fd == -ECONNREFUSED) return ABSENT;
     if (fd == -ETIMEDOUT) return SILENT;
     if (fd < 0) return BROKEN;
-    TEXT(head, 256);
+    BUFFER(head, 256);
     head.n = 0;
     add(&head, "POST /cni/");
     add(&head, kind);

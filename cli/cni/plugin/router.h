@@ -24,12 +24,12 @@ struct answer {
     /* The plugin to delegate to, and the command for it; "" if there is none. */
     char plugin[PLUGIN_MAX], command[16];
     const char *body;
-    size body_size;
+    size_t body_size;
 };
 
 /* Path of a file in the router's run folder; 0 if it does not fit into `max` bytes. */
-int run_path(char *to, size max, const char *file);
+int run_path(char *to, size_t max, const char *file);
 /* Sends the body to /cni/KIND. The answer's body stays until the next request. */
-enum reply send_request(const char *kind, const struct text *body, long deadline, struct answer *answer);
+enum reply send_request(const char *kind, const struct buffer *body, long deadline, struct answer *answer);
 
 #endif

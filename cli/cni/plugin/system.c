@@ -26,13 +26,13 @@ __asm__(".global _start\n_start:\nmov x29,#0\nmov x0,sp\nand sp,x0,#-16\nb begin
 #endif
 
 /* The compiler calls these two by itself. */
-void *memcpy(void *to, const void *from, size n) {
+void *memcpy(void *to, const void *from, size_t n) {
     char *a = to;
     const char *b = from;
     while (n--) *a++ = *b++;
     return to;
 }
-void *memset(void *to, int byte, size n) {
+void *memset(void *to, int byte, size_t n) {
     char *a = to;
     while (n--) *a++ = (char)byte;
     return to;
@@ -42,8 +42,8 @@ void leave(int status) {
     for (;;) system_call(__NR_exit_group, status, 0, 0, 0, 0);
 }
 
-size length(const char *text) {
-    size n = 0;
+size_t length(const char *text) {
+    size_t n = 0;
     while (text[n]) n++;
     return n;
 }
@@ -58,12 +58,12 @@ int begins(const char *text, const char *start) {
     return *start == 0;
 }
 
-size shown(const char *text) {
-    size n = length(text);
+size_t shown(const char *text) {
+    size_t n = length(text);
     return n > 200 ? 200 : n;
 }
 
-void add_bytes(struct text *to, const char *bytes, size n) {
+void add_bytes(struct buffer *to, const char *bytes, size_t n) {
     if (n > to->max - to->n) {
         n = to->max - to->n;
         to->full = 1;
@@ -72,17 +72,17 @@ void add_bytes(struct text *to, const char *bytes, size n) {
     to->n += n;
 }
 
-void add(struct text *to, const char *text) { add_bytes(to, text, length(text)); }
+void add(struct buffer *to, const char *text) { add_bytes(to, text, length(text)); }
 
-void add_number(struct text *to, unsigned long value) {
+void add_number(struct buffer *to, unsigned long value) {
     char digits[20];
-    size n = sizeof digits;
+    size_t n = sizeof digits;
     do digits[--n] = (char)('0' + value % 10);
     while (value /= 10);
     add_bytes(to, digits + n, sizeof digits - n);
 }
 
-int terminate(struct text *text) {
+int terminate(struct buffer *text) {
     if (text->n == text->max || text->full) {
         text->at[text->max - 1] = 0;
         return 0;
@@ -91,10 +91,10 @@ int terminate(struct text *text) {
     return 1;
 }
 
-long parse_number(const char *text, size n, long max) {
+long parse_number(const char *text, size_t n, long max) {
     long value = 0;
     if (n == 0) return -1;
-    for (size i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
         if (text[i] < '0' || text[i] > '9') return -1;
         value = value * 10 + (text[i] - '0');
         if (value > max) return -1;
@@ -125,19 +125,19 @@ int wait_for(int fd, int events, long deadline) {
     }
 }
 
-long write_all(int fd, const char *bytes, size n) {
+long write_all(int fd, const char *bytes, size_t n) {
     while (n > 0) {
         long written = system_call(__NR_write, fd, (long)bytes, (long)n, 0, 0);
         if (written == -EINTR) continue;
         if (written <= 0) return written == 0 ? -EIO : written;
         bytes += written;
-        n -= (size)written;
+        n -= (size_t)written;
     }
     return 0;
 }
 
 const char *variable(const char *name) {
-    size n = length(name);
+    size_t n = length(name);
     for (char **each = environment; *each; each++)
         if (begins(*each, name) && (*each)[n] == '=') return *each + n + 1;
     return "";

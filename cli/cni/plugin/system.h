@@ -6,37 +6,36 @@
 #include <asm/poll.h>
 #include <asm/unistd.h>
 #include <linux/fcntl.h>
-
-typedef unsigned long size;
+#include <stddef.h>
 
 #define KB 1024UL
 #define MB (1024UL * KB)
 
 /* Bytes in a buffer of fixed size. What does not fit is left out, and `full` is set. */
-struct text {
+struct buffer {
     char *at;
-    size n, max;
+    size_t n, max;
     int full;
 };
-#define TEXT(name, bytes)          \
+#define BUFFER(name, bytes)        \
     static char name##_bytes[bytes]; \
-    struct text name = {name##_bytes, 0, bytes, 0}
+    struct buffer name = {name##_bytes, 0, bytes, 0}
 
 long system_call(long number, long a, long b, long c, long d, long e);
 __attribute__((noreturn)) void leave(int status);
 
-size length(const char *text);
+size_t length(const char *text);
 int same(const char *a, const char *b);
 int begins(const char *text, const char *start);
 /* Length of a text that is shown to a user, which may be cut. */
-size shown(const char *text);
-void add_bytes(struct text *to, const char *bytes, size n);
-void add(struct text *to, const char *text);
-void add_number(struct text *to, unsigned long value);
+size_t shown(const char *text);
+void add_bytes(struct buffer *to, const char *bytes, size_t n);
+void add(struct buffer *to, const char *text);
+void add_number(struct buffer *to, unsigned long value);
 /* Makes the bytes a C string, without counting the zero. Returns 0 if there is no room: the last byte is then lost. */
-int terminate(struct text *text);
+int terminate(struct buffer *text);
 /* A decimal number of at most `max`; -1 for any other text. */
-long parse_number(const char *text, size n, long max);
+long parse_number(const char *text, size_t n, long max);
 
 /* Monotonic time in ms. */
 long now(void);
@@ -44,7 +43,7 @@ void sleep_ms(long ms);
 /* Waits until a descriptor has an event. Returns 0 at the deadline. */
 int wait_for(int fd, int events, long deadline);
 /* Writes all bytes to a file or pipe. */
-long write_all(int fd, const char *bytes, size n);
+long write_all(int fd, const char *bytes, size_t n);
 
 /* The environment. */
 extern char **environment;
