@@ -17,7 +17,7 @@ struct buffer {
     size_t n, max;
     int full;
 };
-#define BUFFER(name, bytes)        \
+#define BUFFER(name, bytes)         \
     static char name##_bytes[bytes]; \
     struct buffer name = {name##_bytes, 0, bytes, 0}
 
