@@ -4,6 +4,7 @@ import type { ContainerObserver } from "#docker/containers/container-tracker.js"
 import type { EngineListener } from "#docker/engine/events.js";
 import type { Container, EngineEvent } from "#docker/engine/shapes.js";
 import { isSwarmNetwork } from "#docker/plugin/network-driver.js";
+import type { Clock, Timer } from "#src/clock.js";
 import type { Netns } from "#src/linux/netns/netns.js";
 
 /** An endpoint of a container on a swarm's network. */
@@ -23,9 +24,24 @@ export interface LocalContainer {
 /** The first real-time signal, of glibc and musl (signal(7)); systemd stops by the third after it. */
 const SIGRTMIN = 34;
 
+/**
+ * Time after a stop signal within which a container ends: Docker kills it after a grace period of 10 s. One that runs later has ignored
+ * the signal (`docker kill -s TERM`). A service with a longer grace period drains by what managers know of its tasks.
+ */
+const STOPPING_MS = 60_000;
+
 type Reason = "stopping" | "unhealthy" | "paused";
 
+interface Tracked extends LocalContainer {
+  readonly pid: number;
+  readonly stopSignal: string;
+  readonly draining: Set<Reason>;
+  /** Ends the reason "stopping". */
+  stopping?: Timer | undefined;
+}
+
 export interface LocalTasksDeps {
+  readonly clock: Clock;
   /** Whether our plugin drives the Docker network with this id. */
   readonly isOurNetwork: (network: string) => boolean;
   /** Called when containers, their networks or their states have changed; with the networks of the container. */
@@ -35,7 +51,7 @@ export interface LocalTasksDeps {
 /** The containers of this host on networks of its swarm, and which of them get no new connections. */
 export class LocalTasks implements ContainerObserver, EngineListener {
   readonly #deps: LocalTasksDeps;
-  readonly #containers = new Map<string, LocalContainer & { readonly stopSignal: string; draining: Set<Reason> }>();
+  readonly #containers = new Map<string, Tracked>();
 
   constructor(deps: LocalTasksDeps) {
     this.#deps = deps;
@@ -53,10 +69,14 @@ export class LocalTasks implements ContainerObserver, EngineListener {
       .filter(({ NetworkID }) => this.#deps.isOurNetwork(NetworkID))
       .map(({ NetworkID, EndpointID }) => ({ network: NetworkID, endpoint: EndpointID }));
     const netns = endpoints.length === 0 ? undefined : netnsOf(State.Pid);
+    // Another process: the container was restarted, and the events of that are lost.
+    const same = before?.pid === State.Pid ? before : undefined;
+    if (same === undefined || netns === undefined) before?.stopping?.cancel();
     if (netns === undefined) this.#containers.delete(Id);
     else {
-      const draining = before?.draining ?? new Set<Reason>();
-      this.#containers.set(Id, { netns, endpoints, draining, stopSignal: Config.StopSignal });
+      const draining = same?.draining ?? new Set<Reason>();
+      const stopSignal = Config.StopSignal;
+      this.#containers.set(Id, { pid: State.Pid, netns, endpoints, draining, stopSignal, stopping: same?.stopping });
       mark(draining, "paused", State.Paused);
       mark(draining, "unhealthy", State.Health?.Status === "unhealthy");
     }
@@ -67,6 +87,7 @@ export class LocalTasks implements ContainerObserver, EngineListener {
   ended(id: string): void {
     const container = this.#containers.get(id);
     if (container === undefined) return;
+    container.stopping?.cancel();
     this.#containers.delete(id);
     this.#deps.onChange(container.endpoints.map(({ network }) => network));
   }
@@ -77,13 +98,27 @@ export class LocalTasks implements ContainerObserver, EngineListener {
     const { draining, endpoints, stopSignal } = container;
     const before = draining.size;
     // Swarm's agent stops a task by its signal, or kills it. Other signals do not end it.
-    if (Action === "kill" && isStop(Actor.Attributes.signal ?? "", stopSignal)) draining.add("stopping");
+    if (Action === "kill" && isStop(Actor.Attributes.signal ?? "", stopSignal)) this.#stops(Actor.ID, container);
     else if (Action === "pause" || Action === "unpause") mark(draining, "paused", Action === "pause");
     else if (Action.startsWith("health_status")) mark(draining, "unhealthy", /\bunhealthy$/.test(Action));
     else return;
     // A task that has become healthy may be listed now.
     if (draining.size !== before || Action.startsWith("health_status"))
       this.#deps.onChange(endpoints.map(({ network }) => network));
+  }
+
+  stop(): void {
+    for (const { stopping } of this.#containers.values()) stopping?.cancel();
+  }
+
+  #stops(id: string, container: Tracked): void {
+    container.draining.add("stopping");
+    container.stopping?.cancel();
+    container.stopping = this.#deps.clock.after(STOPPING_MS, () => {
+      container.draining.delete("stopping");
+      const now = this.#containers.get(id);
+      if (now?.draining === container.draining) this.#deps.onChange(now.endpoints.map(({ network }) => network));
+    });
   }
 }
 

@@ -84,7 +84,11 @@ export class ServiceAddresses implements EngineListener {
     this.#namespaces = new ServiceNamespaces(log);
     this.#joined = new JoinedSandboxes(onChange);
     this.#stopping = new StoppingTasks({ ...deps, onChange: () => this.#publish() });
-    this.local = new LocalTasks({ isOurNetwork: deps.isOurNetwork, onChange: (networks) => this.#changed(networks) });
+    this.local = new LocalTasks({
+      clock: systemClock,
+      isOurNetwork: deps.isOurNetwork,
+      onChange: (networks) => this.#changed(networks),
+    });
     this.#lists = new NetworkLists({
       ...deps,
       networks: () => this.#networks,
@@ -137,6 +141,7 @@ export class ServiceAddresses implements EngineListener {
     this.#lists.stop();
     this.#update.cancel();
     this.#joined.stop();
+    this.local.stop();
     this.#stopping.stop();
     this.#namespaces.stop();
     this.#records.stop();
