@@ -242,17 +242,20 @@ test("a task that is not healthy, or paused, gets no new connections", { timeout
   };
   await until("three tasks are healthy", async () => (await healthy()).length === 3, SWARM_MS);
   const vip = await vipOf("careful");
-  const [sick, ...others] = await healthy();
+  // Not the same one: health checks begin again after a pause.
+  const [sick, paused, third] = await healthy();
+  const others = [paused, third];
   await leadsTo(h1, "one", vip, [sick, ...others]);
-  const where = (await h1.type("docker ps -q")).includes(sick) ? h1 : h2;
-  await where.type(`docker pause ${sick}`);
-  await leadsTo(h1, "one", vip, others);
-  await leadsTo(h2, "two", vip, others);
-  await where.type(`docker unpause ${sick}`);
+  const ofFirst = await h1.type("docker ps -q");
+  const hostOf = (id: string) => (ofFirst.includes(id) ? h1 : h2);
+  await hostOf(paused).type(`docker pause ${paused}`);
+  await leadsTo(h1, "one", vip, [sick, third]);
+  await leadsTo(h2, "two", vip, [sick, third]);
+  await hostOf(paused).type(`docker unpause ${paused}`);
   await leadsTo(h1, "one", vip, [sick, ...others]);
   const began = Date.now();
   const stream = await background(h1, "one", "stream", vip, "80");
-  await where.type(`docker exec ${sick} touch /sick`);
+  await hostOf(sick).type(`docker exec ${sick} touch /sick`);
   await until(
     "swarm has replaced it",
     async () => (await healthy()).filter((id) => !others.includes(id)).some((id) => id !== sick),
