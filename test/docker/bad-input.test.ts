@@ -207,7 +207,7 @@ test("the proxy survives rubbish, clients that disconnect, large and chunked bod
   await host.type("docker rm -f gone0 gone1 gone2 gone3 gone4");
 });
 
-test("a launch fails when a file or a living process has the socket's path", { timeout: 60_000 }, async () => {
+test("a launch fails when a file or a living process has the socket's path", { timeout: 180_000 }, async () => {
   await host.ok("stop");
   await host.type("echo precious > /run/docker/plugins/weave.sock");
   const taken = await host.weave("launch");
@@ -236,7 +236,7 @@ test("a launch fails when a file or a living process has the socket's path", { t
   await networkThere(host);
 });
 
-test("calls fail when the engine dies, and succeed when it is back", { timeout: 90_000 }, async () => {
+test("calls fail when the engine dies, and succeed when it is back", { timeout: 180_000 }, async () => {
   const waiting = host.shell("docker -H unix:///run/weave/weave.sock run --rm --name midway busybox sleep 30");
   const following = host.shell("docker -H unix:///run/weave/weave.sock events");
   await until("it runs", async () => (await host.shell("docker ps --format '{{.Names}}'")).stdout.includes("midway"));
@@ -262,7 +262,7 @@ test("without a router the proxy rejects connections immediately, and plain Dock
 });
 
 // The last: addresses of ended containers are kept for 30 s, and so are those that Docker never received.
-test("nothing is left of all calls: links, addresses, names", { timeout: 90_000 }, async () => {
+test("nothing is left of all calls: links, addresses, names", { timeout: 180_000 }, async () => {
   await host.launch();
   await networkThere(host);
   await until("nothing is left", async () => (await traces()) === atFirst, 60_000).catch(async () => {

@@ -56,7 +56,7 @@ let peer: string;
 /** Address of the namespace `red` on the host whose router is a container. */
 let red: string;
 
-test("launch starts the router in a container, and prints its id alone", { timeout: 60_000 }, async () => {
+test("launch starts the router in a container, and prints its id alone", { timeout: 180_000 }, async () => {
   const { code, stdout, stderr } = await h1.weave(
     ...["launch", "--image", IMAGE, "--name", h1.peerName, "--password", PASSWORD, SECOND],
   );
@@ -103,7 +103,7 @@ test("a namespace that is made after the launch is attached; the other host's pr
 });
 
 test("proxy, plugin, attach, expose, names, ps and report work as without a container", {
-  timeout: 60_000,
+  timeout: 180_000,
 }, async () => {
   await h1.type(`${PROXY_ENV} docker run -d --name proxied busybox sleep 6000`);
   assert.match(await h1.docker("exec", "proxied", "cat", "/etc/hosts"), /proxied\.weave\.local/);
@@ -124,7 +124,7 @@ test("proxy, plugin, attach, expose, names, ps and report work as without a cont
 });
 
 test("a crash of the router and docker restart bring it back, with targets and addresses", {
-  timeout: 90_000,
+  timeout: 180_000,
 }, async () => {
   await h1.killRouter();
   await works();
@@ -132,7 +132,7 @@ test("a crash of the router and docker restart bring it back, with targets and a
   await works();
 });
 
-test("the image's own command works on a host without Node", { timeout: 60_000 }, async () => {
+test("the image's own command works on a host without Node", { timeout: 180_000 }, async () => {
   const command = "/run/weave-of-image";
   await h1.type(`docker run --rm ${IMAGE} cli >${command} && chmod +x ${command}`);
   const weave = (...args: string[]) => h1.runWith({ WEAVE_IMAGE: IMAGE }, command, ...args);
@@ -158,7 +158,7 @@ test("a restart waits for no other one: two at once would remove each other's co
 });
 
 test("docker container prune removes the data container: restart and stop make it again, with the state", {
-  timeout: 90_000,
+  timeout: 180_000,
 }, async () => {
   const volume = () => h1.type("docker inspect -f '{{(index .Mounts 0).Source}}' weavedb");
   const before = await volume();
@@ -173,13 +173,13 @@ test("docker container prune removes the data container: restart and stop make i
   }
 });
 
-test("reset leaves nothing", { timeout: 60_000 }, async () => {
+test("reset leaves nothing", { timeout: 180_000 }, async () => {
   await h1.ok("reset");
   await h1.type("ip netns del red");
   assert.equal(await traces(h1), before);
 });
 
-test("bad input: each a clear error, and nothing is left", { timeout: 60_000 }, async () => {
+test("bad input: each a clear error, and nothing is left", { timeout: 180_000 }, async () => {
   const refused = async (env: NodeJS.ProcessEnv, ...args: string[]) => {
     const { code, stdout, stderr } = await h1.weaveWith(env, "launch", ...args);
     assert.deepEqual([code, stdout], [1, ""], stderr);
@@ -223,7 +223,7 @@ test("bad input: each a clear error, and nothing is left", { timeout: 60_000 }, 
   assert.equal(await traces(h1), before);
 });
 
-test("after a launch without it, the engine starts a stopped container no more", { timeout: 60_000 }, async () => {
+test("after a launch without it, the engine starts a stopped container no more", { timeout: 180_000 }, async () => {
   await h1.ok("launch", "--image", IMAGE);
   await h1.docker("stop", "weave");
   const policy = "docker inspect -f '{{.HostConfig.RestartPolicy.Name}}' weave";

@@ -67,7 +67,7 @@ async function bothWork(): Promise<void> {
   await works("prox");
 }
 
-test("containers of the plugin and of the proxy start", { timeout: 60_000 }, async () => {
+test("containers of the plugin and of the proxy start", { timeout: 180_000 }, async () => {
   await h1.type("docker run -d --name plug --restart always --stop-signal KILL --network weave busybox sleep 6000");
   await h1.type(`${PROXY_ENV} docker run -d --name prox --restart always --stop-signal KILL busybox sleep 6000`);
   await bothWork();
@@ -149,13 +149,13 @@ test("both come back after the engine is killed without a router", { timeout: 12
   await bothWork();
 });
 
-test("nothing is left of containers that are removed", { timeout: 90_000 }, async () => {
+test("nothing is left of containers that are removed", { timeout: 180_000 }, async () => {
   await h1.type("docker rm -f plug prox");
   // Addresses of containers that the proxy attached are kept for 30 s, so that a restarted one has the same.
   await until("nothing is left of them, nor of the 100", async () => (await traces()) === atFirst, 45_000);
 });
 
-test("weave reset removes everything that concerns Docker", { timeout: 60_000 }, async () => {
+test("weave reset removes everything that concerns Docker", { timeout: 180_000 }, async () => {
   await h1.ok("reset");
   assert.equal((await h1.shell("nft list ruleset | grep -ci weave")).stdout, "0\n");
   assert.equal((await h1.shell("iptables-save | grep -ci weave")).stdout, "0\n");

@@ -180,7 +180,7 @@ test("a network that is pruned is created again, but not by a router that stops"
   await connected(h1, 1);
 });
 
-test("flushed firewall rules are restored", { timeout: 60_000 }, async () => {
+test("flushed firewall rules are restored", { timeout: 180_000 }, async () => {
   await h1.type("nft delete table inet weave && iptables -D FORWARD -j WEAVE-EXPOSE");
   await until("the table is there", async () => (await h1.shell("nft list table inet weave")).code === 0, 30_000);
   await until("the jump is there", async () => (await h1.shell("iptables -C FORWARD -j WEAVE-EXPOSE")).code === 0);

@@ -191,7 +191,7 @@ test("host names by label and by pattern; a warning for a long name", async () =
   assert.equal(await name("--name web-13 -l role=db-7"), "db.weave.local");
 });
 
-test("with TLS a client needs the certificate", { timeout: 60_000 }, async () => {
+test("with TLS a client needs the certificate", { timeout: 180_000 }, async () => {
   await h2.ok("stop");
   await h2.type(`mkdir -p /root/pki && cd /root/pki && openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca -keyout ca-key.pem -out ca.pem 2>/dev/null
 for who in server client; do

@@ -16,7 +16,7 @@ const NAMES = ["$(>a)", ";>b;", '"`>c`', "-x"];
 
 test("the names that a container gives to its interfaces are no part of a command", {
   skip: hostTestsImpossible() ?? false,
-  timeout: 60_000,
+  timeout: 180_000,
 }, async (t) => {
   const ns = new Namespace(`arp${process.pid}`);
   const folder = mkdtempSync(join(tmpdir(), "weave-arp-"));

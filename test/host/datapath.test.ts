@@ -239,7 +239,7 @@ for (const [mtu, launch, shown] of [
   [1_280, [], 1_174],
   [576, [], 470],
 ] as const) {
-  test(`an underlay of MTU ${mtu}`, { skip, timeout: 60_000 }, async () => {
+  test(`an underlay of MTU ${mtu}`, { skip, timeout: 180_000 }, async () => {
     const pair = await Pair.create({ mtu, launch });
     try {
       await until(`mtu=${shown}`, async () => (await pair.connections(pair.h1)).includes(`mtu=${shown}`));

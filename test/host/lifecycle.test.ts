@@ -70,7 +70,7 @@ labTest(
 
 labTest(
   "reset removes each socket that a killed router has left, wherever it listened",
-  { hosts: 1, timeout: 60_000 },
+  { hosts: 1, timeout: 180_000 },
   async ({ hosts: [h1], folder }) => {
     const path = (name: string) => join(folder, "sockets", `${name}.sock`);
     const names = ["proxy", "proxy2", "status", "metrics", "driver", "mesh"];
@@ -126,7 +126,7 @@ labTest(
 
 labTest(
   "a deleted TAP device is made again, and the network works",
-  { hosts: 2, timeout: 60_000 },
+  { hosts: 2, timeout: 180_000 },
   async ({ hosts: [h1, h2] }) => {
     await h1.launch();
     await h2.launch(h1.address);
@@ -183,7 +183,7 @@ labTest(
 
 labTest(
   "on a host without nft, expose and reset use its iptables, and leave none of it",
-  { hosts: 1, timeout: 60_000 },
+  { hosts: 1, timeout: 180_000 },
   async (lab) => {
     const [h1] = lab.hosts;
     const via = await withoutNft(h1);
@@ -203,7 +203,7 @@ labTest(
 
 labTest(
   "in the foreground the router logs to standard output, and ends by a signal",
-  { hosts: 1, timeout: 60_000 },
+  { hosts: 1, timeout: 180_000 },
   async ({ hosts: [h1], folder }) => {
     const child = h1.spawn([
       "env",

@@ -82,7 +82,7 @@ labTest(
 
 labTest(
   "a router without descriptors refuses what it must, and goes on",
-  { hosts: 1, timeout: 60_000 },
+  { hosts: 1, timeout: 180_000 },
   async ({ hosts: [h1] }) => {
     await h1.launch();
     // Its threads have loaded what they need.

@@ -58,7 +58,7 @@ labTest(
 
 labTest(
   "a broken or unread standard output neither ends nor blocks a router in the foreground",
-  { hosts: 1, timeout: 60_000 },
+  { hosts: 1, timeout: 180_000 },
   async ({ hosts: [h1] }) => {
     for (const reader of ["head -n 0", "sleep 1000"]) {
       const command = `"$0" launch --foreground --log-level debug --name ::9 2>&1 | ${reader}`;
@@ -80,7 +80,7 @@ labTest(
 
 labTest(
   "at debug level each part logs what it does; at the usual one none of it",
-  { hosts: 2, timeout: 90_000 },
+  { hosts: 2, timeout: 180_000 },
   async ({ hosts: [h1, h2] }) => {
     await h1.launch("--log-level", "debug");
     await h2.launch(h1.address);

@@ -9,7 +9,7 @@ import { until } from "#test/lab/wait.js";
 
 labTest(
   "a password is in no list of processes, and what weave writes is its owner's alone",
-  { hosts: 1, timeout: 60_000 },
+  { hosts: 1, timeout: 180_000 },
   async ({ hosts: [h1] }) => {
     const shown = async () => {
       const { stdout } = await execute("ip", ["netns", "pids", h1.ns]);

@@ -42,7 +42,7 @@ labTest(
 
 labTest(
   "restart says when there is nothing to restart, and leaves a router alone that it could not start again",
-  { hosts: 1, timeout: 60_000 },
+  { hosts: 1, timeout: 180_000 },
   async ({ hosts: [h1] }) => {
     const nothing = await h1.weave("restart");
     assert.deepEqual(
@@ -72,7 +72,7 @@ labTest(
 
 labTest(
   "a restart without success says why, and the attempts go on",
-  { hosts: 1, timeout: 60_000 },
+  { hosts: 1, timeout: 180_000 },
   async ({ hosts: [h1] }) => {
     await h1.launch();
     const options = JSON.parse(readFileSync(launchFile(h1.runDir), "utf8")) as object;

@@ -132,7 +132,7 @@ labTest(
 
 labTest(
   "two hosts with one name: both show the collision and what helps; with another name the second gets in",
-  { hosts: 2, timeout: 60_000 },
+  { hosts: 2, timeout: 180_000 },
   async (lab) => {
     const [h1, h2] = lab.hosts;
     await h1.launch();
@@ -161,7 +161,7 @@ labTest(
 
 labTest(
   "frames go in clear between hosts that both trust each other's subnet, and only there",
-  { hosts: 3, timeout: 60_000 },
+  { hosts: 3, timeout: 180_000 },
   async (lab) => {
     const [h1, h2, h3] = lab.hosts;
     await h1.launch("--password", "x", "--trusted-subnets", "10.99.0.0/24");
@@ -181,7 +181,7 @@ labTest(
 
 labTest(
   "a container that moves to another host with its MAC and address is found there within seconds",
-  { hosts: 3, timeout: 60_000 },
+  { hosts: 3, timeout: 180_000 },
   async (lab) => {
     const [h1, h2, h3] = lab.hosts;
     await Promise.all(lab.hosts.map((host) => host.launch()));

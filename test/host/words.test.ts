@@ -11,7 +11,7 @@ const skip = hostTestsImpossible() ?? false;
 
 labTest(
   "unknown names, and this host's own, are reported by the command",
-  { hosts: 1, timeout: 60_000 },
+  { hosts: 1, timeout: 180_000 },
   async ({ hosts: [h1] }) => {
     await h1.launch("--dns-listen-address", "127.0.0.1:5300");
     const refuse = async (code: number, stderr: RegExp, ...args: string[]) => {
@@ -46,7 +46,7 @@ labTest(
 
 labTest(
   "status ipam names the peers that the first division waits for",
-  { hosts: 1, timeout: 60_000 },
+  { hosts: 1, timeout: 180_000 },
   async ({ hosts: [h1] }) => {
     await h1.launch("--ipalloc-init", "consensus=3", "10.99.0.77");
     assert.match(await h1.ok("status", "ipam"), /^idle: 10\.32\.0\.0\/12 is divided among the peers when/);
@@ -62,7 +62,7 @@ labTest(
 
 test(
   "setup and launch detect BusyBox's ip and nsenter",
-  { skip: skip || (programMissing("busybox", "busybox-static") ?? false), timeout: 60_000 },
+  { skip: skip || (programMissing("busybox", "busybox-static") ?? false), timeout: 180_000 },
   () =>
     inLab(1, async ({ hosts: [h1] }) => {
       const folder = join(h1.folder, "busybox");

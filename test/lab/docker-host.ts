@@ -10,7 +10,7 @@ import { hostTestsImpossible, programMissing } from "#test/lab/requirements.js";
 import { until } from "#test/lab/wait.js";
 
 const SET_UP = new URL("../../../test/lab/docker-host.sh", import.meta.url).pathname;
-const START_MS = 60_000;
+const START_MS = 120_000;
 
 /** A host with a real Docker engine of its own: network, mount, UTS and process namespaces. */
 export class DockerHost extends BootedHost {

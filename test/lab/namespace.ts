@@ -1,7 +1,7 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 
 const PROGRAM = new URL("./program.js", import.meta.url).pathname;
-const COMMAND_MS = 60_000;
+const COMMAND_MS = 120_000;
 
 export interface Result {
   readonly code: number;

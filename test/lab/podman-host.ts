@@ -9,7 +9,7 @@ import { execute } from "#test/lab/namespace.js";
 import { programMissing } from "#test/lab/requirements.js";
 import { until } from "#test/lab/wait.js";
 
-const START_MS = 30_000;
+const START_MS = 60_000;
 /** The cgroup in which Podman makes those of containers and pods, with cgroupfs as its manager. */
 const PARENT = "libpod_parent";
 

@@ -104,7 +104,7 @@ labTest(
 
 labTest(
   "setup ends with one command of this distribution for all packages that are missing, and changes nothing",
-  { hosts: 1, timeout: 60_000 },
+  { hosts: 1, timeout: 180_000 },
   async ({ hosts: [host] }) => {
     const programs = `mkdir "$run/bin"; for each in env node nsenter; do ln -s "$(command -v $each)" "$run/bin"; done`;
     const distribution = `printf 'ID=rocky\\nID_LIKE="rhel fedora"\\n' >"$run/os-release"; mount --bind "$run/os-release" "$(readlink -f /etc/os-release)"`;
@@ -122,7 +122,7 @@ labTest(
 
 labTest(
   "a router that may not enter namespaces reports it to attach",
-  { hosts: 1, timeout: 60_000 },
+  { hosts: 1, timeout: 180_000 },
   async ({ hosts: [host] }) => {
     const container = await host.container("c1");
     const launch = await host.weaveVia(["setpriv", "--bounding-set=-sys_admin"], "launch", "--name", host.peerName);
@@ -229,7 +229,7 @@ labTest(
 
 labTest(
   "a managed plugin whose router cannot even be started tries again",
-  { hosts: 1, timeout: 60_000 },
+  { hosts: 1, timeout: 180_000 },
   async ({ hosts: [h1] }) => {
     // Settings that are too long for a command line: Node throws the error of such a start, instead of emitting it.
     const code = `mount -t tmpfs none /run; mkdir -p /run/docker/plugins; : >/run/id; mount --bind /run/id /etc/machine-id

@@ -7,7 +7,7 @@ const WEAVE = join(builtBundle(), "bin/weave");
 
 labTest(
   "the bundle's router reads what an earlier one has stored",
-  { hosts: 1, timeout: 60_000 },
+  { hosts: 1, timeout: 180_000 },
   async ({ hosts: [h1] }) => {
     h1.weaveCommand = [WEAVE];
     await h1.launch("--ipalloc-init", "consensus=1");

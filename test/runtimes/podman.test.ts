@@ -43,7 +43,7 @@ const idOf = async (host: PodmanHost, name: string): Promise<string> =>
 const reaches = (host: PodmanHost, container: string, target: string): Promise<string> =>
   host.podman(`exec --privileged ${container} ping -c 1 -W 5 ${target}`);
 
-test("a launch without Docker finds Podman's service, and serves no plugin", { skip, timeout: 60_000 }, async () => {
+test("a launch without Docker finds Podman's service, and serves no plugin", { skip, timeout: 180_000 }, async () => {
   const status = await h1.ok("status");
   assert.match(status, /Service: proxy\n +Address: unix:\/\/\/var\/run\/weave\/weave\.sock\n +Engine: podman \d+\.\d+/);
   assert.doesNotMatch(status, /plugin|Problem/);
@@ -51,7 +51,7 @@ test("a launch without Docker finds Podman's service, and serves no plugin", { s
   assert.match(await h1.type("ip -4 -o address show dev lo label lo:weave"), /inet 10\.88\.0\.1\/32/);
 });
 
-test("containers of the proxy have addresses and names across hosts", { skip, timeout: 60_000 }, async () => {
+test("containers of the proxy have addresses and names across hosts", { skip, timeout: 180_000 }, async () => {
   await h1.type(`${PROXY_ENV} docker run -d --name web busybox sleep 600`);
   assert.equal(
     await h2.type(`${PROXY_ENV} docker run --rm --cap-add NET_RAW --name client busybox hostname`),
@@ -67,7 +67,7 @@ test("containers of the proxy have addresses and names across hosts", { skip, ti
   assert.match(await h1.podman("run --rm --network other --name self busybox nslookup self"), /10\.89\.\d+\.\d+$/m);
 });
 
-test("containers on no network of Podman's act as a peer of this host", { skip, timeout: 60_000 }, async () => {
+test("containers on no network of Podman's act as a peer of this host", { skip, timeout: 180_000 }, async () => {
   for (const network of ["podman", "other"]) {
     const { stderr } = await h1.shell(
       `podman run --rm --network ${network} busybox nc -w 2 ${h1.address} 6783 < /dev/null`,
@@ -78,7 +78,7 @@ test("containers on no network of Podman's act as a peer of this host", { skip, 
 
 test("a container of the podman command is attached by name and by id, and its end is seen", {
   skip,
-  timeout: 60_000,
+  timeout: 180_000,
 }, async () => {
   await h1.podman("run -d --rm --name native --hostname native.weave.local $(weave dns-args) busybox sleep 600");
   const address = (await h1.ok("attach", "native")).trim();
@@ -92,7 +92,7 @@ test("a container of the podman command is attached by name and by id, and its e
 
 test("a pod has one attachment, which its members share and which stays when they end", {
   skip,
-  timeout: 90_000,
+  timeout: 180_000,
 }, async () => {
   await h2.podman("pod create --name shop --hostname shop.weave.local");
   for (const name of ["one", "two"]) await h2.podman(`run -d --pod shop --name ${name} busybox sleep 600`);
@@ -116,7 +116,7 @@ test("a pod has one attachment, which its members share and which stays when the
 
 test("a container of the proxy keeps its address when it is restarted, and while the service is away", {
   skip,
-  timeout: 90_000,
+  timeout: 180_000,
 }, async () => {
   const [before] = await attachedOn(h1);
   await h1.podman("restart -t 0 web");

@@ -73,7 +73,7 @@ test("weave restart uses a new image; one that does not start leaves the old rou
 });
 
 test("a stopped router stays stopped when the engine starts; the next launch has its addresses", {
-  timeout: 90_000,
+  timeout: 180_000,
 }, async () => {
   await h1.ok("stop");
   assert.equal(await stateOf("weave"), "exited");
@@ -89,7 +89,9 @@ test("a stopped router stays stopped when the engine starts; the next launch has
   await works();
 });
 
-test("a full disk: launch names what could not be stored; with space it works again", { timeout: 60_000 }, async () => {
+test("a full disk: launch names what could not be stored; with space it works again", {
+  timeout: 180_000,
+}, async () => {
   await h1.ok("stop");
   const folder = await h1.type("docker inspect -f '{{(index .Mounts 0).Source}}' weavedb");
   await h1.type(`mount -t tmpfs -o size=64k tmpfs ${folder} && ! cat /dev/zero >${folder}/all 2>/dev/null`);
@@ -104,7 +106,7 @@ test("a full disk: launch names what could not be stored; with space it works ag
   await works();
 });
 
-test("a backup brings the addresses back after the loss of the data container", { timeout: 90_000 }, async () => {
+test("a backup brings the addresses back after the loss of the data container", { timeout: 180_000 }, async () => {
   const file = `${h1.folder}/backup`;
   await h1.ok("backup", file);
   await h1.ok("stop");
@@ -120,7 +122,7 @@ test("a backup brings the addresses back after the loss of the data container", 
   await works();
 });
 
-test("docker rm -v weavedb forgets the state", { timeout: 60_000 }, async () => {
+test("docker rm -v weavedb forgets the state", { timeout: 180_000 }, async () => {
   const secret = () => h1.type("docker inspect -f '{{(index .Mounts 0).Source}}' weavedb");
   const first = await secret();
   await h1.ok("stop");
