@@ -13,7 +13,14 @@ import { errorText, WeaveError } from "#src/errors.js";
 import { type Answer, JSON_TYPE } from "#src/http/answer.js";
 import { findBridge } from "#src/linux/links/bridge.js";
 import { listLinks } from "#src/linux/links/links.js";
-import { cniIdent, cniIpamIdent, parseCniAlias, parseCniIdent, parseCniIpamIdent } from "#src/linux/netns/cni-ident.js";
+import {
+  type CniAttachmentId,
+  cniIdent,
+  cniIpamIdent,
+  parseCniAlias,
+  parseCniIdent,
+  parseCniIpamIdent,
+} from "#src/linux/netns/cni-ident.js";
 import { inspectCniPair } from "#src/linux/netns/cni-interface.js";
 import { findNetns } from "#src/linux/netns/netns.js";
 import type { Log } from "#src/log.js";
@@ -230,6 +237,25 @@ export class CniCalls {
     return [...idents].filter((ident) => parseCniIdent(ident) ?? parseCniIpamIdent(ident));
   }
 }
+
+/** The attachment that a call is about. @throws CniError for a malformed call */
+export function attachmentOf(plugin: CniPlugin, body: Buffer): string {
+  const { environment, stdin } = parseCniRequest(body);
+  const { network } = parseCniConfiguration(parseCniJson(stdin));
+  return identOf(plugin, { network, ...parseCniCall(environment) });
+}
+
+/** The attachment that an ADD makes; undefined for other calls, and for malformed ones. */
+export function addedAttachment(plugin: CniPlugin, body: Buffer): string | undefined {
+  try {
+    return parseCniCall(parseCniRequest(body).environment).command === "ADD" ? attachmentOf(plugin, body) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+const identOf = (plugin: CniPlugin, id: CniAttachmentId): string =>
+  plugin === "net" ? cniIdent(id) : cniIpamIdent(id);
 
 const outcomeOf = ({ delegates }: CniRequest) => ({ outcome: delegates.at(-1) });
 

@@ -2,7 +2,7 @@ import type { Ipam } from "#router/addresses/ipam.js";
 import type { Attachments } from "#router/attachments/attachments.js";
 import { AttachmentNames } from "#router/attachments/names.js";
 import { CniAttachments } from "#router/cni/cni-attachments.js";
-import { CniCalls, type CniPlugin } from "#router/cni/cni-calls.js";
+import { addedAttachment, attachmentOf, CniCalls, type CniPlugin } from "#router/cni/cni-calls.js";
 import { CniIpamHolders } from "#router/cni/cni-ipam-holders.js";
 import { MAX_CNI_REQUEST } from "#router/cni/cni-request.js";
 import { ReleaseQueue } from "#router/cni/release-queue.js";
@@ -11,6 +11,7 @@ import type { WeaveDns } from "#router/names/weave-dns.js";
 import { route } from "#router/route.js";
 import type { Service } from "#router/service.js";
 import type { StartContext } from "#router/start-context.js";
+import { systemClock } from "#src/clock.js";
 
 /** Opens the record of addresses that other CNI plugins have. @throws WEAVE_STORE */
 export const openCniIpamHolders = (ipam: Ipam, { store, log }: Pick<StartContext, "store" | "log">): CniIpamHolders =>
@@ -58,8 +59,11 @@ export async function startCni(
   const calls = new CniCalls({ attachments: interfaces, ipam, holders, bridge, log });
   const stop = new AbortController();
   resources.add("CNI", () => stop.abort());
-  const queue = new ReleaseQueue({ folder, replay: (plugin, body) => calls.replay(plugin, body, stop.signal), log });
+  const replay = (plugin: CniPlugin, body: Buffer) => calls.replay(plugin, body, stop.signal);
+  const queue = new ReleaseQueue({ folder, replay, attachmentOf, log });
   await queue.drain();
+  const timer = queue.drainRegularly(systemClock);
+  resources.add("CNI's stored calls", () => timer.cancel());
   return { calls, queue };
 }
 
@@ -69,7 +73,7 @@ export function cniService({ calls, queue }: Cni): Service {
     route(
       `POST /cni/${plugin}`,
       async ({ body, signal }) => {
-        await queue.drain();
+        await queue.drain(addedAttachment(plugin, body));
         return calls.handle(plugin, body, signal);
       },
       { rawBody: MAX_CNI_REQUEST },
