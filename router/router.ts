@@ -1,5 +1,6 @@
 import type { DockerSockets } from "#docker/sockets.js";
 import { startIpam } from "#router/addresses/service.js";
+import { BusyHolders } from "#router/attachments/busy-holders.js";
 import { openAttachments } from "#router/attachments/service.js";
 import { openCniIpamHolders, startCni } from "#router/cni/service.js";
 import { startDocker } from "#router/docker/service.js";
@@ -107,14 +108,15 @@ async function startServices(start: RouterStart, context: StartContext): Promise
   const dns = options.names && (await startWeaveDns({ ...common, options: options.names, bridges }));
   const cniHolders = ipam && openCniIpamHolders(ipam, context);
   const holders = [ipam, dns, cniHolders].filter((each) => each !== undefined);
-  await watchNamespaces(holders, context);
+  const busy = new BusyHolders();
+  await watchNamespaces(holders, busy, context);
   await ipam?.reclaim(exposure.addresses, docker !== undefined);
-  const attachments = openAttachments({ ...context, ipam, dns, exposure, mesh }, { bridge, mtu });
+  const attachments = openAttachments({ ...context, ipam, dns, exposure, mesh, busy }, { bridge, mtu });
   const dockerIntegration =
     docker && startDocker(docker, { ...common, port, bridge, mtu, ipam, dns, holders, attachments });
   const releases = cniReleaseFolder(paths().run);
   const cni = await startCni(
-    { ipam, holders: cniHolders, dns, attachments, exposure, bridge, bridgeMac: self, mtu, releases },
+    { ipam, holders: cniHolders, dns, attachments, exposure, busy, bridge, bridgeMac: self, mtu, releases },
     context,
   );
   connectMesh(mesh, { peerPort, targets }, options, context.log);

@@ -1,5 +1,6 @@
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import type { HostsFile } from "#docker/container-attachments.js";
+import type { BusyHolders } from "#router/attachments/busy-holders.js";
 import { readHostsFile, writeHostsFile } from "#router/attachments/hosts-file.js";
 import { type AttachmentIpam, AttachmentLeases, cancelled, type LeaseRequest } from "#router/attachments/leases.js";
 import { AttachmentNames, type AttachmentNameserver } from "#router/attachments/names.js";
@@ -32,6 +33,7 @@ export interface AttachmentsDeps {
   readonly exposure: Pick<Exposure, "expose" | "hide" | "addresses">;
   /** Addresses of the hosts that this host is connected to. Exposing an address must not change the routes to them. */
   readonly connectedHosts: () => readonly string[];
+  readonly busy: BusyHolders;
   readonly log: Log;
 }
 
@@ -177,7 +179,7 @@ export class Attachments {
     const task = async () => {
       const undo = new Resources(this.#deps.log, UNDO_MS);
       try {
-        return await work(undo);
+        return await this.#deps.busy.run(ident, () => work(undo));
       } catch (error) {
         await undo.release();
         throw error;

@@ -7,6 +7,7 @@ import {
   type InspectContainer,
 } from "#router/attachments/attachment-target.js";
 import { Attachments, type AttachmentsOptions } from "#router/attachments/attachments.js";
+import type { BusyHolders } from "#router/attachments/busy-holders.js";
 import { listAttachments } from "#router/attachments/listing.js";
 import type { Exposure } from "#router/exposure/exposure.js";
 import type { WeaveDns } from "#router/names/weave-dns.js";
@@ -35,18 +36,20 @@ export interface AttachmentFeatures {
   readonly dns: WeaveDns | undefined;
   readonly exposure: Exposure;
   readonly mesh: Mesh;
+  readonly busy: BusyHolders;
   readonly log: Log;
 }
 
 /** Makes the attachments of a router. */
 export function openAttachments(features: AttachmentFeatures, options: AttachmentsOptions): Attachments {
-  const { ipam, dns, exposure, mesh, log } = features;
+  const { ipam, dns, exposure, mesh, busy, log } = features;
   return new Attachments(
     {
       ipam: ipam && { requests: ipam.allocator.requests, defaultSubnet: ipam.defaultSubnet },
       names: dns?.names,
       exposure,
       connectedHosts: () => connectedHosts(mesh),
+      busy,
       log,
     },
     options,

@@ -1,5 +1,6 @@
 import { EVERYTHING, leaseText, type Subnet } from "#ipam/ring/subnet.js";
 import type { Attachments } from "#router/attachments/attachments.js";
+import type { BusyHolders } from "#router/attachments/busy-holders.js";
 import { type AttachmentIpam, AttachmentLeases, cancelled } from "#router/attachments/leases.js";
 import type { AttachmentNames } from "#router/attachments/names.js";
 import { requestedCniAddresses, requestedCniMac } from "#router/cni/cni-addresses.js";
@@ -34,6 +35,7 @@ export interface CniAttachmentsDeps {
   /** Exposes an address of the host, for default routes. */
   readonly attachments: Pick<Attachments, "expose">;
   readonly exposure: Pick<Exposure, "addresses">;
+  readonly busy: BusyHolders;
   readonly log: Log;
 }
 
@@ -70,7 +72,7 @@ export class CniAttachments {
 
   /** Runs a task after earlier ones of the same attachment. */
   inTurn<T>(ident: string, task: () => Promise<T>): Promise<T> {
-    return this.#queue.run(ident, task);
+    return this.#queue.run(ident, () => this.#deps.busy.run(ident, task));
   }
 
   /** Attaches a container. A failed call leaves nothing. @throws CniError, WeaveError */

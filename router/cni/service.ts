@@ -1,5 +1,6 @@
 import type { Ipam } from "#router/addresses/ipam.js";
 import type { Attachments } from "#router/attachments/attachments.js";
+import type { BusyHolders } from "#router/attachments/busy-holders.js";
 import { AttachmentNames } from "#router/attachments/names.js";
 import { CniAttachments } from "#router/cni/cni-attachments.js";
 import { addedAttachment, attachmentOf, CniCalls, type CniPlugin } from "#router/cni/cni-calls.js";
@@ -25,6 +26,7 @@ export interface CniStart {
   readonly dns: WeaveDns | undefined;
   readonly attachments: Attachments;
   readonly exposure: Exposure;
+  readonly busy: BusyHolders;
   readonly bridge: string;
   /** MAC of the bridge. */
   readonly bridgeMac: string;
@@ -45,13 +47,14 @@ export async function startCni(
   start: CniStart,
   { log, resources }: Pick<StartContext, "log" | "resources">,
 ): Promise<Cni> {
-  const { ipam, holders, dns, attachments, exposure, bridge, bridgeMac, mtu, releases: folder } = start;
+  const { ipam, holders, dns, attachments, exposure, busy, bridge, bridgeMac, mtu, releases: folder } = start;
   const interfaces = new CniAttachments(
     {
       ipam: ipam && { requests: ipam.allocator.requests, defaultSubnet: ipam.defaultSubnet },
       names: new AttachmentNames(dns?.names),
       attachments,
       exposure,
+      busy,
       log,
     },
     { bridge, bridgeMac, mtu },

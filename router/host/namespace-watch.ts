@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import type { BusyHolders } from "#router/attachments/busy-holders.js";
 import type { ContainerLifecycle } from "#src/container-lifecycle.js";
 import { errorText } from "#src/errors.js";
 import { HOST_IFNAME_PREFIX, hostIfname } from "#src/linux/links/interface-names.js";
@@ -17,14 +18,17 @@ const RESTART_MS = 1_000;
 /** Detects attached namespaces that have ended: the kernel then removes their interface, and reports the removal. */
 export class NamespaceWatch {
   readonly #lifecycles: readonly ContainerLifecycle[];
+  readonly #busy: Pick<BusyHolders, "has">;
   readonly #log: Log;
   readonly #poll: NodeJS.Timeout;
   #monitor: ChildProcess | undefined;
   #soon: NodeJS.Timeout | undefined;
   #stopped = false;
 
-  constructor(lifecycles: readonly ContainerLifecycle[], log: Log) {
+  /** @param busy holders that do not count as ended */
+  constructor(lifecycles: readonly ContainerLifecycle[], busy: Pick<BusyHolders, "has">, log: Log) {
     this.#lifecycles = lifecycles;
+    this.#busy = busy;
     this.#log = log;
     this.#poll = setInterval(() => void this.look(), LOOK_MS).unref();
     this.#startMonitor();
@@ -37,7 +41,8 @@ export class NamespaceWatch {
       lifecycle,
       ends: [...lifecycle.idents()].flatMap((ident) => {
         const name = hostEndOf(ident);
-        return name === undefined ? [] : [{ ident, name }];
+        // Also one that has its interface by the end of this check, after the interfaces were read.
+        return name === undefined ? [] : [{ ident, name, busy: this.#busy.has(ident) }];
       }),
     }));
     if (wanted.every(({ ends }) => ends.length === 0)) return;
@@ -45,9 +50,9 @@ export class NamespaceWatch {
       const present = await interfaceNames();
       if (this.#stopped) return;
       for (const { lifecycle, ends } of wanted) {
-        for (const { ident, name } of ends) {
+        for (const { ident, name, busy } of ends) {
           if (present.has(name)) lifecycle.containerRuns(ident);
-          else lifecycle.containerEnded(ident);
+          else if (!busy && !this.#busy.has(ident)) lifecycle.containerEnded(ident);
         }
       }
     } catch (error) {

@@ -1,3 +1,4 @@
+import type { BusyHolders } from "#router/attachments/busy-holders.js";
 import { HostWatch, type HostWatchDeps } from "#router/host/host-watch.js";
 import { NamespaceWatch } from "#router/host/namespace-watch.js";
 import type { Service } from "#router/service.js";
@@ -14,9 +15,10 @@ export async function watchHost(deps: HostWatchDeps & Pick<StartContext, "resour
 /** Starts to watch the containers' network namespaces, and checks them once. */
 export async function watchNamespaces(
   lifecycles: readonly ContainerLifecycle[],
+  busy: BusyHolders,
   { resources, log }: Pick<StartContext, "resources" | "log">,
 ): Promise<void> {
-  const watch = new NamespaceWatch(lifecycles, log);
+  const watch = new NamespaceWatch(lifecycles, busy, log);
   resources.add("namespace watch", () => watch.stop());
   await watch.look();
 }
