@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the CNI plugin (plugin/) for each architecture that weave runs on, and writes programs.ts. Needs:
 #   apt-get install gcc gcc-aarch64-linux-gnu linux-libc-dev linux-libc-dev-arm64-cross
-# build.sh --native FILE builds it only for this machine.
+# build.sh --native FILE [FLAG…] builds it only for this machine.
 set -euo pipefail
 cd "$(dirname "$0")"
 . ../../scripts/build/static-programs.sh

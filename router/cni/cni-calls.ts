@@ -25,6 +25,8 @@ import { inspectCniPair } from "#src/linux/netns/cni-interface.js";
 import { findNetns } from "#src/linux/netns/netns.js";
 import type { Log } from "#src/log.js";
 
+/** Maximum characters of an error in the log: other plugins have a say in it. */
+const MAX_LOGGED = 500;
 /** Limit for the check whether addresses can be allocated. */
 const STATUS_MS = 2_000;
 
@@ -105,7 +107,7 @@ export class CniCalls {
 
   #failure(error: unknown, version: CniVersion, undo?: string): Answer {
     const body = cniErrorBody(error, version);
-    this.#deps.log.warn("a CNI call failed", { code: body.code, why: errorText(error) });
+    this.#deps.log.warn("a CNI call failed", { code: body.code, why: errorText(error).slice(0, MAX_LOGGED) });
     return {
       status: 422,
       type: JSON_TYPE,

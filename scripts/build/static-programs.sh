@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # Sourced by the build.sh of a C program without libc (docker/wait, cli/cni), in its folder: builds the program for each architecture
-# that weave runs on, and writes programs.ts. With `--native FILE` it builds the program only for this machine. The caller sets:
+# that weave runs on, and writes programs.ts. With `--native FILE [FLAG…]` it builds the program only for this
+# machine. The caller sets:
 #   title     the program, with its sources, as the comment in programs.ts names it
 #   constant  the exported constant
 #   sources   the C files
@@ -9,8 +10,8 @@
 flags=(-Os -static -nostdlib -nostartfiles -ffreestanding -fno-stack-protector -fno-asynchronous-unwind-tables -fno-builtin
   -fno-tree-loop-distribute-patterns -fno-pic -no-pie -Wall -Wextra -Werror -Wl,--build-id=none -Wl,-z,noseparate-code -Wl,-z,norelro -s)
 
-build() { # COMPILER FILE
-  local own=("${flags[@]}")
+build() { # COMPILER FILE [FLAG…]
+  local own=("${flags[@]}" "${@:3}")
   # Only some architectures know the flag, and only some distributions need it.
   if "$1" -fcf-protection=none -E -x c /dev/null >/dev/null 2>&1; then own+=(-fcf-protection=none); fi
   "$1" "${own[@]}" -o "$2" "${sources[@]}"
@@ -19,7 +20,7 @@ build() { # COMPILER FILE
 
 static_programs() {
   local dir arch compiler
-  if [ "${1:-}" = --native ]; then build gcc "$2"; return; fi
+  if [ "${1:-}" = --native ]; then build gcc "${@:2}"; return; fi
   dir=$(mktemp -d)
   # shellcheck disable=SC2064
   trap "rm -rf '$dir'" EXIT

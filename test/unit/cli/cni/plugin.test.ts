@@ -77,20 +77,42 @@ for (const [architecture, program] of Object.entries(CNI_PROGRAMS)) {
   });
 }
 
-test("the CNI plugin built from its source does the same", {
-  skip:
-    programMissing("gcc", "gcc") ??
-    programMissing("strip", "binutils") ??
-    programMissing("/usr/include/linux/fcntl.h", "linux-libc-dev"),
-}, async () => {
+const compilerMissing =
+  programMissing("gcc", "gcc") ??
+  programMissing("strip", "binutils") ??
+  programMissing("/usr/include/linux/fcntl.h", "linux-libc-dev");
+
+/** Builds the plugin from its source. @param flags of the compiler */
+function build(...flags: readonly string[]): CniClient {
   const folder = mkdtempSync(join(tmpdir(), "weave-cni-built-"));
   try {
-    const built = spawnSync(BUILD, ["--native", join(folder, "built")], { encoding: "utf8" });
+    const built = spawnSync(BUILD, ["--native", join(folder, "built"), ...flags], { encoding: "utf8" });
     assert.equal(built.status, 0, built.stderr);
-    const client = new CniClient(readFileSync(join(folder, "built")));
-    await check(client).finally(() => client.dispose());
+    return new CniClient(readFileSync(join(folder, "built")));
   } finally {
     rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+test("the CNI plugin built from its source does the same", { skip: compilerMissing }, async () => {
+  const client = build();
+  await check(client).finally(() => client.dispose());
+});
+
+test("a plugin that prints without a pause has the limit of one that is silent", {
+  skip: compilerMissing,
+}, async () => {
+  // No pause between two lines is as long as the interval of checks, also on a busy machine.
+  const client = build("-DDELEGATE_MS=20", "-DCHECK_MS=10000");
+  try {
+    const ipam = { type: "talking" };
+    const configuration = JSON.stringify({ cniVersion: "1.0.0", name: "n", type: "weave-net", ipam });
+    // Slowly: the limit of its output, which has another code, comes seconds later.
+    client.addPlugin("talking", "while :; do echo; done");
+    const { code, msg } = await errorOf(client.call("DEL", configuration));
+    assert.deepEqual([code, msg], [11, "cannot delegate to the plugin talking"]);
+  } finally {
+    await client.dispose();
   }
 });
 
