@@ -1,4 +1,4 @@
-import { type Cidr, inSubnets } from "#src/address.js";
+import { addressOfCidr, type Cidr } from "#src/address.js";
 
 /** Finds the subnets of the overlay in which the clients of weaveDNS are. */
 export interface ClientSubnets {
@@ -14,6 +14,16 @@ export interface ClientSubnets {
  */
 export function reachable(addresses: readonly Uint8Array[], subnets: readonly Cidr[]): readonly Uint8Array[] {
   if (subnets.length === 0) return addresses;
-  const near = addresses.filter((data) => inSubnets(data.join("."), subnets));
+  // As numbers: a name may have thousands of addresses.
+  const ranges = subnets.map(({ subnet, prefix }) => {
+    const start = numberOf(addressOfCidr(subnet).split(".").map(Number));
+    return { start, end: start + 2 ** (32 - prefix) };
+  });
+  const near = addresses.filter((data) => {
+    const address = numberOf(data);
+    return ranges.some(({ start, end }) => address >= start && address < end);
+  });
   return near.length > 0 ? near : addresses;
 }
+
+const numberOf = (bytes: ArrayLike<number>): number => ((bytes[0] * 256 + bytes[1]) * 256 + bytes[2]) * 256 + bytes[3];

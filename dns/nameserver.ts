@@ -13,6 +13,11 @@ import type { Store } from "#src/store.js";
 /** The gossip channel of names. */
 export const DNS_CHANNEL = "nameserver";
 
+/** Records of one name or address that count, of each peer: more than containers on a host. A hostile peer may have thousands. */
+const MAX_OF_PEER = 1_024;
+/** Number of addresses of a name after which those of no other peer are added: the longest DNS message has fewer. */
+const ENOUGH = 4_096;
+
 /** Selects records by their fields; an absent field matches all records. */
 export type NameMatch = Partial<NameFields>;
 
@@ -101,21 +106,28 @@ export class Nameserver {
    * @returns undefined for an unknown name
    */
   lookup(name: string): string[] | undefined {
-    const near: string[] = [];
-    const far: string[] = [];
-    for (const { address, origin } of this.#byName.get(fold(name))) {
-      const list = this.isUnreachable(origin) ? far : near;
-      if (!list.includes(address)) list.push(address);
+    const near = new Set<string>();
+    const far = new Set<string>();
+    for (const [origin, records] of this.#byName.byOrigin(fold(name))) {
+      const found = this.isUnreachable(origin) ? far : near;
+      if (found.size < ENOUGH) for (const { address } of first(records)) found.add(address);
     }
-    const found = near.length > 0 ? near : far;
-    return found.length === 0 ? undefined : this.#shuffle(found);
+    const found = near.size > 0 ? near : far;
+    return found.size === 0 ? undefined : this.#shuffle([...found]);
   }
 
   /** Returns the name of an address: the first in order, preferably one of a reachable peer. */
   reverse(address: string): string | undefined {
-    const records = [...this.#byAddress.get(address)];
-    const near = records.filter(({ origin }) => !this.isUnreachable(origin));
-    return (near.length > 0 ? near : records).sort(compareNames)[0]?.hostname;
+    let best: NameRecord | undefined;
+    let isFar = true;
+    for (const [origin, records] of this.#byAddress.byOrigin(address)) {
+      const far = this.isUnreachable(origin);
+      if (far && !isFar) continue;
+      if (isFar && !far) best = undefined;
+      isFar = far;
+      for (const record of first(records)) if (best === undefined || compareNames(record, best) < 0) best = record;
+    }
+    return best?.hostname;
   }
 
   /** Whether a peer is unreachable. Its names are kept for a while, and other names are preferred. */
@@ -171,5 +183,14 @@ export class Nameserver {
       [list[i], list[j]] = [list[j], list[i]];
     }
     return list;
+  }
+}
+
+/** The first {@link MAX_OF_PEER} of a peer's records. */
+function* first(records: Iterable<NameRecord>): Iterable<NameRecord> {
+  let count = 0;
+  for (const record of records) {
+    if (count++ === MAX_OF_PEER) return;
+    yield record;
   }
 }

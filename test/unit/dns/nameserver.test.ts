@@ -169,3 +169,36 @@ test("very many long names are sent in messages below the limit; more are reject
   assert.equal(newcomer.size, 2 * count);
   assert.ok(Math.max(...peers.sizes) < MAX_MESSAGE_BYTES);
 });
+
+test("thousands of addresses of one name, or names of one address, are those of a peer: others still have theirs", async () => {
+  const peers = new Peers();
+  const [own, other] = [peers.start(1), peers.start(2)];
+  const states = [3, 4, 5, 6, 7].map((index) => {
+    const origin = name(index);
+    const record = (n: number) => ({ ident: "x", origin, version: n + 1, tombstone: 0 });
+    const addresses = Array.from({ length: 3_000 }, (_, n) => ({
+      ...record(n),
+      hostname: "db.weave.local.",
+      address: `10.${index}.${n >> 8}.${n & 255}`,
+    }));
+    const names = Array.from({ length: 3_000 }, (_, n) => ({
+      ...record(3_000 + n),
+      hostname: `n${n}.weave.local.`,
+      address: "10.32.0.1",
+    }));
+    peers.servers.set(origin, own);
+    return { origin, incarnation: peers.clock.wall(), horizon: 0, records: [...addresses, ...names] };
+  });
+  own.gossiper.onGossip(name(3), codec.encode({ kind: "states", states: states.slice(0, 1) }));
+  other.add("c", "10.32.0.1", "db.weave.local");
+  await peers.clock.run(10);
+  assert.equal(own.size, 6_001);
+  const found = own.lookup("db.weave.local.")!;
+  assert.deepEqual([found.length, found.includes("10.32.0.1")], [1_025, true]);
+  assert.equal(own.reverse("10.32.0.1"), "db.weave.local.");
+
+  for (const state of states.slice(1))
+    own.gossiper.onGossip(state.origin, codec.encode({ kind: "states", states: [state] }));
+  assert.equal(own.size, 30_001);
+  assert.equal(own.lookup("db.weave.local.")!.length, 4_097);
+});
