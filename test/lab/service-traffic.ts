@@ -12,6 +12,8 @@ const done = (result: unknown) => {
 };
 /** Above some retransmissions: servers with a short queue drop a SYN on a busy machine. */
 const CONNECT_MS = 15_000;
+/** Limit for the last echoes, above some retransmissions: frames may have been lost while a router restarted. */
+const ECHO_MS = 15_000;
 
 /** Connects, and resolves with the first data of the server; rejects with the system's code of the error. */
 function greeting(address: string, port: number): Promise<{ socket: Socket; text: string }> {
@@ -122,7 +124,13 @@ const programs: Record<string, () => void> = {
     }, 100);
     process.on("SIGTERM", () => {
       clearInterval(timer);
-      setTimeout(() => done(connections.map(({ connection }) => connection)), 300);
+      const limit = performance.now() + ECHO_MS;
+      const isOpen = ({ connection: { end, sent, received } }: (typeof connections)[number]) =>
+        end === "" && received < sent;
+      setInterval(() => {
+        if (performance.now() > limit || !connections.some(isOpen))
+          done(connections.map(({ connection }) => connection));
+      }, 100);
     });
     ready();
   },

@@ -108,7 +108,8 @@ test("1,000 connections from containers of both nodes are spread evenly over six
 }, async (t) => {
   await h1.type("docker run -d --name one --network weavenet1 busybox sleep 3600");
   await h2.type("docker run -d --name two --network weavenet1 busybox sleep 3600");
-  await create("--name web --replicas 6");
+  // Without a health check a task would get connections before its program listens, as with Docker's own balancing.
+  await create("--name web --replicas 6 --health-cmd 'nc 127.0.0.1 80 </dev/null' --health-interval 1s");
   await tasksRun("web", 6);
   const vip = await vipOf("web");
   const tasks = await tasksOf("web");
