@@ -238,7 +238,11 @@ test("a task that is not healthy, or paused, gets no new connections", { timeout
   const health = "--health-cmd 'test ! -e /sick' --health-interval 1s --health-retries 1 --health-start-period 1s";
   await create(`--name careful --replicas 3 ${health}`);
   const healthy = async () => {
-    const lists = await Promise.all(hosts.map((host) => host.type("docker ps -q --filter health=healthy")));
+    const lists = await Promise.all(
+      hosts.map((host) =>
+        host.type("docker ps -q --filter health=healthy --filter label=com.docker.swarm.service.name=careful"),
+      ),
+    );
     return lists.flatMap((list) => list.split("\n").filter((id) => id !== "")).sort();
   };
   await until("three tasks are healthy", async () => (await healthy()).length === 3, SWARM_MS);
