@@ -264,9 +264,10 @@ labTest(
 const ATTACH_BY_PID = `
 import { statSync } from "node:fs";
 import { Attachments } from ${JSON.stringify(new URL("../../router/attachments/attachments.js", import.meta.url).href)};
+import { BusyHolders } from ${JSON.stringify(new URL("../../router/attachments/busy-holders.js", import.meta.url).href)};
 const [path, pid, cidr] = process.argv.slice(1);
 const log = { debug() {}, info() {}, warn: console.error, error: console.error };
-const deps = { ipam: undefined, names: undefined, exposure: undefined, connectedHosts: () => [], log };
+const deps = { ipam: undefined, names: undefined, exposure: undefined, busy: new BusyHolders(), connectedHosts: () => [], log };
 await new Attachments(deps, { bridge: "weave", mtu: 1376 }).attach({
   ident: "c", netns: { path, inode: statSync(path).ino }, pid: Number(pid), wanted: [{ kind: "ip", cidr }],
   multicastRoute: true, hostsFile: undefined, timeoutMs: undefined, signal: new AbortController().signal,
