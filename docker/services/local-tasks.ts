@@ -1,11 +1,10 @@
-import { statSync } from "node:fs";
 import { constants } from "node:os";
 import type { ContainerObserver } from "#docker/containers/container-tracker.js";
 import type { EngineListener } from "#docker/engine/events.js";
 import type { Container, EngineEvent } from "#docker/engine/shapes.js";
 import { isSwarmNetwork } from "#docker/plugin/network-driver.js";
 import type { Clock, Timer } from "#src/clock.js";
-import type { Netns } from "#src/linux/netns/netns.js";
+import { findNetns, type Netns } from "#src/linux/netns/netns.js";
 
 /** An endpoint of a container on a swarm's network. */
 export interface LocalEndpoint {
@@ -129,10 +128,8 @@ function mark(reasons: Set<Reason>, reason: Reason, applies: boolean): void {
 
 /** The namespace of a process; undefined if the process has ended, or is in the host's own namespace. */
 function netnsOf(pid: number): Netns | undefined {
-  const path = `/proc/${pid}/ns/net`;
   try {
-    const inode = statSync(path).ino;
-    return inode === statSync("/proc/self/ns/net").ino ? undefined : { path, inode };
+    return findNetns(String(pid));
   } catch {
     return undefined;
   }

@@ -1,10 +1,9 @@
-import { statSync } from "node:fs";
 import { systemClock, type Timer } from "#src/clock.js";
 import { errorText } from "#src/errors.js";
 import type { ServiceAddress } from "#src/linux/firewall/services/service-address.js";
 import { removeStaleFlows } from "#src/linux/firewall/services/service-flows.js";
 import { type ServiceRules, serviceRules } from "#src/linux/firewall/services/service-rules.js";
-import type { Netns } from "#src/linux/netns/netns.js";
+import { isNetnsCurrent, type Netns } from "#src/linux/netns/netns.js";
 import type { Log } from "#src/log.js";
 import { Semaphore } from "#src/semaphore.js";
 
@@ -98,7 +97,7 @@ export class ServiceNamespaces {
   /** The place of a namespace. The kernel gives the inode of one that has ended to a new one, which has no rules: the path of the other is gone. */
   #placeOf(netns: Netns): Place {
     const known = this.#places.get(netns.inode);
-    if (known !== undefined && (known.netns.path === netns.path || !isGone(known.netns))) {
+    if (known !== undefined && (known.netns.path === netns.path || isNetnsCurrent(known.netns))) {
       known.netns = netns;
       return known;
     }
@@ -142,7 +141,7 @@ export class ServiceNamespaces {
   async #change(place: Place): Promise<boolean> {
     const { netns, wanted, made } = place;
     try {
-      if (statSync(netns.path).ino !== netns.inode) throw new Error("another namespace is at its path");
+      if (!isNetnsCurrent(netns)) throw new Error("another namespace is at its path");
       const begin = performance.now();
       if (wanted.length === 0) await this.#rules.remove(netns.path);
       else await this.#rules.apply(netns.path, wanted);
@@ -154,7 +153,7 @@ export class ServiceNamespaces {
       return true;
     } catch (error) {
       // A container that has ended takes its rules with it.
-      if (isGone(netns)) {
+      if (!isNetnsCurrent(netns)) {
         this.#drop(place);
         return false;
       }
@@ -203,7 +202,7 @@ export class ServiceNamespaces {
       if (removed.length > 0)
         this.#log.debug("flows to tasks that are gone were removed", { netns: netns.path, flows: removed });
     } catch (error) {
-      if (!isGone(netns))
+      if (isNetnsCurrent(netns))
         this.#log.info("flows to tasks that are gone were not removed", { netns: netns.path, why: errorText(error) });
     }
   }
@@ -226,12 +225,4 @@ function canBeStale(before: readonly ServiceAddress[] | undefined, services: rea
       tasksOf(service).some((task) => current.get(service.address)?.has(task) === false),
     )
   );
-}
-
-function isGone({ path, inode }: Netns): boolean {
-  try {
-    return statSync(path).ino !== inode;
-  } catch {
-    return true;
-  }
 }

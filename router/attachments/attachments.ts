@@ -1,4 +1,4 @@
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import type { HostsFile } from "#docker/container-attachments.js";
 import type { BusyHolders } from "#router/attachments/busy-holders.js";
 import { readHostsFile, writeHostsFile } from "#router/attachments/hosts-file.js";
@@ -12,7 +12,7 @@ import { EXPOSED } from "#src/ident.js";
 import { KeyedQueue } from "#src/keyed-queue.js";
 import { CONTAINER_IFNAME } from "#src/linux/links/interface-names.js";
 import { inspectNamespace } from "#src/linux/netns/inspect.js";
-import type { Netns } from "#src/linux/netns/netns.js";
+import { isNetnsCurrent, type Netns } from "#src/linux/netns/netns.js";
 import { networkFiles } from "#src/linux/netns/proc-net.js";
 import { attachNamespace, detachNamespace } from "#src/linux/netns/veth.js";
 import type { Log } from "#src/log.js";
@@ -268,7 +268,6 @@ function isWaiting(pid: number): boolean {
 }
 
 /** Checks that a path still is the same namespace: its process id may have been reused meanwhile. @throws WEAVE_NAMESPACE */
-function checkExists({ path, inode }: Netns): void {
-  if (statSync(path, { throwIfNoEntry: false })?.ino !== inode)
-    throw new WeaveError("WEAVE_NAMESPACE", `the network namespace ${path} has ended`);
+function checkExists(netns: Netns): void {
+  if (!isNetnsCurrent(netns)) throw new WeaveError("WEAVE_NAMESPACE", `the network namespace ${netns.path} has ended`);
 }

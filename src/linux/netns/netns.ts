@@ -56,6 +56,15 @@ export function findNetns(text: string): Netns {
   return { path, inode };
 }
 
+/** Whether a namespace still is at its path: it may have ended, and the id of its process may have been reused. */
+export function isNetnsCurrent({ path, inode }: Netns): boolean {
+  try {
+    return statSync(path).ino === inode;
+  } catch {
+    return false;
+  }
+}
+
 /**
  * The path of a namespace that `ip netns` named. It is a mount: a router whose mount namespace does not receive the host's mounts
  * sees an empty file there, and finds the namespace by the first process of the host.
