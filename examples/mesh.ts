@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { WebSocketServer } from "ws";
-import { createMesh, keyPair, type PeerName } from "#mesh/index.js";
+import { createMesh, keyPair, makeSigner, type PeerName } from "#mesh/index.js";
 import { systemClock } from "#src/clock.js";
 import { systemRandom } from "#src/random.js";
 import { acceptWebSockets, dialWebSocket } from "./web-socket-wire.js";
@@ -12,7 +12,8 @@ async function startPeer(name: PeerName, learned: (value: number) => void) {
   const server = new WebSocketServer({ host: "127.0.0.1", port: 0 });
   await once(server, "listening");
   const staticKey = keyPair(systemRandom.bytes(32));
-  const mesh = createMesh({ name, staticKey, clock: systemClock, random: systemRandom, dial: dialWebSocket });
+  const signer = makeSigner(systemRandom.bytes(32));
+  const mesh = createMesh({ name, staticKey, signer, clock: systemClock, random: systemRandom, dial: dialWebSocket });
   acceptWebSockets(server, (wire) => mesh.accept(wire));
   let largest = 0;
   const channel = mesh.channel("largest", {

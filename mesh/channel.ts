@@ -4,6 +4,7 @@ import { MAX_COUNT } from "#mesh/counter.js";
 import { type HandshakeResult, HandshakeState, type KeyPair, NOISE_KEY_BYTES, NOISE_TAG_BYTES } from "#mesh/noise.js";
 import { identityShape, type PeerIdentity } from "#mesh/peer.js";
 import { Refusal, type RefusalReason } from "#mesh/refusals.js";
+import { isSignedBy, SIGNATURE_BYTES } from "#mesh/signing.js";
 import { decode, encode } from "#src/codec.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import { VERSION as PRODUCT_VERSION } from "#src/version.js";
@@ -66,6 +67,8 @@ const VERSION = 3;
 
 /** The description of itself that each end sends. */
 export interface Hello extends PeerIdentity {
+  /** The identity's signature of {@link certifiedBytes}: the X25519 key belongs to the identity. */
+  readonly certificate: Uint8Array;
   /** Random for each connection: it decides which of two connections between the same peers stays. */
   readonly connectionId: number;
   /** Time of the sender's clock, in milliseconds since the Unix epoch. */
@@ -80,6 +83,7 @@ export interface Hello extends PeerIdentity {
 
 const helloShape = z.object({
   ...identityShape.shape,
+  certificate: z.instanceof(Uint8Array).check(z.refine((bytes) => (bytes as Uint8Array).length === SIGNATURE_BYTES)),
   connectionId: z.number().check(z.int(), z.gte(0), z.lte(0xffffffff)),
   clock: z.number().check(z.int(), z.gte(0), z.lte(MAX_COUNT)),
   clear: z.boolean(),
@@ -87,6 +91,11 @@ const helloShape = z.object({
   // What is wrong with it must not keep two peers apart.
   version: z.catch(z.optional(z.string().check(z.regex(/^[\w.+-]{1,32}$/))), undefined),
 });
+
+/** Returns what a certificate signs: that a peer of this name has this X25519 key. */
+export function certifiedBytes({ name, key }: Pick<PeerIdentity, "name" | "key">): Uint8Array {
+  return Buffer.from(`${name} ${key}`);
+}
 
 /** An action for the caller: send bytes, or handle an event. */
 export type ChannelEffect =
@@ -273,6 +282,8 @@ export class Channel {
     if (hello.key !== Buffer.from(this.#transport!.remoteStatic).toString("hex")) {
       throw new WeaveError("WEAVE_HANDSHAKE", `${hello.name}(${hello.nickname}) names a key that is not its own`);
     }
+    if (!isSignedBy(hello.identity, "static-key", certifiedBytes(hello), hello.certificate))
+      throw new WeaveError("WEAVE_HANDSHAKE", `${hello.name}(${hello.nickname}) names an identity that is not its own`);
     return hello;
   }
 

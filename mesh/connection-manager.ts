@@ -1,5 +1,5 @@
 import type { Admission } from "#mesh/admission.js";
-import type { ChannelOptions, Hello } from "#mesh/channel.js";
+import { type ChannelOptions, certifiedBytes, type Hello } from "#mesh/channel.js";
 import { Connection } from "#mesh/connection.js";
 import type { MeshMessage } from "#mesh/messages.js";
 import type { NeighbourTable } from "#mesh/neighbour-table.js";
@@ -40,7 +40,7 @@ export interface ConnectionManagerDeps {
 
 type ConnectionManagerOptions = Pick<
   MeshOptions,
-  "clock" | "random" | "log" | "staticKey" | "psk" | "clear" | "overlay"
+  "clock" | "random" | "log" | "staticKey" | "signer" | "psk" | "clear" | "overlay"
 >;
 
 /** Manages connections: begins handshakes, admits peers, opens the overlay, and closes connections. */
@@ -48,12 +48,15 @@ export class ConnectionManager {
   readonly #options: ConnectionManagerOptions;
   readonly #deps: ConnectionManagerDeps;
   readonly #handshakes: PendingHandshakes;
+  /** The identity's signature of the X25519 key. */
+  readonly #certificate: Uint8Array;
   #terminations = 0;
   #stopped = false;
 
   constructor(options: ConnectionManagerOptions, deps: ConnectionManagerDeps) {
     this.#options = options;
     this.#deps = deps;
+    this.#certificate = options.signer.sign("static-key", certifiedBytes(deps.topology.self));
     this.#handshakes = new PendingHandshakes(options.clock, options.random, options.log);
   }
 
@@ -107,11 +110,13 @@ export class ConnectionManager {
 
   #hello(wire: Wire): Hello {
     const { random, clock, clear, overlay } = this.#options;
-    const { name, nickname, key, uid, incarnation } = this.#deps.topology.self;
+    const { name, nickname, identity, key, uid, incarnation } = this.#deps.topology.self;
     return {
       name,
       nickname,
+      identity,
       key,
+      certificate: this.#certificate,
       uid,
       incarnation,
       connectionId: random.below(2 ** 32),

@@ -7,7 +7,7 @@ import { silentLog } from "#src/log.js";
 /** Default TCP port of peers; the same as in Weave Net. */
 const DEFAULT_PORT = 6783;
 
-type RequiredOptions = "name" | "staticKey" | "clock" | "random" | "dial";
+type RequiredOptions = "name" | "staticKey" | "signer" | "clock" | "random" | "dial";
 
 /** The options of {@link createMesh}, which describes the defaults. */
 export interface MeshConfig

@@ -2,7 +2,7 @@
  * The mesh as a library: peers discover one another, agree on a topology, and gossip over authenticated, encrypted connections.
  * The caller provides I/O, clock and randomness.
  *
- *     const mesh = createMesh({ name, staticKey, clock, random, dial });   // starts
+ *     const mesh = createMesh({ name, staticKey, signer, clock, random, dial });   // starts
  *     const channel = mesh.channel("weather", gossiper);                   // unicast, broadcast, gossip
  *     mesh.connect([{ text: "10.0.0.2", address: "10.0.0.2:6783", port: true }], false);
  *     mesh.accept(wire);                                                    // for each inbound connection
@@ -20,4 +20,5 @@ export type { MeshEvents, MeshOptions, MeshStatus } from "#mesh/options.js";
 export type { Overlay, OverlayConnection, OverlayLink } from "#mesh/overlay.js";
 export { type KnownPeers, type PeerName, type PeerRecord, peerNameFromBytes, peerText } from "#mesh/peer.js";
 export type { Routes } from "#mesh/routes.js";
+export { makeSigner, type Signer } from "#mesh/signing.js";
 export type { Dial, Resolve, Wire, WireHandlers } from "#mesh/transport.js";

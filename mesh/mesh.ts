@@ -57,6 +57,7 @@ export class Mesh {
     const identity = {
       name,
       nickname,
+      identity: options.signer.identity,
       key: toHex(staticKey.public),
       uid: toHex(random.bytes(8)),
       incarnation,

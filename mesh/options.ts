@@ -4,6 +4,7 @@ import type { KeyPair } from "#mesh/noise.js";
 import type { Overlay } from "#mesh/overlay.js";
 import type { PeerName, PeerRecord } from "#mesh/peer.js";
 import type { RefusalReason, Refused } from "#mesh/refusals.js";
+import type { Signer } from "#mesh/signing.js";
 import type { Dial, Resolve } from "#mesh/transport.js";
 import type { Clock } from "#src/clock.js";
 import type { Log } from "#src/log.js";
@@ -16,6 +17,8 @@ export interface MeshOptions {
   /** Grows with each start. */
   readonly incarnation: number;
   readonly staticKey: KeyPair;
+  /** The identity of this peer. */
+  readonly signer: Signer;
   /** 32 bytes derived from the network's password; undefined without one. */
   readonly psk?: Uint8Array;
   /** TCP port of this peer, and UDP port of its frames. */

@@ -22,6 +22,8 @@ export interface PeerLink {
 export interface PeerIdentity {
   readonly name: PeerName;
   readonly nickname: string;
+  /** Ed25519 public key, 64 hexadecimal digits: it signs what the peer says, also its {@link key}. */
+  readonly identity: string;
   /** Static X25519 public key, 64 hexadecimal digits. A name is bound to it. */
   readonly key: string;
   /** Random for each start, 16 hexadecimal digits. */
@@ -56,6 +58,8 @@ export interface KnownPeers {
   reachable(): ReadonlySet<PeerName>;
   /** Returns a peer's nickname; undefined for an unknown peer. */
   nickname(peer: PeerName): string | undefined;
+  /** Returns the Ed25519 public key that signs what a peer says, 64 hexadecimal digits; undefined for an unknown peer. */
+  identity(peer: PeerName): string | undefined;
 }
 
 /**
@@ -93,6 +97,7 @@ const linkShape = z.object({
 export const identityShape = z.object({
   name: NAME,
   nickname: nicknameShape,
+  identity: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
   key: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
   uid: z.string().check(z.regex(/^[0-9a-f]{16}$/)),
   incarnation: COUNT,

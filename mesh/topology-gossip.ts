@@ -57,9 +57,9 @@ export class TopologyGossip implements GossipSource {
 
   /** Adds a new neighbour to the topology, with the data of its hello. */
   addNeighbour(connection: Connection): TopologyChange {
-    const { name, nickname, key, uid, incarnation } = connection.remote!;
+    const { name, nickname, identity, key, uid, incarnation } = connection.remote!;
     // Version 0: every record that the neighbour sends replaces this one.
-    return this.#merge(connection, [{ name, nickname, key, uid, incarnation, version: 0, links: [] }], []);
+    return this.#merge(connection, [{ name, nickname, identity, key, uid, incarnation, version: 0, links: [] }], []);
   }
 
   /** Sends this peer's record and the digest to a new neighbour. */

@@ -319,9 +319,9 @@ const hashes = new WeakMap<PeerRecord, string>();
 function contentHash(record: PeerRecord): string {
   let hash = hashes.get(record);
   if (hash === undefined) {
-    const { name, nickname, key, uid, incarnation, version, links } = record;
+    const { name, nickname, identity, key, uid, incarnation, version, links } = record;
     const rows = links.map((link) => [link.to, link.key, link.address, link.outbound, link.established]);
-    const text = JSON.stringify([name, nickname, key, uid, incarnation, version, rows]);
+    const text = JSON.stringify([name, nickname, identity, key, uid, incarnation, version, rows]);
     hash = createHash("sha256").update(text).digest("hex").slice(0, 16);
     hashes.set(record, hash);
   }

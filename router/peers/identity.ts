@@ -2,6 +2,7 @@ import * as z from "zod/mini";
 import { MAX_AHEAD_MS } from "#mesh/counter.js";
 import type { KeyPair } from "#mesh/noise.js";
 import { countShape, peerNameFromBytes, peerNameShape } from "#mesh/peer.js";
+import { makeSigner, SEED_BYTES, type Signer } from "#mesh/signing.js";
 import { checkedPublic } from "#mesh/x25519.js";
 import type { Clock } from "#src/clock.js";
 import { WeaveError } from "#src/errors.js";
@@ -12,6 +13,7 @@ import { readStored, type Store } from "#src/store.js";
 export interface Identity {
   readonly name: MacText;
   readonly staticKey: KeyPair;
+  readonly signer: Signer;
   readonly incarnation: number;
 }
 
@@ -27,7 +29,7 @@ export interface IdentitySources {
   readonly machine: Uint8Array | undefined;
 }
 
-const secretShape = z.instanceof(Uint8Array).check(z.refine((bytes) => (bytes as Uint8Array).length === 32));
+const secretShape = z.instanceof(Uint8Array).check(z.refine((bytes) => (bytes as Uint8Array).length === SEED_BYTES));
 const textShape = z.string();
 const KEY = "incarnation";
 
@@ -57,11 +59,14 @@ export function checkIdentity(store: Store): void {
 export function loadIdentity({ store, clock, random, name, bridgeMac, machine }: IdentitySources): Identity {
   const stored = <T>(key: string, shape: z.ZodMiniType<T>) =>
     readStored(store, key, shape, "'weave reset' starts again with another identity.");
-  let secret = stored("secret", secretShape) as Uint8Array | undefined;
-  if (secret === undefined) {
-    secret = random.bytes(32);
-    store.put("secret", secret);
-  }
+  const secret = (key: string): Uint8Array => {
+    let bytes = stored(key, secretShape) as Uint8Array | undefined;
+    if (bytes === undefined) {
+      bytes = random.bytes(SEED_BYTES);
+      store.put(key, bytes);
+    }
+    return Uint8Array.from(bytes);
+  };
   const kept = stored("peername", textShape);
   const chosen =
     name === undefined ? (bridgeMac ?? kept ?? peerNameFromBytes(machine ?? random.bytes(6))) : parseMac(name);
@@ -72,7 +77,7 @@ export function loadIdentity({ store, clock, random, name, bridgeMac, machine }:
   // would reject it, use the clock: peers then send the record of the last start, and the mesh takes a higher incarnation.
   const incarnation = next <= now + MAX_AHEAD_MS ? Math.max(now, next) : now;
   saveIncarnation(store, incarnation);
-  const secretBytes = Uint8Array.from(secret);
-  const staticKey = { secret: secretBytes, public: checkedPublic(secretBytes) };
-  return { name: chosen, staticKey, incarnation };
+  const x25519 = secret("secret");
+  const staticKey = { secret: x25519, public: checkedPublic(x25519) };
+  return { name: chosen, staticKey, signer: makeSigner(secret("identity")), incarnation };
 }

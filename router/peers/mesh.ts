@@ -60,6 +60,7 @@ export async function startMesh(deps: MeshDeps): Promise<Mesh> {
     nickname: options.nickname,
     incarnation: identity.incarnation,
     staticKey: identity.staticKey,
+    signer: identity.signer,
     ...(psk === undefined ? {} : { psk }),
     port: options.port,
     discovery: options.discovery,

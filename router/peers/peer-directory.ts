@@ -36,6 +36,10 @@ export class PeerDirectory implements KnownPeers {
     return this.#mesh.peer(peer)?.nickname ?? this.#nicknames.get(peer);
   }
 
+  identity(peer: PeerName): string | undefined {
+    return this.#mesh.peer(peer)?.identity;
+  }
+
   /** Whether a peer of this name or nickname was ever seen. */
   isKnown(who: string): boolean {
     return [...this.#nicknames].some(([name, nickname]) => name === who || nickname === who);

@@ -36,7 +36,7 @@ async function allocationRate(store: Store, count: number): Promise<number> {
     random: systemRandom,
     log: silentLog,
     store,
-    peers: { reachable: () => new Set(), nickname: () => undefined },
+    peers: { reachable: () => new Set(), nickname: () => undefined, identity: () => undefined },
   });
   allocator.open({ unicast: () => false, broadcast() {}, gossip() {} });
   await allocator.requests.prime();

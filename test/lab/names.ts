@@ -15,6 +15,6 @@ export function lonelyNameserver(): Nameserver {
     log: silentLog,
     store: memoryStore(),
     prefix: "names/",
-    peers: { reachable: () => new Set(), nickname: () => undefined },
+    peers: { reachable: () => new Set(), nickname: () => undefined, identity: () => undefined },
   });
 }

@@ -40,7 +40,7 @@ class DnsNetwork extends GossipNetwork<DnsHost> {
       log: silentLog,
       store: memoryStore(host.disk),
       prefix: "names/",
-      peers: { reachable: () => host.view, nickname: () => undefined },
+      peers: { reachable: () => host.view, nickname: () => undefined, identity: () => undefined },
     });
     host.names = names;
     host.gossiper = names.gossiper;

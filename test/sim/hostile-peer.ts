@@ -1,7 +1,9 @@
+import { certifiedBytes } from "#mesh/channel.js";
 import { Connection } from "#mesh/connection.js";
 import type { MeshMessage } from "#mesh/messages.js";
 import { keyPair } from "#mesh/noise.js";
 import type { PeerName, PeerRecord } from "#mesh/peer.js";
+import { makeSigner, type Signer } from "#mesh/signing.js";
 import type { Wire } from "#mesh/transport.js";
 import { toHex } from "#src/text.js";
 import { instant, type Network, type SimulatedPeer } from "./network.js";
@@ -12,6 +14,7 @@ export class HostilePeer {
   readonly name: PeerName;
   readonly key: string;
   readonly uid: string;
+  readonly signer: Signer;
   readonly received: MeshMessage[] = [];
   readonly #network: Network;
   readonly #index: number;
@@ -22,6 +25,7 @@ export class HostilePeer {
     this.#index = index;
     this.name = `02:00:00:00:66:${index.toString(16).padStart(2, "0")}`;
     this.key = toHex(this.#keys.public);
+    this.signer = makeSigner(seededRandom(3_000_000 + index).bytes(32));
     this.uid = toHex(seededRandom(index).bytes(8));
   }
 
@@ -39,7 +43,9 @@ export class HostilePeer {
     const hello = {
       name: this.name,
       nickname: "mallory",
+      identity: this.signer.identity,
       key: this.key,
+      certificate: this.signer.sign("static-key", certifiedBytes(this)),
       uid: this.uid,
       incarnation: this.#network.clock.wall(),
       connectionId: random.below(2 ** 32),

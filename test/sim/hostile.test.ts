@@ -70,7 +70,13 @@ test("a victim whose first neighbour has a false clock, and one that received a 
 
 test("two contents under one version are detected, and all peers agree on one", async () => {
   const { network, peers, mallory } = await attacked(23);
-  const own = { name: mallory.name, nickname: "mallory", key: mallory.key, uid: mallory.uid };
+  const own = {
+    name: mallory.name,
+    nickname: "mallory",
+    identity: mallory.signer.identity,
+    key: mallory.key,
+    uid: mallory.uid,
+  };
   const recordFor = (to: SimulatedPeer): PeerRecord => ({
     ...own,
     incarnation: network.clock.wall(),

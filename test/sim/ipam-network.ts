@@ -81,6 +81,7 @@ export class IpamNetwork extends GossipNetwork<SimHost> {
       peers: {
         reachable: () => host.view,
         nickname: (peer) => `h${Number.parseInt(peer.slice(-5).replace(":", ""), 16)}`,
+        identity: () => undefined,
       },
     });
     host.allocator = allocator;

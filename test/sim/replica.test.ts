@@ -52,7 +52,7 @@ class ReplicaNetwork extends GossipNetwork<ReplicaHost> {
       },
       log: silentLog,
       store: memoryStore(host.disk),
-      peers: { reachable: () => host.view, nickname: (peer) => peer },
+      peers: { reachable: () => host.view, nickname: (peer) => peer, identity: () => undefined },
     });
     host.replica = replica;
     host.gossiper = replica;

@@ -32,7 +32,7 @@ class Peers {
       log: silentLog,
       store: memoryStore(),
       prefix: "names/",
-      peers: { reachable: () => new Set(this.servers.keys()), nickname: () => undefined },
+      peers: { reachable: () => new Set(this.servers.keys()), nickname: () => undefined, identity: () => undefined },
       ...(time ? { time } : {}),
     });
     this.servers.set(self, server);

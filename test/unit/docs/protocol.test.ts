@@ -5,10 +5,11 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { NAME_FORMAT } from "#dns/name-record.js";
 import { decodeIpamMessage } from "#ipam/wire/ipam-message.js";
-import { Channel, type ChannelEffect, type Hello } from "#mesh/channel.js";
+import { Channel, type ChannelEffect, certifiedBytes, type Hello } from "#mesh/channel.js";
 import { decodeMessage } from "#mesh/messages.js";
 import { type HandshakeResult, keyPair } from "#mesh/noise.js";
 import { ReplicaCodec } from "#mesh/replica/replica-message.js";
+import { makeSigner } from "#mesh/signing.js";
 import { DataKeys } from "#router/carriers/keys.js";
 import { KIND_FRAMES, MAX_HOPS, writeMac } from "#router/datapath/record.js";
 import { Session } from "#router/datapath/session.js";
@@ -87,7 +88,7 @@ test("name messages have the documented shapes", () =>
     return { ...decoded, states };
   }));
 
-const HELLO: Omit<Hello, "key"> = {
+const HELLO: Omit<Hello, "key" | "identity" | "certificate"> = {
   name: "02:00:00:00:00:01",
   nickname: "h1",
   uid: "00f1e2d3c4b5a697",
@@ -100,6 +101,17 @@ const HELLO: Omit<Hello, "key"> = {
 
 const secret = (byte: number) => keyPair(new Uint8Array(32).fill(byte));
 
+function helloOf(staticByte: number): Hello {
+  const signer = makeSigner(new Uint8Array(32).fill(staticByte + 2));
+  const named = { name: HELLO.name, key: toHex(secret(staticByte).public) };
+  return {
+    ...HELLO,
+    ...named,
+    identity: signer.identity,
+    certificate: signer.sign("static-key", certifiedBytes(named)),
+  };
+}
+
 /** Runs a handshake with the example's keys: the messages by their type, and the initiator's result. */
 function handshake(): { sent: Map<number, Uint8Array>; result: HandshakeResult } {
   const make = (role: "initiator" | "responder", staticByte: number) =>
@@ -107,7 +119,7 @@ function handshake(): { sent: Map<number, Uint8Array>; result: HandshakeResult }
       role,
       staticKey: secret(staticByte),
       makeEphemeralKey: () => secret(staticByte + 1),
-      hello: { ...HELLO, key: toHex(secret(staticByte).public) },
+      hello: helloOf(staticByte),
     });
   const [initiator, responder] = [make("initiator", 1), make("responder", 3)];
   const sent = new Map<number, Uint8Array>();

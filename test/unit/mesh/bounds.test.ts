@@ -15,6 +15,7 @@ const KEY = "a".repeat(64);
 const record = (i: number, links: number): PeerRecord => ({
   name: name(i),
   nickname: "n".repeat(63),
+  identity: KEY,
   key: KEY,
   uid: "b".repeat(16),
   incarnation: 1_700_000_000_000,

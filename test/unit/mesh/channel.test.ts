@@ -5,6 +5,7 @@ import {
   Channel,
   type ChannelEffect,
   type ChannelOptions,
+  certifiedBytes,
   type Hello,
   MAX_MESSAGE_BYTES,
   PROTOCOL_MAX,
@@ -13,16 +14,20 @@ import {
 import { CookieJar } from "#mesh/cookie.js";
 import { keyPair } from "#mesh/noise.js";
 import { printableText } from "#mesh/peer.js";
+import { makeSigner } from "#mesh/signing.js";
 import { toHex } from "#src/text.js";
 import { seededRandom, VirtualClock } from "#test/sim/virtual-time.js";
 
 function options(role: "initiator" | "responder", seed: number, psk?: Uint8Array): ChannelOptions {
   const random = seededRandom(seed);
   const staticKey = keyPair(random.bytes(32));
+  const signer = makeSigner(random.bytes(32));
+  const named = { name: `02:00:00:00:00:0${seed}`, key: toHex(staticKey.public) };
   const hello = {
-    name: `02:00:00:00:00:0${seed}`,
+    ...named,
     nickname: `h${seed}`,
-    key: toHex(staticKey.public),
+    identity: signer.identity,
+    certificate: signer.sign("static-key", certifiedBytes(named)),
     uid: toHex(random.bytes(8)),
     incarnation: 1,
     connectionId: seed,
@@ -254,6 +259,25 @@ test("a peer that names a key that is not its own is refused", () => {
       (effect) => effect.do === "failed" && effect.error.message.includes("names a key that is not its own"),
     ),
   );
+});
+
+test("a peer that names an identity that has not signed its key is refused", () => {
+  const liar = options("initiator", 1);
+  const other = options("initiator", 3).hello;
+  const stolen = [
+    { identity: other.identity },
+    { identity: other.identity, certificate: other.certificate },
+    { name: "02:00:00:00:00:09" },
+    { certificate: liar.hello.certificate.map((byte) => byte ^ 1) },
+  ];
+  for (const change of stolen) {
+    const a = new Channel({ ...liar, hello: { ...liar.hello, ...change } });
+    const seen = talk(a, new Channel(options("responder", 2)));
+    assert.ok(!opened(seen[1]), JSON.stringify(change));
+    assert.ok(
+      seen[1].some((effect) => effect.do === "failed" && effect.error.message.includes("an identity that is not its")),
+    );
+  }
 });
 
 test("a peer whose nickname contains control characters is refused", () => {

@@ -33,12 +33,14 @@ const inboundFrom = (host: number, peer: number): ConnectionView => ({
 const naming = (from: string, links: readonly (readonly [to: string, address: string, outbound?: boolean])[]) => ({
   name: parseMac(from),
   nickname: "",
+  identity: "",
   key: "",
   uid: "",
   incarnation: 1,
   version: 1,
   links: links.map(([to, address, outbound = true]) => ({
     to: parseMac(to),
+    identity: "",
     key: "",
     address,
     outbound,

@@ -21,7 +21,7 @@ function make(count: number) {
     neighbours.add(connection as unknown as Connection);
     return connection;
   });
-  const self = { name: "02:00:00:00:00:01", nickname: "", key: "", uid: "", incarnation: 1 };
+  const self = { name: "02:00:00:00:00:01", nickname: "", identity: "", key: "", uid: "", incarnation: 1 };
   const spreader = new GossipSpreader({ neighbours, topology: new Topology(self), random: seededRandom(1) });
   return { spreader, links };
 }

@@ -16,6 +16,7 @@ const link = (to: number, established = true): PeerLink => ({
 const identity = (index: number, incarnation = 1) => ({
   name: name(index),
   nickname: `h${index}`,
+  identity: index.toString(16).padEnd(64, "1"),
   key: index.toString(16).padEnd(64, "0"),
   uid: incarnation.toString(16).padStart(16, "0"),
   incarnation,

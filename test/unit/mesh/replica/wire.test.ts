@@ -114,7 +114,7 @@ function assertReplica<F extends TextFields<F>>(
       log: silentLog,
       store: memoryStore(disk),
       storePrefix: expected.prefix,
-      peers: { reachable: () => new Set([A, B]), nickname: () => undefined },
+      peers: { reachable: () => new Set([A, B]), nickname: () => undefined, identity: () => undefined },
     });
   const disk = new Map<string, unknown>();
   const replica = make(disk);

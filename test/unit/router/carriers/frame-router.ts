@@ -4,6 +4,7 @@ import koffi from "koffi";
 import type { Connection } from "#mesh/connection.js";
 import { Mesh } from "#mesh/mesh.js";
 import { keyPair } from "#mesh/noise.js";
+import { makeSigner } from "#mesh/signing.js";
 import type { CarrierKind } from "#router/carriers/carrier.js";
 import { Carriers } from "#router/carriers/carriers.js";
 import { Datapath } from "#router/datapath/datapath.js";
@@ -76,6 +77,7 @@ export class FrameRouter {
       nickname: `h${index}`,
       incarnation: Date.now(),
       staticKey: keyPair(systemRandom.bytes(32)),
+      signer: makeSigner(systemRandom.bytes(32)),
       port,
       discovery: false,
       connectionLimit: 0,
