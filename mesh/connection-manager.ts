@@ -40,7 +40,7 @@ export interface ConnectionManagerDeps {
 
 type ConnectionManagerOptions = Pick<
   MeshOptions,
-  "clock" | "random" | "log" | "staticKey" | "signer" | "psk" | "clear" | "overlay"
+  "clock" | "random" | "log" | "staticKey" | "signer" | "secrets" | "clear" | "overlay"
 >;
 
 /** Manages connections: begins handshakes, admits peers, opens the overlay, and closes connections. */
@@ -78,10 +78,11 @@ export class ConnectionManager {
 
   /** Begins a handshake. @param dialled the address that was dialled; undefined for an inbound wire */
   open(wire: Wire, dialled: string | undefined): void {
-    const { random, staticKey, psk, clock, log } = this.#options;
+    const { random, staticKey, secrets, clock, log } = this.#options;
     const role = dialled === undefined ? "responder" : "initiator";
     log.debug("a handshake begins", { with: wire.remoteAddress, role });
     const hello = this.#hello(wire);
+    const psk = (dialled === undefined ? secrets.forInbound(0) : secrets.forDial(dialled))?.key;
     const options: ChannelOptions = {
       role,
       staticKey,

@@ -1,6 +1,7 @@
 import { Mesh } from "#mesh/mesh.js";
 import type { MeshEvents, MeshOptions } from "#mesh/options.js";
 import type { Overlay } from "#mesh/overlay.js";
+import { oneSecret } from "#mesh/secrets.js";
 import { WeaveError } from "#src/errors.js";
 import { silentLog } from "#src/log.js";
 
@@ -53,6 +54,7 @@ export function createMesh({ events, ...config }: MeshConfig): Mesh {
     port: DEFAULT_PORT,
     discovery: true,
     connectionLimit: 0,
+    secrets: oneSecret(undefined),
     clear: () => false,
     overlay: noFrames,
     resolve: async (host) => {

@@ -20,5 +20,6 @@ export type { MeshEvents, MeshOptions, MeshStatus } from "#mesh/options.js";
 export type { Overlay, OverlayConnection, OverlayLink } from "#mesh/overlay.js";
 export { type KnownPeers, type PeerName, type PeerRecord, peerNameFromBytes, peerText } from "#mesh/peer.js";
 export type { Routes } from "#mesh/routes.js";
+export { oneSecret, type Secrets } from "#mesh/secrets.js";
 export { makeSigner, type Signer } from "#mesh/signing.js";
 export type { Dial, Resolve, Wire, WireHandlers } from "#mesh/transport.js";

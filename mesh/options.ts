@@ -4,6 +4,7 @@ import type { KeyPair } from "#mesh/noise.js";
 import type { Overlay } from "#mesh/overlay.js";
 import type { PeerName, PeerRecord } from "#mesh/peer.js";
 import type { RefusalReason, Refused } from "#mesh/refusals.js";
+import type { Secrets } from "#mesh/secrets.js";
 import type { Signer } from "#mesh/signing.js";
 import type { Dial, Resolve } from "#mesh/transport.js";
 import type { Clock } from "#src/clock.js";
@@ -19,8 +20,8 @@ export interface MeshOptions {
   readonly staticKey: KeyPair;
   /** The identity of this peer. */
   readonly signer: Signer;
-  /** 32 bytes derived from the network's password; undefined without one. */
-  readonly psk?: Uint8Array;
+  /** The secrets of the network, derived from its password. */
+  readonly secrets: Secrets;
   /** TCP port of this peer, and UDP port of its frames. */
   readonly port: number;
   /** Whether addresses that other peers report are dialled. */

@@ -4,6 +4,7 @@ import type { DialTarget } from "#mesh/dial-schedule.js";
 import { Mesh } from "#mesh/mesh.js";
 import type { MeshOptions } from "#mesh/options.js";
 import { peerText } from "#mesh/peer.js";
+import { oneSecret } from "#mesh/secrets.js";
 import { type Identity, saveIncarnation } from "#router/peers/identity.js";
 import { passwordKey } from "#router/peers/password.js";
 import { PeerDirectory } from "#router/peers/peer-directory.js";
@@ -61,7 +62,7 @@ export async function startMesh(deps: MeshDeps): Promise<Mesh> {
     incarnation: identity.incarnation,
     staticKey: identity.staticKey,
     signer: identity.signer,
-    ...(psk === undefined ? {} : { psk }),
+    secrets: oneSecret(psk),
     port: options.port,
     discovery: options.discovery,
     connectionLimit: options.connectionLimit,

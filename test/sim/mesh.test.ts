@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { REDIAL } from "#mesh/dial-schedule.js";
+import { oneSecret } from "#mesh/secrets.js";
 import { assertWhole } from "./assertions.js";
 import { Network } from "./network.js";
 
@@ -157,8 +158,8 @@ test("a wrong password, or one at one end only, is refused in the same words at 
       warn() {},
       error() {},
     };
-    const a = network.start(0, { psk: new Uint8Array(32).fill(1) }, log);
-    const b = network.start(1, theirs ? { psk: theirs } : {});
+    const a = network.start(0, { secrets: oneSecret(new Uint8Array(32).fill(1)) }, log);
+    const b = network.start(1, { secrets: oneSecret(theirs) });
     network.connect(b, a);
     await network.clock.run(1_000);
     assert.equal(b.mesh.status().attempts[0].error, expected);
@@ -172,7 +173,7 @@ test("a wrong password, or one at one end only, is refused in the same words at 
 
 test("the same password at both ends connects, and both know it", async () => {
   const network = new Network(81);
-  const [a, b] = [0, 1].map((i) => network.start(i, { psk: new Uint8Array(32).fill(9) }));
+  const [a, b] = [0, 1].map((i) => network.start(i, { secrets: oneSecret(new Uint8Array(32).fill(9)) }));
   network.connect(b, a);
   await network.clock.run(1_000);
   assertWhole([a, b]);

@@ -3,6 +3,7 @@ import { keyPair } from "#mesh/noise.js";
 import type { MeshEvents, MeshOptions } from "#mesh/options.js";
 import type { Overlay } from "#mesh/overlay.js";
 import type { PeerName } from "#mesh/peer.js";
+import { oneSecret } from "#mesh/secrets.js";
 import { makeSigner } from "#mesh/signing.js";
 import type { Wire, WireHandlers } from "#mesh/transport.js";
 import { WeaveError } from "#src/errors.js";
@@ -162,6 +163,7 @@ export class Network {
       incarnation: this.clock.wall() + this.#starts++,
       staticKey: keyPair(seededRandom(index + 1_000_000).bytes(32)),
       signer: makeSigner(seededRandom(index + 2_000_000).bytes(32)),
+      secrets: oneSecret(undefined),
       port: 6783,
       discovery: true,
       connectionLimit: 0,

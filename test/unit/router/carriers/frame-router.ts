@@ -4,6 +4,7 @@ import koffi from "koffi";
 import type { Connection } from "#mesh/connection.js";
 import { Mesh } from "#mesh/mesh.js";
 import { keyPair } from "#mesh/noise.js";
+import { oneSecret } from "#mesh/secrets.js";
 import { makeSigner } from "#mesh/signing.js";
 import type { CarrierKind } from "#router/carriers/carrier.js";
 import { Carriers } from "#router/carriers/carriers.js";
@@ -78,6 +79,7 @@ export class FrameRouter {
       incarnation: Date.now(),
       staticKey: keyPair(systemRandom.bytes(32)),
       signer: makeSigner(systemRandom.bytes(32)),
+      secrets: oneSecret(undefined),
       port,
       discovery: false,
       connectionLimit: 0,
