@@ -21,6 +21,13 @@ export const REDIAL: BackoffPolicy = { firstMs: 50, factor: 1.5, lastMs: 200, sp
 /** Time for such retries: longer than the restart of a router on a slow machine. Then {@link DIAL_RETRY} applies. */
 export const REDIAL_FOR_MS = 10_000;
 
+/**
+ * Delay of the first dial to a discovered peer that dials first itself, in milliseconds, and its random part. When many peers join at
+ * the same time, most of their handshakes take less.
+ */
+export const YIELD_MS = 3_000;
+const YIELD_SPREAD_MS = 3_000;
+
 /** Maximum number of discovered addresses that are dialled at the same time: other peers may report false addresses. */
 export const DISCOVERY_DIALS = 16;
 
@@ -135,15 +142,19 @@ export class DialSchedule {
     const connected = new Set(connections.flatMap((c) => (c.outbound ? [c.remoteAddress, c.dialled] : [])));
     const peers = new Set(connections.map((c) => c.peer));
     const inboundHosts = new Set(connections.filter((c) => !c.outbound).map((c) => hostOf(c.remoteAddress)));
-    const wanted = new Set<string>();
+    /** The addresses, and the delay of a first dial. */
+    const wanted = new Map<string, number>();
     for (const { address, port } of this.#targets)
-      if (port || !this.#hostsOf(address).some((host) => inboundHosts.has(host))) wanted.add(address);
+      if (port || !this.#hostsOf(address).some((host) => inboundHosts.has(host))) wanted.set(address, 0);
     const direct = new Set(this.#targets.map(({ address }) => address));
     if (this.#discovery)
-      for (const address of discover(records, { self, connected: peers, port: this.#port, own })) wanted.add(address);
+      for (const { address, first } of discover(records, { self, connected: peers, port: this.#port, own }))
+        if (!wanted.has(address)) wanted.set(address, first ? 0 : YIELD_MS);
 
-    for (const address of wanted) {
-      if (!this.#attempts.has(address)) this.#attempts.set(address, this.#fresh(direct.has(address), now));
+    for (const [address, delay] of wanted) {
+      if (this.#attempts.has(address)) continue;
+      const spread = delay === 0 ? 0 : this.#random.below(YIELD_SPREAD_MS);
+      this.#attempts.set(address, this.#fresh(direct.has(address), now + delay + spread));
     }
     for (const [address, attempt] of this.#attempts) {
       if (attempt.state === "attempting") continue;
@@ -160,7 +171,7 @@ export class DialSchedule {
     }
     const due: { address: string; direct: boolean }[] = [];
     // In order of preference: targets, then the addresses that most peers report.
-    for (const address of wanted) {
+    for (const address of wanted.keys()) {
       const attempt = this.#attempts.get(address)!;
       const isDirect = direct.has(address);
       if (room <= 0) break;

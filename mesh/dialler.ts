@@ -9,11 +9,14 @@ import { errorText, WeaveError } from "#src/errors.js";
 import { isAddress } from "#src/net/family.js";
 import { hostOf, hostPortText, portOf } from "#src/net/host-port.js";
 import { sample } from "#src/random.js";
+import { ThrottledTask } from "#src/throttled-task.js";
 
 /** Limit for one dial, and for the resolution of a name. */
 const DIAL_MS = 10_000;
 /** Shortest delay until due attempts are checked again: they may be blocked, by the connection limit for example. */
 const BLOCKED_PAUSE_MS = 1_000;
+/** Shortest interval between two searches for due attempts: while many peers join, each connection and each route is a reason for one. */
+const WAKE_MS = 50;
 
 type DiallerOptions = Pick<MeshOptions, "clock" | "log" | "random" | "dial" | "resolve" | "ownAddresses">;
 
@@ -30,11 +33,13 @@ export class Dialler {
   readonly #options: DiallerOptions;
   readonly #deps: DiallerDeps;
   readonly #stopping = new AbortController();
+  readonly #start: ThrottledTask;
   #timer: Timer | undefined;
 
   constructor(options: DiallerOptions, deps: DiallerDeps) {
     this.#options = options;
     this.#deps = deps;
+    this.#start = new ThrottledTask(options.clock, WAKE_MS, () => this.#startDue());
   }
 
   /** Records that a dialled connection has opened. */
@@ -54,7 +59,16 @@ export class Dialler {
 
   /** Starts the due attempts. Must be called after each change that may make an attempt due. */
   wake(): void {
-    if (this.#stopping.signal.aborted) return;
+    if (!this.#stopping.signal.aborted) this.#start.request();
+  }
+
+  stop(): void {
+    this.#stopping.abort();
+    this.#start.cancel();
+    this.#timer?.cancel();
+  }
+
+  #startDue(): void {
     const { schedule } = this.#deps;
     const { clock } = this.#options;
     const now = clock.now();
@@ -63,11 +77,6 @@ export class Dialler {
     const next = schedule.nextAt(now, BLOCKED_PAUSE_MS);
     // Whole milliseconds, rounded up: an attempt must be due when the timer fires.
     if (Number.isFinite(next)) this.#timer = clock.after(Math.floor(next - now) + 1, () => this.wake());
-  }
-
-  stop(): void {
-    this.#stopping.abort();
-    this.#timer?.cancel();
   }
 
   #context() {

@@ -1,12 +1,6 @@
 import { addressOfCidr, type Cidr, inSubnets, parseCidr } from "#src/address.js";
 import { WeaveError } from "#src/errors.js";
 import { run } from "#src/linux/exec.js";
-import { findLink } from "#src/linux/links/links.js";
-
-/** Returns the route of packets to `host`. @throws WEAVE_COMMAND_FAILED when there is none */
-async function routeTo(host: string): Promise<{ dev?: string; prefsrc?: string } | undefined> {
-  return JSON.parse(await run("ip", ["-json", "route", "get", host]))[0];
-}
 
 /** A route: the used fields of the output of `ip -json route show`. */
 interface Route {
@@ -32,25 +26,6 @@ export async function networksAt(device: string): Promise<string[]> {
 function networkOf({ dst = "default" }: Route): Cidr | undefined {
   if (dst === "default") return undefined;
   return parseCidr(dst.includes("/") ? dst : `${dst}/32`);
-}
-
-/** Returns the MTU, in bytes, of the interface that packets to `host` leave by; undefined when there is no route. */
-export async function linkMtuTo(host: string): Promise<number | undefined> {
-  try {
-    const route = await routeTo(host);
-    return route?.dev === undefined ? undefined : (await findLink(route.dev))?.mtu;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Returns the source address that the kernel chooses for packets to `host`; undefined when there is no route. */
-export async function sourceTo(host: string): Promise<string | undefined> {
-  try {
-    return (await routeTo(host))?.prefsrc;
-  } catch {
-    return undefined;
-  }
 }
 
 /**

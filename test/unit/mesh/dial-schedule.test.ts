@@ -7,8 +7,9 @@ import {
   DialSchedule,
   REDIAL,
   REDIAL_FOR_MS,
+  YIELD_MS,
 } from "#mesh/dial-schedule.js";
-import { MAX_DISCOVERED } from "#mesh/discovery.js";
+import { dialsFirst, MAX_DISCOVERED } from "#mesh/discovery.js";
 import type { PeerRecord } from "#mesh/peer.js";
 import { parseMac } from "#src/mac.js";
 import { seededRandom } from "#test/sim/virtual-time.js";
@@ -21,8 +22,14 @@ const target = (host: string, port = 6783, given = false) => ({
 });
 const make = (options: Partial<{ discovery: boolean; limit: number }> = {}) =>
   new DialSchedule(seededRandom(1), { discovery: true, limit: 0, port: 6783, ...options });
-const due = (maker: DialSchedule, now: number, connections: ConnectionView[] = [], records: PeerRecord[] = []) =>
-  maker.due(now, { connections, records, self, own: () => new Set(["10.0.0.1"]) }).map(({ address }) => address);
+/** All peers that the records name are known. */
+const due = (maker: DialSchedule, now: number, connections: ConnectionView[] = [], records: PeerRecord[] = []) => {
+  const named = new Set(records.flatMap(({ links }) => links.map(({ to }) => to)));
+  const known = [...records, ...[...named].map((name) => naming(name, []))];
+  return maker
+    .due(now, { connections, records: known, self, own: () => new Set(["10.0.0.1"]) })
+    .map(({ address }) => address);
+};
 const inboundFrom = (host: number, peer: number): ConnectionView => ({
   remoteAddress: `10.0.0.${host}:40000`,
   outbound: false,
@@ -143,14 +150,43 @@ test("a target without a port is not dialled while its host has connected to us;
 test("addresses that other peers reach are discovered; for an inbound link our own port is assumed; without discovery there are none", () => {
   const records = [
     naming("::2", [
-      ["::3", "10.0.0.3:7000"],
-      ["::4", "10.0.0.4:51000", false],
+      ["::4", "10.0.0.3:7000"],
+      ["::6", "10.0.0.5:51000", false],
       [self, "10.0.0.1:6783"],
     ]),
   ];
   const connected = [{ ...inboundFrom(2, 2), remoteAddress: "10.0.0.2:6783", outbound: true }];
-  assert.deepEqual(due(make(), 0, connected, records), ["10.0.0.3:7000", "10.0.0.4:6783"]);
+  assert.deepEqual(due(make(), 0, connected, records), ["10.0.0.3:7000", "10.0.0.5:6783"]);
   assert.deepEqual(due(make({ discovery: false }), 0, connected, records), []);
+});
+
+test("of two peers that discover each other one dials at once, the other only if no connection comes", () => {
+  const names = [0, 1, 2, 3, 0x10, 0x1f].map((octet) => parseMac(`::${octet.toString(16)}:1`));
+  for (const a of names) {
+    for (const b of names) if (a !== b) assert.notEqual(dialsFirst(a, b), dialsFirst(b, a), `${a} ${b}`);
+  }
+  const records = [
+    naming("::2", [
+      ["::3", "10.0.0.3:6783"],
+      ["::4", "10.0.0.4:6783"],
+    ]),
+  ];
+  const connected = [{ ...inboundFrom(2, 2), remoteAddress: "10.0.0.2:6783", outbound: true }];
+  const maker = make();
+  assert.deepEqual(due(maker, 0, connected, records), ["10.0.0.4:6783"]);
+  assert.deepEqual(due(maker, YIELD_MS - 1, connected, records), []);
+  assert.deepEqual(due(maker, 2 * YIELD_MS, connected, records), ["10.0.0.3:6783"]);
+  // The other end has dialled meanwhile.
+  const yielding = make();
+  due(yielding, 0, connected, records);
+  assert.deepEqual(due(yielding, 2 * YIELD_MS, [...connected, inboundFrom(3, 3)], records), []);
+});
+
+test("a peer of which there is no record is not dialled: its handshake would be refused", () => {
+  const records = [naming("::2", [["::4", "10.0.0.4:7000"]])];
+  const context = { connections: [], self, own: () => new Set<string>() };
+  assert.deepEqual(make().due(0, { ...context, records }), []);
+  assert.equal(make().due(0, { ...context, records: [...records, naming("::4", [])] }).length, 1);
 });
 
 test("a reported address is dialled only if it is an address of another host", () => {
