@@ -4,9 +4,11 @@ import { MAX_AHEAD_MS } from "#mesh/counter.js";
 import type { DialSchedule } from "#mesh/dial-schedule.js";
 import type { NeighbourTable } from "#mesh/neighbour-table.js";
 import { agreeOnCarriers } from "#mesh/overlay.js";
-import { type PeerIdentity, peerText } from "#mesh/peer.js";
+import { peerText } from "#mesh/peer.js";
 import { Refusal } from "#mesh/refusals.js";
 import type { Topology } from "#mesh/topology.js";
+import type { Trust } from "#mesh/trust.js";
+import { cloneText, collisionText, excludedText, retiredText, strangerText } from "#mesh/trust-text.js";
 import { WeaveError } from "#src/errors.js";
 
 /** The collaborators of an {@link Admission}. */
@@ -14,6 +16,7 @@ export interface AdmissionDeps {
   readonly topology: Topology;
   readonly neighbours: NeighbourTable;
   readonly schedule: DialSchedule;
+  readonly trust: Trust;
 }
 
 /** Decides whether a connection may stay. Of two connections to one peer, both ends keep the same one. */
@@ -36,26 +39,20 @@ export class Admission {
    * @throws Refusal; WEAVE_CONNECTION when the older connection stays
    */
   admit(connection: Connection, hello: Hello): void {
-    const { topology, neighbours, schedule } = this.#deps;
+    const { topology, neighbours, schedule, trust } = this.#deps;
     const limit = this.#limit;
     const self = topology.self;
     const remote = connection.remote!;
     if (remote.uid === self.uid) throw new Refusal("self", "cannot connect to ourself");
-    if (remote.name === self.name || remote.key === self.key)
-      throw new Refusal("collision", collisionText(self, remote));
-    const other = neighbours.get(remote.name);
-    const known = topology.get(remote.name);
-    if (known !== undefined && known.key !== remote.key && !topology.isSuspended(remote.name)) {
-      // Perhaps the same host with a new disk: the heartbeat detects whether its old connection is dead.
-      other?.send({ kind: "heartbeat" });
-      throw new Refusal("collision", collisionText(known, remote));
-    }
+    this.#checkIdentity(connection);
     this.#checkClock(connection);
     connection.carriers = agreeOnCarriers(hello.overlays, remote.overlays, connection.outbound);
     const { dialled } = connection;
-    if (known === undefined && dialled !== undefined && !schedule.isTarget(dialled))
+    if (topology.get(remote.name) === undefined && dialled !== undefined && !schedule.isTarget(dialled))
       throw new Refusal("unknown", `Found unknown remote name: ${remote.name} at ${dialled}`);
+    if (trust.isCopy(remote)) throw new Refusal("clone", cloneText(remote));
     const rank = (hello.connectionId ^ remote.connectionId) >>> 0;
+    const other = neighbours.get(remote.name);
     if (other !== undefined) {
       const duplicate = new WeaveError(
         "WEAVE_CONNECTION",
@@ -64,11 +61,38 @@ export class Admission {
       // The other end would not have dialled while it has the old connection: a silent old one is dead.
       const both = other.remote!.uid === remote.uid && !other.silent;
       if (both && rank >= this.#ranks.get(other)!) throw duplicate;
-      // The old connection has the higher rank, or belongs to an earlier run of the peer.
-      other.close(duplicate);
+      // The old connection has the higher rank, belongs to an earlier run of the peer, or to a copy of its machine.
+      const copied = trust.clones.isCopy(remote.identity, other.remote!.uid);
+      other.close(copied ? new Refusal("clone", cloneText(remote)) : duplicate);
     }
     if (limit > 0 && neighbours.size >= limit) throw new Refusal("limit", `Connection limit reached (${limit})`);
     this.#ranks.set(connection, rank);
+    trust.pin(remote, true);
+  }
+
+  /** Rejects a peer whose identity is not that of its name, or is not accepted. */
+  #checkIdentity(connection: Connection): void {
+    const { topology, neighbours, trust } = this.#deps;
+    const { self } = topology;
+    const remote = connection.remote!;
+    if (remote.identity === self.identity) {
+      trust.cloned(self);
+      throw new Refusal("clone", cloneText(self));
+    }
+    const verdict = trust.judge(remote);
+    trust.refused(remote);
+    if (verdict === "excluded") throw new Refusal("excluded", excludedText(remote));
+    if (verdict === "retired") throw new Refusal("retired", retiredText(remote));
+    if (remote.name === self.name || remote.key === self.key)
+      throw new Refusal("collision", collisionText(self, remote));
+    const known = topology.get(remote.name);
+    const pin = trust.get(remote.name);
+    const isOther = known !== undefined && known.identity !== remote.identity;
+    if (verdict !== "pinned-elsewhere" && !isOther) return;
+    // Perhaps the same host with a new disk: the heartbeat detects whether its old connection is dead.
+    neighbours.get(remote.name)?.send({ kind: "heartbeat" });
+    if (isOther && !topology.isSuspended(remote.name)) throw new Refusal("collision", collisionText(known, remote));
+    if (pin !== undefined) throw new Refusal("identity", strangerText(pin, remote));
   }
 
   /** Rejects a peer whose clock is far ahead: all peers would reject its record. */
@@ -81,13 +105,4 @@ export class Admission {
       `the clock of ${peerText(remote)} was ${Math.floor(ahead / MAX_AHEAD_MS)} days ahead when it started: set the clocks right and launch it again`,
     );
   }
-}
-
-/** Describes two peers with one name or key, and the remedy. */
-export function collisionText(
-  local: Pick<PeerIdentity, "name" | "nickname">,
-  remote: Pick<PeerIdentity, "name" | "nickname">,
-): string {
-  const who = `local "${peerText(local)}" and remote "${peerText(remote)}"`;
-  return `${who} peer names collision: if one is a copy of the other, launch it with --name, or give it its own /etc/machine-id`;
 }

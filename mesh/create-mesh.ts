@@ -2,6 +2,7 @@ import { Mesh } from "#mesh/mesh.js";
 import type { MeshEvents, MeshOptions } from "#mesh/options.js";
 import type { Overlay } from "#mesh/overlay.js";
 import { oneSecret } from "#mesh/secrets.js";
+import { memoryTrust } from "#mesh/trust.js";
 import { WeaveError } from "#src/errors.js";
 import { silentLog } from "#src/log.js";
 
@@ -45,7 +46,7 @@ const noEvents: MeshEvents = {
 /**
  * Makes and starts a peer of a mesh; `stop()` ends it. The caller listens, and passes each inbound connection to `accept(wire)`.
  * The defaults are: the name as nickname, the time of the start as incarnation, no password, port 6783, discovery, no limit of
- * connections, encryption, no frames, targets by address only, no log and no events.
+ * connections, encryption, no frames, targets by address only, identities pinned in memory, no log and no events.
  */
 export function createMesh({ events, ...config }: MeshConfig): Mesh {
   return new Mesh({
@@ -62,6 +63,7 @@ export function createMesh({ events, ...config }: MeshConfig): Mesh {
     },
     ownAddresses: () => new Set(),
     log: silentLog,
+    trust: memoryTrust({ self: { name: config.name, identity: config.signer.identity }, clock: config.clock }),
     ...config,
     events: { ...noEvents, ...events },
   });

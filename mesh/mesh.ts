@@ -1,4 +1,4 @@
-import { Admission, collisionText } from "#mesh/admission.js";
+import { Admission } from "#mesh/admission.js";
 import type { Connection } from "#mesh/connection.js";
 import { ConnectionManager, isSelf, type ManagerEvents } from "#mesh/connection-manager.js";
 import { MAX_AHEAD_MS } from "#mesh/counter.js";
@@ -16,6 +16,9 @@ import { Routing } from "#mesh/routing.js";
 import { Topology } from "#mesh/topology.js";
 import { type TopologyChange, TopologyGossip } from "#mesh/topology-gossip.js";
 import type { Wire } from "#mesh/transport.js";
+import type { Trust } from "#mesh/trust.js";
+import { TRUST_CHANNEL, TrustGossip } from "#mesh/trust-gossip.js";
+import { collisionText, conflictText, revocation } from "#mesh/trust-text.js";
 import { every, type Timer } from "#src/clock.js";
 import { Emitter } from "#src/emitter.js";
 import { errorText, WeaveError } from "#src/errors.js";
@@ -43,6 +46,7 @@ export class Mesh {
   readonly #spreader: GossipSpreader;
   readonly #relay: GossipRelay;
   readonly #topologyGossip: TopologyGossip;
+  readonly #trustGossip: TrustGossip;
   readonly #connections: ConnectionManager;
   readonly #dialler: Dialler;
   readonly #announce: ThrottledTask;
@@ -68,7 +72,8 @@ export class Mesh {
     const routing = new Routing(topology);
     const spreader = new GossipSpreader({ neighbours, topology, random });
     const events = new Emitter<ManagerEvents>();
-    const admission = new Admission({ topology, neighbours, schedule }, connectionLimit);
+    const { trust } = options;
+    const admission = new Admission({ topology, neighbours, schedule, trust }, connectionLimit);
     const connections = new ConnectionManager(options, { neighbours, topology, admission, events });
 
     this.#neighbours = neighbours;
@@ -85,6 +90,7 @@ export class Mesh {
     this.#reroute = new ThrottledTask(clock, ROUTES_MS, () => this.#updateRoutes());
     this.#repair = every(clock, REPAIR_MS, () => this.#repairOnce());
     this.#listen(events);
+    this.#trustGossip = this.#openTrust();
   }
 
   // ── Operator ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -146,12 +152,22 @@ export class Mesh {
       connections: [...this.#neighbours],
       attempts: this.#schedule.status(),
       targets: this.#schedule.targets,
-      conflicts: this.#topology.conflicts().map(({ kept, refused }) => collisionText(kept, refused)),
+      conflicts: this.#conflicts(),
       refused: refusals.list(this.#options.clock.now()),
       refusals: refusals.counts,
       terminations,
       quarantined: this.#quarantined,
     };
+  }
+
+  /** Which identity each name belongs to. */
+  get trust(): Trust {
+    return this.#options.trust;
+  }
+
+  /** Announces that this peer's identity ends: other peers never accept it again, and its name is free. {@link stop} must follow. */
+  retire(): void {
+    this.#trustGossip.retire(this.#topology.self);
   }
 
   /** Ends all connections, dials and timers. A stopped mesh cannot be started again. */
@@ -195,6 +211,34 @@ export class Mesh {
     this.#dialler.wake();
   }
 
+  // ── Identities ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Opens the gossip about identities, and closes the sessions of those that are not accepted any more. */
+  #openTrust(): TrustGossip {
+    const { name: self, signer, trust, clock } = this.#options;
+    const gossip = new TrustGossip({
+      ...{ self, signer, trust, clock },
+      time: () => this.#neighbours.time(),
+      gossip: (payload) => channel.gossip(payload),
+    });
+    const channel = this.#relay.channel(TRUST_CHANNEL, gossip);
+    trust.events.on("revoked", (identity) => {
+      for (const connection of [...this.#neighbours].filter(({ remote }) => remote!.identity === identity))
+        connection.close(revocation(trust.judge(connection.remote!), connection.remote!));
+    });
+    return gossip;
+  }
+
+  /** Describes the conflicts of names and identities. */
+  #conflicts(): string[] {
+    const { trust } = this.#options;
+    const nickname = (name: PeerName) => this.#topology.get(name)?.nickname ?? trust.get(name)?.nickname ?? "";
+    const known = trust.conflicts.list().map((each) => conflictText(each, (name) => trust.isPresent(name), nickname));
+    return [
+      ...new Set([...known, ...this.#topology.conflicts().map(({ kept, refused }) => collisionText(kept, refused))]),
+    ];
+  }
+
   // ── Topology ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #announceLinks(): void {
@@ -224,6 +268,7 @@ export class Mesh {
     for (const peer of resumed) events.resumed(peer);
     for (const peer of forgotten) events.forgotten(peer);
     events.routes();
+    this.#options.trust.present(this.#topology.reachable());
     const reachable = this.#topology.reachable().length;
     log.debug("routes were computed", { reachable, suspended, resumed, forgotten });
     this.#dialler.wake();

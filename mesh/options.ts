@@ -7,6 +7,7 @@ import type { RefusalReason, Refused } from "#mesh/refusals.js";
 import type { Secrets } from "#mesh/secrets.js";
 import type { Signer } from "#mesh/signing.js";
 import type { Dial, Resolve } from "#mesh/transport.js";
+import type { Trust } from "#mesh/trust.js";
 import type { Clock } from "#src/clock.js";
 import type { Log } from "#src/log.js";
 import type { Random } from "#src/random.js";
@@ -22,6 +23,8 @@ export interface MeshOptions {
   readonly signer: Signer;
   /** The secrets of the network, derived from its password. */
   readonly secrets: Secrets;
+  /** Which identity each name belongs to. */
+  readonly trust: Trust;
   /** TCP port of this peer, and UDP port of its frames. */
   readonly port: number;
   /** Whether addresses that other peers report are dialled. */

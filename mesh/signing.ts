@@ -9,7 +9,14 @@ export const SEED_BYTES = 32;
 const IMPORTED = 8_192;
 
 /** What a signature is for. It is part of the signed bytes: no signature is valid for another purpose. */
-export type Purpose = "static-key" | "record-set" | "ipam-transfer" | "ipam-agreement" | "rekey" | "retirement";
+export type Purpose =
+  | "static-key"
+  | "record-set"
+  | "ipam-transfer"
+  | "ipam-agreement"
+  | "rekey"
+  | "retirement"
+  | "conflict";
 
 /** The identity of this peer, which signs what it says. */
 export interface Signer {

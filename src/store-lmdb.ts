@@ -34,6 +34,12 @@ export function lmdbStore(path: string): Store {
     get: (key) => wrap("read", () => db.get(key)),
     put: (key, value) => wrap("write", () => void db.putSync(key, value)),
     remove: (key) => wrap("write", () => void db.removeSync(key)),
+    change: (entries) =>
+      wrap("write", () =>
+        db.transactionSync(() => {
+          for (const [key, value] of entries) value === undefined ? db.removeSync(key) : db.putSync(key, value);
+        }),
+      ),
     list: (prefix) => wrap("read", () => entriesOf(db, { start: prefix, end: `${prefix}\uffff` })),
     close: () => db.close(),
   };

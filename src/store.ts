@@ -9,6 +9,8 @@ export interface Store {
   get(key: string): unknown;
   put(key: string, value: unknown): void;
   remove(key: string): void;
+  /** Makes all these changes, or none: a value replaces the earlier one, undefined removes the key. */
+  change(entries: readonly (readonly [key: string, value: unknown])[]): void;
   /** Returns all entries whose key begins with `prefix`, sorted by key. */
   list(prefix: string): [key: string, value: unknown][];
   close(): Promise<void>;
@@ -16,10 +18,14 @@ export interface Store {
 
 /** Makes a store in memory, for simulator and tests. Values are copied: later changes to an object do not change the store. */
 export function memoryStore(contents: Map<string, unknown> = new Map()): Store {
+  const put = (key: string, value: unknown) => void contents.set(key, structuredClone(value));
   return {
     get: (key) => structuredClone(contents.get(key)),
-    put: (key, value) => void contents.set(key, structuredClone(value)),
+    put,
     remove: (key) => void contents.delete(key),
+    change(entries) {
+      for (const [key, value] of entries) value === undefined ? contents.delete(key) : put(key, value);
+    },
     list: (prefix) =>
       [...contents]
         .filter(([key]) => key.startsWith(prefix))

@@ -5,11 +5,13 @@ import { Mesh } from "#mesh/mesh.js";
 import type { MeshOptions } from "#mesh/options.js";
 import { peerText } from "#mesh/peer.js";
 import { oneSecret } from "#mesh/secrets.js";
+import { Trust } from "#mesh/trust.js";
 import { type Identity, saveIncarnation } from "#router/peers/identity.js";
 import { passwordKey } from "#router/peers/password.js";
 import { PeerDirectory } from "#router/peers/peer-directory.js";
 import { PeerPort } from "#router/peers/peer-port.js";
 import { loadTargets, resolveHost, saveTargets } from "#router/peers/targets.js";
+import { databaseTrustStore } from "#router/peers/trust-store.js";
 import { dialWebSocket, listenWebSocket } from "#router/peers/ws-transport.js";
 import type { StartContext } from "#router/start-context.js";
 import { type Cidr, inSubnets } from "#src/address.js";
@@ -56,6 +58,13 @@ export async function startMesh(deps: MeshDeps): Promise<Mesh> {
   const { options, identity, overlay, store, events, resources, log } = deps;
   const { password, host, encryption, trustedSubnets } = options;
   const psk = password === undefined ? undefined : await passwordKey(password);
+  const trust = new Trust({
+    self: { name: identity.name, identity: identity.signer.identity },
+    clock: systemClock,
+    store: databaseTrustStore(store),
+    log,
+  });
+  resources.add("pins", () => trust.flush());
   const mesh = new Mesh({
     name: identity.name,
     nickname: options.nickname,
@@ -63,6 +72,7 @@ export async function startMesh(deps: MeshDeps): Promise<Mesh> {
     staticKey: identity.staticKey,
     signer: identity.signer,
     secrets: oneSecret(psk),
+    trust,
     port: options.port,
     discovery: options.discovery,
     connectionLimit: options.connectionLimit,

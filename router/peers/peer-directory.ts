@@ -37,7 +37,7 @@ export class PeerDirectory implements KnownPeers {
   }
 
   identity(peer: PeerName): string | undefined {
-    return this.#mesh.peer(peer)?.identity;
+    return this.#mesh.trust.identityOf(peer) ?? this.#mesh.peer(peer)?.identity;
   }
 
   /** Whether a peer of this name or nickname was ever seen. */

@@ -5,7 +5,7 @@ import { keyPair } from "#mesh/noise.js";
 import { keyStart, type PeerRecord } from "#mesh/peer.js";
 import { assertConnected } from "./assertions.js";
 import { HostilePeer } from "./hostile-peer.js";
-import { Network, type SimulatedPeer } from "./network.js";
+import { Network, type SimulatedPeer, simulatedSigner } from "./network.js";
 import { seededRandom } from "./virtual-time.js";
 
 /** Three peers, full mesh, and a hostile one that is connected to the first two. */
@@ -199,6 +199,7 @@ test("a target by name is resolved at each attempt: the peer is found at a new a
     discovery: false,
     name: first.name,
     staticKey: keyPair(seededRandom(1_000_001).bytes(32)),
+    signer: simulatedSigner(1),
   });
   network.names.set("h1", [moved.host]);
   await network.clock.run(3 * 60_000);

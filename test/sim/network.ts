@@ -4,8 +4,9 @@ import type { MeshEvents, MeshOptions } from "#mesh/options.js";
 import type { Overlay } from "#mesh/overlay.js";
 import type { PeerName } from "#mesh/peer.js";
 import { oneSecret } from "#mesh/secrets.js";
-import { makeSigner } from "#mesh/signing.js";
+import { makeSigner, type Signer } from "#mesh/signing.js";
 import type { Wire, WireHandlers } from "#mesh/transport.js";
+import { memoryTrust } from "#mesh/trust.js";
 import { WeaveError } from "#src/errors.js";
 import { type Log, silentLog } from "#src/log.js";
 import type { Random } from "#src/random.js";
@@ -157,13 +158,15 @@ export class Network {
       resumed: (peer) => void seen.push(`resumed ${peer}`),
       forgotten: (peer) => void seen.push(`forgotten ${peer}`),
     };
+    const signer = options.signer ?? simulatedSigner(index);
     const mesh = new Mesh({
       name,
       nickname: `h${index}`,
       incarnation: this.clock.wall() + this.#starts++,
       staticKey: keyPair(seededRandom(index + 1_000_000).bytes(32)),
-      signer: makeSigner(seededRandom(index + 2_000_000).bytes(32)),
       secrets: oneSecret(undefined),
+      signer,
+      trust: memoryTrust({ self: { name, identity: signer.identity }, clock: this.clock }),
       port: 6783,
       discovery: true,
       connectionLimit: 0,
@@ -250,3 +253,6 @@ function indexOf(host: string): number {
   const [, , high, low] = host.split(".").map(Number);
   return high * 256 + low;
 }
+
+/** The identity of a simulated peer. */
+export const simulatedSigner = (index: number): Signer => makeSigner(seededRandom(index + 2_000_000).bytes(32));

@@ -6,6 +6,7 @@ import { Mesh } from "#mesh/mesh.js";
 import { keyPair } from "#mesh/noise.js";
 import { oneSecret } from "#mesh/secrets.js";
 import { makeSigner } from "#mesh/signing.js";
+import { memoryTrust } from "#mesh/trust.js";
 import type { CarrierKind } from "#router/carriers/carrier.js";
 import { Carriers } from "#router/carriers/carriers.js";
 import { Datapath } from "#router/datapath/datapath.js";
@@ -73,13 +74,15 @@ export class FrameRouter {
       random: systemRandom,
       log: silentLog,
     });
+    const signer = makeSigner(systemRandom.bytes(32));
     const mesh: Mesh = new Mesh({
       name,
       nickname: `h${index}`,
       incarnation: Date.now(),
       staticKey: keyPair(systemRandom.bytes(32)),
-      signer: makeSigner(systemRandom.bytes(32)),
       secrets: oneSecret(undefined),
+      signer,
+      trust: memoryTrust({ self: { name, identity: signer.identity }, clock: systemClock }),
       port,
       discovery: false,
       connectionLimit: 0,

@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { keyPair } from "#mesh/noise.js";
+import { memoryTrustStore, Trust, type TrustStore } from "#mesh/trust.js";
+import { assertConnected } from "./assertions.js";
+import { Network, type SimulatedPeer, simulatedSigner } from "./network.js";
+import { seededRandom } from "./virtual-time.js";
+
+const HOUR_MS = 3_600_000;
+const keysOf = (index: number) => ({
+  signer: simulatedSigner(index),
+  staticKey: keyPair(seededRandom(index + 1_000_000).bytes(32)),
+});
+
+/** Four peers that know one another. */
+async function known(seed: number): Promise<{ network: Network; peers: SimulatedPeer[] }> {
+  const network = new Network(seed);
+  const peers = [0, 1, 2, 3].map((i) => network.start(i));
+  for (const peer of peers.slice(1)) network.connect(peer, peers[0]);
+  await network.clock.run(30_000);
+  assertConnected(peers);
+  return { network, peers };
+}
+
+const conflictsOf = (peers: readonly SimulatedPeer[]) => peers.map(({ mesh }) => mesh.status().conflicts.join("\n"));
+
+test("a twin of an absent peer is refused, and named at both ends and on all peers; forgotten, it gets in", async () => {
+  const { network, peers } = await known(1);
+  const [a, b, c, owner] = peers;
+  network.kill(owner);
+  await network.clock.run(10 * HOUR_MS);
+  assert.equal(a.mesh.peer(owner.name), undefined, "the mesh has forgotten its record");
+  const twin = network.start(9, { name: owner.name, nickname: "twin" });
+  network.connect(twin, a);
+  await network.clock.run(5_000);
+  const words =
+    /"02:00:00:00:00:03\(twin\)" has another identity .* than "02:00:00:00:00:03\(h3\)".*weave trust forget/;
+  for (const text of conflictsOf([a, b, c])) assert.match(text, words);
+  assert.match(twin.mesh.status().attempts[0].error!, words);
+  assert.ok(a.mesh.status().refusals.identity > 0);
+  assert.equal(twin.mesh.status().connections.length, 0);
+  assertConnected([a, b, c]);
+  await network.clock.run(HOUR_MS);
+  assert.match(conflictsOf([c])[0], words, "it dials, and is refused, still");
+
+  for (const { mesh } of [a, b, c]) assert.equal(mesh.trust.forget(owner.name), true);
+  await network.clock.run(10 * 60_000);
+  assertConnected([a, b, c, twin]);
+  assert.deepEqual(conflictsOf([a, b, c, twin]), ["", "", "", ""]);
+  assert.equal(c.mesh.trust.identityOf(owner.name), simulatedSigner(9).identity);
+});
+
+test("after a retirement the name is free for another identity; a peer that missed it learns it from the others", async () => {
+  const { network, peers } = await known(2);
+  const [a, b, c, old] = peers;
+  const store: TrustStore = memoryTrustStore();
+  const self = { name: c.name, identity: simulatedSigner(2).identity };
+  const pins = (network_: Network) => new Trust({ self, clock: network_.clock, store });
+  const before = pins(network);
+  before.pin(old.mesh.status().self, true);
+  before.flush();
+  network.kill(c);
+  await network.clock.run(10_000);
+  old.mesh.retire();
+  await network.clock.run(100);
+  network.kill(old);
+  await network.clock.run(60_000);
+  const away = network.start(2, { trust: pins(network) });
+  network.connect(away, a);
+  assert.equal(away.mesh.trust.identityOf(old.name), simulatedSigner(3).identity, "it missed the retirement");
+  const successor = network.start(9, { name: old.name, nickname: "again" });
+  network.connect(successor, a, away);
+  await network.clock.run(60_000);
+  assertConnected([a, b, away, successor]);
+  for (const { mesh } of [a, b, away]) assert.equal(mesh.trust.identityOf(old.name), simulatedSigner(9).identity);
+  assert.deepEqual(conflictsOf([a, b, away, successor]), ["", "", "", ""]);
+
+  const risen = network.start(8, { name: old.name, ...keysOf(3) });
+  network.connect(risen, a, b, away);
+  await network.clock.run(60_000);
+  assert.equal(risen.mesh.status().connections.length, 0);
+  for (const { error } of risen.mesh.status().attempts) assert.match(error ?? "", /was retired by 'weave reset'/);
+  for (const { mesh } of [a, b, away]) assert.ok(mesh.status().refusals.retired > 0);
+});
+
+test("of a machine and its copy the first stays, and the copy is refused in words that name the remedy", async () => {
+  const { network, peers } = await known(3);
+  const [a, b, c, first] = peers;
+  const copy = network.start(9, { name: first.name, nickname: "copy", ...keysOf(3) });
+  network.connect(copy, a, b);
+  network.connect(first, a, b);
+  await network.clock.run(60_000);
+  assertConnected([a, b, c, first]);
+  assert.equal(copy.mesh.status().connections.length, 0);
+  for (const text of conflictsOf([a, b, c]))
+    assert.match(text, /two machines have the identity of .*'weave reset' on the copy/);
+  assert.match(copy.mesh.status().attempts[0].error ?? "", /two machines have the identity/);
+});
+
+test("an excluded peer's sessions end, and it does not return, under another name either", async () => {
+  const { network, peers } = await known(4);
+  const [a, b, c, out] = peers;
+  for (const { mesh } of [a, b, c]) mesh.trust.exclude(simulatedSigner(3).identity);
+  await network.clock.run(5_000);
+  assertConnected([a, b, c]);
+  assert.equal(out.mesh.status().connections.length, 0);
+  assert.match(out.mesh.status().attempts[0].error ?? "", /is excluded from the network/);
+  network.kill(out);
+  const renamed = network.start(9, keysOf(3));
+  network.connect(renamed, a, b, c);
+  await network.clock.run(60_000);
+  assert.equal(renamed.mesh.status().connections.length, 0);
+  for (const { mesh } of [a, b, c]) mesh.trust.include(simulatedSigner(3).identity);
+  await network.clock.run(10 * 60_000);
+  assertConnected([a, b, c, renamed]);
+});
