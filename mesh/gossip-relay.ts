@@ -1,6 +1,7 @@
 import type { Connection } from "#mesh/connection.js";
 import { type GossipChannel, type Gossiper, relayOnlyGossiper } from "#mesh/gossip.js";
-import type { GossipSource, GossipSpreader } from "#mesh/gossip-spreader.js";
+import type { NewsSource } from "#mesh/gossip-source.js";
+import type { GossipSpreader } from "#mesh/gossip-spreader.js";
 import type { MeshMessage } from "#mesh/messages.js";
 import type { NeighbourTable } from "#mesh/neighbour-table.js";
 import type { PeerName } from "#mesh/peer.js";
@@ -25,7 +26,7 @@ export interface GossipRelayDeps {
 }
 
 /** A gossip channel at this peer. */
-interface Channel extends GossipSource {
+interface Channel extends NewsSource {
   gossiper: Gossiper;
 }
 
@@ -33,6 +34,8 @@ interface Channel extends GossipSource {
 export class GossipRelay {
   readonly #deps: GossipRelayDeps;
   readonly #channels = new Map<string, Channel>();
+  /** The neighbour whose message is being handled. */
+  #source: Connection | undefined;
 
   constructor(deps: GossipRelayDeps) {
     this.#deps = deps;
@@ -48,28 +51,60 @@ export class GossipRelay {
     return {
       unicast: (to, payload) => this.#unicast({ kind: "unicast", channel: name, from, to, hops: MAX_HOPS, payload }),
       broadcast: (payload) => this.#broadcast({ kind: "broadcast", channel: name, from, hops: MAX_HOPS, payload }),
-      gossip: (payload) => this.#spread({ kind: "gossip", channel: name, from, payload }, undefined),
+      gossip: (payload) => this.#spread({ kind: "gossip", channel: name, from, payload }, this.#source),
+      publish: (news) => this.#deps.spreader.publish(this.#channel(name), from, news, this.#source),
     };
   }
 
   /** Handles a message of a neighbour. @throws the error of the gossiper; WEAVE_MESSAGE_MALFORMED */
   receive(from: Connection, message: GossipMessage): void {
-    const { self } = this.#deps;
+    // News that a gossiper publishes while it handles a message are known to the neighbour that has sent it.
+    this.#source = from;
+    try {
+      this.#receive(from, message);
+    } finally {
+      this.#source = undefined;
+    }
+  }
+
+  #receive(from: Connection, message: GossipMessage): void {
+    const { self, spreader } = this.#deps;
+    const neighbour = from.remote!.name;
+    const channel = this.#channel(message.channel);
     switch (message.kind) {
       case "unicast":
-        if (message.to === self) this.#channel(message.channel).gossiper.onUnicast(message.from, message.payload);
+        if (message.to === self) channel.gossiper.onUnicast(message.from, message.payload, neighbour);
         else this.#unicast(message);
         return;
       case "broadcast":
         if (message.from === self) return;
         this.#broadcast(message);
-        this.#channel(message.channel).gossiper.onBroadcast(message.from, message.payload);
+        channel.gossiper.onBroadcast(message.from, message.payload, neighbour);
         return;
-      case "gossip": {
-        const news = this.#channel(message.channel).gossiper.onGossip(message.from, message.payload);
-        if (news !== undefined) this.#spread({ ...message, payload: news }, from);
+      case "gossip":
+      case "push":
+        return this.#merge(from, message);
+      case "notices": {
+        for (const notice of message.notices) spreader.noticed(channel, from, notice);
+        const lacking = message.notices.filter((notice) => channel.gossiper.onNotice?.(notice, neighbour));
+        if (lacking.length > 0) spreader.lacked(channel, from);
+        return;
       }
+      case "branch":
+        return spreader.branch(channel, from, message.grown);
     }
+  }
+
+  /** Merges a payload, and passes on what is new. */
+  #merge(from: Connection, message: Extract<GossipMessage, { kind: "gossip" | "push" }>): void {
+    const { spreader } = this.#deps;
+    const channel = this.#channel(message.channel);
+    const found = channel.gossiper.onGossip(message.from, message.payload, from.remote!.name);
+    if (found === undefined) {
+      // Who keeps no data answers no request: it gets news, not notices.
+      if (message.kind === "push" && channel.gossiper.onNotice !== undefined) spreader.repeated(channel, from);
+    } else if (found instanceof Uint8Array) this.#spread({ ...message, payload: found }, from);
+    else for (const news of found) spreader.publish(channel, message.from, news, from);
   }
 
   /** Sends the state of all channels to a neighbour. */
@@ -92,6 +127,7 @@ export class GossipRelay {
   #newChannel(name: string, gossiper: Gossiper): Channel {
     const from = this.#deps.self;
     return {
+      name,
       gossiper,
       sendState(to) {
         const payload = this.gossiper.state();
@@ -120,7 +156,7 @@ export class GossipRelay {
     }
   }
 
-  #spread(message: Extract<MeshMessage, { kind: "gossip" }>, except: Connection | undefined): void {
+  #spread(message: Extract<MeshMessage, { kind: "gossip" | "push" }>, except: Connection | undefined): void {
     this.#deps.spreader.spread(this.#channel(message.channel), [message], except);
   }
 }

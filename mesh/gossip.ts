@@ -2,15 +2,32 @@ import { createHash } from "node:crypto";
 import type { PeerName } from "#mesh/peer.js";
 import type { Clock } from "#src/clock.js";
 
+/** News of a peer, with a notice of them: most neighbours get the notice, and request the news only if they lack them. */
+export interface News {
+  readonly payload: Uint8Array;
+  /** By it a neighbour knows whether it lacks the news, and can request them from this peer. */
+  readonly notice: Uint8Array;
+  /** What the news are about, usually their origin: of two notices of one subject only the later is sent. */
+  readonly subject: string;
+}
+
 /**
  * The receiving end of a gossip channel. It must validate payloads, which come from other peers. An error that it throws is
- * logged and counted, and does not close the connection.
+ * logged and counted, and does not close the connection. `neighbour` is the peer that delivered the payload; `from` is the
+ * peer that sent it first, by the word of those that relayed it.
  */
 export interface Gossiper {
-  onUnicast(from: PeerName, payload: Uint8Array): void;
-  onBroadcast(from: PeerName, payload: Uint8Array): void;
-  /** Merges a gossiped payload. @returns the new part of it, which is passed on; undefined if nothing was new */
-  onGossip(from: PeerName, payload: Uint8Array): Uint8Array | undefined;
+  onUnicast(from: PeerName, payload: Uint8Array, neighbour: PeerName): void;
+  onBroadcast(from: PeerName, payload: Uint8Array, neighbour: PeerName): void;
+  /**
+   * Merges a gossiped payload.
+   *
+   * @returns the new part of it, which is passed on; undefined if all of it was known; an empty list if it was neither known nor
+   *   is passed on, because it cannot be merged yet for example
+   */
+  onGossip(from: PeerName, payload: Uint8Array, neighbour: PeerName): Uint8Array | readonly News[] | undefined;
+  /** Handles a notice of news that a neighbour has. @returns whether they are lacking here, and were requested from the neighbour */
+  onNotice?(notice: Uint8Array, neighbour: PeerName): boolean;
   /** Returns the state, or a digest of it, for new neighbours and for repair; undefined if it is empty. */
   state(): Uint8Array | undefined;
 }
@@ -23,6 +40,8 @@ export interface GossipChannel {
   broadcast(payload: Uint8Array): void;
   /** Sends to some neighbours, which pass on the part that is new to them. Unlike a broadcast it survives the loss of links. */
   gossip(payload: Uint8Array): void;
+  /** Like {@link gossip}, with fewer bytes: the payload goes along a tree, and notices of it beside the tree. */
+  publish(news: News): void;
 }
 
 /** Time for which a payload counts as a repetition: one repair interval. A later one is a repair, and is passed on again. */

@@ -70,7 +70,7 @@ export class Mesh {
     topology.updateReachability(clock.now());
     const schedule = new DialSchedule(random, { discovery, limit: connectionLimit, port });
     const routing = new Routing(topology);
-    const spreader = new GossipSpreader({ neighbours, topology, random });
+    const spreader = new GossipSpreader({ clock, neighbours, topology, random });
     const events = new Emitter<ManagerEvents>();
     const { trust } = options;
     const admission = new Admission({ topology, neighbours, schedule, trust }, connectionLimit);
@@ -176,6 +176,7 @@ export class Mesh {
     this.#dialler.stop();
     this.#announce.cancel();
     this.#reroute.cancel();
+    this.#spreader.stop();
     this.#connections.stop(new WeaveError("WEAVE_CONNECTION", `${peerText(this.#topology.self)} is stopping`));
   }
 
@@ -313,6 +314,9 @@ export class Mesh {
       case "unicast":
       case "broadcast":
       case "gossip":
+      case "push":
+      case "notices":
+      case "branch":
         return this.#relay.receive(from, message);
       case "overlay":
         from.overlay?.receive(message.payload);

@@ -43,9 +43,18 @@ export type MeshMessage =
       readonly payload: Uint8Array;
     }
   | { readonly kind: "gossip"; readonly channel: string; readonly from: PeerName; readonly payload: Uint8Array }
+  /** News along the tree of the channel: see gossip-spreader.ts. */
+  | { readonly kind: "push"; readonly channel: string; readonly from: PeerName; readonly payload: Uint8Array }
+  /** Notices of news that the sender has. */
+  | { readonly kind: "notices"; readonly channel: string; readonly notices: readonly Uint8Array[] }
+  /** The receiver must send notices in place of news (false), or news again. */
+  | { readonly kind: "branch"; readonly channel: string; readonly grown: boolean }
   /** A message between the overlays of the two ends. */
   | { readonly kind: "overlay"; readonly payload: Uint8Array };
 
+/** Maximum number of notices in a message, and of bytes of each. */
+export const MAX_NOTICES = 1_024;
+export const MAX_NOTICE_BYTES = 64;
 /** Maximum number of characters of the reason in a `bye`. */
 export const MAX_BYE_TEXT = 512;
 
@@ -83,6 +92,13 @@ const shape = z.discriminatedUnion("kind", [
   }),
   z.object({ kind: z.literal("broadcast"), channel: channelName, from: peerNameShape, hops: countShape, payload }),
   z.object({ kind: z.literal("gossip"), channel: channelName, from: peerNameShape, payload }),
+  z.object({ kind: z.literal("push"), channel: channelName, from: peerNameShape, payload }),
+  z.object({
+    kind: z.literal("notices"),
+    channel: channelName,
+    notices: z.array(payload.check(z.refine((bytes) => bytes.length <= MAX_NOTICE_BYTES))).check(z.maxLength(MAX_NOTICES)),
+  }),
+  z.object({ kind: z.literal("branch"), channel: channelName, grown: z.boolean() }),
   z.object({ kind: z.literal("overlay"), payload }),
 ]);
 

@@ -1,5 +1,6 @@
 import type { Connection } from "#mesh/connection.js";
-import type { GossipSource, GossipSpreader } from "#mesh/gossip-spreader.js";
+import type { GossipSource } from "#mesh/gossip-source.js";
+import type { GossipSpreader } from "#mesh/gossip-spreader.js";
 import { type MeshMessage, topologyMessages } from "#mesh/messages.js";
 import { MAX_PEERS, type PeerDelta, type PeerRecord } from "#mesh/peer.js";
 import { isDelta, type Topology } from "#mesh/topology.js";

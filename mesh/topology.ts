@@ -129,6 +129,11 @@ export class Topology {
     return [...this.#records.values()].filter((record) => !this.#suspended.has(record.name));
   }
 
+  /** Number of reachable peers, this one among them. */
+  get reachableCount(): number {
+    return this.#records.size - this.#suspended.size;
+  }
+
   suspended(): PeerRecord[] {
     return [...this.#records.values()].filter((record) => this.#suspended.has(record.name));
   }

@@ -66,11 +66,14 @@ export class GossipNetwork<Node extends SimNode> {
       unicast: (to, payload) => {
         const target = this.hosts.find(({ name }) => name === to);
         if (target === undefined || !alive() || !host.view.has(to)) return false;
-        this.#send(host, target, payload, (gossiper) => gossiper.onUnicast(host.name, payload));
+        this.#send(host, target, payload, (gossiper) => gossiper.onUnicast(host.name, payload, host.name));
         return true;
       },
       broadcast: () => {},
       gossip: (payload) => {
+        if (alive()) this.#spread(host, host, payload, undefined);
+      },
+      publish: ({ payload }) => {
         if (alive()) this.#spread(host, host, payload, undefined);
       },
     };
@@ -166,8 +169,9 @@ export class GossipNetwork<Node extends SimNode> {
   }
 
   #gossip(at: Node, from: Node, origin: Node, payload: Uint8Array, gossiper: Gossiper): void {
-    const news = gossiper.onGossip(origin.name, payload);
-    if (news !== undefined) this.#spread(at, origin, news, from);
+    const news = gossiper.onGossip(origin.name, payload, from.name);
+    if (news instanceof Uint8Array) this.#spread(at, origin, news, from);
+    else for (const each of news ?? []) this.#spread(at, origin, each.payload, from);
   }
 
   #send(from: Node, to: Node, payload: Uint8Array, deliver: (gossiper: Gossiper) => void): void {

@@ -39,11 +39,12 @@ class Peers {
     server.open({
       unicast: (to, payload) => {
         this.sizes.push(payload.length);
-        this.servers.get(to)?.gossiper.onUnicast(self, payload);
+        this.servers.get(to)?.gossiper.onUnicast(self, payload, self);
         return true;
       },
       broadcast() {},
       gossip: (payload) => this.spread(self, payload),
+      publish: ({ payload }) => this.spread(self, payload),
     });
     return server;
   }
@@ -52,15 +53,16 @@ class Peers {
   spread(from: PeerName, payload: Uint8Array): void {
     for (const [to, server] of this.servers) {
       if (to === from) continue;
-      const news = server.gossiper.onGossip(from, payload);
-      if (news !== undefined) this.spread(to, news);
+      const news = server.gossiper.onGossip(from, payload, from);
+      if (news instanceof Uint8Array) this.spread(to, news);
+      else for (const each of news ?? []) this.spread(to, each.payload);
     }
   }
 
   /** Each compares with each, as repair does after a while. */
   repair(): void {
     for (const [from, server] of this.servers)
-      for (const [to, other] of this.servers) if (to !== from) other.gossiper.onGossip(from, server.gossiper.state()!);
+      for (const [to, other] of this.servers) if (to !== from) other.gossiper.onGossip(from, server.gossiper.state()!, from);
   }
 }
 
@@ -90,7 +92,7 @@ for (const [what, attack] of [
       owner.add("c1", "10.32.0.1", "db.weave.local");
       const state = attack(incarnation, peers.clock.wall());
       const payload = codec.encode({ kind: "states", states: [state] });
-      if (hidden) other.gossiper.onGossip(name(9), payload);
+      if (hidden) other.gossiper.onGossip(name(9), payload, name(9));
       else peers.spread(name(9), payload);
       await peers.clock.run(10);
       peers.repair();
@@ -133,7 +135,7 @@ test("records of unknown origins are few and expire, and summaries stay short en
   const [a, b] = [peers.start(1), peers.start(2)];
   for (let i = 0; i < 2 * MAX_PEERS; i++) {
     const payload = codec.encode({ kind: "states", states: [forged(name(0x1000 + i), 1)] });
-    for (const server of [a, b]) server.gossiper.onGossip(name(9), payload);
+    for (const server of [a, b]) server.gossiper.onGossip(name(9), payload, name(9));
   }
   assert.ok(a.size <= 256, `${a.size} names of unknown peers`);
   assert.ok(a.rejected > MAX_PEERS);
@@ -189,7 +191,7 @@ test("thousands of addresses of one name, or names of one address, are those of 
     peers.servers.set(origin, own);
     return { origin, incarnation: peers.clock.wall(), horizon: 0, records: [...addresses, ...names] };
   });
-  own.gossiper.onGossip(name(3), codec.encode({ kind: "states", states: states.slice(0, 1) }));
+  own.gossiper.onGossip(name(3), codec.encode({ kind: "states", states: states.slice(0, 1) }), name(3));
   other.add("c", "10.32.0.1", "db.weave.local");
   await peers.clock.run(10);
   assert.equal(own.size, 6_001);
@@ -198,7 +200,7 @@ test("thousands of addresses of one name, or names of one address, are those of 
   assert.equal(own.reverse("10.32.0.1"), "db.weave.local.");
 
   for (const state of states.slice(1))
-    own.gossiper.onGossip(state.origin, codec.encode({ kind: "states", states: [state] }));
+    own.gossiper.onGossip(state.origin, codec.encode({ kind: "states", states: [state] }), state.origin);
   assert.equal(own.size, 30_001);
   assert.equal(own.lookup("db.weave.local.")!.length, 4_097);
 });

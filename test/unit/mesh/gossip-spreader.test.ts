@@ -13,7 +13,8 @@ const source = { sendState: (to: Connection) => to.send(STATE) };
 
 /** A spreader with that many neighbours, of which each keeps what it is sent. */
 function make(count: number) {
-  const neighbours = new NeighbourTable(new VirtualClock());
+  const clock = new VirtualClock();
+  const neighbours = new NeighbourTable(clock);
   const links = Array.from({ length: count }, (_, i) => {
     const sent: MeshMessage[] = [];
     const link = { remote: { name: `02:00:00:00:00:${10 + i}` }, congested: false, sent };
@@ -22,8 +23,8 @@ function make(count: number) {
     return connection;
   });
   const self = { name: "02:00:00:00:00:01", nickname: "", identity: "", key: "", uid: "", incarnation: 1 };
-  const spreader = new GossipSpreader({ neighbours, topology: new Topology(self), random: seededRandom(1) });
-  return { spreader, links };
+  const spreader = new GossipSpreader({ clock, neighbours, topology: new Topology(self), random: seededRandom(1) });
+  return { clock, spreader, links };
 }
 
 test("the fan-out grows with the logarithm of the network", () => {
