@@ -38,10 +38,7 @@ export class NoticeQueue {
   }
 
   add(source: NewsSource, to: Connection, { notice, subject }: News): void {
-    let queues = this.#pending.get(source);
-    if (queues === undefined) this.#pending.set(source, (queues = new WeakMap()));
-    let pending = queues.get(to);
-    if (pending === undefined) queues.set(to, (pending = { bySubject: new Map(), byText: new Map(), timer: undefined }));
+    const pending = this.#queueOf(source, to);
     const earlier = pending.bySubject.get(subject);
     if (earlier !== undefined) pending.byText.delete(earlier);
     const text = textOf(notice);
@@ -49,11 +46,10 @@ export class NoticeQueue {
     pending.byText.set(text, subject);
     if (pending.timer !== undefined) return;
     const { clock, random } = this.#deps;
-    const queue = pending;
     const timer = clock.after(COLLECT_MS.least + random.below(COLLECT_MS.most - COLLECT_MS.least), () => {
       this.#timers.delete(timer);
-      queue.timer = undefined;
-      this.#flush(source, to, queue);
+      pending.timer = undefined;
+      this.#flush(source, to, pending);
     });
     pending.timer = timer;
     this.#timers.add(timer);
@@ -72,6 +68,14 @@ export class NoticeQueue {
   stop(): void {
     for (const timer of this.#timers) timer.cancel();
     this.#timers.clear();
+  }
+
+  #queueOf(source: NewsSource, to: Connection): Pending {
+    const queues = this.#pending.get(source) ?? new WeakMap<Connection, Pending>();
+    this.#pending.set(source, queues);
+    const pending = queues.get(to) ?? { bySubject: new Map(), byText: new Map(), timer: undefined };
+    queues.set(to, pending);
+    return pending;
   }
 
   #flush(source: NewsSource, to: Connection, pending: Pending): void {

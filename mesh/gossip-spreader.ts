@@ -128,8 +128,8 @@ export class GossipSpreader {
   }
 
   #besides(source: GossipSource): WeakSet<Connection> {
-    let beside = this.#beside.get(source);
-    if (beside === undefined) this.#beside.set(source, (beside = new WeakSet()));
+    const beside = this.#beside.get(source) ?? new WeakSet<Connection>();
+    this.#beside.set(source, beside);
     return beside;
   }
 }

@@ -96,7 +96,9 @@ const shape = z.discriminatedUnion("kind", [
   z.object({
     kind: z.literal("notices"),
     channel: channelName,
-    notices: z.array(payload.check(z.refine((bytes) => bytes.length <= MAX_NOTICE_BYTES))).check(z.maxLength(MAX_NOTICES)),
+    notices: z
+      .array(payload.check(z.refine((bytes) => bytes.length <= MAX_NOTICE_BYTES)))
+      .check(z.maxLength(MAX_NOTICES)),
   }),
   z.object({ kind: z.literal("branch"), channel: channelName, grown: z.boolean() }),
   z.object({ kind: z.literal("overlay"), payload }),

@@ -62,7 +62,8 @@ class Peers {
   /** Each compares with each, as repair does after a while. */
   repair(): void {
     for (const [from, server] of this.servers)
-      for (const [to, other] of this.servers) if (to !== from) other.gossiper.onGossip(from, server.gossiper.state()!, from);
+      for (const [to, other] of this.servers)
+        if (to !== from) other.gossiper.onGossip(from, server.gossiper.state()!, from);
   }
 }
 

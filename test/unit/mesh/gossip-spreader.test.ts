@@ -58,3 +58,37 @@ test("a neighbour that is too slow gets nothing, and the state once when it has 
   spreader.catchUp();
   assert.deepEqual(slow.sent, [STATE]);
 });
+
+const news = (subject: string, version: number) => ({
+  payload: Uint8Array.of(9),
+  notice: Uint8Array.of(version),
+  subject,
+});
+
+test("news go to branches; other neighbours get one notice of each subject, after a while", async () => {
+  const { clock, spreader, links } = make(3);
+  const channel = { ...source, name: "x" };
+  const [branch, beside, knows] = links.map((link) => link as unknown as Connection);
+  spreader.branch(channel, beside, false);
+  spreader.branch(channel, knows, false);
+  spreader.publish(channel, "02:00:00:00:00:01", news("a", 1), undefined);
+  spreader.publish(channel, "02:00:00:00:00:01", news("a", 2), undefined);
+  spreader.publish(channel, "02:00:00:00:00:01", news("b", 3), undefined);
+  spreader.noticed(channel, knows, Uint8Array.of(2));
+  assert.deepEqual(
+    links.map(({ sent }) => sent.map(({ kind }) => kind)),
+    [["push", "push", "push"], [], []],
+  );
+  await clock.run(1_000);
+  const notices = links.slice(1).map(({ sent }) => sent.map((each) => (each.kind === "notices" ? each.notices : [])));
+  assert.deepEqual(notices, [[[Uint8Array.of(2), Uint8Array.of(3)]], [[Uint8Array.of(3)]]]);
+  spreader.lacked(channel, beside);
+  spreader.repeated(channel, branch);
+  const answers = links.slice(0, 2).map(({ sent }) => sent.at(-1));
+  assert.deepEqual(answers, [
+    { kind: "branch", channel: "x", grown: false },
+    { kind: "branch", channel: "x", grown: true },
+  ]);
+  spreader.publish(channel, "02:00:00:00:00:01", news("c", 4), undefined);
+  assert.deepEqual([links[0].sent.at(-1)?.kind, links[1].sent.at(-1)?.kind], ["branch", "push"]);
+});
