@@ -51,8 +51,10 @@ export class GossipRelay {
     return {
       unicast: (to, payload) => this.#unicast({ kind: "unicast", channel: name, from, to, hops: MAX_HOPS, payload }),
       broadcast: (payload) => this.#broadcast({ kind: "broadcast", channel: name, from, hops: MAX_HOPS, payload }),
-      gossip: (payload) => this.#spread({ kind: "gossip", channel: name, from, payload }, this.#source),
-      publish: (news) => this.#deps.spreader.publish(this.#channel(name), from, news, this.#source),
+      gossip: (payload, notice) =>
+        notice === undefined
+          ? this.#spread({ kind: "gossip", channel: name, from, payload }, this.#source)
+          : this.#deps.spreader.publish(this.#channel(name), from, { payload, ...notice }, this.#source),
     };
   }
 

@@ -2,13 +2,16 @@ import { createHash } from "node:crypto";
 import type { PeerName } from "#mesh/peer.js";
 import type { Clock } from "#src/clock.js";
 
-/** News of a peer, with a notice of them: most neighbours get the notice, and request the news only if they lack them. */
-export interface News {
-  readonly payload: Uint8Array;
-  /** By it a neighbour knows whether it lacks the news, and can request them from this peer. */
+/** By a notice a neighbour knows whether it lacks news, and can request them from the peer that has sent it. */
+export interface Notice {
   readonly notice: Uint8Array;
   /** What the news are about, usually their origin: of two notices of one subject only the later is sent. */
   readonly subject: string;
+}
+
+/** News to be passed on. */
+export interface News extends Notice {
+  readonly payload: Uint8Array;
 }
 
 /**
@@ -38,10 +41,12 @@ export interface GossipChannel {
   unicast(to: PeerName, payload: Uint8Array): boolean;
   /** Sends to all peers, along the broadcast tree. */
   broadcast(payload: Uint8Array): void;
-  /** Sends to some neighbours, which pass on the part that is new to them. Unlike a broadcast it survives the loss of links. */
-  gossip(payload: Uint8Array): void;
-  /** Like {@link gossip}, with fewer bytes: the payload goes along a tree, and notices of it beside the tree. */
-  publish(news: News): void;
+  /**
+   * Sends to some neighbours, which pass on the part that is new to them. Unlike a broadcast it survives the loss of links.
+   *
+   * @param notice makes it fewer bytes: the payload goes along a tree, and the notice beside the tree
+   */
+  gossip(payload: Uint8Array, notice?: Notice): void;
 }
 
 /** Time for which a payload counts as a repetition: one repair interval. A later one is a repair, and is passed on again. */

@@ -38,7 +38,7 @@ async function allocationRate(store: Store, count: number): Promise<number> {
     store,
     peers: { reachable: () => new Set(), nickname: () => undefined, identity: () => undefined },
   });
-  allocator.open({ unicast: () => false, broadcast() {}, gossip() {}, publish() {} });
+  allocator.open({ unicast: () => false, broadcast() {}, gossip() {} });
   await allocator.requests.prime();
   const began = performance.now();
   for (let i = 0; i < count; i++)

@@ -73,9 +73,6 @@ export class GossipNetwork<Node extends SimNode> {
       gossip: (payload) => {
         if (alive()) this.#spread(host, host, payload, undefined);
       },
-      publish: ({ payload }) => {
-        if (alive()) this.#spread(host, host, payload, undefined);
-      },
     };
   }
 

@@ -44,7 +44,6 @@ class Peers {
       },
       broadcast() {},
       gossip: (payload) => this.spread(self, payload),
-      publish: ({ payload }) => this.spread(self, payload),
     });
     return server;
   }
