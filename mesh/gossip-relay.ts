@@ -34,7 +34,7 @@ interface Channel extends NewsSource {
 export class GossipRelay {
   readonly #deps: GossipRelayDeps;
   readonly #channels = new Map<string, Channel>();
-  /** The neighbour whose message is being handled. */
+  /** The neighbour whose message is being handled: answers to a request come by unicast, and are passed on from within the gossiper. */
   #source: Connection | undefined;
 
   constructor(deps: GossipRelayDeps) {
@@ -53,14 +53,19 @@ export class GossipRelay {
       broadcast: (payload) => this.#broadcast({ kind: "broadcast", channel: name, from, hops: MAX_HOPS, payload }),
       gossip: (payload, notice) =>
         notice === undefined
-          ? this.#spread({ kind: "gossip", channel: name, from, payload }, this.#source)
-          : this.#deps.spreader.publish(this.#channel(name), from, { payload, ...notice }, this.#source),
+          ? this.#spread({ kind: "gossip", channel: name, from, payload }, undefined)
+          : this.#deps.spreader.publish(
+              this.#channel(name),
+              from,
+              { payload, ...notice },
+              // News of others that a neighbour has just sent are known to it.
+              notice.subject === from ? undefined : this.#source,
+            ),
     };
   }
 
   /** Handles a message of a neighbour. @throws the error of the gossiper; WEAVE_MESSAGE_MALFORMED */
   receive(from: Connection, message: GossipMessage): void {
-    // News that a gossiper publishes while it handles a message are known to the neighbour that has sent it.
     this.#source = from;
     try {
       this.#receive(from, message);
