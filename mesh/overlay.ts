@@ -27,7 +27,7 @@ export interface OverlayLink {
   readonly remotePort: number | undefined;
   /** Whether frames must be encrypted. */
   readonly encrypted: boolean;
-  /** A secret that only the two ends of this connection know. */
+  /** A secret that only the two ends of this connection know. The overlay zeroes it once it has derived its own. */
   readonly secret: Uint8Array;
   /**
    * Sends a message to the overlay at the other end. Messages arrive in order.

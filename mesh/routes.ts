@@ -1,4 +1,5 @@
 import { leadsTo, type PeerName, type PeerRecord } from "#mesh/peer.js";
+import { nearerNeighbours } from "#mesh/shortest-paths.js";
 
 /**
  * Routes over the known topology. They are computed breadth-first, with neighbours in order of their names: all peers with the
@@ -38,6 +39,11 @@ export class Routes {
       this.#flood.set(source, branches);
     }
     return branches;
+  }
+
+  /** Returns, for each peer, the neighbours through which its frames can reach this peer. */
+  nearer(): ReadonlyMap<PeerName, ReadonlySet<PeerName>> {
+    return nearerNeighbours(this.#self, this.#neighbours);
   }
 
   /** Returns all peers that a flood can start from. */

@@ -59,7 +59,7 @@ export function servicesOf(deps: ServicesDeps): readonly Service[] {
       inspect: docker && ((text) => docker.engine.container(text)),
     }),
     cniService(cni),
-    frameService(datapath),
+    frameService(datapath, mesh),
     hostService(deps.logLinesLost),
   ];
 }

@@ -20,7 +20,8 @@ import type { Random } from "#src/random.js";
  * A carrier in the kernel (VXLAN ports of the bridge, unencrypted or in ESP) would implement the interface as follows:
  * - `nextHop` is undefined, because its frames never reach user space. The frame threads send frames that they relay or flood
  *   by the next usable carrier.
- * - `selected` adds and removes the forwarding entries, and the keys of the kernel, which it derives from `secret`.
+ * - `selected` adds and removes the forwarding entries, and the keys of the kernel. It gets its own secret, derived from
+ *   that of the connection beside the data keys (peer-session.ts), which zeroes it then.
  * - `mtu` is the MTU of the link without the headers of the tunnel.
  * - `state` is "usable" while its own pings, sent through the port of the frames, are answered. `doubtful` follows these
  *   pings too. The times are those of sleeve/path.ts.
@@ -76,8 +77,6 @@ export interface CarrierLink {
   readonly localHost: string;
   /** The port that the neighbour listens at, if this end dialled; otherwise undefined. */
   readonly remotePort: number | undefined;
-  /** A secret that only the two ends of this connection know. */
-  readonly secret: Uint8Array;
   /**
    * Sends a message to the carrier of the other end, in order.
    *

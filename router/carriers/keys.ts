@@ -63,6 +63,13 @@ export class DataKeys {
     this.#secret = hkdf(secret, Buffer.from("weave sleeve"), 1)[0];
   }
 
+  /** Zeroes the secrets. The keys that were installed are their receivers' own. */
+  close(): void {
+    this.#secret.fill(0);
+    this.#offer?.pair.secret.fill(0);
+    this.#offer = undefined;
+  }
+
   get epoch(): number {
     return this.#epoch;
   }
@@ -75,6 +82,7 @@ export class DataKeys {
   /** Offers the next epoch, at the dialler. Call this every {@link REKEY_MS}. An unanswered offer is replaced by a new one. */
   rekey(): KeyEffect[] {
     if (!this.#dialler) return [];
+    this.#offer?.pair.secret.fill(0);
     this.#offer = { epoch: this.#epoch + 1, pair: keyPair(this.#random.bytes(32)) };
     return [{ do: "send", message: { kind: "rekey-offer", epoch: this.#offer.epoch, key: this.#offer.pair.public } }];
   }
@@ -108,7 +116,10 @@ export class DataKeys {
   }
 
   #advance(pair: KeyPair, theirs: Uint8Array): void {
-    this.#secret = hkdf(this.#secret, diffieHellman(pair.secret, theirs), 1)[0];
+    const shared = diffieHellman(pair.secret, theirs);
+    const former = this.#secret;
+    this.#secret = hkdf(former, shared, 1)[0];
+    for (const ended of [former, shared, pair.secret]) ended.fill(0);
     this.#epoch++;
   }
 

@@ -54,6 +54,7 @@ export class PeerSession implements OverlayConnection {
     this.#link = link;
     this.#deps = deps;
     this.#keys = new DataKeys(link.outbound, link.secret, deps.random);
+    link.secret.fill(0);
     const carrierLink: CarrierLink = {
       session,
       peer: link.remote.name,
@@ -63,7 +64,6 @@ export class PeerSession implements OverlayConnection {
       remoteHost: link.remoteHost,
       localHost: link.localHost,
       remotePort: link.remotePort,
-      secret: link.secret,
       send: (message, sent) => link.send(encode(message), sent),
       changed: () => this.#update(),
     };
@@ -74,8 +74,8 @@ export class PeerSession implements OverlayConnection {
   /** Opens the session in the threads, and sends our session number to the other end. */
   start(): void {
     const { datapath, clock } = this.#deps;
-    const { remote, encrypted } = this.#link;
-    datapath.send({ do: "open", session: this.#session, peer: macNumber(remote.name), encrypted });
+    const { remote, encrypted, remoteHost: host } = this.#link;
+    datapath.send({ do: "open", session: this.#session, peer: macNumber(remote.name), encrypted, host });
     this.#apply(this.#keys.start());
     this.#rekeying = every(clock, REKEY_MS, () => this.#apply(this.#keys.rekey()));
     this.#link.send(encode({ kind: "open", session: this.#session }));
@@ -145,6 +145,7 @@ export class PeerSession implements OverlayConnection {
     this.#rekeying?.cancel();
     this.#wake?.cancel();
     for (const carrier of this.#carriers) carrier.stop();
+    this.#keys.close();
     this.#deps.datapath.send({ do: "close", session: this.#session });
     this.#deps.closed();
   }
@@ -225,7 +226,11 @@ export class PeerSession implements OverlayConnection {
   #apply(effects: readonly KeyEffect[]): void {
     for (const effect of effects) {
       if (effect.do === "send") this.#link.send(encode(effect.message));
-      else this.#deps.datapath.send({ ...effect, do: "key", session: this.#session });
+      else {
+        this.#deps.datapath.send({ ...effect, do: "key", session: this.#session });
+        // Each thread has a copy of its own.
+        effect.key.fill(0);
+      }
     }
   }
 }

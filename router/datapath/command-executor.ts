@@ -48,9 +48,9 @@ export class CommandExecutor {
         return this.#open(command);
       case "routes":
         this.#deps.switch.routes = command.routes;
-        return;
+        return this.#deps.switch.guards.update(command.routes.relays, now);
       case "learn":
-        macs.learn(command.mac, command.peer, now);
+        macs.learn(command.mac, command.peer, now, false);
         return;
       case "forget":
         return macs.forget(command.peer);
@@ -73,10 +73,10 @@ export class CommandExecutor {
     for (const session of this.#deps.switch.sessions.values()) this.#close(session);
   }
 
-  #open({ session, peer, encrypted }: OpenCommand): void {
+  #open({ session: local, ...options }: OpenCommand): void {
     const { lane, openssl } = this.#options;
     const sender = this.#deps.openSender();
-    this.#deps.switch.sessions.set(session, new Session({ local: session, peer, encrypted, lane, openssl, sender }));
+    this.#deps.switch.sessions.set(local, new Session({ ...options, local, lane, openssl, sender }));
   }
 
   #executeFor(session: Session, command: SessionCommand, now: number): void {
@@ -125,11 +125,14 @@ export class CommandExecutor {
 
   #report(ticket: number, now: number): void {
     const { tally, emit } = this.#deps;
-    const macs = [...this.#deps.switch.macs.entries()].map(([mac, { peer, seen }]) => ({
+    const { macs: table, guards } = this.#deps.switch;
+    const macs = [...table.entries()].map(([mac, { peer, seen }]) => ({
       mac,
       peer,
       idleMs: now - seen,
     }));
-    emit({ event: "report", ticket, report: { macs, counters: tally.counters, drops: tally.drops } });
+    const { counters, drops } = tally;
+    const report = { macs, counters, drops, sourceClaims: guards.claims(), macClaims: table.claims };
+    emit({ event: "report", ticket, report });
   }
 }

@@ -60,6 +60,7 @@ export class Datapath {
   readonly #deps: DatapathDeps;
   readonly #reports = new Map<number, (report: DatapathReport) => void>();
   #ticket = 0;
+  #contested = false;
   #stopping = false;
 
   /** @throws WEAVE_BOUNDS, WEAVE_NATIVE */
@@ -106,6 +107,11 @@ export class Datapath {
       }),
     );
     return { worker, commands: port1, wake, commandCount: new Int32Array(commandCount), exited };
+  }
+
+  /** Whether a peer has claimed something that was not its own, since the start. The report has the details. */
+  get contested(): boolean {
+    return this.#contested;
   }
 
   get threads(): number {
@@ -160,6 +166,12 @@ export class Datapath {
         return;
       case "mac-learnt":
         return this.#sendToOthers(lane, { do: "learn", mac: event.mac, peer: event.peer });
+      case "mac-held":
+      case "mac-full":
+      case "mac-refused":
+      case "source-refused":
+        this.#contested = true;
+        break;
       case "address-changed":
         this.#sendToOthers(lane, { do: "address", session: event.session, address: event.address });
     }
@@ -192,7 +204,11 @@ function merged([first, ...others]: readonly DatapathReport[]): DatapathReport {
   const counters = { ...first.counters };
   const drops = { ...first.drops };
   const macs = new Map(first.macs.map((entry) => [entry.mac, entry]));
+  const sourceClaims = new Map(first.sourceClaims.map((claims) => [claims.neighbour, claims]));
+  const macClaims = new Map(first.macClaims.map((claims) => [claims.peer, claims]));
   for (const report of others) {
+    for (const claims of report.sourceClaims) addClaims(sourceClaims, claims.neighbour, claims);
+    for (const claims of report.macClaims) addClaims(macClaims, claims.peer, claims);
     for (const name of Object.keys(counters) as (keyof typeof counters)[]) counters[name] += report.counters[name];
     for (const reason of DROPS) drops[reason] += report.drops[reason];
     for (const entry of report.macs) {
@@ -200,5 +216,24 @@ function merged([first, ...others]: readonly DatapathReport[]): DatapathReport {
       if (known === undefined || entry.idleMs < known.idleMs) macs.set(entry.mac, entry);
     }
   }
-  return { macs: [...macs.values()], counters, drops };
+  return {
+    macs: [...macs.values()],
+    counters,
+    drops,
+    sourceClaims: [...sourceClaims.values()],
+    macClaims: [...macClaims.values()],
+  };
+}
+
+/** Fields of claims that identify something. The others are counts. */
+const IDENTIFIERS: readonly string[] = ["neighbour", "source", "peer", "mac", "from"];
+
+/** Adds the claims of a peer in one more thread. */
+function addClaims<Claims extends object>(all: Map<number, Claims>, key: number, claims: Claims): void {
+  const known = all.get(key) as Record<string, number> | undefined;
+  const entries = Object.entries(claims as Record<string, number>).map(([field, value]) => [
+    field,
+    known === undefined || IDENTIFIERS.includes(field) ? value : known[field] + value,
+  ]);
+  all.set(key, Object.fromEntries(entries));
 }

@@ -28,6 +28,9 @@ export class EventLimiter {
       case "too-big":
       case "mac-moved":
       case "mac-refused":
+      case "mac-held":
+      case "mac-full":
+      case "source-refused":
       case "fault": {
         const now = performance.now();
         if (now - (this.#lastAt.get(event.event) ?? Number.NEGATIVE_INFINITY) < EVENT_INTERVAL_MS) return;

@@ -1,5 +1,7 @@
+import type { MacClaims } from "#router/datapath/mac-ledger.js";
 import type { NextHop } from "#router/datapath/next-hop.js";
 import type { Arrivals } from "#router/datapath/session-keys.js";
+import type { SourceClaims } from "#router/datapath/source-guard.js";
 import type { TapOffloads } from "#src/linux/native/tap.js";
 import type { UdpOffloads } from "#src/linux/native/udp.js";
 import type { Endpoint } from "#src/net/endpoint.js";
@@ -9,7 +11,14 @@ import type { Endpoint } from "#src/net/endpoint.js";
  * a thread blocks in poll(2) and not in Node's event loop.
  */
 export type Command =
-  | { readonly do: "open"; readonly session: number; readonly peer: number; readonly encrypted: boolean }
+  | {
+      readonly do: "open";
+      readonly session: number;
+      readonly peer: number;
+      readonly encrypted: boolean;
+      /** The peer's address in the connection, as text. */
+      readonly host: string;
+    }
   | {
       readonly do: "key";
       readonly session: number;
@@ -68,10 +77,14 @@ export interface Offloads extends TapOffloads, UdpOffloads {
 export const OFFLOADS = ["vnet-header", "tso", "uso", "udp-segment", "udp-gro", "openssl"] as const;
 export type OffloadName = (typeof OFFLOADS)[number];
 
-/** Next hops by peer: `unicast` has the session for frames to a peer, `flood` the sessions for the floods of a peer. */
+/** The routes of frames. Peers and neighbours are the numbers of their names. */
 export interface RouteTable {
+  /** The session for frames to a peer. */
   readonly unicast: ReadonlyMap<number, number>;
+  /** The sessions for the floods of a peer. */
   readonly flood: ReadonlyMap<number, readonly number[]>;
+  /** The peers whose frames a neighbour may relay to us, beside its own. */
+  readonly relays: ReadonlyMap<number, readonly number[]>;
 }
 
 /** An event of a frame thread for the event loop. */
@@ -94,6 +107,12 @@ export type DatapathEvent =
   | { readonly event: "too-big"; readonly session: number }
   | { readonly event: "mac-moved"; readonly mac: number; readonly from: number; readonly to: number }
   | { readonly event: "mac-refused"; readonly mac: number; readonly peer: number }
+  /** A peer sends frames with more MACs than its share of the table, or than the table has room for. */
+  | { readonly event: "mac-full"; readonly mac: number; readonly peer: number }
+  /** Two peers claim a MAC. It stays at one of them. */
+  | { readonly event: "mac-held"; readonly mac: number; readonly at: number; readonly claimedBy: number }
+  /** A neighbour has sent a record of a peer from which no route leads through the neighbour to us. */
+  | { readonly event: "source-refused"; readonly neighbour: number; readonly source: number }
   | { readonly event: "fault"; readonly message: string }
   | { readonly event: "report"; readonly ticket: number; readonly report: DatapathReport };
 
@@ -101,6 +120,9 @@ export interface DatapathReport {
   readonly macs: readonly { readonly mac: number; readonly peer: number; readonly idleMs: number }[];
   readonly counters: Counters;
   readonly drops: Record<Drop, number>;
+  /** What neighbours have sent in the name of others, and what peers have claimed of the MACs of others. */
+  readonly sourceClaims: readonly SourceClaims[];
+  readonly macClaims: readonly MacClaims[];
 }
 
 /** Reasons to drop a frame, record or datagram. Every drop is counted under one of them. */
@@ -116,6 +138,8 @@ export const DROPS = [
   "no-route",
   "hops-exceeded",
   "looped",
+  "source-refused",
+  "address-unproven",
   "own-mac",
   "mac-table-full",
   "key-missing",

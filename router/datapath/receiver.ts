@@ -16,7 +16,7 @@ import { AT_LANE, DATAGRAM_HEADER, DATAGRAM_TYPE, MAX_RECORD, RECORD_OVERHEAD } 
 import type { Session } from "#router/datapath/session.js";
 import type { Switch } from "#router/datapath/switch.js";
 import type { Memory } from "#src/linux/native/memory.js";
-import { NO_ENDPOINT } from "#src/net/endpoint.js";
+import { type Endpoint, hostText, NO_ENDPOINT } from "#src/net/endpoint.js";
 
 /** A sealed record that will be opened in place. */
 interface SealedRecord {
@@ -262,20 +262,36 @@ export class Receiver {
   #open(session: Session): void {
     const { memory, offset, length, laneEpoch, fragments, datagramBytes } = this.#record;
     const { tally } = this.#deps;
+    const moved = datagramBytes > 0 && session.address?.id !== this.#sourceId;
+    if (moved && !session.encrypted && !this.#isFromHost(session)) return tally.drop("address-unproven");
     const result =
       length < RECORD_OVERHEAD ? "record-malformed" : session.keys.open(memory, offset, length, laneEpoch, fragments);
     if (result !== "ok") return tally.drop(result);
     tally.counters.recordsReceived++;
-    if (datagramBytes > 0 && session.keys.newest && session.address?.id !== this.#sourceId) this.#follow(session);
+    if (moved && session.keys.newest) this.#follow(session);
     this.#deps.switch.received(session, memory, offset, length, datagramBytes);
+  }
+
+  /**
+   * Whether the current datagram comes from the host of the session's connection. A record in clear proves nothing: any process can write one
+   * that knows the session's number. So the address of such a session stays at its host, which is in the trusted subnet.
+   */
+  #isFromHost(session: Session): boolean {
+    const address = this.#source();
+    return address !== undefined && hostText(address) === session.host;
   }
 
   /** Follows the peer: its newest record came from another endpoint, which is the peer's address from now on. */
   #follow(session: Session): void {
-    const { batch } = this.#received;
-    const address = batch === undefined ? this.#deps.socket.source : batch.sourceOf(this.#current);
+    const address = this.#source();
     if (address === undefined) return;
     session.address = address;
     this.#deps.emit({ event: "address-changed", session: session.local, address });
+  }
+
+  /** The endpoint that sent the current datagram. */
+  #source(): Endpoint | undefined {
+    const { batch } = this.#received;
+    return batch === undefined ? this.#deps.socket.source : batch.sourceOf(this.#current);
   }
 }

@@ -7,6 +7,13 @@ import { recordCipher } from "#src/linux/native/record-cipher-choice.js";
 
 /** Maximum age of a key that seals, even if the other end never agrees to a new one (WireGuard's REJECT_AFTER_TIME). */
 export const REJECT_AFTER_MS = 180_000;
+/**
+ * Maximum age of a key that opens. The other end seals with a key until {@link REJECT_AFTER_MS} after it has installed it, which is later
+ * than here by the time that the messages of an exchange take, on a full line too.
+ */
+export const OPEN_MS = REJECT_AFTER_MS + 30_000;
+/** For this time after the first record of a newer key, an older one opens records that are under way. */
+export const IN_FLIGHT_MS = 15_000;
 /** Keys kept for opening: the current, the previous (for records in flight), and the next that the other end will use. */
 const OPEN_KEYS = 3;
 
@@ -39,6 +46,10 @@ interface Opener {
 /** The keys that open records of one epoch: one for each lane of the sender, derived at the lane's first record. */
 interface OpenerSet {
   readonly epoch: number;
+  /** Time at which the key ends. */
+  until: number;
+  /** Whether a record of the other end has come. */
+  used: boolean;
   readonly key: Uint8Array;
   readonly salt: Uint8Array;
   readonly lanes: (Opener | undefined)[];
@@ -78,22 +89,43 @@ export class SessionKeys {
   readonly #kind: RecordCipherKind;
   #sealer: Sealer | undefined;
   readonly #openers: OpenerSet[] = [];
+  /** True: an opener has got its first record since the last {@link expire}. */
+  #switched = false;
 
   constructor(options: KeyOptions) {
     this.#options = options;
     this.#kind = recordCipher(options);
   }
 
+  /** Installs a key. The caller's copy is zeroed. */
   setKey(direction: Direction, epoch: number, key: Uint8Array, salt: Uint8Array, now: number): void {
     epoch %= EPOCHS;
     if (direction === "seal") {
       const cipher = this.#cipher("seal", key, salt, this.#options.lane);
       this.#sealer?.cipher.free();
       this.#sealer = { epoch, cipher, sealed: 0, since: now };
-      return;
+    } else {
+      const base = { key: Uint8Array.from(key), salt: Uint8Array.from(salt) };
+      this.#openers.unshift({ epoch, ...base, lanes: [], until: now + OPEN_MS, used: false });
     }
-    this.#openers.unshift({ epoch, key: Uint8Array.from(key), salt: Uint8Array.from(salt), lanes: [] });
+    key.fill(0);
     while (this.#openers.length > OPEN_KEYS) this.#close(this.#openers.pop()!);
+  }
+
+  /**
+   * Ends the keys whose time is over: they are zeroed. Call this after each wait, before records are opened or sealed.
+   */
+  expire(now: number): void {
+    const sealer = this.#sealer;
+    if (sealer !== undefined && now - sealer.since >= REJECT_AFTER_MS) this.#discardSealer();
+    const openers = this.#openers;
+    if (this.#switched) {
+      this.#switched = false;
+      const newest = openers.findIndex(({ used }) => used);
+      if (newest >= 0)
+        for (const older of openers.slice(newest + 1)) older.until = Math.min(older.until, now + IN_FLIGHT_MS);
+    }
+    while (openers.length > 0 && openers[openers.length - 1].until <= now) this.#close(openers.pop()!);
   }
 
   /** Lane and epoch, encoded as in a datagram. */
@@ -122,8 +154,7 @@ export class SessionKeys {
     if (sealer === undefined || sealer.cipher.sealableLength(length) !== length) return SEAL_REFUSED;
     writeAad(sealer.cipher.aad, this.remote, this.laneEpoch, count);
     if (sealer.cipher.run(memory, offset, length)) return sealer.sealed++;
-    sealer.cipher.free();
-    this.#sealer = undefined;
+    this.#discardSealer();
     return SEAL_REFUSED;
   }
 
@@ -135,6 +166,7 @@ export class SessionKeys {
       const opener = set.lanes[lane] ?? this.#opener(set, lane);
       writeAad(opener.cipher.aad, this.#options.local, laneEpoch, count);
       if (!opener.cipher.run(memory, offset, length)) return "authentication-failed";
+      if (!set.used) set.used = this.#switched = true;
       const { window } = opener;
       const counter = readCounter(memory.view, offset);
       const ahead = counter - window.newest;
@@ -152,9 +184,13 @@ export class SessionKeys {
   newest = false;
 
   close(): void {
+    this.#discardSealer();
+    for (const set of this.#openers.splice(0)) this.#close(set);
+  }
+
+  #discardSealer(): void {
     this.#sealer?.cipher.free();
     this.#sealer = undefined;
-    for (const set of this.#openers.splice(0)) this.#close(set);
   }
 
   #opener(set: OpenerSet, lane: number): Opener {
@@ -166,7 +202,9 @@ export class SessionKeys {
 
   #cipher(direction: Direction, base: Uint8Array, baseSalt: Uint8Array, lane: number): RecordCipher {
     const { key, salt } = laneKey(this.#kind, { key: base, salt: baseSalt, lane });
-    return this.#kind.create(direction, key, salt);
+    const cipher = this.#kind.create(direction, key, salt);
+    key.fill(0);
+    return cipher;
   }
 
   #close(set: OpenerSet): void {

@@ -1,6 +1,7 @@
 import type { DatagramSender } from "#router/datapath/datagram-socket.js";
 import { NEXT_HOP_DATAGRAMS, type NextHop } from "#router/datapath/next-hop.js";
 import { type KeyOptions, SessionKeys } from "#router/datapath/session-keys.js";
+import type { SourceGuard } from "#router/datapath/source-guard.js";
 import { type Endpoint, SMALLEST_DATAGRAM } from "#src/net/endpoint.js";
 
 /** Bytes of UDP payload that every path carries. */
@@ -12,6 +13,8 @@ export interface SessionOptions extends KeyOptions {
   readonly peer: number;
   /** The socket that sends its datagrams. */
   readonly sender: DatagramSender;
+  /** The peer's address in its connection, as text. Datagrams in clear come from there, or are dropped. */
+  readonly host?: string | undefined;
 }
 
 /** One neighbour in a frame thread: its keys, the next hop, and how datagrams to it are sent. */
@@ -20,6 +23,8 @@ export class Session {
   readonly local: number;
   readonly peer: number;
   readonly keys: SessionKeys;
+  readonly encrypted: boolean;
+  readonly host: string | undefined;
 
   nextHop: NextHop["kind"] = NEXT_HOP_DATAGRAMS;
   /** The largest sealed record that may be handed to the event loop. */
@@ -38,6 +43,8 @@ export class Session {
   datagramsPerRecord = SAFE_DATAGRAMS;
   /** True: one system call may send many datagrams; false: one call for each datagram. */
   batches = true;
+  /** Which sources the neighbour's records may have; undefined until it relays one. */
+  guard: SourceGuard | undefined;
   /** The earliest times of the next events "frames are being sent" and "large frames are being sent". */
   framesReportAfter = 0;
   largeReportAfter = 0;
@@ -47,5 +54,7 @@ export class Session {
     this.peer = options.peer;
     this.sender = options.sender;
     this.keys = new SessionKeys(options);
+    this.host = options.host;
+    this.encrypted = options.encrypted;
   }
 }

@@ -21,6 +21,7 @@ import {
 } from "#router/datapath/record.js";
 import { SegmentJoiner } from "#router/datapath/segment-joiner.js";
 import type { Session } from "#router/datapath/session.js";
+import { SourceGuards } from "#router/datapath/source-guard.js";
 import {
   AT_GSO_TYPE,
   DESCRIPTOR_BYTES,
@@ -69,7 +70,9 @@ export class Switch {
   /** The queue of the TAP device, and that of the UDP socket. */
   readonly outbound = new Backlog();
   readonly inbound = new Backlog();
-  routes: RouteTable = { unicast: new Map(), flood: new Map() };
+  routes: Pick<RouteTable, "unicast" | "flood"> = { unicast: new Map(), flood: new Map() };
+  /** Which sources the records of each neighbour may have. */
+  readonly guards = new SourceGuards();
 
   readonly #self: number;
   readonly #device: FrameDevice;
@@ -78,6 +81,8 @@ export class Switch {
   readonly #emit: (event: DatapathEvent) => void;
   readonly #segments: SegmentJoiner;
   readonly #datagrams: DatagramJoiner;
+  /** False: nothing is learned from the present record, as no known route leads from its source through its sender. */
+  #learning = true;
   /** Reused for each super-frame. */
   #superFrame: SuperFrame | undefined;
   #now = 0;
@@ -99,6 +104,16 @@ export class Switch {
     this.#now = now;
   }
 
+  /** Ends the keys and the permissions of sources whose time is over. */
+  expire(now: number): void {
+    const neighbours = new Set<number>();
+    for (const session of this.sessions.values()) {
+      session.keys.expire(now);
+      neighbours.add(session.peer);
+    }
+    this.guards.expire(now, neighbours);
+  }
+
   /** Handles a frame from our bridge: `length` bytes, virtio header first. */
   captured(memory: Memory, offset: number, length: number): void {
     if (length < SHORTEST_FRAME) return this.#tally.drop("frame-malformed");
@@ -109,6 +124,7 @@ export class Switch {
       return this.#tally.drop("congested");
     const frame = offset + VNET_HEADER_BYTES;
     const dest = readMac(view, frame);
+    this.#learning = true;
     this.#learn(readMac(view, frame + 6), this.#self);
     if (!isMulticast(dest)) {
       const peer = this.macs.lookup(dest);
@@ -143,6 +159,8 @@ export class Switch {
     const dest = readMac(view, offset + AT_DEST);
     const hops = view.getUint8(offset + AT_HOPS);
     if (source === this.#self) return this.#tally.drop("looped");
+    this.#learning = source === session.peer;
+    if (!this.#learning && !this.#mayRelay(session, source)) return;
     if (this.inbound.shouldDrop(this.#now) && kind === KIND_SEGMENTS && isTcp(view.getUint8(body + AT_GSO_TYPE)))
       return this.#tally.drop("congested");
     // Relay first: delivery may change the record in place.
@@ -166,6 +184,17 @@ export class Switch {
     }
     this.#segments.close();
     this.#deliverFrames(source, memory, body, bodyBytes);
+  }
+
+  /** Judges a record that a neighbour relays, or says that it does. False: it is dropped. */
+  #mayRelay(session: Session, source: number): boolean {
+    session.guard ??= this.guards.of(session.peer);
+    const verdict = session.guard.judge(source, this.#now);
+    this.#learning = verdict === "proven";
+    if (verdict !== "refused") return true;
+    this.#tally.drop("source-refused");
+    this.#emit({ event: "source-refused", neighbour: session.peer, source });
+    return false;
   }
 
   /** Answers a ping in this thread: a busy event loop must not look like a failed path. */
@@ -237,6 +266,11 @@ export class Switch {
       this.#tally.drop("frame-malformed");
       return false;
     }
+    if (!this.#learning) {
+      if (this.macs.lookup(mac) !== this.#self) return true;
+      this.#tally.drop("own-mac");
+      return false;
+    }
     switch (this.macs.learn(mac, peer, this.#now)) {
       case "new":
         this.#emit({ event: "mac-learnt", mac, peer });
@@ -249,9 +283,13 @@ export class Switch {
         this.#tally.drop("own-mac");
         this.#emit({ event: "mac-refused", mac, peer });
         return false;
+      case "held":
+        this.#emit({ event: "mac-held", mac, at: this.macs.lookup(mac)!, claimedBy: peer });
+        return true;
       case "full":
         // Frames to the MAC are flooded.
         this.#tally.drop("mac-table-full");
+        this.#emit({ event: "mac-full", mac, peer });
         return true;
       default:
         return true;

@@ -30,6 +30,8 @@ const FRAMES_PER_FLUSH = 256;
 const LARGE_FRAME_BYTES = 32_768;
 /** Interval at which old MACs are dropped. */
 const AGE_EVERY_MS = 60_000;
+/** Interval at which keys and permissions end that have a time; after a wait of the thread they end before any record is opened. */
+const EXPIRE_EVERY_MS = 1_000;
 /** Interval of the reports of received records, while records arrive. */
 const ARRIVALS_EVERY_MS = 500;
 /** Minimum records in a report: a loss rate of fewer records is noise. Heartbeats alone never reach it. */
@@ -122,6 +124,7 @@ export class DatapathThread {
     const poll = new PollSet([udpFd, tapFd, wakeFd]);
     let executed = 0;
     let agedAt = performance.now();
+    let expiredAt = agedAt;
     let now = agedAt;
     let [datagrams, frames] = [true, true];
     // True after a blocking wait: the packet that ended the wait is sent before more are read.
@@ -158,6 +161,10 @@ export class DatapathThread {
         this.#drainCommands(now);
       }
       if (now >= this.#arrivalsAt) this.#reportArrivals(now);
+      if (now - expiredAt >= EXPIRE_EVERY_MS) {
+        this.#switch.expire(now);
+        expiredAt = now;
+      }
       if (now - agedAt >= AGE_EVERY_MS) {
         this.#switch.macs.age(now);
         agedAt = now;

@@ -1,6 +1,7 @@
 import type { PeerName } from "#mesh/peer.js";
 import type { Datapath } from "#router/datapath/datapath.js";
 import { cipherText, offloadNames } from "#router/datapath/offloads.js";
+import { type FrameClaims, frameClaims, NO_CLAIMS } from "#router/frames/claims.js";
 import { macFromNumber } from "#src/mac.js";
 
 /** The frame path's fields in the section `Router` of the report. */
@@ -15,6 +16,7 @@ export interface FrameReport {
   readonly CaptureStats: Readonly<Record<string, number>>;
   readonly Drops: Readonly<Record<string, number>>;
   readonly MACs: readonly { Mac: string; Name: string; NickName: string; LastSeen: string }[];
+  readonly FrameClaims: FrameClaims;
 }
 
 /** The settings of a running frame path, without a request to its threads. */
@@ -40,5 +42,6 @@ export async function frameReport(datapath: Datapath, nicknameOf: (peer: PeerNam
         LastSeen: new Date(now - idleMs).toISOString(),
       };
     }),
+    FrameClaims: report === undefined ? NO_CLAIMS : frameClaims(report, nicknameOf),
   };
 }

@@ -22,5 +22,19 @@ export function frameRouteTable(routes: Routes, sessionOf: (peer: PeerName) => n
       .filter((session) => session !== undefined);
     if (sessions.length > 0) flood.set(macNumber(source), sessions);
   }
-  return { unicast, flood };
+  return { unicast, flood, relays: relaysOf(routes) };
+}
+
+/** The peers whose frames can come through each neighbour. A neighbour's own frames need no entry. */
+function relaysOf(routes: Routes): Map<number, number[]> {
+  const relays = new Map<number, number[]>();
+  for (const [source, neighbours] of routes.nearer())
+    for (const neighbour of neighbours) {
+      if (neighbour === source) continue;
+      const key = macNumber(neighbour);
+      const sources = relays.get(key);
+      if (sources === undefined) relays.set(key, [macNumber(source)]);
+      else sources.push(macNumber(source));
+    }
+  return relays;
 }

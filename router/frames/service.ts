@@ -7,6 +7,7 @@ import { Datapath, threadsFor } from "#router/datapath/datapath.js";
 import { allowedOffloads } from "#router/datapath/offloads.js";
 import type { OffloadName } from "#router/datapath/protocol.js";
 import { AT_LANE } from "#router/datapath/record.js";
+import { claimsBlocks, frameClaims } from "#router/frames/claims.js";
 import { frameMetrics } from "#router/frames/metrics.js";
 import { frameRouteTable } from "#router/frames/route-table.js";
 import { handleDatapathEvent, nextHopTo } from "#router/frames/thread-events.js";
@@ -104,9 +105,17 @@ export async function startFramePath(deps: FramePathDeps): Promise<FramePath> {
   }
 }
 
-/** The frame path's metrics. Its report and status lines are part of the service `peers`. */
-export function frameService(datapath: Datapath): Service {
-  return { name: "frames", metrics: () => frameMetrics(datapath) };
+/** The frame path's metrics, and what peers have claimed wrongly. Its report and further status lines are part of the service `peers`. */
+export function frameService(datapath: Datapath, mesh: Pick<Mesh, "peer">): Service {
+  return {
+    name: "frames",
+    metrics: () => frameMetrics(datapath),
+    async statusBlocks() {
+      // The threads are busy with frames: they are asked only when there is something.
+      const report = datapath.contested ? await datapath.report() : undefined;
+      return report === undefined ? [] : claimsBlocks(frameClaims(report, (peer) => mesh.peer(peer)?.nickname ?? ""));
+    },
+  };
 }
 
 async function makeLinks({ options, self, sockets, resources }: FramePathDeps) {

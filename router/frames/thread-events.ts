@@ -51,6 +51,22 @@ export function handleDatapathEvent(event: DatapathEvent, deps: DatapathEventDep
         from: nameOf(event.peer),
       });
       return void releaseIfGone(event.mac, deps);
+    case "mac-full":
+      return log.warn("a peer sends frames with more MACs than its share of the table; they are not learned", {
+        mac: macFromNumber(event.mac),
+        from: nameOf(event.peer),
+      });
+    case "mac-held":
+      return log.warn("two peers claim a MAC; it stays at the one that had it longest", {
+        mac: macFromNumber(event.mac),
+        at: nameOf(event.at),
+        claimedBy: nameOf(event.claimedBy),
+      });
+    case "source-refused":
+      return log.warn("a neighbour sends frames of a peer to which it has no route; they are dropped", {
+        neighbour: nameOf(event.neighbour),
+        claims: nameOf(event.source),
+      });
     case "fault":
       return log.error("a fault in the frame path; the packet was dropped", { why: event.message });
   }

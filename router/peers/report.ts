@@ -3,6 +3,7 @@ import type { Connection } from "#mesh/connection.js";
 import type { Mesh } from "#mesh/mesh.js";
 import { type PeerName, type PeerRecord, peerText } from "#mesh/peer.js";
 import type { Datapath } from "#router/datapath/datapath.js";
+import { NO_CLAIMS } from "#router/frames/claims.js";
 import { datapathSettings, type FrameReport, frameReport } from "#router/frames/report.js";
 import { type ConnectionReport, connectionReports } from "#router/peers/connection-report.js";
 import type { Cidr } from "#src/address.js";
@@ -110,6 +111,7 @@ export function routerSummary({ mesh, datapath, settings, rejectedElsewhere }: R
     CaptureStats: {},
     Drops: {},
     MACs: [],
+    FrameClaims: NO_CLAIMS,
   };
 }
 

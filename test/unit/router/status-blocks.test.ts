@@ -4,6 +4,7 @@ import type { IpamReport } from "#router/addresses/report.js";
 import { ipamStatusBlock } from "#router/addresses/status.js";
 import type { DockerReports } from "#router/docker/report.js";
 import { dockerStatusBlocks } from "#router/docker/status.js";
+import { claimsBlocks } from "#router/frames/claims.js";
 import type { DnsReport } from "#router/names/report.js";
 import { dnsLines, dnsStatusBlock } from "#router/names/status.js";
 
@@ -155,4 +156,29 @@ test("a managed plugin's paragraph has no driver, whose name only Docker knows",
     },
   });
   assert.equal(plugin, "        Service: plugin (v2)\n          Swarm: worker\n");
+});
+
+test("frames have a paragraph only if a peer claimed what is not its own", () => {
+  const mac = { Name: "02:00:00:00:00:02", NickName: "h2", Mac: "0e:00:00:00:00:01", From: "02:00:00:00:00:01" };
+  const none = { Moves: 3, Held: 0, Refused: 0, Full: 0 };
+  const source = { Name: "02:00:00:00:00:02", NickName: "h2", Source: "02:00:00:00:00:03", SourceNickName: "h3" };
+  assert.deepEqual(
+    claimsBlocks({ Sources: [{ ...source, Unproven: 4, Refused: 0 }], MACs: [{ ...mac, ...none }] }),
+    [],
+  );
+  assert.deepEqual(
+    claimsBlocks({
+      Sources: [{ ...source, Unproven: 4, Refused: 9 }],
+      MACs: Array.from({ length: 6 }, () => ({ ...mac, ...none, Held: 2, Full: 1 })),
+    })[0].split("\n"),
+    [
+      "        Service: frames",
+      "   ForgedSource: 02:00:00:00:00:02(h2) sent 9 records of 02:00:00:00:00:03(h3) to which it has no route; dropped",
+      ...Array(5).fill(
+        "     ClaimedMAC: 02:00:00:00:00:02(h2) sent frames with MACs of others: 2 claimed by two peers, 1 above its share; last 0e:00:00:00:00:01 of 02:00:00:00:00:01",
+      ),
+      "               : 1 more in 'weave report'",
+      "",
+    ],
+  );
 });

@@ -83,6 +83,7 @@ const report: RouterReport = {
   CaptureStats: {},
   Drops: {},
   MACs: [],
+  FrameClaims: { Sources: [], MACs: [] },
 };
 
 test("the router's paragraph of status counts connections by state, and peers' links by whether they are established", () => {
