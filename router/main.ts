@@ -10,6 +10,7 @@ import { ServiceManager } from "#router/service-manager.js";
 import { supervisionName } from "#router/supervision.js";
 import { systemClock } from "#src/clock.js";
 import { errorText } from "#src/errors.js";
+import { confineProcess } from "#src/linux/native/confinement.js";
 import { exitNow } from "#src/linux/native/process.js";
 import { type Log, limited } from "#src/log.js";
 import { type LogTarget, pinoLog } from "#src/log-pino.js";
@@ -60,6 +61,8 @@ class RouterProcess {
   readonly #manager: ServiceManager;
   /** Listeners for clients. They are closed before the router stops, so that no request reaches a router that is stopping. */
   readonly #listeners: Resources;
+  /** What the kernel refused to take from this process. */
+  readonly #unconfined = confineProcess();
   #ending = false;
   #router: Router | undefined;
 
@@ -76,6 +79,7 @@ class RouterProcess {
     this.#log = limited(this.#target, systemClock);
     this.#listeners = new Resources(this.#log);
     this.#manager = new ServiceManager(this.#log, process.env);
+    for (const why of this.#unconfined) this.#log.warn("the router has more rights than it needs", { why });
     process.on("uncaughtException", (error) => this.#fatal(error));
     process.on("unhandledRejection", (error) => this.#fatal(error));
     // By default Node writes them to standard error, which may be a pipe without a reader.
@@ -134,6 +138,7 @@ class RouterProcess {
       log: this.#log,
       problems: this.#problems,
       logLinesLost: () => this.#target.lost,
+      unconfined: this.#unconfined,
       onFatal: (error) => this.#fatal(error),
     });
     const supervision = supervisionName(process.argv, options);

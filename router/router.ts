@@ -27,6 +27,8 @@ export interface RouterStart extends Pick<StartContext, "log" | "problems"> {
   readonly restarted: boolean;
   /** Number of log lines that could not be written, since the start. */
   readonly logLinesLost: () => number;
+  /** What the kernel refused to take from this process, in words. */
+  readonly unconfined: readonly string[];
   /** Called when the frame path has failed: the process must end, and the supervisor restarts it. */
   readonly onFatal: (error: Error) => void;
 }
@@ -134,5 +136,6 @@ async function startServices(start: RouterStart, context: StartContext): Promise
     attachments,
     cni,
     logLinesLost: start.logLinesLost,
+    unconfined: start.unconfined,
   });
 }

@@ -33,6 +33,7 @@ export interface ServicesDeps {
   readonly attachments: Attachments;
   readonly cni: Cni;
   readonly logLinesLost: () => number;
+  readonly unconfined: readonly string[];
 }
 
 /** The services, in the order of status. The generated page of the API lists the routes and metrics of all of them. */
@@ -60,6 +61,6 @@ export function servicesOf(deps: ServicesDeps): readonly Service[] {
     }),
     cniService(cni),
     frameService(datapath, mesh),
-    hostService(deps.logLinesLost),
+    hostService(deps),
   ];
 }

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { readFileSync, rmSync } from "node:fs";
+import { readFileSync, readlinkSync, realpathSync, rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Launch } from "#cli/launch/launch-flags.js";
 import { alone } from "#cli/supervision/alone.js";
@@ -13,11 +13,14 @@ import { type LaunchOptions, parseOptions } from "#router/options.js";
 import { stopRunning } from "#router/running.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import { installedFile } from "#src/installation.js";
+import { type CommandLine, restricted } from "#src/linux/setpriv.js";
 import { failureFile, launchFile, paths, supervisorFile } from "#src/paths.js";
 import { livePid, writePid } from "#src/pid-file.js";
 
 /** Interval between checks whether the new supervisor has replaced the old one. */
 const POLL_MS = 10;
+/** Interval between checks whether setpriv has become the supervisor: it takes some 3 ms. */
+const EXEC_POLL_MS = 1;
 
 /** A detached supervisor process (router/supervisor.ts). The next boot does not start it again. */
 export const processSupervision = (): Supervision => ({
@@ -118,16 +121,12 @@ async function untilReady(child: ChildProcess, failed: Waiting["failure"] = () =
   await waitUntilReady({ what: `process ${child.pid}`, logHint: hint(), failure });
 }
 
-/** Starts the supervisor. @throws Exit when it cannot be started */
+/** Starts the supervisor, with the capabilities of a router if possible. @throws Exit when it cannot be started */
 async function startSupervisor(args: readonly string[], given = process.env): Promise<ChildProcess> {
   const { WEAVE_PASSWORD: _, ...env } = given;
+  const command = [process.execPath, installedFile("#router/supervisor.js"), ...args] as const;
   try {
-    const child = spawn(process.execPath, [installedFile("#router/supervisor.js"), ...args], {
-      detached: true,
-      stdio: "ignore",
-      env,
-    });
-    await new Promise<void>((resolve, reject) => child.once("spawn", resolve).once("error", reject));
+    const child = (await startRestricted(command, env)) ?? (await startDetached(command, env));
     // The supervisor outlives this command, also when the wait for the router is interrupted.
     child.unref();
     if (!args.includes("--replace")) writePid(supervisorFile(paths().run), child.pid!);
@@ -135,6 +134,38 @@ async function startSupervisor(args: readonly string[], given = process.env): Pr
   } catch (error) {
     throw new Exit(1, `cannot start ${process.execPath}: ${errorText(error)}`);
   }
+}
+
+/**
+ * Starts a program behind setpriv, and waits until it runs. Without setpriv, or where that fails, there is a router with all capabilities, which
+ * its status shows.
+ */
+async function startRestricted(command: CommandLine, env: NodeJS.ProcessEnv): Promise<ChildProcess | undefined> {
+  const line = restricted(command);
+  const child = line && (await startDetached(line, env).catch(() => undefined));
+  if (child === undefined) return undefined;
+  const program = realpathSync(command[0]);
+  while (child.exitCode === null && child.signalCode === null) {
+    if (programOf(child.pid!) === program) return child;
+    await sleep(EXEC_POLL_MS);
+  }
+  return undefined;
+}
+
+/** The file that a process runs; undefined when it has ended. */
+function programOf(pid: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/exe`);
+  } catch {
+    return undefined;
+  }
+}
+
+/** @throws Error when the program cannot be started */
+async function startDetached([file, ...args]: CommandLine, env: NodeJS.ProcessEnv): Promise<ChildProcess> {
+  const child = spawn(file, args, { detached: true, stdio: "ignore", env });
+  await new Promise<void>((resolve, reject) => child.once("spawn", resolve).once("error", reject));
+  return child;
 }
 
 function failureText(child: ChildProcess): string {

@@ -1,7 +1,7 @@
 /** For this time after a move, a frame of the former peer may have been under way: it moves the MAC back no more. */
 export const LATE_MS = 1_000;
 /** A MAC that returns to a peer within this time after it has left it is claimed by two peers. */
-export const RETURN_MS = 60_000;
+export const RECLAIM_MS = 60_000;
 /** For this time a MAC that returned stays where it is; twice as long after each further return. */
 export const HOLD_MS = 60_000;
 /** The longest hold. */
@@ -15,7 +15,7 @@ export interface MoveHistory {
   /** The peer that has had the MAC longest without a break, since it moves, and for how long. */
   readonly holder: number;
   readonly heldMs: number;
-  /** Returns within {@link RETURN_MS} so far. */
+  /** Returns within {@link RECLAIM_MS} so far. */
   returns: number;
   /** Until this time the MAC does not move. */
   holdUntil: number;
@@ -51,7 +51,7 @@ export function movedOn(place: Place, now: number): MoveHistory {
 export function isReturn(place: Place, moves: MoveHistory, peer: number, now: number): "moved" | "held" | "late" {
   if (now < moves.holdUntil) return "held";
   const returns = peer === moves.from || peer === moves.holder;
-  if (!returns || now - moves.movedAt >= RETURN_MS) return "moved";
+  if (!returns || now - moves.movedAt >= RECLAIM_MS) return "moved";
   if (now - moves.movedAt < LATE_MS) return "late";
   moves.holdUntil = now + Math.min(MAX_HOLD_MS, HOLD_MS * 2 ** moves.returns);
   moves.returns = Math.min(moves.returns + 1, 8);

@@ -1,7 +1,8 @@
 import type { BusyHolders } from "#router/attachments/busy-holders.js";
+import { confinement, confinementLine } from "#router/host/confinement.js";
 import { HostWatch, type HostWatchDeps } from "#router/host/host-watch.js";
 import { NamespaceWatch } from "#router/host/namespace-watch.js";
-import type { Service } from "#router/service.js";
+import { type Service, statusLine } from "#router/service.js";
 import type { StartContext } from "#router/start-context.js";
 import type { ContainerLifecycle } from "#src/container-lifecycle.js";
 
@@ -23,10 +24,19 @@ export async function watchNamespaces(
   await watch.look();
 }
 
-/** The metrics of the router process. @param logLinesLost number of lost log lines since the start */
-export function hostService(logLinesLost: () => number): Service {
+export interface HostServiceDeps {
+  /** Number of lost log lines since the start. */
+  readonly logLinesLost: () => number;
+  /** What the kernel refused to take from this process, in words. */
+  readonly unconfined: readonly string[];
+}
+
+/** What the kernel lets the router process do, and its metrics. */
+export function hostService({ logLinesLost, unconfined }: HostServiceDeps): Service {
   return {
     name: "host",
+    report: () => ({ Confinement: confinement(unconfined) }),
+    statusBlocks: () => [statusLine("Service", "host") + confinementLine(confinement(unconfined))],
     metrics: () => [
       {
         name: "weave_log_lines_lost_total",

@@ -115,6 +115,7 @@ const WITHOUT_ROUTER = [
   "cli/supervision/container/requirements.ts",
   "cli/supervision/container/state.ts",
   "cli/supervision/foreground.ts",
+  "cli/supervision/process.ts",
   "cli/support/router-container.ts",
   "cli/support/without-router.ts",
 ].sort();

@@ -30,6 +30,10 @@ export const libc = {
   _exit: lib.func("_exit", "void", ["int"]),
   /** `argv` and `envp` end with null. */
   execve: lib.func("int execve(const char *path, const char **argv, const char **envp)"),
+  prctl: lib.func("prctl", "int", ["int", PTR, PTR, PTR, PTR]),
+  capset: lib.func("capset", "int", [PTR, PTR]),
+  setrlimit: lib.func("setrlimit", "int", ["int", PTR]),
+  syscall: lib.func("syscall", "long", ["long", PTR, PTR, PTR, PTR, PTR, PTR]),
   recvmmsg: lib.func("recvmmsg", "int", ["int", PTR, "uint32_t", "int", PTR]),
 } as const;
 

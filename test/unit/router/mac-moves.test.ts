@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { HOLD_MS, LATE_MS, MAX_HOLD_MS, RETURN_MS } from "#router/datapath/mac-moves.js";
+import { HOLD_MS, LATE_MS, MAX_HOLD_MS, RECLAIM_MS } from "#router/datapath/mac-moves.js";
 import { CAPACITY, MacTable, PEER_SHARE } from "#router/datapath/mac-table.js";
 
 const [SELF, A, B, C, MAC] = [1, 2, 3, 4, 0xaa];
@@ -58,11 +58,11 @@ test("one peer fills its share of the table alone, also by the MACs of others", 
   for (let mac = 0; mac < PEER_SHARE; mac++) assert.equal(table.learn(mac, A, 0), "new");
   assert.equal(table.learn(PEER_SHARE, A, 0), "full");
   assert.equal(table.learn(PEER_SHARE, B, 0), "new");
-  assert.equal(table.learn(PEER_SHARE, A, RETURN_MS), "full");
+  assert.equal(table.learn(PEER_SHARE, A, RECLAIM_MS), "full");
   assert.equal(table.lookup(PEER_SHARE), B);
   // What it gives up, it may have again.
   table.forget(A);
-  assert.equal(table.learn(PEER_SHARE, A, RETURN_MS), "moved");
+  assert.equal(table.learn(PEER_SHARE, A, RECLAIM_MS), "moved");
   assert.ok(CAPACITY >= 16 * PEER_SHARE);
 });
 
@@ -71,7 +71,7 @@ test("the counts of each peer equal its entries, whatever happens", () => {
     kind: fc.constantFrom("learn", "learn", "learn", "release", "forget", "age"),
     mac: fc.nat(5),
     peer: fc.integer({ min: 1, max: 4 }),
-    after: fc.constantFrom(0, 1, LATE_MS, RETURN_MS, MAX_HOLD_MS),
+    after: fc.constantFrom(0, 1, LATE_MS, RECLAIM_MS, MAX_HOLD_MS),
   });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
