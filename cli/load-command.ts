@@ -25,6 +25,7 @@ const FILES: Readonly<Record<Name, () => Promise<Command>>> = {
   expose: () => import("#cli/commands/expose.js"),
   forget: () => import("#cli/commands/forget.js"),
   hide: () => import("#cli/commands/hide.js"),
+  identity: () => import("#cli/commands/identity.js"),
   ipam: () => import("#cli/commands/ipam.js"),
   launch: () => import("#cli/commands/launch.js"),
   prime: () => import("#cli/commands/prime.js"),
@@ -38,6 +39,7 @@ const FILES: Readonly<Record<Name, () => Promise<Command>>> = {
   "setup-cni": () => import("#cli/commands/setup-cni.js"),
   status: () => import("#cli/commands/status.js"),
   stop: () => import("#cli/commands/stop.js"),
+  trust: () => import("#cli/commands/trust.js"),
   version: () => import("#cli/commands/version.js"),
 };
 

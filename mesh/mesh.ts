@@ -152,7 +152,7 @@ export class Mesh {
       connections: [...this.#neighbours],
       attempts: this.#schedule.status(),
       targets: this.#schedule.targets,
-      conflicts: this.#conflicts(),
+      ...this.#conflicts(),
       refused: refusals.list(this.#options.clock.now()),
       refusals: refusals.counts,
       terminations,
@@ -230,14 +230,20 @@ export class Mesh {
     return gossip;
   }
 
-  /** Describes the conflicts of names and identities. */
-  #conflicts(): string[] {
+  /** Describes the conflicts of names and identities: all, or those of this peer's own. */
+  #conflicts(): Pick<MeshStatus, "conflicts" | "ownConflicts"> {
     const { trust } = this.#options;
+    const { name: self } = this.#topology.self;
     const nickname = (name: PeerName) => this.#topology.get(name)?.nickname ?? trust.get(name)?.nickname ?? "";
-    const known = trust.conflicts.list().map((each) => conflictText(each, (name) => trust.isPresent(name), nickname));
-    return [
-      ...new Set([...known, ...this.#topology.conflicts().map(({ kept, refused }) => collisionText(kept, refused))]),
+    const isPresent = (name: PeerName) => trust.isPresent(name);
+    const all = [
+      ...trust.conflicts.list().map((each) => ({ name: each.name, text: conflictText(each, isPresent, nickname) })),
+      ...this.#topology
+        .conflicts()
+        .map(({ kept, refused }) => ({ name: kept.name, text: collisionText(kept, refused) })),
     ];
+    const texts = (some: typeof all) => [...new Set(some.map(({ text }) => text))];
+    return { conflicts: texts(all), ownConflicts: texts(all.filter(({ name }) => name === self)) };
   }
 
   // ── Topology ──────────────────────────────────────────────────────────────────────────────────────────────────────

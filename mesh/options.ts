@@ -70,8 +70,10 @@ export interface MeshStatus {
   readonly connections: readonly Connection[];
   readonly attempts: readonly AttemptStatus[];
   readonly targets: readonly DialTarget[];
-  /** Descriptions of names that two peers have. */
+  /** Descriptions of names and identities that two peers have. */
   readonly conflicts: readonly string[];
+  /** Those of this peer's own name and identity. */
+  readonly ownConflicts: readonly string[];
   /** Inbound connections that were refused recently. */
   readonly refused: readonly Refused[];
   /** Number of refused inbound connections since the start, by reason. */

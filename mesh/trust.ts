@@ -69,7 +69,7 @@ export interface TrustEvents {
 
 /** The collaborators of a {@link Trust}. */
 export interface TrustDeps {
-  readonly self: { readonly name: PeerName; readonly identity: string };
+  readonly self: { readonly name: PeerName; readonly nickname?: string; readonly identity: string };
   readonly clock: Clock;
   readonly store: TrustStore;
   readonly log?: Log;
@@ -144,6 +144,11 @@ export class Trust {
     this.#note(this.#pins.see(peer, direct, this.#deps.clock.wall()));
   }
 
+  /** Number of pins. */
+  get size(): number {
+    return this.#pins.size;
+  }
+
   /** Returns the pin of a name. */
   get(name: PeerName): Pin | undefined {
     return this.#pins.get(name);
@@ -177,7 +182,7 @@ export class Trust {
     this.#conflict({
       kind: "name",
       name: peer.name,
-      kept: { nickname: this.#pins.get(peer.name)?.nickname ?? "", identity: this.identityOf(peer.name)! },
+      kept: { nickname: this.#nickname(peer.name), identity: this.identityOf(peer.name)! },
       refused: { nickname: peer.nickname, identity: peer.identity },
       reporter: undefined,
     });
@@ -312,6 +317,11 @@ export class Trust {
   flush(): void {
     while (this.#changed.size > 0 || this.#changedLists.size > 0) this.#write();
     this.#writing.cancel();
+  }
+
+  #nickname(name: PeerName): string {
+    const { self } = this.#deps;
+    return name === self.name ? (self.nickname ?? "") : (this.#pins.get(name)?.nickname ?? "");
   }
 
   #conflict(content: Omit<Conflict, "at">): void {

@@ -126,7 +126,9 @@ async function startServices(start: RouterStart, context: StartContext): Promise
   return servicesOf({
     settings: options,
     context,
+    identity,
     mesh,
+    directory,
     datapath: frames.datapath,
     ipam,
     dns,

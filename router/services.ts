@@ -15,6 +15,8 @@ import { hostService } from "#router/host/service.js";
 import { nameService } from "#router/names/service.js";
 import type { WeaveDns } from "#router/names/weave-dns.js";
 import type { RouterOptions } from "#router/options.js";
+import type { Identity } from "#router/peers/identity.js";
+import type { PeerDirectory } from "#router/peers/peer-directory.js";
 import { connectedHosts, peerService, unconnectedAddresses } from "#router/peers/service.js";
 import type { Service } from "#router/service.js";
 import type { StartContext } from "#router/start-context.js";
@@ -23,7 +25,9 @@ import type { StartContext } from "#router/start-context.js";
 export interface ServicesDeps {
   readonly settings: RouterOptions;
   readonly context: Pick<StartContext, "log">;
+  readonly identity: Pick<Identity, "since">;
   readonly mesh: Mesh;
+  readonly directory: Pick<PeerDirectory, "isKnown">;
   readonly datapath: Datapath;
   readonly ipam: Ipam | undefined;
   readonly dns: WeaveDns | undefined;
@@ -40,7 +44,12 @@ export interface ServicesDeps {
 export function servicesOf(deps: ServicesDeps): readonly Service[] {
   const { settings, mesh, datapath, ipam, dns, docker, dockerIntegration, exposure, attachments, cni } = deps;
   return [
-    peerService({ mesh, datapath, settings, rejectedElsewhere: () => dns?.names.rejected ?? 0 }),
+    peerService({
+      ...{ mesh, datapath, settings },
+      rejectedElsewhere: () => dns?.names.rejected ?? 0,
+      since: () => deps.identity.since,
+      isKnown: (who) => deps.directory.isKnown(who),
+    }),
     ...(ipam
       ? [
           addressService({

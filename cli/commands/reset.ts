@@ -46,6 +46,8 @@ import { requireRoot } from "#src/root.js";
 const INTERFACE_PREFIXES = [HOST_IFNAME_PREFIX, ENDPOINT_PREFIX];
 /** Time for which the router runs on after its addresses are transferred, so that the new ring reaches other peers. */
 const SPREAD_MS = 500;
+/** Time for which the router runs on after it has announced that its identity ends. */
+const RETIRE_MS = 200;
 
 /** `weave reset [--force]`: stops the router and removes everything that weave created on this host. */
 export async function run(args: readonly string[]): Promise<void> {
@@ -67,6 +69,7 @@ export async function run(args: readonly string[]): Promise<void> {
   if (router !== undefined) {
     await leaveDocker();
     await handOver(runDir);
+    await retire(runDir);
   }
   await supervision.stop();
   await supervision.remove();
@@ -128,6 +131,13 @@ async function handOver(runDir: string): Promise<void> {
     status: 0,
   }));
   if (status === 204) await sleep(SPREAD_MS);
+}
+
+/** Ends this peer's identity at all peers, so that the next one with its name is accepted. A failure is ignored: an earlier router has no such call. */
+async function retire(runDir: string): Promise<void> {
+  const call_ = { method: "POST", path: "/identity/retire", address: controlSocket(runDir) };
+  const { status } = await call(call_).catch(() => ({ status: 0 }));
+  if (status === 204) await sleep(RETIRE_MS);
 }
 
 /** The files whose paths begin so. */

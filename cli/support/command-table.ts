@@ -202,6 +202,22 @@ export const GROUPS = [
       forms: ["[<container> ...]"],
       examples: ["weave ps", "weave ps web1"],
     },
+    identity: {
+      summary: "Print this peer's name, the fingerprint of its identity, and its key",
+      forms: ["{flags}"],
+      flags: { json: on("json", "print JSON") },
+      details: ["Compare the fingerprint with that in 'weave trust' on another host: equal ones prove the same peer."],
+      examples: ["weave identity", "weave identity --json | jq -r .Fingerprint"],
+    },
+    trust: {
+      summary: "List which identity each peer's name belongs to on this host, or forget one",
+      forms: ["[ls] {flags}", "forget <peer_id> ..."],
+      flags: { json: on("json", "print JSON") },
+      details: [
+        "A name belongs to the first identity that this host has seen with it, also while the peer is away. After 'trust forget' the next peer with the name is accepted: do this only for a host that was reinstalled, on each host that refuses it.",
+      ],
+      examples: ["weave trust", "weave trust forget host3"],
+    },
     ipam: {
       summary: "Explain which peer owns an address, or what a peer owns, since when and why",
       forms: ["explain [<ip_address> | <peer_id>]"],

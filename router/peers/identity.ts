@@ -14,6 +14,8 @@ export interface Identity {
   readonly name: MacText;
   readonly staticKey: KeyPair;
   readonly signer: Signer;
+  /** When the identity was made, in milliseconds since the Unix epoch. */
+  readonly since: number;
   readonly incarnation: number;
 }
 
@@ -32,6 +34,8 @@ export interface IdentitySources {
 const secretShape = z.instanceof(Uint8Array).check(z.refine((bytes) => (bytes as Uint8Array).length === SEED_BYTES));
 const textShape = z.string();
 const KEY = "incarnation";
+/** Key of the time at which the identity was made. */
+const SINCE = "identitySince";
 
 /** Stores the incarnation: the next start uses a higher one. @throws WEAVE_STORE */
 export function saveIncarnation(store: Store, incarnation: number): void {
@@ -46,6 +50,8 @@ export function checkIdentity(store: Store): void {
     readStored<unknown>(store, "peername", peerNameShape, next),
     readStored<unknown>(store, KEY, countShape, next),
   ];
+  // A backup of an early version has none: the router makes one.
+  readStored<unknown>(store, "identity", secretShape, next);
   if (parts.includes(undefined))
     throw new WeaveError("WEAVE_STORE", "the database holds no identity of a peer", { next });
 }
@@ -78,6 +84,12 @@ export function loadIdentity({ store, clock, random, name, bridgeMac, machine }:
   const incarnation = next <= now + MAX_AHEAD_MS ? Math.max(now, next) : now;
   saveIncarnation(store, incarnation);
   const x25519 = secret("secret");
+  const signer = makeSigner(secret("identity"));
+  let since = stored(SINCE, countShape);
+  if (since === undefined) {
+    since = Math.floor(now);
+    store.put(SINCE, since);
+  }
   const staticKey = { secret: x25519, public: checkedPublic(x25519) };
-  return { name: chosen, staticKey, signer: makeSigner(secret("identity")), incarnation };
+  return { name: chosen, staticKey, signer, since, incarnation };
 }

@@ -59,7 +59,7 @@ export async function startMesh(deps: MeshDeps): Promise<Mesh> {
   const { password, host, encryption, trustedSubnets } = options;
   const psk = password === undefined ? undefined : await passwordKey(password);
   const trust = new Trust({
-    self: { name: identity.name, identity: identity.signer.identity },
+    self: { name: identity.name, nickname: options.nickname, identity: identity.signer.identity },
     clock: systemClock,
     store: databaseTrustStore(store),
     log,

@@ -25,6 +25,23 @@ export function peerMetrics(mesh: Mesh, quarantined: () => number): Metric[] {
       "Number of peer-to-peer connections terminated.",
       () => mesh.status().terminations,
     ),
+    {
+      name: "weave_pinned_peers",
+      help: "Number of peer names that belong to an identity on this host.",
+      type: "gauge",
+      read: () => mesh.trust.size,
+    },
+    {
+      name: "weave_peer_conflicts",
+      help: "Number of names and identities that two machines use, of the last quarter of an hour.",
+      type: "gauge",
+      read: () => mesh.status().conflicts.length,
+    },
+    counter(
+      "weave_identities_refused_total",
+      "Identities of other peers that were refused, here or at a peer that reports it.",
+      () => mesh.trust.conflicts.total,
+    ),
     counter("weave_messages_quarantined_total", "Messages of peers that were rejected.", quarantined),
     {
       name: "weave_connections_refused_total",

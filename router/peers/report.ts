@@ -1,11 +1,13 @@
 import { PROTOCOL_MAX, PROTOCOL_MIN } from "#mesh/channel.js";
 import type { Connection } from "#mesh/connection.js";
+import { fingerprint } from "#mesh/fingerprint.js";
 import type { Mesh } from "#mesh/mesh.js";
 import { type PeerName, type PeerRecord, peerText } from "#mesh/peer.js";
 import type { Datapath } from "#router/datapath/datapath.js";
 import { NO_CLAIMS } from "#router/frames/claims.js";
 import { datapathSettings, type FrameReport, frameReport } from "#router/frames/report.js";
 import { type ConnectionReport, connectionReports } from "#router/peers/connection-report.js";
+import { excludedPeers } from "#router/peers/trust-report.js";
 import type { Cidr } from "#src/address.js";
 
 export interface PeerReport {
@@ -38,6 +40,11 @@ export interface RouterReport extends FrameReport {
   readonly Peers: readonly PeerReport[];
   readonly SuspendedPeers: readonly string[];
   readonly NameConflicts: readonly string[];
+  /** This peer's identity for people to compare; `weave identity` has more. */
+  readonly Fingerprint: string;
+  /** Number of names that belong to an identity here; `weave trust` lists them. */
+  readonly PinnedPeers: number;
+  readonly ExcludedPeers: readonly string[];
   readonly UnicastRoutes: readonly { Dest: string; Via: string }[];
   readonly BroadcastRoutes: readonly { Source: string; Via: readonly string[] | null }[];
   readonly Connections: readonly ConnectionReport[];
@@ -92,6 +99,9 @@ export function routerSummary({ mesh, datapath, settings, rejectedElsewhere }: R
     Peers: status.peers.map((record) => peerReport(record, mesh)),
     SuspendedPeers: status.suspended.map(peerText),
     NameConflicts: status.conflicts,
+    Fingerprint: fingerprint(status.self.identity),
+    PinnedPeers: mesh.trust.size,
+    ExcludedPeers: excludedPeers(mesh),
     UnicastRoutes: [
       { Dest: status.self.name, Via: NO_PEER },
       ...[...frameRoutes.unicasts()].map(([Dest, Via]) => ({ Dest, Via })),

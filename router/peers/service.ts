@@ -4,12 +4,13 @@ import { peerMetrics } from "#router/peers/metrics.js";
 import { type RouterReportDeps, routerReport, routerSummary } from "#router/peers/report.js";
 import { peerRoutes } from "#router/peers/routes.js";
 import { peerLines, routerStatusBlock } from "#router/peers/status.js";
+import { type TrustRoutesDeps, trustRoutes } from "#router/peers/trust-routes.js";
 import { linesAnswer, statusRoute } from "#router/route.js";
 import type { Service } from "#router/service.js";
 import { hostOf } from "#src/net/host-port.js";
 
 /** The mesh of peers: targets, connections, topology. */
-export function peerService(deps: RouterReportDeps): Service {
+export function peerService(deps: RouterReportDeps & Omit<TrustRoutesDeps, "mesh" | "password">): Service {
   const { mesh, settings, rejectedElsewhere } = deps;
   return {
     name: "peers",
@@ -18,6 +19,7 @@ export function peerService(deps: RouterReportDeps): Service {
       statusRoute("/status/connections", () => linesAnswer(connectionLines(routerSummary(deps)))),
       statusRoute("/status/peers", () => linesAnswer(peerLines(routerSummary(deps)))),
       ...peerRoutes(mesh, settings.port),
+      ...trustRoutes({ ...deps, password: () => settings.password !== undefined }),
     ],
     report: async () => ({ Router: await routerReport(deps) }),
     statusBlocks: () => [routerStatusBlock(routerSummary(deps))],

@@ -166,7 +166,7 @@ export class Network {
       staticKey: keyPair(seededRandom(index + 1_000_000).bytes(32)),
       secrets: oneSecret(undefined),
       signer,
-      trust: memoryTrust({ self: { name, identity: signer.identity }, clock: this.clock }),
+      trust: memoryTrust({ self: { name, nickname: `h${index}`, identity: signer.identity }, clock: this.clock }),
       port: 6783,
       discovery: true,
       connectionLimit: 0,

@@ -16,6 +16,12 @@ const SUMMARIES: Readonly<Record<string, string>> = {
   "GET /metrics": "Metrics in Prometheus' text format.",
   "POST /connect": "Adds the targets `peer` (repeatable); `replace=true` removes all others.",
   "POST /forget": "Removes the targets `peer` (repeatable).",
+  "GET /identity": "Name, identity and key of this peer as JSON.",
+  "POST /identity/retire":
+    "Announces to all peers that the identity of this peer ends; they never accept it again. Only `weave reset` calls it.",
+  "GET /trust": "The identity that each name belongs to on this host, excluded peers and conflicts, as JSON.",
+  "DELETE /trust/:who":
+    "Forgets the identity and the exclusion of a peer, by name, nickname or fingerprint: the next peer with the name is accepted.",
   "POST /expose/:ip/:prefix": "Gives the host an address on the overlay; `skipNAT=true`: without masquerading.",
   "DELETE /expose/:ip/:prefix": "Removes an address from the host.",
   "GET /attachments": "Interfaces on the bridge, of all containers or of those named by `id` (repeatable), as JSON.",
