@@ -16,6 +16,8 @@ function webSocketWire(socket: WebSocket, own: string, remote: string): Wire {
       return received;
     },
     send: (bytes, sent) => socket.send(bytes, () => sent?.()),
+    pause: () => socket.pause(),
+    resume: () => socket.resume(),
     close: () => socket.close(),
     terminate: () => socket.terminate(),
     listen({ message, closed }) {

@@ -2,10 +2,12 @@ import type { Admission } from "#mesh/admission.js";
 import { type ChannelOptions, certifiedBytes, type Hello } from "#mesh/channel.js";
 import { Connection } from "#mesh/connection.js";
 import type { MeshMessage } from "#mesh/messages.js";
+import { MeteredWire } from "#mesh/metered-wire.js";
+import { NeighbourBudgets } from "#mesh/neighbour-budget.js";
 import type { NeighbourTable } from "#mesh/neighbour-table.js";
 import { type HandshakeResult, keyPair } from "#mesh/noise.js";
 import type { MeshOptions } from "#mesh/options.js";
-import { peerText } from "#mesh/peer.js";
+import { type PeerName, peerText } from "#mesh/peer.js";
 import { PendingHandshakes } from "#mesh/pending-handshakes.js";
 import { Refusal, type Refusals } from "#mesh/refusals.js";
 import type { Topology } from "#mesh/topology.js";
@@ -40,7 +42,7 @@ export interface ConnectionManagerDeps {
 
 type ConnectionManagerOptions = Pick<
   MeshOptions,
-  "clock" | "random" | "log" | "staticKey" | "signer" | "secrets" | "clear" | "overlay"
+  "clock" | "cpuTime" | "random" | "log" | "staticKey" | "signer" | "secrets" | "clear" | "overlay"
 >;
 
 /** Manages connections: begins handshakes, admits peers, opens the overlay, and closes connections. */
@@ -48,6 +50,8 @@ export class ConnectionManager {
   readonly #options: ConnectionManagerOptions;
   readonly #deps: ConnectionManagerDeps;
   readonly #handshakes: PendingHandshakes;
+  /** What the messages of each neighbour may take. */
+  readonly budgets = new NeighbourBudgets();
   /** The identity's signature of the X25519 key. */
   readonly #certificate: Uint8Array;
   #terminations = 0;
@@ -77,9 +81,10 @@ export class ConnectionManager {
   }
 
   /** Begins a handshake. @param dialled the address that was dialled; undefined for an inbound wire */
-  open(wire: Wire, dialled: string | undefined): void {
+  open(unmetered: Wire, dialled: string | undefined): void {
     const { random, staticKey, secrets, clock, log } = this.#options;
     const role = dialled === undefined ? "responder" : "initiator";
+    const wire = this.#metered(unmetered);
     log.debug("a handshake begins", { with: wire.remoteAddress, role });
     const hello = this.#hello(wire);
     const psk = (dialled === undefined ? secrets.forInbound(0) : secrets.forDial(dialled))?.key;
@@ -93,7 +98,10 @@ export class ConnectionManager {
     };
     const { events } = this.#deps;
     const connection = new Connection(clock, wire, dialled, options, {
-      opened: (opened, result) => this.#opened(opened, result, hello),
+      opened: (opened, result) => {
+        wire.charge(opened.remote!.name);
+        this.#opened(opened, result, hello);
+      },
       message: (from, message) => void events.emit("message", from, message),
       malformed: (from, error) => void events.emit("malformed", from, error),
       responsive: (changed, responsive) => this.#responsive(changed, responsive),
@@ -107,6 +115,13 @@ export class ConnectionManager {
   stop(reason: Error): void {
     this.#stopped = true;
     for (const connection of [...this.#handshakes.connections(), ...this.#deps.neighbours]) connection.close(reason);
+  }
+
+  #metered(wire: Wire): MeteredWire {
+    const { clock, cpuTime = () => clock.now(), log } = this.#options;
+    const slowed = (peer: PeerName) =>
+      log.warn("the messages of a peer take more than its share of time; it is read more slowly", { peer });
+    return new MeteredWire(wire, { clock, cpuTime, budgets: this.budgets, slowed });
   }
 
   #hello(wire: Wire): Hello {

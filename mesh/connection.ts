@@ -15,6 +15,12 @@ export const HANDSHAKE_MS = 10_000;
 const CONGESTED_BYTES = 1 << 20;
 
 /**
+ * Bytes buffered for a neighbour above which nothing more is sent to it, until it reads: a peer that asks and does not read the answers must
+ * not fill our memory. Far more than {@link CONGESTED_BYTES}, so that no sound neighbour comes here; what it misses, it requests again.
+ */
+const MOST_UNSENT_BYTES = 4 << 20;
+
+/**
  * One connection to a neighbour.
  *
  *   handshaking ──opened──▶ pending ──overlay passes frames──▶ established
@@ -115,6 +121,7 @@ export class Connection {
   /** Sends a message. @param sent called when the message has left this process, or never will */
   send(message: MeshMessage, sent?: () => void): void {
     if (this.#state === "closed" || this.#channel.state !== "open") return sent?.();
+    if (this.wire.buffered > MOST_UNSENT_BYTES) return sent?.();
     const effects = this.#channel.send(encodeMessage(message));
     const last = effects.at(-1);
     if (last?.do !== "send") return this.#apply(effects);

@@ -155,6 +155,7 @@ export class Mesh {
       ...this.#conflicts(),
       refused: refusals.list(this.#options.clock.now()),
       refusals: refusals.counts,
+      slowed: this.#connections.budgets.slowed(this.#options.clock.now()),
       terminations,
       quarantined: this.#quarantined,
     };

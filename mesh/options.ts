@@ -1,5 +1,6 @@
 import type { Connection } from "#mesh/connection.js";
 import type { AttemptStatus, DialTarget } from "#mesh/dial-schedule.js";
+import type { SlowedNeighbour } from "#mesh/neighbour-budget.js";
 import type { KeyPair } from "#mesh/noise.js";
 import type { Overlay } from "#mesh/overlay.js";
 import type { PeerName, PeerRecord } from "#mesh/peer.js";
@@ -39,6 +40,8 @@ export interface MeshOptions {
   /** Addresses of this host: they are not dialled when another peer reports them. */
   readonly ownAddresses: () => ReadonlySet<string>;
   readonly clock: Clock;
+  /** Milliseconds of CPU time of this thread, by which neighbours are charged; by default the clock's. */
+  readonly cpuTime?: () => number;
   readonly random: Random;
   readonly log: Log;
   readonly events: MeshEvents;
@@ -78,6 +81,8 @@ export interface MeshStatus {
   readonly refused: readonly Refused[];
   /** Number of refused inbound connections since the start, by reason. */
   readonly refusals: Readonly<Record<RefusalReason, number>>;
+  /** The neighbours whose connection was read more slowly, because their messages took more than their share. */
+  readonly slowed: readonly SlowedNeighbour[];
   /** Number of ended connections since the start. */
   readonly terminations: number;
   /** Number of rejected messages since the start: malformed ones, and those that a gossiper could not merge. */

@@ -19,6 +19,10 @@ export interface Wire {
   close(): void;
   /** Closes the connection immediately, with loss of unsent bytes. For connections that are not authenticated. */
   terminate(): void;
+  /** Stops to read: what the other end sends waits there. Messages that have arrived already may still be delivered. */
+  pause(): void;
+  /** Reads again. */
+  resume(): void;
   /** Begins to deliver messages to the handlers. Must be called exactly once. */
   listen(handlers: WireHandlers): void;
 }

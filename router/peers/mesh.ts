@@ -16,6 +16,7 @@ import { dialWebSocket, listenWebSocket } from "#router/peers/ws-transport.js";
 import type { StartContext } from "#router/start-context.js";
 import { type Cidr, inSubnets } from "#src/address.js";
 import { systemClock } from "#src/clock.js";
+import { threadCpuMs } from "#src/linux/native/cpu-time.js";
 import type { Log } from "#src/log.js";
 import { systemRandom } from "#src/random.js";
 import type { Store } from "#src/store.js";
@@ -82,6 +83,7 @@ export async function startMesh(deps: MeshDeps): Promise<Mesh> {
     resolve: resolveHost,
     ownAddresses,
     clock: systemClock,
+    cpuTime: threadCpuMs,
     random: systemRandom,
     log,
     events: {

@@ -42,6 +42,17 @@ export function peerMetrics(mesh: Mesh, quarantined: () => number): Metric[] {
       "Identities of other peers that were refused, here or at a peer that reports it.",
       () => mesh.trust.conflicts.total,
     ),
+    counter(
+      "weave_neighbour_pauses_seconds_total",
+      "Time for which connections were not read, because the messages of the neighbour take more than its share.",
+      () => mesh.status().slowed.reduce((sum, { pausedMs }) => sum + pausedMs, 0) / 1_000,
+    ),
+    {
+      name: "weave_neighbours_slowed",
+      help: "Number of neighbours whose messages take more than their share now.",
+      type: "gauge",
+      read: () => mesh.status().slowed.filter(({ slowed }) => slowed).length,
+    },
     counter("weave_messages_quarantined_total", "Messages of peers that were rejected.", quarantined),
     {
       name: "weave_connections_refused_total",

@@ -2,6 +2,7 @@ import { PROTOCOL_MAX, PROTOCOL_MIN } from "#mesh/channel.js";
 import type { Connection } from "#mesh/connection.js";
 import { fingerprint } from "#mesh/fingerprint.js";
 import type { Mesh } from "#mesh/mesh.js";
+import type { SlowedNeighbour } from "#mesh/neighbour-budget.js";
 import { type PeerName, type PeerRecord, peerText } from "#mesh/peer.js";
 import type { Datapath } from "#router/datapath/datapath.js";
 import { NO_CLAIMS } from "#router/frames/claims.js";
@@ -45,6 +46,8 @@ export interface RouterReport extends FrameReport {
   /** Number of names that belong to an identity here; `weave trust` lists them. */
   readonly PinnedPeers: number;
   readonly ExcludedPeers: readonly string[];
+  /** The neighbours whose messages took more than their share of time. */
+  readonly SlowedNeighbours: readonly string[];
   readonly UnicastRoutes: readonly { Dest: string; Via: string }[];
   readonly BroadcastRoutes: readonly { Source: string; Via: readonly string[] | null }[];
   readonly Connections: readonly ConnectionReport[];
@@ -102,6 +105,7 @@ export function routerSummary({ mesh, datapath, settings, rejectedElsewhere }: R
     Fingerprint: fingerprint(status.self.identity),
     PinnedPeers: mesh.trust.size,
     ExcludedPeers: excludedPeers(mesh),
+    SlowedNeighbours: status.slowed.map((each) => slowedText(each, mesh)),
     UnicastRoutes: [
       { Dest: status.self.name, Via: NO_PEER },
       ...[...frameRoutes.unicasts()].map(([Dest, Via]) => ({ Dest, Via })),
@@ -126,6 +130,12 @@ export function routerSummary({ mesh, datapath, settings, rejectedElsewhere }: R
 }
 
 const nicknameOf = (mesh: Mesh, peer: PeerName): string => mesh.peer(peer)?.nickname ?? "";
+
+function slowedText({ peer, slowed, pausedMs, usedMs }: SlowedNeighbour, mesh: Mesh): string {
+  const seconds = (ms: number) => `${(ms / 1_000).toFixed(1)} s`;
+  const when = slowed ? "now" : "earlier";
+  return `${peerText({ name: peer, nickname: nicknameOf(mesh, peer) })} (${when}): its messages took ${seconds(usedMs)} of CPU time, it was not read for ${seconds(pausedMs)}`;
+}
 
 function peerReport(record: PeerRecord, mesh: Mesh): PeerReport {
   return {

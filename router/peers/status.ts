@@ -34,6 +34,7 @@ export function routerStatusBlock(router: RouterReport): string {
     ...(router.SuspendedPeers.length > 0 ? [statusLine("OutOfReach", router.SuspendedPeers.join(", "))] : []),
     ...(router.ExcludedPeers.length > 0 ? [statusLine("Excluded", router.ExcludedPeers.join(", "))] : []),
     ...router.NameConflicts.map((conflict) => statusLine("NameConflict", conflict)),
+    ...router.SlowedNeighbours.map((neighbour) => statusLine("SlowedPeer", neighbour)),
     statusLine("TrustedSubnets", router.TrustedSubnets.length > 0 ? router.TrustedSubnets.join(" ") : "none"),
     statusLine("Threads", router.Datapath.Threads),
     statusLine("Offloads", offloadsText(router.Datapath)),

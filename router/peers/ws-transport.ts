@@ -81,6 +81,14 @@ class WebSocketWire implements Wire {
     else sent?.();
   }
 
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
   close(): void {
     this.#handlers = undefined;
     this.#socket.close();

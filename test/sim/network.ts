@@ -43,6 +43,8 @@ class MemoryWire implements Wire {
   readonly #network: Network;
   #handlers: WireHandlers | undefined;
   #open = true;
+  /** Messages that have arrived and are not read yet. */
+  #unread: Uint8Array[] | undefined;
   readonly #waiting: (() => void)[] = [];
   #retrying = false;
   #retryMs = FIRST_RETRY_MS / 2;
@@ -67,8 +69,23 @@ class MemoryWire implements Wire {
     this.#network.messages++;
     this.#later(() => {
       this.other.received += bytes.length;
-      this.other.#handlers?.message(bytes);
+      this.other.#arrived(bytes);
     });
+  }
+
+  pause(): void {
+    this.#unread ??= [];
+  }
+
+  resume(): void {
+    const unread = this.#unread ?? [];
+    this.#unread = undefined;
+    for (const bytes of unread) this.#arrived(bytes);
+  }
+
+  #arrived(bytes: Uint8Array): void {
+    if (this.#unread === undefined) this.#handlers?.message(bytes);
+    else this.#unread.push(bytes);
   }
 
   close(): void {

@@ -27,6 +27,7 @@ export const libc = {
   sendto: lib.func("sendto", "long", ["int", PTR, PTR, "int", PTR, "uint32_t"]),
   sendmsg: lib.func("sendmsg", "long", ["int", PTR, "int"]),
   recvmsg: lib.func("recvmsg", "long", ["int", PTR, "int"]),
+  clock_gettime: lib.func("clock_gettime", "int", ["int", PTR]),
   _exit: lib.func("_exit", "void", ["int"]),
   /** `argv` and `envp` end with null. */
   execve: lib.func("int execve(const char *path, const char **argv, const char **envp)"),
