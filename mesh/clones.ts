@@ -41,11 +41,6 @@ export class Clones {
     return returned ? "returned" : "restarted";
   }
 
-  /** Whether two live machines have the identity. */
-  has(identity: string): boolean {
-    return (this.#identities.get(identity)?.copies.size ?? 0) > 0;
-  }
-
   /** Whether a run was found to be a copy. */
   isCopy(identity: string, run: string): boolean {
     return this.#identities.get(identity)?.copies.has(run) ?? false;

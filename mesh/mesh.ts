@@ -82,7 +82,7 @@ export class Mesh {
     this.#routing = routing;
     this.#spreader = spreader;
     this.#relay = new GossipRelay({ self: name, clock, neighbours, routing, spreader });
-    this.#topologyGossip = new TopologyGossip(topology, spreader);
+    this.#topologyGossip = new TopologyGossip(topology, spreader, (record) => trust.accepts(record));
     this.#connections = connections;
     const opened = (wire: Wire, address: string) => connections.open(wire, address);
     this.#dialler = new Dialler(options, { schedule, neighbours, topology, opened });

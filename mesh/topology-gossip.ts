@@ -23,10 +23,13 @@ const UNCHANGED: TopologyChange = { changed: false, rejected: 0 };
 export class TopologyGossip implements GossipSource {
   readonly #topology: Topology;
   readonly #spreader: GossipSpreader;
+  readonly #accepts: (record: PeerRecord) => boolean;
 
-  constructor(topology: Topology, spreader: GossipSpreader) {
+  /** @param accepts whether the identity of a record is that of its name */
+  constructor(topology: Topology, spreader: GossipSpreader, accepts: (record: PeerRecord) => boolean) {
     this.#topology = topology;
     this.#spreader = spreader;
+    this.#accepts = accepts;
   }
 
   /** Handles a message of a neighbour. */
@@ -87,7 +90,7 @@ export class TopologyGossip implements GossipSource {
   #merge(from: Connection, records: readonly PeerRecord[], deltas: readonly PeerDelta[]): TopologyChange {
     const topology = this.#topology;
     const before = topology.self.incarnation;
-    const { news, wanted, rejected } = topology.merge([...records, ...deltas]);
+    const { news, wanted, rejected } = topology.merge([...records.filter(this.#accepts), ...deltas]);
     const { incarnation } = topology.self;
     const superseded = incarnation !== before;
     if (wanted.length > 0) from.send({ kind: "want", names: wanted.slice(0, MAX_PEERS) });

@@ -32,6 +32,8 @@ export interface ConflictReport {
 const MAX_ITEMS = 16;
 /** Limit for the signatures that are checked: a hostile peer can send any number of reports. */
 const CHECKS = { perSecond: 20, burst: 100 };
+/** Limit for the reports of one peer: a hostile peer that makes all peers refuse invented identities must not make them flood the network. */
+const REPORTS = { perSecond: 0.2, burst: 8 };
 /** Interval in which a retirement of an unknown identity is passed on once: shorter than that of its repetitions. */
 const RELAY_AGAIN_MS = 5_000;
 /** Maximum number of reports whose time is remembered, and of relayed retirements. */
@@ -83,6 +85,7 @@ export interface TrustGossipDeps {
 export class TrustGossip implements Gossiper {
   readonly #deps: TrustGossipDeps;
   readonly #checks: RateLimiter;
+  readonly #own: RateLimiter;
   /** Times of valid retirements of identities that are unknown here, by identity: each is passed on once in a while. */
   readonly #relayed = new Map<string, number>();
   readonly #reports = new WeakMap<Conflict, ConflictReport>();
@@ -92,10 +95,11 @@ export class TrustGossip implements Gossiper {
   constructor(deps: TrustGossipDeps) {
     this.#deps = deps;
     this.#checks = new RateLimiter(deps.clock, CHECKS);
+    this.#own = new RateLimiter(deps.clock, REPORTS);
     const { events } = deps.trust;
     events.on("retirement", (retirement) => deps.gossip(encode({ retirements: [retirement], conflicts: [] })));
     events.on("conflict", (conflict) => {
-      if (conflict.reporter === undefined)
+      if (conflict.reporter === undefined && !this.#isReported(conflict) && this.#own.admit(""))
         deps.gossip(encode({ retirements: [], conflicts: [this.#reportOf(conflict)] }));
     });
   }
@@ -125,6 +129,14 @@ export class TrustGossip implements Gossiper {
     const own = trust.conflicts.list().filter(({ reporter }) => reporter === undefined);
     if (own.length === 0) return undefined;
     return encode({ retirements: [], conflicts: own.slice(-MAX_ITEMS).map((conflict) => this.#reportOf(conflict)) });
+  }
+
+  /** Whether another peer has reported the conflict: a record that all peers refuse is reported by few. */
+  #isReported({ kind, name, refused }: Conflict): boolean {
+    const others = this.#deps.trust.conflicts.list().filter(({ reporter }) => reporter !== undefined);
+    return others.some(
+      (each) => each.kind === kind && each.name === name && each.refused.identity === refused.identity,
+    );
   }
 
   /** Returns the signed report of a conflict; the same each time. */

@@ -171,6 +171,14 @@ export class Trust {
     this.#note(this.#pins.setPresent(present, this.#deps.clock.wall(), STALE_MS));
   }
 
+  /** Whether a peer's record may be used. One that may not is recorded as {@link refused}. */
+  accepts(peer: PeerIdentity): boolean {
+    const verdict = this.judge(peer);
+    if (verdict === "trusted" || verdict === "new") return true;
+    this.refused(peer);
+    return false;
+  }
+
   /**
    * Records that a peer was refused, for status, log and the other peers. Of an identity that has retired, the retirement is
    * repeated: the peer that still has its record lacks it.

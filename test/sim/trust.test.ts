@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { keyPair } from "#mesh/noise.js";
 import { memoryTrustStore, Trust, type TrustStore } from "#mesh/trust.js";
 import { assertConnected } from "./assertions.js";
+import { HostilePeer } from "./hostile-peer.js";
 import { Network, type SimulatedPeer, simulatedSigner } from "./network.js";
 import { seededRandom } from "./virtual-time.js";
 
@@ -113,4 +114,34 @@ test("an excluded peer's sessions end, and it does not return, under another nam
   for (const { mesh } of [a, b, c]) mesh.trust.include(simulatedSigner(3).identity);
   await network.clock.run(10 * 60_000);
   assertConnected([a, b, c, renamed]);
+});
+
+test("a record of a pinned name with another identity is dropped at all peers, also while the owner is away", async () => {
+  const { network, peers } = await known(5);
+  const [a, b, c, owner] = peers;
+  network.kill(owner);
+  await network.clock.run(5 * 60_000);
+  assert.equal(a.mesh.status().suspended.length, 1);
+  const mallory = new HostilePeer(network, 1);
+  mallory.join(a);
+  await network.clock.run(1_000);
+  const record = a.mesh.peer(owner.name)!;
+  for (let i = 0; i < 200; i++) {
+    const identity = simulatedSigner(100 + i).identity;
+    const forged = {
+      ...record,
+      identity,
+      key: "a".repeat(64),
+      uid: "f".repeat(16),
+      incarnation: record.incarnation + i,
+    };
+    mallory.send(mallory.topology(forged));
+  }
+  await network.clock.run(5_000);
+  for (const { mesh } of [a, b, c]) assert.equal(mesh.peer(owner.name)?.identity, simulatedSigner(3).identity);
+  assert.equal(a.mesh.status().conflicts.length, 1, "invented identities are one line");
+  const back = network.start(3);
+  network.connect(back, a);
+  await network.clock.run(60_000);
+  assertConnected([a, b, c, back]);
 });
