@@ -1,6 +1,6 @@
 import * as z from "zod/mini";
 import { fold } from "#dns/name.js";
-import { RECORD_OVERHEAD_BYTES, type RecordFormat, type Versioned } from "#mesh/replica/record-format.js";
+import { textFormat, type Versioned } from "#mesh/replica/record-format.js";
 import { isIpv4 } from "#src/address.js";
 import { compareText } from "#src/text.js";
 
@@ -16,16 +16,19 @@ export interface NameFields {
 
 export type NameRecord = Versioned<NameFields>;
 
-export const NAME_FORMAT: RecordFormat<NameFields> = {
-  name: "names",
-  fields: {
+/** Estimated memory of a name in the indexes and lists, in bytes, beside its texts. */
+const INDEX_BYTES = 700;
+
+export const NAME_FORMAT = textFormat<NameFields>(
+  "names",
+  {
     hostname: z.string().check(z.maxLength(254)),
     address: z.string().check(z.maxLength(45), z.refine(isIpv4)),
     ident: z.string().check(z.maxLength(255)),
   },
-  compare: compareNames,
-  bytes: ({ hostname, ident }) => RECORD_OVERHEAD_BYTES + Buffer.byteLength(hostname) + Buffer.byteLength(ident),
-};
+  // The indexes have the folded name, too.
+  ({ hostname, address, ident }) => INDEX_BYTES + 2 * (2 * hostname.length + address.length + ident.length),
+);
 
 /** Compares by folded name, then origin, id and address, for sort(): the order of Weave Net's lists. */
 export function compareNames(a: NameRecord, b: NameRecord): number {

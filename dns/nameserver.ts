@@ -4,6 +4,7 @@ import type { GossipChannel, Gossiper } from "#mesh/gossip.js";
 import type { KnownPeers, PeerName } from "#mesh/peer.js";
 import { RecordIndex } from "#mesh/replica/record-index.js";
 import { Replica } from "#mesh/replica/replica.js";
+import { type Replicas, SET_BYTES } from "#mesh/replica/replicas.js";
 import type { Clock } from "#src/clock.js";
 import { WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
@@ -34,6 +35,7 @@ export interface NameserverDeps {
   /** Prefix of the keys in the store. */
   readonly prefix: string;
   readonly peers: KnownPeers;
+  readonly replicas: Replicas;
   /** Returns the network's time, in milliseconds since the Unix epoch; the host's clock by default. */
   readonly time?: () => number;
 }
@@ -53,7 +55,8 @@ export class Nameserver {
     this.#random = deps.random;
     this.#log = deps.log;
     const indexes = [this.#byName, this.#byAddress];
-    this.#replica = new Replica({ ...deps, format: NAME_FORMAT, storePrefix: deps.prefix, indexes });
+    const shareBytes = SET_BYTES.names;
+    this.#replica = new Replica({ ...deps, format: NAME_FORMAT, storePrefix: deps.prefix, shareBytes, indexes });
   }
 
   /** The receiving end of the channel. */
@@ -170,11 +173,6 @@ export class Nameserver {
   /** A hash that is equal at two peers with the same names. */
   get digest(): string {
     return this.#replica.digest;
-  }
-
-  /** Number of rejected states of other peers. */
-  get rejected(): number {
-    return this.#replica.rejected;
   }
 
   #shuffle(list: string[]): string[] {

@@ -156,6 +156,7 @@ function openClaims({ self, incarnation, mesh, directory, store }: DockerDeps, l
     log,
     store,
     peers,
+    replicas: mesh.replicas,
     time: () => mesh.time(),
   });
   claims.open(mesh.channel(CLAIMS_CHANNEL, claims.gossiper));
@@ -175,6 +176,7 @@ function openServices(
     self,
     incarnation,
     peers: directory,
+    replicas: mesh.replicas,
     isOurNetwork,
     time,
     problems,

@@ -11,6 +11,7 @@ import type { MeshMessage } from "#mesh/messages.js";
 import { NeighbourTable } from "#mesh/neighbour-table.js";
 import type { MeshOptions, MeshStatus } from "#mesh/options.js";
 import { type PeerName, type PeerRecord, peerText } from "#mesh/peer.js";
+import { Replicas } from "#mesh/replica/replicas.js";
 import type { Routes } from "#mesh/routes.js";
 import { Routing } from "#mesh/routing.js";
 import { Topology } from "#mesh/topology.js";
@@ -38,6 +39,8 @@ const ROUTES_MS = 20;
  * {@link Mesh.stop}. Wires, time and randomness are injected.
  */
 export class Mesh {
+  /** What the replicated sets of this peer have in common. */
+  readonly replicas: Replicas;
   readonly #options: MeshOptions;
   readonly #topology: Topology;
   readonly #neighbours: NeighbourTable;
@@ -57,6 +60,7 @@ export class Mesh {
   constructor(options: MeshOptions) {
     const { name, nickname, incarnation, staticKey, clock, random, discovery, connectionLimit, port } = options;
     this.#options = options;
+    this.replicas = new Replicas(options.signer);
     const neighbours = new NeighbourTable(clock);
     const identity = {
       name,
@@ -277,6 +281,7 @@ export class Mesh {
     for (const peer of forgotten) events.forgotten(peer);
     events.routes();
     this.#options.trust.present(this.#topology.reachable());
+    this.replicas.peersChanged();
     const reachable = this.#topology.reachable().length;
     log.debug("routes were computed", { reachable, suspended, resumed, forgotten });
     this.#dialler.wake();

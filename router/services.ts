@@ -46,7 +46,7 @@ export function servicesOf(deps: ServicesDeps): readonly Service[] {
   return [
     peerService({
       ...{ mesh, datapath, settings },
-      rejectedElsewhere: () => dns?.names.rejected ?? 0,
+      rejectedElsewhere: () => mesh.replicas.rejections.total,
       since: () => deps.identity.since,
       isKnown: (who) => deps.directory.isKnown(who),
     }),

@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { CLAIM_FORMAT, type ClaimFields, claimOf } from "#docker/addresses/claim-record.js";
+import { CLAIM_FORMAT, type ClaimFields, claimOf, compareClaims } from "#docker/addresses/claim-record.js";
 import type { GossipChannel, Gossiper } from "#mesh/gossip.js";
 import type { KnownPeers, PeerName } from "#mesh/peer.js";
 import { RecordIndex } from "#mesh/replica/record-index.js";
 import { Replica, type ReplicaDeps } from "#mesh/replica/replica.js";
+import { SET_BYTES } from "#mesh/replica/replicas.js";
 import { WeaveError } from "#src/errors.js";
 import { compareText } from "#src/text.js";
 
@@ -12,7 +13,7 @@ export const CLAIMS_CHANNEL = "claims";
 /** Wait before a claim is checked again, in which two hosts that claim at the same time learn of each other: twice the time of gossip over 5 slow links. */
 const SETTLE_MS = 100;
 
-export interface AddressClaimsDeps extends Omit<ReplicaDeps<ClaimFields>, "indexes"> {
+export interface AddressClaimsDeps extends Omit<ReplicaDeps<ClaimFields>, "indexes" | "shareBytes"> {
   readonly self: PeerName;
   /** Counter that grows with each start of this peer. */
   readonly incarnation: number;
@@ -36,6 +37,7 @@ export class AddressClaims {
       ...deps,
       format: CLAIM_FORMAT,
       storePrefix: "claims/own/",
+      shareBytes: SET_BYTES.claims,
       indexes: [this.#byAddress],
     });
   }
@@ -86,7 +88,7 @@ export class AddressClaims {
   /** Addresses that more than one host claims, with these hosts: they were disconnected when they claimed. */
   get contested(): { address: string; peers: PeerName[] }[] {
     const holders = new Map<string, Set<PeerName>>();
-    for (const { address, origin, tombstone } of [...this.#replica.all()].sort(CLAIM_FORMAT.compare)) {
+    for (const { address, origin, tombstone } of [...this.#replica.all()].sort(compareClaims)) {
       if (tombstone !== 0) continue;
       if (!holders.has(address)) holders.set(address, new Set());
       holders.get(address)!.add(origin);

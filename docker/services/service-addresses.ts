@@ -16,6 +16,7 @@ import { TaskRecords } from "#docker/services/task-records.js";
 import type { GossipChannel, Gossiper } from "#mesh/gossip.js";
 import type { KnownPeers, PeerName } from "#mesh/peer.js";
 import type { Versioned } from "#mesh/replica/record-format.js";
+import type { Replicas } from "#mesh/replica/replicas.js";
 import { inSubnets } from "#src/address.js";
 import { systemClock } from "#src/clock.js";
 import type { ServiceAddress } from "#src/linux/firewall/services/service-address.js";
@@ -33,6 +34,7 @@ export interface ServiceAddressesDeps {
   /** Counter that grows with each start of this peer. */
   readonly incarnation: number;
   readonly peers: KnownPeers;
+  readonly replicas: Replicas;
   /** Whether our plugin drives the Docker network with this id. */
   readonly isOurNetwork: (network: string) => boolean;
   /** Returns the network's time, in milliseconds since the Unix epoch. */

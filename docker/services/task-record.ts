@@ -1,7 +1,6 @@
 import * as z from "zod/mini";
-import { RECORD_OVERHEAD_BYTES, type RecordFormat } from "#mesh/replica/record-format.js";
+import { textFormat } from "#mesh/replica/record-format.js";
 import { isIpv4 } from "#src/address.js";
-import { compareText } from "#src/text.js";
 
 /** A task that gets new connections, or one that only keeps those that it has: it is being stopped, is paused, or is not healthy. */
 export type TaskState = "serving" | "draining";
@@ -21,22 +20,18 @@ export interface TaskFields {
 const id = () => z.string().check(z.regex(/^[\w.-]{1,128}$/));
 const address = () => z.string().check(z.maxLength(15), z.refine(isIpv4));
 
-/** Fields, order and size of tasks, for the replica. */
-export const TASK_FORMAT: RecordFormat<TaskFields> = {
-  name: "tasks of services",
-  fields: {
+/** Estimated memory of a task in the index, in bytes, beside its texts. */
+const INDEX_BYTES = 500;
+
+/** The format of tasks, for the replica. */
+export const TASK_FORMAT = textFormat<TaskFields>(
+  "tasks of services",
+  {
     network: id(),
     endpoint: id(),
     service: address(),
     address: address(),
     state: z.enum(["serving", "draining"]),
   },
-  compare: (a, b) =>
-    compareText(a.origin, b.origin) ||
-    compareText(a.endpoint, b.endpoint) ||
-    compareText(a.network, b.network) ||
-    compareText(a.service, b.service) ||
-    compareText(a.address, b.address) ||
-    compareText(a.state, b.state),
-  bytes: ({ network, endpoint }) => RECORD_OVERHEAD_BYTES + network.length + endpoint.length + 40,
-};
+  ({ network, endpoint }) => INDEX_BYTES + network.length + endpoint.length,
+);

@@ -2,40 +2,20 @@ import { TASK_FORMAT, type TaskFields } from "#docker/services/task-record.js";
 import type { GossipChannel, Gossiper } from "#mesh/gossip.js";
 import type { KnownPeers, PeerName } from "#mesh/peer.js";
 import type { Versioned } from "#mesh/replica/record-format.js";
-import { RecordIndex } from "#mesh/replica/record-index.js";
 import { Replica, type ReplicaDeps } from "#mesh/replica/replica.js";
-import { memoryStore } from "#src/store.js";
+import { SET_BYTES } from "#mesh/replica/replicas.js";
 
 /** Name of the gossip channel that carries tasks. */
 export const TASKS_CHANNEL = "tasks";
 
-export interface TaskRecordsDeps extends Omit<ReplicaDeps<TaskFields>, "indexes" | "store"> {
+export interface TaskRecordsDeps
+  extends Omit<ReplicaDeps<TaskFields>, "indexes" | "shareBytes" | "store" | "onChange"> {
   readonly self: PeerName;
   /** Counter that grows with each start of this peer. */
   readonly incarnation: number;
   readonly peers: KnownPeers;
   /** Called when a record of any host has changed. Further changes of the same message follow at once. */
   readonly onChange: (record: Versioned<TaskFields>) => void;
-}
-
-/** Informs of changes. */
-class ChangeIndex extends RecordIndex<TaskFields> {
-  readonly #onChange: (record: Versioned<TaskFields>) => void;
-
-  constructor(onChange: (record: Versioned<TaskFields>) => void) {
-    super(({ endpoint }) => endpoint);
-    this.#onChange = onChange;
-  }
-
-  override add(record: Versioned<TaskFields>): void {
-    super.add(record);
-    this.#onChange(record);
-  }
-
-  override delete(record: Versioned<TaskFields>): void {
-    super.delete(record);
-    this.#onChange(record);
-  }
 }
 
 /**
@@ -46,12 +26,12 @@ export class TaskRecords {
   readonly #replica: Replica<TaskFields>;
 
   constructor(deps: TaskRecordsDeps) {
+    const { onChange, ...others } = deps;
     this.#replica = new Replica({
-      ...deps,
+      ...others,
       format: TASK_FORMAT,
-      storePrefix: "",
-      store: memoryStore(),
-      indexes: [new ChangeIndex(deps.onChange)],
+      shareBytes: SET_BYTES.tasks,
+      onChange: ({ added, removed }) => [...removed, ...added].forEach(onChange),
     });
   }
 
@@ -71,11 +51,8 @@ export class TaskRecords {
    * @returns false when there are too many
    */
   publish(tasks: readonly TaskFields[]): boolean {
-    const wanted = new Set(tasks.map(keyOf));
-    const added = tasks.map((task) => this.#replica.add(task));
-    // Afterwards, so that no peer sees a task that has no state at all.
-    this.#replica.remove((record) => !wanted.has(keyOf(record)));
-    return added.every((each) => each);
+    // In one change, so that no peer sees a task that has no state at all.
+    return this.#replica.update({ put: tasks, drop: () => true }) !== undefined;
   }
 
   /** The tasks that this host has published. */
@@ -92,6 +69,3 @@ export class TaskRecords {
     this.#replica.stop();
   }
 }
-
-const keyOf = ({ network, endpoint, service, address, state }: TaskFields): string =>
-  [network, endpoint, service, address, state].join(" ");

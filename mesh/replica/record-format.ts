@@ -1,50 +1,83 @@
 import type { ZodMiniType } from "zod/mini";
+import * as z from "zod/mini";
 import type { PeerName } from "#mesh/peer.js";
+import { macText } from "#src/mac.js";
 
-/** The fields of a record, all of them text. All fields together identify the record. */
-export type TextFields<F> = { readonly [K in keyof F]: string };
-
-/** A record with the data that merging needs. */
+/** A record with the data that the set adds to its fields. */
 export type Versioned<F> = F & {
   /** The peer that added it. */
   readonly origin: PeerName;
-  /** Number of its last change, counted by its origin since the origin's start. */
+  /** Number of its last change, counted by its origin in the current incarnation. */
   readonly version: number;
   /** Unix time of its removal in seconds; 0 while it is live. */
   readonly tombstone: number;
 };
 
-/** All records of an origin, or changes of them. */
-export interface OriginState<F> {
-  readonly origin: PeerName;
-  /** Incarnation of the origin: records of its earlier incarnations are void. */
-  readonly incarnation: number;
-  /** Version up to which {@link records} is complete: a record that is missing there was removed, and its tombstone has expired. */
-  readonly horizon: number;
-  readonly records: readonly Versioned<F>[];
-}
-
 /** The format of the records of a replicated set. All peers must use the same format. */
-export interface RecordFormat<F extends TextFields<F>> {
-  /** Name of the set in log lines and errors: `names`. */
+export interface RecordFormat<F extends object> {
+  /** Name of the set in log lines and errors: `names`. It is part of what is signed: no set accepts the records of another. */
   readonly name: string;
-  /** Shapes of the fields, in the order of messages, digests and keys in the store. */
-  readonly fields: { readonly [K in keyof F]: ZodMiniType<F[K]> };
-  /** Compares two records, for sort(). Digests depend on this total order. */
-  compare(a: Versioned<F>, b: Versioned<F>): number;
-  /** Returns an upper bound of a record's size in a message, in bytes. */
-  bytes(fields: F): number;
+  /** Shape of a packed record: a list of plain values. */
+  readonly shape: ZodMiniType<readonly unknown[]>;
+  /** Converts the fields to plain values for messages and hashes. */
+  pack(fields: F): readonly unknown[];
+  /** The inverse of {@link pack}, for a list that has the {@link shape}. */
+  unpack(packed: readonly unknown[]): F;
+  /** Identifies a record: of two records of one origin with one key the later one replaces the earlier one. */
+  keyOf(fields: F): string;
+  /** Estimates the memory of a record in bytes, without that of the set itself ({@link RECORD_HEAP_BYTES}). */
+  heapBytes(fields: F): number;
+  /** How own records are stored; absent for records that do not outlive the process. */
+  readonly stored?: {
+    readonly shape: ZodMiniType<F>;
+    /** Returns the key in the store, after the prefix of the set. */
+    keyOf(fields: F): string;
+  };
 }
 
-/** Maximum number of records of one origin, tombstones included. */
-export const MAX_RECORDS = 65_536;
-/** Maximum size of the records of one origin in a message, in bytes; a message has at most 10 MB. */
-export const MAX_ORIGIN_BYTES = 8 << 20;
-/** Maximum number of records of all origins: some hundred megabytes if hostile peers make each record as long as possible. */
-export const MAX_TOTAL_RECORDS = 262_144;
-/** Bytes of a record in a message beside its long texts: field names, an address, two counters. */
-export const RECORD_OVERHEAD_BYTES = 96;
+/** Fields that are texts. */
+export type TextFields<F> = { readonly [K in keyof F]: string };
 
-/** Returns the names of the fields, in order. */
-export const fieldNames = <F extends TextFields<F>>(format: RecordFormat<F>): (keyof F & string)[] =>
-  Object.keys(format.fields) as (keyof F & string)[];
+/** Maximum size of a packed record in bytes: the longest name with the longest id has less than a third of it. */
+export const MAX_RECORD_BYTES = 2_048;
+/** Estimated memory of a record in a set beside its fields and its packed form: entries of maps, an object, short texts. */
+export const RECORD_HEAP_BYTES = 320;
+
+/**
+ * Makes the format of records with fields of text. All fields together identify a record.
+ *
+ * @param fields shapes of the fields, in the order of messages and of keys in the store
+ * @param heapBytes see {@link RecordFormat.heapBytes}
+ */
+export function textFormat<F extends TextFields<F>>(
+  name: string,
+  fields: { readonly [K in keyof F]: ZodMiniType<F[K]> },
+  heapBytes: (fields: F) => number,
+): RecordFormat<F> {
+  const names = Object.keys(fields) as (keyof F & string)[];
+  const shapes = names.map((each) => fields[each]);
+  const texts = Object.fromEntries(names.map((each) => [each, z.string()]));
+  const join = (record: F, separator: string) => names.map((each) => record[each]).join(separator);
+  return {
+    name,
+    shape: z.tuple(shapes as unknown as [ZodMiniType]) as unknown as ZodMiniType<readonly unknown[]>,
+    pack: (record) => names.map((each) => record[each]),
+    unpack: (packed) => Object.fromEntries(names.map((each, i) => [each, packed[i]])) as unknown as F,
+    keyOf: (record) => join(record, " "),
+    heapBytes,
+    stored: { shape: z.object(texts) as unknown as ZodMiniType<F>, keyOf: (record) => join(record, "/") },
+  };
+}
+
+/** Returns the six bytes of a peer's name: a third of its text. */
+export function packName(name: PeerName): Uint8Array {
+  return Buffer.from(name.replaceAll(":", ""), "hex");
+}
+
+/** Shape of a packed name. */
+export const packedNameShape = z
+  .instanceof(Uint8Array)
+  .check(z.refine((bytes) => bytes.length === 6)) as ZodMiniType<Uint8Array>;
+
+/** Returns the name of six bytes. */
+export const unpackName = (bytes: Uint8Array, offset = 0): PeerName => macText(bytes, offset);

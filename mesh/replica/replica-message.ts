@@ -1,99 +1,286 @@
 import type { ZodMiniType } from "zod/mini";
 import * as z from "zod/mini";
-import { countShape, MAX_PEERS, type PeerName, peerNameShape } from "#mesh/peer.js";
-import {
-  fieldNames,
-  MAX_RECORDS,
-  type OriginState,
-  type RecordFormat,
-  type TextFields,
-  type Versioned,
-} from "#mesh/replica/record-format.js";
-import type { OriginSummary } from "#mesh/replica/record-set.js";
+import { MAX_COUNT } from "#mesh/counter.js";
+import { MAX_PEERS, type PeerName } from "#mesh/peer.js";
+import type { Proof } from "#mesh/replica/equivocations.js";
+import { HASH_BYTES, type Head } from "#mesh/replica/head.js";
+import { joinRecords, splitRecords } from "#mesh/replica/origin-records.js";
+import { packedNameShape, packName, unpackName } from "#mesh/replica/record-format.js";
+import { SIGNATURE_BYTES } from "#mesh/signing.js";
 import { decode, encode } from "#src/codec.js";
+import { WeaveError } from "#src/errors.js";
+
+/** Maximum size of a message in bytes: a slow line carries other messages in between. */
+export const MAX_SET_MESSAGE_BYTES = 65_536;
+/** Bytes of a digest and of a bucket's digest: they find accidents, and no security depends on them. */
+export const DIGEST_BYTES = 16;
+export const BUCKET_BYTES = 4;
+/** Number of groups of origins, by the last bits of their names. */
+export const BUCKETS = 32;
+/** Bytes of the start of a signature in a summary. */
+export const MARK_BYTES = 4;
+/** Upper bound of the bytes of a state in a message beside its records. */
+export const STATE_OVERHEAD_BYTES = 160;
+
+/** A version of an origin's records. */
+export interface OriginVersion {
+  readonly origin: PeerName;
+  readonly incarnation: number;
+  readonly version: number;
+}
+
+/** An origin's state in short. */
+export interface StateEntry extends OriginVersion {
+  /** The start of the signature, {@link MARK_BYTES} bytes: it differs when two contents have one version. */
+  readonly mark: Uint8Array;
+}
+
+/** The records of an origin that changed after a version, or a part of them. */
+export interface StateMessage extends OriginVersion {
+  readonly horizon: number;
+  readonly signature: Uint8Array;
+  /** All records with versions above it are in the message; 0: all records. */
+  readonly since: number;
+  /** The encoded records, in the order of their versions. */
+  readonly records: readonly string[];
+  /** Absent when the message has all of the records. */
+  readonly part?: {
+    /** From 0. */
+    readonly number: number;
+    readonly isLast: boolean;
+    /** The hash that is signed: the head is verified before the last part is there. Otherwise it is computed. */
+    readonly hash: Uint8Array;
+  };
+}
 
 /** A message between replicas of one set. */
-export type ReplicaMessage<F> =
-  /** Hash of all records, for new neighbours and for repair. */
-  | { readonly kind: "digest"; readonly digest: string }
-  /** Summary of each origin: the answer to a different digest. */
-  | { readonly kind: "summary"; readonly origins: readonly OriginSummary[] }
-  /** A request for the records of origins. */
-  | { readonly kind: "want"; readonly origins: readonly PeerName[] }
-  /** All records of origins, or, with horizon 0, changes of them. */
-  | { readonly kind: "states"; readonly states: readonly OriginState<F>[] };
+export type ReplicaMessage =
+  /** Hash of all states, for new neighbours and for repair. */
+  | { readonly kind: "digest"; readonly digest: Uint8Array }
+  /** Hashes of the buckets: the answer to a different digest. */
+  | { readonly kind: "buckets"; readonly digests: Uint8Array }
+  /** All states of the buckets in a bit mask, with names from `first` up to `last`: the answer to different hashes. */
+  | {
+      readonly kind: "summary";
+      readonly mask: number;
+      readonly first: PeerName;
+      readonly last: PeerName;
+      readonly entries: readonly StateEntry[];
+    }
+  /** A request for what has changed after the versions that the sender has; incarnation and version 0: for all. */
+  | { readonly kind: "want"; readonly origins: readonly OriginVersion[] }
+  /** Versions that the sender has: an offer of states that are too long to be gossiped. */
+  | { readonly kind: "have"; readonly origins: readonly OriginVersion[] }
+  | { readonly kind: "states"; readonly states: readonly StateMessage[] }
+  /** Two contents of one version. */
+  | { readonly kind: "proof"; readonly proof: Proof };
 
-/** Encodes, decodes and validates the messages of a set. */
-export class ReplicaCodec<F extends TextFields<F>> {
-  readonly #names: readonly (keyof F & string)[];
-  readonly #shape: ZodMiniType<WireMessage>;
-  readonly #what: string;
+/** Before and after all names. */
+export const MIN_NAME = "00:00:00:00:00:00" as PeerName;
+export const MAX_NAME = "ff:ff:ff:ff:ff:ff" as PeerName;
 
-  constructor(format: RecordFormat<F>) {
-    this.#names = fieldNames(format);
-    this.#shape = messageShape(format.fields as Readonly<Record<string, ZodMiniType<string>>>);
-    this.#what = `a gossip message of ${format.name}`;
-  }
+/** Counters of a set are below 2^48: six bytes. */
+export const counterShape = z.number().check(z.int(), z.gte(0), z.lt(MAX_COUNT));
 
-  encode(message: ReplicaMessage<F>): Uint8Array {
-    if (message.kind !== "states") return encode(message);
-    const states = message.states.map(({ origin, incarnation, horizon, records }) => ({
-      origin,
-      incarnation,
-      horizon,
-      records: records.map((record) => this.#recordToWire(record)),
-    }));
-    return encode({ kind: "states", states });
-  }
+const someBytes = z.instanceof(Uint8Array) as ZodMiniType<Uint8Array>;
+const bytes = (length: number) =>
+  z.instanceof(Uint8Array).check(z.refine((value) => value.length === length)) as ZodMiniType<Uint8Array>;
+const rows = (length: number) =>
+  z
+    .instanceof(Uint8Array)
+    .check(
+      z.refine((value) => value.length % length === 0 && value.length <= MAX_PEERS * length),
+    ) as ZodMiniType<Uint8Array>;
 
-  /** Decodes and validates a message. @throws WEAVE_MESSAGE_MALFORMED */
-  decode(bytes: Uint8Array): ReplicaMessage<F> {
-    const message = decode(this.#shape, bytes, this.#what);
-    if (message.kind !== "states") return message;
-    return {
-      kind: "states",
-      states: message.states.map((state) => ({
-        ...state,
-        records: state.records.map((record) => ({ ...record, origin: state.origin }) as unknown as Versioned<F>),
-      })),
-    };
-  }
+const NAME_BYTES = 6;
+const COUNTER_BYTES = 6;
+/** Name, incarnation, signature. */
+const HEAD_BYTES = NAME_BYTES + COUNTER_BYTES + SIGNATURE_BYTES;
+/** Name, incarnation, version. */
+const VERSION_ROW = NAME_BYTES + 2 * COUNTER_BYTES;
+const SUMMARY_ROW = VERSION_ROW + MARK_BYTES;
+/** Number of entries in a summary, and of origins in a `want`, that fit into a message. */
+export const SUMMARY_ENTRIES = Math.floor((MAX_SET_MESSAGE_BYTES - 64) / SUMMARY_ROW);
+export const WANT_ENTRIES = Math.floor((MAX_SET_MESSAGE_BYTES - 64) / VERSION_ROW);
 
-  /** Converts a record for the wire. Its origin is left out: a state contains it once. */
-  #recordToWire(record: Versioned<F>): WireRecord {
-    const wire: Record<string, string | number> = {};
-    for (const name of this.#names) wire[name] = record[name];
-    wire.version = record.version;
-    wire.tombstone = record.tombstone;
-    return wire;
+const KINDS = ["digest", "buckets", "summary", "want", "have", "states", "proof"] as const;
+const kind = (name: (typeof KINDS)[number]) => z.literal(KINDS.indexOf(name));
+const signed = [counterShape, bytes(HASH_BYTES), bytes(SIGNATURE_BYTES)] as const;
+const part = z.tuple([counterShape, z.boolean(), bytes(HASH_BYTES)]);
+/** Head, version, horizon, versions since, records, and for one of several parts: number, whether it is the last, hash. */
+const state = z.union([
+  z.tuple([bytes(HEAD_BYTES), counterShape, counterShape, counterShape, someBytes]),
+  z.tuple([bytes(HEAD_BYTES), counterShape, counterShape, counterShape, someBytes, part]),
+]);
+/** Of each message: its kind, and its fields in order. */
+const shape = z.union([
+  z.tuple([kind("digest"), bytes(DIGEST_BYTES)]),
+  z.tuple([kind("buckets"), bytes(BUCKETS * BUCKET_BYTES)]),
+  z.tuple([kind("summary"), z.number().check(z.int(), z.gte(0), z.lt(2 ** BUCKETS)), bytes(12), rows(SUMMARY_ROW)]),
+  z.tuple([kind("want"), rows(VERSION_ROW)]),
+  z.tuple([kind("have"), rows(VERSION_ROW)]),
+  z.tuple([kind("states"), z.array(state).check(z.maxLength(MAX_PEERS))]),
+  z.tuple([kind("proof"), packedNameShape, counterShape, counterShape, ...signed, ...signed]),
+]);
+
+/** Encodes a message. */
+export function encodeReplicaMessage(message: ReplicaMessage): Uint8Array {
+  const kind = KINDS.indexOf(message.kind);
+  switch (message.kind) {
+    case "digest":
+      return encode([kind, message.digest]);
+    case "buckets":
+      return encode([kind, message.digests]);
+    case "summary": {
+      const range = Buffer.concat([packName(message.first), packName(message.last)]);
+      return encode([kind, message.mask, range, summaryRows(message.entries)]);
+    }
+    case "want":
+    case "have":
+      return encode([kind, Buffer.concat(message.origins.map(encodeVersion))]);
+    case "states":
+      return encode([kind, message.states.map(packState)]);
+    case "proof": {
+      const { first, second } = message.proof;
+      const both = [first, second].flatMap(({ horizon, hash, signature }) => [horizon, hash, signature]);
+      return encode([kind, packName(first.origin), first.incarnation, first.version, ...both]);
+    }
   }
 }
 
-type WireRecord = Readonly<Record<string, string | number>>;
+/** Decodes and validates a message. @param set name of the set @throws WEAVE_MESSAGE_MALFORMED */
+export function decodeReplicaMessage(set: string, message: Uint8Array): ReplicaMessage {
+  const what = `a gossip message of ${set}`;
+  const [code, ...fields] = decode(shape, message, what) as readonly unknown[];
+  const kind = KINDS[code as number];
+  switch (kind) {
+    case "digest":
+      return { kind, digest: fields[0] as Uint8Array };
+    case "buckets":
+      return { kind, digests: fields[0] as Uint8Array };
+    case "summary": {
+      const [mask, range, entries] = fields as [number, Uint8Array, Uint8Array];
+      return {
+        kind,
+        mask,
+        first: unpackName(range),
+        last: unpackName(range, NAME_BYTES),
+        entries: parseSummary(entries),
+      };
+    }
+    case "want":
+    case "have":
+      return { kind, origins: rowsOf(fields[0] as Uint8Array, VERSION_ROW).map((row) => readVersion(row)) };
+    case "states":
+      return { kind, states: (fields[0] as PackedState[]).map((each) => unpackState(each, what)) };
+    case "proof":
+      return { kind, proof: unpackProof(fields) };
+  }
+}
 
-type WireMessage =
-  | { kind: "digest"; digest: string }
-  | { kind: "summary"; origins: [PeerName, number, string][] }
-  | { kind: "want"; origins: PeerName[] }
-  | { kind: "states"; states: { origin: PeerName; incarnation: number; horizon: number; records: WireRecord[] }[] };
+/** Returns the bytes of an encoded record in a message. */
+export const recordBytes = (raw: string): number => 2 + raw.length;
 
-/** Makes the shape of all messages. @param fields a shape for each field of a record */
-function messageShape(fields: Readonly<Record<string, ZodMiniType<string>>>): ZodMiniType<WireMessage> {
-  const digest = z.string().check(z.maxLength(32));
-  const record = z.object({ ...fields, version: countShape, tombstone: countShape });
-  const state = z.object({
-    origin: peerNameShape,
-    incarnation: countShape,
-    horizon: countShape,
-    records: z.array(record).check(z.maxLength(MAX_RECORDS)),
+/** Encodes a version as {@link VERSION_ROW} bytes. */
+export function encodeVersion(version: OriginVersion): Uint8Array {
+  const out = Buffer.alloc(VERSION_ROW);
+  writeVersion(out, 0, version);
+  return out;
+}
+
+/** The inverse of {@link encodeVersion}; undefined for anything else. */
+export function decodeVersion(bytes: Uint8Array): OriginVersion | undefined {
+  if (bytes.length !== VERSION_ROW) return undefined;
+  return readVersion(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
+}
+
+type PackedState = [
+  head: Uint8Array,
+  version: number,
+  horizon: number,
+  versions: number,
+  records: Uint8Array,
+  part?: [number: number, isLast: boolean, hash: Uint8Array],
+];
+
+function packState({
+  origin,
+  incarnation,
+  version,
+  horizon,
+  signature,
+  since,
+  records,
+  part,
+}: StateMessage): PackedState {
+  const head = Buffer.alloc(HEAD_BYTES);
+  head.set(packName(origin));
+  head.writeUIntBE(incarnation, NAME_BYTES, COUNTER_BYTES);
+  head.set(signature, NAME_BYTES + COUNTER_BYTES);
+  const packed: PackedState = [head, version, horizon, version - since, joinRecords(records)];
+  if (part !== undefined) packed.push([part.number, part.isLast, part.hash]);
+  return packed;
+}
+
+function unpackState([head, version, horizon, versions, joined, part]: PackedState, what: string): StateMessage {
+  const records = splitRecords(joined);
+  if (records === undefined || versions > version || horizon > version)
+    throw new WeaveError("WEAVE_MESSAGE_MALFORMED", `${what} is malformed: its records or counters are not valid`);
+  return {
+    origin: unpackName(head),
+    incarnation: Buffer.from(head.buffer, head.byteOffset).readUIntBE(NAME_BYTES, COUNTER_BYTES),
+    version,
+    horizon,
+    signature: copy(head.subarray(NAME_BYTES + COUNTER_BYTES)),
+    since: version - versions,
+    records,
+    ...(part === undefined ? {} : { part: { number: part[0], isLast: part[1], hash: copy(part[2]) } }),
+  };
+}
+
+function unpackProof(fields: readonly unknown[]): Proof {
+  const [name, incarnation, version, ...both] = fields as [Uint8Array, number, number, ...unknown[]];
+  const of = (at: number): Head => ({
+    origin: unpackName(name),
+    incarnation,
+    version,
+    horizon: both[at] as number,
+    hash: copy(both[at + 1] as Uint8Array),
+    signature: copy(both[at + 2] as Uint8Array),
   });
-  return z.discriminatedUnion("kind", [
-    z.object({ kind: z.literal("digest"), digest }),
-    z.object({
-      kind: z.literal("summary"),
-      origins: z.array(z.tuple([peerNameShape, countShape, digest])).check(z.maxLength(MAX_PEERS)),
-    }),
-    z.object({ kind: z.literal("want"), origins: z.array(peerNameShape).check(z.maxLength(MAX_PEERS)) }),
-    z.object({ kind: z.literal("states"), states: z.array(state).check(z.maxLength(MAX_PEERS)) }),
-  ]) as unknown as ZodMiniType<WireMessage>;
+  return { first: of(0), second: of(3) };
+}
+
+/** A decoded byte array is a part of the message: what is kept must not keep the whole message. */
+const copy = (part: Uint8Array): Uint8Array => new Uint8Array(part);
+
+function summaryRows(entries: readonly StateEntry[]): Uint8Array {
+  const out = Buffer.alloc(entries.length * SUMMARY_ROW);
+  for (const [i, entry] of entries.entries()) {
+    writeVersion(out, i * SUMMARY_ROW, entry);
+    out.set(entry.mark, i * SUMMARY_ROW + VERSION_ROW);
+  }
+  return out;
+}
+
+const parseSummary = (packed: Uint8Array): StateEntry[] =>
+  rowsOf(packed, SUMMARY_ROW).map((row) => ({ ...readVersion(row), mark: copy(row.subarray(VERSION_ROW)) }));
+
+function rowsOf(packed: Uint8Array, length: number): Buffer[] {
+  const buffer = Buffer.from(packed.buffer, packed.byteOffset, packed.length);
+  return Array.from({ length: packed.length / length }, (_, i) => buffer.subarray(i * length, (i + 1) * length));
+}
+
+function writeVersion(out: Buffer, at: number, { origin, incarnation, version }: OriginVersion): void {
+  out.set(packName(origin), at);
+  out.writeUIntBE(incarnation, at + NAME_BYTES, COUNTER_BYTES);
+  out.writeUIntBE(version, at + NAME_BYTES + COUNTER_BYTES, COUNTER_BYTES);
+}
+
+function readVersion(row: Buffer): OriginVersion {
+  return {
+    origin: unpackName(row),
+    incarnation: row.readUIntBE(NAME_BYTES, COUNTER_BYTES),
+    version: row.readUIntBE(NAME_BYTES + COUNTER_BYTES, COUNTER_BYTES),
+  };
 }

@@ -1,145 +1,240 @@
-import * as z from "zod/mini";
-import { MAX_AHEAD_MS, successor } from "#mesh/counter.js";
-import type { GossipChannel, Gossiper } from "#mesh/gossip.js";
+import { MAX_AHEAD_MS } from "#mesh/counter.js";
+import type { GossipChannel, Gossiper, News } from "#mesh/gossip.js";
 import type { KnownPeers, PeerName } from "#mesh/peer.js";
-import { OriginLimit } from "#mesh/replica/origin-limit.js";
-import {
-  fieldNames,
-  MAX_ORIGIN_BYTES,
-  type OriginState,
-  type RecordFormat,
-  type TextFields,
-  type Versioned,
-} from "#mesh/replica/record-format.js";
+import { AbsentOrigins } from "#mesh/replica/absent-origins.js";
+import { type Equivocation, Equivocations, type Proof } from "#mesh/replica/equivocations.js";
+import type { BudgetShare } from "#mesh/replica/memory-budget.js";
+import { newsOfProof, newsOfState } from "#mesh/replica/news.js";
+import { OwnReceiver } from "#mesh/replica/own-receiver.js";
+import { OwnRecords } from "#mesh/replica/own-records.js";
+import { RecordCodec } from "#mesh/replica/record-codec.js";
+import type { RecordFormat, Versioned } from "#mesh/replica/record-format.js";
 import type { RecordIndex } from "#mesh/replica/record-index.js";
-import { type OriginSummary, RecordSet } from "#mesh/replica/record-set.js";
-import { ReplicaCodec, type ReplicaMessage } from "#mesh/replica/replica-message.js";
+import { type Change, RecordSet } from "#mesh/replica/record-set.js";
+import type { Rejections } from "#mesh/replica/rejections.js";
+import { Repair } from "#mesh/replica/repair.js";
+import {
+  decodeReplicaMessage,
+  decodeVersion,
+  encodeReplicaMessage,
+  MAX_SET_MESSAGE_BYTES,
+  type OriginVersion,
+  type ReplicaMessage,
+  type StateMessage,
+} from "#mesh/replica/replica-message.js";
+import type { Replicas } from "#mesh/replica/replicas.js";
+import { type Outcome, StateReceiver } from "#mesh/replica/state-receiver.js";
+import type { Summary } from "#mesh/replica/summary.js";
 import { type Clock, every, type Timer } from "#src/clock.js";
 import type { Log } from "#src/log.js";
-import { checkStored, type Store } from "#src/store.js";
+import type { Store } from "#src/store.js";
+import { ThrottledTask } from "#src/throttled-task.js";
 
 /** Lifetime of a tombstone in seconds: longer than any message travels. A peer that was away for longer learns of removals by the horizon. */
 const TOMBSTONE_S = 30 * 60;
-/** Interval at which tombstones and unknown origins expire. */
+/** Interval at which tombstones expire. */
 const TICK_MS = 60_000;
+/** Shortest interval between two announcements: changes in between have one signature. */
+const ANNOUNCE_MS = 20;
 
-export interface ReplicaOptions<F extends TextFields<F>> {
+export interface ReplicaOptions<F extends object> {
   readonly self: PeerName;
   /** Grows with each start of this peer. */
   readonly incarnation: number;
   readonly format: RecordFormat<F>;
   /** Prefix of this set's keys in the store. */
-  readonly storePrefix: string;
+  readonly storePrefix?: string;
 }
 
 /** Collaborators of a {@link Replica}. */
-export interface ReplicaDeps<F> {
+export interface ReplicaDeps<F extends object> {
+  /** What all sets of the process have in common. */
+  readonly replicas: Replicas;
+  /** This set's share of the memory, in estimated bytes: see {@link SET_BYTES}. */
+  readonly shareBytes: number;
   readonly clock: Clock;
   readonly log: Log;
-  readonly store: Store;
+  /** Keeps this peer's records; without it they are in memory alone. */
+  readonly store?: Store;
   readonly peers: KnownPeers;
   /** Indexes that the replica updates with the live records. */
   readonly indexes?: readonly RecordIndex<F>[];
   /** Returns the network's time, in milliseconds since the Unix epoch; the host's clock by default. */
   readonly time?: () => number;
+  /**
+   * Returns the key that must have signed what an origin says; undefined for an origin of which nothing is kept. By default it is
+   * that of the known peer. Another result than for the present state of the origin replaces that state.
+   *
+   * @param records of a message with all records: those of it, which are not verified yet; otherwise none
+   */
+  readonly identify?: (origin: PeerName, records: readonly Versioned<F>[]) => string | undefined;
+  /**
+   * Returns the origins that are compared with those of other peers, beside this peer; by default the reachable ones. A new set
+   * after each change.
+   */
+  readonly counted?: () => ReadonlySet<PeerName>;
+  /** Called after each change of live records. */
+  readonly onChange?: (change: Change<F>) => void;
+  /** Called when this peer has begun a higher incarnation. */
+  readonly onIncarnation?: (incarnation: number) => void;
 }
 
 /**
- * A replica of a set of records that all peers have in full. Each peer adds, removes and stores only its own records, and merges
- * the records of others. Changes are gossiped. Messages of repair deliver missed changes:
+ * A replica of a set of records that all peers have in full. Each peer adds, removes, stores and signs only its own records, and
+ * takes those of others as they are signed. Changes are gossiped; {@link Repair} delivers missed ones.
  *
- *     digest       hash of all records, sent to a neighbour
- *     summary      each origin with its incarnation and a hash of its records; the answer to a different digest
- *     states       the records of origins that differ, or are missing at the other end; the answer to a summary
- *     want         a request for the states of origins; also an answer to a summary
- *
- * Each start of a peer begins an incarnation with its stored records; the records of earlier incarnations are void.
+ * The records of one origin are a state: its incarnation, and the number of its last change, the version. Of two states the one
+ * with the higher incarnation, then the higher version is taken, so that order, loss and repetition of messages do not change
+ * the result, and no clocks are compared. Each record has the version of its last change: who has the state of any version gets
+ * the records with higher versions from any peer, computes the hash of all records, and checks the origin's signature of it.
+ * Tombstones of removed records are dropped after a while; `horizon` is the version up to which that may have happened.
  */
-export class Replica<F extends TextFields<F>> implements Gossiper {
+export class Replica<F extends object> implements Gossiper {
   readonly #options: ReplicaOptions<F> & ReplicaDeps<F>;
-  readonly #codec: ReplicaCodec<F>;
-  readonly #names: readonly (keyof F & string)[];
-  readonly #records: RecordSet<F>;
-  readonly #limit: OriginLimit;
+  readonly #rejections: Rejections;
+  readonly #budget: BudgetShare;
+  readonly #set: RecordSet<F>;
+  readonly #own: OwnRecords<F>;
+  readonly #absent: AbsentOrigins;
+  readonly #equivocations = new Equivocations();
+  readonly #receiver: StateReceiver<F>;
+  readonly #ownReceiver: OwnReceiver<F>;
+  readonly #repair: Repair<F>;
+  readonly #announce: ThrottledTask;
   readonly #timer: Timer;
   #channel: GossipChannel | undefined;
-  #incarnation: number;
-  /** Version of the last change by this peer. */
-  #version = 0;
-  /** Number of rejected states: implausible ones, and those of origins over the limit. */
-  rejected = 0;
 
   /** @throws WEAVE_STORE when a stored record is damaged */
   constructor(options: ReplicaOptions<F> & ReplicaDeps<F>) {
-    const { self, incarnation, format, clock, peers, indexes } = options;
+    const { format, clock, peers, replicas, indexes, onChange } = options;
     this.#options = options;
-    this.#codec = new ReplicaCodec(format);
-    this.#names = fieldNames(format);
-    this.#records = new RecordSet(format, indexes);
-    this.#limit = new OriginLimit({ self, clock, peers, records: this.#records });
-    this.#incarnation = incarnation;
-    // Also without records: the new incarnation voids the records of earlier ones at all peers.
-    this.#records.merge({ origin: self, incarnation, horizon: 0, records: this.#load() });
-    this.#timer = every(clock, TICK_MS, () => this.#expire());
+    const { signer, rejections } = replicas;
+    const budget = replicas.add(format.name, this, options.shareBytes);
+    this.#rejections = rejections;
+    this.#budget = budget;
+    const codec = new RecordCodec(format);
+    const set = new RecordSet<F>({ budget, ...(indexes && { indexes }), ...(onChange && { onChange }) });
+    const absent = new AbsentOrigins(clock);
+    this.#set = set;
+    this.#absent = absent;
+    const identify = options.identify ?? ((origin: PeerName) => peers.identity(origin));
+    const latest = () => this.#latestIncarnation();
+    const shared = { set, absent, equivocations: this.#equivocations, clock, codec, budget };
+    this.#receiver = new StateReceiver({ ...shared, name: format.name, rejections, identify, latest });
+    this.#own = new OwnRecords({ ...options, ...shared, signer });
+    this.#ownReceiver = new OwnReceiver({
+      ...shared,
+      name: format.name,
+      identity: signer.identity,
+      own: this.#own,
+      rejections,
+      latest,
+      outlived: () => this.#outlived(),
+    });
+    this.#repair = new Repair({
+      ...shared,
+      self: options.self,
+      counted: options.counted ?? (() => peers.reachable()),
+      sign: () => void this.#own.head(),
+      isWanted: (entry) => this.#isWanted(entry),
+      send: (to, message) => this.#channel?.unicast(to, encodeReplicaMessage(message)) ?? false,
+    });
+    this.#announce = new ThrottledTask(clock, ANNOUNCE_MS, () => this.#announceOwn());
+    this.#timer = every(clock, TICK_MS, () => this.#tick());
   }
 
   /** Sets the sending end of the channel, and gossips this peer's records. */
   open(channel: GossipChannel): void {
     this.#channel = channel;
-    this.#gossip({ kind: "states", states: [this.#records.stateOf(this.#options.self)!] });
+    this.#announce.request();
   }
 
   stop(): void {
     this.#timer.cancel();
+    this.#announce.cancel();
+    this.#repair.stop();
   }
 
   // ── Records ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /**
-   * Adds a record of this peer. An existing live record is not changed.
-   *
-   * @returns false when the set, or this peer's share of it, is full
-   * @throws WEAVE_STORE
-   */
+  /** Adds or replaces a record of this peer. @returns false when there is no room for it @throws WEAVE_STORE */
   add(fields: F): boolean {
-    const { self, store } = this.#options;
-    const was = this.#records.get(self, fields);
-    if (was?.tombstone === 0) return true;
-    if (was === undefined && !this.#records.hasRoom(self, fields)) return false;
-    store.put(this.#storeKey(fields), this.#plain(fields));
-    this.#change([{ ...this.#plain(fields), origin: self, version: ++this.#version, tombstone: 0 }]);
-    return true;
+    return this.update({ put: [fields] }) !== undefined;
   }
 
   /** Removes live records of this peer. @returns the number of removed records @throws WEAVE_STORE */
   remove(matches: (record: Versioned<F>) => boolean): number {
-    const { clock, store } = this.#options;
-    const found = this.own().filter(matches);
-    const tombstone = Math.floor(clock.wall() / 1_000);
-    for (const record of found) store.remove(this.#storeKey(record));
-    this.#change(found.map((record) => ({ ...record, version: ++this.#version, tombstone })));
-    return found.length;
+    return this.update({ drop: matches })!;
+  }
+
+  /**
+   * Changes records of this peer, with one signature for all.
+   *
+   * @param put records that are added, or replace those with the same key; equal ones are not changed
+   * @param drop which of the other records are removed
+   * @returns the number of changes; undefined when there is no room for them, and nothing has changed
+   * @throws WEAVE_STORE
+   */
+  update(change: {
+    readonly put?: readonly F[];
+    readonly drop?: (record: Versioned<F>) => boolean;
+  }): number | undefined {
+    const changes = this.#own.update(change.put ?? [], change.drop ?? (() => false));
+    if (changes !== undefined && changes > 0 && this.#channel !== undefined) this.#announce.request();
+    return changes;
   }
 
   /** Returns the live records of this peer. */
   own(): Versioned<F>[] {
-    const records = this.#records.stateOf(this.#options.self)?.records ?? [];
-    return records.filter(({ tombstone }) => tombstone === 0);
+    return this.#own.live;
+  }
+
+  /** Returns the live records of a peer. */
+  of(origin: PeerName): Versioned<F>[] {
+    return this.#set.of(origin);
   }
 
   /** Returns the records of all peers, tombstones included. */
   all(): IterableIterator<Versioned<F>> {
-    return this.#records.all();
+    return this.#set.all();
+  }
+
+  /** Names of the peers with a state in the set. */
+  origins(): IterableIterator<PeerName> {
+    return this.#set.origins();
+  }
+
+  /** Returns the present version of a peer's records, and the key that signed it; undefined without any. */
+  version(origin: PeerName): (OriginVersion & { readonly identity: string }) | undefined {
+    const state = this.#set.get(origin);
+    if (state === undefined) return undefined;
+    const { incarnation, version } = state.head;
+    return { origin, incarnation, version, identity: state.identity };
+  }
+
+  /** This peer's incarnation. */
+  get incarnation(): number {
+    return this.#own.incarnation;
   }
 
   /** Number of live records of all peers. */
   get size(): number {
-    return this.#records.size;
+    return this.#set.size;
   }
 
-  /** A hash that is equal at two peers with the same records. */
+  /** A hash that is equal at two peers with the same records of the same reachable peers. */
   get digest(): string {
-    return this.#records.digest;
+    return Buffer.from(this.#summary().digest).toString("base64url");
+  }
+
+  /** Origins that have signed two contents of one version. */
+  get equivocations(): Equivocation[] {
+    return this.#equivocations.list;
+  }
+
+  /** Estimated memory of the set in bytes. */
+  get heapBytes(): number {
+    return this.#budget.used;
   }
 
   /** Whether a peer is unreachable. Its records are kept for a while. */
@@ -150,115 +245,126 @@ export class Replica<F extends TextFields<F>> implements Gossiper {
 
   /** Drops the records of a peer that was unreachable for long. The peer sends them again when it returns. */
   forget(peer: PeerName): void {
-    this.#records.drop(peer);
-    this.#limit.forget(peer);
+    this.#set.drop(peer);
+    this.#absent.forget(peer);
+  }
+
+  /** More peers are known: requests the records of origins that were unknown when their records arrived. */
+  peersChanged(): void {
+    const { peers, identify } = this.#options;
+    const isKnown = (origin: PeerName) => (identify?.(origin, []) ?? peers.identity(origin)) !== undefined;
+    for (const [origin, neighbour] of this.#absent.takeKnown(isKnown))
+      this.#repair.ask(neighbour, [{ origin, incarnation: 0, version: 0 }]);
   }
 
   // ── Gossip ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  onUnicast(from: PeerName, payload: Uint8Array): void {
-    const news = this.#receive(from, this.#codec.decode(payload));
-    if (news !== undefined) this.#gossip(news);
+  onUnicast(from: PeerName, payload: Uint8Array, neighbour: PeerName): void {
+    const { news } = this.#receive(from, payload, neighbour);
+    for (const each of news) this.#gossip(each);
   }
 
-  onBroadcast(from: PeerName, payload: Uint8Array): void {
-    this.onUnicast(from, payload);
+  onBroadcast(from: PeerName, payload: Uint8Array, neighbour: PeerName): void {
+    this.onUnicast(from, payload, neighbour);
   }
 
-  onGossip(from: PeerName, payload: Uint8Array): Uint8Array | undefined {
-    const news = this.#receive(from, this.#codec.decode(payload));
-    return news && this.#codec.encode(news);
+  onGossip(from: PeerName, payload: Uint8Array, neighbour: PeerName): readonly News[] | undefined {
+    const { news, isKnown } = this.#receive(from, payload, neighbour);
+    return isKnown ? undefined : news;
+  }
+
+  onNotice(notice: Uint8Array, neighbour: PeerName): boolean {
+    const offered = decodeVersion(notice);
+    if (offered === undefined) {
+      this.#rejections.add("malformed", neighbour);
+      return false;
+    }
+    return this.#offered(offered, neighbour);
   }
 
   state(): Uint8Array {
-    return this.#codec.encode({ kind: "digest", digest: this.digest });
+    return encodeReplicaMessage({ kind: "digest", digest: this.#summary().digest });
   }
 
-  /** Handles a message. @returns the new part of it, to be passed on */
-  #receive(from: PeerName, message: ReplicaMessage<F>): ReplicaMessage<F> | undefined {
+  /** Handles a message. @returns what is to be passed on, and whether everything in it was known */
+  #receive(from: PeerName, payload: Uint8Array, neighbour: PeerName): { news: News[]; isKnown: boolean } {
+    const message = this.#decode(payload, neighbour);
+    if (message === undefined) return { news: [], isKnown: false };
     switch (message.kind) {
-      case "digest":
-        if (message.digest !== this.digest) this.#unicast(from, { kind: "summary", origins: this.#records.summary() });
-        return undefined;
-      case "summary": {
-        const { differing, wanted } = this.#compare(message.origins);
-        if (differing.length > 0) this.#sendStates(from, differing);
-        if (wanted.length > 0) this.#unicast(from, { kind: "want", origins: wanted });
-        return undefined;
-      }
-      case "want":
-        this.#sendStates(from, message.origins);
-        return undefined;
-      case "states": {
-        const news = message.states.map((state) => this.#merge(state)).filter((state) => state !== undefined);
-        return news.length === 0 ? undefined : { kind: "states", states: news };
-      }
+      case "states":
+        return this.#afterAll(
+          message.states.map((state) => this.#takeState(neighbour, state)),
+          neighbour,
+        );
+      case "proof":
+        return this.#afterAll([this.#takeProof(neighbour, message.proof)], neighbour);
+      case "have":
+        return { news: [], isKnown: !message.origins.map((each) => this.#offered(each, neighbour)).includes(true) };
+      default:
+        this.#own.head();
+        this.#repair.receive(this.#answered(from, neighbour), message);
+        return { news: [], isKnown: true };
     }
   }
 
-  /** Compares with another peer's summary. @returns the origins that differ or are missing there, and the origins to request */
-  #compare(theirs: readonly OriginSummary[]): { differing: PeerName[]; wanted: PeerName[] } {
-    const { self } = this.#options;
-    const ours = new Map(this.#records.summary().map((each) => [each[0], each]));
-    const wanted: PeerName[] = [];
-    const differing = new Set(ours.keys());
-    for (const [origin, incarnation, digest] of theirs) {
-      const own = ours.get(origin);
-      if (own !== undefined && own[1] === incarnation && own[2] === digest) differing.delete(origin);
-      else if (origin === self && incarnation > this.#incarnation) this.#outlive(incarnation);
-      // Another state of this peer in the same incarnation may be forged: that is checked when it is received.
-      else if (origin !== self || incarnation === this.#incarnation) wanted.push(origin);
-    }
-    return { differing: [...differing], wanted };
+  /** A neighbour has a version. @returns whether it is requested */
+  #offered(offered: OriginVersion, neighbour: PeerName): boolean {
+    const lacking = offered.origin === this.#options.self ? undefined : this.#repair.lacking(offered);
+    return lacking !== undefined && this.#repair.askOffered(neighbour, lacking);
   }
 
-  /** Sends the states of origins in messages below the size limit. */
-  #sendStates(to: PeerName, origins: readonly PeerName[]): void {
-    let states: OriginState<F>[] = [];
-    let bytes = 0;
-    for (const origin of origins) {
-      const state = this.#records.stateOf(origin);
-      if (state === undefined) continue;
-      bytes += this.#records.bytesOf(origin);
-      if (states.length > 0 && bytes > MAX_ORIGIN_BYTES) {
-        this.#unicast(to, { kind: "states", states });
-        states = [];
-        bytes = this.#records.bytesOf(origin);
-      }
-      states.push(state);
-    }
-    if (states.length > 0) this.#unicast(to, { kind: "states", states });
+  /** Who gets the answer: a message may come over peers that do not have this set. A made-up name gets none. */
+  #answered(from: PeerName, neighbour: PeerName): PeerName {
+    return this.#options.peers.reachable().has(from) ? from : neighbour;
   }
 
-  /** Merges a state. @returns the new part of it */
-  #merge(state: OriginState<F>): OriginState<F> | undefined {
-    const { origin, incarnation } = state;
-    if (origin === this.#options.self && this.#channel !== undefined) {
-      if (incarnation > this.#incarnation || this.#records.isForged(state)) this.#outlive(incarnation);
+  #decode(payload: Uint8Array, neighbour: PeerName): ReplicaMessage | undefined {
+    if (payload.length > MAX_SET_MESSAGE_BYTES) {
+      this.#rejections.add("oversized", neighbour);
       return undefined;
     }
-    // Peers that forget the origin later still send its records.
-    if (this.#limit.wasForgotten(origin) && this.isUnreachable(origin)) return undefined;
-    if (incarnation > this.#latestIncarnation() || !this.#limit.admits(origin)) {
-      this.rejected++;
+    try {
+      return decodeReplicaMessage(this.#options.format.name, payload);
+    } catch {
+      this.#rejections.add("malformed", neighbour);
       return undefined;
     }
-    return this.#records.merge(state);
   }
 
-  /**
-   * Begins a higher incarnation: other peers have records of this peer that it does not have itself. They are forged, or of an
-   * incarnation before its clock was set back. With the new incarnation this peer's own records replace them.
-   */
-  #outlive(incarnation: number): void {
-    if (incarnation > this.#latestIncarnation()) {
-      this.rejected++;
-      return;
-    }
-    const { log, format } = this.#options;
-    this.#incarnation = successor(incarnation);
+  #takeState(neighbour: PeerName, state: StateMessage): Outcome {
+    const { origin } = state;
+    if (origin === this.#options.self) return this.#ownReceiver.state(neighbour, state);
+    return this.#receiver.receive(neighbour, state, !this.isUnreachable(origin));
+  }
+
+  #takeProof(neighbour: PeerName, proof: Proof): Outcome {
+    const receiver = proof.first.origin === this.#options.self ? this.#ownReceiver : this.#receiver;
+    return receiver.proof(neighbour, proof);
+  }
+
+  #afterAll(outcomes: readonly Outcome[], neighbour: PeerName): { news: News[]; isKnown: boolean } {
+    const asked = outcomes.flatMap((each) => (each.what === "ask" ? [each.origin] : []));
+    if (asked.length > 0) this.#repair.ask(neighbour, asked);
+    const news = outcomes.flatMap((each) => {
+      if (each.what === "news") this.#repair.arrived(each.state.origin);
+      if (each.what === "news") return [newsOfState(each.state)];
+      if (each.what === "proof") return [newsOfProof(each.proof)];
+      return [];
+    });
+    return { news, isKnown: outcomes.every(({ what }) => what === "known") };
+  }
+
+  #outlived(): void {
+    const { log, format, onIncarnation } = this.#options;
     log.warn("other peers had records of this peer that it does not have; they are replaced", { set: format.name });
-    this.#mergeOwn(this.own());
+    onIncarnation?.(this.#own.incarnation);
+    this.#announceOwn();
+  }
+
+  /** Whether a state of an origin is to be requested. */
+  #isWanted({ origin, incarnation }: OriginVersion): boolean {
+    if (incarnation > this.#latestIncarnation()) return false;
+    return !(this.#absent.wasForgotten(origin) && this.isUnreachable(origin));
   }
 
   /** Returns the highest incarnation that is plausible now. */
@@ -267,49 +373,25 @@ export class Replica<F extends TextFields<F>> implements Gossiper {
     return (time?.() ?? clock.wall()) + MAX_AHEAD_MS;
   }
 
-  #change(records: readonly Versioned<F>[]): void {
-    if (records.length > 0) this.#mergeOwn(records);
+  #summary(): Summary {
+    this.#own.head();
+    return this.#repair.summary;
   }
 
-  #mergeOwn(records: readonly Versioned<F>[]): void {
-    const state = { origin: this.#options.self, incarnation: this.#incarnation, horizon: 0, records };
-    this.#records.merge(state);
-    this.#gossip({ kind: "states", states: [state] });
+  #announceOwn(): void {
+    if (this.#channel === undefined) return;
+    const state = this.#own.announce();
+    if (state !== undefined) this.#gossip(newsOfState(state));
   }
 
-  /** Drops old tombstones and unknown origins. The new horizon is not urgent: repair delivers it. */
-  #expire(): void {
-    this.#limit.tidy();
+  #gossip({ payload, ...notice }: News): void {
+    this.#channel?.gossip(payload, notice);
+  }
+
+  /** Drops old tombstones. The new horizon is not urgent: repair delivers it. */
+  #tick(): void {
     const before = Math.floor(this.#options.clock.wall() / 1_000) - TOMBSTONE_S;
-    this.#records.expire(this.#options.self, before);
-  }
-
-  // ── Store and channel ─────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** Reads the stored records of this peer, and numbers them for the new incarnation. */
-  #load(): Versioned<F>[] {
-    const { self, store, storePrefix } = this.#options;
-    const shape = z.object(Object.fromEntries(this.#names.map((name) => [name, z.string()])));
-    return store.list(storePrefix).map(([key, value]) => {
-      const fields = checkStored(key, value, shape, "'weave reset' starts over without it.") as unknown as F;
-      return { ...fields, origin: self, version: ++this.#version, tombstone: 0 };
-    });
-  }
-
-  #storeKey(fields: F): string {
-    return this.#options.storePrefix + this.#names.map((name) => fields[name]).join("/");
-  }
-
-  /** Returns the fields without version and origin, in order. */
-  #plain(fields: F): F {
-    return Object.fromEntries(this.#names.map((name) => [name, fields[name]])) as unknown as F;
-  }
-
-  #gossip(message: ReplicaMessage<F>): void {
-    this.#channel?.gossip(this.#codec.encode(message));
-  }
-
-  #unicast(to: PeerName, message: ReplicaMessage<F>): void {
-    this.#channel?.unicast(to, this.#codec.encode(message));
+    this.#own.expire(before);
+    this.peersChanged();
   }
 }

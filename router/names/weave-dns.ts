@@ -82,6 +82,7 @@ export class WeaveDns implements ContainerLifecycle {
       store,
       prefix: "dns/own/",
       peers,
+      replicas: mesh.replicas,
       time: () => mesh.time(),
     });
     const { host, port } = options.listen ?? { host: await defaultHost(bridges, log), port: DNS_PORT };

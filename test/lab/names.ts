@@ -1,4 +1,6 @@
 import { Nameserver } from "#dns/nameserver.js";
+import { Replicas } from "#mesh/replica/replicas.js";
+import { makeSigner } from "#mesh/signing.js";
 import { systemClock } from "#src/clock.js";
 import { silentLog } from "#src/log.js";
 import { systemRandom } from "#src/random.js";
@@ -15,6 +17,7 @@ export function lonelyNameserver(): Nameserver {
     log: silentLog,
     store: memoryStore(),
     prefix: "names/",
+    replicas: new Replicas(makeSigner(systemRandom.bytes(32))),
     peers: { reachable: () => new Set(), nickname: () => undefined, identity: () => undefined },
   });
 }

@@ -1,6 +1,7 @@
 import type { GossipChannel, Gossiper } from "#mesh/gossip.js";
 import { gossipFanout } from "#mesh/gossip-spreader.js";
-import type { PeerName } from "#mesh/peer.js";
+import type { KnownPeers, PeerName } from "#mesh/peer.js";
+import { makeSigner, type Signer } from "#mesh/signing.js";
 import { errorText } from "#src/errors.js";
 import { type Random, sample } from "#src/random.js";
 import { seededRandom, VirtualClock } from "./virtual-time.js";
@@ -21,6 +22,7 @@ export class PowerCut extends Error {}
 export class SimNode {
   readonly index: number;
   readonly name: PeerName;
+  readonly signer: Signer;
   gossiper: Gossiper | undefined;
   /** The peers that it believes to be reachable: some time behind the truth. */
   view: Set<PeerName> = new Set();
@@ -31,6 +33,7 @@ export class SimNode {
   constructor(index: number) {
     this.index = index;
     this.name = `02:00:00:00:${hex(index >> 8)}:${hex(index & 255)}`;
+    this.signer = makeSigner(seededRandom(4_000_000 + index).bytes(32));
   }
 }
 
@@ -56,6 +59,15 @@ export class GossipNetwork<Node extends SimNode> {
   constructor(seed: number, weather: Weather) {
     this.random = seededRandom(seed);
     this.weather = weather;
+  }
+
+  /** What a host knows of the others. */
+  peers(host: Node): KnownPeers {
+    return {
+      reachable: () => host.view,
+      nickname: (peer) => peer,
+      identity: (peer) => this.hosts.find(({ name }) => name === peer)?.signer.identity,
+    };
   }
 
   /** The sending end of a host's channel, for this life of it. */
@@ -167,8 +179,7 @@ export class GossipNetwork<Node extends SimNode> {
 
   #gossip(at: Node, from: Node, origin: Node, payload: Uint8Array, gossiper: Gossiper): void {
     const news = gossiper.onGossip(origin.name, payload, from.name);
-    if (news instanceof Uint8Array) this.#spread(at, origin, news, from);
-    else for (const each of news ?? []) this.#spread(at, origin, each.payload, from);
+    for (const each of newsOf(news)) this.#spread(at, origin, each, from);
   }
 
   #send(from: Node, to: Node, payload: Uint8Array, deliver: (gossiper: Gossiper) => void): void {
@@ -186,6 +197,12 @@ export class GossipNetwork<Node extends SimNode> {
       });
     }
   }
+}
+
+/** The payloads of what a gossiper passes on. */
+export function newsOf(news: ReturnType<Gossiper["onGossip"]>): Uint8Array[] {
+  if (news === undefined) return [];
+  return news instanceof Uint8Array ? [news] : news.map(({ payload }) => payload);
 }
 
 const hex = (value: number) => value.toString(16).padStart(2, "0");

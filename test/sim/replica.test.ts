@@ -1,23 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as z from "zod/mini";
-import type { RecordFormat } from "#mesh/replica/record-format.js";
+import { textFormat } from "#mesh/replica/record-format.js";
 import { Replica } from "#mesh/replica/replica.js";
+import { Replicas } from "#mesh/replica/replicas.js";
 import { silentLog } from "#src/log.js";
 import { memoryStore } from "#src/store.js";
-import { compareText } from "#src/text.js";
 import { GossipNetwork, SimNode, type Weather } from "./gossip-network.js";
 
 interface Word {
   readonly word: string;
 }
 
-const FORMAT: RecordFormat<Word> = {
-  name: "words",
-  fields: { word: z.string().check(z.maxLength(32)) },
-  compare: (a, b) => compareText(a.origin, b.origin) || compareText(a.word, b.word),
-  bytes: ({ word }) => 96 + word.length,
-};
+const FORMAT = textFormat<Word>("words", { word: z.string().check(z.maxLength(32)) }, ({ word }) => 100 + word.length);
 
 /** A host with a replica, while its process runs, and a disk. */
 class ReplicaHost extends SimNode {
@@ -44,6 +39,8 @@ class ReplicaNetwork extends GossipNetwork<ReplicaHost> {
       incarnation: ++host.incarnation,
       format: FORMAT,
       storePrefix: "words/",
+      replicas: new Replicas(host.signer),
+      shareBytes: 8 << 20,
       clock: {
         now: () => this.clock.now(),
         // The hosts' clocks differ by hours: convergence must not depend on them.
@@ -52,7 +49,7 @@ class ReplicaNetwork extends GossipNetwork<ReplicaHost> {
       },
       log: silentLog,
       store: memoryStore(host.disk),
-      peers: { reachable: () => host.view, nickname: (peer) => peer, identity: () => undefined },
+      peers: this.peers(host),
     });
     host.replica = replica;
     host.gossiper = replica;

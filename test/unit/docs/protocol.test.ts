@@ -3,12 +3,15 @@ import { createDecipheriv, hkdfSync } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { NAME_FORMAT } from "#dns/name-record.js";
+import { NAME_FORMAT, type NameFields } from "#dns/name-record.js";
 import { decodeIpamMessage } from "#ipam/wire/ipam-message.js";
 import { Channel, type ChannelEffect, certifiedBytes, type Hello } from "#mesh/channel.js";
 import { decodeMessage } from "#mesh/messages.js";
 import { type HandshakeResult, keyPair } from "#mesh/noise.js";
-import { ReplicaCodec } from "#mesh/replica/replica-message.js";
+import { isHeadBy } from "#mesh/replica/head.js";
+import { OriginRecords } from "#mesh/replica/origin-records.js";
+import { RecordCodec } from "#mesh/replica/record-codec.js";
+import { decodeReplicaMessage, encodeReplicaMessage } from "#mesh/replica/replica-message.js";
 import { makeSigner } from "#mesh/signing.js";
 import { DataKeys } from "#router/carriers/keys.js";
 import { KIND_FRAMES, MAX_HOPS, writeMac } from "#router/datapath/record.js";
@@ -77,16 +80,36 @@ test("carrier messages have the documented kinds", () => {
   );
 });
 
-test("name messages have the documented shapes", () =>
-  checkKinds("names", kindsOf("mesh/replica/replica-message.ts"), (message) => {
-    const decoded = new ReplicaCodec(NAME_FORMAT).decode(encode(message));
-    if (decoded.kind !== "states") return decoded;
-    const states = decoded.states.map((state) => ({
-      ...state,
-      records: state.records.map(({ origin: _, ...record }) => record),
-    }));
-    return { ...decoded, states };
-  }));
+test("messages of replicated sets are encoded as documented", () => {
+  const rows = block(text, "hex replica")
+    .trim()
+    .split("\n")
+    .map((line) => line.split(/\s+/));
+  const kinds = rows.map(([kind, hex]) => {
+    const bytes = Buffer.from(hex, "hex");
+    const message = decodeReplicaMessage("names", bytes);
+    assert.equal(toHex(encodeReplicaMessage(message)), hex, kind);
+    assert.equal(message.kind, kind);
+    return kind;
+  });
+  assert.deepEqual(kinds.sort(), ["buckets", "digest", "have", "proof", "states", "summary", "want"]);
+});
+
+test("the documented state of a replicated set has the documented record, and the signature of the documented identity", () => {
+  const [, hex] = block(text, "hex replica").match(/^states\s+(\w+)$/m)!;
+  const message = decodeReplicaMessage("names", Buffer.from(hex, "hex"));
+  assert.ok(message.kind === "states");
+  const [state] = message.states;
+  const [entry] = new RecordCodec(NAME_FORMAT).entries(state, 0);
+  const { hash } = new OriginRecords<NameFields>().try([entry], 0);
+  const { identity } = makeSigner(new Uint8Array(32).fill(1));
+  assert.ok(isHeadBy(identity, NAME_FORMAT.name, { ...state, hash }));
+  assert.deepEqual(JSON.parse(block(text, "json replica-record")), [
+    entry.record.version,
+    entry.record.tombstone,
+    ...NAME_FORMAT.pack(entry.record),
+  ]);
+});
 
 const HELLO: Omit<Hello, "key" | "identity" | "certificate"> = {
   name: "02:00:00:00:00:01",

@@ -134,11 +134,13 @@ test("only a container's stop signal and SIGKILL stop it", () => {
 });
 
 test("a record of a peer has only ids and addresses", () => {
-  const { fields } = TASK_FORMAT;
-  assert.ok(fields.network.safeParse(NETWORK).success);
-  for (const text of ["", "../x", "a b", "x".repeat(129)]) assert.ok(!fields.endpoint.safeParse(text).success, text);
-  for (const text of ["fd00::1", "10.1.1", "10.1.1.1; drop"]) assert.ok(!fields.address.safeParse(text).success, text);
-  assert.ok(!fields.state.safeParse("dead").success);
+  const task = { network: NETWORK, endpoint: "e1", service: VIP, address: "10.1.1.11", state: "serving" } as const;
+  const accepts = (change: object) =>
+    TASK_FORMAT.shape.safeParse(TASK_FORMAT.pack({ ...task, ...change } as typeof task)).success;
+  assert.ok(accepts({}));
+  for (const endpoint of ["", "../x", "a b", "x".repeat(129)]) assert.ok(!accepts({ endpoint }), endpoint);
+  for (const address of ["fd00::1", "10.1.1", "10.1.1.1; drop"]) assert.ok(!accepts({ address }), address);
+  assert.ok(!accepts({ state: "dead" }));
 });
 
 test("rules name every service once in the shared match, and choose among N tasks with equal shares", () => {

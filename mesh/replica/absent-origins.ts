@@ -1,0 +1,68 @@
+import { MAX_PEERS, type PeerName } from "#mesh/peer.js";
+import type { Clock } from "#src/clock.js";
+import { limitSize } from "#src/limit-size.js";
+
+/** Time for which an origin without room is not asked for again. */
+const NO_ROOM_MS = 5 * 60_000;
+/** Maximum number of unknown origins that are remembered. */
+const MAX_UNKNOWN = 256;
+/** Time for which an unknown origin is remembered: the topology learns of a new peer within seconds. */
+const UNKNOWN_MS = 60_000;
+
+/** Origins without records here, and why. */
+export class AbsentOrigins {
+  readonly #clock: Clock;
+  readonly #forgotten = new Set<PeerName>();
+  readonly #withoutRoom = new Map<PeerName, number>();
+  readonly #unknown = new Map<PeerName, { readonly neighbour: PeerName; readonly since: number }>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** The origin's records were dropped because it was unreachable for long. Peers that forget it later still send them. */
+  forget(origin: PeerName): void {
+    this.#forgotten.add(origin);
+    limitSize(this.#forgotten, MAX_PEERS);
+  }
+
+  wasForgotten(origin: PeerName): boolean {
+    return this.#forgotten.has(origin);
+  }
+
+  /** There was no room for the origin's records. */
+  hadNoRoom(origin: PeerName): void {
+    this.#withoutRoom.set(origin, this.#clock.now());
+    limitSize(this.#withoutRoom, MAX_PEERS);
+  }
+
+  hasNoRoom(origin: PeerName): boolean {
+    const since = this.#withoutRoom.get(origin);
+    return since !== undefined && this.#clock.now() - since < NO_ROOM_MS;
+  }
+
+  /** A neighbour has sent records of an origin that no known peer is. */
+  isUnknown(origin: PeerName, neighbour: PeerName): void {
+    this.#unknown.delete(origin);
+    this.#unknown.set(origin, { neighbour, since: this.#clock.now() });
+    limitSize(this.#unknown, MAX_UNKNOWN);
+  }
+
+  /** Removes and returns the unknown origins that are known now, with the neighbours that can be asked for them. */
+  takeKnown(isKnown: (origin: PeerName) => boolean): [origin: PeerName, neighbour: PeerName][] {
+    const known: [PeerName, PeerName][] = [];
+    for (const [origin, { neighbour, since }] of this.#unknown) {
+      if (isKnown(origin)) known.push([origin, neighbour]);
+      else if (this.#clock.now() - since < UNKNOWN_MS) continue;
+      this.#unknown.delete(origin);
+    }
+    return known;
+  }
+
+  /** The origin's records are here. */
+  arrived(origin: PeerName): void {
+    this.#forgotten.delete(origin);
+    this.#withoutRoom.delete(origin);
+    this.#unknown.delete(origin);
+  }
+}
