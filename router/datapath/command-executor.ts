@@ -21,6 +21,8 @@ export interface CommandExecutorDeps {
 export interface CommandExecutorOptions {
   /** The lane of this thread. */
   readonly lane: number;
+  /** Number of threads. */
+  readonly lanes: number;
   /** True: call OpenSSL directly; false: node:crypto. */
   readonly openssl: boolean;
 }
@@ -74,9 +76,8 @@ export class CommandExecutor {
   }
 
   #open({ session: local, ...options }: OpenCommand): void {
-    const { lane, openssl } = this.#options;
     const sender = this.#deps.openSender();
-    this.#deps.switch.sessions.set(local, new Session({ ...options, local, lane, openssl, sender }));
+    this.#deps.switch.sessions.set(local, new Session({ ...options, ...this.#options, local, sender }));
   }
 
   #executeFor(session: Session, command: SessionCommand, now: number): void {

@@ -94,6 +94,8 @@ export class Datapath {
     };
     const worker = new Worker(installedFile("#router/datapath/worker.js"), {
       workerData: start,
+      // The environment of the process may have secrets, for example of Docker's client.
+      env: {},
       transferList: [port2],
       resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MB, maxYoungGenerationSizeMb: THREAD_YOUNG_HEAP_MB },
     });

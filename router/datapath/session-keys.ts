@@ -1,5 +1,5 @@
 import { hkdfSync } from "node:crypto";
-import { EPOCHS, readCounter, writeAad } from "#router/datapath/record.js";
+import { EPOCHS, MAX_LANES, readCounter, writeAad } from "#router/datapath/record.js";
 import { ReplayWindow } from "#router/datapath/replay-window.js";
 import type { Memory } from "#src/linux/native/memory.js";
 import type { Direction, RecordCipher, RecordCipherKind } from "#src/linux/native/record-cipher.js";
@@ -43,15 +43,20 @@ interface Opener {
   readonly window: ReplayWindow;
 }
 
-/** The keys that open records of one epoch: one for each lane of the sender, derived at the lane's first record. */
+/** The keys that open records of one epoch: one for each lane of the sender whose records come to this thread. */
+interface LaneKey {
+  readonly key: Uint8Array;
+  readonly salt: Uint8Array;
+}
+
 interface OpenerSet {
   readonly epoch: number;
   /** Time at which the key ends. */
   until: number;
   /** Whether a record of the other end has come. */
   used: boolean;
-  readonly key: Uint8Array;
-  readonly salt: Uint8Array;
+  /** The keys of the lanes that come to this thread, until their first record. */
+  readonly keys: (LaneKey | undefined)[];
   readonly lanes: (Opener | undefined)[];
 }
 
@@ -59,10 +64,7 @@ interface OpenerSet {
  * Derives the key of one lane from the key that both ends agreed on for a direction and an epoch (HKDF, RFC 5869). Threads
  * share no counter, so they must not share a key.
  */
-function laneKey(
-  { keyBytes, saltBytes }: RecordCipherKind,
-  { key, salt, lane }: { key: Uint8Array; salt: Uint8Array; lane: number },
-): { key: Uint8Array; salt: Uint8Array } {
+function laneKey({ keyBytes, saltBytes }: RecordCipherKind, { key, salt, lane }: LaneKey & { lane: number }): LaneKey {
   const bytes = new Uint8Array(hkdfSync("sha256", key, salt, `weave lane ${lane}`, keyBytes + saltBytes));
   return { key: bytes.subarray(0, keyBytes), salt: bytes.subarray(keyBytes) };
 }
@@ -73,6 +75,8 @@ export interface KeyOptions {
   readonly encrypted: boolean;
   /** The lane of this thread. */
   readonly lane: number;
+  /** Number of threads: lane n of the other end comes to thread n modulo it. One by default. */
+  readonly lanes?: number;
   /** True: call OpenSSL directly; false: node:crypto. */
   readonly openssl: boolean;
 }
@@ -97,16 +101,19 @@ export class SessionKeys {
     this.#kind = recordCipher(options);
   }
 
-  /** Installs a key. The caller's copy is zeroed. */
+  /** Installs a key. The caller's copy is zeroed: this thread keeps the keys of the lanes that it needs. */
   setKey(direction: Direction, epoch: number, key: Uint8Array, salt: Uint8Array, now: number): void {
     epoch %= EPOCHS;
     if (direction === "seal") {
-      const cipher = this.#cipher("seal", key, salt, this.#options.lane);
+      const cipher = this.#cipher("seal", laneKey(this.#kind, { key, salt, lane: this.#options.lane }));
       this.#sealer?.cipher.free();
       this.#sealer = { epoch, cipher, sealed: 0, since: now };
     } else {
-      const base = { key: Uint8Array.from(key), salt: Uint8Array.from(salt) };
-      this.#openers.unshift({ epoch, ...base, lanes: [], until: now + OPEN_MS, used: false });
+      const { lane: own, lanes = 1 } = this.#options;
+      const keys: LaneKey[] = [];
+      for (let lane = own % lanes; lane < MAX_LANES; lane += lanes)
+        keys[lane] = laneKey(this.#kind, { key, salt, lane });
+      this.#openers.unshift({ epoch, keys, lanes: [], until: now + OPEN_MS, used: false });
     }
     key.fill(0);
     while (this.#openers.length > OPEN_KEYS) this.#close(this.#openers.pop()!);
@@ -164,6 +171,8 @@ export class SessionKeys {
       if (set.epoch !== (laneEpoch & 15)) continue;
       const lane = laneEpoch >>> 4;
       const opener = set.lanes[lane] ?? this.#opener(set, lane);
+      // Only a forged record has a lane that comes to another thread.
+      if (opener === undefined) return "authentication-failed";
       writeAad(opener.cipher.aad, this.#options.local, laneEpoch, count);
       if (!opener.cipher.run(memory, offset, length)) return "authentication-failed";
       if (!set.used) set.used = this.#switched = true;
@@ -193,22 +202,24 @@ export class SessionKeys {
     this.#sealer = undefined;
   }
 
-  #opener(set: OpenerSet, lane: number): Opener {
-    const cipher = this.#cipher("open", set.key, set.salt, lane);
+  #opener(set: OpenerSet, lane: number): Opener | undefined {
+    const key = set.keys[lane];
+    if (key === undefined) return undefined;
+    set.keys[lane] = undefined;
+    const cipher = this.#cipher("open", key);
     const opener = { cipher, window: new ReplayWindow() };
     set.lanes[lane] = opener;
     return opener;
   }
 
-  #cipher(direction: Direction, base: Uint8Array, baseSalt: Uint8Array, lane: number): RecordCipher {
-    const { key, salt } = laneKey(this.#kind, { key: base, salt: baseSalt, lane });
+  #cipher(direction: Direction, { key, salt }: LaneKey): RecordCipher {
     const cipher = this.#kind.create(direction, key, salt);
     key.fill(0);
     return cipher;
   }
 
   #close(set: OpenerSet): void {
-    set.key.fill(0);
+    for (const unused of set.keys) unused?.key.fill(0);
     for (const opener of set.lanes) opener?.cipher.free();
   }
 }

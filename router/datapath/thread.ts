@@ -28,6 +28,8 @@ const TURN_LIMIT = 4;
 const FRAMES_PER_FLUSH = 256;
 /** A frame of more bytes is sent immediately: two of them do not fit one send call (64 KB). */
 const LARGE_FRAME_BYTES = 32_768;
+/** Further reads that must fail, too, before the TAP device counts as gone. */
+const CONFIRMATIONS = 2;
 /** Interval at which old MACs are dropped. */
 const AGE_EVERY_MS = 60_000;
 /** Interval at which keys and permissions end that have a time; after a wait of the thread they end before any record is opened. */
@@ -113,7 +115,7 @@ export class DatapathThread {
         closeSender: (sender) => sender !== this.#shared && sender.close(),
         emit,
       },
-      { lane, openssl: offloads.openssl },
+      { lane, lanes, openssl: offloads.openssl },
     );
   }
 
@@ -187,7 +189,10 @@ export class DatapathThread {
   #capture(firstImmediately: boolean): boolean {
     let large = 0;
     for (let i = 0; i < FRAMES_PER_FLUSH && large < TURN_LIMIT; i++) {
-      const length = this.#device.read(this.#frame, 0, MAX_CAPTURE);
+      let length = this.#device.read(this.#frame, 0, MAX_CAPTURE);
+      // errno is read by a second call, and the collector of the JavaScript heap may call the kernel between: one error is none.
+      for (let again = 0; again < CONFIRMATIONS && length < 0 && !isTransient(length); again++)
+        length = this.#device.read(this.#frame, 0, MAX_CAPTURE);
       if (length < 0) {
         if (!isTransient(length)) this.#tapError = -length;
         this.#transmitter.flush();

@@ -15,12 +15,19 @@ export interface RunOptions {
   readonly netns?: string;
 }
 
+/** The error output of iptables in its old form when the kernel has a table as a module that is not loaded. */
+const MODULE = /do you need to insmod\?/;
+/** Programs of the router have its capabilities, without CAP_SYS_MODULE. */
+const LOAD_MODULE = {
+  next: "The router may not load modules of the kernel: as root, 'modprobe iptable_filter' and 'modprobe iptable_nat' do; /etc/modules-load.d/ keeps them.",
+};
+
 /** The error of a host tool that failed. `stderr` is the tool's error output. */
 export class CommandError extends WeaveError {
   readonly stderr: string;
 
   constructor(command: string, stderr: string) {
-    super("WEAVE_COMMAND_FAILED", `'${command}' failed: ${stderr}`);
+    super("WEAVE_COMMAND_FAILED", `'${command}' failed: ${stderr}`, MODULE.test(stderr) ? LOAD_MODULE : {});
     this.stderr = stderr;
   }
 }

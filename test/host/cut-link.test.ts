@@ -97,5 +97,12 @@ test("a link that drops everything is routed around, and used again afterwards",
     await until("frames go by TCP", streaming, 60_000);
     await until("a ping is answered", async () => (await c2.ping("10.32.0.3", { count: 1 })) === 1);
     await outage("frames by TCP", "ip protocol udp");
+    // Whatever way the frames took, no record and no MAC was refused.
+    for (const host of lab.hosts) {
+      const { Drops, FrameClaims } = JSON.parse(await host.report("{{json .Router}}"));
+      assert.equal(Drops["source-refused"], 0, `${host.name}: ${JSON.stringify(FrameClaims.Sources)}`);
+      assert.ok(FrameClaims.MACs.every(({ Held }: { Held: number }) => Held === 0));
+      t.diagnostic(`${host.name}: relayed before their route was known: ${JSON.stringify(FrameClaims.Sources)}`);
+    }
   }),
 );

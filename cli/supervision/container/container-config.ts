@@ -5,21 +5,9 @@ import { parseEngineAddress } from "#docker/engine/engine-address.js";
 import { ROLE_LABEL } from "#docker/engine/own-containers.js";
 import { parseListen } from "#docker/proxy/proxy-options.js";
 import type { LaunchOptions } from "#router/options.js";
+import { ROUTER_CAPABILITIES } from "#src/linux/capabilities.js";
 import { paths } from "#src/paths.js";
 
-/**
- * Capabilities of the router. With SYS_ADMIN and the host's processes in view it could become root of the host, as a router outside of
- * a container is; the list keeps out the rest: raw devices, kernel modules, the clock.
- *
- * - NET_ADMIN, NET_RAW: links, firewall, frames; NET_BIND_SERVICE: weaveDNS on port 53
- * - SYS_ADMIN: to enter network namespaces, and to make /proc/sys writable
- * - SYS_PTRACE: namespaces of the processes of other users, by /proc/PID/ns
- * - DAC_OVERRIDE, CHOWN, FOWNER: hosts files of containers, and owner of the proxy's socket
- */
-const CAPABILITIES = [
-  ...["NET_ADMIN", "NET_RAW", "NET_BIND_SERVICE", "SYS_ADMIN", "SYS_PTRACE"],
-  ...["DAC_OVERRIDE", "CHOWN", "FOWNER"],
-];
 /** Profiles of the engine, which forbid mounts and other processes' namespaces. */
 const SECURITY = ["apparmor=unconfined", "seccomp=unconfined", "label=disable"];
 const TUN = "/dev/net/tun";
@@ -59,7 +47,9 @@ export function routerConfig(plan: ContainerPlan, env: NodeJS.ProcessEnv): objec
       PidMode: "host",
       UsernsMode: "host",
       CapDrop: ["ALL"],
-      CapAdd: CAPABILITIES,
+      // With SYS_ADMIN and the host's processes in view the router could become root of the host, as one outside of a container. Here
+      // it also makes /proc/sys writable.
+      CapAdd: Object.keys(ROUTER_CAPABILITIES),
       SecurityOpt: SECURITY,
       Devices: [{ PathOnHost: TUN, PathInContainer: TUN, CgroupPermissions: "rwm" }],
       RestartPolicy: { Name: options.restart ? "always" : "no" },
