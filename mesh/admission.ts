@@ -1,7 +1,7 @@
-import type { Hello } from "#mesh/channel.js";
 import type { Connection } from "#mesh/connection.js";
 import { MAX_AHEAD_MS } from "#mesh/counter.js";
 import type { DialSchedule } from "#mesh/dial-schedule.js";
+import type { Hello } from "#mesh/hello.js";
 import type { NeighbourTable } from "#mesh/neighbour-table.js";
 import { agreeOnCarriers } from "#mesh/overlay.js";
 import { peerText } from "#mesh/peer.js";

@@ -1,15 +1,22 @@
 import type { Admission } from "#mesh/admission.js";
-import { type ChannelOptions, certifiedBytes, type Hello } from "#mesh/channel.js";
 import { Connection } from "#mesh/connection.js";
+import type { DialSchedule } from "#mesh/dial-schedule.js";
+import type { Handshake } from "#mesh/handshake.js";
+import { certifiedBytes, type Hello } from "#mesh/hello.js";
+import { Initiator } from "#mesh/initiator.js";
 import type { MeshMessage } from "#mesh/messages.js";
 import { MeteredWire } from "#mesh/metered-wire.js";
 import { NeighbourBudgets } from "#mesh/neighbour-budget.js";
 import type { NeighbourTable } from "#mesh/neighbour-table.js";
-import { type HandshakeResult, keyPair } from "#mesh/noise.js";
+import type { NoiseResult } from "#mesh/noise.js";
 import type { MeshOptions } from "#mesh/options.js";
+import type { PasswordGuesses } from "#mesh/password-guesses.js";
+import { PasswordKeys } from "#mesh/password-keys.js";
 import { type PeerName, peerText } from "#mesh/peer.js";
+import { PeerHosts } from "#mesh/peer-hosts.js";
 import { PendingHandshakes } from "#mesh/pending-handshakes.js";
 import { Refusal, type Refusals } from "#mesh/refusals.js";
+import { Responder } from "#mesh/responder.js";
 import type { Topology } from "#mesh/topology.js";
 import type { Wire } from "#mesh/transport.js";
 import type { Emitter } from "#src/emitter.js";
@@ -37,6 +44,7 @@ export interface ConnectionManagerDeps {
   readonly neighbours: NeighbourTable;
   readonly topology: Topology;
   readonly admission: Admission;
+  readonly schedule: DialSchedule;
   readonly events: Emitter<ManagerEvents>;
 }
 
@@ -52,6 +60,7 @@ export class ConnectionManager {
   readonly #handshakes: PendingHandshakes;
   /** What the messages of each neighbour may take. */
   readonly budgets = new NeighbourBudgets();
+  readonly #passwords: PasswordKeys;
   /** The identity's signature of the X25519 key. */
   readonly #certificate: Uint8Array;
   #terminations = 0;
@@ -61,7 +70,15 @@ export class ConnectionManager {
     this.#options = options;
     this.#deps = deps;
     this.#certificate = options.signer.sign("static-key", certifiedBytes(deps.topology.self));
-    this.#handshakes = new PendingHandshakes(options.clock, options.random, options.log);
+    const { clock, random, log, secrets } = options;
+    this.#passwords = new PasswordKeys(secrets);
+    const hosts = new PeerHosts(clock, deps);
+    this.#handshakes = new PendingHandshakes({ clock, random, log, isPeer: (host) => hosts.has(host) });
+  }
+
+  /** Wrong passwords of inbound connections. */
+  get guesses(): PasswordGuesses {
+    return this.#handshakes.guesses;
   }
 
   /** Inbound connections that this peer has refused. */
@@ -82,31 +99,28 @@ export class ConnectionManager {
 
   /** Begins a handshake. @param dialled the address that was dialled; undefined for an inbound wire */
   open(unmetered: Wire, dialled: string | undefined): void {
-    const { random, staticKey, secrets, clock, log } = this.#options;
-    const role = dialled === undefined ? "responder" : "initiator";
+    const { random, clock, log } = this.#options;
     const wire = this.#metered(unmetered);
-    log.debug("a handshake begins", { with: wire.remoteAddress, role });
-    const hello = this.#hello(wire);
-    const psk = (dialled === undefined ? secrets.forInbound(0) : secrets.forDial(dialled))?.key;
-    const options: ChannelOptions = {
-      role,
-      staticKey,
-      makeEphemeralKey: () => keyPair(random.bytes(32)),
-      hello,
-      ...(psk ? { psk } : {}),
-      ...(dialled === undefined ? this.#handshakes.challenge(wire) : {}),
-    };
-    const { events } = this.#deps;
-    const connection = new Connection(clock, wire, dialled, options, {
-      opened: (opened, result) => {
-        wire.charge(opened.remote!.name);
-        this.#opened(opened, result, hello);
-      },
-      message: (from, message) => void events.emit("message", from, message),
-      malformed: (from, error) => void events.emit("malformed", from, error),
-      responsive: (changed, responsive) => this.#responsive(changed, responsive),
-      closed: (closed, error) => this.#closed(closed, error),
+    log.debug("a handshake begins", {
+      with: wire.remoteAddress,
+      role: dialled === undefined ? "responder" : "initiator",
     });
+    const hello = this.#hello(wire);
+    const { events } = this.#deps;
+    const handshake = this.#handshake(wire, dialled, hello);
+    const connection = new Connection(
+      { clock, random, wire, dialled, handshake },
+      {
+        opened: (opened, result) => {
+          wire.charge(opened.remote!.name);
+          this.#opened(opened, result, hello);
+        },
+        message: (from, message) => void events.emit("message", from, message),
+        malformed: (from, error) => void events.emit("malformed", from, error),
+        responsive: (changed, responsive) => this.#responsive(changed, responsive),
+        closed: (closed, error) => this.#closed(closed, error),
+      },
+    );
     this.#handshakes.begin(connection);
     connection.start();
   }
@@ -122,6 +136,14 @@ export class ConnectionManager {
     const slowed = (peer: PeerName) =>
       log.warn("the messages of a peer take more than its share of time; it is read more slowly", { peer });
     return new MeteredWire(wire, { clock, cpuTime, budgets: this.budgets, slowed });
+  }
+
+  #handshake(wire: Wire, dialled: string | undefined, hello: Hello): Handshake {
+    const { random, staticKey } = this.#options;
+    const passwords = this.#passwords;
+    const own = { staticKey, random, hello };
+    if (dialled === undefined) return new Responder({ ...own, passwords, ...this.#handshakes.challenge(wire) });
+    return new Initiator({ ...own, password: passwords.forDial(dialled) });
   }
 
   #hello(wire: Wire): Hello {
@@ -144,10 +166,12 @@ export class ConnectionManager {
   }
 
   /** Admits the peer of a secured connection. @param hello the hello of this end */
-  #opened(connection: Connection, result: HandshakeResult, hello: Hello): void {
+  #opened(connection: Connection, result: NoiseResult, hello: Hello): void {
     this.#handshakes.end(connection);
     const { admission, neighbours, events } = this.#deps;
     const remote = connection.remote!;
+    const { dialled, secret } = connection;
+    if (dialled !== undefined) this.#options.secrets.succeeded(dialled, secret?.generation ?? 0);
     try {
       admission.admit(connection, hello);
     } catch (error) {
@@ -166,7 +190,7 @@ export class ConnectionManager {
     this.#openOverlay(connection, result);
   }
 
-  #openOverlay(connection: Connection, { exporter }: HandshakeResult): void {
+  #openOverlay(connection: Connection, { exporter }: NoiseResult): void {
     const { overlay, log } = this.#options;
     const { wire, carriers, outbound, encrypted } = connection;
     const remote = connection.remote!;
@@ -201,7 +225,9 @@ export class ConnectionManager {
   #closed(connection: Connection, error: Error): void {
     const { neighbours, events } = this.#deps;
     this.#handshakes.end(connection);
-    const { remote, wire } = connection;
+    const { remote, wire, dialled } = connection;
+    const refused = remote === undefined && error instanceof Refusal && error.reason === "password";
+    if (dialled !== undefined && refused) this.#options.secrets.refused(dialled);
     if (!this.#stopped && !isSelf(error)) {
       this.#terminations++;
       const peer = remote === undefined ? wire.remoteAddress : peerText(remote);

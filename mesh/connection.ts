@@ -1,15 +1,19 @@
-import { Channel, type ChannelEffect, type ChannelOptions, type Hello } from "#mesh/channel.js";
+import { Channel, type ChannelEffect } from "#mesh/channel.js";
+import type { Handshake, HandshakeEffect } from "#mesh/handshake.js";
+import type { Hello } from "#mesh/hello.js";
 import { Liveness, type LivenessEffect } from "#mesh/liveness.js";
 import { decodeMessage, encodeMessage, MAX_BYE_TEXT, type MeshMessage } from "#mesh/messages.js";
-import type { HandshakeResult } from "#mesh/noise.js";
+import type { NoiseResult } from "#mesh/noise.js";
 import type { OverlayConnection } from "#mesh/overlay.js";
 import { keyStart, type PeerLink, printableText } from "#mesh/peer.js";
 import { Refusal } from "#mesh/refusals.js";
+import type { NetworkSecret } from "#mesh/secrets.js";
 import type { Wire } from "#mesh/transport.js";
 import type { Clock, Timer } from "#src/clock.js";
 import { errorText, WeaveError } from "#src/errors.js";
+import type { Random } from "#src/random.js";
 
-/** Limit for a handshake of at most six short messages. */
+/** Limit for a handshake of at most eight short messages. */
 export const HANDSHAKE_MS = 10_000;
 /** Bytes buffered for a neighbour above which it gets no gossip. When it has caught up, it gets the whole state. */
 const CONGESTED_BYTES = 1 << 20;
@@ -32,7 +36,7 @@ export type ConnectionState = "handshaking" | "pending" | "established" | "close
 /** Callbacks of a connection. */
 export interface ConnectionEvents {
   /** The handshake has succeeded. */
-  opened(connection: Connection, secured: HandshakeResult): void;
+  opened(connection: Connection, secured: NoiseResult): void;
   message(connection: Connection, message: MeshMessage): void;
   /** The other end has sent a malformed message. */
   malformed(connection: Connection, error: unknown): void;
@@ -42,6 +46,16 @@ export interface ConnectionEvents {
   closed(connection: Connection, error: Error): void;
 }
 
+/** What a connection is made of. */
+export interface ConnectionParts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly wire: Wire;
+  /** The address that was dialled; undefined for an inbound connection. */
+  readonly dialled: string | undefined;
+  readonly handshake: Handshake;
+}
+
 export class Connection {
   readonly outbound: boolean;
   /** The address that was dialled; undefined for an inbound connection. */
@@ -49,6 +63,8 @@ export class Connection {
   readonly wire: Wire;
   /** The hello of the other end; undefined in the state `handshaking`. */
   remote: Hello | undefined;
+  /** The secret that both ends have proven; undefined: none, or the state is `handshaking`. */
+  secret: NetworkSecret | undefined;
   /** The carriers that both ends have, best first; empty before the connection is admitted. */
   carriers: readonly string[] = [];
   overlay: OverlayConnection | undefined;
@@ -56,7 +72,10 @@ export class Connection {
   encrypted = true;
 
   readonly #clock: Clock;
-  readonly #channel: Channel;
+  readonly #random: Random;
+  readonly #handshake: Handshake;
+  /** Undefined before the end of the handshake. */
+  #channel: Channel | undefined;
   readonly #events: ConnectionEvents;
   readonly #liveness: Liveness;
   #state: "handshaking" | "open" | "closed" = "handshaking";
@@ -64,22 +83,19 @@ export class Connection {
   #passing = false;
   #handshakeTimer: Timer | undefined;
   #wake: Timer | undefined;
+  /** The next check of the channel's keys. */
+  #keysTimer: Timer | undefined;
   /** Monotonic time of the other end's hello. */
   #opened = 0;
 
-  constructor(
-    clock: Clock,
-    wire: Wire,
-    dialled: string | undefined,
-    options: ChannelOptions,
-    events: ConnectionEvents,
-  ) {
+  constructor({ clock, random, wire, dialled, handshake }: ConnectionParts, events: ConnectionEvents) {
     this.#clock = clock;
+    this.#random = random;
     this.wire = wire;
     this.dialled = dialled;
     this.outbound = dialled !== undefined;
     this.#events = events;
-    this.#channel = new Channel(options);
+    this.#handshake = handshake;
     this.#liveness = new Liveness(clock.now());
   }
 
@@ -98,15 +114,20 @@ export class Connection {
     this.wire.listen({
       message: (bytes) => {
         this.#applyLiveness(this.#liveness.received(this.wire.received, this.#clock.now()));
-        this.#apply(this.#channel.receive(bytes));
+        this.#receive(bytes);
       },
-      closed: (reason) => this.close(new WeaveError("WEAVE_CONNECTION", reason)),
+      closed: (reason) => this.close(this.#closedBy(reason)),
     });
     this.#handshakeTimer = this.#clock.after(HANDSHAKE_MS, () => {
       if (this.#state === "handshaking") this.close(new Refusal("handshake", "the handshake took too long"));
     });
     this.#setTimer();
-    if (this.outbound) this.#apply(this.#channel.start());
+    this.#applyHandshake(this.#handshake.start());
+  }
+
+  /** Number of changes of the channel's keys. */
+  get keyEpoch(): number {
+    return this.#channel?.epoch ?? 0;
   }
 
   /** Estimates the other end's clock: the time in its hello, and the time since then. @param now monotonic milliseconds */
@@ -120,7 +141,7 @@ export class Connection {
 
   /** Sends a message. @param sent called when the message has left this process, or never will */
   send(message: MeshMessage, sent?: () => void): void {
-    if (this.#state === "closed" || this.#channel.state !== "open") return sent?.();
+    if (this.#channel?.state !== "open") return sent?.();
     if (this.wire.buffered > MOST_UNSENT_BYTES) return sent?.();
     const effects = this.#channel.send(encodeMessage(message));
     const last = effects.at(-1);
@@ -156,39 +177,72 @@ export class Connection {
   /** Ends the connection. The other end of an open connection receives the reason. Repeated calls do nothing. */
   close(error: Error): void {
     if (this.#state === "closed") return;
-    if (this.#channel.state === "open") {
+    if (this.#channel?.state === "open") {
       const code = error instanceof WeaveError ? error.code : "WEAVE_CONNECTION";
       this.send({ kind: "bye", code, text: errorText(error).slice(0, MAX_BYE_TEXT) });
     }
     this.#state = "closed";
     this.#handshakeTimer?.cancel();
     this.#wake?.cancel();
+    this.#keysTimer?.cancel();
+    this.#handshake.wipe();
+    this.#channel?.close();
     this.overlay?.stop();
     if (this.remote === undefined) this.wire.terminate();
     else this.wire.close();
     this.#events.closed(this, error);
   }
 
+  #receive(bytes: Uint8Array): void {
+    const channel = this.#channel;
+    if (channel === undefined) return this.#applyHandshake(this.#handshake.receive(bytes));
+    const { wakeAt } = channel;
+    this.#apply(channel.receive(bytes, this.#clock.now()));
+    if (channel.wakeAt !== wakeAt) this.#setKeysTimer();
+  }
+
+  /** Returns the error for a wire that has ended. */
+  #closedBy(reason: string): Error {
+    if (this.#state === "handshaking") return this.#handshake.explain(reason);
+    return new WeaveError("WEAVE_CONNECTION", reason);
+  }
+
+  #applyHandshake(effects: readonly HandshakeEffect[]): void {
+    for (const effect of effects) {
+      if (this.#state === "closed") return;
+      if (effect.do === "send") this.wire.send(effect.bytes);
+      else if (effect.do === "failed") this.close(effect.error);
+      else this.#open(effect);
+    }
+  }
+
+  #open({ remote, transport, secret }: HandshakeEffect & { readonly do: "opened" }): void {
+    const now = this.#clock.now();
+    this.#state = "open";
+    this.#opened = now;
+    this.remote = remote;
+    this.secret = secret;
+    this.#channel = new Channel({ initiator: this.outbound, transport, random: this.#random }, now);
+    this.#setKeysTimer();
+    this.#events.opened(this, transport);
+  }
+
   #apply(effects: readonly ChannelEffect[]): void {
     for (const effect of effects) {
       if (this.#state === "closed") return;
-      switch (effect.do) {
-        case "send":
-          this.wire.send(effect.bytes);
-          break;
-        case "opened":
-          this.#state = "open";
-          this.#opened = this.#clock.now();
-          this.remote = effect.remote;
-          this.#events.opened(this, effect.transport);
-          break;
-        case "message":
-          this.#onMessage(effect.bytes);
-          break;
-        case "failed":
-          this.close(effect.error);
-      }
+      if (effect.do === "send") this.wire.send(effect.bytes);
+      else if (effect.do === "message") this.#onMessage(effect.bytes);
+      else this.close(effect.error);
     }
+  }
+
+  #setKeysTimer(): void {
+    this.#keysTimer?.cancel();
+    if (this.#channel?.state !== "open") return;
+    this.#keysTimer = this.#clock.after(Math.max(0, this.#channel.wakeAt - this.#clock.now()), () => {
+      this.#apply(this.#channel!.tick(this.#clock.now()));
+      this.#setKeysTimer();
+    });
   }
 
   #onMessage(bytes: Uint8Array): void {

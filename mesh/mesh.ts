@@ -78,7 +78,7 @@ export class Mesh {
     const events = new Emitter<ManagerEvents>();
     const { trust } = options;
     const admission = new Admission({ topology, neighbours, schedule, trust }, connectionLimit);
-    const connections = new ConnectionManager(options, { neighbours, topology, admission, events });
+    const connections = new ConnectionManager(options, { neighbours, topology, admission, schedule, events });
 
     this.#neighbours = neighbours;
     this.#topology = topology;
@@ -148,7 +148,7 @@ export class Mesh {
   }
 
   status(): MeshStatus {
-    const { refusals, terminations } = this.#connections;
+    const { refusals, terminations, guesses } = this.#connections;
     return {
       self: this.#topology.self,
       peers: this.#topology.reachable(),
@@ -160,6 +160,7 @@ export class Mesh {
       refused: refusals.list(this.#options.clock.now()),
       refusals: refusals.counts,
       slowed: this.#connections.budgets.slowed(this.#options.clock.now()),
+      wrongPasswords: { total: guesses.total, sources: guesses.list() },
       terminations,
       quarantined: this.#quarantined,
     };

@@ -3,7 +3,7 @@ import { x25519, x25519Public } from "#mesh/x25519.js";
 import { WeaveError } from "#src/errors.js";
 
 /**
- * Part of the Noise Protocol Framework, revision 34 (https://noiseprotocol.org/noise.html): the patterns XX and XXpsk3 with
+ * Part of the Noise Protocol Framework, revision 34 (https://noiseprotocol.org/noise.html): the patterns XX and XXpsk0 with
  * Curve25519, ChaCha20-Poly1305 and SHA-256. Section numbers in this file are those of the specification.
  */
 
@@ -12,6 +12,7 @@ export const NOISE_KEY_BYTES = 32;
 const HASH_BYTES = 32;
 /** Size of an authentication tag. */
 export const NOISE_TAG_BYTES = 16;
+const NOTHING: Uint8Array = new Uint8Array(0);
 
 /** An X25519 key pair. */
 export interface KeyPair {
@@ -47,12 +48,13 @@ const hmac = (key: Uint8Array, ...parts: Uint8Array[]): Uint8Array => {
 export function hkdf(chainingKey: Uint8Array, input: Uint8Array, count: number): Uint8Array[] {
   const temp = hmac(chainingKey, input);
   const outputs: Uint8Array[] = [];
-  for (let i = 1; i <= count; i++) outputs.push(hmac(temp, outputs[i - 2] ?? new Uint8Array(0), Uint8Array.of(i)));
+  for (let i = 1; i <= count; i++) outputs.push(hmac(temp, outputs[i - 2] ?? NOTHING, Uint8Array.of(i)));
+  temp.fill(0);
   return outputs;
 }
 
 /** A cipher key with its counter (section 5.1). Nonces are not sent: a lost, repeated or reordered message causes an error. */
-class CipherState {
+export class CipherState {
   readonly #key: Uint8Array;
   #nonce = 0;
 
@@ -80,6 +82,16 @@ class CipherState {
     }
   }
 
+  /** Number of messages under this key. */
+  get count(): number {
+    return this.#nonce;
+  }
+
+  /** Zeroes the key, which is then useless. */
+  wipe(): void {
+    this.#key.fill(0);
+  }
+
   /** Returns the next nonce: 32 zero bits and the counter, little-endian (section 12.3). The counter is exact up to 2^53. */
   #next(): Uint8Array {
     const nonce = Buffer.alloc(12);
@@ -88,6 +100,11 @@ class CipherState {
     this.#nonce++;
     return nonce;
   }
+}
+
+/** Makes a cipher of 32 secret bytes, which it zeroes in the end. */
+export function cipherOf(key: Uint8Array): CipherState {
+  return new CipherState(key);
 }
 
 /** The symmetric state of a handshake (section 5.2). */
@@ -100,13 +117,13 @@ class SymmetricState {
     const name = Buffer.from(protocolName);
     this.hash =
       name.length <= HASH_BYTES ? Buffer.concat([name, Buffer.alloc(HASH_BYTES - name.length)]) : sha256(name);
-    this.chainingKey = this.hash;
+    // A copy: it is zeroed when it is replaced.
+    this.chainingKey = Uint8Array.from(this.hash);
   }
 
   mixKey(input: Uint8Array): void {
     const [chainingKey, key] = hkdf(this.chainingKey, input, 2);
-    this.chainingKey = chainingKey;
-    this.#cipher = new CipherState(key);
+    this.#replace(chainingKey, key);
   }
 
   mixHash(data: Uint8Array): void {
@@ -115,9 +132,9 @@ class SymmetricState {
 
   mixKeyAndHash(input: Uint8Array): void {
     const [chainingKey, hash, key] = hkdf(this.chainingKey, input, 3);
-    this.chainingKey = chainingKey;
     this.mixHash(hash);
-    this.#cipher = new CipherState(key);
+    hash.fill(0);
+    this.#replace(chainingKey, key);
   }
 
   get keyed(): boolean {
@@ -137,50 +154,64 @@ class SymmetricState {
   }
 
   split(): [CipherState, CipherState] {
-    const [first, second] = hkdf(this.chainingKey, new Uint8Array(0), 2);
+    const [first, second] = hkdf(this.chainingKey, NOTHING, 2);
     return [new CipherState(first), new CipherState(second)];
+  }
+
+  /** Zeroes the secrets. */
+  wipe(): void {
+    this.chainingKey.fill(0);
+    this.#cipher?.wipe();
+  }
+
+  #replace(chainingKey: Uint8Array, key: Uint8Array): void {
+    this.wipe();
+    this.chainingKey = chainingKey;
+    this.#cipher = new CipherState(key);
   }
 }
 
 type Token = "e" | "s" | "ee" | "es" | "se" | "psk";
 
-/** Tokens of the three messages of XX (section 7.5). XXpsk3 adds "psk" at the end of the third message (section 9). */
+/** Tokens of the three messages of XX (section 7.5). XXpsk0 adds "psk" at the beginning of the first message (section 9). */
 const MESSAGES: readonly (readonly Token[])[] = [["e"], ["e", "ee", "s", "es"], ["s", "se"]];
 
-/** The inputs of a {@link HandshakeState}. */
-export interface HandshakeOptions {
+/** The inputs of a {@link NoiseHandshake}. */
+export interface NoiseOptions {
   readonly initiator: boolean;
   /** Data that both ends must agree on; it is not sent. */
   readonly prologue: Uint8Array;
   readonly staticKey: KeyPair;
-  /** A key pair for this handshake alone. */
+  /** A key pair for this handshake alone. Its secret is zeroed when the handshake ends. */
   readonly ephemeralKey: KeyPair;
-  /** Pre-shared key of 32 bytes; it selects XXpsk3. */
+  /** Pre-shared key of 32 bytes; it selects XXpsk0. Zeroed after its use. */
   readonly psk?: Uint8Array;
 }
 
 /** The result of a finished handshake. */
-export interface HandshakeResult {
+export interface NoiseResult {
   readonly send: CipherState;
   readonly receive: CipherState;
   /** A hash that is unique to this handshake, and equal at both ends. */
   readonly handshakeHash: Uint8Array;
-  /** A secret of this handshake from which other keys are derived; it is independent of the two cipher keys. */
+  /** A secret of this handshake from which the keys of frames are derived; it is independent of the two cipher keys. */
   readonly exporter: Uint8Array;
+  /** Another such secret, from which the later keys of the channel are derived. */
+  readonly root: Uint8Array;
   readonly remoteStatic: Uint8Array;
 }
 
 /** A handshake (section 5.3): three messages, written and read in turn. After an error the handshake must be abandoned. */
-export class HandshakeState {
-  readonly #options: HandshakeOptions;
+export class NoiseHandshake {
+  readonly #options: NoiseOptions;
   readonly #symmetric: SymmetricState;
   #turn = 0;
   #remoteEphemeral: Uint8Array | undefined;
   #remoteStatic: Uint8Array | undefined;
 
-  constructor(options: HandshakeOptions) {
+  constructor(options: NoiseOptions) {
     this.#options = options;
-    this.#symmetric = new SymmetricState(`Noise_XX${options.psk ? "psk3" : ""}_25519_ChaChaPoly_SHA256`);
+    this.#symmetric = new SymmetricState(`Noise_XX${options.psk ? "psk0" : ""}_25519_ChaChaPoly_SHA256`);
     this.#symmetric.mixHash(options.prologue);
   }
 
@@ -227,31 +258,48 @@ export class HandshakeState {
   }
 
   /** Returns the keys, after all three messages. @throws WEAVE_HANDSHAKE when a message is missing */
-  finish(): HandshakeResult {
+  finish(): NoiseResult {
     if (this.#turn !== MESSAGES.length) throw new WeaveError("WEAVE_HANDSHAKE", "the handshake is not finished");
     const [first, second] = this.#symmetric.split();
     const { initiator } = this.#options;
-    return {
+    const { chainingKey, hash } = this.#symmetric;
+    const result = {
       send: initiator ? first : second,
       receive: initiator ? second : first,
-      handshakeHash: this.#symmetric.hash,
-      exporter: hkdf(this.#symmetric.chainingKey, Buffer.from("weave exporter"), 1)[0],
+      handshakeHash: hash,
+      exporter: hkdf(chainingKey, Buffer.from("weave exporter"), 1)[0],
+      root: hkdf(chainingKey, Buffer.from("weave channel"), 1)[0],
       remoteStatic: this.#remoteStatic!,
     };
+    this.wipe();
+    return result;
+  }
+
+  /** Zeroes the secrets of this handshake: it has ended, or is abandoned. */
+  wipe(): void {
+    this.#symmetric.wipe();
+    this.#options.ephemeralKey.secret.fill(0);
+    this.#options.psk?.fill(0);
   }
 
   #tokens(): readonly Token[] {
     const turn = this.#turn++;
     if (turn >= MESSAGES.length) throw new WeaveError("WEAVE_HANDSHAKE", "a handshake has three messages");
-    return turn === 2 && this.#options.psk ? [...MESSAGES[2], "psk"] : MESSAGES[turn];
+    return turn === 0 && this.#options.psk ? ["psk", ...MESSAGES[0]] : MESSAGES[turn];
   }
 
   #mix(token: Exclude<Token, "e" | "s">): void {
     const { initiator, staticKey, ephemeralKey, psk } = this.#options;
-    if (token === "psk") return this.#symmetric.mixKeyAndHash(psk!);
+    if (token === "psk") {
+      this.#symmetric.mixKeyAndHash(psk!);
+      psk!.fill(0);
+      return;
+    }
     // The first letter of a token is the initiator's key, the second one the responder's.
     const ours = (initiator ? token[0] : token[1]) === "e" ? ephemeralKey : staticKey;
     const theirs = (initiator ? token[1] : token[0]) === "e" ? this.#remoteEphemeral : this.#remoteStatic;
-    this.#symmetric.mixKey(diffieHellman(ours.secret, theirs!));
+    const shared = diffieHellman(ours.secret, theirs!);
+    this.#symmetric.mixKey(shared);
+    shared.fill(0);
   }
 }

@@ -3,6 +3,7 @@ import type { AttemptStatus, DialTarget } from "#mesh/dial-schedule.js";
 import type { SlowedNeighbour } from "#mesh/neighbour-budget.js";
 import type { KeyPair } from "#mesh/noise.js";
 import type { Overlay } from "#mesh/overlay.js";
+import type { WrongPasswords } from "#mesh/password-guesses.js";
 import type { PeerName, PeerRecord } from "#mesh/peer.js";
 import type { RefusalReason, Refused } from "#mesh/refusals.js";
 import type { Secrets } from "#mesh/secrets.js";
@@ -83,6 +84,8 @@ export interface MeshStatus {
   readonly refusals: Readonly<Record<RefusalReason, number>>;
   /** The neighbours whose connection was read more slowly, because their messages took more than their share. */
   readonly slowed: readonly SlowedNeighbour[];
+  /** Wrong passwords of inbound connections: their number since the start, and the recent ones by source. */
+  readonly wrongPasswords: { readonly total: number; readonly sources: readonly WrongPasswords[] };
   /** Number of ended connections since the start. */
   readonly terminations: number;
   /** Number of rejected messages since the start: malformed ones, and those that a gossiper could not merge. */

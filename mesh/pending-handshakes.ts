@@ -1,11 +1,13 @@
-import type { ChannelOptions } from "#mesh/channel.js";
 import type { Connection } from "#mesh/connection.js";
 import { CookieJar } from "#mesh/cookie.js";
 import { FairSlots } from "#mesh/fair-slots.js";
+import { PasswordGuesses } from "#mesh/password-guesses.js";
 import { Refusal, Refusals } from "#mesh/refusals.js";
+import { type ResponderOptions, WrongPassword } from "#mesh/responder.js";
 import type { Wire } from "#mesh/transport.js";
 import type { Clock } from "#src/clock.js";
 import { WeaveError } from "#src/errors.js";
+import { limitSize } from "#src/limit-size.js";
 import type { Log } from "#src/log.js";
 import { fairnessKey } from "#src/net/family.js";
 import { hostOf } from "#src/net/host-port.js";
@@ -19,6 +21,16 @@ const COOKIES_ABOVE = 32;
 /** Maximum number of inbound handshakes in progress, in total and from one address: a whole site may restart behind one address. */
 const HANDSHAKES = { total: 256, each: 64 };
 
+/** Number of hosts that are remembered because a peer was admitted from there. */
+const REMEMBERED = 4_096;
+
+interface PendingHandshakesDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly isPeer: (host: string) => boolean;
+}
+
 /** The handshakes in progress, with the limits for unauthenticated clients, and a record of refusals. */
 export class PendingHandshakes {
   readonly #clock: Clock;
@@ -28,10 +40,17 @@ export class PendingHandshakes {
   readonly #inbound: FairSlots<Connection>;
   readonly #outbound = new Set<Connection>();
   readonly refusals = new Refusals();
+  readonly guesses: PasswordGuesses;
+  /** Hosts from which a peer was admitted. */
+  readonly #admitted = new Set<string>();
+  readonly #isPeer: (host: string) => boolean;
 
-  constructor(clock: Clock, random: Random, log: Log) {
+  /** @param deps.isPeer whether the topology or the operator names a host as a peer's */
+  constructor({ clock, random, log, isPeer }: PendingHandshakesDeps) {
     this.#clock = clock;
     this.#log = log;
+    this.#isPeer = isPeer;
+    this.guesses = new PasswordGuesses(clock);
     this.#cookies = new CookieJar(clock, random);
     this.#rate = new RateLimiter(clock, ACCEPT);
     this.#inbound = new FairSlots(random, HANDSHAKES);
@@ -39,14 +58,18 @@ export class PendingHandshakes {
 
   /** Applies the rate limit to an inbound wire. @returns whether a handshake may begin; if not, the wire is closed */
   admit(wire: Wire): boolean {
-    if (this.#rate.admit(sourceOf(wire))) return true;
+    const source = sourceOf(wire);
+    let refusal: Refusal;
+    if (!this.#rate.admit(source)) refusal = tooMany();
+    else if (this.guesses.admit(source, () => this.#isKnown(wire))) return true;
+    else refusal = new Refusal("busy", "slowed down after wrong passwords");
     wire.terminate();
-    this.#refuse(wire.remoteAddress, tooMany());
+    this.#refuse(wire.remoteAddress, refusal);
     return false;
   }
 
   /** Returns the channel options that require a cookie under load, before anything is computed for the handshake. */
-  challenge(wire: Wire): Pick<ChannelOptions, "cookies"> {
+  challenge(wire: Wire): Pick<ResponderOptions, "cookies"> {
     if (this.#inbound.size < COOKIES_ABOVE) return {};
     return { cookies: { jar: this.#cookies, address: hostOf(wire.remoteAddress) } };
   }
@@ -71,15 +94,30 @@ export class PendingHandshakes {
 
   /** Drops the refusals of an admitted peer's host. */
   admitted({ wire }: Connection): void {
-    this.refusals.clear(hostOf(wire.remoteAddress));
+    const host = hostOf(wire.remoteAddress);
+    this.refusals.clear(host);
+    this.guesses.succeeded(sourceOf(wire));
+    this.#admitted.delete(host);
+    this.#admitted.add(host);
+    limitSize(this.#admitted, REMEMBERED);
   }
 
   /** Records the refusal if this peer has refused an inbound connection that has ended. */
   ended({ outbound, wire }: Connection, error: Error): void {
     if (outbound) return;
+    if (error instanceof WrongPassword) {
+      const { source, count } = this.guesses.failed(sourceOf(wire), this.#isKnown(wire));
+      this.#log.warn("a wrong password", { from: source, count });
+    }
     if (error instanceof Refusal) this.#refuse(wire.remoteAddress, error);
     else if (error instanceof WeaveError && error.code === "WEAVE_HANDSHAKE")
       this.#refuse(wire.remoteAddress, new Refusal("handshake", error.message));
+  }
+
+  /** Whether a peer was or is at the other end's address: it is hardly slowed because of others' wrong passwords. */
+  #isKnown({ remoteAddress }: Wire): boolean {
+    const host = hostOf(remoteAddress);
+    return this.#admitted.has(host) || this.#isPeer(host);
   }
 
   #refuse(address: string, refusal: Refusal): void {

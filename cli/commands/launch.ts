@@ -16,6 +16,7 @@ import { requireKernel } from "#cli/support/kernel.js";
 import { runningText } from "#cli/support/managed-plugin.js";
 import { DEFAULT_RANGE } from "#router/addresses/flags.js";
 import { type LaunchOptions, routerOptions } from "#router/options.js";
+import { passwordWeakness } from "#router/peers/password-strength.js";
 import { WeaveError } from "#src/errors.js";
 import { fileRemedy, freeBytes, writingIn } from "#src/file-error.js";
 import { checkInstallation } from "#src/installation.js";
@@ -44,6 +45,8 @@ export async function run(args: readonly string[]): Promise<void> {
     ? resumed(withKeptPassword(typed, parsed.image), parseLaunch([], process.env).options, warn)
     : typed;
   const options = withPassword(complete, warn);
+  const weakness = options.password === undefined ? undefined : passwordWeakness(options.password);
+  if (weakness !== undefined) warn(`WARNING: the password is ${weakness}`);
   routerOptions(options);
   const runDir = paths().run;
   writingIn(runDir, "WEAVE_RUN_DIR", () => {

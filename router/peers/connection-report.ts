@@ -1,6 +1,6 @@
-import type { Hello } from "#mesh/channel.js";
 import type { Connection } from "#mesh/connection.js";
 import type { AttemptStatus } from "#mesh/dial-schedule.js";
+import type { Hello } from "#mesh/hello.js";
 import type { MeshStatus } from "#mesh/options.js";
 import type { OverlayStatus } from "#mesh/overlay.js";
 import { peerText } from "#mesh/peer.js";
@@ -113,4 +113,4 @@ function refusedReport({ address, text, count, at }: Refused): ConnectionReport 
 }
 
 /** ISO 8601 text of a time on the monotonic clock. */
-const timeText = (at: number): string => new Date(Date.now() + at - performance.now()).toISOString();
+export const timeText = (at: number): string => new Date(Date.now() + at - performance.now()).toISOString();

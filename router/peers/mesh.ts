@@ -8,6 +8,7 @@ import { oneSecret } from "#mesh/secrets.js";
 import { Trust } from "#mesh/trust.js";
 import { type Identity, saveIncarnation } from "#router/peers/identity.js";
 import { passwordKey } from "#router/peers/password.js";
+import { passwordWeakness } from "#router/peers/password-strength.js";
 import { PeerDirectory } from "#router/peers/peer-directory.js";
 import { PeerPort } from "#router/peers/peer-port.js";
 import { loadTargets, resolveHost, saveTargets } from "#router/peers/targets.js";
@@ -58,6 +59,8 @@ export interface MeshDeps extends Pick<StartContext, "store" | "events" | "resou
 export async function startMesh(deps: MeshDeps): Promise<Mesh> {
   const { options, identity, overlay, store, events, resources, log } = deps;
   const { password, host, encryption, trustedSubnets } = options;
+  const weakness = password === undefined ? undefined : passwordWeakness(password);
+  if (weakness !== undefined) log.warn("the password is weak", { why: weakness });
   const psk = password === undefined ? undefined : await passwordKey(password);
   const trust = new Trust({
     self: { name: identity.name, nickname: options.nickname, identity: identity.signer.identity },

@@ -53,6 +53,11 @@ export function peerMetrics(mesh: Mesh, quarantined: () => number): Metric[] {
       type: "gauge",
       read: () => mesh.status().slowed.filter(({ slowed }) => slowed).length,
     },
+    counter(
+      "weave_wrong_passwords_total",
+      "Wrong passwords of peers or strangers that have dialled this one.",
+      () => mesh.status().wrongPasswords.total,
+    ),
     counter("weave_messages_quarantined_total", "Messages of peers that were rejected.", quarantined),
     {
       name: "weave_connections_refused_total",

@@ -1,13 +1,14 @@
-import { PROTOCOL_MAX, PROTOCOL_MIN } from "#mesh/channel.js";
 import type { Connection } from "#mesh/connection.js";
 import { fingerprint } from "#mesh/fingerprint.js";
+import { PROTOCOL_MAX, PROTOCOL_MIN } from "#mesh/handshake-format.js";
 import type { Mesh } from "#mesh/mesh.js";
 import type { SlowedNeighbour } from "#mesh/neighbour-budget.js";
 import { type PeerName, type PeerRecord, peerText } from "#mesh/peer.js";
 import type { Datapath } from "#router/datapath/datapath.js";
 import { NO_CLAIMS } from "#router/frames/claims.js";
 import { datapathSettings, type FrameReport, frameReport } from "#router/frames/report.js";
-import { type ConnectionReport, connectionReports } from "#router/peers/connection-report.js";
+import { type ConnectionReport, connectionReports, timeText } from "#router/peers/connection-report.js";
+import { passwordWeakness } from "#router/peers/password-strength.js";
 import { excludedPeers } from "#router/peers/trust-report.js";
 import type { Cidr } from "#src/address.js";
 
@@ -34,6 +35,10 @@ export interface RouterReport extends FrameReport {
   readonly Encryption: boolean;
   /** True: peers prove knowledge of the password. */
   readonly PeersAuthenticated: boolean;
+  /** What is wrong with the password; null: nothing, or there is none. */
+  readonly PasswordWeakness: string | null;
+  /** Wrong passwords of inbound connections, by source; ISO 8601 times. */
+  readonly WrongPasswords: readonly { Source: string; Count: number; Since: string; Last: string }[];
   readonly PeerDiscovery: boolean;
   readonly Name: string;
   readonly NickName: string;
@@ -95,6 +100,13 @@ export function routerSummary({ mesh, datapath, settings, rejectedElsewhere }: R
     ProtocolMaxVersion: PROTOCOL_MAX,
     Encryption: settings.encryption,
     PeersAuthenticated: settings.password !== undefined,
+    PasswordWeakness: (settings.password !== undefined && passwordWeakness(settings.password)) || null,
+    WrongPasswords: status.wrongPasswords.sources.map(({ source, count, since, last }) => ({
+      Source: source,
+      Count: count,
+      Since: timeText(since),
+      Last: timeText(last),
+    })),
     PeerDiscovery: settings.discovery,
     Name: status.self.name,
     NickName: status.self.nickname,

@@ -27,6 +27,8 @@ export function routerStatusBlock(router: RouterReport): string {
     statusLine("Name", `${router.Name}(${router.NickName})`),
     statusLine("Fingerprint", router.Fingerprint),
     statusLine("Encryption", encryptionText(router)),
+    ...(router.PasswordWeakness === null ? [] : [statusLine("Password", router.PasswordWeakness)]),
+    ...wrongPasswordLines(router),
     statusLine("PeerDiscovery", router.PeerDiscovery ? "enabled" : "disabled"),
     statusLine("Targets", router.Targets.length),
     statusLine("Connections", router.Connections.length + bracket(counts.map(([state, count]) => `${count} ${state}`))),
@@ -45,6 +47,20 @@ export function routerStatusBlock(router: RouterReport): string {
 function encryptionText({ Encryption, PeersAuthenticated }: RouterReport): string {
   if (!Encryption) return "disabled";
   return PeersAuthenticated ? "enabled" : "enabled (encrypted, peers not authenticated: no password)";
+}
+
+/** Sources of wrong passwords that have a line each; the others are one line. */
+const SOURCES_SHOWN = 3;
+
+function wrongPasswordLines({ WrongPasswords }: RouterReport): string[] {
+  const sources = [...WrongPasswords].sort((a, b) => b.Count - a.Count);
+  const others = sources.slice(SOURCES_SHOWN);
+  const lines = sources
+    .slice(0, SOURCES_SHOWN)
+    .map(({ Source, Count, Since }) => `${Count} from ${Source} since ${Since}`);
+  if (others.length > 0)
+    lines.push(`${others.reduce((sum, { Count }) => sum + Count, 0)} from ${others.length} other addresses`);
+  return lines.map((line) => statusLine("WrongPasswords", line));
 }
 
 function offloadsText({ Offloads, OffloadsOff }: RouterReport["Datapath"]): string {

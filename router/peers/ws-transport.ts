@@ -1,4 +1,4 @@
-import { createServer } from "node:http";
+import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { Socket } from "node:net";
 import { type RawData, WebSocket, WebSocketServer } from "ws";
 import { MAX_FRAME_BYTES } from "#mesh/channel.js";
@@ -27,6 +27,22 @@ const MAX_HEADER_BYTES = 4_096;
 const MAX_CONNECTIONS = 2 * MAX_PEERS;
 /** Maximum TCP connections that are not WebSockets yet, in total and from one address. */
 const UNAUTHENTICATED = { total: 1_024, each: 128 };
+
+/**
+ * The WebSocket of a client that may be a stranger: whatever arrives, no frame leaves that the mesh did not send. Where RFC 6455 wants
+ * a closing frame with a status, the connection ends without one.
+ */
+class QuietWebSocket extends WebSocket {
+  /** Called by `ws` for each violation of its protocol, and for a closing frame of the client. */
+  override close(): void {
+    this.terminate();
+  }
+
+  /** Closes after all sent bytes, with a closing frame: for a peer that is authenticated. */
+  farewell(): void {
+    super.close();
+  }
+}
 
 /** A WebSocket (RFC 6455) as the mesh's {@link Wire}. */
 class WebSocketWire implements Wire {
@@ -91,7 +107,8 @@ class WebSocketWire implements Wire {
 
   close(): void {
     this.#handlers = undefined;
-    this.#socket.close();
+    if (this.#socket instanceof QuietWebSocket) this.#socket.farewell();
+    else this.#socket.close();
   }
 
   terminate(): void {
@@ -140,22 +157,22 @@ export interface WebSocketListener {
 }
 
 /**
- * Listens for peers.
+ * Listens for peers. The answer to all but a peer's WebSocket is one: the connection is closed, and no byte is sent. A scan of the port
+ * learns neither the product nor its version, nor what was wrong.
  *
  * @param host "" for all addresses
  * @throws WEAVE_PORT_IN_USE, WEAVE_CONNECTION
  */
 export function listenWebSocket(host: string, port: number, accept: (wire: Wire) => void): Promise<WebSocketListener> {
   return new Promise((resolve, reject) => {
-    const http = createServer(
-      {
-        headersTimeout: REQUEST_TIMEOUT_MS,
-        requestTimeout: REQUEST_TIMEOUT_MS,
-        connectionsCheckingInterval: LATE_CHECK_MS,
-        maxHeaderSize: MAX_HEADER_BYTES,
-      },
-      (_request, response) => response.writeHead(426, { Connection: "close" }).end("this port is for weave peers\n"),
-    );
+    const http = createServer({
+      headersTimeout: REQUEST_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      connectionsCheckingInterval: LATE_CHECK_MS,
+      maxHeaderSize: MAX_HEADER_BYTES,
+      // Node would answer a request without it by itself.
+      requireHostHeader: false,
+    });
     http.maxConnections = MAX_CONNECTIONS;
     const pending = new FairSlots<Socket>(systemRandom, UNAUTHENTICATED);
     http.on("connection", (socket) => {
@@ -164,22 +181,30 @@ export function listenWebSocket(host: string, port: number, accept: (wire: Wire)
       socket.once("close", () => pending.delete(source, socket));
     });
     const server = new WebSocketServer({
-      server: http,
-      path: "/",
+      noServer: true,
+      WebSocket: QuietWebSocket,
+      autoPong: false,
       maxPayload: MAX_FRAME_BYTES,
       perMessageDeflate: false,
       ...CLOSING,
-      handleProtocols: (protocols) => (protocols.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
+      handleProtocols: () => SUBPROTOCOL,
     });
-    server.on("connection", (socket, request) => {
-      pending.delete(sourceOf(request.socket), request.socket);
-      socket.pause();
-      accept(new WebSocketWire(socket, request.socket));
+    refuseQuietly(http, server);
+    http.on("upgrade", (request, socket, head) => {
+      if (!isPeerRequest(request)) socket.destroy();
+      else
+        server.handleUpgrade(request, socket, head, (webSocket) => {
+          pending.delete(sourceOf(request.socket), request.socket);
+          webSocket.pause();
+          // A peer sends none.
+          webSocket.on("ping", () => webSocket.terminate());
+          accept(new WebSocketWire(webSocket, request.socket));
+        });
     });
     const at = listenEndpoint(host, port);
-    server.once("error", (error) => reject(cannotListen(at, error.message, systemCode(error) === "EADDRINUSE", error)));
+    http.once("error", (error) => reject(cannotListen(at, error.message, systemCode(error) === "EADDRINUSE", error)));
     http.listen({ fd: bindTcp(at) }, () => {
-      server.on("error", () => {});
+      http.on("error", () => {});
       resolve({
         close: () =>
           new Promise((done) => {
@@ -190,6 +215,24 @@ export function listenWebSocket(host: string, port: number, accept: (wire: Wire)
       });
     });
   });
+}
+
+/** Replaces all answers that Node and `ws` have for wrong requests. */
+function refuseQuietly(http: Server, server: WebSocketServer): void {
+  const quietly = (request: IncomingMessage) => void request.socket.destroy();
+  http.on("request", quietly);
+  // Of "Expect: 100-continue", and of other expectations.
+  http.on("checkContinue", quietly);
+  http.on("checkExpectation", quietly);
+  http.on("connect", quietly);
+  // Bytes that are no request, too long or late ones.
+  http.on("clientError", (_error, socket) => void socket.destroy());
+  server.on("wsClientError", (_error, socket) => void socket.destroy());
+}
+
+/** Whether a request for an upgrade is one of a peer, as far as `ws` does not check it. */
+function isPeerRequest({ url, headers }: IncomingMessage): boolean {
+  return url === "/" && headers["sec-websocket-protocol"] === SUBPROTOCOL;
 }
 
 /** The source that limits count by. */

@@ -5,6 +5,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { Resolver } from "node:dns";
 import { connect, createServer } from "node:net";
+import { APPROACHES, answerOf, FRAMES, UPGRADE } from "./approaches.js";
 
 const [name, ...args] = process.argv.slice(2);
 const ready = () => process.stdout.write("ready\n");
@@ -20,7 +21,7 @@ function digestOf(bytes: Buffer): Buffer {
   return digest;
 }
 
-const programs: Record<string, () => void> = {
+const programs: Record<string, () => void | Promise<void>> = {
   /** receive PORT: takes one TCP connection; prints the count of bytes and their SHA-256. */
   receive() {
     createServer((socket) => {
@@ -95,6 +96,27 @@ const programs: Record<string, () => void> = {
   "connect-many"() {
     for (let i = 0; i < Number(args[1]); i++) connect(Number(args[0]), "127.0.0.1").on("error", () => {});
     setTimeout(() => done(args[1]), 2_000);
+  },
+
+  /**
+   * scan ADDRESS PORT: all wrong approaches to a peer's port, by TCP and UDP; prints the answers as JSON. Datagrams: their number.
+   */
+  async scan() {
+    const [host, port] = [args[0], Number(args[1])];
+    const socket = createSocket("udp4");
+    let datagrams = 0;
+    socket.on("message", () => datagrams++);
+    const requests: Record<string, string> = {};
+    const frames: Record<string, string> = {};
+    for (const size of [0, 1, 8, 12, 40, 100, 548, 1_400]) {
+      const random = randomBytes(size);
+      socket.send(random, port, host);
+      // With the type of a datagram of frames, and any session.
+      if (size > 12) socket.send(Buffer.concat([Buffer.from([0x57, 0, 1]), random]), port, host);
+    }
+    for (const [what, bytes] of Object.entries(APPROACHES)) requests[what] = await answerOf(host, port, bytes);
+    for (const [what, bytes] of Object.entries(FRAMES)) frames[what] = await answerOf(host, port, UPGRADE, bytes);
+    setTimeout(() => done(JSON.stringify({ requests, frames, datagrams })), 1_000);
   },
 
   /** udp-bind PORT: keeps a UDP port to itself. */

@@ -157,7 +157,7 @@ test("where TCP alone is lost, frames go on by UDP until the connection ends, an
 
 test("a loss of 30 % each way ends no link and takes none out of the routes, also where UDP is blocked", async () => {
   for (const udp of [true, false]) {
-    const triangle = new Triangle(7);
+    const triangle = new Triangle(9);
     if (!udp) triangle.cut(["udp"]);
     await triangle.run(60_000);
     const before = triangle.terminations();

@@ -1,5 +1,6 @@
-import { certifiedBytes } from "#mesh/channel.js";
 import { Connection } from "#mesh/connection.js";
+import { certifiedBytes } from "#mesh/hello.js";
+import { Initiator } from "#mesh/initiator.js";
 import type { MeshMessage } from "#mesh/messages.js";
 import { keyPair } from "#mesh/noise.js";
 import type { PeerName, PeerRecord } from "#mesh/peer.js";
@@ -53,19 +54,17 @@ export class HostilePeer {
       clear: false,
       overlays: instant.carriers,
     };
-    const options = {
-      role: "initiator" as const,
-      staticKey: this.#keys,
-      makeEphemeralKey: () => keyPair(random.bytes(32)),
-      hello,
-    };
-    const connection = new Connection(time, wire, wire.remoteAddress, options, {
-      opened() {},
-      message: (_, message) => void this.received.push(message),
-      malformed() {},
-      responsive() {},
-      closed() {},
-    });
+    const handshake = new Initiator({ staticKey: this.#keys, random, hello });
+    const connection = new Connection(
+      { clock: time, random, wire, dialled: wire.remoteAddress, handshake },
+      {
+        opened() {},
+        message: (_, message) => void this.received.push(message),
+        malformed() {},
+        responsive() {},
+        closed() {},
+      },
+    );
     this.#connections.push(connection);
     connection.start();
   }

@@ -141,15 +141,19 @@ test("a partition splits the mesh, and after it the mesh becomes one again", asy
   assertWhole(peers);
 });
 
-test("a wrong password, or one at one end only, is refused in the same words at both ends", async () => {
-  const words = {
-    differ: "the passwords differ: give all peers the same --password",
-    missing: "one end has a password and the other has none: give all peers the same --password, or none",
-  };
-  for (const [theirs, expected] of [
-    [new Uint8Array(32).fill(2), words.differ],
-    [undefined, words.missing],
-  ] as const) {
+test("a wrong password, or one at one end only, is refused: its reason is at the end that refuses, its causes at the other", async () => {
+  for (const { theirs, reason, causes } of [
+    {
+      theirs: new Uint8Array(32).fill(2),
+      reason: "the passwords differ: give all peers the same --password",
+      causes: /^the other host refused the password of this one: give all peers the same --password/,
+    },
+    {
+      theirs: undefined,
+      reason: "one end has a password and the other has none: give all peers the same --password, or none",
+      causes: /at the first message: one end has a password and the other has none/,
+    },
+  ]) {
     const network = new Network(8);
     const logged: string[] = [];
     const log = {
@@ -162,12 +166,22 @@ test("a wrong password, or one at one end only, is refused in the same words at 
     const b = network.start(1, { secrets: oneSecret(theirs) });
     network.connect(b, a);
     await network.clock.run(1_000);
-    assert.equal(b.mesh.status().attempts[0].error, expected);
+    assert.match(b.mesh.status().attempts[0].error!, causes);
     assert.ok(
-      logged.some((line) => line.includes(expected)),
+      logged.some((line) => line.includes(reason)),
       "the accepting end does not report it",
     );
-    assert.equal(a.mesh.status().connections.length, 0);
+    const { connections, refused, wrongPasswords } = a.mesh.status();
+    assert.equal(connections.length, 0);
+    assert.deepEqual(
+      refused.map(({ text }) => text),
+      [reason],
+    );
+    // One without a password has not guessed.
+    assert.deepEqual(
+      wrongPasswords.sources.map(({ source, count }) => [source, count]),
+      theirs ? [[b.host, 1]] : [],
+    );
   }
 });
 

@@ -5,13 +5,19 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { NAME_FORMAT, type NameFields } from "#dns/name-record.js";
 import { decodeIpamMessage } from "#ipam/wire/ipam-message.js";
-import { Channel, type ChannelEffect, certifiedBytes, type Hello } from "#mesh/channel.js";
+import type { Handshake, HandshakeEffect } from "#mesh/handshake.js";
+import { MESSAGE } from "#mesh/handshake-format.js";
+import { certifiedBytes, type Hello } from "#mesh/hello.js";
+import { Initiator } from "#mesh/initiator.js";
 import { decodeMessage } from "#mesh/messages.js";
-import { type HandshakeResult, keyPair } from "#mesh/noise.js";
+import { keyPair, type NoiseResult } from "#mesh/noise.js";
+import { PasswordKeys } from "#mesh/password-keys.js";
 import { isHeadBy } from "#mesh/replica/head.js";
 import { OriginRecords } from "#mesh/replica/origin-records.js";
 import { RecordCodec } from "#mesh/replica/record-codec.js";
 import { decodeReplicaMessage, encodeReplicaMessage } from "#mesh/replica/replica-message.js";
+import { Responder } from "#mesh/responder.js";
+import { oneSecret } from "#mesh/secrets.js";
 import { makeSigner } from "#mesh/signing.js";
 import { DataKeys } from "#router/carriers/keys.js";
 import { KIND_FRAMES, MAX_HOPS, writeMac } from "#router/datapath/record.js";
@@ -136,18 +142,18 @@ function helloOf(staticByte: number): Hello {
 }
 
 /** Runs a handshake with the example's keys: the messages by their type, and the initiator's result. */
-function handshake(): { sent: Map<number, Uint8Array>; result: HandshakeResult } {
-  const make = (role: "initiator" | "responder", staticByte: number) =>
-    new Channel({
-      role,
-      staticKey: secret(staticByte),
-      makeEphemeralKey: () => secret(staticByte + 1),
-      hello: helloOf(staticByte),
-    });
-  const [initiator, responder] = [make("initiator", 1), make("responder", 3)];
+function handshake(network?: Uint8Array): { sent: Map<number, Uint8Array>; result: NoiseResult } {
+  const passwords = new PasswordKeys(oneSecret(network));
+  const own = (byte: number) => ({
+    staticKey: secret(byte),
+    random: { bytes: (count: number) => new Uint8Array(count).fill(byte + 1) },
+    hello: helloOf(byte),
+  });
+  const initiator = new Initiator({ ...own(1), password: passwords.forDial("") });
+  const responder = new Responder({ ...own(3), passwords });
   const sent = new Map<number, Uint8Array>();
-  let result: HandshakeResult | undefined;
-  const deliver = (effects: readonly ChannelEffect[], from: Channel): void => {
+  let result: NoiseResult | undefined;
+  const deliver = (effects: readonly HandshakeEffect[], from: Handshake): void => {
     for (const effect of effects) {
       if (effect.do === "failed") throw effect.error;
       if (effect.do === "opened" && from === initiator) result = effect.transport;
@@ -162,17 +168,29 @@ function handshake(): { sent: Map<number, Uint8Array>; result: HandshakeResult }
   return { sent, result };
 }
 
+test("the types of messages are the documented ones", () => {
+  const types = [...text.matchAll(/^\| `0x(\w\w)` \| [A-Z_]+ \|/gm)].map(([, type]) => Number.parseInt(type, 16));
+  assert.deepEqual(types, Object.values(MESSAGE));
+});
+
 test("the worked example of a handshake is what the sources send", () => {
   const { sent, result } = handshake();
-  const types = [...text.matchAll(/^\| `0x(\w\w)` \| [A-Z_]+ \|/gm)].map(([, type]) => Number.parseInt(type, 16));
-  assert.deepEqual(types, [1, 2, 3, 4, 5, 0x10, 0x11]);
-  for (const type of sent.keys()) assert.ok(types.includes(type));
   const examples = ["init", "response", "exporter"].map(example);
   assert.deepEqual(examples, [sent.get(1)!, sent.get(2)!, result.exporter].map(toHex));
   const keys = new DataKeys(true, result.exporter, systemRandom).start();
   const sealing = keys.find((effect) => effect.do === "install" && effect.direction === "seal");
   assert.ok(sealing?.do === "install");
   assert.equal(example("key, dialler to other, epoch 0"), toHex(sealing.key));
+});
+
+test("the worked example of a handshake with a password is what the sources send", () => {
+  const { sent, result } = handshake(new Uint8Array(32).fill(5));
+  const examples = ["init", "share", "proof", "response", "exporter"].map((name) =>
+    example(`${name}, with a password`),
+  );
+  const { init, share, proof, response } = MESSAGE;
+  const messages = [init, share, proof, response].map((type) => sent.get(type)!);
+  assert.deepEqual(examples, [...messages, result.exporter].map(toHex));
 });
 
 const KEY = new Uint8Array(32).fill(0x11);

@@ -42,6 +42,8 @@ const report: RouterReport = {
   ProtocolMaxVersion: 2,
   Encryption: true,
   PeersAuthenticated: false,
+  PasswordWeakness: null,
+  WrongPasswords: [],
   PeerDiscovery: true,
   Name: "02:00:00:00:00:01",
   NickName: "h1",
@@ -112,6 +114,27 @@ test("the router's paragraph of status counts connections by state, and peers' l
       "         Cipher: AES-256-GCM by OpenSSL",
       "",
     ].join("\n"),
+  );
+});
+
+test("a weak password and the sources of wrong ones have lines of their own", () => {
+  const times = { Since: "2026-11-21T09:20:58.402Z", Last: "2026-11-21T10:00:00.000Z" };
+  const WrongPasswords = [1, 12, 3, 2, 1].map((Count, i) => ({ Source: `10.0.0.${i}`, Count, ...times }));
+  const shown = routerStatusBlock({
+    ...report,
+    PeersAuthenticated: true,
+    PasswordWeakness: "weak: about 9 bits",
+    WrongPasswords,
+  });
+  assert.deepEqual(
+    shown.split("\n").filter((line) => /Passw/.test(line)),
+    [
+      "       Password: weak: about 9 bits",
+      " WrongPasswords: 12 from 10.0.0.1 since 2026-11-21T09:20:58.402Z",
+      " WrongPasswords: 3 from 10.0.0.2 since 2026-11-21T09:20:58.402Z",
+      " WrongPasswords: 2 from 10.0.0.3 since 2026-11-21T09:20:58.402Z",
+      " WrongPasswords: 2 from 2 other addresses",
+    ],
   );
 });
 

@@ -1,0 +1,109 @@
+import { type CpaceExchange, type CpaceTranscript, keyOfExchange } from "#mesh/cpace.js";
+import { MAX_HANDSHAKE_BYTES, malformedHandshake, typedMessage } from "#mesh/handshake-format.js";
+import type { Hello } from "#mesh/hello.js";
+import { type KeyPair, keyPair, NoiseHandshake, type NoiseResult } from "#mesh/noise.js";
+import type { NetworkSecret } from "#mesh/secrets.js";
+import { errorText, WeaveError } from "#src/errors.js";
+import type { Random } from "#src/random.js";
+
+/**
+ * The handshake of a connection: CPace where there is a password, then Noise. No I/O: the caller passes received bytes, and applies
+ * the effects. `mesh/initiator.ts` and `mesh/responder.ts` have the two ends.
+ *
+ *   initiator                                            responder
+ *     ── INIT (versions, generation, Ya) ──────────────▶
+ *     ◀─ COOKIE ────────────────────────────────────────   only under load; the initiator repeats INIT with the cookie
+ *     ◀─ SHARE (Yb) ────────────────────────────────────   both ends now compute ISK, which is the psk of Noise
+ *     ── PROOF (psk, e) ───────────────────────────────▶   the responder knows whether the initiator has the password
+ *     ◀─ RESPONSE (e, ee, s, es) ───────────────────────   the initiator knows whether the responder has it
+ *     ── FINISH (s, se, hello) ────────────────────────▶
+ *     ◀─ DATA (hello) ──────────────────────────────────
+ *
+ * Without a password INIT carries Noise's `e` in place of Ya, and RESPONSE follows: there is neither SHARE nor PROOF.
+ *
+ * An end that is not content closes the connection, and sends no reason: it is in its own log and status. The static key, the
+ * name and all further details of an end leave only after the other end has proven the password.
+ */
+export interface Handshake {
+  readonly state: InitiatorState | ResponderState;
+  /** Begins. @returns the first message of an initiator */
+  start(): HandshakeEffect[];
+  /** Handles a received message. Never throws: errors are effects, and final. */
+  receive(bytes: Uint8Array): HandshakeEffect[];
+  /** Returns the error for a connection that the other end has closed, in words for the operator of this end. */
+  explain(reason: string): WeaveError;
+  /** Zeroes the secrets of a handshake that is abandoned. */
+  wipe(): void;
+}
+
+export type InitiatorState = "new" | "awaiting-share" | "awaiting-response" | "awaiting-hello" | "open" | "closed";
+export type ResponderState = "awaiting-init" | "awaiting-proof" | "awaiting-finish" | "open" | "closed";
+
+/** An action for the caller: send bytes, or handle the end of the handshake. */
+export type HandshakeEffect =
+  | { readonly do: "send"; readonly bytes: Uint8Array }
+  | {
+      readonly do: "opened";
+      readonly remote: Hello;
+      readonly transport: NoiseResult;
+      /** The secret that both ends have proven; undefined: none. */
+      readonly secret: NetworkSecret | undefined;
+    }
+  | { readonly do: "failed"; readonly error: WeaveError };
+
+/** What both ends of a handshake need. */
+export interface HandshakeOptions {
+  readonly staticKey: KeyPair;
+  /** Makes the secrets of this handshake alone. */
+  readonly random: Pick<Random, "bytes">;
+  readonly hello: Hello;
+}
+
+/** Label of the key that CPace gives to Noise. */
+const PSK_LABEL = "weave mesh 2 psk";
+
+/** Derives the pre-shared key of Noise from a finished exchange, and zeroes what it is made of. @throws WEAVE_HANDSHAKE */
+export function exchangePsk(exchange: CpaceExchange, theirs: Uint8Array, transcript: CpaceTranscript): Uint8Array {
+  const shared = exchange.finish(theirs, transcript);
+  const psk = keyOfExchange(shared, PSK_LABEL);
+  shared.fill(0);
+  return psk;
+}
+
+/** Begins Noise with a new ephemeral key. @param psk it selects XXpsk0; the handshake zeroes it */
+export function beginNoise(
+  { staticKey, random }: HandshakeOptions,
+  { initiator, prologue, psk }: { initiator: boolean; prologue: Uint8Array; psk: Uint8Array | undefined },
+): NoiseHandshake {
+  const secret = random.bytes(32);
+  return new NoiseHandshake({
+    initiator,
+    prologue,
+    staticKey,
+    ephemeralKey: keyPair(secret),
+    ...(psk === undefined ? {} : { psk }),
+  });
+}
+
+/** Runs a step with a received message. @param step may throw @returns its effects, or an effect with its error */
+export function guarded(
+  bytes: Uint8Array,
+  step: (type: number, body: Uint8Array) => HandshakeEffect[],
+): HandshakeEffect[] {
+  try {
+    if (bytes.length === 0) throw malformedHandshake(": an empty message");
+    if (bytes.length > MAX_HANDSHAKE_BYTES)
+      throw new WeaveError("WEAVE_MESSAGE_TOO_LARGE", `a handshake message of ${bytes.length} bytes`);
+    return step(bytes[0], bytes.subarray(1));
+  } catch (error) {
+    const known = error instanceof WeaveError;
+    return [
+      { do: "failed", error: known ? error : new WeaveError("WEAVE_HANDSHAKE", errorText(error), { cause: error }) },
+    ];
+  }
+}
+
+export const send = (type: number, body: Uint8Array): HandshakeEffect => ({
+  do: "send",
+  bytes: typedMessage(type, body),
+});
