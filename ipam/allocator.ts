@@ -2,6 +2,7 @@ import { Bootstrap, type ElectionStatus, type IpallocInit } from "#ipam/agreemen
 import { OtherRanges } from "#ipam/agreement/other-ranges.js";
 import { OwnershipCheck } from "#ipam/agreement/ownership-check.js";
 import { Participants } from "#ipam/agreement/participants.js";
+import { Rejections } from "#ipam/agreement/rejections.js";
 import { RingState } from "#ipam/agreement/ring-state.js";
 import { RingSync } from "#ipam/agreement/ring-sync.js";
 import { type TakeoverStatus, Takeovers } from "#ipam/agreement/takeover.js";
@@ -23,6 +24,7 @@ import { ringSummary } from "#ipam/wire/ipam-message.js";
 import { MessageSender } from "#ipam/wire/message-sender.js";
 import type { GossipChannel } from "#mesh/gossip.js";
 import type { KnownPeers, PeerName } from "#mesh/peer.js";
+import type { Signer } from "#mesh/signing.js";
 import { type Clock, every, type Timer } from "#src/clock.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
@@ -45,6 +47,8 @@ export interface AllocatorDeps {
   readonly log: Log;
   readonly store: Store;
   readonly peers: KnownPeers;
+  /** The identity of this peer, which signs its decisions. */
+  readonly signer: Signer;
   /**
    * Returns the network's time, in milliseconds since the Unix epoch, by which the counters of other peers are checked; the
    * host's clock by default.
@@ -58,7 +62,8 @@ function assemble(options: AllocatorDeps) {
   const waitQueue = new WaitQueue(clock);
   const leases = new LeaseTable(store);
   const sender = new MessageSender(range.text);
-  const base = { time: () => clock.wall(), ...options, sender, leases, waitQueue };
+  const rejections = new Rejections();
+  const base = { time: () => clock.wall(), ...options, sender, leases, waitQueue, rejections };
 
   const { used, avoided } = leases;
   const state = new RingState({ ...base, used, avoided, onChange: () => waitQueue.retry() });
@@ -217,6 +222,11 @@ export class Allocator {
   /** Descriptions of the peers with another range. */
   get otherRanges(): Reason[] {
     return this.#components.otherRanges.status(ringSummary(this.ring));
+  }
+
+  /** What other peers have sent, and is not used. */
+  get rejections(): Rejections {
+    return this.#components.rejections;
   }
 
   /** The pending takeover, and the peers that must agree before its addresses may be allocated. */

@@ -97,6 +97,12 @@ export class MessageHandler implements Gossiper {
         return undefined;
       case "news":
         return this.#receiveNews(from, message);
+      case "title":
+        if (sync.isSameRing(from, message.ring)) sync.sendTitles(from, message.spans);
+        return undefined;
+      case "titles":
+        if (sync.isSameRing(from, message.ring)) sync.merge(message.spans, from);
+        return undefined;
       case "election":
         if (state.ring === undefined) return bootstrap.receive(message.votes) ? message : undefined;
         sync.sendRing(from, false);
@@ -116,12 +122,12 @@ export class MessageHandler implements Gossiper {
         return this.#receiveHint(message);
       case "agree":
         if (!sync.isSameRing(from, message.ring)) return undefined;
-        sync.merge(message.spans);
+        sync.merge(message.spans, from);
         takeovers.answer(from, message);
         return undefined;
       case "agreed":
         if (!sync.isSameRing(from, message.ring)) return undefined;
-        sync.merge(message.spans);
+        sync.merge(message.spans, from);
         ownershipCheck.answered(from, message.id);
         takeovers.answered(from, message);
         return undefined;
@@ -139,7 +145,8 @@ export class MessageHandler implements Gossiper {
     if (!sync.isSameRing(from, message.ring)) return undefined;
     // The wait for an answer must end before the ring is set, which retries blocked requests.
     donors.donated(from);
-    const news = state.merge(message.spans);
+    const news = state.merge(message.spans, from);
+    sync.explainGaps();
     if (news.length > 0) return { ...message, spans: news };
     waitQueue.retry();
     return undefined;

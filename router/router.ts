@@ -86,7 +86,7 @@ async function startServices(start: RouterStart, context: StartContext): Promise
   const dockerBridge = docker && options.docker.bridge;
   const targets = firstTargets({ ...options, resume: restarted || options.resume }, context.store);
   const identity = await hostIdentity(options, context.store);
-  const { name: self, incarnation } = identity;
+  const { name: self, incarnation, signer } = identity;
 
   const sockets = openFramePorts(options, context);
   const peerPort = await openPeerPort(options, context);
@@ -103,7 +103,7 @@ async function startServices(start: RouterStart, context: StartContext): Promise
     onTapGone: onFatal,
   });
 
-  const common = { ...context, self, incarnation, mesh, directory };
+  const common = { ...context, self, signer, incarnation, mesh, directory };
   const ipam = options.addresses && startIpam({ ...common, options: options.addresses });
   const dockerAddress = docker && (await docker.absentBridgeAddress());
   const bridges = { docker: options.docker.bridge, dockerAddress, weave: bridge };

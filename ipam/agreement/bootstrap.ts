@@ -4,7 +4,7 @@ import type { OwnershipCheck } from "#ipam/agreement/ownership-check.js";
 import type { Participants } from "#ipam/agreement/participants.js";
 import { RESET_HINT, type RingState } from "#ipam/agreement/ring-state.js";
 import { durationText, type Reason } from "#ipam/ring/reason.js";
-import { type Genesis, Ring } from "#ipam/ring/ring.js";
+import type { Genesis } from "#ipam/ring/ring.js";
 import type { Subnet } from "#ipam/ring/subnet.js";
 import { ringDigest } from "#ipam/wire/ipam-message.js";
 import type { MessageSender } from "#ipam/wire/message-sender.js";
@@ -197,7 +197,7 @@ export class Bootstrap {
     log.info("the range is divided", { range: range.text, among: genesis.peers });
     // With a list of peers (seed), this may be a later start with a new disk.
     if (genesis.at === 0 && genesis.peers.some((peer) => peer !== self)) ownershipCheck.begin();
-    state.adopt(Ring.first(range, genesis));
+    state.adopt(genesis);
     sender.gossip(ringDigest(state.ring));
   }
 }

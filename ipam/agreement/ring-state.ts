@@ -1,10 +1,19 @@
 import * as z from "zod/mini";
+import { Deeds, type DeedsDeps } from "#ipam/agreement/deeds.js";
 import type { IntervalSet } from "#ipam/ring/interval.js";
-import { compareGenesis, type Ownership, Ring, type Span } from "#ipam/ring/ring.js";
+import { compareGenesis, type Genesis, type Ownership, Ring, type Span } from "#ipam/ring/ring.js";
 import { Space } from "#ipam/ring/space.js";
 import type { Subnet } from "#ipam/ring/subnet.js";
 import type { MessageSender } from "#ipam/wire/message-sender.js";
-import { MAX_SPANS, ringFromWire, ringShape, ringToWire } from "#ipam/wire/ring-codec.js";
+import {
+  deedsFromWire,
+  MAX_SPANS,
+  ringFromWire,
+  ringShape,
+  ringToWire,
+  spansShape,
+  spansToWire,
+} from "#ipam/wire/ring-codec.js";
 import { successor } from "#mesh/counter.js";
 import type { PeerName } from "#mesh/peer.js";
 import type { Clock } from "#src/clock.js";
@@ -18,9 +27,15 @@ const TIDY_FROM = 4;
 /** The next step in errors about damaged stored state. */
 export const RESET_HINT = "'weave reset' starts over without it.";
 
-const shape = z.object({ name: z.string(), range: z.string(), ...ringShape.shape });
+/** Databases of before deeds have no titles: their spans count as checked. */
+const shape = z.object({
+  name: z.string(),
+  range: z.string(),
+  ...ringShape.shape,
+  titles: z.optional(spansShape),
+});
 
-export interface RingStateDeps {
+export interface RingStateDeps extends DeedsDeps {
   readonly self: PeerName;
   /** The range that the whole network allocates from. */
   readonly range: Subnet;
@@ -42,6 +57,8 @@ export interface RingStateDeps {
  */
 export class RingState {
   readonly #deps: RingStateDeps;
+  /** The check of all that other peers send. */
+  readonly deeds: Deeds;
   #ring: Ring | undefined;
   #space: Space;
   #dirty = false;
@@ -49,6 +66,7 @@ export class RingState {
   /** @throws WEAVE_STORE when the stored ring is damaged */
   constructor(deps: RingStateDeps) {
     this.#deps = deps;
+    this.deeds = new Deeds(deps);
     this.#ring = this.#load();
     this.#space = this.#makeSpace();
   }
@@ -72,41 +90,61 @@ export class RingState {
     return this.#ring === undefined || compareGenesis(ring.genesis, this.#ring.genesis) > 0;
   }
 
-  /** Replaces the ring by one that wins against it. @throws WEAVE_STORE */
-  adopt(ring: Ring): void {
+  /**
+   * Begins with the first division of an origin that wins against the present one, and takes what follows from it.
+   *
+   * @param spans of that ring @param from the peer that sent them
+   * @throws WEAVE_STORE
+   */
+  adopt(genesis: Genesis, spans: readonly Span[] = [], from: PeerName = this.#deps.self): void {
     if (this.#ring !== undefined) {
       this.#deps.log.warn(
         "another ring wins against this peer's; the addresses in use here are requested from its owners",
         {
           ours: this.#ring.genesis.peers,
-          theirs: ring.genesis.peers,
+          theirs: genesis.peers,
         },
       );
     }
-    this.#apply(ring);
-  }
-
-  /** Merges spans of a ring with the same id. @returns the new part of them @throws WEAVE_STORE, WEAVE_MESSAGE_MALFORMED */
-  merge(spans: readonly Span[]): Span[] {
-    if (this.#ring === undefined) return [];
-    const { ring, news } = this.#ring.join(spans);
-    // A longer ring exceeds the limit of messages and of stored state.
-    if (ring.spans.length > MAX_SPANS)
-      throw new WeaveError("WEAVE_MESSAGE_MALFORMED", `a ring of more than ${MAX_SPANS} spans`);
-    if (news.length > 0) this.#apply(ring);
-    return news;
+    this.#apply(this.deeds.advance(Ring.first(this.#deps.range, genesis), spans, from));
   }
 
   /**
-   * Carries out a decision of this peer about spans: writes it, sends it to `to` and by gossip, and applies it.
+   * Merges spans of a ring with the same id, as far as they follow from the present one.
+   *
+   * @param from the peer that sent them
+   * @returns the new part of the ring
+   * @throws WEAVE_STORE, WEAVE_MESSAGE_MALFORMED
+   */
+  merge(spans: readonly Span[], from: PeerName): Span[] {
+    if (this.#ring === undefined) return [];
+    const ring = this.deeds.advance(this.#ring, spans, from);
+    // A longer ring exceeds the limit of messages and of stored state.
+    if (ring.spans.length > MAX_SPANS)
+      throw new WeaveError("WEAVE_MESSAGE_MALFORMED", `a ring of more than ${MAX_SPANS} spans`);
+    if (ring === this.#ring) return [];
+    const { news } = this.#ring.join(ring.spans);
+    this.#apply(ring);
+    return news;
+  }
+
+  /** Returns what this peer must know to take the spans that wait: intervals, by the peer that can explain them. */
+  gaps(): Map<PeerName, Span[]> {
+    return this.#ring === undefined ? new Map() : this.deeds.gaps(this.#ring);
+  }
+
+  /**
+   * Carries out a decision of this peer about spans: signs and writes it, sends it to `to` and by gossip, and applies it.
    *
    * @throws WEAVE_STORE; nothing has then changed
    */
   decide(spans: readonly Span[], to?: PeerName): void {
     const { sender } = this.#deps;
-    const { ring, news } = this.#ring!.join(spans);
+    const signed = this.deeds.sign(this.#ring!.id, spans);
+    const { ring, news } = this.#ring!.join(signed);
     if (news.length === 0) return;
-    this.#write(ring);
+    this.#write(ring, signed);
+    this.deeds.record(signed);
     const message = { kind: "news", ring: ring.id, spans: news } as const;
     if (to !== undefined) sender.unicast(to, message);
     sender.gossip(message);
@@ -172,9 +210,15 @@ export class RingState {
     );
   }
 
-  #write(ring: Ring): void {
+  /** @param decisions of this peer, which are not recorded before they are on disk */
+  #write(ring: Ring, decisions: readonly Span[] = []): void {
     const { self, range, store } = this.#deps;
-    store.put(KEY, { name: self, range: range.text, ...ringToWire(ring.genesis, ring.spans) });
+    store.put(KEY, {
+      name: self,
+      range: range.text,
+      ...ringToWire(ring.genesis, ring.spans),
+      titles: spansToWire([...this.deeds.titles.all, ...decisions]),
+    });
     this.#dirty = false;
   }
 
@@ -192,6 +236,8 @@ export class RingState {
       return undefined;
     }
     const { genesis, spans } = ringFromWire(stored, range);
+    if (stored.titles !== undefined)
+      for (const span of deedsFromWire(stored.titles, range)) this.deeds.titles.add(span);
     return Ring.whole(range, genesis, spans);
   }
 }

@@ -1,9 +1,10 @@
 import type { Bootstrap } from "#ipam/agreement/bootstrap.js";
 import type { OwnershipCheck } from "#ipam/agreement/ownership-check.js";
 import type { RingState } from "#ipam/agreement/ring-state.js";
-import { Ring, type Span } from "#ipam/ring/ring.js";
+import { compareOwnership, Ring, type Span } from "#ipam/ring/ring.js";
 import type { Subnet } from "#ipam/ring/subnet.js";
-import { type IpamMessage, type RingSummary, ringDigest } from "#ipam/wire/ipam-message.js";
+import { byRank } from "#ipam/ring/titles.js";
+import { type IpamMessage, MAX_PARTS, type RingSummary, ringDigest } from "#ipam/wire/ipam-message.js";
 import type { MessageSender } from "#ipam/wire/message-sender.js";
 import type { PeerName } from "#mesh/peer.js";
 import type { Clock } from "#src/clock.js";
@@ -12,6 +13,12 @@ import { RateLimiter } from "#src/rate-limiter.js";
 
 /** Rate limit for full-ring syncs: rings are large, and the changes of one sync are gossiped to all peers. */
 const FULL_SYNC_RATE = { perSecond: 3, burst: 3 };
+
+/** Rate limit for answers with titles to each peer; and their number of messages. */
+const TITLE_RATE = { perSecond: 2, burst: 8 };
+const MAX_MESSAGES = 16;
+/** Shortest interval between requests for titles. */
+const TITLE_MS = 500;
 
 export interface RingSyncDeps {
   readonly self: PeerName;
@@ -27,12 +34,16 @@ export interface RingSyncDeps {
 export class RingSync {
   readonly #deps: RingSyncDeps;
   readonly #fullSyncs: RateLimiter;
+  readonly #titles: RateLimiter;
+  /** Monotonic time of the next request for titles. */
+  #nextRequest = 0;
   /** Peers with another ring whose full sync is postponed by the rate limit. */
   readonly #postponed = new Set<PeerName>();
 
   constructor(deps: RingSyncDeps) {
     this.#deps = deps;
     this.#fullSyncs = new RateLimiter(deps.clock, FULL_SYNC_RATE);
+    this.#titles = new RateLimiter(deps.clock, TITLE_RATE);
   }
 
   /** Returns the message for new neighbours and for repair: the votes during an election, else a digest of the ring. */
@@ -70,8 +81,8 @@ export class RingSync {
     const theirs = Ring.whole(range, genesis, spans);
     if (theirs === undefined)
       throw new WeaveError("WEAVE_MESSAGE_MALFORMED", "an IPAM ring does not cover its range exactly once");
-    if (state.ring?.id !== theirs.id) this.#adopt(theirs);
-    else this.#gossipNews(state.merge(spans));
+    if (state.ring?.id !== theirs.id) this.#adopt(theirs, from);
+    else this.merge(spans, from);
     if (state.ring?.digest !== theirs.digest && (ask || state.ring?.id !== theirs.id)) this.sendRing(from, false);
   }
 
@@ -83,24 +94,51 @@ export class RingSync {
   }
 
   /** Merges spans, and gossips the new part. @throws WEAVE_STORE, WEAVE_MESSAGE_MALFORMED */
-  merge(spans: readonly Span[]): void {
-    this.#gossipNews(this.#deps.state.merge(spans));
+  merge(spans: readonly Span[], from: PeerName): void {
+    this.#gossipNews(this.#deps.state.merge(spans, from));
+    this.explainGaps();
   }
 
-  /** Sends the digest to the peers whose sync was postponed. */
+  /** Requests the decisions that lead to spans which cannot be merged yet. */
+  explainGaps(): void {
+    const { state, sender, clock } = this.#deps;
+    const { ring } = state;
+    if (ring === undefined || clock.now() < this.#nextRequest) return;
+    for (const [peer, spans] of state.gaps()) {
+      this.#nextRequest = clock.now() + TITLE_MS;
+      sender.unicast(peer, { kind: "title", ring: ring.id, spans: sortedParts(spans).slice(0, MAX_PARTS) });
+    }
+  }
+
+  /** Sends the decisions about spans that another peer knows in an earlier state. */
+  sendTitles(to: PeerName, spans: readonly Span[]): void {
+    const { state, sender } = this.#deps;
+    if (state.ring === undefined || !this.#titles.admit(to)) return;
+    const later = spans.flatMap((span) =>
+      state.deeds.titles.within(span).filter(({ value }) => compareOwnership(value, span.value) > 0),
+    );
+    const deeds = later.sort(byRank).slice(0, MAX_MESSAGES * MAX_PARTS);
+    for (let at = 0; at < deeds.length; at += MAX_PARTS) {
+      sender.unicast(to, { kind: "titles", ring: state.ring.id, spans: deeds.slice(at, at + MAX_PARTS) });
+    }
+  }
+
+  /** Sends the digest to the peers whose sync was postponed, and merges what can be merged now. @throws WEAVE_STORE */
   tick(): void {
     for (const peer of this.#postponed) this.#sendDigest(peer);
     this.#postponed.clear();
+    this.merge([], this.#deps.self);
   }
 
   /** Adopts another ring if it wins. */
-  #adopt(theirs: Ring): void {
+  #adopt(theirs: Ring, from: PeerName): void {
     const { self, state, bootstrap, ownershipCheck, sender } = this.#deps;
     if (!state.losesTo(theirs)) return;
     // If this peer owns spans in the ring but has no stored vote, its disk was lost. The check must begin before the ring is set,
     // which retries blocked requests.
     if (theirs.ownedBy(self).length > 0 && !bootstrap.voted) ownershipCheck.begin();
-    state.adopt(theirs);
+    state.adopt(theirs.genesis, theirs.spans, from);
+    this.explainGaps();
     sender.gossip(ringDigest(state.ring));
   }
 
@@ -114,4 +152,12 @@ export class RingSync {
     const { state, sender } = this.#deps;
     sender.unicast(to, ringDigest(state.ring));
   }
+}
+
+/** Sorts spans, and drops those that overlap an earlier one. */
+function sortedParts(spans: readonly Span[]): Span[] {
+  const parts: Span[] = [];
+  for (const span of [...spans].sort((a, b) => (a.start < b.start ? -1 : 1)))
+    if (span.start >= (parts.at(-1)?.end ?? 0n)) parts.push(span);
+  return parts;
 }

@@ -9,6 +9,17 @@ export const CAUSES = ["first division", "donation", "rmpeer", "reset", "kept", 
 export type Cause = (typeof CAUSES)[number];
 
 /**
+ * The signature under an ownership: who has decided it, and for which addresses. A giver signs a transfer; the peer that takes over
+ * signs its claim. A part of the interval keeps the deed of the whole.
+ */
+export interface Deed extends Interval {
+  readonly by: PeerName;
+  /** The identity of `by`, 64 hexadecimal digits: it verifies the deeds of peers that are gone. */
+  readonly identity: string;
+  readonly signature: Uint8Array;
+}
+
+/**
  * The ownership of a span: which peer may allocate from it. Of two ownerships the one with the higher epoch wins, then the one with
  * the higher version. The other fields are history; they decide between two of equal rank, which operators can cause.
  */
@@ -25,6 +36,8 @@ export interface Ownership {
   readonly cause: Cause;
   /** The previous owner; undefined for the first division. */
   readonly from: PeerName | undefined;
+  /** The signature under it; undefined for the first division, which follows from the ring's origin. */
+  readonly deed?: Deed;
 }
 
 /** Consecutive addresses with one ownership. */
@@ -66,12 +79,16 @@ export function compareOwnership(a: Ownership, b: Ownership): number {
 
 const same = (a: Ownership, b: Ownership): boolean => a === b || compareOwnership(a, b) === 0;
 
-/** Joins adjacent spans of equal value. */
+const sameDeed = (a: Deed | undefined, b: Deed | undefined): boolean =>
+  a === b || (a !== undefined && b !== undefined && a.by === b.by && a.start === b.start && a.end === b.end);
+
+/** Joins adjacent spans of equal value and deed. */
 function coalesce(spans: Iterable<Span>): Span[] {
   const result: { start: bigint; end: bigint; value: Ownership }[] = [];
   for (const { start, end, value } of spans) {
     const last = result.at(-1);
-    if (last !== undefined && last.end === start && same(last.value, value)) last.end = end;
+    if (last !== undefined && last.end === start && same(last.value, value) && sameDeed(last.value.deed, value.deed))
+      last.end = end;
     else result.push({ start, end, value });
   }
   return result;
@@ -198,10 +215,15 @@ export class Ring {
   get digest(): string {
     if (this.#digest === undefined) {
       const hash = createHash("sha256").update(this.id);
-      for (const { start, value } of this.spans)
+      let last: Ownership | undefined;
+      for (const { start, value } of this.spans) {
+        // Peers may know one decision by the deeds of its parts.
+        if (last !== undefined && same(last, value)) continue;
+        last = value;
         hash.update(
           `${start} ${value.owner} ${value.epoch} ${value.version} ${value.pending} ${value.since} ${value.cause} ${value.from}\n`,
         );
+      }
       this.#digest = shortHash(hash);
     }
     return this.#digest;

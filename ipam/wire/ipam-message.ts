@@ -4,6 +4,7 @@ import type { Genesis, Ring, Span } from "#ipam/ring/ring.js";
 import { addressBytes, addressFromBytes } from "#ipam/ring/subnet.js";
 import {
   addressShape,
+  deedsFromWire,
   genesisShape,
   intervalFromWire,
   intervalShape,
@@ -26,6 +27,10 @@ export type IpamMessage =
   | { readonly kind: "ring"; readonly genesis: Genesis; readonly spans: readonly Span[]; readonly ask: boolean }
   /** Changes of the ring with the id `ring`. */
   | { readonly kind: "news"; readonly ring: string; readonly spans: readonly Span[] }
+  /** Asks which decisions lead from the ownership of these spans, as the sender knows it, to the present one. */
+  | { readonly kind: "title"; readonly ring: string; readonly spans: readonly Span[] }
+  /** The answer: decisions about these addresses. They may overlap. */
+  | { readonly kind: "titles"; readonly ring: string; readonly spans: readonly Span[] }
   /** Votes for the first ring. */
   | { readonly kind: "election"; readonly votes: Votes }
   /** An observer needs a ring: electors must begin an election. */
@@ -69,6 +74,8 @@ export function ringDigest(ring: Ring | undefined): IpamMessage {
   return { kind: "digest", ring: ringSummary(ring) };
 }
 
+/** Maximum number of decisions in a `titles` message, some 64 KB; and of spans in the request for it. */
+export const MAX_PARTS = 400;
 /** Maximum number of addresses in a message. */
 const MAX_ADDRESSES = 65_536;
 
@@ -82,6 +89,8 @@ const bodyShape = z.discriminatedUnion("kind", [
   }),
   z.object({ kind: z.literal("ring"), genesis: genesisShape, part: spansShape, ask: z.boolean() }),
   z.object({ kind: z.literal("news"), ring: hash, part: spansShape }),
+  z.object({ kind: z.literal("title"), ring: hash, part: spansShape }),
+  z.object({ kind: z.literal("titles"), ring: hash, part: spansShape }),
   z.object({ kind: z.literal("election"), votes: votesShape }),
   z.object({ kind: z.literal("need") }),
   z.object({ kind: z.literal("request"), bounds: intervalShape }),
@@ -116,7 +125,9 @@ function toWire(message: IpamMessage): WireBody {
     case "ring":
       return { kind: "ring", ask: message.ask, ...ringToWire(message.genesis, message.spans) };
     case "news":
-      return { kind: "news", ring: message.ring, part: spansToWire(message.spans) };
+    case "title":
+    case "titles":
+      return { kind: message.kind, ring: message.ring, part: spansToWire(message.spans) };
     case "election":
       return { kind: "election", votes: votesToWire(message.votes) };
     case "request":
@@ -154,7 +165,10 @@ export function fromWire(body: WireBody, range: Interval): IpamMessage {
     case "ring":
       return { kind: "ring", ask: body.ask, ...ringFromWire(body, range) };
     case "news":
-      return { kind: "news", ring: body.ring, spans: spansFromWire(body.part, range) };
+    case "title":
+      return { kind: body.kind, ring: body.ring, spans: spansFromWire(body.part, range) };
+    case "titles":
+      return { kind: "titles", ring: body.ring, spans: deedsFromWire(body.part, range) };
     case "election":
       return { kind: "election", votes: votesFromWire(body.votes) };
     case "request":

@@ -5,6 +5,7 @@ import { contains } from "#ipam/ring/interval.js";
 import { parseLease, type Subnet } from "#ipam/ring/subnet.js";
 import type { Mesh } from "#mesh/mesh.js";
 import type { PeerName } from "#mesh/peer.js";
+import type { Signer } from "#mesh/signing.js";
 import { LingeringAddresses } from "#router/addresses/lingering-addresses.js";
 import { type IpamOptions, quorumOf } from "#router/addresses/options.js";
 import type { PeerDirectory } from "#router/peers/peer-directory.js";
@@ -22,6 +23,7 @@ import type { Store } from "#src/store.js";
 export interface IpamDeps {
   readonly options: IpamOptions;
   readonly self: PeerName;
+  readonly signer: Signer;
   readonly mesh: Mesh;
   readonly directory: PeerDirectory;
   readonly store: Store;
@@ -36,7 +38,7 @@ export class Ipam implements ContainerLifecycle {
   readonly #lingering: LingeringAddresses;
   readonly #log: Log;
 
-  constructor({ options, self, mesh, directory, store, log }: IpamDeps) {
+  constructor({ options, self, signer, mesh, directory, store, log }: IpamDeps) {
     this.#log = log;
     this.defaultSubnet = options.defaultSubnet;
     this.directory = directory;
@@ -48,6 +50,7 @@ export class Ipam implements ContainerLifecycle {
       random: systemRandom,
       log,
       store,
+      signer,
       peers: directory,
       time: () => mesh.time(),
     });

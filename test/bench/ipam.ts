@@ -9,6 +9,7 @@ import { Allocator } from "#ipam/allocator.js";
 import { Ring } from "#ipam/ring/ring.js";
 import { parseSubnet } from "#ipam/ring/subnet.js";
 import { encodeIpamMessage } from "#ipam/wire/ipam-message.js";
+import { makeSigner } from "#mesh/signing.js";
 import { systemClock } from "#src/clock.js";
 import { silentLog } from "#src/log.js";
 import { systemRandom } from "#src/random.js";
@@ -35,6 +36,7 @@ async function allocationRate(store: Store, count: number): Promise<number> {
     clock: systemClock,
     random: systemRandom,
     log: silentLog,
+    signer: makeSigner(new Uint8Array(32).fill(1)),
     store,
     peers: { reachable: () => new Set(), nickname: () => undefined, identity: () => undefined },
   });

@@ -1,0 +1,52 @@
+import type { Reason } from "#ipam/ring/reason.js";
+import { limitSize } from "#src/limit-size.js";
+
+/** Maximum number of distinguished sources of rejected data. */
+const MAX_SOURCES = 1_024;
+
+/** Why something that a peer has sent is not used. */
+export type RejectionReason =
+  /** An ownership without a signature, which no peer has decided. */
+  | "unsigned"
+  /** The signature is not that of the peer in whose name it is. */
+  | "forged"
+  /** The peer had a ring that this one does not follow from: two decisions about one ownership. */
+  | "contradiction"
+  /** A takeover of a peer that lives. */
+  | "living peer"
+  /** The steps from the known owner to the claimed one are missing, and no peer sends them. */
+  | "no title"
+  /** Votes that are not signed by their voters, or with rounds far above all others. */
+  | "vote"
+  /** A ring of another origin, which too few of its peers confirm. */
+  | "other ring"
+  /** More requests than a share. */
+  | "too many requests";
+
+/** Counts rejected data of other peers, by reason and source. It never ends a connection. */
+export class Rejections {
+  readonly #counts = new Map<string, number>();
+
+  /** @param source the peer that the data came from */
+  note(reason: RejectionReason, source: string, times = 1): void {
+    const key = `${source} ${reason}`;
+    this.#counts.set(key, (this.#counts.get(key) ?? 0) + times);
+    limitSize(this.#counts, MAX_SOURCES);
+  }
+
+  /** Number of rejections by source and reason. */
+  get all(): { source: string; reason: string; count: number }[] {
+    return [...this.#counts].map(([key, count]) => {
+      const at = key.indexOf(" ");
+      return { source: key.slice(0, at), reason: key.slice(at + 1), count };
+    });
+  }
+
+  /** Describes the rejections, for status. @param describe formats a peer */
+  status(describe: (peer: string) => string): Reason[] {
+    return this.all.map(({ source, reason, count }) => ({
+      why: `${count} ${count === 1 ? "message" : "messages"} about addresses from ${describe(source)} rejected: ${reason}`,
+      next: "If that peer is not faulty but hostile: 'weave rekey --exclude PEER'.",
+    }));
+  }
+}
