@@ -1,4 +1,7 @@
 import { Bootstrap, type ElectionStatus, type IpallocInit } from "#ipam/agreement/bootstrap.js";
+import { Consents } from "#ipam/agreement/consents.js";
+import { Disputes } from "#ipam/agreement/disputes.js";
+import { LivingPeers } from "#ipam/agreement/living-peers.js";
 import { OtherRanges } from "#ipam/agreement/other-ranges.js";
 import { OwnershipCheck } from "#ipam/agreement/ownership-check.js";
 import { Participants } from "#ipam/agreement/participants.js";
@@ -63,7 +66,9 @@ function assemble(options: AllocatorDeps) {
   const leases = new LeaseTable(store);
   const sender = new MessageSender(range.text);
   const rejections = new Rejections();
-  const base = { time: () => clock.wall(), ...options, sender, leases, waitQueue, rejections };
+  const consents = new Consents({ ...options, rejections });
+  const living = new LivingPeers({ ...options, consents });
+  const base = { time: () => clock.wall(), ...options, sender, leases, waitQueue, rejections, consents, living };
 
   const { used, avoided } = leases;
   const state = new RingState({ ...base, used, avoided, onChange: () => waitQueue.retry() });
@@ -76,6 +81,7 @@ function assemble(options: AllocatorDeps) {
   const takeovers = new Takeovers({ ...withRing, heldAddresses: () => leases.addresses() });
   const agreement = { ...withRing, ownershipCheck, bootstrap, takeovers };
 
+  const disputes = new Disputes(agreement);
   const sync = new RingSync(agreement);
   const donors = new Donors(base);
   const donations = new Donations({ ...agreement, sync });
@@ -84,7 +90,7 @@ function assemble(options: AllocatorDeps) {
   const waitReasons = new WaitReasons({ ...agreement, donors });
   const requests = new Requests({ ...withRing, access, donors, waitReasons });
   const messageHandler = new MessageHandler({ ...agreement, sync, donors, donations, contested });
-  return { ...agreement, sync, donors, donations, contested, access, requests, messageHandler };
+  return { ...agreement, disputes, sync, donors, donations, contested, access, requests, messageHandler };
 }
 
 /**
@@ -274,9 +280,22 @@ export class Allocator {
   // ── Inside ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #tick(): void {
-    const { log, requests, takeovers, contested, donors, otherRanges, state, donations, sync, waitQueue } =
-      this.#components;
+    const {
+      log,
+      requests,
+      takeovers,
+      contested,
+      donors,
+      otherRanges,
+      state,
+      donations,
+      sync,
+      waitQueue,
+      living,
+      disputes,
+    } = this.#components;
     try {
+      if (state.ring !== undefined) living.look(state.ring);
       requests.tick();
       takeovers.tick();
       contested.tick();
@@ -286,6 +305,7 @@ export class Allocator {
       state.tidy();
       donations.announce();
       sync.tick();
+      disputes.tick();
     } catch (error) {
       // The disk may be full: a change that could not be written was not made, and is tried again.
       log.error("IPAM could not do its regular work", { why: errorText(error) });

@@ -1,4 +1,5 @@
 import type { Bootstrap } from "#ipam/agreement/bootstrap.js";
+import type { Consents } from "#ipam/agreement/consents.js";
 import type { OtherRanges } from "#ipam/agreement/other-ranges.js";
 import type { OwnershipCheck } from "#ipam/agreement/ownership-check.js";
 import type { Participants } from "#ipam/agreement/participants.js";
@@ -26,6 +27,7 @@ export interface MessageHandlerDeps {
   readonly sender: MessageSender;
   readonly state: RingState;
   readonly sync: RingSync;
+  readonly consents: Consents;
   readonly bootstrap: Bootstrap;
   readonly participants: Participants;
   readonly otherRanges: OtherRanges;
@@ -87,7 +89,8 @@ export class MessageHandler implements Gossiper {
 
   /** Passes a message to its receiver. @returns the new part of it, to be passed on @throws WEAVE_STORE, WEAVE_MESSAGE_MALFORMED */
   #receive(from: PeerName, message: IpamMessage): IpamMessage | undefined {
-    const { state, sync, bootstrap, ownershipCheck, takeovers, donors, donations, contested, waitQueue } = this.#deps;
+    const { state, sync, bootstrap, ownershipCheck, takeovers, donors, donations, contested, waitQueue, consents } =
+      this.#deps;
     switch (message.kind) {
       case "digest":
         sync.compare(from, message.ring);
@@ -101,7 +104,9 @@ export class MessageHandler implements Gossiper {
         if (sync.isSameRing(from, message.ring)) sync.sendTitles(from, message.spans);
         return undefined;
       case "titles":
-        if (sync.isSameRing(from, message.ring)) sync.merge(message.spans, from);
+        if (!sync.isSameRing(from, message.ring)) return undefined;
+        consents.receive(message.ring, message.consents, from);
+        sync.merge(message.spans, from);
         return undefined;
       case "election":
         if (state.ring === undefined) return bootstrap.receive(message.votes) ? message : undefined;
@@ -127,6 +132,7 @@ export class MessageHandler implements Gossiper {
         return undefined;
       case "agreed":
         if (!sync.isSameRing(from, message.ring)) return undefined;
+        consents.receive(message.ring, message.consents, from);
         sync.merge(message.spans, from);
         ownershipCheck.answered(from, message.id);
         takeovers.answered(from, message);
@@ -141,10 +147,11 @@ export class MessageHandler implements Gossiper {
   }
 
   #receiveNews(from: PeerName, message: Extract<IpamMessage, { kind: "news" }>): IpamMessage | undefined {
-    const { state, sync, donors, waitQueue } = this.#deps;
+    const { state, sync, donors, waitQueue, consents } = this.#deps;
     if (!sync.isSameRing(from, message.ring)) return undefined;
     // The wait for an answer must end before the ring is set, which retries blocked requests.
     donors.donated(from);
+    consents.receive(message.ring, message.consents, from);
     const news = state.merge(message.spans, from);
     sync.explainGaps();
     if (news.length > 0) return { ...message, spans: news };

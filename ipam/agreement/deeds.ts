@@ -1,3 +1,4 @@
+import type { LivingPeers } from "#ipam/agreement/living-peers.js";
 import type { Rejections } from "#ipam/agreement/rejections.js";
 import { endedBy, isClaim, isValid, sign } from "#ipam/ring/deed.js";
 import { type Interval, overlap } from "#ipam/ring/interval.js";
@@ -30,6 +31,7 @@ export interface DeedsDeps {
   readonly clock: Clock;
   readonly peers: KnownPeers;
   readonly rejections: Rejections;
+  readonly living: LivingPeers;
 }
 
 /**
@@ -46,8 +48,6 @@ export class Deeds {
   readonly #accepted = new WeakMap<Deed, number>();
   /** Second decisions about one ownership, each of which is counted once. */
   readonly #contradicting = new WeakSet<Deed>();
-  /** Decides about takeovers. @param known the present ownership */
-  mayTakeOver: (claim: Ownership) => boolean = () => true;
 
   constructor(deps: DeedsDeps) {
     this.#deps = deps;
@@ -102,7 +102,7 @@ export class Deeds {
     for (const [key, { span, from, until }] of this.#waiting) {
       if (until <= now) {
         this.#waiting.delete(key);
-        const refused = ring.within(span).some(({ value }) => this.#judge(value, span.value) === "later");
+        const refused = ring.within(span).some(({ value }) => this.#judge(ring, value, span.value) === "later");
         this.#deps.rejections.note(refused ? "living peer" : "no title", from);
         continue;
       }
@@ -113,13 +113,18 @@ export class Deeds {
 
   /** Whether this peer has an offer of a takeover that it does not accept at present. */
   refuses(ring: Ring, claim: Span): boolean {
-    return ring.within(claim).some(({ value }) => this.#judge(value, claim.value) === "later");
+    return ring.within(claim).some(({ value }) => this.#judge(ring, value, claim.value) === "later");
+  }
+
+  /** Returns the offers that do not follow from the ring. */
+  get waiting(): Span[] {
+    return [...this.#waiting.values()].map(({ span }) => span);
   }
 
   #apply(ring: Ring, { start, end, value }: Span): Ring {
     const steps = ring
       .within({ start, end })
-      .filter((known) => this.#judge(known.value, value) === "follows")
+      .filter((known) => this.#judge(ring, known.value, value) === "follows")
       .map((known): Span => ({ start: known.start, end: known.end, value }));
     if (steps.length === 0) return ring;
     for (const step of steps) this.titles.add(step);
@@ -128,17 +133,17 @@ export class Deeds {
     return ring.join(steps).ring;
   }
 
-  #judge(known: Ownership, next: Ownership): Verdict {
+  #judge(ring: Ring, known: Ownership, next: Ownership): Verdict {
     if (compareOwnership(next, known) <= 0) return "unrelated";
     const higher = next.epoch > known.epoch || (next.epoch === known.epoch && next.version > known.version);
     if (isClaim(next)) {
       // Of two claims that both wait for agreement the order of the ring decides.
       const competes = isClaim(known) && known.from === next.from && known.epoch === next.epoch;
-      if (!competes && !(higher && next.from === known.owner)) return "unrelated";
-      return this.mayTakeOver(next) ? "follows" : "later";
+      if (competes) return "follows";
+      if (!higher || next.from !== known.owner) return "unrelated";
+      return this.#deps.living.mayTakeOver(next, ring) ? "follows" : "later";
     }
     if (higher && next.deed?.by === known.owner) return "follows";
-    if (higher && isReturn(known, next)) return "follows";
     return !higher && this.#isRecentFork(known, next) ? "follows" : "unrelated";
   }
 
@@ -171,13 +176,6 @@ export class Deeds {
     this.#valid.set(deed, value);
     return true;
   }
-}
-
-/** Whether a peer that has claimed a span hands it back: that takes nothing from the owner. */
-function isReturn(known: Ownership, next: Ownership): boolean {
-  return (
-    next.owner === known.owner && next.epoch === known.epoch + 1 && next.cause === "kept" && next.from === next.deed?.by
-  );
 }
 
 const isNew = (ring: Ring, span: Span): boolean =>

@@ -1,4 +1,3 @@
-import type { Reason } from "#ipam/ring/reason.js";
 import { limitSize } from "#src/limit-size.js";
 
 /** Maximum number of distinguished sources of rejected data. */
@@ -40,13 +39,5 @@ export class Rejections {
       const at = key.indexOf(" ");
       return { source: key.slice(0, at), reason: key.slice(at + 1), count };
     });
-  }
-
-  /** Describes the rejections, for status. @param describe formats a peer */
-  status(describe: (peer: string) => string): Reason[] {
-    return this.all.map(({ source, reason, count }) => ({
-      why: `${count} ${count === 1 ? "message" : "messages"} about addresses from ${describe(source)} rejected: ${reason}`,
-      next: "If that peer is not faulty but hostile: 'weave rekey --exclude PEER'.",
-    }));
   }
 }

@@ -1,5 +1,7 @@
 import * as z from "zod/mini";
+import type { Consents } from "#ipam/agreement/consents.js";
 import { Deeds, type DeedsDeps } from "#ipam/agreement/deeds.js";
+import { takeoversOf } from "#ipam/ring/consent.js";
 import type { IntervalSet } from "#ipam/ring/interval.js";
 import { compareGenesis, type Genesis, type Ownership, Ring, type Span } from "#ipam/ring/ring.js";
 import { Space } from "#ipam/ring/space.js";
@@ -36,6 +38,7 @@ const shape = z.object({
 });
 
 export interface RingStateDeps extends DeedsDeps {
+  readonly consents: Consents;
   readonly self: PeerName;
   /** The range that the whole network allocates from. */
   readonly range: Subnet;
@@ -145,7 +148,8 @@ export class RingState {
     if (news.length === 0) return;
     this.#write(ring, signed);
     this.deeds.record(signed);
-    const message = { kind: "news", ring: ring.id, spans: news } as const;
+    const consents = this.#deps.consents.about(takeoversOf(news));
+    const message = { kind: "news", ring: ring.id, spans: news, consents } as const;
     if (to !== undefined) sender.unicast(to, message);
     sender.gossip(message);
     this.#set(ring);

@@ -1,6 +1,9 @@
 import type { Bootstrap } from "#ipam/agreement/bootstrap.js";
+import type { Consents } from "#ipam/agreement/consents.js";
 import type { OwnershipCheck } from "#ipam/agreement/ownership-check.js";
 import type { RingState } from "#ipam/agreement/ring-state.js";
+import { takeoversOf } from "#ipam/ring/consent.js";
+import { isClaim } from "#ipam/ring/deed.js";
 import { compareOwnership, Ring, type Span } from "#ipam/ring/ring.js";
 import type { Subnet } from "#ipam/ring/subnet.js";
 import { byRank } from "#ipam/ring/titles.js";
@@ -26,6 +29,7 @@ export interface RingSyncDeps {
   readonly clock: Clock;
   readonly sender: MessageSender;
   readonly state: RingState;
+  readonly consents: Consents;
   readonly bootstrap: Bootstrap;
   readonly ownershipCheck: OwnershipCheck;
 }
@@ -112,14 +116,16 @@ export class RingSync {
 
   /** Sends the decisions about spans that another peer knows in an earlier state. */
   sendTitles(to: PeerName, spans: readonly Span[]): void {
-    const { state, sender } = this.#deps;
+    const { state, sender, consents } = this.#deps;
     if (state.ring === undefined || !this.#titles.admit(to)) return;
     const later = spans.flatMap((span) =>
       state.deeds.titles.within(span).filter(({ value }) => compareOwnership(value, span.value) > 0),
     );
     const deeds = later.sort(byRank).slice(0, MAX_MESSAGES * MAX_PARTS);
     for (let at = 0; at < deeds.length; at += MAX_PARTS) {
-      sender.unicast(to, { kind: "titles", ring: state.ring.id, spans: deeds.slice(at, at + MAX_PARTS) });
+      const part = deeds.slice(at, at + MAX_PARTS);
+      const agreed = consents.about(takeoversOf(part));
+      sender.unicast(to, { kind: "titles", ring: state.ring.id, spans: part, consents: agreed });
     }
   }
 
@@ -143,9 +149,14 @@ export class RingSync {
   }
 
   #gossipNews(spans: readonly Span[]): void {
-    const { state, sender } = this.#deps;
+    const { state, sender, consents, self } = this.#deps;
     const { ring } = state;
-    if (ring !== undefined && spans.length > 0) sender.gossip({ kind: "news", ring: ring.id, spans });
+    if (ring === undefined || spans.length === 0) return;
+    const claims = spans.flatMap((span) => state.deeds.titles.within(span)).filter(({ value }) => isClaim(value));
+    const takeovers = takeoversOf([...spans, ...claims]);
+    // This peer gives its own addresses up: others that see it alive wait for its word.
+    for (const each of takeovers) if (each.from === self) consents.give(ring.id, each);
+    sender.gossip({ kind: "news", ring: ring.id, spans, consents: consents.about(takeovers) });
   }
 
   #sendDigest(to: PeerName): void {

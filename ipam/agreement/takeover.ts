@@ -1,9 +1,13 @@
 import * as z from "zod/mini";
+import type { Consents } from "#ipam/agreement/consents.js";
+import type { LivingPeers } from "#ipam/agreement/living-peers.js";
 import type { Participants } from "#ipam/agreement/participants.js";
 import { RESET_HINT, type RingState, unixSeconds } from "#ipam/agreement/ring-state.js";
+import { takeoverOf, takeoversOf } from "#ipam/ring/consent.js";
+import { isClaim } from "#ipam/ring/deed.js";
 import { contains, subtract } from "#ipam/ring/interval.js";
 import { describePeer } from "#ipam/ring/reason.js";
-import type { Span } from "#ipam/ring/ring.js";
+import { compareOwnership, type Ownership, type Span } from "#ipam/ring/ring.js";
 import type { IpamMessage } from "#ipam/wire/ipam-message.js";
 import type { MessageSender } from "#ipam/wire/message-sender.js";
 import { successor } from "#mesh/counter.js";
@@ -19,6 +23,11 @@ const REPEAT_MS = 2_000;
 const ABSENT_MS = 60_000;
 /** Time after which a peer that has never sent an IPAM message is no longer awaited: it has no IPAM. */
 const NO_IPAM_MS = 10_000;
+
+/** Time after which a reachable peer that does not answer is no longer awaited: it is faulty, or hostile. */
+const SILENT_MS = 60_000;
+/** Time for which a removed peer must be reachable before it gets its addresses back. */
+const ALIVE_MS = 15_000;
 
 const KEY = "ipam/takeover";
 const shape = z.array(peerNameShape);
@@ -56,6 +65,8 @@ export interface TakeoversDeps {
   readonly peers: KnownPeers;
   readonly sender: MessageSender;
   readonly state: RingState;
+  readonly consents: Consents;
+  readonly living: LivingPeers;
   readonly participants: Participants;
   /** Returns the addresses that containers of this host hold. */
   readonly heldAddresses: () => Iterable<bigint>;
@@ -82,6 +93,8 @@ export class Takeovers {
   #current: Takeover | undefined;
   /** Peers that have not agreed to settled takeovers: if one of them takes over the same spans, addresses may be held twice. */
   readonly settledWithout = new Set<PeerName>();
+  /** Removed peers that are reachable, and the monotonic time since when. */
+  readonly #aliveSince = new Map<PeerName, number>();
   /** Peers that have not agreed to the last takeover. */
   missingAgreement: readonly PeerName[] = [];
 
@@ -138,6 +151,7 @@ export class Takeovers {
    * @throws WEAVE_STORE
    */
   tick(): void {
+    this.#returnToLiving();
     if (this.#current === undefined) {
       if (this.#pending().length > 0) this.#begin(this.#peersToQuery());
       return;
@@ -152,23 +166,42 @@ export class Takeovers {
         if (now - takeover.since < NO_IPAM_MS) continue;
         takeover.waiting.delete(peer);
         takeover.without.add(peer);
-      } else if (reachable.has(peer)) takeover.waiting.set(peer, undefined);
-      else if (awaySince === undefined) takeover.waiting.set(peer, now);
+      } else if (reachable.has(peer)) {
+        takeover.waiting.set(peer, undefined);
+        if (now - takeover.since >= SILENT_MS) {
+          takeover.waiting.delete(peer);
+          takeover.without.add(peer);
+        }
+      } else if (awaySince === undefined) takeover.waiting.set(peer, now);
       else if (!owners?.has(peer) && now - awaySince > ABSENT_MS) takeover.waiting.delete(peer);
     }
     if (now - takeover.sent >= REPEAT_MS) this.#send(takeover);
     this.#settle(takeover);
   }
 
-  /** Answers another peer's request, whose spans are already merged. @throws WEAVE_STORE */
+  /**
+   * Answers another peer's request, whose spans are already merged. A takeover of a peer that is alive gets no answer.
+   *
+   * @throws WEAVE_STORE
+   */
   answer(from: PeerName, { id, spans }: Extract<IpamMessage, { kind: "agree" }>): void {
-    const { ring } = this.#state;
-    if (ring === undefined) return;
+    const { ring, deeds } = this.#state;
+    const { consents, heldAddresses, sender } = this.#deps;
+    if (ring === undefined || spans.some((span) => deeds.refuses(ring, span))) return;
     // Written before the answer is sent: a crash must not undo it.
     this.#state.flush();
-    const held = [...this.#deps.heldAddresses()].filter((address) => spans.some((span) => contains(span, address)));
-    const known = spans.flatMap((span) => ring.within(span));
-    this.#deps.sender.unicast(from, { kind: "agreed", ring: ring.id, id, spans: known, held });
+    const held = [...heldAddresses()].filter((address) => spans.some((span) => contains(span, address)));
+    const known = spans.flatMap((span) => deeds.titles.within(span).filter(({ value }) => isLater(value, span.value)));
+    const takeovers = takeoversOf([...known, ...spans.filter(({ value }) => isClaim(value))]);
+    for (const each of takeovers) if (each.owner !== this.#deps.self) consents.give(ring.id, each);
+    sender.unicast(from, {
+      kind: "agreed",
+      ring: ring.id,
+      id,
+      spans: known,
+      consents: consents.about(takeovers),
+      held,
+    });
   }
 
   /** Handles an answer to this peer's request, whose spans are already merged. @throws WEAVE_STORE */
@@ -177,6 +210,45 @@ export class Takeovers {
     if (takeover?.id !== id || !takeover.waiting.delete(from)) return;
     for (const address of held) if (!takeover.held.has(address)) takeover.held.set(address, from);
     this.#settle(takeover);
+  }
+
+  /**
+   * Returns addresses to removed peers that are alive after all, and have not given them up: most owners do not agree to their
+   * takeover.
+   */
+  #returnToLiving(): void {
+    const { self, clock, peers, living, log } = this.#deps;
+    const { ring, own } = this.#state;
+    if (ring === undefined) return;
+    const taken = own.filter(({ value }) => value.cause === "rmpeer" && value.from !== self);
+    const removed = new Set(taken.map(({ value }) => value.from as PeerName));
+    for (const peer of this.#aliveSince.keys()) if (!removed.has(peer)) this.#aliveSince.delete(peer);
+    for (const peer of removed) {
+      if (!peers.reachable().has(peer)) this.#aliveSince.delete(peer);
+      else if (!this.#aliveSince.has(peer)) this.#aliveSince.set(peer, clock.now());
+    }
+    const returned = taken.filter(({ value }) => {
+      const since = this.#aliveSince.get(value.from as PeerName);
+      const takeover = takeoverOf(value);
+      return (
+        since !== undefined &&
+        clock.now() - since >= ALIVE_MS &&
+        takeover !== undefined &&
+        !living.isAgreed(takeover, ring)
+      );
+    });
+    if (returned.length === 0) return;
+    log.warn("addresses are returned to a removed peer, which is alive", { addresses: returned.length });
+    const current = this.#current;
+    this.#current = undefined;
+    this.#deps.store.remove(KEY);
+    this.#state.decide(
+      returned.map(({ start, end, value }) => {
+        const owner = value.from as PeerName;
+        return { start, end, value: this.#state.successor(value, { owner, cause: "kept", pending: false }) };
+      }),
+    );
+    for (const done of current?.done ?? []) done();
   }
 
   #pending(): Span[] {
@@ -251,3 +323,5 @@ export class Takeovers {
     return [...kept, ...rest].sort((a, b) => (a.start < b.start ? -1 : 1));
   }
 }
+
+const isLater = (a: Ownership, b: Ownership): boolean => compareOwnership(a, b) > 0;

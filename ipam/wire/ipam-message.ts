@@ -1,4 +1,5 @@
 import * as z from "zod/mini";
+import type { Consent } from "#ipam/ring/consent.js";
 import type { Interval } from "#ipam/ring/interval.js";
 import type { Genesis, Ring, Span } from "#ipam/ring/ring.js";
 import { addressBytes, addressFromBytes } from "#ipam/ring/subnet.js";
@@ -11,12 +12,13 @@ import {
   intervalToWire,
   ringFromWire,
   ringToWire,
+  signatureShape,
   spansFromWire,
   spansShape,
   spansToWire,
 } from "#ipam/wire/ring-codec.js";
 import { type Votes, votesFromWire, votesShape, votesToWire } from "#ipam/wire/vote.js";
-import { countShape, type PeerName, peerNameShape } from "#mesh/peer.js";
+import { countShape, MAX_PEERS, type PeerName, peerNameShape } from "#mesh/peer.js";
 import { decode, encode } from "#src/codec.js";
 
 /** A message between allocators. Each carries the range that its sender allocates from. */
@@ -25,12 +27,22 @@ export type IpamMessage =
   | { readonly kind: "digest"; readonly ring: RingSummary | undefined }
   /** The sender's whole ring. `ask`: the receiver must send its own ring if it differs. */
   | { readonly kind: "ring"; readonly genesis: Genesis; readonly spans: readonly Span[]; readonly ask: boolean }
-  /** Changes of the ring with the id `ring`. */
-  | { readonly kind: "news"; readonly ring: string; readonly spans: readonly Span[] }
+  /** Changes of the ring with the id `ring`, and who has agreed to takeovers among them. */
+  | {
+      readonly kind: "news";
+      readonly ring: string;
+      readonly spans: readonly Span[];
+      readonly consents: readonly Consent[];
+    }
   /** Asks which decisions lead from the ownership of these spans, as the sender knows it, to the present one. */
   | { readonly kind: "title"; readonly ring: string; readonly spans: readonly Span[] }
-  /** The answer: decisions about these addresses. They may overlap. */
-  | { readonly kind: "titles"; readonly ring: string; readonly spans: readonly Span[] }
+  /** The answer: decisions about these addresses, which may overlap, and who has agreed to takeovers among them. */
+  | {
+      readonly kind: "titles";
+      readonly ring: string;
+      readonly spans: readonly Span[];
+      readonly consents: readonly Consent[];
+    }
   /** Votes for the first ring. */
   | { readonly kind: "election"; readonly votes: Votes }
   /** An observer needs a ring: electors must begin an election. */
@@ -43,12 +55,16 @@ export type IpamMessage =
   | { readonly kind: "hint"; readonly peer: PeerName; readonly version: number; readonly free: number }
   /** The sender takes these spans over, or owns them after a restart. It requests newer versions, and the addresses in use. */
   | { readonly kind: "agree"; readonly ring: string; readonly id: number; readonly spans: readonly Span[] }
-  /** The answer: the present versions of these spans, and the addresses in them that the sender's containers hold. */
+  /**
+   * The answer of a peer that does not know that the removed one is alive: later decisions about these addresses, the known agreements to
+   * takeovers of them, the sender's own among them, and the addresses that the sender's containers hold.
+   */
   | {
       readonly kind: "agreed";
       readonly ring: string;
       readonly id: number;
       readonly spans: readonly Span[];
+      readonly consents: readonly Consent[];
       readonly held: readonly bigint[];
     }
   /** A request to transfer addresses that the receiver owns, because containers of the sender hold them. */
@@ -76,11 +92,25 @@ export function ringDigest(ring: Ring | undefined): IpamMessage {
 
 /** Maximum number of decisions in a `titles` message, some 64 KB; and of spans in the request for it. */
 export const MAX_PARTS = 400;
+/** Maximum number of takeovers in a message of which it contains the agreements. */
+export const MAX_CONSENTS = 16;
 /** Maximum number of addresses in a message. */
 const MAX_ADDRESSES = 65_536;
 
 const addresses = z.array(addressShape).check(z.maxLength(MAX_ADDRESSES));
 const hash = z.string().check(z.maxLength(32));
+
+/** Agreements to takeovers on the wire: the peer that decided, the removed one, the time, and peers with their signatures. */
+const consents = z
+  .array(
+    z.tuple([
+      peerNameShape,
+      peerNameShape,
+      countShape,
+      z.array(z.tuple([peerNameShape, signatureShape])).check(z.maxLength(MAX_PEERS)),
+    ]),
+  )
+  .check(z.maxLength(MAX_CONSENTS));
 
 const bodyShape = z.discriminatedUnion("kind", [
   z.object({
@@ -88,16 +118,16 @@ const bodyShape = z.discriminatedUnion("kind", [
     ring: z.nullable(z.object({ peers: countShape, at: countShape, digest: hash })),
   }),
   z.object({ kind: z.literal("ring"), genesis: genesisShape, part: spansShape, ask: z.boolean() }),
-  z.object({ kind: z.literal("news"), ring: hash, part: spansShape }),
+  z.object({ kind: z.literal("news"), ring: hash, part: spansShape, consents }),
   z.object({ kind: z.literal("title"), ring: hash, part: spansShape }),
-  z.object({ kind: z.literal("titles"), ring: hash, part: spansShape }),
+  z.object({ kind: z.literal("titles"), ring: hash, part: spansShape, consents }),
   z.object({ kind: z.literal("election"), votes: votesShape }),
   z.object({ kind: z.literal("need") }),
   z.object({ kind: z.literal("request"), bounds: intervalShape }),
   z.object({ kind: z.literal("denied"), bounds: intervalShape, free: countShape }),
   z.object({ kind: z.literal("hint"), peer: peerNameShape, version: countShape, free: countShape }),
   z.object({ kind: z.literal("agree"), ring: hash, id: countShape, part: spansShape }),
-  z.object({ kind: z.literal("agreed"), ring: hash, id: countShape, part: spansShape, held: addresses }),
+  z.object({ kind: z.literal("agreed"), ring: hash, id: countShape, part: spansShape, consents, held: addresses }),
   z.object({ kind: z.literal("keep"), addresses }),
   z.object({
     kind: z.literal("kept"),
@@ -125,9 +155,12 @@ function toWire(message: IpamMessage): WireBody {
     case "ring":
       return { kind: "ring", ask: message.ask, ...ringToWire(message.genesis, message.spans) };
     case "news":
+    case "titles": {
+      const { kind, ring, spans } = message;
+      return { kind, ring, part: spansToWire(spans), consents: consentsToWire(message.consents) };
+    }
     case "title":
-    case "titles":
-      return { kind: message.kind, ring: message.ring, part: spansToWire(message.spans) };
+      return { kind: "title", ring: message.ring, part: spansToWire(message.spans) };
     case "election":
       return { kind: "election", votes: votesToWire(message.votes) };
     case "request":
@@ -140,7 +173,8 @@ function toWire(message: IpamMessage): WireBody {
     }
     case "agreed": {
       const { kind, ring, id, spans, held } = message;
-      return { kind, ring, id, part: spansToWire(spans), held: held.map(addressBytes) };
+      const consents = consentsToWire(message.consents);
+      return { kind, ring, id, part: spansToWire(spans), consents, held: held.map(addressBytes) };
     }
     case "keep":
       return { kind: "keep", addresses: message.addresses.map(addressBytes) };
@@ -165,10 +199,13 @@ export function fromWire(body: WireBody, range: Interval): IpamMessage {
     case "ring":
       return { kind: "ring", ask: body.ask, ...ringFromWire(body, range) };
     case "news":
+    case "titles": {
+      const { kind, ring, part } = body;
+      const spans = kind === "news" ? spansFromWire(part, range) : deedsFromWire(part, range);
+      return { kind, ring, spans, consents: consentsFromWire(body.consents) };
+    }
     case "title":
-      return { kind: body.kind, ring: body.ring, spans: spansFromWire(body.part, range) };
-    case "titles":
-      return { kind: "titles", ring: body.ring, spans: deedsFromWire(body.part, range) };
+      return { kind: "title", ring: body.ring, spans: spansFromWire(body.part, range) };
     case "election":
       return { kind: "election", votes: votesFromWire(body.votes) };
     case "request":
@@ -181,7 +218,8 @@ export function fromWire(body: WireBody, range: Interval): IpamMessage {
     }
     case "agreed": {
       const { kind, ring, id, part, held } = body;
-      return { kind, ring, id, spans: spansFromWire(part, range), held: held.map(addressFromBytes) };
+      const consents = consentsFromWire(body.consents);
+      return { kind, ring, id, spans: deedsFromWire(part, range), consents, held: held.map(addressFromBytes) };
     }
     case "keep":
       return { kind: "keep", addresses: body.addresses.map(addressFromBytes) };
@@ -195,6 +233,16 @@ export function fromWire(body: WireBody, range: Interval): IpamMessage {
       return body;
   }
 }
+
+type WireConsents = z.infer<typeof consents>;
+
+const consentsToWire = (all: readonly Consent[]): WireConsents =>
+  all
+    .slice(0, MAX_CONSENTS)
+    .map(({ owner, from, since, agreed }) => [owner, from, since, agreed.map(([peer, bytes]) => [peer, bytes])]);
+
+const consentsFromWire = (wire: WireConsents): Consent[] =>
+  wire.map(([owner, from, since, agreed]) => ({ owner, from, since, agreed }));
 
 /**
  * Returns the highest counter of a message that decides between two versions of a fact. Counters are never reduced, and their owner

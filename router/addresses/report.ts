@@ -34,6 +34,8 @@ export interface IpamReport {
   readonly AgreementAwaited: readonly string[];
   /** Peers that were launched with another range. */
   readonly OtherRanges: readonly { Why: string; Next: string }[];
+  /** Data of other peers that is not used, by peer and reason. */
+  readonly Rejected: readonly { Peer: string; Reason: string; Count: number }[];
   readonly Status: string;
 }
 
@@ -91,6 +93,11 @@ export function ipamReport({ allocator, defaultSubnet, directory }: Ipam, now: n
     })),
     AgreementAwaited: (takeover?.waiting ?? []).map((peer) => allocator.peerText(peer)),
     OtherRanges: otherRanges.map(({ why, next }) => ({ Why: why, Next: next })),
+    Rejected: allocator.rejections.all.map(({ source, reason, count }) => ({
+      Peer: allocator.peerText(source),
+      Reason: reason,
+      Count: count,
+    })),
     Status: stateOf(allocator),
   };
 }

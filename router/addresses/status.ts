@@ -6,12 +6,14 @@ import { statusLine } from "#router/service.js";
 /** IPAM's paragraph of `weave status`. It has the oldest blocked request and the first problem of each kind. */
 export function ipamStatusBlock(report: IpamReport): string {
   const [wait, contested, other] = [report.Waits[0], report.Contested[0], report.OtherRanges[0]];
+  const [rejected] = report.Rejected;
   return [
     statusLine("Service", "ipam"),
     statusLine("Status", report.Status),
     ...(wait ? [statusLine("Waiting", `for ${wait.For}`), statusLine("Next", wait.Next)] : []),
     ...(contested ? [statusLine("Contested", `${report.Contested.length} (${contested.Why})`)] : []),
     ...(other ? [statusLine("OtherRange", other.Why)] : []),
+    ...(rejected ? [statusLine("NotUsed", `${rejected.Count} from ${rejected.Peer}: ${rejected.Reason}`)] : []),
     statusLine("Range", report.Range),
     statusLine("DefaultSubnet", report.DefaultSubnet),
   ].join("");
@@ -57,6 +59,9 @@ function troubleLines(report: IpamReport): string[] {
     ),
     ...report.Contested.map(({ Why, Next }) => `${Why}. ${Next}`),
     ...report.OtherRanges.map(({ Why, Next }) => `${Why}. ${Next}`),
+    ...report.Rejected.map(
+      ({ Peer, Reason, Count }) => `${Count} ${Count === 1 ? "message" : "messages"} from ${Peer} not used: ${Reason}`,
+    ),
     ...(report.AgreementAwaited.length > 0
       ? [`addresses that were taken over are not handed out before the word of ${report.AgreementAwaited.join(", ")}`]
       : []),

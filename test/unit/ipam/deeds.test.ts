@@ -26,7 +26,7 @@ test("a transfer that its owner has not signed changes nothing, and is counted",
   const [thief, witness] = [a, b, c].filter((host) => host !== owner);
   const { digest } = a.allocator!.ring!;
   for (const { ring, span } of [transfer(thief, thief, 7), transfer(owner, thief, 1, thief.signer)]) {
-    const bytes = encodeIpamMessage(RANGE, { kind: "news", ring, spans: [span] });
+    const bytes = encodeIpamMessage(RANGE, { kind: "news", ring, spans: [span], consents: [] });
     for (const host of [owner, witness]) assert.equal(host.allocator!.gossiper.onGossip(thief.name, bytes), undefined);
   }
   await network.run(90_000);

@@ -62,7 +62,7 @@ for (const [what, extreme] of EXTREMES) {
       from: undefined,
     };
     const { start, end } = parseSubnet(RANGE);
-    const rejected = attack(network, { kind: "news", ring: ring!.id, spans: [{ start, end, value }] });
+    const rejected = attack(network, { kind: "news", ring: ring!.id, spans: [{ start, end, value }], consents: [] });
     assert.equal(rejected, value.epoch > now + MAX_AHEAD_MS ? 3 : 0);
     assert.equal(host.allocator!.ring!.digest, ring!.digest);
     if (rejected === 0)

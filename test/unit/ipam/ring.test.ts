@@ -122,7 +122,7 @@ test("a ring survives the wire; one that contradicts itself is rejected", () => 
     }),
   );
   const send = (spans: Span[]) =>
-    fromWire(decodeIpamMessage(encodeIpamMessage("x", { kind: "news", ring: "", spans })).body, RANGE);
+    fromWire(decodeIpamMessage(encodeIpamMessage("x", { kind: "news", ring: "", spans, consents: [] })).body, RANGE);
   const value = first.spans[0].value;
   const rejected = (spans: Span[]) =>
     assert.throws(

@@ -21,6 +21,7 @@ const ipam: IpamReport = {
   Contested: [],
   AgreementAwaited: [],
   OtherRanges: [],
+  Rejected: [],
   Status: "ready",
 };
 
