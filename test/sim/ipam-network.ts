@@ -1,20 +1,10 @@
 import type { IpallocInit } from "#ipam/agreement/bootstrap.js";
 import { Allocator } from "#ipam/allocator.js";
 import { parseSubnet } from "#ipam/ring/subnet.js";
-import { makeSigner, type Signer } from "#mesh/signing.js";
 import { WeaveError } from "#src/errors.js";
 import { silentLog } from "#src/log.js";
 import { memoryStore, type Store } from "#src/store.js";
 import { GossipNetwork, PowerCut, SimNode } from "./gossip-network.js";
-import { seededRandom } from "./virtual-time.js";
-
-/** Identities by index: making one costs as much as many events of a schedule. */
-const signers: Signer[] = [];
-
-function signerOf(index: number): Signer {
-  signers[index] ??= makeSigner(seededRandom(4_000_000 + index).bytes(32));
-  return signers[index];
-}
 
 /** A disk whose host may lose power before or after a write. */
 class Disk {
@@ -51,13 +41,11 @@ export class SimHost extends SimNode {
   init: IpallocInit;
   range: string;
   allocator: Allocator | undefined;
-  readonly signer: Signer;
 
   constructor(index: number, init: IpallocInit, range: string) {
     super(index);
     this.init = init;
     this.range = range;
-    this.signer = signerOf(index);
   }
 }
 
