@@ -5,7 +5,7 @@ import { LivingPeers } from "#ipam/agreement/living-peers.js";
 import { OtherRanges } from "#ipam/agreement/other-ranges.js";
 import { OwnershipCheck } from "#ipam/agreement/ownership-check.js";
 import { Participants } from "#ipam/agreement/participants.js";
-import { Rejections } from "#ipam/agreement/rejections.js";
+import { RejectedMessages } from "#ipam/agreement/rejected-messages.js";
 import { RingState } from "#ipam/agreement/ring-state.js";
 import { RingSync } from "#ipam/agreement/ring-sync.js";
 import { type TakeoverStatus, Takeovers } from "#ipam/agreement/takeover.js";
@@ -65,7 +65,7 @@ function assemble(options: AllocatorDeps) {
   const waitQueue = new WaitQueue(clock);
   const leases = new LeaseTable(store);
   const sender = new MessageSender(range.text);
-  const rejections = new Rejections();
+  const rejections = new RejectedMessages();
   const consents = new Consents({ ...options, rejections });
   const living = new LivingPeers({ ...options, consents });
   const base = { time: () => clock.wall(), ...options, sender, leases, waitQueue, rejections, consents, living };
@@ -231,7 +231,7 @@ export class Allocator {
   }
 
   /** What other peers have sent, and is not used. */
-  get rejections(): Rejections {
+  get rejections(): RejectedMessages {
     return this.#components.rejections;
   }
 

@@ -1,4 +1,4 @@
-import type { Rejections } from "#ipam/agreement/rejections.js";
+import type { RejectedMessages } from "#ipam/agreement/rejected-messages.js";
 import type { Consent, TakeoverKey } from "#ipam/ring/consent.js";
 import type { KnownPeers, PeerName } from "#mesh/peer.js";
 import { isSignedBy, type Signer } from "#mesh/signing.js";
@@ -11,7 +11,7 @@ export interface ConsentsDeps {
   readonly self: PeerName;
   readonly signer: Signer;
   readonly peers: KnownPeers;
-  readonly rejections: Rejections;
+  readonly rejections: RejectedMessages;
 }
 
 /** Who has agreed to which takeover. A peer agrees when the removed peer is not reachable from it, and signs that. */

@@ -1,5 +1,5 @@
 import type { LivingPeers } from "#ipam/agreement/living-peers.js";
-import type { Rejections } from "#ipam/agreement/rejections.js";
+import type { RejectedMessages } from "#ipam/agreement/rejected-messages.js";
 import { endedBy, isClaim, isValid, sign } from "#ipam/ring/deed.js";
 import { type Interval, overlap } from "#ipam/ring/interval.js";
 import { compareOwnership, type Deed, type Ownership, type Ring, type Span } from "#ipam/ring/ring.js";
@@ -30,7 +30,7 @@ export interface DeedsDeps {
   readonly signer: Signer;
   readonly clock: Clock;
   readonly peers: KnownPeers;
-  readonly rejections: Rejections;
+  readonly rejections: RejectedMessages;
   readonly living: LivingPeers;
 }
 

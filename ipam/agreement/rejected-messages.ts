@@ -4,7 +4,7 @@ import { limitSize } from "#src/limit-size.js";
 const MAX_SOURCES = 1_024;
 
 /** Why something that a peer has sent is not used. */
-export type RejectionReason =
+export type MessageFault =
   /** An ownership without a signature, which no peer has decided. */
   | "unsigned"
   /** The signature is not that of the peer in whose name it is. */
@@ -23,11 +23,11 @@ export type RejectionReason =
   | "too many requests";
 
 /** Counts rejected data of other peers, by reason and source. It never ends a connection. */
-export class Rejections {
+export class RejectedMessages {
   readonly #counts = new Map<string, number>();
 
   /** @param source the peer that the data came from */
-  note(reason: RejectionReason, source: string, times = 1): void {
+  note(reason: MessageFault, source: string, times = 1): void {
     const key = `${source} ${reason}`;
     this.#counts.set(key, (this.#counts.get(key) ?? 0) + times);
     limitSize(this.#counts, MAX_SOURCES);
