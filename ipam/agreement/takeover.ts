@@ -192,7 +192,9 @@ export class Takeovers {
     this.#state.flush();
     const held = [...heldAddresses()].filter((address) => spans.some((span) => contains(span, address)));
     const known = spans.flatMap((span) => deeds.titles.within(span).filter(({ value }) => isLater(value, span.value)));
-    const takeovers = takeoversOf([...known, ...spans.filter(({ value }) => isClaim(value))]);
+    // Only takeovers that this peer has accepted.
+    const claims = spans.flatMap((span) => deeds.titles.within(span)).filter(({ value }) => isClaim(value));
+    const takeovers = takeoversOf(claims);
     for (const each of takeovers) if (each.owner !== this.#deps.self) consents.give(ring.id, each);
     sender.unicast(from, {
       kind: "agreed",
