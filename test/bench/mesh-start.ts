@@ -121,6 +121,7 @@ async function main(): Promise<void> {
       `  of it for its start without peers: ${start.cpu.toFixed(2)} s; for the mesh: ${(mean(cpu) - start.cpu).toFixed(2)} s`,
     );
     console.log(`  memory (RSS) of each: ${spread(rss, "MB", 0)}; of one without peers ${start.rss.toFixed(0)} MB`);
+    await Promise.all(lab.hosts.map((host) => host.weave("stop")));
     const file = option("--json");
     if (file !== undefined) writeFileSync(file, JSON.stringify({ count, ready, complete, cpu, rss, start }));
   });

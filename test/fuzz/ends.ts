@@ -23,9 +23,10 @@ import { UdpSender } from "#src/linux/native/udp-sender.js";
 import { endpoint } from "#src/net/endpoint.js";
 import type { Random } from "#src/random.js";
 import { NativeGuard } from "#test/fuzz/native-guard.js";
+import { casesOf, SEED } from "#test/fuzz/share.js";
 
-export const RUNS = Number(process.env.FUZZ_RUNS ?? 50_000);
-export const SEED = Number(process.env.FUZZ_SEED ?? 1);
+export const RUNS = casesOf(200);
+export { SEED };
 export const ALL = { vnetHeader: true, tso: true, uso: true, segment: true, gro: true, openssl: true };
 /** The longest frame of a TAP with its largest MTU, and a VLAN tag. */
 export const LARGEST_FRAME = 65_521 + 18;

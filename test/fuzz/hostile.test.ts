@@ -1,5 +1,5 @@
 /**
- * What an attacker sends comes out nowhere, and breaks nothing. `npm run fuzz` runs twelve million cases.
+ * What an attacker sends comes out nowhere, and breaks nothing. `npm run fuzz` has six million of these cases.
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,0 +1,162 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Connection, createMesh, keyPair, type Mesh, makeSigner, type PeerName } from "#mesh/index.js";
+import type { MeshMessage } from "#mesh/messages.js";
+import type { OverlayLink } from "#mesh/overlay.js";
+import { oneSecret } from "#mesh/secrets.js";
+import { passwordKey } from "#router/peers/password.js";
+import { dialWebSocket } from "#router/peers/ws-transport.js";
+import { systemClock } from "#src/clock.js";
+import { systemRandom } from "#src/random.js";
+
+/** The gossip channels whose payloads an intruder records: those of services, which the mesh itself does not use. */
+export const CHANNELS = ["nameserver", "IPallocation", "claims", "tasks"] as const;
+const MOST_CAPTURED = 500;
+/** Bytes unsent above which an intruder waits: the line is full, or the victim reads slowly. */
+const FULL_BYTES = 4 << 20;
+const CONNECT_MS = 60_000;
+
+/** A payload of a gossip channel, as it came. */
+export interface Captured {
+  readonly channel: string;
+  readonly how: "unicast" | "broadcast" | "gossip";
+  readonly from: PeerName;
+  readonly payload: Uint8Array;
+}
+
+export interface IntruderOptions {
+  readonly name: PeerName;
+  readonly password: string | undefined;
+  /** 32 bytes; two intruders with one seed are one identity. */
+  readonly seed?: Uint8Array;
+  /** Milliseconds by which its clock is ahead. */
+  readonly aheadMs?: number;
+  readonly incarnation?: number;
+  /** Source address of its connections. */
+  readonly from?: string;
+  readonly capture?: boolean;
+}
+
+/** A peer that knows the password, is let in, and then sends what it likes, on connections of the library. */
+export class Intruder {
+  readonly mesh: Mesh;
+  readonly name: PeerName;
+  readonly seed: Uint8Array;
+  readonly captured: Captured[] = [];
+  /** The overlay's links, by peer. */
+  readonly links = new Map<PeerName, OverlayLink>();
+  sentMessages = 0;
+  sentBytes = 0;
+
+  private constructor(options: IntruderOptions, key: Uint8Array | undefined) {
+    const { name, aheadMs = 0 } = options;
+    this.name = name;
+    this.seed = options.seed ?? systemRandom.bytes(32);
+    const clock = { ...systemClock, wall: () => Date.now() + aheadMs };
+    this.mesh = createMesh({
+      name,
+      nickname: "mallory",
+      incarnation: options.incarnation ?? Math.floor(clock.wall()),
+      staticKey: keyPair(this.seed),
+      signer: makeSigner(this.seed),
+      secrets: oneSecret(key),
+      clock,
+      random: systemRandom,
+      dial: (address, signal) => dialWebSocket(address, options.from, signal),
+      discovery: false,
+      overlay: this.#overlay(),
+    });
+    for (const channel of options.capture === false ? [] : CHANNELS) this.#record(channel);
+  }
+
+  /** @param address of the victim, `ip:port` */
+  static async join(address: string, options: IntruderOptions): Promise<Intruder> {
+    const key = options.password === undefined ? undefined : await passwordKey(options.password);
+    const intruder = new Intruder(options, key);
+    intruder.mesh.connect([{ text: address, address, port: true }], false);
+    return intruder;
+  }
+
+  /** As {@link join}, when the victim has let it in. @throws when it does not */
+  static async joined(address: string, options: IntruderOptions): Promise<Intruder> {
+    const intruder = await Intruder.join(address, options);
+    const deadline = Date.now() + CONNECT_MS;
+    while (intruder.connections.length === 0) {
+      if (Date.now() > deadline) throw new Error(`${address} lets it not in: ${intruder.refusal}`);
+      await sleep(50);
+    }
+    return intruder;
+  }
+
+  get connections(): readonly Connection[] {
+    return this.mesh.status().connections;
+  }
+
+  /** Why the victim does not let it in. */
+  get refusal(): string {
+    return this.mesh
+      .status()
+      .attempts.map(({ error }) => error ?? "")
+      .join("; ");
+  }
+
+  /** Names of the honest peers. */
+  get others(): PeerName[] {
+    return this.mesh
+      .status()
+      .peers.map(({ name }) => name)
+      .filter((name) => name !== this.name);
+  }
+
+  /** Sends anything to all neighbours as a message of the mesh; waits where the line is full. */
+  async send(message: unknown): Promise<void> {
+    for (const connection of this.connections) {
+      connection.send(message as MeshMessage);
+      this.sentMessages++;
+      for (
+        let waited = 0;
+        connection.wire.buffered > FULL_BYTES && connection.state !== "closed" && waited < 50;
+        waited++
+      )
+        await sleep(20);
+    }
+    // The library's own timers and the socket need their turn, too.
+    if (this.sentMessages % 64 === 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  stop(): void {
+    this.mesh.stop();
+  }
+
+  #record(name: string): void {
+    const note = (how: Captured["how"], from: PeerName, payload: Uint8Array) => {
+      this.captured.push({ channel: name, how, from, payload: Uint8Array.from(payload) });
+      if (this.captured.length > MOST_CAPTURED) this.captured.shift();
+    };
+    this.mesh.channel(name, {
+      onUnicast: (from, payload) => note("unicast", from, payload),
+      onBroadcast: (from, payload) => note("broadcast", from, payload),
+      onGossip: (from, payload) => {
+        note("gossip", from, payload);
+        return undefined;
+      },
+      state: () => undefined,
+    });
+  }
+
+  #overlay() {
+    return {
+      carriers: ["sleeve", "stream"],
+      open: (link: OverlayLink) => {
+        this.links.set(link.remote.name, link);
+        return {
+          name: "stream",
+          nextHop: undefined,
+          receive() {},
+          status: () => ({}),
+          diagnostics: () => ({ keyEpoch: 0, selection: undefined, carriers: [] }),
+          stop: () => void this.links.delete(link.remote.name),
+        };
+      },
+    };
+  }
+}
