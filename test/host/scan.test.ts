@@ -6,7 +6,7 @@ const MESH_PORT = "6783";
 
 labTest(
   "a scan of a host with a password gets the same bytes for all that is wrong, none by UDP, and no product name or version",
-  { hosts: 2, timeout: 120_000 },
+  { hosts: 2, timeout: 300_000 },
   async ({ hosts: [h1, attacker] }) => {
     await h1.launch("--password", "a password that no scan knows");
     const { stdout } = await attacker.program("scan", h1.address, MESH_PORT);
@@ -33,7 +33,7 @@ labTest(
 
 labTest(
   "a host that tries passwords is slowed and named in status, log and metrics; with the right one it gets in",
-  { hosts: 2, timeout: 180_000 },
+  { hosts: 2, timeout: 300_000 },
   async ({ hosts: [h1, h2] }) => {
     const weak = await h1.weave("launch", "--name", h1.peerName, "--nickname", "h1", "--password", "sunshine");
     assert.match(weak.stderr, /^WARNING: the password is weak: about \d+ bits/m);
