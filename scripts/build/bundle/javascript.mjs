@@ -76,8 +76,11 @@ const keptNames = {
   },
 };
 
+/** A call of `eval`; a method of that name, as in the polynomials of @noble/curves, is none. */
+const EVAL_CALL = /(?<![.\w])eval\((?![^)]*\) \{)/;
+
 const evaluates = (path) =>
-  existsSync(join(root, path)) && /(?<![.\w])eval\(/.test(readFileSync(join(root, path), "utf8"));
+  existsSync(join(root, path)) && EVAL_CALL.test(readFileSync(join(root, path), "utf8").replace(/^\s*\/\/.*$/gm, ""));
 
 /** Plugin of esbuild: rejects `import("package")`. Of a package in CommonJS esbuild gives it the default export alone, Node.js all. */
 const noPackageOnDemand = {
