@@ -1,34 +1,12 @@
-import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { WebSocket } from "ws";
 import type { PeerLink, PeerName, PeerRecord } from "#mesh/peer.js";
 import { systemRandom } from "#src/random.js";
+import { type Attack, anyName, type Field, HEX } from "./attack.js";
 import { type Captured, CHANNELS, Intruder, type IntruderOptions } from "./intruder.js";
 import { EXTREMES, mutate, mutateBytes, pack, pick, unpack } from "./mutation.js";
+import { STRANGER_ATTACKS } from "./strangers.js";
 
 const random = systemRandom;
-
-/** What an attack works with. */
-export interface Field {
-  /** Addresses of the victims, `ip:port`. */
-  readonly victims: readonly string[];
-  readonly password: string | undefined;
-  /** Source addresses that the attacker has. */
-  readonly sources: readonly string[];
-  readonly signal: AbortSignal;
-  /** Adds to what is reported at the end. */
-  count(what: string, by?: number): void;
-}
-
-export interface Attack {
-  /** What is tried, and what must not come of it. */
-  readonly what: string;
-  /** Runs until the signal. */
-  run(field: Field): Promise<void>;
-}
-
-const HEX = (bytes: number) => Buffer.from(random.bytes(bytes)).toString("hex");
-const anyName = (): PeerName => `02:66:${HEX(4).match(/../g)!.join(":")}` as PeerName;
 
 /** Lets one intruder send what `next` makes, for as long as the attack lasts. */
 async function asMember(
@@ -178,39 +156,13 @@ function election(intruder: Intruder): unknown {
   });
 }
 
-// ── Strangers ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** Opens connections at a rate, each from the next source, until the attack ends. */
-async function strangers(
-  field: Field,
-  perSecond: number,
-  open: (host: string, port: number, from: string) => () => void,
-) {
-  const closers: (() => void)[] = [];
-  const [host, port] = field.victims[0].split(":");
-  const began = Date.now();
-  for (let opened = 0; !field.signal.aborted; await sleep(20)) {
-    for (const due = ((Date.now() - began) * perSecond) / 1_000; opened < due; opened++) {
-      closers.push(open(host, Number(port), field.sources[opened % field.sources.length]));
-      field.count("connections");
-    }
-    while (closers.length > 8_192) closers.shift()?.();
-  }
-  for (const close of closers) close();
-}
-
-const webSocket = (host: string, port: number, from: string, opened: (socket: WebSocket) => void) => {
-  const socket = new WebSocket(`ws://${host}:${port}/`, "weave-mesh", { localAddress: from, perMessageDeflate: false });
-  socket.on("error", () => {});
-  socket.on("open", () => opened(socket));
-  return () => socket.terminate();
-};
-
-/** A first message of a handshake as far as a stranger can make it, with random keys. */
-const firstMessage = () =>
-  Buffer.concat([Uint8Array.of(1, 2, 2, 1, 0), random.bytes(random.below(3) === 0 ? random.below(300) : 48)]);
-
 export const ATTACKS: Readonly<Record<string, Attack>> = {
+  none: {
+    what: "no attack, for comparison",
+    async run({ signal }) {
+      while (!signal.aborted) await sleep(50);
+    },
+  },
   "forged-records": {
     what: "records of other peers, with any counters and keys",
     run: (field) => asMember(field, forgedRecord),
@@ -445,39 +397,18 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
       );
     },
   },
-  "tcp-connects": {
-    what: "a stranger: TCP connections that say nothing",
-    run: (field) =>
-      strangers(field, 1_000, (host, port, localAddress) => {
-        const socket = connect({ host, port, localAddress });
-        socket.on("error", () => {});
-        return () => socket.destroy();
-      }),
-  },
-  "silent-websockets": {
-    what: "a stranger: WebSockets that say nothing",
-    run: (field) => strangers(field, 300, (host, port, from) => webSocket(host, port, from, () => {})),
-  },
-  "half-handshakes": {
-    what: "a stranger: first messages of handshakes, and no more",
-    run: (field) =>
-      strangers(field, 300, (host, port, from) => webSocket(host, port, from, (socket) => socket.send(firstMessage()))),
-  },
-  "wrong-passwords": {
-    what: "a stranger: guesses of the password",
+  "many-names": {
+    what: "one identity after the other, each under a name of its own",
     async run(field) {
-      for (let i = 0; !field.signal.aborted; i++) {
-        const from = field.sources[i % field.sources.length];
-        const guess = await Intruder.join(field.victims[0], {
-          name: anyName(),
-          password: `guess${i}`,
-          from,
-          capture: false,
-        });
-        field.count("guesses");
-        setTimeout(() => guess.stop(), 2_000).unref();
-        await sleep(20);
+      while (!field.signal.aborted) {
+        const options = { name: anyName(), password: field.password, capture: false };
+        const next = await Intruder.joined(field.victims[0], { ...options, from: pick(field.sources, random) }).catch(
+          () => undefined,
+        );
+        if (next !== undefined) field.count("admitted identities");
+        next?.stop();
       }
     },
   },
+  ...STRANGER_ATTACKS,
 };

@@ -7,6 +7,9 @@ import { Background, type Namespace } from "#test/lab/namespace.js";
 import { connected, until } from "#test/lab/wait.js";
 
 const PROGRAM = new URL("./program.js", import.meta.url).pathname;
+const NEWCOMER = new URL("./newcomer.js", import.meta.url).pathname;
+/** Connections of an honest newcomer in each round. */
+const JOINS = 3;
 export const PASSWORD = "hostile-peers-know-this-password";
 const MESH_PORT = "6783";
 /** Addresses of the attacker. */
@@ -66,9 +69,15 @@ export class Field {
     await this.#ping();
   }
 
-  /** Runs an attack, and what honest peers do beside it. @throws when they cannot */
-  async run(attack: string, seconds: number): Promise<Outcome> {
+  /**
+   * Runs an attack, and what honest peers do beside it.
+   *
+   * @param named an attack; with `@1` from one address, otherwise from twenty
+   * @throws when honest peers cannot go on
+   */
+  async run(named: string, seconds: number): Promise<Outcome> {
     const { victim } = this;
+    const [attack, sources = SOURCES] = named.split("@");
     const pid = victim.routerPid!;
     const before = rssMegabytes(pid);
     const began = performance.now();
@@ -81,7 +90,7 @@ export class Field {
       String(seconds),
       PASSWORD,
       this.honest.map(({ address }) => `${address}:${MESH_PORT}`).join(),
-      this.#sources.join(),
+      this.#sources.slice(0, Number(sources)).join(),
     ]);
     const attacker = new Background(child);
     await attacker.ready;
@@ -98,7 +107,7 @@ export class Field {
       assert.equal(victim.routerPid, pid, `${attack}: the victim's router has ended`);
       assert.deepEqual(await this.#established(), [2, 2, 2], `${attack}: the honest peers are not connected`);
       return {
-        attack,
+        attack: named,
         seconds,
         done,
         cpu: used,
@@ -118,6 +127,7 @@ export class Field {
     const name = `name${this.#names++}`;
     const answer = `192.0.2.${1 + (this.#names % 250)}`;
     return {
+      join: Math.max(...(await this.#joins())),
       ping: await timed(() => this.#ping()),
       name: await timed(async () => {
         await second.ok("dns-add", answer, "-h", `${name}.weave.local`);
@@ -130,6 +140,14 @@ export class Field {
         await this.#lab.removeNamespace(container.ns);
       }),
     };
+  }
+
+  /** Milliseconds of connections of an honest peer to the victim. */
+  async #joins(): Promise<number[]> {
+    const target = `${this.victim.address}:${MESH_PORT}`;
+    const joining = new Background(this.honest[1].spawn([process.execPath, NEWCOMER, PASSWORD, target, String(JOINS)]));
+    await joining.ready;
+    return JSON.parse(await joining.result) as number[];
   }
 
   async #ping(): Promise<void> {

@@ -68,23 +68,34 @@ export class Intruder {
     for (const channel of options.capture === false ? [] : CHANNELS) this.#record(channel);
   }
 
+  /** A peer that has not dialled yet. */
+  static async prepared(options: IntruderOptions): Promise<Intruder> {
+    const key = options.password === undefined ? undefined : await passwordKey(options.password);
+    return new Intruder(options, key);
+  }
+
   /** @param address of the victim, `ip:port` */
   static async join(address: string, options: IntruderOptions): Promise<Intruder> {
-    const key = options.password === undefined ? undefined : await passwordKey(options.password);
-    const intruder = new Intruder(options, key);
+    const intruder = await Intruder.prepared(options);
     intruder.mesh.connect([{ text: address, address, port: true }], false);
     return intruder;
   }
 
   /** As {@link join}, when the victim has let it in. @throws when it does not */
   static async joined(address: string, options: IntruderOptions): Promise<Intruder> {
-    const intruder = await Intruder.join(address, options);
-    const deadline = Date.now() + CONNECT_MS;
-    while (intruder.connections.length === 0) {
-      if (Date.now() > deadline) throw new Error(`${address} lets it not in: ${intruder.refusal}`);
-      await sleep(50);
-    }
+    const intruder = await Intruder.prepared(options);
+    await intruder.enter(address);
     return intruder;
+  }
+
+  /** Dials, and waits until it is let in. @throws when it is not */
+  async enter(address: string): Promise<void> {
+    this.mesh.connect([{ text: address, address, port: true }], false);
+    const deadline = Date.now() + CONNECT_MS;
+    while (this.connections.length === 0) {
+      if (Date.now() > deadline) throw new Error(`${address} lets it not in: ${this.refusal}`);
+      await sleep(5);
+    }
   }
 
   get connections(): readonly Connection[] {

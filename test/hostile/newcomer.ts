@@ -1,0 +1,23 @@
+/**
+ * An honest peer that joins and leaves: `node newcomer.js PASSWORD VICTIM COUNT`. Prints "ready", then how many milliseconds each connection
+ * took from the dial until the victim's hello, as JSON.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { peerNameFromBytes } from "#mesh/index.js";
+import { systemRandom } from "#src/random.js";
+import { Intruder } from "./intruder.js";
+
+const [password, victim, count] = process.argv.slice(2);
+const times: number[] = [];
+process.stdout.write("ready\n");
+for (let i = 0; i < Number(count); i++) {
+  const name = peerNameFromBytes(systemRandom.bytes(6));
+  const joining = await Intruder.prepared({ name, password, capture: false });
+  const began = performance.now();
+  await joining.enter(victim);
+  times.push(Math.round(performance.now() - began));
+  joining.stop();
+  await sleep(200);
+}
+process.stdout.write(`${JSON.stringify(times)}\n`);
+process.exit(0);
