@@ -30,7 +30,7 @@ export interface ConflictReport {
 
 /** Maximum number of items in one message: each peer sends one. */
 const MAX_ITEMS = 16;
-/** Limit for the signatures that are checked: a hostile peer can send any number of reports. */
+/** Limit for the signatures that are checked for one neighbour: a hostile one can send any number of reports. */
 const CHECKS = { perSecond: 20, burst: 100 };
 /** Limit for the reports of one peer: a hostile peer that makes all peers refuse invented identities must not make them flood the network. */
 const REPORTS = { perSecond: 0.2, burst: 8 };
@@ -114,11 +114,11 @@ export class TrustGossip implements Gossiper {
   onBroadcast(): void {}
 
   /** @throws WEAVE_MESSAGE_MALFORMED */
-  onGossip(_from: PeerName, payload: Uint8Array): Uint8Array | undefined {
+  onGossip(_from: PeerName, payload: Uint8Array, neighbour: PeerName): Uint8Array | undefined {
     const { retirements, conflicts } = decode(messageShape, payload, "a message about identities") as Message;
     const news = {
-      retirements: retirements.filter((each) => this.#takeRetirement(each)),
-      conflicts: conflicts.filter((each) => this.#takeReport(each)),
+      retirements: retirements.filter((each) => this.#takeRetirement(each, neighbour)),
+      conflicts: conflicts.filter((each) => this.#takeReport(each, neighbour)),
     };
     return news.retirements.length + news.conflicts.length === 0 ? undefined : encode(news);
   }
@@ -161,9 +161,9 @@ export class TrustGossip implements Gossiper {
   }
 
   /** Handles a retirement. @returns whether it should be passed on; {@link Trust} passes on what is new here by its event */
-  #takeRetirement(retirement: Retirement): boolean {
+  #takeRetirement(retirement: Retirement, neighbour: PeerName): boolean {
     const { trust, clock } = this.#deps;
-    if (!this.#checks.admit("retirement") || trust.retire(retirement) !== "unknown") return false;
+    if (!this.#checks.admit(neighbour) || trust.retire(retirement) !== "unknown") return false;
     const now = clock.now();
     const { identity } = retirement;
     if (now - (this.#relayed.get(identity) ?? Number.NEGATIVE_INFINITY) < RELAY_AGAIN_MS) return false;
@@ -177,7 +177,7 @@ export class TrustGossip implements Gossiper {
   }
 
   /** Handles a report. @returns whether it is new, and should be passed on */
-  #takeReport(report: ConflictReport): boolean {
+  #takeReport(report: ConflictReport, neighbour: PeerName): boolean {
     const { self, trust, time } = this.#deps;
     const { reporter, kind, name, kept, refused, at } = report;
     const known = trust.identityOf(reporter);
@@ -185,7 +185,7 @@ export class TrustGossip implements Gossiper {
     const key = `${reporter} ${kind} ${name}`;
     // The same report again: the reporter lacks what was sent.
     if (at === this.#latest.get(key)) trust.repeatRetirement(kept);
-    if (at <= (this.#latest.get(key) ?? 0) || !this.#checks.admit("report")) return false;
+    if (at <= (this.#latest.get(key) ?? 0) || !this.#checks.admit(neighbour)) return false;
     if (!isSignedBy(known, "conflict", signedBytes(report), report.signature)) return false;
     this.#latest.delete(key);
     this.#latest.set(key, at);

@@ -24,7 +24,14 @@ export function trustRoutes({ mesh, since, password, isKnown }: TrustRoutesDeps)
       return NO_CONTENT;
     }),
     route("GET /trust", () => jsonAnswer(trustReport(mesh))),
-    route("DELETE /trust/:who", ({ params }) => ({ body: `${forget(mesh.trust, params.who, isKnown)}\n` })),
+    route("DELETE /trust/:who", ({ params: { who } }) => {
+      const { name, nickname } = mesh.status().self;
+      if (who === name || (who === nickname && mesh.trust.find(who).length === 0))
+        throw new WeaveError("WEAVE_PEER_INVALID", `${quoted(who)} is this peer itself`, {
+          next: "'weave reset' ends its identity; on other hosts 'weave trust forget' drops what they know of it.",
+        });
+      return { body: `${forget(mesh.trust, who, isKnown)}\n` };
+    }),
   ];
 }
 

@@ -64,6 +64,7 @@ labTest(
       [unknown.code, unknown.stderr],
       [1, "no peer is called \"h9\"\n'weave trust' lists the peers that are known here.\n"],
     );
+    assert.match((await h1.weave("trust", "forget", "h1")).stderr, /^"h1" is this peer itself\n/);
     for (const host of others) {
       assert.match(await host.ok("trust", "forget", "h4"), /\(h4\) is forgotten: the next peer/);
       assert.match(await host.ok("trust", "forget", h4.peerName), /is not pinned here|is forgotten/);

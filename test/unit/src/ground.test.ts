@@ -178,6 +178,17 @@ test("both stores keep values, drop removed ones, and return copies", async () =
     assert.deepEqual((store.get("a") as { list: number[] }).list, [1, 2]);
     store.remove("a");
     assert.equal(store.get("a"), undefined);
+    store.put("gone", 1);
+    store.change([
+      ["p/1", 1],
+      ["p/2", 2],
+      ["gone", undefined],
+    ]);
+    assert.deepEqual(store.list("p/"), [
+      ["p/1", 1],
+      ["p/2", 2],
+    ]);
+    assert.equal(store.get("gone"), undefined);
     await store.close();
   }
 });
