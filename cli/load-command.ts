@@ -30,6 +30,7 @@ const FILES: Readonly<Record<Name, () => Promise<Command>>> = {
   launch: () => import("#cli/commands/launch.js"),
   prime: () => import("#cli/commands/prime.js"),
   ps: () => import("#cli/commands/ps.js"),
+  rekey: () => import("#cli/commands/rekey.js"),
   report: () => import("#cli/commands/report.js"),
   reset: () => import("#cli/commands/reset.js"),
   restart: () => import("#cli/commands/restart.js"),

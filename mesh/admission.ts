@@ -6,10 +6,14 @@ import type { NeighbourTable } from "#mesh/neighbour-table.js";
 import { agreeOnCarriers } from "#mesh/overlay.js";
 import { peerText } from "#mesh/peer.js";
 import { Refusal } from "#mesh/refusals.js";
+import type { Secrets } from "#mesh/secrets.js";
 import type { Topology } from "#mesh/topology.js";
 import type { Trust } from "#mesh/trust.js";
 import { cloneText, collisionText, excludedText, retiredText, strangerText } from "#mesh/trust-text.js";
 import { WeaveError } from "#src/errors.js";
+
+const OLD_PASSWORD =
+  "the network's password has changed, and with the earlier one only known peers can connect: launch with the new one";
 
 /** The collaborators of an {@link Admission}. */
 export interface AdmissionDeps {
@@ -17,6 +21,7 @@ export interface AdmissionDeps {
   readonly neighbours: NeighbourTable;
   readonly schedule: DialSchedule;
   readonly trust: Trust;
+  readonly secrets: Secrets;
 }
 
 /** Decides whether a connection may stay. Of two connections to one peer, both ends keep the same one. */
@@ -72,7 +77,7 @@ export class Admission {
 
   /** Rejects a peer whose identity is not that of its name, or is not accepted. */
   #checkIdentity(connection: Connection): void {
-    const { topology, neighbours, trust } = this.#deps;
+    const { topology, neighbours, trust, secrets } = this.#deps;
     const { self } = topology;
     const remote = connection.remote!;
     if (remote.identity === self.identity) {
@@ -82,6 +87,8 @@ export class Admission {
     const verdict = trust.judge(remote);
     trust.refused(remote);
     if (verdict === "excluded") throw new Refusal("excluded", excludedText(remote));
+    // An excluded peer would return as a new one: it knows the earlier secret.
+    if (verdict !== "trusted" && secrets.isEarlier(connection.secret)) throw new Refusal("password", OLD_PASSWORD);
     if (verdict === "retired") throw new Refusal("retired", retiredText(remote));
     if (remote.name === self.name || remote.key === self.key)
       throw new Refusal("collision", collisionText(self, remote));

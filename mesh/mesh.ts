@@ -11,9 +11,12 @@ import type { MeshMessage } from "#mesh/messages.js";
 import { NeighbourTable } from "#mesh/neighbour-table.js";
 import type { MeshOptions, MeshStatus } from "#mesh/options.js";
 import { type PeerName, type PeerRecord, peerText } from "#mesh/peer.js";
+import type { Rekey } from "#mesh/rekey/rekey.js";
 import { Replicas } from "#mesh/replica/replicas.js";
 import type { Routes } from "#mesh/routes.js";
 import { Routing } from "#mesh/routing.js";
+import { meshRekey, rekeyNeighbour } from "#mesh/secret-change.js";
+import type { Secrets } from "#mesh/secrets.js";
 import { Topology } from "#mesh/topology.js";
 import { type TopologyChange, TopologyGossip } from "#mesh/topology-gossip.js";
 import type { Wire } from "#mesh/transport.js";
@@ -41,6 +44,8 @@ const ROUTES_MS = 20;
 export class Mesh {
   /** What the replicated sets of this peer have in common. */
   readonly replicas: Replicas;
+  /** The change of the network's secret. */
+  readonly rekey: Rekey;
   readonly #options: MeshOptions;
   readonly #topology: Topology;
   readonly #neighbours: NeighbourTable;
@@ -77,7 +82,8 @@ export class Mesh {
     const spreader = new GossipSpreader({ clock, neighbours, topology, random });
     const events = new Emitter<ManagerEvents>();
     const { trust } = options;
-    const admission = new Admission({ topology, neighbours, schedule, trust }, connectionLimit);
+    const { secrets } = options;
+    const admission = new Admission({ topology, neighbours, schedule, trust, secrets }, connectionLimit);
     const connections = new ConnectionManager(options, { neighbours, topology, admission, schedule, events });
 
     this.#neighbours = neighbours;
@@ -95,6 +101,7 @@ export class Mesh {
     this.#repair = every(clock, REPAIR_MS, () => this.#repairOnce());
     this.#listen(events);
     this.#trustGossip = this.#openTrust();
+    this.rekey = meshRekey(options, { neighbours, topology });
   }
 
   // ── Operator ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -166,6 +173,11 @@ export class Mesh {
     };
   }
 
+  /** The secrets that handshakes use. */
+  get secrets(): Secrets {
+    return this.#options.secrets;
+  }
+
   /** Which identity each name belongs to. */
   get trust(): Trust {
     return this.#options.trust;
@@ -183,6 +195,7 @@ export class Mesh {
     this.#announce.cancel();
     this.#reroute.cancel();
     this.#spreader.stop();
+    this.rekey.stop();
     this.#connections.stop(new WeaveError("WEAVE_CONNECTION", `${peerText(this.#topology.self)} is stopping`));
   }
 
@@ -207,6 +220,7 @@ export class Mesh {
     this.#announceLinks();
     this.#topologyGossip.greet(connection);
     this.#relay.sendStates(connection);
+    this.rekey.greet(rekeyNeighbour(connection));
     this.#dialler.wake();
   }
 
@@ -283,6 +297,7 @@ export class Mesh {
     events.routes();
     this.#options.trust.present(this.#topology.reachable());
     this.replicas.peersChanged();
+    this.rekey.membersChanged();
     const reachable = this.#topology.reachable().length;
     log.debug("routes were computed", { reachable, suspended, resumed, forgotten });
     this.#dialler.wake();
@@ -331,6 +346,8 @@ export class Mesh {
       case "notices":
       case "branch":
         return this.#relay.receive(from, message);
+      case "rekey":
+        return this.rekey.receive(rekeyNeighbour(from), message.payload);
       case "overlay":
         from.overlay?.receive(message.payload);
         return;

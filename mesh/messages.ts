@@ -49,6 +49,8 @@ export type MeshMessage =
   | { readonly kind: "notices"; readonly channel: string; readonly notices: readonly Uint8Array[] }
   /** The receiver must send notices in place of news (false), or news again. */
   | { readonly kind: "branch"; readonly channel: string; readonly grown: boolean }
+  /** Orders to change the secret of the network: see mesh/rekey. It is never relayed. */
+  | { readonly kind: "rekey"; readonly payload: Uint8Array }
   /** A message between the overlays of the two ends. */
   | { readonly kind: "overlay"; readonly payload: Uint8Array };
 
@@ -101,6 +103,7 @@ const shape = z.discriminatedUnion("kind", [
       .check(z.maxLength(MAX_NOTICES)),
   }),
   z.object({ kind: z.literal("branch"), channel: channelName, grown: z.boolean() }),
+  z.object({ kind: z.literal("rekey"), payload: z.instanceof(Uint8Array) }),
   z.object({ kind: z.literal("overlay"), payload }),
 ]);
 

@@ -6,7 +6,8 @@ import type { Overlay } from "#mesh/overlay.js";
 import type { WrongPasswords } from "#mesh/password-guesses.js";
 import type { PeerName, PeerRecord } from "#mesh/peer.js";
 import type { RefusalReason, Refused } from "#mesh/refusals.js";
-import type { Secrets } from "#mesh/secrets.js";
+import type { OrderStore } from "#mesh/rekey/options.js";
+import type { SecretRing } from "#mesh/secrets.js";
 import type { Signer } from "#mesh/signing.js";
 import type { Dial, Resolve } from "#mesh/transport.js";
 import type { Trust } from "#mesh/trust.js";
@@ -24,7 +25,9 @@ export interface MeshOptions {
   /** The identity of this peer. */
   readonly signer: Signer;
   /** The secrets of the network, derived from its password. */
-  readonly secrets: Secrets;
+  readonly secrets: SecretRing;
+  /** Where orders to change the secret are kept; undefined: in memory. */
+  readonly orders?: OrderStore;
   /** Which identity each name belongs to. */
   readonly trust: Trust;
   /** TCP port of this peer, and UDP port of its frames. */

@@ -113,5 +113,6 @@ export class SecretRing implements Secrets {
 
 /** The secrets of a mesh that is never rekeyed. @param key {@link SECRET_BYTES} bytes; undefined: no password */
 export function oneSecret(key: Uint8Array | undefined): SecretRing {
-  return new SecretRing(key === undefined ? undefined : { generation: NEWEST, key });
+  // A copy: a secret that is replaced is overwritten.
+  return new SecretRing(key === undefined ? undefined : { generation: NEWEST, key: Uint8Array.from(key) });
 }

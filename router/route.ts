@@ -19,9 +19,9 @@ export interface Request<Name extends string = string> {
 
 /**
  * Determines which listeners serve a route: `metrics` all listeners, `status` the status and control listeners, `control` only
- * the control listeners.
+ * the control listeners, `socket` only the Unix socket of the run folder.
  */
-export type Scope = "metrics" | "status" | "control";
+export type Scope = "metrics" | "status" | "control" | "socket";
 
 export interface Route {
   /** Method and path as declared: `DELETE /ip/:ident`. */

@@ -17,6 +17,7 @@ import type { WeaveDns } from "#router/names/weave-dns.js";
 import type { RouterOptions } from "#router/options.js";
 import type { Identity } from "#router/peers/identity.js";
 import type { PeerDirectory } from "#router/peers/peer-directory.js";
+import { rekeyService } from "#router/peers/rekey-service.js";
 import { connectedHosts, peerService, unconnectedAddresses } from "#router/peers/service.js";
 import type { Service } from "#router/service.js";
 import type { StartContext } from "#router/start-context.js";
@@ -50,6 +51,7 @@ export function servicesOf(deps: ServicesDeps): readonly Service[] {
       since: () => deps.identity.since,
       isKnown: (who) => deps.directory.isKnown(who),
     }),
+    rekeyService({ mesh, settings }),
     ...(ipam
       ? [
           addressService({

@@ -21,7 +21,8 @@ export function withPassword(options: LaunchOptions, warn: (text: string) => voi
   return { ...options, password: readPassword(options.passwordFile, warn) };
 }
 
-function readPassword(file: string, warn: (text: string) => void): string {
+/** Reads the password in the first line of a file. @throws WEAVE_FLAG_INVALID when there is none */
+export function readPassword(file: string, warn: (text: string) => void): string {
   let text: string;
   let mode: number;
   try {

@@ -1,4 +1,5 @@
-import { offSwitch, type Rows, flag as row, toggle } from "#src/flag.js";
+import { FLAGS, off, on, value } from "#cli/support/flag-rows.js";
+import { type Rows, flag as row } from "#src/flag.js";
 import { repeated, type Shape, text, trueFalse, whole } from "#src/shape.js";
 
 /** A command's description in `weave help`, and its flags. */
@@ -20,27 +21,14 @@ const DAY_S = 86_400;
 export const SHELLS = ["bash", "zsh", "fish"] as const;
 export type Shell = (typeof SHELLS)[number];
 
-/** Section of the flags in help. */
-const FLAGS = "Flags";
-/** A flag with a value; undefined when it is missing. */
-const value = <T>(flag: string, placeholder: string, shape: Shape<T>, meaning: string) =>
-  row<T | undefined>({
-    flag,
-    placeholder,
-    shape: shape as Shape<T | undefined>,
-    default: undefined,
-    section: FLAGS,
-    meaning,
-  });
-const on = (flag: string, meaning: string) => toggle(flag, FLAGS, meaning);
-const off = (flag: string, meaning: string) => offSwitch(flag, FLAGS, meaning);
-
 const timeout = value(
   "timeout",
   "seconds",
   whole(0, DAY_S, "seconds"),
   "how long to wait for an address; without it there is no limit",
 );
+/** A time with its unit. */
+const duration = text("a time such as 90s, 15m, 12h or 7d", (time) => /^\d{1,6}[smhd]$/.test(time));
 const absolutePath = text("an absolute path", (path) => path.startsWith("/"));
 const dbPrefix = value(
   "db-prefix",
@@ -217,6 +205,49 @@ export const GROUPS = [
         "A name belongs to the first identity that this host has seen with it, also while the peer is away. After 'trust forget' the next peer with the name is accepted: do this only for a host that was reinstalled, on each host that refuses it.",
       ],
       examples: ["weave trust", "weave trust forget host3"],
+    },
+    rekey: {
+      summary: "Change the network's password on all hosts, without an interruption; or exclude peers by it",
+      forms: ["{flags}", "status"],
+      flags: {
+        passwordFile: value(
+          "password-file",
+          "file",
+          text("a file", (file) => file !== ""),
+          "the file whose first line is the new password; otherwise it is read from standard input",
+        ),
+        exclude: row<readonly string[]>({
+          flag: "exclude",
+          placeholder: "peer_id",
+          shape: repeated(text("a peer", (peer) => peer !== "")),
+          default: [],
+          repeatable: true,
+          section: FLAGS,
+          meaning: "a peer that does not get the password, and is cut off on all hosts; may be repeated",
+        }),
+        deadline: value(
+          "deadline",
+          "time",
+          duration,
+          "until when the earlier password is accepted while a peer that was reachable lacks the new one; by default 15m",
+        ),
+        acceptOld: value(
+          "accept-old",
+          "time",
+          duration,
+          "how long known peers that are away now can connect with the earlier password; by default they cannot",
+        ),
+        open: on("open", "no password from now on: any host can become a peer"),
+      },
+      details: [
+        "Any host of the network can do this. Connections and frames go on. Hosts that restart use the new password, but their --password-file should be updated: 'weave status' shows where.",
+        "Times have a unit: 90s, 15m, 12h, 7d.",
+      ],
+      examples: [
+        "weave rekey --password-file /root/new",
+        "weave rekey --exclude host7 </root/new",
+        "weave rekey status",
+      ],
     },
     ipam: {
       summary: "Explain which peer owns an address, or what a peer owns, since when and why",

@@ -41,7 +41,7 @@ export class ApiListeners {
   async open({ httpAddr, insecureHttp, statusAddr, metricsAddr }: ApiOptions): Promise<void> {
     const { run, log, problems } = this.#deps;
     const socket = controlSocket(run);
-    await this.#open(socket, "control", undefined);
+    await this.#open(socket, "socket", undefined);
     // Only after the socket: if another router serves it, that router's token must stay valid.
     const token = makeToken(run);
     if (httpAddr !== socket) await this.#open(httpAddr, "control", insecureHttp ? undefined : token);

@@ -32,6 +32,7 @@ const SERVED: Readonly<Record<Scope, readonly Scope[]>> = {
   metrics: ["metrics"],
   status: ["metrics", "status"],
   control: ["metrics", "status", "control"],
+  socket: ["metrics", "status", "control", "socket"],
 };
 
 /** The routes that a listener of the given scope serves. */

@@ -7,6 +7,7 @@ import { peerText } from "#mesh/peer.js";
 import { oneSecret } from "#mesh/secrets.js";
 import { Trust } from "#mesh/trust.js";
 import { type Identity, saveIncarnation } from "#router/peers/identity.js";
+import { databaseOrderStore } from "#router/peers/order-store.js";
 import { passwordKey } from "#router/peers/password.js";
 import { passwordWeakness } from "#router/peers/password-strength.js";
 import { PeerDirectory } from "#router/peers/peer-directory.js";
@@ -31,6 +32,8 @@ export interface PeerOptions {
   readonly host: string;
   readonly port: number;
   readonly password: string | undefined;
+  /** The file that the password is from. */
+  readonly passwordFile: string | undefined;
   readonly encryption: boolean;
   readonly trustedSubnets: readonly Cidr[];
   readonly discovery: boolean;
@@ -49,7 +52,7 @@ export async function openPeerPort(
   return peerPort;
 }
 
-export interface MeshDeps extends Pick<StartContext, "store" | "events" | "resources" | "log"> {
+export interface MeshDeps extends Pick<StartContext, "store" | "events" | "resources" | "log" | "problems"> {
   readonly options: PeerOptions;
   readonly identity: Identity;
   readonly overlay: MeshOptions["overlay"];
@@ -57,8 +60,8 @@ export interface MeshDeps extends Pick<StartContext, "store" | "events" | "resou
 
 /** Creates the mesh of peers. It neither accepts nor dials peers before {@link connectMesh}. */
 export async function startMesh(deps: MeshDeps): Promise<Mesh> {
-  const { options, identity, overlay, store, events, resources, log } = deps;
-  const { password, host, encryption, trustedSubnets } = options;
+  const { options, identity, overlay, store, events, resources, log, problems } = deps;
+  const { password, passwordFile, host, encryption, trustedSubnets } = options;
   const weakness = password === undefined ? undefined : passwordWeakness(password);
   if (weakness !== undefined) log.warn("the password is weak", { why: weakness });
   const psk = password === undefined ? undefined : await passwordKey(password);
@@ -76,6 +79,7 @@ export async function startMesh(deps: MeshDeps): Promise<Mesh> {
     staticKey: identity.staticKey,
     signer: identity.signer,
     secrets: oneSecret(psk),
+    orders: databaseOrderStore({ key: psk, file: passwordFile }, { store, log, problems }),
     trust,
     port: options.port,
     discovery: options.discovery,

@@ -99,7 +99,7 @@ export function routerSummary({ mesh, datapath, settings, rejectedElsewhere }: R
     ProtocolMinVersion: PROTOCOL_MIN,
     ProtocolMaxVersion: PROTOCOL_MAX,
     Encryption: settings.encryption,
-    PeersAuthenticated: settings.password !== undefined,
+    PeersAuthenticated: mesh.secrets.required,
     PasswordWeakness: (settings.password !== undefined && passwordWeakness(settings.password)) || null,
     WrongPasswords: status.wrongPasswords.sources.map(({ source, count, since, last }) => ({
       Source: source,

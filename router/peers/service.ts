@@ -19,7 +19,7 @@ export function peerService(deps: RouterReportDeps & Omit<TrustRoutesDeps, "mesh
       statusRoute("/status/connections", () => linesAnswer(connectionLines(routerSummary(deps)))),
       statusRoute("/status/peers", () => linesAnswer(peerLines(routerSummary(deps)))),
       ...peerRoutes(mesh, settings.port),
-      ...trustRoutes({ ...deps, password: () => settings.password !== undefined }),
+      ...trustRoutes({ ...deps, password: () => mesh.secrets.required }),
     ],
     report: async () => ({ Router: await routerReport(deps) }),
     statusBlocks: () => [routerStatusBlock(routerSummary(deps))],

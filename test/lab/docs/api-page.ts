@@ -20,6 +20,9 @@ const SUMMARIES: Readonly<Record<string, string>> = {
   "POST /identity/retire":
     "Announces to all peers that the identity of this peer ends; they never accept it again. Only `weave reset` calls it.",
   "GET /trust": "The identity that each name belongs to on this host, excluded peers and conflicts, as JSON.",
+  "POST /rekey":
+    "Changes the password of the network to `password`, or to none with `open=true`; `exclude` (repeatable) names peers that do not get it; `deadline` and `accept-old` in seconds. Only over the Unix socket.",
+  "GET /rekey": "The last change of the password, and which peers lack it, as JSON.",
   "DELETE /trust/:who":
     "Forgets the identity and the exclusion of a peer, by name, nickname or fingerprint: the next peer with the name is accepted.",
   "POST /expose/:ip/:prefix": "Gives the host an address on the overlay; `skipNAT=true`: without masquerading.",
@@ -75,7 +78,12 @@ const services = servicesOf(unstarted as ServicesDeps);
 export const declaredCalls = (): readonly Route[] =>
   apiRoutes(services, { problems: new Problems(), supervision: "none" });
 
-const PORTS = { metrics: "status, control, metrics", status: "status, control", control: "control" } as const;
+const PORTS = {
+  metrics: "status, control, metrics",
+  status: "status, control",
+  control: "control",
+  socket: "Unix socket",
+} as const;
 
 const HEAD = `# HTTP API
 
