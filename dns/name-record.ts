@@ -17,7 +17,7 @@ export interface NameFields {
 export type NameRecord = Versioned<NameFields>;
 
 /** Estimated memory of a name in the indexes and lists, in bytes, beside its texts. */
-const INDEX_BYTES = 700;
+const INDEX_BYTES = 300;
 
 export const NAME_FORMAT = textFormat<NameFields>(
   "names",

@@ -25,7 +25,7 @@ export const claimOf = (address: string, endpoint: string): ClaimFields => ({
 const isAddress = (text: string): boolean => isIpv4(text) || canonicalIpv6(text) === text;
 
 /** Estimated memory of a claim in the index, in bytes, beside its texts. */
-const INDEX_BYTES = 500;
+const INDEX_BYTES = 250;
 
 /** The format of claims, for the replica. */
 export const CLAIM_FORMAT = textFormat<ClaimFields>(

@@ -21,7 +21,7 @@ const id = () => z.string().check(z.regex(/^[\w.-]{1,128}$/));
 const address = () => z.string().check(z.maxLength(15), z.refine(isIpv4));
 
 /** Estimated memory of a task in the index, in bytes, beside its texts. */
-const INDEX_BYTES = 500;
+const INDEX_BYTES = 350;
 
 /** The format of tasks, for the replica. */
 export const TASK_FORMAT = textFormat<TaskFields>(

@@ -25,6 +25,9 @@ export const REJECTION_REASONS = [
 
 export type RejectionReason = (typeof REJECTION_REASONS)[number];
 
+/** Whether honest neighbours cause a rejection, too: by delay, or before they know of a new peer. */
+export const isHarmless = (reason: RejectionReason): boolean => reason === "outdated" || reason === "unknown-origin";
+
 /** Maximum number of neighbours whose rejections are counted; the one that was counted least recently is dropped. */
 const MAX_NEIGHBOURS = 1_024;
 
@@ -56,9 +59,8 @@ export class Rejections {
     return this.#neighbours;
   }
 
-  /** Number of rejections that no honest neighbour causes by delay: all but `outdated` and `unknown-origin`. */
+  /** Number of all rejections that are not {@link isHarmless}. */
   get total(): number {
-    const { outdated, "unknown-origin": unknown, ...others } = this.#counts;
-    return Object.values(others).reduce((sum, count) => sum + count, 0);
+    return REJECTION_REASONS.reduce((sum, reason) => sum + (isHarmless(reason) ? 0 : this.#counts[reason]), 0);
   }
 }

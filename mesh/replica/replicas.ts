@@ -4,7 +4,7 @@ import { Rejections } from "#mesh/replica/rejections.js";
 import type { Signer } from "#mesh/signing.js";
 
 /** Shares of the memory of all sets, in estimated bytes. Their sum is that of a `MemoryBudget`. */
-export const SET_BYTES = { topology: 24 << 20, names: 14 << 20, tasks: 6 << 20, claims: 4 << 20 } as const;
+export const SET_BYTES = { topology: 40 << 20, names: 24 << 20, tasks: 10 << 20, claims: 6 << 20 } as const;
 
 /** What the set of all replicas of a process asks of each. */
 interface Member {

@@ -60,6 +60,25 @@ export function peerMetrics(mesh: Mesh, quarantined: () => number): Metric[] {
     ),
     counter("weave_messages_quarantined_total", "Messages of peers that were rejected.", quarantined),
     {
+      name: "weave_records_rejected_total",
+      help: "Records of other peers that were rejected, by reason.",
+      type: "counter",
+      labels: ["reason"],
+      read: () => samplesBy("reason", mesh.replicas.rejections.counts),
+    },
+    {
+      name: "weave_equivocations",
+      help: "Number of peers that have signed two contents of one version.",
+      type: "gauge",
+      read: () => mesh.replicas.equivocations.length,
+    },
+    {
+      name: "weave_replica_bytes",
+      help: "Estimated memory of the records of all peers.",
+      type: "gauge",
+      read: () => mesh.replicas.usedBytes,
+    },
+    {
       name: "weave_connections_refused_total",
       help: "Connections of other peers that were refused, by reason.",
       type: "counter",

@@ -9,6 +9,7 @@ import { NO_CLAIMS } from "#router/frames/claims.js";
 import { datapathSettings, type FrameReport, frameReport } from "#router/frames/report.js";
 import { type ConnectionReport, connectionReports, timeText } from "#router/peers/connection-report.js";
 import { passwordWeakness } from "#router/peers/password-strength.js";
+import { type ReplicaReport, replicaReport } from "#router/peers/replica-report.js";
 import { excludedPeers } from "#router/peers/trust-report.js";
 import type { Cidr } from "#src/address.js";
 
@@ -28,7 +29,7 @@ export interface PeerReport {
 }
 
 /** The section `Router` of the report, with the field names of Weave Net. */
-export interface RouterReport extends FrameReport {
+export interface RouterReport extends FrameReport, ReplicaReport {
   readonly Protocol: string;
   readonly ProtocolMinVersion: number;
   readonly ProtocolMaxVersion: number;
@@ -118,6 +119,7 @@ export function routerSummary({ mesh, datapath, settings, rejectedElsewhere }: R
     PinnedPeers: mesh.trust.size,
     ExcludedPeers: excludedPeers(mesh),
     SlowedNeighbours: status.slowed.map((each) => slowedText(each, mesh)),
+    ...replicaReport(mesh),
     UnicastRoutes: [
       { Dest: status.self.name, Via: NO_PEER },
       ...[...frameRoutes.unicasts()].map(([Dest, Via]) => ({ Dest, Via })),

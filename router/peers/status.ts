@@ -37,6 +37,8 @@ export function routerStatusBlock(router: RouterReport): string {
     ...(router.ExcludedPeers.length > 0 ? [statusLine("Excluded", router.ExcludedPeers.join(", "))] : []),
     ...router.NameConflicts.map((conflict) => statusLine("NameConflict", conflict)),
     ...router.SlowedNeighbours.map((neighbour) => statusLine("SlowedPeer", neighbour)),
+    ...router.RejectedFrom.map((neighbour) => statusLine("RejectedFrom", neighbour)),
+    ...router.Equivocations.map((origin) => statusLine("Equivocation", origin)),
     statusLine("TrustedSubnets", router.TrustedSubnets.length > 0 ? router.TrustedSubnets.join(" ") : "none"),
     statusLine("Threads", router.Datapath.Threads),
     statusLine("Offloads", offloadsText(router.Datapath)),

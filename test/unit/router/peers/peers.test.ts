@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Rejections } from "#mesh/replica/rejections.js";
 import { attributesOf, connectionLines } from "#router/peers/connection-report.js";
 import { connectionSamples } from "#router/peers/metrics.js";
 import type { RouterReport } from "#router/peers/report.js";
@@ -36,6 +37,8 @@ test("metrics count connections by the carrier in use, and have both values of e
   );
 });
 
+const { counts } = new Rejections();
+
 const report: RouterReport = {
   Protocol: "weave",
   ProtocolMinVersion: 1,
@@ -63,6 +66,10 @@ const report: RouterReport = {
   ],
   SuspendedPeers: ["02:00:00:00:00:04(h4)"],
   SlowedNeighbours: ["02:00:00:00:00:66(h9) (now): its messages took 3.1 s of CPU time, it was not read for 9.0 s"],
+  RejectedRecords: { ...counts, forged: 7, outdated: 3 },
+  RejectedFrom: ["02:00:00:00:00:66(h9): 7 forged"],
+  Equivocations: ["02:00:00:00:00:67(h10) signed two contents of version 5 of its names"],
+  ReplicaBytes: 4_096,
   NameConflicts: [],
   Fingerprint: "K7QM-2XTR-0000-1111-2222-3333",
   PinnedPeers: 3,
@@ -108,6 +115,8 @@ test("the router's paragraph of status counts connections by state, and peers' l
       "     OutOfReach: 02:00:00:00:00:04(h4)",
       "       Excluded: 02:00:00:00:00:05(h5)",
       "     SlowedPeer: 02:00:00:00:00:66(h9) (now): its messages took 3.1 s of CPU time, it was not read for 9.0 s",
+      "   RejectedFrom: 02:00:00:00:00:66(h9): 7 forged",
+      "   Equivocation: 02:00:00:00:00:67(h10) signed two contents of version 5 of its names",
       " TrustedSubnets: 10.1.0.0/16 10.2.0.0/16",
       "        Threads: 2",
       "       Offloads: tso; without gro",
