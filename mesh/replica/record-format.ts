@@ -21,7 +21,7 @@ export interface RecordFormat<F extends object> {
   readonly shape: ZodMiniType<readonly unknown[]>;
   /** Converts the fields to plain values for messages and hashes. */
   pack(fields: F): readonly unknown[];
-  /** The inverse of {@link pack}, for a list that has the {@link shape}. */
+  /** The inverse of {@link pack}, for a list that has the {@link shape}: a new object, to which the set adds its own fields. */
   unpack(packed: readonly unknown[]): F;
   /** Identifies a record: of two records of one origin with one key the later one replaces the earlier one. */
   keyOf(fields: F): string;
@@ -41,7 +41,7 @@ export type TextFields<F> = { readonly [K in keyof F]: string };
 /** Maximum size of a packed record in bytes: the longest name with the longest id has less than a third of it. */
 export const MAX_RECORD_BYTES = 2_048;
 /** Estimated memory of a record in a set beside its fields and its packed form: entries of maps, an object, short texts. */
-export const RECORD_HEAP_BYTES = 320;
+export const RECORD_HEAP_BYTES = 240;
 
 /**
  * Makes the format of records with fields of text. All fields together identify a record.
