@@ -59,6 +59,20 @@ export function peerMetrics(mesh: Mesh, quarantined: () => number): Metric[] {
       () => mesh.status().wrongPasswords.total,
     ),
     counter("weave_messages_quarantined_total", "Messages of peers that were rejected.", quarantined),
+    ...replicaMetrics(mesh),
+    {
+      name: "weave_connections_refused_total",
+      help: "Connections of other peers that were refused, by reason.",
+      type: "counter",
+      labels: ["reason"],
+      read: () => samplesBy("reason", mesh.status().refusals),
+    },
+  ];
+}
+
+/** What peers say of their names, addresses and tasks. */
+function replicaMetrics(mesh: Mesh): Metric[] {
+  return [
     {
       name: "weave_records_rejected_total",
       help: "Records of other peers that were rejected, by reason.",
@@ -77,13 +91,6 @@ export function peerMetrics(mesh: Mesh, quarantined: () => number): Metric[] {
       help: "Estimated memory of the records of all peers.",
       type: "gauge",
       read: () => mesh.replicas.usedBytes,
-    },
-    {
-      name: "weave_connections_refused_total",
-      help: "Connections of other peers that were refused, by reason.",
-      type: "counter",
-      labels: ["reason"],
-      read: () => samplesBy("reason", mesh.status().refusals),
     },
   ];
 }
