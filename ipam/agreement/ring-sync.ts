@@ -155,7 +155,8 @@ export class RingSync {
     const claims = spans.flatMap((span) => state.deeds.titles.within(span)).filter(({ value }) => isClaim(value));
     const takeovers = takeoversOf([...spans, ...claims]);
     // This peer gives its own addresses up: others that see it alive wait for its word.
-    for (const each of takeovers) if (each.from === self) consents.give(ring.id, each);
+    // Only claims that ended its ownership count: any owner can write another one's name into a transfer of its own.
+    for (const each of takeoversOf(claims)) if (each.from === self) consents.give(ring.id, each);
     sender.gossip({ kind: "news", ring: ring.id, spans, consents: consents.about(takeovers) });
   }
 
