@@ -197,11 +197,16 @@ export class Trust {
   }
 
   /**
-   * Records a run of an identity: in a session, or in a later record than the one before.
+   * Records a run of an identity, and names two live machines that have it.
    *
-   * @returns whether it is a copy of a machine that is alive, and should be refused
+   * @param inSession whether the run has a session with this peer; otherwise a later record than the one before is of it
+   * @returns whether it is a copy of a machine that is alive, and should be refused; false for a record
    */
-  isCopy(peer: Pick<PeerIdentity, "name" | "nickname" | "identity" | "uid">): boolean {
+  isCopy(peer: Pick<PeerIdentity, "name" | "nickname" | "identity" | "uid">, inSession = false): boolean {
+    if (!inSession) {
+      if (this.clones.seeRecord(peer.identity, peer.uid)) this.cloned(peer);
+      return false;
+    }
     const verdict = this.clones.see(peer.identity, peer.uid);
     if (verdict === "returned" || verdict === "copy") this.cloned(peer);
     return verdict === "copy";

@@ -170,7 +170,7 @@ test("a refused identity is a conflict until it has another name, or the operato
 
 test("a run that returns after a later one proves a copy; a restart does not", () => {
   const { trust } = open();
-  const run = (uid: string) => trust.isCopy({ ...peer(1), uid });
+  const run = (uid: string) => trust.isCopy({ ...peer(1), uid }, true);
   assert.deepEqual(["a", "b", "c"].map(run), [false, false, false]);
   assert.deepEqual(trust.conflicts.list(), []);
   assert.equal(run("b"), false, "it was there first");
@@ -181,6 +181,21 @@ test("a run that returns after a later one proves a copy; a restart does not", (
   assert.equal(run("c"), true);
   assert.equal(run("d"), false, "the first machine has restarted");
   assert.equal(run("c"), true);
+});
+
+test("records of two machines supersede each other again and again; that of a run before a restart does so once", () => {
+  const { trust } = open();
+  const record = (uid: string) => trust.isCopy({ ...peer(1), uid });
+  // In a session with run b, the record of run a comes first: the clock was set back.
+  trust.isCopy({ ...peer(1), uid: "b" }, true);
+  for (const uid of ["b", "a", "b", "b", "c", "d", "c"]) record(uid);
+  assert.deepEqual(trust.conflicts.list(), []);
+  record("d");
+  assert.deepEqual(
+    trust.conflicts.list().map(({ kind }) => kind),
+    ["clone"],
+  );
+  assert.equal(trust.isCopy({ ...peer(1), uid: "b" }, true), false, "no session was refused");
 });
 
 test("a fingerprint has six groups that people can compare, of any case", () => {
