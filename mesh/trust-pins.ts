@@ -27,6 +27,8 @@ export class Pins {
   readonly #pins = new Map<PeerName, Pin>();
   readonly #names = new Map<string, Set<PeerName>>();
   readonly #counts = { direct: 0, indirect: 0 };
+  /** The pin of each kind that was made last. */
+  readonly #newest: { direct?: PeerName; indirect?: PeerName } = {};
   #present: ReadonlySet<PeerName> = new Set();
 
   /** @param stored the pins of earlier runs; too many are ignored */
@@ -73,18 +75,19 @@ export class Pins {
     if (known !== undefined && known.nickname === nickname && known.direct === pin.direct) return [];
     const changed: PeerName[] = [];
     if (known?.direct !== pin.direct && this.#counts[kind(pin)] >= MAX_PINS) {
-      const loser = this.#leastKnown([...this.#pins.values()].filter((each) => each.direct === pin.direct));
+      const loser = this.#displaced(pin.direct);
       if (loser === undefined) return [];
       this.remove(loser);
       changed.push(loser);
     }
     const others = this.namesOf(identity).filter((each) => each !== name);
     if (known === undefined && others.length >= NAMES_EACH) {
-      const loser = this.#leastKnown(others.map((each) => this.#pins.get(each)!)) ?? others[0];
+      const loser = others.find((each) => !this.#present.has(each)) ?? others[0];
       this.remove(loser);
       changed.push(loser);
     }
     this.#set(pin);
+    if (known === undefined) this.#newest[kind(pin)] = name;
     return [...changed, name];
   }
 
@@ -120,11 +123,17 @@ export class Pins {
     return changed;
   }
 
-  #leastKnown(candidates: readonly Pin[]): PeerName | undefined {
-    const absent = candidates.filter(({ name }) => !this.#present.has(name));
-    const [first] = absent;
-    if (first === undefined) return undefined;
-    return absent.reduce((least, pin) => (knownFor(pin) < knownFor(least) ? pin : least), first).name;
+  /** Chooses the pin that makes room: of the absent peers the one that was seen for the shortest time. @returns undefined: all are present */
+  #displaced(direct: boolean): PeerName | undefined {
+    // One that was seen once is never wrong: a flood of invented names displaces itself, without a search.
+    const newest = this.#pins.get(this.#newest[direct ? "direct" : "indirect"] ?? "");
+    if (newest?.direct === direct && knownFor(newest) === 0 && !this.#present.has(newest.name)) return newest.name;
+    let least: Pin | undefined;
+    for (const pin of this.#pins.values()) {
+      if (pin.direct !== direct || this.#present.has(pin.name)) continue;
+      if (least === undefined || knownFor(pin) < knownFor(least)) least = pin;
+    }
+    return least?.name;
   }
 
   #set(pin: Pin): void {

@@ -158,6 +158,7 @@ labTest(
       "dns-add 192.0.2.1 -h x",
       "dns-remove 192.0.2.1 -h x",
       "rmpeer x",
+      "trust forget x",
       "stop",
       "restart",
       "reset",
@@ -170,7 +171,16 @@ labTest(
         command,
       );
     }
-    for (const command of ["status", "status peers", "report", "version", "dns-lookup x", "ipam explain"])
+    for (const command of [
+      "status",
+      "status peers",
+      "report",
+      "version",
+      "dns-lookup x",
+      "ipam explain",
+      "identity",
+      "trust",
+    ])
       assert.equal((await host.weaveVia(ROOTLESS, ...command.split(" "))).code, 0, command);
   },
 );

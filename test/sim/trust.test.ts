@@ -145,3 +145,25 @@ test("a record of a pinned name with another identity is dropped at all peers, a
   await network.clock.run(60_000);
   assertConnected([a, b, c, back]);
 });
+
+test("a renamed peer is accepted under its new name, and no other peer gets its earlier one", async () => {
+  const { network, peers } = await known(6);
+  const [a, b, c, owner] = peers;
+  network.kill(owner);
+  await network.clock.run(10_000);
+  const renamed = network.start(9, { ...keysOf(3), nickname: "renamed" });
+  network.connect(renamed, a);
+  await network.clock.run(60_000);
+  assertConnected([a, b, c, renamed]);
+  const other = network.start(10, { name: owner.name });
+  network.connect(other, a, b, c);
+  await network.clock.run(60_000);
+  assert.equal(other.mesh.status().connections.length, 0);
+  const names = (who: SimulatedPeer) =>
+    who.mesh.trust.list().filter(({ identity }) => identity === simulatedSigner(3).identity);
+  for (const peer of [a, b, c])
+    assert.deepEqual(
+      names(peer).map(({ name }) => name),
+      [owner.name, renamed.name],
+    );
+});
