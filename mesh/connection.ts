@@ -167,7 +167,7 @@ export class Connection {
   link(): PeerLink {
     return {
       to: this.remote!.name,
-      key: keyStart(this.remote!.key),
+      key: keyStart(this.remote!.identity),
       address: this.wire.remoteAddress,
       outbound: this.outbound,
       established: this.state === "established",

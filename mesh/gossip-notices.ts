@@ -1,5 +1,5 @@
 import type { Connection } from "#mesh/connection.js";
-import type { News } from "#mesh/gossip.js";
+import type { Notice } from "#mesh/gossip.js";
 import type { GossipSource, NewsSource } from "#mesh/gossip-source.js";
 import { MAX_NOTICES, type MeshMessage } from "#mesh/messages.js";
 import type { Clock, Timer } from "#src/clock.js";
@@ -37,7 +37,7 @@ export class NoticeQueue {
     this.#send = send;
   }
 
-  add(source: NewsSource, to: Connection, { notice, subject }: News): void {
+  add(source: NewsSource, to: Connection, { notice, subject }: Notice): void {
     const pending = this.#queueOf(source, to);
     const earlier = pending.bySubject.get(subject);
     if (earlier !== undefined) pending.byText.delete(earlier);

@@ -1,5 +1,5 @@
 import type { Connection } from "#mesh/connection.js";
-import { type GossipChannel, type Gossiper, relayOnlyGossiper } from "#mesh/gossip.js";
+import { type GossipChannel, type Gossiper, type News, relayOnlyGossiper } from "#mesh/gossip.js";
 import type { NewsSource } from "#mesh/gossip-source.js";
 import type { GossipSpreader } from "#mesh/gossip-spreader.js";
 import type { MeshMessage } from "#mesh/messages.js";
@@ -52,15 +52,13 @@ export class GossipRelay {
       unicast: (to, payload) => this.#unicast({ kind: "unicast", channel: name, from, to, hops: MAX_HOPS, payload }),
       broadcast: (payload) => this.#broadcast({ kind: "broadcast", channel: name, from, hops: MAX_HOPS, payload }),
       gossip: (payload, notice) =>
-        notice === undefined
-          ? this.#spread({ kind: "gossip", channel: name, from, payload }, undefined)
-          : this.#deps.spreader.publish(
-              this.#channel(name),
-              from,
-              { payload, ...notice },
-              // News of others that a neighbour has just sent are known to it.
-              notice.subject === from ? undefined : this.#source,
-            ),
+        this.#publish(
+          this.#channel(name),
+          from,
+          { payload, ...notice },
+          // News of others that a neighbour has just sent are known to it.
+          notice === undefined || notice.subject === from ? undefined : this.#source,
+        ),
     };
   }
 
@@ -111,7 +109,7 @@ export class GossipRelay {
       // Who keeps no data answers no request: it gets news, not notices.
       if (message.kind === "push" && channel.gossiper.onNotice !== undefined) spreader.repeated(channel, from);
     } else if (found instanceof Uint8Array) this.#spread({ ...message, payload: found }, from);
-    else for (const news of found) spreader.publish(channel, message.from, news, from);
+    else for (const news of found) this.#publish(channel, message.from, news, from);
   }
 
   /** Sends the state of all channels to a neighbour. */
@@ -161,6 +159,13 @@ export class GossipRelay {
       const connection = neighbours.get(next);
       if (connection !== undefined) spreader.send(this.#channel(message.channel), connection, forwarded);
     }
+  }
+
+  #publish(channel: Channel, from: PeerName, news: News, except: Connection | undefined): void {
+    const { payload, notice, subject } = news;
+    if (notice === undefined || subject === undefined)
+      this.#spread({ kind: "gossip", channel: channel.name, from, payload }, except);
+    else this.#deps.spreader.publish(channel, from, { payload, notice, subject }, except);
   }
 
   #spread(message: Extract<MeshMessage, { kind: "gossip" | "push" }>, except: Connection | undefined): void {

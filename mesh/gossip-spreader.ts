@@ -1,5 +1,5 @@
 import type { Connection } from "#mesh/connection.js";
-import type { News } from "#mesh/gossip.js";
+import type { News, Notice } from "#mesh/gossip.js";
 import { NoticeQueue } from "#mesh/gossip-notices.js";
 import type { GossipSource, NewsSource } from "#mesh/gossip-source.js";
 import type { MeshMessage } from "#mesh/messages.js";
@@ -28,7 +28,7 @@ export function gossipFanout(peers: number): number {
 export interface GossipSpreaderDeps {
   readonly clock: Clock;
   readonly neighbours: NeighbourTable;
-  readonly topology: Topology;
+  readonly topology: Pick<Topology, "reachableCount">;
   readonly random: Random;
 }
 
@@ -64,7 +64,7 @@ export class GossipSpreader {
   }
 
   /** Sends news to the branches, and notices to others, to {@link gossipFanout} neighbours in all. @param from the peer that sent the news first */
-  publish(source: NewsSource, from: PeerName, news: News, except: Connection | undefined): void {
+  publish(source: NewsSource, from: PeerName, news: News & Notice, except: Connection | undefined): void {
     const { random } = this.#deps;
     const beside = this.#besides(source);
     const others = sample(random, this.#others(except), Number.POSITIVE_INFINITY);

@@ -9,8 +9,8 @@ export interface Notice {
   readonly subject: string;
 }
 
-/** News to be passed on. */
-export interface News extends Notice {
+/** News to be passed on. Without a notice the payload goes to some neighbours, known or not. */
+export interface News extends Partial<Notice> {
   readonly payload: Uint8Array;
 }
 

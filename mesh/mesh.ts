@@ -1,7 +1,6 @@
 import { Admission } from "#mesh/admission.js";
 import type { Connection } from "#mesh/connection.js";
 import { ConnectionManager, isSelf, type ManagerEvents } from "#mesh/connection-manager.js";
-import { MAX_AHEAD_MS } from "#mesh/counter.js";
 import { DialSchedule, type DialTarget } from "#mesh/dial-schedule.js";
 import { Dialler } from "#mesh/dialler.js";
 import type { GossipChannel, Gossiper } from "#mesh/gossip.js";
@@ -18,24 +17,34 @@ import { Routing } from "#mesh/routing.js";
 import { meshRekey, rekeyNeighbour } from "#mesh/secret-change.js";
 import type { Secrets } from "#mesh/secrets.js";
 import { Topology } from "#mesh/topology.js";
-import { type TopologyChange, TopologyGossip } from "#mesh/topology-gossip.js";
 import type { Wire } from "#mesh/transport.js";
 import type { Trust } from "#mesh/trust.js";
 import { TRUST_CHANNEL, TrustGossip } from "#mesh/trust-gossip.js";
-import { collisionText, conflictText, revocation } from "#mesh/trust-text.js";
+import { conflictText, revocation } from "#mesh/trust-text.js";
 import { every, type Timer } from "#src/clock.js";
 import { Emitter } from "#src/emitter.js";
 import { errorText, WeaveError } from "#src/errors.js";
+import { PacedTask } from "#src/paced-task.js";
 import { sample } from "#src/random.js";
 import { toHex } from "#src/text.js";
-import { ThrottledTask } from "#src/throttled-task.js";
 
 /** Interval of the repair with one random neighbour; the same as of Weave Net's gossip. */
 const REPAIR_MS = 30_000;
-/** Shortest interval between two announcements of this peer's links: a burst of changes is announced once. */
-const ANNOUNCE_MS = 50;
-/** Shortest interval between two computations of routes. */
-const ROUTES_MS = 20;
+/** Describes a peer that has signed two contents of one version of its records. */
+const contradictionText = (peer: Pick<PeerRecord, "name" | "nickname">, set: string): string =>
+  `${peerText(peer)} has signed two contents of one version (${set}), and its records are ignored: if its machine was copied, give each copy its own name and identity; if it is hostile, exclude it`;
+
+/** Name of the topology's channel. */
+const TOPOLOGY_CHANNEL = "topology";
+/** Delay of an announcement of this peer's links, and of new routes: a new connection passes frames a moment later. */
+const ANNOUNCE_SETTLE_MS = 25;
+const ROUTES_SETTLE_MS = 5;
+/**
+ * Shortest intervals between two announcements of this peer's links, and between two computations of routes, with the time that each
+ * reachable peer adds. In a large network changes come together; all peers must still know of a failed link within a second.
+ */
+const ANNOUNCE_MS = { least: 50, perPeer: 2, most: 600 };
+const ROUTES_MS = { least: 20, perPeer: 0.5, most: 200 };
 
 /**
  * A peer of the mesh: connections to neighbours, topology, routes, and gossip. It runs from its construction until
@@ -53,19 +62,17 @@ export class Mesh {
   readonly #routing: Routing;
   readonly #spreader: GossipSpreader;
   readonly #relay: GossipRelay;
-  readonly #topologyGossip: TopologyGossip;
   readonly #trustGossip: TrustGossip;
   readonly #connections: ConnectionManager;
   readonly #dialler: Dialler;
-  readonly #announce: ThrottledTask;
-  readonly #reroute: ThrottledTask;
+  readonly #announce: PacedTask;
+  readonly #reroute: PacedTask;
   readonly #repair: Timer;
   #quarantined = 0;
 
   constructor(options: MeshOptions) {
     const { name, nickname, incarnation, staticKey, clock, random, discovery, connectionLimit, port } = options;
     this.#options = options;
-    this.replicas = new Replicas(options.signer);
     const neighbours = new NeighbourTable(clock);
     const identity = {
       name,
@@ -75,7 +82,25 @@ export class Mesh {
       uid: toHex(random.bytes(8)),
       incarnation,
     };
-    const topology = new Topology(identity, () => neighbours.time() + MAX_AHEAD_MS);
+    const replicas = new Replicas(options.signer);
+    const pace = ({ least, perPeer, most }: typeof ANNOUNCE_MS) =>
+      Math.min(most, least + perPeer * (this.#topology?.reachableCount ?? 1));
+    const reroute = new PacedTask(
+      clock,
+      ROUTES_SETTLE_MS,
+      () => pace(ROUTES_MS),
+      () => this.#updateRoutes(),
+    );
+    const topology = new Topology(identity, {
+      replicas,
+      trust: options.trust,
+      clock,
+      log: options.log,
+      neighbours: () => Array.from(neighbours, ({ remote }) => remote!),
+      time: () => neighbours.time(),
+      changed: () => reroute.request(),
+      incarnation: (incarnation) => options.events.incarnation(incarnation),
+    });
     topology.updateReachability(clock.now());
     const schedule = new DialSchedule(random, { discovery, limit: connectionLimit, port });
     const routing = new Routing(topology);
@@ -92,16 +117,22 @@ export class Mesh {
     this.#routing = routing;
     this.#spreader = spreader;
     this.#relay = new GossipRelay({ self: name, clock, neighbours, routing, spreader });
-    this.#topologyGossip = new TopologyGossip(topology, spreader, (record) => trust.accepts(record));
+    this.replicas = replicas;
     this.#connections = connections;
     const opened = (wire: Wire, address: string) => connections.open(wire, address);
     this.#dialler = new Dialler(options, { schedule, neighbours, topology, opened });
-    this.#announce = new ThrottledTask(clock, ANNOUNCE_MS, () => this.#announceLinks());
-    this.#reroute = new ThrottledTask(clock, ROUTES_MS, () => this.#updateRoutes());
+    this.#announce = new PacedTask(
+      clock,
+      ANNOUNCE_SETTLE_MS,
+      () => pace(ANNOUNCE_MS),
+      () => this.#announceLinks(),
+    );
+    this.#reroute = reroute;
     this.#repair = every(clock, REPAIR_MS, () => this.#repairOnce());
     this.#listen(events);
     this.#trustGossip = this.#openTrust();
     this.rekey = meshRekey(options, { neighbours, topology });
+    topology.open(this.#relay.channel(TOPOLOGY_CHANNEL, topology.gossiper));
   }
 
   // ── Operator ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -196,6 +227,7 @@ export class Mesh {
     this.#reroute.cancel();
     this.#spreader.stop();
     this.rekey.stop();
+    this.#topology.stop();
     this.#connections.stop(new WeaveError("WEAVE_CONNECTION", `${peerText(this.#topology.self)} is stopping`));
   }
 
@@ -216,9 +248,8 @@ export class Mesh {
   #opened(connection: Connection): void {
     const { dialled, remote } = connection;
     if (dialled !== undefined) this.#dialler.succeeded(dialled, remote!.name);
-    this.#apply(connection, this.#topologyGossip.addNeighbour(connection));
-    this.#announceLinks();
-    this.#topologyGossip.greet(connection);
+    this.#topology.greet(remote!);
+    this.#announce.request();
     this.#relay.sendStates(connection);
     this.rekey.greet(rekeyNeighbour(connection));
     this.#dialler.wake();
@@ -246,21 +277,24 @@ export class Mesh {
     trust.events.on("revoked", (identity) => {
       for (const connection of [...this.#neighbours].filter(({ remote }) => remote!.identity === identity))
         connection.close(revocation(trust.judge(connection.remote!), connection.remote!));
+      this.#topology.revoke(identity);
     });
     return gossip;
   }
 
-  /** Describes the conflicts of names and identities: all, or those of this peer's own. */
+  /** Describes the conflicts of names and identities, and contradictions: all, or those of this peer's own. */
   #conflicts(): Pick<MeshStatus, "conflicts" | "ownConflicts"> {
     const { trust } = this.#options;
     const { name: self } = this.#topology.self;
     const nickname = (name: PeerName) => this.#topology.get(name)?.nickname ?? trust.get(name)?.nickname ?? "";
     const isPresent = (name: PeerName) => trust.isPresent(name);
+    const contradictions = new Map(this.replicas.equivocations.map((each) => [`${each.origin} ${each.set}`, each]));
     const all = [
       ...trust.conflicts.list().map((each) => ({ name: each.name, text: conflictText(each, isPresent, nickname) })),
-      ...this.#topology
-        .conflicts()
-        .map(({ kept, refused }) => ({ name: kept.name, text: collisionText(kept, refused) })),
+      ...[...contradictions.values()].map(({ origin: name, set }) => ({
+        name,
+        text: contradictionText({ name, nickname: nickname(name) }, set),
+      })),
     ];
     const texts = (some: typeof all) => [...new Set(some.map(({ text }) => text))];
     return { conflicts: texts(all), ownConflicts: texts(all.filter(({ name }) => name === self)) };
@@ -269,23 +303,7 @@ export class Mesh {
   // ── Topology ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #announceLinks(): void {
-    const delta = this.#topology.setLinks([...this.#neighbours].map((connection) => connection.link()));
-    if (delta === undefined) return;
-    this.#topologyGossip.announce(delta);
-    this.#reroute.request();
-  }
-
-  #apply(from: Connection, { changed, incarnation, rejected }: TopologyChange): void {
-    const { log, events } = this.#options;
-    if (incarnation !== undefined) {
-      log.warn("another peer held a later record of this peer, which begins a later incarnation", { incarnation });
-      events.incarnation(incarnation);
-    }
-    if (rejected > 0) {
-      const why = `${rejected} records have an incarnation more than a day ahead of the clocks here`;
-      this.#reject(from, "topology", new WeaveError("WEAVE_MESSAGE_MALFORMED", why));
-    }
-    if (changed) this.#reroute.request();
+    if (this.#topology.setLinks([...this.#neighbours].map((connection) => connection.link()))) this.#reroute.request();
   }
 
   #updateRoutes(): void {
@@ -294,11 +312,11 @@ export class Mesh {
     for (const peer of suspended) events.suspended(peer);
     for (const peer of resumed) events.resumed(peer);
     for (const peer of forgotten) events.forgotten(peer);
+    this.replicas.peersChanged();
     events.routes();
     this.#options.trust.present(this.#topology.reachable());
-    this.replicas.peersChanged();
     this.rekey.membersChanged();
-    const reachable = this.#topology.reachable().length;
+    const reachable = this.#topology.reachableCount;
     log.debug("routes were computed", { reachable, suspended, resumed, forgotten });
     this.#dialler.wake();
   }
@@ -310,7 +328,6 @@ export class Mesh {
     const [neighbour] = sample(random, [...this.#neighbours], 1);
     if (neighbour === undefined || neighbour.congested) return;
     log.debug("the topology is compared with a neighbour", { peer: peerText(neighbour.remote!) });
-    this.#topologyGossip.sendState(neighbour);
     this.#relay.sendStates(neighbour);
   }
 
@@ -332,13 +349,6 @@ export class Mesh {
 
   #handle(from: Connection, message: MeshMessage): void {
     switch (message.kind) {
-      case "summary":
-      case "want":
-        this.#options.log.debug("records are repaired", { peer: peerText(from.remote!), kind: message.kind });
-        return this.#apply(from, this.#topologyGossip.receive(from, message));
-      case "topology":
-      case "digest":
-        return this.#apply(from, this.#topologyGossip.receive(from, message));
       case "unicast":
       case "broadcast":
       case "gossip":

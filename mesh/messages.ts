@@ -1,15 +1,5 @@
 import * as z from "zod/mini";
-import {
-  countShape,
-  deltaShape,
-  MAX_PEERS,
-  type PeerDelta,
-  type PeerName,
-  type PeerRecord,
-  peerNameShape,
-  recordShape,
-} from "#mesh/peer.js";
-import type { SummaryEntry } from "#mesh/topology.js";
+import { countShape, type PeerName, peerNameShape } from "#mesh/peer.js";
 import { decode, encode } from "#src/codec.js";
 
 /** A message between neighbours, inside the encrypted channel of their connection. */
@@ -19,14 +9,6 @@ export type MeshMessage =
   | { readonly kind: "probe" }
   /** The sender closes the connection. */
   | { readonly kind: "bye"; readonly code: string; readonly text: string }
-  /** Records and changes of records. */
-  | { readonly kind: "topology"; readonly records: readonly PeerRecord[]; readonly deltas: readonly PeerDelta[] }
-  /** Hash of the sender's topology. */
-  | { readonly kind: "digest"; readonly digest: string }
-  /** Versions of the sender's records; the answer to a different digest. */
-  | { readonly kind: "summary"; readonly entries: readonly SummaryEntry[] }
-  /** A request for records. */
-  | { readonly kind: "want"; readonly names: readonly PeerName[] }
   | {
       readonly kind: "unicast";
       readonly channel: string;
@@ -72,19 +54,6 @@ const shape = z.discriminatedUnion("kind", [
     text: z.string().check(z.maxLength(MAX_BYE_TEXT)),
   }),
   z.object({
-    kind: z.literal("topology"),
-    records: z.array(recordShape).check(z.maxLength(MAX_PEERS)),
-    deltas: z.array(deltaShape).check(z.maxLength(MAX_PEERS)),
-  }),
-  z.object({ kind: z.literal("digest"), digest: z.string().check(z.maxLength(64)) }),
-  z.object({
-    kind: z.literal("summary"),
-    entries: z
-      .array(z.tuple([peerNameShape, countShape, countShape, z.string().check(z.maxLength(16))]))
-      .check(z.maxLength(MAX_PEERS)),
-  }),
-  z.object({ kind: z.literal("want"), names: z.array(peerNameShape).check(z.maxLength(MAX_PEERS)) }),
-  z.object({
     kind: z.literal("unicast"),
     channel: channelName,
     from: peerNameShape,
@@ -106,30 +75,6 @@ const shape = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("rekey"), payload: z.instanceof(Uint8Array) }),
   z.object({ kind: z.literal("overlay"), payload }),
 ]);
-
-/** Approximate size of a topology message in bytes. One message with all records of a large network would exceed the limit. */
-const TOPOLOGY_BYTES = 1 << 20;
-/** Upper bounds, in bytes, of an encoded record without links, and of each link. */
-const RECORD_BYTES = 1_500;
-const LINK_BYTES = 192;
-
-/** Distributes records and deltas over messages, each far below the size limit of a message. */
-export function topologyMessages(records: readonly PeerRecord[], deltas: readonly PeerDelta[]): MeshMessage[] {
-  const messages: { kind: "topology"; records: PeerRecord[]; deltas: PeerDelta[] }[] = [];
-  let room = 0;
-  const place = (links: number) => {
-    const bytes = RECORD_BYTES + links * LINK_BYTES;
-    if (messages.length === 0 || bytes > room) {
-      messages.push({ kind: "topology", records: [], deltas: [] });
-      room = TOPOLOGY_BYTES;
-    }
-    room -= bytes;
-    return messages[messages.length - 1];
-  };
-  for (const record of records) place(record.links.length).records.push(record);
-  for (const delta of deltas) place(delta.set.length + delta.drop.length).deltas.push(delta);
-  return messages;
-}
 
 /** Encodes a message as MessagePack. */
 export function encodeMessage(message: MeshMessage): Uint8Array {

@@ -8,7 +8,7 @@ export type PeerName = MacText;
 /** One end's view of a connection, as it is gossiped. */
 export interface PeerLink {
   readonly to: PeerName;
-  /** The start of the remote end's key ({@link keyStart}): it distinguishes machines that had the same name. */
+  /** The start of the remote end's identity ({@link keyStart}): it distinguishes machines that had the same name. */
   readonly key: string;
   /** The remote end's TCP address as this end sees it, `ip:port`. */
   readonly address: string;
@@ -36,20 +36,6 @@ export interface PeerIdentity {
 export interface PeerRecord extends PeerIdentity {
   readonly version: number;
   readonly links: readonly PeerLink[];
-}
-
-/** The difference between two versions of a record: a link has about a hundred bytes, a record may have many kilobytes. */
-export interface PeerDelta {
-  readonly name: PeerName;
-  readonly incarnation: number;
-  /** The version that the delta applies to. */
-  readonly from: number;
-  /** The version after it. */
-  readonly to: number;
-  /** Links that are new or changed. */
-  readonly set: readonly PeerLink[];
-  /** Peers whose links are removed. */
-  readonly drop: readonly PeerName[];
 }
 
 /** Read access to the known peers, for services that keep data of other peers. */
@@ -86,14 +72,6 @@ export function printableText(text: string): string {
   return text.replace(/\p{C}/gu, "?");
 }
 
-const linkShape = z.object({
-  to: NAME,
-  key: z.string().check(z.regex(/^[0-9a-f]{16}$/)),
-  address: z.string().check(z.maxLength(64), z.regex(/^[\w.:[\]-]*$/)),
-  outbound: z.boolean(),
-  established: z.boolean(),
-});
-
 export const identityShape = z.object({
   name: NAME,
   nickname: nicknameShape,
@@ -103,29 +81,14 @@ export const identityShape = z.object({
   incarnation: COUNT,
 });
 
-export const recordShape = z.object({
-  ...identityShape.shape,
-  version: COUNT,
-  links: z.array(linkShape).check(z.maxLength(MAX_PEERS)),
-});
-
-export const deltaShape = z.object({
-  name: NAME,
-  incarnation: COUNT,
-  from: COUNT,
-  to: COUNT,
-  set: z.array(linkShape).check(z.maxLength(MAX_PEERS)),
-  drop: z.array(NAME).check(z.maxLength(MAX_PEERS)),
-});
-
-/** Returns the part of a key that a link contains: a quarter of the key, enough to distinguish machines. */
-export function keyStart(key: string): string {
-  return key.slice(0, 16);
+/** Returns the part of an identity that a link contains: a quarter of it, enough to distinguish machines. */
+export function keyStart(identity: string): string {
+  return identity.slice(0, 16);
 }
 
 /** Whether a link leads to the machine of a record, not to an earlier or later machine of the same name. */
 export function leadsTo(link: PeerLink, record: PeerRecord): boolean {
-  return link.key === keyStart(record.key);
+  return link.key === keyStart(record.identity);
 }
 
 /** Formats a peer as `name(nickname)`, for status and messages. */

@@ -1,40 +1,24 @@
-import { createHash } from "node:crypto";
-import { MAX_COUNT, successor } from "#mesh/counter.js";
+import type { Gossiper } from "#mesh/gossip.js";
 import {
+  type KnownPeers,
   leadsTo,
   MAX_PEERS,
-  type PeerDelta,
   type PeerIdentity,
   type PeerLink,
   type PeerName,
   type PeerRecord,
 } from "#mesh/peer.js";
+import type { Versioned } from "#mesh/replica/record-format.js";
+import { Replica } from "#mesh/replica/replica.js";
+import { type Replicas, SET_BYTES } from "#mesh/replica/replicas.js";
+import { partsOf, type SelfRecord, TOPOLOGY_FORMAT, type TopologyRecord } from "#mesh/topology-record.js";
+import type { Trust } from "#mesh/trust.js";
+import type { Clock } from "#src/clock.js";
 import { limitSize } from "#src/limit-size.js";
-import { compareText } from "#src/text.js";
+import type { Log } from "#src/log.js";
 
 /** Time for which an unreachable peer is kept, with its addresses and names: longer than a reboot with a disk check. */
 export const FORGET_AFTER_MS = 15 * 60_000;
-/** Maximum number of conflicts kept for status; the oldest is dropped first. */
-const MAX_CONFLICTS = 64;
-
-/** A record in short: name, incarnation, version, {@link contentHash}. */
-export type SummaryEntry = readonly [PeerName, number, number, string];
-
-/** The result of {@link Topology.merge}. */
-export interface Merged {
-  /** New records and deltas, to be passed on. */
-  readonly news: readonly (PeerRecord | PeerDelta)[];
-  /** Peers whose delta does not follow the known version: their whole record must be requested. */
-  readonly wanted: readonly PeerName[];
-  /** Number of items with implausible counters. */
-  readonly rejected: number;
-}
-
-/** Two keys for one name of a reachable peer. The received record was rejected. */
-export interface NameConflict {
-  readonly kept: PeerIdentity;
-  readonly refused: PeerIdentity;
-}
 
 /** Peers whose reachability has changed. */
 export interface ReachabilityChange {
@@ -43,77 +27,108 @@ export interface ReachabilityChange {
   readonly forgotten: readonly PeerName[];
 }
 
-/** Whether an item is a delta, and not a whole record. */
-export const isDelta = (item: PeerRecord | PeerDelta): item is PeerDelta => "from" in item;
+/** The collaborators of a {@link Topology}. */
+export interface TopologyDeps {
+  readonly replicas: Replicas;
+  readonly trust: Trust;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Returns the peers with a connection to this one. They are reachable before this peer has announced their links. */
+  readonly neighbours: () => Iterable<Pick<PeerIdentity, "name" | "identity">>;
+  /** Returns the network's time, in milliseconds since the Unix epoch. */
+  readonly time: () => number;
+  /** Called when records have changed: {@link Topology.updateReachability} must follow. */
+  readonly changed: () => void;
+  /** Called when this peer has a later incarnation. */
+  readonly incarnation: (incarnation: number) => void;
+}
 
 /**
- * The records of all peers. Only the peer itself changes its record, and counts its versions. Of two records of a peer the one
- * with the higher incarnation wins, then the higher version, then (if one is forged) the higher hash of the content: merging is
- * commutative and idempotent. Records with different keys belong to different machines, whose incarnations cannot be compared:
- * a reachable one is kept, an unreachable one is replaced.
+ * The records of all peers: a replicated set, in which each peer has signed its own. A neighbour is known from its hello before
+ * its records arrive. A name belongs to the identity that it is pinned to; of a reachable peer no other identity is accepted.
  *
  *                 links lead to it                    15 min unreachable
  *   (unknown) ──▶ reachable ◀────────▶ suspended ──────────────────────────▶ forgotten
  *                            no link leads to it
  *
- * Digest and summary contain only reachable peers: peers forget others at different times, and must not restore forgotten ones.
+ * Only reachable peers are compared with other peers: peers forget others at different times, and must not restore forgotten ones.
  */
 export class Topology {
+  readonly #deps: TopologyDeps;
+  readonly #identity: PeerIdentity;
+  readonly #replica: Replica<TopologyRecord>;
+  /** What hellos say of peers that are, or were, neighbours. */
+  readonly #hellos = new Map<PeerName, PeerIdentity>();
   readonly #records = new Map<PeerName, PeerRecord>();
   /** Unreachable peers, and the monotonic time since when. */
   readonly #suspended = new Map<PeerName, number>();
   /** Peers that have been reachable: only their changes are reported. */
   readonly #reached = new Set<PeerName>();
-  readonly #conflicts = new Map<string, NameConflict & { readonly at: number }>();
-  readonly #latest: () => number;
-  #self: PeerRecord;
-  #digest: string | undefined;
-  /** Monotonic time of the last {@link updateReachability}. */
-  #now = 0;
+  /** Identity and run of reachable peers, as far as their names are pinned. */
+  readonly #sighted = new Map<PeerName, string>();
+  #reachableNames: ReadonlySet<PeerName> | undefined;
+  /** The peers that are compared, and the number of contradictions when that was computed. */
+  #counted: { readonly names: ReadonlySet<PeerName>; readonly aside: number } | undefined;
 
-  /** @param latest returns the highest incarnation that is plausible now */
-  constructor(self: PeerIdentity, latest: () => number = () => MAX_COUNT) {
-    this.#latest = latest;
-    this.#self = { ...self, version: 1, links: [] };
-    this.#records.set(self.name, this.#self);
+  constructor(self: PeerIdentity, deps: TopologyDeps) {
+    const { replicas, clock, log, time, incarnation } = deps;
+    this.#deps = deps;
+    this.#identity = self;
+    this.#records.set(self.name, { ...self, version: 0, links: [] });
+    this.#replica = new Replica({
+      self: self.name,
+      incarnation: self.incarnation,
+      format: TOPOLOGY_FORMAT,
+      replicas,
+      shareBytes: SET_BYTES.topology,
+      clock,
+      log,
+      peers: this.peers,
+      time,
+      identify: (origin, records) => this.#identify(origin, records),
+      counted: () => this.#countedNames(),
+      onChange: ({ origin }) => this.#refresh(origin),
+      onIncarnation: incarnation,
+    });
+    const { nickname, identity, key, uid } = self;
+    this.#replica.add({ kind: "self", nickname, identity, key, uid });
+  }
+
+  /** The receiving end of the topology's channel; {@link open} sets the sending end. */
+  get gossiper(): Gossiper {
+    return this.#replica;
+  }
+
+  open(...args: Parameters<Replica<TopologyRecord>["open"]>): void {
+    this.#replica.open(...args);
+  }
+
+  stop(): void {
+    this.#replica.stop();
   }
 
   get self(): PeerRecord {
-    return this.#self;
+    return this.#records.get(this.#identity.name)!;
   }
 
-  /** Sets this peer's links. @returns the delta to announce; undefined if nothing has changed */
-  setLinks(all: readonly PeerLink[]): PeerDelta | undefined {
+  /** Sets this peer's links. @returns whether they have changed */
+  setLinks(all: readonly PeerLink[]): boolean {
     const links = all.slice(0, MAX_PEERS);
-    const before = new Map(this.#self.links.map((link) => [link.to, link]));
-    const set = links.filter((link) => !sameLink(before.get(link.to), link));
-    const drop = this.#self.links.filter((link) => !links.some((now) => now.to === link.to)).map((link) => link.to);
-    if (set.length === 0 && drop.length === 0) return undefined;
-    const delta: PeerDelta = {
-      name: this.#self.name,
-      incarnation: this.#self.incarnation,
-      from: this.#self.version,
-      to: successor(this.#self.version),
-      set,
-      drop,
-    };
-    this.#setSelf({ ...this.#self, version: delta.to, links: inOrder(links) });
-    return delta;
+    const now = new Set(links.map(({ to }) => to));
+    const put = links.map((link) => ({ kind: "link" as const, ...link }));
+    const changes = this.#replica.update({ put, drop: (record) => record.kind === "link" && !now.has(record.to) });
+    return changes !== undefined && changes > 0;
   }
 
-  /** Merges received items. It never throws: items with implausible counters are rejected and counted. */
-  merge(items: readonly (PeerRecord | PeerDelta)[]): Merged {
-    const news: (PeerRecord | PeerDelta)[] = [];
-    const wanted: PeerName[] = [];
-    const latest = this.#latest();
-    let rejected = 0;
-    for (const item of items) {
-      if (item.incarnation > latest) rejected++;
-      else if (item.name === this.#self.name) this.#mergeOwn(item, news);
-      else if (isDelta(item)) this.#mergeDelta(item, news, wanted);
-      else this.#mergeRecord(item, news, latest);
-    }
-    return { news, wanted, rejected };
+  /** Adds a new neighbour, or a new run of one, with the data of its hello. */
+  greet({ name, nickname, identity, key, uid, incarnation }: PeerIdentity): void {
+    const known = this.#replica.version(name);
+    // The neighbour's clock was set back, or its disk restored. With the old state it begins a later incarnation.
+    if (known !== undefined && known.identity === identity && known.incarnation > incarnation)
+      this.#replica.send(name, name);
+    this.#hellos.set(name, { name, nickname, identity, key, uid, incarnation });
+    limitSize(this.#hellos, MAX_PEERS);
+    this.#refresh(name);
   }
 
   get(name: PeerName): PeerRecord | undefined {
@@ -138,24 +153,24 @@ export class Topology {
     return [...this.#records.values()].filter((record) => this.#suspended.has(record.name));
   }
 
-  conflicts(): NameConflict[] {
-    return [...this.#conflicts.values()];
+  /** The known peers, as other replicated sets see them. */
+  get peers(): KnownPeers {
+    return {
+      reachable: () => this.#namesOfReachable(),
+      nickname: (name) => this.#records.get(name)?.nickname,
+      identity: (name) => this.#records.get(name)?.identity ?? this.#deps.trust.identityOf(name),
+    };
+  }
+
+  /** Drops the records of an identity that is not accepted any more. */
+  revoke(identity: string): void {
+    for (const record of [...this.#records.values()]) if (record.identity === identity) this.#forget(record.name);
+    this.#deps.changed();
   }
 
   /** Computes which peers are reachable, and drops peers that were unreachable for long. Must be called after each change. @param now monotonic milliseconds */
   updateReachability(now: number): ReachabilityChange {
-    this.#now = now;
-    for (const [key, { at }] of this.#conflicts) if (now - at >= FORGET_AFTER_MS) this.#conflicts.delete(key);
-    const found = new Set<PeerName>([this.#self.name]);
-    const queue: PeerRecord[] = [this.#self];
-    for (let record = queue.pop(); record !== undefined; record = queue.pop()) {
-      for (const link of record.links) {
-        const next = this.#records.get(link.to);
-        if (next === undefined || found.has(link.to) || !leadsTo(link, next)) continue;
-        found.add(link.to);
-        queue.push(next);
-      }
-    }
+    const found = this.#found();
     const suspended: PeerName[] = [];
     const resumed: PeerName[] = [];
     const forgotten: PeerName[] = [];
@@ -165,170 +180,128 @@ export class Topology {
         if (since !== undefined && this.#reached.has(name)) resumed.push(name);
         this.#suspended.delete(name);
         this.#reached.add(name);
+        this.#sight(this.#records.get(name)!);
       } else if (since === undefined) {
         this.#suspended.set(name, now);
         if (this.#reached.has(name)) suspended.push(name);
       } else if (now - since >= FORGET_AFTER_MS) forgotten.push(name);
     }
-    for (const name of forgotten) {
-      this.#records.delete(name);
-      this.#suspended.delete(name);
-      this.#reached.delete(name);
-    }
-    this.#digest = undefined;
+    for (const name of forgotten) this.#forget(name);
+    this.#reachableNames = this.#counted = undefined;
     return { suspended, resumed, forgotten };
   }
 
   /** Returns a hash that is equal at two peers with the same records of reachable peers. */
   digest(): string {
-    if (this.#digest === undefined) {
-      const hash = createHash("sha256");
-      for (const entry of this.summary()) hash.update(`${entry.join(" ")}\n`);
-      this.#digest = hash.digest("hex").slice(0, 32);
+    return this.#replica.digest;
+  }
+
+  #namesOfReachable(): ReadonlySet<PeerName> {
+    if (this.#reachableNames === undefined) {
+      const names = new Set(this.reachable().map(({ name }) => name));
+      names.delete(this.#identity.name);
+      this.#reachableNames = names;
     }
-    return this.#digest;
+    return this.#reachableNames;
   }
 
-  /** Returns the entries of reachable peers, sorted by name, without records whose incarnation is implausible now. */
-  summary(): SummaryEntry[] {
-    const latest = this.#latest();
-    return this.reachable()
-      .filter(({ incarnation }) => incarnation <= latest)
-      .map((record): SummaryEntry => [record.name, record.incarnation, record.version, contentHash(record)])
-      .sort(([a], [b]) => (a < b ? -1 : 1));
-  }
-
-  /** Compares with another peer's summary. @returns the records that the other peer lacks, and the names of records that this peer lacks */
-  compare(theirs: readonly SummaryEntry[]): { lacking: PeerRecord[]; wanted: PeerName[] } {
-    const known = new Map(theirs.map((entry) => [entry[0], entry]));
-    const latest = this.#latest();
-    const lacking = this.reachable().filter((record) => {
-      const entry = known.get(record.name);
-      return record.incarnation <= latest && (entry === undefined || order(entryOf(record), entry) > 0);
-    });
-    const wanted = theirs
-      .filter((entry) => {
-        if (entry[1] > latest) return false;
-        const ours = this.#records.get(entry[0]);
-        return ours === undefined || ours.incarnation > latest || order(entry, entryOf(ours)) > 0;
-      })
-      .map(([name]) => name);
-    return { lacking, wanted };
-  }
-
-  #mergeRecord(record: PeerRecord, news: (PeerRecord | PeerDelta)[], latest: number): void {
-    const ours = this.#records.get(record.name);
-    if (ours === undefined) {
-      if (this.#records.size >= MAX_PEERS && !this.#makeRoom()) return;
-    } else if (ours.key !== record.key) {
-      // Another machine has the name now. Its clock may be behind: incarnations are not compared.
-      if (!this.#suspended.has(record.name)) return this.#noteConflict(ours, record);
-    } else if (ours.incarnation <= latest && order(entryOf(record), entryOf(ours)) <= 0) return;
-    this.#records.set(record.name, record);
-    this.#digest = undefined;
-    news.push(record);
-  }
-
-  #mergeDelta(delta: PeerDelta, news: (PeerRecord | PeerDelta)[], wanted: PeerName[]): void {
-    const ours = this.#records.get(delta.name);
-    if (
-      ours !== undefined &&
-      (delta.incarnation < ours.incarnation || (delta.incarnation === ours.incarnation && delta.to <= ours.version))
-    )
-      return;
-    if (
-      ours === undefined ||
-      delta.incarnation !== ours.incarnation ||
-      delta.from !== ours.version ||
-      delta.to !== delta.from + 1
-    ) {
-      wanted.push(delta.name);
-      return;
+  /** Returns the peers to which links lead. */
+  #found(): Set<PeerName> {
+    const found = new Set<PeerName>([this.#identity.name]);
+    const queue: PeerRecord[] = [this.self];
+    for (const { name, identity } of this.#deps.neighbours()) {
+      const record = this.#records.get(name);
+      if (record?.identity !== identity || found.has(name)) continue;
+      found.add(name);
+      queue.push(record);
     }
-    const links = new Map(ours.links.map((link) => [link.to, link]));
-    for (const name of delta.drop) links.delete(name);
-    for (const link of delta.set) links.set(link.to, link);
-    if (links.size > MAX_PEERS) return;
-    this.#records.set(delta.name, { ...ours, version: delta.to, links: inOrder(links.values()) });
-    this.#digest = undefined;
-    news.push(delta);
-  }
-
-  /**
-   * Handles a received record of this peer. If the own record does not supersede it, it is forged, or of an earlier run before
-   * the clock was set back or a disk was restored. This peer then begins a higher incarnation, which wins at all peers.
-   */
-  #mergeOwn(item: PeerRecord | PeerDelta, news: (PeerRecord | PeerDelta)[]): void {
-    const self = this.#self;
-    if (!isDelta(item) && item.key !== self.key) return this.#noteConflict(self, item);
-    if (item.incarnation < self.incarnation) return;
-    if (item.incarnation === self.incarnation) {
-      if (isDelta(item) ? item.to <= self.version : item.uid === self.uid && item.version < self.version) return;
-      if (!isDelta(item) && item.version === self.version && contentHash(item) === contentHash(self)) return;
+    for (let record = queue.pop(); record !== undefined; record = queue.pop()) {
+      for (const link of record.links) {
+        if (found.has(link.to)) continue;
+        const next = this.#records.get(link.to);
+        if (next === undefined || !leadsTo(link, next)) continue;
+        found.add(link.to);
+        queue.push(next);
+      }
     }
-    this.#setSelf({ ...self, incarnation: successor(item.incarnation), version: 1 });
-    news.push(this.#self);
+    return found;
   }
 
-  /** Drops an unreachable peer to make room for a new one. @returns false if there is none */
-  #makeRoom(): boolean {
-    const [name] = this.#suspended.keys();
-    if (name === undefined) return false;
+  /** Returns the identity that must have signed what a peer says: of a reachable peer the known one, else one that is not refused. */
+  #identify(origin: PeerName, records: readonly Versioned<TopologyRecord>[]): string | undefined {
+    const { trust } = this.#deps;
+    const known = this.#records.get(origin);
+    const { self } = partsOf(records);
+    const isBound = known !== undefined && (!this.#suspended.has(origin) || self === undefined);
+    if (self !== undefined && self.identity !== known?.identity) {
+      // Any identity can sign a record with this name: that it is refused is reported before its signature is checked.
+      const { nickname, identity, key, uid } = self;
+      if (!trust.accepts({ name: origin, nickname, identity, key, uid, incarnation: 0 })) return known?.identity;
+    }
+    const identity = isBound ? known.identity : self?.identity;
+    if (identity === undefined) return undefined;
+    const verdict = trust.judge({ name: origin, identity });
+    return verdict === "trusted" || verdict === "new" ? identity : undefined;
+  }
+
+  /** Returns the reachable peers, and those whose records are ignored: a proof has no end, and all peers have it. */
+  #countedNames(): ReadonlySet<PeerName> {
+    const aside = this.#replica.equivocations;
+    if (this.#counted === undefined || this.#counted.aside !== aside.length) {
+      const away = aside
+        .filter(({ origin }) => this.#replica.version(origin) === undefined)
+        .map(({ origin }) => origin);
+      this.#counted = { names: new Set([...this.#namesOfReachable(), ...away]), aside: aside.length };
+    }
+    return this.#counted.names;
+  }
+
+  /** Pins the name of a peer that others are connected to. A name that no peer is connected to costs nothing to invent. */
+  #sight(record: PeerRecord): void {
+    const { name, identity, uid } = record;
+    const run = `${identity} ${uid}`;
+    if (name === this.#identity.name || this.#sighted.get(name) === run) return;
+    this.#sighted.set(name, run);
+    const { trust } = this.#deps;
+    trust.pin(record);
+    trust.isCopy(record);
+  }
+
+  /** Makes the record of a peer from its hello and its records. Of two runs of the peer the later one counts. */
+  #refresh(name: PeerName): void {
+    const known = this.#replica?.version(name);
+    const hello = name === this.#identity.name ? this.#identity : this.#hellos.get(name);
+    const parts = partsOf(known === undefined ? [] : this.#replica.of(name));
+    const said =
+      known !== undefined && parts.self !== undefined ? recordOf(name, known, parts.self, parts.links) : undefined;
+    const isHellos =
+      hello !== undefined &&
+      (said === undefined || hello.identity !== said.identity || hello.incarnation > said.incarnation);
+    const record = isHellos ? { ...hello, version: 0, links: [] } : said;
+    if (record === undefined) {
+      this.#records.delete(name);
+      this.#suspended.delete(name);
+    } else this.#records.set(name, record);
+    this.#reachableNames = this.#counted = undefined;
+    this.#deps.changed();
+  }
+
+  #forget(name: PeerName): void {
+    if (name === this.#identity.name) return;
+    this.#hellos.delete(name);
+    this.#replica.forget(name);
     this.#records.delete(name);
     this.#suspended.delete(name);
-    return true;
-  }
-
-  #noteConflict(kept: PeerIdentity, refused: PeerIdentity): void {
-    this.#conflicts.set(`${kept.name} ${refused.key}`, { kept, refused, at: this.#now });
-    limitSize(this.#conflicts, MAX_CONFLICTS);
-  }
-
-  #setSelf(record: PeerRecord): void {
-    this.#self = record;
-    this.#records.set(record.name, record);
-    this.#digest = undefined;
+    this.#reached.delete(name);
+    this.#sighted.delete(name);
   }
 }
 
-/** Sorts links by name: the content of a record does not depend on their order of arrival. */
-function inOrder(links: Iterable<PeerLink>): PeerLink[] {
-  return [...links].sort((a, b) => (a.to < b.to ? -1 : 1));
-}
-
-function sameLink(a: PeerLink | undefined, b: PeerLink): boolean {
-  return (
-    a !== undefined &&
-    a.key === b.key &&
-    a.address === b.address &&
-    a.outbound === b.outbound &&
-    a.established === b.established
-  );
-}
-
-const entryOf = (record: PeerRecord): SummaryEntry => [
-  record.name,
-  record.incarnation,
-  record.version,
-  contentHash(record),
-];
-
-/** Compares two entries of a peer. @returns a positive number when `a` supersedes `b` */
-function order(a: SummaryEntry, b: SummaryEntry): number {
-  return a[1] - b[1] || a[2] - b[2] || compareText(a[3], b[3]);
-}
-
-const hashes = new WeakMap<PeerRecord, string>();
-
-/** Returns a hash of the whole record, 16 hexadecimal digits. It distinguishes two records with one version. */
-function contentHash(record: PeerRecord): string {
-  let hash = hashes.get(record);
-  if (hash === undefined) {
-    const { name, nickname, identity, key, uid, incarnation, version, links } = record;
-    const rows = links.map((link) => [link.to, link.key, link.address, link.outbound, link.established]);
-    const text = JSON.stringify([name, nickname, identity, key, uid, incarnation, version, rows]);
-    hash = createHash("sha256").update(text).digest("hex").slice(0, 16);
-    hashes.set(record, hash);
-  }
-  return hash;
+function recordOf(
+  name: PeerName,
+  { incarnation, version }: { readonly incarnation: number; readonly version: number },
+  { nickname, identity, key, uid }: SelfRecord,
+  links: readonly PeerLink[],
+): PeerRecord {
+  return { name, nickname, identity, key, uid, incarnation, version, links };
 }

@@ -101,6 +101,11 @@ export class Repair<F> {
     }
   }
 
+  /** Sends the present state of an origin. */
+  send(to: PeerName, origin: PeerName): void {
+    this.#answer(to, { origin, incarnation: 0, version: 0 });
+  }
+
   /** Requests states of a peer, except those that were requested of it a short time ago. */
   ask(of: PeerName, wanted: readonly OriginVersion[]): void {
     const origins = wanted.filter(({ origin, version }) =>

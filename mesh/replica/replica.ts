@@ -249,6 +249,11 @@ export class Replica<F extends object> implements Gossiper {
     this.#absent.forget(peer);
   }
 
+  /** Sends the present state of an origin to a peer, which may lack it. */
+  send(to: PeerName, origin: PeerName): void {
+    this.#repair.send(to, origin);
+  }
+
   /** More peers are known: requests the records of origins that were unknown when their records arrived. */
   peersChanged(): void {
     const { peers, identify } = this.#options;
@@ -384,8 +389,8 @@ export class Replica<F extends object> implements Gossiper {
     if (state !== undefined) this.#gossip(newsOfState(state));
   }
 
-  #gossip({ payload, ...notice }: News): void {
-    this.#channel?.gossip(payload, notice);
+  #gossip({ payload, notice, subject }: News): void {
+    this.#channel?.gossip(payload, notice && subject !== undefined ? { notice, subject } : undefined);
   }
 
   /** Drops old tombstones. The new horizon is not urgent: repair delivers it. */

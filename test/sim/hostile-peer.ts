@@ -3,11 +3,14 @@ import { certifiedBytes } from "#mesh/hello.js";
 import { Initiator } from "#mesh/initiator.js";
 import type { MeshMessage } from "#mesh/messages.js";
 import { keyPair } from "#mesh/noise.js";
-import type { PeerName, PeerRecord } from "#mesh/peer.js";
+import { keyStart, type PeerLink, type PeerName } from "#mesh/peer.js";
+import { encodeReplicaMessage } from "#mesh/replica/replica-message.js";
 import { makeSigner, type Signer } from "#mesh/signing.js";
+import { TOPOLOGY_FORMAT, type TopologyRecord } from "#mesh/topology-record.js";
 import type { Wire } from "#mesh/transport.js";
 import { toHex } from "#src/text.js";
 import { instant, type Network, type SimulatedPeer } from "./network.js";
+import { signedState } from "./signed-state.js";
 import { seededRandom } from "./virtual-time.js";
 
 /** A peer that completes handshakes, and then sends any message that a test chooses. It keeps no topology. */
@@ -76,8 +79,35 @@ export class HostilePeer {
     });
   }
 
-  topology(...records: PeerRecord[]): MeshMessage {
-    return { kind: "topology", records, deltas: [] };
+  /**
+   * Makes a message with the topology records of a peer.
+   *
+   * @param of the peer that they are about; by default this one
+   * @param signer who signs them; by default this peer
+   */
+  topology(
+    of: { origin?: PeerName; incarnation: number; version: number; nickname?: string },
+    links: readonly PeerLink[],
+    signer: Signer = this.signer,
+  ): MeshMessage {
+    const { origin = this.name, incarnation, version, nickname = "mallory" } = of;
+    const records: TopologyRecord[] = [
+      { kind: "self", nickname, identity: signer.identity, key: this.key, uid: this.uid },
+      ...links.map((link) => ({ kind: "link" as const, ...link })),
+    ];
+    const state = signedState(TOPOLOGY_FORMAT, signer, { origin, incarnation, version }, records);
+    return this.push(encodeReplicaMessage({ kind: "states", states: [state] }));
+  }
+
+  /** Makes a message of the topology's channel with any payload. */
+  push(payload: Uint8Array): MeshMessage {
+    return { kind: "push", channel: "topology", from: this.name, payload };
+  }
+
+  /** A link to a peer, as this peer would announce it. */
+  linkTo({ mesh, name, host }: SimulatedPeer): PeerLink {
+    const key = keyStart(mesh.status().self.identity);
+    return { to: name, key, address: `${host}:6783`, outbound: true, established: true };
   }
 
   get open(): number {

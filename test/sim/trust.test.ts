@@ -127,15 +127,8 @@ test("a record of a pinned name with another identity is dropped at all peers, a
   await network.clock.run(1_000);
   const record = a.mesh.peer(owner.name)!;
   for (let i = 0; i < 200; i++) {
-    const identity = simulatedSigner(100 + i).identity;
-    const forged = {
-      ...record,
-      identity,
-      key: "a".repeat(64),
-      uid: "f".repeat(16),
-      incarnation: record.incarnation + i,
-    };
-    mallory.send(mallory.topology(forged));
+    const of = { origin: owner.name, incarnation: record.incarnation + i + 1, version: 1, nickname: record.nickname };
+    mallory.send(mallory.topology(of, [], simulatedSigner(100 + i)));
   }
   await network.clock.run(5_000);
   for (const { mesh } of [a, b, c]) assert.equal(mesh.peer(owner.name)?.identity, simulatedSigner(3).identity);

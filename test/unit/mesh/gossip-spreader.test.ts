@@ -4,11 +4,10 @@ import type { Connection } from "#mesh/connection.js";
 import { GossipSpreader, gossipFanout } from "#mesh/gossip-spreader.js";
 import type { MeshMessage } from "#mesh/messages.js";
 import { NeighbourTable } from "#mesh/neighbour-table.js";
-import { Topology } from "#mesh/topology.js";
 import { seededRandom, VirtualClock } from "#test/sim/virtual-time.js";
 
-const NEWS: MeshMessage = { kind: "digest", digest: "news" };
-const STATE: MeshMessage = { kind: "digest", digest: "state" };
+const NEWS: MeshMessage = { kind: "overlay", payload: Uint8Array.of(1) };
+const STATE: MeshMessage = { kind: "overlay", payload: Uint8Array.of(2) };
 const source = { sendState: (to: Connection) => to.send(STATE) };
 
 /** A spreader with that many neighbours, of which each keeps what it is sent. */
@@ -22,8 +21,7 @@ function make(count: number) {
     neighbours.add(connection as unknown as Connection);
     return connection;
   });
-  const self = { name: "02:00:00:00:00:01", nickname: "", identity: "", key: "", uid: "", incarnation: 1 };
-  const spreader = new GossipSpreader({ clock, neighbours, topology: new Topology(self), random: seededRandom(1) });
+  const spreader = new GossipSpreader({ clock, neighbours, topology: { reachableCount: 1 }, random: seededRandom(1) });
   return { clock, spreader, links };
 }
 

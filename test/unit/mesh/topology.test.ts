@@ -1,154 +1,241 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { keyStart, type PeerDelta, type PeerLink, type PeerRecord } from "#mesh/peer.js";
+import { keyStart, type PeerLink, type PeerRecord } from "#mesh/peer.js";
+import { decodeReplicaMessage, encodeReplicaMessage } from "#mesh/replica/replica-message.js";
+import { Replicas } from "#mesh/replica/replicas.js";
 import { Routes } from "#mesh/routes.js";
+import { makeSigner, type Signer } from "#mesh/signing.js";
 import { FORGET_AFTER_MS, Topology } from "#mesh/topology.js";
+import { TOPOLOGY_FORMAT, type TopologyRecord } from "#mesh/topology-record.js";
+import { memoryTrust, type Trust } from "#mesh/trust.js";
+import { silentLog } from "#src/log.js";
+import { signedState } from "#test/sim/signed-state.js";
+import { seededRandom, VirtualClock } from "#test/sim/virtual-time.js";
 
 const name = (index: number) => `02:00:00:00:00:${index.toString(16).padStart(2, "0")}`;
-const link = (to: number, established = true): PeerLink => ({
+const signers = new Map<number, Signer>();
+const signer = (index: number): Signer => {
+  const found = signers.get(index) ?? makeSigner(seededRandom(index).bytes(32));
+  signers.set(index, found);
+  return found;
+};
+const link = (to: number, established = true, owner = to): PeerLink => ({
   to: name(to),
-  key: keyStart(identity(to).key),
+  key: keyStart(signer(owner).identity),
   address: `10.0.0.${to}:6783`,
   outbound: true,
   established,
 });
-const identity = (index: number, incarnation = 1) => ({
+/** @param owner whose identity it is */
+const identity = (index: number, incarnation = 1, owner = index) => ({
   name: name(index),
-  nickname: `h${index}`,
-  identity: index.toString(16).padEnd(64, "1"),
-  key: index.toString(16).padEnd(64, "0"),
+  nickname: `h${owner}`,
+  identity: signer(owner).identity,
+  key: owner.toString(16).padEnd(64, "0"),
   uid: incarnation.toString(16).padStart(16, "0"),
   incarnation,
 });
-const record = (index: number, version: number, links: PeerLink[], incarnation = 1): PeerRecord => ({
-  ...identity(index, incarnation),
+const record = (index: number, version: number, links: PeerLink[]): PeerRecord => ({
+  ...identity(index),
   version,
   links,
 });
 
-/** The history of a peer as other peers may receive it: whole records and the deltas between them. */
-const lives = fc.array(
-  fc.record({
-    peer: fc.integer({ min: 2, max: 5 }),
-    links: fc.uniqueArray(fc.integer({ min: 1, max: 5 }), { maxLength: 4 }),
-    restart: fc.boolean(),
-  }),
-  { minLength: 1, maxLength: 25 },
-);
+/** What a peer says, as another peer passes it on. */
+const said = (
+  index: number,
+  version: number,
+  links: PeerLink[],
+  { incarnation = 1, owner = index, by = owner }: { incarnation?: number; owner?: number; by?: number } = {},
+) => {
+  const { nickname, identity: self, key, uid } = identity(index, incarnation, owner);
+  const records: TopologyRecord[] = [
+    { kind: "self", nickname, identity: self, key, uid },
+    ...links.map((each) => ({ kind: "link" as const, ...each })),
+  ];
+  return encodeReplicaMessage({
+    kind: "states",
+    states: [signedState(TOPOLOGY_FORMAT, signer(by), { origin: name(index), incarnation, version }, records)],
+  });
+};
 
-test("peers that receive the same news in any order, repeated or whole, have the same records", () => {
-  fc.assert(
-    fc.property(lives, fc.infiniteStream(fc.nat(1_000)), (events, random) => {
-      const writers = new Map<number, Topology>();
-      const news: (PeerRecord | PeerDelta)[] = [];
-      for (const { peer, links, restart } of events) {
-        let writer = writers.get(peer);
-        if (writer === undefined || restart) {
-          writer = new Topology(identity(peer, (writer?.self.incarnation ?? 0) + 1));
-          writers.set(peer, writer);
-        }
-        const delta = writer.setLinks(links.filter((to) => to !== peer).map((to) => link(to)));
-        if (delta !== undefined) news.push(delta);
-        news.push(writer.self);
-      }
-      const shuffled = () =>
-        [...news, ...news].map((item) => ({ item, key: random.next().value as number })).sort((a, b) => a.key - b.key);
-      const [a, b] = [new Topology(identity(1)), new Topology(identity(1))];
-      for (const topology of [a, b]) {
-        topology.setLinks([2, 3, 4, 5].map((to) => link(to)));
-        for (const { item } of shuffled()) topology.merge([item]);
-        topology.updateReachability(0);
-      }
-      assert.equal(a.digest(), b.digest());
-      for (const [peer, writer] of writers) assert.deepEqual(a.get(name(peer)), writer.self);
-      // Merging it all again is no news.
-      assert.deepEqual(a.merge(news).news, []);
+interface Made {
+  readonly topology: Topology;
+  readonly trust: Trust;
+  readonly replicas: Replicas;
+  readonly clock: VirtualClock;
+  /** Payloads that the peer has gossiped. */
+  readonly sent: Uint8Array[];
+  take(...payloads: Uint8Array[]): void;
+}
+
+function make(index: number, incarnation = 1): Made {
+  const clock = new VirtualClock();
+  const replicas = new Replicas(signer(index));
+  const trust = memoryTrust({ self: { name: name(index), identity: signer(index).identity }, clock });
+  const time = () => clock.wall();
+  const deps = { replicas, trust, clock, log: silentLog, time, neighbours: () => [], changed() {}, incarnation() {} };
+  const topology = new Topology(identity(index, incarnation), deps);
+  const sent: Uint8Array[] = [];
+  topology.open({ unicast: () => true, broadcast() {}, gossip: (payload) => void sent.push(payload) });
+  const take = (...payloads: Uint8Array[]) => {
+    for (const payload of payloads) topology.gossiper.onGossip(name(77), payload, name(77));
+  };
+  return { topology, trust, replicas, clock, sent, take };
+}
+
+test("peers that receive the same news in any order and repeated have the same records", () => {
+  const news = fc.array(
+    fc.record({
+      peer: fc.integer({ min: 2, max: 5 }),
+      version: fc.integer({ min: 8, max: 12 }),
+      incarnation: fc.integer({ min: 1, max: 3 }),
     }),
-    { numRuns: 300 },
+    { minLength: 1, maxLength: 12 },
+  );
+  fc.assert(
+    fc.property(news, fc.infiniteStream(fc.nat(1_000)), (events, random) => {
+      // The content follows from the version: an honest peer signs one content of each.
+      const payloads = events.map(({ peer, version, incarnation }) =>
+        said(
+          peer,
+          version,
+          [1, 2, 3, 4, 5].filter((to) => to !== peer && (version + to) % 3 > 0).map((to) => link(to)),
+          { incarnation },
+        ),
+      );
+      const shuffled = () =>
+        [...payloads, ...payloads]
+          .map((payload) => ({ payload, key: random.next().value as number }))
+          .sort((a, b) => a.key - b.key)
+          .map(({ payload }) => payload);
+      const records = [make(1), make(1)].map(({ topology, take }) => {
+        topology.setLinks([2, 3, 4, 5].map((to) => link(to)));
+        take(...shuffled());
+        topology.updateReachability(0);
+        return [topology.digest(), topology.reachable().sort((a, b) => (a.name < b.name ? -1 : 1))];
+      });
+      assert.deepEqual(records[0], records[1]);
+    }),
+    { numRuns: 40 },
   );
 });
 
-test("comparing summaries makes two peers equal in one exchange", () => {
-  const [a, b] = [new Topology(identity(1)), new Topology(identity(2))];
-  a.setLinks([link(2), link(3)]);
-  b.setLinks([link(1), link(4)]);
-  a.merge([record(3, 5, [])]);
-  b.merge([record(4, 2, [])]);
-  for (const topology of [a, b]) topology.updateReachability(0);
-  const { lacking, wanted } = a.compare(b.summary());
-  b.merge(lacking);
-  a.merge(wanted.map((wantedName) => b.get(wantedName)!));
-  for (const topology of [a, b]) topology.updateReachability(0);
-  assert.equal(a.digest(), b.digest());
+test("a peer's record has what it said: identity, links and version", async () => {
+  const a = make(2);
+  a.topology.setLinks([{ ...link(1), address: "some.host:1" }, link(3, false)]);
+  await a.clock.run(100);
+  const b = make(1);
+  b.topology.setLinks([link(2)]);
+  b.take(...a.sent);
+  assert.deepEqual(b.topology.get(name(2)), a.topology.self);
+  assert.deepEqual(a.topology.self.links, [{ ...link(1), address: "some.host:1" }, link(3, false)]);
+  const [message] = a.sent.map((payload) => decodeReplicaMessage("topology", payload));
+  assert.ok(message.kind === "states" && a.sent[0].length < 280, `${a.sent[0].length} bytes for a peer and two links`);
 });
 
-test("a delta that does not follow the known version causes a request for the whole record", () => {
-  const a = new Topology(identity(1));
-  const delta: PeerDelta = { name: name(2), incarnation: 1, from: 4, to: 5, set: [], drop: [] };
-  assert.deepEqual(a.merge([delta]), { news: [], wanted: [name(2)], rejected: 0 });
-  a.merge([record(2, 4, [link(1)])]);
-  assert.equal(a.merge([delta]).news.length, 1);
-  assert.equal(a.get(name(2))?.version, 5);
-  assert.deepEqual(a.merge([delta]), { news: [], wanted: [], rejected: 0 });
+test("what another identity has signed is no record of a peer, and is counted by the neighbour that sent it", () => {
+  const { topology, replicas, take } = make(1);
+  topology.setLinks([link(2)]);
+  take(said(2, 5, [link(1)]));
+  const before = topology.get(name(2));
+  topology.updateReachability(0);
+  take(said(2, 9, [], { by: 6 }), said(2, 9, [], { owner: 6 }), said(2, 1, []));
+  assert.deepEqual(topology.get(name(2)), before);
+  const { forged = 0, outdated = 0 } = replicas.rejections.byNeighbour.get(name(77)) ?? {};
+  assert.deepEqual([forged, outdated], [2, 1]);
 });
 
-test("an earlier incarnation of this peer that others still hold is superseded by a later one", () => {
-  const a = new Topology(identity(1, 10));
-  const ghost: PeerRecord = { ...record(1, 7, [link(9)], 10), uid: "f".repeat(16) };
-  assert.equal(a.merge([ghost]).news.length, 1);
-  assert.ok(a.self.incarnation > 10);
-  assert.deepEqual(a.merge([a.self]).news, []);
+test("a name that is pinned to an identity goes to no other, also while it is away; once it is forgotten, it does", () => {
+  const { topology, trust, take } = make(1);
+  topology.setLinks([link(2)]);
+  take(said(2, 1, []));
+  topology.updateReachability(0);
+  topology.setLinks([]);
+  assert.deepEqual(topology.updateReachability(1).suspended, [name(2)]);
+  const other = said(2, 9, [], { incarnation: 9, owner: 6 });
+  take(other);
+  assert.equal(topology.get(name(2))?.nickname, "h2");
+  trust.forget(name(2));
+  take(said(2, 10, [], { incarnation: 9, owner: 6 }));
+  assert.equal(topology.get(name(2))?.nickname, "h6");
 });
 
-test("a second key for a reachable name is rejected and reported; for an unreachable name it is accepted", () => {
-  const a = new Topology(identity(1));
-  a.setLinks([link(2)]);
-  a.merge([record(2, 1, [])]);
-  a.updateReachability(0);
-  const other: PeerRecord = { ...record(2, 9, [], 9), key: "e".repeat(64), nickname: "clone" };
-  assert.deepEqual(a.merge([other]).news, []);
+test("two contents of one version, both signed by the peer, remove its records; its next start is accepted", () => {
+  const { topology, replicas, take } = make(1);
+  topology.setLinks([link(2)]);
+  take(said(2, 5, [link(1)]), said(2, 5, [link(3)]));
+  topology.updateReachability(0);
+  assert.equal(topology.get(name(2)), undefined);
   assert.deepEqual(
-    a.conflicts().map(({ kept, refused }) => [kept.nickname, refused.nickname]),
-    [["h2", "clone"]],
+    replicas.equivocations.map(({ set, origin, version }) => [set, origin, version]),
+    [["topology", name(2), 5]],
   );
-  a.setLinks([]);
-  assert.deepEqual(a.updateReachability(1).suspended, [name(2)]);
-  assert.equal(a.merge([other]).news.length, 1);
+  take(said(2, 6, [link(1)]));
+  assert.equal(topology.get(name(2)), undefined);
+  take(said(2, 6, [link(1)], { incarnation: 2 }));
+  assert.equal(topology.get(name(2))?.incarnation, 2);
 });
 
-test("a link leads to the machine whose key it contains: to the name's new owner, not to the old one", () => {
-  const c = new Topology(identity(1));
+test("a neighbour is known from its hello until its records arrive, and again when it restarts", () => {
+  const { topology, take } = make(1);
+  topology.greet(identity(2, 4));
+  topology.setLinks([link(2)]);
+  topology.updateReachability(0);
+  assert.deepEqual(
+    topology
+      .reachable()
+      .map(({ version }) => version)
+      .sort(),
+    [0, topology.self.version],
+  );
+  take(said(2, 6, [link(3)], { incarnation: 4 }));
+  assert.equal(topology.get(name(2))?.links.length, 1);
+  topology.greet(identity(2, 5));
+  assert.deepEqual([topology.get(name(2))?.incarnation, topology.get(name(2))?.links], [5, []]);
+});
+
+test("an identity that is revoked has no records", () => {
+  const { topology, take } = make(1);
+  topology.setLinks([link(2)]);
+  take(said(2, 6, [link(3)]), said(3, 7, []));
+  topology.updateReachability(0);
+  topology.revoke(signer(2).identity);
+  assert.equal(topology.get(name(2)), undefined);
+  assert.deepEqual(topology.updateReachability(1).suspended, [name(3)]);
+});
+
+test("a link leads to the machine whose identity it contains: to the name's new owner, not to the old one", () => {
+  const { topology: c, trust, take } = make(1);
   c.setLinks([link(2)]);
-  c.merge([record(2, 1, [link(3)]), record(3, 1, [], 9)]);
+  take(said(2, 5, [link(3)]), said(3, 5, [], { incarnation: 9 }));
   c.updateReachability(0);
-  c.merge([record(2, 2, [])]);
+  take(said(2, 6, []));
   assert.deepEqual(c.updateReachability(1).suspended, [name(3)]);
   // A neighbour has connected to another machine of that name, whose clock is behind: the link arrives first.
-  const newKey = "d".repeat(64);
-  c.merge([record(2, 3, [{ ...link(3), key: keyStart(newKey) }])]);
+  take(said(2, 7, [link(3, true, 6)]));
   assert.deepEqual(c.updateReachability(2).resumed, []);
   assert.equal(new Routes(name(1), [c.self, c.get(name(2))!, c.get(name(3))!], "all").unicast(name(3)), undefined);
-  const returned = { ...record(3, 1, [], 4), key: newKey };
-  assert.equal(c.merge([returned]).news.length, 1);
+  trust.forget(name(3));
+  take(said(3, 5, [], { incarnation: 4, owner: 6 }));
   assert.deepEqual(c.updateReachability(3).resumed, [name(3)]);
-  assert.deepEqual(c.conflicts(), []);
 });
 
 test("an unreachable peer is suspended, resumes, and is forgotten only after the full time", () => {
-  const a = new Topology(identity(1));
+  const { topology: a, take } = make(1);
   a.setLinks([link(2)]);
-  a.merge([record(2, 1, [link(3)]), record(3, 1, [])]);
+  take(said(2, 5, [link(3)]), said(3, 5, []));
   assert.deepEqual(a.updateReachability(0), { suspended: [], resumed: [], forgotten: [] });
   assert.equal(a.reachable().length, 3);
   a.setLinks([]);
-  assert.deepEqual(a.updateReachability(1_000).suspended, [name(2), name(3)]);
+  assert.deepEqual([...a.updateReachability(1_000).suspended].sort(), [name(2), name(3)]);
   a.setLinks([link(2)]);
-  assert.deepEqual(a.updateReachability(2_000).resumed, [name(2), name(3)]);
+  assert.deepEqual([...a.updateReachability(2_000).resumed].sort(), [name(2), name(3)]);
   a.setLinks([]);
   a.updateReachability(3_000);
   assert.deepEqual(a.updateReachability(3_000 + FORGET_AFTER_MS - 1).forgotten, []);
-  assert.deepEqual(a.updateReachability(3_000 + FORGET_AFTER_MS).forgotten, [name(2), name(3)]);
+  assert.deepEqual([...a.updateReachability(3_000 + FORGET_AFTER_MS).forgotten].sort(), [name(2), name(3)]);
   assert.equal(a.get(name(2)), undefined);
 });
 

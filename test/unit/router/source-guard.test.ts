@@ -27,15 +27,15 @@ function network(size: number, pairs: readonly (readonly [number, number])[]): P
     links[a].add(b);
     links[b].add(a);
   }
-  const key = "00".repeat(32);
+  const identity = "00".repeat(32);
   return links.map(
     (others, index) =>
       ({
         name: name(index),
-        key,
+        identity,
         links: [...others].map((to) => ({
           to: name(to),
-          key: keyStart(key),
+          key: keyStart(identity),
           established: true,
           outbound: true,
           address: "",
