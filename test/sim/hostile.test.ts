@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { MAX_AHEAD_MS } from "#mesh/counter.js";
 import { keyPair } from "#mesh/noise.js";
 import { keyStart, type PeerLink } from "#mesh/peer.js";
+import { SET_BYTES } from "#mesh/replica/replicas.js";
 import { assertConnected } from "./assertions.js";
 import { HostilePeer } from "./hostile-peer.js";
 import { Network, type SimulatedPeer, simulatedSigner } from "./network.js";
@@ -124,7 +125,7 @@ test("a hostile neighbour that invents peers fills a bounded memory, and honest 
   await network.clock.run(10_000);
   const { usedBytes } = peers[0].mesh.replicas;
   assert.ok(usedBytes > 4 << 20, `only ${usedBytes} bytes were filled`);
-  assert.ok(usedBytes <= 24 << 20, `${usedBytes} bytes`);
+  assert.ok(usedBytes <= SET_BYTES.topology, `${usedBytes} bytes`);
   assert.ok(rejectionsOf(peers[0])["neighbour-budget"] > 0);
   const late = network.start(3);
   network.connect(late, peers[0]);
