@@ -95,9 +95,10 @@ class Ends {
     this.to.keys.remote = 5;
     this.to.address = endpoint("127.0.0.1", 1);
     this.to.handOverBytes = HAND_OVER_BYTES;
-    const key = new Uint8Array(32).fill(1 + lane);
-    this.to.keys.setKey("seal", 0, key, new Uint8Array(4), 0);
-    this.#at.keys.setKey("open", 0, key, new Uint8Array(4), 0);
+    // Each end overwrites what it was given.
+    const key = () => new Uint8Array(32).fill(1 + lane);
+    this.to.keys.setKey("seal", 0, key(), new Uint8Array(4), 0);
+    this.#at.keys.setKey("open", 0, key(), new Uint8Array(4), 0);
   }
 
   /** All records that have left since the last call, opened. What they were made of is not on the wire. */
