@@ -38,6 +38,7 @@ export class Field {
   readonly #lab: Lab;
   readonly #containers: Namespace[] = [];
   readonly #sources: string[] = [];
+  readonly #refusals = new Set<string>();
   #names = 0;
 
   constructor(lab: Lab) {
@@ -82,6 +83,7 @@ export class Field {
     const before = rssMegabytes(pid);
     const began = performance.now();
     const cpu = cpuSeconds(pid);
+    this.#refusals.clear();
     const notedBefore = new Set(await this.#noted());
     const child = this.attacker.spawn([
       process.execPath,
@@ -113,7 +115,10 @@ export class Field {
         cpu: used,
         rss: { before, most: watch.end(), after: rssMegabytes(pid) },
         honest,
-        noted: (await this.#noted()).filter((line) => !notedBefore.has(line)),
+        noted: [
+          ...(await this.#noted()).filter((line) => !notedBefore.has(line)),
+          ...[...this.#refusals].map((refusal) => `an honest newcomer was kept waiting: ${refusal}`),
+        ],
       };
     } finally {
       attacker.kill();
@@ -147,7 +152,9 @@ export class Field {
     const target = `${this.victim.address}:${MESH_PORT}`;
     const joining = new Background(this.honest[1].spawn([process.execPath, NEWCOMER, PASSWORD, target, String(JOINS)]));
     await joining.ready;
-    return JSON.parse(await joining.result) as number[];
+    const { times, refusals } = JSON.parse(await joining.result) as { times: number[]; refusals: string[] };
+    for (const refusal of refusals) this.#refusals.add(refusal);
+    return times;
   }
 
   async #ping(): Promise<void> {
