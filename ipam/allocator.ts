@@ -2,12 +2,14 @@ import { Bootstrap, type ElectionStatus, type IpallocInit } from "#ipam/agreemen
 import { Consents } from "#ipam/agreement/consents.js";
 import { Disputes } from "#ipam/agreement/disputes.js";
 import { LivingPeers } from "#ipam/agreement/living-peers.js";
+import { Origins } from "#ipam/agreement/origins.js";
 import { OtherRanges } from "#ipam/agreement/other-ranges.js";
 import { OwnershipCheck } from "#ipam/agreement/ownership-check.js";
 import { Participants } from "#ipam/agreement/participants.js";
 import { RejectedMessages } from "#ipam/agreement/rejected-messages.js";
 import { RingState } from "#ipam/agreement/ring-state.js";
 import { RingSync } from "#ipam/agreement/ring-sync.js";
+import { Stands } from "#ipam/agreement/stands.js";
 import { type TakeoverStatus, Takeovers } from "#ipam/agreement/takeover.js";
 import { type ContestedAddress, ContestedAddresses } from "#ipam/allocation/contested-addresses.js";
 import { Donations } from "#ipam/allocation/donations.js";
@@ -67,12 +69,27 @@ function assemble(options: AllocatorDeps) {
   const sender = new MessageSender(range.text);
   const rejections = new RejectedMessages();
   const consents = new Consents({ ...options, rejections });
+  const stands = new Stands({ ...options, rejections });
+  const origins = new Origins({ ...options, stands, rejections });
   const living = new LivingPeers({ ...options, consents });
-  const base = { time: () => clock.wall(), ...options, sender, leases, waitQueue, rejections, consents, living };
+  const base = {
+    time: () => clock.wall(),
+    ...options,
+    sender,
+    leases,
+    waitQueue,
+    rejections,
+    consents,
+    stands,
+    origins,
+    living,
+  };
 
   const { used, avoided } = leases;
   const state = new RingState({ ...base, used, avoided, onChange: () => waitQueue.retry() });
-  const otherRanges = new OtherRanges(base);
+  if (state.ring !== undefined) origins.look(state.ring, true);
+  const members = () => (state.ring === undefined ? 1 : stands.behindOwn(state.ring));
+  const otherRanges = new OtherRanges({ ...base, members });
   const participants = new Participants({ self, state, otherRanges });
   const withRing = { ...base, state, otherRanges, participants };
 
@@ -292,10 +309,14 @@ export class Allocator {
       sync,
       waitQueue,
       living,
+      origins,
       disputes,
     } = this.#components;
     try {
-      if (state.ring !== undefined) living.look(state.ring);
+      if (state.ring !== undefined) {
+        living.look(state.ring);
+        origins.look(state.ring);
+      }
       requests.tick();
       takeovers.tick();
       contested.tick();

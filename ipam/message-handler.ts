@@ -5,6 +5,7 @@ import type { OwnershipCheck } from "#ipam/agreement/ownership-check.js";
 import type { Participants } from "#ipam/agreement/participants.js";
 import type { RingState } from "#ipam/agreement/ring-state.js";
 import type { RingSync } from "#ipam/agreement/ring-sync.js";
+import type { Stands } from "#ipam/agreement/stands.js";
 import type { Takeovers } from "#ipam/agreement/takeover.js";
 import type { ContestedAddresses } from "#ipam/allocation/contested-addresses.js";
 import type { Donations } from "#ipam/allocation/donations.js";
@@ -28,6 +29,7 @@ export interface MessageHandlerDeps {
   readonly state: RingState;
   readonly sync: RingSync;
   readonly consents: Consents;
+  readonly stands: Stands;
   readonly bootstrap: Bootstrap;
   readonly participants: Participants;
   readonly otherRanges: OtherRanges;
@@ -72,7 +74,8 @@ export class MessageHandler implements Gossiper {
     if (from === self) return undefined;
     const { range: theirs, body } = decodeIpamMessage(payload);
     if (theirs !== range.text) {
-      if (body.kind === "digest") otherRanges.note(from, theirs, body.ring ?? undefined);
+      if (body.kind !== "digest") return undefined;
+      otherRanges.note(from, theirs, body.ring ?? undefined, this.#receiveStand(from, body, theirs));
       return undefined;
     }
     otherRanges.forget(from);
@@ -93,6 +96,7 @@ export class MessageHandler implements Gossiper {
       this.#deps;
     switch (message.kind) {
       case "digest":
+        this.#receiveStand(from, message, this.#deps.range.text);
         sync.compare(from, message.ring);
         return undefined;
       case "ring":
@@ -144,6 +148,16 @@ export class MessageHandler implements Gossiper {
         contested.refused(from, message.held);
         return undefined;
     }
+  }
+
+  /** @returns whether the sender has signed that it stands by that ring */
+  #receiveStand(
+    from: PeerName,
+    { ring, stand }: { readonly ring?: { readonly id: string } | null; readonly stand?: Uint8Array | null },
+    range: string,
+  ): boolean {
+    if (ring == null || stand == null) return false;
+    return this.#deps.stands.receive(from, { range, ring: ring.id, signature: stand }, from);
   }
 
   #receiveNews(from: PeerName, message: Extract<IpamMessage, { kind: "news" }>): IpamMessage | undefined {

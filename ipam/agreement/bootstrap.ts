@@ -3,10 +3,11 @@ import { Election } from "#ipam/agreement/election.js";
 import type { OwnershipCheck } from "#ipam/agreement/ownership-check.js";
 import type { Participants } from "#ipam/agreement/participants.js";
 import { RESET_HINT, type RingState } from "#ipam/agreement/ring-state.js";
+import type { Stands } from "#ipam/agreement/stands.js";
 import { durationText, type Reason } from "#ipam/ring/reason.js";
 import type { Genesis } from "#ipam/ring/ring.js";
 import type { Subnet } from "#ipam/ring/subnet.js";
-import { ringDigest } from "#ipam/wire/ipam-message.js";
+import { ringSummary } from "#ipam/wire/ipam-message.js";
 import type { MessageSender } from "#ipam/wire/message-sender.js";
 import { type Vote, type Votes, votesFromWire, votesShape, votesToWire } from "#ipam/wire/vote.js";
 import type { KnownPeers, PeerName } from "#mesh/peer.js";
@@ -50,6 +51,7 @@ export interface BootstrapDeps {
   readonly peers: KnownPeers;
   readonly sender: MessageSender;
   readonly state: RingState;
+  readonly stands: Stands;
   readonly participants: Participants;
   readonly ownershipCheck: OwnershipCheck;
 }
@@ -192,12 +194,14 @@ export class Bootstrap {
 
   /** Adopts the decided first ring. */
   #begin(genesis: Genesis): void {
-    const { self, range, log, state, ownershipCheck, sender } = this.#deps;
+    const { self, range, log, state, ownershipCheck, sender, stands } = this.#deps;
     if (state.ring !== undefined) return;
     log.info("the range is divided", { range: range.text, among: genesis.peers });
     // With a list of peers (seed), this may be a later start with a new disk.
     if (genesis.at === 0 && genesis.peers.some((peer) => peer !== self)) ownershipCheck.begin();
     state.adopt(genesis);
-    sender.gossip(ringDigest(state.ring));
+    const { ring } = state;
+    if (ring === undefined) return;
+    sender.gossip({ kind: "digest", ring: ringSummary(ring), stand: stands.own(ring).signature });
   }
 }

@@ -10,6 +10,8 @@ import type { Log } from "#src/log.js";
 interface RangeState {
   readonly range: Subnet;
   readonly ring: RingSummary | undefined;
+  /** Whether the peer has signed that it stands by that ring. */
+  readonly signed: boolean;
 }
 
 export interface OtherRangesDeps {
@@ -17,6 +19,8 @@ export interface OtherRangesDeps {
   readonly range: Subnet;
   readonly peers: KnownPeers;
   readonly log: Log;
+  /** Returns the number of reachable peers of this peer's own ring, itself included. */
+  readonly members: () => number;
 }
 
 /**
@@ -31,8 +35,8 @@ export class OtherRanges {
     this.#deps = deps;
   }
 
-  /** Records another peer's range. Text that is no range is ignored. */
-  note(peer: PeerName, range: string, ring: RingSummary | undefined): void {
+  /** Records another peer's range. Text that is no range is ignored. @param signed whether the peer has signed that its ring is this */
+  note(peer: PeerName, range: string, ring: RingSummary | undefined, signed: boolean): void {
     let subnet: Subnet;
     try {
       subnet = parseSubnet(range);
@@ -48,7 +52,7 @@ export class OtherRanges {
         ours: ours.text,
       });
     }
-    this.#states.set(peer, { range: subnet, ring });
+    this.#states.set(peer, { range: subnet, ring, signed });
   }
 
   /** Returns the peers with another range. */
@@ -85,9 +89,13 @@ export class OtherRanges {
     });
   }
 
-  #losesTo({ range, ring }: RangeState, ours: RingSummary | undefined): boolean {
-    if (overlap(range, this.#deps.range) === undefined) return false;
-    return compare({ range, ring }, { range: this.#deps.range, ring: ours }) > 0;
+  /** Whether a range wins against this peer's: more reachable peers have signed a ring of it, or as many and its ring wins. */
+  #losesTo({ range, ring, signed }: RangeState, ours: RingSummary | undefined): boolean {
+    if (overlap(range, this.#deps.range) === undefined || (ring !== undefined && !signed)) return false;
+    const own = ours === undefined ? 0 : this.#deps.members();
+    const theirs = [...this.#states.values()].filter((each) => each.signed && each.range.text === range.text).length;
+    if (own > 0 && theirs !== own) return theirs > own;
+    return compare({ range, ring, signed }, { range: this.#deps.range, ring: ours, signed: true }) > 0;
   }
 
   #reason(peer: PeerName, { range }: RangeState): Reason {

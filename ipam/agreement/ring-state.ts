@@ -3,7 +3,7 @@ import type { Consents } from "#ipam/agreement/consents.js";
 import { Deeds, type DeedsDeps } from "#ipam/agreement/deeds.js";
 import { takeoversOf } from "#ipam/ring/consent.js";
 import type { IntervalSet } from "#ipam/ring/interval.js";
-import { compareGenesis, type Genesis, type Ownership, Ring, type Span } from "#ipam/ring/ring.js";
+import { type Genesis, type Ownership, Ring, type Span } from "#ipam/ring/ring.js";
 import { Space } from "#ipam/ring/space.js";
 import type { Subnet } from "#ipam/ring/subnet.js";
 import type { MessageSender } from "#ipam/wire/message-sender.js";
@@ -86,11 +86,6 @@ export class RingState {
   /** This peer's own spans, pending takeovers included. */
   get own(): Span[] {
     return this.#ring?.ownedBy(this.#deps.self) ?? [];
-  }
-
-  /** Whether another ring wins against the present one. */
-  losesTo(ring: Ring): boolean {
-    return this.#ring === undefined || compareGenesis(ring.genesis, this.#ring.genesis) > 0;
   }
 
   /**

@@ -1,13 +1,15 @@
 import type { Bootstrap } from "#ipam/agreement/bootstrap.js";
 import type { Consents } from "#ipam/agreement/consents.js";
+import type { Origins } from "#ipam/agreement/origins.js";
 import type { OwnershipCheck } from "#ipam/agreement/ownership-check.js";
 import type { RingState } from "#ipam/agreement/ring-state.js";
+import type { Stands } from "#ipam/agreement/stands.js";
 import { takeoversOf } from "#ipam/ring/consent.js";
 import { isClaim } from "#ipam/ring/deed.js";
 import { compareOwnership, Ring, type Span } from "#ipam/ring/ring.js";
 import type { Subnet } from "#ipam/ring/subnet.js";
 import { byRank } from "#ipam/ring/titles.js";
-import { type IpamMessage, MAX_PARTS, type RingSummary, ringDigest } from "#ipam/wire/ipam-message.js";
+import { type IpamMessage, MAX_PARTS, type RingSummary, ringSummary } from "#ipam/wire/ipam-message.js";
 import type { MessageSender } from "#ipam/wire/message-sender.js";
 import type { PeerName } from "#mesh/peer.js";
 import type { Clock } from "#src/clock.js";
@@ -20,6 +22,8 @@ const FULL_SYNC_RATE = { perSecond: 3, burst: 3 };
 /** Rate limit for answers with titles to each peer; and their number of messages. */
 const TITLE_RATE = { perSecond: 2, burst: 8 };
 const MAX_MESSAGES = 16;
+/** Rate limit for sending this ring to each peer with a ring of another origin. */
+const RIVAL_RATE = { perSecond: 0.1, burst: 2 };
 /** Shortest interval between requests for titles. */
 const TITLE_MS = 500;
 
@@ -30,6 +34,8 @@ export interface RingSyncDeps {
   readonly sender: MessageSender;
   readonly state: RingState;
   readonly consents: Consents;
+  readonly stands: Stands;
+  readonly origins: Origins;
   readonly bootstrap: Bootstrap;
   readonly ownershipCheck: OwnershipCheck;
 }
@@ -39,6 +45,7 @@ export class RingSync {
   readonly #deps: RingSyncDeps;
   readonly #fullSyncs: RateLimiter;
   readonly #titles: RateLimiter;
+  readonly #rivals: RateLimiter;
   /** Monotonic time of the next request for titles. */
   #nextRequest = 0;
   /** Peers with another ring whose full sync is postponed by the rate limit. */
@@ -47,14 +54,22 @@ export class RingSync {
   constructor(deps: RingSyncDeps) {
     this.#deps = deps;
     this.#fullSyncs = new RateLimiter(deps.clock, FULL_SYNC_RATE);
+    this.#rivals = new RateLimiter(deps.clock, RIVAL_RATE);
     this.#titles = new RateLimiter(deps.clock, TITLE_RATE);
+  }
+
+  /** The digest of the ring, which this peer signs. */
+  get digest(): IpamMessage {
+    const { state, stands } = this.#deps;
+    const { ring } = state;
+    return { kind: "digest", ring: ringSummary(ring), stand: ring && stands.own(ring).signature };
   }
 
   /** Returns the message for new neighbours and for repair: the votes during an election, else a digest of the ring. */
   announcement(): IpamMessage {
     const { state, bootstrap } = this.#deps;
     const electing = state.ring === undefined && bootstrap.votes.size > 0;
-    return electing ? { kind: "election", votes: bootstrap.votes } : ringDigest(state.ring);
+    return electing ? { kind: "election", votes: bootstrap.votes } : this.digest;
   }
 
   /**
@@ -74,20 +89,29 @@ export class RingSync {
 
   /** Sends the whole ring. @param ask whether the receiver must send its own ring if it differs */
   sendRing(to: PeerName, ask: boolean): void {
-    const { state, sender } = this.#deps;
+    const { state, sender, stands } = this.#deps;
     const { ring } = state;
-    if (ring !== undefined) sender.unicast(to, { kind: "ring", genesis: ring.genesis, spans: ring.spans, ask });
+    if (ring === undefined) return;
+    const { genesis, spans } = ring;
+    const known = stands.of(to) === ring.id ? [] : stands.by(ring);
+    sender.unicast(to, { kind: "ring", genesis, spans, ask, stands: known });
   }
 
   /** Handles a peer's whole ring. @throws WEAVE_STORE, WEAVE_MESSAGE_MALFORMED */
-  receiveRing(from: PeerName, { genesis, spans, ask }: Extract<IpamMessage, { kind: "ring" }>): void {
-    const { range, state } = this.#deps;
+  receiveRing(from: PeerName, { genesis, spans, ask, stands: signed }: Extract<IpamMessage, { kind: "ring" }>): void {
+    const { range, state, stands } = this.#deps;
     const theirs = Ring.whole(range, genesis, spans);
     if (theirs === undefined)
       throw new WeaveError("WEAVE_MESSAGE_MALFORMED", "an IPAM ring does not cover its range exactly once");
-    if (state.ring?.id !== theirs.id) this.#adopt(theirs, from);
-    else this.merge(spans, from);
-    if (state.ring?.digest !== theirs.digest && (ask || state.ring?.id !== theirs.id)) this.sendRing(from, false);
+    for (const [peer, signature] of signed)
+      stands.receive(peer, { range: range.text, ring: theirs.id, signature }, from);
+    const before = state.ring?.id;
+    if (before === theirs.id) this.merge(spans, from);
+    else this.#adopt(theirs, from);
+    const { ring } = state;
+    // Two rings of which none displaces the other are sent seldom.
+    const answers = ring?.id === theirs.id ? ask || before !== ring.id : this.#rivals.admit(from);
+    if (ring?.digest !== theirs.digest && answers) this.sendRing(from, false);
   }
 
   /** Checks the ring id of a message. If it is not this peer's, the sender receives this peer's digest. @returns whether it is the same */
@@ -138,14 +162,14 @@ export class RingSync {
 
   /** Adopts another ring if it wins. */
   #adopt(theirs: Ring, from: PeerName): void {
-    const { self, state, bootstrap, ownershipCheck, sender } = this.#deps;
-    if (!state.losesTo(theirs)) return;
+    const { self, state, bootstrap, ownershipCheck, sender, origins } = this.#deps;
+    if (!origins.displaces(state.ring, theirs, from)) return;
     // If this peer owns spans in the ring but has no stored vote, its disk was lost. The check must begin before the ring is set,
     // which retries blocked requests.
     if (theirs.ownedBy(self).length > 0 && !bootstrap.voted) ownershipCheck.begin();
     state.adopt(theirs.genesis, theirs.spans, from);
     this.explainGaps();
-    sender.gossip(ringDigest(state.ring));
+    sender.gossip(this.digest);
   }
 
   #gossipNews(spans: readonly Span[]): void {
@@ -161,8 +185,8 @@ export class RingSync {
   }
 
   #sendDigest(to: PeerName): void {
-    const { state, sender } = this.#deps;
-    sender.unicast(to, ringDigest(state.ring));
+    const { sender } = this.#deps;
+    sender.unicast(to, this.digest);
   }
 }
 

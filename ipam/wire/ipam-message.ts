@@ -23,10 +23,17 @@ import { decode, encode } from "#src/codec.js";
 
 /** A message between allocators. Each carries the range that its sender allocates from. */
 export type IpamMessage =
-  /** Summary of the sender's ring, for new neighbours and for repair. */
-  | { readonly kind: "digest"; readonly ring: RingSummary | undefined }
+  /** Summary of the sender's ring, for new neighbours and for repair, and the sender's signature that it stands by this ring. */
+  | { readonly kind: "digest"; readonly ring: RingSummary | undefined; readonly stand: Uint8Array | undefined }
   /** The sender's whole ring. `ask`: the receiver must send its own ring if it differs. */
-  | { readonly kind: "ring"; readonly genesis: Genesis; readonly spans: readonly Span[]; readonly ask: boolean }
+  | {
+      readonly kind: "ring";
+      readonly genesis: Genesis;
+      readonly spans: readonly Span[];
+      readonly ask: boolean;
+      /** The peers that stand by it, with their signatures; empty if the receiver is known to have a ring of this origin. */
+      readonly stands: readonly (readonly [peer: PeerName, signature: Uint8Array])[];
+    }
   /** Changes of the ring with the id `ring`, and who has agreed to takeovers among them. */
   | {
       readonly kind: "news";
@@ -79,15 +86,12 @@ export interface RingSummary {
   /** Time of its genesis. */
   readonly at: number;
   readonly digest: string;
+  /** The id of the ring: a hash of its range and origin. */
+  readonly id: string;
 }
 
 export function ringSummary(ring: Ring | undefined): RingSummary | undefined {
-  return ring && { peers: ring.genesis.peers.length, at: ring.genesis.at, digest: ring.digest };
-}
-
-/** Makes a `digest` message. */
-export function ringDigest(ring: Ring | undefined): IpamMessage {
-  return { kind: "digest", ring: ringSummary(ring) };
+  return ring && { peers: ring.genesis.peers.length, at: ring.genesis.at, digest: ring.digest, id: ring.id };
 }
 
 /** Maximum number of decisions in a `titles` message, some 64 KB; and of spans in the request for it. */
@@ -100,24 +104,20 @@ const MAX_ADDRESSES = 65_536;
 const addresses = z.array(addressShape).check(z.maxLength(MAX_ADDRESSES));
 const hash = z.string().check(z.maxLength(32));
 
+/** Peers with their signatures. */
+const signatures = z.array(z.tuple([peerNameShape, signatureShape])).check(z.maxLength(MAX_PEERS));
 /** Agreements to takeovers on the wire: the peer that decided, the removed one, the time, and peers with their signatures. */
 const consents = z
-  .array(
-    z.tuple([
-      peerNameShape,
-      peerNameShape,
-      countShape,
-      z.array(z.tuple([peerNameShape, signatureShape])).check(z.maxLength(MAX_PEERS)),
-    ]),
-  )
+  .array(z.tuple([peerNameShape, peerNameShape, countShape, signatures]))
   .check(z.maxLength(MAX_CONSENTS));
 
 const bodyShape = z.discriminatedUnion("kind", [
   z.object({
     kind: z.literal("digest"),
-    ring: z.nullable(z.object({ peers: countShape, at: countShape, digest: hash })),
+    ring: z.nullable(z.object({ peers: countShape, at: countShape, digest: hash, id: hash })),
+    stand: z.nullable(signatureShape),
   }),
-  z.object({ kind: z.literal("ring"), genesis: genesisShape, part: spansShape, ask: z.boolean() }),
+  z.object({ kind: z.literal("ring"), genesis: genesisShape, part: spansShape, ask: z.boolean(), stands: signatures }),
   z.object({ kind: z.literal("news"), ring: hash, part: spansShape, consents }),
   z.object({ kind: z.literal("title"), ring: hash, part: spansShape }),
   z.object({ kind: z.literal("titles"), ring: hash, part: spansShape, consents }),
@@ -151,9 +151,14 @@ export function decodeIpamMessage(bytes: Uint8Array): { range: string; body: Wir
 function toWire(message: IpamMessage): WireBody {
   switch (message.kind) {
     case "digest":
-      return { kind: "digest", ring: message.ring ?? null };
+      return { kind: "digest", ring: message.ring ?? null, stand: message.stand ?? null };
     case "ring":
-      return { kind: "ring", ask: message.ask, ...ringToWire(message.genesis, message.spans) };
+      return {
+        kind: "ring",
+        ask: message.ask,
+        stands: message.stands.map(([peer, signature]) => [peer, signature]),
+        ...ringToWire(message.genesis, message.spans),
+      };
     case "news":
     case "titles": {
       const { kind, ring, spans } = message;
@@ -195,9 +200,9 @@ function toWire(message: IpamMessage): WireBody {
 export function fromWire(body: WireBody, range: Interval): IpamMessage {
   switch (body.kind) {
     case "digest":
-      return { kind: "digest", ring: body.ring ?? undefined };
+      return { kind: "digest", ring: body.ring ?? undefined, stand: body.stand ?? undefined };
     case "ring":
-      return { kind: "ring", ask: body.ask, ...ringFromWire(body, range) };
+      return { kind: "ring", ask: body.ask, stands: body.stands, ...ringFromWire(body, range) };
     case "news":
     case "titles": {
       const { kind, ring, part } = body;

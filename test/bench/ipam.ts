@@ -138,7 +138,13 @@ function ringMemory(): void {
   const rings = Array.from({ length: 20 }, () => Ring.first(range, genesis));
   global.gc?.();
   const bytes = (process.memoryUsage().heapUsed - before) / rings.length;
-  const wire = encodeIpamMessage(range.text, { kind: "ring", genesis, spans: rings[0].spans, ask: false }).length;
+  const wire = encodeIpamMessage(range.text, {
+    kind: "ring",
+    genesis,
+    spans: rings[0].spans,
+    ask: false,
+    stands: [],
+  }).length;
   say(
     "a ring of 1,000 peers: memory, and on the wire",
     `${(bytes / 1_024).toFixed(0)} KB, ${(wire / 1_024).toFixed(0)} KB`,

@@ -2,7 +2,7 @@ import type { GossipChannel, Gossiper } from "#mesh/gossip.js";
 import { gossipFanout } from "#mesh/gossip-spreader.js";
 import type { KnownPeers, PeerName } from "#mesh/peer.js";
 import { makeSigner, type Signer } from "#mesh/signing.js";
-import { errorText } from "#src/errors.js";
+import { errorText, WeaveError } from "#src/errors.js";
 import { type Random, sample } from "#src/random.js";
 import { seededRandom, VirtualClock } from "./virtual-time.js";
 
@@ -86,6 +86,18 @@ export class GossipNetwork<Node extends SimNode> {
         if (alive()) this.#spread(host, host, payload, undefined);
       },
     };
+  }
+
+  /** Sends a message in the name of another host. */
+  forge(from: Node, to: Node, payload: Uint8Array, claimed: PeerName): void {
+    this.#send(from, to, payload, (gossiper) => {
+      try {
+        gossiper.onUnicast(claimed, payload, from.name);
+      } catch (error) {
+        // The mesh counts a malformed message; any other error is one.
+        if (!(error instanceof WeaveError) || error.code !== "WEAVE_MESSAGE_MALFORMED") throw error;
+      }
+    });
   }
 
   /** To be called when a host's process has begun, with its gossiper set. */

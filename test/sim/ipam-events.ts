@@ -21,7 +21,10 @@ export class Events {
     const { network } = this.#run;
     const { random } = network;
     const host = network.hosts[random.below(network.hosts.length)];
-    const point = random.below(100);
+    const { mallory } = this.#run;
+    for (let i = mallory === undefined ? 0 : random.below(4); i > 0; i--) mallory?.attack();
+    // While it tries takeovers, all peers are up.
+    const point = random.below(mallory?.takesOver ? 64 : 100);
     if (point < 45) this.#allocate(host, 1 + random.below(4));
     else if (point < 58) this.#stopContainer(host);
     else if (point < 64) this.#claim(host);

@@ -92,6 +92,17 @@ export class IpamNetwork extends GossipNetwork<SimHost> {
     return allocator;
   }
 
+  /** A host without a router of ours begins to take part. */
+  join(host: SimHost): void {
+    this.began(host);
+  }
+
+  /** A hostile host sends a message, half of the time in another one's name, as a relay can. */
+  lie(from: SimHost, to: SimHost, payload: Uint8Array): void {
+    const claimed = this.random.below(2) === 0 ? from : this.hosts[this.random.below(this.hosts.length)];
+    this.forge(from, to, payload, claimed.name);
+  }
+
   /** Ends the router of a host abruptly. Its containers keep running. */
   override kill(host: SimHost): void {
     host.allocator = undefined;

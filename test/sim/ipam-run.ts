@@ -2,7 +2,7 @@
  * `npm run sim`: many schedules of the IPAM simulator, on all cores. A failing one is printed with the command that
  * replays it alone.
  *
- *     npm run sim                                     6,000 `faults`, 2,000 `disks`, 2,000 `mistakes`
+ *     npm run sim                                     6,000 `faults`, 2,000 each of `disks`, `mistakes`, `hostile`
  *     npm run sim -- --class disks --count 50000      more of one class
  *     npm run sim -- --class faults --seed 4711       one schedule, with its trace if it fails
  *     npm run sim -- --peers 100 --count 20           so many peers in each
@@ -12,7 +12,7 @@ import { parseArgs } from "node:util";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { type Class, runSchedule } from "./ipam-schedule.js";
 
-const MIX: Readonly<Record<Class, number>> = { faults: 6_000, disks: 2_000, mistakes: 2_000 };
+const MIX: Readonly<Record<Class, number>> = { faults: 6_000, disks: 2_000, mistakes: 2_000, hostile: 2_000 };
 
 interface Job {
   readonly kind: Class;

@@ -1,4 +1,5 @@
 import type { Allocator } from "#ipam/allocator.js";
+import type { Mallory } from "./ipam-mallory.js";
 import { IpamNetwork, type SimHost } from "./ipam-network.js";
 
 /**
@@ -9,8 +10,10 @@ import { IpamNetwork, type SimHost } from "./ipam-network.js";
  * - `disks`: as well, routers that come back with an empty disk while all others are reachable. No address twice either.
  * - `mistakes`: as well, mistakes of operators: live peers removed, old disks restored, empty ones in a partition,
  *   different seeds, different ranges. Addresses may be held twice: then `status` must name them, and all else must hold.
+ * - `hostile`: users, and in half of the schedules `faults`; and a member that lies: forged transfers and takeovers, old messages,
+ *   votes, rings of its own, floods of requests, also in others' names. No address twice; the honest peers' rings agree.
  */
-export type Class = "faults" | "disks" | "mistakes";
+export type Class = "faults" | "disks" | "mistakes" | "hostile";
 
 export class Violation extends Error {}
 
@@ -20,7 +23,9 @@ export class ScheduleState {
   readonly kind: Class;
   /** Hosts that are off, and whether an operator has removed them. */
   readonly off = new Map<SimHost, boolean>();
-  /** Hosts that have left the network. */
+  /** The hostile member of a `hostile` schedule. */
+  mallory: Mallory | undefined;
+  /** Hosts that have left the network, and the hostile one. */
   readonly gone = new Set<SimHost>();
   /** Hosts that were removed at any time. */
   readonly removed = new Set<SimHost>();

@@ -1,6 +1,7 @@
 import type { Random } from "#src/random.js";
 import { Events } from "./ipam-events.js";
 import { Invariants } from "./ipam-invariants.js";
+import { Mallory } from "./ipam-mallory.js";
 import type { IpamNetwork } from "./ipam-network.js";
 import { type Class, ScheduleState } from "./ipam-schedule-state.js";
 
@@ -50,7 +51,8 @@ export class Schedule {
   async run(): Promise<void> {
     const { network } = this;
     const { random } = network;
-    for (const host of network.hosts) this.#events.start(host);
+    for (const host of network.hosts) if (!this.#run.gone.has(host)) this.#events.start(host);
+    this.#run.mallory?.listen();
     for (let step = 0; step < STEPS; step++) {
       this.#events.next();
       await network.run(random.below(3) === 0 ? random.below(10_000) : random.below(500));
@@ -100,11 +102,22 @@ function addHosts(run: ScheduleState, peers: number | undefined): void {
       run.mistake(10) ? RANGES[random.below(RANGES.length)] : range,
     );
   }
+  if (run.kind === "hostile") addMallory(run, range);
   if (!seeded) return;
   for (const host of network.hosts) {
     const names = network.hosts.slice(0, run.mistake(4) ? 1 + random.below(count) : 3).map(({ name }) => name);
     host.init = { mode: "seed", peers: names };
   }
+}
+
+/** Adds a hostile member. Of those of which a peer is down now and then, it takes nothing over. */
+function addMallory(run: ScheduleState, range: string): void {
+  const { network } = run;
+  const mallory = new Mallory(network, network.hosts.length, range);
+  mallory.takesOver = network.random.below(2) === 0;
+  network.hosts.push(mallory);
+  run.gone.add(mallory);
+  run.mallory = mallory;
 }
 
 /** Mostly few, as few are enough for most faults; some tens now and then, and seldom a hundred. */

@@ -113,7 +113,13 @@ test("of two rings the one that more peers made wins, then the older one", () =>
 test("a ring survives the wire; one that contradicts itself is rejected", () => {
   fc.assert(
     fc.property(updates, (spans) => {
-      const bytes = encodeIpamMessage(RANGE.text, { kind: "ring", genesis, spans: joined(spans).spans, ask: true });
+      const bytes = encodeIpamMessage(RANGE.text, {
+        kind: "ring",
+        genesis,
+        spans: joined(spans).spans,
+        ask: true,
+        stands: [],
+      });
       const { range, body } = decodeIpamMessage(bytes);
       assert.equal(range, RANGE.text);
       const message = fromWire(body, RANGE);

@@ -1,0 +1,181 @@
+import { sign } from "#ipam/ring/deed.js";
+import { type Genesis, type Ownership, Ring, type Span } from "#ipam/ring/ring.js";
+import { parseSubnet } from "#ipam/ring/subnet.js";
+import {
+  decodeIpamMessage,
+  encodeIpamMessage,
+  fromWire,
+  type IpamMessage,
+  ringSummary,
+} from "#ipam/wire/ipam-message.js";
+import { MAX_AHEAD_MS } from "#mesh/counter.js";
+import type { Gossiper } from "#mesh/gossip.js";
+import { type IpamNetwork, SimHost } from "./ipam-network.js";
+
+/** Messages that a hostile peer keeps, to send them again later. */
+const KEPT = 200;
+
+/** A member of the network that has its own identity, and says whatever serves it. It holds no containers. */
+export class Mallory extends SimHost {
+  readonly #network: IpamNetwork;
+  readonly #seen: Uint8Array[] = [];
+  #ring: Ring | undefined;
+  /** Whether it has owned addresses at any time. */
+  #owned = false;
+  attacks = 0;
+  /** Whether it tries takeovers: only while all peers are up, because of one that is down any member may take the addresses. */
+  takesOver = false;
+
+  constructor(network: IpamNetwork, index: number, range: string) {
+    super(index, { mode: "observer" }, range);
+    this.#network = network;
+  }
+
+  /** Begins to listen: it learns the ring from others' messages, and answers nothing. */
+  listen(): void {
+    const receive = (payload: Uint8Array): undefined => {
+      if (this.#seen.length < KEPT) this.#seen.push(payload);
+      else this.#seen[this.#network.random.below(KEPT)] = payload;
+      const range = parseSubnet(this.range);
+      const { range: theirs, body } = decodeIpamMessage(payload);
+      const message = theirs === this.range ? fromWire(body, range) : undefined;
+      if (message?.kind === "ring") this.#ring = Ring.whole(range, message.genesis, message.spans);
+      if (message?.kind === "news" && message.ring === this.#ring?.id) this.#ring = this.#ring.join(message.spans).ring;
+      this.#owned ||= (this.#ring?.ownedBy(this.name).length ?? 0) > 0;
+    };
+    const gossiper: Gossiper = {
+      onUnicast: (_from, payload) => receive(payload),
+      onBroadcast: (_from, payload) => receive(payload),
+      onGossip: (_from, payload) => receive(payload),
+      state: () => encodeIpamMessage(this.range, { kind: "digest", ring: undefined, stand: undefined }),
+    };
+    this.life++;
+    this.gossiper = gossiper;
+    this.#network.join(this);
+  }
+
+  /** One attack of a random kind. */
+  attack(): void {
+    const { random, hosts } = this.#network;
+    const others = hosts.filter((host) => host !== this);
+    const victim = others[random.below(others.length)];
+    this.attacks++;
+    const ring = this.#ring;
+    const kind = random.below(9);
+    if (kind === 0) this.#replay();
+    else if (kind === 1) this.#election();
+    else if (kind === 2) this.#otherRing();
+    else if (kind === 3) this.#flood(victim);
+    else if (ring === undefined) this.#election();
+    else if (kind === 4 && this.takesOver) this.#takeOver(ring, victim);
+    else if (kind === 5) this.#steal(ring, victim, "donation");
+    else if (kind === 6) this.#hints(victim);
+    else if (kind === 7) this.#answerForOthers(ring, victim);
+    else this.#give(ring, victim);
+  }
+
+  #toAll(message: IpamMessage): void {
+    const payload = encodeIpamMessage(this.range, message);
+    for (const host of this.#network.hosts) if (host !== this) this.#network.lie(this, host, payload);
+  }
+
+  /** What it received, perhaps long ago. */
+  #replay(): void {
+    const { random, hosts } = this.#network;
+    for (let i = 0; i < 10 && this.#seen.length > 0; i++)
+      this.#network.lie(this, hosts[random.below(hosts.length)], this.#seen[random.below(this.#seen.length)]);
+  }
+
+  /** Votes of its own and in others' names are the same to a peer: rounds as high as they may be. */
+  #election(): void {
+    const { clock, random } = this.#network;
+    const round = random.below(2) === 0 ? clock.wall() + MAX_AHEAD_MS : 1 + random.below(1_000);
+    const promised = { round, proposer: this.name };
+    this.#toAll({ kind: "election", votes: new Map([[this.name, { promised, accepted: undefined }]]) });
+  }
+
+  /** A ring of its own, divided among thousands of peers that do not exist. */
+  #otherRing(): void {
+    const { random } = this.#network;
+    const name = (i: number) => `fe:00:00:00:${hex(i >> 8)}:${hex(i & 255)}`;
+    const peers = [this.name, ...Array.from({ length: 1 + random.below(40) }, (_, i) => name(i))].sort();
+    const genesis: Genesis = { peers, at: 1 };
+    const ring = Ring.first(parseSubnet(this.range), genesis);
+    const stand = this.signer.sign("ipam-agreement", Buffer.from(JSON.stringify(["stand", this.range, ring.id])));
+    this.#toAll({ kind: "ring", genesis, spans: ring.spans, ask: true, stands: [[this.name, stand]] });
+    this.#toAll({ kind: "digest", ring: ringSummary(ring), stand });
+  }
+
+  #flood(victim: SimHost): void {
+    const { start, end } = parseSubnet(this.range);
+    const message = encodeIpamMessage(this.range, { kind: "request", bounds: { start, end } });
+    for (let i = 0; i < 30; i++) this.#network.lie(this, victim, message);
+  }
+
+  #hints(victim: SimHost): void {
+    const version = this.#network.clock.wall() + MAX_AHEAD_MS;
+    this.#toAll({ kind: "hint", peer: victim.name, version, free: this.#network.random.below(1_000) });
+  }
+
+  /** Claims what a peer owns, and settles the claim without any agreement. */
+  #takeOver(ring: Ring, victim: SimHost): void {
+    const { random, clock } = this.#network;
+    const high = random.below(2) === 0;
+    const change = { pending: true, since: Math.floor(clock.wall() / 1_000), from: victim.name };
+    const claims = ring.ownedBy(victim.name).map((span): Span => {
+      const epoch = high ? clock.wall() : span.value.epoch + 1;
+      return this.#signed(ring, span, {
+        ...span.value,
+        ...change,
+        owner: this.name,
+        epoch,
+        version: 0,
+        cause: "rmpeer",
+      });
+    });
+    if (claims.length === 0) return;
+    this.#toAll({ kind: "agree", ring: ring.id, id: 1, spans: claims });
+    const settled = claims.map((span) => this.#signed(ring, span, { ...span.value, version: 1, pending: false }));
+    this.#toAll({ kind: "news", ring: ring.id, spans: settled, consents: [] });
+  }
+
+  /** A transfer of another peer's addresses to itself, or to a third one, signed by itself in its own or the owner's name. */
+  #steal(ring: Ring, victim: SimHost, cause: Ownership["cause"]): void {
+    const { random, clock, hosts } = this.#network;
+    const owner = random.below(2) === 0 ? this.name : hosts[random.below(hosts.length)].name;
+    const spans = ring.ownedBy(victim.name).map((span): Span => {
+      const version = random.below(2) === 0 ? clock.wall() : span.value.version + 1;
+      // Of what it owned itself, two decisions could both be valid where the first one is unknown: that is its own loss.
+      const by = random.below(2) === 0 && !this.#owned ? this.name : victim.name;
+      return this.#signed(ring, span, { ...span.value, owner, version, cause, from: by }, by);
+    });
+    if (spans.length > 0) this.#toAll({ kind: "news", ring: ring.id, spans, consents: [] });
+  }
+
+  /** Answers for takeovers and checks of others, with numbers that may be in use, and addresses that it does not hold. */
+  #answerForOthers(ring: Ring, victim: SimHost): void {
+    const held = ring
+      .ownedBy(victim.name)
+      .map(({ start }) => start)
+      .slice(0, 8);
+    this.#toAll({ kind: "agreed", ring: ring.id, id: 1, spans: [], consents: [], held });
+    this.#toAll({ kind: "keep", addresses: [] });
+    this.#toAll({ kind: "denied", bounds: parseSubnet(this.range), free: 0 });
+  }
+
+  /** Gives what it owns to a peer that has not asked for it. */
+  #give(ring: Ring, victim: SimHost): void {
+    const spans = ring.ownedBy(this.name).map((span) => {
+      const value = { ...span.value, owner: victim.name, version: span.value.version + 1, cause: "donation" } as const;
+      return this.#signed(ring, span, { ...value, from: this.name });
+    });
+    this.#ring = ring.join(spans).ring;
+    if (spans.length > 0) this.#toAll({ kind: "news", ring: ring.id, spans, consents: [] });
+  }
+
+  #signed(ring: Ring, span: Span, value: Ownership, by = this.name): Span {
+    return { ...span, value: sign(this.signer, by, ring.id, span, value) };
+  }
+}
+
+const hex = (value: number) => value.toString(16).padStart(2, "0");
