@@ -39,7 +39,11 @@ export class Mallory extends SimHost {
       const range = parseSubnet(this.range);
       const { range: theirs, body } = decodeIpamMessage(payload);
       const message = theirs === this.range ? fromWire(body, range) : undefined;
-      if (message?.kind === "ring") this.#ring = Ring.whole(range, message.genesis, message.spans);
+      if (message?.kind === "ring") {
+        const whole = Ring.whole(range, message.genesis, message.spans);
+        // It does not forget what it has given away: two decisions about its own addresses are a limit that is stated.
+        this.#ring = whole !== undefined && whole.id === this.#ring?.id ? this.#ring.join(whole.spans).ring : whole;
+      }
       if (message?.kind === "news" && message.ring === this.#ring?.id) this.#ring = this.#ring.join(message.spans).ring;
       this.#owned ||= (this.#ring?.ownedBy(this.name).length ?? 0) > 0;
     };
