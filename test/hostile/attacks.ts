@@ -1,6 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { PeerLink, PeerName, PeerRecord } from "#mesh/peer.js";
+import { encodeReplicaMessage } from "#mesh/replica/replica-message.js";
+import { TOPOLOGY_FORMAT, type TopologyRecord } from "#mesh/topology-record.js";
 import { systemRandom } from "#src/random.js";
+import { signedState } from "#test/sim/signed-state.js";
 import { type Attack, anyName, type Field, HEX } from "./attack.js";
 import { type Captured, CHANNELS, Intruder, type IntruderOptions } from "./intruder.js";
 import { EXTREMES, mutate, mutateBytes, pack, pick, unpack } from "./mutation.js";
@@ -42,7 +45,7 @@ async function flooding(field: Field, intruder: Intruder, next: (intruder: Intru
 
 // ── Topology ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const recordOf = (intruder: Intruder, name: PeerName, change: Partial<PeerRecord>): unknown => ({
+const recordOf = (intruder: Intruder, name: PeerName, change: Partial<PeerRecord>): PeerRecord => ({
   ...(intruder.mesh.peer(name) ?? intruder.mesh.status().self),
   name,
   uid: HEX(8),
@@ -57,13 +60,33 @@ const link = (to: PeerName, address: string): PeerLink => ({
   established: true,
 });
 
-const topology = (...records: unknown[]) => ({ kind: "topology", records, deltas: [] });
+/** The records of a peer as news of the topology, signed by the intruder, of any peer; some changed after that. */
+function topology(intruder: Intruder, record: PeerRecord, changes = false): unknown {
+  const { signer } = intruder;
+  const { name: origin, nickname, key, uid, links } = record;
+  const records: TopologyRecord[] = [
+    { kind: "self", nickname, identity: signer.identity, key, uid },
+    ...links.map((each) => ({ kind: "link" as const, ...each })),
+  ];
+  const count = (value: number, least: number) =>
+    Number.isSafeInteger(value) && value >= least && value < 2 ** 48 ? value : least;
+  const of = {
+    origin,
+    incarnation: count(record.incarnation, Date.now()),
+    version: count(record.version, records.length),
+  };
+  const states = [signedState(TOPOLOGY_FORMAT, signer, of, records)];
+  const whole = encodeReplicaMessage({ kind: "states", states });
+  const payload = changes ? pack(mutate(unpack(whole), random)) : whole;
+  return { kind: "push", channel: "topology", from: intruder.name, payload };
+}
 
 function forgedRecord(intruder: Intruder): unknown {
   const victim = pick([...intruder.others, intruder.name], random);
   const known = intruder.mesh.peer(victim);
   const counter = (now = 0) => (random.below(2) === 0 ? now + random.below(1_000) : pick(EXTREMES, random));
   return topology(
+    intruder,
     recordOf(intruder, victim, {
       incarnation: counter(known?.incarnation) as number,
       version: counter(known?.version) as number,
@@ -71,6 +94,7 @@ function forgedRecord(intruder: Intruder): unknown {
       ...(random.below(3) === 0 ? { key: HEX(32) } : {}),
       ...(random.below(3) === 0 ? { identity: HEX(32) } : {}),
     }),
+    random.below(2) === 0,
   );
 }
 
@@ -191,7 +215,7 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
       while (!field.signal.aborted) {
         for (const [i, twin] of twins.entries()) {
           const self = twin.mesh.status().self;
-          await twin.send(topology({ ...self, version: 9, links: manyLinks(i + 1, () => "10.99.0.77:6783") }));
+          await twin.send(topology(twin, { ...self, version: 9, links: manyLinks(i + 1, () => "10.99.0.77:6783") }));
         }
         await sleep(100);
       }
@@ -224,8 +248,9 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
               from: intruder.name,
               payload: random.bytes(9 << 20),
             }),
-            () => topology(recordOf(intruder, intruder.name, { nickname: "x".repeat(1 << 20) })),
-            () => topology(recordOf(intruder, intruder.name, { links: manyLinks(5_000, () => "10.99.0.9:1") })),
+            () => topology(intruder, recordOf(intruder, intruder.name, { nickname: "x".repeat(1 << 20) })),
+            () =>
+              topology(intruder, recordOf(intruder, intruder.name, { links: manyLinks(5_000, () => "10.99.0.9:1") })),
             () => ({ kind: "want", names: Array.from({ length: 200_000 }, () => "02:00:00:00:00:01") }),
             () => ({ kind: "gossip", channel: "x".repeat(1 << 20), from: intruder.name, payload: random.bytes(9) }),
             () => ({ kind: "overlay", payload: random.bytes(9 << 20) }),
@@ -263,6 +288,7 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
         const origin = bombs++ < 60 ? intruder.name : anyName();
         const links = manyLinks(4_096, (i) => `10.${bombs & 255}.${i >> 8}.${i & 255}:6783`);
         return topology(
+          intruder,
           recordOf(intruder, origin, {
             key: HEX(32),
             identity: HEX(32),
@@ -320,6 +346,7 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
           field.victims[0].replace(/:.*/, ":9999"),
         ];
         return topology(
+          intruder,
           recordOf(intruder, intruder.name, {
             incarnation: Date.now(),
             version: random.below(1e6),

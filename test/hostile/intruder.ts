@@ -3,6 +3,7 @@ import { type Connection, createMesh, keyPair, type Mesh, makeSigner, type PeerN
 import type { MeshMessage } from "#mesh/messages.js";
 import type { OverlayLink } from "#mesh/overlay.js";
 import { oneSecret } from "#mesh/secrets.js";
+import type { Signer } from "#mesh/signing.js";
 import { passwordKey } from "#router/peers/password.js";
 import { dialWebSocket } from "#router/peers/ws-transport.js";
 import { systemClock } from "#src/clock.js";
@@ -40,7 +41,7 @@ export interface IntruderOptions {
 export class Intruder {
   readonly mesh: Mesh;
   readonly name: PeerName;
-  readonly seed: Uint8Array;
+  readonly signer: Signer;
   readonly captured: Captured[] = [];
   /** The overlay's links, by peer. */
   readonly links = new Map<PeerName, OverlayLink>();
@@ -50,14 +51,15 @@ export class Intruder {
   private constructor(options: IntruderOptions, key: Uint8Array | undefined) {
     const { name, aheadMs = 0 } = options;
     this.name = name;
-    this.seed = options.seed ?? systemRandom.bytes(32);
+    const seed = options.seed ?? systemRandom.bytes(32);
+    this.signer = makeSigner(seed);
     const clock = { ...systemClock, wall: () => Date.now() + aheadMs };
     this.mesh = createMesh({
       name,
       nickname: "mallory",
       incarnation: options.incarnation ?? Math.floor(clock.wall()),
-      staticKey: keyPair(this.seed),
-      signer: makeSigner(this.seed),
+      staticKey: keyPair(seed),
+      signer: this.signer,
       secrets: oneSecret(key),
       clock,
       random: systemRandom,
