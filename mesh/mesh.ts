@@ -274,6 +274,12 @@ export class Mesh {
       gossip: (payload) => channel.gossip(payload),
     });
     const channel = this.#relay.channel(TRUST_CHANNEL, gossip);
+    // What is forgotten of a reachable peer is seen again now: its name must not be free when it leaves.
+    trust.events.on("forgotten", (peer) => {
+      const record = this.#topology.get(peer);
+      if (record === undefined || this.#topology.isSuspended(peer)) return;
+      trust.pin(record, this.#neighbours.get(peer)?.remote?.identity === record.identity);
+    });
     trust.events.on("revoked", (identity) => {
       for (const connection of [...this.#neighbours].filter(({ remote }) => remote!.identity === identity))
         connection.close(revocation(trust.judge(connection.remote!), connection.remote!));

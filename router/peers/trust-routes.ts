@@ -1,3 +1,4 @@
+import { fingerprint } from "#mesh/fingerprint.js";
 import type { Mesh } from "#mesh/mesh.js";
 import { type PeerName, peerText } from "#mesh/peer.js";
 import type { Trust } from "#mesh/trust.js";
@@ -62,8 +63,12 @@ function forget(trust: Trust, who: string, isKnown: (who: string) => boolean): s
 function forgetOne(trust: Trust, name: PeerName, nickname: string): string {
   const before = trust.excluded().length;
   trust.forget(name);
+  const who = peerText({ name, nickname });
+  const again = trust.get(name);
   const included = trust.excluded().length < before ? " It is excluded no more." : "";
-  return `${peerText({ name, nickname })} is forgotten: the next peer with this name is accepted, with any identity.${included}`;
+  return again === undefined
+    ? `${who} is forgotten: the next peer with this name is accepted, with any identity.${included}`
+    : `${who} is reachable, and its name belongs to its identity ${fingerprint(again.identity)} again.${included}`;
 }
 
 const quoted = (who: string): string => JSON.stringify(who.slice(0, 300));

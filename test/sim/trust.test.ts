@@ -160,3 +160,24 @@ test("a renamed peer is accepted under its new name, and no other peer gets its 
       [owner.name, renamed.name],
     );
 });
+
+test("a peer that is forgotten while it is reachable keeps its name when it leaves, by a session and by its record", async () => {
+  const { network, peers } = await known(7);
+  const [a, , , owner] = peers;
+  const far = network.start(8, { discovery: false });
+  network.drops = (_, from, to) => [from, to].sort().join() === [far.host, owner.host].sort().join();
+  network.connect(far, a);
+  await network.clock.run(30_000);
+  assert.deepEqual([far.mesh.trust.get(owner.name)?.direct, a.mesh.trust.get(owner.name)?.direct], [false, true]);
+  for (const { mesh } of [a, far]) {
+    assert.equal(mesh.trust.forget(owner.name), true);
+    assert.equal(mesh.trust.identityOf(owner.name), simulatedSigner(3).identity);
+  }
+  assert.deepEqual([far.mesh.trust.get(owner.name)?.direct, a.mesh.trust.get(owner.name)?.direct], [false, true]);
+  network.kill(owner);
+  await network.clock.run(60_000);
+  const twin = network.start(9, { name: owner.name, discovery: false });
+  network.connect(twin, a, far);
+  await network.clock.run(10_000);
+  assert.equal(twin.mesh.status().connections.length, 0);
+});
