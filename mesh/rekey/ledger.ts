@@ -34,6 +34,8 @@ export interface RekeyState {
   readonly current: string;
   /** Time until when the secrets before the newest are accepted at the latest, in ms since the epoch; 0: they are not. */
   readonly earlierUntil: number;
+  /** Whether the exclusions of the orders were in force for a while: a later start does not repeat them, as one may be lifted. */
+  readonly applied: boolean;
 }
 
 const stored: z.ZodMiniType<unknown> = z.object({
@@ -44,6 +46,7 @@ const stored: z.ZodMiniType<unknown> = z.object({
   replaced: z.array(z.string().check(z.maxLength(64))).check(z.maxLength(MAX_REPLACED)),
   current: z.string(),
   earlierUntil: countShape,
+  applied: z.boolean(),
 });
 /** The shape of a stored {@link RekeyState}. */
 export const rekeyStateShape = stored as z.ZodMiniType<RekeyState>;
@@ -89,6 +92,7 @@ export function withSecret(
     replaced: [...new Set(fingerprints)].filter((each) => each !== now).slice(-MAX_REPLACED),
     current: signed.order.id,
     earlierUntil: others.length === 0 ? 0 : earlierUntil,
+    applied: false,
   };
 }
 
@@ -102,6 +106,15 @@ export function withOrders(orders: readonly SignedOrder[], more: readonly Signed
 export function withoutEarlier(state: RekeyState): RekeyState {
   for (const { key } of state.secrets.slice(1)) key?.fill(0);
   return { ...state, secrets: state.secrets.slice(0, 1), earlierUntil: 0 };
+}
+
+/**
+ * The exclusions that a peer without a state must apply, or one that may have lost some: those of the order in force, which has those
+ * of its predecessors that still hold, and those of orders beside that line. Of a predecessor itself one may be lifted.
+ */
+export function exclusionsInForce(state: RekeyState): SignedOrder["order"]["excluded"] {
+  const inForce = state.orders.find(({ order }) => order.id === state.current)?.order.excluded ?? [];
+  return [...inForce, ...doubtfulExclusions(state)];
 }
 
 /**

@@ -1,7 +1,7 @@
-import { peerText } from "#mesh/peer.js";
 import { Acknowledgements, acknowledge, isAcknowledged, type Member } from "#mesh/rekey/acknowledgements.js";
 import {
   doubtfulExclusions,
+  exclusionsInForce,
   MAX_ORDERS,
   networkSecrets,
   type RekeyState,
@@ -16,6 +16,7 @@ import {
   isSecretOf,
   MAX_ACCEPT_EARLIER_MS,
   MAX_DEADLINE_MS,
+  type NamedPeer,
   NO_ORDER,
   ordererText,
   type RekeyOrder,
@@ -102,6 +103,8 @@ export class Rekey {
     if (this.#state === undefined) return;
     secrets.accept(networkSecrets(this.#state));
     this.#acknowledgements.begin(this.#state.current);
+    // The last run may have ended before they were stored.
+    if (!this.#state.applied) this.#exclude(exclusionsInForce(this.#state));
     this.#setTimer();
   }
 
@@ -198,10 +201,9 @@ export class Rekey {
 
   /** Orders that are not in force, and that this peer did not know, change only who is excluded. */
   #remember(from: RekeyNeighbour, news: readonly SignedOrder[]): void {
-    if (news.length === 0) return;
-    for (const { order } of news) this.#exclude(order);
-    if (this.#state === undefined) return;
-    this.#state = { ...this.#state, orders: withOrders(this.#state.orders, news) };
+    if (news.length === 0 || this.#state === undefined) return;
+    for (const { order } of news) this.#exclude(order.excluded, order);
+    this.#state = { ...this.#state, orders: withOrders(this.#state.orders, news), applied: false };
     this.#deps.store.save(this.#state);
     this.#forward(news, from);
   }
@@ -214,9 +216,11 @@ export class Rekey {
     const latest = network.time() + Math.max(MAX_DEADLINE_MS, MAX_ACCEPT_EARLIER_MS);
     const earlierUntil = Math.min(Math.max(order.deadline, order.acceptEarlierUntil), Math.floor(latest));
     // First of all: nothing may reach an excluded peer.
-    this.#exclude(order);
-    const state = withSecret(this.#state, signed, { key, launched, earlierUntil });
+    this.#exclude(order.excluded, order);
+    const before = this.#state;
+    const state = withSecret(before, signed, { key, launched, earlierUntil });
     this.#state = { ...state, orders: withOrders(state.orders, others) };
+    if (before === undefined) this.#exclude(exclusionsInForce(this.#state));
     store.save(this.#state);
     secrets.accept(networkSecrets(this.#state));
     this.#since = clock.now();
@@ -235,11 +239,12 @@ export class Rekey {
     this.#setTimer();
   }
 
-  #exclude({ excluded, by }: RekeyOrder): void {
+  /** @param order the order that excludes them, for the log; undefined: one of several */
+  #exclude(excluded: readonly NamedPeer[], order = this.#order): void {
     const { exclusions, signer, log } = this.#deps;
     for (const { identity, name } of excluded) {
       if (identity === signer.identity || exclusions.isExcluded(identity)) continue;
-      log.warn("a peer was excluded from the network", { peer: name, by: peerText(by) });
+      log.warn("a peer was excluded from the network", { peer: name, by: order && ordererText(order) });
       exclusions.exclude(identity);
       this.#acknowledgements.drop(identity);
     }
@@ -325,7 +330,8 @@ export class Rekey {
   #setTimer(): void {
     this.#timer?.cancel();
     const changing = this.#deps.secrets.accepted.length > 1;
-    const busy = changing || this.#waiting !== undefined || this.#lackingReachable().length > 0;
+    const busy =
+      changing || this.#state?.applied === false || this.#waiting !== undefined || this.#lackingReachable().length > 0;
     this.#timer = busy ? this.#deps.clock.after(this.#pollMs, () => this.#tick()) : undefined;
   }
 
@@ -339,9 +345,18 @@ export class Rekey {
       if (!this.#deps.exclusions.isExcluded(waiting.signed.order.by.identity)) this.#comeIntoForce(waiting, []);
     }
     this.#endEarlier();
+    this.#noteApplied();
     this.#poll();
     this.#pollMs = Math.min(POLL.lastMs, this.#pollMs * 2);
     this.#setTimer();
+  }
+
+  /** Notes that the exclusions are stored: what is lifted from now on stays lifted after a restart. */
+  #noteApplied(): void {
+    const { clock, store } = this.#deps;
+    if (this.#state === undefined || this.#state.applied || clock.now() - this.#since < SETTLE_MS) return;
+    this.#state = { ...this.#state, applied: true };
+    store.save(this.#state);
   }
 
   /** Ceases to accept the earlier secrets, when all reachable peers have the new one, or at the deadline. */
@@ -372,6 +387,6 @@ export class Rekey {
     const lacking = this.#lackingReachable().map(({ identity }) => identity);
     if (lacking.length === 0) return;
     for (const neighbour of sample(random, [...network.neighbours()], POLL.neighbours))
-      this.#report(neighbour, { lacking: lacking.slice(0, MAX_ACKNOWLEDGEMENTS) });
+      this.#report(neighbour, { lacking: sample(random, lacking, MAX_ACKNOWLEDGEMENTS) });
   }
 }

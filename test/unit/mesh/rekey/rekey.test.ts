@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { launchedAs } from "#mesh/rekey/ledger.js";
-import { encodeRekey } from "#mesh/rekey/wire.js";
+import { decodeRekey, encodeRekey } from "#mesh/rekey/wire.js";
 import { Group, type GroupPeer, request, secretOf } from "./group.js";
 
 /** A line of peers with one password, all of which know one another. */
@@ -281,6 +281,62 @@ test("from no password to a password, and back: links stay, and only known peers
   assert.throws(() => peers[0].rekey.order(request(undefined)), /no password already/);
   await group.clock.run(60_000);
   assert.throws(() => peers[0].rekey.order(request(1, { excluded: [peers[1]] })), /could return/);
+});
+
+test("a start after a crash applies the exclusions of the order, and a later one leaves those that were lifted", async () => {
+  const [group, peers] = await line(120, 4, 1);
+  group.connect(peers[0], peers[2]);
+  peers[0].rekey.order(request(2, { excluded: [peers[3]] }));
+  await group.clock.run(1_000);
+  // The list of exclusions was lost with the power.
+  group.stop(peers[1]);
+  peers[1].excluded.clear();
+  group.start(peers[1], 1);
+  assert.ok(peers[1].excluded.has(peers[3].identity));
+  assert.equal(group.connect(peers[3], peers[1]), false);
+  await group.clock.run(60_000);
+  // Lifted by 'weave trust forget'.
+  group.stop(peers[1]);
+  peers[1].excluded.clear();
+  group.start(peers[1], 1);
+  assert.equal(peers[1].excluded.size, 0);
+});
+
+test("a new peer applies the exclusions in force, not those of an earlier order that were lifted", async () => {
+  const [group, peers] = await line(130, 4, 1);
+  peers[0].rekey.order(request(2, { excluded: [peers[3]] }));
+  await group.clock.run(60_000);
+  for (const peer of peers) peer.excluded.clear();
+  peers[0].rekey.order(request(4));
+  await group.clock.run(60_000);
+  const late = group.add(4);
+  assert.ok(group.connect(late, peers[1]));
+  await group.clock.run(5_000);
+  assert.equal(late.stored?.orders.length, 2);
+  assert.equal(late.excluded.size, 0);
+  peers[1].rekey.order(request(5, { excluded: [peers[2]] }));
+  await group.clock.run(60_000);
+  const later = group.add(5);
+  assert.ok(group.connect(later, late));
+  await group.clock.run(5_000);
+  assert.deepEqual([...later.excluded], [peers[2].identity]);
+});
+
+test("requests name any of the peers that lack the secret, not always the same ones", async () => {
+  const [group, peers] = await line(140, 2, 1);
+  const crowd = Array.from({ length: 300 }, (_, index) => ({
+    name: peers[1].name,
+    nickname: "crowd",
+    identity: index.toString(16).padStart(64, "0"),
+  }));
+  group.reachable = (peer) => (peer === peers[0] ? [peers[1], ...crowd] : [peers[0]]) as GroupPeer[];
+  const named = new Set<string>();
+  group.tap = (from, _, payload) => {
+    if (from === peers[0]) for (const identity of decodeRekey(payload).lacking) named.add(identity);
+  };
+  peers[0].rekey.order(request(2));
+  await group.clock.run(120_000);
+  assert.ok(named.size > 280, `${named.size} of 300`);
 });
 
 test("a launch is compared with the orders on disk: the current password, a replaced one, or another", async () => {
