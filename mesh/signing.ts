@@ -16,7 +16,8 @@ export type Purpose =
   | "ipam-agreement"
   | "rekey"
   | "retirement"
-  | "conflict";
+  | "conflict"
+  | "return-path";
 
 /** The identity of this peer, which signs what it says. */
 export interface Signer {

@@ -2,8 +2,9 @@ import { MAX_PEERS, type PeerName } from "#mesh/peer.js";
 import type { Clock } from "#src/clock.js";
 import { limitSize } from "#src/limit-size.js";
 
-/** Time for which an origin without room is not asked for again. */
+/** Time for which a neighbour is not asked again for an origin without room, and the number of such neighbours of an origin. */
 const NO_ROOM_MS = 5 * 60_000;
+const MAX_REFUSED = 8;
 /** Maximum number of unknown origins that are remembered. */
 const MAX_UNKNOWN = 256;
 /** Time for which an unknown origin is remembered: the topology learns of a new peer within seconds. */
@@ -13,7 +14,8 @@ const UNKNOWN_MS = 60_000;
 export class AbsentOrigins {
   readonly #clock: Clock;
   readonly #forgotten = new Set<PeerName>();
-  readonly #withoutRoom = new Map<PeerName, number>();
+  /** Origins without room, and when there was none for what a neighbour sent. */
+  readonly #withoutRoom = new Map<PeerName, Map<PeerName, number>>();
   readonly #unknown = new Map<PeerName, { readonly neighbour: PeerName; readonly since: number }>();
 
   constructor(clock: Clock) {
@@ -30,14 +32,19 @@ export class AbsentOrigins {
     return this.#forgotten.has(origin);
   }
 
-  /** There was no room for the origin's records. */
-  hadNoRoom(origin: PeerName): void {
-    this.#withoutRoom.set(origin, this.#clock.now());
+  /** There was no room for the origin's records from a neighbour. From another one, with a smaller part of the memory, there may be. */
+  hadNoRoom(origin: PeerName, neighbour: PeerName): void {
+    const neighbours = this.#withoutRoom.get(origin) ?? new Map<PeerName, number>();
+    neighbours.delete(neighbour);
+    neighbours.set(neighbour, this.#clock.now());
+    limitSize(neighbours, MAX_REFUSED);
+    this.#withoutRoom.delete(origin);
+    this.#withoutRoom.set(origin, neighbours);
     limitSize(this.#withoutRoom, MAX_PEERS);
   }
 
-  hasNoRoom(origin: PeerName): boolean {
-    const since = this.#withoutRoom.get(origin);
+  hasNoRoom(origin: PeerName, neighbour: PeerName): boolean {
+    const since = this.#withoutRoom.get(origin)?.get(neighbour);
     return since !== undefined && this.#clock.now() - since < NO_ROOM_MS;
   }
 

@@ -1,4 +1,4 @@
-import type { PeerName } from "#mesh/peer.js";
+import { MAX_PEERS, type PeerName } from "#mesh/peer.js";
 import type { Head } from "#mesh/replica/head.js";
 import type { RecordSet } from "#mesh/replica/record-set.js";
 import {
@@ -9,7 +9,6 @@ import {
   type StateMessage,
 } from "#mesh/replica/replica-message.js";
 import type { Clock, Timer } from "#src/clock.js";
-import { limitSize } from "#src/limit-size.js";
 
 /** Messages that are sent at once, and the pause after them: at most 12 MB/s. */
 const BURST = 4;
@@ -19,6 +18,11 @@ const CONGESTED_MS = 200;
 const MAX_CONGESTED = 150;
 /** Maximum number of peers that wait for an answer; the one that waits longest is dropped. */
 const MAX_WAITING = 256;
+/**
+ * Maximum number of origins that wait, of all these peers together: some megabytes. A new peer waits for at most all of the
+ * network's, which are sixteen times fewer.
+ */
+const MAX_WAITING_ORIGINS = 16 * MAX_PEERS;
 
 /** The states for one peer. */
 interface Waiting {
@@ -46,6 +50,8 @@ export interface AnswersDeps<F> {
 export class Answers<F> {
   readonly #deps: AnswersDeps<F>;
   readonly #waiting = new Map<PeerName, Waiting>();
+  /** The sum of the origins that wait. */
+  #origins = 0;
   #timer: Timer | undefined;
 
   constructor(deps: AnswersDeps<F>) {
@@ -55,15 +61,37 @@ export class Answers<F> {
   /** Sends the changes of an origin after a version. */
   add(to: PeerName, origin: PeerName, since: number): void {
     const waiting: Waiting = this.#waiting.get(to) ?? { origins: new Map(), current: undefined, congested: 0 };
+    const before = waiting.origins.size;
     waiting.origins.set(origin, Math.min(since, waiting.origins.get(origin) ?? since));
+    this.#origins += waiting.origins.size - before;
     this.#waiting.set(to, waiting);
-    limitSize(this.#waiting, MAX_WAITING);
+    while (this.#waiting.size > MAX_WAITING) this.#drop(this.#waiting.keys().next().value!);
+    while (this.#origins > MAX_WAITING_ORIGINS) this.#drop(this.#largest());
     this.#timer ??= this.#deps.clock.after(0, () => this.#turn());
   }
 
   stop(): void {
     this.#timer?.cancel();
     this.#waiting.clear();
+    this.#origins = 0;
+  }
+
+  /** Number of the origins that wait, of all peers together. */
+  get size(): number {
+    return this.#origins;
+  }
+
+  #drop(peer: PeerName): void {
+    this.#origins -= this.#waiting.get(peer)?.origins.size ?? 0;
+    this.#waiting.delete(peer);
+  }
+
+  /** The peer that waits for most: the others, which ask for less, keep their turn. */
+  #largest(): PeerName {
+    let [[largest, { origins }]] = this.#waiting;
+    for (const [peer, waiting] of this.#waiting)
+      if (waiting.origins.size > origins.size) [largest, origins] = [peer, waiting.origins];
+    return largest;
   }
 
   #turn(): void {
@@ -75,9 +103,12 @@ export class Answers<F> {
       if (next === undefined) return;
       const [to, waiting] = next;
       // Behind the others, so that all have their turn.
-      this.#waiting.delete(to);
+      this.#drop(to);
       const done = this.#sendNext(to, waiting);
-      if (!done && waiting.congested < MAX_CONGESTED) this.#waiting.set(to, waiting);
+      if (!done && waiting.congested < MAX_CONGESTED) {
+        this.#waiting.set(to, waiting);
+        this.#origins += waiting.origins.size;
+      }
       if (waiting.congested === 0) isCongested = false;
     }
     if (this.#waiting.size === 0) return;

@@ -1,7 +1,7 @@
 import type { PeerName } from "#mesh/peer.js";
 import { recordBytes, type StateMessage } from "#mesh/replica/replica-message.js";
 
-/** Maximum size of all incomplete states of a set in bytes. */
+/** Maximum size of all incomplete states of a set in bytes. Beyond it the largest is dropped: small ones are safe from a flood. */
 const MAX_ASSEMBLED_BYTES = 2 << 20;
 /** Maximum number of neighbours with an incomplete state. */
 const MAX_ASSEMBLIES = 64;
@@ -46,10 +46,17 @@ export class Assemblies {
     assembly.next++;
     assembly.bytes += bytes;
     this.#bytes += bytes;
-    while (this.#bytes > MAX_ASSEMBLED_BYTES) this.#dropOldest();
+    while (this.#bytes > MAX_ASSEMBLED_BYTES) this.#drop(this.#largest());
     if (message.part?.isLast !== true || !this.#assemblies.has(neighbour)) return undefined;
     this.#drop(neighbour);
     return { ...message, records: assembly.records };
+  }
+
+  #largest(): PeerName {
+    let [[largest, { bytes }]] = this.#assemblies;
+    for (const [neighbour, assembly] of this.#assemblies)
+      if (assembly.bytes > bytes) [largest, bytes] = [neighbour, assembly.bytes];
+    return largest;
   }
 
   #dropOldest(): void {

@@ -62,6 +62,20 @@ export class BudgetShare {
     return this.#neighbours.get(neighbour) ?? 0;
   }
 
+  /** The neighbour that is charged with most, and how much; undefined when nothing is charged to any. */
+  largestPayer(): { readonly neighbour: PeerName; readonly bytes: number } | undefined {
+    let largest: { neighbour: PeerName; bytes: number } | undefined;
+    for (const [neighbour, bytes] of this.#neighbours)
+      if (bytes > (largest?.bytes ?? 0)) largest = { neighbour, bytes };
+    return largest;
+  }
+
+  /** What a neighbour would be charged with if it paid `bytes` for an origin. @param neighbour undefined: this peer itself */
+  chargeWith(origin: PeerName, neighbour: PeerName | undefined, bytes: number): number {
+    if (neighbour === undefined) return bytes;
+    return this.chargedTo(neighbour) - (this.payerOf(origin) === neighbour ? this.bytesOf(origin) : 0) + bytes;
+  }
+
   /** The neighbour that an origin is charged to. */
   payerOf(origin: PeerName): PeerName | undefined {
     return this.#origins.get(origin)?.neighbour;
@@ -79,8 +93,7 @@ export class BudgetShare {
     if (bytes <= now) return undefined;
     if (this.#used - now + bytes > this.#bytes) return "total";
     if (neighbour === undefined) return undefined;
-    const charged = this.chargedTo(neighbour) - (this.payerOf(origin) === neighbour ? now : 0);
-    return charged + bytes > this.#bytes * NEIGHBOUR_PART ? "neighbour" : undefined;
+    return this.chargeWith(origin, neighbour, bytes) > this.#bytes * NEIGHBOUR_PART ? "neighbour" : undefined;
   }
 
   /** Charges an origin, in place of what was charged for it. @param neighbour undefined: this peer itself */

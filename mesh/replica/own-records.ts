@@ -168,7 +168,7 @@ export class OwnRecords<F extends object> {
   #hasRoom({ heap }: Trial<F>): boolean {
     const { self, set, absent } = this.#deps;
     const { excess, dropped } = set.makeRoom(self, undefined, heap);
-    for (const each of dropped) absent.hadNoRoom(each);
+    for (const each of dropped) absent.hadNoRoom(each.origin, each.payer);
     return excess === undefined;
   }
 

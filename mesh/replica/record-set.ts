@@ -28,6 +28,12 @@ export interface RecordSetOptions<F> {
   readonly onChange?: (change: Change<F>) => void;
 }
 
+/** An origin that was dropped, and the neighbour that it was charged to. */
+export interface Dropped {
+  readonly origin: PeerName;
+  readonly payer: PeerName;
+}
+
 /** Estimated memory of an origin beside its records: maps, head, and entries in other tables. */
 const ORIGIN_HEAP_BYTES = 2_048;
 /** Size up to which origins keep their records in favour of larger ones when memory is short. */
@@ -113,8 +119,9 @@ export class RecordSet<F> {
   }
 
   /**
-   * Makes room for the records of an origin. Larger origins are dropped first, then those that became known later: those
-   * who were there before a flood keep their records.
+   * Makes room for the records of an origin. Larger origins are dropped first. Then neighbours have equal parts of the memory
+   * (max-min fairness): the one that fills most loses the origins that became known last, so that several that flood the set
+   * keep out no newcomer of another. Within the part of a neighbour, those who were there before a flood keep their records.
    *
    * @param heap estimated memory of the records after the change
    * @returns why there is no room; undefined when there is. `dropped` are the origins that were dropped
@@ -123,38 +130,44 @@ export class RecordSet<F> {
     origin: PeerName,
     neighbour: PeerName | undefined,
     heap: number,
-  ): { excess: Excess | undefined; dropped: PeerName[] } {
+  ): { excess: Excess | undefined; dropped: Dropped[] } {
     const { budget } = this.#options;
     const bytes = ORIGIN_HEAP_BYTES + heap;
-    const dropped: PeerName[] = [];
+    const dropped: Dropped[] = [];
     for (;;) {
       const excess = budget.excess(origin, neighbour, bytes);
       if (excess === undefined || excess === "origin") return { excess, dropped };
-      const victim = this.#victim(origin, bytes, excess === "neighbour" ? neighbour : undefined);
+      const charge = budget.chargeWith(origin, neighbour, bytes);
+      const victim = this.#victim(origin, bytes, excess === "neighbour" ? { only: neighbour! } : { charge });
       if (victim === undefined) return { excess, dropped };
+      dropped.push({ origin: victim, payer: budget.payerOf(victim)! });
       this.drop(victim);
-      dropped.push(victim);
     }
   }
 
-  /** @param neighbour only origins that are charged to it; undefined: all */
-  #victim(origin: PeerName, bytes: number, neighbour: PeerName | undefined): PeerName | undefined {
+  /** @param from the neighbour whose origins may be dropped; or what the origin's payer would be charged with, and all */
+  #victim(origin: PeerName, bytes: number, from: { only: PeerName } | { charge: number }): PeerName | undefined {
     const { budget } = this.#options;
+    const most = budget.largestPayer();
+    const mayPay = (payer: PeerName) => ("only" in from ? payer === from.only : budget.chargedTo(payer) >= from.charge);
+    const excessive = "charge" in from && most !== undefined && most.bytes > from.charge ? most.neighbour : undefined;
     let largest: PeerName | undefined;
     let size = Math.max(bytes, FAIR_BYTES);
+    let youngestOfMost: PeerName | undefined;
     let youngest: PeerName | undefined;
     let isYounger = false;
     for (const name of this.#origins.keys()) {
       if (name === origin) isYounger = true;
       const payer = budget.payerOf(name);
-      if (name === origin || payer === undefined || (neighbour !== undefined && payer !== neighbour)) continue;
+      if (name === origin || payer === undefined || ("only" in from && payer !== from.only)) continue;
       if (budget.bytesOf(name) > size) {
         largest = name;
         size = budget.bytesOf(name);
       }
-      if (isYounger) youngest = name;
+      if (payer === excessive) youngestOfMost = name;
+      if (isYounger && mayPay(payer)) youngest = name;
     }
-    return largest ?? youngest;
+    return largest ?? youngestOfMost ?? youngest;
   }
 
   #charge(origin: PeerName, neighbour: PeerName | undefined): void {

@@ -5,11 +5,13 @@ import type { Equivocations } from "#mesh/replica/equivocations.js";
 import type { RecordSet } from "#mesh/replica/record-set.js";
 import {
   BUCKETS,
+  type ComparisonMessage,
   type OriginVersion,
   type ReplicaMessage,
   type StateEntry,
   WANT_ENTRIES,
 } from "#mesh/replica/replica-message.js";
+import type { Partner, ReturnPath } from "#mesh/replica/return-path.js";
 import { PROOF_VERSION, Summary } from "#mesh/replica/summary.js";
 import type { Clock } from "#src/clock.js";
 import { limitSize } from "#src/limit-size.js";
@@ -36,6 +38,7 @@ export interface RepairDeps<F> {
   readonly set: RecordSet<F>;
   readonly absent: AbsentOrigins;
   readonly equivocations: Equivocations;
+  readonly returnPath: ReturnPath;
   /** Returns the origins that are compared, beside this peer: the same set as before unless it has changed. */
   readonly counted: () => ReadonlySet<PeerName>;
   /** Whether other peers may know a later state of this origin that is to be requested. */
@@ -55,6 +58,8 @@ export interface RepairDeps<F> {
  *            ◀── want       what is missing there
  *            ◀── states     what is missing here
  *     states ──▶
+ *
+ * A peer beyond a relay must prove first that it is the one that asks: until then it gets a digest, with a token.
  */
 export class Repair<F> {
   readonly #deps: RepairDeps<F>;
@@ -84,7 +89,9 @@ export class Repair<F> {
   }
 
   /** Handles a message of a comparison. */
-  receive(from: PeerName, message: Extract<ReplicaMessage, { kind: "digest" | "buckets" | "summary" | "want" }>): void {
+  receive(from: Partner, message: ComparisonMessage): void {
+    if (from.relayed?.isProven === false && message.kind !== "digest")
+      return void this.#reply(from, { kind: "digest", digest: this.summary.digest });
     switch (message.kind) {
       case "digest":
         return this.#compareDigest(from, message.digest);
@@ -97,7 +104,7 @@ export class Repair<F> {
       case "summary":
         return this.#compare(from, message.entries, this.summary.select(message.mask, message.first, message.last));
       case "want":
-        for (const wanted of message.origins) this.#answer(from, wanted);
+        for (const wanted of message.origins) this.#answer(from.name, wanted);
     }
   }
 
@@ -108,11 +115,15 @@ export class Repair<F> {
 
   /** Requests states of a peer, except those that were requested of it a short time ago. */
   ask(of: PeerName, wanted: readonly OriginVersion[]): void {
+    this.#ask({ name: of }, wanted);
+  }
+
+  #ask(of: Partner, wanted: readonly OriginVersion[]): void {
     const origins = wanted.filter(({ origin, version }) =>
-      this.#requests(origin, of, version, Number.POSITIVE_INFINITY),
+      this.#requests(origin, of.name, version, Number.POSITIVE_INFINITY),
     );
     for (let at = 0; at < origins.length; at += WANT_ENTRIES)
-      this.#deps.send(of, { kind: "want", origins: origins.slice(at, at + WANT_ENTRIES) });
+      this.#reply(of, { kind: "want", origins: origins.slice(at, at + WANT_ENTRIES) });
   }
 
   /** Requests a state that a peer offers, unless it was requested of others a short time ago. @returns whether it is requested */
@@ -143,15 +154,15 @@ export class Repair<F> {
     return true;
   }
 
-  /** What is missing of an origin here, as a request; undefined when nothing newer than `theirs` can be missing. */
-  lacking(theirs: OriginVersion): OriginVersion | undefined {
+  /** What is missing of an origin here, as a request to a peer; undefined when nothing newer than `theirs` can be missing. */
+  lacking(theirs: OriginVersion, of: PeerName): OriginVersion | undefined {
     const { self, set, equivocations, absent, isWanted } = this.#deps;
     const { origin } = theirs;
     const ours = set.get(origin)?.head;
     if (ours === undefined) {
       const proof = equivocations.get(origin);
       if (proof !== undefined && proof.first.incarnation >= theirs.incarnation) return undefined;
-      return isWanted(theirs) && !absent.hasNoRoom(origin) ? { origin, incarnation: 0, version: 0 } : undefined;
+      return isWanted(theirs) && !absent.hasNoRoom(origin, of) ? { origin, incarnation: 0, version: 0 } : undefined;
     }
     if (order(theirs, ours) <= 0 || !isWanted(theirs)) return undefined;
     // Of this peer itself: all records show whether it has signed them.
@@ -161,10 +172,12 @@ export class Repair<F> {
       : { origin, incarnation: 0, version: 0 };
   }
 
-  #compareDigest(from: PeerName, digest: Uint8Array): void {
+  #compareDigest(from: Partner, digest: Uint8Array): void {
     const { summary } = this;
-    if (Buffer.compare(digest, summary.digest) === 0 || !this.#begins(from)) return;
-    if (summary.entries.length > FEW_ORIGINS) this.#deps.send(from, { kind: "buckets", digests: summary.buckets });
+    if (Buffer.compare(digest, summary.digest) === 0) return;
+    // The proof is a part of the comparison that has begun.
+    if (from.relayed?.isProven !== true && !this.#begins(from.name)) return;
+    if (summary.entries.length > FEW_ORIGINS) this.#reply(from, { kind: "buckets", digests: summary.buckets });
     else this.#sendSummary(from, summary, 2 ** BUCKETS - 1);
   }
 
@@ -178,16 +191,20 @@ export class Repair<F> {
     return true;
   }
 
-  #sendSummary(to: PeerName, summary: Summary, mask: number): void {
-    for (const message of summary.messages(mask)) this.#deps.send(to, message);
+  #sendSummary(to: Partner, summary: Summary, mask: number): void {
+    for (const message of summary.messages(mask)) this.#reply(to, message);
   }
 
-  #compare(from: PeerName, theirs: readonly StateEntry[], ours: readonly StateEntry[]): void {
+  #reply(to: Partner, message: ComparisonMessage): boolean {
+    return this.#deps.send(to.name, this.#deps.returnPath.seal(to, message));
+  }
+
+  #compare(from: Partner, theirs: readonly StateEntry[], ours: readonly StateEntry[]): void {
     const listed = new Map(theirs.map((entry) => [entry.origin, entry]));
     for (const entry of ours) {
       const other = listed.get(entry.origin);
       if (other === undefined || order(entry, other) > 0)
-        this.#answer(from, other ?? { ...entry, incarnation: 0, version: 0 });
+        this.#answer(from.name, other ?? { ...entry, incarnation: 0, version: 0 });
     }
     const known = new Map(ours.map((entry) => [entry.origin, entry]));
     const wanted: OriginVersion[] = [];
@@ -196,13 +213,13 @@ export class Repair<F> {
       if (own !== undefined && order(entry, own) === 0 && Buffer.compare(entry.mark, own.mark) !== 0) {
         // Two signatures of one version: both ends need all records of both to see whether the contents differ.
         wanted.push({ origin: entry.origin, incarnation: 0, version: 0 });
-        this.#answer(from, { ...entry, incarnation: 0, version: 0 });
+        this.#answer(from.name, { ...entry, incarnation: 0, version: 0 });
       } else {
-        const lacking = this.lacking(entry);
+        const lacking = this.lacking(entry, from.name);
         if (lacking !== undefined) wanted.push(lacking);
       }
     }
-    this.ask(from, wanted);
+    this.#ask(from, wanted);
   }
 
   /** Sends an origin's state, or the proof against it. @param theirs the version that the other peer has */

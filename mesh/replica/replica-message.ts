@@ -17,6 +17,8 @@ export const DIGEST_BYTES = 16;
 export const BUCKET_BYTES = 4;
 /** Number of groups of origins, by the last bits of their names. */
 export const BUCKETS = 32;
+/** Bytes of a token by which a peer beyond a relay proves that it gets what is sent to it. */
+export const TOKEN_BYTES = 8;
 /** Bytes of the start of a signature in a summary. */
 export const MARK_BYTES = 4;
 /** Upper bound of the bytes of a state in a message beside its records. */
@@ -53,8 +55,8 @@ export interface StateMessage extends OriginVersion {
   };
 }
 
-/** A message between replicas of one set. */
-export type ReplicaMessage =
+/** A message of a comparison of two replicas. */
+export type ComparisonMessage =
   /** Hash of all states, for new neighbours and for repair. */
   | { readonly kind: "digest"; readonly digest: Uint8Array }
   /** Hashes of the buckets: the answer to a different digest. */
@@ -68,7 +70,22 @@ export type ReplicaMessage =
       readonly entries: readonly StateEntry[];
     }
   /** A request for what has changed after the versions that the sender has; incarnation and version 0: for all. */
-  | { readonly kind: "want"; readonly origins: readonly OriginVersion[] }
+  | { readonly kind: "want"; readonly origins: readonly OriginVersion[] };
+
+/** A message of a comparison with a peer beyond a relay, which does not have the set. */
+export interface RelayedMessage {
+  readonly kind: "relayed";
+  /** {@link TOKEN_BYTES} bytes, which the receiver returns. */
+  readonly token: Uint8Array;
+  /** The token that the receiver has sent before; no bytes without one. */
+  readonly echo: Uint8Array;
+  readonly message: ComparisonMessage;
+}
+
+/** A message between replicas of one set. */
+export type ReplicaMessage =
+  | ComparisonMessage
+  | RelayedMessage
   /** Versions that the sender has: an offer of states that are too long to be gossiped. */
   | { readonly kind: "have"; readonly origins: readonly OriginVersion[] }
   | { readonly kind: "states"; readonly states: readonly StateMessage[] }
@@ -99,11 +116,11 @@ const HEAD_BYTES = NAME_BYTES + COUNTER_BYTES + SIGNATURE_BYTES;
 /** Name, incarnation, version. */
 const VERSION_ROW = NAME_BYTES + 2 * COUNTER_BYTES;
 const SUMMARY_ROW = VERSION_ROW + MARK_BYTES;
-/** Number of entries in a summary, and of origins in a `want`, that fit into a message. */
-export const SUMMARY_ENTRIES = Math.floor((MAX_SET_MESSAGE_BYTES - 64) / SUMMARY_ROW);
+/** Number of entries in a summary, and of origins in a `want`, that fit into a message, also a `relayed` one. */
+export const SUMMARY_ENTRIES = Math.floor((MAX_SET_MESSAGE_BYTES - 96) / SUMMARY_ROW);
 export const WANT_ENTRIES = Math.floor((MAX_SET_MESSAGE_BYTES - 64) / VERSION_ROW);
 
-const KINDS = ["digest", "buckets", "summary", "want", "have", "states", "proof"] as const;
+const KINDS = ["digest", "buckets", "summary", "want", "have", "states", "proof", "relayed"] as const;
 const kind = (name: (typeof KINDS)[number]) => z.literal(KINDS.indexOf(name));
 const signed = [counterShape, bytes(HASH_BYTES), bytes(SIGNATURE_BYTES)] as const;
 const part = z.tuple([counterShape, z.boolean(), bytes(HASH_BYTES)]);
@@ -113,14 +130,19 @@ const state = z.union([
   z.tuple([bytes(HEAD_BYTES), counterShape, counterShape, counterShape, someBytes, part]),
 ]);
 /** Of each message: its kind, and its fields in order. */
-const shape = z.union([
+const comparison = [
   z.tuple([kind("digest"), bytes(DIGEST_BYTES)]),
   z.tuple([kind("buckets"), bytes(BUCKETS * BUCKET_BYTES)]),
   z.tuple([kind("summary"), z.number().check(z.int(), z.gte(0), z.lt(2 ** BUCKETS)), bytes(12), rows(SUMMARY_ROW)]),
   z.tuple([kind("want"), rows(VERSION_ROW)]),
+] as const;
+const comparisonShape = z.union(comparison);
+const shape = z.union([
+  ...comparison,
   z.tuple([kind("have"), rows(VERSION_ROW)]),
   z.tuple([kind("states"), z.array(state).check(z.maxLength(MAX_PEERS))]),
   z.tuple([kind("proof"), packedNameShape, counterShape, counterShape, ...signed, ...signed]),
+  z.tuple([kind("relayed"), bytes(TOKEN_BYTES), z.union([bytes(TOKEN_BYTES), bytes(0)]), someBytes]),
 ]);
 
 /** Encodes a message. */
@@ -145,6 +167,8 @@ export function encodeReplicaMessage(message: ReplicaMessage): Uint8Array {
       const both = [first, second].flatMap(({ horizon, hash, signature }) => [horizon, hash, signature]);
       return encode([kind, packName(first.origin), first.incarnation, first.version, ...both]);
     }
+    case "relayed":
+      return encode([kind, message.token, message.echo, encodeReplicaMessage(message.message)]);
   }
 }
 
@@ -153,6 +177,31 @@ export function decodeReplicaMessage(set: string, message: Uint8Array): ReplicaM
   const what = `a gossip message of ${set}`;
   const [code, ...fields] = decode(shape, message, what) as readonly unknown[];
   const kind = KINDS[code as number];
+  switch (kind) {
+    case "have":
+      return { kind, origins: versions(fields[0] as Uint8Array) };
+    case "states":
+      return { kind, states: (fields[0] as PackedState[]).map((each) => unpackState(each, what)) };
+    case "proof":
+      return { kind, proof: unpackProof(fields) };
+    case "relayed": {
+      const [token, echo, inner] = fields as [Uint8Array, Uint8Array, Uint8Array];
+      const [innerCode, ...innerFields] = decode(comparisonShape, inner, what) as readonly unknown[];
+      return {
+        kind,
+        token: copy(token),
+        echo: copy(echo),
+        message: unpackComparison(innerCode as number, innerFields),
+      };
+    }
+    default:
+      return unpackComparison(code as number, fields);
+  }
+}
+
+/** @param fields of the shape of the kind */
+function unpackComparison(code: number, fields: readonly unknown[]): ComparisonMessage {
+  const kind = KINDS[code] as ComparisonMessage["kind"];
   switch (kind) {
     case "digest":
       return { kind, digest: fields[0] as Uint8Array };
@@ -169,14 +218,11 @@ export function decodeReplicaMessage(set: string, message: Uint8Array): ReplicaM
       };
     }
     case "want":
-    case "have":
-      return { kind, origins: rowsOf(fields[0] as Uint8Array, VERSION_ROW).map((row) => readVersion(row)) };
-    case "states":
-      return { kind, states: (fields[0] as PackedState[]).map((each) => unpackState(each, what)) };
-    case "proof":
-      return { kind, proof: unpackProof(fields) };
+      return { kind, origins: versions(fields[0] as Uint8Array) };
   }
 }
+
+const versions = (packed: Uint8Array): OriginVersion[] => rowsOf(packed, VERSION_ROW).map((row) => readVersion(row));
 
 /** Returns the bytes of an encoded record in a message. */
 export const recordBytes = (raw: string): number => 2 + raw.length;

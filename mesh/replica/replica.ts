@@ -23,6 +23,7 @@ import {
   type StateMessage,
 } from "#mesh/replica/replica-message.js";
 import type { Replicas } from "#mesh/replica/replicas.js";
+import { ReturnPath } from "#mesh/replica/return-path.js";
 import { type Outcome, StateReceiver } from "#mesh/replica/state-receiver.js";
 import type { Summary } from "#mesh/replica/summary.js";
 import { type Clock, every, type Timer } from "#src/clock.js";
@@ -99,6 +100,7 @@ export class Replica<F extends object> implements Gossiper {
   readonly #equivocations = new Equivocations();
   readonly #receiver: StateReceiver<F>;
   readonly #ownReceiver: OwnReceiver<F>;
+  readonly #returnPath: ReturnPath;
   readonly #repair: Repair<F>;
   readonly #announce: ThrottledTask;
   readonly #timer: Timer;
@@ -131,10 +133,13 @@ export class Replica<F extends object> implements Gossiper {
       latest,
       outlived: () => this.#outlived(),
     });
+    const reachable = () => peers.reachable();
+    this.#returnPath = new ReturnPath({ signer, set: format.name, incarnation: options.incarnation, clock, reachable });
     this.#repair = new Repair({
       ...shared,
+      returnPath: this.#returnPath,
       self: options.self,
-      counted: options.counted ?? (() => peers.reachable()),
+      counted: options.counted ?? reachable,
       sign: () => void this.#own.head(),
       isWanted: (entry) => this.#isWanted(entry),
       send: (to, message) => this.#channel?.unicast(to, encodeReplicaMessage(message)) ?? false,
@@ -307,20 +312,15 @@ export class Replica<F extends object> implements Gossiper {
         return { news: [], isKnown: !message.origins.map((each) => this.#offered(each, neighbour)).includes(true) };
       default:
         this.#own.head();
-        this.#repair.receive(this.#answered(from, neighbour), message);
+        this.#repair.receive(...this.#returnPath.open(from, neighbour, message));
         return { news: [], isKnown: true };
     }
   }
 
   /** A neighbour has a version. @returns whether it is requested */
   #offered(offered: OriginVersion, neighbour: PeerName): boolean {
-    const lacking = offered.origin === this.#options.self ? undefined : this.#repair.lacking(offered);
+    const lacking = offered.origin === this.#options.self ? undefined : this.#repair.lacking(offered, neighbour);
     return lacking !== undefined && this.#repair.askOffered(neighbour, lacking);
-  }
-
-  /** Who gets the answer: a message may come over peers that do not have this set. A made-up name gets none. */
-  #answered(from: PeerName, neighbour: PeerName): PeerName {
-    return this.#options.peers.reachable().has(from) ? from : neighbour;
   }
 
   #decode(payload: Uint8Array, neighbour: PeerName): ReplicaMessage | undefined {

@@ -60,7 +60,7 @@ export class StateReceiver<F extends object> {
     if (known !== undefined && isSame(known.head, message)) return KNOWN;
     if (absent.wasForgotten(origin) && !isReachable) return KNOWN;
     if (incarnation > latest()) return this.#reject("far-future", neighbour);
-    if (absent.hasNoRoom(origin)) return this.#reject("total-budget", neighbour);
+    if (absent.hasNoRoom(origin, neighbour)) return this.#reject("total-budget", neighbour);
     const isContinued = part !== undefined && part.number > 0;
     if (isContinued && !this.#assemblies.continues(neighbour, message)) return KNOWN;
     const identity = this.#identify(message, known);
@@ -156,9 +156,9 @@ export class StateReceiver<F extends object> {
   #hasRoom(origin: PeerName, neighbour: PeerName, heap: number): boolean {
     const { set, absent } = this.#deps;
     const { excess, dropped } = set.makeRoom(origin, neighbour, heap);
-    for (const each of dropped) absent.hadNoRoom(each);
+    for (const each of dropped) absent.hadNoRoom(each.origin, each.payer);
     if (excess === undefined) return true;
-    absent.hadNoRoom(origin);
+    absent.hadNoRoom(origin, neighbour);
     this.#reject(excess === "origin" ? "oversized" : `${excess}-budget`, neighbour);
     return false;
   }

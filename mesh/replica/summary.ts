@@ -5,12 +5,12 @@ import type { RecordSet } from "#mesh/replica/record-set.js";
 import {
   BUCKET_BYTES,
   BUCKETS,
+  type ComparisonMessage,
   DIGEST_BYTES,
   encodeVersion,
   MARK_BYTES,
   MAX_NAME,
   MIN_NAME,
-  type ReplicaMessage,
   type StateEntry,
   SUMMARY_ENTRIES,
 } from "#mesh/replica/replica-message.js";
@@ -78,9 +78,9 @@ export class Summary {
   }
 
   /** Returns the messages with the entries of some buckets; at least one, because missing entries say something, too. */
-  messages(mask: number): ReplicaMessage[] {
+  messages(mask: number): ComparisonMessage[] {
     const entries = this.select(mask, MIN_NAME, MAX_NAME);
-    const messages: ReplicaMessage[] = [];
+    const messages: ComparisonMessage[] = [];
     for (let at = 0, first = MIN_NAME; at === 0 || at < entries.length; at += SUMMARY_ENTRIES) {
       const next = entries[at + SUMMARY_ENTRIES];
       // Up to the next entry: both ends know that nothing is in between.

@@ -38,6 +38,12 @@ export function validMessages(own: number, origins: readonly number[], incarnati
       entries: rows.map((row) => ({ ...row, mark: new Uint8Array(4) })),
     }),
     encodeReplicaMessage({ kind: "want", origins: rows }),
+    encodeReplicaMessage({
+      kind: "relayed",
+      token: new Uint8Array(8),
+      echo: new Uint8Array(8),
+      message: { kind: "want", origins: rows },
+    }),
     encodeReplicaMessage({ kind: "have", origins: rows }),
     encodeReplicaMessage({
       kind: "proof",

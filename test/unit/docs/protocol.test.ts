@@ -98,7 +98,7 @@ test("messages of replicated sets are encoded as documented", () => {
     assert.equal(message.kind, kind);
     return kind;
   });
-  assert.deepEqual(kinds.sort(), ["buckets", "digest", "have", "proof", "states", "summary", "want"]);
+  assert.deepEqual(kinds.sort(), ["buckets", "digest", "have", "proof", "relayed", "states", "summary", "want"]);
 });
 
 test("the documented state of a replicated set has the documented record, and the signature of the documented identity", () => {

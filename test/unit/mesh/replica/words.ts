@@ -78,6 +78,8 @@ export class Group<F extends object> {
   /** Peers that exist, and send nothing. */
   readonly known = new Set<number>();
   readonly sent: Sent[] = [];
+  /** A peer without the set, which delivers all messages of the others. */
+  relay: number | undefined;
   /** Whether messages arrive. */
   connected = true;
 
@@ -132,7 +134,8 @@ export class Group<F extends object> {
     for (const [from, replica] of this.members)
       for (const [to, other] of this.members)
         if (to !== from && this.connected)
-          for (const each of newsOf(other.onGossip(from, replica.state(), from))) this.#spread(to, each);
+          for (const each of newsOf(other.onGossip(from, replica.state(), this.#neighbour(from))))
+            this.#spread(to, each);
     await this.clock.run(2_500);
   }
 
@@ -141,11 +144,15 @@ export class Group<F extends object> {
     return new Set([...this.members.values()].map(({ digest }) => digest));
   }
 
+  #neighbour(from: PeerName): PeerName {
+    return this.relay === undefined ? from : nameOf(this.relay);
+  }
+
   #channel(self: PeerName): GossipChannel {
     return {
       unicast: (to, payload) => {
         this.sent.push({ to, payload });
-        if (this.connected) this.members.get(to)?.onUnicast(self, payload, self);
+        if (this.connected) this.members.get(to)?.onUnicast(self, payload, this.#neighbour(self));
         return true;
       },
       broadcast() {},
@@ -160,7 +167,7 @@ export class Group<F extends object> {
     if (!this.connected) return;
     for (const [to, replica] of this.members) {
       if (to === from) continue;
-      for (const each of newsOf(replica.onGossip(from, payload, from))) this.#spread(to, each);
+      for (const each of newsOf(replica.onGossip(from, payload, this.#neighbour(from)))) this.#spread(to, each);
     }
   }
 }
