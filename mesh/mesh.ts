@@ -9,7 +9,7 @@ import { GossipSpreader } from "#mesh/gossip-spreader.js";
 import type { MeshMessage } from "#mesh/messages.js";
 import { NeighbourTable } from "#mesh/neighbour-table.js";
 import type { MeshOptions, MeshStatus } from "#mesh/options.js";
-import { type PeerName, type PeerRecord, peerText } from "#mesh/peer.js";
+import { type KnownPeers, type PeerName, type PeerRecord, peerText } from "#mesh/peer.js";
 import type { Rekey } from "#mesh/rekey/rekey.js";
 import { Replicas } from "#mesh/replica/replicas.js";
 import type { Routes } from "#mesh/routes.js";
@@ -180,6 +180,11 @@ export class Mesh {
     return this.#topology.get(name);
   }
 
+  /** The known peers, as replicated sets see them. */
+  get peers(): KnownPeers {
+    return this.#topology.peers;
+  }
+
   /** Returns a hash of the topology, equal at two peers that know the same topology. */
   digest(): string {
     return this.#topology.digest();
@@ -284,6 +289,7 @@ export class Mesh {
       for (const connection of [...this.#neighbours].filter(({ remote }) => remote!.identity === identity))
         connection.close(revocation(trust.judge(connection.remote!), connection.remote!));
       this.#topology.revoke(identity);
+      this.replicas.revoke(identity);
     });
     return gossip;
   }

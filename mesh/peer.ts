@@ -44,8 +44,16 @@ export interface KnownPeers {
   reachable(): ReadonlySet<PeerName>;
   /** Returns a peer's nickname; undefined for an unknown peer. */
   nickname(peer: PeerName): string | undefined;
-  /** Returns the Ed25519 public key that signs what a peer says, 64 hexadecimal digits; undefined for an unknown peer. */
+  /**
+   * Returns the Ed25519 public key that signs what a peer says, 64 hexadecimal digits; undefined for an unknown peer, and for one
+   * whose identity is excluded or has retired.
+   */
   identity(peer: PeerName): string | undefined;
+  /**
+   * Returns the identity that a peer's name belongs to, also an excluded one, in the form of {@link identity}: for what it has
+   * signed while it was a member.
+   */
+  pinnedIdentity(peer: PeerName): string | undefined;
 }
 
 /**

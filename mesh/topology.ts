@@ -51,6 +51,8 @@ export interface TopologyDeps {
  *   (unknown) ──▶ reachable ◀────────▶ suspended ──────────────────────────▶ forgotten
  *                            no link leads to it
  *
+ * A peer whose identity is revoked is forgotten at once, from any state.
+ *
  * Only reachable peers are compared with other peers: peers forget others at different times, and must not restore forgotten ones.
  */
 export class Topology {
@@ -66,6 +68,8 @@ export class Topology {
   readonly #reached = new Set<PeerName>();
   /** Identity and run of reachable peers, as far as their names are pinned. */
   readonly #sighted = new Map<PeerName, string>();
+  /** Names whose identity was revoked since reachability was computed, and whether that was reported as reachable. */
+  readonly #revoked = new Map<PeerName, boolean>();
   #reachableNames: ReadonlySet<PeerName> | undefined;
   /** The peers that are compared, and the number of contradictions when that was computed. */
   #counted: { readonly names: ReadonlySet<PeerName>; readonly aside: number } | undefined;
@@ -158,26 +162,36 @@ export class Topology {
     return {
       reachable: () => this.#namesOfReachable(),
       nickname: (name) => this.#records.get(name)?.nickname,
-      identity: (name) => this.#records.get(name)?.identity ?? this.#deps.trust.identityOf(name),
+      identity: (name) => this.#accepted(name),
+      pinnedIdentity: (name) => this.#pinned(name),
     };
   }
 
-  /** Drops the records of an identity that is not accepted any more. */
+  /** Drops the records of an identity that is not accepted any more. The next {@link updateReachability} reports its names. */
   revoke(identity: string): void {
-    for (const record of [...this.#records.values()]) if (record.identity === identity) this.#forget(record.name);
+    for (const { name, identity: owner } of [...this.#records.values()]) {
+      if (owner !== identity || name === this.#identity.name) continue;
+      this.#revoked.set(name, this.#reached.has(name) && !this.#suspended.has(name));
+      this.#erase(name);
+    }
+    this.#replica.revoke(identity);
+    this.#reachableNames = this.#counted = undefined;
     this.#deps.changed();
   }
 
   /** Computes which peers are reachable, and drops peers that were unreachable for long. Must be called after each change. @param now monotonic milliseconds */
   updateReachability(now: number): ReachabilityChange {
     const found = this.#found();
-    const suspended: PeerName[] = [];
+    const revoked = new Map(this.#revoked);
+    this.#revoked.clear();
+    const suspended = [...revoked].filter(([, wasReachable]) => wasReachable).map(([name]) => name);
     const resumed: PeerName[] = [];
     const forgotten: PeerName[] = [];
     for (const name of this.#records.keys()) {
       const since = this.#suspended.get(name);
       if (found.has(name)) {
-        if (since !== undefined && this.#reached.has(name)) resumed.push(name);
+        // Of a revoked identity's name: its new owner is here already.
+        if ((since !== undefined && this.#reached.has(name)) || revoked.get(name)) resumed.push(name);
         this.#suspended.delete(name);
         this.#reached.add(name);
         this.#sight(this.#records.get(name)!);
@@ -187,6 +201,7 @@ export class Topology {
       } else if (now - since >= FORGET_AFTER_MS) forgotten.push(name);
     }
     for (const name of forgotten) this.#forget(name);
+    for (const name of revoked.keys()) if (!this.#records.has(name)) forgotten.push(name);
     this.#reachableNames = this.#counted = undefined;
     return { suspended, resumed, forgotten };
   }
@@ -203,6 +218,18 @@ export class Topology {
       this.#reachableNames = names;
     }
     return this.#reachableNames;
+  }
+
+  #pinned(name: PeerName): string | undefined {
+    return this.#records.get(name)?.identity ?? this.#deps.trust.identityOf(name);
+  }
+
+  /** Returns the identity of a name, unless that is not accepted any more: others may still pass on what it signs. */
+  #accepted(name: PeerName): string | undefined {
+    const identity = this.#pinned(name);
+    if (identity === undefined) return undefined;
+    const verdict = this.#deps.trust.judge({ name, identity });
+    return verdict === "excluded" || verdict === "retired" ? undefined : identity;
   }
 
   /** Returns the peers to which links lead. */
@@ -288,8 +315,12 @@ export class Topology {
 
   #forget(name: PeerName): void {
     if (name === this.#identity.name) return;
-    this.#hellos.delete(name);
+    this.#erase(name);
     this.#replica.forget(name);
+  }
+
+  #erase(name: PeerName): void {
+    this.#hellos.delete(name);
     this.#records.delete(name);
     this.#suspended.delete(name);
     this.#reached.delete(name);

@@ -181,7 +181,9 @@ export class TrustGossip implements Gossiper {
     const { self, trust, time } = this.#deps;
     const { reporter, kind, name, kept, refused, at } = report;
     const known = trust.identityOf(reporter);
-    if (reporter === self || known === undefined || Math.abs(time() - at) > MAX_AHEAD_MS) return false;
+    // Others may still pass on what an excluded peer signs.
+    if (known === undefined || trust.judge({ name: reporter, identity: known }) === "excluded") return false;
+    if (reporter === self || Math.abs(time() - at) > MAX_AHEAD_MS) return false;
     const key = `${reporter} ${kind} ${name}`;
     // The same report again: the reporter lacks what was sent.
     if (at === this.#latest.get(key)) trust.repeatRetirement(kept);

@@ -168,7 +168,9 @@ export class Deeds {
     const checked = this.#valid.get(deed);
     if (checked !== undefined && compareOwnership(checked, value) === 0) return true;
     // A peer of the same name with another identity is another peer. The deed's own word counts for peers that are unknown here.
-    const identity = deed.by === self ? signer.identity : (peers.identity(deed.by) ?? deed.identity);
+    // An excluded peer's deeds count: nothing shows when it signed one, and without its earlier ones a peer that joins, or that was
+    // away, would have another ring. It can give away only what it still owns, which 'weave rmpeer' ends.
+    const identity = deed.by === self ? signer.identity : (peers.pinnedIdentity(deed.by) ?? deed.identity);
     if (identity !== deed.identity || !isValid(value, ring, identity)) {
       rejections.note("forged", from);
       return false;

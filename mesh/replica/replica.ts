@@ -254,6 +254,12 @@ export class Replica<F extends object> implements Gossiper {
     this.#absent.forget(peer);
   }
 
+  /** Drops what an identity has signed: it is not accepted any more. Another identity may have its name at once. */
+  revoke(identity: string): void {
+    for (const origin of [...this.#set.origins()])
+      if (origin !== this.#options.self && this.#set.get(origin)?.identity === identity) this.#set.drop(origin);
+  }
+
   /** Sends the present state of an origin to a peer, which may lack it. */
   send(to: PeerName, origin: PeerName): void {
     this.#repair.send(to, origin);

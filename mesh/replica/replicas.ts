@@ -10,6 +10,7 @@ export const SET_BYTES = { topology: 40 << 20, names: 24 << 20, tasks: 10 << 20,
 interface Member {
   readonly equivocations: readonly Equivocation[];
   peersChanged(): void;
+  revoke(identity: string): void;
 }
 
 /** An equivocation, and the set in which it was found. */
@@ -46,6 +47,11 @@ export class Replicas {
   /** Origins that have signed two contents of one version, in any set. */
   get equivocations(): SetEquivocation[] {
     return [...this.#members].flatMap(([set, { equivocations }]) => equivocations.map((each) => ({ ...each, set })));
+  }
+
+  /** Drops what an identity has signed, in all sets: it is not accepted any more. */
+  revoke(identity: string): void {
+    for (const member of this.#members.values()) member.revoke(identity);
   }
 
   /** More peers are known: records that arrived before their peers are requested again. */

@@ -37,7 +37,11 @@ export class PeerDirectory implements KnownPeers {
   }
 
   identity(peer: PeerName): string | undefined {
-    return this.#mesh.trust.identityOf(peer) ?? this.#mesh.peer(peer)?.identity;
+    return this.#mesh.peers.identity(peer);
+  }
+
+  pinnedIdentity(peer: PeerName): string | undefined {
+    return this.#mesh.peers.pinnedIdentity(peer);
   }
 
   /** Whether a peer of this name or nickname was ever seen. */

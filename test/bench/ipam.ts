@@ -38,7 +38,12 @@ async function allocationRate(store: Store, count: number): Promise<number> {
     log: silentLog,
     signer: makeSigner(new Uint8Array(32).fill(1)),
     store,
-    peers: { reachable: () => new Set(), nickname: () => undefined, identity: () => undefined },
+    peers: {
+      reachable: () => new Set(),
+      nickname: () => undefined,
+      identity: () => undefined,
+      pinnedIdentity: () => undefined,
+    },
   });
   allocator.open({ unicast: () => false, broadcast() {}, gossip() {} });
   await allocator.requests.prime();

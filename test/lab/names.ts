@@ -18,6 +18,11 @@ export function lonelyNameserver(): Nameserver {
     store: memoryStore(),
     prefix: "names/",
     replicas: new Replicas(makeSigner(systemRandom.bytes(32))),
-    peers: { reachable: () => new Set(), nickname: () => undefined, identity: () => undefined },
+    peers: {
+      reachable: () => new Set(),
+      nickname: () => undefined,
+      identity: () => undefined,
+      pinnedIdentity: () => undefined,
+    },
   });
 }

@@ -63,11 +63,8 @@ export class GossipNetwork<Node extends SimNode> {
 
   /** What a host knows of the others. */
   peers(host: Node): KnownPeers {
-    return {
-      reachable: () => host.view,
-      nickname: (peer) => peer,
-      identity: (peer) => this.hosts.find(({ name }) => name === peer)?.signer.identity,
-    };
+    const identity = (peer: PeerName) => this.hosts.find(({ name }) => name === peer)?.signer.identity;
+    return { reachable: () => host.view, nickname: (peer) => peer, identity, pinnedIdentity: identity };
   }
 
   /** The sending end of a host's channel, for this life of it. */

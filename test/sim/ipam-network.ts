@@ -1,6 +1,7 @@
 import type { IpallocInit } from "#ipam/agreement/bootstrap.js";
 import { Allocator } from "#ipam/allocator.js";
 import { parseSubnet } from "#ipam/ring/subnet.js";
+import type { PeerName } from "#mesh/peer.js";
 import { WeaveError } from "#src/errors.js";
 import { silentLog } from "#src/log.js";
 import { memoryStore, type Store } from "#src/store.js";
@@ -51,6 +52,9 @@ export class SimHost extends SimNode {
 
 /** Allocators on a simulated network. */
 export class IpamNetwork extends GossipNetwork<SimHost> {
+  /** Peers that are excluded from the network. */
+  readonly excluded = new Set<PeerName>();
+
   add(init: IpallocInit, range = "10.32.0.0/24"): SimHost {
     const host = new SimHost(this.hosts.length, init, range);
     this.hosts.push(host);
@@ -60,6 +64,7 @@ export class IpamNetwork extends GossipNetwork<SimHost> {
   /** Starts the router of a host. */
   start(host: SimHost): Allocator {
     const life = ++host.life;
+    const pinnedIdentity = (peer: PeerName) => this.hosts.find(({ name }) => name === peer)?.signer.identity;
     const allocator = new Allocator({
       self: host.name,
       range: parseSubnet(host.range),
@@ -82,7 +87,8 @@ export class IpamNetwork extends GossipNetwork<SimHost> {
       peers: {
         reachable: () => host.view,
         nickname: (peer) => `h${Number.parseInt(peer.slice(-5).replace(":", ""), 16)}`,
-        identity: (peer) => this.hosts.find(({ name }) => name === peer)?.signer.identity,
+        identity: (peer) => (this.excluded.has(peer) ? undefined : pinnedIdentity(peer)),
+        pinnedIdentity,
       },
     });
     host.allocator = allocator;

@@ -1,12 +1,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { NAME_FORMAT } from "#dns/name-record.js";
+import { DNS_CHANNEL, Nameserver } from "#dns/nameserver.js";
 import { keyPair } from "#mesh/noise.js";
+import { encodeReplicaMessage } from "#mesh/replica/replica-message.js";
 import { memoryTrustStore, Trust, type TrustStore } from "#mesh/trust.js";
+import { PeerDirectory } from "#router/peers/peer-directory.js";
+import { silentLog } from "#src/log.js";
+import { memoryStore } from "#src/store.js";
 import { assertConnected } from "./assertions.js";
 import { HostilePeer } from "./hostile-peer.js";
 import { Network, type SimulatedPeer, simulatedSigner } from "./network.js";
+import { signedState } from "./signed-state.js";
 import { seededRandom } from "./virtual-time.js";
 
+const DOMAIN = "weave.local.";
 const HOUR_MS = 3_600_000;
 const keysOf = (index: number) => ({
   signer: simulatedSigner(index),
@@ -115,6 +123,73 @@ test("an excluded peer's sessions end, and it does not return, under another nam
   await network.clock.run(10 * 60_000);
   assertConnected([a, b, c, renamed]);
 });
+
+/** A name server on a simulated peer, as a router has it. */
+function nameserver(network: Network, { mesh, name }: SimulatedPeer): Nameserver {
+  const names = new Nameserver({
+    ...{ self: name, incarnation: network.clock.wall(), domain: DOMAIN, clock: network.clock, random: network.random },
+    ...{ log: silentLog, store: memoryStore(), prefix: "names/", peers: mesh.peers, replicas: mesh.replicas },
+    time: () => mesh.time(),
+  });
+  names.open(mesh.channel(DNS_CHANNEL, names.gossiper));
+  return names;
+}
+
+for (const end of ["excluded", "retired"] as const)
+  test(`the names of a peer that is ${end} are not answered any more, and a confederate that relays new ones changes nothing`, async () => {
+    const { network, peers } = await known(7);
+    const [a, b, c, out] = peers;
+    const names = peers.map((peer) => nameserver(network, peer));
+    names[1].add("c1", "10.32.1.1", `web.${DOMAIN}`);
+    names[3].add("c3", "10.32.3.3", `web.${DOMAIN}`);
+    names[3].add("c3", "10.32.3.3", `app.${DOMAIN}`);
+    const mallory = new HostilePeer(network, 1);
+    mallory.join(a);
+    await network.clock.run(5_000);
+    const directory = new PeerDirectory(a.mesh, memoryStore());
+    const [web, app] = [`web.${DOMAIN}`, `app.${DOMAIN}`];
+    for (const each of names) assert.deepEqual(each.lookup(app), ["10.32.3.3"]);
+    assert.equal(directory.identity(out.name), simulatedSigner(3).identity);
+
+    if (end === "retired") out.mesh.retire();
+    else for (const { mesh } of [a, b, c]) mesh.trust.exclude(simulatedSigner(3).identity);
+    await network.clock.run(100);
+    const gone = () => {
+      for (const each of names.slice(0, 3)) {
+        assert.equal(each.lookup(app), undefined);
+        assert.equal(each.reverse("10.32.3.3"), undefined);
+        assert.deepEqual(each.lookup(web), ["10.32.1.1"]);
+      }
+      for (const { mesh } of [a, b, c]) assert.equal(mesh.peer(out.name), undefined);
+    };
+    gone();
+    await network.clock.run(1_000);
+    for (const { seen } of [a, b, c])
+      assert.deepEqual(
+        seen.filter((event) => event.endsWith(out.name)),
+        [`suspended ${out.name}`, `forgotten ${out.name}`],
+      );
+
+    const incarnation = network.clock.wall();
+    for (let version = 1; version < 30; version++) {
+      const of = { origin: out.name, incarnation: incarnation + version, version: version + 1 };
+      const fields = { hostname: app, address: "10.32.3.3", ident: `c${version}` };
+      const state = signedState(NAME_FORMAT, simulatedSigner(3), of, [fields]);
+      const payload = encodeReplicaMessage({ kind: "states", states: [state] });
+      mallory.send(mallory.topology({ incarnation, version: 2 + version }, [mallory.linkTo(a), mallory.linkTo(out)]));
+      mallory.send(mallory.topology(of, [mallory.linkTo(a)], simulatedSigner(3)));
+      mallory.send({ kind: "push", channel: DNS_CHANNEL, from: mallory.name, payload });
+      await network.clock.run(2_000);
+      gone();
+    }
+    assert.ok((a.mesh.replicas.rejections.byNeighbour.get(mallory.name)?.["unknown-origin"] ?? 0) > 0);
+    assert.equal(directory.identity(out.name), undefined);
+    assert.equal(directory.isKnown("h3"), true, "rmpeer finds it");
+    assert.equal(directory.nickname(out.name), "h3");
+    await network.clock.run(20 * 60_000);
+    gone();
+    for (const { seen } of [a, b, c]) assert.equal(seen.filter((event) => event === `forgotten ${out.name}`).length, 1);
+  });
 
 test("a record of a pinned name with another identity is dropped at all peers, also while the owner is away", async () => {
   const { network, peers } = await known(5);

@@ -25,6 +25,8 @@ class Peers {
     const self = name(index);
     const replicas = new Replicas(signerOf(index));
     this.others.add(index);
+    const identity = (peer: PeerName) =>
+      [...this.others].map((each) => (name(each) === peer ? signerOf(each).identity : "")).find(Boolean);
     const server = new Nameserver({
       self,
       incarnation,
@@ -37,8 +39,8 @@ class Peers {
       peers: {
         reachable: () => new Set([...this.others].map(name)),
         nickname: () => undefined,
-        identity: (peer) =>
-          [...this.others].map((each) => (name(each) === peer ? signerOf(each).identity : "")).find(Boolean),
+        identity,
+        pinnedIdentity: identity,
       },
       replicas,
       ...(time ? { time } : {}),

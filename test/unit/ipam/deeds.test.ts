@@ -65,6 +65,40 @@ test("a peer that has missed transfers asks for the decisions in between", async
   assert.deepEqual(late.allocator!.rejections.all, []);
 });
 
+test("deeds of an excluded peer count, but none of another identity with its name, and rmpeer takes over its space", async () => {
+  const network = startNetwork(3);
+  const [a] = network.hosts;
+  for (const host of network.hosts) await allocate(network, host, "c");
+  const out = network.hosts.find(({ name }) => name === a.allocator!.ring!.at(parseAddress(AT)).value.owner)!;
+  const [witness, other] = network.hosts.filter((host) => host !== out);
+  await claim(network, witness, "z", `${AT}/24`);
+  const forged = transfer(out, other, 7, other.signer);
+  network.excluded.add(out.name);
+  network.kill(out);
+  await network.run(20_000);
+
+  const { digest } = witness.allocator!.ring!;
+  const bytes = encodeIpamMessage(RANGE, { kind: "news", ring: forged.ring, spans: [forged.span], consents: [] });
+  witness.allocator!.gossiper.onGossip(other.name, bytes);
+  assert.equal(witness.allocator!.ring!.digest, digest);
+  assert.deepEqual(
+    witness.allocator!.rejections.all.map(({ reason }) => reason),
+    ["forged"],
+  );
+
+  const late = network.add({ mode: "observer" }, RANGE);
+  network.start(late);
+  await network.run(20_000);
+  assert.equal(late.allocator!.ring!.digest, digest);
+  assert.ok(late.allocator!.removePeer(`h${out.index}`).count > 0n);
+  await network.run(20_000);
+  for (const { allocator } of [witness, other, late]) {
+    assert.equal(allocator!.ring!.shares().has(out.name), false);
+    assert.equal(allocator!.ring!.digest, late.allocator!.ring!.digest);
+    assert.equal(allocator!.ring!.at(parseAddress(AT)).value.owner, witness.name, "what it gave away stays given");
+  }
+});
+
 test("a database of before deeds loads: its spans count as checked", async () => {
   const network = startNetwork(2);
   const [a] = network.hosts;

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { keyStart, type PeerLink, type PeerRecord } from "#mesh/peer.js";
 import { decodeReplicaMessage, encodeReplicaMessage } from "#mesh/replica/replica-message.js";
 import { Replicas } from "#mesh/replica/replicas.js";
+import { retire } from "#mesh/retirement.js";
 import { Routes } from "#mesh/routes.js";
 import { makeSigner, type Signer } from "#mesh/signing.js";
 import { FORGET_AFTER_MS, Topology } from "#mesh/topology.js";
@@ -203,7 +204,59 @@ test("an identity that is revoked has no records", () => {
   topology.updateReachability(0);
   topology.revoke(signer(2).identity);
   assert.equal(topology.get(name(2)), undefined);
-  assert.deepEqual(topology.updateReachability(1).suspended, [name(3)]);
+  assert.deepEqual(topology.updateReachability(1), {
+    suspended: [name(2), name(3)],
+    resumed: [],
+    forgotten: [name(2)],
+  });
+  const later = topology.updateReachability(2);
+  assert.deepEqual([later.suspended, later.forgotten], [[], []], "once");
+});
+
+test("of a revoked identity that is suspended only the end is reported; of a name with a new owner, that it is back", () => {
+  const { topology, trust, take } = make(1);
+  topology.setLinks([link(2), link(3)]);
+  take(said(2, 6, []), said(3, 7, []));
+  topology.updateReachability(0);
+  topology.setLinks([link(3)]);
+  assert.deepEqual(topology.updateReachability(1).suspended, [name(2)]);
+  trust.exclude(signer(2).identity);
+  topology.revoke(signer(2).identity);
+  assert.deepEqual(topology.updateReachability(2), { suspended: [], resumed: [], forgotten: [name(2)] });
+
+  trust.retire(retire(identity(3), signer(3), 0));
+  topology.revoke(signer(3).identity);
+  topology.setLinks([link(3, true, 6)]);
+  take(said(3, 1, [], { incarnation: 2, owner: 6 }));
+  assert.deepEqual(topology.updateReachability(3), { suspended: [name(3)], resumed: [name(3)], forgotten: [] });
+  assert.equal(topology.get(name(3))?.nickname, "h6");
+});
+
+test("nothing verifies by an excluded or retired identity, while its name stays pinned until it retires", () => {
+  const { topology, trust, take } = make(1);
+  topology.setLinks([link(2), link(3)]);
+  take(said(2, 6, []), said(3, 7, []));
+  topology.updateReachability(0);
+  const { peers } = topology;
+  const ids = () => [2, 3].map((each) => [peers.identity(name(each)), peers.pinnedIdentity(name(each))]);
+  const [two, three] = [signer(2).identity, signer(3).identity];
+  assert.deepEqual(ids(), [
+    [two, two],
+    [three, three],
+  ]);
+  trust.exclude(two);
+  trust.retire(retire(identity(3), signer(3), 0));
+  assert.deepEqual(ids(), [
+    [undefined, two],
+    [undefined, three],
+  ]);
+  for (const each of [two, three]) topology.revoke(each);
+  assert.deepEqual(ids(), [
+    [undefined, two],
+    [undefined, undefined],
+  ]);
+  trust.include(two);
+  assert.deepEqual(ids()[0], [two, two]);
 });
 
 test("a link leads to the machine whose identity it contains: to the name's new owner, not to the old one", () => {

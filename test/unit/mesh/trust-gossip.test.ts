@@ -68,6 +68,16 @@ test("a report counts only with the signature of its reporter, once, and near th
   assert.deepEqual(three.sent, [], "what another peer has reported is not reported again");
 });
 
+test("a report that an excluded peer signs does not count, also when another one passes it on", () => {
+  const [one, three] = [open(1), open(3)];
+  one.trust.refused(peer(2, 9));
+  three.trust.exclude(peer(1).identity);
+  assert.equal(three.receive(one.sent[0], peer(4).name), undefined);
+  assert.deepEqual(three.trust.conflicts.list(), []);
+  three.trust.include(peer(1).identity);
+  assert.ok(three.receive(one.sent[0], peer(4).name) !== undefined);
+});
+
 test("reports of one peer fill neither the list, nor the time of the others", async () => {
   const three = open(3);
   const clock = new VirtualClock();

@@ -91,6 +91,10 @@ export class Group<F extends object> {
     const self = nameOf(index);
     this.known.add(index);
     const replicas = new Replicas(signerOf(index));
+    const identity = (peer: PeerName) => {
+      const found = [...this.known].find((each) => nameOf(each) === peer);
+      return found === undefined ? undefined : signerOf(found).identity;
+    };
     const replica = new Replica<F>({
       self,
       incarnation: this.clock.wall(),
@@ -102,10 +106,8 @@ export class Group<F extends object> {
       peers: {
         reachable: () => new Set([...this.known].map(nameOf).filter((each) => each !== self)),
         nickname: () => undefined,
-        identity: (peer) => {
-          const found = [...this.known].find((each) => nameOf(each) === peer);
-          return found === undefined ? undefined : signerOf(found).identity;
-        },
+        identity,
+        pinnedIdentity: identity,
       },
       ...options,
     });
