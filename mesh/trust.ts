@@ -103,7 +103,6 @@ export class Trust {
   /** Monotonic time of the last repetition of a retirement, by identity. */
   readonly #repeated = new Map<string, number>();
   readonly #changed = new Set<PeerName>();
-  readonly #changedLists = new Set<"excluded" | "retired">();
   readonly #writing: ThrottledTask;
 
   constructor(deps: TrustDeps) {
@@ -221,10 +220,14 @@ export class Trust {
   /** Excludes an identity, for ever or until {@link include} or {@link forget}. */
   exclude(identity: string): void {
     if (this.#excluded.has(identity) || identity === this.#deps.self.identity) return;
+    // The oldest must not give way: a member could lift an exclusion by many others.
+    if (this.#excluded.size >= MAX_REVOKED) {
+      this.#log.warn("a peer is not excluded: the list of exclusions is full", { identity, limit: MAX_REVOKED });
+      return;
+    }
     const [name] = this.#pins.namesOf(identity);
     const nickname = (name && this.#pins.get(name)?.nickname) ?? "";
     this.#excluded.set(identity, { identity, name, nickname, at: Math.floor(this.#deps.clock.wall()) });
-    limitSize(this.#excluded, MAX_REVOKED);
     this.#log.warn("a peer is excluded", { peer: name, nickname, identity });
     this.#listChanged("excluded");
     this.events.emit("revoked", identity);
@@ -328,7 +331,7 @@ export class Trust {
 
   /** Writes what is not written yet. Must be called before the store closes. */
   flush(): void {
-    while (this.#changed.size > 0 || this.#changedLists.size > 0) this.#write();
+    while (this.#changed.size > 0) this.#write();
     this.#writing.cancel();
   }
 
@@ -356,22 +359,18 @@ export class Trust {
     if (names.length > 0) this.#writing.request();
   }
 
+  /** Writes a list at once: after a crash an excluded peer must not be trusted again. */
   #listChanged(list: "excluded" | "retired"): void {
-    this.#changedLists.add(list);
-    this.#writing.request();
+    const lists = list === "excluded" ? { excluded: this.excluded() } : { retired: [...this.#retired.values()] };
+    this.#deps.store.save({ pins: new Map(), ...lists });
   }
 
   #write(): void {
     const names = [...this.#changed].slice(0, PINS_A_WRITE);
-    if (names.length === 0 && this.#changedLists.size === 0) return;
+    if (names.length === 0) return;
     const pins = new Map(names.map((name) => [name, this.#pins.get(name)]));
-    const lists = {
-      ...(this.#changedLists.has("excluded") && { excluded: this.excluded() }),
-      ...(this.#changedLists.has("retired") && { retired: [...this.#retired.values()] }),
-    };
     for (const name of names) this.#changed.delete(name);
-    this.#changedLists.clear();
-    this.#deps.store.save({ pins, ...lists });
+    this.#deps.store.save({ pins });
     if (this.#changed.size > 0) this.#writing.request();
   }
 }

@@ -106,6 +106,19 @@ test("forget takes a name, a nickname or a fingerprint, and the next identity is
   assert.equal(open(store).trust.judge(peer(1, "f".repeat(64))), "new");
 });
 
+test("an exclusion and a retirement survive a crash at the next moment, and no exclusion gives way to others", () => {
+  const { trust, store, clock } = open();
+  const signer = signerOf(7);
+  trust.pin(signed(7, signer), true);
+  trust.exclude(peer(2).identity);
+  assert.equal(trust.retire(retire(signed(7, signer), signer, 5)), "taken");
+  const later = open(store, clock).trust;
+  assert.equal(later.judge(peer(2)), "excluded");
+  assert.notEqual(later.judge(signed(7, signer)), "trusted");
+  for (let i = 0; i < MAX_REVOKED + 10; i++) later.exclude(hex(i + 10, 64));
+  assert.equal(later.judge(peer(2)), "excluded");
+});
+
 test("an excluded identity is refused under every name until it is included or forgotten, also after a restart", () => {
   const { trust, store } = open();
   const revoked: string[] = [];
