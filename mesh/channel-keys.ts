@@ -17,10 +17,10 @@ export const ROTATE_AFTER_MS = 120_000;
 /** A part of {@link ROTATE_AFTER_MS} that is chosen at random: connections that opened at the same time do not rotate together. */
 const ROTATE_SPREAD_MS = 10_000;
 /** Number of messages in one direction after which the keys change. */
-export const ROTATE_AFTER_MESSAGES = 2 ** 20;
+const ROTATE_AFTER_MESSAGES = 2 ** 20;
 /** Age of keys, and number of their messages, at which the connection ends: the other end does not change them. */
 export const KEYS_LIMIT_MS = 300_000;
-export const KEYS_LIMIT_MESSAGES = 2 ** 22;
+const KEYS_LIMIT_MESSAGES = 2 ** 22;
 
 const OFFER = 1;
 const ANSWER = 2;

@@ -30,13 +30,9 @@ import { toHex } from "#src/text.js";
 
 /** Interval of the repair with one random neighbour; the same as of Weave Net's gossip. */
 const REPAIR_MS = 30_000;
-/** Describes a peer that has signed two contents of one version of its records. */
-const contradictionText = (peer: Pick<PeerRecord, "name" | "nickname">, set: string): string =>
-  `${peerText(peer)} has signed two contents of one version (${set}), and its records are ignored: if its machine was copied, give each copy its own name and identity; if it is hostile, exclude it`;
-
 /** Name of the topology's channel. */
 const TOPOLOGY_CHANNEL = "topology";
-/** Delay of an announcement of this peer's links, and of new routes: a new connection passes frames a moment later. */
+/** Delays of an announcement of this peer's links, and of new routes: a new connection passes frames a moment later. */
 const ANNOUNCE_SETTLE_MS = 25;
 const ROUTES_SETTLE_MS = 5;
 /**
@@ -45,6 +41,10 @@ const ROUTES_SETTLE_MS = 5;
  */
 const ANNOUNCE_MS = { least: 50, perPeer: 2, most: 600 };
 const ROUTES_MS = { least: 20, perPeer: 0.5, most: 200 };
+
+/** Describes a peer that has signed two contents of one version of its records. */
+const contradictionText = (peer: Pick<PeerRecord, "name" | "nickname">, set: string): string =>
+  `${peerText(peer)} has signed two contents of one version (${set}), and its records are ignored: if its machine was copied, give each copy its own name and identity; if it is hostile, exclude it`;
 
 /**
  * A peer of the mesh: connections to neighbours, topology, routes, and gossip. It runs from its construction until
@@ -106,8 +106,7 @@ export class Mesh {
     const routing = new Routing(topology);
     const spreader = new GossipSpreader({ clock, neighbours, topology, random });
     const events = new Emitter<ManagerEvents>();
-    const { trust } = options;
-    const { secrets } = options;
+    const { trust, secrets } = options;
     const admission = new Admission({ topology, neighbours, schedule, trust, secrets }, connectionLimit);
     const connections = new ConnectionManager(options, { neighbours, topology, admission, schedule, events });
 

@@ -38,7 +38,7 @@ export type MeshMessage =
 
 /** Maximum number of notices in a message, and of bytes of each. */
 export const MAX_NOTICES = 1_024;
-export const MAX_NOTICE_BYTES = 64;
+const MAX_NOTICE_BYTES = 64;
 /** Maximum number of characters of the reason in a `bye`. */
 export const MAX_BYE_TEXT = 512;
 

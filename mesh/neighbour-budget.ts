@@ -21,9 +21,9 @@ const MAX_DEBT_MS = 60_000;
  * What a message costs beside the time of its handler, in milliseconds: the frame around it is read and unmasked before the handler
  * is called. It is all that is charged where no time passes, as in a simulation.
  */
-export const PRICES = { message: 0.01, kilobyte: 0.004 } as const;
+const PRICES = { message: 0.01, kilobyte: 0.004 } as const;
 /** The time of a signature check (Ed25519), in milliseconds, where no time passes. */
-export const SIGNATURE_MS = 0.11;
+const SIGNATURE_MS = 0.11;
 
 /** A neighbour that was slowed, for status. */
 export interface SlowedNeighbour {

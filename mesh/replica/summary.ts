@@ -21,7 +21,7 @@ export const PROOF_VERSION = 2 ** 48 - 1;
 const PROOF_MARK = new Uint8Array(MARK_BYTES);
 
 /** Returns the group of an origin. */
-export const bucketOf = (origin: PeerName): number => Number.parseInt(origin.slice(-2), 16) % BUCKETS;
+const bucketOf = (origin: PeerName): number => Number.parseInt(origin.slice(-2), 16) % BUCKETS;
 
 /** What one end of a comparison knows: the entries of the origins that count, and hashes of them. */
 export class Summary {
@@ -93,8 +93,7 @@ export class Summary {
 }
 
 /** Whether an origin is in the buckets of a mask. */
-export const hasBucket = (mask: number, origin: PeerName): boolean =>
-  Math.floor(mask / 2 ** bucketOf(origin)) % 2 === 1;
+const hasBucket = (mask: number, origin: PeerName): boolean => Math.floor(mask / 2 ** bucketOf(origin)) % 2 === 1;
 
 function hashOf(entries: readonly StateEntry[]): Uint8Array {
   const rows = entries.flatMap((entry) => [encodeVersion(entry), entry.mark]);

@@ -15,7 +15,7 @@ export interface MacClaims {
 }
 
 /** Maximum peers whose claims are counted. Further ones take the place of the one that claimed nothing for longest. */
-export const MAX_CLAIMANTS = 1_024;
+const MAX_CLAIMANTS = 1_024;
 
 type Counts = { -readonly [Field in keyof MacClaims]: MacClaims[Field] };
 const COUNTS = { moved: "moves", held: "held", refused: "refused", full: "full" } as const;
