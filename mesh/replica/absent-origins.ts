@@ -1,4 +1,5 @@
 import { MAX_PEERS, type PeerName } from "#mesh/peer.js";
+import type { OriginVersion } from "#mesh/replica/replica-message.js";
 import type { Clock } from "#src/clock.js";
 import { limitSize } from "#src/limit-size.js";
 
@@ -13,7 +14,8 @@ const UNKNOWN_MS = 60_000;
 /** Origins without records here, and why. */
 export class AbsentOrigins {
   readonly #clock: Clock;
-  readonly #forgotten = new Set<PeerName>();
+  /** Forgotten origins, and the state that was dropped. */
+  readonly #forgotten = new Map<PeerName, OriginVersion>();
   /** Origins without room, and when there was none for what a neighbour sent. */
   readonly #withoutRoom = new Map<PeerName, Map<PeerName, number>>();
   readonly #unknown = new Map<PeerName, { readonly neighbour: PeerName; readonly since: number }>();
@@ -23,13 +25,16 @@ export class AbsentOrigins {
   }
 
   /** The origin's records were dropped because it was unreachable for long. Peers that forget it later still send them. */
-  forget(origin: PeerName): void {
-    this.#forgotten.add(origin);
+  forget(dropped: OriginVersion): void {
+    this.#forgotten.set(dropped.origin, dropped);
     limitSize(this.#forgotten, MAX_PEERS);
   }
 
-  wasForgotten(origin: PeerName): boolean {
-    return this.#forgotten.has(origin);
+  /** Whether a state was forgotten. A later one shows that the origin is back: in the topology it is what makes it reachable. */
+  wasForgotten({ origin, incarnation, version }: OriginVersion): boolean {
+    const dropped = this.#forgotten.get(origin);
+    if (dropped === undefined) return false;
+    return incarnation < dropped.incarnation || (incarnation === dropped.incarnation && version <= dropped.version);
   }
 
   /** There was no room for the origin's records from a neighbour. From another one, with a smaller part of the memory, there may be. */

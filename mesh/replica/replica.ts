@@ -250,8 +250,9 @@ export class Replica<F extends object> implements Gossiper {
 
   /** Drops the records of a peer that was unreachable for long. The peer sends them again when it returns. */
   forget(peer: PeerName): void {
+    const head = this.#set.get(peer)?.head;
     this.#set.drop(peer);
-    this.#absent.forget(peer);
+    if (head !== undefined) this.#absent.forget({ ...head, origin: peer });
   }
 
   /** Drops what an identity has signed: it is not accepted any more. Another identity may have its name at once. */
@@ -373,9 +374,9 @@ export class Replica<F extends object> implements Gossiper {
   }
 
   /** Whether a state of an origin is to be requested. */
-  #isWanted({ origin, incarnation }: OriginVersion): boolean {
-    if (incarnation > this.#latestIncarnation()) return false;
-    return !(this.#absent.wasForgotten(origin) && this.isUnreachable(origin));
+  #isWanted(state: OriginVersion): boolean {
+    if (state.incarnation > this.#latestIncarnation()) return false;
+    return !(this.#absent.wasForgotten(state) && this.isUnreachable(state.origin));
   }
 
   /** Returns the highest incarnation that is plausible now. */

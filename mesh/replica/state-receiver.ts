@@ -58,7 +58,7 @@ export class StateReceiver<F extends object> {
     const { set, absent, latest, equivocations } = this.#deps;
     const known = set.get(origin);
     if (known !== undefined && isSame(known.head, message)) return KNOWN;
-    if (absent.wasForgotten(origin) && !isReachable) return KNOWN;
+    if (absent.wasForgotten(message) && !isReachable) return KNOWN;
     if (incarnation > latest()) return this.#reject("far-future", neighbour);
     if (absent.hasNoRoom(origin, neighbour)) return this.#reject("total-budget", neighbour);
     const isContinued = part !== undefined && part.number > 0;

@@ -99,6 +99,22 @@ test("a silent peer is suspended after a minute, forgotten after a quarter of an
   assertWhole([a, b]);
 });
 
+test("a peer that was forgotten, and returns behind another one, is known to all again", async () => {
+  const network = new Network(42);
+  const [a, b, c] = [0, 1, 2].map((i) => network.start(i, { discovery: false }));
+  network.connect(b, a);
+  network.connect(c, b);
+  await network.clock.run(10_000);
+  assertWhole([a, b, c]);
+  network.kill(c);
+  await network.clock.run(30 * 60_000);
+  assert.equal(a.mesh.peer(c.name), undefined);
+  const again = network.start(2, { discovery: false });
+  network.connect(again, b);
+  await network.clock.run(60_000);
+  assertWhole([a, b, again]);
+});
+
 test("a peer that starts again replaces its old record", async () => {
   const network = new Network(6);
   const [a, b, c] = [0, 1, 2].map((i) => network.start(i));
