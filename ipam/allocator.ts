@@ -325,6 +325,7 @@ export class Allocator {
       state.flush();
       state.tidy();
       donations.announce();
+      state.recheck();
       sync.tick();
       disputes.tick();
     } catch (error) {

@@ -3,6 +3,7 @@ import type { Consents } from "#ipam/agreement/consents.js";
 import type { OtherRanges } from "#ipam/agreement/other-ranges.js";
 import type { OwnershipCheck } from "#ipam/agreement/ownership-check.js";
 import type { Participants } from "#ipam/agreement/participants.js";
+import type { RejectedMessages } from "#ipam/agreement/rejected-messages.js";
 import type { RingState } from "#ipam/agreement/ring-state.js";
 import type { RingSync } from "#ipam/agreement/ring-sync.js";
 import type { Stands } from "#ipam/agreement/stands.js";
@@ -28,6 +29,7 @@ export interface MessageHandlerDeps {
   readonly sender: MessageSender;
   readonly state: RingState;
   readonly sync: RingSync;
+  readonly rejections: RejectedMessages;
   readonly consents: Consents;
   readonly stands: Stands;
   readonly bootstrap: Bootstrap;
@@ -49,23 +51,32 @@ export class MessageHandler implements Gossiper {
     this.#deps = deps;
   }
 
-  onUnicast(from: PeerName, payload: Uint8Array): void {
-    const message = this.#open(from, payload);
-    if (message !== undefined) this.#receive(from, message);
+  onUnicast(from: PeerName, payload: Uint8Array, neighbour: PeerName): void {
+    this.#handle(from, payload, neighbour);
   }
 
-  onBroadcast(from: PeerName, payload: Uint8Array): void {
-    this.onUnicast(from, payload);
+  onBroadcast(from: PeerName, payload: Uint8Array, neighbour: PeerName): void {
+    this.#handle(from, payload, neighbour);
   }
 
-  onGossip(from: PeerName, payload: Uint8Array): Uint8Array | undefined {
-    const message = this.#open(from, payload);
-    const news = message === undefined ? undefined : this.#receive(from, message);
+  onGossip(from: PeerName, payload: Uint8Array, neighbour: PeerName): Uint8Array | undefined {
+    const news = this.#handle(from, payload, neighbour);
     return news === undefined ? undefined : this.#deps.sender.encode(news);
   }
 
   state(): Uint8Array {
     return this.#deps.sender.encode(this.#deps.sync.announcement());
+  }
+
+  #handle(from: PeerName, payload: Uint8Array, neighbour: PeerName): IpamMessage | undefined {
+    const { rejections } = this.#deps;
+    rejections.neighbour = neighbour;
+    try {
+      const message = this.#open(from, payload);
+      return message === undefined ? undefined : this.#receive(from, message);
+    } finally {
+      rejections.neighbour = undefined;
+    }
   }
 
   /** Decodes a message of a peer with the same range; undefined for another range, which is recorded. @throws WEAVE_MESSAGE_MALFORMED */
@@ -113,7 +124,7 @@ export class MessageHandler implements Gossiper {
         sync.merge(message.spans, from);
         return undefined;
       case "election":
-        if (state.ring === undefined) return bootstrap.receive(message.votes) ? message : undefined;
+        if (state.ring === undefined) return bootstrap.receive(message.votes, from) ? message : undefined;
         sync.sendRing(from, false);
         return undefined;
       case "need":

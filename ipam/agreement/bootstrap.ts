@@ -2,6 +2,7 @@ import * as z from "zod/mini";
 import { Election } from "#ipam/agreement/election.js";
 import type { OwnershipCheck } from "#ipam/agreement/ownership-check.js";
 import type { Participants } from "#ipam/agreement/participants.js";
+import type { RejectedMessages } from "#ipam/agreement/rejected-messages.js";
 import { RESET_HINT, type RingState } from "#ipam/agreement/ring-state.js";
 import type { Stands } from "#ipam/agreement/stands.js";
 import { durationText, type Reason } from "#ipam/ring/reason.js";
@@ -9,8 +10,9 @@ import type { Genesis } from "#ipam/ring/ring.js";
 import type { Subnet } from "#ipam/ring/subnet.js";
 import { ringSummary } from "#ipam/wire/ipam-message.js";
 import type { MessageSender } from "#ipam/wire/message-sender.js";
-import { type Vote, type Votes, votesFromWire, votesShape, votesToWire } from "#ipam/wire/vote.js";
+import { type Vote, type Votes, voteBytes, votesFromWire, votesShape, votesToWire } from "#ipam/wire/vote.js";
 import type { KnownPeers, PeerName } from "#mesh/peer.js";
+import { isSignedBy, type Signer } from "#mesh/signing.js";
 import type { Clock } from "#src/clock.js";
 import type { Log } from "#src/log.js";
 import type { Random } from "#src/random.js";
@@ -52,6 +54,8 @@ export interface BootstrapDeps {
   readonly sender: MessageSender;
   readonly state: RingState;
   readonly stands: Stands;
+  readonly signer: Signer;
+  readonly rejections: RejectedMessages;
   readonly participants: Participants;
   readonly ownershipCheck: OwnershipCheck;
 }
@@ -72,7 +76,8 @@ export class Bootstrap {
     this.#init = deps.init;
     const stored = readStored(store, KEY, shape, RESET_HINT);
     const ours = stored?.name === self && stored.range === range.text;
-    this.#election = new Election(self, ours ? votesFromWire(stored) : undefined);
+    const sign = (vote: Vote) => deps.signer.sign("ipam-agreement", voteBytes(range.text, self, vote));
+    this.#election = new Election(self, sign, ours ? votesFromWire(stored) : undefined);
     this.#sendOwn = new ThrottledTask(clock, SEND_MS, () => this.#sendVote());
   }
 
@@ -117,8 +122,9 @@ export class Bootstrap {
     if (this.#init.mode !== "observer") this.request();
   }
 
-  /** Merges votes. @returns whether to pass them on: they contain the leader's vote @throws WEAVE_STORE */
-  receive(votes: Votes): boolean {
+  /** Merges votes that their voters have signed. @param from the peer that sent them @returns whether to pass them on: they contain the leader's vote @throws WEAVE_STORE */
+  receive(all: Votes, from: PeerName): boolean {
+    const votes = this.#signed(all, from);
     const before = this.#election.leader;
     const reachable = this.#deps.peers.reachable();
     const isElector = this.#init.mode === "consensus";
@@ -128,6 +134,24 @@ export class Bootstrap {
     if (leader?.peer !== before?.peer) this.#delayProposal();
     this.#advance();
     return leader !== undefined && leader.peer !== this.#deps.self && votes.has(leader.peer);
+  }
+
+  /** Returns the votes that are new, and signed by peers whose identity is known. */
+  #signed(votes: Votes, from: PeerName): Votes {
+    const { self, signer, range, peers, rejections } = this.#deps;
+    const signed = new Map<PeerName, Vote>();
+    for (const [peer, vote] of votes) {
+      const identity = peer === self ? signer.identity : peers.identity(peer);
+      if (identity === undefined || this.#election.isKnown(peer, vote)) continue;
+      const { signature } = vote;
+      if (
+        signature !== undefined &&
+        isSignedBy(identity, "ipam-agreement", voteBytes(range.text, peer, vote), signature)
+      )
+        signed.set(peer, vote);
+      else rejections.note("vote", from);
+    }
+    return signed;
   }
 
   stop(): void {

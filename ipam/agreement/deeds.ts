@@ -2,16 +2,22 @@ import type { LivingPeers } from "#ipam/agreement/living-peers.js";
 import type { RejectedMessages } from "#ipam/agreement/rejected-messages.js";
 import { endedBy, isClaim, isValid, sign } from "#ipam/ring/deed.js";
 import { type Interval, overlap } from "#ipam/ring/interval.js";
-import { compareOwnership, type Deed, type Ownership, type Ring, type Span } from "#ipam/ring/ring.js";
+import { compareOwnership, type Deed, type Ownership, Ring, type Span } from "#ipam/ring/ring.js";
 import { byRank, Titles } from "#ipam/ring/titles.js";
-import type { KnownPeers, PeerName } from "#mesh/peer.js";
+import { type KnownPeers, MAX_PEERS, type PeerName } from "#mesh/peer.js";
 import type { Signer } from "#mesh/signing.js";
 import type { Clock } from "#src/clock.js";
+import { limitSize } from "#src/limit-size.js";
 
 /** Time for which an offer waits for the steps that lead to it, or for other peers' agreement. */
 const WAIT_MS = 60_000;
-/** Maximum number of waiting offers. */
-const MAX_WAITING = 1_024;
+/** Maximum number of waiting offers, of all signers and of each. */
+const MAX_WAITING = 2_048;
+const MAX_WAITING_OF_SIGNER = 64;
+/** Maximum number of offers in a message that are verified: about 50 ms. The others come with the next exchange of rings. */
+const MAX_OFFERS = 500;
+/** Number of spans from which a ring is not divided further by other peers. */
+const MAX_RING_SPANS = 32_768;
 /** Time within which two decisions of one peer about one ownership are ordered by their value; a later second one is rejected. */
 const FORK_MS = 60_000;
 
@@ -46,6 +52,8 @@ export class Deeds {
   readonly #valid = new WeakMap<Deed, Ownership>();
   /** Monotonic time at which a deed was accepted. */
   readonly #accepted = new WeakMap<Deed, number>();
+  /** Peers that are unknown here, and the identity that a decision in their name has. */
+  readonly #unconfirmed = new Map<PeerName, string>();
   /** Second decisions about one ownership, each of which is counted once. */
   readonly #contradicting = new WeakSet<Deed>();
 
@@ -68,24 +76,26 @@ export class Deeds {
   }
 
   /**
-   * Takes from the offers, and from those that wait, all that follows from a ring.
+   * Takes from the offers, and from those that wait, all that follows from a ring. The others wait, a limited number of each signer.
    *
    * @param from the peer that sent the offers
    * @returns the ring after them
    */
   advance(ring: Ring, offers: readonly Span[], from: PeerName): Ring {
     const until = this.#deps.clock.now() + WAIT_MS;
+    const valid: Span[] = [];
     for (const span of offers) {
-      if (!isNew(ring, span) || !this.#isSigned(ring.id, span.value, from)) continue;
-      if (this.#waiting.size >= MAX_WAITING) this.#waiting.delete(this.#waiting.keys().next().value as string);
-      this.#waiting.set(keyOf(span), { span, from, until });
+      if (!isNew(ring, span)) continue;
+      if (valid.length >= MAX_OFFERS) break;
+      if (this.#isSigned(ring.id, span.value, from)) valid.push(span);
     }
-    return this.retry(ring);
+    const next = this.#applyAll(ring, [...valid, ...this.waiting]);
+    for (const span of valid) if (isNew(next, span)) this.#wait({ span, from, until });
+    return next;
   }
 
-  /** Takes all that follows from a ring from the offers that wait. */
-  retry(ring: Ring): Ring {
-    const offers = [...this.#waiting.values()].map(({ span }) => span).sort(byRank);
+  #applyAll(ring: Ring, offers: Span[]): Ring {
+    offers.sort(byRank);
     let next = ring;
     for (let before: Ring | undefined; before !== next; ) {
       before = next;
@@ -93,6 +103,16 @@ export class Deeds {
     }
     for (const [key, { span }] of this.#waiting) if (!isNew(next, span)) this.#waiting.delete(key);
     return next;
+  }
+
+  #wait(offer: Offer): void {
+    // A repeated offer does not wait longer: it is counted in the end.
+    if (this.#waiting.has(keyOf(offer.span))) return;
+    const by = offer.span.value.deed?.by;
+    const ofSigner = [...this.#waiting.values()].filter(({ span }) => span.value.deed?.by === by).length;
+    if (ofSigner >= MAX_WAITING_OF_SIGNER) return;
+    this.#waiting.set(keyOf(offer.span), offer);
+    limitSize(this.#waiting, MAX_WAITING);
   }
 
   /** Returns the offers that wait for decisions in between, by the peer that sent them. Removes old ones. */
@@ -121,13 +141,33 @@ export class Deeds {
     return [...this.#waiting.values()].map(({ span }) => span);
   }
 
+  /**
+   * Checks the identities that were taken from decisions of peers unknown until then.
+   *
+   * @returns the ring without decisions in the name of peers that turned out to have another identity; the same if there are none
+   */
+  recheck(ring: Ring): Ring {
+    let forged = false;
+    for (const [peer, claimed] of this.#unconfirmed) {
+      const identity = this.#deps.peers.identity(peer);
+      if (identity === undefined) continue;
+      this.#unconfirmed.delete(peer);
+      if (identity === claimed) continue;
+      forged = true;
+      this.#deps.rejections.note("forged", peer);
+      this.titles.removeSigned(peer, claimed);
+    }
+    return forged ? this.#applyAll(Ring.first(ring.range, ring.genesis), this.titles.all) : ring;
+  }
+
   #apply(ring: Ring, { start, end, value }: Span): Ring {
     const steps = ring
       .within({ start, end })
       .filter((known) => this.#judge(ring, known.value, value) === "follows")
       .map((known): Span => ({ start: known.start, end: known.end, value }));
-    if (steps.length === 0) return ring;
-    for (const step of steps) this.titles.add(step);
+    // A ring of very many spans would exceed the limits of messages: a member could make them of what it owns.
+    if (steps.length === 0 || ring.spans.length + 2 * steps.length > MAX_RING_SPANS) return ring;
+    for (const step of steps) if (!this.titles.add(step)) return ring;
     if (value.deed !== undefined && !this.#accepted.has(value.deed))
       this.#accepted.set(value.deed, this.#deps.clock.now());
     return ring.join(steps).ring;
@@ -175,6 +215,8 @@ export class Deeds {
       rejections.note("forged", from);
       return false;
     }
+    if (deed.by !== self && peers.identity(deed.by) === undefined && this.#unconfirmed.size < MAX_PEERS)
+      this.#unconfirmed.set(deed.by, deed.identity);
     this.#valid.set(deed, value);
     return true;
   }

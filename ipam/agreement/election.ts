@@ -5,11 +5,10 @@ import { MAX_PEERS, type PeerName } from "#mesh/peer.js";
 
 const NONE: Vote = { promised: NO_BALLOT, accepted: undefined };
 
-/** Returns the later of two states of a peer. */
+/** Returns the later of two states of a peer. Both ballots of an honest peer only increase: one of the states has both higher ones. */
 function later(a: Vote, b: Vote): Vote {
-  const promised = compareBallots(a.promised, b.promised) >= 0 ? a.promised : b.promised;
-  const order = compareBallots(a.accepted?.ballot ?? NO_BALLOT, b.accepted?.ballot ?? NO_BALLOT);
-  return { promised, accepted: order >= 0 ? a.accepted : b.accepted };
+  const order = compareBallots(b.accepted?.ballot ?? NO_BALLOT, a.accepted?.ballot ?? NO_BALLOT);
+  return compareBallots(b.promised, a.promised) >= 0 && order >= 0 ? b : a;
 }
 
 const equal = (a: Vote, b: Vote): boolean =>
@@ -31,12 +30,16 @@ const equal = (a: Vote, b: Vote): boolean =>
  */
 export class Election {
   readonly #self: PeerName;
+  readonly #sign: (vote: Vote) => Uint8Array;
   readonly #votes: Map<PeerName, Vote>;
 
-  /** @param votes the votes stored by an earlier run */
-  constructor(self: PeerName, votes: Votes = new Map()) {
+  /** @param sign signs this peer's own vote @param votes the votes stored by an earlier run */
+  constructor(self: PeerName, sign: (vote: Vote) => Uint8Array, votes: Votes = new Map()) {
     this.#self = self;
-    this.#votes = new Map(votes);
+    this.#sign = sign;
+    this.#votes = new Map([...votes].filter(([peer, { signature }]) => peer === self || signature !== undefined));
+    const own = this.own;
+    if (own !== undefined) this.#setOwn(own);
   }
 
   get votes(): Votes {
@@ -46,6 +49,12 @@ export class Election {
   /** Number of peers that are known to have taken part. */
   get known(): number {
     return [...this.#votes.values()].filter(({ promised }) => promised.round > 0).length;
+  }
+
+  /** Whether a vote is no news. */
+  isKnown(peer: PeerName, vote: Vote): boolean {
+    const was = this.#votes.get(peer);
+    return was !== undefined && equal(was, later(was, vote));
   }
 
   /** Promises a new ballot of this peer. */
@@ -150,6 +159,7 @@ export class Election {
     // All peers reject a message with more than MAX_PEERS entries.
     if (this.#votes.size >= MAX_PEERS && this.own === undefined)
       this.#votes.delete(this.#votes.keys().next().value as PeerName);
-    this.#votes.set(this.#self, vote);
+    const { promised, accepted } = vote;
+    this.#votes.set(this.#self, { promised, accepted, signature: this.#sign({ promised, accepted }) });
   }
 }

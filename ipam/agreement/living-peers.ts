@@ -7,6 +7,9 @@ import type { Clock } from "#src/clock.js";
 /** Time after the start within which a peer that was not seen yet may still be connecting. */
 const SETTLE_MS = 10_000;
 
+/** Time after the start within which this peer may give up what was taken from it before. */
+const YIELD_MS = 60_000;
+
 export interface LivingPeersDeps {
   readonly self: PeerName;
   readonly clock: Clock;
@@ -18,11 +21,11 @@ export interface LivingPeersDeps {
  * Decides whether another peer's takeover is accepted here. What a living peer owns is not taken by a message:
  *
  *     unreachable       a takeover of a peer that is not reachable from here is accepted, and this peer agrees to it
- *     reachable         it is accepted when the removed peer itself has agreed, or more owners have agreed than have not
- *     this peer         it gives its addresses up when more of the owners that it reaches have agreed than not.
- *                       If it was down at that time, as many suffice
+ *     reachable         it is accepted when the removed peer itself has agreed
+ *     this peer         it never agrees while it runs. After a start it does, to a takeover from before that, if the owners of
+ *                       at least half of the addresses that it reaches have agreed
  *
- * Only owners of addresses are counted: invented peers own nothing.
+ * Addresses are counted, and not peers: a peer that gives single addresses to invented ones gains nothing.
  */
 export class LivingPeers {
   readonly #deps: LivingPeersDeps;
@@ -49,28 +52,14 @@ export class LivingPeers {
     const [removed, owner] = [claim.from as PeerName, claim.owner];
     const reachable = peers.reachable();
     const agreed = new Set([...consents.to({ owner, from: removed, since: claim.since }), owner]);
-    if (removed !== self) {
-      const settled = this.#seen.has(removed) || clock.now() - this.#started >= SETTLE_MS;
-      if (agreed.has(removed) || (!reachable.has(removed) && settled)) return true;
-    }
-    // Whether this peer was running at that time, and so has seen whether the removed one was alive.
-    const present = claim.since * 1_000 >= this.#startedWall;
-    const voters = [...ring.shares().keys()].filter((peer) => reachable.has(peer) && peer !== removed);
-    const yes = voters.filter((peer) => agreed.has(peer)).length;
-    let no = voters.length - yes;
-    if (removed === self) return present ? yes > no : yes >= no;
-    if (present && !agreed.has(self)) no++;
-    if (reachable.has(removed)) no++;
-    return yes > no;
-  }
-
-  /** Whether the removed peer has agreed to a takeover, or more of the reachable owners have than have not. */
-  isAgreed(takeover: TakeoverKey, ring: Ring): boolean {
-    const { self, consents, peers } = this.#deps;
-    if (consents.to(takeover).has(takeover.from)) return true;
-    const voters = new Set([...ring.shares().keys(), takeover.from]);
-    const reachable = [...voters].filter((peer) => peer === self || peers.reachable().has(peer));
-    return 2 * this.agreements(takeover, ring) > reachable.length;
+    const age = clock.now() - this.#started;
+    if (removed !== self)
+      return agreed.has(removed) || (!reachable.has(removed) && (this.#seen.has(removed) || age >= SETTLE_MS));
+    if (claim.since * 1_000 >= this.#startedWall || age >= YIELD_MS) return false;
+    let balance = 0n;
+    for (const [peer, share] of ring.shares())
+      if (peer !== self && reachable.has(peer)) balance += agreed.has(peer) ? share : -share;
+    return balance >= 0n;
   }
 
   /** Returns the number of reachable owners that have agreed to a takeover. */

@@ -43,6 +43,8 @@ export class OtherRanges {
     } catch {
       return;
     }
+    // A peer without a known identity blocks nothing: its name may be invented.
+    if (this.#deps.peers.identity(peer) === undefined) return;
     if (!this.#states.has(peer)) {
       if (this.#states.size >= MAX_PEERS) return;
       const { log, peers, range: ours } = this.#deps;

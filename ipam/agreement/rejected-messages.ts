@@ -25,10 +25,12 @@ export type MessageFault =
 /** Counts rejected data of other peers, by reason and source. It never ends a connection. */
 export class RejectedMessages {
   readonly #counts = new Map<string, number>();
+  /** The neighbour whose message is handled: it is certain, and the peer that the message names is not. */
+  neighbour: string | undefined;
 
-  /** @param source the peer that the data came from */
+  /** @param source the peer that the data is said to come from; the neighbour counts while its message is handled */
   note(reason: MessageFault, source: string, times = 1): void {
-    const key = `${source} ${reason}`;
+    const key = `${this.neighbour ?? source} ${reason}`;
     this.#counts.set(key, (this.#counts.get(key) ?? 0) + times);
     limitSize(this.#counts, MAX_SOURCES);
   }

@@ -7,19 +7,10 @@ import { type Genesis, type Ownership, Ring, type Span } from "#ipam/ring/ring.j
 import { Space } from "#ipam/ring/space.js";
 import type { Subnet } from "#ipam/ring/subnet.js";
 import type { MessageSender } from "#ipam/wire/message-sender.js";
-import {
-  deedsFromWire,
-  MAX_SPANS,
-  ringFromWire,
-  ringShape,
-  ringToWire,
-  spansShape,
-  spansToWire,
-} from "#ipam/wire/ring-codec.js";
+import { deedsFromWire, ringFromWire, ringShape, ringToWire, spansShape, spansToWire } from "#ipam/wire/ring-codec.js";
 import { successor } from "#mesh/counter.js";
 import type { PeerName } from "#mesh/peer.js";
 import type { Clock } from "#src/clock.js";
-import { WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 import { readStored, type Store } from "#src/store.js";
 
@@ -117,13 +108,17 @@ export class RingState {
   merge(spans: readonly Span[], from: PeerName): Span[] {
     if (this.#ring === undefined) return [];
     const ring = this.deeds.advance(this.#ring, spans, from);
-    // A longer ring exceeds the limit of messages and of stored state.
-    if (ring.spans.length > MAX_SPANS)
-      throw new WeaveError("WEAVE_MESSAGE_MALFORMED", `a ring of more than ${MAX_SPANS} spans`);
     if (ring === this.#ring) return [];
     const { news } = this.#ring.join(ring.spans);
     this.#apply(ring);
     return news;
+  }
+
+  /** Drops decisions in the names of peers that turned out to have another identity. @throws WEAVE_STORE */
+  recheck(): void {
+    if (this.#ring === undefined) return;
+    const ring = this.deeds.recheck(this.#ring);
+    if (ring !== this.#ring) this.#apply(ring);
   }
 
   /** Returns what this peer must know to take the spans that wait: intervals, by the peer that can explain them. */

@@ -1,9 +1,8 @@
 import * as z from "zod/mini";
 import type { Consents } from "#ipam/agreement/consents.js";
-import type { LivingPeers } from "#ipam/agreement/living-peers.js";
 import type { Participants } from "#ipam/agreement/participants.js";
 import { RESET_HINT, type RingState, unixSeconds } from "#ipam/agreement/ring-state.js";
-import { takeoverOf, takeoversOf } from "#ipam/ring/consent.js";
+import { type TakeoverKey, takeoverOf, takeoversOf } from "#ipam/ring/consent.js";
 import { isClaim } from "#ipam/ring/deed.js";
 import { contains, subtract } from "#ipam/ring/interval.js";
 import { describePeer } from "#ipam/ring/reason.js";
@@ -28,6 +27,13 @@ const NO_IPAM_MS = 10_000;
 const SILENT_MS = 60_000;
 /** Time for which a removed peer must be reachable before it gets its addresses back. */
 const ALIVE_MS = 15_000;
+
+/** The number of the question whether a removed peer has agreed. Takeovers have random numbers. */
+const ALIVE_ID = 2 ** 32;
+/** Age of a takeover, in seconds, from which the removed peer gets nothing back: others have built on it. */
+const RECLAIM_S = 3_600;
+/** Maximum number of addresses in taken spans that one peer may hold. */
+const MAX_HELD = 1_024;
 
 const KEY = "ipam/takeover";
 const shape = z.array(peerNameShape);
@@ -66,7 +72,6 @@ export interface TakeoversDeps {
   readonly sender: MessageSender;
   readonly state: RingState;
   readonly consents: Consents;
-  readonly living: LivingPeers;
   readonly participants: Participants;
   /** Returns the addresses that containers of this host hold. */
   readonly heldAddresses: () => Iterable<bigint>;
@@ -95,6 +100,10 @@ export class Takeovers {
   readonly settledWithout = new Set<PeerName>();
   /** Removed peers that are reachable, and the monotonic time since when. */
   readonly #aliveSince = new Map<PeerName, number>();
+  /** Those of them that have answered. One that has agreed as well is no longer considered. */
+  readonly #denied = new Set<PeerName>();
+  /** Monotonic time of the last question to them. */
+  #askedAt = 0;
   /** Peers that have not agreed to the last takeover. */
   missingAgreement: readonly PeerName[] = [];
 
@@ -187,7 +196,10 @@ export class Takeovers {
   answer(from: PeerName, { id, spans }: Extract<IpamMessage, { kind: "agree" }>): void {
     const { ring, deeds } = this.#state;
     const { consents, heldAddresses, sender } = this.#deps;
-    if (ring === undefined || spans.some((span) => deeds.refuses(ring, span))) return;
+    const self = this.#deps.self;
+    // The removed peer itself answers: so the other one learns that it has not agreed.
+    if (ring === undefined) return;
+    if (spans.some((span) => span.value.from !== self && deeds.refuses(ring, span))) return;
     // Written before the answer is sent: a crash must not undo it.
     this.#state.flush();
     const held = [...heldAddresses()].filter((address) => spans.some((span) => contains(span, address)));
@@ -208,36 +220,43 @@ export class Takeovers {
 
   /** Handles an answer to this peer's request, whose spans are already merged. @throws WEAVE_STORE */
   answered(from: PeerName, { id, held }: Extract<IpamMessage, { kind: "agreed" }>): void {
+    // An answer without its agreement, which would have been recorded already.
+    if (id === ALIVE_ID && this.#aliveSince.has(from)) this.#denied.add(from);
     const takeover = this.#current;
     if (takeover?.id !== id || !takeover.waiting.delete(from)) return;
-    for (const address of held) if (!takeover.held.has(address)) takeover.held.set(address, from);
+    // Each becomes a decision of its own. More containers than this have their addresses in what one peer owned in no honest case.
+    for (const address of held.slice(0, MAX_HELD)) if (!takeover.held.has(address)) takeover.held.set(address, from);
     this.#settle(takeover);
   }
 
   /**
-   * Returns addresses to removed peers that are alive after all, and have not given them up: most owners do not agree to their
-   * takeover.
+   * Returns addresses to removed peers that are alive after all, and have not given them up.
    */
   #returnToLiving(): void {
-    const { self, clock, peers, living, log } = this.#deps;
-    const { ring, own } = this.#state;
+    const { self, clock, peers, consents, log } = this.#deps;
+    const { ring, own, deeds } = this.#state;
     if (ring === undefined) return;
-    const taken = own.filter(({ value }) => value.cause === "rmpeer" && value.from !== self);
-    const removed = new Set(taken.map(({ value }) => value.from as PeerName));
+    // Also what this peer has got from the peer that took it over.
+    const taken = own.flatMap(({ start, end, value }) =>
+      deeds.titles
+        .within({ start, end })
+        .filter((claim) => isClaim(claim.value) && claim.value.epoch === value.epoch && claim.value.from !== self)
+        .filter((claim) => unixSeconds(clock) - claim.value.since < RECLAIM_S)
+        .map((claim) => ({ start: claim.start, end: claim.end, value, key: takeoverOf(claim.value) as TakeoverKey })),
+    );
+    const removed = new Set(taken.map(({ key }) => key.from));
     for (const peer of this.#aliveSince.keys()) if (!removed.has(peer)) this.#aliveSince.delete(peer);
     for (const peer of removed) {
-      if (!peers.reachable().has(peer)) this.#aliveSince.delete(peer);
-      else if (!this.#aliveSince.has(peer)) this.#aliveSince.set(peer, clock.now());
+      if (!peers.reachable().has(peer)) {
+        this.#aliveSince.delete(peer);
+        this.#denied.delete(peer);
+      } else if (!this.#aliveSince.has(peer)) this.#aliveSince.set(peer, clock.now());
     }
-    const returned = taken.filter(({ value }) => {
-      const since = this.#aliveSince.get(value.from as PeerName);
-      const takeover = takeoverOf(value);
-      return (
-        since !== undefined &&
-        clock.now() - since >= ALIVE_MS &&
-        takeover !== undefined &&
-        !living.isAgreed(takeover, ring)
-      );
+    const open = taken.filter(({ key }) => this.#aliveSince.has(key.from) && !consents.to(key).has(key.from));
+    this.#askLiving(ring.id, open);
+    const returned = open.filter(({ key }) => {
+      const since = this.#aliveSince.get(key.from);
+      return since !== undefined && clock.now() - since >= ALIVE_MS && this.#denied.has(key.from);
     });
     if (returned.length === 0) return;
     log.warn("addresses are returned to a removed peer, which is alive", { addresses: returned.length });
@@ -245,12 +264,27 @@ export class Takeovers {
     this.#current = undefined;
     this.#deps.store.remove(KEY);
     this.#state.decide(
-      returned.map(({ start, end, value }) => {
-        const owner = value.from as PeerName;
+      returned.map(({ start, end, value, key: { from: owner } }) => {
         return { start, end, value: this.#state.successor(value, { owner, cause: "kept", pending: false }) };
       }),
     );
     for (const done of current?.done ?? []) done();
+  }
+
+  /** Asks removed peers that are reachable whether they have given their addresses up: a lost message must not look like a denial. */
+  #askLiving(ring: string, open: readonly (Span & { readonly key: TakeoverKey })[]): void {
+    const { clock, sender } = this.#deps;
+    if (open.length === 0 || clock.now() - this.#askedAt < REPEAT_MS) return;
+    this.#askedAt = clock.now();
+    for (const peer of new Set(open.map(({ key }) => key.from))) {
+      const spans = open.filter(({ key }) => key.from === peer).sort((a, b) => (a.start < b.start ? -1 : 1));
+      sender.unicast(peer, {
+        kind: "agree",
+        ring,
+        id: ALIVE_ID,
+        spans: spans.map(({ start, end, value }) => ({ start, end, value })),
+      });
+    }
   }
 
   #pending(): Span[] {

@@ -4,15 +4,20 @@ import { contains } from "#ipam/ring/interval.js";
 import { describePeer, type Reason } from "#ipam/ring/reason.js";
 import type { Span } from "#ipam/ring/ring.js";
 import { addressText, type Subnet } from "#ipam/ring/subnet.js";
+import { MAX_KEPT } from "#ipam/wire/ipam-message.js";
 import type { MessageSender } from "#ipam/wire/message-sender.js";
 import type { KnownPeers, PeerName } from "#mesh/peer.js";
 import type { Clock } from "#src/clock.js";
 import type { Log } from "#src/log.js";
+import { RateLimiter } from "#src/rate-limiter.js";
 
 /** Interval between requests for an address. */
 const REPEAT_MS = 5_000;
 /** Interval after a refusal: the answer changes only when the owner's container releases the address. */
 const REFUSED_REPEAT_MS = 30_000;
+
+/** Addresses that each other peer gets on such a request: after two networks became one it may have many. */
+const TRANSFER_RATE = { perSecond: 4, burst: 256 };
 
 interface Contested {
   readonly ident: string;
@@ -47,9 +52,11 @@ export interface ContestedAddressesDeps {
 export class ContestedAddresses {
   readonly #deps: ContestedAddressesDeps;
   #contested = new Map<bigint, Contested>();
+  readonly #transfers: RateLimiter;
 
   constructor(deps: ContestedAddressesDeps) {
     this.#deps = deps;
+    this.#transfers = new RateLimiter(deps.clock, TRANSFER_RATE);
   }
 
   /** Finds the addresses that are contested now, and requests them from their owners. */
@@ -78,7 +85,8 @@ export class ContestedAddresses {
       }
     }
     this.#contested = next;
-    for (const [owner, addresses] of requests) sender.unicast(owner, { kind: "keep", addresses });
+    for (const [owner, addresses] of requests)
+      sender.unicast(owner, { kind: "keep", addresses: addresses.slice(0, MAX_KEPT) });
   }
 
   /** Answers a peer that requests addresses of this peer: those without a holder here are transferred. @throws WEAVE_STORE */
@@ -92,7 +100,7 @@ export class ContestedAddresses {
       if (!contains(range, address) || !space.owns(address)) continue;
       const holder = leases.holderOf(address);
       if (holder !== undefined) held.push({ address, ident: holder.ident });
-      else {
+      else if (this.#transfers.admit(to)) {
         const value = state.successor(ring.at(address).value, { owner: to, cause: "kept" });
         transfers.push({ start: address, end: address + 1n, value });
       }

@@ -6,7 +6,7 @@ import type { PeerName } from "#mesh/peer.js";
 /** Maximum number of deeds: far more than an honest network makes. */
 const MAX_DEEDS = 65_536;
 /** Maximum number of deeds that one peer has signed, of which a hostile one could make any number. */
-const MAX_DEEDS_OF_PEER = 16_384;
+const MAX_DEEDS_OF_PEER = 8_192;
 
 /**
  * The deeds by which ownerships ended: of each peer the latest one at each address. They suffice to get from every earlier owner of
@@ -26,35 +26,45 @@ export class Titles {
     return [...this.#ended.values()].flat();
   }
 
-  /** Adds a deed, unless a later one of the same peer is known at these addresses, or there are too many. */
-  add(span: Span): void {
+  /** Adds a deed, unless a later one of the same peer is known at these addresses. @returns false if there is no room for it */
+  add(span: Span): boolean {
     const peer = endedBy(span.value);
-    if (peer === undefined) return;
+    if (peer === undefined) return true;
     const known = this.#ended.get(peer) ?? [];
-    const later = known.filter(
-      (each) => overlap(each, span) !== undefined && compareOwnership(each.value, span.value) >= 0,
-    );
+    const first = firstEndingAfter(known, span.start);
+    let last = first;
+    while (last < known.length && known[last].start < span.end) last++;
+    const near = known.slice(first, last);
+    const later = near.filter((each) => compareOwnership(each.value, span.value) >= 0);
     const added = subtract(span, later).map((part): Span => ({ ...part, value: span.value }));
-    if (added.length === 0) return;
-    const kept = known.flatMap((each) =>
-      overlap(each, span) === undefined
-        ? [each]
-        : subtract(each, added).map((part): Span => ({ ...part, value: each.value })),
-    );
+    if (added.length === 0) return true;
+    const kept = near.flatMap((each) => subtract(each, added).map((part): Span => ({ ...part, value: each.value })));
     const next = [...kept, ...added].sort((a, b) => (a.start < b.start ? -1 : 1));
-    const growth = next.length - known.length;
-    if (growth > 0 && (next.length > MAX_DEEDS_OF_PEER || this.#size + growth > MAX_DEEDS)) return;
-    this.#ended.set(peer, next);
+    const growth = next.length - near.length;
+    if (growth > 0 && (known.length + growth > MAX_DEEDS_OF_PEER || this.#size + growth > MAX_DEEDS)) return false;
+    known.splice(first, near.length, ...next);
+    this.#ended.set(peer, known);
     this.#size += growth;
+    return true;
+  }
+
+  /** Removes the deeds in the name of a peer that an identity has signed. */
+  removeSigned(by: PeerName, identity: string): void {
+    for (const [peer, spans] of this.#ended) {
+      const kept = spans.filter(({ value: { deed } }) => deed?.by !== by || deed.identity !== identity);
+      this.#size += kept.length - spans.length;
+      this.#ended.set(peer, kept);
+    }
   }
 
   /** Returns the deeds about addresses of an interval, the earlier ones first. */
   within(bounds: Interval): Span[] {
     const found: Span[] = [];
     for (const spans of this.#ended.values()) {
-      for (const span of spans) {
-        const common = overlap(span, bounds);
-        if (common !== undefined) found.push({ ...common, value: span.value });
+      for (let at = firstEndingAfter(spans, bounds.start); at < spans.length; at++) {
+        const common = overlap(spans[at], bounds);
+        if (common === undefined) break;
+        found.push({ ...common, value: spans[at].value });
       }
     }
     return found.sort(byRank);
@@ -64,4 +74,15 @@ export class Titles {
 /** Orders spans by the rank of their ownership. */
 export function byRank({ value: a }: Span, { value: b }: Span): number {
   return a.epoch - b.epoch || a.version - b.version;
+}
+
+/** Returns the index of the first of some sorted intervals that ends after an address. */
+function firstEndingAfter(spans: readonly Span[], address: bigint): number {
+  let [low, high] = [0, spans.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (spans[middle].end > address) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }

@@ -98,6 +98,8 @@ export function ringSummary(ring: Ring | undefined): RingSummary | undefined {
 export const MAX_PARTS = 400;
 /** Maximum number of takeovers in a message of which it contains the agreements. */
 export const MAX_CONSENTS = 16;
+/** Maximum number of addresses in a request to transfer them: each costs a decision that all peers verify. */
+export const MAX_KEPT = 256;
 /** Maximum number of addresses in a message. */
 const MAX_ADDRESSES = 65_536;
 
@@ -128,7 +130,7 @@ const bodyShape = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("hint"), peer: peerNameShape, version: countShape, free: countShape }),
   z.object({ kind: z.literal("agree"), ring: hash, id: countShape, part: spansShape }),
   z.object({ kind: z.literal("agreed"), ring: hash, id: countShape, part: spansShape, consents, held: addresses }),
-  z.object({ kind: z.literal("keep"), addresses }),
+  z.object({ kind: z.literal("keep"), addresses: addresses.check(z.maxLength(MAX_KEPT)) }),
   z.object({
     kind: z.literal("kept"),
     held: z.array(z.tuple([addressShape, z.string().check(z.maxLength(255))])).check(z.maxLength(MAX_ADDRESSES)),

@@ -8,6 +8,7 @@ import {
   type IpamMessage,
   ringSummary,
 } from "#ipam/wire/ipam-message.js";
+import { voteBytes } from "#ipam/wire/vote.js";
 import { MAX_AHEAD_MS } from "#mesh/counter.js";
 import type { Gossiper } from "#mesh/gossip.js";
 import { type IpamNetwork, SimHost } from "./ipam-network.js";
@@ -95,7 +96,9 @@ export class Mallory extends SimHost {
     const { clock, random } = this.#network;
     const round = random.below(2) === 0 ? clock.wall() + MAX_AHEAD_MS : 1 + random.below(1_000);
     const promised = { round, proposer: this.name };
-    this.#toAll({ kind: "election", votes: new Map([[this.name, { promised, accepted: undefined }]]) });
+    const vote = { promised, accepted: undefined };
+    const signature = this.signer.sign("ipam-agreement", voteBytes(this.range, this.name, vote));
+    this.#toAll({ kind: "election", votes: new Map([[this.name, { ...vote, signature }]]) });
   }
 
   /** A ring of its own, divided among thousands of peers that do not exist. */

@@ -54,6 +54,8 @@ export class SimHost extends SimNode {
 export class IpamNetwork extends GossipNetwork<SimHost> {
   /** Peers that are excluded from the network. */
   readonly excluded = new Set<PeerName>();
+  /** Peers whose identity is not known yet. */
+  readonly unknown = new Set<string>();
 
   add(init: IpallocInit, range = "10.32.0.0/24"): SimHost {
     const host = new SimHost(this.hosts.length, init, range);
@@ -87,8 +89,8 @@ export class IpamNetwork extends GossipNetwork<SimHost> {
       peers: {
         reachable: () => host.view,
         nickname: (peer) => `h${Number.parseInt(peer.slice(-5).replace(":", ""), 16)}`,
-        identity: (peer) => (this.excluded.has(peer) ? undefined : pinnedIdentity(peer)),
-        pinnedIdentity,
+        identity: (peer) => (this.excluded.has(peer) || this.unknown.has(peer) ? undefined : pinnedIdentity(peer)),
+        pinnedIdentity: (peer) => (this.unknown.has(peer) ? undefined : pinnedIdentity(peer)),
       },
     });
     host.allocator = allocator;

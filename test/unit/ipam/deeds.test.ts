@@ -27,7 +27,8 @@ test("a transfer that its owner has not signed changes nothing, and is counted",
   const { digest } = a.allocator!.ring!;
   for (const { ring, span } of [transfer(thief, thief, 7), transfer(owner, thief, 1, thief.signer)]) {
     const bytes = encodeIpamMessage(RANGE, { kind: "news", ring, spans: [span], consents: [] });
-    for (const host of [owner, witness]) assert.equal(host.allocator!.gossiper.onGossip(thief.name, bytes), undefined);
+    for (const host of [owner, witness])
+      assert.equal(host.allocator!.gossiper.onGossip(thief.name, bytes, thief.name), undefined);
   }
   await network.run(90_000);
   for (const { allocator } of [owner, witness]) {
@@ -79,7 +80,7 @@ test("deeds of an excluded peer count, but none of another identity with its nam
 
   const { digest } = witness.allocator!.ring!;
   const bytes = encodeIpamMessage(RANGE, { kind: "news", ring: forged.ring, spans: [forged.span], consents: [] });
-  witness.allocator!.gossiper.onGossip(other.name, bytes);
+  witness.allocator!.gossiper.onGossip(other.name, bytes, other.name);
   assert.equal(witness.allocator!.ring!.digest, digest);
   assert.deepEqual(
     witness.allocator!.rejections.all.map(({ reason }) => reason),
@@ -116,4 +117,28 @@ test("a database of before deeds loads: its spans count as checked", async () =>
   assert.equal(a.allocator!.ring!.digest, digest);
   await network.run(10_000);
   await allocate(network, a, "d");
+});
+
+test("decisions in the name of a peer that turns out to have another identity are dropped", async () => {
+  const network = startNetwork(3);
+  const [owner, thief] = network.hosts;
+  for (const host of network.hosts) await allocate(network, host, "c");
+  const { ring } = owner.allocator!;
+  const span = ring!.ownedBy(owner.name)[0];
+  const late = network.add({ mode: "observer" }, RANGE);
+  network.unknown.add(owner.name);
+  network.start(late);
+  await network.run(10_000);
+  const value = { ...span.value, owner: thief.name, version: 9, cause: "donation", from: owner.name } as const;
+  const forged = { ...span, value: sign(thief.signer, owner.name, ring!.id, span, value) };
+  const bytes = encodeIpamMessage(RANGE, { kind: "news", ring: ring!.id, spans: [forged], consents: [] });
+  late.allocator!.gossiper.onUnicast(thief.name, bytes, thief.name);
+  assert.equal(late.allocator!.ring!.at(span.start).value.owner, thief.name);
+  network.unknown.clear();
+  await network.run(20_000);
+  assert.equal(late.allocator!.ring!.digest, owner.allocator!.ring!.digest);
+  assert.deepEqual(
+    late.allocator!.rejections.all.map(({ reason }) => reason),
+    ["forged"],
+  );
 });

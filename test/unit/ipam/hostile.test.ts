@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import * as z from "zod/mini";
-import type { Ownership } from "#ipam/ring/ring.js";
+import { type Ownership, Ring } from "#ipam/ring/ring.js";
 import { parseSubnet } from "#ipam/ring/subnet.js";
 import { decodeIpamMessage, encodeIpamMessage, type IpamMessage } from "#ipam/wire/ipam-message.js";
 import { MAX_AHEAD_MS } from "#mesh/counter.js";
 import { decode } from "#src/codec.js";
 import { WeaveError } from "#src/errors.js";
-import type { IpamNetwork } from "#test/sim/ipam-network.js";
+import { IpamNetwork } from "#test/sim/ipam-network.js";
 import { allocate, RANGE, startNetwork } from "./network.js";
 
 const MALLORY = "fe:ff:ff:ff:ff:ff";
@@ -18,7 +18,7 @@ function attack(network: IpamNetwork, message: IpamMessage): number {
   let rejected = 0;
   for (const { allocator } of network.hosts) {
     try {
-      allocator!.gossiper.onGossip(MALLORY, encodeIpamMessage(RANGE, message));
+      allocator!.gossiper.onGossip(MALLORY, encodeIpamMessage(RANGE, message), MALLORY);
     } catch (error) {
       assert.equal((error as { code?: string }).code, "WEAVE_MESSAGE_MALFORMED");
       rejected++;
@@ -91,6 +91,78 @@ test("forged voters are bounded, and their stored votes are readable after a res
   for (const each of network.hosts) await allocate(network, each, "c");
 });
 
+/** A ring that is divided among Mallory and peers that do not exist. */
+function inventedRing(): IpamMessage {
+  const peers = Array.from({ length: 51 }, (_, i) => `fe:00:00:00:00:${i.toString(16).padStart(2, "0")}`);
+  const genesis = { peers: [...peers, MALLORY].sort(), at: 0 };
+  return { kind: "ring", genesis, spans: Ring.first(parseSubnet(RANGE), genesis).spans, ask: false, stands: [] };
+}
+
+test("a ring of invented peers displaces no ring, and is not the first one of a new network", async () => {
+  const network = startNetwork(3);
+  attack(network, inventedRing());
+  for (const { allocator } of network.hosts) assert.equal(allocator!.ring, undefined);
+  for (const host of network.hosts) await allocate(network, host, "c");
+  const { digest } = network.hosts[0].allocator!.ring!;
+  for (let i = 0; i < 10; i++) {
+    attack(network, inventedRing());
+    await network.run(60_000);
+  }
+  for (const { allocator } of network.hosts) {
+    assert.equal(allocator!.ring!.digest, digest);
+    assert.ok(allocator!.rejections.all.some(({ reason }) => reason === "other ring"));
+  }
+});
+
+test("a peer that asks for all free addresses again and again gets a share, and a few at a time", async () => {
+  const network = startNetwork(3, "10.32.0.0/16");
+  const [host, thief] = network.hosts;
+  await allocate(network, host, "c");
+  const owned = host.allocator!.ring!.shares().get(host.name)!;
+  const request = encodeIpamMessage("10.32.0.0/16", { kind: "request", bounds: parseSubnet("10.32.0.0/16") });
+  for (let second = 0; second < 60; second++) {
+    for (let i = 0; i < 100; i++) host.allocator!.gossiper.onUnicast(thief.name, request, thief.name);
+    await network.run(1_000);
+  }
+  const left = host.allocator!.ring!.shares().get(host.name)!;
+  assert.ok(left * 3n > owned, `${left} of ${owned}`);
+  assert.ok(host.allocator!.rejections.all.some(({ reason }) => reason === "too many requests"));
+});
+
+test("a request to keep thousands of free addresses is rejected; each peer gets a few in a short time", async () => {
+  const network = startNetwork(2, "10.32.0.0/16");
+  const [host, thief] = network.hosts;
+  await allocate(network, host, "c");
+  const { start } = host.allocator!.ring!.ownedBy(host.name)[0];
+  const keep = (first: number, count: number) => {
+    const addresses = Array.from({ length: count }, (_, i) => start + BigInt(1_000 + first + i));
+    const bytes = encodeIpamMessage("10.32.0.0/16", { kind: "keep", addresses });
+    host.allocator!.gossiper.onUnicast(thief.name, bytes, thief.name);
+  };
+  assert.throws(() => keep(0, 2_000), { code: "WEAVE_MESSAGE_MALFORMED" });
+  const before = host.allocator!.ring!.shares().get(host.name)!;
+  for (let i = 0; i < 20; i++) keep(256 * i, 256);
+  assert.equal(before - host.allocator!.ring!.shares().get(host.name)!, 256n);
+});
+
+test("votes in the names of others make no quorum", async () => {
+  const network = new IpamNetwork(1, { lost: 0, doubled: 0, delay: 2 });
+  for (let i = 0; i < 5; i++) network.add({ mode: "consensus", quorum: () => 4 }, RANGE);
+  const [host, ...others] = network.hosts;
+  network.start(host);
+  host.allocator!.requests.prime().catch(() => {});
+  const ballot = { round: 1, proposer: host.name };
+  const accepted = { ballot, value: { peers: [MALLORY], at: 1 } };
+  const votes = new Map(
+    others.map(({ name }) => [name, { promised: ballot, accepted, signature: new Uint8Array(64) }]),
+  );
+  host.allocator!.gossiper.onUnicast(MALLORY, encodeIpamMessage(RANGE, { kind: "election", votes }), MALLORY);
+  await network.run(5_000);
+  assert.equal(host.allocator!.ring, undefined);
+  assert.deepEqual(host.allocator!.rejections.all, [{ source: MALLORY, reason: "vote", count: 4 }]);
+  host.allocator!.stop();
+});
+
 test("a forged hint of free space is replaced by the next one of its peer", async () => {
   const network = startNetwork(2);
   const [host, other] = network.hosts;
@@ -99,13 +171,13 @@ test("a forged hint of free space is replaced by the next one of its peer", asyn
   const hints: number[] = [];
   const { gossiper } = other.allocator!;
   other.gossiper = {
-    onUnicast: (from, payload) => gossiper.onUnicast(from, payload),
-    onBroadcast: (from, payload) => gossiper.onBroadcast(from, payload),
+    onUnicast: (from, payload) => gossiper.onUnicast(from, payload, from),
+    onBroadcast: (from, payload) => gossiper.onBroadcast(from, payload, from),
     state: () => gossiper.state(),
     onGossip: (from, payload) => {
       const { body } = decodeIpamMessage(payload);
       if (body.kind === "hint" && body.peer === host.name) hints.push(body.version);
-      return gossiper.onGossip(from, payload);
+      return gossiper.onGossip(from, payload, from);
     },
   };
   attack(network, { kind: "hint", peer: host.name, version, free: 1 });
@@ -128,8 +200,8 @@ test("truncated, changed and random messages are rejected and change nothing", a
   let rejected = 0;
   const receive = (bytes: Uint8Array) => {
     try {
-      allocator.gossiper.onGossip(b.name, bytes);
-      allocator.gossiper.onUnicast(b.name, bytes);
+      allocator.gossiper.onGossip(b.name, bytes, b.name);
+      allocator.gossiper.onUnicast(b.name, bytes, b.name);
     } catch (error) {
       assert.ok(error instanceof WeaveError, String((error as Error).stack));
       assert.equal(error.code, "WEAVE_MESSAGE_MALFORMED");

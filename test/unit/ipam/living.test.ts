@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { sign } from "#ipam/ring/deed.js";
-import { encodeIpamMessage } from "#ipam/wire/ipam-message.js";
+import { parseSubnet } from "#ipam/ring/subnet.js";
+import { decodeIpamMessage, encodeIpamMessage, fromWire } from "#ipam/wire/ipam-message.js";
 import type { IpamNetwork, SimHost } from "#test/sim/ipam-network.js";
 import { allocate, RANGE, settle, startNetwork } from "./network.js";
 
@@ -35,7 +36,8 @@ test("no peer takes what a living peer owns by a message; the attempt is counted
   const { digest } = victim.allocator!.ring!;
   const honest = network.hosts.slice(0, 3);
   for (const bytes of takeOver(network, thief, victim))
-    for (const { allocator } of honest) assert.equal(allocator!.gossiper.onGossip(thief.name, bytes), undefined);
+    for (const { allocator } of honest)
+      assert.equal(allocator!.gossiper.onGossip(thief.name, bytes, thief.name), undefined);
   await network.run(90_000);
   for (const { allocator } of honest) {
     assert.equal(allocator!.ring!.digest, digest);
@@ -81,4 +83,24 @@ test("a takeover of a peer that is alive, and that most owners do not agree to, 
   await network.run(60_000);
   for (const { allocator } of [a, b, c]) assert.equal(allocator!.ring!.digest, d.allocator!.ring!.digest);
   assert.equal(d.allocator!.ring!.ownedBy(d.name).length, share);
+});
+
+test("agreements of peers that own single addresses as a gift do not end the ownership of a living peer", async () => {
+  const network = startNetwork(8);
+  const [victim, witness, thief, ...bought] = network.hosts;
+  for (const host of network.hosts) await allocate(network, host, "c");
+  const { digest } = victim.allocator!.ring!;
+  const ring = victim.allocator!.ring!;
+  const since = Math.floor(network.clock.wall() / 1_000);
+  const text = Buffer.from(JSON.stringify([ring.id, thief.name, victim.name, since]));
+  const agreed = bought.map(({ name, signer }) => [name, signer.sign("ipam-agreement", text)] as const);
+  const consents = [{ owner: thief.name, from: victim.name, since, agreed }];
+  for (const bytes of takeOver(network, thief, victim)) {
+    const message = fromWire(decodeIpamMessage(bytes).body, parseSubnet(RANGE));
+    assert.ok(message.kind === "news");
+    const payload = encodeIpamMessage(RANGE, { ...message, consents });
+    for (const { allocator } of [victim, witness]) allocator!.gossiper.onGossip(thief.name, payload, thief.name);
+  }
+  await network.run(90_000);
+  for (const { allocator } of [victim, witness]) assert.equal(allocator!.ring!.digest, digest);
 });
