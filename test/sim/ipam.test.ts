@@ -4,7 +4,7 @@ import { IpamNetwork } from "./ipam-network.js";
 import { type Class, runSchedule } from "./ipam-schedule.js";
 
 /** Some seconds each; `npm run sim` runs thousands. */
-const COUNTS: Readonly<Record<Class, number>> = { faults: 300, disks: 100, mistakes: 100, hostile: 12 };
+const COUNTS: Readonly<Record<Class, number>> = { faults: 300, disks: 100, mistakes: 100, hostile: 6 };
 
 for (const [kind, count] of Object.entries(COUNTS) as [Class, number][]) {
   test(`${count} schedules of ${kind}: all invariants hold`, async () => {
