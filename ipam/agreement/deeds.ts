@@ -85,12 +85,12 @@ export class Deeds {
     const until = this.#deps.clock.now() + WAIT_MS;
     const valid: Span[] = [];
     for (const span of offers) {
-      if (!isNew(ring, span)) continue;
+      if (!this.#isOpen(ring, span)) continue;
       if (valid.length >= MAX_OFFERS) break;
       if (this.#isSigned(ring.id, span.value, from)) valid.push(span);
     }
     const next = this.#applyAll(ring, [...valid, ...this.waiting]);
-    for (const span of valid) if (isNew(next, span)) this.#wait({ span, from, until });
+    for (const span of valid) if (this.#isOpen(next, span)) this.#wait({ span, from, until });
     return next;
   }
 
@@ -101,8 +101,16 @@ export class Deeds {
       before = next;
       for (const span of offers) next = this.#apply(next, span);
     }
-    for (const [key, { span }] of this.#waiting) if (!isNew(next, span)) this.#waiting.delete(key);
+    for (const [key, { span }] of this.#waiting) if (!this.#isOpen(next, span)) this.#waiting.delete(key);
     return next;
+  }
+
+  /** Whether an offer is new, or other peers hold this one for the owner by another decision of the same rank, which this one must end. */
+  #isOpen(ring: Ring, span: Span): boolean {
+    const { self } = this.#deps;
+    if (isNew(ring, span)) return true;
+    if (span.value.owner !== self || span.value.pending) return false;
+    return ring.within(span).some(({ value }) => value.owner === self && isForked(value, span.value));
   }
 
   #wait(offer: Offer): void {
@@ -224,6 +232,10 @@ export class Deeds {
 
 const isNew = (ring: Ring, span: Span): boolean =>
   ring.within(span).some(({ value }) => compareOwnership(span.value, value) > 0);
+
+/** Whether two different decisions have one rank: peers that follow one of them never take the other. */
+const isForked = (a: Ownership, b: Ownership): boolean =>
+  a.epoch === b.epoch && a.version === b.version && compareOwnership(a, b) !== 0;
 
 const keyOf = ({ start, end, value }: Span): string =>
   `${start}-${end} ${value.owner} ${value.epoch} ${value.version} ${value.pending}`;
