@@ -248,7 +248,8 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
               from: intruder.name,
               payload: random.bytes(9 << 20),
             }),
-            () => topology(intruder, recordOf(intruder, intruder.name, { nickname: "x".repeat(1 << 20) })),
+            // A record has at most 2,048 bytes, and an honest nickname far fewer characters.
+            () => topology(intruder, recordOf(intruder, intruder.name, { nickname: "x".repeat(1_900) })),
             () =>
               topology(intruder, recordOf(intruder, intruder.name, { links: manyLinks(5_000, () => "10.99.0.9:1") })),
             () => ({ kind: "want", names: Array.from({ length: 200_000 }, () => "02:00:00:00:00:01") }),
