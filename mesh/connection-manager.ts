@@ -170,8 +170,8 @@ export class ConnectionManager {
     this.#handshakes.end(connection);
     const { admission, neighbours, events } = this.#deps;
     const remote = connection.remote!;
-    const { dialled, secret } = connection;
-    if (dialled !== undefined) this.#options.secrets.succeeded(dialled, secret?.generation ?? 0);
+    const { dialled } = connection;
+    if (dialled !== undefined) this.#options.secrets.succeeded(dialled);
     try {
       admission.admit(connection, hello);
     } catch (error) {

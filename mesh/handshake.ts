@@ -1,4 +1,4 @@
-import { type CpaceExchange, type CpaceTranscript, keyOfExchange } from "#mesh/cpace.js";
+import { type CpaceExchange, keyOfExchange } from "#mesh/cpace.js";
 import { MAX_HANDSHAKE_BYTES, malformedHandshake, typedMessage } from "#mesh/handshake-format.js";
 import type { Hello } from "#mesh/hello.js";
 import { type KeyPair, keyPair, NoiseHandshake, type NoiseResult } from "#mesh/noise.js";
@@ -59,11 +59,25 @@ export interface HandshakeOptions {
   readonly hello: Hello;
 }
 
+const NOTHING: Uint8Array = new Uint8Array(0);
+
 /** Label of the key that CPace gives to Noise. */
 const PSK_LABEL = "weave mesh 2 psk";
 
-/** Derives the pre-shared key of Noise from a finished exchange, and zeroes what it is made of. @throws WEAVE_HANDSHAKE */
-export function exchangePsk(exchange: CpaceExchange, theirs: Uint8Array, transcript: CpaceTranscript): Uint8Array {
+/**
+ * Finishes the exchange of the password, derives the pre-shared key of Noise, and zeroes what it is made of.
+ *
+ * @param theirs the share of the other end
+ * @param ends.head the clear part of INIT
+ * @throws WEAVE_HANDSHAKE
+ */
+export function exchangePsk(
+  exchange: CpaceExchange,
+  theirs: Uint8Array,
+  { initiator, head }: { readonly initiator: boolean; readonly head: Uint8Array },
+): Uint8Array {
+  const [initiatorShare, responderShare] = initiator ? [exchange.share, theirs] : [theirs, exchange.share];
+  const transcript = { initiatorShare, initiatorData: head, responderShare, responderData: NOTHING };
   const shared = exchange.finish(theirs, transcript);
   const psk = keyOfExchange(shared, PSK_LABEL);
   shared.fill(0);
@@ -85,17 +99,25 @@ export function beginNoise(
   });
 }
 
-/** Runs a step with a received message. @param step may throw @returns its effects, or an effect with its error */
-export function guarded(
+/**
+ * Handles a message for an end whose handshake is in progress: an error closes the end.
+ *
+ * @param step may throw
+ * @returns its effects, or an effect with its error
+ */
+export function receiveMessage(
+  end: Pick<Handshake, "state" | "wipe">,
   bytes: Uint8Array,
   step: (type: number, body: Uint8Array) => HandshakeEffect[],
 ): HandshakeEffect[] {
+  if (end.state === "closed" || end.state === "open") return [];
   try {
     if (bytes.length === 0) throw malformedHandshake(": an empty message");
     if (bytes.length > MAX_HANDSHAKE_BYTES)
       throw new WeaveError("WEAVE_MESSAGE_TOO_LARGE", `a handshake message of ${bytes.length} bytes`);
     return step(bytes[0], bytes.subarray(1));
   } catch (error) {
+    end.wipe();
     const known = error instanceof WeaveError;
     return [
       { do: "failed", error: known ? error : new WeaveError("WEAVE_HANDSHAKE", errorText(error), { cause: error }) },

@@ -17,7 +17,7 @@ export interface Hello extends PeerIdentity {
   readonly clear: boolean;
   /** Carriers of this end, best first: see `agreeOnCarriers`. */
   readonly overlays: readonly string[];
-  /** Version of weave; for people alone. Earlier builds send none. */
+  /** Version of weave; for people alone. */
   readonly version?: string | undefined;
 }
 

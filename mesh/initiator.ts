@@ -3,11 +3,11 @@ import { type CpaceExchange, SHARE_BYTES } from "#mesh/cpace.js";
 import {
   beginNoise,
   exchangePsk,
-  guarded,
   type Handshake,
   type HandshakeEffect,
   type HandshakeOptions,
   type InitiatorState,
+  receiveMessage,
   send,
 } from "#mesh/handshake.js";
 import {
@@ -81,10 +81,7 @@ export class Initiator implements Handshake {
   }
 
   receive(bytes: Uint8Array): HandshakeEffect[] {
-    if (this.#state === "closed" || this.#state === "open") return [];
-    const effects = guarded(bytes, (type, body) => this.#step(type, body));
-    if (effects.some((effect) => effect.do === "failed")) this.wipe();
-    return effects;
+    return receiveMessage(this, bytes, (type, body) => this.#step(type, body));
   }
 
   explain(reason: string): WeaveError {
@@ -138,13 +135,7 @@ export class Initiator implements Handshake {
 
   #onShare(share: Uint8Array): HandshakeEffect[] {
     if (share.length !== SHARE_BYTES) throw malformedHandshake(": the share");
-    const transcript = {
-      initiatorShare: this.#first,
-      initiatorData: this.#head,
-      responderShare: share,
-      responderData: NOTHING,
-    };
-    this.#noise = this.#begin(exchangePsk(this.#exchange!, share, transcript));
+    this.#noise = this.#begin(exchangePsk(this.#exchange!, share, { initiator: true, head: this.#head }));
     this.#state = "awaiting-response";
     return [send(MESSAGE.proof, this.#noise.write(NOTHING))];
   }

@@ -3,11 +3,11 @@ import type { CpaceExchange } from "#mesh/cpace.js";
 import {
   beginNoise,
   exchangePsk,
-  guarded,
   type Handshake,
   type HandshakeEffect,
   type HandshakeOptions,
   type ResponderState,
+  receiveMessage,
   send,
 } from "#mesh/handshake.js";
 import {
@@ -75,10 +75,7 @@ export class Responder implements Handshake {
   }
 
   receive(bytes: Uint8Array): HandshakeEffect[] {
-    if (this.#state === "closed" || this.#state === "open") return [];
-    const effects = guarded(bytes, (type, body) => this.#step(type, body));
-    if (effects.some((effect) => effect.do === "failed")) this.wipe();
-    return effects;
+    return receiveMessage(this, bytes, (type, body) => this.#step(type, body));
   }
 
   explain(reason: string): WeaveError {
@@ -130,14 +127,8 @@ export class Responder implements Handshake {
 
   #onProof(body: Uint8Array): HandshakeEffect[] {
     if (body.length !== PROOF_BYTES) throw malformedHandshake(": the proof");
-    const { head, body: initiatorShare } = this.#init!;
-    const transcript = {
-      initiatorShare,
-      initiatorData: head,
-      responderShare: this.#exchange!.share,
-      responderData: NOTHING,
-    };
-    this.#noise = this.#begin(exchangePsk(this.#exchange!, initiatorShare, transcript));
+    const { head, body: share } = this.#init!;
+    this.#noise = this.#begin(exchangePsk(this.#exchange!, share, { initiator: false, head }));
     try {
       return this.#respond(body);
     } catch {

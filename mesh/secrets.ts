@@ -37,7 +37,7 @@ export interface Secrets {
   /** Records that the other end has refused the secret of the last dial to an address. */
   refused(address: string): void;
   /** Records that a handshake with a dialled address has succeeded. */
-  succeeded(address: string, generation: number): void;
+  succeeded(address: string): void;
   /** Returns the secret that an initiator names by its label; undefined if no secret is accepted: the network has no password. */
   forInbound(generation: number): NetworkSecret | undefined;
   /** Whether a secret (undefined: none) is not the newest one. It admits only peers whose identity was known before the change. */
@@ -80,7 +80,7 @@ export class SecretRing implements Secrets {
     limitSize(this.#refusals, REMEMBERED);
   }
 
-  succeeded(address: string, _generation: number): void {
+  succeeded(address: string): void {
     this.#refusals.delete(address);
   }
 

@@ -22,7 +22,7 @@ export interface Conflict {
 }
 
 /** Age at which a conflict is over: a twin that still dials has been refused again within this time (`LONGEST_DIAL_RETRY_MS`). */
-export const CONFLICT_SHOWN_MS = 15 * 60_000;
+const CONFLICT_SHOWN_MS = 15 * 60_000;
 /** Shortest interval between two reports of one conflict. */
 const REPORTED_MS = 60_000;
 /** Maximum number of conflicts, in all and of one reporter: hostile peers can invent them. */

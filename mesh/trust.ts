@@ -75,7 +75,7 @@ export interface TrustDeps {
   readonly log?: Log;
 }
 
-/** Maximum number of excluded identities, and of retired ones; the oldest are dropped first. */
+/** Maximum number of excluded identities, beyond which none is excluded, and of retired ones, of which the oldest are dropped first. */
 export const MAX_REVOKED = 1_024;
 /** Interval between two writes. A pin that a crash loses is made again at the next sight. */
 const WRITE_MS = 1_000;

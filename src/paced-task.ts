@@ -1,8 +1,9 @@
 import type { Clock, Timer } from "#src/clock.js";
+import { MAX_DUTY } from "#src/throttled-task.js";
 
 /**
  * Runs a task a short time after a request, so that requests that come together run it once, and not more often than once in an
- * interval.
+ * interval. A slow task takes at most {@link MAX_DUTY} of the time.
  */
 export class PacedTask {
   readonly #clock: Clock;
@@ -30,8 +31,8 @@ export class PacedTask {
       this.#timer = undefined;
       const began = this.#clock.now();
       this.#run();
-      // A slow task takes at most a tenth of the time.
-      this.#ranAt = this.#clock.now() + 9 * (this.#clock.now() - began);
+      const ended = this.#clock.now();
+      this.#ranAt = ended + (1 / MAX_DUTY - 1) * (ended - began);
     });
   }
 

@@ -1,7 +1,7 @@
 import type { Clock, Timer } from "#src/clock.js";
 
-/** Largest share of the time that the task may run. */
-const MAX_DUTY = 0.1;
+/** Largest share of the time that a repeated task may run. */
+export const MAX_DUTY = 0.1;
 
 /**
  * Runs a task on request: immediately after a pause, and at most once in each interval. A request during an interval runs the

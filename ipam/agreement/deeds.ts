@@ -1,7 +1,6 @@
 import type { LivingPeers } from "#ipam/agreement/living-peers.js";
 import type { RejectedMessages } from "#ipam/agreement/rejected-messages.js";
 import { endedBy, isClaim, isValid, sign } from "#ipam/ring/deed.js";
-import { type Interval, overlap } from "#ipam/ring/interval.js";
 import { compareOwnership, type Deed, type Ownership, Ring, type Span } from "#ipam/ring/ring.js";
 import { byRank, Titles } from "#ipam/ring/titles.js";
 import { type KnownPeers, MAX_PEERS, type PeerName } from "#mesh/peer.js";
@@ -239,14 +238,3 @@ const isForked = (a: Ownership, b: Ownership): boolean =>
 
 const keyOf = ({ start, end, value }: Span): string =>
   `${start}-${end} ${value.owner} ${value.epoch} ${value.version} ${value.pending}`;
-
-/** Returns an interval of each of some spans, joined where they touch. */
-export function intervalsOf(spans: readonly Interval[]): Interval[] {
-  const result: { start: bigint; end: bigint }[] = [];
-  for (const { start, end } of [...spans].sort((a, b) => (a.start < b.start ? -1 : 1))) {
-    const last = result.at(-1);
-    if (last !== undefined && last.end >= start) last.end = end > last.end ? end : last.end;
-    else result.push({ start, end });
-  }
-  return result.filter((each) => overlap(each, each) !== undefined);
-}

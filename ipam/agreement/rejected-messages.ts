@@ -1,7 +1,7 @@
 import { limitSize } from "#src/limit-size.js";
 
-/** Maximum number of distinguished sources of rejected data. */
-const MAX_SOURCES = 1_024;
+/** Maximum number of pairs of source and reason that are counted; the one that was counted least recently is dropped. */
+const MAX_PAIRS = 1_024;
 
 /** Why something that a peer has sent is not used. */
 export type MessageFault =
@@ -31,8 +31,10 @@ export class RejectedMessages {
   /** @param source the peer that the data is said to come from; the neighbour counts while its message is handled */
   note(reason: MessageFault, source: string, times = 1): void {
     const key = `${this.neighbour ?? source} ${reason}`;
-    this.#counts.set(key, (this.#counts.get(key) ?? 0) + times);
-    limitSize(this.#counts, MAX_SOURCES);
+    const count = (this.#counts.get(key) ?? 0) + times;
+    this.#counts.delete(key);
+    this.#counts.set(key, count);
+    limitSize(this.#counts, MAX_PAIRS);
   }
 
   /** Number of rejections by source and reason. */

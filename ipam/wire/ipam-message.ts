@@ -97,7 +97,7 @@ export function ringSummary(ring: Ring | undefined): RingSummary | undefined {
 /** Maximum number of decisions in a `titles` message, some 64 KB; and of spans in the request for it. */
 export const MAX_PARTS = 400;
 /** Maximum number of takeovers in a message of which it contains the agreements. */
-export const MAX_CONSENTS = 16;
+const MAX_CONSENTS = 16;
 /** Maximum number of addresses in a request to transfer them: each costs a decision that all peers verify. */
 export const MAX_KEPT = 256;
 /** Maximum number of addresses in a message. */

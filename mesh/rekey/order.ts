@@ -121,7 +121,7 @@ export function fingerprintOf(key: Uint8Array | undefined): string {
 }
 
 /** Compares texts in a time that depends on their lengths alone. */
-export function equalText(a: string, b: string): boolean {
+function equalText(a: string, b: string): boolean {
   return a.length === b.length && timingSafeEqual(Buffer.from(a), Buffer.from(b));
 }
 

@@ -2,7 +2,7 @@ import type { PeerName } from "#mesh/peer.js";
 import { limitSize } from "#src/limit-size.js";
 
 /** Why something that a neighbour sent was not accepted. */
-export const REJECTION_REASONS = [
+const REJECTION_REASONS = [
   /** The message does not have the shape. */
   "malformed",
   /** The origin has not signed these records. */

@@ -3,41 +3,16 @@
  * in this process, without sockets: what a connection costs beside them is not counted.
  */
 import type { Handshake, HandshakeEffect } from "#mesh/handshake.js";
-import { certifiedBytes, type Hello } from "#mesh/hello.js";
 import { Initiator } from "#mesh/initiator.js";
-import { keyPair } from "#mesh/noise.js";
 import { PasswordKeys } from "#mesh/password-keys.js";
 import { Responder } from "#mesh/responder.js";
 import { oneSecret } from "#mesh/secrets.js";
-import { makeSigner } from "#mesh/signing.js";
 import { systemRandom } from "#src/random.js";
-import { toHex } from "#src/text.js";
+import { own } from "#test/unit/mesh/handshake-ends.js";
 
 /** Handshakes before those that count: the optimizing compiler has run then. */
 const WARM_UP = 300;
 const COUNTED = 1_000;
-
-/** One end with keys of its own. */
-function end(index: number) {
-  const staticKey = keyPair(systemRandom.bytes(32));
-  const signer = makeSigner(systemRandom.bytes(32));
-  const name = `02:00:00:00:00:0${index}`;
-  const key = toHex(staticKey.public);
-  const hello: Hello = {
-    name,
-    nickname: `h${index}`,
-    identity: signer.identity,
-    key,
-    certificate: signer.sign("static-key", certifiedBytes({ name, key })),
-    uid: toHex(systemRandom.bytes(8)),
-    incarnation: 1,
-    connectionId: index,
-    clock: 1,
-    clear: false,
-    overlays: ["sleeve", "stream"],
-  };
-  return { staticKey, random: systemRandom, hello };
-}
 
 /** CPU time by step, in microseconds. */
 class Steps {
@@ -58,7 +33,7 @@ class Steps {
   }
 }
 
-const [ONE, OTHER] = [end(1), end(2)];
+const [ONE, OTHER] = [1, 2].map((index) => ({ ...own(index), random: systemRandom }));
 
 /** Runs a handshake to its end, or to the refusal of a wrong password. */
 function handshake(ours: PasswordKeys, theirs: PasswordKeys, steps: Steps): void {

@@ -15,7 +15,8 @@ export interface RouteTo {
 // linux/socket.h, linux/netlink.h, linux/rtnetlink.h
 const AF_NETLINK = 16;
 const NETLINK_ROUTE = 0;
-const RAW_CLOEXEC = 3 | 0x80000;
+/** SOCK_RAW, SOCK_CLOEXEC, and SOCK_NONBLOCK: a kernel that does not answer must not stop the event loop. */
+const RAW_SOCKET = 3 | 0x80000 | 0x800;
 const RTM_NEWROUTE = 24;
 const RTM_GETROUTE = 26;
 const NLM_F_REQUEST = 1;
@@ -44,7 +45,7 @@ const memory = new Memory(MESSAGE_BYTES);
  * @throws WEAVE_NATIVE when the kernel gives no socket
  */
 export function routeTo(host: Endpoint): RouteTo | undefined {
-  const fd = libc.socket(AF_NETLINK, RAW_CLOEXEC, NETLINK_ROUTE);
+  const fd = libc.socket(AF_NETLINK, RAW_SOCKET, NETLINK_ROUTE);
   if (fd < 0) throw new WeaveError("WEAVE_NATIVE", `cannot make a netlink socket: ${errnoName(errno())}`);
   try {
     const request = writeRequest(host);
