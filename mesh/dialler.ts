@@ -1,14 +1,12 @@
 import type { DialSchedule } from "#mesh/dial-schedule.js";
-import type { NeighbourTable } from "#mesh/neighbour-table.js";
-import type { MeshOptions } from "#mesh/options.js";
-import type { PeerName } from "#mesh/peer.js";
-import type { Topology } from "#mesh/topology.js";
-import type { Wire } from "#mesh/transport.js";
-import type { Timer } from "#src/clock.js";
+import type { PeerName, PeerRecord } from "#mesh/peer.js";
+import type { Dial, Resolve, Wire } from "#mesh/transport.js";
+import type { Clock, Timer } from "#src/clock.js";
 import { errorText, WeaveError } from "#src/errors.js";
+import type { Log } from "#src/log.js";
 import { isAddress } from "#src/net/family.js";
 import { hostOf, hostPortText, portOf } from "#src/net/host-port.js";
-import { sample } from "#src/random.js";
+import { type Random, sample } from "#src/random.js";
 import { ThrottledTask } from "#src/throttled-task.js";
 
 /** Limit for one dial, and for the resolution of a name. */
@@ -18,12 +16,28 @@ const BLOCKED_PAUSE_MS = 1_000;
 /** Shortest interval between two searches for due attempts: while many peers join, each connection and each route is a reason for one. */
 const WAKE_MS = 50;
 
-type DiallerOptions = Pick<MeshOptions, "clock" | "log" | "random" | "dial" | "resolve" | "ownAddresses">;
+interface DiallerOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random: Random;
+  readonly dial: Dial;
+  readonly resolve: Resolve;
+  /** Addresses of this host: they are not dialled when another peer reports them. */
+  readonly ownAddresses: () => ReadonlySet<string>;
+}
 
-export interface DiallerDeps {
+/** An open connection: what it tells of addresses that need not be dialled. */
+interface OpenConnection {
+  readonly wire: Pick<Wire, "remoteAddress">;
+  readonly outbound: boolean;
+  readonly dialled: string | undefined;
+  readonly remote: { readonly name: PeerName } | undefined;
+}
+
+interface DiallerDeps {
   readonly schedule: DialSchedule;
-  readonly neighbours: NeighbourTable;
-  readonly topology: Topology;
+  readonly neighbours: Iterable<OpenConnection>;
+  readonly topology: { readonly self: PeerRecord; reachable(): PeerRecord[] };
   /** Called with each wire that a dial has opened. */
   readonly opened: (wire: Wire, address: string) => void;
 }
