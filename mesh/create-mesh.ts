@@ -2,7 +2,7 @@ import { Mesh } from "#mesh/mesh.js";
 import type { MeshEvents, MeshOptions } from "#mesh/options.js";
 import type { Overlay } from "#mesh/overlay.js";
 import { oneSecret } from "#mesh/secrets.js";
-import { memoryTrust } from "#mesh/trust.js";
+import { memoryTrust } from "#mesh/trust/trust.js";
 import { WeaveError } from "#src/errors.js";
 import { silentLog } from "#src/log.js";
 

@@ -1,4 +1,4 @@
-import type { Hello } from "#mesh/hello.js";
+import type { Hello } from "#mesh/handshake/hello.js";
 import { printableText } from "#mesh/peer.js";
 import { Refusal } from "#mesh/refusals.js";
 

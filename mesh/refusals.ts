@@ -1,4 +1,4 @@
-import { LONGEST_DIAL_RETRY_MS } from "#mesh/dial-schedule.js";
+import { LONGEST_DIAL_RETRY_MS } from "#mesh/dialling/schedule.js";
 import { WeaveError } from "#src/errors.js";
 import { limitSize } from "#src/limit-size.js";
 import { hostOf } from "#src/net/host-port.js";

@@ -1,11 +1,11 @@
-import type { Connection } from "#mesh/connection.js";
-import type { NeighbourTable } from "#mesh/neighbour-table.js";
+import type { Connection } from "#mesh/connection/connection.js";
+import type { NeighbourTable } from "#mesh/connection/neighbour-table.js";
 import type { MeshOptions } from "#mesh/options.js";
 import { type PeerName, peerText } from "#mesh/peer.js";
 import type { Member } from "#mesh/rekey/acknowledgements.js";
 import type { OrderStore, RekeyNeighbour } from "#mesh/rekey/options.js";
 import { Rekey } from "#mesh/rekey/rekey.js";
-import type { Topology } from "#mesh/topology.js";
+import type { Topology } from "#mesh/topology/topology.js";
 
 type RekeyOptions = Pick<
   MeshOptions,

@@ -1,6 +1,6 @@
 import { DOCKER_FLAGS, type DockerOptions } from "#docker/flags.js";
 import { parseListen } from "#docker/proxy/proxy-options.js";
-import type { DialTarget } from "#mesh/dial-schedule.js";
+import type { DialTarget } from "#mesh/dialling/schedule.js";
 import type { ADDRESS_FLAGS } from "#router/addresses/flags.js";
 import { type IpamOptions, parseIpamOptions } from "#router/addresses/options.js";
 import { ROUTER_FLAGS } from "#router/flags.js";

@@ -25,7 +25,7 @@ export interface RekeyNetwork {
   time(): number;
 }
 
-/** Peers that may not return: see mesh/trust.ts. */
+/** Peers that may not return: see mesh/trust/trust.ts. */
 export interface Exclusions {
   isExcluded(identity: string): boolean;
   /** Excludes an identity for ever, and ends its connections. */

@@ -1,5 +1,5 @@
 import * as z from "zod/mini";
-import { diffieHellman, hkdf, type KeyPair, keyPair } from "#mesh/noise.js";
+import { diffieHellman, hkdf, type KeyPair, keyPair } from "#mesh/handshake/noise.js";
 import { WeaveError } from "#src/errors.js";
 import type { Random } from "#src/random.js";
 

@@ -1,5 +1,5 @@
 import type { PeerName } from "#mesh/peer.js";
-import type { Routes } from "#mesh/routes.js";
+import type { Routes } from "#mesh/topology/routes.js";
 import type { RouteTable } from "#router/datapath/protocol.js";
 import { macNumber } from "#src/mac.js";
 

@@ -1,6 +1,6 @@
-import type { Connection } from "#mesh/connection.js";
-import type { AttemptStatus } from "#mesh/dial-schedule.js";
-import type { Hello } from "#mesh/hello.js";
+import type { Connection } from "#mesh/connection/connection.js";
+import type { AttemptStatus } from "#mesh/dialling/schedule.js";
+import type { Hello } from "#mesh/handshake/hello.js";
 import type { MeshStatus } from "#mesh/options.js";
 import type { OverlayStatus } from "#mesh/overlay.js";
 import { peerText } from "#mesh/peer.js";
@@ -16,8 +16,8 @@ import { VERSION } from "#src/version.js";
  *
  * - arrow: this end dialled (`->`), or the other end (`<-`)
  * - address: of the other end; of an attempt: the target
- * - state: of the connection (mesh/connection.ts) or of the attempt (mesh/dial-schedule.ts); "failed" for a refused connection
- * - info: encryption, carrier and peer of a connection; error and next dial of an attempt (mesh/dial-schedule.ts); reason,
+ * - state: of the connection (mesh/connection/connection.ts) or of the attempt (mesh/dialling/schedule.ts); "failed" for a refused connection
+ * - info: encryption, carrier and peer of a connection; error and next dial of an attempt (mesh/dialling/schedule.ts); reason,
  *   count and time of refused connections (mesh/refusals.ts)
  * - attributes: of a connection alone, from `OverlayStatus` (router/carriers/peer-session.ts); see {@link attributesOf}
  */
@@ -78,7 +78,7 @@ function otherVersion({ version }: Hello): { version?: string } {
 /**
  * The attributes of a connection. It has one `reason`, the first of these:
  *
- * 1. the other end is silent (mesh/liveness.ts)
+ * 1. the other end is silent (mesh/connection/liveness.ts)
  * 2. `restriction`: the carrier works below its possible performance (router/carriers/sleeve/sleeve.ts)
  * 3. `failure`: no carrier works (router/carriers/selector.ts)
  * 4. `fallback`: the preferred carrier is not in use, with `since` (router/carriers/selector.ts)

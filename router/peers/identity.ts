@@ -1,9 +1,9 @@
 import * as z from "zod/mini";
 import { MAX_AHEAD_MS } from "#mesh/counter.js";
-import type { KeyPair } from "#mesh/noise.js";
+import type { KeyPair } from "#mesh/handshake/noise.js";
+import { checkedPublic } from "#mesh/handshake/x25519.js";
 import { countShape, peerNameFromBytes, peerNameShape } from "#mesh/peer.js";
 import { makeSigner, SEED_BYTES, type Signer } from "#mesh/signing.js";
-import { checkedPublic } from "#mesh/x25519.js";
 import type { Clock } from "#src/clock.js";
 import { WeaveError } from "#src/errors.js";
 import { type MacText, parseMac } from "#src/mac.js";

@@ -1,11 +1,11 @@
 import { networkInterfaces } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
-import type { DialTarget } from "#mesh/dial-schedule.js";
+import type { DialTarget } from "#mesh/dialling/schedule.js";
 import { Mesh } from "#mesh/mesh.js";
 import type { MeshOptions } from "#mesh/options.js";
 import { peerText } from "#mesh/peer.js";
 import { oneSecret } from "#mesh/secrets.js";
-import { Trust } from "#mesh/trust.js";
+import { Trust } from "#mesh/trust/trust.js";
 import { type Identity, saveIncarnation } from "#router/peers/identity.js";
 import { databaseOrderStore } from "#router/peers/order-store.js";
 import { passwordKey } from "#router/peers/password.js";

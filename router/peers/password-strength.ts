@@ -1,6 +1,6 @@
 /**
  * Estimated bits below which a password is weak. CPace allows no guesses without a handshake, and hosts slow guesses to about 20,000 a
- * day in all (mesh/password-guesses.ts): ten years of them find one of 2^36 passwords with a probability of a thousandth.
+ * day in all (mesh/connection/password-guesses.ts): ten years of them find one of 2^36 passwords with a probability of a thousandth.
  */
 export const WEAK_BELOW_BITS = 36;
 

@@ -1,9 +1,9 @@
-import type { Connection } from "#mesh/connection.js";
-import { fingerprint } from "#mesh/fingerprint.js";
-import { PROTOCOL_MAX, PROTOCOL_MIN } from "#mesh/handshake-format.js";
+import type { Connection } from "#mesh/connection/connection.js";
+import type { SlowedNeighbour } from "#mesh/connection/neighbour-budget.js";
+import { PROTOCOL_MAX, PROTOCOL_MIN } from "#mesh/handshake/format.js";
 import type { Mesh } from "#mesh/mesh.js";
-import type { SlowedNeighbour } from "#mesh/neighbour-budget.js";
 import { type PeerName, type PeerRecord, peerText } from "#mesh/peer.js";
+import { fingerprint } from "#mesh/trust/fingerprint.js";
 import type { Datapath } from "#router/datapath/datapath.js";
 import { NO_CLAIMS } from "#router/frames/claims.js";
 import { datapathSettings, type FrameReport, frameReport } from "#router/frames/report.js";

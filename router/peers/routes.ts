@@ -1,4 +1,4 @@
-import type { DialTarget } from "#mesh/dial-schedule.js";
+import type { DialTarget } from "#mesh/dialling/schedule.js";
 import type { Mesh } from "#mesh/mesh.js";
 import { MAX_TARGETS, parseTarget, resolveHost } from "#router/peers/targets.js";
 import { type Route, route } from "#router/route.js";

@@ -1,6 +1,6 @@
 import { lookup } from "node:dns/promises";
 import * as z from "zod/mini";
-import type { DialTarget } from "#mesh/dial-schedule.js";
+import type { DialTarget } from "#mesh/dialling/schedule.js";
 import { systemCode, WeaveError } from "#src/errors.js";
 import { isAddress, isMalformedAddress, LOOKUP_FAMILY } from "#src/net/family.js";
 import { type HostPort, hostPortText, ipv6Reason, parseHostPort } from "#src/net/host-port.js";

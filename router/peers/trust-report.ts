@@ -1,13 +1,13 @@
-import { fingerprint } from "#mesh/fingerprint.js";
 import type { Mesh } from "#mesh/mesh.js";
 import { peerText } from "#mesh/peer.js";
-import type { Known } from "#mesh/trust.js";
+import { fingerprint } from "#mesh/trust/fingerprint.js";
+import type { Known } from "#mesh/trust/trust.js";
 
 /** This peer's own identity, with field names in the style of Weave Net's report. */
 export interface IdentityReport {
   readonly Name: string;
   readonly NickName: string;
-  /** For people to compare: mesh/fingerprint.ts. */
+  /** For people to compare: mesh/trust/fingerprint.ts. */
   readonly Fingerprint: string;
   /** Ed25519 public key, 64 hexadecimal digits. */
   readonly Identity: string;

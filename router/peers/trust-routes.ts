@@ -1,7 +1,7 @@
-import { fingerprint } from "#mesh/fingerprint.js";
 import type { Mesh } from "#mesh/mesh.js";
 import { type PeerName, peerText } from "#mesh/peer.js";
-import type { Trust } from "#mesh/trust.js";
+import { fingerprint } from "#mesh/trust/fingerprint.js";
+import type { Trust } from "#mesh/trust/trust.js";
 import { identityReport, trustReport } from "#router/peers/trust-report.js";
 import { NO_CONTENT, type Route, route } from "#router/route.js";
 import { WeaveError } from "#src/errors.js";

@@ -1,8 +1,8 @@
 import * as z from "zod/mini";
 import { countShape, nicknameShape, peerNameShape } from "#mesh/peer.js";
-import { retirementShape } from "#mesh/retirement.js";
-import { type Exclusion, MAX_REVOKED, type TrustStore } from "#mesh/trust.js";
-import type { Pin } from "#mesh/trust-pins.js";
+import type { Pin } from "#mesh/trust/pins.js";
+import { retirementShape } from "#mesh/trust/retirement.js";
+import { type Exclusion, MAX_REVOKED, type TrustStore } from "#mesh/trust/trust.js";
 import { checkStored, readStored, type Store } from "#src/store.js";
 
 /** Prefix of the keys of pins; the rest is the peer's name. */

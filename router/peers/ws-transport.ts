@@ -1,8 +1,8 @@
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { Socket } from "node:net";
 import { type RawData, WebSocket, WebSocketServer } from "ws";
-import { MAX_FRAME_BYTES } from "#mesh/channel.js";
-import { FairSlots } from "#mesh/fair-slots.js";
+import { MAX_FRAME_BYTES } from "#mesh/connection/channel.js";
+import { FairSlots } from "#mesh/connection/fair-slots.js";
 import { MAX_PEERS } from "#mesh/peer.js";
 import type { Wire, WireHandlers } from "#mesh/transport.js";
 import { errorText, systemCode, WeaveError } from "#src/errors.js";

@@ -2,13 +2,13 @@
  * `npm run bench:handshakes`: handshakes a second, and the CPU time of each end and step, with a password and without. Both ends run
  * in this process, without sockets: what a connection costs beside them is not counted.
  */
-import type { Handshake, HandshakeEffect } from "#mesh/handshake.js";
-import { Initiator } from "#mesh/initiator.js";
-import { PasswordKeys } from "#mesh/password-keys.js";
-import { Responder } from "#mesh/responder.js";
+import type { Handshake, HandshakeEffect } from "#mesh/handshake/handshake.js";
+import { Initiator } from "#mesh/handshake/initiator.js";
+import { PasswordKeys } from "#mesh/handshake/password-keys.js";
+import { Responder } from "#mesh/handshake/responder.js";
 import { oneSecret } from "#mesh/secrets.js";
 import { systemRandom } from "#src/random.js";
-import { own } from "#test/unit/mesh/handshake-ends.js";
+import { own } from "#test/unit/mesh/handshake/ends.js";
 
 /** Handshakes before those that count: the optimizing compiler has run then. */
 const WARM_UP = 300;

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { PeerLink, PeerName, PeerRecord } from "#mesh/peer.js";
 import { encodeReplicaMessage } from "#mesh/replica/replica-message.js";
-import { TOPOLOGY_FORMAT, type TopologyRecord } from "#mesh/topology-record.js";
+import { TOPOLOGY_FORMAT, type TopologyRecord } from "#mesh/topology/record.js";
 import { systemRandom } from "#src/random.js";
 import { signedState } from "#test/sim/signed-state.js";
 import { type Attack, anyName, type Field, HEX } from "./attack.js";

@@ -1,5 +1,5 @@
+import { gossipFanout } from "#mesh/gossip/spreader.js";
 import type { GossipChannel, Gossiper } from "#mesh/gossip.js";
-import { gossipFanout } from "#mesh/gossip-spreader.js";
 import type { KnownPeers, PeerName } from "#mesh/peer.js";
 import { makeSigner, type Signer } from "#mesh/signing.js";
 import { errorText, WeaveError } from "#src/errors.js";

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Connection } from "#mesh/connection.js";
-import { Initiator } from "#mesh/initiator.js";
-import { PasswordKeys } from "#mesh/password-keys.js";
+import { Connection } from "#mesh/connection/connection.js";
+import { Initiator } from "#mesh/handshake/initiator.js";
+import { PasswordKeys } from "#mesh/handshake/password-keys.js";
 import { oneSecret } from "#mesh/secrets.js";
-import { own } from "#test/unit/mesh/handshake-ends.js";
+import { own } from "#test/unit/mesh/handshake/ends.js";
 import { assertConnected } from "./assertions.js";
 import { Network, type SimulatedPeer } from "./network.js";
 

@@ -1,12 +1,12 @@
-import { Connection } from "#mesh/connection.js";
-import { certifiedBytes } from "#mesh/hello.js";
-import { Initiator } from "#mesh/initiator.js";
+import { Connection } from "#mesh/connection/connection.js";
+import { certifiedBytes } from "#mesh/handshake/hello.js";
+import { Initiator } from "#mesh/handshake/initiator.js";
+import { keyPair } from "#mesh/handshake/noise.js";
 import type { MeshMessage } from "#mesh/messages.js";
-import { keyPair } from "#mesh/noise.js";
 import { keyStart, type PeerLink, type PeerName } from "#mesh/peer.js";
 import { encodeReplicaMessage } from "#mesh/replica/replica-message.js";
 import { makeSigner, type Signer } from "#mesh/signing.js";
-import { TOPOLOGY_FORMAT, type TopologyRecord } from "#mesh/topology-record.js";
+import { TOPOLOGY_FORMAT, type TopologyRecord } from "#mesh/topology/record.js";
 import type { Wire } from "#mesh/transport.js";
 import { toHex } from "#src/text.js";
 import { instant, type Network, type SimulatedPeer } from "./network.js";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MAX_AHEAD_MS } from "#mesh/counter.js";
-import { keyPair } from "#mesh/noise.js";
+import { keyPair } from "#mesh/handshake/noise.js";
 import { keyStart, type PeerLink } from "#mesh/peer.js";
 import { SET_BYTES } from "#mesh/replica/replicas.js";
 import { assertConnected } from "./assertions.js";

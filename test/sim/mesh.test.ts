@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { REDIAL } from "#mesh/dial-schedule.js";
+import { REDIAL } from "#mesh/dialling/schedule.js";
 import { oneSecret } from "#mesh/secrets.js";
 import { assertWhole } from "./assertions.js";
 import { Network } from "./network.js";

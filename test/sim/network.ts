@@ -1,12 +1,12 @@
+import { keyPair } from "#mesh/handshake/noise.js";
 import { Mesh } from "#mesh/mesh.js";
-import { keyPair } from "#mesh/noise.js";
 import type { MeshEvents, MeshOptions } from "#mesh/options.js";
 import type { Overlay } from "#mesh/overlay.js";
 import type { PeerName } from "#mesh/peer.js";
 import { oneSecret } from "#mesh/secrets.js";
 import { makeSigner, type Signer } from "#mesh/signing.js";
 import type { Wire, WireHandlers } from "#mesh/transport.js";
-import { memoryTrust } from "#mesh/trust.js";
+import { memoryTrust } from "#mesh/trust/trust.js";
 import { WeaveError } from "#src/errors.js";
 import { type Log, silentLog } from "#src/log.js";
 import type { Random } from "#src/random.js";

@@ -6,7 +6,7 @@ import type { Memory } from "#src/linux/native/memory.js";
  * - a file beside aes-gcm.ts with its {@link RecordCipherKind}: it keeps this layout (8 bytes of counter, a tag of 16, 11 bytes of
  *   additional data) and chooses the length of its key and salt, which are derived for it (router/datapath/session-keys.ts);
  * - a row in the choice, `recordCipher` of record-cipher-choice.ts;
- * - agreement: both ends send in the hello (mesh/channel.ts) which ciphers they have, and the name of the chosen one reaches the
+ * - agreement: both ends send in the hello (mesh/connection/channel.ts) which ciphers they have, and the name of the chosen one reaches the
  *   frame threads with the command that opens a session. Without a second cipher there is nothing to agree on, and the hello has
  *   no such field.
  *

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { DIAL_RETRY, LONGEST_DIAL_RETRY_MS } from "#mesh/dial-schedule.js";
+import { DIAL_RETRY, LONGEST_DIAL_RETRY_MS } from "#mesh/dialling/schedule.js";
 import { REFUSAL_SHOWN_MS } from "#mesh/refusals.js";
 import { page } from "#test/lab/docs/pages.js";
 import { constant } from "#test/lab/docs/sources.js";

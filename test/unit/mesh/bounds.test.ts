@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { FairSlots } from "#mesh/connection/fair-slots.js";
 import { MAX_COUNT, meshTime, successor } from "#mesh/counter.js";
-import { FairSlots } from "#mesh/fair-slots.js";
 import { Refusal, Refusals } from "#mesh/refusals.js";
 import { seededRandom } from "#test/sim/virtual-time.js";
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { keyStart, type PeerRecord } from "#mesh/peer.js";
-import { Routes } from "#mesh/routes.js";
+import { Routes } from "#mesh/topology/routes.js";
 import {
   FORMER_ROUTE_MS,
   MAX_UNPROVEN,

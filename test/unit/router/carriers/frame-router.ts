@@ -1,12 +1,12 @@
 import { readSync, writeSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import koffi from "koffi";
-import type { Connection } from "#mesh/connection.js";
+import type { Connection } from "#mesh/connection/connection.js";
+import { keyPair } from "#mesh/handshake/noise.js";
 import { Mesh } from "#mesh/mesh.js";
-import { keyPair } from "#mesh/noise.js";
 import { oneSecret } from "#mesh/secrets.js";
 import { makeSigner } from "#mesh/signing.js";
-import { memoryTrust } from "#mesh/trust.js";
+import { memoryTrust } from "#mesh/trust/trust.js";
 import type { CarrierKind } from "#router/carriers/carrier.js";
 import { Carriers } from "#router/carriers/carriers.js";
 import { Datapath } from "#router/datapath/datapath.js";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { retire } from "#mesh/retirement.js";
 import { makeSigner } from "#mesh/signing.js";
-import { Trust } from "#mesh/trust.js";
+import { retire } from "#mesh/trust/retirement.js";
+import { Trust } from "#mesh/trust/trust.js";
 import { databaseTrustStore } from "#router/peers/trust-store.js";
 import { memoryStore } from "#src/store.js";
 import { VirtualClock } from "#test/sim/virtual-time.js";

@@ -1,0 +1,126 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { MeteredWire } from "#mesh/connection/metered-wire.js";
+import {
+  BURST_MS,
+  costOf,
+  EXCESS_SHARE,
+  MAX_PAUSE_MS,
+  NEIGHBOUR_SHARE,
+  NeighbourBudgets,
+  RESERVE_MS,
+} from "#mesh/connection/neighbour-budget.js";
+import { isSignedBy, makeSigner } from "#mesh/signing.js";
+import type { Wire, WireHandlers } from "#mesh/transport.js";
+import { parseMac } from "#src/mac.js";
+import { VirtualClock } from "#test/sim/virtual-time.js";
+
+const MINUTE_MS = 60_000;
+const nameOf = (i: number) => parseMac(`::${(i + 1).toString(16)}`);
+
+/** Charges `cost` again and again, as soon as the neighbour is read again. @returns the share of the time that it took */
+function flood(budgets: NeighbourBudgets, peers: number, cost: number, forMs: number): number {
+  const next = Array.from({ length: peers }, () => 0);
+  let used = 0;
+  for (let now = 0; now < forMs; now += 1) {
+    for (let i = 0; i < peers; i++) {
+      if (next[i] > now) continue;
+      used += cost;
+      next[i] = now + cost + budgets.charge(nameOf(i), cost, now + cost);
+    }
+  }
+  return used / forMs;
+}
+
+test("a neighbour that sends all the time takes its share of a core, and once the burst and the reserve", () => {
+  const budgets = new NeighbourBudgets();
+  const share = flood(budgets, 1, 5, 10 * MINUTE_MS);
+  assert.ok(share > NEIGHBOUR_SHARE && share < 0.25, `${share}`);
+  const [{ peer, slowed, pausedMs, usedMs }] = budgets.slowed(10 * MINUTE_MS);
+  assert.deepEqual([peer, slowed], [nameOf(0), true]);
+  assert.ok(pausedMs > 7 * MINUTE_MS && usedMs > 0.15 * 10 * MINUTE_MS, `${pausedMs} ${usedMs}`);
+  assert.equal(Math.round(budgets.pausedMs), pausedMs);
+});
+
+test("fifty neighbours that send all the time take less than half of a core together", () => {
+  const share = flood(new NeighbourBudgets(), 50, 5, 10 * MINUTE_MS);
+  assert.ok(share > EXCESS_SHARE && share < 0.65, `${share}`);
+});
+
+test("who stays within the burst is never slowed; a new connection brings no new burst", () => {
+  const budgets = new NeighbourBudgets();
+  assert.equal(budgets.charge("02:00:00:00:00:01", BURST_MS, 0), 0);
+  assert.deepEqual(budgets.slowed(0), []);
+  // The reserve, then.
+  assert.equal(budgets.charge("02:00:00:00:00:01", RESERVE_MS, 0), 0);
+  const pause = budgets.charge("02:00:00:00:00:01", 15, 0);
+  assert.equal(pause, 15 / NEIGHBOUR_SHARE);
+  // Another neighbour has its own burst, and no reserve.
+  assert.equal(budgets.charge("02:00:00:00:00:02", BURST_MS, 0), 0);
+  assert.ok(budgets.charge("02:00:00:00:00:02", 100, 0) > 0);
+  // After some minutes everything is as in the beginning.
+  assert.equal(budgets.charge("02:00:00:00:00:01", BURST_MS + RESERVE_MS, 10 * MINUTE_MS), 0);
+  assert.deepEqual(
+    budgets.slowed(10 * MINUTE_MS).map((each) => each.slowed),
+    [false, false],
+  );
+});
+
+test("a pause is shorter than the silence of a suspected peer, whatever a message has cost", () => {
+  const budgets = new NeighbourBudgets();
+  assert.equal(budgets.charge("02:00:00:00:00:01", 3_600_000, 0), MAX_PAUSE_MS);
+  // The debt of an hour is not kept: a minute's is.
+  assert.equal(budgets.charge("02:00:00:00:00:01", 0, 10 * MINUTE_MS), 0);
+});
+
+test("a wire in debt is not read until its pause ends, and counts signatures where no time passes", async () => {
+  const clock = new VirtualClock();
+  const budgets = new NeighbourBudgets();
+  budgets.charge("02:00:00:00:00:01", BURST_MS + RESERVE_MS, clock.now());
+  const calls: string[] = [];
+  let handlers: WireHandlers | undefined;
+  const inner: Wire = {
+    remoteAddress: "10.0.0.1:6783",
+    localAddress: "10.0.0.2:6783",
+    buffered: 0,
+    received: 0,
+    quietMs: 0,
+    send: () => void calls.push("send"),
+    close: () => void calls.push("close"),
+    terminate: () => void calls.push("terminate"),
+    pause: () => void calls.push("pause"),
+    resume: () => void calls.push("resume"),
+    listen: (given) => {
+      handlers = given;
+    },
+  };
+  const reported: string[] = [];
+  const wire = new MeteredWire(inner, {
+    clock,
+    cpuTime: () => clock.now(),
+    budgets,
+    slowed: (peer) => void reported.push(peer),
+  });
+  const signer = makeSigner(new Uint8Array(32));
+  const signature = signer.sign("rekey", new Uint8Array(1));
+  wire.listen({
+    message: () => {
+      for (let i = 0; i < 100; i++) isSignedBy(signer.identity, "rekey", new Uint8Array(1), signature);
+    },
+    closed() {},
+  });
+  handlers!.message(new Uint8Array(10));
+  assert.deepEqual(calls, [], "who is not authenticated is not charged");
+  wire.charge("02:00:00:00:00:01");
+  handlers!.message(new Uint8Array(10));
+  handlers!.message(new Uint8Array(10));
+  assert.deepEqual([calls, reported], [["pause"], ["02:00:00:00:00:01"]]);
+  const pause = (2 * costOf(10, 0, 100)) / NEIGHBOUR_SHARE;
+  await clock.run(pause * 0.95);
+  assert.deepEqual(calls, ["pause"]);
+  await clock.run(pause * 0.1);
+  assert.deepEqual(calls, ["pause", "resume"]);
+  handlers!.message(new Uint8Array(10));
+  wire.close();
+  assert.deepEqual(calls, ["pause", "resume", "pause", "resume", "close"]);
+});
