@@ -78,6 +78,7 @@ export const ERRORS = {
   },
   WEAVE_TEMPLATE: { exit: 1, meaning: "The template of a status request is not valid." },
   WEAVE_TOOL_MISSING: { exit: 1, meaning: "A program that weave needs is not installed." },
+  WEAVE_USAGE: { exit: 1, meaning: "The arguments of a command are wrong." },
 } as const;
 
 export type ErrorCode = keyof typeof ERRORS;

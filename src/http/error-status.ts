@@ -46,6 +46,7 @@ export const HTTP_STATUS: Readonly<Record<ErrorCode, number>> = {
   WEAVE_STORE: 500,
   WEAVE_TEMPLATE: 400,
   WEAVE_TOOL_MISSING: 500,
+  WEAVE_USAGE: 400,
 };
 
 /** Returns the HTTP status of the answer to a failed request: 500 for an error without a code. */
