@@ -1,9 +1,11 @@
+import { wantsJson } from "#cli/json/document.js";
 import { loadCommand } from "#cli/load-command.js";
-import { COMMANDS } from "#cli/support/command-table.js";
+import { COMMANDS, type CommandRow } from "#cli/support/command-table.js";
 import { checkEnvironment } from "#cli/support/environment.js";
-import { Exit, printFailure, UsageError } from "#cli/support/exit.js";
+import { Exit, printFailure, statusOf, UsageError } from "#cli/support/exit.js";
 import { nearest } from "#cli/support/nearest.js";
 import { systemCode } from "#src/errors.js";
+import { missingModule } from "#src/installation.js";
 
 const help = () => import("#cli/help.js");
 
@@ -52,9 +54,24 @@ async function dispatch(name: string | undefined, args: readonly string[]): Prom
     const { run } = await loadCommand(command);
     await run(args);
   } catch (error) {
+    if (hasJson(command) && wantsJson(args)) return failAsJson(error);
     if (!(error instanceof UsageError)) throw error;
     throw new Exit(1, `${error.message}\n\n${(await help()).usageOf(command).trimEnd()}`);
   }
+}
+
+/** Whether a command can print JSON. The flags of `launch` are not in the table of commands. */
+function hasJson(command: string): boolean {
+  const row: CommandRow = COMMANDS[command as keyof typeof COMMANDS];
+  return command === "launch" || row.flags?.json !== undefined;
+}
+
+/** Reports the error that ended a command as JSON on standard error. */
+async function failAsJson(thrown: unknown): Promise<void> {
+  const { failureDocument } = await import("#cli/support/failure-document.js");
+  const error = missingModule(thrown) ?? thrown;
+  process.exitCode = statusOf(error);
+  process.stderr.write(failureDocument(error, process.exitCode));
 }
 
 async function explain(command: string): Promise<void> {

@@ -83,6 +83,7 @@ export const LAUNCH_FLAGS = {
     env: "WEAVE_NO_FASTDP",
   },
   foreground: toggle("foreground", PROCESS, "log to standard output, for systemd and containers; without a supervisor"),
+  json: toggle("json", PROCESS, "print JSON, also for an error"),
   image: flag({
     flag: "image",
     env: "WEAVE_IMAGE",

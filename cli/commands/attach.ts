@@ -19,5 +19,5 @@ export async function run(args: readonly string[]): Promise<void> {
   if (!values.multicastRoute) form.set("multicast-route", "false");
   if (values.name !== undefined) form.set("name", values.name);
   if (values.timeout !== undefined) form.set("timeout", String(values.timeout));
-  printAddresses(await attach(container, form));
+  printAddresses(await attach(container, form), values.json);
 }

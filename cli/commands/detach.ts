@@ -6,7 +6,8 @@ import { requireRoot } from "#src/root.js";
 /** `weave detach [addr…] <container|netns>`: removes addresses, and prints them. */
 export async function run(args: readonly string[]): Promise<void> {
   const { addresses, rest } = takeAddresses(args);
-  const container = oneContainer(readFlags("detach", rest).words);
+  const { values, words } = readFlags("detach", rest);
+  const container = oneContainer(words);
   requireRoot();
-  printAddresses(await detach(container, addressForm(addresses)));
+  printAddresses(await detach(container, addressForm(addresses)), values.json);
 }

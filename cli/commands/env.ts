@@ -1,3 +1,4 @@
+import { printDocument } from "#cli/json/document.js";
 import { Exit, rejectExtra } from "#cli/support/exit.js";
 import { proxyAddress } from "#cli/support/proxy-address.js";
 import { readFlags } from "#cli/support/read-flags.js";
@@ -10,7 +11,7 @@ import { errorText } from "#src/errors.js";
 export async function run(args: readonly string[]): Promise<void> {
   const { values, words } = readFlags("env", args);
   rejectExtra(words);
-  if (values.restore) return restore();
+  if (values.restore) return restore(values.json);
   let address: string | undefined;
   try {
     address = await proxyAddress(process.env);
@@ -18,12 +19,17 @@ export async function run(args: readonly string[]): Promise<void> {
   } catch (error) {
     process.stderr.write(`${errorText(error)}\n`);
   }
-  if (address === undefined) return;
   const before = process.env.DOCKER_HOST ?? "";
+  if (values.json) return printVariables(address, before === address ? undefined : before);
+  if (address === undefined) return;
   process.stdout.write(`export DOCKER_HOST=${address} ${before === address ? "" : `ORIG_DOCKER_HOST=${before}`}\n`);
 }
 
-function restore(): void {
+function printVariables(now: string | undefined, before: string | undefined): void {
+  printDocument("env", { DOCKER_HOST: now ?? null, ORIG_DOCKER_HOST: before ?? null });
+}
+
+function restore(json: boolean): void {
   const before = process.env.ORIG_DOCKER_HOST;
   if (before === undefined) {
     throw new Exit(
@@ -31,5 +37,6 @@ function restore(): void {
       "Nothing to restore. This is most likely because there was no preceding invocation of 'eval $(weave env)' in this shell.",
     );
   }
+  if (json) return printVariables(before, undefined);
   process.stdout.write(`DOCKER_HOST=${before}\n`);
 }

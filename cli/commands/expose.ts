@@ -13,5 +13,5 @@ export async function run(args: readonly string[]): Promise<void> {
   if (values.withoutMasquerade) form.set("masquerade", "false");
   if (values.name !== undefined) form.set("name", values.name);
   if (values.timeout !== undefined) form.set("timeout", String(values.timeout));
-  printAddresses(await attach(EXPOSED, form));
+  printAddresses(await attach(EXPOSED, form), values.json);
 }

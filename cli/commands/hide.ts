@@ -7,6 +7,7 @@ import { EXPOSED } from "#src/ident.js";
 /** `weave hide [addr…]`: removes addresses from this host's bridge, and prints them. */
 export async function run(args: readonly string[]): Promise<void> {
   const { addresses, rest } = takeAddresses(args);
-  rejectExtra(readFlags("hide", rest).words);
-  printAddresses(await detach(EXPOSED, addressForm(addresses)));
+  const { values, words } = readFlags("hide", rest);
+  rejectExtra(words);
+  printAddresses(await detach(EXPOSED, addressForm(addresses)), values.json);
 }

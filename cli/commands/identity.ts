@@ -1,3 +1,4 @@
+import { printDocument } from "#cli/json/document.js";
 import { callJson } from "#cli/support/client.js";
 import { rejectExtra } from "#cli/support/exit.js";
 import { readFlags } from "#cli/support/read-flags.js";
@@ -9,7 +10,8 @@ export async function run(args: readonly string[]): Promise<void> {
   const { values, words } = readFlags("identity", args);
   rejectExtra(words);
   const report = await callJson<IdentityReport>({ path: "/identity" });
-  process.stdout.write(values.json ? `${JSON.stringify(report, undefined, 4)}\n` : identityText(report));
+  if (values.json) return printDocument("identity", report);
+  process.stdout.write(identityText(report));
 }
 
 /** The identity for people. */

@@ -1,5 +1,6 @@
 import { chmodSync } from "node:fs";
 import { dirname } from "node:path";
+import { printDocument } from "#cli/json/document.js";
 import { checkEngine } from "#cli/launch/check-engine.js";
 import { waitForDocker } from "#cli/launch/docker-ready.js";
 import { type Launch, parseLaunch } from "#cli/launch/launch-flags.js";
@@ -92,6 +93,7 @@ async function start(launch: Launch): Promise<void> {
   const id = await supervision.start(launch);
   await retireOthers({ kind: supervision.kind, options });
   await waitForDocker();
+  if (launch.given.includes("json")) return printDocument("launch", { Id: id, Supervision: supervision.kind });
   process.stdout.write(`${id}\n`);
 }
 

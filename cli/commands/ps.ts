@@ -1,3 +1,4 @@
+import { printDocument } from "#cli/json/document.js";
 import { callJson, REPORT_MS } from "#cli/support/client.js";
 import { runningProcesses } from "#cli/support/processes.js";
 import { readFlags } from "#cli/support/read-flags.js";
@@ -12,8 +13,13 @@ const ID_LENGTH = 12;
 /** `weave ps [container…]`: prints the interfaces on the bridge and their addresses. A container that is not attached has no line. */
 export async function run(args: readonly string[]): Promise<void> {
   requireRoot();
-  const { words } = readFlags("ps", args);
+  const { values, words } = readFlags("ps", args);
   const { attachments, missing } = await list(words);
+  if (values.json)
+    return printDocument("ps", {
+      Attachments: attachments.map(({ id, mac, addresses }) => ({ Id: id, Mac: mac, Addresses: addresses })),
+      Missing: missing.map(({ id, why }) => ({ Id: id, Why: why })),
+    });
   for (const { id, mac, addresses } of attachments)
     process.stdout.write(`${[id.slice(0, ID_LENGTH), mac, ...addresses].join(" ")}\n`);
   // The status stays 0: scripts for Weave Net list containers that may have ended.

@@ -1,5 +1,6 @@
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
+import { linesOf, printDocument } from "#cli/json/document.js";
 import { readPassword } from "#cli/launch/password-file.js";
 import { call, mustCall } from "#cli/support/client.js";
 import { Exit, usageError } from "#cli/support/exit.js";
@@ -14,7 +15,7 @@ const secondsOf = (time: string): string => `${Number(time.slice(0, -1)) * SECON
 /** `weave rekey [--password-file FILE] [--exclude PEER]…`: changes the network's password; `weave rekey status`. */
 export async function run(args: readonly string[]): Promise<void> {
   const { values, words } = readFlags("rekey", args);
-  if (words.length === 1 && words[0] === "status") return status();
+  if (words.length === 1 && words[0] === "status") return status(values.json);
   // A password among the arguments would be in the list of processes.
   if (words.length > 0) throw usageError("a password is not an argument: use --password-file, or standard input");
   const { passwordFile, exclude, deadline, acceptOld, open } = values;
@@ -26,13 +27,17 @@ export async function run(args: readonly string[]): Promise<void> {
   else form.set("password", await newPassword(passwordFile));
   if (deadline !== undefined) form.set("deadline", secondsOf(deadline));
   if (acceptOld !== undefined) form.set("accept-old", secondsOf(acceptOld));
-  process.stdout.write(await mustCall({ method: "POST", path: "/rekey", form, address: controlSocket(paths().run) }));
+  const text = await mustCall({ method: "POST", path: "/rekey", form, address: controlSocket(paths().run) });
+  if (values.json) return printDocument("rekey", { Lines: linesOf(text) });
+  process.stdout.write(text);
 }
 
-async function status(): Promise<void> {
+async function status(json: boolean): Promise<void> {
   const { status: code, body } = await call({ path: "/rekey" });
   if (code !== 200) throw new Exit(1, body.trimEnd());
-  const blocks = secretBlocks(JSON.parse(body) as SecretReport);
+  const report = JSON.parse(body) as SecretReport;
+  if (json) return printDocument("rekey-status", report);
+  const blocks = secretBlocks(report);
   process.stdout.write(
     blocks.length === 0
       ? "The password has not been changed since this host was launched with it.\n"

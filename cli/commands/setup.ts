@@ -1,5 +1,7 @@
 import { release } from "node:os";
 import { cniPluginState } from "#cli/cni/plugin-files.js";
+import { printDocument } from "#cli/json/document.js";
+import { coloured } from "#cli/support/colour.js";
 import { COMMANDS } from "#cli/support/command-table.js";
 import { rejectExtra } from "#cli/support/exit.js";
 import { isKernelNewEnough, OLDEST_KERNEL } from "#cli/support/kernel.js";
@@ -17,6 +19,8 @@ import { isRoot, NOT_ROOT, requireRoot } from "#src/root.js";
 
 /** Columns of the checks' names in the output. */
 const NAME_COLUMNS = 9;
+/** Columns of their results. */
+const RESULT_COLUMNS = 7;
 
 interface Check {
   readonly name: string;
@@ -120,20 +124,22 @@ export async function run(args: readonly string[]): Promise<void> {
   if (values.networkManagers) {
     requireRoot();
     const files = await writeManagerFiles(launchedBridge());
+    if (values.json) return printDocument("setup-network-managers", { Written: files });
     if (files.length === 0) console.log("neither NetworkManager nor systemd-networkd is in use on this host");
     for (const file of files) console.log(`wrote ${file}`);
     return;
   }
   const lacking: string[] = [];
-  for (const { name, check, optional, tool } of CHECKS) {
-    try {
-      console.log(`${name.padEnd(NAME_COLUMNS)} ok       ${await check()}`);
-    } catch (error) {
-      if (!optional) process.exitCode = 1;
-      if (tool !== undefined) lacking.push(tool);
-      console.log(`${name.padEnd(NAME_COLUMNS)} ${optional ? "limited" : "MISSING"}  ${lineOf(error)}`);
-    }
+  const results: CheckResult[] = [];
+  for (const check of CHECKS) {
+    const result = await resultOf(check);
+    results.push(result);
+    if (result.Result !== "ok" && check.tool !== undefined) lacking.push(check.tool);
+    if (result.Result === "missing") process.exitCode = 1;
+    if (!values.json) console.log(lineOf(result));
   }
+  if (values.json)
+    return printDocument("setup", { Checks: results, Install: lacking.length > 0 ? installCommands(lacking) : [] });
   // One command for all: a package for each failure above.
   if (lacking.length > 0)
     console.log(
@@ -143,8 +149,29 @@ export async function run(args: readonly string[]): Promise<void> {
     );
 }
 
+/** The result of a check, as in the JSON of this command. */
+interface CheckResult {
+  readonly Name: string;
+  readonly Result: "ok" | "limited" | "missing";
+  readonly Text: string;
+}
+
+async function resultOf({ name, check, optional }: Check): Promise<CheckResult> {
+  try {
+    return { Name: name, Result: "ok", Text: await check() };
+  } catch (error) {
+    return { Name: name, Result: optional ? "limited" : "missing", Text: reasonOf(error) };
+  }
+}
+
+function lineOf({ Name, Result, Text }: CheckResult): string {
+  const word = Result === "missing" ? "MISSING" : Result;
+  const colour = { ok: "green", limited: "yellow", missing: "red" } as const;
+  return `${Name.padEnd(NAME_COLUMNS)} ${coloured(word.padEnd(RESULT_COLUMNS), colour[Result])}  ${Text}`;
+}
+
 /** An error on one line. The packages of missing tools follow all checks. */
-function lineOf(error: unknown): string {
+function reasonOf(error: unknown): string {
   const text = error instanceof WeaveError && error.code === "WEAVE_TOOL_MISSING" ? error.message : errorText(error);
   return text.replaceAll(/([.:]?)\n/g, (_, mark: string) => `${mark || "."} `);
 }

@@ -1,3 +1,4 @@
+import { linesOf, printDocument } from "#cli/json/document.js";
 import { callJson, mustCall } from "#cli/support/client.js";
 import { rejectExtra, usageError } from "#cli/support/exit.js";
 import { readFlags } from "#cli/support/read-flags.js";
@@ -7,17 +8,23 @@ import type { TrustReport } from "#router/peers/trust-report.js";
 export async function run(args: readonly string[]): Promise<void> {
   const { values, words } = readFlags("trust", args);
   const [word = "ls", ...more] = words;
-  if (word === "forget") return forget(more);
+  if (word === "forget") return forget(more, values.json);
   if (word !== "ls") throw usageError(`unknown sub-command: ${word}`);
   rejectExtra(more);
   const report = await callJson<TrustReport>({ path: "/trust" });
-  process.stdout.write(values.json ? `${JSON.stringify(report, undefined, 4)}\n` : trustText(report));
+  if (values.json) return printDocument("trust", report);
+  process.stdout.write(trustText(report));
 }
 
-async function forget(peers: readonly string[]): Promise<void> {
+async function forget(peers: readonly string[], json: boolean): Promise<void> {
   if (peers.length === 0) throw usageError("a peer is missing: its name, nickname or fingerprint");
-  for (const peer of peers)
-    process.stdout.write(await mustCall({ method: "DELETE", path: `/trust/${encodeURIComponent(peer)}` }));
+  const lines: string[] = [];
+  for (const peer of peers) {
+    const text = await mustCall({ method: "DELETE", path: `/trust/${encodeURIComponent(peer)}` });
+    lines.push(...linesOf(text));
+    if (!json) process.stdout.write(text);
+  }
+  if (json) printDocument("trust-forget", { Lines: lines });
 }
 
 const HEAD = ["NAME", "NICKNAME", "FINGERPRINT", "FIRST SEEN", "LAST SEEN", "HOW", "STATE"];

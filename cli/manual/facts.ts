@@ -62,6 +62,7 @@ export const VARIABLES: readonly Fact[] = [
   ["WEAVE_CONTAINER_NAME", "The name of the router's container, instead of weave."],
   ["WEAVE_DOCKER_ARGS", "Further flags of docker run for the router's container."],
   ["DOCKER_HOST", "The Docker engine, as for docker(1). 'weave env' prints a value for it."],
+  ["NO_COLOR", "Set to anything: no colours on a terminal."],
   ["PROXY_HOST", "The host in the address that 'weave env' prints, for a proxy that listens at all addresses."],
 ];
 

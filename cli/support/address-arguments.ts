@@ -1,3 +1,4 @@
+import { printDocument } from "#cli/json/document.js";
 import { rejectExtra, usageError } from "#cli/support/exit.js";
 import { addressOfCidr, isIpv4 } from "#src/address.js";
 import { parseAddressArgument } from "#src/address-argument.js";
@@ -35,7 +36,16 @@ export function oneContainer(words: readonly string[]): string {
   return container;
 }
 
-/** Prints the result of `attach`, `detach`, `expose` and `hide`: the addresses without prefix length, on one line. */
-export function printAddresses(addresses: readonly string[]): void {
+/** The result of `attach`, `detach`, `expose` and `hide`. */
+export interface AddressResult {
+  /** In CIDR notation. */
+  readonly addresses: readonly string[];
+  readonly warnings: readonly string[];
+}
+
+/** Prints such a result: the addresses without prefix length, on one line, and warnings on standard error; or JSON. */
+export function printAddresses({ addresses, warnings }: AddressResult, json: boolean): void {
+  if (json) return printDocument("addresses", { Addresses: addresses, Warnings: warnings });
+  for (const warning of warnings) process.stderr.write(`${warning}\n`);
   if (addresses.length > 0) process.stdout.write(`${addresses.map((cidr) => addressOfCidr(cidr)).join(" ")}\n`);
 }

@@ -1,3 +1,4 @@
+import type { AddressResult } from "#cli/support/address-arguments.js";
 import { type ApiCall, callJson } from "#cli/support/client.js";
 import { callExplainingWait } from "#cli/support/patience.js";
 import { EXPOSED } from "#src/ident.js";
@@ -19,26 +20,21 @@ export function addressForm(words: readonly string[]): URLSearchParams {
   return new URLSearchParams(words.map((word): [string, string] => ["address", word]));
 }
 
-/** Attaches a target, and prints warnings on standard error. @returns addresses in CIDR notation @throws WeaveError */
-export async function attach(target: string, form: URLSearchParams): Promise<readonly string[]> {
+/** Attaches a target. @throws WeaveError */
+export async function attach(target: string, form: URLSearchParams): Promise<AddressResult> {
   const call = { method: "POST", path: pathOf(target), form };
   let known = target === EXPOSED ? EXPOSED : undefined;
   const holder = async () => {
     known ??= (await attachmentInfo(target)).ident;
     return known;
   };
-  const { addresses, warnings } = await callJson<{ addresses: string[]; warnings: string[] }>(
-    call,
-    (options: ApiCall) => callExplainingWait(holder, options),
-  );
-  for (const warning of warnings) process.stderr.write(`${warning}\n`);
-  return addresses;
+  return callJson(call, (options: ApiCall) => callExplainingWait(holder, options));
 }
 
-/** Removes addresses from a target. @returns addresses in CIDR notation @throws WeaveError */
-export async function detach(target: string, form: URLSearchParams): Promise<readonly string[]> {
+/** Removes addresses from a target. @throws WeaveError */
+export async function detach(target: string, form: URLSearchParams): Promise<AddressResult> {
   const path = `${pathOf(target)}?${form}`;
-  return (await callJson<{ addresses: string[] }>({ method: "DELETE", path })).addresses;
+  return { ...(await callJson<Pick<AddressResult, "addresses">>({ method: "DELETE", path })), warnings: [] };
 }
 
 /** Requests information about a target. @throws WeaveError when there is no such target */

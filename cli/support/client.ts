@@ -125,12 +125,28 @@ function tokenOf(run: string): string | undefined {
   }
 }
 
-/** Calls the API; returns the body of a good answer. @throws Exit as Weave Net: with status 4 after 404, with 1 after other errors */
+/**
+ * Calls the API; returns the body of a good answer.
+ *
+ * @param options.accept by default JSON, in which an error has its code; the bodies of good answers are text all the same, except reports
+ * @throws Exit as Weave Net: with status 4 after 404, with 1 after other errors
+ */
 export async function mustCall(options: ApiCall): Promise<string> {
-  const { status, body } = await call(options);
+  const { status, body } = await call({ accept: JSON_TYPE, ...options });
   if (isGood(status)) return body;
   if (status === 404) throw new Exit(4);
-  throw new Exit(1, body.trimEnd());
+  const { code, message, next } = errorIn(body);
+  throw new Exit(1, message === undefined ? body.trimEnd() : [message, ...(next ? [next] : [])].join("\n"), code);
+}
+
+/** The error in a body; nothing for one in plain text, which precedes the routes: "weave is starting", "read-only over TCP". */
+function errorIn(body: string): Partial<Omit<ErrorBody, "code">> & { code?: ErrorCode; warnings?: readonly string[] } {
+  try {
+    const { code, ...rest } = JSON.parse(body) as ErrorBody;
+    return { ...rest, code: Object.hasOwn(ERRORS, code) ? (code as ErrorCode) : "WEAVE_API" };
+  } catch {
+    return {};
+  }
 }
 
 /**
@@ -145,16 +161,10 @@ export async function callJson<T>(
 ): Promise<T> {
   const { status, body } = await request({ ...options, accept: JSON_TYPE });
   if (isGood(status)) return JSON.parse(body) as T;
-  let error: Partial<ErrorBody> & { readonly warnings?: readonly string[] };
-  try {
-    error = JSON.parse(body) as typeof error;
-  } catch {
-    // Errors that precede the routes are plain text: "weave is starting", "read-only over TCP".
-    throw new Exit(1, body.trimEnd());
-  }
-  for (const warning of error.warnings ?? []) process.stderr.write(`${warning}\n`);
-  const { code = "", message = body, next } = error;
-  throw new WeaveError(Object.hasOwn(ERRORS, code) ? (code as ErrorCode) : "WEAVE_API", message, { next });
+  const { code, message = body, next, warnings = [] } = errorIn(body);
+  if (code === undefined) throw new Exit(1, body.trimEnd());
+  for (const warning of warnings) process.stderr.write(`${warning}\n`);
+  throw new WeaveError(code, message, { next });
 }
 
 const isGood = (status: number): boolean => status >= 200 && status < 300;

@@ -1,6 +1,15 @@
-import { FLAGS, off, on, value } from "#cli/support/flag-rows.js";
-import { type Rows, flag as row } from "#src/flag.js";
-import { repeated, type Shape, text, trueFalse, whole } from "#src/shape.js";
+import {
+  ATTACH_FLAGS,
+  dbPrefix,
+  hostName,
+  json,
+  REKEY_FLAGS,
+  SETUP_CNI_FLAGS,
+  timeout,
+} from "#cli/support/command-flags.js";
+import { on, value } from "#cli/support/flag-rows.js";
+import type { Rows } from "#src/flag.js";
+import { text, whole } from "#src/shape.js";
 
 /** A command's description in `weave help`, and its flags. */
 export interface CommandRow {
@@ -14,35 +23,9 @@ export interface CommandRow {
   readonly examples?: readonly string[];
 }
 
-/** Longest `--timeout`, in seconds. */
-const DAY_S = 86_400;
-
 /** Shells that `weave completion` has a script for. */
 export const SHELLS = ["bash", "zsh", "fish"] as const;
 export type Shell = (typeof SHELLS)[number];
-
-const timeout = value(
-  "timeout",
-  "seconds",
-  whole(0, DAY_S, "seconds"),
-  "how long to wait for an address; without it there is no limit",
-);
-/** A time with its unit. */
-const duration = text("a time such as 90s, 15m, 12h or 7d", (time) => /^\d{1,6}[smhd]$/.test(time));
-const absolutePath = text("an absolute path", (path) => path.startsWith("/"));
-const dbPrefix = value(
-  "db-prefix",
-  "path",
-  absolutePath,
-  "the --db-prefix of the launch, where it is not that of the last one",
-);
-const hostName = (meaning: string) =>
-  value(
-    "h",
-    "name",
-    text("a host name", (name) => name !== ""),
-    meaning,
-  );
 
 /** All commands, in the order and groups of `weave help`. */
 export const GROUPS = [
@@ -70,12 +53,13 @@ export const GROUPS = [
     env: {
       summary: "Print shell commands that send Docker's client through the proxy",
       forms: ["{flags}"],
-      flags: { restore: on("restore", "print the commands that undo it") },
+      flags: { json, restore: on("restore", "print the commands that undo it") },
       examples: ['eval "$(weave env)"', 'eval "$(weave env --restore)"'],
     },
     config: {
       summary: "Print the argument that sends one call of docker through the proxy",
-      forms: [""],
+      forms: ["{flags}"],
+      flags: { json },
       examples: ["docker $(weave config) run -ti alpine"],
     },
   },
@@ -91,27 +75,7 @@ export const GROUPS = [
     attach: {
       summary: "Attach a container or a network namespace to the overlay; print its addresses",
       forms: ["[<addr> ...] {flags} <container>"],
-      flags: {
-        withoutDns: on("without-dns", "do not register the container's own name"),
-        rewriteHosts: on("rewrite-hosts", "write the container's /etc/hosts"),
-        addHosts: row<readonly string[]>({
-          flag: "add-host",
-          placeholder: "host:ip_address",
-          shape: repeated(text("host:ip_address", (entry) => /^[^:\s]+:[\d.:a-fA-F]+$/.test(entry))),
-          default: [],
-          repeatable: true,
-          section: FLAGS,
-          meaning: "one more entry for /etc/hosts; may be repeated",
-        }),
-        name: value(
-          "name",
-          "name",
-          text("a host name", (name) => name !== ""),
-          "a name for the addresses in weaveDNS",
-        ),
-        multicastRoute: off("no-multicast-route", "no route for multicast"),
-        timeout,
-      },
+      flags: { json, ...ATTACH_FLAGS },
       examples: [
         "weave attach web1",
         "weave attach 10.32.0.9/12 --name db netns:red",
@@ -120,7 +84,8 @@ export const GROUPS = [
     },
     detach: {
       summary: "Remove addresses from a container, with the last one the interface; print them",
-      forms: ["[<addr> ...] <container>"],
+      forms: ["[<addr> ...] {flags} <container>"],
+      flags: { json },
       examples: ["weave detach web1", "weave detach net:10.2.0.0/16 web1"],
     },
   },
@@ -129,6 +94,7 @@ export const GROUPS = [
       summary: "Add addresses on the overlay to this host; print them",
       forms: ["[<addr> ...] {flags}"],
       flags: {
+        json,
         name: hostName("a name for the addresses in weaveDNS"),
         withoutMasquerade: on("without-masquerade", "packets keep their source address on the way in and out"),
         timeout,
@@ -137,14 +103,16 @@ export const GROUPS = [
     },
     hide: {
       summary: "Remove addresses on the overlay from this host; print them",
-      forms: ["[<addr> ...]"],
+      forms: ["[<addr> ...] {flags}"],
+      flags: { json },
       examples: ["weave hide"],
     },
   },
   {
     "dns-args": {
       summary: "Print the arguments that point a container to weaveDNS, for docker run",
-      forms: [""],
+      forms: ["{flags}"],
+      flags: { json },
       examples: ["docker run $(weave dns-args) -ti alpine"],
     },
     "dns-add": {
@@ -161,25 +129,37 @@ export const GROUPS = [
     },
     "dns-lookup": {
       summary: "Print the addresses of a name, one a line",
-      forms: ["<name>"],
+      forms: ["{flags} <name>"],
+      flags: { json },
       examples: ["weave dns-lookup www"],
     },
     "docker-bridge-ip": {
       summary: "Print the address of Docker's bridge, without a newline",
-      forms: [""],
+      forms: ["{flags}"],
+      flags: { json },
       examples: ["docker run --dns $(weave docker-bridge-ip) -ti alpine"],
     },
   },
   {
     status: {
       summary: "Show the router's status, or one section of it",
-      forms: ["[targets | connections | peers | ipam | dns]"],
-      examples: ["weave status", "weave status connections"],
+      forms: ["{flags} [targets | connections | peers | ipam | dns]"],
+      flags: {
+        json,
+        watch: on("watch", "show it again and again, until Ctrl-C; with --json one line each time"),
+        interval: value("interval", "seconds", whole(1, 3_600, "seconds"), "time between two of --watch; by default 2"),
+      },
+      examples: [
+        "weave status",
+        "weave status connections",
+        "weave status peers --json",
+        "weave status connections --watch",
+      ],
     },
     report: {
       summary: "Print the router's full report, in JSON or by a template",
-      forms: ["[-f <format>]"],
-      flags: { format: value("f", "format", text("a template"), "a template in Go's syntax, instead of JSON") },
+      forms: ["{flags}"],
+      flags: { json, format: value("f", "format", text("a template"), "a template in Go's syntax, instead of JSON") },
       examples: [
         "weave report | jq .Router.Peers",
         "weave report -f '{{range .Router.Peers}}{{.NickName}}{{\"\\n\"}}{{end}}'",
@@ -187,20 +167,21 @@ export const GROUPS = [
     },
     ps: {
       summary: "List the attachments of this host, one a line: id, MAC and addresses",
-      forms: ["[<container> ...]"],
+      forms: ["{flags} [<container> ...]"],
+      flags: { json },
       examples: ["weave ps", "weave ps web1"],
     },
     identity: {
       summary: "Print this peer's name, the fingerprint of its identity, and its key",
       forms: ["{flags}"],
-      flags: { json: on("json", "print JSON") },
+      flags: { json },
       details: ["Compare the fingerprint with that in 'weave trust' on another host: equal ones prove the same peer."],
       examples: ["weave identity", "weave identity --json | jq -r .Fingerprint"],
     },
     trust: {
       summary: "List which identity each peer's name belongs to on this host, or forget one",
       forms: ["[ls] {flags}", "forget <peer_id> ..."],
-      flags: { json: on("json", "print JSON") },
+      flags: { json },
       details: [
         "A name belongs to the first identity that this host has seen with it, also while the peer is away. After 'trust forget' the next peer with the name is accepted: do this only for a host that was reinstalled, on each host that refuses it.",
       ],
@@ -208,37 +189,8 @@ export const GROUPS = [
     },
     rekey: {
       summary: "Change the network's password on all hosts, without an interruption; or exclude peers by it",
-      forms: ["{flags}", "status"],
-      flags: {
-        passwordFile: value(
-          "password-file",
-          "file",
-          text("a file", (file) => file !== ""),
-          "the file whose first line is the new password; otherwise it is read from standard input",
-        ),
-        exclude: row<readonly string[]>({
-          flag: "exclude",
-          placeholder: "peer_id",
-          shape: repeated(text("a peer", (peer) => peer !== "")),
-          default: [],
-          repeatable: true,
-          section: FLAGS,
-          meaning: "a peer that does not get the password, and is cut off on all hosts; may be repeated",
-        }),
-        deadline: value(
-          "deadline",
-          "time",
-          duration,
-          "until when the earlier password is accepted while a peer that was reachable lacks the new one; by default 15m",
-        ),
-        acceptOld: value(
-          "accept-old",
-          "time",
-          duration,
-          "how long known peers that are away now can connect with the earlier password; by default they cannot",
-        ),
-        open: on("open", "no password from now on: any host can become a peer"),
-      },
+      forms: ["{flags}", "status [--json]"],
+      flags: { json, ...REKEY_FLAGS },
       details: [
         "Any host of the network can do this. Connections and frames go on. Hosts that restart use the new password, but their --password-file should be updated: 'weave status' shows where.",
         "Times have a unit: 90s, 15m, 12h, 7d.",
@@ -251,7 +203,8 @@ export const GROUPS = [
     },
     ipam: {
       summary: "Explain which peer owns an address, or what a peer owns, since when and why",
-      forms: ["explain [<ip_address> | <peer_id>]"],
+      forms: ["explain {flags} [<ip_address> | <peer_id>]"],
+      flags: { json },
       examples: ["weave ipam explain 10.32.0.9", "weave ipam explain host2"],
     },
   },
@@ -299,7 +252,7 @@ export const GROUPS = [
     rmpeer: {
       summary: "Take over the addresses of peers that are dead for good",
       forms: ["{flags} <peer_id> ..."],
-      flags: { force: on("force", "also peers that are reachable") },
+      flags: { json, force: on("force", "also peers that are reachable") },
       examples: ["weave rmpeer host3"],
     },
   },
@@ -308,6 +261,7 @@ export const GROUPS = [
       summary: "Check whether this host meets the requirements; without a flag change nothing",
       forms: ["{flags}"],
       flags: {
+        json,
         networkManagers: on(
           "network-managers",
           "have NetworkManager and systemd-networkd leave weave's interfaces alone, by a file of each that is here",
@@ -318,37 +272,7 @@ export const GROUPS = [
       summary:
         "Install the CNI plugins weave-net and weave-ipam, and a network configuration, for containerd, CRI-O, Podman",
       forms: ["{flags}"],
-      flags: {
-        pluginDir: row<string>({
-          flag: "plugin-dir",
-          placeholder: "folder",
-          env: "WEAVE_CNI_PLUGIN_DIR",
-          shape: absolutePath,
-          default: "/opt/cni/bin",
-          section: FLAGS,
-          meaning: "the folder where runtimes look for plugins",
-        }),
-        confDir: row<string>({
-          flag: "conf-dir",
-          placeholder: "folder",
-          env: "WEAVE_CNI_CONF_DIR",
-          shape: absolutePath,
-          default: "/etc/cni/net.d",
-          section: FLAGS,
-          meaning: "the folder of network configurations; if it is missing, none is written",
-        }),
-        hairpin: row<boolean | undefined>({
-          flag: "hairpin",
-          placeholder: "true|false",
-          env: "HAIRPIN_MODE",
-          shape: trueFalse as Shape<boolean | undefined>,
-          default: undefined,
-          defaultText: "as in the present file, else true",
-          section: FLAGS,
-          meaning: "whether a container reaches itself by its published ports",
-        }),
-        remove: on("remove", "remove what this command installed, but for a configuration that you changed"),
-      },
+      flags: { json, ...SETUP_CNI_FLAGS },
       examples: ["weave setup-cni", "weave setup-cni --remove"],
     },
     completion: {
@@ -364,7 +288,11 @@ export const GROUPS = [
         "weave completion fish >/etc/fish/completions/weave.fish",
       ],
     },
-    version: { summary: "Print the versions of this command and of the running router", forms: [""] },
+    version: {
+      summary: "Print the versions of this command and of the running router",
+      forms: ["{flags}"],
+      flags: { json },
+    },
     help: {
       summary: "Show all commands, or one with its flags",
       forms: ["[<command>]"],

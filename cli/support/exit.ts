@@ -1,14 +1,17 @@
-import { WeaveError } from "#src/errors.js";
+import { type ErrorCode, WeaveError } from "#src/errors.js";
 import { fileRemedy } from "#src/file-error.js";
 import { missingModule } from "#src/installation.js";
 
 /** Error that ends a command with an exit status. `text` goes to standard error. */
 export class Exit extends Error {
   readonly status: number;
+  /** Code of the router's error, if it has one. */
+  readonly code: ErrorCode | undefined;
 
-  constructor(status: number, text = "") {
+  constructor(status: number, text = "", code?: ErrorCode) {
     super(text);
     this.status = status;
+    this.code = code;
   }
 }
 
@@ -26,21 +29,26 @@ export function rejectExtra(args: readonly string[]): void {
 /** Prints the error that ended a command, and returns the exit status. */
 export function printFailure(thrown: unknown): number {
   const error = missingModule(thrown) ?? thrown;
-  if (error instanceof Exit) {
-    if (error.message !== "") process.stderr.write(`${error.message}\n`);
-    return error.status;
-  }
-  if (error instanceof WeaveError) {
-    process.stderr.write(`${error.text}\n`);
-    return error.exit;
-  }
+  const text = failureText(error);
+  if (text !== "") process.stderr.write(`${text}\n`);
+  return statusOf(error);
+}
+
+/** Exit status of a command that an error ended. */
+export function statusOf(error: unknown): number {
+  if (error instanceof Exit) return error.status;
+  return error instanceof WeaveError ? error.exit : 1;
+}
+
+/** The text of an error that ended a command; "" for one that is silent. */
+export function failureText(error: unknown): string {
+  if (error instanceof Exit) return error.message;
+  if (error instanceof WeaveError) return error.text;
   if (isSystemError(error)) {
     const remedy = error.path === undefined ? undefined : fileRemedy(error, error.path);
-    process.stderr.write(`${error.message}\n${remedy === undefined ? "" : `${remedy}\n`}`);
-    return 1;
+    return `${error.message}${remedy === undefined ? "" : `\n${remedy}`}`;
   }
-  process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-  return 1;
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
 /** Whether a system call failed, which its message explains. The stack of any other error helps to find its cause. */

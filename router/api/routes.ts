@@ -1,6 +1,6 @@
 import { MetricsPage } from "#router/api/metrics.js";
 import { makeReport, makeStatus, type ProcessFacts } from "#router/api/report.js";
-import { renderTemplate, stringify } from "#router/api/template.js";
+import { exactJson, renderTemplate, stringify } from "#router/api/template.js";
 import { type Route, route, type Scope, statusRoute } from "#router/route.js";
 import type { Service } from "#router/service.js";
 import { WeaveError } from "#src/errors.js";
@@ -14,7 +14,10 @@ export function apiRoutes(services: readonly Service[], facts: ProcessFacts): Ro
   return [
     statusRoute("/status", async () => ({ body: await makeStatus(services, facts) })),
     statusRoute("/report", async ({ accept, form }) => {
-      if (acceptsJson(accept)) return { type: JSON_TYPE, body: `${stringify(await makeReport(services, facts), 4)}\n` };
+      if (acceptsJson(accept)) {
+        const write = form.get("numbers") === "text" ? exactJson : stringify;
+        return { type: JSON_TYPE, body: `${write(await makeReport(services, facts), 4)}\n` };
+      }
       const formats = form.getAll("format");
       if (formats.length !== 1)
         throw new WeaveError("WEAVE_TEMPLATE", "error: must supply one format parameter", {

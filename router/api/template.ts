@@ -117,6 +117,10 @@ export function stringify(value: unknown, indent?: number): string {
   return text.replace(/"\\u0000bigint:(\d+)"/g, "$1");
 }
 
+/** JSON in which a BigInt is text: readers that keep numbers as doubles round one above 2^53. */
+export const exactJson = (value: unknown, indent?: number): string =>
+  JSON.stringify(value, (_key, item: unknown) => (typeof item === "bigint" ? String(item) : item), indent);
+
 const parseError = (why: string) => new WeaveError("WEAVE_TEMPLATE", `template: format:1: ${why}`);
 const executionError = (why: string) => new WeaveError("WEAVE_API", `error during template execution: ${why}`);
 const pathText = (path: readonly string[]): string => (path.length === 0 ? "the report" : `.${path.join(".")}`);

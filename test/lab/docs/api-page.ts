@@ -12,7 +12,8 @@ const SUMMARIES: Readonly<Record<string, string>> = {
   "GET /status/peers": "Peers and their links as text.",
   "GET /status/ipam": "Owners of addresses, blocked requests and contested addresses as text.",
   "GET /status/dns": "Names as text.",
-  "GET /report": "State of the router: JSON with `Accept: application/json`, or rendered by the Go template `format`.",
+  "GET /report":
+    "State of the router: JSON with `Accept: application/json` (numbers of 64 bits as strings with `numbers=text`), or rendered by the Go template `format`.",
   "GET /metrics": "Metrics in Prometheus' text format.",
   "POST /connect": "Adds the targets `peer` (repeatable); `replace=true` removes all others.",
   "POST /forget": "Removes the targets `peer` (repeatable).",

@@ -2,6 +2,7 @@ import { withFlagTable } from "#cli/launch/flag-table.js";
 import { ERRORS, type ErrorCode } from "#src/errors.js";
 import { HTTP_STATUS } from "#src/http/error-status.js";
 import { apiPage } from "#test/lab/docs/api-page.js";
+import { jsonPage } from "#test/lab/docs/json-page.js";
 import { page } from "#test/lab/docs/pages.js";
 
 /** Pages that are made from the source, by path: `npm run docs` writes them, and a test compares. */
@@ -10,6 +11,7 @@ export function generatedPages(): ReadonlyMap<string, string> {
     ["docs/commands.md", withFlagTable(page("docs/commands.md"))],
     ["docs/errors.md", errorPage()],
     ["docs/api.md", apiPage()],
+    ["docs/json.md", jsonPage()],
   ]);
 }
 

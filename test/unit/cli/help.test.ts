@@ -81,7 +81,7 @@ test("a wrong argument prints one line with the reason and the command's usage o
     ["unknown sub-command: list", "ipam", "list"],
     ["a peer is missing: .*", "rmpeer", "--force"],
     ["a name is missing", "dns-lookup"],
-    ["unknown flag: --json", "report", "--json"],
+    ["unknown flag: --jsno; did you mean --json\\?", "report", "--jsno"],
     ["flag needs an argument: -f; .*", "report", "-f"],
     ["-h is given more than once", "expose", "-h", "a", "-h", "b"],
     ["Invalid 'weave status' sub-command: conections; did you mean connections\\?", "status", "conections"],

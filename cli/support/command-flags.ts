@@ -1,0 +1,121 @@
+import { FLAGS, off, on, value } from "#cli/support/flag-rows.js";
+import { flag as row } from "#src/flag.js";
+import { repeated, type Shape, text, trueFalse, whole } from "#src/shape.js";
+
+/* Flags that several commands have, and those of the commands with many. */
+
+/** Longest `--timeout`, in seconds. */
+const DAY_S = 86_400;
+
+/** Machine-readable output: cli/json/shapes.ts has the shapes. */
+export const json = on("json", "print JSON, also for an error");
+export const timeout = value(
+  "timeout",
+  "seconds",
+  whole(0, DAY_S, "seconds"),
+  "how long to wait for an address; without it there is no limit",
+);
+/** A time with its unit. */
+const duration = text("a time such as 90s, 15m, 12h or 7d", (time) => /^\d{1,6}[smhd]$/.test(time));
+const absolutePath = text("an absolute path", (path) => path.startsWith("/"));
+export const dbPrefix = value(
+  "db-prefix",
+  "path",
+  absolutePath,
+  "the --db-prefix of the launch, where it is not that of the last one",
+);
+export const hostName = (meaning: string) =>
+  value(
+    "h",
+    "name",
+    text("a host name", (name) => name !== ""),
+    meaning,
+  );
+
+/** Flags of `weave attach`. */
+export const ATTACH_FLAGS = {
+  withoutDns: on("without-dns", "do not register the container's own name"),
+  rewriteHosts: on("rewrite-hosts", "write the container's /etc/hosts"),
+  addHosts: row<readonly string[]>({
+    flag: "add-host",
+    placeholder: "host:ip_address",
+    shape: repeated(text("host:ip_address", (entry) => /^[^:\s]+:[\d.:a-fA-F]+$/.test(entry))),
+    default: [],
+    repeatable: true,
+    section: FLAGS,
+    meaning: "one more entry for /etc/hosts; may be repeated",
+  }),
+  name: value(
+    "name",
+    "name",
+    text("a host name", (name) => name !== ""),
+    "a name for the addresses in weaveDNS",
+  ),
+  multicastRoute: off("no-multicast-route", "no route for multicast"),
+  timeout,
+} as const;
+
+/** Flags of `weave rekey`. */
+export const REKEY_FLAGS = {
+  passwordFile: value(
+    "password-file",
+    "file",
+    text("a file", (file) => file !== ""),
+    "the file whose first line is the new password; otherwise it is read from standard input",
+  ),
+  exclude: row<readonly string[]>({
+    flag: "exclude",
+    placeholder: "peer_id",
+    shape: repeated(text("a peer", (peer) => peer !== "")),
+    default: [],
+    repeatable: true,
+    section: FLAGS,
+    meaning: "a peer that does not get the password, and is cut off on all hosts; may be repeated",
+  }),
+  deadline: value(
+    "deadline",
+    "time",
+    duration,
+    "until when the earlier password is accepted while a peer that was reachable lacks the new one; by default 15m",
+  ),
+  acceptOld: value(
+    "accept-old",
+    "time",
+    duration,
+    "how long known peers that are away now can connect with the earlier password; by default they cannot",
+  ),
+  open: on("open", "no password from now on: any host can become a peer"),
+} as const;
+
+/** Flags of `weave setup-cni`. */
+export const SETUP_CNI_FLAGS = {
+  pluginDir: row<string>({
+    flag: "plugin-dir",
+    placeholder: "folder",
+    env: "WEAVE_CNI_PLUGIN_DIR",
+    shape: absolutePath,
+    default: "/opt/cni/bin",
+    section: FLAGS,
+    meaning: "the folder where runtimes look for plugins",
+  }),
+  confDir: row<string>({
+    flag: "conf-dir",
+    placeholder: "folder",
+    env: "WEAVE_CNI_CONF_DIR",
+    shape: absolutePath,
+    default: "/etc/cni/net.d",
+    section: FLAGS,
+    meaning: "the folder of network configurations; if it is missing, none is written",
+  }),
+  hairpin: row<boolean | undefined>({
+    flag: "hairpin",
+    placeholder: "true|false",
+    env: "HAIRPIN_MODE",
+    shape: trueFalse as Shape<boolean | undefined>,
+    default: undefined,
+    defaultText: "as in the present file, else true",
+    section: FLAGS,
+    meaning: "whether a container reaches itself by its published ports",
+  }),
+  remove: on("remove", "remove what this command installed, but for a configuration that you changed"),
+} as const;
