@@ -1,18 +1,20 @@
 /**
  * `npm run bench:mesh [-- --hosts 30 --profile FILE --apart 0]`: time and CPU time until so many routers that start at the same time are a full
- * mesh: every connection established, and at every router a route to every other. CPU times are those of the router processes
- * alone, also apart: until a router without peers is ready, and from then on. `--profile` writes a CPU profile of the last one;
+ * mesh: every connection established, and at every router a route to every other. The program is the bundle, as users have it. CPU
+ * times are those of the router processes alone, also apart: until a router without peers is ready, and from then on. `--profile` writes a CPU profile of the last one;
  * `--apart MS` delays each launch after the one before.
  */
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { call } from "#cli/support/client.js";
 import { controlSocket } from "#src/paths.js";
 import { benchLab, option } from "#test/bench/bench.js";
+import { builtBundle } from "#test/lab/built-bundle.js";
 import type { Host } from "#test/lab/host.js";
 import type { Lab } from "#test/lab/lab.js";
-import { cpuSeconds, rssMegabytes } from "#test/lab/measure.js";
+import { type CpuParts, cpuParts, cpuSeconds, rssMegabytes } from "#test/lab/measure.js";
 import { inRouter, launchWith } from "#test/lab/router-process.js";
 
 const HOSTS = 30;
@@ -43,15 +45,24 @@ const profiled = (file: string) =>
      process.on("SIGUSR2", () => session.post("Profiler.stop", (_, { profile }) => writeFileSync(${JSON.stringify(file)}, JSON.stringify(profile))));`,
   );
 
+/** The event loop's part, and that of all other threads (frame threads, V8's, the database's), each with the kernel's share. */
+function partsText(all: readonly CpuParts[]): string {
+  const of = (value: (each: CpuParts) => number) => mean(all.map(value)).toFixed(2);
+  const loop = `event loop ${of(({ eventLoop: { user, system } }) => user + system)} s (kernel ${of(({ eventLoop }) => eventLoop.system)})`;
+  const rest = of((each) => each.user + each.system - each.eventLoop.user - each.eventLoop.system);
+  return `${loop}, other threads ${rest} s (kernel ${of((each) => each.system - each.eventLoop.system)})`;
+}
+
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 const spread = (values: readonly number[], unit: string, digits = 1) =>
   `${mean(values).toFixed(digits)} ${unit} (${Math.min(...values).toFixed(digits)} to ${Math.max(...values).toFixed(digits)})`;
 
 /** CPU time until a router without peers is ready, and its memory. */
-async function alone(lab: Lab): Promise<{ cpu: number; rss: number }> {
+async function alone(lab: Lab): Promise<{ cpu: number; parts: CpuParts; rss: number }> {
   const [first] = lab.hosts;
   await first.launch();
-  const measured = { cpu: cpuSeconds(first.routerPid!), rss: rssMegabytes(first.routerPid!) };
+  const pid = first.routerPid!;
+  const measured = { cpu: cpuSeconds(pid), parts: cpuParts(pid), rss: rssMegabytes(pid) };
   await first.ok("stop");
   return measured;
 }
@@ -91,7 +102,9 @@ async function fullMesh(lab: Lab, began: number): Promise<void> {
 
 async function main(): Promise<void> {
   const count = Number(option("--hosts") ?? HOSTS);
+  const program = join(builtBundle(), "bin/weave");
   await benchLab(count, async (lab) => {
+    for (const host of lab.hosts) host.weaveCommand = [program];
     const start = await alone(lab);
     const began = performance.now();
     const since = () => ((performance.now() - began) / 1_000).toFixed(1);
@@ -101,6 +114,7 @@ async function main(): Promise<void> {
     const complete = since();
     const pids = lab.hosts.map((host) => host.routerPid!);
     const cpu = pids.map(cpuSeconds);
+    const parts = pids.map(cpuParts);
     const rss = pids.map(rssMegabytes);
     await sleep(1_000);
     for (const host of lab.hosts) {
@@ -120,10 +134,11 @@ async function main(): Promise<void> {
     console.log(
       `  of it for its start without peers: ${start.cpu.toFixed(2)} s; for the mesh: ${(mean(cpu) - start.cpu).toFixed(2)} s`,
     );
+    console.log(`  in all: ${partsText(parts)}; of the start: ${partsText([start.parts])}`);
     console.log(`  memory (RSS) of each: ${spread(rss, "MB", 0)}; of one without peers ${start.rss.toFixed(0)} MB`);
     await Promise.all(lab.hosts.map((host) => host.weave("stop")));
     const file = option("--json");
-    if (file !== undefined) writeFileSync(file, JSON.stringify({ count, ready, complete, cpu, rss, start }));
+    if (file !== undefined) writeFileSync(file, JSON.stringify({ count, ready, complete, cpu, parts, rss, start }));
   });
 }
 

@@ -79,9 +79,26 @@ export const median = (sorted: readonly number[]): number =>
 
 /** CPU time that a process has used, in seconds (proc(5): fields 14 and 15, in hundredths). */
 export function cpuSeconds(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  const { user, system } = cpuOf(`/proc/${pid}/stat`);
+  return user + system;
+}
+
+/** CPU times in seconds: of the threads that have ended and of all others together, and of the main thread, which is the event loop. */
+export interface CpuParts {
+  readonly user: number;
+  readonly system: number;
+  readonly eventLoop: { readonly user: number; readonly system: number };
+}
+
+export const cpuParts = (pid: number): CpuParts => ({
+  ...cpuOf(`/proc/${pid}/stat`),
+  eventLoop: cpuOf(`/proc/${pid}/task/${pid}/stat`),
+});
+
+function cpuOf(file: string): { user: number; system: number } {
+  const stat = readFileSync(file, "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / 100;
+  return { user: Number(fields[11]) / 100, system: Number(fields[12]) / 100 };
 }
 
 /** Resident memory of a process in MB. */
