@@ -27,7 +27,7 @@ packaging=("${tests[@]}" debootstrap:debootstrap lintian:lintian docker-compose:
 # Docker engines, built from source or taken from other releases (scripts/engines.sh).
 engines=("${packaging[@]}" patchelf:patchelf pkg-config:pkg-config /usr/include/seccomp.h:libseccomp-dev
   /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring)
-# The overlays that the benchmark measures beside this one.
+# The overlays that the benchmark measures beside this one; scripts/peers.sh builds newer ones, with a Go and a Rust that are there.
 peers=(nebula:nebula fastd:fastd tincd:tinc openvpn:openvpn wireguard-go:wireguard-go wg:wireguard-tools)
 profile=$1
 shift

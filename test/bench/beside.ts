@@ -1,5 +1,6 @@
 /** The sleeve beside the kernel's VXLAN, on the same wire, whatever that wire does. */
-import { type Overlay, vxlan } from "#test/bench/overlays.js";
+import type { Ends } from "#test/bench/bed.js";
+import { vxlan } from "#test/bench/layer2.js";
 import type { Lab } from "#test/lab/lab.js";
 import { median, tcpGbits } from "#test/lab/measure.js";
 import { withoutOffloads } from "#test/lab/transfer.js";
@@ -16,10 +17,10 @@ export interface Goodput {
 /** Both overlays between the hosts of a lab, over a wire on which every packet is as long as the MTU at most. */
 export class Beside {
   readonly #lab: Lab;
-  readonly #sleeve: Overlay;
-  readonly #kernel: Overlay;
+  readonly #sleeve: Ends;
+  readonly #kernel: Ends;
 
-  private constructor(lab: Lab, sleeve: Overlay, kernel: Overlay) {
+  private constructor(lab: Lab, sleeve: Ends, kernel: Ends) {
     this.#lab = lab;
     this.#sleeve = sleeve;
     this.#kernel = kernel;
@@ -38,16 +39,12 @@ export class Beside {
     await until("a ping is answered", async () => (await from.ping(address, { count: 1 })) === 1);
     const kernel = await vxlan(lab);
     await withoutOffloads(h1, h2);
-    return new Beside(
-      lab,
-      { name: "weave sleeve", encrypted: true, userSpace: true, from, to, address, pids: [] },
-      kernel,
-    );
+    return new Beside(lab, { from, to, address }, kernel);
   }
 
   /** One TCP stream by each: medians of `rounds`, in each of which both are measured. */
   async measure(congestion: string, rounds: number, seconds: number): Promise<Goodput> {
-    const run = ({ from, to, address }: Overlay) => tcpGbits(from, to, address, { seconds, congestion });
+    const run = ({ from, to, address }: Ends) => tcpGbits(from, to, address, { seconds, congestion });
     // Both begin with what they have learnt of this path: the first run is thrown away.
     await run(this.#sleeve);
     const values = { kernel: [] as number[], sleeve: [] as number[] };

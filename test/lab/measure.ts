@@ -33,40 +33,6 @@ export async function tcpGbits(
   }
 }
 
-/** Datagrams that reached the sockets of a namespace, read or not (proc_net(5), snmp: RcvbufErrors found the queue full). */
-async function udpReached(namespace: Namespace): Promise<number> {
-  const lines = (await namespace.must("cat", "/proc/net/snmp")).split("\n").filter((line) => line.startsWith("Udp:"));
-  const [names, values] = lines.map((line) => line.split(" "));
-  return Number(values[names.indexOf("InDatagrams")]) + Number(values[names.indexOf("RcvbufErrors")]);
-}
-
-/**
- * A flood of UDP datagrams of `bytes` each, in thousands a second: how many the program at the other end read, and how many
- * reached it. On few cores the flood takes the program's time as well as the overlay's.
- */
-export async function udpKpps(
-  from: Namespace,
-  to: Namespace,
-  address: string,
-  bytes: number,
-  seconds = 3,
-): Promise<{ read: number; reached: number }> {
-  const server = to.spawn(["iperf3", "-s", "-1", "-p", "5201"]);
-  try {
-    await sleep(300);
-    const before = await udpReached(to);
-    const timeout = String(seconds + 15);
-    const flood = ["iperf3", "-J", "-c", address, "-u", "-b", "0", "-l", String(bytes), "-t", String(seconds)];
-    const output = await from.must("timeout", timeout, ...flood);
-    const { sum } = (JSON.parse(output) as { end: { sum: { packets: number; lost_packets: number; seconds: number } } })
-      .end;
-    const reached = ((await udpReached(to)) - before) / sum.seconds / 1_000;
-    return { read: (sum.packets - sum.lost_packets) / sum.seconds / 1_000, reached };
-  } finally {
-    server.kill("SIGKILL");
-  }
-}
-
 /** Round-trip times in milliseconds, sorted. */
 export async function pingTimes(from: Namespace, address: string, count = 200): Promise<number[]> {
   const output = await from.must("ping", "-n", "-c", String(count), "-i", "0.01", "-W", "1", address);
