@@ -40,6 +40,7 @@ export const FIGURES = {
   busy2Ping: figure("beside busy processes", "ping, 2 busy", 0, "lower"),
   busy4Tcp: figure("beside busy processes", "TCP, 4 busy", 2, "higher"),
   busy4Ping: figure("beside busy processes", "ping, 4 busy", 0, "lower"),
+  cpuCold: figure("cost", "cold s/GB", 2, "lower"),
   cpu: figure("cost", "CPU s/GB", 2, "lower"),
   cpuRouters: figure("cost", "of routers", 2, "lower"),
   cpuPrograms: figure("cost", "of iperf3", 2, "lower"),

@@ -48,26 +48,33 @@ async function ping({ ends: { from, address } }: Subject, count: number): Promis
 const tcp = ({ ends: { from, to, address }, durations }: Subject, options: Parameters<typeof tcpGbits>[3] = {}) =>
   tcpGbits(from, to, address, { seconds: durations.tcp, ...options });
 
-/** In the first three seconds: nothing has been sent yet but what proved that the overlay works. The first second of TCP alone. */
-async function cold(subject: Subject): Promise<Row> {
-  const { p50 } = await ping(subject, Math.min(100, subject.durations.pings));
-  return { pingCold: p50, tcpCold: await tcp(subject, { seconds: 1 }) };
-}
-
-/** One stream, with the CPU time of all that it takes, and four. */
-async function throughput(subject: Subject): Promise<Row> {
-  const { bed, own, durations } = subject;
+/** One TCP stream, and the CPU time of all that it takes, in seconds for each 10^9 bytes. */
+async function costlyTcp(subject: Subject, seconds: number) {
+  const { bed, own } = subject;
   const used = () => ({
     routers: bed.routers.reduce((sum, group) => sum + group.cpuSeconds, 0),
     programs: bed.programs.cpuSeconds,
     kernel: cpuTimes(own).kernel,
   });
   const before = used();
-  const tcp1 = await tcp(subject);
+  const gbits = await tcp(subject, { seconds });
   const after = used();
-  const perGb = (key: keyof typeof before) => (after[key] - before[key]) / ((tcp1 * durations.tcp) / 8);
-  const [cpuRouters, cpuPrograms, cpuKernel] = [perGb("routers"), perGb("programs"), perGb("kernel")];
-  const cpu = cpuRouters + cpuPrograms + cpuKernel;
+  const perGb = (key: keyof typeof before) => (after[key] - before[key]) / ((gbits * seconds) / 8);
+  const [routers, programs, kernel] = [perGb("routers"), perGb("programs"), perGb("kernel")];
+  return { gbits, routers, programs, kernel, all: routers + programs + kernel };
+}
+
+/** In the first three seconds: nothing has been sent yet but what proved that the overlay works. The first second of TCP alone. */
+async function cold(subject: Subject): Promise<Row> {
+  const { p50 } = await ping(subject, Math.min(100, subject.durations.pings));
+  const { gbits, all } = await costlyTcp(subject, 1);
+  return { pingCold: p50, tcpCold: gbits, cpuCold: all };
+}
+
+/** One stream, and four. */
+async function throughput(subject: Subject): Promise<Row> {
+  const one = await costlyTcp(subject, subject.durations.tcp);
+  const { gbits: tcp1, all: cpu, routers: cpuRouters, programs: cpuPrograms, kernel: cpuKernel } = one;
   return { tcp1, cpu, cpuRouters, cpuPrograms, cpuKernel, tcp4: await tcp(subject, { streams: 4 }) };
 }
 

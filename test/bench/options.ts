@@ -38,7 +38,7 @@ Two hosts of network namespaces on one wire; each overlay is started for itself 
   --json FILE         writes all values, medians and ratios
   --no-build          measures the peers that are there; otherwise scripts/peers.sh builds the others first
   --ours NAME=PROGRAM measures another build: a row NAME, whose command "weave" is PROGRAM; may be repeated.
-                      This build is measured beside it if --only names "ours"
+                      With --only this build is measured as well if it names "ours"
   --noise CORES       measures during which others used more are repeated, twice at most (default ${NOISE})
   --seconds N         starts nothing after N s, and shows the figures until then
   --help              this text

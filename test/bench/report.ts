@@ -14,6 +14,8 @@ import type { Overlay } from "#test/bench/overlays.js";
 /** Of a missing figure. */
 const NONE = "–";
 const NAME_WIDTH = 24;
+/** Parts of another figure, without a ratio of their own. */
+const DETAILS: ReadonlySet<FigureName> = new Set(["cpuRouters", "cpuPrograms", "cpuKernel"]);
 
 /** Medians of an overlay. */
 export type Medians = ReadonlyMap<FigureName, Value>;
@@ -91,12 +93,12 @@ export function ratioTable(build: Overlay, results: ReadonlyMap<Overlay, Medians
     `  ${`${build.name}, divided by`.padEnd(NAME_WIDTH)}${"value".padStart(10)}${"VXLAN".padStart(8)}${"best L2 peer".padStart(14).padEnd(24)}${"best peer".padStart(11).padEnd(24)}${"ours".padStart(8)}`,
   ];
   for (const [name, each] of ratios(build, results)) {
-    const { title, better, digits, table } = FIGURES[name];
+    const { title, better, digits } = FIGURES[name];
     // Two figures of the second loss have one title.
     const what = `${name.endsWith("strict") ? `${name.slice(0, 3).toUpperCase()} ${name.slice(3).replace("strict", "")}, ` : ""}${title}`;
     const mark = better === "higher" ? "↑" : "↓";
     const value = own[name]!.toFixed(digits).padStart(10);
-    if (table === "cost" && name.startsWith("cpu") && name !== "cpu") continue;
+    if (DETAILS.has(name)) continue;
     lines.push(
       `  ${`${mark} ${what}`.padEnd(NAME_WIDTH)}${value}${shown(each.vxlan)}${named(each.layer2)}${named(each.peer)}${shown(each.ours)}`,
     );
@@ -108,6 +110,6 @@ export const LEGEND = [
   "",
   "  TCP in Gbit/s with 1 and 4 streams; cold: its first second, after pings. UDP: thousands of datagrams of 64 and 1350 bytes a second",
   "  that were received at the highest rate of which at most 1 % or 0.1 % is lost. Ping and RR (TCP, one byte each way) in µs; loaded: beside",
-  "  4 cubic streams. Busy: beside 2 or 4 processes that take all CPU time they get. CPU s/GB: one TCP stream, both ends, routers, iperf3 and",
+  "  4 cubic streams. Busy: beside 2 or 4 processes that take all CPU time they get. CPU s/GB: one TCP stream, cold and warm, both ends, routers, iperf3 and",
   "  threads of the kernel. Idle CPU and RSS: all processes of one host. ↑ higher, ↓ lower is better. ~ measured while others used the processors.",
 ].join("\n");
