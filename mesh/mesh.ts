@@ -10,6 +10,7 @@ import type { GossipChannel, Gossiper } from "#mesh/gossip.js";
 import type { MeshMessage } from "#mesh/messages.js";
 import type { MeshOptions, MeshStatus } from "#mesh/options.js";
 import { type KnownPeers, type PeerName, type PeerRecord, peerText } from "#mesh/peer.js";
+import { Rejections } from "#mesh/rejections.js";
 import type { Rekey } from "#mesh/rekey/rekey.js";
 import { Replicas } from "#mesh/replica/replicas.js";
 import { meshRekey, rekeyNeighbour } from "#mesh/secret-change.js";
@@ -68,7 +69,8 @@ export class Mesh {
   readonly #announce: PacedTask;
   readonly #reroute: PacedTask;
   readonly #repair: Timer;
-  #quarantined = 0;
+  /** Messages that are not handled any further, because they or their contents are invalid. */
+  readonly #malformed = new Rejections(["malformed"]);
 
   constructor(options: MeshOptions) {
     const { name, nickname, incarnation, staticKey, clock, random, discovery, connectionLimit, port } = options;
@@ -204,8 +206,13 @@ export class Mesh {
       slowed: this.#connections.budgets.slowed(this.#options.clock.now()),
       wrongPasswords: { total: guesses.total, sources: guesses.list() },
       terminations,
-      quarantined: this.#quarantined,
+      quarantined: this.#malformed.total,
     };
+  }
+
+  /** What was rejected, by what it is about. */
+  get rejections(): Readonly<Record<"messages" | "records" | "orders", Rejections<string>>> {
+    return { messages: this.#malformed, records: this.replicas.rejections, orders: this.rekey.status().rejections };
   }
 
   /** The secrets that handshakes use. */
@@ -293,22 +300,26 @@ export class Mesh {
     return gossip;
   }
 
-  /** Describes the conflicts of names and identities, and contradictions: all, or those of this peer's own. */
+  /**
+   * Describes the conflicts of names and identities: all, and those of this peer's own. Contradictions of this peer are among the latter;
+   * those of others are in {@link Replicas.equivocations}.
+   */
   #conflicts(): Pick<MeshStatus, "conflicts" | "ownConflicts"> {
     const { trust } = this.#options;
     const { name: self } = this.#topology.self;
     const nickname = (name: PeerName) => this.#topology.get(name)?.nickname ?? trust.get(name)?.nickname ?? "";
     const isPresent = (name: PeerName) => trust.isPresent(name);
-    const contradictions = new Map(this.replicas.equivocations.map((each) => [`${each.origin} ${each.set}`, each]));
-    const all = [
-      ...trust.conflicts.list().map((each) => ({ name: each.name, text: conflictText(each, isPresent, nickname) })),
-      ...[...contradictions.values()].map(({ origin: name, set }) => ({
-        name,
-        text: contradictionText({ name, nickname: nickname(name) }, set),
-      })),
+    const all = trust.conflicts
+      .list()
+      .map((each) => ({ name: each.name, text: conflictText(each, isPresent, nickname) }));
+    const own = [
+      ...all.filter(({ name }) => name === self),
+      ...this.replicas.equivocations
+        .filter(({ origin }) => origin === self)
+        .map(({ set }) => ({ text: contradictionText(this.#topology.self, set) })),
     ];
-    const texts = (some: typeof all) => [...new Set(some.map(({ text }) => text))];
-    return { conflicts: texts(all), ownConflicts: texts(all.filter(({ name }) => name === self)) };
+    const texts = (some: readonly { readonly text: string }[]) => [...new Set(some.map(({ text }) => text))];
+    return { conflicts: texts(all), ownConflicts: texts(own) };
   }
 
   // ── Topology ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -322,7 +333,10 @@ export class Mesh {
     const { suspended, resumed, forgotten } = this.#routing.update(clock.now());
     for (const peer of suspended) events.suspended(peer);
     for (const peer of resumed) events.resumed(peer);
-    for (const peer of forgotten) events.forgotten(peer);
+    for (const peer of forgotten) {
+      this.replicas.forget(peer);
+      events.forgotten(peer);
+    }
     this.replicas.peersChanged();
     events.routes();
     this.#options.trust.present(this.#topology.reachable());
@@ -354,7 +368,7 @@ export class Mesh {
 
   /** Drops, counts and logs a malformed message. Malformed data does not close the connection. */
   #reject(from: Connection, kind: string, error: unknown): void {
-    this.#quarantined++;
+    this.#malformed.add("malformed", from.remote!.name);
     this.#options.log.warn("a message was rejected", { from: peerText(from.remote!), kind, why: errorText(error) });
   }
 

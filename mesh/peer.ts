@@ -80,11 +80,17 @@ export function printableText(text: string): string {
   return text.replace(/\p{C}/gu, "?");
 }
 
+/** A nickname, or "" where the peer is known by its identity alone. */
+export const nicknameOrNoneShape = z.union([z.literal(""), nicknameShape]);
+
+/** A public key: 32 bytes as hexadecimal digits. */
+export const keyShape = z.string().check(z.regex(/^[0-9a-f]{64}$/));
+
 export const identityShape = z.object({
   name: NAME,
   nickname: nicknameShape,
-  identity: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
-  key: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
+  identity: keyShape,
+  key: keyShape,
   uid: z.string().check(z.regex(/^[0-9a-f]{16}$/)),
   incarnation: COUNT,
 });

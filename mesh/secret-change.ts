@@ -25,8 +25,8 @@ export function meshRekey(
     self: { name, nickname },
     ...{ signer, clock, random, log, secrets },
     exclusions: {
-      isExcluded: (identity) => trust.judge({ name, identity }) === "excluded",
-      exclude: (identity) => trust.exclude(identity),
+      isExcluded: (identity) => trust.isRevoked(identity),
+      exclude: (identity, by) => trust.exclude(identity, by),
       identityOf: (peer: PeerName) => trust.identityOf(peer),
     },
     network: {
@@ -47,6 +47,7 @@ export function rekeyNeighbour(connection: Connection): RekeyNeighbour {
   const remote = connection.remote!;
   return {
     identity: remote.identity,
+    name: remote.name,
     text: peerText(remote),
     send: (payload) => connection.send({ kind: "rekey", payload }),
   };

@@ -1,8 +1,13 @@
 import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
+import * as z from "zod/mini";
 import { limitSize } from "#src/limit-size.js";
 
 /** Bytes of a signature (RFC 8032). */
 export const SIGNATURE_BYTES = 64;
+/** A signature in a message. */
+export const signatureShape = z
+  .instanceof(Uint8Array)
+  .check(z.refine((bytes) => (bytes as Uint8Array).length === SIGNATURE_BYTES));
 /** Bytes of the secret from which an identity's key pair is computed. */
 export const SEED_BYTES = 32;
 /** Public keys that stay imported: an import takes a fifteenth of a verification. More than a network has peers. */

@@ -47,7 +47,7 @@ export function servicesOf(deps: ServicesDeps): readonly Service[] {
   return [
     peerService({
       ...{ mesh, datapath, settings },
-      rejectedElsewhere: () => mesh.replicas.rejections.total,
+      rejections: () => mesh.rejections,
       since: () => deps.identity.since,
       isKnown: (who) => deps.directory.isKnown(who),
     }),

@@ -55,7 +55,7 @@ export class Admission {
     const { dialled } = connection;
     if (topology.get(remote.name) === undefined && dialled !== undefined && !schedule.isTarget(dialled))
       throw new Refusal("unknown", `Found unknown remote name: ${remote.name} at ${dialled}`);
-    if (trust.isCopy(remote, true)) throw new Refusal("clone", cloneText(remote));
+    if (trust.isCopy(remote)) throw new Refusal("clone", cloneText(remote));
     const rank = (hello.connectionId ^ remote.connectionId) >>> 0;
     const other = neighbours.get(remote.name);
     if (other !== undefined) {

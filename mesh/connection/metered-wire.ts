@@ -1,3 +1,4 @@
+import type { HandlerTime } from "#mesh/connection/handler-time.js";
 import { costOf, type NeighbourBudgets } from "#mesh/connection/neighbour-budget.js";
 import type { PeerName } from "#mesh/peer.js";
 import { signatureChecks } from "#mesh/signing.js";
@@ -7,8 +8,8 @@ import type { Clock, Timer } from "#src/clock.js";
 /** The collaborators of a {@link MeteredWire}. */
 export interface MeterDeps {
   readonly clock: Clock;
-  /** Milliseconds of CPU time of this thread: a busy machine must not make a neighbour's messages dearer. */
-  readonly cpuTime: () => number;
+  /** One for all wires of this thread: a busy machine must not make a neighbour's messages dearer. */
+  readonly time: HandlerTime;
   readonly budgets: NeighbourBudgets;
   /** Called when the connection is not read for a time, for the first time. */
   readonly slowed: (peer: PeerName) => void;
@@ -78,14 +79,14 @@ export class MeteredWire implements Wire {
   }
 
   #message(bytes: Uint8Array, handlers: WireHandlers): void {
-    const { clock, cpuTime, budgets, slowed } = this.#deps;
+    const { clock, time, budgets, slowed } = this.#deps;
     const peer = this.#peer;
-    const [began, signatures] = [cpuTime(), signatureChecks()];
+    const [began, signatures] = [time.begin(), signatureChecks()];
     handlers.message(bytes);
     if (peer === undefined || this.#closed) return;
     const pause = budgets.charge(
       peer,
-      costOf(bytes.length, cpuTime() - began, signatureChecks() - signatures),
+      costOf(bytes.length, time.since(began), signatureChecks() - signatures),
       clock.now(),
     );
     if (pause === 0) return;

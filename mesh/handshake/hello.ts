@@ -1,7 +1,7 @@
 import * as z from "zod/mini";
 import { MAX_COUNT } from "#mesh/counter.js";
 import { identityShape, type PeerIdentity } from "#mesh/peer.js";
-import { isSignedBy, SIGNATURE_BYTES } from "#mesh/signing.js";
+import { isSignedBy, signatureShape } from "#mesh/signing.js";
 import { decode } from "#src/codec.js";
 import { WeaveError } from "#src/errors.js";
 
@@ -23,7 +23,7 @@ export interface Hello extends PeerIdentity {
 
 const helloShape = z.object({
   ...identityShape.shape,
-  certificate: z.instanceof(Uint8Array).check(z.refine((bytes) => (bytes as Uint8Array).length === SIGNATURE_BYTES)),
+  certificate: signatureShape,
   connectionId: z.number().check(z.int(), z.gte(0), z.lte(0xffffffff)),
   clock: z.number().check(z.int(), z.gte(0), z.lte(MAX_COUNT)),
   clear: z.boolean(),

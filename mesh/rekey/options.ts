@@ -1,4 +1,5 @@
 import type { PeerName } from "#mesh/peer.js";
+import type { Rejections } from "#mesh/rejections.js";
 import type { Member } from "#mesh/rekey/acknowledgements.js";
 import type { RekeyState } from "#mesh/rekey/ledger.js";
 import type { NamedPeer, RejectedOrder, RekeyOrder, RekeyRejection } from "#mesh/rekey/order.js";
@@ -11,6 +12,7 @@ import type { Random } from "#src/random.js";
 /** A neighbour with an open connection. */
 export interface RekeyNeighbour {
   readonly identity: string;
+  readonly name: PeerName;
   /** The peer as log and status name it. */
   readonly text: string;
   send(payload: Uint8Array): void;
@@ -27,9 +29,10 @@ export interface RekeyNetwork {
 
 /** Peers that may not return: see mesh/trust/trust.ts. */
 export interface Exclusions {
+  /** Also of an identity that has ended by itself. */
   isExcluded(identity: string): boolean;
-  /** Excludes an identity for ever, and ends its connections. */
-  exclude(identity: string): void;
+  /** Excludes an identity for ever, and ends its connections. @param by the peer that gave the order, for the log */
+  exclude(identity: string, by: string | undefined): void;
   /** The identity that a name is bound to. */
   identityOf(name: PeerName): string | undefined;
 }
@@ -79,8 +82,8 @@ export interface RekeyStatus {
   readonly doubtful: readonly NamedPeer[];
   /** An order that waits because there were too many. */
   readonly waiting: RekeyOrder | undefined;
-  /** Number of rejected orders by reason. */
-  readonly rejected: Readonly<Record<RekeyRejection, number>>;
+  /** Orders and acknowledgements that were rejected, by reason and neighbour. */
+  readonly rejections: Rejections<RekeyRejection>;
   /** The last rejected order. */
   readonly lastRejected: RejectedOrder | undefined;
 }

@@ -1,4 +1,5 @@
 import { MAX_AHEAD_MS } from "#mesh/counter.js";
+import { Rejections } from "#mesh/rejections.js";
 import { MAX_ORDERS } from "#mesh/rekey/ledger.js";
 import type { RekeyDeps, RekeyNeighbour } from "#mesh/rekey/options.js";
 import {
@@ -6,7 +7,7 @@ import {
   isGenuine,
   NO_ORDER,
   ordererText,
-  REJECTIONS,
+  REKEY_REJECTIONS,
   type RejectedOrder,
   type RekeyRejection,
   type SignedOrder,
@@ -16,7 +17,7 @@ type ReviewDeps = Pick<RekeyDeps, "exclusions" | "network" | "signer" | "log">;
 
 /** Reviews the orders that neighbours send, and counts those that it rejects. */
 export class OrderReview {
-  readonly counts = Object.fromEntries(REJECTIONS.map((each) => [each, 0])) as Record<RekeyRejection, number>;
+  readonly rejections = new Rejections<RekeyRejection>(REKEY_REJECTIONS);
   last: RejectedOrder | undefined;
   readonly #deps: ReviewDeps;
   readonly #mayVerify: (neighbour: string) => boolean;
@@ -36,7 +37,7 @@ export class OrderReview {
       if (ids.has(order.id) || compareOrders(order, oldest) < 0) return false;
       const reason = this.#fault(from, signed);
       if (reason === undefined) return true;
-      this.counts[reason]++;
+      this.rejections.add(reason, from.name);
       this.last = { order, reason, from: from.text };
       this.#deps.log.warn("an order to change the network's secret was rejected", {
         by: ordererText(order),

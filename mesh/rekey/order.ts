@@ -1,8 +1,8 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import * as z from "zod/mini";
-import { countShape, nicknameShape, type PeerName, peerNameShape, peerText } from "#mesh/peer.js";
+import { countShape, keyShape, nicknameShape, type PeerName, peerNameShape, peerText } from "#mesh/peer.js";
 import { MAX_ORDER_LABEL, SECRET_BYTES } from "#mesh/secrets.js";
-import { isSignedBy, SIGNATURE_BYTES, type Signer } from "#mesh/signing.js";
+import { isSignedBy, type Signer, signatureShape } from "#mesh/signing.js";
 
 /** Peers that one order excludes at most, those that earlier orders excluded among them. */
 export const MAX_EXCLUDED = 64;
@@ -46,24 +46,22 @@ export interface SignedOrder {
   readonly signature: Uint8Array;
 }
 
-/** Reasons why an order is rejected; also labels of metrics. */
-export const REJECTIONS = ["excluded", "future", "name", "rate", "self", "signature"] as const;
-export type RekeyRejection = (typeof REJECTIONS)[number];
+/** Reasons why an order or an acknowledgement of one is rejected; also labels of metrics. */
+export const REKEY_REJECTIONS = ["acknowledgement", "excluded", "future", "name", "rate", "self", "signature"] as const;
+export type RekeyRejection = (typeof REKEY_REJECTIONS)[number];
 
 /** An order that was rejected, and the neighbour that sent it. */
 export interface RejectedOrder {
   readonly order: RekeyOrder;
   readonly reason: RekeyRejection;
+  /** The peer as log and status name it. */
   readonly from: string;
 }
 
 const hex = (digits: number) => z.string().check(z.regex(new RegExp(`^[0-9a-f]{${digits}}$`)));
-const namedShape = z.object({ name: peerNameShape, identity: hex(64) });
+const namedShape = z.object({ name: peerNameShape, identity: keyShape });
 
 export const orderIdShape = hex(32);
-export const peerIdentityShape = hex(64);
-export const bytesShape = (count: number) =>
-  z.instanceof(Uint8Array).check(z.refine((bytes) => (bytes as Uint8Array).length === count));
 
 export const signedOrderShape = z.object({
   order: z.object({
@@ -76,7 +74,7 @@ export const signedOrderShape = z.object({
     deadline: countShape,
     acceptEarlierUntil: countShape,
   }),
-  signature: bytesShape(SIGNATURE_BYTES),
+  signature: signatureShape,
 });
 
 /** Signs an order. */
@@ -130,7 +128,9 @@ export function labelOf(order: RekeyOrder): number {
   return 1 + (Number.parseInt(order.id.slice(0, 8), 16) % MAX_ORDER_LABEL);
 }
 
-export const secretShape = bytesShape(SECRET_BYTES);
+export const secretShape = z
+  .instanceof(Uint8Array)
+  .check(z.refine((bytes) => (bytes as Uint8Array).length === SECRET_BYTES));
 
 /** The signed bytes: JSON of a list in a fixed sequence, the same at all builds. */
 function orderBytes(order: RekeyOrder): Uint8Array {

@@ -122,7 +122,7 @@ export class Rekey {
       earlierUntil: secrets.accepted.length > 1 ? this.#state?.earlierUntil : undefined,
       doubtful: this.#state === undefined ? [] : doubtfulExclusions(this.#state),
       waiting: this.#waiting?.signed.order,
-      rejected: this.#review.counts,
+      rejections: this.#review.rejections,
       lastRejected: this.#review.last,
     };
   }
@@ -241,11 +241,10 @@ export class Rekey {
 
   /** @param order the order that excludes them, for the log; undefined: one of several */
   #exclude(excluded: readonly NamedPeer[], order = this.#order): void {
-    const { exclusions, signer, log } = this.#deps;
-    for (const { identity, name } of excluded) {
+    const { exclusions, signer } = this.#deps;
+    for (const { identity } of excluded) {
       if (identity === signer.identity || exclusions.isExcluded(identity)) continue;
-      log.warn("a peer was excluded from the network", { peer: name, by: order && ordererText(order) });
-      exclusions.exclude(identity);
+      exclusions.exclude(identity, order && ordererText(order));
       this.#acknowledgements.drop(identity);
     }
   }
@@ -287,7 +286,7 @@ export class Rekey {
       if (isAcknowledged(each)) {
         this.#acknowledgements.add(each);
         progress = true;
-      } else this.#review.counts.signature++;
+      } else this.#review.rejections.add("acknowledgement", from.name);
     }
     // Where one came from, there are more.
     if (progress && this.#pollMs > POLL.firstMs) {

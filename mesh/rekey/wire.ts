@@ -1,15 +1,8 @@
 import * as z from "zod/mini";
-import { countShape } from "#mesh/peer.js";
+import { countShape, keyShape } from "#mesh/peer.js";
 import { MAX_ORDERS } from "#mesh/rekey/ledger.js";
-import {
-  bytesShape,
-  orderIdShape,
-  peerIdentityShape,
-  type SignedOrder,
-  secretShape,
-  signedOrderShape,
-} from "#mesh/rekey/order.js";
-import { SIGNATURE_BYTES } from "#mesh/signing.js";
+import { orderIdShape, type SignedOrder, secretShape, signedOrderShape } from "#mesh/rekey/order.js";
+import { signatureShape } from "#mesh/signing.js";
 import { decode, encode } from "#src/codec.js";
 
 /** Acknowledgements of one message, and peers that one request names. */
@@ -44,9 +37,9 @@ const shape = z.object({
   generation: countShape,
   key: z.optional(secretShape),
   acknowledgements: z
-    .array(z.object({ identity: peerIdentityShape, order: orderIdShape, signature: bytesShape(SIGNATURE_BYTES) }))
+    .array(z.object({ identity: keyShape, order: orderIdShape, signature: signatureShape }))
     .check(z.maxLength(MAX_ACKNOWLEDGEMENTS)),
-  lacking: z.array(peerIdentityShape).check(z.maxLength(MAX_ACKNOWLEDGEMENTS)),
+  lacking: z.array(keyShape).check(z.maxLength(MAX_ACKNOWLEDGEMENTS)),
 });
 
 /** Encodes a message about orders. */

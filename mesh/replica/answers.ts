@@ -10,6 +10,8 @@ import {
 } from "#mesh/replica/replica-message.js";
 import type { Clock, Timer } from "#src/clock.js";
 
+/** Bytes of a message that its states may take: the rest is the frame of the message. */
+const STATES_BYTES = MAX_SET_MESSAGE_BYTES - 64;
 /** Messages that are sent at once, and the pause after them: at most 12 MB/s. */
 const BURST = 4;
 const PAUSE_MS = 20;
@@ -120,7 +122,7 @@ export class Answers<F> {
     const before = waiting.current === undefined ? undefined : { ...waiting.current };
     const states: StateMessage[] = [];
     const taken: [PeerName, number][] = [];
-    let room = MAX_SET_MESSAGE_BYTES - 64;
+    let room = STATES_BYTES;
     while (room > STATE_OVERHEAD_BYTES) {
       const [next] = waiting.origins;
       if (next === undefined) break;
@@ -166,7 +168,7 @@ export class Answers<F> {
       left -= recordBytes(raw);
       if (left < 0) {
         // A state that can be sent as a whole in the next message is not cut.
-        if (current.part === 0 && room < MAX_SET_MESSAGE_BYTES - 64) return "later";
+        if (current.part === 0 && room < STATES_BYTES) return "later";
         return { ...message, records: raws, part: { number: current.part++, isLast: false, hash } };
       }
       raws.push(raw);

@@ -4,7 +4,7 @@ import { isHeadBy } from "#mesh/replica/head.js";
 import { OriginRecords } from "#mesh/replica/origin-records.js";
 import type { OwnRecords } from "#mesh/replica/own-records.js";
 import type { RecordCodec } from "#mesh/replica/record-codec.js";
-import type { RejectionReason, Rejections } from "#mesh/replica/rejections.js";
+import type { RecordRejections, RejectionReason } from "#mesh/replica/rejections.js";
 import type { StateMessage } from "#mesh/replica/replica-message.js";
 import type { Outcome } from "#mesh/replica/state-receiver.js";
 
@@ -14,7 +14,7 @@ export interface OwnReceiverDeps<F extends object> {
   readonly identity: string;
   readonly own: OwnRecords<F>;
   readonly codec: RecordCodec<F>;
-  readonly rejections: Rejections;
+  readonly rejections: RecordRejections;
   /** Returns the highest plausible incarnation. */
   readonly latest: () => number;
   /** Called when a higher incarnation has begun. */

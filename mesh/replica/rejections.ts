@@ -1,7 +1,6 @@
-import type { PeerName } from "#mesh/peer.js";
-import { limitSize } from "#src/limit-size.js";
+import { Rejections } from "#mesh/rejections.js";
 
-/** Why something that a neighbour sent was not accepted. */
+/** Why a message or record of a replicated set was not accepted. */
 const REJECTION_REASONS = [
   /** The message does not have the shape. */
   "malformed",
@@ -25,42 +24,8 @@ const REJECTION_REASONS = [
 
 export type RejectionReason = (typeof REJECTION_REASONS)[number];
 
-/** Whether honest neighbours cause a rejection, too: by delay, or before they know of a new peer. */
-export const isHarmless = (reason: RejectionReason): boolean => reason === "outdated" || reason === "unknown-origin";
+/** Counts rejected records. Several sets may share one. Honest neighbours send late records, and records of peers that are new here. */
+export type RecordRejections = Rejections<RejectionReason>;
 
-/** Maximum number of neighbours whose rejections are counted; the one that was counted least recently is dropped. */
-const MAX_NEIGHBOURS = 1_024;
-
-type Counts = Record<RejectionReason, number>;
-
-const none = (): Counts => Object.fromEntries(REJECTION_REASONS.map((reason) => [reason, 0])) as Counts;
-
-/** Counts what was rejected, by reason and by the neighbour that sent it. Several sets may share one. */
-export class Rejections {
-  readonly #counts = none();
-  readonly #neighbours = new Map<PeerName, Counts>();
-
-  add(reason: RejectionReason, neighbour: PeerName): void {
-    this.#counts[reason]++;
-    const counts = this.#neighbours.get(neighbour) ?? none();
-    counts[reason]++;
-    this.#neighbours.delete(neighbour);
-    this.#neighbours.set(neighbour, counts);
-    limitSize(this.#neighbours, MAX_NEIGHBOURS);
-  }
-
-  /** Number of each reason. */
-  get counts(): Readonly<Counts> {
-    return this.#counts;
-  }
-
-  /** Number of each reason by neighbour. */
-  get byNeighbour(): ReadonlyMap<PeerName, Readonly<Counts>> {
-    return this.#neighbours;
-  }
-
-  /** Number of all rejections that are not {@link isHarmless}. */
-  get total(): number {
-    return REJECTION_REASONS.reduce((sum, reason) => sum + (isHarmless(reason) ? 0 : this.#counts[reason]), 0);
-  }
-}
+export const recordRejections = (): RecordRejections =>
+  new Rejections(REJECTION_REASONS, ["outdated", "unknown-origin"]);

@@ -11,7 +11,7 @@ import { RecordCodec } from "#mesh/replica/record-codec.js";
 import type { RecordFormat, Versioned } from "#mesh/replica/record-format.js";
 import type { RecordIndex } from "#mesh/replica/record-index.js";
 import { type Change, RecordSet } from "#mesh/replica/record-set.js";
-import type { Rejections } from "#mesh/replica/rejections.js";
+import type { RecordRejections } from "#mesh/replica/rejections.js";
 import { Repair } from "#mesh/replica/repair.js";
 import {
   decodeReplicaMessage,
@@ -92,7 +92,7 @@ export interface ReplicaDeps<F extends object> {
  */
 export class Replica<F extends object> implements Gossiper {
   readonly #options: ReplicaOptions<F> & ReplicaDeps<F>;
-  readonly #rejections: Rejections;
+  readonly #rejections: RecordRejections;
   readonly #budget: BudgetShare;
   readonly #set: RecordSet<F>;
   readonly #own: OwnRecords<F>;

@@ -1,6 +1,7 @@
+import type { PeerName } from "#mesh/peer.js";
 import type { Equivocation } from "#mesh/replica/equivocations.js";
 import { type BudgetShare, MemoryBudget } from "#mesh/replica/memory-budget.js";
-import { Rejections } from "#mesh/replica/rejections.js";
+import { type RecordRejections, recordRejections } from "#mesh/replica/rejections.js";
 import type { Signer } from "#mesh/signing.js";
 
 /** Shares of the memory of all sets, in estimated bytes. Their sum is that of a `MemoryBudget`. */
@@ -11,6 +12,7 @@ interface Member {
   readonly equivocations: readonly Equivocation[];
   peersChanged(): void;
   revoke(identity: string): void;
+  forget(peer: PeerName): void;
 }
 
 /** An equivocation, and the set in which it was found. */
@@ -22,7 +24,7 @@ export interface SetEquivocation extends Equivocation {
 /** What all replicated sets of a process have in common: the identity that signs, the memory, and the counts of what is rejected. */
 export class Replicas {
   readonly signer: Signer;
-  readonly rejections = new Rejections();
+  readonly rejections: RecordRejections = recordRejections();
   readonly #budget = new MemoryBudget();
   readonly #shares: BudgetShare[] = [];
   readonly #members = new Map<string, Member>();
@@ -52,6 +54,11 @@ export class Replicas {
   /** Drops what an identity has signed, in all sets: it is not accepted any more. */
   revoke(identity: string): void {
     for (const member of this.#members.values()) member.revoke(identity);
+  }
+
+  /** Drops the records of a peer that was unreachable for long, in all sets. The peer sends them again when it returns. */
+  forget(peer: PeerName): void {
+    for (const member of this.#members.values()) member.forget(peer);
   }
 
   /** More peers are known: records that arrived before their peers are requested again. */

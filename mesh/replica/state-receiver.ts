@@ -7,7 +7,7 @@ import { type Entry, OriginRecords } from "#mesh/replica/origin-records.js";
 import type { RecordCodec } from "#mesh/replica/record-codec.js";
 import type { Versioned } from "#mesh/replica/record-format.js";
 import type { OriginState, RecordSet } from "#mesh/replica/record-set.js";
-import type { RejectionReason, Rejections } from "#mesh/replica/rejections.js";
+import type { RecordRejections, RejectionReason } from "#mesh/replica/rejections.js";
 import type { OriginVersion, StateMessage } from "#mesh/replica/replica-message.js";
 
 /** What to do after a message about an origin. */
@@ -30,7 +30,7 @@ export interface StateReceiverDeps<F extends object> {
   readonly set: RecordSet<F>;
   readonly absent: AbsentOrigins;
   readonly equivocations: Equivocations;
-  readonly rejections: Rejections;
+  readonly rejections: RecordRejections;
   /** Returns the key of an origin; see ReplicaOptions. */
   readonly identify: (origin: PeerName, records: readonly Versioned<F>[]) => string | undefined;
   /** Returns the highest plausible incarnation. */

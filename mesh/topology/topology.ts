@@ -291,7 +291,7 @@ export class Topology {
     this.#sighted.set(name, run);
     const { trust } = this.#deps;
     trust.pin(record);
-    trust.isCopy(record);
+    trust.sawRecord(record);
   }
 
   /** Makes the record of a peer from its hello and its records. Of two runs of the peer the later one counts. */

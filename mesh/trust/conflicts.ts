@@ -17,8 +17,13 @@ export interface Conflict {
   readonly refused: Claimant;
   /** The peer that reports it; undefined: this one. */
   readonly reporter: PeerName | undefined;
-  /** Monotonic milliseconds of the last refusal. */
-  readonly at: number;
+}
+
+/** A conflict, and the monotonic milliseconds of its last refusal and of its last report. */
+interface Noted {
+  readonly conflict: Conflict;
+  at: number;
+  readonly reportedAt: number;
 }
 
 /** Age at which a conflict is over: a twin that still dials has been refused again within this time (`LONGEST_DIAL_RETRY_MS`). */
@@ -32,7 +37,7 @@ const MAX_EACH = 16;
 /** The conflicts of the last minutes. */
 export class Conflicts {
   readonly #clock: Clock;
-  readonly #conflicts = new Map<string, Conflict>();
+  readonly #conflicts = new Map<string, Noted>();
   #total = 0;
 
   constructor(clock: Clock) {
@@ -45,30 +50,32 @@ export class Conflicts {
   }
 
   /** Records a conflict. @returns it if it is new, or was last reported a while ago */
-  note(content: Omit<Conflict, "at">): Conflict | undefined {
+  note(conflict: Conflict): Conflict | undefined {
     const now = this.#clock.now();
     // One for each name: a client that invents identities changes one line.
-    const key = [content.reporter, content.kind, content.name].join(" ");
+    const key = [conflict.reporter, conflict.kind, conflict.name].join(" ");
     const known = this.#conflicts.get(key);
     this.#total++;
     this.#expire(now);
-    if (known !== undefined && now - known.at < REPORTED_MS) return undefined;
+    if (known !== undefined && now - known.reportedAt < REPORTED_MS) {
+      known.at = now;
+      return undefined;
+    }
     this.#conflicts.delete(key);
-    this.#makeRoom(content.reporter);
-    const conflict = { ...content, at: now };
-    this.#conflicts.set(key, conflict);
+    this.#makeRoom(conflict.reporter);
+    this.#conflicts.set(key, { conflict, at: now, reportedAt: now });
     return conflict;
   }
 
   /** Ends the conflicts that fulfil a condition. */
   end(isOver: (conflict: Conflict) => boolean): void {
-    for (const [key, conflict] of this.#conflicts) if (isOver(conflict)) this.#conflicts.delete(key);
+    for (const [key, { conflict }] of this.#conflicts) if (isOver(conflict)) this.#conflicts.delete(key);
   }
 
   /** Returns the recent conflicts, those of this peer first. */
   list(): Conflict[] {
     this.#expire(this.#clock.now());
-    const all = [...this.#conflicts.values()];
+    const all = Array.from(this.#conflicts.values(), ({ conflict }) => conflict);
     return [...all.filter(({ reporter }) => reporter === undefined), ...all.filter(({ reporter }) => reporter)];
   }
 
@@ -79,8 +86,8 @@ export class Conflicts {
   /** Drops the oldest conflict of a reporter that has too many, or else the oldest that another peer has reported. */
   #makeRoom(reporter: PeerName | undefined): void {
     const all = [...this.#conflicts];
-    const own = all.filter(([, conflict]) => conflict.reporter === reporter);
-    const reported = all.filter(([, conflict]) => conflict.reporter !== undefined);
+    const own = all.filter(([, { conflict }]) => conflict.reporter === reporter);
+    const reported = all.filter(([, { conflict }]) => conflict.reporter !== undefined);
     if (reporter !== undefined && own.length >= MAX_EACH) this.#conflicts.delete(own[0][0]);
     else if (all.length >= MAX_CONFLICTS) this.#conflicts.delete((reported[0] ?? all[0])[0]);
   }

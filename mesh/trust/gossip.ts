@@ -1,8 +1,15 @@
 import * as z from "zod/mini";
 import { MAX_AHEAD_MS } from "#mesh/counter.js";
 import type { Gossiper } from "#mesh/gossip.js";
-import { countShape, nicknameShape, type PeerIdentity, type PeerName, peerNameShape } from "#mesh/peer.js";
-import { isSignedBy, SIGNATURE_BYTES, type Signer } from "#mesh/signing.js";
+import {
+  countShape,
+  keyShape,
+  nicknameOrNoneShape,
+  type PeerIdentity,
+  type PeerName,
+  peerNameShape,
+} from "#mesh/peer.js";
+import { isSignedBy, type Signer, signatureShape } from "#mesh/signing.js";
 import type { Conflict } from "#mesh/trust/conflicts.js";
 import { isRetirement, type Retirement, retire, retirementShape } from "#mesh/trust/retirement.js";
 import type { Trust } from "#mesh/trust/trust.js";
@@ -39,18 +46,13 @@ const RELAY_AGAIN_MS = 5_000;
 /** Maximum number of reports whose time is remembered, and of relayed retirements. */
 const REMEMBERED = 1_024;
 
-const keyShape = z.string().check(z.regex(/^[0-9a-f]{64}$/));
-const signatureShape = z
-  .instanceof(Uint8Array)
-  .check(z.refine((bytes) => (bytes as Uint8Array).length === SIGNATURE_BYTES));
-const nickname = z.union([z.literal(""), nicknameShape]);
 const reportShape = z.object({
   reporter: peerNameShape,
   kind: z.enum(["name", "clone"]),
   name: peerNameShape,
-  keptNickname: nickname,
+  keptNickname: nicknameOrNoneShape,
   kept: keyShape,
-  refusedNickname: nickname,
+  refusedNickname: nicknameOrNoneShape,
   refused: keyShape,
   at: countShape,
   signature: signatureShape,

@@ -1,6 +1,6 @@
 import * as z from "zod/mini";
-import { countShape, nicknameShape, type PeerIdentity, type PeerName, peerNameShape } from "#mesh/peer.js";
-import { isSignedBy, SIGNATURE_BYTES, type Signer } from "#mesh/signing.js";
+import { countShape, keyShape, nicknameShape, type PeerIdentity, type PeerName, peerNameShape } from "#mesh/peer.js";
+import { isSignedBy, type Signer, signatureShape } from "#mesh/signing.js";
 
 /** The last statement of an identity: it is never used again, and its names are free. Only `weave reset` makes it. */
 export interface Retirement {
@@ -15,9 +15,9 @@ export interface Retirement {
 export const retirementShape = z.object({
   name: peerNameShape,
   nickname: nicknameShape,
-  identity: z.string().check(z.regex(/^[0-9a-f]{64}$/)),
+  identity: keyShape,
   at: countShape,
-  signature: z.instanceof(Uint8Array).check(z.refine((bytes) => (bytes as Uint8Array).length === SIGNATURE_BYTES)),
+  signature: signatureShape,
 });
 
 /** Retires the identity of `signer`. @param wall milliseconds since the Unix epoch */

@@ -1,14 +1,15 @@
-import { MAX_PEERS, type PeerIdentity, type PeerName } from "#mesh/peer.js";
+import type { PeerIdentity, PeerName } from "#mesh/peer.js";
 import { Clones } from "#mesh/trust/clones.js";
 import { type Conflict, Conflicts } from "#mesh/trust/conflicts.js";
+import { type Exclusion, Exclusions, MAX_EXCLUDED_IDENTITIES } from "#mesh/trust/exclusions.js";
 import { sameFingerprint } from "#mesh/trust/fingerprint.js";
 import { type Pin, Pins } from "#mesh/trust/pins.js";
 import { isRetirement, type Retirement } from "#mesh/trust/retirement.js";
+import { Retirements } from "#mesh/trust/retirements.js";
+import { memoryTrustStore, type TrustStore, TrustWriter } from "#mesh/trust/store.js";
 import type { Clock } from "#src/clock.js";
 import { Emitter } from "#src/emitter.js";
-import { limitSize } from "#src/limit-size.js";
 import { type Log, silentLog } from "#src/log.js";
-import { ThrottledTask } from "#src/throttled-task.js";
 
 /**
  * What a peer's name and identity are here:
@@ -20,36 +21,6 @@ import { ThrottledTask } from "#src/throttled-task.js";
  * - `retired`: the identity has ended by `weave reset`, and is never accepted again
  */
 export type Verdict = "trusted" | "new" | "pinned-elsewhere" | "excluded" | "retired";
-
-/** An identity that the operator has excluded from the network. */
-export interface Exclusion {
-  readonly identity: string;
-  readonly name: PeerName | undefined;
-  readonly nickname: string;
-  /** Milliseconds since the Unix epoch. */
-  readonly at: number;
-}
-
-/** All that survives a restart. */
-export interface TrustState {
-  readonly pins: readonly Pin[];
-  readonly excluded: readonly Exclusion[];
-  readonly retired: readonly Retirement[];
-}
-
-/** Changes of a {@link TrustState}: of pins those that have changed (undefined: removed), the lists as a whole. */
-export interface TrustChanges {
-  readonly pins: ReadonlyMap<PeerName, Pin | undefined>;
-  readonly excluded?: readonly Exclusion[];
-  readonly retired?: readonly Retirement[];
-}
-
-/** Where a {@link Trust} is kept. */
-export interface TrustStore {
-  load(): TrustState;
-  /** Stores changes in one step. */
-  save(changes: TrustChanges): void;
-}
 
 /** A peer in the list of {@link Trust.list}. */
 export interface Known extends Pin {
@@ -67,6 +38,9 @@ export interface TrustEvents {
   conflict: [conflict: Conflict];
 }
 
+/** A run of a process with an identity. */
+type Run = Pick<PeerIdentity, "name" | "nickname" | "identity" | "uid">;
+
 /** The collaborators of a {@link Trust}. */
 export interface TrustDeps {
   readonly self: { readonly name: PeerName; readonly nickname?: string; readonly identity: string };
@@ -75,17 +49,8 @@ export interface TrustDeps {
   readonly log?: Log;
 }
 
-/** Maximum number of excluded identities, beyond which none is excluded, and of retired ones, of which the oldest are dropped first. */
-export const MAX_REVOKED = 1_024;
-/** Interval between two writes. A pin that a crash loses is made again at the next sight. */
-const WRITE_MS = 1_000;
-/** Number of pins in one write: invented peers must not keep the disk busy. */
-const PINS_A_WRITE = 256;
 /** How old the stored last sight of a reachable peer may be. */
 const STALE_MS = 3_600_000;
-/** Interval between two repetitions of a retirement for peers that lack it. */
-const REPEAT_MS = 10_000;
-
 /**
  * Which identity each name belongs to, at this peer: pinned at first sight, in memory and in the store, until the identity
  * retires or the operator forgets it. It also has the excluded and retired identities, and the conflicts that follow from all
@@ -98,22 +63,19 @@ export class Trust {
   readonly #deps: TrustDeps;
   readonly #log: Log;
   readonly #pins: Pins;
-  readonly #excluded: Map<string, Exclusion>;
-  readonly #retired: Map<string, Retirement>;
-  /** Monotonic time of the last repetition of a retirement, by identity. */
-  readonly #repeated = new Map<string, number>();
-  readonly #changed = new Set<PeerName>();
-  readonly #writing: ThrottledTask;
+  readonly #excluded: Exclusions;
+  readonly #retired: Retirements;
+  readonly #writer: TrustWriter;
 
   constructor(deps: TrustDeps) {
     const { pins, excluded, retired } = deps.store.load();
     this.#deps = deps;
     this.#log = deps.log ?? silentLog;
     this.#pins = new Pins(pins);
-    this.#excluded = new Map(excluded.map((each) => [each.identity, each]));
-    this.#retired = new Map(retired.map((each) => [each.identity, each]));
+    this.#excluded = new Exclusions(excluded);
+    this.#retired = new Retirements(deps.clock, retired);
     this.conflicts = new Conflicts(deps.clock);
-    this.#writing = new ThrottledTask(deps.clock, WRITE_MS, () => this.#write());
+    this.#writer = new TrustWriter(deps.store, deps.clock, (name) => this.#pins.get(name));
   }
 
   /** Decides about a peer that has proven its identity. It changes nothing. */
@@ -140,7 +102,7 @@ export class Trust {
     );
     if (verdict === "new" && others.length > 0)
       this.#log.info("a peer has another name now", { peer: peer.name, nickname: peer.nickname, earlier: others });
-    this.#note(this.#pins.see(peer, direct, this.#deps.clock.wall()));
+    this.#writer.pinsChanged(this.#pins.see(peer, direct, this.#deps.clock.wall()));
   }
 
   /** Number of pins. */
@@ -167,7 +129,7 @@ export class Trust {
   present(peers: Iterable<Pick<PeerIdentity, "name" | "identity">>): void {
     const names = [...peers].filter(({ name, identity }) => this.#pins.get(name)?.identity === identity);
     const present = new Set(names.map(({ name }) => name));
-    this.#note(this.#pins.setPresent(present, this.#deps.clock.wall(), STALE_MS));
+    this.#writer.pinsChanged(this.#pins.setPresent(present, this.#deps.clock.wall(), STALE_MS));
   }
 
   /** Whether a peer's record may be used. One that may not is recorded as {@link refused}. */
@@ -196,19 +158,19 @@ export class Trust {
   }
 
   /**
-   * Records a run of an identity, and names two live machines that have it.
+   * Records a session with a run of an identity, and names two live machines that have it.
    *
-   * @param inSession whether the run has a session with this peer; otherwise a later record than the one before is of it
-   * @returns whether it is a copy of a machine that is alive, and should be refused; false for a record
+   * @returns whether the run is a copy of a machine that is alive, and should be refused
    */
-  isCopy(peer: Pick<PeerIdentity, "name" | "nickname" | "identity" | "uid">, inSession = false): boolean {
-    if (!inSession) {
-      if (this.clones.seeRecord(peer.identity, peer.uid)) this.cloned(peer);
-      return false;
-    }
+  isCopy(peer: Run): boolean {
     const verdict = this.clones.see(peer.identity, peer.uid);
     if (verdict === "returned" || verdict === "copy") this.cloned(peer);
     return verdict === "copy";
+  }
+
+  /** Records that the later of two records of an identity is of this run, and names two live machines that have it. */
+  sawRecord(peer: Run): void {
+    if (this.clones.seeRecord(peer.identity, peer.uid)) this.cloned(peer);
   }
 
   /** Records that two live machines have one identity. */
@@ -217,27 +179,32 @@ export class Trust {
     this.#conflict({ kind: "clone", name, kept: one, refused: one, reporter: undefined });
   }
 
-  /** Excludes an identity, for ever or until {@link include} or {@link forget}. */
-  exclude(identity: string): void {
-    if (this.#excluded.has(identity) || identity === this.#deps.self.identity) return;
-    // The oldest must not give way: a member could lift an exclusion by many others.
-    if (this.#excluded.size >= MAX_REVOKED) {
-      this.#log.warn("a peer is not excluded: the list of exclusions is full", { identity, limit: MAX_REVOKED });
-      return;
-    }
+  /** Whether an identity is excluded or has retired: it is never accepted. */
+  isRevoked(identity: string): boolean {
+    return this.#excluded.has(identity) || this.#retired.has(identity);
+  }
+
+  /** Excludes an identity, for ever or until {@link include} or {@link forget}. @param by the peer that demands it, for the log */
+  exclude(identity: string, by?: string): void {
+    if (identity === this.#deps.self.identity) return;
     const [name] = this.#pins.namesOf(identity);
     const nickname = (name && this.#pins.get(name)?.nickname) ?? "";
-    this.#excluded.set(identity, { identity, name, nickname, at: Math.floor(this.#deps.clock.wall()) });
-    this.#log.warn("a peer is excluded", { peer: name, nickname, identity });
-    this.#listChanged("excluded");
+    const done = this.#excluded.add({ identity, name, nickname, at: Math.floor(this.#deps.clock.wall()) });
+    if (done === "full") {
+      const limit = MAX_EXCLUDED_IDENTITIES;
+      this.#log.warn("a peer is not excluded: the list of exclusions is full", { identity, limit });
+    }
+    if (done !== "added") return;
+    this.#log.warn("a peer is excluded", { peer: name, nickname, identity, by });
+    this.#writer.save({ excluded: this.excluded() });
     this.events.emit("revoked", identity);
   }
 
   /** Ends the exclusion of an identity. */
   include(identity: string): void {
-    if (!this.#excluded.delete(identity)) return;
+    if (!this.#excluded.remove(identity)) return;
     this.#log.info("a peer is excluded no more", { identity });
-    this.#listChanged("excluded");
+    this.#writer.save({ excluded: this.excluded() });
   }
 
   /**
@@ -247,7 +214,7 @@ export class Trust {
    */
   forget(name: PeerName): boolean {
     const identity = this.#pins.get(name)?.identity;
-    const excluded = [...this.#excluded.values()].filter((each) => each.name === name || each.identity === identity);
+    const excluded = this.#excluded.all().filter((each) => each.name === name || each.identity === identity);
     for (const each of excluded) this.include(each.identity);
     this.conflicts.end((conflict) => conflict.name === name);
     if (identity !== undefined) this.#unpin(name, identity);
@@ -266,9 +233,8 @@ export class Trust {
     const names = this.#pins.namesOf(identity);
     if (names.length === 0 && !this.#excluded.has(identity)) return "unknown";
     if (!isRetirement(retirement)) return "forged";
-    this.#retired.set(identity, retirement);
-    limitSize(this.#retired, MAX_REVOKED);
-    this.#listChanged("retired");
+    this.#retired.add(retirement);
+    this.#writer.save({ retired: this.#retired.all() });
     this.#log.info("a peer has retired", { peer: retirement.name, nickname: retirement.nickname });
     this.conflicts.end(({ kept }) => kept.identity === identity);
     for (const name of names) this.#unpin(name, identity);
@@ -282,7 +248,7 @@ export class Trust {
    *
    * @returns whether the report counts: a peer that refuses the successor of a retired identity lacks the retirement
    */
-  reported(conflict: Omit<Conflict, "at"> & { readonly reporter: PeerName }): boolean {
+  reported(conflict: Conflict & { readonly reporter: PeerName }): boolean {
     const { identity } = conflict.kept;
     if (this.#retired.has(identity)) this.repeatRetirement(identity);
     else this.#conflict(conflict);
@@ -291,13 +257,8 @@ export class Trust {
 
   /** Sends the retirement of an identity again, if it has retired, for a peer that lacks it. At most once in a while. */
   repeatRetirement(identity: string): void {
-    const retirement = this.#retired.get(identity);
-    const now = this.#deps.clock.now();
-    if (retirement === undefined || now - (this.#repeated.get(identity) ?? Number.NEGATIVE_INFINITY) < REPEAT_MS)
-      return;
-    this.#repeated.set(identity, now);
-    limitSize(this.#repeated, MAX_PEERS);
-    this.events.emit("retirement", retirement);
+    const retirement = this.#retired.takeRepetition(identity);
+    if (retirement !== undefined) this.events.emit("retirement", retirement);
   }
 
   /** Returns the pins of a name, nickname or fingerprint, as a person types it. */
@@ -307,7 +268,7 @@ export class Trust {
     return this.#pins.all().filter(({ nickname, identity }) => nickname === who || sameFingerprint(who, identity));
   }
 
-  /** Returns all pins, by name, and the excluded identities that have none. */
+  /** Returns all pins, by name. {@link excluded} has those excluded identities, too, whose names were never seen. */
   list(): Known[] {
     const names = new Set(this.conflicts.list().map(({ name }) => name));
     const wall = Math.floor(this.#deps.clock.wall());
@@ -326,13 +287,12 @@ export class Trust {
   }
 
   excluded(): Exclusion[] {
-    return [...this.#excluded.values()];
+    return this.#excluded.all();
   }
 
   /** Writes what is not written yet. Must be called before the store closes. */
   flush(): void {
-    while (this.#changed.size > 0) this.#write();
-    this.#writing.cancel();
+    this.#writer.flush();
   }
 
   #nickname(name: PeerName): string {
@@ -340,51 +300,20 @@ export class Trust {
     return name === self.name ? (self.nickname ?? "") : (this.#pins.get(name)?.nickname ?? "");
   }
 
-  #conflict(content: Omit<Conflict, "at">): void {
+  #conflict(content: Conflict): void {
     const conflict = this.conflicts.note(content);
     if (conflict === undefined) return;
-    this.#log.warn("an identity was refused", { ...conflict, at: undefined });
+    this.#log.warn("an identity was refused", { ...conflict });
     this.events.emit("conflict", conflict);
   }
 
   #unpin(name: PeerName, identity: string): void {
     this.clones.forget(identity);
     if (!this.#pins.remove(name)) return;
-    this.#note([name]);
+    this.#writer.pinsChanged([name]);
     this.events.emit("forgotten", name);
-  }
-
-  #note(names: readonly PeerName[]): void {
-    for (const name of names) this.#changed.add(name);
-    if (names.length > 0) this.#writing.request();
-  }
-
-  /** Writes a list at once: after a crash an excluded peer must not be trusted again. */
-  #listChanged(list: "excluded" | "retired"): void {
-    const lists = list === "excluded" ? { excluded: this.excluded() } : { retired: [...this.#retired.values()] };
-    this.#deps.store.save({ pins: new Map(), ...lists });
-  }
-
-  #write(): void {
-    const names = [...this.#changed].slice(0, PINS_A_WRITE);
-    if (names.length === 0) return;
-    const pins = new Map(names.map((name) => [name, this.#pins.get(name)]));
-    for (const name of names) this.#changed.delete(name);
-    this.#deps.store.save({ pins });
-    if (this.#changed.size > 0) this.#writing.request();
   }
 }
 
 /** A trust in memory, for tests and for meshes whose pins need not survive. */
 export const memoryTrust = (deps: Omit<TrustDeps, "store">): Trust => new Trust({ ...deps, store: memoryTrustStore() });
-
-export function memoryTrustStore(): TrustStore {
-  let state: TrustState = { pins: [], excluded: [], retired: [] };
-  return {
-    load: () => state,
-    save({ pins, excluded = state.excluded, retired = state.retired }) {
-      const kept = state.pins.filter(({ name }) => !pins.has(name));
-      state = { pins: [...kept, ...[...pins.values()].filter((pin) => pin !== undefined)], excluded, retired };
-    },
-  };
-}

@@ -1,10 +1,14 @@
 import type { Mesh } from "#mesh/mesh.js";
 import type { MeshStatus } from "#mesh/options.js";
+import type { Rejections } from "#mesh/rejections.js";
 import { LABEL_WITHOUT_CARRIER } from "#router/peers/connection-report.js";
 import { type Metric, type Sample, samplesBy } from "#router/service.js";
 
-/** The metrics of the mesh. @param quarantined number of messages rejected by all services */
-export function peerMetrics(mesh: Mesh, quarantined: () => number): Metric[] {
+/** What services have rejected, by what it is about: `records`, `orders` and so on. */
+export type RejectionSources = () => Readonly<Record<string, Pick<Rejections<string>, "harmful" | "total">>>;
+
+/** The metrics of the mesh. @param rejections what all services have rejected, by what it is about */
+export function peerMetrics(mesh: Mesh, rejections: RejectionSources): Metric[] {
   const counter = (name: string, help: string, read: () => number): Metric => ({ name, help, type: "counter", read });
   return [
     {
@@ -58,7 +62,16 @@ export function peerMetrics(mesh: Mesh, quarantined: () => number): Metric[] {
       "Wrong passwords of peers or strangers that have dialled this one.",
       () => mesh.status().wrongPasswords.total,
     ),
-    counter("weave_messages_quarantined_total", "Messages of peers that were rejected.", quarantined),
+    {
+      name: "weave_messages_quarantined_total",
+      help: "What peers have sent and no honest peer sends, by what it is about, and why it was rejected.",
+      type: "counter",
+      labels: ["about", "reason"],
+      read: () =>
+        Object.entries(rejections()).flatMap(([about, { harmful }]) =>
+          harmful.map(({ reason, count }) => ({ labels: { about, reason }, value: count })),
+        ),
+    },
     ...replicaMetrics(mesh),
     {
       name: "weave_connections_refused_total",
@@ -73,13 +86,6 @@ export function peerMetrics(mesh: Mesh, quarantined: () => number): Metric[] {
 /** What peers say of their names, addresses and tasks. */
 function replicaMetrics(mesh: Mesh): Metric[] {
   return [
-    {
-      name: "weave_records_rejected_total",
-      help: "Records of other peers that were rejected, by reason.",
-      type: "counter",
-      labels: ["reason"],
-      read: () => samplesBy("reason", mesh.replicas.rejections.counts),
-    },
     {
       name: "weave_equivocations",
       help: "Number of peers that have signed two contents of one version.",

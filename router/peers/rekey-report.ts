@@ -1,7 +1,7 @@
 import type { Mesh } from "#mesh/mesh.js";
 import { peerText } from "#mesh/peer.js";
 import { ordererText } from "#mesh/rekey/order.js";
-import { type Metric, samplesBy, statusLine } from "#router/service.js";
+import { type Metric, statusLine } from "#router/service.js";
 
 /** The section `Secret` of the report. Times are ISO 8601. */
 export interface SecretReport {
@@ -24,14 +24,16 @@ export interface SecretReport {
   readonly Waiting: string;
   /** Excluded peers that may know the password. */
   readonly Doubtful: readonly string[];
+  /** Number of rejected orders by reason, and of forged confirmations (`acknowledgement`). */
   readonly Rejected: Readonly<Record<string, number>>;
+  /** The last rejected order; "": none. */
   readonly LastRejected: string;
 }
 
 const timeText = (ms: number): string => new Date(ms).toISOString();
 
 export function secretReport(mesh: Mesh): SecretReport {
-  const { order, via, lacking, earlierUntil, doubtful, waiting, rejected, lastRejected } = mesh.rekey.status();
+  const { order, via, lacking, earlierUntil, doubtful, waiting, rejections, lastRejected } = mesh.rekey.status();
   const named = (peer: { readonly name: string }) => {
     const nickname = mesh.peer(peer.name as never)?.nickname ?? mesh.trust.get(peer.name as never)?.nickname ?? "";
     return peerText({ name: peer.name as never, nickname });
@@ -52,7 +54,7 @@ export function secretReport(mesh: Mesh): SecretReport {
     EarlierUntil: earlierUntil === undefined ? "" : timeText(earlierUntil),
     Waiting: waiting === undefined ? "" : `${ordererText(waiting)} at ${timeText(waiting.generation)}`,
     Doubtful: doubtful.map(named),
-    Rejected: rejected,
+    Rejected: rejections.counts,
     LastRejected:
       lastRejected === undefined
         ? ""
@@ -63,7 +65,8 @@ export function secretReport(mesh: Mesh): SecretReport {
 /** The paragraph of `weave status`; none before the first order. */
 export function secretBlocks(report: SecretReport): string[] {
   const { Order, Lacking, EarlierUntil, Waiting, Doubtful, Rejected, LastRejected } = report;
-  const rejected = Object.values(Rejected).reduce((sum, each) => sum + each, 0);
+  const { acknowledgement: confirmations = 0, ...byReason } = Rejected;
+  const rejected = Object.values(byReason).reduce((sum, each) => sum + each, 0);
   if (Order === null && rejected === 0) return [];
   const lines = [statusLine("Service", "password")];
   if (Order !== null) {
@@ -79,6 +82,7 @@ export function secretBlocks(report: SecretReport): string[] {
   for (const peer of Doubtful)
     lines.push(statusLine("MayKnow", `${peer}, excluded while another order was given: run 'weave rekey' once more`));
   if (rejected > 0) lines.push(statusLine("Rejected", `${rejected} orders; the last: ${LastRejected}`));
+  if (confirmations > 0) lines.push(statusLine("Rejected", `${confirmations} forged confirmations of an order`));
   return [lines.join("")];
 }
 
@@ -96,13 +100,6 @@ export function secretMetrics(mesh: Mesh): Metric[] {
       help: "Whether the earlier password is still accepted.",
       type: "gauge",
       read: () => (status().earlierUntil === undefined ? 0 : 1),
-    },
-    {
-      name: "weave_password_orders_rejected_total",
-      help: "Orders to change the password that were rejected, by reason.",
-      type: "counter",
-      labels: ["reason"],
-      read: () => samplesBy("reason", status().rejected),
     },
   ];
 }

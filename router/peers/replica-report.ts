@@ -1,6 +1,6 @@
 import type { Mesh } from "#mesh/mesh.js";
 import { type PeerName, peerText } from "#mesh/peer.js";
-import { isHarmless, type RejectionReason } from "#mesh/replica/rejections.js";
+import type { RejectionReason } from "#mesh/replica/rejections.js";
 
 /** The section of the report about what peers say of their names, addresses and tasks. */
 export interface ReplicaReport {
@@ -19,12 +19,12 @@ export function replicaReport(mesh: Mesh): ReplicaReport {
   const text = (name: PeerName) => peerText({ name, nickname: mesh.peer(name)?.nickname ?? "?" });
   return {
     RejectedRecords: rejections.counts,
-    RejectedFrom: [...rejections.byNeighbour].flatMap(([neighbour, counts]) => {
-      const reasons = (Object.entries(counts) as [RejectionReason, number][])
-        .filter(([reason, count]) => count > 0 && !isHarmless(reason))
-        .map(([reason, count]) => `${count} ${reason}`);
-      return reasons.length > 0 ? [`${text(neighbour)}: ${reasons.join(", ")}`] : [];
-    }),
+    RejectedFrom: rejections
+      .culprits()
+      .map(
+        ({ neighbour, counts }) =>
+          `${text(neighbour)}: ${counts.map(({ reason, count }) => `${count} ${reason}`).join(", ")}`,
+      ),
     Equivocations: equivocations.map(
       ({ origin, set, version }) => `${text(origin)} signed two contents of version ${version} of its ${set}`,
     ),

@@ -8,6 +8,7 @@ import type { Datapath } from "#router/datapath/datapath.js";
 import { NO_CLAIMS } from "#router/frames/claims.js";
 import { datapathSettings, type FrameReport, frameReport } from "#router/frames/report.js";
 import { type ConnectionReport, connectionReports, timeText } from "#router/peers/connection-report.js";
+import type { RejectionSources } from "#router/peers/metrics.js";
 import { passwordWeakness } from "#router/peers/password-strength.js";
 import { type ReplicaReport, replicaReport } from "#router/peers/replica-report.js";
 import { excludedPeers } from "#router/peers/trust-report.js";
@@ -71,8 +72,8 @@ export interface RouterReportDeps {
   readonly mesh: Mesh;
   readonly datapath: Datapath;
   readonly settings: RouterSettings;
-  /** Number of messages that other services have rejected: a valid message of a peer may have invalid contents. */
-  readonly rejectedElsewhere: () => number;
+  /** What all services have rejected: a valid message of a peer may have invalid contents. */
+  readonly rejections: RejectionSources;
 }
 
 /** Options that the report shows unchanged. */
@@ -92,7 +93,7 @@ export async function routerReport(deps: RouterReportDeps): Promise<RouterReport
 }
 
 /** The report without the counters and MAC tables of the frame threads. */
-export function routerSummary({ mesh, datapath, settings, rejectedElsewhere }: RouterReportDeps): RouterReport {
+export function routerSummary({ mesh, datapath, settings, rejections }: RouterReportDeps): RouterReport {
   const status = mesh.status();
   const { frameRoutes } = mesh;
   return {
@@ -130,7 +131,7 @@ export function routerSummary({ mesh, datapath, settings, rejectedElsewhere }: R
     }),
     Connections: connectionReports(status),
     TerminationCount: status.terminations,
-    QuarantinedMessages: status.quarantined + rejectedElsewhere(),
+    QuarantinedMessages: Object.values(rejections()).reduce((sum, { total }) => sum + total, 0),
     Targets: status.targets.map(({ text }) => text),
     OverlayDiagnostics: { sleeve: sleeveDiagnostics(status.connections), fastdp: null },
     TrustedSubnets: settings.trustedSubnets.map(({ text }) => text),

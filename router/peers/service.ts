@@ -11,7 +11,7 @@ import { hostOf } from "#src/net/host-port.js";
 
 /** The mesh of peers: targets, connections, topology. */
 export function peerService(deps: RouterReportDeps & Omit<TrustRoutesDeps, "mesh" | "password">): Service {
-  const { mesh, settings, rejectedElsewhere } = deps;
+  const { mesh, settings, rejections } = deps;
   return {
     name: "peers",
     routes: () => [
@@ -23,7 +23,7 @@ export function peerService(deps: RouterReportDeps & Omit<TrustRoutesDeps, "mesh
     ],
     report: async () => ({ Router: await routerReport(deps) }),
     statusBlocks: () => [routerStatusBlock(routerSummary(deps))],
-    metrics: () => peerMetrics(mesh, () => mesh.status().quarantined + rejectedElsewhere()),
+    metrics: () => peerMetrics(mesh, rejections),
   };
 }
 

@@ -1,8 +1,10 @@
 import * as z from "zod/mini";
-import { countShape, nicknameShape, peerNameShape } from "#mesh/peer.js";
+import { countShape, keyShape, nicknameOrNoneShape, peerNameShape } from "#mesh/peer.js";
+import { type Exclusion, MAX_EXCLUDED_IDENTITIES } from "#mesh/trust/exclusions.js";
 import type { Pin } from "#mesh/trust/pins.js";
 import { retirementShape } from "#mesh/trust/retirement.js";
-import { type Exclusion, MAX_REVOKED, type TrustStore } from "#mesh/trust/trust.js";
+import { MAX_RETIRED_IDENTITIES } from "#mesh/trust/retirements.js";
+import type { TrustStore } from "#mesh/trust/store.js";
 import { checkStored, readStored, type Store } from "#src/store.js";
 
 /** Prefix of the keys of pins; the rest is the peer's name. */
@@ -12,13 +14,12 @@ const RETIRED = "trust/retired";
 
 const NEXT = "Restore a backup ('weave restore FILE'), or 'weave reset --force' to start as a new peer.";
 
-const identity = z.string().check(z.regex(/^[0-9a-f]{64}$/));
-const nickname = z.union([z.literal(""), nicknameShape]);
-const pinShape = z.object({ nickname, identity, firstSeen: countShape, lastSeen: countShape, direct: z.boolean() });
+const shared = { nickname: nicknameOrNoneShape, identity: keyShape };
+const pinShape = z.object({ ...shared, firstSeen: countShape, lastSeen: countShape, direct: z.boolean() });
 const excludedShape = z
-  .array(z.object({ identity, name: z.optional(peerNameShape), nickname, at: countShape }))
-  .check(z.maxLength(MAX_REVOKED));
-const retiredShape = z.array(retirementShape).check(z.maxLength(MAX_REVOKED));
+  .array(z.object({ ...shared, name: z.optional(peerNameShape), at: countShape }))
+  .check(z.maxLength(MAX_EXCLUDED_IDENTITIES));
+const retiredShape = z.array(retirementShape).check(z.maxLength(MAX_RETIRED_IDENTITIES));
 
 /** Keeps a `Trust` in the router's database. */
 export function databaseTrustStore(store: Store): TrustStore {

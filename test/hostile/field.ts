@@ -181,8 +181,7 @@ export class Field {
   async #noted(): Promise<string[]> {
     const status = await this.victim.ok("status");
     const { body } = await this.victim.api("GET", "/metrics");
-    const metrics =
-      /^weave_(messages_quarantined|records_rejected|neighbour_pauses|connections_refused|identities_refused)\S* [^0].*/gm;
+    const metrics = /^weave_(messages_quarantined|neighbour_pauses|connections_refused|identities_refused)\S* [^0].*/gm;
     return [
       ...[...status.matchAll(/^ *(SlowedPeer|NameConflict|Conflict|Equivocation|Rejected)\S*: .*/gm)].map(([line]) =>
         line.trim(),

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { HandlerTime } from "#mesh/connection/handler-time.js";
 import { MeteredWire } from "#mesh/connection/metered-wire.js";
 import {
   BURST_MS,
@@ -97,7 +98,10 @@ test("a wire in debt is not read until its pause ends, and counts signatures whe
   const reported: string[] = [];
   const wire = new MeteredWire(inner, {
     clock,
-    cpuTime: () => clock.now(),
+    time: new HandlerTime(
+      () => clock.now(),
+      () => clock.now(),
+    ),
     budgets,
     slowed: (peer) => void reported.push(peer),
   });

@@ -180,6 +180,7 @@ export class Group {
     const link = this.#links.get(linkOf(from, to));
     return {
       identity: to.identity,
+      name: to.name,
       text: `${to.name}(${to.nickname})`,
       send: (payload) => {
         this.messages++;

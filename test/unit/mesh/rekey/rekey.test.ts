@@ -192,7 +192,7 @@ test("an order that arrives again, or an older one, changes nothing", async () =
   await group.clock.run(200_000);
   const before = peers.map((peer) => structuredClone(peer.stored));
   const again = [...seen];
-  const from = { identity: peers[1].identity, text: "h1", send() {} };
+  const from = { identity: peers[1].identity, name: peers[1].name, text: "h1", send() {} };
   for (const payload of again) for (const peer of peers) peer.rekey.receive(from, payload);
   await group.clock.run(200_000);
   assert.deepEqual(
@@ -222,12 +222,12 @@ test("an order is rejected if it is forged, far ahead, of an excluded peer, unde
       lacking: [],
     };
   };
-  const from = { identity: b.identity, text: "h1", send() {} };
+  const from = { identity: b.identity, name: b.name, text: "h1", send() {} };
+  const countOf = (reason: string) => (a.rekey.status().rejections.counts as Record<string, number>)[reason];
   const rejected = (reason: string, sent: ReturnType<typeof message>) => {
-    const { rejected: before } = a.rekey.status();
-    const count = (before as Record<string, number>)[reason];
+    const count = countOf(reason);
     a.rekey.receive(from, encodeRekey(sent));
-    assert.equal((a.rekey.status().rejected as Record<string, number>)[reason], count + 1, reason);
+    assert.equal(countOf(reason), count + 1, reason);
     assert.deepEqual(passwordsOf(a), [1], reason);
     assert.equal(a.rekey.status().lastRejected?.reason, reason);
   };
@@ -248,6 +248,14 @@ test("an order is rejected if it is forged, far ahead, of an excluded peer, unde
   assert.deepEqual(passwordsOf(a), [1]);
   a.rekey.receive(from, encodeRekey(good));
   assert.equal(passwordsOf(a)[0], 7);
+  // A forged acknowledgement is none of the orders.
+  const orders = countOf("signature");
+  const forgedAck = { identity: c.identity, order: good.current, signature: new Uint8Array(64) };
+  a.rekey.receive(from, encodeRekey({ ...good, orders: [], acknowledgements: [forgedAck] }));
+  assert.deepEqual([countOf("acknowledgement"), countOf("signature")], [1, orders]);
+  assert.equal(a.rekey.status().lastRejected?.reason, "excluded");
+  assert.ok(a.rekey.status().lacking.some(({ identity }) => identity === c.identity));
+  assert.deepEqual([...a.rekey.status().rejections.byNeighbour.keys()], [b.name]);
 });
 
 test("orders have a rate: of a flood the newest one is in force after a while, at all peers", async () => {

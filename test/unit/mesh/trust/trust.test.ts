@@ -2,10 +2,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { PeerIdentity } from "#mesh/peer.js";
 import { makeSigner, type Signer } from "#mesh/signing.js";
+import { MAX_EXCLUDED_IDENTITIES } from "#mesh/trust/exclusions.js";
 import { fingerprint, sameFingerprint } from "#mesh/trust/fingerprint.js";
 import { MAX_PINS } from "#mesh/trust/pins.js";
 import { retire } from "#mesh/trust/retirement.js";
-import { MAX_REVOKED, memoryTrustStore, Trust, type TrustStore } from "#mesh/trust/trust.js";
+import { memoryTrustStore, type TrustStore } from "#mesh/trust/store.js";
+import { Trust } from "#mesh/trust/trust.js";
 import { VirtualClock } from "#test/sim/virtual-time.js";
 
 const hex = (value: number, digits: number) => value.toString(16).padStart(digits, "0");
@@ -115,7 +117,7 @@ test("an exclusion and a retirement survive a crash at the next moment, and no e
   const later = open(store, clock).trust;
   assert.equal(later.judge(peer(2)), "excluded");
   assert.notEqual(later.judge(signed(7, signer)), "trusted");
-  for (let i = 0; i < MAX_REVOKED + 10; i++) later.exclude(hex(i + 10, 64));
+  for (let i = 0; i < MAX_EXCLUDED_IDENTITIES + 10; i++) later.exclude(hex(i + 10, 64));
   assert.equal(later.judge(peer(2)), "excluded");
 });
 
@@ -135,8 +137,8 @@ test("an excluded identity is refused under every name until it is included or f
   assert.equal(later.list()[0].state, "excluded");
   assert.equal(later.forget(nameOf(1)), true);
   assert.equal(later.judge(peer(1)), "new");
-  for (let i = 0; i < MAX_REVOKED + 10; i++) later.exclude(hex(i + 1, 64));
-  assert.equal(later.excluded().length, MAX_REVOKED);
+  for (let i = 0; i < MAX_EXCLUDED_IDENTITIES + 10; i++) later.exclude(hex(i + 1, 64));
+  assert.equal(later.excluded().length, MAX_EXCLUDED_IDENTITIES);
 });
 
 test("a retirement frees the name, and its identity is never accepted again; only the identity itself can retire", () => {
@@ -161,6 +163,19 @@ test("a retirement frees the name, and its identity is never accepted again; onl
   assert.equal(later.judge(signed(1, other)), "new");
 });
 
+test("a conflict ends a quarter of an hour after the last refusal, however long it has lasted", async () => {
+  const { trust, clock } = open();
+  trust.pin(peer(1), true);
+  const refuse = () => trust.refused(peer(1, "f".repeat(64)));
+  refuse();
+  await clock.run(59_000);
+  refuse();
+  await clock.run(14.5 * 60_000);
+  assert.equal(trust.conflicts.list().length, 1, "the second refusal counts, which was not reported");
+  await clock.run(60_000);
+  assert.deepEqual(trust.conflicts.list(), []);
+});
+
 test("a refused identity is a conflict until it has another name, or the operator forgets", async () => {
   const { trust, clock } = open();
   const noted: string[] = [];
@@ -183,7 +198,7 @@ test("a refused identity is a conflict until it has another name, or the operato
 
 test("a run that returns after a later one proves a copy; a restart does not", () => {
   const { trust } = open();
-  const run = (uid: string) => trust.isCopy({ ...peer(1), uid }, true);
+  const run = (uid: string) => trust.isCopy({ ...peer(1), uid });
   assert.deepEqual(["a", "b", "c"].map(run), [false, false, false]);
   assert.deepEqual(trust.conflicts.list(), []);
   assert.equal(run("b"), false, "it was there first");
@@ -198,9 +213,9 @@ test("a run that returns after a later one proves a copy; a restart does not", (
 
 test("records of two machines supersede each other again and again; that of a run before a restart does so once", () => {
   const { trust } = open();
-  const record = (uid: string) => trust.isCopy({ ...peer(1), uid });
+  const record = (uid: string) => trust.sawRecord({ ...peer(1), uid });
   // In a session with run b, the record of run a comes first: the clock was set back.
-  trust.isCopy({ ...peer(1), uid: "b" }, true);
+  trust.isCopy({ ...peer(1), uid: "b" });
   for (const uid of ["b", "a", "b", "b", "c", "d", "c"]) record(uid);
   assert.deepEqual(trust.conflicts.list(), []);
   record("d");
@@ -208,7 +223,7 @@ test("records of two machines supersede each other again and again; that of a ru
     trust.conflicts.list().map(({ kind }) => kind),
     ["clone"],
   );
-  assert.equal(trust.isCopy({ ...peer(1), uid: "b" }, true), false, "no session was refused");
+  assert.equal(trust.isCopy({ ...peer(1), uid: "b" }), false, "no session was refused");
 });
 
 test("a fingerprint has six groups that people can compare, of any case", () => {

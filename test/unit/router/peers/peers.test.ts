@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Rejections } from "#mesh/replica/rejections.js";
+import { recordRejections } from "#mesh/replica/rejections.js";
 import { attributesOf, connectionLines } from "#router/peers/connection-report.js";
 import { connectionSamples } from "#router/peers/metrics.js";
 import type { RouterReport } from "#router/peers/report.js";
@@ -37,7 +37,7 @@ test("metrics count connections by the carrier in use, and have both values of e
   );
 });
 
-const { counts } = new Rejections();
+const { counts } = recordRejections();
 
 const report: RouterReport = {
   Protocol: "weave",
