@@ -37,6 +37,11 @@ const TOPOLOGY_CHANNEL = "topology";
 const ANNOUNCE_SETTLE_MS = 25;
 const ROUTES_SETTLE_MS = 5;
 /**
+ * Delay of an announcement of a further link to a peer that frames reach already, with the time that each reachable peer adds: while many
+ * peers join, most links are such, and many of them are one announcement then. Frames take the other route until all know.
+ */
+const FURTHER_LINK_MS = { least: 0, perPeer: 50, most: 1_500 };
+/**
  * Shortest intervals between two announcements of this peer's links, and between two computations of routes, with the time that each
  * reachable peer adds. In a large network changes come together; all peers must still know of a failed link within a second.
  */
@@ -67,6 +72,8 @@ export class Mesh {
   readonly #connections: ConnectionManager;
   readonly #dialler: Dialler;
   readonly #announce: PacedTask;
+  /** Announces further links to peers that are reachable: {@link FURTHER_LINK_MS}. */
+  #announceLater: Timer | undefined;
   readonly #reroute: PacedTask;
   readonly #repair: Timer;
   /** Messages that are not handled any further, because they or their contents are invalid. */
@@ -85,12 +92,10 @@ export class Mesh {
       incarnation,
     };
     const replicas = new Replicas(options.signer);
-    const pace = ({ least, perPeer, most }: typeof ANNOUNCE_MS) =>
-      Math.min(most, least + perPeer * (this.#topology?.reachableCount ?? 1));
     const reroute = new PacedTask(
       clock,
       ROUTES_SETTLE_MS,
-      () => pace(ROUTES_MS),
+      () => this.#pace(ROUTES_MS),
       () => this.#updateRoutes(),
     );
     const topology = new Topology(identity, {
@@ -125,7 +130,7 @@ export class Mesh {
     this.#announce = new PacedTask(
       clock,
       ANNOUNCE_SETTLE_MS,
-      () => pace(ANNOUNCE_MS),
+      () => this.#pace(ANNOUNCE_MS),
       () => this.#announceLinks(),
     );
     this.#reroute = reroute;
@@ -235,6 +240,7 @@ export class Mesh {
     this.#repair.cancel();
     this.#dialler.stop();
     this.#announce.cancel();
+    this.#announceLater?.cancel();
     this.#reroute.cancel();
     this.#spreader.stop();
     this.rekey.stop();
@@ -249,8 +255,9 @@ export class Mesh {
     events.on("message", (from, message) => this.#receive(from, message));
     events.on("malformed", (from, error) => this.#reject(from, "unknown", error));
     events.on("links", () => this.#announce.request());
-    events.on("passing", () => {
-      this.#announce.request();
+    events.on("passing", (connection) => {
+      if (connection.state === "established") this.#announceLink(connection, this.#routing.frames);
+      else this.#announce.request();
       this.#dialler.wake();
     });
     events.on("closed", (connection, error) => this.#closed(connection, error));
@@ -260,7 +267,7 @@ export class Mesh {
     const { dialled, remote } = connection;
     if (dialled !== undefined) this.#dialler.succeeded(dialled, remote!.name);
     this.#topology.greet(remote!);
-    this.#announce.request();
+    this.#announceLink(connection, this.#routing.gossip);
     this.#relay.sendStates(connection);
     this.rekey.greet(rekeyNeighbour(connection));
     this.#dialler.wake();
@@ -324,7 +331,21 @@ export class Mesh {
 
   // ── Topology ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
+  /** Returns an interval for the present number of peers, in milliseconds. */
+  #pace({ least, perPeer, most }: typeof ANNOUNCE_MS): number {
+    return Math.min(most, least + perPeer * (this.#topology?.reachableCount ?? 1));
+  }
+
+  /** Announces a new link: at once if its peer is not reached otherwise, or else together with others. */
+  #announceLink({ remote }: Connection, routes: Routes): void {
+    if (routes.unicast(remote!.name) === undefined) return this.#announce.request();
+    const { clock } = this.#options;
+    this.#announceLater ??= clock.after(this.#pace(FURTHER_LINK_MS), () => this.#announce.request());
+  }
+
   #announceLinks(): void {
+    this.#announceLater?.cancel();
+    this.#announceLater = undefined;
     if (this.#topology.setLinks([...this.#neighbours].map((connection) => connection.link()))) this.#reroute.request();
   }
 

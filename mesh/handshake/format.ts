@@ -1,17 +1,21 @@
 import { COOKIE_BYTES } from "#mesh/handshake/cookie.js";
 import { SHARE_BYTES } from "#mesh/handshake/cpace.js";
+import { Refusal } from "#mesh/refusals.js";
 import { WeaveError } from "#src/errors.js";
+import { VERSION } from "#src/version.js";
 
 /** Versions of the protocol that this build has in common with others. */
 export const PROTOCOL_MIN = 2;
 export const PROTOCOL_MAX = 2;
 
-/** Types of messages: the first byte of each. 5 was used by version 1, and stays free. */
+/** Types of messages: the first byte of each. */
 export const MESSAGE = {
   init: 1,
   response: 2,
   finish: 3,
   cookie: 4,
+  /** Of version 1 alone, between ends that have no version in common: {@link VERSION_1_REFUSAL}. */
+  refused: 5,
   share: 6,
   proof: 7,
   data: 0x10,
@@ -20,6 +24,11 @@ export const MESSAGE = {
   /** A step of the change of keys. */
   rotate: 0x12,
 } as const;
+
+/** The version whose ends send and show refusals: a later end and one of it can inform each other that they differ. */
+export const REFUSING_VERSION = 1;
+/** The content of a refusal by version 1 for want of a common version; its ends show it as "upgrade the older end". */
+export const VERSION_1_REFUSAL: Uint8Array = Uint8Array.of(3);
 
 /** Largest handshake message: enough for a hello with the longest nickname. */
 export const MAX_HANDSHAKE_BYTES = 2_048;
@@ -97,3 +106,12 @@ export function typedMessage(type: number, body: Uint8Array): Uint8Array {
 
 export const malformedHandshake = (how = ""): WeaveError =>
   new WeaveError("WEAVE_HANDSHAKE", `the handshake is malformed${how}`);
+
+/** The error of an end that has no protocol version in common with the other one. @param older the host to upgrade */
+export function noCommonVersion(theirs: string, older: string): Refusal {
+  const ours = PROTOCOL_MIN === PROTOCOL_MAX ? `${PROTOCOL_MAX}` : `${PROTOCOL_MIN} to ${PROTOCOL_MAX}`;
+  return new Refusal(
+    "protocol",
+    `the protocol versions have nothing in common (here: ${ours}, by weave ${VERSION}; there: ${theirs}): upgrade ${older}`,
+  );
+}

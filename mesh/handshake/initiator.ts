@@ -5,9 +5,11 @@ import {
   encodeInit,
   MESSAGE,
   malformedHandshake,
+  noCommonVersion,
   PROTOCOL_MAX,
   PROTOCOL_MIN,
   prologueOf,
+  REFUSING_VERSION,
 } from "#mesh/handshake/format.js";
 import {
   beginNoise,
@@ -110,6 +112,10 @@ export class Initiator implements Handshake {
 
   #step(type: number, body: Uint8Array): HandshakeEffect[] {
     switch (`${this.#state} ${type}`) {
+      case `awaiting-share ${MESSAGE.refused}`:
+      case `awaiting-response ${MESSAGE.refused}`:
+        // Only ends of protocol 1 send it. Nothing authenticates it: it ends this handshake, as a closed connection would.
+        throw noCommonVersion(`${REFUSING_VERSION}`, "the other host");
       case `awaiting-share ${MESSAGE.cookie}`:
         return this.#onCookie(body);
       case `awaiting-response ${MESSAGE.cookie}`:

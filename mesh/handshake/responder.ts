@@ -5,9 +5,12 @@ import {
   type Init,
   MESSAGE,
   malformedHandshake,
+  noCommonVersion,
   PROTOCOL_MAX,
   PROTOCOL_MIN,
   prologueOf,
+  REFUSING_VERSION,
+  VERSION_1_REFUSAL,
 } from "#mesh/handshake/format.js";
 import {
   beginNoise,
@@ -25,7 +28,6 @@ import type { PasswordKey, PasswordKeys } from "#mesh/handshake/password-keys.js
 import { Refusal } from "#mesh/refusals.js";
 import { encode } from "#src/codec.js";
 import { WeaveError } from "#src/errors.js";
-import { VERSION as PRODUCT_VERSION } from "#src/version.js";
 
 /** The refusal of an initiator that has proven another password: a guess, or a mistake of its operator. */
 export class WrongPassword extends Refusal {
@@ -51,7 +53,7 @@ const PROOF_BYTES = NOISE_KEY_BYTES + NOISE_TAG_BYTES;
  *     │   └──INIT without a password / RESPONSE────────────────────────────────▲
  *     └──INIT / COOKIE──▶ awaiting-init (no state is kept for it)
  *
- * Each other message closes the handshake. No refusal is sent. A wrong password, and a secret that this end does not have, take
+ * Each other message closes the handshake. No refusal is sent, but to an initiator of protocol 1, whose operator sees it. A wrong password, and a secret that this end does not have, take
  * the same steps and time: both fail at PROOF.
  */
 export class Responder implements Handshake {
@@ -103,7 +105,7 @@ export class Responder implements Handshake {
 
   #onInit(init: Init): HandshakeEffect[] {
     const { min, max, generation, cookie, body } = init;
-    if (min > PROTOCOL_MAX || max < PROTOCOL_MIN) throw versionRefusal(min, max);
+    if (min > PROTOCOL_MAX || max < PROTOCOL_MIN) return this.#refuse(min, max);
     const { cookies, passwords, random } = this.#options;
     if (cookies !== undefined) {
       // The share of this handshake is part of what the cookie is valid for.
@@ -123,6 +125,13 @@ export class Responder implements Handshake {
     this.#exchange = this.#password.generator.begin(random);
     this.#state = "awaiting-proof";
     return [send(MESSAGE.share, this.#exchange.share)];
+  }
+
+  /** Ends a handshake without a common version. It reveals no more than the answer to a sound first message does. */
+  #refuse(min: number, max: number): HandshakeEffect[] {
+    this.wipe();
+    const refusal = max === REFUSING_VERSION ? [send(MESSAGE.refused, VERSION_1_REFUSAL)] : [];
+    return [...refusal, { do: "failed", error: versionRefusal(min, max) }];
   }
 
   #onProof(body: Uint8Array): HandshakeEffect[] {
@@ -161,12 +170,9 @@ export class Responder implements Handshake {
 const passwordMissing = () =>
   new Refusal("password", "one end has a password and the other has none: give all peers the same --password, or none");
 
-/** The refusal of an end without a common protocol version, in words for this host. @param min,max versions of the other end */
+/** The refusal of a dialling end without a common protocol version, in words for this host. @param min,max versions of the other end */
 function versionRefusal(min: number, max: number): Refusal {
   const range = (from: number, to: number) => (from === to ? `${from}` : `${from} to ${to}`);
   const older = max < PROTOCOL_MIN ? "the other host" : "this host";
-  return new Refusal(
-    "protocol",
-    `the protocol versions have nothing in common (here: ${range(PROTOCOL_MIN, PROTOCOL_MAX)}, by weave ${PRODUCT_VERSION}; there: ${range(min, max)}): upgrade ${older}`,
-  );
+  return noCommonVersion(range(min, max), older);
 }

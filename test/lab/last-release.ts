@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ROOT } from "#test/lab/docs/pages.js";
 
-/** The last release, for tests of mixed versions. It has no tag yet: its commit stands for it. */
+/** The last release, for tests of mixed versions, with protocol 1. It has no tag yet: its commit stands for it. */
 const LAST_RELEASE = "26155b6";
 
 function run(cwd: string, ...command: readonly string[]): { code: number | null; output: string } {

@@ -108,7 +108,7 @@ test("an initiator reports what a closed connection can mean at each step, and w
   }
 });
 
-test("without a common protocol version the responder names both versions, and the host to upgrade; it sends nothing", () => {
+test("without a common protocol version the responder names both versions, and the host to upgrade; only to version 1 it sends a refusal", () => {
   for (const [min, max, there, here] of [
     [3, 4, "3 to 4", "this host"],
     [1, 1, "1", "the other host"],
@@ -116,11 +116,27 @@ test("without a common protocol version the responder names both versions, and t
   ] as const) {
     for (const rest of [0, 33, 100, 1_000]) {
       const effects = responder().receive(Uint8Array.of(init, min, max, 0, 0, 0, 0, ...new Uint8Array(rest)));
-      assert.equal(effects.length, 1);
+      const sent = effects.flatMap((effect) => (effect.do === "send" ? [[...effect.bytes]] : []));
+      assert.deepEqual(sent, max === 1 ? [[5, 3]] : []);
+      assert.equal(effects.length, sent.length + 1);
       const words = new RegExp(`\\(here: ${PROTOCOL_MAX}, by weave [\\w.]+; there: ${there}\\): upgrade ${here}$`);
       assert.match(failure(effects)!.message, words);
     }
   }
+});
+
+test("the refusal of an end of version 1 is shown as what it is, with and without a password; later it is malformed", () => {
+  for (const secret of [SECRET, undefined]) {
+    const dialling = initiator(secret);
+    dialling.start();
+    const error = failure(dialling.receive(Uint8Array.of(5, 3)));
+    assert.ok(error instanceof Refusal && error.reason === "protocol");
+    assert.match(error.message, /\(here: 2, by weave [\w.]+; there: 1\): upgrade the other host$/);
+    assert.equal(dialling.state, "closed");
+  }
+  const late = initiator(undefined);
+  talk(late, responder(undefined), (bytes, index) => (index <= 1 ? bytes : []));
+  assert.match(failure(late.receive(Uint8Array.of(5, 3)))!.message, /malformed/);
 });
 
 test("no changed, cut, lengthened, repeated or lost message opens either end falsely, and none makes it throw", () => {
