@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type ControlGroup, GroupedNamespace } from "#test/bench/control-group.js";
 import { Host, type HostOptions } from "#test/lab/host.js";
@@ -39,6 +39,7 @@ export class Bed {
   /** Programs that measure, and those that keep processors busy. */
   readonly programs: ControlGroup;
   readonly #group: ControlGroup;
+  readonly #leftovers: string[] = [];
 
   private constructor(lab: Lab<GroupedHost>, group: ControlGroup) {
     this.lab = lab;
@@ -60,6 +61,12 @@ export class Bed {
   async dispose(): Promise<void> {
     await this.lab.dispose();
     this.#group.remove();
+    for (const path of this.#leftovers) rmSync(path, { force: true });
+  }
+
+  /** A file outside of the lab that a program of the overlay makes, and does not remove when it is ended. */
+  leaves(path: string): void {
+    this.#leftovers.push(path);
   }
 
   /** Programs of the overlay, for each host. */

@@ -50,6 +50,7 @@ export async function wireGuard(bed: Bed, command: readonly string[]): Promise<E
   // Its control socket is named after the interface, in a folder that all hosts share.
   const device = (i: number) => `wgb${process.pid % 100_000}h${i + 1}`;
   for (const [i, host] of hosts.entries()) {
+    bed.leaves(`/var/run/wireguard/${device(i)}.sock`);
     bed.start(host, "env", "WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD=1", ...command, device(i));
     await interfaceExists(host, device(i));
     const key = join(bed.folder(host), "key");

@@ -10,7 +10,7 @@ const SOURCE = new URL("../../../test/bench/probe.c", import.meta.url).pathname;
 const ANSWER_MS = 20_000;
 /** Datagrams that are still on their way when their sender has ended. */
 const DRAIN_MS = 120;
-/** No overlay needs so long to lose less; a search below that would measure the sender's timer. */
+/** Datagrams a second. Two runs differ by the precision anyway. */
 const RATES = { first: 16_000, lowest: 1_000, highest: 1_000_000, precision: 0.06 };
 
 let port = 7_000;
