@@ -12,7 +12,7 @@ import { systemClock } from "#src/clock.js";
 import { errorText } from "#src/errors.js";
 import { confineProcess } from "#src/linux/native/confinement.js";
 import { exitNow } from "#src/linux/native/process.js";
-import { type Log, limited } from "#src/log.js";
+import { type Log, type LogLevel, limited } from "#src/log.js";
 import { type LogTarget, pinoLog } from "#src/log-pino.js";
 import { writeStandardError } from "#src/log-sink.js";
 import {
@@ -88,8 +88,9 @@ class RouterProcess {
     process.on("SIGTERM", () => void this.#stop());
     process.on("SIGINT", () => void this.#stop());
     process.on("SIGHUP", () => {
-      // In the background the router has no terminal: SIGHUP is ignored.
-      if (this.#foreground) void this.#stop();
+      // Of a terminal that was closed; elsewhere the sign to read the options again (daemon(7)).
+      if (this.#foreground && !this.#supervised) void this.#stop();
+      else this.#reloadOnSignal();
     });
   }
 
@@ -142,7 +143,25 @@ class RouterProcess {
       onFatal: (error) => this.#fatal(error),
     });
     const supervision = supervisionName(process.argv, options);
-    api.serve(apiRoutes(this.#router.services, { problems: this.#problems, supervision }));
+    api.serve(
+      apiRoutes(this.#router.services, { problems: this.#problems, supervision, reload: () => this.#reload() }),
+    );
+  }
+
+  /** Applies the log level of the launch file. The other options need a restart, and the password 'weave rekey'. */
+  #reload(): LogLevel {
+    const { logLevel } = readOptions(readFileSync(launchFile(this.#run), "utf8"));
+    this.#target.setLevel(logLevel);
+    this.#log.info("the options were read again", { logLevel });
+    return logLevel;
+  }
+
+  #reloadOnSignal(): void {
+    try {
+      this.#reload();
+    } catch (error) {
+      this.#log.warn("the options cannot be read again; nothing has changed", { why: errorText(error) });
+    }
   }
 
   /** Opens the sockets for Docker and its clients: the first step, because Docker may be waiting for its plugin with locks held. */

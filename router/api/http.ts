@@ -37,6 +37,13 @@ export function createApi(routes: () => readonly Route[] | undefined, log: Log, 
   });
 }
 
+/** The answer to `GET /healthz`: the process lives, and its event loop works. It is also given while the router starts. */
+export const ALIVE: Answer = { body: "alive\n" };
+export const HEALTH_PATH = "/healthz";
+
+const isHealthCall = ({ method, url }: IncomingMessage): boolean =>
+  (method === "GET" || method === "HEAD") && url?.split("?")[0] === HEALTH_PATH;
+
 async function serve(
   routes: readonly Route[] | undefined,
   incoming: IncomingMessage,
@@ -46,7 +53,7 @@ async function serve(
 ): Promise<Answer> {
   const refused = access(incoming.headers, false);
   if (refused !== undefined) return refused;
-  if (routes === undefined) return { status: 503, body: "weave is starting\n" };
+  if (routes === undefined) return isHealthCall(incoming) ? ALIVE : { status: 503, body: "weave is starting\n" };
   // Browsers send Origin, our clients do not. A web page must not control the router.
   if (incoming.headers.origin !== undefined) return { status: 403, body: "requests from web pages are refused\n" };
   try {

@@ -1,6 +1,7 @@
 import type { Service } from "#router/service.js";
 import { statusLine } from "#router/service.js";
 import type { SupervisionName } from "#router/supervision.js";
+import type { LogLevel } from "#src/log.js";
 import type { Problems } from "#src/problems.js";
 import { VERSION } from "#src/version.js";
 
@@ -11,12 +12,19 @@ const KEYS = ["Router", "DNS", "IPAM"];
 export interface ProcessFacts {
   readonly problems: Problems;
   readonly supervision: SupervisionName;
+  /**
+   * Reads the launch file again, and applies what can be changed without a restart: the log level.
+   *
+   * @returns the log level now
+   * @throws WeaveError when the file cannot be used; nothing has changed then
+   */
+  readonly reload: () => LogLevel;
 }
 
 /** The output of `weave report`: keys of the process, then the keys of each service. */
 export async function makeReport(
   services: readonly Service[],
-  { problems, supervision }: ProcessFacts,
+  { problems, supervision }: Pick<ProcessFacts, "problems" | "supervision">,
 ): Promise<object> {
   const parts = await Promise.all(services.map((service) => service.report?.()));
   const entries = new Map(parts.flatMap((part) => Object.entries(part ?? {})));
@@ -35,7 +43,7 @@ export async function makeReport(
 /** The text of `weave status`: a paragraph of the process, then the paragraphs of each service. */
 export async function makeStatus(
   services: readonly Service[],
-  { problems, supervision }: ProcessFacts,
+  { problems, supervision }: Pick<ProcessFacts, "problems" | "supervision">,
 ): Promise<string> {
   const first =
     statusLine("Version", VERSION) +

@@ -1,10 +1,11 @@
+import { ALIVE, HEALTH_PATH } from "#router/api/http.js";
 import { MetricsPage } from "#router/api/metrics.js";
 import { makeReport, makeStatus, type ProcessFacts } from "#router/api/report.js";
 import { exactJson, renderTemplate, stringify } from "#router/api/template.js";
 import { type Route, route, type Scope, statusRoute } from "#router/route.js";
 import type { Service } from "#router/service.js";
 import { WeaveError } from "#src/errors.js";
-import { acceptsJson, JSON_TYPE } from "#src/http/answer.js";
+import { acceptsJson, JSON_TYPE, jsonAnswer } from "#src/http/answer.js";
 
 const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -26,6 +27,10 @@ export function apiRoutes(services: readonly Service[], facts: ProcessFacts): Ro
       return { body: renderTemplate(formats[0], await makeReport(services, facts)) };
     }),
     route("GET /metrics", async () => ({ type: METRICS_TYPE, body: await metrics.text() }), { scope: "metrics" }),
+    route(`GET ${HEALTH_PATH}`, () => ALIVE, { scope: "metrics" }),
+    // Before the router is ready, every path but that of health answers 503.
+    route("GET /readyz", () => ({ body: "ready\n" }), { scope: "metrics" }),
+    route("POST /reload", () => jsonAnswer({ logLevel: facts.reload() }), { scope: "socket" }),
     ...services.flatMap((service) => service.routes?.() ?? []),
   ];
 }

@@ -15,6 +15,10 @@ const SUMMARIES: Readonly<Record<string, string>> = {
   "GET /report":
     "State of the router: JSON with `Accept: application/json` (numbers of 64 bits as strings with `numbers=text`), or rendered by the Go template `format`.",
   "GET /metrics": "Metrics in Prometheus' text format.",
+  "GET /healthz": "Answers 200 while the process lives, also while it starts.",
+  "GET /readyz": "Answers 200 when the router has started, and 503 before.",
+  "POST /reload":
+    "Reads the launch file again, and applies its log level, which the answer names, as JSON. Only over the Unix socket.",
   "POST /connect": "Adds the targets `peer` (repeatable); `replace=true` removes all others.",
   "POST /forget": "Removes the targets `peer` (repeatable).",
   "GET /identity": "Name, identity and key of this peer as JSON.",
@@ -77,7 +81,7 @@ const services = servicesOf(unstarted as ServicesDeps);
 
 /** All calls of the HTTP API. */
 export const declaredCalls = (): readonly Route[] =>
-  apiRoutes(services, { problems: new Problems(), supervision: "none" });
+  apiRoutes(services, { problems: new Problems(), supervision: "none", reload: () => "info" });
 
 const PORTS = {
   metrics: "status, control, metrics",

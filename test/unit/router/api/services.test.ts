@@ -33,7 +33,7 @@ const services: readonly Service[] = [
 
 const problems = new Problems();
 problems.set("log", "the disk is full");
-const facts: ProcessFacts = { problems, supervision: "systemd" };
+const facts: ProcessFacts = { problems, supervision: "systemd", reload: () => "info" };
 
 async function call(routes: readonly Route[], method: string, path: string, accept = "", query = ""): Promise<Answer> {
   const found = routes.find((each) => each.method === method && each.pattern.test(path));
@@ -101,10 +101,10 @@ test("each listener has the routes of its scope and of the narrower ones", () =>
   const routes = apiRoutes(services, facts);
   const paths = (scope: "metrics" | "status" | "control") =>
     routesFor(scope, routes).map(({ method, pattern }) => `${method} ${pattern.source}`);
-  assert.deepEqual(paths("metrics"), ["GET ^\\/metrics$"]);
+  assert.deepEqual(paths("metrics"), ["GET ^\\/metrics$", "GET ^\\/healthz$", "GET ^\\/readyz$"]);
   assert.deepEqual(
     paths("status").sort(),
-    ["GET ^\\/metrics$", "GET ^\\/report$", "GET ^\\/status$", "GET ^\\/status\\/first$"].sort(),
+    [...paths("metrics"), "GET ^\\/report$", "GET ^\\/status$", "GET ^\\/status\\/first$"].sort(),
   );
   assert.deepEqual(paths("control"), [...paths("status"), "POST ^\\/first$"].sort(order(paths("control"))));
   assert.ok(
