@@ -12,6 +12,7 @@ interface Command {
 const FILES: Readonly<Record<Name, () => Promise<Command>>> = {
   attach: () => import("#cli/commands/attach.js"),
   backup: () => import("#cli/commands/backup.js"),
+  bugreport: () => import("#cli/commands/bugreport.js"),
   completion: () => import("#cli/commands/completion.js"),
   config: () => import("#cli/commands/config.js"),
   connect: () => import("#cli/commands/connect.js"),
@@ -21,6 +22,7 @@ const FILES: Readonly<Record<Name, () => Promise<Command>>> = {
   "dns-lookup": () => import("#cli/commands/dns-lookup.js"),
   "dns-remove": () => import("#cli/commands/dns-remove.js"),
   "docker-bridge-ip": () => import("#cli/commands/docker-bridge-ip.js"),
+  doctor: () => import("#cli/commands/doctor.js"),
   env: () => import("#cli/commands/env.js"),
   expose: () => import("#cli/commands/expose.js"),
   forget: () => import("#cli/commands/forget.js"),
@@ -31,6 +33,7 @@ const FILES: Readonly<Record<Name, () => Promise<Command>>> = {
   prime: () => import("#cli/commands/prime.js"),
   ps: () => import("#cli/commands/ps.js"),
   rekey: () => import("#cli/commands/rekey.js"),
+  reload: () => import("#cli/commands/reload.js"),
   report: () => import("#cli/commands/report.js"),
   reset: () => import("#cli/commands/reset.js"),
   restart: () => import("#cli/commands/restart.js"),

@@ -1,4 +1,5 @@
 import type { DocumentShape, FieldType } from "#cli/json/shape.js";
+import { DOCTOR_SHAPE } from "#cli/json/shapes-of-checks.js";
 import { REPORT_SHAPES } from "#cli/json/shapes-of-reports.js";
 
 /** Addresses of `attach`, `detach`, `expose` and `hide`. */
@@ -16,6 +17,10 @@ const ADDRESSES: DocumentShape = {
  */
 export const SHAPES = {
   addresses: ADDRESSES,
+  bugreport: {
+    commands: ["bugreport"],
+    fields: { File: ["text", "path of the archive"], Bytes: ["number", "its size"] },
+  },
   config: {
     commands: ["config"],
     fields: { Argument: ["text", "argument that sends a call of `docker` through the proxy"] },
@@ -35,6 +40,7 @@ export const SHAPES = {
     commands: ["docker-bridge-ip"],
     fields: { Address: ["text", "address of Docker's bridge"] },
   },
+  ...DOCTOR_SHAPE,
   env: {
     commands: ["env"],
     fields: {
@@ -74,6 +80,10 @@ export const SHAPES = {
       "Missing[].Id": ["text", "a requested id that is not on this host"],
       "Missing[].Why": ["text", "the reason"],
     },
+  },
+  reload: {
+    commands: ["reload"],
+    fields: { LogLevel: ["text", "`debug`, `info`, `warn` or `error`"] },
   },
   rekey: {
     commands: ["rekey"],

@@ -23,7 +23,7 @@ export type Fact = readonly [name: string, meaning: string];
 export const EXIT_STATUSES: readonly (readonly [status: number, meaning: string])[] = [
   [0, "The command succeeded."],
   [1, "It failed: standard error has the reason, and the next step where there is one."],
-  [2, "'weave launch --image': another container has the name of the router's."],
+  [2, "'weave launch --image': another container has the name of the router's. 'weave doctor': a check has failed."],
   [ERRORS.WEAVE_RUNNING.exit, "'weave launch': the router runs already, or is being launched."],
   [4, "The router does not have the requested object, or the part of weave that would have it is off."],
   [EXIT_CONFIG, "weave.service, or a container: the router cannot start before its user changes something."],

@@ -1,6 +1,7 @@
 import { FLAGS, off, on, value } from "#cli/support/flag-rows.js";
 import { flag as row } from "#src/flag.js";
-import { repeated, type Shape, text, trueFalse, whole } from "#src/shape.js";
+import type { LogLevel } from "#src/log.js";
+import { choice, repeated, type Shape, text, trueFalse, whole } from "#src/shape.js";
 
 /* Flags that several commands have, and those of the commands with many. */
 
@@ -14,6 +15,12 @@ export const timeout = value(
   "seconds",
   whole(0, DAY_S, "seconds"),
   "how long to wait for an address; without it there is no limit",
+);
+export const logLevel = value<LogLevel>(
+  "log-level",
+  "level",
+  choice({ debug: "debug", info: "info", warn: "warn", warning: "warn", error: "error" }),
+  "debug, info, warning or error; without it the level of the last launch or reload",
 );
 /** A time with its unit. */
 const duration = text("a time such as 90s, 15m, 12h or 7d", (time) => /^\d{1,6}[smhd]$/.test(time));

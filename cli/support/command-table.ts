@@ -3,6 +3,7 @@ import {
   dbPrefix,
   hostName,
   json,
+  logLevel,
   REKEY_FLAGS,
   SETUP_CNI_FLAGS,
   timeout,
@@ -210,6 +211,15 @@ export const GROUPS = [
   },
   {
     stop: { summary: "Stop the router; the bridge, attached containers and the database stay", forms: [""] },
+    reload: {
+      summary: "Have the running router apply another log level",
+      forms: ["{flags}"],
+      flags: { json, logLevel },
+      details: [
+        "Until the next launch. SIGHUP, 'systemctl reload weave' and 'docker kill -s HUP weave' do the same, with the level of the last launch or reload. The network's password is changed by 'weave rekey'; all other options need 'weave launch' with them.",
+      ],
+      examples: ["weave reload --log-level debug"],
+    },
     restart: {
       summary: "Start the router again, with the options of the last launch: the last step of an upgrade",
       forms: ["{flags}"],
@@ -257,6 +267,28 @@ export const GROUPS = [
     },
   },
   {
+    doctor: {
+      summary: "Find what is wrong with this host, its router and its paths to other hosts; change nothing",
+      forms: ["{flags} [<peer> ...]"],
+      flags: { json, all: on("all", "show what is well, too") },
+      details: [
+        "Each finding has a level, ok, warn or fail, and a cause and a remedy. The exit status is 2 if one is fail, and 0 otherwise. It works on a host where no router runs: peers that are named are tried by TCP.",
+      ],
+      examples: [
+        "weave doctor",
+        "weave doctor host2 host3",
+        "weave doctor --json | jq '.Findings[] | select(.Level != \"ok\")'",
+      ],
+    },
+    bugreport: {
+      summary: "Write one archive with all that is known of this host's weave, without secrets",
+      forms: ["{flags} [<file>]"],
+      flags: { json },
+      details: [
+        "Status, report, options, the end of the logs, facts about kernel, network and engine, and the output of 'weave doctor'. It works without a router. Passwords, tokens and private keys are removed; names and addresses stay. - is standard output.",
+      ],
+      examples: ["weave bugreport", "weave bugreport /tmp/host1.tar.gz"],
+    },
     setup: {
       summary: "Check whether this host meets the requirements; without a flag change nothing",
       forms: ["{flags}"],

@@ -13,6 +13,9 @@ export const INTERFACE_PATTERNS = ["weave-*", "vethw*"];
 /** First line of the files, by which `weave reset` recognizes them. */
 const HEADER = "# Written by 'weave setup --network-managers'; 'weave reset' removes it.";
 
+/** How to have the managers leave weave's interfaces alone. */
+export const managersRemedy = "'weave setup --network-managers' prevents it";
+
 interface Manager {
   readonly name: string;
   readonly unit: string;

@@ -9,7 +9,8 @@ import { type AttachmentListing, listAttachments } from "#router/attachments/lis
  * - launch (with cli/launch/) checks routes and engine, and starts the router;
  * - reset removes interfaces and firewall rules, also after the router has ended;
  * - backup and restore (with cli/backup/) read and replace the database, and identify this machine;
- * - setup checks a host on which a router never ran;
+ * - bugreport reads logs, options and the state of the network;
+ * - setup and doctor (with cli/doctor/) check a host on which a router never ran;
  * - ps lists attachments, which stay when the router has ended;
  * - launch, stop, restart and reset query the engine about the container in which a router runs (router-container.ts,
  *   cli/supervision/container/);

@@ -23,6 +23,7 @@ labTest(
     const password = ["--password-file", join(folder, "password")];
     writeFileSync(password[1], "correct horse battery staple 1\n");
     await check("version", "version");
+    seen.check("doctor", (await h1.weave("doctor", "--json")).stdout, "doctor");
     await check("setup", "setup");
     // It writes below /etc, which is a folder of its own here.
     const ownEtc = [
@@ -53,6 +54,8 @@ labTest(
     const restored = await h1.weaveWith({ ORIG_DOCKER_HOST: "tcp://a:1" }, "env", "--restore", "--json");
     seen.check("env", restored.stdout, "env --restore");
     await check("identity", "identity");
+    await check("bugreport", "bugreport", join(folder, "report.tar.gz"));
+    await check("reload", "reload");
     await check("trust", "trust");
     const report = await check("report", "report");
     assert.equal(typeof report.Router.Peers[0].UID, "string");

@@ -103,6 +103,14 @@ test("mesh, ipam and dns use no clock, timer, randomness or socket of their own"
 /** Commands that work without a router; cli/support/without-router.ts gives the reason of each. */
 const WITHOUT_ROUTER = [
   "cli/backup/state.ts",
+  "cli/bugreport/sources.ts",
+  "cli/doctor/clock.ts",
+  "cli/doctor/dns.ts",
+  "cli/doctor/docker.ts",
+  "cli/doctor/firewall.ts",
+  "cli/doctor/kernel.ts",
+  "cli/doctor/range.ts",
+  "cli/doctor/requirements.ts",
   "cli/commands/docker-bridge-ip.ts",
   "cli/commands/launch.ts",
   "cli/commands/reset.ts",
@@ -116,6 +124,7 @@ const WITHOUT_ROUTER = [
   "cli/supervision/container/state.ts",
   "cli/supervision/foreground.ts",
   "cli/supervision/process.ts",
+  "cli/support/host-checks.ts",
   "cli/support/router-container.ts",
   "cli/support/without-router.ts",
 ].sort();

@@ -1,0 +1,59 @@
+import { createSocket } from "node:dgram";
+import { createServer } from "node:net";
+import { type DoctorCheck, type Finding, ok } from "#cli/doctor/check.js";
+import { ROUTER_FLAGS } from "#router/flags.js";
+import { errorText, systemCode } from "#src/errors.js";
+import { hostOf, portOf } from "#src/net/host-port.js";
+
+/** Whether a router could listen at its ports: on a host where none runs. */
+export const portsCheck: DoctorCheck = {
+  name: "ports",
+  async run({ report, launched, port }) {
+    if (report !== undefined) return [ok("in use by the router")];
+    const local = [
+      ["--http-addr", launched.httpAddr ?? String(ROUTER_FLAGS.httpAddr.default)],
+      ["--status-addr", launched.statusAddr ?? String(ROUTER_FLAGS.statusAddr.default)],
+    ].filter(([, address]) => address !== "" && !address.startsWith("/"));
+    const found = await Promise.all([
+      taken("tcp", port, launched.host || undefined, "--port"),
+      taken("udp", port, launched.host || undefined, "--port"),
+      ...local.map(([flag, address]) => taken("tcp", portOf(address), hostOf(address) || undefined, flag)),
+    ]);
+    const findings = found.filter((each) => each !== undefined);
+    return findings.length > 0 ? findings : [ok(`TCP and UDP ${port} are free`)];
+  },
+};
+
+/** Listens for a moment. @returns the finding of a port that cannot be used */
+async function taken(
+  kind: "tcp" | "udp",
+  port: number,
+  host: string | undefined,
+  flag: string,
+): Promise<Finding | undefined> {
+  try {
+    await (kind === "tcp" ? listenTcp(port, host) : listenUdp(port, host));
+    return undefined;
+  } catch (error) {
+    const what = `cannot listen on ${kind.toUpperCase()} ${port}: ${errorText(error)}`;
+    if (systemCode(error) !== "EADDRINUSE") return { level: "fail", what };
+    const ss = `'ss -${kind === "tcp" ? "lntp" : "lnup"} sport = :${port}' shows which`;
+    return { level: "fail", what, cause: "another process uses the port", remedy: `${ss}: stop it, or use ${flag}` };
+  }
+}
+
+function listenTcp(port: number, host: string | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen({ port, host: host ?? "0.0.0.0" }, () => server.close(() => resolve()));
+  });
+}
+
+function listenUdp(port: number, address: string | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const socket = createSocket("udp4");
+    socket.once("error", reject);
+    socket.bind({ port, address, exclusive: true }, () => socket.close(() => resolve()));
+  });
+}
