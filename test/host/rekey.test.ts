@@ -141,3 +141,42 @@ labTest(
     );
   },
 );
+
+labTest(
+  "an open network gets a password, which survives a restart; a peer that was away gets in again only where the order allows that",
+  { hosts: 3, timeout: 300_000 },
+  async ({ hosts: [h1, h2, h3] }) => {
+    await joined([h1, h2, h3], undefined);
+    const order = async (password: string, ...more: string[]) => {
+      writeFileSync(join(h1.folder, "new"), `${password}\n`, { mode: 0o600 });
+      await h1.ok("rekey", "--password-file", join(h1.folder, "new"), "--deadline", "1s", ...more);
+    };
+    await h3.ok("stop");
+    await order("first-secret-1", "--accept-old", "1h");
+    assert.match(await status(h2), /Changed: .*\(h1\)/);
+    // Known peers may still come without a password.
+    assert.equal(await h2.report("{{.Secret.Required}}"), "false");
+    // What keeps the router running starts it with the options of its launch, which have no password.
+    await h2.ok("restart");
+    await connected(h2, 1, 30_000);
+    assert.match(await h2.ok("status"), /The network has another password now.*launch with the new one the next time/);
+    await h3.launch(h1.address, h2.address);
+    await connected(h3, 2, 30_000);
+    await until("it has received the password", async () => (await status(h3)).includes("(h1)"), 10_000);
+
+    await h3.ok("stop");
+    await order("second-secret-2");
+    await until("the earlier is gone", async () => (await h1.report("{{.Secret.EarlierUntil}}")) === "", 30_000);
+    assert.equal(await h2.report("{{.Secret.Required}}"), "true");
+    await h3.launch(h1.address, h2.address);
+    await until(
+      "its password is refused",
+      async () => /refused the password/.test(await h3.ok("status", "connections")),
+      20_000,
+    );
+    await connected(h3, 0);
+    await h3.ok("stop");
+    await h3.launch("--password-file", passwordFile(h3, "second-secret-2"), h1.address, h2.address);
+    await connected(h3, 2, 30_000);
+  },
+);

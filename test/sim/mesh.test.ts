@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { REDIAL } from "#mesh/dialling/schedule.js";
 import { oneSecret } from "#mesh/secrets.js";
 import { assertWhole } from "./assertions.js";
-import { Network } from "./network.js";
+import { Network, type SimulatedPeer } from "./network.js";
 
 /** For a channel at a peer that only sends. */
 const idle = { onUnicast() {}, onBroadcast() {}, onGossip: () => undefined, state: () => undefined };
@@ -324,4 +324,25 @@ test("many peers that join through one settle, with few bytes for each", { timeo
   await network.clock.run(10 * 60_000);
   const perPeerSecond = (network.bytes - before) / peers.length / 600;
   assert.ok(perPeerSecond < 500, `an idle peer sends ${perPeerSecond.toFixed(0)} B/s`);
+});
+
+test("peers that join one after another announce their further links together, and a lost one at once", async () => {
+  const network = new Network(1);
+  const peers: SimulatedPeer[] = [];
+  for (let i = 0; i < 16; i++) {
+    peers.push(network.start(i));
+    if (i > 0) network.connect(peers[i], peers[0]);
+    await network.clock.run(200);
+  }
+  await network.clock.run(10_000);
+  assertWhole(peers);
+  // Each link alone would take 65 kB, handshakes included.
+  const kilobytes = network.bytes / peers.length / 1_000;
+  assert.ok(kilobytes < 55, `${kilobytes.toFixed(0)} kB a peer`);
+  const [a, b, c] = peers;
+  const known = () => c.mesh.peer(a.name)!.version;
+  const before = known();
+  a.mesh.connectionTo(b.name)!.close(new Error("the test closes it"));
+  await network.clock.run(200);
+  assert.ok(known() > before, "the loss is not known");
 });
