@@ -27,7 +27,7 @@ export const MESSAGE = {
 
 /** The version whose ends send and show refusals: a later end and one of it can inform each other that they differ. */
 export const REFUSING_VERSION = 1;
-/** The content of a refusal by version 1 where no version is common; its ends show it as "upgrade the older end". */
+/** The content of a refusal by version 1 because no version is common; its ends show it as "upgrade the older end". */
 export const VERSION_1_REFUSAL: Uint8Array = Uint8Array.of(3);
 
 /** Largest handshake message: enough for a hello with the longest nickname. */
