@@ -14,7 +14,7 @@ export const MESSAGE = {
   response: 2,
   finish: 3,
   cookie: 4,
-  /** Of version 1 alone, between ends that have no version in common: {@link VERSION_1_REFUSAL}. */
+  /** Of responders of version 1 alone: {@link REFUSING_VERSION}. */
   refused: 5,
   share: 6,
   proof: 7,
@@ -25,10 +25,8 @@ export const MESSAGE = {
   rotate: 0x12,
 } as const;
 
-/** The version whose ends send and show refusals: a later end and one of it can inform each other that they differ. */
+/** The version whose responders send refusals: an initiator of a later one understands them, and no later responder sends any. */
 export const REFUSING_VERSION = 1;
-/** The content of a refusal by version 1 because no version is common; its ends show it as "upgrade the older end". */
-export const VERSION_1_REFUSAL: Uint8Array = Uint8Array.of(3);
 
 /** Largest handshake message: enough for a hello with the longest nickname. */
 export const MAX_HANDSHAKE_BYTES = 2_048;

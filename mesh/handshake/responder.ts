@@ -9,8 +9,6 @@ import {
   PROTOCOL_MAX,
   PROTOCOL_MIN,
   prologueOf,
-  REFUSING_VERSION,
-  VERSION_1_REFUSAL,
 } from "#mesh/handshake/format.js";
 import {
   beginNoise,
@@ -53,7 +51,7 @@ const PROOF_BYTES = NOISE_KEY_BYTES + NOISE_TAG_BYTES;
  *     │   └──INIT without a password / RESPONSE────────────────────────────────▲
  *     └──INIT / COOKIE──▶ awaiting-init (no state is kept for it)
  *
- * Each other message closes the handshake. No refusal is sent, but to an initiator of protocol 1, whose operator sees it. A wrong password, and a secret that this end does not have, take
+ * Each other message closes the handshake. No refusal is sent. A wrong password, and a secret that this end does not have, take
  * the same steps and time: both fail at PROOF.
  */
 export class Responder implements Handshake {
@@ -105,7 +103,7 @@ export class Responder implements Handshake {
 
   #onInit(init: Init): HandshakeEffect[] {
     const { min, max, generation, cookie, body } = init;
-    if (min > PROTOCOL_MAX || max < PROTOCOL_MIN) return this.#refuse(min, max);
+    if (min > PROTOCOL_MAX || max < PROTOCOL_MIN) throw versionRefusal(min, max);
     const { cookies, passwords, random } = this.#options;
     if (cookies !== undefined) {
       // The share of this handshake is part of what the cookie is valid for.
@@ -125,13 +123,6 @@ export class Responder implements Handshake {
     this.#exchange = this.#password.generator.begin(random);
     this.#state = "awaiting-proof";
     return [send(MESSAGE.share, this.#exchange.share)];
-  }
-
-  /** Ends a handshake without a common version. It reveals no more than the answer to a sound first message does. */
-  #refuse(min: number, max: number): HandshakeEffect[] {
-    this.wipe();
-    const refusal = max === REFUSING_VERSION ? [send(MESSAGE.refused, VERSION_1_REFUSAL)] : [];
-    return [...refusal, { do: "failed", error: versionRefusal(min, max) }];
   }
 
   #onProof(body: Uint8Array): HandshakeEffect[] {
