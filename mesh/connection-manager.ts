@@ -1,6 +1,5 @@
 import type { Admission } from "#mesh/connection/admission.js";
 import { Connection } from "#mesh/connection/connection.js";
-import { HandlerTime } from "#mesh/connection/handler-time.js";
 import { MeteredWire } from "#mesh/connection/metered-wire.js";
 import { NeighbourBudgets } from "#mesh/connection/neighbour-budget.js";
 import type { NeighbourTable } from "#mesh/connection/neighbour-table.js";
@@ -61,7 +60,6 @@ export class ConnectionManager {
   readonly #handshakes: PendingHandshakes;
   /** What the messages of each neighbour may take. */
   readonly budgets = new NeighbourBudgets();
-  readonly #handlerTime: HandlerTime;
   readonly #passwords: PasswordKeys;
   /** The identity's signature of the X25519 key. */
   readonly #certificate: Uint8Array;
@@ -72,8 +70,7 @@ export class ConnectionManager {
     this.#options = options;
     this.#deps = deps;
     this.#certificate = options.signer.sign("static-key", certifiedBytes(deps.topology.self));
-    const { clock, cpuTime = () => clock.now(), random, log, secrets } = options;
-    this.#handlerTime = new HandlerTime(() => clock.now(), cpuTime);
+    const { clock, random, log, secrets } = options;
     this.#passwords = new PasswordKeys(secrets);
     const hosts = new PeerHosts(clock, deps);
     this.#handshakes = new PendingHandshakes({ clock, random, log, isPeer: (host) => hosts.has(host) });
@@ -135,10 +132,10 @@ export class ConnectionManager {
   }
 
   #metered(wire: Wire): MeteredWire {
-    const { clock, log } = this.#options;
+    const { clock, cpuTime = () => clock.now(), log } = this.#options;
     const slowed = (peer: PeerName) =>
       log.warn("the messages of a peer take more than its share of time; it is read more slowly", { peer });
-    return new MeteredWire(wire, { clock, time: this.#handlerTime, budgets: this.budgets, slowed });
+    return new MeteredWire(wire, { clock, cpuTime, budgets: this.budgets, slowed });
   }
 
   #handshake(wire: Wire, dialled: string | undefined, hello: Hello): Handshake {

@@ -1,4 +1,3 @@
-import type { HandlerTime } from "#mesh/connection/handler-time.js";
 import { costOf, type NeighbourBudgets } from "#mesh/connection/neighbour-budget.js";
 import type { PeerName } from "#mesh/peer.js";
 import { signatureChecks } from "#mesh/signing.js";
@@ -8,8 +7,8 @@ import type { Clock, Timer } from "#src/clock.js";
 /** The collaborators of a {@link MeteredWire}. */
 export interface MeterDeps {
   readonly clock: Clock;
-  /** One for all wires of this thread: a busy machine must not make a neighbour's messages dearer. */
-  readonly time: HandlerTime;
+  /** Milliseconds of CPU time of this thread: a busy machine must not make a neighbour's messages dearer. */
+  readonly cpuTime: () => number;
   readonly budgets: NeighbourBudgets;
   /** Called when the connection is not read for a time, for the first time. */
   readonly slowed: (peer: PeerName) => void;
@@ -79,14 +78,14 @@ export class MeteredWire implements Wire {
   }
 
   #message(bytes: Uint8Array, handlers: WireHandlers): void {
-    const { clock, time, budgets, slowed } = this.#deps;
+    const { clock, cpuTime, budgets, slowed } = this.#deps;
     const peer = this.#peer;
-    const [began, signatures] = [time.begin(), signatureChecks()];
+    const [began, signatures] = [cpuTime(), signatureChecks()];
     handlers.message(bytes);
     if (peer === undefined || this.#closed) return;
     const pause = budgets.charge(
       peer,
-      costOf(bytes.length, time.since(began), signatureChecks() - signatures),
+      costOf(bytes.length, cpuTime() - began, signatureChecks() - signatures),
       clock.now(),
     );
     if (pause === 0) return;

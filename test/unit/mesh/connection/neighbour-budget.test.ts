@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { HandlerTime } from "#mesh/connection/handler-time.js";
 import { MeteredWire } from "#mesh/connection/metered-wire.js";
 import {
   BURST_MS,
@@ -98,10 +97,7 @@ test("a wire in debt is not read until its pause ends, and counts signatures whe
   const reported: string[] = [];
   const wire = new MeteredWire(inner, {
     clock,
-    time: new HandlerTime(
-      () => clock.now(),
-      () => clock.now(),
-    ),
+    cpuTime: () => clock.now(),
     budgets,
     slowed: (peer) => void reported.push(peer),
   });
