@@ -37,7 +37,7 @@ const TOPOLOGY_CHANNEL = "topology";
 const ANNOUNCE_SETTLE_MS = 25;
 const ROUTES_SETTLE_MS = 5;
 /**
- * Delay of an announcement of a further link to a peer that frames reach already, with the time that each reachable peer adds: while many
+ * Delay of an announcement of a further link to a peer that is reached already, with the time that each reachable peer adds: while many
  * peers join, most links are such, and many of them are one announcement then. Frames take the other route until all know.
  */
 const FURTHER_LINK_MS = { least: 0, perPeer: 50, most: 1_500 };
