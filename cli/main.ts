@@ -49,8 +49,8 @@ async function dispatch(name: string | undefined, args: readonly string[]): Prom
   }
   const command = nameOf(name);
   if (args.includes("--help") || (args.includes("-h") && !HAS_OWN_H.includes(command))) return explain(command);
-  checkEnvironment(process.env);
   try {
+    checkEnvironment(process.env);
     const { run } = await loadCommand(command);
     await run(args);
   } catch (error) {

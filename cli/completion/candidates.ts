@@ -32,6 +32,7 @@ const BY_PLACEHOLDER: Readonly<Record<string, Candidates>> = {
   "<peer_id>": { kind: "peer" },
   "<file>": { kind: "file" },
   "<path>": { kind: "file" },
+  "doctor <peer>": { kind: "target" },
   "forget <peer>": { kind: "target" },
   "dns-lookup <name>": { kind: "host-name" },
   "dns-remove <name>": { kind: "host-name" },

@@ -61,6 +61,12 @@ test("with --json an error is one line of JSON on standard error, and the exit s
   assert.match(weave("status").stderr, /^weave is not running/);
 });
 
+test("with --json a variable that is wrong is an error in JSON, too", () => {
+  const options = { encoding: "utf8", env: { ...process.env, WEAVE_RUN_DIR: "rel" } } as const;
+  const { stderr } = spawnSync(process.execPath, ["bin/weave", "status", "--json"], options);
+  assert.equal((JSON.parse(stderr) as { Code: string }).Code, "WEAVE_FLAG_INVALID");
+});
+
 test("--json behind -- is an argument", () => {
   assert.deepEqual(
     [wantsJson(["a", "--json"]), wantsJson(["--", "--json"]), wantsJson(["--jsonx"])],
