@@ -25,7 +25,7 @@ export async function run(args: readonly string[]): Promise<void> {
   process.stdout.write(`log level: ${logLevel}\n`);
 }
 
-/** Changes one option in the launch file, so that a router that starts again after a crash has it too. @throws WEAVE_NOT_RUNNING */
+/** Changes one option in the launch file, which the router reads; a supervisor process starts it from this file, too. @throws WEAVE_NOT_RUNNING */
 function setLogLevel(file: string, logLevel: LogLevel): void {
   let options: LaunchOptions;
   try {
