@@ -14,7 +14,7 @@ import type { Overlay } from "#test/bench/overlays.js";
 /** Of a missing figure. */
 const NONE = "–";
 const NAME_WIDTH = 24;
-/** Components of another figure, without a ratio of their own. */
+/** Shares of another figure, without a ratio of their own. */
 const DETAILS: ReadonlySet<FigureName> = new Set(["cpuRouters", "cpuPrograms", "cpuKernel"]);
 
 /** Medians of an overlay. */
