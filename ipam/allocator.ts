@@ -1,4 +1,5 @@
 import { Bootstrap, type ElectionStatus, type IpallocInit } from "#ipam/agreement/bootstrap.js";
+import { Confirmations } from "#ipam/agreement/confirmations.js";
 import { Consents } from "#ipam/agreement/consents.js";
 import { Disputes } from "#ipam/agreement/disputes.js";
 import { LivingPeers } from "#ipam/agreement/living-peers.js";
@@ -22,7 +23,7 @@ import { WaitReasons } from "#ipam/allocation/wait-reasons.js";
 import { MessageHandler } from "#ipam/message-handler.js";
 import { contains } from "#ipam/ring/interval.js";
 import { describePeer, type Reason } from "#ipam/ring/reason.js";
-import type { Ring } from "#ipam/ring/ring.js";
+import type { Ring, Span } from "#ipam/ring/ring.js";
 import type { Space } from "#ipam/ring/space.js";
 import type { Subnet } from "#ipam/ring/subnet.js";
 import { ringSummary } from "#ipam/wire/ipam-message.js";
@@ -86,17 +87,23 @@ function assemble(options: AllocatorDeps) {
   };
 
   const { used, avoided } = leases;
-  const state = new RingState({ ...base, used, avoided, onChange: () => waitQueue.retry() });
+  const onChange = () => {
+    confirmations.look();
+    waitQueue.retry();
+  };
+  const state = new RingState({ ...base, used, avoided, onChange });
   if (state.ring !== undefined) origins.look(state.ring, true);
   const members = () => (state.ring === undefined ? 1 : stands.behindOwn(state.ring));
   const otherRanges = new OtherRanges({ ...base, members });
   const participants = new Participants({ self, state, otherRanges });
   const withRing = { ...base, state, otherRanges, participants };
 
-  const ownershipCheck = new OwnershipCheck({ ...withRing, onEnd: () => waitQueue.retry() });
+  const ownershipCheck = new OwnershipCheck({ ...withRing, onEnd: onChange });
   const bootstrap = new Bootstrap({ ...withRing, ownershipCheck });
-  const takeovers = new Takeovers({ ...withRing, heldAddresses: () => leases.addresses() });
-  const agreement = { ...withRing, ownershipCheck, bootstrap, takeovers };
+  const heldAddresses = () => leases.addresses();
+  const takeovers = new Takeovers({ ...withRing, heldAddresses });
+  const confirmations = new Confirmations({ ...withRing, ownershipCheck, heldAddresses });
+  const agreement = { ...withRing, ownershipCheck, bootstrap, takeovers, confirmations };
 
   const disputes = new Disputes(agreement);
   const sync = new RingSync(agreement);
@@ -105,7 +112,7 @@ function assemble(options: AllocatorDeps) {
   const contested = new ContestedAddresses(withRing);
   const access = new RingAccess(agreement);
   const waitReasons = new WaitReasons({ ...agreement, donors });
-  const requests = new Requests({ ...withRing, access, donors, waitReasons });
+  const requests = new Requests({ ...agreement, access, donors, waitReasons });
   const messageHandler = new MessageHandler({ ...agreement, sync, donors, donations, contested });
   return { ...agreement, disputes, sync, donors, donations, contested, access, requests, messageHandler };
 }
@@ -155,8 +162,9 @@ export class Allocator {
 
   /** Cancels all waiting requests, and writes the ring to disk. */
   stop(): void {
-    const { bootstrap, waitQueue, state, log } = this.#components;
+    const { bootstrap, waitQueue, state, log, confirmations } = this.#components;
     this.#timer.cancel();
+    confirmations.stop();
     bootstrap.stop();
     waitQueue.cancel("the router stops");
     try {
@@ -238,6 +246,16 @@ export class Allocator {
     return this.election === undefined ? undefined : this.#components.bootstrap.reason();
   }
 
+  /** Spans that other peers have given to this one, and from which it does not allocate before all reachable peers know that. */
+  get unconfirmedSpans(): readonly Span[] {
+    return this.#components.state.unconfirmed;
+  }
+
+  /** Descriptions of addresses that a peer has given twice, and that are not allocated here. */
+  get setAside(): Reason[] {
+    return this.#components.confirmations.status();
+  }
+
   get contested(): ContestedAddress[] {
     return this.#components.contested.status();
   }
@@ -311,6 +329,7 @@ export class Allocator {
       living,
       origins,
       disputes,
+      confirmations,
     } = this.#components;
     try {
       if (state.ring !== undefined) {
@@ -328,6 +347,7 @@ export class Allocator {
       state.recheck();
       sync.tick();
       disputes.tick();
+      confirmations.look();
     } catch (error) {
       // The disk may be full: a change that could not be written was not made, and is tried again.
       log.error("IPAM could not do its regular work", { why: errorText(error) });

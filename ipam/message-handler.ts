@@ -1,4 +1,5 @@
 import type { Bootstrap } from "#ipam/agreement/bootstrap.js";
+import type { Confirmations } from "#ipam/agreement/confirmations.js";
 import type { Consents } from "#ipam/agreement/consents.js";
 import type { OtherRanges } from "#ipam/agreement/other-ranges.js";
 import type { OwnershipCheck } from "#ipam/agreement/ownership-check.js";
@@ -37,11 +38,15 @@ export interface MessageHandlerDeps {
   readonly otherRanges: OtherRanges;
   readonly ownershipCheck: OwnershipCheck;
   readonly takeovers: Takeovers;
+  readonly confirmations: Confirmations;
   readonly donors: Donors;
   readonly donations: Donations;
   readonly contested: ContestedAddresses;
   readonly waitQueue: WaitQueue;
 }
+
+/** Questions and answers about decisions, of peers with the same ring. */
+type AboutDecisions = Extract<IpamMessage, { kind: "title" | "titles" | "agree" | "agreed" | "confirm" | "confirmed" }>;
 
 /** The receiving end of the IPAM channel: validates each message, and passes it to its receiver. */
 export class MessageHandler implements Gossiper {
@@ -103,8 +108,7 @@ export class MessageHandler implements Gossiper {
 
   /** Passes a message to its receiver. @returns the new part of it, to be passed on @throws WEAVE_STORE, WEAVE_MESSAGE_MALFORMED */
   #receive(from: PeerName, message: IpamMessage): IpamMessage | undefined {
-    const { state, sync, bootstrap, ownershipCheck, takeovers, donors, donations, contested, waitQueue, consents } =
-      this.#deps;
+    const { state, sync, bootstrap, donors, donations, contested, waitQueue } = this.#deps;
     switch (message.kind) {
       case "digest":
         this.#receiveStand(from, message, this.#deps.range.text);
@@ -116,12 +120,12 @@ export class MessageHandler implements Gossiper {
       case "news":
         return this.#receiveNews(from, message);
       case "title":
-        if (sync.isSameRing(from, message.ring)) sync.sendTitles(from, message.spans);
-        return undefined;
       case "titles":
-        if (!sync.isSameRing(from, message.ring)) return undefined;
-        consents.receive(message.ring, message.consents, from);
-        sync.merge(message.spans, from);
+      case "agree":
+      case "agreed":
+      case "confirm":
+      case "confirmed":
+        if (sync.isSameRing(from, message.ring)) this.#receiveDecisions(from, message);
         return undefined;
       case "election":
         if (state.ring === undefined) return bootstrap.receive(message.votes, from) ? message : undefined;
@@ -140,24 +144,41 @@ export class MessageHandler implements Gossiper {
         return undefined;
       case "hint":
         return this.#receiveHint(message);
-      case "agree":
-        if (!sync.isSameRing(from, message.ring)) return undefined;
-        sync.merge(message.spans, from);
-        takeovers.answer(from, message);
-        return undefined;
-      case "agreed":
-        if (!sync.isSameRing(from, message.ring)) return undefined;
-        consents.receive(message.ring, message.consents, from);
-        sync.merge(message.spans, from);
-        ownershipCheck.answered(from, message.id);
-        takeovers.answered(from, message);
-        return undefined;
       case "keep":
+        if (message.former !== undefined) this.#deps.stands.receiveFormer(from, this.#deps.range.text, message.former);
         contested.transfer(from, message.addresses);
         return undefined;
       case "kept":
         contested.refused(from, message.held);
         return undefined;
+    }
+  }
+
+  /** Handles questions and answers about decisions of this peer's ring. @throws WEAVE_STORE, WEAVE_MESSAGE_MALFORMED */
+  #receiveDecisions(from: PeerName, message: AboutDecisions): void {
+    const { sync, consents, takeovers, ownershipCheck, confirmations } = this.#deps;
+    if (message.kind === "title") {
+      sync.sendTitles(from, message.spans);
+      return;
+    }
+    if ("consents" in message) consents.receive(message.ring, message.consents, from);
+    sync.merge(message.spans, from);
+    switch (message.kind) {
+      case "titles":
+        break;
+      case "agree":
+        takeovers.answer(from, message);
+        break;
+      case "agreed":
+        ownershipCheck.answered(from, message.id);
+        takeovers.answered(from, message);
+        break;
+      case "confirm":
+        confirmations.answer(from, message);
+        break;
+      case "confirmed":
+        confirmations.answered(from, message);
+        break;
     }
   }
 

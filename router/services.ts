@@ -47,7 +47,7 @@ export function servicesOf(deps: ServicesDeps): readonly Service[] {
   return [
     peerService({
       ...{ mesh, datapath, settings },
-      rejections: () => mesh.rejections,
+      rejections: () => ({ ...mesh.rejections, ...(ipam && { addresses: ipam.allocator.rejections }) }),
       since: () => deps.identity.since,
       isKnown: (who) => deps.directory.isKnown(who),
     }),

@@ -1,6 +1,7 @@
 import type { LivingPeers } from "#ipam/agreement/living-peers.js";
 import type { RejectedMessages } from "#ipam/agreement/rejected-messages.js";
 import { endedBy, isClaim, isValid, sign } from "#ipam/ring/deed.js";
+import { overlap } from "#ipam/ring/interval.js";
 import { compareOwnership, type Deed, type Ownership, Ring, type Span } from "#ipam/ring/ring.js";
 import { byRank, Titles } from "#ipam/ring/titles.js";
 import { type KnownPeers, MAX_PEERS, type PeerName } from "#mesh/peer.js";
@@ -17,7 +18,10 @@ const MAX_WAITING_OF_SIGNER = 64;
 const MAX_OFFERS = 500;
 /** Number of spans from which a ring is not divided further by other peers. */
 const MAX_RING_SPANS = 32_768;
-/** Time within which two decisions of one peer about one ownership are ordered by their value; a later second one is rejected. */
+/**
+ * Time within which two decisions of one peer about one ownership are ordered by their value, unless the receiver of the first one has
+ * asked for its confirmation; a later second one is rejected.
+ */
 const FORK_MS = 60_000;
 
 /** An ownership that another peer has sent, and that does not follow from the known one yet. */
@@ -53,8 +57,12 @@ export class Deeds {
   readonly #accepted = new WeakMap<Deed, number>();
   /** Peers that are unknown here, and the identity that a decision in their name has. */
   readonly #unconfirmed = new Map<PeerName, string>();
+  /** Decisions that this peer has confirmed to their receiver: it takes no other one of the same giver after that. */
+  readonly #settled = new WeakSet<Deed>();
   /** Second decisions about one ownership, each of which is counted once. */
   readonly #contradicting = new WeakSet<Deed>();
+  /** The first division of the ring with this id. */
+  #first: Ring | undefined;
 
   constructor(deps: DeedsDeps) {
     this.#deps = deps;
@@ -83,9 +91,10 @@ export class Deeds {
   advance(ring: Ring, offers: readonly Span[], from: PeerName): Ring {
     const until = this.#deps.clock.now() + WAIT_MS;
     const valid: Span[] = [];
+    let checked = 0;
     for (const span of offers) {
       if (!this.#isOpen(ring, span)) continue;
-      if (valid.length >= MAX_OFFERS) break;
+      if (checked++ >= MAX_OFFERS) break;
       if (this.#isSigned(ring.id, span.value, from)) valid.push(span);
     }
     const next = this.#applyAll(ring, [...valid, ...this.waiting]);
@@ -143,6 +152,46 @@ export class Deeds {
     return ring.within(claim).some(({ value }) => this.#judge(ring, value, claim.value) === "later");
   }
 
+  /** Records that this peer confirms transfers to their receivers. @param spans of the ring */
+  settle(spans: readonly Span[]): void {
+    for (const { value } of spans) if (value.deed !== undefined) this.#settled.add(value.deed);
+  }
+
+  /**
+   * Whether another decision of the giver proves that it has given these addresses twice. A decision of an earlier rank is no proof,
+   * because the addresses may have been returned to the giver; its receiver knows whether it has done so.
+   *
+   * @param known the transfer to this peer @param from the peer that sent the other one
+   */
+  contradicts(ring: Ring, { start, end, value: known }: Span, other: Span, from: PeerName): boolean {
+    const { deed, epoch, version, owner } = other.value;
+    if (deed === undefined || deed.by !== known.deed?.by || owner === known.owner) return false;
+    if (overlap({ start, end }, other) === undefined || isClaim(other.value)) return false;
+    const earlier = epoch < known.epoch || (epoch === known.epoch && version < known.version);
+    if (earlier && (from !== owner || owner === deed.by || this.#isReturned(other, known))) return false;
+    return this.#isSigned(ring.id, other.value, from);
+  }
+
+  /** Whether the receiver of an earlier transfer has decided between that and a later one. */
+  #isReturned(earlier: Span, later: Ownership): boolean {
+    return this.titles
+      .within(earlier)
+      .some(
+        ({ value }) =>
+          endedBy(value) === earlier.value.owner &&
+          compareOwnership(value, earlier.value) > 0 &&
+          compareOwnership(value, later) < 0,
+      );
+  }
+
+  /** Whether a peer owns an address, or has owned it, by a decision that is known here. */
+  hasOwned(ring: Ring, peer: PeerName, address: bigint): boolean {
+    if (this.#first?.id !== ring.id) this.#first = Ring.first(ring.range, ring.genesis);
+    if (ring.at(address).value.owner === peer || this.#first.at(address).value.owner === peer) return true;
+    const decisions = this.titles.within({ start: address, end: address + 1n });
+    return decisions.some(({ value }) => value.owner === peer || value.deed?.by === peer || endedBy(value) === peer);
+  }
+
   /** Returns the offers that do not follow from the ring. */
   get waiting(): Span[] {
     return [...this.#waiting.values()].map(({ span }) => span);
@@ -197,12 +246,13 @@ export class Deeds {
   /** Whether a peer has decided twice about one ownership a short time ago, so that all peers may still choose the same decision. */
   #isRecentFork(known: Ownership, next: Ownership): boolean {
     if (known.deed === undefined || endedBy(known) !== endedBy(next) || known.deed.by !== next.deed?.by) return false;
+    const isBound = known.owner === this.#deps.self || this.#settled.has(known.deed);
     const accepted = this.#accepted.get(known.deed);
     if (!this.#contradicting.has(next.deed)) {
       this.#contradicting.add(next.deed);
-      this.#deps.rejections.note("contradiction", next.deed.by);
+      this.#deps.rejections.noteSigner("contradiction", next.deed.by);
     }
-    return accepted !== undefined && this.#deps.clock.now() - accepted < FORK_MS;
+    return !isBound && accepted !== undefined && this.#deps.clock.now() - accepted < FORK_MS;
   }
 
   #isSigned(ring: string, value: Ownership, from: PeerName): boolean {

@@ -1,5 +1,6 @@
 import type { LivingPeers } from "#ipam/agreement/living-peers.js";
 import type { RingState } from "#ipam/agreement/ring-state.js";
+import { overlap } from "#ipam/ring/interval.js";
 import { describePeer } from "#ipam/ring/reason.js";
 import type { Ownership, Ring, Span } from "#ipam/ring/ring.js";
 import { successor } from "#mesh/counter.js";
@@ -52,13 +53,16 @@ export class Disputes {
   }
 
   /** Returns this peer's decision about a span that is disputed by an offer; undefined if it has none to make. */
-  #resolve({ value: known }: Span, offer: Ownership): Ownership | undefined {
+  #resolve(span: Span, offer: Ownership): Ownership | undefined {
+    const { value: known } = span;
     const { self, state } = this.#deps;
     const above = {
       epoch: Math.max(known.epoch, offer.epoch),
       version: successor(Math.max(known.version, offer.version)),
     };
     if (offer.owner === self && !offer.pending && !known.pending) {
+      // Of what was given twice, the receiver that is confirmed ends the dispute.
+      if (known.owner === self && state.unconfirmed.some((each) => overlap(each, span) !== undefined)) return undefined;
       if (known.owner === self) return state.successor(known, { ...above, owner: self, cause: "tidied" });
       return known.deed?.by === self
         ? state.successor(known, { ...above, owner: known.owner, cause: "donation", from: self })

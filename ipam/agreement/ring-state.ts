@@ -2,12 +2,23 @@ import * as z from "zod/mini";
 import type { Consents } from "#ipam/agreement/consents.js";
 import { Deeds, type DeedsDeps } from "#ipam/agreement/deeds.js";
 import { takeoversOf } from "#ipam/ring/consent.js";
-import type { IntervalSet } from "#ipam/ring/interval.js";
-import { type Genesis, type Ownership, Ring, type Span } from "#ipam/ring/ring.js";
+import { type Interval, type IntervalSet, overlap, subtract } from "#ipam/ring/interval.js";
+import { compareOwnership, type Genesis, type Ownership, Ring, type Span } from "#ipam/ring/ring.js";
 import { Space } from "#ipam/ring/space.js";
 import type { Subnet } from "#ipam/ring/subnet.js";
 import type { MessageSender } from "#ipam/wire/message-sender.js";
-import { deedsFromWire, ringFromWire, ringShape, ringToWire, spansShape, spansToWire } from "#ipam/wire/ring-codec.js";
+import {
+  deedsFromWire,
+  intervalFromWire,
+  intervalShape,
+  intervalToWire,
+  MAX_SPANS,
+  ringFromWire,
+  ringShape,
+  ringToWire,
+  spansShape,
+  spansToWire,
+} from "#ipam/wire/ring-codec.js";
 import { successor } from "#mesh/counter.js";
 import type { PeerName } from "#mesh/peer.js";
 import type { Clock } from "#src/clock.js";
@@ -26,6 +37,7 @@ const shape = z.object({
   range: z.string(),
   ...ringShape.shape,
   titles: z.optional(spansShape),
+  unconfirmed: z._default(z.array(intervalShape).check(z.maxLength(MAX_SPANS)), []),
 });
 
 export interface RingStateDeps extends DeedsDeps {
@@ -55,6 +67,8 @@ export class RingState {
   readonly deeds: Deeds;
   #ring: Ring | undefined;
   #space: Space;
+  /** Intervals that other peers have given to this one, and that are not confirmed: sorted, within the own spans. */
+  #unconfirmed: readonly Interval[] = [];
   #dirty = false;
 
   /** @throws WEAVE_STORE when the stored ring is damaged */
@@ -77,6 +91,21 @@ export class RingState {
   /** This peer's own spans, pending takeovers included. */
   get own(): Span[] {
     return this.#ring?.ownedBy(this.#deps.self) ?? [];
+  }
+
+  /** The own spans that other peers have given to this one, and from which it does not allocate before they are confirmed. */
+  get unconfirmed(): Span[] {
+    return this.#unconfirmed.flatMap((each) => this.#ring?.within(each) ?? []);
+  }
+
+  /** Allocates from spans from now on, as far as this peer still owns them by the same decision. */
+  confirm(spans: readonly Span[]): void {
+    const same = spans.flatMap((span) =>
+      this.#ring!.within(span).filter(({ value }) => compareOwnership(value, span.value) === 0),
+    );
+    this.#unconfirmed = this.#unconfirmed.flatMap((each) => subtract(each, same));
+    this.#dirty = true;
+    this.#set(this.#ring!);
   }
 
   /**
@@ -136,7 +165,9 @@ export class RingState {
     const signed = this.deeds.sign(this.#ring!.id, spans);
     const { ring, news } = this.#ring!.join(signed);
     if (news.length === 0) return;
-    this.#write(ring, signed);
+    const unconfirmed = this.#unconfirmedIn(ring);
+    this.#write(ring, unconfirmed, signed);
+    this.#unconfirmed = unconfirmed;
     this.deeds.record(signed);
     const consents = this.#deps.consents.about(takeoversOf(news));
     const message = { kind: "news", ring: ring.id, spans: news, consents } as const;
@@ -160,6 +191,8 @@ export class RingState {
   tidy(): void {
     const runs: Span[][] = [];
     for (const span of this.own) {
+      // The question whether a giver has given twice is about its own decision.
+      if (this.#unconfirmed.some((each) => overlap(each, span) !== undefined)) continue;
       const run = runs.at(-1);
       if (span.value.pending) runs.push([]);
       else if (run?.at(-1)?.end === span.start) run.push(span);
@@ -180,13 +213,27 @@ export class RingState {
 
   /** Writes the changes that are not yet on disk. @throws WEAVE_STORE */
   flush(): void {
-    if (this.#dirty && this.#ring !== undefined) this.#write(this.#ring);
+    if (this.#dirty && this.#ring !== undefined) this.#write(this.#ring, this.#unconfirmed);
   }
 
   #apply(ring: Ring): void {
+    const unconfirmed = this.#unconfirmedIn(ring);
     if (sameSpans(this.own, ring.ownedBy(this.#deps.self))) this.#dirty = true;
-    else this.#write(ring);
+    else this.#write(ring, unconfirmed);
+    this.#unconfirmed = unconfirmed;
     this.#set(ring);
+  }
+
+  /** Returns what is unconfirmed in a later ring: what was before, and what others have given to this peer since. */
+  #unconfirmedIn(ring: Ring): Interval[] {
+    const { self } = this.#deps;
+    const before = this.#ring?.id === ring.id ? this.own : [];
+    return ring.ownedBy(self).flatMap(({ start, end, value }) => {
+      const kept = this.#unconfirmed.map((each) => overlap(each, { start, end })).filter((each) => each !== undefined);
+      const isGiven = value.deed !== undefined && value.deed.by !== self && !value.pending;
+      const gained = isGiven ? subtract({ start, end }, before) : [];
+      return [...kept, ...gained].sort((a, b) => (a.start < b.start ? -1 : 1));
+    });
   }
 
   #set(ring: Ring): void {
@@ -197,21 +244,23 @@ export class RingState {
 
   #makeSpace(): Space {
     const { used, avoided } = this.#deps;
+    const settled = this.own.filter(({ value }) => !value.pending);
     return new Space(
-      this.own.filter(({ value }) => !value.pending),
+      settled.flatMap((span) => subtract(span, this.#unconfirmed)),
       used,
       avoided,
     );
   }
 
   /** @param decisions of this peer, which are not recorded before they are on disk */
-  #write(ring: Ring, decisions: readonly Span[] = []): void {
+  #write(ring: Ring, unconfirmed: readonly Interval[], decisions: readonly Span[] = []): void {
     const { self, range, store } = this.#deps;
     store.put(KEY, {
       name: self,
       range: range.text,
       ...ringToWire(ring.genesis, ring.spans),
       titles: spansToWire([...this.deeds.titles.all, ...decisions]),
+      unconfirmed: unconfirmed.map(intervalToWire),
     });
     this.#dirty = false;
   }
@@ -232,6 +281,7 @@ export class RingState {
     const { genesis, spans } = ringFromWire(stored, range);
     if (stored.titles !== undefined)
       for (const span of deedsFromWire(stored.titles, range)) this.deeds.titles.add(span);
+    this.#unconfirmed = stored.unconfirmed.map((each) => intervalFromWire(each, range));
     return Ring.whole(range, genesis, spans);
   }
 }

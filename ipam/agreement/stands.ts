@@ -26,7 +26,11 @@ export interface StandsDeps {
 export class Stands {
   readonly #deps: StandsDeps;
   readonly #stands = new Map<PeerName, Stand>();
+  /** Peers that have stood by another ring before: their containers may have addresses of that. */
+  readonly #moved = new Set<PeerName>();
   #own: Stand | undefined;
+  /** The stand by the ring before, which proves to owners of this one that addresses of that are in use here. */
+  #former: Stand | undefined;
 
   constructor(deps: StandsDeps) {
     this.#deps = deps;
@@ -35,10 +39,26 @@ export class Stands {
   /** Returns this peer's own stand. */
   own({ id: ring, range: { text: range } }: Ring): Stand {
     if (this.#own?.ring !== ring) {
+      this.#former = this.#own;
       const signature = this.#deps.signer.sign("ipam-agreement", signedBytes(range, ring));
       this.#own = { range, ring, signature };
     }
     return this.#own;
+  }
+
+  /** The ring that this peer has stood by before, and its signature; undefined if there is none. */
+  get former(): readonly [ring: string, signature: Uint8Array] | undefined {
+    return this.#former && [this.#former.ring, this.#former.signature];
+  }
+
+  /** Records that another peer has signed a stand by an earlier ring. @param range the range of both peers */
+  receiveFormer(peer: PeerName, range: string, [ring, signature]: readonly [string, Uint8Array]): void {
+    const { peers, rejections } = this.#deps;
+    const identity = peers.identity(peer);
+    if (identity === undefined || this.#moved.has(peer)) return;
+    if (isSignedBy(identity, "ipam-agreement", signedBytes(range, ring), signature)) this.#moved.add(peer);
+    else rejections.note("forged", peer);
+    limitSize(this.#moved, MAX_PEERS);
   }
 
   /** Records another peer's stand. @param from the peer that sent it @returns whether it is signed by that peer */
@@ -53,6 +73,8 @@ export class Stands {
       rejections.note("forged", from);
       return false;
     }
+    if (known !== undefined) this.#moved.add(peer);
+    limitSize(this.#moved, MAX_PEERS);
     this.#stands.set(peer, { range, ring, signature: Uint8Array.from(signature) });
     limitSize(this.#stands, MAX_PEERS);
     return true;
@@ -61,6 +83,11 @@ export class Stands {
   /** Returns the ring that a peer stands by, as far as known. */
   of(peer: PeerName): string | undefined {
     return this.#stands.get(peer)?.ring;
+  }
+
+  /** Whether a peer stands by another ring, or has done so before. */
+  isFromOther(peer: PeerName, ring: string): boolean {
+    return this.#moved.has(peer) || (this.of(peer) ?? ring) !== ring;
   }
 
   /** Returns the stands by a ring, this peer's own included: for peers with another one. */

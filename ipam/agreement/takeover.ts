@@ -1,7 +1,9 @@
 import * as z from "zod/mini";
 import type { Consents } from "#ipam/agreement/consents.js";
 import type { Participants } from "#ipam/agreement/participants.js";
+import type { RejectedMessages } from "#ipam/agreement/rejected-messages.js";
 import { RESET_HINT, type RingState, unixSeconds } from "#ipam/agreement/ring-state.js";
+import type { Stands } from "#ipam/agreement/stands.js";
 import { type TakeoverKey, takeoverOf, takeoversOf } from "#ipam/ring/consent.js";
 import { isClaim } from "#ipam/ring/deed.js";
 import { contains, subtract } from "#ipam/ring/interval.js";
@@ -72,6 +74,8 @@ export interface TakeoversDeps {
   readonly sender: MessageSender;
   readonly state: RingState;
   readonly consents: Consents;
+  readonly stands: Stands;
+  readonly rejections: RejectedMessages;
   readonly participants: Participants;
   /** Returns the addresses that containers of this host hold. */
   readonly heldAddresses: () => Iterable<bigint>;
@@ -225,7 +229,14 @@ export class Takeovers {
     const takeover = this.#current;
     if (takeover?.id !== id || !takeover.waiting.delete(from)) return;
     // Each becomes a decision of its own. More containers than this have their addresses in what one peer owned in no honest case.
-    for (const address of held.slice(0, MAX_HELD)) if (!takeover.held.has(address)) takeover.held.set(address, from);
+    const { stands, rejections } = this.#deps;
+    const ring = this.#state.ring!;
+    for (const address of held.slice(0, MAX_HELD)) {
+      if (takeover.held.has(address) || !contains(ring.range, address)) continue;
+      if (this.#state.deeds.hasOwned(ring, from, address) || stands.isFromOther(from, ring.id))
+        takeover.held.set(address, from);
+      else rejections.note("not its own", from);
+    }
     this.#settle(takeover);
   }
 

@@ -1,4 +1,6 @@
+import type { RejectedMessages } from "#ipam/agreement/rejected-messages.js";
 import type { RingState } from "#ipam/agreement/ring-state.js";
+import type { Stands } from "#ipam/agreement/stands.js";
 import type { LeaseTable } from "#ipam/allocation/lease-table.js";
 import { contains } from "#ipam/ring/interval.js";
 import { describePeer, type Reason } from "#ipam/ring/reason.js";
@@ -42,6 +44,8 @@ export interface ContestedAddressesDeps {
   readonly sender: MessageSender;
   readonly state: RingState;
   readonly leases: LeaseTable;
+  readonly stands: Stands;
+  readonly rejections: RejectedMessages;
 }
 
 /**
@@ -61,7 +65,7 @@ export class ContestedAddresses {
 
   /** Finds the addresses that are contested now, and requests them from their owners. */
   tick(): void {
-    const { range, self, clock, peers, sender, state, leases } = this.#deps;
+    const { range, self, clock, peers, sender, state, leases, stands } = this.#deps;
     const { ring } = state;
     const now = clock.now();
     const next = new Map<bigint, Contested>();
@@ -86,12 +90,17 @@ export class ContestedAddresses {
     }
     this.#contested = next;
     for (const [owner, addresses] of requests)
-      sender.unicast(owner, { kind: "keep", addresses: addresses.slice(0, MAX_KEPT) });
+      sender.unicast(owner, { kind: "keep", addresses: addresses.slice(0, MAX_KEPT), former: stands.former });
   }
 
-  /** Answers a peer that requests addresses of this peer: those without a holder here are transferred. @throws WEAVE_STORE */
+  /**
+   * Answers a peer that requests addresses of this peer: those without a holder here, and that the other peer has owned, are
+   * transferred. One that comes from another ring has owned them there.
+   *
+   * @throws WEAVE_STORE
+   */
   transfer(to: PeerName, addresses: readonly bigint[]): void {
-    const { range, log, peers, sender, state, leases } = this.#deps;
+    const { range, log, peers, sender, state, leases, stands, rejections } = this.#deps;
     const { ring, space } = state;
     if (ring === undefined) return;
     const transfers: Span[] = [];
@@ -100,6 +109,8 @@ export class ContestedAddresses {
       if (!contains(range, address) || !space.owns(address)) continue;
       const holder = leases.holderOf(address);
       if (holder !== undefined) held.push({ address, ident: holder.ident });
+      else if (!state.deeds.hasOwned(ring, to, address) && !stands.isFromOther(to, ring.id))
+        rejections.note("not its own", to);
       else if (this.#transfers.admit(to)) {
         const value = state.successor(ring.at(address).value, { owner: to, cause: "kept" });
         transfers.push({ start: address, end: address + 1n, value });

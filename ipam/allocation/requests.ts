@@ -1,3 +1,4 @@
+import type { Confirmations } from "#ipam/agreement/confirmations.js";
 import type { RingState } from "#ipam/agreement/ring-state.js";
 import type { Donors } from "#ipam/allocation/donors.js";
 import type { LeaseHolder, LeaseTable } from "#ipam/allocation/lease-table.js";
@@ -39,6 +40,7 @@ export interface RequestsDeps {
   readonly waitQueue: WaitQueue;
   readonly waitReasons: WaitReasons;
   readonly donors: Donors;
+  readonly confirmations: Confirmations;
 }
 
 /** Requests of users and containers: to allocate, claim and free addresses. */
@@ -229,10 +231,11 @@ export class Requests {
       this.#leases.markInUse(ident);
       return existing;
     }
-    const { access, state, donors, clock } = this.#deps;
+    const { access, state, donors, clock, confirmations } = this.#deps;
     const ring = access.ready();
     if (ring === undefined) return undefined;
     let address = state.space.lowest(bounds);
+    if (address === undefined && confirmations.isAwaited(bounds)) return undefined;
     if (address === undefined) {
       donors.request(bounds, ring);
       const mayGetSpace = donors.progress(bounds).peer !== undefined && clock.now() - since < LAST_RESORT_MS;
@@ -251,7 +254,7 @@ export class Requests {
     onUnreachable: (owner: PeerName) => undefined,
   ): true | undefined {
     const { address } = lease;
-    const { self, range, peers, access, donors } = this.#deps;
+    const { self, range, peers, access, donors, state } = this.#deps;
     const holder = this.#leases.holderOf(address);
     if (holder?.releaseDeferred && holder.ident !== ident) return undefined;
     if (holder !== undefined && !this.#isReplaceable(holder, ident, address)) {
@@ -261,8 +264,10 @@ export class Requests {
     if (!contains(range, address)) return this.#replaceHolder(ident, lease, container, holder);
     const ring = access.ready();
     if (ring === undefined) return undefined;
-    const { owner, pending } = ring.at(address).value;
-    if (owner === self) return pending ? undefined : this.#replaceHolder(ident, lease, container, holder);
+    const { owner } = ring.at(address).value;
+    // A takeover or a transfer may wait for other peers' answers.
+    if (owner === self)
+      return state.space.owns(address) ? this.#replaceHolder(ident, lease, container, holder) : undefined;
     if (!peers.reachable().has(owner)) return onUnreachable(owner);
     const bounds = oneAddress(address);
     if (donors.hasDenied(owner, bounds)) throw new WeaveError("WEAVE_IPAM_IN_USE", this.#ownedBy(address, owner));

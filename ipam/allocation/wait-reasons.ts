@@ -1,4 +1,5 @@
 import type { Bootstrap } from "#ipam/agreement/bootstrap.js";
+import type { Confirmations } from "#ipam/agreement/confirmations.js";
 import type { OwnershipCheck } from "#ipam/agreement/ownership-check.js";
 import type { RingState } from "#ipam/agreement/ring-state.js";
 import type { Takeovers } from "#ipam/agreement/takeover.js";
@@ -19,6 +20,7 @@ export interface WaitReasonsDeps {
   readonly bootstrap: Bootstrap;
   readonly ownershipCheck: OwnershipCheck;
   readonly takeovers: Takeovers;
+  readonly confirmations: Confirmations;
   readonly donors: Donors;
 }
 
@@ -46,6 +48,13 @@ export class WaitReasons {
       return {
         why: `${this.#names(takeover.waiting)} to agree to a takeover of addresses ('weave rmpeer')`,
         next: `A peer that is dead for good: 'weave rmpeer ${takeover.waiting[0]}'. One that is alive answers by itself.`,
+      };
+    }
+    const { confirmations } = this.#deps;
+    if (confirmations.isAwaited(bounds)) {
+      return {
+        why: `${this.#names(confirmations.awaited)} to confirm addresses that this peer has got (for some seconds at most)`,
+        next: "Nothing needs to be done.",
       };
     }
     return this.#noSpace(bounds, ring);

@@ -74,8 +74,26 @@ export type IpamMessage =
       readonly consents: readonly Consent[];
       readonly held: readonly bigint[];
     }
-  /** A request to transfer addresses that the receiver owns, because containers of the sender hold them. */
-  | { readonly kind: "keep"; readonly addresses: readonly bigint[] }
+  /** The sender has got these spans from another peer. It asks whether the receiver knows that, or another transfer of the giver. */
+  | { readonly kind: "confirm"; readonly ring: string; readonly id: number; readonly spans: readonly Span[] }
+  /**
+   * The answer: whether the receiver's ring has these spans now; if not, what it has, and other decisions of the giver; the addresses that
+   * its containers hold.
+   */
+  | {
+      readonly kind: "confirmed";
+      readonly ring: string;
+      readonly id: number;
+      readonly agreed: boolean;
+      readonly spans: readonly Span[];
+      readonly held: readonly bigint[];
+    }
+  /** A request to transfer addresses that the receiver owns, because containers of the sender hold them; and its stand by an earlier ring. */
+  | {
+      readonly kind: "keep";
+      readonly addresses: readonly bigint[];
+      readonly former: readonly [ring: string, signature: Uint8Array] | undefined;
+    }
   /** The answer for addresses that are not transferred, because containers of the sender (`ident`) hold them. */
   | { readonly kind: "kept"; readonly held: readonly { readonly address: bigint; readonly ident: string }[] };
 
@@ -130,7 +148,25 @@ const bodyShape = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("hint"), peer: peerNameShape, version: countShape, free: countShape }),
   z.object({ kind: z.literal("agree"), ring: hash, id: countShape, part: spansShape }),
   z.object({ kind: z.literal("agreed"), ring: hash, id: countShape, part: spansShape, consents, held: addresses }),
-  z.object({ kind: z.literal("keep"), addresses: addresses.check(z.maxLength(MAX_KEPT)) }),
+  z.object({
+    kind: z.literal("confirm"),
+    ring: hash,
+    id: countShape,
+    part: z.object({ ...spansShape.shape, spans: spansShape.shape.spans.check(z.maxLength(MAX_PARTS)) }),
+  }),
+  z.object({
+    kind: z.literal("confirmed"),
+    ring: hash,
+    id: countShape,
+    agreed: z.boolean(),
+    part: z.object({ ...spansShape.shape, spans: spansShape.shape.spans.check(z.maxLength(MAX_PARTS)) }),
+    held: addresses.check(z.maxLength(MAX_KEPT)),
+  }),
+  z.object({
+    kind: z.literal("keep"),
+    addresses: addresses.check(z.maxLength(MAX_KEPT)),
+    former: z.nullable(z.tuple([hash, signatureShape])),
+  }),
   z.object({
     kind: z.literal("kept"),
     held: z.array(z.tuple([addressShape, z.string().check(z.maxLength(255))])).check(z.maxLength(MAX_ADDRESSES)),
@@ -174,9 +210,14 @@ function toWire(message: IpamMessage): WireBody {
       return { kind: "request", bounds: intervalToWire(message.bounds) };
     case "denied":
       return { ...message, bounds: intervalToWire(message.bounds) };
-    case "agree": {
+    case "agree":
+    case "confirm": {
       const { kind, ring, id, spans } = message;
       return { kind, ring, id, part: spansToWire(spans) };
+    }
+    case "confirmed": {
+      const { kind, ring, id, agreed, spans, held } = message;
+      return { kind, ring, id, agreed, part: spansToWire(spans), held: held.map(addressBytes) };
     }
     case "agreed": {
       const { kind, ring, id, spans, held } = message;
@@ -184,7 +225,11 @@ function toWire(message: IpamMessage): WireBody {
       return { kind, ring, id, part: spansToWire(spans), consents, held: held.map(addressBytes) };
     }
     case "keep":
-      return { kind: "keep", addresses: message.addresses.map(addressBytes) };
+      return {
+        kind: "keep",
+        addresses: message.addresses.map(addressBytes),
+        former: message.former === undefined ? null : [message.former[0], message.former[1]],
+      };
     case "kept":
       return { kind: "kept", held: message.held.map(({ address, ident }) => [addressBytes(address), ident]) };
     case "need":
@@ -219,9 +264,14 @@ export function fromWire(body: WireBody, range: Interval): IpamMessage {
       return { kind: "request", bounds: intervalFromWire(body.bounds, range) };
     case "denied":
       return { kind: "denied", bounds: intervalFromWire(body.bounds, range), free: body.free };
-    case "agree": {
+    case "agree":
+    case "confirm": {
       const { kind, ring, id, part } = body;
       return { kind, ring, id, spans: spansFromWire(part, range) };
+    }
+    case "confirmed": {
+      const { kind, ring, id, agreed, part, held } = body;
+      return { kind, ring, id, agreed, spans: deedsFromWire(part, range), held: held.map(addressFromBytes) };
     }
     case "agreed": {
       const { kind, ring, id, part, held } = body;
@@ -229,7 +279,7 @@ export function fromWire(body: WireBody, range: Interval): IpamMessage {
       return { kind, ring, id, spans: deedsFromWire(part, range), consents, held: held.map(addressFromBytes) };
     }
     case "keep":
-      return { kind: "keep", addresses: body.addresses.map(addressFromBytes) };
+      return { kind: "keep", addresses: body.addresses.map(addressFromBytes), former: body.former ?? undefined };
     case "kept":
       return {
         kind: "kept",

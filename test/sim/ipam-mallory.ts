@@ -1,4 +1,5 @@
 import { sign } from "#ipam/ring/deed.js";
+import { type Interval, subtract } from "#ipam/ring/interval.js";
 import { type Genesis, type Ownership, Ring, type Span } from "#ipam/ring/ring.js";
 import { parseSubnet } from "#ipam/ring/subnet.js";
 import {
@@ -21,8 +22,10 @@ export class Mallory extends SimHost {
   readonly #network: IpamNetwork;
   readonly #seen: Uint8Array[] = [];
   #ring: Ring | undefined;
-  /** Whether it has owned addresses at any time. */
-  #owned = false;
+  /** What it has owned at any time. */
+  readonly owned: Interval[] = [];
+  /** What it has given twice. */
+  #given: readonly Span[] = [];
   attacks = 0;
   /** Whether it tries takeovers: only while all peers are up, because of one that is down any member may take the addresses. */
   takesOver = false;
@@ -46,7 +49,7 @@ export class Mallory extends SimHost {
         this.#ring = whole !== undefined && whole.id === this.#ring?.id ? this.#ring.join(whole.spans).ring : whole;
       }
       if (message?.kind === "news" && message.ring === this.#ring?.id) this.#ring = this.#ring.join(message.spans).ring;
-      this.#owned ||= (this.#ring?.ownedBy(this.name).length ?? 0) > 0;
+      this.#noteOwned();
     };
     const gossiper: Gossiper = {
       onUnicast: (_from, payload) => receive(payload),
@@ -59,6 +62,14 @@ export class Mallory extends SimHost {
     this.#network.join(this);
   }
 
+  #noteOwned(): void {
+    for (const { start, end } of this.#ring?.ownedBy(this.name) ?? [])
+      if (subtract({ start, end }, this.owned).length > 0) {
+        this.owned.push({ start, end });
+        this.owned.sort((a, b) => (a.start < b.start ? -1 : 1));
+      }
+  }
+
   /** One attack of a random kind. */
   attack(): void {
     const { random, hosts } = this.#network;
@@ -66,7 +77,7 @@ export class Mallory extends SimHost {
     const victim = others[random.below(others.length)];
     this.attacks++;
     const ring = this.#ring;
-    const kind = random.below(9);
+    const kind = random.below(10);
     if (kind === 0) this.#replay();
     else if (kind === 1) this.#election();
     else if (kind === 2) this.#otherRing();
@@ -76,6 +87,7 @@ export class Mallory extends SimHost {
     else if (kind === 5) this.#steal(ring, victim, "donation");
     else if (kind === 6) this.#hints(victim);
     else if (kind === 7) this.#answerForOthers(ring, victim);
+    else if (kind === 8) this.#giveTwice(ring, others);
     else this.#give(ring, victim);
   }
 
@@ -153,7 +165,7 @@ export class Mallory extends SimHost {
     const spans = ring.ownedBy(victim.name).map((span): Span => {
       const version = random.below(2) === 0 ? clock.wall() : span.value.version + 1;
       // Of what it owned itself, two decisions could both be valid where the first one is unknown: that is its own loss.
-      const by = random.below(2) === 0 && !this.#owned ? this.name : victim.name;
+      const by = random.below(2) === 0 && this.owned.length === 0 ? this.name : victim.name;
       return this.#signed(ring, span, { ...span.value, owner, version, cause, from: by }, by);
     });
     if (spans.length > 0) this.#toAll({ kind: "news", ring: ring.id, spans, consents: [] });
@@ -166,7 +178,8 @@ export class Mallory extends SimHost {
       .map(({ start }) => start)
       .slice(0, 8);
     this.#toAll({ kind: "agreed", ring: ring.id, id: 1, spans: [], consents: [], held });
-    this.#toAll({ kind: "keep", addresses: [] });
+    this.#toAll({ kind: "keep", addresses: held, former: undefined });
+    this.#toAll({ kind: "confirmed", ring: ring.id, id: 1, agreed: false, spans: [], held });
     this.#toAll({ kind: "denied", bounds: parseSubnet(this.range), free: 0 });
   }
 
@@ -180,9 +193,49 @@ export class Mallory extends SimHost {
     if (spans.length > 0) this.#toAll({ kind: "news", ring: ring.id, spans, consents: [] });
   }
 
+  /** Gives what it owns, or owned once, to two peers, of which each hears of its own transfer first. One of the two may be itself. */
+  #giveTwice(ring: Ring, others: readonly SimHost[]): void {
+    const { random } = this.#network;
+    const spans = [...ring.ownedBy(this.name), ...(random.below(2) === 0 ? this.#given : [])].slice(0, 4);
+    if (spans.length === 0) return;
+    this.#given = spans;
+    const receivers = [
+      others[random.below(others.length)],
+      random.below(4) === 0 ? this : others[random.below(others.length)],
+    ];
+    const steps = [1, random.below(2) === 0 ? 1 : 2 + random.below(3)];
+    const of = others.map(() => random.below(2));
+    receivers.forEach((receiver, i) => {
+      const signed = spans.map((span): Span => {
+        const version = span.value.version + steps[i];
+        const value = { ...span.value, owner: receiver.name, version, cause: "donation", from: this.name } as const;
+        return this.#signed(ring, span, value);
+      });
+      const payload = encodeIpamMessage(this.range, {
+        kind: "news",
+        ring: ring.id,
+        spans: sorted(signed),
+        consents: [],
+      });
+      others.forEach((host, at) => {
+        const first = host === receiver || (host !== receivers[1 - i] && of[at] === i);
+        if (first) this.#network.lie(this, host, payload);
+        else if (random.below(2) === 0)
+          this.#network.clock.after(1 + random.below(2_000), () => this.#network.lie(this, host, payload));
+      });
+    });
+  }
+
   #signed(ring: Ring, span: Span, value: Ownership, by = this.name): Span {
     return { ...span, value: sign(this.signer, by, ring.id, span, value) };
   }
 }
+
+const sorted = (spans: readonly Span[]): Span[] => {
+  const parts: Span[] = [];
+  for (const span of [...spans].sort((a, b) => (a.start < b.start ? -1 : 1)))
+    if (span.start >= (parts.at(-1)?.end ?? 0n)) parts.push(span);
+  return parts;
+};
 
 const hex = (value: number) => value.toString(16).padStart(2, "0");

@@ -129,20 +129,28 @@ test("a peer that asks for all free addresses again and again gets a share, and 
   assert.ok(host.allocator!.rejections.all.some(({ reason }) => reason === "too many requests"));
 });
 
-test("a request to keep thousands of free addresses is rejected; each peer gets a few in a short time", async () => {
+test("a peer keeps no addresses that it has never owned; of its former ones it gets a few in a short time", async () => {
   const network = startNetwork(2, "10.32.0.0/16");
   const [host, thief] = network.hosts;
   await allocate(network, host, "c");
   const { start } = host.allocator!.ring!.ownedBy(host.name)[0];
   const keep = (first: number, count: number) => {
     const addresses = Array.from({ length: count }, (_, i) => start + BigInt(1_000 + first + i));
-    const bytes = encodeIpamMessage("10.32.0.0/16", { kind: "keep", addresses });
+    const bytes = encodeIpamMessage("10.32.0.0/16", { kind: "keep", addresses, former: undefined });
     host.allocator!.gossiper.onUnicast(thief.name, bytes, thief.name);
   };
   assert.throws(() => keep(0, 2_000), { code: "WEAVE_MESSAGE_MALFORMED" });
   const before = host.allocator!.ring!.shares().get(host.name)!;
   for (let i = 0; i < 20; i++) keep(256 * i, 256);
-  assert.equal(before - host.allocator!.ring!.shares().get(host.name)!, 256n);
+  assert.equal(before, host.allocator!.ring!.shares().get(host.name)!);
+  assert.deepEqual(host.allocator!.rejections.all, [{ source: thief.name, reason: "not its own", count: 5_120 }]);
+  // All that it had once, and has given to the other one.
+  const left = host.allocator!.ring!.ownedBy(thief.name)[0].start - start;
+  thief.allocator!.leave();
+  await network.run(5_000);
+  const all = host.allocator!.ring!.shares().get(host.name)!;
+  for (let i = 0; i < 20; i++) keep(Number(left) + 256 * i, 256);
+  assert.equal(all - host.allocator!.ring!.shares().get(host.name)!, 256n);
 });
 
 test("votes in the names of others make no quorum", async () => {

@@ -19,6 +19,7 @@ const ipam: IpamReport = {
   PendingAllocates: null,
   Waits: [],
   Contested: [],
+  SetAside: [],
   AgreementAwaited: [],
   OtherRanges: [],
   Rejected: [],
