@@ -252,7 +252,7 @@ export class Allocator {
   }
 
   /** Descriptions of addresses that a peer has given twice, and that are not allocated here. */
-  get setAside(): Reason[] {
+  get givenTwice(): Reason[] {
     return this.#components.confirmations.status();
   }
 

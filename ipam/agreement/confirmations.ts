@@ -76,7 +76,7 @@ export interface ConfirmationsDeps {
  *     asked       Each reachable peer gets the transfer. One that takes it answers that it agrees, with the addresses that its
  *                 containers hold, and takes no other transfer of the giver after that.
  *     refused     A peer that knows another transfer sends that: its signature proves that the giver has given twice. The
- *                 addresses are set aside. The receiver of the lower transfer gives them to that of the other one; if it does
+ *                 addresses are withheld. The receiver of the lower transfer gives them to that of the other one; if it does
  *                 not, because it allocates from them already, the receiver of the higher one does so.
  *     confirmed   When all have agreed, this peer allocates from the addresses. Those that a container elsewhere holds go to its
  *                 peer, if that one has owned them.

@@ -39,7 +39,7 @@ export class RejectedMessages {
     this.noteSigner(reason, this.neighbour ?? source);
   }
 
-  /** @param signer the peer that has signed the data, whoever sent it */
+  /** @param signer the peer that has signed the data, and not the neighbour that sent it */
   noteSigner(reason: MessageFault, signer: PeerName): void {
     this.#rejections.add(reason, signer);
   }

@@ -31,7 +31,7 @@ export interface IpamReport {
   /** Addresses in use on this host that belong to other peers. */
   readonly Contested: readonly { Address: string; Ident: string; Why: string; Next: string }[];
   /** Addresses that a peer has given to this one and to others, and that are not allocated here. */
-  readonly SetAside: readonly { Why: string; Next: string }[];
+  readonly GivenTwice: readonly { Why: string; Next: string }[];
   /** Peers whose agreement to a takeover is outstanding. */
   readonly AgreementAwaited: readonly string[];
   /** Peers that were launched with another range. */
@@ -93,7 +93,7 @@ export function ipamReport({ allocator, defaultSubnet, directory }: Ipam, now: n
       Why: why,
       Next: next,
     })),
-    SetAside: allocator.setAside.map(({ why, next }) => ({ Why: why, Next: next })),
+    GivenTwice: allocator.givenTwice.map(({ why, next }) => ({ Why: why, Next: next })),
     AgreementAwaited: (takeover?.waiting ?? []).map((peer) => allocator.peerText(peer)),
     OtherRanges: otherRanges.map(({ why, next }) => ({ Why: why, Next: next })),
     Rejected: allocator.rejections.all.map(({ source, reason, count }) => ({

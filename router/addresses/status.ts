@@ -7,14 +7,14 @@ import { statusLine } from "#router/service.js";
 export function ipamStatusBlock(report: IpamReport): string {
   const [wait, contested, other] = [report.Waits[0], report.Contested[0], report.OtherRanges[0]];
   const [rejected] = report.Rejected;
-  const [aside] = report.SetAside;
+  const [aside] = report.GivenTwice;
   return [
     statusLine("Service", "ipam"),
     statusLine("Status", report.Status),
     ...(wait ? [statusLine("Waiting", `for ${wait.For}`), statusLine("Next", wait.Next)] : []),
     ...(contested ? [statusLine("Contested", `${report.Contested.length} (${contested.Why})`)] : []),
     ...(other ? [statusLine("OtherRange", other.Why)] : []),
-    ...(aside ? [statusLine("SetAside", aside.Why), statusLine("Next", aside.Next)] : []),
+    ...(aside ? [statusLine("GivenTwice", aside.Why), statusLine("Next", aside.Next)] : []),
     ...(rejected ? [statusLine("NotUsed", `${rejected.Count} from ${rejected.Peer}: ${rejected.Reason}`)] : []),
     statusLine("Range", report.Range),
     statusLine("DefaultSubnet", report.DefaultSubnet),
@@ -61,7 +61,7 @@ function troubleLines(report: IpamReport): string[] {
     ),
     ...report.Contested.map(({ Why, Next }) => `${Why}. ${Next}`),
     ...report.OtherRanges.map(({ Why, Next }) => `${Why}. ${Next}`),
-    ...report.SetAside.map(({ Why, Next }) => `${Why}. ${Next}`),
+    ...report.GivenTwice.map(({ Why, Next }) => `${Why}. ${Next}`),
     ...report.Rejected.map(
       ({ Peer, Reason, Count }) => `${Count} ${Count === 1 ? "message" : "messages"} from ${Peer} not used: ${Reason}`,
     ),

@@ -193,7 +193,7 @@ export class Mallory extends SimHost {
     if (spans.length > 0) this.#toAll({ kind: "news", ring: ring.id, spans, consents: [] });
   }
 
-  /** Gives what it owns, or owned once, to two peers, of which each hears of its own transfer first. One of the two may be itself. */
+  /** Gives what it owns, or owned once, to two peers, of which each gets its own transfer first. One of the two may be itself. */
   #giveTwice(ring: Ring, others: readonly SimHost[]): void {
     const { random } = this.#network;
     const spans = [...ring.ownedBy(this.name), ...(random.below(2) === 0 ? this.#given : [])].slice(0, 4);

@@ -19,7 +19,7 @@ const ipam: IpamReport = {
   PendingAllocates: null,
   Waits: [],
   Contested: [],
-  SetAside: [],
+  GivenTwice: [],
   AgreementAwaited: [],
   OtherRanges: [],
   Rejected: [],
