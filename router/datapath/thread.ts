@@ -57,6 +57,8 @@ export interface ThreadOptions {
   /** One shared integer, incremented with each command: a busy loop notices commands without a system call. */
   readonly commandCount: Int32Array;
   readonly emit: (event: DatapathEvent) => void;
+  /** Called before each wait with nothing left to do: the warm-up then makes more (warm-up.ts). */
+  readonly idle?: () => void;
 }
 
 /**
@@ -121,7 +123,7 @@ export class DatapathThread {
 
   /** Runs until the command "stop". @throws WEAVE_NATIVE when the TAP device is gone */
   run(): void {
-    const { tapFd, tapName, udpFd, wakeFd, commandCount } = this.#options;
+    const { tapFd, tapName, udpFd, wakeFd, commandCount, idle } = this.#options;
     const wake = new WakeUp(wakeFd);
     const poll = new PollSet([udpFd, tapFd, wakeFd]);
     let executed = 0;
@@ -149,6 +151,7 @@ export class DatapathThread {
       // Do not block while one direction has work left. The other direction is served when poll reports it.
       const waiting = !datagrams && !frames && Atomics.load(commandCount, 0) === executed;
       woken = waiting;
+      if (waiting) idle?.();
       poll.wait(waiting ? (this.#arriving ? ARRIVALS_EVERY_MS : AGE_EVERY_MS) : 0);
       now = performance.now();
       // A drained queue counts as empty until the end of this wait.
