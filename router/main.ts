@@ -2,7 +2,9 @@ import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { DockerSockets } from "#docker/sockets.js";
 import { ApiListeners } from "#router/api/listeners.js";
 import { apiRoutes } from "#router/api/routes.js";
+import type { FrameWorkers } from "#router/datapath/frame-workers.js";
 import { exitStatusOf } from "#router/exit-status.js";
+import { startFrameWorkers } from "#router/frames/service.js";
 import { type RouterOptions, readOptions } from "#router/options.js";
 import { Router } from "#router/router.js";
 import { stopRunning } from "#router/running.js";
@@ -100,8 +102,9 @@ class RouterProcess {
       makePublicFolder(this.#run);
       const options = readOptions(readFileSync(launchFile(this.#run), "utf8"));
       this.#target.setLevel(options.logLevel);
-      if (process.argv.includes("--replace")) await this.#replace(options);
-      await this.#open(options);
+      const workers = startFrameWorkers(options, (error) => this.#fatal(error));
+      if (process.argv.includes("--replace")) await this.#replace(options, workers);
+      await this.#open(options, workers);
       writePid(routerFile(this.#run), process.pid);
       // A launch in the foreground has become this process, and is complete.
       if (namesPid(launchingFile(this.#run), process.pid)) removePid(launchingFile(this.#run));
@@ -115,18 +118,19 @@ class RouterProcess {
   }
 
   /**
-   * Ends the router that runs now. This process has loaded its modules by now, and has read its options; a database that it cannot use is
-   * found here, so that the old router runs on.
+   * Ends the router that runs now. This process has loaded its modules by now, has read its options, and its threads are warm; a database
+   * that it cannot use is found here, so that the old router runs on.
    */
-  async #replace({ dbPrefix }: RouterOptions): Promise<void> {
+  async #replace({ dbPrefix }: RouterOptions, { warm }: FrameWorkers): Promise<void> {
     requireRoot();
     await lmdbStore(databaseFile(dbPrefix)).close();
+    await warm;
     await stopRunning();
     rmSync(failureFile(this.#run), { force: true });
     writePid(supervisorFile(this.#run), process.ppid);
   }
 
-  async #open(options: RouterOptions): Promise<void> {
+  async #open(options: RouterOptions, workers: FrameWorkers): Promise<void> {
     requireRoot();
     const docker = await this.#openDocker(options);
     const api = new ApiListeners({ run: this.#run, log: this.#log, problems: this.#problems });
@@ -134,6 +138,7 @@ class RouterProcess {
     await api.open(options);
     this.#router = await Router.start({
       options,
+      workers,
       docker,
       restarted: this.#restarted,
       log: this.#log,
@@ -142,6 +147,9 @@ class RouterProcess {
       unconfined: this.#unconfined,
       onFatal: (error) => this.#fatal(error),
     });
+    // The frames of the first second are as fast as later ones.
+    const cold = await workers.warm;
+    if (cold !== undefined) this.#log.info("the frame path gets fast with its first frames", { why: cold });
     const supervision = supervisionName(process.argv, options);
     api.serve(
       apiRoutes(this.#router.services, { problems: this.#problems, supervision, reload: () => this.#reload() }),

@@ -3,6 +3,7 @@ import { startIpam } from "#router/addresses/service.js";
 import { BusyHolders } from "#router/attachments/busy-holders.js";
 import { openAttachments } from "#router/attachments/service.js";
 import { openCniIpamHolders, startCni } from "#router/cni/service.js";
+import type { FrameWorkers } from "#router/datapath/frame-workers.js";
 import { startDocker } from "#router/docker/service.js";
 import { startExposure } from "#router/exposure/service.js";
 import { openFramePorts, startFramePath, TAP_NAME } from "#router/frames/service.js";
@@ -21,6 +22,8 @@ const UNDO_MS = 1_000;
 
 export interface RouterStart extends Pick<StartContext, "log" | "problems"> {
   readonly options: RouterOptions;
+  /** The threads of the frame path. */
+  readonly workers: FrameWorkers;
   /** Sockets that already listen; undefined without Docker. */
   readonly docker: DockerSockets | undefined;
   /** True: the supervisor restarts the router after a crash, and the router uses the stored targets. */
@@ -81,7 +84,7 @@ export class Router {
  * At a stop the mesh notifies its peers while its sockets are open. The database closes last.
  */
 async function startServices(start: RouterStart, context: StartContext): Promise<readonly Service[]> {
-  const { options, docker, restarted, onFatal } = start;
+  const { options, docker, restarted, workers, onFatal } = start;
   const { bridge, mtu, port } = options;
   const dockerBridge = docker && options.docker.bridge;
   const targets = firstTargets({ ...options, resume: restarted || options.resume }, context.store);
@@ -90,7 +93,7 @@ async function startServices(start: RouterStart, context: StartContext): Promise
 
   const sockets = openFramePorts(options, context);
   const peerPort = await openPeerPort(options, context);
-  const frames = await startFramePath({ ...context, options, self, sockets, onFailure: onFatal });
+  const frames = await startFramePath({ ...context, options, self, sockets, workers });
   const mesh = await startMesh({ ...context, options, identity, overlay: frames.carriers });
   frames.connect(mesh);
   const directory = followPeers(mesh, context);

@@ -1,4 +1,5 @@
-import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
+import { MessageChannel, type MessagePort } from "node:worker_threads";
+import type { FrameWorkers } from "#router/datapath/frame-workers.js";
 import {
   type Command,
   type DatapathEvent,
@@ -9,15 +10,10 @@ import {
 import { MAX_LANES } from "#router/datapath/record.js";
 import type { WorkerStart } from "#router/datapath/worker.js";
 import { WeaveError } from "#src/errors.js";
-import { installedFile } from "#src/installation.js";
 import { closeFd, WakeUp } from "#src/linux/native/files.js";
 import type { TapDevice } from "#src/linux/native/tap.js";
 import type { FrameSockets } from "#src/linux/native/udp.js";
 
-/** Heap limit of a thread. Frames allocate nothing, so a small heap suffices and bounds the garbage of commands. */
-const THREAD_HEAP_MB = 32;
-/** Limit of the heap for new objects in a thread. */
-const THREAD_YOUNG_HEAP_MB = 4;
 const REPORT_TIMEOUT_MS = 2_000;
 
 /**
@@ -32,10 +28,10 @@ export function threadsFor(cores: number): number {
 export interface DatapathDeps {
   readonly tap: TapDevice;
   readonly sockets: FrameSockets;
+  /** One for each queue of the TAP. */
+  readonly workers: FrameWorkers;
   /** Receives the events of the threads, except reports and MACs that were learned. */
   readonly onEvent: (event: DatapathEvent) => void;
-  /** Called when a thread has died. Only a new process can restore the frame path. */
-  readonly onFailure: (error: Error) => void;
 }
 
 export interface DatapathOptions {
@@ -46,7 +42,6 @@ export interface DatapathOptions {
 }
 
 interface Thread {
-  readonly worker: Worker;
   readonly commands: MessagePort;
   readonly wake: WakeUp;
   readonly commandCount: Int32Array;
@@ -61,21 +56,21 @@ export class Datapath {
   readonly #reports = new Map<number, (report: DatapathReport) => void>();
   #ticket = 0;
   #contested = false;
-  #stopping = false;
 
   /** @throws WEAVE_BOUNDS, WEAVE_NATIVE */
   constructor({ self, openssl, ...deps }: DatapathDeps & DatapathOptions) {
-    const { tap, sockets } = deps;
+    const { tap, sockets, workers } = deps;
     const lanes = tap.fds.length;
-    if (lanes > MAX_LANES || lanes !== sockets.fds.length)
-      throw new WeaveError("WEAVE_BOUNDS", `${lanes} threads, and ${sockets.fds.length} sockets for them`);
+    const [ports, threads] = [sockets.fds.length, workers.workers.length];
+    if (lanes > MAX_LANES || lanes !== ports || lanes !== threads)
+      throw new WeaveError("WEAVE_BOUNDS", `${lanes} queues, and ${ports} sockets and ${threads} threads for them`);
     this.offloads = { ...tap.offloads, ...sockets.offloads, openssl };
     this.#deps = deps;
     this.#threads = tap.fds.map((_, lane) => this.#startThread(self, lane));
   }
 
   #startThread(self: number, lane: number): Thread {
-    const { tap, sockets, onFailure } = this.#deps;
+    const { tap, sockets, workers } = this.#deps;
     const { port1, port2 } = new MessageChannel();
     const wake = new WakeUp();
     const commandCount = new SharedArrayBuffer(4);
@@ -92,23 +87,9 @@ export class Datapath {
       commands: port2,
       commandCount,
     };
-    const worker = new Worker(installedFile("#router/datapath/worker.js"), {
-      workerData: start,
-      // The environment of the process may have secrets, for example of Docker's client.
-      env: {},
-      transferList: [port2],
-      resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MB, maxYoungGenerationSizeMb: THREAD_YOUNG_HEAP_MB },
-    });
-    worker.on("message", (event: DatapathEvent) => this.#onThreadEvent(lane, event));
-    worker.on("error", onFailure);
-    const exited = new Promise<void>((resolve) =>
-      worker.once("exit", (code) => {
-        if (!this.#stopping)
-          onFailure(new WeaveError("WEAVE_NATIVE", `a thread of the frame path ended with status ${code}`));
-        resolve();
-      }),
-    );
-    return { worker, commands: port1, wake, commandCount: new Int32Array(commandCount), exited };
+    const worker = workers.workers[lane];
+    worker.start(start, (event) => this.#onThreadEvent(lane, event));
+    return { commands: port1, wake, commandCount: new Int32Array(commandCount), exited: worker.exited };
   }
 
   /** Whether a peer has claimed something that was not its own, since the start. The report has the details. */
@@ -144,7 +125,7 @@ export class Datapath {
 
   /** Stops the threads and waits for their end. The caller closes the TAP and the sockets afterwards. */
   async stop(): Promise<void> {
-    this.#stopping = true;
+    this.#deps.workers.stopping();
     this.send({ do: "stop" });
     for (const { exited, commands, wake } of this.#threads) {
       await exited;

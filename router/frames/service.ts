@@ -4,9 +4,11 @@ import type { PeerName } from "#mesh/peer.js";
 import { CARRIERS } from "#router/carriers/carrier-list.js";
 import { Carriers } from "#router/carriers/carriers.js";
 import { Datapath, threadsFor } from "#router/datapath/datapath.js";
+import { FrameWorkers } from "#router/datapath/frame-workers.js";
 import { allowedOffloads } from "#router/datapath/offloads.js";
 import type { OffloadName } from "#router/datapath/protocol.js";
 import { AT_LANE } from "#router/datapath/record.js";
+import { WARM_UP_CPU_MS } from "#router/datapath/warm-up.js";
 import { claimsBlocks, frameClaims } from "#router/frames/claims.js";
 import { frameMetrics } from "#router/frames/metrics.js";
 import { frameRouteTable } from "#router/frames/route-table.js";
@@ -42,9 +44,24 @@ export interface FrameOptions {
   readonly mtu: number;
 }
 
+type ThreadOptions = Pick<FrameOptions, "datapathThreads" | "offloadsOff">;
+
+const threadCount = ({ datapathThreads }: ThreadOptions): number =>
+  datapathThreads || threadsFor(availableParallelism());
+
+/**
+ * Starts the frame threads, which warm up while the rest of the router starts.
+ *
+ * @param onFailure called when a thread has died. Only a new process can restore the frame path
+ */
+export function startFrameWorkers(options: ThreadOptions, onFailure: (error: Error) => void): FrameWorkers {
+  const offloads = allowedOffloads(options.offloadsOff);
+  return new FrameWorkers({ threads: threadCount(options), cpuMs: WARM_UP_CPU_MS, offloads, onFailure });
+}
+
 /** Opens the UDP sockets of the frame threads, one for each thread. @throws WEAVE_PORT_IN_USE */
 export function openFramePorts(options: FrameOptions, { resources }: Pick<StartContext, "resources">): FrameSockets {
-  const threads = options.datapathThreads || threadsFor(availableParallelism());
+  const threads = threadCount(options);
   const offloads = allowedOffloads(options.offloadsOff);
   const sockets = openFrameSockets(listenEndpoint(options.host, options.port), threads, AT_LANE, offloads);
   resources.add("frame sockets", () => sockets.fds.forEach(closeFd));
@@ -55,8 +72,7 @@ export interface FramePathDeps extends Pick<StartContext, "events" | "resources"
   readonly options: FrameOptions;
   readonly self: PeerName;
   readonly sockets: FrameSockets;
-  /** Called when the frame path has failed. Only a new process can restore it. */
-  readonly onFailure: (error: Error) => void;
+  readonly workers: FrameWorkers;
 }
 
 export interface FramePath {
@@ -76,8 +92,8 @@ export async function startFramePath(deps: FramePathDeps): Promise<FramePath> {
     tap,
     sockets: deps.sockets,
     openssl,
+    workers: deps.workers,
     onEvent: (event) => void events.emit("frames", event),
-    onFailure: deps.onFailure,
   });
   resources.add("frame threads", () => datapath.stop());
   const carriers = new Carriers({

@@ -34,6 +34,10 @@ export const libc = {
   prctl: lib.func("prctl", "int", ["int", PTR, PTR, PTR, PTR]),
   capset: lib.func("capset", "int", [PTR, PTR]),
   setrlimit: lib.func("setrlimit", "int", ["int", PTR]),
+  socketpair: lib.func("socketpair", "int", ["int", "int", "int", PTR]),
+  setpriority: lib.func("setpriority", "int", ["int", "uint32_t", "int"]),
+  unshare: lib.func("unshare", "int", ["int"]),
+  setns: lib.func("setns", "int", ["int", "int"]),
   syscall: lib.func("syscall", "long", ["long", PTR, PTR, PTR, PTR, PTR, PTR]),
   recvmmsg: lib.func("recvmmsg", "int", ["int", PTR, "uint32_t", "int", PTR]),
 } as const;

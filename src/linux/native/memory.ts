@@ -5,6 +5,21 @@ const PROT_READ_WRITE = 3;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
 const PAGE = 4096;
 
+/** The memories that {@link withTemporaryMemory} will free; undefined outside of it. */
+let temporary: Memory[] | undefined;
+
+/** Runs a function, and frees all memories that this thread makes meanwhile. No native call may use them afterwards. */
+export function withTemporaryMemory(run: () => void): void {
+  const made: Memory[] = [];
+  temporary = made;
+  try {
+    run();
+  } finally {
+    temporary = undefined;
+    for (const memory of made) memory.free();
+  }
+}
+
 /**
  * Zeroed memory outside the JavaScript heap, at a fixed address, on which system calls and ciphers work in place.
  *
@@ -30,6 +45,7 @@ export class Memory {
     const buffer = viewOf(base, this.size);
     this.u8 = new Uint8Array(buffer);
     this.view = new DataView(buffer);
+    temporary?.push(this);
   }
 
   /**

@@ -10,6 +10,7 @@ import { memoryTrust } from "#mesh/trust/trust.js";
 import type { CarrierKind } from "#router/carriers/carrier.js";
 import { Carriers } from "#router/carriers/carriers.js";
 import { Datapath } from "#router/datapath/datapath.js";
+import { FrameWorkers } from "#router/datapath/frame-workers.js";
 import { AT_LANE } from "#router/datapath/record.js";
 import { frameRouteTable } from "#router/frames/route-table.js";
 import { nextHopTo } from "#router/frames/thread-events.js";
@@ -52,16 +53,22 @@ export class FrameRouter {
     if (socketpair(AF_UNIX, SEQPACKET_NONBLOCK, 0, fds) !== 0) throw new Error("socketpair failed");
     this.#fds = [fds[0], fds[1]];
     this.#sockets = openFrameSockets(endpoint(this.host, port), 1, AT_LANE, { segment: true, gro: true });
+    const none = { vnetHeader: false, tso: false, uso: false };
     this.#datapath = new Datapath({
       self: macNumber(name),
-      tap: { fds: [fds[0]], name: "none", offloads: { vnetHeader: false, tso: false, uso: false }, close() {} },
+      tap: { fds: [fds[0]], name: "none", offloads: none, close() {} },
       sockets: this.#sockets,
       openssl: true,
+      workers: new FrameWorkers({
+        threads: 1,
+        cpuMs: 0,
+        offloads: { ...none, segment: true, gro: true, openssl: true },
+        onFailure: (error) => {
+          throw error;
+        },
+      }),
       onEvent: (event) => {
         if ("session" in event) this.#carriers.onEvent(event);
-      },
-      onFailure: (error) => {
-        throw error;
       },
     });
     this.#carriers = new Carriers({
