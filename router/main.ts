@@ -14,6 +14,7 @@ import { systemClock } from "#src/clock.js";
 import { errorText } from "#src/errors.js";
 import { confineProcess } from "#src/linux/native/confinement.js";
 import { exitNow } from "#src/linux/native/process.js";
+import { setSessionNice } from "#src/linux/native/scheduling.js";
 import { type Log, type LogLevel, limited } from "#src/log.js";
 import { type LogTarget, pinoLog } from "#src/log-pino.js";
 import { writeStandardError } from "#src/log-sink.js";
@@ -103,6 +104,8 @@ class RouterProcess {
       const options = readOptions(readFileSync(launchFile(this.#run), "utf8"));
       this.#target.setLevel(options.logLevel);
       const workers = startFrameWorkers(options, (error) => this.#fatal(error));
+      const slow = options.datapathNice === 0 ? undefined : setSessionNice(options.datapathNice);
+      if (slow !== undefined) this.#log.info("the router is slower on a busy host than it could be", { why: slow });
       if (process.argv.includes("--replace")) await this.#replace(options, workers);
       await this.#open(options, workers);
       writePid(routerFile(this.#run), process.pid);
@@ -148,8 +151,7 @@ class RouterProcess {
       onFatal: (error) => this.#fatal(error),
     });
     // The frames of the first second are as fast as later ones.
-    const cold = await workers.warm;
-    if (cold !== undefined) this.#log.info("the frame path gets fast with its first frames", { why: cold });
+    for (const why of await workers.warm) this.#log.info("the frame path is slower than it could be", { why });
     const supervision = supervisionName(process.argv, options);
     api.serve(
       apiRoutes(this.#router.services, { problems: this.#problems, supervision, reload: () => this.#reload() }),

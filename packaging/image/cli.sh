@@ -36,7 +36,7 @@ case ${1:-} in
 esac
 # As the router's (cli/supervision/container/container-config.ts).
 rights='--cap-drop ALL --security-opt apparmor=unconfined --security-opt seccomp=unconfined'
-for capability in CHOWN DAC_OVERRIDE FOWNER NET_BIND_SERVICE NET_ADMIN NET_RAW SYS_PTRACE SYS_ADMIN; do
+for capability in CHOWN DAC_OVERRIDE FOWNER NET_BIND_SERVICE NET_ADMIN NET_RAW SYS_PTRACE SYS_ADMIN SYS_NICE; do
   rights="$rights --cap-add $capability"
 done
 terminal=

@@ -1,7 +1,6 @@
 import { Worker } from "node:worker_threads";
 import type { DatapathEvent } from "#router/datapath/protocol.js";
-import type { WarmUpOptions } from "#router/datapath/warm-up.js";
-import type { WarmEvent, WorkerStart } from "#router/datapath/worker.js";
+import type { WarmEvent, WorkerPreparation, WorkerStart } from "#router/datapath/worker.js";
 import { WeaveError } from "#src/errors.js";
 import { installedFile } from "#src/installation.js";
 
@@ -18,7 +17,7 @@ export interface FrameWorker {
   readonly exited: Promise<void>;
 }
 
-export interface FrameWorkersOptions extends WarmUpOptions {
+export interface FrameWorkersOptions extends WorkerPreparation {
   /** Number of threads. */
   readonly threads: number;
   /** Called when a thread has died, unless {@link stopping} was called. Only a new process can restore the frame path. */
@@ -28,8 +27,8 @@ export interface FrameWorkersOptions extends WarmUpOptions {
 /** The worker threads of the frame path. They start, and warm up, before the rest of the router is there to give them work. */
 export class FrameWorkers {
   readonly workers: readonly FrameWorker[];
-  /** Resolves when all threads are warm, to the reason why one is not. */
-  readonly warm: Promise<string | undefined>;
+  /** Resolves when all threads are warm, to the reasons why one is slower than it could be. */
+  readonly warm: Promise<readonly string[]>;
   #stopping = false;
 
   /** @throws WEAVE_INSTALLATION when the program of the threads is missing */
@@ -37,7 +36,7 @@ export class FrameWorkers {
     const file = installedFile("#router/datapath/worker.js");
     const all = Array.from({ length: options.threads }, () => this.#worker(file, options));
     this.workers = all;
-    this.warm = Promise.all(all.map(({ warm }) => warm)).then((failures) => failures.find(Boolean));
+    this.warm = Promise.all(all.map(({ warm }) => warm)).then((failures) => [...new Set(failures.flat())]);
   }
 
   /** From now on the end of a thread is no failure. */
@@ -45,18 +44,18 @@ export class FrameWorkers {
     this.#stopping = true;
   }
 
-  #worker(file: string, { cpuMs, offloads, onFailure }: FrameWorkersOptions) {
-    const warmUp: WarmUpOptions = { cpuMs, offloads };
+  #worker(file: string, { cpuMs, offloads, nice, onFailure }: FrameWorkersOptions) {
+    const preparation: WorkerPreparation = { cpuMs, offloads, nice };
     const worker = new Worker(file, {
-      workerData: warmUp,
+      workerData: preparation,
       // The environment of the process may have secrets, for example of Docker's client.
       env: {},
       resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MB, maxYoungGenerationSizeMb: THREAD_YOUNG_HEAP_MB },
     });
     let dead: (why: string) => void = () => {};
-    const warm = new Promise<string | undefined>((resolve) => {
-      dead = resolve;
-      worker.once("message", ({ failure }: WarmEvent) => resolve(failure));
+    const warm = new Promise<readonly string[]>((resolve) => {
+      dead = (why) => resolve([why]);
+      worker.once("message", ({ failures }: WarmEvent) => resolve(failures));
     });
     worker.on("error", (error) => {
       dead(error.message);

@@ -9,6 +9,11 @@ export const FRAMES = "Frame path";
 const MTU = 1_376;
 /** Default MTU with `--no-fastdp`, as in Weave Net: the bridge needs no limit. */
 const MTU_NO_FASTDP = 65_535;
+/**
+ * Default nice value of a frame thread: nine times the share of a usual program on its core, as all traffic of all containers waits for the
+ * thread. The kernel's own networking does not compete with programs at all; a thread leaves them the rest.
+ */
+const NICE = -10;
 /** Maximum characters of the bridge's name: Linux limits link names to 15, and names of other links extend it. */
 const MAX_BRIDGE_NAME = 11;
 
@@ -36,6 +41,15 @@ export const FRAME_FLAGS = {
     placeholder: "count",
     section: FRAMES,
     meaning: "threads of the frame path; 0: 1 below four cores, then half of the cores, 4 at most",
+  }),
+  datapathNice: flag({
+    flag: "datapath-nice",
+    env: "WEAVE_DATAPATH_NICE",
+    shape: whole(-20, 19),
+    default: NICE,
+    placeholder: "value",
+    section: FRAMES,
+    meaning: "nice value of the frame path's threads: lower ones get more of a busy core; 0: as all programs",
   }),
   offloadsOff: flag({
     flag: "offloads-off",

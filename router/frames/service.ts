@@ -38,15 +38,17 @@ export interface FrameOptions {
   readonly port: number;
   /** 0: chosen by the number of cores. */
   readonly datapathThreads: number;
+  /** Nice value of the threads; 0: unchanged. */
+  readonly datapathNice: number;
   readonly offloadsOff: readonly OffloadName[];
   readonly bridge: string;
   /** MTU of the bridge, in bytes. */
   readonly mtu: number;
 }
 
-type ThreadOptions = Pick<FrameOptions, "datapathThreads" | "offloadsOff">;
+type ThreadOptions = Pick<FrameOptions, "datapathThreads" | "datapathNice" | "offloadsOff">;
 
-const threadCount = ({ datapathThreads }: ThreadOptions): number =>
+const threadCount = ({ datapathThreads }: Pick<FrameOptions, "datapathThreads">): number =>
   datapathThreads || threadsFor(availableParallelism());
 
 /**
@@ -56,7 +58,13 @@ const threadCount = ({ datapathThreads }: ThreadOptions): number =>
  */
 export function startFrameWorkers(options: ThreadOptions, onFailure: (error: Error) => void): FrameWorkers {
   const offloads = allowedOffloads(options.offloadsOff);
-  return new FrameWorkers({ threads: threadCount(options), cpuMs: WARM_UP_CPU_MS, offloads, onFailure });
+  return new FrameWorkers({
+    threads: threadCount(options),
+    cpuMs: WARM_UP_CPU_MS,
+    offloads,
+    nice: options.datapathNice,
+    onFailure,
+  });
 }
 
 /** Opens the UDP sockets of the frame threads, one for each thread. @throws WEAVE_PORT_IN_USE */

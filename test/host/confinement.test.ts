@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { threadsFor } from "#router/datapath/datapath.js";
 import { KEPT } from "#src/linux/capabilities.js";
 import { threadStatuses } from "#src/linux/thread-status.js";
 import type { Host } from "#test/lab/host.js";
@@ -20,8 +22,15 @@ function isConfined(pid: number, filtered: boolean): void {
   if (filtered) assert.match(limits, /^Max core file size +0 +0 /m);
 }
 
+/** Nice values of the threads of a process (proc_pid_stat(5)). */
+const niceValues = (pid: number): number[] =>
+  readdirSync(`/proc/${pid}/task`).map((id) => {
+    const stat = readFileSync(`/proc/${pid}/task/${id}/stat`, "utf8");
+    return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[16]);
+  });
+
 const privileges = async (host: Host) => /Privileges: (.*)/.exec(await host.ok("status"))?.[1];
-const AS_WANTED = "8 capabilities, no new privileges, system calls filtered";
+const AS_WANTED = "9 capabilities, no new privileges, system calls filtered";
 
 labTest(
   "every thread of a router and its supervisor is confined, and all that touches the kernel works",
@@ -32,6 +41,8 @@ labTest(
     await h2.launch(h1.address);
     isConfined(h1.routerPid!, true);
     isConfined(h1.supervisorPid!, false);
+    // The threads of the frame path have priority, and no others.
+    assert.equal(niceValues(h1.routerPid!).filter((nice) => nice === -10).length, threadsFor(availableParallelism()));
     assert.equal(await privileges(h1), AS_WANTED);
     const report = JSON.parse(await h1.report("{{json .Confinement}}"));
     assert.deepEqual([report.Unneeded, report.Refused], [[], []]);

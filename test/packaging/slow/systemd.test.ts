@@ -68,7 +68,7 @@ systemdTest(
     assert.deepEqual([again.code, again.stderr], [3, "weave is already running; you can stop it with 'weave stop'.\n"]);
     await h1.ok("connect", h2.address);
     await connected(h1, "h2");
-    assert.match(await h1.ok("status"), / Privileges: 8 capabilities, no new privileges, system calls filtered\n/);
+    assert.match(await h1.ok("status"), / Privileges: 9 capabilities, no new privileges, system calls filtered\n/);
 
     // A namespace that is named after the start is seen: mounts of the host reach the unit.
     await h1.must("ip", "netns", "add", "red");

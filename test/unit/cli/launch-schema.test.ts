@@ -21,6 +21,7 @@ const BAD: Readonly<Record<string, { readonly texts: readonly string[]; readonly
   connectionLimit: { texts: ["-1", "4097", "9999", "x"], raw: [-1, 9_999, "5"] },
   mtu: { texts: ["10", "575", "65536", "1k"], raw: [10, 65_536, "1400"] },
   datapathThreads: { texts: ["99", "17", "-1", "x"], raw: [99, -1, "2"] },
+  datapathNice: { texts: ["-21", "20", "x"], raw: [-21, 20, "2"] },
   offloadsOff: { texts: ["tso,warp"], raw: ["tso", ["warp"]] },
   bridge: { texts: ["toolongbridgename", "", "1a", "a b", "a/b"], raw: [7] },
   ipallocRange: { texts: ["10.2.0.1/16", "10.2.0.0/31", "10.2.0.0", "x"], raw: [7] },

@@ -62,6 +62,7 @@ export class FrameRouter {
       workers: new FrameWorkers({
         threads: 1,
         cpuMs: 0,
+        nice: 0,
         offloads: { ...none, segment: true, gro: true, openssl: true },
         onFailure: (error) => {
           throw error;

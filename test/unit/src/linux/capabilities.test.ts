@@ -62,12 +62,12 @@ test("status names what is in force, and what is not", () => {
   const kept = { ...full, permitted: KEPT, bounding: KEPT, noNewPrivileges: true, filtered: true };
   assert.equal(
     confinementLine(confinementOf([kept, kept], [])),
-    "     Privileges: 8 capabilities, no new privileges, system calls filtered\n",
+    "     Privileges: 9 capabilities, no new privileges, system calls filtered\n",
   );
   const state = confinementOf([kept, full], ["core dumps cannot be turned off"]);
   assert.equal(
     confinementLine(state),
-    "     Privileges: 41 capabilities, 33 of them not needed, NEW PRIVILEGES POSSIBLE, SYSTEM CALLS NOT FILTERED, core dumps cannot be turned off\n",
+    "     Privileges: 41 capabilities, 32 of them not needed, NEW PRIVILEGES POSSIBLE, SYSTEM CALLS NOT FILTERED, core dumps cannot be turned off\n",
   );
   assert.ok(state.Unneeded.includes("SYS_MODULE"));
 });
