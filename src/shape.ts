@@ -28,7 +28,7 @@ export function whole(
   };
   return {
     expected: `${unit} from ${min} to ${max}${also === undefined ? "" : `, or ${also[0]} for ${also[1]}`}`,
-    parse: (text) => (/^\d{1,15}$/.test(text) ? check(Number(text)) : misfit()),
+    parse: (text) => (/^-?\d{1,15}$/.test(text) ? check(Number(text) + 0) : misfit()),
     check,
   };
 }
