@@ -13,6 +13,7 @@ import { supervisionName } from "#router/supervision.js";
 import { systemClock } from "#src/clock.js";
 import { errorText } from "#src/errors.js";
 import { confineProcess } from "#src/linux/native/confinement.js";
+import { releaseUnusedMemory } from "#src/linux/native/heap.js";
 import { exitNow } from "#src/linux/native/process.js";
 import { setSessionNice } from "#src/linux/native/scheduling.js";
 import { type Log, type LogLevel, limited } from "#src/log.js";
@@ -42,6 +43,8 @@ import { VERSION } from "#src/version.js";
 const STOP_MS = 2_000;
 /** Time limit for releasing the resources of a failed start. The next start, or `weave reset`, removes the rest. */
 const UNDO_MS = 1_000;
+/** Time after which memory that only the start needed is returned: the first connections have been made by then. */
+const RELEASE_MS = 5_000;
 /** Interval of checks that the supervisor is alive. */
 const PARENT_CHECK_MS = 10_000;
 
@@ -115,6 +118,7 @@ class RouterProcess {
         rmSync(file, { force: true });
       this.#manager.ready(`ready, version ${VERSION}`);
       if (!this.#foreground && options.restart) this.#watchParent();
+      setTimeout(releaseUnusedMemory, RELEASE_MS).unref();
     } catch (error) {
       await this.#fail(error);
     }

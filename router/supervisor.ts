@@ -5,6 +5,7 @@ import { Backoff, type BackoffPolicy } from "#src/backoff.js";
 import { errorText } from "#src/errors.js";
 import { installedFile } from "#src/installation.js";
 import { LogSink, logLine } from "#src/log-sink.js";
+import { ROUTER_NODE_FLAGS } from "#src/node-flags.js";
 import { failureFile, paths, routerFile, supervisorFile } from "#src/paths.js";
 import { namesPid, removePid, writePid } from "#src/pid-file.js";
 import { systemRandom } from "#src/random.js";
@@ -46,7 +47,12 @@ class Supervisor {
 
   #start(restarted: boolean, replaces = false): void {
     const began = Date.now();
-    const args = [this.#router, ...(restarted ? ["--restarted"] : []), ...(replaces ? ["--replace"] : [])];
+    const args = [
+      ...ROUTER_NODE_FLAGS,
+      this.#router,
+      ...(restarted ? ["--restarted"] : []),
+      ...(replaces ? ["--replace"] : []),
+    ];
     this.#child = startChild(process.execPath, args, {
       stdout: "ignore",
       ended: (end) => this.#ended({ ...end, restarted, began }),

@@ -35,6 +35,7 @@ export const libc = {
   capset: lib.func("capset", "int", [PTR, PTR]),
   setrlimit: lib.func("setrlimit", "int", ["int", PTR]),
   socketpair: lib.func("socketpair", "int", ["int", "int", "int", PTR]),
+  malloc_trim: lib.func("malloc_trim", "int", [PTR]),
   setpriority: lib.func("setpriority", "int", ["int", "uint32_t", "int"]),
   unshare: lib.func("unshare", "int", ["int"]),
   setns: lib.func("setns", "int", ["int", "int"]),

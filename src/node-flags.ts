@@ -1,0 +1,5 @@
+/**
+ * Options of Node.js for a router, which runs for months: memory before speed of the event loop, which carries no frames
+ * itself. The heap for new objects stays at 2 MB instead of 16 (--max-semi-space-size is in megabytes, per half).
+ */
+export const ROUTER_NODE_FLAGS: readonly string[] = ["--max-semi-space-size=2"];
