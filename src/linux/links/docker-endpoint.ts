@@ -1,6 +1,7 @@
 import { CommandError, run } from "#src/linux/exec.js";
 import { portSysctls, writeSysctl } from "#src/linux/links/bridge.js";
 import { ipBatch, listLinks } from "#src/linux/links/links.js";
+import { SUPER_FRAME_LIMIT } from "#src/linux/links/super-frame-limit.js";
 
 /** Characters of the endpoint's id in a name: with the prefix, a name has 15 characters, the most that the kernel allows. */
 const ID_CHARACTERS = 9;
@@ -27,7 +28,7 @@ export async function makeEndpointPair(
   mac: string | undefined,
 ): Promise<void> {
   const { outside, inside } = pairNames(endpointId);
-  const peer = `name ${inside} mtu ${mtu}${mac === undefined ? "" : ` address ${mac}`}`;
+  const peer = `name ${inside} mtu ${mtu} ${SUPER_FRAME_LIMIT}${mac === undefined ? "" : ` address ${mac}`}`;
   await ipBatch([`link add name ${outside} mtu ${mtu} master ${bridge} up type veth peer ${peer}`]);
   for (const { path, value } of portSysctls(outside)) writeSysctl(path, value);
 }

@@ -2,6 +2,7 @@ import { WeaveError } from "#src/errors.js";
 import { CommandError, run } from "#src/linux/exec.js";
 import { portSysctls, writeSysctl } from "#src/linux/links/bridge.js";
 import { addressCommands, findLink, ipBatch, type Link } from "#src/linux/links/links.js";
+import { SUPER_FRAME_LIMIT } from "#src/linux/links/super-frame-limit.js";
 import { cniAlias, cniHostIfname } from "#src/linux/netns/cni-ident.js";
 import type { Netns } from "#src/linux/netns/netns.js";
 import { arpSettingsScript } from "#src/linux/netns/veth.js";
@@ -41,7 +42,7 @@ export interface CniPair {
 export async function makeCniPair(pair: CniPair): Promise<void> {
   const { ident, netns, ifname, bridge, bridgeMtu, mtu, mac, outsideMac, hairpin } = pair;
   const outside = cniHostIfname(ident);
-  const peer = `name ${ifname} address ${mac} mtu ${mtu} netns "${netns.path}"`;
+  const peer = `name ${ifname} address ${mac} mtu ${mtu} ${SUPER_FRAME_LIMIT} netns "${netns.path}"`;
   try {
     await ipBatch([
       `link add name ${outside} address ${outsideMac} mtu ${bridgeMtu} master ${bridge} up type veth peer ${peer}`,

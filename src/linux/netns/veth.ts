@@ -3,6 +3,7 @@ import { CommandError, run } from "#src/linux/exec.js";
 import { findBridge, portSysctls, writeSysctl } from "#src/linux/links/bridge.js";
 import { CONTAINER_IFNAME, hostIfname, isPlainIfname } from "#src/linux/links/interface-names.js";
 import { addressCommands, deleteLink, findLink, ipBatch, ipv4Of } from "#src/linux/links/links.js";
+import { SUPER_FRAME_LIMIT } from "#src/linux/links/super-frame-limit.js";
 import type { Netns } from "#src/linux/netns/netns.js";
 import { randomMac } from "#src/random-mac.js";
 
@@ -84,7 +85,7 @@ async function makePair(
   mtu: number,
 ): Promise<{ isNew: boolean; mac: string }> {
   const mac = randomMac();
-  const inner = `name ${CONTAINER_IFNAME} address ${mac} mtu ${mtu} netns ${netns.path}`;
+  const inner = `name ${CONTAINER_IFNAME} address ${mac} mtu ${mtu} ${SUPER_FRAME_LIMIT} netns ${netns.path}`;
   try {
     await ipBatch([`link add name ${outside} mtu ${mtu} master ${bridge} up type veth peer ${inner}`]);
   } catch (error) {
