@@ -12,6 +12,8 @@ import { connected, until } from "#test/lab/wait.js";
 
 const skip = hostTestsImpossible() ?? false;
 const MB = 1 << 20;
+/** Ethernet header, and the largest MTU of a TAP. */
+const LARGEST_FRAME = 14 + 65_521;
 
 test("what is lost on the way is lost alone: hashes of transfers at each rate of loss", {
   skip,
@@ -50,6 +52,27 @@ test("what is lost on the way is lost alone: hashes of transfers at each rate of
     );
   });
 });
+
+labTest(
+  "frames of every length, to the largest of a TAP, arrive as they were",
+  { hosts: 1, timeout: 120_000 },
+  async (lab) => {
+    const program = new URL("../lab/every-length.js", import.meta.url).pathname;
+    const [host] = lab.hosts;
+    await host.must("ip", "link", "set", "lo", "up");
+    const arrive = async (first: number, last: number, step: number, ...off: string[]) => {
+      const arrived = await host.must(process.execPath, program, ...[first, last, step].map(String), ...off);
+      assert.equal(Number(arrived), Math.floor((last - first) / step) + 1);
+    };
+    await arrive(60, LARGEST_FRAME, 1);
+    // Without segments a datagram leaves with each call.
+    for (const off of ["udp-segment", "udp-gro", "vnet-header"]) {
+      await arrive(60, 3_000, 1, off);
+      await arrive(3_001, LARGEST_FRAME, 97, off);
+      await arrive(LARGEST_FRAME - 200, LARGEST_FRAME, 1, off);
+    }
+  },
+);
 
 test("each offload can be missing, at one end or both, and all arrives unchanged", {
   skip,
