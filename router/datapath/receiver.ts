@@ -74,24 +74,24 @@ export class Receiver {
     this.#now = now;
   }
 
-  /** Receives once, and processes the datagrams. False: none has arrived. */
-  pump(): boolean {
+  /** Receives once, and processes the datagrams. Returns their number; 0: none has arrived. */
+  pump(): number {
     const { ring } = this.#deps;
     const buffer = this.#buffers[ring.begin()];
     if (buffer.fragmentBytes !== this.#expected.bytes) buffer.layOut(this.#expected.bytes, this.#overflow);
     const received = this.#mode.joining ? this.#receiveJoined(buffer) : this.#receiveBatch(buffer);
-    if (received) ring.end();
+    if (received > 0) ring.end();
     return received;
   }
 
-  #receiveJoined({ memory, joined, fragmentBytes }: ReceiveBuffer): boolean {
+  #receiveJoined({ memory, joined, fragmentBytes }: ReceiveBuffer): number {
     const { socket, tally } = this.#deps;
     const bytes = socket.receive(joined);
-    if (bytes < 0) return false;
+    if (bytes < 0) return 0;
     tally.counters.bytesReceived += bytes;
     if (bytes === 0) {
       tally.drop("datagram-malformed");
-      return true;
+      return 1;
     }
     const stride = socket.segmentBytes;
     if (this.#mode.joined(bytes, stride, this.#now)) socket.gro = this.#mode.joining;
@@ -100,7 +100,7 @@ export class Receiver {
     received.memory = memory;
     received.batch = undefined;
     received.count = count;
-    received.lengths.fill(stride, 0, count);
+    if (count > 1) received.lengths.fill(stride, 0, count);
     received.lengths[count - 1] = bytes - (count - 1) * stride;
     const expected = fragmentBytes + DATAGRAM_HEADER;
     // A single short datagram does not show the size of full ones.
@@ -114,13 +114,13 @@ export class Receiver {
     }
     this.#sourceId = socket.sourceId;
     this.#process();
-    return true;
+    return count;
   }
 
-  #receiveBatch({ memory, batch, fragmentBytes }: ReceiveBuffer): boolean {
+  #receiveBatch({ memory, batch, fragmentBytes }: ReceiveBuffer): number {
     const { socket, tally } = this.#deps;
     const count = socket.receiveMany(batch);
-    if (count < 0) return false;
+    if (count < 0) return 0;
     const received = this.#received;
     received.memory = memory;
     received.batch = batch;
@@ -136,7 +136,7 @@ export class Receiver {
     this.#scattered(fragmentBytes);
     this.#process();
     if (this.#mode.single(this.#now)) socket.gro = this.#mode.joining;
-    return true;
+    return count;
   }
 
   /** Sets the offsets of the layout of {@link ReceiveBuffer.layOut}. */

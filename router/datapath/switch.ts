@@ -135,7 +135,13 @@ export class Switch {
         return this.#send(session, peer, memory, offset, length);
       }
     } else if (dest >= LINK_LOCAL_FIRST && dest <= LINK_LOCAL_LAST) return;
-    for (const local of this.routes.flood.get(this.#self) ?? []) {
+    const branches = this.routes.flood.get(this.#self) ?? [];
+    // Each branch seals a copy of its own.
+    if (memory === this.#transmitter.memory && branches.length > 1) {
+      memory = this.#transmitter.putAside(offset, length);
+      offset = 0;
+    }
+    for (const local of branches) {
       const session = this.sessions.get(local);
       if (session !== undefined) this.#send(session, 0, memory, offset, length);
     }

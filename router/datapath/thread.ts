@@ -1,35 +1,27 @@
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import { BufferRing } from "#router/datapath/buffer-ring.js";
+import { Capture, TURN_LIMIT } from "#router/datapath/capture.js";
 import { CommandExecutor } from "#router/datapath/command-executor.js";
 import type { DatagramReceiver, DatagramSender } from "#router/datapath/datagram-socket.js";
 import { EventLimiter } from "#router/datapath/event-limiter.js";
-import type { FrameDevice } from "#router/datapath/frame-device.js";
-import { FramePort, isTransient } from "#router/datapath/frame-port.js";
+import { FramePort } from "#router/datapath/frame-port.js";
 import { type Command, type DatapathEvent, type Offloads, Tally } from "#router/datapath/protocol.js";
 import { Receiver } from "#router/datapath/receiver.js";
-import { MAX_CAPTURE } from "#router/datapath/record.js";
 import { Switch } from "#router/datapath/switch.js";
 import { Transmitter } from "#router/datapath/transmitter.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import { PollSet, WakeUp } from "#src/linux/native/files.js";
 import { errnoName } from "#src/linux/native/libc.js";
-import { Memory } from "#src/linux/native/memory.js";
 import { openPeerSocket } from "#src/linux/native/udp.js";
 import { UdpReceiver } from "#src/linux/native/udp-receiver.js";
 import { UdpSender } from "#src/linux/native/udp-sender.js";
 import type { Endpoint } from "#src/net/endpoint.js";
 
 /**
- * Number of receive calls before the TAP is polled, and of large frames read from the TAP before the socket is polled. Enough
- * to batch; few, because a small packet of the other direction waits meanwhile (64 KB take some 50 µs).
+ * After a wait of at least this time one packet is handled in the shortest way: without a call that shows that there is no second one. A wait
+ * that ends earlier may have found a queue that was not empty.
  */
-const TURN_LIMIT = 4;
-/** Number of frames read from the TAP before the open batch is sent: bounds the delay of the first frame. */
-const FRAMES_PER_FLUSH = 256;
-/** A frame of more bytes is sent immediately: two of them do not fit one send call (64 KB). */
-const LARGE_FRAME_BYTES = 32_768;
-/** Further reads that must fail, too, before the TAP device counts as gone. */
-const CONFIRMATIONS = 2;
+const LONE_AFTER_MS = 0.2;
 /** Interval at which old MACs are dropped. */
 const AGE_EVERY_MS = 60_000;
 /** Interval at which keys and permissions end that have a time; after a wait of the thread they end before any record is opened. */
@@ -73,19 +65,18 @@ export class DatapathThread {
   /** The sender for peers without a socket of their own. */
   readonly #shared: DatagramSender;
   readonly #events: EventLimiter;
-  readonly #device: FrameDevice;
+  readonly #capture: Capture;
   readonly #switch: Switch;
   readonly #transmitter: Transmitter;
   readonly #receiver: Receiver;
   readonly #executor: CommandExecutor;
-  readonly #frame = new Memory(MAX_CAPTURE);
   #arrivalsAt = 0;
+  #expiredAt = 0;
+  #agedAt = 0;
   /** The last report had arrivals: the thread wakes up for the next report, even if no more records arrive. */
   #arriving = false;
   /** Datagrams that our own receive queue had dropped at the last report. */
   #dropped = 0;
-  /** errno of a permanent read error of the TAP; 0: none. */
-  #tapError = 0;
 
   constructor(options: ThreadOptions) {
     this.#options = options;
@@ -96,15 +87,16 @@ export class DatapathThread {
     this.#events = events;
     this.#socket = new UdpReceiver(options.udpFd);
     this.#shared = new UdpSender(options.udpFd, offloads.segment);
-    this.#device = new FramePort(options.tapFd, offloads);
+    const device = new FramePort(options.tapFd, offloads);
     const transmitter = new Transmitter(self, tally, {
       tooBig: (session) => emit({ event: "too-big", session: session.local }),
       record: (session, record) => emit({ event: "record", session: session.local, record }),
       frames: (session, large) => emit({ event: "frames", session: session.local, large }),
     });
     this.#transmitter = transmitter;
-    const forwarding = new Switch(self, { device: this.#device, transmitter, ring, tally, emit });
+    const forwarding = new Switch(self, { device, transmitter, ring, tally, emit });
     this.#switch = forwarding;
+    this.#capture = new Capture(device, transmitter, forwarding);
     const receiver = new Receiver({ socket: this.#socket, switch: forwarding, ring, tally, emit }, offloads.gro);
     this.#receiver = receiver;
     this.#executor = new CommandExecutor(
@@ -127,36 +119,47 @@ export class DatapathThread {
     const wake = new WakeUp(wakeFd);
     const poll = new PollSet([udpFd, tapFd, wakeFd]);
     let executed = 0;
-    let agedAt = performance.now();
-    let expiredAt = agedAt;
-    let now = agedAt;
+    let now = performance.now();
+    this.#agedAt = this.#expiredAt = now;
     let [datagrams, frames] = [true, true];
-    // True after a blocking wait: the packet that ended the wait is sent before more are read.
-    let woken = false;
+    // True: all packets were read in the last turn.
+    let drained = false;
+    // True after a wait: in this turn one packet is handled, and sent before more are read.
+    let lone = false;
+    // True: there may have been more of them.
+    let doubtful = false;
+    const { counters } = this.#tally;
     while (!this.#executor.stopped) {
       this.#switch.tick(now);
       this.#transmitter.tick(now);
       this.#receiver.tick(now);
       try {
-        const delivered = this.#tally.counters.framesDelivered;
-        if (datagrams) datagrams = this.#receive(woken ? 1 : TURN_LIMIT);
-        // The TAP often has the reply to a frame that was just delivered.
-        if (frames || this.#tally.counters.framesDelivered !== delivered) frames = this.#capture(woken);
+        const { framesDelivered: delivered } = counters;
+        drained = !lone;
+        if (datagrams) datagrams = lone ? this.#receiveOne() : this.#receive();
+        // The TAP often has the reply to a frame that was just delivered. After a lone frame poll(2) shows it with fewer calls.
+        if (frames || (!lone && counters.framesDelivered !== delivered))
+          frames = lone ? this.#capture.one() : this.#capture.many();
       } catch (error) {
         this.#fault(error);
       }
       // Only a new process can create another device.
-      if (this.#tapError !== 0)
-        throw new WeaveError("WEAVE_NATIVE", `the TAP device ${tapName} is gone: ${errnoName(this.#tapError)}`);
+      if (this.#capture.error !== 0)
+        throw new WeaveError("WEAVE_NATIVE", `the TAP device ${tapName} is gone: ${errnoName(this.#capture.error)}`);
       // Do not block while one direction has work left. The other direction is served when poll reports it.
-      const waiting = !datagrams && !frames && Atomics.load(commandCount, 0) === executed;
-      woken = waiting;
+      const waiting: boolean = !datagrams && !frames && Atomics.load(commandCount, 0) === executed;
       if (waiting) idle?.();
+      const before = now;
       poll.wait(waiting ? (this.#arriving ? ARRIVALS_EVERY_MS : AGE_EVERY_MS) : 0);
       now = performance.now();
-      // A drained queue counts as empty until the end of this wait.
-      if (!datagrams) this.#switch.inbound.empty(now);
-      if (!frames) this.#switch.outbound.empty(now);
+      const slept: boolean = now - before >= LONE_AFTER_MS;
+      const fresh: boolean = waiting && (drained || slept);
+      // A packet that is there already may be the reply to the last one. A second one in a row shows a queue.
+      lone = fresh || (waiting && !doubtful);
+      doubtful = lone && !fresh;
+      // A queue that was seen empty counts as empty until the end of this wait.
+      if (fresh || (drained && !datagrams) || !poll.ready(0)) this.#switch.inbound.empty(now);
+      if (fresh || (drained && !frames) || !poll.ready(1)) this.#switch.outbound.empty(now);
       datagrams ||= poll.ready(0);
       frames ||= poll.ready(1);
       if (poll.ready(2)) wake.acknowledge();
@@ -165,48 +168,40 @@ export class DatapathThread {
         executed = count;
         this.#drainCommands(now);
       }
-      if (now >= this.#arrivalsAt) this.#reportArrivals(now);
-      if (now - expiredAt >= EXPIRE_EVERY_MS) {
-        this.#switch.expire(now);
-        expiredAt = now;
-      }
-      if (now - agedAt >= AGE_EVERY_MS) {
-        this.#switch.macs.age(now);
-        agedAt = now;
-      }
+      this.#upkeep(now);
     }
     this.#executor.close();
   }
 
-  /** Receives until the socket is empty, at most `calls` times. True: there may be more. */
-  #receive(calls: number): boolean {
+  /** Work done at intervals. */
+  #upkeep(now: number): void {
+    if (now >= this.#arrivalsAt) this.#reportArrivals(now);
+    if (now - this.#expiredAt >= EXPIRE_EVERY_MS) {
+      this.#switch.expire(now);
+      this.#expiredAt = now;
+    }
+    if (now - this.#agedAt >= AGE_EVERY_MS) {
+      this.#switch.macs.age(now);
+      this.#agedAt = now;
+    }
+  }
+
+  /** Receives until the socket is empty, at most {@link TURN_LIMIT} times. True: there may be more. */
+  #receive(): boolean {
     let more = true;
-    for (let i = 0; i < calls && more; i++) more = this.#receiver.pump();
+    for (let i = 0; i < TURN_LIMIT && more; i++) more = this.#receiver.pump() > 0;
     if (!more) this.#ring.settle();
     // Relayed records leave before frames of this host are read.
     this.#transmitter.flush();
     return more;
   }
 
-  /** Reads frames until the TAP is empty or a limit is reached. True: there may be more. */
-  #capture(firstImmediately: boolean): boolean {
-    let large = 0;
-    for (let i = 0; i < FRAMES_PER_FLUSH && large < TURN_LIMIT; i++) {
-      let length = this.#device.read(this.#frame, 0, MAX_CAPTURE);
-      // errno is read by a second call, and the collector of the JavaScript heap may call the kernel between: one error is none.
-      for (let again = 0; again < CONFIRMATIONS && length < 0 && !isTransient(length); again++)
-        length = this.#device.read(this.#frame, 0, MAX_CAPTURE);
-      if (length < 0) {
-        if (!isTransient(length)) this.#tapError = -length;
-        this.#transmitter.flush();
-        return false;
-      }
-      this.#switch.captured(this.#frame, 0, length);
-      if (length > LARGE_FRAME_BYTES) large++;
-      if (length > LARGE_FRAME_BYTES || (firstImmediately && i === 0)) this.#transmitter.flush();
-    }
+  /** Receives once. True: several datagrams came at once, and there may be more. */
+  #receiveOne(): boolean {
+    const more = this.#receiver.pump() > 1;
+    if (!more) this.#ring.settle();
     this.#transmitter.flush();
-    return true;
+    return more;
   }
 
   /**

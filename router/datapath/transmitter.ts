@@ -12,6 +12,7 @@ import {
   KIND_CONTROL,
   KIND_FRAMES,
   KIND_SEGMENTS,
+  MAX_CAPTURE,
   MAX_COUNTED,
   MAX_FRAGMENTS,
   MAX_HOPS,
@@ -37,7 +38,9 @@ import { VNET_HEADER_BYTES } from "#src/linux/native/tap.js";
 const MAX_PADDING = 128;
 /** Bytes of records after which the arena is flushed: two segmented sends. Room for one more record of the largest size follows. */
 const ARENA_SOFT_END = 128 * 1024;
-const ARENA_BYTES = ARENA_SOFT_END + MAX_RECORD + MAX_PADDING + 8;
+const ARENA_BYTES = ARENA_SOFT_END + MAX_RECORD + MAX_PADDING + 8 + AT_BODY + 2 + MAX_CAPTURE;
+/** A frame of at most so many bytes, virtio header included, is read where its record will be. */
+export const IN_PLACE_BYTES = 2_048;
 /** Maximum bytes queued at a carrier of the event loop, per peer: some tens of milliseconds on a slow line. Then frames are dropped. */
 const MAX_HANDED_OVER_BYTES = 256 * 1024;
 /** Interval of the reports that frames are being sent: a fraction of the time between two heartbeats. */
@@ -60,7 +63,10 @@ export class Transmitter {
   readonly #self: number;
   readonly #tally: Tally;
   readonly #events: TransmitterEvents;
-  readonly #memory = new Memory(ARENA_BYTES);
+  /** The arena, in which records are laid out and sealed. */
+  readonly memory = new Memory(ARENA_BYTES);
+  /** A frame that was read into the arena, and lies in the way of other records. */
+  readonly #aside = new Memory(MAX_CAPTURE);
   readonly #batch: DatagramBatch;
   #now = 0;
 
@@ -80,24 +86,44 @@ export class Transmitter {
     this.#self = self;
     this.#tally = tally;
     this.#events = events;
-    this.#batch = new DatagramBatch(this.#memory, tally, events.tooBig);
+    this.#batch = new DatagramBatch(this.memory, tally, events.tooBig);
   }
 
   tick(now: number): void {
     this.#now = now;
   }
 
+  /**
+   * Returns the offset in {@link memory} to which the next frame is read, at most {@link MAX_CAPTURE} bytes: there it is not copied if it
+   * is small. The frame stays there until the next call of any method.
+   */
+  place(): number {
+    if (this.#bundleSession !== undefined) return this.#end + 2;
+    this.#makeRoom(RECORD_OVERHEAD + IN_PLACE_BYTES + 4);
+    return this.#end + AT_BODY + 2;
+  }
+
+  /** Copies a frame that was read to {@link place} out of the arena. @returns the memory that has it, at offset 0 */
+  putAside(offset: number, length: number): Memory {
+    this.#aside.copyFrom(0, this.memory, offset, length);
+    return this.#aside;
+  }
+
   /** Sends one frame with its virtio header, `length` bytes at `offset` of `from`. @param dest a peer; 0: flood */
   frame(session: Session, dest: number, from: Memory, offset: number, length: number): void {
     if (!this.#ready(session)) return;
     if (RECORD_OVERHEAD + 2 + length + 1 > MAX_RECORD) return this.#tally.drop("datagram-too-big");
-    if (
-      this.#bundleSession !== undefined &&
-      (this.#bundleSession !== session ||
-        this.#bundleDest !== dest ||
-        this.#end - this.#bundleStart + 2 + length + TAG_BYTES > roomOf(session))
-    )
-      this.#closeBundle();
+    const joins =
+      this.#bundleSession === session &&
+      this.#bundleDest === dest &&
+      this.#end - this.#bundleStart + 2 + length + TAG_BYTES <= roomOf(session);
+    const opens = this.#bundleSession === undefined && length <= IN_PLACE_BYTES;
+    // Sealing writes a tag behind the record, where the frame is; and the arena may be flushed.
+    if (from === this.memory && !joins && !opens) {
+      from = this.putAside(offset, length);
+      offset = 0;
+    }
+    if (this.#bundleSession !== undefined && !joins) this.#closeBundle();
     if (this.#bundleSession === undefined) {
       this.#makeRoom(RECORD_OVERHEAD + length + 4);
       this.#bundleSession = session;
@@ -108,14 +134,18 @@ export class Transmitter {
     }
     // A frame whose length exceeds 16 bits exceeds the size of every bundle, so it is alone in its record.
     const counted = length <= MAX_COUNTED;
-    this.#memory.view.setUint16(this.#end, counted ? length : 0, true);
-    this.#memory.copyFrom(this.#end + 2, from, offset, length);
+    this.memory.view.setUint16(this.#end, counted ? length : 0, true);
+    if (from !== this.memory || offset !== this.#end + 2) this.memory.copyFrom(this.#end + 2, from, offset, length);
     this.#end += 2 + (counted ? (length + 1) & ~1 : length);
   }
 
   /** Sends a super-frame as records of whole segments. @param dest a peer; 0: flood */
   superFrame(session: Session, dest: number, frame: SuperFrame): void {
     if (!this.#ready(session)) return;
+    if (frame.memory === this.memory) {
+      frame.memory = this.putAside(frame.offset, frame.length);
+      frame.offset = 0;
+    }
     const { memory, layout, gsoSize } = frame;
     const headersAt = frame.offset + VNET_HEADER_BYTES;
     const payloadAt = headersAt + layout.headers;
@@ -136,9 +166,9 @@ export class Transmitter {
       d.flags = (done === 0 ? FLAG_FIRST : 0) | (done + part === payload ? FLAG_LAST : 0);
       d.offset = done;
       const body = start + AT_BODY;
-      writeDescriptor(this.#memory.view, body, d);
-      this.#memory.copyFrom(body + DESCRIPTOR_BYTES, memory, headersAt, layout.headers);
-      this.#memory.copyFrom(body + DESCRIPTOR_BYTES + layout.headers, memory, payloadAt + done, part);
+      writeDescriptor(this.memory.view, body, d);
+      this.memory.copyFrom(body + DESCRIPTOR_BYTES, memory, headersAt, layout.headers);
+      this.memory.copyFrom(body + DESCRIPTOR_BYTES + layout.headers, memory, payloadAt + done, part);
       this.#append(session, start, fixed + part);
     }
   }
@@ -149,8 +179,8 @@ export class Transmitter {
     this.#makeRoom(length);
     this.#closeBundle();
     const start = this.#end;
-    this.#memory.copyFrom(start, from, offset, length);
-    this.#memory.view.setUint8(start + AT_HOPS, hops);
+    this.memory.copyFrom(start, from, offset, length);
+    this.memory.view.setUint8(start + AT_HOPS, hops);
     this.#append(session, start, length);
     this.#tally.counters.recordsRelayed++;
   }
@@ -176,8 +206,8 @@ export class Transmitter {
     if (!this.#sealable(session) || !this.#addressed(session)) return;
     const start = this.#begin(KIND_CONTROL, session.peer, 0);
     const length = Math.max(datagramBytes - DATAGRAM_HEADER, RECORD_OVERHEAD + message.length);
-    this.#memory.u8.fill(0, start + AT_BODY, start + length);
-    this.#memory.u8.set(message, start + AT_BODY);
+    this.memory.u8.fill(0, start + AT_BODY, start + length);
+    this.memory.u8.set(message, start + AT_BODY);
     this.#cut(session, start, length, length);
   }
 
@@ -220,7 +250,7 @@ export class Transmitter {
   }
 
   #header(kind: number, dest: number, hops: number): void {
-    const { view } = this.#memory;
+    const { view } = this.memory;
     const at = this.#end;
     view.setUint8(at + AT_KIND, kind);
     view.setUint8(at + AT_HOPS, hops);
@@ -279,14 +309,14 @@ export class Transmitter {
    * counter. Returns {@link SEAL_REFUSED} after counting the drop: no byte of the record may then leave this host.
    */
   #seal(session: Session, start: number, length: number, sealed: number, fragments: number): number {
-    const { view, u8 } = this.#memory;
-    this.#memory.at(start, sealed);
+    const { view, u8 } = this.memory;
+    this.memory.at(start, sealed);
     if (sealed > length) {
       u8.fill(0, start + length - TAG_BYTES, start + sealed - TAG_BYTES);
       // A relayed record may already have padding.
       view.setUint16(start + AT_PADDING, view.getUint16(start + AT_PADDING, true) + sealed - length, true);
     }
-    const counter = session.keys.seal(this.#memory, start, sealed, fragments);
+    const counter = session.keys.seal(this.memory, start, sealed, fragments);
     if (counter === SEAL_REFUSED) this.#tally.drop("seal-refused");
     return counter;
   }
@@ -299,7 +329,7 @@ export class Transmitter {
     session.handedOver += sealed;
     const bytes = new Uint8Array(1 + sealed);
     bytes[0] = session.keys.laneEpoch;
-    bytes.set(this.#memory.u8.subarray(start, start + sealed), 1);
+    bytes.set(this.memory.u8.subarray(start, start + sealed), 1);
     this.#events.record(session, bytes);
     this.#tally.counters.recordsSent++;
     this.#tally.counters.bytesSent += sealed;

@@ -296,6 +296,52 @@ for (const [bytes, stride] of [
     nothingDropped();
   });
 
+/** The frames of a record's body. Length 0 is that of a frame which is alone, and takes the rest. */
+function framesOf(body: Buffer): Buffer[] {
+  const found: Buffer[] = [];
+  for (let at = 0; at < body.length; ) {
+    const length = body.readUInt16LE(at) || body.length - at - 2;
+    found.push(body.subarray(at + 2, at + 2 + length));
+    at += 2 + ((length + 1) & ~1);
+  }
+  return found;
+}
+
+test("frames read where their record will be are sealed there, and those in the way of another record beside it", () => {
+  const random = seededRandom(SEED);
+  let together = 0;
+  for (let round = 0; round < 2_000; round++) {
+    const end = ends[round % MAX_LANES];
+    const { transmitter } = end;
+    end.to.datagramBytes = FLOOR_DATAGRAM + random.below(random.below(2) === 0 ? 1_500 : 64_900);
+    end.to.datagramsPerRecord = 1 + random.below(MAX_FRAGMENTS);
+    end.to.nextHop = nextHop(random.below(4) === 0);
+    const frames = Array.from({ length: 1 + random.below(60) }, () => {
+      const most = random.below(20) === 0 && end.to.nextHop === NEXT_HOP_DATAGRAMS ? LONGEST - SHORTEST : 1_500;
+      const length = SHORTEST + random.below(most);
+      const at = transmitter.place();
+      transmitter.memory.copyFrom(at, source, random.below(60_000), length);
+      const frame = Buffer.from(transmitter.memory.u8.slice(at, at + length));
+      // The record of another destination is open: this frame is behind it.
+      transmitter.frame(end.to, random.below(6) === 0 ? 3 : 2, transmitter.memory, at, length);
+      return frame;
+    });
+    const found: Buffer[] = [];
+    for (const { body } of end.received(frames[0])) {
+      const of = framesOf(body);
+      if (of.length > 1) together++;
+      found.push(...of);
+    }
+    assert.equal(found.length, frames.length);
+    assert.ok(
+      found.every((frame, i) => frame.equals(frames[i])),
+      `round ${round}`,
+    );
+  }
+  assert.ok(together > 1_000, `${together} records with several frames`);
+  nothingDropped();
+});
+
 test("small frames of many sizes share records, and each of these is sealed", () => {
   const random = seededRandom(SEED);
   for (let round = 0; round < 2_000; round++) {
@@ -310,10 +356,7 @@ test("small frames of many sizes share records, and each of these is sealed", ()
       return Buffer.from(source.u8.slice(frame.at, frame.at + frame.length));
     });
     const found: Buffer[] = [];
-    for (const { body } of end.received(frames[0])) {
-      for (let at = 0; at < body.length; at += 2 + ((body.readUInt16LE(at) + 1) & ~1))
-        found.push(body.subarray(at + 2, at + 2 + body.readUInt16LE(at)));
-    }
+    for (const { body } of end.received(frames[0])) found.push(...framesOf(body));
     assert.equal(found.length, frames.length);
     assert.ok(found.every((frame, i) => frame.equals(frames[i])));
   }
