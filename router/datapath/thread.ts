@@ -70,6 +70,8 @@ export class DatapathThread {
   readonly #transmitter: Transmitter;
   readonly #receiver: Receiver;
   readonly #executor: CommandExecutor;
+  /** Number of commands that were announced when they were last read. */
+  #executed = 0;
   #arrivalsAt = 0;
   #expiredAt = 0;
   #agedAt = 0;
@@ -118,7 +120,6 @@ export class DatapathThread {
     const { tapFd, tapName, udpFd, wakeFd, commandCount, idle } = this.#options;
     const wake = new WakeUp(wakeFd);
     const poll = new PollSet([udpFd, tapFd, wakeFd]);
-    let executed = 0;
     let now = performance.now();
     this.#agedAt = this.#expiredAt = now;
     let [datagrams, frames] = [true, true];
@@ -128,18 +129,21 @@ export class DatapathThread {
     let lone = false;
     // True: there may have been more of them.
     let doubtful = false;
+    // The last turn delivered frames. The TAP often has replies to them at once, those of the containers' kernels: then it is read at once.
+    let [delivered, replies] = [false, false];
     const { counters } = this.#tally;
     while (!this.#executor.stopped) {
       this.#switch.tick(now);
       this.#transmitter.tick(now);
       this.#receiver.tick(now);
       try {
-        const { framesDelivered: delivered } = counters;
+        const { framesDelivered, framesCaptured } = counters;
         drained = !lone;
         if (datagrams) datagrams = lone ? this.#receiveOne() : this.#receive();
-        // The TAP often has the reply to a frame that was just delivered. After a lone frame poll(2) shows it with fewer calls.
-        if (frames || (!lone && counters.framesDelivered !== delivered))
-          frames = lone ? this.#capture.one() : this.#capture.many();
+        delivered = counters.framesDelivered !== framesDelivered;
+        const forReply = !frames && delivered && (!lone || replies);
+        if (frames || forReply) frames = lone ? this.#capture.one() : this.#capture.many();
+        if (forReply) replies = counters.framesCaptured !== framesCaptured;
       } catch (error) {
         this.#fault(error);
       }
@@ -147,7 +151,7 @@ export class DatapathThread {
       if (this.#capture.error !== 0)
         throw new WeaveError("WEAVE_NATIVE", `the TAP device ${tapName} is gone: ${errnoName(this.#capture.error)}`);
       // Do not block while one direction has work left. The other direction is served when poll reports it.
-      const waiting: boolean = !datagrams && !frames && Atomics.load(commandCount, 0) === executed;
+      const waiting: boolean = !datagrams && !frames && Atomics.load(commandCount, 0) === this.#executed;
       if (waiting) idle?.();
       const before = now;
       poll.wait(waiting ? (this.#arriving ? ARRIVALS_EVERY_MS : AGE_EVERY_MS) : 0);
@@ -157,17 +161,14 @@ export class DatapathThread {
       // A packet that is there already may be the reply to the last one. A second one in a row shows a queue.
       lone = fresh || (waiting && !doubtful);
       doubtful = lone && !fresh;
+      replies ||= doubtful && delivered && poll.ready(1);
       // A queue that was seen empty counts as empty until the end of this wait.
       if (fresh || (drained && !datagrams) || !poll.ready(0)) this.#switch.inbound.empty(now);
       if (fresh || (drained && !frames) || !poll.ready(1)) this.#switch.outbound.empty(now);
       datagrams ||= poll.ready(0);
       frames ||= poll.ready(1);
       if (poll.ready(2)) wake.acknowledge();
-      const count = Atomics.load(commandCount, 0);
-      if (count !== executed) {
-        executed = count;
-        this.#drainCommands(now);
-      }
+      this.#drainCommands(now);
       this.#upkeep(now);
     }
     this.#executor.close();
@@ -233,6 +234,9 @@ export class DatapathThread {
   }
 
   #drainCommands(now: number): void {
+    const count = Atomics.load(this.#options.commandCount, 0);
+    if (count === this.#executed) return;
+    this.#executed = count;
     for (;;) {
       const received = receiveMessageOnPort(this.#options.commands);
       if (received === undefined) return;

@@ -1,5 +1,5 @@
 /**
- * `node every-length.js FIRST LAST STEP [OFFLOAD…]`, in a network namespace of its own: two routers' frame threads, each with a real TAP,
+ * `node every-length.js FIRST:LAST:STEP,… [OFFLOAD…]`, in a network namespace of its own: two routers' frame threads, each with a real TAP,
  * connected over loopback. Frames of each length, in bytes, are written to the one TAP's interface, and must arrive at the other's as they
  * were. The offloads named are off at both ends. Prints how many did.
  */
@@ -38,7 +38,7 @@ const SO_RCVBUFFORCE = 33;
 const SO_SNDBUFFORCE = 32;
 const BUFFER_BYTES = 64 << 20;
 
-const [first, last, step, ...names] = process.argv.slice(2);
+const [ranges, ...names] = process.argv.slice(2);
 const off = names as OffloadName[];
 const random = seededRandom(1).bytes(2 * MTU);
 const memory = new Memory(4 * MTU);
@@ -151,14 +151,17 @@ memory.u8.set([...macOf(2), ...macOf(1), ETHERTYPE >>> 8, ETHERTYPE & 255]);
 const poll = new PollSet([b.packets]);
 let done = 0;
 let [lengths, bytes]: [number[], number] = [[], 0];
-for (let length = Number(first); length <= Number(last); length += Number(step)) {
-  if (bytes + length > BATCH_BYTES || lengths.length === BATCH_FRAMES) {
-    exchange(a, b, lengths, poll);
-    done += lengths.length;
-    [lengths, bytes] = [[], 0];
+for (const range of ranges.split(",")) {
+  const [first, last, step] = range.split(":").map(Number);
+  for (let length = first; length <= last; length += step) {
+    if (bytes + length > BATCH_BYTES || lengths.length === BATCH_FRAMES) {
+      exchange(a, b, lengths, poll);
+      done += lengths.length;
+      [lengths, bytes] = [[], 0];
+    }
+    lengths.push(length);
+    bytes += length;
   }
-  lengths.push(length);
-  bytes += length;
 }
 exchange(a, b, lengths, poll);
 console.log(done + lengths.length);
