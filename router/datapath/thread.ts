@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import { BufferRing } from "#router/datapath/buffer-ring.js";
 import { Capture, TURN_LIMIT } from "#router/datapath/capture.js";
@@ -7,6 +8,7 @@ import { EventLimiter } from "#router/datapath/event-limiter.js";
 import { FramePort } from "#router/datapath/frame-port.js";
 import { type Command, type DatapathEvent, type Offloads, Tally } from "#router/datapath/protocol.js";
 import { Receiver } from "#router/datapath/receiver.js";
+import { Spin } from "#router/datapath/spin.js";
 import { Switch } from "#router/datapath/switch.js";
 import { Transmitter } from "#router/datapath/transmitter.js";
 import { errorText, WeaveError } from "#src/errors.js";
@@ -22,6 +24,10 @@ import type { Endpoint } from "#src/net/endpoint.js";
  * that ends earlier may have found a queue that was not empty.
  */
 const LONE_AFTER_MS = 0.2;
+/** Bytes received and sent in one turn, at most, after which a reply may come soon. */
+const LIGHT_BYTES = 4_096;
+/** Time after a turn with more bytes until a thread polls again before it sleeps: in bulk traffic the programs need the cores, and batches grow. */
+const AFTER_BULK_MS = 10;
 /** Interval at which old MACs are dropped. */
 const AGE_EVERY_MS = 60_000;
 /** Interval at which keys and permissions end that have a time; after a wait of the thread they end before any record is opened. */
@@ -70,6 +76,9 @@ export class DatapathThread {
   readonly #transmitter: Transmitter;
   readonly #receiver: Receiver;
   readonly #executor: CommandExecutor;
+  /** After a packet to the network, and to this host: they wait for replies of other programs. */
+  readonly #afterSend: Spin | undefined;
+  readonly #afterDelivery: Spin | undefined;
   /** Number of commands that were announced when they were last read. */
   #executed = 0;
   #arrivalsAt = 0;
@@ -85,6 +94,8 @@ export class DatapathThread {
     const { self, lane, lanes, offloads } = options;
     const [ring, tally] = [this.#ring, this.#tally];
     const events = new EventLimiter(options.emit, lanes > 1);
+    // On one core nothing can come while this thread has it.
+    if (availableParallelism() > 1) [this.#afterSend, this.#afterDelivery] = [new Spin(), new Spin()];
     const emit = (event: DatapathEvent) => events.emit(event);
     this.#events = events;
     this.#socket = new UdpReceiver(options.udpFd);
@@ -131,19 +142,27 @@ export class DatapathThread {
     let doubtful = false;
     // The last turn delivered frames. The TAP often has replies to them at once, those of the containers' kernels: then it is read at once.
     let [delivered, replies] = [false, false];
+    // The spin before the next wait, when the last turn handled a packet or two, such as those of programs that wait for replies.
+    let spinning: Spin | undefined;
+    // Time of the last turn that handled more.
+    let bulkAt = Number.NEGATIVE_INFINITY;
     const { counters } = this.#tally;
     while (!this.#executor.stopped) {
       this.#switch.tick(now);
       this.#transmitter.tick(now);
       this.#receiver.tick(now);
       try {
-        const { framesDelivered, framesCaptured } = counters;
+        const { framesDelivered, framesCaptured, bytesReceived, bytesSent } = counters;
         drained = !lone;
         if (datagrams) datagrams = lone ? this.#receiveOne() : this.#receive();
         delivered = counters.framesDelivered !== framesDelivered;
         const forReply = !frames && delivered && (!lone || replies);
         if (frames || forReply) frames = lone ? this.#capture.one() : this.#capture.many();
         if (forReply) replies = counters.framesCaptured !== framesCaptured;
+        const moved = counters.bytesReceived - bytesReceived + counters.bytesSent - bytesSent;
+        if (moved > LIGHT_BYTES) bulkAt = now;
+        const spin = counters.bytesSent !== bytesSent ? this.#afterSend : this.#afterDelivery;
+        spinning = moved > 0 && now - bulkAt >= AFTER_BULK_MS ? spin : undefined;
       } catch (error) {
         this.#fault(error);
       }
@@ -154,9 +173,10 @@ export class DatapathThread {
       const waiting: boolean = !datagrams && !frames && Atomics.load(commandCount, 0) === this.#executed;
       if (waiting) idle?.();
       const before = now;
-      poll.wait(waiting ? (this.#arriving ? ARRIVALS_EVERY_MS : AGE_EVERY_MS) : 0);
+      const polled: boolean = waiting && (spinning?.wait(poll, now) ?? false);
+      if (!polled || !poll.any) poll.wait(waiting ? (this.#arriving ? ARRIVALS_EVERY_MS : AGE_EVERY_MS) : 0);
       now = performance.now();
-      const slept: boolean = now - before >= LONE_AFTER_MS;
+      const slept: boolean = now - before >= LONE_AFTER_MS || (polled && spinning!.foundNone);
       const fresh: boolean = waiting && (drained || slept);
       // A packet that is there already may be the reply to the last one. A second one in a row shows a queue.
       lone = fresh || (waiting && !doubtful);

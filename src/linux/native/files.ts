@@ -84,8 +84,11 @@ export class PollSet {
 
   /** Blocks the thread until a descriptor has input, for `timeoutMs` at most (-1: no limit). */
   wait(timeoutMs: number): void {
-    libc.poll(this.#memory.at(0, this.#count * POLL_ENTRY), this.#count, timeoutMs);
+    this.any = libc.poll(this.#memory.at(0, this.#count * POLL_ENTRY), this.#count, timeoutMs) > 0;
   }
+
+  /** Whether any descriptor had input, or an error, at the end of the last wait. */
+  any = false;
 
   /** Whether the descriptor at `index` had input, or an error, at the end of the last wait. */
   ready(index: number): boolean {
