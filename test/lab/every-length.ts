@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import koffi from "koffi";
 import { Datapath } from "#router/datapath/datapath.js";
+import { FrameWorkers } from "#router/datapath/frame-workers.js";
 import { allowedOffloads } from "#router/datapath/offloads.js";
 import type { Command, OffloadName } from "#router/datapath/protocol.js";
 import { AT_LANE } from "#router/datapath/record.js";
@@ -79,11 +80,17 @@ class Router {
       openssl: allowed.openssl,
       tap,
       sockets,
+      workers: new FrameWorkers({
+        threads: 1,
+        cpuMs: 0,
+        nice: 0,
+        offloads: allowed,
+        onFailure: (error) => {
+          throw error;
+        },
+      }),
       onEvent: (event) => {
         if (event.event === "fault") console.error(event.message);
-      },
-      onFailure: (error) => {
-        throw error;
       },
     });
     this.packets = packetSocket(`tap${self}`);
