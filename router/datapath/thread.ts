@@ -128,7 +128,7 @@ export class DatapathThread {
 
   /** Runs until the command "stop". @throws WEAVE_NATIVE when the TAP device is gone */
   run(): void {
-    const { tapFd, tapName, udpFd, wakeFd, commandCount, idle } = this.#options;
+    const { tapFd, udpFd, wakeFd, commandCount, idle } = this.#options;
     const wake = new WakeUp(wakeFd);
     const poll = new PollSet([udpFd, tapFd, wakeFd]);
     let now = performance.now();
@@ -166,9 +166,7 @@ export class DatapathThread {
       } catch (error) {
         this.#fault(error);
       }
-      // Only a new process can create another device.
-      if (this.#capture.error !== 0)
-        throw new WeaveError("WEAVE_NATIVE", `the TAP device ${tapName} is gone: ${errnoName(this.#capture.error)}`);
+      this.#requireTap();
       // Do not block while one direction has work left. The other direction is served when poll reports it.
       const waiting: boolean = !datagrams && !frames && Atomics.load(commandCount, 0) === this.#executed;
       if (waiting) idle?.();
@@ -192,6 +190,13 @@ export class DatapathThread {
       this.#upkeep(now);
     }
     this.#executor.close();
+  }
+
+  /** Only a new process can create another device. @throws WEAVE_NATIVE when the TAP device is gone */
+  #requireTap(): void {
+    const { error } = this.#capture;
+    if (error === 0) return;
+    throw new WeaveError("WEAVE_NATIVE", `the TAP device ${this.#options.tapName} is gone: ${errnoName(error)}`);
   }
 
   /** Work done at intervals. */
