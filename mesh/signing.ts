@@ -6,7 +6,7 @@ import { limitSize } from "#src/limit-size.js";
 export const SIGNATURE_BYTES = 64;
 /** A signature in a message. */
 export const signatureShape = z
-  .instanceof(Uint8Array)
+  .instanceof(Uint8Array<ArrayBufferLike>)
   .check(z.refine((bytes) => (bytes as Uint8Array).length === SIGNATURE_BYTES));
 /** Bytes of the secret from which an identity's key pair is computed. */
 export const SEED_BYTES = 32;

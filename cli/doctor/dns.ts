@@ -2,7 +2,8 @@ import { createSocket } from "node:dgram";
 import { type DoctorCheck, type Finding, ok } from "#cli/doctor/check.js";
 import { addressOfCidr } from "#src/address.js";
 import { findLink, ipv4Of } from "#src/linux/links/links.js";
-import { hostOf, portOf } from "#src/net/host-port.js";
+import { endpoint, udpType } from "#src/net/endpoint.js";
+import { hostOf, hostPortText, portOf } from "#src/net/host-port.js";
 
 /** Limit for weaveDNS's answer, which it has at once. */
 const ANSWER_MS = 1_000;
@@ -56,10 +57,10 @@ async function query(
   message: Buffer,
 ): Promise<Finding> {
   const why = await answerTo(message, from, host, port);
-  if (why === undefined) return ok(`answers ${from} (${name}) at ${host}:${port}`);
+  if (why === undefined) return ok(`answers ${from} (${name}) at ${hostPortText(host, port)}`);
   return {
     level: "fail",
-    what: `no answer to a query from ${from} (${name}) to ${host}:${port}: ${why}`,
+    what: `no answer to a query from ${from} (${name}) to ${hostPortText(host, port)}: ${why}`,
     cause: "a firewall of this host drops it",
     remedy: `accept TCP and UDP 53 from ${name}: with ufw 'ufw allow in on ${name} to any port 53'`,
   };
@@ -68,7 +69,7 @@ async function query(
 /** @returns why there was no answer */
 function answerTo(message: Buffer, from: string, host: string, port: number): Promise<string | undefined> {
   return new Promise((resolve) => {
-    const socket = createSocket("udp4");
+    const socket = createSocket(udpType(endpoint(host, port)));
     const end = (why?: string) => {
       clearTimeout(timer);
       socket.close();

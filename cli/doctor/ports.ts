@@ -3,6 +3,8 @@ import { createServer } from "node:net";
 import { type DoctorCheck, type Finding, ok } from "#cli/doctor/check.js";
 import { ROUTER_FLAGS } from "#router/flags.js";
 import { errorText, systemCode } from "#src/errors.js";
+import { endpoint, udpType } from "#src/net/endpoint.js";
+import { ANY_HOST } from "#src/net/family.js";
 import { hostOf, portOf } from "#src/net/host-port.js";
 
 /** Whether a router could listen at its ports: on a host where none runs. */
@@ -46,13 +48,13 @@ function listenTcp(port: number, host: string | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once("error", reject);
-    server.listen({ port, host: host ?? "0.0.0.0" }, () => server.close(() => resolve()));
+    server.listen({ port, host: host ?? ANY_HOST }, () => server.close(() => resolve()));
   });
 }
 
 function listenUdp(port: number, address: string | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
-    const socket = createSocket("udp4");
+    const socket = createSocket(udpType(endpoint(address ?? ANY_HOST, port)));
     socket.once("error", reject);
     socket.bind({ port, address, exclusive: true }, () => socket.close(() => resolve()));
   });

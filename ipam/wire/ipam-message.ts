@@ -12,13 +12,13 @@ import {
   intervalToWire,
   ringFromWire,
   ringToWire,
-  signatureShape,
   spansFromWire,
   spansShape,
   spansToWire,
 } from "#ipam/wire/ring-codec.js";
 import { type Votes, votesFromWire, votesShape, votesToWire } from "#ipam/wire/vote.js";
 import { countShape, MAX_PEERS, type PeerName, peerNameShape } from "#mesh/peer.js";
+import { signatureShape } from "#mesh/signing.js";
 import { decode, encode } from "#src/codec.js";
 
 /** A message between allocators. Each carries the range that its sender allocates from. */

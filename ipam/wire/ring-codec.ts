@@ -3,7 +3,7 @@ import type { Interval } from "#ipam/ring/interval.js";
 import { CAUSES, type Deed, type Genesis, type Span } from "#ipam/ring/ring.js";
 import { addressBytes, addressFromBytes } from "#ipam/ring/subnet.js";
 import { countShape, MAX_PEERS, type PeerName, peerNameShape } from "#mesh/peer.js";
-import { SIGNATURE_BYTES } from "#mesh/signing.js";
+import { signatureShape } from "#mesh/signing.js";
 import { WeaveError } from "#src/errors.js";
 import { toHex } from "#src/text.js";
 
@@ -22,7 +22,6 @@ const IDENTITY_BYTES = 32;
 
 const bytesOf = (count: number) =>
   z.instanceof(Uint8Array<ArrayBufferLike>).check(z.refine((bytes) => (bytes as Uint8Array).length === count));
-export const signatureShape = bytesOf(SIGNATURE_BYTES);
 
 /**
  * A span on the wire: first, last, index of owner, epoch, version, pending, since, index of cause, index of previous owner or -1, index

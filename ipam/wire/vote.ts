@@ -1,7 +1,8 @@
 import * as z from "zod/mini";
 import type { Genesis } from "#ipam/ring/ring.js";
-import { genesisShape, signatureShape } from "#ipam/wire/ring-codec.js";
+import { genesisShape } from "#ipam/wire/ring-codec.js";
 import { countShape, MAX_PEERS, type PeerName, peerNameShape } from "#mesh/peer.js";
+import { signatureShape } from "#mesh/signing.js";
 import { WeaveError } from "#src/errors.js";
 
 /** The number of a proposal. The ballot with the higher round is higher, then the one with the higher name. Ballots are unique. */

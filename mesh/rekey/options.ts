@@ -28,7 +28,7 @@ export interface RekeyNetwork {
 }
 
 /** Peers that may not return: see mesh/trust/trust.ts. */
-export interface Exclusions {
+export interface RekeyExclusions {
   /** Also of an identity that has ended by itself. */
   isExcluded(identity: string): boolean;
   /** Excludes an identity for ever, and ends its connections. @param by the peer that gave the order, for the log */
@@ -53,7 +53,7 @@ export interface RekeyDeps {
   readonly random: Random;
   readonly log: Log;
   readonly secrets: SecretRing;
-  readonly exclusions: Exclusions;
+  readonly exclusions: RekeyExclusions;
   readonly network: RekeyNetwork;
   readonly store: OrderStore;
 }

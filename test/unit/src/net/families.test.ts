@@ -39,6 +39,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   "dns/name.ts": "reverse names of addresses of the overlay",
   "dns/name-record.ts": "addresses of the overlay, in records of type A",
   "router/names/routes.ts": "addresses of the overlay, for names",
+  "cli/doctor/range.ts": "addresses of hosts in the range of the overlay",
   "cli/support/name-arguments.ts": "addresses of the overlay, for names",
   "cli/support/address-arguments.ts": "addresses of the overlay",
   "router/names/upstream.ts": "sockets to name servers of resolv.conf, of both families",
