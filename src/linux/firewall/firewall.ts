@@ -9,8 +9,10 @@ export interface FirewallState {
    * host. Other hosts cannot reach them at 127.0.0.0/8, even if the host's routing allows it (`route_localnet`).
    */
   readonly hostPorts: readonly number[];
-  /** The port of the mesh: TCP, and UDP for frames; the next UDP port was Weave Net's fast datapath. Closed to containers. */
+  /** The port of the mesh: TCP, and UDP for frames; the next two UDP ports are those of the kernel's path. Closed to containers. */
   readonly meshPort: number;
+  /** The UDP port of VXLAN in clear, open to these networks (CIDR notation) alone; undefined: there is none, or all may send to it. */
+  readonly clearTunnel?: { readonly port: number; readonly subnets: readonly string[] } | undefined;
   /** Subnets in which the host has an address on the bridge. */
   readonly exposed: readonly { readonly subnet: string; readonly masquerade: boolean }[];
   /** The default bridge of the Docker engine, or of Podman, on this host; undefined without either. */
@@ -21,10 +23,10 @@ export interface FirewallState {
   readonly untracked: boolean;
 }
 
-/** Returns the UDP ports of the mesh: `port` and the next one, which port 65535 lacks. */
+/** Returns the UDP ports of the mesh: `port` and the next two, as far as there are such. */
 export const meshUdpPorts = (port: number): { first: number; last: number } => ({
   first: port,
-  last: Math.min(port + 1, 65_535),
+  last: Math.min(port + 2, 65_535),
 });
 
 /**

@@ -67,7 +67,7 @@ export function iptablesFirewall(ruleSet: RuleSet): Firewall {
 
 /** Returns the rules as input of iptables-restore. */
 export function iptablesRules(state: FirewallState, ruleSet: RuleSet): string {
-  const { bridge, hostPorts, meshPort, exposed, dockerBridge, notDocker } = state;
+  const { bridge, hostPorts, meshPort, clearTunnel, exposed, dockerBridge, notDocker } = state;
   const full = ruleSet === "full";
   const docker = containerBridges(dockerBridge).map((name) => name.replace("*", "+"));
   // The pattern `br-+` has no exceptions: packets of interfaces that it must not match return before the rules with it.
@@ -110,6 +110,7 @@ export function iptablesRules(state: FirewallState, ruleSet: RuleSet): string {
       ...excepted.map((name) => `-i ${name} -j RETURN`),
       ...(full ? closed : []),
       ...dns,
+      ...(full ? tunnelRules(clearTunnel) : []),
     ]),
     ...chain("WEAVE-EXPOSE", [
       ...excepted.flatMap((name) => [...accept.map((rule) => `-i ${name} ${rule}`), `-i ${name} -j RETURN`]),
@@ -123,6 +124,13 @@ export function iptablesRules(state: FirewallState, ruleSet: RuleSet): string {
     ...(full && state.untracked ? untrackedRules(meshPort) : []),
     "",
   ].join("\n");
+}
+
+/** Rules for the senders of VXLAN in clear, which the kernel does not check. They come last: RETURN ends weave's chain. */
+function tunnelRules(tunnel: FirewallState["clearTunnel"]): string[] {
+  if (tunnel === undefined) return [];
+  const match = `-p udp --dport ${tunnel.port}`;
+  return [...tunnel.subnets.map((subnet) => `${match} -s ${subnet} -j RETURN`), `${match} -j DROP`];
 }
 
 /** Rules of the table `raw`, which precedes connection tracking. Forwarded datagrams, of a virtual machine for example, stay tracked. */

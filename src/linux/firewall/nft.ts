@@ -54,13 +54,20 @@ function fromDocker({ dockerBridge, notDocker }: FirewallState): string[] {
 
 /** Returns the table as input of nft. */
 export function nftTable(state: FirewallState): string {
-  const { bridge, hostPorts, meshPort, exposed, untracked } = state;
+  const { bridge, hostPorts, meshPort, clearTunnel, exposed, untracked } = state;
   const docker = fromDocker(state);
   const { first, last } = meshUdpPorts(meshPort);
   // nft rejects a range of one port.
   const udp = first === last ? `${first}` : `${first}-${last}`;
   const set = (ports: readonly number[]) => `{ ${[...new Set(ports)].join(", ")} }`;
   const local = hostPorts.length === 0 ? [] : [`ip daddr 127.0.0.0/8 tcp dport ${set(hostPorts)} iifname != "lo" drop`];
+  // The kernel checks no sender of VXLAN. Not a set: nft rejects one whose networks overlap.
+  const tunnel =
+    clearTunnel === undefined
+      ? []
+      : [
+          `udp dport ${clearTunnel.port} ${clearTunnel.subnets.map((subnet) => `ip saddr != ${subnet}`).join(" ")} drop`,
+        ];
   // A container must not act as a peer, nor control the router, on any bridge of this host or of another one.
   const closed = [`iifname "${bridge}"`, ...docker].flatMap((from) => [
     `${from} tcp dport ${set([...hostPorts, meshPort])} drop`,
@@ -82,7 +89,7 @@ export function nftTable(state: FirewallState): string {
   return `table ${TABLE} {
 ${untracked ? untrackedChains(meshPort) : ""}  chain input {
     type filter hook input priority -10; policy accept;
-${lines([...local, ...closed])}  }
+${lines([...local, ...closed, ...tunnel])}  }
   chain forward {
     type filter hook forward priority -10; policy accept;
 ${lines([

@@ -36,20 +36,20 @@ test("firewall rules name the subnet both ways, only where masquerading is reque
 test("without Docker, too, the bridge is kept off the mesh and off the ports of this host's own users", () => {
   const nft = nftTable(STATE);
   assert.match(nft, /iifname "weave" tcp dport \{ 6784, 6782, 6783 \} drop/);
-  assert.match(nft, /iifname "weave" udp dport 6783-6784 drop/);
+  assert.match(nft, /iifname "weave" udp dport 6783-6785 drop/);
   assert.match(nft, /iifname "weave" oifname != "weave" tcp dport 6783 drop/);
   assert.match(nft, /ip daddr 127\.0\.0\.0\/8 tcp dport \{ 6784, 6782 \} iifname != "lo" drop/);
   assert.doesNotMatch(nft, /docker|br-/);
   const legacy = iptablesRules(STATE, "full");
   for (const port of [6782, 6783, 6784])
     assert.match(legacy, new RegExp(`-A WEAVE-CONTROL -i weave -p tcp --dport ${port} -j DROP`));
-  assert.match(legacy, /-A WEAVE-CONTROL -i weave -p udp --dport 6783:6784 -j DROP/);
-  assert.match(legacy, /-A WEAVE-EXPOSE -i weave ! -o weave -p udp --dport 6783:6784 -j DROP/);
+  assert.match(legacy, /-A WEAVE-CONTROL -i weave -p udp --dport 6783:6785 -j DROP/);
+  assert.match(legacy, /-A WEAVE-EXPOSE -i weave ! -o weave -p udp --dport 6783:6785 -j DROP/);
 });
 
 test("next to Docker, its bridges are kept off the same ports and off the overlay", () => {
   const nft = nftTable(NEXT_TO_DOCKER);
-  assert.match(nft, /iifname "docker0" udp dport 6783-6784 drop/);
+  assert.match(nft, /iifname "docker0" udp dport 6783-6785 drop/);
   assert.match(nft, /iifname "br-\*" tcp dport \{ 6784, 6782, 6783 \} drop/);
   assert.match(nft, /iifname "docker0" oifname "weave" drop/);
   const passage = iptablesRules(NEXT_TO_DOCKER, "accept-only");
@@ -84,6 +84,19 @@ test("a user's bridge whose name starts with br- is not treated as Docker's", ()
   };
   before("-A WEAVE-CONTROL -i br-lan -j RETURN", "-A WEAVE-CONTROL -i br-+ -p tcp --dport 6783 -j DROP");
   before("-A WEAVE-EXPOSE -i br-lan -j RETURN", "-A WEAVE-EXPOSE -i br-+ -o weave -j DROP");
+});
+
+test("VXLAN in clear is open to the trusted networks alone, where others send encrypted", () => {
+  const clearTunnel = { port: 6785, subnets: ["10.0.0.0/8", "192.0.2.0/24"] };
+  const nft = nftTable({ ...STATE, clearTunnel });
+  assert.match(nft, /udp dport 6785 ip saddr != 10\.0\.0\.0\/8 ip saddr != 192\.0\.2\.0\/24 drop/);
+  assert.doesNotMatch(nftTable(STATE), /ip saddr != 10/);
+  const legacy = iptablesRules({ ...STATE, clearTunnel }, "full");
+  assert.match(
+    legacy,
+    /-p udp --dport 6785 -s 10\.0\.0\.0\/8 -j RETURN\n.*-s 192\.0\.2\.0\/24 -j RETURN\n.*-p udp --dport 6785 -j DROP/,
+  );
+  assert.doesNotMatch(iptablesRules({ ...STATE, clearTunnel }, "accept-only"), /6785/);
 });
 
 test("port 65535 has no next one", () => {
