@@ -1,5 +1,5 @@
 import { ADDRESS_FLAGS } from "#router/addresses/flags.js";
-import { FRAME_FLAGS, FRAMES } from "#router/frames/flags.js";
+import { FRAME_FLAGS } from "#router/frames/flags.js";
 import { NAME_FLAGS } from "#router/names/flags.js";
 import { PEER_FLAGS } from "#router/peers/flags.js";
 import { flag, offSwitch, toggle } from "#src/flag.js";
@@ -78,10 +78,6 @@ export const ROUTER_FLAGS = { ...PEER_FLAGS, ...FRAME_FLAGS, ...ADDRESS_FLAGS, .
 
 /** Flags of `weave launch` that are not options of the router: they change other flags, or `weave launch` itself. */
 export const LAUNCH_FLAGS = {
-  noFastdp: {
-    ...toggle("no-fastdp", FRAMES, "like Weave Net without its fast datapath: another default of --mtu"),
-    env: "WEAVE_NO_FASTDP",
-  },
   foreground: toggle("foreground", PROCESS, "log to standard output, for systemd and containers; without a supervisor"),
   json: toggle("json", PROCESS, "print JSON, also for an error"),
   image: flag({

@@ -56,7 +56,7 @@ export function parseOptions(raw: unknown): LaunchOptions {
   const checked = checkValues(ROUTER_FLAGS, router);
   const options = {
     ...checked,
-    mtu: mtuOf(checked.mtu, false),
+    mtu: mtuOf(checked.mtu, checked.noFastdp),
     docker: checkValues(DOCKER_FLAGS, record(docker ?? {}, "the launch file's docker")),
     peers: peers.map(String),
   };

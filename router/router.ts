@@ -93,12 +93,15 @@ async function startServices(start: RouterStart, context: StartContext): Promise
 
   const sockets = openFramePorts(options, context);
   const peerPort = await openPeerPort(options, context);
-  const frames = await startFramePath({ ...context, options, self, sockets, workers });
+  const frames = await startFramePath({ ...context, options, identity, sockets, workers });
   const mesh = await startMesh({ ...context, options, identity, overlay: frames.carriers });
-  frames.connect(mesh);
+  const macs = await frames.connect(mesh, incarnation);
   const directory = followPeers(mesh, context);
 
-  const exposure = await startExposure({ bridge, port, hostPorts: options.hostPorts, dockerBridge }, context);
+  const exposure = await startExposure(
+    { bridge, port, clearTunnel: frames.kernelPath?.clearSenders, hostPorts: options.hostPorts, dockerBridge },
+    context,
+  );
   await watchHost({
     ...context,
     expected: { bridge, mac: self, mtu, tap: TAP_NAME },
@@ -133,6 +136,8 @@ async function startServices(start: RouterStart, context: StartContext): Promise
     mesh,
     directory,
     datapath: frames.datapath,
+    kernelPath: frames.kernelPath,
+    macs,
     ipam,
     dns,
     docker,

@@ -5,13 +5,16 @@ import type { Ipam } from "#router/addresses/ipam.js";
 import { addressService } from "#router/addresses/service.js";
 import type { Attachments } from "#router/attachments/attachments.js";
 import { attachmentService } from "#router/attachments/service.js";
+import type { KernelPath } from "#router/carriers/fastdp/kernel-path.js";
 import { type Cni, cniService } from "#router/cni/service.js";
 import type { Datapath } from "#router/datapath/datapath.js";
 import { dockerService } from "#router/docker/service.js";
 import type { Exposure } from "#router/exposure/exposure.js";
 import { exposureService } from "#router/exposure/service.js";
+import { kernelPathService } from "#router/frames/kernel-path-service.js";
 import { frameService } from "#router/frames/service.js";
 import { hostService } from "#router/host/service.js";
+import type { Macs } from "#router/macs/macs.js";
 import { nameService } from "#router/names/service.js";
 import type { WeaveDns } from "#router/names/weave-dns.js";
 import type { RouterOptions } from "#router/options.js";
@@ -30,6 +33,8 @@ export interface ServicesDeps {
   readonly mesh: Mesh;
   readonly directory: Pick<PeerDirectory, "isKnown">;
   readonly datapath: Datapath;
+  readonly kernelPath: KernelPath | undefined;
+  readonly macs: Macs;
   readonly ipam: Ipam | undefined;
   readonly dns: WeaveDns | undefined;
   readonly docker: DockerSockets | undefined;
@@ -72,6 +77,7 @@ export function servicesOf(deps: ServicesDeps): readonly Service[] {
     }),
     cniService(cni),
     frameService(datapath, mesh),
+    kernelPathService(deps),
     hostService(deps),
   ];
 }

@@ -13,6 +13,7 @@ import { removeManagerFiles } from "#cli/support/network-managers.js";
 import { runningProcesses } from "#cli/support/processes.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { DOCKER_FLAGS } from "#docker/flags.js";
+import { removeDevices } from "#router/carriers/fastdp/devices.js";
 import type { LaunchOptions } from "#router/options.js";
 import { defaultValue } from "#src/flag.js";
 import { removeAbandonedSocket } from "#src/http/listen.js";
@@ -22,6 +23,7 @@ import { ENDPOINT_PREFIX } from "#src/linux/links/docker-endpoint.js";
 import { HOST_IFNAME_PREFIX } from "#src/linux/links/interface-names.js";
 import { deleteLink, listLinks } from "#src/linux/links/links.js";
 import { removeLoopbackAddresses } from "#src/linux/links/loopback.js";
+import { removeTunnelNamespace } from "#src/linux/wireguard/tunnel-namespace.js";
 import { lockFileOf } from "#src/lmdb-file.js";
 import {
   cniReleaseFolder,
@@ -77,6 +79,8 @@ export async function run(args: readonly string[]): Promise<void> {
   removeCni();
   for (const { ifname } of await listLinks())
     if (INTERFACE_PREFIXES.some((prefix) => ifname.startsWith(prefix))) await deleteLink(ifname);
+  await removeDevices(runDir);
+  await removeTunnelNamespace(runDir);
   if ((await findBridge(bridge)) !== undefined) await deleteLink(bridge);
   await removeLoopbackAddresses();
   // After a boot the options are lost, and with them whether there were rules beside Docker's.

@@ -42,7 +42,7 @@ export function parseLaunch(args: readonly string[], env: NodeJS.ProcessEnv): La
   const tls = { verify: values["docker.tlsVerify"], detect: values["docker.detectTls"] };
   const options: LaunchOptions = {
     ...router,
-    mtu: mtuOf(router.mtu, values.noFastdp),
+    mtu: mtuOf(router.mtu, router.noFastdp),
     docker: completeDocker(docker, tls, env),
     peers: words,
   };

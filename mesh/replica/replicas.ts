@@ -5,7 +5,13 @@ import { type RecordRejections, recordRejections } from "#mesh/replica/rejection
 import type { Signer } from "#mesh/signing.js";
 
 /** Shares of the memory of all sets, in estimated bytes. Their sum is that of a `MemoryBudget`. */
-export const SET_BYTES = { topology: 40 << 20, names: 24 << 20, tasks: 10 << 20, claims: 6 << 20 } as const;
+export const SET_BYTES = {
+  topology: 40 << 20,
+  names: 24 << 20,
+  tasks: 10 << 20,
+  claims: 6 << 20,
+  macs: 8 << 20,
+} as const;
 
 /** What the set of all replicas of a process asks of each. */
 interface Member {

@@ -15,34 +15,25 @@ import type { Random } from "#src/random.js";
  *
  * Records are sealed above the carriers, with the keys of keys.ts: a carrier of records adds no encryption.
  *
- * A carrier of records changes no other code. Both carriers here are of that sort.
- *
- * A carrier in the kernel (VXLAN ports of the bridge, unencrypted or in ESP) would implement the interface as follows:
+ * A carrier of records changes no other code: `sleeve` and `stream` are of that sort. A carrier in the kernel (`fastdp`) differs as
+ * follows:
  * - `nextHop` is undefined, because its frames never reach user space. The frame threads send frames that they relay or flood
  *   by the next usable carrier.
- * - `selected` adds and removes the forwarding entries, and the keys of the kernel. It gets its own secret, derived from
- *   that of the connection beside the data keys (peer-session.ts), which zeroes it then.
- * - `mtu` is the MTU of the link without the headers of the tunnel.
- * - `state` is "usable" while its own pings, sent through the port of the frames, are answered. `doubtful` follows these
- *   pings too. The times are those of sleeve/path.ts.
- * - `stop` removes everything that the carrier has created in the kernel.
- * It would precede `sleeve` in the list, and need changes in other folders:
- * - The MACs of its forwarding entries: event "mac-learnt" ends in router/datapath/datapath.ts, is limited, and is not emitted
- *   by a single thread (router/datapath/event-limiter.ts). The kernel's frames do not reach the threads, which learn from
- *   floods alone. The event names no session: router/frames/thread-events.ts and carriers.ts would pass it on.
- * - Its bridge port is one of the OVERLAY_PORTS in router/frames/service.ts: a MAC behind it is not local.
- * - Repair of its links: the expected links in router/router.ts and router/host/, with src/linux/links/link-faults.ts. Two ports
- *   of the overlay on one bridge must not flood to each other (src/linux/links/bridge.ts).
- * - Their removal by `weave reset`: cli/commands/reset.ts.
- * - The firewall rule for its UDP port: src/linux/firewall/ (the port after the mesh's is closed to containers already).
- * - `--no-fastdp` would remove it from the list. At present the flag (router/flags.ts) only changes the
- *   default MTU, at launch (cli/launch/launch-flags.ts).
+ * - `selected` changes the forwarding entries of the kernel, by router/macs/forwarding.ts, which knows the MACs of each peer.
+ * - It has keys of its own, from {@link CarrierLink.secretFor}.
+ * - `state` is "usable" while its own heartbeats, sent through the port of the frames, are answered. `doubtful` follows them too.
+ * - `stop` leaves the kernel as it is where frames passed: the other end's router may be starting again.
  */
 export interface CarrierKind {
   /** Name in the agreed list, in status and in metrics: at most 16 characters. */
   readonly name: string;
   /** Shapes of the messages that its two ends exchange over the connection, by `kind`. No other carrier uses these kinds. */
   readonly messages: Readonly<Record<string, ZodMiniObject>>;
+  /**
+   * The carrier in the list that this end prefers to this one, on connections of that sort; absent or undefined: the order of the list
+   * counts. Each end chooses the carrier of what it sends.
+   */
+  follows?(connection: { readonly encrypted: boolean }): string | undefined;
   open(link: CarrierLink, deps: CarrierDeps): Carrier;
 }
 
@@ -83,6 +74,11 @@ export interface CarrierLink {
    * @param sent called when the message has left this process, or is dropped
    */
   send(message: CarrierMessage, sent?: () => void): void;
+  /**
+   * Derives a secret of 32 bytes from that of the connection: the same at both ends, another one for each purpose. For
+   * {@link CarrierKind.open} alone: the connection's own is zeroed then.
+   */
+  secretFor(purpose: string): Uint8Array;
   /** Reports that `state` or `doubtful` has changed. Do not call this before {@link Carrier.start}. */
   changed(): void;
 }

@@ -1,3 +1,4 @@
+import { hkdf } from "#mesh/handshake/noise.js";
 import type { OverlayConnection, OverlayDiagnostics, OverlayLink, OverlayStatus } from "#mesh/overlay.js";
 import { peerText } from "#mesh/peer.js";
 import type {
@@ -54,7 +55,6 @@ export class PeerSession implements OverlayConnection {
     this.#link = link;
     this.#deps = deps;
     this.#keys = new DataKeys(link.outbound, link.secret, deps.random);
-    link.secret.fill(0);
     const carrierLink: CarrierLink = {
       session,
       peer: link.remote.name,
@@ -65,9 +65,11 @@ export class PeerSession implements OverlayConnection {
       localHost: link.localHost,
       remotePort: link.remotePort,
       send: (message, sent) => link.send(encode(message), sent),
+      secretFor: (purpose) => hkdf(link.secret, Buffer.from(`carrier ${purpose}`), 1)[0],
       changed: () => this.#update(),
     };
-    this.#carriers = kinds.map((kind) => kind.open(carrierLink, deps));
+    this.#carriers = preferred(kinds, link).map((kind) => kind.open(carrierLink, deps));
+    link.secret.fill(0);
     this.#selector = new PathSelector(this.#carriers);
   }
 
@@ -166,8 +168,8 @@ export class PeerSession implements OverlayConnection {
     if (this.#stopped || !this.#ready) return;
     const before = this.#selector.selection;
     if (this.#selector.update(clock.now())) {
-      before?.carrier.selected(false);
-      this.#selector.selection?.carrier.selected(true);
+      // All of them: a carrier of the kernel may have carried frames since an earlier connection.
+      for (const carrier of this.#carriers) carrier.selected(carrier === this.#selector.selection?.carrier);
       this.#logChange(before);
     }
     this.#setNextHop();
@@ -233,4 +235,17 @@ export class PeerSession implements OverlayConnection {
       }
     }
   }
+}
+
+/** The agreed kinds in the order of this end: see {@link CarrierKind.follows}. */
+function preferred(kinds: readonly CarrierKind[], link: { readonly encrypted: boolean }): readonly CarrierKind[] {
+  const order = [...kinds];
+  for (const kind of kinds) {
+    const before = order.findIndex(({ name }) => name === kind.follows?.(link));
+    const at = order.indexOf(kind);
+    if (before <= at) continue;
+    order.splice(at, 1);
+    order.splice(before, 0, kind);
+  }
+  return order;
 }

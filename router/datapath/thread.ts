@@ -264,13 +264,15 @@ export class DatapathThread {
     this.#executed = count;
     for (;;) {
       const received = receiveMessageOnPort(this.#options.commands);
-      if (received === undefined) return;
+      if (received === undefined) break;
       try {
         this.#executor.execute(received.message as Command, now);
       } catch (error) {
         this.#fault(error);
       }
     }
+    // A record of the event loop may be relayed by datagrams: they must not wait until something else is to be sent.
+    this.#transmitter.flush();
   }
 
   #openSender(): DatagramSender {

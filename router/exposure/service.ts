@@ -4,12 +4,15 @@ import type { Service } from "#router/service.js";
 import type { StartContext } from "#router/start-context.js";
 import { type Cidr, parseCidr } from "#src/address.js";
 import { errorText, WeaveError } from "#src/errors.js";
+import type { FirewallState } from "#src/linux/firewall/firewall.js";
 import { hostFirewall } from "#src/linux/firewall/host-firewall.js";
 
 export interface ExposureOptions {
   readonly bridge: string;
   /** Port of the mesh. */
   readonly port: number;
+  /** The UDP port of VXLAN in clear, and the networks (CIDR notation) that may send to it; undefined: no limit. */
+  readonly clearTunnel: FirewallState["clearTunnel"];
   /** TCP ports that only this host may reach, not its containers. */
   readonly hostPorts: readonly number[];
   /** Name of Docker's bridge; undefined without Docker. */
@@ -21,10 +24,10 @@ export async function startExposure(
   options: ExposureOptions,
   { store, log, problems }: Pick<StartContext, "store" | "log" | "problems">,
 ): Promise<Exposure> {
-  const { bridge, port: meshPort, hostPorts, dockerBridge } = options;
+  const { bridge, port: meshPort, clearTunnel, hostPorts, dockerBridge } = options;
   const exposure = new Exposure({
     store,
-    rules: { bridge, hostPorts, meshPort, dockerBridge },
+    rules: { bridge, hostPorts, meshPort, clearTunnel, dockerBridge },
     firewall: hostFirewall(dockerBridge !== undefined),
     log,
     problems,

@@ -1,8 +1,10 @@
 import { availableParallelism } from "node:os";
 import type { Mesh } from "#mesh/mesh.js";
-import type { PeerName } from "#mesh/peer.js";
 import { CARRIERS } from "#router/carriers/carrier-list.js";
 import { Carriers } from "#router/carriers/carriers.js";
+import { CLEAR_DEVICE, ENCRYPTED_DEVICE } from "#router/carriers/fastdp/devices.js";
+import { fastdpCarrier } from "#router/carriers/fastdp/fastdp.js";
+import type { KernelPath } from "#router/carriers/fastdp/kernel-path.js";
 import { Datapath, threadsFor } from "#router/datapath/datapath.js";
 import { FrameWorkers } from "#router/datapath/frame-workers.js";
 import { allowedOffloads } from "#router/datapath/offloads.js";
@@ -10,13 +12,16 @@ import type { OffloadName } from "#router/datapath/protocol.js";
 import { AT_LANE } from "#router/datapath/record.js";
 import { WARM_UP_CPU_MS } from "#router/datapath/warm-up.js";
 import { claimsBlocks, frameClaims } from "#router/frames/claims.js";
+import { type FrameIdentity, type KernelPathSettings, startKernelPath, startMacs } from "#router/frames/kernel-path.js";
 import { frameMetrics } from "#router/frames/metrics.js";
 import { frameRouteTable } from "#router/frames/route-table.js";
 import { handleDatapathEvent, nextHopTo } from "#router/frames/thread-events.js";
+import type { Macs } from "#router/macs/macs.js";
 import type { Service } from "#router/service.js";
 import type { StartContext } from "#router/start-context.js";
 import { systemClock } from "#src/clock.js";
 import { addRouterPort, ensureBridge } from "#src/linux/links/bridge.js";
+import { interfaceIndex } from "#src/linux/links/interface-index.js";
 import { deleteLink } from "#src/linux/links/links.js";
 import { closeFd } from "#src/linux/native/files.js";
 import { openTap } from "#src/linux/native/tap.js";
@@ -30,20 +35,16 @@ import { systemRandom } from "#src/random.js";
 /** Name of the TAP device. A network namespace has one router, and a router has one TAP. */
 export const TAP_NAME = "weave-tap";
 /** Ports of the bridge that lead to other peers: a MAC behind one of them is not local. */
-const OVERLAY_PORTS: ReadonlySet<string> = new Set([TAP_NAME]);
+const OVERLAY_PORTS: ReadonlySet<string> = new Set([TAP_NAME, CLEAR_DEVICE, ENCRYPTED_DEVICE]);
 
-export interface FrameOptions {
+export interface FrameOptions extends KernelPathSettings {
   /** The address to listen at; "" for all. */
   readonly host: string;
-  readonly port: number;
   /** 0: chosen by the number of cores. */
   readonly datapathThreads: number;
   /** Nice value of the threads; 0: unchanged. */
   readonly datapathNice: number;
   readonly offloadsOff: readonly OffloadName[];
-  readonly bridge: string;
-  /** MTU of the bridge, in bytes. */
-  readonly mtu: number;
 }
 
 type ThreadOptions = Pick<FrameOptions, "datapathThreads" | "datapathNice" | "offloadsOff">;
@@ -76,9 +77,9 @@ export function openFramePorts(options: FrameOptions, { resources }: Pick<StartC
   return sockets;
 }
 
-export interface FramePathDeps extends Pick<StartContext, "events" | "resources" | "log"> {
+export interface FramePathDeps extends Pick<StartContext, "events" | "resources" | "problems" | "log"> {
   readonly options: FrameOptions;
-  readonly self: PeerName;
+  readonly identity: FrameIdentity;
   readonly sockets: FrameSockets;
   readonly workers: FrameWorkers;
 }
@@ -87,13 +88,16 @@ export interface FramePath {
   readonly datapath: Datapath;
   /** The overlay of the mesh: it transports frames to neighbours. */
   readonly carriers: Carriers;
-  /** Sends changes of the mesh to the threads, and handles the events of the threads. */
-  connect(mesh: Mesh): void;
+  /** Undefined with `--no-fastdp`. */
+  readonly kernelPath: KernelPath | undefined;
+  /** Sends changes of the mesh to the threads, handles the events of the threads, and follows the MACs of all hosts. */
+  connect(mesh: Mesh, incarnation: number): Promise<Macs>;
 }
 
 /** Creates the TAP, the bridge and the frame threads. The bridge remains when the router stops, so containers stay connected. */
 export async function startFramePath(deps: FramePathDeps): Promise<FramePath> {
-  const { options, self, events, resources, log } = deps;
+  const { options, identity, events, resources, log } = deps;
+  const self = identity.name;
   const { tap, openssl } = await makeLinks(deps);
   const datapath = new Datapath({
     self: macNumber(self),
@@ -104,8 +108,9 @@ export async function startFramePath(deps: FramePathDeps): Promise<FramePath> {
     onEvent: (event) => void events.emit("frames", event),
   });
   resources.add("frame threads", () => datapath.stop());
+  const kernelPath = await startKernelPath(options, { ...identity, tap: TAP_NAME }, deps);
   const carriers = new Carriers({
-    carriers: CARRIERS,
+    carriers: kernelPath === undefined ? CARRIERS : [fastdpCarrier(kernelPath.tunnels), ...CARRIERS],
     datapath,
     bridge: { name: options.bridge, mtu: options.mtu },
     linkMtu: linkMtuTo,
@@ -116,9 +121,9 @@ export async function startFramePath(deps: FramePathDeps): Promise<FramePath> {
   });
   const routeWatch = new RouteWatch(() => carriers.linksChanged());
   resources.add("route watch", () => routeWatch.stop());
-  return { datapath, carriers, connect };
+  return { datapath, carriers, kernelPath, connect };
 
-  function connect(mesh: Mesh): void {
+  function connect(mesh: Mesh, incarnation: number): Promise<Macs> {
     events.on("routes", () => {
       const routes = frameRouteTable(mesh.frameRoutes, (peer) => nextHopTo(mesh, peer));
       datapath.send({ do: "routes", routes });
@@ -126,6 +131,8 @@ export async function startFramePath(deps: FramePathDeps): Promise<FramePath> {
     events.on("suspended", (peer) => datapath.send({ do: "forget", peer: macNumber(peer) }));
     const handlers = { carriers, mesh, datapath, bridge: options.bridge, overlayPorts: OVERLAY_PORTS, log };
     events.on("frames", (event) => handleDatapathEvent(event, handlers));
+    const overlayPorts = () => new Set([interfaceIndex(TAP_NAME)]);
+    return startMacs({ ...deps, self, bridge: options.bridge, mesh, incarnation, datapath, kernelPath, overlayPorts });
   }
 }
 
@@ -142,14 +149,14 @@ export function frameService(datapath: Datapath, mesh: Pick<Mesh, "peer">): Serv
   };
 }
 
-async function makeLinks({ options, self, sockets, resources }: FramePathDeps) {
+async function makeLinks({ options, identity, sockets, resources }: FramePathDeps) {
   const offloads = allowedOffloads(options.offloadsOff);
   const tap = openTap(TAP_NAME, sockets.fds.length, offloads);
   resources.add("TAP device", async () => {
     tap.close();
     await deleteLink(TAP_NAME).catch(() => {});
   });
-  if (await ensureBridge(options.bridge, self, options.mtu))
+  if (await ensureBridge(options.bridge, identity.name, options.mtu))
     resources.addUndo("bridge", () => deleteLink(options.bridge));
   await addRouterPort(options.bridge, TAP_NAME, options.mtu);
   return { tap, openssl: offloads.openssl };

@@ -61,7 +61,7 @@ export interface RouterReport extends FrameReport, ReplicaReport {
   readonly TerminationCount: number;
   readonly QuarantinedMessages: number;
   readonly Targets: readonly string[];
-  readonly OverlayDiagnostics: { readonly sleeve: unknown; readonly fastdp: null };
+  readonly OverlayDiagnostics: { readonly sleeve: unknown; readonly fastdp: unknown };
   readonly TrustedSubnets: readonly string[];
   readonly Interface: string;
 }
@@ -133,7 +133,10 @@ export function routerSummary({ mesh, datapath, settings, rejections }: RouterRe
     TerminationCount: status.terminations,
     QuarantinedMessages: Object.values(rejections()).reduce((sum, { total }) => sum + total, 0),
     Targets: status.targets.map(({ text }) => text),
-    OverlayDiagnostics: { sleeve: sleeveDiagnostics(status.connections), fastdp: null },
+    OverlayDiagnostics: {
+      sleeve: figuresOf("sleeve", status.connections),
+      fastdp: figuresOf("fastdp", status.connections),
+    },
     TrustedSubnets: settings.trustedSubnets.map(({ text }) => text),
     Interface: `${settings.bridge} (via TAP)`,
     Datapath: datapathSettings(datapath),
@@ -169,12 +172,12 @@ function peerReport(record: PeerRecord, mesh: Mesh): PeerReport {
   };
 }
 
-function sleeveDiagnostics(connections: readonly Connection[]): unknown {
+function figuresOf(carrier: string, connections: readonly Connection[]): unknown {
   const entries = connections.flatMap(({ remote, overlay }) => {
     const { carriers = [], keyEpoch } = overlay?.diagnostics() ?? {};
-    const sleeve = carriers.find(({ name }) => name === "sleeve");
-    if (sleeve === undefined) return [];
-    return [{ Name: remote!.name, NickName: remote!.nickname, ...sleeve.figures, KeyEpoch: keyEpoch }];
+    const found = carriers.find(({ name }) => name === carrier);
+    if (found === undefined) return [];
+    return [{ Name: remote!.name, NickName: remote!.nickname, ...found.figures, KeyEpoch: keyEpoch }];
   });
   return entries.length === 0 ? null : entries;
 }

@@ -71,6 +71,7 @@ labTest("a router in the foreground is confined by itself", { hosts: 1, timeout:
   await until("it is ready", async () => h1.routerPid !== undefined, 30_000);
   isConfined(h1.routerPid!, true);
   assert.equal(await privileges(h1), AS_WANTED);
+  // It may end before the command does.
   const ended = once(router, "exit");
   await h1.ok("stop");
   await ended;

@@ -174,7 +174,7 @@ labTest(
     await h3.launch("--password", "x", h1.address);
     for (const host of lab.hosts) await connected(host, 2, 30_000);
     const lines = (await h1.ok("status", "connections")).split("\n");
-    assert.match(lines.find((line) => line.includes("(h2)"))!, / unencrypted sleeve /);
+    assert.match(lines.find((line) => line.includes("(h2)"))!, / unencrypted fastdp /);
     assert.match(lines.find((line) => line.includes("(h3)"))!, / encrypted {3}sleeve /);
     const [c1, c2] = await withContainers(lab);
     await until("a ping is answered", pings(c1, "10.32.0.2"));

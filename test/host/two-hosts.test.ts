@@ -202,7 +202,7 @@ for (const encryption of ["on", "off"] as const) {
     assert.equal(bytes.includes(c1.ns), false);
     assert.match(
       await h1.ok("status", "connections"),
-      encryption === "on" ? / encrypted {3}sleeve / : / unencrypted sleeve /,
+      encryption === "on" ? / encrypted {3}sleeve / : / unencrypted fastdp /,
     );
   });
 }

@@ -5,6 +5,8 @@ import { createHash, randomBytes } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { Resolver } from "node:dns";
 import { connect, createServer } from "node:net";
+import { interfaceIndex } from "#src/linux/links/interface-index.js";
+import { FrameSocket } from "#src/linux/native/frame-socket.js";
 import { APPROACHES, answerOf, FRAMES, UPGRADE } from "./approaches.js";
 
 const [name, ...args] = process.argv.slice(2);
@@ -298,6 +300,71 @@ const programs: Record<string, () => void | Promise<void>> = {
     done("sent");
   },
 };
+
+Object.assign(programs, {
+  /** groups-receive PORT GROUP MS: receives broadcast and multicast for that time; prints how many there were, and how many twice. */
+  "groups-receive"() {
+    const [port, group, ms] = args;
+    const seen = new Map<string, number>();
+    const socket = createSocket({ type: "udp4", reuseAddr: true });
+    socket.on("message", (message) => {
+      const key = message.toString("latin1", 0, 32).trim();
+      seen.set(key, (seen.get(key) ?? 0) + 1);
+    });
+    socket.bind(Number(port), () => {
+      socket.addMembership(group);
+      ready();
+      setTimeout(() => {
+        const twice = [...seen.values()].filter((count) => count > 1).length;
+        done(JSON.stringify({ once: seen.size, twice }));
+      }, Number(ms));
+    });
+  },
+
+  /** groups-send PORT GROUP BROADCAST COUNT: sends so many of each, numbered. */
+  async "groups-send"() {
+    const [port, group, broadcast, count] = args;
+    const socket = createSocket("udp4");
+    await new Promise<void>((resolve) => socket.bind(0, resolve));
+    socket.setBroadcast(true);
+    socket.setMulticastTTL(4);
+    for (let i = 0; i < Number(count); i++) {
+      for (const to of [group, broadcast]) socket.send(Buffer.from(`${to} ${i}`.padEnd(64)), Number(port), to);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    setTimeout(() => done("sent"), 50);
+  },
+
+  /** vxlan-forge ADDRESS PORT VNI MAC COUNT: sends frames in VXLAN (RFC 7348), as any host of the network can. */
+  "vxlan-forge"() {
+    const [address, port, vni, mac, count] = args;
+    const header = Buffer.alloc(8);
+    header[0] = 0x08;
+    header.writeUInt32BE(Number(vni) * 256, 4);
+    const frame = Buffer.from(`${mac.replaceAll(":", "")}02cc000000020800${"00".repeat(46)}`, "hex");
+    const socket = createSocket("udp4");
+    let left = Number(count);
+    const next = () => {
+      if (left-- === 0) return done("sent");
+      socket.send(Buffer.concat([header, frame]), Number(port), address, () => setTimeout(next, 1));
+    };
+    next();
+  },
+
+  /** heartbeats-forge DEVICE MAC COUNT PAYLOAD: sends frames of the type of heartbeats; the payload is hexadecimal. */
+  "heartbeats-forge"() {
+    const [device, mac, count, payload] = args;
+    const bytes = Buffer.from(payload, "hex");
+    // A cookie that is not the host's, and the length of the payload.
+    const length = Buffer.from("0badcafe0000", "hex");
+    length.writeUInt16BE(bytes.length, 4);
+    const header = Buffer.from(`${mac.replaceAll(":", "")}02cc0000000188b5`, "hex");
+    const frame = Buffer.concat([header, length, bytes, Buffer.alloc(64)]);
+    const socket = new FrameSocket(interfaceIndex(device), 0);
+    for (let i = 0; i < Number(count); i++) socket.send(frame);
+    done("sent");
+  },
+});
 
 const program = programs[name];
 if (program === undefined) throw new Error(`no program ${name}`);

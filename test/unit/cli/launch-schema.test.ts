@@ -20,6 +20,7 @@ const BAD: Readonly<Record<string, { readonly texts: readonly string[]; readonly
   trustedSubnets: { texts: ["10.0.0.0/8,X", "10.0.0.0/33", "10.0.0.0"], raw: ["10.0.0.0/8", [7]] },
   connectionLimit: { texts: ["-1", "4097", "9999", "x"], raw: [-1, 9_999, "5"] },
   mtu: { texts: ["10", "575", "65536", "1k"], raw: [10, 65_536, "1400"] },
+  fastdpEncrypted: { texts: ["yes", "", "AUTO"], raw: ["maybe", true] },
   datapathThreads: { texts: ["99", "17", "-1", "x"], raw: [99, -1, "2"] },
   datapathNice: { texts: ["-21", "20", "x"], raw: [-21, 20, "2"] },
   offloadsOff: { texts: ["tso,warp"], raw: ["tso", ["warp"]] },

@@ -1,0 +1,273 @@
+import * as z from "zod/mini";
+import type { Attributes } from "#mesh/overlay.js";
+import { printableText } from "#mesh/peer.js";
+import type { Carrier, CarrierDeps, CarrierKind, CarrierLink, CarrierState } from "#router/carriers/carrier.js";
+import { type Heartbeat, HeartbeatKeys } from "#router/carriers/fastdp/heartbeat.js";
+import type { KernelTunnel, PeerTunnel } from "#router/carriers/fastdp/kernel-tunnel.js";
+import { PathProof, type ProofEffect } from "#router/carriers/fastdp/path-proof.js";
+import type { Timer } from "#src/clock.js";
+import { errorText } from "#src/errors.js";
+
+/** MTU assumed for a route of unknown MTU: that of Ethernet. */
+const USUAL_MTU = 1_500;
+/** Maximum characters of a reason of the other end. */
+const MAX_REASON = 200;
+
+/** What an end says of its tunnel. It is sent again after each change. */
+interface TunnelMessage {
+  readonly kind: "tunnel";
+  /** UDP port of the tunnel; 0: there is none, for the reason. */
+  readonly port: number;
+  readonly reason: string;
+  /** Public key of the end's WireGuard; empty without encryption. */
+  readonly key: Uint8Array;
+  /** A random number of the end: its kernel drops heartbeats without it, as containers may flood it with forged ones. */
+  readonly cookie: number;
+}
+
+const tunnelShape = z.object({
+  kind: z.literal("tunnel"),
+  port: z.number().check(z.int(), z.gte(0), z.lte(65_535)),
+  reason: z.string().check(z.maxLength(MAX_REASON)),
+  cookie: z.number().check(z.int(), z.gte(0), z.lte(0xffffffff)),
+  key: z.instanceof(Uint8Array).check(z.refine((bytes) => [0, 32].includes((bytes as Uint8Array).length))),
+});
+
+/** The tunnels of this host: one for connections in clear, and one for encrypted ones. */
+export interface KernelTunnels {
+  readonly clear: KernelTunnel;
+  readonly encrypted: KernelTunnel;
+}
+
+/**
+ * The carrier of the kernel: VXLAN between the bridges of two hosts. Frames to known MACs of a neighbour never enter this process; all
+ * others (broadcast, unknown, for hosts behind a neighbour) take the TAP and the next carrier.
+ */
+export const fastdpCarrier = (tunnels: KernelTunnels): CarrierKind => ({
+  name: "fastdp",
+  messages: { tunnel: tunnelShape },
+  follows: ({ encrypted }) => (encrypted ? tunnels.encrypted : tunnels.clear).follows,
+  open: (link, deps) => new Fastdp(link, deps, link.encrypted ? tunnels.encrypted : tunnels.clear),
+});
+
+class Fastdp implements Carrier {
+  readonly name = "fastdp";
+  readonly nextHop = undefined;
+  readonly #link: CarrierLink;
+  readonly #deps: CarrierDeps;
+  readonly #tunnel: KernelTunnel;
+  readonly #keys: HeartbeatKeys;
+  readonly #presharedKey: Uint8Array;
+  #proof: PathProof | undefined;
+  #peer: PeerTunnel | undefined;
+  #theirs: TunnelMessage | undefined;
+  #state: CarrierState;
+  #doubtful = true;
+  /** MTU of our own link towards the peer, in bytes. */
+  #linkMtu = USUAL_MTU;
+  #wake: Timer | undefined;
+  #unsubscribe: (() => void) | undefined;
+  #inUse = false;
+  #beats = { sent: 0, arrived: 0 };
+
+  constructor(link: CarrierLink, deps: CarrierDeps, tunnel: KernelTunnel) {
+    this.#link = link;
+    this.#deps = deps;
+    this.#tunnel = tunnel;
+    const secret = link.secretFor("fastdp");
+    this.#keys = new HeartbeatKeys(secret, link.outbound);
+    secret.fill(0);
+    this.#presharedKey = link.secretFor("fastdp wireguard");
+    const { problem } = tunnel;
+    this.#state = {
+      condition: problem === undefined ? "probing" : "failed",
+      reason: problem ?? "no heartbeat is answered yet",
+      since: deps.clock.now(),
+    };
+  }
+
+  get state(): CarrierState {
+    return this.#state;
+  }
+
+  get doubtful(): boolean {
+    return this.#doubtful;
+  }
+
+  get mtu(): number {
+    return Math.max(0, this.#linkMtu - this.#tunnel.overhead);
+  }
+
+  attributes(): Attributes {
+    return {};
+  }
+
+  diagnostics(): Attributes {
+    return {
+      Tunnel: this.#link.encrypted ? "vxlan in wireguard" : "vxlan",
+      RemoteAddr: this.#peer?.address ?? "",
+      HeartbeatBytes: this.#beatBytes,
+      HeartbeatsSent: this.#beats.sent,
+      HeartbeatsReceived: this.#beats.arrived,
+    };
+  }
+
+  start(): void {
+    this.#unsubscribe = this.#tunnel.onChange(() => this.#tunnelChanged());
+    this.#announce();
+    this.#learnMtu();
+  }
+
+  receive(message: TunnelMessage): void {
+    this.#theirs = message;
+    void this.#connect();
+  }
+
+  onEvent(): void {}
+
+  onLinksChanged(): void {
+    this.#learnMtu();
+  }
+
+  selected(inUse: boolean): void {
+    this.#inUse = inUse;
+    this.#peer?.carry(inUse);
+  }
+
+  stop(): void {
+    this.#wake?.cancel();
+    this.#unsubscribe?.();
+    this.#unsubscribe = undefined;
+    this.#tunnel.heartbeats.remove(this.#keys);
+    this.#keys.close();
+    this.#presharedKey.fill(0);
+    // Frames of a proven path go on: the kernels forward them while a router is replaced.
+    this.#peer?.release();
+    this.#peer = undefined;
+  }
+
+  get #beatBytes(): number {
+    return Math.min(this.mtu, this.#deps.bridge.mtu);
+  }
+
+  get #stopped(): boolean {
+    return this.#unsubscribe === undefined;
+  }
+
+  #announce(): void {
+    const { problem, port, publicKey, cookie } = this.#tunnel;
+    const message: TunnelMessage = {
+      kind: "tunnel",
+      port: problem === undefined ? port : 0,
+      reason: (problem ?? "").slice(0, MAX_REASON),
+      key: publicKey ?? new Uint8Array(),
+      cookie,
+    };
+    this.#link.send(message);
+  }
+
+  #learnMtu(): void {
+    void this.#deps.linkMtu(this.#link.remoteHost).then((mtu = USUAL_MTU) => {
+      if (this.#stopped || mtu === this.#linkMtu) return;
+      this.#linkMtu = mtu;
+      this.#peer?.setMtu(mtu);
+    });
+  }
+
+  /** The tunnel of this host was made, repaired or lost. */
+  #tunnelChanged(): void {
+    this.#announce();
+    void this.#connect();
+  }
+
+  /** Begins to prove the path when both ends have a tunnel. */
+  async #connect(): Promise<void> {
+    const theirs = this.#theirs;
+    if (this.#stopped || theirs === undefined) return;
+    const problem = this.#tunnel.problem ?? problemOf(theirs);
+    if (problem !== undefined) return this.#end(problem);
+    try {
+      const { peer, remoteHost: host, outbound: isDialler } = this.#link;
+      const { port, key: publicKey } = theirs;
+      const options = {
+        peer,
+        host,
+        port,
+        publicKey,
+        presharedKey: this.#presharedKey,
+        isDialler,
+        linkMtu: this.#linkMtu,
+      };
+      this.#peer = await this.#tunnel.connect(options);
+    } catch (error) {
+      return this.#end(errorText(error));
+    }
+    if (this.#stopped) {
+      this.#peer.release();
+      this.#peer = undefined;
+      return;
+    }
+    if (this.#proof !== undefined) return;
+    this.#proof = new PathProof(this.#link.outbound, this.#deps.clock.now());
+    this.#tunnel.heartbeats.add(this.#keys, (beat) => this.#onBeat(beat));
+    this.#schedule();
+  }
+
+  #end(reason: string): void {
+    this.#wake?.cancel();
+    this.#tunnel.heartbeats.remove(this.#keys);
+    this.#proof = undefined;
+    this.#peer?.carry(false);
+    if (this.#state.condition !== "failed" || this.#state.reason !== reason) this.#change("failed", reason);
+  }
+
+  #onBeat(beat: Heartbeat): void {
+    this.#beats.arrived++;
+    this.#apply(this.#proof!.beat(beat, this.#deps.clock.now()));
+  }
+
+  #schedule(): void {
+    const { clock } = this.#deps;
+    this.#wake?.cancel();
+    if (this.#stopped || this.#proof === undefined) return;
+    const wait = Math.max(0, this.#proof.wakeAt - clock.now());
+    this.#wake = clock.after(wait, () => this.#apply(this.#proof!.tick(clock.now())));
+  }
+
+  #apply(effects: readonly ProofEffect[]): void {
+    for (const effect of effects) {
+      switch (effect.do) {
+        case "beat":
+          this.#beats.sent++;
+          this.#send(effect);
+          break;
+        case "usable":
+          this.#change("usable", "heartbeats pass both ways", effect.since);
+          break;
+        case "failed":
+          // A path that was inherited, or not chosen, may carry frames as well.
+          if (!this.#inUse) this.#peer?.carry(false);
+          this.#change("failed", effect.reason);
+          break;
+        case "doubt":
+          this.#doubtful = effect.doubtful;
+          this.#link.changed();
+      }
+    }
+    this.#schedule();
+  }
+
+  #send(beat: { readonly count: number; readonly asks: boolean }): void {
+    const { peer } = this.#link;
+    const { cookie = 0 } = this.#theirs ?? {};
+    this.#tunnel.heartbeats.send(this.#keys, { peer, cookie, bytes: this.#beatBytes }, beat);
+  }
+
+  #change(condition: CarrierState["condition"], reason: string, since = this.#deps.clock.now()): void {
+    this.#state = { condition, reason, since };
+    this.#link.changed();
+  }
+}
+
+const problemOf = ({ port, reason }: TunnelMessage): string | undefined =>
+  port !== 0 ? undefined : `at the other end: ${printableText(reason) || "there is no tunnel"}`;

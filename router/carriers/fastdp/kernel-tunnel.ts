@@ -1,0 +1,54 @@
+import type { PeerName } from "#mesh/peer.js";
+import type { Heartbeats } from "#router/carriers/fastdp/heartbeats.js";
+
+/** A peer to which a tunnel is to lead. */
+export interface PeerTunnelOptions {
+  readonly peer: PeerName;
+  /** The peer's address on the network between the hosts. */
+  readonly host: string;
+  /** UDP port of the peer's tunnel. */
+  readonly port: number;
+  /** Public key of the peer's WireGuard, 32 bytes; empty without encryption. */
+  readonly publicKey: Uint8Array;
+  /** A key that only the two ends of the connection know, 32 bytes. */
+  readonly presharedKey: Uint8Array;
+  /** Whether this end dialled the connection. */
+  readonly isDialler: boolean;
+  /** MTU of our own link towards the peer, in bytes. */
+  readonly linkMtu: number;
+}
+
+/** A peer that a tunnel leads to. */
+export interface PeerTunnel {
+  /** The peer's address inside the tunnel, with its UDP port if that is another than ours. */
+  readonly address: string;
+  /** Sends frames to the peer's MACs by the tunnel, or by the TAP. */
+  carry(carries: boolean): void;
+  /** Sets the MTU of our own link towards the peer, in bytes. */
+  setMtu(linkMtu: number): void;
+  /** The connection has ended. Frames that the tunnel carries go on, as the peer's router may be starting again. */
+  release(): void;
+}
+
+/** A tunnel of the kernel to all neighbours: VXLAN, in clear or inside WireGuard. */
+export interface KernelTunnel {
+  /** Why there is no tunnel now; undefined: there is one. */
+  readonly problem: string | undefined;
+  /** What it is, for status: "VXLAN". */
+  readonly description: string;
+  /** UDP port at which other hosts reach the tunnel. */
+  readonly port: number;
+  /** Public key of our WireGuard; undefined without encryption. */
+  readonly publicKey: Uint8Array | undefined;
+  /** A random number that heartbeats to this host must contain; 32 bits. */
+  readonly cookie: number;
+  /** Bytes of all headers around an IP packet of a container. */
+  readonly overhead: number;
+  /** The carrier that is preferred to this tunnel; undefined: none. */
+  readonly follows: string | undefined;
+  readonly heartbeats: Heartbeats;
+  /** Calls `changed` when {@link problem} changes, or when the peers must be connected again. @returns ends that */
+  onChange(changed: () => void): () => void;
+  /** Makes the tunnel lead to a peer; repeated, it changes what differs. @throws WeaveError when the kernel refuses it */
+  connect(options: PeerTunnelOptions): Promise<PeerTunnel>;
+}

@@ -1,0 +1,190 @@
+import type { PeerName } from "#mesh/peer.js";
+import { CAPACITY, PEER_SHARE } from "#router/datapath/mac-table.js";
+import type { MacText } from "#src/mac.js";
+import { compareText } from "#src/text.js";
+
+/** Moves within {@link FREEZE_WINDOW_MS} after which a MAC that two hosts have is frozen (RFC 7432, section 15.1). */
+export const FREEZE_MOVES = 5;
+/** The time in which moves are counted (RFC 7432, section 15.1). */
+export const FREEZE_WINDOW_MS = 180_000;
+
+/** A MAC that two hosts announce by turns. It stays at one of them while both announce it. */
+export interface FrozenMac {
+  readonly mac: MacText;
+  /** Where it stays: at the host that had it longest. */
+  readonly at: PeerName;
+  /** The other hosts that announce it. */
+  readonly others: readonly PeerName[];
+}
+
+/** What has become of an announcement. "full": the peer, or all peers together, announce too many MACs. */
+export type Placed = "moved" | "same" | "full";
+
+interface Place {
+  /** Sequence numbers of the present announcements. */
+  readonly claims: Map<PeerName, number>;
+  at: PeerName;
+  since: number;
+  /** The highest sequence number so far. */
+  top: number;
+  /** Times at which the number grew while two hosts announced the MAC; the last {@link FREEZE_MOVES}. */
+  raisedAt: number[];
+  /** How long hosts have had the MAC without a break, at most, before they lost it to others. */
+  held: Map<PeerName, number> | undefined;
+  frozen: boolean;
+}
+
+/**
+ * Decides at which host each MAC is, from the announcements of all hosts. Pure.
+ *
+ * Of several announcements of one MAC the one with the highest sequence number counts; of equal ones that of the lower name, as in RFC
+ * 7432. A MAC whose number grows {@link FREEZE_MOVES} times in {@link FREEZE_WINDOW_MS}, while two hosts announce it, is frozen: it stays at
+ * the host that had it longest until one alone announces it. The threads decide by the same rule for frames (router/datapath/mac-moves.ts).
+ */
+export class MacPlaces {
+  readonly #places = new Map<MacText, Place>();
+  /** Number of MACs that each peer announces here. */
+  readonly #sizes = new Map<PeerName, number>();
+  readonly #frozen = new Set<MacText>();
+
+  /** Number of MACs. */
+  get size(): number {
+    return this.#places.size;
+  }
+
+  /** Number of MACs that a peer announces and that are kept. */
+  sizeOf(peer: PeerName): number {
+    return this.#sizes.get(peer) ?? 0;
+  }
+
+  /** The host that has a MAC; undefined: none announces it. */
+  at(mac: MacText): PeerName | undefined {
+    return this.#places.get(mac)?.at;
+  }
+
+  /** The sequence number with which a peer announces a MAC; undefined: it does not. */
+  seqOf(mac: MacText, peer: PeerName): number | undefined {
+    return this.#places.get(mac)?.claims.get(peer);
+  }
+
+  /** The highest sequence number with which hosts announce, or announced, a MAC; -1: none. */
+  topOf(mac: MacText): number {
+    return this.#places.get(mac)?.top ?? -1;
+  }
+
+  /** Whether two hosts announce a MAC by turns. */
+  isFrozen(mac: MacText): boolean {
+    return this.#frozen.has(mac);
+  }
+
+  /** The frozen MACs. */
+  get frozen(): FrozenMac[] {
+    return [...this.#frozen].map((mac) => {
+      const { at, claims } = this.#places.get(mac)!;
+      return { mac, at, others: [...claims.keys()].filter((peer) => peer !== at).sort(compareText) };
+    });
+  }
+
+  /** Records that a peer announces a MAC. @param now on a monotonic clock, in milliseconds */
+  announce(mac: MacText, peer: PeerName, seq: number, now: number): Placed {
+    const place = this.#places.get(mac);
+    if (place?.claims.has(peer) !== true) {
+      if (this.sizeOf(peer) >= PEER_SHARE) return "full";
+      if (place === undefined && this.#places.size >= CAPACITY) return "full";
+      this.#sizes.set(peer, this.sizeOf(peer) + 1);
+    }
+    if (place === undefined) {
+      const claims = new Map([[peer, seq]]);
+      const history = { held: undefined, raisedAt: [], frozen: false };
+      this.#places.set(mac, { claims, at: peer, since: now, top: seq, ...history });
+      return "moved";
+    }
+    place.claims.set(peer, seq);
+    if (seq > place.top && place.claims.size > 1) {
+      // Gossip delivers the last of several changes: each step of the number is a move.
+      const steps = Math.min(FREEZE_MOVES, seq - place.top);
+      for (let i = 0; i < steps; i++) place.raisedAt.push(now);
+      place.raisedAt = place.raisedAt.slice(-FREEZE_MOVES);
+    }
+    place.top = Math.max(place.top, seq);
+    return this.#decide(mac, place, now);
+  }
+
+  /** Records that a peer announces a MAC no more. */
+  withdraw(mac: MacText, peer: PeerName, now: number): Placed {
+    const place = this.#places.get(mac);
+    if (place === undefined || !place.claims.delete(peer)) return "same";
+    this.#count(peer);
+    if (place.claims.size > 0) return this.#decide(mac, place, now);
+    this.#places.delete(mac);
+    this.#frozen.delete(mac);
+    return "moved";
+  }
+
+  /** MACs that a peer announces. */
+  *of(peer: PeerName): IterableIterator<MacText> {
+    if (this.sizeOf(peer) === 0) return;
+    for (const [mac, { claims }] of this.#places) if (claims.has(peer)) yield mac;
+  }
+
+  /** All MACs, with the host of each. */
+  *entries(): IterableIterator<[mac: MacText, at: PeerName]> {
+    for (const [mac, { at }] of this.#places) yield [mac, at];
+  }
+
+  #count(peer: PeerName): void {
+    const left = this.sizeOf(peer) - 1;
+    if (left === 0) this.#sizes.delete(peer);
+    else this.#sizes.set(peer, left);
+  }
+
+  #decide(mac: MacText, place: Place, now: number): Placed {
+    const at = this.#choose(mac, place, now);
+    if (at === place.at) return "same";
+    const heldMs = now - place.since;
+    if (place.claims.has(place.at)) {
+      place.held ??= new Map();
+      place.held.set(place.at, Math.max(heldMs, place.held.get(place.at) ?? 0));
+    }
+    place.at = at;
+    place.since = now;
+    return "moved";
+  }
+
+  #choose(mac: MacText, place: Place, now: number): PeerName {
+    const { claims } = place;
+    if (claims.size === 1) {
+      place.frozen = false;
+      this.#frozen.delete(mac);
+      return claims.keys().next().value!;
+    }
+    if (place.frozen && claims.has(place.at)) return place.at;
+    const [first] = place.raisedAt;
+    if (place.raisedAt.length >= FREEZE_MOVES && now - first < FREEZE_WINDOW_MS) {
+      place.frozen = true;
+      this.#frozen.add(mac);
+      return longestHolder(place, now);
+    }
+    return bestClaim(claims);
+  }
+}
+
+function bestClaim(claims: ReadonlyMap<PeerName, number>): PeerName {
+  let best: PeerName | undefined;
+  for (const [peer, seq] of claims) {
+    const other = best === undefined ? -1 : claims.get(best)!;
+    if (best === undefined || seq > other || (seq === other && compareText(peer, best) < 0)) best = peer;
+  }
+  return best!;
+}
+
+/** The claimant that had the MAC longest without a break. */
+function longestHolder({ claims, held, at, since }: Place, now: number): PeerName {
+  let holder = bestClaim(claims);
+  let longest = -1;
+  for (const peer of claims.keys()) {
+    const ms = Math.max(held?.get(peer) ?? 0, peer === at ? now - since : 0);
+    if (ms > longest) [holder, longest] = [peer, ms];
+  }
+  return holder;
+}

@@ -1,0 +1,159 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { hkdf } from "#mesh/handshake/noise.js";
+import type { Carrier, CarrierDeps, CarrierLink, CarrierMessage } from "#router/carriers/carrier.js";
+import { fastdpCarrier } from "#router/carriers/fastdp/fastdp.js";
+import { Heartbeats } from "#router/carriers/fastdp/heartbeats.js";
+import type { KernelTunnel, PeerTunnelOptions } from "#router/carriers/fastdp/kernel-tunnel.js";
+import { silentLog } from "#src/log.js";
+import { seededRandom, VirtualClock } from "#test/sim/virtual-time.js";
+
+const NAMES = ["02:00:00:00:00:01", "02:00:00:00:00:02"];
+
+/** A tunnel without a kernel: frames of one end arrive at the other one. */
+class Wire implements KernelTunnel {
+  readonly description = "VXLAN";
+  readonly overhead = 50;
+  readonly follows: string | undefined;
+  readonly publicKey = undefined;
+  readonly port = 6_784;
+  readonly cookie = 7;
+  readonly heartbeats: Heartbeats;
+  problem: string | undefined;
+  readonly connected: PeerTunnelOptions[] = [];
+  /** What frames take, last first. */
+  readonly carried: boolean[] = [];
+  released = 0;
+  #changed: (() => void)[] = [];
+
+  constructor(self: string, clock: VirtualClock, other: () => Wire, passes: (bytes: number) => boolean) {
+    this.heartbeats = new Heartbeats(self);
+    this.heartbeats.use({
+      send(_to, _from, payload, bytes, cookie) {
+        assert.equal(cookie, 7);
+        if (passes(bytes)) clock.after(1, () => other().heartbeats.receive(payload));
+        return 0;
+      },
+    });
+  }
+
+  onChange(changed: () => void): () => void {
+    this.#changed.push(changed);
+    return () => {
+      this.#changed = this.#changed.filter((each) => each !== changed);
+    };
+  }
+
+  set(problem: string | undefined): void {
+    this.problem = problem;
+    for (const changed of this.#changed) changed();
+  }
+
+  async connect(options: PeerTunnelOptions) {
+    this.connected.push(options);
+    return {
+      address: options.host,
+      carry: (carries: boolean) => void this.carried.unshift(carries),
+      setMtu() {},
+      release: () => void this.released++,
+    };
+  }
+}
+
+/** Two ends of a connection in clear, with the carrier of the kernel at each. */
+function pair({ largest = 9_999, linkMtu = 1_500 } = {}) {
+  const clock = new VirtualClock();
+  const state = { largest };
+  const wires: Wire[] = NAMES.map(
+    (name, i) =>
+      new Wire(
+        name,
+        clock,
+        () => wires[1 - i],
+        (bytes) => bytes <= state.largest,
+      ),
+  );
+  const messages: CarrierMessage[][] = [[], []];
+  const secret = new Uint8Array(32).fill(9);
+  const carriers: Carrier[] = wires.map((tunnel, i) => {
+    const link: CarrierLink = {
+      session: i + 1,
+      peer: NAMES[1 - i],
+      peerText: "x",
+      outbound: i === 0,
+      encrypted: false,
+      remoteHost: `10.0.0.${2 - i}`,
+      localHost: `10.0.0.${i + 1}`,
+      remotePort: 6_783,
+      send: (message) => {
+        messages[i].push(message);
+        clock.after(1, () => carriers[1 - i].receive(message));
+      },
+      secretFor: (purpose) => hkdf(secret, Buffer.from(purpose), 1)[0],
+      changed() {},
+    };
+    const deps: CarrierDeps = {
+      datapath: { send() {} },
+      bridge: { name: "weave", mtu: 1_376 },
+      linkMtu: async () => linkMtu,
+      sourceTo: async () => undefined,
+      clock,
+      random: seededRandom(1),
+      log: silentLog,
+    };
+    return fastdpCarrier({ clear: tunnel, encrypted: tunnel }).open(link, deps);
+  });
+  return { clock, wires, carriers, messages, state };
+}
+
+const conditions = (carriers: readonly Carrier[]) => carriers.map(({ state }) => state.condition);
+
+test("both ends announce their tunnels, prove the path and carry frames as they are selected", async () => {
+  const { clock, wires, carriers, messages } = pair();
+  for (const carrier of carriers) carrier.start();
+  await clock.run(300);
+  assert.deepEqual(conditions(carriers), ["usable", "usable"]);
+  assert.deepEqual(messages[0], [{ kind: "tunnel", port: 6_784, reason: "", key: new Uint8Array(), cookie: 7 }]);
+  assert.deepEqual([wires[0].connected[0].host, carriers[0].mtu, carriers[0].nextHop], ["10.0.0.2", 1_450, undefined]);
+  carriers[0].selected(true);
+  assert.equal(wires[0].carried[0], true);
+  carriers[0].selected(false);
+  assert.equal(wires[0].carried[0], false);
+  carriers[0].stop();
+  assert.equal(wires[0].released, 1);
+  await clock.run(3_000);
+  assert.equal(carriers[1].state.condition, "failed");
+});
+
+test("a path that carries small frames alone fails, and one whose link is short proves what that carries", async () => {
+  const { clock, carriers, state } = pair();
+  for (const carrier of carriers) carrier.start();
+  await clock.run(300);
+  state.largest = 1_375;
+  await clock.run(2_000);
+  assert.deepEqual(conditions(carriers), ["failed", "failed"]);
+  assert.match(carriers[0].state.reason, /^VXLAN does not pass: no heartbeat has arrived for 1\.75 s$/);
+  const short = pair({ linkMtu: 1_400, largest: 1_350 });
+  for (const carrier of short.carriers) carrier.start();
+  await short.clock.run(300);
+  assert.deepEqual(conditions(short.carriers), ["usable", "usable"]);
+  assert.equal(short.carriers[0].mtu, 1_350);
+});
+
+test("a tunnel that one end lacks fails at both with the reason, and is proven when it is there", async () => {
+  const { clock, wires, carriers } = pair();
+  wires[1].problem = "this kernel has no VXLAN";
+  for (const carrier of carriers) carrier.start();
+  await clock.run(100);
+  assert.deepEqual(
+    carriers.map(({ state }) => state.reason),
+    ["at the other end: this kernel has no VXLAN", "this kernel has no VXLAN"],
+  );
+  wires[1].set(undefined);
+  await clock.run(300);
+  assert.deepEqual(conditions(carriers), ["usable", "usable"]);
+  wires[0].set("it was removed");
+  await clock.run(100);
+  assert.deepEqual(conditions(carriers), ["failed", "failed"]);
+  assert.equal(wires[0].carried[0], false);
+});

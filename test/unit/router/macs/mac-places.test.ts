@@ -1,0 +1,117 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { PEER_SHARE } from "#router/datapath/mac-table.js";
+import { FREEZE_MOVES, FREEZE_WINDOW_MS, MacPlaces } from "#router/macs/mac-places.js";
+import { macFromNumber } from "#src/mac.js";
+
+const MAC = "02:cc:00:00:00:01";
+const [A, B, C] = ["02:00:00:00:00:0a", "02:00:00:00:00:0b", "02:00:00:00:00:0c"];
+
+test("a MAC is at the peer that announces it, and nowhere when none does", () => {
+  const places = new MacPlaces();
+  assert.equal(places.announce(MAC, A, 0, 0), "moved");
+  assert.equal(places.announce(MAC, A, 0, 1), "same");
+  assert.deepEqual([places.at(MAC), places.size, places.sizeOf(A)], [A, 1, 1]);
+  assert.equal(places.withdraw(MAC, B, 2), "same");
+  assert.equal(places.withdraw(MAC, A, 3), "moved");
+  assert.deepEqual([places.at(MAC), places.size, places.sizeOf(A)], [undefined, 0, 0]);
+});
+
+test("the higher sequence number counts, of equal ones that of the lower name, in any order of messages", () => {
+  const claims = fc.uniqueArray(fc.tuple(fc.constantFrom(A, B, C), fc.nat(3)), {
+    minLength: 1,
+    selector: ([peer]) => peer,
+  });
+  fc.assert(
+    fc.property(claims, (list) => {
+      const best = [...list].sort(([a, x], [b, y]) => y - x || (a < b ? -1 : 1))[0][0];
+      for (const order of [list, [...list].reverse()]) {
+        const places = new MacPlaces();
+        for (const [peer, seq] of order) places.announce(MAC, peer, seq, 0);
+        assert.equal(places.at(MAC), best);
+      }
+    }),
+  );
+});
+
+test("a MAC that moves to and fro is frozen at the peer that had it longest, until one alone announces it", () => {
+  const places = new MacPlaces();
+  places.announce(MAC, A, 0, 0);
+  let seq = 0;
+  for (let move = 1; move < FREEZE_MOVES; move++) {
+    assert.equal(places.announce(MAC, move % 2 === 1 ? B : A, ++seq, 100_000 + move), "moved");
+    assert.equal(places.isFrozen(MAC), false);
+  }
+  places.announce(MAC, FREEZE_MOVES % 2 === 1 ? B : A, ++seq, 101_000);
+  assert.deepEqual(places.frozen, [{ mac: MAC, at: A, others: [B] }]);
+  // Further claims do not move it.
+  assert.equal(places.announce(MAC, B, 100, 102_000), "same");
+  assert.equal(places.at(MAC), A);
+  places.withdraw(MAC, B, 103_000);
+  assert.deepEqual([places.at(MAC), places.frozen], [A, []]);
+});
+
+test("a peer that knows only the last of many moves freezes the MAC as well", () => {
+  const places = new MacPlaces();
+  places.announce(MAC, A, 0, 0);
+  places.announce(MAC, B, FREEZE_MOVES, 60_000);
+  assert.deepEqual(places.frozen, [{ mac: MAC, at: A, others: [B] }]);
+});
+
+test("moves that are further apart, and those of a container that one host ends before another starts it, freeze nothing", () => {
+  const places = new MacPlaces();
+  let now = 0;
+  for (let seq = 0; seq < 20; seq++, now += FREEZE_WINDOW_MS / 2) places.announce(MAC, seq % 2 === 0 ? A : B, seq, now);
+  assert.deepEqual(places.frozen, []);
+  const other = "02:cc:00:00:00:02";
+  for (let move = 0; move < 20; move++) {
+    const [from, to] = move % 2 === 0 ? [A, B] : [B, A];
+    places.withdraw(other, from, now + move);
+    places.announce(other, to, places.topOf(other) + 1, now + move);
+  }
+  assert.equal(places.at(other), A);
+  assert.deepEqual(places.frozen, []);
+});
+
+test("a peer fills no more than its share, and another peer's MACs still fit", () => {
+  const places = new MacPlaces();
+  for (let i = 0; i < PEER_SHARE; i++)
+    assert.equal(places.announce(macFromNumber(0x020000000000 + i), A, 0, 0), "moved");
+  assert.equal(places.announce("02:ff:00:00:00:00", A, 0, 0), "full");
+  assert.equal(places.at("02:ff:00:00:00:00"), undefined);
+  assert.equal(places.announce("02:ff:00:00:00:00", B, 0, 0), "moved");
+  places.withdraw(macFromNumber(0x020000000000), A, 0);
+  assert.equal(places.announce("02:ff:00:00:00:01", A, 0, 0), "moved");
+  assert.equal([...places.of(A)].length, PEER_SHARE);
+});
+
+test("sizes equal the announcements, whatever happens", () => {
+  const step = fc.tuple(fc.constantFrom(A, B, C), fc.nat(4), fc.nat(6), fc.boolean());
+  fc.assert(
+    fc.property(fc.array(step), (steps) => {
+      const places = new MacPlaces();
+      const model = new Map<string, Set<string>>();
+      steps.forEach(([peer, index, seq, announces], now) => {
+        const mac = macFromNumber(0x020000000000 + index);
+        const peers = model.get(mac) ?? new Set<string>();
+        model.set(mac, peers);
+        if (announces) {
+          places.announce(mac, peer, seq, now);
+          peers.add(peer);
+        } else {
+          places.withdraw(mac, peer, now);
+          peers.delete(peer);
+        }
+      });
+      for (const [mac, peers] of model) {
+        const at = places.at(mac);
+        assert.equal(at !== undefined && peers.has(at), peers.size > 0);
+        if (places.isFrozen(mac)) assert.ok(peers.size > 1);
+      }
+      for (const peer of [A, B, C])
+        assert.equal(places.sizeOf(peer), [...model.values()].filter((peers) => peers.has(peer)).length);
+      assert.equal(places.size, [...model.values()].filter((peers) => peers.size > 0).length);
+    }),
+  );
+});
