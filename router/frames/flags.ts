@@ -10,11 +10,6 @@ export const FRAMES = "Frame path";
 const MTU = 1_376;
 /** Default MTU with `--no-fastdp`, as in Weave Net: the bridge needs no limit. */
 const MTU_NO_FASTDP = 65_535;
-/**
- * Default nice value of a frame thread: nine times the share of a usual program on its core, as all traffic of all containers waits for the
- * thread. The kernel's own networking does not compete with programs at all; a thread leaves them the rest.
- */
-const NICE = -10;
 /** Maximum characters of the bridge's name: Linux limits link names to 15, and names of other links extend it. */
 const MAX_BRIDGE_NAME = 11;
 
@@ -61,10 +56,11 @@ export const FRAME_FLAGS = {
     flag: "datapath-nice",
     env: "WEAVE_DATAPATH_NICE",
     shape: whole(-20, 19),
-    default: NICE,
+    default: 0,
     placeholder: "value",
     section: FRAMES,
-    meaning: "nice value of the frame path's threads: lower ones get more of a busy core; 0: as all programs",
+    meaning:
+      "nice value of the frame path's threads: lower ones get more of a busy core, and leave less to programs that receive",
   }),
   offloadsOff: flag({
     flag: "offloads-off",

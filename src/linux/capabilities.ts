@@ -11,7 +11,7 @@ export const ROUTER_CAPABILITIES = {
   NET_RAW: { number: 13, reason: "announcements of addresses by ARP, the firewall's tables by iptables" },
   SYS_PTRACE: { number: 19, reason: "/proc/PID/ns of the processes of other users" },
   SYS_ADMIN: { number: 21, reason: "entering network namespaces (setns), making that of the tunnels (unshare)" },
-  SYS_NICE: { number: 23, reason: "priority of the frame path on a busy host" },
+  SYS_NICE: { number: 23, reason: "priority of the frame path (--datapath-nice)" },
 } as const;
 
 const ALL_NAMES = [

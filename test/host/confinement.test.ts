@@ -37,11 +37,11 @@ labTest(
   { hosts: 2, timeout: 240_000 },
   async (lab) => {
     const [h1, h2] = lab.hosts;
-    await h1.launch();
+    await h1.launch("--datapath-nice", "-10");
     await h2.launch(h1.address);
     isConfined(h1.routerPid!, true);
     isConfined(h1.supervisorPid!, false);
-    // The threads of the frame path have priority, and no others.
+    // The threads of the frame path have the priority that was asked for, and no others.
     assert.equal(niceValues(h1.routerPid!).filter((nice) => nice === -10).length, threadsFor(availableParallelism()));
     assert.equal(await privileges(h1), AS_WANTED);
     const report = JSON.parse(await h1.report("{{json .Confinement}}"));

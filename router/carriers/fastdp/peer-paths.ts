@@ -2,6 +2,7 @@ import type { PeerName } from "#mesh/peer.js";
 import type { PeerTunnel } from "#router/carriers/fastdp/kernel-tunnel.js";
 import type { Forwarding, PeerPath } from "#router/macs/forwarding.js";
 import { type Clock, every, type Timer } from "#src/clock.js";
+import { hostPortText } from "#src/net/host-port.js";
 
 /**
  * For this time after a connection has ended frames go on by the kernel although the peer is reachable through others: a router that is
@@ -50,7 +51,7 @@ export class PeerPaths {
     const { forwarding } = this.#deps;
     this.#released.delete(peer);
     const handle: PeerTunnel = {
-      address: path.port === undefined ? path.host : `${path.host}:${path.port}`,
+      address: path.port === undefined ? path.host : hostPortText(path.host, path.port),
       setMtu,
       carry: (carries) => {
         if (this.#peers.get(peer) === handle) void forwarding.setPath(peer, { ...path, carries });
