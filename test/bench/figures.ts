@@ -9,16 +9,17 @@ export interface Figure {
   readonly better: Better;
   /** The table that shows it. */
   readonly table: "throughput" | "latency" | "beside busy processes" | "cost";
-  /** Not compared with others: a figure of one row alone. */
-  readonly alone?: true;
+  /** The title where no other column is beside it. */
+  readonly full: string;
 }
 
-const figure = (table: Figure["table"], title: string, digits: number, better: Better): Figure => ({
-  table,
-  title,
-  digits,
-  better,
-});
+const figure = (
+  table: Figure["table"],
+  title: string,
+  digits: number,
+  better: Better,
+  full: string = title,
+): Figure => ({ table, title, digits, better, full });
 
 /** TCP in Gbit/s, UDP in thousands of datagrams a second, times in µs, CPU in seconds for each 10^9 bytes, memory in MB. */
 export const FIGURES = {
@@ -26,21 +27,21 @@ export const FIGURES = {
   tcp1: figure("throughput", "TCP 1", 2, "higher"),
   tcp4: figure("throughput", "TCP 4", 2, "higher"),
   udp64: figure("throughput", "UDP 64, 1 %", 1, "higher"),
-  udp64strict: figure("throughput", "0.1 %", 1, "higher"),
+  udp64strict: figure("throughput", "0.1 %", 1, "higher", "UDP 64, 0.1 %"),
   udp1350: figure("throughput", "UDP 1350, 1 %", 1, "higher"),
-  udp1350strict: figure("throughput", "0.1 %", 1, "higher"),
+  udp1350strict: figure("throughput", "0.1 %", 1, "higher", "UDP 1350, 0.1 %"),
   pingCold: figure("latency", "ping cold", 0, "lower"),
   ping: figure("latency", "ping", 0, "lower"),
-  pingP99: figure("latency", "p99", 0, "lower"),
+  pingP99: figure("latency", "p99", 0, "lower", "ping p99"),
   loadedPing: figure("latency", "ping loaded", 0, "lower"),
-  loadedTcp: figure("latency", "TCP with it", 2, "higher"),
+  loadedTcp: figure("latency", "TCP with it", 2, "higher", "TCP 4 cubic"),
   rr: figure("latency", "RR p50", 1, "lower"),
   rrP99: figure("latency", "RR p99", 1, "lower"),
   busy2Tcp: figure("beside busy processes", "TCP, 2 busy", 2, "higher"),
   busy2Ping: figure("beside busy processes", "ping, 2 busy", 0, "lower"),
   busy4Tcp: figure("beside busy processes", "TCP, 4 busy", 2, "higher"),
   busy4Ping: figure("beside busy processes", "ping, 4 busy", 0, "lower"),
-  cpuCold: figure("cost", "cold s/GB", 2, "lower"),
+  cpuCold: figure("cost", "cold s/GB", 2, "lower", "CPU s/GB cold"),
   cpu: figure("cost", "CPU s/GB", 2, "lower"),
   cpuRouters: figure("cost", "of routers", 2, "lower"),
   cpuPrograms: figure("cost", "of iperf3", 2, "lower"),

@@ -83,25 +83,21 @@ export function ratios(build: Overlay, results: ReadonlyMap<Overlay, Medians>): 
   );
 }
 
-/** The ratios of one build as a table. */
+/** The ratios of one build as a table; empty where nothing is there to compare with. */
 export function ratioTable(build: Overlay, results: ReadonlyMap<Overlay, Medians>): string {
   const shown = (value: number | undefined) => (value === undefined ? NONE : value.toFixed(2)).padStart(8);
   const named = (found: Ratios["peer"]) => `${shown(found?.ratio)}  ${(found?.name ?? "").padEnd(14)}`;
   const own = rowOf(results.get(build)!);
-  const lines = [
-    "",
-    `  ${`${build.name}, divided by`.padEnd(NAME_WIDTH)}${"value".padStart(10)}${"VXLAN".padStart(8)}${"best L2 peer".padStart(14).padEnd(24)}${"best peer".padStart(11).padEnd(24)}${"ours".padStart(8)}`,
-  ];
-  for (const [name, each] of ratios(build, results)) {
-    const { title, better, digits } = FIGURES[name];
-    // Two figures of the second loss have one title.
-    const what = `${name.endsWith("strict") ? `${name.slice(0, 3).toUpperCase()} ${name.slice(3).replace("strict", "")}, ` : ""}${title}`;
-    const mark = better === "higher" ? "↑" : "↓";
+  const rows = [...ratios(build, results)].filter(([name]) => !DETAILS.has(name));
+  if (rows.every(([, { vxlan, peer, ours }]) => vxlan === undefined && peer === undefined && ours === undefined))
+    return "";
+  const head = ["value".padStart(10), "VXLAN".padStart(8), "   best L2 peer".padEnd(24), "   best peer".padEnd(24)];
+  const lines = ["", `  ${`${build.name}, divided by`.padEnd(NAME_WIDTH)}${head.join("")} ours`];
+  for (const [name, { vxlan, layer2, peer, ours }] of rows) {
+    const { full, better, digits } = FIGURES[name];
+    const title = `${better === "higher" ? "↑" : "↓"} ${full}`.padEnd(NAME_WIDTH);
     const value = own[name]!.toFixed(digits).padStart(10);
-    if (DETAILS.has(name)) continue;
-    lines.push(
-      `  ${`${mark} ${what}`.padEnd(NAME_WIDTH)}${value}${shown(each.vxlan)}${named(each.layer2)}${named(each.peer)}${shown(each.ours)}`,
-    );
+    lines.push(`  ${title}${value}${shown(vxlan)}${named(layer2)}${named(peer)}${shown(ours)}`);
   }
   return lines.join("\n");
 }

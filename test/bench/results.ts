@@ -57,7 +57,7 @@ export class Results {
     const thrown = this.#rounds.reduce((sum, { thrownAway }) => sum + thrownAway.length, 0);
     return [
       figureTables(medians),
-      ...builds.map((build) => ratioTable(build, medians)),
+      ...builds.map((build) => ratioTable(build, medians)).filter((table) => table !== ""),
       LEGEND,
       `  ${thrown} measures were thrown away and repeated, because others used the processors.`,
     ].join("\n");

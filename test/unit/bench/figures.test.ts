@@ -97,6 +97,10 @@ test("without peers and VXLAN there are no ratios to them", () => {
   });
 });
 
+test("a build with nothing to compare it with has no table of ratios", () => {
+  assert.equal(ratioTable(ours, new Map([[ours, medians(3, 400)]])), "");
+});
+
 test("tables have a line for each overlay, and mark medians of noisy values", () => {
   const text = figureTables(results);
   assert.match(text, /vxlan \(clear\) +12\.00/);
