@@ -25,8 +25,9 @@ const PORT = 7_800;
 /** Experimental (IEEE 802, local): no kernel looks into them. */
 const ETHERTYPE = 0x88b5;
 const HEADERS = 14;
-/** Bytes that are under way at a time, at most, and frames: a TAP's queue has 1,000. */
-const BATCH_BYTES = 1 << 20;
+/** Bytes that are under way at a time, at most: they fit the send buffer of a peer, also when the receiving thread waits for a core. */
+const BATCH_BYTES = 1 << 18;
+/** The same in frames: a TAP's queue has 1,000. */
 const BATCH_FRAMES = 200;
 const WAIT_MS = 5_000;
 const ALIGNED = 16;
@@ -151,6 +152,11 @@ function exchange(from: Router, to: Router, lengths: readonly number[], poll: Po
   }
 }
 
+// The threads would go on.
+process.on("uncaughtException", (error) => {
+  console.error(error);
+  process.exit(1);
+});
 const [a, b] = [new Router(1, 2), new Router(2, 1)];
 // The threads have started, and know one another.
 for (const { datapath } of [a, b]) assert.ok(await datapath.report());
