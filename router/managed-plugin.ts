@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { activation, allocated, capabilities, MANAGED_KINDS } from "#docker/plugin/activation.js";
 import { startChild } from "#router/child.js";
 import { Backoff, type BackoffPolicy } from "#src/backoff.js";
+import { withTimeLimit } from "#src/joined-signal.js";
 import { systemRandom } from "#src/random.js";
 
 /**
@@ -190,15 +191,17 @@ interface Reply {
   readonly body: Buffer;
 }
 
-function callRouter({ path, method, body, signal }: Call): Promise<Reply> {
-  const limit = AbortSignal.timeout(CALL_MS);
+const callRouter = (call: Call): Promise<Reply> =>
+  withTimeLimit(CALL_MS, call.signal, (signal) => sendToRouter({ ...call, signal }));
+
+function sendToRouter({ path, method, body, signal }: Call): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const call = request({
       socketPath: ROUTER_SOCKET,
       path,
       method,
       headers: { "Content-Length": body.length },
-      signal: signal === undefined ? limit : AbortSignal.any([signal, limit]),
+      signal,
     });
     call.on("error", reject);
     call.on("response", (response) =>

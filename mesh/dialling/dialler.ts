@@ -3,6 +3,7 @@ import type { PeerName, PeerRecord } from "#mesh/peer.js";
 import type { Dial, Resolve, Wire } from "#mesh/transport.js";
 import type { Clock, Timer } from "#src/clock.js";
 import { errorText, WeaveError } from "#src/errors.js";
+import { withJoinedSignal } from "#src/joined-signal.js";
 import type { Log } from "#src/log.js";
 import { isAddress } from "#src/net/family.js";
 import { hostOf, hostPortText, portOf } from "#src/net/host-port.js";
@@ -159,7 +160,7 @@ export class Dialler {
     });
     timeout.catch(() => {});
     try {
-      return await Promise.race([run(AbortSignal.any([late.signal, this.#stopping.signal])), timeout]);
+      return await Promise.race([withJoinedSignal([late.signal, this.#stopping.signal], run), timeout]);
     } finally {
       over.abort();
     }

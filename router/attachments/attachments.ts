@@ -9,6 +9,7 @@ import { parseCidr } from "#src/address.js";
 import type { AddressArgument } from "#src/address-argument.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import { EXPOSED } from "#src/ident.js";
+import { withTimeLimit } from "#src/joined-signal.js";
 import { KeyedQueue } from "#src/keyed-queue.js";
 import { CONTAINER_IFNAME } from "#src/linux/links/interface-names.js";
 import { inspectNamespace } from "#src/linux/netns/inspect.js";
@@ -187,10 +188,8 @@ export class Attachments {
     };
     if (timeoutMs === undefined) return this.#queue.run(key, task, signal, () => cancelled(ident));
     const turnMs = Math.max(timeoutMs, MIN_TURN_MS);
-    const late = AbortSignal.timeout(turnMs);
-    return this.#queue.run(key, task, AbortSignal.any([signal, late]), () =>
-      signal.aborted ? cancelled(ident) : notInTime(ident, turnMs),
-    );
+    const refused = () => (signal.aborted ? cancelled(ident) : notInTime(ident, turnMs));
+    return withTimeLimit(turnMs, signal, (limited) => this.#queue.run(key, task, limited, refused));
   }
 
   #writeHostsFile(request: NamespaceRequest, addresses: readonly string[], undo: Resources): void {
