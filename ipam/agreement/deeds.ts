@@ -1,7 +1,7 @@
 import type { LivingPeers } from "#ipam/agreement/living-peers.js";
 import type { RejectedMessages } from "#ipam/agreement/rejected-messages.js";
 import { endedBy, isClaim, isValid, sign } from "#ipam/ring/deed.js";
-import { overlap } from "#ipam/ring/interval.js";
+import { overlap, subtract } from "#ipam/ring/interval.js";
 import { compareOwnership, type Deed, type Ownership, Ring, type Span } from "#ipam/ring/ring.js";
 import { byRank, Titles } from "#ipam/ring/titles.js";
 import { type KnownPeers, MAX_PEERS, type PeerName } from "#mesh/peer.js";
@@ -61,6 +61,8 @@ export class Deeds {
   readonly #settled = new WeakSet<Deed>();
   /** Second decisions about one ownership, each of which is counted once. */
   readonly #contradicting = new WeakSet<Deed>();
+  /** Transfers that a removed peer had signed before this peer's side took its addresses over: not decided on yet. */
+  readonly #earlier = new Map<string, Span>();
   /** The first division of the ring with this id. */
   #first: Ring | undefined;
 
@@ -93,10 +95,16 @@ export class Deeds {
     const valid: Span[] = [];
     let checked = 0;
     for (const span of offers) {
-      if (!this.#isOpen(ring, span)) continue;
+      const isOpen = this.#isOpen(ring, span);
+      // Only the receiver knows whether it still has what it was given.
+      const isEarlier = !isOpen && span.value.owner === from && this.givenBefore(ring, span).length > 0;
+      if (!isOpen && !isEarlier) continue;
       if (checked++ >= MAX_OFFERS) break;
-      if (this.#isSigned(ring.id, span.value, from)) valid.push(span);
+      if (!this.#isSigned(ring.id, span.value, from)) continue;
+      if (isOpen) valid.push(span);
+      else this.#earlier.set(keyOf(span), span);
     }
+    limitSize(this.#earlier, MAX_WAITING);
     const next = this.#applyAll(ring, [...valid, ...this.waiting]);
     for (const span of valid) if (this.#isOpen(next, span)) this.#wait({ span, from, until });
     return next;
@@ -145,6 +153,54 @@ export class Deeds {
       gaps.set(from, [...(gaps.get(from) ?? []), ...ring.within(span)]);
     }
     return gaps;
+  }
+
+  /** Returns the transfers of removed peers that the receivers have shown since the last call, see {@link givenBefore}; the highest first. */
+  takeEarlier(): Span[] {
+    const spans = [...this.#earlier.values()].sort((a, b) => byRank(b, a));
+    this.#earlier.clear();
+    return spans;
+  }
+
+  /**
+   * Returns the parts of a transfer that this peer owns by a takeover of its giver, which had no longer owned them then: the peer that
+   * took over did not know the transfer. Of an excluded giver it counts while the takeover waits for agreement: nothing shows whether
+   * it was signed later.
+   */
+  givenBefore(ring: Ring, { start, end, value }: Span): Span[] {
+    const { self, peers } = this.#deps;
+    const giver = value.deed?.by;
+    if (giver === undefined || isClaim(value) || [self, giver].includes(value.owner)) return [];
+    const isExcluded = peers.identity(giver) === undefined && peers.pinnedIdentity(giver) !== undefined;
+    return ring.within({ start, end }).flatMap((known) => {
+      if (known.value.owner !== self || (isExcluded && !known.value.pending)) return [];
+      const titles = this.titles.within(known);
+      const isEnded = (each: Span) => endedBy(each.value) === value.owner && compareOwnership(each.value, value) > 0;
+      const claims = titles.filter(
+        (each) => isClaim(each.value) && each.value.from === giver && each.value.epoch > value.epoch,
+      );
+      const ended = titles.filter(isEnded);
+      return claims.flatMap((claim) =>
+        subtract(claim, sorted(ended)).map((part): Span => ({ ...part, value: known.value })),
+      );
+    });
+  }
+
+  /**
+   * Returns the transfers to this peer which show that a takeover was of addresses that the removed peer had given to it before: also of
+   * what this peer has given away since.
+   *
+   * @param claim the takeover, or a decision that followed from it, which does not follow from the ring
+   */
+  proofsAgainst(ring: Ring, claim: Span): Span[] {
+    const { self } = this.#deps;
+    return ring.within(claim).flatMap((known) => {
+      const isMine = known.value.owner === self || known.value.deed?.by === self;
+      if (!isMine || known.value.epoch >= claim.value.epoch) return [];
+      return this.titles
+        .within(known)
+        .filter(({ value }) => value.owner === self && value.deed?.by !== self && !isClaim(value));
+    });
   }
 
   /** Whether this peer has an offer of a takeover that it does not accept at present. */
@@ -285,6 +341,8 @@ const isNew = (ring: Ring, span: Span): boolean =>
 /** Whether two different decisions have one rank: peers that follow one of them never take the other. */
 const isForked = (a: Ownership, b: Ownership): boolean =>
   a.epoch === b.epoch && a.version === b.version && compareOwnership(a, b) !== 0;
+
+const sorted = (spans: readonly Span[]): Span[] => [...spans].sort((a, b) => (a.start < b.start ? -1 : 1));
 
 const keyOf = ({ start, end, value }: Span): string =>
   `${start}-${end} ${value.owner} ${value.epoch} ${value.version} ${value.pending}`;

@@ -1,8 +1,9 @@
 import type { LivingPeers } from "#ipam/agreement/living-peers.js";
 import type { RingState } from "#ipam/agreement/ring-state.js";
-import { overlap } from "#ipam/ring/interval.js";
+import { overlap, sizeOf } from "#ipam/ring/interval.js";
 import { describePeer } from "#ipam/ring/reason.js";
 import type { Ownership, Ring, Span } from "#ipam/ring/ring.js";
+import type { MessageSender } from "#ipam/wire/message-sender.js";
 import { successor } from "#mesh/counter.js";
 import type { KnownPeers, PeerName } from "#mesh/peer.js";
 import type { Log } from "#src/log.js";
@@ -15,6 +16,7 @@ export interface DisputesDeps {
   readonly log: Log;
   readonly peers: KnownPeers;
   readonly living: LivingPeers;
+  readonly sender: MessageSender;
   readonly state: RingState;
 }
 
@@ -25,6 +27,8 @@ export interface DisputesDeps {
  *     repeat      they do, and it has given the addresses away meanwhile: it signs that transfer again
  *     give way    this peer and another one have taken over the same addresses: the lower takeover ends, unless more owners have
  *                 agreed to it
+ *     hand over   this peer has addresses by the takeover of a removed one, which had given them to a third peer before, unknown to
+ *                 that takeover: the receiver shows that transfer, and gets them
  *
  * So no peer loses addresses by another one's message alone.
  */
@@ -41,6 +45,18 @@ export class Disputes {
     const { ring, deeds } = state;
     if (ring === undefined) return;
     let decided = 0;
+    for (const transfer of deeds.takeEarlier()) {
+      if (decided >= MAX_AT_ONCE) return;
+      const spans = deeds.givenBefore(state.ring as Ring, transfer).map((span): Span => {
+        return {
+          ...span,
+          value: state.successor(span.value, { owner: transfer.value.owner, cause: "kept", pending: false }),
+        };
+      });
+      decided += spans.length;
+      if (spans.length > 0) this.#giveTo(transfer.value.owner, spans);
+    }
+    this.#showTransfers(state.ring as Ring);
     for (const offer of deeds.waiting) {
       if (decided >= MAX_AT_ONCE) return;
       const spans = (state.ring as Ring).within(offer).flatMap((known): Span[] => {
@@ -50,6 +66,28 @@ export class Disputes {
       decided += spans.length;
       state.decide(spans);
     }
+  }
+
+  /** Gives addresses to the peer that a removed one had given them to. @throws WEAVE_STORE */
+  #giveTo(receiver: PeerName, spans: readonly Span[]): void {
+    const { log, peers, state } = this.#deps;
+    log.warn("a removed peer had given addresses away before they were taken over; their receiver gets them", {
+      peer: describePeer(peers, receiver),
+      addresses: Number(spans.reduce((sum, span) => sum + sizeOf(span), 0n)),
+    });
+    state.decide(spans, receiver);
+  }
+
+  /** Shows to the owners by a takeover what the removed peer had given to this one before. */
+  #showTransfers(ring: Ring): void {
+    const { self, sender, state } = this.#deps;
+    const shown = new Map<PeerName, Span[]>();
+    for (const offer of state.deeds.waiting) {
+      const { owner } = offer.value;
+      const proofs = owner === self ? [] : state.deeds.proofsAgainst(ring, offer);
+      if (proofs.length > 0) shown.set(owner, [...(shown.get(owner) ?? []), ...proofs].slice(0, MAX_AT_ONCE));
+    }
+    for (const [owner, spans] of shown) sender.unicast(owner, { kind: "titles", ring: ring.id, spans, consents: [] });
   }
 
   /** Returns this peer's decision about a span that is disputed by an offer; undefined if it has none to make. */

@@ -9,7 +9,7 @@ import { isClaim } from "#ipam/ring/deed.js";
 import { contains, subtract } from "#ipam/ring/interval.js";
 import { describePeer } from "#ipam/ring/reason.js";
 import { compareOwnership, type Ownership, type Span } from "#ipam/ring/ring.js";
-import type { IpamMessage } from "#ipam/wire/ipam-message.js";
+import { type IpamMessage, MAX_PARTS } from "#ipam/wire/ipam-message.js";
 import type { MessageSender } from "#ipam/wire/message-sender.js";
 import { successor } from "#mesh/counter.js";
 import { type KnownPeers, type PeerName, peerNameShape } from "#mesh/peer.js";
@@ -204,6 +204,12 @@ export class Takeovers {
     // The removed peer itself answers: so the other one learns that it has not agreed.
     if (ring === undefined) return;
     if (spans.some((span) => span.value.from !== self && deeds.refuses(ring, span))) return;
+    // What the removed peer had given to this one is not the other one's: it learns that, and asks again about the rest.
+    const proofs = spans.flatMap((span) => (span.value.from === self ? [] : deeds.proofsAgainst(ring, span)));
+    if (proofs.length > 0) {
+      sender.unicast(from, { kind: "titles", ring: ring.id, spans: proofs.slice(0, MAX_PARTS), consents: [] });
+      return;
+    }
     // Written before the answer is sent: a crash must not undo it.
     this.#state.flush();
     const held = [...heldAddresses()].filter((address) => spans.some((span) => contains(span, address)));
