@@ -46,6 +46,8 @@ export class RingSync {
   readonly #fullSyncs: RateLimiter;
   readonly #titles: RateLimiter;
   readonly #rivals: RateLimiter;
+  /** Unix time of the start in milliseconds. */
+  readonly #started: number;
   /** Monotonic time of the next request for titles. */
   #nextRequest = 0;
   /** Peers with another ring whose full sync is postponed by the rate limit. */
@@ -53,6 +55,7 @@ export class RingSync {
 
   constructor(deps: RingSyncDeps) {
     this.#deps = deps;
+    this.#started = deps.clock.wall();
     this.#fullSyncs = new RateLimiter(deps.clock, FULL_SYNC_RATE);
     this.#rivals = new RateLimiter(deps.clock, RIVAL_RATE);
     this.#titles = new RateLimiter(deps.clock, TITLE_RATE);
@@ -162,14 +165,24 @@ export class RingSync {
 
   /** Adopts another ring if it wins. */
   #adopt(theirs: Ring, from: PeerName): void {
-    const { self, state, bootstrap, ownershipCheck, sender, origins } = this.#deps;
+    const { state, ownershipCheck, sender, origins } = this.#deps;
     if (!origins.displaces(state.ring, theirs, from)) return;
-    // If this peer owns spans in the ring but has no stored vote, its disk was lost. The check must begin before the ring is set,
-    // which retries blocked requests.
-    if (theirs.ownedBy(self).length > 0 && !bootstrap.voted) ownershipCheck.begin();
+    // The check must begin before the ring is set, which retries blocked requests.
+    if (this.#hadRing(theirs)) ownershipCheck.begin();
     state.adopt(theirs.genesis, theirs.spans, from);
     this.explainGaps();
     sender.gossip(this.digest);
+  }
+
+  /**
+   * Whether this peer has had another peer's ring, and has lost its disk: the ring begins with the first division, of which this peer may
+   * have given all away. A stored vote proves nothing about a ring from before the start: a request has begun an election meanwhile.
+   */
+  #hadRing(theirs: Ring): boolean {
+    const { self, bootstrap } = this.#deps;
+    const { peers, at } = theirs.genesis;
+    if (!peers.includes(self) && theirs.ownedBy(self).length === 0) return false;
+    return !bootstrap.voted || at < this.#started;
   }
 
   #gossipNews(spans: readonly Span[]): void {

@@ -9,6 +9,8 @@ const COUNTS: Readonly<Record<Class, number>> = { faults: 120, disks: 60, mistak
 const FAILED_ONCE: readonly (readonly [Class, number])[] = [
   // A peer is removed before the others know its last donation; it returns, and agrees.
   ["disks", 94],
+  // A request begins an election on a new disk before the ring of the others arrives.
+  ["disks", 495],
   // Two receivers of one giver, in an earlier form of the confirmation.
   ["hostile", 20],
   ["hostile", 52],

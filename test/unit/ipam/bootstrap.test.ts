@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseAddress, parseSubnet } from "#ipam/ring/subnet.js";
+import { parseAddress, parseLease, parseSubnet } from "#ipam/ring/subnet.js";
 import { IpamNetwork } from "#test/sim/ipam-network.js";
 import { allocate, CALM, claim, failsWith, RANGE, startNetwork } from "./network.js";
 
@@ -61,4 +61,28 @@ test("peers with another range are reported, and of two ranges that overlap one 
     /launched with --ipalloc-range 10\.32\.0\.0\/16, this one with 10\.32\.0\.0\/24$/,
   );
   await allocate(network, a, "still-works");
+});
+
+test("a peer that lost its disk allocates nothing that it had given away, although its request comes before the ring", async () => {
+  const network = startNetwork(4, "10.32.0.0/28");
+  const [first] = network.hosts;
+  for (const host of network.hosts) await allocate(network, host, "first");
+  const share = ["10.32.0.4/28", "10.32.0.5/28", "10.32.0.6/28", "10.32.0.7/28"];
+  const ownerAt = (lease: string) => first.allocator!.ring!.at(parseLease(lease).address).value.owner;
+  const lost = network.hosts.find(({ name }) => name === ownerAt(share[0]))!;
+  const [via, holder] = network.hosts.filter((host) => host !== lost);
+  lost.allocator!.requests.freeAll("first");
+  // The ring shows its last owners only, whom the first division does not lead to.
+  for (const host of [via, holder]) {
+    for (const lease of share) await claim(network, host, `c${host.index}`, lease);
+    if (host === via) via.allocator!.requests.freeAll(`c${via.index}`);
+  }
+  await network.run(5_000);
+  for (const lease of share) assert.equal(ownerAt(lease), holder.name);
+  network.kill(lost);
+  lost.disk.contents = new Map();
+  await network.run(1_000);
+  network.start(lost);
+  const address = await allocate(network, lost, "second");
+  assert.ok(!share.includes(address), `${address} is held by another host`);
 });
