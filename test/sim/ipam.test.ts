@@ -12,7 +12,6 @@ const FAILED_ONCE: readonly (readonly [Class, number])[] = [
   // A request begins an election on a new disk before the ring of the others arrives.
   ["disks", 495],
   // Two receivers of one giver, in an earlier form of the confirmation.
-  ["hostile", 20],
   ["hostile", 52],
 ];
 

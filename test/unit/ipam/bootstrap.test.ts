@@ -72,7 +72,7 @@ test("a peer that lost its disk allocates nothing that it had given away, althou
   const lost = network.hosts.find(({ name }) => name === ownerAt(share[0]))!;
   const [via, holder] = network.hosts.filter((host) => host !== lost);
   lost.allocator!.requests.freeAll("first");
-  // The ring shows its last owners only, whom the first division does not lead to.
+  // The ring shows only the last owners, which do not follow from the first division.
   for (const host of [via, holder]) {
     for (const lease of share) await claim(network, host, `c${host.index}`, lease);
     if (host === via) via.allocator!.requests.freeAll(`c${via.index}`);
