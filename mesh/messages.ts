@@ -39,6 +39,8 @@ export type MeshMessage =
 /** Maximum number of notices in a message, and of bytes of each. */
 export const MAX_NOTICES = 1_024;
 const MAX_NOTICE_BYTES = 64;
+/** Maximum number of values in a message: those of notices, and the map around them. Payloads are one value each. */
+const MAX_ITEMS = MAX_NOTICES + 32;
 /** Maximum number of characters of the reason in a `bye`. */
 export const MAX_BYE_TEXT = 512;
 
@@ -83,5 +85,5 @@ export function encodeMessage(message: MeshMessage): Uint8Array {
 
 /** Decodes and validates a message. @throws WEAVE_MESSAGE_MALFORMED */
 export function decodeMessage(bytes: Uint8Array): MeshMessage {
-  return decode(shape, bytes, "a peer's message") as MeshMessage;
+  return decode(shape, bytes, "a peer's message", MAX_ITEMS) as MeshMessage;
 }

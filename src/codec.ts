@@ -1,6 +1,13 @@
 import { Packr } from "msgpackr";
 import type { ZodMiniType } from "zod/mini";
 import { WeaveError } from "#src/errors.js";
+import { hasMoreItems } from "#src/message-items.js";
+
+/**
+ * Maximum number of values in a message, unless the caller has another limit: as many as a message of 64 KB can have. A longer one with small
+ * values only would take eight times its size or more.
+ */
+const MAX_ITEMS = 65_536;
 
 /** Plain MessagePack without msgpackr's shared record structures: each message is decoded independently of the others. */
 const packr = new Packr({ useRecords: false, variableMapSize: true });
@@ -14,9 +21,12 @@ export function encode(value: unknown): Uint8Array {
  * Decodes and validates a message of an untrusted sender.
  *
  * @param what names the message in an error: `an IPAM message`
+ * @param mostItems maximum number of values in it, keys too; more are not decoded
  * @throws WEAVE_MESSAGE_MALFORMED when the bytes are not MessagePack, or do not have the shape
  */
-export function decode<T>(shape: ZodMiniType<T>, bytes: Uint8Array, what: string): T {
+export function decode<T>(shape: ZodMiniType<T>, bytes: Uint8Array, what: string, mostItems = MAX_ITEMS): T {
+  if (hasMoreItems(bytes, mostItems))
+    throw new WeaveError("WEAVE_MESSAGE_MALFORMED", `${what} has more than ${mostItems} values`);
   let raw: unknown;
   try {
     raw = packr.unpack(bytes);

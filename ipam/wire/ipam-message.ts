@@ -10,6 +10,7 @@ import {
   intervalFromWire,
   intervalShape,
   intervalToWire,
+  MAX_SPANS,
   ringFromWire,
   ringToWire,
   spansFromWire,
@@ -118,6 +119,8 @@ export const MAX_PARTS = 400;
 const MAX_CONSENTS = 16;
 /** Maximum number of addresses in a request to transfer them: each costs a decision that all peers verify. */
 export const MAX_KEPT = 256;
+/** Maximum number of values in a message: a span has 11 and a deed 6, and there are others beside them. */
+const MAX_ITEMS = 20 * MAX_SPANS;
 /** Maximum number of addresses in a message. */
 const MAX_ADDRESSES = 65_536;
 
@@ -183,7 +186,7 @@ export function encodeIpamMessage(range: string, message: IpamMessage): Uint8Arr
 
 /** Decodes a message, and checks its shape. {@link fromWire} converts the body. @throws WEAVE_MESSAGE_MALFORMED */
 export function decodeIpamMessage(bytes: Uint8Array): { range: string; body: WireBody } {
-  return decode(shape, bytes, "an IPAM message");
+  return decode(shape, bytes, "an IPAM message", MAX_ITEMS);
 }
 
 function toWire(message: IpamMessage): WireBody {
