@@ -8,13 +8,22 @@ import { hasMoreItems } from "#src/message-items.js";
  * values only would take eight times its size or more.
  */
 const MAX_ITEMS = 65_536;
+/** A message whose buffer is not kept. */
+const LONG_BYTES = 256 << 10;
+/** The library's own size of a first buffer. */
+const FIRST_BYTES = 8_192;
+/** null in MessagePack. */
+const NIL = Uint8Array.of(0xc0);
 
 /** Plain MessagePack without msgpackr's shared record structures: each message is decoded independently of the others. */
 const packr = new Packr({ useRecords: false, variableMapSize: true });
 
 /** Encodes plain data (null, booleans, numbers, strings, byte arrays, arrays, objects) as MessagePack. */
 export function encode(value: unknown): Uint8Array {
-  return packr.pack(value);
+  const bytes = packr.pack(value);
+  // The library keeps the buffer that it encodes in, twice as large as the longest message.
+  if (bytes.length > LONG_BYTES) packr.useBuffer(Buffer.allocUnsafeSlow(FIRST_BYTES));
+  return bytes;
 }
 
 /**
@@ -32,6 +41,9 @@ export function decode<T>(shape: ZodMiniType<T>, bytes: Uint8Array, what: string
     raw = packr.unpack(bytes);
   } catch (cause) {
     throw new WeaveError("WEAVE_MESSAGE_MALFORMED", `${what} is not MessagePack`, { cause });
+  } finally {
+    // The library keeps what it has decoded last.
+    if (bytes.length > LONG_BYTES) packr.unpack(NIL);
   }
   const parsed = shape.safeParse(raw);
   if (parsed.success) return parsed.data;
