@@ -53,6 +53,8 @@ export interface GossipChannel {
 const REMEMBER_MS = 30_000;
 /** Maximum number of payloads whose hash is kept. */
 const REMEMBERED = 4_096;
+/** Longest payload of a channel that this peer does not use, in bytes: that of a replica. All hosts would send a longer one to all others. */
+const MAX_RELAYED_BYTES = 65_536;
 
 /** Makes the gossiper of a channel that this peer does not use. It passes each gossiped payload on once. */
 export function relayOnlyGossiper(clock: Clock): Gossiper {
@@ -61,6 +63,7 @@ export function relayOnlyGossiper(clock: Clock): Gossiper {
     onUnicast() {},
     onBroadcast() {},
     onGossip(_from, payload) {
+      if (payload.length > MAX_RELAYED_BYTES) return undefined;
       const now = clock.now();
       for (const [hash, at] of seen) {
         if (now - at < REMEMBER_MS && seen.size <= REMEMBERED) break;
