@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { PeerLink, PeerName, PeerRecord } from "#mesh/peer.js";
-import { encodeReplicaMessage } from "#mesh/replica/replica-message.js";
+import { encodeReplicaMessage, MAX_NAME, MIN_NAME, type ReplicaMessage } from "#mesh/replica/replica-message.js";
 import { TOPOLOGY_FORMAT, type TopologyRecord } from "#mesh/topology/record.js";
 import { systemRandom } from "#src/random.js";
 import { signedState } from "#test/sim/signed-state.js";
@@ -130,6 +130,25 @@ function forgedPayload(intruder: Intruder, channels: readonly string[] = CHANNEL
     from,
     payload: random.below(8) === 0 ? mutateBytes(caught.payload, random) : pack(data),
   });
+}
+
+/** A request to the first neighbour for all states of a set: by their names, or by a summary that has none of them. */
+function request(intruder: Intruder): unknown {
+  const to = intruder.connections[0].remote!.name;
+  const origins = [...intruder.others].map((origin) => ({ origin, incarnation: 0, version: 0 }));
+  const message: ReplicaMessage =
+    random.below(2) === 0
+      ? { kind: "summary", mask: -1 >>> 0, first: MIN_NAME, last: MAX_NAME, entries: [] }
+      : { kind: "want", origins };
+  const payload = encodeReplicaMessage(message);
+  return {
+    kind: "unicast",
+    channel: pick(["topology", "nameserver"], random),
+    from: intruder.name,
+    to,
+    hops: 8,
+    payload,
+  };
 }
 
 /** What allocators say, with all owners replaced by the intruder, and higher counters: a transfer or a takeover that no peer made. */
@@ -400,15 +419,7 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
     async run(field) {
       const intruder = await Intruder.joined(field.victims[0], { name: anyName(), password: field.password });
       for (const { wire } of intruder.connections) wire.pause();
-      await flooding(field, intruder, () =>
-        pick(
-          [
-            { kind: "summary", entries: [] },
-            { kind: "want", names: intruder.others },
-          ],
-          random,
-        ),
-      );
+      await flooding(field, intruder, () => request(intruder));
     },
   },
   "many-members": {
