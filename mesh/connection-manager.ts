@@ -1,4 +1,5 @@
 import type { Admission } from "#mesh/connection/admission.js";
+import { AssemblyBudget } from "#mesh/connection/assembly-budget.js";
 import { Connection } from "#mesh/connection/connection.js";
 import { MeteredWire } from "#mesh/connection/metered-wire.js";
 import { NeighbourBudgets } from "#mesh/connection/neighbour-budget.js";
@@ -50,7 +51,7 @@ export interface ConnectionManagerDeps {
 
 type ConnectionManagerOptions = Pick<
   MeshOptions,
-  "clock" | "cpuTime" | "random" | "log" | "staticKey" | "signer" | "secrets" | "clear" | "overlay"
+  "clock" | "cpuTime" | "received" | "random" | "log" | "staticKey" | "signer" | "secrets" | "clear" | "overlay"
 >;
 
 /** Manages connections: begins handshakes, admits peers, opens the overlay, and closes connections. */
@@ -60,6 +61,7 @@ export class ConnectionManager {
   readonly #handshakes: PendingHandshakes;
   /** What the messages of each neighbour may take. */
   readonly budgets = new NeighbourBudgets();
+  readonly #assemblies = new AssemblyBudget();
   readonly #passwords: PasswordKeys;
   /** The identity's signature of the X25519 key. */
   readonly #certificate: Uint8Array;
@@ -109,7 +111,7 @@ export class ConnectionManager {
     const { events } = this.#deps;
     const handshake = this.#handshake(wire, dialled, hello);
     const connection = new Connection(
-      { clock, random, wire, dialled, handshake },
+      { clock, random, wire, dialled, handshake, assemblies: this.#assemblies },
       {
         opened: (opened, result) => {
           wire.charge(opened.remote!.name);
@@ -132,10 +134,10 @@ export class ConnectionManager {
   }
 
   #metered(wire: Wire): MeteredWire {
-    const { clock, cpuTime = () => clock.now(), log } = this.#options;
+    const { clock, cpuTime = () => clock.now(), received, log } = this.#options;
     const slowed = (peer: PeerName) =>
       log.warn("the messages of a peer take more than its share of time; it is read more slowly", { peer });
-    return new MeteredWire(wire, { clock, cpuTime, budgets: this.budgets, slowed });
+    return new MeteredWire(wire, { clock, cpuTime, received, budgets: this.budgets, slowed });
   }
 
   #handshake(wire: Wire, dialled: string | undefined, hello: Hello): Handshake {

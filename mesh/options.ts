@@ -46,6 +46,11 @@ export interface MeshOptions {
   readonly clock: Clock;
   /** Milliseconds of CPU time of this thread, by which neighbours are charged; by default the clock's. */
   readonly cpuTime?: () => number;
+  /**
+   * Called after each message on a connection, with its bytes and whether it is a part of a longer one. Its time is charged to the
+   * neighbour: it may free memory.
+   */
+  readonly received?: (bytes: number, isPart: boolean) => void;
   readonly random: Random;
   readonly log: Log;
   readonly events: MeshEvents;

@@ -1,3 +1,4 @@
+import type { AssemblyBudget } from "#mesh/connection/assembly-budget.js";
 import { ChannelKeys, type ChannelKeysOptions } from "#mesh/connection/channel-keys.js";
 import { MESSAGE } from "#mesh/handshake/format.js";
 import { errorText, WeaveError } from "#src/errors.js";
@@ -11,10 +12,21 @@ export const MAX_MESSAGE_BYTES = 10 << 20;
 /** Largest WebSocket message. */
 export const MAX_FRAME_BYTES = MAX_NOISE_BYTES + 1;
 
+/** What a channel is made of. */
+export interface ChannelOptions extends ChannelKeysOptions {
+  /** Shared by all connections. */
+  readonly assemblies: AssemblyBudget;
+}
+
+/** Whether received bytes are a part of a message, and not its last. */
+export const isInnerPart = (bytes: Uint8Array): boolean => bytes[0] === MESSAGE.dataMore;
+
 /** An action for the caller: send bytes, or handle an event. */
 export type ChannelEffect =
   | { readonly do: "send"; readonly bytes: Uint8Array }
   | { readonly do: "message"; readonly bytes: Uint8Array }
+  /** A message was not kept: incomplete ones of all connections need too much memory. */
+  | { readonly do: "dropped"; readonly error: WeaveError }
   | { readonly do: "failed"; readonly error: WeaveError };
 
 /**
@@ -26,12 +38,15 @@ export type ChannelEffect =
 export class Channel {
   readonly #keys: ChannelKeys;
   #open = true;
-  #partial: Uint8Array[] = [];
+  readonly #assemblies: AssemblyBudget;
+  /** Whether the rest of the incomplete message is discarded. */
+  #dropped = false;
   #partialBytes = 0;
 
   /** @param now monotonic milliseconds */
-  constructor(options: ChannelKeysOptions, now: number) {
+  constructor(options: ChannelOptions, now: number) {
     this.#keys = new ChannelKeys(options, now);
+    this.#assemblies = options.assemblies;
   }
 
   get state(): "open" | "closed" {
@@ -81,8 +96,13 @@ export class Channel {
   /** Ends the channel, and zeroes its keys. */
   close(): void {
     this.#open = false;
-    this.#partial = [];
+    this.#assemblies.release(this);
     this.#keys.wipe();
+  }
+
+  /** Forgets the incomplete message: {@link AssemblyBudget} decides. */
+  drop(): void {
+    this.#dropped = true;
   }
 
   #run(step: () => ChannelEffect[]): ChannelEffect[] {
@@ -110,12 +130,22 @@ export class Channel {
     this.#partialBytes += chunk.length;
     if (this.#partialBytes > MAX_MESSAGE_BYTES)
       throw new WeaveError("WEAVE_MESSAGE_TOO_LARGE", `a message of more than ${MAX_MESSAGE_BYTES} bytes`);
-    this.#partial.push(chunk);
-    if (type === MESSAGE.dataMore) return [];
-    const message = this.#partial.length === 1 ? chunk : Buffer.concat(this.#partial);
-    this.#partial = [];
+    if (type === MESSAGE.dataMore) {
+      if (!this.#dropped) this.#assemblies.add(this, chunk);
+      return [];
+    }
+    return [this.#complete(chunk)];
+  }
+
+  #complete(last: Uint8Array): ChannelEffect {
+    const [bytes, dropped] = [this.#partialBytes, this.#dropped];
     this.#partialBytes = 0;
-    return [{ do: "message", bytes: message }];
+    this.#dropped = false;
+    if (dropped) {
+      const why = "a long message was dropped: those of all neighbours together need too much memory";
+      return { do: "dropped", error: new WeaveError("WEAVE_MESSAGE_TOO_LARGE", why) };
+    }
+    return { do: "message", bytes: bytes === last.length ? last : this.#assemblies.complete(this, last) };
   }
 }
 

@@ -1,3 +1,4 @@
+import type { AssemblyBudget } from "#mesh/connection/assembly-budget.js";
 import { Channel, type ChannelEffect } from "#mesh/connection/channel.js";
 import { Liveness, type LivenessEffect } from "#mesh/connection/liveness.js";
 import type { Handshake, HandshakeEffect } from "#mesh/handshake/handshake.js";
@@ -23,6 +24,8 @@ const CONGESTED_BYTES = 1 << 20;
  * not fill our memory. Far more than {@link CONGESTED_BYTES}, so that no sound neighbour comes here; what it misses, it requests again.
  */
 const MOST_UNSENT_BYTES = 4 << 20;
+/** The same in messages: short ones take a multiple of their bytes, some 4 KB each, while they wait. */
+const MOST_UNSENT = 2_048;
 
 /**
  * One connection to a neighbour.
@@ -38,7 +41,7 @@ export interface ConnectionEvents {
   /** The handshake has succeeded. */
   opened(connection: Connection, secured: NoiseResult): void;
   message(connection: Connection, message: MeshMessage): void;
-  /** The other end has sent a malformed message. */
+  /** The other end has sent a message that is malformed, or too long to be kept. */
   malformed(connection: Connection, error: unknown): void;
   /** The other end has ceased to answer, or answers again: {@link Connection.state} may have changed. */
   responsive(connection: Connection, responsive: boolean): void;
@@ -54,6 +57,8 @@ export interface ConnectionParts {
   /** The address that was dialled; undefined for an inbound connection. */
   readonly dialled: string | undefined;
   readonly handshake: Handshake;
+  /** Shared by all connections. */
+  readonly assemblies: AssemblyBudget;
 }
 
 export class Connection {
@@ -74,11 +79,14 @@ export class Connection {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #handshake: Handshake;
+  readonly #assemblies: AssemblyBudget;
   /** Undefined before the end of the handshake. */
   #channel: Channel | undefined;
   readonly #events: ConnectionEvents;
   readonly #liveness: Liveness;
   #state: "handshaking" | "open" | "closed" = "handshaking";
+  /** Number of messages that the wire has not sent yet. */
+  #unsent = 0;
   /** Whether the overlay passes frames. */
   #passing = false;
   #handshakeTimer: Timer | undefined;
@@ -88,7 +96,7 @@ export class Connection {
   /** Monotonic time of the other end's hello. */
   #opened = 0;
 
-  constructor({ clock, random, wire, dialled, handshake }: ConnectionParts, events: ConnectionEvents) {
+  constructor({ clock, random, wire, dialled, handshake, assemblies }: ConnectionParts, events: ConnectionEvents) {
     this.#clock = clock;
     this.#random = random;
     this.wire = wire;
@@ -96,6 +104,7 @@ export class Connection {
     this.outbound = dialled !== undefined;
     this.#events = events;
     this.#handshake = handshake;
+    this.#assemblies = assemblies;
     this.#liveness = new Liveness(clock.now());
   }
 
@@ -142,12 +151,18 @@ export class Connection {
   /** Sends a message. @param sent called when the message has left this process, or never will */
   send(message: MeshMessage, sent?: () => void): void {
     if (this.#channel?.state !== "open") return sent?.();
-    if (this.wire.buffered > MOST_UNSENT_BYTES) return sent?.();
+    const { buffered } = this.wire;
+    // Messages that have left are counted until the event loop's turn ends.
+    if (buffered > MOST_UNSENT_BYTES || (buffered > 0 && this.#unsent >= MOST_UNSENT)) return sent?.();
     const effects = this.#channel.send(encodeMessage(message));
     const last = effects.at(-1);
     if (last?.do !== "send") return this.#apply(effects);
     this.#apply(effects.slice(0, -1));
-    this.wire.send(last.bytes, sent);
+    this.#unsent++;
+    this.wire.send(last.bytes, () => {
+      this.#unsent--;
+      sent?.();
+    });
   }
 
   /** Records whether the overlay passes frames in both directions. @returns whether that has changed */
@@ -222,7 +237,8 @@ export class Connection {
     this.#opened = now;
     this.remote = remote;
     this.secret = secret;
-    this.#channel = new Channel({ initiator: this.outbound, transport, random: this.#random }, now);
+    const options = { initiator: this.outbound, transport, random: this.#random, assemblies: this.#assemblies };
+    this.#channel = new Channel(options, now);
     this.#setKeysTimer();
     this.#events.opened(this, transport);
   }
@@ -232,6 +248,7 @@ export class Connection {
       if (this.#state === "closed") return;
       if (effect.do === "send") this.wire.send(effect.bytes);
       else if (effect.do === "message") this.#onMessage(effect.bytes);
+      else if (effect.do === "dropped") this.#events.malformed(this, effect.error);
       else this.close(effect.error);
     }
   }

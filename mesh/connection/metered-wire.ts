@@ -1,3 +1,4 @@
+import { isInnerPart } from "#mesh/connection/channel.js";
 import { costOf, type NeighbourBudgets } from "#mesh/connection/neighbour-budget.js";
 import type { PeerName } from "#mesh/peer.js";
 import { signatureChecks } from "#mesh/signing.js";
@@ -9,6 +10,8 @@ export interface MeterDeps {
   readonly clock: Clock;
   /** Milliseconds of CPU time of this thread: a busy machine must not make a neighbour's messages dearer. */
   readonly cpuTime: () => number;
+  /** Called after each message, with its bytes and whether it is a part of a longer one; its time is charged, too. */
+  readonly received?: (bytes: number, isPart: boolean) => void;
   readonly budgets: NeighbourBudgets;
   /** Called when the connection is not read for a time, for the first time. */
   readonly slowed: (peer: PeerName) => void;
@@ -78,10 +81,12 @@ export class MeteredWire implements Wire {
   }
 
   #message(bytes: Uint8Array, handlers: WireHandlers): void {
-    const { clock, cpuTime, budgets, slowed } = this.#deps;
+    const { clock, cpuTime, received, budgets, slowed } = this.#deps;
     const peer = this.#peer;
     const [began, signatures] = [cpuTime(), signatureChecks()];
+    const isPart = isInnerPart(bytes);
     handlers.message(bytes);
+    received?.(bytes.length, isPart);
     if (peer === undefined || this.#closed) return;
     const pause = budgets.charge(
       peer,

@@ -84,7 +84,8 @@ export class NeighbourBudgets {
     // Below a millisecond a timer takes longer than the pause.
     if (account.balance > -1) return 0;
     const pause = Math.min(MAX_PAUSE_MS, -account.balance / this.#share(now));
-    account.pausedMs += pause;
+    // Messages that had arrived already prolong a pause.
+    account.pausedMs += now + pause - Math.min(now + pause, Math.max(now, account.pausedUntil));
     account.pausedUntil = now + pause;
     return pause;
   }

@@ -76,7 +76,10 @@ export class CipherState {
     cipher.setAAD(ad, { plaintextLength: text.length });
     cipher.setAuthTag(message.subarray(message.length - NOISE_TAG_BYTES));
     try {
-      return Buffer.concat([cipher.update(text), cipher.final()]);
+      const plaintext = cipher.update(text);
+      // A stream cipher has no bytes left: it is the check of the tag.
+      cipher.final();
+      return plaintext;
     } catch (cause) {
       throw new WeaveError("WEAVE_HANDSHAKE", "Unable to decrypt TCP msg", { cause });
     }

@@ -12,6 +12,7 @@ import { passwordKey } from "#router/peers/password.js";
 import { passwordWeakness } from "#router/peers/password-strength.js";
 import { PeerDirectory } from "#router/peers/peer-directory.js";
 import { PeerPort } from "#router/peers/peer-port.js";
+import { ReceivedGarbage } from "#router/peers/received-garbage.js";
 import { loadTargets, resolveHost, saveTargets } from "#router/peers/targets.js";
 import { databaseTrustStore } from "#router/peers/trust-store.js";
 import { dialWebSocket, listenWebSocket } from "#router/peers/ws-transport.js";
@@ -19,6 +20,7 @@ import type { StartContext } from "#router/start-context.js";
 import { type Cidr, inSubnets } from "#src/address.js";
 import { systemClock } from "#src/clock.js";
 import { threadCpuMs } from "#src/linux/native/cpu-time.js";
+import { collectAll, collectYoung, releaseUnusedMemory, separateLargeBlocks } from "#src/linux/native/heap.js";
 import type { Log } from "#src/log.js";
 import { systemRandom } from "#src/random.js";
 import type { Store } from "#src/store.js";
@@ -72,6 +74,8 @@ export async function startMesh(deps: MeshDeps): Promise<Mesh> {
     log,
   });
   resources.add("pins", () => trust.flush());
+  separateLargeBlocks();
+  const garbage = new ReceivedGarbage({ clock: systemClock, collectYoung, collectAll, releaseUnusedMemory });
   const mesh = new Mesh({
     name: identity.name,
     nickname: options.nickname,
@@ -91,6 +95,7 @@ export async function startMesh(deps: MeshDeps): Promise<Mesh> {
     ownAddresses,
     clock: systemClock,
     cpuTime: threadCpuMs,
+    received: (bytes, isPart) => garbage.received(bytes, isPart),
     random: systemRandom,
     log,
     events: {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { AssemblyBudget } from "#mesh/connection/assembly-budget.js";
 import { Connection } from "#mesh/connection/connection.js";
 import { Initiator } from "#mesh/handshake/initiator.js";
 import { PasswordKeys } from "#mesh/handshake/password-keys.js";
@@ -25,7 +26,8 @@ class Guesser {
         const handshake = new Initiator({ ...own(9), password });
         const none = () => {};
         const events = { opened: none, message: none, malformed: none, responsive: none, closed: none };
-        new Connection({ clock, random, wire, dialled: wire.remoteAddress, handshake }, events).start();
+        const assemblies = new AssemblyBudget();
+        new Connection({ clock, random, wire, dialled: wire.remoteAddress, handshake, assemblies }, events).start();
       });
       this.#next++;
       this.#network.clock.after(1_000 / options.perSecond, again);

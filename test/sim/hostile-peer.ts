@@ -1,3 +1,4 @@
+import { AssemblyBudget } from "#mesh/connection/assembly-budget.js";
 import { Connection } from "#mesh/connection/connection.js";
 import { certifiedBytes } from "#mesh/handshake/hello.js";
 import { Initiator } from "#mesh/handshake/initiator.js";
@@ -59,7 +60,7 @@ export class HostilePeer {
     };
     const handshake = new Initiator({ staticKey: this.#keys, random, hello });
     const connection = new Connection(
-      { clock: time, random, wire, dialled: wire.remoteAddress, handshake },
+      { clock: time, random, wire, dialled: wire.remoteAddress, handshake, assemblies: new AssemblyBudget() },
       {
         opened() {},
         message: (_, message) => void this.received.push(message),

@@ -28,6 +28,7 @@ const FIGURES: readonly (readonly [page: string, phrase: string, from: string | 
   ["docs/protocol.md", "most {65,664} bytes", "MAX_RECORD"],
   ["docs/protocol.md", "chunks of {64,000} bytes", "CHUNK_BYTES"],
   ["docs/protocol.md", "A message has at most {10} MB", "MAX_MESSAGE_BYTES", 1 << 20],
+  ["docs/protocol.md", "Incomplete messages of all connections have at most {20 MB} together", "MAX_INCOMPLETE_BYTES"],
   ["docs/protocol.md", "message has at most {2,048} bytes", "MAX_HANDSHAKE_BYTES"],
   ["docs/protocol.md", "a handshake lasts at most {10 s}", "HANDSHAKE_MS"],
   ["docs/protocol.md", "sends its request within {5 s}", "REQUEST_TIMEOUT_MS"],

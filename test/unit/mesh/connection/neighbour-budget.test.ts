@@ -10,6 +10,7 @@ import {
   NeighbourBudgets,
   RESERVE_MS,
 } from "#mesh/connection/neighbour-budget.js";
+import { MESSAGE } from "#mesh/handshake/format.js";
 import { isSignedBy, makeSigner } from "#mesh/signing.js";
 import type { Wire, WireHandlers } from "#mesh/transport.js";
 import { parseMac } from "#src/mac.js";
@@ -95,10 +96,12 @@ test("a wire in debt is not read until its pause ends, and counts signatures whe
     },
   };
   const reported: string[] = [];
+  const received: [number, boolean][] = [];
   const wire = new MeteredWire(inner, {
     clock,
     cpuTime: () => clock.now(),
     budgets,
+    received: (bytes, isPart) => void received.push([bytes, isPart]),
     slowed: (peer) => void reported.push(peer),
   });
   const signer = makeSigner(new Uint8Array(32));
@@ -111,6 +114,11 @@ test("a wire in debt is not read until its pause ends, and counts signatures whe
   });
   handlers!.message(new Uint8Array(10));
   assert.deepEqual(calls, [], "who is not authenticated is not charged");
+  handlers!.message(Uint8Array.of(MESSAGE.dataMore, 1));
+  assert.deepEqual(received, [
+    [10, false],
+    [2, true],
+  ]);
   wire.charge("02:00:00:00:00:01");
   handlers!.message(new Uint8Array(10));
   handlers!.message(new Uint8Array(10));
@@ -123,4 +131,45 @@ test("a wire in debt is not read until its pause ends, and counts signatures whe
   handlers!.message(new Uint8Array(10));
   wire.close();
   assert.deepEqual(calls, ["pause", "resume", "pause", "resume", "close"]);
+});
+
+test("the time of what is done after a message is charged to its sender", async () => {
+  const clock = new VirtualClock();
+  const budgets = new NeighbourBudgets();
+  let now = 0;
+  let handlers: WireHandlers | undefined;
+  const none = () => {};
+  const inner: Wire = {
+    remoteAddress: "10.0.0.1:6783",
+    localAddress: "10.0.0.2:6783",
+    buffered: 0,
+    received: 0,
+    quietMs: 0,
+    send: none,
+    close: none,
+    terminate: none,
+    pause: none,
+    resume: none,
+    listen: (given) => {
+      handlers = given;
+    },
+  };
+  const collects = () => {
+    now += 25;
+  };
+  const wire = new MeteredWire(inner, { clock, cpuTime: () => now, budgets, received: collects, slowed: none });
+  wire.listen({ message: none, closed: none });
+  wire.charge("02:00:00:00:00:01");
+  const ms = BURST_MS + RESERVE_MS;
+  for (let i = 0; i <= ms / 25; i++) handlers!.message(new Uint8Array(10));
+  const [{ usedMs }] = budgets.slowed(clock.now());
+  assert.ok(usedMs >= ms, `${usedMs}`);
+});
+
+test("the time without reading is that of the clock, however many messages had arrived already", () => {
+  const budgets = new NeighbourBudgets();
+  budgets.charge("02:00:00:00:00:01", BURST_MS + RESERVE_MS, 0);
+  for (let now = 0; now < 100; now++) budgets.charge("02:00:00:00:00:01", 10, now);
+  const [{ pausedMs }] = budgets.slowed(100);
+  assert.ok(pausedMs > 1_000 && pausedMs <= 99 + MAX_PAUSE_MS, `${pausedMs}`);
 });

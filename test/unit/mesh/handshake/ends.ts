@@ -1,3 +1,4 @@
+import { AssemblyBudget } from "#mesh/connection/assembly-budget.js";
 import { Channel } from "#mesh/connection/channel.js";
 import type { Handshake, HandshakeEffect } from "#mesh/handshake/handshake.js";
 import { certifiedBytes, type Hello } from "#mesh/handshake/hello.js";
@@ -83,11 +84,11 @@ export const failure = (effects: readonly HandshakeEffect[]) => effects.find((ef
 export const types = (sent: readonly Uint8Array[]) => sent.map(([type]) => type);
 
 /** Two open channels after a handshake at the time 0: of the dialler, and of the other end. */
-export function openChannels(secret?: Uint8Array): [Channel, Channel] {
+export function openChannels(secret?: Uint8Array, assemblies = new AssemblyBudget()): [Channel, Channel] {
   const { atA, atB } = talk(initiator(secret), responder(secret));
   const [a, b] = [opened(atA)!, opened(atB)!];
   return [
-    new Channel({ initiator: true, transport: a.transport, random: seededRandom(11) }, 0),
-    new Channel({ initiator: false, transport: b.transport, random: seededRandom(12) }, 0),
+    new Channel({ initiator: true, transport: a.transport, random: seededRandom(11), assemblies }, 0),
+    new Channel({ initiator: false, transport: b.transport, random: seededRandom(12), assemblies }, 0),
   ];
 }
