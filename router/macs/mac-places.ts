@@ -62,9 +62,9 @@ export class MacPlaces {
     return this.#places.get(mac)?.at;
   }
 
-  /** The sequence number with which a peer announces a MAC; undefined: it does not. */
-  seqOf(mac: MacText, peer: PeerName): number | undefined {
-    return this.#places.get(mac)?.claims.get(peer);
+  /** The peers that announce a MAC. */
+  claimants(mac: MacText): readonly PeerName[] {
+    return [...(this.#places.get(mac)?.claims.keys() ?? [])];
   }
 
   /** The highest sequence number with which hosts announce, or announced, a MAC; -1: none. */
@@ -119,17 +119,6 @@ export class MacPlaces {
     this.#places.delete(mac);
     this.#frozen.delete(mac);
     return "moved";
-  }
-
-  /** MACs that a peer announces. */
-  *of(peer: PeerName): IterableIterator<MacText> {
-    if (this.sizeOf(peer) === 0) return;
-    for (const [mac, { claims }] of this.#places) if (claims.has(peer)) yield mac;
-  }
-
-  /** All MACs, with the host of each. */
-  *entries(): IterableIterator<[mac: MacText, at: PeerName]> {
-    for (const [mac, { at }] of this.#places) yield [mac, at];
   }
 
   #count(peer: PeerName): void {

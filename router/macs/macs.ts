@@ -95,10 +95,30 @@ export class Macs {
     if (this.#own.has(mac)) this.#withdraw(mac);
   }
 
-  /** Routes have changed: the bridge of each reachable peer has its name as MAC, unless that is a container's already. */
+  /** Routes have changed: the bridge of each reachable peer has its name as MAC, unless a container of this host had it before. */
   routesChanged(): void {
     const { peers, forwarding } = this.#deps;
-    for (const peer of peers.reachable()) if (this.#places.at(peer) === undefined) forwarding.place(peer, peer);
+    for (const peer of peers.reachable()) {
+      if (this.#places.at(peer) !== undefined) this.#reclaim(peer);
+      else forwarding.place(peer, peer);
+    }
+  }
+
+  /**
+   * Withdraws what others have announced of the MAC of a peer's bridge before the peer was known: on a host that starts, announcements
+   * may arrive first.
+   */
+  #reclaim(peer: PeerName): void {
+    const { self, clock, forwarding, datapath } = this.#deps;
+    const now = clock.now();
+    for (const other of this.#places.claimants(peer)) {
+      if (other === self) continue;
+      this.#places.withdraw(peer, other, now);
+      this.#refuseAnnounced(peer, other);
+    }
+    if (this.#own.has(peer)) return this.#follow(peer, now);
+    forwarding.place(peer, peer);
+    datapath.send({ do: "learn", mac: macNumber(peer), peer: macNumber(peer) });
   }
 
   /** A peer was unreachable for long. */
@@ -141,12 +161,14 @@ export class Macs {
   }
 
   /**
-   * Whether a MAC is that of a host's bridge: a peer's name. A member may choose the MAC of a container for its name: what was announced
-   * before it came stays a container's.
+   * Whether a MAC is that of a host's bridge: the name of a known peer, or one that is pinned, as no peer is known at a start. A member may
+   * choose the MAC of a container for its name: the host that had the container before goes on to deliver to it.
    */
   #isBridge(mac: MacText): boolean {
-    if (mac === this.#deps.self) return true;
-    return this.#deps.peers.nickname(mac) !== undefined && this.#places.at(mac) === undefined;
+    const { self, peers } = this.#deps;
+    if (mac === self) return true;
+    if (this.#own.has(mac)) return false;
+    return peers.nickname(mac) !== undefined || peers.pinnedIdentity(mac) !== undefined;
   }
 
   /** Gives an own MAC its number. @returns undefined when this host has too many MACs */
@@ -180,10 +202,12 @@ export class Macs {
     this.#change(mac);
   }
 
-  /** The other host that has a MAC. */
+  /** The other host that has a MAC: that which announces it, or whose bridge has it. */
   #elsewhere(mac: MacText): PeerName | undefined {
+    const { self, peers } = this.#deps;
     const at = this.#places.at(mac);
-    return at === this.#deps.self ? undefined : at;
+    if (at === undefined) return peers.reachable().has(mac) ? mac : undefined;
+    return at === self ? undefined : at;
   }
 
   #announce(): void {
@@ -216,10 +240,7 @@ export class Macs {
   }
 
   #announced(mac: MacText, origin: PeerName, seq: number, now: number): void {
-    if (this.#isBridge(mac)) {
-      this.#counts.refused++;
-      return this.#warn("bridge", "a peer announces the MAC of a host's bridge; it is refused", { mac, peer: origin });
-    }
+    if (this.#isBridge(mac)) return this.#refuseAnnounced(mac, origin);
     if (this.#places.announce(mac, origin, seq, now) === "full") {
       this.#excess.set(origin, (this.#excess.get(origin) ?? 0) + 1);
       return this.#warn("excess", "a peer announces more MACs than its share; frames to the rest are flooded", {
@@ -228,6 +249,11 @@ export class Macs {
     }
     this.#logFrozen(mac);
     this.#follow(mac, now);
+  }
+
+  #refuseAnnounced(mac: MacText, origin: PeerName): void {
+    this.#counts.refused++;
+    this.#warn("bridge", "a peer announces the MAC of a host's bridge; it is refused", { mac, peer: origin });
   }
 
   /** Sends frames to a MAC where it is now. */
@@ -247,7 +273,7 @@ export class Macs {
       if (own !== undefined) own.lostAt = undefined;
       return forwarding.place(mac, undefined);
     }
-    forwarding.place(mac, at);
+    forwarding.place(mac, this.#elsewhere(mac));
     if (at !== undefined) datapath.send({ do: "learn", mac: macNumber(mac), peer: macNumber(at) });
   }
 

@@ -39,6 +39,10 @@ class Hosts {
   readonly clock = new VirtualClock();
   /** Names of all peers. */
   readonly known = [...NAMES];
+  /** Names whose identity is pinned since an earlier start. */
+  readonly pinned = [...NAMES];
+  /** Hosts that announce any MAC: they mean harm. */
+  readonly hostile = new Set<PeerName>();
   readonly hosts = NAMES.map((name) => this.#make(name));
 
   constructor() {
@@ -79,9 +83,9 @@ class Hosts {
       replicas: new Replicas(SIGNERS.get(self)!),
       peers: {
         reachable: () => new Set(this.known.filter((name) => name !== self)),
-        nickname: (peer) => (this.known.includes(peer) ? `h${peer.at(-1)}` : undefined),
+        nickname: (peer) => (this.known.includes(peer) && !this.hostile.has(self) ? `h${peer.at(-1)}` : undefined),
         identity,
-        pinnedIdentity: identity,
+        pinnedIdentity: (peer) => (this.pinned.includes(peer) && !this.hostile.has(self) ? identity(peer) : undefined),
       },
       time: () => this.clock.wall(),
       forwarding,
@@ -161,7 +165,7 @@ test("a host announces no more than its share of MACs, and counts the rest", asy
   assert.deepEqual([own, unannounced, b.macs.report.known], [PEER_SHARE, 100, PEER_SHARE]);
 });
 
-test("a member whose name is the MAC of a container takes nothing from it", async () => {
+test("a member whose name is the MAC of a container takes nothing from it on the host of the container", async () => {
   const all = new Hosts();
   const [a, b] = all.hosts;
   a.macs.learned(MAC);
@@ -170,9 +174,40 @@ test("a member whose name is the MAC of a container takes nothing from it", asyn
   for (const { macs } of all.hosts) macs.routesChanged();
   a.macs.learned(MAC);
   await all.settle();
-  assert.deepEqual([b.host(MAC), b.host(NAMES[0])], ["10.0.0.1", "10.0.0.1"]);
+  assert.deepEqual([a.macs.at(MAC), a.macs.report.own, a.host(MAC)], [NAMES[0], 1, undefined]);
+  assert.equal(b.host(NAMES[0]), "10.0.0.1");
   a.macs.removed(MAC);
   await all.settle();
   a.macs.learned(MAC);
   assert.equal(a.macs.report.refused, 1);
+});
+
+test("a host that starts gives the MAC of a bridge to no other peer: its name is pinned before the peer is known", async () => {
+  const all = new Hosts();
+  const [a, , c] = all.hosts;
+  all.hostile.add(NAMES[2]);
+  all.known.length = 0;
+  c.macs.learned(NAMES[1]);
+  await all.settle();
+  assert.deepEqual([a.macs.at(NAMES[1]), a.host(NAMES[1]), a.macs.report.refused], [undefined, undefined, 1]);
+});
+
+test("a peer that becomes known has the MAC of its bridge, and what another announced of it before is withdrawn", async () => {
+  const all = new Hosts();
+  const [a, , c] = all.hosts;
+  all.hostile.add(NAMES[2]);
+  all.known.length = all.pinned.length = 0;
+  c.macs.learned(NAMES[1]);
+  await all.settle();
+  assert.equal(a.host(NAMES[1]), "10.0.0.3");
+  all.known.push(...NAMES);
+  a.macs.routesChanged();
+  await all.settle();
+  assert.deepEqual([a.macs.at(NAMES[1]), a.host(NAMES[1]), a.macs.report.refused], [undefined, "10.0.0.2", 1]);
+  assert.deepEqual(a.commands.at(-1), { do: "learn", mac: 0x020000000002, peer: 0x020000000002 });
+  // Its next announcement is refused too.
+  c.macs.removed(NAMES[1]);
+  c.macs.learned(NAMES[1]);
+  await all.settle();
+  assert.deepEqual([a.macs.at(NAMES[1]), a.host(NAMES[1])], [undefined, "10.0.0.2"]);
 });
