@@ -1,5 +1,6 @@
 import type { PeerName } from "#mesh/peer.js";
 import { CAPACITY, PEER_SHARE } from "#router/datapath/mac-table.js";
+import { MAX_SEQ } from "#router/macs/mac-record.js";
 import type { MacText } from "#src/mac.js";
 import { compareText } from "#src/text.js";
 
@@ -7,6 +8,13 @@ import { compareText } from "#src/text.js";
 export const FREEZE_MOVES = 5;
 /** The time in which moves are counted (RFC 7432, section 15.1). */
 export const FREEZE_WINDOW_MS = 180_000;
+/**
+ * For this time a host that has lost a MAC counts as one that had it: a container that is restarted, or whose host is, does not lose
+ * its MAC to one that claims it meanwhile.
+ */
+export const HELD_MS = 10 * 60_000;
+/** Hosts of a MAC whose times are kept: those that had it longest. */
+const MAX_HELD = 8;
 
 /** A MAC that two hosts announce by turns. It stays at one of them while both announce it. */
 export interface FrozenMac {
@@ -20,8 +28,14 @@ export interface FrozenMac {
 /** What has become of an announcement. "full": the peer, or all peers together, announce too many MACs. */
 export type Placed = "moved" | "same" | "full";
 
+/** How long a host had a MAC without a break, at most, and until when that counts. */
+interface Held {
+  readonly ms: number;
+  readonly until: number;
+}
+
 interface Place {
-  /** Sequence numbers of the present announcements. */
+  /** Sequence numbers of the present announcements, as they count. */
   readonly claims: Map<PeerName, number>;
   at: PeerName;
   since: number;
@@ -29,8 +43,8 @@ interface Place {
   top: number;
   /** Times at which the number grew while two hosts announced the MAC; the last {@link FREEZE_MOVES}. */
   raisedAt: number[];
-  /** How long hosts have had the MAC without a break, at most, before they lost it to others. */
-  held: Map<PeerName, number> | undefined;
+  /** Of hosts that have lost the MAC to others. */
+  held: Map<PeerName, Held> | undefined;
   frozen: boolean;
 }
 
@@ -38,7 +52,8 @@ interface Place {
  * Decides at which host each MAC is, from the announcements of all hosts. Pure.
  *
  * Of several announcements of one MAC the one with the highest sequence number counts; of equal ones that of the lower name, as in RFC
- * 7432. A MAC whose number grows {@link FREEZE_MOVES} times in {@link FREEZE_WINDOW_MS}, while two hosts announce it, is frozen: it stays at
+ * 7432, but of the highest number that there is the host that had the MAC longest. A number that is far above those of other hosts counts
+ * as one of {@link FREEZE_MOVES} more: a hostile member cannot use up the numbers. A MAC whose number grows {@link FREEZE_MOVES} times in {@link FREEZE_WINDOW_MS}, while two hosts announce it, is frozen: it stays at
  * the host that had it longest until one alone announces it. The threads decide by the same rule for frames (router/datapath/mac-moves.ts).
  */
 export class MacPlaces {
@@ -100,13 +115,15 @@ export class MacPlaces {
       return "moved";
     }
     place.claims.set(peer, seq);
+    // Of one host alone no number is too high: we may have missed what was before.
     if (seq > place.top && place.claims.size > 1) {
       // Gossip delivers the last of several changes: each step of the number is a move.
       const steps = Math.min(FREEZE_MOVES, seq - place.top);
       for (let i = 0; i < steps; i++) place.raisedAt.push(now);
       place.raisedAt = place.raisedAt.slice(-FREEZE_MOVES);
+      place.claims.set(peer, place.top + steps);
     }
-    place.top = Math.max(place.top, seq);
+    place.top = Math.max(place.top, place.claims.get(peer)!);
     return this.#decide(mac, place, now);
   }
 
@@ -115,7 +132,10 @@ export class MacPlaces {
     const place = this.#places.get(mac);
     if (place === undefined || !place.claims.delete(peer)) return "same";
     this.#count(peer);
-    if (place.claims.size > 0) return this.#decide(mac, place, now);
+    if (place.claims.size > 0) {
+      if (place.at === peer) noteHeld(place, now);
+      return this.#decide(mac, place, now);
+    }
     this.#places.delete(mac);
     this.#frozen.delete(mac);
     return "moved";
@@ -130,11 +150,7 @@ export class MacPlaces {
   #decide(mac: MacText, place: Place, now: number): Placed {
     const at = this.#choose(mac, place, now);
     if (at === place.at) return "same";
-    const heldMs = now - place.since;
-    if (place.claims.has(place.at)) {
-      place.held ??= new Map();
-      place.held.set(place.at, Math.max(heldMs, place.held.get(place.at) ?? 0));
-    }
+    if (place.claims.has(place.at)) noteHeld(place, now);
     place.at = at;
     place.since = now;
     return "moved";
@@ -154,8 +170,21 @@ export class MacPlaces {
       this.#frozen.add(mac);
       return longestHolder(place, now);
     }
-    return bestClaim(claims);
+    const best = bestClaim(claims);
+    return claims.get(best) === MAX_SEQ ? longestHolder(place, now, MAX_SEQ) : best;
   }
+}
+
+/** Records how long the host of a MAC has had it, as it loses it now. */
+function noteHeld(place: Place, now: number): void {
+  const { at, since } = place;
+  place.held ??= new Map();
+  const { held } = place;
+  for (const [peer, { until }] of held) if (now >= until) held.delete(peer);
+  held.set(at, { ms: Math.max(now - since, held.get(at)?.ms ?? 0), until: now + HELD_MS });
+  if (held.size <= MAX_HELD) return;
+  const [[shortest]] = [...held].sort(([, a], [, b]) => a.ms - b.ms);
+  held.delete(shortest);
 }
 
 function bestClaim(claims: ReadonlyMap<PeerName, number>): PeerName {
@@ -167,13 +196,15 @@ function bestClaim(claims: ReadonlyMap<PeerName, number>): PeerName {
   return best!;
 }
 
-/** The claimant that had the MAC longest without a break. */
-function longestHolder({ claims, held, at, since }: Place, now: number): PeerName {
+/** The claimant, with a number of at least `least`, that had the MAC longest without a break. */
+function longestHolder({ claims, held, at, since }: Place, now: number, least = 0): PeerName {
   let holder = bestClaim(claims);
   let longest = -1;
-  for (const peer of claims.keys()) {
-    const ms = Math.max(held?.get(peer) ?? 0, peer === at ? now - since : 0);
-    if (ms > longest) [holder, longest] = [peer, ms];
+  for (const [peer, seq] of claims) {
+    if (seq < least) continue;
+    const before = held?.get(peer);
+    const ms = Math.max(before !== undefined && now < before.until ? before.ms : 0, peer === at ? now - since : 0);
+    if (ms > longest || (ms === longest && compareText(peer, holder) < 0)) [holder, longest] = [peer, ms];
   }
   return holder;
 }

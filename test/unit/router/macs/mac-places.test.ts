@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { PEER_SHARE } from "#router/datapath/mac-table.js";
-import { FREEZE_MOVES, FREEZE_WINDOW_MS, MacPlaces } from "#router/macs/mac-places.js";
+import { FREEZE_MOVES, FREEZE_WINDOW_MS, HELD_MS, MacPlaces } from "#router/macs/mac-places.js";
+import { MAX_SEQ } from "#router/macs/mac-record.js";
 import { macFromNumber } from "#src/mac.js";
 
 const MAC = "02:cc:00:00:00:01";
@@ -57,6 +58,59 @@ test("a peer that knows only the last of many moves freezes the MAC as well", ()
   places.announce(MAC, A, 0, 0);
   places.announce(MAC, B, FREEZE_MOVES, 60_000);
   assert.deepEqual(places.frozen, [{ mac: MAC, at: A, others: [B] }]);
+});
+
+test("the owner of a frozen MAC that restarts its container has it again, now and later", () => {
+  for (const after of [1_000, FREEZE_WINDOW_MS + 1_000]) {
+    const places = new MacPlaces();
+    places.announce(MAC, A, 0, 0);
+    places.announce(MAC, B, MAX_SEQ, 3_600_000);
+    assert.deepEqual(places.frozen, [{ mac: MAC, at: A, others: [B] }]);
+    const restart = 3_600_000 + after;
+    places.withdraw(MAC, A, restart);
+    assert.deepEqual([places.at(MAC), places.isFrozen(MAC)], [B, false]);
+    places.announce(MAC, A, places.topOf(MAC) + 1, restart + 5_000);
+    assert.equal(places.at(MAC), A);
+    // The other one raises its number again, by as much as it likes.
+    for (let time = 1; time <= 20; time++) places.announce(MAC, B, MAX_SEQ - time, restart + 5_000 + time);
+    assert.deepEqual(places.frozen, [{ mac: MAC, at: A, others: [B] }]);
+  }
+});
+
+test("a host that lost a MAC long ago counts as one that had it no more", () => {
+  const places = new MacPlaces();
+  places.announce(MAC, A, 0, 0);
+  places.announce(MAC, B, 1, 3_600_000);
+  places.withdraw(MAC, A, 3_600_001);
+  places.announce(MAC, A, 1 + FREEZE_MOVES, 3_600_000 + HELD_MS);
+  assert.deepEqual(places.frozen, [{ mac: MAC, at: B, others: [A] }]);
+});
+
+test("a MAC for which a host has taken the highest number still moves among others", () => {
+  const places = new MacPlaces();
+  places.announce(MAC, A, 0, 0);
+  places.announce(MAC, B, MAX_SEQ, 60_000);
+  places.withdraw(MAC, B, 60_001);
+  assert.ok(places.topOf(MAC) <= FREEZE_MOVES);
+  const later = 60_000 + FREEZE_WINDOW_MS;
+  places.announce(MAC, C, places.topOf(MAC) + 1, later);
+  assert.deepEqual([places.at(MAC), places.isFrozen(MAC)], [C, false]);
+});
+
+test("of two hosts with the highest number the one that had the MAC longest has it, whatever its name", () => {
+  for (const [owner, other] of [
+    [A, B],
+    [B, A],
+  ]) {
+    const places = new MacPlaces();
+    places.announce(MAC, owner, MAX_SEQ, 0);
+    assert.equal(places.announce(MAC, other, MAX_SEQ, 60_000), "same");
+    assert.deepEqual([places.at(MAC), places.isFrozen(MAC)], [owner, false]);
+    places.withdraw(MAC, owner, 120_000);
+    assert.equal(places.at(MAC), other);
+    places.announce(MAC, owner, MAX_SEQ, 121_000);
+    assert.equal(places.at(MAC), owner);
+  }
 });
 
 test("moves that are further apart, and those of a container that one host ends before another starts it, freeze nothing", () => {
