@@ -1,3 +1,4 @@
+import { systemClock } from "#src/clock.js";
 import { Emitter } from "#src/emitter.js";
 import { WeaveError } from "#src/errors.js";
 import { inNamespace } from "#src/linux/native/namespace-entry.js";
@@ -19,6 +20,7 @@ import {
   readForwarding,
 } from "#src/linux/netlink/neighbour.js";
 import type { Netlink } from "#src/linux/netlink/netlink.js";
+import { type Comparison, Comparisons } from "#src/linux/vxlan/comparisons.js";
 import type { MacText } from "#src/mac.js";
 
 /** A MAC that the bridge has learned at the port of a container. */
@@ -35,8 +37,13 @@ export interface LearnedMacEvents {
   learned: [mac: LearnedMac];
   /** A MAC whose port is gone. The kernel's expiry of an idle MAC is no such event. */
   removed: [mac: LearnedMac];
-  /** The kernel has dropped events. A new list has been compared: what was missed has been emitted before. */
-  resynced: [];
+}
+
+/** The MACs of a port. */
+interface PortMacs {
+  readonly all: Map<MacText, LearnedMac>;
+  /** Those that the kernel has dropped. */
+  readonly expired: Set<MacText>;
 }
 
 /** MACs of one port, and of all: a container that invents source addresses fills no table, and announces nothing endless. */
@@ -47,15 +54,12 @@ const MAX_MACS = 8_192;
  * ends is withdrawn after this time.
  */
 const LOOK_MS = 50;
-/** Delay of another comparison after one that failed: the bridge is gone, and its repair makes another one. */
-const RETRY_MS = 1_000;
 /** Messages that are handled before other events of the process. */
 const READS_AT_ONCE = 64;
 
 // linux/rtnetlink.h
 const RTNLGRP_LINK = 1;
 const RTNLGRP_NEIGH = 3;
-const RTM_NEWLINK = 16;
 const RTM_DELLINK = 17;
 
 /**
@@ -69,7 +73,7 @@ const swapped = (type: number): number => type << 8;
 const WHOLE = 0xffff_ffff;
 
 /**
- * Passes changes of links, and of forwarding entries that no program has set: ARP entries of a busy host, and the entries of
+ * Passes removals of links, and changes of forwarding entries that no program has set: ARP entries of a busy host, and the entries of
  * forwarding-table.ts itself, would wake the event loop for nothing.
  */
 const FILTER: ClassicFilter = [
@@ -97,12 +101,12 @@ export class LearnedMacs {
   readonly #bridge: string;
   readonly #overlayPorts: () => ReadonlySet<number>;
   #bridgeIndex = 0;
-  readonly #known = new Map<MacText, LearnedMac & { expired: boolean }>();
-  readonly #countOf = new Map<number, number>();
+  readonly #known = new Map<MacText, LearnedMac>();
+  readonly #portMacs = new Map<number, PortMacs>();
+  readonly #comparisons = new Comparisons(systemClock, () => this.#compare());
   #refused = 0;
-  #look: NodeJS.Timeout | undefined;
-  #retry: NodeJS.Timeout | undefined;
-  #work: Promise<void> = Promise.resolve();
+  /** A look for ports that are gone: it waits, it runs, or it runs and another one is needed. */
+  #look: NodeJS.Timeout | "runs" | "again" | undefined;
   #closed = false;
 
   private constructor(netlink: Netlink, bridge: string, overlayPorts: () => ReadonlySet<number>) {
@@ -124,7 +128,7 @@ export class LearnedMacs {
     const macs = new LearnedMacs(netlink, bridge, overlayPorts);
     try {
       // The group is joined already: nothing is missed between list and events.
-      await macs.#compare();
+      if ((await macs.#compare()) === "absent") throw new WeaveError("WEAVE_NATIVE", `there is no bridge ${bridge}`);
       macs.#socket.onInput(() => macs.#read());
     } catch (error) {
       macs.close();
@@ -135,7 +139,7 @@ export class LearnedMacs {
 
   /** All MACs now. */
   entries(): LearnedMac[] {
-    return [...this.#known.values()].map(({ mac, ifindex, vlan }) => ({ mac, ifindex, vlan }));
+    return [...this.#known.values()];
   }
 
   /** MACs that were not taken, because a port or the host had too many. */
@@ -151,8 +155,8 @@ export class LearnedMacs {
 
   close(): void {
     this.#closed = true;
-    clearTimeout(this.#look);
-    clearTimeout(this.#retry);
+    if (typeof this.#look === "object") clearTimeout(this.#look);
+    this.#comparisons.close();
     this.#socket.close();
   }
 
@@ -161,16 +165,16 @@ export class LearnedMacs {
       if (this.#closed) return;
       const input = this.#socket.receiveNow();
       if (input === "empty") return;
-      if (input === "overrun") this.#inTurn(() => this.#resync());
+      if (input === "overrun") this.#comparisons.request();
       else for (const message of readMessages(input)) this.#onMessage(message);
     }
     setImmediate(() => this.#read());
   }
 
   #onMessage({ type, body }: NetlinkMessage): void {
-    if (type === RTM_DELLINK || type === RTM_NEWLINK) {
+    if (type === RTM_DELLINK) {
       const link = readLink(body);
-      if (type === RTM_DELLINK && link !== undefined) this.#onPortGone(link.ifindex);
+      if (link !== undefined) this.#onPortGone(link.ifindex);
       return;
     }
     const record = readForwarding(body);
@@ -193,7 +197,7 @@ export class LearnedMacs {
   #onLearned({ mac, ifindex, vlan }: ForwardingRecord): void {
     const known = this.#known.get(mac);
     if (known?.ifindex === ifindex) {
-      known.expired = false;
+      this.#portMacs.get(ifindex)!.expired.delete(mac);
       return;
     }
     if (known !== undefined) this.#drop(known);
@@ -202,44 +206,61 @@ export class LearnedMacs {
       return;
     }
     const learned = { mac, ifindex, vlan };
-    this.#known.set(mac, { ...learned, expired: false });
-    this.#countOf.set(ifindex, (this.#countOf.get(ifindex) ?? 0) + 1);
+    this.#known.set(mac, learned);
+    const port = this.#portMacs.get(ifindex) ?? { all: new Map(), expired: new Set() };
+    this.#portMacs.set(ifindex, port);
+    port.all.set(mac, learned);
     this.events.emit("learned", learned);
   }
 
   /** Whether a port may have one more MAC: an expired one of the port gives its place. */
   #makeRoom(ifindex: number): boolean {
-    if ((this.#countOf.get(ifindex) ?? 0) < MAX_OF_PORT && this.#known.size < MAX_MACS) return true;
-    const expired = [...this.#known.values()].find((each) => each.ifindex === ifindex && each.expired);
+    const port = this.#portMacs.get(ifindex);
+    if ((port?.all.size ?? 0) < MAX_OF_PORT && this.#known.size < MAX_MACS) return true;
+    const [expired] = port?.expired ?? [];
     if (expired === undefined) return false;
-    this.#remove(expired);
+    this.#remove(this.#known.get(expired)!);
     return true;
   }
 
   #onExpired({ mac, ifindex }: ForwardingRecord): void {
-    const known = this.#known.get(mac);
-    if (known?.ifindex !== ifindex) return;
-    known.expired = true;
-    this.#look ??= setTimeout(() => {
-      this.#look = undefined;
-      this.#inTurn(() => this.#removeOrphans());
-    }, LOOK_MS);
+    if (this.#known.get(mac)?.ifindex !== ifindex) return;
+    this.#portMacs.get(ifindex)!.expired.add(mac);
+    if (this.#look === undefined) this.#lookSoon();
+    else if (this.#look === "runs") this.#look = "again";
+  }
+
+  #lookSoon(): void {
+    this.#look = setTimeout(() => void this.#removeOrphans(), LOOK_MS);
   }
 
   #onPortGone(ifindex: number): void {
-    if (ifindex === this.#bridgeIndex) this.#inTurn(() => this.#resync());
-    if ((this.#countOf.get(ifindex) ?? 0) === 0) return;
-    for (const known of [...this.#known.values()]) if (known.ifindex === ifindex) this.#remove(known);
+    if (ifindex === this.#bridgeIndex) this.#comparisons.request();
+    this.#removePort(ifindex);
+  }
+
+  #removePort(ifindex: number): void {
+    for (const known of [...(this.#portMacs.get(ifindex)?.all.values() ?? [])]) this.#remove(known);
   }
 
   /** Removes the MACs whose port is not on the bridge any more. */
   async #removeOrphans(): Promise<void> {
-    const expired = [...this.#known.values()].filter((known) => known.expired);
-    const ports = new Set(expired.map(({ ifindex }) => ifindex));
-    if (ports.size === 0) return;
-    const present = await this.#ports();
-    for (const known of [...this.#known.values()])
-      if (ports.has(known.ifindex) && !present.has(known.ifindex)) this.#remove(known);
+    this.#look = "runs";
+    const ports = [...this.#portMacs].filter(([, { expired }]) => expired.size > 0).map(([ifindex]) => ifindex);
+    try {
+      const present = await this.#ports();
+      if (this.#closed) return;
+      for (const ifindex of ports) if (!present.has(ifindex)) this.#removePort(ifindex);
+    } catch {
+      if (this.#closed) return;
+      this.#comparisons.request();
+    }
+    if (this.#looksAgain()) this.#lookSoon();
+    else this.#look = undefined;
+  }
+
+  #looksAgain(): boolean {
+    return this.#look === "again";
   }
 
   async #ports(): Promise<ReadonlySet<number>> {
@@ -247,56 +268,37 @@ export class LearnedMacs {
     return new Set(links.filter(({ master }) => master === this.#bridgeIndex).map(({ ifindex }) => ifindex));
   }
 
-  async #resync(): Promise<void> {
-    await this.#compare();
-    this.events.emit("resynced");
-  }
-
-  /** Compares with a new list. */
-  async #compare(): Promise<void> {
+  /** Compares with a new list: what was missed is emitted. */
+  async #compare(): Promise<Comparison> {
     const bridge = await findKernelLink(this.#netlink, this.#bridge);
-    if (bridge === undefined) throw new WeaveError("WEAVE_NATIVE", `there is no bridge ${this.#bridge}`);
+    if (bridge === undefined) return "absent";
     this.#bridgeIndex = bridge.ifindex;
     const ports = await this.#ports();
     const bodies = await this.#netlink.dump("list the MACs of the bridge", {
       type: RTM_GETNEIGH,
       body: forwardingQuery(),
     });
-    if (this.#closed) return;
+    if (this.#closed) return "compared";
     const learned = bodies.flatMap((body) => readForwarding(body) ?? []).filter((record) => this.#isLearned(record));
     const seen = new Set(learned.map(({ mac }) => mac));
-    for (const known of [...this.#known.values()]) {
-      if (!ports.has(known.ifindex)) this.#remove(known);
-      else if (!seen.has(known.mac)) known.expired = true;
+    for (const [ifindex, { all, expired }] of [...this.#portMacs]) {
+      if (!ports.has(ifindex)) this.#removePort(ifindex);
+      else for (const mac of all.keys()) if (!seen.has(mac)) expired.add(mac);
     }
     for (const record of learned) this.#onLearned(record);
-  }
-
-  /** Runs one comparison after another, and again after one that failed. */
-  #inTurn(work: () => Promise<void>): void {
-    this.#work = this.#work.then(async () => {
-      try {
-        if (!this.#closed) await work();
-      } catch {
-        if (this.#closed) return;
-        this.#retry ??= setTimeout(() => {
-          this.#retry = undefined;
-          this.#inTurn(() => this.#resync());
-        }, RETRY_MS);
-      }
-    });
+    return "compared";
   }
 
   #remove(known: LearnedMac): void {
-    const { mac, ifindex, vlan } = known;
     this.#drop(known);
-    this.events.emit("removed", { mac, ifindex, vlan });
+    this.events.emit("removed", known);
   }
 
   #drop({ mac, ifindex }: LearnedMac): void {
     this.#known.delete(mac);
-    const count = (this.#countOf.get(ifindex) ?? 0) - 1;
-    if (count > 0) this.#countOf.set(ifindex, count);
-    else this.#countOf.delete(ifindex);
+    const port = this.#portMacs.get(ifindex)!;
+    port.all.delete(mac);
+    port.expired.delete(mac);
+    if (port.all.size === 0) this.#portMacs.delete(ifindex);
   }
 }
