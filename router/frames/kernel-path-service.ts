@@ -42,7 +42,7 @@ export function kernelPathService({ mesh, kernelPath, macs }: KernelPathServiceD
 const tunnelText = ({ problem, port, description }: KernelTunnel): string =>
   problem === undefined ? `${description}, UDP port ${port}` : `not by the kernel: ${problem}`;
 
-function macsText({ report: { own, known, carried } }: Macs): string {
+function macsText({ sizes: { own, known, carried } }: Macs): string {
   return `${own} on this host, ${known} on all hosts, ${carried} by the kernel`;
 }
 
@@ -86,7 +86,7 @@ function metricsOf(kernelPath: KernelPath | undefined, macs: Macs): Metric[] {
       type: "gauge",
       labels: ["scope"],
       read: () => {
-        const { own, known, carried } = macs.report;
+        const { own, known, carried } = macs.sizes;
         return samplesBy("scope", { own, known, carried });
       },
     },
@@ -94,7 +94,7 @@ function metricsOf(kernelPath: KernelPath | undefined, macs: Macs): Metric[] {
       name: "weave_fastdp_macs_frozen",
       help: "MACs that two hosts claim by turns.",
       type: "gauge",
-      read: () => macs.report.frozen.length,
+      read: () => macs.sizes.frozen,
     },
     {
       name: "weave_fastdp_heartbeats_refused_total",

@@ -92,12 +92,21 @@ export class MacPlaces {
     return this.#frozen.has(mac);
   }
 
-  /** The frozen MACs. */
+  /** Number of frozen MACs. */
+  get frozenCount(): number {
+    return this.#frozen.size;
+  }
+
+  /** The frozen MACs: for a report, as it takes time for each. */
   get frozen(): FrozenMac[] {
-    return [...this.#frozen].map((mac) => {
-      const { at, claims } = this.#places.get(mac)!;
-      return { mac, at, others: [...claims.keys()].filter((peer) => peer !== at).sort(compareText) };
-    });
+    return [...this.#frozen].map((mac) => this.frozenAt(mac)!);
+  }
+
+  /** Where a frozen MAC stays, and who announces it; undefined: it is not frozen. */
+  frozenAt(mac: MacText): FrozenMac | undefined {
+    if (!this.#frozen.has(mac)) return undefined;
+    const { at, claims } = this.#places.get(mac)!;
+    return { mac, at, others: [...claims.keys()].filter((peer) => peer !== at).sort(compareText) };
   }
 
   /** Records that a peer announces a MAC. @param now on a monotonic clock, in milliseconds */

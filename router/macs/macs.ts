@@ -7,7 +7,7 @@ import type { Forwarding } from "#router/macs/forwarding.js";
 import { MacAnnouncements, type MacAnnouncementsDeps } from "#router/macs/mac-announcements.js";
 import { MacPlaces } from "#router/macs/mac-places.js";
 import { isHostMac, MAX_SEQ, type MacFields } from "#router/macs/mac-record.js";
-import type { MacsReport } from "#router/macs/report.js";
+import type { MacSizes, MacsReport } from "#router/macs/report.js";
 import { type Clock, every, type Timer } from "#src/clock.js";
 import type { Log } from "#src/log.js";
 import { type MacText, macNumber } from "#src/mac.js";
@@ -133,14 +133,17 @@ export class Macs {
     return this.#places.at(mac);
   }
 
+  /** Numbers of MACs. */
+  get sizes(): MacSizes {
+    const { size: known, frozenCount: frozen } = this.#places;
+    return { own: this.#own.size, known, carried: this.#deps.forwarding.carried, frozen };
+  }
+
   get report(): MacsReport {
     const { forwarding } = this.#deps;
-    const { frozen } = this.#places;
     return {
-      own: this.#own.size,
-      known: this.#places.size,
-      carried: forwarding.carried,
-      frozen,
+      ...this.sizes,
+      frozen: this.#places.frozen,
       ...this.#counts,
       excess: [...this.#excess].map(([peer, macs]) => ({ peer, macs })),
       failures: forwarding.failures,
@@ -288,7 +291,8 @@ export class Macs {
   #logFrozen(mac: MacText): void {
     if (!this.#places.isFrozen(mac) || this.#logged.has(mac)) return;
     this.#logged.add(mac);
-    const { at, others } = this.#places.frozen.find((each) => each.mac === mac)!;
+    if (!this.#mayWarn("frozen")) return;
+    const { at, others } = this.#places.frozenAt(mac)!;
     this.#warn("frozen", "two hosts claim a MAC; it stays at the one that had it longest", {
       mac,
       at,
@@ -296,10 +300,13 @@ export class Macs {
     });
   }
 
+  #mayWarn(kind: string): boolean {
+    return this.#deps.clock.now() - (this.#loggedAt.get(kind) ?? Number.NEGATIVE_INFINITY) >= LOG_MS;
+  }
+
   #warn(kind: string, text: string, fields: Readonly<Record<string, unknown>>): void {
-    const now = this.#deps.clock.now();
-    if (now - (this.#loggedAt.get(kind) ?? Number.NEGATIVE_INFINITY) < LOG_MS) return;
-    this.#loggedAt.set(kind, now);
+    if (!this.#mayWarn(kind)) return;
+    this.#loggedAt.set(kind, this.#deps.clock.now());
     this.#deps.log.warn(text, fields);
   }
 }

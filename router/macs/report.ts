@@ -2,13 +2,19 @@ import type { PeerName } from "#mesh/peer.js";
 import type { FrozenMac } from "#router/macs/mac-places.js";
 import { statusLine } from "#router/service.js";
 
-/** What is known of the MACs of all hosts. */
-export interface MacsReport {
-  /** MACs on this host's bridge, and of all hosts. */
+/** Numbers of MACs. */
+export interface MacSizes {
+  /** On this host's bridge, and of all hosts. */
   readonly own: number;
   readonly known: number;
-  /** MACs whose frames take the kernel's path. */
+  /** Those whose frames take the kernel's path. */
   readonly carried: number;
+  /** Those that two hosts claim. */
+  readonly frozen: number;
+}
+
+/** What is known of the MACs of all hosts. */
+export interface MacsReport extends Omit<MacSizes, "frozen"> {
   /** MACs that two hosts claim. */
   readonly frozen: readonly FrozenMac[];
   /** Announcements and frames with the MAC of a bridge, or with one that no host can have. */

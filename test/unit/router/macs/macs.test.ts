@@ -6,6 +6,7 @@ import { makeSigner, type Signer } from "#mesh/signing.js";
 import { OWN_HOLD_MS, PEER_SHARE } from "#router/datapath/mac-table.js";
 import type { Command } from "#router/datapath/protocol.js";
 import { type EntryTable, Forwarding, type TunnelEntry } from "#router/macs/forwarding.js";
+import { MacPlaces } from "#router/macs/mac-places.js";
 import { Macs } from "#router/macs/macs.js";
 import { silentLog } from "#src/log.js";
 import { type MacText, macFromNumber } from "#src/mac.js";
@@ -154,6 +155,24 @@ test("MACs of groups and of bridges, and that of no host, are refused, from the 
     a.macs.learned(mac);
   await settle();
   assert.deepEqual([a.macs.report.refused, a.macs.report.own, b.macs.report.known], [5, 0, 0]);
+});
+
+test("many frozen MACs in one message are listed for none of them", async (t) => {
+  const { hosts, settle, clock } = new Hosts();
+  const [a, b] = hosts;
+  const macs = Array.from({ length: 100 }, (_, index) => macFromNumber(0x02dd00000000 + index));
+  for (const mac of macs) a.macs.learned(mac);
+  await clock.run(60_000);
+  const lists = t.mock.getter(MacPlaces.prototype, "frozen");
+  const texts = t.mock.method(MacPlaces.prototype, "frozenAt");
+  for (let round = 0; round < 3; round++)
+    for (const host of [b, a]) {
+      for (const mac of macs) host.macs.learned(mac);
+      await settle();
+    }
+  for (const { macs: each } of hosts) assert.equal(each.sizes.frozen, macs.length);
+  // The log has one of them at each host.
+  assert.deepEqual([lists.mock.callCount(), texts.mock.callCount()], [0, hosts.length]);
 });
 
 test("a host announces no more than its share of MACs, and counts the rest", async () => {
