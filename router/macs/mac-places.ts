@@ -57,10 +57,16 @@ interface Place {
  * the host that had it longest until one alone announces it. The threads decide by the same rule for frames (router/datapath/mac-moves.ts).
  */
 export class MacPlaces {
+  readonly #self: PeerName;
   readonly #places = new Map<MacText, Place>();
   /** Number of MACs that each peer announces here. */
   readonly #sizes = new Map<PeerName, number>();
   readonly #frozen = new Set<MacText>();
+
+  /** @param self this host: for its MACs there is room, whatever others announce */
+  constructor(self: PeerName) {
+    this.#self = self;
+  }
 
   /** Number of MACs. */
   get size(): number {
@@ -114,7 +120,9 @@ export class MacPlaces {
     const place = this.#places.get(mac);
     if (place?.claims.has(peer) !== true) {
       if (this.sizeOf(peer) >= PEER_SHARE) return "full";
-      if (place === undefined && this.#places.size >= CAPACITY) return "full";
+      // What this host may still announce is kept free.
+      const capacity = peer === this.#self ? CAPACITY : CAPACITY - PEER_SHARE + this.sizeOf(this.#self);
+      if (place === undefined && this.#places.size >= capacity) return "full";
       this.#sizes.set(peer, this.sizeOf(peer) + 1);
     }
     if (place === undefined) {

@@ -17,6 +17,8 @@ import { ThrottledTask } from "#src/throttled-task.js";
 const ANNOUNCE_MS = 10;
 /** Interval at which MACs are withdrawn that have moved away. */
 const SWEEP_MS = 5_000;
+/** MACs that are announced together where there is no room for all. */
+const PUT_BATCH = 64;
 /** Shortest interval between two log lines about one kind of MAC. */
 const LOG_MS = 10_000;
 
@@ -45,10 +47,12 @@ interface Own {
 export class Macs {
   readonly #deps: MacsDeps;
   readonly #announcements: MacAnnouncements;
-  readonly #places = new MacPlaces();
+  readonly #places: MacPlaces;
   readonly #own = new Map<MacText, Own>();
   /** Own MACs whose announcement changes. */
   readonly #changed = new Set<MacText>();
+  /** Own MACs for whose announcement there was no room. */
+  readonly #unsent = new Set<MacText>();
   readonly #publish: ThrottledTask;
   readonly #sweep: Timer;
   readonly #loggedAt = new Map<string, number>();
@@ -62,7 +66,11 @@ export class Macs {
     const { forwarding, datapath, bridge, ...others } = deps;
     this.#announcements = new MacAnnouncements({ ...others, onChange: (change) => this.#onChange(change) });
     this.#publish = new ThrottledTask(deps.clock, ANNOUNCE_MS, () => this.#announce());
-    this.#sweep = every(deps.clock, SWEEP_MS, () => this.#withdrawLost());
+    this.#places = new MacPlaces(deps.self);
+    this.#sweep = every(deps.clock, SWEEP_MS, () => {
+      this.#withdrawLost();
+      this.#sendUnsent();
+    });
   }
 
   /** The receiving end of the channel. */
@@ -144,7 +152,8 @@ export class Macs {
     return {
       ...this.sizes,
       frozen: this.#places.frozen,
-      ...this.#counts,
+      refused: this.#counts.refused,
+      unannounced: this.#counts.unannounced + this.#unsent.size,
       excess: [...this.#excess].map(([peer, macs]) => ({ peer, macs })),
       failures: forwarding.failures,
     };
@@ -220,13 +229,31 @@ export class Macs {
       const seq = this.#own.get(mac)?.seq;
       if (seq === undefined) drop.add(mac);
       else put.push({ mac, seq });
+      this.#unsent.delete(mac);
     }
     this.#changed.clear();
     if (put.length + drop.size === 0 || this.#announcements.update(put, drop)) return;
-    this.#counts.unannounced += put.length;
+    // A removal always has room.
+    this.#announcements.update([], drop);
+    const left = this.#putSome(put);
+    for (const { mac } of left) this.#unsent.add(mac);
+    if (left.length === 0) return;
     this.#warn("full", "there is no room for the MACs of this host; other hosts flood frames to them", {
-      macs: put.length,
+      macs: this.#unsent.size,
     });
+  }
+
+  #sendUnsent(): void {
+    if (this.#unsent.size === 0) return;
+    for (const mac of this.#unsent) this.#changed.add(mac);
+    this.#publish.request();
+  }
+
+  /** Announces as many as there is room for. @returns the others */
+  #putSome(put: readonly MacFields[]): readonly MacFields[] {
+    for (let at = 0; at < put.length; at += PUT_BATCH)
+      if (!this.#announcements.update(put.slice(at, at + PUT_BATCH), new Set())) return put.slice(at);
+    return [];
   }
 
   #onChange({ origin, added, removed }: Change<MacFields>): void {

@@ -1,16 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { PEER_SHARE } from "#router/datapath/mac-table.js";
+import { CAPACITY, PEER_SHARE } from "#router/datapath/mac-table.js";
 import { FREEZE_MOVES, FREEZE_WINDOW_MS, HELD_MS, MacPlaces } from "#router/macs/mac-places.js";
 import { MAX_SEQ } from "#router/macs/mac-record.js";
 import { macFromNumber } from "#src/mac.js";
 
 const MAC = "02:cc:00:00:00:01";
+const SELF = "02:00:00:00:00:01";
 const [A, B, C] = ["02:00:00:00:00:0a", "02:00:00:00:00:0b", "02:00:00:00:00:0c"];
 
 test("a MAC is at the peer that announces it, and nowhere when none does", () => {
-  const places = new MacPlaces();
+  const places = new MacPlaces(SELF);
   assert.equal(places.announce(MAC, A, 0, 0), "moved");
   assert.equal(places.announce(MAC, A, 0, 1), "same");
   assert.deepEqual([places.at(MAC), places.size, places.sizeOf(A)], [A, 1, 1]);
@@ -28,7 +29,7 @@ test("the higher sequence number counts, of equal ones that of the lower name, i
     fc.property(claims, (list) => {
       const best = [...list].sort(([a, x], [b, y]) => y - x || (a < b ? -1 : 1))[0][0];
       for (const order of [list, [...list].reverse()]) {
-        const places = new MacPlaces();
+        const places = new MacPlaces(SELF);
         for (const [peer, seq] of order) places.announce(MAC, peer, seq, 0);
         assert.equal(places.at(MAC), best);
       }
@@ -37,7 +38,7 @@ test("the higher sequence number counts, of equal ones that of the lower name, i
 });
 
 test("a MAC that moves to and fro is frozen at the peer that had it longest, until one alone announces it", () => {
-  const places = new MacPlaces();
+  const places = new MacPlaces(SELF);
   places.announce(MAC, A, 0, 0);
   let seq = 0;
   for (let move = 1; move < FREEZE_MOVES; move++) {
@@ -54,7 +55,7 @@ test("a MAC that moves to and fro is frozen at the peer that had it longest, unt
 });
 
 test("a peer that knows only the last of many moves freezes the MAC as well", () => {
-  const places = new MacPlaces();
+  const places = new MacPlaces(SELF);
   places.announce(MAC, A, 0, 0);
   places.announce(MAC, B, FREEZE_MOVES, 60_000);
   assert.deepEqual(places.frozen, [{ mac: MAC, at: A, others: [B] }]);
@@ -62,7 +63,7 @@ test("a peer that knows only the last of many moves freezes the MAC as well", ()
 
 test("the owner of a frozen MAC that restarts its container has it again, now and later", () => {
   for (const after of [1_000, FREEZE_WINDOW_MS + 1_000]) {
-    const places = new MacPlaces();
+    const places = new MacPlaces(SELF);
     places.announce(MAC, A, 0, 0);
     places.announce(MAC, B, MAX_SEQ, 3_600_000);
     assert.deepEqual(places.frozen, [{ mac: MAC, at: A, others: [B] }]);
@@ -78,7 +79,7 @@ test("the owner of a frozen MAC that restarts its container has it again, now an
 });
 
 test("a host that lost a MAC long ago counts as one that had it no more", () => {
-  const places = new MacPlaces();
+  const places = new MacPlaces(SELF);
   places.announce(MAC, A, 0, 0);
   places.announce(MAC, B, 1, 3_600_000);
   places.withdraw(MAC, A, 3_600_001);
@@ -87,7 +88,7 @@ test("a host that lost a MAC long ago counts as one that had it no more", () => 
 });
 
 test("a MAC for which a host has taken the highest number still moves among others", () => {
-  const places = new MacPlaces();
+  const places = new MacPlaces(SELF);
   places.announce(MAC, A, 0, 0);
   places.announce(MAC, B, MAX_SEQ, 60_000);
   places.withdraw(MAC, B, 60_001);
@@ -102,7 +103,7 @@ test("of two hosts with the highest number the one that had the MAC longest has 
     [A, B],
     [B, A],
   ]) {
-    const places = new MacPlaces();
+    const places = new MacPlaces(SELF);
     places.announce(MAC, owner, MAX_SEQ, 0);
     assert.equal(places.announce(MAC, other, MAX_SEQ, 60_000), "same");
     assert.deepEqual([places.at(MAC), places.isFrozen(MAC)], [owner, false]);
@@ -114,7 +115,7 @@ test("of two hosts with the highest number the one that had the MAC longest has 
 });
 
 test("moves that are further apart, and those of a container that one host ends before another starts it, freeze nothing", () => {
-  const places = new MacPlaces();
+  const places = new MacPlaces(SELF);
   let now = 0;
   for (let seq = 0; seq < 20; seq++, now += FREEZE_WINDOW_MS / 2) places.announce(MAC, seq % 2 === 0 ? A : B, seq, now);
   assert.deepEqual(places.frozen, []);
@@ -129,7 +130,7 @@ test("moves that are further apart, and those of a container that one host ends 
 });
 
 test("a peer fills no more than its share, and another peer's MACs still fit", () => {
-  const places = new MacPlaces();
+  const places = new MacPlaces(SELF);
   for (let i = 0; i < PEER_SHARE; i++)
     assert.equal(places.announce(macFromNumber(0x020000000000 + i), A, 0, 0), "moved");
   assert.equal(places.announce("02:ff:00:00:00:00", A, 0, 0), "full");
@@ -140,11 +141,25 @@ test("a peer fills no more than its share, and another peer's MACs still fit", (
   assert.equal(places.sizeOf(A), PEER_SHARE);
 });
 
+test("however many MACs others announce, those of this host have places", () => {
+  const places = new MacPlaces(SELF);
+  let next = 0x020000000000;
+  const fill = (peer: string) => {
+    while (places.announce(macFromNumber(next), peer, 0, 0) !== "full") next++;
+    return places.sizeOf(peer);
+  };
+  places.announce("02:ff:00:00:00:00", SELF, 0, 0);
+  for (let peer = 0x10; peer < 0x28; peer++) fill(`02:00:00:00:00:${peer.toString(16)}`);
+  assert.equal(places.size, CAPACITY - PEER_SHARE + 1);
+  assert.equal(fill(SELF), PEER_SHARE);
+  assert.equal(places.size, CAPACITY);
+});
+
 test("sizes equal the announcements, whatever happens", () => {
   const step = fc.tuple(fc.constantFrom(A, B, C), fc.nat(4), fc.nat(6), fc.boolean());
   fc.assert(
     fc.property(fc.array(step), (steps) => {
-      const places = new MacPlaces();
+      const places = new MacPlaces(SELF);
       const model = new Map<string, Set<string>>();
       steps.forEach(([peer, index, seq, announces], now) => {
         const mac = macFromNumber(0x020000000000 + index);

@@ -157,6 +157,35 @@ test("MACs of groups and of bridges, and that of no host, are refused, from the 
   assert.deepEqual([a.macs.report.refused, a.macs.report.own, b.macs.report.known], [5, 0, 0]);
 });
 
+test("MACs for which a host has no room wait for it, and others are withdrawn meanwhile", async () => {
+  const { hosts, settle, clock } = new Hosts();
+  const [a, b] = hosts;
+  a.macs.learned(MAC);
+  await settle();
+  assert.equal(b.host(MAC), "10.0.0.1");
+  // Withdrawn records take room for half an hour.
+  let next = 0x02dd00000000;
+  let present: MacText[] = [];
+  for (let round = 0; round < 40 && a.macs.report.unannounced === 0; round++) {
+    for (const mac of present) a.macs.removed(mac);
+    await settle();
+    present = Array.from({ length: 500 }, () => macFromNumber(next++));
+    for (const mac of present) a.macs.learned(mac);
+    await settle();
+  }
+  const { unannounced } = a.macs.report;
+  assert.ok(unannounced > 0 && unannounced <= present.length, `${unannounced} wait`);
+  assert.ok(b.macs.report.known >= 1 + present.length - unannounced);
+  // One batch of a removal and an addition.
+  a.macs.removed(MAC);
+  a.macs.learned(macFromNumber(next));
+  await settle();
+  assert.equal(b.host(MAC), undefined);
+  await clock.run(40 * 60_000);
+  assert.deepEqual([a.macs.report.unannounced, b.macs.report.known], [0, present.length + 1]);
+  for (const mac of [...present, macFromNumber(next)]) assert.equal(b.host(mac), "10.0.0.1");
+});
+
 test("many frozen MACs in one message are listed for none of them", async (t) => {
   const { hosts, settle, clock } = new Hosts();
   const [a, b] = hosts;
