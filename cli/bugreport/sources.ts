@@ -1,4 +1,5 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { ENVIRONMENT_FILE } from "#cli/supervision/environment-file.js";
 import { call, REPORT_MS } from "#cli/support/client.js";
 import { containerName } from "#cli/support/environment.js";
 import { supervised } from "#cli/support/supervised.js";
@@ -14,6 +15,7 @@ const LOG_BYTES = 1 << 20;
 const FILE_BYTES = 4 << 20;
 /** Lines of a log that another program keeps. */
 const LOG_LINES = "5000";
+const PARAMETERS = ["net.ipv4", "net.core", "net.netfilter", "net.bridge"];
 
 /** A file of the archive, before secrets are removed. */
 export interface Source {
@@ -40,17 +42,18 @@ export function sourcesOf(): readonly Source[] {
     api("router/metrics.txt", "/metrics"),
     file("config/launch.json", launchFile(folder)),
     file("config/kept-launch.json", keptLaunchFile()),
-    file("config/weave.env", "/etc/weave/weave.env"),
+    file("config/weave.env", ENVIRONMENT_FILE),
     file("config/failure.txt", failureFile(folder)),
     { name: "config/resolv.conf", read: () => endOf("/etc/resolv.conf", FILE_BYTES) },
     file("log/router.log", log, LOG_BYTES),
     file("log/router.log.1", `${log}.1`, LOG_BYTES),
     ...logsElsewhere(),
-    ...["version", "sys/kernel/osrelease", "meminfo", "loadavg", "modules", "net/snmp", "net/softnet_stat"].map(
-      (path) => file(`kernel/${path.replaceAll("/", "-")}.txt`, `/proc/${path}`),
+    ...["version", "sys/kernel/osrelease", "meminfo", "loadavg", "net/snmp", "net/softnet_stat"].map((path) =>
+      file(`kernel/${path.replaceAll("/", "-")}.txt`, `/proc/${path}`),
     ),
+    { name: "kernel/modules.txt", read: () => withoutAddresses(endOf("/proc/modules", FILE_BYTES)) },
     file("kernel/os-release.txt", "/etc/os-release"),
-    command("kernel/network-parameters.txt", "sysctl", "net.ipv4", "net.core", "net.netfilter", "net.bridge"),
+    { name: "kernel/network-parameters.txt", read: async () => withoutKeys(await run("sysctl", PARAMETERS)) },
     command("network/addresses.txt", "ip", "-details", "-statistics", "address", "show"),
     command("network/routes.txt", "ip", "route", "show", "table", "all"),
     command("network/rules.txt", "ip", "rule", "show"),
@@ -60,6 +63,12 @@ export function sourcesOf(): readonly Source[] {
     { name: "engine/version.txt", read: engineFacts },
   ];
 }
+
+/** Parameters without those that are keys: root reads that of TCP Fast Open, with which cookies for this host are made. */
+export const withoutKeys = (parameters: string): string => parameters.replaceAll(/^.*_key\b.*\n?/gm, "");
+
+/** Lines of /proc/modules without addresses: root reads where the kernel's code is in memory (proc_modules(5)). */
+export const withoutAddresses = (modules: string): string => modules.replaceAll(/[ \t]+0x[\da-f]+/gi, "");
 
 /** Logs of a router that systemd or an engine keeps running. */
 function logsElsewhere(): Source[] {
