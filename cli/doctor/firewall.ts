@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { type DoctorCheck, type Finding, ok } from "#cli/doctor/check.js";
 import type { HostFacts } from "#cli/doctor/host-facts.js";
+import { isKernelPreferred, type KernelPathFacts, kernelPorts, namePort, udpPorts } from "#cli/doctor/kernel-ports.js";
 import { hasSystemd, systemctl } from "#cli/support/systemctl.js";
 import { hasTool, run } from "#src/linux/exec.js";
 
@@ -25,36 +26,54 @@ export const firewallCheck: DoctorCheck = {
 };
 
 /** Chains of nft (and of iptables-nft) that drop what no rule accepts, and have no rule for the port. */
-async function dropping({ port }: HostFacts): Promise<Finding[]> {
-  if (!hasTool("nft")) return legacyDropping(port);
+async function dropping(host: HostFacts): Promise<Finding[]> {
+  if (!hasTool("nft")) return legacyDropping(host);
   const { nftables } = JSON.parse(await run("nft", ["--json", "list", "chains"])) as Listing;
   const closed = nftables.flatMap(({ chain }) => (chain?.hook === "input" && chain.policy === "drop" ? [chain] : []));
   const findings: Finding[] = [];
   for (const { family, table, name } of closed) {
     // Rules of the whole table: the chain may jump to others.
     const rules = await run("nft", ["--stateless", "--numeric", "list", "table", family, table]);
-    if (new RegExp(`\\b${port}\\b`).test(rules)) continue;
-    findings.push(closedChain(`the chain ${name} of table ${family} ${table}`, port, "nft"));
+    findings.push(...closedChain(`the chain ${name} of table ${family} ${table}`, rules, host, "nft"));
   }
-  return [...findings, ...(await legacyDropping(port))];
+  return [...findings, ...(await legacyDropping(host))];
 }
 
-async function legacyDropping(port: number): Promise<Finding[]> {
+async function legacyDropping(host: HostFacts): Promise<Finding[]> {
   if (!legacyTables().includes("filter") || !hasTool("iptables-legacy")) return [];
   const rules = await run("iptables-legacy", ["-w", "-S"]).catch(() => "");
-  if (!rules.includes("-P INPUT DROP") || new RegExp(`\\b${port}\\b`).test(rules)) return [];
-  return [closedChain("the chain INPUT of iptables-legacy", port, "iptables")];
+  if (!rules.includes("-P INPUT DROP")) return [];
+  return closedChain("the chain INPUT of iptables-legacy", rules, host, "iptables");
 }
 
-const closedChain = (chain: string, port: number, tool: "nft" | "iptables"): Finding => ({
-  level: "warn",
-  what: `${chain} drops by default, and has no rule for port ${port}`,
-  cause: "other hosts may not reach this one; containers not weaveDNS (port 53 on the bridges)",
-  remedy:
+/** What is wrong with a chain that drops what its rules do not name. @param host what decides about the ports */
+export function closedChain(chain: string, rules: string, host: KernelPathFacts, tool: "nft" | "iptables"): Finding[] {
+  const { port } = host;
+  const udp = udpPorts(host, tool === "nft" ? "-" : ":");
+  const remedy =
     tool === "nft"
-      ? `accept TCP and UDP ${port} from the other hosts there: tcp dport ${port} accept; udp dport ${port} accept`
-      : `accept TCP and UDP ${port}: iptables-legacy -I INPUT -p udp --dport ${port} -j ACCEPT, and the same with tcp`,
-});
+      ? `accept TCP ${port} and UDP ${udp} from the other hosts there: tcp dport ${port} accept; udp dport ${udp} accept`
+      : `accept TCP ${port} and UDP ${udp}: iptables-legacy -I INPUT -p udp --dport ${udp} -j ACCEPT, and -p tcp --dport ${port}`;
+  if (!namePort(rules, port))
+    return [
+      {
+        level: "warn",
+        what: `${chain} drops by default, and has no rule for port ${port}`,
+        cause: "other hosts may not reach this one; containers not weaveDNS (port 53 on the bridges)",
+        remedy,
+      },
+    ];
+  const closed = isKernelPreferred(host) ? kernelPorts(host).filter((each) => !namePort(rules, each)) : [];
+  if (closed.length === 0) return [];
+  return [
+    {
+      level: "warn",
+      what: `${chain} drops by default, and has no rule for UDP ${closed.join(" and ")}`,
+      cause: "frames may not pass by the kernel (fastdp): then they use the router",
+      remedy,
+    },
+  ];
+}
 
 /** Tables of iptables in its old form that are in use. */
 function legacyTables(): string[] {
@@ -81,8 +100,9 @@ async function twoFamilies(): Promise<Finding[]> {
   ];
 }
 
-async function firewalld({ port, bridge }: HostFacts): Promise<Finding[]> {
+async function firewalld(host: HostFacts): Promise<Finding[]> {
   if (!hasSystemd() || !(await systemctl("is-active", "firewalld.service")).ok) return [];
+  const { port, bridge } = host;
   const accepts = async (...args: string[]) => (await run("firewall-cmd", args).catch(() => "no")).trim() === "yes";
   const services = await run("firewall-cmd", ["--list-services"]).catch(() => "");
   const isOpen =
@@ -94,7 +114,7 @@ async function firewalld({ port, bridge }: HostFacts): Promise<Finding[]> {
       level: "fail",
       what: `firewalld does not accept port ${port}`,
       cause: "other hosts do not reach this one",
-      remedy: `as root: firewall-cmd --permanent --add-port=${port}/tcp --add-port=${port}/udp; firewall-cmd --reload`,
+      remedy: `as root: firewall-cmd --permanent --add-port=${port}/tcp --add-port=${udpPorts(host)}/udp; firewall-cmd --reload`,
     });
   if (!(await accepts("--zone=trusted", `--query-interface=${bridge}`)))
     findings.push({
@@ -106,7 +126,8 @@ async function firewalld({ port, bridge }: HostFacts): Promise<Finding[]> {
   return findings;
 }
 
-async function ufw({ port }: HostFacts): Promise<Finding[]> {
+async function ufw(host: HostFacts): Promise<Finding[]> {
+  const { port } = host;
   if (!hasTool("ufw")) return [];
   const status = await run("ufw", ["status"]).catch(() => "");
   if (!/^Status: active$/m.test(status) || new RegExp(`^${port}\\b.*ALLOW`, "m").test(status)) return [];
@@ -115,7 +136,7 @@ async function ufw({ port }: HostFacts): Promise<Finding[]> {
       level: "fail",
       what: `ufw is active, and does not allow port ${port}`,
       cause: "other hosts do not reach this one",
-      remedy: `as root: ufw allow from NETWORK-OF-THE-HOSTS to any port ${port} comment weave`,
+      remedy: `as root, with the network of the hosts as NET: ufw allow proto tcp from NET to any port ${port}; ufw allow proto udp from NET to any port ${udpPorts(host, ":")}`,
     },
   ];
 }

@@ -1,7 +1,17 @@
 import { type DoctorCheck, type Finding, ok } from "#cli/doctor/check.js";
+import { connection } from "#cli/json/status-documents.js";
 
-/** The figures of one path in the report's `OverlayDiagnostics`. */
+/** The figures of one path of the kernel in the report's `OverlayDiagnostics`. */
+interface KernelFigures {
+  readonly Name: string;
+  readonly NickName: string;
+  readonly Tunnel: string;
+  readonly HeartbeatBytes: number;
+}
+
+/** The same of one path of datagrams of the router. */
 interface PathFigures {
+  readonly Name: string;
   readonly NickName: string;
   readonly State: string;
   readonly DatagramBytes: number;
@@ -17,13 +27,29 @@ const USUAL_BYTES = 1_280;
 /** Loss from which TCP through the overlay is slow, in percent. */
 const LOSS_PERCENT = 1;
 
-/** Size and loss of each path, as the router has probed it. */
+/** Size and loss of each path, as the router has probed it. The path of datagrams does not count where the kernel carries the frames. */
 export const pathCheck: DoctorCheck = {
   name: "paths",
   run({ report }) {
-    const paths = (report?.Router.OverlayDiagnostics.sleeve ?? []) as readonly PathFigures[];
-    const probed = paths.filter(({ State }) => State === "established");
-    return probed.length > 0 ? probed.flatMap(findingsOf) : [ok("none to measure")];
+    const router = report?.Router;
+    if (router === undefined) return [ok("none to measure")];
+    const { sleeve, fastdp } = router.OverlayDiagnostics;
+    const byKernel = new Set(
+      router.Connections.map((each) => connection(each, router)).flatMap(({ State, Carrier, Peer }) =>
+        State === "established" && Carrier === "fastdp" ? [Peer] : [],
+      ),
+    );
+    const findings = [
+      ...((fastdp ?? []) as readonly KernelFigures[])
+        .filter(({ Name }) => byKernel.has(Name))
+        .map(({ NickName, Tunnel, HeartbeatBytes }) =>
+          ok(`${NickName}: heartbeats of ${HeartbeatBytes} bytes pass by the kernel (${Tunnel})`),
+        ),
+      ...((sleeve ?? []) as readonly PathFigures[])
+        .filter(({ Name, State }) => State === "established" && !byKernel.has(Name))
+        .flatMap(findingsOf),
+    ];
+    return findings.length > 0 ? findings : [ok("none to measure")];
   },
 };
 

@@ -1,5 +1,6 @@
 import { connect } from "node:net";
 import { type DoctorCheck, type Finding, ok } from "#cli/doctor/check.js";
+import type { HostFacts } from "#cli/doctor/host-facts.js";
 import { connection } from "#cli/json/status-documents.js";
 import type { ConnectionReport } from "#router/peers/connection-report.js";
 import type { RouterReport } from "#router/peers/report.js";
@@ -15,7 +16,7 @@ const FAILURES: readonly (readonly [text: RegExp, cause: string, remedy: string]
   [
     /no route to host|timed out|i\/o timeout/,
     "a firewall or a wrong address",
-    "open TCP and UDP 6783 between the hosts",
+    "open TCP 6783, and UDP 6783 to 6785, between the hosts",
   ],
   [
     /passwords differ|refused the password/,
@@ -48,7 +49,8 @@ const FAILURES: readonly (readonly [text: RegExp, cause: string, remedy: string]
  */
 export const peersCheck: DoctorCheck = {
   name: "peers",
-  async run({ report, targets, port }, signal) {
+  async run(host, signal) {
+    const { report, targets, port } = host;
     const router = report?.Router;
     const known = router?.Connections.map((each) => connectionFinding(each, router)) ?? [];
     const reached = new Set(
@@ -57,8 +59,10 @@ export const peersCheck: DoctorCheck = {
     const dialled = targets.filter((target) => !reached.has(hostOf(target) || target));
     const probes = await Promise.all(dialled.map((target) => probe(target, port, signal)));
     const findings = [...known, ...probes];
-    if (findings.length > 0) return findings;
+    const kernel = kernelPathFindings(host);
+    if (findings.length > 0) return [...findings, ...kernel];
     return [
+      ...kernel,
       ok(
         router === undefined
           ? "none named: 'weave doctor HOST' tries the TCP port of another host"
@@ -72,14 +76,7 @@ export const peersCheck: DoctorCheck = {
 export function connectionFinding(report: ConnectionReport, router: Pick<RouterReport, "Name" | "Peers">): Finding {
   const { Address, State, Peer, NickName, Carrier, Reason, Info } = connection(report, router);
   const name = Peer === null ? Address : `${Peer}(${NickName}) at ${Address}`;
-  if (State === "established" && Carrier === "sleeve") return ok(`${name}: TCP and UDP pass in both directions`);
-  if (State === "established")
-    return {
-      level: "warn",
-      what: `${name}: frames use ${Carrier}${Reason === null ? "" : `: ${Reason}`}`,
-      cause: "UDP does not pass",
-      remedy: "open UDP 6783 between the hosts; frames use TCP meanwhile",
-    };
+  if (State === "established") return carrierFinding(name, Carrier, Reason);
   if (State === "pending")
     return {
       level: "fail",
@@ -96,6 +93,47 @@ export function connectionFinding(report: ConnectionReport, router: Pick<RouterR
     };
   const [, cause, remedy] = FAILURES.find(([text]) => text.test(Info)) ?? [];
   return { level: "fail", what: `${name}: ${Info || State}`, cause, remedy };
+}
+
+/** @param carrier what frames travel by; @param reason why by no better one */
+function carrierFinding(name: string, carrier: string | null, reason: string | null): Finding {
+  const why = reason === null ? "" : `: ${reason}`;
+  if (carrier === "fastdp") return ok(`${name}: frames pass by the kernel, in both directions`);
+  if (carrier === "stream")
+    return {
+      level: "warn",
+      what: `${name}: frames use stream${why}`,
+      cause: "UDP does not pass",
+      remedy: "open UDP 6783 to 6785 between the hosts; frames use TCP meanwhile",
+    };
+  // The words of a path whose heartbeats stay away (router/carriers/fastdp/path-proof.ts).
+  if (reason?.includes("VXLAN does not pass"))
+    return {
+      level: "warn",
+      what: `${name}: frames do not pass by the kernel${why}`,
+      cause: "a firewall, or a smaller MTU between the hosts",
+      remedy: "open UDP 6784 and 6785 between the hosts; frames use UDP 6783 meanwhile",
+    };
+  return ok(`${name}: TCP and UDP pass in both directions`);
+}
+
+/** Reasons that are no problem: options have it so (router/carriers/fastdp/kernel-path.ts). */
+const INTENDED = /^(?:no connection of this host|off by )/;
+
+/** Why a host has no kernel's path. Encrypted frames prefer the router's, unless options say otherwise. */
+export function kernelPathFindings({ report, launched }: Pick<HostFacts, "report" | "launched">): Finding[] {
+  const { Clear, Encrypted } = report?.Fastdp ?? {};
+  const problems = [
+    ["in clear", Clear?.Problem, "warn"],
+    ["encrypted", Encrypted?.Problem, launched.fastdpEncrypted === "on" ? "warn" : "ok"],
+  ] as const;
+  return problems.flatMap(([kind, problem, level]) => {
+    if (!problem) return [];
+    const what = `no frames pass by the kernel (${kind}): ${problem}`;
+    return level === "ok" || INTENDED.test(problem)
+      ? [ok(what)]
+      : [{ level, what, remedy: "see docs/fastdp.md; frames use UDP 6783 meanwhile" }];
+  });
 }
 
 /** Connects to the TCP port of another host. A router accepts the connection, and sends nothing to a stranger. */

@@ -1,8 +1,12 @@
 import { createSocket } from "node:dgram";
 import { createServer } from "node:net";
 import { type DoctorCheck, type Finding, ok } from "#cli/doctor/check.js";
+import type { HostFacts } from "#cli/doctor/host-facts.js";
+import { kernelPorts, udpPorts } from "#cli/doctor/kernel-ports.js";
+import { CLEAR_DEVICE, ENCRYPTED_DEVICE } from "#router/carriers/fastdp/devices.js";
 import { ROUTER_FLAGS } from "#router/flags.js";
 import { errorText, systemCode } from "#src/errors.js";
+import { interfaceIndex } from "#src/linux/links/interface-index.js";
 import { endpoint, udpType } from "#src/net/endpoint.js";
 import { ANY_HOST } from "#src/net/family.js";
 import { hostOf, portOf } from "#src/net/host-port.js";
@@ -10,7 +14,8 @@ import { hostOf, portOf } from "#src/net/host-port.js";
 /** Whether a router could listen at its ports: on a host where none runs. */
 export const portsCheck: DoctorCheck = {
   name: "ports",
-  async run({ report, launched, port }) {
+  async run(host) {
+    const { report, launched, port } = host;
     if (report !== undefined) return [ok("in use by the router")];
     const local = [
       ["--http-addr", launched.httpAddr ?? String(ROUTER_FLAGS.httpAddr.default)],
@@ -19,12 +24,24 @@ export const portsCheck: DoctorCheck = {
     const found = await Promise.all([
       taken("tcp", port, launched.host || undefined, "--port"),
       taken("udp", port, launched.host || undefined, "--port"),
+      ...unusedKernelPorts(host).map((each) => kernelPortTaken(each)),
       ...local.map(([flag, address]) => taken("tcp", portOf(address), hostOf(address) || undefined, flag)),
     ]);
     const findings = found.filter((each) => each !== undefined);
-    return findings.length > 0 ? findings : [ok(`TCP and UDP ${port} are free`)];
+    return findings.length > 0 ? findings : [ok(`TCP ${port} and UDP ${udpPorts(host)} are free`)];
   },
 };
+
+/** The kernel's ports, unless they are those of its devices: these stay when a router ends. */
+function unusedKernelPorts(host: HostFacts): number[] {
+  return [CLEAR_DEVICE, ENCRYPTED_DEVICE].some((name) => interfaceIndex(name) !== 0) ? [] : kernelPorts(host);
+}
+
+/** The kernel listens at all addresses. Without it frames pass all the same. */
+async function kernelPortTaken(port: number): Promise<Finding | undefined> {
+  const finding = await taken("udp", port, undefined, "--port");
+  return finding && { ...finding, level: "warn", cause: "frames pass by the router, not by the kernel (fastdp)" };
+}
 
 /** Listens for a moment. @returns the finding of a port that cannot be used */
 async function taken(

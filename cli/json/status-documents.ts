@@ -4,12 +4,20 @@ import type { DnsReport } from "#router/names/report.js";
 import type { ConnectionReport } from "#router/peers/connection-report.js";
 import type { RouterReport } from "#router/peers/report.js";
 
+/** What is used of a tunnel of the kernel's path (router/frames/kernel-path-service.ts). */
+interface TunnelFacts {
+  /** Why there is none; "": there is one. */
+  readonly Problem: string;
+}
+
 /** The sections of the router's report that `weave status --json` uses; one is missing if its service is off. */
 export interface StatusSource {
   readonly Version: string;
   readonly Supervision: string;
   readonly Problems: readonly string[];
   readonly Router: RouterReport;
+  /** Undefined tunnels: there is no kernel's path, by `--no-fastdp`. */
+  readonly Fastdp?: { readonly Clear?: TunnelFacts; readonly Encrypted?: TunnelFacts };
   readonly IPAM?: IpamReport;
   readonly DNS?: DnsReport;
 }
