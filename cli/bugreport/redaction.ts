@@ -67,17 +67,17 @@ export function redactor(secrets: readonly string[]): (text: string) => string {
 }
 
 function withoutSecretsAt({ before, end }: SecretPlace, text: string): string {
-  const pieces: string[] = [];
+  const parts: string[] = [];
   let done = 0;
   before.lastIndex = 0;
   while (before.exec(text) !== null) {
     const from = before.lastIndex;
     const to = end(text, from);
     if (to === from) continue;
-    pieces.push(text.slice(done, from), REDACTED);
+    parts.push(text.slice(done, from), REDACTED);
     done = before.lastIndex = to;
   }
-  return pieces.join("") + text.slice(done);
+  return parts.join("") + text.slice(done);
 }
 
 /** A secret as it can stand in logs and files. */

@@ -109,6 +109,7 @@ const WITHOUT_ROUTER = [
   "cli/doctor/docker.ts",
   "cli/doctor/firewall.ts",
   "cli/doctor/kernel.ts",
+  "cli/doctor/ports.ts",
   "cli/doctor/range.ts",
   "cli/doctor/requirements.ts",
   "cli/commands/docker-bridge-ip.ts",
