@@ -51,6 +51,9 @@ export const DENIED: Readonly<Record<string, Readonly<Record<string, Numbers>>>>
     fanotify_init: [300, 262],
   },
   "keys of the kernel": { add_key: [248, 217], request_key: [249, 218], keyctl: [250, 219] },
+  // CAP_SYS_NICE is kept for the nice values of frame threads. A real-time policy would take a core from the host: sched_setattr(2), which
+  // frame threads need for their time slice, has its policy in memory, which a filter cannot read.
+  "real-time policies": { sched_setscheduler: [144, 119], sched_setparam: [142, 118] },
   // userfaultfd and perf events serve exploits of the kernel; io_uring does calls that no filter sees.
   "surface of the kernel": {
     userfaultfd: [323, 282],

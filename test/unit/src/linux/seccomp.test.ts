@@ -73,3 +73,15 @@ test("network namespaces are the only ones that may be made or entered", () => {
     assert.equal(ask(setns, 3, 0), EPERM);
   }
 });
+
+test("threads and programs get no real-time policy, and frame threads their nice value and time slice", () => {
+  for (const [arch, denied, allowed] of [
+    // sched_setscheduler, sched_setparam; setpriority, sched_setattr, sched_getscheduler, sched_yield
+    ["x64", [144, 142], [141, 314, 145, 24]],
+    ["arm64", [119, 118], [140, 274, 120, 124]],
+  ] as const) {
+    const ask = (nr: number) => verdict(seccompProgram(arch), nr, AUDIT[arch]);
+    for (const nr of denied) assert.equal(ask(nr), EPERM, `call ${nr} on ${arch}`);
+    for (const nr of allowed) assert.equal(ask(nr), ALLOW, `call ${nr} on ${arch}`);
+  }
+});
