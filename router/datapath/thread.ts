@@ -11,6 +11,7 @@ import { Receiver } from "#router/datapath/receiver.js";
 import { Spin } from "#router/datapath/spin.js";
 import { Switch } from "#router/datapath/switch.js";
 import { Transmitter } from "#router/datapath/transmitter.js";
+import { nextTurn, type Turn } from "#router/datapath/turn.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import { PollSet, WakeUp } from "#src/linux/native/files.js";
 import { errnoName } from "#src/linux/native/libc.js";
@@ -136,10 +137,7 @@ export class DatapathThread {
     let [datagrams, frames] = [true, true];
     // True: all packets were read in the last turn.
     let drained = false;
-    // True after a wait: in this turn one packet is handled, and sent before more are read.
-    let lone = false;
-    // True: there may have been more of them.
-    let doubtful = false;
+    let turn: Turn = "many";
     // The last turn delivered frames. The TAP often has replies to them at once, those of the containers' kernels: then it is read at once.
     let [delivered, replies] = [false, false];
     // The spin before the next wait, when the last turn handled a packet or two, such as those of programs that wait for replies.
@@ -153,6 +151,8 @@ export class DatapathThread {
       this.#receiver.tick(now);
       try {
         const { framesDelivered, framesCaptured, bytesReceived, bytesSent } = counters;
+        // One packet is handled, and sent before more are read.
+        const lone = turn !== "many";
         drained = !lone;
         if (datagrams) datagrams = lone ? this.#receiveOne() : this.#receive();
         delivered = counters.framesDelivered !== framesDelivered;
@@ -164,6 +164,8 @@ export class DatapathThread {
         const spin = counters.bytesSent !== bytesSent ? this.#afterSend : this.#afterDelivery;
         spinning = moved > 0 && now - bulkAt >= AFTER_BULK_MS ? spin : undefined;
       } catch (error) {
+        // What the last turn has left does not count for this one.
+        [drained, delivered, spinning] = [false, false, undefined];
         this.#fault(error);
       }
       this.#requireTap();
@@ -176,10 +178,8 @@ export class DatapathThread {
       now = performance.now();
       const slept: boolean = now - before >= LONE_AFTER_MS || (polled && spinning!.foundNone);
       const fresh: boolean = waiting && (drained || slept);
-      // A packet that is there already may be the reply to the last one. A second one in a row shows a queue.
-      lone = fresh || (waiting && !doubtful);
-      doubtful = lone && !fresh;
-      replies ||= doubtful && delivered && poll.ready(1);
+      turn = nextTurn(turn, waiting, fresh);
+      replies ||= turn === "unsure" && delivered && poll.ready(1);
       // A queue that was seen empty counts as empty until the end of this wait.
       if (fresh || (drained && !datagrams) || !poll.ready(0)) this.#switch.inbound.empty(now);
       if (fresh || (drained && !frames) || !poll.ready(1)) this.#switch.outbound.empty(now);
