@@ -26,7 +26,7 @@ export function inNamespace<Result>(namespace: NamespaceRef, work: () => Result)
   if (namespace === undefined) return work();
   const fd = typeof namespace === "number" ? namespace : openNamespace(namespace);
   try {
-    return away(() => libc.setns(fd, CLONE_NEWNET), work);
+    return away(ownNamespace(), () => libc.setns(fd, CLONE_NEWNET), work);
   } finally {
     if (fd !== namespace) libc.close(fd);
   }
@@ -40,9 +40,25 @@ export function inNamespace<Result>(namespace: NamespaceRef, work: () => Result)
  */
 export const makeNamespace = (): number =>
   away(
+    ownNamespace(),
     () => libc.unshare(CLONE_NEWNET),
     () => openNamespace(OWN_NAMESPACE),
   );
+
+/**
+ * Calls `work` in a new network namespace, on this thread alone, which can be any: no other thread may enter namespaces otherwise. Sockets
+ * that it opens keep the namespace.
+ *
+ * @throws WEAVE_NAMESPACE when the kernel refuses; what `work` throws
+ */
+export function inNewNamespace<Result>(work: () => Result): Result {
+  const back = openNamespace(OWN_NAMESPACE);
+  try {
+    return away(back, () => libc.unshare(CLONE_NEWNET), work);
+  } finally {
+    libc.close(back);
+  }
+}
 
 /** The network namespace of this thread. */
 const OWN_NAMESPACE = "/proc/thread-self/ns/net";
@@ -74,9 +90,10 @@ function ownNamespace(): number {
   return home;
 }
 
-function away<Result>(leave: () => number, work: () => Result): Result {
-  const back = ownNamespace();
-  if (leave() < 0)
+/** @param back the namespace in which this thread is */
+function away<Result>(back: number, leave: () => number, work: () => Result): Result {
+  // A process that may not return must not leave.
+  if (libc.setns(back, CLONE_NEWNET) < 0 || leave() < 0)
     throw new WeaveError("WEAVE_NAMESPACE", `cannot enter a network namespace: ${errnoName(errno())}`, {
       next: "The router lacks CAP_SYS_ADMIN: a container needs --privileged, or --cap-add SYS_ADMIN beside NET_ADMIN.",
     });

@@ -1,12 +1,8 @@
 import { WeaveError } from "#src/errors.js";
 import { errno, errnoName, libc } from "#src/linux/native/libc.js";
 import { Memory } from "#src/linux/native/memory.js";
-import { exitNow } from "#src/linux/native/process.js";
+import { inNewNamespace } from "#src/linux/native/namespace-entry.js";
 
-// linux/sched.h
-const CLONE_NEWNET = 0x4000_0000;
-// asm-generic/fcntl.h
-const O_RDONLY_CLOEXEC = 0x80000;
 // linux/socket.h, linux/sockios.h, linux/if.h: struct ifreq has a name of 16 bytes, then the flags.
 const AF_INET = 2;
 const DGRAM_CLOEXEC = 2 | 0x80000;
@@ -20,32 +16,14 @@ const IFREQ_FLAGS_AT = 16;
  * opens stay in the new namespace, which the kernel removes with the last of them: what they send touches no interface, firewall or
  * counter of the host. Only the calling thread changes its namespace.
  *
- * @throws WEAVE_NATIVE when this process may not make one
+ * @throws WEAVE_NAMESPACE when this process may not make one, WEAVE_NATIVE
  */
 export function inPrivateNetwork<T>(run: () => T): T {
-  const home = libc.open("/proc/thread-self/ns/net", O_RDONLY_CLOEXEC);
-  if (home < 0) throw refused();
-  try {
-    // A process that may not return must not leave.
-    if (libc.setns(home, CLONE_NEWNET) !== 0 || libc.unshare(CLONE_NEWNET) !== 0) throw refused();
-    try {
-      raiseLoopback();
-      return run();
-    } finally {
-      returnTo(home);
-    }
-  } finally {
-    libc.close(home);
-  }
+  return inNewNamespace(() => {
+    raiseLoopback();
+    return run();
+  });
 }
-
-/** A thread that cannot return would open the sockets of peers where no peer reaches them: it ends its process. */
-function returnTo(home: number): void {
-  if (libc.setns(home, CLONE_NEWNET) !== 0) exitNow(1);
-}
-
-const refused = (): WeaveError =>
-  new WeaveError("WEAVE_NATIVE", `cannot make a private network namespace: ${errnoName(errno())}`);
 
 function raiseLoopback(): void {
   const fd = libc.socket(AF_INET, DGRAM_CLOEXEC, 0);
