@@ -129,6 +129,14 @@ export class DatapathThread {
 
   /** Runs until the command "stop". @throws WEAVE_NATIVE when the TAP device is gone */
   run(): void {
+    try {
+      this.#serve();
+    } finally {
+      this.#executor.close();
+    }
+  }
+
+  #serve(): void {
     const { tapFd, udpFd, wakeFd, commandCount, idle } = this.#options;
     const wake = new WakeUp(wakeFd);
     const poll = new PollSet([udpFd, tapFd, wakeFd]);
@@ -189,7 +197,6 @@ export class DatapathThread {
       this.#drainCommands(now);
       this.#upkeep(now);
     }
-    this.#executor.close();
   }
 
   /** Only a new process can create another device. @throws WEAVE_NATIVE when the TAP device is gone */

@@ -81,7 +81,12 @@ export class Neighbour {
       { do: "learn", mac: FURTHER, peer: BEHIND },
     ];
     const now = performance.now();
-    for (const command of commands) this.#executor.execute(command, now);
+    try {
+      for (const command of commands) this.#executor.execute(command, now);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
   /** Sends a frame several times. False: no datagram has left. */

@@ -57,17 +57,17 @@ export interface WarmUpResult {
  * packets of a further kind, and at the end the command to stop. Classes, descriptors and system calls are those of real traffic, so that the
  * compiled code is right for it.
  *
- * @throws WEAVE_NATIVE when the process may not make a network namespace; frames then pass all the same, and warm the thread
+ * @throws WEAVE_NAMESPACE when the process may not make a network namespace, WEAVE_NATIVE; frames then pass all the same, and warm the thread
  */
 export function warmUp({ cpuMs, offloads }: WarmUpOptions): WarmUpResult | undefined {
   if (cpuMs === 0) return undefined;
   let result: WarmUpResult | undefined;
   withTemporaryMemory(() => {
-    const run = new WarmUp(offloads);
+    const open: (() => void)[] = [];
     try {
-      result = run.run(cpuMs);
+      result = new WarmUp(offloads, open).run(cpuMs);
     } finally {
-      run.close();
+      for (const close of open.reverse()) close();
     }
   });
   return result;
@@ -75,7 +75,6 @@ export function warmUp({ cpuMs, offloads }: WarmUpOptions): WarmUpResult | undef
 
 class WarmUp {
   readonly #offloads: Offloads;
-  readonly #fds: number[] = [];
   readonly #far: number;
   readonly #commands = new MessageChannel();
   readonly #commandCount = new Int32Array(new SharedArrayBuffer(4));
@@ -91,16 +90,22 @@ class WarmUp {
   #relayed = 0;
   #until = { cpu: 0, wall: 0 };
 
-  constructor(offloads: Offloads) {
-    // First: where it is refused, nothing else is open.
+  /** @param open gets what closes each thing that is open, also when a later step throws */
+  constructor(offloads: Offloads, open: (() => void)[]) {
+    const closeLater = (...fds: readonly number[]) => open.push(...fds.map((fd) => () => closeFd(fd)));
+    // The other port closes with it.
+    open.push(() => this.#commands.port1.close());
     const [self, neighbour] = inPrivateNetwork(() =>
-      [WARM_UP_PORTS.self, WARM_UP_PORTS.neighbour].map((port) =>
-        openFrameSockets(endpoint("127.0.0.1", port), 1, AT_LANE, offloads),
-      ),
+      [WARM_UP_PORTS.self, WARM_UP_PORTS.neighbour].map((port) => {
+        const sockets = openFrameSockets(endpoint("127.0.0.1", port), 1, AT_LANE, offloads);
+        closeLater(...sockets.fds);
+        return sockets;
+      }),
     );
     const [near, far] = packetPair();
+    closeLater(near, far);
     this.#wake = new WakeUp();
-    this.#fds.push(near, far, ...self.fds, ...neighbour.fds, this.#wake.fd);
+    closeLater(this.#wake.fd);
     this.#far = far;
     this.#offloads = { ...offloads, ...self.offloads };
     this.#thread = new DatapathThread({
@@ -126,7 +131,9 @@ class WarmUp {
       },
       idle: () => this.#feed(),
     });
-    this.#neighbour = new Neighbour(neighbour.fds[0], far, this.#offloads);
+    const other = new Neighbour(neighbour.fds[0], far, this.#offloads);
+    open.push(() => other.close());
+    this.#neighbour = other;
     this.#rounds = this.#makeRounds();
   }
 
@@ -135,12 +142,6 @@ class WarmUp {
     this.#until = { cpu: threadCpuMs() + cpuMs, wall: performance.now() + WARM_UP_MS };
     this.#thread.run();
     return { captured: this.#captured, delivered: this.#delivered, relayed: this.#relayed, drops: this.#drops };
-  }
-
-  close(): void {
-    this.#neighbour.close();
-    this.#commands.port1.close();
-    for (const fd of this.#fds) closeFd(fd);
   }
 
   #command(command: Command): void {

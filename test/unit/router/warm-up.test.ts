@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { test } from "node:test";
+import { MessagePort } from "node:worker_threads";
 import { allowedOffloads } from "#router/datapath/offloads.js";
 import { warmUp } from "#router/datapath/warm-up.js";
+import { libc, libcrypto } from "#src/linux/native/libc.js";
 import { Memory, withTemporaryMemory } from "#src/linux/native/memory.js";
 import { hostTestsImpossible } from "#test/lab/requirements.js";
 
@@ -36,6 +38,59 @@ test("nothing of the warm-up remains: descriptors, network, memory", { skip: ref
   assert.deepEqual(state(), before);
   // Each maps more than 4 MB. The heap of the engine moves by some.
   assert.ok(mappedKb() - mapped < 40_000, `${mappedKb() - mapped} kB more`);
+});
+
+test("nothing remains when a step fails: descriptors, network, channel, keys", { skip: refused ?? false }, () => {
+  type Native = Record<string, (...args: unknown[]) => unknown>;
+  const [system, crypto] = [libc, libcrypto ?? {}] as unknown as Native[];
+  const replaced = <T>(functions: Native, name: string, by: (call: Native[string]) => Native[string], run: () => T) => {
+    const call = functions[name];
+    functions[name] = by(call);
+    try {
+      return run();
+    } finally {
+      functions[name] = call;
+    }
+  };
+  const { close } = MessagePort.prototype;
+  for (const [name, calls] of [
+    ["bind", 3],
+    ["socketpair", 0],
+    ["eventfd", 0],
+    ["poll", 0],
+  ] as const) {
+    let [left, closed, keys] = [calls as number, 0, 0];
+    const failing =
+      (call: Native[string]) =>
+      (...args: unknown[]) => {
+        if (left-- > 0) return call(...args);
+        // A failure after the sockets is one of any kind.
+        if (name === "poll") throw new Error("a step fails");
+        return -1;
+      };
+    const counted =
+      (by: number) =>
+      (call: Native[string]) =>
+      (...args: unknown[]) => {
+        keys += by;
+        return call(...args);
+      };
+    MessagePort.prototype.close = function (this: MessagePort) {
+      closed++;
+      close.call(this);
+    };
+    const before = state();
+    try {
+      replaced(crypto, "newContext", counted(1), () =>
+        replaced(crypto, "freeContext", counted(-1), () =>
+          replaced(system, name, failing, () => assert.throws(() => warmUp({ cpuMs: 5, offloads }))),
+        ),
+      );
+    } finally {
+      MessagePort.prototype.close = close;
+    }
+    assert.deepEqual([state(), closed, keys], [before, 1, 0], name);
+  }
 });
 
 test("a thread that needs no warm-up gets none", () => {
