@@ -13,6 +13,7 @@ import type { MessageSender } from "#ipam/wire/message-sender.js";
 import { successor } from "#mesh/counter.js";
 import type { KnownPeers, PeerName } from "#mesh/peer.js";
 import type { Clock, Timer } from "#src/clock.js";
+import { errorText, WeaveError } from "#src/errors.js";
 import type { Log } from "#src/log.js";
 import type { Random } from "#src/random.js";
 import { RateLimiter } from "#src/rate-limiter.js";
@@ -100,12 +101,11 @@ export class Confirmations {
   }
 
   /**
-   * Asks about spans that were received meanwhile, and ends what is confirmed. Called after each change of the ring, and regularly.
-   *
-   * @throws WEAVE_STORE
+   * Asks about spans that were received meanwhile, and ends what is confirmed. Called after each change of the ring, and regularly. What
+   * cannot be written, as on a full disk, is logged and tried again: timers, and changes that are made already, must not fail by it.
    */
   look(): void {
-    const { ownershipCheck } = this.#deps;
+    const { ownershipCheck, log } = this.#deps;
     // After a start, the mesh has not connected to all peers yet.
     if (ownershipCheck.running || this.#looking) return;
     this.#looking = true;
@@ -113,6 +113,12 @@ export class Confirmations {
       this.#dropLost();
       this.#beginNew();
       for (const round of this.#rounds.values()) this.#advance(round);
+    } catch (error) {
+      if (!(error instanceof WeaveError) || error.code !== "WEAVE_STORE") throw error;
+      log.error("what other peers have given to this one could not be confirmed, and is tried again", {
+        why: errorText(error),
+      });
+      return;
     } finally {
       this.#looking = false;
     }
@@ -152,7 +158,7 @@ export class Confirmations {
     });
   }
 
-  /** Handles an answer to this peer's question, whose spans are already merged. @throws WEAVE_STORE */
+  /** Handles an answer to this peer's question, whose spans are already merged. */
   answered(from: PeerName, { id, agreed, spans, held }: Extract<IpamMessage, { kind: "confirmed" }>): void {
     const { clock, state, rejections } = this.#deps;
     this.#silent.delete(from);
@@ -293,7 +299,6 @@ export class Confirmations {
   #confirm(round: Round): void {
     const { self, state, stands, rejections } = this.#deps;
     const spans = this.#open(round);
-    this.#rounds.delete(round.id);
     const kept: Span[] = [];
     for (const [address, owner] of round.held) {
       const span = spans.find((each) => contains(each, address));
@@ -310,6 +315,7 @@ export class Confirmations {
       return { ...span, value: state.successor(span.value, { owner: self, cause: "tidied" }) };
     });
     if (kept.length + signed.length > 0) state.decide(sorted([...kept, ...signed]));
+    this.#rounds.delete(round.id);
     state.confirm([...spans, ...signed]);
   }
 

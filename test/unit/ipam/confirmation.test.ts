@@ -87,3 +87,24 @@ test("an honest gift is allocated within a few round trips; a peer that never an
   assert.ok(waits[0] >= 3_000 && waits[0] < 7_000, `${waits}`);
   assert.ok(waits[1] < 4_000, `${waits}`);
 });
+
+test("a full disk at the receiver of what was given twice ends no timer, and is tried again when there is room", async () => {
+  const network = startNetwork(4);
+  for (const host of network.hosts) await allocate(network, host, "c");
+  const [giver, a, b, witness] = network.hosts;
+  const gifts = [gift(giver, a, 1), gift(giver, b, 4)];
+  network.kill(giver);
+  await network.run(5_000);
+  a.allocator!.gossiper.onUnicast(giver.name, gifts[0], giver.name);
+  b.allocator!.gossiper.onUnicast(giver.name, gifts[1], giver.name);
+  for (const host of [a, b]) host.disk.full = true;
+  await network.run(20_000);
+  assert.ok([a, b].some(({ allocator }) => allocator!.givenTwice.length > 0));
+  assert.deepEqual(network.errors, []);
+  for (const host of [a, b]) host.disk.full = false;
+  await network.run(90_000);
+  for (const { allocator } of [a, b]) {
+    assert.deepEqual(allocator!.unconfirmedSpans, []);
+    assert.equal(allocator!.ring!.digest, witness.allocator!.ring!.digest);
+  }
+});
