@@ -43,6 +43,8 @@ interface Round {
   /** Monotonic time of the next question, and the interval after it. */
   next: number;
   pause: number;
+  /** Peers that were asked: answers of others do not count. */
+  readonly asked: Set<PeerName>;
   readonly agreed: Set<PeerName>;
   /** Peers that know of another transfer of these addresses by the giver, and that one. */
   readonly refusals: Map<PeerName, readonly Span[]>;
@@ -161,22 +163,21 @@ export class Confirmations {
   /** Handles an answer to this peer's question, whose spans are already merged. */
   answered(from: PeerName, { id, agreed, spans, held }: Extract<IpamMessage, { kind: "confirmed" }>): void {
     const { clock, state, rejections } = this.#deps;
-    this.#silent.delete(from);
     const round = this.#rounds.get(id);
-    if (round === undefined) return;
+    if (round === undefined || !round.asked.has(from)) return;
+    const ring = state.ring!;
     for (const address of held)
       if (round.spans.some((span) => contains(span, address)) && !round.held.has(address))
         round.held.set(address, from);
     if (agreed) {
+      this.#silent.delete(from);
       round.agreed.add(from);
       round.refusals.delete(from);
-      round.divided ||= spans.length > 0;
+      round.divided ||= state.deeds.isDivided(ring, this.#open(round), spans, from);
     } else {
-      const proofs = this.#open(round).flatMap((span) => {
-        const other = spans.find((each) => state.deeds.contradicts(state.ring!, span, each, from));
-        return other === undefined ? [] : [other];
-      });
+      const proofs = state.deeds.contradictions(ring, this.#open(round), spans, from);
       if (proofs.length > 0) {
+        this.#silent.delete(from);
         if (round.refusals.size === 0) rejections.noteSigner("contradiction", round.giver);
         round.refusals.set(from, proofs);
         round.refusedAt ??= clock.now();
@@ -242,7 +243,7 @@ export class Confirmations {
     const { random, clock } = this.#deps;
     const now = clock.now();
     const id = random.below(2 ** 32);
-    const empty = { agreed: new Set<PeerName>(), refusals: new Map(), held: new Map() };
+    const empty = { asked: new Set<PeerName>(), agreed: new Set<PeerName>(), refusals: new Map(), held: new Map() };
     this.#rounds.set(id, {
       id,
       giver,
@@ -292,8 +293,10 @@ export class Confirmations {
     const message = { kind: "confirm", ring: state.ring!.id, id: round.id, spans: sorted(round.spans) } as const;
     const reachable = peers.reachable();
     for (const peer of participants.all())
-      if (peer !== self && peer !== round.giver && reachable.has(peer) && !round.agreed.has(peer))
+      if (peer !== self && peer !== round.giver && reachable.has(peer) && !round.agreed.has(peer)) {
+        round.asked.add(peer);
         sender.unicast(peer, message);
+      }
   }
 
   #confirm(round: Round): void {

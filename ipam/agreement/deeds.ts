@@ -14,8 +14,10 @@ const WAIT_MS = 60_000;
 /** Maximum number of waiting offers, of all signers and of each. */
 const MAX_WAITING = 2_048;
 const MAX_WAITING_OF_SIGNER = 64;
-/** Maximum number of offers in a message that are verified: about 50 ms. The others come with the next exchange of rings. */
-const MAX_OFFERS = 500;
+/** Maximum number of decisions in a message that are verified: about 50 ms. The others come with the next exchange of rings. */
+const MAX_CHECKS = 500;
+/** Maximum number of decisions in an answer that are verified as proofs that a peer has given addresses twice: one suffices. */
+const MAX_PROOFS = 16;
 /** Number of spans from which a ring is not divided further by other peers. */
 const MAX_RING_SPANS = 32_768;
 /**
@@ -53,6 +55,10 @@ export class Deeds {
   readonly #waiting = new Map<string, Offer>();
   /** Values whose signature was checked, by deed. */
   readonly #valid = new WeakMap<Deed, Ownership>();
+  /** Values whose signature was checked, and is wrong. */
+  readonly #forged = new WeakSet<Ownership>();
+  /** Number of decisions of the message at hand that may still be verified. */
+  #checksLeft = MAX_CHECKS;
   /** Monotonic time at which a deed was accepted. */
   readonly #accepted = new WeakMap<Deed, number>();
   /** Peers that are unknown here, and the identity that a decision in their name has. */
@@ -86,6 +92,7 @@ export class Deeds {
 
   /**
    * Takes from the offers, and from those that wait, all that follows from a ring. The others wait, a limited number of each signer.
+   * The offers are those of one message, whose later checks count with these.
    *
    * @param from the peer that sent the offers
    * @returns the ring after them
@@ -93,13 +100,13 @@ export class Deeds {
   advance(ring: Ring, offers: readonly Span[], from: PeerName): Ring {
     const until = this.#deps.clock.now() + WAIT_MS;
     const valid: Span[] = [];
-    let checked = 0;
+    this.#checksLeft = MAX_CHECKS;
     for (const span of offers) {
       const isOpen = this.#isOpen(ring, span);
       // Only the receiver knows whether it still has what it was given.
       const isEarlier = !isOpen && span.value.owner === from && this.givenBefore(ring, span).length > 0;
       if (!isOpen && !isEarlier) continue;
-      if (checked++ >= MAX_OFFERS) break;
+      if (this.#checksLeft-- <= 0) break;
       if (!this.#isSigned(ring.id, span.value, from)) continue;
       if (isOpen) valid.push(span);
       else this.#earlier.set(keyOf(span), span);
@@ -214,30 +221,66 @@ export class Deeds {
   }
 
   /**
-   * Whether another decision of the giver proves that it has given these addresses twice. A decision of an earlier rank is no proof,
-   * because the addresses may have been returned to the giver; its receiver knows whether it has done so.
+   * Returns the decisions of the giver which prove that it has given addresses twice, a limited number. A decision of an earlier rank is no
+   * proof, because the addresses may have been returned to the giver; its receiver knows whether it has done so.
    *
-   * @param known the transfer to this peer @param from the peer that sent the other one
+   * @param known transfers to this peer @param others decisions in a merged message @param from the peer that sent it
    */
-  contradicts(ring: Ring, { start, end, value: known }: Span, other: Span, from: PeerName): boolean {
-    const { deed, epoch, version, owner } = other.value;
-    if (deed === undefined || deed.by !== known.deed?.by || owner === known.owner) return false;
-    if (overlap({ start, end }, other) === undefined || isClaim(other.value)) return false;
-    const earlier = epoch < known.epoch || (epoch === known.epoch && version < known.version);
-    if (earlier && (from !== owner || owner === deed.by || this.#isReturned(other, known))) return false;
-    return this.#isSigned(ring.id, other.value, from);
+  contradictions(ring: Ring, known: readonly Span[], others: readonly Span[], from: PeerName): Span[] {
+    const candidates = others.flatMap((other) => {
+      const { deed, owner } = other.value;
+      if (deed === undefined || isClaim(other.value)) return [];
+      const rivals = known.filter(
+        ({ start, end, value }) =>
+          deed.by === value.deed?.by &&
+          owner !== value.owner &&
+          overlap({ start, end }, other) !== undefined &&
+          (!isEarlier(other.value, value) || (from === owner && owner !== deed.by)),
+      );
+      return rivals.length === 0 ? [] : [{ other, rivals }];
+    });
+    candidates.sort((a, b) => byRank(b.other, a.other));
+    return candidates
+      .slice(0, MAX_PROOFS)
+      .filter(({ other, rivals }) => this.#isOpenTo(other, rivals))
+      .map(({ other }) => other)
+      .filter((other) => this.#isGenuine(ring, other, from));
   }
 
-  /** Whether the receiver of an earlier transfer has decided between that and a later one. */
-  #isReturned(earlier: Span, later: Ownership): boolean {
-    return this.titles
-      .within(earlier)
-      .some(
-        ({ value }) =>
-          endedBy(value) === earlier.value.owner &&
-          compareOwnership(value, earlier.value) > 0 &&
-          compareOwnership(value, later) < 0,
+  /**
+   * Whether a peer knows this one as the owner by another decision than this one does, which is signed.
+   *
+   * @param known spans of this peer @param others decisions in a merged message @param from the peer that sent it
+   */
+  isDivided(ring: Ring, known: readonly Span[], others: readonly Span[], from: PeerName): boolean {
+    const differs = (other: Span) =>
+      known.some(
+        (span) =>
+          overlap(span, other) !== undefined &&
+          span.value.owner === other.value.owner &&
+          compareOwnership(span.value, other.value) !== 0,
       );
+    return others
+      .filter(differs)
+      .slice(0, MAX_PROOFS)
+      .some((other) => this.#isGenuine(ring, other, from));
+  }
+
+  /** Whether a decision is signed, as far as the message that it comes from may have it verified. */
+  #isGenuine(ring: Ring, { value }: Span, from: PeerName): boolean {
+    if (this.#forged.has(value) || this.#checksLeft-- <= 0) return false;
+    return this.#isSigned(ring.id, value, from);
+  }
+
+  /** Whether the receiver of a transfer has not decided between that and at least one other transfer. */
+  #isOpenTo(other: Span, rivals: readonly Span[]): boolean {
+    const ended = this.titles
+      .within(other)
+      .filter(({ value }) => endedBy(value) === other.value.owner && compareOwnership(value, other.value) > 0);
+    return rivals.some(
+      ({ value: known }) =>
+        !isEarlier(other.value, known) || !ended.some(({ value }) => compareOwnership(value, known) < 0),
+    );
   }
 
   /** Whether a peer owns an address, or has owned it, by a decision that is known here. */
@@ -325,6 +368,7 @@ export class Deeds {
     // away, would have another ring. It can give away only what it still owns, which 'weave rmpeer' ends.
     const identity = deed.by === self ? signer.identity : (peers.pinnedIdentity(deed.by) ?? deed.identity);
     if (identity !== deed.identity || !isValid(value, ring, identity)) {
+      this.#forged.add(value);
       rejections.note("forged", from);
       return false;
     }
@@ -334,6 +378,10 @@ export class Deeds {
     return true;
   }
 }
+
+/** Whether a decision has a lower rank than another one. */
+const isEarlier = (a: Ownership, b: Ownership): boolean =>
+  a.epoch < b.epoch || (a.epoch === b.epoch && a.version < b.version);
 
 const isNew = (ring: Ring, span: Span): boolean =>
   ring.within(span).some(({ value }) => compareOwnership(span.value, value) > 0);

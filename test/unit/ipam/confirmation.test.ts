@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { sign } from "#ipam/ring/deed.js";
+import type { Ownership, Span } from "#ipam/ring/ring.js";
 import { parseSubnet } from "#ipam/ring/subnet.js";
-import { encodeIpamMessage } from "#ipam/wire/ipam-message.js";
+import { decodeIpamMessage, encodeIpamMessage, fromWire, type IpamMessage } from "#ipam/wire/ipam-message.js";
+import { signatureChecks } from "#mesh/signing.js";
 import type { IpamNetwork, SimHost } from "#test/sim/ipam-network.js";
 import { allocate, RANGE, settle, startNetwork } from "./network.js";
 
@@ -106,5 +108,131 @@ test("a full disk at the receiver of what was given twice ends no timer, and is 
   for (const { allocator } of [a, b]) {
     assert.deepEqual(allocator!.unconfirmedSpans, []);
     assert.equal(allocator!.ring!.digest, witness.allocator!.ring!.digest);
+  }
+});
+
+type Confirmed = Extract<IpamMessage, { kind: "confirmed" }>;
+
+/** A peer that answers questions about gifts only as the test says. */
+class SilentWitness {
+  /** The last question of each peer. */
+  readonly asked = new Map<string, Extract<IpamMessage, { kind: "confirm" }>>();
+  readonly #host: SimHost;
+
+  constructor(host: SimHost) {
+    this.#host = host;
+    const { gossiper } = host.allocator!;
+    const isQuestion = (from: string, payload: Uint8Array): boolean => {
+      const message = fromWire(decodeIpamMessage(payload).body, parseSubnet(RANGE));
+      if (message.kind === "confirm") this.asked.set(from, message);
+      return message.kind === "confirm";
+    };
+    host.gossiper = {
+      onUnicast: (from, payload, neighbour) => {
+        if (!isQuestion(from, payload)) gossiper.onUnicast(from, payload, neighbour);
+      },
+      onBroadcast: (from, payload, neighbour) => gossiper.onBroadcast(from, payload, neighbour),
+      onGossip: (from, payload, neighbour) => gossiper.onGossip(from, payload, neighbour),
+      state: () => gossiper.state(),
+    };
+  }
+
+  /** Answers a peer's last question. @param from another name @returns how many signatures that peer has checked */
+  answer(to: SimHost, parts: Partial<Confirmed>, from = this.#host.name): number {
+    const { ring, id } = this.asked.get(to.name)!;
+    const answer: Confirmed = { kind: "confirmed", ring, id, agreed: false, spans: [], held: [], ...parts };
+    const before = signatureChecks();
+    to.allocator!.gossiper.onUnicast(from, encodeIpamMessage(RANGE, answer), from);
+    return signatureChecks() - before;
+  }
+}
+
+/** A giver gives single addresses to a peer, which waits for a witness. */
+async function waitingGift(count: number) {
+  const network = startNetwork(4);
+  for (const host of network.hosts) await allocate(network, host, "c");
+  const [giver, taker, hostile] = network.hosts;
+  const ring = giver.allocator!.ring!;
+  const [{ start, value }] = ring.ownedBy(giver.name);
+  /** A decision of the giver about one of the addresses. */
+  const decision = (i: number, change: Partial<Ownership>): Span => {
+    const span = { start: start + BigInt(i), end: start + BigInt(i) + 1n };
+    const next = { ...value, owner: taker.name, cause: "donation", from: giver.name, ...change } as const;
+    return { ...span, value: sign(giver.signer, giver.name, ring.id, span, next) };
+  };
+  const spans = Array.from({ length: count }, (_, i) => decision(i, { version: value.version + 2 }));
+  const give = (given: readonly Span[]) => {
+    const news = encodeIpamMessage(RANGE, { kind: "news", ring: ring.id, spans: given, consents: [] });
+    taker.allocator!.gossiper.onUnicast(giver.name, news, giver.name);
+  };
+  const witness = new SilentWitness(hostile);
+  network.kill(giver);
+  await network.run(100);
+  give(spans);
+  await network.run(10);
+  assert.equal(taker.allocator!.unconfirmedSpans.length, count);
+  return { network, giver, taker, hostile, witness, decision, give, version: value.version };
+}
+
+test("an answer about gifts costs few checks of signatures, whatever number of decisions it contains", async () => {
+  const { taker, hostile, witness, decision, version } = await waitingGift(40);
+  /** Each is about all of the addresses. */
+  const given = { start: decision(0, {}).start, end: decision(39, {}).end };
+  const forged = (later: number) =>
+    Array.from({ length: 40 }, (_, i) => {
+      const span = decision(i, { owner: hostile.name, version: version + later });
+      const deed = { ...span.value.deed!, signature: new Uint8Array(64).fill(i + 1) };
+      return { ...given, value: { ...span.value, deed: { ...deed, ...given } } };
+    });
+  const before = taker.allocator!.rejections.total;
+  assert.equal(witness.answer(taker, { spans: forged(1) }), 16);
+  assert.equal(taker.allocator!.rejections.total - before, 16);
+  // Later ones are checked as changes of the ring, and not for a second time as proofs.
+  const later = forged(9);
+  assert.ok(witness.answer(taker, { spans: later }) <= later.length);
+  assert.deepEqual(taker.allocator!.givenTwice, []);
+});
+
+test("a proof that addresses were given twice counts once from a peer that was asked, and from no other", async () => {
+  const { giver, taker, hostile, witness, decision, version } = await waitingGift(4);
+  const spans = [decision(1, { owner: hostile.name, version: version + 2 })];
+  witness.answer(taker, { spans }, giver.name);
+  assert.deepEqual(taker.allocator!.givenTwice, []);
+  witness.answer(taker, { spans });
+  assert.equal(taker.allocator!.givenTwice.length, 1);
+});
+
+test("a peer that does not answer is awaited again only after an answer that counts", async () => {
+  const { network, taker, witness, decision, give, version } = await waitingGift(2);
+  await network.run(5_000);
+  assert.deepEqual(taker.allocator!.unconfirmedSpans, []);
+  /** Milliseconds for which the next gift is not allocated. */
+  const delay = async (i: number): Promise<number> => {
+    const before = network.clock.now();
+    give([decision(i, { version: version + 2 })]);
+    while (taker.allocator!.unconfirmedSpans.length > 0) await network.run(50);
+    return network.clock.now() - before;
+  };
+  assert.ok((await delay(4)) < 500);
+  for (const parts of [{ id: 7, agreed: true }, { agreed: false }, { agreed: true }]) witness.answer(taker, parts);
+  assert.ok((await delay(6)) < 500, "an answer to no open question took the pause back");
+  give([decision(8, { version: version + 2 })]);
+  await network.run(1);
+  witness.answer(taker, { agreed: false, id: witness.asked.get(taker.name)!.id });
+  while (taker.allocator!.unconfirmedSpans.length > 0) await network.run(50);
+  assert.ok((await delay(10)) < 500, "an answer without a proof took the pause back");
+});
+
+test("a receiver signs what it has got again only when a signed decision shows that others know another one", async () => {
+  for (const isSigned of [false, true]) {
+    const { network, taker, witness, decision, version } = await waitingGift(2);
+    const other = decision(0, { version: version + 1 });
+    const deed = { ...other.value.deed!, signature: new Uint8Array(64) };
+    const spans = [isSigned ? other : { ...other, value: { ...other.value, deed } }];
+    witness.answer(taker, { agreed: true, spans });
+    await network.run(500);
+    assert.deepEqual(taker.allocator!.unconfirmedSpans, []);
+    const { cause, deed: last } = taker.allocator!.ring!.at(other.start).value;
+    assert.deepEqual([cause, last!.by === taker.name], isSigned ? ["tidied", true] : ["donation", false]);
   }
 });
