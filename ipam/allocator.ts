@@ -109,7 +109,7 @@ function assemble(options: AllocatorDeps) {
   const sync = new RingSync(agreement);
   const donors = new Donors(base);
   const donations = new Donations({ ...agreement, sync });
-  const contested = new ContestedAddresses(withRing);
+  const contested = new ContestedAddresses({ ...withRing, sync });
   const access = new RingAccess(agreement);
   const waitReasons = new WaitReasons({ ...agreement, donors });
   const requests = new Requests({ ...agreement, access, donors, waitReasons });

@@ -145,8 +145,7 @@ export class MessageHandler implements Gossiper {
       case "hint":
         return this.#receiveHint(message);
       case "keep":
-        if (message.former !== undefined) this.#deps.stands.receiveFormer(from, this.#deps.range.text, message.former);
-        contested.transfer(from, message.addresses);
+        this.#receiveKeep(from, message);
         return undefined;
       case "kept":
         contested.refused(from, message.held);
@@ -180,6 +179,14 @@ export class MessageHandler implements Gossiper {
         confirmations.answered(from, message);
         break;
     }
+  }
+
+  /** @throws WEAVE_STORE */
+  #receiveKeep(from: PeerName, { addresses, former }: Extract<IpamMessage, { kind: "keep" }>): void {
+    const { state, stands, contested } = this.#deps;
+    if (state.ring === undefined) return;
+    const isUnseen = former !== undefined && stands.receiveFormer(from, state.ring, former);
+    contested.transfer(from, addresses, isUnseen);
   }
 
   /** @returns whether the sender has signed that it stands by that ring */

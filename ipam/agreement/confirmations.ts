@@ -306,7 +306,7 @@ export class Confirmations {
     for (const [address, owner] of round.held) {
       const span = spans.find((each) => contains(each, address));
       if (span === undefined || owner === self) continue;
-      if (!state.deeds.hasOwned(state.ring!, owner, address) && !stands.isFromOther(owner, state.ring!.id)) {
+      if (!state.deeds.hasOwned(state.ring!, owner, address) && !stands.hasBrought(owner, address)) {
         rejections.note("not its own", owner);
         continue;
       }

@@ -24,6 +24,8 @@ const TITLE_RATE = { perSecond: 2, burst: 8 };
 const MAX_MESSAGES = 16;
 /** Rate limit for sending this ring to each peer with a ring of another origin. */
 const RIVAL_RATE = { perSecond: 0.1, burst: 2 };
+/** Rate limit for sending the ring that this peer had before to each peer. */
+const FORMER_RATE = { perSecond: 1 / 30, burst: 2 };
 /** Shortest interval between requests for titles. */
 const TITLE_MS = 500;
 
@@ -46,6 +48,7 @@ export class RingSync {
   readonly #fullSyncs: RateLimiter;
   readonly #titles: RateLimiter;
   readonly #rivals: RateLimiter;
+  readonly #formers: RateLimiter;
   /** Unix time of the start in milliseconds. */
   readonly #started: number;
   /** Monotonic time of the next request for titles. */
@@ -58,6 +61,7 @@ export class RingSync {
     this.#started = deps.clock.wall();
     this.#fullSyncs = new RateLimiter(deps.clock, FULL_SYNC_RATE);
     this.#rivals = new RateLimiter(deps.clock, RIVAL_RATE);
+    this.#formers = new RateLimiter(deps.clock, FORMER_RATE);
     this.#titles = new RateLimiter(deps.clock, TITLE_RATE);
   }
 
@@ -100,6 +104,14 @@ export class RingSync {
     sender.unicast(to, { kind: "ring", genesis, spans, ask, stands: known });
   }
 
+  /** Sends the ring that this peer had before another one won, if there is one: its addresses may be in use here. */
+  sendFormer(to: PeerName): void {
+    const { sender, stands } = this.#deps;
+    const former = stands.formerRing;
+    if (former === undefined || !this.#formers.admit(to)) return;
+    sender.unicast(to, { kind: "ring", genesis: former.genesis, spans: former.spans, ask: false, stands: [] });
+  }
+
   /** Handles a peer's whole ring. @throws WEAVE_STORE, WEAVE_MESSAGE_MALFORMED */
   receiveRing(from: PeerName, { genesis, spans, ask, stands: signed }: Extract<IpamMessage, { kind: "ring" }>): void {
     const { range, state, stands } = this.#deps;
@@ -111,6 +123,8 @@ export class RingSync {
     const before = state.ring?.id;
     if (before === theirs.id) this.merge(spans, from);
     else this.#adopt(theirs, from);
+    // The asking peer may know this one's former stand only, and not that ring.
+    if (ask && stands.hasMovedLately) this.sendFormer(from);
     const { ring } = state;
     // Two rings of which none displaces the other are sent seldom.
     const answers = ring?.id === theirs.id ? ask || before !== ring.id : this.#rivals.admit(from);
@@ -165,8 +179,11 @@ export class RingSync {
 
   /** Adopts another ring if it wins. */
   #adopt(theirs: Ring, from: PeerName): void {
-    const { state, ownershipCheck, sender, origins } = this.#deps;
-    if (!origins.displaces(state.ring, theirs, from)) return;
+    const { state, ownershipCheck, sender, origins, stands } = this.#deps;
+    const wins = origins.displaces(state.ring, theirs, from);
+    const loser = wins ? state.ring : theirs;
+    if (loser !== undefined && state.ring !== undefined) stands.noteLost(loser.id);
+    if (!wins) return;
     // The check must begin before the ring is set, which retries blocked requests.
     if (this.#hadRing(theirs)) ownershipCheck.begin();
     state.adopt(theirs.genesis, theirs.spans, from);

@@ -239,7 +239,7 @@ export class Takeovers {
     const ring = this.#state.ring!;
     for (const address of held.slice(0, MAX_HELD)) {
       if (takeover.held.has(address) || !contains(ring.range, address)) continue;
-      if (this.#state.deeds.hasOwned(ring, from, address) || stands.isFromOther(from, ring.id))
+      if (this.#state.deeds.hasOwned(ring, from, address) || stands.hasBrought(from, address))
         takeover.held.set(address, from);
       else rejections.note("not its own", from);
     }

@@ -1,5 +1,6 @@
 import type { RejectedMessages } from "#ipam/agreement/rejected-messages.js";
 import type { RingState } from "#ipam/agreement/ring-state.js";
+import type { RingSync } from "#ipam/agreement/ring-sync.js";
 import type { Stands } from "#ipam/agreement/stands.js";
 import type { LeaseTable } from "#ipam/allocation/lease-table.js";
 import { contains } from "#ipam/ring/interval.js";
@@ -45,6 +46,7 @@ export interface ContestedAddressesDeps {
   readonly state: RingState;
   readonly leases: LeaseTable;
   readonly stands: Stands;
+  readonly sync: RingSync;
   readonly rejections: RejectedMessages;
 }
 
@@ -65,7 +67,7 @@ export class ContestedAddresses {
 
   /** Finds the addresses that are contested now, and requests them from their owners. */
   tick(): void {
-    const { range, self, clock, peers, sender, state, leases, stands } = this.#deps;
+    const { range, self, clock, peers, sender, state, leases, stands, sync } = this.#deps;
     const { ring } = state;
     const now = clock.now();
     const next = new Map<bigint, Contested>();
@@ -89,17 +91,20 @@ export class ContestedAddresses {
       }
     }
     this.#contested = next;
-    for (const [owner, addresses] of requests)
+    for (const [owner, addresses] of requests) {
+      sync.sendFormer(owner);
       sender.unicast(owner, { kind: "keep", addresses: addresses.slice(0, MAX_KEPT), former: stands.former });
+    }
   }
 
   /**
    * Answers a peer that requests addresses of this peer: those without a holder here, and that the other peer has owned, are
    * transferred. One that comes from another ring has owned them there.
    *
+   * @param isUnseen whether it names another ring which this peer has not seen: that follows
    * @throws WEAVE_STORE
    */
-  transfer(to: PeerName, addresses: readonly bigint[]): void {
+  transfer(to: PeerName, addresses: readonly bigint[], isUnseen = false): void {
     const { range, log, peers, sender, state, leases, stands, rejections } = this.#deps;
     const { ring, space } = state;
     if (ring === undefined) return;
@@ -108,9 +113,10 @@ export class ContestedAddresses {
     for (const address of [...new Set(addresses)].sort((a, b) => (a < b ? -1 : 1))) {
       if (!contains(range, address) || !space.owns(address)) continue;
       const holder = leases.holderOf(address);
+      // What is asked for in time, and has a holder here, is transferred when that one ends.
+      const isItsOwn = state.deeds.hasOwned(ring, to, address) || stands.hasBrought(to, address);
       if (holder !== undefined) held.push({ address, ident: holder.ident });
-      else if (!state.deeds.hasOwned(ring, to, address) && !stands.isFromOther(to, ring.id))
-        rejections.note("not its own", to);
+      else if (!isItsOwn) rejections.note(isUnseen || stands.hasMoved(to) ? "other ring" : "not its own", to);
       else if (this.#transfers.admit(to)) {
         const value = state.successor(ring.at(address).value, { owner: to, cause: "kept" });
         transfers.push({ start: address, end: address + 1n, value });

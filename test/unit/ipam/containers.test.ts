@@ -3,7 +3,8 @@ import { test } from "node:test";
 import { explainAddress } from "#ipam/explain.js";
 import { parseAddress, parseLease, parseSubnet } from "#ipam/ring/subnet.js";
 import { ENDED_CONTAINER_GRACE_MS } from "#src/container-lifecycle.js";
-import { allocate, claim, failsWith, RANGE, settle, startNetwork } from "./network.js";
+import { IpamNetwork } from "#test/sim/ipam-network.js";
+import { allocate, CALM, claim, failsWith, RANGE, settle, startNetwork } from "./network.js";
 
 test("an ended container keeps its address for 30 s", async () => {
   const network = startNetwork(1);
@@ -84,4 +85,34 @@ test("an ended container whose addresses are still in use keeps them, and the 30
   assert.ok(leases.get("b") !== undefined);
   await network.run(6_000);
   assert.equal(leases.get("b"), undefined);
+});
+
+test("where two networks become one, containers keep addresses of peers that have never seen the other division", async () => {
+  const network = new IpamNetwork(1, CALM);
+  for (let i = 0; i < 6; i++) network.add({ mode: "consensus", quorum: () => 2 }, RANGE);
+  network.partition((index) => (index < 4 ? 0 : 1));
+  for (const host of network.hosts) network.start(host);
+  for (const host of network.hosts) await allocate(network, host, `c${host.index}`);
+  const free = [20, 80, 150, 220].map((last) => `10.32.0.${last}/24`);
+  const [, , , , a, b] = network.hosts;
+  for (const [i, cidr] of free.entries()) await claim(network, i % 2 === 0 ? a : b, `d${i}`, cidr);
+  const { id } = network.hosts[0].allocator!.ring!;
+  assert.notEqual(a.allocator!.ring!.id, id);
+  // The last one of the winning side finds the losing one joined already.
+  network.partition((index) => (index === 3 ? 1 : 0));
+  await network.run(30_000);
+  assert.equal(a.allocator!.ring!.id, id);
+  network.heal();
+  await network.run(60_000);
+  for (const { allocator } of network.hosts) {
+    assert.equal(allocator!.ring!.id, id);
+    assert.deepEqual(
+      allocator!.rejections.harmful.filter(({ count }) => count > 0),
+      [],
+    );
+  }
+  for (const [i, cidr] of free.entries()) {
+    const host = i % 2 === 0 ? a : b;
+    assert.equal(host.allocator!.ring!.at(parseLease(cidr).address).value.owner, host.name, cidr);
+  }
 });

@@ -153,6 +153,69 @@ test("a peer keeps no addresses that it has never owned; of its former ones it g
   assert.equal(all - host.allocator!.ring!.shares().get(host.name)!, 256n);
 });
 
+test("a stand by a ring that this peer has not seen lose gives no addresses; one that it has seen gives some, for some time", async () => {
+  const range = "10.32.0.0/16";
+  const network = startNetwork(2, range);
+  const [host, thief] = network.hosts;
+  await allocate(network, host, "c");
+  await network.run(1_000);
+  const { ring, gossiper, rejections } = host.allocator!;
+  const [{ start }] = ring!.ownedBy(host.name);
+  const stand = (id: string) => thief.signer.sign("ipam-agreement", Buffer.from(JSON.stringify(["stand", range, id])));
+  const send = (message: IpamMessage) => gossiper.onUnicast(thief.name, encodeIpamMessage(range, message), thief.name);
+  const before = ring!.shares().get(host.name)!;
+  const lost = () => before - host.allocator!.ring!.shares().get(host.name)!;
+  let asked = 0;
+  const keep = (id: string) => {
+    const addresses = Array.from({ length: 256 }, () => start + 1_000n + BigInt(asked++ % 1_024));
+    send({ kind: "keep", addresses, former: [id, stand(id)] });
+  };
+  keep(ring!.id);
+  assert.equal(lost(), 0n);
+  assert.deepEqual(rejections.all, [{ source: thief.name, reason: "not its own", count: 256 }]);
+  const genesis = { peers: [thief.name], at: 7 };
+  const invented = Ring.first(parseSubnet(range), genesis);
+  keep(invented.id);
+  for (const each of [invented, ring!]) {
+    const summary = { peers: 1, at: 7, digest: each.digest, id: each.id };
+    send({ kind: "digest", ring: summary, stand: stand(each.id) });
+    keep(invented.id);
+  }
+  assert.equal(lost(), 0n);
+  // Nobody can tell an invented ring from that of a network of one peer: a peer gets few addresses by it.
+  send({ kind: "ring", genesis, spans: invented.spans, ask: false, stands: [] });
+  assert.equal(host.allocator!.ring!.id, ring!.id);
+  asked = 0;
+  keep(invented.id);
+  assert.equal(lost(), 256n);
+  await network.run(601_000);
+  for (const id of [invented.id, ring!.id])
+    send({ kind: "keep", addresses: [start + 1_000n + 700n], former: [id, stand(id)] });
+  assert.equal(lost(), 256n);
+});
+
+test("of the addresses of another ring, a peer gets 512", async () => {
+  const range = "10.32.0.0/16";
+  const network = startNetwork(2, range);
+  const [host, thief] = network.hosts;
+  await allocate(network, host, "c");
+  await network.run(1_000);
+  const { ring, gossiper } = host.allocator!;
+  const genesis = { peers: [thief.name], at: 7 };
+  const { id, spans } = Ring.first(parseSubnet(range), genesis);
+  const signature = thief.signer.sign("ipam-agreement", Buffer.from(JSON.stringify(["stand", range, id])));
+  const send = (message: IpamMessage) => gossiper.onUnicast(thief.name, encodeIpamMessage(range, message), thief.name);
+  send({ kind: "ring", genesis, spans, ask: false, stands: [] });
+  const { start } = ring!.ownedBy(host.name)[0];
+  for (let asked = 0; asked < 12 * 1_024; asked += 256) {
+    const addresses = Array.from({ length: 256 }, (_, i) => start + 1_000n + BigInt((asked + i) % 1_024));
+    send({ kind: "keep", addresses, former: [id, signature] });
+    await network.run(10_000);
+  }
+  const [before, after] = [ring!, host.allocator!.ring!].map((each) => each.shares().get(host.name)!);
+  assert.equal(before - after, 512n);
+});
+
 test("votes in the names of others make no quorum", async () => {
   const network = new IpamNetwork(1, { lost: 0, doubled: 0, delay: 2 });
   for (let i = 0; i < 5; i++) network.add({ mode: "consensus", quorum: () => 4 }, RANGE);
