@@ -10,6 +10,8 @@ import { errorText } from "#src/errors.js";
 
 /** MTU assumed for a route of unknown MTU: that of Ethernet. */
 const USUAL_MTU = 1_500;
+/** Time until another attempt after the kernel has refused the peer: an earlier process's peer may be in the way, for seconds. */
+export const RETRY_MS = 5_000;
 /** Maximum characters of a reason of the other end. */
 const MAX_REASON = 200;
 
@@ -50,6 +52,18 @@ export const fastdpCarrier = (tunnels: KernelTunnels): CarrierKind => ({
   open: (link, deps) => new Fastdp(link, deps, link.encrypted ? tunnels.encrypted : tunnels.clear),
 });
 
+/**
+ * What a connection does about its path:
+ *
+ *   waiting ──both ends have a tunnel──▶ connecting ──▶ proving
+ *      │                                   ▲    │          │
+ *      └────────▶ ended ◀──────────────────┼────┴──────────┘   an end has no tunnel, or the kernel refuses the peer
+ *                   └──a change, or time───┘
+ *
+ * All of them end in "stopped".
+ */
+type Phase = "waiting" | "connecting" | "proving" | "ended" | "stopped";
+
 class Fastdp implements Carrier {
   readonly name = "fastdp";
   readonly nextHop = undefined;
@@ -63,6 +77,11 @@ class Fastdp implements Carrier {
   #theirs: TunnelMessage | undefined;
   #state: CarrierState;
   #doubtful = true;
+  #phase: Phase = "waiting";
+  /** Number of the last attempt to connect, and of the one that has made the peer: a change while one waits makes it stale. */
+  #attempt = 0;
+  #connected = 0;
+  #retry: Timer | undefined;
   /** MTU of our own link towards the peer, in bytes. */
   #linkMtu = USUAL_MTU;
   #wake: Timer | undefined;
@@ -135,7 +154,10 @@ class Fastdp implements Carrier {
   }
 
   stop(): void {
+    this.#phase = "stopped";
+    this.#attempt++;
     this.#wake?.cancel();
+    this.#retry?.cancel();
     this.#unsubscribe?.();
     this.#unsubscribe = undefined;
     this.#tunnel.heartbeats.remove(this.#keys);
@@ -152,6 +174,10 @@ class Fastdp implements Carrier {
 
   get #stopped(): boolean {
     return this.#unsubscribe === undefined;
+  }
+
+  #isIn(phase: Phase): boolean {
+    return this.#phase === phase;
   }
 
   #announce(): void {
@@ -184,41 +210,48 @@ class Fastdp implements Carrier {
   async #connect(): Promise<void> {
     const theirs = this.#theirs;
     if (this.#stopped || theirs === undefined) return;
+    const attempt = ++this.#attempt;
+    this.#retry?.cancel();
     const problem = this.#tunnel.problem ?? problemOf(theirs);
     if (problem !== undefined) return this.#end(problem);
+    if (this.#phase !== "proving") this.#phase = "connecting";
+    let connected: PeerTunnel;
     try {
       const { peer, remoteHost: host, outbound: isDialler } = this.#link;
       const { port, key: publicKey } = theirs;
-      const options = {
-        peer,
-        host,
-        port,
-        publicKey,
-        presharedKey: this.#presharedKey,
-        isDialler,
-        linkMtu: this.#linkMtu,
-      };
-      this.#peer = await this.#tunnel.connect(options);
+      const keys = { publicKey, presharedKey: this.#presharedKey };
+      connected = await this.#tunnel.connect({ peer, host, port, ...keys, isDialler, linkMtu: this.#linkMtu });
     } catch (error) {
+      if (attempt !== this.#attempt) return;
+      this.#retry = this.#deps.clock.after(RETRY_MS, () => void this.#connect());
       return this.#end(errorText(error));
     }
-    if (this.#stopped) {
-      this.#peer.release();
-      this.#peer = undefined;
+    if (this.#isIn("stopped")) return connected.release();
+    // The tunnels know the peer of the last attempt that has succeeded.
+    if (attempt > this.#connected) {
+      this.#connected = attempt;
+      this.#peer = connected;
+    }
+    if (attempt !== this.#attempt) {
+      if (this.#isIn("ended")) this.#peer?.carry(false);
       return;
     }
-    if (this.#proof !== undefined) return;
+    if (this.#isIn("proving")) return;
+    this.#phase = "proving";
     this.#proof = new PathProof(this.#link.outbound, this.#deps.clock.now());
     this.#tunnel.heartbeats.add(this.#keys, (beat) => this.#onBeat(beat));
     this.#schedule();
   }
 
   #end(reason: string): void {
+    this.#phase = "ended";
     this.#wake?.cancel();
     this.#tunnel.heartbeats.remove(this.#keys);
     this.#proof = undefined;
     this.#peer?.carry(false);
-    if (this.#state.condition !== "failed" || this.#state.reason !== reason) this.#change("failed", reason);
+    const same = this.#doubtful && this.#state.condition === "failed" && this.#state.reason === reason;
+    this.#doubtful = true;
+    if (!same) this.#change("failed", reason);
   }
 
   #onBeat(beat: Heartbeat): void {
@@ -242,6 +275,8 @@ class Fastdp implements Carrier {
           this.#send(effect);
           break;
         case "usable":
+          // The proof itself starts without a doubt, and so reports none that ends.
+          this.#doubtful = false;
           this.#change("usable", "heartbeats pass both ways", effect.since);
           break;
         case "failed":

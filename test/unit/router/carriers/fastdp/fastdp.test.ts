@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { hkdf } from "#mesh/handshake/noise.js";
 import type { Carrier, CarrierDeps, CarrierLink, CarrierMessage } from "#router/carriers/carrier.js";
-import { fastdpCarrier } from "#router/carriers/fastdp/fastdp.js";
+import { fastdpCarrier, RETRY_MS } from "#router/carriers/fastdp/fastdp.js";
 import { Heartbeats } from "#router/carriers/fastdp/heartbeats.js";
 import type { KernelTunnel, PeerTunnelOptions } from "#router/carriers/fastdp/kernel-tunnel.js";
 import { silentLog } from "#src/log.js";
@@ -24,6 +24,10 @@ class Wire implements KernelTunnel {
   /** What frames take, last first. */
   readonly carried: boolean[] = [];
   released = 0;
+  /** Why the kernel refuses peers. */
+  refuses: string | undefined;
+  /** What {@link connect} waits for. */
+  delay: Promise<void> = Promise.resolve();
   #changed: (() => void)[] = [];
 
   constructor(self: string, clock: VirtualClock, other: () => Wire, passes: (bytes: number) => boolean) {
@@ -51,6 +55,9 @@ class Wire implements KernelTunnel {
 
   async connect(options: PeerTunnelOptions) {
     this.connected.push(options);
+    const { refuses } = this;
+    await this.delay;
+    if (refuses !== undefined) throw new Error(refuses);
     return {
       address: options.host,
       carry: (carries: boolean) => void this.carried.unshift(carries),
@@ -107,6 +114,7 @@ function pair({ largest = 9_999, linkMtu = 1_500 } = {}) {
 }
 
 const conditions = (carriers: readonly Carrier[]) => carriers.map(({ state }) => state.condition);
+const doubts = (carriers: readonly Carrier[]) => carriers.map(({ doubtful }) => doubtful);
 
 test("both ends announce their tunnels, prove the path and carry frames as they are selected", async () => {
   const { clock, wires, carriers, messages } = pair();
@@ -156,4 +164,68 @@ test("a tunnel that one end lacks fails at both with the reason, and is proven w
   await clock.run(100);
   assert.deepEqual(conditions(carriers), ["failed", "failed"]);
   assert.equal(wires[0].carried[0], false);
+});
+
+test("a path is in doubt until its first proof, while heartbeats are missing, and when a tunnel has ended", async () => {
+  const { clock, wires, carriers, state } = pair();
+  for (const carrier of carriers) carrier.start();
+  assert.deepEqual(doubts(carriers), [true, true]);
+  await clock.run(300);
+  assert.deepEqual(doubts(carriers), [false, false]);
+  state.largest = 0;
+  await clock.run(1_200);
+  assert.deepEqual(doubts(carriers), [true, true]);
+  state.largest = 9_999;
+  await clock.run(10_000);
+  assert.deepEqual(
+    [conditions(carriers), doubts(carriers)],
+    [
+      ["usable", "usable"],
+      [false, false],
+    ],
+  );
+  wires[0].set("it was removed");
+  await clock.run(100);
+  assert.deepEqual(doubts(carriers), [true, true]);
+});
+
+test("a peer that the kernel refuses is tried again", async () => {
+  const { clock, wires, carriers } = pair();
+  wires[0].refuses = "the request was interrupted";
+  for (const carrier of carriers) carrier.start();
+  await clock.run(100);
+  assert.deepEqual([carriers[0].state.condition, carriers[0].state.reason], ["failed", "the request was interrupted"]);
+  wires[0].refuses = undefined;
+  await clock.run(RETRY_MS + 10_000);
+  assert.deepEqual(conditions(carriers), ["usable", "usable"]);
+  const attempts = wires[0].connected.length;
+  await clock.run(2 * RETRY_MS);
+  assert.equal(wires[0].connected.length, attempts);
+});
+
+test("a tunnel that ends while the kernel is asked starts no proof, and a stopped carrier releases its peer", async () => {
+  const { clock, wires, carriers } = pair();
+  const waits = () => {
+    let go = () => {};
+    wires[0].delay = new Promise((resolve) => {
+      go = resolve;
+    });
+    return () => go();
+  };
+  let go = waits();
+  for (const carrier of carriers) carrier.start();
+  await clock.run(100);
+  wires[0].set("it was removed");
+  go();
+  await clock.run(2_000);
+  assert.equal(carriers[0].state.reason, "it was removed");
+  assert.equal(carriers[0].diagnostics().HeartbeatsSent, 0);
+  assert.equal(wires[0].carried[0], false);
+  go = waits();
+  wires[0].set(undefined);
+  carriers[0].stop();
+  go();
+  await clock.run(100);
+  // That of the first connection, and that of the second.
+  assert.equal(wires[0].released, 2);
 });
