@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import type { PeerName } from "#mesh/peer.js";
 import { ClearTunnel } from "#router/carriers/fastdp/clear-tunnel.js";
 import {
@@ -22,7 +21,7 @@ import {
   type KernelFeature,
   probeKernelFeatures,
 } from "#src/linux/vxlan/features.js";
-import { setRelayPort } from "#src/linux/vxlan/vxlan-port.js";
+import { inspectRelayPort, setRelayPort } from "#src/linux/vxlan/vxlan-port.js";
 import type { Log } from "#src/log.js";
 import type { Problems } from "#src/problems.js";
 import { systemRandom } from "#src/random.js";
@@ -176,6 +175,13 @@ export class KernelPath {
     if (this.#encrypted.table === undefined) await removeEncryptedDevices(this.#options.runFolder);
   }
 
+  /** A TAP of a new router learns, and forwards to all ports. */
+  async #checkRelayPort(): Promise<void> {
+    const { tap } = this.#options;
+    const faults = await inspectRelayPort(this.#netlink, tap);
+    if (faults.some(({ key }) => key === "port")) await setRelayPort(this.#netlink, tap);
+  }
+
   async #check(): Promise<void> {
     if (!this.#isUsed) return;
     const { problems, log } = this.#deps;
@@ -187,7 +193,7 @@ export class KernelPath {
       if (problem === undefined) problems.clear(`fastdp ${description}`);
       else problems.set(`fastdp ${description}`, `Frames do not take the kernel's path (${description}): ${problem}.`);
     }
-    if (isLearning(this.#options.tap)) await setRelayPort(this.#netlink, this.#options.tap);
+    await this.#checkRelayPort();
     if (this.#inherits === "not yet") {
       // Before the first comparison, which would remove them.
       await this.forwarding.inherit();
@@ -227,13 +233,4 @@ function whyOff(
       : (room ?? missing(ENCRYPTED_FEATURES));
   const clear = options.clear === "none" ? "no connection of this host is in clear" : (room ?? missing(CLEAR_FEATURES));
   return { clear, encrypted };
-}
-
-/** Whether the bridge learns at a port; false for an interface that is no port. */
-function isLearning(name: string): boolean {
-  try {
-    return readFileSync(`/sys/class/net/${name}/brport/learning`, "utf8").trim() === "1";
-  } catch {
-    return false;
-  }
 }
