@@ -17,6 +17,8 @@ import { ThrottledTask } from "#src/throttled-task.js";
 const ANNOUNCE_MS = 10;
 /** Interval at which MACs are withdrawn that have moved away. */
 const SWEEP_MS = 5_000;
+/** Interval at which MACs are announced again for which there was no room. */
+const RESEND_MS = 30_000;
 /** MACs that are announced together where there is no room for all. */
 const PUT_BATCH = 64;
 /** Shortest interval between two log lines about one kind of MAC. */
@@ -55,6 +57,7 @@ export class Macs {
   readonly #unsent = new Set<MacText>();
   readonly #publish: ThrottledTask;
   readonly #sweep: Timer;
+  readonly #resend: Timer;
   readonly #loggedAt = new Map<string, number>();
   readonly #counts = { refused: 0, unannounced: 0 };
   /** MACs of each peer that did not fit. */
@@ -67,10 +70,8 @@ export class Macs {
     this.#announcements = new MacAnnouncements({ ...others, onChange: (change) => this.#onChange(change) });
     this.#publish = new ThrottledTask(deps.clock, ANNOUNCE_MS, () => this.#announce());
     this.#places = new MacPlaces(deps.self);
-    this.#sweep = every(deps.clock, SWEEP_MS, () => {
-      this.#withdrawLost();
-      this.#sendUnsent();
-    });
+    this.#sweep = every(deps.clock, SWEEP_MS, () => this.#withdrawLost());
+    this.#resend = every(deps.clock, RESEND_MS, () => this.#sendUnsent());
   }
 
   /** The receiving end of the channel. */
@@ -162,6 +163,7 @@ export class Macs {
   stop(): void {
     this.#publish.cancel();
     this.#sweep.cancel();
+    this.#resend.cancel();
     this.#announcements.stop();
   }
 
