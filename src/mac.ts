@@ -50,3 +50,9 @@ export function macFromNumber(value: number): MacText {
     .padStart(12, "0")
     .replace(/(..)(?=.)/g, "$1:");
 }
+
+/** The lowest bit of the first octet marks a group (IEEE 802). Bitwise operators have 32 bits only. */
+const GROUP_BIT = 0x0100_0000_0000;
+
+/** Whether a MAC, as a number, is that of a group: multicast or broadcast. */
+export const isGroupMac = (mac: number): boolean => Math.floor(mac / GROUP_BIT) % 2 === 1;

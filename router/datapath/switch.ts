@@ -35,6 +35,7 @@ import {
 import type { Transmitter } from "#router/datapath/transmitter.js";
 import type { Memory } from "#src/linux/native/memory.js";
 import { VNET_HEADER_BYTES } from "#src/linux/native/tap.js";
+import { isGroupMac } from "#src/mac.js";
 
 const ETHERNET_HEADER = 14;
 /** Bytes of the shortest frame, virtio header included. */
@@ -42,11 +43,8 @@ const SHORTEST_FRAME = VNET_HEADER_BYTES + ETHERNET_HEADER;
 /** The MACs 01:80:c2:00:00:0x (spanning tree, pause, LLDP). Frames to them must stay on one link (IEEE 802.1Q). */
 const LINK_LOCAL_FIRST = 0x0180c2000000;
 const LINK_LOCAL_LAST = 0x0180c200000f;
-const MULTICAST_BIT = 0x010000000000;
 /** Maximum bytes of a control message; the rest of the datagram is padding. */
 const MAX_CONTROL_BYTES = 64;
-
-const isMulticast = (mac: number) => Math.floor(mac / MULTICAST_BIT) % 2 === 1;
 
 export interface SwitchDeps {
   readonly device: FrameDevice;
@@ -126,7 +124,7 @@ export class Switch {
     const dest = readMac(view, frame);
     this.#learning = true;
     this.#learn(readMac(view, frame + 6), this.#self);
-    if (!isMulticast(dest)) {
+    if (!isGroupMac(dest)) {
       const peer = this.macs.lookup(dest);
       if (peer === this.#self) return;
       if (peer !== undefined) {
@@ -268,7 +266,7 @@ export class Switch {
 
   /** Learns the MAC of a frame's source. False: the frame must be dropped. */
   #learn(mac: number, peer: number): boolean {
-    if (isMulticast(mac)) {
+    if (isGroupMac(mac)) {
       this.#tally.drop("frame-malformed");
       return false;
     }

@@ -1,7 +1,7 @@
 import type { ZodMiniType } from "zod/mini";
 import * as z from "zod/mini";
 import type { RecordFormat } from "#mesh/replica/record-format.js";
-import { type MacText, macFromNumber, macNumber } from "#src/mac.js";
+import { isGroupMac, type MacText, macFromNumber, macNumber } from "#src/mac.js";
 
 /** A MAC on the bridge of the host that announces it. */
 export interface MacFields {
@@ -18,11 +18,8 @@ export const MAX_SEQ = 0xffffffff;
 /** Estimated memory of an announced MAC in the tables of places and forwarding, in bytes. */
 const PLACE_BYTES = 200;
 
-const MULTICAST_BIT = 0x010000000000;
-
 /** Whether a host can have a MAC: it is neither zero, nor of a group. */
-export const isHostMac = (mac: number): boolean =>
-  mac > 0 && mac < 2 ** 48 && Math.floor(mac / MULTICAST_BIT) % 2 === 0;
+export const isHostMac = (mac: number): boolean => mac > 0 && mac < 2 ** 48 && !isGroupMac(mac);
 
 /** The format of announced MACs, for the replica. A state with a MAC that no host can have is rejected as a whole. */
 export const MAC_FORMAT: RecordFormat<MacFields> = {

@@ -15,7 +15,7 @@ import {
   writeForwarding,
 } from "#src/linux/netlink/neighbour.js";
 import { CREATE, type Netlink, type NetlinkRequest, REPLACE } from "#src/linux/netlink/netlink.js";
-import { type MacText, macNumber } from "#src/mac.js";
+import { isGroupMac, type MacText, macNumber } from "#src/mac.js";
 
 /** MACs of one call: what the kernel does for 10,000 takes 0.3 s. */
 export const MAX_ENTRIES = 10_000;
@@ -52,9 +52,6 @@ export interface TablePorts {
   readonly vxlan: number;
   readonly tap: number;
 }
-
-/** The lowest bit of the first octet marks multicast (IEEE 802). */
-const MULTICAST = 0x0100_0000_0000;
 
 /**
  * The MACs of other hosts in the kernel: an entry of the bridge, which names the port, and one of the VXLAN device, which names the host.
@@ -209,8 +206,7 @@ function checkEntry({ mac, via, host, port }: ForwardingEntry): void {
   const number = macNumber(mac);
   const reject = (why: string) => new WeaveError("WEAVE_BOUNDS", `no forwarding entry for the MAC ${mac}: ${why}`);
   if (number === 0) throw reject("it is zero");
-  // Bitwise operators have 32 bits.
-  if (Math.floor(number / MULTICAST) % 2 === 1) throw reject("it is a multicast address");
+  if (isGroupMac(number)) throw reject("it is a multicast address");
   if (via === "vxlan" && host === undefined) throw reject("the VXLAN device needs a host");
   if (host !== undefined && !isIpv4(host)) throw reject(`the host ${host} is no IPv4 address`);
   if (port !== undefined && !(Number.isInteger(port) && port > 0 && port < 65_536)) throw reject("its port is none");
