@@ -52,9 +52,11 @@ interface Place {
  * Decides at which host each MAC is, from the announcements of all hosts. Pure.
  *
  * Of several announcements of one MAC the one with the highest sequence number counts; of equal ones that of the lower name, as in RFC
- * 7432, but of the highest number that there is the host that had the MAC longest. A number that is far above those of other hosts counts
- * as one of {@link FREEZE_MOVES} more: a hostile member cannot use up the numbers. A MAC whose number grows {@link FREEZE_MOVES} times in {@link FREEZE_WINDOW_MS}, while two hosts announce it, is frozen: it stays at
- * the host that had it longest until one alone announces it. The threads decide by the same rule for frames (router/datapath/mac-moves.ts).
+ * 7432. Where two have the highest number that there is, the host that had the MAC longest has it. A number that is more than
+ * {@link FREEZE_MOVES} above those of other hosts counts as that many more: a hostile member cannot use up the numbers.
+ *
+ * A MAC whose number grows {@link FREEZE_MOVES} times in {@link FREEZE_WINDOW_MS}, while two hosts announce it, is frozen: it stays at the
+ * host that had it longest until one alone announces it. The threads decide by the same rule for frames (router/datapath/mac-moves.ts).
  */
 export class MacPlaces {
   readonly #self: PeerName;

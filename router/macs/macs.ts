@@ -67,9 +67,9 @@ export class Macs {
   constructor(deps: MacsDeps) {
     this.#deps = deps;
     const { forwarding, datapath, bridge, ...others } = deps;
+    this.#places = new MacPlaces(deps.self);
     this.#announcements = new MacAnnouncements({ ...others, onChange: (change) => this.#onChange(change) });
     this.#publish = new ThrottledTask(deps.clock, ANNOUNCE_MS, () => this.#announce());
-    this.#places = new MacPlaces(deps.self);
     this.#sweep = every(deps.clock, SWEEP_MS, () => this.#withdrawLost());
     this.#resend = every(deps.clock, RESEND_MS, () => this.#sendUnsent());
   }
@@ -88,8 +88,9 @@ export class Macs {
   /** The bridge has learned a MAC on a port of this host, or on another one. */
   learned(mac: MacText): void {
     const { forwarding, clock, self } = this.#deps;
-    if (!isHostMac(macNumber(mac)) || this.#isBridge(mac)) return this.#refuse(mac);
     const own = this.#own.get(mac);
+    // A member may choose the MAC of a container for its name: the host that had the container before goes on to deliver to it.
+    if (!isHostMac(macNumber(mac)) || (own === undefined && this.#isBridge(mac))) return this.#refuse(mac);
     const elsewhere = own?.lostAt !== undefined || this.#places.at(mac) !== self;
     forwarding.place(mac, undefined);
     if (own !== undefined && !elsewhere) return;
@@ -174,15 +175,10 @@ export class Macs {
     this.#warn("refused", "a container sends frames with the MAC of a host's bridge; it is not announced", { mac });
   }
 
-  /**
-   * Whether a MAC is that of a host's bridge: the name of a known peer, or one that is pinned, as no peer is known at a start. A member may
-   * choose the MAC of a container for its name: the host that had the container before goes on to deliver to it.
-   */
+  /** Whether a MAC is that of a host's bridge: the name of a known peer, or one that is pinned, as no peer is known at a start. */
   #isBridge(mac: MacText): boolean {
     const { self, peers } = this.#deps;
-    if (mac === self) return true;
-    if (this.#own.has(mac)) return false;
-    return peers.nickname(mac) !== undefined || peers.pinnedIdentity(mac) !== undefined;
+    return mac === self || peers.nickname(mac) !== undefined || peers.pinnedIdentity(mac) !== undefined;
   }
 
   /** Gives an own MAC its number. @returns undefined when this host has too many MACs */

@@ -226,11 +226,16 @@ test("a member whose name is the MAC of a container takes nothing from it on the
   a.macs.learned(MAC);
   await all.settle();
   assert.deepEqual([a.macs.at(MAC), a.macs.report.own, a.host(MAC)], [NAMES[0], 1, undefined]);
+  // Nor does an announcement of it.
+  all.hostile.add(NAMES[2]);
+  all.hosts[2].macs.learned(MAC);
+  await all.settle();
+  assert.deepEqual([a.macs.at(MAC), a.host(MAC), a.macs.report.refused], [NAMES[0], undefined, 1]);
   assert.equal(b.host(NAMES[0]), "10.0.0.1");
   a.macs.removed(MAC);
   await all.settle();
   a.macs.learned(MAC);
-  assert.equal(a.macs.report.refused, 1);
+  assert.equal(a.macs.report.refused, 2);
 });
 
 test("a host that starts gives the MAC of a bridge to no other peer: its name is pinned before the peer is known", async () => {
