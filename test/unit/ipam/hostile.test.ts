@@ -182,7 +182,7 @@ test("a stand by a ring that this peer has not seen lose gives no addresses; one
     keep(invented.id);
   }
   assert.equal(lost(), 0n);
-  // Nobody can tell an invented ring from that of a network of one peer: a peer gets few addresses by it.
+  // An invented ring is the same as that of a network of one peer: a peer gets few addresses by it.
   send({ kind: "ring", genesis, spans: invented.spans, ask: false, stands: [] });
   assert.equal(host.allocator!.ring!.id, ring!.id);
   asked = 0;
