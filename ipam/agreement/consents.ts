@@ -6,6 +6,8 @@ import { limitSize } from "#src/limit-size.js";
 
 /** Maximum number of takeovers whose consents are kept; those of the oldest are dropped first. */
 const MAX_TAKEOVERS = 256;
+/** Maximum number of agreements in a message that are verified: about 50 ms. The others come again, with those that are known by then. */
+const MAX_CHECKS = 500;
 
 export interface ConsentsDeps {
   readonly self: PeerName;
@@ -33,6 +35,7 @@ export class Consents {
   /** Records other peers' agreements that are signed. @param from the peer that sent them */
   receive(ring: string, consents: readonly Consent[], from: PeerName): void {
     const { self, peers, rejections } = this.#deps;
+    let checks = 0;
     for (const { agreed, ...takeover } of consents) {
       const known = this.#of(takeover);
       for (const [peer, signature] of agreed) {
@@ -40,6 +43,7 @@ export class Consents {
         const identity = peers.identity(peer);
         // An unknown peer's agreement counts for nothing.
         if (identity === undefined) continue;
+        if (checks++ >= MAX_CHECKS) return;
         if (isSignedBy(identity, "ipam-agreement", signedBytes(ring, takeover), signature))
           known.set(peer, Uint8Array.from(signature));
         else rejections.note("forged", from);

@@ -118,7 +118,8 @@ export class RingSync {
     const theirs = Ring.whole(range, genesis, spans);
     if (theirs === undefined)
       throw new WeaveError("WEAVE_MESSAGE_MALFORMED", "an IPAM ring does not cover its range exactly once");
-    for (const [peer, signature] of signed)
+    // Each peer's once, so that a message costs no more checks of signatures than there are known peers.
+    for (const [peer, signature] of new Map(signed))
       stands.receive(peer, { range: range.text, ring: theirs.id, signature }, from);
     const before = state.ring?.id;
     if (before === theirs.id) this.merge(spans, from);

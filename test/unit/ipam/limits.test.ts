@@ -9,7 +9,8 @@ import { sign } from "#ipam/ring/deed.js";
 import { type Ownership, Ring, type Span } from "#ipam/ring/ring.js";
 import { parseSubnet } from "#ipam/ring/subnet.js";
 import { Titles } from "#ipam/ring/titles.js";
-import { encodeIpamMessage } from "#ipam/wire/ipam-message.js";
+import { encodeIpamMessage, type IpamMessage } from "#ipam/wire/ipam-message.js";
+import { signatureChecks } from "#mesh/signing.js";
 import { silentLog } from "#src/log.js";
 import type { IpamNetwork, SimHost } from "#test/sim/ipam-network.js";
 import { allocate, RANGE, startNetwork } from "./network.js";
@@ -62,6 +63,26 @@ test("500 signatures of a message are checked, valid ones or not", () => {
   const offers = Array.from({ length: 2_000 }, (): Span => ({ ...forged, value: { ...forged.value } }));
   deeds.advance(ring, offers, thief.name);
   assert.deepEqual(rejections.all, [{ source: thief.name, reason: "forged", count: 500 }]);
+});
+
+test("agreements and stands that are forged again and again in a message cost few checks", async () => {
+  const network = startNetwork(3);
+  const [host, other, thief] = network.hosts;
+  await allocate(network, host, "c");
+  const checked = (message: IpamMessage): number => {
+    const before = signatureChecks();
+    host.allocator!.gossiper.onUnicast(thief.name, encodeIpamMessage(RANGE, message), thief.name);
+    return signatureChecks() - before;
+  };
+  const forged = Array.from({ length: 400 }, () => [other.name, new Uint8Array(64)] as const);
+  const consents = Array.from({ length: 16 }, (_, since) => {
+    return { owner: thief.name, from: host.name, since, agreed: forged };
+  });
+  const { id } = host.allocator!.ring!;
+  assert.equal(checked({ kind: "news", ring: id, spans: [], consents }), 500);
+  const genesis = { peers: [thief.name], at: 7 };
+  const { spans } = Ring.first(parseSubnet(RANGE), genesis);
+  assert.equal(checked({ kind: "ring", genesis, spans, ask: false, stands: forged }), 1);
 });
 
 test("others divide a ring of 32,768 spans no further", () => {
