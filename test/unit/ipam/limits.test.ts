@@ -65,6 +65,30 @@ test("500 signatures of a message are checked, valid ones or not", () => {
   assert.deepEqual(rejections.all, [{ source: thief.name, reason: "forged", count: 500 }]);
 });
 
+test("signatures of proofs that addresses were given twice count with the others of their message", () => {
+  const network = startNetwork(3);
+  const [host, thief, other] = network.hosts;
+  const { deeds, ring } = deedsAt(network, host);
+  const forge = ({ value, ...span }: Span): Span => {
+    return { ...span, value: { ...value, deed: { ...value.deed!, signature: new Uint8Array(64) } } };
+  };
+  const known = [transfer(ring, thief, host.name, 1)];
+  const proofs = Array.from({ length: 20 }, () => forge(transfer(ring, thief, other.name, 1)));
+  for (const [offers, expected] of [
+    [0, 16],
+    [495, 5],
+  ]) {
+    const others = Array.from({ length: offers }, () => forge(transfer(ring, thief, thief.name, 2)));
+    const fresh = proofs.map(forge);
+    deeds.advance(ring, others, thief.name);
+    const before = signatureChecks();
+    assert.deepEqual(deeds.contradictions(ring, known, fresh, thief.name), []);
+    // One that is known to be forged costs nothing.
+    deeds.contradictions(ring, known, fresh, thief.name);
+    assert.equal(signatureChecks() - before, expected);
+  }
+});
+
 test("agreements and stands that are forged again and again in a message cost few checks", async () => {
   const network = startNetwork(3);
   const [host, other, thief] = network.hosts;
