@@ -27,5 +27,6 @@ export function udpPorts(facts: KernelPathFacts, separator = "-"): string {
 /** Whether rules of a firewall name a port, alone or in a range (`6783-6785` of nft, `6783:6785` of iptables). */
 export function namePort(rules: string, port: number): boolean {
   if (new RegExp(`\\b${port}\\b`).test(rules)) return true;
-  return [...rules.matchAll(/\b(\d{1,5})[-:](\d{1,5})\b/g)].some(([, from, to]) => +from <= port && port <= +to);
+  // Not within an address of IPv6, or a MAC.
+  return [...rules.matchAll(/(?<![:\w])(\d{1,5})[-:](\d{1,5})(?![:\w])/g)].some(([, from, to]) => +from <= port && port <= +to);
 }
