@@ -28,5 +28,7 @@ export function udpPorts(facts: KernelPathFacts, separator = "-"): string {
 export function namePort(rules: string, port: number): boolean {
   if (new RegExp(`\\b${port}\\b`).test(rules)) return true;
   // Not within an address of IPv6, or a MAC.
-  return [...rules.matchAll(/(?<![:\w])(\d{1,5})[-:](\d{1,5})(?![:\w])/g)].some(([, from, to]) => +from <= port && port <= +to);
+  return [...rules.matchAll(/(?<![:\w])(\d{1,5})[-:](\d{1,5})(?![:\w])/g)].some(
+    ([, from, to]) => +from <= port && port <= +to,
+  );
 }

@@ -169,7 +169,8 @@ test("the ports of the kernel's path are those that the router takes", () => {
 test("a chain that drops names the ports that it lacks, one by one or in a range", () => {
   for (const rules of ["udp dport 6784 accept", "dport 6783-6785", "--dport 6000:7000", "{ 22, 6784 }"])
     assert.ok(namePort(rules, 6_784), rules);
-  for (const rules of ["dport 16784", "dport 22-80", "saddr fd00:1:9000::/48", "02:00:9000", ""]) assert.ok(!namePort(rules, 6_784), rules);
+  for (const rules of ["dport 16784", "dport 22-80", "saddr fd00:1:9000::/48", "02:00:9000", ""])
+    assert.ok(!namePort(rules, 6_784), rules);
   const found = (rules: string, launched: HostFacts["launched"]) =>
     closedChain("x", rules, { launched, port: 6_783 }, "nft").map(({ what }) => what);
   assert.deepEqual(found("", {}), ["x drops by default, and has no rule for port 6783"]);
