@@ -15,6 +15,7 @@ import { readFlags } from "#cli/support/read-flags.js";
 import { DOCKER_FLAGS } from "#docker/flags.js";
 import { removeDevices } from "#router/carriers/fastdp/devices.js";
 import type { LaunchOptions } from "#router/options.js";
+import { errorText } from "#src/errors.js";
 import { defaultValue } from "#src/flag.js";
 import { removeAbandonedSocket } from "#src/http/listen.js";
 import { hostFirewall } from "#src/linux/firewall/host-firewall.js";
@@ -79,8 +80,7 @@ export async function run(args: readonly string[]): Promise<void> {
   removeCni();
   for (const { ifname } of await listLinks())
     if (INTERFACE_PREFIXES.some((prefix) => ifname.startsWith(prefix))) await deleteLink(ifname);
-  await removeDevices(runDir);
-  await removeTunnelNamespace(runDir);
+  const left = await removeKernelPath(runDir);
   if ((await findBridge(bridge)) !== undefined) await deleteLink(bridge);
   await removeLoopbackAddresses();
   // After a boot the options are lost, and with them whether there were rules beside Docker's.
@@ -109,6 +109,19 @@ export async function run(args: readonly string[]): Promise<void> {
   for (const folder of [helperFolder(dbPrefix), cniReleaseFolder(runDir)])
     rmSync(folder, { recursive: true, force: true });
   for (const folder of new Set(files.map(dirname))) removeIfEmpty(folder);
+  if (left.length > 0)
+    throw new Exit(
+      1,
+      `ERROR: weave is removed, except for a part of the kernel's path: ${left.join("; ")}.\nRun 'weave reset --force' again; a reboot of the host removes it in any case.`,
+    );
+}
+
+/** Removes the devices of the kernel's path. @returns why something is left: the rest of weave is to be removed all the same */
+async function removeKernelPath(runDir: string): Promise<readonly string[]> {
+  const left: string[] = [];
+  for (const remove of [removeDevices, removeTunnelNamespace])
+    await remove(runDir).catch((error) => left.push(errorText(error)));
+  return left;
 }
 
 /** Unix sockets elsewhere at which a router with these options listens. A killed one leaves them, and Docker waits some 15 s for each of the plugin's. */

@@ -39,7 +39,10 @@ export async function startKernelPath(
   { resources, problems, log }: Pick<StartContext, "resources" | "problems" | "log">,
 ): Promise<KernelPath | undefined> {
   if (options.noFastdp) {
-    await removeDevices(paths().run);
+    // Frames take the router all the same.
+    await removeDevices(paths().run).catch((error) =>
+      log.warn("the kernel's path of an earlier start cannot be removed", { why: errorText(error) }),
+    );
     return undefined;
   }
   const { bridge, mtu, port, encryption, fastdpEncrypted } = options;

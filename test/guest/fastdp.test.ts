@@ -48,6 +48,6 @@ labTest(
 
     await h1.ok("reset");
     const left = await h1.must("sh", "-c", "ip -o link show; ip netns list");
-    assert.doesNotMatch(left, /weave-(vx|wg|tap)|weave:/);
+    assert.doesNotMatch(left, /weave-(vx|wg|tap|tunnel)|weave:/);
   },
 );

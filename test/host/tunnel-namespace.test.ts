@@ -8,9 +8,9 @@ import { probeKernelFeatures } from "#src/linux/vxlan/features.js";
 import { VxlanPort } from "#src/linux/vxlan/vxlan-port.js";
 import {
   findTunnelNamespace,
-  nameTunnelNamespace,
   removeTunnelNamespace,
   TunnelNamespace,
+  tunnelNamespaceName,
 } from "#src/linux/wireguard/tunnel-namespace.js";
 import { must } from "#test/lab/namespace.js";
 import { forge, makePathHosts, PATH_MTU, type PathHost, VX } from "#test/lab/path-hosts.js";
@@ -94,7 +94,7 @@ suite("the namespace of the tunnels", { skip, timeout: 120_000 }, () => {
 
   test("a namespace with a name needs no holder, and is found by it", async () => {
     const before = b.tunnel();
-    assert.equal(await nameTunnelNamespace(b.runFolder), undefined);
+    await must("ip", "netns", "attach", tunnelNamespaceName(b.runFolder), b.holder());
     assert.equal(before.heldBy, "name");
     process.kill(Number(b.holder()), "SIGKILL");
     const after = TunnelNamespace.ensure(b.runFolder);

@@ -1,6 +1,6 @@
 import { Netlink } from "#src/linux/netlink/netlink.js";
 import { removeDevice } from "#src/linux/vxlan/vxlan-port.js";
-import { findTunnelNamespace } from "#src/linux/wireguard/tunnel-namespace.js";
+import { endTunnelHolder, findTunnelNamespace } from "#src/linux/wireguard/tunnel-namespace.js";
 
 /** The VXLAN devices of connections in clear, and of encrypted ones. */
 export const CLEAR_DEVICE = "weave-vx";
@@ -15,18 +15,26 @@ export const WIREGUARD_DEVICE = "weave-wg";
  * @throws WEAVE_NATIVE
  */
 export async function removeDevices(runFolder: string): Promise<void> {
-  await removeClearDevice();
-  await removeEncryptedDevices(runFolder);
+  try {
+    await removeClearDevice();
+  } finally {
+    await removeEncryptedDevices(runFolder);
+  }
 }
 
 /** As {@link removeDevices}, that of connections in clear alone. */
 export const removeClearDevice = (): Promise<void> => removeFrom(undefined, [CLEAR_DEVICE]);
 
-/** As {@link removeDevices}, those of encrypted connections alone. */
+/** As {@link removeDevices}, those of encrypted connections alone. Nothing holds their namespace any more but a name. */
 export async function removeEncryptedDevices(runFolder: string): Promise<void> {
-  await removeFrom(undefined, [ENCRYPTED_DEVICE]);
-  const namespace = findTunnelNamespace(runFolder);
-  if (namespace !== undefined) await removeFrom(namespace, [WIREGUARD_DEVICE]);
+  try {
+    await removeFrom(undefined, [ENCRYPTED_DEVICE]);
+    const namespace = findTunnelNamespace(runFolder);
+    if (namespace !== undefined) await removeFrom(namespace, [WIREGUARD_DEVICE]);
+  } finally {
+    // Without a holder the kernel removes what is left in the namespace.
+    endTunnelHolder(runFolder);
+  }
 }
 
 async function removeFrom(namespace: string | undefined, names: readonly string[]): Promise<void> {

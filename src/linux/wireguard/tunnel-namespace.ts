@@ -26,9 +26,9 @@ export function tunnelNamespaceName(runFolder: string): string {
  * The network namespace of the tunnels: WireGuard and the socket of its VXLAN device are in it, and nothing else. No address of it is one
  * of the host's, and no program of the host reaches the socket: what arrives there has come through WireGuard.
  *
- * It outlives the router by its name (`ip netns`), where {@link nameTunnelNamespace} could give it one before the router confined
- * itself: mount(2) is denied afterwards. Otherwise a process holds it, which does nothing. systemd ends that process with the unit, and a
- * container's engine with the container: there the name is what counts. A router that starts finds either again.
+ * A process that does nothing holds it, so that it outlives the router. systemd ends that process with the unit, and a container's engine
+ * with the container: the namespace ends with them, and the next router makes another. It gets no name (`ip netns`) of weave, as mount(2)
+ * is denied to the router; one that root gives it keeps it too. A router that starts finds either again.
  */
 export class TunnelNamespace {
   readonly name: string;
@@ -69,7 +69,7 @@ export class TunnelNamespace {
   /** Has a process hold the namespace, if nothing does. @throws WEAVE_NAMESPACE, WEAVE_FILE */
   hold(): void {
     if (this.heldBy !== undefined) return;
-    endHolder(this.#runFolder);
+    endTunnelHolder(this.#runFolder);
     // Its environment has no password of ours, and its folder keeps no file system mounted.
     const env = { PATH: `${process.env.PATH ?? ""}:/usr/bin:/bin` };
     const holder = inNamespace(this.fd, () =>
@@ -107,30 +107,9 @@ export function findTunnelNamespace(runFolder: string): string | undefined {
   return holder === undefined ? undefined : `/proc/${holder}/ns/net`;
 }
 
-/**
- * Gives the namespace its name on the host, whether it exists or not: to be called as root, before the router confines itself. From a
- * container it does so in the mounts of the host's first process.
- *
- * @returns undefined, or why there is no name: a process will hold the namespace
- */
-export async function nameTunnelNamespace(runFolder: string): Promise<string | undefined> {
-  const name = tunnelNamespaceName(runFolder);
-  if (isNetnsFile(namedNetns(name))) return undefined;
-  const holder = readHolder(runFolder);
-  const command = ["ip", "netns", ...(holder === undefined ? ["add", name] : ["attach", name, String(holder)])];
-  // Mounts of this process may be its own: of a unit, or of a container.
-  const [tool, ...args] = isFirstMounts() ? command : ["nsenter", "--mount=/proc/1/ns/mnt", "--", ...command];
-  try {
-    await run(tool, args);
-    return isNetnsFile(namedNetns(name)) ? undefined : "its name does not appear here";
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
-  }
-}
-
 /** Removes the namespace with all that is in it, for `weave reset`: to be called as root. @throws WEAVE_COMMAND_FAILED */
 export async function removeTunnelNamespace(runFolder: string): Promise<void> {
-  endHolder(runFolder);
+  endTunnelHolder(runFolder);
   const name = tunnelNamespaceName(runFolder);
   if (!isNetnsFile(namedNetns(name))) return;
   const command = ["ip", "netns", "delete", name];
@@ -150,7 +129,8 @@ function readHolder(runFolder: string): number | undefined {
   }
 }
 
-function endHolder(runFolder: string): void {
+/** Ends the process that holds the namespace, if there is one. Without a name the namespace ends with it. */
+export function endTunnelHolder(runFolder: string): void {
   const holder = readHolder(runFolder);
   try {
     if (holder !== undefined) process.kill(holder, "SIGKILL");
