@@ -70,7 +70,7 @@ export class Forwarding {
   readonly #changed = new Set<MacText>();
   readonly #failed = new Map<MacText, string>();
   /** Entries of an earlier process, which frames take until this one knows better. */
-  #inherited: ReadonlyMap<MacText, TunnelEntry> = new Map();
+  #inherited = new Map<MacText, TunnelEntry>();
   #table: EntryTable | undefined;
   #applying: Promise<void> | undefined;
 
@@ -108,11 +108,13 @@ export class Forwarding {
   /**
    * Takes over the entries of an earlier process: frames have taken them meanwhile, and go on until the path to their peer is decided, or
    * {@link disinherit}.
+   *
+   * @param isAllowed whether frames may take a tunnel to a host by the present configuration
    */
-  async inherit(): Promise<void> {
+  async inherit(isAllowed: (entry: TunnelEntry) => boolean = () => true): Promise<void> {
     const inherited = new Map<MacText, TunnelEntry>();
     for (const [mac, { via, ...rest }] of (await this.#table?.entries()) ?? [])
-      if (via === "vxlan") inherited.set(mac, { ...rest, via });
+      if (via === "vxlan" && isAllowed({ ...rest, via })) inherited.set(mac, { ...rest, via });
     this.#inherited = inherited;
   }
 
@@ -120,6 +122,20 @@ export class Forwarding {
   hasInherited(tunnel: TunnelName, host: string): boolean {
     for (const entry of this.#inherited.values()) if (entry.tunnel === tunnel && entry.host === host) return true;
     return false;
+  }
+
+  /** Whether there are entries of an earlier process. */
+  get hasEarlier(): boolean {
+    return this.#inherited.size > 0;
+  }
+
+  /** Drops entries of an earlier process. @param isDropped of an entry, and the peer that has announced its MAC */
+  dropInherited(isDropped: (entry: TunnelEntry, at: PeerName | undefined) => boolean): void {
+    for (const [mac, entry] of this.#inherited)
+      if (isDropped(entry, this.#at.get(mac))) {
+        this.#inherited.delete(mac);
+        this.#change(mac);
+      }
   }
 
   /** Ends the time of {@link inherit}: what no peer has announced since is stale, and {@link reconcile} removes it. */

@@ -1,10 +1,11 @@
+import type { PeerName } from "#mesh/peer.js";
 import type { KernelTunnel, PeerTunnel, PeerTunnelOptions } from "#router/carriers/fastdp/kernel-tunnel.js";
 import type { PeerPaths } from "#router/carriers/fastdp/peer-paths.js";
 import { TunnelBase, type TunnelHost } from "#router/carriers/fastdp/tunnel-base.js";
 import { VxlanDevice, type VxlanDeviceDeps } from "#router/carriers/fastdp/vxlan-device.js";
 import type { EntryTable } from "#router/macs/forwarding.js";
 import { isIpv4 } from "#src/address.js";
-import { WeaveError } from "#src/errors.js";
+import { errorText, WeaveError } from "#src/errors.js";
 import type { MacText } from "#src/mac.js";
 
 /** Headers of Ethernet, VXLAN, UDP and IPv4 around an IP packet, in bytes (RFC 7348). */
@@ -48,12 +49,22 @@ export class ClearTunnel extends TunnelBase implements KernelTunnel {
     return this.#device?.table;
   }
 
-  /** Makes or repairs the device. @returns whether forwarding entries were lost */
-  async check(): Promise<boolean> {
+  /**
+   * Makes or repairs the device.
+   *
+   * @param unprotected why any host could send to it: it is removed then; undefined: its senders are limited, or need not be
+   * @returns whether forwarding entries were lost
+   */
+  async check(unprotected?: string): Promise<boolean> {
+    if (unprotected !== undefined) return this.#withdraw(unprotected);
     const check = await this.#device?.check();
     if (check === undefined) return false;
     this.setProblem(check.problem);
     return check.problem === undefined && check.entriesLost;
+  }
+
+  opened(peer: PeerName, host: string): void {
+    this.#paths.begin("clear", peer, host);
   }
 
   async connect({ peer, host, port }: PeerTunnelOptions): Promise<PeerTunnel> {
@@ -68,7 +79,13 @@ export class ClearTunnel extends TunnelBase implements KernelTunnel {
     this.#device?.close();
   }
 
-  async remove(): Promise<void> {
-    await this.#device?.remove();
+  async #withdraw(reason: string): Promise<false> {
+    try {
+      await this.#device?.remove();
+      this.setProblem(reason);
+    } catch (error) {
+      this.setProblem(`${reason}; and the VXLAN device cannot be removed: ${errorText(error)}`);
+    }
+    return false;
   }
 }

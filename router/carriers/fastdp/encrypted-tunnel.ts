@@ -1,4 +1,5 @@
 import { hkdf, type KeyPair, keyPair } from "#mesh/handshake/noise.js";
+import type { PeerName } from "#mesh/peer.js";
 import { VXLAN_OVERHEAD } from "#router/carriers/fastdp/clear-tunnel.js";
 import { ENCRYPTED_DEVICE, WIREGUARD_DEVICE } from "#router/carriers/fastdp/devices.js";
 import type { KernelTunnel, PeerTunnel, PeerTunnelOptions } from "#router/carriers/fastdp/kernel-tunnel.js";
@@ -104,25 +105,33 @@ export class EncryptedTunnel extends TunnelBase implements KernelTunnel {
     }
   }
 
+  /** What an earlier router has sent to the peer in clear is not sent so any more. */
+  opened(peer: PeerName, host: string): void {
+    this.#deps.paths.begin("encrypted", peer, host);
+  }
+
   async connect(options: PeerTunnelOptions): Promise<PeerTunnel> {
-    const { peer, linkMtu } = options;
-    await this.#inTurn(() => this.#setPeer(options, linkMtu));
+    const { peer, publicKey, linkMtu } = options;
+    await this.#setInTurn(options, linkMtu);
     const path = { tunnel: "encrypted", host: tunnelAddress(peer), port: undefined } as const;
     const setMtu = (changed: number) =>
-      void this.#inTurn(() => this.#setPeer(options, changed)).catch((error) =>
+      void this.#setInTurn(options, changed).catch((error) =>
         this.#deps.log.warn("the MTU of a tunnel cannot be set", { peer, why: errorText(error) }),
       );
     // A peer that is gone for good must not send frames any more.
     const ended = () =>
-      void this.#inTurn(async () => this.#wireguard?.removePeer(options.publicKey)).catch((error) =>
+      void this.#inTurn(async () => {
+        // It may have connected again meanwhile.
+        if (!this.#deps.paths.leadTo(peer)) await this.#wireguard?.removePeer(peer, publicKey);
+      }).catch((error) =>
         this.#deps.log.warn("a peer cannot be removed from WireGuard", { peer, why: errorText(error) }),
       );
     return await this.#deps.paths.connect(peer, path, { setMtu, ended });
   }
 
-  /** Removes the peers of an earlier process that have not connected since. */
+  /** Removes the peers that this process has not set: those of an earlier one that have not connected since. @throws WEAVE_NATIVE */
   async removeOthers(): Promise<void> {
-    await this.#wireguard?.removeOthers();
+    await this.#inTurn(async () => this.#wireguard?.removeOthers());
   }
 
   close(): void {
@@ -141,6 +150,12 @@ export class EncryptedTunnel extends TunnelBase implements KernelTunnel {
     const done = this.#turn.then(work);
     this.#turn = done.catch(() => {});
     return done;
+  }
+
+  /** The connection's preshared key is zeroed at its end, which may come before the turn. */
+  #setInTurn(options: PeerTunnelOptions, linkMtu: number): Promise<void> {
+    const presharedKey = Uint8Array.from(options.presharedKey);
+    return this.#inTurn(() => this.#setPeer({ ...options, presharedKey }, linkMtu)).finally(() => presharedKey.fill(0));
   }
 
   async #checkWireguard(): Promise<boolean> {

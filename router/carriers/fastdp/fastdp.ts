@@ -133,6 +133,7 @@ class Fastdp implements Carrier {
 
   start(): void {
     this.#unsubscribe = this.#tunnel.onChange(() => this.#tunnelChanged());
+    this.#tunnel.opened(this.#link.peer, this.#link.remoteHost);
     this.#announce();
     this.#learnMtu();
   }

@@ -49,6 +49,12 @@ export interface KernelTunnel {
   readonly heartbeats: Heartbeats;
   /** Calls `changed` when {@link problem} changes, or when the peers must be connected again. @returns ends that */
   onChange(changed: () => void): () => void;
+  /**
+   * Notes that a connection to a peer uses this tunnel or none.
+   *
+   * @param host the peer's address on the network between the hosts
+   */
+  opened(peer: PeerName, host: string): void;
   /** Makes the tunnel lead to a peer; repeated, it changes what differs. @throws WeaveError when the kernel refuses it */
   connect(options: PeerTunnelOptions): Promise<PeerTunnel>;
 }

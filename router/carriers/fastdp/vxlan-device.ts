@@ -4,7 +4,7 @@ import { interfaceIndex } from "#src/linux/links/interface-index.js";
 import type { Netlink } from "#src/linux/netlink/netlink.js";
 import { ForwardingTable } from "#src/linux/vxlan/forwarding-table.js";
 import { HeartbeatSocket } from "#src/linux/vxlan/heartbeat-socket.js";
-import { type VxlanOptions, VxlanPort } from "#src/linux/vxlan/vxlan-port.js";
+import { removeDevice, type VxlanOptions, VxlanPort } from "#src/linux/vxlan/vxlan-port.js";
 import type { Log } from "#src/log.js";
 
 export interface VxlanDeviceDeps {
@@ -64,11 +64,11 @@ export class VxlanDevice {
     }
   }
 
-  /** Removes the device. */
+  /** Removes the device, that of an earlier process too. @throws WEAVE_NATIVE */
   async remove(): Promise<void> {
     this.close();
-    await this.#port?.remove();
     this.#port = undefined;
+    await removeDevice(this.#deps.netlink, this.#deps.options.name);
   }
 
   /** Closes the socket. The device stays: it forwards frames while the router is replaced. */

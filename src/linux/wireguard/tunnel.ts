@@ -6,6 +6,7 @@ import { addHostAddress, changeLink, findKernelLink, makeLink } from "#src/linux
 import { Netlink, NetlinkError } from "#src/linux/netlink/netlink.js";
 import { listHostRoutes, removeHostRoute, setHostRoute } from "#src/linux/netlink/route-requests.js";
 import { checkOwn, DEVICE_ALIAS, removeDevice } from "#src/linux/vxlan/vxlan-port.js";
+import { TunnelHolders } from "#src/linux/wireguard/tunnel-holders.js";
 import type { TunnelNamespace } from "#src/linux/wireguard/tunnel-namespace.js";
 import { WireguardControl } from "#src/linux/wireguard/wireguard-control.js";
 import type { WireguardPeerState } from "#src/linux/wireguard/wireguard-message.js";
@@ -76,14 +77,18 @@ export class Tunnel {
   readonly #inside: Netlink;
   readonly #control: WireguardControl;
   #ifindex = 0;
-  /** The peers that this process has set, by their tunnel addresses. */
-  readonly #holders = new Map<string, Pick<TunnelPeer, "peer" | "publicKey" | "mtu">>();
+  /** The peers that this process has set. */
+  readonly #holders: TunnelHolders;
 
   private constructor(netlink: Netlink, options: TunnelOptions, inside: Netlink, control: WireguardControl) {
     this.#netlink = netlink;
     this.#options = options;
     this.#inside = inside;
     this.#control = control;
+    this.#holders = new TunnelHolders(tunnelAddress(options.self), {
+      peer: options.self,
+      publicKey: options.publicKey,
+    });
   }
 
   /**
@@ -115,43 +120,37 @@ export class Tunnel {
   /**
    * Adds or changes a peer. A changed preshared key is for the next handshake: the session goes on.
    *
-   * @throws WEAVE_PEER_INVALID when another peer has its tunnel address; WEAVE_NATIVE
+   * @throws WEAVE_PEER_INVALID when another peer has its tunnel address or its key; WEAVE_NATIVE
    */
   async setPeer({ peer, publicKey, presharedKey, endpoint, mtu, keepaliveSeconds }: TunnelPeer): Promise<void> {
     const address = tunnelAddress(peer);
-    const holder = this.#holders.get(address);
-    if (address === this.address || (holder !== undefined && holder.peer !== peer))
-      throw new WeaveError(
-        "WEAVE_PEER_INVALID",
-        `the peers ${holder?.peer ?? this.#options.self} and ${peer} have the same address in tunnels`,
-        {
-          next: "Frames to the second one travel by the router. Another name for one of them (weave launch --name) ends it.",
-        },
-      );
-    // Before the first wait: another call for the same address must see it.
-    this.#holders.set(address, { peer, publicKey: Uint8Array.from(publicKey), mtu });
-    const old = (await this.peers()).filter(
-      (each) => !isEqual(each.publicKey, publicKey) && each.allowed.includes(`${address}/32`),
-    );
-    await this.#control.change(this.#options.device, {
-      peers: [
-        // An earlier key of the peer, of this process or an earlier one.
-        ...old.map((each) => ({ publicKey: each.publicKey, remove: true })),
-        { publicKey, presharedKey, keepaliveSeconds, address, ...(endpoint === undefined ? {} : { endpoint }) },
-      ],
-    });
+    const earlier = this.#holders.get(address)?.publicKey;
+    const undo = this.#holders.take(address, { peer, publicKey: Uint8Array.from(publicKey), mtu });
+    try {
+      const replaced = this.#holders.replaced(address, publicKey, { earlier, kernel: await this.peers() });
+      await this.#control.change(this.#options.device, {
+        peers: [
+          ...replaced.map((each) => ({ publicKey: each.publicKey, remove: true })),
+          { publicKey, presharedKey, keepaliveSeconds, address, ...(endpoint === undefined ? {} : { endpoint }) },
+        ],
+      });
+    } catch (error) {
+      undo();
+      throw error;
+    }
     await this.#setRoute(address, mtu);
   }
 
-  /** Removes a peer; an absent one is no error. @throws WEAVE_NATIVE */
-  async removePeer(publicKey: Uint8Array): Promise<void> {
+  /** Removes a peer, if the key is that of this peer; an absent one is no error. @throws WEAVE_NATIVE */
+  async removePeer(peer: MacText, publicKey: Uint8Array): Promise<void> {
+    const holder = this.#holders.get(tunnelAddress(peer));
+    if (holder?.peer !== peer || !isEqual(holder.publicKey, publicKey)) return;
     await this.#removePeers((each) => isEqual(each.publicKey, publicKey));
   }
 
-  /** Removes the peers of an earlier process that this one has not set. @throws WEAVE_NATIVE */
+  /** Removes the peers that this process has not set: those of an earlier one. @throws WEAVE_NATIVE */
   async removeOthers(): Promise<void> {
-    const known = [...this.#holders.values()];
-    await this.#removePeers((each) => !known.some(({ publicKey }) => isEqual(publicKey, each.publicKey)));
+    await this.#removePeers(({ publicKey }) => !this.#holders.has(publicKey));
   }
 
   /** Reads all peers. @throws WEAVE_NATIVE */
@@ -193,11 +192,6 @@ export class Tunnel {
     }
     if (faults.some(({ key }) => key !== "holder")) await this.#set();
     return faults;
-  }
-
-  /** Removes the device, with its peers. @throws WEAVE_NATIVE */
-  async remove(): Promise<void> {
-    await removeDevice(this.#inside, this.#options.device);
   }
 
   /** Ends the configuration. The device goes on. */
@@ -258,8 +252,13 @@ export class Tunnel {
     if (removed.length === 0) return;
     const peers = removed.map(({ publicKey }) => ({ publicKey, remove: true }));
     await this.#control.change(this.#options.device, { peers });
-    const addresses = new Set(removed.flatMap(({ allowed }) => allowed.map((network) => network.replace("/32", ""))));
-    for (const address of addresses) this.#holders.delete(address);
+    const addresses = new Set<string>();
+    for (const { publicKey, allowed } of removed)
+      for (const network of allowed) {
+        const address = network.replace("/32", "");
+        addresses.add(address);
+        this.#holders.release(address, publicKey);
+      }
     for (const { address } of (await listHostRoutes(this.#inside)).filter((route) => addresses.has(route.address)))
       await removeHostRoute(this.#inside, address);
   }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isDeepStrictEqual } from "node:util";
-import { PeerPaths, RECONNECT_MS } from "#router/carriers/fastdp/peer-paths.js";
+import { PeerPaths, RECONNECT_MS, SECRET_CHANGE_MS, WITHOUT_PATH_MS } from "#router/carriers/fastdp/peer-paths.js";
 import { TunnelTables } from "#router/carriers/fastdp/tunnel-tables.js";
 import { type EntryTable, Forwarding, type TunnelEntry } from "#router/macs/forwarding.js";
 import { silentLog } from "#src/log.js";
@@ -118,6 +118,96 @@ test("entries of an earlier process stay until their peer is decided, and stale 
   forwarding.disinherit();
   await forwarding.reconcile();
   assert.deepEqual([...kernel.present.values()], [{ mac: mac(1), via: "tap" }]);
+});
+
+/** Entries that an earlier process has left, of which A has announced the first. */
+async function inheriting(isAllowed?: (entry: TunnelEntry) => boolean) {
+  const clock = new VirtualClock();
+  const { kernel, forwarding } = make();
+  const hosts = { 1: "10.0.0.1", 2: "10.0.0.1", 3: "10.9.0.1" };
+  for (const [index, host] of Object.entries(hosts))
+    kernel.present.set(mac(Number(index)), { mac: mac(Number(index)), via: "vxlan", tunnel: "clear", host });
+  await forwarding.inherit(isAllowed);
+  await forwarding.reconcile();
+  forwarding.place(mac(1), A);
+  await forwarding.applied();
+  const vias = () => [1, 2, 3].map((index) => kernel.via(mac(index)));
+  return { clock, kernel, forwarding, vias, paths: new PeerPaths({ forwarding, clock }) };
+}
+
+test("what an earlier process sent in clear is taken over where the options allow that, and ends with an encrypted connection", async () => {
+  const limited = await inheriting(({ host }) => host === "10.0.0.1");
+  assert.deepEqual(limited.vias(), ["vxlan", "vxlan", undefined]);
+  limited.paths.stop();
+  const { forwarding, vias, paths } = await inheriting();
+  paths.begin("clear", A, "10.0.0.1");
+  await forwarding.applied();
+  assert.deepEqual(vias(), ["vxlan", "vxlan", "vxlan"]);
+  paths.begin("encrypted", A, "10.0.0.1");
+  await forwarding.applied();
+  assert.deepEqual(vias(), ["tap", undefined, "vxlan"]);
+  paths.stop();
+});
+
+test("a peer that connects without a path of the kernel loses what an earlier process sent to it", async () => {
+  const { clock, forwarding, vias, paths } = await inheriting();
+  paths.setReachable(new Set([A]), () => true);
+  await clock.run(WITHOUT_PATH_MS - 1_000);
+  await forwarding.applied();
+  assert.equal(vias()[0], "vxlan");
+  await clock.run(3_000);
+  await forwarding.applied();
+  assert.deepEqual(vias(), ["tap", "vxlan", "vxlan"]);
+  paths.stop();
+});
+
+test("a path in clear ends when the peer's connection is encrypted", async () => {
+  const { forwarding, kernel } = make();
+  const paths = new PeerPaths({ forwarding, clock: new VirtualClock() });
+  forwarding.place(mac(1), A);
+  const tunnel = await paths.connect(A, PATH, { setMtu() {}, ended() {} });
+  tunnel.carry(true);
+  tunnel.release();
+  await forwarding.applied();
+  assert.equal(kernel.via(mac(1)), "vxlan");
+  paths.begin("encrypted", A, "10.0.0.1");
+  await forwarding.applied();
+  assert.equal(kernel.via(mac(1)), "tap");
+  assert.equal(paths.leadTo(A), false);
+  paths.stop();
+});
+
+test("a change of the network's secret ends the paths that have outlived their connections, and those that end soon after", async () => {
+  const clock = new VirtualClock();
+  const { forwarding, kernel } = make();
+  const paths = new PeerPaths({ forwarding, clock });
+  let secret: string | undefined;
+  paths.followSecret(() => secret);
+  const END = { setMtu() {}, ended() {} };
+  const carried = async (peer: string, index: number) => {
+    forwarding.place(mac(index), peer);
+    const tunnel = await paths.connect(peer, PATH, END);
+    tunnel.carry(true);
+    await forwarding.applied();
+    return tunnel;
+  };
+  (await carried(A, 1)).release();
+  const soon = await carried(B, 2);
+  await clock.run(10_000);
+  assert.deepEqual([kernel.via(mac(1)), kernel.via(mac(2))], ["vxlan", "vxlan"]);
+  secret = "the first order";
+  soon.release();
+  await forwarding.applied();
+  assert.deepEqual([kernel.via(mac(1)), kernel.via(mac(2))], ["tap", "tap"]);
+  await clock.run(SECRET_CHANGE_MS + 1_000);
+  (await carried(B, 2)).release();
+  await clock.run(5_000);
+  assert.equal(kernel.via(mac(2)), "vxlan");
+  secret = "the second order";
+  await clock.run(2_000);
+  await forwarding.applied();
+  assert.equal(kernel.via(mac(2)), "tap");
+  paths.stop();
 });
 
 test("each MAC is in the table of its peer's tunnel, and none of the others' entries is taken for a stale one", async () => {

@@ -53,6 +53,8 @@ class Wire implements KernelTunnel {
     for (const changed of this.#changed) changed();
   }
 
+  opened(): void {}
+
   async connect(options: PeerTunnelOptions) {
     this.connected.push(options);
     const { refuses } = this;
