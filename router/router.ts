@@ -5,8 +5,9 @@ import { openAttachments } from "#router/attachments/service.js";
 import { openCniIpamHolders, startCni } from "#router/cni/service.js";
 import type { FrameWorkers } from "#router/datapath/frame-workers.js";
 import { startDocker } from "#router/docker/service.js";
+import type { Exposure } from "#router/exposure/exposure.js";
 import { startExposure } from "#router/exposure/service.js";
-import { openFramePorts, startFramePath, TAP_NAME } from "#router/frames/service.js";
+import { type FramePath, openFramePorts, startFramePath, TAP_NAME } from "#router/frames/service.js";
 import { watchHost, watchNamespaces } from "#router/host/service.js";
 import { startWeaveDns } from "#router/names/service.js";
 import type { RouterOptions } from "#router/options.js";
@@ -76,7 +77,7 @@ export class Router {
  * 1. the database: all services read it, and its contents may be damaged;
  * 2. the ports, before the host is changed: a port in use is the most common reason for a failed start;
  * 3. frame path, then mesh: a neighbour needs a session of the frame path. Peers are neither accepted nor dialled yet;
- * 4. exposed addresses and firewall, then the host's links: containers that were removed from the bridge meanwhile must be back
+ * 4. exposed addresses and firewall, then the kernel's path, whose senders it limits, and the host's links: containers that were removed from the bridge meanwhile must be back
  *    before the next step, which determines the containers that still run;
  * 5. addresses and names, then the watch of the containers' namespaces, which notifies both of containers that have ended;
  * 6. Docker: its clients request addresses, so the addresses in use on this host must be recorded before;
@@ -86,7 +87,6 @@ export class Router {
 async function startServices(start: RouterStart, context: StartContext): Promise<readonly Service[]> {
   const { options, docker, restarted, workers, onFatal } = start;
   const { bridge, mtu, port } = options;
-  const dockerBridge = docker && options.docker.bridge;
   const targets = firstTargets({ ...options, resume: restarted || options.resume }, context.store);
   const identity = await hostIdentity(options, context.store);
   const { name: self, incarnation, signer } = identity;
@@ -98,10 +98,7 @@ async function startServices(start: RouterStart, context: StartContext): Promise
   const macs = await frames.connect(mesh, incarnation);
   const directory = followPeers(mesh, context);
 
-  const exposure = await startExposure(
-    { bridge, port, clearTunnel: frames.kernelPath?.clearSenders, hostPorts: options.hostPorts, dockerBridge },
-    context,
-  );
+  const exposure = await startFirewall(start, frames, context);
   await watchHost({
     ...context,
     expected: { bridge, mac: self, mtu, tap: TAP_NAME },
@@ -148,4 +145,18 @@ async function startServices(start: RouterStart, context: StartContext): Promise
     logLinesLost: start.logLinesLost,
     unconfined: start.unconfined,
   });
+}
+
+/** Exposes the stored addresses, and opens the kernel's path to the network when the firewall has its rules. */
+async function startFirewall(
+  { options, docker }: Pick<RouterStart, "options" | "docker">,
+  { kernelPath }: Pick<FramePath, "kernelPath">,
+  context: StartContext,
+): Promise<Exposure> {
+  const { bridge, port, hostPorts } = options;
+  const dockerBridge = docker && options.docker.bridge;
+  const rules = { bridge, port, clearTunnel: kernelPath?.clearSenders, hostPorts, dockerBridge };
+  const exposure = await startExposure(rules, context);
+  await kernelPath?.start(() => exposure.unprotected);
+  return exposure;
 }

@@ -63,6 +63,15 @@ export class Exposure {
     this.#entries = readStored(options.store, KEY, shape, "'weave reset' starts again without it.") ?? [];
   }
 
+  /** Why the firewall has no rules of weave; undefined: it has them, or gets them again at the next repair. */
+  get unprotected(): string | undefined {
+    if (this.#firewall === undefined)
+      return "neither nft nor iptables is on this host to limit who sends frames in clear";
+    return this.#applied === undefined
+      ? "the firewall rules that limit who sends frames in clear cannot be made"
+      : undefined;
+  }
+
   /** Exposed addresses, in CIDR notation. */
   get addresses(): string[] {
     return this.#entries.map(({ cidr }) => cidr);

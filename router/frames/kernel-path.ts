@@ -104,6 +104,7 @@ export async function startMacs(deps: MacsStart): Promise<Macs> {
     kernelPath?.paths.forget(peer);
   });
   routes();
+  kernelPath?.paths.followSecret(() => mesh.rekey.status().order?.id);
   return macs;
 }
 

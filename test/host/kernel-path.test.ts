@@ -1,5 +1,9 @@
 import assert from "node:assert/strict";
 import { after, before, suite, test } from "node:test";
+import { ClearTunnel } from "#router/carriers/fastdp/clear-tunnel.js";
+import { PeerPaths } from "#router/carriers/fastdp/peer-paths.js";
+import { Forwarding } from "#router/macs/forwarding.js";
+import { systemClock } from "#src/clock.js";
 import { inNamespace } from "#src/linux/native/namespace-entry.js";
 import { findKernelLink } from "#src/linux/netlink/link-requests.js";
 import { Netlink } from "#src/linux/netlink/netlink.js";
@@ -7,6 +11,7 @@ import { CLEAR_FEATURES, KERNEL_FEATURES, probeKernelFeatures } from "#src/linux
 import type { ForwardingEntry } from "#src/linux/vxlan/forwarding-table.js";
 import { HeartbeatSocket } from "#src/linux/vxlan/heartbeat-socket.js";
 import { inspectRelayPort, setRelayPort, VxlanPort } from "#src/linux/vxlan/vxlan-port.js";
+import { silentLog } from "#src/log.js";
 import { must } from "#test/lab/namespace.js";
 import { macOf, makePathHosts, PATH_MTU, type PathHost, PORT, VNI, VX } from "#test/lab/path-hosts.js";
 import { hostTestsImpossible } from "#test/lab/requirements.js";
@@ -89,6 +94,27 @@ suite("the kernel path's device and forwarding entries", { skip, timeout: 120_00
     });
     await a.must("ip", "link", "delete", "dev", "other");
     await VxlanPort.ensure(a.netlink, a.vxlan());
+  });
+
+  test("a tunnel in clear whose senders nothing limits has no device, and has one again when they are limited", async () => {
+    await VxlanPort.ensure(a.netlink, a.vxlan());
+    const forwarding = new Forwarding(silentLog);
+    const paths = new PeerPaths({ forwarding, clock: systemClock });
+    const host = { heartbeatPaths: new Set<string>(), cookie: COOKIE };
+    const { netlink, mac: self } = a;
+    const tunnel = new ClearTunnel(
+      { self, paths, host, netlink, options: a.vxlan(), tap: "tap", log: silentLog },
+      undefined,
+    );
+    try {
+      assert.equal(await tunnel.check("there is no firewall"), false);
+      assert.deepEqual([await a.index(VX), tunnel.problem], [0, "there is no firewall"]);
+      await inNamespace(a.path, () => tunnel.check());
+      assert.notEqual(await a.index(VX), 0);
+    } finally {
+      tunnel.close();
+      paths.stop();
+    }
   });
 
   test("entries move between the ports, and a later process removes the stale ones alone", async () => {

@@ -10,7 +10,8 @@ import { EncryptedTunnel } from "#router/carriers/fastdp/encrypted-tunnel.js";
 import type { KernelTunnels } from "#router/carriers/fastdp/fastdp.js";
 import { PeerPaths } from "#router/carriers/fastdp/peer-paths.js";
 import { TunnelTables } from "#router/carriers/fastdp/tunnel-tables.js";
-import { type EntryTable, Forwarding, type TunnelName } from "#router/macs/forwarding.js";
+import { type EntryTable, Forwarding, type TunnelEntry, type TunnelName } from "#router/macs/forwarding.js";
+import { inSubnets, parseCidr } from "#src/address.js";
 import { systemClock } from "#src/clock.js";
 import { errorText } from "#src/errors.js";
 import { interfaceIndex } from "#src/linux/links/interface-index.js";
@@ -34,6 +35,8 @@ const CHECK_MS = 2_000;
 /** Checks between two comparisons of all forwarding entries, and the number of entries from which there are ten times as many. */
 const CHECKS_OF_ENTRIES = 2;
 const MANY_ENTRIES = 1_000;
+/** Checks between two comparisons of WireGuard's peers. */
+const CHECKS_OF_PEERS = 15;
 /**
  * Time after the start in which entries of an earlier process are kept: by then the peers that are there have connected, and have announced
  * their MACs.
@@ -86,6 +89,7 @@ export class KernelPath {
   #checks = 0;
   #checking: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #unprotected: () => string | undefined = () => undefined;
 
   private constructor(
     options: KernelPathOptions,
@@ -125,14 +129,24 @@ export class KernelPath {
     if (this.#isUsed) this.forwarding.use(new TunnelTables(tables));
   }
 
-  /** Makes the tunnels, or takes over those of an earlier process. A kernel that lacks something has none, with the reason. */
+  /** Tries what the kernel has, and removes what an earlier start has made and this one must not use. {@link start} makes the tunnels. */
   static async open(options: KernelPathOptions, deps: KernelPathDeps): Promise<KernelPath> {
     const features = await probeKernelFeatures();
     const path = new KernelPath(options, deps, { netlink: Netlink.open("route"), features });
     await path.#removeUnused().catch((error) => deps.log.warn(errorText(error)));
-    await path.check();
-    path.#timer = setInterval(() => void path.check(), CHECK_MS).unref();
     return path;
+  }
+
+  /**
+   * Makes the tunnels, or takes over those of an earlier process. A kernel that lacks something has none, with the reason. To be called
+   * when the firewall has its rules.
+   *
+   * @param unprotected why the firewall does not limit {@link clearSenders}; undefined: it does. It is asked at each check
+   */
+  async start(unprotected: () => string | undefined): Promise<void> {
+    this.#unprotected = unprotected;
+    await this.check();
+    this.#timer = setInterval(() => void this.check(), CHECK_MS).unref();
   }
 
   /** The UDP port of VXLAN in clear, and the networks that may send to it; undefined: there is none, or no limit. */
@@ -175,6 +189,18 @@ export class KernelPath {
     if (this.#encrypted.table === undefined) await removeEncryptedDevices(this.#options.runFolder);
   }
 
+  /** Why any host could send frames by the VXLAN port; undefined: {@link clearSenders} alone can, or all may. */
+  #openToAll(): string | undefined {
+    return this.clearSenders === undefined ? undefined : this.#unprotected();
+  }
+
+  /** Whether frames may take an entry of an earlier process by the present options. */
+  #allows({ tunnel, host }: TunnelEntry): boolean {
+    const { clear } = this.#options;
+    if (tunnel !== "clear" || clear === "all") return true;
+    return clear !== "none" && host !== undefined && inSubnets(host, clear.map(parseCidr));
+  }
+
   /** A TAP of a new router learns, and forwards to all ports. */
   async #checkRelayPort(): Promise<void> {
     const { tap } = this.#options;
@@ -185,10 +211,11 @@ export class KernelPath {
   async #check(): Promise<void> {
     if (!this.#isUsed) return;
     const { problems, log } = this.#deps;
+    const check = this.#checks++;
     let lost = false;
     for (const tunnel of [this.#clear, this.#encrypted]) {
       if (tunnel.table === undefined) continue;
-      lost = (await tunnel.check()) || lost;
+      lost = (await (tunnel === this.#clear ? tunnel.check(this.#openToAll()) : tunnel.check())) || lost;
       const { description, problem } = tunnel;
       if (problem === undefined) problems.clear(`fastdp ${description}`);
       else problems.set(`fastdp ${description}`, `Frames do not take the kernel's path (${description}): ${problem}.`);
@@ -196,16 +223,17 @@ export class KernelPath {
     await this.#checkRelayPort();
     if (this.#inherits === "not yet") {
       // Before the first comparison, which would remove them.
-      await this.forwarding.inherit();
+      await this.forwarding.inherit((entry) => this.#allows(entry));
       this.#inherits = "yes";
     }
     if (this.#inherits === "yes" && systemClock.now() - this.#startedAt >= INHERIT_MS) {
       this.#inherits = "no more";
       this.forwarding.disinherit();
-      await this.#encrypted.removeOthers();
     }
+    // From then on each peer of WireGuard is one of this process: a failed removal is repeated.
+    if (this.#inherits === "no more" && check % CHECKS_OF_PEERS === 0) await this.#encrypted.removeOthers();
     const every = CHECKS_OF_ENTRIES * (this.forwarding.size >= MANY_ENTRIES ? 10 : 1);
-    if (!lost && this.#checks++ % every !== 0) return;
+    if (!lost && check % every !== 0) return;
     const repaired = await this.forwarding.reconcile();
     if (repaired > 0) log.info("forwarding entries of the kernel are repaired", { entries: repaired });
   }
