@@ -77,8 +77,8 @@ export class Router {
  * 1. the database: all services read it, and its contents may be damaged;
  * 2. the ports, before the host is changed: a port in use is the most common reason for a failed start;
  * 3. frame path, then mesh: a neighbour needs a session of the frame path. Peers are neither accepted nor dialled yet;
- * 4. exposed addresses and firewall, then the kernel's path, whose senders it limits, and the host's links: containers that were removed from the bridge meanwhile must be back
- *    before the next step, which determines the containers that still run;
+ * 4. exposed addresses and firewall, then the kernel's path, whose senders it limits, and the host's links: containers that were removed
+ *    from the bridge meanwhile must be back before the next step, which determines the containers that still run;
  * 5. addresses and names, then the watch of the containers' namespaces, which notifies both of containers that have ended;
  * 6. Docker: its clients request addresses, so the addresses in use on this host must be recorded before;
  * 7. peers: all gossip channels are open before the first message of a peer arrives.

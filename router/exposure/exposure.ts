@@ -175,7 +175,13 @@ export class Exposure {
     if (!intact) this.#log.warn("the firewall rules of weave were changed by another program; they are restored");
     const current = await this.#readHostRules(this.#firewall, links);
     if (intact && JSON.stringify(current) === JSON.stringify(this.#applied)) return;
-    await this.#applyRules(current);
+    try {
+      await this.#applyRules(current);
+    } catch (error) {
+      // The earlier ones are gone.
+      if (!intact) this.#applied = undefined;
+      throw error;
+    }
     this.#problems.clear("firewall");
   }
 

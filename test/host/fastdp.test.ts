@@ -6,6 +6,7 @@ import { carriersAre, fastdpReport, join, tunnelPackets } from "#test/lab/fastdp
 import type { Host } from "#test/lab/host.js";
 import { Traffic } from "#test/lab/interruption.js";
 import { Lab } from "#test/lab/lab.js";
+import { labTest } from "#test/lab/lab-test.js";
 import { must, type Namespace } from "#test/lab/namespace.js";
 import { hostTestsImpossible } from "#test/lab/requirements.js";
 import { connected, until } from "#test/lab/wait.js";
@@ -161,9 +162,37 @@ test("in clear the kernel forwards the frames of two hosts", { skip, timeout: 24
         /^ERROR: weave is removed, except for a part of the kernel's path: .*\nRun 'weave reset --force'/,
       );
     } finally {
-      await must("ip", "netns", "delete", name);
+      await must("sh", "-c", `while umount /run/netns/${name} 2>/dev/null; do :; done; rm /run/netns/${name}`);
     }
     const { stdout } = await h1.must("ip", "-o", "link", "show").then((text) => ({ stdout: text }));
     assert.doesNotMatch(stdout, /weave/);
   });
 });
+
+labTest(
+  "VXLAN in clear beside encryption has no device where no firewall limits its senders",
+  { hosts: 1, timeout: 120_000 },
+  async ({ hosts: [h1] }) => {
+    const inClear = ["--password", "x", "--trusted-subnets", "10.99.0.0/24"];
+    const links = () => h1.must("ip", "-o", "link", "show");
+    await h1.launch(...inClear);
+    assert.match(await h1.ok("status"), /\n {7}In clear: VXLAN, UDP port 678[45]\n/);
+    assert.match(await links(), /weave-vx/);
+    await h1.ok("stop");
+    const tools = await h1.must(
+      "sh",
+      "-c",
+      "for tool in nft iptables-restore; do readlink -f $(command -v $tool); done",
+    );
+    const hide = tools
+      .trim()
+      .split("\n")
+      .map((tool) => `mount --bind /dev/null ${tool}`);
+    const via = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", `${hide.join(" && ")} && exec "$@"`, "sh"];
+    const launch = ["launch", "--name", h1.peerName, "--nickname", h1.name, ...inClear];
+    const { code, stderr } = await h1.weaveVia(via, ...launch);
+    assert.equal(code, 0, stderr);
+    assert.match(await h1.ok("status"), /\n {7}In clear: not by the kernel: neither nft nor iptables is on this host/);
+    assert.doesNotMatch(await links(), /weave-vx/);
+  },
+);

@@ -226,12 +226,13 @@ export class KernelPath {
       await this.forwarding.inherit((entry) => this.#allows(entry));
       this.#inherits = "yes";
     }
-    if (this.#inherits === "yes" && systemClock.now() - this.#startedAt >= INHERIT_MS) {
+    const isOver = this.#inherits === "yes" && systemClock.now() - this.#startedAt >= INHERIT_MS;
+    if (isOver) {
       this.#inherits = "no more";
       this.forwarding.disinherit();
     }
     // From then on each peer of WireGuard is one of this process: a failed removal is repeated.
-    if (this.#inherits === "no more" && check % CHECKS_OF_PEERS === 0) await this.#encrypted.removeOthers();
+    if (isOver || (this.#inherits === "no more" && check % CHECKS_OF_PEERS === 0)) await this.#encrypted.removeOthers();
     const every = CHECKS_OF_ENTRIES * (this.forwarding.size >= MANY_ENTRIES ? 10 : 1);
     if (!lost && check % every !== 0) return;
     const repaired = await this.forwarding.reconcile();
