@@ -118,6 +118,9 @@ suite("the encrypted kernel path", { skip, timeout: 900_000 }, () => {
     assert.deepEqual(await path.tunnels[0].inspect(), []);
     const [after] = await path.tunnels[0].peers();
     assert.equal(after.lastHandshake, before.lastHandshake);
+    // One whose name has the same address does not take it.
+    await assert.rejects(path.setPeer(0, { publicKey: makeTunnelKeys().publicKey }), { code: "WEAVE_PEER_INVALID" });
+    assert.equal((await path.tunnels[0].peers())[0].lastHandshake, before.lastHandshake);
     await path.tunnels[0].removeOthers();
     assert.deepEqual(await path.tunnels[0].peers(), [], "no peer was set by this process");
     await path.setPeer(0);
@@ -148,6 +151,11 @@ suite("the encrypted kernel path", { skip, timeout: 900_000 }, () => {
     await assert.rejects(path.setPeer(0, { peer: a.mac, publicKey: makeTunnelKeys().publicKey }), {
       code: "WEAVE_PEER_INVALID",
     });
+    await assert.rejects(path.setPeer(0, { peer: "02:00:00:00:00:77" }), {
+      code: "WEAVE_PEER_INVALID",
+      message: /has sent the key of the tunnel of/,
+    });
+    assert.equal(await path.pings(3), 3);
     // A peer's new key replaces its old one.
     await path.setPeer(0, { publicKey: makeTunnelKeys().publicKey });
     assert.equal((await path.tunnels[0].peers()).length, 1);
