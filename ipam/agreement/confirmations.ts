@@ -3,7 +3,7 @@ import type { Participants } from "#ipam/agreement/participants.js";
 import type { RejectedMessages } from "#ipam/agreement/rejected-messages.js";
 import type { RingState } from "#ipam/agreement/ring-state.js";
 import type { Stands } from "#ipam/agreement/stands.js";
-import { contains, type Interval, overlap, sizeOf, subtract } from "#ipam/ring/interval.js";
+import { contains, type Interval, overlap, sizeOf, sorted, subtract } from "#ipam/ring/interval.js";
 import { describePeer, type Reason } from "#ipam/ring/reason.js";
 import { compareOwnership, type Ownership, type Span } from "#ipam/ring/ring.js";
 import { intervalText } from "#ipam/ring/subnet.js";
@@ -356,8 +356,6 @@ export class Confirmations {
 }
 
 const isSame = (a: Span, b: Span): boolean => overlap(a, b) !== undefined && compareOwnership(a.value, b.value) === 0;
-
-const sorted = <T extends Span>(spans: readonly T[]): T[] => [...spans].sort((a, b) => (a.start < b.start ? -1 : 1));
 
 /** The transfer of an ownership to the owner of another one, above both. */
 function above(state: RingState, known: Ownership, other: Ownership): Ownership {

@@ -1,7 +1,7 @@
 import type { LivingPeers } from "#ipam/agreement/living-peers.js";
 import type { RejectedMessages } from "#ipam/agreement/rejected-messages.js";
 import { endedBy, isClaim, isValid, sign } from "#ipam/ring/deed.js";
-import { overlap, subtract } from "#ipam/ring/interval.js";
+import { overlap, sorted, subtract } from "#ipam/ring/interval.js";
 import { compareOwnership, type Deed, type Ownership, Ring, type Span } from "#ipam/ring/ring.js";
 import { byRank, Titles } from "#ipam/ring/titles.js";
 import { type KnownPeers, MAX_PEERS, type PeerName } from "#mesh/peer.js";
@@ -389,8 +389,6 @@ const isNew = (ring: Ring, span: Span): boolean =>
 /** Whether two different decisions have one rank: peers that follow one of them never take the other. */
 const isForked = (a: Ownership, b: Ownership): boolean =>
   a.epoch === b.epoch && a.version === b.version && compareOwnership(a, b) !== 0;
-
-const sorted = (spans: readonly Span[]): Span[] => [...spans].sort((a, b) => (a.start < b.start ? -1 : 1));
 
 const keyOf = ({ start, end, value }: Span): string =>
   `${start}-${end} ${value.owner} ${value.epoch} ${value.version} ${value.pending}`;

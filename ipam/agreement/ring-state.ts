@@ -2,7 +2,7 @@ import * as z from "zod/mini";
 import type { Consents } from "#ipam/agreement/consents.js";
 import { Deeds, type DeedsDeps } from "#ipam/agreement/deeds.js";
 import { takeoversOf } from "#ipam/ring/consent.js";
-import { type Interval, type IntervalSet, overlap, subtract } from "#ipam/ring/interval.js";
+import { type Interval, type IntervalSet, overlap, sorted, subtract } from "#ipam/ring/interval.js";
 import { compareOwnership, type Genesis, type Ownership, Ring, type Span } from "#ipam/ring/ring.js";
 import { Space } from "#ipam/ring/space.js";
 import type { Subnet } from "#ipam/ring/subnet.js";
@@ -232,7 +232,7 @@ export class RingState {
       const kept = this.#unconfirmed.map((each) => overlap(each, { start, end })).filter((each) => each !== undefined);
       const isGiven = value.deed !== undefined && value.deed.by !== self && !value.pending;
       const gained = isGiven ? subtract({ start, end }, before) : [];
-      return [...kept, ...gained].sort((a, b) => (a.start < b.start ? -1 : 1));
+      return sorted([...kept, ...gained]);
     });
   }
 

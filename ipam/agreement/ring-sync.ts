@@ -6,6 +6,7 @@ import type { RingState } from "#ipam/agreement/ring-state.js";
 import type { Stands } from "#ipam/agreement/stands.js";
 import { takeoversOf } from "#ipam/ring/consent.js";
 import { isClaim } from "#ipam/ring/deed.js";
+import { sorted } from "#ipam/ring/interval.js";
 import { compareOwnership, Ring, type Span } from "#ipam/ring/ring.js";
 import type { Subnet } from "#ipam/ring/subnet.js";
 import { byRank } from "#ipam/ring/titles.js";
@@ -224,7 +225,6 @@ export class RingSync {
 /** Sorts spans, and drops those that overlap an earlier one. */
 function sortedParts(spans: readonly Span[]): Span[] {
   const parts: Span[] = [];
-  for (const span of [...spans].sort((a, b) => (a.start < b.start ? -1 : 1)))
-    if (span.start >= (parts.at(-1)?.end ?? 0n)) parts.push(span);
+  for (const span of sorted(spans)) if (span.start >= (parts.at(-1)?.end ?? 0n)) parts.push(span);
   return parts;
 }

@@ -6,7 +6,7 @@ import { RESET_HINT, type RingState, unixSeconds } from "#ipam/agreement/ring-st
 import type { Stands } from "#ipam/agreement/stands.js";
 import { type TakeoverKey, takeoverOf, takeoversOf } from "#ipam/ring/consent.js";
 import { isClaim } from "#ipam/ring/deed.js";
-import { contains, subtract } from "#ipam/ring/interval.js";
+import { contains, sorted, subtract } from "#ipam/ring/interval.js";
 import { describePeer } from "#ipam/ring/reason.js";
 import { compareOwnership, type Ownership, type Span } from "#ipam/ring/ring.js";
 import { type IpamMessage, MAX_PARTS } from "#ipam/wire/ipam-message.js";
@@ -294,7 +294,7 @@ export class Takeovers {
     if (open.length === 0 || clock.now() - this.#askedAt < REPEAT_MS) return;
     this.#askedAt = clock.now();
     for (const peer of new Set(open.map(({ key }) => key.from))) {
-      const spans = open.filter(({ key }) => key.from === peer).sort((a, b) => (a.start < b.start ? -1 : 1));
+      const spans = sorted(open.filter(({ key }) => key.from === peer));
       sender.unicast(peer, {
         kind: "agree",
         ring,
@@ -365,15 +365,15 @@ export class Takeovers {
   #settledParts({ start, end, value }: Span, { held }: Takeover): Span[] {
     const { self } = this.#deps;
     const ours = { ...value, version: successor(value.version), pending: false };
-    const kept = [...held]
-      .filter(([address, owner]) => contains({ start, end }, address) && owner !== self)
-      .map(([address, owner]): Span => {
+    const others = [...held].filter(([address, owner]) => contains({ start, end }, address) && owner !== self);
+    const kept = sorted(
+      others.map(([address, owner]): Span => {
         const theirs = this.#state.successor(ours, { owner, cause: "kept" });
         return { start: address, end: address + 1n, value: theirs };
-      })
-      .sort((a, b) => (a.start < b.start ? -1 : 1));
+      }),
+    );
     const rest = subtract({ start, end }, kept).map((part): Span => ({ ...part, value: ours }));
-    return [...kept, ...rest].sort((a, b) => (a.start < b.start ? -1 : 1));
+    return sorted([...kept, ...rest]);
   }
 }
 

@@ -15,6 +15,10 @@ export function overlap(a: Interval, b: Interval): Interval | undefined {
   return start < end ? { start, end } : undefined;
 }
 
+/** Returns intervals in the order of their starts. */
+export const sorted = <T extends Interval>(intervals: Iterable<T>): T[] =>
+  [...intervals].sort((a, b) => (a.start < b.start ? -1 : a.start > b.start ? 1 : 0));
+
 /** Returns the parts of `whole` that no interval of `parts` covers. @param parts sorted, not overlapping */
 export function subtract(whole: Interval, parts: Iterable<Interval>): Interval[] {
   const left: Interval[] = [];

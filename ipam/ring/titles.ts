@@ -1,5 +1,5 @@
 import { endedBy } from "#ipam/ring/deed.js";
-import { type Interval, overlap, subtract } from "#ipam/ring/interval.js";
+import { type Interval, overlap, sorted, subtract } from "#ipam/ring/interval.js";
 import { compareOwnership, type Span } from "#ipam/ring/ring.js";
 import type { PeerName } from "#mesh/peer.js";
 
@@ -39,7 +39,7 @@ export class Titles {
     const added = subtract(span, later).map((part): Span => ({ ...part, value: span.value }));
     if (added.length === 0) return true;
     const kept = near.flatMap((each) => subtract(each, added).map((part): Span => ({ ...part, value: each.value })));
-    const next = [...kept, ...added].sort((a, b) => (a.start < b.start ? -1 : 1));
+    const next = sorted([...kept, ...added]);
     const growth = next.length - near.length;
     if (growth > 0 && (known.length + growth > MAX_DEEDS_OF_PEER || this.#size + growth > MAX_DEEDS)) return false;
     known.splice(first, near.length, ...next);
