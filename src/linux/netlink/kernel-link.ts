@@ -1,5 +1,6 @@
 import { AttributeMap } from "#src/linux/netlink/message-reader.js";
-import { type MacText, macText } from "#src/mac.js";
+import type { MacText } from "#src/mac.js";
+import { ANY_HOST } from "#src/net/family.js";
 
 // linux/if_link.h
 export const IFLA = {
@@ -68,13 +69,12 @@ export function readLink(body: Uint8Array): KernelLink | undefined {
   const attributes = new AttributeMap(body, LINK_BYTES);
   const info = attributes.nested(IFLA.LINKINFO);
   const kind = info.text(INFO.KIND);
-  const address = attributes.bytes(IFLA.ADDRESS, 6);
   return {
     ifindex: view.getInt32(4, true),
     name: attributes.text(IFLA.IFNAME) ?? "",
     alias: attributes.text(IFLA.IFALIAS),
     kind,
-    mac: address?.length === 6 ? macText(address) : undefined,
+    mac: attributes.mac(IFLA.ADDRESS),
     mtu: attributes.u32(IFLA.MTU) ?? 0,
     up: (view.getUint32(8, true) & IFF_UP) !== 0,
     master: attributes.u32(IFLA.MASTER),
@@ -85,12 +85,12 @@ export function readLink(body: Uint8Array): KernelLink | undefined {
 }
 
 function readVxlan(data: AttributeMap): VxlanSettings {
-  const local = data.bytes(VXLAN.LOCAL, 4);
+  const local = data.ipv4(VXLAN.LOCAL);
   const fragmentation = data.u8(VXLAN.DF);
   return {
     vni: data.u32(VXLAN.ID) ?? 0,
     port: data.be16(VXLAN.PORT) ?? 0,
-    local: local === undefined || local.every((octet) => octet === 0) ? undefined : local.join("."),
+    local: local === ANY_HOST ? undefined : local,
     learning: data.u8(VXLAN.LEARNING) !== 0,
     checksums: data.u8(VXLAN.UDP_CSUM) === 1,
     neverFragments: fragmentation === undefined ? undefined : fragmentation === DF_SET,

@@ -89,14 +89,11 @@ export async function makeLink(
 export function vxlanData(settings: Pick<VxlanSettings, "vni" | "port" | "local" | "neverFragments">) {
   return (writer: MessageWriter): void => {
     writer.u32(VXLAN.ID, settings.vni).be16(VXLAN.PORT, settings.port);
-    if (settings.local !== undefined) writer.bytes(VXLAN.LOCAL, ipv4Bytes(settings.local));
+    if (settings.local !== undefined) writer.ipv4(VXLAN.LOCAL, settings.local);
     writer.u8(VXLAN.LEARNING, 0).u8(VXLAN.UDP_CSUM, 0);
     if (settings.neverFragments) writer.u8(VXLAN.DF, DF_SET);
   };
 }
-
-/** The four octets of a dotted quad. */
-export const ipv4Bytes = (address: string): Uint8Array => Uint8Array.from(address.split("."), Number);
 
 /** Changes an interface. @param what "move the device x", for the error. @throws NetlinkError */
 export async function changeLink(netlink: Netlink, what: string, ifindex: number, change: LinkChange): Promise<void> {
@@ -139,12 +136,11 @@ export async function removeLink(netlink: Netlink, ifindex: number): Promise<voi
 
 /** Adds an IPv4 address with a prefix of 32 bits; one that exists is no error. @throws NetlinkError */
 export async function addHostAddress(netlink: Netlink, ifindex: number, address: string): Promise<void> {
-  const bytes = ipv4Bytes(address);
   // struct ifaddrmsg: family, prefix length, flags, scope, index.
   const body = new MessageWriter()
     .struct([1, AF_INET], [1, 32], [1, 0], [1, 0], [4, ifindex])
-    .bytes(IFA_LOCAL, bytes)
-    .bytes(IFA_ADDRESS, bytes)
+    .ipv4(IFA_LOCAL, address)
+    .ipv4(IFA_ADDRESS, address)
     .finish();
   const flags = CREATE | REPLACED_ADDRESS;
   await netlink.request(`add the address ${address}`, { type: RTM_NEWADDR, flags, body });

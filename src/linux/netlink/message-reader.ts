@@ -1,4 +1,5 @@
 import { aligned, HEADER_BYTES } from "#src/linux/netlink/message-writer.js";
+import { type MacText, macText } from "#src/mac.js";
 
 /** A netlink message that the kernel sent. */
 export interface NetlinkMessage {
@@ -92,6 +93,18 @@ export class AttributeMap {
   u64(type: number): number | undefined {
     const value = this.bytes(type, 8);
     return value && Number(viewOfBytes(value).getBigUint64(0, true));
+  }
+
+  /** An IPv4 address; undefined for one of another length. */
+  ipv4(type: number): string | undefined {
+    const value = this.bytes(type);
+    return value?.length === 4 ? value.join(".") : undefined;
+  }
+
+  /** A MAC; undefined for an address of another length. */
+  mac(type: number): MacText | undefined {
+    const value = this.bytes(type);
+    return value?.length === 6 ? macText(value) : undefined;
   }
 
   /** Text up to its first zero. */

@@ -1,4 +1,5 @@
 import { WeaveError } from "#src/errors.js";
+import { type MacText, macNumber } from "#src/mac.js";
 
 /** Size of struct nlmsghdr (linux/netlink.h): length, type, flags, sequence number, port id. */
 export const HEADER_BYTES = 16;
@@ -51,6 +52,17 @@ export class MessageWriter {
 
   u32(type: number, value: number): this {
     return this.bytes(type, new Uint8Array(Uint32Array.of(value).buffer));
+  }
+
+  /** An IPv4 address. */
+  ipv4(type: number, address: string): this {
+    return this.bytes(type, Uint8Array.from(address.split("."), Number));
+  }
+
+  mac(type: number, mac: MacText): this {
+    const octets = Buffer.alloc(6);
+    octets.writeUIntBE(macNumber(mac), 0, 6);
+    return this.bytes(type, octets);
   }
 
   /** Text with a zero at its end. */

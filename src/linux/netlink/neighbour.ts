@@ -1,6 +1,6 @@
 import { AttributeMap } from "#src/linux/netlink/message-reader.js";
 import { MessageWriter } from "#src/linux/netlink/message-writer.js";
-import { type MacText, macNumber, macText } from "#src/mac.js";
+import type { MacText } from "#src/mac.js";
 
 // linux/rtnetlink.h, linux/neighbour.h
 export const RTM_NEWNEIGH = 28;
@@ -41,18 +41,18 @@ export function readForwarding(body: Uint8Array): ForwardingRecord | undefined {
   if (body.length < NEIGHBOUR_BYTES || body[0] !== AF_BRIDGE) return undefined;
   const view = new DataView(body.buffer, body.byteOffset, body.length);
   const attributes = new AttributeMap(body, NEIGHBOUR_BYTES);
-  const mac = attributes.bytes(NDA.LLADDR, 6);
-  if (mac?.length !== 6) return undefined;
+  const mac = attributes.mac(NDA.LLADDR);
+  if (mac === undefined) return undefined;
   const master = attributes.u32(NDA.MASTER);
-  const host = attributes.bytes(NDA.DST, 4);
+  const host = attributes.ipv4(NDA.DST);
   const port = attributes.be16(NDA.PORT);
   return {
-    mac: macText(mac),
+    mac,
     ifindex: view.getInt32(4, true),
     state: view.getUint16(8, true),
     flags: view.getUint8(10),
     ...(master === undefined ? {} : { master }),
-    ...(host?.length === 4 ? { host: host.join(".") } : {}),
+    ...(host === undefined ? {} : { host }),
     ...(port === undefined ? {} : { port }),
     vlan: attributes.u16(NDA.VLAN) ?? 0,
   };
@@ -61,12 +61,10 @@ export function readForwarding(body: Uint8Array): ForwardingRecord | undefined {
 /** Writes the body of RTM_NEWNEIGH or RTM_DELNEIGH. */
 export function writeForwarding(record: Omit<ForwardingRecord, "vlan" | "master">): Uint8Array {
   const { mac, ifindex, state, flags, host, port } = record;
-  const octets = Buffer.alloc(6);
-  octets.writeUIntBE(macNumber(mac), 0, 6);
   const writer = new MessageWriter()
     .struct([4, AF_BRIDGE], [4, ifindex], [2, state], [1, flags], [1, 0])
-    .bytes(NDA.LLADDR, octets);
-  if (host !== undefined) writer.bytes(NDA.DST, Uint8Array.from(host.split("."), Number));
+    .mac(NDA.LLADDR, mac);
+  if (host !== undefined) writer.ipv4(NDA.DST, host);
   if (port !== undefined) writer.be16(NDA.PORT, port);
   return writer.finish();
 }

@@ -1,5 +1,4 @@
 import { Errno } from "#src/linux/native/libc.js";
-import { ipv4Bytes } from "#src/linux/netlink/link-requests.js";
 import { AttributeMap } from "#src/linux/netlink/message-reader.js";
 import { MessageWriter } from "#src/linux/netlink/message-writer.js";
 import { CREATE, type Netlink, NetlinkError, REPLACE } from "#src/linux/netlink/netlink.js";
@@ -39,7 +38,7 @@ const routeHeader = (): MessageWriter =>
 
 /** Sets a route; an existing one to the address is replaced. @throws NetlinkError */
 export async function setHostRoute(netlink: Netlink, { address, ifindex, mtu }: HostRoute): Promise<void> {
-  const writer = routeHeader().bytes(RTA.DST, ipv4Bytes(address)).u32(RTA.OIF, ifindex);
+  const writer = routeHeader().ipv4(RTA.DST, address).u32(RTA.OIF, ifindex);
   if (mtu !== undefined)
     writer.nested(RTA.METRICS, (metrics) => metrics.u32(RTAX_LOCK, 1 << RTAX_MTU).u32(RTAX_MTU, mtu));
   const flags = CREATE | REPLACE;
@@ -48,7 +47,7 @@ export async function setHostRoute(netlink: Netlink, { address, ifindex, mtu }: 
 
 /** Removes a route; a missing one is no error. @throws NetlinkError */
 export async function removeHostRoute(netlink: Netlink, address: string): Promise<void> {
-  const body = routeHeader().bytes(RTA.DST, ipv4Bytes(address)).finish();
+  const body = routeHeader().ipv4(RTA.DST, address).finish();
   try {
     await netlink.request(`remove the route to ${address}`, { type: RTM_DELROUTE, body });
   } catch (error) {
@@ -67,8 +66,8 @@ export async function listHostRoutes(netlink: Netlink): Promise<HostRoute[]> {
 function readRoute(body: Uint8Array): HostRoute | undefined {
   if (body.length < ROUTE_BYTES || body[0] !== AF_INET || body[1] !== 32 || body[4] !== TABLE_MAIN) return undefined;
   const attributes = new AttributeMap(body, ROUTE_BYTES);
-  const address = attributes.bytes(RTA.DST, 4);
+  const address = attributes.ipv4(RTA.DST);
   const ifindex = attributes.u32(RTA.OIF);
-  if (address?.length !== 4 || ifindex === undefined) return undefined;
-  return { address: address.join("."), ifindex, mtu: attributes.nested(RTA.METRICS).u32(RTAX_MTU) };
+  if (address === undefined || ifindex === undefined) return undefined;
+  return { address, ifindex, mtu: attributes.nested(RTA.METRICS).u32(RTAX_MTU) };
 }

@@ -98,10 +98,7 @@ function writePeer(writer: MessageWriter, peer: WireguardPeerChange): void {
   if (address === undefined) return;
   writer.nested(PEER.ALLOWED, (list) =>
     list.nested(0, (allowed) =>
-      allowed
-        .u16(ALLOWED.FAMILY, AF_INET)
-        .bytes(ALLOWED.ADDRESS, Uint8Array.from(address.split("."), Number))
-        .u8(ALLOWED.PREFIX, 32),
+      allowed.u16(ALLOWED.FAMILY, AF_INET).ipv4(ALLOWED.ADDRESS, address).u8(ALLOWED.PREFIX, 32),
     ),
   );
 }
@@ -145,8 +142,8 @@ function readPeer(bytes: Uint8Array): WireguardPeerState | undefined {
     keepaliveSeconds: peer.u16(PEER.KEEPALIVE) ?? 0,
     allowed: readAttributes(peer.bytes(PEER.ALLOWED) ?? new Uint8Array()).flatMap(([, value]) => {
       const allowed = new AttributeMap(value);
-      const address = allowed.bytes(ALLOWED.ADDRESS, 4);
-      return address?.length === 4 ? [`${address.join(".")}/${allowed.u8(ALLOWED.PREFIX) ?? 0}`] : [];
+      const address = allowed.ipv4(ALLOWED.ADDRESS);
+      return address === undefined ? [] : [`${address}/${allowed.u8(ALLOWED.PREFIX) ?? 0}`];
     }),
   };
 }
