@@ -8,6 +8,7 @@ import { installCommands } from "#src/linux/packages.js";
 import { checkKeepsRoutes, networksAt } from "#src/linux/routes/routes.js";
 import type { Log } from "#src/log.js";
 import type { Problems } from "#src/problems.js";
+import { SerialQueue } from "#src/serial-queue.js";
 import { readStored, type Store } from "#src/store.js";
 
 const KEY = "exposed";
@@ -43,8 +44,8 @@ export class Exposure {
   #entries: Entry[];
   /** The host's part of the rules that were applied last. */
   #applied: HostRules | undefined;
-  /** The last change: changes run one after another, because each has several steps. */
-  #last: Promise<unknown> = Promise.resolve();
+  /** Changes run one after another, because each has several steps. */
+  readonly #queue = new SerialQueue();
 
   /** @throws WEAVE_STORE */
   constructor(options: {
@@ -79,19 +80,21 @@ export class Exposure {
 
   /** Restores the exposed addresses, and creates the firewall rules. Failures are problems in status. */
   restore(): Promise<void> {
-    return this.#queue(async () => {
-      for (const { cidr } of this.#entries) await this.#restoreAddress(parseCidr(cidr));
-      if (this.#firewall === undefined) {
-        const why = "neither nft nor iptables is on this host: containers can reach the ports of weave";
-        this.#problems.set(
-          "firewall",
-          `${why}. Install one ('${installCommands(["nft"]).join("'; '")}') and launch again.`,
-        );
-      }
-      await this.#applyRules();
-    }).catch((error) =>
-      this.#problems.set("firewall", `the firewall rules of weave cannot be made: ${errorText(error)}`),
-    );
+    return this.#queue
+      .run(async () => {
+        for (const { cidr } of this.#entries) await this.#restoreAddress(parseCidr(cidr));
+        if (this.#firewall === undefined) {
+          const why = "neither nft nor iptables is on this host: containers can reach the ports of weave";
+          this.#problems.set(
+            "firewall",
+            `${why}. Install one ('${installCommands(["nft"]).join("'; '")}') and launch again.`,
+          );
+        }
+        await this.#applyRules();
+      })
+      .catch((error) =>
+        this.#problems.set("firewall", `the firewall rules of weave cannot be made: ${errorText(error)}`),
+      );
   }
 
   /**
@@ -101,7 +104,7 @@ export class Exposure {
    * @throws WEAVE_TOOL_MISSING, WEAVE_FIREWALL, WEAVE_ADDRESS_INVALID
    */
   expose(cidr: Cidr, masquerade: boolean, hosts: readonly string[]): Promise<void> {
-    return this.#queue(async () => {
+    return this.#queue.run(async () => {
       await checkKeepsRoutes(cidr, this.#bridge, hosts);
       if (masquerade && this.#firewall === undefined) throw firewallMissing();
       const others = this.#entries.filter((entry) => entry.cidr !== cidr.text);
@@ -116,7 +119,7 @@ export class Exposure {
 
   /** Removes an address from the bridge. An address that is not on the bridge is no error. */
   hide(cidr: Cidr): Promise<void> {
-    return this.#queue(async () => {
+    return this.#queue.run(async () => {
       this.#save(this.#entries.filter((entry) => entry.cidr !== cidr.text));
       this.#problems.clear(problemOf(cidr));
       this.#problems.clear(`route ${cidr.subnet}`);
@@ -133,14 +136,16 @@ export class Exposure {
    * @param links all current interfaces
    */
   repair(links: readonly Link[]): Promise<void> {
-    return this.#queue(async () => {
-      // Read after the previous change, which may have exposed an address.
-      const bridge = this.#entries.length > 0 ? await findLink(this.#bridge) : undefined;
-      if (bridge !== undefined) await this.#repairAddresses(bridge);
-      await this.#repairRules(links);
-    }).catch((error) =>
-      this.#problems.set("firewall", `the firewall rules of weave cannot be restored: ${errorText(error)}`),
-    );
+    return this.#queue
+      .run(async () => {
+        // Read after the previous change, which may have exposed an address.
+        const bridge = this.#entries.length > 0 ? await findLink(this.#bridge) : undefined;
+        if (bridge !== undefined) await this.#repairAddresses(bridge);
+        await this.#repairRules(links);
+      })
+      .catch((error) =>
+        this.#problems.set("firewall", `the firewall rules of weave cannot be restored: ${errorText(error)}`),
+      );
   }
 
   async #repairAddresses(bridge: Link): Promise<void> {
@@ -232,11 +237,5 @@ export class Exposure {
   async #readHostRules(firewall: Firewall, links: readonly Link[]): Promise<HostRules> {
     const names = this.#rules.dockerBridge === undefined ? [] : links.map(({ ifname }) => ifname);
     return { notDocker: notDockerBridges(names), tracked: await firewall.trackingNeeded() };
-  }
-
-  #queue(task: () => Promise<void>): Promise<void> {
-    const turn = this.#last.then(task, task);
-    this.#last = turn.catch(() => {});
-    return turn;
   }
 }

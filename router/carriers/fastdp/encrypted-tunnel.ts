@@ -14,6 +14,7 @@ import { TunnelNamespace } from "#src/linux/wireguard/tunnel-namespace.js";
 import type { Log } from "#src/log.js";
 import type { MacText } from "#src/mac.js";
 import { endpoint } from "#src/net/endpoint.js";
+import { SerialQueue } from "#src/serial-queue.js";
 
 /** UDP port of VXLAN inside of WireGuard: the namespace is ours alone. */
 const INNER_PORT = 6_784;
@@ -53,7 +54,7 @@ export class EncryptedTunnel extends TunnelBase implements KernelTunnel {
   #wireguard: Tunnel | undefined;
   #device: VxlanDevice | undefined;
   /** Changes of peers, one after another: a peer that connects again must not be removed by the end of its earlier path. */
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #changes = new SerialQueue();
 
   /** @param off why this host has no such tunnel; undefined: it has one after {@link check} */
   constructor(deps: EncryptedTunnelDeps, off: string | undefined) {
@@ -120,18 +121,20 @@ export class EncryptedTunnel extends TunnelBase implements KernelTunnel {
       );
     // A peer that is gone for good must not send frames any more.
     const ended = () =>
-      void this.#inTurn(async () => {
-        // It may have connected again meanwhile.
-        if (!this.#deps.paths.leadTo(peer)) await this.#wireguard?.removePeer(peer, publicKey);
-      }).catch((error) =>
-        this.#deps.log.warn("a peer cannot be removed from WireGuard", { peer, why: errorText(error) }),
-      );
+      void this.#changes
+        .run(async () => {
+          // It may have connected again meanwhile.
+          if (!this.#deps.paths.leadTo(peer)) await this.#wireguard?.removePeer(peer, publicKey);
+        })
+        .catch((error) =>
+          this.#deps.log.warn("a peer cannot be removed from WireGuard", { peer, why: errorText(error) }),
+        );
     return await this.#deps.paths.connect(peer, path, { setMtu, ended });
   }
 
   /** Removes the peers that this process has not set: those of an earlier one that have not connected since. @throws WEAVE_NATIVE */
   async removeOthers(): Promise<void> {
-    await this.#inTurn(async () => this.#wireguard?.removeOthers());
+    await this.#changes.run(async () => this.#wireguard?.removeOthers());
   }
 
   close(): void {
@@ -146,16 +149,12 @@ export class EncryptedTunnel extends TunnelBase implements KernelTunnel {
     return this.#deps.mtu + VXLAN_OVERHEAD;
   }
 
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const done = this.#turn.then(work);
-    this.#turn = done.catch(() => {});
-    return done;
-  }
-
   /** The connection's preshared key is zeroed at its end, which may come before the turn. */
   #setInTurn(options: PeerTunnelOptions, linkMtu: number): Promise<void> {
     const presharedKey = Uint8Array.from(options.presharedKey);
-    return this.#inTurn(() => this.#setPeer({ ...options, presharedKey }, linkMtu)).finally(() => presharedKey.fill(0));
+    return this.#changes
+      .run(() => this.#setPeer({ ...options, presharedKey }, linkMtu))
+      .finally(() => presharedKey.fill(0));
   }
 
   async #checkWireguard(): Promise<boolean> {

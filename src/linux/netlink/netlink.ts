@@ -4,6 +4,7 @@ import { inNamespace, type NamespaceRef } from "#src/linux/native/namespace-entr
 import { type NetlinkProtocol, NetlinkSocket } from "#src/linux/native/netlink-socket.js";
 import { AttributeMap, type NetlinkMessage, readMessages } from "#src/linux/netlink/message-reader.js";
 import { aligned, HEADER_BYTES } from "#src/linux/netlink/message-writer.js";
+import { SerialQueue } from "#src/serial-queue.js";
 
 // linux/netlink.h
 const NLMSG_ERROR = 2;
@@ -66,8 +67,7 @@ export class Netlink {
   readonly namespace: NamespaceRef;
   readonly #socket: NetlinkSocket;
   #sequence = 0;
-  /** The end of all requests until now. */
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #queue = new SerialQueue();
 
   private constructor(socket: NetlinkSocket, namespace: NamespaceRef) {
     this.#socket = socket;
@@ -85,7 +85,7 @@ export class Netlink {
 
   /** Sends one message. @param what "make the device x", for the error. @returns the answer, if there is one. @throws NetlinkError */
   async request(what: string, request: NetlinkRequest): Promise<Uint8Array | undefined> {
-    return this.#inTurn(async () => {
+    return this.#queue.run(async () => {
       const first = await this.#send([request]);
       let answer: Uint8Array | undefined;
       for (;;) {
@@ -107,7 +107,7 @@ export class Netlink {
     const rejected: Rejection[] = [];
     for (let start = 0; start < requests.length; start += BATCH) {
       const part = requests.slice(start, start + BATCH);
-      for (const each of await this.#inTurn(() => this.#batch(what, part)))
+      for (const each of await this.#queue.run(() => this.#batch(what, part)))
         rejected.push({ ...each, index: start + each.index });
     }
     return rejected;
@@ -115,7 +115,7 @@ export class Netlink {
 
   /** Asks for a list. @returns the bodies of its messages. @throws NetlinkError */
   async dump(what: string, request: NetlinkRequest): Promise<readonly Uint8Array[]> {
-    return this.#inTurn(async () => {
+    return this.#queue.run(async () => {
       for (let attempt = 1; ; attempt++) {
         const { list, whole } = await this.#dumpOnce(what, request);
         if (whole || attempt === DUMP_ATTEMPTS) return list;
@@ -125,12 +125,6 @@ export class Netlink {
 
   close(): void {
     this.#socket.close();
-  }
-
-  #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
-    const result = this.#turn.then(work, work);
-    this.#turn = result.catch(() => {});
-    return result;
   }
 
   async #batch(what: string, part: readonly NetlinkRequest[]): Promise<readonly Rejection[]> {
