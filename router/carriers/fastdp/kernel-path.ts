@@ -144,6 +144,7 @@ export class KernelPath {
    * @param unprotected why the firewall does not limit {@link clearSenders}; undefined: it does. It is asked at each check
    */
   async start(unprotected: () => string | undefined): Promise<void> {
+    if (!this.#isUsed) return;
     this.#unprotected = unprotected;
     await this.check();
     this.#timer = setInterval(() => void this.check(), CHECK_MS).unref();
@@ -209,7 +210,6 @@ export class KernelPath {
   }
 
   async #check(): Promise<void> {
-    if (!this.#isUsed) return;
     const { problems, log } = this.#deps;
     const check = this.#checks++;
     let lost = false;
