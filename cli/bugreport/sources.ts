@@ -2,6 +2,7 @@ import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { ENVIRONMENT_FILE } from "#cli/supervision/environment-file.js";
 import { call, REPORT_MS } from "#cli/support/client.js";
 import { containerName } from "#cli/support/environment.js";
+import { FULL_REPORT } from "#cli/support/full-report.js";
 import { supervised } from "#cli/support/supervised.js";
 import { engine } from "#cli/support/without-router.js";
 import { errorText } from "#src/errors.js";
@@ -35,7 +36,7 @@ export function sourcesOf(): readonly Source[] {
   const { run: folder, log } = paths();
   return [
     api("router/status.txt", "/status"),
-    api("router/report.json", "/report?numbers=text", JSON_TYPE),
+    api("router/report.json", FULL_REPORT, JSON_TYPE),
     ...["targets", "connections", "peers", "ipam", "dns"].map((section) =>
       api(`router/${section}.txt`, `/status/${section}`),
     ),

@@ -1,5 +1,6 @@
 import type { StatusSource } from "#cli/json/status-documents.js";
 import { call, REPORT_MS } from "#cli/support/client.js";
+import { FULL_REPORT } from "#cli/support/full-report.js";
 import { launchOptions } from "#cli/support/launched.js";
 import { DEFAULT_RANGE } from "#router/addresses/flags.js";
 import { ROUTER_FLAGS } from "#router/flags.js";
@@ -53,9 +54,8 @@ export async function hostFacts(targets: readonly string[]): Promise<HostFacts> 
 
 async function report(run: string): Promise<Pick<HostFacts, "report" | "silence">> {
   try {
-    const path = "/report?numbers=text";
     const { status, body } = await call({
-      path,
+      path: FULL_REPORT,
       accept: JSON_TYPE,
       address: controlSocket(run),
       answerMs: REPORT_WAIT_MS,
