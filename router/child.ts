@@ -17,21 +17,20 @@ export interface ChildEnd {
 }
 
 export interface ChildOptions {
-  readonly stdout: "ignore" | "inherit";
   /** Receives standard error, in parts. */
-  readonly onStderr?: (text: string) => void;
+  readonly onStderr: (text: string) => void;
   /** Called once. */
   readonly ended: (end: ChildEnd) => void;
 }
 
-/** Starts a program. @returns its process; undefined if it could not be started, and `ended` was called */
+/** Starts a program, with the standard output of this one. @returns its process; undefined if it could not be started, and `ended` was called */
 export function startChild(file: string, args: readonly string[], options: ChildOptions): ChildProcess | undefined {
-  const { stdout, onStderr, ended } = options;
+  const { onStderr, ended } = options;
   const cannot = (error: unknown) =>
     ended({ pid: undefined, code: 1, why: `cannot start ${file}: ${errorText(error)}` });
   let child: ChildProcess;
   try {
-    child = spawn(file, args, { stdio: ["ignore", stdout, "pipe"] });
+    child = spawn(file, args, { stdio: ["ignore", "inherit", "pipe"] });
   } catch (error) {
     // Node throws some errors (E2BIG, ENOMEM), and emits others (ENOENT, EAGAIN).
     cannot(error);
@@ -40,7 +39,7 @@ export function startChild(file: string, args: readonly string[], options: Child
   let stderr = "";
   child.stderr?.setEncoding("utf8").on("data", (text: string) => {
     stderr = (stderr + text).slice(-STDERR_CHARS);
-    onStderr?.(text);
+    onStderr(text);
   });
   child.stderr?.on("error", () => {});
   child.on("error", (error) => {

@@ -100,7 +100,6 @@ class ManagedPlugin {
       return writeLog("error", `the router is not started: ${this.#failure}`);
     }
     this.#child = startChild(file, [...words, "launch", ...launchArguments(process.env)], {
-      stdout: "inherit",
       onStderr: (text) => void process.stderr.write(text),
       ended: ({ why }) => this.#ended(Date.now() - began, why),
     });

@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 . ../../scripts/build/static-programs.sh
-title='The CNI plugin (plugin/)' constant=CNI_PROGRAMS sources=(plugin/*.c)
+title='The CNI plugin (plugin/)' constant=CNI_PROGRAMS sources=(plugin/*.c ../../src/freestanding/system.c)
 static_programs "$@" <<'LIST'
 x64 x86_64-linux-gnu-gcc
 arm64 aarch64-linux-gnu-gcc

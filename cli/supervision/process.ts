@@ -14,6 +14,7 @@ import { stopRunning } from "#router/running.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import { installedFile } from "#src/installation.js";
 import { type CommandLine, restricted } from "#src/linux/setpriv.js";
+import { ROUTER_NODE_FLAGS } from "#src/node-flags.js";
 import { failureFile, launchFile, paths, supervisorFile } from "#src/paths.js";
 import { livePid, writePid } from "#src/pid-file.js";
 
@@ -22,7 +23,7 @@ const POLL_MS = 10;
 /** Interval between checks whether setpriv has become the supervisor: it takes some 3 ms. */
 const EXEC_POLL_MS = 1;
 
-/** A detached supervisor process (router/supervisor.ts). The next boot does not start it again. */
+/** A detached supervisor process (router/supervisor/). The next boot does not start it again. */
 export const processSupervision = (): Supervision => ({
   ...supervised("process"),
   start,
@@ -124,15 +125,17 @@ async function untilReady(child: ChildProcess, failed: Waiting["failure"] = () =
 /** Starts the supervisor, with the capabilities of a router if possible. @throws Exit when it cannot be started */
 async function startSupervisor(args: readonly string[], given = process.env): Promise<ChildProcess> {
   const { WEAVE_PASSWORD: _, ...env } = given;
-  const command = [process.execPath, installedFile("#router/supervisor.js"), ...args] as const;
+  const { run, log } = paths();
+  const router = [process.execPath, ...ROUTER_NODE_FLAGS, installedFile("#router/main.js")];
+  const command = [installedFile(`#native/linux-${process.arch}/supervisor`), ...args, run, log, ...router] as const;
   try {
     const child = (await startRestricted(command, env)) ?? (await startDetached(command, env));
     // The supervisor outlives this command, also when the wait for the router is interrupted.
     child.unref();
-    if (!args.includes("--replace")) writePid(supervisorFile(paths().run), child.pid!);
+    if (!args.includes("--replace")) writePid(supervisorFile(run), child.pid!);
     return child;
   } catch (error) {
-    throw new Exit(1, `cannot start ${process.execPath}: ${errorText(error)}`);
+    throw new Exit(1, `cannot start ${command[0]}: ${errorText(error)}`);
   }
 }
 

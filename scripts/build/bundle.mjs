@@ -29,6 +29,9 @@ import { sourceState } from "./source-state.mjs";
  */
 const STEPS = [natives, fileList, packageFile, command, manual, systemd, licences];
 
+/** The names of the files that are run as programs. */
+const EXECUTABLE = ["weave", "supervisor"];
+
 const build = join(root, "build");
 const bundle = join(build, "bundle");
 /** The {@link sourceState} from which the bundle was made. */
@@ -45,7 +48,7 @@ async function write() {
   try {
     const context = { out, version: manifest.version, metafile: await javascript({ out }) };
     for (const step of STEPS) await step(context);
-    setModes(out, join(out, "bin/weave"));
+    setModes(out);
     rmSync(stamp, { force: true });
     rmSync(bundle, { recursive: true, force: true });
     renameSync(out, bundle);
@@ -55,12 +58,12 @@ async function write() {
   }
 }
 
-/** Sets all modes, which then do not depend on the umask. @param program the one file that is run as a program */
-function setModes(folder, program) {
+/** Sets all modes, which then do not depend on the umask. */
+function setModes(folder) {
   chmodSync(folder, 0o755);
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name);
-    if (entry.isDirectory()) setModes(path, program);
-    else chmodSync(path, path === program ? 0o755 : 0o644);
+    if (entry.isDirectory()) setModes(path);
+    else chmodSync(path, EXECUTABLE.includes(entry.name) ? 0o755 : 0o644);
   }
 }

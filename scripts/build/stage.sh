@@ -34,4 +34,4 @@ fi
 find "$folder" -type d -exec chmod 755 {} +
 find "$folder" -type f -exec chmod 644 {} +
 # Not bin/weave: it would look for a Node in the PATH.
-chmod 755 "$folder/node" "$folder/weave"
+chmod 755 "$folder/node" "$folder/weave" "$folder"/native/*/supervisor

@@ -200,10 +200,10 @@ labTest(
     host.weaveCommand = [join(place, "bin/weave")];
     await host.ok("launch", "--name", host.peerName);
     const router = host.routerPid;
-    rmSync(join(place, "lib/router/supervisor.js"));
+    rmSync(join(place, `native/linux-${process.arch}/supervisor`));
     const restart = await host.weave("restart");
     assert.deepEqual([restart.code, host.routerPid], [1, router], restart.stderr);
-    assert.match(restart.stderr, /supervisor\.js is missing\n/);
+    assert.match(restart.stderr, /native\/linux-\w+\/supervisor is missing\n/);
   },
 );
 

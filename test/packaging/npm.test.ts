@@ -105,8 +105,8 @@ test("a file that is missing or cut off is named, whatever needs it", ROOT_ONLY,
     ],
     [
       "launch",
-      /damaged: \/lib\/router\/supervisor\.js has 10 instead of \d+ bytes/,
-      (copy) => truncateSync(join(copy, "lib/router/supervisor.js"), 10),
+      /damaged: \/native\/linux-\w+\/supervisor has 10 instead of \d+ bytes/,
+      (copy) => truncateSync(join(copy, `native/linux-${process.arch}/supervisor`), 10),
     ],
     [
       "setup",

@@ -2,7 +2,7 @@
 #ifndef DELEGATE_H
 #define DELEGATE_H
 
-#include "system.h"
+#include "../../../src/freestanding/system.h"
 
 /*
  * Runs a plugin of CNI_PATH with another CNI_COMMAND. Adds what it prints to `output`.

@@ -2,7 +2,7 @@
 #ifndef ERROR_H
 #define ERROR_H
 
-#include "system.h"
+#include "../../../src/freestanding/system.h"
 
 enum code {
     INVALID_ENVIRONMENT = 4,

@@ -2,7 +2,7 @@
 #ifndef JSON_H
 #define JSON_H
 
-#include "system.h"
+#include "../../../src/freestanding/system.h"
 
 /* A value within a document, still encoded. */
 struct value {

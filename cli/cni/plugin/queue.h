@@ -2,7 +2,7 @@
 #ifndef QUEUE_H
 #define QUEUE_H
 
-#include "system.h"
+#include "../../../src/freestanding/system.h"
 
 /*
  * Stores the body of a DEL in the folder cni-releases of the run folder: the router repeats it at its start, before each call,

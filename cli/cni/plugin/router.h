@@ -2,7 +2,7 @@
 #ifndef ROUTER_H
 #define ROUTER_H
 
-#include "system.h"
+#include "../../../src/freestanding/system.h"
 
 /* Bytes of a plugin's name, which is that of its file, with a zero. */
 #define PLUGIN_MAX 256

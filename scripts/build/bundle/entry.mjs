@@ -7,7 +7,7 @@ export function packageFile({ out }) {
   const { name, version, description, license, engines } = manifest;
   const imports = {
     "#router/*.js": "./lib/router/*.js",
-    "#native/*.node": "./native/*.node",
+    "#native/*": "./native/*",
     "#files.json": "./files.json",
   };
   writeJson(join(out, "package.json"), { name, version, description, license, type: "module", engines, imports });

@@ -8,7 +8,7 @@ import { join } from "node:path";
 export function fileList({ out }) {
   const list = ["lib", "native"].flatMap((folder) =>
     filesIn(out, folder).map((path) =>
-      folder === "native" ? { path } : { path, bytes: statSync(join(out, path)).size },
+      path.endsWith(".node") ? { path } : { path, bytes: statSync(join(out, path)).size },
     ),
   );
   writeFileSync(join(out, "files.json"), `[\n${list.map((file) => JSON.stringify(file)).join(",\n")}\n]\n`);

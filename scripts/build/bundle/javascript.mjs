@@ -5,13 +5,7 @@ import { build } from "esbuild";
 import { root } from "../project.mjs";
 
 /** The programs and threads: each is a file in `lib/` with the same path, found by `imports` of package.json. */
-const PROGRAMS = [
-  "cli/main.ts",
-  "router/main.ts",
-  "router/supervisor.ts",
-  "router/managed-plugin.ts",
-  "router/datapath/worker.ts",
-];
+const PROGRAMS = ["cli/main.ts", "router/main.ts", "router/managed-plugin.ts", "router/datapath/worker.ts"];
 
 /** Loaders of native modules in packages: the import that is replaced, the package, and what the import has to provide. */
 const LOADERS = [

@@ -1,7 +1,7 @@
 import { copyFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { fetchPackage } from "../fetch-package.mjs";
-import { locked, manifest } from "../project.mjs";
+import { locked, manifest, root } from "../project.mjs";
 
 /**
  * The native modules, and the package with the file of each for a platform. All use Node-API, and so work with every version of
@@ -20,7 +20,7 @@ const NATIVES = {
 export const nativePackages = () =>
   manifest.cpu.flatMap((arch) => Object.values(NATIVES).map((of) => of(arch).package));
 
-/** Writes `native/linux-ARCH/NAME.node`. */
+/** Writes `native/linux-ARCH/NAME.node`, and `native/linux-ARCH/supervisor`, the one native program (router/supervisor/). */
 export function natives({ out }) {
   for (const arch of manifest.cpu) {
     const folder = join(out, `native/linux-${arch}`);
@@ -29,5 +29,6 @@ export function natives({ out }) {
       const native = of(arch);
       copyFileSync(join(fetchPackage(locked(native.package)), native.file), join(folder, `${name}.node`));
     }
+    copyFileSync(join(root, `router/supervisor/linux-${arch}`), join(folder, "supervisor"));
   }
 }
