@@ -15,6 +15,7 @@ import { errorText } from "#src/errors.js";
 import { confineProcess } from "#src/linux/native/confinement.js";
 import { releaseUnusedMemory } from "#src/linux/native/heap.js";
 import { exitNow } from "#src/linux/native/process.js";
+import { releaseProgramPages } from "#src/linux/native/program-pages.js";
 import { setSessionNice } from "#src/linux/native/scheduling.js";
 import { type Log, type LogLevel, limited } from "#src/log.js";
 import { type LogTarget, pinoLog } from "#src/log-pino.js";
@@ -118,7 +119,7 @@ class RouterProcess {
         rmSync(file, { force: true });
       this.#manager.ready(`ready, version ${VERSION}`);
       if (!this.#foreground && options.restart) this.#watchParent();
-      setTimeout(releaseUnusedMemory, RELEASE_MS).unref();
+      setTimeout(() => this.#releaseMemory(), RELEASE_MS).unref();
     } catch (error) {
       await this.#fail(error);
     }
@@ -184,6 +185,15 @@ class RouterProcess {
     const docker = await DockerSockets.open(options, helperFolder(dbPrefix), this.#log);
     this.#listeners.add("Docker", () => docker.close());
     return docker;
+  }
+
+  #releaseMemory(): void {
+    releaseUnusedMemory();
+    try {
+      releaseProgramPages();
+    } catch (error) {
+      this.#log.debug("the program's pages are kept in memory", { why: errorText(error) });
+    }
   }
 
   /** Reports a problem when the supervisor has ended: the router works, but is not restarted after a crash. */

@@ -39,6 +39,7 @@ export const libc = {
   capset: lib.func("capset", "int", [PTR, PTR]),
   setrlimit: lib.func("setrlimit", "int", ["int", PTR]),
   socketpair: lib.func("socketpair", "int", ["int", "int", "int", PTR]),
+  madvise: lib.func("madvise", "int", [PTR, PTR, "int"]),
   mallopt: lib.func("mallopt", "int", ["int", "int"]),
   malloc_trim: lib.func("malloc_trim", "int", [PTR]),
   setpriority: lib.func("setpriority", "int", ["int", "uint32_t", "int"]),
