@@ -145,7 +145,9 @@ test("a supervisor that another one has replaced starts no router", async () => 
 });
 
 test("SIGTERM ends the router too, SIGHUP neither, and one that does not end is killed", async () => {
-  await using supervised = new Supervised(`trap 'echo TERM >>"$RUN/signals"' TERM; ${READY}; while :; do sleep 0.1; done`);
+  await using supervised = new Supervised(
+    `trap 'echo TERM >>"$RUN/signals"' TERM; ${READY}; while :; do sleep 0.1; done`,
+  );
   await until("it is ready", () => supervised.file("router.pid") !== "");
   const router = Number(/\d+/.exec(supervised.file("router.pid"))![0]);
   supervised.process.kill("SIGHUP");
