@@ -1,6 +1,6 @@
 import type { PeerName } from "#mesh/peer.js";
 import type { Acknowledgement } from "#mesh/rekey/wire.js";
-import { isSignedBy, type Signer } from "#mesh/signing.js";
+import type { Signer, Verify } from "#mesh/signing.js";
 import { limitSize } from "#src/limit-size.js";
 
 /** Members that are awaited at most: twice as many as a network has, because some leave meanwhile. */
@@ -19,8 +19,8 @@ export function acknowledge(order: string, signer: Signer): Acknowledgement {
 }
 
 /** Whether a peer itself has acknowledged. */
-export function isAcknowledged({ identity, order, signature }: Acknowledgement): boolean {
-  return isSignedBy(identity, "rekey", acknowledgedBytes(order), signature);
+export function isAcknowledged({ identity, order, signature }: Acknowledgement, verify: Verify): boolean {
+  return verify(identity, "rekey", acknowledgedBytes(order), signature);
 }
 
 const acknowledgedBytes = (order: string): Uint8Array => Buffer.from(`have 1 ${order}`);

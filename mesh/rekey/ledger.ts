@@ -28,7 +28,7 @@ export interface RekeyState {
   readonly orders: readonly SignedOrder[];
   /** Accepted secrets, newest first. */
   readonly secrets: readonly KeptSecret[];
-  /** Fingerprints of replaced secrets, newest last. */
+  /** Fingerprints of replaced secrets, newest last; the last one is that of the launch, if it was replaced. */
   readonly replaced: readonly string[];
   /** Id of the order in force. */
   readonly current: string;
@@ -55,12 +55,11 @@ export const rekeyStateShape = stored as z.ZodMiniType<RekeyState>;
 export type LaunchedAs = "first" | "current" | "replaced" | "other";
 
 /**
- * Compares the secret of a launch with the kept state. `first`: there is no order. `current`: it is the one in force. `replaced`:
+ * Compares the fingerprint of a launch's secret with the kept state. `first`: there is no order. `current`: it is the one in force. `replaced`:
  * an order has replaced it, and the one in force is used. `other`: the launch is one with a new password, and the state is obsolete.
  */
-export function launchedAs(state: RekeyState | undefined, launched: Uint8Array | undefined): LaunchedAs {
+export function launchedAs(state: RekeyState | undefined, fingerprint: string): LaunchedAs {
   if (state === undefined) return "first";
-  const fingerprint = fingerprintOf(launched);
   if (fingerprint === fingerprintOf(state.secrets[0].key)) return "current";
   return state.replaced.includes(fingerprint) ? "replaced" : "other";
 }
@@ -74,18 +73,26 @@ export function networkSecrets({ secrets }: RekeyState): (NetworkSecret | undefi
  * The state after an order comes into force. Its secret replaces the one in force, which is accepted besides it until `earlierUntil`.
  *
  * @param launched the secret before the first order
+ * @param launchedWith the fingerprint of the launch's secret: it is never dropped from the replaced ones, because what keeps the router
+ *   running starts it with that secret again, after any number of orders
  */
 export function withSecret(
   state: RekeyState | undefined,
   signed: SignedOrder,
-  { key, launched, earlierUntil }: { key: Uint8Array | undefined; launched: KeptSecret; earlierUntil: number },
+  {
+    key,
+    launched,
+    launchedWith,
+    earlierUntil,
+  }: { key: Uint8Array | undefined; launched: KeptSecret; launchedWith: string; earlierUntil: number },
 ): RekeyState {
   const before = state?.secrets ?? [launched];
   // The same secret twice: this peer was launched with the new password.
   const others = before.filter((each) => !isSecretOf(signed.order, each.key));
   const now = fingerprintOf(key);
   // The newest of the earlier ones comes last: the oldest is dropped first.
-  const fingerprints = [...(state?.replaced ?? []), ...others.map((each) => fingerprintOf(each.key)).reverse()];
+  const earlier = [...(state?.replaced ?? []), ...others.map((each) => fingerprintOf(each.key)).reverse()];
+  const fingerprints = [...earlier.filter((each) => each !== launchedWith), launchedWith];
   return {
     orders: withOrders(state?.orders ?? [], [signed]),
     secrets: [{ label: labelOf(signed.order), ...(key && { key }) }, ...others].slice(0, MAX_ACCEPTED),

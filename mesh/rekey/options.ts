@@ -1,7 +1,7 @@
 import type { PeerName } from "#mesh/peer.js";
 import type { Rejections } from "#mesh/rejections.js";
 import type { Member } from "#mesh/rekey/acknowledgements.js";
-import type { RekeyState } from "#mesh/rekey/ledger.js";
+import type { LaunchedAs, RekeyState } from "#mesh/rekey/ledger.js";
 import type { NamedPeer, RejectedOrder, RekeyOrder, RekeyRejection } from "#mesh/rekey/order.js";
 import type { SecretRing } from "#mesh/secrets.js";
 import type { Signer } from "#mesh/signing.js";
@@ -72,6 +72,8 @@ export interface RekeyRequest {
 export interface RekeyStatus {
   /** The order in force; undefined: the secret is that of the launch. */
   readonly order: RekeyOrder | undefined;
+  /** What the secret of the launch is, compared with the one in force. */
+  readonly launchedAs: LaunchedAs;
   /** The neighbour that passed it on; undefined: this peer gave it, or it is from an earlier run. */
   readonly via: string | undefined;
   /** Peers that have not said that they have the secret. */

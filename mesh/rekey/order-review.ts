@@ -56,6 +56,6 @@ export class OrderReview {
     if (excluded.some(({ identity }) => identity === signer.identity)) return "self";
     if ((exclusions.identityOf(by.name) ?? by.identity) !== by.identity) return "name";
     if (!this.#mayVerify(from.identity)) return "rate";
-    return isGenuine(signed) ? undefined : "signature";
+    return isGenuine(signed, signer.verify) ? undefined : "signature";
   }
 }

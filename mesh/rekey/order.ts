@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import * as z from "zod/mini";
 import { countShape, keyShape, nicknameShape, type PeerName, peerNameShape, peerText } from "#mesh/peer.js";
 import { MAX_ORDER_LABEL, SECRET_BYTES } from "#mesh/secrets.js";
-import { isSignedBy, type Signer, signatureShape } from "#mesh/signing.js";
+import { type Signer, signatureShape, type Verify } from "#mesh/signing.js";
 
 /** Peers that one order excludes at most, those that earlier orders excluded among them. */
 export const MAX_EXCLUDED = 64;
@@ -83,8 +83,8 @@ export function signOrder(order: RekeyOrder, signer: Signer): SignedOrder {
 }
 
 /** Whether the peer that an order names has given it. */
-export function isGenuine({ order, signature }: SignedOrder): boolean {
-  return isSignedBy(order.by.identity, "rekey", orderBytes(order), signature);
+export function isGenuine({ order, signature }: SignedOrder, verify: Verify): boolean {
+  return verify(order.by.identity, "rekey", orderBytes(order), signature);
 }
 
 /** The order of orders: negative if `a` is older than `b`. */

@@ -2,6 +2,7 @@ import { Acknowledgements, acknowledge, isAcknowledged, type Member } from "#mes
 import {
   doubtfulExclusions,
   exclusionsInForce,
+  launchedAs,
   MAX_ORDERS,
   networkSecrets,
   type RekeyState,
@@ -13,6 +14,7 @@ import { newOrder } from "#mesh/rekey/new-order.js";
 import type { RekeyDeps, RekeyNeighbour, RekeyRequest, RekeyStatus } from "#mesh/rekey/options.js";
 import {
   compareOrders,
+  fingerprintOf,
   isSecretOf,
   MAX_ACCEPT_EARLIER_MS,
   MAX_DEADLINE_MS,
@@ -78,6 +80,8 @@ export class Rekey {
   readonly #acknowledgements = new Acknowledgements();
   readonly #orderRate: RateLimiter;
   readonly #verifications: RateLimiter;
+  /** The fingerprint of the secret of this launch. */
+  readonly #launchedWith: string;
   /** Members by identity, and the monotonic time when each was reachable last. */
   readonly #seen = new Map<string, { member: Member; at: number }>();
   readonly #review: OrderReview;
@@ -98,6 +102,7 @@ export class Rekey {
     this.#verifications = new RateLimiter(clock, VERIFICATIONS);
     const orders = new RateLimiter(clock, NEWS);
     this.#review = new OrderReview(deps, (neighbour) => orders.admit(neighbour));
+    this.#launchedWith = fingerprintOf(secrets.accepted[0]?.key);
     this.#state = store.state;
     this.#since = clock.now();
     if (this.#state === undefined) return;
@@ -117,6 +122,7 @@ export class Rekey {
     const { secrets } = this.#deps;
     return {
       order: this.#order,
+      launchedAs: launchedAs(this.#state, this.#launchedWith),
       via: this.#via,
       lacking: this.#acknowledgements.lacking(),
       earlierUntil: secrets.accepted.length > 1 ? this.#state?.earlierUntil : undefined,
@@ -218,7 +224,7 @@ export class Rekey {
     // First of all: nothing may reach an excluded peer.
     this.#exclude(order.excluded, order);
     const before = this.#state;
-    const state = withSecret(before, signed, { key, launched, earlierUntil });
+    const state = withSecret(before, signed, { key, launched, launchedWith: this.#launchedWith, earlierUntil });
     this.#state = { ...state, orders: withOrders(state.orders, others) };
     if (before === undefined) this.#exclude(exclusionsInForce(this.#state));
     store.save(this.#state);
@@ -283,7 +289,7 @@ export class Rekey {
     let progress = false;
     for (const each of acknowledgements) {
       if (!this.#acknowledgements.isNew(each) || !this.#verifications.admit(from.identity)) continue;
-      if (isAcknowledged(each)) {
+      if (isAcknowledged(each, this.#deps.signer.verify)) {
         this.#acknowledgements.add(each);
         progress = true;
       } else this.#review.rejections.add("acknowledgement", from.name);

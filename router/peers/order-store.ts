@@ -1,6 +1,6 @@
 import { type LaunchedAs, launchedAs, type RekeyState, rekeyStateShape } from "#mesh/rekey/ledger.js";
 import type { OrderStore } from "#mesh/rekey/options.js";
-import { ordererText } from "#mesh/rekey/order.js";
+import { fingerprintOf, ordererText } from "#mesh/rekey/order.js";
 import type { Log } from "#src/log.js";
 import type { Problems } from "#src/problems.js";
 import { readStored, type Store } from "#src/store.js";
@@ -31,7 +31,8 @@ interface OrderStoreDeps {
  */
 export function databaseOrderStore(source: PasswordSource, { store, log, problems }: OrderStoreDeps): OrderStore {
   const kept = readStored(store, KEY, rekeyStateShape, NEXT);
-  const as: LaunchedAs = launchedAs(kept, source.key);
+  const launched = fingerprintOf(source.key);
+  const as: LaunchedAs = launchedAs(kept, launched);
   const state = as === "other" ? undefined : kept;
   if (kept !== undefined && as === "other") {
     store.remove(KEY);
@@ -42,7 +43,7 @@ export function databaseOrderStore(source: PasswordSource, { store, log, problem
     state,
     save(next: RekeyState) {
       store.put(KEY, next);
-      const differs = launchedAs(next, source.key) !== "current";
+      const differs = launchedAs(next, launched) !== "current";
       if (differs) warn(next, source, { log, problems });
       else problems.clear(PROBLEM);
     },

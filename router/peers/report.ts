@@ -92,6 +92,12 @@ export async function routerReport(deps: RouterReportDeps): Promise<RouterReport
   return { ...routerSummary(deps), ...frames };
 }
 
+/** What is weak about the password in force, as far as it is known here: of a later one than the launch's only the derived secret is. */
+function weaknessInForce(mesh: Mesh, launched: string | undefined): string | null {
+  if (launched === undefined || mesh.rekey.status().launchedAs === "replaced") return null;
+  return passwordWeakness(launched) ?? null;
+}
+
 /** The report without the counters and MAC tables of the frame threads. */
 export function routerSummary({ mesh, datapath, settings, rejections }: RouterReportDeps): RouterReport {
   const status = mesh.status();
@@ -102,7 +108,7 @@ export function routerSummary({ mesh, datapath, settings, rejections }: RouterRe
     ProtocolMaxVersion: PROTOCOL_MAX,
     Encryption: settings.encryption,
     PeersAuthenticated: mesh.secrets.required,
-    PasswordWeakness: (settings.password !== undefined && passwordWeakness(settings.password)) || null,
+    PasswordWeakness: weaknessInForce(mesh, settings.password),
     WrongPasswords: status.wrongPasswords.sources.map(({ source, count, since, last }) => ({
       Source: source,
       Count: count,

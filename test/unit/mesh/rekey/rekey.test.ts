@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { launchedAs } from "#mesh/rekey/ledger.js";
+import { fingerprintOf } from "#mesh/rekey/order.js";
 import { decodeRekey, encodeRekey } from "#mesh/rekey/wire.js";
 import { Group, type GroupPeer, request, secretOf } from "./group.js";
 
@@ -347,6 +348,22 @@ test("requests name any of the peers that lack the secret, not always the same o
   assert.ok(named.size > 280, `${named.size} of 300`);
 });
 
+test("a router that is started again and again with its first password has the one in force, after any number of orders", async () => {
+  const [group, peers] = await line(111, 2, 1);
+  for (let password = 2; password < 30; password++) {
+    peers[0].rekey.order(request(password));
+    await group.clock.run(60_000);
+    if (password % 7 === 0) {
+      group.stop(peers[1]);
+      group.start(peers[1], 1);
+      assert.ok(group.connect(peers[0], peers[1]));
+    }
+    assert.equal(peers[1].rekey.status().launchedAs, "replaced");
+    assert.equal(launchedAs(peers[1].stored, fingerprintOf(secretOf(1))), "replaced", `after ${password - 1} orders`);
+  }
+  assertPassword(peers, 29);
+});
+
 test("a launch is compared with the orders on disk: the current password, a replaced one, or another", async () => {
   const [group, peers] = await line(110, 3, 1);
   for (const password of [2, 3, 1]) {
@@ -354,12 +371,14 @@ test("a launch is compared with the orders on disk: the current password, a repl
     await group.clock.run(60_000);
   }
   const state = peers[2].stored;
-  assert.equal(launchedAs(undefined, secretOf(1)), "first");
-  assert.equal(launchedAs(state, secretOf(1)), "current", "back to the first one");
-  assert.equal(launchedAs(state, secretOf(2)), "replaced");
-  assert.equal(launchedAs(state, secretOf(3)), "replaced");
-  assert.equal(launchedAs(state, secretOf(9)), "other");
-  assert.equal(launchedAs(state, undefined), "other");
+  const as = (password: number | undefined) =>
+    launchedAs(state, fingerprintOf(password === undefined ? undefined : secretOf(password)));
+  assert.equal(launchedAs(undefined, fingerprintOf(secretOf(1))), "first");
+  assert.equal(as(1), "current", "back to the first one");
+  assert.equal(as(2), "replaced");
+  assert.equal(as(3), "replaced");
+  assert.equal(as(9), "other");
+  assert.equal(as(undefined), "other");
   // A restart with the state on disk is a peer as before, and gets all acknowledgements again.
   group.stop(peers[1]);
   group.start(peers[1], 3);
