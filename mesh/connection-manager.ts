@@ -134,10 +134,10 @@ export class ConnectionManager {
   }
 
   #metered(wire: Wire): MeteredWire {
-    const { clock, cpuTime = () => clock.now(), received, log } = this.#options;
+    const { clock, cpuTime = () => clock.now(), signer, received, log } = this.#options;
     const slowed = (peer: PeerName) =>
       log.warn("the messages of a peer take more than its share of time; it is read more slowly", { peer });
-    return new MeteredWire(wire, { clock, cpuTime, received, budgets: this.budgets, slowed });
+    return new MeteredWire(wire, { clock, cpuTime, signer, received, budgets: this.budgets, slowed });
   }
 
   #handshake(wire: Wire, dialled: string | undefined, hello: Hello): Handshake {

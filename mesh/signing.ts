@@ -24,12 +24,19 @@ export type Purpose =
   | "conflict"
   | "return-path";
 
-/** The identity of this peer, which signs what it says. */
+/** Checks a signature: whether an identity has signed a message for a purpose. */
+export type Verify = (identity: string, purpose: Purpose, message: Uint8Array, signature: Uint8Array) => boolean;
+
+/** The identity of this peer, which signs what it says, and checks what others say. */
 export interface Signer {
   /** Ed25519 public key, 64 hexadecimal digits. */
   readonly identity: string;
   /** Signs a message. @returns {@link SIGNATURE_BYTES} bytes */
   sign(purpose: Purpose, message: Uint8Array): Uint8Array;
+  /** As {@link isSignedBy}, and counts. */
+  readonly verify: Verify;
+  /** Number of signatures that {@link verify} has checked: where no time passes, it is what a message has cost. */
+  readonly verified: number;
 }
 
 /**
@@ -40,23 +47,23 @@ export interface Signer {
 export function makeSigner(seed: Uint8Array): Signer {
   const privateKey = createPrivateKey({ key: { ...OKP, d: base64(seed), x: ANY_PUBLIC }, format: "jwk" });
   const { x } = createPublicKey(privateKey).export({ format: "jwk" });
+  let verified = 0;
   return {
     identity: Buffer.from(x!, "base64url").toString("hex"),
     sign: (purpose, message) => new Uint8Array(sign(null, signedBytes(purpose, message), privateKey)),
+    verify(identity, purpose, message, signature) {
+      if (signature.length === SIGNATURE_BYTES) verified++;
+      return isSignedBy(identity, purpose, message, signature);
+    },
+    get verified() {
+      return verified;
+    },
   };
-}
-
-let checks = 0;
-
-/** Number of signatures that this process has checked. */
-export function signatureChecks(): number {
-  return checks;
 }
 
 /** Whether an identity has signed a message for a purpose. False also for a malformed key or signature. */
 export function isSignedBy(identity: string, purpose: Purpose, message: Uint8Array, signature: Uint8Array): boolean {
   if (signature.length !== SIGNATURE_BYTES) return false;
-  checks++;
   try {
     return verify(null, signedBytes(purpose, message), publicKey(identity), signature);
   } catch {

@@ -12,7 +12,7 @@ import { ringSummary } from "#ipam/wire/ipam-message.js";
 import type { MessageSender } from "#ipam/wire/message-sender.js";
 import { type Vote, type Votes, voteBytes, votesFromWire, votesShape, votesToWire } from "#ipam/wire/vote.js";
 import type { KnownPeers, PeerName } from "#mesh/peer.js";
-import { isSignedBy, type Signer } from "#mesh/signing.js";
+import type { Signer } from "#mesh/signing.js";
 import type { Clock } from "#src/clock.js";
 import type { Log } from "#src/log.js";
 import type { Random } from "#src/random.js";
@@ -146,7 +146,7 @@ export class Bootstrap {
       const { signature } = vote;
       if (
         signature !== undefined &&
-        isSignedBy(identity, "ipam-agreement", voteBytes(range.text, peer, vote), signature)
+        signer.verify(identity, "ipam-agreement", voteBytes(range.text, peer, vote), signature)
       )
         signed.set(peer, vote);
       else rejections.note("vote", from);

@@ -1,7 +1,7 @@
 import type { RejectedMessages } from "#ipam/agreement/rejected-messages.js";
 import type { Consent, TakeoverKey } from "#ipam/ring/consent.js";
 import type { KnownPeers, PeerName } from "#mesh/peer.js";
-import { isSignedBy, type Signer } from "#mesh/signing.js";
+import type { Signer } from "#mesh/signing.js";
 import { limitSize } from "#src/limit-size.js";
 
 /** Maximum number of takeovers whose consents are kept; those of the oldest are dropped first. */
@@ -34,7 +34,7 @@ export class Consents {
 
   /** Records other peers' agreements that are signed. @param from the peer that sent them */
   receive(ring: string, consents: readonly Consent[], from: PeerName): void {
-    const { self, peers, rejections } = this.#deps;
+    const { self, signer, peers, rejections } = this.#deps;
     let checks = 0;
     for (const { agreed, ...takeover } of consents) {
       const known = this.#of(takeover);
@@ -44,7 +44,7 @@ export class Consents {
         // An unknown peer's agreement counts for nothing.
         if (identity === undefined) continue;
         if (checks++ >= MAX_CHECKS) return;
-        if (isSignedBy(identity, "ipam-agreement", signedBytes(ring, takeover), signature))
+        if (signer.verify(identity, "ipam-agreement", signedBytes(ring, takeover), signature))
           known.set(peer, Uint8Array.from(signature));
         else rejections.note("forged", from);
       }

@@ -367,7 +367,7 @@ export class Deeds {
     // An excluded peer's deeds count: nothing shows when it signed one, and without its earlier ones a peer that joins, or that was
     // away, would have another ring. It can give away only what it still owns, which 'weave rmpeer' ends.
     const identity = deed.by === self ? signer.identity : (peers.pinnedIdentity(deed.by) ?? deed.identity);
-    if (identity !== deed.identity || !isValid(value, ring, identity)) {
+    if (identity !== deed.identity || !isValid(signer.verify, value, ring, identity)) {
       this.#forged.add(value);
       rejections.note("forged", from);
       return false;

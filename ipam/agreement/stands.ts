@@ -1,7 +1,7 @@
 import type { RejectedMessages } from "#ipam/agreement/rejected-messages.js";
 import type { Ring } from "#ipam/ring/ring.js";
 import { type KnownPeers, MAX_PEERS, type PeerName } from "#mesh/peer.js";
-import { isSignedBy, type Signer } from "#mesh/signing.js";
+import type { Signer } from "#mesh/signing.js";
 import type { Clock } from "#src/clock.js";
 import { limitSize } from "#src/limit-size.js";
 
@@ -102,12 +102,12 @@ export class Stands {
    * @returns whether the stand is by a ring that this peer has not seen
    */
   receiveFormer(peer: PeerName, present: Ring, [ring, signature]: readonly [string, Uint8Array]): boolean {
-    const { peers, rejections } = this.#deps;
+    const { signer, peers, rejections } = this.#deps;
     const identity = peers.identity(peer);
     if (identity === undefined || ring === present.id) return false;
     if (!this.#lost.has(ring)) return true;
     if (!this.#mayMove(peer, ring)) return false;
-    if (isSignedBy(identity, "ipam-agreement", signedBytes(present.range.text, ring), signature))
+    if (signer.verify(identity, "ipam-agreement", signedBytes(present.range.text, ring), signature))
       this.#move(peer, ring);
     else rejections.note("forged", peer);
     return false;
@@ -126,13 +126,13 @@ export class Stands {
 
   /** Records another peer's stand. @param from the peer that sent it @returns whether it is signed by that peer */
   receive(peer: PeerName, { range, ring, signature }: Stand, from: PeerName): boolean {
-    const { self, peers, rejections } = this.#deps;
+    const { self, signer, peers, rejections } = this.#deps;
     if (peer === self) return false;
     const known = this.#stands.get(peer);
     if (known?.ring === ring && known.range === range) return true;
     const identity = peers.identity(peer);
     if (identity === undefined) return false;
-    if (!isSignedBy(identity, "ipam-agreement", signedBytes(range, ring), signature)) {
+    if (!signer.verify(identity, "ipam-agreement", signedBytes(range, ring), signature)) {
       rejections.note("forged", from);
       return false;
     }

@@ -1,7 +1,7 @@
 import type { Interval } from "#ipam/ring/interval.js";
 import { CAUSES, type Ownership } from "#ipam/ring/ring.js";
 import type { PeerName } from "#mesh/peer.js";
-import { isSignedBy, type Signer } from "#mesh/signing.js";
+import type { Signer, Verify } from "#mesh/signing.js";
 
 /** Whether an ownership is the claim of a takeover: its new owner has signed it, and not the previous one. */
 export function isClaim({ cause, pending, owner, from, deed }: Ownership): boolean {
@@ -26,10 +26,10 @@ export function sign(
 }
 
 /** Whether the deed of an ownership is signed by an identity. */
-export function isValid(value: Ownership, ring: string, identity: string): boolean {
+export function isValid(verify: Verify, value: Ownership, ring: string, identity: string): boolean {
   const { deed } = value;
   return (
-    deed !== undefined && isSignedBy(identity, "ipam-transfer", signedBytes(ring, deed, deed.by, value), deed.signature)
+    deed !== undefined && verify(identity, "ipam-transfer", signedBytes(ring, deed, deed.by, value), deed.signature)
   );
 }
 

@@ -1,7 +1,7 @@
 import { isInnerPart } from "#mesh/connection/channel.js";
 import { costOf, type NeighbourBudgets } from "#mesh/connection/neighbour-budget.js";
 import type { PeerName } from "#mesh/peer.js";
-import { signatureChecks } from "#mesh/signing.js";
+import type { Signer } from "#mesh/signing.js";
 import type { Wire, WireHandlers } from "#mesh/transport.js";
 import type { Clock, Timer } from "#src/clock.js";
 
@@ -10,6 +10,8 @@ export interface MeterDeps {
   readonly clock: Clock;
   /** Milliseconds of CPU time of this thread: a busy machine must not make a neighbour's messages dearer. */
   readonly cpuTime: () => number;
+  /** What checks the signatures of messages, and counts them. */
+  readonly signer: Pick<Signer, "verified">;
   /** Called after each message, with its bytes and whether it is a part of a longer one; its time is charged, too. */
   readonly received?: (bytes: number, isPart: boolean) => void;
   readonly budgets: NeighbourBudgets;
@@ -81,16 +83,16 @@ export class MeteredWire implements Wire {
   }
 
   #message(bytes: Uint8Array, handlers: WireHandlers): void {
-    const { clock, cpuTime, received, budgets, slowed } = this.#deps;
+    const { clock, cpuTime, signer, received, budgets, slowed } = this.#deps;
     const peer = this.#peer;
-    const [began, signatures] = [cpuTime(), signatureChecks()];
+    const [began, verified] = [cpuTime(), signer.verified];
     const isPart = isInnerPart(bytes);
     handlers.message(bytes);
     received?.(bytes.length, isPart);
     if (peer === undefined || this.#closed) return;
     const pause = budgets.charge(
       peer,
-      costOf(bytes.length, cpuTime() - began, signatureChecks() - signatures),
+      costOf(bytes.length, cpuTime() - began, signer.verified - verified),
       clock.now(),
     );
     if (pause === 0) return;

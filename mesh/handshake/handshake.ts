@@ -99,29 +99,50 @@ export function beginNoise(
   });
 }
 
-/**
- * Handles a message for an end whose handshake is in progress: an error closes the end.
- *
- * @param step may throw
- * @returns its effects, or an effect with its error
- */
-export function receiveMessage(
-  end: Pick<Handshake, "state" | "wipe">,
-  bytes: Uint8Array,
-  step: (type: number, body: Uint8Array) => HandshakeEffect[],
-): HandshakeEffect[] {
-  if (end.state === "closed" || end.state === "open") return [];
-  try {
-    if (bytes.length === 0) throw malformedHandshake(": an empty message");
-    if (bytes.length > MAX_HANDSHAKE_BYTES)
-      throw new WeaveError("WEAVE_MESSAGE_TOO_LARGE", `a handshake message of ${bytes.length} bytes`);
-    return step(bytes[0], bytes.subarray(1));
-  } catch (error) {
-    end.wipe();
-    const known = error instanceof WeaveError;
-    return [
-      { do: "failed", error: known ? error : new WeaveError("WEAVE_HANDSHAKE", errorText(error), { cause: error }) },
-    ];
+/** What both ends of a handshake are and do alike: the secrets in progress, and that each error closes the end. */
+export abstract class HandshakeEnd<State extends InitiatorState | ResponderState> implements Handshake {
+  /** The exchange of the password; undefined before it, and without a password. */
+  protected exchange: CpaceExchange | undefined;
+  protected noise: NoiseHandshake | undefined;
+  #state: State | "closed";
+
+  protected constructor(first: State) {
+    this.#state = first;
+  }
+
+  get state(): State | "closed" {
+    return this.#state;
+  }
+
+  abstract start(): HandshakeEffect[];
+  abstract explain(reason: string): WeaveError;
+  /** Handles a message of a type. @throws WeaveError for one that is wrong, or not expected now */
+  protected abstract step(type: number, body: Uint8Array): HandshakeEffect[];
+
+  protected enter(state: State): void {
+    this.#state = state;
+  }
+
+  receive(bytes: Uint8Array): HandshakeEffect[] {
+    if (this.#state === "closed" || this.#state === "open") return [];
+    try {
+      if (bytes.length === 0) throw malformedHandshake(": an empty message");
+      if (bytes.length > MAX_HANDSHAKE_BYTES)
+        throw new WeaveError("WEAVE_MESSAGE_TOO_LARGE", `a handshake message of ${bytes.length} bytes`);
+      return this.step(bytes[0], bytes.subarray(1));
+    } catch (error) {
+      this.wipe();
+      const known = error instanceof WeaveError;
+      return [
+        { do: "failed", error: known ? error : new WeaveError("WEAVE_HANDSHAKE", errorText(error), { cause: error }) },
+      ];
+    }
+  }
+
+  wipe(): void {
+    this.exchange?.wipe();
+    this.noise?.wipe();
+    this.#state = "closed";
   }
 }
 

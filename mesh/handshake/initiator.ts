@@ -1,5 +1,5 @@
 import { COOKIE_BYTES } from "#mesh/handshake/cookie.js";
-import { type CpaceExchange, SHARE_BYTES } from "#mesh/handshake/cpace.js";
+import { SHARE_BYTES } from "#mesh/handshake/cpace.js";
 import {
   encodeHead,
   encodeInit,
@@ -14,11 +14,10 @@ import {
 import {
   beginNoise,
   exchangePsk,
-  type Handshake,
   type HandshakeEffect,
+  HandshakeEnd,
   type HandshakeOptions,
   type InitiatorState,
-  receiveMessage,
   send,
 } from "#mesh/handshake/handshake.js";
 import { decodeHello } from "#mesh/handshake/hello.js";
@@ -47,52 +46,42 @@ const LOOK_THERE = "'weave status connections' on that host shows the reason";
  *
  * In the first state after INIT one COOKIE may arrive. Each other message closes the handshake.
  */
-export class Initiator implements Handshake {
+export class Initiator extends HandshakeEnd<InitiatorState> {
   readonly #options: InitiatorOptions;
   readonly #head: Uint8Array;
-  #state: InitiatorState = "new";
-  #exchange: CpaceExchange | undefined;
-  #noise: NoiseHandshake | undefined;
   #transport: NoiseResult | undefined;
   /** The body of INIT, which is sent again with a cookie. */
   #first: Uint8Array = NOTHING;
   #cookieSent = false;
 
   constructor(options: InitiatorOptions) {
+    super("new");
     this.#options = options;
     const generation = options.password?.secret.generation;
     this.#head = encodeHead({ min: PROTOCOL_MIN, max: PROTOCOL_MAX, generation });
   }
 
-  get state(): InitiatorState {
-    return this.#state;
-  }
-
   start(): HandshakeEffect[] {
     const { password, random } = this.#options;
     if (password === undefined) {
-      this.#noise = this.#begin(undefined);
-      this.#first = this.#noise.write(NOTHING);
-      this.#state = "awaiting-response";
+      this.noise = this.#begin(undefined);
+      this.#first = this.noise.write(NOTHING);
+      this.enter("awaiting-response");
     } else {
-      this.#exchange = password.generator.begin(random);
-      this.#first = this.#exchange.share;
-      this.#state = "awaiting-share";
+      this.exchange = password.generator.begin(random);
+      this.#first = this.exchange.share;
+      this.enter("awaiting-share");
     }
     return [this.#init(NOTHING)];
   }
 
-  receive(bytes: Uint8Array): HandshakeEffect[] {
-    return receiveMessage(this, bytes, (type, body) => this.#step(type, body));
-  }
-
   explain(reason: string): WeaveError {
-    if (this.#state === "awaiting-hello")
+    if (this.state === "awaiting-hello")
       return new Refusal(
         "handshake",
         `the other host closed the connection at the last message (${reason}): ${LOOK_THERE}`,
       );
-    if (this.#exchange !== undefined && this.#state === "awaiting-response")
+    if (this.exchange !== undefined && this.state === "awaiting-response")
       return new Refusal(
         "password",
         `the other host refused the password of this one: give all peers the same --password; ${LOOK_THERE}`,
@@ -104,14 +93,8 @@ export class Initiator implements Handshake {
     );
   }
 
-  wipe(): void {
-    this.#exchange?.wipe();
-    this.#noise?.wipe();
-    this.#state = "closed";
-  }
-
-  #step(type: number, body: Uint8Array): HandshakeEffect[] {
-    switch (`${this.#state} ${type}`) {
+  protected step(type: number, body: Uint8Array): HandshakeEffect[] {
+    switch (`${this.state} ${type}`) {
       case `awaiting-share ${MESSAGE.refused}`:
       case `awaiting-response ${MESSAGE.refused}`:
         // Only ends of protocol 1 send it. Nothing authenticates it: it ends this handshake, as a closed connection would.
@@ -120,7 +103,7 @@ export class Initiator implements Handshake {
         return this.#onCookie(body);
       case `awaiting-response ${MESSAGE.cookie}`:
         // With a password the cookie belongs to INIT, before the share.
-        if (this.#exchange !== undefined) throw malformedHandshake(": a late cookie");
+        if (this.exchange !== undefined) throw malformedHandshake(": a late cookie");
         return this.#onCookie(body);
       case `awaiting-share ${MESSAGE.share}`:
         return this.#onShare(body);
@@ -129,7 +112,7 @@ export class Initiator implements Handshake {
       case `awaiting-hello ${MESSAGE.data}`:
         return this.#onHello(body);
       default:
-        throw malformedHandshake(`: message ${type} while ${this.#state}`);
+        throw malformedHandshake(`: message ${type} while ${this.state}`);
     }
   }
 
@@ -141,18 +124,18 @@ export class Initiator implements Handshake {
 
   #onShare(share: Uint8Array): HandshakeEffect[] {
     if (share.length !== SHARE_BYTES) throw malformedHandshake(": the share");
-    this.#noise = this.#begin(exchangePsk(this.#exchange!, share, { initiator: true, head: this.#head }));
-    this.#state = "awaiting-response";
-    return [send(MESSAGE.proof, this.#noise.write(NOTHING))];
+    this.noise = this.#begin(exchangePsk(this.exchange!, share, { initiator: true, head: this.#head }));
+    this.enter("awaiting-response");
+    return [send(MESSAGE.proof, this.noise.write(NOTHING))];
   }
 
   #onResponse(body: Uint8Array): HandshakeEffect[] {
     // With a password this message proves that the responder has it: only then this end's static key leaves.
-    const payload = this.#noise!.read(body);
+    const payload = this.noise!.read(body);
     if (payload.length > 0) throw malformedHandshake(": the response");
-    const finish = this.#noise!.write(encode(this.#options.hello));
-    this.#transport = this.#noise!.finish();
-    this.#state = "awaiting-hello";
+    const finish = this.noise!.write(encode(this.#options.hello));
+    this.#transport = this.noise!.finish();
+    this.enter("awaiting-hello");
     return [send(MESSAGE.finish, finish)];
   }
 
@@ -160,7 +143,7 @@ export class Initiator implements Handshake {
     const transport = this.#transport!;
     const payload = transport.receive.decrypt(Uint8Array.of(MESSAGE.data), body);
     const remote = decodeHello(payload, transport.remoteStatic);
-    this.#state = "open";
+    this.enter("open");
     return [{ do: "opened", remote, transport, secret: this.#options.password?.secret }];
   }
 

@@ -1,5 +1,4 @@
 import type { CookieJar } from "#mesh/handshake/cookie.js";
-import type { CpaceExchange } from "#mesh/handshake/cpace.js";
 import {
   decodeInit,
   type Init,
@@ -13,11 +12,10 @@ import {
 import {
   beginNoise,
   exchangePsk,
-  type Handshake,
   type HandshakeEffect,
+  HandshakeEnd,
   type HandshakeOptions,
   type ResponderState,
-  receiveMessage,
   send,
 } from "#mesh/handshake/handshake.js";
 import { decodeHello } from "#mesh/handshake/hello.js";
@@ -54,42 +52,26 @@ const PROOF_BYTES = NOISE_KEY_BYTES + NOISE_TAG_BYTES;
  * Each other message closes the handshake. No refusal is sent. A wrong password, and a secret that this end does not have, take
  * the same steps and time: both fail at PROOF.
  */
-export class Responder implements Handshake {
+export class Responder extends HandshakeEnd<ResponderState> {
   readonly #options: ResponderOptions;
-  #state: ResponderState = "awaiting-init";
   #init: Init | undefined;
   #password: PasswordKey | undefined;
-  #exchange: CpaceExchange | undefined;
-  #noise: NoiseHandshake | undefined;
 
   constructor(options: ResponderOptions) {
+    super("awaiting-init");
     this.#options = options;
-  }
-
-  get state(): ResponderState {
-    return this.#state;
   }
 
   start(): HandshakeEffect[] {
     return [];
   }
 
-  receive(bytes: Uint8Array): HandshakeEffect[] {
-    return receiveMessage(this, bytes, (type, body) => this.#step(type, body));
-  }
-
   explain(reason: string): WeaveError {
     return new WeaveError("WEAVE_CONNECTION", reason);
   }
 
-  wipe(): void {
-    this.#exchange?.wipe();
-    this.#noise?.wipe();
-    this.#state = "closed";
-  }
-
-  #step(type: number, body: Uint8Array): HandshakeEffect[] {
-    switch (`${this.#state} ${type}`) {
+  protected step(type: number, body: Uint8Array): HandshakeEffect[] {
+    switch (`${this.state} ${type}`) {
       case `awaiting-init ${MESSAGE.init}`:
         return this.#onInit(decodeInit(body));
       case `awaiting-proof ${MESSAGE.proof}`:
@@ -97,7 +79,7 @@ export class Responder implements Handshake {
       case `awaiting-finish ${MESSAGE.finish}`:
         return this.#onFinish(body);
       default:
-        throw malformedHandshake(`: message ${type} while ${this.#state}`);
+        throw malformedHandshake(`: message ${type} while ${this.state}`);
     }
   }
 
@@ -115,20 +97,20 @@ export class Responder implements Handshake {
     this.#init = { ...init, head: Uint8Array.from(init.head), body: Uint8Array.from(body) };
     if (generation === undefined) {
       if (passwords.required) throw passwordMissing();
-      this.#noise = this.#begin(undefined);
+      this.noise = this.#begin(undefined);
       return this.#respond(body);
     }
     this.#password = passwords.forInbound(generation);
     if (this.#password === undefined) throw passwordMissing();
-    this.#exchange = this.#password.generator.begin(random);
-    this.#state = "awaiting-proof";
-    return [send(MESSAGE.share, this.#exchange.share)];
+    this.exchange = this.#password.generator.begin(random);
+    this.enter("awaiting-proof");
+    return [send(MESSAGE.share, this.exchange.share)];
   }
 
   #onProof(body: Uint8Array): HandshakeEffect[] {
     if (body.length !== PROOF_BYTES) throw malformedHandshake(": the proof");
     const { head, body: share } = this.#init!;
-    this.#noise = this.#begin(exchangePsk(this.#exchange!, share, { initiator: false, head }));
+    this.noise = this.#begin(exchangePsk(this.exchange!, share, { initiator: false, head }));
     try {
       return this.#respond(body);
     } catch {
@@ -138,17 +120,17 @@ export class Responder implements Handshake {
 
   /** Reads the first message of Noise, and answers it. @throws WEAVE_HANDSHAKE, with a password for a wrong one */
   #respond(message: Uint8Array): HandshakeEffect[] {
-    this.#noise!.read(message);
-    const response = this.#noise!.write(NOTHING);
-    this.#state = "awaiting-finish";
+    this.noise!.read(message);
+    const response = this.noise!.write(NOTHING);
+    this.enter("awaiting-finish");
     return [send(MESSAGE.response, response)];
   }
 
   #onFinish(body: Uint8Array): HandshakeEffect[] {
-    const payload = this.#noise!.read(body);
-    const transport = this.#noise!.finish();
+    const payload = this.noise!.read(body);
+    const transport = this.noise!.finish();
     const remote = decodeHello(payload, transport.remoteStatic);
-    this.#state = "open";
+    this.enter("open");
     const hello = transport.send.encrypt(Uint8Array.of(MESSAGE.data), encode(this.#options.hello));
     return [send(MESSAGE.data, hello), { do: "opened", remote, transport, secret: this.#password?.secret }];
   }

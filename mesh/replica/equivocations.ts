@@ -1,5 +1,6 @@
 import type { PeerName } from "#mesh/peer.js";
 import { type Head, isHeadBy } from "#mesh/replica/head.js";
+import type { Verify } from "#mesh/signing.js";
 import { limitSize } from "#src/limit-size.js";
 
 /** Two heads of one version with different contents, both signed by their origin: no honest program makes them. */
@@ -21,14 +22,14 @@ export interface Equivocation {
 const MAX_PROOFS = 4_096;
 
 /** Whether an identity has signed both heads of a proof, and they contradict one another. */
-export function isProof(identity: string, set: string, { first, second }: Proof): boolean {
+export function isProof(verify: Verify, identity: string, set: string, { first, second }: Proof): boolean {
   return (
     first.origin === second.origin &&
     first.incarnation === second.incarnation &&
     first.version === second.version &&
     (first.horizon !== second.horizon || Buffer.compare(first.hash, second.hash) !== 0) &&
-    isHeadBy(identity, set, first) &&
-    isHeadBy(identity, set, second)
+    isHeadBy(verify, identity, set, first) &&
+    isHeadBy(verify, identity, set, second)
   );
 }
 

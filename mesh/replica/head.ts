@@ -1,6 +1,6 @@
 import type { PeerName } from "#mesh/peer.js";
 import { packName } from "#mesh/replica/record-format.js";
-import { isSignedBy, type Signer } from "#mesh/signing.js";
+import type { Signer, Verify } from "#mesh/signing.js";
 
 /** Bytes of the hash of a state: SHA-256. */
 export const HASH_BYTES = 32;
@@ -28,9 +28,9 @@ export function signHead(signer: Signer, set: string, fields: HeadFields): Head 
   return { ...fields, signature: signer.sign("record-set", signedBytes(set, fields)) };
 }
 
-/** Whether an identity has signed a head. */
-export function isHeadBy(identity: string, set: string, head: Head): boolean {
-  return isSignedBy(identity, "record-set", signedBytes(set, head), head.signature);
+/** Whether an identity has signed a head. @param set name of the set */
+export function isHeadBy(verify: Verify, identity: string, set: string, head: Head): boolean {
+  return verify(identity, "record-set", signedBytes(set, head), head.signature);
 }
 
 /** Compares two heads of an origin, for sort(): the later one supersedes the earlier one. */

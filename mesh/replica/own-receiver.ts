@@ -7,6 +7,7 @@ import type { RecordCodec } from "#mesh/replica/record-codec.js";
 import type { RecordRejections, RejectionReason } from "#mesh/replica/rejections.js";
 import type { StateMessage } from "#mesh/replica/replica-message.js";
 import type { Outcome } from "#mesh/replica/state-receiver.js";
+import type { Verify } from "#mesh/signing.js";
 
 export interface OwnReceiverDeps<F extends object> {
   /** Name of the set. */
@@ -15,6 +16,7 @@ export interface OwnReceiverDeps<F extends object> {
   readonly own: OwnRecords<F>;
   readonly codec: RecordCodec<F>;
   readonly rejections: RecordRejections;
+  readonly verify: Verify;
   /** Returns the highest plausible incarnation. */
   readonly latest: () => number;
   /** Called when a higher incarnation has begun. */
@@ -36,7 +38,7 @@ export class OwnReceiver<F extends object> {
   }
 
   state(neighbour: PeerName, message: StateMessage): Outcome {
-    const { own, identity, name } = this.#deps;
+    const { own, identity, name, verify } = this.#deps;
     const { origin, incarnation, version, since, signature, part } = message;
     const head = own.head();
     const order = incarnation - head.incarnation || version - head.version;
@@ -49,15 +51,15 @@ export class OwnReceiver<F extends object> {
     if (since > 0) return { what: "ask", origin: { origin, incarnation: 0, version: 0 } };
     const hash = part?.hash ?? this.#hashOf(message);
     if (hash === undefined) return this.#reject("malformed", neighbour);
-    if (!isHeadBy(identity, name, { ...message, hash })) return this.#reject("forged", neighbour);
+    if (!isHeadBy(verify, identity, name, { ...message, hash })) return this.#reject("forged", neighbour);
     return own.isForeign({ ...message, hash }) ? this.#outlive(incarnation, neighbour) : KNOWN;
   }
 
   proof(neighbour: PeerName, proof: Proof): Outcome {
-    const { own, identity, name } = this.#deps;
+    const { own, identity, name, verify } = this.#deps;
     const { incarnation } = proof.first;
     if (incarnation < own.incarnation) return KNOWN;
-    return isProof(identity, name, proof) ? this.#outlive(incarnation, neighbour) : this.#reject("forged", neighbour);
+    return isProof(verify, identity, name, proof) ? this.#outlive(incarnation, neighbour) : this.#reject("forged", neighbour);
   }
 
   #outlive(incarnation: number, neighbour: PeerName): Outcome {

@@ -121,7 +121,7 @@ export class Replica<F extends object> implements Gossiper {
     this.#absent = absent;
     const identify = options.identify ?? ((origin: PeerName) => peers.identity(origin));
     const latest = () => this.#latestIncarnation();
-    const shared = { set, absent, equivocations: this.#equivocations, clock, codec, budget };
+    const shared = { set, absent, equivocations: this.#equivocations, clock, codec, budget, verify: signer.verify };
     this.#receiver = new StateReceiver({ ...shared, name: format.name, rejections, identify, latest });
     this.#own = new OwnRecords({ ...options, ...shared, signer });
     this.#ownReceiver = new OwnReceiver({

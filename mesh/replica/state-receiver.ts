@@ -9,6 +9,7 @@ import type { Versioned } from "#mesh/replica/record-format.js";
 import type { OriginState, RecordSet } from "#mesh/replica/record-set.js";
 import type { RecordRejections, RejectionReason } from "#mesh/replica/rejections.js";
 import type { OriginVersion, StateMessage } from "#mesh/replica/replica-message.js";
+import type { Verify } from "#mesh/signing.js";
 
 /** What to do after a message about an origin. */
 export type Outcome =
@@ -31,6 +32,7 @@ export interface StateReceiverDeps<F extends object> {
   readonly absent: AbsentOrigins;
   readonly equivocations: Equivocations;
   readonly rejections: RecordRejections;
+  readonly verify: Verify;
   /** Returns the key of an origin; see ReplicaOptions. */
   readonly identify: (origin: PeerName, records: readonly Versioned<F>[]) => string | undefined;
   /** Returns the highest plausible incarnation. */
@@ -55,7 +57,7 @@ export class StateReceiver<F extends object> {
   /** Handles a state of another origin. @param isReachable whether the origin has a route */
   receive(neighbour: PeerName, message: StateMessage, isReachable: boolean): Outcome {
     const { origin, incarnation, part } = message;
-    const { set, absent, latest, equivocations } = this.#deps;
+    const { name, verify, set, absent, latest, equivocations } = this.#deps;
     const known = set.get(origin);
     if (known !== undefined && isSame(known.head, message)) return KNOWN;
     if (absent.wasForgotten(message) && !isReachable) return KNOWN;
@@ -76,20 +78,20 @@ export class StateReceiver<F extends object> {
     if (equivocations.covers(origin, identity, incarnation)) return this.#reject("equivocation", neighbour);
     if (part === undefined) return this.#take(neighbour, message, identity, base);
     const head = { ...message, hash: part.hash };
-    if (!isContinued && !isHeadBy(identity, this.#deps.name, head)) return this.#reject("forged", neighbour);
+    if (!isContinued && !isHeadBy(verify, identity, name, head)) return this.#reject("forged", neighbour);
     const complete = this.#assemblies.add(neighbour, message);
     return complete === undefined ? REJECTED : this.#take(neighbour, complete, identity, base);
   }
 
   /** Handles a proof against another origin. */
   proof(neighbour: PeerName, proof: Proof): Outcome {
-    const { set, equivocations, name, identify } = this.#deps;
+    const { set, equivocations, name, identify, verify } = this.#deps;
     const { origin, incarnation } = proof.first;
     const known = set.get(origin);
     const identity = known?.identity ?? identify(origin, []);
     if (identity === undefined) return this.#reject("unknown-origin", neighbour);
     if (equivocations.covers(origin, identity, incarnation)) return KNOWN;
-    if (!isProof(identity, name, proof)) return this.#reject("forged", neighbour);
+    if (!isProof(verify, identity, name, proof)) return this.#reject("forged", neighbour);
     equivocations.add(identity, proof);
     if (known !== undefined && known.head.incarnation <= incarnation) set.drop(origin);
     return { what: "proof", proof };
@@ -117,7 +119,7 @@ export class StateReceiver<F extends object> {
     const isRival = isOfBase && base.head.version === version;
     if (since > 0 && (isRival || !isOfBase)) return ask(message, 0);
     if (since > 0 && base!.head.version < Math.max(since, horizon)) return ask(message, base!.head.version);
-    const { codec, name } = this.#deps;
+    const { codec, name, verify } = this.#deps;
     let entries: readonly Entry<F>[];
     try {
       entries = codec.entries(message, since > 0 ? base!.head.version : 0, (key) => base?.records.get(key));
@@ -127,7 +129,7 @@ export class StateReceiver<F extends object> {
     const records = since > 0 ? base!.records : new OriginRecords<F>();
     const trial = records.try(entries, horizon);
     const head: Head = { origin, incarnation, version, horizon, hash: trial.hash, signature };
-    if (!isHeadBy(identity, name, head)) {
+    if (!isHeadBy(verify, identity, name, head)) {
       this.#reject("forged", neighbour);
       // If the origin has signed two contents of an earlier version, the records here are not those of the delta.
       return since > 0 ? ask(message, 0) : REJECTED;

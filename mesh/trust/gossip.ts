@@ -9,7 +9,7 @@ import {
   type PeerName,
   peerNameShape,
 } from "#mesh/peer.js";
-import { isSignedBy, type Signer, signatureShape } from "#mesh/signing.js";
+import { type Signer, signatureShape } from "#mesh/signing.js";
 import type { Conflict } from "#mesh/trust/conflicts.js";
 import { isRetirement, type Retirement, retire, retirementShape } from "#mesh/trust/retirement.js";
 import type { Trust } from "#mesh/trust/trust.js";
@@ -164,12 +164,12 @@ export class TrustGossip implements Gossiper {
 
   /** Handles a retirement. @returns whether it should be passed on; {@link Trust} passes on what is new here by its event */
   #takeRetirement(retirement: Retirement, neighbour: PeerName): boolean {
-    const { trust, clock } = this.#deps;
-    if (!this.#checks.admit(neighbour) || trust.retire(retirement) !== "unknown") return false;
+    const { trust, clock, signer } = this.#deps;
+    if (!this.#checks.admit(neighbour) || trust.retire(retirement, signer.verify) !== "unknown") return false;
     const now = clock.now();
     const { identity } = retirement;
     if (now - (this.#relayed.get(identity) ?? Number.NEGATIVE_INFINITY) < RELAY_AGAIN_MS) return false;
-    if (!isRetirement(retirement)) return false;
+    if (!isRetirement(retirement, signer.verify)) return false;
     // Other peers may have reported that they refuse the successor.
     trust.conflicts.end(({ kept }) => kept.identity === identity);
     this.#relayed.delete(identity);
@@ -180,7 +180,7 @@ export class TrustGossip implements Gossiper {
 
   /** Handles a report. @returns whether it is new, and should be passed on */
   #takeReport(report: ConflictReport, neighbour: PeerName): boolean {
-    const { self, trust, time } = this.#deps;
+    const { self, trust, time, signer } = this.#deps;
     const { reporter, kind, name, kept, refused, at } = report;
     const known = trust.identityOf(reporter);
     // Others may still pass on what an excluded peer signs.
@@ -190,7 +190,7 @@ export class TrustGossip implements Gossiper {
     // The same report again: the reporter lacks what was sent.
     if (at === this.#latest.get(key)) trust.repeatRetirement(kept);
     if (at <= (this.#latest.get(key) ?? 0) || !this.#checks.admit(neighbour)) return false;
-    if (!isSignedBy(known, "conflict", signedBytes(report), report.signature)) return false;
+    if (!signer.verify(known, "conflict", signedBytes(report), report.signature)) return false;
     this.#latest.delete(key);
     this.#latest.set(key, at);
     limitSize(this.#latest, REMEMBERED);

@@ -1,6 +1,6 @@
 import * as z from "zod/mini";
 import { countShape, keyShape, nicknameShape, type PeerIdentity, type PeerName, peerNameShape } from "#mesh/peer.js";
-import { isSignedBy, type Signer, signatureShape } from "#mesh/signing.js";
+import { type Signer, signatureShape, type Verify } from "#mesh/signing.js";
 
 /** The last statement of an identity: it is never used again, and its names are free. Only `weave reset` makes it. */
 export interface Retirement {
@@ -31,8 +31,8 @@ export function retire(
 }
 
 /** Whether the identity itself has signed its retirement. */
-export function isRetirement(retirement: Retirement): boolean {
-  return isSignedBy(retirement.identity, "retirement", signedBytes(retirement), retirement.signature);
+export function isRetirement(retirement: Retirement, verify: Verify): boolean {
+  return verify(retirement.identity, "retirement", signedBytes(retirement), retirement.signature);
 }
 
 const signedBytes = ({ name, nickname, at }: Pick<Retirement, "name" | "nickname" | "at">): Uint8Array =>

@@ -7,6 +7,7 @@ import { type Pin, Pins } from "#mesh/trust/pins.js";
 import { isRetirement, type Retirement } from "#mesh/trust/retirement.js";
 import { Retirements } from "#mesh/trust/retirements.js";
 import { memoryTrustStore, type TrustStore, TrustWriter } from "#mesh/trust/store.js";
+import { isSignedBy, type Verify } from "#mesh/signing.js";
 import type { Clock } from "#src/clock.js";
 import { Emitter } from "#src/emitter.js";
 import { type Log, silentLog } from "#src/log.js";
@@ -224,15 +225,16 @@ export class Trust {
   /**
    * Handles a retirement that another peer has sent.
    *
+   * @param verify what checks its signature
    * @returns `taken`: it is new here, and the event `retirement` was emitted; `unknown`: no identity that is known here
    */
-  retire(retirement: Retirement): "taken" | "known" | "unknown" | "forged" {
+  retire(retirement: Retirement, verify: Verify = isSignedBy): "taken" | "known" | "unknown" | "forged" {
     const { identity } = retirement;
     if (this.#retired.has(identity) || identity === this.#deps.self.identity) return "known";
     // Invented identities can retire in any number.
     const names = this.#pins.namesOf(identity);
     if (names.length === 0 && !this.#excluded.has(identity)) return "unknown";
-    if (!isRetirement(retirement)) return "forged";
+    if (!isRetirement(retirement, verify)) return "forged";
     this.#retired.add(retirement);
     this.#writer.save({ retired: this.#retired.all() });
     this.#log.info("a peer has retired", { peer: retirement.name, nickname: retirement.nickname });

@@ -18,7 +18,7 @@ import { OriginRecords } from "#mesh/replica/origin-records.js";
 import { RecordCodec } from "#mesh/replica/record-codec.js";
 import { decodeReplicaMessage, encodeReplicaMessage } from "#mesh/replica/replica-message.js";
 import { oneSecret } from "#mesh/secrets.js";
-import { makeSigner } from "#mesh/signing.js";
+import { isSignedBy, makeSigner } from "#mesh/signing.js";
 import { DataKeys } from "#router/carriers/keys.js";
 import { KIND_FRAMES, MAX_HOPS, writeMac } from "#router/datapath/record.js";
 import { Session } from "#router/datapath/session.js";
@@ -109,7 +109,7 @@ test("the documented state of a replicated set has the documented record, and th
   const [entry] = new RecordCodec(NAME_FORMAT).entries(state, 0);
   const { hash } = new OriginRecords<NameFields>().try([entry], 0);
   const { identity } = makeSigner(new Uint8Array(32).fill(1));
-  assert.ok(isHeadBy(identity, NAME_FORMAT.name, { ...state, hash }));
+  assert.ok(isHeadBy(isSignedBy, identity, NAME_FORMAT.name, { ...state, hash }));
   assert.deepEqual(JSON.parse(block(text, "json replica-record")), [
     entry.record.version,
     entry.record.tombstone,

@@ -10,7 +10,6 @@ import { type Ownership, Ring, type Span } from "#ipam/ring/ring.js";
 import { parseSubnet } from "#ipam/ring/subnet.js";
 import { Titles } from "#ipam/ring/titles.js";
 import { encodeIpamMessage, type IpamMessage } from "#ipam/wire/ipam-message.js";
-import { signatureChecks } from "#mesh/signing.js";
 import { silentLog } from "#src/log.js";
 import type { IpamNetwork, SimHost } from "#test/sim/ipam-network.js";
 import { allocate, RANGE, startNetwork } from "./network.js";
@@ -81,11 +80,11 @@ test("signatures of proofs that addresses were given twice count with the others
     const others = Array.from({ length: offers }, () => forge(transfer(ring, thief, thief.name, 2)));
     const fresh = proofs.map(forge);
     deeds.advance(ring, others, thief.name);
-    const before = signatureChecks();
+    const before = host.signer.verified;
     assert.deepEqual(deeds.contradictions(ring, known, fresh, thief.name), []);
     // One that is known to be forged costs nothing.
     deeds.contradictions(ring, known, fresh, thief.name);
-    assert.equal(signatureChecks() - before, expected);
+    assert.equal(host.signer.verified - before, expected);
   }
 });
 
@@ -94,9 +93,9 @@ test("agreements and stands that are forged again and again in a message cost fe
   const [host, other, thief] = network.hosts;
   await allocate(network, host, "c");
   const checked = (message: IpamMessage): number => {
-    const before = signatureChecks();
+    const before = host.signer.verified;
     host.allocator!.gossiper.onUnicast(thief.name, encodeIpamMessage(RANGE, message), thief.name);
-    return signatureChecks() - before;
+    return host.signer.verified - before;
   };
   const forged = Array.from({ length: 400 }, () => [other.name, new Uint8Array(64)] as const);
   const consents = Array.from({ length: 16 }, (_, since) => {

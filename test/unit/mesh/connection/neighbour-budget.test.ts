@@ -11,7 +11,7 @@ import {
   RESERVE_MS,
 } from "#mesh/connection/neighbour-budget.js";
 import { MESSAGE } from "#mesh/handshake/format.js";
-import { isSignedBy, makeSigner } from "#mesh/signing.js";
+import { makeSigner } from "#mesh/signing.js";
 import type { Wire, WireHandlers } from "#mesh/transport.js";
 import { parseMac } from "#src/mac.js";
 import { VirtualClock } from "#test/sim/virtual-time.js";
@@ -97,18 +97,19 @@ test("a wire in debt is not read until its pause ends, and counts signatures whe
   };
   const reported: string[] = [];
   const received: [number, boolean][] = [];
+  const signer = makeSigner(new Uint8Array(32));
   const wire = new MeteredWire(inner, {
     clock,
     cpuTime: () => clock.now(),
+    signer,
     budgets,
     received: (bytes, isPart) => void received.push([bytes, isPart]),
     slowed: (peer) => void reported.push(peer),
   });
-  const signer = makeSigner(new Uint8Array(32));
   const signature = signer.sign("rekey", new Uint8Array(1));
   wire.listen({
     message: () => {
-      for (let i = 0; i < 100; i++) isSignedBy(signer.identity, "rekey", new Uint8Array(1), signature);
+      for (let i = 0; i < 100; i++) signer.verify(signer.identity, "rekey", new Uint8Array(1), signature);
     },
     closed() {},
   });
@@ -157,7 +158,9 @@ test("the time of what is done after a message is charged to its sender", async 
   const collects = () => {
     now += 25;
   };
-  const wire = new MeteredWire(inner, { clock, cpuTime: () => now, budgets, received: collects, slowed: none });
+  const signer = makeSigner(new Uint8Array(32));
+  const deps = { clock, cpuTime: () => now, signer, budgets, received: collects, slowed: none };
+  const wire = new MeteredWire(inner, deps);
   wire.listen({ message: none, closed: none });
   wire.charge("02:00:00:00:00:01");
   const ms = BURST_MS + RESERVE_MS;
