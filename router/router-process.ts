@@ -13,7 +13,7 @@ import { ServiceManager } from "#router/service-manager.js";
 import { supervisionName } from "#router/supervision.js";
 import { systemClock } from "#src/clock.js";
 import { errorText } from "#src/errors.js";
-import { confineProcess } from "#src/linux/native/confinement.js";
+import { confineProcess, confineStarted } from "#src/linux/native/confinement.js";
 import { releaseUnusedMemory } from "#src/linux/native/heap.js";
 import { exitNow } from "#src/linux/native/process.js";
 import { releaseProgramPages } from "#src/linux/native/program-pages.js";
@@ -161,6 +161,8 @@ export class RouterProcess {
     });
     // The frames of the first second are as fast as later ones.
     for (const why of await workers.warm) this.#log.info("the frame path is slower than it could be", { why });
+    const unconfined = confineStarted();
+    if (unconfined !== undefined) this.#log.warn("the router has more rights than it needs", { why: unconfined });
     const supervision = supervisionName(process.argv, options);
     api.serve(
       apiRoutes(this.#router.services, { problems: this.#problems, supervision, reload: () => this.#reload() }),

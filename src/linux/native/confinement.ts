@@ -2,7 +2,7 @@ import { errorText } from "#src/errors.js";
 import { capabilityNumbers, KEPT } from "#src/linux/capabilities.js";
 import { libc } from "#src/linux/native/libc.js";
 import { Memory } from "#src/linux/native/memory.js";
-import { installSeccompFilter } from "#src/linux/native/seccomp.js";
+import { DENIED_AFTER_START, installSeccompFilter } from "#src/linux/native/seccomp.js";
 import { threadStatus } from "#src/linux/thread-status.js";
 
 // linux/prctl.h
@@ -57,4 +57,18 @@ export function confineProcess(): string[] {
     refused.push(errorText(error));
   }
   return refused;
+}
+
+/**
+ * Takes what only the start of the frame threads needs: the call by which a thread could get a real-time policy.
+ *
+ * @returns what the kernel refused, in words; undefined: nothing
+ */
+export function confineStarted(): string | undefined {
+  try {
+    installSeccompFilter(DENIED_AFTER_START);
+    return undefined;
+  } catch (error) {
+    return errorText(error);
+  }
 }

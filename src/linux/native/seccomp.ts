@@ -51,8 +51,7 @@ export const DENIED: Readonly<Record<string, Readonly<Record<string, Numbers>>>>
     fanotify_init: [300, 262],
   },
   "keys of the kernel": { add_key: [248, 217], request_key: [249, 218], keyctl: [250, 219] },
-  // CAP_SYS_NICE is kept for the nice values of frame threads. A real-time policy would take a core from the host: sched_setattr(2), which
-  // frame threads need for their time slice, has its policy in memory, which a filter cannot read.
+  // CAP_SYS_NICE is kept for the nice values of frame threads. A real-time policy would take a core from the host.
   "real-time policies": { sched_setscheduler: [144, 119], sched_setparam: [142, 118] },
   // userfaultfd and perf events serve exploits of the kernel; io_uring does calls that no filter sees.
   "surface of the kernel": {
@@ -83,6 +82,12 @@ export const DENIED: Readonly<Record<string, Readonly<Record<string, Numbers>>>>
     vhangup: [153, 58],
   },
 };
+
+/**
+ * What is denied when the frame threads have started. They request their time slice by sched_setattr(2), whose policy is in memory, which
+ * a filter cannot read.
+ */
+export const DENIED_AFTER_START: typeof DENIED = { "real-time policies": { sched_setattr: [314, 274] } };
 
 /** The calls of the frame path and the event loop. A kernel before 5.11 runs the filter for each call: these end it first. */
 const FREQUENT: readonly Numbers[] = [
@@ -136,8 +141,8 @@ export type Instruction = readonly [code: number, jt: number, jf: number, k: num
 
 type Label = "allow" | "deny" | "absent" | "clone" | "unshare" | "setns";
 
-/** Makes the filter of an architecture. */
-export function seccompProgram(arch: Architecture): Instruction[] {
+/** Makes the filter of an architecture. @param denied the calls that it denies, beside those about namespaces */
+export function seccompProgram(arch: Architecture, denied = DENIED): Instruction[] {
   const numbersOf = (calls: readonly Numbers[]) =>
     calls.map(([x64, arm64]) => (arch === "x64" ? x64 : arm64)).filter((number) => number !== undefined);
   const program: (readonly [code: number, k: number, ifTrue?: Label])[] = [];
@@ -154,7 +159,7 @@ export function seccompProgram(arch: Architecture): Instruction[] {
   program.push([LOAD, AT_NUMBER]);
   if (arch === "x64") program.push([JUMP_GREATER_EQUAL, X32, "deny"]);
   jumpTo("allow", FREQUENT);
-  for (const calls of Object.values(DENIED)) jumpTo("deny", Object.values(calls));
+  for (const calls of Object.values(denied)) jumpTo("deny", Object.values(calls));
   jumpTo("absent", [CLONE3]);
   jumpTo("clone", [CLONE]);
   jumpTo("unshare", [UNSHARE]);
@@ -190,15 +195,17 @@ const FLAG_SPEC_ALLOW = 4;
 const INSTRUCTION_BYTES = 8;
 
 /**
- * Installs the filter for all threads of this process, and for the programs that it starts. The process must have no_new_privs.
+ * Installs a filter for all threads of this process, and for the programs that it starts, beside those that it has. The process must have
+ * no_new_privs.
  *
+ * @param denied the calls that it denies
  * @throws WEAVE_NATIVE with the reason when the kernel refuses
  */
-export function installSeccompFilter(): void {
+export function installSeccompFilter(denied = DENIED): void {
   const arch = process.arch;
   if (arch !== "x64" && arch !== "arm64")
     throw new WeaveError("WEAVE_NATIVE", `no filter of system calls for the architecture ${arch}`);
-  const program = seccompProgram(arch);
+  const program = seccompProgram(arch, denied);
   const memory = new Memory(16 + program.length * INSTRUCTION_BYTES);
   program.forEach(([code, jt, jf, k], index) => {
     const offset = 16 + index * INSTRUCTION_BYTES;

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { test } from "node:test";
-import { DENIED, type Instruction, seccompProgram } from "#src/linux/native/seccomp.js";
+import { promisify } from "node:util";
+import { DENIED, DENIED_AFTER_START, type Instruction, seccompProgram } from "#src/linux/native/seccomp.js";
 
 const ALLOW = 0x7fff_0000;
 const EPERM = 0x0005_0001;
@@ -83,5 +85,36 @@ test("threads and programs get no real-time policy, and frame threads their nice
     const ask = (nr: number) => verdict(seccompProgram(arch), nr, AUDIT[arch]);
     for (const nr of denied) assert.equal(ask(nr), EPERM, `call ${nr} on ${arch}`);
     for (const nr of allowed) assert.equal(ask(nr), ALLOW, `call ${nr} on ${arch}`);
+    const [, setattr, ...rest] = allowed;
+    const later = (nr: number) => verdict(seccompProgram(arch, DENIED_AFTER_START), nr, AUDIT[arch]);
+    assert.equal(later(setattr), EPERM, `after the start, on ${arch}`);
+    for (const nr of [allowed[0], ...rest]) assert.equal(later(nr), ALLOW, `call ${nr} on ${arch}`);
   }
+});
+
+test("once a process has started, no thread of it gets a real-time policy by any call", async () => {
+  const module = (path: string) => JSON.stringify(new URL(`../../../../src/linux/native/${path}.js`, import.meta.url));
+  // struct sched_attr: size 48, policy 1 (SCHED_FIFO), priority 1 at offset 20.
+  const script = `
+    const { confineProcess, confineStarted } = await import(${module("confinement")});
+    const { libc, errno } = await import(${module("libc")});
+    const { Memory } = await import(${module("memory")});
+    const { setThreadNice } = await import(${module("scheduling")});
+    const attributes = new Memory(48);
+    const request = (policy) => {
+      attributes.view.setUint32(0, 48, true);
+      attributes.view.setUint32(4, policy, true);
+      attributes.view.setUint32(20, policy, true);
+      const number = process.arch === "x64" ? 314 : 274;
+      return Number(libc.syscall(number, 0, attributes.at(0, 48), 0, 0, 0, 0)) === 0 ? 0 : errno();
+    };
+    const refused = confineProcess();
+    const before = request(0);
+    refused.push(confineStarted() ?? []);
+    setThreadNice(5);
+    console.log(JSON.stringify([refused.flat(), before, request(1), request(0)]));
+  `;
+  const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "-e", script]);
+  const EPERM_CODE = 1;
+  assert.deepEqual(JSON.parse(stdout), [[], 0, EPERM_CODE, EPERM_CODE]);
 });
