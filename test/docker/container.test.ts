@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { VERSION } from "#src/version.js";
 import type { DockerHost } from "#test/lab/docker-host.js";
 import { dockerTests, PROXY_ENV } from "#test/lab/docker-tests.js";
@@ -130,6 +132,20 @@ test("a crash of the router and docker restart bring it back, with targets and a
   await works();
   await h1.docker("restart", "weave");
   await works();
+});
+
+test("after a change of the password the engine starts the router with the new one, which the options lack", {
+  timeout: 180_000,
+}, async () => {
+  const file = join(h2.folder, "next");
+  writeFileSync(file, "another-for-inspect\n", { mode: 0o600 });
+  await h2.ok("rekey", "--password-file", file, "--deadline", "1s");
+  await until("the earlier is gone", async () => (await h2.report("{{.Secret.EarlierUntil}}")) === "", 30_000);
+  for (const again of [() => h1.docker("restart", "weave"), () => h1.killRouter()]) {
+    await again();
+    await works();
+    assert.match(await h1.ok("status"), /The network has another password now.*launch with the new one the next time/);
+  }
 });
 
 test("the image's own command works on a host without Node", { timeout: 180_000 }, async () => {

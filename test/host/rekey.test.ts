@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Host } from "#test/lab/host.js";
 import { labTest } from "#test/lab/lab-test.js";
 import type { Namespace } from "#test/lab/namespace.js";
+import { environmentOf } from "#test/lab/router-process.js";
 import { connected, until } from "#test/lab/wait.js";
 
 /** Writes a host's password file. */
@@ -140,5 +141,37 @@ labTest(
       async () => (await h1.weave("rmpeer", h3.peerName)).code === 0,
       120_000,
     );
+  },
+);
+
+labTest(
+  "what keeps a router running starts it with the options of its launch, and the router has the password in force",
+  { hosts: 2, timeout: 300_000 },
+  async ({ hosts: [h1, h2] }) => {
+    await joined([h1, h2], "old-secret-1");
+    // As weave.service has it: the stored launch, and a start without a user.
+    const launched = JSON.parse(readFileSync(join(h2.runDir, "launch.json"), "utf8"));
+    const given = ["password", "passwordFile", "nickname", "name"];
+    await h2.ok("stop");
+    writeFileSync(join(h2.folder, "state", "launch-options.json"), JSON.stringify({ options: launched, given }));
+    const supervised = async () => {
+      h2.spawn(["env", ...environmentOf(h2), ...h2.weaveCommand, "launch", "--supervised", "systemd"]);
+      await until("the router is ready", async () => (await h2.weave("status")).code === 0, 30_000);
+    };
+    await supervised();
+    await connected(h2, 1, 30_000);
+    for (const password of ["new-secret-2", undefined, "new-secret-3"]) {
+      const how = password === undefined ? ["--open"] : ["--password-file", passwordFile(h1, password)];
+      await h1.ok("rekey", ...how, "--deadline", "1s");
+      await until("the earlier is gone", async () => (await h1.report("{{.Secret.EarlierUntil}}")) === "", 30_000);
+      process.kill(h2.routerPid!, "SIGKILL");
+      await until("it has ended", async () => h2.routerPid === undefined);
+      await supervised();
+      await connected(h2, 1, 30_000);
+      assert.equal(await h2.report("{{.Secret.Required}}"), `${password !== undefined}`);
+    }
+    assert.ok(await warning(h2));
+    process.kill(h2.routerPid!, "SIGTERM");
+    await until("it has ended", async () => h2.routerPid === undefined);
   },
 );

@@ -135,6 +135,20 @@ test("it returns with the engine, and with the router after a kill", { timeout: 
   await reaches(h1, "one", "three");
 });
 
+test("a password that has changed is used after a kill of the router and a start of the engine, without a new setting", {
+  timeout: 600_000,
+}, async () => {
+  await h1.type("umask 077; echo another horse >/run/next");
+  await h1.ok("rekey", "--password-file", "/run/next", "--deadline", "1s");
+  await until("the earlier is gone", async () => (await h1.report("{{.Secret.EarlierUntil}}")) === "", 30_000);
+  await h2.killRouter();
+  await meshed(hosts);
+  await h2.stopEngine();
+  await h2.startEngine();
+  await meshed(hosts);
+  assert.match(await h2.ok("status"), /The network has another password now/);
+});
+
 test("it is not disabled while a network uses it; without one a wrong setting is an answer", {
   timeout: 600_000,
 }, async () => {

@@ -100,6 +100,19 @@ systemdTest(
     await connected(h1, "h2");
     assert.match(await h1.must("ip", "link", "show", "weave"), /weave/);
 
+    // A password that has changed is used after a reboot, although the kept options have the earlier one.
+    await h2.must("sh", "-c", "umask 077; echo another-secret >/root/next");
+    await h2.ok("rekey", "--password-file", "/root/next", "--deadline", "1s");
+    await until(
+      "the earlier is gone",
+      async () => (await h2.weave("report", "-f", "{{.Secret.EarlierUntil}}")).stdout.trim() === "",
+      30_000,
+    );
+    await h1.reboot();
+    await until("the router is back", async () => (await h1.weave("status")).code === 0, 60_000);
+    await connected(h1, "h2");
+    assert.match(await h1.ok("status"), /The network has another password now/);
+
     await h1.ok("stop");
     assert.equal(await h1.property("weave", "ActiveState"), "inactive");
     // The password is kept for the next boot: --resume needs no other.
