@@ -38,7 +38,8 @@ export class Field {
   readonly #lab: Lab;
   readonly #containers: Namespace[] = [];
   readonly #sources: string[] = [];
-  readonly #refusals = new Set<string>();
+  /** The longest connection of an honest newcomer during the attack, and its steps. */
+  #longest: { readonly ms: number; readonly steps: readonly string[] } = { ms: 0, steps: [] };
   #names = 0;
 
   constructor(lab: Lab) {
@@ -83,7 +84,7 @@ export class Field {
     const before = rssMegabytes(pid);
     const began = performance.now();
     const cpu = cpuSeconds(pid);
-    this.#refusals.clear();
+    this.#longest = { ms: 0, steps: [] };
     const notedBefore = new Set(await this.#noted());
     const child = this.attacker.spawn([
       process.execPath,
@@ -117,7 +118,7 @@ export class Field {
         honest,
         noted: [
           ...(await this.#noted()).filter((line) => !notedBefore.has(line)),
-          ...[...this.#refusals].map((refusal) => `an honest newcomer was kept waiting: ${refusal}`),
+          `the longest connection of an honest newcomer: ${this.#longest.steps.join(", ")}`,
         ],
       };
     } finally {
@@ -152,8 +153,9 @@ export class Field {
     const target = `${this.victim.address}:${MESH_PORT}`;
     const joining = new Background(this.honest[1].spawn([process.execPath, NEWCOMER, PASSWORD, target, String(JOINS)]));
     await joining.ready;
-    const { times, refusals } = JSON.parse(await joining.result) as { times: number[]; refusals: string[] };
-    for (const refusal of refusals) this.#refusals.add(refusal);
+    const { times, steps } = JSON.parse(await joining.result) as { times: number[]; steps: string[] };
+    const ms = Math.max(...times);
+    if (ms > this.#longest.ms) this.#longest = { ms, steps };
     return times;
   }
 

@@ -46,7 +46,9 @@ export class Intruder {
   /** The overlay's links, by peer. */
   readonly links = new Map<PeerName, OverlayLink>();
   sentMessages = 0;
-  sentBytes = 0;
+  /** What its dials have come to, each with the milliseconds since it began to {@link enter}. */
+  readonly steps: string[] = [];
+  #entering = 0;
 
   private constructor(options: IntruderOptions, key: Uint8Array | undefined) {
     const { name, aheadMs = 0 } = options;
@@ -63,7 +65,12 @@ export class Intruder {
       secrets: oneSecret(key),
       clock,
       random: systemRandom,
-      dial: (address, signal) => dialWebSocket(address, options.from, signal),
+      dial: async (address, signal) => {
+        this.#note("dials");
+        const wire = await dialWebSocket(address, options.from, signal);
+        this.#note("is connected");
+        return wire;
+      },
       discovery: false,
       overlay: this.#overlay(),
     });
@@ -90,17 +97,23 @@ export class Intruder {
     return intruder;
   }
 
-  /** Dials, and waits until it is let in. @returns why it was not at once, in words @throws when it is not at all */
-  async enter(address: string): Promise<string[]> {
-    const refusals = new Set<string>();
+  /** Dials, and waits until it is let in. @throws when it is not */
+  async enter(address: string): Promise<void> {
+    this.#entering = performance.now();
+    let refusal = "";
     this.mesh.connect([{ text: address, address, port: true }], false);
     const deadline = Date.now() + CONNECT_MS;
     while (this.connections.length === 0) {
       if (Date.now() > deadline) throw new Error(`${address} lets it not in: ${this.refusal}`);
-      if (this.refusal !== "") refusals.add(this.refusal);
+      if (this.refusal !== refusal) this.#note(this.refusal);
+      refusal = this.refusal;
       await sleep(5);
     }
-    return [...refusals];
+    this.#note("is let in");
+  }
+
+  #note(step: string): void {
+    if (step !== "") this.steps.push(`${Math.round(performance.now() - this.#entering)} ms ${step}`);
   }
 
   get connections(): readonly Connection[] {
