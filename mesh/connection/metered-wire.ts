@@ -5,6 +5,12 @@ import type { Signer } from "#mesh/signing.js";
 import type { Wire, WireHandlers } from "#mesh/transport.js";
 import type { Clock, Timer } from "#src/clock.js";
 
+/**
+ * What a neighbour may take in one turn of the event loop, in milliseconds of one core; then all others have theirs. libuv reads up to
+ * 2 MB of a socket before it looks at the next one: that is seconds of short messages, and a new peer's handshake takes several turns.
+ */
+export const TURN_MS = 10;
+
 /** The collaborators of a {@link MeteredWire}. */
 export interface MeterDeps {
   readonly clock: Clock;
@@ -26,6 +32,8 @@ export class MeteredWire implements Wire {
   #peer: PeerName | undefined;
   #resume: Timer | undefined;
   #reported = false;
+  /** Milliseconds of one core since the connection was read anew. */
+  #turnMs = 0;
   #closed = false;
 
   constructor(wire: Wire, deps: MeterDeps) {
@@ -90,12 +98,13 @@ export class MeteredWire implements Wire {
     handlers.message(bytes);
     received?.(bytes.length, isPart);
     if (peer === undefined || this.#closed) return;
-    const pause = budgets.charge(
-      peer,
-      costOf(bytes.length, cpuTime() - began, signer.verified - verified),
-      clock.now(),
-    );
-    if (pause === 0) return;
+    const cost = costOf(bytes.length, cpuTime() - began, signer.verified - verified);
+    const pause = budgets.charge(peer, cost, clock.now());
+    this.#turnMs += cost;
+    if (pause === 0) {
+      if (this.#turnMs >= TURN_MS && this.#resume === undefined) this.#pauseFor(0);
+      return;
+    }
     this.#pauseFor(pause);
     if (!this.#reported) slowed(peer);
     this.#reported = true;
@@ -107,6 +116,7 @@ export class MeteredWire implements Wire {
     this.#resume?.cancel();
     this.#resume = this.#deps.clock.after(ms, () => {
       this.#resume = undefined;
+      this.#turnMs = 0;
       this.#wire.resume();
     });
   }

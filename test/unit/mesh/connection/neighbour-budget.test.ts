@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MeteredWire } from "#mesh/connection/metered-wire.js";
+import { MeteredWire, TURN_MS } from "#mesh/connection/metered-wire.js";
 import {
   BURST_MS,
   costOf,
@@ -175,4 +175,43 @@ test("the time without reading is that of the clock, however many messages had a
   for (let now = 0; now < 100; now++) budgets.charge("02:00:00:00:00:01", 10, now);
   const [{ pausedMs }] = budgets.slowed(100);
   assert.ok(pausedMs > 1_000 && pausedMs <= 99 + MAX_PAUSE_MS, `${pausedMs}`);
+});
+
+test("a neighbour within its share that sends very much at once gives way to the others after each turn", async () => {
+  const clock = new VirtualClock();
+  let now = 0;
+  let paused = 0;
+  let handlers: WireHandlers | undefined;
+  const none = () => {};
+  const inner: Wire = {
+    remoteAddress: "10.0.0.1:6783",
+    localAddress: "10.0.0.2:6783",
+    buffered: 0,
+    received: 0,
+    quietMs: 0,
+    send: none,
+    close: none,
+    terminate: none,
+    pause: () => void paused++,
+    resume: () => void paused--,
+    listen: (given) => {
+      handlers = given;
+    },
+  };
+  const budgets = new NeighbourBudgets();
+  const signer = makeSigner(new Uint8Array(32));
+  const wire = new MeteredWire(inner, { clock, cpuTime: () => now, signer, budgets, slowed: none });
+  wire.listen({ message: () => void now++, closed: none });
+  wire.charge("02:00:00:00:00:01");
+  for (let turn = 0; turn < 20; turn++) {
+    let messages = 0;
+    for (; paused === 0; messages++) handlers!.message(new Uint8Array(10));
+    assert.ok(messages <= TURN_MS, `${messages} messages of a millisecond in turn ${turn}`);
+    // Those that the socket has read already do not prolong the turn of the others.
+    for (let i = 0; i < 5; i++) handlers!.message(new Uint8Array(10));
+    assert.equal(paused, 1);
+    await clock.run(1);
+    assert.equal(paused, 0);
+  }
+  assert.deepEqual(budgets.slowed(clock.now()), [], "it is not slowed");
 });
