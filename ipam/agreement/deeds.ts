@@ -1,10 +1,11 @@
+import { DeedSignatures } from "#ipam/agreement/deed-signatures.js";
 import type { LivingPeers } from "#ipam/agreement/living-peers.js";
 import type { RejectedMessages } from "#ipam/agreement/rejected-messages.js";
-import { endedBy, isClaim, isValid, sign } from "#ipam/ring/deed.js";
+import { endedBy, isClaim, sign } from "#ipam/ring/deed.js";
 import { overlap, sorted, subtract } from "#ipam/ring/interval.js";
 import { compareOwnership, type Deed, type Ownership, Ring, type Span } from "#ipam/ring/ring.js";
 import { byRank, Titles } from "#ipam/ring/titles.js";
-import { type KnownPeers, MAX_PEERS, type PeerName } from "#mesh/peer.js";
+import type { KnownPeers, PeerName } from "#mesh/peer.js";
 import type { Signer } from "#mesh/signing.js";
 import type { Clock } from "#src/clock.js";
 import { limitSize } from "#src/limit-size.js";
@@ -14,8 +15,6 @@ const WAIT_MS = 60_000;
 /** Maximum number of waiting offers, of all signers and of each. */
 const MAX_WAITING = 2_048;
 const MAX_WAITING_OF_SIGNER = 64;
-/** Maximum number of decisions in a message that are verified: about 50 ms. The others come with the next exchange of rings. */
-const MAX_CHECKS = 500;
 /** Maximum number of decisions in an answer that are verified as proofs that a peer has given addresses twice: one suffices. */
 const MAX_PROOFS = 16;
 /** Number of spans from which a ring is not divided further by other peers. */
@@ -53,16 +52,9 @@ export class Deeds {
   readonly #deps: DeedsDeps;
   readonly titles = new Titles();
   readonly #waiting = new Map<string, Offer>();
-  /** Values whose signature was checked, by deed. */
-  readonly #valid = new WeakMap<Deed, Ownership>();
-  /** Values whose signature was checked, and is wrong. */
-  readonly #forged = new WeakSet<Ownership>();
-  /** Number of decisions of the message at hand that may still be verified. */
-  #checksLeft = MAX_CHECKS;
+  readonly #signatures: DeedSignatures;
   /** Monotonic time at which a deed was accepted. */
   readonly #accepted = new WeakMap<Deed, number>();
-  /** Peers that are unknown here, and the identity that a decision in their name has. */
-  readonly #unconfirmed = new Map<PeerName, string>();
   /** Decisions that this peer has confirmed to their receiver: it takes no other one of the same giver after that. */
   readonly #settled = new WeakSet<Deed>();
   /** Second decisions about one ownership, each of which is counted once. */
@@ -74,6 +66,7 @@ export class Deeds {
 
   constructor(deps: DeedsDeps) {
     this.#deps = deps;
+    this.#signatures = new DeedSignatures(deps);
   }
 
   /** Signs decisions of this peer. @param ring the id of the ring */
@@ -100,14 +93,14 @@ export class Deeds {
   advance(ring: Ring, offers: readonly Span[], from: PeerName): Ring {
     const until = this.#deps.clock.now() + WAIT_MS;
     const valid: Span[] = [];
-    this.#checksLeft = MAX_CHECKS;
+    this.#signatures.begin();
     for (const span of offers) {
       const isOpen = this.#isOpen(ring, span);
       // Only the receiver knows whether it still has what it was given.
       const isEarlier = !isOpen && span.value.owner === from && this.givenBefore(ring, span).length > 0;
       if (!isOpen && !isEarlier) continue;
-      if (this.#checksLeft-- <= 0) break;
-      if (!this.#isSigned(ring.id, span.value, from)) continue;
+      if (!this.#signatures.admit()) break;
+      if (!this.#signatures.isSigned(ring.id, span.value, from)) continue;
       if (isOpen) valid.push(span);
       else this.#earlier.set(keyOf(span), span);
     }
@@ -244,7 +237,7 @@ export class Deeds {
       .slice(0, MAX_PROOFS)
       .filter(({ other, rivals }) => this.#isOpenTo(other, rivals))
       .map(({ other }) => other)
-      .filter((other) => this.#isGenuine(ring, other, from));
+      .filter((other) => this.#signatures.isGenuine(ring.id, other.value, from));
   }
 
   /**
@@ -263,13 +256,7 @@ export class Deeds {
     return others
       .filter(differs)
       .slice(0, MAX_PROOFS)
-      .some((other) => this.#isGenuine(ring, other, from));
-  }
-
-  /** Whether a decision is signed, as far as the message that it comes from may have it verified. */
-  #isGenuine(ring: Ring, { value }: Span, from: PeerName): boolean {
-    if (this.#forged.has(value) || this.#checksLeft-- <= 0) return false;
-    return this.#isSigned(ring.id, value, from);
+      .some((other) => this.#signatures.isGenuine(ring.id, other.value, from));
   }
 
   /** Whether the receiver of a transfer has not decided between that and at least one other transfer. */
@@ -302,17 +289,12 @@ export class Deeds {
    * @returns the ring without decisions in the name of peers that turned out to have another identity; the same if there are none
    */
   recheck(ring: Ring): Ring {
-    let forged = false;
-    for (const [peer, claimed] of this.#unconfirmed) {
-      const identity = this.#deps.peers.identity(peer);
-      if (identity === undefined) continue;
-      this.#unconfirmed.delete(peer);
-      if (identity === claimed) continue;
-      forged = true;
+    const impostors = this.#signatures.takeImpostors();
+    for (const [peer, claimed] of impostors) {
       this.#deps.rejections.note("forged", peer);
       this.titles.removeSigned(peer, claimed);
     }
-    return forged ? this.#applyAll(Ring.first(ring.range, ring.genesis), this.titles.all) : ring;
+    return impostors.length > 0 ? this.#applyAll(Ring.first(ring.range, ring.genesis), this.titles.all) : ring;
   }
 
   #apply(ring: Ring, { start, end, value }: Span): Ring {
@@ -352,30 +334,6 @@ export class Deeds {
       this.#deps.rejections.noteSigner("contradiction", next.deed.by);
     }
     return !isBound && accepted !== undefined && this.#deps.clock.now() - accepted < FORK_MS;
-  }
-
-  #isSigned(ring: string, value: Ownership, from: PeerName): boolean {
-    const { self, signer, peers, rejections } = this.#deps;
-    const { deed } = value;
-    if (deed === undefined) {
-      rejections.note("unsigned", from);
-      return false;
-    }
-    const checked = this.#valid.get(deed);
-    if (checked !== undefined && compareOwnership(checked, value) === 0) return true;
-    // A peer of the same name with another identity is another peer. The deed's own word counts for peers that are unknown here.
-    // An excluded peer's deeds count: nothing shows when it signed one, and without its earlier ones a peer that joins, or that was
-    // away, would have another ring. It can give away only what it still owns, which 'weave rmpeer' ends.
-    const identity = deed.by === self ? signer.identity : (peers.pinnedIdentity(deed.by) ?? deed.identity);
-    if (identity !== deed.identity || !isValid(signer.verify, value, ring, identity)) {
-      this.#forged.add(value);
-      rejections.note("forged", from);
-      return false;
-    }
-    if (deed.by !== self && peers.identity(deed.by) === undefined && this.#unconfirmed.size < MAX_PEERS)
-      this.#unconfirmed.set(deed.by, deed.identity);
-    this.#valid.set(deed, value);
-    return true;
   }
 }
 

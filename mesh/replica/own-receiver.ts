@@ -59,7 +59,9 @@ export class OwnReceiver<F extends object> {
     const { own, identity, name, verify } = this.#deps;
     const { incarnation } = proof.first;
     if (incarnation < own.incarnation) return KNOWN;
-    return isProof(verify, identity, name, proof) ? this.#outlive(incarnation, neighbour) : this.#reject("forged", neighbour);
+    return isProof(verify, identity, name, proof)
+      ? this.#outlive(incarnation, neighbour)
+      : this.#reject("forged", neighbour);
   }
 
   #outlive(incarnation: number, neighbour: PeerName): Outcome {

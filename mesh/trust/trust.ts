@@ -1,4 +1,5 @@
 import type { PeerIdentity, PeerName } from "#mesh/peer.js";
+import { isSignedBy, type Verify } from "#mesh/signing.js";
 import { Clones } from "#mesh/trust/clones.js";
 import { type Conflict, Conflicts } from "#mesh/trust/conflicts.js";
 import { type Exclusion, Exclusions, MAX_EXCLUDED_IDENTITIES } from "#mesh/trust/exclusions.js";
@@ -7,7 +8,6 @@ import { type Pin, Pins } from "#mesh/trust/pins.js";
 import { isRetirement, type Retirement } from "#mesh/trust/retirement.js";
 import { Retirements } from "#mesh/trust/retirements.js";
 import { memoryTrustStore, type TrustStore, TrustWriter } from "#mesh/trust/store.js";
-import { isSignedBy, type Verify } from "#mesh/signing.js";
 import type { Clock } from "#src/clock.js";
 import { Emitter } from "#src/emitter.js";
 import { type Log, silentLog } from "#src/log.js";
