@@ -9,6 +9,11 @@ const YOUNG_BYTES = 2 << 20;
 const LONG_BYTES = 1 << 20;
 /** Bytes of long messages after which all garbage is collected: some of their buffers are not new any more. */
 const ALL_BYTES = 64 << 20;
+/**
+ * Growth of the heap after which all garbage is collected: the values of long messages are hardly new any more when they are garbage, and
+ * the engine itself lets the heap become several times as large.
+ */
+const GROWTH_BYTES = 16 << 20;
 /** Bytes of messages after which unused memory is returned to the kernel, and the time to wait for more of them. */
 const RELEASE_BYTES = 8 << 20;
 const RELEASE_MS = 5_000;
@@ -18,6 +23,8 @@ export interface GarbageDeps {
   readonly clock: Clock;
   readonly collectYoung: () => void;
   readonly collectAll: () => void;
+  /** Returns the bytes of all objects, garbage included. */
+  readonly usedHeapBytes: () => number;
   readonly releaseUnusedMemory: () => void;
 }
 
@@ -31,9 +38,12 @@ export class ReceivedGarbage {
   #parts = 0;
   #unreleased = 0;
   #releasing = false;
+  /** Bytes of all objects after the last collection of all garbage, or fewer since. */
+  #kept: number;
 
   constructor(deps: GarbageDeps) {
     this.#deps = deps;
+    this.#kept = deps.usedHeapBytes();
   }
 
   /** Records a message, or a part of a longer one. It was handled. */
@@ -50,15 +60,22 @@ export class ReceivedGarbage {
     const bytes = this.#parts;
     this.#parts = 0;
     this.#long += bytes;
-    if (this.#long >= ALL_BYTES) {
-      this.#long = this.#young = 0;
-      this.#deps.collectAll();
-    } else if (bytes >= LONG_BYTES) this.#collectYoung();
+    if (this.#long >= ALL_BYTES) this.#collectAll();
+    else if (bytes >= LONG_BYTES) this.#collectYoung();
   }
 
   #collectYoung(): void {
     this.#young = 0;
     this.#deps.collectYoung();
+    const used = this.#deps.usedHeapBytes();
+    this.#kept = Math.min(this.#kept, used);
+    if (used - this.#kept >= GROWTH_BYTES) this.#collectAll();
+  }
+
+  #collectAll(): void {
+    this.#long = this.#young = 0;
+    this.#deps.collectAll();
+    this.#kept = this.#deps.usedHeapBytes();
   }
 
   #releaseLater(): void {

@@ -1,4 +1,4 @@
-import { setFlagsFromString } from "node:v8";
+import { getHeapStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { libc } from "#src/linux/native/libc.js";
 
@@ -17,6 +17,12 @@ function collect(): Collect {
   engine = runInNewContext("gc") as Collect;
   setFlagsFromString("--no-expose-gc");
   return engine;
+}
+
+/** Bytes of this thread's objects and of the buffers that belong to them, garbage included. It takes some microseconds. */
+export function usedHeapBytes(): number {
+  const { used_heap_size, external_memory } = getHeapStatistics();
+  return used_heap_size + external_memory;
 }
 
 /** Collects the garbage among new objects of this thread, with the buffers that belong to it; about a millisecond. */
