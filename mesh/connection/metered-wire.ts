@@ -7,7 +7,8 @@ import type { Clock, Timer } from "#src/clock.js";
 
 /**
  * What a neighbour may take in one turn of the event loop, in milliseconds of one core; then all others have theirs. libuv reads up to
- * 2 MB of a socket before it looks at the next one: that is seconds of short messages, and a new peer's handshake takes several turns.
+ * 2 MB of a socket before it looks at the next one, 64 KB at a time: that is seconds of short messages, and a new peer's handshake takes
+ * several turns.
  */
 export const TURN_MS = 10;
 
@@ -31,6 +32,10 @@ export class MeteredWire implements Wire {
   readonly #deps: MeterDeps;
   #peer: PeerName | undefined;
   #resume: Timer | undefined;
+  /** Messages that the socket had read when the pause began: of one read, which is 64 KB. */
+  readonly #waiting: Uint8Array[] = [];
+  #handlers: WireHandlers | undefined;
+  #paused = false;
   #reported = false;
   /** Milliseconds of one core since the connection was read anew. */
   #turnMs = 0;
@@ -63,9 +68,15 @@ export class MeteredWire implements Wire {
   }
 
   listen(handlers: WireHandlers): void {
+    this.#handlers = handlers;
     this.#wire.listen({
-      message: (bytes) => this.#message(bytes, handlers),
+      message: (bytes) => {
+        if (this.#resume === undefined) this.#message(bytes, handlers);
+        else this.#waiting.push(bytes);
+      },
       closed: (reason) => {
+        // The last message may say why.
+        for (const bytes of this.#closed ? [] : this.#waiting) this.#message(bytes, handlers);
         this.#end();
         handlers.closed(reason);
       },
@@ -101,32 +112,42 @@ export class MeteredWire implements Wire {
     const cost = costOf(bytes.length, cpuTime() - began, signer.verified - verified);
     const pause = budgets.charge(peer, cost, clock.now());
     this.#turnMs += cost;
-    if (pause === 0) {
-      if (this.#turnMs >= TURN_MS && this.#resume === undefined) this.#pauseFor(0);
-      return;
-    }
-    this.#pauseFor(pause);
+    // The shortest time that a timer has: the event loop looks at all other sockets meanwhile.
+    if (pause > 0 || this.#turnMs >= TURN_MS) this.#pauseFor(Math.max(1, pause));
+    if (pause === 0) return;
     if (!this.#reported) slowed(peer);
     this.#reported = true;
   }
 
-  /** Messages that had arrived already may still come, and prolong the pause. */
   #pauseFor(ms: number): void {
-    if (this.#resume === undefined) this.#wire.pause();
+    if (!this.#paused) this.#wire.pause();
+    this.#paused = true;
     this.#resume?.cancel();
-    this.#resume = this.#deps.clock.after(ms, () => {
-      this.#resume = undefined;
-      this.#turnMs = 0;
-      this.#wire.resume();
-    });
+    this.#resume = this.#deps.clock.after(ms, () => this.#continue());
+  }
+
+  /** Handles the messages that wait, as many as one turn has time for; after the last one the wire is read again. */
+  #continue(): void {
+    this.#resume = undefined;
+    this.#turnMs = 0;
+    let next = 0;
+    while (next < this.#waiting.length && this.#resume === undefined && !this.#closed)
+      this.#message(this.#waiting[next++], this.#handlers!);
+    this.#waiting.splice(0, next);
+    if (this.#resume === undefined) this.#read();
+  }
+
+  #read(): void {
+    this.#paused = false;
+    this.#wire.resume();
   }
 
   #end(): void {
     this.#closed = true;
-    if (this.#resume === undefined) return;
-    this.#resume.cancel();
+    this.#waiting.length = 0;
+    this.#resume?.cancel();
     this.#resume = undefined;
     // What the other end has sent last must still be read, for the end of the connection to be noticed.
-    this.#wire.resume();
+    if (this.#paused) this.#read();
   }
 }
