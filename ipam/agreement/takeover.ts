@@ -2,9 +2,10 @@ import * as z from "zod/mini";
 import type { Consents } from "#ipam/agreement/consents.js";
 import type { Participants } from "#ipam/agreement/participants.js";
 import type { RejectedMessages } from "#ipam/agreement/rejected-messages.js";
+import { ALIVE_ID, RemovedPeers } from "#ipam/agreement/removed-peers.js";
 import { RESET_HINT, type RingState, unixSeconds } from "#ipam/agreement/ring-state.js";
 import type { Stands } from "#ipam/agreement/stands.js";
-import { type TakeoverKey, takeoverOf, takeoversOf } from "#ipam/ring/consent.js";
+import { takeoversOf } from "#ipam/ring/consent.js";
 import { isClaim } from "#ipam/ring/deed.js";
 import { contains, sorted, subtract } from "#ipam/ring/interval.js";
 import { describePeer } from "#ipam/ring/reason.js";
@@ -27,13 +28,6 @@ const NO_IPAM_MS = 10_000;
 
 /** Time after which a reachable peer that does not answer is no longer awaited: it is faulty, or hostile. */
 const SILENT_MS = 60_000;
-/** Time for which a removed peer must be reachable before it gets its addresses back. */
-const ALIVE_MS = 15_000;
-
-/** The number of the question whether a removed peer has agreed. Takeovers have random numbers. */
-const ALIVE_ID = 2 ** 32;
-/** Age of a takeover, in seconds, from which the removed peer gets nothing back: others have built on it. */
-const RECLAIM_S = 3_600;
 /** Maximum number of addresses in taken spans that one peer may hold. */
 const MAX_HELD = 1_024;
 
@@ -102,18 +96,14 @@ export class Takeovers {
   #current: Takeover | undefined;
   /** Peers that have not agreed to settled takeovers: if one of them takes over the same spans, addresses may be held twice. */
   readonly settledWithout = new Set<PeerName>();
-  /** Removed peers that are reachable, and the monotonic time since when. */
-  readonly #aliveSince = new Map<PeerName, number>();
-  /** Those of them that have answered. One that has agreed as well is no longer considered. */
-  readonly #denied = new Set<PeerName>();
-  /** Monotonic time of the last question to them. */
-  #askedAt = 0;
+  readonly #removed: RemovedPeers;
   /** Peers that have not agreed to the last takeover. */
   missingAgreement: readonly PeerName[] = [];
 
   constructor(deps: TakeoversDeps) {
     this.#deps = deps;
     this.#state = deps.state;
+    this.#removed = new RemovedPeers(deps);
   }
 
   /** Takes over all spans of a peer. @returns the number of addresses taken over @throws WEAVE_STORE */
@@ -230,8 +220,7 @@ export class Takeovers {
 
   /** Handles an answer to this peer's request, whose spans are already merged. @throws WEAVE_STORE */
   answered(from: PeerName, { id, held }: Extract<IpamMessage, { kind: "agreed" }>): void {
-    // An answer without its agreement, which would have been recorded already.
-    if (id === ALIVE_ID && this.#aliveSince.has(from)) this.#denied.add(from);
+    if (id === ALIVE_ID) this.#removed.answered(from);
     const takeover = this.#current;
     if (takeover?.id !== id || !takeover.waiting.delete(from)) return;
     // Each becomes a decision of its own. More containers than this have their addresses in what one peer owned in no honest case.
@@ -246,62 +235,16 @@ export class Takeovers {
     this.#settle(takeover);
   }
 
-  /**
-   * Returns addresses to removed peers that are alive after all, and have not given them up.
-   */
+  /** Returns addresses to removed peers that are alive after all, and have not given them up. */
   #returnToLiving(): void {
-    const { self, clock, peers, consents, log } = this.#deps;
-    const { ring, own, deeds } = this.#state;
-    if (ring === undefined) return;
-    // Also what this peer has got from the peer that took it over.
-    const taken = own.flatMap(({ start, end, value }) =>
-      deeds.titles
-        .within({ start, end })
-        .filter((claim) => isClaim(claim.value) && claim.value.epoch === value.epoch && claim.value.from !== self)
-        .filter((claim) => unixSeconds(clock) - claim.value.since < RECLAIM_S)
-        .map((claim) => ({ start: claim.start, end: claim.end, value, key: takeoverOf(claim.value) as TakeoverKey })),
-    );
-    const removed = new Set(taken.map(({ key }) => key.from));
-    for (const peer of this.#aliveSince.keys()) if (!removed.has(peer)) this.#aliveSince.delete(peer);
-    for (const peer of removed) {
-      if (!peers.reachable().has(peer)) {
-        this.#aliveSince.delete(peer);
-        this.#denied.delete(peer);
-      } else if (!this.#aliveSince.has(peer)) this.#aliveSince.set(peer, clock.now());
-    }
-    const open = taken.filter(({ key }) => this.#aliveSince.has(key.from) && !consents.to(key).has(key.from));
-    this.#askLiving(ring.id, open);
-    const returned = open.filter(({ key }) => {
-      const since = this.#aliveSince.get(key.from);
-      return since !== undefined && clock.now() - since >= ALIVE_MS && this.#denied.has(key.from);
-    });
+    const returned = this.#removed.due();
     if (returned.length === 0) return;
-    log.warn("addresses are returned to a removed peer, which is alive", { addresses: returned.length });
+    this.#deps.log.warn("addresses are returned to a removed peer, which is alive", { addresses: returned.length });
     const current = this.#current;
     this.#current = undefined;
     this.#deps.store.remove(KEY);
-    this.#state.decide(
-      returned.map(({ start, end, value, key: { from: owner } }) => {
-        return { start, end, value: this.#state.successor(value, { owner, cause: "kept", pending: false }) };
-      }),
-    );
+    this.#state.decide(returned);
     for (const done of current?.done ?? []) done();
-  }
-
-  /** Asks removed peers that are reachable whether they have given their addresses up: a lost message must not look like a denial. */
-  #askLiving(ring: string, open: readonly (Span & { readonly key: TakeoverKey })[]): void {
-    const { clock, sender } = this.#deps;
-    if (open.length === 0 || clock.now() - this.#askedAt < REPEAT_MS) return;
-    this.#askedAt = clock.now();
-    for (const peer of new Set(open.map(({ key }) => key.from))) {
-      const spans = sorted(open.filter(({ key }) => key.from === peer));
-      sender.unicast(peer, {
-        kind: "agree",
-        ring,
-        id: ALIVE_ID,
-        spans: spans.map(({ start, end, value }) => ({ start, end, value })),
-      });
-    }
   }
 
   #pending(): Span[] {

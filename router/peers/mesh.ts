@@ -20,7 +20,13 @@ import type { StartContext } from "#router/start-context.js";
 import { type Cidr, inSubnets } from "#src/address.js";
 import { systemClock } from "#src/clock.js";
 import { threadCpuMs } from "#src/linux/native/cpu-time.js";
-import { collectAll, collectYoung, releaseUnusedMemory, separateLargeBlocks, usedHeapBytes } from "#src/linux/native/heap.js";
+import {
+  collectAll,
+  collectYoung,
+  releaseUnusedMemory,
+  separateLargeBlocks,
+  usedHeapBytes,
+} from "#src/linux/native/heap.js";
 import type { Log } from "#src/log.js";
 import { systemRandom } from "#src/random.js";
 import type { Store } from "#src/store.js";
@@ -75,7 +81,13 @@ export async function startMesh(deps: MeshDeps): Promise<Mesh> {
   });
   resources.add("pins", () => trust.flush());
   separateLargeBlocks();
-  const garbage = new ReceivedGarbage({ clock: systemClock, collectYoung, collectAll, usedHeapBytes, releaseUnusedMemory });
+  const garbage = new ReceivedGarbage({
+    clock: systemClock,
+    collectYoung,
+    collectAll,
+    usedHeapBytes,
+    releaseUnusedMemory,
+  });
   const mesh = new Mesh({
     name: identity.name,
     nickname: options.nickname,

@@ -33,7 +33,7 @@ export class Invariants {
       network.hosts.some(({ allocator }) => allocator?.settledWithout.has(host.name)),
     );
     if (named.some(({ name }) => holders.some((holder) => holder.endsWith(name)))) excused.add(address);
-    if (this.#wasHostile(address) && this.#areApart(address)) excused.add(address);
+    if (this.#isContradicted(address) && this.#areApart(address)) excused.add(address);
     if (kind !== "mistakes" && !excused.has(address))
       this.#run.fail(`${addressText(address)} is held by ${holders.join(" and ")}`);
   }
@@ -50,9 +50,9 @@ export class Invariants {
     for (const address of this.#run.doubles) this.#checkReported(address, running);
   }
 
-  /** Whether the hostile member has owned an address at any time. */
-  #wasHostile(address: bigint): boolean {
-    return this.#run.mallory?.owned.some((each) => contains(each, address)) ?? false;
+  /** Whether the hostile member has signed two decisions about an address: of each some peers may have seen one first. */
+  #isContradicted(address: bigint): boolean {
+    return this.#run.mallory?.contradicted.some((each) => contains(each, address)) ?? false;
   }
 
   /** Whether two holders of an address cannot reach each other: then none can learn that the hostile member has given it twice. */
@@ -87,7 +87,7 @@ export class Invariants {
   #checkRingsAgree(running: readonly Running[]): void {
     for (const range of new Set(running.map((host) => host.range))) {
       const rings = running.filter((host) => host.range === range).map(({ allocator }) => allocator.ring);
-      if (differOnlyAbout(rings, (address) => this.#wasHostile(address))) continue;
+      if (differOnlyAbout(rings, (address) => this.#isContradicted(address))) continue;
       const reported = running.some(({ allocator }) => allocator.rejections.all.length > 0);
       // After a mistake peers may stay with two owners of an address, each by a valid title: status names that.
       if (new Set(rings.map((ring) => ring?.digest)).size > 1 && !(this.#run.kind === "mistakes" && reported))

@@ -24,6 +24,8 @@ export class Mallory extends SimHost {
   #ring: Ring | undefined;
   /** What it has owned at any time. */
   readonly owned: Interval[] = [];
+  /** Addresses about which it has signed two decisions that exclude each other. */
+  readonly contradicted: Interval[] = [];
   /** What it has given twice. */
   #given: readonly Span[] = [];
   attacks = 0;
@@ -153,6 +155,7 @@ export class Mallory extends SimHost {
       });
     });
     if (claims.length === 0) return;
+    this.contradicted.push(...claims);
     this.#toAll({ kind: "agree", ring: ring.id, id: 1, spans: claims });
     const settled = claims.map((span) => this.#signed(ring, span, { ...span.value, version: 1, pending: false }));
     this.#toAll({ kind: "news", ring: ring.id, spans: settled, consents: [] });
@@ -199,6 +202,7 @@ export class Mallory extends SimHost {
     const spans = [...ring.ownedBy(this.name), ...(random.below(2) === 0 ? this.#given : [])].slice(0, 4);
     if (spans.length === 0) return;
     this.#given = spans;
+    this.contradicted.push(...spans);
     const receivers = [
       others[random.below(others.length)],
       random.below(4) === 0 ? this : others[random.below(others.length)],
