@@ -37,7 +37,7 @@ export class MeteredWire implements Wire {
   #handlers: WireHandlers | undefined;
   #paused = false;
   #reported = false;
-  /** Milliseconds of one core since the connection was read anew. */
+  /** Milliseconds of one core since the last pause of the connection. */
   #turnMs = 0;
   #closed = false;
 
