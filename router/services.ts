@@ -5,6 +5,7 @@ import type { Ipam } from "#router/addresses/ipam.js";
 import { addressService } from "#router/addresses/service.js";
 import type { Attachments } from "#router/attachments/attachments.js";
 import { attachmentService } from "#router/attachments/service.js";
+import { captureService } from "#router/capture/service.js";
 import type { KernelPath } from "#router/carriers/fastdp/kernel-path.js";
 import { type Cni, cniService } from "#router/cni/service.js";
 import type { Datapath } from "#router/datapath/datapath.js";
@@ -73,6 +74,10 @@ export function servicesOf(deps: ServicesDeps): readonly Service[] {
     attachmentService({
       attachments,
       bridge: settings.bridge,
+      inspect: docker && ((text) => docker.engine.container(text)),
+    }),
+    captureService({
+      ...{ mesh, macs: deps.macs, bridge: settings.bridge, log: deps.context.log },
       inspect: docker && ((text) => docker.engine.container(text)),
     }),
     cniService(cni),

@@ -19,6 +19,7 @@ export const ERRORS = {
   WEAVE_BOUNDS: { exit: 1, meaning: "Internal error: an access outside of native memory was prevented." },
   WEAVE_BRIDGE_FOREIGN: { exit: 1, meaning: "The name of the bridge belongs to an interface that weave did not make." },
   WEAVE_CANCELLED: { exit: 1, meaning: "The request was cancelled, or its container ended, before it was complete." },
+  WEAVE_CAPTURE: { exit: 1, meaning: "Frames cannot be captured there, or in this way." },
   WEAVE_CNI: { exit: 1, meaning: "A call of a container runtime (CNI) is not valid, or could not be done." },
   WEAVE_COMMAND_FAILED: { exit: 1, meaning: "A program of this host (ip, nft, iptables) ended with an error." },
   WEAVE_CONNECTION: { exit: 1, meaning: "A connection to a peer could not be opened, or has ended." },

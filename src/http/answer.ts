@@ -1,4 +1,5 @@
 import type { ServerResponse } from "node:http";
+import { pipeline, type Readable } from "node:stream";
 import { errorText, WeaveError } from "#src/errors.js";
 import { httpStatus } from "#src/http/error-status.js";
 
@@ -9,6 +10,8 @@ export interface Answer {
   /** Media type of the body; plain text if left out. */
   readonly type?: string;
   readonly body?: string;
+  /** Replaces the body: bytes that are made while the client reads. It is destroyed when the client disconnects. */
+  readonly stream?: Readable;
   /** Further headers. */
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -54,9 +57,15 @@ export const acceptsJson = (accept: string): boolean => accept.split(/[,;]/).som
 /** Sends an answer, and ends the response. Status 413 closes the connection, because the rest of the request is not read. */
 export function sendAnswer(
   response: ServerResponse,
-  { status = 200, type = TEXT_TYPE, body = "", headers }: Answer,
+  { status = 200, type = TEXT_TYPE, body = "", stream, headers }: Answer,
 ): void {
   for (const [name, value] of Object.entries(headers ?? {})) response.setHeader(name, value);
+  if (stream !== undefined) {
+    response.writeHead(status, { "Content-Type": type });
+    // An error ends the connection before the end of the answer, which its client notices.
+    pipeline(stream, response, () => {});
+    return;
+  }
   if (status === 413) response.setHeader("Connection", "close");
   const described = { "Content-Type": type, "Content-Length": Buffer.byteLength(body) };
   // An answer with status 204 must not have a Content-Length (RFC 9110, 8.6).

@@ -16,6 +16,12 @@ export const LOAD_WORD = 0x20;
 export const IF_EQUAL = 0x15;
 export const IF_BITS = 0x45;
 export const KEEP = 0x06;
+/** A & constant. */
+export const AND = 0x54;
+/** X = 4 × the low half of the byte at a fixed offset: the length of an IPv4 header. */
+export const INDEX_IP_HEADER = 0xb1;
+/** The load of a half at X and a fixed offset. */
+export const LOAD_HALF_AT_INDEX = 0x48;
 
 const SO_ATTACH_FILTER = 26;
 const INSTRUCTION_BYTES = 8;

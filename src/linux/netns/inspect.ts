@@ -71,13 +71,25 @@ export async function bridgePorts(bridge: string): Promise<readonly Link[]> {
 
 /** Returns all interfaces of a namespace that are on the bridge, made by attaching, for a CNI runtime, or by Docker's plugin. */
 export async function bridgeInterfacesIn(netns: Netns, ports: readonly Link[]): Promise<BridgeInterface[]> {
+  return (await pairsOf(netns, ports)).map(({ link, port }) => {
+    const cniContainer = parseCniAlias(port.ifalias)?.container;
+    return { mac: link.address, addresses: ipv4Of(link), ...(cniContainer === undefined ? {} : { cniContainer }) };
+  });
+}
+
+/** An interface of a namespace, and the port of the bridge that is its other end. */
+export interface BridgePair {
+  readonly link: Link;
+  readonly port: Link;
+}
+
+/** Returns the pairs of interfaces by which a namespace is on the bridge; none for one that has ended. */
+export async function pairsOf(netns: Netns, ports: readonly Link[]): Promise<BridgePair[]> {
   if (!canBeOnBridge(netns, ports)) return [];
   const links = await listLinks({ netns: netns.path }).catch(() => []);
   return links.flatMap((link) => {
     const port = ports.find((each) => isPair(link, each, netns));
-    if (port === undefined) return [];
-    const cniContainer = parseCniAlias(port.ifalias)?.container;
-    return [{ mac: link.address, addresses: ipv4Of(link), ...(cniContainer === undefined ? {} : { cniContainer }) }];
+    return port === undefined ? [] : [{ link, port }];
   });
 }
 

@@ -38,6 +38,10 @@ const SUMMARIES: Readonly<Record<string, string>> = {
     "Attaches a container or namespace (`weave:expose`: the host); `address` (repeatable), `name`, `rewrite-hosts`, `add-host`, `multicast-route=false`, `masquerade=false`, `timeout`.",
   "DELETE /attachments/:target":
     "Removes the addresses `address` (repeatable), by default all in the default subnet, and with the last one the interface.",
+  "POST /capture/:target":
+    "Frames of a peer, an interface of weave or a container as pcapng, while the client reads; `filter`, `count`, `seconds`, `size`, `snaplen`, and a `key` to end it by. Only over the Unix socket.",
+  "DELETE /capture/:key":
+    "Ends a capture by the `key` that it was started with: its answer has the frames until now. Only over the Unix socket.",
   "POST /cni/net":
     "A call of a container runtime for the CNI plugin `weave-net`, which the plugin's program passes on.",
   "POST /cni/ipam": "The same for `weave-ipam`, which assigns addresses to interfaces of other plugins.",
