@@ -13,6 +13,7 @@ const FILES: Readonly<Record<Name, () => Promise<Command>>> = {
   attach: () => import("#cli/commands/attach.js"),
   backup: () => import("#cli/commands/backup.js"),
   bugreport: () => import("#cli/commands/bugreport.js"),
+  capture: () => import("#cli/commands/capture.js"),
   completion: () => import("#cli/commands/completion.js"),
   config: () => import("#cli/commands/config.js"),
   connect: () => import("#cli/commands/connect.js"),

@@ -1,4 +1,5 @@
 import type { DocumentShape, FieldType } from "#cli/json/shape.js";
+import { CAPTURE_SHAPES } from "#cli/json/shapes-of-captures.js";
 import { DOCTOR_SHAPE } from "#cli/json/shapes-of-checks.js";
 import { REPORT_SHAPES } from "#cli/json/shapes-of-reports.js";
 
@@ -21,6 +22,7 @@ export const SHAPES = {
     commands: ["bugreport"],
     fields: { File: ["text", "path of the archive"], Bytes: ["number", "its size"] },
   },
+  ...CAPTURE_SHAPES,
   config: {
     commands: ["config"],
     fields: { Argument: ["text", "argument that sends a call of `docker` through the proxy"] },

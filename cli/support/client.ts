@@ -1,11 +1,13 @@
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";
+import type { IncomingMessage } from "node:http";
 import { Exit } from "#cli/support/exit.js";
 import { launchOptions } from "#cli/support/launched.js";
 import { lastFailure, runningProcesses } from "#cli/support/processes.js";
 import { asSentence, supervised } from "#cli/support/supervised.js";
 import { ERRORS, type ErrorCode, errorText, systemCode, WeaveError } from "#src/errors.js";
 import { type ErrorBody, JSON_TYPE } from "#src/http/answer.js";
-import { fetchReply } from "#src/http/client.js";
+import { readBody } from "#src/http/body.js";
+import { fetchReply, openReply } from "#src/http/client.js";
 import type { ServerAddress } from "#src/http/listen.js";
 import { hostOf, portOf } from "#src/net/host-port.js";
 import { controlSocket, paths, routerFile, tokenFile } from "#src/paths.js";
@@ -161,10 +163,37 @@ export async function callJson<T>(
 ): Promise<T> {
   const { status, body } = await request({ ...options, accept: JSON_TYPE });
   if (isGood(status)) return JSON.parse(body) as T;
+  throw errorOf(body);
+}
+
+/** The error of a body; its warnings go to standard error. */
+function errorOf(body: string): WeaveError | Exit {
   const { code, message = body, next, warnings = [] } = errorIn(body);
-  if (code === undefined) throw new Exit(1, body.trimEnd());
+  if (code === undefined) return new Exit(1, body.trimEnd());
   for (const warning of warnings) process.stderr.write(`${warning}\n`);
-  throw new WeaveError(code, message, { next });
+  return new WeaveError(code, message, { next });
+}
+
+/** Maximum bytes of the body of an error. */
+const MAX_ERROR = 64 << 10;
+
+/**
+ * Calls the API at the Unix socket for an answer that goes on while it is read. The caller must read it, or destroy it.
+ *
+ * @throws WeaveError that the router reported; WEAVE_NOT_RUNNING
+ */
+export async function openStream(path: string, form: URLSearchParams): Promise<IncomingMessage> {
+  const address = controlSocket(paths().run);
+  const headers = { Accept: JSON_TYPE, "Content-Type": "application/x-www-form-urlencoded" };
+  try {
+    const to = { path: address };
+    const answer = await openReply({ to, method: "POST", path, headers, body: form.toString(), connectMs: CONNECT_MS });
+    if (isGood(answer.statusCode ?? 0)) return answer;
+    throw errorOf((await readBody(answer, MAX_ERROR)).toString("utf8"));
+  } catch (error) {
+    if (error instanceof WeaveError || error instanceof Exit) throw error;
+    throw await notAnswered(address, error as Error);
+  }
 }
 
 const isGood = (status: number): boolean => status >= 200 && status < 300;

@@ -1,4 +1,5 @@
 import { FLAGS, off, on, value } from "#cli/support/flag-rows.js";
+import { CAPTURE_RANGES } from "#router/capture/limits.js";
 import { flag as row } from "#src/flag.js";
 import type { LogLevel } from "#src/log.js";
 import { choice, repeated, type Shape, text, trueFalse, whole } from "#src/shape.js";
@@ -60,6 +61,23 @@ export const ATTACH_FLAGS = {
   ),
   multicastRoute: off("no-multicast-route", "no route for multicast"),
   timeout,
+} as const;
+
+const limit = (name: keyof typeof CAPTURE_RANGES, unit: string, meaning: string, flag: string = name) =>
+  value(flag, unit, whole(CAPTURE_RANGES[name].min, CAPTURE_RANGES[name].max, unit), meaning);
+
+/** Flags of `weave capture`. */
+export const CAPTURE_FLAGS = {
+  file: value(
+    "w",
+    "file",
+    text("a file", (file) => file !== ""),
+    "write pcapng to a new file; - is standard output, as without it on a pipe",
+  ),
+  count: limit("count", "frames", "end after so many frames", "c"),
+  seconds: limit("seconds", "seconds", `end after this time; by default ${CAPTURE_RANGES.seconds.usual}`),
+  size: limit("size", "bytes", `end before the file is larger; by default ${CAPTURE_RANGES.size.usual}`),
+  snaplen: limit("snaplen", "bytes", "keep only the first bytes of each frame; by default all"),
 } as const;
 
 /** Flags of `weave rekey`. */

@@ -1,5 +1,6 @@
 import {
   ATTACH_FLAGS,
+  CAPTURE_FLAGS,
   dbPrefix,
   hostName,
   json,
@@ -280,6 +281,21 @@ export const GROUPS = [
         "weave doctor --json | jq '.Findings[] | select(.Level != \"ok\")'",
       ],
     },
+    capture: {
+      summary: "Capture the frames of a peer, a container or an interface of weave, decrypted, as pcapng or as lines",
+      forms: ["{flags} <capture_target> [<filter> ...]"],
+      flags: { json, ...CAPTURE_FLAGS },
+      details: [
+        "A peer is named by its nickname or name, a container by name, id, address or netns:NAME; peer:, container: or interface: in front of a name chooses. On a terminal each frame is a line; on a pipe, and with -w, the output is pcapng, for Wireshark and tshark.",
+        "A filter has the words host ADDRESS, net ADDRESS/LENGTH, port NUMBER, tcp, udp, icmp, icmp6, arp, ip, ip6, and, or, not and parentheses, with the meaning that they have in tcpdump.",
+      ],
+      examples: [
+        "weave capture host2",
+        "weave capture web1 -w /root/web1.pcapng --seconds 30 tcp port 80",
+        "weave capture host2 -c 100 'icmp or arp'",
+        "weave capture host2 | wireshark -k -i -",
+      ],
+    },
     bugreport: {
       summary: "Write one archive with all that is known of this host's weave, without secrets",
       forms: ["{flags} [<file>]"],
@@ -347,6 +363,7 @@ export const TERMS: Readonly<Record<string, string>> = {
   peer_id: "<nickname> | <peer_name>",
   mode: "consensus[=<count>] | seed=<peer_name>,... | observer",
   container: "<name> | <id> | netns:<name> | /path/of/a/netns | <pid>",
+  capture_target: "<peer_id> | <container> | <ip_address> | <interface>",
   endpoint: "[tcp://][<ip_address>]:<port> | [unix://]/path",
   format: "a template such as {{.Router.Name}}, or {{json .Router}}",
 };
