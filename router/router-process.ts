@@ -1,4 +1,5 @@
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { isatty } from "node:tty";
 import type { Worker } from "node:worker_threads";
 import { DockerSockets } from "#docker/sockets.js";
 import { ApiListeners } from "#router/api/listeners.js";
@@ -21,6 +22,7 @@ import { setSessionNice } from "#src/linux/native/scheduling.js";
 import { type Log, type LogLevel, limited } from "#src/log.js";
 import { type LogTarget, pinoLog } from "#src/log-pino.js";
 import { writeStandardError } from "#src/log-sink.js";
+import { terminalLine, withPriority } from "#src/log-text.js";
 import {
   databaseFile,
   failureFile,
@@ -49,6 +51,14 @@ const UNDO_MS = 1_000;
 const RELEASE_MS = 5_000;
 /** Interval of checks that the supervisor is alive. */
 const PARENT_CHECK_MS = 10_000;
+
+/** The form of log lines on standard output: for the journal, for a person at a terminal, or as they are. */
+function outputFormat(): ((line: string) => string) | undefined {
+  if (process.argv.includes("--supervised=systemd")) return withPriority;
+  if (!isatty(1)) return undefined;
+  const colours = (process.env.NO_COLOR ?? "") === "" && process.env.TERM !== "dumb";
+  return (line) => terminalLine(line, colours);
+}
 
 /**
  * The router process, of which `router/main.ts` starts the first thread of the frame path. Options come from the launch
@@ -82,8 +92,7 @@ export class RouterProcess {
     process.umask(0o077);
     this.#target = pinoLog({
       level: "info",
-      ...(this.#foreground ? {} : { file: paths().log }),
-      priorities: process.argv.includes("--supervised=systemd"),
+      ...(this.#foreground ? { format: outputFormat() } : { file: paths().log }),
       onProblem: (problem) =>
         problem === undefined ? this.#problems.clear("log") : this.#problems.set("log", problem),
     });

@@ -13,7 +13,7 @@ demo=(ip:iproute2 nsenter:util-linux nft:nftables ping:iputils-ping sysctl:procp
 # For the man page and the completions.
 shells=(mandoc:mandoc groff:groff-base man:man-db zsh:zsh fish:fish /usr/share/bash-completion/bash_completion:bash-completion)
 # `docker.io` brings the client on some releases, on others it is a package of its own.
-tests=("${demo[@]}" iptables:iptables conntrack:conntrack tcpdump:tcpdump ethtool:ethtool ps:procps dig:bind9-dnsutils curl:curl openssl:openssl
+tests=("${demo[@]}" iptables:iptables conntrack:conntrack tcpdump:tcpdump tshark:tshark ethtool:ethtool ps:procps dig:bind9-dnsutils curl:curl openssl:openssl
   script:bsdutils drill:ldnsutils dnsmasq:dnsmasq-base gcc:gcc strip:binutils musl-gcc:musl-tools /usr/include/linux/fcntl.h:linux-libc-dev
   qemu-aarch64-static:qemu-user-static dockerd:docker.io 'docker:docker-cli|docker.io' tini-static:tini busybox:busybox-static
   podman:podman /usr/lib/podman/netavark:netavark /usr/lib/podman/aardvark-dns:aardvark-dns catatonit:catatonit

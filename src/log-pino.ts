@@ -11,17 +11,12 @@ export interface LogTarget extends Log {
   flush(): void;
 }
 
-/** Priorities of syslog(3), which systemd-journald reads from the beginning of a line (sd-daemon(3)). */
-const PRIORITIES: Readonly<Record<LogLevel, number>> = { debug: 7, info: 6, warn: 4, error: 3 };
-
 export interface PinoLogOptions extends LogSinkOptions {
   readonly level: LogLevel;
-  /** Whether each line begins with its priority, for the journal. */
-  readonly priorities?: boolean;
 }
 
 /** Makes a log of JSON lines (pino), written to a file, or to standard output without one. */
-export function pinoLog({ level, priorities = false, ...to }: PinoLogOptions): LogTarget {
+export function pinoLog({ level, ...to }: PinoLogOptions): LogTarget {
   const sink = new LogSink(to);
   const logger = pino(
     {
@@ -30,7 +25,7 @@ export function pinoLog({ level, priorities = false, ...to }: PinoLogOptions): L
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    priorities ? { write: (line) => sink.write(withPriority(line)) } : sink,
+    sink,
   );
   const write = (level: LogLevel) => (message: string, fields?: object) => logger[level](fields ?? {}, message);
   return {
@@ -46,10 +41,4 @@ export function pinoLog({ level, priorities = false, ...to }: PinoLogOptions): L
     },
     flush: () => sink.flush(),
   };
-}
-
-/** A line begins with its level, as {@link pinoLog} formats it. */
-function withPriority(line: string): string {
-  const level = /^\{"level":"(\w+)"/.exec(line)?.[1] as LogLevel | undefined;
-  return `<${PRIORITIES[level ?? "info"]}>${line}`;
 }

@@ -30,6 +30,8 @@ export function logLine(level: LogLevel, message: string, fields: object = {}): 
 export interface LogSinkOptions {
   /** Path of the log file; undefined for standard output. */
   readonly file?: string;
+  /** What is written for each line, with its line break; the line itself if left out. */
+  readonly format?: (line: string) => string;
   /** Called with the current problem when it changes; undefined when the log works again. */
   readonly onProblem?: (problem: string | undefined) => void;
 }
@@ -45,6 +47,7 @@ export interface LogSinkOptions {
  */
 export class LogSink {
   readonly #file: string | undefined;
+  readonly #format: (line: string) => string;
   readonly #onProblem: (problem: string | undefined) => void;
   readonly #check: NodeJS.Timeout | undefined;
   #fd: number | undefined;
@@ -59,8 +62,9 @@ export class LogSink {
   /** Lines dropped since the last successful write. */
   #lostNow = 0;
 
-  constructor({ file, onProblem = () => {} }: LogSinkOptions) {
+  constructor({ file, format = (line) => line, onProblem = () => {} }: LogSinkOptions) {
     this.#file = file;
+    this.#format = format;
     this.#onProblem = onProblem;
     if (file !== undefined) this.#check = setInterval(() => this.check(), CHECK_MS).unref();
   }
@@ -72,7 +76,7 @@ export class LogSink {
 
   /** Writes or buffers one line. @param line with its line break */
   write(line: string): void {
-    const bytes = Buffer.from(line);
+    const bytes = Buffer.from(this.#format(line));
     if (this.#pendingBytes + bytes.length > PENDING_BYTES) {
       this.#lost++;
       this.#lostNow++;
@@ -125,7 +129,7 @@ export class LogSink {
       this.#failure = undefined;
       this.#lostNow = 0;
       this.#reportProblem();
-      this.#push(Buffer.from(logLine("warn", "the log could not be written for a while", { why, lost })));
+      this.#push(Buffer.from(this.#format(logLine("warn", "the log could not be written for a while", { why, lost }))));
       this.#drain();
     } catch (error) {
       const slow = systemCode(error) === "EAGAIN";

@@ -1,7 +1,7 @@
 import type { Listing } from "#src/shape.js";
 
 /** Names that only the running system knows: each kind has a command in {@link NAMES}. */
-export type NameKind = "container" | "image" | "peer" | "target" | "host-name";
+export type NameKind = "capture-target" | "container" | "image" | "peer" | "target" | "host-name";
 
 /** The words that a shell offers for an argument or for the value of a flag. */
 export type Candidates = Listing | { readonly kind: NameKind };
@@ -12,14 +12,18 @@ const LIMIT_S = 1;
 const within = (command: string): string => `timeout ${LIMIT_S} ${command} 2>/dev/null </dev/null`;
 const report = (template: string): string => within(`weave report -f '${template}{{"\\n"}}{{end}}'`);
 
+const CONTAINERS = `${within("docker ps --format '{{.Names}}'")}; ${within("ls /run/netns")} | sed 's/^/netns:/'`;
+const PEERS = report("{{range .Router.Peers}}{{.NickName}}");
+
 /**
  * The command that lists the names of a kind, one in each line, in words that bash, zsh and fish read alike. A command that fails, is
  * missing or takes too long lists nothing.
  */
 export const NAMES: Readonly<Record<NameKind | "interface", string>> = {
-  container: `${within("docker ps --format '{{.Names}}'")}; ${within("ls /run/netns")} | sed 's/^/netns:/'`,
+  "capture-target": `${PEERS}; ${CONTAINERS}; ${within("ls /sys/class/net")} | grep -E '^(weave|vethwe)'`,
+  container: CONTAINERS,
   image: within("docker images --format '{{.Repository}}:{{.Tag}}'"),
-  peer: report("{{range .Router.Peers}}{{.NickName}}"),
+  peer: PEERS,
   target: within("weave status targets"),
   "host-name": report("{{range .DNS.Entries}}{{.Hostname}}"),
   interface: within("ls /sys/class/net"),
@@ -27,6 +31,7 @@ export const NAMES: Readonly<Record<NameKind | "interface", string>> = {
 
 /** Candidates for a placeholder of the command table, `<name>`, in all commands; and for one of a certain command. */
 const BY_PLACEHOLDER: Readonly<Record<string, Candidates>> = {
+  "<capture_target>": { kind: "capture-target" },
   "<container>": { kind: "container" },
   "<image>": { kind: "image" },
   "<peer_id>": { kind: "peer" },

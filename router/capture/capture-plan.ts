@@ -1,7 +1,7 @@
 import type { PeerName } from "#mesh/peer.js";
 import type { RingFrame } from "#src/linux/native/packet-ring.js";
 import { type MacText, macText } from "#src/mac.js";
-import type { Direction } from "#src/pcapng/format.js";
+import type { FrameDirection } from "#src/pcapng/format.js";
 
 /** What is captured: one or several interfaces of this host. */
 export interface CapturePlan {
@@ -19,7 +19,7 @@ export interface CaptureDevice {
   /** For the reader of the file: where on the way its frames are. */
   readonly description: string;
   /** Direction of the frames that this host sends through it: a container receives what the host sends through its end of the pair. */
-  readonly sent: Direction;
+  readonly sent: FrameDirection;
   readonly promiscuous: boolean;
   /** Looks at a frame of this device. @returns its comment; undefined: the frame is not captured */
   look(frame: RingFrame): string | undefined;

@@ -69,7 +69,7 @@ export interface CaptureCounts {
  * Each time that frames were dropped, and at the end, the stream has the numbers of each interface; the last ones have the reason of the end
  * as comment.
  */
-export class Capture extends Readable {
+export class FrameCapture extends Readable {
   readonly #options: CaptureOptions;
   readonly #sources = new Set<Source>();
   readonly #turns: NodeJS.Timeout;

@@ -1,5 +1,5 @@
 import { arch, release, type } from "node:os";
-import { Capture, type CaptureLimits, type CaptureOptions } from "#router/capture/capture.js";
+import { type CaptureLimits, type CaptureOptions, FrameCapture } from "#router/capture/capture.js";
 import { type CaptureTargetDeps, findCaptureTarget } from "#router/capture/capture-targets.js";
 import { type FilterExpression, parseFilter } from "#router/capture/filter-expression.js";
 import { filterProgram } from "#router/capture/filter-program.js";
@@ -38,7 +38,7 @@ interface RunningCapture {
   /** By which its client ends it; "": by disconnecting alone. */
   readonly key: string;
   title: string;
-  capture: Capture | undefined;
+  capture: FrameCapture | undefined;
 }
 
 class Captures {
@@ -96,10 +96,10 @@ class Captures {
     return NO_CONTENT;
   }
 
-  #run(place: RunningCapture, options: CaptureOptions): Capture {
+  #run(place: RunningCapture, options: CaptureOptions): FrameCapture {
     const { log } = this.#deps;
     const { filter, plan } = options;
-    const capture = new Capture(options);
+    const capture = new FrameCapture(options);
     place.capture = capture;
     log.info("a capture begins", { target: plan.title, filter });
     capture.on("error", (error) => log.warn("a capture has failed", { target: plan.title, why: errorText(error) }));

@@ -8,7 +8,7 @@ export const ROUTER_CAPABILITIES = {
   FOWNER: { number: 3, reason: "modes of these files" },
   NET_BIND_SERVICE: { number: 10, reason: "weaveDNS answers on port 53" },
   NET_ADMIN: { number: 12, reason: "interfaces, routes, firewall, kernel parameters, sizes of socket buffers" },
-  NET_RAW: { number: 13, reason: "announcements of addresses by ARP, the firewall's tables by iptables" },
+  NET_RAW: { number: 13, reason: "announcements of addresses by ARP, captures, the firewall's tables by iptables" },
   SYS_PTRACE: { number: 19, reason: "/proc/PID/ns of the processes of other users" },
   SYS_ADMIN: { number: 21, reason: "entering network namespaces (setns), making that of the tunnels (unshare)" },
   SYS_NICE: { number: 23, reason: "priority of the frame path (--datapath-nice)" },

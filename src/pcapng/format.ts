@@ -29,4 +29,4 @@ export const DIRECTION = { in: 1, out: 2 } as const;
 /** Bits 2 to 4 of a packet's flags. */
 export const RECEPTION = { unicast: 1 << 2, multicast: 2 << 2, broadcast: 3 << 2 } as const;
 
-export type Direction = keyof typeof DIRECTION;
+export type FrameDirection = keyof typeof DIRECTION;

@@ -1,5 +1,5 @@
 import { WeaveError } from "#src/errors.js";
-import { BLOCK_OVERHEAD, DIRECTION, type Direction, OPTION, PACKET, STATISTICS } from "#src/pcapng/format.js";
+import { BLOCK_OVERHEAD, DIRECTION, type FrameDirection, OPTION, PACKET, STATISTICS } from "#src/pcapng/format.js";
 
 /** Longest block: a frame of 64 KB with its options. */
 const MAX_BLOCK = 256 << 10;
@@ -44,7 +44,7 @@ export interface ReadPacket {
   readonly bytes: Buffer;
   /** Length of the whole frame. */
   readonly length: number;
-  readonly direction: Direction | undefined;
+  readonly direction: FrameDirection | undefined;
   readonly comment: string;
 }
 
@@ -54,7 +54,7 @@ export function readPacket({ type, bytes }: Block): ReadPacket | undefined {
   const kept = bytes.length < BLOCK_OVERHEAD + 20 ? Number.NaN : bytes.readUInt32LE(20);
   const optionsAt = 28 + ((kept + 3) & ~3);
   if (!(optionsAt <= bytes.length - 4)) throw malformed("a packet");
-  const options = readOptions(bytes, optionsAt);
+  const options = blockOptions(bytes, optionsAt);
   const flags = fixed(options, OPTION.packet.flags, 4)?.readUInt32LE(0) ?? 0;
   return {
     interface: bytes.readUInt32LE(8),
@@ -77,7 +77,7 @@ export interface ReadStatistics {
 export function readStatistics({ type, bytes }: Block): ReadStatistics | undefined {
   if (type !== STATISTICS) return undefined;
   if (bytes.length < BLOCK_OVERHEAD + 12) throw malformed("an interface's numbers");
-  const options = readOptions(bytes, 20);
+  const options = blockOptions(bytes, 20);
   const number = (code: number) => Number(fixed(options, code, 8)?.readBigUInt64LE(0) ?? 0n);
   const { received, dropped } = OPTION.statistics;
   return {
@@ -89,7 +89,7 @@ export function readStatistics({ type, bytes }: Block): ReadStatistics | undefin
 }
 
 /** Reads the options from an offset to the end of a block: the last of each code. */
-export function readOptions(bytes: Buffer, from: number): Map<number, Buffer> {
+export function blockOptions(bytes: Buffer, from: number): Map<number, Buffer> {
   const options = new Map<number, Buffer>();
   for (let at = from; at + 4 <= bytes.length - 4; ) {
     const [code, length] = [bytes.readUInt16LE(at), bytes.readUInt16LE(at + 2)];

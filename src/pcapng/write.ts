@@ -2,7 +2,7 @@ import {
   BLOCK_OVERHEAD,
   BYTE_ORDER_MAGIC,
   DIRECTION,
-  type Direction,
+  type FrameDirection,
   INTERFACE,
   LINK_ETHERNET,
   OPTION,
@@ -75,7 +75,7 @@ export interface PacketFields extends PacketTime {
   readonly bytes: Uint8Array;
   /** Length of the whole frame. */
   readonly length: number;
-  readonly direction: Direction;
+  readonly direction: FrameDirection;
   /** "": none. */
   readonly comment: string;
 }

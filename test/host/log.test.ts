@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { tokenFile } from "#src/paths.js";
 import { WEAVE } from "#test/lab/host.js";
 import { labTest } from "#test/lab/lab-test.js";
 import { execute } from "#test/lab/namespace.js";
@@ -79,11 +80,12 @@ labTest(
 );
 
 labTest(
-  "at debug level each part logs what it does; at the usual one none of it",
+  "at debug level each part logs what it does, and no secret; at the usual one none of it",
   { hosts: 2, timeout: 180_000 },
   async ({ hosts: [h1, h2] }) => {
-    await h1.launch("--log-level", "debug");
-    await h2.launch(h1.address);
+    const secret = "correct horse battery staple 7";
+    await h1.launch("--log-level", "debug", "--password", secret);
+    await h2.launch("--password", secret, h1.address);
     await connected(h1, 1);
     const { container } = await h1.attachAny("c");
     await h2.attachAny("c");
@@ -101,5 +103,26 @@ labTest(
     };
     for (const [part, line] of Object.entries(parts)) await until(`${part} logs`, () => line.test(h1.log()), 40_000);
     assert.doesNotMatch(h2.log(), /"level":"debug"/);
+    const token = readFileSync(tokenFile(h1.runDir), "utf8").trim();
+    for (const hidden of [secret, token]) assert.ok(!h1.log().includes(hidden));
+  },
+);
+
+labTest(
+  "in the foreground at a terminal a line of the log is a sentence",
+  { hosts: 1, timeout: 120_000 },
+  async ({ hosts: [h1] }) => {
+    const command = `${WEAVE} launch --foreground --name ::9 --dns-listen-address 127.0.0.1:5300`;
+    const child = h1.spawn(["env", "NO_COLOR=1", ...environmentOf(h1), "script", "-qec", command, "/dev/null"]);
+    let output = "";
+    child.stdout!.on("data", (chunk: Buffer) => {
+      output += chunk;
+    });
+    await until("it runs", () => h1.routerPid !== undefined, 60_000);
+    const pid = h1.routerPid!;
+    process.kill(pid, "SIGTERM");
+    await until("it has ended", () => !runs(pid), SOON_MS);
+    await until("its last line is there", () => /^\d\d:\d\d:\d\d router stopped\r$/m.test(output), SOON_MS);
+    assert.doesNotMatch(output, /"level"/);
   },
 );

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { DIAL_RETRY, LONGEST_DIAL_RETRY_MS } from "#mesh/dialling/schedule.js";
 import { REFUSAL_SHOWN_MS } from "#mesh/refusals.js";
+import { CAPTURE_RANGES } from "#router/capture/limits.js";
 import { page } from "#test/lab/docs/pages.js";
 import { constant } from "#test/lab/docs/sources.js";
 
@@ -49,6 +50,8 @@ const FIGURES: readonly (readonly [page: string, phrase: string, from: string | 
   ["docs/compatibility.md", "each delay ± {50} % at random", DIAL_RETRY.spread * 100],
   ["docs/compatibility.md", "at random: at most {9 minutes}", LONGEST_DIAL_RETRY_MS],
   ["docs/commands.md", "refused here in the last {15 minutes}", REFUSAL_SHOWN_MS],
+  ["docs/commands.md", "with its reader: {10 minutes} (`--seconds`)", CAPTURE_RANGES.seconds.usual * 1_000],
+  ["docs/commands.md", "{100 MB} (`--size`)", CAPTURE_RANGES.size.usual],
   ["docs/docker.md", "the same address within {30 s}", "ENDED_CONTAINER_GRACE_MS"],
   ["docs/protocol.md", "⌈log2(n + 1)⌉ + {2} random neighbours", "EXTRA_FANOUT"],
   ["docs/compatibility.md", "tombstones for {30 minutes}", "TOMBSTONE_S", 60],
