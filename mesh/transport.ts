@@ -13,6 +13,8 @@ export interface Wire {
    * line packets arrive long before a message is complete.
    */
   readonly quietMs: number | undefined;
+  /** Shortest round trip of the last minutes in milliseconds; undefined where it is not measured. */
+  readonly roundTripMs?: number | undefined;
   /** Sends one message. @param sent called when the bytes have left this process, or never will */
   send(bytes: Uint8Array, sent?: () => void): void;
   /** Closes the connection after all sent bytes. `closed` is not called. */

@@ -53,6 +53,16 @@ const PROCESS_FLAGS = {
     section: PROCESS,
     meaning: "metrics alone",
   }),
+  pageAddr: flag({
+    flag: "page-addr",
+    env: "WEAVE_PAGE_ADDR",
+    shape: orEmpty(listenAddress, "none"),
+    default: "",
+    defaultText: "none",
+    placeholder: "address",
+    section: PROCESS,
+    meaning: "page for browsers that shows the network, read-only; it may be that of --status-addr",
+  }),
   dbPrefix: flag({
     flag: "db-prefix",
     shape: absolutePath,

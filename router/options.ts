@@ -107,11 +107,11 @@ export function routerOptions(launch: LaunchOptions): RouterOptions {
 }
 
 /**
- * The TCP ports of control API, status and Docker API proxy. `--metrics-addr` is excluded: collectors of metrics may run in
+ * The TCP ports of control API, status, page and Docker API proxy. `--metrics-addr` is excluded: collectors of metrics may run in
  * containers.
  */
-function hostPorts({ httpAddr, statusAddr, docker }: LaunchOptions, withDocker: boolean): number[] {
-  const api = [httpAddr, statusAddr]
+function hostPorts({ httpAddr, statusAddr, pageAddr, docker }: LaunchOptions, withDocker: boolean): number[] {
+  const api = [httpAddr, statusAddr, pageAddr]
     .filter((address) => !address.startsWith("/"))
     .map((address) => Number(address.split(":").pop()));
   const proxy =

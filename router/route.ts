@@ -18,10 +18,10 @@ export interface Request<Name extends string = string> {
 }
 
 /**
- * Determines which listeners serve a route: `metrics` all listeners, `status` the status and control listeners, `control` only
- * the control listeners, `socket` only the Unix socket of the run folder.
+ * Determines which listeners serve a route: `metrics` all listeners but that of the page, `status` the status and control listeners,
+ * `control` only the control listeners, `socket` only the Unix socket of the run folder, `page` only the listener of the page.
  */
-export type Scope = "metrics" | "status" | "control" | "socket";
+export type Scope = "metrics" | "status" | "control" | "socket" | "page";
 
 export interface Route {
   /** Method and path as declared: `DELETE /ip/:ident`. */

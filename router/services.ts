@@ -3,13 +3,15 @@ import type { DockerSockets } from "#docker/sockets.js";
 import type { Mesh } from "#mesh/mesh.js";
 import type { Ipam } from "#router/addresses/ipam.js";
 import { addressService } from "#router/addresses/service.js";
+import type { InspectContainer } from "#router/attachments/attachment-target.js";
 import type { Attachments } from "#router/attachments/attachments.js";
+import { listAttachments } from "#router/attachments/listing.js";
 import { attachmentService } from "#router/attachments/service.js";
 import { captureService } from "#router/capture/service.js";
 import type { KernelPath } from "#router/carriers/fastdp/kernel-path.js";
 import { type Cni, cniService } from "#router/cni/service.js";
 import type { Datapath } from "#router/datapath/datapath.js";
-import { dockerService } from "#router/docker/service.js";
+import { dockerReportsOf, dockerService } from "#router/docker/service.js";
 import type { Exposure } from "#router/exposure/exposure.js";
 import { exposureService } from "#router/exposure/service.js";
 import { kernelPathService } from "#router/frames/kernel-path-service.js";
@@ -19,17 +21,19 @@ import type { Macs } from "#router/macs/macs.js";
 import { nameService } from "#router/names/service.js";
 import type { WeaveDns } from "#router/names/weave-dns.js";
 import type { RouterOptions } from "#router/options.js";
+import { pageService } from "#router/page/service.js";
 import type { Identity } from "#router/peers/identity.js";
 import type { PeerDirectory } from "#router/peers/peer-directory.js";
 import { rekeyService } from "#router/peers/rekey-service.js";
 import { connectedHosts, peerService, unconnectedAddresses } from "#router/peers/service.js";
 import type { Service } from "#router/service.js";
 import type { StartContext } from "#router/start-context.js";
+import { systemClock } from "#src/clock.js";
 
 /** The collaborators of the services; undefined: the feature is off. */
 export interface ServicesDeps {
   readonly settings: RouterOptions;
-  readonly context: Pick<StartContext, "log">;
+  readonly context: Pick<StartContext, "log" | "problems">;
   readonly identity: Pick<Identity, "since">;
   readonly mesh: Mesh;
   readonly directory: Pick<PeerDirectory, "isKnown">;
@@ -50,10 +54,11 @@ export interface ServicesDeps {
 /** The services, in the order of status. The generated page of the API lists the routes and metrics of all of them. */
 export function servicesOf(deps: ServicesDeps): readonly Service[] {
   const { settings, mesh, datapath, ipam, dns, docker, dockerIntegration, exposure, attachments, cni } = deps;
+  const rejections = () => ({ ...mesh.rejections, ...(ipam && { addresses: ipam.allocator.rejections }) });
+  const inspect: InspectContainer | undefined = docker && ((text) => docker.engine.container(text));
   return [
     peerService({
-      ...{ mesh, datapath, settings },
-      rejections: () => ({ ...mesh.rejections, ...(ipam && { addresses: ipam.allocator.rejections }) }),
+      ...{ mesh, datapath, settings, rejections },
       since: () => deps.identity.since,
       isKnown: (who) => deps.directory.isKnown(who),
     }),
@@ -74,7 +79,7 @@ export function servicesOf(deps: ServicesDeps): readonly Service[] {
     attachmentService({
       attachments,
       bridge: settings.bridge,
-      inspect: docker && ((text) => docker.engine.container(text)),
+      inspect,
     }),
     captureService({
       ...{ mesh, macs: deps.macs, bridge: settings.bridge, log: deps.context.log },
@@ -84,5 +89,18 @@ export function servicesOf(deps: ServicesDeps): readonly Service[] {
     frameService(datapath, mesh),
     kernelPathService(deps),
     hostService(deps),
+    ...(settings.pageAddr === ""
+      ? []
+      : [
+          pageService({
+            ...{ mesh, datapath, settings, rejections, ipam, dns },
+            log: deps.context.log,
+            problems: deps.context.problems,
+            macs: deps.macs,
+            clock: systemClock,
+            docker: dockerIntegration && (() => dockerReportsOf(dockerIntegration, { ipam, dns })),
+            attachments: async () => (await listAttachments(settings.bridge, [], inspect)).attachments,
+          }),
+        ]),
   ];
 }

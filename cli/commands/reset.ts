@@ -125,11 +125,12 @@ async function removeKernelPath(runDir: string): Promise<readonly string[]> {
 }
 
 /** Unix sockets elsewhere at which a router with these options listens. A killed one leaves them, and Docker waits some 15 s for each of the plugin's. */
-function socketPaths({ docker, httpAddr = "", statusAddr = "", metricsAddr = "" }: Partial<LaunchOptions>): string[] {
+function socketPaths({ docker, ...launched }: Partial<LaunchOptions>): string[] {
+  const { httpAddr = "", statusAddr = "", metricsAddr = "", pageAddr = "" } = launched;
   const plugin = (["pluginSocket", "meshSocket"] as const).map(
     (key) => docker?.[key] ?? defaultValue(DOCKER_FLAGS[key], process.env),
   );
-  const listeners = [httpAddr, statusAddr, metricsAddr, ...(docker?.listen ?? [])];
+  const listeners = [httpAddr, statusAddr, metricsAddr, pageAddr, ...(docker?.listen ?? [])];
   return [...plugin, ...listeners.map((address) => address.replace(/^unix:\/\//, ""))].filter((path) =>
     path.startsWith("/"),
   );

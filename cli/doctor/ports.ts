@@ -17,9 +17,12 @@ export const portsCheck: DoctorCheck = {
   async run(host) {
     const { report, launched, port } = host;
     if (report !== undefined) return [ok("in use by the router")];
+    const statusAddr = launched.statusAddr ?? String(ROUTER_FLAGS.statusAddr.default);
+    const { pageAddr = "" } = launched;
     const local = [
       ["--http-addr", launched.httpAddr ?? String(ROUTER_FLAGS.httpAddr.default)],
-      ["--status-addr", launched.statusAddr ?? String(ROUTER_FLAGS.statusAddr.default)],
+      ["--status-addr", statusAddr],
+      ["--page-addr", pageAddr === statusAddr ? "" : pageAddr],
     ].filter(([, address]) => address !== "" && !address.startsWith("/"));
     const found = await Promise.all([
       taken("tcp", port, launched.host || undefined, "--port"),

@@ -71,7 +71,7 @@ const portOf = (row: Flag<unknown>): string => /\d+$/.exec(defaultOf(row))![0];
 
 /** Ports, by their defaults, and who must reach them. */
 export function ports(): Fact[] {
-  const { port, httpAddr, statusAddr, metricsAddr, dnsListenAddress } = ALL_FLAGS;
+  const { port, httpAddr, statusAddr, metricsAddr, pageAddr, dnsListenAddress } = ALL_FLAGS;
   const by = (row: Flag<unknown>) => `(${flagText(row)})`;
   return [
     [`${defaultOf(port)}/tcp`, `The mesh: all other peers ${by(port)}.`],
@@ -82,7 +82,7 @@ export function ports(): Fact[] {
     [`${portOf(httpAddr)}/tcp`, `The control API, on ${defaultOf(httpAddr)} ${by(httpAddr)}.`],
     [
       `${portOf(statusAddr)}/tcp`,
-      `Status and metrics, on ${defaultOf(statusAddr)} ${by(statusAddr)}; metrics alone: ${flagText(metricsAddr)}.`,
+      `Status and metrics, on ${defaultOf(statusAddr)} ${by(statusAddr)}; metrics alone: ${flagText(metricsAddr)}; the page for browsers, off by default: ${flagText(pageAddr)}.`,
     ],
     [`${DNS_PORT}/tcp and ${DNS_PORT}/udp`, `weaveDNS: containers of this host ${by(dnsListenAddress)}.`],
     [

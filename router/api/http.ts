@@ -94,6 +94,6 @@ async function serve(
  * @throws WEAVE_PORT_IN_USE, WEAVE_FLAG_INVALID, WEAVE_API
  */
 export async function listenApi(server: Server, address: string): Promise<void> {
-  const remedy = "Choose another address with --http-addr, --status-addr or --metrics-addr.";
+  const remedy = "Choose another address with --http-addr, --status-addr, --metrics-addr or --page-addr.";
   await listen(server, parseServerAddress(address), { name: "the API", remedy, mode: 0o600 });
 }

@@ -41,8 +41,14 @@ const SERVED: Readonly<Record<Scope, readonly Scope[]>> = {
   status: ["metrics", "status"],
   control: ["metrics", "status", "control"],
   socket: ["metrics", "status", "control", "socket"],
+  page: ["page"],
 };
+
+/** Calls of the status port that the page makes, of its own listener. */
+const CALLS_OF_THE_PAGE = ["GET /events", "GET /events/stream"];
 
 /** The routes that a listener of the given scope serves. */
 export const routesFor = (scope: Scope, routes: readonly Route[]): Route[] =>
-  routes.filter((each) => SERVED[scope].includes(each.scope));
+  routes.filter(
+    (each) => SERVED[scope].includes(each.scope) || (scope === "page" && CALLS_OF_THE_PAGE.includes(each.call)),
+  );

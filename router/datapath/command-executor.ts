@@ -126,14 +126,19 @@ export class CommandExecutor {
 
   #report(ticket: number, now: number): void {
     const { tally, emit } = this.#deps;
-    const { macs: table, guards } = this.#deps.switch;
+    const { macs: table, guards, sessions } = this.#deps.switch;
     const macs = [...table.entries()].map(([mac, { peer, seen }]) => ({
       mac,
       peer,
       idleMs: now - seen,
     }));
     const { counters, drops } = tally;
-    const report = { macs, counters, drops, sourceClaims: guards.claims(), macClaims: table.claims };
+    const traffic = [...sessions.values()].map(({ local, bytesSent, bytesReceived }) => ({
+      session: local,
+      sent: bytesSent,
+      received: bytesReceived,
+    }));
+    const report = { macs, counters, drops, traffic, sourceClaims: guards.claims(), macClaims: table.claims };
     emit({ event: "report", ticket, report });
   }
 }

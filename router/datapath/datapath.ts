@@ -189,9 +189,14 @@ function merged([first, ...others]: readonly DatapathReport[]): DatapathReport {
   const macs = new Map(first.macs.map((entry) => [entry.mac, entry]));
   const sourceClaims = new Map(first.sourceClaims.map((claims) => [claims.neighbour, claims]));
   const macClaims = new Map(first.macClaims.map((claims) => [claims.peer, claims]));
+  const traffic = new Map(first.traffic.map((each) => [each.session, each]));
   for (const report of others) {
     for (const claims of report.sourceClaims) addClaims(sourceClaims, claims.neighbour, claims);
     for (const claims of report.macClaims) addClaims(macClaims, claims.peer, claims);
+    for (const { session, sent, received } of report.traffic) {
+      const before = traffic.get(session) ?? { sent: 0, received: 0 };
+      traffic.set(session, { session, sent: before.sent + sent, received: before.received + received });
+    }
     for (const name of Object.keys(counters) as (keyof typeof counters)[]) counters[name] += report.counters[name];
     for (const reason of DROPS) drops[reason] += report.drops[reason];
     for (const entry of report.macs) {
@@ -203,6 +208,7 @@ function merged([first, ...others]: readonly DatapathReport[]): DatapathReport {
     macs: [...macs.values()],
     counters,
     drops,
+    traffic: [...traffic.values()],
     sourceClaims: [...sourceClaims.values()],
     macClaims: [...macClaims.values()],
   };

@@ -120,9 +120,18 @@ export interface DatapathReport {
   readonly macs: readonly { readonly mac: number; readonly peer: number; readonly idleMs: number }[];
   readonly counters: Counters;
   readonly drops: Record<Drop, number>;
+  /** What went to each neighbour and came from it. */
+  readonly traffic: readonly SessionTraffic[];
   /** What neighbours have sent in the name of others, and what peers have claimed of the MACs of others. */
   readonly sourceClaims: readonly SourceClaims[];
   readonly macClaims: readonly MacClaims[];
+}
+
+/** Bytes of one session since its start. Frames that the kernel forwards are not among them. */
+export interface SessionTraffic {
+  readonly session: number;
+  readonly sent: number;
+  readonly received: number;
 }
 
 /** Reasons to drop a frame, record or datagram. Every drop is counted under one of them. */

@@ -268,6 +268,7 @@ export class Receiver {
       length < RECORD_OVERHEAD ? "record-malformed" : session.keys.open(memory, offset, length, laneEpoch, fragments);
     if (result !== "ok") return tally.drop(result);
     tally.counters.recordsReceived++;
+    session.bytesReceived += length;
     if (moved && session.keys.newest) this.#follow(session);
     this.#deps.switch.received(session, memory, offset, length, datagramBytes);
   }

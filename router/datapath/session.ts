@@ -31,6 +31,9 @@ export class Session {
   handOverBytes = 0;
   /** Bytes handed to the event loop that the carrier has not sent yet. */
   handedOver = 0;
+  /** Bytes of records and their datagrams' headers to the peer, and of authentic records from it, in this thread. */
+  bytesSent = 0;
+  bytesReceived = 0;
 
   readonly sender: DatagramSender;
   /** Endpoint of the peer. Undefined until the peer was dialled or an authentic datagram has arrived. */

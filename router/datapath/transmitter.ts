@@ -333,6 +333,7 @@ export class Transmitter {
     this.#events.record(session, bytes);
     this.#tally.counters.recordsSent++;
     this.#tally.counters.bytesSent += sealed;
+    session.bytesSent += sealed;
   }
 }
 

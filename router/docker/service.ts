@@ -4,7 +4,7 @@ import type { DockerSockets } from "#docker/sockets.js";
 import type { Ipam } from "#router/addresses/ipam.js";
 import type { Attachments } from "#router/attachments/attachments.js";
 import { dockerMetrics } from "#router/docker/metrics.js";
-import { dockerReports, type PluginSettings } from "#router/docker/report.js";
+import { type DockerReports, dockerReports } from "#router/docker/report.js";
 import { dockerRoutes } from "#router/docker/routes.js";
 import { dockerStatusBlocks } from "#router/docker/status.js";
 import type { RouterEmitter } from "#router/events.js";
@@ -46,13 +46,18 @@ export function startDocker(sockets: DockerSockets, deps: DockerServiceDeps): Do
   });
 }
 
+/** The sections of the report about Docker. */
+export const dockerReportsOf = (
+  docker: DockerIntegration,
+  { ipam, dns }: Pick<DockerServiceDeps, "ipam" | "dns">,
+): DockerReports => dockerReports(docker, { dns: dns !== undefined, defaultSubnet: ipam?.defaultSubnet.text ?? "" });
+
 /** The Docker integration: proxy and plugin. */
 export function dockerService(
   docker: DockerIntegration,
   { ipam, dns }: Pick<DockerServiceDeps, "ipam" | "dns">,
 ): Service {
-  const settings: PluginSettings = { dns: dns !== undefined, defaultSubnet: ipam?.defaultSubnet.text ?? "" };
-  const reports = () => dockerReports(docker, settings);
+  const reports = () => dockerReportsOf(docker, { ipam, dns });
   return {
     name: "docker",
     routes: () => dockerRoutes(docker),

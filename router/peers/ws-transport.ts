@@ -6,7 +6,7 @@ import { FairSlots } from "#mesh/connection/fair-slots.js";
 import { MAX_PEERS } from "#mesh/peer.js";
 import type { Wire, WireHandlers } from "#mesh/transport.js";
 import { errorText, systemCode, WeaveError } from "#src/errors.js";
-import { bindTcp, cannotListen, tcpQuietMs } from "#src/linux/native/tcp.js";
+import { bindTcp, cannotListen, tcpQuietMs, tcpRoundTripMs } from "#src/linux/native/tcp.js";
 import { listenEndpoint } from "#src/net/endpoint.js";
 import { fairnessKey, plainAddress } from "#src/net/family.js";
 import { hostPortText } from "#src/net/host-port.js";
@@ -82,9 +82,17 @@ class WebSocketWire implements Wire {
   }
 
   get quietMs(): number | undefined {
-    // Node has no public API for the descriptor. Without the descriptor the time is unknown.
+    return this.#measured(tcpQuietMs);
+  }
+
+  get roundTripMs(): number | undefined {
+    return this.#measured(tcpRoundTripMs);
+  }
+
+  /** Node has no public API for the descriptor. Without the descriptor the value is unknown. */
+  #measured(read: (fd: number) => number | undefined): number | undefined {
     const { _handle } = this.#tcp as Socket & { _handle?: { fd?: number } | null };
-    return typeof _handle?.fd === "number" && _handle.fd >= 0 ? tcpQuietMs(_handle.fd) : undefined;
+    return typeof _handle?.fd === "number" && _handle.fd >= 0 ? read(_handle.fd) : undefined;
   }
 
   listen(handlers: WireHandlers): void {

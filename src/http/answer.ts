@@ -1,5 +1,5 @@
 import type { ServerResponse } from "node:http";
-import { pipeline, type Readable } from "node:stream";
+import type { Writable } from "node:stream";
 import { errorText, WeaveError } from "#src/errors.js";
 import { httpStatus } from "#src/http/error-status.js";
 
@@ -10,8 +10,8 @@ export interface Answer {
   /** Media type of the body; plain text if left out. */
   readonly type?: string;
   readonly body?: string;
-  /** Replaces the body: bytes that are made while the client reads. It is destroyed when the client disconnects. */
-  readonly stream?: Readable;
+  /** Writes a body without a known end, instead of {@link body}. The client, or the end of the server, closes it. */
+  readonly stream?: (to: Writable) => void;
   /** Further headers. */
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -60,13 +60,13 @@ export function sendAnswer(
   { status = 200, type = TEXT_TYPE, body = "", stream, headers }: Answer,
 ): void {
   for (const [name, value] of Object.entries(headers ?? {})) response.setHeader(name, value);
+  if (status === 413) response.setHeader("Connection", "close");
   if (stream !== undefined) {
     response.writeHead(status, { "Content-Type": type });
-    // An error ends the connection before the end of the answer, which its client notices.
-    pipeline(stream, response, () => {});
+    if (response.req.method === "HEAD") response.end();
+    else stream(response);
     return;
   }
-  if (status === 413) response.setHeader("Connection", "close");
   const described = { "Content-Type": type, "Content-Length": Buffer.byteLength(body) };
   // An answer with status 204 must not have a Content-Length (RFC 9110, 8.6).
   response.writeHead(status, body !== "" ? described : status === 204 ? {} : { "Content-Length": 0 });

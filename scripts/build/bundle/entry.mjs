@@ -7,6 +7,7 @@ export function packageFile({ out }) {
   const { name, version, description, license, engines } = manifest;
   const imports = {
     "#router/*.js": "./lib/router/*.js",
+    "#page/*": "./lib/page/*",
     "#native/*": "./native/*",
     "#files.json": "./files.json",
   };

@@ -17,6 +17,11 @@ const SUMMARIES: Readonly<Record<string, string>> = {
   "GET /metrics": "Metrics in Prometheus' text format.",
   "GET /healthz": "Answers 200 while the process lives, also while it starts.",
   "GET /readyz": "Answers 200 when the router has started, and 503 before.",
+  "GET /": "The page for browsers.",
+  "GET /assets/:name": "A file of the page.",
+  "GET /page/state": "What the page shows, as JSON (`weave.page/1`); its form may change with each version.",
+  "GET /page/stream":
+    "The same as server-sent events: all sections first, then those that have changed, every 2 s. 503 when 64 pages are open.",
   "POST /reload":
     "Reads the launch file again, and applies its log level, which the answer names, as JSON. Only over the Unix socket.",
   "POST /connect": "Adds the targets `peer` (repeatable); `replace=true` removes all others.",
@@ -92,12 +97,13 @@ const PORTS = {
   status: "status, control",
   control: "control",
   socket: "Unix socket",
+  page: "page",
 } as const;
 
 const HEAD = `# HTTP API
 
 Written by \`npm run docs\` from the routes of the services in \`router/\`. The control API listens at the Unix socket \`/run/weave/control.sock\` and at \`--http-addr\` (127.0.0.1:6784), the
-status port at \`--status-addr\` (127.0.0.1:6782), metrics alone at \`--metrics-addr\`. Over TCP a call that changes something needs the token of this start, unless
+status port at \`--status-addr\` (127.0.0.1:6782), metrics alone at \`--metrics-addr\`, the page for browsers at \`--page-addr\` (off by default). Over TCP a call that changes something needs the token of this start, unless
 \`--insecure-http\` is given: [commands.md](commands.md#weave-launch-flags-peer). Parameters stand in the query or in a form body. An error has the status of its code ([errors.md](errors.md)) and a text
 body, or JSON with \`Accept: application/json\`. An unknown path gets 404; a feature that is off has no paths.
 
