@@ -125,7 +125,7 @@ say "building"
 while IFS= read -r made; do
   source=${made#dist/}
   [ -e "${source%.js}.ts" ] || rm -f "$made"
-done < <([ ! -d dist ] || find dist -name '*.js')
+done < <([ ! -d dist ] || find dist -name '*.js' ! -path 'dist/page/*')
 quietly npm run --silent build
 rm -f "$log"
 trap - EXIT

@@ -18,6 +18,7 @@ import { javascript } from "./bundle/javascript.mjs";
 import { licences } from "./bundle/licences.mjs";
 import { manual } from "./bundle/manual.mjs";
 import { natives } from "./bundle/natives.mjs";
+import { page } from "./bundle/page.mjs";
 import { systemd } from "./bundle/systemd.mjs";
 import { manifest, root } from "./project.mjs";
 import { sourceState } from "./source-state.mjs";
@@ -46,7 +47,11 @@ async function write() {
   // A complete folder replaces the last one; a failed build leaves the last one.
   const out = mkdtempSync(join(build, ".bundle-"));
   try {
-    const context = { out, version: manifest.version, metafile: await javascript({ out }) };
+    const context = {
+      out,
+      version: manifest.version,
+      metafile: merged(await javascript({ out }), await page({ out })),
+    };
     for (const step of STEPS) await step(context);
     setModes(out);
     rmSync(stamp, { force: true });
@@ -57,6 +62,12 @@ async function write() {
     rmSync(out, { recursive: true, force: true });
   }
 }
+
+/** Of two builds as of one. */
+const merged = (one, other) => ({
+  inputs: { ...one.inputs, ...other.inputs },
+  outputs: { ...one.outputs, ...other.outputs },
+});
 
 /** Sets all modes, which then do not depend on the umask. */
 function setModes(folder) {

@@ -1,0 +1,81 @@
+/** Where the peers are on the map: always at the same place for the same list, so that the map does not move when a figure changes. */
+export interface MapLayout {
+  readonly width: number;
+  readonly height: number;
+  /** By index: the centre of each peer. */
+  readonly places: readonly { readonly x: number; readonly y: number }[];
+  /** Radius of a peer, and of this host. */
+  readonly radius: number;
+  readonly selfRadius: number;
+  readonly fontSize: number;
+  /** Maximum characters of a label; 0: there is no room for labels. */
+  readonly labelChars: number;
+}
+
+const WIDTH = 1_000;
+const HEIGHT = 560;
+/** Up to this number of peers stand on an ellipse around this host. */
+const MAX_ELLIPSE = 24;
+/** Width of a character, as a share of the font's size. */
+const CHAR = 0.56;
+
+/**
+ * Few peers stand around this host, many in rows by their name, with this host in the middle: a name is found as in a list.
+ *
+ * @param titles of all peers, this host first
+ */
+export function mapLayout(titles: readonly string[]): MapLayout {
+  return titles.length <= MAX_ELLIPSE ? ellipse(titles.length) : rows(titles);
+}
+
+function ellipse(count: number): MapLayout {
+  const centre = { x: WIDTH / 2, y: HEIGHT / 2 - 8 };
+  const others = Array.from({ length: count - 1 }, (_, index) => {
+    // One other peer stands beside this host, several start at the top.
+    const angle = (count === 2 ? 0 : -Math.PI / 2) + (2 * Math.PI * index) / (count - 1);
+    return { x: centre.x + 380 * Math.cos(angle), y: centre.y + 205 * Math.sin(angle) };
+  });
+  return {
+    width: WIDTH,
+    height: HEIGHT,
+    places: [centre, ...others],
+    radius: count > 12 ? 12 : 15,
+    selfRadius: 22,
+    fontSize: count > 12 ? 13 : 15,
+    labelChars: count > 12 ? 14 : 20,
+  };
+}
+
+function rows(titles: readonly string[]): MapLayout {
+  const count = titles.length;
+  const columns = Math.max(6, Math.round(Math.sqrt((count * WIDTH) / HEIGHT / 1.5)));
+  // One cell more: this host has the one in the middle.
+  const lines = Math.ceil(count / columns);
+  const cell = { width: WIDTH / (columns + 0.5), height: Math.max(22, HEIGHT / lines) };
+  const middle = { line: Math.floor(lines / 2), column: Math.floor(columns / 2) };
+  const places = new Array<{ x: number; y: number }>(count);
+  const order = titles.map((_, index) => index).slice(1);
+  order.sort((a, b) => titles[a].localeCompare(titles[b], "en", { numeric: true }));
+  let cellNumber = 0;
+  const place = (line: number, column: number) => ({
+    x: cell.width * (column + (line % 2 === 0 ? 0.5 : 1)),
+    y: cell.height * (line + 0.38),
+  });
+  places[0] = place(middle.line, middle.column);
+  for (const index of order) {
+    if (cellNumber === middle.line * columns + middle.column) cellNumber++;
+    places[index] = place(Math.floor(cellNumber / columns), cellNumber % columns);
+    cellNumber++;
+  }
+  const fontSize = Math.min(12, Math.max(8.5, cell.height / 3.2));
+  const labelChars = Math.floor((cell.width * 0.96) / (fontSize * CHAR));
+  return {
+    width: WIDTH,
+    height: cell.height * lines + 8,
+    places,
+    radius: Math.min(9, cell.height / 5),
+    selfRadius: Math.min(12, cell.height / 3.4),
+    fontSize,
+    labelChars: labelChars < 5 ? 0 : labelChars,
+  };
+}
