@@ -8,7 +8,7 @@ import { Faults } from "./faults.tsx";
 import { Feed, type Live } from "./feed.ts";
 import { Header } from "./header.tsx";
 import { neighboursOf, peerViews, type Selection } from "./model.ts";
-import { NetworkMap } from "./network-map.tsx";
+import { MAX_LABELLED, NetworkMap } from "./network-map.tsx";
 import { Containers, Names, Peers } from "./tables.tsx";
 
 /** The whole page. */
@@ -37,10 +37,14 @@ function Network({ live, state }: { readonly live: Live; readonly state: PageSta
   const { mesh, connections, figures } = state;
   const peers = useMemo(() => peerViews(state), [mesh, connections, figures]);
   const neighbours = useMemo(() => neighboursOf(state), [mesh]);
-  // The map does not depend on figures: it is drawn again only when a peer or a link changes.
-  const places = useMemo(() => peerViews(state), [mesh, connections]);
   const wanted = typed.trim().toLowerCase();
   const common = { state, select: setSelection, wanted };
+  // A large map has no figures: it is drawn again only when a peer or a link changes.
+  const drawn = mesh.peers.length > MAX_LABELLED ? connections : peers;
+  const map = useMemo(
+    () => <NetworkMap {...common} peers={peers} neighbours={neighbours} selection={selection} />,
+    [mesh, drawn, selection, wanted],
+  );
   useEffect(() => {
     document.title = `${state.faults.list.some(({ severity }) => severity !== "note") ? "⚠ " : ""}${state.host.nickname} – Weave`;
   }, [state.faults, state.host]);
@@ -54,7 +58,7 @@ function Network({ live, state }: { readonly live: Live; readonly state: PageSta
       <main class={live.contact === "live" || live.contact === "refused" ? "" : "stale"}>
         <Faults faults={state.faults} select={setSelection} />
         <div class="upper">
-          <NetworkMap {...common} peers={places} neighbours={neighbours} selection={selection} />
+          {map}
           <Details {...common} peers={peers} neighbours={neighbours} selection={selection} rates={live.rates} />
         </div>
         <Peers {...common} peers={peers} rates={live.rates} selection={selection} />

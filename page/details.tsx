@@ -156,7 +156,7 @@ function Possessions({ state, peer }: DetailsProps & { readonly peer: PeerView }
   );
 }
 
-const MAX_CHIPS = 40;
+const MAX_CHIPS = 24;
 
 function Neighbours({ peer, peers, neighbours, select }: DetailsProps & { readonly peer: PeerView }) {
   const links = neighbours.get(peer.index) ?? [];

@@ -56,7 +56,7 @@ export function Header(props: {
           type="search"
           value={typed}
           maxLength={100}
-          placeholder="peer, name, container, address"
+          placeholder="peer, name or address"
           onInput={({ currentTarget }) => onType(currentTarget.value)}
         />
         <span class={`contact ${live.contact}`}>{CONTACTS[live.contact]}</span>

@@ -14,10 +14,11 @@ export interface MapLayout {
 
 const WIDTH = 1_000;
 const HEIGHT = 560;
+const ROWS_HEIGHT = 640;
 /** Up to this number of peers stand on an ellipse around this host. */
 const MAX_ELLIPSE = 24;
 /** Width of a character, as a share of the font's size. */
-const CHAR = 0.56;
+const CHAR = 0.63;
 
 /**
  * Few peers stand around this host, many in rows by their name, with this host in the middle: a name is found as in a list.
@@ -48,10 +49,10 @@ function ellipse(count: number): MapLayout {
 
 function rows(titles: readonly string[]): MapLayout {
   const count = titles.length;
-  const columns = Math.max(6, Math.round(Math.sqrt((count * WIDTH) / HEIGHT / 1.5)));
+  const columns = Math.max(6, Math.round(Math.sqrt((count * WIDTH) / ROWS_HEIGHT / 1.75)));
   // One cell more: this host has the one in the middle.
   const lines = Math.ceil(count / columns);
-  const cell = { width: WIDTH / (columns + 0.5), height: Math.max(22, HEIGHT / lines) };
+  const cell = { width: WIDTH / (columns + 0.5), height: Math.max(22, ROWS_HEIGHT / lines) };
   const middle = { line: Math.floor(lines / 2), column: Math.floor(columns / 2) };
   const places = new Array<{ x: number; y: number }>(count);
   const order = titles.map((_, index) => index).slice(1);
@@ -68,7 +69,7 @@ function rows(titles: readonly string[]): MapLayout {
     cellNumber++;
   }
   const fontSize = Math.min(12, Math.max(8.5, cell.height / 3.2));
-  const labelChars = Math.floor((cell.width * 0.96) / (fontSize * CHAR));
+  const labelChars = Math.floor((cell.width - 4) / (fontSize * CHAR));
   return {
     width: WIDTH,
     height: cell.height * lines + 8,

@@ -7,7 +7,7 @@ import { matches, type PeerStatus, type PeerView, type Select, type Selection, S
 /** Up to this number all links are drawn; beyond it those of this host and of the chosen peer. */
 const MAX_DRAWN_LINKS = 900;
 /** Up to this number of peers the links of this host have their round trips. */
-const MAX_LABELLED = 14;
+export const MAX_LABELLED = 14;
 
 interface MapProps {
   readonly state: PageState;
