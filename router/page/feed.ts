@@ -16,8 +16,8 @@ const STUCK_MS = 60_000;
 /** An open page. */
 interface Page {
   readonly stream: Writable;
-  /** It could not take a message, and needs all sections. */
-  behind: boolean;
+  /** The reading that it has; undefined: it needs all sections. */
+  has: Reading | undefined;
   /** Since when it takes nothing, on the monotonic clock. */
   stuckSince: number | undefined;
 }
@@ -50,6 +50,7 @@ export class PageFeed {
   #reading: Promise<Reading> | undefined;
   #next: Timer | undefined;
   #intervalMs = PAGE_INTERVAL_MS;
+  #changed: { readonly has: Reading; readonly reading: Reading; readonly text: string } | undefined;
 
   constructor(deps: PageFeedDeps) {
     this.#deps = deps;
@@ -66,11 +67,11 @@ export class PageFeed {
 
   /** Sends server-sent events (HTML Living Standard, 9.2) to a page until it closes. */
   open(stream: Writable): void {
-    const page: Page = { stream, behind: true, stuckSince: undefined };
+    const page: Page = { stream, has: undefined, stuckSince: undefined };
     this.#pages.add(page);
     stream.once("close", () => this.#close(page));
     stream.write("retry: 2000\n\n");
-    if (this.#last !== undefined && this.#isRecent(this.#last)) this.#send(page, undefined, this.#last);
+    if (this.#last !== undefined && this.#isRecent(this.#last)) this.#send(page, this.#last);
     if (this.#next === undefined) void this.#turn();
   }
 
@@ -84,10 +85,9 @@ export class PageFeed {
   /** Reads, sends, and sets the timer for the next turn. */
   async #turn(): Promise<void> {
     this.#next = this.#deps.clock.after(this.#intervalMs, () => void this.#turn());
-    const before = this.#last;
     try {
       const reading = await this.#recent();
-      for (const page of this.#pages) this.#send(page, before, reading);
+      for (const page of this.#pages) this.#send(page, reading);
     } catch (error) {
       this.#deps.log.warn("the state for the page cannot be read", { why: errorText(error) });
     }
@@ -123,28 +123,24 @@ export class PageFeed {
     return `${first.slice(0, -1)}${rest.join("")}}`;
   }
 
-  #send(page: Page, before: Reading | undefined, reading: Reading): void {
-    const { stream } = page;
+  #send(page: Page, reading: Reading): void {
+    const { stream, has } = page;
     if (stream.writableNeedDrain) {
-      page.behind = true;
+      page.has = undefined;
       page.stuckSince ??= this.#deps.clock.now();
       if (this.#deps.clock.now() - page.stuckSince > STUCK_MS) stream.destroy();
       return;
     }
     page.stuckSince = undefined;
-    stream.write(
-      `event: state\ndata: ${page.behind || before === undefined ? reading.whole : this.#changes(before, reading)}\n\n`,
-    );
-    page.behind = false;
+    page.has = reading;
+    stream.write(`event: state\ndata: ${has === undefined ? reading.whole : this.#changes(has, reading)}\n\n`);
   }
 
-  /** The text is the same for all pages of a turn. */
-  #changed: { before: Reading; reading: Reading; text: string } | undefined;
-
-  #changes(before: Reading, reading: Reading): string {
-    if (this.#changed?.before !== before || this.#changed.reading !== reading) {
-      const changed = Object.entries(reading.sections).filter(([name, text]) => before.sections[name] !== text);
-      this.#changed = { before, reading, text: this.#message(Object.fromEntries(changed)) };
+  /** The sections that differ between two readings. Nearly all pages have the same one, so its text is made once. */
+  #changes(has: Reading, reading: Reading): string {
+    if (this.#changed?.has !== has || this.#changed.reading !== reading) {
+      const changed = Object.entries(reading.sections).filter(([name, text]) => has.sections[name] !== text);
+      this.#changed = { has, reading, text: this.#message(Object.fromEntries(changed)) };
     }
     return this.#changed.text;
   }

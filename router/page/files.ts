@@ -21,9 +21,15 @@ const TYPES: Readonly<Record<string, string>> = {
 
 /** The files of the page, read once, when the first is asked for. */
 export class PageFiles {
+  readonly #list: string | undefined;
   #loaded:
     | { readonly build: string; readonly page: PageFile; readonly assets: ReadonlyMap<string, PageFile> }
     | undefined;
+
+  /** @param list the file that names the others; by default that of this installation */
+  constructor(list?: string) {
+    this.#list = list;
+  }
 
   /** Names the versions of all files. @throws WEAVE_INSTALLATION when files are missing */
   get build(): string {
@@ -42,7 +48,7 @@ export class PageFiles {
 
   #load() {
     if (this.#loaded === undefined) {
-      const list = installedFile("#page/files.json");
+      const list = this.#list ?? installedFile("#page/files.json");
       const { build, page, files } = LIST.parse(JSON.parse(readFileSync(list, "utf8")));
       const read = (name: string): PageFile => ({
         type: TYPES[name.slice(name.lastIndexOf(".") + 1)],
