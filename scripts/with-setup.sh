@@ -29,6 +29,8 @@ engines=("${packaging[@]}" patchelf:patchelf pkg-config:pkg-config /usr/include/
   /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring)
 # The overlays that the benchmark measures beside this one; scripts/peers.sh builds newer ones, with a Go and a Rust that are there.
 peers=(nebula:nebula fastd:fastd tincd:tinc openvpn:openvpn wireguard-go:wireguard-go wg:wireguard-tools)
+# The page in a browser, and its pictures.
+page=("${demo[@]}" /usr/bin/chromium:chromium pngquant:pngquant)
 profile=$1
 shift
 case $profile in
@@ -37,8 +39,9 @@ case $profile in
   test) programs=("${tests[@]}") ;;
   packaging) programs=("${packaging[@]}") ;;
   engines) programs=("${engines[@]}") ;;
+  page) programs=("${page[@]}") ;;
   bench) programs=("${tests[@]}" "${peers[@]}") ;;
-  *) say "with-setup.sh: '$profile' is no profile: build, demo, test, packaging, engines or bench"; exit 2 ;;
+  *) say "with-setup.sh: '$profile' is no profile: build, demo, test, packaging, engines, page or bench"; exit 2 ;;
 esac
 
 command -v node >/dev/null || { say "weave needs Node 20.19 or later; there is no 'node' on the path"; exit 1; }

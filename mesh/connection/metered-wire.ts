@@ -67,6 +67,10 @@ export class MeteredWire implements Wire {
     return this.#wire.quietMs;
   }
 
+  get roundTripMs(): number | undefined {
+    return this.#wire.roundTripMs;
+  }
+
   listen(handlers: WireHandlers): void {
     this.#handlers = handlers;
     this.#wire.listen({

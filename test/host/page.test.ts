@@ -12,7 +12,7 @@ async function pageState(host: Host, address = ADDRESS): Promise<PageMessage> {
   return JSON.parse(await host.must("curl", "-fsS", `http://${address}/page/state`));
 }
 
-labTest("the page has the state of a running router", { hosts: 2, timeout: 120_000 }, async ({ hosts: [h1, h2] }) => {
+labTest("the page has the state of a running router", { hosts: 2, timeout: 240_000 }, async ({ hosts: [h1, h2] }) => {
   await h1.launch("--password", "s3cret", "--page-addr", ADDRESS, "--no-fastdp");
   await h2.launch("--password", "s3cret", "--status-addr", "/run/weave-status.sock", "--no-fastdp", h1.address);
   await connected(h1, 1);
@@ -59,7 +59,7 @@ labTest("the page has the state of a running router", { hosts: 2, timeout: 120_0
 
 labTest(
   "the page may share the status port, or have a socket",
-  { hosts: 1, timeout: 60_000 },
+  { hosts: 1, timeout: 120_000 },
   async ({ hosts: [h1] }) => {
     await h1.launch("--page-addr", "127.0.0.1:6782");
     assert.equal((await pageState(h1, "127.0.0.1:6782")).host!.encryption, "without password");

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Wire } from "#mesh/transport.js";
 import { dialWebSocket, listenWebSocket } from "#router/peers/ws-transport.js";
-import { tcpQuietMs } from "#src/linux/native/tcp.js";
+import { tcpQuietMs, tcpRoundTripMs } from "#src/linux/native/tcp.js";
 
 const PORT = 46_783;
 
@@ -35,6 +35,7 @@ test("both ends of a wire report the bytes received, and the time since the othe
     assert.equal(messages[0].length, 5_000);
     assert.ok(other.received >= before.received + 5_000);
     assert.ok(lastPacketAt(other) > before.theirs + 200);
+    assert.ok(dialler.roundTripMs! > 0 && dialler.roundTripMs! < 1_000, `${dialler.roundTripMs} ms`);
     // Nothing was sent back but an acknowledgement.
     assert.ok(lastPacketAt(dialler) > before.ours + 200);
     dialler.close();
@@ -42,4 +43,5 @@ test("both ends of a wire report the bytes received, and the time since the othe
     await listener.close();
   }
   assert.equal(tcpQuietMs(1_000_000), undefined);
+  assert.equal(tcpRoundTripMs(1_000_000), undefined);
 });
