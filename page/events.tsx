@@ -4,36 +4,41 @@ import { matches } from "./model.ts";
 import { DataTable } from "./tables.tsx";
 
 /** One thing that happened at a host, as `GET /events` lists it. */
-interface PageEvent {
-  readonly id: string;
-  readonly time: number;
-  readonly peer: string;
-  readonly kind: string;
-  readonly severity: "info" | "warning" | "error";
-  readonly subject: string;
-  readonly text: string;
+interface EventRow {
+  readonly Id: string;
+  /** ISO 8601. */
+  readonly Time: string;
+  readonly Peer: string;
+  readonly Nickname: string;
+  readonly Kind: string;
+  readonly Severity: string;
+  readonly Subject: string;
+  readonly Text: string;
+}
+
+/** The answer to `GET /events`, and each message of its stream: the oldest first. */
+interface EventsDocument {
+  readonly Events: readonly EventRow[];
 }
 
 const MAX_EVENTS = 200;
 
 /** What happened, the newest first; nothing where the router has no list of events. @param props.run changes when the router has started again */
 export function Events({ run, wanted }: { readonly run: number | undefined; readonly wanted: string }) {
-  const [events, setEvents] = useState<readonly PageEvent[]>();
+  const [events, setEvents] = useState<readonly EventRow[]>();
   useEffect(() => follow(setEvents), [run]);
   if (events === undefined) return null;
   const rows = events
-    .filter(({ kind, subject, text, peer }) => matches(wanted, kind, subject, text, peer))
-    .map(({ id, time, kind, severity, text, peer }) => (
-      <tr key={id} class={severity}>
+    .filter(({ Kind, Subject, Text, Peer, Nickname }) => matches(wanted, Kind, Subject, Text, Peer, Nickname))
+    .map(({ Id, Time, Kind, Severity, Text, Peer, Nickname }) => (
+      <tr key={Id} class={Severity}>
         <td>
-          <time dateTime={new Date(time).toISOString()}>{timeText(time)}</time>
+          <time dateTime={Time}>{timeText(Date.parse(Time))}</time>
         </td>
-        <td>{severity}</td>
-        <td>{kind}</td>
-        <th scope="row">{text}</th>
-        <td>
-          <code>{peer}</code>
-        </td>
+        <td>{Severity}</td>
+        <td>{Kind}</td>
+        <th scope="row">{Text}</th>
+        <td>{Nickname || <code>{Peer}</code>}</td>
       </tr>
     ));
   return (
@@ -48,28 +53,35 @@ export function Events({ run, wanted }: { readonly run: number | undefined; read
   );
 }
 
-/** Reads the list, then follows it. @returns a function that ends this */
-function follow(set: (update: (before: readonly PageEvent[] | undefined) => readonly PageEvent[]) => void): () => void {
-  const gone = new AbortController();
+/** Reads the list, then follows it while the page is seen. @returns a function that ends this */
+function follow(set: (update: (before: readonly EventRow[] | undefined) => readonly EventRow[]) => void): () => void {
+  let gone = new AbortController();
   let source: EventSource | undefined;
-  const add = (more: readonly PageEvent[]) =>
+  const add = ({ Events: more }: EventsDocument) =>
     set((before = []) => {
-      const known = new Set(before.map(({ id }) => id));
-      return [...more.filter(({ id }) => !known.has(id)), ...before]
-        .sort((a, b) => b.time - a.time)
+      const known = new Set(before.map(({ Id }) => Id));
+      return [...more.filter(({ Id }) => !known.has(Id)), ...before]
+        .sort((a, b) => Date.parse(b.Time) - Date.parse(a.Time))
         .slice(0, MAX_EVENTS);
     });
   const start = async () => {
+    gone = new AbortController();
     const answer = await fetch(`events?limit=${MAX_EVENTS}`, { signal: gone.signal });
     if (!answer.ok) return;
-    add(((await answer.json()) as { readonly events: readonly PageEvent[] }).events);
+    add((await answer.json()) as EventsDocument);
     source = new EventSource("events/stream");
-    source.addEventListener("message", ({ data }) => add([JSON.parse(data) as PageEvent]));
+    source.addEventListener("message", ({ data }) => add(JSON.parse(data) as EventsDocument));
   };
-  // A router that is gone: the state's own stream reports it.
-  start().catch(() => {});
-  return () => {
+  const stop = () => {
     gone.abort();
     source?.close();
+  };
+  // A router that is gone: the state's own stream reports it.
+  const restart = () => (document.hidden ? stop() : start().catch(() => {}));
+  document.addEventListener("visibilitychange", restart);
+  void restart();
+  return () => {
+    document.removeEventListener("visibilitychange", restart);
+    stop();
   };
 }

@@ -1,9 +1,16 @@
+export interface MapPlace {
+  readonly x: number;
+  readonly y: number;
+  /** The label is above the peer, away from the links. */
+  readonly above: boolean;
+}
+
 /** Where the peers are on the map: always at the same place for the same list, so that the map does not move when a figure changes. */
 export interface MapLayout {
   readonly width: number;
   readonly height: number;
   /** By index: the centre of each peer. */
-  readonly places: readonly { readonly x: number; readonly y: number }[];
+  readonly places: readonly MapPlace[];
   /** Radius of a peer, and of this host. */
   readonly radius: number;
   readonly selfRadius: number;
@@ -30,11 +37,12 @@ export function mapLayout(titles: readonly string[]): MapLayout {
 }
 
 function ellipse(count: number): MapLayout {
-  const centre = { x: WIDTH / 2, y: HEIGHT / 2 - 8 };
+  const centre = { x: WIDTH / 2, y: HEIGHT / 2, above: false };
   const others = Array.from({ length: count - 1 }, (_, index) => {
     // One other peer stands beside this host, several start at the top.
     const angle = (count === 2 ? 0 : -Math.PI / 2) + (2 * Math.PI * index) / (count - 1);
-    return { x: centre.x + 380 * Math.cos(angle), y: centre.y + 205 * Math.sin(angle) };
+    const [x, y] = [centre.x + 420 * Math.cos(angle), centre.y + 215 * Math.sin(angle)];
+    return { x, y, above: y < centre.y - 1 };
   });
   return {
     width: WIDTH,
@@ -54,13 +62,14 @@ function rows(titles: readonly string[]): MapLayout {
   const lines = Math.ceil(count / columns);
   const cell = { width: WIDTH / (columns + 0.5), height: Math.max(22, ROWS_HEIGHT / lines) };
   const middle = { line: Math.floor(lines / 2), column: Math.floor(columns / 2) };
-  const places = new Array<{ x: number; y: number }>(count);
+  const places = new Array<MapPlace>(count);
   const order = titles.map((_, index) => index).slice(1);
   order.sort((a, b) => titles[a].localeCompare(titles[b], "en", { numeric: true }));
   let cellNumber = 0;
   const place = (line: number, column: number) => ({
     x: cell.width * (column + (line % 2 === 0 ? 0.5 : 1)),
     y: cell.height * (line + 0.38),
+    above: false,
   });
   places[0] = place(middle.line, middle.column);
   for (const index of order) {

@@ -103,7 +103,7 @@ function Nodes({ peers, layout, selection, select, wanted, neighbours }: DrawnPr
     <g class="nodes">
       {peers.map((peer) => {
         const { index, name, nickname, title, status } = peer;
-        const { x, y } = layout.places[index];
+        const { x, y, above } = layout.places[index];
         const radius = index === 0 ? layout.selfRadius : layout.radius;
         const classes = [
           `is-${status}`,
@@ -118,7 +118,7 @@ function Nodes({ peers, layout, selection, select, wanted, neighbours }: DrawnPr
             <circle class="target" cx={x} cy={y} r={radius + 5} />
             <circle class="dot" cx={x} cy={y} r={radius} />
             {layout.labelChars > 0 && (
-              <text x={x} y={y + radius + layout.fontSize * 1.15} font-size={layout.fontSize}>
+              <text x={x} y={above ? y - radius - 7 : y + radius + layout.fontSize * 1.15} font-size={layout.fontSize}>
                 {shortText(title, layout.labelChars)}
               </text>
             )}

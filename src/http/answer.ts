@@ -1,5 +1,4 @@
 import type { ServerResponse } from "node:http";
-import type { Writable } from "node:stream";
 import { errorText, WeaveError } from "#src/errors.js";
 import { httpStatus } from "#src/http/error-status.js";
 
@@ -10,8 +9,8 @@ export interface Answer {
   /** Media type of the body; plain text if left out. */
   readonly type?: string;
   readonly body?: string;
-  /** Writes a body without a known end, instead of {@link body}. The client, or the end of the server, closes it. */
-  readonly stream?: (to: Writable) => void;
+  /** Writes the body bit by bit, in place of {@link body}: the answer ends when this closes it, or its client. */
+  readonly stream?: (response: ServerResponse) => void;
   /** Further headers. */
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -60,13 +59,13 @@ export function sendAnswer(
   { status = 200, type = TEXT_TYPE, body = "", stream, headers }: Answer,
 ): void {
   for (const [name, value] of Object.entries(headers ?? {})) response.setHeader(name, value);
-  if (status === 413) response.setHeader("Connection", "close");
   if (stream !== undefined) {
-    response.writeHead(status, { "Content-Type": type });
+    response.writeHead(status, { "Content-Type": type }).flushHeaders();
     if (response.req.method === "HEAD") response.end();
     else stream(response);
     return;
   }
+  if (status === 413) response.setHeader("Connection", "close");
   const described = { "Content-Type": type, "Content-Length": Buffer.byteLength(body) };
   // An answer with status 204 must not have a Content-Length (RFC 9110, 8.6).
   response.writeHead(status, body !== "" ? described : status === 204 ? {} : { "Content-Length": 0 });

@@ -28,21 +28,17 @@ const serve = (network: PageNetwork, options = {}) =>
 
 const ILL: PageNetwork = { peers: 8, degree: 3, unreachable: 1, problems: ["the disk of the log is full"] };
 const EVENTS = [
-  {
-    id: "a/1",
-    time: 1,
-    peer: "02:00:00:00:00:00",
-    kind: "started",
-    severity: "info",
-    subject: "",
-    text: "It started.",
-  },
-  { id: "a/2", time: 2, peer: "02:00:00:00:00:00", kind: "problem", severity: "error", subject: "", text: "It broke." },
-];
+  ["a/1", "started", "info", "It started."],
+  ["a/2", "problem", "error", "It broke."],
+].map(([Id, Kind, Severity, Text]) => ({
+  ...{ Id, Kind, Severity, Text, Subject: "", Nickname: "h1" },
+  Time: "2026-01-02T03:04:05.678Z",
+  Peer: "02:00:00:00:00:00",
+}));
 
 for (const colorScheme of ["light", "dark"] as const)
   test(`axe finds nothing, in ${colorScheme}`, { skip, timeout: 400_000 }, async () => {
-    const more = [statusRoute("/events", () => jsonAnswer({ shape: "weave.events/1", events: EVENTS }))];
+    const more = [statusRoute("/events", () => jsonAnswer({ Schema: "weave.events/1", Events: EVENTS }))];
     for (const network of [ILL, { peers: 12, degree: 3 }, { peers: 300, degree: 30 }]) {
       const server = await serve(network, { more });
       const { page, complaints } = await openPage(browser, server.port, { colorScheme });
@@ -108,8 +104,8 @@ test("names of hostile peers are text wherever they are shown", { skip, timeout:
   const named = (name: string) =>
     `${["<img src=x onerror=alert(1)>", '"><script>alert(2)</script>', "</text></svg><svg onload=alert(3)>", "javascript:alert(4)"][count++ % 4]}\u202e\u0000${name}${"y".repeat(10_000)}`;
   const state = pageState(pageNetwork({ ...ILL, named, problems: [named("p")] }));
-  const event = { ...EVENTS[1], kind: named("k"), text: named("t"), subject: named("s") };
-  const more = [statusRoute("/events", () => jsonAnswer({ events: [event] }))];
+  const event = { ...EVENTS[1], Kind: named("k"), Text: named("t"), Nickname: named("n") };
+  const more = [statusRoute("/events", () => jsonAnswer({ Events: [event] }))];
   const server = await servePage(() => state, { more });
   const { page, complaints } = await openPage(browser, server.port);
   await page.waitForSelector("#events");

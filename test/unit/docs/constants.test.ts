@@ -62,6 +62,10 @@ const FIGURES: readonly (readonly [page: string, phrase: string, from: string | 
   ["ARCHITECTURE.md", "a key older than {180 s} seals nothing", "REJECT_AFTER_MS"],
   ["ARCHITECTURE.md", "closed {25 s} after the probe", "DEAD_MS"],
   ["ARCHITECTURE.md", "pings are unanswered ({1.5 s})", "DOUBT_MS"],
+  ["docs/page.md", "is renewed every {2 s}", "PAGE_INTERVAL_MS"],
+  ["docs/page.md", "a router serves at most {64} pages", "MAX_PAGES"],
+  ["docs/page.md", "shows up to {2,000} peers", "MAX_PAGE_PEERS"],
+  ["docs/page.md", "peers and {10,000} links", "MAX_PAGE_LINKS"],
   ["SECURITY.md", "Diffie-Hellman every {120 s}", "REKEY_MS"],
 ];
 

@@ -41,9 +41,10 @@ test("IPAM and weaveDNS that are off have no options", () => {
   assert.deepEqual([options.addresses, options.names], [undefined, undefined]);
 });
 
-test("ports for this host alone are those of API, status and, next to Docker, the proxy; not that of metrics", () => {
+test("ports for this host alone are those of API, status, page and, next to Docker, the proxy; not that of metrics", () => {
   const ports = (...args: string[]) => [...optionsOf(...args).hostPorts].sort();
   assert.deepEqual(ports("--metrics-addr=0.0.0.0:9100", "-H=tcp://127.0.0.1:12375"), [12375, 6782, 6784]);
   assert.deepEqual(ports("--http-addr=/run/x.sock", "--status-addr=", "--proxy=false", "-H=tcp://127.0.0.1:12375"), []);
   assert.deepEqual(ports("--docker-api=", "-H=tcp://127.0.0.1:12375"), [6782, 6784]);
+  assert.deepEqual(ports("--docker-api=", "--page-addr=0.0.0.0:6785"), [6782, 6784, 6785]);
 });
