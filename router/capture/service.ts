@@ -1,4 +1,5 @@
 import { arch, release, type } from "node:os";
+import { pipeline } from "node:stream";
 import { type CaptureLimits, type CaptureOptions, FrameCapture } from "#router/capture/capture.js";
 import { type CaptureTargetDeps, findCaptureTarget } from "#router/capture/capture-targets.js";
 import { type FilterExpression, parseFilter } from "#router/capture/filter-expression.js";
@@ -82,7 +83,9 @@ class Captures {
         plan.withoutHeartbeats ? withoutHeartbeats(expression) : expression,
         limits.snapLength,
       );
-      return { type: PCAPNG_TYPE, stream: this.#run(place, { plan, limits, filter, program, section: SECTION }) };
+      const capture = this.#run(place, { plan, limits, filter, program, section: SECTION });
+      // An error ends the connection before the end of the answer, which its client notices.
+      return { type: PCAPNG_TYPE, stream: (to) => void pipeline(capture, to, () => {}) };
     } catch (error) {
       this.#running.delete(place);
       throw error;
