@@ -25,6 +25,7 @@ const FILES: Readonly<Record<Name, () => Promise<Command>>> = {
   "docker-bridge-ip": () => import("#cli/commands/docker-bridge-ip.js"),
   doctor: () => import("#cli/commands/doctor.js"),
   env: () => import("#cli/commands/env.js"),
+  events: () => import("#cli/commands/events.js"),
   expose: () => import("#cli/commands/expose.js"),
   forget: () => import("#cli/commands/forget.js"),
   hide: () => import("#cli/commands/hide.js"),

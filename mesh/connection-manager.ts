@@ -233,7 +233,8 @@ export class ConnectionManager {
     if (!this.#stopped && !isSelf(error)) {
       this.#terminations++;
       const peer = remote === undefined ? wire.remoteAddress : peerText(remote);
-      this.#options.log.info("connection ended", { peer, why: errorText(error) });
+      const { outbound } = connection;
+      this.#options.log.info("connection ended", { peer, outbound, why: errorText(error) });
     }
     const wasNeighbour = neighbours.remove(connection);
     this.#handshakes.ended(connection, error);

@@ -13,6 +13,8 @@ export interface Request<Name extends string = string> {
   /** The body of a route with {@link Route.rawBody}; empty for any other route. */
   readonly body: Buffer;
   readonly accept: string;
+  /** The header `Last-Event-ID` of a client that follows a stream again; "" without it. */
+  readonly lastEventId: string;
   /** Aborted when the client has disconnected. */
   readonly signal: AbortSignal;
 }

@@ -5,6 +5,7 @@ import { DockerSockets } from "#docker/sockets.js";
 import { ApiListeners } from "#router/api/listeners.js";
 import { apiRoutes } from "#router/api/routes.js";
 import type { FrameWorkers } from "#router/datapath/frame-workers.js";
+import type { LogLines } from "#router/event-log/event-collector.js";
 import { exitStatusOf } from "#router/exit-status.js";
 import { startFrameWorkers } from "#router/frames/service.js";
 import { type RouterOptions, readOptions } from "#router/options.js";
@@ -13,13 +14,14 @@ import { stopRunning } from "#router/running.js";
 import { ServiceManager } from "#router/service-manager.js";
 import { supervisionName } from "#router/supervision.js";
 import { systemClock } from "#src/clock.js";
+import { Emitter } from "#src/emitter.js";
 import { errorText } from "#src/errors.js";
 import { confineProcess, confineStarted } from "#src/linux/native/confinement.js";
 import { releaseUnusedMemory } from "#src/linux/native/heap.js";
 import { exitNow } from "#src/linux/native/process.js";
 import { releaseProgramPages } from "#src/linux/native/program-pages.js";
 import { setSessionNice } from "#src/linux/native/scheduling.js";
-import { type Log, type LogLevel, limited } from "#src/log.js";
+import { type Log, type LogLevel, limited, observed } from "#src/log.js";
 import { type LogTarget, pinoLog } from "#src/log-pino.js";
 import { writeStandardError } from "#src/log-sink.js";
 import { terminalLine, withPriority } from "#src/log-text.js";
@@ -75,6 +77,7 @@ export class RouterProcess {
   readonly #restarted = process.argv.includes("--restarted");
   readonly #problems = new Problems();
   readonly #target: LogTarget;
+  readonly #lines = new Emitter<LogLines>();
   readonly #log: Log;
   readonly #manager: ServiceManager;
   /** Listeners for clients. They are closed before the router stops, so that no request reaches a router that is stopping. */
@@ -96,7 +99,7 @@ export class RouterProcess {
       onProblem: (problem) =>
         problem === undefined ? this.#problems.clear("log") : this.#problems.set("log", problem),
     });
-    this.#log = limited(this.#target, systemClock);
+    this.#log = observed(limited(this.#target, systemClock), (line) => this.#lines.emit("line", line));
     this.#listeners = new Resources(this.#log);
     this.#manager = new ServiceManager(this.#log, process.env);
     for (const why of this.#unconfined) this.#log.warn("the router has more rights than it needs", { why });
@@ -163,6 +166,7 @@ export class RouterProcess {
       docker,
       restarted: this.#restarted,
       log: this.#log,
+      lines: this.#lines,
       problems: this.#problems,
       logLinesLost: () => this.#target.lost,
       unconfined: this.#unconfined,

@@ -5,6 +5,8 @@ import { openAttachments } from "#router/attachments/service.js";
 import { openCniIpamHolders, startCni } from "#router/cni/service.js";
 import type { FrameWorkers } from "#router/datapath/frame-workers.js";
 import { startDocker } from "#router/docker/service.js";
+import type { LogLines } from "#router/event-log/event-collector.js";
+import { openEventJournal, startEvents } from "#router/event-log/service.js";
 import type { Exposure } from "#router/exposure/exposure.js";
 import { startExposure } from "#router/exposure/service.js";
 import { type FramePath, openFramePorts, startFramePath, TAP_NAME } from "#router/frames/service.js";
@@ -16,6 +18,7 @@ import { connectMesh, firstTargets, followPeers, openPeerPort, startMesh } from 
 import type { Service } from "#router/service.js";
 import { servicesOf } from "#router/services.js";
 import { openContext, type StartContext } from "#router/start-context.js";
+import type { Emitter } from "#src/emitter.js";
 import { cniReleaseFolder, paths } from "#src/paths.js";
 
 /** Time limit for releasing the resources of a failed start: the user must soon receive the reason. */
@@ -23,6 +26,8 @@ const UNDO_MS = 1_000;
 
 export interface RouterStart extends Pick<StartContext, "log" | "problems"> {
   readonly options: RouterOptions;
+  /** Emits the lines of the log. */
+  readonly lines: Emitter<LogLines>;
   /** The threads of the frame path. */
   readonly workers: FrameWorkers;
   /** Sockets that already listen; undefined without Docker. */
@@ -74,7 +79,7 @@ export class Router {
 
 /**
  * Starts the services in this order; a stop reverses the order:
- * 1. the database: all services read it, and its contents may be damaged;
+ * 1. the database: all services read it, and its contents may be damaged; then the events, which the rest of the start may cause;
  * 2. the ports, before the host is changed: a port in use is the most common reason for a failed start;
  * 3. frame path, then mesh: a neighbour needs a session of the frame path. Peers are neither accepted nor dialled yet;
  * 4. exposed addresses and firewall, then the kernel's path, whose senders it limits, and the host's links: containers that were removed
@@ -90,6 +95,7 @@ async function startServices(start: RouterStart, context: StartContext): Promise
   const targets = firstTargets({ ...options, resume: restarted || options.resume }, context.store);
   const identity = await hostIdentity(options, context.store);
   const { name: self, incarnation, signer } = identity;
+  const journal = openEventJournal({ ...context, self, dbPrefix: options.dbPrefix, lines: start.lines });
 
   const sockets = openFramePorts(options, context);
   const peerPort = await openPeerPort(options, context);
@@ -124,6 +130,7 @@ async function startServices(start: RouterStart, context: StartContext): Promise
     { ipam, holders: cniHolders, dns, attachments, exposure, busy, bridge, bridgeMac: self, mtu, releases },
     context,
   );
+  const events = startEvents({ ...context, self, incarnation, mesh, journal });
   connectMesh(mesh, { peerPort, targets }, options, context.log);
 
   return servicesOf({
@@ -142,6 +149,7 @@ async function startServices(start: RouterStart, context: StartContext): Promise
     exposure,
     attachments,
     cni,
+    events,
     logLinesLost: start.logLinesLost,
     unconfined: start.unconfined,
   });

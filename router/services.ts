@@ -12,6 +12,7 @@ import type { KernelPath } from "#router/carriers/fastdp/kernel-path.js";
 import { type Cni, cniService } from "#router/cni/service.js";
 import type { Datapath } from "#router/datapath/datapath.js";
 import { dockerReportsOf, dockerService } from "#router/docker/service.js";
+import { type Events, eventService } from "#router/event-log/service.js";
 import type { Exposure } from "#router/exposure/exposure.js";
 import { exposureService } from "#router/exposure/service.js";
 import { kernelPathService } from "#router/frames/kernel-path-service.js";
@@ -47,6 +48,7 @@ export interface ServicesDeps {
   readonly exposure: Exposure;
   readonly attachments: Attachments;
   readonly cni: Cni;
+  readonly events: Events;
   readonly logLinesLost: () => number;
   readonly unconfined: readonly string[];
 }
@@ -88,6 +90,7 @@ export function servicesOf(deps: ServicesDeps): readonly Service[] {
     cniService(cni),
     frameService(datapath, mesh),
     kernelPathService(deps),
+    eventService(deps.events, mesh),
     hostService(deps),
     ...(settings.pageAddr === ""
       ? []

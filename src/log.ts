@@ -14,6 +14,28 @@ export interface Log {
 /** A log that drops every line. */
 export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
+/** A line of a log, before it is limited or written. */
+export interface LogLine {
+  readonly level: LogLevel;
+  readonly message: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+/** A log whose lines a listener sees too, after they were written. An error of the listener is dropped: a log never throws. */
+export function observed(log: Log, seen: (line: LogLine) => void): Log {
+  const write =
+    (level: LogLevel) =>
+    (message: string, fields: object = {}) => {
+      log[level](message, fields);
+      try {
+        seen({ level, message, fields: fields as LogLine["fields"] });
+      } catch {
+        // The line is in the log all the same.
+      }
+    };
+  return { debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") };
+}
+
 /** Lines of one message text that pass in {@link INTERVAL_MS}. */
 const BURST = 10;
 const INTERVAL_MS = 1_000;

@@ -59,3 +59,5 @@ export const newLaunchFile = (env: NodeJS.ProcessEnv = process.env) => `${keptLa
 /** The start of the paths of all files that `weave restore` makes beside a database. @param database path of the one in use */
 export const restorePrefix = (database: string) => `${database}.restore-`;
 export const databaseFile = (dbPrefix: string) => `${dbPrefix}data.db`;
+/** The events of this host and of others, one in each line. */
+export const eventFile = (dbPrefix: string) => `${dbPrefix}events.jsonl`;

@@ -1,8 +1,11 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { documentText } from "#cli/json/document.js";
 import { ENVIRONMENT_FILE } from "#cli/supervision/environment-file.js";
 import { call, REPORT_MS } from "#cli/support/client.js";
 import { containerName } from "#cli/support/environment.js";
+import { knownEvents } from "#cli/support/event-following.js";
 import { FULL_REPORT } from "#cli/support/full-report.js";
+import { keptEvents } from "#cli/support/kept-events.js";
 import { supervised } from "#cli/support/supervised.js";
 import { engine } from "#cli/support/without-router.js";
 import { errorText } from "#src/errors.js";
@@ -41,6 +44,7 @@ export function sourcesOf(): readonly Source[] {
       api(`router/${section}.txt`, `/status/${section}`),
     ),
     api("router/metrics.txt", "/metrics"),
+    { name: "router/events.json", read: events },
     file("config/launch.json", launchFile(folder)),
     file("config/kept-launch.json", keptLaunchFile()),
     file("config/weave.env", ENVIRONMENT_FILE),
@@ -63,6 +67,12 @@ export function sourcesOf(): readonly Source[] {
     command("network/sockets.txt", "ss", "-lnptu"),
     { name: "engine/version.txt", read: engineFacts },
   ];
+}
+
+/** All events, also when no router runs. */
+async function events(): Promise<string> {
+  const known = await knownEvents().catch(async (error) => (await keptEvents()) ?? Promise.reject(error));
+  return documentText("events", { Events: known });
 }
 
 /** Parameters without those that are keys: root reads that of TCP Fast Open, with which cookies for this host are made. */

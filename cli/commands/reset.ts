@@ -30,6 +30,7 @@ import {
   cniReleaseFolder,
   controlSocket,
   databaseFile,
+  eventFile,
   failureFile,
   helperFolder,
   lastLaunchFile,
@@ -89,6 +90,7 @@ export async function run(args: readonly string[]): Promise<void> {
   const files = [
     database,
     lockFileOf(database),
+    eventFile(dbPrefix),
     ...filesWith(restorePrefix(database)),
     log,
     `${log}.1`,

@@ -1,6 +1,7 @@
 import type { DocumentShape, FieldType } from "#cli/json/shape.js";
 import { CAPTURE_SHAPES } from "#cli/json/shapes-of-captures.js";
 import { DOCTOR_SHAPE } from "#cli/json/shapes-of-checks.js";
+import { EVENTS_SHAPE } from "#cli/json/shapes-of-events.js";
 import { REPORT_SHAPES } from "#cli/json/shapes-of-reports.js";
 
 /** Addresses of `attach`, `detach`, `expose` and `hide`. */
@@ -53,6 +54,7 @@ export const SHAPES = {
       ORIG_DOCKER_HOST: ["text?", "value to restore later; null: the shell uses the proxy already"],
     },
   },
+  ...EVENTS_SHAPE,
   error: {
     commands: [],
     fields: {

@@ -7,7 +7,7 @@ import { asSentence, supervised } from "#cli/support/supervised.js";
 import { ERRORS, type ErrorCode, errorText, systemCode, WeaveError } from "#src/errors.js";
 import { type ErrorBody, JSON_TYPE } from "#src/http/answer.js";
 import { readBody } from "#src/http/body.js";
-import { fetchReply, openReply } from "#src/http/client.js";
+import { fetchReply, type HttpCall, openReply } from "#src/http/client.js";
 import type { ServerAddress } from "#src/http/listen.js";
 import { hostOf, portOf } from "#src/net/host-port.js";
 import { controlSocket, paths, routerFile, tokenFile } from "#src/paths.js";
@@ -17,6 +17,8 @@ import { requireRoot } from "#src/root.js";
 const CONNECT_MS = 3_000;
 /** Limit for a report, which takes seconds for a large mesh on a busy machine. A router that takes longer hangs. */
 export const REPORT_MS = 15_000;
+/** Longest text of an error in place of an answer without an end. */
+const MAX_ERROR_BYTES = 64 << 10;
 /** Address of the router's API for users that may not open its Unix socket. */
 const PUBLIC_ADDRESS = "127.0.0.1:6784";
 
@@ -43,13 +45,35 @@ export interface ApiReply {
  * @throws WEAVE_NOT_RUNNING when nothing answers
  */
 export async function call(options: ApiCall): Promise<ApiReply> {
-  const { run } = paths();
-  const { address = process.env.WEAVE_HTTP_ADDR } = options;
-  if (address) return callAt(address === launchOptions().httpAddr ? controlSocket(run) : address, options);
-  return callAt(isAccessible(controlSocket(run)) ? controlSocket(run) : PUBLIC_ADDRESS, options);
+  const address = addressFor(options);
+  return answeredBy(address, async () => {
+    const { request, token } = requestTo(address, options);
+    const { status, body } = await fetchReply(request);
+    // The router's own answer explains tokens, for programs. A user of this command needs root.
+    if (status === 403 && token === undefined && address === PUBLIC_ADDRESS) requireRoot();
+    return { status, body: body.toString("utf8") };
+  });
 }
 
-async function callAt(address: string, { method, path, form, accept, answerMs }: ApiCall): Promise<ApiReply> {
+/**
+ * As {@link call}, for an answer without an end, whose body the caller reads or destroys.
+ *
+ * @throws WEAVE_NOT_RUNNING when nothing answers; Exit for an answer that is no good one
+ */
+export async function openCall(options: ApiCall): Promise<IncomingMessage> {
+  const address = addressFor(options);
+  const incoming = await answeredBy(address, () => openReply(requestTo(address, options).request));
+  if (isGood(incoming.statusCode ?? 0)) return incoming;
+  throw new Exit(1, (await readBody(incoming, MAX_ERROR_BYTES)).toString("utf8").trimEnd());
+}
+
+function addressFor({ address = process.env.WEAVE_HTTP_ADDR }: ApiCall): string {
+  const socket = controlSocket(paths().run);
+  if (address) return address === launchOptions().httpAddr ? socket : address;
+  return isAccessible(socket) ? socket : PUBLIC_ADDRESS;
+}
+
+function requestTo(address: string, { method, path, form, accept, answerMs }: ApiCall) {
   const to = addressOf(address);
   // The token is sent only to this host's router.
   const token = "host" in to && /^(127\.[\d.]+|localhost)$/.test(to.host) ? tokenOf(paths().run) : undefined;
@@ -59,11 +83,13 @@ async function callAt(address: string, { method, path, form, accept, answerMs }:
     ...(form ? { "Content-Type": "application/x-www-form-urlencoded" } : {}),
   };
   const limits = answerMs === undefined ? { connectMs: CONNECT_MS } : { answerMs };
+  return { token, request: { to, method, path, headers, body: form?.toString(), ...limits } satisfies HttpCall };
+}
+
+/** Runs a call. @throws WEAVE_NOT_RUNNING in place of the error of a system call */
+async function answeredBy<T>(address: string, run: () => Promise<T>): Promise<T> {
   try {
-    const { status, body } = await fetchReply({ to, method, path, headers, body: form?.toString(), ...limits });
-    // The router's own answer explains tokens, for programs. A user of this command needs root.
-    if (status === 403 && token === undefined && address === PUBLIC_ADDRESS) requireRoot();
-    return { status, body: body.toString("utf8") };
+    return await run();
   } catch (error) {
     if (error instanceof WeaveError) throw error;
     throw await notAnswered(address, error as Error);

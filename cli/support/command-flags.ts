@@ -1,5 +1,6 @@
 import { FLAGS, off, on, value } from "#cli/support/flag-rows.js";
 import { CAPTURE_RANGES } from "#router/capture/limits.js";
+import { EVENT_KINDS, type EventKind, SEVERITIES, type Severity } from "#router/event-log/event-kinds.js";
 import { flag as row } from "#src/flag.js";
 import type { LogLevel } from "#src/log.js";
 import { choice, repeated, type Shape, text, trueFalse, whole } from "#src/shape.js";
@@ -24,7 +25,8 @@ export const logLevel = value<LogLevel>(
   "debug, info, warning or error; without it the level of the last launch or reload",
 );
 /** A time with its unit. */
-const duration = text("a time such as 90s, 15m, 12h or 7d", (time) => /^\d{1,6}[smhd]$/.test(time));
+const AGE = /^\d{1,6}[smhd]$/;
+const duration = text("a time such as 90s, 15m, 12h or 7d", (time) => AGE.test(time));
 const absolutePath = text("an absolute path", (path) => path.startsWith("/"));
 export const dbPrefix = value(
   "db-prefix",
@@ -78,6 +80,46 @@ export const CAPTURE_FLAGS = {
   seconds: limit("seconds", "seconds", `end after this time; by default ${CAPTURE_RANGES.seconds.usual}`),
   size: limit("size", "bytes", `end before the file is larger; by default ${CAPTURE_RANGES.size.usual}`),
   snaplen: limit("snaplen", "bytes", "keep only the first bytes of each frame; by default all"),
+} as const;
+
+/** Each word as its own value, for a choice. */
+const words = <T extends string>(list: readonly T[]) =>
+  Object.fromEntries(list.map((word) => [word, word])) as Readonly<Record<string, T>>;
+
+/** Flags of `weave events`. */
+export const EVENT_FLAGS = {
+  follow: row<boolean>({
+    flag: "f",
+    aliases: ["follow"],
+    shape: trueFalse,
+    default: false,
+    given: true,
+    section: FLAGS,
+    meaning: "go on with new events until Ctrl-C; with --json one line each",
+  }),
+  since: value(
+    "since",
+    "time",
+    text(
+      "an age such as 90s, 15m, 12h or 7d, or a time such as 2026-01-31T18:00",
+      (time) => AGE.test(time) || (/^\d{4}-/.test(time) && !Number.isNaN(Date.parse(time))),
+    ),
+    "only events since then",
+  ),
+  limit: value("limit", "number", whole(1, 3_000), "the last events, at most so many; by default 100"),
+  peer: value(
+    "peer",
+    "peer_id",
+    text("a peer", (peer) => peer !== ""),
+    "only what this peer tells, or what concerns it: its name or nickname",
+  ),
+  severity: value<Severity>("severity", "level", choice(words(SEVERITIES)), "only events of this level or above"),
+  kind: value<EventKind>(
+    "kind",
+    "kind",
+    choice(words(Object.keys(EVENT_KINDS) as EventKind[])),
+    "only events of this kind",
+  ),
 } as const;
 
 /** Flags of `weave rekey`. */

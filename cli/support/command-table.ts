@@ -2,6 +2,7 @@ import {
   ATTACH_FLAGS,
   CAPTURE_FLAGS,
   dbPrefix,
+  EVENT_FLAGS,
   hostName,
   json,
   logLevel,
@@ -165,6 +166,21 @@ export const GROUPS = [
       examples: [
         "weave report | jq .Router.Peers",
         "weave report -f '{{range .Router.Peers}}{{.NickName}}{{\"\\n\"}}{{end}}'",
+      ],
+    },
+    events: {
+      summary: "Show what happened on this host and, as other peers tell, in the network",
+      forms: ["{flags}"],
+      flags: { json, ...EVENT_FLAGS },
+      details: [
+        "Times are those of this host; with --json they are in UTC. Without a router those up to the end of the last one are shown.",
+        "A follower goes on when the router is restarted.",
+      ],
+      examples: [
+        "weave events",
+        "weave events -f --severity warning",
+        "weave events --since 2h --peer host2",
+        "weave events --json --kind link-down | jq -r '.Events[].Text'",
       ],
     },
     ps: {

@@ -1,7 +1,7 @@
 import type { PeerName } from "#mesh/peer.js";
 
 /** Estimated memory of all replicated sets of a process together, in bytes. */
-const TOTAL_BYTES = 88 << 20;
+const TOTAL_BYTES = 92 << 20;
 /** Largest part of a set's share that one neighbour may fill: in a chain of hosts one neighbour announces all others. */
 const NEIGHBOUR_PART = 3 / 4;
 /** Largest part of a set's share that one origin may fill. */

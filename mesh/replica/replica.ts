@@ -360,10 +360,16 @@ export class Replica<F extends object> implements Gossiper {
     const news = outcomes.flatMap((each) => {
       if (each.what === "news") this.#repair.arrived(each.state.origin);
       if (each.what === "news") return [newsOfState(each.state)];
+      if (each.what === "proof") this.#contradicted(each.proof);
       if (each.what === "proof") return [newsOfProof(each.proof)];
       return [];
     });
     return { news, isKnown: outcomes.every(({ what }) => what === "known") };
+  }
+
+  #contradicted({ first: { origin: peer } }: Proof): void {
+    const { log, format } = this.#options;
+    log.warn("a peer has signed two contents of one version, and its records are ignored", { peer, set: format.name });
   }
 
   #outlived(): void {

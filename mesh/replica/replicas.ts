@@ -11,6 +11,7 @@ export const SET_BYTES = {
   tasks: 10 << 20,
   claims: 6 << 20,
   macs: 8 << 20,
+  events: 4 << 20,
 } as const;
 
 /** What the set of all replicas of a process asks of each. */

@@ -77,6 +77,7 @@ async function serve(
       form,
       body: route.rawBody === undefined ? NO_BYTES : body,
       accept: incoming.headers.accept ?? "",
+      lastEventId: String(incoming.headers["last-event-id"] ?? ""),
       signal,
     });
   } catch (error) {

@@ -45,6 +45,7 @@ async function call(routes: readonly Route[], method: string, path: string, acce
     params: {},
     form,
     accept,
+    lastEventId: "",
     body: Buffer.alloc(0),
     signal: new AbortController().signal,
   });

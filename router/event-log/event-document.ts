@@ -1,0 +1,46 @@
+import type { NetworkEvent } from "#router/event-log/event.js";
+
+/** `Schema` of a document with events: `weave events --json`, `GET /events`, and each message of `GET /events/stream`. */
+export const EVENTS_SCHEMA = "weave.events/1";
+
+/** An event in a document. */
+export interface EventRow {
+  readonly Id: string;
+  readonly Time: string;
+  readonly Peer: string;
+  /** "" for a peer that is not known any more. */
+  readonly Nickname: string;
+  readonly Kind: string;
+  readonly Severity: string;
+  readonly Subject: string;
+  readonly Text: string;
+}
+
+/** A document with events, oldest first. */
+export interface EventsDocument {
+  readonly Schema: typeof EVENTS_SCHEMA;
+  readonly Events: readonly EventRow[];
+}
+
+/** The latest time that a JavaScript date has (ECMA-262, 21.4.1.1). */
+const MAX_TIME = 8.64e15;
+
+/** @param nicknameOf returns the nickname of a peer; undefined for an unknown one */
+export function eventsDocument(
+  events: readonly NetworkEvent[],
+  nicknameOf: (peer: string) => string | undefined,
+): EventsDocument {
+  return {
+    Schema: EVENTS_SCHEMA,
+    Events: events.map(({ id, time, peer, kind, severity, subject, text }) => ({
+      Id: id,
+      Time: new Date(Math.min(time, MAX_TIME)).toISOString(),
+      Peer: peer,
+      Nickname: nicknameOf(peer) ?? "",
+      Kind: kind,
+      Severity: severity,
+      Subject: subject,
+      Text: text,
+    })),
+  };
+}
