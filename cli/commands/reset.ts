@@ -91,6 +91,7 @@ export async function run(args: readonly string[]): Promise<void> {
     database,
     lockFileOf(database),
     eventFile(dbPrefix),
+    `${eventFile(dbPrefix)}.new`,
     ...filesWith(restorePrefix(database)),
     log,
     `${log}.1`,

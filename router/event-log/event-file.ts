@@ -14,10 +14,15 @@ import * as z from "zod/mini";
 import { countShape, peerNameShape } from "#mesh/peer.js";
 import { checkedDraft, eventId, eventKind, eventNumber, type NetworkEvent } from "#router/event-log/event.js";
 import { SEVERITIES } from "#router/event-log/event-kinds.js";
+import type { Clock } from "#src/clock.js";
 import { errorText, systemCode } from "#src/errors.js";
 
-/** Size from which the file is written anew, with the events that are still kept: twice what they need. */
-const MAX_FILE_BYTES = 2 << 20;
+/** The file is written anew, with the events that are still kept, when it has twice the bytes that they had last, but at least these. */
+const REWRITE_BYTES = 1 << 20;
+/** Bytes that are read of a file, from its end: more than twice those of as many events as are kept, with the longest texts. */
+const MAX_READ_BYTES = 8 << 20;
+/** Pause after a failure, in which events are in memory alone: to write the whole file for each of them could take the router's time. */
+const PAUSE_MS = 10_000;
 /** Mode of the file: names and addresses of peers are readable by its owner alone. */
 const MODE = 0o600;
 
@@ -38,36 +43,38 @@ const lineShape = z.object({
  */
 export class EventFile {
   readonly #path: string;
+  readonly #clock: Clock;
   readonly #onProblem: (problem: string | undefined) => void;
+  #pausedUntil = Number.NEGATIVE_INFINITY;
   #bytes = 0;
-  /** Whether the file does not end with a whole line, or is not known to. */
+  #rewriteAt = REWRITE_BYTES;
+  /** Whether the file may lack events, have damaged lines, or end within one. */
   #isTorn = true;
 
   /** @param onProblem called with the reason when an event could not be written, and with undefined when one was written */
-  constructor(path: string, onProblem: (problem: string | undefined) => void = () => {}) {
+  constructor(path: string, clock: Clock, onProblem: (problem: string | undefined) => void = () => {}) {
     this.#path = path;
+    this.#clock = clock;
     this.#onProblem = onProblem;
   }
 
   /** Reads the events. Damaged lines are left out. */
   load(): NetworkEvent[] {
     try {
-      const text = readEnd(this.#path, 2 * MAX_FILE_BYTES);
-      this.#bytes = Buffer.byteLength(text);
-      this.#isTorn = !text.endsWith("\n");
-      return eventsIn(text);
+      return readEventFile(this.#path);
     } catch (error) {
-      if (systemCode(error) !== "ENOENT") this.#failed(error);
+      if (systemCode(error) !== "ENOENT") this.#onProblem(this.#problem(error));
       return [];
     }
   }
 
   /** Adds an event. @param kept returns all events that are kept, this one among them: a large or damaged file is written anew with them */
   append(event: NetworkEvent, kept: () => readonly NetworkEvent[]): void {
+    if (this.#clock.now() < this.#pausedUntil) return;
     const line = lineOf(event);
     try {
       const bytes = Buffer.byteLength(line);
-      if (this.#isTorn || this.#bytes + bytes > MAX_FILE_BYTES) this.#rewrite(kept());
+      if (this.#isTorn || this.#bytes + bytes > this.#rewriteAt) this.#rewrite(kept());
       else {
         this.#isTorn = true;
         appendFileSync(this.#path, line, { mode: MODE });
@@ -88,16 +95,22 @@ export class EventFile {
     writeFileSync(made, text, { mode: MODE, flag: "wx" });
     renameSync(made, this.#path);
     this.#bytes = Buffer.byteLength(text);
+    this.#rewriteAt = Math.max(REWRITE_BYTES, 2 * this.#bytes);
     this.#isTorn = false;
   }
 
   #failed(error: unknown): void {
-    this.#onProblem(`events cannot be kept in ${this.#path}: ${errorText(error)}`);
+    this.#pausedUntil = this.#clock.now() + PAUSE_MS;
+    this.#onProblem(this.#problem(error));
+  }
+
+  #problem(error: unknown): string {
+    return `events cannot be kept in ${this.#path}: ${errorText(error)}`;
   }
 }
 
 /** Reads the events of a file, also of a router that runs or has ended. @throws a system error */
-export const readEventFile = (path: string): NetworkEvent[] => eventsIn(readEnd(path, 2 * MAX_FILE_BYTES));
+export const readEventFile = (path: string): NetworkEvent[] => eventsIn(readEnd(path, MAX_READ_BYTES));
 
 const lineOf = (event: NetworkEvent): string => {
   const { peer, time, kind, severity, subject, text } = event;

@@ -30,7 +30,7 @@ export interface EventJournalStart extends Pick<StartContext, "problems" | "reso
 
 /** Reads the events of earlier starts, and collects those of this one from now on. */
 export function openEventJournal({ self, dbPrefix, lines, problems, resources }: EventJournalStart): EventJournal {
-  const file = new EventFile(eventFile(dbPrefix), (problem) =>
+  const file = new EventFile(eventFile(dbPrefix), systemClock, (problem) =>
     problem === undefined ? problems.clear(PROBLEM) : problems.set(PROBLEM, `${problem}.`),
   );
   const journal = new EventJournal({ self, file, clock: systemClock });
