@@ -1,11 +1,11 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { keptEvents } from "#cli/backup/kept-events.js";
 import { documentText } from "#cli/json/document.js";
 import { ENVIRONMENT_FILE } from "#cli/supervision/environment-file.js";
 import { call, REPORT_MS } from "#cli/support/client.js";
 import { containerName } from "#cli/support/environment.js";
 import { knownEvents } from "#cli/support/event-following.js";
 import { FULL_REPORT } from "#cli/support/full-report.js";
-import { keptEvents } from "#cli/support/kept-events.js";
 import { supervised } from "#cli/support/supervised.js";
 import { engine } from "#cli/support/without-router.js";
 import { errorText } from "#src/errors.js";

@@ -2,6 +2,7 @@ import { closeSync, linkSync, openSync, renameSync, rmSync, writeFileSync, write
 import { backupError, encodeBackup } from "#cli/backup/backup-file.js";
 import { readState, statePlace, thisMachine } from "#cli/backup/state.js";
 import { usageError } from "#cli/support/exit.js";
+import { progress } from "#cli/support/progress.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { errorText, systemCode } from "#src/errors.js";
 import { requireRoot } from "#src/root.js";
@@ -17,7 +18,9 @@ export async function run(args: readonly string[]): Promise<void> {
   if (file === "-" && process.stdout.isTTY) throw usageError("a backup contains private keys: not for a terminal");
   requireRoot();
   process.umask(0o077);
-  const body = await readState(await statePlace(values.dbPrefix));
+  const body = await progress("reading the state of the router", async () =>
+    readState(await statePlace(values.dbPrefix)),
+  );
   const peer = body.database.find(([key]) => key === "peername")?.[1];
   const bytes = encodeBackup({ peer: String(peer), machine: thisMachine(), time: new Date().toISOString() }, body);
   if (file === "-") return writeOut(bytes);

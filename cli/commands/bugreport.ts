@@ -8,6 +8,7 @@ import { doctorDocument } from "#cli/doctor/doctor-document.js";
 import { printDocument } from "#cli/json/document.js";
 import { tarArchive } from "#cli/supervision/container/tar.js";
 import { usageError } from "#cli/support/exit.js";
+import { progress } from "#cli/support/progress.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { errorText, systemCode, WeaveError } from "#src/errors.js";
 import { fileRemedy } from "#src/file-error.js";
@@ -30,10 +31,13 @@ export async function run(args: readonly string[]): Promise<void> {
   requireRoot();
   const redact = redactor(knownSecrets(process.env));
   // Several programs of the host at the same time; the file takes the longest of them.
-  const texts = await Promise.all(
-    sourcesOf().map(async (source) => ({ name: source.name, content: redact(await textOf(source)) })),
+  const texts = await progress("reading state, logs and network of this host", () =>
+    Promise.all(sourcesOf().map(async (source) => ({ name: source.name, content: redact(await textOf(source)) }))),
   );
-  const doctor = { name: "doctor.json", content: redact(await doctorDocument()) };
+  const doctor = {
+    name: "doctor.json",
+    content: redact(await progress("looking for what is wrong ('weave doctor')", doctorDocument)),
+  };
   const about = `weave ${VERSION}, node ${process.version}, ${process.arch}, ${new Date().toISOString()}\n`;
   const files = [{ name: "README.txt", content: `${about}${NOTE}` }, doctor, ...texts];
   const seconds = Math.floor(Date.now() / 1_000);

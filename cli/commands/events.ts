@@ -41,7 +41,7 @@ async function eventsHere(): Promise<readonly EventRow[]> {
   } catch (error) {
     if (!(error instanceof WeaveError && error.code === "WEAVE_NOT_RUNNING") || process.env.WEAVE_HTTP_ADDR)
       throw error;
-    const { keptEvents } = await import("#cli/support/kept-events.js");
+    const { keptEvents } = await import("#cli/backup/kept-events.js");
     const rows = await keptEvents();
     if (rows === undefined) throw error;
     process.stderr.write("no router answers: these are the events up to the end of the last one\n");

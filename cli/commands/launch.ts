@@ -15,6 +15,7 @@ import { supervisedKind, superviseStart } from "#cli/supervision/supervised-star
 import { Exit } from "#cli/support/exit.js";
 import { requireKernel } from "#cli/support/kernel.js";
 import { runningText } from "#cli/support/managed-plugin.js";
+import { progress } from "#cli/support/progress.js";
 import { DEFAULT_RANGE } from "#router/addresses/flags.js";
 import { type LaunchOptions, routerOptions } from "#router/options.js";
 import { passwordWeakness } from "#router/peers/password-strength.js";
@@ -82,17 +83,19 @@ async function start(launch: Launch): Promise<void> {
   if (!(here.kind === "container" && launch.image !== "") && (await here.isOn())) {
     throw new WeaveError("WEAVE_RUNNING", runningText());
   }
-  await checkRange(options);
-  await checkEngine(options.docker.api, process.env);
+  await progress("looking at the host's routes and engine", async () => {
+    await checkRange(options);
+    await checkEngine(options.docker.api, process.env);
+  });
   if (foreground) {
     writeLaunchFile(options, "process");
     saveLastLaunch(options);
     becomeRouter([]);
   }
   const supervision = await supervisionForLaunch(launch);
-  const id = await supervision.start(launch);
+  const id = await progress("starting the router", () => supervision.start(launch));
   await retireOthers({ kind: supervision.kind, options });
-  await waitForDocker();
+  await progress("waiting for Docker's network", waitForDocker);
   if (launch.given.includes("json")) return printDocument("launch", { Id: id, Supervision: supervision.kind });
   process.stdout.write(`${id}\n`);
 }

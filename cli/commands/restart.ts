@@ -1,5 +1,6 @@
 import { supervisionHere } from "#cli/supervision/here.js";
 import { rejectExtra } from "#cli/support/exit.js";
+import { progress } from "#cli/support/progress.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { WeaveError } from "#src/errors.js";
 import { checkInstallation } from "#src/installation.js";
@@ -22,10 +23,10 @@ export async function run(args: readonly string[]): Promise<void> {
       next: "'weave launch' starts one.",
     });
   const image = values.image ?? process.env.WEAVE_IMAGE;
-  if (image === undefined || image === "") return supervision.restart();
+  if (image === undefined || image === "") return progress("starting the router again", () => supervision.restart());
   if (supervision.kind !== "container" && values.image !== undefined)
     throw new WeaveError("WEAVE_FLAG_INVALID", "--image is for a router in a container, and this one is in none", {
       next: "'weave stop' and 'weave launch --image' put it into one; its state is new then.",
     });
-  await supervision.restart(image);
+  await progress(`starting the router again, from ${image}`, () => supervision.restart(image));
 }

@@ -4,6 +4,7 @@ import { rejectExtra } from "#cli/support/exit.js";
 import { HOST_CHECKS, type HostCheckResult, hostCheckResult } from "#cli/support/host-checks.js";
 import { launchedBridge } from "#cli/support/launched.js";
 import { writeManagerFiles } from "#cli/support/network-managers.js";
+import { progress } from "#cli/support/progress.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { installCommands } from "#src/linux/packages.js";
 import { requireRoot } from "#src/root.js";
@@ -30,7 +31,7 @@ export async function run(args: readonly string[]): Promise<void> {
   const lacking: string[] = [];
   const results: HostCheckResult[] = [];
   for (const check of HOST_CHECKS) {
-    const result = await hostCheckResult(check);
+    const result = await progress(`checking ${check.name}`, () => hostCheckResult(check));
     results.push(result);
     if (result.Result !== "ok" && check.tool !== undefined) lacking.push(check.tool);
     if (result.Result === "missing") process.exitCode = 1;

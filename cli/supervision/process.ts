@@ -8,6 +8,7 @@ import { type Waiting, waitUntilReady } from "#cli/supervision/ready.js";
 import type { Supervision } from "#cli/supervision/supervision.js";
 import { Exit } from "#cli/support/exit.js";
 import { lastFailure, runningProcesses } from "#cli/support/processes.js";
+import { progress } from "#cli/support/progress.js";
 import { supervised } from "#cli/support/supervised.js";
 import { type LaunchOptions, parseOptions } from "#router/options.js";
 import { stopRunning } from "#router/running.js";
@@ -58,7 +59,7 @@ async function replace(env: NodeJS.ProcessEnv): Promise<void> {
   const options = launchedOptions();
   // It loads the new version and checks options and database while the old router still forwards frames; then it ends that router.
   const child = await startSupervisor(["--restarted", "--replace", ...(options.restart ? [] : ["--no-restart"])], env);
-  await untilReplaced(child);
+  await progress("loading the new router, while the old one runs", () => untilReplaced(child));
   await untilReady(child, () => {
     const why = lastFailure();
     // The supervisor tries it again, as after a crash: a host should not stay without a router.

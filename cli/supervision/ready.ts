@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { call } from "#cli/support/client.js";
 import { Exit } from "#cli/support/exit.js";
+import { progress } from "#cli/support/progress.js";
 import { asSentence } from "#cli/support/supervised.js";
 import { controlSocket, launchingFile, paths } from "#src/paths.js";
 import { removePid } from "#src/pid-file.js";
@@ -25,7 +26,8 @@ export interface Waiting {
 }
 
 /** Waits until the router answers. A signal ends the waiting, not the start. @throws Exit, with the router's own error if it cannot start */
-export async function waitUntilReady({ what, logHint, failure, isStarted = () => true }: Waiting): Promise<void> {
+export async function waitUntilReady(waiting: Waiting): Promise<void> {
+  const { what } = waiting;
   const runDir = paths().run;
   const stillStarting = `It continues to start in the background (${what}): 'weave status' shows it, 'weave stop' ends it.`;
   for (const signal of ["SIGINT", "SIGTERM"] as const)
@@ -34,6 +36,13 @@ export async function waitUntilReady({ what, logHint, failure, isStarted = () =>
       removePid(launchingFile(runDir));
       process.exit(INTERRUPTED[signal]);
     });
+  await progress(`waiting until the router answers (${what})`, () => untilAnswer(waiting, stillStarting));
+}
+
+async function untilAnswer(
+  { logHint, failure, isStarted = () => true }: Waiting,
+  stillStarting: string,
+): Promise<void> {
   const deadline = Date.now() + READY_MS;
   for (;;) {
     if (isStarted() && (await isReady())) return;

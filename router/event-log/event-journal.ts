@@ -25,7 +25,7 @@ interface Entry {
 
 export interface EventJournalDeps {
   readonly self: PeerName;
-  readonly file: EventFile;
+  readonly file: Pick<EventFile, "load" | "append">;
   readonly clock: Clock;
 }
 

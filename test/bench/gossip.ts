@@ -5,8 +5,11 @@
  * The network is a ring in which each peer has the three before it as targets, so that each has six connections; discovery is off.
  * All peers start at once. Healing: of a hundred peers those with an even number lose the others for a while, and find them again.
  */
+import { withEvents } from "#test/sim/event-peers.js";
 import { Network, type SimulatedPeer } from "#test/sim/network.js";
 
+/** WEAVE_BENCH_EVENTS=off: without the events that peers tell each other. */
+const WITH_EVENTS = process.env.WEAVE_BENCH_EVENTS !== "off";
 const TARGETS = 3;
 const SIZES = [10, 30, 100, 300];
 const HEALED = 100;
@@ -25,6 +28,7 @@ const cpuSeconds = (since?: NodeJS.CpuUsage): number => {
 function ring(count: number): { network: Network; peers: SimulatedPeer[] } {
   const network = new Network(1);
   const peers = Array.from({ length: count }, (_, i) => network.start(i, { discovery: false }));
+  if (WITH_EVENTS) for (const peer of peers) withEvents(network, peer);
   peers.forEach((peer, i) => {
     const targets = Array.from({ length: TARGETS }, (_, d) => peers[(i + count - d - 1) % count]);
     network.connect(peer, ...targets);

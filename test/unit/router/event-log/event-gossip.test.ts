@@ -5,7 +5,6 @@ import { encodeReplicaMessage, type StateMessage } from "#mesh/replica/replica-m
 import { Replicas } from "#mesh/replica/replicas.js";
 import { makeSigner } from "#mesh/signing.js";
 import type { EventDraft } from "#router/event-log/event.js";
-import { EventFile } from "#router/event-log/event-file.js";
 import { EventGossip, isAnnounced } from "#router/event-log/event-gossip.js";
 import { EventJournal } from "#router/event-log/event-journal.js";
 import { EVENT_KINDS, type EventKind } from "#router/event-log/event-kinds.js";
@@ -15,6 +14,9 @@ import { newsOf } from "#test/sim/gossip-network.js";
 import { signedState } from "#test/sim/signed-state.js";
 import { seededRandom, VirtualClock } from "#test/sim/virtual-time.js";
 
+/** In memory alone. */
+const NO_FILE = { load: () => [], append() {} };
+
 const [H1, H2, MALLORY] = [1, 2, 3].map((index) => `02:00:00:00:00:0${index}`);
 const SIGNERS = new Map([H1, H2, MALLORY].map((name, i) => [name, makeSigner(seededRandom(i + 1).bytes(32))]));
 
@@ -22,7 +24,7 @@ const SIGNERS = new Map([H1, H2, MALLORY].map((name, i) => [name, makeSigner(see
 function pair() {
   const clock = new VirtualClock();
   const made = [H1, H2].map((self) => {
-    const journal = new EventJournal({ self, file: new EventFile("/nonexistent/events", clock), clock });
+    const journal = new EventJournal({ self, file: NO_FILE, clock });
     return { self, journal, replicas: new Replicas(SIGNERS.get(self)!), start: () => started(self, journal) };
   });
   const gossips = new Map<PeerName, EventGossip>();

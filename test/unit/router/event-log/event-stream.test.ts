@@ -3,7 +3,6 @@ import { createServer, get, type IncomingMessage, type Server } from "node:http"
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import { rowsOf } from "#cli/support/event-following.js";
-import { EventFile } from "#router/event-log/event-file.js";
 import { EventJournal } from "#router/event-log/event-journal.js";
 import {
   EventStream,
@@ -14,6 +13,9 @@ import {
 } from "#router/event-log/event-stream.js";
 import { sendAnswer } from "#src/http/answer.js";
 import { VirtualClock } from "#test/sim/virtual-time.js";
+
+/** In memory alone. */
+const NO_FILE = { load: () => [], append() {} };
 
 /** A client whose connection is in memory. It reads nothing while `reads` is false. */
 class Client implements Follower {
@@ -44,8 +46,7 @@ class Client implements Follower {
 
 function start() {
   const clock = new VirtualClock();
-  const file = new EventFile("/nonexistent/events", clock);
-  const journal = new EventJournal({ self: "02:00:00:00:00:01", file, clock });
+  const journal = new EventJournal({ self: "02:00:00:00:00:01", file: NO_FILE, clock });
   const stream = new EventStream({ journal, nicknameOf: () => "h1", clock });
   let added = 0;
   const add = (text = "an event") => journal.add({ kind: "fault", severity: "info", subject: String(added++), text });
