@@ -32,6 +32,7 @@ const FILES: Readonly<Record<Name, () => Promise<Command>>> = {
   identity: () => import("#cli/commands/identity.js"),
   ipam: () => import("#cli/commands/ipam.js"),
   launch: () => import("#cli/commands/launch.js"),
+  ping: () => import("#cli/commands/ping.js"),
   prime: () => import("#cli/commands/prime.js"),
   ps: () => import("#cli/commands/ps.js"),
   rekey: () => import("#cli/commands/rekey.js"),
@@ -45,6 +46,7 @@ const FILES: Readonly<Record<Name, () => Promise<Command>>> = {
   "setup-cni": () => import("#cli/commands/setup-cni.js"),
   status: () => import("#cli/commands/status.js"),
   stop: () => import("#cli/commands/stop.js"),
+  trace: () => import("#cli/commands/trace.js"),
   trust: () => import("#cli/commands/trust.js"),
   version: () => import("#cli/commands/version.js"),
 };

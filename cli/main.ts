@@ -3,7 +3,7 @@ import { loadCommand } from "#cli/load-command.js";
 import { COMMANDS, type CommandRow } from "#cli/support/command-table.js";
 import { checkEnvironment } from "#cli/support/environment.js";
 import { Exit, printFailure, statusOf, UsageError } from "#cli/support/exit.js";
-import { nearest } from "#cli/support/nearest.js";
+import { nearest } from "#src/nearest.js";
 import { systemCode } from "#src/errors.js";
 import { missingModule } from "#src/installation.js";
 

@@ -15,6 +15,7 @@ import { startWeaveDns } from "#router/names/service.js";
 import type { RouterOptions } from "#router/options.js";
 import { hostIdentity } from "#router/peers/host-identity.js";
 import { connectMesh, firstTargets, followPeers, openPeerPort, startMesh } from "#router/peers/mesh.js";
+import { startProbes } from "#router/probes/service.js";
 import type { Service } from "#router/service.js";
 import { servicesOf } from "#router/services.js";
 import { openContext, type StartContext } from "#router/start-context.js";
@@ -131,6 +132,8 @@ async function startServices(start: RouterStart, context: StartContext): Promise
     context,
   );
   const events = startEvents({ ...context, self, incarnation, mesh, journal });
+  const inspect = docker && ((text: string) => docker.engine.container(text));
+  const probes = startProbes({ ...context, self, bridge, mtu, mesh, directory, macs, ipam, dns, inspect });
   connectMesh(mesh, { peerPort, targets }, options, context.log);
 
   return servicesOf({
@@ -150,6 +153,7 @@ async function startServices(start: RouterStart, context: StartContext): Promise
     attachments,
     cni,
     events,
+    probes,
     logLinesLost: start.logLinesLost,
     unconfined: start.unconfined,
   });

@@ -27,6 +27,8 @@ import type { Identity } from "#router/peers/identity.js";
 import type { PeerDirectory } from "#router/peers/peer-directory.js";
 import { rekeyService } from "#router/peers/rekey-service.js";
 import { connectedHosts, peerService, unconnectedAddresses } from "#router/peers/service.js";
+import type { Probes } from "#router/probes/probes.js";
+import { probeService } from "#router/probes/service.js";
 import type { Service } from "#router/service.js";
 import type { StartContext } from "#router/start-context.js";
 import { systemClock } from "#src/clock.js";
@@ -49,6 +51,7 @@ export interface ServicesDeps {
   readonly attachments: Attachments;
   readonly cni: Cni;
   readonly events: Events;
+  readonly probes: Probes;
   readonly logLinesLost: () => number;
   readonly unconfined: readonly string[];
 }
@@ -88,6 +91,7 @@ export function servicesOf(deps: ServicesDeps): readonly Service[] {
       inspect: docker && ((text) => docker.engine.container(text)),
     }),
     cniService(cni),
+    probeService(deps.probes),
     frameService(datapath, mesh),
     kernelPathService(deps),
     eventService(deps.events, mesh),

@@ -33,6 +33,17 @@ export function whole(
   };
 }
 
+/** Seconds from `min` to `max`, also in tenths, hundredths or thousandths. */
+export function seconds(min: number, max: number): Shape<number> {
+  const check = (value: unknown): number =>
+    typeof value === "number" && value >= min && value <= max ? value : misfit();
+  return {
+    expected: `seconds from ${min} to ${max}, such as 0.5`,
+    parse: (text) => (/^\d{1,6}(\.\d{1,3})?$/.test(text) ? check(Number(text)) : misfit()),
+    check,
+  };
+}
+
 /**
  * Text that `test` accepts.
  *

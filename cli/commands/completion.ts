@@ -1,6 +1,6 @@
 import { SHELLS } from "#cli/support/command-table.js";
 import { rejectExtra, usageError } from "#cli/support/exit.js";
-import { nearest } from "#cli/support/nearest.js";
+import { nearest } from "#src/nearest.js";
 import { readFlags } from "#cli/support/read-flags.js";
 
 /** `weave completion bash|zsh|fish`: prints the completion script for a shell. */

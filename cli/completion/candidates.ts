@@ -1,7 +1,7 @@
 import type { Listing } from "#src/shape.js";
 
 /** Names that only the running system knows: each kind has a command in {@link NAMES}. */
-export type NameKind = "capture-target" | "container" | "image" | "peer" | "target" | "host-name";
+export type NameKind = "capture-target" | "container" | "image" | "peer" | "place" | "target" | "host-name";
 
 /** The words that a shell offers for an argument or for the value of a flag. */
 export type Candidates = Listing | { readonly kind: NameKind };
@@ -25,6 +25,7 @@ export const NAMES: Readonly<Record<NameKind | "interface", string>> = {
   image: within("docker images --format '{{.Repository}}:{{.Tag}}'"),
   peer: PEERS,
   target: within("weave status targets"),
+  place: `${PEERS}; ${report("{{range .DNS.Entries}}{{.Hostname}}")}`,
   "host-name": report("{{range .DNS.Entries}}{{.Hostname}}"),
   interface: within("ls /sys/class/net"),
 };
@@ -39,6 +40,8 @@ const BY_PLACEHOLDER: Readonly<Record<string, Candidates>> = {
   "<path>": { kind: "file" },
   "doctor <peer>": { kind: "target" },
   "forget <peer>": { kind: "target" },
+  "ping <target>": { kind: "place" },
+  "trace <target>": { kind: "place" },
   "dns-lookup <name>": { kind: "host-name" },
   "dns-remove <name>": { kind: "host-name" },
 };

@@ -96,7 +96,7 @@ export function connectionFinding(report: ConnectionReport, router: Pick<RouterR
 }
 
 /** @param carrier what frames travel by; @param reason why by no better one */
-function carrierFinding(name: string, carrier: string | null, reason: string | null): Finding {
+export function carrierFinding(name: string, carrier: string | null, reason: string | null): Finding {
   const why = reason === null ? "" : `: ${reason}`;
   if (carrier === "fastdp") return ok(`${name}: frames pass by the kernel, in both directions`);
   if (carrier === "stream")

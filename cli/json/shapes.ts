@@ -2,6 +2,7 @@ import type { DocumentShape, FieldType } from "#cli/json/shape.js";
 import { CAPTURE_SHAPES } from "#cli/json/shapes-of-captures.js";
 import { DOCTOR_SHAPE } from "#cli/json/shapes-of-checks.js";
 import { EVENTS_SHAPE } from "#cli/json/shapes-of-events.js";
+import { PROBE_SHAPES } from "#cli/json/shapes-of-probes.js";
 import { REPORT_SHAPES } from "#cli/json/shapes-of-reports.js";
 
 /** Addresses of `attach`, `detach`, `expose` and `hide`. */
@@ -75,6 +76,7 @@ export const SHAPES = {
       Supervision: ["text", "what starts the router again: `process`, `systemd` or `container`"],
     },
   },
+  ...PROBE_SHAPES,
   ps: {
     commands: ["ps"],
     fields: {

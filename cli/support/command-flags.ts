@@ -3,7 +3,7 @@ import { CAPTURE_RANGES } from "#router/capture/limits.js";
 import { EVENT_KINDS, type EventKind, SEVERITIES, type Severity } from "#router/event-log/event-kinds.js";
 import { flag as row } from "#src/flag.js";
 import type { LogLevel } from "#src/log.js";
-import { choice, repeated, type Shape, text, trueFalse, whole } from "#src/shape.js";
+import { choice, repeated, type Shape, seconds, text, trueFalse, whole } from "#src/shape.js";
 
 /* Flags that several commands have, and those of the commands with many. */
 
@@ -152,6 +152,13 @@ export const REKEY_FLAGS = {
     "how long known peers that are away now can connect with the earlier password; by default they cannot",
   ),
   open: on("open", "no password from now on: any host can become a peer"),
+} as const;
+
+/** Flags of `weave ping`. */
+export const PING_FLAGS = {
+  count: value("c", "count", whole(1, 100_000), "number of probes; by default 5"),
+  interval: value("i", "seconds", seconds(0.05, 3_600), "time between two probes; by default 1"),
+  timeout: value("W", "seconds", seconds(0.01, 60), "how long each answer is awaited; by default 1"),
 } as const;
 
 /** Flags of `weave setup-cni`. */

@@ -6,6 +6,7 @@ import {
   hostName,
   json,
   logLevel,
+  PING_FLAGS,
   REKEY_FLAGS,
   SETUP_CNI_FLAGS,
   timeout,
@@ -284,6 +285,24 @@ export const GROUPS = [
     },
   },
   {
+    ping: {
+      summary: "Probe a peer, or a container and its host, by the path of frames; print the round trips",
+      forms: ["{flags} <target>"],
+      flags: { json, ...PING_FLAGS },
+      details: [
+        "Probes are frames like those of containers: by the same carriers, over the same relays. A container is probed by ARP, which its kernel answers whatever its firewall drops. The exit status is 1 if nothing answers.",
+      ],
+      examples: ["weave ping host2", "weave ping web1 -c 20 -i 0.2", "weave ping 10.32.0.9 --json"],
+    },
+    trace: {
+      summary: "Show each step of the way of frames between two containers or hosts, where it ends and why",
+      forms: ["{flags} [<target>] <target>"],
+      flags: { json },
+      details: [
+        "Without a first target from this host. Each router on the way is asked for its next hop, and probes it. The exit status is 2 if the way ends before the far end, and 1 if one of the two is not known.",
+      ],
+      examples: ["weave trace web1 db", "weave trace 10.32.0.9", "weave trace host1 host3 --json"],
+    },
     doctor: {
       summary: "Find what is wrong with this host, its router and its paths to other hosts; change nothing",
       forms: ["{flags} [<peer> ...]"],
@@ -380,6 +399,7 @@ export const TERMS: Readonly<Record<string, string>> = {
   mode: "consensus[=<count>] | seed=<peer_name>,... | observer",
   container: "<name> | <id> | netns:<name> | /path/of/a/netns | <pid>",
   capture_target: "<peer_id> | <container> | <ip_address> | <interface>",
+  target: "<peer_id> | <container> | <ip_address> | <mac>",
   endpoint: "[tcp://][<ip_address>]:<port> | [unix://]/path",
   format: "a template such as {{.Router.Name}}, or {{json .Router}}",
 };

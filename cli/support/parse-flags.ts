@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
-import { nearest } from "#cli/support/nearest.js";
 import { invalidValue, WeaveError } from "#src/errors.js";
 import { defaultValue, type Flag, flagText, parseValue, type Rows, type Values } from "#src/flag.js";
+import { nearest } from "#src/nearest.js";
 
 /** Result of {@link parseFlags}. */
 export interface Parsed<R extends Rows> {

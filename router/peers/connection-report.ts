@@ -84,8 +84,8 @@ function otherVersion({ version }: Hello): { version?: string } {
  * 4. `fallback`: the preferred carrier is not in use, with `since` (router/carriers/selector.ts)
  */
 export function attributesOf(name: string, status: OverlayStatus, silent: boolean): Record<string, unknown> {
-  const { encrypted, mtu, fallback, failure, restriction, carrier } = status;
-  const text = silent ? "the peer does not answer" : (restriction ?? failure ?? fallback?.reason);
+  const { encrypted, mtu, fallback, failure, carrier } = status;
+  const text = reasonOf(status, silent);
   const reason = text === undefined ? {} : { reason: `"${text}"` };
   return {
     name,
@@ -98,6 +98,10 @@ export function attributesOf(name: string, status: OverlayStatus, silent: boolea
     ...reason,
   };
 }
+
+/** The one reason of {@link attributesOf}; undefined: all is well. */
+export const reasonOf = ({ restriction, failure, fallback }: OverlayStatus, silent: boolean): string | undefined =>
+  silent ? "the peer does not answer" : (restriction ?? failure ?? fallback?.reason);
 
 function attemptReport({ address, state, error, retryAt }: AttemptStatus): ConnectionReport {
   const at = Number.isFinite(retryAt) ? timeText(retryAt) : "never";

@@ -56,6 +56,11 @@ export interface BridgeInterface {
   readonly addresses: readonly string[];
   /** Id of the container at its CNI runtime; undefined for an interface that no CNI runtime requested. */
   readonly cniContainer?: string;
+  /** The host's end of it, where it was looked up by the bridge's ports. */
+  readonly port?: string;
+  /** Whether it is up, and its MTU in bytes, looked up with {@link port}. */
+  readonly up?: boolean;
+  readonly mtu?: number;
 }
 
 /** Returns the interface that attaches a namespace to the bridge; undefined if the namespace is not attached, or has ended. */
@@ -73,7 +78,11 @@ export async function bridgePorts(bridge: string): Promise<readonly Link[]> {
 export async function bridgeInterfacesIn(netns: Netns, ports: readonly Link[]): Promise<BridgeInterface[]> {
   return (await pairsOf(netns, ports)).map(({ link, port }) => {
     const cniContainer = parseCniAlias(port.ifalias)?.container;
-    return { mac: link.address, addresses: ipv4Of(link), ...(cniContainer === undefined ? {} : { cniContainer }) };
+    return {
+      ...{ mac: link.address, addresses: ipv4Of(link) },
+      ...(cniContainer === undefined ? {} : { cniContainer }),
+      ...{ port: port.ifname, up: link.flags.includes("UP"), mtu: link.mtu },
+    };
   });
 }
 
@@ -131,6 +140,10 @@ async function addressesIn(netns: Netns, ifname: string): Promise<readonly strin
     return undefined;
   }
 }
+
+/** The name that `ip netns` gave a namespace; undefined for one without. */
+export const nameOfNetns = (inode: number): string | undefined =>
+  list(NETNS_FOLDER).find((name) => find(namedNetns(name))?.inode === inode);
 
 /**
  * Lists all network namespaces with a name or a process, each once, except the host's own. A namespace without a name is found by its

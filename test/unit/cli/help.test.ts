@@ -6,7 +6,7 @@ import { allUsage, helpOf, usageOf } from "#cli/help.js";
 import { ALL_FLAGS } from "#cli/launch/launch-flags.js";
 import { loadCommand } from "#cli/load-command.js";
 import { type CommandRow, COMMANDS as DESCRIBED } from "#cli/support/command-table.js";
-import { nearest } from "#cli/support/nearest.js";
+import { nearest } from "#src/nearest.js";
 import { type Flag, flagText } from "#src/flag.js";
 
 /** Runs the real command. The calls of this file do not change the host. */

@@ -1,0 +1,153 @@
+import { fold } from "#dns/name.js";
+import type { Nameserver } from "#dns/nameserver.js";
+import type { Container } from "#docker/engine/shapes.js";
+import type { Allocator } from "#ipam/allocator.js";
+import { leaseText, parseAddress } from "#ipam/ring/subnet.js";
+import { type PeerName, printableText } from "#mesh/peer.js";
+import type { InspectContainer } from "#router/attachments/attachment-target.js";
+import { type ListedAttachment, listAttachments } from "#router/attachments/listing.js";
+import { type EndpointFacts, MAX_ENDPOINTS } from "#router/probes/facts.js";
+import type { Prober } from "#router/probes/prober.js";
+import { NO_ROUND_TRIPS } from "#router/probes/round-trips.js";
+import { addressOfCidr, isIpv4 } from "#src/address.js";
+import { EXPOSED } from "#src/ident.js";
+import { portState } from "#src/linux/links/port-state.js";
+import { nameOfNetns } from "#src/linux/netns/inspect.js";
+import { inodeOfIdent } from "#src/linux/netns/netns.js";
+import { SerialQueue } from "#src/serial-queue.js";
+
+/** A MAC as people and this program write it. */
+export const MAC_PATTERN = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i;
+/** Names and ids that other hosts may ask for: neither a path nor the number of a process, as those are no names on the network. */
+const ASKABLE = /^(?!\d+$)[\w][\w.@-]{0,254}$/;
+/** ARP probes for each interface that is found. */
+const ARP_PROBES = { count: 3, waitMs: 300 };
+
+export interface HostEndpointsDeps {
+  readonly self: PeerName;
+  readonly bridge: string;
+  readonly prober: Pick<Prober, "arp">;
+  /** Undefined when IPAM is off. */
+  readonly allocator: Pick<Allocator, "requests" | "leases"> | undefined;
+  /** Undefined when weaveDNS is off. */
+  readonly names: Pick<Nameserver, "namesOf" | "domain" | "records"> | undefined;
+  /** Undefined without Docker. */
+  readonly inspect: InspectContainer | undefined;
+}
+
+/** Finds containers of this host, with the facts about their interfaces. */
+export class HostEndpoints {
+  readonly #deps: HostEndpointsDeps;
+  /** One after another: each runs programs in namespaces. */
+  readonly #queue = new SerialQueue();
+
+  constructor(deps: HostEndpointsDeps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * @param what id, name, address or MAC
+   * @param ownUser whether a user of this host asks, who may also name a namespace or a process
+   */
+  find(what: string, ownUser: boolean): Promise<EndpointFacts[]> {
+    return this.#queue.run(async () => {
+      const found = await this.#attachments(what, ownUser);
+      const facts: EndpointFacts[] = [];
+      for (const each of found.slice(0, MAX_ENDPOINTS)) facts.push(await this.#factsOf(each, what));
+      if (facts.length > 0) return facts;
+      const ended = await this.#ended(what);
+      return ended === undefined ? [] : [ended];
+    });
+  }
+
+  async #attachments(what: string, ownUser: boolean): Promise<readonly ListedAttachment[]> {
+    const { bridge, inspect, allocator } = this.#deps;
+    if (isIpv4(what)) {
+      const has = ({ addresses }: ListedAttachment) => addresses.some((cidr) => addressOfCidr(cidr) === what);
+      const holder = allocator?.requests.holderOf(parseAddress(what));
+      const held = holder === undefined ? [] : (await listAttachments(bridge, [holder], inspect)).attachments;
+      return held.some(has) ? held.filter(has) : (await this.#all()).filter(has);
+    }
+    if (MAC_PATTERN.test(what)) return (await this.#all()).filter(({ mac }) => mac === what.toLowerCase());
+    if (!ownUser && !ASKABLE.test(what)) return [];
+    const idents = [what, ...this.#identsNamed(what)];
+    const { attachments } = await listAttachments(bridge, idents, inspect);
+    return [...new Map(attachments.map((each) => [each.mac, each])).values()];
+  }
+
+  async #all(): Promise<readonly ListedAttachment[]> {
+    return (await listAttachments(this.#deps.bridge, [], undefined)).attachments;
+  }
+
+  /** Holders on this host whose name in weaveDNS this is. */
+  #identsNamed(what: string): string[] {
+    const { names, self } = this.#deps;
+    const name = names && qualified(what, names.domain);
+    return (names?.records ?? [])
+      .filter(({ hostname, origin, tombstone }) => origin === self && tombstone === 0 && fold(hostname) === name)
+      .map(({ ident }) => ident);
+  }
+
+  async #factsOf(found: ListedAttachment, what: string): Promise<EndpointFacts> {
+    const { id, mac, addresses, port = "", up = true, mtu = 0 } = found;
+    const container = id === EXPOSED ? undefined : await this.#inspect(id);
+    const { state, isolated } = port === "" ? { state: "", isolated: false } : portState(port);
+    const plain = addresses.map(addressOfCidr);
+    const probed = plain.includes(what) ? what : plain[0];
+    // The kernel answers nobody for an address of its own bridge on that bridge.
+    const arp =
+      probed === undefined || id === EXPOSED ? NO_ROUND_TRIPS : await this.#deps.prober.arp(probed, mac, ARP_PROBES);
+    return {
+      ...{ id: shown(displayId(id)), name: this.#nameOf(id, container) },
+      state: container?.State.Paused ? "paused" : "running",
+      ...{ mac, addresses: addresses.slice(0, 16), port, portState: state, isolated, up, mtu },
+      arp: { sent: arp.sent, times: [...arp.times] },
+    };
+  }
+
+  /** A container that has ended: Docker still knows it, or its address is still kept for it. */
+  async #ended(what: string): Promise<EndpointFacts | undefined> {
+    const { allocator } = this.#deps;
+    const isAddress = isIpv4(what);
+    const holder = isAddress ? allocator?.requests.holderOf(parseAddress(what)) : undefined;
+    const ident = holder ?? (!isAddress && ASKABLE.test(what) ? what : undefined);
+    if (ident === undefined || ident === EXPOSED) return undefined;
+    const container = await this.#inspect(ident);
+    const id = container?.Id ?? ident;
+    const leases = allocator?.leases.get(id)?.leases.map(leaseText) ?? [];
+    if (container === undefined && leases.length === 0) return undefined;
+    return {
+      ...{ id: shown(displayId(id)), name: this.#nameOf(id, container) },
+      state: container?.State.Running ? "running" : "ended",
+      ...{ mac: "", addresses: leases.slice(0, 16), port: "", portState: "", isolated: false, up: false, mtu: 0 },
+      arp: { sent: 0, times: [] },
+    };
+  }
+
+  #nameOf(id: string, container: Container | undefined): string {
+    const name = container?.Name.replace(/^\//, "") ?? this.#deps.names?.namesOf(id)[0]?.hostname.replace(/\.$/, "");
+    return shown(name ?? "");
+  }
+
+  /** Undefined for a name that no container has, and when the engine does not answer. */
+  async #inspect(text: string): Promise<Container | undefined> {
+    const { inspect } = this.#deps;
+    if (inspect === undefined || !ASKABLE.test(text)) return undefined;
+    return inspect(text).catch(() => undefined);
+  }
+}
+
+/** The folded name in the domain: `web1` is `web1.weave.local.` */
+export function qualified(name: string, domain: string): string {
+  const folded = fold(name.endsWith(".") ? name : `${name}.`);
+  return folded.endsWith(`.${domain}`) ? folded : `${folded}${domain}`;
+}
+
+/** The name of a namespace instead of its number, where it has one. */
+function displayId(id: string): string {
+  const inode = inodeOfIdent(id);
+  const name = inode === undefined ? undefined : nameOfNetns(inode);
+  return name === undefined ? id : `netns:${name}`;
+}
+
+const shown = (text: string): string => printableText(text).slice(0, 255);
