@@ -50,7 +50,7 @@ const findingOf = ({ step, why, next }: TraceFinding) => ({ Step: step, Why: why
 function placeOf(place: Located, nicknames: PeerNicknames): object {
   const { kind, peer, address, mac, endpoint, silent, others } = place;
   return {
-    Name: placeName(place),
+    Name: kind === "peer" ? nicknameIn(nicknames, peer) : placeName(place),
     Kind: kind,
     Peer: peer,
     NickName: nicknameIn(nicknames, peer),

@@ -109,7 +109,8 @@ export class HostEndpoints {
   async #ended(what: string): Promise<EndpointFacts | undefined> {
     const { allocator } = this.#deps;
     const isAddress = isIpv4(what);
-    const holder = isAddress ? allocator?.requests.holderOf(parseAddress(what)) : undefined;
+    // Of those that have ended, too.
+    const holder = isAddress ? allocator?.leases.holderOf(parseAddress(what))?.ident : undefined;
     const ident = holder ?? (!isAddress && ASKABLE.test(what) ? what : undefined);
     if (ident === undefined || ident === EXPOSED) return undefined;
     const container = await this.#inspect(ident);

@@ -11,6 +11,7 @@ import { decodeMessage } from "#mesh/messages.js";
 import { Replicas } from "#mesh/replica/replicas.js";
 import { CARRIERS } from "#router/carriers/carrier-list.js";
 import { CarrierMessages } from "#router/carriers/messages.js";
+import { Questions } from "#router/probes/questions.js";
 import { WeaveError } from "#src/errors.js";
 import { silentLog } from "#src/log.js";
 import { memoryStore } from "#src/store.js";
@@ -21,7 +22,7 @@ import { GossipNetwork, SimNode } from "#test/sim/gossip-network.js";
 import { HostilePeer } from "#test/sim/hostile-peer.js";
 import { IpamNetwork } from "#test/sim/ipam-network.js";
 import { Network } from "#test/sim/network.js";
-import { seededRandom } from "#test/sim/virtual-time.js";
+import { seededRandom, VirtualClock } from "#test/sim/virtual-time.js";
 
 const TIMEOUT_MS = 1_800_000;
 const QUIET = { lost: 0, doubled: 0, delay: 5 };
@@ -111,6 +112,58 @@ test(`${casesOf(66)} messages of the overlay, each changed`, { timeout: TIMEOUT_
   for (let i = casesOf(66); i > 0; i--)
     if (accepted(() => messages.decode(pack(changed(pick(OVERLAY_MESSAGES, random), random))))) valid++;
   assert.ok(valid > 0);
+});
+
+const TRIPS = { sent: 5, times: [0.5, 1.25] };
+const ENDPOINT = {
+  ...{ id: "ab".repeat(32), name: "web1", state: "running", mac: NAME, addresses: ["10.32.0.1/12"], port: "vethwepl1" },
+  ...{ portState: "forwarding", isolated: false, up: true, mtu: 1_376, arp: TRIPS },
+};
+const LEG = { kind: "leg", via: NAME, carrier: "sleeve", encrypted: true, mtu: 1_394, reason: "", fullBytes: 1_376 };
+const REACH = { kind: "reach", host: TRIPS, container: TRIPS, macs: [NAME], place: NAME };
+const QUESTIONS: Plain[] = [
+  { ask: "leg", to: NAME },
+  { ask: "endpoints", what: "web1" },
+  { ask: "reach", peer: NAME, address: "10.32.0.1", mac: NAME },
+];
+const ANSWERS: Plain[] = [
+  { ...LEG, small: TRIPS, full: TRIPS },
+  { kind: "endpoints", endpoints: [ENDPOINT] },
+  REACH,
+  { kind: "refused", why: "busy" },
+];
+
+test(`${casesOf(66)} questions and answers about probes, each changed: they are rejected, or answered at a limited rate`, {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  const random = seededRandom(SEED + 9);
+  const clock = new VirtualClock();
+  let answered = 0;
+  const questions = new Questions({
+    answer: async () => {
+      answered++;
+      return { kind: "refused", why: "" };
+    },
+    clock,
+    random,
+    log: silentLog,
+  });
+  questions.open({ unicast: () => true });
+  let valid = 0;
+  const count = casesOf(66);
+  for (let i = 0; i < count; i++) {
+    const id = "ab".repeat(16);
+    const message: Plain =
+      random.below(2) === 0
+        ? { kind: "question", id, question: pick(QUESTIONS, random) }
+        : { kind: "answer", id, answer: pick(ANSWERS, random) };
+    const bytes = pack(changed(message, random));
+    const sent = random.below(10) === 0 ? mutateBytes(bytes, random) : bytes;
+    if (accepted(() => questions.gossiper.onUnicast(NAME, sent, NAME))) valid++;
+    if (i % 100 === 99) await clock.run(10);
+  }
+  assert.ok(valid > count / 100 && valid < count * 0.9, `${valid} of ${count} were accepted`);
+  assert.ok(answered > 0 && answered <= 12 + 4 * (clock.now() / 1_000 + 1), `${answered} were answered`);
 });
 
 // ── Services ────────────────────────────────────────────────────────────────────────────────────────────────────────
