@@ -71,6 +71,8 @@ labTest(
         ({ Carrier, Peer }: { Carrier: string; Peer: string }) => Carrier === "sleeve" && Peer === h2.peerName,
       );
     });
+    await check("ping", "ping", "h2", "-c", "1");
+    await check("trace", "trace", `netns:${ns}`, "h2");
     await check("status-peers", "status", "peers");
     await check("status-ipam", "status", "ipam");
     assert.equal((await check("status-dns", "status", "dns")).Entries.length, 2);

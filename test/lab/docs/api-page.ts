@@ -50,6 +50,12 @@ const SUMMARIES: Readonly<Record<string, string>> = {
   "POST /cni/net":
     "A call of a container runtime for the CNI plugin `weave-net`, which the plugin's program passes on.",
   "POST /cni/ipam": "The same for `weave-ipam`, which assigns addresses to interfaces of other plugins.",
+  "POST /probes/find":
+    "Where the peer, container, address or MAC `what` is, and the first leg of the way to it, as JSON. Sends ARP probes.",
+  "POST /probes/send":
+    "Sends a probe to the bridge of `peer`, and one to `address` (with `mac`), and answers with the round trips in ms; `wait` in seconds.",
+  "POST /probes/trace":
+    "The steps of the way of frames from `from` (by default this host) to `to`, as JSON, without a verdict.",
   "GET /ring":
     "Starts the election if there is no ring, and answers when addresses can be allocated. `timeout` in seconds.",
   "GET /ipinfo/defaultsubnet": "The default subnet.",
