@@ -3,9 +3,9 @@ import { loadCommand } from "#cli/load-command.js";
 import { COMMANDS, type CommandRow } from "#cli/support/command-table.js";
 import { checkEnvironment } from "#cli/support/environment.js";
 import { Exit, printFailure, statusOf, UsageError } from "#cli/support/exit.js";
-import { nearest } from "#src/nearest.js";
 import { systemCode } from "#src/errors.js";
 import { missingModule } from "#src/installation.js";
+import { nearest } from "#src/nearest.js";
 
 const help = () => import("#cli/help.js");
 

@@ -170,6 +170,14 @@ export class Nameserver {
     return this.#replica.own().filter((record) => record.ident === ident);
   }
 
+  /** Ids of the containers that have a name at this peer. @param name folded, with a final dot */
+  ownIdentsOf(name: string): string[] {
+    return this.#replica
+      .own()
+      .filter(({ hostname }) => fold(hostname) === name)
+      .map(({ ident }) => ident);
+  }
+
   /** A hash that is equal at two peers with the same names. */
   get digest(): string {
     return this.#replica.digest;

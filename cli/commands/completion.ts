@@ -1,7 +1,7 @@
 import { SHELLS } from "#cli/support/command-table.js";
 import { rejectExtra, usageError } from "#cli/support/exit.js";
-import { nearest } from "#src/nearest.js";
 import { readFlags } from "#cli/support/read-flags.js";
+import { nearest } from "#src/nearest.js";
 
 /** `weave completion bash|zsh|fish`: prints the completion script for a shell. */
 export async function run(args: readonly string[]): Promise<void> {

@@ -4,10 +4,10 @@ import { STATUS_DOCUMENTS, type StatusSource } from "#cli/json/status-documents.
 import { call, REPORT_MS } from "#cli/support/client.js";
 import { Exit, usageError } from "#cli/support/exit.js";
 import { fullReport } from "#cli/support/full-report.js";
-import { nearest } from "#src/nearest.js";
 import { readFlags } from "#cli/support/read-flags.js";
 import { noteOtherVersion } from "#cli/support/version-note.js";
 import { errorText, WeaveError } from "#src/errors.js";
+import { nearest } from "#src/nearest.js";
 
 const SECTIONS = ["targets", "connections", "peers", "ipam", "dns"];
 /** Default time between two outputs of `--watch`. */

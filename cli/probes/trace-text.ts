@@ -39,7 +39,7 @@ function placeLines(place: Located, nicknames: PeerNicknames): string[] {
   const facts = [...(addresses === "" || addresses === name ? [] : [addresses]), ...(mac === "" ? [] : [`MAC ${mac}`])];
   const head = `${name}${facts.length > 0 ? ` (${facts.join(", ")})` : ""} on ${host}`;
   const more = others.length === 0 ? [] : [`the name has ${others.length} further address(es): ${others.join(", ")}`];
-  if (endpoint === null) return [head, ...more, `${host} ${silent || "tells nothing of it"}`];
+  if (endpoint === null) return [head, ...more, `${host} ${silent || "reports nothing of it"}`];
   if (endpoint.id === EXPOSED) return [head, ...more, "an address of the host itself ('weave expose')"];
   if (endpoint.state === "ended") return [head, ...more, "ended"];
   const { port, portState, isolated, up, mtu, arp } = endpoint;

@@ -53,7 +53,7 @@ export function verdictOf(trace: TraceFacts, nicknames: PeerNicknames): TraceVer
   return { end: undefined, notes: [...notes, ...endNotes(trace).map((note) => ({ step: last, ...note }))] };
 }
 
-/** Whether the far end answers the host of the near end: by the path of frames, whatever routers tell. */
+/** Whether the far end answers the host of the near end: by the path of frames, whatever routers report. */
 function farEndAnswers({ from, to, reach }: TraceFacts): boolean {
   if (from.peer === to.peer && (to.kind === "peer" || to.endpoint?.id === EXPOSED)) return true;
   if (reach === null) return false;
@@ -98,7 +98,7 @@ function silentFault(name: string, { arp }: EndpointFacts): Fault | undefined {
   if (arp.sent === 0 || arp.times.length > 0) return undefined;
   return {
     why: `${name} does not answer its own host's ARP probes`,
-    next: "Look inside of it: its address ('ip address'), arp_ignore, and rules for ARP (arptables, nft) there.",
+    next: "Inside of it, check its address ('ip address'), arp_ignore, and rules for ARP (arptables, nft) there.",
   };
 }
 
@@ -121,7 +121,7 @@ function subnetFault(from: Located, to: Located): Fault | undefined {
   };
 }
 
-/** What stops frames on a leg. @param silentNext why the host at its end tells nothing; "" where it does */
+/** What stops frames on a leg. @param silentNext why the host at its end reports nothing; "" where it does */
 function legFault({ at, facts, silent }: TracedLeg, silentNext: string, nicknames: PeerNicknames): Fault | undefined {
   const here = nicknameIn(nicknames, at);
   if (facts === null)
@@ -206,7 +206,7 @@ function unreachedFault({ from, to, reach, reachSilent }: TraceFacts, nicknames:
     };
   if (to.kind === "container" && to.endpoint === null)
     return {
-      why: `${name} does not answer, and its host ${far} ${to.silent || "tells nothing of it"}`,
+      why: `${name} does not answer, and its host ${far} ${to.silent || "reports nothing of it"}`,
       next: `'weave ps' on ${far} shows whether it is attached there.`,
     };
   const host = near === far ? "" : `; its host ${reach.host.times.length > 0 ? "answers" : "does not"}`;

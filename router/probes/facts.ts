@@ -4,7 +4,7 @@ import { MAX_PROBES } from "#router/probes/prober.js";
 import { isIpv4 } from "#src/address.js";
 
 /*
- * What a router tells of itself when another one of the network asks: facts that a member may know. Everything of another peer is bounded and
+ * What a router reports of itself when another one of the network asks: facts that a member may know. Everything of another peer is bounded and
  * free of control characters, as people read it on terminals.
  */
 

@@ -3,13 +3,14 @@ import type { Nameserver } from "#dns/nameserver.js";
 import type { Container } from "#docker/engine/shapes.js";
 import type { Allocator } from "#ipam/allocator.js";
 import { leaseText, parseAddress } from "#ipam/ring/subnet.js";
-import { type PeerName, printableText } from "#mesh/peer.js";
+import { printableText } from "#mesh/peer.js";
 import type { InspectContainer } from "#router/attachments/attachment-target.js";
 import { type ListedAttachment, listAttachments } from "#router/attachments/listing.js";
 import { type EndpointFacts, MAX_ENDPOINTS } from "#router/probes/facts.js";
 import type { Prober } from "#router/probes/prober.js";
 import { NO_ROUND_TRIPS } from "#router/probes/round-trips.js";
 import { addressOfCidr, isIpv4 } from "#src/address.js";
+import type { Clock } from "#src/clock.js";
 import { EXPOSED } from "#src/ident.js";
 import { portState } from "#src/linux/links/port-state.js";
 import { nameOfNetns } from "#src/linux/netns/inspect.js";
@@ -18,21 +19,25 @@ import { SerialQueue } from "#src/serial-queue.js";
 
 /** A MAC as people and this program write it. */
 export const MAC_PATTERN = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i;
+/** Shortest start of a container's id by which it is found: as `weave ps` and `docker ps` show it. */
+const SHORT_ID = 12;
+/** The list of interfaces is used for so many times its own duration: whatever other hosts ask, it takes a quarter of a core at most. */
+const LIST_PAUSE = 3;
 /** Names and ids that other hosts may ask for: neither a path nor the number of a process, as those are no names on the network. */
 const ASKABLE = /^(?!\d+$)[\w][\w.@-]{0,254}$/;
 /** ARP probes for each interface that is found. */
 const ARP_PROBES = { count: 3, waitMs: 300 };
 
 export interface HostEndpointsDeps {
-  readonly self: PeerName;
   readonly bridge: string;
   readonly prober: Pick<Prober, "arp">;
   /** Undefined when IPAM is off. */
   readonly allocator: Pick<Allocator, "requests" | "leases"> | undefined;
   /** Undefined when weaveDNS is off. */
-  readonly names: Pick<Nameserver, "namesOf" | "domain" | "records"> | undefined;
+  readonly names: Pick<Nameserver, "namesOf" | "ownIdentsOf" | "domain"> | undefined;
   /** Undefined without Docker. */
   readonly inspect: InspectContainer | undefined;
+  readonly clock: Clock;
 }
 
 /** Finds containers of this host, with the facts about their interfaces. */
@@ -40,6 +45,7 @@ export class HostEndpoints {
   readonly #deps: HostEndpointsDeps;
   /** One after another: each runs programs in namespaces. */
   readonly #queue = new SerialQueue();
+  #listed: { readonly attachments: readonly ListedAttachment[]; readonly until: number } | undefined;
 
   constructor(deps: HostEndpointsDeps) {
     this.#deps = deps;
@@ -55,37 +61,38 @@ export class HostEndpoints {
       const facts: EndpointFacts[] = [];
       for (const each of found.slice(0, MAX_ENDPOINTS)) facts.push(await this.#factsOf(each, what));
       if (facts.length > 0) return facts;
-      const ended = await this.#ended(what);
+      const ended = await this.#ended(what, ownUser);
       return ended === undefined ? [] : [ended];
     });
   }
 
   async #attachments(what: string, ownUser: boolean): Promise<readonly ListedAttachment[]> {
-    const { bridge, inspect, allocator } = this.#deps;
-    if (isIpv4(what)) {
-      const has = ({ addresses }: ListedAttachment) => addresses.some((cidr) => addressOfCidr(cidr) === what);
-      const holder = allocator?.requests.holderOf(parseAddress(what));
-      const held = holder === undefined ? [] : (await listAttachments(bridge, [holder], inspect)).attachments;
-      return held.some(has) ? held.filter(has) : (await this.#all()).filter(has);
-    }
-    if (MAC_PATTERN.test(what)) return (await this.#all()).filter(({ mac }) => mac === what.toLowerCase());
-    if (!ownUser && !ASKABLE.test(what)) return [];
-    const idents = [what, ...this.#identsNamed(what)];
-    const { attachments } = await listAttachments(bridge, idents, inspect);
-    return [...new Map(attachments.map((each) => [each.mac, each])).values()];
+    const { bridge, inspect, names } = this.#deps;
+    const isMac = MAC_PATTERN.test(what);
+    if (ownUser && !isMac && !isIpv4(what) && !ASKABLE.test(what))
+      return (await listAttachments(bridge, [what], inspect)).attachments;
+    const all = await this.#all();
+    if (isMac) return all.filter(({ mac }) => mac === what.toLowerCase());
+    if (isIpv4(what)) return all.filter(({ addresses }) => addresses.some((cidr) => addressOfCidr(cidr) === what));
+    if (!ASKABLE.test(what)) return [];
+    const container = (await this.#inspect(what))?.Id;
+    const named = names === undefined ? [] : names.ownIdentsOf(qualified(what, names.domain));
+    const holders = [what, ...named, ...(container === undefined ? [] : [container])];
+    // The list has a namespace by its name, if that is short.
+    const ids = new Set(holders.flatMap((ident) => [ident, displayId(ident).replace(/^netns:/, "")]));
+    const isId = /^[0-9a-f]+$/.test(what) && what.length >= SHORT_ID;
+    return all.filter(({ id }) => ids.has(id) || (isId && id.startsWith(what)));
   }
 
+  /** All interfaces on the bridge. */
   async #all(): Promise<readonly ListedAttachment[]> {
-    return (await listAttachments(this.#deps.bridge, [], undefined)).attachments;
-  }
-
-  /** Holders on this host whose name in weaveDNS this is. */
-  #identsNamed(what: string): string[] {
-    const { names, self } = this.#deps;
-    const name = names && qualified(what, names.domain);
-    return (names?.records ?? [])
-      .filter(({ hostname, origin, tombstone }) => origin === self && tombstone === 0 && fold(hostname) === name)
-      .map(({ ident }) => ident);
+    const { bridge, clock } = this.#deps;
+    if (this.#listed !== undefined && clock.now() < this.#listed.until) return this.#listed.attachments;
+    const began = clock.now();
+    const { attachments } = await listAttachments(bridge, [], undefined);
+    const ended = clock.now();
+    this.#listed = { attachments, until: ended + LIST_PAUSE * (ended - began) };
+    return attachments;
   }
 
   async #factsOf(found: ListedAttachment, what: string): Promise<EndpointFacts> {
@@ -94,7 +101,7 @@ export class HostEndpoints {
     const { state, isolated } = port === "" ? { state: "", isolated: false } : portState(port);
     const plain = addresses.map(addressOfCidr);
     const probed = plain.includes(what) ? what : plain[0];
-    // The kernel answers nobody for an address of its own bridge on that bridge.
+    // The kernel answers no ARP for an address of the bridge itself that arrives from the bridge.
     const arp =
       probed === undefined || id === EXPOSED ? NO_ROUND_TRIPS : await this.#deps.prober.arp(probed, mac, ARP_PROBES);
     return {
@@ -106,7 +113,7 @@ export class HostEndpoints {
   }
 
   /** A container that has ended: Docker still knows it, or its address is still kept for it. */
-  async #ended(what: string): Promise<EndpointFacts | undefined> {
+  async #ended(what: string, ownUser: boolean): Promise<EndpointFacts | undefined> {
     const { allocator } = this.#deps;
     const isAddress = isIpv4(what);
     // Of those that have ended, too.
@@ -116,7 +123,8 @@ export class HostEndpoints {
     const container = await this.#inspect(ident);
     const id = container?.Id ?? ident;
     const leases = allocator?.leases.get(id)?.leases.map(leaseText) ?? [];
-    if (container === undefined && leases.length === 0) return undefined;
+    // Containers that have no address on the overlay are no concern of other hosts.
+    if (leases.length === 0 && (container === undefined || !ownUser)) return undefined;
     return {
       ...{ id: shown(displayId(id)), name: this.#nameOf(id, container) },
       state: container?.State.Running ? "running" : "ended",

@@ -12,7 +12,7 @@ const HEADER_BYTES = 14;
 const MAGIC = Buffer.from("weave", "latin1");
 const TYPE_AT = HEADER_BYTES + MAGIC.length;
 const TOKEN_AT = TYPE_AT + 1;
-/** A random token of a probe: nobody off the path can make its answer. */
+/** A random token of a probe: no host off the path can make its answer. */
 export const TOKEN_BYTES = 8;
 const SHORTEST = TOKEN_AT + TOKEN_BYTES;
 const REQUEST = 1;

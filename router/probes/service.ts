@@ -44,7 +44,7 @@ export function startProbes(deps: ProbesDeps): Probes {
   const prober = new Prober({ self, frames, clock: systemClock, random: systemRandom });
   const names = dns?.names;
   const allocator = ipam?.allocator;
-  const endpoints = new HostEndpoints({ self, bridge, prober, allocator, names, inspect });
+  const endpoints = new HostEndpoints({ bridge, prober, allocator, names, inspect, clock: systemClock });
   const facts = new ProbeFacts({ self, mtu, mesh, macs, prober, endpoints });
   const questions = new Questions({
     answer: (question) => facts.answer(question),

@@ -5,10 +5,10 @@ import type { AskRouter, Located, Locator, NotLocated } from "#router/probes/loc
 /** Longest chain of legs: the hops that a record of frames may take (router/datapath/record.ts has the limit). */
 const MAX_LEGS = 16;
 
-/** One leg of the way of frames, as the host at its beginning tells. */
+/** One leg of the way of frames, as the host at its beginning reports it. */
 export interface TracedLeg {
   readonly at: PeerName;
-  /** Null: that host does not tell, for the reason in `silent`. */
+  /** Null: that host reports none, for the reason in `silent`. */
   readonly facts: LegFacts | null;
   readonly silent: string;
 }
@@ -19,12 +19,12 @@ export interface TraceFacts {
   readonly to: Located;
   /** In order; none when both are on one host. */
   readonly legs: readonly TracedLeg[];
-  /** The far end, as probed from the host of the near end; null: that host does not tell. */
+  /** The far end, as probed from the host of the near end; null: that host reports none. */
   readonly reach: ReachFacts | null;
   readonly reachSilent: string;
 }
 
-/** Follows frames from host to host: each tells its next hop. */
+/** Follows frames from host to host: each reports its next hop. */
 export class Tracer {
   readonly #locator: Pick<Locator, "locate">;
   readonly #ask: AskRouter;

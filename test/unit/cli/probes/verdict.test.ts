@@ -43,7 +43,7 @@ const reach = (change: Partial<ReachFacts> = {}): ReachFacts => ({
   ...change,
 });
 
-interface Parts {
+interface TraceChange {
   readonly near?: Partial<EndpointFacts>;
   readonly far?: Partial<EndpointFacts> | null;
   readonly to?: Partial<Located>;
@@ -52,7 +52,7 @@ interface Parts {
 }
 
 /** A trace from "a" on h1 to "b" on h3 by h2, with changes; a leg that is a text is silent for that reason. */
-function traceOf({ near, far = {}, to, legs = [{}, {}], reach: reached = {} }: Parts = {}): TraceFacts {
+function traceOf({ near, far = {}, to, legs = [{}, {}], reach: reached = {} }: TraceChange = {}): TraceFacts {
   return {
     from: place("a", H1, endpoint("a", MAC_A, "10.32.0.1/12", near)),
     to: place("b", H3, far === null ? null : endpoint("b", MAC_B, "10.32.0.2/12", far), to),
@@ -66,7 +66,7 @@ function traceOf({ near, far = {}, to, legs = [{}, {}], reach: reached = {} }: P
   };
 }
 
-const judge = (parts: Parts) => verdictOf(traceOf(parts), NICKNAMES);
+const judge = (parts: TraceChange) => verdictOf(traceOf(parts), NICKNAMES);
 const UNREACHED = { host: LOST, container: LOST };
 
 test("a way without faults reaches the far end", () => {
@@ -74,7 +74,7 @@ test("a way without faults reaches the far end", () => {
 });
 
 test("each fault has its step, its reason and a remedy", () => {
-  const cases: [Parts, step: number, why: RegExp, next: RegExp][] = [
+  const cases: [TraceChange, step: number, why: RegExp, next: RegExp][] = [
     [{ near: { state: "paused" } }, 1, /^a is paused$/, /docker unpause a/],
     [{ near: { up: false } }, 1, /^the interface of a is down$/, /restart the container/],
     [
@@ -161,7 +161,7 @@ test("each fault has its step, its reason and a remedy", () => {
 });
 
 test("what is wrong although frames pass is noted", () => {
-  const cases: [Parts, step: number, why: RegExp][] = [
+  const cases: [TraceChange, step: number, why: RegExp][] = [
     [
       { legs: [{ small: { sent: 10, times: [1, 1, 1] } }, {}] },
       2,
@@ -200,7 +200,7 @@ test("what is wrong although frames pass is noted", () => {
   }
 });
 
-test("whatever routers tell, there is a text and a document, the step exists, and an end has a remedy", () => {
+test("whatever routers report, there is a text and a document, the step exists, and an end has a remedy", () => {
   const trips = fc.constantFrom(WELL, NONE, LOST, { sent: 3, times: [0.2, 4] });
   const facts = fc.record(
     {
@@ -234,7 +234,7 @@ test("whatever routers tell, there is a text and a document, the step exists, an
     },
     { requiredKeys: [] },
   );
-  const parts: fc.Arbitrary<Parts> = fc.record(
+  const parts: fc.Arbitrary<TraceChange> = fc.record(
     {
       ...{
         near: state,
