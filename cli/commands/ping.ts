@@ -26,9 +26,12 @@ export async function run(args: readonly string[]): Promise<void> {
   const probes = isOwn(found) ? [] : await sendAll(found, { count, interval, timeout }, print);
   const result: PingResult = { found, probes, own: isOwn(found) };
   const end = pingEnd(result);
-  if (json) printDocument("ping", pingDocument(result, end));
-  else print(pingSummary(result));
-  if (end !== undefined) throw json ? new Exit(1) : new Exit(1, `${end.why}\n${end.next}`);
+  if (json) {
+    process.exitCode = end === undefined ? 0 : 1;
+    return printDocument("ping", pingDocument(result, end));
+  }
+  print(pingSummary(result));
+  if (end !== undefined) throw new Exit(1, `${end.why}\n${end.next}`);
 }
 
 /** This host itself: its kernel takes no frame of its own. */
