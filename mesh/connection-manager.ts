@@ -8,6 +8,7 @@ import type { PasswordGuesses } from "#mesh/connection/password-guesses.js";
 import { PeerHosts } from "#mesh/connection/peer-hosts.js";
 import { PendingHandshakes } from "#mesh/connection/pending-handshakes.js";
 import type { DialSchedule } from "#mesh/dialling/schedule.js";
+import { GossipTraffic } from "#mesh/gossip/traffic.js";
 import type { Handshake } from "#mesh/handshake/handshake.js";
 import { certifiedBytes, type Hello } from "#mesh/handshake/hello.js";
 import { Initiator } from "#mesh/handshake/initiator.js";
@@ -61,6 +62,8 @@ export class ConnectionManager {
   readonly #handshakes: PendingHandshakes;
   /** What the messages of each neighbour may take. */
   readonly budgets = new NeighbourBudgets();
+  /** What was sent and received on each gossip channel. */
+  readonly traffic = new GossipTraffic();
   readonly #assemblies = new AssemblyBudget();
   readonly #passwords: PasswordKeys;
   /** The identity's signature of the X25519 key. */
@@ -111,7 +114,7 @@ export class ConnectionManager {
     const { events } = this.#deps;
     const handshake = this.#handshake(wire, dialled, hello);
     const connection = new Connection(
-      { clock, random, wire, dialled, handshake, assemblies: this.#assemblies },
+      { clock, random, wire, dialled, handshake, assemblies: this.#assemblies, traffic: this.traffic },
       {
         opened: (opened, result) => {
           wire.charge(opened.remote!.name);

@@ -20,7 +20,7 @@ import { Routing } from "#mesh/topology/routing.js";
 import { Topology } from "#mesh/topology/topology.js";
 import type { Wire } from "#mesh/transport.js";
 import { TRUST_CHANNEL, TrustGossip } from "#mesh/trust/gossip.js";
-import { conflictText, revocation } from "#mesh/trust/text.js";
+import { conflictText, contradictionText, revocation } from "#mesh/trust/text.js";
 import type { Trust } from "#mesh/trust/trust.js";
 import { every, type Timer } from "#src/clock.js";
 import { Emitter } from "#src/emitter.js";
@@ -47,10 +47,6 @@ const FURTHER_LINK_MS = { least: 0, perPeer: 50, most: 1_500 };
  */
 const ANNOUNCE_MS = { least: 50, perPeer: 2, most: 600 };
 const ROUTES_MS = { least: 20, perPeer: 0.5, most: 200 };
-
-/** Describes a peer that has signed two contents of one version of its records. */
-const contradictionText = (peer: Pick<PeerRecord, "name" | "nickname">, set: string): string =>
-  `${peerText(peer)} has signed two contents of one version (${set}), and its records are ignored: if its machine was copied, give each copy its own name and identity; if it is hostile, exclude it`;
 
 /**
  * A peer of the mesh: connections to neighbours, topology, routes, and gossip. It runs from its construction until
@@ -122,7 +118,7 @@ export class Mesh {
     this.#schedule = schedule;
     this.#routing = routing;
     this.#spreader = spreader;
-    this.#relay = new GossipRelay({ self: name, clock, neighbours, routing, spreader });
+    this.#relay = new GossipRelay({ self: name, clock, neighbours, routing, spreader, traffic: connections.traffic });
     this.replicas = replicas;
     this.#connections = connections;
     const opened = (wire: Wire, address: string) => connections.open(wire, address);
@@ -208,6 +204,8 @@ export class Mesh {
       ...this.#conflicts(),
       refused: refusals.list(this.#options.clock.now()),
       refusals: refusals.counts,
+      gossip: this.#connections.traffic.list(),
+      pausedMs: this.#connections.budgets.pausedMs,
       slowed: this.#connections.budgets.slowed(this.#options.clock.now()),
       wrongPasswords: { total: guesses.total, sources: guesses.list() },
       terminations,

@@ -2,6 +2,7 @@ import type { Connection } from "#mesh/connection/connection.js";
 import type { SlowedNeighbour } from "#mesh/connection/neighbour-budget.js";
 import type { WrongPasswords } from "#mesh/connection/password-guesses.js";
 import type { AttemptStatus, DialTarget } from "#mesh/dialling/schedule.js";
+import type { ChannelTraffic } from "#mesh/gossip/traffic.js";
 import type { KeyPair } from "#mesh/handshake/noise.js";
 import type { Overlay } from "#mesh/overlay.js";
 import type { PeerName, PeerRecord } from "#mesh/peer.js";
@@ -90,8 +91,12 @@ export interface MeshStatus {
   readonly refused: readonly Refused[];
   /** Number of refused inbound connections since the start, by reason. */
   readonly refusals: Readonly<Record<RefusalReason, number>>;
+  /** What was sent and received on each gossip channel. */
+  readonly gossip: readonly ChannelTraffic[];
   /** The neighbours whose connection was read more slowly, because their messages took more than their share. */
   readonly slowed: readonly SlowedNeighbour[];
+  /** Milliseconds for which connections were not read since the start. */
+  readonly pausedMs: number;
   /** Wrong passwords of inbound connections: their number since the start, and the recent ones by source. */
   readonly wrongPasswords: { readonly total: number; readonly sources: readonly WrongPasswords[] };
   /** Number of ended connections since the start. */

@@ -1,3 +1,4 @@
+import { MAX_PEERS } from "#mesh/peer.js";
 import { ADDRESS_FLAGS } from "#router/addresses/flags.js";
 import { FRAME_FLAGS } from "#router/frames/flags.js";
 import { NAME_FLAGS } from "#router/names/flags.js";
@@ -62,6 +63,14 @@ const PROCESS_FLAGS = {
     placeholder: "address",
     section: PROCESS,
     meaning: "page for browsers that shows the network, read-only; it may be that of --status-addr",
+  }),
+  metricsPeers: flag({
+    flag: "metrics-peers",
+    shape: whole(0, MAX_PEERS),
+    default: 200,
+    placeholder: "number",
+    section: PROCESS,
+    meaning: "peers with metrics of their own; all others share one series",
   }),
   dbPrefix: flag({
     flag: "db-prefix",

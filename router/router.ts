@@ -143,6 +143,7 @@ async function startServices(start: RouterStart, context: StartContext): Promise
     mesh,
     directory,
     datapath: frames.datapath,
+    carriers: frames.carriers,
     kernelPath: frames.kernelPath,
     macs,
     ipam,

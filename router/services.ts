@@ -8,6 +8,7 @@ import type { Attachments } from "#router/attachments/attachments.js";
 import { listAttachments } from "#router/attachments/listing.js";
 import { attachmentService } from "#router/attachments/service.js";
 import { captureService } from "#router/capture/service.js";
+import type { Carriers } from "#router/carriers/carriers.js";
 import type { KernelPath } from "#router/carriers/fastdp/kernel-path.js";
 import { type Cni, cniService } from "#router/cni/service.js";
 import type { Datapath } from "#router/datapath/datapath.js";
@@ -41,6 +42,7 @@ export interface ServicesDeps {
   readonly mesh: Mesh;
   readonly directory: Pick<PeerDirectory, "isKnown">;
   readonly datapath: Datapath;
+  readonly carriers: Carriers;
   readonly kernelPath: KernelPath | undefined;
   readonly macs: Macs;
   readonly ipam: Ipam | undefined;
@@ -92,7 +94,7 @@ export function servicesOf(deps: ServicesDeps): readonly Service[] {
     }),
     cniService(cni),
     probeService(deps.probes),
-    frameService(datapath, mesh),
+    frameService(deps),
     kernelPathService(deps),
     eventService(deps.events, mesh),
     hostService(deps),

@@ -1,6 +1,7 @@
 import type { AssemblyBudget } from "#mesh/connection/assembly-budget.js";
 import { Channel, type ChannelEffect } from "#mesh/connection/channel.js";
 import { Liveness, type LivenessEffect } from "#mesh/connection/liveness.js";
+import type { GossipTraffic } from "#mesh/gossip/traffic.js";
 import type { Handshake, HandshakeEffect } from "#mesh/handshake/handshake.js";
 import type { Hello } from "#mesh/handshake/hello.js";
 import type { NoiseResult } from "#mesh/handshake/noise.js";
@@ -59,6 +60,8 @@ export interface ConnectionParts {
   readonly handshake: Handshake;
   /** Shared by all connections. */
   readonly assemblies: AssemblyBudget;
+  /** Counts the gossip of all connections; undefined: it is not counted. */
+  readonly traffic?: GossipTraffic;
 }
 
 export class Connection {
@@ -80,6 +83,7 @@ export class Connection {
   readonly #random: Random;
   readonly #handshake: Handshake;
   readonly #assemblies: AssemblyBudget;
+  readonly #traffic: GossipTraffic | undefined;
   /** Undefined before the end of the handshake. */
   #channel: Channel | undefined;
   readonly #events: ConnectionEvents;
@@ -96,7 +100,10 @@ export class Connection {
   /** Monotonic time of the other end's hello. */
   #opened = 0;
 
-  constructor({ clock, random, wire, dialled, handshake, assemblies }: ConnectionParts, events: ConnectionEvents) {
+  constructor(
+    { clock, random, wire, dialled, handshake, assemblies, traffic }: ConnectionParts,
+    events: ConnectionEvents,
+  ) {
     this.#clock = clock;
     this.#random = random;
     this.wire = wire;
@@ -105,6 +112,7 @@ export class Connection {
     this.#events = events;
     this.#handshake = handshake;
     this.#assemblies = assemblies;
+    this.#traffic = traffic;
     this.#liveness = new Liveness(clock.now());
   }
 
@@ -154,7 +162,9 @@ export class Connection {
     const { buffered } = this.wire;
     // Messages that have left are counted until the event loop's turn ends.
     if (buffered > MOST_UNSENT_BYTES || (buffered > 0 && this.#unsent >= MOST_UNSENT)) return sent?.();
-    const effects = this.#channel.send(encodeMessage(message));
+    const encoded = encodeMessage(message);
+    this.#traffic?.sent(message, encoded.length);
+    const effects = this.#channel.send(encoded);
     const last = effects.at(-1);
     if (last?.do !== "send") return this.#apply(effects);
     this.#apply(effects.slice(0, -1));
@@ -271,6 +281,7 @@ export class Connection {
       this.#events.malformed(this, error);
       return;
     }
+    this.#traffic?.received(message, bytes.length);
     if (message.kind === "bye") {
       this.close(new WeaveError("WEAVE_CONNECTION", printableText(message.text)));
       return;

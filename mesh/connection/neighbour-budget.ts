@@ -62,6 +62,7 @@ const MAX_ACCOUNTS = 4_096;
  */
 export class NeighbourBudgets {
   readonly #accounts = new Map<PeerName, Account>();
+  #pausedMs = 0;
   #reserve = RESERVE_MS;
   #reserveAt = Number.NEGATIVE_INFINITY;
 
@@ -85,7 +86,9 @@ export class NeighbourBudgets {
     if (account.balance > -1) return 0;
     const pause = Math.min(MAX_PAUSE_MS, -account.balance / this.#share(now));
     // Messages that had arrived already prolong a pause.
-    account.pausedMs += now + pause - Math.min(now + pause, Math.max(now, account.pausedUntil));
+    const longer = now + pause - Math.min(now + pause, Math.max(now, account.pausedUntil));
+    account.pausedMs += longer;
+    this.#pausedMs += longer;
     account.pausedUntil = now + pause;
     return pause;
   }
@@ -103,11 +106,9 @@ export class NeighbourBudgets {
       .sort((a, b) => Number(b.slowed) - Number(a.slowed) || b.pausedMs - a.pausedMs);
   }
 
-  /** Milliseconds for which connections were not read, of all neighbours. */
+  /** Milliseconds for which connections were not read, of all neighbours, also those whose account was dropped. */
   get pausedMs(): number {
-    let sum = 0;
-    for (const account of this.#accounts.values()) sum += account.pausedMs;
-    return sum;
+    return this.#pausedMs;
   }
 
   #account(peer: PeerName, now: number): Account {

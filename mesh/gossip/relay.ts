@@ -2,6 +2,7 @@ import type { Connection } from "#mesh/connection/connection.js";
 import type { NeighbourTable } from "#mesh/connection/neighbour-table.js";
 import type { NewsSource } from "#mesh/gossip/source.js";
 import type { GossipSpreader } from "#mesh/gossip/spreader.js";
+import type { GossipTraffic } from "#mesh/gossip/traffic.js";
 import { type GossipChannel, type Gossiper, type News, relayOnlyGossiper } from "#mesh/gossip.js";
 import type { MeshMessage } from "#mesh/messages.js";
 import type { PeerName } from "#mesh/peer.js";
@@ -23,6 +24,7 @@ export interface GossipRelayDeps {
   readonly neighbours: NeighbourTable;
   readonly routing: Routing;
   readonly spreader: GossipSpreader;
+  readonly traffic: Pick<GossipTraffic, "use">;
 }
 
 /** A gossip channel at this peer. */
@@ -43,6 +45,7 @@ export class GossipRelay {
 
   /** Registers the receiving end of a channel. @returns its sending end */
   channel(name: string, gossiper: Gossiper): GossipChannel {
+    this.#deps.traffic.use(name);
     const channel = this.#channels.get(name);
     // The channel may exist already: messages that arrived before the registration were relayed only.
     if (channel !== undefined) channel.gossiper = gossiper;

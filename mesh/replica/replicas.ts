@@ -17,6 +17,8 @@ export const SET_BYTES = {
 /** What the set of all replicas of a process asks of each. */
 interface Member {
   readonly equivocations: readonly Equivocation[];
+  /** Number of live records of all peers. */
+  readonly size: number;
   peersChanged(): void;
   revoke(identity: string): void;
   forget(peer: PeerName): void;
@@ -51,6 +53,11 @@ export class Replicas {
   /** Estimated memory of all sets in bytes. */
   get usedBytes(): number {
     return this.#shares.reduce((sum, { used }) => sum + used, 0);
+  }
+
+  /** Number of live records of each set. */
+  get sizes(): { readonly set: string; readonly records: number }[] {
+    return [...this.#members].map(([set, { size }]) => ({ set, records: size }));
   }
 
   /** Origins that have signed two contents of one version, in any set. */

@@ -54,3 +54,7 @@ export function conflictText(
   if (kind === "clone") return cloneText(owner) + by;
   return (isPresent(name) ? collisionText(owner, other) : strangerText(owner, other)) + by;
 }
+
+/** Describes a peer that has signed two contents of one version of its records. */
+export const contradictionText = (peer: Named, set: string): string =>
+  `${peerText(peer)} has signed two contents of one version (${set}), and its records are ignored: if its machine was copied, give each copy its own name and identity; if it is hostile, exclude it`;

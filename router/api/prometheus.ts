@@ -1,2 +1,2 @@
 /** What {@link MetricsPage} uses of prom-client, as one module that can be loaded on demand. */
-export { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
+export { Registry } from "prom-client";

@@ -112,6 +112,22 @@ export interface RecordNextHop {
   send(record: Uint8Array, sent: () => void): void;
 }
 
+/** Records that one end sealed, and those of them that arrived at the other end, as the receiving end counts them. */
+export interface ArrivalCounts {
+  readonly expected: number;
+  readonly arrived: number;
+}
+
+/** What a carrier measures of the path to the neighbour, for metrics. */
+export interface PathMeasurements {
+  /** Smoothed round trip; undefined: it was not measured. */
+  readonly roundTripMs: number | undefined;
+  /** Our records, by the word of the other end; only reports while many records flow. */
+  readonly sent: ArrivalCounts;
+  /** Records of the other end. */
+  readonly received: ArrivalCounts;
+}
+
 /** How the frame threads send records by a carrier. */
 export type CarrierNextHop = { readonly kind: typeof NEXT_HOP_DATAGRAMS } | RecordNextHop;
 
@@ -143,5 +159,7 @@ export interface Carrier {
   readonly restriction?: string | undefined;
   /** Attributes for the report. */
   diagnostics(): Attributes;
+  /** Absent: the carrier measures nothing. */
+  measurements?(): PathMeasurements;
   stop(): void;
 }

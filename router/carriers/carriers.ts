@@ -1,7 +1,9 @@
 import { meaningOfList, type Overlay, type OverlayLink } from "#mesh/overlay.js";
+import type { PeerName } from "#mesh/peer.js";
 import type { CarrierDeps, CarrierKind, SessionEvent } from "#router/carriers/carrier.js";
+import { MeasuredPeers } from "#router/carriers/measured-peers.js";
 import { CarrierMessages } from "#router/carriers/messages.js";
-import { PeerSession } from "#router/carriers/peer-session.js";
+import { PeerSession, type SessionFigures } from "#router/carriers/peer-session.js";
 import { WeaveError } from "#src/errors.js";
 
 export interface CarriersDeps extends CarrierDeps {
@@ -15,6 +17,7 @@ export class Carriers implements Overlay {
   readonly #deps: CarriersDeps;
   readonly #messages: CarrierMessages;
   readonly #sessions = new Map<number, PeerSession>();
+  readonly #measured = new MeasuredPeers();
 
   /** @throws WEAVE_BOUNDS when two carriers have one name or messages of one kind, or when the list contains only sleeve */
   constructor(deps: CarriersDeps) {
@@ -30,13 +33,22 @@ export class Carriers implements Overlay {
     let session: number;
     do session = 1 + this.#deps.random.below(0xffffffff);
     while (this.#sessions.has(session));
-    const opened = new PeerSession(
+    const opened: PeerSession = new PeerSession(
       { session, link, kinds: link.carriers.map((name) => this.#deps.carriers.find((kind) => kind.name === name)!) },
-      { ...this.#deps, messages: this.#messages, closed: () => this.#sessions.delete(session) },
+      { ...this.#deps, messages: this.#messages, closed: () => this.#closed(session, opened) },
     );
     this.#sessions.set(session, opened);
     opened.start();
     return opened;
+  }
+
+  /** What was measured of each neighbour, connected or not. The counts go on from session to session. */
+  figures(): Map<PeerName, SessionFigures> {
+    return this.#measured.figures(this.#sessions.values());
+  }
+
+  #closed(session: number, opened: PeerSession): void {
+    if (this.#sessions.delete(session)) this.#measured.ended(opened);
   }
 
   /** Handles a change of this host's links or routes. */

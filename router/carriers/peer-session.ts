@@ -1,12 +1,13 @@
 import { hkdf } from "#mesh/handshake/noise.js";
 import type { OverlayConnection, OverlayDiagnostics, OverlayLink, OverlayStatus } from "#mesh/overlay.js";
-import { peerText } from "#mesh/peer.js";
+import { type PeerName, peerText } from "#mesh/peer.js";
 import type {
   Carrier,
   CarrierDeps,
   CarrierKind,
   CarrierLink,
   CarrierNextHop,
+  PathMeasurements,
   RecordNextHop,
   SessionEvent,
 } from "#router/carriers/carrier.js";
@@ -33,6 +34,29 @@ export interface PeerSessionDeps extends CarrierDeps {
   readonly closed: () => void;
 }
 
+/** What a session measures, for metrics. The counts begin with the session. */
+export interface SessionFigures {
+  /** The carrier in use; undefined: none is usable, or the session has ended. */
+  readonly carrier: string | undefined;
+  /** The agreed carriers, best first; empty when the session has ended. */
+  readonly carriers: readonly string[];
+  /** Smoothed round trip; undefined: it was not measured. */
+  readonly roundTripMs: number | undefined;
+  readonly counts: SessionCounts;
+}
+
+export interface SessionCounts {
+  /** How often the carrier in use has failed, or a better one has replaced it. */
+  readonly carrierChanges: number;
+  /** Changes of the data keys. */
+  readonly rekeys: number;
+  /** Records that were expected and have arrived, by direction: see {@link PathMeasurements}. */
+  readonly sentExpected: number;
+  readonly sentArrived: number;
+  readonly receivedExpected: number;
+  readonly receivedArrived: number;
+}
+
 /** The overlay part of one connection: its data keys, its carriers, and the choice among them. */
 export class PeerSession implements OverlayConnection {
   readonly #session: number;
@@ -45,6 +69,7 @@ export class PeerSession implements OverlayConnection {
   #wake: Timer | undefined;
   #ready = false;
   #stopped = false;
+  #carrierChanges = 0;
   /** The next hop that the threads use. */
   #nextHop: CarrierNextHop | undefined;
   /** The last next hop on the event loop: after a change the threads may still hand over some records. */
@@ -83,6 +108,10 @@ export class PeerSession implements OverlayConnection {
     this.#link.send(encode({ kind: "open", session: this.#session }));
   }
 
+  get peer(): PeerName {
+    return this.#link.remote.name;
+  }
+
   get nextHop(): number {
     return this.#session;
   }
@@ -119,6 +148,24 @@ export class PeerSession implements OverlayConnection {
         const figures = { ...carrier.diagnostics() };
         return { name: carrier.name, condition, reason, since: this.#timeText(since), figures };
       }),
+    };
+  }
+
+  figures(): SessionFigures {
+    const measured = this.#carriers.flatMap((carrier) => carrier.measurements?.() ?? []);
+    const sum = (read: (each: PathMeasurements) => number) => measured.reduce((total, each) => total + read(each), 0);
+    return {
+      carrier: this.#selector.selection?.carrier.name,
+      carriers: this.#carriers.map(({ name }) => name),
+      roundTripMs: measured.find(({ roundTripMs }) => roundTripMs !== undefined)?.roundTripMs,
+      counts: {
+        carrierChanges: this.#carrierChanges,
+        rekeys: this.#keys.epoch,
+        sentExpected: sum(({ sent }) => sent.expected),
+        sentArrived: sum(({ sent }) => sent.arrived),
+        receivedExpected: sum(({ received }) => received.expected),
+        receivedArrived: sum(({ received }) => received.arrived),
+      },
     };
   }
 
@@ -168,6 +215,7 @@ export class PeerSession implements OverlayConnection {
     if (this.#stopped || !this.#ready) return;
     const before = this.#selector.selection;
     if (this.#selector.update(clock.now())) {
+      if (before !== undefined) this.#carrierChanges++;
       // All of them: a carrier of the kernel may have carried frames since an earlier connection.
       for (const carrier of this.#carriers) carrier.selected(carrier === this.#selector.selection?.carrier);
       this.#logChange(before);

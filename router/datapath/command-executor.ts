@@ -77,7 +77,8 @@ export class CommandExecutor {
 
   #open({ session: local, ...options }: OpenCommand): void {
     const sender = this.#deps.openSender();
-    this.#deps.switch.sessions.set(local, new Session({ ...options, ...this.#options, local, sender }));
+    const traffic = this.#deps.tally.traffic.of(options.peer);
+    this.#deps.switch.sessions.set(local, new Session({ ...options, ...this.#options, local, sender, traffic }));
   }
 
   #executeFor(session: Session, command: SessionCommand, now: number): void {
@@ -126,19 +127,15 @@ export class CommandExecutor {
 
   #report(ticket: number, now: number): void {
     const { tally, emit } = this.#deps;
-    const { macs: table, guards, sessions } = this.#deps.switch;
+    const { macs: table, guards } = this.#deps.switch;
     const macs = [...table.entries()].map(([mac, { peer, seen }]) => ({
       mac,
       peer,
       idleMs: now - seen,
     }));
-    const { counters, drops } = tally;
-    const traffic = [...sessions.values()].map(({ local, bytesSent, bytesReceived }) => ({
-      session: local,
-      sent: bytesSent,
-      received: bytesReceived,
-    }));
-    const report = { macs, counters, drops, traffic, sourceClaims: guards.claims(), macClaims: table.claims };
+    const { counters, drops, busyMs } = tally;
+    const claims = { sourceClaims: guards.claims(), macClaims: table.claims };
+    const report = { macs, counters, drops, ...claims, traffic: tally.traffic.list(), busyMs: [busyMs] };
     emit({ event: "report", ticket, report });
   }
 }

@@ -99,7 +99,6 @@ export class DatagramBatch {
     if (result === bytes) {
       counters.datagramsSent += this.#datagrams;
       counters.bytesSent += bytes;
-      session.bytesSent += bytes;
     } else {
       this.#tally.drop(sendDropReason(-result), this.#datagrams);
       if (result === -Errno.EMSGSIZE || result === -Errno.EINVAL) this.#tooBig(session);

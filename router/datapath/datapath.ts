@@ -181,7 +181,7 @@ export class Datapath {
   }
 }
 
-/** The sums of all counters. For a MAC in several reports, the entry of the thread that saw it last. */
+/** The sums of all counters, and the times of all threads. For a MAC in several reports, the entry of the thread that saw it last. */
 function merged([first, ...others]: readonly DatapathReport[]): DatapathReport {
   if (others.length === 0) return first;
   const counters = { ...first.counters };
@@ -189,14 +189,11 @@ function merged([first, ...others]: readonly DatapathReport[]): DatapathReport {
   const macs = new Map(first.macs.map((entry) => [entry.mac, entry]));
   const sourceClaims = new Map(first.sourceClaims.map((claims) => [claims.neighbour, claims]));
   const macClaims = new Map(first.macClaims.map((claims) => [claims.peer, claims]));
-  const traffic = new Map(first.traffic.map((each) => [each.session, each]));
+  const traffic = new Map(first.traffic.map((counts) => [counts.peer, counts]));
   for (const report of others) {
-    for (const claims of report.sourceClaims) addClaims(sourceClaims, claims.neighbour, claims);
-    for (const claims of report.macClaims) addClaims(macClaims, claims.peer, claims);
-    for (const { session, sent, received } of report.traffic) {
-      const before = traffic.get(session) ?? { sent: 0, received: 0 };
-      traffic.set(session, { session, sent: before.sent + sent, received: before.received + received });
-    }
+    for (const counts of report.traffic) addCounts(traffic, counts.peer, counts);
+    for (const claims of report.sourceClaims) addCounts(sourceClaims, claims.neighbour, claims);
+    for (const claims of report.macClaims) addCounts(macClaims, claims.peer, claims);
     for (const name of Object.keys(counters) as (keyof typeof counters)[]) counters[name] += report.counters[name];
     for (const reason of DROPS) drops[reason] += report.drops[reason];
     for (const entry of report.macs) {
@@ -208,19 +205,20 @@ function merged([first, ...others]: readonly DatapathReport[]): DatapathReport {
     macs: [...macs.values()],
     counters,
     drops,
-    traffic: [...traffic.values()],
     sourceClaims: [...sourceClaims.values()],
     macClaims: [...macClaims.values()],
+    traffic: [...traffic.values()],
+    busyMs: [first, ...others].flatMap(({ busyMs }) => busyMs),
   };
 }
 
-/** Fields of claims that identify something. The others are counts. */
+/** Fields of such counts that identify something. The others are counts. */
 const IDENTIFIERS: readonly string[] = ["neighbour", "source", "peer", "mac", "from"];
 
-/** Adds the claims of a peer in one more thread. */
-function addClaims<Claims extends object>(all: Map<number, Claims>, key: number, claims: Claims): void {
+/** Adds the counts of a peer in one more thread. */
+function addCounts<Counts extends object>(all: Map<number, Counts>, key: number, counts: Counts): void {
   const known = all.get(key) as Record<string, number> | undefined;
-  const entries = Object.entries(claims as Record<string, number>).map(([field, value]) => [
+  const entries = Object.entries(counts as Record<string, number>).map(([field, value]) => [
     field,
     known === undefined || IDENTIFIERS.includes(field) ? value : known[field] + value,
   ]);

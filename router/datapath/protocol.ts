@@ -2,6 +2,7 @@ import type { MacClaims } from "#router/datapath/mac-ledger.js";
 import type { NextHop } from "#router/datapath/next-hop.js";
 import type { Arrivals } from "#router/datapath/session-keys.js";
 import type { SourceClaims } from "#router/datapath/source-guard.js";
+import { type PeerTraffic, TrafficLedger } from "#router/datapath/traffic-ledger.js";
 import type { TapOffloads } from "#src/linux/native/tap.js";
 import type { UdpOffloads } from "#src/linux/native/udp.js";
 import type { Endpoint } from "#src/net/endpoint.js";
@@ -120,18 +121,13 @@ export interface DatapathReport {
   readonly macs: readonly { readonly mac: number; readonly peer: number; readonly idleMs: number }[];
   readonly counters: Counters;
   readonly drops: Record<Drop, number>;
-  /** What went to each neighbour and came from it. */
-  readonly traffic: readonly SessionTraffic[];
   /** What neighbours have sent in the name of others, and what peers have claimed of the MACs of others. */
   readonly sourceClaims: readonly SourceClaims[];
   readonly macClaims: readonly MacClaims[];
-}
-
-/** Bytes of one session since its start. Frames that the kernel forwards are not among them. */
-export interface SessionTraffic {
-  readonly session: number;
-  readonly sent: number;
-  readonly received: number;
+  /** What was sealed for each neighbour, and opened of it. */
+  readonly traffic: readonly PeerTraffic[];
+  /** Milliseconds that each thread has worked, neither waiting nor polling for more work. */
+  readonly busyMs: readonly number[];
 }
 
 /** Reasons to drop a frame, record or datagram. Every drop is counted under one of them. */
@@ -189,6 +185,10 @@ export class Tally {
     bytesSent: 0,
     bytesReceived: 0,
   };
+  /** By neighbour. */
+  readonly traffic = new TrafficLedger();
+  /** Milliseconds of work, neither waiting nor polling for more. */
+  busyMs = 0;
   readonly drops = Object.fromEntries(DROPS.map((reason) => [reason, 0])) as Record<Drop, number>;
 
   /** @param count frames, records or datagrams, as the reason implies */

@@ -268,7 +268,8 @@ export class Receiver {
       length < RECORD_OVERHEAD ? "record-malformed" : session.keys.open(memory, offset, length, laneEpoch, fragments);
     if (result !== "ok") return tally.drop(result);
     tally.counters.recordsReceived++;
-    session.bytesReceived += length;
+    session.traffic.recordsReceived++;
+    session.traffic.bytesReceived += length;
     if (moved && session.keys.newest) this.#follow(session);
     this.#deps.switch.received(session, memory, offset, length, datagramBytes);
   }

@@ -2,6 +2,7 @@ import type { DatagramSender } from "#router/datapath/datagram-socket.js";
 import { NEXT_HOP_DATAGRAMS, type NextHop } from "#router/datapath/next-hop.js";
 import { type KeyOptions, SessionKeys } from "#router/datapath/session-keys.js";
 import type { SourceGuard } from "#router/datapath/source-guard.js";
+import { newTraffic, type PeerTraffic } from "#router/datapath/traffic-ledger.js";
 import { type Endpoint, SMALLEST_DATAGRAM } from "#src/net/endpoint.js";
 
 /** Bytes of UDP payload that every path carries. */
@@ -15,6 +16,8 @@ export interface SessionOptions extends KeyOptions {
   readonly sender: DatagramSender;
   /** The peer's address in its connection, as text. Datagrams in clear come from there, or are dropped. */
   readonly host?: string | undefined;
+  /** Counts of the peer's records; by default those of this session alone. */
+  readonly traffic?: PeerTraffic;
 }
 
 /** One neighbour in a frame thread: its keys, the next hop, and how datagrams to it are sent. */
@@ -25,15 +28,13 @@ export class Session {
   readonly keys: SessionKeys;
   readonly encrypted: boolean;
   readonly host: string | undefined;
+  readonly traffic: PeerTraffic;
 
   nextHop: NextHop["kind"] = NEXT_HOP_DATAGRAMS;
   /** The largest sealed record that may be handed to the event loop. */
   handOverBytes = 0;
   /** Bytes handed to the event loop that the carrier has not sent yet. */
   handedOver = 0;
-  /** Bytes of records and their datagrams' headers to the peer, and of authentic records from it, in this thread. */
-  bytesSent = 0;
-  bytesReceived = 0;
 
   readonly sender: DatagramSender;
   /** Endpoint of the peer. Undefined until the peer was dialled or an authentic datagram has arrived. */
@@ -58,6 +59,7 @@ export class Session {
     this.sender = options.sender;
     this.keys = new SessionKeys(options);
     this.host = options.host;
+    this.traffic = options.traffic ?? newTraffic(options.peer);
     this.encrypted = options.encrypted;
   }
 }

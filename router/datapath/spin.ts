@@ -33,7 +33,7 @@ export class Spin {
   /** Polls for {@link SPIN_MS} at most, if that is worthwhile. False: it is not. */
   wait(set: PollSet, now: number): boolean {
     if (!this.isWorthwhile(now)) return false;
-    let before = performance.now();
+    let before = now;
     const end = before + SPIN_MS;
     set.wait(0);
     this.foundNone = !set.any;

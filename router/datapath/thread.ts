@@ -181,9 +181,11 @@ export class DatapathThread {
       const waiting: boolean = !datagrams && !frames && Atomics.load(commandCount, 0) === this.#executed;
       if (waiting) idle?.();
       const before = now;
-      const polled: boolean = waiting && (spinning?.wait(poll, now) ?? false);
+      const worked = waiting ? performance.now() : now;
+      const polled: boolean = waiting && (spinning?.wait(poll, worked) ?? false);
       if (!polled || !poll.any) poll.wait(waiting ? (this.#arriving ? ARRIVALS_EVERY_MS : AGE_EVERY_MS) : 0);
       now = performance.now();
+      this.#tally.busyMs += (waiting ? worked : now) - before;
       const slept: boolean = now - before >= LONE_AFTER_MS || (polled && spinning!.foundNone);
       const fresh: boolean = waiting && (drained || slept);
       turn = nextTurn(turn, waiting, fresh);

@@ -301,7 +301,7 @@ export class Transmitter {
     if (counter === SEAL_REFUSED) return;
     this.#end = start + ((sealed + 7) & ~7);
     batch.add(session, start, sealed, counter);
-    this.#tally.counters.recordsSent++;
+    this.#count(session, sealed);
   }
 
   /**
@@ -331,9 +331,14 @@ export class Transmitter {
     bytes[0] = session.keys.laneEpoch;
     bytes.set(this.memory.u8.subarray(start, start + sealed), 1);
     this.#events.record(session, bytes);
-    this.#tally.counters.recordsSent++;
+    this.#count(session, sealed);
     this.#tally.counters.bytesSent += sealed;
-    session.bytesSent += sealed;
+  }
+
+  #count({ traffic }: Session, sealed: number): void {
+    this.#tally.counters.recordsSent++;
+    traffic.recordsSent++;
+    traffic.bytesSent += sealed;
   }
 }
 

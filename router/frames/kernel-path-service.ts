@@ -1,10 +1,12 @@
 import type { Mesh } from "#mesh/mesh.js";
 import { type PeerName, peerText } from "#mesh/peer.js";
+import { CLEAR_DEVICE, ENCRYPTED_DEVICE } from "#router/carriers/fastdp/devices.js";
 import type { KernelPath } from "#router/carriers/fastdp/kernel-path.js";
 import type { KernelTunnel } from "#router/carriers/fastdp/kernel-tunnel.js";
 import type { Macs } from "#router/macs/macs.js";
 import { macLines } from "#router/macs/report.js";
-import { type Metric, type Service, samplesBy, statusLine } from "#router/service.js";
+import { type Metric, type Sample, type Service, samplesBy, statusLine } from "#router/service.js";
+import { linkTraffic } from "#src/linux/links/link-traffic.js";
 
 export interface KernelPathServiceDeps {
   readonly mesh: Pick<Mesh, "peer">;
@@ -77,6 +79,16 @@ function tunnelReport({ problem, port, heartbeats }: KernelTunnel) {
   };
 }
 
+/** The traffic of a tunnel's device: none where there is no device. */
+function tunnelTraffic(tunnel: string, device: string): Sample[] {
+  const traffic = linkTraffic(device);
+  if (traffic === undefined) return [];
+  return [
+    { labels: { tunnel, direction: "sent" }, value: traffic.sentBytes },
+    { labels: { tunnel, direction: "received" }, value: traffic.receivedBytes },
+  ];
+}
+
 function metricsOf(kernelPath: KernelPath | undefined, macs: Macs): Metric[] {
   const tunnels = kernelPath === undefined ? [] : [kernelPath.tunnels.clear, kernelPath.tunnels.encrypted];
   return [
@@ -95,6 +107,13 @@ function metricsOf(kernelPath: KernelPath | undefined, macs: Macs): Metric[] {
       help: "MACs that two hosts claim by turns.",
       type: "gauge",
       read: () => macs.sizes.frozen,
+    },
+    {
+      name: "weave_fastdp_bytes_total",
+      help: "Bytes of frames that the kernel has carried, by tunnel, headers of the tunnel excluded.",
+      type: "counter",
+      labels: ["tunnel", "direction"],
+      read: () => [...tunnelTraffic("clear", CLEAR_DEVICE), ...tunnelTraffic("encrypted", ENCRYPTED_DEVICE)],
     },
     {
       name: "weave_fastdp_heartbeats_refused_total",

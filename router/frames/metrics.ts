@@ -1,45 +1,130 @@
+import type { Mesh } from "#mesh/mesh.js";
+import type { Carriers } from "#router/carriers/carriers.js";
 import type { Datapath } from "#router/datapath/datapath.js";
-import { type Metric, type Sample, samplesBy } from "#router/service.js";
+import type { DatapathReport } from "#router/datapath/protocol.js";
+import { neighbourMetrics } from "#router/frames/neighbour-metrics.js";
+import { type PeerSample, PeerSeries } from "#router/peer-series.js";
+import { type Metric, type Sample, type Scrape, samplesBy } from "#router/service.js";
 import { macFromNumber } from "#src/mac.js";
 
-const samplesOf = (labels: Readonly<Record<string, string>>, counts: Readonly<Record<string, number>>): Sample[] =>
-  Object.entries(counts).map(([result, value]) => ({ labels: { ...labels, result }, value }));
+export interface FrameMetricsDeps {
+  readonly datapath: Pick<Datapath, "report">;
+  readonly carriers: Pick<Carriers, "figures">;
+  readonly mesh: Pick<Mesh, "status">;
+  /** Maximum peers with series of their own, for each metric. */
+  readonly maxPeers: number;
+}
 
-export function frameMetrics(datapath: Datapath): Metric[] {
+/** What the threads report; undefined: one of them does not answer. */
+export type ReadReport = (scrape: Scrape) => Promise<DatapathReport | undefined>;
+
+/** The metrics of the frame path, of all and of each neighbour. A scrape asks the threads once. */
+export function frameMetrics(deps: FrameMetricsDeps): Metric[] {
+  const ask = () => deps.datapath.report();
+  const report: ReadReport = (scrape) => scrape.once(ask);
+  const neighbours = new PeerSeries(deps.maxPeers);
+  const claimants = new PeerSeries(deps.maxPeers);
+  const sources = new PeerSeries(deps.maxPeers);
   return [
+    ...threadMetrics(report),
+    macClaims(report, claimants),
+    sourceClaims(report, sources),
+    ...neighbourMetrics(deps, report, neighbours),
+    {
+      name: "weave_metrics_peers_left_out",
+      help: 'Number of peers above --metrics-peers, which share the series "others", by what the series are about.',
+      type: "gauge",
+      labels: ["about"],
+      read: async (scrape) => {
+        // The other series of this scrape choose the peers, after the report.
+        await report(scrape);
+        return samplesBy("about", {
+          neighbours: neighbours.leftOut,
+          "mac-claims": claimants.leftOut,
+          "source-claims": sources.leftOut,
+        });
+      },
+    },
+  ];
+}
+
+function threadMetrics(report: ReadReport): Metric[] {
+  return [
+    {
+      name: "weave_datapath_responding",
+      help: "Whether all frame threads have answered this scrape, within 2 s; if not, their metrics are missing.",
+      type: "gauge",
+      read: async (scrape) => ((await report(scrape)) === undefined ? 0 : 1),
+    },
+    {
+      name: "weave_datapath_thread_busy_seconds_total",
+      help: "Time for which a frame thread has worked, neither waiting nor polling for more; its rate is the thread's occupancy.",
+      type: "counter",
+      labels: ["thread"],
+      read: async (scrape) =>
+        ((await report(scrape))?.busyMs ?? []).map((busyMs, thread) => ({
+          labels: { thread: String(thread) },
+          value: busyMs / 1_000,
+        })),
+    },
     {
       name: "weave_datapath_drops_total",
       help: "Frames, records and datagrams dropped, by reason.",
       type: "counter",
       labels: ["reason"],
-      read: async () => samplesBy("reason", { ...(await datapath.report())?.drops }),
+      read: async (scrape) => samplesBy("reason", { ...(await report(scrape))?.drops }),
     },
     {
       name: "weave_datapath_total",
       help: "Work of the frame path, by kind.",
       type: "counter",
       labels: ["kind"],
-      read: async () => samplesBy("kind", { ...(await datapath.report())?.counters }),
-    },
-    {
-      name: "weave_datapath_mac_claims_total",
-      help: "MACs of others in frames of a peer, by what became of them: moved to it, held elsewhere, refused on our bridge, above its share.",
-      type: "counter",
-      labels: ["peer", "result"],
-      read: async () =>
-        ((await datapath.report())?.macClaims ?? []).flatMap(({ peer, moves, held, refused, full }) =>
-          samplesOf({ peer: macFromNumber(peer) }, { moves, held, refused, full }),
-        ),
-    },
-    {
-      name: "weave_datapath_source_claims_total",
-      help: "Records of other peers that a neighbour sent without a known route, by result: delivered unproven, refused.",
-      type: "counter",
-      labels: ["neighbour", "result"],
-      read: async () =>
-        ((await datapath.report())?.sourceClaims ?? []).flatMap(({ neighbour, unproven, refused }) =>
-          samplesOf({ neighbour: macFromNumber(neighbour) }, { unproven, refused }),
-        ),
+      read: async (scrape) => samplesBy("kind", { ...(await report(scrape))?.counters }),
     },
   ];
+}
+
+function macClaims(report: ReadReport, series: PeerSeries): Metric {
+  const name = "weave_datapath_mac_claims_total";
+  return {
+    name,
+    help: "MACs of others in frames of a peer, by what became of them: moved to it, held elsewhere, refused on our bridge, above its share.",
+    type: "counter",
+    labels: ["peer", "result"],
+    read: async (scrape) => {
+      const claims = (await report(scrape))?.macClaims ?? [];
+      const samples = claims.flatMap(({ peer, moves, held, refused, full }) =>
+        samplesOf(macFromNumber(peer), { moves, held, refused, full }),
+      );
+      return counted(series, name, samples);
+    },
+  };
+}
+
+function sourceClaims(report: ReadReport, series: PeerSeries): Metric {
+  const name = "weave_datapath_source_claims_total";
+  return {
+    name,
+    help: "Records of other peers that a neighbour sent without a known route, by result: delivered unproven, refused.",
+    type: "counter",
+    labels: ["neighbour", "result"],
+    read: async (scrape) => {
+      const claims = (await report(scrape))?.sourceClaims ?? [];
+      const samples = claims.flatMap(({ neighbour, unproven, refused }) =>
+        samplesOf(macFromNumber(neighbour), { unproven, refused }),
+      );
+      return counted(series, name, samples).map(({ labels: { peer, ...labels }, value }) => ({
+        labels: { neighbour: peer, ...labels },
+        value,
+      }));
+    },
+  };
+}
+
+const samplesOf = (peer: string, counts: Readonly<Record<string, number>>): PeerSample[] =>
+  Object.entries(counts).map(([result, value]) => ({ peer, labels: { result }, value }));
+
+function counted(series: PeerSeries, name: string, samples: readonly PeerSample[]): Sample[] {
+  series.choose(samples.map(({ peer }) => peer));
+  return series.counter(name, samples);
 }

@@ -143,11 +143,19 @@ export async function startFramePath(deps: FramePathDeps): Promise<FramePath> {
   }
 }
 
+export interface FrameServiceDeps {
+  readonly datapath: Datapath;
+  readonly carriers: Carriers;
+  readonly mesh: Pick<Mesh, "peer" | "status">;
+  readonly settings: { readonly metricsPeers: number };
+}
+
 /** The frame path's metrics, and what peers have claimed wrongly. Its report and further status lines are part of the service `peers`. */
-export function frameService(datapath: Datapath, mesh: Pick<Mesh, "peer">): Service {
+export function frameService(deps: FrameServiceDeps): Service {
+  const { datapath, carriers, mesh, settings } = deps;
   return {
     name: "frames",
-    metrics: () => frameMetrics(datapath),
+    metrics: () => frameMetrics({ datapath, carriers, mesh, maxPeers: settings.metricsPeers }),
     async statusBlocks() {
       // The threads are busy with frames: they are asked only when there is something.
       const report = datapath.contested ? await datapath.report() : undefined;

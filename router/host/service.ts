@@ -2,6 +2,7 @@ import type { BusyHolders } from "#router/attachments/busy-holders.js";
 import { confinement, confinementLine } from "#router/host/confinement.js";
 import { HostWatch, type HostWatchDeps } from "#router/host/host-watch.js";
 import { NamespaceWatch } from "#router/host/namespace-watch.js";
+import { processMetrics } from "#router/host/process-metrics.js";
 import { type Service, statusLine } from "#router/service.js";
 import type { StartContext } from "#router/start-context.js";
 import type { ContainerLifecycle } from "#src/container-lifecycle.js";
@@ -29,15 +30,23 @@ export interface HostServiceDeps {
   readonly logLinesLost: () => number;
   /** What the kernel refused to take from this process, in words. */
   readonly unconfined: readonly string[];
+  readonly context: Pick<StartContext, "problems">;
 }
 
 /** What the kernel lets the router process do, and its metrics. */
-export function hostService({ logLinesLost, unconfined }: HostServiceDeps): Service {
+export function hostService({ logLinesLost, unconfined, context }: HostServiceDeps): Service {
   return {
     name: "host",
     report: () => ({ Confinement: confinement(unconfined) }),
     statusBlocks: () => [statusLine("Service", "host") + confinementLine(confinement(unconfined))],
     metrics: () => [
+      ...processMetrics(),
+      {
+        name: "weave_problems",
+        help: "Number of problems that the router cannot repair by itself, which weave status shows.",
+        type: "gauge",
+        read: () => context.problems.list().length,
+      },
       {
         name: "weave_log_lines_lost_total",
         help: "Lines of the log that could not be written.",

@@ -8,6 +8,7 @@ export function nameMetrics(dns: WeaveDns): Metric[] {
       name: "weave_dns_entries",
       help: "Number of DNS entries that this peer gives.",
       type: "gauge",
+      inWeaveNet: true,
       read: () => dns.names.ownSize,
     },
     {

@@ -23,6 +23,7 @@ import type {
 } from "#router/page/page-state.js";
 import type { PageSources } from "#router/page/sources.js";
 import { parseCniIdent } from "#src/linux/netns/cni-ident.js";
+import { macNumber } from "#src/mac.js";
 import { VERSION } from "#src/version.js";
 
 /** Makes the document of the page. Pure: a test gives the sources of any network. */
@@ -128,16 +129,16 @@ function connectionsOf({ status, router }: PageSources): ConnectionsSection {
 }
 
 function figuresOf({ at, status, frames }: PageSources): FiguresSection {
-  const traffic = new Map((frames?.traffic ?? []).map((each) => [each.session, each]));
+  const traffic = new Map((frames?.traffic ?? []).map((each) => [each.peer, each]));
   const links = status.connections.slice(0, MAX_PAGE_ROWS).flatMap(({ remote, overlay, wire }) => {
     if (remote === undefined) return [];
-    const { sent, received } = traffic.get(overlay?.nextHop ?? -1) ?? { sent: 0, received: 0 };
+    const { bytesSent, bytesReceived } = traffic.get(macNumber(remote.name)) ?? { bytesSent: 0, bytesReceived: 0 };
     const { roundTripMs } = wire;
     const figures: LinkFigures = [
       roundTripMs === undefined ? null : Number(roundTripMs.toFixed(2)),
       lossOf(overlay),
-      sent,
-      received,
+      bytesSent,
+      bytesReceived,
     ];
     return [[remote.name, figures] as const];
   });

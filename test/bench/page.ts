@@ -40,8 +40,8 @@ async function measure(peers: number): Promise<void> {
     const at = performance.now();
     const traffic = network.frames!.traffic.map((each) => ({
       ...each,
-      sent: Math.round(each.sent + at * 1_000),
-      received: Math.round(each.received + at * 2_000),
+      bytesSent: Math.round(each.bytesSent + at * 1_000),
+      bytesReceived: Math.round(each.bytesReceived + at * 2_000),
     }));
     return pageState({ ...network, at, frames: { ...network.frames!, traffic } });
   });

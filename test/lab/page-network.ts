@@ -1,5 +1,6 @@
 import { NO_CLAIMS } from "#router/frames/claims.js";
 import type { PageSources } from "#router/page/sources.js";
+import { macNumber } from "#src/mac.js";
 
 /** Options of a network that exists only for the page. */
 export interface PageNetwork {
@@ -98,9 +99,11 @@ export function pageNetwork(options: PageNetwork): PageSources {
       counters: { bytesSent: at * 9_000, bytesReceived: at * 21_000 },
       drops: { "no-route": 3, replayed: 1 },
       traffic: neighbours.map((name) => ({
-        session: indexOf(name),
-        sent: Math.round(at * (1_000 + 700 * Math.sin(at / 9_000 + indexOf(name)))),
-        received: Math.round(at * (2_600 + 900 * Math.cos(at / 7_000 + indexOf(name)))),
+        peer: macNumber(name),
+        recordsSent: 0,
+        bytesSent: Math.round(at * (1_000 + 700 * Math.sin(at / 9_000 + indexOf(name)))),
+        recordsReceived: 0,
+        bytesReceived: Math.round(at * (2_600 + 900 * Math.cos(at / 7_000 + indexOf(name)))),
       })),
     },
     addresses: {

@@ -96,7 +96,8 @@ test("a silent peer is suspended after a minute, forgotten after a quarter of an
   assert.equal(a.mesh.status().suspended.length, 1);
   // Any set that is open here: the records of a forgotten peer are dropped from it.
   const dropped: string[] = [];
-  const set = { equivocations: [], peersChanged() {}, revoke() {}, forget: (peer: string) => void dropped.push(peer) };
+  const forget = (peer: string) => void dropped.push(peer);
+  const set = { equivocations: [], size: 0, peersChanged() {}, revoke() {}, forget };
   a.mesh.replicas.add("another set", set, 0);
   await network.clock.run(16 * 60_000);
   assert.deepEqual(a.seen, [`suspended ${c.name}`, `forgotten ${c.name}`]);

@@ -6,11 +6,13 @@ import type {
   CarrierKind,
   CarrierLink,
   CarrierState,
+  PathMeasurements,
   SessionEvent,
 } from "#router/carriers/carrier.js";
 import { type BatchEffect, BatchProbe } from "#router/carriers/sleeve/batch-probe.js";
 import { Path, type PathEffect } from "#router/carriers/sleeve/path.js";
 import { type ArrivalReport, RecordSize } from "#router/carriers/sleeve/record-size.js";
+import { RoundTrip } from "#router/carriers/sleeve/round-trip.js";
 import { NEXT_HOP_DATAGRAMS } from "#router/datapath/next-hop.js";
 import { decodePathMessage, encodePathMessage, type PathMessage } from "#router/datapath/path-message.js";
 import { innerMtu } from "#router/datapath/record.js";
@@ -24,8 +26,13 @@ const USUAL_MTU = 1_500;
 /** Largest MTU that is probed: that of jumbo frames. */
 const LARGEST_MTU = 9_216;
 
-const count = z.number().check(z.int(), z.gte(0), z.lte(0xffffffff));
-const arrivalsShape = z.object({ kind: z.literal("arrivals"), expected: count, accepted: count, datagrams: count });
+const countShape = z.number().check(z.int(), z.gte(0), z.lte(0xffffffff));
+const arrivalsShape = z.object({
+  kind: z.literal("arrivals"),
+  expected: countShape,
+  accepted: countShape,
+  datagrams: countShape,
+});
 type ArrivalsMessage = { readonly kind: "arrivals" } & ArrivalReport;
 
 type ControlEvent = Extract<SessionEvent, { event: "control" }>;
@@ -37,6 +44,12 @@ export const sleeveCarrier: CarrierKind = {
   open: (link, deps) => new Sleeve(link, deps),
 };
 
+/** Adds a report to the counts. Late records, which an earlier report counted as lost, can make more arrive than were expected. */
+function count(counts: { expected: number; arrived: number }, { expected, accepted }: ArrivalReport): void {
+  counts.expected += expected;
+  counts.arrived += accepted;
+}
+
 class Sleeve implements Carrier {
   readonly name = "sleeve";
   readonly nextHop = { kind: NEXT_HOP_DATAGRAMS } as const;
@@ -44,6 +57,9 @@ class Sleeve implements Carrier {
   readonly #deps: CarrierDeps;
   readonly #recordSize: RecordSize;
   readonly #batchProbe = new BatchProbe();
+  readonly #roundTrip = new RoundTrip();
+  readonly #sent = { expected: 0, arrived: 0 };
+  readonly #received = { expected: 0, arrived: 0 };
   #path: Path | undefined;
   #state: CarrierState;
   #doubtful = false;
@@ -106,6 +122,10 @@ class Sleeve implements Carrier {
     };
   }
 
+  measurements(): PathMeasurements {
+    return { roundTripMs: this.#roundTrip.smoothedMs, sent: { ...this.#sent }, received: { ...this.#received } };
+  }
+
   start(): void {
     this.#path = new Path(this.#link.outbound, this.#deps.clock.now());
     this.#setDatagrams(this.#address);
@@ -117,6 +137,7 @@ class Sleeve implements Carrier {
 
   /** Applies a report of the records that the other end has received: the size of our records follows its losses. */
   receive(report: ArrivalsMessage): void {
+    count(this.#sent, report);
     if (this.#recordSize.report(report, this.#deps.clock.now()) && this.#path !== undefined) this.#setDatagrams();
   }
 
@@ -133,6 +154,7 @@ class Sleeve implements Carrier {
       case "arrivals": {
         const { expected, accepted, datagrams } = event;
         const report: ArrivalsMessage = { kind: "arrivals", expected, accepted, datagrams };
+        count(this.#received, report);
         this.#link.send(report);
       }
     }
@@ -161,7 +183,10 @@ class Sleeve implements Carrier {
     const now = this.#deps.clock.now();
     if (message.type === "pong" && BatchProbe.owns(message.id))
       return this.#applyBatches(this.#batchProbe.pong(message.id, now));
-    if (message.type === "pong") return this.#applyPath(path.pong(message.id, message.datagramBytes, now));
+    if (message.type === "pong") {
+      this.#roundTrip.answered(message.id, now);
+      return this.#applyPath(path.pong(message.id, message.datagramBytes, now));
+    }
     if (!event.answered) this.#sendControl({ type: "pong", id: message.id, datagramBytes: event.datagramBytes }, 0);
     this.#applyPath(path.pinged(message.before, now));
   }
@@ -244,6 +269,7 @@ class Sleeve implements Carrier {
     switch (effect.do) {
       case "ping": {
         const { id, datagramBytes } = effect;
+        this.#roundTrip.sent(id, clock.now());
         log.debug("a path is probed", { peer, id, datagramBytes, state: this.#path?.state });
         return this.#sendControl({ ...effect, type: "ping" }, datagramBytes);
       }
@@ -260,6 +286,7 @@ class Sleeve implements Carrier {
       case "lost":
         this.#learnSource();
         this.#batchProbe.forget();
+        this.#roundTrip.forget();
         this.#setDatagrams();
         return this.#change("failed", effect.reason, clock.now());
     }

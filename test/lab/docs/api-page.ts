@@ -136,19 +136,44 @@ export function apiPage(): string {
   return `${HEAD}${rows.join("")}\n${metricsTable()}`;
 }
 
-const metrics = (): Metric[] => services.flatMap((service) => service.metrics?.() ?? []);
+/** All metrics, by name. */
+export const declaredMetrics = (): Metric[] =>
+  services.flatMap((service) => service.metrics?.() ?? []).sort((a, b) => (a.name < b.name ? -1 : 1));
 
 /** Names of all metrics. */
-export const metricNames = (): string[] =>
-  metrics()
-    .map(({ name }) => name)
-    .sort();
+export const metricNames = (): string[] => declaredMetrics().map(({ name }) => name);
+
+/** The units of Prometheus' names, by the end of the name without `_total`. A number of something has none. */
+const UNITS: Readonly<Record<string, string>> = {
+  seconds: "seconds",
+  bytes: "bytes",
+  ratio: "0 to 1",
+  percentage: "percent",
+};
+
+export const unitOf = (name: string): string => UNITS[/([a-z]+)$/.exec(name.replace(/_total$/, ""))![1]] ?? "";
+
+const METRICS_HEAD = `## Metrics
+
+The labels \`peer\` and \`neighbour\` have names of peers (MACs); the first \`--metrics-peers\` (200) have series of their own, all others share the series \`others\`, and
+\`weave_metrics_peers_left_out\` says how many they are. Counters count from the start of the router. Metrics marked in the column Weave Net have the name, labels and meaning of
+Weave Net's; its \`weave_flows\` has no counterpart, as the kernel's path has no flows. Alerts, their rules and a dashboard: [operations.md](operations.md#what-each-alert-means-and-what-to-do).
+
+| metric | type | unit | labels | Weave Net | meaning |
+|---|---|---|---|---|---|
+`;
 
 function metricsTable(): string {
-  const rows = metrics()
-    .map(({ name, help, type, labels = [] }) => {
-      return `| \`${name}\` | ${type} | ${labels.map((label) => `\`${label}\``).join(", ")} | ${help} |\n`;
-    })
-    .sort();
-  return `## Metrics\n\nBeside the defaults of the Prometheus client (\`process_…\`, \`nodejs_…\`):\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n${rows.join("")}`;
+  const rows = declaredMetrics().map(({ name, help, type, labels = [], inWeaveNet }) => {
+    const cells = [
+      `\`${name}\``,
+      type,
+      unitOf(name),
+      labels.map((label) => `\`${label}\``).join(", "),
+      inWeaveNet ? "yes" : "",
+      help,
+    ];
+    return `| ${cells.join(" | ")} |\n`;
+  });
+  return `${METRICS_HEAD}${rows.join("")}`;
 }
