@@ -8,7 +8,7 @@ import type { PasswordGuesses } from "#mesh/connection/password-guesses.js";
 import { PeerHosts } from "#mesh/connection/peer-hosts.js";
 import { PendingHandshakes } from "#mesh/connection/pending-handshakes.js";
 import type { DialSchedule } from "#mesh/dialling/schedule.js";
-import { GossipTraffic } from "#mesh/gossip/traffic.js";
+import { GossipTraffic } from "#mesh/gossip-traffic.js";
 import type { Handshake } from "#mesh/handshake/handshake.js";
 import { certifiedBytes, type Hello } from "#mesh/handshake/hello.js";
 import { Initiator } from "#mesh/handshake/initiator.js";

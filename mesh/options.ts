@@ -2,7 +2,7 @@ import type { Connection } from "#mesh/connection/connection.js";
 import type { SlowedNeighbour } from "#mesh/connection/neighbour-budget.js";
 import type { WrongPasswords } from "#mesh/connection/password-guesses.js";
 import type { AttemptStatus, DialTarget } from "#mesh/dialling/schedule.js";
-import type { ChannelTraffic } from "#mesh/gossip/traffic.js";
+import type { ChannelTraffic } from "#mesh/gossip-traffic.js";
 import type { KeyPair } from "#mesh/handshake/noise.js";
 import type { Overlay } from "#mesh/overlay.js";
 import type { PeerName, PeerRecord } from "#mesh/peer.js";

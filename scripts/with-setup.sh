@@ -19,6 +19,8 @@ tests=("${demo[@]}" iptables:iptables conntrack:conntrack tcpdump:tcpdump tshark
   podman:podman /usr/lib/podman/netavark:netavark /usr/lib/podman/aardvark-dns:aardvark-dns catatonit:catatonit
   /usr/lib/cni/host-local:containernetworking-plugins
   "${shells[@]}")
+# The alerts and the dashboard of examples/prometheus.
+prometheus=("${tests[@]}" prometheus:prometheus promtool:prometheus)
 # Packages, archives and images, and the systems that they are installed on.
 packaging=("${tests[@]}" debootstrap:debootstrap lintian:lintian docker-compose:docker-compose ufw:ufw docker-registry:docker-registry 'gpg:gpg|gnupg'
   xz:xz-utils aarch64-linux-gnu-strip:binutils-aarch64-linux-gnu
@@ -37,11 +39,12 @@ case $profile in
   build) programs=() ;;
   demo) programs=("${demo[@]}") ;;
   test) programs=("${tests[@]}") ;;
+  prometheus) programs=("${prometheus[@]}") ;;
   packaging) programs=("${packaging[@]}") ;;
   engines) programs=("${engines[@]}") ;;
   page) programs=("${page[@]}") ;;
   bench) programs=("${tests[@]}" "${peers[@]}") ;;
-  *) say "with-setup.sh: '$profile' is no profile: build, demo, test, packaging, engines, page or bench"; exit 2 ;;
+  *) say "with-setup.sh: '$profile' is no profile: build, demo, test, prometheus, packaging, engines, page or bench"; exit 2 ;;
 esac
 
 command -v node >/dev/null || { say "weave needs Node 20.19 or later; there is no 'node' on the path"; exit 1; }

@@ -1,7 +1,7 @@
 import type { AssemblyBudget } from "#mesh/connection/assembly-budget.js";
 import { Channel, type ChannelEffect } from "#mesh/connection/channel.js";
 import { Liveness, type LivenessEffect } from "#mesh/connection/liveness.js";
-import type { GossipTraffic } from "#mesh/gossip/traffic.js";
+import type { GossipTraffic } from "#mesh/gossip-traffic.js";
 import type { Handshake, HandshakeEffect } from "#mesh/handshake/handshake.js";
 import type { Hello } from "#mesh/handshake/hello.js";
 import type { NoiseResult } from "#mesh/handshake/noise.js";

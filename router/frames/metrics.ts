@@ -1,22 +1,14 @@
-import type { Mesh } from "#mesh/mesh.js";
-import type { Carriers } from "#router/carriers/carriers.js";
 import type { Datapath } from "#router/datapath/datapath.js";
-import type { DatapathReport } from "#router/datapath/protocol.js";
-import { neighbourMetrics } from "#router/frames/neighbour-metrics.js";
+import { type NeighbourMetricsDeps, neighbourMetrics, type ReadReport } from "#router/frames/neighbour-metrics.js";
 import { type PeerSample, PeerSeries } from "#router/peer-series.js";
-import { type Metric, type Sample, type Scrape, samplesBy } from "#router/service.js";
+import { type Metric, type Sample, samplesBy } from "#router/service.js";
 import { macFromNumber } from "#src/mac.js";
 
-export interface FrameMetricsDeps {
+export interface FrameMetricsDeps extends NeighbourMetricsDeps {
   readonly datapath: Pick<Datapath, "report">;
-  readonly carriers: Pick<Carriers, "figures">;
-  readonly mesh: Pick<Mesh, "status">;
   /** Maximum peers with series of their own, for each metric. */
   readonly maxPeers: number;
 }
-
-/** What the threads report; undefined: one of them does not answer. */
-export type ReadReport = (scrape: Scrape) => Promise<DatapathReport | undefined>;
 
 /** The metrics of the frame path, of all and of each neighbour. A scrape asks the threads once. */
 export function frameMetrics(deps: FrameMetricsDeps): Metric[] {

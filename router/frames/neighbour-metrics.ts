@@ -1,6 +1,8 @@
+import type { Mesh } from "#mesh/mesh.js";
 import type { MeshStatus } from "#mesh/options.js";
+import type { Carriers } from "#router/carriers/carriers.js";
 import type { SessionFigures } from "#router/carriers/peer-session.js";
-import type { FrameMetricsDeps, ReadReport } from "#router/frames/metrics.js";
+import type { DatapathReport } from "#router/datapath/protocol.js";
 import type { PeerSample, PeerSeries } from "#router/peer-series.js";
 import type { Metric, Scrape } from "#router/service.js";
 import { macFromNumber } from "#src/mac.js";
@@ -9,6 +11,14 @@ import { macFromNumber } from "#src/mac.js";
 const MAX_LABEL = 64;
 /** The version of an early build, which sends none. */
 const NO_VERSION = "unknown";
+
+export interface NeighbourMetricsDeps {
+  readonly carriers: Pick<Carriers, "figures">;
+  readonly mesh: Pick<Mesh, "status">;
+}
+
+/** What the threads report; undefined: one of them does not answer. */
+export type ReadReport = (scrape: Scrape) => Promise<DatapathReport | undefined>;
 
 interface Neighbours {
   readonly connections: MeshStatus["connections"];
@@ -21,7 +31,7 @@ type ReadNeighbours = (scrape: Scrape) => Neighbours;
 
 /** The metrics of each neighbour: its path, its traffic, and what waits to be sent. */
 export function neighbourMetrics(
-  { carriers, mesh }: Pick<FrameMetricsDeps, "carriers" | "mesh">,
+  { carriers, mesh }: NeighbourMetricsDeps,
   report: ReadReport,
   series: PeerSeries,
 ): Metric[] {

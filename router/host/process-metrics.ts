@@ -66,7 +66,11 @@ export function processMetrics(delay: EventLoopDelay = new EventLoopDelay()): Me
     gauge("process_open_fds", "Number of open file descriptors.", openFiles),
     gauge("process_max_fds", "Maximum number of open file descriptors.", maxOpenFiles),
     gauge("nodejs_heap_size_total_bytes", "Heap of the event loop.", (scrape) => scrape.once(memory).heapTotal),
-    gauge("nodejs_heap_size_used_bytes", "The part of the event loop's heap in use.", (scrape) => scrape.once(memory).heapUsed),
+    gauge(
+      "nodejs_heap_size_used_bytes",
+      "The part of the event loop's heap in use.",
+      (scrape) => scrape.once(memory).heapUsed,
+    ),
     gauge(
       "nodejs_external_memory_bytes",
       "Memory of buffers outside of the heap.",

@@ -157,7 +157,7 @@ const METRICS_HEAD = `## Metrics
 
 The labels \`peer\` and \`neighbour\` have names of peers (MACs); the first \`--metrics-peers\` (200) have series of their own, all others share the series \`others\`, and
 \`weave_metrics_peers_left_out\` says how many they are. Counters count from the start of the router. Metrics marked in the column Weave Net have the name, labels and meaning of
-Weave Net's; its \`weave_flows\` has no counterpart, as the kernel's path has no flows. Alerts, their rules and a dashboard: [operations.md](operations.md#what-each-alert-means-and-what-to-do).
+Weave Net's, which has one more: a number of flows, which this kernel's path does not have. Alerts, their rules and a dashboard: [operations.md](operations.md#what-each-alert-means-and-what-to-do).
 
 | metric | type | unit | labels | Weave Net | meaning |
 |---|---|---|---|---|---|

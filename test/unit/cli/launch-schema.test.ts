@@ -40,6 +40,7 @@ const BAD: Readonly<Record<string, { readonly texts: readonly string[]; readonly
   statusAddr: { texts: ["nowhere", "127.0.0.1:99999", ":x"], raw: [6_782] },
   metricsAddr: { texts: ["nowhere", "[::1]:80"], raw: [80] },
   pageAddr: { texts: ["nowhere", "127.0.0.1:0", "[::1]:80"], raw: [6_782] },
+  metricsPeers: { texts: ["-1", "4097", "all", "1.5"], raw: [-1, 4_097, "200"] },
   dbPrefix: { texts: ["rel", "", `/${"x".repeat(5_000)}`], raw: [7] },
   image: { texts: ["../x", "-x", "a b", "x".repeat(513)], raw: [7] },
   supervised: { texts: ["process", "x"], raw: ["process", 1] },
