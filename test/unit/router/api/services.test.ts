@@ -77,6 +77,12 @@ test("metrics are written in Prometheus' format, and read at each scrape", async
     metrics: () => [
       { name: "weave_moving", help: "Moves.", type: "gauge", read: () => value },
       { name: "weave_moving_total", help: "Moves.", type: "counter", read: () => value },
+      {
+        name: "weave_late_seconds",
+        help: "Late.",
+        type: "histogram",
+        read: () => ({ buckets: [{ atMost: 0.5, count: 2 }], sum: 3.5, count: value }),
+      },
     ],
   };
   const routes = apiRoutes([...services, moving], facts);
@@ -90,12 +96,40 @@ test("metrics are written in Prometheus' format, and read at each scrape", async
   assert.match(first, /# TYPE weave_none_total counter\n(?!weave_none_total)/);
   assert.match(first, /\nweave_moving 5\n/);
   assert.match(first, /\nweave_moving_total 5\n/);
-  assert.match(first, /process_cpu_seconds_total/);
+  assert.match(
+    first,
+    /# TYPE weave_late_seconds histogram\nweave_late_seconds_bucket\{le="0.5"\} 2\nweave_late_seconds_bucket\{le="\+Inf"\} 5\nweave_late_seconds_sum 3.5\nweave_late_seconds_count 5\n/,
+  );
   value = 3;
   const second = await scrape();
   assert.match(second, /\nweave_moving 3\n/);
   assert.match(second, /\nweave_moving_total 3\n/);
   assert.match(second, /reason="late"\} 2\n/);
+});
+
+test("what several metrics need is read once for a scrape, and again for the next", async () => {
+  let reads = 0;
+  const count = async () => ++reads;
+  const shared: Service = {
+    name: "shared",
+    metrics: () =>
+      ["weave_a", "weave_b"].map((name) => ({
+        ...{ name, help: "Shared.", type: "gauge" },
+        read: (scrape) => scrape.once(count),
+      })),
+  };
+  const routes = apiRoutes([shared], facts);
+  const scrape = async () => (await call(routes, "GET", "/metrics")).body!;
+  assert.match(await scrape(), /weave_a 1\n[^]*weave_b 1\n/);
+  assert.match(await scrape(), /weave_a 2\n[^]*weave_b 2\n/);
+});
+
+test("two metrics of one name are an error", async () => {
+  const twice: Service = {
+    name: "twice",
+    metrics: () => [1, 2].map((value) => ({ name: "weave_x", help: "X.", type: "gauge", read: () => value })),
+  };
+  await assert.rejects(call(apiRoutes([twice], facts), "GET", "/metrics"), /weave_x has already been registered/);
 });
 
 test("each listener has the routes of its scope and of the narrower ones", () => {
