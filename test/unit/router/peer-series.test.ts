@@ -49,7 +49,10 @@ test("no counter falls while peers come, go, return and move between the series"
       for (const peers of present) {
         for (const peer of peers) totals[peer] += peer + 1;
         series.choose(peers.map(String));
-        const samples = series.counter("n", peers.map((peer) => ({ peer: String(peer), value: totals[peer] })));
+        const samples = series.counter(
+          "n",
+          peers.map((peer) => ({ peer: String(peer), value: totals[peer] })),
+        );
         for (const { labels, value } of samples)
           if (labels.peer === OTHER_PEERS) {
             assert.ok(value >= others);
@@ -66,7 +69,12 @@ test("what a peer has counted with a series of its own is not added when it shar
   const series = new PeerSeries(1);
   const scrape = (...peers: readonly (readonly [string, number])[]) => {
     series.choose(peers.map(([peer]) => peer));
-    return values(series.counter("n", peers.map(([peer, value]) => ({ peer, value }))));
+    return values(
+      series.counter(
+        "n",
+        peers.map(([peer, value]) => ({ peer, value })),
+      ),
+    );
   };
   assert.deepEqual(scrape(["a", 1_000], ["b", 1]), { a: 1_000, [OTHER_PEERS]: 1 });
   assert.deepEqual(scrape(["b", 2]), { b: 2 });

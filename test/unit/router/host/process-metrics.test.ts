@@ -30,12 +30,23 @@ test("a loop that is blocked is seen as late", async () => {
 
 test("the process's own metrics have plausible values", async () => {
   const scrape = new Scrape();
-  const value = async (name: string) => Number(await processMetrics().find((each) => each.name === name)!.read(scrape));
+  const value = async (name: string) =>
+    Number(
+      await processMetrics()
+        .find((each) => each.name === name)!
+        .read(scrape),
+    );
   assert.ok(Math.abs((await value("process_start_time_seconds")) - Date.now() / 1_000) < 600);
   assert.ok((await value("process_resident_memory_bytes")) > 10e6);
   assert.ok((await value("process_virtual_memory_bytes")) > (await value("process_resident_memory_bytes")));
-  assert.ok((await value("process_open_fds")) > 3 && (await value("process_open_fds")) <= (await value("process_max_fds")));
+  assert.ok(
+    (await value("process_open_fds")) > 3 && (await value("process_open_fds")) <= (await value("process_max_fds")),
+  );
   const cpu = await value("process_cpu_seconds_total");
   assert.ok(cpu > 0.01);
-  assert.ok(Math.abs(cpu - (await value("process_cpu_user_seconds_total")) - (await value("process_cpu_system_seconds_total"))) < 1e-6);
+  assert.ok(
+    Math.abs(
+      cpu - (await value("process_cpu_user_seconds_total")) - (await value("process_cpu_system_seconds_total")),
+    ) < 1e-6,
+  );
 });
