@@ -9,6 +9,7 @@ import type { LogLines } from "#router/event-log/event-collector.js";
 import { openEventJournal, startEvents } from "#router/event-log/service.js";
 import type { Exposure } from "#router/exposure/exposure.js";
 import { startExposure } from "#router/exposure/service.js";
+import { probeFeatures } from "#router/frames/kernel-path.js";
 import { type FramePath, openFramePorts, startFramePath, TAP_NAME } from "#router/frames/service.js";
 import { watchHost, watchNamespaces } from "#router/host/service.js";
 import { startWeaveDns } from "#router/names/service.js";
@@ -93,6 +94,8 @@ export class Router {
 async function startServices(start: RouterStart, context: StartContext): Promise<readonly Service[]> {
   const { options, docker, restarted, workers, onFatal } = start;
   const { bridge, mtu, port } = options;
+  // The kernel answers while the rest starts.
+  const features = probeFeatures(options);
   const targets = firstTargets({ ...options, resume: restarted || options.resume }, context.store);
   const identity = await hostIdentity(options, context.store);
   const { name: self, incarnation, signer } = identity;
@@ -100,7 +103,7 @@ async function startServices(start: RouterStart, context: StartContext): Promise
 
   const sockets = openFramePorts(options, context);
   const peerPort = await openPeerPort(options, context);
-  const frames = await startFramePath({ ...context, options, identity, sockets, workers });
+  const frames = await startFramePath({ ...context, options, identity, sockets, workers, features });
   const mesh = await startMesh({ ...context, options, identity, overlay: frames.carriers });
   const macs = await frames.connect(mesh, incarnation);
   const directory = followPeers(mesh, context);

@@ -29,11 +29,6 @@ export interface CarrierKind {
   readonly name: string;
   /** Shapes of the messages that its two ends exchange over the connection, by `kind`. No other carrier uses these kinds. */
   readonly messages: Readonly<Record<string, ZodMiniObject>>;
-  /**
-   * The carrier in the list that this end prefers to this one, on connections of that sort; absent or undefined: the order of the list
-   * counts. Each end chooses the carrier of what it sends.
-   */
-  follows?(connection: { readonly encrypted: boolean }): string | undefined;
   open(link: CarrierLink, deps: CarrierDeps): Carrier;
 }
 
@@ -143,6 +138,11 @@ export interface Carrier {
   readonly nextHop: CarrierNextHop | undefined;
   /** Bytes of the largest IP packet of a container that the carrier does not cut. */
   readonly mtu: number;
+  /**
+   * The carrier in the list that comes before this one although the list has it later; absent or undefined: the order of the list counts. A
+   * change is reported by {@link CarrierLink.changed}. Each end chooses the carrier of what it sends.
+   */
+  readonly follows?: string | undefined;
   /** Starts the carrier. The other end is ready, and the threads know its session number. */
   start(): void;
   /** Handles a message of the other end, of one of the {@link CarrierKind.messages}. @throws WEAVE_MESSAGE_MALFORMED */

@@ -63,7 +63,10 @@ export class PeerSession implements OverlayConnection {
   readonly #link: OverlayLink;
   readonly #deps: PeerSessionDeps;
   readonly #keys: DataKeys;
-  readonly #carriers: readonly Carrier[];
+  /** In the order that both ends agreed on. */
+  readonly #agreed: readonly Carrier[];
+  /** In the order of {@link Carrier.follows}, best first. */
+  #carriers: readonly Carrier[];
   readonly #selector: PathSelector<Carrier>;
   #rekeying: Timer | undefined;
   #wake: Timer | undefined;
@@ -93,7 +96,8 @@ export class PeerSession implements OverlayConnection {
       secretFor: (purpose) => hkdf(link.secret, Buffer.from(`carrier ${purpose}`), 1)[0],
       changed: () => this.#update(),
     };
-    this.#carriers = preferred(kinds, link).map((kind) => kind.open(carrierLink, deps));
+    this.#agreed = kinds.map((kind) => kind.open(carrierLink, deps));
+    this.#carriers = preferred(this.#agreed);
     link.secret.fill(0);
     this.#selector = new PathSelector(this.#carriers);
   }
@@ -213,6 +217,7 @@ export class PeerSession implements OverlayConnection {
     const { clock } = this.#deps;
     this.#wake?.cancel();
     if (this.#stopped || !this.#ready) return;
+    this.#reorder();
     const before = this.#selector.selection;
     if (this.#selector.update(clock.now())) {
       if (before !== undefined) this.#carrierChanges++;
@@ -226,6 +231,13 @@ export class PeerSession implements OverlayConnection {
     const { wakeAt } = this.#selector;
     if (!this.#stopped && Number.isFinite(wakeAt))
       this.#wake = clock.after(Math.max(0, wakeAt - clock.now()), () => this.#update());
+  }
+
+  #reorder(): void {
+    const order = preferred(this.#agreed);
+    if (order.every((carrier, i) => carrier === this.#carriers[i])) return;
+    this.#carriers = order;
+    this.#selector.reorder(order);
   }
 
   /** Sets the next hop of the threads: the carrier in use, or, while that is in the kernel, the best usable carrier of records. */
@@ -285,15 +297,15 @@ export class PeerSession implements OverlayConnection {
   }
 }
 
-/** The agreed kinds in the order of this end: see {@link CarrierKind.follows}. */
-function preferred(kinds: readonly CarrierKind[], link: { readonly encrypted: boolean }): readonly CarrierKind[] {
-  const order = [...kinds];
-  for (const kind of kinds) {
-    const before = order.findIndex(({ name }) => name === kind.follows?.(link));
-    const at = order.indexOf(kind);
+/** The agreed carriers in the order of this end: see {@link Carrier.follows}. */
+function preferred(agreed: readonly Carrier[]): readonly Carrier[] {
+  const order = [...agreed];
+  for (const carrier of agreed) {
+    const before = order.findIndex(({ name }) => name === carrier.follows);
+    const at = order.indexOf(carrier);
     if (before <= at) continue;
     order.splice(at, 1);
-    order.splice(before, 0, kind);
+    order.splice(before, 0, carrier);
   }
   return order;
 }

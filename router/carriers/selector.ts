@@ -24,7 +24,7 @@ export interface Selection<T extends Candidate> {
  * replaces another: unstable carriers are avoided. If no other carrier is usable, it is used immediately.
  */
 export class PathSelector<T extends Candidate> {
-  readonly #candidates: readonly T[];
+  #candidates: readonly T[];
   /** Carriers that have failed since they were last selected. */
   readonly #failed = new Set<T>();
   #selection: Selection<T> | undefined;
@@ -35,6 +35,13 @@ export class PathSelector<T extends Candidate> {
   /** @param candidates best first */
   constructor(candidates: readonly T[]) {
     this.#candidates = candidates;
+  }
+
+  /** Changes the order. @param candidates the same ones, best first */
+  reorder(candidates: readonly T[]): void {
+    this.#candidates = candidates;
+    const selected = this.#selection;
+    if (selected !== undefined) this.#selection = { ...selected, reason: this.#whyNotBetter(selected.carrier) };
   }
 
   /** The current choice. Undefined: no carrier is usable, or the first choice is still to come. */
@@ -66,15 +73,15 @@ export class PathSelector<T extends Candidate> {
     if (carrier === this.#selection?.carrier) return false;
     if (carrier === undefined) this.#selection = undefined;
     else {
-      const better = this.#candidates.slice(0, this.#candidates.indexOf(carrier));
-      this.#selection = {
-        carrier,
-        reason: better.length === 0 ? "the preferred carrier" : reasonsOf(better),
-        since: now,
-      };
+      this.#selection = { carrier, reason: this.#whyNotBetter(carrier), since: now };
       this.#failed.delete(carrier);
     }
     return true;
+  }
+
+  #whyNotBetter(carrier: T): string {
+    const better = this.#candidates.slice(0, this.#candidates.indexOf(carrier));
+    return better.length === 0 ? "the preferred carrier" : reasonsOf(better);
   }
 
   #choose(now: number): T | undefined {

@@ -42,7 +42,7 @@ export const FRAME_FLAGS = {
     placeholder: "auto|on|off",
     section: FRAMES,
     meaning:
-      "encrypted frames take the kernel's path (fastdp, by WireGuard): on: first; auto: where sleeve fails; off: never",
+      "encrypted frames take the kernel's path (fastdp, by WireGuard): on: first; auto: where it is measured to be faster than sleeve, or sleeve fails; off: never",
   }),
   datapathThreads: flag({
     flag: "datapath-threads",

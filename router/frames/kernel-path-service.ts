@@ -1,6 +1,7 @@
 import type { Mesh } from "#mesh/mesh.js";
 import { type PeerName, peerText } from "#mesh/peer.js";
 import { CLEAR_DEVICE, ENCRYPTED_DEVICE } from "#router/carriers/fastdp/devices.js";
+import type { HostSpeeds } from "#router/carriers/fastdp/host-speeds.js";
 import type { KernelPath } from "#router/carriers/fastdp/kernel-path.js";
 import type { KernelTunnel } from "#router/carriers/fastdp/kernel-tunnel.js";
 import type { Macs } from "#router/macs/macs.js";
@@ -32,7 +33,7 @@ export function kernelPathService({ mesh, kernelPath, macs }: KernelPathServiceD
           ? [statusLine("Kernel path", "off (--no-fastdp)")]
           : [
               statusLine("In clear", tunnelText(kernelPath.tunnels.clear)),
-              statusLine("Encrypted", tunnelText(kernelPath.tunnels.encrypted)),
+              statusLine("Encrypted", encryptedText(kernelPath)),
             ]),
         statusLine("MACs", macsText(macs)),
         ...macLines(macs.report, nameOf),
@@ -44,6 +45,12 @@ export function kernelPathService({ mesh, kernelPath, macs }: KernelPathServiceD
 const tunnelText = ({ problem, port, description }: KernelTunnel): string =>
   problem === undefined ? `${description}, UDP port ${port}` : `not by the kernel: ${problem}`;
 
+/** With what `--fastdp-encrypted auto` has found. */
+function encryptedText({ tunnels: { encrypted }, speeds }: KernelPath): string {
+  const text = tunnelText(encrypted);
+  return encrypted.problem !== undefined || speeds === undefined ? text : `${text}; ${speeds.text}`;
+}
+
 function macsText({ sizes: { own, known, carried } }: Macs): string {
   return `${own} on this host, ${known} on all hosts, ${carried} by the kernel`;
 }
@@ -53,6 +60,7 @@ function kernelPathReport(kernelPath: KernelPath | undefined, macs: Macs) {
   return {
     Clear: kernelPath && tunnelReport(kernelPath.tunnels.clear),
     Encrypted: kernelPath && tunnelReport(kernelPath.tunnels.encrypted),
+    Speeds: kernelPath?.speeds && speedsReport(kernelPath.speeds),
     Features: (kernelPath?.features ?? []).map(({ name, available, reason }) => ({
       Name: name,
       Available: available,
@@ -87,6 +95,10 @@ function tunnelTraffic(tunnel: string, device: string): Sample[] {
     { labels: { tunnel, direction: "sent" }, value: traffic.sentBytes },
     { labels: { tunnel, direction: "received" }, value: traffic.receivedBytes },
   ];
+}
+
+function speedsReport({ known, text }: HostSpeeds) {
+  return { WireGuard: known?.wireguard ?? 0, Sleeve: known?.sleeve ?? 0, Result: text };
 }
 
 function metricsOf(kernelPath: KernelPath | undefined, macs: Macs): Metric[] {

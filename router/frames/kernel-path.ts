@@ -2,8 +2,10 @@ import type { KeyPair } from "#mesh/handshake/noise.js";
 import type { Mesh } from "#mesh/mesh.js";
 import type { PeerName } from "#mesh/peer.js";
 import { removeDevices } from "#router/carriers/fastdp/devices.js";
+import { HostSpeeds } from "#router/carriers/fastdp/host-speeds.js";
 import { type FastdpEncrypted, KernelPath, type KernelPathOptions } from "#router/carriers/fastdp/kernel-path.js";
-import type { Command } from "#router/datapath/protocol.js";
+import { measureSpeeds } from "#router/carriers/fastdp/speed-trial.js";
+import type { Command, Offloads } from "#router/datapath/protocol.js";
 import { Forwarding } from "#router/macs/forwarding.js";
 import { MACS_CHANNEL } from "#router/macs/mac-announcements.js";
 import { Macs } from "#router/macs/macs.js";
@@ -12,6 +14,7 @@ import type { Cidr } from "#src/address.js";
 import { systemClock } from "#src/clock.js";
 import { errorText } from "#src/errors.js";
 import { Netlink } from "#src/linux/netlink/netlink.js";
+import { type KernelFeature, probeKernelFeatures } from "#src/linux/vxlan/features.js";
 import { LearnedMacs } from "#src/linux/vxlan/learned-macs.js";
 import { paths } from "#src/paths.js";
 
@@ -32,13 +35,26 @@ export interface FrameIdentity {
   readonly staticKey: KeyPair;
 }
 
+/** Tries what the kernel has, beside other work; undefined with `--no-fastdp`. */
+export const probeFeatures = ({
+  noFastdp,
+}: Pick<KernelPathSettings, "noFastdp">): Promise<readonly KernelFeature[]> | undefined =>
+  noFastdp ? undefined : probeKernelFeatures();
+
+export interface KernelPathStart extends Pick<StartContext, "resources" | "problems" | "log" | "store"> {
+  /** Of {@link probeFeatures}. */
+  readonly features: ReturnType<typeof probeFeatures>;
+  /** Those that the frame path may use. */
+  readonly offloads: Offloads;
+}
+
 /** Makes the kernel's path; undefined with `--no-fastdp`, which removes that of an earlier start. */
 export async function startKernelPath(
   options: KernelPathSettings,
   { name: self, staticKey, tap }: FrameIdentity & { readonly tap: string },
-  { resources, problems, log }: Pick<StartContext, "resources" | "problems" | "log">,
+  { resources, problems, log, store, features, offloads }: KernelPathStart,
 ): Promise<KernelPath | undefined> {
-  if (options.noFastdp) {
+  if (features === undefined) {
     // Frames take the router all the same.
     await removeDevices(paths().run).catch((error) =>
       log.warn("the kernel's path of an earlier start cannot be removed", { why: errorText(error) }),
@@ -48,9 +64,10 @@ export async function startKernelPath(
   const { bridge, mtu, port, encryption, fastdpEncrypted } = options;
   const settings = { self, bridge, mtu, tap, port, encrypted: encryption, fastdpEncrypted };
   const staticSecret = staticKey.secret;
+  const speeds = new HostSpeeds({ measure: () => measureSpeeds(offloads), store, clock: systemClock, log });
   const path = await KernelPath.open(
     { ...settings, clear: clearHosts(options), staticSecret, runFolder: paths().run },
-    { problems, log },
+    { problems, log, features: await features, speeds },
   );
   resources.add("kernel path", () => path.stop());
   return path;

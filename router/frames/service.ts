@@ -9,11 +9,17 @@ import type { KernelPath } from "#router/carriers/fastdp/kernel-path.js";
 import { Datapath, threadsFor } from "#router/datapath/datapath.js";
 import { FrameWorkers } from "#router/datapath/frame-workers.js";
 import { allowedOffloads } from "#router/datapath/offloads.js";
-import type { OffloadName } from "#router/datapath/protocol.js";
+import type { OffloadName, Offloads } from "#router/datapath/protocol.js";
 import { AT_LANE } from "#router/datapath/record.js";
 import { WARM_UP_CPU_MS } from "#router/datapath/warm-up.js";
 import { claimsBlocks, frameClaims } from "#router/frames/claims.js";
-import { type FrameIdentity, type KernelPathSettings, startKernelPath, startMacs } from "#router/frames/kernel-path.js";
+import {
+  type FrameIdentity,
+  type KernelPathSettings,
+  type KernelPathStart,
+  startKernelPath,
+  startMacs,
+} from "#router/frames/kernel-path.js";
 import { frameMetrics } from "#router/frames/metrics.js";
 import { frameRouteTable } from "#router/frames/route-table.js";
 import { handleDatapathEvent, nextHopTo } from "#router/frames/thread-events.js";
@@ -84,11 +90,12 @@ export function openFramePorts(options: FrameOptions, { resources }: Pick<StartC
   return sockets;
 }
 
-export interface FramePathDeps extends Pick<StartContext, "events" | "resources" | "problems" | "log"> {
+export interface FramePathDeps extends Pick<StartContext, "events" | "resources" | "problems" | "log" | "store"> {
   readonly options: FrameOptions;
   readonly identity: FrameIdentity;
   readonly sockets: FrameSockets;
   readonly workers: FrameWorkers;
+  readonly features: KernelPathStart["features"];
 }
 
 export interface FramePath {
@@ -105,17 +112,18 @@ export interface FramePath {
 export async function startFramePath(deps: FramePathDeps): Promise<FramePath> {
   const { options, identity, events, resources, log } = deps;
   const self = identity.name;
-  const { tap, openssl } = await makeLinks(deps);
+  const offloads = allowedOffloads(options.offloadsOff);
+  const tap = await makeLinks(deps, offloads);
   const datapath = new Datapath({
     self: macNumber(self),
     tap,
     sockets: deps.sockets,
-    openssl,
+    openssl: offloads.openssl,
     workers: deps.workers,
     onEvent: (event) => void events.emit("frames", event),
   });
   resources.add("frame threads", () => datapath.stop());
-  const kernelPath = await startKernelPath(options, { ...identity, tap: TAP_NAME }, deps);
+  const kernelPath = await startKernelPath(options, { ...identity, tap: TAP_NAME }, { ...deps, offloads });
   const carriers = new Carriers({
     carriers: kernelPath === undefined ? CARRIERS : [fastdpCarrier(kernelPath.tunnels), ...CARRIERS],
     datapath,
@@ -164,8 +172,7 @@ export function frameService(deps: FrameServiceDeps): Service {
   };
 }
 
-async function makeLinks({ options, identity, sockets, resources }: FramePathDeps) {
-  const offloads = allowedOffloads(options.offloadsOff);
+async function makeLinks({ options, identity, sockets, resources }: FramePathDeps, offloads: Offloads) {
   const tap = openTap(TAP_NAME, sockets.fds.length, offloads);
   resources.add("TAP device", async () => {
     tap.close();
@@ -174,5 +181,5 @@ async function makeLinks({ options, identity, sockets, resources }: FramePathDep
   if (await ensureBridge(options.bridge, identity.name, options.mtu))
     resources.addUndo("bridge", () => deleteLink(options.bridge));
   await addRouterPort(options.bridge, TAP_NAME, options.mtu);
-  return { tap, openssl: offloads.openssl };
+  return tap;
 }

@@ -21,7 +21,8 @@ export interface ClearTunnelDeps extends Omit<VxlanDeviceDeps, "heartbeats" | "c
 export class ClearTunnel extends TunnelBase implements KernelTunnel {
   readonly description = "VXLAN";
   readonly overhead = VXLAN_OVERHEAD;
-  readonly publicKey = undefined;
+  readonly key = undefined;
+  readonly wish = undefined;
   readonly #port: number;
   readonly #paths: PeerPaths;
   readonly #device: VxlanDevice | undefined;
@@ -39,9 +40,8 @@ export class ClearTunnel extends TunnelBase implements KernelTunnel {
     return this.#port;
   }
 
-  /** Without a tunnel there is no use in waiting for it. */
-  get follows(): string | undefined {
-    return this.#device === undefined ? "stream" : undefined;
+  get isOff(): boolean {
+    return this.#device === undefined;
   }
 
   /** The entries of the device; undefined without one. */

@@ -1,8 +1,9 @@
-import { hkdf, type KeyPair, keyPair } from "#mesh/handshake/noise.js";
+import { diffieHellman, hkdf, type KeyPair, keyPair } from "#mesh/handshake/noise.js";
 import type { PeerName } from "#mesh/peer.js";
+import type { CarrierSpeeds, TunnelWish } from "#router/carriers/fastdp/carrier-speeds.js";
 import { VXLAN_OVERHEAD } from "#router/carriers/fastdp/clear-tunnel.js";
 import { ENCRYPTED_DEVICE, WIREGUARD_DEVICE } from "#router/carriers/fastdp/devices.js";
-import type { KernelTunnel, PeerTunnel, PeerTunnelOptions } from "#router/carriers/fastdp/kernel-tunnel.js";
+import type { KernelTunnel, PeerTunnel, PeerTunnelOptions, TunnelKey } from "#router/carriers/fastdp/kernel-tunnel.js";
 import type { PeerPaths } from "#router/carriers/fastdp/peer-paths.js";
 import { TunnelBase, type TunnelHost } from "#router/carriers/fastdp/tunnel-base.js";
 import { VxlanDevice } from "#router/carriers/fastdp/vxlan-device.js";
@@ -35,8 +36,8 @@ export interface EncryptedTunnelDeps {
   readonly runFolder: string;
   /** This peer's static key, of which that of WireGuard is derived: it outlives the process. */
   readonly staticSecret: Uint8Array;
-  /** The carrier that is preferred to this tunnel; undefined: none. */
-  readonly follows: string | undefined;
+  /** Whether the tunnel comes first in any case, or as the speeds are. */
+  readonly choice: TunnelWish["choice"];
   readonly log: Log;
 }
 
@@ -48,8 +49,10 @@ export class EncryptedTunnel extends TunnelBase implements KernelTunnel {
   readonly overhead = VXLAN_OVERHEAD + WIREGUARD_OVERHEAD;
   readonly description = "VXLAN in WireGuard";
   readonly #deps: EncryptedTunnelDeps;
-  readonly #isOff: boolean;
+  readonly isOff: boolean;
+  readonly key: TunnelKey;
   readonly #keys: KeyPair;
+  #speeds: CarrierSpeeds | undefined;
   #namespace: TunnelNamespace | undefined;
   #wireguard: Tunnel | undefined;
   #device: VxlanDevice | undefined;
@@ -60,26 +63,29 @@ export class EncryptedTunnel extends TunnelBase implements KernelTunnel {
   constructor(deps: EncryptedTunnelDeps, off: string | undefined) {
     super(deps.self, off ?? "the WireGuard device is not made yet", deps.host);
     this.#deps = deps;
-    this.#isOff = off !== undefined;
-    this.#keys = keyPair(hkdf(deps.staticSecret, Buffer.from("wireguard"), 1)[0]);
+    this.isOff = off !== undefined;
+    const keys = keyPair(hkdf(deps.staticSecret, Buffer.from("wireguard"), 1)[0]);
+    this.#keys = keys;
+    this.key = { public: keys.public, agree: (theirs) => diffieHellman(keys.secret, theirs) };
   }
 
   get port(): number {
     return this.#deps.port;
   }
 
-  get publicKey(): Uint8Array {
-    return this.#keys.public;
+  get wish(): TunnelWish {
+    return { choice: this.#deps.choice, speeds: this.#speeds };
   }
 
-  /** Without a tunnel there is no use in waiting for it. */
-  get follows(): string | undefined {
-    return this.#isOff ? "stream" : this.#deps.follows;
+  /** Sets what was measured on this host, for the order of the carriers. */
+  setSpeeds(speeds: CarrierSpeeds): void {
+    this.#speeds = speeds;
+    this.reconnect();
   }
 
   /** The entries of the device; undefined without one. They are refused until {@link check} has made it. */
   get table(): EntryTable | undefined {
-    if (this.#isOff) return undefined;
+    if (this.isOff) return undefined;
     const table = () => this.#device?.table;
     const refused = ({ mac }: TunnelEntry): RefusedEntry => ({ mac, reason: this.problem ?? "there is no tunnel" });
     return {
@@ -92,7 +98,7 @@ export class EncryptedTunnel extends TunnelBase implements KernelTunnel {
 
   /** Makes or repairs the devices. @returns whether forwarding entries were lost */
   async check(): Promise<boolean> {
-    if (this.#isOff) return false;
+    if (this.isOff) return false;
     try {
       const peersLost = await this.#checkWireguard();
       this.#device ??= this.#makeDevice();

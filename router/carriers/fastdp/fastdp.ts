@@ -2,8 +2,15 @@ import * as z from "zod/mini";
 import type { Attributes } from "#mesh/overlay.js";
 import { printableText } from "#mesh/peer.js";
 import type { Carrier, CarrierDeps, CarrierKind, CarrierLink, CarrierState } from "#router/carriers/carrier.js";
+import {
+  type CarrierSpeeds,
+  SPEEDS_SHAPE,
+  type TunnelWish,
+  tunnelComesFirst,
+} from "#router/carriers/fastdp/carrier-speeds.js";
 import { type Heartbeat, HeartbeatKeys } from "#router/carriers/fastdp/heartbeat.js";
 import type { KernelTunnel, PeerTunnel } from "#router/carriers/fastdp/kernel-tunnel.js";
+import { KEY_PROOF_BYTES, KeyProof } from "#router/carriers/fastdp/key-proof.js";
 import { PathProof, type ProofEffect } from "#router/carriers/fastdp/path-proof.js";
 import type { Timer } from "#src/clock.js";
 import { errorText } from "#src/errors.js";
@@ -25,15 +32,30 @@ interface TunnelMessage {
   readonly key: Uint8Array;
   /** A random number of the end: its kernel drops heartbeats without it, as containers may flood it with forged ones. */
   readonly cookie: number;
+  /** What the end wants of the order of the carriers; absent: it has not measured, and leaves it to the other end. */
+  readonly choice?: TunnelWish["choice"];
+  readonly speeds?: CarrierSpeeds;
 }
+
+/** Proves the key of the last {@link TunnelMessage}. */
+interface KeyProofMessage {
+  readonly kind: "tunnel key";
+  readonly proof: Uint8Array;
+}
+
+const bytesOf = (...lengths: readonly number[]) =>
+  z.instanceof(Uint8Array).check(z.refine((bytes) => lengths.includes((bytes as Uint8Array).length)));
 
 const tunnelShape = z.object({
   kind: z.literal("tunnel"),
   port: z.number().check(z.int(), z.gte(0), z.lte(65_535)),
   reason: z.string().check(z.maxLength(MAX_REASON)),
   cookie: z.number().check(z.int(), z.gte(0), z.lte(0xffffffff)),
-  key: z.instanceof(Uint8Array).check(z.refine((bytes) => [0, 32].includes((bytes as Uint8Array).length))),
+  key: bytesOf(0, 32),
+  choice: z.optional(z.enum(["on", "auto"])),
+  speeds: z.optional(SPEEDS_SHAPE),
 });
+const keyProofShape = z.object({ kind: z.literal("tunnel key"), proof: bytesOf(KEY_PROOF_BYTES) });
 
 /** The tunnels of this host: one for connections in clear, and one for encrypted ones. */
 export interface KernelTunnels {
@@ -47,8 +69,7 @@ export interface KernelTunnels {
  */
 export const fastdpCarrier = (tunnels: KernelTunnels): CarrierKind => ({
   name: "fastdp",
-  messages: { tunnel: tunnelShape },
-  follows: ({ encrypted }) => (encrypted ? tunnels.encrypted : tunnels.clear).follows,
+  messages: { tunnel: tunnelShape, "tunnel key": keyProofShape },
   open: (link, deps) => new Fastdp(link, deps, link.encrypted ? tunnels.encrypted : tunnels.clear),
 });
 
@@ -72,6 +93,10 @@ class Fastdp implements Carrier {
   readonly #tunnel: KernelTunnel;
   readonly #keys: HeartbeatKeys;
   readonly #presharedKey: Uint8Array;
+  /** Undefined without encryption. */
+  readonly #keyProof: KeyProof | undefined;
+  /** Whether the other end has proven the key that it has sent. */
+  #isKeyProven = false;
   #proof: PathProof | undefined;
   #peer: PeerTunnel | undefined;
   #theirs: TunnelMessage | undefined;
@@ -97,6 +122,8 @@ class Fastdp implements Carrier {
     this.#keys = new HeartbeatKeys(secret, link.outbound);
     secret.fill(0);
     this.#presharedKey = link.secretFor("fastdp wireguard");
+    const { key } = tunnel;
+    this.#keyProof = key && new KeyProof(key, link.secretFor("fastdp wireguard key"), link.outbound);
     const { problem } = tunnel;
     this.#state = {
       condition: problem === undefined ? "probing" : "failed",
@@ -113,6 +140,13 @@ class Fastdp implements Carrier {
     return this.#doubtful;
   }
 
+  /** Sleeve comes first until both ends know better: it works at once. */
+  get follows(): string | undefined {
+    const { isOff, wish } = this.#tunnel;
+    if (isOff) return "stream";
+    return wish === undefined || this.#order(wish).first ? undefined : "sleeve";
+  }
+
   get mtu(): number {
     return Math.max(0, this.#linkMtu - this.#tunnel.overhead);
   }
@@ -123,6 +157,7 @@ class Fastdp implements Carrier {
 
   diagnostics(): Attributes {
     return {
+      ...(this.#tunnel.wish === undefined ? {} : { Order: this.#order(this.#tunnel.wish).why }),
       Tunnel: this.#link.encrypted ? "vxlan in wireguard" : "vxlan",
       RemoteAddr: this.#peer?.address ?? "",
       HeartbeatBytes: this.#beatBytes,
@@ -138,8 +173,16 @@ class Fastdp implements Carrier {
     this.#learnMtu();
   }
 
-  receive(message: TunnelMessage): void {
+  receive(message: TunnelMessage | KeyProofMessage): void {
+    if (message.kind === "tunnel key") return this.#receiveProof(message);
+    const before = this.#theirs;
     this.#theirs = message;
+    if (before === undefined || Buffer.compare(before.key, message.key) !== 0) {
+      this.#isKeyProven = this.#keyProof === undefined;
+      this.#sendProof(message.key);
+    }
+    // The order of the carriers may be another one.
+    this.#link.changed();
     void this.#connect();
   }
 
@@ -164,6 +207,7 @@ class Fastdp implements Carrier {
     this.#tunnel.heartbeats.remove(this.#keys);
     this.#keys.close();
     this.#presharedKey.fill(0);
+    this.#keyProof?.close();
     // Frames of a proven path go on: the kernels forward them while a router is replaced.
     this.#peer?.release();
     this.#peer = undefined;
@@ -181,14 +225,39 @@ class Fastdp implements Carrier {
     return this.#phase === phase;
   }
 
+  #order(wish: TunnelWish): { readonly first: boolean; readonly why: string } {
+    const { choice = "auto", speeds } = this.#theirs ?? {};
+    return tunnelComesFirst(wish, { choice, speeds });
+  }
+
+  #sendProof(theirs: Uint8Array): void {
+    if (this.#keyProof === undefined || theirs.length === 0) return;
+    try {
+      const message: KeyProofMessage = { kind: "tunnel key", proof: this.#keyProof.make(theirs) };
+      this.#link.send(message);
+    } catch {
+      // It is no key, and so will not be proven.
+    }
+  }
+
+  #receiveProof({ proof }: KeyProofMessage): void {
+    const { key = new Uint8Array() } = this.#theirs ?? {};
+    this.#isKeyProven = this.#keyProof?.isRight(key, proof) ?? true;
+    if (this.#isKeyProven) void this.#connect();
+    else this.#end("at the other end: the key of its WireGuard is not proven to be its own");
+  }
+
   #announce(): void {
-    const { problem, port, publicKey, cookie } = this.#tunnel;
+    const { problem, port, key, cookie, wish } = this.#tunnel;
+    const { choice, speeds } = wish ?? {};
     const message: TunnelMessage = {
       kind: "tunnel",
       port: problem === undefined ? port : 0,
       reason: (problem ?? "").slice(0, MAX_REASON),
-      key: publicKey ?? new Uint8Array(),
+      key: key?.public ?? new Uint8Array(),
       cookie,
+      ...(choice === undefined ? {} : { choice }),
+      ...(speeds === undefined ? {} : { speeds }),
     };
     this.#link.send(message);
   }
@@ -204,6 +273,7 @@ class Fastdp implements Carrier {
   /** The tunnel of this host was made, repaired or lost. */
   #tunnelChanged(): void {
     this.#announce();
+    this.#link.changed();
     void this.#connect();
   }
 
@@ -215,6 +285,8 @@ class Fastdp implements Carrier {
     this.#retry?.cancel();
     const problem = this.#tunnel.problem ?? problemOf(theirs);
     if (problem !== undefined) return this.#end(problem);
+    // The proof is on its way, or was wrong.
+    if (!this.#isKeyProven) return;
     if (this.#phase !== "proving") this.#phase = "connecting";
     let connected: PeerTunnel;
     try {

@@ -8,6 +8,7 @@ import {
 } from "#router/carriers/fastdp/devices.js";
 import { EncryptedTunnel } from "#router/carriers/fastdp/encrypted-tunnel.js";
 import type { KernelTunnels } from "#router/carriers/fastdp/fastdp.js";
+import type { HostSpeeds } from "#router/carriers/fastdp/host-speeds.js";
 import { PeerPaths } from "#router/carriers/fastdp/peer-paths.js";
 import { TunnelTables } from "#router/carriers/fastdp/tunnel-tables.js";
 import { type EntryTable, Forwarding, type TunnelEntry, type TunnelName } from "#router/macs/forwarding.js";
@@ -16,12 +17,7 @@ import { systemClock } from "#src/clock.js";
 import { errorText } from "#src/errors.js";
 import { interfaceIndex } from "#src/linux/links/interface-index.js";
 import { Netlink } from "#src/linux/netlink/netlink.js";
-import {
-  CLEAR_FEATURES,
-  ENCRYPTED_FEATURES,
-  type KernelFeature,
-  probeKernelFeatures,
-} from "#src/linux/vxlan/features.js";
+import { CLEAR_FEATURES, ENCRYPTED_FEATURES, type KernelFeature } from "#src/linux/vxlan/features.js";
 import { inspectRelayPort, setRelayPort } from "#src/linux/vxlan/vxlan-port.js";
 import type { Log } from "#src/log.js";
 import type { Problems } from "#src/problems.js";
@@ -66,6 +62,10 @@ export interface KernelPathOptions {
 }
 
 export interface KernelPathDeps {
+  /** What the kernel of this host has. */
+  readonly features: readonly KernelFeature[];
+  /** How fast this host carries encrypted frames by the kernel and by sleeve. */
+  readonly speeds: HostSpeeds;
   readonly problems: Problems;
   readonly log: Log;
 }
@@ -91,12 +91,8 @@ export class KernelPath {
   #timer: NodeJS.Timeout | undefined;
   #unprotected: () => string | undefined = () => undefined;
 
-  private constructor(
-    options: KernelPathOptions,
-    deps: KernelPathDeps,
-    { netlink, features }: { netlink: Netlink; features: readonly KernelFeature[] },
-  ) {
-    const { log } = deps;
+  private constructor(options: KernelPathOptions, deps: KernelPathDeps, netlink: Netlink) {
+    const { log, features } = deps;
     this.#options = options;
     this.#deps = deps;
     this.#netlink = netlink;
@@ -113,10 +109,9 @@ export class KernelPath {
       { self, paths, host, netlink, options: { ...vxlan, name: CLEAR_DEVICE, port: ports.clear }, tap, log },
       off.clear,
     );
-    // Each packet is sealed on its own, while sleeve seals up to 64 KB at once: only a measurement shows which is faster.
-    const follows = options.fastdpEncrypted === "on" ? undefined : "sleeve";
+    const choice = options.fastdpEncrypted === "on" ? "on" : "auto";
     this.#encrypted = new EncryptedTunnel(
-      { ...options, ...vxlan, netlink, paths, host, port: ports.encrypted, follows, log },
+      { ...options, ...vxlan, netlink, paths, host, port: ports.encrypted, choice, log },
       off.encrypted,
     );
     this.tunnels = { clear: this.#clear, encrypted: this.#encrypted };
@@ -129,10 +124,9 @@ export class KernelPath {
     if (this.#isUsed) this.forwarding.use(new TunnelTables(tables));
   }
 
-  /** Tries what the kernel has, and removes what an earlier start has made and this one must not use. {@link start} makes the tunnels. */
+  /** Removes what an earlier start has made and this one must not use. {@link start} makes the tunnels. */
   static async open(options: KernelPathOptions, deps: KernelPathDeps): Promise<KernelPath> {
-    const features = await probeKernelFeatures();
-    const path = new KernelPath(options, deps, { netlink: Netlink.open("route"), features });
+    const path = new KernelPath(options, deps, Netlink.open("route"));
     await path.#removeUnused().catch((error) => deps.log.warn(errorText(error)));
     return path;
   }
@@ -148,6 +142,14 @@ export class KernelPath {
     this.#unprotected = unprotected;
     await this.check();
     this.#timer = setInterval(() => void this.check(), CHECK_MS).unref();
+    // Sleeve first, or last: nothing depends on the speeds.
+    if (this.#encrypted.isOff || this.#options.fastdpEncrypted !== "auto") return;
+    this.#deps.speeds.start((speeds) => this.#encrypted.setSpeeds(speeds));
+  }
+
+  /** What was measured of encrypted frames; undefined: nothing, and nothing will be. */
+  get speeds(): HostSpeeds | undefined {
+    return this.#encrypted.isOff || this.#options.fastdpEncrypted !== "auto" ? undefined : this.#deps.speeds;
   }
 
   /** The UDP port of VXLAN in clear, and the networks that may send to it; undefined: there is none, or no limit. */
@@ -177,6 +179,7 @@ export class KernelPath {
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     this.#timer = undefined;
+    await this.#deps.speeds.stop();
     this.paths.stop();
     await this.#checking;
     this.#clear.close();

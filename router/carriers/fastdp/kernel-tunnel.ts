@@ -1,4 +1,5 @@
 import type { PeerName } from "#mesh/peer.js";
+import type { TunnelWish } from "#router/carriers/fastdp/carrier-speeds.js";
 import type { Heartbeats } from "#router/carriers/fastdp/heartbeats.js";
 
 /** A peer to which a tunnel is to lead. */
@@ -30,6 +31,14 @@ export interface PeerTunnel {
   release(): void;
 }
 
+/** The key of this host's WireGuard. */
+export interface TunnelKey {
+  /** 32 bytes. */
+  readonly public: Uint8Array;
+  /** The secret that this key and another end's have in common (X25519), 32 bytes. @throws WEAVE_HANDSHAKE when the other is no key */
+  agree(theirs: Uint8Array): Uint8Array;
+}
+
 /** A tunnel of the kernel to all neighbours: VXLAN, in clear or inside WireGuard. */
 export interface KernelTunnel {
   /** Why there is no tunnel now; undefined: there is one. */
@@ -38,14 +47,16 @@ export interface KernelTunnel {
   readonly description: string;
   /** UDP port at which other hosts reach the tunnel. */
   readonly port: number;
-  /** Public key of our WireGuard; undefined without encryption. */
-  readonly publicKey: Uint8Array | undefined;
+  /** Undefined without encryption. */
+  readonly key: TunnelKey | undefined;
   /** A random number that heartbeats to this host must contain; 32 bits. */
   readonly cookie: number;
   /** Bytes of all headers around an IP packet of a container. */
   readonly overhead: number;
-  /** The carrier that is preferred to this tunnel; undefined: none. */
-  readonly follows: string | undefined;
+  /** Whether this host has no such tunnel by its options or its kernel: there is no use in waiting for it. */
+  readonly isOff: boolean;
+  /** What this host wants of its place among the carriers; undefined: the first. */
+  readonly wish: TunnelWish | undefined;
   readonly heartbeats: Heartbeats;
   /** Calls `changed` when {@link problem} changes, or when the peers must be connected again. @returns ends that */
   onChange(changed: () => void): () => void;

@@ -133,3 +133,19 @@ test("for any sequence of states the carrier in use is usable, and no better one
     }),
   );
 });
+
+test("a changed order counts at once, and changes the reason of the carrier in use", () => {
+  const { all, selector } = three();
+  const [first, second, third] = all;
+  for (const each of all) each.set("usable", 0);
+  selector.update(0);
+  selector.reorder([second, first, third]);
+  assert.equal(selector.selection?.reason, "second is usable");
+  assert.equal(selector.update(10), true);
+  assert.deepEqual(selector.selection, { carrier: second, reason: "the preferred carrier", since: 10 });
+  second.set("failed", 20);
+  selector.update(20);
+  selector.reorder(all);
+  assert.equal(selector.update(20), false);
+  assert.deepEqual(selector.selection, { carrier: first, reason: "the preferred carrier", since: 20 });
+});

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { hkdf } from "#mesh/handshake/noise.js";
+import { diffieHellman, hkdf, keyPair } from "#mesh/handshake/noise.js";
 import type { Carrier, CarrierDeps, CarrierLink, CarrierMessage } from "#router/carriers/carrier.js";
+import type { CarrierSpeeds, TunnelWish } from "#router/carriers/fastdp/carrier-speeds.js";
 import { fastdpCarrier, RETRY_MS } from "#router/carriers/fastdp/fastdp.js";
 import { Heartbeats } from "#router/carriers/fastdp/heartbeats.js";
-import type { KernelTunnel, PeerTunnelOptions } from "#router/carriers/fastdp/kernel-tunnel.js";
+import type { KernelTunnel, PeerTunnelOptions, TunnelKey } from "#router/carriers/fastdp/kernel-tunnel.js";
+import { KeyProof } from "#router/carriers/fastdp/key-proof.js";
 import { silentLog } from "#src/log.js";
 import { seededRandom, VirtualClock } from "#test/sim/virtual-time.js";
 
@@ -14,8 +16,9 @@ const NAMES = ["02:00:00:00:00:01", "02:00:00:00:00:02"];
 class Wire implements KernelTunnel {
   readonly description = "VXLAN";
   readonly overhead = 50;
-  readonly follows: string | undefined;
-  readonly publicKey = undefined;
+  readonly isOff = false;
+  wish: TunnelWish | undefined;
+  key: TunnelKey | undefined;
   readonly port = 6_784;
   readonly cookie = 7;
   readonly heartbeats: Heartbeats;
@@ -69,8 +72,14 @@ class Wire implements KernelTunnel {
   }
 }
 
-/** Two ends of a connection in clear, with the carrier of the kernel at each. */
-function pair({ largest = 9_999, linkMtu = 1_500 } = {}) {
+/** The key of one of several hosts. */
+function keyOf(number: number): TunnelKey {
+  const { secret, public: ours } = keyPair(new Uint8Array(32).fill(number));
+  return { public: ours, agree: (theirs) => diffieHellman(secret, theirs) };
+}
+
+/** Two ends of a connection, in clear by default, with the carrier of the kernel at each. */
+function pair({ largest = 9_999, linkMtu = 1_500, encrypted = false } = {}) {
   const clock = new VirtualClock();
   const state = { largest };
   const wires: Wire[] = NAMES.map(
@@ -82,6 +91,11 @@ function pair({ largest = 9_999, linkMtu = 1_500 } = {}) {
         (bytes) => bytes <= state.largest,
       ),
   );
+  if (encrypted)
+    for (const [i, wire] of wires.entries()) {
+      wire.key = keyOf(i + 1);
+      wire.wish = { choice: "auto", speeds: undefined };
+    }
   const messages: CarrierMessage[][] = [[], []];
   const secret = new Uint8Array(32).fill(9);
   const carriers: Carrier[] = wires.map((tunnel, i) => {
@@ -90,7 +104,7 @@ function pair({ largest = 9_999, linkMtu = 1_500 } = {}) {
       peer: NAMES[1 - i],
       peerText: "x",
       outbound: i === 0,
-      encrypted: false,
+      encrypted,
       remoteHost: `10.0.0.${2 - i}`,
       localHost: `10.0.0.${i + 1}`,
       remotePort: 6_783,
@@ -230,4 +244,68 @@ test("a tunnel that ends while the kernel is asked starts no proof, and a stoppe
   await clock.run(100);
   // That of the first connection, and that of the second.
   assert.equal(wires[0].released, 2);
+});
+
+test("a key of WireGuard leads to a peer when the peer has proven that it is its own, and not before", async () => {
+  const { clock, wires, carriers } = pair({ encrypted: true });
+  for (const carrier of carriers) carrier.start();
+  await clock.run(300);
+  assert.deepEqual(conditions(carriers), ["usable", "usable"]);
+  assert.deepEqual(wires[0].connected[0].publicKey, wires[1].key!.public);
+  // The second one names the key of a third host, whose secret it does not have.
+  const stolen = pair({ encrypted: true });
+  stolen.wires[1].key = { ...stolen.wires[1].key!, public: keyOf(3).public };
+  for (const carrier of stolen.carriers) carrier.start();
+  await stolen.clock.run(3 * RETRY_MS);
+  assert.deepEqual(stolen.wires[0].connected, []);
+  assert.deepEqual(
+    [stolen.carriers[0].state.condition, stolen.carriers[0].state.reason],
+    ["failed", "at the other end: the key of its WireGuard is not proven to be its own"],
+  );
+  // A key that is none.
+  const none = pair({ encrypted: true });
+  none.wires[1].key = { ...none.wires[1].key!, public: new Uint8Array(32) };
+  for (const carrier of none.carriers) carrier.start();
+  await none.clock.run(300);
+  assert.deepEqual(none.wires[0].connected, []);
+});
+
+test("a proof of one connection, or of the other direction, is none on another", () => {
+  const proofs = (secret: number, isDialler: boolean) =>
+    new KeyProof(keyOf(1), new Uint8Array(32).fill(secret), isDialler);
+  const other = (secret: number, isDialler: boolean) =>
+    new KeyProof(keyOf(2), new Uint8Array(32).fill(secret), isDialler);
+  const [ours, theirs] = [keyOf(1).public, keyOf(2).public];
+  const proof = other(9, false).make(ours);
+  assert.equal(proofs(9, true).isRight(theirs, proof), true);
+  assert.equal(proofs(8, true).isRight(theirs, proof), false);
+  assert.equal(proofs(9, false).isRight(theirs, proof), false);
+  assert.equal(proofs(9, true).isRight(theirs, proofs(9, true).make(theirs)), false, "our own, sent back");
+  assert.equal(proofs(9, true).isRight(keyOf(3).public, proof), false);
+  assert.equal(proofs(9, true).isRight(new Uint8Array(32), proof), false);
+});
+
+test("both ends of an encrypted connection agree on the order, from what both have measured", async () => {
+  const { clock, wires, carriers } = pair({ encrypted: true });
+  for (const carrier of carriers) carrier.start();
+  await clock.run(300);
+  const orders = () => carriers.map((carrier) => carrier.follows);
+  assert.deepEqual(orders(), ["sleeve", "sleeve"], "nothing is measured");
+  const measure = async (end: number, speeds: CarrierSpeeds) => {
+    wires[end].wish = { choice: "auto", speeds };
+    wires[end].set(undefined);
+    await clock.run(10);
+    return orders();
+  };
+  assert.deepEqual(await measure(0, { wireguard: 9e8, sleeve: 5e8 }), ["sleeve", "sleeve"], "one end is not measured");
+  assert.equal(carriers[0].diagnostics().Order, "WireGuard's speed is not measured at the other end");
+  assert.deepEqual(await measure(1, { wireguard: 3e8, sleeve: 4e8 }), ["sleeve", "sleeve"], "the other end is slow");
+  assert.equal(carriers[1].diagnostics().Order, "measured, the slower end counts: WireGuard 300 MB/s, sleeve 400 MB/s");
+  assert.deepEqual(await measure(1, { wireguard: 6e8, sleeve: 5e8 }), [undefined, undefined]);
+  assert.equal(carriers[0].diagnostics().Order, "measured: WireGuard 600 MB/s, sleeve 500 MB/s");
+  wires[1].wish = { choice: "on", speeds: undefined };
+  wires[1].set(undefined);
+  await clock.run(10);
+  assert.deepEqual(orders(), [undefined, undefined]);
+  assert.equal(carriers[0].diagnostics().Order, "--fastdp-encrypted on at the other end");
 });

@@ -1,0 +1,73 @@
+import { type CarrierSpeeds, keepSpeeds, keptSpeeds, speedsText } from "#router/carriers/fastdp/carrier-speeds.js";
+import type { Clock, Timer } from "#src/clock.js";
+import { errorText } from "#src/errors.js";
+import type { Log } from "#src/log.js";
+import type { Store } from "#src/store.js";
+
+/** Time from the start until the measurement, which must not compete with it. */
+export const MEASURE_AFTER_MS = 2_000;
+
+export interface HostSpeedsDeps {
+  readonly measure: () => Promise<CarrierSpeeds>;
+  readonly store: Pick<Store, "get" | "put">;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** How fast this host carries encrypted frames by the kernel and by sleeve: measured once for each kernel and processor, and kept. */
+export class HostSpeeds {
+  readonly #deps: HostSpeedsDeps;
+  #timer: Timer | undefined;
+  #measuring: Promise<void> | undefined;
+  #known: CarrierSpeeds | undefined;
+  #failure: string | undefined;
+  #isStopped = false;
+
+  constructor(deps: HostSpeedsDeps) {
+    this.#deps = deps;
+  }
+
+  /** Undefined: not measured yet, or in vain. */
+  get known(): CarrierSpeeds | undefined {
+    return this.#known;
+  }
+
+  /** For status: what was measured, or why it is not. */
+  get text(): string {
+    if (this.#known !== undefined) return `measured: ${speedsText(this.#known)}`;
+    return this.#failure === undefined ? "not measured yet" : `cannot be measured: ${this.#failure}`;
+  }
+
+  /** Takes what an earlier start has measured, or measures in a moment. @param found called with the result */
+  start(found: (speeds: CarrierSpeeds) => void): void {
+    const { clock, store } = this.#deps;
+    this.#known = keptSpeeds(store);
+    if (this.#known !== undefined) return found(this.#known);
+    this.#timer = clock.after(MEASURE_AFTER_MS, () => {
+      this.#measuring = this.#measure(found);
+    });
+  }
+
+  /** Ends a measurement that has not begun, and waits for one that has. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#timer?.cancel();
+    await this.#measuring;
+  }
+
+  async #measure(found: (speeds: CarrierSpeeds) => void): Promise<void> {
+    const { measure, store, log } = this.#deps;
+    try {
+      const speeds = await measure();
+      if (this.#isStopped) return;
+      if (!(speeds.wireguard > 0 && speeds.sleeve > 0)) throw new Error("all packets of the measurement were lost");
+      this.#known = speeds;
+      keepSpeeds(store, speeds);
+      log.info("the speed of encrypted frames is measured", { found: speedsText(speeds) });
+      found(speeds);
+    } catch (error) {
+      this.#failure = errorText(error);
+      log.warn("the speed of encrypted frames cannot be measured: sleeve is preferred", { why: this.#failure });
+    }
+  }
+}
