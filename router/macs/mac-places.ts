@@ -1,6 +1,5 @@
 import type { PeerName } from "#mesh/peer.js";
 import { CAPACITY, PEER_SHARE } from "#router/datapath/mac-table.js";
-import { MAX_SEQ } from "#router/macs/mac-record.js";
 import type { MacText } from "#src/mac.js";
 import { compareText } from "#src/text.js";
 
@@ -13,6 +12,16 @@ export const FREEZE_WINDOW_MS = 180_000;
  * its MAC to one that claims it meanwhile.
  */
 export const HELD_MS = 10 * 60_000;
+/**
+ * Highest number that counts of a host that alone announces a MAC: honest ones are lower, and the next host of the MAC must be able to take
+ * a higher one.
+ */
+export const LONE_SEQ = 1_000;
+/**
+ * For this time after the first announcement of a MAC a number that is far above that of another host is no sign of moves: this host may have
+ * started now, and gossip delivers announcements in any order. The lower number counts then.
+ */
+export const SETTLE_MS = 30_000;
 /** Hosts of a MAC whose times are kept: those that had it longest. */
 const MAX_HELD = 8;
 
@@ -39,6 +48,8 @@ interface Place {
   readonly claims: Map<PeerName, number>;
   at: PeerName;
   since: number;
+  /** When the first of the present announcements was heard. */
+  readonly heardAt: number;
   /** The highest sequence number so far. */
   top: number;
   /** Times at which the number grew while two hosts announced the MAC; the last {@link FREEZE_MOVES}. */
@@ -52,8 +63,9 @@ interface Place {
  * Decides at which host each MAC is, from the announcements of all hosts. Pure.
  *
  * Of several announcements of one MAC the one with the highest sequence number counts; of equal ones that of the lower name, as in RFC
- * 7432. Where two have the highest number that there is, the host that had the MAC longest has it. A number that is more than
- * {@link FREEZE_MOVES} above those of other hosts counts as that many more: a hostile member cannot use up the numbers.
+ * 7432. A hostile member cannot use up the numbers, nor have a MAC by one that no move has led to: one that is {@link FREEZE_MOVES} or more
+ * above those of other hosts counts as that many more, or, of a MAC that was not known before, for less than the lower ones. A host alone
+ * has {@link LONE_SEQ} at most.
  *
  * A MAC whose number grows {@link FREEZE_MOVES} times in {@link FREEZE_WINDOW_MS}, while two hosts announce it, is frozen: it stays at the
  * host that had it longest until one alone announces it. The threads decide by the same rule for frames (router/datapath/mac-moves.ts).
@@ -128,14 +140,16 @@ export class MacPlaces {
       this.#sizes.set(peer, this.sizeOf(peer) + 1);
     }
     if (place === undefined) {
-      const claims = new Map([[peer, seq]]);
-      const history = { held: undefined, raisedAt: [], frozen: false };
-      this.#places.set(mac, { claims, at: peer, since: now, top: seq, ...history });
+      const top = Math.min(seq, LONE_SEQ);
+      const history = { heardAt: now, held: undefined, raisedAt: [], frozen: false };
+      this.#places.set(mac, { claims: new Map([[peer, top]]), at: peer, since: now, top, ...history });
       return "moved";
     }
     place.claims.set(peer, seq);
-    // Of one host alone no number is too high: we may have missed what was before.
-    if (seq > place.top && place.claims.size > 1) {
+    if (place.claims.size === 1) place.claims.set(peer, Math.min(seq, Math.max(LONE_SEQ, place.top)));
+    else if (now - place.heardAt < SETTLE_MS && !place.frozen && isFar(place, peer, seq))
+      return settle(place, peer, now);
+    else if (seq > place.top) {
       // Gossip delivers the last of several changes: each step of the number is a move.
       const steps = Math.min(FREEZE_MOVES, seq - place.top);
       for (let i = 0; i < steps; i++) place.raisedAt.push(now);
@@ -189,9 +203,29 @@ export class MacPlaces {
       this.#frozen.add(mac);
       return longestHolder(place, now);
     }
-    const best = bestClaim(claims);
-    return claims.get(best) === MAX_SEQ ? longestHolder(place, now, MAX_SEQ) : best;
+    return bestClaim(claims);
   }
+}
+
+/** The highest number of the other hosts. */
+const topOfOthers = ({ claims }: Place, peer: PeerName): number =>
+  Math.max(...[...claims].map(([other, counted]) => (other === peer ? Number.NEGATIVE_INFINITY : counted)));
+
+const isFar = (place: Place, peer: PeerName, seq: number): boolean =>
+  Math.abs(seq - topOfOthers(place, peer)) >= FREEZE_MOVES;
+
+/** Has the lower numbers count, where one is far from the others, and what was before is not known: nobody has lost the MAC by that. */
+function settle(place: Place, peer: PeerName, now: number): Placed {
+  const { claims, at } = place;
+  const seq = claims.get(peer)!;
+  const others = topOfOthers(place, peer);
+  if (seq > others) claims.set(peer, others - 1);
+  else for (const [other, counted] of claims) if (other !== peer) claims.set(other, Math.min(counted, seq - 1));
+  place.top = Math.min(seq, others);
+  place.at = bestClaim(claims);
+  if (place.at === at) return "same";
+  place.since = now;
+  return "moved";
 }
 
 /** Records how long the host of a MAC has had it, as it loses it now. */
@@ -215,12 +249,11 @@ function bestClaim(claims: ReadonlyMap<PeerName, number>): PeerName {
   return best!;
 }
 
-/** The claimant, with a number of at least `least`, that had the MAC longest without a break. */
-function longestHolder({ claims, held, at, since }: Place, now: number, least = 0): PeerName {
+/** The claimant that had the MAC longest without a break. */
+function longestHolder({ claims, held, at, since }: Place, now: number): PeerName {
   let holder = bestClaim(claims);
   let longest = -1;
-  for (const [peer, seq] of claims) {
-    if (seq < least) continue;
+  for (const peer of claims.keys()) {
     const before = held?.get(peer);
     const ms = Math.max(before !== undefined && now < before.until ? before.ms : 0, peer === at ? now - since : 0);
     if (ms > longest || (ms === longest && compareText(peer, holder) < 0)) [holder, longest] = [peer, ms];

@@ -5,7 +5,7 @@ import { OWN_HOLD_MS, PEER_SHARE } from "#router/datapath/mac-table.js";
 import type { Command } from "#router/datapath/protocol.js";
 import type { Forwarding } from "#router/macs/forwarding.js";
 import { MacAnnouncements, type MacAnnouncementsDeps } from "#router/macs/mac-announcements.js";
-import { MacPlaces } from "#router/macs/mac-places.js";
+import { FREEZE_MOVES, MacPlaces } from "#router/macs/mac-places.js";
 import { isHostMac, MAX_SEQ, type MacFields } from "#router/macs/mac-record.js";
 import type { MacSizes, MacsReport } from "#router/macs/report.js";
 import { type Clock, every, type Timer } from "#src/clock.js";
@@ -186,7 +186,8 @@ export class Macs {
     const { self } = this.#deps;
     const before = this.#own.get(mac)?.seq;
     // Further numbers do not move a frozen MAC. That it is here too is announced, so that it stays frozen.
-    const seq = this.#places.isFrozen(mac) ? (before ?? 0) : Math.min(MAX_SEQ, this.#places.topOf(mac) + 1);
+    const top = this.#places.topOf(mac);
+    const seq = this.#places.isFrozen(mac) ? (before ?? Math.max(0, top - 1)) : Math.min(MAX_SEQ, top + 1);
     if (this.#places.announce(mac, self, seq, now) === "full") {
       this.#counts.unannounced++;
       this.#warn("full", "this host has more MACs than a host may announce; other hosts flood frames to the rest", {
@@ -276,7 +277,21 @@ export class Macs {
       });
     }
     this.#logFrozen(mac);
+    this.#answerLow(mac, seq);
     this.#follow(mac, now);
+  }
+
+  /**
+   * Lowers the number of an own MAC that another host announces with one far below it: hosts that have not seen the moves before believe
+   * the lower one.
+   */
+  #answerLow(mac: MacText, seq: number): void {
+    const { self, clock } = this.#deps;
+    const own = this.#own.get(mac);
+    if (own === undefined || own.lostAt !== undefined || own.seq - seq < FREEZE_MOVES) return;
+    this.#own.set(mac, { seq: seq + 1, lostAt: undefined });
+    this.#places.announce(mac, self, seq + 1, clock.now());
+    this.#change(mac);
   }
 
   #refuseAnnounced(mac: MacText, origin: PeerName): void {

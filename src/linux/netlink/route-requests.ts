@@ -1,14 +1,16 @@
 import { Errno } from "#src/linux/native/libc.js";
+import { familyLayout } from "#src/linux/native/sockaddr.js";
 import { AttributeMap } from "#src/linux/netlink/message-reader.js";
 import { MessageWriter } from "#src/linux/netlink/message-writer.js";
 import { CREATE, type Netlink, NetlinkError, REPLACE } from "#src/linux/netlink/netlink.js";
+import { type Endpoint, endpointOf, hostText } from "#src/net/endpoint.js";
 
 // linux/rtnetlink.h
 const RTM_NEWROUTE = 24;
 const RTM_DELROUTE = 25;
 const RTM_GETROUTE = 26;
 const AF_INET = 2;
-const RTA = { DST: 1, OIF: 4, METRICS: 8 } as const;
+const RTA = { DST: 1, OIF: 4, PREFSRC: 7, METRICS: 8 } as const;
 const RTAX_LOCK = 1;
 const RTAX_MTU = 2;
 const TABLE_MAIN = 254;
@@ -70,4 +72,28 @@ function readRoute(body: Uint8Array): HostRoute | undefined {
   const ifindex = attributes.u32(RTA.OIF);
   if (address === undefined || ifindex === undefined) return undefined;
   return { address, ifindex, mtu: attributes.nested(RTA.METRICS).u32(RTAX_MTU) };
+}
+
+/** The way of packets to another host. */
+export interface KernelRoute {
+  /** Index of the interface that they leave by. */
+  readonly ifindex: number | undefined;
+  /** The source address that the kernel chooses. */
+  readonly source: string | undefined;
+}
+
+/** Looks up the route of packets to a host, as `ip route get` does (rtnetlink(7)). @throws NetlinkError, also when there is none */
+export async function findRoute(netlink: Netlink, host: Endpoint): Promise<KernelRoute> {
+  const { family, address } = host;
+  const body = new MessageWriter()
+    .struct([1, familyLayout(host).domain], [1, 8 * address.length], [2, 0], [4, 0], [4, 0])
+    .bytes(RTA.DST, address)
+    .finish();
+  const answer = await netlink.request(`find the route to ${hostText(host)}`, { type: RTM_GETROUTE, body });
+  const attributes = new AttributeMap(answer, ROUTE_BYTES);
+  const source = attributes.bytes(RTA.PREFSRC, address.length);
+  return {
+    ifindex: attributes.u32(RTA.OIF),
+    source: source === undefined ? undefined : hostText(endpointOf(family, source, 0)),
+  };
 }

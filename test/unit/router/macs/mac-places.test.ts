@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { CAPACITY, PEER_SHARE } from "#router/datapath/mac-table.js";
-import { FREEZE_MOVES, FREEZE_WINDOW_MS, HELD_MS, MacPlaces } from "#router/macs/mac-places.js";
+import { FREEZE_MOVES, FREEZE_WINDOW_MS, HELD_MS, LONE_SEQ, MacPlaces, SETTLE_MS } from "#router/macs/mac-places.js";
 import { MAX_SEQ } from "#router/macs/mac-record.js";
 import { macFromNumber } from "#src/mac.js";
 
@@ -98,20 +98,31 @@ test("a MAC for which a host has taken the highest number still moves among othe
   assert.deepEqual([places.at(MAC), places.isFrozen(MAC)], [C, false]);
 });
 
-test("of two hosts with the highest number the one that had the MAC longest has it, whatever its name", () => {
-  for (const [owner, other] of [
-    [A, B],
-    [B, A],
-  ]) {
-    const places = new MacPlaces(SELF);
-    places.announce(MAC, owner, MAX_SEQ, 0);
-    assert.equal(places.announce(MAC, other, MAX_SEQ, 60_000), "same");
-    assert.deepEqual([places.at(MAC), places.isFrozen(MAC)], [owner, false]);
-    places.withdraw(MAC, owner, 120_000);
-    assert.equal(places.at(MAC), other);
-    places.announce(MAC, owner, MAX_SEQ, 121_000);
-    assert.equal(places.at(MAC), owner);
-  }
+test("a MAC that a host has alone, with the highest number, is had by the next host that announces it", () => {
+  const places = new MacPlaces(SELF);
+  places.announce(MAC, B, MAX_SEQ, 0);
+  assert.equal(places.topOf(MAC), LONE_SEQ);
+  assert.equal(places.announce(MAC, A, places.topOf(MAC) + 1, 3_600_000), "moved");
+  assert.deepEqual([places.at(MAC), places.isFrozen(MAC)], [A, false]);
+  // The same number again counts as moves, of which there are too many: the one that had it longest has it, and it is named.
+  places.announce(MAC, B, MAX_SEQ, 3_600_001);
+  assert.deepEqual(places.frozen, [{ mac: MAC, at: B, others: [A] }]);
+});
+
+test("at a host that starts, a number far above another's has no MAC, in any order of messages", () => {
+  const far = fc.tuple(fc.nat(50), fc.oneof(fc.constant(MAX_SEQ), fc.integer({ min: FREEZE_MOVES, max: 1_000_000 })));
+  fc.assert(
+    fc.property(far, fc.nat(SETTLE_MS - 1), fc.boolean(), ([seq, more], later, first) => {
+      const places = new MacPlaces(SELF);
+      const claims = [[A, seq] as const, [B, Math.min(MAX_SEQ, seq + more)] as const];
+      for (const [i, [peer, number]] of (first ? claims : claims.toReversed()).entries())
+        places.announce(MAC, peer, number, i * later);
+      assert.equal(places.at(MAC), A);
+      // And it stays there.
+      places.announce(MAC, B, MAX_SEQ, SETTLE_MS + later + 1);
+      assert.equal(places.at(MAC), A);
+    }),
+  );
 });
 
 test("moves that are further apart, and those of a container that one host ends before another starts it, freeze nothing", () => {
