@@ -1,31 +1,30 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { carriersAre, fastdpReport, tunnelPackets } from "#test/lab/fastdp.js";
 import type { Host } from "#test/lab/host.js";
 import { labTest } from "#test/lab/lab-test.js";
+import { slowLaunch } from "#test/lab/slow-launch.js";
 import { connected, until } from "#test/lab/wait.js";
 
-/** Launches where the router takes longer to start than `weave launch` waits. Without a password: scrypt alone takes long. */
-async function slowLaunch(host: Host, ...targets: string[]): Promise<void> {
-  const name = ["--name", host.peerName, "--nickname", host.name];
-  await host.weave("launch", ...name, "--fastdp-encrypted", "on", "--no-dns", ...targets);
-  await until(`${host.name} runs`, async () => (await host.weave("status")).code === 0, 180_000).catch(
-    (error: Error) => {
-      throw new Error(`${error.message}\n${host.log().slice(-3_000)}`);
-    },
-  );
+/** Deletes a host's device, and the module when no device is left. */
+async function removeWireguard(host: Host): Promise<void> {
+  const [holder] = readFileSync(`${host.runDir}/tunnel-holder`, "utf8").split(" ");
+  await host.must("nsenter", `--net=/proc/${holder}/ns/net`, "ip", "link", "delete", "dev", "weave-wg");
+  await host.run("modprobe", "-r", "wireguard");
 }
 
 labTest(
   "encrypted frames of two hosts pass the kernels' WireGuard, which nothing else enters, with or without a router",
   { hosts: 2, timeout: 20 * 60_000 },
   async ({ hosts: [h1, h2] }) => {
-    await slowLaunch(h1);
+    await slowLaunch(h1, "--fastdp-encrypted", "on");
     await slowLaunch(h2, h1.address);
-    await connected(h1, 1, 120_000);
+    await connected(h1, 1, 240_000);
     const c1 = await h1.attach("c1", "10.32.0.1/12");
     await h2.attach("c2", "10.32.0.2/12");
     const fastdp = [[h1, { h2: "fastdp" }] as const, [h2, { h1: "fastdp" }] as const];
-    await carriersAre(fastdp, 120_000);
+    // "on" at one end is an order for both.
+    await carriersAre(fastdp, 240_000);
     assert.match(await h1.ok("status"), /\n {6}Encrypted: VXLAN in WireGuard, UDP port 6784\n/);
     await until("a ping is answered", async () => (await c1.ping("10.32.0.2")) > 0, 60_000);
     const before = await tunnelPackets(h1, "weave-vxe");
@@ -45,6 +44,28 @@ labTest(
     await until("another router runs", () => h2.routerPid !== undefined && h2.routerPid !== pid, 120_000);
     assert.match((await pings).stdout, /100 packets transmitted, 100 received/);
     await carriersAre(fastdp, 120_000);
+
+    // What `auto` has found.
+    const speeds = async () => JSON.parse(await h2.report("{{json .Fastdp.Speeds}}"));
+    await until("the speeds are measured", async () => (await speeds()).WireGuard > 0, 60_000);
+    const { WireGuard, Sleeve, Result } = await speeds();
+    assert.ok(Sleeve > 0);
+    assert.match(Result, /^measured: WireGuard [\d.]+ MB\/s, sleeve [\d.]+ MB\/s$/);
+    console.log(`  ${Result} (${WireGuard}, ${Sleeve})`);
+    assert.ok((await h2.ok("status")).includes(`UDP port 6784; ${Result}\n`));
+
+    // Its module is removed while it is used: frames take sleeve, and the kernel's path again when it is back.
+    const modprobe = (await h1.must("sysctl", "-n", "kernel.modprobe")).trim();
+    await h1.must("sysctl", "-q", "-w", "kernel.modprobe=/bin/false");
+    await removeWireguard(h1);
+    await removeWireguard(h2);
+    const sleeve = [[h1, { h2: "sleeve" }] as const, [h2, { h1: "sleeve" }] as const];
+    await carriersAre(sleeve, 120_000);
+    assert.match(await h1.ok("status"), /\n {6}Encrypted: not by the kernel: .*WireGuard/i);
+    await until("a ping is answered by sleeve", async () => (await c1.ping("10.32.0.2")) > 0, 60_000);
+    await h1.must("sysctl", "-q", "-w", `kernel.modprobe=${modprobe}`);
+    await h1.must("modprobe", "wireguard");
+    await carriersAre(fastdp, 240_000);
 
     await h1.ok("reset");
     const left = await h1.must("sh", "-c", "ip -o link show; ip netns list");

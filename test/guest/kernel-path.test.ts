@@ -5,8 +5,12 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, suite, test } from "node:test";
+import { speedsText } from "#router/carriers/fastdp/carrier-speeds.js";
+import { measureSpeeds } from "#router/carriers/fastdp/speed-trial.js";
+import { allowedOffloads } from "#router/datapath/offloads.js";
 import { probeKernelFeatures } from "#src/linux/vxlan/features.js";
 import { tunnelAddress } from "#src/linux/wireguard/tunnel.js";
+import { must } from "#test/lab/namespace.js";
 import { forge, type PathHost, PORT } from "#test/lab/path-hosts.js";
 import { makeTunnelKeys, PathTunnels, packetsWith, TUNNEL_MTU, WG } from "#test/lab/path-tunnels.js";
 import { hostTestsImpossible } from "#test/lab/requirements.js";
@@ -29,7 +33,14 @@ suite("the encrypted kernel path", { skip, timeout: 900_000 }, () => {
   });
   after(() => path?.dispose());
 
-  test("without a peer's key nothing leaves the host, in clear or otherwise", async () => {
+  test("CVE-2023-28842: a host without any peer takes no VXLAN from the wire", async () => {
+    assert.deepEqual(await path.tunnels[0].peers(), []);
+    const before = await a.received();
+    forge(b.path, a.address, a.containerMac);
+    assert.equal(await a.received(), before);
+  });
+
+  test("CVE-2023-28841: without a peer's key nothing leaves the host, in clear or otherwise", async () => {
     const wire = await path.wireOf(b);
     assert.equal(await path.pings(3), 0);
     await path.setPeer(0);
@@ -52,7 +63,7 @@ suite("the encrypted kernel path", { skip, timeout: 900_000 }, () => {
     assert.equal(peer.endpoint?.port, PORT);
   });
 
-  test("forged VXLAN from the wire reaches no device, at the address of the host or of the tunnel", async () => {
+  test("CVE-2023-28840: forged VXLAN from the wire reaches no device, at the address of the host or of the tunnel", async () => {
     const before = await a.received();
     forge(b.path, a.address, a.containerMac);
     await b.must("ip", "route", "add", `${tunnelAddress(a.mac)}/32`, "via", a.address);
@@ -171,4 +182,17 @@ suite("the encrypted kernel path", { skip, timeout: 900_000 }, () => {
     await path.setPeer(1);
     assert.equal(await path.pings(3), 3);
   });
+});
+
+test("the speeds of WireGuard and of sleeve's cipher are measured, and no interface of the host is part of it", {
+  skip,
+  timeout: 120_000,
+}, async () => {
+  const links = () => must("ip", "-o", "link");
+  const before = await links();
+  const started = performance.now();
+  const { wireguard, sleeve } = await measureSpeeds(allowedOffloads([]));
+  assert.ok(wireguard > 0 && sleeve > 0, `${wireguard} ${sleeve}`);
+  console.log(`  ${speedsText({ wireguard, sleeve })}, in ${Math.round(performance.now() - started)} ms`);
+  assert.equal(await links(), before);
 });

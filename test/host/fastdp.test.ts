@@ -6,7 +6,6 @@ import { carriersAre, fastdpReport, join, tunnelPackets } from "#test/lab/fastdp
 import type { Host } from "#test/lab/host.js";
 import { Traffic } from "#test/lab/interruption.js";
 import { Lab } from "#test/lab/lab.js";
-import { labTest } from "#test/lab/lab-test.js";
 import { must, type Namespace } from "#test/lab/namespace.js";
 import { hostTestsImpossible } from "#test/lab/requirements.js";
 import { connected, until } from "#test/lab/wait.js";
@@ -91,44 +90,6 @@ test("in clear the kernel forwards the frames of two hosts", { skip, timeout: 24
     assert.equal(connections, 1);
   });
 
-  await t.test(
-    "a deleted device, changed port flags and deleted entries are repaired; frames go on meanwhile",
-    async () => {
-      const mac = (await c2.must("cat", "/sys/class/net/ethwe/address")).trim();
-      const repaired = async (what: string, ...pattern: readonly string[]) =>
-        until(what, async () => {
-          const { stdout } = await h1.run("sh", "-c", "bridge fdb show; bridge -d link show dev weave-vx");
-          return pattern.every((each) => stdout.includes(each));
-        });
-      const traffic = await Traffic.start(c1, c2, "10.32.0.2");
-      await h1.must("ip", "link", "delete", "dev", "weave-vx");
-      await repaired("the device is back", `${mac} dev weave-vx dst ${h2.address}`);
-      await carriersAre(FASTDP(h1, h2));
-      const { pingMs } = await traffic.end();
-      assert.ok(pingMs < 2_500, `${pingMs} ms without an answer`);
-      await h1.must("bridge", "link", "set", "dev", "weave-vx", "isolated", "off", "flood", "on", "learning", "on");
-      await repaired("the flags are back", "learning off flood off", "isolated on");
-      await h1.must("bridge", "link", "set", "dev", "weave-tap", "learning", "on");
-      const tapIs = (what: string, text: string) =>
-        until(what, async () =>
-          (await h1.run("bridge", "-d", "link", "show", "dev", "weave-tap")).stdout.includes(text),
-        );
-      await tapIs("the TAP does not learn", "learning off");
-      await h1.must("bridge", "link", "set", "dev", "weave-tap", "isolated", "off");
-      await tapIs("the TAP is isolated", "isolated on");
-      // A busy machine may have missed heartbeats meanwhile.
-      await carriersAre(FASTDP(h1, h2));
-      await h1.must("bridge", "fdb", "del", mac, "dev", "weave-vx", "master");
-      await h1.must("bridge", "fdb", "del", mac, "dev", "weave-vx", "self");
-      await repaired(
-        "the entries are back",
-        `${mac} dev weave-vx dst ${h2.address}`,
-        `${mac} dev weave-vx extern_learn master`,
-      );
-      assert.equal(await c1.ping("10.32.0.2", { count: 5 }), 5);
-    },
-  );
-
   await t.test("a router that is killed and starts again costs no frame", async () => {
     const traffic = await Traffic.start(c1, c2, "10.32.0.2");
     const pings = c1.run("ping", "-n", "-q", "-i", "0.005", "-c", "1000", "-W", "1", "10.32.0.2");
@@ -168,31 +129,3 @@ test("in clear the kernel forwards the frames of two hosts", { skip, timeout: 24
     assert.doesNotMatch(stdout, /weave/);
   });
 });
-
-labTest(
-  "VXLAN in clear beside encryption has no device where no firewall limits its senders",
-  { hosts: 1, timeout: 120_000 },
-  async ({ hosts: [h1] }) => {
-    const inClear = ["--password", "x", "--trusted-subnets", "10.99.0.0/24"];
-    const links = () => h1.must("ip", "-o", "link", "show");
-    await h1.launch(...inClear);
-    assert.match(await h1.ok("status"), /\n {7}In clear: VXLAN, UDP port 678[45]\n/);
-    assert.match(await links(), /weave-vx/);
-    await h1.ok("stop");
-    const tools = await h1.must(
-      "sh",
-      "-c",
-      "for tool in nft iptables-restore; do readlink -f $(command -v $tool); done",
-    );
-    const hide = tools
-      .trim()
-      .split("\n")
-      .map((tool) => `mount --bind /dev/null ${tool}`);
-    const via = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", `${hide.join(" && ")} && exec "$@"`, "sh"];
-    const launch = ["launch", "--name", h1.peerName, "--nickname", h1.name, ...inClear];
-    const { code, stderr } = await h1.weaveVia(via, ...launch);
-    assert.equal(code, 0, stderr);
-    assert.match(await h1.ok("status"), /\n {7}In clear: not by the kernel: neither nft nor iptables is on this host/);
-    assert.doesNotMatch(await links(), /weave-vx/);
-  },
-);

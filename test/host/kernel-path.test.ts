@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { after, before, suite, test } from "node:test";
 import { ClearTunnel } from "#router/carriers/fastdp/clear-tunnel.js";
 import { PeerPaths } from "#router/carriers/fastdp/peer-paths.js";
+import { measureSpeeds } from "#router/carriers/fastdp/speed-trial.js";
+import { allowedOffloads } from "#router/datapath/offloads.js";
 import { Forwarding } from "#router/macs/forwarding.js";
 import { systemClock } from "#src/clock.js";
 import { inNamespace } from "#src/linux/native/namespace-entry.js";
@@ -40,6 +42,11 @@ suite("the kernel path's device and forwarding entries", { skip, timeout: 120_00
     assert.deepEqual(features.map(({ name }) => name).sort(), Object.keys(KERNEL_FEATURES).sort());
     for (const { name, available, reason } of features) assert.equal(available, reason === "", `${name}: ${reason}`);
     for (const name of CLEAR_FEATURES) assert.ok(features.find((each) => each.name === name)?.available, name);
+    // What `--fastdp-encrypted auto` does then (test/guest has a kernel with WireGuard).
+    const measured = await measureSpeeds(allowedOffloads([])).catch((error: Error) => error.message);
+    if (features.find(({ name }) => name === "wireguard")?.available) assert.equal(typeof measured, "object");
+    else assert.match(String(measured), /wireguard/i);
+    assert.equal(await links(), before);
   });
 
   test("packets of full size pass between containers without a router", async () => {

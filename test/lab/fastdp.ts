@@ -1,13 +1,26 @@
 import type { Host } from "#test/lab/host.js";
+import type { Namespace } from "#test/lab/namespace.js";
 import { until } from "#test/lab/wait.js";
 
-/** Carriers of a host's connections, by the nickname of the peer. */
+/** Carriers of a host's connections, by the nickname of the peer; none while its router does not answer. */
 export async function carriersOf(host: Host): Promise<Record<string, string>> {
-  const { stdout } = await host.weave("status", "connections");
+  const { body } = await host.api("GET", "/status/connections").catch(() => ({ body: "" }));
   const found: Record<string, string> = {};
-  for (const [, carrier, peer] of stdout.matchAll(/ established (?:un)?encrypted +(\w+) +[0-9a-f:]+\((\w+)\)/g))
+  for (const [, carrier, peer] of body.matchAll(/ established (?:un)?encrypted +(\w+) +[0-9a-f:]+\((\w+)\)/g))
     found[peer] = carrier;
   return found;
+}
+
+/** Gives a container a MAC, and has it send. */
+export async function takeMac(container: Namespace, mac: string, other: string): Promise<void> {
+  await container.must("ip", "link", "set", "dev", "ethwe", "address", mac);
+  await container.run("ping", "-c", "1", "-W", "1", other);
+}
+
+/** The address that a host's tunnel sends frames for a MAC to. */
+export async function tunnelOf(host: Host, mac: string): Promise<string | undefined> {
+  const { stdout } = await host.run("bridge", "fdb", "show", "dev", "weave-vx");
+  return new RegExp(`^${mac} dst (\\S+) `, "m").exec(stdout)?.[1];
 }
 
 /** Waits until each host has these carriers to the others, by nickname. */

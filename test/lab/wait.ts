@@ -19,8 +19,8 @@ export async function connected(host: Host, count: number, timeoutMs?: number): 
   await until(
     `${host.name} has ${count} established connections`,
     async () => {
-      const { stdout } = await host.weave("status", "connections");
-      return stdout.split("\n").filter((line) => line.includes(" established ")).length === count;
+      const { body } = await host.api("GET", "/status/connections").catch(() => ({ body: "" }));
+      return body.split("\n").filter((line) => line.includes(" established ")).length === count;
     },
     timeoutMs,
   );
