@@ -5,6 +5,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Bed, bridged, type Ends, interfaceExists } from "#test/bench/bed.js";
+import { carriersAre } from "#test/lab/fastdp.js";
 import type { Lab } from "#test/lab/lab.js";
 import { must } from "#test/lab/namespace.js";
 
@@ -25,6 +26,21 @@ export async function weave(bed: Bed, program: string): Promise<Ends> {
   await Promise.all(hosts.map((host) => host.launch("--mtu", "1394")));
   const [from, to] = [await h1.attach("b", "10.32.0.1/12"), await h2.attach("b", "10.32.0.2/12")];
   await h2.ok("connect", h1.address);
+  return { from, to, address: "10.32.0.2" };
+}
+
+/** The same without encryption: the kernels forward the frames. @param program as of {@link weave} */
+export async function fastdp(bed: Bed, program: string): Promise<Ends> {
+  const { hosts } = bed.lab;
+  const [h1, h2] = hosts;
+  for (const host of hosts) host.weaveCommand = [program];
+  await Promise.all(hosts.map((host) => host.launch("--encryption", "off", "--mtu", "1450")));
+  const [from, to] = [await h1.attach("b", "10.32.0.1/12"), await h2.attach("b", "10.32.0.2/12")];
+  await h2.ok("connect", h1.address);
+  await carriersAre([
+    [h1, { h2: "fastdp" }],
+    [h2, { h1: "fastdp" }],
+  ]);
   return { from, to, address: "10.32.0.2" };
 }
 

@@ -62,9 +62,10 @@ async function measureAll(
 function choose({ only, ours, build }: Options): { chosen: Overlay[]; missing: Missing[] } {
   const wanted = (name: string) => only === undefined || ours.has(name) || only.includes(name);
   // This build first: others are compared with it.
-  const own = wanted("ours") ? [["ours", join(builtBundle(), "bin/weave")] as const] : [];
+  const program = wanted("ours") || wanted("fastdp") ? join(builtBundle(), "bin/weave") : undefined;
+  const own = program !== undefined && wanted("ours") ? [["ours", program] as const] : [];
   if (build) buildPeers(only ?? []);
-  const { there, missing } = overlays(new Map([...own, ...ours]));
+  const { there, missing } = overlays(new Map([...own, ...ours]), program);
   return {
     chosen: there.filter(({ name }) => wanted(name)),
     missing: missing.filter(({ name }) => wanted(name)),

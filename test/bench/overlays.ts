@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { type Bed, type Ends, found } from "#test/bench/bed.js";
-import { fastd, openvpn, tinc, vpncloud, vxlan, weave } from "#test/bench/layer2.js";
+import { fastd, fastdp, openvpn, tinc, vpncloud, vxlan, weave } from "#test/bench/layer2.js";
 import { nebula, wireGuard } from "#test/bench/layer3.js";
 
 /** Builds peers that Debian does not have, or not in this version. */
@@ -152,6 +152,7 @@ function peers(): Choice[] {
 export const OVERLAY_NAMES = [
   "raw",
   "vxlan",
+  "fastdp",
   "ours",
   ...["wireguard-go", "boringtun", "gotatun", "nebula", "vpncloud", "fastd", "openvpn", "tinc"],
 ] as const;
@@ -160,14 +161,16 @@ export const OVERLAY_NAMES = [
  * All overlays of this machine: the references, ours, and the peers that are there.
  *
  * @param builds programs `weave` by the name of their row
+ * @param inClear the program `weave` whose kernel path in clear is measured; undefined: none
  */
-export function overlays(builds: ReadonlyMap<string, string>): { there: Overlay[]; missing: Missing[] } {
+export function overlays(builds: ReadonlyMap<string, string>, inClear: string | undefined): { there: Overlay[]; missing: Missing[] } {
   const raw = async ({ lab: { hosts } }: Bed) => ({ from: hosts[0], to: hosts[1], address: hosts[1].address });
   const kernel = { kind: "reference", layer: 2, cipher: "none", version: "" } as const;
   const there: Overlay[] = [
     { ...kernel, name: "raw", start: raw },
     { ...kernel, name: "vxlan", start: (bed) => vxlan(bed.lab) },
   ];
+  if (inClear !== undefined) there.push({ ...kernel, name: "fastdp", start: (bed) => fastdp(bed, inClear) });
   for (const [name, program] of builds)
     there.push({
       name,
