@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import { printDocument } from "#cli/json/document.js";
 import { checkEngine } from "#cli/launch/check-engine.js";
 import { waitForDocker } from "#cli/launch/docker-ready.js";
+import { keepTunnel } from "#cli/launch/kept-tunnel.js";
 import { type Launch, parseLaunch } from "#cli/launch/launch-flags.js";
 import { withPassword } from "#cli/launch/password-file.js";
 import { resumed } from "#cli/launch/resume.js";
@@ -93,6 +94,7 @@ async function start(launch: Launch): Promise<void> {
     becomeRouter([]);
   }
   const supervision = await supervisionForLaunch(launch);
+  await keepTunnel(supervision.kind, options, (text) => void process.stderr.write(`${text}\n`));
   const id = await progress("starting the router", () => supervision.start(launch));
   await retireOthers({ kind: supervision.kind, options });
   await progress("waiting for Docker's network", waitForDocker);

@@ -163,7 +163,10 @@ export const OVERLAY_NAMES = [
  * @param builds programs `weave` by the name of their row
  * @param inClear the program `weave` whose kernel path in clear is measured; undefined: none
  */
-export function overlays(builds: ReadonlyMap<string, string>, inClear: string | undefined): { there: Overlay[]; missing: Missing[] } {
+export function overlays(
+  builds: ReadonlyMap<string, string>,
+  inClear: string | undefined,
+): { there: Overlay[]; missing: Missing[] } {
   const raw = async ({ lab: { hosts } }: Bed) => ({ from: hosts[0], to: hosts[1], address: hosts[1].address });
   const kernel = { kind: "reference", layer: 2, cipher: "none", version: "" } as const;
   const there: Overlay[] = [

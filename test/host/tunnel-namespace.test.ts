@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, fstatSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
@@ -8,6 +8,7 @@ import { probeKernelFeatures } from "#src/linux/vxlan/features.js";
 import { VxlanPort } from "#src/linux/vxlan/vxlan-port.js";
 import {
   findTunnelNamespace,
+  nameTunnelNamespace,
   removeTunnelNamespace,
   TunnelNamespace,
   tunnelNamespaceName,
@@ -59,6 +60,28 @@ suite("the namespace of the tunnels", { skip, timeout: 120_000 }, () => {
     assert.equal(await a.received(), before);
     forge(b.tunnel().fd, a.address, a.containerMac);
     await until("frames from inside arrive", async () => (await a.received()) === before + 5);
+  });
+
+  test("frames go on when all processes of the routers are ended, as systemd does, where the namespaces have names", async () => {
+    for (const host of [a, b]) await nameTunnelNamespace(host.runFolder);
+    const pings = a.container.run("ping", "-n", "-q", "-i", "0.02", "-c", "100", "-W", "1", b.containerAddress);
+    for (const host of [a, b]) {
+      const { heldBy } = host.tunnel();
+      assert.equal(heldBy, "name");
+      process.kill(Number(host.holder()), "SIGKILL");
+      await until("the holder is gone", () => !existsSync(`/proc/${host.holder()}/ns/net`));
+      const later = TunnelNamespace.ensure(host.runFolder);
+      assert.equal(fstatSync(later.fd).ino, fstatSync(host.tunnel().fd).ino, "a router that starts finds the same");
+      later.close();
+    }
+    assert.match((await pings).stdout, /100 packets transmitted, 100 received/);
+    // Named again, it is the same one.
+    await nameTunnelNamespace(a.runFolder);
+    for (const host of [a, b]) {
+      await must("ip", "netns", "delete", tunnelNamespaceName(host.runFolder));
+      host.tunnel().hold();
+      assert.equal(host.tunnel().heldBy, "process");
+    }
   });
 
   test("a device whose socket is in another namespace than desired is made again", async () => {

@@ -27,8 +27,8 @@ export function tunnelNamespaceName(runFolder: string): string {
  * of the host's, and no program of the host reaches the socket: what arrives there has come through WireGuard.
  *
  * A process that does nothing holds it, so that it outlives the router. systemd ends that process with the unit, and a container's engine
- * with the container: the namespace ends with them, and the next router makes another. It gets no name (`ip netns`) of weave, as mount(2)
- * is denied to the router; one that root gives it keeps it too. A router that starts finds either again.
+ * with the container: there `weave launch` gives it a name ({@link nameTunnelNamespace}), as mount(2) is denied to the router. A router that
+ * starts finds either again.
  */
 export class TunnelNamespace {
   readonly name: string;
@@ -107,12 +107,29 @@ export function findTunnelNamespace(runFolder: string): string | undefined {
   return holder === undefined ? undefined : `/proc/${holder}/ns/net`;
 }
 
+/**
+ * Gives the namespace a name on the host, which keeps it when all processes of the router are ended; makes it if there is none. To be called
+ * as root, by a process that may mount.
+ *
+ * @throws WEAVE_COMMAND_FAILED
+ */
+export async function nameTunnelNamespace(runFolder: string): Promise<void> {
+  const name = tunnelNamespaceName(runFolder);
+  if (isNetnsFile(namedNetns(name))) return;
+  const holder = readHolder(runFolder);
+  await onHost("ip", "netns", ...(holder === undefined ? ["add", name] : ["attach", name, String(holder)]));
+}
+
 /** Removes the namespace with all that is in it, for `weave reset`: to be called as root. @throws WEAVE_COMMAND_FAILED */
 export async function removeTunnelNamespace(runFolder: string): Promise<void> {
   endTunnelHolder(runFolder);
   const name = tunnelNamespaceName(runFolder);
   if (!isNetnsFile(namedNetns(name))) return;
-  const command = ["ip", "netns", "delete", name];
+  await onHost("ip", "netns", "delete", name);
+}
+
+/** Runs a command whose mounts the host's processes see. */
+async function onHost(...command: string[]): Promise<void> {
   const [tool, ...args] = isFirstMounts() ? command : ["nsenter", "--mount=/proc/1/ns/mnt", "--", ...command];
   await run(tool, args);
 }

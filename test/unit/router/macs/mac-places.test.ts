@@ -144,6 +144,10 @@ test("a peer fills no more than its share, and another peer's MACs still fit", (
   const places = new MacPlaces(SELF);
   for (let i = 0; i < PEER_SHARE; i++)
     assert.equal(places.announce(macFromNumber(0x020000000000 + i), A, 0, 0), "moved");
+  // As one that announces a million does.
+  for (let i = PEER_SHARE; i < 1_000_000; i++)
+    if (places.announce(`${i}`, A, 0, 0) !== "full") assert.fail(`${i} MACs`);
+  assert.equal(places.size, PEER_SHARE);
   assert.equal(places.announce("02:ff:00:00:00:00", A, 0, 0), "full");
   assert.equal(places.at("02:ff:00:00:00:00"), undefined);
   assert.equal(places.announce("02:ff:00:00:00:00", B, 0, 0), "moved");
