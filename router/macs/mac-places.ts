@@ -48,8 +48,8 @@ interface Place {
   readonly claims: Map<PeerName, number>;
   at: PeerName;
   since: number;
-  /** When the first of the present announcements was heard. */
-  readonly heardAt: number;
+  /** When the first of the present announcements was received. */
+  readonly receivedAt: number;
   /** The highest sequence number so far. */
   top: number;
   /** Times at which the number grew while two hosts announced the MAC; the last {@link FREEZE_MOVES}. */
@@ -141,13 +141,13 @@ export class MacPlaces {
     }
     if (place === undefined) {
       const top = Math.min(seq, LONE_SEQ);
-      const history = { heardAt: now, held: undefined, raisedAt: [], frozen: false };
+      const history = { receivedAt: now, held: undefined, raisedAt: [], frozen: false };
       this.#places.set(mac, { claims: new Map([[peer, top]]), at: peer, since: now, top, ...history });
       return "moved";
     }
     place.claims.set(peer, seq);
     if (place.claims.size === 1) place.claims.set(peer, Math.min(seq, Math.max(LONE_SEQ, place.top)));
-    else if (now - place.heardAt < SETTLE_MS && !place.frozen && isFar(place, peer, seq))
+    else if (now - place.receivedAt < SETTLE_MS && !place.frozen && isFar(place, peer, seq))
       return settle(place, peer, now);
     else if (seq > place.top) {
       // Gossip delivers the last of several changes: each step of the number is a move.
@@ -214,7 +214,7 @@ const topOfOthers = ({ claims }: Place, peer: PeerName): number =>
 const isFar = (place: Place, peer: PeerName, seq: number): boolean =>
   Math.abs(seq - topOfOthers(place, peer)) >= FREEZE_MOVES;
 
-/** Has the lower numbers count, where one is far from the others, and what was before is not known: nobody has lost the MAC by that. */
+/** Has the lower numbers count, where one is far from the others, and what was before is not known: no host has lost the MAC by that. */
 function settle(place: Place, peer: PeerName, now: number): Placed {
   const { claims, at } = place;
   const seq = claims.get(peer)!;

@@ -3,6 +3,7 @@ import { existsSync, fstatSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
+import { keepTunnel, type TunnelLaunchOptions } from "#cli/launch/kept-tunnel.js";
 import { ROUTER_CAPABILITIES } from "#src/linux/capabilities.js";
 import { probeKernelFeatures } from "#src/linux/vxlan/features.js";
 import { VxlanPort } from "#src/linux/vxlan/vxlan-port.js";
@@ -140,6 +141,34 @@ suite("the namespace of the tunnels", { skip, timeout: 120_000 }, () => {
     } finally {
       await removeTunnelNamespace(folder);
       rmSync(folder, { recursive: true });
+    }
+  });
+
+  test("a launch names the namespace where something else ends the router's processes, and the kernel has WireGuard", async () => {
+    const before = process.env.WEAVE_RUN_DIR;
+    const folder = mkdtempSync(join(tmpdir(), "weave-launch-"));
+    process.env.WEAVE_RUN_DIR = folder;
+    const options = { noFastdp: false, fastdpEncrypted: "auto", encryption: true } as const;
+    const isNamed = async (kind: string, changed: Partial<TunnelLaunchOptions> = {}) => {
+      const warnings: string[] = [];
+      await keepTunnel(kind, { ...options, ...changed }, (text) => void warnings.push(text));
+      assert.deepEqual(warnings, []);
+      return findTunnelNamespace(folder) !== undefined;
+    };
+    try {
+      assert.equal(await isNamed("process"), false);
+      assert.equal(await isNamed("systemd", { noFastdp: true }), false);
+      assert.equal(await isNamed("systemd", { fastdpEncrypted: "off" }), false);
+      assert.equal(await isNamed("container", { encryption: false }), false);
+      const hasWireguard = (await probeKernelFeatures()).some(
+        ({ name, available }) => name === "wireguard" && available,
+      );
+      assert.equal(await isNamed("systemd"), hasWireguard);
+    } finally {
+      await removeTunnelNamespace(folder);
+      rmSync(folder, { recursive: true });
+      if (before === undefined) delete process.env.WEAVE_RUN_DIR;
+      else process.env.WEAVE_RUN_DIR = before;
     }
   });
 });
