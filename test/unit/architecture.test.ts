@@ -118,6 +118,7 @@ const WITHOUT_ROUTER = [
   "cli/commands/setup.ts",
   "cli/launch/check-engine.ts",
   "cli/launch/docker-options.ts",
+  "cli/launch/kept-tunnel.ts",
   "cli/launch/launch-flags.ts",
   "cli/supervision/container/container-config.ts",
   "cli/supervision/container/container.ts",

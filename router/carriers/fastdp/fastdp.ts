@@ -39,7 +39,7 @@ interface TunnelMessage {
 
 /** Proves the key of the last {@link TunnelMessage}. */
 interface KeyProofMessage {
-  readonly kind: "tunnel key";
+  readonly kind: "tunnel-key";
   readonly proof: Uint8Array;
 }
 
@@ -55,7 +55,7 @@ const tunnelShape = z.object({
   choice: z.optional(z.enum(["on", "auto"])),
   speeds: z.optional(SPEEDS_SHAPE),
 });
-const keyProofShape = z.object({ kind: z.literal("tunnel key"), proof: bytesOf(KEY_PROOF_BYTES) });
+const keyProofShape = z.object({ kind: z.literal("tunnel-key"), proof: bytesOf(KEY_PROOF_BYTES) });
 
 /** The tunnels of this host: one for connections in clear, and one for encrypted ones. */
 export interface KernelTunnels {
@@ -69,7 +69,7 @@ export interface KernelTunnels {
  */
 export const fastdpCarrier = (tunnels: KernelTunnels): CarrierKind => ({
   name: "fastdp",
-  messages: { tunnel: tunnelShape, "tunnel key": keyProofShape },
+  messages: { tunnel: tunnelShape, "tunnel-key": keyProofShape },
   open: (link, deps) => new Fastdp(link, deps, link.encrypted ? tunnels.encrypted : tunnels.clear),
 });
 
@@ -174,7 +174,7 @@ class Fastdp implements Carrier {
   }
 
   receive(message: TunnelMessage | KeyProofMessage): void {
-    if (message.kind === "tunnel key") return this.#receiveProof(message);
+    if (message.kind === "tunnel-key") return this.#receiveProof(message);
     const before = this.#theirs;
     this.#theirs = message;
     if (before === undefined || Buffer.compare(before.key, message.key) !== 0) {
@@ -233,7 +233,7 @@ class Fastdp implements Carrier {
   #sendProof(theirs: Uint8Array): void {
     if (this.#keyProof === undefined || theirs.length === 0) return;
     try {
-      const message: KeyProofMessage = { kind: "tunnel key", proof: this.#keyProof.make(theirs) };
+      const message: KeyProofMessage = { kind: "tunnel-key", proof: this.#keyProof.make(theirs) };
       this.#link.send(message);
     } catch {
       // It is no key, and so will not be proven.

@@ -24,9 +24,9 @@ const SENDS = 4;
 const MIN_ROUNDS = 2;
 const ROUNDS_MS = 100;
 /** Longest wait of a round for what is under way, in milliseconds: the event loop stands still meanwhile. */
-const LOST_MS = 50;
+const ARRIVAL_MS = 50;
 /** How long the handshake of WireGuard may take, in milliseconds. */
-const HANDSHAKE_MS = 2_000;
+const FIRST_PACKET_MS = 2_000;
 const PORTS = { from: 6_784, to: 6_785 } as const;
 
 /**
@@ -122,7 +122,7 @@ class SpeedTrial {
 
   /** Sends a datagram until one arrives. @throws Error when none does */
   async handshake(): Promise<void> {
-    for (let waited = 0; waited < HANDSHAKE_MS; waited += 10) {
+    for (let waited = 0; waited < FIRST_PACKET_MS; waited += 10) {
       if (waited % 500 === 0) this.#send(this.#segmentBytes);
       await sleep(10);
       if (this.#receive(0) > 0) return;
@@ -144,7 +144,7 @@ class SpeedTrial {
       const bytes = this.#receive(received);
       if (bytes > 0) received += bytes;
       else {
-        this.#poll!.wait(LOST_MS);
+        this.#poll!.wait(ARRIVAL_MS);
         if (!this.#poll!.any) return;
       }
       for (; this.#ciphers !== undefined && received >= opened + this.#sendBytes; opened += this.#sendBytes) {
