@@ -92,7 +92,13 @@ export class ForwardingTable {
     return this.#remove(macs, macs.length > BLIND_REMOVALS ? await this.entries() : undefined);
   }
 
-  /** Reads the entries that {@link set} made, also those of earlier processes. @throws WEAVE_NATIVE */
+  /**
+   * Reads the entries that {@link set} made, also those of earlier processes. One whose `via` and host are undefined has only what is left in
+   * VLANs: a kernel with VLAN filtering makes an entry more for each VLAN of the port, and when a container takes the MAC, the frames of
+   * no VLAN move alone.
+   *
+   * @throws WEAVE_NATIVE
+   */
   async entries(): Promise<ReadonlyMap<MacText, PresentEntry>> {
     const ports = this.#ports();
     const bodies = await this.#netlink.dump("list the forwarding entries", {
@@ -103,9 +109,12 @@ export class ForwardingTable {
     for (const body of bodies) {
       const record = readForwarding(body);
       if (record === undefined || (record.flags & NTF_EXT_LEARNED) === 0) continue;
+      const { mac, vlan } = record;
       const half = ownHalf(record, ports);
-      if (half !== undefined)
-        found.set(record.mac, { mac: record.mac, via: undefined, ...found.get(record.mac), ...half });
+      if (half === undefined) continue;
+      const present = { mac, via: undefined, ...found.get(mac) };
+      // Weave's bridge filters no VLANs.
+      found.set(mac, vlan === 0 ? { ...present, ...half } : present);
     }
     return found;
   }
@@ -141,7 +150,8 @@ export class ForwardingTable {
     const { vxlan, tap } = this.#ports();
     const requests = macs.map((mac) => {
       const entry = present?.get(mac);
-      const isAt = (via: ForwardingEntry["via"]) => present === undefined || entry?.via === via;
+      // What is left in VLANs may be at either port.
+      const isAt = (via: ForwardingEntry["via"]) => present === undefined || (entry?.via ?? via) === via;
       return [
         ...(isAt("vxlan") ? [{ ifindex: vxlan, flags: NTF_MASTER }] : []),
         ...(isAt("tap") ? [{ ifindex: tap, flags: NTF_MASTER }] : []),
