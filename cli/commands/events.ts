@@ -57,7 +57,7 @@ function lineOf({ Time, Peer, Nickname, Severity, Kind, Text }: EventRow): strin
   const colour = { warning: "yellow", error: "red" } as const;
   const level = Severity.padEnd(SEVERITY_COLUMNS);
   const shown = Severity in colour ? coloured(level, colour[Severity as keyof typeof colour]) : level;
-  // What other peers tell: nothing of it may control the terminal.
+  // What other peers report: nothing of it may control the terminal.
   const [origin, text] = [printableText(Nickname || Peer), printableText(Text)];
   return `${localTime(Time)}  ${origin.padEnd(ORIGIN_COLUMNS)}  ${shown}  ${Kind}: ${text}`;
 }

@@ -7,7 +7,7 @@ export const EVENTS_SHAPE = {
     fields: {
       "Events[].Id": ["text", "name of its origin and number of the event there: no other event has it"],
       "Events[].Time": ["time", "when it happened, by the clock of its origin"],
-      "Events[].Peer": ["text", "name of the peer that tells it"],
+      "Events[].Peer": ["text", "name of the peer that reports it"],
       "Events[].Nickname": ["text", "its nickname; empty for a peer that is not known any more"],
       "Events[].Kind": ["text", "kind of the event, as `--kind` has it"],
       "Events[].Severity": ["text", "`info`, `warning` or `error`"],

@@ -111,7 +111,7 @@ export const EVENT_FLAGS = {
     "peer",
     "peer_id",
     text("a peer", (peer) => peer !== ""),
-    "only what this peer tells, or what concerns it: its name or nickname",
+    "only what this peer reports, or what concerns it: its name or nickname",
   ),
   severity: value<Severity>("severity", "level", choice(words(SEVERITIES)), "only events of this level or above"),
   kind: value<EventKind>(

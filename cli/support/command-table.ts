@@ -170,7 +170,7 @@ export const GROUPS = [
       ],
     },
     events: {
-      summary: "Show what happened on this host and, as other peers tell, in the network",
+      summary: "Show what happened on this host and, as other peers report, in the network",
       forms: ["{flags}"],
       flags: { json, ...EVENT_FLAGS },
       details: [

@@ -27,6 +27,6 @@ function timeOf(since: string, now: number): number {
   return age === null ? Date.parse(since) : now - Number(age[1]) * UNIT_MS[age[2]];
 }
 
-/** Whether a peer tells an event, or is its subject, `name(nickname)`. */
+/** Whether a peer reports an event, or is its subject, `name(nickname)`. */
 const concerns = ({ Peer, Nickname, Subject }: EventRow, who: string): boolean =>
   [Peer, Nickname, Subject].includes(who) || Subject.startsWith(`${who}(`) || Subject.endsWith(`(${who})`);

@@ -1,10 +1,10 @@
 /** Time after which work is shown: a quick command stays silent. */
 const SHOWN_AFTER_MS = 400;
-/** Interval at which the seconds are shown anew. */
+/** Interval at which the seconds are shown again. */
 const REDRAW_MS = 1_000;
 /** Moves to the start of the line, and erases it (ECMA-48: CR, EL). */
 const ERASE = "\r\u001B[K";
-/** Width of a terminal that does not tell it. */
+/** Width of a terminal that does not give it. */
 const COLUMNS = 80;
 
 /** A terminal, and the streams that may share it. */

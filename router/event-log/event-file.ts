@@ -17,7 +17,7 @@ import { SEVERITIES } from "#router/event-log/event-kinds.js";
 import type { Clock } from "#src/clock.js";
 import { errorText, systemCode } from "#src/errors.js";
 
-/** The file is written anew, with the events that are still kept, when it has twice the bytes that they had last, but at least these. */
+/** The file is written again, with the events that are still kept, when it has twice the bytes that they had last, but at least these. */
 const REWRITE_BYTES = 1 << 20;
 /** Bytes that are read of a file, from its end: more than twice those of as many events as are kept, with the longest texts. */
 const MAX_READ_BYTES = 8 << 20;
@@ -68,7 +68,7 @@ export class EventFile {
     }
   }
 
-  /** Adds an event. @param kept returns all events that are kept, this one among them: a large or damaged file is written anew with them */
+  /** Adds an event. @param kept returns all events that are kept, this one among them: a large or damaged file is written again with them */
   append(event: NetworkEvent, kept: () => readonly NetworkEvent[]): void {
     if (this.#clock.now() < this.#pausedUntil) return;
     const line = lineOf(event);

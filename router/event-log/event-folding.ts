@@ -6,8 +6,8 @@ import { RateLimiter } from "#src/rate-limiter.js";
 const EQUAL = { burst: 3, perSecond: 1 / 60 };
 /** Events of one kind: a start in a network of 200 peers passes at once. */
 const KIND = { burst: 200, perSecond: 0.5 };
-/** Interval at which events that were held back are told as one. */
-const TELL_MS = 60_000;
+/** Interval at which events that were held back are reported as one. */
+const REPORT_AFTER_MS = 60_000;
 /** Subjects that are held back one by one; the events of others are counted by their kind. */
 const MAX_HELD = 128;
 
@@ -38,7 +38,7 @@ export class EventFolding {
     this.#kinds = new RateLimiter(clock, KIND);
   }
 
-  /** Number of events that were not told one by one. */
+  /** Number of events that were not reported one by one. */
   get folded(): number {
     return this.#folded;
   }
@@ -51,10 +51,10 @@ export class EventFolding {
     this.#folded++;
     if (!isRare && (this.#held.has(key) || this.#held.size < MAX_HELD)) hold(this.#held, key, draft);
     else hold(this.#heldOfKind, kind, draft);
-    this.#timer ??= this.#clock.after(TELL_MS, () => this.flush());
+    this.#timer ??= this.#clock.after(REPORT_AFTER_MS, () => this.flush());
   }
 
-  /** Tells what was held back. */
+  /** Reports what was held back. */
   flush(): void {
     this.#timer?.cancel();
     this.#timer = undefined;

@@ -29,6 +29,8 @@ const ANNOUNCED: ReadonlySet<EventKind> = new Set([
 const BURST = 4;
 /** Time after which one more is made, with that which each reachable peer adds: also in a large network in trouble they are few bytes. */
 const INTERVAL_MS = { least: 60_000, perPeer: 2_000 };
+/** Time after a change in which the set is compared with neighbours as often as they ask for it, and the interval of comparisons after that. */
+const REPAIR_MS = { changed: 120_000, quiet: 300_000 };
 /** Age of the oldest events that are announced again after a restart. */
 const AGAIN_MS = 24 * 3_600_000;
 
@@ -59,12 +61,16 @@ export class EventGossip {
   #tokens = BURST;
   #regainedAt: number;
   #timer: Timer | undefined;
+  /** When the set changed, and when it was compared. */
+  #changedAt: number;
+  #comparedAt = Number.NEGATIVE_INFINITY;
   readonly #unsubscribe: () => void;
 
   constructor(deps: EventGossipDeps) {
     const { journal, clock } = deps;
     this.#deps = deps;
     this.#regainedAt = clock.now();
+    this.#changedAt = clock.now();
     this.#replica = new Replica({
       ...deps,
       format: EVENT_FORMAT,
@@ -81,7 +87,14 @@ export class EventGossip {
 
   /** The receiving end of the channel. */
   get gossiper(): Gossiper {
-    return this.#replica;
+    const replica = this.#replica;
+    return {
+      onUnicast: (from, payload, neighbour) => replica.onUnicast(from, payload, neighbour),
+      onBroadcast: (from, payload, neighbour) => replica.onBroadcast(from, payload, neighbour),
+      onGossip: (from, payload, neighbour) => replica.onGossip(from, payload, neighbour),
+      onNotice: (notice, neighbour) => replica.onNotice(notice, neighbour),
+      state: () => this.#state(),
+    };
   }
 
   /** Sets the sending end of the channel, and announces the events of this host. */
@@ -98,6 +111,14 @@ export class EventGossip {
     this.#unsubscribe();
     this.#timer?.cancel();
     this.#replica.stop();
+  }
+
+  /** The digest of the set, seldom while nothing changes: events that are late are worth less than the bytes of an idle network. */
+  #state(): Uint8Array | undefined {
+    const now = this.#deps.clock.now();
+    if (now - this.#changedAt > REPAIR_MS.changed && now - this.#comparedAt < REPAIR_MS.quiet) return undefined;
+    this.#comparedAt = now;
+    return this.#replica.state();
   }
 
   #happened(event: NetworkEvent): void {
@@ -131,7 +152,8 @@ export class EventGossip {
   }
 
   #received({ origin, added }: Change<EventFields>): void {
-    const { self, journal, time } = this.#deps;
+    const { self, journal, clock, time } = this.#deps;
+    this.#changedAt = clock.now();
     if (origin === self) return;
     const live = added.filter(({ tombstone }) => tombstone === 0).sort((a, b) => a.number - b.number);
     for (const record of live) journal.receive(eventOfFields(origin, record, time()));

@@ -90,7 +90,7 @@ export class EventJournal implements EventLog {
     return { own, others, folded: this.#folding.folded, excess: this.#excess };
   }
 
-  /** Tells the events that are held back: the router stops. */
+  /** Reports the events that are held back: the router stops. */
   stop(): void {
     this.#folding.flush();
   }

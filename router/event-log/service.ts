@@ -54,7 +54,7 @@ export interface Events {
 }
 
 /**
- * Announces events to other peers, takes theirs, and tells that this router has started, and later that it stops. Call this before the first
+ * Announces events to other peers, takes theirs, and reports that this router has started, and later that it stops. Call this before the first
  * connection: what happened before is one announcement.
  */
 export function startEvents({ self, incarnation, mesh, journal, log, resources }: EventsStart): Events {
@@ -117,7 +117,7 @@ export function eventService({ journal, stream }: Events, mesh: Mesh): Service {
     metrics: () => [
       {
         name: "weave_events_folded_total",
-        help: "Events of this host that were told together with others, because they repeated themselves.",
+        help: "Events of this host that were reported together with others, because they repeated themselves.",
         type: "counter",
         read: () => journal.sizes.folded,
       },

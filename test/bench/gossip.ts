@@ -8,7 +8,7 @@
 import { withEvents } from "#test/sim/event-peers.js";
 import { Network, type SimulatedPeer } from "#test/sim/network.js";
 
-/** WEAVE_BENCH_EVENTS=off: without the events that peers tell each other. */
+/** WEAVE_BENCH_EVENTS=off: without the events that peers announce. */
 const WITH_EVENTS = process.env.WEAVE_BENCH_EVENTS !== "off";
 const TARGETS = 3;
 const SIZES = [10, 30, 100, 300];

@@ -7,14 +7,14 @@ import { labTest } from "#test/lab/lab-test.js";
 import { environmentOf } from "#test/lab/router-process.js";
 import { connected, until } from "#test/lab/wait.js";
 
-/** What happened on real hosts, as `weave events` tells it. */
+/** What happened on real hosts, as `weave events` reports it. */
 
 const eventsOf = async (host: Host, ...args: string[]) =>
   (JSON.parse(await host.ok("events", "--json", ...args)) as EventsDocument).Events;
 
 /** Waits until a host has an event. @param peer the origin */
-const told = (host: Host, kind: string, peer: Host, text: RegExp) =>
-  until(`${host.name} tells of ${kind}`, async () =>
+const reported = (host: Host, kind: string, peer: Host, text: RegExp) =>
+  until(`${host.name} reports of ${kind}`, async () =>
     (await eventsOf(host, "--kind", kind)).some(({ Peer, Text }) => Peer === peer.peerName && text.test(Text)),
   );
 
@@ -32,20 +32,21 @@ function followed(host: Host, ...args: string[]) {
 }
 
 labTest(
-  "events: others tell of a router that was killed, and its next start does too; a follower goes on over a restart",
+  "events: others report a router that was killed, and so does its next start; a follower goes on over a restart",
   { hosts: 3, timeout: 180_000 },
   async ({ hosts: [h1, h2, h3] }) => {
     for (const host of [h2, h3]) await host.launch("--password", "correct horse battery 1");
     await h1.launch("--password", "correct horse battery 1", h2.address, h3.address);
     await connected(h1, 2);
-    await told(h1, "link-up", h1, new RegExp(`connected to ${h2.peerName}\\(h2\\) at 10\\.99\\.0\\.2:`));
+    await reported(h1, "link-up", h1, new RegExp(`connected to ${h2.peerName}\\(h2\\) at 10\\.99\\.0\\.2:`));
     // By gossip: h3 has no part in the start of h2.
-    await told(h3, "started", h2, /^the router has started, version /);
+    await reported(h3, "started", h2, /^the router has started, version /);
 
     const follower = followed(h1, "--json");
     process.kill(h3.routerPid!, "SIGKILL");
-    for (const host of [h1, h2]) await told(host, "link-down", host, new RegExp(`${h3.peerName}\\(h3\\) has ended: `));
-    await told(h1, "started", h3, /the one before has ended without a stop/);
+    for (const host of [h1, h2])
+      await reported(host, "link-down", host, new RegExp(`${h3.peerName}\\(h3\\) has ended: `));
+    await reported(h1, "started", h3, /the one before has ended without a stop/);
 
     await until("the follower has seen it", () => /"Kind":"link-down"/.test(follower.stdout));
     const before = await eventsOf(h1);
@@ -57,7 +58,7 @@ labTest(
         `${Id} is kept`,
       );
     await until("the follower is back", () => follower.stdout.includes('"Kind":"stopped"'));
-    await told(h2, "stopped", h1, /^the router stops$/);
+    await reported(h2, "stopped", h1, /^the router stops$/);
     await until("it has the new start", () => (follower.stdout.match(/"Kind":"started"/g) ?? []).length >= 2);
     follower.end();
     assert.match(follower.stderr, /the router is away[^\n]*\n.*the router is back/s);
@@ -91,7 +92,7 @@ labTest(
     );
     await h1.launch("--password", "correct horse battery 1");
     await h2.launch("--password", "wrong horse battery 2", h1.address);
-    await told(h1, "refused", h1, /^a connection of 10\.99\.0\.2 was refused: the passwords differ/);
+    await reported(h1, "refused", h1, /^a connection of 10\.99\.0\.2 was refused: the passwords differ/);
     const text = await h1.ok("events", "--limit", "3000");
     assert.match(text, /02:00:00:00:00:02 +error +other: a\?\[2J\?b c\n/);
     assert.doesNotMatch(text, /[^\P{C}\n]/u);

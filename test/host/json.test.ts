@@ -53,6 +53,7 @@ labTest(
     await check("env", "env");
     const restored = await h1.weaveWith({ ORIG_DOCKER_HOST: "tcp://a:1" }, "env", "--restore", "--json");
     seen.check("env", restored.stdout, "env --restore");
+    await check("events", "events");
     await check("identity", "identity");
     await check("bugreport", "bugreport", join(folder, "report.tar.gz"));
     await check("reload", "reload");

@@ -7,7 +7,7 @@ import { Network } from "./network.js";
 
 /** What events cost in a network whose peers all start at once, and while all of them are in trouble. `npm run bench:gossip` has 300 peers. */
 
-const PEERS = 30;
+const PEERS = 8;
 
 async function ring(hasEvents: boolean) {
   const network = new Network(3);
@@ -33,34 +33,34 @@ const problem = (i: number): EventDraft => ({
   text: `a problem of this host, described in a sentence of usual length: ${i}`,
 });
 
-test("peers that start at once tell each other so; the bytes are few, and fewer still afterwards", async () => {
+test("peers that start at once announce it to each other; the bytes are few, and fewer still afterwards", async () => {
   const [without, { network, journals, atStart }] = [await ring(false), await ring(true)];
   for (const journal of journals) {
     const started = journal.after("").filter(({ kind }) => kind === "started");
     assert.equal(new Set(started.map(({ peer }) => peer)).size, PEERS, "each knows of the start of each");
   }
   const cost = (atStart - without.atStart) / PEERS;
-  assert.ok(cost < 1_200, `${cost.toFixed(0)} bytes for each peer of the network`);
+  assert.ok(cost < 2_000, `${cost.toFixed(0)} bytes for each peer of the network`);
   const idle = (await perSecond(network, 600)) - (await perSecond(without.network, 600));
-  assert.ok(idle < 3, `${idle.toFixed(1)} B/s`);
+  assert.ok(idle < 1, `${idle.toFixed(1)} B/s`);
 });
 
-test("while every peer has problem after problem, few bytes tell it, and the last events arrive", async () => {
+test("while every peer has problem after problem, few bytes report it, and the last events arrive", async () => {
   const { network, journals } = await ring(true);
   const quiet = await perSecond(network, 300);
   const { bytes } = network;
-  for (let second = 0; second < 300; second++) {
+  for (let second = 0; second < 200; second++) {
     for (const journal of journals) journal.add(problem(second));
     await network.clock.run(1_000);
   }
-  const busy = (network.bytes - bytes) / PEERS / 300;
+  const busy = (network.bytes - bytes) / PEERS / 200;
   assert.ok(busy - quiet < 1_500, `${(busy - quiet).toFixed(0)} B/s`);
   await network.clock.run(300_000);
   const last = (journal: EventJournal) =>
     new Set(
       journal
         .after("")
-        .filter(({ subject }) => subject === "299")
+        .filter(({ subject }) => subject === "199")
         .map(({ peer }) => peer),
     );
   for (const journal of journals) assert.equal(last(journal).size, PEERS);

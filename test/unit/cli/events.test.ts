@@ -19,7 +19,7 @@ const ROW: EventRow = {
 
 const isShown = (choice: EventChoice, row: EventRow = ROW) => eventSelection(choice, NOW)(row);
 
-test("events are chosen by age or time, level, kind, and by the peer that tells or is concerned", () => {
+test("events are chosen by age or time, level, kind, and by the peer that reports or is concerned", () => {
   assert.ok(isShown({}));
   assert.deepEqual(
     ["59m", "61m", "3600s", "1d", "2026-03-01T10:59Z", "2026-03-01T11:01Z"].map((since) => isShown({ since })),

@@ -69,7 +69,7 @@ const draft = (kind: EventKind, subject = "", severity: EventDraft["severity"] =
 
 const textsAt = ({ journal }: { readonly journal: EventJournal }) => journal.after("").map(({ text }) => text);
 
-test("what one host sees alone is told to others, with its origin; what many see is not", async () => {
+test("what one host sees alone is reported to others, with its origin; what many see is not", async () => {
   const { clock, one, two, sent } = pair();
   one.start();
   two.start();
@@ -131,7 +131,7 @@ test("a stop is announced at once, also after many other events", async () => {
   assert.equal(textsAt(two).at(-1), "stopped");
 });
 
-test("the events of the last day are announced again after a restart, and known ones are not told twice", async () => {
+test("the events of the last day are announced again after a restart, and known ones are not reported twice", async () => {
   const { clock, one, two } = pair();
   one.journal.add(draft("problem", "old"));
   await clock.run(25 * 3_600_000);

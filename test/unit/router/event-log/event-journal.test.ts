@@ -62,35 +62,35 @@ test("a ring drops the oldest item of the key that has most, so that a flood dis
   assert.deepEqual([ring.size, ring.all().length, ring.of("none")], [5, 5, []]);
 });
 
-test("the first events of a kind and subject pass, later ones are told as one with their number", async () => {
+test("the first events of a kind and subject pass, later ones are reported as one with their number", async () => {
   const clock = new VirtualClock();
-  const told: EventDraft[] = [];
-  const folding = new EventFolding(clock, (each) => told.push(each));
+  const reported: EventDraft[] = [];
+  const folding = new EventFolding(clock, (each) => reported.push(each));
   for (let i = 0; i < 1_000; i++) folding.add(draft("h2", "link-down", `cut ${i}`));
   folding.add(draft("h3", "link-down", "another link"));
   assert.deepEqual(
-    told.map(({ text }) => text),
+    reported.map(({ text }) => text),
     ["cut 0", "cut 1", "cut 2", "another link"],
   );
   await clock.run(61_000);
-  assert.equal(told.at(-1)?.text, "997 times: cut 999");
+  assert.equal(reported.at(-1)?.text, "997 times: cut 999");
   assert.equal(folding.folded, 997);
   await clock.run(600_000);
-  assert.equal(told.length, 5, "what was told is not told again");
+  assert.equal(reported.length, 5, "what was reported is not reported again");
   folding.add(draft("h2", "link-down", "cut later"));
-  assert.equal(told.at(-1)?.text, "cut later", "after a pause it is news again");
+  assert.equal(reported.at(-1)?.text, "cut later", "after a pause it is news again");
 });
 
 test("a flood of different subjects is bounded for its kind, and hides no other kind", async () => {
   const clock = new VirtualClock();
-  const told: EventDraft[] = [];
-  const folding = new EventFolding(clock, (each) => told.push(each));
+  const reported: EventDraft[] = [];
+  const folding = new EventFolding(clock, (each) => reported.push(each));
   for (let i = 0; i < 5_000; i++) folding.add(draft(`10.0.0.${i}`, "refused"));
   folding.add(draft("", "takeover", "addresses were taken over"));
-  assert.equal(told.length, 201);
-  assert.equal(told.at(-1)?.text, "addresses were taken over");
+  assert.equal(reported.length, 201);
+  assert.equal(reported.at(-1)?.text, "addresses were taken over");
   await clock.run(60_000);
-  assert.deepEqual(told.slice(201), [
+  assert.deepEqual(reported.slice(201), [
     { ...draft("", "refused"), text: "4800 more of this kind, the last: of 10.0.0.4999" },
   ]);
 });

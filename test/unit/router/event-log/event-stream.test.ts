@@ -114,7 +114,7 @@ test("a client that does not read is dropped, and others go on", async () => {
   assert.ok(!good.closed && good.ids.length > 0);
 });
 
-test("a client without events hears that the router lives; a stop ends all clients", async () => {
+test("a client without events learns that the router lives; a stop ends all clients", async () => {
   const { clock, follow, stream } = start();
   const client = new Client();
   follow(client);

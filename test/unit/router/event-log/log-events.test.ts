@@ -70,12 +70,12 @@ test("a conflict of identities names both sides, and who reports it", () => {
   assert.match(text("clone", H2)!, /^two machines have the identity of .* \(h1\), as copies have it, by the word of /);
 });
 
-test("problems are events when they appear, change and end; one that the log has too is told once", async () => {
+test("problems are events when they appear, change and end; one that the log has too is reported once", async () => {
   const lines = new Emitter<LogLines>();
   const problems = new Problems();
   problems.set("log", "the disk is full.");
-  const told: EventDraft[] = [];
-  const end = collectEvents({ lines, problems, add: (draft) => told.push(draft) });
+  const reported: EventDraft[] = [];
+  const end = collectEvents({ lines, problems, add: (draft) => reported.push(draft) });
   const log = observed(silentLog, (line) => lines.emit("line", line));
   log.warn("the bridge is gone");
   problems.set("bridge", "the bridge is gone.");
@@ -85,7 +85,7 @@ test("problems are events when they appear, change and end; one that the log has
   problems.clear("bridge");
   problems.clear("bridge");
   assert.deepEqual(
-    told.map(({ kind, subject, text }) => [kind, subject, text]),
+    reported.map(({ kind, subject, text }) => [kind, subject, text]),
     [
       ["problem", "log", "the disk is full."],
       ["problem", "bridge", "the bridge is gone."],
@@ -95,7 +95,7 @@ test("problems are events when they appear, change and end; one that the log has
   );
   end();
   log.error("the router ends", { why: "x" });
-  assert.equal(told.length, 4);
+  assert.equal(reported.length, 4);
 });
 
 test("a log goes on when its listener fails", () => {
