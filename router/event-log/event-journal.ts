@@ -3,6 +3,7 @@ import { checkedDraft, type EventDraft, eventId, eventNumber, type NetworkEvent 
 import type { EventFile } from "#router/event-log/event-file.js";
 import { EventFolding } from "#router/event-log/event-folding.js";
 import type { EventLog } from "#router/event-log/event-log.js";
+import { SLOTS } from "#router/event-log/event-record.js";
 import { FairRing } from "#router/event-log/fair-ring.js";
 import type { Clock } from "#src/clock.js";
 import { Emitter } from "#src/emitter.js";
@@ -13,9 +14,12 @@ export const MAX_OWN_EVENTS = 1_000;
 /** Events of other peers that are kept, in all and of each. */
 export const MAX_PEER_EVENTS = 2_000;
 export const MAX_EVENTS_EACH = 32;
-/** Events that are taken from one other peer, and from all together: hostile peers may announce any number. */
-const FROM_EACH = { burst: MAX_EVENTS_EACH, perSecond: 1 / 30 };
-const FROM_ALL = { burst: MAX_PEER_EVENTS, perSecond: 2 };
+/**
+ * Events that are taken from one other peer, and from all together: hostile peers may announce any number. A sound one announces no more than
+ * its places in a minute.
+ */
+const FROM_EACH = { burst: MAX_EVENTS_EACH, perSecond: SLOTS / 60 };
+const FROM_ALL = { burst: MAX_PEER_EVENTS, perSecond: 10 };
 
 /** An event, and its place in the order in which this host came to know of events. */
 interface Entry {
