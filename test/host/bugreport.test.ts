@@ -56,6 +56,7 @@ labTest(
       "doctor.json",
       "router/status.txt",
       "router/report.json",
+      "router/events.json",
       "config/launch.json",
       "log/router.log",
       "network/nft.txt",
@@ -70,6 +71,7 @@ labTest(
     assert.match(await shown("network/nft.txt"), /table inet planted/);
     assert.match(await shown("kernel/version.txt"), /Linux version/);
     assert.ok(JSON.parse(await shown("doctor.json")).Running);
+    assert.ok(JSON.parse(await shown("router/events.json")).Events.length > 0);
     // The end of a long log, and the note of what is left out.
     const old = await shown("log/router.log.1");
     assert.ok(old.length <= (1 << 20) + 100 && old.startsWith("["), old.slice(0, 60));

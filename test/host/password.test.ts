@@ -29,6 +29,7 @@ labTest(
       "run/control.sock",
       "log/router.log",
       "state/weavedata.db",
+      "state/weaveevents.jsonl",
       "log",
       "state",
     ])
