@@ -1,5 +1,5 @@
 import type { EventRow } from "#router/event-log/event-document.js";
-import { type EventKind, isAtLeast, type Severity } from "#router/event-log/event-kinds.js";
+import { type EventKind, isAsSevereAs, type Severity } from "#router/event-log/event-kinds.js";
 
 /** The flags of `weave events` that choose events. */
 export interface EventChoice {
@@ -18,7 +18,7 @@ export function eventSelection({ since, peer, severity, kind }: EventChoice, now
   return (row) =>
     (from === undefined || Date.parse(row.Time) >= from) &&
     (peer === undefined || concerns(row, peer)) &&
-    (severity === undefined || isAtLeast(row.Severity as Severity, severity)) &&
+    (severity === undefined || isAsSevereAs(row.Severity as Severity, severity)) &&
     (kind === undefined || row.Kind === kind);
 }
 

@@ -31,5 +31,5 @@ export const SEVERITIES = ["info", "warning", "error"] as const;
 export type Severity = (typeof SEVERITIES)[number];
 
 /** Whether a severity is at least another one. */
-export const isAtLeast = (severity: Severity, least: Severity): boolean =>
+export const isAsSevereAs = (severity: Severity, least: Severity): boolean =>
   SEVERITIES.indexOf(severity) >= SEVERITIES.indexOf(least);
