@@ -5,6 +5,7 @@ import { documentText } from "#cli/json/document.js";
 import { call, openStream } from "#cli/support/client.js";
 import { usageError } from "#cli/support/exit.js";
 import { readFlags } from "#cli/support/read-flags.js";
+import { TITLE_HEADER } from "#router/capture/capture-call.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import { controlSocket, paths } from "#src/paths.js";
 import { PACKET } from "#src/pcapng/format.js";
@@ -36,7 +37,8 @@ export async function run(args: readonly string[]): Promise<void> {
     incoming.destroy();
     throw error;
   }
-  if (process.stderr.isTTY) process.stderr.write(`Capturing ${target}; Ctrl-C ends it.\n`);
+  const title = decodeURIComponent(String(incoming.headers[TITLE_HEADER] ?? ""));
+  if (process.stderr.isTTY) process.stderr.write(`Capturing ${title}; Ctrl-C ends it.\n`);
   const { frames, dropped, end } = await copy(incoming, output, key);
   if (json) {
     const path = file === undefined ? null : file;
@@ -73,8 +75,6 @@ interface Summary {
 async function copy(incoming: IncomingMessage, output: FrameOutput, key: string): Promise<Summary> {
   let stopped = false;
   const stop = () => {
-    // The second time, or where the router does not answer, without the frames that are under way.
-    if (stopped) return void incoming.destroy();
     stopped = true;
     const left = () => incoming.destroy();
     setTimeout(left, STOP_MS).unref();
@@ -82,7 +82,7 @@ async function copy(incoming: IncomingMessage, output: FrameOutput, key: string)
       left,
     );
   };
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, stop);
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, stop);
   const numbers = new Map<number, NumberedInterface>();
   let frames = 0;
   let failure: unknown;

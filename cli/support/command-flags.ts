@@ -1,5 +1,5 @@
 import { FLAGS, off, on, value } from "#cli/support/flag-rows.js";
-import { CAPTURE_RANGES } from "#router/capture/limits.js";
+import { CAPTURE_RANGES } from "#router/capture/capture-call.js";
 import { EVENT_KINDS, type EventKind, SEVERITIES, type Severity } from "#router/event-log/event-kinds.js";
 import { flag as row } from "#src/flag.js";
 import type { LogLevel } from "#src/log.js";

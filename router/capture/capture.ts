@@ -8,7 +8,8 @@ import { interfaceBlock, packetBlock, type SectionFields, sectionBlock, statisti
 
 /** Interval at which the rings are read: frames are shown without a delay that people notice. */
 const TURN_MS = 20;
-/** Bytes of frames that are read in one turn, so 50 MB/s: a flood takes a bounded part of the event loop. What does not fit is dropped. */
+/** Longest work of one turn, so a quarter of the event loop at most, and the bytes that it gives to the reader. What does not fit is dropped. */
+const TURN_WORK_MS = 5;
 const TURN_BYTES = 1 << 20;
 /** Bytes that wait for the reader; the rings of the kernel hold more, and drop what they have no room for. */
 const BUFFER_BYTES = 1 << 20;
@@ -93,8 +94,8 @@ export class FrameCapture extends Readable {
   constructor(options: CaptureOptions) {
     super({ highWaterMark: BUFFER_BYTES });
     this.#options = options;
-    this.#turns = setInterval(() => this.#turn(), TURN_MS);
-    this.#looks = setInterval(() => this.#look(), LOOK_MS);
+    this.#turns = setInterval(() => this.#safely(() => this.#turn()), TURN_MS);
+    this.#looks = setInterval(() => this.#safely(() => this.#look()), LOOK_MS);
     this.#deadline = setTimeout(() => this.stop("its time is over"), options.limits.seconds * 1_000);
     try {
       const blocks = [sectionBlock(options.section), ...this.#open()];
@@ -130,6 +131,15 @@ export class FrameCapture extends Readable {
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     this.#release();
     done(error);
+  }
+
+  /** An error ends the capture, and not the router. */
+  #safely(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.destroy(error as Error);
+    }
   }
 
   /** Opens the interfaces that are new. @returns their blocks @throws WEAVE_NATIVE */
@@ -180,7 +190,9 @@ export class FrameCapture extends Readable {
     const stop = this.#stop;
     const until = stop === undefined ? Number.POSITIVE_INFINITY : stop.at;
     const isComplete = stop !== undefined && Date.now() - stop.at >= HANDOVER_MS;
+    const end = performance.now() + TURN_WORK_MS;
     let room = TURN_BYTES;
+    let isShort = false;
     const found: TimedBlock[] = [];
     for (const source of this.#sources)
       source.ring.read((frame) => {
@@ -189,9 +201,10 @@ export class FrameCapture extends Readable {
         room -= frame.bytes.length;
         const block = this.#blockOf(source, frame);
         if (block !== undefined) found.push({ ms, block });
-        return room > 0;
+        isShort = room <= 0 || performance.now() > end;
+        return !isShort;
       });
-    return { stop, found, done: isComplete && room > 0 };
+    return { stop, found, done: isComplete && !isShort };
   }
 
   #blockOf({ device, id }: Source, frame: RingFrame): Buffer | undefined {

@@ -1,10 +1,10 @@
 import { arch, release, type } from "node:os";
 import { pipeline } from "node:stream";
 import { type CaptureLimits, type CaptureOptions, FrameCapture } from "#router/capture/capture.js";
+import { CAPTURE_RANGES, TITLE_HEADER } from "#router/capture/capture-call.js";
 import { type CaptureTargetDeps, findCaptureTarget } from "#router/capture/capture-targets.js";
 import { type FilterExpression, parseFilter } from "#router/capture/filter-expression.js";
 import { filterProgram } from "#router/capture/filter-program.js";
-import { CAPTURE_RANGES } from "#router/capture/limits.js";
 import { NO_CONTENT, type Route, route } from "#router/route.js";
 import { type Service, statusLine } from "#router/service.js";
 import { errorText, WeaveError } from "#src/errors.js";
@@ -84,8 +84,12 @@ class Captures {
         limits.snapLength,
       );
       const capture = this.#run(place, { plan, limits, filter, program, section: SECTION });
-      // An error ends the connection before the end of the answer, which its client notices.
-      return { type: PCAPNG_TYPE, stream: (to) => void pipeline(capture, to, () => {}) };
+      return {
+        type: PCAPNG_TYPE,
+        headers: { [TITLE_HEADER]: encodeURIComponent(plan.title) },
+        // An error ends the connection before the end of the answer, which its client notices.
+        stream: (to) => void pipeline(capture, to, () => {}),
+      };
     } catch (error) {
       this.#running.delete(place);
       throw error;

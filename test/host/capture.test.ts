@@ -264,5 +264,12 @@ labTest(
     await until("it captures", async () => /Capturing/.test(await h1.ok("status")));
     killed.kill("SIGKILL");
     await until("the capture has ended with its command", async () => !/Capturing/.test(await h1.ok("status")));
+    // It also ends whole when the router does.
+    const last = await RunningCapture.start(h1, join(folder, "last.pcapng"), "h2", "icmp");
+    assert.ok((await c2.ping("10.32.0.2", { count: 1 })) > 0);
+    process.kill(h1.routerPid!, "SIGKILL");
+    const { code, stderr } = await last.ended;
+    assert.deepEqual([code, /^the capture was interrupted after \d+ frames: /.test(stderr)], [1, true], stderr);
+    readCapture(last.file);
   },
 );

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { DIAL_RETRY, LONGEST_DIAL_RETRY_MS } from "#mesh/dialling/schedule.js";
 import { REFUSAL_SHOWN_MS } from "#mesh/refusals.js";
-import { CAPTURE_RANGES } from "#router/capture/limits.js";
+import { CAPTURE_RANGES } from "#router/capture/capture-call.js";
 import { page } from "#test/lab/docs/pages.js";
 import { constant } from "#test/lab/docs/sources.js";
 

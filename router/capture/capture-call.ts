@@ -1,3 +1,5 @@
+/* What the router and `weave capture` agree on. */
+
 /** The range of a limit, and its value where none is given. */
 interface LimitRange {
   readonly min: number;
@@ -16,3 +18,6 @@ export const CAPTURE_RANGES = {
   size: { min: 4_096, max: 64 * 2 ** 30, usual: 100 * 2 ** 20 },
   snaplen: { min: 64, max: 65_549, usual: 65_549 },
 } as const satisfies Readonly<Record<string, LimitRange>>;
+
+/** Header of the answer with what was found, in words and encoded as a URI component: a name may be that of a peer and of a container. */
+export const TITLE_HEADER = "weave-capture";
