@@ -43,7 +43,7 @@ async function pair([h1, h2]: Host[], ...flags: string[]): Promise<[Namespace, N
 
 labTest(
   "frames of a peer, a container and an interface are captured in clear",
-  { hosts: 2, timeout: 240_000 },
+  { hosts: 2, timeout: 300_000 },
   async ({ hosts, folder }) => {
     const [h1] = hosts;
     const [c1, c2] = await pair(hosts, "--no-fastdp", "--password", "correct horse battery staple 1");
@@ -217,7 +217,7 @@ class SlowReader {
 
 labTest(
   "a slow reader, a full disk and the end of a container harm neither router nor file; the kernel's path is captured, too",
-  { hosts: 2, timeout: 240_000 },
+  { hosts: 2, timeout: 300_000 },
   async ({ hosts, folder }) => {
     const [h1, h2] = hosts;
     const [c1, c2] = await pair(hosts, "--encryption", "off");
