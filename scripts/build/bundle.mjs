@@ -64,10 +64,9 @@ async function write() {
 }
 
 /** Of two builds as of one. */
-const merged = (one, other) => ({
-  inputs: { ...one.inputs, ...other.inputs },
-  outputs: { ...one.outputs, ...other.outputs },
-});
+function merged(one, other) {
+  return { inputs: { ...one.inputs, ...other.inputs }, outputs: { ...one.outputs, ...other.outputs } };
+}
 
 /** Sets all modes, which then do not depend on the umask. */
 function setModes(folder) {

@@ -25,6 +25,10 @@ const nameOf = (index: number): string =>
 const addressOf = (number: number): string =>
   [number >>> 24, (number >>> 16) & 255, (number >>> 8) & 255, number & 255].join(".");
 
+/** A counter that grows by about `rate` in a millisecond, more and less by turns. */
+const grown = (at: number, rate: number, phase: number): number =>
+  Math.round(rate * (at + 5_500 * (Math.sin(at / 9_000 + phase) + 1)));
+
 /**
  * The state of a network's parts, as {@link PageReader} reads it from a router: for the page at sizes that no lab has. Each peer has
  * links to the `degree` peers after it, and this host to the first ones.
@@ -96,14 +100,14 @@ export function pageNetwork(options: PageNetwork): PageSources {
       })),
     },
     frames: {
-      counters: { bytesSent: at * 9_000, bytesReceived: at * 21_000 },
+      counters: { bytesSent: grown(at, 9_000, 0), bytesReceived: grown(at, 21_000, 1) },
       drops: { "no-route": 3, replayed: 1 },
       traffic: neighbours.map((name) => ({
         peer: macNumber(name),
         recordsSent: 0,
-        bytesSent: Math.round(at * (1_000 + 700 * Math.sin(at / 9_000 + indexOf(name)))),
+        bytesSent: grown(at, 1_000, indexOf(name)),
         recordsReceived: 0,
-        bytesReceived: Math.round(at * (2_600 + 900 * Math.cos(at / 7_000 + indexOf(name)))),
+        bytesReceived: grown(at, 2_600, indexOf(name) + 1),
       })),
     },
     addresses: {

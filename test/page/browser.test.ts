@@ -3,12 +3,13 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Browser } from "playwright-core";
+import type { PageState } from "#router/page/page-state.js";
 import { pageState } from "#router/page/state.js";
 import { statusRoute } from "#router/route.js";
 import { jsonAnswer } from "#src/http/answer.js";
 import { inLab } from "#test/lab/lab.js";
 import { type PageNetwork, pageNetwork } from "#test/lab/page-network.js";
-import { servePage } from "#test/lab/page-server.js";
+import { type PageServer, servePage } from "#test/lab/page-server.js";
 import { hostTestsImpossible } from "#test/lab/requirements.js";
 import { connected, until } from "#test/lab/wait.js";
 import { browserMissing, forward, openPage, startBrowser, textOf, violations } from "#test/page/browser.js";
@@ -21,10 +22,21 @@ let browser: Browser;
 before(async () => {
   if (skip === false) browser = await startBrowser();
 });
-after(() => browser?.close());
+/** What a test that fails leaves open would keep this process alive. */
+const ends: (() => void)[] = [];
+after(async () => {
+  for (const end of ends) end();
+  await browser?.close();
+});
+
+async function serveState(read: () => PageState, options = {}): Promise<PageServer> {
+  const server = await servePage(read, options);
+  ends.push(server.stop);
+  return server;
+}
 
 const serve = (network: PageNetwork, options = {}) =>
-  servePage(() => pageState(pageNetwork({ at: performance.now(), ...network })), options);
+  serveState(() => pageState(pageNetwork({ at: performance.now(), ...network })), options);
 
 const ILL: PageNetwork = { peers: 8, degree: 3, unreachable: 1, problems: ["the disk of the log is full"] };
 const EVENTS = [
@@ -106,7 +118,7 @@ test("names of hostile peers are text wherever they are shown", { skip, timeout:
   const state = pageState(pageNetwork({ ...ILL, named, problems: [named("p")] }));
   const event = { ...EVENTS[1], Kind: named("k"), Text: named("t"), Nickname: named("n") };
   const more = [statusRoute("/events", () => jsonAnswer({ Events: [event] }))];
-  const server = await servePage(() => state, { more });
+  const server = await serveState(() => state, { more });
   const { page, complaints } = await openPage(browser, server.port);
   await page.waitForSelector("#events");
   for (const table of ["peers", "addresses", "names", "containers"])
@@ -125,7 +137,7 @@ test("names of hostile peers are text wherever they are shown", { skip, timeout:
 
 test("300 peers have labels that do not overlap, and the page stays quick", { skip, timeout: 180_000 }, async () => {
   const state = pageState(pageNetwork({ peers: 300, degree: 30 }));
-  const server = await servePage(() => state);
+  const server = await serveState(() => state);
   const { page } = await openPage(browser, server.port);
   const overlaps = await page.evaluate<string[]>(`(() => {
     const boxes = [...document.querySelectorAll(".nodes text")].map((text) => [text.textContent, text.getBBox()]);
@@ -164,11 +176,13 @@ test(
   () =>
     inLab(2, async ({ hosts: [h1, h2] }) => {
       const socket = join(h1.folder, "page.sock");
-      await h1.launch("--password", "s3cret", "--page-addr", socket);
+      const launch = () => h1.launch("--password", "s3cret", "--page-addr", socket);
+      await launch();
       await h2.launch("--password", "s3cret", h1.address);
       await connected(h1, 1);
       await h1.attach("c1", "10.32.0.1/12");
       const { port, stop } = await forward(socket);
+      ends.push(stop);
       const { page, complaints } = await openPage(browser, port);
       await page.waitForSelector(".contact.live");
       await until("the peer is shown", async () => /h2/.test(await textOf(page, "[aria-labelledby=peers]")));
@@ -178,7 +192,7 @@ test(
       assert.match(await textOf(page, ".banner"), /does not answer since .* last state, in grey/);
       assert.match(await textOf(page, "[aria-labelledby=peers]"), /h2/);
       assert.deepEqual(await violations(page), []);
-      await h1.ok("launch", "--resume");
+      await launch();
       await page.waitForSelector(".contact.live", { timeout: 180_000 });
       assert.match(await textOf(page, ".banner"), /has started again/);
       assert.equal(await page.locator("main.stale").count(), 0);
