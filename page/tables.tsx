@@ -154,7 +154,7 @@ export function Names({
 /** Containers and namespaces of this host. */
 export function Containers({ state, select, selection, wanted }: TableProps) {
   const { list, left } = state.containers;
-  const holders = new Map(state.addresses?.holders.map(({ ident, addresses }) => [ident, addresses]));
+  const allocated = new Set(state.addresses?.holders.flatMap(({ addresses }) => addresses));
   const rows = list
     .filter(({ id, mac, addresses }) => matches(wanted, id, mac, ...addresses))
     .map(({ id, mac, addresses }) => (
@@ -170,7 +170,7 @@ export function Containers({ state, select, selection, wanted }: TableProps) {
         <td>
           <code>{mac}</code>
         </td>
-        <td>{holders.has(id) ? "weave" : addresses.length > 0 ? "given" : ""}</td>
+        <td>{addresses.length === 0 ? "" : addresses.every((each) => allocated.has(each)) ? "weave" : "hand"}</td>
       </tr>
     ));
   return (

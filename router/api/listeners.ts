@@ -97,9 +97,7 @@ export class ApiListeners {
     else if (page && !isLocal(address))
       log.warn(
         "the page listens at an address that is not of this host alone; any client that reaches it sees the network",
-        {
-          address,
-        },
+        { address },
       );
   }
 }

@@ -4,8 +4,7 @@ import { type PageDeps, PageReader } from "#router/page/sources.js";
 import { pageState } from "#router/page/state.js";
 import { type Route, route } from "#router/route.js";
 import type { Service } from "#router/service.js";
-import type { Answer } from "#src/http/answer.js";
-import { JSON_TYPE } from "#src/http/answer.js";
+import { type Answer, JSON_TYPE } from "#src/http/answer.js";
 import type { Log } from "#src/log.js";
 
 const SCOPE = { scope: "page" } as const;

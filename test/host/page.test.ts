@@ -15,7 +15,7 @@ async function pageState(host: Host, address = ADDRESS): Promise<PageMessage> {
 
 labTest("the page has the state of a running router", { hosts: 2, timeout: 240_000 }, async ({ hosts: [h1, h2] }) => {
   await h1.launch("--password", PASSWORD, "--page-addr", ADDRESS, "--no-fastdp");
-  await h2.launch("--password", PASSWORD, "--status-addr", "/run/weave-status.sock", "--no-fastdp", h1.address);
+  await h2.launch("--password", PASSWORD, "--no-fastdp", h1.address);
   await connected(h1, 1);
   const c1 = await h1.attach("c1", "10.32.0.1/12");
   await h2.attach("c2", "10.32.0.2/12");
