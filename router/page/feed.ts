@@ -125,6 +125,7 @@ export class PageFeed {
 
   #send(page: Page, reading: Reading): void {
     const { stream, has } = page;
+    if (has === reading) return;
     if (stream.writableNeedDrain) {
       page.has = undefined;
       page.stuckSince ??= this.#deps.clock.now();

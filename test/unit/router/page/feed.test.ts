@@ -89,6 +89,15 @@ test("a page receives all sections first, then those that have changed", async (
   const late = open();
   await clock.run(1);
   assert.equal(sectionsOf(late.messages[0]).length, 8);
+  // One that comes when the others have gone, too, and it has it once.
+  for (const each of [page, late]) each.destroy();
+  await closed();
+  const next = open();
+  await clock.run(100);
+  assert.deepEqual(
+    next.messages.map((message) => sectionsOf(message).length),
+    [8],
+  );
 });
 
 test("a document that is read between two turns takes no change from the pages", async () => {
