@@ -27,7 +27,12 @@ export function unchangedMappings(smaps: string, program: string): Mapping[] {
   const found: Mapping[] = [];
   for (const block of smaps.split(/\n(?=[0-9a-f]+-)/)) {
     const [, start, end, name] = UNWRITABLE.exec(block.slice(0, block.indexOf("\n"))) ?? [];
-    if ((name !== program && !SHARED_NODE.test(name ?? "")) || !/^Anonymous: +0 kB$/m.test(block) || !/^Swap: +0 kB$/m.test(block)) continue;
+    if (
+      (name !== program && !SHARED_NODE.test(name ?? "")) ||
+      !/^Anonymous: +0 kB$/m.test(block) ||
+      !/^Swap: +0 kB$/m.test(block)
+    )
+      continue;
     found.push({ start: Number.parseInt(start, 16), bytes: Number.parseInt(end, 16) - Number.parseInt(start, 16) });
   }
   return found;
