@@ -1,8 +1,13 @@
-import type { Worker } from "node:worker_threads";
+import { Worker } from "node:worker_threads";
 import type { DatapathEvent } from "#router/datapath/protocol.js";
-import { startWorker } from "#router/datapath/start-worker.js";
 import type { WarmEvent, WorkerPreparation, WorkerStart } from "#router/datapath/worker.js";
 import { WeaveError } from "#src/errors.js";
+import { installedFile } from "#src/installation.js";
+
+/** Heap limit of a thread. Frames allocate nothing, so a small heap suffices and bounds the garbage of commands. */
+const THREAD_HEAP_MB = 32;
+/** Limit of the heap for new objects in a thread. */
+const THREAD_YOUNG_HEAP_MB = 4;
 
 /** A worker thread before it has its queue of the TAP. */
 export interface FrameWorker {
@@ -15,8 +20,6 @@ export interface FrameWorker {
 export interface FrameWorkersOptions extends WorkerPreparation {
   /** Number of threads. */
   readonly threads: number;
-  /** The first of them, if it was started before. */
-  readonly first?: Worker;
   /** Called when a thread has died, unless {@link stopping} was called. Only a new process can restore the frame path. */
   readonly onFailure: (error: Error) => void;
 }
@@ -30,8 +33,8 @@ export class FrameWorkers {
 
   /** @throws WEAVE_INSTALLATION when the program of the threads is missing */
   constructor(options: FrameWorkersOptions) {
-    const { first, threads } = options;
-    const all = Array.from({ length: threads }, (_, i) => this.#worker((i === 0 && first) || startWorker(), options));
+    const file = installedFile("#router/datapath/worker.js");
+    const all = Array.from({ length: options.threads }, () => this.#worker(file, options));
     this.workers = all;
     this.warm = Promise.all(all.map(({ warm }) => warm)).then((failures) => [...new Set(failures.flat())]);
   }
@@ -41,9 +44,14 @@ export class FrameWorkers {
     this.#stopping = true;
   }
 
-  #worker(worker: Worker, { cpuMs, offloads, nice, onFailure }: FrameWorkersOptions) {
+  #worker(file: string, { cpuMs, offloads, nice, onFailure }: FrameWorkersOptions) {
     const preparation: WorkerPreparation = { cpuMs, offloads, nice };
-    worker.postMessage(preparation);
+    const worker = new Worker(file, {
+      workerData: preparation,
+      // The environment of the process may have secrets, for example of Docker's client.
+      env: {},
+      resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MB, maxYoungGenerationSizeMb: THREAD_YOUNG_HEAP_MB },
+    });
     let dead: (why: string) => void = () => {};
     const warm = new Promise<readonly string[]>((resolve) => {
       dead = (why) => resolve([why]);

@@ -1,4 +1,4 @@
-import { parentPort } from "node:worker_threads";
+import { parentPort, workerData } from "node:worker_threads";
 import type { DatapathEvent } from "#router/datapath/protocol.js";
 import { DatapathThread, type ThreadOptions } from "#router/datapath/thread.js";
 import { type WarmUpOptions, warmUp } from "#router/datapath/warm-up.js";
@@ -10,7 +10,7 @@ export type WorkerStart = Omit<ThreadOptions, "emit" | "commandCount" | "idle"> 
   readonly commandCount: SharedArrayBuffer;
 };
 
-/** What a worker does before it is a thread of the frame path: its first message. */
+/** What a worker does before it is a thread of the frame path. */
 export interface WorkerPreparation extends WarmUpOptions {
   /** Nice value of the thread; 0: unchanged. */
   readonly nice: number;
@@ -37,17 +37,12 @@ function prepare({ nice, ...warmUpOptions }: WorkerPreparation): WarmEvent {
   return { event: "warm", failures };
 }
 
-function run(start: WorkerStart): void {
+port.postMessage(prepare(workerData as WorkerPreparation));
+port.once("message", (start: WorkerStart) =>
   new DatapathThread({
     ...start,
     commandCount: new Int32Array(start.commandCount),
     emit: (event: DatapathEvent) =>
       port.postMessage(event, event.event === "record" ? [event.record.buffer as ArrayBuffer] : []),
-  }).run();
-}
-
-port.once("message", (preparation: WorkerPreparation) => {
-  // Before the next message can arrive.
-  port.once("message", run);
-  port.postMessage(prepare(preparation));
-});
+  }).run(),
+);

@@ -1,5 +1,4 @@
 import { availableParallelism } from "node:os";
-import type { Worker } from "node:worker_threads";
 import type { Mesh } from "#mesh/mesh.js";
 import { CARRIERS } from "#router/carriers/carrier-list.js";
 import { Carriers } from "#router/carriers/carriers.js";
@@ -62,21 +61,15 @@ const threadCount = ({ datapathThreads }: Pick<FrameOptions, "datapathThreads">)
 /**
  * Starts the frame threads, which warm up while the rest of the router starts.
  *
- * @param first the first of them, which has been started
  * @param onFailure called when a thread has died. Only a new process can restore the frame path
  */
-export function startFrameWorkers(
-  options: ThreadOptions,
-  first: Worker,
-  onFailure: (error: Error) => void,
-): FrameWorkers {
+export function startFrameWorkers(options: ThreadOptions, onFailure: (error: Error) => void): FrameWorkers {
   const offloads = allowedOffloads(options.offloadsOff);
   return new FrameWorkers({
     threads: threadCount(options),
     cpuMs: WARM_UP_CPU_MS,
     offloads,
     nice: options.datapathNice,
-    first,
     onFailure,
   });
 }
