@@ -20,14 +20,14 @@ export interface NeighbourMetricsDeps {
 /** What the threads report; undefined: one of them does not answer. */
 export type ReadReport = (scrape: Scrape) => Promise<DatapathReport | undefined>;
 
-interface Neighbours {
+interface NeighbourFigures {
   readonly connections: MeshStatus["connections"];
   /** With those that were connected before: their counters go on. */
   readonly figures: readonly (SessionFigures & { readonly peer: string })[];
 }
 
 /** Reads all that the metrics of neighbours need. */
-type ReadNeighbours = (scrape: Scrape) => Neighbours;
+type ReadNeighbours = (scrape: Scrape) => NeighbourFigures;
 
 /** The metrics of each neighbour: its path, its traffic, and what waits to be sent. */
 export function neighbourMetrics(
@@ -35,7 +35,7 @@ export function neighbourMetrics(
   report: ReadReport,
   series: PeerSeries,
 ): Metric[] {
-  const look = (): Neighbours => {
+  const look = (): NeighbourFigures => {
     const { connections } = mesh.status();
     const figures = [...carriers.figures()].map(([peer, each]) => ({ ...each, peer }));
     series.choose([...connections.map(({ remote }) => remote!.name), ...figures.map(({ peer }) => peer)]);
