@@ -9,7 +9,7 @@ import { Lab } from "#test/lab/lab.js";
 import { execute, must } from "#test/lab/namespace.js";
 import { hostTestsImpossible, programMissing } from "#test/lab/requirements.js";
 
-/** The files of examples/prometheus, as Debian's Prometheus judges them; alerts.test.ts makes the alerts fire. */
+/** The files of examples/prometheus, as Debian's promtool judges them. */
 
 const skip = hostTestsImpossible() ?? programMissing("promtool", "prometheus", false) ?? false;
 const rules = alertRules();
