@@ -48,7 +48,7 @@ export const legShape = z.object({
 });
 
 /** An interface of a container, or of the host itself, on the bridge of the host that answers. */
-export const endpointShape = z.object({
+export const endpointFactsShape = z.object({
   /** Full id of the container, name of a namespace, or `weave:expose`. */
   id: visible(255),
   /** "" without one. */
@@ -74,7 +74,7 @@ export const endpointShape = z.object({
 
 export const endpointsShape = z.object({
   kind: z.literal("endpoints"),
-  endpoints: z.array(endpointShape).check(z.maxLength(MAX_ENDPOINTS)),
+  endpoints: z.array(endpointFactsShape).check(z.maxLength(MAX_ENDPOINTS)),
 });
 
 /** Probes from the host that answers to the far end: to its host, and to an address there. */
@@ -109,7 +109,7 @@ export const questionShape = z.discriminatedUnion("ask", [
 ]);
 
 export type LegFacts = z.infer<typeof legShape>;
-export type EndpointFacts = z.infer<typeof endpointShape>;
+export type EndpointFacts = z.infer<typeof endpointFactsShape>;
 export type EndpointsFacts = z.infer<typeof endpointsShape>;
 export type ReachFacts = z.infer<typeof reachShape>;
 export type ProbeAnswer = z.infer<typeof answerShape>;

@@ -35,7 +35,7 @@ const CONCURRENCY = 8;
 const MAX_CANDIDATES = 2_000;
 
 /** A MAC that answers for an address, and its host. */
-export interface Claimant {
+export interface AddressClaimant {
   readonly mac: MacText;
   readonly peer: PeerOrNone;
 }
@@ -56,7 +56,7 @@ export interface Located {
   /** Further addresses that the name has. */
   readonly others: readonly string[];
   /** The MACs that answer for the address. */
-  readonly claimants: readonly Claimant[];
+  readonly claimants: readonly AddressClaimant[];
 }
 
 /** Why nothing was found, and what helps. */
@@ -112,7 +112,7 @@ export class Locator {
       this.#endpoints(this.#deps.self, address),
       this.#deps.prober.arp(address, undefined, WHO_HAS),
     ]);
-    const claimants = macs.map((mac): Claimant => ({ mac, peer: this.#hostOf(mac) }));
+    const claimants = macs.map((mac): AddressClaimant => ({ mac, peer: this.#hostOf(mac) }));
     const here = "found" in own ? own.found.find(({ mac }) => mac !== "") : undefined;
     if (here !== undefined) return located(text, this.#deps.self, { endpoint: here, address, claimants });
     const holders = this.#holdersOf(address, claimants);
@@ -130,7 +130,7 @@ export class Locator {
   }
 
   /** The hosts that may have an address: by the MACs that answer, by weaveDNS, by IPAM. */
-  #holdersOf(address: string, claimants: readonly Claimant[]): PeerName[] {
+  #holdersOf(address: string, claimants: readonly AddressClaimant[]): PeerName[] {
     const named = this.#records((record) => record.address === address).map(({ origin }) => origin);
     const holders = [...claimants.map(({ peer }) => peer), ...named, this.#ownerOf(address) ?? ""];
     return [...new Set(holders)].filter((peer) => peer !== "").slice(0, MAX_HOLDERS);
@@ -143,7 +143,7 @@ export class Locator {
     return allocator.ring.at(number).value.owner;
   }
 
-  #noAddress(text: string, address: string, claimants: readonly Claimant[]): NotLocated {
+  #noAddress(text: string, address: string, claimants: readonly AddressClaimant[]): NotLocated {
     const { allocator, directory } = this.#deps;
     if (claimants.length > 0)
       return {

@@ -13,8 +13,8 @@ const MAGIC = Buffer.from("weave", "latin1");
 const TYPE_AT = HEADER_BYTES + MAGIC.length;
 const TOKEN_AT = TYPE_AT + 1;
 /** A random token of a probe: no host off the path can make its answer. */
-export const TOKEN_BYTES = 8;
-const SHORTEST = TOKEN_AT + TOKEN_BYTES;
+export const PROBE_TOKEN_BYTES = 8;
+const SHORTEST = TOKEN_AT + PROBE_TOKEN_BYTES;
 const REQUEST = 1;
 const ANSWER = 2;
 
@@ -38,7 +38,7 @@ export function encodeProbe({ type, from, to, token, bytes }: ProbeFrame): Uint8
   frame.writeUInt16BE(PROBE_ETHERTYPE, 12);
   frame.set(MAGIC, HEADER_BYTES);
   frame[TYPE_AT] = type === "request" ? REQUEST : ANSWER;
-  frame.set(token.subarray(0, TOKEN_BYTES), TOKEN_AT);
+  frame.set(token.subarray(0, PROBE_TOKEN_BYTES), TOKEN_AT);
   return frame;
 }
 

@@ -6,7 +6,7 @@ import {
   encodeArpProbe,
   encodeProbe,
   LEAST_PROBE_BYTES,
-  TOKEN_BYTES,
+  PROBE_TOKEN_BYTES,
 } from "#router/probes/probe-frame.js";
 import type { RoundTrips } from "#router/probes/round-trips.js";
 import type { Clock } from "#src/clock.js";
@@ -149,7 +149,7 @@ export class Prober {
   #sendProbe(to: PeerName, bytes: number, answered: () => void): (() => void) | undefined {
     const { self, random, frames } = this.#deps;
     if (this.#outstanding.size >= MAX_OUTSTANDING) return undefined;
-    const token = random.bytes(TOKEN_BYTES);
+    const token = random.bytes(PROBE_TOKEN_BYTES);
     const key = toHex(token);
     this.#outstanding.set(key, { to, answered });
     frames.send(encodeProbe({ type: "request", from: self, to, token, bytes }));

@@ -4,7 +4,7 @@ import { decode, encode } from "#src/codec.js";
 import { WeaveError } from "#src/errors.js";
 
 /** Longest message in bytes, and number of values in it: an answer with {@link MAX_ENDPOINTS} interfaces has fewer. */
-export const MAX_MESSAGE_BYTES = 8_192;
+export const MAX_QUESTION_BYTES = 8_192;
 const MAX_ITEMS = 512;
 
 const id = z.string().check(z.regex(/^[0-9a-f]{32}$/));
@@ -22,8 +22,8 @@ export const encodeQuestionMessage = (message: QuestionMessage): Uint8Array => e
 
 /** Decodes a message of another peer. @throws WEAVE_MESSAGE_MALFORMED */
 export function decodeQuestionMessage(payload: Uint8Array): QuestionMessage {
-  if (payload.length > MAX_MESSAGE_BYTES)
-    throw new WeaveError("WEAVE_MESSAGE_MALFORMED", `a message about probes has more than ${MAX_MESSAGE_BYTES} bytes`);
+  if (payload.length > MAX_QUESTION_BYTES)
+    throw new WeaveError("WEAVE_MESSAGE_MALFORMED", `a message about probes has more than ${MAX_QUESTION_BYTES} bytes`);
   return decode(
     messageShape as unknown as z.ZodMiniType<QuestionMessage>,
     payload,

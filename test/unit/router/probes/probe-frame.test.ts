@@ -7,13 +7,13 @@ import {
   encodeArpProbe,
   encodeProbe,
   LEAST_PROBE_BYTES,
-  TOKEN_BYTES,
+  PROBE_TOKEN_BYTES,
 } from "#router/probes/probe-frame.js";
 import { macFromNumber } from "#src/mac.js";
 
 const [A, B] = ["02:00:00:00:00:0a", "02:00:00:00:00:0b"];
 const mac = fc.integer({ min: 1, max: 2 ** 40 - 1 }).map((low) => macFromNumber(0x02_00_00_00_00_00 + low));
-const token = fc.uint8Array({ minLength: TOKEN_BYTES, maxLength: TOKEN_BYTES });
+const token = fc.uint8Array({ minLength: PROBE_TOKEN_BYTES, maxLength: PROBE_TOKEN_BYTES });
 
 test("a probe of any size is decoded as it was made", () => {
   const probe = fc.record({
@@ -34,7 +34,7 @@ test("a probe of any size is decoded as it was made", () => {
 
 test("what is no probe is none: any bytes, and each probe that is cut or from a group", () => {
   fc.assert(fc.property(fc.uint8Array({ maxLength: 100 }), (bytes) => decodeProbe(bytes) === undefined));
-  const frame = encodeProbe({ type: "request", from: A, to: B, token: new Uint8Array(TOKEN_BYTES), bytes: 0 });
+  const frame = encodeProbe({ type: "request", from: A, to: B, token: new Uint8Array(PROBE_TOKEN_BYTES), bytes: 0 });
   for (let length = 0; length < frame.length; length++) assert.equal(decodeProbe(frame.subarray(0, length)), undefined);
   const group = Uint8Array.from(frame);
   group[6] |= 1;

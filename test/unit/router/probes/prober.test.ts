@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { BridgeFrameEvents } from "#router/probes/bridge-frames.js";
-import { decodeProbe, encodeProbe, TOKEN_BYTES } from "#router/probes/probe-frame.js";
+import { decodeProbe, encodeProbe, PROBE_TOKEN_BYTES } from "#router/probes/probe-frame.js";
 import { Prober } from "#router/probes/prober.js";
 import { Emitter } from "#src/emitter.js";
 import { macFromNumber } from "#src/mac.js";
@@ -32,7 +32,7 @@ function onWire() {
 }
 
 const request = (from: string) =>
-  encodeProbe({ type: "request", from, to: SELF, token: new Uint8Array(TOKEN_BYTES), bytes: 100 });
+  encodeProbe({ type: "request", from, to: SELF, token: new Uint8Array(PROBE_TOKEN_BYTES), bytes: 100 });
 
 test("round trips are measured, and a probe that is not answered in time is lost", async () => {
   const { clock, events, wire, prober } = onWire();
@@ -74,7 +74,7 @@ test("probes of others are answered with their size, and a flood of them at a li
     type: "answer",
     from: SELF,
     to: PEER,
-    token: new Uint8Array(TOKEN_BYTES),
+    token: new Uint8Array(PROBE_TOKEN_BYTES),
     bytes: 100,
   });
   for (let i = 0; i < 1_000; i++) events.emit("probe", request(OTHER));

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { LegFacts, ProbeAnswer, ProbeQuestion } from "#router/probes/facts.js";
-import { decodeQuestionMessage, encodeQuestionMessage, MAX_MESSAGE_BYTES } from "#router/probes/question-message.js";
+import { decodeQuestionMessage, encodeQuestionMessage, MAX_QUESTION_BYTES } from "#router/probes/question-message.js";
 import { QUESTION_MS, Questions } from "#router/probes/questions.js";
 import { encode } from "#src/codec.js";
 import { silentLog } from "#src/log.js";
@@ -163,7 +163,7 @@ test("malformed messages are rejected: too long, control characters, numbers out
   ];
   for (const message of rejected)
     assert.throws(() => decodeQuestionMessage(encode(message)), { code: "WEAVE_MESSAGE_MALFORMED" });
-  assert.throws(() => decodeQuestionMessage(new Uint8Array(MAX_MESSAGE_BYTES + 1)), {
+  assert.throws(() => decodeQuestionMessage(new Uint8Array(MAX_QUESTION_BYTES + 1)), {
     code: "WEAVE_MESSAGE_MALFORMED",
   });
 });
