@@ -1,5 +1,6 @@
-import { COMMANDS, type CommandRow, GROUPS, TERMS } from "#cli/support/command-table.js";
+import { COMMANDS, type CommandRow, GROUPS } from "#cli/support/command-table.js";
 import { factsOf, isShown, type Row, sectionsOf, typed } from "#cli/support/flag-words.js";
+import { PLACEHOLDERS } from "#cli/support/placeholders.js";
 import type { Rows } from "#src/flag.js";
 
 /** Columns of a line: the usual width of a terminal. */
@@ -25,7 +26,7 @@ export async function allUsage(): Promise<string> {
     for (const name of Object.keys(group)) lines.push(...formsOf(name, await flagsOf(name), true));
     groups.push(lines.join("\n"));
   }
-  const terms = Object.entries(TERMS).map(([term, form]) => `${`<${term}>`.padStart(13)} = ${form}`);
+  const terms = Object.entries(PLACEHOLDERS).map(([term, form]) => `${`<${term}>`.padStart(13)} = ${form}`);
   return `Usage:\n\n${groups.join("\n\n")}\n\nwhere\n${terms.join("\n")}\n\n'weave help <command>' explains a command and its flags.\n`;
 }
 
@@ -40,7 +41,7 @@ export async function helpOf(name: string): Promise<string> {
   const { summary, forms, details = [], examples = [] } = byName[name];
   const flags = await flagsOf(name);
   const used = `${forms.join(" ")} ${Object.values(flags).map(typed).join(" ")}`;
-  const terms = Object.entries(TERMS).filter(([term]) => used.includes(`<${term}>`));
+  const terms = Object.entries(PLACEHOLDERS).filter(([term]) => used.includes(`<${term}>`));
   const parts = [usageOf(name), `${summary}.\n`, ...details.map((paragraph) => wrap(paragraph, 0))];
   if (terms.length > 0) parts.push(terms.map(([term, form]) => `  <${term}> = ${form}\n`).join(""));
   for (const [section, rows] of sectionsOf(flags)) parts.push(sectionText(section, rows));

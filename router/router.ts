@@ -140,24 +140,9 @@ async function startServices(start: RouterStart, context: StartContext): Promise
   connectMesh(mesh, { peerPort, targets }, options, context.log);
 
   return servicesOf({
-    settings: options,
-    context,
-    identity,
-    mesh,
-    directory,
-    datapath: frames.datapath,
-    carriers: frames.carriers,
-    kernelPath: frames.kernelPath,
-    macs,
-    ipam,
-    dns,
-    docker,
-    dockerIntegration,
-    exposure,
-    attachments,
-    cni,
-    events,
-    probes,
+    ...{ settings: options, context, identity, mesh, directory, macs },
+    ...{ datapath: frames.datapath, carriers: frames.carriers, kernelPath: frames.kernelPath },
+    ...{ ipam, dns, docker, dockerIntegration, exposure, attachments, cni, events, probes },
     logLinesLost: start.logLinesLost,
     unconfined: start.unconfined,
   });

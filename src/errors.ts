@@ -71,7 +71,10 @@ export const ERRORS = {
   WEAVE_PLUGIN: { exit: 1, meaning: "A call of Docker's network plugin failed." },
   WEAVE_PLUGIN_CALL: { exit: 1, meaning: "Docker called the network plugin with contents that are not valid." },
   WEAVE_PORT_IN_USE: { exit: 1, meaning: "Another process uses the port." },
-  WEAVE_PROBE_TARGET: { exit: 1, meaning: "No peer, container or address of the network is what a probe was to reach." },
+  WEAVE_PROBE_TARGET: {
+    exit: 1,
+    meaning: "No peer, container or address of the network is what a probe was to reach.",
+  },
   WEAVE_REKEY: { exit: 1, meaning: "The network's secret cannot be changed in this way, or not now." },
   WEAVE_RUNNING: { exit: 3, meaning: "The router runs already, or is being launched." },
   WEAVE_STORE: {

@@ -13,8 +13,9 @@ import {
   tagged,
   usage,
 } from "#cli/manual/roff.js";
-import { type CommandRow, GROUPS, TERMS } from "#cli/support/command-table.js";
+import { type CommandRow, GROUPS } from "#cli/support/command-table.js";
 import { factsOf, isShown, type Row, sectionsOf, typed } from "#cli/support/flag-words.js";
+import { PLACEHOLDERS } from "#cli/support/placeholders.js";
 import type { Rows } from "#src/flag.js";
 import { VERSION } from "#src/version.js";
 
@@ -34,7 +35,7 @@ export function manPage(): string {
     section("COMMANDS", ...commands().map(([name, row]) => commandText(name, row))),
     section(
       "ARGUMENTS",
-      ...Object.entries(TERMS).map(([term, form]) => tagged(`\\fI${literal(term)}\\fR`, usage(form))),
+      ...Object.entries(PLACEHOLDERS).map(([term, form]) => tagged(`\\fI${literal(term)}\\fR`, usage(form))),
     ),
     section(
       "FLAGS OF LAUNCH",

@@ -19,11 +19,7 @@ labTest(
     const supervisor = h1.supervisorPid!;
     const failures: [RegExp, () => unknown, () => unknown][] = [
       // A package is being upgraded.
-      [
-        /cannot start .*node: ENOENT/,
-        () => renameSync(node, `${node}.away`),
-        () => renameSync(`${node}.away`, node),
-      ],
+      [/cannot start .*node: ENOENT/, () => renameSync(node, `${node}.away`), () => renameSync(`${node}.away`, node)],
       // No descriptors: as no processes and no memory, an error of the host's that passes.
       [
         /^the weave router has ended/,

@@ -6,8 +6,8 @@ import { allUsage, helpOf, usageOf } from "#cli/help.js";
 import { ALL_FLAGS } from "#cli/launch/launch-flags.js";
 import { loadCommand } from "#cli/load-command.js";
 import { type CommandRow, COMMANDS as DESCRIBED } from "#cli/support/command-table.js";
-import { nearest } from "#src/nearest.js";
 import { type Flag, flagText } from "#src/flag.js";
+import { nearest } from "#src/nearest.js";
 
 /** Runs the real command. The calls of this file do not change the host. */
 function weave(...args: string[]): { code: number | null; stdout: string; stderr: string } {
