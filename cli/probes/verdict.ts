@@ -136,22 +136,22 @@ function legFault({ at, facts, silent }: TracedLeg, silentNext: string, nickname
       next: `'weave status connections' on ${here}, and on the far host; 'weave doctor' there finds causes.`,
     };
   const there = nicknameIn(nicknames, via);
-  const leg = `from ${here} to ${there}`;
+  const leg = `${here} to ${there}`;
   if (small.times.length === 0 && silentNext !== "")
     return {
-      why: `no probe ${leg} is answered, and ${there} ${silentNext}`,
+      why: `no probe from ${leg} is answered, and ${there} ${silentNext}`,
       next: `An older version answers no probes: upgrade ${there}. Otherwise 'weave doctor' on ${here} and ${there}.`,
     };
   if (small.times.length === 0)
     return {
-      why: `no frame passes ${leg} and back${reason === "" ? "" : `: ${reason}`}`,
+      why: `no frame passes from ${leg} and back${reason === "" ? "" : `: ${reason}`}`,
       next:
         carrierRemedy(facts, there) ??
         `'weave doctor' on ${here} and ${there}: it looks at firewalls, ports and sizes.`,
     };
   if (full.times.length === 0 && full.sent > 0)
     return {
-      why: `small frames pass ${leg}, those of ${fullBytes} bytes do not`,
+      why: `small frames pass from ${leg}, those of ${fullBytes} bytes do not`,
       next: `A smaller MTU or a filter between the hosts: 'weave doctor' on ${here}; 'weave launch --mtu' sets a smaller one.`,
     };
   return undefined;

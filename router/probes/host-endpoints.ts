@@ -14,7 +14,7 @@ import type { Clock } from "#src/clock.js";
 import { EXPOSED } from "#src/ident.js";
 import { portState } from "#src/linux/links/port-state.js";
 import { nameOfNetns } from "#src/linux/netns/inspect.js";
-import { inodeOfIdent } from "#src/linux/netns/netns.js";
+import { inodeOfIdent, isNetnsFile, namedNetns } from "#src/linux/netns/netns.js";
 import { SerialQueue } from "#src/serial-queue.js";
 
 /** A MAC as people and this program write it. */
@@ -34,7 +34,7 @@ export interface HostEndpointsDeps {
   /** Undefined when IPAM is off. */
   readonly allocator: Pick<Allocator, "requests" | "leases"> | undefined;
   /** Undefined when weaveDNS is off. */
-  readonly names: Pick<Nameserver, "namesOf" | "ownIdentsOf" | "domain"> | undefined;
+  readonly names: Pick<Nameserver, "reverse" | "ownIdentsOf" | "domain"> | undefined;
   /** Undefined without Docker. */
   readonly inspect: InspectContainer | undefined;
   readonly clock: Clock;
@@ -105,7 +105,7 @@ export class HostEndpoints {
     const arp =
       probed === undefined || id === EXPOSED ? NO_ROUND_TRIPS : await this.#deps.prober.arp(probed, mac, ARP_PROBES);
     return {
-      ...{ id: shown(displayId(id)), name: this.#nameOf(id, container) },
+      ...{ id: shown(displayId(id)), name: this.#nameOf(container, addresses) },
       state: container?.State.Paused ? "paused" : "running",
       ...{ mac, addresses: addresses.slice(0, 16), port, portState: state, isolated, up, mtu },
       arp: { sent: arp.sent, times: [...arp.times] },
@@ -126,16 +126,17 @@ export class HostEndpoints {
     // Containers that have no address on the overlay are no concern of other hosts.
     if (leases.length === 0 && (container === undefined || !ownUser)) return undefined;
     return {
-      ...{ id: shown(displayId(id)), name: this.#nameOf(id, container) },
+      ...{ id: shown(displayId(id)), name: this.#nameOf(container, leases) },
       state: container?.State.Running ? "running" : "ended",
       ...{ mac: "", addresses: leases.slice(0, 16), port: "", portState: "", isolated: false, up: false, mtu: 0 },
       arp: { sent: 0, times: [] },
     };
   }
 
-  #nameOf(id: string, container: Container | undefined): string {
-    const name = container?.Name.replace(/^\//, "") ?? this.#deps.names?.namesOf(id)[0]?.hostname.replace(/\.$/, "");
-    return shown(name ?? "");
+  /** Docker's name of a container, else that of its address in weaveDNS. */
+  #nameOf(container: Container | undefined, [cidr]: readonly string[]): string {
+    const named = cidr === undefined ? undefined : this.#deps.names?.reverse(addressOfCidr(cidr));
+    return shown(container?.Name.replace(/^\//, "") || named?.replace(/\.$/, "") || "");
   }
 
   /** Undefined for a name that no container has, and when the engine does not answer. */
@@ -152,8 +153,9 @@ export function qualified(name: string, domain: string): string {
   return folded.endsWith(`.${domain}`) ? folded : `${folded}${domain}`;
 }
 
-/** The name of a namespace instead of its number, where it has one. */
+/** A namespace by its name, where it has one, in the form that commands accept. */
 function displayId(id: string): string {
+  if (isNetnsFile(namedNetns(id))) return `netns:${id}`;
   const inode = inodeOfIdent(id);
   const name = inode === undefined ? undefined : nameOfNetns(inode);
   return name === undefined ? id : `netns:${name}`;
