@@ -1,9 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { COMMANDS } from "#cli/support/command-table.js";
-import { alertRules, dashboard, dashboardExpressions, selectorsOf, unknownIn } from "#test/lab/alert-rules.js";
+import {
+  alertRules,
+  dashboard,
+  dashboardExpressions,
+  RULES_PAGE,
+  selectorsOf,
+  unknownIn,
+} from "#test/lab/alert-rules.js";
 import { declaredMetrics, unitOf } from "#test/lab/docs/api-page.js";
 import { page } from "#test/lab/docs/pages.js";
+import { hastyRules } from "#test/lab/watcher.js";
 
 /** examples/prometheus names what exists; npm run test:prometheus runs it with Prometheus itself. */
 
@@ -83,4 +91,12 @@ test("names of metrics follow Prometheus' rules: counters end in _total, others 
     for (const label of labels) assert.match(label, /^[a-z][a-z_]*$/, name);
     assert.match(help, /^[A-Z].*\.$|; .*\.$/, name);
   }
+});
+
+test("the rules of the test in a network differ from the file in durations alone", () => {
+  const [file, hasty] = [page(RULES_PAGE), hastyRules(page(RULES_PAGE))];
+  const without = (text: string) => text.replace(/(for: |\[| offset )\d+[smh]/g, "$1");
+  assert.equal(without(hasty), without(file));
+  assert.doesNotMatch(hasty, /(?:for: |\[| offset )\d+[mh]/);
+  assert.match(hastyRules("        for: 10m"), / for: 20s$/);
 });
