@@ -8,7 +8,7 @@ const MAC = "02:cc:00:00:00:99";
 
 labTest(
   "a MAC that moves to another host is there for all within a second",
-  { hosts: 3, timeout: 120_000 },
+  { hosts: 3, timeout: 240_000 },
   async ({ hosts }) => {
     const [h1, h2, h3] = hosts;
     await h1.launch("--encryption", "off");

@@ -13,7 +13,7 @@ import { connected, until } from "#test/lab/wait.js";
 const skip = hostTestsImpossible() ?? false;
 const FASTDP = (h1: Host, h2: Host) => [[h1, { h2: "fastdp" }] as const, [h2, { h1: "fastdp" }] as const];
 
-test("in clear the kernel forwards the frames of two hosts", { skip, timeout: 240_000 }, async (t) => {
+test("in clear the kernel forwards the frames of two hosts", { skip, timeout: 480_000 }, async (t) => {
   let lab: Lab;
   let h1: Host;
   let h2: Host;
@@ -96,7 +96,7 @@ test("in clear the kernel forwards the frames of two hosts", { skip, timeout: 24
     await sleep(300);
     const pid = h2.routerPid!;
     process.kill(pid, "SIGKILL");
-    await until("another router runs", () => h2.routerPid !== undefined && h2.routerPid !== pid);
+    await until("another router runs", () => h2.routerPid !== undefined && h2.routerPid !== pid, 60_000);
     await carriersAre(FASTDP(h1, h2));
     assert.match((await pings).stdout, /1000 packets transmitted, 1000 received/);
     assert.equal((await traffic.end()).connections, 1);
