@@ -6,6 +6,8 @@ import type { Store } from "#src/store.js";
 
 /** Time from the start until the measurement, which must not compete with it. */
 export const MEASURE_AFTER_MS = 2_000;
+/** Time until another attempt after one that has failed: a busy host may have been the reason. */
+export const MEASURE_AGAIN_MS = 300_000;
 
 export interface HostSpeedsDeps {
   readonly measure: () => Promise<CarrierSpeeds>;
@@ -14,7 +16,10 @@ export interface HostSpeedsDeps {
   readonly log: Log;
 }
 
-/** How fast this host carries encrypted frames by the kernel and by sleeve: measured once for each kernel and processor, and kept. */
+/**
+ * How fast this host carries encrypted frames by the kernel and by sleeve: measured once for each kernel and processor, and kept. An attempt
+ * that fails is repeated.
+ */
 export class HostSpeeds {
   readonly #deps: HostSpeedsDeps;
   #timer: Timer | undefined;
@@ -38,14 +43,12 @@ export class HostSpeeds {
     return this.#failure === undefined ? "not measured yet" : `cannot be measured: ${this.#failure}`;
   }
 
-  /** Takes what an earlier start has measured, or measures in a moment. @param found called with the result */
+  /** Takes what an earlier start has measured, or measures in a moment. @param found called once, with the result */
   start(found: (speeds: CarrierSpeeds) => void): void {
-    const { clock, store } = this.#deps;
+    const { store } = this.#deps;
     this.#known = keptSpeeds(store);
     if (this.#known !== undefined) return found(this.#known);
-    this.#timer = clock.after(MEASURE_AFTER_MS, () => {
-      this.#measuring = this.#measure(found);
-    });
+    this.#measureAfter(MEASURE_AFTER_MS, found);
   }
 
   /** Ends a measurement that has not begun, and waits for one that has. */
@@ -53,6 +56,12 @@ export class HostSpeeds {
     this.#isStopped = true;
     this.#timer?.cancel();
     await this.#measuring;
+  }
+
+  #measureAfter(ms: number, found: (speeds: CarrierSpeeds) => void): void {
+    this.#timer = this.#deps.clock.after(ms, () => {
+      this.#measuring = this.#measure(found);
+    });
   }
 
   async #measure(found: (speeds: CarrierSpeeds) => void): Promise<void> {
@@ -66,8 +75,12 @@ export class HostSpeeds {
       log.info("the speed of encrypted frames is measured", { found: speedsText(speeds) });
       found(speeds);
     } catch (error) {
-      this.#failure = errorText(error);
-      log.warn("the speed of encrypted frames cannot be measured: sleeve is preferred", { why: this.#failure });
+      if (this.#isStopped) return;
+      const why = errorText(error);
+      if (why !== this.#failure)
+        log.warn("the speed of encrypted frames cannot be measured: sleeve is preferred", { why });
+      this.#failure = why;
+      this.#measureAfter(MEASURE_AGAIN_MS, found);
     }
   }
 }

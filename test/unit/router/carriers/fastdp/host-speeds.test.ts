@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type CarrierSpeeds, keepSpeeds, tunnelComesFirst } from "#router/carriers/fastdp/carrier-speeds.js";
-import { HostSpeeds, MEASURE_AFTER_MS } from "#router/carriers/fastdp/host-speeds.js";
+import { HostSpeeds, MEASURE_AFTER_MS, MEASURE_AGAIN_MS } from "#router/carriers/fastdp/host-speeds.js";
 import { silentLog } from "#src/log.js";
 import { memoryStore } from "#src/store.js";
 import { VirtualClock } from "#test/sim/virtual-time.js";
@@ -71,6 +71,25 @@ test("a measurement that fails, or in which all is lost, leaves the order as it 
   await stopped.speeds.stop();
   await stopped.clock.run(2 * MEASURE_AFTER_MS);
   assert.equal(stopped.measured(), 0);
+});
+
+test("a measurement that has failed is repeated until one succeeds", async () => {
+  const results = [{ wireguard: 0, sleeve: 1e9 }, { wireguard: 0, sleeve: 0 }, SPEEDS];
+  const busy = host(async () => results.shift()!);
+  busy.start();
+  await busy.clock.run(MEASURE_AFTER_MS + MEASURE_AGAIN_MS);
+  assert.deepEqual([busy.measured(), busy.found], [2, []]);
+  await busy.clock.run(MEASURE_AGAIN_MS);
+  assert.deepEqual([busy.found, busy.speeds.known], [[SPEEDS], SPEEDS]);
+  await busy.clock.run(2 * MEASURE_AGAIN_MS);
+  assert.equal(busy.measured(), 3);
+
+  const stopped = host(() => Promise.reject(new Error("busy")));
+  stopped.start();
+  await stopped.clock.run(MEASURE_AFTER_MS);
+  await stopped.speeds.stop();
+  await stopped.clock.run(2 * MEASURE_AGAIN_MS);
+  assert.equal(stopped.measured(), 1);
 });
 
 test("the order is the same at both ends", () => {
