@@ -39,7 +39,7 @@ export interface Gossiper {
 export interface GossipChannel {
   /** Sends to one peer, hop by hop. @returns false if there is no route, or the next hop is too slow */
   unicast(to: PeerName, payload: Uint8Array): boolean;
-  /** Sends to all peers, along the broadcast tree. */
+  /** Sends to all peers, along the broadcast tree. @param payload at most {@link MAX_RELAYED_BYTES} */
   broadcast(payload: Uint8Array): void;
   /**
    * Sends to some neighbours, which pass on the part that is new to them. Unlike a broadcast it survives the loss of links.
@@ -53,8 +53,11 @@ export interface GossipChannel {
 const REMEMBER_MS = 30_000;
 /** Maximum number of payloads whose hash is kept. */
 const REMEMBERED = 4_096;
-/** Longest payload of a channel that this peer does not use, in bytes: that of a replica. All hosts would send a longer one to all others. */
-const MAX_RELAYED_BYTES = 65_536;
+/**
+ * Longest payload, in bytes, that is passed on to many peers before anything has looked at it: that of a replica. A neighbour's message of
+ * 10 MB would take as much for each other neighbour, in the sockets' buffers, and so on at each of them.
+ */
+export const MAX_RELAYED_BYTES = 65_536;
 
 /** Makes the gossiper of a channel that this peer does not use. It passes each gossiped payload on once. */
 export function relayOnlyGossiper(clock: Clock): Gossiper {

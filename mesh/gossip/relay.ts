@@ -2,7 +2,7 @@ import type { Connection } from "#mesh/connection/connection.js";
 import type { NeighbourTable } from "#mesh/connection/neighbour-table.js";
 import type { NewsSource } from "#mesh/gossip/source.js";
 import type { GossipSpreader } from "#mesh/gossip/spreader.js";
-import { type GossipChannel, type Gossiper, type News, relayOnlyGossiper } from "#mesh/gossip.js";
+import { type GossipChannel, type Gossiper, MAX_RELAYED_BYTES, type News, relayOnlyGossiper } from "#mesh/gossip.js";
 import type { GossipTraffic } from "#mesh/gossip-traffic.js";
 import type { MeshMessage } from "#mesh/messages.js";
 import type { PeerName } from "#mesh/peer.js";
@@ -86,6 +86,8 @@ export class GossipRelay {
         return;
       case "broadcast":
         if (message.from === self) return;
+        if (message.payload.length > MAX_RELAYED_BYTES)
+          throw new WeaveError("WEAVE_MESSAGE_MALFORMED", `a broadcast of ${message.payload.length} bytes`);
         this.#broadcast(message);
         channel.gossiper.onBroadcast(message.from, message.payload, neighbour);
         return;
