@@ -84,6 +84,8 @@ class Captures {
         limits.snapLength,
       );
       const capture = this.#run(place, { plan, limits, filter, program, section: SECTION });
+      // Also before the answer begins.
+      signal.addEventListener("abort", () => capture.destroy(), { once: true });
       return {
         type: PCAPNG_TYPE,
         headers: { [TITLE_HEADER]: encodeURIComponent(plan.title) },

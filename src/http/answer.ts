@@ -58,11 +58,13 @@ export function sendAnswer(
   response: ServerResponse,
   { status = 200, type = TEXT_TYPE, body = "", stream, headers }: Answer,
 ): void {
+  if (stream !== undefined && isQueued(response)) return sendAnswer(response, QUEUED);
   for (const [name, value] of Object.entries(headers ?? {})) response.setHeader(name, value);
   if (stream !== undefined) {
     response.writeHead(status, { "Content-Type": type }).flushHeaders();
     if (response.req.method === "HEAD") response.end();
-    else stream(response);
+    // One that is closed already is not closed again: the stream would never end.
+    else if (!response.destroyed) stream(response);
     return;
   }
   if (status === 413) response.setHeader("Connection", "close");
@@ -71,3 +73,11 @@ export function sendAnswer(
   response.writeHead(status, body !== "" ? described : status === 204 ? {} : { "Content-Length": 0 });
   response.end(body);
 }
+
+/**
+ * Whether a response waits for the end of an earlier one, as the client has sent several requests at once (RFC 9112, 9.3.2). Node.js does not
+ * close it with its connection: a stream would go on for ever, and keep its place.
+ */
+const isQueued = ({ socket }: ServerResponse): boolean => socket === null;
+
+const QUEUED: Answer = { status: 400, body: "an answer without an end needs a connection of its own\n" };

@@ -170,3 +170,41 @@ test("the limit for the connection does not apply to the answer", async () => {
   });
   assert.equal((await ask(to, { connectMs: 50 })).body.toString(), "late");
 });
+
+test("an answer without an end is refused behind another one: it would outlive its connection", async () => {
+  const open = new Set<unknown>();
+  const to = await serve(async (_, response) =>
+    sendAnswer(response, {
+      type: "text/event-stream",
+      stream: (stream) => {
+        open.add(stream);
+        stream.once("close", () => open.delete(stream));
+        stream.write("data: 1\n\n");
+      },
+    }),
+  );
+  const client = connect(to.path);
+  client.write("GET / HTTP/1.1\r\nHost: h\r\n\r\n".repeat(3));
+  while (open.size === 0) await sleep(5);
+  await sleep(50);
+  assert.equal(open.size, 1);
+  client.destroy();
+  for (let waited = 0; open.size > 0 && waited < 2_000; waited += 5) await sleep(5);
+  assert.equal(open.size, 0);
+});
+
+test("a stream does not begin for a client that has left meanwhile", async () => {
+  let begun = 0;
+  let left = false;
+  const to = await serve(async (_, response, signal) => {
+    await new Promise((resolve) => signal.addEventListener("abort", resolve));
+    sendAnswer(response, { stream: () => begun++ });
+    left = true;
+  });
+  const client = connect(to.path);
+  client.write("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  await sleep(30);
+  client.destroy();
+  while (!left) await sleep(5);
+  assert.equal(begun, 0);
+});
