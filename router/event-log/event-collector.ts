@@ -1,8 +1,12 @@
 import { type EventDraft, eventText } from "#router/event-log/event.js";
 import { eventOfLine } from "#router/event-log/log-events.js";
 import type { Emitter } from "#src/emitter.js";
+import { limitSize } from "#src/limit-size.js";
 import type { LogLine } from "#src/log.js";
 import type { Problems } from "#src/problems.js";
+
+/** Texts of problems for which no line of the log has come yet. Most have none: a text with a changing number would fill memory. */
+const MAX_SAID = 32;
 
 /** The lines of the router's log. */
 export interface LogLines {
@@ -25,6 +29,7 @@ export function collectEvents({ lines, problems, add }: CollectorDeps): () => vo
   const said = new Set<string>();
   const problem = (key: string, text: string) => {
     said.add(comparable(text));
+    limitSize(said, MAX_SAID);
     add({ kind: "problem", severity: "warning", subject: key, text });
   };
   for (const [key, text] of problems.entries()) problem(key, text);

@@ -98,6 +98,20 @@ test("problems are events when they appear, change and end; one that the log has
   assert.equal(reported.length, 4);
 });
 
+test("a problem whose text changes for years takes no memory: only the last texts are compared with the log", async () => {
+  const lines = new Emitter<LogLines>();
+  const problems = new Problems();
+  const reported: EventDraft[] = [];
+  collectEvents({ lines, problems, add: (draft) => reported.push(draft) });
+  const log = observed(silentLog, (line) => lines.emit("line", line));
+  const faults = () => reported.filter(({ kind }) => kind === "fault").map(({ text }) => text);
+  for (let lost = 0; lost < 1_000; lost++) problems.set("log", `the disk is full: ${lost} lines are lost`);
+  log.warn("the disk is full: 999 lines are lost");
+  log.warn("the disk is full: 0 lines are lost");
+  await Promise.resolve();
+  assert.deepEqual(faults(), ["the disk is full: 0 lines are lost"]);
+});
+
 test("a log goes on when its listener fails", () => {
   const written: string[] = [];
   const target = { ...silentLog, warn: (message: string) => void written.push(message) };
