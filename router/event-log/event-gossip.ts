@@ -3,9 +3,10 @@ import type { PeerName } from "#mesh/peer.js";
 import type { Change } from "#mesh/replica/record-set.js";
 import { Replica, type ReplicaDeps } from "#mesh/replica/replica.js";
 import { SET_BYTES } from "#mesh/replica/replicas.js";
-import type { EventKind, NetworkEvent } from "#router/event-log/event.js";
+import { type EventKind, eventNumber, type NetworkEvent } from "#router/event-log/event.js";
 import type { EventJournal } from "#router/event-log/event-journal.js";
 import { EVENT_FORMAT, type EventFields, eventOfFields, fieldsOfEvent, SLOTS } from "#router/event-log/event-record.js";
+import { FairRing } from "#router/event-log/fair-ring.js";
 import type { Timer } from "#src/clock.js";
 
 /** Name of the gossip channel that carries events. */
@@ -55,8 +56,8 @@ export const isAnnounced = ({ kind, severity }: Pick<NetworkEvent, "kind" | "sev
 export class EventGossip {
   readonly #deps: EventGossipDeps;
   readonly #replica: Replica<EventFields>;
-  /** Events that are not announced yet. */
-  #waiting: NetworkEvent[] = [];
+  /** Events that are not announced yet. One kind displaces no others: strangers can cause any number of refused connections. */
+  #waiting = new FairRing<NetworkEvent>(SLOTS);
   #slot = 0;
   #tokens = BURST;
   #regainedAt: number;
@@ -77,10 +78,8 @@ export class EventGossip {
       shareBytes: SET_BYTES.events,
       onChange: (change) => this.#received(change),
     });
-    this.#waiting = journal
-      .own()
-      .filter((event) => isAnnounced(event) && clock.wall() - event.time < AGAIN_MS)
-      .slice(-SLOTS);
+    for (const event of journal.own())
+      if (isAnnounced(event) && clock.wall() - event.time < AGAIN_MS) this.#waiting.add(event.kind, event);
     this.#announce();
     this.#unsubscribe = journal.changes.on("event", (event) => this.#happened(event));
   }
@@ -123,7 +122,7 @@ export class EventGossip {
 
   #happened(event: NetworkEvent): void {
     if (event.peer !== this.#deps.self || !isAnnounced(event)) return;
-    this.#waiting = [...this.#waiting, event].slice(-SLOTS);
+    this.#waiting.add(event.kind, event);
     this.#announceInTurn();
   }
 
@@ -146,8 +145,9 @@ export class EventGossip {
 
   /** Puts what waits in the places of the oldest. There may be no room in the set: then these events stay at this host. */
   #announce(): void {
-    const put = this.#waiting.map((event) => fieldsOfEvent(event, this.#slot++ % SLOTS));
-    this.#waiting = [];
+    const waiting = this.#waiting.all().sort((a, b) => eventNumber(a) - eventNumber(b));
+    const put = waiting.map((event) => fieldsOfEvent(event, this.#slot++ % SLOTS));
+    this.#waiting = new FairRing(SLOTS);
     if (put.length > 0) this.#replica.update({ put });
   }
 

@@ -119,6 +119,22 @@ test("a host in trouble announces little: some at once, the rest together, and o
   assert.ok(textsAt(two).length <= 4 + SLOTS);
 });
 
+test("strangers whose connections are refused keep no other event of the host from the network", async () => {
+  const { clock, one, two } = pair();
+  one.start();
+  two.start();
+  await clock.run(1_000);
+  // Each address of a machine is another subject.
+  const flood = (from: number) => {
+    for (let i = from; i < from + 50; i++) one.journal.add(draft("refused", `127.0.0.${i}`));
+  };
+  flood(0);
+  one.journal.add(draft("takeover", "h9"));
+  flood(50);
+  await clock.run(300_000);
+  assert.ok(textsAt(two).includes("takeover h9"), textsAt(two).join(", "));
+});
+
 test("a stop is announced at once, also after many other events", async () => {
   const { clock, one, two, gossips } = pair();
   one.start();
