@@ -22,7 +22,7 @@ export const addressOfCidr = (cidr: string): string => cidr.split("/", 1)[0];
 
 /** Parses `a.b.c.d/n`. @throws WEAVE_ADDRESS_INVALID */
 export function parseCidr(text: string): Cidr {
-  if (/^\d{1,3}(\.\d{1,3}){3}\/\d{1,2}$/.test(text) && ipaddr.IPv4.isValidCIDR(text)) {
+  if (isCidr(text)) {
     const [address, prefix] = ipaddr.IPv4.parseCIDR(text);
     const subnet = `${ipaddr.IPv4.networkAddressFromCIDR(text).toString()}/${prefix}`;
     return { address: address.toString(), prefix, text: `${address.toString()}/${prefix}`, subnet };
@@ -37,6 +37,11 @@ export function inSubnets(address: string, subnets: readonly Cidr[]): boolean {
   if (!ipaddr.IPv4.isValidFourPartDecimal(address)) return false;
   const ip = ipaddr.IPv4.parse(address);
   return subnets.some(({ subnet }) => ip.match(ipaddr.IPv4.parseCIDR(subnet)));
+}
+
+/** Whether {@link parseCidr} takes a text. */
+export function isCidr(text: string): boolean {
+  return /^\d{1,3}(\.\d{1,3}){3}\/\d{1,2}$/.test(text) && ipaddr.IPv4.isValidCIDR(text);
 }
 
 /** Whether a text is an IPv4 address as a dotted quad. */

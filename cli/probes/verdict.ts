@@ -1,5 +1,5 @@
 import { carrierFinding } from "#cli/doctor/peers.js";
-import { nicknameIn, placeName, tripsText } from "#cli/probes/words.js";
+import { commandWord, nicknameIn, placeName, tripsText } from "#cli/probes/words.js";
 import type { EndpointFacts, LegFacts } from "#router/probes/facts.js";
 import type { Located } from "#router/probes/locator.js";
 import { summaryOf } from "#router/probes/round-trips.js";
@@ -68,14 +68,18 @@ function endpointFault(place: Located): Fault | undefined {
   const { state, port, portState, isolated, up, addresses } = endpoint;
   if (state === "ended")
     return { why: `${name} has ended: its address is kept for it`, next: "Start it again: 'docker start', say." };
-  if (state === "paused") return { why: `${name} is paused`, next: `'docker unpause ${name}' lets it go on.` };
+  if (state === "paused")
+    return { why: `${name} is paused`, next: `'docker unpause ${commandWord(name)}' lets it go on.` };
   if (endpoint.mac === "")
     return {
       why: `${name} has no interface on the bridge`,
-      next: `'weave attach ${name}' on its host gives it one; a host end that left the bridge returns within 5 s.`,
+      next: `'weave attach ${commandWord(name)}' on its host gives it one; a host end that left the bridge returns within 5 s.`,
     };
   if (addresses.length === 0)
-    return { why: `the interface of ${name} has no address`, next: `'weave attach ${name}' on its host gives it one.` };
+    return {
+      why: `the interface of ${name} has no address`,
+      next: `'weave attach ${commandWord(name)}' on its host gives it one.`,
+    };
   if (!up)
     return {
       why: `the interface of ${name} is down`,
@@ -84,12 +88,12 @@ function endpointFault(place: Located): Fault | undefined {
   if (port !== "" && portState !== "forwarding")
     return {
       why: `the port ${port} of the bridge is ${portState || "not on the bridge"}`,
-      next: `'ip link show ${port}' on its host; weave sets a host end up again within 5 s, another program may set it down.`,
+      next: `'ip link show ${commandWord(port, "PORT")}' on its host; weave sets a host end up again within 5 s, another program may set it down.`,
     };
   if (isolated)
     return {
       why: `the port ${port} is isolated: frames pass neither to nor from the ports of the overlay`,
-      next: `'bridge link set dev ${port} isolated off' on its host.`,
+      next: `'bridge link set dev ${commandWord(port, "PORT")} isolated off' on its host.`,
     };
   return silentFault(name, endpoint);
 }
@@ -111,7 +115,7 @@ function subnetFault(from: Located, to: Located): Fault | undefined {
   if (!inSubnets(to.address, near.addresses.map(parseCidr)))
     return {
       why: `${to.address} is in no subnet of ${name} (${subnets(near).join(", ")}): it sends nothing to it by the overlay`,
-      next: `'weave attach net:SUBNET ${name}' on its host adds an address in the other subnet; or give both one subnet.`,
+      next: `'weave attach net:SUBNET ${commandWord(name)}' on its host adds an address in the other subnet; or give both one subnet.`,
     };
   if (far === null || far.addresses.length === 0) return undefined;
   if (near.addresses.some((cidr) => inSubnets(addressOfCidr(cidr), far.addresses.map(parseCidr)))) return undefined;

@@ -39,3 +39,7 @@ export function carrierText(leg: {
     ...(leg.mtu > 0 ? [`MTU ${leg.mtu}`] : []),
   ].join(", ");
 }
+
+/** A name in a command that people copy into a shell of root. Another host has chosen it: what is more than one plain word there is left out. */
+export const commandWord = (name: string, otherwise = "NAME"): string =>
+  /^\w[\w.:/@+-]*$/.test(name) ? name : otherwise;

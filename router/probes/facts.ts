@@ -1,7 +1,7 @@
 import * as z from "zod/mini";
 import { type PeerName, peerNameShape } from "#mesh/peer.js";
 import { MAX_PROBES } from "#router/probes/prober.js";
-import { isIpv4 } from "#src/address.js";
+import { isCidr, isIpv4 } from "#src/address.js";
 
 /*
  * What a router reports of itself when another one of the network asks: facts that a member may know. Everything of another peer is bounded and
@@ -22,7 +22,7 @@ const visible = (most: number) => z.string().check(z.maxLength(most), z.regex(/^
 const count = (most: number) => z.number().check(z.int(), z.gte(0), z.lte(most));
 const peerOrNone = z.union([z.literal(""), peerNameShape]);
 const address = z.string().check(z.maxLength(15), z.refine(isIpv4));
-const cidr = z.string().check(z.regex(/^\d{1,3}(\.\d{1,3}){3}\/\d{1,2}$/));
+const cidr = z.string().check(z.maxLength(18), z.refine(isCidr));
 
 const tripsShape = z.object({
   sent: count(MAX_PROBES),

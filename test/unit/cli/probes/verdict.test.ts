@@ -260,3 +260,17 @@ test("whatever routers report, there is a text and a document, the step exists, 
     }),
   );
 });
+
+test("a name that another host has chosen is no part of a command, unless it is one plain word", () => {
+  for (const name of ["x;reboot", "$(reboot)", "`reboot`", "a b", "-a", "a\nb", "a'b"]) {
+    const faults: Partial<EndpointFacts>[] = [{ state: "paused" }, { mac: "" }, { addresses: [] }];
+    for (const fault of faults) {
+      const { end } = judge({ far: { name, ...fault } });
+      assert.ok(/'(docker unpause|weave attach) NAME'/.test(end!.next), `${name}: ${end!.next}`);
+    }
+    for (const fault of [{ portState: "disabled" }, { isolated: true }]) {
+      const { end } = judge({ far: { port: name, ...fault } });
+      assert.ok(/ PORT( isolated off)?'/.test(end!.next) && !end!.next.includes(name), `${name}: ${end!.next}`);
+    }
+  }
+});

@@ -146,6 +146,11 @@ test("own questions that wait are limited", async () => {
   assert.deepEqual(await a.questions.ask(B, QUESTION), { silent: "too many questions of this host wait for answers" });
 });
 
+const ENDPOINT = {
+  ...{ id: "netns:a", name: "a", state: "running", mac: "0a:00:00:00:00:01", addresses: ["10.32.0.1/12"] },
+  ...{ port: "vethwepl1", portState: "forwarding", isolated: false, up: true, mtu: 1_376, arp: { sent: 0, times: [] } },
+};
+
 test("malformed messages are rejected: too long, control characters, numbers out of range", () => {
   const id = "ab".repeat(16);
   const rejected: unknown[] = [
@@ -159,8 +164,14 @@ test("malformed messages are rejected: too long, control characters, numbers out
     { kind: "answer", id, answer: { ...LEG, small: { sent: 1, times: Array(21).fill(1) } } },
     { kind: "answer", id, answer: { ...LEG, small: { sent: 1, times: [-1] } } },
     { kind: "answer", id, answer: { ...LEG, carrier: "\u202e" } },
+    ...["999.1.1.1/8", "10.0.0.1/33"].map((cidr) => ({
+      ...{ kind: "answer", id },
+      answer: { kind: "endpoints", endpoints: [{ ...ENDPOINT, addresses: [cidr] }] },
+    })),
     { kind: "other", id },
   ];
+  const good = { kind: "answer", id, answer: { kind: "endpoints", endpoints: [ENDPOINT] } };
+  assert.deepEqual(decodeQuestionMessage(encode(good)), good);
   for (const message of rejected)
     assert.throws(() => decodeQuestionMessage(encode(message)), { code: "WEAVE_MESSAGE_MALFORMED" });
   assert.throws(() => decodeQuestionMessage(new Uint8Array(MAX_QUESTION_BYTES + 1)), {
