@@ -15,6 +15,8 @@ export interface Request<Name extends string = string> {
   readonly accept: string;
   /** The header `Last-Event-ID` of a client that follows a stream again; "" without it. */
   readonly lastEventId: string;
+  /** Whether the client came by a Unix socket, which root alone can open. */
+  readonly bySocket: boolean;
   /** Aborted when the client has disconnected. */
   readonly signal: AbortSignal;
 }

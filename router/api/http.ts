@@ -78,6 +78,7 @@ async function serve(
       body: route.rawBody === undefined ? NO_BYTES : body,
       accept: incoming.headers.accept ?? "",
       lastEventId: String(incoming.headers["last-event-id"] ?? ""),
+      bySocket: incoming.socket.remoteAddress === undefined,
       signal,
     });
   } catch (error) {

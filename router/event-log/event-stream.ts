@@ -4,8 +4,9 @@ import type { EventJournal } from "#router/event-log/event-journal.js";
 import { type Clock, every, type Timer } from "#src/clock.js";
 import type { Answer } from "#src/http/answer.js";
 
-/** Clients that follow at a time. */
+/** Clients that follow at a time, and further places for those of root: any user of the host can take the others. */
 export const MAX_FOLLOWERS = 32;
+export const ROOT_FOLLOWERS = 8;
 /** Bytes that wait for a client that does not read; then it is dropped. They are more than all the events that it is sent at once. */
 export const MAX_UNREAD_BYTES = 1 << 20;
 /** Events that a client is sent at once, when it begins or returns. */
@@ -48,10 +49,11 @@ export class EventStream {
    *
    * @param lastId id of the last event that it has: later ones come first; "" for a new client
    * @param limit events that come first for a new client
+   * @param isRoot whether root asks
    */
-  answer(lastId: string, limit: number): Answer {
-    if (this.#followers.size >= MAX_FOLLOWERS)
-      return { status: 503, body: `${MAX_FOLLOWERS} clients follow the events already\n` };
+  answer(lastId: string, limit: number, isRoot = false): Answer {
+    if (this.#followers.size >= MAX_FOLLOWERS + (isRoot ? ROOT_FOLLOWERS : 0))
+      return { status: 503, body: `${this.#followers.size} clients follow the events already\n` };
     return {
       type: "text/event-stream",
       headers: { "Cache-Control": "no-store" },

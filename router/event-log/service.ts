@@ -105,7 +105,9 @@ export function eventService({ journal, stream }: Events, mesh: Mesh): Service {
       statusRoute("/events", ({ form }) =>
         jsonAnswer(eventsDocument(journal.recent(limitOf(form, DEFAULT_LIMIT)), nicknameOf)),
       ),
-      statusRoute("/events/stream", ({ form, lastEventId }) => stream.answer(lastEventId, limitOf(form, 0))),
+      statusRoute("/events/stream", ({ form, lastEventId, bySocket }) =>
+        stream.answer(lastEventId, limitOf(form, 0), bySocket),
+      ),
     ],
     report: () => {
       const { own, others, folded, excess } = journal.sizes;

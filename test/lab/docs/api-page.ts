@@ -28,7 +28,7 @@ const SUMMARIES: Readonly<Record<string, string>> = {
   "POST /forget": "Removes the targets `peer` (repeatable).",
   "GET /events": "The last events of this host and of others, at most `limit` (200 by default), as JSON, oldest first.",
   "GET /events/stream":
-    "New events as server-sent events, without an end: each message is a document of `GET /events` with one event. A client that sends `Last-Event-ID` first gets what came after that event, another one the last `limit` (0 by default). At most 32 clients follow; one that does not read is dropped.",
+    "New events as server-sent events, without an end: each message is a document of `GET /events` with one event. A client that sends `Last-Event-ID` first gets what came after that event, another one the last `limit` (0 by default). At most 32 clients follow, and 8 more of root at the Unix socket; one that does not read is dropped.",
   "GET /identity": "Name, identity and key of this peer as JSON.",
   "POST /identity/retire":
     "Announces to all peers that the identity of this peer ends; they never accept it again. Only `weave reset` calls it.",

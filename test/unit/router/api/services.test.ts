@@ -46,6 +46,7 @@ async function call(routes: readonly Route[], method: string, path: string, acce
     form,
     accept,
     lastEventId: "",
+    bySocket: false,
     body: Buffer.alloc(0),
     signal: new AbortController().signal,
   });

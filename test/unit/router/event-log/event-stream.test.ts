@@ -10,6 +10,7 @@ import {
   MAX_FOLLOWERS,
   MAX_REPLAYED,
   MAX_UNREAD_BYTES,
+  ROOT_FOLLOWERS,
 } from "#router/event-log/event-stream.js";
 import { sendAnswer } from "#src/http/answer.js";
 import { VirtualClock } from "#test/sim/virtual-time.js";
@@ -96,6 +97,15 @@ test("what is sent at once is bounded, and so is the number of clients", () => {
   clients[0].destroy();
   assert.equal(follow(new Client()), 200, "one that has left makes room");
   assert.equal(stream.counts.followers, MAX_FOLLOWERS);
+});
+
+test("root follows although other users of the host have taken all places", () => {
+  const { follow, stream } = start();
+  for (let i = 0; i < MAX_FOLLOWERS; i++) follow(new Client());
+  assert.equal(stream.answer("", 0).status, 503);
+  for (let i = 0; i < ROOT_FOLLOWERS; i++) stream.answer("", 0, true).stream!(new Client() as never);
+  assert.equal(stream.counts.followers, MAX_FOLLOWERS + ROOT_FOLLOWERS);
+  assert.equal(stream.answer("", 0, true).status, 503);
 });
 
 test("a client that does not read is dropped, and others go on", async () => {
