@@ -1,6 +1,6 @@
 import type { Hello } from "#mesh/handshake/hello.js";
-import { printableText } from "#mesh/peer.js";
 import { Refusal } from "#mesh/refusals.js";
+import { printableText } from "#src/text.js";
 
 /**
  * The transport of frames to neighbours. The mesh opens a secured connection, agrees on the carriers, and sends the overlay's

@@ -1,6 +1,7 @@
 import * as z from "zod/mini";
 import { MAX_COUNT } from "#mesh/counter.js";
 import { type MacText, macText } from "#src/mac.js";
+import { VISIBLE_TEXT } from "#src/text.js";
 
 /** A peer's name: 48 bits, written like a MAC address. It is also the MAC of the peer's bridge. */
 export type PeerName = MacText;
@@ -64,21 +65,13 @@ export const MAX_PEERS = 4_096;
 /** Maximum number of characters of a nickname. */
 export const MAX_NICKNAME = 255;
 
-/** Matches text without control characters and other invisible ones: text of other peers is shown on terminals. */
-const VISIBLE = /^[^\p{C}]*$/u;
-
 const NAME = z.string().check(z.regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/));
 const COUNT = z.number().check(z.int(), z.gte(0), z.lte(MAX_COUNT));
 
 export const peerNameShape = NAME;
 export const countShape = COUNT;
 
-export const nicknameShape = z.string().check(z.minLength(1), z.maxLength(MAX_NICKNAME), z.regex(VISIBLE));
-
-/** Replaces the invisible characters of another peer's text, so that it is safe for a terminal and a log. */
-export function printableText(text: string): string {
-  return text.replace(/\p{C}/gu, "?");
-}
+export const nicknameShape = z.string().check(z.minLength(1), z.maxLength(MAX_NICKNAME), z.regex(VISIBLE_TEXT));
 
 /** A nickname, or "" where the peer is known by its identity alone. */
 export const nicknameOrNoneShape = z.union([z.literal(""), nicknameShape]);

@@ -4,9 +4,9 @@ import { followEvents, knownEvents } from "#cli/support/event-following.js";
 import { eventSelection } from "#cli/support/event-selection.js";
 import { rejectExtra } from "#cli/support/exit.js";
 import { readFlags } from "#cli/support/read-flags.js";
-import { printableText } from "#mesh/peer.js";
 import type { EventRow } from "#router/event-log/event-document.js";
 import { WeaveError } from "#src/errors.js";
+import { printableText } from "#src/text.js";
 
 /** Events that are shown without `--limit`. */
 const DEFAULT_LIMIT = 100;

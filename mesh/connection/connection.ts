@@ -7,13 +7,14 @@ import type { Hello } from "#mesh/handshake/hello.js";
 import type { NoiseResult } from "#mesh/handshake/noise.js";
 import { decodeMessage, encodeMessage, MAX_BYE_TEXT, type MeshMessage } from "#mesh/messages.js";
 import type { OverlayConnection } from "#mesh/overlay.js";
-import { keyStart, type PeerLink, printableText } from "#mesh/peer.js";
+import { keyStart, type PeerLink } from "#mesh/peer.js";
 import { Refusal } from "#mesh/refusals.js";
 import type { NetworkSecret } from "#mesh/secrets.js";
 import type { Wire } from "#mesh/transport.js";
 import type { Clock, Timer } from "#src/clock.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import type { Random } from "#src/random.js";
+import { printableText } from "#src/text.js";
 
 /** Limit for a handshake of at most eight short messages. */
 export const HANDSHAKE_MS = 10_000;

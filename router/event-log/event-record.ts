@@ -7,8 +7,8 @@ import {
   eventId,
   eventKind,
   eventNumber,
+  MAX_EVENT_SUBJECT,
   MAX_EVENT_TEXT,
-  MAX_SUBJECT,
   type NetworkEvent,
 } from "#router/event-log/event.js";
 import { SEVERITIES } from "#router/event-log/event-kinds.js";
@@ -48,7 +48,7 @@ export const EVENT_FORMAT: RecordFormat<EventFields> = {
     countShape,
     textUpTo(MAX_KIND),
     upTo(SEVERITIES.length - 1),
-    textUpTo(MAX_SUBJECT),
+    textUpTo(MAX_EVENT_SUBJECT),
     textUpTo(MAX_EVENT_TEXT),
   ]) as unknown as ZodMiniType<readonly unknown[]>,
   pack: ({ slot, number, time, kind, severity, subject, text }) => [slot, number, time, kind, severity, subject, text],

@@ -1,10 +1,11 @@
-import { type PeerName, printableText } from "#mesh/peer.js";
+import type { PeerName } from "#mesh/peer.js";
 import { EVENT_KINDS, type EventKind, type Severity } from "#router/event-log/event-kinds.js";
+import { shortLine } from "#src/text.js";
 
 export type { EventKind, Severity };
 
 /** Maximum number of characters of a subject and of a text. */
-export const MAX_SUBJECT = 80;
+export const MAX_EVENT_SUBJECT = 80;
 export const MAX_EVENT_TEXT = 240;
 
 /** One thing that happened at one peer. */
@@ -31,18 +32,11 @@ export const eventKind = (name: string): EventKind =>
   Object.hasOwn(EVENT_KINDS, name) ? (name as EventKind) : "other";
 
 /** A text as an event has it: on one line, without invisible characters, of bounded length. */
-export function eventText(text: string, max = MAX_EVENT_TEXT): string {
-  // The cut before spares the work for a text of megabytes.
-  const line = text
-    .slice(0, 4 * max)
-    .replace(/\s+/g, " ")
-    .trim();
-  return printableText(line.length <= max ? line : `${line.slice(0, max - 1)}…`);
-}
+export const eventText = (text: string): string => shortLine(text, MAX_EVENT_TEXT);
 
 /** A draft with texts as an event has them. */
 export function checkedDraft({ kind, severity, subject, text }: EventDraft): EventDraft {
-  return { kind, severity, subject: eventText(subject, MAX_SUBJECT), text: eventText(text) };
+  return { kind, severity, subject: shortLine(subject, MAX_EVENT_SUBJECT), text: eventText(text) };
 }
 
 export const eventId = (peer: PeerName, number: number): string => `${peer}/${number}`;

@@ -1,4 +1,4 @@
-import { printableText } from "#mesh/peer.js";
+import { shortLine } from "#src/text.js";
 
 /** Maximum numbers of entries in the document of the page. A browser shows them without delay; the commands have all. */
 export const MAX_PAGE_PEERS = 2_000;
@@ -13,16 +13,10 @@ const MAX_WORD = 128;
 const MAX_SENTENCE = 512;
 
 /** A name of a peer, a container or a host as the page shows it. */
-export const pageWord = (text: string): string => cut(text, MAX_WORD);
+export const pageWord = (text: string): string => shortLine(text, MAX_WORD);
 
 /** A sentence as the page shows it, which may contain names. */
-export const pageSentence = (text: string): string => cut(text, MAX_SENTENCE);
-
-/** Cuts before anything else: a text may be of any length. */
-function cut(text: string, max: number): string {
-  const shown = printableText(text.slice(0, max).replace(/\s+/g, " ").trim());
-  return text.length > max ? `${shown}…` : shown;
-}
+export const pageSentence = (text: string): string => shortLine(text, MAX_SENTENCE);
 
 /** The first entries of a list, and the number of the others. */
 export function pageRows<T>(

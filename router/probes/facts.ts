@@ -2,6 +2,7 @@ import * as z from "zod/mini";
 import { type PeerName, peerNameShape } from "#mesh/peer.js";
 import { MAX_PROBES } from "#router/probes/prober.js";
 import { isCidr, isIpv4 } from "#src/address.js";
+import { VISIBLE_TEXT } from "#src/text.js";
 
 /*
  * What a router reports of itself when another one of the network asks: facts that a member may know. Everything of another peer is bounded and
@@ -18,7 +19,7 @@ export const MAX_SUBJECT = 255;
 const MAX_MS = 60_000;
 const MAX_ADDRESSES = 16;
 
-const visible = (most: number) => z.string().check(z.maxLength(most), z.regex(/^[^\p{C}]*$/u));
+const visible = (most: number) => z.string().check(z.maxLength(most), z.regex(VISIBLE_TEXT));
 const count = (most: number) => z.number().check(z.int(), z.gte(0), z.lte(most));
 const peerOrNone = z.union([z.literal(""), peerNameShape]);
 const address = z.string().check(z.maxLength(15), z.refine(isIpv4));

@@ -3,10 +3,9 @@ import type { Nameserver } from "#dns/nameserver.js";
 import type { Container } from "#docker/engine/shapes.js";
 import type { Allocator } from "#ipam/allocator.js";
 import { leaseText, parseAddress } from "#ipam/ring/subnet.js";
-import { printableText } from "#mesh/peer.js";
 import type { InspectContainer } from "#router/attachments/attachment-target.js";
 import { type ListedAttachment, listAttachments } from "#router/attachments/listing.js";
-import { type EndpointFacts, MAX_ENDPOINTS } from "#router/probes/facts.js";
+import { type EndpointFacts, MAX_ENDPOINTS, MAX_SUBJECT } from "#router/probes/facts.js";
 import type { Prober } from "#router/probes/prober.js";
 import { NO_ROUND_TRIPS } from "#router/probes/round-trips.js";
 import { addressOfCidr, isIpv4 } from "#src/address.js";
@@ -16,6 +15,7 @@ import { portState } from "#src/linux/links/port-state.js";
 import { nameOfNetns } from "#src/linux/netns/inspect.js";
 import { inodeOfIdent, isNetnsFile, namedNetns } from "#src/linux/netns/netns.js";
 import { SerialQueue } from "#src/serial-queue.js";
+import { shortLine } from "#src/text.js";
 
 /** A MAC as people and this program write it. */
 export const MAC_PATTERN = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i;
@@ -161,4 +161,4 @@ function displayId(id: string): string {
   return name === undefined ? id : `netns:${name}`;
 }
 
-const shown = (text: string): string => printableText(text).slice(0, 255);
+const shown = (text: string): string => shortLine(text, MAX_SUBJECT);

@@ -1,5 +1,5 @@
 import type { Mesh } from "#mesh/mesh.js";
-import { type PeerName, printableText } from "#mesh/peer.js";
+import type { PeerName } from "#mesh/peer.js";
 import type { Macs } from "#router/macs/macs.js";
 import { reasonOf } from "#router/peers/connection-report.js";
 import {
@@ -12,6 +12,7 @@ import {
 import type { HostEndpoints } from "#router/probes/host-endpoints.js";
 import type { ArpResult, Prober } from "#router/probes/prober.js";
 import { NO_ROUND_TRIPS, type RoundTrips } from "#router/probes/round-trips.js";
+import { shortLine } from "#src/text.js";
 
 /** Probes of a leg and of the far end: small ones show delay and loss, full ones whether large frames pass. */
 const SMALL = { count: 10, waitMs: 1_000 };
@@ -67,7 +68,7 @@ export class ProbeFacts {
       carrier: overlay?.name ?? "",
       encrypted: status.encrypted ?? encrypted,
       mtu: Math.min(65_535, status.mtu ?? 0),
-      reason: printableText(reason).slice(0, MAX_REASON),
+      reason: shortLine(reason, MAX_REASON),
     };
   }
 

@@ -7,6 +7,7 @@ import { type Route, route } from "#router/route.js";
 import { isIpv4 } from "#src/address.js";
 import { invalidValue, WeaveError } from "#src/errors.js";
 import { jsonAnswer } from "#src/http/answer.js";
+import { VISIBLE_TEXT } from "#src/text.js";
 
 /** Longest wait for the answer to a probe, in seconds. */
 export const MAX_WAIT_S = 60;
@@ -88,7 +89,7 @@ const notFound = ({ why, next }: NotLocated): WeaveError => new WeaveError("WEAV
 /** @throws WEAVE_FLAG_INVALID */
 function subjectOf(form: URLSearchParams, name: string, otherwise?: string): string {
   const text = form.get(name) ?? otherwise ?? "";
-  if (text === "" || text.length > MAX_SUBJECT || /\p{C}/u.test(text))
+  if (text === "" || text.length > MAX_SUBJECT || !VISIBLE_TEXT.test(text))
     throw invalidValue(name, text, `a name, id, address or peer of at most ${MAX_SUBJECT} visible characters`);
   return text;
 }

@@ -1,6 +1,5 @@
 import * as z from "zod/mini";
 import type { Attributes } from "#mesh/overlay.js";
-import { printableText } from "#mesh/peer.js";
 import type { Carrier, CarrierDeps, CarrierKind, CarrierLink, CarrierState } from "#router/carriers/carrier.js";
 import {
   type CarrierSpeeds,
@@ -14,6 +13,7 @@ import { KEY_PROOF_BYTES, KeyProof } from "#router/carriers/fastdp/key-proof.js"
 import { PathProof, type ProofEffect } from "#router/carriers/fastdp/path-proof.js";
 import type { Timer } from "#src/clock.js";
 import { errorText } from "#src/errors.js";
+import { printableText } from "#src/text.js";
 
 /** MTU assumed for a route of unknown MTU: that of Ethernet. */
 const USUAL_MTU = 1_500;

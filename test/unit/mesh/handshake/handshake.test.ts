@@ -8,10 +8,10 @@ import type { Hello } from "#mesh/handshake/hello.js";
 import type { Initiator } from "#mesh/handshake/initiator.js";
 import { PasswordKeys } from "#mesh/handshake/password-keys.js";
 import { Responder } from "#mesh/handshake/responder.js";
-import { printableText } from "#mesh/peer.js";
 import { Refusal } from "#mesh/refusals.js";
 import { oneSecret } from "#mesh/secrets.js";
 import { makeSigner } from "#mesh/signing.js";
+import { printableText } from "#src/text.js";
 import { seededRandom, VirtualClock } from "#test/sim/virtual-time.js";
 import { failure, initiator, opened, own, responder, SECRET, talk, types } from "./ends.js";
 
