@@ -1,11 +1,10 @@
 import type { IncomingMessage } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { callJson, openCall, REPORT_MS } from "#cli/support/client.js";
-import type { EventRow, EventsDocument } from "#router/event-log/event-document.js";
+import { type EventRow, type EventsDocument, MAX_EVENTS } from "#router/event-log/event-document.js";
+import { messageData } from "#src/http/server-sent-events.js";
 import { limitSize } from "#src/limit-size.js";
 
-/** Events that a router keeps, at most. */
-export const ALL_EVENTS = 3_000;
 /** Pause between two attempts to reach a router that is away. */
 const RETRY_MS = 1_000;
 /** Time without a byte after which a router counts as away: twice as long as it is silent. */
@@ -15,7 +14,7 @@ const MAX_MESSAGE = 1 << 20;
 
 /** The events that the router of this host knows of, oldest first. @throws WEAVE_NOT_RUNNING */
 export async function knownEvents(): Promise<readonly EventRow[]> {
-  const { Events } = await callJson<EventsDocument>({ path: `/events?limit=${ALL_EVENTS}`, answerMs: REPORT_MS });
+  const { Events } = await callJson<EventsDocument>({ path: `/events?limit=${MAX_EVENTS}`, answerMs: REPORT_MS });
   return Events;
 }
 
@@ -34,7 +33,7 @@ export async function followEvents(
   const pass = (rows: readonly EventRow[]) => {
     const news = rows.filter(({ Id }) => !seen.has(Id));
     for (const { Id } of news) seen.add(Id);
-    limitSize(seen, 2 * ALL_EVENTS);
+    limitSize(seen, 2 * MAX_EVENTS);
     if (news.length > 0) show(news);
   };
   let [wasHere, isAway] = [false, false];
@@ -68,7 +67,7 @@ export async function* rowsOf(stream: IncomingMessage): AsyncGenerator<EventRow>
       text = messages.pop()!;
       if (text.length > MAX_MESSAGE) return;
       for (const message of messages) {
-        const data = /^data: (.*)$/m.exec(message)?.[1];
+        const data = messageData(message);
         if (data !== undefined) yield* (JSON.parse(data) as EventsDocument).Events;
       }
     }

@@ -3,6 +3,12 @@ import type { NetworkEvent } from "#router/event-log/event.js";
 /** `Schema` of a document with events: `weave events --json`, `GET /events`, and each message of `GET /events/stream`. */
 export const EVENTS_SCHEMA = "weave.events/1";
 
+/** Events of its own host that a router keeps, and those of other peers. */
+export const MAX_OWN_EVENTS = 1_000;
+export const MAX_PEER_EVENTS = 2_000;
+/** Events of a document at most: all that a router keeps. */
+export const MAX_EVENTS = MAX_OWN_EVENTS + MAX_PEER_EVENTS;
+
 /** An event in a document. */
 export interface EventRow {
   readonly Id: string;

@@ -1,18 +1,15 @@
 import type { PeerName } from "#mesh/peer.js";
 import { checkedDraft, type EventDraft, eventId, eventNumber, type NetworkEvent } from "#router/event-log/event.js";
+import { MAX_OWN_EVENTS, MAX_PEER_EVENTS } from "#router/event-log/event-document.js";
 import type { EventFile } from "#router/event-log/event-file.js";
 import { EventFolding } from "#router/event-log/event-folding.js";
-import type { EventLog } from "#router/event-log/event-log.js";
 import { SLOTS } from "#router/event-log/event-record.js";
 import { FairRing } from "#router/event-log/fair-ring.js";
 import type { Clock } from "#src/clock.js";
 import { Emitter } from "#src/emitter.js";
 import { RateLimiter } from "#src/rate-limiter.js";
 
-/** Events of this host that are kept. */
-export const MAX_OWN_EVENTS = 1_000;
-/** Events of other peers that are kept, in all and of each. */
-export const MAX_PEER_EVENTS = 2_000;
+/** Events that are kept of each other peer. */
 export const MAX_EVENTS_EACH = 32;
 /**
  * Events that are taken from one other peer, and from all together: hostile peers may announce any number. A sound one announces no more than
@@ -37,7 +34,8 @@ export interface EventJournalDeps {
  * The events of this host, and those that other peers announce, in bounds, in memory and in a file. The numbers of a start are at least its
  * time: they are higher than those of earlier starts also on a host that has lost its file.
  */
-export class EventJournal implements EventLog {
+export class EventJournal {
+  /** Emits each new event, in the order in which this host came to know of them. */
   readonly changes = new Emitter<{ event: [event: NetworkEvent] }>();
   readonly #deps: EventJournalDeps;
   readonly #folding: EventFolding;
@@ -72,6 +70,7 @@ export class EventJournal implements EventLog {
     else this.#excess++;
   }
 
+  /** Returns the last events of this host and of others, oldest first. */
   recent(limit: number): readonly NetworkEvent[] {
     const entries = this.#entries().sort((a, b) => a.event.time - b.event.time || a.place - b.place);
     return entries.slice(Math.max(0, entries.length - limit)).map(({ event }) => event);

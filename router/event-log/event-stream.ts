@@ -3,6 +3,7 @@ import { eventsDocument } from "#router/event-log/event-document.js";
 import type { EventJournal } from "#router/event-log/event-journal.js";
 import { type Clock, every, type Timer } from "#src/clock.js";
 import type { Answer } from "#src/http/answer.js";
+import { eventStreamAnswer, KEEP_ALIVE_MESSAGE, messageText, retryMessage } from "#src/http/server-sent-events.js";
 
 /** Clients that follow at a time, and further places for those of root: any user of the host can take the others. */
 export const MAX_FOLLOWERS = 32;
@@ -30,7 +31,7 @@ export interface EventStreamDeps {
   readonly clock: Clock;
 }
 
-/** Sends each new event to the clients that follow, as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html). */
+/** Sends each new event to the clients that follow, as server-sent events. */
 export class EventStream {
   readonly #deps: EventStreamDeps;
   readonly #followers = new Set<Follower>();
@@ -40,7 +41,7 @@ export class EventStream {
 
   constructor(deps: EventStreamDeps) {
     this.#deps = deps;
-    this.#keepAlive = every(deps.clock, KEEP_ALIVE_MS, () => this.#send(":\n\n"));
+    this.#keepAlive = every(deps.clock, KEEP_ALIVE_MS, () => this.#send(KEEP_ALIVE_MESSAGE));
     this.#unsubscribe = deps.journal.changes.on("event", (event) => this.#send(this.#message(event)));
   }
 
@@ -53,12 +54,12 @@ export class EventStream {
    */
   answer(lastId: string, limit: number, isRoot = false): Answer {
     if (this.#followers.size >= MAX_FOLLOWERS + (isRoot ? ROOT_FOLLOWERS : 0))
-      return { status: 503, body: `${this.#followers.size} clients follow the events already\n` };
-    return {
-      type: "text/event-stream",
-      headers: { "Cache-Control": "no-store" },
-      stream: (to) => this.#follow(to, lastId, limit),
-    };
+      return {
+        status: 503,
+        body: `${this.#followers.size} clients follow the events already
+`,
+      };
+    return eventStreamAnswer((to) => this.#follow(to, lastId, limit));
   }
 
   /** Clients that follow now, and those that were dropped because they did not read. */
@@ -77,16 +78,12 @@ export class EventStream {
     const earlier = lastId === "" ? journal.recent(Math.min(limit, MAX_REPLAYED)) : journal.after(lastId);
     this.#followers.add(to);
     to.on("close", () => this.#followers.delete(to));
-    to.write(
-      `retry: ${RETRY_MS}\n\n${earlier
-        .slice(-MAX_REPLAYED)
-        .map((event) => this.#message(event))
-        .join("")}`,
-    );
+    const replayed = earlier.slice(-MAX_REPLAYED).map((event) => this.#message(event));
+    to.write(retryMessage(RETRY_MS) + replayed.join(""));
   }
 
   #message(event: NetworkEvent): string {
-    return `id: ${event.id}\ndata: ${JSON.stringify(eventsDocument([event], this.#deps.nicknameOf))}\n\n`;
+    return messageText({ id: event.id, data: JSON.stringify(eventsDocument([event], this.#deps.nicknameOf)) });
   }
 
   #send(text: string): void {

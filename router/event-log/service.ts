@@ -1,10 +1,10 @@
 import type { Mesh } from "#mesh/mesh.js";
 import type { PeerName } from "#mesh/peer.js";
 import { collectEvents, type LogLines } from "#router/event-log/event-collector.js";
-import { eventsDocument } from "#router/event-log/event-document.js";
+import { eventsDocument, MAX_EVENTS } from "#router/event-log/event-document.js";
 import { EventFile } from "#router/event-log/event-file.js";
 import { EVENTS_CHANNEL, EventGossip } from "#router/event-log/event-gossip.js";
-import { EventJournal, MAX_OWN_EVENTS, MAX_PEER_EVENTS } from "#router/event-log/event-journal.js";
+import { EventJournal } from "#router/event-log/event-journal.js";
 import { EventStream } from "#router/event-log/event-stream.js";
 import { statusRoute } from "#router/route.js";
 import type { Service } from "#router/service.js";
@@ -20,7 +20,6 @@ import { VERSION } from "#src/version.js";
 const PROBLEM = "events";
 /** Events of an answer when the client names no number. */
 const DEFAULT_LIMIT = 200;
-const MAX_LIMIT = MAX_OWN_EVENTS + MAX_PEER_EVENTS;
 
 export interface EventJournalStart extends Pick<StartContext, "problems" | "resources"> {
   readonly self: PeerName;
@@ -144,8 +143,8 @@ function limitOf(form: URLSearchParams, byDefault: number): number {
   const text = form.get("limit");
   if (text === null) return byDefault;
   const limit = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;
-  if (limit <= MAX_LIMIT) return limit;
+  if (limit <= MAX_EVENTS) return limit;
   throw new WeaveError("WEAVE_FLAG_INVALID", `invalid limit: ${JSON.stringify(text.slice(0, 64))}`, {
-    next: `Give a number of events from 0 to ${MAX_LIMIT}.`,
+    next: `Give a number of events from 0 to ${MAX_EVENTS}.`,
   });
 }

@@ -2,6 +2,7 @@ import type { Writable } from "node:stream";
 import type { PageMessage, PageState } from "#router/page/page-state.js";
 import type { Clock, Timer } from "#src/clock.js";
 import { errorText } from "#src/errors.js";
+import { messageText, retryMessage } from "#src/http/server-sent-events.js";
 import type { Log } from "#src/log.js";
 
 /** Interval between two readings of the state, while at least one page is open. */
@@ -12,6 +13,8 @@ const MAX_SHARE = 0.05;
 export const MAX_PAGES = 64;
 /** Time after which a page that reads nothing is closed: its computer may sleep. */
 const STUCK_MS = 60_000;
+/** Time after which a page whose connection has ended connects again. */
+const RETRY_MS = 2_000;
 
 /** An open page. */
 interface Page {
@@ -65,12 +68,12 @@ export class PageFeed {
     return (await this.#recent()).whole;
   }
 
-  /** Sends server-sent events (HTML Living Standard, 9.2) to a page until it closes. */
+  /** Sends server-sent events to a page until it closes. */
   open(stream: Writable): void {
     const page: Page = { stream, has: undefined, stuckSince: undefined };
     this.#pages.add(page);
     stream.once("close", () => this.#close(page));
-    stream.write("retry: 2000\n\n");
+    stream.write(retryMessage(RETRY_MS));
     if (this.#last !== undefined && this.#isRecent(this.#last)) this.#send(page, this.#last);
     if (this.#next === undefined) void this.#turn();
   }
@@ -134,7 +137,8 @@ export class PageFeed {
     }
     page.stuckSince = undefined;
     page.has = reading;
-    stream.write(`event: state\ndata: ${has === undefined ? reading.whole : this.#changes(has, reading)}\n\n`);
+    const data = has === undefined ? reading.whole : this.#changes(has, reading);
+    stream.write(messageText({ event: "state", data }));
   }
 
   /** The sections that differ between two readings. Nearly all pages have the same one, so its text is made once. */

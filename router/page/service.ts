@@ -5,6 +5,7 @@ import { pageState } from "#router/page/state.js";
 import { type Route, route } from "#router/route.js";
 import type { Service } from "#router/service.js";
 import { type Answer, JSON_TYPE } from "#src/http/answer.js";
+import { eventStreamAnswer } from "#src/http/server-sent-events.js";
 import type { Log } from "#src/log.js";
 
 const SCOPE = { scope: "page" } as const;
@@ -44,11 +45,7 @@ export function pageRoutes(files: PageFiles, feed: PageFeed): readonly Route[] {
       SCOPE,
     ),
     route("GET /page/state", async () => ({ type: JSON_TYPE, body: `${await feed.document()}\n` }), SCOPE),
-    route(
-      "GET /page/stream",
-      () => (feed.isFull ? FULL : { type: "text/event-stream", stream: (to) => feed.open(to) }),
-      SCOPE,
-    ),
+    route("GET /page/stream", () => (feed.isFull ? FULL : eventStreamAnswer((to) => feed.open(to))), SCOPE),
   ];
 }
 

@@ -13,9 +13,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type EventDraft, eventId, eventNumber, eventText, type NetworkEvent } from "#router/event-log/event.js";
+import { MAX_OWN_EVENTS, MAX_PEER_EVENTS } from "#router/event-log/event-document.js";
 import { EventFile } from "#router/event-log/event-file.js";
 import { EventFolding } from "#router/event-log/event-folding.js";
-import { EventJournal, MAX_EVENTS_EACH, MAX_OWN_EVENTS, MAX_PEER_EVENTS } from "#router/event-log/event-journal.js";
+import { EventJournal, MAX_EVENTS_EACH } from "#router/event-log/event-journal.js";
 import { FairRing } from "#router/event-log/fair-ring.js";
 import { VirtualClock } from "#test/sim/virtual-time.js";
 
