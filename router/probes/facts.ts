@@ -14,7 +14,7 @@ export const MAX_ENDPOINTS = 4;
 /** Maximum number of characters of a reason. */
 export const MAX_REASON = 300;
 /** Longest subject of a question: a name of weaveDNS. */
-export const MAX_SUBJECT = 255;
+export const MAX_PROBE_TARGET = 255;
 /** Longest round trip that counts, in milliseconds. */
 const MAX_MS = 60_000;
 const MAX_ADDRESSES = 16;
@@ -99,7 +99,7 @@ export const questionShape = z.discriminatedUnion("ask", [
   /** The next hop of frames to a peer. */
   z.object({ ask: z.literal("leg"), to: peerNameShape }),
   /** The interfaces of a container, by its id, name, address or MAC. */
-  z.object({ ask: z.literal("endpoints"), what: visible(MAX_SUBJECT) }),
+  z.object({ ask: z.literal("endpoints"), what: visible(MAX_PROBE_TARGET) }),
   /** Whether the far end answers; without address only its host is probed. */
   z.object({
     ask: z.literal("reach"),

@@ -5,7 +5,7 @@ import type { Allocator } from "#ipam/allocator.js";
 import { leaseText, parseAddress } from "#ipam/ring/subnet.js";
 import type { InspectContainer } from "#router/attachments/attachment-target.js";
 import { type ListedAttachment, listAttachments } from "#router/attachments/listing.js";
-import { type EndpointFacts, MAX_ENDPOINTS, MAX_SUBJECT } from "#router/probes/facts.js";
+import { type EndpointFacts, MAX_ENDPOINTS, MAX_PROBE_TARGET } from "#router/probes/facts.js";
 import type { Prober } from "#router/probes/prober.js";
 import { NO_ROUND_TRIPS } from "#router/probes/round-trips.js";
 import { addressOfCidr, isIpv4 } from "#src/address.js";
@@ -161,4 +161,4 @@ function displayId(id: string): string {
   return name === undefined ? id : `netns:${name}`;
 }
 
-const shown = (text: string): string => shortLine(text, MAX_SUBJECT);
+const shown = (text: string): string => shortLine(text, MAX_PROBE_TARGET);

@@ -11,7 +11,7 @@ import type { PeerDirectory } from "#router/peers/peer-directory.js";
 import {
   type EndpointFacts,
   type FactsFor,
-  MAX_SUBJECT,
+  MAX_PROBE_TARGET,
   type PeerOrNone,
   type ProbeQuestion,
 } from "#router/probes/facts.js";
@@ -221,7 +221,7 @@ export class Locator {
 
   /** Asks other hosts for a name that weaveDNS does not have: it may be off, or the container have none. */
   async #askAll(text: string, peers: readonly PeerName[]): Promise<Located | undefined> {
-    if (text.length > MAX_SUBJECT) return undefined;
+    if (text.length > MAX_PROBE_TARGET) return undefined;
     const room = new Semaphore(CONCURRENCY);
     const replies = await Promise.all(
       peers.slice(0, MAX_ASKED).map(async (peer) => ({ peer, ...(await room.run(() => this.#endpoints(peer, text))) })),

@@ -1,4 +1,4 @@
-import { MAX_SUBJECT, type PeerOrNone } from "#router/probes/facts.js";
+import { MAX_PROBE_TARGET, type PeerOrNone } from "#router/probes/facts.js";
 import { MAC_PATTERN } from "#router/probes/host-endpoints.js";
 import type { Located, NotLocated } from "#router/probes/locator.js";
 import type { Probes } from "#router/probes/probes.js";
@@ -89,8 +89,8 @@ const notFound = ({ why, next }: NotLocated): WeaveError => new WeaveError("WEAV
 /** @throws WEAVE_FLAG_INVALID */
 function subjectOf(form: URLSearchParams, name: string, otherwise?: string): string {
   const text = form.get(name) ?? otherwise ?? "";
-  if (text === "" || text.length > MAX_SUBJECT || !VISIBLE_TEXT.test(text))
-    throw invalidValue(name, text, `a name, id, address or peer of at most ${MAX_SUBJECT} visible characters`);
+  if (text === "" || text.length > MAX_PROBE_TARGET || !VISIBLE_TEXT.test(text))
+    throw invalidValue(name, text, `a name, id, address or peer of at most ${MAX_PROBE_TARGET} visible characters`);
   return text;
 }
 

@@ -52,7 +52,8 @@ export interface ReadPacket {
 export function readPacket({ type, bytes }: Block): ReadPacket | undefined {
   if (type !== PACKET) return undefined;
   const kept = bytes.length < BLOCK_OVERHEAD + 20 ? Number.NaN : bytes.readUInt32LE(20);
-  const optionsAt = 28 + ((kept + 3) & ~3);
+  // In doubles: a length near 2^32 must not become negative.
+  const optionsAt = 28 + 4 * Math.ceil(kept / 4);
   if (!(optionsAt <= bytes.length - 4)) throw malformed("a packet");
   const options = blockOptions(bytes, optionsAt);
   const flags = fixed(options, OPTION.packet.flags, 4)?.readUInt32LE(0) ?? 0;

@@ -17,7 +17,7 @@ test("measures run in their own order, however they are named", () => {
 });
 
 test("unknown names and numbers out of range are rejected with those that are known", () => {
-  assert.throws(() => parseOptions(["--only", "ours,wireguard"]), /no "wireguard"; known are raw,vxlan,ours/);
+  assert.throws(() => parseOptions(["--only", "ours,wireguard"]), /no "wireguard"; known are raw,vxlan,fastdp,ours/);
   assert.throws(() => parseOptions(["--measures", "speed"]), /no "speed"; known are cold,tcp/);
   for (const rounds of ["0", "x", "101", "1.5"])
     assert.throws(() => parseOptions(["--rounds", rounds]), /--rounds is 1 to 100/);

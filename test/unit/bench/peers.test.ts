@@ -71,7 +71,7 @@ test("an unknown option is rejected, and nothing is built", (t) => {
 });
 
 test("each overlay that the command line names is there or missing with a reason", () => {
-  const { there, missing } = overlays(new Map([["ours", "/nonexistent/weave"]]), undefined);
+  const { there, missing } = overlays(new Map([["ours", "/nonexistent/weave"]]), "/nonexistent/weave");
   const all = [...there, ...missing].map(({ name }) => name);
   assert.deepEqual(all.sort(), [...OVERLAY_NAMES].sort());
   for (const { name, reason } of missing) assert.ok(reason.length > 0, name);
