@@ -1,21 +1,16 @@
 /** Figures as the page shows them. */
 
-const UNITS = ["B", "KB", "MB", "GB", "TB", "PB"];
+const BYTES = ["B", "KB", "MB", "GB", "TB", "PB"];
+const RATES = ["bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s"];
 
 /** Bytes in powers of 1,000, with two or three digits. */
-export function bytesText(bytes: number): string {
-  let [value, unit] = [bytes, 0];
-  while (value >= 999.5 && unit < UNITS.length - 1) {
-    value /= 1_000;
-    unit++;
-  }
-  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`;
-}
+export const bytesText = (bytes: number): string => scaled(bytes, BYTES);
 
 /** Bytes in a second as bits in a second, as networks are measured. */
-export function rateText(bytesPerSecond: number): string {
-  let [value, unit] = [bytesPerSecond * 8, 0];
-  const units = ["bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s"];
+export const rateText = (bytesPerSecond: number): string => scaled(bytesPerSecond * 8, RATES);
+
+function scaled(count: number, units: readonly string[]): string {
+  let [value, unit] = [count, 0];
   while (value >= 999.5 && unit < units.length - 1) {
     value /= 1_000;
     unit++;

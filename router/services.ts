@@ -83,14 +83,10 @@ export function servicesOf(deps: ServicesDeps): readonly Service[] {
     ...(dns ? [nameService(dns)] : []),
     ...(dockerIntegration ? [dockerService(dockerIntegration, { ipam, dns })] : []),
     exposureService({ exposure, connectedHosts: () => connectedHosts(mesh) }),
-    attachmentService({
-      attachments,
-      bridge: settings.bridge,
-      inspect,
-    }),
+    attachmentService({ attachments, bridge: settings.bridge, inspect }),
     captureService({
       ...{ mesh, macs: deps.macs, bridge: settings.bridge, log: deps.context.log },
-      inspect: docker && ((text) => docker.engine.container(text)),
+      inspect,
     }),
     cniService(cni),
     probeService(deps.probes),

@@ -155,10 +155,6 @@ function countMetrics(read: ReadNeighbours, series: PeerSeries): Metric[] {
         read(scrape).figures.flatMap(({ peer, counts }) => samples({ ...counts, peer })),
       ),
   });
-  const directions = (peer: string, sent: number, received: number): PeerSample[] => [
-    { peer, labels: { direction: "sent" }, value: sent },
-    { peer, labels: { direction: "received" }, value: received },
-  ];
   return [
     counter(
       "weave_peer_carrier_changes_total",
@@ -184,6 +180,11 @@ function countMetrics(read: ReadNeighbours, series: PeerSeries): Metric[] {
   ];
 }
 
+const directions = (peer: string, sent: number, received: number): PeerSample[] => [
+  { peer, labels: { direction: "sent" }, value: sent },
+  { peer, labels: { direction: "received" }, value: received },
+];
+
 function trafficMetric(read: ReadNeighbours, report: ReadReport, series: PeerSeries): Metric {
   const name = "weave_peer_bytes_total";
   return {
@@ -194,13 +195,9 @@ function trafficMetric(read: ReadNeighbours, report: ReadReport, series: PeerSer
     read: async (scrape) => {
       read(scrape);
       const traffic = (await report(scrape))?.traffic ?? [];
-      const samples = traffic.flatMap(({ peer: number, bytesSent, bytesReceived }) => {
-        const peer = macFromNumber(number);
-        return [
-          { peer, labels: { direction: "sent" }, value: bytesSent },
-          { peer, labels: { direction: "received" }, value: bytesReceived },
-        ];
-      });
+      const samples = traffic.flatMap(({ peer, bytesSent, bytesReceived }) =>
+        directions(macFromNumber(peer), bytesSent, bytesReceived),
+      );
       return series.counter(name, samples);
     },
   };
