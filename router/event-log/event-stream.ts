@@ -56,8 +56,7 @@ export class EventStream {
     if (this.#followers.size >= MAX_FOLLOWERS + (isRoot ? ROOT_FOLLOWERS : 0))
       return {
         status: 503,
-        body: `${this.#followers.size} clients follow the events already
-`,
+        body: `${this.#followers.size} clients follow the events already\n`,
       };
     return eventStreamAnswer((to) => this.#follow(to, lastId, limit));
   }
