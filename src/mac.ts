@@ -3,6 +3,7 @@ import { WeaveError } from "#src/errors.js";
 /** A MAC address, or a peer name, in canonical text: six lower-case octets, `8a:3e:00:00:00:01`. */
 export type MacText = string;
 
+const WRITTEN = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i;
 const FULL = /^[0-9a-f]{1,2}(:[0-9a-f]{1,2}){5}$/;
 
 /**
@@ -30,6 +31,9 @@ export function parseMac(text: string): MacText {
     .map((octet) => octet.padStart(2, "0"))
     .join(":");
 }
+
+/** Whether a text is a MAC as it is usually written: two digits for each octet, of either case. */
+export const isMac = (text: string): boolean => WRITTEN.test(text);
 
 /** Formats the six bytes at `offset`. */
 export function macText(bytes: Uint8Array, offset = 0): MacText {

@@ -203,8 +203,15 @@ export const nameOf = ({ Name }: Pick<Container, "Name">): string => Name.replac
 /** Whether a text has the form of a full container id. Docker never reuses one. */
 export const isContainerId = (text: string): boolean => /^[0-9a-f]{64}$/.test(text);
 
+/** Digits of a container's id that Docker shows, the fewest by which one is found. */
+const SHORT_ID = 12;
+
 /** The first digits of a container's id, as Docker shows them. */
-export const shortId = (id: string): string => id.slice(0, 12);
+export const shortId = (id: string): string => id.slice(0, SHORT_ID);
+
+/** Whether a text is an id, or a start of it that is long enough. */
+export const isIdOrStart = (text: string, id: string): boolean =>
+  text === id || (text.length >= SHORT_ID && id.startsWith(text));
 
 /** The words of a command that is one word, several, or empty. */
 export const wordsOf = (value: string | readonly string[]): readonly string[] =>

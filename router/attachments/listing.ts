@@ -1,3 +1,4 @@
+import { isIdOrStart } from "#docker/engine/shapes.js";
 import { findAttachmentTarget, type InspectContainer } from "#router/attachments/attachment-target.js";
 import { errorText } from "#src/errors.js";
 import { EXPOSED } from "#src/ident.js";
@@ -84,7 +85,7 @@ async function listAll(ports: readonly Link[]): Promise<ListedAttachment[]> {
 
 /** The interfaces of a container of a CNI runtime, by its id or the start of it as `weave ps` shows it; none for any other id. */
 async function listCni(id: string, ports: readonly Link[]): Promise<ListedAttachment[]> {
-  const isThis = (container = "") => container === id || (id.length >= SHORT_ID && container.startsWith(id));
+  const isThis = (container = "") => isIdOrStart(id, container);
   if (!ports.some(({ ifalias }) => isThis(parseCniAlias(ifalias)?.container))) return [];
   return (await listAll(ports)).filter(({ cniContainer }) => isThis(cniContainer)).map((each) => ({ ...each, id }));
 }

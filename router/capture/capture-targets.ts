@@ -1,3 +1,4 @@
+import { isIdOrStart } from "#docker/engine/shapes.js";
 import type { Mesh } from "#mesh/mesh.js";
 import { type PeerName, peerText } from "#mesh/peer.js";
 import { findAttachmentTarget, type InspectContainer } from "#router/attachments/attachment-target.js";
@@ -11,6 +12,7 @@ import {
 import { CLEAR_DEVICE, ENCRYPTED_DEVICE } from "#router/carriers/fastdp/devices.js";
 import { TAP_NAME } from "#router/frames/service.js";
 import type { Macs } from "#router/macs/macs.js";
+import { nameOneOf, peersCalled } from "#router/peers/peers-called.js";
 import { addressOfCidr, isIpv4 } from "#src/address.js";
 import { errorText, WeaveError } from "#src/errors.js";
 import { ENDPOINT_PREFIX } from "#src/linux/links/docker-endpoint.js";
@@ -29,8 +31,6 @@ export interface CaptureTargetDeps {
 }
 
 const KINDS = ["peer", "interface", "container"] as const;
-/** Shortest start of an id that is looked up. */
-const SHORT_ID = 12;
 
 /** Ways of frames to other hosts: all frames with one peer pass one of them. */
 const OVERLAY: Readonly<Record<string, string>> = {
@@ -60,14 +60,9 @@ export async function findCaptureTarget(text: string, deps: CaptureTargetDeps): 
 
 function peerPlan(text: string, { mesh, macs }: CaptureTargetDeps): CapturePlan | undefined {
   const { self, peers } = mesh.status();
-  const found = peers.filter(({ name, nickname }) => name === text.toLowerCase() || nickname === text);
+  const found = peersCalled(text, peers);
   if (found.length === 0) return undefined;
-  if (found.length > 1)
-    throw noTarget(
-      text,
-      `${found.length} peers have this nickname`,
-      `Name one: ${found.map(({ name }) => name).join(", ")}`,
-    );
+  if (found.length > 1) throw noTarget(text, `${found.length} peers have this nickname`, nameOneOf(found));
   const [{ name }] = found;
   if (name === self.name)
     throw noTarget(
@@ -177,7 +172,7 @@ async function containerPlan(text: string, deps: CaptureTargetDeps): Promise<Cap
 /** Names of the ports by which a container is on the bridge. */
 async function containerPorts(text: string, ports: readonly Link[], deps: CaptureTargetDeps): Promise<string[]> {
   if (isIpv4(text)) return portsWith(text, ports);
-  const isThis = (id = "") => id === text || (text.length >= SHORT_ID && id.startsWith(text));
+  const isThis = (id = "") => isIdOrStart(text, id);
   const cni = ports.filter(({ ifalias }) => isThis(parseCniAlias(ifalias)?.container));
   if (cni.length > 0) return cni.map(({ ifname }) => ifname);
   try {

@@ -1,6 +1,6 @@
 import { fold } from "#dns/name.js";
 import type { Nameserver } from "#dns/nameserver.js";
-import type { Container } from "#docker/engine/shapes.js";
+import { type Container, isIdOrStart } from "#docker/engine/shapes.js";
 import type { Allocator } from "#ipam/allocator.js";
 import { leaseText, parseAddress } from "#ipam/ring/subnet.js";
 import type { InspectContainer } from "#router/attachments/attachment-target.js";
@@ -14,13 +14,10 @@ import { EXPOSED } from "#src/ident.js";
 import { portState } from "#src/linux/links/port-state.js";
 import { nameOfNetns } from "#src/linux/netns/inspect.js";
 import { inodeOfIdent, isNetnsFile, namedNetns } from "#src/linux/netns/netns.js";
+import { isMac } from "#src/mac.js";
 import { SerialQueue } from "#src/serial-queue.js";
 import { shortLine } from "#src/text.js";
 
-/** A MAC as people and this program write it. */
-export const MAC_PATTERN = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i;
-/** Shortest start of a container's id by which it is found: as `weave ps` and `docker ps` show it. */
-const SHORT_ID = 12;
 /** The list of interfaces is used for so many times its own duration: whatever other hosts ask, it takes a quarter of a core at most. */
 const LIST_PAUSE = 3;
 /** Names and ids that other hosts may ask for: neither a path nor the number of a process, as those are no names on the network. */
@@ -68,11 +65,10 @@ export class HostEndpoints {
 
   async #attachments(what: string, ownUser: boolean): Promise<readonly ListedAttachment[]> {
     const { bridge, inspect, names } = this.#deps;
-    const isMac = MAC_PATTERN.test(what);
-    if (ownUser && !isMac && !isIpv4(what) && !ASKABLE.test(what))
+    if (ownUser && !isMac(what) && !isIpv4(what) && !ASKABLE.test(what))
       return (await listAttachments(bridge, [what], inspect)).attachments;
     const all = await this.#all();
-    if (isMac) return all.filter(({ mac }) => mac === what.toLowerCase());
+    if (isMac(what)) return all.filter(({ mac }) => mac === what.toLowerCase());
     if (isIpv4(what)) return all.filter(({ addresses }) => addresses.some((cidr) => addressOfCidr(cidr) === what));
     if (!ASKABLE.test(what)) return [];
     const container = (await this.#inspect(what))?.Id;
@@ -80,8 +76,7 @@ export class HostEndpoints {
     const holders = [what, ...named, ...(container === undefined ? [] : [container])];
     // The list has a namespace by its name, if that is short.
     const ids = new Set(holders.flatMap((ident) => [ident, displayId(ident).replace(/^netns:/, "")]));
-    const isId = /^[0-9a-f]+$/.test(what) && what.length >= SHORT_ID;
-    return all.filter(({ id }) => ids.has(id) || (isId && id.startsWith(what)));
+    return all.filter(({ id }) => ids.has(id) || isIdOrStart(what, id));
   }
 
   /** All interfaces on the bridge. */

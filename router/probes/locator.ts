@@ -1,6 +1,7 @@
 import { fold } from "#dns/name.js";
 import type { NameRecord } from "#dns/name-record.js";
 import type { Nameserver } from "#dns/nameserver.js";
+import { isIdOrStart } from "#docker/engine/shapes.js";
 import type { Allocator } from "#ipam/allocator.js";
 import { contains } from "#ipam/ring/interval.js";
 import { parseAddress } from "#ipam/ring/subnet.js";
@@ -8,6 +9,7 @@ import type { Mesh } from "#mesh/mesh.js";
 import type { PeerName } from "#mesh/peer.js";
 import type { Macs } from "#router/macs/macs.js";
 import type { PeerDirectory } from "#router/peers/peer-directory.js";
+import { nameOneOf, peersCalled } from "#router/peers/peers-called.js";
 import {
   type EndpointFacts,
   type FactsFor,
@@ -15,16 +17,14 @@ import {
   type PeerOrNone,
   type ProbeQuestion,
 } from "#router/probes/facts.js";
-import { MAC_PATTERN, qualified } from "#router/probes/host-endpoints.js";
+import { qualified } from "#router/probes/host-endpoints.js";
 import type { Prober } from "#router/probes/prober.js";
 import type { Reply } from "#router/probes/questions.js";
 import { addressOfCidr, isIpv4 } from "#src/address.js";
-import type { MacText } from "#src/mac.js";
+import { isMac, type MacText } from "#src/mac.js";
 import { nearest } from "#src/nearest.js";
 import { Semaphore } from "#src/semaphore.js";
 
-/** Shortest start of a container's id in weaveDNS by which it is found. */
-const SHORT_ID = 12;
 /** ARP probes to all, for an address: the first may be lost. */
 const WHO_HAS = { count: 2, waitMs: 400 };
 /** Hosts that are asked for an address, and for a name that weaveDNS does not have; those that are asked at the same time. */
@@ -91,20 +91,17 @@ export class Locator {
   }
 
   async locate(text: string): Promise<Located | NotLocated> {
-    const peer = this.#peerCalled(text);
-    if (peer !== undefined) return located(text, peer, { kind: "peer" });
+    const { peers, suspended } = this.#deps.mesh.status();
+    const reachable = peersCalled(text, peers);
+    // A host that was installed again has the nickname of its former self, which is away.
+    const called = reachable.length > 0 ? reachable : peersCalled(text, suspended);
+    if (called.length > 1)
+      return { text, why: `${called.length} peers have the nickname ${text}`, next: nameOneOf(called) };
+    if (called.length === 1) return located(text, called[0].name, { kind: "peer" });
     const bare = addressOfCidr(text);
     if (isIpv4(bare)) return this.#address(text, bare);
-    if (MAC_PATTERN.test(text)) return this.#mac(text);
+    if (isMac(text)) return this.#mac(text);
     return this.#name(text);
-  }
-
-  #peerCalled(text: string): PeerName | undefined {
-    const { peers, suspended } = this.#deps.mesh.status();
-    const known = [...peers, ...suspended];
-    const found =
-      known.find(({ name }) => name === text.toLowerCase()) ?? known.find(({ nickname }) => nickname === text);
-    return found?.name;
   }
 
   async #address(text: string, address: string): Promise<Located | NotLocated> {
@@ -185,10 +182,7 @@ export class Locator {
     const own = await this.#endpoints(self, text);
     if ("found" in own && own.found.length > 0) return located(text, self, { endpoint: own.found[0] });
     const name = names === undefined ? undefined : qualified(text, names.domain);
-    const isId = /^[0-9a-f]+$/.test(text) && text.length >= SHORT_ID;
-    const records = this.#records(
-      ({ hostname, ident }) => fold(hostname) === name || ident === text || (isId && ident.startsWith(text)),
-    );
+    const records = this.#records(({ hostname, ident }) => fold(hostname) === name || isIdOrStart(text, ident));
     if (records.length > 0) return this.#named(text, records);
     if (directory.isKnown(text))
       return {

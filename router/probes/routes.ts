@@ -1,5 +1,4 @@
 import { MAX_PROBE_TARGET, type PeerOrNone } from "#router/probes/facts.js";
-import { MAC_PATTERN } from "#router/probes/host-endpoints.js";
 import type { Located, NotLocated } from "#router/probes/locator.js";
 import type { Probes } from "#router/probes/probes.js";
 import type { TraceFacts } from "#router/probes/tracer.js";
@@ -7,6 +6,7 @@ import { type Route, route } from "#router/route.js";
 import { isIpv4 } from "#src/address.js";
 import { invalidValue, WeaveError } from "#src/errors.js";
 import { jsonAnswer } from "#src/http/answer.js";
+import { isMac } from "#src/mac.js";
 import { VISIBLE_TEXT } from "#src/text.js";
 
 /** Longest wait for the answer to a probe, in seconds. */
@@ -98,7 +98,7 @@ function subjectOf(form: URLSearchParams, name: string, otherwise?: string): str
 function probeOf(form: URLSearchParams) {
   const [peer, mac] = ["peer", "mac"].map((name) => {
     const text = (form.get(name) ?? "").toLowerCase();
-    if (text !== "" && !MAC_PATTERN.test(text)) throw invalidValue(name, text, "six hexadecimal octets");
+    if (text !== "" && !isMac(text)) throw invalidValue(name, text, "six hexadecimal octets");
     return text;
   });
   const address = form.get("address") ?? "";

@@ -17,7 +17,6 @@ const endpoint = (id: string, mac: string, address: string): EndpointFacts => ({
 const record = (hostname: string, address: string, ident: string, origin: string): NameRecord => ({
   ...{ hostname, address, ident, origin, version: 1, tombstone: 0 },
 });
-const peer = (name: string, nickname: string) => ({ name, nickname }) as PeerRecord;
 
 /** What each host has, by subject of a question. */
 interface Network {
@@ -27,12 +26,16 @@ interface Network {
   readonly records?: readonly NameRecord[];
   readonly macs?: Readonly<Record<string, string>>;
   readonly arp?: Readonly<Record<string, readonly string[]>>;
+  /** Nicknames other than usual. */
+  readonly nicknames?: Readonly<Record<string, string>>;
   /** Owner of all addresses. */
   readonly owner?: string;
 }
 
 function locatorOn(network: Network) {
   const asked: string[] = [];
+  const peer = (name: string, nickname: string) =>
+    ({ name, nickname: network.nicknames?.[name] ?? nickname }) as PeerRecord;
   const deps = {
     self: H1,
     mesh: {
@@ -87,6 +90,13 @@ test("a peer is found by name and nickname, also one that is away", async () => 
     assert.deepEqual([kind, at], ["peer", name]);
   }
   assert.match((await notFound({}, "long-gone")).why, /has been away for more than 15 minutes/);
+});
+
+test("a nickname that two peers have leads to neither, but to the one of them that is reachable", async () => {
+  const { why, next } = await notFound({ nicknames: { [H3]: "h2" } }, "h2");
+  assert.match(why, /^2 peers have the nickname h2$/);
+  assert.equal(next, `Name one: ${H2}, ${H3}`);
+  assert.equal((await found({ nicknames: { [GONE]: "h2" } }, "h2")).peer, H2);
 });
 
 test("an address is at the host of the MAC that answers, else at that of its name, else at the owner of its range", async () => {
