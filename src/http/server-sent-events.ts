@@ -18,7 +18,7 @@ export interface ServerSentMessage {
 export const messageText = ({ event, id, data }: ServerSentMessage): string =>
   `${event === undefined ? "" : `event: ${event}\n`}${id === undefined ? "" : `id: ${id}\n`}data: ${data}\n\n`;
 
-/** Tells a client how long it waits before it connects again. @param ms milliseconds */
+/** Sets how long a client waits before it connects again. @param ms milliseconds */
 export const retryMessage = (ms: number): string => `retry: ${ms}\n\n`;
 
 /** The data of a message that {@link messageText} made; undefined for a comment and the like. */
