@@ -59,15 +59,18 @@ function attacked(wire: Wire, plan: Plan, random: Random): Wire {
   };
 }
 
-for (const password of [true, false])
-  test(`${casesOf(1)} handshakes ${password ? "with" : "without"} a password, one message changed on the way: none ends in a session`, {
+// The arithmetic of a password's handshake takes some three times as long as the others.
+for (const [password, count] of [
+  [true, casesOf(0.4)],
+  [false, casesOf(1)],
+] as const)
+  test(`${count} handshakes ${password ? "with" : "without"} a password, one message changed on the way: none ends in a session`, {
     timeout: 1_800_000,
   }, async () => {
     const random = seededRandom(SEED + (password ? 20 : 21));
     const secrets = () => oneSecret(password ? new Uint8Array(32).fill(7) : undefined);
     const network = new Network(SEED + 2_000);
     const victim = network.start(0, { secrets: secrets(), discovery: false });
-    const count = casesOf(1);
     let [spoilt, whole] = [0, 0];
     for (let i = 0; i < count; i++) {
       const control = i % 20 === 0;
