@@ -3,8 +3,8 @@ import { test } from "node:test";
 import { IpamNetwork } from "./ipam-network.js";
 import { type Class, runSchedule } from "./ipam-schedule.js";
 
-/** Some tens of seconds for all; `npm run sim` runs thousands. */
-const COUNTS: Readonly<Record<Class, number>> = { faults: 120, disks: 60, mistakes: 100, hostile: 6 };
+/** About a minute of one core for all; `npm run sim` runs thousands. */
+const COUNTS: Readonly<Record<Class, number>> = { faults: 50, disks: 24, mistakes: 40, hostile: 4 };
 /** Seeds beyond those counts that have failed once. */
 const FAILED_ONCE: readonly (readonly [Class, number])[] = [
   // A peer is removed before the others know its last donation; it returns, and agrees.
