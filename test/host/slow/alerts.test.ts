@@ -93,8 +93,8 @@ before(async () => {
 });
 after(async () => {
   watcher?.stop();
-  await lab?.dispose();
   if (logDisk !== undefined) await execute("umount", ["-l", logDisk]);
+  await lab?.dispose();
 });
 
 const address = async (container: Namespace) =>
