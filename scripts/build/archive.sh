@@ -12,6 +12,7 @@ level=9
 work=$(mktemp -d "${TMPDIR:-/tmp}/weave-archive.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$out"
+[ -f "$bundle/package.json" ] || { echo "archive.sh: there is no $bundle: run 'npm run build:bundle' first" >&2; exit 1; }
 for arch in "$@"; do
   version=$(node -p 'JSON.parse(require("fs").readFileSync(process.argv[1])).version' "$bundle/package.json")
   name=weave-$version-linux-$arch

@@ -31,7 +31,7 @@ labTest(
       () => {},
     );
     for (const attack of Object.keys(ATTACKS)) {
-      const outcome = await field.run(attack, 1);
+      const outcome = await field.run(attack, 2);
       console.log(outcomeText(outcome));
       assert.equal(outcome.done.failure, undefined, attack);
       assert.match(outcome.noted.join("\n"), NOTED[attack] ?? /^/, `${attack}: nothing is counted`);

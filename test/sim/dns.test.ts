@@ -143,10 +143,10 @@ test("20 schedules of 3 to 12 peers with every fault: replicas become equal, and
   assert.ok(most <= 4, `it took ${most} rounds of repair`);
 });
 
-test("100 peers with every fault: replicas become equal within four rounds of repair", async () => {
-  const { rounds, lookups } = await runSchedule(1_000, 100);
+test("60 peers with every fault: replicas become equal within four rounds of repair", async () => {
+  const { rounds, lookups } = await runSchedule(1_000, 60);
   assert.ok(rounds <= 4, `it took ${rounds} rounds`);
-  assert.equal(lookups, 2_000);
+  assert.equal(lookups, 1_200);
 });
 
 test("after a quick restart no stale record is left; addresses of unreachable peers are answered last", async () => {
