@@ -48,8 +48,23 @@ function packagesInCode(): Set<string> {
   return found;
 }
 
+/** Packages that the page's sources import: its own code has no comments, as it is minified for browsers. */
+function packagesOfPage(): Set<string> {
+  const found = new Set<string>();
+  for (const file of readdirSync(join(ROOT, "page"), { recursive: true, encoding: "utf8" })) {
+    if (!/\.tsx?$/.test(file)) continue;
+    for (const [, name] of readFileSync(join(ROOT, "page", file), "utf8").matchAll(/ from "([a-z][\w-]*)[/"]/g)) {
+      const { version } = JSON.parse(readFileSync(join(ROOT, "node_modules", name, "package.json"), "utf8"));
+      found.add(`${name}@${version}`);
+    }
+  }
+  return found;
+}
+
 test("the list names exactly the packages of the bundle", () => {
-  const code = packagesInCode();
+  const page = packagesOfPage();
+  assert.ok(page.size > 0);
+  const code = new Set([...packagesInCode(), ...page]);
   assert.ok(code.size > 20, `${code.size} packages`);
   const lock = JSON.parse(readFileSync(join(ROOT, "package-lock.json"), "utf8")).packages;
   const modules = ["@koromix/koffi-linux-", "@lmdb/lmdb-linux-", "@msgpackr-extract/msgpackr-extract-linux-"]

@@ -38,6 +38,7 @@ function required(folder: string): { file: string; from: string }[] {
 /** The profile of the command that runs a file's tests. The lab serves slow tests too. */
 function profileOf(file: string): string {
   if (/^test\/(?:docker|runtimes)\/slow\//.test(file)) return "engines";
+  if (/^test\/host\/slow\/(?:alerts|prometheus)\./.test(file)) return "prometheus";
   return /^test\/(?:packaging\/slow|lab)\//.test(file) ? "packaging" : "tests";
 }
 
