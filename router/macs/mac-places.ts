@@ -50,8 +50,6 @@ interface Place {
   since: number;
   /** When the first of the present announcements was received. */
   readonly receivedAt: number;
-  /** The highest sequence number so far. */
-  top: number;
   /** Times at which the number grew while two hosts announced the MAC; the last {@link FREEZE_MOVES}. */
   raisedAt: number[];
   /** Of hosts that have lost the MAC to others. */
@@ -102,9 +100,9 @@ export class MacPlaces {
     return [...(this.#places.get(mac)?.claims.keys() ?? [])];
   }
 
-  /** The highest sequence number with which hosts announce, or announced, a MAC; -1: none. */
+  /** The highest sequence number that counts with which hosts announce a MAC; -1: none. */
   topOf(mac: MacText): number {
-    return this.#places.get(mac)?.top ?? -1;
+    return topOf(this.#places.get(mac)?.claims);
   }
 
   /** Whether two hosts announce a MAC by turns. */
@@ -140,23 +138,23 @@ export class MacPlaces {
       this.#sizes.set(peer, this.sizeOf(peer) + 1);
     }
     if (place === undefined) {
-      const top = Math.min(seq, LONE_SEQ);
       const history = { receivedAt: now, held: undefined, raisedAt: [], frozen: false };
-      this.#places.set(mac, { claims: new Map([[peer, top]]), at: peer, since: now, top, ...history });
+      this.#places.set(mac, { claims: new Map([[peer, Math.min(seq, LONE_SEQ)]]), at: peer, since: now, ...history });
       return "moved";
     }
+    // Of the numbers that count now: after a host has lowered its own, a number between the two is a move as well.
+    const top = topOf(place.claims);
     place.claims.set(peer, seq);
-    if (place.claims.size === 1) place.claims.set(peer, Math.min(seq, Math.max(LONE_SEQ, place.top)));
+    if (place.claims.size === 1) place.claims.set(peer, Math.min(seq, Math.max(LONE_SEQ, top)));
     else if (now - place.receivedAt < SETTLE_MS && !place.frozen && isFar(place, peer, seq))
       return settle(place, peer, now);
-    else if (seq > place.top) {
+    else if (seq > top) {
       // Gossip delivers the last of several changes: each step of the number is a move.
-      const steps = Math.min(FREEZE_MOVES, seq - place.top);
+      const steps = Math.min(FREEZE_MOVES, seq - top);
       for (let i = 0; i < steps; i++) place.raisedAt.push(now);
       place.raisedAt = place.raisedAt.slice(-FREEZE_MOVES);
-      place.claims.set(peer, place.top + steps);
+      place.claims.set(peer, top + steps);
     }
-    place.top = Math.max(place.top, place.claims.get(peer)!);
     return this.#decide(mac, place, now);
   }
 
@@ -207,6 +205,8 @@ export class MacPlaces {
   }
 }
 
+const topOf = (claims: ReadonlyMap<PeerName, number> | undefined): number => Math.max(-1, ...(claims?.values() ?? []));
+
 /** The highest number of the other hosts. */
 const topOfOthers = ({ claims }: Place, peer: PeerName): number =>
   Math.max(...[...claims].map(([other, counted]) => (other === peer ? Number.NEGATIVE_INFINITY : counted)));
@@ -221,7 +221,6 @@ function settle(place: Place, peer: PeerName, now: number): Placed {
   const others = topOfOthers(place, peer);
   if (seq > others) claims.set(peer, others - 1);
   else for (const [other, counted] of claims) if (other !== peer) claims.set(other, Math.min(counted, seq - 1));
-  place.top = Math.min(seq, others);
   place.at = bestClaim(claims);
   if (place.at === at) return "same";
   place.since = now;

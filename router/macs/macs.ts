@@ -5,7 +5,7 @@ import { OWN_HOLD_MS, PEER_SHARE } from "#router/datapath/mac-table.js";
 import type { Command } from "#router/datapath/protocol.js";
 import type { Forwarding } from "#router/macs/forwarding.js";
 import { MacAnnouncements, type MacAnnouncementsDeps } from "#router/macs/mac-announcements.js";
-import { FREEZE_MOVES, MacPlaces } from "#router/macs/mac-places.js";
+import { FREEZE_MOVES, FREEZE_WINDOW_MS, MacPlaces } from "#router/macs/mac-places.js";
 import { isHostMac, MAX_SEQ, type MacFields } from "#router/macs/mac-record.js";
 import type { MacSizes, MacsReport } from "#router/macs/report.js";
 import { type Clock, every, type Timer } from "#src/clock.js";
@@ -39,6 +39,8 @@ interface Own {
   readonly seq: number;
   /** Since when another host has it, as far as we know; undefined: it is here. */
   lostAt: number | undefined;
+  /** When another number was taken to answer one just above it. */
+  readonly answeredAt: readonly number[];
 }
 
 /**
@@ -96,7 +98,7 @@ export class Macs {
     if (own !== undefined && !elsewhere) return;
     const seq = this.#number(mac, clock.now());
     if (seq === undefined) return;
-    this.#own.set(mac, { seq, lostAt: undefined });
+    this.#own.set(mac, { seq, lostAt: undefined, answeredAt: own?.answeredAt ?? [] });
     this.#change(mac);
   }
 
@@ -277,20 +279,26 @@ export class Macs {
       });
     }
     this.#logFrozen(mac);
-    this.#answerLow(mac, seq);
+    this.#answer(mac, seq, now);
     this.#follow(mac, now);
   }
 
   /**
-   * Lowers the number of an own MAC that another host announces with one far below it: hosts that have not seen the moves before believe
-   * the lower one.
+   * Takes another number for an own MAC that another host announces with one that would count at hosts that have not seen the moves before:
+   * one far below ours, or, of a MAC that is frozen here, one just above. Two hosts that both keep it would answer each other: few answers.
    */
-  #answerLow(mac: MacText, seq: number): void {
-    const { self, clock } = this.#deps;
+  #answer(mac: MacText, seq: number, now: number): void {
+    const { self } = this.#deps;
     const own = this.#own.get(mac);
-    if (own === undefined || own.lostAt !== undefined || own.seq - seq < FREEZE_MOVES) return;
-    this.#own.set(mac, { seq: seq + 1, lostAt: undefined });
-    this.#places.announce(mac, self, seq + 1, clock.now());
+    if (own === undefined || own.lostAt !== undefined) return;
+    const above = seq - own.seq;
+    const isFar = above <= -FREEZE_MOVES;
+    const isNear = above > 0 && above < FREEZE_MOVES && this.#places.isFrozen(mac) && this.#places.at(mac) === self;
+    if (!isFar && !isNear) return;
+    const answeredAt = own.answeredAt.filter((at) => now - at < FREEZE_WINDOW_MS);
+    if (isNear && answeredAt.push(now) > FREEZE_MOVES) return;
+    this.#own.set(mac, { seq: seq + 1, lostAt: undefined, answeredAt });
+    this.#places.announce(mac, self, seq + 1, now);
     this.#change(mac);
   }
 

@@ -61,6 +61,17 @@ test("a peer that knows only the last of many moves freezes the MAC as well", ()
   assert.deepEqual(places.frozen, [{ mac: MAC, at: A, others: [B] }]);
 });
 
+test("a number between one that a host had and the lower one that it has now is a move as well", () => {
+  const places = new MacPlaces(SELF);
+  places.announce(MAC, A, 20, 0);
+  places.announce(MAC, B, 1, SETTLE_MS);
+  // A answers the number that is far below its own.
+  places.announce(MAC, A, 2, SETTLE_MS + 1);
+  assert.equal(places.topOf(MAC), 2);
+  assert.equal(places.announce(MAC, B, 2 + FREEZE_MOVES, SETTLE_MS + 2), "same");
+  assert.deepEqual(places.frozen, [{ mac: MAC, at: A, others: [B] }]);
+});
+
 test("the owner of a frozen MAC that restarts its container has it again, now and later", () => {
   for (const after of [1_000, FREEZE_WINDOW_MS + 1_000]) {
     const places = new MacPlaces(SELF);
