@@ -13,6 +13,7 @@ import { stopRunning } from "#router/running.js";
 import { ServiceManager } from "#router/service-manager.js";
 import { supervisionName } from "#router/supervision.js";
 import { systemClock } from "#src/clock.js";
+import { wantsColours } from "#src/colour.js";
 import { Emitter } from "#src/emitter.js";
 import { errorText } from "#src/errors.js";
 import { confineProcess, confineStarted } from "#src/linux/native/confinement.js";
@@ -57,7 +58,7 @@ const PARENT_CHECK_MS = 10_000;
 function outputFormat(): ((line: string) => string) | undefined {
   if (process.argv.includes("--supervised=systemd")) return withPriority;
   if (!isatty(1)) return undefined;
-  const colours = (process.env.NO_COLOR ?? "") === "" && process.env.TERM !== "dumb";
+  const colours = wantsColours();
   return (line) => terminalLine(line, colours);
 }
 

@@ -1,6 +1,6 @@
 import type { Sample } from "#router/service.js";
 
-/** The value of the label `peer` of the series for all peers without one of their own. No peer has this name: names are MACs. */
+/** The value of the label that names the peer, of the series for all peers without one of their own. No peer has this name: names are MACs. */
 export const OTHER_PEERS = "others";
 
 /** A value of one peer, and its further labels. */
@@ -21,19 +21,24 @@ interface Rest {
 }
 
 /**
- * Bounds the series of metrics with a label `peer`: a network of a thousand hosts would have a thousand of each at each host. The first
+ * Bounds the series of metrics with a label that names a peer: a network of a thousand hosts would have a thousand of each at each host. The first
  * `limit` peers have series of their own, as long as they are known; all others share one. A peer keeps its series while others come
  * and go.
  */
 export class PeerSeries {
   readonly #limit: number;
+  readonly #label: string;
   readonly #own = new Set<string>();
   readonly #rests = new Map<string, Rest>();
   #leftOut = 0;
 
-  /** @param limit maximum peers with series of their own */
-  constructor(limit: number) {
+  /**
+   * @param limit maximum peers with series of their own
+   * @param label the label that names the peer
+   */
+  constructor(limit: number, label = "peer") {
     this.#limit = limit;
+    this.#label = label;
   }
 
   /** Number of peers that share a series. */
@@ -53,7 +58,7 @@ export class PeerSeries {
   own(samples: readonly PeerSample[]): Sample[] {
     return samples
       .filter(({ peer }) => this.#own.has(peer))
-      .map(({ peer, labels, value }) => ({ labels: { peer, ...labels }, value }));
+      .map(({ peer, labels, value }) => ({ labels: { [this.#label]: peer, ...labels }, value }));
   }
 
   /** The samples of a gauge. @param combine how the shared series is computed from the values of its peers */
@@ -62,7 +67,7 @@ export class PeerSeries {
     for (const { labels = {}, value } of this.#without(samples)) {
       const key = JSON.stringify(labels);
       const shared = rest.get(key);
-      if (shared === undefined) rest.set(key, { labels: { peer: OTHER_PEERS, ...labels }, value });
+      if (shared === undefined) rest.set(key, { labels: { [this.#label]: OTHER_PEERS, ...labels }, value });
       else shared.value = combine === "sum" ? shared.value + value : Math.max(shared.value, value);
     }
     return [...this.own(samples), ...rest.values()];
@@ -84,7 +89,7 @@ export class PeerSeries {
       if (rest.last.size > MAX_REMEMBERED) rest.last.delete(rest.last.keys().next().value!);
       if (this.#own.has(peer)) continue;
       rest.sum += Math.max(0, value - before);
-      shared.set(rest, { peer: OTHER_PEERS, ...labels });
+      shared.set(rest, { [this.#label]: OTHER_PEERS, ...labels });
     }
     return [...this.own(samples), ...[...shared].map(([{ sum }, labels]) => ({ labels, value: sum }))];
   }

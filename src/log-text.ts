@@ -1,10 +1,10 @@
+import { type Colour, inColour } from "#src/colour.js";
 import type { LogLevel } from "#src/log.js";
 
 /** Priorities of syslog(3), which systemd-journald reads from the beginning of a line (sd-daemon(3)). */
 const PRIORITIES: Readonly<Record<LogLevel, number>> = { debug: 7, info: 6, warn: 4, error: 3 };
 
-/** Parameters of SGR (ECMA-48, 8.3.117): faint, none, yellow, red. */
-const COLOURS: Readonly<Record<LogLevel, number>> = { debug: 2, info: 0, warn: 33, error: 31 };
+const COLOURS: Readonly<Record<string, Colour>> = { debug: "faint", warn: "yellow", error: "red" };
 
 /** A text that needs no quotes beside others. */
 const PLAIN = /^[\p{L}\p{N}_.:/@%+,()[\]-]+$/u;
@@ -33,8 +33,8 @@ export function terminalLine(line: string, colours: boolean): string {
   const word = level === "info" ? "" : `${String(level).toUpperCase()}: `;
   const pairs = Object.entries(others).map(([key, value]) => ` ${key}=${valueText(value)}`);
   const text = `${clock} ${word}${escaped(String(msg))}${pairs.join("")}`;
-  const colour = colours && Object.hasOwn(COLOURS, String(level)) ? COLOURS[level as LogLevel] : 0;
-  return colour === 0 ? `${text}\n` : `\u001B[${colour}m${text}\u001B[0m\n`;
+  const isColoured = colours && Object.hasOwn(COLOURS, String(level));
+  return `${isColoured ? inColour(text, COLOURS[String(level)]) : text}\n`;
 }
 
 function valueText(value: unknown): string {

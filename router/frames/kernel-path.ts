@@ -64,7 +64,12 @@ export async function startKernelPath(
   const { bridge, mtu, port, encryption, fastdpEncrypted } = options;
   const settings = { self, bridge, mtu, tap, port, encrypted: encryption, fastdpEncrypted };
   const staticSecret = staticKey.secret;
-  const speeds = new HostSpeeds({ measure: () => measureSpeeds(offloads), store, clock: systemClock, log });
+  const speeds = new HostSpeeds({
+    measure: (signal) => measureSpeeds(offloads, signal),
+    store,
+    clock: systemClock,
+    log,
+  });
   const path = await KernelPath.open(
     { ...settings, clear: clearHosts(options), staticSecret, runFolder: paths().run },
     { problems, log, features: await features, speeds },

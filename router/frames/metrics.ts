@@ -1,7 +1,7 @@
 import type { Datapath } from "#router/datapath/datapath.js";
 import { type NeighbourMetricsDeps, neighbourMetrics, type ReadReport } from "#router/frames/neighbour-metrics.js";
 import { type PeerSample, PeerSeries } from "#router/peer-series.js";
-import { type Metric, type Sample, samplesBy } from "#router/service.js";
+import { type Metric, type Sample, type Scrape, samplesBy } from "#router/service.js";
 import { macFromNumber } from "#src/mac.js";
 
 export interface FrameMetricsDeps extends NeighbourMetricsDeps {
@@ -16,7 +16,7 @@ export function frameMetrics(deps: FrameMetricsDeps): Metric[] {
   const report: ReadReport = (scrape) => scrape.once(ask);
   const neighbours = new PeerSeries(deps.maxPeers);
   const claimants = new PeerSeries(deps.maxPeers);
-  const sources = new PeerSeries(deps.maxPeers);
+  const sources = new PeerSeries(deps.maxPeers, "neighbour");
   return [
     ...threadMetrics(report),
     macClaims(report, claimants),
@@ -77,44 +77,56 @@ function threadMetrics(report: ReadReport): Metric[] {
 }
 
 function macClaims(report: ReadReport, series: PeerSeries): Metric {
-  const name = "weave_datapath_mac_claims_total";
-  return {
-    name,
+  return claims(series, {
+    name: "weave_datapath_mac_claims_total",
     help: "MACs of others in frames of a peer, by what became of them: moved to it, held elsewhere, refused on our bridge, above its share.",
-    type: "counter",
-    labels: ["peer", "result"],
-    read: async (scrape) => {
-      const claims = (await report(scrape))?.macClaims ?? [];
-      const samples = claims.flatMap(({ peer, moves, held, refused, full }) =>
-        samplesOf(macFromNumber(peer), { moves, held, refused, full }),
-      );
-      return counted(series, name, samples);
-    },
-  };
+    label: "peer",
+    read: async (scrape) =>
+      (await report(scrape))?.macClaims?.map(({ peer, moves, held, refused, full }) => ({
+        peer,
+        results: { moves, held, refused, full },
+      })),
+  });
 }
 
 function sourceClaims(report: ReadReport, series: PeerSeries): Metric {
-  const name = "weave_datapath_source_claims_total";
-  return {
-    name,
+  return claims(series, {
+    name: "weave_datapath_source_claims_total",
     help: "Records of other peers that a neighbour sent without a known route, by result: delivered unproven, refused.",
-    type: "counter",
-    labels: ["neighbour", "result"],
-    read: async (scrape) => {
-      const claims = (await report(scrape))?.sourceClaims ?? [];
-      const samples = claims.flatMap(({ neighbour, unproven, refused }) =>
-        samplesOf(macFromNumber(neighbour), { unproven, refused }),
-      );
-      return counted(series, name, samples).map(({ labels: { peer, ...labels }, value }) => ({
-        labels: { neighbour: peer, ...labels },
-        value,
-      }));
-    },
-  };
+    label: "neighbour",
+    read: async (scrape) =>
+      (await report(scrape))?.sourceClaims?.map(({ neighbour, unproven, refused }) => ({
+        peer: neighbour,
+        results: { unproven, refused },
+      })),
+  });
 }
 
-const samplesOf = (peer: string, counts: Readonly<Record<string, number>>): PeerSample[] =>
-  Object.entries(counts).map(([result, value]) => ({ peer, labels: { result }, value }));
+/** What a peer has claimed, by result. */
+interface PeerClaims {
+  readonly peer: number;
+  readonly results: Readonly<Record<string, number>>;
+}
+
+interface ClaimsMetric {
+  readonly name: string;
+  readonly help: string;
+  /** The label that names the peer, as in the series. */
+  readonly label: string;
+  readonly read: (scrape: Scrape) => Promise<readonly PeerClaims[] | undefined>;
+}
+
+function claims(series: PeerSeries, { name, help, label, read }: ClaimsMetric): Metric {
+  const samples = ({ peer, results }: PeerClaims): PeerSample[] =>
+    Object.entries(results).map(([result, value]) => ({ peer: macFromNumber(peer), labels: { result }, value }));
+  return {
+    name,
+    help,
+    type: "counter",
+    labels: [label, "result"],
+    read: async (scrape) => counted(series, name, ((await read(scrape)) ?? []).flatMap(samples)),
+  };
+}
 
 function counted(series: PeerSeries, name: string, samples: readonly PeerSample[]): Sample[] {
   series.choose(samples.map(({ peer }) => peer));

@@ -16,8 +16,8 @@ const BROADCAST = "10.47.255.255";
 export interface MixTraffic {
   /** Frames to all, and as many to a group, of each container. */
   readonly count: number;
-  /** How long the others listen, in milliseconds. */
-  readonly listenMs: number;
+  /** The others listen until nothing has come for this time, in milliseconds. */
+  readonly quietMs: number;
   /** Time until the carriers are those of the mix, in milliseconds. */
   readonly patienceMs: number;
   /** Whether the wire loses some of it: then only none may arrive twice. */
@@ -54,10 +54,10 @@ export async function checkMix(
 async function spread(
   from: Namespace,
   others: readonly Namespace[],
-  { count, listenMs }: MixTraffic,
+  { count, quietMs }: MixTraffic,
 ): Promise<{ once: number; twice: number }[]> {
   const receivers = [];
-  for (const other of others) receivers.push(await other.background("groups-receive", "5005", GROUP, String(listenMs)));
+  for (const other of others) receivers.push(await other.background("groups-receive", "5005", GROUP, String(quietMs)));
   await from.program("groups-send", "5005", GROUP, BROADCAST, String(count));
   return Promise.all(receivers.map(async ({ result }) => JSON.parse(await result)));
 }

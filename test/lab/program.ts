@@ -302,22 +302,28 @@ const programs: Record<string, () => void | Promise<void>> = {
 };
 
 Object.assign(programs, {
-  /** groups-receive PORT GROUP MS: receives broadcast and multicast for that time; prints how many there were, and how many twice. */
+  /**
+   * groups-receive PORT GROUP MS: receives broadcast and multicast until nothing has come for that time, ten times that for the first;
+   * prints how many there were, and how many twice.
+   */
   "groups-receive"() {
     const [port, group, ms] = args;
     const seen = new Map<string, number>();
     const socket = createSocket({ type: "udp4", reuseAddr: true });
+    const end = () => {
+      const twice = [...seen.values()].filter((count) => count > 1).length;
+      done(JSON.stringify({ once: seen.size, twice }));
+    };
+    let timer = setTimeout(end, 10 * Number(ms));
     socket.on("message", (message) => {
       const key = message.toString("latin1", 0, 32).trim();
       seen.set(key, (seen.get(key) ?? 0) + 1);
+      clearTimeout(timer);
+      timer = setTimeout(end, Number(ms));
     });
     socket.bind(Number(port), () => {
       socket.addMembership(group);
       ready();
-      setTimeout(() => {
-        const twice = [...seen.values()].filter((count) => count > 1).length;
-        done(JSON.stringify({ once: seen.size, twice }));
-      }, Number(ms));
     });
   },
 

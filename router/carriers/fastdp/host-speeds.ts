@@ -10,7 +10,8 @@ export const MEASURE_AFTER_MS = 2_000;
 export const MEASURE_AGAIN_MS = 300_000;
 
 export interface HostSpeedsDeps {
-  readonly measure: () => Promise<CarrierSpeeds>;
+  /** Ends with an error soon after an abort. */
+  readonly measure: (signal: AbortSignal) => Promise<CarrierSpeeds>;
   readonly store: Pick<Store, "get" | "put">;
   readonly clock: Clock;
   readonly log: Log;
@@ -26,7 +27,7 @@ export class HostSpeeds {
   #measuring: Promise<void> | undefined;
   #known: CarrierSpeeds | undefined;
   #failure: string | undefined;
-  #isStopped = false;
+  readonly #end = new AbortController();
 
   constructor(deps: HostSpeedsDeps) {
     this.#deps = deps;
@@ -51,9 +52,9 @@ export class HostSpeeds {
     this.#measureAfter(MEASURE_AFTER_MS, found);
   }
 
-  /** Ends a measurement that has not begun, and waits for one that has. */
+  /** Ends the measurement. Resolves when it has closed what it had opened. */
   async stop(): Promise<void> {
-    this.#isStopped = true;
+    this.#end.abort();
     this.#timer?.cancel();
     await this.#measuring;
   }
@@ -67,15 +68,15 @@ export class HostSpeeds {
   async #measure(found: (speeds: CarrierSpeeds) => void): Promise<void> {
     const { measure, store, log } = this.#deps;
     try {
-      const speeds = await measure();
-      if (this.#isStopped) return;
+      const speeds = await measure(this.#end.signal);
+      if (this.#end.signal.aborted) return;
       if (!(speeds.wireguard > 0 && speeds.sleeve > 0)) throw new Error("all packets of the measurement were lost");
       this.#known = speeds;
       keepSpeeds(store, speeds);
       log.info("the speed of encrypted frames is measured", { found: speedsText(speeds) });
       found(speeds);
     } catch (error) {
-      if (this.#isStopped) return;
+      if (this.#end.signal.aborted) return;
       const why = errorText(error);
       if (why !== this.#failure)
         log.warn("the speed of encrypted frames cannot be measured: sleeve is preferred", { why });

@@ -34,9 +34,9 @@ const PORTS = { from: 6_784, to: 6_785 } as const;
  * both ends are here, in network namespaces of their own.
  *
  * @param offloads those that the frame path may use
- * @throws WEAVE_NAMESPACE, WEAVE_NATIVE, also when the kernel has no WireGuard, or packets are lost
+ * @throws WEAVE_NAMESPACE, WEAVE_NATIVE, also when the kernel has no WireGuard, or packets are lost; the reason of an abort
  */
-export async function measureSpeeds(offloads: Offloads): Promise<CarrierSpeeds> {
+export async function measureSpeeds(offloads: Offloads, signal: AbortSignal): Promise<CarrierSpeeds> {
   const trials: SpeedTrial[] = [];
   const pair = await WireguardPair.open(LINK_MTU - WIREGUARD_OVERHEAD);
   try {
@@ -48,13 +48,13 @@ export async function measureSpeeds(offloads: Offloads): Promise<CarrierSpeeds> 
     const sleeve = new SpeedTrial(LINK_MTU - IP_UDP_BYTES, ["127.0.0.1", "127.0.0.1"], ciphers);
     trials.push(sleeve);
     inPrivateNetwork(() => ([0, 1] as const).map((end) => sleeve.open(end, offloads, (work) => work())));
-    await wireguard.handshake();
+    await wireguard.handshake(signal);
     const until = performance.now() + ROUNDS_MS;
     // By turns: what else the host does meanwhile slows both.
     for (let round = 0; round < MIN_ROUNDS || performance.now() < until; round++)
       for (const trial of trials) {
         trial.round();
-        await nextTurn();
+        await nextTurn(undefined, { signal });
       }
     return { wireguard: wireguard.best, sleeve: sleeve.best };
   } finally {
@@ -121,10 +121,10 @@ class SpeedTrial {
   }
 
   /** Sends a datagram until one arrives. @throws Error when none does */
-  async handshake(): Promise<void> {
+  async handshake(signal: AbortSignal): Promise<void> {
     for (let waited = 0; waited < FIRST_PACKET_MS; waited += 10) {
       if (waited % 500 === 0) this.#send(this.#segmentBytes);
-      await sleep(10);
+      await sleep(10, undefined, { signal });
       if (this.#receive(0) > 0) return;
     }
     throw new Error("no packet passes a pair of WireGuard devices");

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { test } from "node:test";
 import { type CarrierSpeeds, keepSpeeds, tunnelComesFirst } from "#router/carriers/fastdp/carrier-speeds.js";
 import { HostSpeeds, MEASURE_AFTER_MS, MEASURE_AGAIN_MS } from "#router/carriers/fastdp/host-speeds.js";
@@ -8,12 +9,12 @@ import { VirtualClock } from "#test/sim/virtual-time.js";
 
 const SPEEDS: CarrierSpeeds = { wireguard: 310e6, sleeve: 4.26e6 };
 
-function host(measure: () => Promise<CarrierSpeeds>, store = memoryStore()) {
+function host(measure: (signal: AbortSignal) => Promise<CarrierSpeeds>, store = memoryStore()) {
   const clock = new VirtualClock();
   let measured = 0;
-  const counted = () => {
+  const counted = (signal: AbortSignal) => {
     measured++;
-    return measure();
+    return measure(signal);
   };
   const speeds = new HostSpeeds({ measure: counted, store, clock, log: silentLog });
   const found: CarrierSpeeds[] = [];
@@ -90,6 +91,21 @@ test("a measurement that has failed is repeated until one succeeds", async () =>
   await stopped.speeds.stop();
   await stopped.clock.run(2 * MEASURE_AGAIN_MS);
   assert.equal(stopped.measured(), 1);
+});
+
+test("a measurement under way ends with the router, which waits until it has closed what it had opened", async () => {
+  let isClosed = false;
+  const stopped = host(async (signal) => {
+    await once(signal, "abort");
+    isClosed = true;
+    throw signal.reason;
+  });
+  stopped.start();
+  await stopped.clock.run(MEASURE_AFTER_MS);
+  await stopped.speeds.stop();
+  assert.ok(isClosed);
+  await stopped.clock.run(2 * MEASURE_AGAIN_MS);
+  assert.deepEqual([stopped.measured(), stopped.speeds.text], [1, "not measured yet"]);
 });
 
 test("the order is the same at both ends", () => {
