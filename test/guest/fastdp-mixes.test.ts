@@ -20,7 +20,7 @@ const MIXES: readonly Mix[] = [
   ["fastdp", "fastdp", "none"],
   ["fastdp", "stream", "none"],
 ];
-const TRAFFIC = { count: 200, quietMs: 6_000, patienceMs: 240_000 };
+const TRAFFIC = { count: 200, intervalMs: 40, quietMs: 6_000, patienceMs: 240_000 };
 /** tc-netem(8): nothing of the first is lost, so that each frame must arrive. */
 const REORDERED = ["delay", "20ms", "5ms", "reorder", "20%", "50%"];
 const LOSSY = ["delay", "10ms", "loss", "2%"];

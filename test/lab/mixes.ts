@@ -16,6 +16,8 @@ const BROADCAST = "10.47.255.255";
 export interface MixTraffic {
   /** Frames to all, and as many to a group, of each container. */
   readonly count: number;
+  /** Time between two of each, in milliseconds: the buffer of a socket has room for 277, and its program may wait for a processor. */
+  readonly intervalMs: number;
   /** The others listen until nothing has come for this time, in milliseconds. */
   readonly quietMs: number;
   /** Time until the carriers are those of the mix, in milliseconds. */
@@ -54,11 +56,11 @@ export async function checkMix(
 async function spread(
   from: Namespace,
   others: readonly Namespace[],
-  { count, quietMs }: MixTraffic,
+  { count, intervalMs, quietMs }: MixTraffic,
 ): Promise<{ once: number; twice: number }[]> {
   const receivers = [];
   for (const other of others) receivers.push(await other.background("groups-receive", "5005", GROUP, String(quietMs)));
-  await from.program("groups-send", "5005", GROUP, BROADCAST, String(count));
+  await from.program("groups-send", "5005", GROUP, BROADCAST, String(count), String(intervalMs));
   return Promise.all(receivers.map(async ({ result }) => JSON.parse(await result)));
 }
 

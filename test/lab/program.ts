@@ -327,16 +327,16 @@ Object.assign(programs, {
     });
   },
 
-  /** groups-send PORT GROUP BROADCAST COUNT: sends so many of each, numbered. */
+  /** groups-send PORT GROUP BROADCAST COUNT MS: sends so many of each, numbered, at this interval. */
   async "groups-send"() {
-    const [port, group, broadcast, count] = args;
+    const [port, group, broadcast, count, ms] = args;
     const socket = createSocket("udp4");
     await new Promise<void>((resolve) => socket.bind(0, resolve));
     socket.setBroadcast(true);
     socket.setMulticastTTL(4);
     for (let i = 0; i < Number(count); i++) {
       for (const to of [group, broadcast]) socket.send(Buffer.from(`${to} ${i}`.padEnd(64)), Number(port), to);
-      await new Promise((resolve) => setTimeout(resolve, 5));
+      await new Promise((resolve) => setTimeout(resolve, Number(ms)));
     }
     setTimeout(() => done("sent"), 50);
   },

@@ -15,7 +15,7 @@ const MIXES = JOINTS.flatMap((first, i) =>
 /** Number of the first mix to try: a run that was ended goes on. */
 const FIRST = Number(process.env.WEAVE_TEST_MIX ?? 0);
 
-const TRAFFIC = { count: 200, quietMs: 1_500, patienceMs: 60_000 };
+const TRAFFIC = { count: 200, intervalMs: 5, quietMs: 1_500, patienceMs: 60_000 };
 
 const skip = hostTestsImpossible() ?? false;
 
