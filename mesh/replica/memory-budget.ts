@@ -2,8 +2,11 @@ import type { PeerName } from "#mesh/peer.js";
 
 /** Estimated memory of all replicated sets of a process together, in bytes. */
 const TOTAL_BYTES = 92 << 20;
-/** Largest part of a set's share that one neighbour may fill: in a chain of hosts one neighbour announces all others. */
-const NEIGHBOUR_PART = 3 / 4;
+/**
+ * Largest part of a set's share that one neighbour may fill: in a chain of hosts one neighbour announces all others. What a hostile one
+ * fills, and the garbage that it makes, must stay below 64 MB.
+ */
+const NEIGHBOUR_PART = 1 / 2;
 /** Largest part of a set's share that one origin may fill. */
 const ORIGIN_PART = 1 / 4;
 

@@ -4,7 +4,9 @@ import { Assemblies } from "#mesh/replica/assemblies.js";
 import type { StateMessage } from "#mesh/replica/replica-message.js";
 import { Group, nameOf, stateOf, statesPayload, WORDS, type Word, wordsOf } from "./words.js";
 
-const [ALICE, BOB, CAROL, DAVE, MALLORY, MALLET] = [1, 2, 3, 4, 9, 10];
+const [ALICE, BOB, CAROL, DAVE, MALLORY, MALLET, TRUDY] = [1, 2, 3, 4, 9, 10, 11];
+/** Two of them have a half of the memory each, at most. */
+const HOSTILE = [MALLORY, MALLET, TRUDY];
 const SHARE_BYTES = 2 << 20;
 
 const words = (text: string, count: number): Word[] =>
@@ -18,16 +20,16 @@ function say(group: Group<Word>, origin: number, neighbour: number, grown = fals
   group.inject(BOB, neighbour, statesPayload(state));
 }
 
-/** Bob's memory is full of small origins of two hostile neighbours. */
+/** Bob's memory is full of small origins of hostile neighbours. */
 function flooded(): { group: Group<Word>; has: (origin: number) => boolean } {
   const group = new Group(WORDS);
   const bob = group.start(BOB, { shareBytes: SHARE_BYTES });
-  for (const neighbour of [MALLORY, MALLET]) for (let i = 0; i < 60; i++) say(group, 100 * neighbour + i, neighbour);
+  for (const neighbour of HOSTILE) for (let i = 0; i < 60; i++) say(group, 100 * neighbour + i, neighbour);
   assert.ok(bob.heapBytes > 0.95 * SHARE_BYTES, `${bob.heapBytes} bytes`);
   return { group, has: (origin) => bob.of(nameOf(origin)).length > 0 };
 }
 
-test("two hostile neighbours that fill the memory keep out no newcomer, and cannot displace it afterwards", () => {
+test("hostile neighbours that fill the memory keep out no newcomer, and cannot displace it afterwards", () => {
   const { group, has } = flooded();
   for (const [origin, neighbour] of [
     [ALICE, ALICE],
@@ -37,7 +39,7 @@ test("two hostile neighbours that fill the memory keep out no newcomer, and cann
     say(group, origin, neighbour);
   assert.deepEqual([ALICE, CAROL, DAVE].map(has), [true, true, true]);
   // Their older origins grow, and new ones appear.
-  for (const neighbour of [MALLORY, MALLET])
+  for (const neighbour of HOSTILE)
     for (let i = 0; i < 60; i++) {
       say(group, 100 * neighbour + i, neighbour, true);
       say(group, 100 * neighbour + 60 + i, neighbour);
@@ -62,7 +64,7 @@ test("a neighbour has its equal part of a full memory: it displaces others up to
   const bob = group.members.get(nameOf(BOB))!;
   for (let i = 0; i < 60; i++) say(group, 4_000 + i, ALICE);
   const of = (first: number) => Array.from({ length: 60 }, (_, i) => bob.of(nameOf(first + i)).length).filter(Boolean);
-  const counts = [of(100 * MALLORY), of(100 * MALLET), of(4_000)].map(({ length }) => length);
+  const counts = [...HOSTILE.map((neighbour) => of(100 * neighbour)), of(4_000)].map(({ length }) => length);
   assert.ok(Math.max(...counts) - Math.min(...counts) <= 2, `${counts} origins`);
   assert.ok(group.rejected(BOB)["total-budget"] > before);
 });
