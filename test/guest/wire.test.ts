@@ -24,7 +24,7 @@ test("whatever the wire does to datagrams, transfers arrive unchanged: IPv4, IPv
 }, async (t) => {
   let pair: Pair;
   before(async () => {
-    pair = await Pair.create();
+    pair = await Pair.create({ isSlow: true });
     await withoutOffloads(pair.h1, pair.h2);
   });
   after(() => pair?.lab.dispose());
@@ -57,7 +57,7 @@ test("whatever the wire does to datagrams, transfers arrive unchanged: IPv4, IPv
 
 for (const off of ["uso", "tso", "vnet-header,udp-segment,udp-gro"])
   test(`the same without ${off}, and nothing else amiss`, { skip, timeout: 600_000 }, async () => {
-    const pair = await Pair.create({ launch: [`--offloads-off=${off}`] });
+    const pair = await Pair.create({ isSlow: true, launch: [`--offloads-off=${off}`] });
     try {
       await pair.carries(3 * MB);
     } finally {

@@ -4,6 +4,7 @@ import type { Host } from "#test/lab/host.js";
 import { Lab } from "#test/lab/lab.js";
 import type { Namespace } from "#test/lab/namespace.js";
 import { until } from "#test/lab/wait.js";
+import { slowLaunch } from "./slow-launch.js";
 import { checksumErrors, transfer } from "./transfer.js";
 
 /** Not every kernel has VLAN interfaces; segments with tags are tested without one in test/unit/router/super-frame.test.ts. */
@@ -28,14 +29,16 @@ export class Pair {
     [this.h1, this.h2] = lab.hosts;
   }
 
+  /** @param options.isSlow whether routers may take minutes to start */
   static async create(
-    options: { mtu?: number; launch?: readonly string[]; launch2?: readonly string[] } = {},
+    options: { mtu?: number; launch?: readonly string[]; launch2?: readonly string[]; isSlow?: boolean } = {},
   ): Promise<Pair> {
-    const { launch = [], launch2 = launch } = options;
+    const { launch = [], launch2 = launch, isSlow = false } = options;
+    const start = (host: Host, args: readonly string[]) => (isSlow ? slowLaunch(host, ...args) : host.launch(...args));
     const pair = new Pair(await Lab.create(2, options));
     try {
-      await pair.h1.launch(...launch);
-      await pair.h2.launch(...launch2);
+      await start(pair.h1, launch);
+      await start(pair.h2, launch2);
       pair.c1 = await pair.h1.attach("c", "10.32.0.1/12");
       pair.c2 = await pair.h2.attach("c", "10.32.0.2/12");
       for (const [i, container] of [pair.c1, pair.c2].entries()) {
@@ -46,7 +49,7 @@ export class Pair {
         await container.must("ip", "address", "add", `10.48.0.${i + 1}/24`, "dev", "tagged");
       }
       await pair.h2.ok("connect", pair.h1.address);
-      await pair.reached();
+      await pair.reached(isSlow ? 120 : undefined);
       return pair;
     } catch (error) {
       await pair.lab.dispose();
