@@ -5,8 +5,11 @@ import { controlSocket, routerFile, supervisorFile } from "#src/paths.js";
 import { livePid } from "#src/pid-file.js";
 import { Namespace, type Result } from "#test/lab/namespace.js";
 
-/** The command under test, as a user has it. */
-export const WEAVE = new URL("../../../bin/weave", import.meta.url).pathname;
+/** The command under test, as a user has it: with WEAVE_TEST_BUNDLE that of the bundle, which must be built, else that of the checkout. */
+export const WEAVE = new URL(
+  process.env.WEAVE_TEST_BUNDLE ? "../../../build/bundle/bin/weave" : "../../../bin/weave",
+  import.meta.url,
+).pathname;
 
 export interface HostOptions {
   readonly ns: string;
