@@ -133,9 +133,9 @@ export class CommandExecutor {
       peer,
       idleMs: now - seen,
     }));
-    const { counters, drops, busyMs } = tally;
+    const { counters, drops } = tally;
     const claims = { sourceClaims: guards.claims(), macClaims: table.claims };
-    const report = { macs, counters, drops, ...claims, traffic: tally.traffic.list(), busyMs: [busyMs] };
+    const report = { macs, counters, drops, ...claims, traffic: tally.traffic.list(), loads: [tally.load()] };
     emit({ event: "report", ticket, report });
   }
 }

@@ -208,7 +208,7 @@ function merged([first, ...others]: readonly DatapathReport[]): DatapathReport {
     sourceClaims: [...sourceClaims.values()],
     macClaims: [...macClaims.values()],
     traffic: [...traffic.values()],
-    busyMs: [first, ...others].flatMap(({ busyMs }) => busyMs),
+    loads: [first, ...others].flatMap(({ loads }) => loads),
   };
 }
 

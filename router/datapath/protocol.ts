@@ -1,5 +1,6 @@
 import type { MacClaims } from "#router/datapath/mac-ledger.js";
 import type { NextHop } from "#router/datapath/next-hop.js";
+import { Occupancy, type ThreadLoad } from "#router/datapath/occupancy.js";
 import type { Arrivals } from "#router/datapath/session-keys.js";
 import type { SourceClaims } from "#router/datapath/source-guard.js";
 import { type PeerTraffic, TrafficLedger } from "#router/datapath/traffic-ledger.js";
@@ -126,8 +127,8 @@ export interface DatapathReport {
   readonly macClaims: readonly MacClaims[];
   /** What was sealed for each neighbour, and opened of it. */
   readonly traffic: readonly PeerTraffic[];
-  /** Milliseconds that each thread has worked, neither waiting nor polling for more work. */
-  readonly busyMs: readonly number[];
+  /** The load of each thread. */
+  readonly loads: readonly ThreadLoad[];
 }
 
 /** Reasons to drop a frame, record or datagram. Every drop is counted under one of them. */
@@ -187,9 +188,16 @@ export class Tally {
   };
   /** By neighbour. */
   readonly traffic = new TrafficLedger();
-  /** Milliseconds of work, neither waiting nor polling for more. */
-  busyMs = 0;
+  /** As in {@link OwnTimes}. */
+  workedMs = 0;
+  polledMs = 0;
+  readonly #occupancy = new Occupancy();
   readonly drops = Object.fromEntries(DROPS.map((reason) => [reason, 0])) as Record<Drop, number>;
+
+  /** The load of the calling thread, whose counters these are. */
+  load(): ThreadLoad {
+    return this.#occupancy.read(this);
+  }
 
   /** @param count frames, records or datagrams, as the reason implies */
   drop(reason: Drop, count = 1): void {

@@ -29,6 +29,8 @@ export class Spin {
 
   /** Whether no descriptor was ready at the first poll of the last {@link wait}. */
   foundNone = false;
+  /** Duration of the last {@link wait}; 0 if its first poll has found a packet. */
+  lastMs = 0;
 
   /** Polls for {@link SPIN_MS} at most, if that is worthwhile. False: it is not. */
   wait(set: PollSet, now: number): boolean {
@@ -37,10 +39,12 @@ export class Spin {
     const end = before + SPIN_MS;
     set.wait(0);
     this.foundNone = !set.any;
+    this.lastMs = 0;
     if (set.any) return true;
     for (;;) {
       set.wait(0);
       const after = performance.now();
+      this.lastMs = after - now;
       if (set.any) {
         this.succeeded();
         return true;

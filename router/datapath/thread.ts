@@ -185,7 +185,8 @@ export class DatapathThread {
       const polled: boolean = waiting && (spinning?.wait(poll, worked) ?? false);
       if (!polled || !poll.any) poll.wait(waiting ? (this.#arriving ? ARRIVALS_EVERY_MS : AGE_EVERY_MS) : 0);
       now = performance.now();
-      this.#tally.busyMs += (waiting ? worked : now) - before;
+      this.#tally.workedMs += (waiting ? worked : now) - before;
+      if (polled) this.#tally.polledMs += spinning!.lastMs;
       const slept: boolean = now - before >= LONE_AFTER_MS || (polled && spinning!.foundNone);
       const fresh: boolean = waiting && (drained || slept);
       turn = nextTurn(turn, waiting, fresh);

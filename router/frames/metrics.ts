@@ -1,4 +1,6 @@
 import type { Datapath } from "#router/datapath/datapath.js";
+import type { ThreadLoad } from "#router/datapath/occupancy.js";
+import type { DatapathReport } from "#router/datapath/protocol.js";
 import { type NeighbourMetricsDeps, neighbourMetrics, type ReadReport } from "#router/frames/neighbour-metrics.js";
 import { type PeerSample, PeerSeries } from "#router/peer-series.js";
 import { type Metric, type Sample, type Scrape, samplesBy } from "#router/service.js";
@@ -50,14 +52,17 @@ function threadMetrics(report: ReadReport): Metric[] {
     },
     {
       name: "weave_datapath_thread_busy_seconds_total",
-      help: "Time for which a frame thread has worked, neither waiting nor polling for more; its rate is the thread's occupancy.",
+      help: "Time for which a frame thread has worked, or was ready to and waited for a core; neither asleep nor polling for more. Its rate is the thread's occupancy.",
       type: "counter",
       labels: ["thread"],
-      read: async (scrape) =>
-        ((await report(scrape))?.busyMs ?? []).map((busyMs, thread) => ({
-          labels: { thread: String(thread) },
-          value: busyMs / 1_000,
-        })),
+      read: async (scrape) => loadSamples(await report(scrape), ({ busyMs }) => busyMs),
+    },
+    {
+      name: "weave_datapath_thread_waiting_seconds_total",
+      help: "Time for which a frame thread was ready to run and had no core, as other programs or threads had them all.",
+      type: "counter",
+      labels: ["thread"],
+      read: async (scrape) => loadSamples(await report(scrape), ({ waitedMs }) => waitedMs),
     },
     {
       name: "weave_datapath_drops_total",
@@ -75,6 +80,13 @@ function threadMetrics(report: ReadReport): Metric[] {
     },
   ];
 }
+
+/** A time of each thread, in seconds; none where the kernel does not count it. */
+const loadSamples = (report: DatapathReport | undefined, timeMs: (load: ThreadLoad) => number | undefined): Sample[] =>
+  (report?.loads ?? []).flatMap((load, thread) => {
+    const ms = timeMs(load);
+    return ms === undefined ? [] : [{ labels: { thread: String(thread) }, value: ms / 1_000 }];
+  });
 
 function macClaims(report: ReadReport, series: PeerSeries): Metric {
   return claims(series, {

@@ -33,7 +33,8 @@ const figures = new Map<string, SessionFigures>(
 );
 const tally = new Tally();
 const report: Awaited<ReturnType<Datapath["report"]>> = {
-  ...{ macs: [], counters: tally.counters, drops: tally.drops, sourceClaims: [], macClaims: [], busyMs: [123_456.789] },
+  ...{ macs: [], counters: tally.counters, drops: tally.drops, sourceClaims: [], macClaims: [] },
+  loads: [{ busyMs: 123_456.789, waitedMs: 12_345.678 }],
   traffic: numbers.map((peer) => ({
     peer,
     recordsSent: 1e9,
