@@ -62,7 +62,8 @@ export interface DialContext {
 interface Attempt {
   /** Whether the address is a target's. */
   readonly direct: boolean;
-  state: "waiting" | "attempting" | "connected";
+  /** Served: another connection makes a dial unnecessary, one to the address's peer or from the target's host. */
+  state: "waiting" | "attempting" | "connected" | "served";
   /** Monotonic milliseconds of the next attempt; Infinity: never. */
   tryAfter: number;
   readonly backoff: Backoff;
@@ -125,7 +126,7 @@ export class DialSchedule {
     for (const { address } of targets) {
       const attempt = this.#attempts.get(address);
       if (attempt === undefined || !attempt.direct) this.#attempts.set(address, this.#fresh(true, now, attempt?.state));
-      else if (attempt.state === "waiting") {
+      else if (attempt.state === "waiting" || attempt.state === "served") {
         attempt.tryAfter = now;
         attempt.backoff.reset();
       }
@@ -158,8 +159,10 @@ export class DialSchedule {
     }
     for (const [address, attempt] of this.#attempts) {
       if (attempt.state === "attempting") continue;
-      attempt.state = connected.has(address) ? "connected" : "waiting";
-      if (attempt.state === "waiting" && !wanted.has(address) && !direct.has(address)) this.#attempts.delete(address);
+      const reached = attempt.peer !== undefined && peers.has(attempt.peer);
+      if (connected.has(address)) attempt.state = "connected";
+      else if (!wanted.has(address) && !direct.has(address)) this.#attempts.delete(address);
+      else attempt.state = reached || !wanted.has(address) ? "served" : "waiting";
     }
 
     let room = this.#limit === 0 ? Number.POSITIVE_INFINITY : this.#limit - connections.length;
@@ -175,8 +178,7 @@ export class DialSchedule {
       const attempt = this.#attempts.get(address)!;
       const isDirect = direct.has(address);
       if (room <= 0) break;
-      const reached = attempt.peer !== undefined && peers.has(attempt.peer);
-      if (attempt.state !== "waiting" || attempt.tryAfter > now || reached) continue;
+      if (attempt.state !== "waiting" || attempt.tryAfter > now) continue;
       if (!isDirect && discoveries-- <= 0) break;
       attempt.state = "attempting";
       attempt.lastTry = now;
@@ -235,12 +237,17 @@ export class DialSchedule {
     } else attempt.tryAfter = now + (now < attempt.redialUntil ? attempt.redial : attempt.backoff).next();
   }
 
-  /** Returns the attempts without a connection, for `status connections`. */
+  /** Returns the attempts that lack a connection, for `status connections`. */
   status(): AttemptStatus[] {
     const direct = new Set(this.#targets.map(({ address }) => address));
     const result: AttemptStatus[] = [];
     for (const [address, { state, lastError, tryAfter }] of this.#attempts) {
-      if (state === "connected" || (lastError === undefined && state === "waiting" && !direct.has(address))) continue;
+      if (
+        state === "connected" ||
+        state === "served" ||
+        (lastError === undefined && state === "waiting" && !direct.has(address))
+      )
+        continue;
       const shown =
         state === "attempting"
           ? lastError === undefined

@@ -257,6 +257,7 @@ test("a target by name is not dialled while one of its hosts has connected to us
   maker.resolved("h2:6783", ["10.0.0.8", "10.0.0.2"]);
   maker.failed("h2:6783", "refused", 0);
   assert.deepEqual(due(maker, 10_000, [inboundFrom(2, 2)]), []);
+  assert.deepEqual(maker.status(), []);
   assert.deepEqual(due(maker, 10_000), ["h2:6783"]);
 });
 
@@ -305,5 +306,8 @@ test("while one address of a peer is connected, its other address is not dialled
   maker.failed("10.0.0.2:6783", "Multiple connections", 0, { peer: parseMac("::2") });
   const other = [inboundFrom(99, 2)];
   assert.deepEqual(due(maker, 1e9, other), []);
+  // Nothing is wrong with the target, and nothing is to be done for it.
+  assert.deepEqual(maker.status(), []);
+  assert.equal(maker.nextAt(1e9, 1_000), Number.POSITIVE_INFINITY);
   assert.deepEqual(due(maker, 1e9), ["10.0.0.2:6783"]);
 });
