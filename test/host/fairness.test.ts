@@ -1,10 +1,10 @@
 /** A peer that is slow or does not read costs the others nothing. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import type { Host } from "#test/lab/host.js";
 import { Lab } from "#test/lab/lab.js";
 import type { Namespace } from "#test/lab/namespace.js";
 import { hostTestsImpossible } from "#test/lab/requirements.js";
+import { slowLine } from "#test/lab/slow-line.js";
 import { transfer } from "#test/lab/transfer.js";
 import { connected, until } from "#test/lab/wait.js";
 
@@ -72,22 +72,11 @@ test("what one peer cannot take is lost to that peer alone", { skip, timeout: 12
   await t.test("its line is slow", async () => {
     const [h1, h2] = lab.hosts;
     await until("it is back", async () => (await containers[0].ping("10.32.0.2", { count: 1 })) === 1);
-    await slowLine(h1, h2);
+    // In a queue that is deeper than any buffer.
+    await slowLine(h1, h2, { rate: "2mbit", queue: ["pfifo", "limit", "100000"] });
     const before = await drops();
     await othersWork(async () => (await drops()) > before);
     // Slow, and not dead: the proofs of the path get through.
     assert.match(await h1.ok("status", "connections"), new RegExp(`${h2.address}.* sleeve `));
   });
 });
-
-/** Frames from `host` to `peer` wait for a line of 2 Mbit/s, in a queue of their own that is deeper than any buffer. */
-async function slowLine(host: Host, peer: Host): Promise<void> {
-  const tc = (...args: string[]) => host.must("tc", ...args);
-  const at = ["dev", host.device];
-  await tc("qdisc", "add", ...at, "root", "handle", "1:", "htb", "default", "10");
-  await tc("class", "add", ...at, "parent", "1:", "classid", "1:10", "htb", "rate", "10gbit");
-  await tc("class", "add", ...at, "parent", "1:", "classid", "1:20", "htb", "rate", "2mbit");
-  await tc("qdisc", "add", ...at, "parent", "1:20", "pfifo", "limit", "100000");
-  const match = ["u32", "match", "ip", "dst", peer.address, "match", "ip", "protocol", "17", "0xff"];
-  await tc("filter", "add", ...at, "parent", "1:", "protocol", "ip", ...match, "flowid", "1:20");
-}

@@ -168,6 +168,19 @@ const programs: Record<string, () => void | Promise<void>> = {
     });
   },
 
+  /** udp-flood ADDRESS PORT BYTES: sends datagrams of that size as fast as it can, until it is killed. */
+  "udp-flood"() {
+    const socket = createSocket("udp4");
+    const bytes = Buffer.alloc(Number(args[2]));
+    const burst = () => {
+      for (let left = 64; left > 0; left--) socket.send(bytes, Number(args[1]), args[0], left === 1 ? burst : () => {});
+    };
+    socket.bind(0, () => {
+      ready();
+      burst();
+    });
+  },
+
   /** garbage ADDRESS PORT COUNT: random datagrams, some that begin like ours. */
   garbage() {
     const socket = createSocket("udp4");

@@ -16,15 +16,21 @@ const LOOK_MS = 500;
 /** Seconds that stand for a minute and for an hour of the rules: what takes minutes in a network takes seconds here. */
 const SECONDS = { m: 2, h: 40 } as const;
 
-const shorter = (duration: string): string =>
-  duration.replace(/^(\d+)([mh])$/, (_, count: string, unit: "m" | "h") => `${Number(count) * SECONDS[unit]}s`);
+/** Rules about what cannot be done faster: routers start again within this window, and on a busy machine a start takes many seconds. */
+const SECONDS_OF: Readonly<Record<string, { readonly m: number; readonly h: number }>> = {
+  WeaveRestartLoop: { m: 10, h: 600 },
+};
 
 /** The rules with shorter durations, and nothing else changed: how long an alert waits, the ranges of expressions, their offsets. */
 export const hastyRules = (rules: string): string =>
   rules
-    .replace(/(?<=^ +for: )\S+/gm, shorter)
-    .replace(/(?<=\[)\d+[mh](?=\])/g, shorter)
-    .replace(/(?<= offset )\d+[mh]/g, shorter);
+    .split(/^(?= *- alert: )/m)
+    .map((rule) => {
+      const seconds = SECONDS_OF[/- alert: (\w+)/.exec(rule)?.[1] ?? ""] ?? SECONDS;
+      const shorter = (_: string, count: string, unit: "m" | "h") => `${Number(count) * seconds[unit]}s`;
+      return rule.replace(/(?<=^ +for: |\[| offset )(\d+)([mh])(?=\]|\b)/gm, shorter);
+    })
+    .join("");
 
 /** An alert that fires, as Prometheus says. */
 export interface FiringAlert {
@@ -76,6 +82,13 @@ export class Watcher {
     const file = join(this.#folder, "weave.targets.yaml");
     writeFileSync(`${file}.new`, JSON.stringify(targets.length > 0 ? [{ targets }] : []));
     renameSync(`${file}.new`, file);
+  }
+
+  /** The start of the router that was read last on a host, in seconds since the Unix epoch; undefined: none was read of late. */
+  async startOf({ address }: Host): Promise<number | undefined> {
+    const series = `process_start_time_seconds{instance="${address}:${METRICS_PORT}"}`;
+    const { result = [] } = (await this.#ask<Result>(`query?query=${encodeURIComponent(series)}`)) ?? {};
+    return result.length > 0 ? Number(result[0].value[1]) : undefined;
   }
 
   /** What fires now. */
@@ -138,7 +151,7 @@ export class Watcher {
   }
 
   async #up(): Promise<number> {
-    const up = await this.#ask<{ result: { value: [number, string] }[] }>("query?query=up");
+    const up = await this.#ask<Result>("query?query=up");
     return up?.result.filter(({ value: [, text] }) => text === "1").length ?? 0;
   }
 
@@ -147,6 +160,10 @@ export class Watcher {
     const { code, stdout } = await this.#where.run("curl", "-sf", `http://${PROMETHEUS}/api/v1/${call}`);
     return code === 0 ? (JSON.parse(stdout) as { data: Data }).data : undefined;
   }
+}
+
+interface Result {
+  readonly result: readonly { readonly value: readonly [at: number, text: string] }[];
 }
 
 interface ApiAlert {

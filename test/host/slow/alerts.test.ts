@@ -10,13 +10,15 @@ import { carriersAre, join as joinBy } from "#test/lab/fastdp.js";
 import type { Host } from "#test/lab/host.js";
 import { Lab } from "#test/lab/lab.js";
 import { Background, execute, must, type Namespace } from "#test/lab/namespace.js";
+import { setPriority } from "#test/lab/priority.js";
 import { hostTestsImpossible, programMissing } from "#test/lab/requirements.js";
+import { fastLine, slowLine } from "#test/lab/slow-line.js";
 import { connected, until } from "#test/lab/wait.js";
 import { METRICS_PORT, Watcher } from "#test/lab/watcher.js";
 
 /**
  * A network of four hosts that goes wrong, watched by Debian's Prometheus with the rules of examples/prometheus, whose durations alone are
- * shorter (test/lab/watcher.ts), until alerts have fired for the host that is concerned. The fifth host is outside: Prometheus,
+ * shorter (test/lab/watcher.ts), until each alert has fired for the host that is concerned. The fifth host is outside: Prometheus,
  * strangers, and a hostile member. The tests are steps: each takes the network as the one before has left it.
  */
 
@@ -26,22 +28,16 @@ const skip = hostTestsImpossible() ?? programMissing("prometheus", "prometheus",
 const KEPT_NAMES =
   'weave_ipam_unreachable_count non-histogram and non-summary metrics should not have "_count" suffix\n';
 
-/** Alerts whose fault is not made here, and why; promtool's tests have them all (test/host/slow/prometheus.test.ts). */
-const NOT_MADE: Readonly<Record<string, string>> = {
-  WeaveRestartLoop: "three starts in the minute that is left of half an hour are too many for a busy machine",
-  WeaveThreadSaturated:
-    "senders that fill a frame thread need more cores than it, and a busy machine does not saturate it: the time for which it waits for a core is not its work",
-  WeaveRoundTripLong:
-    "a round trip is smoothed over half a minute of pings; with shorter durations its mean of before has followed by then",
-  WeaveNeighbourSlowed: "a neighbour may use ten seconds of a core first, for which a busy machine needs minutes",
-};
-
 /** Far more than it takes on a machine of its own. */
 const FIRE_MS = 100_000;
 const TEST_MS = 240_000;
+/** A neighbour may use more than ten seconds of a core before it is slowed. */
+const SLOW_MS = 200_000;
 /** A minute of the rules is two seconds here: what a calm network must show nothing for. */
 const CALM_MS = 20_000;
 const MAC = "02:cc:00:00:00:99";
+/** An address of the network's range that no container has. */
+const UNUSED = "10.40.0.30";
 const PASSWORD = "correct horse battery staple 42";
 const MESH_PORT = "6783";
 const HOSTILE = new URL("../../hostile/program.js", import.meta.url).pathname;
@@ -55,11 +51,12 @@ let logDisk: string;
 const containers: Namespace[] = [];
 const fired = new Set<string>();
 
-/** Waits until alerts fire, each for a host, or `undefined` for the network. */
-async function fires(alerts: Readonly<Record<string, Host | undefined>>): Promise<void> {
+/** Waits until alerts fire, each for a host, or `undefined` for the network. What has fired in an earlier step does not count. */
+async function fires(alerts: Readonly<Record<string, Host | undefined>>, timeoutMs = FIRE_MS): Promise<void> {
+  watcher.forget();
   const began = performance.now();
   const wait = async ([alert, host]: [string, Host | undefined]) => {
-    const { summary } = await watcher.fires(alert, host, FIRE_MS);
+    const { summary } = await watcher.fires(alert, host, timeoutMs);
     fired.add(alert);
     console.log(`${alert} fires after ${((performance.now() - began) / 1_000).toFixed(0)} s: ${summary}`);
   };
@@ -113,6 +110,21 @@ async function frameThread(host: Host): Promise<string> {
   return found!;
 }
 
+/** Kills a router, which its supervisor starts again, each time that Prometheus has read it. */
+async function crashing(host: Host, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    const started = (await watcher.startOf(host)) ?? 0;
+    process.kill(host.routerPid!, "SIGKILL");
+    await until(
+      `Prometheus reads the new router of ${host.name}`,
+      async () => ((await watcher.startOf(host)) ?? 0) > started && host.routerPid !== undefined,
+      FIRE_MS,
+    );
+    // Starts within one second have the same time.
+    await sleep(1_000);
+  }
+}
+
 test("no alert fires while all is well, and the page is as Prometheus wants it", {
   skip,
   timeout: TEST_MS,
@@ -120,6 +132,13 @@ test("no alert fires while all is well, and the page is as Prometheus wants it",
   const [h1, h2] = members;
   await carriersAre([[h1, { h2: "fastdp", h3: "fastdp", h4: "fastdp" }]], 60_000);
   await carriersAre([[h2, { h1: "fastdp", h3: "fastdp", h4: "fastdp" }]], 60_000);
+  // A target that was dialled before its host had a router is dialled again later.
+  for (const host of members)
+    await until(
+      `${host.name} has no target left to dial`,
+      async () => !/ (?:connecting|failed|pending|retrying|waiting) /.test(await host.ok("status", "connections")),
+      FIRE_MS,
+    );
   await until("no alert fires", async () => (await watcher.firing()).length === 0, FIRE_MS);
   watcher.forget();
   const pings = containers[0].ping(await address(containers[1]), { count: CALM_MS / 100 });
@@ -180,6 +199,31 @@ test("datagrams are lost", { skip, timeout: TEST_MS }, async () => {
   await h2.must("nft", "delete table inet joints");
 });
 
+test("a line is full, and a router ends again and again", { skip, timeout: TEST_MS }, async () => {
+  const [h1, h2, , h4] = members;
+  // What waits takes 0.6 s: a path that does not answer for 1.5 s would be in doubt.
+  await slowLine(h1, h2, { rate: "1mbit", queue: ["bfifo", "limit", "75000"] });
+  const pings = containers[0].spawn(["ping", "-q", "-i", "0.004", "-s", "1300", await address(containers[1])]);
+  const over = new AbortController();
+  const firing = fires({ WeaveRoundTripLong: h1, WeaveRestartLoop: h4 }).finally(() => over.abort());
+  await Promise.all([firing, crashing(h4, over.signal)]);
+  pings.kill();
+  await fastLine(h1);
+});
+
+test("a host sends more than its frame thread can carry", { skip, timeout: TEST_MS }, async () => {
+  const [h1] = members;
+  // No host has this MAC: each frame goes to all of them, so the thread has more work with it than the senders.
+  await containers[0].must("ip", "neigh", "replace", UNUSED, "lladdr", MAC, "dev", "ethwe");
+  const senders = [0, 1].map(() => containers[0].background("udp-flood", UNUSED, "9", "1300"));
+  try {
+    await fires({ WeaveThreadSaturated: h1 });
+  } finally {
+    for (const sender of senders) (await sender).kill();
+  }
+  await containers[0].must("ip", "neigh", "del", UNUSED, "dev", "ethwe");
+});
+
 test("garbage, and a second machine with a name", { skip, timeout: TEST_MS }, async () => {
   const [h1, h2, h3, , outside] = lab.hosts;
   const garbage = outside.program("udp-send", h3.address, MESH_PORT, "garbage".repeat(20), "15000");
@@ -224,11 +268,17 @@ test("a clock is late", { skip, timeout: TEST_MS }, async () => {
   await fires({ WeaveClockBehind: h4 });
 });
 
-test("a hostile member", { skip, timeout: TEST_MS }, async () => {
+test("a hostile member", { skip, timeout: TEST_MS + SLOW_MS }, async () => {
   const [h1, , , , outside] = lab.hosts;
-  const args = ["120", PASSWORD, `${h1.address}:${MESH_PORT}`, outside.address];
-  const attack = new Background(outside.spawn([process.execPath, HOSTILE, "forged-records", ...args]));
-  await fires({ WeaveMessagesQuarantined: h1 }).finally(() => attack.kill());
+  const args = [String(SLOW_MS / 1_000), PASSWORD, `${h1.address}:${MESH_PORT}`, outside.address];
+  const child = outside.spawn(["setsid", process.execPath, HOSTILE, "forged-records", ...args]);
+  const attack = new Background(child);
+  await attack.ready;
+  // A busy machine must give both the core that the attacker is to use up.
+  const pids = [h1.routerPid!, child.pid!];
+  for (const pid of pids) await setPriority(pid, -10);
+  await fires({ WeaveMessagesQuarantined: h1, WeaveNeighbourSlowed: h1 }, SLOW_MS).finally(() => attack.kill());
+  await setPriority(pids[0], 0);
 });
 
 test("a host is away, and misses a change of the password; a takeover of its addresses waits", {
@@ -294,11 +344,10 @@ test("no router is watched", { skip, timeout: TEST_MS }, async () => {
   await fires({ WeaveRoutersAbsent: undefined });
 });
 
-test("these were all alerts, but for those whose fault cannot be made", { skip }, () => {
-  for (const [alert, why] of Object.entries(NOT_MADE)) console.log(`not made to fire: ${alert}: ${why}`);
+test("these were all alerts", { skip }, () => {
   const missing = alertRules().filter(({ alert }) => !fired.has(alert));
   assert.deepEqual(
     missing.map(({ alert }) => alert),
-    Object.keys(NOT_MADE),
+    [],
   );
 });

@@ -99,4 +99,6 @@ test("the rules of the test in a network differ from the file in durations alone
   assert.equal(without(hasty), without(file));
   assert.doesNotMatch(hasty, /(?:for: |\[| offset )\d+[mh]/);
   assert.match(hastyRules("        for: 10m"), / for: 20s$/);
+  assert.match(hasty, /avg_over_time\(weave_peer_round_trip_seconds\{job="weave"\}\[40s\] offset 30s\)/);
+  assert.match(hasty, /changes\(process_start_time_seconds\{job="weave"\}\[300s\]\) >= 3\n +for: 0s/);
 });
