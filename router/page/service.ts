@@ -1,7 +1,7 @@
 import { PageFeed } from "#router/page/feed.js";
 import { type PageFile, PageFiles } from "#router/page/files.js";
 import { type PageDeps, PageReader } from "#router/page/sources.js";
-import { pageState } from "#router/page/state.js";
+import { assemblePageState } from "#router/page/state-assembly.js";
 import { type Route, route } from "#router/route.js";
 import type { Service } from "#router/service.js";
 import { type Answer, JSON_TYPE } from "#src/http/answer.js";
@@ -24,7 +24,7 @@ export function pageService(deps: PageDeps & { readonly log: Log }): Service {
   const feed = new PageFeed({
     clock: deps.clock,
     log: deps.log,
-    read: async () => pageState(await reader.read()),
+    read: async () => assemblePageState(await reader.read()),
     head: () => ({ run: deps.mesh.status().self.uid, build: files.build }),
   });
   return { name: "page", routes: () => pageRoutes(files, feed) };

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
-import { pageState } from "#router/page/state.js";
+import { assemblePageState } from "#router/page/state-assembly.js";
 import { ROOT } from "#test/lab/docs/pages.js";
 import { pageNetwork } from "#test/lab/page-network.js";
 import { servePage } from "#test/lab/page-server.js";
@@ -43,7 +43,7 @@ async function measure(peers: number): Promise<void> {
       bytesSent: Math.round(each.bytesSent + at * 1_000),
       bytesReceived: Math.round(each.bytesReceived + at * 2_000),
     }));
-    return pageState({ ...network, at, frames: { ...network.frames!, traffic } });
+    return assemblePageState({ ...network, at, frames: { ...network.frames!, traffic } });
   });
   const { page } = await openPage(browser, server.port);
   const paint = await page.evaluate<number>('performance.getEntriesByName("first-contentful-paint")[0].startTime');

@@ -4,7 +4,7 @@ import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Browser } from "playwright-core";
 import type { PageState } from "#router/page/page-state.js";
-import { pageState } from "#router/page/state.js";
+import { assemblePageState } from "#router/page/state-assembly.js";
 import { statusRoute } from "#router/route.js";
 import { jsonAnswer } from "#src/http/answer.js";
 import { inLab } from "#test/lab/lab.js";
@@ -36,7 +36,7 @@ async function serveState(read: () => PageState, options = {}): Promise<PageServ
 }
 
 const serve = (network: PageNetwork, options = {}) =>
-  serveState(() => pageState(pageNetwork({ at: performance.now(), ...network })), options);
+  serveState(() => assemblePageState(pageNetwork({ at: performance.now(), ...network })), options);
 
 const ILL: PageNetwork = { peers: 8, degree: 3, unreachable: 1, problems: ["the disk of the log is full"] };
 const EVENTS = [
@@ -115,7 +115,7 @@ test("names of hostile peers are text wherever they are shown", { skip, timeout:
   let count = 0;
   const named = (name: string) =>
     `${["<img src=x onerror=alert(1)>", '"><script>alert(2)</script>', "</text></svg><svg onload=alert(3)>", "javascript:alert(4)"][count++ % 4]}\u202e\u0000${name}${"y".repeat(10_000)}`;
-  const state = pageState(pageNetwork({ ...ILL, named, problems: [named("p")] }));
+  const state = assemblePageState(pageNetwork({ ...ILL, named, problems: [named("p")] }));
   const event = { ...EVENTS[1], Kind: named("k"), Text: named("t"), Nickname: named("n") };
   const more = [statusRoute("/events", () => jsonAnswer({ Events: [event] }))];
   const server = await serveState(() => state, { more });
@@ -136,7 +136,7 @@ test("names of hostile peers are text wherever they are shown", { skip, timeout:
 });
 
 test("300 peers have labels that do not overlap, and the page stays quick", { skip, timeout: 180_000 }, async () => {
-  const state = pageState(pageNetwork({ peers: 300, degree: 30 }));
+  const state = assemblePageState(pageNetwork({ peers: 300, degree: 30 }));
   const server = await serveState(() => state);
   const { page } = await openPage(browser, server.port);
   const overlaps = await page.evaluate<string[]>(`(() => {

@@ -3,7 +3,7 @@ import { mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Page } from "playwright-core";
-import { pageState } from "#router/page/state.js";
+import { assemblePageState } from "#router/page/state-assembly.js";
 import { ROOT } from "#test/lab/docs/pages.js";
 import { type PageNetwork, pageNetwork } from "#test/lab/page-network.js";
 import { servePage } from "#test/lab/page-server.js";
@@ -37,7 +37,7 @@ const folder = join(ROOT, "docs/images");
 mkdirSync(folder, { recursive: true });
 const browser = await startBrowser();
 for (const { name, network, colorScheme, height, before } of PICTURES) {
-  const server = await servePage(() => pageState(pageNetwork({ ...network, at: performance.now() })));
+  const server = await servePage(() => assemblePageState(pageNetwork({ ...network, at: performance.now() })));
   const { page } = await openPage(browser, server.port, { colorScheme, viewport: { width: 1_320, height } });
   await before?.(page);
   // Throughput needs some readings.

@@ -3,7 +3,7 @@ import { Writable } from "node:stream";
 import { test } from "node:test";
 import { MAX_PAGES, PAGE_INTERVAL_MS, PageFeed } from "#router/page/feed.js";
 import type { PageMessage, PageState } from "#router/page/page-state.js";
-import { pageState } from "#router/page/state.js";
+import { assemblePageState } from "#router/page/state-assembly.js";
 import { silentLog } from "#src/log.js";
 import { pageNetwork } from "#test/lab/page-network.js";
 import { VirtualClock } from "#test/sim/virtual-time.js";
@@ -34,7 +34,7 @@ class Reader extends Writable {
 }
 
 function bed(
-  read: (count: number) => PageState = (count) => pageState(pageNetwork({ peers: 5, degree: 2, at: count })),
+  read: (count: number) => PageState = (count) => assemblePageState(pageNetwork({ peers: 5, degree: 2, at: count })),
 ) {
   const clock = new VirtualClock();
   let reads = 0;
@@ -148,7 +148,7 @@ test("more pages than the maximum are refused; a closed one makes room", async (
 test("a state that cannot be read is tried again", async () => {
   const { clock, open } = bed((count) => {
     if (count < 3) throw new Error("not now");
-    return pageState(pageNetwork({ peers: 2, degree: 1 }));
+    return assemblePageState(pageNetwork({ peers: 2, degree: 1 }));
   });
   const page = open();
   await clock.run(5 * PAGE_INTERVAL_MS);
@@ -164,7 +164,7 @@ test("a reading that takes long makes the interval longer", async () => {
     read: async () => {
       reads++;
       await new Promise<void>((resolve) => clock.after(500, resolve));
-      return pageState(pageNetwork({ peers: 2, degree: 1 }));
+      return assemblePageState(pageNetwork({ peers: 2, degree: 1 }));
     },
     head: () => ({ run: "a", build: "b" }),
   });

@@ -8,7 +8,7 @@ import { gzipSync } from "node:zlib";
 import { routesFor } from "#router/api/routes.js";
 import { MAX_PAGES } from "#router/page/feed.js";
 import { PageFiles } from "#router/page/files.js";
-import { pageState } from "#router/page/state.js";
+import { assemblePageState } from "#router/page/state-assembly.js";
 import { statusRoute } from "#router/route.js";
 import { ROOT } from "#test/lab/docs/pages.js";
 import { pageNetwork } from "#test/lab/page-network.js";
@@ -23,7 +23,7 @@ let server: PageServer;
 before(async () => {
   const { buildPage } = await import(join(ROOT, "scripts/build/page.mjs"));
   await buildPage(folder);
-  const state = pageState(pageNetwork({ peers: 4, degree: 2 }));
+  const state = assemblePageState(pageNetwork({ peers: 4, degree: 2 }));
   const events = [statusRoute("/events", () => ({ body: "[]" })), statusRoute("/report", () => ({ body: "secret" }))];
   server = await servePage(() => state, {
     files: new PageFiles(join(folder, "files.json")),

@@ -27,7 +27,7 @@ import { macNumber } from "#src/mac.js";
 import { VERSION } from "#src/version.js";
 
 /** Makes the document of the page. Pure: a test gives the sources of any network. */
-export function pageState(sources: PageSources): PageState {
+export function assemblePageState(sources: PageSources): PageState {
   const connections = connectionsOf(sources);
   const attachments = pageRows(sources.attachments);
   return {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MAX_PAGE_LINKS, MAX_PAGE_PEERS, MAX_PAGE_ROWS } from "#router/page/bounds.js";
 import type { PageSources } from "#router/page/sources.js";
-import { pageState } from "#router/page/state.js";
+import { assemblePageState } from "#router/page/state-assembly.js";
 import { pageNetwork } from "#test/lab/page-network.js";
 
 /** All texts of a document. */
@@ -13,7 +13,7 @@ function textsIn(value: unknown): string[] {
 }
 
 test("the document has this host first, each link once, and the neighbour that frames go to first", () => {
-  const { mesh, host, connections, figures } = pageState(pageNetwork({ peers: 8, degree: 2, unreachable: 1 }));
+  const { mesh, host, connections, figures } = assemblePageState(pageNetwork({ peers: 8, degree: 2, unreachable: 1 }));
   assert.equal(host.name, mesh.peers[0].name);
   assert.deepEqual(
     mesh.peers.map(({ reachable }) => reachable),
@@ -41,7 +41,7 @@ test("a link that one end alone reports as established does not pass frames", ()
     { ...self, links: [link(other.name, true)] },
     { ...other, links: [link(self.name, false)] },
   ] as unknown as PageSources["status"]["peers"];
-  const { mesh } = pageState({ ...sources, status: { ...sources.status, self: peers[0], peers } });
+  const { mesh } = assemblePageState({ ...sources, status: { ...sources.status, self: peers[0], peers } });
   assert.deepEqual(mesh.links, [[0, 1, 0]]);
 });
 
@@ -51,7 +51,7 @@ test("faults have the sentences of status, the worst first, and a connection by 
     ...sources.addresses!.report,
     Waits: [{ Subject: "c1", SinceSeconds: 4, For: "the ring", Next: "Run 'weave prime'." }],
   };
-  const { faults } = pageState({
+  const { faults } = assemblePageState({
     ...sources,
     router: { ...sources.router, SlowedNeighbours: ["h2 (now): its messages took 1.0 s"] },
     addresses: { report, holders: [] },
@@ -85,7 +85,9 @@ test("faults have the sentences of status, the worst first, and a connection by 
 
 test("hostile names are cut, without invisible characters, and stay text", () => {
   const evil = (name: string) => `<img src=x onerror=alert(1)>\u0000\u202e\u001b[31m\n${name}${"x".repeat(10_000)}`;
-  const state = pageState(pageNetwork({ peers: 40, degree: 5, unreachable: 2, named: evil, problems: [evil("disk")] }));
+  const state = assemblePageState(
+    pageNetwork({ peers: 40, degree: 5, unreachable: 2, named: evil, problems: [evil("disk")] }),
+  );
   const texts = textsIn(state);
   assert.ok(texts.some((text) => text.startsWith("<img src=x onerror=alert(1)>")));
   for (const text of texts) {
@@ -96,7 +98,9 @@ test("hostile names are cut, without invisible characters, and stay text", () =>
 });
 
 test("a network of any size has a document of bounded size, which counts what it leaves out", () => {
-  const { mesh, names, addresses, connections } = pageState(pageNetwork({ peers: MAX_PAGE_PEERS + 300, degree: 12 }));
+  const { mesh, names, addresses, connections } = assemblePageState(
+    pageNetwork({ peers: MAX_PAGE_PEERS + 300, degree: 12 }),
+  );
   assert.deepEqual([mesh.peers.length, mesh.left.peers], [MAX_PAGE_PEERS, 300]);
   assert.equal(mesh.links.length, MAX_PAGE_LINKS);
   assert.ok(mesh.left.links > 10_000);
@@ -107,7 +111,7 @@ test("a network of any size has a document of bounded size, which counts what it
 });
 
 test("features that are off have no section", () => {
-  const { addresses, names } = pageState({
+  const { addresses, names } = assemblePageState({
     ...pageNetwork({ peers: 2, degree: 1 }),
     addresses: undefined,
     names: undefined,
