@@ -1,25 +1,8 @@
 import { useEffect, useState } from "preact/hooks";
+import type { EventRow, EventsDocument } from "#router/event-log/event-row.js";
 import { timeText } from "./format.ts";
 import { matches } from "./model.ts";
 import { DataTable } from "./tables.tsx";
-
-/** One thing that happened at a host, as `GET /events` lists it. */
-interface EventRow {
-  readonly Id: string;
-  /** ISO 8601. */
-  readonly Time: string;
-  readonly Peer: string;
-  readonly Nickname: string;
-  readonly Kind: string;
-  readonly Severity: string;
-  readonly Subject: string;
-  readonly Text: string;
-}
-
-/** The answer to `GET /events`, and each message of its stream: the oldest first. */
-interface EventsDocument {
-  readonly Events: readonly EventRow[];
-}
 
 const MAX_EVENTS = 200;
 

@@ -1,6 +1,7 @@
 import { statePlace } from "#cli/backup/state.js";
-import { type EventRow, eventsDocument } from "#router/event-log/event-document.js";
+import { eventsDocument } from "#router/event-log/event-document.js";
 import { readEventFile } from "#router/event-log/event-file.js";
+import type { EventRow } from "#router/event-log/event-row.js";
 import { eventFile } from "#src/paths.js";
 
 /** The events that the last router of this host has kept, oldest first; undefined when they cannot be read. */

@@ -4,7 +4,7 @@ import { followEvents, knownEvents } from "#cli/support/event-following.js";
 import { eventSelection } from "#cli/support/event-selection.js";
 import { rejectExtra } from "#cli/support/exit.js";
 import { readFlags } from "#cli/support/read-flags.js";
-import type { EventRow } from "#router/event-log/event-document.js";
+import type { EventRow } from "#router/event-log/event-row.js";
 import { WeaveError } from "#src/errors.js";
 import { printableText } from "#src/text.js";
 

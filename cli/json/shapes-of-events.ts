@@ -1,6 +1,6 @@
 import type { DocumentShape } from "#cli/json/shape.js";
 
-/** The document of `weave events`. The router makes it: router/event-log/event-document.ts. */
+/** The document of `weave events`. Its form in the router: router/event-log/event-row.ts. */
 export const EVENTS_SHAPE = {
   events: {
     commands: ["events"],

@@ -1,7 +1,8 @@
 import type { IncomingMessage } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { callJson, openCall, REPORT_MS } from "#cli/support/client.js";
-import { type EventRow, type EventsDocument, MAX_EVENTS } from "#router/event-log/event-document.js";
+import { MAX_EVENTS } from "#router/event-log/event-document.js";
+import type { EventRow, EventsDocument } from "#router/event-log/event-row.js";
 import { messageData } from "#src/http/server-sent-events.js";
 import { limitSize } from "#src/limit-size.js";
 

@@ -1,5 +1,5 @@
-import type { EventRow } from "#router/event-log/event-document.js";
 import { type EventKind, isAsSevereAs, type Severity } from "#router/event-log/event-kinds.js";
+import type { EventRow } from "#router/event-log/event-row.js";
 
 /** The flags of `weave events` that choose events. */
 export interface EventChoice {

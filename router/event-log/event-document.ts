@@ -1,32 +1,11 @@
 import type { NetworkEvent } from "#router/event-log/event.js";
-
-/** `Schema` of a document with events: `weave events --json`, `GET /events`, and each message of `GET /events/stream`. */
-export const EVENTS_SCHEMA = "weave.events/1";
+import { EVENTS_SCHEMA, type EventsDocument } from "#router/event-log/event-row.js";
 
 /** Events of its own host that a router keeps, and those of other peers. */
 export const MAX_OWN_EVENTS = 1_000;
 export const MAX_PEER_EVENTS = 2_000;
 /** Events of a document at most: all that a router keeps. */
 export const MAX_EVENTS = MAX_OWN_EVENTS + MAX_PEER_EVENTS;
-
-/** An event in a document. */
-export interface EventRow {
-  readonly Id: string;
-  readonly Time: string;
-  readonly Peer: string;
-  /** "" for a peer that is not known any more. */
-  readonly Nickname: string;
-  readonly Kind: string;
-  readonly Severity: string;
-  readonly Subject: string;
-  readonly Text: string;
-}
-
-/** A document with events, oldest first. */
-export interface EventsDocument {
-  readonly Schema: typeof EVENTS_SCHEMA;
-  readonly Events: readonly EventRow[];
-}
 
 /** The latest time that a JavaScript date has (ECMA-262, 21.4.1.1). */
 const MAX_TIME = 8.64e15;

@@ -1,6 +1,6 @@
 /**
  * What the page receives: one document, whose sections are sent again when they change. Types alone: the page's own program has
- * them too, and knows nothing else of the router.
+ * them too, and knows nothing else of the router but the form of events (router/event-log/event-row.ts).
  *
  * Every list is bounded, every text is cut and free of invisible characters (router/page/bounds.ts). `left` counts what a list
  * does not have.

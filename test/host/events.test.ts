@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { appendFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import type { EventsDocument } from "#router/event-log/event-document.js";
+import type { EventsDocument } from "#router/event-log/event-row.js";
 import { eventFile } from "#src/paths.js";
 import type { Host } from "#test/lab/host.js";
 import { labTest } from "#test/lab/lab-test.js";

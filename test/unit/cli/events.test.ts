@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { schemaOf } from "#cli/json/document.js";
 import { EVENT_FLAGS } from "#cli/support/command-flags.js";
 import { type EventChoice, eventSelection } from "#cli/support/event-selection.js";
-import { EVENTS_SCHEMA, type EventRow } from "#router/event-log/event-document.js";
+import { EVENTS_SCHEMA, type EventRow } from "#router/event-log/event-row.js";
 
 const NOW = Date.parse("2026-03-01T12:00:00Z");
 const ROW: EventRow = {
