@@ -115,7 +115,7 @@ export interface ArrivalCounts {
 
 /** What a carrier measures of the path to the neighbour, for metrics. */
 export interface PathMeasurements {
-  /** Smoothed round trip; undefined: it was not measured. */
+  /** Smoothed round trip; undefined: it was not measured of late. */
   readonly roundTripMs: number | undefined;
   /** Our records, by the word of the other end; only reports while many records flow. */
   readonly sent: ArrivalCounts;

@@ -40,7 +40,7 @@ export interface SessionFigures {
   readonly carrier: string | undefined;
   /** The agreed carriers, best first; empty when the session has ended. */
   readonly carriers: readonly string[];
-  /** Smoothed round trip; undefined: it was not measured. */
+  /** Smoothed round trip; undefined: it was not measured of late. */
   readonly roundTripMs: number | undefined;
   readonly counts: SessionCounts;
 }

@@ -126,7 +126,7 @@ function pathMetrics(read: ReadNeighbours, series: PeerSeries): Metric[] {
     },
     {
       name: "weave_peer_round_trip_seconds",
-      help: "Smoothed round trip of pings by UDP to a neighbour, the longest for others; absent while UDP does not pass.",
+      help: "Smoothed round trip of pings by UDP to a neighbour, the longest for others; absent while UDP does not pass, and while only the neighbour pings: the end that has dialled does.",
       type: "gauge",
       labels: ["peer"],
       read: (scrape) =>

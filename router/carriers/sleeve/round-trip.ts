@@ -2,15 +2,24 @@
 const MAX_PINGS = 16;
 /** Weight of a new sample (RFC 6298, section 2.3). */
 const WEIGHT = 1 / 8;
+/**
+ * Age of the last answer, in milliseconds, from which there is no round trip: that of then says nothing of now. The end that pings has an
+ * answer every few seconds; the other one sends pings of its own only while something is in doubt, or large frames flow.
+ */
+export const FRESH_MS = 30_000;
 
-/** Measures the round trip of a path by its pings, smoothed as that of TCP (RFC 6298). Pure; times are in milliseconds. */
+/**
+ * Measures the round trip of a path by the pings of this end, smoothed as that of TCP (RFC 6298). Pure; times are in milliseconds on a
+ * monotonic clock.
+ */
 export class RoundTrip {
   readonly #sent = new Map<number, number>();
-  #smoothedMs: number | undefined;
+  #smoothedMs = 0;
+  #answeredAt = Number.NEGATIVE_INFINITY;
 
-  /** The smoothed round trip; undefined before the first answer. */
-  get smoothedMs(): number | undefined {
-    return this.#smoothedMs;
+  /** The smoothed round trip; undefined without an answer within {@link FRESH_MS}. */
+  smoothedMs(now: number): number | undefined {
+    return now - this.#answeredAt < FRESH_MS ? this.#smoothedMs : undefined;
   }
 
   sent(id: number, now: number): void {
@@ -24,13 +33,14 @@ export class RoundTrip {
     if (sentAt === undefined) return;
     this.#sent.delete(id);
     const sample = now - sentAt;
-    this.#smoothedMs =
-      this.#smoothedMs === undefined ? sample : this.#smoothedMs + WEIGHT * (sample - this.#smoothedMs);
+    const before = this.smoothedMs(now) ?? sample;
+    this.#smoothedMs = before + WEIGHT * (sample - before);
+    this.#answeredAt = now;
   }
 
   /** The path is lost: an earlier round trip says nothing of it. */
   forget(): void {
     this.#sent.clear();
-    this.#smoothedMs = undefined;
+    this.#answeredAt = Number.NEGATIVE_INFINITY;
   }
 }

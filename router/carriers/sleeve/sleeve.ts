@@ -123,7 +123,8 @@ class Sleeve implements Carrier {
   }
 
   measurements(): PathMeasurements {
-    return { roundTripMs: this.#roundTrip.smoothedMs, sent: { ...this.#sent }, received: { ...this.#received } };
+    const roundTripMs = this.#roundTrip.smoothedMs(this.#deps.clock.now());
+    return { roundTripMs, sent: { ...this.#sent }, received: { ...this.#received } };
   }
 
   start(): void {
