@@ -64,6 +64,8 @@ export class ConnectionManager {
   readonly budgets = new NeighbourBudgets();
   /** What was sent and received on each gossip channel. */
   readonly traffic = new GossipTraffic();
+  /** Messages that had frames. */
+  #carried = 0;
   readonly #assemblies = new AssemblyBudget();
   readonly #passwords: PasswordKeys;
   /** The identity's signature of the X25519 key. */
@@ -140,7 +142,8 @@ export class ConnectionManager {
     const { clock, cpuTime = () => clock.now(), signer, received, log } = this.#options;
     const slowed = (peer: PeerName) =>
       log.warn("the messages of a peer take more than its share of time; it is read more slowly", { peer });
-    return new MeteredWire(wire, { clock, cpuTime, signer, received, budgets: this.budgets, slowed });
+    const carried = () => this.#carried;
+    return new MeteredWire(wire, { clock, cpuTime, signer, received, carried, budgets: this.budgets, slowed });
   }
 
   #handshake(wire: Wire, dialled: string | undefined, hello: Hello): Handshake {
@@ -209,6 +212,7 @@ export class ConnectionManager {
       encrypted,
       secret: exporter,
       send: (payload, sent) => connection.send({ kind: "overlay", payload }, sent),
+      carried: () => void this.#carried++,
       passes: (passing) => {
         if (!connection.setPassing(passing)) return;
         const link = { peer: peerText(remote), overlay: connection.overlay?.name };

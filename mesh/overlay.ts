@@ -35,6 +35,8 @@ export interface OverlayLink {
    * @param sent called when the message has left this process, or never will
    */
   send(message: Uint8Array, sent?: () => void): void;
+  /** Reports that the message which is handled had frames: its time is no part of the share that the other end's messages have. */
+  carried(): void;
   /** Reports whether frames pass in both directions; false at first. Repeated calls do nothing. */
   passes(passing: boolean): void;
   /**

@@ -11,6 +11,11 @@ import type { Clock, Timer } from "#src/clock.js";
  * several turns.
  */
 export const TURN_MS = 10;
+/**
+ * Share of one core that frames over a connection may take for as long as there are any. They are what the connection is for, so they are
+ * not part of the neighbour's share, after which it would not be read for up to two seconds: it is read evenly, a turn at a time.
+ */
+export const FRAME_SHARE = 0.25;
 
 /** The collaborators of a {@link MeteredWire}. */
 export interface MeterDeps {
@@ -21,6 +26,8 @@ export interface MeterDeps {
   readonly signer: Pick<Signer, "verified">;
   /** Called after each message, with its bytes and whether it is a part of a longer one; its time is charged, too. */
   readonly received?: (bytes: number, isPart: boolean) => void;
+  /** Number of messages so far that had frames. */
+  readonly carried?: () => number;
   readonly budgets: NeighbourBudgets;
   /** Called when the connection is not read for a time, for the first time. */
   readonly slowed: (peer: PeerName) => void;
@@ -39,6 +46,8 @@ export class MeteredWire implements Wire {
   #reported = false;
   /** Milliseconds of one core since the last pause of the connection. */
   #turnMs = 0;
+  /** The part of it that was for frames. */
+  #frameMs = 0;
   #closed = false;
 
   constructor(wire: Wire, deps: MeterDeps) {
@@ -106,18 +115,21 @@ export class MeteredWire implements Wire {
   }
 
   #message(bytes: Uint8Array, handlers: WireHandlers): void {
-    const { clock, cpuTime, signer, received, budgets, slowed } = this.#deps;
+    const { clock, cpuTime, signer, received, carried, budgets, slowed } = this.#deps;
     const peer = this.#peer;
-    const [began, verified] = [cpuTime(), signer.verified];
+    const [began, verified, frames] = [cpuTime(), signer.verified, carried?.()];
     const isPart = isInnerPart(bytes);
     handlers.message(bytes);
     received?.(bytes.length, isPart);
     if (peer === undefined || this.#closed) return;
     const cost = costOf(bytes.length, cpuTime() - began, signer.verified - verified);
-    const pause = budgets.charge(peer, cost, clock.now());
+    const hasFrames = carried?.() !== frames;
+    const pause = hasFrames ? 0 : budgets.charge(peer, cost, clock.now());
     this.#turnMs += cost;
-    // The shortest time that a timer has: the event loop looks at all other sockets meanwhile.
-    if (pause > 0 || this.#turnMs >= TURN_MS) this.#pauseFor(Math.max(1, pause));
+    if (hasFrames) this.#frameMs += cost;
+    // At least the shortest time that a timer has: the event loop looks at all other sockets meanwhile.
+    const rest = this.#frameMs * (1 / FRAME_SHARE - 1);
+    if (pause > 0 || this.#turnMs >= TURN_MS) this.#pauseFor(Math.max(1, pause, rest));
     if (pause === 0) return;
     if (!this.#reported) slowed(peer);
     this.#reported = true;
@@ -133,7 +145,7 @@ export class MeteredWire implements Wire {
   /** Handles the messages that wait, as many as one turn has time for; after the last one the wire is read again. */
   #continue(): void {
     this.#resume = undefined;
-    this.#turnMs = 0;
+    this.#turnMs = this.#frameMs = 0;
     let next = 0;
     while (next < this.#waiting.length && this.#resume === undefined && !this.#closed)
       this.#message(this.#waiting[next++], this.#handlers!);

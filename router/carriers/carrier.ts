@@ -69,6 +69,8 @@ export interface CarrierLink {
    * @param sent called when the message has left this process, or is dropped
    */
   send(message: CarrierMessage, sent?: () => void): void;
+  /** Reports that the message which is handled had frames: see `OverlayLink` of the mesh. */
+  carried(): void;
   /**
    * Derives a secret of 32 bytes from that of the connection: the same at both ends, another one for each purpose. For
    * {@link CarrierKind.open} alone: the connection's own is zeroed then.

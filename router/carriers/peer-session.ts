@@ -93,6 +93,7 @@ export class PeerSession implements OverlayConnection {
       localHost: link.localHost,
       remotePort: link.remotePort,
       send: (message, sent) => link.send(encode(message), sent),
+      carried: () => link.carried(),
       secretFor: (purpose) => hkdf(link.secret, Buffer.from(`carrier ${purpose}`), 1)[0],
       changed: () => this.#update(),
     };

@@ -40,8 +40,10 @@ export async function carriersAre(
         );
       },
       timeoutMs,
-    ).catch((error: Error) => {
-      throw new Error(`${error.message}; it has ${last}`);
+    ).catch(async (error: Error) => {
+      const connections = await host.api("GET", "/status/connections").catch(() => ({ body: "no answer" }));
+      const fastdp = await host.report("{{json .Fastdp}}").catch(() => "no report");
+      throw new Error(`${error.message}; it has ${last}\n${connections.body}\n${fastdp}\n${host.log().slice(-2_000)}`);
     });
 }
 

@@ -32,10 +32,12 @@ class Stream implements Carrier {
   readonly mtu = MAX_IP_PACKET;
   readonly nextHop: CarrierNextHop;
   readonly #session: number;
+  readonly #carried: () => void;
   readonly #datapath: CarrierDeps["datapath"];
 
-  constructor({ session, send }: CarrierLink, { datapath, clock }: CarrierDeps) {
+  constructor({ session, send, carried }: CarrierLink, { datapath, clock }: CarrierDeps) {
     this.#session = session;
+    this.#carried = carried;
     this.#datapath = datapath;
     this.state = { condition: "usable", reason: "the connection is open", since: clock.now() } as const;
     this.nextHop = {
@@ -46,6 +48,7 @@ class Stream implements Carrier {
   }
 
   receive({ record }: RecordMessage): void {
+    this.#carried();
     this.#datapath.send({ do: "record", session: this.#session, record });
   }
 

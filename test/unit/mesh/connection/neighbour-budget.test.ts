@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MeteredWire, TURN_MS } from "#mesh/connection/metered-wire.js";
+import { FRAME_SHARE, MeteredWire, TURN_MS } from "#mesh/connection/metered-wire.js";
 import {
   BURST_MS,
   costOf,
@@ -229,4 +229,66 @@ test("a neighbour within its share that sends very much at once gives way to the
   assert.ok(handled.length < 150);
   handlers!.closed("the other end");
   assert.deepEqual([handled.length, closed, paused], [150, [150], 0]);
+});
+
+test("frames over a connection pass evenly, at a share of their own, and leave its messages theirs", async () => {
+  const clock = new VirtualClock();
+  let handlers: WireHandlers | undefined;
+  let pausedAt: number | undefined;
+  let longest = 0;
+  const none = () => {};
+  const inner: Wire = {
+    remoteAddress: "10.0.0.1:6783",
+    localAddress: "10.0.0.2:6783",
+    buffered: 0,
+    received: 0,
+    quietMs: 0,
+    send: none,
+    close: none,
+    terminate: none,
+    pause: () => {
+      pausedAt = clock.now();
+    },
+    resume: () => {
+      longest = Math.max(longest, clock.now() - pausedAt!);
+      pausedAt = undefined;
+    },
+    listen: (given) => {
+      handlers = given;
+    },
+  };
+  let worked = 0;
+  let carried = 0;
+  let isFrame = true;
+  const budgets = new NeighbourBudgets();
+  const signer = makeSigner(new Uint8Array(32));
+  const slowed: string[] = [];
+  const wire = new MeteredWire(inner, {
+    ...{ clock, signer, budgets },
+    cpuTime: () => worked,
+    carried: () => carried,
+    slowed: (peer) => void slowed.push(peer),
+  });
+  const message = () => {
+    worked += 2;
+    if (isFrame) carried++;
+  };
+  wire.listen({ message, closed: none });
+  wire.charge("02:00:00:00:00:01");
+  // For two minutes there is always one more.
+  while (clock.now() < 120_000) {
+    if (pausedAt === undefined) handlers!.message(new Uint8Array(1_000));
+    else await clock.run(1);
+  }
+  // The clock stands still while messages are handled.
+  const share = worked / (worked + 120_000);
+  assert.ok(share > 0.9 * FRAME_SHARE && share < 1.1 * FRAME_SHARE, `${share} of a core`);
+  assert.deepEqual(slowed, []);
+  assert.ok(longest < 10 * TURN_MS, `${longest} ms`);
+  isFrame = false;
+  for (let i = 0; i < BURST_MS; i++) {
+    handlers!.message(new Uint8Array(1_000));
+    await clock.run(20);
+  }
+  assert.deepEqual(slowed, [], "messages had their whole share");
 });

@@ -186,6 +186,7 @@ test("carriers with one name or message kind, and lists that others would misrea
     send() {},
     passes() {},
     doubt() {},
+    carried() {},
   };
   const session = make(sleeve, stream).open(link);
   const arrivals = encode({ kind: "arrivals", expected: 1, accepted: 1, datagrams: 1 });

@@ -114,6 +114,7 @@ function pair({ largest = 9_999, linkMtu = 1_500, encrypted = false } = {}) {
       },
       secretFor: (purpose) => hkdf(secret, Buffer.from(purpose), 1)[0],
       changed() {},
+      carried() {},
     };
     const deps: CarrierDeps = {
       datapath: { send() {} },
