@@ -184,6 +184,22 @@ suite("the encrypted kernel path", { skip, timeout: 900_000 }, () => {
   });
 });
 
+test("a module that is removed, and loaded again, is found by its new number", { skip, timeout: 300_000 }, async () => {
+  const path = await PathTunnels.make();
+  try {
+    await must("modprobe", "-r", "wireguard");
+    for (const [i, tunnel] of path.tunnels.entries()) {
+      // The kernel loads it as the device is made.
+      const [{ key }] = await tunnel.repair();
+      assert.equal(key, "device");
+      await path.setPeer(i);
+    }
+    assert.equal(await path.pings(3), 3);
+  } finally {
+    path.dispose();
+  }
+});
+
 test("the speeds of WireGuard and of sleeve's cipher are measured, and no interface of the host is part of it", {
   skip,
   timeout: 120_000,
