@@ -123,7 +123,9 @@ export class Watcher {
         return this.#seen.has(key);
       },
       timeoutMs,
-    );
+    ).catch((error: Error) => {
+      throw new Error(`${error.message}; others have: ${[...this.#seen.keys()].join(", ")}`);
+    });
     return this.#seen.get(key)!;
   }
 

@@ -239,7 +239,7 @@ test("garbage, and a second machine with a name", { skip, timeout: TEST_MS }, as
 });
 
 test("one MAC at two hosts, and a router that has no time", { skip, timeout: TEST_MS }, async () => {
-  const [h1, , , h4] = members;
+  const [h1, h2, , h4] = members;
   const [, c2, c3] = containers;
   await carriersAre([[h1, { h2: "fastdp", h3: "fastdp" }]], 60_000);
   const there = await address(containers[0]);
@@ -259,7 +259,8 @@ test("one MAC at two hosts, and a router that has no time", { skip, timeout: TES
       await sleep(400);
     }
   })();
-  await fires({ WeaveMacFrozen: h1, WeaveEventLoopSlow: h4 }).finally(() => over.abort());
+  // A host that has one of the containers sees each move of the MAC; to others gossip may bring several as one.
+  await fires({ WeaveMacFrozen: h2, WeaveEventLoopSlow: h4 }).finally(() => over.abort());
   await Promise.all([senders, freezes]);
   await c3.must("ip", "link", "set", "dev", "ethwe", "address", "02:cc:00:00:00:98");
 });
