@@ -89,8 +89,8 @@ async function bench(options: Options, group: OwnGroup, folder: string): Promise
     const { json, ours } = options;
     if (json !== undefined) results.write(json, { machine, congestion, options: { ...options, ours: [...ours] } });
   };
-  // What was measured until then is not lost.
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, show);
+  // What was measured until then is not lost, also when the signal comes twice, as from timeout(1) and a terminal.
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, show);
   const setting: Setting = {
     group,
     probe: await Probe.compile(folder),
@@ -117,7 +117,7 @@ function prepare(): { group: OwnGroup; folder: string } {
     ["SIGINT", 130],
     ["SIGTERM", 143],
   ] as const)
-    process.once(signal, () => setImmediate(() => process.exit(status)));
+    process.on(signal, () => setImmediate(() => process.exit(status)));
   return { group, folder };
 }
 
