@@ -109,9 +109,9 @@ test("proxy, plugin, attach, expose, names, ps and report work as without a cont
 }, async () => {
   await h1.type(`${PROXY_ENV} docker run -d --name proxied busybox sleep 6000`);
   assert.match(await h1.docker("exec", "proxied", "cat", "/etc/hosts"), /proxied\.weave\.local/);
-  await h1.docker("exec", "proxied", "ping", "-c", "1", "-W", "2", peer);
+  await h1.docker("exec", "proxied", "ping", "-c", "3", "-W", "2", peer);
   await h1.docker("run", "-d", "--name", "plugged", "--network", "weave", "busybox", "sleep", "6000");
-  await h1.docker("exec", "plugged", "ping", "-c", "1", "-W", "2", peer);
+  await h1.docker("exec", "plugged", "ping", "-c", "3", "-W", "2", peer);
   await h1.docker("run", "-d", "--name", "plain", "busybox", "sleep", "6000");
   const plain = (await h1.ok("attach", "plain")).trim();
   await h1.ok("dns-add", "plain", "-h", "named.weave.local");
