@@ -33,6 +33,19 @@ function flood(budgets: NeighbourBudgets, peers: number, cost: number, forMs: nu
   return used / forMs;
 }
 
+const none = () => {};
+
+/** The wire below the metered one. */
+const wireWith = (parts: Partial<Wire>): Wire => ({
+  remoteAddress: "10.0.0.1:6783",
+  localAddress: "10.0.0.2:6783",
+  buffered: 0,
+  received: 0,
+  quietMs: 0,
+  ...{ send: none, close: none, terminate: none, pause: none, resume: none, listen: none },
+  ...parts,
+});
+
 test("a neighbour that sends all the time takes its share of a core, and once the burst and the reserve", () => {
   const budgets = new NeighbourBudgets();
   const share = flood(budgets, 1, 5, 10 * MINUTE_MS);
@@ -80,12 +93,7 @@ test("a wire in debt is not read until its pause ends, and counts signatures whe
   budgets.charge("02:00:00:00:00:01", BURST_MS + RESERVE_MS, clock.now());
   const calls: string[] = [];
   let handlers: WireHandlers | undefined;
-  const inner: Wire = {
-    remoteAddress: "10.0.0.1:6783",
-    localAddress: "10.0.0.2:6783",
-    buffered: 0,
-    received: 0,
-    quietMs: 0,
+  const inner = wireWith({
     send: () => void calls.push("send"),
     close: () => void calls.push("close"),
     terminate: () => void calls.push("terminate"),
@@ -94,7 +102,7 @@ test("a wire in debt is not read until its pause ends, and counts signatures whe
     listen: (given) => {
       handlers = given;
     },
-  };
+  });
   const reported: string[] = [];
   const received: [number, boolean][] = [];
   const signer = makeSigner(new Uint8Array(32));
@@ -138,22 +146,11 @@ test("the time of what is done after a message is charged to its sender", async 
   const budgets = new NeighbourBudgets();
   let now = 0;
   let handlers: WireHandlers | undefined;
-  const none = () => {};
-  const inner: Wire = {
-    remoteAddress: "10.0.0.1:6783",
-    localAddress: "10.0.0.2:6783",
-    buffered: 0,
-    received: 0,
-    quietMs: 0,
-    send: none,
-    close: none,
-    terminate: none,
-    pause: none,
-    resume: none,
+  const inner = wireWith({
     listen: (given) => {
       handlers = given;
     },
-  };
+  });
   const collects = () => {
     now += 25;
   };
@@ -184,22 +181,13 @@ test("a neighbour within its share that sends very much at once gives way to the
   let now = 0;
   let paused = 0;
   let handlers: WireHandlers | undefined;
-  const none = () => {};
-  const inner: Wire = {
-    remoteAddress: "10.0.0.1:6783",
-    localAddress: "10.0.0.2:6783",
-    buffered: 0,
-    received: 0,
-    quietMs: 0,
-    send: none,
-    close: none,
-    terminate: none,
+  const inner = wireWith({
     pause: () => void paused++,
     resume: () => void paused--,
     listen: (given) => {
       handlers = given;
     },
-  };
+  });
   const budgets = new NeighbourBudgets();
   const signer = makeSigner(new Uint8Array(32));
   const wire = new MeteredWire(inner, { clock, cpuTime: () => now, signer, budgets, slowed: none });
@@ -236,16 +224,7 @@ test("frames over a connection pass evenly, at a share of their own, and leave i
   let handlers: WireHandlers | undefined;
   let pausedAt: number | undefined;
   let longest = 0;
-  const none = () => {};
-  const inner: Wire = {
-    remoteAddress: "10.0.0.1:6783",
-    localAddress: "10.0.0.2:6783",
-    buffered: 0,
-    received: 0,
-    quietMs: 0,
-    send: none,
-    close: none,
-    terminate: none,
+  const inner = wireWith({
     pause: () => {
       pausedAt = clock.now();
     },
@@ -256,7 +235,7 @@ test("frames over a connection pass evenly, at a share of their own, and leave i
     listen: (given) => {
       handlers = given;
     },
-  };
+  });
   let worked = 0;
   let carried = 0;
   let isFrame = true;
