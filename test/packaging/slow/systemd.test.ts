@@ -11,6 +11,8 @@ import { until } from "#test/lab/wait.js";
 
 /** weave.service under a real systemd: what it starts, what it starts again, and what a reboot brings back. */
 
+/** Strong enough that launch does not warn. */
+const PASSWORD = "kettle-ninety-walrus-lamp";
 const project = new URL("../../../../", import.meta.url).pathname;
 const stage = mkdtempSync(join(tmpdir(), "weave-stage-"));
 after(() => rmSync(stage, { recursive: true, force: true }));
@@ -57,7 +59,7 @@ systemdTest(
   { hosts: 2, timeout: 300_000, prepare: unpack },
   async ({ hosts: [h1, h2] }) => {
     for (const host of [h1, h2]) {
-      const { code, stdout, stderr } = await host.weave("launch", "--password", "secret", "--nickname", host.name);
+      const { code, stdout, stderr } = await host.weave("launch", "--password", PASSWORD, "--nickname", host.name);
       assert.deepEqual([code, stdout, stderr], [0, "weave.service\n", ""]);
     }
     assert.equal(await h1.property("weave", "ActiveState"), "active");
