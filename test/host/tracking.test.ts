@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { carriersAre } from "#test/lab/fastdp.js";
 import { type Host, withoutNft } from "#test/lab/host.js";
 import { labTest } from "#test/lab/lab-test.js";
 import { until } from "#test/lab/wait.js";
@@ -26,10 +27,10 @@ const OPEN = {
 };
 
 /** Whether the kernel tracks the mesh's connections of a protocol. */
-const tracks = async (host: Host, protocol: "tcp" | "udp"): Promise<boolean> =>
+const tracks = async (host: Host, protocol: "tcp" | "udp", port = 6783): Promise<boolean> =>
   (await host.must("cat", "/proc/net/nf_conntrack"))
     .split("\n")
-    .some((line) => line.includes(` ${protocol} `) && line.includes("port=6783"));
+    .some((line) => line.includes(` ${protocol} `) && line.includes(`port=${port}`));
 
 for (const kind of ["nft", "iptables"] as const) {
   labTest(
@@ -86,3 +87,20 @@ for (const kind of ["nft", "iptables"] as const) {
     },
   );
 }
+
+labTest(
+  "nor are packets of the kernel's path, of which each flow would take an entry of the table",
+  { hosts: 2, timeout: 120_000 },
+  async ({ hosts: [h1, h2] }) => {
+    await h1.launch("--encryption", "off");
+    await h2.launch("--encryption", "off", h1.address);
+    await carriersAre([
+      [h1, { h2: "fastdp" }],
+      [h2, { h1: "fastdp" }],
+    ]);
+    const [c1] = [await h1.attach("c", "10.32.0.1/12"), await h2.attach("c", "10.32.0.2/12")];
+    await until("a ping is answered", async () => (await c1.ping("10.32.0.2")) > 0);
+    for (const host of [h1, h2])
+      assert.deepEqual([await tracks(host, "tcp"), await tracks(host, "udp", 6784)], [true, false]);
+  },
+);

@@ -23,11 +23,22 @@ export interface FirewallState {
   readonly untracked: boolean;
 }
 
+export interface PortRange {
+  readonly first: number;
+  readonly last: number;
+}
+
 /** Returns the UDP ports of the mesh: `port` and the next two, as far as there are such. */
-export const meshUdpPorts = (port: number): { first: number; last: number } => ({
-  first: port,
-  last: Math.min(port + 2, 65_535),
-});
+export const meshUdpPorts = (port: number): PortRange => ({ first: port, last: Math.min(port + 2, 65_535) });
+
+/**
+ * Returns those of the kernel's path, as one range or none. Packets of VXLAN are known by the port that they go to alone: the source port is
+ * a hash of the inner frame (RFC 7348, section 5).
+ */
+export function kernelPathPorts(port: number): readonly PortRange[] {
+  const { first, last } = meshUdpPorts(port);
+  return first === last ? [] : [{ first: first + 1, last }];
+}
 
 /**
  * The interfaces by which packets of an engine's containers arrive: its default bridge, and those of users' networks, where `*` stands for

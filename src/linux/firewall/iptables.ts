@@ -1,6 +1,13 @@
 import { run } from "#src/linux/exec.js";
 import { iptablesTrackingNeeded } from "#src/linux/firewall/conntrack.js";
-import { containerBridges, type Firewall, type FirewallState, meshUdpPorts } from "#src/linux/firewall/firewall.js";
+import {
+  containerBridges,
+  type Firewall,
+  type FirewallState,
+  kernelPathPorts,
+  meshUdpPorts,
+  type PortRange,
+} from "#src/linux/firewall/firewall.js";
 
 /** "full": all rules. "accept-only": only the rules that accept packets which other programs' rules would drop. */
 export type RuleSet = "full" | "accept-only";
@@ -134,10 +141,16 @@ function tunnelRules(tunnel: FirewallState["clearTunnel"]): string[] {
 }
 
 /** Rules of the table `raw`, which precedes connection tracking. Forwarded datagrams, of a virtual machine for example, stay tracked. */
-const untrackedRules = (port: number): string[] => [
-  "*raw",
-  ":WEAVE-UNTRACKED - [0:0]",
-  `-A WEAVE-UNTRACKED -p udp --dport ${port} -m addrtype --dst-type LOCAL -j CT --notrack`,
-  `-A WEAVE-UNTRACKED -p udp --sport ${port} -m addrtype --src-type LOCAL -j CT --notrack`,
-  "COMMIT",
-];
+function untrackedRules(port: number): string[] {
+  const range = ({ first, last }: PortRange) => `${first}:${last}`;
+  const [all, kernel] = [meshUdpPorts(port), kernelPathPorts(port)];
+  const rule = (match: string) => `-A WEAVE-UNTRACKED -p udp ${match} -j CT --notrack`;
+  return [
+    "*raw",
+    ":WEAVE-UNTRACKED - [0:0]",
+    rule(`--dport ${range(all)} -m addrtype --dst-type LOCAL`),
+    rule(`--sport ${range(all)} -m addrtype --src-type LOCAL`),
+    ...kernel.map((ports) => rule(`--dport ${range(ports)} -m addrtype --src-type LOCAL`)),
+    "COMMIT",
+  ];
+}

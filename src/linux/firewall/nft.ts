@@ -1,7 +1,14 @@
 import { WeaveError } from "#src/errors.js";
 import { CommandError, run } from "#src/linux/exec.js";
 import { nftTrackingNeeded } from "#src/linux/firewall/conntrack.js";
-import { containerBridges, type Firewall, type FirewallState, meshUdpPorts } from "#src/linux/firewall/firewall.js";
+import {
+  containerBridges,
+  type Firewall,
+  type FirewallState,
+  kernelPathPorts,
+  meshUdpPorts,
+  type PortRange,
+} from "#src/linux/firewall/firewall.js";
 
 const TABLE = "inet weave";
 
@@ -35,15 +42,20 @@ export function nftFirewall(): Firewall {
   };
 }
 
+/** A range of ports. nft rejects one of a single port. */
+const range = ({ first, last }: PortRange): string => (first === last ? `${first}` : `${first}-${last}`);
+
 /** Chains that precede connection tracking. Forwarded datagrams, of a virtual machine for example, stay tracked. */
 const untrackedChains = (port: number): string => `  chain prerouting {
     type filter hook prerouting priority -300; policy accept;
-    udp dport ${port} fib daddr type local notrack
+    udp dport ${range(meshUdpPorts(port))} fib daddr type local notrack
   }
   chain output {
     type filter hook output priority -300; policy accept;
-    udp sport ${port} notrack
-  }
+    udp sport ${range(meshUdpPorts(port))} notrack
+${kernelPathPorts(port)
+  .map((ports) => `    udp dport ${range(ports)} notrack\n`)
+  .join("")}  }
 `;
 
 /** Returns matches of packets from the engine's bridges. */
@@ -56,9 +68,7 @@ function fromDocker({ dockerBridge, notDocker }: FirewallState): string[] {
 export function nftTable(state: FirewallState): string {
   const { bridge, hostPorts, meshPort, clearTunnel, exposed, untracked } = state;
   const docker = fromDocker(state);
-  const { first, last } = meshUdpPorts(meshPort);
-  // nft rejects a range of one port.
-  const udp = first === last ? `${first}` : `${first}-${last}`;
+  const udp = range(meshUdpPorts(meshPort));
   const set = (ports: readonly number[]) => `{ ${[...new Set(ports)].join(", ")} }`;
   const local = hostPorts.length === 0 ? [] : [`ip daddr 127.0.0.0/8 tcp dport ${set(hostPorts)} iifname != "lo" drop`];
   // The kernel checks no sender of VXLAN. Not a set: nft rejects one whose networks overlap.

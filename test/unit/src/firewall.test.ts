@@ -108,10 +108,16 @@ test("only our own datagrams are untracked, in both directions, and only where i
   assert.doesNotMatch(nftTable(STATE) + iptablesRules(STATE, "full"), /notrack/);
   const untracked = { ...STATE, untracked: true };
   const nft = nftTable(untracked);
-  assert.match(nft, /udp dport 6783 fib daddr type local notrack/);
-  assert.match(nft, /hook output[^}]*udp sport 6783 notrack/);
+  assert.match(nft, /udp dport 6783-6785 fib daddr type local notrack/);
+  // The kernel chooses the source port of VXLAN.
+  assert.match(nft, /hook output[^}]*udp sport 6783-6785 notrack\n *udp dport 6784-6785 notrack/);
   const legacy = iptablesRules(untracked, "full");
-  assert.match(legacy, /-p udp --dport 6783 -m addrtype --dst-type LOCAL -j CT --notrack/);
+  assert.match(legacy, /-p udp --dport 6783:6785 -m addrtype --dst-type LOCAL -j CT --notrack/);
+  assert.match(legacy, /-p udp --sport 6783:6785 -m addrtype --src-type LOCAL -j CT --notrack/);
+  assert.match(legacy, /-p udp --dport 6784:6785 -m addrtype --src-type LOCAL -j CT --notrack/);
+  const last = nftTable({ ...untracked, meshPort: 65_535 });
+  assert.match(last, /udp dport 65535 fib daddr type local notrack/);
+  assert.match(last, /udp sport 65535 notrack\n {2}}/);
   assert.doesNotMatch(iptablesRules(untracked, "accept-only"), /notrack/);
 });
 
