@@ -23,6 +23,7 @@ export interface FirewallState {
   readonly untracked: boolean;
 }
 
+/** Ports from the first to the last, both included. */
 export interface PortRange {
   readonly first: number;
   readonly last: number;
