@@ -31,6 +31,11 @@ export interface Gossiper {
   onGossip(from: PeerName, payload: Uint8Array, neighbour: PeerName): Uint8Array | readonly News[] | undefined;
   /** Handles a notice of news that a neighbour has. @returns whether they are lacking here, and were requested from the neighbour */
   onNotice?(notice: Uint8Array, neighbour: PeerName): boolean;
+  /**
+   * A connection with a neighbour has opened, and nothing was sent over it yet. What was requested of the neighbour, or sent to
+   * it in part, over an earlier connection may be lost. The states are exchanged next.
+   */
+  connected?(neighbour: PeerName): void;
   /** Returns the state, or a digest of it, for new neighbours and for repair; undefined if it is empty. */
   state(): Uint8Array | undefined;
 }

@@ -264,6 +264,7 @@ export class Mesh {
   #opened(connection: Connection): void {
     const { dialled, remote } = connection;
     if (dialled !== undefined) this.#dialler.succeeded(dialled, remote!.name);
+    this.#relay.connected(connection);
     this.#topology.greet(remote!);
     this.#announceLink(connection, this.#routing.gossip);
     this.#relay.sendStates(connection);

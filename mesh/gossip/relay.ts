@@ -117,6 +117,11 @@ export class GossipRelay {
     else for (const news of found) this.#publish(channel, message.from, news, from);
   }
 
+  /** Notifies all channels of a connection that has opened, before anything is sent over it. */
+  connected({ remote }: Connection): void {
+    for (const { gossiper } of this.#channels.values()) gossiper.connected?.(remote!.name);
+  }
+
   /** Sends the state of all channels to a neighbour. */
   sendStates(to: Connection): void {
     for (const channel of this.#channels.values()) channel.sendState(to);

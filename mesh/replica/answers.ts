@@ -67,8 +67,8 @@ export class Answers<F> {
     waiting.origins.set(origin, Math.min(since, waiting.origins.get(origin) ?? since));
     this.#origins += waiting.origins.size - before;
     this.#waiting.set(to, waiting);
-    while (this.#waiting.size > MAX_WAITING) this.#drop(this.#waiting.keys().next().value!);
-    while (this.#origins > MAX_WAITING_ORIGINS) this.#drop(this.#largest());
+    while (this.#waiting.size > MAX_WAITING) this.forget(this.#waiting.keys().next().value!);
+    while (this.#origins > MAX_WAITING_ORIGINS) this.forget(this.#largest());
     this.#timer ??= this.#deps.clock.after(0, () => this.#turn());
   }
 
@@ -83,7 +83,8 @@ export class Answers<F> {
     return this.#origins;
   }
 
-  #drop(peer: PeerName): void {
+  /** Drops the states that wait for a peer. */
+  forget(peer: PeerName): void {
     this.#origins -= this.#waiting.get(peer)?.origins.size ?? 0;
     this.#waiting.delete(peer);
   }
@@ -105,7 +106,7 @@ export class Answers<F> {
       if (next === undefined) return;
       const [to, waiting] = next;
       // Behind the others, so that all have their turn.
-      this.#drop(to);
+      this.forget(to);
       const done = this.#sendNext(to, waiting);
       if (!done && waiting.congested < MAX_CONGESTED) {
         this.#waiting.set(to, waiting);

@@ -88,6 +88,13 @@ export class Repair<F> {
     this.#answers.stop();
   }
 
+  /** A connection with a peer has opened: what was under way with it may be lost, and begins again. */
+  connected(peer: PeerName): void {
+    this.#running.delete(peer);
+    for (const { of } of this.#requested.values()) of.delete(peer);
+    this.#answers.forget(peer);
+  }
+
   /** Handles a message of a comparison. */
   receive(from: Partner, message: ComparisonMessage): void {
     if (from.relayed?.isProven === false && message.kind !== "digest")

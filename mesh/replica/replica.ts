@@ -299,6 +299,10 @@ export class Replica<F extends object> implements Gossiper {
     return this.#offered(offered, neighbour);
   }
 
+  connected(neighbour: PeerName): void {
+    this.#repair.connected(neighbour);
+  }
+
   state(): Uint8Array {
     return encodeReplicaMessage({ kind: "digest", digest: this.#summary().digest });
   }

@@ -92,6 +92,7 @@ export class EventGossip {
       onBroadcast: (from, payload, neighbour) => replica.onBroadcast(from, payload, neighbour),
       onGossip: (from, payload, neighbour) => replica.onGossip(from, payload, neighbour),
       onNotice: (notice, neighbour) => replica.onNotice(notice, neighbour),
+      connected: (neighbour) => replica.connected(neighbour),
       state: () => this.#state(),
     };
   }

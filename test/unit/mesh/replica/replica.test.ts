@@ -3,7 +3,12 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { MAX_AHEAD_MS } from "#mesh/counter.js";
 import { RecordIndex } from "#mesh/replica/record-index.js";
-import { encodeReplicaMessage, MAX_SET_MESSAGE_BYTES, type StateMessage } from "#mesh/replica/replica-message.js";
+import {
+  encodeReplicaMessage,
+  encodeVersion,
+  MAX_SET_MESSAGE_BYTES,
+  type StateMessage,
+} from "#mesh/replica/replica-message.js";
 import { memoryStore } from "#src/store.js";
 import { Group, nameOf, signerOf, stateOf, statesPayload, WORDS, type Word, wordsOf } from "./words.js";
 
@@ -149,6 +154,34 @@ test("thousands of records go in messages of at most 64 KB, and arrive", async (
   alice.update({ put: Array.from({ length: 200 }, (_, i) => word(`${i} ${"y".repeat(900)}`)), drop: () => true });
   await group.clock.run(3_000);
   assert.equal(bob.size, 200, "a change that is too long for gossip is offered, and requested");
+});
+
+test("an exchange that is cut off after any message begins again with the next connection", async () => {
+  for (let arrived = 0; arrived < 16; arrived++) {
+    const group = new Group(WORDS);
+    const alice = group.start(ALICE);
+    for (let i = 0; i < 600; i++) alice.add(word(`${i} ${"x".repeat(900)}`));
+    await group.clock.run(1_000);
+    const bob = group.start(BOB);
+    group.reconnect(arrived);
+    // The answer has begun, and is not complete.
+    await group.clock.run(30);
+    assert.equal(bob.size, 0);
+    group.reconnect();
+    await group.clock.run(1_000);
+    assert.equal(bob.size, 600, `after ${arrived} messages`);
+  }
+});
+
+test("what was requested over a lost connection is requested again", async () => {
+  const group = new Group(WORDS);
+  group.known.add(ALICE);
+  const bob = group.start(BOB);
+  const notice = encodeVersion({ origin: nameOf(ALICE), incarnation: 1, version: 1 });
+  assert.equal(bob.onNotice(notice, nameOf(ALICE)), true);
+  assert.equal(bob.onNotice(notice, nameOf(ALICE)), false);
+  bob.connected(nameOf(ALICE));
+  assert.equal(bob.onNotice(notice, nameOf(ALICE)), true);
 });
 
 test("size, index and callback follow the live records", async () => {

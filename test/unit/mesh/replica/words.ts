@@ -82,6 +82,8 @@ export class Group<F extends object> {
   relay: number | undefined;
   /** Whether messages arrive. */
   connected = true;
+  /** Number of further messages to one peer that arrive, before the connections are lost. */
+  left = Number.POSITIVE_INFINITY;
 
   constructor(format: RecordFormat<F>) {
     this.format = format;
@@ -133,12 +135,24 @@ export class Group<F extends object> {
   async repair(): Promise<void> {
     // The comparisons of before have ended.
     await this.clock.run(2_500);
+    this.#exchange();
+    await this.clock.run(2_500);
+  }
+
+  /** Connections between all open, perhaps a short time after others were lost. @param left see {@link left} */
+  reconnect(left = Number.POSITIVE_INFINITY): void {
+    this.connected = true;
+    this.left = left;
+    for (const replica of this.members.values()) for (const peer of this.members.keys()) replica.connected(peer);
+    this.#exchange();
+  }
+
+  #exchange(): void {
     for (const [from, replica] of this.members)
       for (const [to, other] of this.members)
         if (to !== from && this.connected)
           for (const each of newsOf(other.onGossip(from, replica.state(), this.#neighbour(from))))
             this.#spread(to, each);
-    await this.clock.run(2_500);
   }
 
   /** Words of the live records that a member has, with the last digits of their origins. */
@@ -154,6 +168,7 @@ export class Group<F extends object> {
     return {
       unicast: (to, payload) => {
         this.sent.push({ to, payload });
+        if (this.left-- <= 0) this.connected = false;
         if (this.connected) this.members.get(to)?.onUnicast(self, payload, this.#neighbour(self));
         return true;
       },

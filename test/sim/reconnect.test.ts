@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { DNS_CHANNEL, Nameserver } from "#dns/nameserver.js";
+import { silentLog } from "#src/log.js";
+import { memoryStore } from "#src/store.js";
+import { withEvents } from "./event-peers.js";
+import { Network, type SimulatedPeer } from "./network.js";
+
+/** Number of names that one of the peers has. */
+const NAMES = 50;
+
+/** Gives a peer a set of names. */
+function withNames(network: Network, { mesh, name: self }: SimulatedPeer): Nameserver {
+  const { clock, random } = network;
+  const names = new Nameserver({
+    ...{ self, clock, random, log: silentLog, store: memoryStore() },
+    incarnation: 1,
+    domain: "weave.local.",
+    prefix: "names/",
+    peers: mesh.peers,
+    replicas: mesh.replicas,
+  });
+  names.open(mesh.channel(DNS_CHANNEL, names.gossiper));
+  return names;
+}
+
+test("sets arrive though the first connection is replaced while they are compared", async () => {
+  const late: string[] = [];
+  let replaced = 0;
+  // The second dial opens before, during and after the comparison over the first connection, and its rank decides which one stays.
+  for (let afterMs = 0; afterMs <= 400; afterMs += 20) {
+    const network = new Network(afterMs, 40);
+    const [a, b] = [0, 1].map((index) => network.start(index));
+    const names = [a, b].map((peer) => withNames(network, peer));
+    for (let i = 0; i < NAMES; i++) names[0].add(`c${i}`, `10.32.0.${i}`, `c${i}.weave.local.`);
+    const journals = [a, b].map((peer) => withEvents(network, peer));
+    network.connect(a, b);
+    network.clock.after(afterMs, () => network.connect(b, a));
+    await network.clock.run(5_000);
+    replaced += a.mesh.status().terminations;
+    const events = journals.map((journal) => journal.after("").filter(({ kind }) => kind === "started").length);
+    if (names[1].size !== NAMES) late.push(`${afterMs} ms: ${names[1].size} names`);
+    if (events.some((count) => count !== 2)) late.push(`${afterMs} ms: ${events} peers have started`);
+  }
+  assert.ok(replaced >= 5, `${replaced} connections were replaced`);
+  assert.deepEqual(late, []);
+});
