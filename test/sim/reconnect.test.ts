@@ -5,16 +5,21 @@ import { silentLog } from "#src/log.js";
 import { memoryStore } from "#src/store.js";
 import { withEvents } from "./event-peers.js";
 import { Network, type SimulatedPeer } from "./network.js";
+import { seededRandom } from "./virtual-time.js";
 
 /** Number of names that one of the peers has. */
 const NAMES = 50;
 
 /** Gives a peer a set of names. */
-function withNames(network: Network, { mesh, name: self }: SimulatedPeer): Nameserver {
+function withNames(
+  network: Network,
+  { mesh, name: self }: SimulatedPeer,
+  disk = new Map<string, unknown>(),
+): Nameserver {
   const { clock, random } = network;
   const names = new Nameserver({
-    ...{ self, clock, random, log: silentLog, store: memoryStore() },
-    incarnation: 1,
+    ...{ self, clock, random, log: silentLog, store: memoryStore(disk) },
+    incarnation: mesh.status().self.incarnation,
     domain: "weave.local.",
     prefix: "names/",
     peers: mesh.peers,
@@ -43,5 +48,35 @@ test("sets arrive though the first connection is replaced while they are compare
     if (events.some((count) => count !== 2)) late.push(`${afterMs} ms: ${events} peers have started`);
   }
   assert.ok(replaced >= 5, `${replaced} connections were replaced`);
+  assert.deepEqual(late, []);
+});
+
+test("a removal while a peer starts again is known within seconds of its connection, whichever end dials first", async () => {
+  const late: string[] = [];
+  for (let seed = 0; seed < 60; seed++) {
+    const random = seededRandom(seed);
+    const delayMs = [40, 100, 250][random.below(3)];
+    const network = new Network(seed, delayMs);
+    const disk = new Map<string, unknown>();
+    const [a, b] = [0, 1].map((index) => network.start(index));
+    const namesOfA = withNames(network, a, disk);
+    const namesOfB = withNames(network, b);
+    for (const ident of ["x", "y"]) namesOfA.add(ident, "10.32.0.1", `${ident}.weave.local.`);
+    network.connect(a, b);
+    network.connect(b, a);
+    await network.clock.run(10_000);
+    assert.deepEqual([namesOfB.size], [2]);
+    namesOfA.stop();
+    a.mesh.stop();
+    network.peers.delete(`${a.host}:6783`);
+    await network.clock.run(random.below(2_000));
+    const again = network.start(0);
+    withNames(network, again, disk).remove({ ident: "x" });
+    network.connect(again, b);
+    const isConnected = () => again.mesh.status().connections.some(({ state }) => state === "established");
+    while (!isConnected()) await network.clock.run(delayMs);
+    await network.clock.run(3_000);
+    if (namesOfB.size !== 1) late.push(`seed ${seed}`);
+  }
   assert.deepEqual(late, []);
 });
