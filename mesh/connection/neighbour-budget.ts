@@ -1,8 +1,9 @@
 import type { PeerName } from "#mesh/peer.js";
 
 /**
- * Share of one core that the messages of a neighbour may take for as long as it likes. With its part of the reserve, and the engine's
- * collectors, which are charged to no neighbour, it must stay below 30 %: a share of 0.15 gave 32 % in ten minutes.
+ * Share of one core that the messages of a neighbour may take for as long as it likes. With its part of the reserve, and what sockets and
+ * collections outside of the handlers take, which is charged to no neighbour, it must stay below 30 %: a share of 0.15 gave 32 % in ten
+ * minutes.
  */
 export const NEIGHBOUR_SHARE = 0.12;
 /** Share of one core that all neighbours together may take which exceed their own. */
