@@ -1,33 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { DNS_CHANNEL, Nameserver } from "#dns/nameserver.js";
-import { silentLog } from "#src/log.js";
-import { memoryStore } from "#src/store.js";
 import { withEvents } from "./event-peers.js";
-import { Network, type SimulatedPeer } from "./network.js";
+import { DOMAIN, withNames } from "./name-peers.js";
+import { Network } from "./network.js";
 import { seededRandom } from "./virtual-time.js";
 
 /** Number of names that one of the peers has. */
 const NAMES = 50;
-
-/** Gives a peer a set of names. */
-function withNames(
-  network: Network,
-  { mesh, name: self }: SimulatedPeer,
-  disk = new Map<string, unknown>(),
-): Nameserver {
-  const { clock, random } = network;
-  const names = new Nameserver({
-    ...{ self, clock, random, log: silentLog, store: memoryStore(disk) },
-    incarnation: mesh.status().self.incarnation,
-    domain: "weave.local.",
-    prefix: "names/",
-    peers: mesh.peers,
-    replicas: mesh.replicas,
-  });
-  names.open(mesh.channel(DNS_CHANNEL, names.gossiper));
-  return names;
-}
 
 test("sets arrive though the first connection is replaced while they are compared", async () => {
   const late: string[] = [];
@@ -37,7 +16,7 @@ test("sets arrive though the first connection is replaced while they are compare
     const network = new Network(afterMs, 40);
     const [a, b] = [0, 1].map((index) => network.start(index));
     const names = [a, b].map((peer) => withNames(network, peer));
-    for (let i = 0; i < NAMES; i++) names[0].add(`c${i}`, `10.32.0.${i}`, `c${i}.weave.local.`);
+    for (let i = 0; i < NAMES; i++) names[0].add(`c${i}`, `10.32.0.${i}`, `c${i}.${DOMAIN}`);
     const journals = [a, b].map((peer) => withEvents(network, peer));
     network.connect(a, b);
     network.clock.after(afterMs, () => network.connect(b, a));
@@ -61,7 +40,7 @@ test("a removal while a peer starts again is known within seconds of its connect
     const [a, b] = [0, 1].map((index) => network.start(index));
     const namesOfA = withNames(network, a, disk);
     const namesOfB = withNames(network, b);
-    for (const ident of ["x", "y"]) namesOfA.add(ident, "10.32.0.1", `${ident}.weave.local.`);
+    for (const ident of ["x", "y"]) namesOfA.add(ident, "10.32.0.1", `${ident}.${DOMAIN}`);
     network.connect(a, b);
     network.connect(b, a);
     await network.clock.run(10_000);

@@ -1,21 +1,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { NAME_FORMAT } from "#dns/name-record.js";
-import { DNS_CHANNEL, Nameserver } from "#dns/nameserver.js";
+import { DNS_CHANNEL } from "#dns/nameserver.js";
 import { keyPair } from "#mesh/handshake/noise.js";
 import { encodeReplicaMessage } from "#mesh/replica/replica-message.js";
 import { memoryTrustStore, type TrustStore } from "#mesh/trust/store.js";
 import { Trust } from "#mesh/trust/trust.js";
 import { PeerDirectory } from "#router/peers/peer-directory.js";
-import { silentLog } from "#src/log.js";
 import { memoryStore } from "#src/store.js";
 import { assertConnected } from "./assertions.js";
 import { HostilePeer } from "./hostile-peer.js";
+import { DOMAIN, withNames } from "./name-peers.js";
 import { Network, type SimulatedPeer, simulatedSigner } from "./network.js";
 import { signedState } from "./signed-state.js";
 import { seededRandom } from "./virtual-time.js";
 
-const DOMAIN = "weave.local.";
 const HOUR_MS = 3_600_000;
 const keysOf = (index: number) => ({
   signer: simulatedSigner(index),
@@ -125,22 +124,11 @@ test("an excluded peer's sessions end, and it does not return, under another nam
   assertConnected([a, b, c, renamed]);
 });
 
-/** A name server on a simulated peer, as a router has it. */
-function nameserver(network: Network, { mesh, name }: SimulatedPeer): Nameserver {
-  const names = new Nameserver({
-    ...{ self: name, incarnation: network.clock.wall(), domain: DOMAIN, clock: network.clock, random: network.random },
-    ...{ log: silentLog, store: memoryStore(), prefix: "names/", peers: mesh.peers, replicas: mesh.replicas },
-    time: () => mesh.time(),
-  });
-  names.open(mesh.channel(DNS_CHANNEL, names.gossiper));
-  return names;
-}
-
 for (const end of ["excluded", "retired"] as const)
   test(`the names of a peer that is ${end} are not answered any more, and a confederate that relays new ones changes nothing`, async () => {
     const { network, peers } = await known(7);
     const [a, b, c, out] = peers;
-    const names = peers.map((peer) => nameserver(network, peer));
+    const names = peers.map((peer) => withNames(network, peer));
     names[1].add("c1", "10.32.1.1", `web.${DOMAIN}`);
     names[3].add("c3", "10.32.3.3", `web.${DOMAIN}`);
     names[3].add("c3", "10.32.3.3", `app.${DOMAIN}`);

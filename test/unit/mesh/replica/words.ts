@@ -147,6 +147,7 @@ export class Group<F extends object> {
     this.#exchange();
   }
 
+  /** Each receives the digest of each. */
   #exchange(): void {
     for (const [from, replica] of this.members)
       for (const [to, other] of this.members)
